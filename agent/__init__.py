@@ -1,0 +1,1 @@
+"""The copilot: a conversation that reaches the workbench as an MCP client, like any other."""

@@ -1,0 +1,1 @@
+"""The project on disk: Kiln-format files are the truth, SQLite is an index."""
