@@ -3,21 +3,56 @@
     storage.errors.WorkbenchError  the root: its text is one sentence for the reader
     ├── InvalidArguments           a call's arguments do not fit the capability
     ├── UnknownCapability          no capability has this name
+    ├── UnknownProject             no project is known by this name or path
     ├── ApprovalNeeded             a person must agree before this is done
     └── llm.errors.ModelError      everything about models (kiln_mcp/llm/errors.py)
+
+Errors are named by their cause, without a suffix; the constructor writes the sentence.
 """
 
+# ruff: noqa: N818
+
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from storage.errors import WorkbenchError
 
 
-class InvalidArguments(WorkbenchError):  # noqa: N818 - errors are named by their cause
+def closest(name: str, candidates: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the candidate nearest to `name`, or nothing."""
+    found = difflib.get_close_matches(name.casefold(), {c.casefold(): c for c in candidates}, n=1)
+    originals = {c.casefold(): c for c in candidates}
+    return f" Did you mean '{originals[found[0]]}'?" if found else ""
+
+
+class InvalidArguments(WorkbenchError):
     """A call's arguments do not fit the capability's schema."""
 
+    def __init__(self, capability: str, problems: Sequence[str]) -> None:
+        self.capability = capability
+        self.problems = tuple(problems)
+        super().__init__(f"{capability} was not called: {' '.join(problems)}")
 
-class UnknownCapability(WorkbenchError):  # noqa: N818
+
+class UnknownCapability(WorkbenchError):
     """No capability has this name."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"There is no '{name}'.{closest(name, known)} There are: {', '.join(sorted(known))}."
+        )
+
+
+class UnknownProject(WorkbenchError):
+    """No project is known by this name, and no folder of this path holds one."""
+
+    def __init__(self, reference: str, known: Sequence[str]) -> None:
+        names = f" Known projects: {', '.join(known)}." if known else " No project is known yet."
+        super().__init__(
+            f"No project '{reference}'.{closest(reference, known)}{names} "
+            "Give the path of a folder that holds a project.kiln, or call create_project."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +63,29 @@ class Plan:
         summary: One sentence: what will happen.
         calls: Model calls expected, 0 for none.
         cost_usd: Expected cost in US dollars; None where the model's price is not known.
+        irreversible: Whether what is done cannot be taken back.
     """
 
     summary: str
     calls: int = 0
     cost_usd: float | None = 0.0
+    irreversible: bool = False
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether a person must agree first: it costs money, may cost money, or destroys."""
+        return self.irreversible or self.cost_usd is None or self.cost_usd > 0
+
+    @property
+    def text(self) -> str:
+        """The plan in words, with its expected cost."""
+        if not self.calls:
+            return self.summary
+        price = "at a price that is not known" if self.cost_usd is None else f"${self.cost_usd:.4f}"
+        return f"{self.summary} About {self.calls} model calls, {price}."
 
 
-class ApprovalNeeded(WorkbenchError):  # noqa: N818
+class ApprovalNeeded(WorkbenchError):
     """A person must agree before this is done; nothing has been done yet.
 
     A door that can ask the person does, and calls again with `confirm=True`.
@@ -43,9 +93,7 @@ class ApprovalNeeded(WorkbenchError):  # noqa: N818
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        price = "at a price that is not known" if plan.cost_usd is None else f"≈ ${plan.cost_usd:.4f}"
-        effort = f" It takes about {plan.calls} model calls, {price}." if plan.calls else ""
         super().__init__(
-            f"{plan.summary}{effort} Nothing has been done yet. Ask the person, and when they "
-            "agree call again with confirm=true."
+            f"{plan.text} Nothing has been done yet: ask the person, and when they agree call "
+            "again with confirm=true."
         )

@@ -1,7 +1,7 @@
 """Errors of the store.
 
-    WorkbenchError                 the root: its text is one sentence for the reader
-    └── StorageError               something about the project on disk
+WorkbenchError                 the root: its text is one sentence for the reader
+└── StorageError               something about the project on disk
 """
 
 

@@ -1,0 +1,224 @@
+"""The capability mechanism: one typed function, reached by every door.
+
+A capability is a typed `async def` whose first parameter is the context of the call and whose
+other parameters are its arguments. The signature is the schema, the docstring the help, and the
+effect says what a person must know before it runs. No door has logic of its own: all of them
+call `Capability.invoke` with the arguments as they arrived.
+"""
+
+import inspect
+import typing
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, create_model
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import ErrorDetails
+
+from kiln_mcp.errors import InvalidArguments, closest
+
+
+class Effect(StrEnum):
+    """What calling a capability does to the world."""
+
+    READS = "reads"
+    """Looks; changes nothing and costs nothing."""
+    WRITES = "writes"
+    """Changes the project; can be undone."""
+    SPENDS = "spends"
+    """Asks models, which may cost money and sends data to them."""
+    DESTROYS = "destroys"
+    """Takes something away for good."""
+
+
+class CallContext(Protocol):
+    """What a capability's first parameter must offer."""
+
+    def for_call(self, *, confirmed: bool) -> Self:
+        """Return the context of one call, with the person's approval or without it."""
+        ...
+
+
+class Result(BaseModel):
+    """What a capability answers: frozen, compact, the same data for every door."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+ContextT = TypeVar("ContextT", bound=CallContext)
+ResultT = TypeVar("ResultT", bound=BaseModel)
+P = ParamSpec("P")
+
+_Confirm = Annotated[
+    bool, Field(description="True only after the person has seen the plan and agreed to it.")
+]
+
+
+class _PlainSchema(GenerateJsonSchema):
+    """JSON Schema without the titles that pydantic makes from field names."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        return False
+
+
+class Capability(Generic[ContextT, P, ResultT]):
+    """A typed function with an effect, callable from Python as it was written.
+
+    Attributes:
+        name: The verb phrase by which every door knows it.
+        title: What a person reads on a button or in an approval.
+        effect: What calling it does.
+    """
+
+    def __init__(
+        self,
+        function: Callable[Concatenate[ContextT, P], Awaitable[ResultT]],
+        *,
+        effect: Effect,
+        title: str,
+    ) -> None:
+        self._function = function
+        self.name = getattr(function, "__name__", title)
+        self.title = title
+        self.effect = effect
+
+    async def __call__(self, context: ContextT, *args: P.args, **kwargs: P.kwargs) -> ResultT:
+        """Call the function itself, as a Python caller does."""
+        return await self._function(context, *args, **kwargs)
+
+    @property
+    def help(self) -> str:
+        """The docstring, without indentation."""
+        return inspect.getdoc(self._function) or ""
+
+    @property
+    def asks_first(self) -> bool:
+        """Whether it may need a person's approval, and so takes `confirm`."""
+        return self.effect in {Effect.SPENDS, Effect.DESTROYS}
+
+    @cached_property
+    def arguments(self) -> type[BaseModel]:
+        """The model of the arguments, made from the signature."""
+        signature = inspect.signature(self._function, eval_str=True)
+        parameters = list(signature.parameters.values())[1:]
+        fields: dict[str, tuple[object, object]] = {
+            p.name: (p.annotation, ... if p.default is p.empty else p.default) for p in parameters
+        }
+        if self.asks_first:
+            fields["confirm"] = (_Confirm, False)
+        config = ConfigDict(
+            extra="forbid", frozen=True, coerce_numbers_to_str=True, str_strip_whitespace=False
+        )
+        return create_model(  # pyright: ignore[reportCallIssue, reportUnknownVariableType]
+            self.name,
+            __config__=config,
+            **fields,  # pyright: ignore[reportArgumentType]
+        )
+
+    @cached_property
+    def result(self) -> type[BaseModel]:
+        """The model of the answer, from the return annotation."""
+        annotation = inspect.signature(self._function, eval_str=True).return_annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            raise TypeError(f"{self.name} must return a pydantic model, not {annotation!r}")
+        return annotation
+
+    @cached_property
+    def input_schema(self) -> dict[str, JsonValue]:
+        """JSON Schema of the arguments."""
+        return _compact(self.arguments.model_json_schema(schema_generator=_PlainSchema))
+
+    @cached_property
+    def output_schema(self) -> dict[str, JsonValue]:
+        """JSON Schema of the answer."""
+        return _compact(
+            self.result.model_json_schema(mode="serialization", schema_generator=_PlainSchema)
+        )
+
+    async def invoke(self, context: ContextT, arguments: Mapping[str, JsonValue]) -> ResultT:
+        """Check the arguments and call the function: the way in for every door.
+
+        Raises:
+            InvalidArguments: An argument is unknown, missing or of the wrong kind.
+        """
+        try:
+            checked = self.arguments.model_validate(dict(arguments))
+        except ValidationError as error:
+            raise InvalidArguments(self.name, self._problems(error)) from error
+        values = {name: getattr(checked, name) for name in type(checked).model_fields}
+        confirmed = bool(values.pop("confirm", False)) if self.asks_first else False
+        call = typing.cast("Callable[..., Awaitable[ResultT]]", self._function)
+        return await call(context.for_call(confirmed=confirmed), **values)
+
+    def _problems(self, error: ValidationError) -> list[str]:
+        known = list(self.arguments.model_fields)
+        return [_problem(detail, known) for detail in error.errors(include_url=False)]
+
+
+AnyCapability = Capability[typing.Any, ..., BaseModel]
+"""A capability whose arguments are only known at run time."""
+
+
+def capability(
+    *, effect: Effect, title: str
+) -> Callable[
+    [Callable[Concatenate[ContextT, P], Awaitable[ResultT]]], Capability[ContextT, P, ResultT]
+]:
+    """Make a capability of a typed function.
+
+    Args:
+        effect: What calling it does; becomes annotations and approvals at the doors.
+        title: What a person reads, in the imperative: "Draft a specification".
+    """
+
+    def decorate(
+        function: Callable[Concatenate[ContextT, P], Awaitable[ResultT]],
+    ) -> Capability[ContextT, P, ResultT]:
+        return Capability(function, effect=effect, title=title)
+
+    return decorate
+
+
+def _problem(detail: ErrorDetails, known: Sequence[str]) -> str:
+    """Put one validation error into a sentence that says what would be right."""
+    place = ".".join(str(part) for part in detail["loc"])
+    match detail["type"]:
+        case "extra_forbidden":
+            valid = f" It takes: {', '.join(known)}." if len(detail["loc"]) == 1 else ""
+            return f"Unknown argument '{place}'.{closest(place, known)}{valid}"
+        case "missing":
+            return f"The argument '{place}' is missing."
+        case _:
+            given = repr(detail["input"])
+            shown = given if len(given) <= 60 else given[:57] + "…"
+            return f"The argument '{place}' is wrong: {detail['msg']} (given: {shown})."
+
+
+def _compact(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return the schema with local references put in place, without the titles of models.
+
+    Several clients do not follow `$ref`; our models are not recursive.
+    """
+    definitions = schema.get("$defs")
+    known = definitions if isinstance(definitions, dict) else {}
+
+    def resolve(node: JsonValue, *, names: bool = False) -> JsonValue:
+        if isinstance(node, list):
+            return [resolve(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        reference = node.get("$ref")
+        if isinstance(reference, str) and not names:
+            target = resolve(known[reference.rsplit("/", 1)[-1]])
+            rest = {key: value for key, value in node.items() if key != "$ref"}
+            return {**target, **rest} if isinstance(target, dict) else target
+        return {
+            key: resolve(value, names=key == "properties")
+            for key, value in node.items()
+            if names or key not in {"$defs", "title"}
+        }
+
+    resolved = resolve(schema)
+    return resolved if isinstance(resolved, dict) else {}
