@@ -1,0 +1,95 @@
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Annotated, Self
+
+import pytest
+from pydantic import BaseModel, Field
+
+from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.errors import InvalidArguments
+
+
+@dataclass(frozen=True)
+class Context:
+    confirmed: bool = False
+
+    def for_call(self, *, confirmed: bool) -> Self:
+        return replace(self, confirmed=confirmed)
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Part(BaseModel):
+    name: str
+    size: int = 1
+
+
+class Painted(Result):
+    text: str
+    confirmed: bool
+
+
+@capability(effect=Effect.SPENDS, title="Paint it")
+async def paint(
+    context: Context,
+    thing: Annotated[str, Field(description="What to paint.")],
+    colour: Annotated[Colour, Field(description="Which colour.")] = Colour.RED,
+    parts: Annotated[list[Part], Field(description="Its parts.")] = [],  # noqa: B006
+) -> Painted:
+    """Paint a thing."""
+    return Painted(text=f"{thing} {colour} {len(parts)}", confirmed=context.confirmed)
+
+
+async def test_a_capability_answers_the_same_called_as_a_function_and_by_its_arguments() -> None:
+    direct = await paint(Context(), thing="door", colour=Colour.BLUE)
+    invoked = await paint.invoke(Context(), {"thing": "door", "colour": "blue"})
+    assert direct == invoked == Painted(text="door blue 0", confirmed=False)
+
+
+async def test_an_unknown_argument_is_refused_with_the_nearest_and_all_valid_names() -> None:
+    with pytest.raises(InvalidArguments) as caught:
+        await paint.invoke(Context(), {"thing": "door", "color": "blue"})
+    assert str(caught.value) == (
+        "paint was not called: Unknown argument 'color'. Did you mean 'colour'? "
+        "It takes: thing, colour, parts, confirm."
+    )
+
+
+async def test_all_problems_of_a_call_are_named_at_once() -> None:
+    with pytest.raises(InvalidArguments) as caught:
+        await paint.invoke(Context(), {"colour": "green", "parts": [{"size": 1}]})
+    assert caught.value.problems[0] == "The argument 'thing' is missing."
+    assert "'colour' is wrong: Input should be 'red' or 'blue'" in caught.value.problems[1]
+    assert caught.value.problems[2] == "The argument 'parts.0.name' is missing."
+
+
+async def test_a_number_given_for_a_text_is_taken_as_text() -> None:
+    assert (await paint.invoke(Context(), {"thing": 162097665378})).text == "162097665378 red 0"
+
+
+async def test_the_persons_approval_reaches_the_context_of_that_call_alone() -> None:
+    context = Context()
+    assert (await paint.invoke(context, {"thing": "x", "confirm": True})).confirmed
+    assert not (await paint.invoke(context, {"thing": "x"})).confirmed
+
+
+def test_the_schema_has_no_titles_or_references_and_describes_each_argument() -> None:
+    text = str(paint.input_schema)
+    assert "'title'" not in text
+    assert "$ref" not in text
+    assert paint.input_schema["required"] == ["thing"]
+    assert paint.input_schema["additionalProperties"] is False
+    properties = paint.input_schema["properties"]
+    assert isinstance(properties, dict)
+    assert list(properties) == ["thing", "colour", "parts", "confirm"]
+
+
+def test_only_what_spends_or_destroys_takes_an_approval() -> None:
+    @capability(effect=Effect.READS, title="Look")
+    async def look(context: Context) -> Painted:
+        return Painted(text="", confirmed=context.confirmed)
+
+    assert look.input_schema["properties"] == {}

@@ -1,0 +1,56 @@
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, JsonValue
+
+from kiln_mcp.rendering import plain, render
+
+_texts = st.text(st.characters(blacklist_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=30)
+_scalars = st.one_of(_texts, st.integers(), st.booleans())
+_keys = st.from_regex(r"[a-z_]{1,8}", fullmatch=True)
+_data = st.recursive(
+    _scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_keys, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+def _leaves(node: JsonValue) -> list[JsonValue]:
+    if isinstance(node, list):
+        return [leaf for item in node for leaf in _leaves(item)]
+    if isinstance(node, dict):
+        return [leaf for item in node.values() for leaf in _leaves(item)]
+    return [node]
+
+
+@given(st.dictionaries(_keys, _data, max_size=4))
+def test_the_text_holds_every_value_of_the_structured_form(data: dict[str, JsonValue]) -> None:
+    text = render(data).replace("\\|", "|")
+    for leaf in _leaves(data):
+        match leaf:
+            case bool():
+                assert any(word in text for word in (("yes", "true") if leaf else ("no", "false")))
+            case str() if "\n" in leaf:
+                assert all(line.strip() in text for line in leaf.split("\n"))
+            case _:
+                shown = str(leaf)
+                assert shown in text or f'"{shown}"' in text or repr(shown)[1:-1] in text
+
+
+def test_rows_of_short_values_become_a_table() -> None:
+    rows: list[JsonValue] = [{"name": "a|b", "score": 0.5}, {"name": "c", "n": 3}]
+    assert render({"judges": rows}) == (
+        "judges:\n| name | score | n |\n|---|---|---|\n| a\\|b | 0.5 |  |\n| c |  | 3 |"
+    )
+
+
+def test_longer_text_is_indented_so_that_it_cannot_pass_for_a_field() -> None:
+    assert render({"prompt": "one\nscore: 1"}) == "prompt: |\n  one\n  score: 1"
+
+
+def test_nulls_and_empty_lists_are_left_out_of_both_forms() -> None:
+    class Answer(BaseModel):
+        name: str
+        note: str | None = None
+        rows: list[str] = []
+
+    assert plain(Answer(name="x")) == {"name": "x"}
