@@ -1,0 +1,56 @@
+"""Pure statistics: no number without its uncertainty, or a sentence that says why there is none."""
+
+from kiln_mcp.statistics.agreement import (
+    ConstantAnswer,
+    DetectionCounts,
+    best_constant_answer,
+    cohens_kappa,
+    kappa_interval,
+    percent_agreement,
+)
+from kiln_mcp.statistics.correlation import kendall_tau_b, pearson, spearman
+from kiln_mcp.statistics.differences import (
+    PairedCounts,
+    newcombe_interval,
+    paired_newcombe_interval,
+)
+from kiln_mcp.statistics.distance import mean_absolute_error, mean_squared_error
+from kiln_mcp.statistics.interval import CannotTell, Interval
+from kiln_mcp.statistics.proportions import (
+    Stratum,
+    jeffreys_interval,
+    post_stratified_estimate,
+    post_stratified_interval,
+    wilson_interval,
+)
+from kiln_mcp.statistics.resampling import bootstrap_mean_interval
+from kiln_mcp.statistics.significance import holm, mcnemar_exact, sign_test, wilcoxon_signed_rank
+
+__all__ = [
+    "CannotTell",
+    "ConstantAnswer",
+    "DetectionCounts",
+    "Interval",
+    "PairedCounts",
+    "Stratum",
+    "best_constant_answer",
+    "bootstrap_mean_interval",
+    "cohens_kappa",
+    "holm",
+    "jeffreys_interval",
+    "kappa_interval",
+    "kendall_tau_b",
+    "mcnemar_exact",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "newcombe_interval",
+    "paired_newcombe_interval",
+    "pearson",
+    "percent_agreement",
+    "post_stratified_estimate",
+    "post_stratified_interval",
+    "sign_test",
+    "spearman",
+    "wilcoxon_signed_rank",
+    "wilson_interval",
+]

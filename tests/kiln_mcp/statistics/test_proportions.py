@@ -1,0 +1,119 @@
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kiln_mcp.statistics import (
+    Interval,
+    Stratum,
+    jeffreys_interval,
+    post_stratified_estimate,
+    post_stratified_interval,
+    wilson_interval,
+)
+
+counts = st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+def test_wilson_gives_the_published_lower_bound_for_ten_of_ten() -> None:
+    interval = wilson_interval(10, 10)
+    assert interval.low == pytest.approx(0.7225, abs=1e-4)
+    assert interval.high == 1.0
+
+
+def test_wilson_gives_newcombes_published_interval_for_81_of_263() -> None:
+    interval = wilson_interval(81, 263)
+    assert (interval.low, interval.high) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+
+
+@settings(deadline=None)
+@given(counts)
+def test_intervals_lie_in_the_unit_range_and_hold_the_share(case: tuple[int, int]) -> None:
+    successes, total = case
+    for interval in (wilson_interval(successes, total), jeffreys_interval(successes, total)):
+        assert 0 <= interval.low <= interval.high <= 1
+        assert successes / total in interval
+
+
+@settings(deadline=None)
+@given(counts)
+def test_an_interval_of_failures_mirrors_the_one_of_successes(case: tuple[int, int]) -> None:
+    successes, total = case
+    for make in (wilson_interval, jeffreys_interval):
+        straight, mirrored = make(successes, total), make(total - successes, total)
+        assert straight.low == pytest.approx(1 - mirrored.high, abs=1e-9)
+
+
+def test_more_confidence_makes_wider_intervals() -> None:
+    assert wilson_interval(7, 20, 0.99).width > wilson_interval(7, 20, 0.8).width
+
+
+@pytest.mark.parametrize(("successes", "total"), [(-1, 5), (6, 5), (0, 0)])
+def test_impossible_counts_are_refused(successes: int, total: int) -> None:
+    with pytest.raises(ValueError, match=r"proportion"):
+        wilson_interval(successes, total)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 95.0])
+def test_a_level_that_is_no_probability_is_refused(level: float) -> None:
+    with pytest.raises(ValueError, match=r"level"):
+        jeffreys_interval(1, 2, level)
+
+
+def test_an_interval_cannot_be_upside_down() -> None:
+    with pytest.raises(ValueError, match=r"above"):
+        Interval(1.0, 0.0)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("total", [12, 60])
+def test_intervals_of_one_share_cover_it_about_as_often_as_they_say(
+    share: float, total: int
+) -> None:
+    draw = random.Random(7)
+    runs = 400
+    for make in (wilson_interval, jeffreys_interval):
+        made = {k: make(k, total) for k in range(total + 1)}
+        hits = sum(
+            share in made[sum(draw.random() < share for _ in range(total))] for _ in range(runs)
+        )
+        assert hits / runs >= 0.91
+
+
+def test_strata_are_weighted_by_their_size_and_not_by_their_labels() -> None:
+    strata = [Stratum(90, 9, 10), Stratum(10, 0, 90)]
+    assert post_stratified_estimate(strata) == pytest.approx(0.81)
+    assert 0.81 in post_stratified_interval(strata)
+
+
+def test_one_stratum_has_the_plain_jeffreys_interval() -> None:
+    assert post_stratified_interval([Stratum(3.0, 4, 9)]) == jeffreys_interval(4, 9)
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_seed_nearly() -> None:
+    strata = [Stratum(2, 3, 10), Stratum(1, 8, 10)]
+    first, again = (post_stratified_interval(strata, seed=1) for _ in range(2))
+    other = post_stratified_interval(strata, seed=2)
+    assert first == again
+    assert first.low == pytest.approx(other.low, abs=0.02)
+
+
+@pytest.mark.parametrize("strata", [[], [Stratum(0, 1, 2)], [Stratum(1, 3, 2)]])
+def test_impossible_strata_are_refused(strata: list[Stratum]) -> None:
+    with pytest.raises(ValueError, match=r"strat|proportion"):
+        post_stratified_interval(strata)
+
+
+def test_unequal_draws_from_strata_keep_their_coverage_while_the_plain_share_does_not() -> None:
+    """Half the labels go to a tenth of the population, as edge-case mining does."""
+    draw = random.Random(11)
+    truth = 0.9 * 0.95 + 0.1 * 0.3
+    runs, covered, naive = 100, 0, 0
+    for _ in range(runs):
+        easy = sum(draw.random() < 0.95 for _ in range(25))
+        hard = sum(draw.random() < 0.3 for _ in range(25))
+        covered += truth in post_stratified_interval([Stratum(9, easy, 25), Stratum(1, hard, 25)])
+        naive += truth in wilson_interval(easy + hard, 50)
+    assert covered / runs >= 0.92
+    assert naive / runs < 0.2
