@@ -1,0 +1,44 @@
+"""Everything that the workbench can do, one line each; every door offers exactly this.
+
+Third parties add capabilities through the entry point group `kiln_mcp.capabilities`: each entry
+point names a `Capability`.
+"""
+
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+from kiln_mcp.capability import AnyCapability
+from kiln_mcp.errors import UnknownCapability
+from kiln_mcp.projects import service as projects
+
+_OWN: tuple[AnyCapability, ...] = (
+    projects.create_project,
+    projects.describe_project,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The capabilities that a door offers, in the order in which they are shown."""
+
+    capabilities: tuple[AnyCapability, ...]
+
+    def find(self, name: str) -> AnyCapability:
+        """Return the capability of this name, written with hyphens or underscores.
+
+        Raises:
+            UnknownCapability: There is none.
+        """
+        wanted = name.replace("-", "_")
+        for item in self.capabilities:
+            if item.name == wanted:
+                return item
+        raise UnknownCapability(name, [item.name for item in self.capabilities])
+
+
+def installed_catalogue() -> Catalogue:
+    """Return our own capabilities and those of installed extensions."""
+    found: tuple[AnyCapability, ...] = tuple(
+        point.load() for point in entry_points(group="kiln_mcp.capabilities")
+    )
+    return Catalogue(_OWN + found)

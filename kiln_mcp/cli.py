@@ -1,0 +1,264 @@
+"""The command line: every capability as a command, and what starts and sets up the rest.
+
+Without a command it serves MCP over standard input and output: what a client starts.
+"""
+
+import errno
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import anyio
+import click
+from pydantic import JsonValue
+
+from kiln_mcp.capability import AnyCapability
+from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.errors import ApprovalNeeded, InvalidArguments
+from kiln_mcp.rendering import plain, render
+from kiln_mcp.settings import Settings
+from kiln_mcp.workspace import open_workspace
+from storage.errors import WorkbenchError
+
+FAILED = 1
+USAGE = 2
+NOT_APPROVED = 3
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Capabilities(click.Group):
+    """The group of commands, with one for every capability of the catalogue."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        own = super().list_commands(ctx)
+        return own + [c.name.replace("_", "-") for c in installed_catalogue().capabilities]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        found = {c.name.replace("_", "-"): c for c in installed_catalogue().capabilities}
+        item = found.get(cmd_name.replace("_", "-"))
+        return None if item is None else _command(item)
+
+
+@click.group(cls=_Capabilities, invoke_without_command=True)
+@click.version_option(package_name="kiln-mcp-server")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Measure an AI feature and make it better.
+
+    Without a command, serves MCP over standard input and output for an assistant.
+    """
+    if context.invoked_subcommand is None:
+        serve_over_stdio()
+
+
+def serve_over_stdio() -> None:
+    """Serve MCP over standard input and output until they close."""
+    from kiln_mcp.server import serve_stdio
+
+    if sys.stdin.isatty():
+        click.echo(
+            "Serving MCP on standard input and output: an assistant starts this. "
+            "For a person: kiln-mcp --help, kiln-mcp demo, or kiln-chat. Ctrl-C ends it.",
+            err=True,
+        )
+    settings = Settings.from_environment(os.environ)
+    anyio.run(serve_stdio, open_workspace(settings), installed_catalogue())
+
+
+@cli.group()
+def models() -> None:
+    """Look after the models."""
+
+
+@models.command()
+def pull() -> None:
+    """Fetch the embedded model (93 MB, once)."""
+    from kiln_mcp.llm import pull_embedded_model
+
+    click.echo(f"The embedded model is there: {pull_embedded_model()}")
+
+
+@cli.command()
+@click.option(
+    "--folder", type=click.Path(path_type=Path), help="Where to put the two projects it makes."
+)
+@click.option("--seed", type=int, default=7, show_default=True, help="Seed of every random choice.")
+def demo(folder: Path | None, seed: int) -> None:
+    """Take a one-line wish to a measured, better prompt with the embedded model."""
+    from kiln_mcp.demo import demonstrate
+
+    demonstrate(folder, seed=seed, settings=Settings.from_environment(os.environ))
+
+
+def _command(item: AnyCapability) -> click.Command:
+    """Make the command of a capability from its schema."""
+    properties = item.input_schema.get("properties")
+    required = item.input_schema.get("required")
+    known = properties if isinstance(properties, dict) else {}
+    needed = required if isinstance(required, list) else []
+    options = [
+        _option(name, schema if isinstance(schema, dict) else {}, required=name in needed)
+        for name, schema in known.items()
+        if name != "confirm"
+    ]
+    if item.asks_first:
+        agree = click.Option(["--confirm", "--yes"], is_flag=True, help="Agree to its plan.")
+        options.append(agree)
+    options.append(click.Option(["--json", "as_json"], is_flag=True, help="Answer as JSON."))
+    return click.Command(
+        item.name.replace("_", "-"),
+        params=list(options),
+        callback=partial(_run, item),
+        help=item.help,
+        short_help=item.title + ".",
+    )
+
+
+def _option(name: str, schema: Mapping[str, JsonValue], *, required: bool) -> click.Option:
+    """Make the option of one argument; what is no simple value is given as JSON or @file."""
+    choices = schema.get("anyOf")
+    if isinstance(choices, list):
+        real = [c for c in choices if isinstance(c, dict) and c.get("type") != "null"]
+        schema = {**schema, **(real[0] if len(real) == 1 else {})}
+    description = schema.get("description")
+    note = description if isinstance(description, str) else ""
+    default = schema.get("default")
+    if default not in (None, "", []):
+        note = f"{note} [default: {default}]"
+    flag = f"--{name.replace('_', '-')}"
+    enum = schema.get("enum")
+    if isinstance(enum, list):
+        kind = click.Choice([str(value) for value in enum])
+        return click.Option([flag, name], type=kind, required=required, help=note)
+    match schema.get("type"):
+        case "string":
+            return click.Option([flag, name], type=str, required=required, help=note)
+        case "integer":
+            return click.Option([flag, name], type=int, required=required, help=note)
+        case "number":
+            return click.Option([flag, name], type=float, required=required, help=note)
+        case "boolean":
+            switch = f"{flag}/--no-{name.replace('_', '-')}"
+            return click.Option([switch, name], default=None, help=note)
+        case "array" if _items_are_text(schema):
+            return click.Option(
+                [flag, name], multiple=True, required=required, help=f"{note} (may be repeated)"
+            )
+        case _:
+            return click.Option(
+                [flag, name],
+                callback=_json_value,
+                required=required,
+                help=f"{note} (JSON or @file)",
+            )
+
+
+def _items_are_text(schema: Mapping[str, JsonValue]) -> bool:
+    items = schema.get("items")
+    return isinstance(items, dict) and items.get("type") == "string" and "enum" not in items
+
+
+def _json_value(context: click.Context, parameter: click.Parameter, value: str | None) -> JsonValue:
+    if value is None:
+        return None
+    try:
+        text = Path(value[1:]).read_text(encoding="utf-8") if value.startswith("@") else value
+        return json.loads(text)
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"neither JSON nor @file: {error}", context, parameter) from error
+
+
+def _run(item: AnyCapability, *, as_json: bool, **options: JsonValue | tuple[str, ...]) -> None:
+    """Call a capability and print its answer; ask the person where it asks first."""
+    arguments: dict[str, JsonValue] = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in options.items()
+        if value is not None and value != ()
+    }
+    try:
+        answer = anyio.run(_invoke, item, arguments)
+    except ApprovalNeeded as needed:
+        if not (sys.stdin.isatty() and click.confirm(f"{needed.plan.text} Go ahead?", err=True)):
+            raise
+        answer = anyio.run(_invoke, item, {**arguments, "confirm": True})
+    click.echo(json.dumps(answer, indent=2, ensure_ascii=False) if as_json else render(answer))
+
+
+async def _invoke(item: AnyCapability, arguments: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    async with open_workspace(Settings.from_environment(os.environ)) as workspace:
+        return plain(await item.invoke(workspace.with_progress(_show_progress), arguments))
+
+
+async def _show_progress(done: float, total: float | None, message: str | None) -> None:
+    if sys.stderr.isatty():
+        share = f"{done:g}/{total:g}" if total else f"{done:g}"
+        click.echo(f"\r\x1b[K{share} {message or ''}", err=True, nl=False)
+        if total and done >= total:
+            click.echo("", err=True)
+
+
+def main() -> None:
+    """Run the command line; every failure is one sentence on stderr and an exit code."""
+    logging.basicConfig(stream=sys.stderr, level=os.environ.get("KILN_MCP_LOG", "WARNING").upper())
+    sys.exit(_guarded(lambda: cli.main(standalone_mode=False)))
+
+
+def _guarded(run: Callable[[], object]) -> int:
+    """Run it and return the exit code."""
+    try:
+        run()
+    except BaseException as error:  # noqa: BLE001 - the outermost door
+        return _explain(_innermost(error))
+    return 0
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Return the error that a task group wrapped, where it wrapped one alone."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _explain(error: BaseException) -> int:
+    """Say what happened in a sentence and return the exit code for it."""
+    match error:
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else FAILED
+        case KeyboardInterrupt() | click.Abort():
+            return _say("Stopped. What was finished is saved; run it again to go on.", INTERRUPTED)
+        case click.exceptions.Exit():
+            return error.exit_code
+        case click.ClickException():
+            error.show()
+            return error.exit_code
+        case ApprovalNeeded():
+            return _say(
+                f"{error.plan.text} Nothing has been done; add --yes to agree.", NOT_APPROVED
+            )
+        case InvalidArguments():
+            return _say(str(error), USAGE)
+        case WorkbenchError():
+            return _say(str(error), FAILED)
+        case BrokenPipeError():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FAILED
+        case OSError(errno=errno.ENOSPC):
+            return _say("The disk is full. Free some space and run it again.", FAILED)
+        case _:
+            _log.error("unforeseen", exc_info=error)
+            return _say(f"An error that was not foreseen: {type(error).__name__}: {error}", FAILED)
+
+
+def _say(sentence: str, code: int) -> int:
+    click.echo(f"kiln-mcp: {sentence}", err=True)
+    return code

@@ -1,0 +1,134 @@
+"""What a capability works with: open projects, the model engine, progress, approval."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import anyio
+
+from kiln_mcp.errors import ApprovalNeeded, Plan, UnknownProject
+from kiln_mcp.llm import Engine
+from kiln_mcp.settings import Settings
+from storage import ProjectStore
+
+ProgressReport = Callable[[float, float | None, str | None], Awaitable[None]]
+"""Called with what is done, what there is in all (None: not known), and a sentence."""
+
+
+async def _unheard(done: float, total: float | None, message: str | None) -> None:
+    """Report to nobody."""
+
+
+class KnownProjects:
+    """The projects that this person has opened, by name; kept in the per-user home."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._open: dict[Path, ProjectStore] = {}
+
+    def folders(self) -> dict[str, Path]:
+        """Return the folder of each known project by its name, oldest first."""
+        try:
+            listed: dict[str, str] = json.loads(self._file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {}
+        return {name: Path(folder) for name, folder in listed.items()}
+
+    def remember(self, store: ProjectStore) -> None:
+        """Keep the project's name and folder for the next time."""
+        known = self.folders()
+        if known.get(store.project.name) == store.folder:
+            return
+        known[store.project.name] = store.folder
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self._file.with_suffix(".new")
+        text = json.dumps({n: str(f) for n, f in known.items()}, indent=2, ensure_ascii=False)
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(self._file)
+
+    async def open(self, folder: Path, home: Path) -> ProjectStore:
+        """Return the open store of a folder; one store a folder and process."""
+        if folder not in self._open:
+            self._open[folder] = await ProjectStore.open(folder, home=home)
+            await anyio.to_thread.run_sync(self.remember, self._open[folder])
+        return self._open[folder]
+
+    async def close(self) -> None:
+        """Close every open store."""
+        for store in self._open.values():
+            await store.close()
+        self._open.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The context of a call: shared by all calls but for its progress and approval.
+
+    Attributes:
+        settings: What the person set.
+        engine: The one way to ask a model anything.
+        known: The projects that this person has opened.
+        report: Where progress goes.
+        confirmed: Whether the person has agreed to what this call's plan says.
+    """
+
+    settings: Settings
+    engine: Engine
+    known: KnownProjects
+    report: ProgressReport = _unheard
+    confirmed: bool = False
+
+    def for_call(self, *, confirmed: bool) -> Self:
+        """Return the context of one call, with the person's approval or without it."""
+        return replace(self, confirmed=confirmed)
+
+    def with_progress(self, report: ProgressReport) -> Self:
+        """Return the same workspace with progress going to `report`."""
+        return replace(self, report=report)
+
+    async def open_project(self, reference: str) -> ProjectStore:
+        """Open a project by the path of its folder or by the name it is known by.
+
+        Raises:
+            UnknownProject: Neither a folder nor a known name.
+            storage.StorageError: The folder cannot be opened as a project.
+        """
+        known = self.known.folders()
+        by_name = {name.casefold(): folder for name, folder in known.items()}
+        folder = by_name.get(reference.strip().casefold())
+        if folder is None:
+            path = await anyio.Path(reference).expanduser()
+            path = await path.absolute()
+            folder = Path(path.parent if path.name == "project.kiln" else path)
+            if not await anyio.Path(folder).exists():
+                raise UnknownProject(reference, list(known))
+        return await self.known.open(folder, self.settings.home)
+
+    def model_name(self, chosen: str | None) -> str:
+        """Return the model that was named, or the default one."""
+        return chosen or self.settings.default_model
+
+    def approve(self, plan: Plan) -> None:
+        """Go on only where the plan costs nothing or the person has agreed to it.
+
+        Call it before anything is done.
+
+        Raises:
+            ApprovalNeeded: The person must be asked first.
+        """
+        if plan.needs_approval and not self.confirmed:
+            raise ApprovalNeeded(plan)
+
+
+@asynccontextmanager
+async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
+    """Open the workspace of this person for the life of a process."""
+    async with Engine(settings.engine) as engine:
+        known = KnownProjects(settings.home / "projects.json")
+        try:
+            yield Workspace(settings=settings, engine=engine, known=known)
+        finally:
+            await known.close()

