@@ -47,7 +47,9 @@ MODERN = [
 ]
 
 
-def spawn_to_tools(messages: list[dict[str, object]], environment: dict[str, str]) -> tuple[float, dict[str, object]]:
+def spawn_to_tools(
+    messages: list[dict[str, object]], environment: dict[str, str]
+) -> tuple[float, dict[str, object]]:
     """Return seconds from spawn to the answer, and the answer."""
     began = time.perf_counter()
     process = subprocess.Popen(
@@ -91,7 +93,7 @@ def main() -> None:
         for era, messages in (("legacy", LEGACY), ("modern", MODERN)):
             spawn_to_tools(messages, warm)
             times = [spawn_to_tools(messages, warm)[0] for _ in range(runs)]
-            print(f"warm {era}: median {statistics.median(times) * 1000:.0f} ms, best {min(times) * 1000:.0f}")
+            print(f"warm {era}: median {statistics.median(times) * 1000:.0f} ms")
         cold_times: list[float] = []
         for _ in range(3):
             with tempfile.TemporaryDirectory() as empty:
@@ -102,9 +104,13 @@ def main() -> None:
     result = answer["result"]
     assert isinstance(result, dict)
     tools = result["tools"]
-    shown = [{"name": t["name"], "description": t.get("description"), "inputSchema": t["inputSchema"]} for t in tools]
+    shown = [
+        {"name": t["name"], "description": t.get("description"), "inputSchema": t["inputSchema"]}
+        for t in tools
+    ]
     count = tokens(json.dumps(shown, separators=(",", ":")))
-    print(f"tools/list: {len(tools)} tools, {count} tokens of name, description and inputSchema ({count / len(tools):.0f} a tool)")
+    each = count / len(tools)
+    print(f"tools/list: {len(tools)} tools, {count} tokens as a model reads them ({each:.0f} each)")
 
 
 if __name__ == "__main__":
