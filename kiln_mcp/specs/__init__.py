@@ -1,0 +1,1 @@
+"""Draft, question, refine and save a specification."""

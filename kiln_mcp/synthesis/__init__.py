@@ -1,0 +1,1 @@
+"""Make data: coverage plans, inputs, outputs, splits and data reports."""

@@ -1,0 +1,1 @@
+"""Freeze data sets and export them for fine-tuning."""
