@@ -8,7 +8,7 @@ back as the plan, with the argument that confirms it.
 
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
 
@@ -74,7 +74,7 @@ def build_server(
     """
 
     @asynccontextmanager
-    async def lifespan(_: Server[Workspace]) -> AsyncIterator[Workspace]:
+    async def lifespan(_: Server[Workspace]) -> AsyncGenerator[Workspace]:
         async with workspace as opened:
             yield opened
 

@@ -1,7 +1,7 @@
 """What a capability works with: open projects, the model engine, progress, approval."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,7 +124,7 @@ class Workspace:
 
 
 @asynccontextmanager
-async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
+async def open_workspace(settings: Settings) -> AsyncGenerator[Workspace]:
     """Open the workspace of this person for the life of a process."""
     async with Engine(settings.engine) as engine:
         known = KnownProjects(settings.home / "projects.json")

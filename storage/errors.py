@@ -2,7 +2,26 @@
 
 WorkbenchError                 the root: its text is one sentence for the reader
 └── StorageError               something about the project on disk
+├── NotAProject            the folder holds no project.kiln
+├── ProjectExists          a project is there already
+├── RecordNotFound         no record has this id or name
+├── AmbiguousName          several records have this name
+├── InvalidName            a name cannot be stored
+├── InvalidRecord          a record breaks a rule of the format
+├── UnreadableRecord       one file cannot be used; the rest of the project works
+│   ├── CorruptRecord      broken JSON, a wrong type, a missing field
+│   └── NewerFormat        written by a newer program
+├── UnsafePath             a path would leave its folder
+├── StaleRevision          somebody changed the record since it was read
+├── ProjectBusy            another process holds the project's lock for too long
+└── WriteFailed            the disk refused a write; nothing was changed
+├── ReadOnlyProject    no permission to write here
+└── DiskFull           no space left
 """
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
 
 
 class WorkbenchError(Exception):
@@ -15,3 +34,155 @@ class WorkbenchError(Exception):
 
 class StorageError(WorkbenchError):
     """Something about the project on disk is not as it must be."""
+
+
+class NotAProject(StorageError):  # noqa: N818 - errors are named by their cause
+    """The folder holds no project.kiln."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        what = "does not exist" if not folder.exists() else "holds no project.kiln"
+        super().__init__(
+            f"{folder} is not a project: it {what}. Give the folder that holds project.kiln, "
+            "or create a project there."
+        )
+
+
+class ProjectExists(StorageError):  # noqa: N818
+    """A project is there already."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        super().__init__(f"{folder} holds a project already. Open it, or choose another folder.")
+
+
+class RecordNotFound(StorageError):  # noqa: N818
+    """No record has this id or name."""
+
+    def __init__(self, kind: str, wanted: str, close: Sequence[str] = ()) -> None:
+        self.kind, self.wanted, self.close = kind, wanted, tuple(close)
+        hint = f" Close to it: {', '.join(close)}." if close else " List them to see what is there."
+        super().__init__(f"There is no {kind} with the id or name {wanted!r}.{hint}")
+
+
+class AmbiguousName(StorageError):  # noqa: N818
+    """Several records have this name."""
+
+    def __init__(self, kind: str, name: str, ids: Sequence[str]) -> None:
+        self.kind, self.name, self.ids = kind, name, tuple(ids)
+        super().__init__(
+            f"{len(ids)} records of kind {kind} are named {name!r}. Give one of the ids instead: "
+            f"{', '.join(ids)}."
+        )
+
+
+class InvalidName(StorageError):  # noqa: N818
+    """A name cannot be stored.
+
+    Attributes:
+        suggestion: The nearest name that can.
+    """
+
+    def __init__(self, name: str, reason: str, suggestion: str) -> None:
+        self.name, self.reason, self.suggestion = name, reason, suggestion
+        hint = f" {suggestion!r} would do." if suggestion else ""
+        super().__init__(
+            f"The name {name!r} {reason}. Letters of any script, digits, spaces, emoji and "
+            f"- _ ( ) & ! ' + # are fine.{hint}"
+        )
+
+
+class InvalidRecord(StorageError):  # noqa: N818
+    """A record breaks a rule of the format."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        self.kind, self.reason = kind, reason
+        super().__init__(f"This {kind} cannot be saved: {reason}. Nothing has been changed.")
+
+
+class UnreadableRecord(StorageError):  # noqa: N818
+    """One file cannot be used; the rest of the project works.
+
+    Attributes:
+        path: The file, within the project, with forward slashes.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, path: str, reason: str, advice: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(f"{path}: {reason}. {advice}")
+
+
+class CorruptRecord(UnreadableRecord):
+    """Broken JSON, a wrong type or a missing field."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            path, reason, "Repair the file or restore an earlier version; all else works."
+        )
+
+
+class NewerFormat(UnreadableRecord):
+    """Written by a newer program."""
+
+    def __init__(self, path: str, version: object) -> None:
+        super().__init__(
+            path,
+            f"format version {version!r} is newer than 1, the newest that is known here",
+            "Upgrade this program to read it; it has been left as it is.",
+        )
+
+
+class UnsafePath(StorageError):  # noqa: N818
+    """A path would leave its folder."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(
+            f"The path {path!r} would leave the project's folder. Give a relative path without "
+            "'..', through no link that leads out."
+        )
+
+
+class StaleRevision(StorageError):  # noqa: N818
+    """Somebody changed the record since it was read."""
+
+    def __init__(self, path: str, who: str | None, when: datetime | None) -> None:
+        self.path, self.who, self.when = path, who, when
+        change = "was taken away" if when is None else f"was changed at {when:%Y-%m-%d %H:%M:%S %Z}"
+        super().__init__(
+            f"{path} {change} by {who or 'another program'} since it was read. Nothing has been "
+            "saved: read the record again and repeat the change."
+        )
+
+
+class ProjectBusy(StorageError):  # noqa: N818
+    """Another process holds the project's lock for too long."""
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        super().__init__(
+            f"Another process has been writing to {folder} for {seconds:.0f} seconds. Nothing has "
+            "been changed: try again, or close the other program."
+        )
+
+
+class WriteFailed(StorageError):  # noqa: N818
+    """The disk refused a write; nothing was changed."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(f"{path} could not be written: {reason}. Nothing has been changed.")
+
+
+class ReadOnlyProject(WriteFailed):
+    """There is no permission to write here."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "the folder or file is read-only for this user")
+
+
+class DiskFull(WriteFailed):
+    """There is no space left."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "the disk is full; free some space and repeat")

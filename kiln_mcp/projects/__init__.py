@@ -1,0 +1,1 @@
+"""Open projects and tasks, and say what is there."""

@@ -1,0 +1,31 @@
+"""JSON Schemas of a task's input and output."""
+
+import json
+from collections.abc import Mapping
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from pydantic import JsonValue
+
+from kiln_mcp.projects.errors import NotAnObjectSchema
+
+
+def schema_text(which: str, schema: Mapping[str, JsonValue] | None) -> str | None:
+    """Return a schema as the text that a task keeps; None for plain text.
+
+    Args:
+        which: "input" or "output", for the error.
+        schema: A JSON Schema of draft 2020-12.
+
+    Raises:
+        NotAnObjectSchema: It is no JSON Schema of an object with properties.
+    """
+    if schema is None:
+        return None
+    try:
+        Draft202012Validator.check_schema(dict(schema))
+    except SchemaError as error:
+        raise NotAnObjectSchema(which, error.message) from error
+    if schema.get("type") != "object" or not isinstance(schema.get("properties"), dict):
+        raise NotAnObjectSchema(which, "it does not describe an object with properties")
+    return json.dumps(schema, ensure_ascii=False)

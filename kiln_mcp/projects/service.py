@@ -1,0 +1,181 @@
+"""Capabilities: make projects and tasks, and say what is there."""
+
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+from pydantic import Field, JsonValue
+
+from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.projects.counting import take_inventory
+from kiln_mcp.projects.errors import FolderTaken
+from kiln_mcp.projects.inventory import next_step, weaknesses
+from kiln_mcp.projects.references import ProjectReference
+from kiln_mcp.projects.schemas import schema_text
+from kiln_mcp.workspace import Workspace
+from storage import Project, ProjectStore, Task
+
+TaskName = Annotated[str, Field(description="What to call the task.")]
+Instruction = Annotated[
+    str, Field(description="What a model is told to do with an input: the task's system prompt.")
+]
+InputSchema = Annotated[
+    dict[str, JsonValue] | None,
+    Field(description="JSON Schema of an input; leave out for plain text."),
+]
+OutputSchema = Annotated[
+    dict[str, JsonValue] | None,
+    Field(description="JSON Schema of an output; leave out for plain text."),
+]
+
+
+class ProjectCreated(Result):
+    """A new project."""
+
+    project: str
+    folder: str
+    next_step: str
+
+
+class TaskCreated(Result):
+    """A new task."""
+
+    project: str
+    task: str
+    id: str
+    next_step: str
+
+
+class EvalDescription(Result):
+    """What there is of one eval."""
+
+    name: str
+    judges: int
+    test_items: int
+    golden_items: int
+    rated_golden: int
+    results: int
+
+
+class TaskDescription(Result):
+    """What there is of one task."""
+
+    name: str
+    id: str
+    runs: int
+    specs: int
+    run_configs: int
+    prompts: int
+    evals: list[EvalDescription]
+    weak: list[str]
+    next_step: str
+
+
+class ProjectDescription(Result):
+    """What is there, what is weak, and the best next step."""
+
+    project: str
+    folder: str
+    description: str | None
+    tasks: list[TaskDescription]
+    unreadable: list[str]
+    next_step: str | None
+
+
+@capability(effect=Effect.WRITES, title="Create a project")
+async def create_project(
+    workspace: Workspace,
+    name: Annotated[str, Field(description="What to call the project.")],
+    folder: Annotated[
+        str | None,
+        Field(description="Where to put it; left out: 'Kiln Projects/<name>' in the home folder."),
+    ] = None,
+    description: Annotated[str | None, Field(description="What it is for.")] = None,
+) -> ProjectCreated:
+    """Create an empty project in Kiln's format, in a new or empty folder.
+
+    Then call create_task.
+    """
+    place = await anyio.Path(folder or Path.home() / "Kiln Projects" / name).expanduser()
+    place = await place.absolute()
+    if await place.exists() and [entry async for entry in place.iterdir()]:
+        raise FolderTaken(Path(place))
+    store = await ProjectStore.create(
+        Path(place), Project(name=name, description=description), home=workspace.settings.home
+    )
+    await store.close()
+    opened = await workspace.open_project(str(place))
+    return ProjectCreated(
+        project=opened.project.name,
+        folder=str(opened.folder),
+        next_step="create_task: say what a model is to do.",
+    )
+
+
+@capability(effect=Effect.WRITES, title="Create a task")
+async def create_task(
+    workspace: Workspace,
+    project: ProjectReference,
+    name: TaskName,
+    instruction: Instruction,
+    output_schema: OutputSchema = None,
+    input_schema: InputSchema = None,
+) -> TaskCreated:
+    """Add a task to a project: what a model is told to do with each input."""
+    store = await workspace.open_project(project)
+    task = Task(
+        name=name,
+        instruction=instruction,
+        output_json_schema=schema_text("output", output_schema),
+        input_json_schema=schema_text("input", input_schema),
+    )
+    saved = await store.save(task, parent=store.project)
+    return TaskCreated(
+        project=store.project.name,
+        task=saved.name,
+        id=saved.id,
+        next_step="draft_spec: say in one sentence what a good answer is.",
+    )
+
+
+@capability(effect=Effect.READS, title="Describe a project")
+async def describe_project(workspace: Workspace, project: ProjectReference) -> ProjectDescription:
+    """Say what a project holds, what is weak about it, and the best next step.
+
+    Start here with a project that exists.
+    """
+    store = await workspace.open_project(project)
+    tasks: list[TaskDescription] = []
+    for task in await store.children(store.project, Task):
+        found = await take_inventory(store, task)
+        tasks.append(
+            TaskDescription(
+                name=task.name,
+                id=task.id,
+                runs=found.runs,
+                specs=found.specs,
+                run_configs=found.run_configs,
+                prompts=found.prompts,
+                evals=[
+                    EvalDescription(
+                        name=one.name,
+                        judges=one.judges,
+                        test_items=one.test_items,
+                        golden_items=one.golden_items,
+                        rated_golden=one.rated,
+                        results=one.results,
+                    )
+                    for one in found.evals
+                ],
+                weak=weaknesses(found),
+                next_step=next_step(found),
+            )
+        )
+    return ProjectDescription(
+        project=store.project.name,
+        folder=str(store.folder),
+        description=store.project.description,
+        tasks=tasks,
+        unreadable=[f"{fault.path}: {fault.reason}" for fault in store.problems],
+        next_step=None if tasks else "create_task: say what a model is to do.",
+    )

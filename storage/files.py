@@ -1,0 +1,56 @@
+"""Files that are whole or not there: written aside, flushed to the disk, then renamed."""
+
+import errno
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from storage.errors import DiskFull, ReadOnlyProject, WriteFailed
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that at every moment the old or the new content is there, whole.
+
+    Raises:
+        WriteFailed: The disk refused; nothing was changed.
+    """
+    fresh = path.with_name(f".{path.name}.{uuid4().hex[:8]}.new")
+    with _disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with fresh.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(path)
+        except BaseException:
+            fresh.unlink(missing_ok=True)
+            raise
+        flush_folder(path.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut, where the system can."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Generator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise ReadOnlyProject(path) from error
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskFull(path) from error
+        if error.errno == errno.EROFS:
+            raise ReadOnlyProject(path) from error
+        raise WriteFailed(path, error.strerror or str(error)) from error

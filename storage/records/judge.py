@@ -1,0 +1,180 @@
+"""Judges (eval configs): the two older kinds, and the eight kinds that newer files have."""
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
+
+from storage.records.record import Name, Part, Record, Text
+
+
+class StepsJudge(Part):
+    """A model that thinks through steps and then scores (`llm_as_judge` and `g_eval`)."""
+
+    eval_steps: tuple[str, ...]
+    task_description: str | None = None
+
+
+class LlmJudge(Part):
+    """A model with a template; `g_eval` weighs scores by the model's own probabilities."""
+
+    type: Literal["llm_judge"] = "llm_judge"
+    model_name: str
+    model_provider: str
+    system_prompt: str | None = None
+    prompt_template: str
+    reference_keys: tuple[str, ...] = ()
+    thinking_instruction: str | None = None
+    g_eval: bool = False
+    judge_instructions: tuple[str, ...] | None = None
+
+
+class ExactMatch(Part):
+    """The output equals a value, or the reference's."""
+
+    type: Literal["exact_match"] = "exact_match"
+    value_expression: str | None = None
+    expected_value: str | None = None
+    reference_key: Text | None = None
+    case_sensitive: bool = True
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "ExactMatch":
+        _exactly_one(expected_value=self.expected_value, reference_key=self.reference_key)
+        return self
+
+
+class PatternMatch(Part):
+    """A regular expression is found in the output, or is not."""
+
+    type: Literal["pattern_match"] = "pattern_match"
+    value_expression: str | None = None
+    pattern: str
+    mode: Literal["must_match", "must_not_match"] = "must_match"
+
+
+class Contains(Part):
+    """The output contains a text, or does not."""
+
+    type: Literal["contains"] = "contains"
+    value_expression: str | None = None
+    substring: str | None = None
+    reference_key: Text | None = None
+    case_sensitive: bool = True
+    mode: Literal["must_contain", "must_not_contain"] = "must_contain"
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "Contains":
+        _exactly_one(substring=self.substring, reference_key=self.reference_key)
+        return self
+
+
+class SetCheck(Part):
+    """The output's items compare with a set."""
+
+    type: Literal["set_check"] = "set_check"
+    value_expression: str | None = None
+    expected_set: tuple[str, ...] | None = None
+    reference_key: Text | None = None
+    mode: Literal["subset", "superset", "equal"]
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "SetCheck":
+        _exactly_one(expected_set=self.expected_set, reference_key=self.reference_key)
+        return self
+
+
+class ArgMatch(Part):
+    """What an argument of a tool call must be."""
+
+    value: JsonValue
+    match_mode: Literal["exact", "contains", "regex"] = "exact"
+
+
+class ToolCallSpec(Part):
+    """A tool call that is expected."""
+
+    tool_name: str
+    expected_args: dict[str, ArgMatch] | None = None
+
+
+class ToolCallCheck(Part):
+    """The trace has the expected tool calls."""
+
+    type: Literal["tool_call_check"] = "tool_call_check"
+    expected_tools: tuple[ToolCallSpec, ...] = Field(min_length=1)
+    match_mode: Literal["any", "all", "ordered", "never"] = "all"
+    on_unexpected_tools: Literal["ignore", "fail"] = "ignore"
+
+
+class StepCountCheck(Part):
+    """The trace has so many steps."""
+
+    type: Literal["step_count_check"] = "step_count_check"
+    count_type: Literal["tool_calls", "model_responses", "turns"]
+    min_count: int | None = None
+    max_count: int | None = None
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> "StepCountCheck":
+        if self.min_count is None and self.max_count is None:
+            raise ValueError("give min_count, max_count or both")
+        return self
+
+
+class CodeEval(Part):
+    """A function `score()` in the file scorer.py beside the judge."""
+
+    type: Literal["code_eval"] = "code_eval"
+    reference_keys: tuple[str, ...] = ()
+    timeout_seconds: int = Field(default=180, ge=1, le=300)
+    tool_allowlist: tuple[str, ...] = ()
+
+
+def _exactly_one(**values: object) -> None:
+    if sum(value is not None for value in values.values()) != 1:
+        raise ValueError(f"give exactly one of {' and '.join(values)}")
+
+
+def _judge_type(value: object) -> str:
+    if isinstance(value, dict):
+        return str(value.get("type", "steps"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    return str(getattr(value, "type", "steps"))
+
+
+JudgeProperties = Annotated[
+    Annotated[StepsJudge, Tag("steps")]
+    | Annotated[LlmJudge, Tag("llm_judge")]
+    | Annotated[ExactMatch, Tag("exact_match")]
+    | Annotated[PatternMatch, Tag("pattern_match")]
+    | Annotated[Contains, Tag("contains")]
+    | Annotated[SetCheck, Tag("set_check")]
+    | Annotated[ToolCallCheck, Tag("tool_call_check")]
+    | Annotated[StepCountCheck, Tag("step_count_check")]
+    | Annotated[CodeEval, Tag("code_eval")],
+    Discriminator(_judge_type),
+]
+
+
+class EvalConfig(Record):
+    """A judge of an eval.
+
+    Attributes:
+        model_name: The judging model; null for the kinds of `v2`.
+        config_type: `v2` for every kind but `StepsJudge`.
+    """
+
+    name: Name
+    model_name: str | None = None
+    model_provider: str | None = None
+    config_type: Literal["g_eval", "llm_as_judge", "v2"] = "g_eval"
+    properties: JudgeProperties
+    model_type: Literal["eval_config"] = "eval_config"
+
+    @model_validator(mode="after")
+    def _kind_fits_properties(self) -> "EvalConfig":
+        older = isinstance(self.properties, StepsJudge)
+        if older == (self.config_type == "v2"):
+            raise ValueError(f"config_type {self.config_type} does not fit these properties")
+        if older != (self.model_name is not None and self.model_provider is not None):
+            raise ValueError("model_name and model_provider are for g_eval and llm_as_judge alone")
+        return self

@@ -1,0 +1,152 @@
+"""What every record and every part of one has in common."""
+
+import getpass
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+)
+
+from storage.errors import InvalidRecord
+from storage.names import LONGEST_SHORT_NAME, check_name, shown_name, stored_name
+
+FORMAT_VERSION = 1
+
+
+def new_id() -> str:
+    """Return a new random id: 12 decimal digits."""
+    return str(uuid.uuid4().int).ljust(12, "0")[:12]
+
+
+def login_name() -> str:
+    """Return who is at work: the name that the operating system knows."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class FromDisk:
+    """Validation context of text that is on disk: names are shown as they are, never refused."""
+
+
+def _name(text: str, info: ValidationInfo) -> str:
+    return shown_name(text) if isinstance(info.context, FromDisk) else check_name(text)
+
+
+def _short_name(text: str, info: ValidationInfo) -> str:
+    if isinstance(info.context, FromDisk):
+        return shown_name(text)
+    return check_name(text, LONGEST_SHORT_NAME)
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.astimezone()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+Name = Annotated[str, AfterValidator(_name), PlainSerializer(stored_name)]
+"""A name of up to 120 characters; in memory as people see it, in files as the format wants it."""
+
+ShortName = Annotated[str, AfterValidator(_short_name), PlainSerializer(stored_name)]
+"""A name of up to 32 characters."""
+
+Text = Annotated[str, Field(min_length=1)]
+"""Text that is not empty."""
+
+Moment = Annotated[datetime, AfterValidator(_aware)]
+"""A time with its zone; older files without one mean local time."""
+
+
+class Part(BaseModel):
+    """A value inside a record. Keys that are not known here are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+
+    def replace(self, **changes: object) -> Self:
+        """Return a copy with some fields changed and all of it checked again.
+
+        Raises:
+            InvalidRecord: The new values break a rule of the format.
+        """
+        held = {name: getattr(self, name) for name in type(self).model_fields}
+        try:
+            return type(self).model_validate({**held, **(self.model_extra or {}), **changes})
+        except ValidationError as error:
+            raise InvalidRecord(type(self).__name__, first_fault(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a record was read from.
+
+    Attributes:
+        path: Its file, within the project, with forward slashes.
+        revision: Fingerprint of the file's bytes.
+    """
+
+    path: str
+    revision: str
+
+
+class Record(Part):
+    """One file of a project. `model_type`, the last field of each kind, names the kind."""
+
+    v: int = FORMAT_VERSION
+    id: str = Field(default_factory=new_id, min_length=1)
+    created_at: Moment = Field(default_factory=_now)
+    created_by: str = Field(default_factory=login_name)
+
+    _origin: Origin | None = PrivateAttr(default=None)
+
+    @property
+    def origin(self) -> Origin | None:
+        """Where this was read from or saved to; None for a record that was never saved."""
+        return self._origin
+
+    def at(self, origin: Origin | None) -> Self:
+        """Return the same record, known to come from somewhere else."""
+        copy = self.model_copy()
+        copy._origin = origin
+        return copy
+
+    def replace(self, **changes: object) -> Self:
+        """Return a copy with some fields changed, of the same file and revision."""
+        return super().replace(**changes).at(self._origin)
+
+    @classmethod
+    def type_name(cls) -> str:
+        """Return the kind's name, such as "task_run"."""
+        return str(cls.model_fields["model_type"].default)
+
+
+class NestedRecord(Part):
+    """A part that the format stores like a file of its own, with an id and a null path."""
+
+    v: int = FORMAT_VERSION
+    id: str = Field(default_factory=new_id)
+    path: None = None
+    created_at: Moment = Field(default_factory=_now)
+    created_by: str = Field(default_factory=login_name)
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return the first fault of a validation as "field: what is wrong"."""
+    fault = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(step) for step in fault["loc"])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{where + ': ' if where else ''}{fault['msg']}{more}"

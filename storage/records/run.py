@@ -1,0 +1,164 @@
+"""Runs of a task: inputs, outputs, where they came from and what people said of them."""
+
+from typing import Literal
+
+from pydantic import Field, JsonValue, model_validator
+
+from storage.records.rating import TaskOutputRating
+from storage.records.record import NestedRecord, Part, Record, Text
+from storage.records.run_config import RunConfigProperties
+
+_NEEDED: dict[str, tuple[str, ...]] = {
+    "human": ("created_by",),
+    "synthetic": ("model_name", "model_provider", "adapter_name"),
+    "file_import": ("file_name",),
+    "tool_call": (),
+}
+_ONLY_FOR = {
+    "prompt_id": "synthetic",
+    "prompt_builder_name": "synthetic",
+    "created_by": "human",
+    "file_name": "file_import",
+}
+
+
+class DataSource(Part):
+    """Where an input or output came from.
+
+    `properties` needs `created_by` for human, `model_name`, `model_provider` and `adapter_name`
+    for synthetic, `file_name` for file_import. Further keys are allowed.
+    """
+
+    type: Literal["human", "synthetic", "file_import", "tool_call"]
+    properties: dict[str, str | int | float] = Field(default_factory=dict)
+    run_config_id: str | None = None
+    run_config: RunConfigProperties | None = None
+
+    @model_validator(mode="after")
+    def _has_what_its_type_needs(self) -> "DataSource":
+        missing = [key for key in _NEEDED[self.type] if not self.properties.get(key)]
+        if missing:
+            raise ValueError(f"a source of type {self.type} needs {', '.join(missing)}")
+        for key, owner in _ONLY_FOR.items():
+            if key in self.properties and self.type != owner:
+                raise ValueError(f"{key} is for sources of type {owner} only")
+        empty = [key for key, value in self.properties.items() if value == ""]
+        if empty:
+            raise ValueError(f"{', '.join(empty)} must not be empty")
+        return self
+
+
+class MessageUsage(Part):
+    """Tokens and cost in US dollars."""
+
+    input_tokens: int | None = Field(default=None, ge=0)
+    output_tokens: int | None = Field(default=None, ge=0)
+    total_tokens: int | None = Field(default=None, ge=0)
+    cost: float | None = Field(default=None, ge=0)
+    cached_tokens: int | None = Field(default=None, ge=0)
+
+
+class Usage(MessageUsage):
+    """Tokens, cost and the time spent waiting for the model."""
+
+    total_llm_latency_ms: int | None = Field(default=None, ge=0)
+
+
+class TraceMessage(Part):
+    """One message of a chat, in the form that OpenAI's interface made common."""
+
+    role: str
+    content: JsonValue = None
+
+
+class TaskOutput(NestedRecord):
+    """An output and its rating."""
+
+    output: str
+    source: DataSource | None = None
+    rating: TaskOutputRating | None = None
+    model_type: Literal["task_output"] = "task_output"
+
+
+class EvalItemSource(Part):
+    """Marks a run that an eval made, by the item that it was made for."""
+
+    source_type: Literal["eval_input", "task_run"]
+    source_id: Text
+
+
+class TaskRun(Record):
+    """One input with its output.
+
+    Attributes:
+        input: Text; JSON text where the task has an input schema.
+        parent_task_run_id: The turn before, in a conversation.
+        eval_source: Set on runs that an eval made.
+    """
+
+    input: str
+    input_source: DataSource | None = None
+    output: TaskOutput
+    repair_instructions: str | None = None
+    repaired_output: TaskOutput | None = None
+    intermediate_outputs: dict[str, str] | None = None
+    tags: tuple[str, ...] = ()
+    usage: Usage | None = None
+    cumulative_usage: MessageUsage | None = None
+    synthetic_user_usage: Usage | None = None
+    trace: tuple[TraceMessage, ...] | None = None
+    parent_task_run_id: str | None = None
+    eval_source: EvalItemSource | None = None
+    model_type: Literal["task_run"] = "task_run"
+
+    @model_validator(mode="after")
+    def _rules(self) -> "TaskRun":
+        check_tags(self.tags)
+        if (self.repair_instructions is None) != (self.repaired_output is None):
+            raise ValueError("repair_instructions and repaired_output come together")
+        if self.repaired_output and self.repaired_output.rating:
+            raise ValueError("a repaired output has no rating")
+        return self
+
+    @property
+    def best_output(self) -> str:
+        """The repaired output where there is one, otherwise the output."""
+        return (self.repaired_output or self.output).output
+
+
+def check_tags(tags: tuple[str, ...]) -> None:
+    """Refuse tags that the format refuses.
+
+    Raises:
+        ValueError: A tag is empty or has a space.
+    """
+    for tag in tags:
+        if not tag or any(character.isspace() for character in tag):
+            raise ValueError(f"the tag {tag!r} is empty or has a space; use _ instead")
+
+
+class Feedback(Record):
+    """What a person said about a run."""
+
+    feedback: Text
+    source: Literal["run-page", "spec-feedback"]
+    model_type: Literal["feedback"] = "feedback"
+
+
+class GradedClaim(Part):
+    """One claim about a run and what a person thinks of it."""
+
+    text: str
+    human_grade: Literal["agree", "disagree"]
+    human_feedback: str | None = None
+
+
+class ClaimReview(Record):
+    """A person's review of a judge's verdict, claim by claim."""
+
+    judge_score: Literal["pass", "fail"]
+    judge_reasoning: str
+    overview: str
+    claims: tuple[GradedClaim, ...]
+    human_verdict: Literal["pass", "fail"]
+    model_type: Literal["claim_review"] = "claim_review"

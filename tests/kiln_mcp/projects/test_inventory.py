@@ -1,0 +1,60 @@
+from dataclasses import replace
+
+from kiln_mcp.projects.inventory import EvalInventory, TaskInventory, next_step, weaknesses
+
+SOUND = EvalInventory(
+    name="Correctness",
+    judges=1,
+    test_items=100,
+    golden_items=40,
+    rated=40,
+    one_sided=False,
+    results=200,
+    compared=2,
+)
+TASK = TaskInventory(name="Support", runs=300, specs=1, run_configs=2, prompts=1, evals=(SOUND,))
+
+
+def test_a_task_with_a_rated_eval_of_enough_items_has_no_weakness() -> None:
+    assert weaknesses(TASK) == []
+
+
+def test_a_task_without_evals_is_told_to_say_what_is_good() -> None:
+    bare = replace(TASK, evals=(), specs=0)
+    assert weaknesses(bare) == ["Support: nothing is measured; it has no eval."]
+    assert next_step(bare).startswith("draft_spec")
+    assert next_step(replace(bare, specs=1)).startswith("create_evaluator")
+
+
+def test_results_of_a_judge_that_nobody_checked_are_called_so() -> None:
+    unrated = replace(SOUND, rated=0)
+    faults = weaknesses(replace(TASK, evals=(unrated,)))
+    assert faults == [
+        "Correctness: none of its 40 golden items is rated: its judges are unchecked.",
+        "Correctness: 2 run configs were scored by a judge that nobody has checked.",
+    ]
+    assert next_step(replace(TASK, evals=(unrated,))).startswith("label_items")
+
+
+def test_ratings_that_are_all_alike_are_called_so() -> None:
+    faults = weaknesses(replace(TASK, evals=(replace(SOUND, one_sided=True),)))
+    assert any("constant answer" in fault for fault in faults)
+
+
+def test_a_small_test_split_is_called_small_and_an_empty_one_empty() -> None:
+    small, empty = replace(SOUND, test_items=20), replace(SOUND, test_items=0)
+    assert "20 items" in weaknesses(replace(TASK, evals=(small,)))[0]
+    assert "empty" in weaknesses(replace(TASK, evals=(empty,)))[0]
+
+
+def test_each_stage_leads_to_the_next_call() -> None:
+    def step(**changes: object) -> str:
+        changed = replace(SOUND, **changes)  # pyright: ignore[reportArgumentType]
+        return next_step(replace(TASK, evals=(changed,))).split(":")[0]
+
+    assert step(judges=0) == "create_evaluator"
+    assert step(test_items=0) == "add_items or generate_data, then split_data"
+    assert step(golden_items=0, rated=0, results=0) == "run_eval"
+    assert step(golden_items=0, rated=0) == "evolve_prompt"
+    assert step() == "measure_agreement"
+    assert next_step(replace(TASK, run_configs=0)).startswith("create_run_config")
