@@ -48,7 +48,8 @@ class Result(BaseModel):
 
 
 ContextT = TypeVar("ContextT", bound=CallContext)
-ResultT = TypeVar("ResultT", bound=BaseModel)
+ResultT = TypeVar("ResultT", bound=BaseModel, covariant=True)
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
 P = ParamSpec("P")
 
 _Confirm = Annotated[
@@ -132,10 +133,12 @@ class Capability(Generic[ContextT, P, ResultT]):
 
     @cached_property
     def output_schema(self) -> dict[str, JsonValue]:
-        """JSON Schema of the answer."""
-        return _compact(
+        """JSON Schema of the answer; what is null or an empty list may be left out."""
+        schema = _compact(
             self.result.model_json_schema(mode="serialization", schema_generator=_PlainSchema)
         )
+        _require_only_what_is_never_empty(schema)
+        return schema
 
     async def invoke(self, context: ContextT, arguments: Mapping[str, JsonValue]) -> ResultT:
         """Check the arguments and call the function: the way in for every door.
@@ -164,7 +167,7 @@ AnyCapability = Capability[typing.Any, ..., BaseModel]
 def capability(
     *, effect: Effect, title: str
 ) -> Callable[
-    [Callable[Concatenate[ContextT, P], Awaitable[ResultT]]], Capability[ContextT, P, ResultT]
+    [Callable[Concatenate[ContextT, P], Awaitable[AnswerT]]], Capability[ContextT, P, AnswerT]
 ]:
     """Make a capability of a typed function.
 
@@ -174,8 +177,8 @@ def capability(
     """
 
     def decorate(
-        function: Callable[Concatenate[ContextT, P], Awaitable[ResultT]],
-    ) -> Capability[ContextT, P, ResultT]:
+        function: Callable[Concatenate[ContextT, P], Awaitable[AnswerT]],
+    ) -> Capability[ContextT, P, AnswerT]:
         return Capability(function, effect=effect, title=title)
 
     return decorate
@@ -222,3 +225,26 @@ def _compact(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
     resolved = resolve(schema)
     return resolved if isinstance(resolved, dict) else {}
+
+
+def _require_only_what_is_never_empty(node: JsonValue) -> None:
+    """Take from `required`, everywhere in a schema, what may be null or a list."""
+    if isinstance(node, list):
+        for item in node:
+            _require_only_what_is_never_empty(item)
+    if not isinstance(node, dict):
+        return
+    for value in node.values():
+        _require_only_what_is_never_empty(value)
+    properties, required = node.get("properties"), node.get("required")
+    if isinstance(properties, dict) and isinstance(required, list):
+        node["required"] = [name for name in required if not _may_be_empty(properties, name)]
+
+
+def _may_be_empty(properties: Mapping[str, JsonValue], name: JsonValue) -> bool:
+    schema = properties.get(name) if isinstance(name, str) else None
+    if not isinstance(schema, dict):
+        return False
+    options = schema.get("anyOf")
+    nullable = isinstance(options, list) and {"type": "null"} in options
+    return nullable or schema.get("type") == "array"

@@ -13,6 +13,7 @@ from kiln_mcp.projects import service as projects
 
 _OWN: tuple[AnyCapability, ...] = (
     projects.create_project,
+    projects.create_task,
     projects.describe_project,
 )
 

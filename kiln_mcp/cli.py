@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import anyio
 import click
@@ -224,9 +225,10 @@ def _guarded(run: Callable[[], object]) -> int:
 
 def _innermost(error: BaseException) -> BaseException:
     """Return the error that a task group wrapped, where it wrapped one alone."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    inner = list(cast("BaseExceptionGroup[BaseException]", error).exceptions)
+    return _innermost(inner[0]) if len(inner) == 1 else cast("BaseException", error)
 
 
 def _explain(error: BaseException) -> int:

@@ -12,7 +12,7 @@ from typing import Self
 
 import platformdirs
 
-EMBEDDED_MODEL = "embedded"
+from kiln_mcp.llm import EMBEDDED, EmbeddedSettings, EngineSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +21,28 @@ class Settings:
 
     Attributes:
         home: The per-user home: everything derived or private lives here, no project does.
-        default_model: The model that is asked where a call names none.
+        engine: What the model engine must be told.
     """
 
     home: Path
-    default_model: str = EMBEDDED_MODEL
+    engine: EngineSettings
+
+    @property
+    def default_model(self) -> str:
+        """The model that is asked where a call names none."""
+        return self.engine.default_model
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Read the settings from environment variables."""
         chosen = environment.get("KILN_MCP_HOME")
         home = Path(chosen) if chosen else Path(platformdirs.user_data_dir("kiln-mcp", False))
-        return cls(
-            home=home.expanduser().absolute(),
-            default_model=environment.get("KILN_MCP_MODEL") or EMBEDDED_MODEL,
+        home = home.expanduser().absolute()
+        gguf = environment.get("KILN_MCP_GGUF")
+        engine = EngineSettings(
+            journal=home / "journal.sqlite",
+            default_model=environment.get("KILN_MCP_MODEL") or EMBEDDED,
+            embedded=EmbeddedSettings(path=Path(gguf).expanduser() if gguf else None),
+            environment=environment,
         )
+        return cls(home=home, engine=engine)

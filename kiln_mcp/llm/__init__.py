@@ -1,0 +1,44 @@
+"""The one way to ask a model anything."""
+
+from kiln_mcp.llm.embedded import EmbeddedSettings, find_embedded_model
+from kiln_mcp.llm.engine import Engine
+from kiln_mcp.llm.messages import (
+    Alternative,
+    FinishReason,
+    JsonSchema,
+    Message,
+    Model,
+    ModelAnswer,
+    ModelRequest,
+    Role,
+    TokenLogprob,
+    Tool,
+    ToolCall,
+    Usage,
+)
+from kiln_mcp.llm.pull import pull_embedded_model
+from kiln_mcp.llm.scripted import ScriptedModel
+from kiln_mcp.llm.settings import EMBEDDED, EngineSettings, ServerSettings
+
+__all__ = [
+    "EMBEDDED",
+    "Alternative",
+    "EmbeddedSettings",
+    "Engine",
+    "EngineSettings",
+    "FinishReason",
+    "JsonSchema",
+    "Message",
+    "Model",
+    "ModelAnswer",
+    "ModelRequest",
+    "Role",
+    "ScriptedModel",
+    "ServerSettings",
+    "TokenLogprob",
+    "Tool",
+    "ToolCall",
+    "Usage",
+    "find_embedded_model",
+    "pull_embedded_model",
+]

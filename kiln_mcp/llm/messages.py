@@ -1,0 +1,181 @@
+"""What is asked of a model, and what it answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+from pydantic import JsonValue
+
+JsonSchema = Mapping[str, JsonValue]
+Role = Literal["system", "user", "assistant", "tool", "raw"]
+FinishReason = Literal["stop", "length", "tool_calls", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's wish to call a tool.
+
+    Attributes:
+        id: The call's id, repeated in the tool's answer.
+        name: The tool's name.
+        arguments: The arguments as JSON text, as the model wrote them.
+    """
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool that the model may call; `parameters` is its arguments' JSON schema."""
+
+    name: str
+    description: str
+    parameters: JsonSchema
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation.
+
+    Attributes:
+        role: Who speaks. `raw` is text for the model to go on with, without a chat template; it
+            must be the only message.
+        content: The text.
+        tool_calls: The calls that an assistant's message asked for.
+        tool_call_id: On a tool's message, the id of the call that it answers.
+    """
+
+    role: Role
+    content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """A request to a model.
+
+    Attributes:
+        model: The model's name: `embedded`, `scripted…`, `host`, `<server>/<model>` of a configured
+            server, or a hosted model by its litellm name.
+        messages: The conversation so far, or one `raw` message to be continued.
+        schema: The JSON schema that the answer must fit; None for free text.
+        choices: The answer must be one of these texts; empty for free text.
+        temperature: 0 for the most probable answer.
+        max_tokens: The longest answer, in tokens.
+        seed: Makes sampling repeatable where the model offers it.
+        stop: Texts at which the answer ends.
+        top_logprobs: How many alternatives to return for each token; 0 for no logprobs.
+        tools: The tools that the model may call.
+        sample: Which of several independent answers to the same request this is.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    schema: JsonSchema | None = None
+    choices: tuple[str, ...] = ()
+    temperature: float = 0.0
+    max_tokens: int = 1024
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    top_logprobs: int = 0
+    tools: tuple[Tool, ...] = ()
+    sample: int = 0
+
+    def with_messages(self, *more: Message) -> "ModelRequest":
+        """Return this request with more messages at its end."""
+        return replace(self, messages=(*self.messages, *more))
+
+    @property
+    def raw_text(self) -> str | None:
+        """The text to go on with, where this is a raw request; None for a conversation."""
+        first = self.messages[0]
+        return first.content if first.role == "raw" else None
+
+    @property
+    def sampling_seed(self) -> int:
+        """The seed to hand to the model: differs from sample to sample."""
+        return (self.seed or 0) + self.sample
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer took.
+
+    Attributes:
+        input_tokens: Tokens read.
+        output_tokens: Tokens written.
+        cached_tokens: Of the tokens read, those that the server had in its cache.
+        cost_usd: US dollars; None where the model's price is not known.
+        calls: How many times the model was asked.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost_usd: float | None = 0.0
+    calls: int = 1
+
+    def __add__(self, other: "Usage") -> "Usage":
+        known = self.cost_usd is not None and other.cost_usd is not None
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            cost_usd=(self.cost_usd or 0.0) + (other.cost_usd or 0.0) if known else None,
+            calls=self.calls + other.calls,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A token that could have come, and the natural logarithm of its probability."""
+
+    token: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token of the answer, its logprob, and the most probable alternatives at its place."""
+
+    token: str
+    logprob: float
+    alternatives: tuple[Alternative, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAnswer:
+    """A model's answer.
+
+    Attributes:
+        text: The answer's text, without reasoning.
+        parsed: The answer as JSON, where the request had a schema.
+        usage: What it took, corrections included.
+        finish: Why the answer ended.
+        logprobs: One entry for each token, where asked for and offered.
+        tool_calls: The tools that the model wants to call.
+        reasoning: The model's reasoning text, where it gave any.
+        latency_s: Seconds from the request to the whole answer.
+        journalled: Whether the answer was remembered, and cost nothing this time.
+    """
+
+    text: str
+    parsed: JsonValue = None
+    usage: Usage = Usage()
+    finish: FinishReason = "stop"
+    logprobs: tuple[TokenLogprob, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    reasoning: str = ""
+    latency_s: float = 0.0
+    journalled: bool = False
+
+
+class Model(Protocol):
+    """Anything that answers requests. Implementations raise only `llm.errors.ModelError`s."""
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        """Answer a request, without journal, limits or corrections."""
+        ...

@@ -1,0 +1,185 @@
+"""The OpenAI chat format, which most servers and llama.cpp speak: requests out, answers in."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from kiln_mcp.llm.messages import (
+    Alternative,
+    FinishReason,
+    Message,
+    ModelAnswer,
+    ModelRequest,
+    TokenLogprob,
+    Tool,
+    ToolCall,
+    Usage,
+)
+from kiln_mcp.llm.schemas import instruction_for
+
+CONTINUE: Final = (
+    "Go on with the text exactly where it ends. Write only what comes next, without repeating it."
+)
+_THINKING: Final = re.compile(r"^\s*<think>(.*?)</think>\s*", re.DOTALL)
+_FINISH: Final[dict[str, FinishReason]] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "content_filter": "refused",
+}
+
+
+def chat_body(request: ModelRequest, model: str, *, schema_in_words: bool) -> dict[str, Any]:
+    """Return a request as the JSON body of `/chat/completions`.
+
+    Args:
+        request: What is asked.
+        model: The model's name as its server knows it.
+        schema_in_words: Whether the schema is asked for in the messages, for models without a
+            schema mode.
+    """
+    messages = [_message(message) for message in _conversation(request)]
+    if schema_in_words and request.schema is not None:
+        messages.append({"role": "system", "content": instruction_for(request.schema)})
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": messages,
+        "temperature": request.temperature,
+        "max_tokens": request.max_tokens,
+    }
+    if request.seed is not None or request.sample:
+        body["seed"] = request.sampling_seed
+    if request.stop:
+        body["stop"] = list(request.stop)
+    if request.top_logprobs:
+        body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
+    if request.tools:
+        body["tools"] = [_tool(tool) for tool in request.tools]
+    if request.schema is not None and not schema_in_words:
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": request.schema, "strict": False},
+        }
+    return body
+
+
+def _conversation(request: ModelRequest) -> tuple[Message, ...]:
+    text = request.raw_text
+    if text is None:
+        return request.messages
+    return Message("system", CONTINUE), Message("user", text)
+
+
+def _message(message: Message) -> dict[str, Any]:
+    result: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_call_id is not None:
+        result["tool_call_id"] = message.tool_call_id
+    if message.tool_calls:
+        result["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in message.tool_calls
+        ]
+    return result
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    function = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters,
+    }
+    return {"type": "function", "function": function}
+
+
+def read_chat_answer(
+    reply: Mapping[str, Any], *, cost_usd: float | None, latency_s: float
+) -> ModelAnswer:
+    """Return the answer in a reply of `/chat/completions`.
+
+    Raises:
+        ValueError: The reply has another shape.
+    """
+    try:
+        choice = reply["choices"][0]
+        message = choice["message"]
+        text, reasoning = split_reasoning(
+            message.get("content") or "", message.get("reasoning_content") or ""
+        )
+        return ModelAnswer(
+            text=text,
+            usage=_usage(reply, cost_usd),
+            finish=_FINISH.get(str(choice.get("finish_reason")), "stop"),
+            logprobs=_chat_logprobs(choice),
+            tool_calls=tuple(_tool_call(call) for call in message.get("tool_calls") or ()),
+            reasoning=reasoning,
+            latency_s=latency_s,
+        )
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a chat completion: {json.dumps(reply)[:200]}") from error
+
+
+def read_text_answer(
+    reply: Mapping[str, Any], *, cost_usd: float | None, latency_s: float
+) -> ModelAnswer:
+    """Return the answer in a reply of `/completions`.
+
+    Raises:
+        ValueError: The reply has another shape.
+    """
+    try:
+        choice = reply["choices"][0]
+        return ModelAnswer(
+            text=choice["text"],
+            usage=_usage(reply, cost_usd),
+            finish=_FINISH.get(str(choice.get("finish_reason")), "stop"),
+            logprobs=_chat_logprobs(choice),
+            latency_s=latency_s,
+        )
+    except (KeyError, IndexError, TypeError) as error:
+        raise ValueError(f"not a completion: {json.dumps(reply)[:200]}") from error
+
+
+def split_reasoning(content: str, reasoning: str) -> tuple[str, str]:
+    """Return the answer and the reasoning, also where a server left it in the text."""
+    found = _THINKING.match(content)
+    if found is None:
+        return content, reasoning
+    return content[found.end() :], reasoning or found.group(1).strip()
+
+
+def _usage(reply: Mapping[str, Any], cost_usd: float | None) -> Usage:
+    usage = cast("Mapping[str, Any]", reply.get("usage") or {})
+    details = cast("Mapping[str, Any]", usage.get("prompt_tokens_details") or {})
+    return Usage(
+        input_tokens=int(usage.get("prompt_tokens") or 0),
+        output_tokens=int(usage.get("completion_tokens") or 0),
+        cached_tokens=int(details.get("cached_tokens") or 0),
+        cost_usd=cost_usd,
+    )
+
+
+def _tool_call(call: Mapping[str, Any]) -> ToolCall:
+    function = call["function"]
+    return ToolCall(
+        id=str(call.get("id") or ""), name=function["name"], arguments=function["arguments"]
+    )
+
+
+def _chat_logprobs(choice: Mapping[str, Any]) -> tuple[TokenLogprob, ...]:
+    logprobs = cast("Mapping[str, Any]", choice.get("logprobs") or {})
+    return tuple(
+        TokenLogprob(
+            token=entry["token"],
+            logprob=entry["logprob"],
+            alternatives=tuple(
+                Alternative(other["token"], other["logprob"])
+                for other in entry.get("top_logprobs") or ()
+            ),
+        )
+        for entry in cast("list[Mapping[str, Any]]", logprobs.get("content") or [])
+    )

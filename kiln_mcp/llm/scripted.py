@@ -1,0 +1,106 @@
+"""Models for tests: their answers are written beforehand."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kiln_mcp.llm.errors import RequestRefused, UnknownModel
+from kiln_mcp.llm.messages import ModelAnswer, ModelRequest, Usage
+
+Answer = str | ModelAnswer
+WORDS_PER_TOKEN = 0.75
+
+
+class ScriptedModel:
+    """Answers from a list, in order, or from a function of the request.
+
+    Attributes:
+        requests: Every request that was asked, in order.
+    """
+
+    def __init__(
+        self,
+        answers: Sequence[Answer | Exception] | Callable[[ModelRequest], Answer],
+        *,
+        repeat: bool = False,
+    ) -> None:
+        """Write the answers.
+
+        Args:
+            answers: Texts, whole answers, errors to raise, or a function of the request.
+            repeat: Whether a list starts again at its end.
+        """
+        self._answers = answers
+        self._repeat = repeat
+        self.requests: list[ModelRequest] = []
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        """Give the next answer."""
+        await anyio.lowlevel.checkpoint()
+        position = len(self.requests)
+        self.requests.append(request)
+        if callable(self._answers):
+            return whole_answer(self._answers(request), request)
+        if position >= len(self._answers) and not self._repeat:
+            raise RequestRefused(
+                request.model, f"the script has only {len(self._answers)} answers."
+            )
+        answer = self._answers[position % len(self._answers)]
+        if isinstance(answer, Exception):
+            raise answer
+        return whole_answer(answer, request)
+
+
+def whole_answer(answer: Answer, request: ModelRequest) -> ModelAnswer:
+    """Return an answer with a rough token count, where only its text is given."""
+    if isinstance(answer, ModelAnswer):
+        return answer
+    words = sum(len(message.content.split()) for message in request.messages)
+    usage = Usage(
+        input_tokens=round(words / WORDS_PER_TOKEN),
+        output_tokens=round(len(answer.split()) / WORDS_PER_TOKEN),
+    )
+    return ModelAnswer(text=answer, usage=usage)
+
+
+class _Rule(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    contains: str = ""
+    answer: str | dict[str, object] | list[object]
+
+
+class _Script(BaseModel):
+    """A script file: the first rule whose text occurs in the last message gives the answer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rules: tuple[_Rule, ...]
+
+
+async def load_script(name: str, path: Path) -> ScriptedModel:
+    """Return the model that a JSON script file describes.
+
+    The file is `{"rules": [{"contains": "text", "answer": "…" or JSON}, …]}`.
+
+    Raises:
+        UnknownModel: The file is not there or is no script.
+    """
+    try:
+        script = _Script.model_validate_json(await anyio.Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        raise UnknownModel(name, ["embedded", "scripted:<file.json>"], str(error)) from error
+
+    def answer(request: ModelRequest) -> str:
+        asked = "\n".join(message.content for message in request.messages)
+        for rule in script.rules:
+            if rule.contains in asked:
+                given = rule.answer
+                return given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        raise RequestRefused(request.model, "no rule of the script fits it.")
+
+    return ScriptedModel(answer)

@@ -1,0 +1,66 @@
+"""The engine's settings: read once at the door and handed in."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from kiln_mcp.llm.embedded import EmbeddedSettings
+
+EMBEDDED: Final = "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """An OpenAI-compatible server: vLLM, Ollama, LM Studio, llama.cpp, a gateway.
+
+    Attributes:
+        name: The first part of its models' names: `<name>/<model>`.
+        base_url: Its address up to and including `/v1`.
+        key_variable: The environment variable or keyring entry that holds its key; None for none.
+        concurrency: The most requests at once.
+        requests_per_minute: The most requests a minute; None for no limit.
+        tokens_per_minute: The most tokens a minute; None for no limit.
+        schema_mode: Whether it takes `response_format: json_schema`.
+        input_usd_per_million: Price of a million tokens read; None where not known.
+        output_usd_per_million: Price of a million tokens written; None where not known.
+    """
+
+    name: str
+    base_url: str
+    key_variable: str | None = None
+    concurrency: int = 16
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    schema_mode: bool = True
+    input_usd_per_million: float | None = None
+    output_usd_per_million: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Everything that the engine must be told.
+
+    Attributes:
+        journal: The SQLite file of the journal; None for one in memory.
+        default_model: The model for those who name none.
+        servers: The configured OpenAI-compatible servers.
+        embedded: How the embedded model runs.
+        environment: Where keys are looked up first; then the system's keyring.
+        timeout_s: The longest wait for one answer.
+        attempts: How often a request is sent at most, when its failure may pass.
+        hosted_concurrency: The most requests at once to one hosted model.
+    """
+
+    journal: Path | None = None
+    default_model: str = EMBEDDED
+    servers: tuple[ServerSettings, ...] = ()
+    embedded: EmbeddedSettings = field(default_factory=EmbeddedSettings)
+    environment: Mapping[str, str] = field(
+        default_factory=lambda: MappingProxyType(dict(os.environ)), repr=False
+    )
+    timeout_s: float = 180.0
+    attempts: int = 5
+    hosted_concurrency: int = 16

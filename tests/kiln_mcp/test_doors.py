@@ -1,0 +1,181 @@
+"""The same call, through every door, gives the same answer."""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import anyio
+import mcp_types as types
+import pytest
+from click.testing import CliRunner
+from mcp import Client
+from mcp.client.context import ClientRequestContext
+from pydantic import Field, JsonValue
+
+from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.catalogue import Catalogue, installed_catalogue
+from kiln_mcp.cli import cli
+from kiln_mcp.errors import ApprovalNeeded, Plan
+from kiln_mcp.rendering import plain, render
+from kiln_mcp.server import build_server
+from kiln_mcp.settings import Settings
+from kiln_mcp.workspace import Workspace, open_workspace
+
+ERAS = ("auto", "legacy")
+Era = Literal["auto", "legacy"]
+
+
+class Paid(Result):
+    done: str
+
+
+@capability(effect=Effect.SPENDS, title="Pay")
+async def pay(
+    workspace: Workspace, amount: Annotated[float, Field(description="US dollars.")]
+) -> Paid:
+    """Pay an amount."""
+    workspace.approve(Plan(summary=f"Pay ${amount}.", calls=2, cost_usd=amount))
+    await workspace.report(1, 2, "half")
+    return Paid(done=f"paid {amount}")
+
+
+@capability(effect=Effect.READS, title="Break")
+async def break_down(workspace: Workspace) -> Paid:
+    """Fail in a way that nobody foresaw."""
+    raise RuntimeError("boom")
+
+
+CATALOGUE = Catalogue((*installed_catalogue().capabilities, pay, break_down))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings.from_environment({"KILN_MCP_HOME": str(tmp_path / "home")})
+
+
+@asynccontextmanager
+async def connected(
+    settings: Settings,
+    era: Era,
+    answer: types.ElicitResult | None = None,
+) -> AsyncGenerator[Client]:
+    async def respond(
+        context: ClientRequestContext, params: types.ElicitRequestParams
+    ) -> types.ElicitResult:
+        assert answer is not None
+        return answer
+
+    server = build_server(open_workspace(settings), CATALOGUE)
+    callback = respond if answer is not None else None
+    with anyio.fail_after(30):
+        async with Client(server, mode=era, elicitation_callback=callback) as client:
+            yield client
+
+
+def text_of(result: types.CallToolResult) -> str:
+    (block,) = result.content
+    assert isinstance(block, types.TextContent)
+    return block.text
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_python_mcp_and_the_command_line_give_the_same_answer(
+    settings: Settings, era: Era, tmp_path: Path
+) -> None:
+    folder = str(tmp_path / "p")
+    async with open_workspace(settings) as workspace:
+        tool = CATALOGUE.find("create_project")
+        await tool.invoke(workspace, {"name": "Café", "folder": folder})
+        look = CATALOGUE.find("describe_project")
+        from_python = plain(await look.invoke(workspace, {"project": folder}))
+    async with connected(settings, era) as client:
+        answered = await client.call_tool("describe_project", {"project": folder})
+    assert answered.structured_content == from_python
+    assert text_of(answered) == render(from_python)
+    home = {"KILN_MCP_HOME": str(settings.home)}
+    arguments = ["describe-project", "--project", "Café"]
+    as_json = await anyio.to_thread.run_sync(
+        lambda: CliRunner(env=home).invoke(cli, [*arguments, "--json"], catch_exceptions=False)
+    )
+    as_text = await anyio.to_thread.run_sync(
+        lambda: CliRunner(env=home).invoke(cli, arguments, catch_exceptions=False)
+    )
+    assert json.loads(as_json.output) == from_python
+    assert as_text.output.rstrip("\n") == render(from_python)
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_every_door_shows_the_schema_and_title_of_the_capability(
+    settings: Settings, era: Era
+) -> None:
+    async with connected(settings, era) as client:
+        tools = (await client.list_tools()).tools
+    assert [tool.name for tool in tools] == [item.name for item in CATALOGUE.capabilities]
+    for tool, item in zip(tools, CATALOGUE.capabilities, strict=True):
+        assert tool.input_schema == item.input_schema
+        assert tool.title == item.title
+        assert tool.annotations is not None
+        assert tool.annotations.read_only_hint is (item.effect is Effect.READS)
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(
+    ("name", "arguments", "sentence"),
+    [
+        ("describe_project", {"projct": "x"}, "Unknown argument 'projct'. Did you mean 'project'?"),
+        ("describe_project", {"project": "/nowhere"}, "No project '/nowhere'."),
+        ("describe_projects", {}, "There is no 'describe_projects'. Did you mean"),
+        ("break_down", {}, "not foreseen (RuntimeError: boom)"),
+    ],
+)
+async def test_a_refusal_reaches_the_client_in_our_own_words(
+    settings: Settings, era: Era, name: str, arguments: dict[str, JsonValue], sentence: str
+) -> None:
+    async with connected(settings, era) as client:
+        result = await client.call_tool(name, arguments)
+    assert result.is_error
+    assert sentence in text_of(result)
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_client_that_cannot_ask_gets_the_plan_and_may_confirm_it(
+    settings: Settings, era: Era
+) -> None:
+    async with connected(settings, era) as client:
+        plan = await client.call_tool("pay", {"amount": 3.0})
+        assert plan.is_error
+        assert "About 2 model calls, $3.0000. Nothing has been done yet" in text_of(plan)
+        paid = await client.call_tool("pay", {"amount": 3.0, "confirm": True})
+        assert paid.structured_content == {"done": "paid 3.0"}
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("agree", [True, False])
+async def test_a_client_that_can_ask_puts_the_plan_to_the_person(
+    settings: Settings, era: Era, agree: bool
+) -> None:
+    answer = types.ElicitResult(action="accept", content={"agree": agree})
+    async with connected(settings, era, answer) as client:
+        result = await client.call_tool("pay", {"amount": 3.0})
+    assert result.is_error is not agree
+    assert ("paid 3.0" if agree else "did not agree") in text_of(result)
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_progress_reaches_the_client(settings: Settings, era: Era) -> None:
+    heard: list[tuple[float, float | None, str | None]] = []
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        heard.append((progress, total, message))
+
+    async with connected(settings, era) as client:
+        await client.call_tool("pay", {"amount": 0.0}, progress_callback=hear)
+    assert heard == [(1, 2, "half")]
+
+
+async def test_nothing_is_done_before_the_person_has_agreed(settings: Settings) -> None:
+    async with open_workspace(settings) as workspace:
+        with pytest.raises(ApprovalNeeded):
+            await pay.invoke(workspace, {"amount": 1.0})
