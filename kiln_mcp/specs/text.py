@@ -1,0 +1,52 @@
+"""Sentences, clauses and the words that matter in them."""
+
+import re
+from typing import Final
+
+_WORD: Final = re.compile(r"[^\W\d_][\w'\u2019-]*|\d+(?:[.,]\d+)*%?")
+_BREAK: Final = re.compile(r"(?<=[.!?;])\s+|\n+")
+_BULLET: Final = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
+_QUOTED: Final = re.compile(r"[\"“]([^\"“”\n]{2,})[\"”]")
+
+_EMPTY_TEXT: Final = """
+    a an and any are as at be been but by can could do does for from had has have i if in into
+    is it its me must my no nor not of on or our shall should so than that the their them then
+    there these they this those to was we were what when where which who will with would you
+    your output outputs answer answers response responses reply replies model ai always never
+    every all need needs want wants please
+"""
+_EMPTY: Final = frozenset(_EMPTY_TEXT.split())
+
+
+def clauses(text: str) -> tuple[str, ...]:
+    """Return the text's sentences and list entries, without bullets, empty ones left out."""
+    pieces = (_BULLET.sub("", piece).strip() for piece in _BREAK.split(text))
+    return tuple(piece for piece in pieces if _WORD.search(piece))
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Return the words and numbers of a text, case folded."""
+    return tuple(word.casefold() for word in _WORD.findall(text))
+
+
+def content_words(text: str) -> frozenset[str]:
+    """Return the words that say what a clause is about, plural and verb endings cut."""
+    return frozenset(_stem(word) for word in words(text) if word not in _EMPTY)
+
+
+def quoted(text: str) -> tuple[str, ...]:
+    """Return what stands between double quotation marks."""
+    return tuple(_QUOTED.findall(text))
+
+
+def overlap(first: str, second: str) -> float:
+    """Return shared content words over all of both, 0 to 1; 0 where neither has any."""
+    one, other = content_words(first), content_words(second)
+    return len(one & other) / len(one | other) if one | other else 0.0
+
+
+def _stem(word: str) -> str:
+    for ending in ("ing", "ed", "es", "s", "ly"):
+        if word.endswith(ending) and len(word) - len(ending) >= 4:
+            return word[: -len(ending)]
+    return word
