@@ -1,0 +1,1 @@
+"""Evals: run configs, evaluators, the runner, comparison."""

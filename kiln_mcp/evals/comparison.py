@@ -1,0 +1,145 @@
+"""Comparing two systems on the same items, and describing one: numbers with their uncertainty."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from kiln_mcp.statistics import (
+    CannotTell,
+    Interval,
+    PairedCounts,
+    bootstrap_mean_interval,
+    mcnemar_exact,
+    paired_newcombe_interval,
+    wilcoxon_signed_rank,
+    wilson_interval,
+)
+
+BINARY = frozenset({0.0, 1.0})
+
+
+@dataclass(frozen=True, slots=True)
+class MeanScore:
+    """The mean of one score over items.
+
+    Attributes:
+        mean: The mean of the values; the pass rate where they are 0 and 1.
+        interval: Its 95 % interval, or why there is none.
+        count: Items.
+    """
+
+    mean: float
+    interval: Interval | CannotTell
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PairedDifference:
+    """Two systems' scores on the same items.
+
+    Attributes:
+        first: The first system's mean over these items.
+        second: The second system's mean over these items.
+        interval: 95 % interval of the second mean less the first, or why there is none.
+        p_value: Of "both do equally well", or why there is none.
+        test: The test's name.
+        count: Items that both were scored on.
+        only_first: Items on which the first scored higher.
+        only_second: Items on which the second scored higher.
+    """
+
+    first: float
+    second: float
+    interval: Interval | CannotTell
+    p_value: float | CannotTell
+    test: str
+    count: int
+    only_first: int
+    only_second: int
+
+    @property
+    def difference(self) -> float:
+        """Return the second mean less the first."""
+        return self.second - self.first
+
+    @property
+    def conclusive(self) -> bool:
+        """Return whether the interval leaves out zero."""
+        return isinstance(self.interval, Interval) and 0 not in self.interval
+
+
+def mean_score(values: Sequence[float], seed: int = 0) -> MeanScore:
+    """Return the mean of scores: Wilson's interval for pass and fail, a bootstrap otherwise.
+
+    Raises:
+        ValueError: There is no score.
+    """
+    if not values:
+        raise ValueError("A mean needs at least one score.")
+    if BINARY.issuperset(values):
+        interval = wilson_interval(round(sum(values)), len(values))
+    else:
+        interval = bootstrap_mean_interval(values, seed=seed)
+    return MeanScore(fmean(values), interval, len(values))
+
+
+def paired_difference(
+    first: Mapping[str, float], second: Mapping[str, float], seed: int = 0
+) -> PairedDifference:
+    """Compare two systems on the items that both were scored on.
+
+    Pass and fail: Newcombe's paired interval and McNemar's exact test. Other scores: a bootstrap
+    of the items' differences and Wilcoxon's signed-rank test.
+
+    Args:
+        first: The first system's score by item.
+        second: The second system's score by item.
+        seed: Of the bootstrap.
+
+    Raises:
+        ValueError: They share no item.
+    """
+    shared = sorted(first.keys() & second.keys())
+    if not shared:
+        raise ValueError("The two systems share no item.")
+    pairs = [(first[item], second[item]) for item in shared]
+    differences = [b - a for a, b in pairs]
+    interval: Interval | CannotTell
+    p_value: float | CannotTell
+    if all(BINARY.issuperset(pair) for pair in pairs):
+        counts = PairedCounts.of([bool(a) for a, _ in pairs], [bool(b) for _, b in pairs])
+        interval = paired_newcombe_interval(counts)
+        p_value = mcnemar_exact(counts.only_first, counts.only_second)
+        test = "McNemar, exact"
+    else:
+        interval = bootstrap_mean_interval(differences, seed=seed)
+        p_value = wilcoxon_signed_rank(differences)
+        test = "Wilcoxon, signed ranks"
+    return PairedDifference(
+        first=fmean(a for a, _ in pairs),
+        second=fmean(b for _, b in pairs),
+        interval=interval,
+        p_value=p_value,
+        test=test,
+        count=len(pairs),
+        only_first=sum(d < 0 for d in differences),
+        only_second=sum(d > 0 for d in differences),
+    )
+
+
+def in_words(paired: PairedDifference, first: str, second: str) -> str:
+    """Return what a comparison says, in one or two sentences; "cannot tell" where it cannot."""
+    numbers = f"{paired.first:.3f} against {paired.second:.3f} on {paired.count} shared items"
+    if isinstance(paired.interval, CannotTell):
+        return f"Cannot tell which is better ({numbers}): {paired.interval.reason}."
+    span = f"{paired.interval.low:+.3f} to {paired.interval.high:+.3f}"
+    if not paired.conclusive:
+        return (
+            f"Cannot tell which is better ({numbers}): the difference's 95 % interval, {span}, "
+            "includes zero. More items would narrow it."
+        )
+    better, worse = (second, first) if paired.difference > 0 else (first, second)
+    return (
+        f"{better} is better than {worse} by {abs(paired.difference):.3f} ({numbers}); the "
+        f"difference's 95 % interval is {span}."
+    )

@@ -1,0 +1,90 @@
+"""Errors about evals.
+
+storage.errors.WorkbenchError
+└── EvalError
+    ├── UnusableTemplate      a Jinja template or expression cannot be used
+    ├── ExtractionFailed      an expression finds nothing usable in an output
+    ├── UnusableVerdict       a judge's answer holds no score
+    ├── UnsupportedEvaluator  this kind of evaluator does not run here
+    ├── UnsupportedRunConfig  this kind of run config does not run here
+    ├── UnknownFilter         a filter that the format does not know
+    ├── NothingToEvaluate     there is no item, or no judge
+    └── NotComparable         two run configs share no scored item
+"""
+
+from collections.abc import Sequence
+
+from storage.errors import WorkbenchError
+
+
+class EvalError(WorkbenchError):
+    """Something about an eval prevents the result."""
+
+
+class UnusableTemplate(EvalError):  # noqa: N818 - errors are named by their cause
+    """A Jinja template or expression cannot be used."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        shown = text if len(text) <= 80 else text[:79] + "…"
+        super().__init__(
+            f"The template {shown!r} cannot be used: {reason}. It may name final_message, "
+            "task_input, trace and reference_data."
+        )
+
+
+class ExtractionFailed(EvalError):  # noqa: N818
+    """An expression finds nothing usable in an output."""
+
+
+class UnusableVerdict(EvalError):  # noqa: N818
+    """A judge's answer holds no score."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The judge's answer holds no score: {reason}. Run the eval again, or use another "
+            "judge."
+        )
+
+
+class UnsupportedEvaluator(EvalError):  # noqa: N818
+    """This kind of evaluator does not run here."""
+
+    def __init__(self, name: str, kind: str) -> None:
+        super().__init__(
+            f"The evaluator {name!r} is of kind {kind}, which does not run here. Choose an "
+            "llm_judge, a deterministic check, or make one with create_evaluator."
+        )
+
+
+class UnsupportedRunConfig(EvalError):  # noqa: N818
+    """This kind of run config does not run here."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(
+            f"The run config {name!r} does not run here: {why}. Make another with "
+            "create_run_config."
+        )
+
+
+class UnknownFilter(EvalError):  # noqa: N818
+    """A filter that the format does not know."""
+
+    def __init__(self, filter_id: str) -> None:
+        super().__init__(
+            f"There is no filter {filter_id!r}. Valid: all, high_rating, thinking_model, "
+            "thinking_model_high_rated, tag::<tag>, multi_filter::<filter>&<filter>."
+        )
+
+
+class NothingToEvaluate(EvalError):  # noqa: N818
+    """There is no item, or no judge."""
+
+
+class NotComparable(EvalError):  # noqa: N818
+    """Two run configs share no scored item."""
+
+    def __init__(self, first: str, second: str, counts: Sequence[int]) -> None:
+        super().__init__(
+            f"{first!r} and {second!r} cannot be compared: no item was scored for both "
+            f"({counts[0]} and {counts[1]} scored items). Call run_eval for both first."
+        )

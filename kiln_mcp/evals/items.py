@@ -1,0 +1,71 @@
+"""The items of an eval: what is run, judged, and compared with."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import JsonValue
+
+from kiln_mcp.evals.expressions import Case
+from kiln_mcp.evals.filters import split_items
+from storage import EvalInput, EvalItemSource, EvalSplit, TaskRun
+
+REFERENCE_KEY = "reference_answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of an eval.
+
+    Attributes:
+        id: The record's id.
+        kind: Which kind of record it is.
+        task_input: The input to run.
+        reference: What the output may be compared with, by key.
+    """
+
+    id: str
+    kind: Literal["task_run", "eval_input"]
+    task_input: str
+    reference: Mapping[str, JsonValue] | None = None
+
+    @property
+    def source(self) -> EvalItemSource:
+        """Return the mark that runs made for this item carry."""
+        return EvalItemSource(source_type=self.kind, source_id=self.id)
+
+
+def items_of(split: EvalSplit, runs: Sequence[TaskRun], inputs: Sequence[EvalInput]) -> list[Item]:
+    """Return the items of one part of an eval's data, oldest first.
+
+    The output of a task run is the reference of its item, under `reference_answer`.
+
+    Raises:
+        UnknownFilter: The format knows no such filter.
+    """
+    return [_item(record) for record in split_items(split, runs, inputs)]
+
+
+def case_of(item: Item, produced: TaskRun) -> Case:
+    """Return an item with the output that was made for it, as an evaluator sees them."""
+    return Case(item.task_input, produced.output.output, trace_of(produced), item.reference)
+
+
+def stored_case(run: TaskRun) -> Case:
+    """Return a stored run as an evaluator sees it: judged as it is, with nothing to compare."""
+    return Case(run.input, run.output.output, trace_of(run))
+
+
+def trace_of(run: TaskRun) -> tuple[Mapping[str, JsonValue], ...] | None:
+    """Return a run's conversation, None where none was kept."""
+    if run.trace is None:
+        return None
+    return tuple(message.model_dump(mode="json") for message in run.trace)
+
+
+def _item(record: TaskRun | EvalInput) -> Item:
+    if isinstance(record, TaskRun):
+        return Item(record.id, "task_run", record.input, {REFERENCE_KEY: record.best_output})
+    data = record.data
+    opening = data.user_message if data.type == "single_turn" else data.first_message
+    return Item(record.id, "eval_input", opening.text if opening else "", record.reference)

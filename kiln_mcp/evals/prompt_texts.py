@@ -1,0 +1,116 @@
+"""The text of a run config's system prompt, by Kiln's prompt ids."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from kiln_mcp.evals.errors import UnsupportedRunConfig
+from storage import Prompt, Task, TaskRun, TaskRunConfig
+
+FEW_SHOT: Final = 4
+MANY_SHOT: Final = 25
+DEFAULT_THINKING: Final = "Think step by step about how to do the task, and explain your reasoning."
+
+
+@dataclass(frozen=True, slots=True)
+class PromptText:
+    """A system prompt, and what the model is told to think about first, if anything."""
+
+    prompt: str
+    thinking: str | None = None
+
+
+def instruction_prompt(task: Task) -> str:
+    """Return the task's instruction with its requirements."""
+    if not task.requirements:
+        return task.instruction
+    lines = [f"{n}) {r.instruction}" for n, r in enumerate(task.requirements, 1)]
+    return f"{task.instruction}\n\nYour answer must satisfy:\n" + "\n".join(lines)
+
+
+def with_examples(prompt: str, examples: Sequence[TaskRun]) -> str:
+    """Return a prompt with demonstrations at its end."""
+    if not examples:
+        return prompt
+    blocks = [
+        f"## Example {n}\nInput: {run.input}\nOutput: {run.best_output}"
+        for n, run in enumerate(examples, 1)
+    ]
+    return "\n\n".join([prompt, "# Examples", *blocks])
+
+
+def choose_examples(runs: Sequence[TaskRun], count: int) -> list[TaskRun]:
+    """Return the runs to show as examples: repaired ones first, then the highest rated.
+
+    Runs without a good rating are never shown; equals come oldest first.
+    """
+
+    def rank(run: TaskRun) -> tuple[int, float, str]:
+        rating = run.output.rating
+        value = rating.value if rating and rating.value is not None else 0.0
+        return (0 if run.repaired_output else 1, -value, str(run.created_at))
+
+    good = [
+        run
+        for run in runs
+        if run.repaired_output or (run.output.rating and run.output.rating.is_high_quality)
+    ]
+    return sorted(good, key=rank)[:count]
+
+
+def prompt_text(
+    task: Task, run_config: TaskRunConfig, prompts: Sequence[Prompt], runs: Sequence[TaskRun]
+) -> PromptText:
+    """Return the system prompt of a run config: its frozen one, or what its prompt id means.
+
+    Args:
+        task: The task that is run.
+        run_config: The run config.
+        prompts: The task's saved prompts.
+        runs: The task's runs, for prompts with examples.
+
+    Raises:
+        UnsupportedRunConfig: The prompt id means nothing here.
+    """
+    if run_config.prompt:
+        frozen = run_config.prompt
+        return PromptText(frozen.prompt, frozen.chain_of_thought_instructions)
+    properties = run_config.run_config_properties
+    if properties.type == "mcp":
+        raise UnsupportedRunConfig(run_config.name, "it calls an MCP tool instead of a model")
+    made = built_prompt(task, properties.prompt_id, prompts, runs)
+    if made is None:
+        raise UnsupportedRunConfig(
+            run_config.name, f"its prompt {properties.prompt_id!r} is not in this project"
+        )
+    return made
+
+
+def built_prompt(
+    task: Task, prompt_id: str, prompts: Sequence[Prompt], runs: Sequence[TaskRun]
+) -> PromptText | None:
+    """Return the prompt that an id means, None where it means nothing here."""
+    if prompt_id.startswith("id::"):
+        wanted = prompt_id.removeprefix("id::")
+        saved = next((prompt for prompt in prompts if prompt.id == wanted), None)
+        return PromptText(saved.prompt, saved.chain_of_thought_instructions) if saved else None
+    plain = instruction_prompt(task)
+    thinking = task.thinking_instruction or DEFAULT_THINKING
+    match prompt_id:
+        case "simple_prompt_builder":
+            return PromptText(plain)
+        case "simple_chain_of_thought_prompt_builder":
+            return PromptText(plain, thinking)
+        case "few_shot_prompt_builder":
+            return PromptText(with_examples(plain, choose_examples(runs, FEW_SHOT)))
+        case "few_shot_chain_of_thought_prompt_builder":
+            return PromptText(with_examples(plain, choose_examples(runs, FEW_SHOT)), thinking)
+        case "multi_shot_prompt_builder":
+            return PromptText(with_examples(plain, choose_examples(runs, MANY_SHOT)))
+        case "multi_shot_chain_of_thought_prompt_builder":
+            return PromptText(with_examples(plain, choose_examples(runs, MANY_SHOT)), thinking)
+        case "repairs_prompt_builder":
+            repaired = [run for run in runs if run.repaired_output]
+            return PromptText(with_examples(plain, choose_examples(repaired, MANY_SHOT)))
+        case _:
+            return None

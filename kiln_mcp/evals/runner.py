@@ -1,0 +1,307 @@
+"""Running evals: outputs for the items of a split, and an evaluator's verdicts on them.
+
+What is there already is not made again: an item that has a verdict is passed over, and an output
+that was made for another judge is judged as it is. What fails is reported by item and tried again
+by the next run.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+import anyio
+
+from kiln_mcp.evals.checks import Skipped
+from kiln_mcp.evals.errors import EvalError
+from kiln_mcp.evals.items import Item, case_of, stored_case
+from kiln_mcp.evals.judges import Judged, calls_per_item, judge_case, judge_model
+from kiln_mcp.evals.task_runs import Setup, produce, resolve, stored_usage, to_task_run
+from kiln_mcp.llm import Engine
+from kiln_mcp.llm.errors import ModelError
+from storage import (
+    Eval,
+    EvalConfig,
+    EvalInput,
+    EvalRun,
+    ProjectStore,
+    Prompt,
+    Task,
+    TaskRun,
+    TaskRunConfig,
+)
+
+CONCURRENCY: Final = 16
+RUN_LOG: Final = "kiln_mcp_runs.jsonl"
+
+Report = Callable[[float, float, str], Awaitable[None]]
+"""Called with what is done, what there is in all, and a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """An eval with the evaluator that is used, and all that belongs to them.
+
+    Attributes:
+        store: The open project.
+        task: The eval's task.
+        measured: The eval.
+        judge: The evaluator.
+        runs: The task's runs, those made by evals included.
+        prompts: The task's saved prompts.
+        inputs: The task's eval inputs.
+        verdicts: The evaluator's results so far.
+    """
+
+    store: ProjectStore
+    task: Task
+    measured: Eval
+    judge: EvalConfig
+    runs: Sequence[TaskRun]
+    prompts: Sequence[Prompt]
+    inputs: Sequence[EvalInput]
+    verdicts: Sequence[EvalRun]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An item that could not be scored, and why."""
+
+    item_id: str
+    run_config: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """What a run of an eval did.
+
+    Attributes:
+        scored: Items that have a new verdict.
+        kept: Items that had one already.
+        generated: Outputs that were made.
+        skipped: Items that lack what the evaluator needs.
+        failures: Items that could not be scored.
+    """
+
+    scored: int
+    kept: int
+    generated: int
+    skipped: int
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One verdict to be made: of an output of a run config, or of a stored run as it is."""
+
+    item: Item
+    run_config: TaskRunConfig | None
+    setup: Setup | None
+    output: TaskRun | None
+
+
+@dataclass(slots=True)
+class _Tally:
+    total: int
+    scored: int = 0
+    generated: int = 0
+    skipped: int = 0
+    failures: list[Failure] = field(default_factory=list[Failure])
+
+    @property
+    def done(self) -> int:
+        return self.scored + self.skipped + len(self.failures)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is left to do for a measurement.
+
+    Attributes:
+        jobs: The verdicts to be made.
+        kept: Verdicts that are there already.
+    """
+
+    measurement: Measurement
+    jobs: tuple[_Job, ...]
+    kept: int
+
+    @property
+    def generations(self) -> int:
+        """Return how many outputs must be made."""
+        return sum(job.output is None for job in self.jobs)
+
+    @property
+    def calls_by_model(self) -> Mapping[str, int]:
+        """Return how often each model will be asked, corrections left out."""
+        calls: dict[str, int] = {}
+        judge = judge_model(self.measurement.judge)
+        if judge:
+            calls[judge] = len(self.jobs) * calls_per_item(self.measurement.judge)
+        for job in self.jobs:
+            if job.output is None and job.setup is not None:
+                each = 2 if job.setup.thinking else 1
+                calls[job.setup.model] = calls.get(job.setup.model, 0) + each
+        return calls
+
+
+def plan_run(
+    measurement: Measurement,
+    run_configs: Sequence[TaskRunConfig],
+    items: Sequence[Item],
+    seed: int = 0,
+) -> Work:
+    """Return what is left to do for run configs over items.
+
+    Raises:
+        UnsupportedRunConfig: A run config does not run here.
+    """
+    done = {
+        (verdict.dataset_id or verdict.eval_input_id, verdict.task_run_config_id)
+        for verdict in measurement.verdicts
+        if not verdict.eval_config_eval
+    }
+    made = {
+        (run.eval_source.source_id, run.output.source.run_config_id): run
+        for run in measurement.runs
+        if run.eval_source and run.output.source
+    }
+    jobs: list[_Job] = []
+    kept = 0
+    for config in run_configs:
+        setup = resolve(measurement.task, config, measurement.prompts, measurement.runs, seed=seed)
+        for item in items:
+            if (item.id, config.id) in done:
+                kept += 1
+            else:
+                jobs.append(_Job(item, config, setup, made.get((item.id, config.id))))
+    return Work(measurement, tuple(jobs), kept)
+
+
+def plan_calibration(measurement: Measurement, runs: Sequence[TaskRun]) -> Work:
+    """Return what is left to do to judge stored outputs as they are."""
+    done = {v.dataset_id for v in measurement.verdicts if v.eval_config_eval}
+    jobs = tuple(
+        _Job(Item(run.id, "task_run", run.input), None, None, run)
+        for run in runs
+        if run.id not in done
+    )
+    return Work(measurement, jobs, len(runs) - len(jobs))
+
+
+async def carry_out(engine: Engine, work: Work, report: Report) -> RunOutcome:
+    """Make the outputs and verdicts, at most 16 items at once, and save each as it comes.
+
+    An item that fails does not stop the others. What was done is written to a log beside the
+    evaluator, with fingerprints and seeds.
+    """
+    tally = _Tally(len(work.jobs))
+    send, receive = anyio.create_memory_object_stream[_Job](len(work.jobs) or 1)
+    for job in work.jobs:
+        send.send_nowait(job)
+    send.close()
+
+    async def worker() -> None:
+        async with source.clone() as own:
+            async for job in own:
+                await _do(engine, work.measurement, job, tally)
+                await report(tally.done, tally.total, "Scored")
+
+    async with receive as source, anyio.create_task_group() as workers:
+        for _ in range(min(CONCURRENCY, len(work.jobs))):
+            workers.start_soon(worker)
+    outcome = RunOutcome(
+        scored=tally.scored,
+        kept=work.kept,
+        generated=tally.generated,
+        skipped=tally.skipped,
+        failures=tuple(tally.failures),
+    )
+    if work.jobs:
+        await _write_log(work, outcome)
+    return outcome
+
+
+async def _do(engine: Engine, about: Measurement, job: _Job, tally: _Tally) -> None:
+    try:
+        output = job.output
+        if output is None:
+            output = await _generate(engine, about, job)
+            tally.generated += 1
+        case = case_of(job.item, output) if job.run_config else stored_case(output)
+        asker = f"evals/judge {about.judge.name}"
+        verdict = await judge_case(engine, about.judge, about.measured, about.task, case, asker)
+        await about.store.save(_eval_run(about, job, output, verdict), parent=about.judge)
+    except (ModelError, EvalError) as error:
+        name = job.run_config.name if job.run_config else "stored output"
+        tally.failures.append(Failure(job.item.id, name, str(error)))
+        return
+    if isinstance(verdict, Skipped):
+        tally.skipped += 1
+    else:
+        tally.scored += 1
+
+
+async def _generate(engine: Engine, about: Measurement, job: _Job) -> TaskRun:
+    if job.setup is None or job.run_config is None:
+        raise RuntimeError("a stored output is judged as it is")
+    asker = f"evals/run {job.run_config.name}"
+    produced = await produce(engine, job.setup, job.item.task_input, asker)
+    run = to_task_run(produced, job.item.task_input, job.run_config, job.setup)
+    return await about.store.save(run.replace(eval_source=job.item.source), parent=about.task)
+
+
+def _eval_run(about: Measurement, job: _Job, output: TaskRun, verdict: Judged | Skipped) -> EvalRun:
+    judged = verdict if isinstance(verdict, Judged) else None
+    skipped = verdict if isinstance(verdict, Skipped) else None
+    by_input = job.item.kind == "eval_input"
+    older = about.judge.config_type != "v2"
+    usage = judged.usage if judged else None
+    return EvalRun(
+        dataset_id=None if by_input else job.item.id,
+        eval_input_id=job.item.id if by_input else None,
+        task_run_config_id=job.run_config.id if job.run_config else None,
+        eval_config_eval=job.run_config is None,
+        # Older judges' results hold copies; newer ones point at the run, and must not hold any.
+        scored_run_id=None if older else output.id,
+        input=job.item.task_input if older else None,
+        output=output.output.output if older else None,
+        task_run_usage=output.usage if older else None,
+        intermediate_outputs=(
+            {"chain_of_thought": judged.reasoning} if judged and judged.reasoning else None
+        ),
+        scores=dict(judged.scores) if judged else {},
+        eval_usage=stored_usage(usage, judged.latency_s) if judged and usage else None,
+        skipped_reason=skipped.reason if skipped else None,
+        skipped_detail=skipped.detail if skipped else None,
+    )
+
+
+async def _write_log(work: Work, outcome: RunOutcome) -> None:
+    about = work.measurement
+    setups = {
+        job.run_config.id: job.setup.fingerprint
+        for job in work.jobs
+        if job.run_config and job.setup
+    }
+    seeds = {job.setup.seed for job in work.jobs if job.setup}
+    entry = {
+        "at": datetime.now(UTC).isoformat(),
+        "run_configs": setups,
+        "seed": min(seeds, default=None),
+        "judge_model": judge_model(about.judge),
+        "scored": outcome.scored,
+        "kept": outcome.kept,
+        "generated": outcome.generated,
+        "skipped": outcome.skipped,
+        "failures": [
+            {"item": f.item_id, "run_config": f.run_config, "reason": f.reason}
+            for f in outcome.failures
+        ],
+    }
+    file = anyio.Path(about.store.side_folder(about.judge)) / RUN_LOG
+    await file.parent.mkdir(parents=True, exist_ok=True)
+    async with await file.open("a", encoding="utf-8") as log:
+        await log.write(json.dumps(entry, ensure_ascii=False) + "\n")

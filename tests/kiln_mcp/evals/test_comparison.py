@@ -1,0 +1,77 @@
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kiln_mcp.evals.comparison import in_words, mean_score, paired_difference
+from kiln_mcp.statistics import CannotTell, Interval
+
+verdicts = st.dictionaries(st.text("abcdef", max_size=3), st.sampled_from([0.0, 1.0]), min_size=1)
+
+
+def test_only_items_that_both_were_scored_on_count() -> None:
+    paired = paired_difference({"a": 1.0, "b": 0.0}, {"b": 1.0, "c": 0.0})
+    assert (paired.count, paired.first, paired.second) == (1, 0.0, 1.0)
+
+
+def test_systems_without_a_shared_item_have_no_difference() -> None:
+    with pytest.raises(ValueError, match=r"share no item"):
+        paired_difference({"a": 1.0}, {"b": 1.0})
+
+
+@given(verdicts)
+def test_a_system_is_never_better_than_itself(scores: dict[str, float]) -> None:
+    paired = paired_difference(scores, scores)
+    assert paired.difference == 0
+    assert paired.p_value == 1.0
+    assert not paired.conclusive
+    assert in_words(paired, "A", "B").startswith("Cannot tell")
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10_000))
+def test_exchanging_the_systems_changes_the_sign_alone(seed: int) -> None:
+    draw = random.Random(seed)
+    first = {str(n): float(draw.random() < 0.5) for n in range(30)}
+    second = {str(n): float(draw.random() < 0.7) for n in range(30)}
+    there, back = paired_difference(first, second), paired_difference(second, first)
+    assert there.difference == pytest.approx(-back.difference)
+    assert there.conclusive == back.conclusive
+
+
+def test_a_clear_difference_is_said_with_its_interval() -> None:
+    items = [str(n) for n in range(60)]
+    worse = {item: float(int(item) < 20) for item in items}
+    better = {item: float(int(item) < 50) for item in items}
+    words = in_words(paired_difference(worse, better), "start", "winner")
+    assert words.startswith("winner is better than start by 0.500 (0.333 against 0.833 on 60")
+    assert "95 % interval is +0." in words
+
+
+def test_fractional_scores_are_compared_by_a_bootstrap() -> None:
+    draw = random.Random(1)
+    first = {str(n): draw.uniform(1, 4) for n in range(40)}
+    second = {item: value + draw.uniform(0, 1) for item, value in first.items()}
+    paired = paired_difference(first, second, seed=3)
+    assert paired.test.startswith("Wilcoxon")
+    assert paired.conclusive
+    assert isinstance(paired.p_value, float)
+    assert paired.p_value < 0.001
+
+
+def test_scores_that_all_differ_by_the_same_give_no_interval() -> None:
+    paired = paired_difference({"a": 1.0, "b": 2.0}, {"a": 2.0, "b": 3.0})
+    assert isinstance(paired.interval, CannotTell)
+    assert "spread is unknown" in in_words(paired, "A", "B")
+
+
+def test_a_pass_rate_has_wilsons_interval_and_other_means_a_bootstrap() -> None:
+    rate = mean_score([1.0] * 10)
+    assert isinstance(rate.interval, Interval)
+    assert rate.interval.low == pytest.approx(0.7225, abs=1e-4)
+    stars = mean_score([1.0, 4.0, 5.0, 3.0])
+    assert isinstance(stars.interval, Interval)
+    assert stars.interval.high < 5
+    with pytest.raises(ValueError, match=r"at least one"):
+        mean_score([])
