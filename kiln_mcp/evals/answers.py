@@ -1,0 +1,188 @@
+"""What the capabilities of this room answer."""
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from kiln_mcp.capability import Result
+from kiln_mcp.evals.comparison import PairedDifference
+from kiln_mcp.evals.summaries import ScoreLine
+from kiln_mcp.statistics import CannotTell, Interval
+
+
+class RunConfigCreated(Result):
+    """A new run config."""
+
+    run_config: str
+    id: str
+    model: str
+    prompt: str
+    next_step: str
+
+
+class EvaluatorCreated(Result):
+    """A new evaluator, and the eval that it belongs to."""
+
+    eval: str
+    eval_id: str
+    evaluator: str
+    evaluator_id: str
+    kind: str
+    scores: list[str] = Field(description="The eval's score keys.")
+    test_filter: str
+    golden_filter: str
+    test_items: int
+    is_current: bool
+    next_step: str
+
+
+class ScoreRow(Result):
+    """One line of a score table; low and high are the ends of the 95 % interval."""
+
+    run_config: str
+    score: str
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+    excluded: int
+    usd_each: float | None
+    seconds_each: float | None
+
+    @classmethod
+    def of(cls, line: ScoreLine) -> "ScoreRow":
+        """Return the row of a line, rounded for reading."""
+        low, high = ends(line.interval)
+        return cls(
+            run_config=line.run_config,
+            score=line.score,
+            mean=round(line.mean, 4),
+            low=low,
+            high=high,
+            n=line.used,
+            excluded=line.excluded,
+            usd_each=_rounded(line.cost_usd, 6),
+            seconds_each=_rounded(line.latency_s, 3),
+        )
+
+
+class FailedItem(Result):
+    """An item that could not be scored."""
+
+    item: str
+    run_config: str
+    reason: str
+
+
+class EvalRunReport(Result):
+    """What a run of an eval did, and the score table."""
+
+    eval: str
+    evaluator: str
+    split: str
+    items: int
+    newly_scored: int
+    already_scored: int
+    outputs_made: int
+    skipped: int
+    failed: int
+    failures: list[FailedItem] = Field(description="The first five.")
+    table: list[ScoreRow]
+    warnings: list[str]
+
+
+class ComparisonRow(Result):
+    """Two run configs on one score; difference is the second less the first."""
+
+    score: str
+    first: float
+    second: float
+    difference: float
+    low: float | None
+    high: float | None
+    p_value: float | None
+    test: str
+    n: int
+    first_better_on: int
+    second_better_on: int
+    says: str
+
+    @classmethod
+    def of(cls, score: str, paired: PairedDifference, says: str) -> "ComparisonRow":
+        """Return the row of a comparison, rounded for reading."""
+        low, high = ends(paired.interval)
+        p_value = None if isinstance(paired.p_value, CannotTell) else round(paired.p_value, 6)
+        return cls(
+            score=score,
+            first=round(paired.first, 4),
+            second=round(paired.second, 4),
+            difference=round(paired.difference, 4),
+            low=low,
+            high=high,
+            p_value=p_value,
+            test=paired.test,
+            n=paired.count,
+            first_better_on=paired.only_first,
+            second_better_on=paired.only_second,
+            says=says,
+        )
+
+
+class Comparison(Result):
+    """A paired comparison of two run configs."""
+
+    eval: str
+    evaluator: str
+    first: str
+    second: str
+    rows: list[ComparisonRow]
+    excluded: int = Field(description="Items that were scored for one of the two alone.")
+    warnings: list[str]
+
+
+class EvaluatorSummary(Result):
+    """One evaluator of an eval."""
+
+    evaluator: str
+    id: str
+    kind: str
+    model: str | None
+    is_current: bool
+    results: int
+
+
+class EvalSummary(Result):
+    """One eval."""
+
+    eval: str
+    id: str
+    task: str
+    scores: list[str]
+    test_items: int
+    golden_items: int
+    evaluators: int
+
+
+class EvalReport(Result):
+    """The evals of a project, or one eval in full."""
+
+    evals: list[EvalSummary]
+    evaluators: list[EvaluatorSummary]
+    table: list[ScoreRow]
+    next_step: str | None
+
+
+def ends(interval: Interval | CannotTell) -> tuple[float | None, float | None]:
+    """Return an interval's ends, rounded; nothing where it cannot be told."""
+    if isinstance(interval, CannotTell):
+        return None, None
+    return round(interval.low, 4), round(interval.high, 4)
+
+
+def first_failures(failures: Sequence[FailedItem], count: int = 5) -> list[FailedItem]:
+    """Return the first few failures."""
+    return list(failures[:count])
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

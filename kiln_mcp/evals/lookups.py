@@ -1,0 +1,161 @@
+"""Finding the records that a call names, by id or name."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from kiln_mcp.evals.errors import NothingToEvaluate
+from kiln_mcp.evals.runner import Measurement
+from storage import (
+    Eval,
+    EvalConfig,
+    EvalInput,
+    EvalRun,
+    ProjectStore,
+    Prompt,
+    RecordNotFound,
+    Task,
+    TaskRun,
+    TaskRunConfig,
+)
+from storage.errors import AmbiguousName
+
+
+class _Named(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
+NamedT = TypeVar("NamedT", bound=_Named)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEval:
+    """An eval with the task that it belongs to."""
+
+    task: Task
+    measured: Eval
+
+    @property
+    def id(self) -> str:
+        """Return the eval's id."""
+        return self.measured.id
+
+    @property
+    def name(self) -> str:
+        """Return the eval's name."""
+        return self.measured.name
+
+
+def choose(kind: str, candidates: Sequence[NamedT], reference: str) -> NamedT:
+    """Return the candidate with an id or name, letters' case left aside.
+
+    Raises:
+        RecordNotFound: There is none; names those close to it, or all where there are few.
+        AmbiguousName: Several have the name.
+    """
+    wanted = reference.strip().casefold()
+    found = [c for c in candidates if c.id == reference or c.name.casefold() == wanted]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise AmbiguousName(kind, reference, [c.id for c in found])
+    names = [c.name for c in candidates]
+    close = names if len(names) <= 8 else difflib.get_close_matches(reference, names, n=5)
+    raise RecordNotFound(kind, reference, close)
+
+
+async def all_evals(store: ProjectStore) -> list[TaskEval]:
+    """Return every eval of a project with its task."""
+    return [
+        TaskEval(task, measured)
+        for task in await store.children(store.project, Task)
+        for measured in await store.children(task, Eval)
+    ]
+
+
+async def find_task(store: ProjectStore, reference: str | None) -> Task:
+    """Return the task that is named; the only one where none is named.
+
+    Raises:
+        RecordNotFound: There is none, or there are several and none is named.
+    """
+    tasks = await store.children(store.project, Task)
+    if reference is None and len(tasks) == 1:
+        return tasks[0]
+    return choose("task", tasks, reference or "")
+
+
+async def find_eval(store: ProjectStore, reference: str) -> TaskEval:
+    """Return the eval that is named, of whichever task.
+
+    Raises:
+        RecordNotFound: There is none.
+    """
+    return choose("eval", await all_evals(store), reference)
+
+
+async def find_judge(store: ProjectStore, measured: Eval, reference: str | None) -> EvalConfig:
+    """Return the evaluator that is named, otherwise the eval's current one, otherwise its only one.
+
+    Raises:
+        NothingToEvaluate: The eval has no evaluator, or several and none is current or named.
+        RecordNotFound: There is none of this name.
+    """
+    judges = await store.children(measured, EvalConfig)
+    wanted = reference or measured.current_config_id
+    if wanted:
+        return choose("evaluator", judges, wanted)
+    if not judges:
+        raise NothingToEvaluate(
+            f"The eval {measured.name!r} has no evaluator. Make one with create_evaluator."
+        )
+    if len(judges) > 1:
+        names = ", ".join(judge.name for judge in judges)
+        raise NothingToEvaluate(
+            f"The eval {measured.name!r} has {len(judges)} evaluators and none is its current one. "
+            f"Name one: {names}."
+        )
+    return judges[0]
+
+
+async def gather(store: ProjectStore, found: TaskEval, judge: str | None) -> Measurement:
+    """Return an eval and evaluator with all that belongs to them.
+
+    Raises:
+        NothingToEvaluate: There is no evaluator.
+        RecordNotFound: There is none of this name.
+    """
+    chosen = await find_judge(store, found.measured, judge)
+    return Measurement(
+        store=store,
+        task=found.task,
+        measured=found.measured,
+        judge=chosen,
+        runs=await store.children(found.task, TaskRun),
+        prompts=await store.children(found.task, Prompt),
+        inputs=await store.children(found.task, EvalInput),
+        verdicts=await store.children(chosen, EvalRun),
+    )
+
+
+async def find_run_configs(
+    store: ProjectStore, task: Task, references: Sequence[str]
+) -> list[TaskRunConfig]:
+    """Return the run configs that are named, in this order; all where none is named.
+
+    Raises:
+        RecordNotFound: There is none of a name.
+        NothingToEvaluate: The task has none.
+    """
+    known = await store.children(task, TaskRunConfig)
+    if not known:
+        raise NothingToEvaluate(
+            f"The task {task.name!r} has no run config. Make one with create_run_config."
+        )
+    if not references:
+        return known
+    return [choose("run config", known, reference) for reference in references]

@@ -1,0 +1,107 @@
+"""Making the records of this room: run configs, evals and evaluators."""
+
+import re
+import unicodedata
+
+from kiln_mcp.evals.arguments import Evaluator, ModelJudge, ScoreDefinition
+from kiln_mcp.evals.expressions import check_expression, check_template
+from kiln_mcp.evals.items import REFERENCE_KEY
+from kiln_mcp.evals.model_names import stored_model
+from kiln_mcp.evals.prompt_texts import PromptText
+from kiln_mcp.prompts import load_prompt
+from storage import (
+    BasePrompt,
+    Eval,
+    EvalConfig,
+    EvalOutputScore,
+    KilnAgentProperties,
+    LlmJudge,
+    Project,
+    Task,
+    TaskRunConfig,
+    TaskRunSplit,
+)
+from storage.records.record import new_id
+
+
+def make_run_config(
+    owners: tuple[Project, Task], name: str, model: str, text: PromptText, temperature: float
+) -> TaskRunConfig:
+    """Return a run config whose prompt is frozen into it, so that it never changes."""
+    project, task = owners
+    identity = new_id()
+    stored = stored_model(model)
+    return TaskRunConfig(
+        id=identity,
+        name=name,
+        run_config_properties=KilnAgentProperties(
+            model_name=stored.name,
+            model_provider_name=stored.provider,
+            prompt_id=f"task_run_config::{project.id}::{task.id}::{identity}",
+            temperature=temperature,
+            structured_output_mode="json_schema" if task.output_json_schema else "default",
+        ),
+        prompt=BasePrompt(
+            name=name, prompt=text.prompt, chain_of_thought_instructions=text.thinking
+        ),
+    )
+
+
+def make_eval(
+    name: str, scores: list[ScoreDefinition], test_filter: str | None, golden_filter: str | None
+) -> Eval:
+    """Return an eval; without filters its items are the runs with a tag made from its name."""
+    slug = tag_of(name)
+    test = test_filter or f"tag::eval_{slug}"
+    return Eval(
+        name=name,
+        output_scores=tuple(
+            EvalOutputScore(name=s.name, instruction=s.instruction, type=s.type) for s in scores
+        ),
+        # Both, so that older programs find their items too.
+        eval_set_filter_id=test,
+        splits={"test": TaskRunSplit(filter_id=test)},
+        eval_configs_filter_id=golden_filter or f"tag::golden_{slug}",
+    )
+
+
+def make_evaluator(name: str, evaluator: Evaluator, model: str) -> EvalConfig:
+    """Return an evaluator's record.
+
+    Raises:
+        UnusableTemplate: Its expression is not valid.
+    """
+    if not isinstance(evaluator, ModelJudge):
+        expression = getattr(evaluator, "value_expression", None)
+        if isinstance(expression, str):
+            check_expression(expression)
+        return EvalConfig.model_validate(
+            {
+                "name": name,
+                "config_type": "v2",
+                "properties": evaluator.model_dump(mode="json"),
+            }
+        )
+    template = load_prompt(
+        "evals", "llm_judge_reference" if evaluator.with_reference else "llm_judge"
+    ).text
+    check_template(template)
+    stored = stored_model(model)
+    return EvalConfig(
+        name=name,
+        config_type="v2",
+        properties=LlmJudge(
+            model_name=stored.name,
+            model_provider=stored.provider,
+            prompt_template=template,
+            reference_keys=(REFERENCE_KEY,) if evaluator.with_reference else (),
+            judge_instructions=tuple(evaluator.steps),
+            g_eval=evaluator.weighted,
+        ),
+    )
+
+
+def tag_of(name: str) -> str:
+    """Return a name as part of a tag: lower case letters and digits, joined by underscores."""
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    return re.sub(r"\W+", "_", plain).strip("_") or "eval"

@@ -1,0 +1,397 @@
+"""Capabilities: say how a task is run, how its outputs are judged, measure, and compare."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from kiln_mcp.capability import Effect, capability
+from kiln_mcp.evals.answers import (
+    Comparison,
+    ComparisonRow,
+    EvalReport,
+    EvalRunReport,
+    EvalSummary,
+    EvaluatorCreated,
+    EvaluatorSummary,
+    FailedItem,
+    RunConfigCreated,
+    ScoreRow,
+    first_failures,
+)
+from kiln_mcp.evals.arguments import Evaluator, ModelJudge, ScoreDefinition
+from kiln_mcp.evals.comparison import in_words, paired_difference
+from kiln_mcp.evals.errors import NotComparable, NothingToEvaluate, UnsupportedRunConfig
+from kiln_mcp.evals.filters import filter_runs
+from kiln_mcp.evals.items import Item, items_of
+from kiln_mcp.evals.judges import judge_model
+from kiln_mcp.evals.lookups import (
+    TaskEval,
+    all_evals,
+    find_eval,
+    find_run_configs,
+    find_task,
+    gather,
+)
+from kiln_mcp.evals.making import make_eval, make_evaluator, make_run_config
+from kiln_mcp.evals.prompt_texts import PromptText, built_prompt
+from kiln_mcp.evals.runner import Measurement, RunOutcome, carry_out, plan_run
+from kiln_mcp.evals.spending import plan_of
+from kiln_mcp.evals.summaries import score_lines, scores_by_item
+from kiln_mcp.projects.references import ProjectReference
+from kiln_mcp.workspace import Workspace
+from storage import Eval, EvalConfig, EvalInput, EvalRun, ProjectStore, Prompt, TaskRun
+
+TaskReference = Annotated[
+    str | None, Field(description="The task's name or id; may be left out where there is one.")
+]
+EvalReference = Annotated[str, Field(description="The eval's name or id.")]
+EvaluatorReference = Annotated[
+    str | None, Field(description="The evaluator's name or id; left out: the eval's current one.")
+]
+SplitName = Annotated[
+    Literal["test", "train", "val"], Field(description="Which part of the eval's data.")
+]
+FEW_ITEMS = 30
+
+
+@capability(effect=Effect.WRITES, title="Create a run config")
+async def create_run_config(
+    workspace: Workspace,
+    project: ProjectReference,
+    name: Annotated[str, Field(description="What to call it.")],
+    task: TaskReference = None,
+    prompt: Annotated[
+        str | None,
+        Field(description="The system prompt; left out: what prompt_id says."),
+    ] = None,
+    prompt_id: Annotated[
+        str,
+        Field(
+            description="'simple_prompt_builder' (the task's instruction), "
+            "'few_shot_prompt_builder' (with its best rated runs), 'id::<saved prompt>', …"
+        ),
+    ] = "simple_prompt_builder",
+    model: Annotated[str | None, Field(description="The model; left out: the default one.")] = None,
+    temperature: Annotated[float, Field(ge=0, le=2, description="0: most probable answer.")] = 0.0,
+) -> RunConfigCreated:
+    """Save one way to run a task: a model with a prompt, frozen so that it never changes.
+
+    Measure it with run_eval.
+    """
+    store = await workspace.open_project(project)
+    owner = await find_task(store, task)
+    text = PromptText(prompt) if prompt else None
+    if text is None:
+        prompts = await store.children(owner, Prompt)
+        examples = filter_runs(await store.children(owner, TaskRun), "all")
+        text = built_prompt(owner, prompt_id, prompts, examples)
+    if text is None:
+        raise UnsupportedRunConfig(name, f"there is no prompt {prompt_id!r}")
+    chosen = workspace.model_name(model)
+    config = make_run_config((store.project, owner), name, chosen, text, temperature)
+    saved = await store.save(config, parent=owner)
+    return RunConfigCreated(
+        run_config=saved.name,
+        id=saved.id,
+        model=chosen,
+        prompt=text.prompt,
+        next_step="run_eval: measure it.",
+    )
+
+
+@capability(effect=Effect.WRITES, title="Create an evaluator")
+async def create_evaluator(
+    workspace: Workspace,
+    project: ProjectReference,
+    eval: Annotated[str, Field(description="An eval's name or id, or the name of a new one.")],
+    evaluator: Annotated[
+        Evaluator,
+        Field(
+            description="How outputs are judged. Prefer a check that asks no model where one can "
+            "decide. value_expression is Jinja, e.g. (final_message | fromjson).city; the "
+            "reference_key 'reference_answer' is the item's stored output."
+        ),
+    ],
+    task: TaskReference = None,
+    name: Annotated[str | None, Field(description="What to call the evaluator.")] = None,
+    scores: Annotated[
+        list[ScoreDefinition] | None,
+        Field(description="For a new eval: what it scores; left out: one pass or fail."),
+    ] = None,
+    test_filter: Annotated[
+        str | None,
+        Field(description="For a new eval: its items, such as 'tag::test'."),
+    ] = None,
+    golden_filter: Annotated[
+        str | None,
+        Field(description="For a new eval: the runs that people label, such as 'tag::golden'."),
+    ] = None,
+) -> EvaluatorCreated:
+    """Make an evaluator: a model with steps to go through, or a check that asks no model.
+
+    Makes the eval too where there is none of this name. The first evaluator of an eval becomes
+    its current one. A model judge must be measured against people's labels (measure_agreement)
+    before its scores mean anything.
+    """
+    store = await workspace.open_project(project)
+    known = [one for one in await all_evals(store) if eval in {one.id, one.name}]
+    if known:
+        found = known[0]
+    else:
+        owner = await find_task(store, task)
+        wanted = scores or [ScoreDefinition(name=eval[:32].strip())]
+        made = make_eval(eval, wanted, test_filter, golden_filter)
+        found = TaskEval(owner, await store.save(made, parent=owner))
+    model = workspace.model_name(evaluator.model if isinstance(evaluator, ModelJudge) else None)
+    record = make_evaluator(name or evaluator.type.replace("_", " "), evaluator, model)
+    saved = await store.save(record, parent=found.measured)
+    measured = found.measured
+    if measured.current_config_id is None:
+        measured = await store.save(measured.replace(current_config_id=saved.id), parent=found.task)
+    items = await _items(store, TaskEval(found.task, measured), "test")
+    is_judge = isinstance(evaluator, ModelJudge)
+    return EvaluatorCreated(
+        eval=measured.name,
+        eval_id=measured.id,
+        evaluator=saved.name,
+        evaluator_id=saved.id,
+        kind=evaluator.type,
+        scores=[score.json_key for score in measured.output_scores],
+        test_filter=_filter(measured),
+        golden_filter=measured.eval_configs_filter_id or "",
+        test_items=len(items),
+        is_current=measured.current_config_id == saved.id,
+        next_step=(
+            "next_items_to_label, then measure_agreement: is the judge to be trusted?"
+            if is_judge
+            else "run_eval: measure a run config."
+        ),
+    )
+
+
+@capability(effect=Effect.SPENDS, title="Run an eval")
+async def run_eval(
+    workspace: Workspace,
+    project: ProjectReference,
+    eval: EvalReference,
+    run_configs: Annotated[
+        list[str] | None, Field(description="Names or ids; left out: all of the task.")
+    ] = None,
+    evaluator: EvaluatorReference = None,
+    split: SplitName = "test",
+    limit: Annotated[int | None, Field(ge=1, description="Only so many items, the oldest.")] = None,
+    seed: Annotated[int, Field(ge=0, description="Makes sampling repeatable.")] = 0,
+) -> EvalRunReport:
+    """Run run configs on an eval's items and judge the outputs; answer with the score table.
+
+    What is scored already is kept, so a run that was stopped goes on where it was. Compare two
+    run configs with compare_run_configs, which is sharper than two intervals side by side.
+    """
+    store = await workspace.open_project(project)
+    about = await gather(store, await find_eval(store, eval), evaluator)
+    configs = await find_run_configs(store, about.task, run_configs or [])
+    items = _split_items(about, split)[:limit]
+    if not items:
+        raise NothingToEvaluate(_no_items(about.measured, split))
+    work = plan_run(about, configs, items, seed=seed)
+    summary = f"Score {len(items)} items for {len(configs)} run configs of {about.task.name!r}."
+    workspace.approve(plan_of(workspace.engine, summary, work.calls_by_model))
+    outcome = await carry_out(workspace.engine, work, workspace.report)
+    after = await gather(store, TaskEval(about.task, about.measured), about.judge.id)
+    lines = score_lines(
+        after.verdicts, configs, _keys(about.measured), [item.id for item in items], after.runs
+    )
+    return EvalRunReport(
+        eval=about.measured.name,
+        evaluator=about.judge.name,
+        split=split,
+        items=len(items),
+        newly_scored=outcome.scored,
+        already_scored=outcome.kept,
+        outputs_made=outcome.generated,
+        skipped=outcome.skipped,
+        failed=len(outcome.failures),
+        failures=first_failures(
+            [
+                FailedItem(item=f.item_id, run_config=f.run_config, reason=f.reason)
+                for f in outcome.failures
+            ]
+        ),
+        table=[ScoreRow.of(line) for line in lines],
+        warnings=_run_warnings(about, outcome, len(items)),
+    )
+
+
+@capability(effect=Effect.READS, title="Compare two run configs")
+async def compare_run_configs(
+    workspace: Workspace,
+    project: ProjectReference,
+    eval: EvalReference,
+    first: Annotated[str, Field(description="A run config's name or id, such as the start.")],
+    second: Annotated[str, Field(description="The other one, such as the new prompt.")],
+    evaluator: EvaluatorReference = None,
+    split: SplitName = "test",
+    seed: Annotated[int, Field(ge=0, description="Of the bootstrap.")] = 0,
+) -> Comparison:
+    """Say whether one run config is better than another, item by item, with a 95 % interval.
+
+    Says "cannot tell" where the items do not decide. Both must have been run by run_eval.
+    """
+    store = await workspace.open_project(project)
+    about = await gather(store, await find_eval(store, eval), evaluator)
+    one, two = await find_run_configs(store, about.task, [first, second])
+    items = {item.id for item in _split_items(about, split)}
+    rows: list[ComparisonRow] = []
+    excluded = 0
+    for key in _keys(about.measured):
+        of_one, of_two = (
+            {i: s for i, s in scores_by_item(about.verdicts, c.id, key).items() if i in items}
+            for c in (one, two)
+        )
+        if not of_one.keys() & of_two.keys():
+            raise NotComparable(one.name, two.name, (len(of_one), len(of_two)))
+        excluded = max(excluded, len(of_one.keys() ^ of_two.keys()))
+        paired = paired_difference(of_one, of_two, seed=seed)
+        rows.append(ComparisonRow.of(key, paired, in_words(paired, one.name, two.name)))
+    return Comparison(
+        eval=about.measured.name,
+        evaluator=about.judge.name,
+        first=one.name,
+        second=two.name,
+        rows=rows,
+        excluded=excluded,
+        warnings=_comparison_warnings(about, rows, excluded),
+    )
+
+
+@capability(effect=Effect.READS, title="Describe evals")
+async def describe_eval(
+    workspace: Workspace,
+    project: ProjectReference,
+    eval: Annotated[
+        str | None, Field(description="An eval's name or id; left out: list all evals.")
+    ] = None,
+    evaluator: EvaluatorReference = None,
+) -> EvalReport:
+    """List a project's evals, or show one: its evaluators and the score table of run configs."""
+    store = await workspace.open_project(project)
+    known = await all_evals(store)
+    if eval is None:
+        return EvalReport(
+            evals=[await _summary(store, one) for one in known],
+            evaluators=[],
+            table=[],
+            next_step=None if known else "create_evaluator: say how outputs are judged.",
+        )
+    found = await find_eval(store, eval)
+    judges = await store.children(found.measured, EvalConfig)
+    return EvalReport(
+        evals=[await _summary(store, found)],
+        evaluators=[await _evaluator(store, found.measured, judge) for judge in judges],
+        table=await _table(store, found, evaluator) if judges else [],
+        next_step=None if judges else "create_evaluator: this eval has none.",
+    )
+
+
+async def _table(store: ProjectStore, found: TaskEval, evaluator: str | None) -> list[ScoreRow]:
+    about = await gather(store, found, evaluator)
+    scored = {v.task_run_config_id for v in about.verdicts} - {None}
+    if not scored:
+        return []
+    configs = [
+        config for config in await find_run_configs(store, about.task, []) if config.id in scored
+    ]
+    items = [item.id for item in _split_items(about, "test")]
+    lines = score_lines(about.verdicts, configs, _keys(about.measured), items, about.runs)
+    return [ScoreRow.of(line) for line in lines]
+
+
+async def _summary(store: ProjectStore, found: TaskEval) -> EvalSummary:
+    golden = found.measured.eval_configs_filter_id
+    runs = await store.children(found.task, TaskRun)
+    return EvalSummary(
+        eval=found.measured.name,
+        id=found.measured.id,
+        task=found.task.name,
+        scores=_keys(found.measured),
+        test_items=len(await _items(store, found, "test")),
+        golden_items=len(filter_runs(runs, golden)) if golden else 0,
+        evaluators=len(await store.children(found.measured, EvalConfig)),
+    )
+
+
+async def _evaluator(store: ProjectStore, measured: Eval, judge: EvalConfig) -> EvaluatorSummary:
+    kind = judge.config_type if judge.config_type != "v2" else None
+    return EvaluatorSummary(
+        evaluator=judge.name,
+        id=judge.id,
+        kind=kind or str(getattr(judge.properties, "type", "v2")),
+        model=judge_model(judge),
+        is_current=measured.current_config_id == judge.id,
+        results=len(await store.children(judge, EvalRun)),
+    )
+
+
+async def _items(store: ProjectStore, found: TaskEval, name: str) -> list[Item]:
+    split = found.measured.split(name)
+    if split is None:
+        return []
+    runs = await store.children(found.task, TaskRun)
+    return items_of(split, runs, await store.children(found.task, EvalInput))
+
+
+def _split_items(about: Measurement, name: str) -> list[Item]:
+    split = about.measured.split(name)
+    return items_of(split, about.runs, about.inputs) if split else []
+
+
+def _keys(measured: Eval) -> list[str]:
+    return [score.json_key for score in measured.output_scores]
+
+
+def _filter(measured: Eval) -> str:
+    split = measured.split("test")
+    return split.filter_id if split else ""
+
+
+def _no_items(measured: Eval, split: str) -> str:
+    part = measured.split(split)
+    if part is None:
+        names = ", ".join(measured.splits)
+        return f"The eval {measured.name!r} has no split {split!r}. It has: {names}."
+    return (
+        f"The split {split!r} of {measured.name!r} is empty: no item fits {part.filter_id!r}. "
+        "Generate items with that tag first."
+    )
+
+
+def _run_warnings(about: Measurement, outcome: RunOutcome, items: int) -> list[str]:
+    warnings: list[str] = []
+    if outcome.failures:
+        warnings.append(
+            f"{len(outcome.failures)} items could not be scored and are left out of the table: the "
+            "means may be off. Run again to retry them."
+        )
+    if outcome.skipped:
+        warnings.append(f"{outcome.skipped} items lack what the evaluator needs and were skipped.")
+    if items < FEW_ITEMS:
+        warnings.append(f"{items} items are few: expect wide intervals.")
+    if judge_model(about.judge) and not any(v.eval_config_eval for v in about.verdicts):
+        warnings.append(
+            "This judge was never compared with people's labels: its scores may mean nothing. "
+            "Call measure_agreement."
+        )
+    return warnings
+
+
+def _comparison_warnings(about: Measurement, rows: list[ComparisonRow], excluded: int) -> list[str]:
+    warnings: list[str] = []
+    if excluded:
+        warnings.append(f"{excluded} items were scored for one of the two alone and left out.")
+    if len(rows) > 1:
+        warnings.append(f"{len(rows)} scores were compared: one may differ by luck.")
+    if judge_model(about.judge):
+        warnings.append(
+            "The scores are a judge's, not people's: see measure_agreement for what it is worth."
+        )
+    return warnings
