@@ -9,12 +9,18 @@ from importlib.metadata import entry_points
 
 from kiln_mcp.capability import AnyCapability
 from kiln_mcp.errors import UnknownCapability
+from kiln_mcp.evals import service as evals
 from kiln_mcp.projects import service as projects
 
 _OWN: tuple[AnyCapability, ...] = (
     projects.create_project,
     projects.create_task,
     projects.describe_project,
+    evals.create_run_config,
+    evals.create_evaluator,
+    evals.run_eval,
+    evals.compare_run_configs,
+    evals.describe_eval,
 )
 
 

@@ -88,3 +88,50 @@ class ScoreDefinition(BaseModel):
     name: str = Field(max_length=32, description="Short, such as 'Correctness'.")
     instruction: str | None = Field(default=None, description="What it measures.")
     type: Literal["pass_fail", "five_star", "pass_fail_critical"] = "pass_fail"
+
+
+class RunConfigDefinition(BaseModel):
+    """One way to run a task."""
+
+    model_config = _CLOSED
+
+    name: str = Field(description="What to call it.")
+    prompt: str | None = Field(
+        default=None, description="The system prompt; left out: what prompt_id says."
+    )
+    prompt_id: str = Field(
+        default="simple_prompt_builder",
+        description="'simple_prompt_builder' (the task's instruction), 'few_shot_prompt_builder' "
+        "(with its best rated runs), 'id::<saved prompt>', …",
+    )
+    model: str | None = Field(default=None, description="The model; left out: the default one.")
+    temperature: float = Field(default=0.0, ge=0, le=2, description="0: most probable answer.")
+
+
+class NewEval(BaseModel):
+    """What a new eval is, beyond its name."""
+
+    model_config = _CLOSED
+
+    task: str | None = Field(
+        default=None, description="Its task; may be left out where there is one."
+    )
+    scores: list[ScoreDefinition] = Field(
+        default=[], description="What it scores; left out: one pass or fail of the eval's name."
+    )
+    test_filter: str | None = Field(
+        default=None, description="Its items, such as 'tag::test'; left out: a tag of its own."
+    )
+    golden_filter: str | None = Field(
+        default=None, description="The runs that people label, such as 'tag::golden'."
+    )
+
+
+class ItemChoice(BaseModel):
+    """Which items, and with which seed."""
+
+    model_config = _CLOSED
+
+    split: Literal["test", "train", "val"] = "test"
+    limit: int | None = Field(default=None, ge=1, description="Only so many, the oldest.")
+    seed: int = Field(default=0, ge=0, description="Makes sampling repeatable.")

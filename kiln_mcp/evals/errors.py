@@ -7,7 +7,6 @@ storage.errors.WorkbenchError
     ├── UnusableVerdict       a judge's answer holds no score
     ├── UnsupportedEvaluator  this kind of evaluator does not run here
     ├── UnsupportedRunConfig  this kind of run config does not run here
-    ├── UnknownFilter         a filter that the format does not know
     ├── NothingToEvaluate     there is no item, or no judge
     └── NotComparable         two run configs share no scored item
 """
@@ -63,16 +62,6 @@ class UnsupportedRunConfig(EvalError):  # noqa: N818
         super().__init__(
             f"The run config {name!r} does not run here: {why}. Make another with "
             "create_run_config."
-        )
-
-
-class UnknownFilter(EvalError):  # noqa: N818
-    """A filter that the format does not know."""
-
-    def __init__(self, filter_id: str) -> None:
-        super().__init__(
-            f"There is no filter {filter_id!r}. Valid: all, high_rating, thinking_model, "
-            "thinking_model_high_rated, tag::<tag>, multi_filter::<filter>&<filter>."
         )
 
 

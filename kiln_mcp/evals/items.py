@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import JsonValue
 
 from kiln_mcp.evals.expressions import Case
-from kiln_mcp.evals.filters import split_items
-from storage import EvalInput, EvalItemSource, EvalSplit, TaskRun
+from kiln_mcp.evals.filters import Split, split_items
+from storage import EvalInput, EvalItemSource, TaskRun
 
 REFERENCE_KEY = "reference_answer"
 
@@ -35,13 +35,13 @@ class Item:
         return EvalItemSource(source_type=self.kind, source_id=self.id)
 
 
-def items_of(split: EvalSplit, runs: Sequence[TaskRun], inputs: Sequence[EvalInput]) -> list[Item]:
+def items_of(split: Split, runs: Sequence[TaskRun], inputs: Sequence[EvalInput]) -> list[Item]:
     """Return the items of one part of an eval's data, oldest first.
 
     The output of a task run is the reference of its item, under `reference_answer`.
 
     Raises:
-        UnknownFilter: The format knows no such filter.
+        InvalidRecord: The format knows no such filter.
     """
     return [_item(record) for record in split_items(split, runs, inputs)]
 

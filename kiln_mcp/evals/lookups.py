@@ -14,12 +14,11 @@ from storage import (
     EvalRun,
     ProjectStore,
     Prompt,
-    RecordNotFound,
     Task,
     TaskRun,
     TaskRunConfig,
 )
-from storage.errors import AmbiguousName
+from storage.errors import AmbiguousName, RecordNotFound
 
 
 class _Named(Protocol):
@@ -75,18 +74,6 @@ async def all_evals(store: ProjectStore) -> list[TaskEval]:
         for task in await store.children(store.project, Task)
         for measured in await store.children(task, Eval)
     ]
-
-
-async def find_task(store: ProjectStore, reference: str | None) -> Task:
-    """Return the task that is named; the only one where none is named.
-
-    Raises:
-        RecordNotFound: There is none, or there are several and none is named.
-    """
-    tasks = await store.children(store.project, Task)
-    if reference is None and len(tasks) == 1:
-        return tasks[0]
-    return choose("task", tasks, reference or "")
 
 
 async def find_eval(store: ProjectStore, reference: str) -> TaskEval:

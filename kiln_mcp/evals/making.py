@@ -3,7 +3,13 @@
 import re
 import unicodedata
 
-from kiln_mcp.evals.arguments import Evaluator, ModelJudge, ScoreDefinition
+from kiln_mcp.evals.arguments import (
+    Evaluator,
+    ModelJudge,
+    NewEval,
+    RunConfigDefinition,
+    ScoreDefinition,
+)
 from kiln_mcp.evals.expressions import check_expression, check_template
 from kiln_mcp.evals.items import REFERENCE_KEY
 from kiln_mcp.evals.model_names import stored_model
@@ -20,39 +26,37 @@ from storage import (
     Task,
     TaskRunConfig,
     TaskRunSplit,
+    new_id,
 )
-from storage.records.record import new_id
 
 
 def make_run_config(
-    owners: tuple[Project, Task], name: str, model: str, text: PromptText, temperature: float
+    project: Project, task: Task, wanted: RunConfigDefinition, model: str, text: PromptText
 ) -> TaskRunConfig:
     """Return a run config whose prompt is frozen into it, so that it never changes."""
-    project, task = owners
     identity = new_id()
     stored = stored_model(model)
     return TaskRunConfig(
         id=identity,
-        name=name,
+        name=wanted.name,
         run_config_properties=KilnAgentProperties(
             model_name=stored.name,
             model_provider_name=stored.provider,
             prompt_id=f"task_run_config::{project.id}::{task.id}::{identity}",
-            temperature=temperature,
+            temperature=wanted.temperature,
             structured_output_mode="json_schema" if task.output_json_schema else "default",
         ),
         prompt=BasePrompt(
-            name=name, prompt=text.prompt, chain_of_thought_instructions=text.thinking
+            name=wanted.name, prompt=text.prompt, chain_of_thought_instructions=text.thinking
         ),
     )
 
 
-def make_eval(
-    name: str, scores: list[ScoreDefinition], test_filter: str | None, golden_filter: str | None
-) -> Eval:
+def make_eval(name: str, wanted: NewEval) -> Eval:
     """Return an eval; without filters its items are the runs with a tag made from its name."""
     slug = tag_of(name)
-    test = test_filter or f"tag::eval_{slug}"
+    scores = wanted.scores or [ScoreDefinition(name=name[:32].strip())]
+    test = wanted.test_filter or f"tag::eval_{slug}"
     return Eval(
         name=name,
         output_scores=tuple(
@@ -61,7 +65,7 @@ def make_eval(
         # Both, so that older programs find their items too.
         eval_set_filter_id=test,
         splits={"test": TaskRunSplit(filter_id=test)},
-        eval_configs_filter_id=golden_filter or f"tag::golden_{slug}",
+        eval_configs_filter_id=wanted.golden_filter or f"tag::golden_{slug}",
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kiln_mcp.evals.errors import UnsupportedRunConfig
-from storage import Prompt, Task, TaskRun, TaskRunConfig
+from storage import Prompt, Task, TaskRun, TaskRunConfig, task_run_filter
 
 FEW_SHOT: Final = 4
 MANY_SHOT: Final = 25
@@ -50,11 +50,8 @@ def choose_examples(runs: Sequence[TaskRun], count: int) -> list[TaskRun]:
         value = rating.value if rating and rating.value is not None else 0.0
         return (0 if run.repaired_output else 1, -value, str(run.created_at))
 
-    good = [
-        run
-        for run in runs
-        if run.repaired_output or (run.output.rating and run.output.rating.is_high_quality)
-    ]
+    is_good = task_run_filter("high_rating")
+    good = [run for run in runs if is_good(run)]
     return sorted(good, key=rank)[:count]
 
 

@@ -1,6 +1,6 @@
 """Capabilities: say how a task is run, how its outputs are judged, measure, and compare."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -18,7 +18,13 @@ from kiln_mcp.evals.answers import (
     ScoreRow,
     first_failures,
 )
-from kiln_mcp.evals.arguments import Evaluator, ModelJudge, ScoreDefinition
+from kiln_mcp.evals.arguments import (
+    Evaluator,
+    ItemChoice,
+    ModelJudge,
+    NewEval,
+    RunConfigDefinition,
+)
 from kiln_mcp.evals.comparison import in_words, paired_difference
 from kiln_mcp.evals.errors import NotComparable, NothingToEvaluate, UnsupportedRunConfig
 from kiln_mcp.evals.filters import filter_runs
@@ -29,7 +35,6 @@ from kiln_mcp.evals.lookups import (
     all_evals,
     find_eval,
     find_run_configs,
-    find_task,
     gather,
 )
 from kiln_mcp.evals.making import make_eval, make_evaluator, make_run_config
@@ -37,58 +42,42 @@ from kiln_mcp.evals.prompt_texts import PromptText, built_prompt
 from kiln_mcp.evals.runner import Measurement, RunOutcome, carry_out, plan_run
 from kiln_mcp.evals.spending import plan_of
 from kiln_mcp.evals.summaries import score_lines, scores_by_item
-from kiln_mcp.projects.references import ProjectReference
+from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
 from kiln_mcp.workspace import Workspace
 from storage import Eval, EvalConfig, EvalInput, EvalRun, ProjectStore, Prompt, TaskRun
 
-TaskReference = Annotated[
-    str | None, Field(description="The task's name or id; may be left out where there is one.")
-]
 EvalReference = Annotated[str, Field(description="The eval's name or id.")]
 EvaluatorReference = Annotated[
     str | None, Field(description="The evaluator's name or id; left out: the eval's current one.")
 ]
-SplitName = Annotated[
-    Literal["test", "train", "val"], Field(description="Which part of the eval's data.")
-]
 FEW_ITEMS = 30
+ALL_ITEMS = ItemChoice()
 
 
 @capability(effect=Effect.WRITES, title="Create a run config")
 async def create_run_config(
     workspace: Workspace,
     project: ProjectReference,
-    name: Annotated[str, Field(description="What to call it.")],
+    run_config: Annotated[
+        RunConfigDefinition, Field(description="Its name, prompt, model and temperature.")
+    ],
     task: TaskReference = None,
-    prompt: Annotated[
-        str | None,
-        Field(description="The system prompt; left out: what prompt_id says."),
-    ] = None,
-    prompt_id: Annotated[
-        str,
-        Field(
-            description="'simple_prompt_builder' (the task's instruction), "
-            "'few_shot_prompt_builder' (with its best rated runs), 'id::<saved prompt>', …"
-        ),
-    ] = "simple_prompt_builder",
-    model: Annotated[str | None, Field(description="The model; left out: the default one.")] = None,
-    temperature: Annotated[float, Field(ge=0, le=2, description="0: most probable answer.")] = 0.0,
 ) -> RunConfigCreated:
     """Save one way to run a task: a model with a prompt, frozen so that it never changes.
 
     Measure it with run_eval.
     """
     store = await workspace.open_project(project)
-    owner = await find_task(store, task)
-    text = PromptText(prompt) if prompt else None
+    owner = await task_of(store, task)
+    text = PromptText(run_config.prompt) if run_config.prompt else None
     if text is None:
         prompts = await store.children(owner, Prompt)
         examples = filter_runs(await store.children(owner, TaskRun), "all")
-        text = built_prompt(owner, prompt_id, prompts, examples)
+        text = built_prompt(owner, run_config.prompt_id, prompts, examples)
     if text is None:
-        raise UnsupportedRunConfig(name, f"there is no prompt {prompt_id!r}")
-    chosen = workspace.model_name(model)
-    config = make_run_config((store.project, owner), name, chosen, text, temperature)
+        raise UnsupportedRunConfig(run_config.name, f"there is no prompt {run_config.prompt_id!r}")
+    chosen = workspace.model_name(run_config.model)
+    config = make_run_config(store.project, owner, run_config, chosen, text)
     saved = await store.save(config, parent=owner)
     return RunConfigCreated(
         run_config=saved.name,
@@ -112,19 +101,9 @@ async def create_evaluator(
             "reference_key 'reference_answer' is the item's stored output."
         ),
     ],
-    task: TaskReference = None,
     name: Annotated[str | None, Field(description="What to call the evaluator.")] = None,
-    scores: Annotated[
-        list[ScoreDefinition] | None,
-        Field(description="For a new eval: what it scores; left out: one pass or fail."),
-    ] = None,
-    test_filter: Annotated[
-        str | None,
-        Field(description="For a new eval: its items, such as 'tag::test'."),
-    ] = None,
-    golden_filter: Annotated[
-        str | None,
-        Field(description="For a new eval: the runs that people label, such as 'tag::golden'."),
+    new_eval: Annotated[
+        NewEval | None, Field(description="For a new eval: its task, scores and items.")
     ] = None,
 ) -> EvaluatorCreated:
     """Make an evaluator: a model with steps to go through, or a check that asks no model.
@@ -138,9 +117,9 @@ async def create_evaluator(
     if known:
         found = known[0]
     else:
-        owner = await find_task(store, task)
-        wanted = scores or [ScoreDefinition(name=eval[:32].strip())]
-        made = make_eval(eval, wanted, test_filter, golden_filter)
+        wanted = new_eval or NewEval()
+        owner = await task_of(store, wanted.task)
+        made = make_eval(eval, wanted)
         found = TaskEval(owner, await store.save(made, parent=owner))
     model = workspace.model_name(evaluator.model if isinstance(evaluator, ModelJudge) else None)
     record = make_evaluator(name or evaluator.type.replace("_", " "), evaluator, model)
@@ -178,9 +157,9 @@ async def run_eval(
         list[str] | None, Field(description="Names or ids; left out: all of the task.")
     ] = None,
     evaluator: EvaluatorReference = None,
-    split: SplitName = "test",
-    limit: Annotated[int | None, Field(ge=1, description="Only so many items, the oldest.")] = None,
-    seed: Annotated[int, Field(ge=0, description="Makes sampling repeatable.")] = 0,
+    items: Annotated[
+        ItemChoice, Field(description="Which items; left out: all of the split 'test'.")
+    ] = ALL_ITEMS,
 ) -> EvalRunReport:
     """Run run configs on an eval's items and judge the outputs; answer with the score table.
 
@@ -190,22 +169,22 @@ async def run_eval(
     store = await workspace.open_project(project)
     about = await gather(store, await find_eval(store, eval), evaluator)
     configs = await find_run_configs(store, about.task, run_configs or [])
-    items = _split_items(about, split)[:limit]
-    if not items:
-        raise NothingToEvaluate(_no_items(about.measured, split))
-    work = plan_run(about, configs, items, seed=seed)
-    summary = f"Score {len(items)} items for {len(configs)} run configs of {about.task.name!r}."
+    chosen = _split_items(about, items.split)[: items.limit]
+    if not chosen:
+        raise NothingToEvaluate(_no_items(about.measured, items.split))
+    work = plan_run(about, configs, chosen, seed=items.seed)
+    summary = f"Score {len(chosen)} items for {len(configs)} run configs of {about.task.name!r}."
     workspace.approve(plan_of(workspace.engine, summary, work.calls_by_model))
     outcome = await carry_out(workspace.engine, work, workspace.report)
     after = await gather(store, TaskEval(about.task, about.measured), about.judge.id)
     lines = score_lines(
-        after.verdicts, configs, _keys(about.measured), [item.id for item in items], after.runs
+        after.verdicts, configs, _keys(about.measured), [item.id for item in chosen], after.runs
     )
     return EvalRunReport(
         eval=about.measured.name,
         evaluator=about.judge.name,
-        split=split,
-        items=len(items),
+        split=items.split,
+        items=len(chosen),
         newly_scored=outcome.scored,
         already_scored=outcome.kept,
         outputs_made=outcome.generated,
@@ -218,7 +197,7 @@ async def run_eval(
             ]
         ),
         table=[ScoreRow.of(line) for line in lines],
-        warnings=_run_warnings(about, outcome, len(items)),
+        warnings=_run_warnings(about, outcome, len(chosen)),
     )
 
 
@@ -230,8 +209,6 @@ async def compare_run_configs(
     first: Annotated[str, Field(description="A run config's name or id, such as the start.")],
     second: Annotated[str, Field(description="The other one, such as the new prompt.")],
     evaluator: EvaluatorReference = None,
-    split: SplitName = "test",
-    seed: Annotated[int, Field(ge=0, description="Of the bootstrap.")] = 0,
 ) -> Comparison:
     """Say whether one run config is better than another, item by item, with a 95 % interval.
 
@@ -240,7 +217,7 @@ async def compare_run_configs(
     store = await workspace.open_project(project)
     about = await gather(store, await find_eval(store, eval), evaluator)
     one, two = await find_run_configs(store, about.task, [first, second])
-    items = {item.id for item in _split_items(about, split)}
+    items = {item.id for item in _split_items(about, "test")}
     rows: list[ComparisonRow] = []
     excluded = 0
     for key in _keys(about.measured):
@@ -251,7 +228,7 @@ async def compare_run_configs(
         if not of_one.keys() & of_two.keys():
             raise NotComparable(one.name, two.name, (len(of_one), len(of_two)))
         excluded = max(excluded, len(of_one.keys() ^ of_two.keys()))
-        paired = paired_difference(of_one, of_two, seed=seed)
+        paired = paired_difference(of_one, of_two)
         rows.append(ComparisonRow.of(key, paired, in_words(paired, one.name, two.name)))
     return Comparison(
         eval=about.measured.name,

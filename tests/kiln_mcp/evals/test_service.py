@@ -1,0 +1,334 @@
+"""The room's capabilities, driven as every door drives them."""
+
+import json
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from kiln_mcp.llm import Engine, EngineSettings, ModelRequest, ScriptedModel
+from kiln_mcp.llm.errors import RequestRefused
+
+from kiln_mcp.errors import ApprovalNeeded, InvalidArguments
+from kiln_mcp.evals import service
+from kiln_mcp.evals.answers import Comparison, EvalReport, EvalRunReport, EvaluatorCreated
+from kiln_mcp.evals.errors import NotComparable, NothingToEvaluate, UnusableTemplate
+from kiln_mcp.settings import Settings
+from kiln_mcp.workspace import KnownProjects, Workspace
+from storage import (
+    DataSource,
+    Eval,
+    EvalConfig,
+    EvalRun,
+    Project,
+    ProjectStore,
+    Task,
+    TaskOutput,
+    TaskRun,
+)
+from storage.errors import RecordNotFound
+
+SCHEMA = json.dumps({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]})
+EXACT: dict[str, object] = {"type": "exact_match", "reference_key": "reference_answer"}
+
+
+@dataclass
+class Scripted:
+    """Answers by a function of the request; counts the calls."""
+
+    answer: Callable[[ModelRequest], str]
+    asked: list[ModelRequest] = field(default_factory=list[ModelRequest])
+
+    def __call__(self, request: ModelRequest) -> str:
+        self.asked.append(request)
+        return self.answer(request)
+
+
+@dataclass
+class Bench:
+    """A workspace with one project and task, and a model that doubles numbers when told how."""
+
+    workspace: Workspace
+    store: ProjectStore
+    task: Task
+    model: Scripted
+
+    @property
+    def folder(self) -> str:
+        return str(self.store.folder)
+
+    async def config(self, name: str, prompt: str) -> str:
+        made = await service.create_run_config.invoke(
+            self.workspace, {"project": self.folder, "run_config": {"name": name, "prompt": prompt}}
+        )
+        return str(made.model_dump()["id"])
+
+    async def evaluator(self, **evaluator: object) -> EvaluatorCreated:
+        made = await service.create_evaluator.invoke(
+            self.workspace,
+            json.loads(
+                json.dumps({"project": self.folder, "eval": "Right", "evaluator": evaluator})
+            ),
+        )
+        assert isinstance(made, EvaluatorCreated)
+        return made
+
+    async def run(self, **arguments: object) -> EvalRunReport:
+        report = await service.run_eval.invoke(
+            self.workspace,
+            json.loads(json.dumps({"project": self.folder, "eval": "Right", **arguments})),
+        )
+        assert isinstance(report, EvalRunReport)
+        return report
+
+    async def compare(self, first: str, second: str) -> Comparison:
+        return await service.compare_run_configs(
+            self.workspace, self.folder, "Right", first, second
+        )
+
+
+def double(request: ModelRequest) -> str:
+    """Double the number when the prompt says so, otherwise give it back; judge when asked."""
+    system, asked = request.messages[0].content, request.messages[-1].content
+    if "You judge" in system:
+        return json.dumps({"reasoning": "I looked.", "right": "pass"})
+    number = int(asked)
+    return json.dumps({"n": number * 2 if "double" in system else number})
+
+
+@asynccontextmanager
+async def open_bench(folder: Path, answer: Callable[[ModelRequest], str]) -> AsyncGenerator[Bench]:
+    model = Scripted(answer)
+    settings = Settings(home=folder / "home", default_model="scripted")
+    async with Engine(EngineSettings(), models={"scripted": ScriptedModel(model)}) as engine:
+        known = KnownProjects(settings.home / "projects.json")
+        workspace = Workspace(settings=settings, engine=engine, known=known)
+        created = await ProjectStore.create(folder / "project", Project(name="Numbers"))
+        task = await created.save(
+            Task(name="Double", instruction="Do it.", output_json_schema=SCHEMA),
+            parent=created.project,
+        )
+        await created.close()
+        store = await workspace.open_project(str(folder / "project"))
+        yield Bench(workspace, store, task, model)
+        await known.close()
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncGenerator[Bench]:
+    async with open_bench(tmp_path, double) as opened:
+        yield opened
+
+
+async def add_items(bench: Bench, numbers: Sequence[int], tag: str = "eval_right") -> None:
+    person = DataSource(type="human", properties={"created_by": "ann"})
+    async with bench.store.transaction() as change:
+        for number in numbers:
+            output = TaskOutput(output=json.dumps({"n": number * 2}), source=person)
+            run = TaskRun(input=str(number), input_source=person, output=output, tags=(tag,))
+            change.save(run, parent=bench.task)
+
+
+async def test_a_better_prompt_is_measured_compared_and_said_to_be_better(bench: Bench) -> None:
+    await add_items(bench, range(40))
+    await bench.evaluator(**EXACT)
+    await bench.config("start", "Do it.")
+    await bench.config("better", "double it")
+    report = await bench.run()
+    assert (report.items, report.newly_scored, report.outputs_made) == (40, 80, 80)
+    rates = {row.run_config: row.mean for row in report.table}
+    assert rates == {"better": 1.0, "start": 1 / 40}
+    comparison = await bench.compare("start", "better")
+    row = comparison.rows[0]
+    assert row.says.startswith("better is better than start by 0.975")
+    assert row.low is not None
+    assert row.low > 0.8
+    assert (row.n, row.second_better_on, row.first_better_on) == (40, 39, 0)
+
+
+async def test_the_same_prompt_twice_cannot_be_told_apart(bench: Bench) -> None:
+    await add_items(bench, range(10))
+    await bench.evaluator(**EXACT)
+    await bench.config("one", "double it")
+    await bench.config("two", "please double it")
+    await bench.run()
+    comparison = await bench.compare("one", "two")
+    assert comparison.rows[0].says.startswith("Cannot tell which is better")
+    assert comparison.rows[0].p_value == 1.0
+
+
+async def test_a_second_run_asks_nothing_again(bench: Bench) -> None:
+    await add_items(bench, range(6))
+    await bench.evaluator(**EXACT)
+    await bench.config("only", "double it")
+    await bench.run(items={"limit": 4})
+    calls = len(bench.model.asked)
+    again = await bench.run()
+    assert (again.already_scored, again.newly_scored) == (4, 2)
+    assert len(bench.model.asked) == calls + 2
+    assert (await bench.run()).newly_scored == 0
+
+
+async def test_a_second_judge_judges_the_outputs_that_are_there(bench: Bench) -> None:
+    await add_items(bench, range(5))
+    await bench.evaluator(**EXACT)
+    await bench.config("only", "double it")
+    await bench.run()
+    calls = len(bench.model.asked)
+    judge = await bench.evaluator(type="llm_judge", steps=["Is it doubled?"])
+    assert not judge.is_current
+    report = await bench.run(evaluator=judge.evaluator_id)
+    assert (report.outputs_made, report.newly_scored) == (0, 5)
+    assert len(bench.model.asked) == calls + 5
+    assert any("never compared with people's labels" in warning for warning in report.warnings)
+    runs = await bench.store.children(bench.task, TaskRun)
+    assert len([run for run in runs if run.eval_source]) == 5
+
+
+async def test_what_fails_is_reported_by_item_and_tried_again_by_the_next_run(
+    tmp_path: Path,
+) -> None:
+    broken = True
+
+    def answer(request: ModelRequest) -> str:
+        if broken and request.messages[-1].content == "3":
+            raise RequestRefused("scripted", "the server is in a bad mood.")
+        return double(request)
+
+    async with open_bench(tmp_path, answer) as bench:
+        await add_items(bench, range(5))
+        await bench.evaluator(**EXACT)
+        await bench.config("only", "double it")
+        report = await bench.run()
+        assert (report.newly_scored, report.failed) == (4, 1)
+        assert report.table[0].excluded == 1
+        assert "left out of the table" in report.warnings[0]
+        assert "in a bad mood" in report.failures[0].reason
+        broken = False
+        again = await bench.run()
+        assert (again.newly_scored, again.failed, again.table[0].n) == (1, 0, 5)
+
+
+async def test_saved_results_point_at_saved_runs_and_say_how_they_were_made(bench: Bench) -> None:
+    await add_items(bench, range(2))
+    made = await bench.evaluator(**EXACT)
+    config = await bench.config("only", "double it")
+    await bench.run(items={"seed": 7})
+    measured = await bench.store.find(Eval, "Right", parent=bench.task)
+    judge = await bench.store.get(EvalConfig, made.evaluator_id, parent=measured)
+    results = await bench.store.children(judge, EvalRun)
+    runs = {run.id: run for run in await bench.store.children(bench.task, TaskRun)}
+    for result in results:
+        assert result.scored_run_id is not None
+        assert result.input is None
+        run = runs[result.scored_run_id]
+        assert run.eval_source is not None
+        assert run.eval_source.source_id == result.dataset_id
+        source = run.output.source
+        assert source is not None
+        assert source.run_config_id == config
+        assert source.properties["seed"] == 7
+        assert run.trace is not None
+        assert [message.role for message in run.trace] == ["system", "user", "assistant"]
+    log = (bench.store.side_folder(judge) / "kiln_mcp_runs.jsonl").read_text(encoding="utf-8")
+    entry = json.loads(log)
+    assert (entry["seed"], entry["scored"]) == (7, 2)
+    assert entry["run_configs"][config]
+
+
+async def test_a_run_config_keeps_the_prompt_that_it_was_made_with(bench: Bench) -> None:
+    made = await service.create_run_config.invoke(
+        bench.workspace, {"project": bench.folder, "run_config": {"name": "plain"}}
+    )
+    assert made.model_dump()["prompt"] == "Do it."
+    await bench.store.save(bench.task.replace(instruction="Do something else."))
+    await add_items(bench, [1])
+    await bench.evaluator(**EXACT)
+    await bench.run()
+    assert bench.model.asked[-1].messages[0].content == "Do it."
+
+
+async def test_few_shot_shows_the_best_rated_runs(bench: Bench) -> None:
+    await add_items(bench, [1, 2])
+    runs = await bench.store.children(bench.task, TaskRun)
+    rated = runs[1].replace(output=runs[1].output.replace(rating={"type": "five_star", "value": 5}))
+    await bench.store.save(rated)
+    made = await service.create_run_config.invoke(
+        bench.workspace,
+        {
+            "project": bench.folder,
+            "run_config": {"name": "shots", "prompt_id": "few_shot_prompt_builder"},
+        },
+    )
+    prompt = str(made.model_dump()["prompt"])
+    assert prompt.count("## Example") == 1
+    assert f"Input: {runs[1].input}" in prompt
+
+
+async def test_describing_shows_evaluators_and_the_score_table(bench: Bench) -> None:
+    await add_items(bench, range(3))
+    await bench.evaluator(**EXACT)
+    await bench.config("only", "double it")
+    await bench.run()
+    listed = await service.describe_eval(bench.workspace, bench.folder)
+    assert [(one.eval, one.test_items, one.evaluators) for one in listed.evals] == [("Right", 3, 1)]
+    shown = await service.describe_eval(bench.workspace, bench.folder, "right")
+    assert isinstance(shown, EvalReport)
+    assert shown.evaluators[0].is_current
+    assert shown.evaluators[0].results == 3
+    assert (shown.table[0].mean, shown.table[0].n) == (1.0, 3)
+
+
+async def test_an_empty_split_is_said_with_its_filter(bench: Bench) -> None:
+    await bench.evaluator(**EXACT)
+    await bench.config("only", "double it")
+    with pytest.raises(NothingToEvaluate, match=r"no item fits 'tag::eval_right'"):
+        await bench.run()
+    with pytest.raises(NothingToEvaluate, match=r"no split 'val'"):
+        await bench.run(items={"split": "val"})
+
+
+async def test_an_unknown_name_is_answered_with_those_that_exist(bench: Bench) -> None:
+    await bench.evaluator(**EXACT)
+    await bench.config("only", "double it")
+    with pytest.raises(RecordNotFound, match=r"only"):
+        await bench.run(run_configs=["nope"])
+    with pytest.raises(RecordNotFound, match=r"Right"):
+        await service.describe_eval(bench.workspace, bench.folder, "Wrong")
+
+
+async def test_run_configs_that_were_not_run_cannot_be_compared(bench: Bench) -> None:
+    await add_items(bench, [1])
+    await bench.evaluator(**EXACT)
+    await bench.config("one", "a")
+    await bench.config("two", "b")
+    with pytest.raises(NotComparable, match=r"Call run_eval for both"):
+        await bench.compare("one", "two")
+
+
+async def test_an_evaluator_that_cannot_work_is_refused_before_it_is_saved(bench: Bench) -> None:
+    with pytest.raises(UnusableTemplate):
+        await bench.evaluator(type="exact_match", expected_value="x", value_expression="(((")
+    with pytest.raises(InvalidArguments, match=r"exactly one of"):
+        await bench.evaluator(type="exact_match", expected_value="x", reference_key="y")
+    with pytest.raises(InvalidArguments, match=r"Unknown argument"):
+        await bench.evaluator(type="contains", substring="x", sub="y")
+
+
+async def test_a_model_with_an_unknown_price_is_not_asked_without_approval(
+    tmp_path: Path,
+) -> None:
+    async with open_bench(tmp_path, double) as bench:
+        await add_items(bench, [1])
+        await bench.evaluator(**EXACT)
+        await service.create_run_config.invoke(
+            bench.workspace,
+            {
+                "project": bench.folder,
+                "run_config": {"name": "dear", "model": "nowhere/unpriced", "prompt": "double"},
+            },
+        )
+        with pytest.raises(ApprovalNeeded, match=r"price that is not known"):
+            await bench.run()
+        assert bench.model.asked == []
