@@ -2,7 +2,6 @@ import json
 from math import log
 
 import pytest
-from kiln_mcp.llm import Alternative, TokenLogprob
 
 from kiln_mcp.evals.errors import UnusableVerdict
 from kiln_mcp.evals.scores import (
@@ -12,6 +11,7 @@ from kiln_mcp.evals.scores import (
     read_scores,
     weighted_scores,
 )
+from kiln_mcp.llm import Alternative, TokenLogprob
 from storage import EvalOutputScore
 
 CORRECT = EvalOutputScore(name="Is it correct", type="pass_fail")

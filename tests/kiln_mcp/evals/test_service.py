@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from kiln_mcp.llm import Engine, EngineSettings, ModelRequest, ScriptedModel
-from kiln_mcp.llm.errors import RequestRefused
 
 from kiln_mcp.errors import ApprovalNeeded, InvalidArguments
 from kiln_mcp.evals import service
 from kiln_mcp.evals.answers import Comparison, EvalReport, EvalRunReport, EvaluatorCreated
 from kiln_mcp.evals.errors import NotComparable, NothingToEvaluate, UnusableTemplate
+from kiln_mcp.llm import Engine, EngineSettings, ModelRequest, ScriptedModel
+from kiln_mcp.llm.errors import RequestRefused
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import KnownProjects, Workspace
 from storage import (
