@@ -128,8 +128,13 @@ class Capability(Generic[ContextT, P, ResultT]):
 
     @cached_property
     def input_schema(self) -> dict[str, JsonValue]:
-        """JSON Schema of the arguments."""
-        return _compact(self.arguments.model_json_schema(schema_generator=_PlainSchema))
+        """JSON Schema of the arguments; an argument that may be null may be left out instead."""
+        schema = _compact(self.arguments.model_json_schema(schema_generator=_PlainSchema))
+        properties = schema.get("properties")
+        for name, argument in (properties if isinstance(properties, dict) else {}).items():
+            if isinstance(argument, dict) and isinstance(properties, dict):
+                properties[name] = _without_null(argument)
+        return schema
 
     @cached_property
     def output_schema(self) -> dict[str, JsonValue]:
@@ -225,6 +230,16 @@ def _compact(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
     resolved = resolve(schema)
     return resolved if isinstance(resolved, dict) else {}
+
+
+def _without_null(argument: dict[str, JsonValue]) -> JsonValue:
+    """Return the schema of an argument without the null that stands for leaving it out."""
+    options = argument.get("anyOf")
+    if not isinstance(options, list) or argument.get("default", 0) is not None:
+        return argument
+    kinds = [option for option in options if option != {"type": "null"}]
+    rest = {key: value for key, value in argument.items() if key not in {"anyOf", "default"}}
+    return {**kinds[0], **rest} if len(kinds) == 1 and isinstance(kinds[0], dict) else argument
 
 
 def _require_only_what_is_never_empty(node: JsonValue) -> None:

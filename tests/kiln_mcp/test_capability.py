@@ -93,3 +93,15 @@ def test_only_what_spends_or_destroys_takes_an_approval() -> None:
         return Painted(text="", confirmed=context.confirmed)
 
     assert look.input_schema["properties"] == {}
+
+
+async def test_an_argument_that_may_be_null_reads_as_one_that_may_be_left_out() -> None:
+    @capability(effect=Effect.READS, title="Look")
+    async def look(
+        context: Context, size: Annotated[int | None, Field(description="How big.")] = None
+    ) -> Painted:
+        return Painted(text=str(size), confirmed=context.confirmed)
+
+    properties = look.input_schema["properties"]
+    assert properties == {"size": {"type": "integer", "description": "How big."}}
+    assert (await look.invoke(Context(), {"size": None})).text == "None"

@@ -49,7 +49,7 @@ def test_a_small_test_split_is_called_small_and_an_empty_one_empty() -> None:
 
 def test_each_stage_leads_to_the_next_call() -> None:
     def step(**changes: object) -> str:
-        changed = replace(SOUND, **changes)  # pyright: ignore[reportArgumentType]
+        changed = replace(SOUND, **changes)
         return next_step(replace(TASK, evals=(changed,))).split(":")[0]
 
     assert step(judges=0) == "create_evaluator"
