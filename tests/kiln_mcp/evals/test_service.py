@@ -100,8 +100,8 @@ def double(request: ModelRequest) -> str:
 @asynccontextmanager
 async def open_bench(folder: Path, answer: Callable[[ModelRequest], str]) -> AsyncGenerator[Bench]:
     model = Scripted(answer)
-    settings = Settings(home=folder / "home", default_model="scripted")
-    async with Engine(EngineSettings(), models={"scripted": ScriptedModel(model)}) as engine:
+    settings = Settings(home=folder / "home", engine=EngineSettings(default_model="scripted"))
+    async with Engine(settings.engine, models={"scripted": ScriptedModel(model)}) as engine:
         known = KnownProjects(settings.home / "projects.json")
         workspace = Workspace(settings=settings, engine=engine, known=known)
         created = await ProjectStore.create(folder / "project", Project(name="Numbers"))
