@@ -11,11 +11,15 @@ from kiln_mcp.capability import AnyCapability
 from kiln_mcp.errors import UnknownCapability
 from kiln_mcp.evals import service as evals
 from kiln_mcp.projects import service as projects
+from kiln_mcp.specs import service as specs
 
 _OWN: tuple[AnyCapability, ...] = (
     projects.create_project,
     projects.create_task,
     projects.describe_project,
+    specs.draft_spec,
+    specs.find_spec_gaps,
+    specs.refine_spec,
     evals.create_run_config,
     evals.create_evaluator,
     evals.run_eval,

@@ -18,6 +18,8 @@ class Rule(StrEnum):
     """Two clauses, or a clause and the task's instruction, ask for opposite things."""
     UNMEASURABLE = "unmeasurable"
     """It is about what a person thinks or feels, which the output does not show."""
+    UNDECIDED = "undecided"
+    """A case that the specification does not decide, found by a model."""
     VAGUE = "vague"
     """A word that each reviewer reads in another way."""
     COMPOUND = "compound"
