@@ -1,7 +1,14 @@
-"""The one way to ask a model anything."""
+"""The one way to ask a model anything.
+
+async with Engine(EngineSettings()) as engine:
+    request = ModelRequest("embedded", (Message("user", "Say hello."),))
+    answer = await engine.complete(request, asker="docs/example")
+"""
 
 from kiln_mcp.llm.embedded import EmbeddedSettings, find_embedded_model
 from kiln_mcp.llm.engine import Engine
+from kiln_mcp.llm.errors import ModelError
+from kiln_mcp.llm.journal import Spending
 from kiln_mcp.llm.messages import (
     Alternative,
     FinishReason,
@@ -31,10 +38,12 @@ __all__ = [
     "Message",
     "Model",
     "ModelAnswer",
+    "ModelError",
     "ModelRequest",
     "Role",
     "ScriptedModel",
     "ServerSettings",
+    "Spending",
     "TokenLogprob",
     "Tool",
     "ToolCall",

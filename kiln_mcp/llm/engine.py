@@ -1,8 +1,8 @@
-"""The one way to ask a model anything: journal, limits, retries, corrections."""
+"""The one way to ask a model anything: names, journal, corrections, retries."""
 
 import random
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -10,41 +10,58 @@ from typing import Final, Self
 import anyio
 
 from kiln_mcp.llm.embedded import EmbeddedModel
-from kiln_mcp.llm.errors import BadAnswer, Unavailable
-from kiln_mcp.llm.hosted import HostedModel, price_usd
-from kiln_mcp.llm.journal import Journal, JournalEntry, remembered, request_key
-from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
+from kiln_mcp.llm.errors import BadAnswer, Unavailable, UnknownModel
+from kiln_mcp.llm.hosted import HostedModel
+from kiln_mcp.llm.journal import Journal, JournalEntry, Spending, request_key
+from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest, Usage
+from kiln_mcp.llm.prices import litellm_price
 from kiln_mcp.llm.schemas import correction, fit
 from kiln_mcp.llm.scripted import load_script
 from kiln_mcp.llm.settings import EMBEDDED, EngineSettings
 
 CORRECTIONS: Final = 2
-"""How often a model is told at most what was wrong with its answer."""
+FIRST_WAIT_S: Final = 0.5
+LONGEST_WAIT_S: Final = 30.0
+USUAL_INPUT: Final = 1200
+USUAL_OUTPUT: Final = 300
+SCRIPTED: Final = "scripted:"
 
-_TYPICAL_INPUT: Final = 1200
-_TYPICAL_OUTPUT: Final = 300
-_LONGEST_WAIT_S: Final = 30.0
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a model's requests go.
+
+    Attributes:
+        model: What answers.
+        name: The model's name as its server knows it.
+        identity: What the answers depend on, for the journal.
+    """
+
+    model: Model
+    name: str
+    identity: str
 
 
 class Engine:
-    """Asks models by name; every call is paid once.
+    """Asks models: every call journalled, answered once, corrected and tried again.
 
-    A context manager: opens and closes the journal.
+    An async context manager; one object serves a whole process.
     """
 
     def __init__(self, settings: EngineSettings, models: Mapping[str, Model] | None = None) -> None:
-        """Take the settings.
+        """Set up without any contact.
 
         Args:
-            settings: Everything that the engine must be told.
-            models: Further models by name, such as scripted ones.
+            settings: What is configured.
+            models: Further models by name, for example scripted ones in tests.
         """
-        self._settings = settings
-        self._models: dict[str, Model] = dict(models or {})
+        self.settings = settings
         self._journal = Journal(settings.journal)
+        self._extra = dict(models or {})
         self._embedded = EmbeddedModel(settings.embedded)
-        self._hosted = HostedModel(settings.timeout_s)
-        self._limits: dict[str, anyio.CapacityLimiter] = {}
+        self._hosted = HostedModel(settings.environment, settings.timeout_s)
+        self._asking: dict[tuple[bytes, int], anyio.Event] = {}
+        self._random = random.Random()
 
     async def __aenter__(self) -> Self:
         await self._journal.__aenter__()
@@ -59,82 +76,104 @@ class Engine:
         await self._embedded.close()
         await self._journal.__aexit__(kind, error, traceback)
 
+    @property
+    def default_model(self) -> str:
+        """The model for those who name none."""
+        return self.settings.default_model
+
     def is_free(self, model: str) -> bool:
         """Whether asking this model costs nothing and sends nothing away."""
-        return model in self._models or model == EMBEDDED or model.startswith("scripted")
+        return model in self._extra or model == EMBEDDED or model.startswith(SCRIPTED)
 
     def price_of(self, model: str, calls: int) -> float | None:
         """Return what so many calls of usual length cost in US dollars; None where not known."""
         if self.is_free(model):
             return 0.0
-        each = price_usd(model, _TYPICAL_INPUT, _TYPICAL_OUTPUT)
-        return None if each is None else each * calls
+        price = litellm_price(model)
+        return None if price is None else calls * price.cost_usd(USUAL_INPUT, USUAL_OUTPUT)
 
     async def complete(
         self, request: ModelRequest, *, asker: str, fresh: bool = False
     ) -> ModelAnswer:
         """Answer a request, from the journal where it was answered before.
 
+        An answer that does not fit the request's schema or choices is sent back with what is
+        wrong, at most twice.
+
         Args:
             request: What is asked.
-            asker: Who asks, such as "evals/run", for the journal.
-            fresh: Whether to ask again though the journal has an answer.
+            asker: Who asks, as a path: `evals/run 123456789012`.
+            fresh: Whether to ask the model again, even if the journal has an answer.
 
         Raises:
-            ModelError: No model answers it, or none as the schema wants.
+            ModelError: One of its kinds; see `kiln_mcp.llm.errors`.
         """
-        model = await self._model(request.model)
-        identity = getattr(model, "identity", request.model)
-        key = request_key(request, f"{request.model} {identity}")
+        route = await self._route(request.model)
+        spent: Usage | None = None
+        remembered = True
+        asked = request
+        problem: str | None = None
+        for _ in range(CORRECTIONS + 1):
+            entry = await self._ask_once(route, asked, asker, fresh=fresh)
+            answer, problem = entry.answer, entry.problem
+            spent = answer.usage if spent is None else spent + answer.usage
+            remembered = remembered and answer.journalled
+            if problem is None:
+                return replace(answer, usage=spent, journalled=remembered)
+            asked = asked.with_messages(*correction(answer, problem))
+        raise BadAnswer(request.model, problem or "", CORRECTIONS + 1)
+
+    async def spending(self, asker: str = "*") -> tuple[Spending, ...]:
+        """Return what was spent on each model; `asker` may hold `*` as in file names."""
+        return await self._journal.spending(asker)
+
+    async def _route(self, name: str) -> Route:
+        extra = self._extra.get(name)
+        if extra is not None:
+            return Route(extra, name, name)
+        if name == EMBEDDED:
+            return Route(self._embedded, name, self._embedded.identity)
+        if name.startswith(SCRIPTED):
+            script = await load_script(name, Path(name.removeprefix(SCRIPTED)))
+            self._extra[name] = script
+            return Route(script, name, name)
+        if "/" in name:
+            return Route(self._hosted, name, name)
+        raise UnknownModel(name, self.model_names())
+
+    def model_names(self) -> list[str]:
+        """Return the names that are valid here, apart from litellm's many."""
+        return [EMBEDDED, *self._extra]
+
+    async def _ask_once(
+        self, route: Route, request: ModelRequest, asker: str, *, fresh: bool
+    ) -> JournalEntry:
+        key = request_key(request, route.identity)
+        while (other := self._asking.get(key)) is not None:
+            await other.wait()  # the same question is on its way: wait, then read its answer
         if not fresh:
             entry = self._journal.read(key)
             if entry is not None:
-                return self._checked(remembered(entry), entry.problem, request)
-        answer, problem = await self._ask(model, request)
-        await self._journal.write(key, request.model, asker, JournalEntry(answer, problem))
-        return self._checked(answer, problem, request)
-
-    @staticmethod
-    def _checked(answer: ModelAnswer, problem: str | None, request: ModelRequest) -> ModelAnswer:
-        if problem is not None:
-            raise BadAnswer(request.model, problem, answer.usage.calls)
-        return answer
-
-    async def _ask(self, model: Model, request: ModelRequest) -> tuple[ModelAnswer, str | None]:
-        """Ask, and tell the model what was wrong, at most twice."""
-        answer = await self._send(model, request)
-        parsed, problem = fit(answer, request)
-        asked = request
-        for _ in range(CORRECTIONS):
-            if problem is None or request.raw_text is not None:
-                break
-            asked = asked.with_messages(*correction(answer, problem))
-            again = await self._send(model, asked)
-            answer = replace(again, usage=answer.usage + again.usage)
+                return entry
+        done = self._asking[key] = anyio.Event()
+        try:
+            answer = await self._send(route, replace(request, model=route.name))
             parsed, problem = fit(answer, request)
-        return replace(answer, parsed=parsed), problem
+            entry = JournalEntry(replace(answer, parsed=parsed), problem)
+            await self._journal.write(key, request.model, asker, entry)
+            return entry
+        finally:
+            del self._asking[key]
+            done.set()
 
-    async def _send(self, model: Model, request: ModelRequest) -> ModelAnswer:
-        """Send one request, again while its failure may pass, with full jitter."""
-        limit = self._limits.setdefault(
-            request.model, anyio.CapacityLimiter(self._settings.hosted_concurrency)
-        )
-        for attempt in range(self._settings.attempts - 1):
+    async def _send(self, route: Route, request: ModelRequest) -> ModelAnswer:
+        wait = FIRST_WAIT_S
+        for _ in range(self.settings.attempts - 1):
             try:
-                async with limit:
-                    return await model.complete(request)
+                return await route.model.complete(request)
             except Unavailable as error:
-                wait = error.retry_after_s or random.uniform(0, min(_LONGEST_WAIT_S, 2.0**attempt))
-                await anyio.sleep(min(wait, _LONGEST_WAIT_S))
-        async with limit:
-            return await model.complete(request)
-
-    async def _model(self, name: str) -> Model:
-        if name in self._models:
-            return self._models[name]
-        if name == EMBEDDED:
-            return self._embedded
-        if name.startswith("scripted:"):
-            script = await load_script(name, Path(name.removeprefix("scripted:")))
-            return self._models.setdefault(name, script)
-        return self._hosted
+                # Full jitter: Brooker (2015), Exponential Backoff and Jitter.
+                pause = error.retry_after_s or self._random.uniform(0, wait)
+                await anyio.sleep(min(pause, LONGEST_WAIT_S))
+                wait = min(wait * 2, LONGEST_WAIT_S)
+        return await route.model.complete(request)

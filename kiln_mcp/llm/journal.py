@@ -12,9 +12,10 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Final, LiteralString, Self
 
@@ -167,16 +168,21 @@ class Journal:
     """
 
     def __init__(self, path: Path | None) -> None:
+        """Name the file; None for one that is deleted at the end."""
         self._path = path
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: queue.SimpleQueue[tuple[Row, Written] | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
+        self._folder: TemporaryDirectory[str] | None = None
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._connection = await anyio.to_thread.run_sync(self._open)
-        self._writer = threading.Thread(target=self._write_rows, name="journal", daemon=True)
+        writing = await anyio.to_thread.run_sync(self._open)
+        self._writer = threading.Thread(
+            target=self._write_rows, args=(writing,), name="journal", daemon=True
+        )
         self._writer.start()
         return self
 
@@ -193,16 +199,16 @@ class Journal:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def _open(self) -> sqlite3.Connection:
         try:
-            if self._path is not None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(
-                ":memory:" if self._path is None else self._path,
-                isolation_level=None,
-                check_same_thread=False,
-            )
+            if self._path is None:
+                self._folder = TemporaryDirectory(prefix="kiln-mcp-")
+                self._path = Path(self._folder.name, "journal.sqlite")
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
             connection.executescript(_SCHEMA)
@@ -282,8 +288,7 @@ class Journal:
             for model, calls, read, written, cached, cost_usd, unpriced in rows
         )
 
-    def _write_rows(self) -> None:
-        connection = self._opened()
+    def _write_rows(self, connection: sqlite3.Connection) -> None:
         open_ended = True
         while open_ended:
             batch = [self._waiting.get()]
@@ -298,6 +303,7 @@ class Journal:
             except sqlite3.Error as error:
                 failure = JournalFailed(self._path, str(error))
             self._settle([written for _, written in entries], failure)
+        connection.close()
 
     @staticmethod
     @contextmanager
@@ -324,8 +330,3 @@ class Journal:
         if self._loop is not None and futures:
             with suppress(RuntimeError):  # the loop has ended: nobody waits any more
                 self._loop.call_soon_threadsafe(settle)
-
-
-def remembered(entry: JournalEntry) -> ModelAnswer:
-    """Return a journalled answer; its usage says what it took when it was first given."""
-    return replace(entry.answer, journalled=True)

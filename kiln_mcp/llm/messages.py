@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import JsonValue
 
-JsonSchema = Mapping[str, JsonValue]
+# Any: what pydantic gives and what callers write as literals; jsonschema checks it.
+JsonSchema = Mapping[str, Any]
 Role = Literal["system", "user", "assistant", "tool", "raw"]
 FinishReason = Literal["stop", "length", "tool_calls", "refused"]
 

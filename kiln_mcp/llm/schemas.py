@@ -6,12 +6,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, cast
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import (
-    SchemaError,
-    ValidationError,
-    best_match,  # pyright: ignore[reportUnknownVariableType]
-)
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.exceptions import SchemaError, relevance
 from pydantic import JsonValue
 
 from kiln_mcp.llm.messages import JsonSchema, Message, ModelAnswer, ModelRequest
@@ -71,17 +67,13 @@ def problem_with(value: JsonValue, schema: JsonSchema) -> str | None:
         validator = _validator(json.dumps(schema, sort_keys=True))
     except SchemaError as error:
         raise ValueError(f"the schema is not valid: {error.message}") from error
-    error = _first_error(validator, value)
+    # jsonschema's stubs lose the error's type behind an overload.
+    errors = cast("Iterable[ValidationError]", validator.iter_errors(value))  # pyright: ignore[reportUnknownMemberType]
+    error = max(errors, key=relevance, default=None)
     if error is None:
         return None
     place = "".join(f"[{part!r}]" for part in error.absolute_path)
     return f"{error.message} (at {place or 'the top'})"
-
-
-def _first_error(validator: Draft202012Validator, value: JsonValue) -> ValidationError | None:
-    # The package's stubs leave these types open.
-    found = cast("Iterable[ValidationError]", validator.iter_errors(value))  # pyright: ignore[reportUnknownMemberType]
-    return cast("ValidationError | None", best_match(found))
 
 
 def fit(answer: ModelAnswer, request: ModelRequest) -> tuple[JsonValue, str | None]:

@@ -44,7 +44,7 @@ class EngineSettings:
     """Everything that the engine must be told.
 
     Attributes:
-        journal: The SQLite file of the journal; None for one in memory.
+        journal: The SQLite file of the journal; None for one that is deleted at the end.
         default_model: The model for those who name none.
         servers: The configured OpenAI-compatible servers.
         embedded: How the embedded model runs.

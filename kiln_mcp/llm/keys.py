@@ -1,0 +1,29 @@
+"""Keys of model providers: from the environment, else from the system's keyring."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import anyio.to_thread
+
+SERVICE: Final = "kiln-mcp"
+
+
+def _from_keyring(variable: str) -> str | None:
+    try:
+        import keyring
+        from keyring.errors import KeyringError
+    except ImportError:
+        return None
+    try:
+        return keyring.get_password(SERVICE, variable)
+    except KeyringError:
+        return None
+
+
+async def find_key(variable: str, environment: Mapping[str, str]) -> str | None:
+    """Return a key by the name of its environment variable, or None where none is set.
+
+    Where the environment has none, the system's keyring is asked for the service `kiln-mcp` and
+    the same name.
+    """
+    return environment.get(variable) or await anyio.to_thread.run_sync(_from_keyring, variable)

@@ -1,0 +1,104 @@
+"""What models cost: from litellm's own table, read as a file, without importing litellm."""
+
+import importlib.util
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from kiln_mcp.llm.messages import ModelAnswer
+
+TABLE: Final = "model_prices_and_context_window_backup.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars for a token.
+
+    Attributes:
+        read: A token of the request.
+        written: A token of the answer, reasoning included.
+        read_from_cache: A token of the request that the server had in its cache.
+    """
+
+    read: float
+    written: float
+    read_from_cache: float
+
+    def cost_usd(self, read: int, written: int, cached: int = 0) -> float:
+        """Return the price of a call; `cached` of the tokens read came from the cache."""
+        return (read - cached) * self.read + cached * self.read_from_cache + written * self.written
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What litellm's table knows of a model; None where it says nothing."""
+
+    price: Price | None
+    context_tokens: int | None
+    output_tokens: int | None
+    schemas: bool
+    tools: bool
+    reasoning: bool
+
+
+@lru_cache(maxsize=1)
+def _table() -> Mapping[str, Mapping[str, Any]]:
+    found = importlib.util.find_spec("litellm")
+    for folder in (found.submodule_search_locations or []) if found else []:
+        file = Path(folder, TABLE)
+        if file.is_file():
+            return json.loads(file.read_text(encoding="utf-8"))
+    return {}
+
+
+@lru_cache(maxsize=512)
+def litellm_facts(model: str) -> ModelFacts | None:
+    """Return what litellm's table knows of a model, or None where it is not in it."""
+    entry = _table().get(model) or _table().get(model.partition("/")[2])
+    if entry is None:
+        return None
+    return ModelFacts(
+        price=_price(entry),
+        context_tokens=entry.get("max_input_tokens"),
+        output_tokens=entry.get("max_output_tokens"),
+        schemas=bool(entry.get("supports_response_schema")),
+        tools=bool(entry.get("supports_function_calling")),
+        reasoning=bool(entry.get("supports_reasoning")),
+    )
+
+
+def litellm_price(model: str) -> Price | None:
+    """Return a hosted model's price, or None where it is not known."""
+    facts = litellm_facts(model)
+    return None if facts is None else facts.price
+
+
+def hosted_names() -> list[str]:
+    """Return the names of every chat model in litellm's table, with their provider in front."""
+    return [
+        name if "/" in name else f"{entry.get('litellm_provider')}/{name}"
+        for name, entry in _table().items()
+        if entry.get("mode") in {"chat", "responses"}
+    ]
+
+
+def _price(entry: Mapping[str, Any]) -> Price | None:
+    read, written = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
+    if read is None or written is None:
+        return None
+    cached = entry.get("cache_read_input_token_cost")
+    return Price(float(read), float(written), float(read if cached is None else cached))
+
+
+def priced(answer: ModelAnswer, price: Price | None) -> ModelAnswer:
+    """Return the answer with its cost, None where the price is not known."""
+    usage = answer.usage
+    cost = (
+        None
+        if price is None
+        else price.cost_usd(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
+    )
+    return replace(answer, usage=replace(usage, cost_usd=cost))

@@ -1,0 +1,131 @@
+import json
+from pathlib import Path
+
+import anyio
+import pytest
+
+from kiln_mcp.llm import (
+    Engine,
+    EngineSettings,
+    Message,
+    ModelAnswer,
+    ModelRequest,
+    ScriptedModel,
+    Usage,
+)
+from kiln_mcp.llm.errors import BadAnswer, RequestRefused, ServerDown, UnknownModel
+
+AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
+
+
+def question(text: str = "How old?", **changes: object) -> ModelRequest:
+    return ModelRequest("scripted", (Message("user", text),), **changes)  # pyright: ignore[reportArgumentType]
+
+
+def engine_with(model: ScriptedModel, journal: Path | None = None) -> Engine:
+    return Engine(EngineSettings(journal=journal, environment={}), {"scripted": model})
+
+
+async def test_a_repeated_request_is_answered_from_the_journal() -> None:
+    model = ScriptedModel([ModelAnswer("five", usage=Usage(10, 2, 0, 0.5))])
+    async with engine_with(model) as engine:
+        first = await engine.complete(question(), asker="test")
+        second = await engine.complete(question(), asker="another")
+    assert (first.text, first.journalled) == ("five", False)
+    assert (second.text, second.journalled, second.usage) == ("five", True, first.usage)
+    assert len(model.requests) == 1
+
+
+async def test_the_journal_outlives_its_engine(tmp_path: Path) -> None:
+    model = ScriptedModel(["five"])
+    for _ in range(2):
+        async with engine_with(model, tmp_path / "home" / "journal.sqlite") as engine:
+            await engine.complete(question(), asker="test")
+    assert len(model.requests) == 1
+
+
+async def test_another_sample_or_fresh_asks_the_model_again() -> None:
+    model = ScriptedModel(["one", "two", "three"])
+    async with engine_with(model) as engine:
+        first = await engine.complete(question(), asker="test")
+        sample = await engine.complete(question(sample=1), asker="test")
+        fresh = await engine.complete(question(), asker="test", fresh=True)
+        newest = await engine.complete(question(), asker="test")
+    assert [first.text, sample.text, fresh.text, newest.text] == ["one", "two", "three", "three"]
+
+
+async def test_of_equal_requests_at_the_same_time_one_is_sent() -> None:
+    model = ScriptedModel(["five"])
+    texts: list[str] = []
+    async with engine_with(model) as engine, anyio.create_task_group() as group:
+
+        async def ask() -> None:
+            texts.append((await engine.complete(question(), asker="test")).text)
+
+        for _ in range(10):
+            group.start_soon(ask)
+    assert texts == ["five"] * 10
+    assert len(model.requests) == 1
+
+
+async def test_an_answer_that_does_not_fit_is_sent_back_with_the_reason() -> None:
+    model = ScriptedModel(["I am five", '{"age": "five"}', '```json\n{"age": 5}\n```'])
+    async with engine_with(model) as engine:
+        answer = await engine.complete(question(schema=AGE), asker="test")
+        again = await engine.complete(question(schema=AGE), asker="test")
+    assert answer.parsed == again.parsed == {"age": 5}
+    assert answer.usage.calls == 3
+    assert "no JSON" in model.requests[1].messages[-1].content
+    assert "'five' is not of type 'integer' (at ['age'])" in model.requests[2].messages[-1].content
+
+
+async def test_after_two_corrections_the_last_problem_is_told() -> None:
+    model = ScriptedModel(["no"], repeat=True)
+    async with engine_with(model) as engine:
+        with pytest.raises(BadAnswer, match="3 attempts"):
+            await engine.complete(question(choices=("a", "b")), asker="test")
+    assert len(model.requests) == 3
+
+
+async def test_a_passing_failure_is_tried_again_and_a_lasting_one_is_not() -> None:
+    passing = ScriptedModel([ServerDown("m", "refused"), "there"])
+    lasting = ScriptedModel([RequestRefused("m", "no"), "there"])
+    async with engine_with(passing) as engine:
+        assert (await engine.complete(question(), asker="test")).text == "there"
+    async with engine_with(lasting) as engine:
+        with pytest.raises(RequestRefused):
+            await engine.complete(question(), asker="test")
+
+
+async def test_an_unknown_name_is_refused_with_the_valid_ones() -> None:
+    async with engine_with(ScriptedModel([])) as engine:
+        with pytest.raises(UnknownModel, match=r"scripted.*openai/gpt"):
+            await engine.complete(ModelRequest("scriptd", ()), asker="test")
+
+
+async def test_a_script_file_answers_by_what_the_request_contains(tmp_path: Path) -> None:
+    script = tmp_path / "script.json"
+    rules = [{"contains": "old", "answer": {"age": 5}}, {"answer": "hm"}]
+    script.write_text(json.dumps({"rules": rules}), encoding="utf-8")
+    name = f"scripted:{script}"
+    async with Engine(EngineSettings(environment={})) as engine:
+        old = await engine.complete(
+            ModelRequest(name, (Message("user", "How old?"),), schema=AGE), asker="test"
+        )
+        other = await engine.complete(ModelRequest(name, (Message("user", "Hi"),)), asker="test")
+    assert old.parsed == {"age": 5}
+    assert other.text == "hm"
+
+
+async def test_spending_is_kept_by_asker_and_model() -> None:
+    priced = ScriptedModel([ModelAnswer("a", usage=Usage(10, 2, 4, 0.25))], repeat=True)
+    unpriced = ScriptedModel([ModelAnswer("a", usage=Usage(1, 1, 0, None))], repeat=True)
+    async with Engine(EngineSettings(environment={}), {"p": priced, "u": unpriced}) as engine:
+        for sample in range(2):
+            request = ModelRequest("p", (Message("user", "?"),), sample=sample)
+            await engine.complete(request, asker="evals/1")
+        await engine.complete(ModelRequest("u", (Message("user", "?"),)), asker="evals/1")
+        await engine.complete(ModelRequest("u", (Message("user", "!"),)), asker="other")
+        [first, second] = await engine.spending("evals/*")
+    assert (first.model, first.usage, first.unpriced_calls) == ("p", Usage(20, 4, 8, 0.5, 2), 0)
+    assert (second.model, second.usage.calls, second.unpriced_calls) == ("u", 1, 1)
