@@ -76,6 +76,14 @@ class AmbiguousName(StorageError):  # noqa: N818
         )
 
 
+class InvalidQuery(StorageError):  # noqa: N818
+    """A filter or cursor that does not exist."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"Nothing was looked up: {reason}.")
+
+
 class InvalidName(StorageError):  # noqa: N818
     """A name cannot be stored.
 

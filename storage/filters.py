@@ -2,59 +2,104 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
-from storage.errors import InvalidRecord
+from storage.errors import InvalidQuery
 from storage.records import EvalInput, TaskRun
 
-HIGH_STARS = 4.0
+_HIGH_STARS: Final = 4.0
+_NAMED: Final = ("all", "high_rating", "thinking_model", "thinking_model_high_rated")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """One of the filters that have a name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """What has a tag."""
+
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """What several filters hold of, each by its id."""
+
+    parts: tuple[str, ...]
+
+
+def parse_filter(filter_id: str) -> Named | Tagged | AllOf:
+    """Read a dataset filter's id.
+
+    Raises:
+        InvalidQuery: The format knows no such filter.
+    """
+    if filter_id in _NAMED:
+        return Named(filter_id)
+    if filter_id.startswith("tag::"):
+        return Tagged(filter_id.removeprefix("tag::"))
+    if filter_id.startswith("multi_filter::"):
+        parts = re.split(r"(?<!\\)&", filter_id.removeprefix("multi_filter::"))
+        return AllOf(tuple(part.replace("\\&", "&") for part in parts))
+    raise InvalidQuery(
+        f"the filter {filter_id!r} is none of {', '.join(_NAMED)}, tag::<tag>, "
+        "multi_filter::<a>&<b>"
+    )
 
 
 def task_run_filter(filter_id: str) -> Callable[[TaskRun], bool]:
     """Return the test of a dataset filter.
 
     Raises:
-        InvalidRecord: The filter is none that the format knows.
+        InvalidQuery: The format knows no such filter.
     """
-    if filter_id.startswith("multi_filter::"):
-        parts = re.split(r"(?<!\\)&", filter_id.removeprefix("multi_filter::"))
-        tests = [task_run_filter(part.replace("\\&", "&")) for part in parts]
-        return lambda run: all(test(run) for test in tests)
-    if filter_id.startswith("tag::"):
-        tag = filter_id.removeprefix("tag::")
-        return lambda run: tag in run.tags
-    named: dict[str, Callable[[TaskRun], bool]] = {
-        "all": lambda run: True,
-        "high_rating": _is_high,
-        "thinking_model": _thought,
-        "thinking_model_high_rated": lambda run: _thought(run) and _is_high(run),
-    }
-    if filter_id not in named:
-        raise InvalidRecord(
-            "filter",
-            f"{filter_id!r} is none of {', '.join(named)}, tag::<tag>, multi_filter::<a>&<b>",
-        )
-    return named[filter_id]
+    match parse_filter(filter_id):
+        case Tagged(tag):
+            return lambda run: tag in run.tags
+        case AllOf(parts):
+            tests = [task_run_filter(part) for part in parts]
+            return lambda run: all(test(run) for test in tests)
+        case Named("all"):
+            return lambda run: True
+        case Named("high_rating"):
+            return is_high_quality
+        case Named("thinking_model"):
+            return shows_thought
+        case Named(_):
+            return lambda run: shows_thought(run) and is_high_quality(run)
 
 
 def eval_input_filter(filter_id: str) -> Callable[[EvalInput], bool]:
-    """Return the test of a filter of eval inputs: all, or tag::<tag>."""
-    if filter_id.startswith("tag::"):
-        tag = filter_id.removeprefix("tag::")
-        return lambda case: tag in case.tags
-    if filter_id != "all":
-        raise InvalidRecord("filter", f"{filter_id!r} is neither all nor tag::<tag>")
-    return lambda case: True
+    """Return the test of a filter of eval inputs: all, or tag::<tag>.
+
+    Raises:
+        InvalidQuery: It is neither.
+    """
+    match parse_filter(filter_id):
+        case Tagged(tag):
+            return lambda case: tag in case.tags
+        case Named("all"):
+            return lambda case: True
+        case _:
+            raise InvalidQuery(f"the filter {filter_id!r} of eval inputs is neither all nor a tag")
 
 
-def _is_high(run: TaskRun) -> bool:
+def is_high_quality(run: TaskRun) -> bool:
+    """Whether a run was repaired or its overall rating is 4 or 5 stars, or a pass."""
     if run.repaired_output is not None:
         return True
     rating = run.output.rating
     if rating is None or rating.value is None:
         return False
-    return rating.value >= HIGH_STARS if rating.type == "five_star" else rating.value == 1
+    return rating.value >= _HIGH_STARS if rating.type == "five_star" else rating.value == 1
 
 
-def _thought(run: TaskRun) -> bool:
+def shows_thought(run: TaskRun) -> bool:
+    """Whether a run keeps the model's reasoning."""
     thoughts = run.intermediate_outputs or {}
-    return bool(thoughts.get("reasoning") or thoughts.get("chain_of_thought"))
+    return bool(thoughts.get("reasoning") or thoughts.get("chain_ofshows_thought"))

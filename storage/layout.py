@@ -61,11 +61,31 @@ _PLACES = (
 )
 
 _BY_RECORD = {place.record: place for place in _PLACES}
+_BY_NAME = {place.record.type_name(): place for place in _PLACES}
+_BY_PARENT = {
+    parent.record: tuple(place for place in _PLACES if parent.record in place.parents)
+    for parent in _PLACES
+}
 
 
 def place_of(record: type[r.Record]) -> Place:
     """Return where records of a kind lie."""
     return _BY_RECORD[record]
+
+
+def children_of(record: type[r.Record]) -> tuple[Place, ...]:
+    """Return where the records lie whose parent is of this kind."""
+    return _BY_PARENT.get(record, ())
+
+
+def kind_named(type_name: str) -> type[r.Record]:
+    """Return the model of a kind by its name, such as "task_run"."""
+    return _BY_NAME[type_name].record
+
+
+def place_named(file_name: str) -> Place | None:
+    """Return where records lie whose files are named so; None for no record's file."""
+    return _BY_NAME.get(file_name.removesuffix(".kiln")) if file_name.endswith(".kiln") else None
 
 
 def folder_of(path: str) -> PurePosixPath:

@@ -4,9 +4,7 @@ The files are the truth. A record remembers the file and the bytes it was read f
 finds other bytes there refuses, and a save that changes nothing writes nothing.
 """
 
-import hashlib
-import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,13 +12,11 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 import anyio.to_thread
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
 from storage.errors import (
     AmbiguousName,
-    CorruptRecord,
     InvalidRecord,
-    NewerFormat,
     NotAProject,
     ProjectExists,
     RecordNotFound,
@@ -31,8 +27,8 @@ from storage.files import write_atomically
 from storage.json_text import patch_json, write_json
 from storage.layout import PROJECT_FILE, folder_of, place_of
 from storage.names import close_names, folder_name, shown_name
-from storage.records import FromDisk, Origin, Project, Record
-from storage.records.record import FORMAT_VERSION, first_fault
+from storage.reading import read_record, revision_of
+from storage.records import Origin, Project, Record
 
 R = TypeVar("R", bound=Record)
 
@@ -106,7 +102,7 @@ class ProjectStore:
             raise NotAProject(folder)
         content = await file.read_bytes()
         absolute = Path(await anyio.Path(folder).absolute())
-        return cls(absolute, _parse(Project, content, PROJECT_FILE))
+        return cls(absolute, read_record(Project, content, PROJECT_FILE))
 
     @classmethod
     async def create(cls, folder: Path, project: Project, *, home: Path | None = None) -> Self:
@@ -196,7 +192,7 @@ class ProjectStore:
             content = self._changed_text(record, record.origin)
         if content is None:
             return record, None
-        return record.at(Origin(path, _revision(content))), (self.folder / path, content)
+        return record.at(Origin(path, revision_of(content))), (self.folder / path, content)
 
     def _new_path(self, record: Record, parent: Record | None) -> str:
         if parent is None:
@@ -218,10 +214,10 @@ class ProjectStore:
             held = path.read_bytes()
         except FileNotFoundError as error:
             raise StaleRevision(origin.path, None, None) from error
-        if _revision(held) != origin.revision:
+        if revision_of(held) != origin.revision:
             when = datetime.fromtimestamp(path.stat().st_mtime, UTC)
             raise StaleRevision(origin.path, None, when)
-        before = _parse(type(record), held, origin.path).model_dump(mode="json")
+        before = read_record(type(record), held, origin.path).model_dump(mode="json")
         after: dict[str, JsonValue] = record.model_dump(mode="json")
         changes = {k: v for k, v in after.items() if k not in before or before[k] != v}
         if not changes:
@@ -241,7 +237,7 @@ class ProjectStore:
     def _read(self, kind: type[R], file: Path) -> R | None:
         path = file.relative_to(self.folder).as_posix()
         try:
-            record = _parse(kind, file.read_bytes(), path)
+            record = read_record(kind, file.read_bytes(), path)
         except UnreadableRecord as error:
             self._problems[path] = RecordProblem(path, error.reason)
             return None
@@ -263,34 +259,6 @@ def _origin(record: Record) -> Origin:
     return record.origin
 
 
-def _revision(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=12).hexdigest()
-
-
 def _new_text(record: Record) -> bytes:
     data: dict[str, JsonValue] = record.model_dump(mode="json")
     return write_json(data).encode("utf-8")
-
-
-def _parse(kind: type[R], content: bytes, path: str) -> R:
-    """Read a record from a file's bytes.
-
-    Raises:
-        UnreadableRecord: They are none of this kind, or of a newer format.
-    """
-    try:
-        data: JsonValue = json.loads(content)
-    except ValueError as error:
-        raise CorruptRecord(path, f"it is no JSON ({error})") from error
-    if not isinstance(data, Mapping):
-        raise CorruptRecord(path, "it is no JSON object")
-    version = data.get("v", FORMAT_VERSION)
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise NewerFormat(path, version)
-    if data.get("model_type", kind.type_name()) != kind.type_name():
-        raise CorruptRecord(path, f"its model_type is {data.get('model_type')!r}")
-    try:
-        record = kind.model_validate(data, context=FromDisk())
-    except ValidationError as error:
-        raise CorruptRecord(path, first_fault(error)) from error
-    return record.at(Origin(path, _revision(content)))

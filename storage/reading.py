@@ -1,0 +1,58 @@
+"""Read a record from the bytes of its file."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TypeVar
+
+from pydantic import JsonValue, ValidationError
+
+from storage.errors import CorruptRecord, NewerFormat
+from storage.records import FromDisk, Origin, Record
+from storage.records.record import FORMAT_VERSION, first_fault
+
+R = TypeVar("R", bound=Record)
+
+
+def read_record(kind: type[R], content: bytes, path: str) -> R:
+    """Read a record from a file's bytes.
+
+    Args:
+        kind: The model that the file's name promises.
+        content: The bytes.
+        path: The file, within the project; kept as the record's origin.
+
+    Raises:
+        CorruptRecord: They are none of this kind.
+        NewerFormat: A newer program wrote them.
+    """
+    try:
+        record = kind.model_validate_json(content, context=FromDisk())
+    except ValidationError as error:
+        raise _reason(kind, content, path, error) from error
+    if record.v > FORMAT_VERSION:
+        raise NewerFormat(path, record.v)
+    return record.at(Origin(path, revision_of(content)))
+
+
+def revision_of(content: bytes) -> str:
+    """Return the fingerprint of a file's bytes."""
+    return hashlib.blake2b(content, digest_size=12).hexdigest()
+
+
+def _reason(
+    kind: type[Record], content: bytes, path: str, error: ValidationError
+) -> CorruptRecord | NewerFormat:
+    """Say why the bytes are no record of this kind."""
+    try:
+        data: JsonValue = json.loads(content)
+    except (ValueError, RecursionError) as broken:
+        return CorruptRecord(path, f"it is no JSON ({broken})")
+    if not isinstance(data, Mapping):
+        return CorruptRecord(path, "it is no JSON object")
+    version = data.get("v", FORMAT_VERSION)
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        return NewerFormat(path, version)
+    if data.get("model_type", kind.type_name()) != kind.type_name():
+        return CorruptRecord(path, f"its model_type is {data.get('model_type')!r}")
+    return CorruptRecord(path, first_fault(error))
