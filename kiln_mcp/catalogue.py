@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from kiln_mcp.capability import AnyCapability
 from kiln_mcp.errors import UnknownCapability
 from kiln_mcp.evals import service as evals
+from kiln_mcp.judging import service as judging
 from kiln_mcp.projects import service as projects
 from kiln_mcp.specs import service as specs
 
@@ -25,6 +26,9 @@ _OWN: tuple[AnyCapability, ...] = (
     evals.run_eval,
     evals.compare_run_configs,
     evals.describe_eval,
+    judging.next_items_to_label,
+    judging.label_items,
+    judging.measure_agreement,
 )
 
 

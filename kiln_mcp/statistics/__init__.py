@@ -3,16 +3,20 @@
 from kiln_mcp.statistics.agreement import (
     ConstantAnswer,
     DetectionCounts,
+    LabelStratum,
     best_constant_answer,
     cohens_kappa,
     kappa_interval,
     percent_agreement,
+    stratified_kappa,
+    stratified_kappa_interval,
 )
 from kiln_mcp.statistics.correlation import kendall_tau_b, pearson, spearman
 from kiln_mcp.statistics.differences import (
     PairedCounts,
     newcombe_interval,
     paired_newcombe_interval,
+    post_stratified_difference,
 )
 from kiln_mcp.statistics.distance import mean_absolute_error, mean_squared_error
 from kiln_mcp.statistics.interval import CannotTell, Interval
@@ -31,6 +35,7 @@ __all__ = [
     "ConstantAnswer",
     "DetectionCounts",
     "Interval",
+    "LabelStratum",
     "PairedCounts",
     "Stratum",
     "best_constant_answer",
@@ -47,10 +52,13 @@ __all__ = [
     "paired_newcombe_interval",
     "pearson",
     "percent_agreement",
+    "post_stratified_difference",
     "post_stratified_estimate",
     "post_stratified_interval",
     "sign_test",
     "spearman",
+    "stratified_kappa",
+    "stratified_kappa_interval",
     "wilcoxon_signed_rank",
     "wilson_interval",
 ]

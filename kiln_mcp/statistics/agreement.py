@@ -12,6 +12,7 @@ from kiln_mcp.statistics.proportions import percentile_interval
 KAPPA_DRAWS = 4_000
 
 LabelT = TypeVar("LabelT", bound=Hashable)
+_Cell = tuple[Hashable, Hashable]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,21 @@ class DetectionCounts:
         if not labelled:
             return CannotTell("no item is labelled fail")
         return self.true_fail / labelled
+
+
+@dataclass(frozen=True, slots=True)
+class LabelStratum:
+    """The labelled part of one stratum of a population.
+
+    Attributes:
+        weight: The stratum's size in the population, in any unit.
+        first: One rater's labels of the labelled items.
+        second: The other rater's, in the same order.
+    """
+
+    weight: float
+    first: Sequence[Hashable]
+    second: Sequence[Hashable]
 
 
 def percent_agreement(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
@@ -140,21 +156,77 @@ def kappa_interval(
         its coverage here is tested by simulation.
     """
     _check_pairs(first, second)
+    return stratified_kappa_interval([LabelStratum(1.0, first, second)], level, seed)
+
+
+def stratified_kappa(strata: Sequence[LabelStratum]) -> float | CannotTell:
+    """Return Cohen's κ of a population of which a part of each stratum was labelled.
+
+    Strata without a labelled item are left out.
+
+    Raises:
+        ValueError: No item is labelled, or two sequences differ in length.
+    """
+    kappa = _kappa(_mixture(strata, [_shares(stratum) for stratum in _labelled(strata)]))
+    if kappa is None:
+        return CannotTell("both raters give every item the same label")
+    return kappa
+
+
+def stratified_kappa_interval(
+    strata: Sequence[LabelStratum], level: float = 0.95, seed: int = 0
+) -> Interval | CannotTell:
+    """Return an interval of the κ of `stratified_kappa`, from the strata's posteriors.
+
+    Raises:
+        ValueError: No item is labelled, two sequences differ in length, or the level is
+            impossible.
+    """
     check_level(level)
-    labels = list(dict.fromkeys([*first, *second]))
+    known = _labelled(strata)
+    labels = list(dict.fromkeys(label for s in known for label in [*s.first, *s.second]))
     if len(labels) < 2:
         return CannotTell("both raters give every item the same label")
-    counts = Counter(zip(first, second, strict=True))
     cells = [(a, b) for a in labels for b in labels]
     prior = 2 / len(cells)
+    counts = [Counter(zip(s.first, s.second, strict=True)) for s in known]
     draw = random.Random(seed)
     draws: list[float] = []
     for _ in range(KAPPA_DRAWS):
-        table = {cell: draw.gammavariate(counts[cell] + prior, 1.0) for cell in cells}
-        kappa = _kappa(table)
+        tables: list[Mapping[_Cell, float]] = []
+        for count in counts:
+            table = {cell: draw.gammavariate(count[cell] + prior, 1.0) for cell in cells}
+            total = sum(table.values())
+            tables.append({cell: weight / total for cell, weight in table.items()})
+        kappa = _kappa(_mixture(strata, tables))
         if kappa is not None:
             draws.append(kappa)
     return percentile_interval(sorted(draws), level)
+
+
+def _labelled(strata: Sequence[LabelStratum]) -> list[LabelStratum]:
+    for stratum in strata:
+        if len(stratum.first) != len(stratum.second):
+            _check_pairs(stratum.first, stratum.second)
+    known = [stratum for stratum in strata if stratum.first]
+    if not known:
+        raise ValueError("Agreement needs at least one labelled item.")
+    return known
+
+
+def _shares(stratum: LabelStratum) -> Mapping[_Cell, float]:
+    counts = Counter(zip(stratum.first, stratum.second, strict=True))
+    return {cell: count / len(stratum.first) for cell, count in counts.items()}
+
+
+def _mixture(
+    strata: Sequence[LabelStratum], tables: Sequence[Mapping[_Cell, float]]
+) -> Mapping[_Cell, float]:
+    mixed: dict[_Cell, float] = {}
+    for stratum, table in zip(_labelled(strata), tables, strict=True):
+        for cell, share in table.items():
+            mixed[cell] = mixed.get(cell, 0.0) + stratum.weight * share
+    return mixed
 
 
 def _kappa(table: Mapping[tuple[Hashable, Hashable], float]) -> float | None:
@@ -167,7 +239,7 @@ def _kappa(table: Mapping[tuple[Hashable, Hashable], float]) -> float | None:
         columns[b] = columns.get(b, 0.0) + weight
         observed += weight if a == b else 0.0
     chance = sum(rows[label] * columns.get(label, 0.0) for label in rows) / total**2
-    if chance >= 1:
+    if 1 - chance < 1e-12:
         return None
     return (observed / total - chance) / (1 - chance)
 

@@ -1,0 +1,1 @@
+"""Judging the judges: labels, draws, agreement."""

@@ -1,0 +1,44 @@
+"""Errors about labels and agreement.
+
+storage.errors.WorkbenchError
+└── JudgingError
+    ├── LabelsRefused     some labels do not fit; none was saved
+    ├── NothingToLabel    every item has a label, or there is none
+    ├── NothingToMeasure  no item has both a label and a verdict
+    └── LedgerDamaged     a side file of labels or draws cannot be read
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from storage.errors import WorkbenchError
+
+
+class JudgingError(WorkbenchError):
+    """Something about labels or agreement prevents the result."""
+
+
+class LabelsRefused(JudgingError):  # noqa: N818 - errors are named by their cause
+    """Some labels do not fit; none was saved."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(f"No label was saved: {' '.join(problems)}")
+
+
+class NothingToLabel(JudgingError):  # noqa: N818
+    """Every item has a label, or there is none."""
+
+
+class NothingToMeasure(JudgingError):  # noqa: N818
+    """No item has both a label and a verdict."""
+
+
+class LedgerDamaged(JudgingError):  # noqa: N818
+    """A side file of labels or draws cannot be read."""
+
+    def __init__(self, file: Path, line: int, reason: str) -> None:
+        super().__init__(
+            f"{file}, line {line}, cannot be read: {reason}. Restore the file from the project's "
+            "history, or take that line out."
+        )

@@ -1,0 +1,157 @@
+"""The ledgers of an eval: every label and every draw, appended to files beside it.
+
+Kiln's own rating holds one label an item. These side files hold the rest: who labelled, when,
+whether the item was drawn at random and with which probability, and which ledger it belongs to.
+Labels of the development ledger may teach a judge; labels of the certificate ledger only measure.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+import anyio
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kiln_mcp.judging.errors import LedgerDamaged
+
+LABELS: Final = "kiln_mcp_labels.jsonl"
+DRAWS: Final = "kiln_mcp_draws.jsonl"
+
+Ledger = Literal["development", "certificate"]
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+
+LineT = TypeVar("LineT", bound=_Line)
+
+
+class Label(_Line):
+    """One label of one score of one item.
+
+    Attributes:
+        at: When it was given.
+        item: The task run's id.
+        score: The score's key.
+        value: On the score's scale.
+        rater: Who gave it.
+        ledger: What it may be used for.
+        draw: The id of the draw that the item came from; None for an item chosen by hand.
+        stratum: The stratum that it was drawn from.
+        probability: The probability with which it was drawn.
+        seconds: Time from the draw to the labels, for each label; None where not known.
+    """
+
+    item: str
+    score: str
+    value: float
+    rater: str
+    ledger: Ledger
+    draw: str | None = None
+    stratum: str | None = None
+    probability: float | None = Field(default=None, gt=0, le=1)
+    seconds: float | None = None
+
+
+class DrawnStratum(BaseModel):
+    """One stratum of a draw.
+
+    Attributes:
+        size: Items of the whole pool in it, labelled ones included.
+        open: Items of it that had no label when the draw was made.
+        drawn: The items drawn.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    size: int
+    open: int
+    drawn: tuple[str, ...]
+
+
+class Draw(_Line):
+    """A random draw of items to be labelled.
+
+    Attributes:
+        id: The draw's id.
+        seed: Repeats the draw over the same pool.
+        ledger: What the labels are for.
+        evaluator: The id of the judge whose verdicts made the strata; None for one stratum.
+        strata: By name.
+    """
+
+    id: str
+    seed: int
+    ledger: Ledger
+    evaluator: str | None
+    strata: dict[str, DrawnStratum]
+
+    def stratum_of(self, item: str) -> str | None:
+        """Return the stratum that an item was drawn from, None where it was not drawn."""
+        return next((name for name, s in self.strata.items() if item in s.drawn), None)
+
+
+async def read_labels(folder: Path) -> list[Label]:
+    """Return the labels of the eval in a folder, in the order in which they were given.
+
+    Raises:
+        LedgerDamaged: A line cannot be read.
+    """
+    return await _read(folder / LABELS, Label)
+
+
+async def read_draws(folder: Path) -> list[Draw]:
+    """Return the draws of the eval in a folder, the oldest first.
+
+    Raises:
+        LedgerDamaged: A line cannot be read.
+    """
+    return await _read(folder / DRAWS, Draw)
+
+
+async def append_labels(folder: Path, labels: Sequence[Label]) -> None:
+    """Add labels at the end of the ledger."""
+    await _append(folder / LABELS, labels)
+
+
+async def append_draw(folder: Path, draw: Draw) -> None:
+    """Add a draw at the end of the record of draws."""
+    await _append(folder / DRAWS, [draw])
+
+
+def latest(labels: Sequence[Label], score: str) -> dict[str, dict[str, Label]]:
+    """Return each rater's last label of each item, for one score: item, then rater."""
+    found: dict[str, dict[str, Label]] = {}
+    for label in labels:
+        if label.score == score:
+            found.setdefault(label.item, {})[label.rater] = label
+    return found
+
+
+async def _read(file: Path, kind: type[LineT]) -> list[LineT]:
+    path = anyio.Path(file)
+    if not await path.exists():
+        return []
+    lines = (await path.read_text(encoding="utf-8")).splitlines()
+    found: list[LineT] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            found.append(kind.model_validate_json(line))
+        except ValidationError as error:
+            reason = error.errors(include_url=False)[0]["msg"]
+            raise LedgerDamaged(file, number, reason) from error
+    return found
+
+
+async def _append(file: Path, lines: Sequence[_Line]) -> None:
+    path = anyio.Path(file)
+    await path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(f"{line.model_dump_json()}\n" for line in lines)
+    async with await path.open("a", encoding="utf-8") as ledger:
+        await ledger.write(text)

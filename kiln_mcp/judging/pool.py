@@ -1,0 +1,145 @@
+"""The golden set of an eval: its items, labels, and verdicts of judges."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kiln_mcp.evals.filters import filter_runs
+from kiln_mcp.evals.lookups import TaskEval
+from kiln_mcp.evals.summaries import scores_by_item
+from kiln_mcp.judging.errors import NothingToLabel
+from kiln_mcp.judging.hygiene import GivenLabel
+from kiln_mcp.judging.ledger import Draw, Label, latest, read_draws, read_labels
+from kiln_mcp.judging.measurement import LabelledVerdict
+from kiln_mcp.judging.ratings import label_of, session_of
+from storage import EvalOutputScore, EvalRun, ProjectStore, TaskRun
+
+UNJUDGED = "unjudged"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The golden set of an eval with everything known of its labels.
+
+    Attributes:
+        found: The eval and its task.
+        runs: The golden items.
+        labels: The ledger.
+        draws: The draws so far.
+        folder: Where the ledger lies.
+    """
+
+    found: TaskEval
+    runs: Sequence[TaskRun]
+    labels: Sequence[Label]
+    draws: Sequence[Draw]
+    folder: Path
+
+    @property
+    def scores(self) -> tuple[EvalOutputScore, ...]:
+        """Return the eval's scores."""
+        return self.found.measured.output_scores
+
+    def label(self, run: TaskRun, score: EvalOutputScore) -> float | None:
+        """Return the label that counts for an item, None where there is none."""
+        return label_of(run, score, self.found.task)
+
+    def labelled(self, score: EvalOutputScore) -> list[TaskRun]:
+        """Return the items that have a label for a score."""
+        return [run for run in self.runs if self.label(run, score) is not None]
+
+    def complete(self) -> frozenset[str]:
+        """Return the items that have a label for every score."""
+        return frozenset(
+            run.id
+            for run in self.runs
+            if all(self.label(run, score) is not None for score in self.scores)
+        )
+
+    def last_label(self, run: TaskRun, score: EvalOutputScore) -> Label | None:
+        """Return the ledger's newest label of an item, None where it has none."""
+        raters = latest(self.labels, score.json_key).get(run.id, {})
+        return max(raters.values(), key=lambda label: label.at, default=None)
+
+    def in_ledger(self, run: TaskRun, score: EvalOutputScore, ledger: str) -> bool:
+        """Return whether an item's label belongs to a ledger; without one it is development."""
+        last = self.last_label(run, score)
+        return ledger == "all" or (last.ledger if last else "development") == ledger
+
+    def given(self, runs: Sequence[TaskRun], score: EvalOutputScore) -> list[GivenLabel]:
+        """Return the labels of items with the circumstances that they were given in."""
+        found: list[GivenLabel] = []
+        for run in runs:
+            value, rating = self.label(run, score), run.output.rating
+            if value is None or rating is None:
+                continue
+            last = self.last_label(run, score)
+            found.append(
+                GivenLabel(
+                    value=value,
+                    at=last.at if last else rating.created_at,
+                    seconds=last.seconds if last else None,
+                    session=session_of(run),
+                )
+            )
+        return found
+
+    def pairs(
+        self, runs: Sequence[TaskRun], score: EvalOutputScore, verdicts: Mapping[str, float]
+    ) -> list[LabelledVerdict]:
+        """Return the items that have both a label and a verdict."""
+        found: list[LabelledVerdict] = []
+        for run in runs:
+            value = self.label(run, score)
+            if value is None or run.id not in verdicts:
+                continue
+            last = self.last_label(run, score)
+            stratum = last.stratum if last and last.ledger == "certificate" else None
+            found.append(LabelledVerdict(verdicts[run.id], value, stratum))
+        return found
+
+    def stratum_sizes(self, score: EvalOutputScore) -> Mapping[str, int] | None:
+        """Return the sizes of the strata that labels were drawn from.
+
+        None where nothing was drawn, or the draws were stratified by different judges.
+        """
+        used = {label.draw for label in self.labels if label.score == score.json_key}
+        draws = [draw for draw in self.draws if draw.id in used and draw.ledger == "certificate"]
+        if not draws or len({draw.evaluator for draw in draws}) > 1:
+            return None
+        return {name: stratum.size for name, stratum in draws[-1].strata.items()}
+
+
+async def open_pool(store: ProjectStore, found: TaskEval) -> Pool:
+    """Return the golden set of an eval.
+
+    Raises:
+        NothingToLabel: The eval has no golden set, or it is empty.
+        LedgerDamaged: A side file cannot be read.
+    """
+    filter_id = found.measured.eval_configs_filter_id
+    if not filter_id:
+        raise NothingToLabel(
+            f"The eval {found.name!r} has no golden set: nothing says which runs people label."
+        )
+    runs = filter_runs(await store.children(found.task, TaskRun), filter_id)
+    if not runs:
+        raise NothingToLabel(
+            f"The golden set of {found.name!r} is empty: no run fits {filter_id!r}. Generate "
+            "outputs with that tag, good ones and bad ones, then call this again."
+        )
+    folder = store.side_folder(found.measured)
+    return Pool(found, runs, await read_labels(folder), await read_draws(folder), folder)
+
+
+def strata_by_verdict(
+    runs: Sequence[TaskRun], verdicts: Sequence[EvalRun], score: EvalOutputScore
+) -> dict[str, list[str]]:
+    """Return items by what a judge says of them: `pass`, `fail`, stars, or `unjudged`."""
+    by_item = scores_by_item(verdicts, None, score.json_key)
+    strata: dict[str, list[str]] = {}
+    for run in runs:
+        value = by_item.get(run.id)
+        name = UNJUDGED if value is None else f"{score.json_key} {round(value)}"
+        strata.setdefault(name, []).append(run.id)
+    return strata

@@ -1,0 +1,413 @@
+"""Capabilities: choose items to label, keep the labels, and measure judges against them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kiln_mcp.capability import Effect, capability
+from kiln_mcp.evals.errors import NothingToEvaluate
+from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, gather
+from kiln_mcp.evals.runner import Measurement, carry_out, plan_calibration
+from kiln_mcp.evals.service import EvalReference, EvaluatorReference
+from kiln_mcp.evals.spending import plan_of
+from kiln_mcp.evals.summaries import scores_by_item
+from kiln_mcp.judging.answers import (
+    AgreementReport,
+    AgreementRow,
+    Ceiling,
+    ItemToLabel,
+    LabellingBatch,
+    LabelsSaved,
+)
+from kiln_mcp.judging.draws import draw_strata
+from kiln_mcp.judging.errors import LabelsRefused, NothingToLabel, NothingToMeasure
+from kiln_mcp.judging.hygiene import label_warnings
+from kiln_mcp.judging.ledger import Draw, Label, append_draw, append_labels, latest
+from kiln_mcp.judging.measurement import measure
+from kiln_mcp.judging.pool import Pool, open_pool, strata_by_verdict
+from kiln_mcp.judging.ratings import VALUES, with_label
+from kiln_mcp.projects.references import ProjectReference
+from kiln_mcp.statistics import (
+    CannotTell,
+    Interval,
+    cohens_kappa,
+    kappa_interval,
+    percent_agreement,
+    wilson_interval,
+)
+from kiln_mcp.workspace import Workspace
+from storage import EvalConfig, EvalOutputScore, EvalRun, ProjectStore, TaskRun, new_id
+
+LONGEST_SHOWN = 4000
+
+
+class ItemLabel(BaseModel):
+    """A person's label of one item."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+    item: str = Field(description="The item's id.")
+    label: str = Field(description="pass, fail or critical; 1 to 5 for stars.")
+    score: str | None = Field(
+        default=None, description="The score's key; may be left out where the eval has one."
+    )
+
+
+@capability(effect=Effect.SPENDS, title="Choose items to label")
+async def next_items_to_label(
+    workspace: Workspace,
+    project: ProjectReference,
+    eval: EvalReference,
+    count: Annotated[int, Field(ge=1, le=100, description="How many items.")] = 10,
+    evaluator: EvaluatorReference = None,
+    seed: Annotated[int, Field(ge=0, description="Repeats the draw.")] = 0,
+) -> LabellingBatch:
+    """Draw items of the golden set for a person to label, at random within the judge's verdicts.
+
+    Show the person input and output alone; never label yourself in the person's name. The draw's
+    probabilities are recorded, so that rare verdicts can be looked at more often without
+    bending the measurement. Then call label_items.
+    """
+    store = await workspace.open_project(project)
+    found = await find_eval(store, eval)
+    pool = await open_pool(store, found)
+    labelled = pool.complete()
+    if len(labelled) == len(pool.runs):
+        raise NothingToLabel(
+            f"All {len(pool.runs)} items of the golden set of {found.name!r} have labels. Call "
+            "measure_agreement."
+        )
+    judge = await _judge_of(store, found, evaluator)
+    if judge is not None:
+        await _judge_stored(workspace, judge, pool.runs)
+        judge = await gather(store, found, judge.judge.id)
+    verdicts: Sequence[EvalRun] = judge.verdicts if judge else ()
+    strata = strata_by_verdict(pool.runs, verdicts, pool.scores[0])
+    draw = Draw(
+        id=new_id(),
+        seed=seed,
+        ledger="certificate",
+        evaluator=judge.judge.id if judge else None,
+        strata=draw_strata(strata, labelled, count, seed),
+    )
+    await append_draw(pool.folder, draw)
+    chosen = {item for stratum in draw.strata.values() for item in stratum.drawn}
+    # In the order of ids, which are random: neither verdict nor session shows.
+    items = sorted((run for run in pool.runs if run.id in chosen), key=lambda run: run.id)
+    return LabellingBatch(
+        eval=found.name,
+        scores=[f"{s.json_key}: {', '.join(VALUES[s.type])}" for s in pool.scores],
+        items=[
+            ItemToLabel(item=run.id, input=_cut(run.input), output=_cut(run.output.output))
+            for run in items
+        ],
+        unlabelled_left=len(pool.runs) - len(labelled),
+        ledger=draw.ledger,
+        seed=seed,
+        next_step="label_items: give the person's labels, several at once.",
+    )
+
+
+@capability(effect=Effect.WRITES, title="Label items")
+async def label_items(
+    workspace: Workspace,
+    project: ProjectReference,
+    eval: EvalReference,
+    labels: Annotated[list[ItemLabel], Field(min_length=1, description="All or none are saved.")],
+    rater: Annotated[str, Field(min_length=1, description="Who gave the labels: a person.")],
+) -> LabelsSaved:
+    """Keep a person's labels of outputs: as Kiln's ratings, and in the eval's ledger.
+
+    Items that next_items_to_label drew count for the certificate; items that were picked by hand
+    are for development and never enter its estimate.
+    """
+    store = await workspace.open_project(project)
+    found = await find_eval(store, eval)
+    pool = await open_pool(store, found)
+    entries = _entries(pool, labels, rater)
+    runs = {run.id: run for run in pool.runs}
+    scores = {score.json_key: score for score in pool.scores}
+    changed: dict[str, TaskRun] = {}
+    for entry in entries:
+        before = changed.get(entry.item, runs[entry.item])
+        changed[entry.item] = with_label(before, scores[entry.score], entry.value)
+    async with store.transaction() as change:
+        for run in changed.values():
+            change.save(run)
+    await append_labels(pool.folder, entries)
+    after = await open_pool(store, found)
+    certificate = sum(entry.ledger == "certificate" for entry in entries)
+    done = len(after.complete())
+    warnings = [
+        sentence
+        for score in pool.scores
+        for sentence in label_warnings(after.given(after.labelled(score), score))
+    ]
+    return LabelsSaved(
+        eval=found.name,
+        saved=len(entries),
+        certificate=certificate,
+        development=len(entries) - certificate,
+        labelled_items=done,
+        unlabelled_items=len(after.runs) - done,
+        warnings=warnings,
+        next_step=(
+            "measure_agreement: what is the judge worth?"
+            if done >= 12
+            else "next_items_to_label: draw more items."
+        ),
+    )
+
+
+@capability(effect=Effect.SPENDS, title="Measure a judge against people's labels")
+async def measure_agreement(
+    workspace: Workspace,
+    project: ProjectReference,
+    eval: EvalReference,
+    evaluators: Annotated[
+        list[str] | None, Field(description="Names or ids; left out: all of the eval.")
+    ] = None,
+    ledger: Annotated[
+        Literal["all", "certificate", "development"],
+        Field(description="Which labels: 'certificate' for a number to rely on."),
+    ] = "all",
+    seed: Annotated[int, Field(ge=0, description="Of the simulated intervals.")] = 0,
+) -> AgreementReport:
+    """Say what judges are worth: agreement with people's labels, with 95 % intervals.
+
+    Stands beside the best constant answer, which a judge must beat to have shown anything, and
+    beside how far two people agree, where two labelled the same items. Judges the labelled items
+    first where a judge has not.
+    """
+    store = await workspace.open_project(project)
+    found = await find_eval(store, eval)
+    pool = await open_pool(store, found)
+    chosen = _choice(pool, ledger)
+    if not any(chosen.values()):
+        raise NothingToMeasure(
+            f"No item of {found.name!r} has a label in the {ledger} ledger. Call "
+            "next_items_to_label, then label_items."
+        )
+    judges = await _judges(store, found, evaluators)
+    labelled = list({run.id: run for runs in chosen.values() for run in runs}.values())
+    work = [plan_calibration(judge, labelled) for judge in judges]
+    calls: dict[str, int] = {}
+    for part in work:
+        for model, times in part.calls_by_model.items():
+            calls[model] = calls.get(model, 0) + times
+    summary = f"Judge {len(labelled)} labelled items of {found.name!r}."
+    workspace.approve(plan_of(workspace.engine, summary, calls))
+    outcomes = [await carry_out(workspace.engine, part, workspace.report) for part in work]
+    measured = [await gather(store, found, judge.judge.id) for judge in judges]
+    rows = _rows(pool, chosen, measured, seed)
+    warnings = _warnings(pool, chosen, rows, ledger)
+    return AgreementReport(
+        eval=found.name,
+        labelled_items=len(labelled),
+        ledger=ledger,
+        rows=rows,
+        human_ceiling=[c for score in pool.scores if (c := _ceiling(pool, score, seed))],
+        newly_judged=sum(outcome.scored for outcome in outcomes),
+        failed=sum(len(outcome.failures) for outcome in outcomes),
+        warnings=warnings,
+        next_step=_next_step(rows),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """The draw that an item's label comes from, if any."""
+
+    draw: Draw | None
+    stratum: str | None
+
+    @property
+    def probability(self) -> float | None:
+        if self.draw is None or self.stratum is None:
+            return None
+        drawn = self.draw.strata[self.stratum]
+        return len(drawn.drawn) / drawn.open if drawn.open else None
+
+
+def _entries(pool: Pool, labels: Sequence[ItemLabel], rater: str) -> list[Label]:
+    """Check labels against the golden set and return them as the ledger keeps them.
+
+    Raises:
+        LabelsRefused: Some do not fit.
+    """
+    known = {run.id for run in pool.runs}
+    problems: list[str] = []
+    entries: list[Label] = []
+    now = datetime.now(UTC)
+    for given in labels:
+        score = _score(pool.scores, given.score)
+        value = VALUES[score.type].get(given.label.strip().lower()) if score else None
+        if given.item not in known:
+            problems.append(f"{given.item} is not in the golden set.")
+        elif score is None:
+            names = ", ".join(s.json_key for s in pool.scores)
+            problems.append(f"{given.item}: name one score of {names}.")
+        elif value is None:
+            valid = ", ".join(VALUES[score.type])
+            problems.append(f"{given.item}: {given.label!r} is none of {valid}.")
+        else:
+            entries.append(_entry(pool, given.item, score, value, (rater, now, len(labels))))
+    if problems:
+        raise LabelsRefused(problems)
+    return entries
+
+
+def _entry(
+    pool: Pool, item: str, score: EvalOutputScore, value: float, how: tuple[str, datetime, int]
+) -> Label:
+    rater, now, together = how
+    origin = next(
+        (_Origin(d, d.stratum_of(item)) for d in reversed(pool.draws) if d.stratum_of(item)),
+        _Origin(None, None),
+    )
+    draw = origin.draw
+    return Label(
+        at=now,
+        item=item,
+        score=score.json_key,
+        value=value,
+        rater=rater,
+        ledger=draw.ledger if draw else "development",
+        draw=draw.id if draw else None,
+        stratum=origin.stratum,
+        probability=origin.probability,
+        seconds=(now - draw.at).total_seconds() / together if draw else None,
+    )
+
+
+def _score(scores: Sequence[EvalOutputScore], key: str | None) -> EvalOutputScore | None:
+    if key is None:
+        return scores[0] if len(scores) == 1 else None
+    return next((score for score in scores if key in {score.json_key, score.name}), None)
+
+
+async def _judge_of(
+    store: ProjectStore, found: TaskEval, evaluator: str | None
+) -> Measurement | None:
+    """Return the judge to stratify by; None where the eval has none."""
+    try:
+        return await gather(store, found, evaluator)
+    except NothingToEvaluate:
+        return None
+
+
+async def _judge_stored(workspace: Workspace, judge: Measurement, runs: Sequence[TaskRun]) -> None:
+    work = plan_calibration(judge, runs)
+    summary = f"Judge {len(work.jobs)} items of the golden set, to draw from each verdict."
+    workspace.approve(plan_of(workspace.engine, summary, work.calls_by_model))
+    await carry_out(workspace.engine, work, workspace.report)
+
+
+async def _judges(
+    store: ProjectStore, found: TaskEval, evaluators: Sequence[str] | None
+) -> list[Measurement]:
+    known = await store.children(found.measured, EvalConfig)
+    if not known:
+        raise NothingToEvaluate(
+            f"The eval {found.name!r} has no evaluator. Make one with create_evaluator."
+        )
+    chosen = [choose("evaluator", known, one) for one in evaluators] if evaluators else known
+    return [await gather(store, found, judge.id) for judge in chosen]
+
+
+def _choice(pool: Pool, ledger: str) -> dict[str, list[TaskRun]]:
+    """Return the labelled items of a ledger by score key."""
+    return {
+        score.json_key: [run for run in pool.labelled(score) if pool.in_ledger(run, score, ledger)]
+        for score in pool.scores
+    }
+
+
+def _rows(
+    pool: Pool, chosen: dict[str, list[TaskRun]], judges: Sequence[Measurement], seed: int
+) -> list[AgreementRow]:
+    rows: list[AgreementRow] = []
+    for judge in judges:
+        for score in pool.scores:
+            verdicts = scores_by_item(judge.verdicts, None, score.json_key)
+            pairs = pool.pairs(chosen[score.json_key], score, verdicts)
+            if pairs:
+                measured = measure(pairs, score.type, pool.stratum_sizes(score), seed)
+                key = score.json_key
+                rows.append(AgreementRow.of(judge.judge.name, key, score.type, measured))
+    if not rows:
+        raise NothingToMeasure(
+            f"No labelled item of {pool.found.name!r} could be judged. Call run_eval to see why."
+        )
+    return sorted(rows, key=lambda row: (row.score, -(row.kappa or 0.0), row.evaluator))
+
+
+def _ceiling(pool: Pool, score: EvalOutputScore, seed: int) -> Ceiling | None:
+    """Return how far the two raters with the most shared items agree, None for one rater."""
+    shared: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for raters in latest(pool.labels, score.json_key).values():
+        names = sorted(raters)
+        for place, one in enumerate(names):
+            for other in names[place + 1 :]:
+                pair = raters[one].value, raters[other].value
+                shared.setdefault((one, other), []).append(pair)
+    if not shared:
+        return None
+    names, pairs = max(shared.items(), key=lambda entry: len(entry[1]))
+    first, second = [a for a, _ in pairs], [b for _, b in pairs]
+    interval = wilson_interval(sum(a == b for a, b in pairs), len(pairs))
+    kappa, around = cohens_kappa(first, second), kappa_interval(first, second, seed=seed)
+    return Ceiling(
+        score=score.json_key,
+        raters=list(names),
+        n=len(pairs),
+        agreement=round(percent_agreement(first, second), 4),
+        low=round(interval.low, 4),
+        high=round(interval.high, 4),
+        kappa=None if isinstance(kappa, CannotTell) else round(kappa, 4),
+        kappa_low=round(around.low, 4) if isinstance(around, Interval) else None,
+        kappa_high=round(around.high, 4) if isinstance(around, Interval) else None,
+    )
+
+
+def _warnings(
+    pool: Pool, chosen: dict[str, list[TaskRun]], rows: Sequence[AgreementRow], ledger: str
+) -> list[str]:
+    warnings = [
+        sentence
+        for score in pool.scores
+        for sentence in label_warnings(pool.given(chosen[score.json_key], score))
+    ]
+    by_hand = any(
+        not pool.in_ledger(run, score, "certificate")
+        for score in pool.scores
+        for run in chosen[score.json_key]
+    )
+    if by_hand and ledger != "development":
+        warnings.append(
+            "Some labels are of items that were not drawn at random: the intervals hold only if "
+            "those items are like the rest. Draw with next_items_to_label."
+        )
+    judges = {row.evaluator for row in rows}
+    if len(judges) > 1:
+        warnings.append(
+            f"{len(judges)} judges were compared: the best of them looks better than it is. "
+            "Measure it again on fresh labels before relying on it."
+        )
+    return warnings
+
+
+def _next_step(rows: Sequence[AgreementRow]) -> str:
+    if any(row.says.startswith("Better than always") for row in rows):
+        return "run_eval: measure run configs with a judge that beats the constant answer."
+    return (
+        "Do not rank run configs by these judges. Label more items (next_items_to_label), or make "
+        "a sharper judge or a check that asks no model (create_evaluator)."
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"

@@ -1,0 +1,62 @@
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from kiln_mcp.judging.hygiene import GivenLabel, label_warnings
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def labels(
+    values: Sequence[float], gap_s: float = 20, sessions: Sequence[str] | None = None
+) -> list[GivenLabel]:
+    return [
+        GivenLabel(
+            value=value,
+            at=START + timedelta(seconds=gap_s * place),
+            session=sessions[place] if sessions else None,
+        )
+        for place, value in enumerate(values)
+    ]
+
+
+def honest(count: int) -> list[float]:
+    draw = random.Random(1)
+    return [float(draw.random() < 0.7) for _ in range(count)]
+
+
+def test_careful_labels_raise_no_warning() -> None:
+    sessions = [f"s{place % 3}" for place in range(60)]
+    assert label_warnings(labels(honest(60), sessions=sessions)) == []
+    assert label_warnings([]) == []
+
+
+def test_few_labels_are_warned_of() -> None:
+    assert "Only 5 labels" in " ".join(label_warnings(labels([1, 0, 1, 1, 0])))
+
+
+def test_labels_that_are_all_the_same_are_warned_of() -> None:
+    assert "labels are the same" in " ".join(label_warnings(labels([1.0] * 40)))
+
+
+def test_labels_entered_once_a_second_are_warned_of() -> None:
+    assert "every 0.9 s" in " ".join(label_warnings(labels(honest(40), gap_s=0.9)))
+
+
+def test_labels_given_together_are_timed_from_the_draw_and_not_from_each_other() -> None:
+    slow = [GivenLabel(v, START, seconds=25.0) for v in honest(40)]
+    fast = [GivenLabel(v, START, seconds=0.4) for v in honest(40)]
+    assert not any("too fast" in warning for warning in label_warnings(slow))
+    assert any("too fast" in warning for warning in label_warnings(fast))
+
+
+def test_labels_in_blocks_are_warned_of() -> None:
+    assert "in 2 blocks" in " ".join(label_warnings(labels([1.0] * 25 + [0.0] * 10)))
+
+
+def test_labels_that_only_differ_between_sessions_are_warned_of() -> None:
+    values = [1.0, 0.0] * 20
+    by_session = ["a", "b"] * 20
+    mixed = ["a", "a", "b", "b"] * 10
+    assert "confounded" in " ".join(label_warnings(labels(values, sessions=by_session)))
+    assert "confounded" not in " ".join(label_warnings(labels(values, sessions=mixed)))

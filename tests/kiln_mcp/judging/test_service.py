@@ -1,0 +1,333 @@
+"""Labelling and measuring, driven as every door drives them."""
+
+import csv
+import json
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from kiln_mcp.errors import ApprovalNeeded
+from kiln_mcp.evals import service as evals
+from kiln_mcp.evals.errors import NothingToEvaluate
+from kiln_mcp.judging import service
+from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, LabelsSaved
+from kiln_mcp.judging.errors import (
+    LabelsRefused,
+    LedgerDamaged,
+    NothingToLabel,
+    NothingToMeasure,
+)
+from kiln_mcp.judging.ledger import read_draws, read_labels
+from kiln_mcp.llm import Engine, EngineSettings, ModelRequest, ScriptedModel
+from kiln_mcp.settings import Settings
+from kiln_mcp.workspace import KnownProjects, Workspace
+from storage import (
+    Eval,
+    EvalConfig,
+    EvalOutputScore,
+    EvalRun,
+    Project,
+    ProjectStore,
+    RequirementRating,
+    StepsJudge,
+    Task,
+    TaskOutput,
+    TaskOutputRating,
+    TaskRun,
+)
+
+DATA = Path(__file__).parents[2] / "data" / "kiln_demo"
+
+
+@dataclass
+class Bench:
+    """A project whose task is to name animals, and a judge that passes what has no digit."""
+
+    workspace: Workspace
+    store: ProjectStore
+    task: Task
+
+    @property
+    def folder(self) -> str:
+        return str(self.store.folder)
+
+    async def batch(self, count: int = 10, seed: int = 0) -> LabellingBatch:
+        return await service.next_items_to_label(
+            self.workspace, self.folder, "Right", count, None, seed
+        )
+
+    async def label(self, labels: dict[str, str], rater: str = "ann") -> LabelsSaved:
+        made = await service.label_items.invoke(
+            self.workspace,
+            {
+                "project": self.folder,
+                "eval": "Right",
+                "labels": [{"item": item, "label": label} for item, label in labels.items()],
+                "rater": rater,
+            },
+        )
+        assert isinstance(made, LabelsSaved)
+        return made
+
+    async def measure(self, **arguments: object) -> AgreementReport:
+        report = await service.measure_agreement.invoke(
+            self.workspace,
+            json.loads(json.dumps({"project": self.folder, "eval": "Right", **arguments})),
+        )
+        assert isinstance(report, AgreementReport)
+        return report
+
+
+def judge(request: ModelRequest) -> str:
+    asked = request.messages[-1].content
+    output = asked.split("<model_response>")[1].split("</model_response>")[0]
+    verdict = "fail" if any(c.isdigit() for c in output) else "pass"
+    return json.dumps({"reasoning": "I looked.", "right": verdict})
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncGenerator[Bench]:
+    settings = Settings(home=tmp_path / "home", engine=EngineSettings(default_model="scripted"))
+    async with Engine(settings.engine, models={"scripted": ScriptedModel(judge)}) as engine:
+        known = KnownProjects(settings.home / "projects.json")
+        workspace = Workspace(settings=settings, engine=engine, known=known)
+        made = await ProjectStore.create(tmp_path / "project", Project(name="Animals"))
+        task = await made.save(Task(name="Name", instruction="Name one."), parent=made.project)
+        await made.close()
+        store = await workspace.open_project(str(tmp_path / "project"))
+        yield Bench(workspace, store, task)
+        await known.close()
+
+
+async def add_golden(bench: Bench, good: int, bad: int) -> None:
+    await evals.create_evaluator.invoke(
+        bench.workspace,
+        {
+            "project": bench.folder,
+            "eval": "Right",
+            "evaluator": {"type": "llm_judge", "steps": ["Is it an animal?"]},
+        },
+    )
+    async with bench.store.transaction() as change:
+        for number in range(good + bad):
+            output = "cat" if number < good else f"c4t {number}"
+            run = TaskRun(
+                input=f"animal {number}",
+                output=TaskOutput(output=output),
+                tags=("golden_right",),
+            )
+            change.save(run, parent=bench.task)
+
+
+def person(output: str) -> str:
+    return "fail" if "4" in output else "pass"
+
+
+async def test_drawn_items_are_labelled_and_the_judge_is_measured_against_them(
+    bench: Bench,
+) -> None:
+    await add_golden(bench, good=50, bad=14)
+    batch = await bench.batch(40)
+    assert batch.scores == ["right: pass, fail"]
+    saved = await bench.label({item.item: person(item.output) for item in batch.items})
+    assert (saved.certificate, saved.development, saved.labelled_items) == (40, 0, 40)
+    report = await bench.measure(ledger="certificate")
+    row = report.rows[0]
+    assert (row.n, row.agreement, row.fails_found) == (40, 1.0, 1.0)
+    assert row.low < 0.97
+    assert row.says.startswith("Better than always answering 'pass'")
+    assert not any("not drawn at random" in warning for warning in report.warnings)
+
+
+async def test_the_batch_shows_neither_verdict_nor_stratum(bench: Bench) -> None:
+    await add_golden(bench, good=8, bad=8)
+    batch = await bench.batch(8)
+    assert set(batch.items[0].model_dump()) == {"item", "input", "output"}
+    assert [item.item for item in batch.items] == sorted(item.item for item in batch.items)
+
+
+async def test_a_label_is_kept_as_kilns_rating_and_in_the_ledger_with_its_probability(
+    bench: Bench,
+) -> None:
+    await add_golden(bench, good=30, bad=10)
+    batch = await bench.batch(10, seed=5)
+    await bench.label({item.item: person(item.output) for item in batch.items})
+    item = batch.items[0]
+    run = await bench.store.get(TaskRun, item.item, parent=bench.task)
+    rating = run.output.rating
+    assert rating is not None
+    assert rating.requirement_ratings["named::Right"].type == "pass_fail"
+    measured = await bench.store.find(Eval, "Right", parent=bench.task)
+    folder = bench.store.side_folder(measured)
+    labels, draws = await read_labels(folder), await read_draws(folder)
+    assert draws[0].seed == 5
+    assert {name: s.size for name, s in draws[0].strata.items()} == {"right 0": 10, "right 1": 30}
+    for label in labels:
+        assert label.stratum is not None
+        stratum = draws[0].strata[label.stratum]
+        assert label.probability == pytest.approx(len(stratum.drawn) / stratum.open)
+        assert (label.rater, label.ledger) == ("ann", "certificate")
+
+
+async def test_items_picked_by_hand_never_enter_the_certificate(bench: Bench) -> None:
+    await add_golden(bench, good=5, bad=5)
+    runs = await bench.store.children(bench.task, TaskRun)
+    picked = {run.id: person(run.output.output) for run in runs[:4]}
+    saved = await bench.label(picked)
+    assert (saved.certificate, saved.development) == (0, 4)
+    with pytest.raises(NothingToMeasure, match=r"certificate ledger"):
+        await bench.measure(ledger="certificate")
+    report = await bench.measure()
+    assert any("not drawn at random" in warning for warning in report.warnings)
+
+
+async def test_a_labelled_item_is_not_drawn_again(bench: Bench) -> None:
+    await add_golden(bench, good=4, bad=2)
+    first = await bench.batch(4)
+    await bench.label({item.item: "pass" for item in first.items})
+    second = await bench.batch(4)
+    assert not {i.item for i in first.items} & {i.item for i in second.items}
+    assert len(second.items) == 2
+    await bench.label({item.item: "pass" for item in second.items})
+    with pytest.raises(NothingToLabel, match=r"All 6 items"):
+        await bench.batch(1)
+
+
+async def test_one_wrong_label_keeps_all_of_them_from_being_saved(bench: Bench) -> None:
+    await add_golden(bench, good=2, bad=0)
+    runs = await bench.store.children(bench.task, TaskRun)
+    with pytest.raises(LabelsRefused, match=r"'maybe' is none of pass, fail") as caught:
+        await bench.label({runs[0].id: "pass", runs[1].id: "maybe", "123": "pass"})
+    assert len(caught.value.problems) == 2
+    kept = await bench.store.get(TaskRun, runs[0].id, parent=bench.task)
+    assert kept.output.rating is None
+
+
+async def test_two_raters_give_the_human_ceiling(bench: Bench) -> None:
+    await add_golden(bench, good=6, bad=6)
+    batch = await bench.batch(12)
+    await bench.label({i.item: person(i.output) for i in batch.items}, rater="ann")
+    second = {i.item: person(i.output) for i in batch.items}
+    second[batch.items[0].item] = "fail" if second[batch.items[0].item] == "pass" else "pass"
+    await bench.label(second, rater="bo")
+    report = await bench.measure()
+    ceiling = report.human_ceiling[0]
+    assert (ceiling.raters, ceiling.n) == (["ann", "bo"], 12)
+    assert ceiling.agreement == pytest.approx(11 / 12, abs=1e-4)
+
+
+async def test_a_judge_with_an_unknown_price_is_not_asked_without_approval(bench: Bench) -> None:
+    await add_golden(bench, good=2, bad=2)
+    await evals.create_evaluator.invoke(
+        bench.workspace,
+        {
+            "project": bench.folder,
+            "eval": "Right",
+            "name": "dear",
+            "evaluator": {"type": "llm_judge", "steps": ["x"], "model": "nowhere/unpriced"},
+        },
+    )
+    with pytest.raises(ApprovalNeeded):
+        await service.next_items_to_label(bench.workspace, bench.folder, "Right", 2, "dear")
+
+
+async def test_a_golden_set_without_items_says_what_would_fill_it(bench: Bench) -> None:
+    await add_golden(bench, good=0, bad=0)
+    with pytest.raises(NothingToLabel, match=r"no run fits 'tag::golden_right'"):
+        await bench.batch(2)
+
+
+async def test_a_damaged_ledger_is_named_with_its_line(bench: Bench) -> None:
+    await add_golden(bench, good=2, bad=0)
+    measured = await bench.store.find(Eval, "Right", parent=bench.task)
+    file = bench.store.side_folder(measured) / "kiln_mcp_labels.jsonl"
+    file.write_text("\n{broken\n", encoding="utf-8")
+    with pytest.raises(LedgerDamaged, match=r"line 2"):
+        await bench.batch(1)
+
+
+async def demo_eval(bench: Bench) -> None:
+    """Build the labelled part of Kiln's demo project, judges and results included."""
+    measured = await bench.store.save(
+        Eval(
+            name="Right",
+            output_scores=(EvalOutputScore(name="Right", type="pass_fail"),),
+            eval_set_filter_id="tag::test",
+            eval_configs_filter_id="tag::golden",
+        ),
+        parent=bench.task,
+    )
+    with (DATA / "labels.csv").open(encoding="utf-8", newline="") as file:
+        labels = list(csv.DictReader(file))
+    with (DATA / "golden.csv").open(encoding="utf-8", newline="") as file:
+        verdicts = list(csv.DictReader(file))
+    judges: dict[str, EvalConfig] = {}
+    async with bench.store.transaction() as change:
+        for row in labels:
+            rating = TaskOutputRating(
+                created_at=datetime.fromisoformat(row["labelled_at"]),
+                requirement_ratings={
+                    "named::Right": RequirementRating(value=float(row["label"]), type="pass_fail")
+                },
+            )
+            output = TaskOutput(output="…", rating=rating)
+            tags = ("golden", row["session"])
+            run = TaskRun(id=row["item"], input="…", output=output, tags=tags)
+            change.save(run, parent=bench.task)
+        for row in verdicts:
+            if row["judge_id"] not in judges:
+                config = EvalConfig(
+                    id=row["judge_id"],
+                    name=f"Judge {len(judges)}",
+                    model_name="gpt_4o",
+                    model_provider="openai",
+                    config_type="g_eval" if row["judge_type"] == "g_eval" else "llm_as_judge",
+                    properties=StepsJudge(eval_steps=("Is it right?",)),
+                )
+                judges[row["judge_id"]] = change.save(config, parent=measured)
+            result = EvalRun(
+                dataset_id=row["item"],
+                eval_config_eval=True,
+                input="…",
+                output="…",
+                scores={"right": float(row["judge_score"])},
+            )
+            change.save(result, parent=judges[row["judge_id"]])
+
+
+async def test_the_demo_project_is_told_that_its_judges_and_its_labels_are_no_good(
+    bench: Bench,
+) -> None:
+    await demo_eval(bench)
+    report = await bench.measure()
+    assert len(report.rows) == 10
+    assert {row.n for row in report.rows} == {34}
+    for row in report.rows:
+        assert row.says.startswith("No better than always answering 'pass'"), row
+    assert report.newly_judged == 0
+    assert report.next_step.startswith("Do not rank run configs by these judges")
+    text = " ".join(report.warnings)
+    for sign in ("too fast to have read", "in 2 blocks", "confounded with the generation session"):
+        assert sign in text
+    assert "10 judges were compared" in text
+
+
+async def test_an_eval_without_a_judge_can_be_labelled_but_not_measured(bench: Bench) -> None:
+    await bench.store.save(
+        Eval(
+            name="Right",
+            output_scores=(EvalOutputScore(name="Right", type="pass_fail"),),
+            eval_set_filter_id="tag::test",
+            eval_configs_filter_id="tag::golden",
+        ),
+        parent=bench.task,
+    )
+    run = TaskRun(input="x", output=TaskOutput(output="y"), tags=("golden",))
+    await bench.store.save(run, parent=bench.task)
+    batch = await bench.batch(1)
+    await bench.label({batch.items[0].item: "pass"})
+    with pytest.raises(NothingToEvaluate, match=r"has no evaluator"):
+        await bench.measure()
