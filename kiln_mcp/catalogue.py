@@ -13,6 +13,7 @@ from kiln_mcp.evals import service as evals
 from kiln_mcp.judging import service as judging
 from kiln_mcp.projects import service as projects
 from kiln_mcp.specs import service as specs
+from kiln_mcp.synthesis import service as synthesis
 
 _OWN: tuple[AnyCapability, ...] = (
     projects.create_project,
@@ -21,6 +22,8 @@ _OWN: tuple[AnyCapability, ...] = (
     specs.draft_spec,
     specs.find_spec_gaps,
     specs.refine_spec,
+    synthesis.add_items,
+    synthesis.split_data,
     evals.create_run_config,
     evals.create_evaluator,
     evals.run_eval,

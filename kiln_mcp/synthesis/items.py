@@ -1,0 +1,151 @@
+"""Items as people and files give them, and the runs that they become."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+
+from kiln_mcp.evals.task_runs import ADAPTER
+from kiln_mcp.llm.schemas import problem_with
+from kiln_mcp.synthesis.errors import ItemMisfit, UnreadableItems
+from storage import DataSource, Task, TaskOutput, TaskRun
+from storage.records.record import login_name
+
+TOPIC: Final = "topic_path"
+"""Where a run's input source holds its topic, as Kiln does."""
+
+Author = Literal["person", "assistant"]
+
+
+class GivenItem(BaseModel):
+    """One item: an input with the output that is right for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: JsonValue = Field(description="Text, or JSON that fits the task's input schema.")
+    output: JsonValue = Field(description="The right output: text, or JSON that fits the schema.")
+    topic: str | None = Field(
+        default=None, description="Topic or template; items that share it stay in one split part."
+    )
+    tags: list[str] = Field(default=[], description="Extra tags, without spaces.")
+
+
+_ITEMS: Final = TypeAdapter(list[GivenItem])
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who or what items come from: a file, or else a person or their assistant."""
+
+    author: Author
+    file_name: str | None = None
+
+    def source(self, topic: str | None) -> DataSource:
+        """Return the source as Kiln's files hold it."""
+        extra: dict[str, str | int | float] = {TOPIC: topic} if topic else {}
+        if self.file_name is not None:
+            return DataSource(type="file_import", properties={"file_name": self.file_name, **extra})
+        if self.author == "person":
+            return DataSource(type="human", properties={"created_by": login_name(), **extra})
+        made_by = {"model_name": "host", "model_provider": "host", "adapter_name": ADAPTER}
+        return DataSource(type="synthetic", properties={**made_by, **extra})
+
+
+def read_items(path: Path, content: str) -> list[GivenItem]:
+    """Return the items of a .csv, .json or .jsonl file.
+
+    Raises:
+        UnreadableItems: It is none of these, or an item lacks its input or output.
+    """
+    try:
+        match path.suffix.casefold():
+            case ".csv":
+                rows: list[JsonValue] = [
+                    _from_row(row) for row in csv.DictReader(io.StringIO(content))
+                ]
+            case ".jsonl":
+                rows = [json.loads(line) for line in content.splitlines() if line.strip()]
+            case ".json":
+                rows = json.loads(content)
+            case other:
+                raise UnreadableItems(str(path), f"{other or 'no suffix'} is not known")
+        return _ITEMS.validate_python(rows)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        raise UnreadableItems(str(path), f"{place}: {fault['msg']}") from error
+    except (ValueError, csv.Error) as error:
+        raise UnreadableItems(str(path), str(error)) from error
+
+
+def _from_row(row: Mapping[str, str | None]) -> JsonValue:
+    """Return a CSV row as an item; empty cells count as left out, tags are split at commas."""
+    known: dict[str, JsonValue] = {
+        name: row[name] for name in ("input", "output", "topic") if row.get(name)
+    }
+    tags = [tag.strip() for tag in (row.get("tags") or "").split(",") if tag.strip()]
+    return {**known, "tags": list[JsonValue](tags)}
+
+
+def as_stored_text(value: JsonValue, schema_text: str | None, position: int, part: str) -> str:
+    """Return a value as the format holds it: text, or JSON text where there is a schema.
+
+    Raises:
+        ItemMisfit: It does not fit the schema, or is empty.
+    """
+    if schema_text is None:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if not text.strip():
+            raise ItemMisfit(position, f"its {part} is empty")
+        return text
+    parsed = value
+    if isinstance(value, str):
+        try:
+            parsed = json.loads(value)
+        except ValueError as error:
+            raise ItemMisfit(position, f"its {part} is not JSON ({error})") from error
+    problem = problem_with(parsed, json.loads(schema_text))
+    if problem is not None:
+        raise ItemMisfit(position, f"its {part} does not fit the task's schema: {problem}")
+    return json.dumps(parsed, ensure_ascii=False)
+
+
+def runs_of(
+    task: Task, items: Sequence[GivenItem], origin: Origin, tags: Sequence[str]
+) -> list[TaskRun]:
+    """Return the runs that given items become.
+
+    Raises:
+        ItemMisfit: An item does not fit the task.
+    """
+    runs: list[TaskRun] = []
+    for position, item in enumerate(items, 1):
+        source = origin.source(item.topic)
+        try:
+            runs.append(
+                TaskRun(
+                    input=as_stored_text(item.input, task.input_json_schema, position, "input"),
+                    input_source=source,
+                    output=TaskOutput(
+                        output=as_stored_text(
+                            item.output, task.output_json_schema, position, "output"
+                        ),
+                        source=origin.source(None),
+                    ),
+                    tags=tuple(dict.fromkeys([*tags, *item.tags])),
+                )
+            )
+        except ValidationError as error:
+            raise ItemMisfit(position, error.errors(include_url=False)[0]["msg"]) from error
+    return runs
+
+
+def topic_of(run: TaskRun) -> str | None:
+    """Return the topic of a run, None where it has none."""
+    value = run.input_source.properties.get(TOPIC) if run.input_source else None
+    return str(value) if value else None

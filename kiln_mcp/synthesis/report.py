@@ -1,0 +1,134 @@
+"""The data report: what a task's data set is made of, as a side file in open JSON."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import anyio
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kiln_mcp.synthesis.items import topic_of
+from kiln_mcp.synthesis.similarity import diversity, near_duplicates
+from kiln_mcp.synthesis.splits import SHARES
+from storage import ProjectStore, Task, TaskRun
+
+FILE: Final = "kiln_mcp_data_report.json"
+"""Beside the task's own file."""
+
+
+class SplitRecord(BaseModel):
+    """How a split was dealt, so that it can be dealt again.
+
+    Attributes:
+        name: The tags' ending: `train_<name>` …
+        seed: The seed of the deal.
+        shares: Share of each part.
+        sizes: Items of each part.
+        groups: Groups of items that stayed together.
+        largest_group: Items in the largest of them.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    seed: int
+    shares: dict[str, int]
+    sizes: dict[str, int]
+    groups: int
+    largest_group: int
+
+
+class DataReport(BaseModel):
+    """What a task's data set is made of.
+
+    Attributes:
+        items: Runs in the data set; runs that evals made do not count.
+        exact_duplicates: Items whose input another item has too, the first not counted.
+        near_duplicates: Pairs of inputs at least 0.7 alike (Jaccard, words and word pairs).
+        distinct_pairs: Different word pairs over all word pairs of the inputs.
+        nearest_similarity: Mean similarity of an input to its nearest other input.
+        topics: Items by topic, "" for items without one.
+        sources: Items by where their input came from.
+        tags: Items by tag.
+        splits: How each split was dealt, the latest deal of each name.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    items: int
+    exact_duplicates: int
+    near_duplicates: int
+    distinct_pairs: float
+    nearest_similarity: float
+    topics: dict[str, int]
+    sources: dict[str, int]
+    tags: dict[str, int]
+    splits: list[SplitRecord] = Field(default_factory=list[SplitRecord])
+
+
+def data_set(runs: Sequence[TaskRun]) -> list[TaskRun]:
+    """Return the runs of the data set in a stable order: none of evals, no middle turns."""
+    continued = {run.parent_task_run_id for run in runs}
+    own = [run for run in runs if run.eval_source is None and run.id not in continued]
+    return sorted(own, key=lambda run: (run.created_at, run.id))
+
+
+def report_on(runs: Sequence[TaskRun], splits: Sequence[SplitRecord] = ()) -> DataReport:
+    """Measure a data set."""
+    inputs = [run.input for run in runs]
+    measured = diversity(inputs)
+    return DataReport(
+        items=len(runs),
+        exact_duplicates=len(inputs) - len(set(inputs)),
+        near_duplicates=len(near_duplicates(inputs)),
+        distinct_pairs=measured.distinct_pairs,
+        nearest_similarity=measured.nearest_similarity,
+        topics=_counted([topic_of(run) or "" for run in runs]),
+        sources=_counted(
+            [run.input_source.type if run.input_source else "unknown" for run in runs]
+        ),
+        tags=_counted([tag for run in runs for tag in run.tags]),
+        splits=list(splits),
+    )
+
+
+def is_held_out(tags: Sequence[str]) -> bool:
+    """Whether tags put an item into a test or golden part."""
+    return any(tag.startswith(("test_", "golden_")) for tag in tags)
+
+
+def part_tags(name: str) -> dict[str, str]:
+    """Return the tag of each part of a split, such as `train_<name>`."""
+    return {part: f"{part}_{name}" for part in SHARES}
+
+
+async def write_report(
+    store: ProjectStore, task: Task, dealt: SplitRecord | None = None
+) -> DataReport:
+    """Measure a task's data set and write the report beside the task."""
+    file = anyio.Path(store.side_folder(task) / FILE)
+    earlier = [split for split in await _earlier(file) if dealt is None or split.name != dealt.name]
+    runs = data_set(await store.children(task, TaskRun))
+    report = await anyio.to_thread.run_sync(
+        report_on, runs, [*earlier, *([dealt] if dealt else [])]
+    )
+    await anyio.to_thread.run_sync(_write, Path(file), report.model_dump_json(indent=2))
+    return report
+
+
+async def _earlier(file: anyio.Path) -> list[SplitRecord]:
+    try:
+        return DataReport.model_validate_json(await file.read_text(encoding="utf-8")).splits
+    except (FileNotFoundError, ValidationError):
+        return []
+
+
+def _write(file: Path, text: str) -> None:
+    fresh = file.with_suffix(".new")
+    fresh.write_text(text + "\n", encoding="utf-8")
+    fresh.replace(file)
+
+
+def _counted(values: Sequence[str]) -> dict[str, int]:
+    return dict(sorted(Counter(values).items()))

@@ -1,0 +1,228 @@
+"""Capabilities: add items, generate data, split it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import anyio
+from pydantic import BaseModel, ConfigDict, Field
+
+from kiln_mcp.capability import Effect, capability
+from kiln_mcp.evals.making import tag_of
+from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
+from kiln_mcp.synthesis.answers import DataSplit, ItemsAdded, PartSize
+from kiln_mcp.synthesis.errors import NothingToSplit, UnknownParts, UnreadableItems
+from kiln_mcp.synthesis.items import Author, GivenItem, Origin, read_items, runs_of, topic_of
+from kiln_mcp.synthesis.report import (
+    FILE,
+    DataReport,
+    SplitRecord,
+    data_set,
+    part_tags,
+    write_report,
+)
+from kiln_mcp.synthesis.similarity import grouped
+from kiln_mcp.synthesis.splits import SHARES, deal
+from kiln_mcp.workspace import Workspace
+from storage import ProjectStore, Task, TaskRun, task_run_filter
+
+FEW_TEST = 25
+FEW_GOLDEN = 12
+
+
+class Shares(BaseModel):
+    """How large each part is, in any unit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train: int = Field(default=SHARES["train"], ge=0, description="To improve on.")
+    val: int = Field(default=SHARES["val"], ge=0, description="To choose among candidates.")
+    test: int = Field(default=SHARES["test"], ge=0, description="To measure at the end.")
+    golden: int = Field(default=SHARES["golden"], ge=0, description="For people to label.")
+
+    def by_part(self) -> dict[str, int]:
+        """Return the shares that are above 0.
+
+        Raises:
+            UnknownParts: None is.
+        """
+        held = {part: getattr(self, part) for part in SHARES if getattr(self, part) > 0}
+        if not held:
+            raise UnknownParts("all are 0")
+        return held
+
+
+@capability(effect=Effect.WRITES, title="Add items")
+async def add_items(
+    workspace: Workspace,
+    project: ProjectReference,
+    task: TaskReference = None,
+    items: Annotated[
+        list[GivenItem] | None, Field(description="Inputs with their right outputs.")
+    ] = None,
+    file: Annotated[
+        str | None,
+        Field(description="Instead of items: a .csv, .json or .jsonl file with input and output."),
+    ] = None,
+    written_by: Annotated[
+        Author, Field(description="Who wrote the items: a person, or you, the assistant.")
+    ] = "assistant",
+    tags: Annotated[list[str] | None, Field(description="Tags for all of them.")] = None,
+) -> ItemsAdded:
+    """Add inputs with their right outputs to a task's data set, all or none.
+
+    The outputs are the reference that evaluators compare with. Inputs that are there already are
+    left out. Then call split_data.
+    """
+    store = await workspace.open_project(project)
+    owner = await task_of(store, task)
+    given = list(items or [])
+    origin = Origin(written_by)
+    if file is not None:
+        path = await anyio.Path(file).expanduser()
+        given += await _read(Path(path))
+        origin = Origin(written_by, path.name)
+    if not given:
+        raise UnreadableItems(file or "the call", "there is no item")
+    synthetic = ["synthetic"] if file is None and written_by == "assistant" else []
+    runs = runs_of(owner, given, origin, [*synthetic, *(tags or [])])
+    known = {run.input for run in data_set(await store.children(owner, TaskRun))}
+    fresh = list({run.input: run for run in reversed(runs) if run.input not in known}.values())[
+        ::-1
+    ]
+    report = await save_runs(store, owner, fresh)
+    return ItemsAdded(
+        added=len(fresh),
+        repeated=len(runs) - len(fresh),
+        near_duplicates=report.near_duplicates,
+        items=report.items,
+        report=FILE,
+        next_step="split_data: deal the items into train, val, test and golden.",
+    )
+
+
+@capability(effect=Effect.WRITES, title="Split the data")
+async def split_data(
+    workspace: Workspace,
+    project: ProjectReference,
+    name: Annotated[
+        str, Field(description="What the split is for, such as a specification's name.")
+    ],
+    task: TaskReference = None,
+    shares: Annotated[Shares | None, Field(description="Left out: 40, 25, 25 and 10.")] = None,
+    seed: Annotated[int, Field(description="Repeats a deal exactly.")] = 0,
+    items: Annotated[
+        str, Field(description="Which items: `all`, `tag::<tag>` or another dataset filter.")
+    ] = "all",
+    keep_together: Annotated[
+        Literal["topics", "near_duplicates"],
+        Field(description="What never straddles parts: items of one topic too, or only likes."),
+    ] = "topics",
+    again: Annotated[
+        bool, Field(description="Deal items anew that this split has dealt already.")
+    ] = False,
+) -> DataSplit:
+    """Deal items into train, val, test and golden by tags, such that like items stay together.
+
+    Near-duplicates never straddle two parts, nor by default do items of one topic: a result on
+    test then speaks for new topics. Items that were added later join the parts that are there,
+    beside their likes. The seed is recorded.
+    """
+    store = await workspace.open_project(project)
+    owner = await task_of(store, task)
+    ending = tag_of(name)
+    tags = part_tags(ending)
+    chosen = (shares or Shares()).by_part()
+    fits = task_run_filter(items)
+    runs = [run for run in data_set(await store.children(owner, TaskRun)) if fits(run)]
+    before = [None if again else _part_of(run, tags) for run in runs]
+    waiting = [place for place, part in enumerate(before) if part is None]
+    if not waiting:
+        raise NothingToSplit(name, len(runs))
+    inputs, topics = [run.input for run in runs], _keys(runs, by_topic=keep_together == "topics")
+    groups = await anyio.to_thread.run_sync(grouped, inputs, topics)
+    parts = _complete(groups, before, chosen, seed)
+    async with store.transaction() as change:
+        for run, part in zip(runs, parts, strict=True):
+            kept = [tag for tag in run.tags if tag not in tags.values()]
+            if tags[part] not in run.tags or len(kept) + 1 != len(run.tags):
+                change.save(run.replace(tags=(*kept, tags[part])))
+    sizes = Counter(parts)
+    record = SplitRecord(
+        name=ending,
+        seed=seed,
+        shares=chosen,
+        sizes={part: sizes[part] for part in SHARES if sizes[part]},
+        groups=len(set(groups)),
+        largest_group=max(Counter(groups).values()),
+    )
+    await write_report(store, owner, record)
+    return DataSplit(
+        split=ending,
+        seed=seed,
+        parts=[
+            PartSize(part=part, items=count, filter=f"tag::{tags[part]}")
+            for part, count in record.sizes.items()
+        ],
+        groups=record.groups,
+        newly_dealt=len(waiting),
+        warnings=_warnings(record, chosen),
+        report=FILE,
+        next_step="create_evaluator with the test and golden filters, then run_eval.",
+    )
+
+
+async def save_runs(store: ProjectStore, task: Task, runs: Sequence[TaskRun]) -> DataReport:
+    """Save runs, all or none, and write the data report."""
+    async with store.transaction() as change:
+        for run in runs:
+            change.save(run, parent=task)
+    return await write_report(store, task)
+
+
+def _keys(runs: Sequence[TaskRun], *, by_topic: bool) -> list[str | None]:
+    return [topic_of(run) if by_topic else None for run in runs]
+
+
+async def _read(path: Path) -> list[GivenItem]:
+    try:
+        content = await anyio.Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnreadableItems(str(path), str(error)) from error
+    return await anyio.to_thread.run_sync(read_items, path, content)
+
+
+def _part_of(run: TaskRun, tags: dict[str, str]) -> str | None:
+    return next((part for part, tag in tags.items() if tag in run.tags), None)
+
+
+def _complete(
+    groups: Sequence[str], before: Sequence[str | None], shares: dict[str, int], seed: int
+) -> list[str]:
+    """Return the part of every item: as before, as its group's, or newly dealt."""
+    home = {group: part for group, part in zip(groups, before, strict=True) if part is not None}
+    loose = [group for group in groups if group not in home]
+    dealt = dict(zip(loose, deal(loose, shares, seed), strict=True))
+    return [
+        part or home.get(group) or dealt[group] for group, part in zip(groups, before, strict=True)
+    ]
+
+
+def _warnings(record: SplitRecord, shares: dict[str, int]) -> list[str]:
+    warnings: list[str] = []
+    sizes = record.sizes
+    if "test" in shares and sizes.get("test", 0) < FEW_TEST:
+        warnings.append(
+            f"Only {sizes.get('test', 0)} test items: differences below 0.3 will hardly show."
+        )
+    if "golden" in shares and sizes.get("golden", 0) < FEW_GOLDEN:
+        warnings.append(
+            f"Only {sizes.get('golden', 0)} golden items: a judge's agreement will be uncertain."
+        )
+    if record.largest_group * 4 > sum(sizes.values()):
+        warnings.append(
+            f"{record.largest_group} items are alike or of one topic and had to stay together, so "
+            "parts differ from their shares. Give more topics, or keep_together=near_duplicates."
+        )
+    return warnings

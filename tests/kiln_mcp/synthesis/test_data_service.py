@@ -1,0 +1,187 @@
+import json
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from pydantic import JsonValue
+
+from kiln_mcp.llm import Engine, EngineSettings, ScriptedModel
+from kiln_mcp.settings import Settings
+from kiln_mcp.synthesis.errors import ItemMisfit, NothingToSplit, UnknownParts, UnreadableItems
+from kiln_mcp.synthesis.items import GivenItem
+from kiln_mcp.synthesis.report import FILE, DataReport
+from kiln_mcp.synthesis.service import Shares, add_items, split_data
+from kiln_mcp.workspace import KnownProjects, Workspace
+from storage import Project, ProjectStore, Task, TaskRun
+
+SCHEMA = json.dumps(
+    {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+)
+CITIES = ["Rome", "Oslo", "Lima", "Bonn", "Cairo", "Delhi", "Quito", "Paris", "Accra", "Seoul"]
+
+
+@asynccontextmanager
+async def extraction(
+    tmp_path: Path, script: ScriptedModel | None = None
+) -> AsyncGenerator[tuple[Workspace, str]]:
+    settings = Settings(home=tmp_path / "home", engine=EngineSettings())
+    store = await ProjectStore.create(tmp_path / "p", Project(name="Travel"))
+    task = Task(name="Extract", instruction="Extract the city.", output_json_schema=SCHEMA)
+    await store.save(task, parent=store.project)
+    await store.close()
+    models = {"scripted": script} if script else {}
+    async with Engine(settings.engine, models) as engine:
+        known = KnownProjects(settings.home / "projects.json")
+        yield Workspace(settings=settings, engine=engine, known=known), str(tmp_path / "p")
+        await known.close()
+
+
+async def runs_in(workspace: Workspace, project: str) -> list[TaskRun]:
+    store = await workspace.open_project(project)
+    (task,) = await store.children(store.project, Task)
+    return await store.children(task, TaskRun)
+
+
+async def report_in(workspace: Workspace, project: str) -> DataReport:
+    store = await workspace.open_project(project)
+    (task,) = await store.children(store.project, Task)
+    file = anyio.Path(store.side_folder(task) / FILE)
+    return DataReport.model_validate_json(await file.read_text(encoding="utf-8"))
+
+
+def trip(place: int, city: str, topic: str | None = None) -> GivenItem:
+    words = f"note{place} about{place * 7} leaving{place * 13} soon{place}"
+    output: JsonValue = {"city": city}
+    return GivenItem(input=f"{words} for {city}", output=output, topic=topic)
+
+
+TRIPS = [trip(place, CITIES[place % 10]) for place in range(100)]
+
+
+async def test_items_become_runs_with_a_source_and_are_never_added_twice(tmp_path: Path) -> None:
+    async with extraction(tmp_path) as (workspace, project):
+        added = await add_items(workspace, project, items=[*TRIPS[:5], TRIPS[0]], tags=["mine"])
+        assert (added.added, added.repeated) == (5, 1)
+        again = await add_items(workspace, project, items=TRIPS[:6], written_by="person")
+        assert (again.added, again.repeated, again.items) == (1, 5, 6)
+        runs = await runs_in(workspace, project)
+        assert {run.input_source.type for run in runs if run.input_source} == {"synthetic", "human"}
+        assert all(json.loads(run.output.output)["city"] in CITIES for run in runs)
+        assert sum({"mine", "synthetic"} <= set(run.tags) for run in runs) == 5
+
+
+async def test_one_item_that_does_not_fit_the_schema_keeps_all_out(tmp_path: Path) -> None:
+    wrong = GivenItem(input="x", output={"town": "Rome"})
+    async with extraction(tmp_path) as (workspace, project):
+        with pytest.raises(ItemMisfit, match=r"Item 3 .* 'city' is a required property.* No item"):
+            await add_items(workspace, project, items=[*TRIPS[:2], wrong])
+        assert await runs_in(workspace, project) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("items.csv", 'input,output,topic,tags\nTo Rome,"{""city"": ""Rome""}",air,"a, b"\n'),
+        ("items.jsonl", '{"input": "To Rome", "output": {"city": "Rome"}, "topic": "air", '
+                        '"tags": ["a", "b"]}\n\n'),
+        ("items.json", '[{"input": "To Rome", "output": {"city": "Rome"}, "topic": "air", '
+                       '"tags": ["a", "b"]}]'),
+    ],
+)  # fmt: skip
+async def test_a_file_gives_the_same_items_in_each_format(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    await anyio.Path(tmp_path / name).write_text(content, encoding="utf-8")
+    async with extraction(tmp_path) as (workspace, project):
+        await add_items(workspace, project, file=str(tmp_path / name))
+        (run,) = await runs_in(workspace, project)
+        assert (run.input, run.output.output, run.tags) == (
+            "To Rome",
+            '{"city": "Rome"}',
+            ("a", "b"),
+        )
+        assert run.input_source is not None
+        assert run.input_source.properties == {"file_name": name, "topic_path": "air"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("items.txt", "x", ".txt is not known"),
+        ("items.csv", "question,output\na,b\n", "input"),
+        ("items.json", "{", "Expecting"),
+        ("items.json", '{"input": "a"}', "valid list"),
+        ("gone.csv", None, "No such file"),
+    ],
+)
+async def test_a_file_that_holds_no_items_is_refused_with_the_formats(
+    tmp_path: Path, name: str, content: str | None, reason: str
+) -> None:
+    if content is not None:
+        await anyio.Path(tmp_path / name).write_text(content, encoding="utf-8")
+    async with extraction(tmp_path) as (workspace, project):
+        with pytest.raises(UnreadableItems, match=reason):
+            await add_items(workspace, project, file=str(tmp_path / name))
+
+
+async def test_a_hundred_items_are_dealt_40_25_25_10_and_the_seed_repeats_it(
+    tmp_path: Path,
+) -> None:
+    async with extraction(tmp_path) as (workspace, project):
+        await add_items(workspace, project, items=TRIPS)
+        split = await split_data(workspace, project, "Right City", seed=3)
+        assert [(part.part, part.items) for part in split.parts] == [
+            ("train", 40), ("val", 25), ("test", 25), ("golden", 10)
+        ]  # fmt: skip
+        assert split.parts[2].filter == "tag::test_right_city"
+        first = {run.id: run.tags for run in await runs_in(workspace, project)}
+        again = await split_data(workspace, project, "Right City", seed=3, again=True)
+        assert again.newly_dealt == 100
+        assert {run.id: run.tags for run in await runs_in(workspace, project)} == first
+        report = await report_in(workspace, project)
+        assert [(part.name, part.seed) for part in report.splits] == [("right_city", 3)]
+        assert report.tags["test_right_city"] == 25
+
+
+async def test_topics_and_near_duplicates_stay_together_also_when_added_later(
+    tmp_path: Path,
+) -> None:
+    def of_topic(topic: int, place: int) -> GivenItem:
+        return trip(topic * 50 + place, CITIES[topic], f"topic {topic}")
+
+    async with extraction(tmp_path) as (workspace, project):
+        items = [of_topic(topic, place) for topic in range(10) for place in range(4)]
+        await add_items(workspace, project, items=items)
+        await split_data(workspace, project, "s")
+        await add_items(workspace, project, items=[of_topic(topic, 9) for topic in range(10)])
+        later = await split_data(workspace, project, "s")
+        assert later.newly_dealt == 10
+        seen: Counter[tuple[str, str]] = Counter()
+        for run in await runs_in(workspace, project):
+            (part,) = [tag for tag in run.tags if tag.endswith("_s")]
+            assert run.input_source is not None
+            seen[str(run.input_source.properties["topic_path"]), part] += 1
+        assert sorted(seen.values()) == [5] * 10
+        with pytest.raises(NothingToSplit, match="again=true"):
+            await split_data(workspace, project, "s")
+
+
+async def test_an_uneven_or_small_split_is_warned_about(tmp_path: Path) -> None:
+    async with extraction(tmp_path) as (workspace, project):
+        await add_items(workspace, project, items=[trip(n, "Rome", "one") for n in range(8)])
+        split = await split_data(workspace, project, "s", shares=Shares(val=0, golden=0))
+        assert "0 test items" in split.warnings[0]
+        assert "8 items are alike or of one topic" in split.warnings[1]
+
+
+async def test_a_split_of_nothing_or_into_nothing_is_refused(tmp_path: Path) -> None:
+    async with extraction(tmp_path) as (workspace, project):
+        with pytest.raises(NothingToSplit, match="add_items"):
+            await split_data(workspace, project, "s")
+        with pytest.raises(UnknownParts, match="all are 0"):
+            await split_data(
+                workspace, project, "s", shares=Shares(train=0, val=0, test=0, golden=0)
+            )
