@@ -123,7 +123,7 @@ def fence(tag: str, value: str, also: frozenset[str] = frozenset()) -> str:
     names = "|".join(re.escape(name) for name in sorted(also | {tag}))
     # Models read `< /tag`, `<\tag` and `< / TAG` as tags too, so anything but a word may stand
     # between the bracket and the name.
-    safe = re.sub(rf"<(?=[\W_]*(?:{names}))", "&lt;", value, flags=re.IGNORECASE)
+    safe = re.sub(rf"<(?=[^<a-zA-Z0-9]*(?:{names}))", "&lt;", value, flags=re.IGNORECASE)
     gap = "\n" if "\n" in value else ""
     return f"<{tag}>{gap}{safe}{gap}</{tag}>"
 
