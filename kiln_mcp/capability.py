@@ -129,12 +129,10 @@ class Capability(Generic[ContextT, P, ResultT]):
     @cached_property
     def input_schema(self) -> dict[str, JsonValue]:
         """JSON Schema of the arguments; an argument that may be null may be left out instead."""
-        schema = _compact(self.arguments.model_json_schema(schema_generator=_PlainSchema))
-        properties = schema.get("properties")
-        for name, argument in (properties if isinstance(properties, dict) else {}).items():
-            if isinstance(argument, dict) and isinstance(properties, dict):
-                properties[name] = _without_null(argument)
-        return schema
+        schema = _without_nulls(
+            _compact(self.arguments.model_json_schema(schema_generator=_PlainSchema))
+        )
+        return schema if isinstance(schema, dict) else {}
 
     @cached_property
     def output_schema(self) -> dict[str, JsonValue]:
@@ -225,15 +223,20 @@ def _compact(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
         return {
             key: resolve(value, names=key == "properties")
             for key, value in node.items()
-            if names or key not in {"$defs", "title"}
+            if names or key not in {"$defs", "title", "discriminator"}
         }
 
     resolved = resolve(schema)
     return resolved if isinstance(resolved, dict) else {}
 
 
-def _without_null(argument: dict[str, JsonValue]) -> JsonValue:
-    """Return the schema of an argument without the null that stands for leaving it out."""
+def _without_nulls(node: JsonValue) -> JsonValue:
+    """Return a schema without the nulls that stand for leaving an argument out, at any depth."""
+    if isinstance(node, list):
+        return [_without_nulls(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    argument = {key: _without_nulls(value) for key, value in node.items()}
     options = argument.get("anyOf")
     if not isinstance(options, list) or argument.get("default", 0) is not None:
         return argument
