@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue
 
 from storage import (
     Contains,
@@ -13,7 +13,15 @@ from storage import (
     ToolCallCheck,
 )
 
+
+def _name_the_type(schema: dict[str, JsonValue]) -> None:
+    """Say that `type` is required: it tells the kinds apart, though a record has a default."""
+    required = schema.get("required")
+    schema["required"] = ["type", *(required if isinstance(required, list) else [])]
+
+
 _CLOSED = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+_CHECK = ConfigDict(**_CLOSED, json_schema_extra=_name_the_type)
 
 
 class ModelJudge(BaseModel):
@@ -21,7 +29,7 @@ class ModelJudge(BaseModel):
 
     model_config = _CLOSED
 
-    type: Literal["llm_judge"] = "llm_judge"
+    type: Literal["llm_judge"]
     steps: list[str] = Field(min_length=1, description="What to check, one step each.")
     model: str | None = Field(default=None, description="The judging model.")
     with_reference: bool = Field(
@@ -35,37 +43,37 @@ class ModelJudge(BaseModel):
 class ExactMatchCheck(ExactMatch):
     """The output equals expected_value, or the item's reference under reference_key."""
 
-    model_config = _CLOSED
+    model_config = _CHECK
 
 
 class PatternCheck(PatternMatch):
     """A regular expression is found in the output, or is not."""
 
-    model_config = _CLOSED
+    model_config = _CHECK
 
 
 class ContainsCheck(Contains):
     """The output contains a text, or does not."""
 
-    model_config = _CLOSED
+    model_config = _CHECK
 
 
 class SetEqualityCheck(SetCheck):
     """The output's items compare with a set."""
 
-    model_config = _CLOSED
+    model_config = _CHECK
 
 
 class ToolCallsCheck(ToolCallCheck):
     """The conversation has the expected tool calls."""
 
-    model_config = _CLOSED
+    model_config = _CHECK
 
 
 class StepsCheck(StepCountCheck):
     """The conversation has so many steps."""
 
-    model_config = _CLOSED
+    model_config = _CHECK
 
 
 Evaluator = Annotated[
