@@ -14,6 +14,7 @@ from kiln_mcp.judging import service as judging
 from kiln_mcp.projects import service as projects
 from kiln_mcp.specs import service as specs
 from kiln_mcp.synthesis import service as synthesis
+from kiln_mcp.tuning import service as tuning
 
 _OWN: tuple[AnyCapability, ...] = (
     projects.create_project,
@@ -32,6 +33,8 @@ _OWN: tuple[AnyCapability, ...] = (
     judging.next_items_to_label,
     judging.label_items,
     judging.measure_agreement,
+    tuning.freeze_split,
+    tuning.export_training_data,
 )
 
 

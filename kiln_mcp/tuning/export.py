@@ -1,0 +1,131 @@
+"""Choose what may be learnt from, and write it."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import JsonValue
+
+from kiln_mcp.synthesis.report import is_held_out
+from kiln_mcp.tuning.errors import FormatMisfit
+from kiln_mcp.tuning.formats import (
+    NEEDS_SCHEMA,
+    ExportFormat,
+    Instructions,
+    Thinking,
+    example_of,
+    line_of,
+)
+from storage import Eval, Task, TaskRun, TaskRunSplit, task_run_filter
+
+HELD_OUT: Final = frozenset({"test", "golden"})
+"""Parts that are never exported unless they are asked for by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How runs become lines.
+
+    Attributes:
+        shape: The file's format.
+        thinking: What becomes of the reasoning.
+        instructions: What the model is told.
+        schema: JSON Schema of the output; None for plain text.
+    """
+
+    shape: ExportFormat
+    thinking: Thinking
+    instructions: Instructions
+    schema: Mapping[str, JsonValue] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The lines of one part, and how many of its items are not among them.
+
+    Attributes:
+        lines: One JSON text for each example.
+        held_back: Items that an eval measures on.
+        without_thinking: Items that lack the reasoning that the recipe wants.
+    """
+
+    lines: tuple[str, ...]
+    held_back: int
+    without_thinking: int
+
+
+def check_recipe(task: Task, recipe: Recipe) -> None:
+    """Refuse what cannot be learnt in this format.
+
+    Raises:
+        FormatMisfit: The task is a conversation or lacks the schema that the format needs.
+    """
+    if task.turn_mode == "multiturn":
+        raise FormatMisfit(recipe.shape, "the task is a conversation", "Only single turns export.")
+    needs_schema = recipe.shape in NEEDS_SCHEMA
+    if needs_schema and recipe.schema is None:
+        plain = ", ".join(shape for shape in ExportFormat if shape not in NEEDS_SCHEMA)
+        raise FormatMisfit(recipe.shape, "the task's output is plain text", f"Use one of {plain}.")
+    if needs_schema and recipe.thinking is Thinking.TAGGED:
+        raise FormatMisfit(
+            recipe.shape, "its answers are JSON, without <think>", "Use two_message_cot."
+        )
+
+
+def measured_on(evals: Sequence[Eval]) -> Callable[[TaskRun], bool]:
+    """Return the test of whether an item is held out: by a tag, or by an eval's filter."""
+    filters = {one.eval_configs_filter_id for one in evals}
+    for one in evals:
+        split = one.split("test")
+        if isinstance(split, TaskRunSplit):
+            filters.add(split.filter_id)
+    tests = [task_run_filter(held) for held in filters if held and held.startswith("tag::")]
+    return lambda run: is_held_out(run.tags) or any(test(run) for test in tests)
+
+
+def nothing_measured(run: TaskRun) -> bool:
+    """Hold nothing back: for parts that were asked for by name."""
+    return False
+
+
+def lines_of(
+    runs: Sequence[TaskRun], recipe: Recipe, is_measured: Callable[[TaskRun], bool]
+) -> Written:
+    """Return the runs as lines, in their order.
+
+    Raises:
+        FormatMisfit: An output is not what the format needs.
+    """
+    lines: list[str] = []
+    held_back = without_thinking = 0
+    for run in runs:
+        thoughts = run.intermediate_outputs or {}
+        reasoning = thoughts.get("reasoning") or thoughts.get("chain_of_thought") or ""
+        if is_measured(run):
+            held_back += 1
+        elif recipe.thinking is not Thinking.LEFT_OUT and not reasoning:
+            without_thinking += 1
+        else:
+            lines.append(_line(run, reasoning, recipe))
+    return Written(tuple(lines), held_back, without_thinking)
+
+
+def _line(run: TaskRun, reasoning: str, recipe: Recipe) -> str:
+    parts = (run.input, reasoning, run.best_output)
+    example = example_of(recipe.instructions, parts, recipe.thinking, recipe.schema)
+    try:
+        return line_of(example, recipe.shape)
+    except (json.JSONDecodeError, ValueError) as error:
+        raise FormatMisfit(
+            recipe.shape, f"run {run.id}: {error}", "Correct the run's output and try again."
+        ) from error
+
+
+def write_lines(file: Path, lines: Sequence[str]) -> None:
+    """Write a JSONL file whole, or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_suffix(".new")
+    fresh.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    fresh.replace(file)

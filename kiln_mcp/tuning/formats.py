@@ -1,0 +1,187 @@
+"""Training examples in the formats that fine-tuning services and libraries read."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Literal
+
+from pydantic import JsonValue
+
+JsonObject = dict[str, JsonValue]
+
+TOOL: Final = "task_response"
+"""The tool whose arguments are the answer, in the tool-call formats; Kiln's name for it."""
+
+FINAL_ANSWER: Final = "Considering the above, give the final answer alone."
+
+
+class ExportFormat(StrEnum):
+    """How a line of the file looks."""
+
+    OPENAI_CHAT = "openai_chat_jsonl"
+    """`messages`, the answer as text."""
+    OPENAI_JSON = "openai_chat_json_schema_jsonl"
+    """`messages`, the answer as JSON text that fits the task's schema."""
+    OPENAI_TOOL = "openai_chat_toolcall_jsonl"
+    """`messages` and `tools`, the answer as a tool call."""
+    HUGGINGFACE = "huggingface_chat_template_jsonl"
+    """`conversations` for a tokenizer's chat template."""
+    HUGGINGFACE_TOOL = "huggingface_chat_template_toolcall_jsonl"
+    """`conversations` and `tools`, the answer as a tool call with arguments as an object."""
+    VERTEX = "vertex_gemini"
+    """`systemInstruction` and `contents`."""
+
+
+NEEDS_SCHEMA: Final = frozenset(
+    {ExportFormat.OPENAI_JSON, ExportFormat.OPENAI_TOOL, ExportFormat.HUGGINGFACE_TOOL}
+)
+
+
+class Thinking(StrEnum):
+    """What becomes of a run's reasoning; the values are Kiln's data strategies."""
+
+    LEFT_OUT = "final_only"
+    TWO_MESSAGES = "two_message_cot"
+    """The model thinks in a message of its own, and answers in the next."""
+    TAGGED = "final_and_intermediate_r1_compatible"
+    """`<think>…</think>` before the answer, as reasoning models write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message before the last."""
+
+    role: Literal["user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One conversation to learn from.
+
+    Attributes:
+        system: The system message.
+        turns: What comes before the answer; the last is the user's.
+        answer: The answer to learn; JSON text where there is a schema.
+        schema: JSON Schema of the answer; None for plain text.
+    """
+
+    system: str
+    turns: tuple[Turn, ...]
+    answer: str
+    schema: Mapping[str, JsonValue] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Instructions:
+    """What the model is told: the system message, and how to think where it shall."""
+
+    system: str
+    thinking: str
+
+
+def example_of(
+    instructions: Instructions,
+    run: tuple[str, str, str],
+    strategy: Thinking,
+    schema: Mapping[str, JsonValue] | None,
+) -> Example:
+    """Return the conversation of a run.
+
+    Args:
+        instructions: What the model is told.
+        run: Input, reasoning ("" for none) and output.
+        strategy: What becomes of the reasoning.
+        schema: JSON Schema of the output; None for plain text.
+    """
+    task_input, reasoning, output = run
+    asked = Turn("user", task_input)
+    match strategy:
+        case Thinking.LEFT_OUT:
+            return Example(instructions.system, (asked,), output, schema)
+        case Thinking.TWO_MESSAGES:
+            turns = (
+                Turn("user", f"{task_input}\n\n{instructions.thinking}"),
+                Turn("assistant", reasoning),
+                Turn("user", FINAL_ANSWER),
+            )
+            return Example(instructions.system, turns, output, schema)
+        case Thinking.TAGGED:
+            answer = f"<think>\n{reasoning}\n</think>\n\n{output}"
+            return Example(instructions.system, (asked,), answer, schema)
+
+
+def line_of(example: Example, shape: ExportFormat) -> str:
+    """Return an example as one line of JSON, without its line break.
+
+    Raises:
+        ValueError: The format needs an answer that is a JSON object, and this one is not.
+    """
+    match shape:
+        case ExportFormat.OPENAI_CHAT:
+            data: JsonObject = {
+                "messages": [*_opening(example), _said("assistant", example.answer)]
+            }
+        case ExportFormat.OPENAI_JSON:
+            text = json.dumps(_parsed(example), ensure_ascii=False)
+            data = {"messages": [*_opening(example), _said("assistant", text)]}
+        case ExportFormat.OPENAI_TOOL:
+            arguments = json.dumps(_parsed(example), ensure_ascii=False)
+            function: JsonObject = {"name": TOOL, "arguments": arguments}
+            call: JsonObject = {"id": "call_1", "type": "function", "function": function}
+            last: JsonObject = {"role": "assistant", "content": None, "tool_calls": [call]}
+            data = {"messages": [*_opening(example), last], "tools": [_tool(example)]}
+        case ExportFormat.HUGGINGFACE:
+            data = {
+                "conversations": [*_opening(example), _said("assistant", example.answer)],
+            }
+        case ExportFormat.HUGGINGFACE_TOOL:
+            function = {"name": TOOL, "id": "call_1", "arguments": _parsed(example)}
+            last = {"role": "assistant", "tool_calls": [{"type": "function", "function": function}]}
+            data = {"conversations": [*_opening(example), last], "tools": [_tool(example)]}
+        case ExportFormat.VERTEX:
+            data = {
+                "systemInstruction": _parts("system", example.system),
+                "contents": [
+                    *(
+                        _parts("model" if turn.role == "assistant" else "user", turn.content)
+                        for turn in example.turns
+                    ),
+                    _parts("model", example.answer),
+                ],
+            }
+    return json.dumps(data, ensure_ascii=False)
+
+
+def _opening(example: Example) -> list[JsonValue]:
+    return [
+        _said("system", example.system),
+        *(_said(turn.role, turn.content) for turn in example.turns),
+    ]
+
+
+def _said(role: str, content: str) -> JsonObject:
+    return {"role": role, "content": content}
+
+
+def _parts(role: str, text: str) -> JsonObject:
+    return {"role": role, "parts": [{"text": text}]}
+
+
+def _tool(example: Example) -> JsonObject:
+    return {
+        "type": "function",
+        "function": {
+            "name": TOOL,
+            "description": "Give the task's answer.",
+            "parameters": dict(example.schema or {}),
+        },
+    }
+
+
+def _parsed(example: Example) -> JsonObject:
+    value: JsonValue = json.loads(example.answer)
+    if not isinstance(value, dict):
+        raise ValueError("the output is not a JSON object")  # noqa: TRY004 - a value, not a type
+    return value

@@ -1,0 +1,224 @@
+"""Capabilities: freeze a split, export it for fine-tuning."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+from pydantic import Field
+
+from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.evals.lookups import find_run_configs
+from kiln_mcp.evals.making import tag_of
+from kiln_mcp.evals.prompt_texts import DEFAULT_THINKING, instruction_prompt, prompt_text
+from kiln_mcp.evals.task_runs import output_schema
+from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
+from kiln_mcp.synthesis.report import data_set, part_tags
+from kiln_mcp.tuning.errors import NothingToExport, NothingToFreeze, PartNotInSplit
+from kiln_mcp.tuning.export import (
+    HELD_OUT,
+    Recipe,
+    Written,
+    check_recipe,
+    lines_of,
+    measured_on,
+    nothing_measured,
+    write_lines,
+)
+from kiln_mcp.tuning.formats import ExportFormat, Instructions, Thinking
+from kiln_mcp.workspace import Workspace
+from storage import (
+    DatasetSplit,
+    Eval,
+    ProjectStore,
+    Prompt,
+    SplitDefinition,
+    Task,
+    TaskRun,
+    task_run_filter,
+)
+
+
+class FrozenPart(Result):
+    """One part of a frozen split."""
+
+    part: str
+    items: int
+
+
+class SplitFrozen(Result):
+    """A split, frozen: later changes of tags do not change it."""
+
+    frozen_split: str
+    id: str
+    parts: list[FrozenPart]
+    next_step: str
+
+
+class ExportedFile(Result):
+    """One file of training examples."""
+
+    part: str
+    file: str
+    examples: int
+    held_back: int = Field(description="Items that an eval measures on, left out.")
+    without_thinking: int = Field(description="Items without reasoning, left out.")
+    gone: int = Field(description="Items of the frozen split that were deleted since.")
+
+
+class TrainingDataExported(Result):
+    """Training data on disk."""
+
+    frozen_split: str
+    format: ExportFormat
+    files: list[ExportedFile]
+    next_step: str
+
+
+@capability(effect=Effect.WRITES, title="Freeze a split")
+async def freeze_split(
+    workspace: Workspace,
+    project: ProjectReference,
+    split: Annotated[str, Field(description="The name that split_data was given.")],
+    task: TaskReference = None,
+    name: Annotated[str | None, Field(description="What to call the frozen split.")] = None,
+    items: Annotated[
+        str, Field(description="Which of its items: `all`, `high_rating`, `tag::<tag>` …")
+    ] = "all",
+) -> SplitFrozen:
+    """Freeze which items are in which part, as a record that fine-tunes can name for good.
+
+    Then call export_training_data.
+    """
+    store = await workspace.open_project(project)
+    owner = await task_of(store, task)
+    ending = tag_of(split)
+    runs = data_set(await store.children(owner, TaskRun))
+    fits = task_run_filter(items)
+    contents = {
+        part: tuple(run.id for run in runs if tag in run.tags and fits(run))
+        for part, tag in part_tags(ending).items()
+    }
+    contents = {part: ids for part, ids in contents.items() if ids}
+    total = sum(map(len, contents.values()))
+    if not total:
+        raise NothingToFreeze(split, _dealt(runs))
+    record = DatasetSplit(
+        name=name or f"{split} data",
+        splits=tuple(
+            SplitDefinition(name=part, percentage=len(ids) / total)
+            for part, ids in contents.items()
+        ),
+        split_contents=contents,
+        filter=items,
+    )
+    saved = await store.save(record, parent=owner)
+    return SplitFrozen(
+        frozen_split=saved.name,
+        id=saved.id,
+        parts=[FrozenPart(part=part, items=len(ids)) for part, ids in contents.items()],
+        next_step="export_training_data: write it for a fine-tuning service or library.",
+    )
+
+
+@capability(effect=Effect.WRITES, title="Export training data")
+async def export_training_data(
+    workspace: Workspace,
+    project: ProjectReference,
+    frozen_split: Annotated[str, Field(description="The frozen split's name or id.")],
+    format: Annotated[ExportFormat, Field(description="How a line of the file looks.")],
+    task: TaskReference = None,
+    parts: Annotated[
+        list[str] | None,
+        Field(
+            description="Left out: all but test and golden, which are exported only when named "
+            "here, because what is learnt from them cannot be measured on them."
+        ),
+    ] = None,
+    run_config: Annotated[
+        str | None,
+        Field(description="Whose prompt becomes the system message; left out: the task's own."),
+    ] = None,
+    thinking: Annotated[
+        Thinking, Field(description="What becomes of the reasoning.")
+    ] = Thinking.LEFT_OUT,
+    folder: Annotated[
+        str | None, Field(description="Where to write; left out: beside the frozen split.")
+    ] = None,
+) -> TrainingDataExported:
+    """Write a frozen split as JSONL files for fine-tuning, one for each part.
+
+    Items that an eval measures on are left out of every part that is not named for it, whatever
+    the frozen split says. Repaired outputs take the place of those that they repair.
+    """
+    store = await workspace.open_project(project)
+    owner = await task_of(store, task)
+    frozen = await store.find(DatasetSplit, frozen_split, parent=owner)
+    known = list(frozen.split_contents)
+    wanted = parts or [part for part in known if part not in HELD_OUT]
+    for part in wanted:
+        if part not in frozen.split_contents:
+            raise PartNotInSplit(part, known)
+    instructions = await _instructions(store, owner, run_config)
+    recipe = Recipe(format, thinking, instructions, output_schema(owner))
+    check_recipe(owner, recipe)
+    runs = {run.id: run for run in await store.children(owner, TaskRun)}
+    is_measured = measured_on(await store.children(owner, Eval))
+    made: dict[str, Written] = {}
+    gone: dict[str, int] = {}
+    for part in wanted:
+        ids = frozen.split_contents[part]
+        there = [runs[run_id] for run_id in ids if run_id in runs]
+        gone[part] = len(ids) - len(there)
+        made[part] = _lines(part, there, recipe, is_measured)
+    place = Path(await anyio.Path(folder).expanduser()) if folder else store.side_folder(frozen)
+    files: list[ExportedFile] = []
+    for part, written in made.items():
+        file = place / f"{part}.{format.removesuffix('_jsonl')}.jsonl"
+        await anyio.to_thread.run_sync(write_lines, file, written.lines)
+        files.append(
+            ExportedFile(
+                part=part,
+                file=str(file),
+                examples=len(written.lines),
+                held_back=written.held_back,
+                without_thinking=written.without_thinking,
+                gone=gone[part],
+            )
+        )
+    return TrainingDataExported(
+        frozen_split=frozen.name,
+        format=format,
+        files=files,
+        next_step="Train with the train file, and measure the result with run_eval on test.",
+    )
+
+
+def _lines(
+    part: str, runs: Sequence[TaskRun], recipe: Recipe, is_measured: Callable[[TaskRun], bool]
+) -> Written:
+    """Return a part's lines; a held-out part was asked for by name, so nothing is held back."""
+    held = nothing_measured if part in HELD_OUT else is_measured
+    written = lines_of(runs, recipe, held)
+    if not written.lines:
+        raise NothingToExport(
+            part,
+            f"{written.held_back} items are measured on by evals, {written.without_thinking} have "
+            f"no reasoning, {len(runs)} are there in all",
+        )
+    return written
+
+
+async def _instructions(store: ProjectStore, task: Task, reference: str | None) -> Instructions:
+    """Return the prompt to train with: a run config's, or the task's own."""
+    thinking = task.thinking_instruction or DEFAULT_THINKING
+    if reference is None:
+        return Instructions(instruction_prompt(task), thinking)
+    (config,) = await find_run_configs(store, task, [reference])
+    prompts = await store.children(task, Prompt)
+    text = prompt_text(task, config, prompts, await store.children(task, TaskRun))
+    return Instructions(text.prompt, text.thinking or thinking)
+
+
+def _dealt(runs: Sequence[TaskRun]) -> list[str]:
+    return sorted({tag[6:] for run in runs for tag in run.tags if tag.startswith("train_")})

@@ -1,0 +1,126 @@
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from kiln_mcp.llm import Engine, EngineSettings
+from kiln_mcp.settings import Settings
+from kiln_mcp.synthesis.items import GivenItem
+from kiln_mcp.synthesis.service import add_items, split_data
+from kiln_mcp.tuning.errors import FormatMisfit, NothingToExport, NothingToFreeze, PartNotInSplit
+from kiln_mcp.tuning.formats import ExportFormat, Thinking
+from kiln_mcp.tuning.service import export_training_data, freeze_split
+from kiln_mcp.workspace import KnownProjects, Workspace
+from storage import DatasetSplit, Eval, EvalOutputScore, Project, ProjectStore, Task, TaskRun
+from storage import TaskRunSplit as RunSplit
+
+ITEMS = [
+    GivenItem(input=f"word{n} other{n * 3} third{n * 5}", output=f"answer {n}") for n in range(40)
+]
+
+
+@asynccontextmanager
+async def dealt(tmp_path: Path) -> AsyncGenerator[tuple[Workspace, str]]:
+    settings = Settings(home=tmp_path / "home", engine=EngineSettings())
+    store = await ProjectStore.create(tmp_path / "p", Project(name="P"))
+    await store.save(Task(name="T", instruction="Answer."), parent=store.project)
+    await store.close()
+    async with Engine(settings.engine) as engine:
+        known = KnownProjects(settings.home / "projects.json")
+        workspace = Workspace(settings=settings, engine=engine, known=known)
+        project = str(tmp_path / "p")
+        await add_items(workspace, project, items=ITEMS)
+        await split_data(workspace, project, "Right", seed=1)
+        yield workspace, project
+        await known.close()
+
+
+async def task_in(workspace: Workspace, project: str) -> tuple[ProjectStore, Task]:
+    store = await workspace.open_project(project)
+    (task,) = await store.children(store.project, Task)
+    return store, task
+
+
+async def lines_in(file: str) -> list[str]:
+    text = await anyio.Path(file).read_text(encoding="utf-8")
+    return text.splitlines()
+
+
+async def test_a_split_is_frozen_as_a_record_of_ids_and_shares(tmp_path: Path) -> None:
+    async with dealt(tmp_path) as (workspace, project):
+        frozen = await freeze_split(workspace, project, "Right")
+        store, task = await task_in(workspace, project)
+        (record,) = await store.children(task, DatasetSplit)
+        assert {part: len(ids) for part, ids in record.split_contents.items()} == {
+            "train": 16, "val": 10, "test": 10, "golden": 4
+        }  # fmt: skip
+        assert [part.percentage for part in record.splits] == [0.4, 0.25, 0.25, 0.1]
+        assert frozen.id == record.id
+        await split_data(workspace, project, "Right", seed=2, again=True)
+        assert (await store.children(task, DatasetSplit))[0].split_contents == record.split_contents
+
+
+async def test_test_and_golden_are_exported_only_when_named(tmp_path: Path) -> None:
+    async with dealt(tmp_path) as (workspace, project):
+        await freeze_split(workspace, project, "Right", name="First")
+        usual = await export_training_data(workspace, project, "First", ExportFormat.OPENAI_CHAT)
+        assert [(file.part, file.examples) for file in usual.files] == [("train", 16), ("val", 10)]
+        lines = await lines_in(usual.files[0].file)
+        assert json.loads(lines[0])["messages"][0] == {"role": "system", "content": "Answer."}
+        store, task = await task_in(workspace, project)
+        held = {run.input for run in await store.children(task, TaskRun)
+                if {"test_right", "golden_right"} & set(run.tags)}  # fmt: skip
+        assert len(held) == 14
+        assert not any(text in line for line in lines for text in held)
+        named = await export_training_data(
+            workspace,
+            project,
+            "First",
+            ExportFormat.VERTEX,
+            parts=["golden"],
+            folder=str(tmp_path / "out"),
+        )
+        assert named.files[0].file == str(tmp_path / "out" / "golden.vertex_gemini.jsonl")
+        assert len(await lines_in(named.files[0].file)) == 4
+
+
+async def test_items_that_an_eval_measures_on_are_held_back_from_train(tmp_path: Path) -> None:
+    async with dealt(tmp_path) as (workspace, project):
+        await freeze_split(workspace, project, "Right")
+        store, task = await task_in(workspace, project)
+        train = [r for r in await store.children(task, TaskRun) if "train_right" in r.tags]
+        await store.save(train[0].replace(tags=("test_another",)))
+        await store.save(train[1].replace(tags=("measured",)))
+        await store.save(
+            Eval(
+                name="E",
+                output_scores=(EvalOutputScore(name="Right", type="pass_fail"),),
+                splits={"test": RunSplit(filter_id="tag::measured")},
+                eval_configs_filter_id="tag::nothing",
+            ),
+            parent=task,
+        )
+        made = await export_training_data(
+            workspace, project, "Right data", ExportFormat.HUGGINGFACE, parts=["train"]
+        )
+        assert (made.files[0].examples, made.files[0].held_back) == (14, 2)
+
+
+async def test_what_cannot_be_exported_is_refused_with_the_way_on(tmp_path: Path) -> None:
+    async with dealt(tmp_path) as (workspace, project):
+        with pytest.raises(NothingToFreeze, match="dealt: right"):
+            await freeze_split(workspace, project, "Wrong")
+        await freeze_split(workspace, project, "Right", name="F")
+        with pytest.raises(PartNotInSplit, match="train, val, test, golden"):
+            await export_training_data(
+                workspace, project, "F", ExportFormat.OPENAI_CHAT, parts=["dev"]
+            )
+        with pytest.raises(FormatMisfit, match=r"plain text.*vertex_gemini"):
+            await export_training_data(workspace, project, "F", ExportFormat.OPENAI_TOOL)
+        with pytest.raises(NothingToExport, match="16 have no reasoning"):
+            await export_training_data(
+                workspace, project, "F", ExportFormat.OPENAI_CHAT, thinking=Thinking.TAGGED
+            )
