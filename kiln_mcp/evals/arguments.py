@@ -21,7 +21,9 @@ def _name_the_type(schema: dict[str, JsonValue]) -> None:
 
 
 _CLOSED = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-_CHECK = ConfigDict(**_CLOSED, json_schema_extra=_name_the_type)
+_CHECK = ConfigDict(
+    extra="forbid", frozen=True, protected_namespaces=(), json_schema_extra=_name_the_type
+)
 
 
 class ModelJudge(BaseModel):

@@ -8,10 +8,13 @@ from kiln_mcp.statistics import (
     CannotTell,
     DetectionCounts,
     Interval,
+    LabelStratum,
     best_constant_answer,
     cohens_kappa,
     kappa_interval,
     percent_agreement,
+    stratified_kappa,
+    stratified_kappa_interval,
 )
 
 pairs = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), min_size=1)
@@ -96,3 +99,41 @@ def test_nothing_to_compare_is_an_error_and_not_a_number() -> None:
         cohens_kappa(["a"], ["a", "b"])
     with pytest.raises(ValueError, match=r"at least one label"):
         best_constant_answer([])
+
+
+def test_one_stratum_gives_the_plain_kappa() -> None:
+    judged, labelled = ["a", "a", "b", "b", "a"], ["a", "b", "b", "b", "a"]
+    assert stratified_kappa([LabelStratum(7.0, judged, labelled)]) == pytest.approx(
+        cohens_kappa(judged, labelled)
+    )
+
+
+def test_strata_are_weighted_back_to_the_population_for_kappa() -> None:
+    """A tenth of the population has half of the labels; kappa is that of the whole."""
+    draw = random.Random(6)
+    population = [
+        (judged, judged if draw.random() < right else not judged)
+        for judged, right, count in ((True, 0.95, 9000), (False, 0.4, 1000))
+        for _ in range(count)
+    ]
+    truth = cohens_kappa([a for a, _ in population], [b for _, b in population])
+    assert isinstance(truth, float)
+    covered = 0
+    for run in range(30):
+        strata = [
+            LabelStratum(size, [a for a, _ in sample], [b for _, b in sample])
+            for size, part in ((9000, population[:9000]), (1000, population[9000:]))
+            for sample in [draw.sample(part, 40)]
+        ]
+        interval = stratified_kappa_interval(strata, seed=run)
+        covered += isinstance(interval, Interval) and truth in interval
+    assert covered >= 26
+
+
+def test_strata_without_labels_cannot_be_measured() -> None:
+    with pytest.raises(ValueError, match=r"at least one labelled"):
+        stratified_kappa([LabelStratum(1.0, [], [])])
+    with pytest.raises(ValueError, match=r"do not fit"):
+        stratified_kappa([LabelStratum(1.0, ["a"], [])])
+    assert isinstance(stratified_kappa([LabelStratum(1.0, ["a"], ["a"])]), CannotTell)
+    assert isinstance(stratified_kappa_interval([LabelStratum(1.0, ["a"], ["a"])]), CannotTell)

@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln_mcp.statistics import PairedCounts, newcombe_interval, paired_newcombe_interval
+from kiln_mcp.statistics import (
+    PairedCounts,
+    newcombe_interval,
+    paired_newcombe_interval,
+    post_stratified_difference,
+)
 
 tables = st.tuples(*[st.integers(0, 60)] * 4).filter(any).map(lambda cells: PairedCounts(*cells))
 
@@ -53,3 +58,12 @@ def test_the_paired_interval_covers_the_true_difference(total: int) -> None:
         counts = PairedCounts(*(cells.count(cell) for cell in range(4)))
         covered += 0.12 in paired_newcombe_interval(counts)
     assert covered / runs >= 0.93
+
+
+def test_a_difference_over_strata_is_weighted_by_their_size() -> None:
+    strata = [(9.0, PairedCounts(20, 0, 5, 0)), (1.0, PairedCounts(5, 20, 0, 0))]
+    interval = post_stratified_difference(strata)
+    assert 0.9 * 0.2 - 0.1 * 0.8 in interval
+    assert interval.low > -0.06
+    with pytest.raises(ValueError, match=r"at least one stratum"):
+        post_stratified_difference([])
