@@ -5,6 +5,7 @@ async with Engine(EngineSettings()) as engine:
     answer = await engine.complete(request, asker="docs/example")
 """
 
+from kiln_mcp.llm.budget import Budget, BudgetLimit, Spent
 from kiln_mcp.llm.embedded import EmbeddedSettings, find_embedded_model
 from kiln_mcp.llm.engine import Engine
 from kiln_mcp.llm.errors import ModelError
@@ -30,6 +31,8 @@ from kiln_mcp.llm.settings import EMBEDDED, EngineSettings, ServerSettings
 __all__ = [
     "EMBEDDED",
     "Alternative",
+    "Budget",
+    "BudgetLimit",
     "EmbeddedSettings",
     "Engine",
     "EngineSettings",
@@ -44,6 +47,7 @@ __all__ = [
     "ScriptedModel",
     "ServerSettings",
     "Spending",
+    "Spent",
     "TokenLogprob",
     "Tool",
     "ToolCall",

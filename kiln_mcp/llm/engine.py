@@ -3,27 +3,31 @@
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 import anyio
 
+from kiln_mcp.llm.budget import Budget, BudgetLimit, Spent
 from kiln_mcp.llm.embedded import EmbeddedModel
 from kiln_mcp.llm.errors import BadAnswer, Unavailable, UnknownModel
 from kiln_mcp.llm.hosted import HostedModel
-from kiln_mcp.llm.journal import Journal, JournalEntry, Spending, request_key
+from kiln_mcp.llm.journal import Journal, JournalEntry, Key, Spending, request_key
+from kiln_mcp.llm.limits import Gate, Limits
 from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest, Usage
-from kiln_mcp.llm.prices import litellm_price
+from kiln_mcp.llm.prices import FREE, Price, litellm_price
 from kiln_mcp.llm.schemas import correction, fit
 from kiln_mcp.llm.scripted import load_script
+from kiln_mcp.llm.server import ServerModel
 from kiln_mcp.llm.settings import EMBEDDED, EngineSettings
 
 CORRECTIONS: Final = 2
-FIRST_WAIT_S: Final = 0.5
 LONGEST_WAIT_S: Final = 30.0
 USUAL_INPUT: Final = 1200
 USUAL_OUTPUT: Final = 300
+UNLIMITED: Final = Limits(concurrency=1_000_000)
 SCRIPTED: Final = "scripted:"
 
 
@@ -35,11 +39,15 @@ class Route:
         model: What answers.
         name: The model's name as its server knows it.
         identity: What the answers depend on, for the journal.
+        gate: How fast it may be asked.
+        price: What it costs; None where not known.
     """
 
     model: Model
     name: str
     identity: str
+    gate: Gate
+    price: Price | None = FREE
 
 
 class Engine:
@@ -60,7 +68,12 @@ class Engine:
         self._extra = dict(models or {})
         self._embedded = EmbeddedModel(settings.embedded)
         self._hosted = HostedModel(settings.environment, settings.timeout_s)
-        self._asking: dict[tuple[bytes, int], anyio.Event] = {}
+        self._servers = {
+            server.name: ServerModel(server, settings.environment, settings.timeout_s)
+            for server in settings.servers
+        }
+        self._routes: dict[str, Route] = {}
+        self._asking: dict[Key, anyio.Event] = {}
         self._random = random.Random()
 
     async def __aenter__(self) -> Self:
@@ -74,6 +87,8 @@ class Engine:
         traceback: TracebackType | None,
     ) -> None:
         await self._embedded.close()
+        for server in self._servers.values():
+            await server.close()
         await self._journal.__aexit__(kind, error, traceback)
 
     @property
@@ -87,13 +102,34 @@ class Engine:
 
     def price_of(self, model: str, calls: int) -> float | None:
         """Return what so many calls of usual length cost in US dollars; None where not known."""
-        if self.is_free(model):
-            return 0.0
-        price = litellm_price(model)
+        price = self._price(model)
         return None if price is None else calls * price.cost_usd(USUAL_INPUT, USUAL_OUTPUT)
 
+    def _price(self, model: str) -> Price | None:
+        if self.is_free(model):
+            return FREE
+        server = self._servers.get(model.partition("/")[0])
+        return litellm_price(model) if server is None else server.price
+
+    async def budget(self, name: str, limit: BudgetLimit) -> Budget:
+        """Open a budget, with what was spent under its name before.
+
+        Args:
+            name: Who spends, as a path: `jobs/4711`. Every call under it is journalled below it.
+            limit: The most that may be spent, what was spent before included.
+        """
+        spent = Spent()
+        for past in await self._journal.spending(f"{name}/*"):
+            spent += replace(Spent.of(past.usage), unpriced_calls=past.unpriced_calls)
+        return Budget(name, limit, spent)
+
     async def complete(
-        self, request: ModelRequest, *, asker: str, fresh: bool = False
+        self,
+        request: ModelRequest,
+        *,
+        asker: str,
+        fresh: bool = False,
+        budget: Budget | None = None,
     ) -> ModelAnswer:
         """Answer a request, from the journal where it was answered before.
 
@@ -104,17 +140,19 @@ class Engine:
             request: What is asked.
             asker: Who asks, as a path: `evals/run 123456789012`.
             fresh: Whether to ask the model again, even if the journal has an answer.
+            budget: What may be spent; answers from the journal cost nothing.
 
         Raises:
             ModelError: One of its kinds; see `kiln_mcp.llm.errors`.
         """
         route = await self._route(request.model)
+        call = _Call(f"{budget.name}/{asker}" if budget else asker, fresh, budget)
         spent: Usage | None = None
         remembered = True
         asked = request
         problem: str | None = None
         for _ in range(CORRECTIONS + 1):
-            entry = await self._ask_once(route, asked, asker, fresh=fresh)
+            entry = await self._ask_once(route, asked, call)
             answer, problem = entry.answer, entry.problem
             spent = answer.usage if spent is None else spent + answer.usage
             remembered = remembered and answer.journalled
@@ -128,52 +166,86 @@ class Engine:
         return await self._journal.spending(asker)
 
     async def _route(self, name: str) -> Route:
-        extra = self._extra.get(name)
-        if extra is not None:
-            return Route(extra, name, name)
+        route = self._routes.get(name)
+        if route is None:
+            route = self._routes[name] = await self._find_route(name)
+        return route
+
+    async def _find_route(self, name: str) -> Route:
+        first, _, rest = name.partition("/")
+        server = self._servers.get(first)
+        if name in self._extra:
+            return Route(self._extra[name], name, name, Gate(name, UNLIMITED))
         if name == EMBEDDED:
-            return Route(self._embedded, name, self._embedded.identity)
+            identity = self._embedded.identity
+            return Route(self._embedded, name, identity, Gate(name, UNLIMITED))
         if name.startswith(SCRIPTED):
             script = await load_script(name, Path(name.removeprefix(SCRIPTED)))
-            self._extra[name] = script
-            return Route(script, name, name)
-        if "/" in name:
-            return Route(self._hosted, name, name)
+            return Route(script, name, name, Gate(name, UNLIMITED))
+        if server is not None:
+            gate = Gate(name, server.limits)
+            return Route(server, rest, f"{server.address} {rest}", gate, server.price)
+        if rest:
+            gate = Gate(name, Limits(self.settings.hosted_concurrency))
+            return Route(self._hosted, name, name, gate, litellm_price(name))
         raise UnknownModel(name, self.model_names())
 
     def model_names(self) -> list[str]:
         """Return the names that are valid here, apart from litellm's many."""
-        return [EMBEDDED, *self._extra]
+        return [EMBEDDED, *self._extra, *(f"{name}/<model>" for name in self._servers)]
 
-    async def _ask_once(
-        self, route: Route, request: ModelRequest, asker: str, *, fresh: bool
-    ) -> JournalEntry:
+    async def _ask_once(self, route: Route, request: ModelRequest, call: "_Call") -> JournalEntry:
         key = request_key(request, route.identity)
         while (other := self._asking.get(key)) is not None:
             await other.wait()  # the same question is on its way: wait, then read its answer
-        if not fresh:
+        if not call.fresh:
             entry = self._journal.read(key)
             if entry is not None:
                 return entry
         done = self._asking[key] = anyio.Event()
         try:
-            answer = await self._send(route, replace(request, model=route.name))
+            answer = await self._send_within(call.budget, route, replace(request, model=route.name))
             parsed, problem = fit(answer, request)
             entry = JournalEntry(replace(answer, parsed=parsed), problem)
-            await self._journal.write(key, request.model, asker, entry)
+            await self._journal.write(key, request.model, call.asker, entry)
             return entry
         finally:
             del self._asking[key]
             done.set()
 
+    async def _send_within(
+        self, budget: Budget | None, route: Route, request: ModelRequest
+    ) -> ModelAnswer:
+        if budget is None:
+            return await self._send(route, request)
+        async with budget.reserve(request, route.price) as reservation:
+            answer = await self._send(route, request)
+            reservation.usage = answer.usage
+            return answer
+
     async def _send(self, route: Route, request: ModelRequest) -> ModelAnswer:
-        wait = FIRST_WAIT_S
-        for _ in range(self.settings.attempts - 1):
+        wait = self.settings.first_wait_s
+        for attempt in count(1):
             try:
-                return await route.model.complete(request)
+                async with route.gate.request(request) as passing:
+                    answer = await route.model.complete(request)
+                    passing.usage = answer.usage
+                    return answer
             except Unavailable as error:
-                # Full jitter: Brooker (2015), Exponential Backoff and Jitter.
-                pause = error.retry_after_s or self._random.uniform(0, wait)
+                if attempt >= self.settings.attempts:
+                    raise
+                # Full jitter: Brooker (2015), Exponential Backoff and Jitter. On top of what the
+                # server asked to wait, so that not all come back at once.
+                pause = (error.retry_after_s or 0.0) + self._random.uniform(0, wait)
                 await anyio.sleep(min(pause, LONGEST_WAIT_S))
                 wait = min(wait * 2, LONGEST_WAIT_S)
-        return await route.model.complete(request)
+        raise AssertionError("count() does not end")
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Who asks, and how."""
+
+    asker: str
+    fresh: bool
+    budget: Budget | None

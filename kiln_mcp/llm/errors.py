@@ -10,6 +10,8 @@ storage.errors.WorkbenchError
     ├── RequestRefused         the model's server will not answer this request
     │   └── ContextOverflow    the request is longer than the model can read
     ├── JournalFailed          the journal of calls cannot be read or written
+    ├── BudgetSpent            the call does not fit into what is left of the budget
+    ├── CircuitOpen            the server was down again and again just now
     ├── BadAnswer              the answer does not fit the schema, after corrections
     └── Unavailable            worth trying again later
         ├── ServerDown         nothing answers at the server's address
@@ -120,6 +122,27 @@ class JournalFailed(ModelError):  # noqa: N818
         super().__init__(
             f"The journal of model calls at {path or 'memory'} cannot be used: {_brief(detail)}. "
             "Check the disk's free space and the folder's rights; KILN_MCP_HOME names another one."
+        )
+
+
+class BudgetSpent(ModelError):  # noqa: N818
+    """The call does not fit into what is left of the budget."""
+
+    def __init__(self, budget: str, kind: str, left: str) -> None:
+        self.kind = kind
+        super().__init__(
+            f"The budget of {budget} does not allow another call: {left}. What is done is kept; "
+            "go on with a higher limit."
+        )
+
+
+class CircuitOpen(ModelError):  # noqa: N818
+    """The server was down again and again just now, so it is not asked."""
+
+    def __init__(self, model: str, failures: int, wait_s: float) -> None:
+        super().__init__(
+            f"The server of {model} did not answer {failures} times in a row and is not asked for "
+            f"{wait_s:.0f} s more. Check that it is running and that its address is right."
         )
 
 

@@ -71,15 +71,22 @@ class HostedModel:
         key = await self._key(litellm, request.model)
         native = _speaks_schemas(litellm, request.model)
         body = chat_body(request, request.model, schema_in_words=not native)
+        provider = request.model.partition("/")[0].upper()
+        address = next(filter(None, map(self._environment.get, _addresses(provider))), None)
         started = time.perf_counter()
         try:
             with anyio.fail_after(self._timeout_s):
                 reply = await litellm.acompletion(
-                    **body, api_key=key, timeout=self._timeout_s, num_retries=0, max_retries=0
+                    **body,
+                    api_key=key,
+                    api_base=address,
+                    timeout=self._timeout_s,
+                    num_retries=0,
+                    max_retries=0,
                 )
         except TimeoutError as error:
             raise AnswerTimedOut(request.model, self._timeout_s) from error
-        except litellm.exceptions.OpenAIError as error:
+        except litellm.openai.OpenAIError as error:  # the root of all of litellm's errors
             raise translated(litellm, request.model, error) from error
         latency = time.perf_counter() - started
         try:
@@ -100,6 +107,11 @@ class HostedModel:
             if key:
                 return key
         raise MissingKey(model, missing)
+
+
+def _addresses(provider: str) -> tuple[str, str]:
+    """Return the variables that may name another address for a provider."""
+    return f"{provider}_BASE_URL", f"{provider}_API_BASE"
 
 
 def _speaks_schemas(litellm: Any, model: str) -> bool:
@@ -124,10 +136,23 @@ def translated(litellm: Any, model: str, error: Exception) -> ModelError:
         (known.BadRequestError, lambda: _refused(model, said)),
         (known.UnprocessableEntityError, lambda: RequestRefused(model, said)),
     )
+    if _has_cause(error, litellm.openai.APIConnectionError):
+        # litellm calls it an internal error of a server that it never reached.
+        return ServerDown(model, said)
     for kind, make in makers:
         if isinstance(error, kind):
             return make()
+    if getattr(error, "status_code", 0) == 403:  # litellm knows it for some providers only
+        return KeyRefused(model, said)
     return ServerFailed(model, said)
+
+
+def _has_cause(error: BaseException | None, kind: type[Exception]) -> bool:
+    while error is not None:
+        if type(error) is kind:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _refused(model: str, said: str) -> ModelError:

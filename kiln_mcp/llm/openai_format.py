@@ -16,7 +16,7 @@ from kiln_mcp.llm.messages import (
     ToolCall,
     Usage,
 )
-from kiln_mcp.llm.schemas import instruction_for
+from kiln_mcp.llm.schemas import choices_instruction, instruction_for
 
 CONTINUE: Final = (
     "Go on with the text exactly where it ends. Write only what comes next, without repeating it."
@@ -30,7 +30,9 @@ _FINISH: Final[dict[str, FinishReason]] = {
 }
 
 
-def chat_body(request: ModelRequest, model: str, *, schema_in_words: bool) -> dict[str, Any]:
+def chat_body(
+    request: ModelRequest, model: str, *, schema_in_words: bool, choices_in_words: bool = True
+) -> dict[str, Any]:
     """Return a request as the JSON body of `/chat/completions`.
 
     Args:
@@ -38,6 +40,7 @@ def chat_body(request: ModelRequest, model: str, *, schema_in_words: bool) -> di
         model: The model's name as its server knows it.
         schema_in_words: Whether the schema is asked for in the messages, for models without a
             schema mode.
+        choices_in_words: Whether the choices are asked for in the messages.
     """
     messages = [_message(message) for message in _conversation(request)]
     if schema_in_words and request.schema is not None:
@@ -48,6 +51,8 @@ def chat_body(request: ModelRequest, model: str, *, schema_in_words: bool) -> di
         "temperature": request.temperature,
         "max_tokens": request.max_tokens,
     }
+    if request.choices and choices_in_words:
+        messages.append({"role": "system", "content": choices_instruction(request.choices)})
     if request.seed is not None or request.sample:
         body["seed"] = request.sampling_seed
     if request.stop:

@@ -32,6 +32,9 @@ class Price:
         return (read - cached) * self.read + cached * self.read_from_cache + written * self.written
 
 
+FREE: Final = Price(0.0, 0.0, 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
     """What litellm's table knows of a model; None where it says nothing."""

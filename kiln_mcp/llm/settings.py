@@ -50,6 +50,7 @@ class EngineSettings:
         embedded: How the embedded model runs.
         environment: Where keys are looked up first; then the system's keyring.
         timeout_s: The longest wait for one answer.
+        first_wait_s: The longest first wait before a request is sent again; later ones double.
         attempts: How often a request is sent at most, when its failure may pass.
         hosted_concurrency: The most requests at once to one hosted model.
     """
@@ -62,5 +63,6 @@ class EngineSettings:
         default_factory=lambda: MappingProxyType(dict(os.environ)), repr=False
     )
     timeout_s: float = 180.0
+    first_wait_s: float = 0.5
     attempts: int = 5
     hosted_concurrency: int = 16

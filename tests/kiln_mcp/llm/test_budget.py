@@ -1,0 +1,136 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kiln_mcp.llm import (
+    BudgetLimit,
+    Engine,
+    EngineSettings,
+    Message,
+    ModelAnswer,
+    ModelRequest,
+    ScriptedModel,
+    ServerSettings,
+    Usage,
+)
+from kiln_mcp.llm.budget import most_it_can_take
+from kiln_mcp.llm.errors import BudgetSpent
+from kiln_mcp.llm.prices import Price
+
+
+class SlowModel:
+    """Answers only after every request of a batch has been sent; counts them."""
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens
+        self.sent = 0
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        self.sent += 1
+        await anyio.sleep(0.001)
+        return ModelAnswer("ok", usage=Usage(self.tokens, 0))
+
+
+def requests(count: int, max_tokens: int = 10) -> list[ModelRequest]:
+    return [
+        ModelRequest("m", (Message("user", f"number {n}"),), max_tokens=max_tokens)
+        for n in range(count)
+    ]
+
+
+async def run_all(
+    engine: Engine, limit: BudgetLimit, count: int, name: str = "jobs/1"
+) -> tuple[int, int]:
+    """Return how many calls were answered and how many refused."""
+    budget = await engine.budget(name, limit)
+    answered = refused = 0
+
+    async def one(request: ModelRequest) -> None:
+        nonlocal answered, refused
+        try:
+            await engine.complete(request, asker="item", budget=budget)
+            answered += 1
+        except BudgetSpent:
+            refused += 1
+
+    async with anyio.create_task_group() as group:
+        for request in requests(count):
+            group.start_soon(one, request)
+    return answered, refused
+
+
+async def test_the_limit_of_calls_is_used_up_and_never_passed() -> None:
+    model = SlowModel(tokens=1)
+    async with Engine(EngineSettings(environment={}), {"m": model}) as engine:
+        assert await run_all(engine, BudgetLimit(calls=7), 20) == (7, 13)
+    assert model.sent == 7
+
+
+async def test_the_limit_of_tokens_is_never_passed_by_calls_at_the_same_time() -> None:
+    model = SlowModel(tokens=50)
+    async with Engine(EngineSettings(environment={}), {"m": model}) as engine:
+        answered, refused = await run_all(engine, BudgetLimit(tokens=500), 30)
+    assert refused > 0
+    assert 400 <= answered * 50 <= 500
+
+
+async def test_a_job_that_is_continued_remembers_what_it_spent(tmp_path: Path) -> None:
+    model = SlowModel(tokens=1)
+    settings = EngineSettings(journal=tmp_path / "journal.sqlite", environment={})
+    async with Engine(settings, {"m": model}) as engine:
+        assert await run_all(engine, BudgetLimit(calls=3), 5) == (3, 2)
+    async with Engine(settings, {"m": model}) as engine:
+        # The three remembered answers cost nothing; one more call is allowed.
+        assert await run_all(engine, BudgetLimit(calls=4), 5) == (4, 1)
+    assert model.sent == 4
+
+
+async def test_a_failed_call_frees_what_was_reserved_for_it() -> None:
+    model = ScriptedModel([RuntimeError("broken"), "ok"])
+    async with Engine(EngineSettings(environment={}), {"m": model}) as engine:
+        budget = await engine.budget("jobs/1", BudgetLimit(calls=1))
+        first, second = requests(2)
+        with pytest.raises(RuntimeError):
+            await engine.complete(first, asker="a", budget=budget)
+        assert (await engine.complete(second, asker="a", budget=budget)).text == "ok"
+
+
+async def test_time_that_is_over_stops_the_next_call() -> None:
+    model = SlowModel(tokens=1)
+    async with Engine(EngineSettings(environment={}), {"m": model}) as engine:
+        assert await run_all(engine, BudgetLimit(seconds=0.0), 2) == (0, 2)
+
+
+async def test_money_is_kept_to_the_cent_and_unpriced_calls_are_counted(
+    loopback: Callable[..., None],
+) -> None:
+    address = str(getattr(loopback, "address", ""))
+    priced = ServerSettings(
+        "p", address, input_usd_per_million=1000.0, output_usd_per_million=2000.0
+    )
+    unpriced = ServerSettings("u", address)
+    async with Engine(EngineSettings(servers=(priced, unpriced), environment={})) as engine:
+        budget = await engine.budget("jobs/1", BudgetLimit(cost_usd=0.12))
+        named = [ModelRequest("p/tiny", r.messages, max_tokens=10) for r in requests(5)]
+        for request in named[:4]:
+            await engine.complete(request, asker="a", budget=budget)
+        with pytest.raises(BudgetSpent, match=r"\$0.0800 of \$0.1200 is spent"):
+            await engine.complete(named[4], asker="a", budget=budget)
+        free = ModelRequest("u/tiny", (Message("user", "?"),))
+        answer = await engine.complete(free, asker="a", budget=budget)
+    # 10 tokens in and 5 out are 0.02 each; the fifth could take 0.06 and pass the limit.
+    assert budget.spent.cost_usd == pytest.approx(0.08)
+    assert answer.usage.cost_usd is None
+    assert budget.spent.unpriced_calls == 1
+
+
+@given(st.text(max_size=200), st.integers(0, 100))
+def test_a_reservation_is_at_least_one_token_a_byte(text: str, max_tokens: int) -> None:
+    request = ModelRequest("m", (Message("user", text),), max_tokens=max_tokens)
+    most = most_it_can_take(request, Price(1.0, 2.0, 1.0))
+    assert most.tokens >= len(text.encode()) + max_tokens
+    assert most.cost_usd >= len(text.encode()) + 2 * max_tokens

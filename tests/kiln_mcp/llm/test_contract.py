@@ -1,0 +1,182 @@
+"""One contract for every way to a server: the lean one and litellm's."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from kiln_mcp.llm import (
+    Engine,
+    EngineSettings,
+    Message,
+    ModelAnswer,
+    ModelRequest,
+    ServerSettings,
+    Tool,
+    ToolCall,
+)
+from kiln_mcp.llm.errors import (
+    AnswerTimedOut,
+    CircuitOpen,
+    ContextOverflow,
+    KeyRefused,
+    MissingKey,
+    ModelError,
+    RateLimited,
+    RequestRefused,
+    ServerDown,
+    ServerFailed,
+    UnknownModel,
+)
+
+KEY = "sk-very-secret"
+AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
+Loopback = Any  # the fixture's class lives in conftest
+Opened = Callable[..., tuple[Engine, str]]
+
+
+def lean(loopback: Loopback, **settings: Any) -> tuple[Engine, str]:
+    server = ServerSettings("local", loopback.address, key_variable="LOCAL_KEY")
+    environment = settings.pop("environment", {"LOCAL_KEY": KEY})
+    settings = {"first_wait_s": 0.01} | settings
+    return Engine(EngineSettings(servers=(server,), environment=environment, **settings)), (
+        "local/tiny"
+    )
+
+
+def litellm(loopback: Loopback, **settings: Any) -> tuple[Engine, str]:
+    environment = settings.pop("environment", {"OPENAI_API_KEY": KEY})
+    environment = {"OPENAI_BASE_URL": loopback.address} | environment
+    settings = {"first_wait_s": 0.01} | settings
+    return Engine(EngineSettings(environment=environment, **settings)), "openai/gpt-4o-mini"
+
+
+pytestmark = [
+    pytest.mark.parametrize("open_engine", [lean, litellm]),
+    # litellm leaves its own pooled clients to the interpreter's end.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+async def ask(opened: tuple[Engine, str], **changes: Any) -> ModelAnswer:
+    engine, name = opened
+    async with engine:
+        request = ModelRequest(name, (Message("user", "Hello?"),), **changes)
+        return await engine.complete(request, asker="test")
+
+
+async def test_an_answer_has_text_usage_and_latency(
+    loopback: Loopback, open_engine: Opened
+) -> None:
+    answer = await ask(open_engine(loopback), stop=("x",), seed=3, sample=2)
+    assert answer.text == "hello"
+    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (10, 5)
+    assert answer.latency_s > 0
+    [body] = loopback.bodies
+    assert (body["stop"], body["seed"], body["temperature"]) == (["x"], 5, 0.0)
+    assert loopback.headers[0]["Authorization"] == f"Bearer {KEY}"
+
+
+async def test_json_is_asked_by_schema_and_corrected(
+    loopback: Loopback, open_engine: Opened
+) -> None:
+    loopback.text = '{"age": 5}'
+    loopback.replies.append(loopback.reply(content='{"age": "five"}'))
+    answer = await ask(open_engine(loopback), schema=AGE)
+    assert answer.parsed == {"age": 5}
+    first, second = loopback.bodies
+    assert first["response_format"]["json_schema"]["schema"] == AGE
+    assert "not of type 'integer'" in json.dumps(second["messages"])
+
+
+async def test_reasoning_is_kept_apart(loopback: Loopback, open_engine: Opened) -> None:
+    loopback.replies.append(loopback.reply(reasoning_content="hm", content="four"))
+    answer = await ask(open_engine(loopback))
+    assert (answer.text, answer.reasoning) == ("four", "hm")
+
+
+async def test_tool_calls_come_through(loopback: Loopback, open_engine: Opened) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    loopback.replies.append(loopback.reply("tool_calls", content=None, tool_calls=[call]))
+    tool = Tool("look", "Look around.", {"type": "object", "properties": {}})
+    answer = await ask(open_engine(loopback), tools=(tool,))
+    assert answer.tool_calls == (ToolCall("c1", "look", "{}"),)
+    assert answer.finish == "tool_calls"
+    assert loopback.bodies[0]["tools"][0]["function"]["name"] == "look"
+
+
+async def test_logprobs_come_through(loopback: Loopback, open_engine: Opened) -> None:
+    answer = await ask(open_engine(loopback), top_logprobs=1)
+    assert answer.logprobs[0].token == "hello"
+    assert answer.logprobs[0].alternatives[0].logprob == -1.0
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (401, "bad key", KeyRefused),
+        (403, "not yours", KeyRefused),
+        (404, "no such model", UnknownModel),
+        (400, "temperature is odd", RequestRefused),
+        (400, "This model's maximum context length is 10 tokens", ContextOverflow),
+        (429, "slow down", RateLimited),
+        (500, "oops", ServerFailed),
+        (503, "overloaded", ServerFailed),
+    ],
+)
+async def test_every_refusal_becomes_our_error(
+    loopback: Loopback,
+    open_engine: Opened,
+    status: int,
+    message: str,
+    kind: type[ModelError],
+) -> None:
+    loopback.fail(status, message)
+    with pytest.raises(kind) as caught:
+        await ask(open_engine(loopback, attempts=1))
+    assert type(caught.value) is kind
+    assert KEY not in str(caught.value)
+
+
+async def test_what_is_no_completion_is_a_failure_of_the_server(
+    loopback: Loopback, open_engine: Opened
+) -> None:
+    loopback.replies.append(web.json_response({"hello": 1}))
+    with pytest.raises((ServerFailed, ServerDown)):
+        await ask(open_engine(loopback, attempts=1))
+
+
+async def test_a_request_is_sent_again_after_a_failure_that_passes(
+    loopback: Loopback, open_engine: Opened
+) -> None:
+    loopback.fail(503, "overloaded")
+    loopback.fail(429, "slow down", retry_after="0.05")
+    assert (await ask(open_engine(loopback))).text == "hello"
+    assert len(loopback.bodies) == 3
+
+
+async def test_a_server_that_is_down_is_said_and_after_five_times_not_asked(
+    loopback: Loopback, open_engine: Opened
+) -> None:
+    loopback.address = "http://127.0.0.1:9/v1"
+    engine, name = open_engine(loopback, attempts=5)
+    request = ModelRequest(name, (Message("user", "Hello?"),))
+    async with engine:
+        with pytest.raises(ServerDown, match="does not answer"):
+            await engine.complete(request, asker="test")
+        with pytest.raises(CircuitOpen, match="not asked for"):
+            await engine.complete(request, asker="test")
+
+
+async def test_a_missing_key_is_named(loopback: Loopback, open_engine: Opened) -> None:
+    with pytest.raises(MissingKey, match=r"LOCAL_KEY|OPENAI_API_KEY"):
+        await ask(open_engine(loopback, environment={}))
+
+
+async def test_a_slow_answer_is_given_up(loopback: Loopback, open_engine: Opened) -> None:
+    with pytest.raises(AnswerTimedOut):
+        await ask(open_engine(loopback, timeout_s=0.0001, attempts=1))

@@ -1,0 +1,64 @@
+import time
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from kiln_mcp.llm import Message, ModelRequest
+from kiln_mcp.llm.errors import RateLimited
+from kiln_mcp.llm.limits import Gate, Limits
+
+REQUEST = ModelRequest("m", (Message("user", "?"),), max_tokens=1)
+
+
+async def passing(gate: Gate) -> None:
+    async with gate.request(REQUEST):
+        await anyio.lowlevel.checkpoint()
+
+
+async def test_never_more_run_at_once_than_allowed() -> None:
+    gate = Gate("m", Limits(concurrency=3))
+    running = most = 0
+
+    async def one() -> None:
+        nonlocal running, most
+        async with gate.request(REQUEST):
+            running += 1
+            most = max(most, running)
+            await anyio.sleep(0.001)
+            running -= 1
+
+    async with anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(one)
+    assert most == 3
+
+
+async def test_a_refusal_for_being_too_fast_narrows_the_gate_and_success_widens_it() -> None:
+    gate = Gate("m", Limits(concurrency=12))
+    with pytest.raises(RateLimited):
+        async with gate.request(REQUEST):
+            raise RateLimited("m", "slow down", 0.0)
+    assert gate.width == 8
+    for _ in range(60):
+        await passing(gate)
+    assert gate.width == 12
+
+
+async def test_retry_after_holds_back_all_requests_to_the_model() -> None:
+    gate = Gate("m", Limits(concurrency=4))
+    with pytest.raises(RateLimited):
+        async with gate.request(REQUEST):
+            raise RateLimited("m", "slow down", 0.1)
+    started = time.monotonic()
+    await passing(gate)
+    assert time.monotonic() - started >= 0.09
+
+
+async def test_requests_a_minute_are_spread_after_the_first_burst() -> None:
+    gate = Gate("m", Limits(requests_per_minute=1200))  # 20 a second, 100 at once
+    started = time.monotonic()
+    async with anyio.create_task_group() as group:
+        for _ in range(104):
+            group.start_soon(passing, gate)
+    assert 0.1 <= time.monotonic() - started < 2
