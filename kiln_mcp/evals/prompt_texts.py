@@ -1,5 +1,6 @@
 """The text of a run config's system prompt, by Kiln's prompt ids."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +11,19 @@ from storage import Prompt, Task, TaskRun, TaskRunConfig, task_run_filter
 FEW_SHOT: Final = 4
 MANY_SHOT: Final = 25
 DEFAULT_THINKING: Final = "Think step by step about how to do the task, and explain your reasoning."
+
+
+_HEADING: Final = "\n\n# Examples\n\n"
+_NEXT: Final = re.compile(r"\n\n(?=## Example \d+\nInput: )")
+_OUTPUT: Final = "\nOutput: "
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A demonstration: an input with a good output."""
+
+    task_input: str
+    output: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +42,39 @@ def instruction_prompt(task: Task) -> str:
     return f"{task.instruction}\n\nYour answer must satisfy:\n" + "\n".join(lines)
 
 
-def with_examples(prompt: str, examples: Sequence[TaskRun]) -> str:
-    """Return a prompt with demonstrations at its end."""
+def with_examples(prompt: str, examples: Sequence[Example]) -> str:
+    """Return a prompt with demonstrations at its end, in the form that `split_examples` reads."""
     if not examples:
         return prompt
-    blocks = [
-        f"## Example {n}\nInput: {run.input}\nOutput: {run.best_output}"
-        for n, run in enumerate(examples, 1)
-    ]
-    return "\n\n".join([prompt, "# Examples", *blocks])
+    blocks = [_block(number, example) for number, example in enumerate(examples, 1)]
+    return prompt + _HEADING + "\n\n".join(blocks)
 
 
-def choose_examples(runs: Sequence[TaskRun], count: int) -> list[TaskRun]:
+def split_examples(prompt: str) -> tuple[str, tuple[Example, ...]]:
+    """Return a prompt without the demonstrations at its end, and these.
+
+    Small models follow demonstrations far better as turns of the conversation than as text of
+    the system prompt; files hold them as text, so that Kiln can run the same prompt. What is not
+    in exactly the form of `with_examples` stays in the prompt.
+    """
+    before, heading, after = prompt.rpartition(_HEADING)
+    if not heading:
+        return prompt, ()
+    examples: list[Example] = []
+    for number, block in enumerate(_NEXT.split(after), 1):
+        opening = f"## Example {number}\nInput: "
+        if not block.startswith(opening) or block.count(_OUTPUT) != 1:
+            return prompt, ()
+        task_input, _, output = block.removeprefix(opening).partition(_OUTPUT)
+        examples.append(Example(task_input, output))
+    return before, tuple(examples)
+
+
+def _block(number: int, example: Example) -> str:
+    return f"## Example {number}\nInput: {example.task_input}{_OUTPUT}{example.output}"
+
+
+def choose_examples(runs: Sequence[TaskRun], count: int) -> list[Example]:
     """Return the runs to show as examples: repaired ones first, then the highest rated.
 
     Runs without a good rating are never shown; equals come oldest first.
@@ -52,7 +87,8 @@ def choose_examples(runs: Sequence[TaskRun], count: int) -> list[TaskRun]:
 
     is_good = task_run_filter("high_rating")
     good = [run for run in runs if is_good(run)]
-    return sorted(good, key=rank)[:count]
+    chosen = sorted(good, key=rank)[:count]
+    return [Example(run.input, run.best_output) for run in chosen]
 
 
 def prompt_text(

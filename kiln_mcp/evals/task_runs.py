@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from kiln_mcp.evals.errors import UnsupportedRunConfig
 from kiln_mcp.evals.expressions import Case, render_template
 from kiln_mcp.evals.model_names import StoredModel, engine_model
-from kiln_mcp.evals.prompt_texts import prompt_text
+from kiln_mcp.evals.prompt_texts import Example, prompt_text, split_examples
 from kiln_mcp.llm import Engine, Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm import Usage as ModelUsage
 from storage import (
@@ -36,7 +36,8 @@ class Setup:
 
     Attributes:
         model: The model's name for the engine.
-        prompt: The system prompt.
+        prompt: The system prompt, without its demonstrations.
+        examples: The demonstrations, shown as turns of the conversation.
         thinking: What the model is told to think about first; None for no thinking.
         schema: JSON Schema of the output; None for plain text.
         temperature: 0 for the most probable answer.
@@ -47,6 +48,7 @@ class Setup:
 
     model: str
     prompt: str
+    examples: tuple[Example, ...] = ()
     thinking: str | None = None
     schema: Mapping[str, JsonValue] | None = None
     temperature: float = 0.0
@@ -57,7 +59,8 @@ class Setup:
     @property
     def fingerprint(self) -> str:
         """12 hexadecimal digits that differ where any of it differs."""
-        parts = [self.model, self.prompt, self.thinking, self.schema, self.temperature]
+        shown = [[example.task_input, example.output] for example in self.examples]
+        parts = [self.model, self.prompt, shown, self.thinking, self.schema, self.temperature]
         text = json.dumps([*parts, self.input_template, self.seed], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -109,9 +112,11 @@ def resolve(
     """
     properties = agent_properties(run_config)
     text = prompt_text(task, run_config, prompts, runs)
+    prompt, examples = split_examples(text.prompt)
     return Setup(
         model=engine_model(StoredModel(properties.model_name, properties.model_provider_name)),
-        prompt=text.prompt,
+        prompt=prompt,
+        examples=examples,
         thinking=text.thinking,
         schema=output_schema(task),
         temperature=properties.temperature,
@@ -203,16 +208,23 @@ def stored_usage(usage: ModelUsage, latency_s: float) -> Usage:
 
 
 def _request(setup: Setup, task_input: str) -> ModelRequest:
-    shown = task_input
-    if setup.input_template:
-        shown = render_template(setup.input_template, Case(task_input, ""))
+    messages = [Message("system", setup.prompt)]
+    for example in setup.examples:
+        messages.append(Message("user", _shown(setup, example.task_input)))
+        messages.append(Message("assistant", example.output))
     return ModelRequest(
         model=setup.model,
-        messages=(Message("system", setup.prompt), Message("user", shown)),
+        messages=(*messages, Message("user", _shown(setup, task_input))),
         temperature=setup.temperature,
         max_tokens=setup.longest_answer,
         seed=setup.seed,
     )
+
+
+def _shown(setup: Setup, task_input: str) -> str:
+    if not setup.input_template:
+        return task_input
+    return render_template(setup.input_template, Case(task_input, ""))
 
 
 def _with_schema(request: ModelRequest, setup: Setup) -> ModelRequest:
