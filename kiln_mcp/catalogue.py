@@ -24,6 +24,7 @@ _OWN: tuple[AnyCapability, ...] = (
     specs.find_spec_gaps,
     specs.refine_spec,
     synthesis.add_items,
+    synthesis.generate_data,
     synthesis.split_data,
     evals.create_run_config,
     evals.create_evaluator,

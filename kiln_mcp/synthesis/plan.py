@@ -15,6 +15,8 @@ class Aim(StrEnum):
     """An output that breaks it: the input makes the mistake tempting."""
     BORDERLINE = "borderline"
     """An output on which careful people may disagree."""
+    ANY = "any"
+    """Nothing in particular: the generator cannot aim. Never in a `coverage_plan`."""
 
 
 @dataclass(frozen=True, slots=True)

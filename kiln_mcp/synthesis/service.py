@@ -6,14 +6,23 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import anyio
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from kiln_mcp.capability import Effect, capability
 from kiln_mcp.evals.making import tag_of
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
-from kiln_mcp.synthesis.answers import DataSplit, ItemsAdded, PartSize
-from kiln_mcp.synthesis.errors import NothingToSplit, UnknownParts, UnreadableItems
+from kiln_mcp.synthesis.answers import DataGenerated, DataSplit, ItemsAdded, PartSize
+from kiln_mcp.synthesis.errors import NoItemsMade, NothingToSplit, UnknownParts, UnreadableItems
+from kiln_mcp.synthesis.generation import (
+    DataWish,
+    coverage,
+    inputs_as_given,
+    inputs_by_model,
+    plan_generation,
+    set_scene,
+)
 from kiln_mcp.synthesis.items import Author, GivenItem, Origin, read_items, runs_of, topic_of
+from kiln_mcp.synthesis.outputs import answer_all
 from kiln_mcp.synthesis.report import (
     FILE,
     DataReport,
@@ -97,6 +106,73 @@ async def add_items(
         repeated=len(runs) - len(fresh),
         near_duplicates=report.near_duplicates,
         items=report.items,
+        report=FILE,
+        next_step="split_data: deal the items into train, val, test and golden.",
+    )
+
+
+@capability(effect=Effect.SPENDS, title="Generate data")
+async def generate_data(
+    workspace: Workspace,
+    project: ProjectReference,
+    task: TaskReference = None,
+    wanted: Annotated[
+        DataWish | None, Field(description="How many, about what, like what.")
+    ] = None,
+    inputs: Annotated[
+        list[JsonValue] | None,
+        Field(description="Inputs that you wrote yourself; then only outputs are generated."),
+    ] = None,
+    run_config: Annotated[
+        str | None,
+        Field(description="What answers the inputs; left out: the task's default or oldest one."),
+    ] = None,
+    model: Annotated[
+        str | None, Field(description="What writes the inputs; left out: the default model.")
+    ] = None,
+) -> DataGenerated:
+    """Generate inputs by a coverage plan and let the task answer them.
+
+    Covers topics, and cases that should pass, fail or be borderline; too-like inputs are dropped.
+    The outputs are what the task really gives: right or wrong, they are no reference. For items
+    with right answers use add_items.
+    """
+    store = await workspace.open_project(project)
+    owner = await task_of(store, task)
+    writer = workspace.model_name(model)
+    scene = await set_scene(
+        store, owner, wanted or DataWish(), run_config, workspace.model_name(None)
+    )
+    workspace.approve(plan_generation(workspace.engine, scene, writer, given=len(inputs or [])))
+    await workspace.report(0, None, "Writing inputs.")
+    made = (
+        inputs_as_given(scene, inputs)
+        if inputs
+        else await inputs_by_model(workspace.engine, scene, writer)
+    )
+    total = len(made.asked)
+
+    async def report_done(done: int) -> None:
+        await workspace.report(done, total, "Running the task on the inputs.")
+
+    answers = await answer_all(workspace.engine, scene.config, scene.setup, made.asked, report_done)
+    runs = [run for run in answers.runs if run is not None]
+    if not runs:
+        raise NoItemsMade(answers.failures)
+    if scene.config.origin is None:
+        await store.save(scene.config, parent=owner)
+    report = await save_runs(store, owner, runs)
+    return DataGenerated(
+        session=f"synthetic_session_{scene.session}",
+        made=len(runs),
+        inputs_by=made.made_by,
+        outputs_by=scene.config.name,
+        coverage=coverage(made, answers.runs),
+        dropped=made.dropped,
+        failed=len(answers.failures),
+        failures=list(answers.failures[:3]),
+        distinct_pairs=report.distinct_pairs,
+        nearest_similarity=report.nearest_similarity,
         report=FILE,
         next_step="split_data: deal the items into train, val, test and golden.",
     )

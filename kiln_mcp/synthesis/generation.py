@@ -1,0 +1,243 @@
+"""Generate data: a coverage plan, inputs for it, outputs by the task itself."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from kiln_mcp.errors import Plan
+from kiln_mcp.evals.model_names import stored_model
+from kiln_mcp.evals.spending import plan_of
+from kiln_mcp.evals.task_runs import Setup, resolve
+from kiln_mcp.llm import EMBEDDED, Engine
+from kiln_mcp.prompts import load_prompt
+from kiln_mcp.synthesis.answers import CellMade
+from kiln_mcp.synthesis.errors import ExamplesNeeded
+from kiln_mcp.synthesis.inputs import (
+    EXAMPLES_SHOWN,
+    Brief,
+    CapableMaker,
+    InputMaker,
+    ListMaker,
+    MadeInput,
+    make_inputs,
+    propose_topics,
+)
+from kiln_mcp.synthesis.items import TOPIC, Origin, as_stored_text
+from kiln_mcp.synthesis.outputs import Asked, choose_run_config
+from kiln_mcp.synthesis.plan import Aim, Cell, coverage_plan
+from kiln_mcp.synthesis.report import data_set
+from storage import (
+    DataGuide,
+    DataSource,
+    ProjectStore,
+    Prompt,
+    Spec,
+    Task,
+    TaskRun,
+    TaskRunConfig,
+    new_id,
+)
+
+GENERATOR: Final = "kiln_data_gen"
+"""The adapter that Kiln names for generated inputs."""
+_TOPICS: Final = 8
+
+
+class DataWish(BaseModel):
+    """What data is wanted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: int = Field(default=40, ge=1, le=1000, description="How many items.")
+    topics: list[str] = Field(
+        default=[], description="What they are about; left out: a capable model names some."
+    )
+    examples: list[str] = Field(
+        default=[],
+        description="Real inputs to be like; needed with the embedded model; left out: the task's.",
+    )
+    spec: str | None = Field(
+        default=None, description="The specification to cover: passing, failing, borderline."
+    )
+    guidance: str = Field(default="", description="Further wishes.")
+    seed: int = Field(default=0, description="Repeats sampling where the model offers it.")
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything that generation reads from the project.
+
+    Attributes:
+        store: The open project.
+        task: The task.
+        known: Inputs of its data set.
+        config: The run config that answers; not saved yet where the task had none.
+        setup: The same, resolved.
+        brief: What inputs are made for.
+        wish: What is wanted.
+        session: Six digits that mark this generation's items.
+    """
+
+    store: ProjectStore
+    task: Task
+    known: tuple[str, ...]
+    config: TaskRunConfig
+    setup: Setup
+    brief: Brief
+    wish: DataWish
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Inputs with their sources, what fills which cell, and what was dropped."""
+
+    asked: tuple[Asked, ...]
+    cells: tuple[Cell | None, ...]
+    plan: tuple[Cell, ...]
+    dropped: int
+    made_by: str
+
+
+async def set_scene(
+    store: ProjectStore, task: Task, wish: DataWish, run_config: str | None, model: str
+) -> Scene:
+    """Read what generation needs.
+
+    Raises:
+        RecordNotFound: There is no such run config or specification.
+        UnsupportedRunConfig: The run config does not run here.
+    """
+    runs = await store.children(task, TaskRun)
+    configs = await store.children(task, TaskRunConfig)
+    config = choose_run_config(store.project, task, configs, run_config, model)
+    prompts = await store.children(task, Prompt)
+    specification = ""
+    if wish.spec is not None:
+        specification = (await store.find(Spec, wish.spec, parent=task)).definition
+    guides = [guide.guide for guide in await store.children(task, DataGuide)]
+    schema: JsonValue = json.loads(task.input_json_schema) if task.input_json_schema else None
+    known = tuple(run.input for run in data_set(runs))
+    brief = Brief(
+        instruction=task.instruction,
+        specification=specification,
+        guidance="\n\n".join(text for text in [wish.guidance, *guides] if text.strip()),
+        examples=tuple(dict.fromkeys(wish.examples or known)),
+        input_schema=schema,
+        seed=wish.seed,
+    )
+    return Scene(
+        store=store,
+        task=task,
+        known=known,
+        config=config,
+        setup=resolve(task, config, prompts, runs, wish.seed),
+        brief=brief,
+        wish=wish,
+        session=new_id()[:6],
+    )
+
+
+def plan_generation(engine: Engine, scene: Scene, model: str, *, given: int) -> Plan:
+    """Return what generating will cost; `given` is how many inputs are there already."""
+    count = given or scene.wish.count
+    calls: Counter[str] = Counter({scene.setup.model: count * (2 if scene.setup.thinking else 1)})
+    if not given:
+        calls[model] += count if model == EMBEDDED else 1 + count // 4
+    return plan_of(engine, f"Generate {count} items for the task '{scene.task.name}'.", calls)
+
+
+async def inputs_by_model(engine: Engine, scene: Scene, model: str) -> Inputs:
+    """Return inputs that a model makes for a coverage plan.
+
+    Raises:
+        ExamplesNeeded: The embedded model has too few examples, or inputs are JSON.
+        ModelError: The model gave no usable answer.
+    """
+    brief, wish = scene.brief, scene.wish
+    topics = list(dict.fromkeys(topic.strip() for topic in wish.topics if topic.strip()))
+    maker: InputMaker
+    if model == EMBEDDED:
+        if len(brief.examples) < EXAMPLES_SHOWN or brief.input_schema is not None:
+            raise ExamplesNeeded(len(brief.examples), EXAMPLES_SHOWN)
+        maker = ListMaker(engine, model, brief)
+    else:
+        maker = CapableMaker(engine, model, brief)
+        wanted = min(_TOPICS, max(1, wish.count // 3))
+        topics = topics or await propose_topics(engine, model, brief, wanted)
+    plan = coverage_plan(topics or [""], wish.count)
+    if model == EMBEDDED:
+        plan = _without_aims(plan)
+    avoid = (*scene.known, *wish.examples)
+    made = await make_inputs(maker, plan, avoid, brief.input_schema)
+    return Inputs(
+        asked=tuple(_asked(item, scene, model) for item in made.inputs),
+        cells=tuple(item.cell for item in made.inputs),
+        plan=plan,
+        dropped=made.dropped,
+        made_by=model,
+    )
+
+
+def inputs_as_given(scene: Scene, given: Sequence[JsonValue]) -> Inputs:
+    """Return the assistant's own inputs, repeated and known ones left out.
+
+    Raises:
+        ItemMisfit: An input does not fit the task's schema.
+    """
+    schema = scene.task.input_json_schema
+    texts = [
+        as_stored_text(value, schema, position, "input") for position, value in enumerate(given, 1)
+    ]
+    fresh = [text for text in dict.fromkeys(texts) if text not in scene.known]
+    source = Origin("assistant").source(None)
+    return Inputs(
+        asked=tuple(Asked(text, source, _tags(scene)) for text in fresh),
+        cells=(None,) * len(fresh),
+        plan=(),
+        dropped=len(texts) - len(fresh),
+        made_by="you",
+    )
+
+
+def coverage(inputs: Inputs, runs: Sequence[TaskRun | None]) -> list[CellMade]:
+    """Return for each cell of the plan how many items were wanted and are there."""
+    made = Counter(
+        cell for cell, run in zip(inputs.cells, runs, strict=True) if cell is not None and run
+    )
+    return [
+        CellMade(topic=cell.topic or "any", aim=str(cell.aim), planned=cell.count, made=made[cell])
+        for cell in inputs.plan
+    ]
+
+
+def _without_aims(plan: Sequence[Cell]) -> tuple[Cell, ...]:
+    """Put a topic's cells together: a model that follows no instructions cannot aim."""
+    counts: Counter[str] = Counter()
+    for cell in plan:
+        counts[cell.topic] += cell.count
+    return tuple(Cell(topic, Aim.ANY, count) for topic, count in counts.items())
+
+
+def _tags(scene: Scene) -> tuple[str, ...]:
+    return ("synthetic", f"synthetic_session_{scene.session}")
+
+
+def _asked(item: MadeInput, scene: Scene, model: str) -> Asked:
+    stored = stored_model(model)
+    properties: dict[str, str | int | float] = {
+        "model_name": stored.name,
+        "model_provider": stored.provider,
+        "adapter_name": GENERATOR,
+        "aim": str(item.cell.aim),
+        "seed": scene.wish.seed,
+    }
+    if item.cell.topic:
+        properties[TOPIC] = item.cell.topic
+    if model != EMBEDDED:
+        properties["prompt_fingerprint"] = load_prompt("synthesis", "inputs").fingerprint
+    return Asked(item.text, DataSource(type="synthetic", properties=properties), _tags(scene))

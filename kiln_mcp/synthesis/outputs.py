@@ -1,0 +1,94 @@
+"""Answer inputs by running the task, as a run config says."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import anyio
+
+from kiln_mcp.evals.arguments import RunConfigDefinition
+from kiln_mcp.evals.lookups import choose
+from kiln_mcp.evals.making import make_run_config
+from kiln_mcp.evals.prompt_texts import PromptText, instruction_prompt
+from kiln_mcp.evals.task_runs import Setup, produce, to_task_run
+from kiln_mcp.llm import Engine
+from kiln_mcp.llm.errors import ModelError
+from storage import DataSource, Project, Task, TaskRun, TaskRunConfig
+
+_AT_ONCE: Final = 16
+FIRST: Final = "Starting prompt"
+"""The name of the run config that is made where a task has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An input, where it came from, and the tags of its run."""
+
+    text: str
+    source: DataSource
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The runs, in the order of the inputs, None for those that failed; and why they failed."""
+
+    runs: tuple[TaskRun | None, ...]
+    failures: tuple[str, ...]
+
+
+def choose_run_config(
+    project: Project, task: Task, configs: Sequence[TaskRunConfig], wanted: str | None, model: str
+) -> TaskRunConfig:
+    """Return the run config that is named, the task's default, the oldest, or a new one.
+
+    Raises:
+        RecordNotFound: There is none of this name.
+    """
+    if wanted is not None:
+        return choose("run config", configs, wanted)
+    default = [config for config in configs if config.id == task.default_run_config_id]
+    if default or configs:
+        return (default or list(configs))[0]
+    definition = RunConfigDefinition(name=FIRST)
+    return make_run_config(project, task, definition, model, PromptText(instruction_prompt(task)))
+
+
+async def answer_all(
+    engine: Engine,
+    config: TaskRunConfig,
+    setup: Setup,
+    asked: Sequence[Asked],
+    report: Callable[[int], Awaitable[None]],
+) -> Answers:
+    """Run the task on every input; an input whose model fails is left out, not fatal.
+
+    Args:
+        engine: The engine.
+        config: The run config, for the runs' source.
+        setup: The same, resolved.
+        asked: The inputs.
+        report: Called with the number of inputs that are done.
+    """
+    runs: list[TaskRun | None] = [None] * len(asked)
+    failures: list[str] = []
+    done = 0
+    limit = anyio.CapacityLimiter(_AT_ONCE)
+
+    async def answer(place: int, item: Asked) -> None:
+        nonlocal done
+        async with limit:
+            try:
+                produced = await produce(engine, setup, item.text, "synthesis/outputs")
+            except ModelError as error:
+                failures.append(str(error))
+            else:
+                run = to_task_run(produced, item.text, config, setup)
+                runs[place] = run.replace(input_source=item.source, tags=item.tags)
+            done += 1
+        await report(done)
+
+    async with anyio.create_task_group() as group:
+        for place, item in enumerate(asked):
+            group.start_soon(answer, place, item)
+    return Answers(tuple(runs), tuple(failures))

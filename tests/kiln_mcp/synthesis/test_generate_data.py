@@ -1,0 +1,185 @@
+import json
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from pydantic import JsonValue
+
+from kiln_mcp.errors import ApprovalNeeded
+from kiln_mcp.llm import Engine, EngineSettings, ModelRequest, ScriptedModel
+from kiln_mcp.settings import Settings
+from kiln_mcp.synthesis.errors import ExamplesNeeded, ItemMisfit, NoItemsMade
+from kiln_mcp.synthesis.generation import DataWish
+from kiln_mcp.synthesis.service import generate_data
+from kiln_mcp.workspace import KnownProjects, Workspace
+from storage import Project, ProjectStore, Task, TaskRun, TaskRunConfig
+from storage.errors import RecordNotFound
+
+QUESTIONS = (
+    "Where is my parcel from last week?",
+    "Can I return a coat that I wore once?",
+    "Do you ship books to Iceland?",
+    "My gift card says it is empty.",
+    "How do I change my password?",
+)
+
+
+class Writer:
+    """Answers as a capable model would: topics, inputs and outputs, each different."""
+
+    def __init__(self, *, repeat_inputs: bool = False) -> None:
+        self.requests: list[ModelRequest] = []
+        self._repeat = repeat_inputs
+
+    def __call__(self, request: ModelRequest) -> str:
+        self.requests.append(request)
+        properties = (request.schema or {}).get("properties")
+        asked = list(properties) if isinstance(properties, dict) else []
+        number = len(self.requests)
+        if "topics" in asked:
+            return json.dumps({"topics": ["refunds", "delivery", "refunds"]})
+        if "inputs" in asked:
+            texts = [
+                "the same words again" if self._repeat else f"ask{number}x{n} why{number}y{n}"
+                for n in range(3)
+            ]
+            return json.dumps({"inputs": texts})
+        if request.schema is not None and "Iceland" in request.messages[1].content:
+            return "no JSON"
+        return json.dumps({"reply": number}) if request.schema else f"answer {number}"
+
+
+@asynccontextmanager
+async def support(
+    tmp_path: Path,
+    writer: Writer | None = None,
+    *,
+    schema: str | None = None,
+    output: str | None = None,
+) -> AsyncGenerator[tuple[Workspace, str]]:
+    model = "scripted" if writer else "embedded"
+    engine_settings = EngineSettings(default_model=model)
+    settings = Settings(home=tmp_path / "home", engine=engine_settings)
+    store = await ProjectStore.create(tmp_path / "p", Project(name="Support"))
+    task = Task(
+        name="Reply",
+        instruction="Answer the customer.",
+        input_json_schema=schema,
+        output_json_schema=output,
+    )
+    await store.save(task, parent=store.project)
+    await store.close()
+    models = {"scripted": ScriptedModel(writer)} if writer else {}
+    async with Engine(engine_settings, models) as engine:
+        known = KnownProjects(settings.home / "projects.json")
+        yield Workspace(settings=settings, engine=engine, known=known), str(tmp_path / "p")
+        await known.close()
+
+
+async def runs_in(workspace: Workspace, project: str) -> list[TaskRun]:
+    store = await workspace.open_project(project)
+    (task,) = await store.children(store.project, Task)
+    return await store.children(task, TaskRun)
+
+
+async def test_a_capable_model_covers_topics_and_difficulties(tmp_path: Path) -> None:
+    async with support(tmp_path, Writer()) as (workspace, project):
+        made = await generate_data(workspace, project, wanted=DataWish(count=12))
+        assert (made.made, made.inputs_by, made.outputs_by) == (12, "scripted", "Starting prompt")
+        assert {(cell.topic, cell.aim) for cell in made.coverage} == {
+            (topic, aim)
+            for topic in ("refunds", "delivery")
+            for aim in ("pass", "fail", "borderline")
+        }
+        assert all(cell.made == cell.planned for cell in made.coverage)
+        runs = await runs_in(workspace, project)
+        assert len({run.input for run in runs}) == 12
+        sources = [run.input_source for run in runs if run.input_source]
+        assert Counter(source.properties["topic_path"] for source in sources) == {
+            "refunds": 6,
+            "delivery": 6,
+        }
+        assert all({"synthetic", made.session} == set(run.tags) for run in runs)
+        store = await workspace.open_project(project)
+        (task,) = await store.children(store.project, Task)
+        (config,) = await store.children(task, TaskRunConfig)
+        assert {run.output.source.run_config_id for run in runs if run.output.source} == {config.id}
+
+
+async def test_too_like_inputs_are_dropped_and_the_shortfall_is_shown(tmp_path: Path) -> None:
+    async with support(tmp_path, Writer(repeat_inputs=True)) as (workspace, project):
+        made = await generate_data(workspace, project, wanted=DataWish(count=4, topics=["refunds"]))
+        assert made.made == 1
+        assert made.dropped > 3
+        assert sum(cell.planned - cell.made for cell in made.coverage) == 3
+
+
+async def test_the_assistants_inputs_only_get_outputs(tmp_path: Path) -> None:
+    async with support(tmp_path, Writer()) as (workspace, project):
+        given: list[JsonValue] = [*QUESTIONS, QUESTIONS[0]]
+        made = await generate_data(workspace, project, inputs=given)
+        assert (made.made, made.dropped, made.inputs_by) == (5, 1, "you")
+        runs = await runs_in(workspace, project)
+        assert {run.input for run in runs} == set(QUESTIONS)
+        with pytest.raises(NoItemsMade):
+            await generate_data(workspace, project, inputs=given)
+
+
+async def test_json_inputs_must_fit_the_tasks_schema(tmp_path: Path) -> None:
+    schema = json.dumps({"type": "object", "properties": {"q": {"type": "string"}},
+                         "required": ["q"]})  # fmt: skip
+    async with support(tmp_path, Writer(), schema=schema) as (workspace, project):
+        made = await generate_data(workspace, project, inputs=[{"q": "why"}])
+        assert made.made == 1
+        assert (await runs_in(workspace, project))[0].input == '{"q": "why"}'
+        with pytest.raises(ItemMisfit, match="Item 2"):
+            await generate_data(workspace, project, inputs=[{"q": "how"}, {"a": 1}])
+
+
+async def test_an_input_whose_output_fails_is_left_out_and_named(tmp_path: Path) -> None:
+    output = json.dumps({"type": "object", "properties": {"reply": {"type": "integer"}},
+                         "required": ["reply"]})  # fmt: skip
+    async with support(tmp_path, Writer(), output=output) as (workspace, project):
+        made = await generate_data(workspace, project, inputs=list(QUESTIONS))
+        assert (made.made, made.failed) == (4, 1)
+        assert "no answer that fits the schema" in made.failures[0]
+        assert not any("Iceland" in run.input for run in await runs_in(workspace, project))
+        with pytest.raises(NoItemsMade, match="first failure: The model scripted"):
+            await generate_data(workspace, project, inputs=["Iceland again?"])
+
+
+async def test_a_named_run_config_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    async with support(tmp_path, Writer()) as (workspace, project):
+        with pytest.raises(RecordNotFound):
+            await generate_data(workspace, project, inputs=["x"], run_config="Best")
+
+
+async def test_the_embedded_model_needs_examples_to_go_on_with(tmp_path: Path) -> None:
+    async with support(tmp_path) as (workspace, project):
+        with pytest.raises(ExamplesNeeded, match="there are 2"):
+            await generate_data(
+                workspace, project, wanted=DataWish(examples=["Where is it?", "I want it back."])
+            )
+
+
+async def test_generation_that_may_cost_money_is_planned_first(tmp_path: Path) -> None:
+    async with support(tmp_path, Writer()) as (workspace, project):
+        with pytest.raises(ApprovalNeeded, match="Generate 12 items"):
+            await generate_data(
+                workspace, project, wanted=DataWish(count=12), model="somewhere/unknown"
+            )
+        assert await runs_in(workspace, project) == []
+
+
+@pytest.mark.embedded
+async def test_the_embedded_model_goes_on_with_a_list_of_examples(tmp_path: Path) -> None:
+    async with support(tmp_path) as (workspace, project):
+        made = await generate_data(
+            workspace, project, wanted=DataWish(count=6, examples=list(QUESTIONS))
+        )
+        runs = await runs_in(workspace, project)
+        assert made.made == len(runs) >= 4
+        assert not {run.input for run in runs} & set(QUESTIONS)
+        assert [cell.aim for cell in made.coverage] == ["any"]
