@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from kiln_mcp.evals.errors import NothingToEvaluate
@@ -127,6 +127,11 @@ async def gather(store: ProjectStore, found: TaskEval, judge: str | None) -> Mea
         inputs=await store.children(found.task, EvalInput),
         verdicts=await store.children(chosen, EvalRun),
     )
+
+
+async def with_judge(about: Measurement, judge: EvalConfig) -> Measurement:
+    """Return the same eval with another evaluator, or the same one with its newest results."""
+    return replace(about, judge=judge, verdicts=await about.store.children(judge, EvalRun))
 
 
 async def find_run_configs(

@@ -36,6 +36,7 @@ from kiln_mcp.evals.lookups import (
     find_eval,
     find_run_configs,
     gather,
+    with_judge,
 )
 from kiln_mcp.evals.making import make_eval, make_evaluator, make_run_config
 from kiln_mcp.evals.prompt_texts import PromptText, built_prompt
@@ -176,9 +177,10 @@ async def run_eval(
     summary = f"Score {len(chosen)} items for {len(configs)} run configs of {about.task.name!r}."
     workspace.approve(plan_of(workspace.engine, summary, work.calls_by_model))
     outcome = await carry_out(workspace.engine, work, workspace.report)
-    after = await gather(store, TaskEval(about.task, about.measured), about.judge.id)
+    after = await with_judge(about, about.judge)
+    runs = await store.children(about.task, TaskRun)
     lines = score_lines(
-        after.verdicts, configs, _keys(about.measured), [item.id for item in chosen], after.runs
+        after.verdicts, configs, _keys(about.measured), [item.id for item in chosen], runs
     )
     return EvalRunReport(
         eval=about.measured.name,
@@ -197,7 +199,7 @@ async def run_eval(
             ]
         ),
         table=[ScoreRow.of(line) for line in lines],
-        warnings=_run_warnings(about, outcome, len(chosen)),
+        warnings=_run_warnings(after, outcome, len(chosen)),
     )
 
 

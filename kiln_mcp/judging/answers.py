@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from kiln_mcp.capability import Result
-from kiln_mcp.judging.measurement import Agreement, in_words, label_text
+from kiln_mcp.judging.measurement import Agreement, label_text
 from kiln_mcp.statistics import CannotTell, Interval
 
 
@@ -59,7 +59,6 @@ class AgreementRow(Result):
     tau_b: float | None
     mean_error: float
     bias: float
-    says: str
 
     @classmethod
     def of(cls, evaluator: str, score: str, kind: str, measured: Agreement) -> "AgreementRow":
@@ -84,7 +83,6 @@ class AgreementRow(Result):
             tau_b=_known(measured.tau_b),
             mean_error=round(measured.mean_error, 4),
             bias=round(measured.bias, 4),
-            says=in_words(measured, kind),
         )
 
 
@@ -109,6 +107,7 @@ class AgreementReport(Result):
     labelled_items: int
     ledger: str
     rows: list[AgreementRow]
+    says: list[str] = Field(description="What each row means, in the same order.")
     human_ceiling: list[Ceiling]
     newly_judged: int
     failed: int

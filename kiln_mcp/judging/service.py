@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kiln_mcp.capability import Effect, capability
 from kiln_mcp.evals.errors import NothingToEvaluate
-from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, gather
+from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, gather, with_judge
 from kiln_mcp.evals.runner import Measurement, carry_out, plan_calibration
 from kiln_mcp.evals.service import EvalReference, EvaluatorReference
 from kiln_mcp.evals.spending import plan_of
@@ -26,7 +26,7 @@ from kiln_mcp.judging.draws import draw_strata
 from kiln_mcp.judging.errors import LabelsRefused, NothingToLabel, NothingToMeasure
 from kiln_mcp.judging.hygiene import label_warnings
 from kiln_mcp.judging.ledger import Draw, Label, append_draw, append_labels, latest
-from kiln_mcp.judging.measurement import measure
+from kiln_mcp.judging.measurement import in_words, measure
 from kiln_mcp.judging.pool import Pool, open_pool, strata_by_verdict
 from kiln_mcp.judging.ratings import VALUES, with_label
 from kiln_mcp.projects.references import ProjectReference
@@ -83,7 +83,7 @@ async def next_items_to_label(
     judge = await _judge_of(store, found, evaluator)
     if judge is not None:
         await _judge_stored(workspace, judge, pool.runs)
-        judge = await gather(store, found, judge.judge.id)
+        judge = await with_judge(judge, judge.judge)
     verdicts: Sequence[EvalRun] = judge.verdicts if judge else ()
     strata = strata_by_verdict(pool.runs, verdicts, pool.scores[0])
     draw = Draw(
@@ -201,19 +201,24 @@ async def measure_agreement(
     summary = f"Judge {len(labelled)} labelled items of {found.name!r}."
     workspace.approve(plan_of(workspace.engine, summary, calls))
     outcomes = [await carry_out(workspace.engine, part, workspace.report) for part in work]
-    measured = [await gather(store, found, judge.judge.id) for judge in judges]
-    rows = _rows(pool, chosen, measured, seed)
+    measured = [
+        await with_judge(judge, judge.judge) if outcome.scored else judge
+        for judge, outcome in zip(judges, outcomes, strict=True)
+    ]
+    results = _rows(pool, chosen, measured, seed)
+    rows = [row for row, _ in results]
     warnings = _warnings(pool, chosen, rows, ledger)
     return AgreementReport(
         eval=found.name,
         labelled_items=len(labelled),
         ledger=ledger,
         rows=rows,
+        says=_sayings(results),
         human_ceiling=[c for score in pool.scores if (c := _ceiling(pool, score, seed))],
         newly_judged=sum(outcome.scored for outcome in outcomes),
         failed=sum(len(outcome.failures) for outcome in outcomes),
         warnings=warnings,
-        next_step=_next_step(rows),
+        next_step=_next_step([words for _, words in results]),
     )
 
 
@@ -315,7 +320,8 @@ async def _judges(
             f"The eval {found.name!r} has no evaluator. Make one with create_evaluator."
         )
     chosen = [choose("evaluator", known, one) for one in evaluators] if evaluators else known
-    return [await gather(store, found, judge.id) for judge in chosen]
+    first = await gather(store, found, chosen[0].id)
+    return [first, *[await with_judge(first, judge) for judge in chosen[1:]]]
 
 
 def _choice(pool: Pool, ledger: str) -> dict[str, list[TaskRun]]:
@@ -328,8 +334,9 @@ def _choice(pool: Pool, ledger: str) -> dict[str, list[TaskRun]]:
 
 def _rows(
     pool: Pool, chosen: dict[str, list[TaskRun]], judges: Sequence[Measurement], seed: int
-) -> list[AgreementRow]:
-    rows: list[AgreementRow] = []
+) -> list[tuple[AgreementRow, str]]:
+    """Return each judge's row with what it says in words, the best κ first."""
+    rows: list[tuple[AgreementRow, str]] = []
     for judge in judges:
         for score in pool.scores:
             verdicts = scores_by_item(judge.verdicts, None, score.json_key)
@@ -337,12 +344,13 @@ def _rows(
             if pairs:
                 measured = measure(pairs, score.type, pool.stratum_sizes(score), seed)
                 key = score.json_key
-                rows.append(AgreementRow.of(judge.judge.name, key, score.type, measured))
+                row = AgreementRow.of(judge.judge.name, key, score.type, measured)
+                rows.append((row, in_words(measured, score.type)))
     if not rows:
         raise NothingToMeasure(
             f"No labelled item of {pool.found.name!r} could be judged. Call run_eval to see why."
         )
-    return sorted(rows, key=lambda row: (row.score, -(row.kappa or 0.0), row.evaluator))
+    return sorted(rows, key=lambda one: (one[0].score, -(one[0].kappa or 0.0), one[0].evaluator))
 
 
 def _ceiling(pool: Pool, score: EvalOutputScore, seed: int) -> Ceiling | None:
@@ -400,8 +408,15 @@ def _warnings(
     return warnings
 
 
-def _next_step(rows: Sequence[AgreementRow]) -> str:
-    if any(row.says.startswith("Better than always") for row in rows):
+def _sayings(results: Sequence[tuple[AgreementRow, str]]) -> list[str]:
+    several = len({row.score for row, _ in results}) > 1
+    return [
+        f"{row.evaluator}{f' on {row.score}' if several else ''}: {words}" for row, words in results
+    ]
+
+
+def _next_step(words: Sequence[str]) -> str:
+    if any(said.startswith("Better than always") for said in words):
         return "run_eval: measure run configs with a judge that beats the constant answer."
     return (
         "Do not rank run configs by these judges. Label more items (next_items_to_label), or make "
