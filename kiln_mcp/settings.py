@@ -12,7 +12,7 @@ from typing import Self
 
 import platformdirs
 
-from kiln_mcp.llm import EMBEDDED, EmbeddedSettings, EngineSettings
+from kiln_mcp.llm import EMBEDDED, EmbeddedSettings, EngineSettings, read_servers
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ class Settings:
         gguf = environment.get("KILN_MCP_GGUF")
         engine = EngineSettings(
             journal=home / "journal.sqlite",
+            orders=home / "orders.sqlite",
+            servers=read_servers(home / "servers.json"),
             default_model=environment.get("KILN_MCP_MODEL") or EMBEDDED,
             embedded=EmbeddedSettings(path=Path(gguf).expanduser() if gguf else None),
             environment=environment,

@@ -24,12 +24,15 @@ from kiln_mcp.llm.messages import (
     ToolCall,
     Usage,
 )
+from kiln_mcp.llm.orders import HOST, WorkOrder, WorkOrders
 from kiln_mcp.llm.pull import pull_embedded_model
 from kiln_mcp.llm.scripted import ScriptedModel
+from kiln_mcp.llm.server_file import read_servers
 from kiln_mcp.llm.settings import EMBEDDED, EngineSettings, ServerSettings
 
 __all__ = [
     "EMBEDDED",
+    "HOST",
     "Alternative",
     "Budget",
     "BudgetLimit",
@@ -52,6 +55,9 @@ __all__ = [
     "Tool",
     "ToolCall",
     "Usage",
+    "WorkOrder",
+    "WorkOrders",
     "find_embedded_model",
     "pull_embedded_model",
+    "read_servers",
 ]

@@ -17,6 +17,7 @@ from kiln_mcp.llm.hosted import HostedModel
 from kiln_mcp.llm.journal import Journal, JournalEntry, Key, Spending, request_key
 from kiln_mcp.llm.limits import Gate, Limits
 from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest, Usage
+from kiln_mcp.llm.orders import HOST, HostModel, WorkOrders
 from kiln_mcp.llm.prices import FREE, Price, litellm_price
 from kiln_mcp.llm.schemas import correction, fit
 from kiln_mcp.llm.scripted import load_script
@@ -72,6 +73,8 @@ class Engine:
             server.name: ServerModel(server, settings.environment, settings.timeout_s)
             for server in settings.servers
         }
+        self.orders = WorkOrders(settings.orders)
+        self._host = HostModel(self.orders)
         self._routes: dict[str, Route] = {}
         self._asking: dict[Key, anyio.Event] = {}
         self._random = random.Random()
@@ -87,6 +90,7 @@ class Engine:
         traceback: TracebackType | None,
     ) -> None:
         await self._embedded.close()
+        await self.orders.close()
         for server in self._servers.values():
             await server.close()
         await self._journal.__aexit__(kind, error, traceback)
@@ -97,8 +101,8 @@ class Engine:
         return self.settings.default_model
 
     def is_free(self, model: str) -> bool:
-        """Whether asking this model costs nothing and sends nothing away."""
-        return model in self._extra or model == EMBEDDED or model.startswith(SCRIPTED)
+        """Whether asking this model costs nothing and asks no service but the person's own."""
+        return model in self._extra or model in {EMBEDDED, HOST} or model.startswith(SCRIPTED)
 
     def price_of(self, model: str, calls: int) -> float | None:
         """Return what so many calls of usual length cost in US dollars; None where not known."""
@@ -179,6 +183,8 @@ class Engine:
         if name == EMBEDDED:
             identity = self._embedded.identity
             return Route(self._embedded, name, identity, Gate(name, UNLIMITED))
+        if name == HOST:
+            return Route(self._host, name, name, Gate(name, UNLIMITED))
         if name.startswith(SCRIPTED):
             script = await load_script(name, Path(name.removeprefix(SCRIPTED)))
             return Route(script, name, name, Gate(name, UNLIMITED))
@@ -192,7 +198,7 @@ class Engine:
 
     def model_names(self) -> list[str]:
         """Return the names that are valid here, apart from litellm's many."""
-        return [EMBEDDED, *self._extra, *(f"{name}/<model>" for name in self._servers)]
+        return [EMBEDDED, HOST, *self._extra, *(f"{name}/<model>" for name in self._servers)]
 
     async def _ask_once(self, route: Route, request: ModelRequest, call: "_Call") -> JournalEntry:
         key = request_key(request, route.identity)

@@ -12,6 +12,9 @@ storage.errors.WorkbenchError
     ├── JournalFailed          the journal of calls cannot be read or written
     ├── BudgetSpent            the call does not fit into what is left of the budget
     ├── CircuitOpen            the server was down again and again just now
+    ├── HostSilent             no connected assistant answered a work order
+    ├── UnknownOrder           no open work order has this id
+    ├── ServerFileUnreadable   the list of model servers cannot be used
     ├── BadAnswer              the answer does not fit the schema, after corrections
     └── Unavailable            worth trying again later
         ├── ServerDown         nothing answers at the server's address
@@ -143,6 +146,36 @@ class CircuitOpen(ModelError):  # noqa: N818
         super().__init__(
             f"The server of {model} did not answer {failures} times in a row and is not asked for "
             f"{wait_s:.0f} s more. Check that it is running and that its address is right."
+        )
+
+
+class HostSilent(ModelError):  # noqa: N818
+    """No connected assistant answered a work order."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"No assistant answered the work order within {seconds:.0f} s. Connect one that calls "
+            "take_work_orders and answer_work_orders, or name another model."
+        )
+
+
+class UnknownOrder(ModelError):  # noqa: N818
+    """No open work order has this id."""
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__(
+            f"There is no open work order {order_id!r}: it was answered before or nobody waits for "
+            "it any more. Call take_work_orders for the open ones."
+        )
+
+
+class ServerFileUnreadable(ModelError):  # noqa: N818
+    """The list of model servers cannot be used."""
+
+    def __init__(self, path: Path, detail: str) -> None:
+        super().__init__(
+            f"The list of model servers in {path} cannot be used: {_brief(detail)}. It is a JSON "
+            'list such as [{"name": "local", "base_url": "http://127.0.0.1:8000/v1"}].'
         )
 
 

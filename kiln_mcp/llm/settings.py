@@ -45,6 +45,7 @@ class EngineSettings:
 
     Attributes:
         journal: The SQLite file of the journal; None for one that is deleted at the end.
+        orders: The SQLite file of the work orders of the model `host`; None for one in memory.
         default_model: The model for those who name none.
         servers: The configured OpenAI-compatible servers.
         embedded: How the embedded model runs.
@@ -56,6 +57,7 @@ class EngineSettings:
     """
 
     journal: Path | None = None
+    orders: Path | None = None
     default_model: str = EMBEDDED
     servers: tuple[ServerSettings, ...] = ()
     embedded: EmbeddedSettings = field(default_factory=EmbeddedSettings)

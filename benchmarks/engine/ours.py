@@ -1,0 +1,101 @@
+"""Judge calls through the real engine: journal, limits, budget and retries on.
+
+    python ours.py PORT CALLS CONCURRENCY [lean|litellm]
+
+Prints one JSON line: wall seconds, processor milliseconds a call, peak memory, replay seconds.
+"""
+
+import asyncio
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from kiln_mcp.llm import (
+    BudgetLimit,
+    Engine,
+    EngineSettings,
+    Message,
+    ModelRequest,
+    ServerSettings,
+)
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"score": {"enum": ["pass", "fail"]}},
+    "required": ["score"],
+    "additionalProperties": False,
+}
+
+
+def requests(count: int, model: str) -> list[ModelRequest]:
+    system = Message("system", "Judge whether the answer is polite. " * 10)
+    return [
+        ModelRequest(
+            model,
+            (system, Message("user", f"Answer {n}: thank you for your patience.")),
+            schema=SCHEMA,
+            max_tokens=100,
+        )
+        for n in range(count)
+    ]
+
+
+async def run(engine: Engine, asked: list[ModelRequest], concurrency: int) -> float:
+    budget = await engine.budget(
+        f"bench/{time.time_ns()}", BudgetLimit(cost_usd=100.0, tokens=10**9)
+    )
+    waiting = iter(asked)
+
+    async def worker() -> None:
+        for request in waiting:
+            answer = await engine.complete(request, asker="judge", budget=budget)
+            assert answer.parsed == {"score": "pass"}
+
+    started = time.perf_counter()
+    await asyncio.gather(*(worker() for _ in range(concurrency)))
+    return time.perf_counter() - started
+
+
+async def main() -> None:
+    port, calls, concurrency = map(int, sys.argv[1:4])
+    path = sys.argv[4] if len(sys.argv) > 4 else "lean"
+    address = f"http://127.0.0.1:{port}/v1"
+    server = ServerSettings(
+        "bench",
+        address,
+        concurrency=concurrency,
+        input_usd_per_million=1.0,
+        output_usd_per_million=4.0,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        settings = EngineSettings(
+            journal=Path(folder, "journal.sqlite"),
+            servers=(server,),
+            environment={"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": address},
+            hosted_concurrency=concurrency,
+        )
+        model = "bench/judge" if path == "lean" else "openai/gpt-4o-mini"
+        async with Engine(settings) as engine:
+            await run(engine, requests(1, model), 1)  # imports and the first connection
+            asked = requests(calls + 1, model)[1:]
+            cpu = time.process_time()
+            wall = await run(engine, asked, concurrency)
+            cpu = time.process_time() - cpu
+            replay = await run(engine, asked, concurrency)
+    figures = {
+        "path": path,
+        "calls": calls,
+        "concurrency": concurrency,
+        "wall_s": round(wall, 3),
+        "cpu_ms_a_call": round(cpu / calls * 1000, 3),
+        "replay_s": round(replay, 3),
+        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

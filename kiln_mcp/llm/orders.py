@@ -1,0 +1,232 @@
+"""Work orders: what the connected assistant is asked to think about, as the model `host`.
+
+Kept in SQLite, so that an order outlives the process that waits for it, and the answer of an
+assistant finds its way whichever process holds the connection.
+"""
+
+import asyncio
+import json
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, LiteralString, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from kiln_mcp.llm.errors import HostSilent, JournalFailed, UnknownOrder
+from kiln_mcp.llm.journal import request_key
+from kiln_mcp.llm.messages import JsonSchema, Message, ModelAnswer, ModelRequest, Usage
+from kiln_mcp.llm.schemas import fit
+
+HOST: Final = "host"
+LEASE_S: Final = 300.0
+WAIT_S: Final = 3600.0
+POLL_S: Final = 0.5
+BYTES_PER_TOKEN: Final = 4
+
+_SCHEMA: Final[LiteralString] = """
+CREATE TABLE IF NOT EXISTS work_orders (
+    id TEXT PRIMARY KEY,
+    request_hash BLOB NOT NULL,
+    sample INTEGER NOT NULL,
+    body TEXT NOT NULL CHECK (json_valid(body)),
+    put_at REAL NOT NULL,
+    leased_until REAL NOT NULL DEFAULT 0,
+    waited_for_until REAL NOT NULL,
+    answer TEXT,
+    UNIQUE (request_hash, sample)
+) STRICT;
+CREATE INDEX IF NOT EXISTS open_orders ON work_orders (put_at) WHERE answer IS NULL;
+"""
+_PUT: Final[LiteralString] = """
+INSERT INTO work_orders (id, request_hash, sample, body, put_at, waited_for_until)
+VALUES (:id, :request_hash, :sample, :body, :now, :until)
+ON CONFLICT (request_hash, sample) DO UPDATE SET waited_for_until = excluded.waited_for_until
+RETURNING id
+"""
+_TAKE: Final[LiteralString] = """
+UPDATE work_orders SET leased_until = :until WHERE id IN (
+    SELECT id FROM work_orders
+    WHERE answer IS NULL AND leased_until < :now AND waited_for_until >= :now
+    ORDER BY put_at, id LIMIT :most
+) RETURNING id, body
+"""
+_BODY: Final[LiteralString] = "SELECT body FROM work_orders WHERE id = :id AND answer IS NULL"
+_ANSWER: Final[LiteralString] = """
+UPDATE work_orders SET answer = :answer WHERE id = :id AND answer IS NULL
+"""
+_READ: Final[LiteralString] = "SELECT answer FROM work_orders WHERE id = :id"
+_STILL_WAITED_FOR: Final[LiteralString] = """
+UPDATE work_orders SET waited_for_until = :until WHERE id = :id
+"""
+_FORGET: Final[LiteralString] = "DELETE FROM work_orders WHERE id = :id"
+_OPEN: Final[LiteralString] = """
+SELECT count(*) FROM work_orders WHERE answer IS NULL AND waited_for_until >= :now
+"""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOrder:
+    """A request for the assistant, and nothing but it.
+
+    Attributes:
+        id: Handed back with the answer.
+        messages: The conversation to answer.
+        schema: The JSON schema that the answer must fit; None for free text.
+        choices: The texts of which the answer must be one; empty for free text.
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    schema: JsonSchema | None
+    choices: tuple[str, ...]
+
+
+def _body(request: ModelRequest) -> str:
+    messages = [(message.role, message.content) for message in request.messages]
+    return json.dumps([messages, request.schema, request.choices], ensure_ascii=False)
+
+
+def _order(order_id: str, body: str) -> WorkOrder:
+    messages, schema, choices = json.loads(body)
+    return WorkOrder(
+        order_id, tuple(Message(role, text) for role, text in messages), schema, tuple(choices)
+    )
+
+
+class WorkOrders:
+    """The queue of work orders in one SQLite file, shared by all processes of a home."""
+
+    def __init__(self, path: Path | None, clock: Callable[[], float] = time.time) -> None:
+        """Name the file.
+
+        Args:
+            path: The SQLite file; None for one in memory, for this object alone.
+            clock: Seconds since 1970; leases are told between processes by it.
+        """
+        self._path = path
+        self._clock = clock
+        self._connection: sqlite3.Connection | None = None
+        self._using = asyncio.Lock()
+        self._answered = anyio.Event()
+
+    async def _run(self, statements: Callable[[sqlite3.Connection], T]) -> T:
+        def work() -> T:
+            if self._connection is None:
+                self._connection = self._open()
+            with self._connection:  # a transaction
+                return statements(self._connection)
+
+        try:
+            async with self._using:
+                return await anyio.to_thread.run_sync(work)
+        except (sqlite3.Error, OSError) as error:
+            raise JournalFailed(self._path, str(error)) from error
+
+    def _open(self) -> sqlite3.Connection:
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self._path or ":memory:", check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA busy_timeout = 10000")
+        connection.executescript(_SCHEMA)
+        return connection
+
+    async def put(self, request: ModelRequest) -> str:
+        """Put a request on the queue, unless it is on it already; return the order's id."""
+        digest, sample = request_key(request, HOST)
+        now = self._clock()
+        row = {
+            "id": secrets.token_hex(4),
+            "request_hash": digest,
+            "sample": sample,
+            "body": _body(request),
+            "now": now,
+            "until": now + LEASE_S,
+        }
+        return await self._run(lambda sql: str(sql.execute(_PUT, row).fetchone()[0]))
+
+    async def take(self, most: int, lease_s: float = LEASE_S) -> tuple[WorkOrder, ...]:
+        """Take the oldest open orders; those not answered in time go to the next who takes."""
+        now = self._clock()
+        row = {"now": now, "until": now + lease_s, "most": most}
+        taken = await self._run(lambda sql: sql.execute(_TAKE, row).fetchall())
+        return tuple(_order(order_id, body) for order_id, body in taken)
+
+    async def answer(self, order_id: str, text: str) -> str | None:
+        """Answer an order; return why the answer cannot be used, None where it is taken.
+
+        Raises:
+            UnknownOrder: No open order has this id.
+        """
+        row = {"id": order_id, "answer": text}
+        found: Sequence[str] | None = await self._run(
+            lambda sql: sql.execute(_BODY, row).fetchone()
+        )
+        if found is None:
+            raise UnknownOrder(order_id)
+        order = _order(order_id, found[0])
+        request = ModelRequest(HOST, order.messages, schema=order.schema, choices=order.choices)
+        _, problem = fit(ModelAnswer(text), request)
+        if problem is None:
+            await self._run(lambda sql: sql.execute(_ANSWER, row))
+            self._answered.set()
+            self._answered = anyio.Event()
+        return problem
+
+    async def wait_for(self, order_id: str) -> str:
+        """Return the answer to an order when it is there; then the order is gone."""
+        row: dict[str, str | float] = {"id": order_id}
+        while True:
+            answered = self._answered
+            found = await self._run(lambda sql: sql.execute(_READ, row).fetchone())
+            if found is not None and found[0] is not None:
+                await self._run(lambda sql: sql.execute(_FORGET, row))
+                return str(found[0])
+            row["until"] = self._clock() + LEASE_S
+            await self._run(lambda sql: sql.execute(_STILL_WAITED_FOR, row))
+            with anyio.move_on_after(POLL_S):  # another process may take the answer
+                await answered.wait()
+
+    async def open_count(self) -> int:
+        """Return how many orders wait for an answer."""
+        row = {"now": self._clock()}
+        return int(await self._run(lambda sql: sql.execute(_OPEN, row).fetchone()[0]))
+
+    async def close(self) -> None:
+        """Close the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class HostModel:
+    """The assistant that is connected over MCP, reached by work orders."""
+
+    def __init__(self, orders: WorkOrders, wait_s: float = WAIT_S) -> None:
+        self._orders = orders
+        self._wait_s = wait_s
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        """Put the request on the queue and wait for the assistant.
+
+        Raises:
+            HostSilent: No assistant answered in time.
+        """
+        started = time.perf_counter()
+        order_id = await self._orders.put(replace(request, seed=None))
+        try:
+            with anyio.fail_after(self._wait_s):
+                text = await self._orders.wait_for(order_id)
+        except TimeoutError as error:
+            raise HostSilent(self._wait_s) from error
+        read = sum(len(message.content) for message in request.messages)
+        usage = Usage(read // BYTES_PER_TOKEN, len(text) // BYTES_PER_TOKEN)
+        return ModelAnswer(text, usage=usage, latency_s=time.perf_counter() - started)
