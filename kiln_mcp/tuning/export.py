@@ -49,11 +49,13 @@ class Written:
         lines: One JSON text for each example.
         held_back: Items that an eval measures on.
         without_thinking: Items that lack the reasoning that the recipe wants.
+        unchecked: Lines whose output a model gave and nobody rated or repaired.
     """
 
     lines: tuple[str, ...]
     held_back: int
     without_thinking: int
+    unchecked: int
 
 
 def check_recipe(task: Task, recipe: Recipe) -> None:
@@ -99,7 +101,7 @@ def lines_of(
         FormatMisfit: An output is not what the format needs.
     """
     lines: list[str] = []
-    held_back = without_thinking = 0
+    held_back = without_thinking = unchecked = 0
     for run in runs:
         thoughts = run.intermediate_outputs or {}
         reasoning = thoughts.get("reasoning") or thoughts.get("chain_of_thought") or ""
@@ -109,7 +111,15 @@ def lines_of(
             without_thinking += 1
         else:
             lines.append(_line(run, reasoning, recipe))
-    return Written(tuple(lines), held_back, without_thinking)
+            unchecked += _is_unchecked(run)
+    return Written(tuple(lines), held_back, without_thinking, unchecked)
+
+
+def _is_unchecked(run: TaskRun) -> bool:
+    """Whether a run config gave the output and no person rated or repaired it."""
+    source = run.output.source
+    made = source is not None and source.type == "synthetic" and source.run_config_id is not None
+    return made and run.output.rating is None and run.repaired_output is None
 
 
 def _line(run: TaskRun, reasoning: str, recipe: Recipe) -> str:

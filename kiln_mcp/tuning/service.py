@@ -63,6 +63,10 @@ class ExportedFile(Result):
     examples: int
     held_back: int = Field(description="Items that an eval measures on, left out.")
     without_thinking: int = Field(description="Items without reasoning, left out.")
+    unchecked: int = Field(
+        description="Examples whose output a run config gave and nobody rated or repaired: to learn "
+        "from them teaches its mistakes."
+    )
     gone: int = Field(description="Items of the frozen split that were deleted since.")
 
 
@@ -183,6 +187,7 @@ async def export_training_data(
                 examples=len(written.lines),
                 held_back=written.held_back,
                 without_thinking=written.without_thinking,
+                unchecked=written.unchecked,
                 gone=gone[part],
             )
         )

@@ -35,12 +35,11 @@ class Writer:
 
     def __call__(self, request: ModelRequest) -> str:
         self.requests.append(request)
-        properties = (request.schema or {}).get("properties")
-        asked = list(properties) if isinstance(properties, dict) else []
+        asked = json.dumps(dict(request.schema or {}))
         number = len(self.requests)
-        if "topics" in asked:
+        if '"topics"' in asked:
             return json.dumps({"topics": ["refunds", "delivery", "refunds"]})
-        if "inputs" in asked:
+        if '"inputs"' in asked:
             texts = [
                 "the same words again" if self._repeat else f"ask{number}x{n} why{number}y{n}"
                 for n in range(3)

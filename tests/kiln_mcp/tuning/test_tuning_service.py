@@ -14,7 +14,16 @@ from kiln_mcp.tuning.errors import FormatMisfit, NothingToExport, NothingToFreez
 from kiln_mcp.tuning.formats import ExportFormat, Thinking
 from kiln_mcp.tuning.service import export_training_data, freeze_split
 from kiln_mcp.workspace import KnownProjects, Workspace
-from storage import DatasetSplit, Eval, EvalOutputScore, Project, ProjectStore, Task, TaskRun
+from storage import (
+    DatasetSplit,
+    Eval,
+    EvalOutputScore,
+    Project,
+    ProjectStore,
+    Task,
+    TaskOutputRating,
+    TaskRun,
+)
 from storage import TaskRunSplit as RunSplit
 
 ITEMS = [
@@ -107,6 +116,22 @@ async def test_items_that_an_eval_measures_on_are_held_back_from_train(tmp_path:
             workspace, project, "Right data", ExportFormat.HUGGINGFACE, parts=["train"]
         )
         assert (made.files[0].examples, made.files[0].held_back) == (14, 2)
+
+
+async def test_outputs_that_nobody_checked_are_counted(tmp_path: Path) -> None:
+    async with dealt(tmp_path) as (workspace, project):
+        await freeze_split(workspace, project, "Right")
+        store, task = await task_in(workspace, project)
+        train = [r for r in await store.children(task, TaskRun) if "train_right" in r.tags]
+        for place, run in enumerate(train[:3]):
+            assert run.output.source is not None
+            source = run.output.source.replace(run_config_id="123456789012")
+            rating = TaskOutputRating(value=5) if place == 0 else None
+            await store.save(run.replace(output=run.output.replace(source=source, rating=rating)))
+        made = await export_training_data(
+            workspace, project, "Right data", ExportFormat.OPENAI_CHAT, parts=["train"]
+        )
+        assert (made.files[0].examples, made.files[0].unchecked) == (16, 2)
 
 
 async def test_what_cannot_be_exported_is_refused_with_the_way_on(tmp_path: Path) -> None:
