@@ -64,8 +64,8 @@ class ExportedFile(Result):
     held_back: int = Field(description="Items that an eval measures on, left out.")
     without_thinking: int = Field(description="Items without reasoning, left out.")
     unchecked: int = Field(
-        description="Examples whose output a run config gave and nobody rated or repaired: to learn "
-        "from them teaches its mistakes."
+        description="Examples whose output a run config gave and nobody rated or repaired: what is "
+        "learnt from them includes its mistakes."
     )
     gone: int = Field(description="Items of the frozen split that were deleted since.")
 
