@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast, get_args
+from typing import cast
 
 from pydantic import JsonValue
 
@@ -59,11 +59,6 @@ class Skipped:
 class _ToolCall:
     name: str
     arguments: Mapping[str, JsonValue]
-
-
-def is_check(properties: object) -> bool:
-    """Return whether an evaluator's properties are those of a deterministic check."""
-    return isinstance(properties, get_args(Check))
 
 
 def run_check(check: Check, case: Case) -> Checked | Skipped:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from kiln_mcp.evals.checks import Check, Skipped, is_check, run_check
+from kiln_mcp.evals.checks import Check, Skipped, run_check
 from kiln_mcp.evals.errors import ExtractionFailed, UnsupportedEvaluator
 from kiln_mcp.evals.expressions import Case, render_template
 from kiln_mcp.evals.model_names import StoredModel, engine_model
@@ -162,8 +162,3 @@ def _way(judge: EvalConfig) -> tuple[bool, str | None]:
         return properties.g_eval, properties.thinking_instruction if properties.g_eval else None
     weighted = judge.config_type == "g_eval"
     return weighted, THINK_FIRST if weighted else None
-
-
-def is_deterministic(judge: EvalConfig) -> bool:
-    """Return whether an evaluator asks no model."""
-    return is_check(judge.properties)

@@ -28,7 +28,7 @@ def answer_schema(scores: Sequence[EvalOutputScore], *, reasoning: bool) -> Mapp
         properties["reasoning"] = {
             "type": "string",
             "description": "What you found, step by step, in a few sentences.",
-            "maxLength": 2000,
+            "maxLength": 1000,
         }
     for score in scores:
         properties[score.json_key] = _score_schema(score)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from kiln_mcp.capability import Effect, capability
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, gather, with_judge
-from kiln_mcp.evals.runner import Measurement, carry_out, plan_calibration
+from kiln_mcp.evals.runner import Measurement, RunOutcome, carry_out, plan_calibration
 from kiln_mcp.evals.service import EvalReference, EvaluatorReference
 from kiln_mcp.evals.spending import plan_of
 from kiln_mcp.evals.summaries import scores_by_item
@@ -141,11 +141,7 @@ async def label_items(
     after = await open_pool(store, found)
     certificate = sum(entry.ledger == "certificate" for entry in entries)
     done = len(after.complete())
-    warnings = [
-        sentence
-        for score in pool.scores
-        for sentence in label_warnings(after.given(after.labelled(score), score))
-    ]
+    warnings = _label_warnings(after, {s.json_key: after.labelled(s) for s in after.scores})
     return LabelsSaved(
         eval=found.name,
         saved=len(entries),
@@ -207,7 +203,7 @@ async def measure_agreement(
     ]
     results = _rows(pool, chosen, measured, seed)
     rows = [row for row, _ in results]
-    warnings = _warnings(pool, chosen, rows, ledger)
+    warnings = [*_failure_warnings(outcomes), *_warnings(pool, chosen, rows, ledger)]
     return AgreementReport(
         eval=found.name,
         labelled_items=len(labelled),
@@ -381,14 +377,28 @@ def _ceiling(pool: Pool, score: EvalOutputScore, seed: int) -> Ceiling | None:
     )
 
 
-def _warnings(
-    pool: Pool, chosen: dict[str, list[TaskRun]], rows: Sequence[AgreementRow], ledger: str
-) -> list[str]:
-    warnings = [
-        sentence
+def _label_warnings(pool: Pool, chosen: dict[str, list[TaskRun]]) -> list[str]:
+    """Return what is suspicious about labels, each once, with the score where there are several."""
+    several = len(pool.scores) > 1
+    found = [
+        f"{score.name}: {sentence}" if several else sentence
         for score in pool.scores
         for sentence in label_warnings(pool.given(chosen[score.json_key], score))
     ]
+    return list(dict.fromkeys(found))
+
+
+def _failure_warnings(outcomes: Sequence[RunOutcome]) -> list[str]:
+    failures = [failure for outcome in outcomes for failure in outcome.failures]
+    if not failures:
+        return []
+    return [f"{len(failures)} items could not be judged and are left out: {failures[0].reason}"]
+
+
+def _warnings(
+    pool: Pool, chosen: dict[str, list[TaskRun]], rows: Sequence[AgreementRow], ledger: str
+) -> list[str]:
+    warnings = _label_warnings(pool, chosen)
     by_hand = any(
         not pool.in_ledger(run, score, "certificate")
         for score in pool.scores
