@@ -3,16 +3,17 @@
 import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import anyio
 import pytest
 
 from kiln_mcp.errors import ApprovalNeeded, InvalidArguments
 from kiln_mcp.evals import service
 from kiln_mcp.evals.answers import Comparison, EvalReport, EvalRunReport, EvaluatorCreated
 from kiln_mcp.evals.errors import NotComparable, NothingToEvaluate, UnusableTemplate
-from kiln_mcp.llm import Engine, EngineSettings, ModelRequest, ScriptedModel
+from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest, ScriptedModel
 from kiln_mcp.llm.errors import RequestRefused
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import KnownProjects, Workspace
@@ -332,3 +333,39 @@ async def test_a_model_with_an_unknown_price_is_not_asked_without_approval(
         with pytest.raises(ApprovalNeeded, match=r"price that is not known"):
             await bench.run()
         assert bench.model.asked == []
+
+
+class Stalling:
+    """Answers a few requests, then says so and never answers again."""
+
+    def __init__(self, answers: int) -> None:
+        self.left = answers
+        self.stalled = anyio.Event()
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        if self.left == 0:
+            self.stalled.set()
+            await anyio.sleep_forever()
+        self.left -= 1
+        return ModelAnswer(text=double(request))
+
+
+async def test_a_run_that_was_cancelled_goes_on_where_it_was(tmp_path: Path) -> None:
+    model = Stalling(3)
+    settings = Settings(home=tmp_path / "home", engine=EngineSettings(default_model="scripted"))
+    async with open_bench(tmp_path, double) as bench:
+        await add_items(bench, range(8))
+        await bench.evaluator(**EXACT)
+        await bench.config("only", "double it")
+        async with Engine(settings.engine, models={"scripted": model}) as engine:
+            stopped = replace(bench, workspace=replace(bench.workspace, engine=engine))
+            with anyio.fail_after(20):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(stopped.run)
+                    await model.stalled.wait()
+                    tasks.cancel_scope.cancel()
+        made = [run for run in await bench.store.children(bench.task, TaskRun) if run.eval_source]
+        assert len(made) <= 3
+        report = await bench.run()
+        assert report.outputs_made == 8 - len(made)
+        assert (report.table[0].n, report.failed) == (8, 0)
