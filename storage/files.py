@@ -31,6 +31,19 @@ def write_atomically(path: Path, content: bytes) -> None:
         flush_folder(path.parent)
 
 
+def move_atomically(source: Path, target: Path) -> None:
+    """Move a folder within one file system.
+
+    Raises:
+        WriteFailed: The disk refused; nothing was changed.
+    """
+    with _disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.rename(target)
+        flush_folder(target.parent)
+        flush_folder(source.parent)
+
+
 def flush_folder(folder: Path) -> None:
     """Make the names in a folder survive a power cut, where the system can."""
     if os.name == "nt":

@@ -1,4 +1,5 @@
 import json
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -13,23 +14,30 @@ from storage import (
 from storage.errors import NotAProject, ProjectExists, RecordNotFound, StaleRevision
 
 
-async def _task(folder: Path) -> tuple[ProjectStore, Task]:
-    store = await ProjectStore.create(folder / "p", Project(name="Café"))
-    task = await store.save(Task(name="Support", instruction="Answer."), parent=store.project)
-    return store, task
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncGenerator[ProjectStore]:
+    home = tmp_path / "home"
+    async with await ProjectStore.create(tmp_path / "p", Project(name="Café"), home=home) as opened:
+        yield opened
 
 
-async def test_a_saved_record_is_read_back_equal(tmp_path: Path) -> None:
-    store, task = await _task(tmp_path)
+@pytest.fixture
+async def task(store: ProjectStore) -> Task:
+    return await store.save(Task(name="Support", instruction="Answer."), parent=store.project)
+
+
+async def test_a_saved_record_is_read_back_equal(store: ProjectStore, task: Task) -> None:
     run = TaskRun(input="hi", output=TaskOutput(output="hello"), tags=("a",))
     saved = await store.save(run, parent=task)
-    again = await ProjectStore.open(store.folder)
-    assert again.project.name == "Café"
-    assert await again.children(task, TaskRun) == [saved]
+    async with await ProjectStore.open(store.folder) as again:
+        assert again.project.name == "Café"
+        assert await again.children(task, TaskRun) == [saved]
+        assert await again.get(TaskRun, saved.id) == saved
 
 
-async def test_unknown_keys_survive_a_change_in_place_and_in_order(tmp_path: Path) -> None:
-    store, task = await _task(tmp_path)
+async def test_unknown_keys_survive_a_change_in_place_and_in_order(
+    store: ProjectStore, task: Task
+) -> None:
     assert task.origin is not None
     file = store.folder / task.origin.path
     data = json.loads(file.read_text(encoding="utf-8"))
@@ -42,8 +50,7 @@ async def test_unknown_keys_survive_a_change_in_place_and_in_order(tmp_path: Pat
     assert after == {**data, "instruction": "Answer briefly."}
 
 
-async def test_a_save_that_changes_nothing_writes_nothing(tmp_path: Path) -> None:
-    store, task = await _task(tmp_path)
+async def test_a_save_that_changes_nothing_writes_nothing(store: ProjectStore, task: Task) -> None:
     assert task.origin is not None
     file = store.folder / task.origin.path
     before = file.stat().st_mtime_ns
@@ -51,15 +58,17 @@ async def test_a_save_that_changes_nothing_writes_nothing(tmp_path: Path) -> Non
     assert file.stat().st_mtime_ns == before
 
 
-async def test_of_two_writers_of_one_revision_exactly_one_succeeds(tmp_path: Path) -> None:
-    store, task = await _task(tmp_path)
+async def test_of_two_writers_of_one_revision_exactly_one_succeeds(
+    store: ProjectStore, task: Task
+) -> None:
     await store.save(task.replace(instruction="one"))
     with pytest.raises(StaleRevision, match="since it was read"):
         await store.save(task.replace(instruction="two"))
 
 
-async def test_one_corrupt_file_is_reported_and_the_rest_works(tmp_path: Path) -> None:
-    store, task = await _task(tmp_path)
+async def test_one_corrupt_file_is_reported_and_the_rest_works(
+    store: ProjectStore, task: Task
+) -> None:
     await store.save(Task(name="Other", instruction="x"), parent=store.project)
     assert task.origin is not None
     (store.folder / task.origin.path).write_text("{", encoding="utf-8")
@@ -67,8 +76,7 @@ async def test_one_corrupt_file_is_reported_and_the_rest_works(tmp_path: Path) -
     assert [problem.path for problem in store.problems] == [task.origin.path]
 
 
-async def test_a_newer_format_is_left_alone_and_reported(tmp_path: Path) -> None:
-    store, task = await _task(tmp_path)
+async def test_a_newer_format_is_left_alone_and_reported(store: ProjectStore, task: Task) -> None:
     assert task.origin is not None
     file = store.folder / task.origin.path
     file.write_text(file.read_text(encoding="utf-8").replace('"v": 1', '"v": 2'), encoding="utf-8")
@@ -76,14 +84,14 @@ async def test_a_newer_format_is_left_alone_and_reported(tmp_path: Path) -> None
     assert "newer than 1" in store.problems[0].reason
 
 
-async def test_a_record_that_is_not_found_names_those_close_to_it(tmp_path: Path) -> None:
-    store, _ = await _task(tmp_path)
+async def test_a_record_that_is_not_found_names_those_close_to_it(
+    store: ProjectStore, task: Task
+) -> None:
     with pytest.raises(RecordNotFound, match="Close to it: Support"):
         await store.find(Task, "Suport", parent=store.project)
 
 
-async def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    store, task = await _task(tmp_path)
+async def test_a_transaction_that_fails_leaves_nothing(store: ProjectStore, task: Task) -> None:
 
     async def both() -> None:
         async with store.transaction() as change:
@@ -101,6 +109,6 @@ async def test_a_folder_without_a_project_and_one_with_a_project_are_told_apart(
 ) -> None:
     with pytest.raises(NotAProject, match=r"holds no project\.kiln"):
         await ProjectStore.open(tmp_path)
-    await ProjectStore.create(tmp_path, Project(name="a"))
+    await (await ProjectStore.create(tmp_path, Project(name="a"))).close()
     with pytest.raises(ProjectExists):
         await ProjectStore.create(tmp_path, Project(name="b"))

@@ -1,0 +1,181 @@
+"""Put changes on disk: all of them or none, one process at a time, and never over another's.
+
+A change to several files is written to a journal in the per-user state folder first. A process
+that dies in the middle leaves the journal there; the next one to open the project carries it to
+its end. A disk that refuses in the middle is answered by putting the old contents back.
+"""
+
+import base64
+import json
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
+
+from storage.errors import ProjectBusy, StaleRevision, UnsafePath, WriteFailed
+from storage.files import move_atomically, write_atomically
+from storage.reading import revision_of
+
+_LONGEST_WAIT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A file's new content.
+
+    Attributes:
+        path: The file, within the project.
+        content: What it is to hold.
+        expected: Revision of what it holds now; None for a file that must not be there yet.
+    """
+
+    path: str
+    content: bytes
+    expected: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A folder that goes elsewhere in the project; its parent folders there are made."""
+
+    source: str
+    target: str
+
+
+class CommitLog:
+    """Commits changes to one project.
+
+    Args:
+        project: The project's folder.
+        state: This person's folder for the project: lock and journal.
+    """
+
+    def __init__(self, project: Path, state: Path) -> None:
+        self._project = project
+        self._pending = state / "pending"
+        self._pending.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(state / "lock")
+
+    def recover(self) -> int:
+        """Carry changes to their end that a process began and did not finish; return how many."""
+        if not any(self._pending.iterdir()):
+            return 0
+        with self._locked():
+            found = sorted(self._pending.glob("*.json"))
+            for journal in found:
+                edits, moves = _read_journal(journal)
+                self._apply(edits, moves)
+                journal.unlink()
+            return len(found)
+
+    def commit(self, edits: Sequence[Edit], moves: Sequence[Move] = ()) -> None:
+        """Make all changes, or none.
+
+        Raises:
+            StaleRevision: A file is not as expected any more.
+            ProjectBusy: Another process has been writing for too long.
+            WriteFailed: The disk refused; nothing was changed.
+        """
+        for edit in edits:
+            _check_inside(self._project, edit.path)
+        for move in moves:
+            _check_inside(self._project, move.source)
+        with self._locked():
+            before = [self._checked(edit) for edit in edits]
+            if len(edits) + len(moves) <= 1:
+                self._apply(edits, moves)
+                return
+            journal = self._pending / f"{uuid4().hex}.json"
+            write_atomically(journal, _journal_text(edits, moves))
+            try:
+                self._apply(edits, moves)
+            except WriteFailed:
+                self._put_back(edits, before, moves)
+                journal.unlink()
+                raise
+            journal.unlink()
+
+    @contextmanager
+    def _locked(self) -> Generator[None]:
+        try:
+            self._lock.acquire(timeout=_LONGEST_WAIT_S)
+        except Timeout as error:
+            raise ProjectBusy(self._project, _LONGEST_WAIT_S) from error
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _checked(self, edit: Edit) -> bytes | None:
+        """Return what a file holds, where that is what the edit expects."""
+        path = self._project / edit.path
+        held = path.read_bytes() if path.exists() else None
+        revision = None if held is None else revision_of(held)
+        if revision == edit.expected:
+            return held
+        if held is None:
+            raise StaleRevision(edit.path, None, None)
+        when = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        raise StaleRevision(edit.path, _last_author(path), when)
+
+    def _apply(self, edits: Iterable[Edit], moves: Iterable[Move]) -> None:
+        """Make changes; those that are made already stay as they are."""
+        for edit in edits:
+            write_atomically(self._project / edit.path, edit.content)
+        for move in moves:
+            source = self._project / move.source
+            if source.exists():
+                move_atomically(source, self._project / move.target)
+
+    def _put_back(
+        self, edits: Sequence[Edit], before: Sequence[bytes | None], moves: Sequence[Move]
+    ) -> None:
+        for move in moves:
+            target = self._project / move.target
+            if target.exists():
+                move_atomically(target, self._project / move.source)
+        for edit, held in zip(edits, before, strict=True):
+            path = self._project / edit.path
+            if held is None:
+                path.unlink(missing_ok=True)
+            elif not path.exists() or path.read_bytes() != held:
+                write_atomically(path, held)
+
+
+def _check_inside(project: Path, path: str) -> None:
+    """Refuse a path that leaves the project, also through a link.
+
+    Raises:
+        UnsafePath: It does.
+    """
+    inside = Path(path)
+    if inside.is_absolute() or ".." in inside.parts:
+        raise UnsafePath(path)
+    if not (project / inside).resolve().is_relative_to(project.resolve()):
+        raise UnsafePath(path)
+
+
+def _last_author(path: Path) -> str | None:
+    """Return the operating system's name for who owns the file; None where it has none."""
+    try:
+        return path.owner()
+    except (KeyError, NotImplementedError, OSError):
+        return None
+
+
+def _journal_text(edits: Iterable[Edit], moves: Iterable[Move]) -> bytes:
+    data = {
+        "edits": [[e.path, base64.b64encode(e.content).decode(), e.expected] for e in edits],
+        "moves": [[m.source, m.target] for m in moves],
+    }
+    return json.dumps(data).encode()
+
+
+def _read_journal(file: Path) -> tuple[list[Edit], list[Move]]:
+    data = json.loads(file.read_bytes())
+    edits = [Edit(path, base64.b64decode(text), was) for path, text, was in data["edits"]]
+    return edits, [Move(source, target) for source, target in data["moves"]]

@@ -1,0 +1,94 @@
+"""The trash of a project: what was deleted, until it is put back or emptied.
+
+It lies in the project's folder, so that deleting is one rename, and keeps itself out of git.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from storage.errors import RecordNotFound
+from storage.files import write_atomically
+
+FOLDER = ".trash"
+_NOTE = "deleted.json"
+_CONTENT = "content"
+
+
+@dataclass(frozen=True, slots=True)
+class Trashed:
+    """A deleted record.
+
+    Attributes:
+        key: Its name in the trash.
+        kind: Its kind, such as "task_run".
+        label: Its name, or its id.
+        folder: Where its folder was, within the project.
+        deleted_at: When it was deleted.
+        deleted_by: Who deleted it.
+    """
+
+    key: str
+    kind: str
+    label: str
+    folder: str
+    deleted_at: datetime
+    deleted_by: str
+
+    @property
+    def place(self) -> str:
+        """Where its folder is now, within the project."""
+        return str(PurePosixPath(FOLDER, self.key, _CONTENT))
+
+    @property
+    def note(self) -> tuple[str, bytes]:
+        """The file that says all this, and its content."""
+        data = {
+            "kind": self.kind,
+            "label": self.label,
+            "folder": self.folder,
+            "deleted_at": self.deleted_at.isoformat(),
+            "deleted_by": self.deleted_by,
+        }
+        path = PurePosixPath(FOLDER, self.key, _NOTE)
+        return str(path), json.dumps(data, ensure_ascii=False, indent=2).encode()
+
+
+def keep_out_of_git(project: Path) -> None:
+    """Make the trash ignore itself."""
+    file = project / FOLDER / ".gitignore"
+    if not file.exists():
+        write_atomically(file, b"*\n")
+
+
+def list_trash(project: Path) -> list[Trashed]:
+    """Return what is in the trash, the latest first."""
+    found: list[Trashed] = []
+    for note in (project / FOLDER).glob(f"*/{_NOTE}"):
+        data: dict[str, str] = json.loads(note.read_bytes())
+        when = datetime.fromisoformat(data["deleted_at"]).astimezone(UTC)
+        key, who = note.parent.name, data["deleted_by"]
+        found.append(Trashed(key, data["kind"], data["label"], data["folder"], when, who))
+    return sorted(found, key=lambda one: one.deleted_at, reverse=True)
+
+
+def find_trashed(project: Path, key: str) -> Trashed:
+    """Return what is in the trash under a key.
+
+    Raises:
+        RecordNotFound: Nothing is.
+    """
+    for one in list_trash(project):
+        if one.key == key:
+            return one
+    raise RecordNotFound("deleted record", key)
+
+
+def empty_trash(project: Path) -> int:
+    """Take away for good what is in the trash; return how many records that were."""
+    found = list_trash(project)
+    for one in found:
+        shutil.rmtree(project / FOLDER / one.key)
+    return len(found)
