@@ -1,11 +1,9 @@
 """Capabilities: choose items to label, keep the labels, and measure judges against them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from kiln_mcp.capability import Effect, capability
 from kiln_mcp.evals.errors import NothingToEvaluate
@@ -23,9 +21,10 @@ from kiln_mcp.judging.answers import (
     LabelsSaved,
 )
 from kiln_mcp.judging.draws import draw_strata
-from kiln_mcp.judging.errors import LabelsRefused, NothingToLabel, NothingToMeasure
+from kiln_mcp.judging.errors import NothingToLabel, NothingToMeasure
 from kiln_mcp.judging.hygiene import label_warnings
-from kiln_mcp.judging.ledger import Draw, Label, append_draw, append_labels, latest
+from kiln_mcp.judging.labelling import ItemLabel, ledger_entries
+from kiln_mcp.judging.ledger import Draw, append_draw, append_labels, latest
 from kiln_mcp.judging.measurement import in_words, measure
 from kiln_mcp.judging.pool import Pool, open_pool, strata_by_verdict
 from kiln_mcp.judging.ratings import VALUES, with_label
@@ -42,18 +41,6 @@ from kiln_mcp.workspace import Workspace
 from storage import EvalConfig, EvalOutputScore, EvalRun, ProjectStore, TaskRun, new_id
 
 LONGEST_SHOWN = 4000
-
-
-class ItemLabel(BaseModel):
-    """A person's label of one item."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
-
-    item: str = Field(description="The item's id.")
-    label: str = Field(description="pass, fail or critical; 1 to 5 for stars.")
-    score: str | None = Field(
-        default=None, description="The score's key; may be left out where the eval has one."
-    )
 
 
 @capability(effect=Effect.SPENDS, title="Choose items to label")
@@ -127,7 +114,7 @@ async def label_items(
     store = await workspace.open_project(project)
     found = await find_eval(store, eval)
     pool = await open_pool(store, found)
-    entries = _entries(pool, labels, rater)
+    entries = ledger_entries(pool, labels, rater)
     runs = {run.id: run for run in pool.runs}
     scores = {score.json_key: score for score in pool.scores}
     changed: dict[str, TaskRun] = {}
@@ -216,78 +203,6 @@ async def measure_agreement(
         warnings=warnings,
         next_step=_next_step([words for _, words in results]),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """The draw that an item's label comes from, if any."""
-
-    draw: Draw | None
-    stratum: str | None
-
-    @property
-    def probability(self) -> float | None:
-        if self.draw is None or self.stratum is None:
-            return None
-        drawn = self.draw.strata[self.stratum]
-        return len(drawn.drawn) / drawn.open if drawn.open else None
-
-
-def _entries(pool: Pool, labels: Sequence[ItemLabel], rater: str) -> list[Label]:
-    """Check labels against the golden set and return them as the ledger keeps them.
-
-    Raises:
-        LabelsRefused: Some do not fit.
-    """
-    known = {run.id for run in pool.runs}
-    problems: list[str] = []
-    entries: list[Label] = []
-    now = datetime.now(UTC)
-    for given in labels:
-        score = _score(pool.scores, given.score)
-        value = VALUES[score.type].get(given.label.strip().lower()) if score else None
-        if given.item not in known:
-            problems.append(f"{given.item} is not in the golden set.")
-        elif score is None:
-            names = ", ".join(s.json_key for s in pool.scores)
-            problems.append(f"{given.item}: name one score of {names}.")
-        elif value is None:
-            valid = ", ".join(VALUES[score.type])
-            problems.append(f"{given.item}: {given.label!r} is none of {valid}.")
-        else:
-            entries.append(_entry(pool, given.item, score, value, (rater, now, len(labels))))
-    if problems:
-        raise LabelsRefused(problems)
-    return entries
-
-
-def _entry(
-    pool: Pool, item: str, score: EvalOutputScore, value: float, how: tuple[str, datetime, int]
-) -> Label:
-    rater, now, together = how
-    origin = next(
-        (_Origin(d, d.stratum_of(item)) for d in reversed(pool.draws) if d.stratum_of(item)),
-        _Origin(None, None),
-    )
-    draw = origin.draw
-    return Label(
-        at=now,
-        item=item,
-        score=score.json_key,
-        value=value,
-        rater=rater,
-        ledger=draw.ledger if draw else "development",
-        draw=draw.id if draw else None,
-        stratum=origin.stratum,
-        probability=origin.probability,
-        seconds=(now - draw.at).total_seconds() / together if draw else None,
-    )
-
-
-def _score(scores: Sequence[EvalOutputScore], key: str | None) -> EvalOutputScore | None:
-    if key is None:
-        return scores[0] if len(scores) == 1 else None
-    return next((score for score in scores if key in {score.json_key, score.name}), None)
 
 
 async def _judge_of(
