@@ -135,6 +135,12 @@ class NewEval(BaseModel):
     golden_filter: str | None = Field(
         default=None, description="The runs that people label, such as 'tag::golden'."
     )
+    train_filter: str | None = Field(
+        default=None, description="Items that prompts may be made from, such as 'tag::train'."
+    )
+    val_filter: str | None = Field(
+        default=None, description="Items that choose among prompts, such as 'tag::val'."
+    )
 
 
 class ItemChoice(BaseModel):

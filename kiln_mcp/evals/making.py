@@ -57,6 +57,7 @@ def make_eval(name: str, wanted: NewEval) -> Eval:
     slug = tag_of(name)
     scores = wanted.scores or [ScoreDefinition(name=name[:32].strip())]
     test = wanted.test_filter or f"tag::eval_{slug}"
+    named = {"test": test, "train": wanted.train_filter, "val": wanted.val_filter}
     return Eval(
         name=name,
         output_scores=tuple(
@@ -64,7 +65,7 @@ def make_eval(name: str, wanted: NewEval) -> Eval:
         ),
         # Both, so that older programs find their items too.
         eval_set_filter_id=test,
-        splits={"test": TaskRunSplit(filter_id=test)},
+        splits={part: TaskRunSplit(filter_id=chosen) for part, chosen in named.items() if chosen},
         eval_configs_filter_id=wanted.golden_filter or f"tag::golden_{slug}",
     )
 
