@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from kiln_mcp.capability import AnyCapability
 from kiln_mcp.errors import UnknownCapability
 from kiln_mcp.evals import service as evals
+from kiln_mcp.evolution import service as evolution
 from kiln_mcp.judging import service as judging
 from kiln_mcp.projects import service as projects
 from kiln_mcp.specs import service as specs
@@ -34,6 +35,7 @@ _OWN: tuple[AnyCapability, ...] = (
     judging.next_items_to_label,
     judging.label_items,
     judging.measure_agreement,
+    evolution.evolve_prompt,
     tuning.freeze_split,
     tuning.export_training_data,
 )

@@ -1,0 +1,28 @@
+"""How many model calls a search may make: taken before they are sent."""
+
+
+class Allowance:
+    """Calls that may still be made.
+
+    A repeated run counts calls that the journal answers too, so that it takes the same path.
+
+    Attributes:
+        limit: Calls in all.
+        taken: Calls that were taken.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.taken = 0
+
+    @property
+    def left(self) -> int:
+        """Calls that can still be taken."""
+        return self.limit - self.taken
+
+    def take(self, calls: int) -> bool:
+        """Take calls before they are sent; False, and nothing taken, where they do not fit."""
+        if calls > self.left:
+            return False
+        self.taken += calls
+        return True

@@ -1,0 +1,41 @@
+"""What the capability of this room answers."""
+
+from pydantic import Field
+
+from kiln_mcp.capability import Result
+from kiln_mcp.evals.answers import ComparisonRow
+
+
+class RaceWon(Result):
+    """A change that beat the best prompt before it, on validation items."""
+
+    race: int
+    change: str
+    items: int
+    better_on: int
+    worse_on: int
+
+
+class PromptEvolved(Result):
+    """What a search for a better prompt came to."""
+
+    verdict: str
+    gain_shown: bool = Field(description="Whether the 95 % interval on held-out items is above 0.")
+    start: str = Field(description="The run config it started from.")
+    winner: str | None = Field(description="The new run config; None where nothing beat the start.")
+    prompt_id: str | None = Field(description="The saved prompt, for run configs of your own.")
+    start_prompt: str
+    winner_prompt: str
+    demonstrations: int
+    comparison: list[ComparisonRow] = Field(description="On held-out items, start first.")
+    held_out_items: int
+    validation_items: int
+    training_items: int
+    races: int
+    won: list[RaceWon]
+    budget: int
+    search_calls: int
+    held_out_calls: int
+    seed: int
+    trace: str = Field(description="Every decision, as JSON lines.")
+    next_step: str

@@ -1,0 +1,144 @@
+"""What a search for a better prompt works with, gathered from the project."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kiln_mcp.errors import Plan
+from kiln_mcp.evals.items import Item, items_of
+from kiln_mcp.evals.judges import calls_per_item, judge_model
+from kiln_mcp.evals.lookups import find_run_configs
+from kiln_mcp.evals.making import tag_of
+from kiln_mcp.evals.prompt_texts import prompt_text
+from kiln_mcp.evals.runner import Measurement
+from kiln_mcp.evals.spending import plan_of
+from kiln_mcp.evals.task_runs import Setup, resolve
+from kiln_mcp.evolution.blocks import Block, Candidate
+from kiln_mcp.evolution.errors import PartMissing, PartsOverlap
+from kiln_mcp.evolution.operators import Pool
+from kiln_mcp.evolution.trace import FILE, FileTrace
+from kiln_mcp.evolution.trials import Demonstrations, Trials, demonstrations_of
+from kiln_mcp.llm import EMBEDDED
+from kiln_mcp.prompts import load_prompt
+from kiln_mcp.synthesis.items import topic_of
+from kiln_mcp.workspace import Workspace
+from storage import TaskRunConfig, new_id
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The items of each part of an eval's data."""
+
+    train: Sequence[Item]
+    val: Sequence[Item]
+    test: Sequence[Item]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a person asked for.
+
+    Attributes:
+        start: The run config to improve.
+        budget: Model calls of the search.
+        seed: Repeats it.
+        reflect_with: A model that edits; None for the default one.
+    """
+
+    start: str
+    budget: int
+    seed: int
+    reflect_with: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Quest:
+    """A search for a better prompt: what was asked for, and what it works with."""
+
+    workspace: Workspace
+    about: Measurement
+    parts: Parts
+    first: TaskRunConfig
+    setup: Setup
+    shown: Demonstrations
+    start: Candidate
+    trace: FileTrace
+    wanted: Wanted
+    reflecting: str | None
+
+    @property
+    def trials(self) -> Trials:
+        """What runs candidates."""
+        return Trials(self.workspace.engine, self.about, self.first, self.setup, self.shown)
+
+
+async def prepare(workspace: Workspace, about: Measurement, wanted: Wanted) -> Quest:
+    """Gather what a search works with.
+
+    Raises:
+        PartMissing: There are no train, val or test items.
+        PartsOverlap: Two of them share inputs.
+    """
+    first = (await find_run_configs(about.store, about.task, [wanted.start]))[0]
+    parts = _parts_of(about)
+    text = prompt_text(about.task, first, about.prompts, about.runs)
+    shown, begin = demonstrations_of(parts.train, text.prompt)
+    folder = about.store.side_folder(about.measured)
+    file = FILE.format(run=f"{tag_of(first.name)}_{new_id()}")
+    reflecting = workspace.model_name(wanted.reflect_with)
+    return Quest(
+        workspace=workspace,
+        about=about,
+        parts=parts,
+        first=first,
+        setup=resolve(about.task, first, about.prompts, about.runs),
+        shown=shown,
+        start=begin,
+        trace=FileTrace(folder / file, shown.prompt),
+        wanted=wanted,
+        reflecting=None if reflecting == EMBEDDED else reflecting,
+    )
+
+
+def plan_quest(quest: Quest) -> Plan:
+    """Return what a search will ask of which models, its final measurement included."""
+    judge = judge_model(quest.about.judge)
+    each = {quest.setup.model: 2 if quest.setup.thinking else 1}
+    if judge:
+        each[judge] = each.get(judge, 0) + calls_per_item(quest.about.judge)
+    final = 2 * len(quest.parts.test)
+    searched = -(-quest.wanted.budget // sum(each.values()))
+    calls = {model: times * (searched + final) for model, times in each.items()}
+    if quest.reflecting:
+        calls[quest.reflecting] = calls.get(quest.reflecting, 0) + searched // 8
+    summary = (
+        f"Search for a better prompt than {quest.first.name!r} with {quest.wanted.budget} calls, "
+        f"then measure both on {len(quest.parts.test)} held-out items."
+    )
+    return plan_of(quest.workspace.engine, summary, calls)
+
+
+def pool_of(quest: Quest) -> Pool:
+    """Return what candidates are made of: training items, and instructions like the start's."""
+    runs = {run.id: run for run in quest.about.runs}
+    topics: dict[str, str] = {}
+    for item in quest.shown.by_id:
+        run = runs.get(item)
+        topics[item] = (topic_of(run) if run else None) or item
+    additions = load_prompt("evolution", "additions").text.splitlines()
+    start = quest.start.instruction
+    more = [(*start, Block(f"added{n}", line)) for n, line in enumerate(additions, 1) if line]
+    return Pool(topics, (start, *more))
+
+
+def _parts_of(about: Measurement) -> Parts:
+    found: dict[str, list[Item]] = {}
+    for name in ("train", "val", "test"):
+        split = about.measured.split(name)
+        found[name] = items_of(split, about.runs, about.inputs) if split else []
+        if not found[name]:
+            raise PartMissing(name, split.filter_id if split else None)
+    for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
+        shared = {i.task_input for i in found[first]} & {i.task_input for i in found[second]}
+        if shared:
+            raise PartsOverlap(first, second, len(shared))
+    return Parts(found["train"], found["val"], found["test"])

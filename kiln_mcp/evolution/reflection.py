@@ -1,0 +1,157 @@
+"""Edits that a capable model proposes after looking at what goes wrong."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kiln_mcp.evals.items import Item
+from kiln_mcp.evolution.blocks import Block, Candidate, Edit, apply_edits
+from kiln_mcp.evolution.operators import Operator, Proposal
+from kiln_mcp.evolution.trials import Attempt, Trials
+from kiln_mcp.llm import Engine, JsonSchema, Message, ModelRequest
+from kiln_mcp.llm.errors import BadAnswer
+from kiln_mcp.prompts import load_prompt
+
+LOOKED_AT: Final = 6
+MOST_EDITS: Final = 3
+LONGEST_ANSWER: Final = 1500
+LONGEST_SHOWN: Final = 1500
+
+
+class _EditAnswer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    operation: Literal["add", "replace", "delete"]
+    block: str | None
+    text: str
+    reason: str
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    failure: str
+    edits: list[_EditAnswer] = Field(min_length=1, max_length=MOST_EDITS)
+
+
+def _schema() -> JsonSchema:
+    """Return the JSON schema of an answer, written out: not every server follows references."""
+    text = {"type": "string"}
+    edit = {
+        "type": "object",
+        "properties": {
+            "operation": {"type": "string", "enum": ["add", "replace", "delete"]},
+            "block": {"type": ["string", "null"]},
+            "text": text,
+            "reason": text,
+        },
+        "required": ["operation", "block", "text", "reason"],
+        "additionalProperties": False,
+    }
+    return {
+        "type": "object",
+        "properties": {
+            "failure": text,
+            "edits": {"type": "array", "items": edit, "minItems": 1, "maxItems": MOST_EDITS},
+        },
+        "required": ["failure", "edits"],
+        "additionalProperties": False,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """What a reflecting model works with.
+
+    Attributes:
+        engine: Asks it.
+        model: Its name.
+        goal: What the task is, in the person's words.
+        training: Items whose texts it may see.
+        seed: Chooses among them.
+    """
+
+    engine: Engine
+    model: str
+    goal: str
+    training: Sequence[Item]
+    seed: int
+
+
+class ModelReflector:
+    """Runs the best prompt on training items and lets a model edit it.
+
+    Attributes:
+        calls_each: Model calls that one proposal takes: the runs, and the reflection.
+    """
+
+    def __init__(self, mirror: Mirror, trials: Trials) -> None:
+        self._mirror = mirror
+        self._trials = trials
+        self._draw = random.Random(mirror.seed)
+        self._rejected: list[str] = []
+        self.calls_each = min(LOOKED_AT, len(mirror.training)) * trials.calls_each + 1
+
+    async def propose(self, best: Candidate) -> Proposal | None:
+        """Return an edited candidate; None where nothing fails or the edits cannot be used."""
+        shown = set(best.demonstrations)
+        unseen = [item for item in self._mirror.training if item.id not in shown]
+        looked_at = self._draw.sample(unseen, min(LOOKED_AT, len(unseen)))
+        attempts = await self._trials.attempts(best, looked_at)
+        failures = [attempt for attempt in attempts if attempt.score < 1]
+        if not failures:
+            return None
+        edits = await self._ask(best, failures, [a for a in attempts if a.score >= 1][:1])
+        try:
+            instruction = apply_edits(best.instruction, edits)
+        except ValueError:
+            return None
+        return Proposal(
+            Operator.REFLECT,
+            replace(best, instruction=instruction),
+            "; ".join(edit.reason for edit in edits),
+        )
+
+    async def _ask(
+        self, best: Candidate, failures: Sequence[Attempt], passed: Sequence[Attempt]
+    ) -> list[Edit]:
+        parts = load_prompt("evolution", "reflect").messages(
+            task_description=self._mirror.goal,
+            instruction_blocks=_listed(best.instruction),
+            failures=_described(failures),
+            successes=_described(passed) or "None of those looked at.",
+            most_edits=MOST_EDITS,
+        )
+        request = ModelRequest(
+            model=self._mirror.model,
+            messages=tuple(Message(part.role, part.content) for part in parts),
+            schema=_schema(),
+            max_tokens=LONGEST_ANSWER,
+        )
+        try:
+            answer = await self._mirror.engine.complete(request, asker="evolution/reflect")
+            read = _Answer.model_validate(answer.parsed)
+        except (BadAnswer, ValidationError):
+            return []
+        return [Edit(one.operation, one.block, one.text, one.reason) for one in read.edits]
+
+
+def _listed(blocks: Sequence[Block]) -> str:
+    return "\n\n".join(f"[{block.id}]\n{block.text}" for block in blocks)
+
+
+def _described(attempts: Sequence[Attempt]) -> str:
+    return "\n\n".join(
+        f"Input:\n{_cut(attempt.item.task_input)}\n"
+        f"Output:\n{_cut(attempt.output) or 'none'}\n"
+        f"Right output:\n{_cut(str((attempt.item.reference or {}).get('reference_answer', '')))}\n"
+        f"Evaluator: {_cut(attempt.remark)}"
+        for attempt in attempts
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + " […]"

@@ -1,0 +1,217 @@
+"""The search: propose, race against the best so far, keep what wins, until the budget is spent."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import anyio
+
+from kiln_mcp.evolution.allowance import Allowance
+from kiln_mcp.evolution.blocks import Candidate
+from kiln_mcp.evolution.operators import Operator, Pool, Proposal, propose
+from kiln_mcp.evolution.racing import Standing, evidence, standing
+
+CHUNK: Final = 8
+EARLY: Final = 0.5
+"""Share of the budget in which whole sets of demonstrations are drawn."""
+MOST_REPEATS: Final = 50
+REFLECT_EVERY: Final = 2
+
+
+class Scorer(Protocol):
+    """Runs a candidate on items."""
+
+    calls_each: int
+    """Model calls that one item takes, its judge included."""
+
+    async def score(self, candidate: Candidate, items: Sequence[str]) -> Mapping[str, float]:
+        """Return a score from 0 to 1 for every item."""
+        ...
+
+
+class Reflector(Protocol):
+    """Proposes edits of its own after looking at what goes wrong on training items."""
+
+    calls_each: int
+    """Model calls that one proposal takes."""
+
+    async def propose(self, best: Candidate) -> Proposal | None:
+        """Return an edited candidate, None where the model gave nothing usable."""
+        ...
+
+
+class Trace(Protocol):
+    """Keeps every decision."""
+
+    async def race(self, race: "Race") -> None:
+        """Keep the result of a race."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """A race that has ended.
+
+    Attributes:
+        number: 1 for the first.
+        proposal: The challenger.
+        best: What it ran against.
+        standing: How it ended; `open` where the budget was spent.
+        items: Items that both were scored on.
+        wins: Items on which the challenger scored higher.
+        losses: Items on which it scored lower.
+        evidence: The betting wealth of "the challenger is better".
+        calls: Calls taken since the search began.
+    """
+
+    number: int
+    proposal: Proposal
+    best: Candidate
+    standing: Standing
+    items: int
+    wins: int
+    losses: int
+    evidence: float
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        best: The best candidate; the start where nothing beat it.
+        scores: The scores of the best on validation items, by item; a part of them where it won
+            early.
+        races: How many were run.
+        calls: How many calls were taken.
+    """
+
+    best: Candidate
+    scores: Mapping[str, float]
+    races: int
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a search works with."""
+
+    pool: Pool
+    items: Sequence[str]
+    scorer: Scorer
+    trace: Trace
+    reflector: Reflector | None = None
+
+
+async def evolve(start: Candidate, ground: Ground, allowance: Allowance, seed: int) -> Found:
+    """Search for a better candidate until the calls are taken or nothing new comes up.
+
+    The path depends on the seed and on the scores alone.
+    """
+    search = _Search(ground, allowance)
+    draw = random.Random(seed)
+    order = list(ground.items)
+    draw.shuffle(order)
+    best, number, repeats = start, 0, 0
+    tried = {start.key}
+    while repeats < MOST_REPEATS and allowance.left >= search.price_of_a_chunk:
+        proposal = await search.next_proposal(draw, best, number)
+        if proposal is None:
+            break
+        if proposal.candidate.key in tried:
+            repeats += 1
+            continue
+        repeats = 0
+        number += 1
+        tried.add(proposal.candidate.key)
+        race = await search.run(number, proposal, best, order)
+        await ground.trace.race(race)
+        if race.standing is Standing.WON:
+            best = proposal.candidate
+    return Found(best, search.scores_of(best), number, allowance.taken)
+
+
+class _Search:
+    """The scores so far, and how to get more of them."""
+
+    def __init__(self, ground: Ground, allowance: Allowance) -> None:
+        self._ground = ground
+        self._allowance = allowance
+        self._scores: dict[tuple[str, tuple[str, ...]], dict[str, float]] = {}
+
+    @property
+    def price_of_a_chunk(self) -> int:
+        return min(CHUNK, len(self._ground.items)) * self._ground.scorer.calls_each
+
+    def scores_of(self, candidate: Candidate) -> Mapping[str, float]:
+        return self._scores.get(candidate.key, {})
+
+    async def next_proposal(
+        self, draw: random.Random, best: Candidate, number: int
+    ) -> Proposal | None:
+        reflector = self._ground.reflector
+        if reflector is not None and number % REFLECT_EVERY == 0:
+            needed = reflector.calls_each + self.price_of_a_chunk
+            if self._allowance.left >= needed and self._allowance.take(reflector.calls_each):
+                made = await reflector.propose(best)
+                if made is not None:
+                    return made
+        pool = self._ground.pool
+        if not pool.topics and len(pool.instructions) < 2:
+            return None
+        early = self._allowance.taken < EARLY * self._allowance.limit
+        return propose(draw, best, pool, early=early)
+
+    async def run(
+        self, number: int, proposal: Proposal, best: Candidate, order: Sequence[str]
+    ) -> Race:
+        """Race a challenger chunk by chunk; the best pays only for items it has no score on."""
+        differences: list[float] = []
+        state = Standing.OPEN
+        for begin in range(0, len(order), CHUNK):
+            chunk = order[begin : begin + CHUNK]
+            if not await self._score(proposal.candidate, best, chunk):
+                break
+            new, old = self.scores_of(proposal.candidate), self.scores_of(best)
+            differences += [new[item] - old[item] for item in chunk]
+            state = standing(differences, len(order))
+            if state is not Standing.OPEN:
+                break
+        if state is Standing.LEVEL and _is_shorter(proposal):
+            state = Standing.WON
+        return Race(
+            number=number,
+            proposal=proposal,
+            best=best,
+            standing=state,
+            items=len(differences),
+            wins=sum(difference > 0 for difference in differences),
+            losses=sum(difference < 0 for difference in differences),
+            evidence=round(evidence(differences), 4),
+            calls=self._allowance.taken,
+        )
+
+    async def _score(self, challenger: Candidate, best: Candidate, chunk: Sequence[str]) -> bool:
+        """Score both on a chunk; False, and nothing sent, where the budget does not allow it."""
+        work = [
+            (one, [item for item in chunk if item not in self.scores_of(one)])
+            for one in (challenger, best)
+        ]
+        calls = sum(len(items) for _, items in work) * self._ground.scorer.calls_each
+        if not self._allowance.take(calls):
+            return False
+        async with anyio.create_task_group() as tasks:
+            for one, items in work:
+                if items:
+                    tasks.start_soon(self._score_one, one, items)
+        return True
+
+    async def _score_one(self, candidate: Candidate, items: Sequence[str]) -> None:
+        scores = await self._ground.scorer.score(candidate, items)
+        self._scores.setdefault(candidate.key, {}).update(scores)
+
+
+def _is_shorter(proposal: Proposal) -> bool:
+    return proposal.operator is Operator.REMOVE

@@ -1,0 +1,166 @@
+"""Running candidates on items: what the search and the reflecting model see of an eval."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Final
+
+import anyio
+
+from kiln_mcp.evals.checks import Skipped
+from kiln_mcp.evals.errors import EvalError
+from kiln_mcp.evals.items import REFERENCE_KEY, Item, case_of
+from kiln_mcp.evals.judges import calls_per_item, judge_case
+from kiln_mcp.evals.prompt_texts import Example, split_examples, with_examples
+from kiln_mcp.evals.runner import Measurement
+from kiln_mcp.evals.scores import normalised
+from kiln_mcp.evals.task_runs import Setup, produce, to_task_run
+from kiln_mcp.evolution.blocks import Candidate, split_blocks
+from kiln_mcp.llm import Engine
+from kiln_mcp.llm.errors import BadAnswer, ContextOverflow
+from kiln_mcp.workspace import ProgressReport
+from storage import TaskRunConfig
+
+CONCURRENCY: Final = 8
+GIVEN: Final = "given"
+"""Ids of demonstrations that the start prompt brought along begin with this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What a candidate made of one item.
+
+    Attributes:
+        item: The item.
+        output: The model's output; "" where there is none.
+        score: From 0 to 1.
+        remark: What the evaluator said, or why there is no output.
+    """
+
+    item: Item
+    output: str
+    score: float
+    remark: str
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstrations:
+    """The examples that candidates name by id."""
+
+    by_id: Mapping[str, Example]
+
+    def prompt(self, candidate: Candidate) -> str:
+        """Return a candidate's whole prompt, as it is saved and as Kiln runs it."""
+        return with_examples(candidate.text, self._shown(candidate))
+
+    def setup(self, setup: Setup, candidate: Candidate) -> Setup:
+        """Return a set-up with the candidate's prompt in the place of its own."""
+        return replace(setup, prompt=candidate.text, examples=tuple(self._shown(candidate)))
+
+    def _shown(self, candidate: Candidate) -> list[Example]:
+        return [self.by_id[item] for item in candidate.demonstrations]
+
+
+def demonstrations_of(training: Sequence[Item], prompt: str) -> tuple[Demonstrations, Candidate]:
+    """Return what can be shown, and a prompt as the candidate to start from.
+
+    Training items whose reference cannot be written as a demonstration are left out.
+    """
+    text, given = split_examples(prompt)
+    by_id = {f"{GIVEN} {n}": example for n, example in enumerate(given, 1)}
+    start = Candidate(split_blocks(text), tuple(by_id))
+    for item in training:
+        reference = (item.reference or {}).get(REFERENCE_KEY)
+        if reference is None:
+            continue
+        output = reference if isinstance(reference, str) else json.dumps(reference)
+        example = Example(item.task_input, output)
+        if split_examples(with_examples("x", [example])) == ("x", (example,)):
+            by_id[item.id] = example
+    return Demonstrations(by_id), start
+
+
+class Trials:
+    """Runs candidates on items of an eval and judges the outputs; saves nothing.
+
+    Attributes:
+        calls_each: Model calls that one item takes, its judge included.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        about: Measurement,
+        run_config: TaskRunConfig,
+        setup: Setup,
+        demonstrations: Demonstrations,
+    ) -> None:
+        self._engine = engine
+        self._about = about
+        self._run_config = run_config
+        self._setup = setup
+        self._demonstrations = demonstrations
+        self._limiter = anyio.CapacityLimiter(CONCURRENCY)
+        self.calls_each = (2 if setup.thinking else 1) + calls_per_item(about.judge)
+
+    async def attempt(self, candidate: Candidate, item: Item) -> Attempt:
+        """Run a candidate on one item; an output that cannot be had or judged scores 0."""
+        setup = self._demonstrations.setup(self._setup, candidate)
+        about = self._about
+        async with self._limiter:
+            try:
+                made = await produce(self._engine, setup, item.task_input, "evolution/run")
+                run = to_task_run(made, item.task_input, self._run_config, setup)
+                verdict = await judge_case(
+                    self._engine,
+                    about.judge,
+                    about.measured,
+                    about.task,
+                    case_of(item, run),
+                    "evolution/judge",
+                )
+            except (BadAnswer, ContextOverflow, EvalError) as error:
+                return Attempt(item, "", 0.0, str(error))
+        if isinstance(verdict, Skipped):
+            return Attempt(item, made.output, 0.0, verdict.detail or verdict.reason)
+        kinds = {score.json_key: score.type for score in about.measured.output_scores}
+        score = fmean(normalised(value, kinds[key]) for key, value in verdict.scores.items())
+        return Attempt(item, made.output, score, verdict.reasoning)
+
+    async def attempts(self, candidate: Candidate, items: Sequence[Item]) -> list[Attempt]:
+        """Run a candidate on several items at once; answers in their order."""
+        found: dict[str, Attempt] = {}
+
+        async def one(item: Item) -> None:
+            found[item.id] = await self.attempt(candidate, item)
+
+        async with anyio.create_task_group() as tasks:
+            for item in items:
+                tasks.start_soon(one, item)
+        return [found[item.id] for item in items]
+
+
+class ValidationScorer:
+    """Scores candidates on validation items for the search, and says how far it is.
+
+    Attributes:
+        calls_each: Model calls that one item takes.
+    """
+
+    def __init__(
+        self, trials: Trials, items: Sequence[Item], report: ProgressReport, total: int
+    ) -> None:
+        self._trials = trials
+        self._items = {item.id: item for item in items}
+        self._report = report
+        self._total = total
+        self._done = 0
+        self.calls_each = trials.calls_each
+
+    async def score(self, candidate: Candidate, items: Sequence[str]) -> Mapping[str, float]:
+        """Return a score from 0 to 1 for every item."""
+        attempts = await self._trials.attempts(candidate, [self._items[item] for item in items])
+        self._done += len(items) * self.calls_each
+        await self._report(self._done, self._total, "Searching")
+        return {attempt.item.id: attempt.score for attempt in attempts}

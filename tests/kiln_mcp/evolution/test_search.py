@@ -1,0 +1,151 @@
+"""The search alone: candidates are scored by a function, no model is asked."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kiln_mcp.evolution.allowance import Allowance
+from kiln_mcp.evolution.blocks import Candidate, split_blocks
+from kiln_mcp.evolution.operators import (
+    MOST,
+    Operator,
+    Pool,
+    Proposal,
+    draw_demonstrations,
+    propose,
+)
+from kiln_mcp.evolution.racing import Standing, standing
+from kiln_mcp.evolution.search import Found, Ground, Race, evolve
+
+START = Candidate(split_blocks("Do it."))
+POOL = Pool(
+    {f"t{n}": f"topic {n % 6}" for n in range(12)},
+    [split_blocks("Do it."), split_blocks("Do it.\n\nWell.")],
+)
+ITEMS = tuple(f"v{n}" for n in range(24))
+
+
+@dataclass
+class FunctionScorer:
+    """Scores by a function of candidate and item; counts what was asked."""
+
+    function: Callable[[Candidate, str], float]
+    calls_each: int = 1
+    asked: int = 0
+
+    async def score(self, candidate: Candidate, items: Sequence[str]) -> Mapping[str, float]:
+        self.asked += len(items) * self.calls_each
+        return {item: self.function(candidate, item) for item in items}
+
+
+@dataclass
+class Races:
+    kept: list[Race] = field(default_factory=list[Race])
+
+    async def race(self, race: Race) -> None:
+        self.kept.append(race)
+
+
+def by_good_demonstrations(candidate: Candidate, item: str) -> float:
+    """Every good demonstration solves a quarter of the items; bad ones spoil an eighth."""
+    good = sum(one in {"t1", "t2", "t3"} for one in candidate.demonstrations)
+    bad = sum(one in {"t8", "t9"} for one in candidate.demonstrations)
+    return float(ITEMS.index(item) < 6 * good - 3 * bad)
+
+
+async def search(
+    function: Callable[[Candidate, str], float], budget: int, seed: int, calls_each: int = 1
+) -> tuple[Found, FunctionScorer, Races]:
+    scorer, races = FunctionScorer(function, calls_each), Races()
+    ground = Ground(POOL, ITEMS, scorer, races)
+    found = await evolve(START, ground, Allowance(budget), seed)
+    return found, scorer, races
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_the_search_finds_demonstrations_that_help(seed: int) -> None:
+    found, _, _ = await search(by_good_demonstrations, 400, seed)
+    assert sum(by_good_demonstrations(found.best, item) for item in ITEMS) >= 12
+
+
+async def test_the_start_is_kept_where_nothing_helps() -> None:
+    found, _, races = await search(lambda candidate, _: float(candidate.key == START.key), 200, 1)
+    assert found.best == START
+    assert {race.standing for race in races.kept} <= {Standing.LOST, Standing.OPEN}
+
+
+async def test_a_candidate_that_is_no_better_does_not_replace_the_start() -> None:
+    found, _, _ = await search(lambda _, item: float(item < "v2"), 300, 1)
+    assert found.best == START
+
+
+@given(st.integers(0, 300), st.integers(0, 1000), st.integers(1, 3))
+@settings(max_examples=40, deadline=None)
+async def test_no_call_is_made_beyond_the_budget(budget: int, seed: int, each: int) -> None:
+    found, scorer, _ = await search(by_good_demonstrations, budget, seed, each)
+    assert scorer.asked == found.calls <= budget
+
+
+async def test_the_same_seed_takes_the_same_path() -> None:
+    first, second = [await search(by_good_demonstrations, 250, 3) for _ in range(2)]
+    assert first[2] == second[2]
+    assert first[0] == second[0]
+
+
+async def test_a_models_edit_takes_part_like_any_other_candidate() -> None:
+    edited = Candidate(split_blocks("Do it right."))
+
+    @dataclass
+    class OneEdit:
+        calls_each: int = 3
+
+        async def propose(self, best: Candidate) -> Proposal | None:
+            return Proposal(Operator.REFLECT, edited, "it was wrong")
+
+    scorer = FunctionScorer(lambda candidate, _: float(candidate.text == "Do it right."))
+    ground = Ground(Pool({}, []), ITEMS, scorer, Races(), OneEdit())
+    found = await evolve(START, ground, Allowance(60), 0)
+    assert found.best == edited
+    assert found.calls <= 60
+
+
+@given(st.lists(st.sampled_from([-1.0, 0.0, 1.0]), max_size=40))
+def test_a_race_ends_the_other_way_when_the_two_change_places(differences: list[float]) -> None:
+    forth = standing(differences, 40)
+    if forth is Standing.WON:
+        back = standing([-difference for difference in differences], 40)
+        assert back is Standing.LOST
+
+
+def test_a_challenger_that_is_only_better_wins_before_all_items_are_run() -> None:
+    assert standing([1.0] * 6, 40) is Standing.WON
+    assert standing([0.0] * 8, 40) is Standing.OPEN
+    assert standing([-1.0, -1.0], 40) is Standing.LOST
+    assert standing([0.0] * 40, 40) is Standing.LEVEL
+
+
+@given(st.integers(0, 10**6), st.integers(0, 15), st.sets(st.sampled_from(list(POOL.topics))))
+def test_drawn_demonstrations_are_new_and_of_different_topics_first(
+    seed: int, count: int, without: set[str]
+) -> None:
+    drawn = draw_demonstrations(random.Random(seed), POOL, count, sorted(without))
+    assert len(set(drawn)) == len(drawn) == min(count, 12 - len(without))
+    assert not without & set(drawn)
+    topics = {POOL.topics[item] for item in drawn}
+    if not without:
+        assert len(topics) == min(len(drawn), 6)
+
+
+@given(st.integers(0, 10**6), st.booleans())
+def test_a_proposal_shows_known_items_once_and_not_too_many(seed: int, early: bool) -> None:
+    draw = random.Random(seed)
+    best = START
+    for _ in range(10):
+        best = propose(draw, best, POOL, early=early).candidate
+        assert len(set(best.demonstrations)) == len(best.demonstrations) <= MOST
+        assert set(best.demonstrations) <= set(POOL.topics)
+        assert best.instruction in POOL.instructions
