@@ -1,0 +1,211 @@
+"""What people see of jobs: state, progress, events, results. All SQL of jobs is here.
+
+Beside DBOS's own tables in the same database, SQLite or Postgres.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Final, LiteralString
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from kiln_mcp.jobs.errors import JobStoreFailed
+from kiln_mcp.jobs.records import Job, JobEvent, JobState, JsonObject, Progress
+from kiln_mcp.llm import BudgetLimit
+
+_TABLES: Final[tuple[LiteralString, ...]] = (
+    """
+    CREATE TABLE IF NOT EXISTS kiln_jobs (
+        id TEXT PRIMARY KEY,
+        capability TEXT NOT NULL,
+        arguments TEXT NOT NULL,
+        budget TEXT NOT NULL,
+        attempt INTEGER NOT NULL CHECK (attempt >= 1),
+        state TEXT NOT NULL,
+        done DOUBLE PRECISION NOT NULL,
+        total DOUBLE PRECISION,
+        message TEXT NOT NULL,
+        result TEXT,
+        error TEXT,
+        created_at DOUBLE PRECISION NOT NULL,
+        changed_at DOUBLE PRECISION NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS kiln_job_events (
+        job_id TEXT NOT NULL REFERENCES kiln_jobs (id),
+        at DOUBLE PRECISION NOT NULL,
+        text TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS kiln_events_by_job ON kiln_job_events (job_id, at)",
+)
+_INSERT: Final[LiteralString] = """
+INSERT INTO kiln_jobs (id, capability, arguments, budget, attempt, state, done, total, message,
+    created_at, changed_at)
+VALUES (:id, :capability, :arguments, :budget, 1, 'waiting', 0, NULL, '', :now, :now)
+"""
+_ONE: Final[LiteralString] = "SELECT * FROM kiln_jobs WHERE id = :id"
+_NEWEST: Final[LiteralString] = """
+SELECT * FROM kiln_jobs ORDER BY created_at DESC, id DESC LIMIT :most
+"""
+_BEGIN: Final[LiteralString] = """
+UPDATE kiln_jobs SET state = 'running', changed_at = :now
+WHERE id = :id AND attempt = :attempt AND state IN ('waiting', 'running', 'cancelling')
+"""
+_PROGRESS: Final[LiteralString] = """
+UPDATE kiln_jobs SET done = :done, total = :total, message = :message, changed_at = :now
+WHERE id = :id AND attempt = :attempt
+"""
+_ALIVE: Final[LiteralString] = """
+UPDATE kiln_jobs SET changed_at = :now WHERE id = :id AND attempt = :attempt
+"""
+_END: Final[LiteralString] = """
+UPDATE kiln_jobs SET state = :state, result = :result, error = :error, changed_at = :now
+WHERE id = :id AND attempt = :attempt AND state IN ('waiting', 'running', 'cancelling')
+"""
+_CANCEL: Final[LiteralString] = """
+UPDATE kiln_jobs SET changed_at = :now,
+    state = CASE state WHEN 'waiting' THEN 'cancelled' ELSE 'cancelling' END
+WHERE id = :id AND state IN ('waiting', 'running')
+"""
+_NEXT_ATTEMPT: Final[LiteralString] = """
+UPDATE kiln_jobs SET attempt = attempt + 1, state = 'waiting', error = NULL, budget = :budget,
+    changed_at = :now
+WHERE id = :id AND attempt = :attempt
+"""
+_SILENT: Final[LiteralString] = """
+SELECT * FROM kiln_jobs
+WHERE state IN ('running', 'cancelling') AND changed_at < :before
+"""
+_UNFINISHED: Final[LiteralString] = """
+SELECT count(*) FROM kiln_jobs WHERE state IN ('waiting', 'running', 'cancelling')
+"""
+_TELL: Final[LiteralString] = """
+INSERT INTO kiln_job_events (job_id, at, text) VALUES (:id, :now, :text)
+"""
+_EVENTS: Final[LiteralString] = """
+SELECT at, text FROM kiln_job_events WHERE job_id = :id ORDER BY at
+"""
+
+
+class Ledger:
+    """The jobs of a database; its methods block, so call them in threads."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def _run(self, statement: LiteralString, **values: object) -> sa.CursorResult[Any]:
+        with self._engine.begin() as connection:
+            return connection.execute(sa.text(statement), values)
+
+    def _change(self, statement: LiteralString, **values: object) -> bool:
+        try:
+            return self._run(statement, now=time.time(), **values).rowcount > 0
+        except SQLAlchemyError as error:
+            raise JobStoreFailed(str(error)) from error
+
+    def _read(self, statement: LiteralString, **values: object) -> list[Mapping[str, Any]]:
+        try:
+            with self._engine.connect() as connection:
+                rows = connection.execute(sa.text(statement), values).mappings().all()
+                return [dict(row) for row in rows]
+        except SQLAlchemyError as error:
+            raise JobStoreFailed(str(error)) from error
+
+    def create_tables(self) -> None:
+        """Make the tables where they are not there yet."""
+        for statement in _TABLES:
+            self._change(statement)
+
+    def add(self, job: Job) -> None:
+        """Write a new job down."""
+        self._change(
+            _INSERT,
+            id=job.id,
+            capability=job.capability,
+            arguments=json.dumps(dict(job.arguments), ensure_ascii=False),
+            budget=json.dumps(asdict(job.limit)),
+        )
+        self.tell(job.id, "Created.")
+
+    def find(self, job_id: str) -> Job | None:
+        """Return a job, or None where there is none of this id."""
+        rows = self._read(_ONE, id=job_id)
+        return _job(rows[0]) if rows else None
+
+    def newest(self, most: int) -> list[Job]:
+        """Return the newest jobs, newest first."""
+        return [_job(row) for row in self._read(_NEWEST, most=most)]
+
+    def silent_since(self, before: float) -> list[Job]:
+        """Return the jobs that should run and have shown no sign of life since a time."""
+        return [_job(row) for row in self._read(_SILENT, before=before)]
+
+    def unfinished(self) -> int:
+        """Return how many jobs are not at rest."""
+        [row] = self._read(_UNFINISHED)
+        return int(next(iter(row.values())))
+
+    def begin(self, job: Job) -> bool:
+        """Say that a job runs; False where it must not any more."""
+        began = self._change(_BEGIN, id=job.id, attempt=job.attempt)
+        if began:
+            self.tell(job.id, "Begun." if job.attempt == 1 else f"Gone on with ({job.attempt}).")
+        return began
+
+    def keep_alive(self, job: Job) -> None:
+        """Show a sign of life."""
+        self._change(_ALIVE, id=job.id, attempt=job.attempt)
+
+    def report(self, job: Job, progress: Progress) -> None:
+        """Write progress down."""
+        self._change(_PROGRESS, id=job.id, attempt=job.attempt, **asdict(progress))
+
+    def end(
+        self, job: Job, state: JobState, result: JsonObject | None = None, error: str | None = None
+    ) -> None:
+        """Write down how a job ended; nothing where another attempt has taken over."""
+        text = None if result is None else json.dumps(dict(result), ensure_ascii=False)
+        if self._change(
+            _END, id=job.id, attempt=job.attempt, state=state.value, result=text, error=error
+        ):
+            self.tell(job.id, f"{state.value.capitalize()}." + (f" {error}" if error else ""))
+
+    def cancel(self, job_id: str) -> None:
+        """Ask for a job to be given up."""
+        if self._change(_CANCEL, id=job_id):
+            self.tell(job_id, "Asked to stop.")
+
+    def next_attempt(self, job: Job, limit: BudgetLimit) -> bool:
+        """Make a job wait for another attempt; False where somebody else did so first."""
+        return self._change(
+            _NEXT_ATTEMPT, id=job.id, attempt=job.attempt, budget=json.dumps(asdict(limit))
+        )
+
+    def tell(self, job_id: str, text: str) -> None:
+        """Keep an event."""
+        self._change(_TELL, id=job_id, text=text)
+
+    def events(self, job_id: str) -> list[JobEvent]:
+        """Return a job's events, oldest first."""
+        return [JobEvent(row["at"], row["text"]) for row in self._read(_EVENTS, id=job_id)]
+
+
+def _job(row: Mapping[str, Any]) -> Job:
+    return Job(
+        id=row["id"],
+        capability=row["capability"],
+        arguments=json.loads(row["arguments"]),
+        limit=BudgetLimit(**json.loads(row["budget"])),
+        attempt=row["attempt"],
+        state=JobState(row["state"]),
+        progress=Progress(row["done"], row["total"], row["message"]),
+        result=None if row["result"] is None else json.loads(row["result"]),
+        error=row["error"],
+        created_at=row["created_at"],
+        changed_at=row["changed_at"],
+    )

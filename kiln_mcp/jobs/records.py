@@ -1,0 +1,83 @@
+"""What is known about a job."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pydantic import JsonValue
+
+from kiln_mcp.llm import BudgetLimit
+
+JsonObject = Mapping[str, JsonValue]
+
+
+class JobState(StrEnum):
+    """Where a job is on its way."""
+
+    WAITING = "waiting"
+    """Not yet begun, or to be gone on with."""
+    RUNNING = "running"
+    """Some process is at it."""
+    CANCELLING = "cancelling"
+    """To be given up as soon as the process that is at it hears so."""
+    DONE = "done"
+    """Ended, with a result."""
+    FAILED = "failed"
+    """Ended with an error; can be gone on with."""
+    STOPPED = "stopped"
+    """At the end of its budget; can be gone on with, with a higher limit."""
+    CANCELLED = "cancelled"
+    """Given up on somebody's wish; can be gone on with."""
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self not in {JobState.WAITING, JobState.RUNNING, JobState.CANCELLING}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is: `total` is None where it is not known."""
+
+    done: float = 0.0
+    total: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A piece of long work.
+
+    Attributes:
+        id: By which it is asked for.
+        capability: What it does.
+        arguments: With what.
+        limit: What it may spend, all attempts together.
+        attempt: How often it was begun or gone on with; counts from 1.
+        state: Where it is on its way.
+        progress: How far it is.
+        result: Its answer, once done.
+        error: Why it ended otherwise, as a sentence.
+        created_at: Seconds since 1970.
+        changed_at: Seconds since 1970: the last sign of life.
+    """
+
+    id: str
+    capability: str
+    arguments: JsonObject
+    limit: BudgetLimit = field(default_factory=BudgetLimit)
+    attempt: int = 1
+    state: JobState = JobState.WAITING
+    progress: Progress = field(default_factory=Progress)
+    result: JsonObject | None = None
+    error: str | None = None
+    created_at: float = 0.0
+    changed_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """Something that happened to a job."""
+
+    at: float
+    text: str

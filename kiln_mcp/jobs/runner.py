@@ -1,0 +1,322 @@
+"""Jobs that survive: DBOS remembers which are to be done, the journal what models answered.
+
+An attempt at a job is one DBOS workflow. When a process is killed, its successor finds the
+workflow unfinished and runs it again; every model call of the first run is then answered from
+the journal, so none is paid twice. The work runs in the event loop that opened the runner; the
+thread of the workflow only waits for it.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from types import TracebackType
+from typing import Final, ParamSpec, Self, TypeVar
+
+import anyio
+import anyio.to_thread
+from dbos import DBOS, DBOSConfig, SetWorkflowID
+
+from kiln_mcp.jobs.database import is_sqlite, open_database
+from kiln_mcp.jobs.errors import NotResumable, UnknownJob
+from kiln_mcp.jobs.ledger import Ledger
+from kiln_mcp.jobs.records import Job, JobEvent, JobState, JsonObject, Progress
+from kiln_mcp.llm import BudgetLimit
+from kiln_mcp.llm.errors import BudgetSpent
+from storage.errors import WorkbenchError
+
+QUEUE: Final = "kiln-jobs"
+HEARTBEAT_S: Final = 1.0
+SILENCE_S: Final = 10.0
+REPORT_EVERY_S: Final = 0.25
+POLL_S: Final = 0.2
+
+_log = logging.getLogger(__name__)
+
+ReportProgress = Callable[[float, float | None, str | None], Awaitable[None]]
+Work = Callable[[Job, ReportProgress], Awaitable[JsonObject]]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _GoOnLater(BaseException):
+    """The process ends: DBOS must keep the workflow as unfinished, so this is no Exception."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """How jobs are kept and run.
+
+    Attributes:
+        database_url: `sqlite:///…` or `postgresql://…`.
+        executor: This process's name among those that share a Postgres database.
+        at_once: The most jobs that run at once in this process.
+    """
+
+    database_url: str
+    executor: str = "local"
+    at_once: int = 4
+
+
+class JobRunner:
+    """Starts, follows and stops jobs. An async context manager; one a process."""
+
+    def __init__(self, settings: JobSettings, work: Work) -> None:
+        """Set up without any contact.
+
+        Args:
+            settings: How jobs are kept and run.
+            work: Does a job and returns its result; called again after a kill, so it must be
+                able to begin anew.
+        """
+        self._settings = settings
+        self._work = work
+        self._database = open_database(settings.database_url)
+        self._ledger = Ledger(self._database)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(settings.at_once)
+        self._watching: asyncio.Task[None] | None = None
+        self._ending = False
+        self._shared = not is_sqlite(settings.database_url)
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        await _in_thread(self._ledger.create_tables)
+        await _in_thread(self._launch)
+        if self._shared:
+            await DBOS.register_queue_async(
+                QUEUE, worker_concurrency=self._settings.at_once, polling_interval_sec=0.2
+            )
+            self._watching = asyncio.create_task(self._take_over_from_the_silent())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ending = True
+        tasks = [*self._running.values(), *([self._watching] if self._watching else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await _in_thread(partial(DBOS.destroy, destroy_registry=True))
+        self._database.dispose()
+
+    def _launch(self) -> None:
+        config = DBOSConfig(
+            name="kiln-mcp",
+            system_database_url=self._settings.database_url,
+            system_database_engine=self._database,
+            # A job must be gone on with after an upgrade too.
+            application_version="1",
+            executor_id=self._settings.executor,
+            log_level="WARNING",
+        )
+        DBOS(config=config)
+
+        def job(job_id: str, attempt: int) -> str:
+            return self._follow(job_id, attempt)
+
+        self._workflow = DBOS.workflow(name="job")(job)
+        DBOS.launch()
+
+    async def start(
+        self, capability: str, arguments: JsonObject, limit: BudgetLimit | None = None
+    ) -> Job:
+        """Begin a job; returns at once."""
+        job = Job(secrets.token_hex(4), capability, arguments, limit or BudgetLimit())
+        await _in_thread(self._ledger.add, job)
+        await self._enqueue(job)
+        return await self.find(job.id)
+
+    async def _enqueue(self, job: Job) -> None:
+        with SetWorkflowID(f"{job.id}-{job.attempt}"):
+            if self._shared:
+                await _in_thread(DBOS.enqueue_workflow, QUEUE, self._workflow, job.id, job.attempt)
+            else:
+                await _in_thread(DBOS.start_workflow, self._workflow, job.id, job.attempt)
+
+    async def find(self, job_id: str) -> Job:
+        """Return a job.
+
+        Raises:
+            UnknownJob: No job has this id.
+        """
+        job = await _in_thread(self._ledger.find, job_id)
+        if job is None:
+            newest = await self.newest(5)
+            raise UnknownJob(job_id, [other.id for other in newest])
+        return job
+
+    async def newest(self, most: int = 20) -> list[Job]:
+        """Return the newest jobs, newest first."""
+        return await _in_thread(self._ledger.newest, most)
+
+    async def events(self, job_id: str) -> list[JobEvent]:
+        """Return what happened to a job, oldest first."""
+        return await _in_thread(self._ledger.events, job_id)
+
+    async def unfinished(self) -> int:
+        """Return how many jobs are not at rest."""
+        return await _in_thread(self._ledger.unfinished)
+
+    async def wait(
+        self, job_id: str, timeout_s: float, report: ReportProgress | None = None
+    ) -> Job:
+        """Wait until a job is at rest or the time is over; return it as it is then.
+
+        Raises:
+            UnknownJob: No job has this id.
+        """
+        until = time.monotonic() + timeout_s
+        job = await self.find(job_id)
+        told = None
+        while not job.state.at_rest and time.monotonic() < until:
+            if report is not None and job.progress != told:
+                told = job.progress
+                await report(told.done, told.total, told.message or None)
+            await anyio.sleep(min(POLL_S, max(0.0, until - time.monotonic())))
+            job = await self.find(job_id)
+        return job
+
+    async def cancel(self, job_id: str) -> Job:
+        """Ask for a job to be given up; what it has done is kept.
+
+        Raises:
+            UnknownJob: No job has this id.
+        """
+        await self.find(job_id)
+        await _in_thread(self._ledger.cancel, job_id)
+        task = self._running.get(job_id)
+        if task is not None:
+            task.cancel()
+        return await self.find(job_id)
+
+    async def resume(self, job_id: str, limit: BudgetLimit | None = None) -> Job:
+        """Go on with a job that failed, was cancelled, or came to the end of its budget.
+
+        Args:
+            job_id: The job.
+            limit: What it may spend, all attempts together; None for the limit it has.
+
+        Raises:
+            UnknownJob: No job has this id.
+            NotResumable: It is running or done.
+        """
+        job = await self.find(job_id)
+        if not job.state.at_rest or job.state is JobState.DONE:
+            raise NotResumable(job.id, job.state)
+        return await self._begin_again(job, limit or job.limit)
+
+    async def _begin_again(self, job: Job, limit: BudgetLimit) -> Job:
+        if await _in_thread(self._ledger.next_attempt, job, limit):
+            await self._enqueue(replace(job, attempt=job.attempt + 1))
+        return await self.find(job.id)
+
+    def _follow(self, job_id: str, attempt: int) -> str:
+        """The workflow: runs in one of DBOS's threads, waits for the work in the event loop."""
+        job = self._ledger.find(job_id)
+        if self._loop is None or self._ending:
+            raise _GoOnLater
+        if job is None or job.attempt != attempt or job.state.at_rest:
+            return "overtaken"
+        try:
+            asyncio.run_coroutine_threadsafe(self._carry_out(job), self._loop).result()
+        except BaseException as error:
+            if self._ending:
+                raise _GoOnLater from error
+            raise
+        return "ended"
+
+    async def _carry_out(self, job: Job) -> None:
+        task = asyncio.create_task(self._attempt(job))
+        self._running[job.id] = task
+        try:
+            await task
+        finally:
+            self._running.pop(job.id, None)
+
+    async def _attempt(self, job: Job) -> None:
+        beating = asyncio.create_task(self._heartbeat(job))
+        try:
+            async with self._slots:
+                if not await _in_thread(self._ledger.begin, job):
+                    return
+                result = await self._work(job, _throttled(partial(self._write_progress, job)))
+            await self._end(job, JobState.DONE, result)
+        except BudgetSpent as error:
+            await self._end(job, JobState.STOPPED, error=str(error))
+        except WorkbenchError as error:
+            await self._end(job, JobState.FAILED, error=str(error))
+        except asyncio.CancelledError:
+            if self._ending:
+                raise
+            await self._end(job, JobState.CANCELLED)
+        except Exception as error:  # noqa: BLE001 - the outermost door of a job
+            _log.exception("The job %s (%s) broke", job.id, job.capability)
+            await self._end(
+                job, JobState.FAILED, error=f"It broke: {type(error).__name__}: {error}"
+            )
+        finally:
+            beating.cancel()
+            with suppress(asyncio.CancelledError):
+                await beating
+
+    async def _end(
+        self,
+        job: Job,
+        state: JobState,
+        result: JsonObject | None = None,
+        error: str | None = None,
+    ) -> None:
+        await _in_thread(self._ledger.end, job, state, result, error)
+
+    async def _write_progress(self, job: Job, progress: Progress) -> None:
+        await _in_thread(self._ledger.report, job, progress)
+
+    async def _heartbeat(self, job: Job) -> None:
+        """Show signs of life, and hear whether another process wants the job to stop."""
+        while True:
+            await anyio.sleep(HEARTBEAT_S)
+            await _in_thread(self._ledger.keep_alive, job)
+            now = await _in_thread(self._ledger.find, job.id)
+            task = self._running.get(job.id)
+            goes_on = (
+                now is not None
+                and now.attempt == job.attempt
+                and now.state is not JobState.CANCELLING
+            )
+            if task is not None and not goes_on:
+                task.cancel()
+
+    async def _take_over_from_the_silent(self) -> None:
+        """Begin the jobs of killed processes again; of several who try, one succeeds."""
+        while True:
+            await anyio.sleep(HEARTBEAT_S)
+            for job in await _in_thread(self._ledger.silent_since, time.time() - SILENCE_S):
+                await self._begin_again(job, job.limit)
+
+
+def _throttled(write: Callable[[Progress], Awaitable[None]]) -> ReportProgress:
+    """Return a progress report that writes at most every quarter of a second, and the last."""
+    last = 0.0
+
+    async def report(done: float, total: float | None, message: str | None) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= REPORT_EVERY_S or done == total:
+            last = now
+            await write(Progress(done, total, message or ""))
+
+    return report
+
+
+async def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    return await anyio.to_thread.run_sync(partial(function, *args, **kwargs))

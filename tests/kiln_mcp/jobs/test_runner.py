@@ -1,0 +1,167 @@
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from kiln_mcp.errors import WorkbenchError
+from kiln_mcp.jobs import Job, JobRunner, JobSettings, JobState, ReportProgress, sqlite_url
+from kiln_mcp.jobs.errors import NotResumable, UnknownJob
+from kiln_mcp.llm import BudgetLimit
+from kiln_mcp.llm.errors import BudgetSpent
+
+Result = dict[str, int]
+
+
+def runner(folder: Path, work: Callable[[Job, ReportProgress], Awaitable[Result]]) -> JobRunner:
+    return JobRunner(JobSettings(sqlite_url(folder / "jobs.sqlite")), work)
+
+
+async def double(job: Job, report: ReportProgress) -> Result:
+    number = job.arguments["number"]
+    assert isinstance(number, int)
+    await report(1, 1, "doubled")
+    return {"double": 2 * number}
+
+
+async def never(job: Job, report: ReportProgress) -> Result:
+    await asyncio.Event().wait()
+    raise AssertionError("an event that nobody sets was set")
+
+
+async def test_a_job_starts_at_once_and_ends_with_its_result(tmp_path: Path) -> None:
+    async with runner(tmp_path, double) as jobs:
+        job = await jobs.start("double", {"number": 21})
+        ended = await jobs.wait(job.id, 10)
+        assert (ended.state, ended.result) == (JobState.DONE, {"double": 42})
+        assert ended.progress.message == "doubled"
+        assert [event.text for event in await jobs.events(job.id)] == [
+            "Created.",
+            "Begun.",
+            "Done.",
+        ]
+        assert [other.id for other in await jobs.newest()] == [job.id]
+
+
+async def test_waiting_ends_at_its_time_and_cancelling_ends_the_job(tmp_path: Path) -> None:
+    async with runner(tmp_path, never) as jobs:
+        job = await jobs.start("never", {})
+        assert (await jobs.wait(job.id, 0.3)).state is JobState.RUNNING
+        with pytest.raises(NotResumable, match="running"):
+            await jobs.resume(job.id)
+        await jobs.cancel(job.id)
+        assert (await jobs.wait(job.id, 10)).state is JobState.CANCELLED
+
+
+async def test_a_failed_job_says_why_and_can_be_gone_on_with(tmp_path: Path) -> None:
+    async def second_time(job: Job, report: ReportProgress) -> Result:
+        if job.attempt == 1:
+            raise WorkbenchError("The server is down. Start it.")
+        return {"attempt": job.attempt}
+
+    async with runner(tmp_path, second_time) as jobs:
+        job = await jobs.start("flaky", {})
+        failed = await jobs.wait(job.id, 10)
+        assert (failed.state, failed.error) == (JobState.FAILED, "The server is down. Start it.")
+        await jobs.resume(job.id)
+        assert (await jobs.wait(job.id, 10)).result == {"attempt": 2}
+        with pytest.raises(NotResumable, match="done"):
+            await jobs.resume(job.id)
+
+
+async def test_a_job_at_the_end_of_its_budget_goes_on_with_more(tmp_path: Path) -> None:
+    async def spend(job: Job, report: ReportProgress) -> Result:
+        if (job.limit.calls or 0) < 10:
+            raise BudgetSpent(f"jobs/{job.id}", "calls", "all calls are made")
+        return {"calls": 10}
+
+    async with runner(tmp_path, spend) as jobs:
+        job = await jobs.start("spend", {}, BudgetLimit(calls=5))
+        assert (await jobs.wait(job.id, 10)).state is JobState.STOPPED
+        await jobs.resume(job.id, BudgetLimit(calls=10))
+        assert (await jobs.wait(job.id, 10)).state is JobState.DONE
+
+
+async def test_a_job_goes_on_after_its_process_ended_in_good_order(tmp_path: Path) -> None:
+    async with runner(tmp_path, never) as jobs:
+        job = await jobs.start("double", {"number": 4})
+        with anyio.fail_after(10):
+            await jobs.wait(job.id, 0.3)
+    async with runner(tmp_path, double) as jobs:
+        assert (await jobs.wait(job.id, 20)).result == {"double": 8}
+
+
+async def test_an_unknown_job_is_refused_with_the_newest(tmp_path: Path) -> None:
+    async with runner(tmp_path, double) as jobs:
+        job = await jobs.start("double", {"number": 1})
+        with pytest.raises(UnknownJob, match=job.id):
+            await jobs.find("nothing")
+
+
+KILLED = """
+import asyncio, sys
+from pathlib import Path
+from kiln_mcp.jobs import JobRunner, JobSettings, sqlite_url
+from kiln_mcp.llm import Engine, EngineSettings, Message, ModelAnswer, ModelRequest, Usage
+
+folder, calls = Path(sys.argv[1]), int(sys.argv[2])
+
+class Counting:
+    async def complete(self, request):
+        await asyncio.sleep(0.002)
+        with (folder / "sent").open("a") as sent:
+            sent.write(request.messages[0].content + "\\n")
+        return ModelAnswer(request.messages[0].content, usage=Usage(1, 1))
+
+async def main():
+    settings = EngineSettings(journal=folder / "journal.sqlite", environment={})
+    async with Engine(settings, {"counting": Counting()}) as engine:
+        async def work(job, report):
+            texts = []
+            numbers = iter(range(calls))
+            async def worker():
+                for n in numbers:
+                    request = ModelRequest("counting", (Message("user", str(n)),))
+                    texts.append((await engine.complete(request, asker=job.id)).text)
+                    await report(len(texts), calls, None)
+            await asyncio.gather(*(worker() for _ in range(20)))
+            return {"different": len(set(texts)), "all": len(texts)}
+        async with JobRunner(JobSettings(sqlite_url(folder / "jobs.sqlite")), work) as jobs:
+            known = await jobs.newest()
+            job = known[0] if known else await jobs.start("count", {})
+            job = await jobs.wait(job.id, 60)
+            (folder / "result").write_text(f"{job.state} {job.result}")
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_a_job_killed_again_and_again_ends_with_every_result_once(tmp_path: Path) -> None:
+    calls, kills = 2000, 0
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED, encoding="utf-8")
+    command = [sys.executable, str(script), str(tmp_path), str(calls)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    until = time.monotonic() + 90
+    while not (tmp_path / "result").exists():
+        assert time.monotonic() < until
+        process = subprocess.Popen(command, env=environment)
+        try:
+            process.wait(1.6 if kills < 4 else 60)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+    assert kills > 0
+    assert (tmp_path / "result").read_text() == "done {'different': 2000, 'all': 2000}"
+    sent = (tmp_path / "sent").read_text().splitlines()
+    assert len(set(sent)) == calls
+    # Only calls that were on their way at a kill, 20 at most, may have been sent again.
+    assert len(sent) - calls <= 20 * kills
