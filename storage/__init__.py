@@ -1,7 +1,7 @@
 """The project on disk: Kiln-format files are the truth, SQLite is an index."""
 
 from storage.errors import StorageError, WorkbenchError
-from storage.filters import eval_input_filter, task_run_filter
+from storage.filters import eval_input_filter, is_high_quality, task_run_filter
 from storage.records import (
     RATING_RANGES,
     AppropriateToolUse,
@@ -217,6 +217,7 @@ __all__ = [
     "VectorStoreConfig",
     "WorkbenchError",
     "eval_input_filter",
+    "is_high_quality",
     "new_id",
     "score_key",
     "task_run_filter",

@@ -8,9 +8,11 @@ from pydantic import JsonValue
 
 from kiln_mcp.evals.expressions import Case
 from kiln_mcp.evals.filters import Split, split_items
-from storage import EvalInput, EvalItemSource, TaskRun
+from storage import EvalInput, EvalItemSource, TaskRun, is_high_quality
 
 REFERENCE_KEY = "reference_answer"
+GIVEN_BY_ASSISTANT = "host"
+"""The provider of outputs that the connected assistant gave as right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,9 @@ class Item:
 def items_of(split: Split, runs: Sequence[TaskRun], inputs: Sequence[EvalInput]) -> list[Item]:
     """Return the items of one part of an eval's data, oldest first.
 
-    The output of a task run is the reference of its item, under `reference_answer`.
+    The output of a task run is the reference of its item, under `reference_answer`, where it is
+    known to be right: given by a person, a file or the assistant, repaired, or rated high. What a
+    run config answered and nobody checked is none: it would be compared with itself.
 
     Raises:
         InvalidRecord: The format knows no such filter.
@@ -65,7 +69,15 @@ def trace_of(run: TaskRun) -> tuple[Mapping[str, JsonValue], ...] | None:
 
 def _item(record: TaskRun | EvalInput) -> Item:
     if isinstance(record, TaskRun):
-        return Item(record.id, "task_run", record.input, {REFERENCE_KEY: record.best_output})
+        reference = {REFERENCE_KEY: record.best_output} if _is_known_right(record) else None
+        return Item(record.id, "task_run", record.input, reference)
     data = record.data
     opening = data.user_message if data.type == "single_turn" else data.first_message
     return Item(record.id, "eval_input", opening.text if opening else "", record.reference)
+
+
+def _is_known_right(run: TaskRun) -> bool:
+    source = run.output.source
+    if is_high_quality(run) or source is None or source.type != "synthetic":
+        return True
+    return source.properties.get("model_provider") == GIVEN_BY_ASSISTANT
