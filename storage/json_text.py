@@ -1,121 +1,241 @@
-"""Change values in a JSON text without touching the rest of it.
+"""JSON text that keeps its spelling: a change rewrites the changed values and nothing else.
 
-Numbers keep their spelling, keys their order, and whatever is not changed its every byte: a
-text is cut into the spans of its values, and only the spans that differ are written anew.
+Whitespace, key order, number spelling (`2.658e-6`), escapes and keys that no record knows stay
+as they are in the file.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
-_DECODER = json.JSONDecoder()
-_INDENT = 2
+_SPACE = re.compile(r"[ \t\n\r]*")
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_SCALAR = re.compile(r"[^\s,\]}]+")
 
 
-def write_json(value: JsonValue, depth: int = 0) -> str:
-    """Return JSON as the format writes it: indent 2, no escapes beyond what JSON needs."""
-    text = json.dumps(value, indent=_INDENT, ensure_ascii=False)
-    return text.replace("\n", "\n" + " " * (_INDENT * depth))
+@dataclass(slots=True)
+class _Leaf:
+    text: str
 
 
-def patch_json(text: str, changes: Mapping[str, JsonValue], last_key: str = "") -> str:
-    """Return the text of an object with some of its values changed.
+@dataclass(slots=True)
+class _Entry:
+    """One member of an object, or one item of an array (without a key)."""
 
-    Args:
-        text: An object.
-        changes: New values by key. Where old and new value are both objects, the new value's
-            keys are changed in the old one in the same way; an object that loses a key is
-            written anew.
-        last_key: Keys that the text lacks are put before this one; else at the end.
+    before: str
+    value: "_Node"
+    after: str = ""
+    key: str = ""
+    head: str = ""
 
-    Raises:
-        json.JSONDecodeError: The text is no JSON object.
-    """
-    return _patch(text, 0, changes, 1, last_key)[0]
+
+@dataclass(slots=True)
+class _Branch:
+    brackets: str
+    entries: list[_Entry] = field(default_factory=list[_Entry])
+    inner: str = ""
+
+
+_Node = _Leaf | _Branch
 
 
 @dataclass(frozen=True, slots=True)
-class _Member:
-    key: str
-    start: int
-    value_start: int
-    end: int
-    value: JsonValue
+class _Style:
+    """How new text is written: the indentation of its line and of one level; None for compact."""
+
+    indent: str
+    unit: str | None
+
+    def deeper(self) -> "_Style":
+        return _Style(self.indent + (self.unit or ""), self.unit)
+
+    def spell(self, value: JsonValue) -> str:
+        text = json.dumps(value, indent=self.unit, ensure_ascii=False, allow_nan=False)
+        return text.replace("\n", "\n" + self.indent)
 
 
-def _skip(text: str, at: int) -> int:
-    while at < len(text) and text[at] in " \t\r\n":
-        at += 1
-    return at
+def write_json(value: JsonValue) -> str:
+    """Return new JSON text in the format's style: indented by two, nothing escaped."""
+    return _Style("", "  ").spell(value)
 
 
-def _members(text: str, at: int) -> tuple[list[_Member], int]:
-    """Return the members of the object that begins at `at`, and where its closing brace is."""
-    at = _skip(text, at)
-    if text[at : at + 1] != "{":
-        raise json.JSONDecodeError("not an object", text, at)
-    at = _skip(text, at + 1)
-    found: list[_Member] = []
-    while text[at : at + 1] != "}":
-        key: JsonValue
-        key, after_key = _DECODER.raw_decode(text, at)
-        value_start = _skip(text, _skip(text, after_key) + 1)
-        value: JsonValue
-        value, end = _DECODER.raw_decode(text, value_start)
-        found.append(_Member(str(key), at, value_start, end, value))
-        at = _skip(text, end)
-        if text[at : at + 1] == ",":
-            at = _skip(text, at + 1)
-    return found, at
+def patch_json(text: str, old: JsonValue, new: JsonValue) -> str:
+    """Return the text with the difference between two values applied.
+
+    Args:
+        text: Valid JSON.
+        old: What a reader understood of the text; keys that it left out are not touched.
+        new: What the reader should understand of the result.
+
+    Raises:
+        ValueError: The text is no JSON, or the new value has a number that JSON cannot hold.
+    """
+    if same(old, new):
+        return text
+    start = _space_end(text, 0)
+    root, end = _parse(text, start)
+    changed = _patch(root, old, new, _Style("", _unit_of(root)))
+    return text[:start] + _render(changed) + text[end:]
 
 
-def _patch(
-    text: str, at: int, changes: Mapping[str, JsonValue], depth: int, last_key: str
-) -> tuple[str, int]:
-    members, closing = _members(text, at)
-    pieces: list[tuple[int, int, str]] = []
-    known = {member.key for member in members}
-    for member in members:
-        if member.key in changes:
-            new = _changed(text, member, changes[member.key], depth)
-            if new is not None:
-                pieces.append((member.value_start, member.end, new))
-    added = "".join(
-        f"{json.dumps(key, ensure_ascii=False)}: {write_json(value, depth)},"
-        f"\n{' ' * (_INDENT * depth)}"
-        for key, value in changes.items()
-        if key not in known
-    )
-    if added:
-        pieces.append(_insertion(members, closing, added, depth, last_key))
-    for start, end, new in sorted(pieces, reverse=True):
-        text = text[:start] + new + text[end:]
-    return text, closing
+def same(first: JsonValue, second: JsonValue) -> bool:
+    """Return whether two values are the same JSON; true is not 1 here, though 1.0 is 1."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(same(first[k], second[k]) for k in first)
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(same, first, second))
+    return isinstance(first, bool) == isinstance(second, bool) and first == second
 
 
-def _changed(text: str, member: _Member, new: JsonValue, depth: int) -> str | None:
-    """Return the new text of a member's value; None where it stays."""
-    old = member.value
-    if old == new and isinstance(old, bool) == isinstance(new, bool):
-        return None
-    if isinstance(old, dict) and isinstance(new, dict) and old and set(old) <= set(new):
-        inner = text[member.value_start : member.end]
-        return _patch(inner, 0, new, depth + 1, "")[0]
-    return write_json(new, depth)
+def _space_end(text: str, start: int) -> int:
+    match = _SPACE.match(text, start)
+    return match.end() if match else start
 
 
-def _insertion(
-    members: list[_Member], closing: int, added: str, depth: int, last_key: str
-) -> tuple[int, int, str]:
-    """Return where new members go: before `last_key`, or after all others."""
-    before = next((m for m in members if m.key == last_key), None)
-    if before is not None:
-        return before.start, before.start, added
-    space = "\n" + " " * (_INDENT * depth)
-    bare = added.rstrip().removesuffix(",")
-    if members:
-        end = members[-1].end
-        return end, end, f",{space}{bare}"
-    return closing, closing, f"{space}{bare}\n{' ' * (_INDENT * (depth - 1))}"
+def _parse(text: str, start: int) -> tuple[_Node, int]:
+    opening = text[start : start + 1]
+    if opening in ("{", "["):
+        return _parse_branch(text, start, "{}" if opening == "{" else "[]")
+    match = (_STRING if opening == '"' else _SCALAR).match(text, start)
+    if match is None:
+        raise ValueError(f"no JSON at character {start}")
+    return _Leaf(match.group()), match.end()
+
+
+def _parse_branch(text: str, start: int, brackets: str) -> tuple[_Branch, int]:
+    branch = _Branch(brackets)
+    position = start + 1
+    space_end = _space_end(text, position)
+    if text[space_end : space_end + 1] == brackets[1]:
+        branch.inner = text[position:space_end]
+        return branch, space_end + 1
+    while True:
+        entry, position = _parse_entry(text, position, keyed=brackets == "{}")
+        branch.entries.append(entry)
+        closing = text[position : position + 1]
+        position += 1
+        if closing == brackets[1]:
+            return branch, position
+        if closing != ",":
+            raise ValueError(f"no JSON at character {position}")
+
+
+def _parse_entry(text: str, position: int, *, keyed: bool) -> tuple[_Entry, int]:
+    begin = _space_end(text, position)
+    before, key, head, value_at = text[position:begin], "", "", begin
+    if keyed:
+        match = _STRING.match(text, begin)
+        if match is None:
+            raise ValueError(f"no key at character {begin}")
+        colon = _space_end(text, match.end())
+        value_at = _space_end(text, colon + 1)
+        key, head = str(json.loads(match.group())), text[begin:value_at]
+    value, end = _parse(text, value_at)
+    after = _space_end(text, end)
+    return _Entry(before, value, text[end:after], key, head), after
+
+
+def _render(node: _Node) -> str:
+    if isinstance(node, _Leaf):
+        return node.text
+    body = ",".join(e.before + e.head + _render(e.value) + e.after for e in node.entries)
+    return node.brackets[0] + (body or node.inner) + node.brackets[1]
+
+
+def _unit_of(root: _Node) -> str | None:
+    if isinstance(root, _Leaf) or not root.entries:
+        return "  "
+    before = root.entries[0].before
+    return before.rpartition("\n")[2] if "\n" in before else None
+
+
+def _patch(node: _Node, old: JsonValue, new: JsonValue, style: _Style) -> _Node:
+    if same(old, new):
+        return node
+    if isinstance(node, _Branch) and node.entries:
+        if isinstance(old, dict) and isinstance(new, dict) and node.brackets == "{}":
+            return _patch_object(node, old, new, style)
+        if isinstance(old, list) and isinstance(new, list) and node.brackets == "[]":
+            return _patch_array(node, old, new, style)
+    return _Leaf(style.spell(new))
+
+
+def _patch_object(
+    node: _Branch, old: dict[str, JsonValue], new: dict[str, JsonValue], style: _Style
+) -> _Node:
+    kept = [e for e in node.entries if e.key in new or e.key not in old]
+    position = {entry.key: index for index, entry in enumerate(kept)}
+    inserted: list[tuple[int, _Entry]] = []
+    place = 0
+    for key, value in new.items():
+        index = position.get(key)
+        if index is not None:
+            kept[index].value = _patch(kept[index].value, old.get(key), value, style.deeper())
+            place = index + 1
+        elif not (key in old and same(old[key], value)):
+            spelled = _Leaf(style.deeper().spell(value))
+            head = json.dumps(key, ensure_ascii=False) + ": "
+            inserted.append((place, _Entry("", spelled, key=key, head=head)))
+    for index, entry in reversed(inserted):
+        kept.insert(index, entry)
+    return _spaced(node, kept)
+
+
+def _patch_array(node: _Branch, old: list[JsonValue], new: list[JsonValue], style: _Style) -> _Node:
+    if len(old) != len(node.entries) or not new:
+        return _Leaf(style.spell(new))
+    sources = _sources(old, new)
+    kept = [
+        _Entry("", _Leaf(style.deeper().spell(value)))
+        if source is None
+        else _Entry("", _patch(node.entries[source].value, old[source], value, style.deeper()))
+        for source, value in zip(sources, new, strict=True)
+    ]
+    return _spaced(node, kept)
+
+
+def _spaced(node: _Branch, entries: list[_Entry]) -> _Branch:
+    """Give entries the whitespace of the branch that they belong to."""
+    if [id(e) for e in entries] == [id(e) for e in node.entries]:
+        return node
+    first, last = node.entries[0].before, node.entries[-1].after
+    between = node.entries[1].before if len(node.entries) > 1 else first
+    for index, entry in enumerate(entries):
+        entry.before = entry.before or (between if index else first)
+        entry.after = last if index == len(entries) - 1 else ""
+    return _Branch(node.brackets, entries)
+
+
+def _sources(old: list[JsonValue], new: list[JsonValue]) -> list[int | None]:
+    """For each new item, the old item that it was: the same, of the same id, at the same place."""
+    free = dict.fromkeys(range(len(old)))
+    sources: list[int | None] = [None] * len(new)
+
+    def claim(matches_index: list[tuple[int, int]]) -> None:
+        for target, source in matches_index:
+            if sources[target] is None and source in free:
+                sources[target] = source
+                del free[source]
+
+    spelled = [json.dumps(item, sort_keys=True) for item in old]
+    wanted = [json.dumps(item, sort_keys=True) for item in new]
+    claim([(i, i) for i in range(min(len(old), len(new))) if spelled[i] == wanted[i]])
+    places: dict[str, list[int]] = {}
+    for index, text in enumerate(spelled):
+        places.setdefault(text, []).append(index)
+    claim([(i, s) for i, text in enumerate(wanted) for s in places.get(text, ())])
+    for mark in ("id", "name"):
+        known = {_mark(item, mark): index for index, item in enumerate(old)}
+        claim(
+            [(i, known[m]) for i, item in enumerate(new) if (m := _mark(item, mark)) in known and m]
+        )
+    if len(old) == len(new):
+        claim([(i, i) for i in range(len(new))])
+    return sources
+
+
+def _mark(item: JsonValue, key: str) -> str:
+    value = item.get(key) if isinstance(item, dict) else None
+    return value if isinstance(value, str) else ""

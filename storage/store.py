@@ -416,12 +416,11 @@ class ProjectStore:
         if revision_of(held) != origin.revision:
             # The commit, which looks again under the lock, says who and when.
             return _new_text(record)
-        before = read_record(type(record), held, origin.path).model_dump(mode="json")
+        known = read_record(type(record), held, origin.path)
+        before: dict[str, JsonValue] = known.model_dump(mode="json")
         after: dict[str, JsonValue] = record.model_dump(mode="json")
-        changes = {k: v for k, v in after.items() if k not in before or before[k] != v}
-        if not changes:
-            return None
-        return patch_json(held.decode("utf-8"), changes, "model_type").encode("utf-8")
+        content = _encoded(record, lambda: patch_json(held.decode("utf-8"), before, after))
+        return None if content == held else content
 
     def _children(self, parent: Record, kind: type[R]) -> list[R]:
         place = place_of(kind)
@@ -462,7 +461,19 @@ def _origin(record: Record) -> Origin:
 
 def _new_text(record: Record) -> bytes:
     data: dict[str, JsonValue] = record.model_dump(mode="json")
-    return write_json(data).encode("utf-8")
+    return _encoded(record, lambda: write_json(data))
+
+
+def _encoded(record: Record, text: Callable[[], str]) -> bytes:
+    """Return a record's text as bytes.
+
+    Raises:
+        InvalidRecord: It has a number that JSON cannot hold, or half a character.
+    """
+    try:
+        return text().encode("utf-8")
+    except ValueError as error:
+        raise InvalidRecord(record.type_name(), str(error)) from error
 
 
 def _forget_note(note: Path) -> None:

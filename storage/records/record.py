@@ -4,7 +4,7 @@ import getpass
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Self
+from typing import Annotated, Self, cast
 
 from pydantic import (
     AfterValidator,
@@ -15,12 +15,14 @@ from pydantic import (
     PrivateAttr,
     ValidationError,
     ValidationInfo,
+    model_validator,
 )
 
 from storage.errors import InvalidRecord
 from storage.names import LONGEST_SHORT_NAME, check_name, shown_name, stored_name
 
 FORMAT_VERSION = 1
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def new_id() -> str:
@@ -57,6 +59,14 @@ def _aware(moment: datetime) -> datetime:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _stable_defaults(value: object, info: ValidationInfo) -> object:
+    """Give what a file left out the same value at each reading, so that it is no change."""
+    if isinstance(info.context, FromDisk) and isinstance(value, dict):
+        held = cast("dict[str, object]", value)
+        return {"id": "0" * 12, "created_at": _LONG_AGO, "created_by": "unknown", **held}
+    return value
 
 
 Name = Annotated[str, AfterValidator(_name), PlainSerializer(stored_name)]
@@ -112,6 +122,7 @@ class Record(Part):
     created_by: str = Field(default_factory=login_name)
 
     _origin: Origin | None = PrivateAttr(default=None)
+    _defaults = model_validator(mode="before")(_stable_defaults)
 
     @property
     def origin(self) -> Origin | None:
@@ -142,6 +153,8 @@ class NestedRecord(Part):
     path: None = None
     created_at: Moment = Field(default_factory=_now)
     created_by: str = Field(default_factory=login_name)
+
+    _defaults = model_validator(mode="before")(_stable_defaults)
 
 
 def first_fault(error: ValidationError) -> str:

@@ -2,6 +2,7 @@ import json
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import anyio
 import pytest
 
 from storage import (
@@ -12,6 +13,31 @@ from storage import (
     TaskRun,
 )
 from storage.errors import NotAProject, ProjectExists, RecordNotFound, StaleRevision
+
+_OLD_RUN = """{
+  "v": 1,
+  "id": "111111111111",
+  "from_the_future": {"kept": [1, 2]},
+  "created_at": "2025-07-24T20:25:11.487813",
+  "created_by": "someone",
+  "input": "caf\\u00e9",
+  "output": {
+    "v": 1,
+    "id": "152775509822",
+    "path": null,
+    "output": "hello",
+    "new_thing": 2.50,
+    "rating": null,
+    "model_type": "task_output"
+  },
+  "tags": [
+    "a"
+  ],
+  "usage": {
+    "cost": 2.658e-6
+  },
+  "model_type": "task_run"
+}"""
 
 
 @pytest.fixture
@@ -112,3 +138,34 @@ async def test_a_folder_without_a_project_and_one_with_a_project_are_told_apart(
     await (await ProjectStore.create(tmp_path, Project(name="a"))).close()
     with pytest.raises(ProjectExists):
         await ProjectStore.create(tmp_path, Project(name="b"))
+
+
+async def _put_run(store: ProjectStore, task: Task, text: str) -> anyio.Path:
+    folder = anyio.Path(store.side_folder(task)) / "runs" / "111111111111"
+    await folder.mkdir(parents=True)
+    file = folder / "task_run.kiln"
+    await file.write_text(text, encoding="utf-8")
+    return file
+
+
+async def test_an_older_file_that_is_saved_unchanged_is_not_touched(
+    store: ProjectStore, task: Task
+) -> None:
+    file = await _put_run(store, task, _OLD_RUN)
+    before = (await file.stat()).st_mtime_ns
+    await store.save(await store.get(TaskRun, "111111111111"))
+    assert await file.read_text(encoding="utf-8") == _OLD_RUN
+    assert (await file.stat()).st_mtime_ns == before
+
+
+async def test_a_change_touches_only_its_own_keys(store: ProjectStore, task: Task) -> None:
+    file = await _put_run(store, task, _OLD_RUN)
+    run = await store.get(TaskRun, "111111111111")
+    assert run.input == "café"
+    saved = await store.save(run.replace(tags=("a", "b")))
+    with_tag = _OLD_RUN.replace('    "a"\n', '    "a",\n    "b"\n')
+    assert await file.read_text(encoding="utf-8") == with_tag
+    better = saved.output.replace(output="hallo")
+    saved = await store.save(saved.replace(output=better))
+    expected = with_tag.replace('"output": "hello"', '"output": "hallo"')
+    assert await file.read_text(encoding="utf-8") == expected
