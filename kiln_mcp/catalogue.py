@@ -4,18 +4,26 @@ Third parties add capabilities through the entry point group `kiln_mcp.capabilit
 point names a `Capability`.
 """
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+
+from pydantic import JsonValue
 
 from kiln_mcp.capability import AnyCapability
 from kiln_mcp.errors import UnknownCapability
 from kiln_mcp.evals import service as evals
 from kiln_mcp.evolution import service as evolution
+from kiln_mcp.jobs import JsonObject
 from kiln_mcp.judging import service as judging
+from kiln_mcp.operations import service as operations
 from kiln_mcp.projects import service as projects
+from kiln_mcp.rendering import plain
+from kiln_mcp.settings import Settings
 from kiln_mcp.specs import service as specs
 from kiln_mcp.synthesis import service as synthesis
 from kiln_mcp.tuning import service as tuning
+from kiln_mcp.workspace import Workspace, open_workspace
 
 _OWN: tuple[AnyCapability, ...] = (
     projects.create_project,
@@ -36,6 +44,15 @@ _OWN: tuple[AnyCapability, ...] = (
     judging.label_items,
     judging.measure_agreement,
     evolution.evolve_prompt,
+    operations.start_job,
+    operations.wait_for_job,
+    operations.cancel_job,
+    operations.resume_job,
+    operations.list_jobs,
+    operations.list_models,
+    operations.test_model,
+    operations.take_work_orders,
+    operations.answer_work_orders,
     tuning.freeze_split,
     tuning.export_training_data,
 )
@@ -58,6 +75,21 @@ class Catalogue:
             if item.name == wanted:
                 return item
         raise UnknownCapability(name, [item.name for item in self.capabilities])
+
+    async def perform(
+        self, workspace: Workspace, name: str, arguments: JsonObject
+    ) -> dict[str, JsonValue]:
+        """Call the capability of this name, as a job does.
+
+        Raises:
+            UnknownCapability: There is none.
+            InvalidArguments: The arguments do not fit it.
+        """
+        return plain(await self.find(name).invoke(workspace, arguments))
+
+    def open_workspace(self, settings: Settings) -> AbstractAsyncContextManager[Workspace]:
+        """Open the workspace of this person, with these capabilities as what jobs can do."""
+        return open_workspace(settings, self.perform)
 
 
 def installed_catalogue() -> Catalogue:

@@ -22,7 +22,6 @@ from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.errors import ApprovalNeeded, InvalidArguments
 from kiln_mcp.rendering import plain, render
 from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import open_workspace
 from storage.errors import WorkbenchError
 
 FAILED = 1
@@ -73,7 +72,8 @@ def serve_over_stdio() -> None:
             err=True,
         )
     settings = Settings.from_environment(os.environ)
-    anyio.run(serve_stdio, open_workspace(settings), installed_catalogue())
+    catalogue = installed_catalogue()
+    anyio.run(serve_stdio, catalogue.open_workspace(settings), catalogue)
 
 
 @cli.group()
@@ -196,7 +196,8 @@ def _run(item: AnyCapability, *, as_json: bool, **options: JsonValue | tuple[str
 
 
 async def _invoke(item: AnyCapability, arguments: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    async with open_workspace(Settings.from_environment(os.environ)) as workspace:
+    settings = Settings.from_environment(os.environ)
+    async with installed_catalogue().open_workspace(settings) as workspace:
         return plain(await item.invoke(workspace.with_progress(_show_progress), arguments))
 
 

@@ -2,6 +2,7 @@
 
 KILN_MCP_HOME    the per-user home (index, journal, known projects); default: the
                  platform's data directory
+KILN_MCP_DATABASE_URL  a Postgres database for jobs on several machines
 KILN_MCP_MODEL   the model to use where none is named; default: the embedded one
 """
 
@@ -22,10 +23,17 @@ class Settings:
     Attributes:
         home: The per-user home: everything derived or private lives here, no project does.
         engine: What the model engine must be told.
+        shared_database_url: Jobs of several machines, in Postgres; None for the home's own.
     """
 
     home: Path
     engine: EngineSettings
+    shared_database_url: str | None = None
+
+    @property
+    def database_url(self) -> str:
+        """Where jobs are kept: in the home, unless a shared database is named."""
+        return self.shared_database_url or f"sqlite:///{self.home / 'jobs.sqlite'}"
 
     @property
     def default_model(self) -> str:
@@ -47,4 +55,8 @@ class Settings:
             embedded=EmbeddedSettings(path=Path(gguf).expanduser() if gguf else None),
             environment=environment,
         )
-        return cls(home=home, engine=engine)
+        return cls(
+            home=home,
+            engine=engine,
+            shared_database_url=environment.get("KILN_MCP_DATABASE_URL") or None,
+        )

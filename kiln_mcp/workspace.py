@@ -9,13 +9,25 @@ from typing import Self
 
 import anyio
 
-from kiln_mcp.errors import ApprovalNeeded, Plan, UnknownProject
+from kiln_mcp.errors import ApprovalNeeded, Plan, UnknownCapability, UnknownProject
+from kiln_mcp.jobs import Job, JobDesk, JobSettings, JsonObject
 from kiln_mcp.llm import Engine
 from kiln_mcp.settings import Settings
 from storage import ProjectStore
 
 ProgressReport = Callable[[float, float | None, str | None], Awaitable[None]]
 """Called with what is done, what there is in all (None: not known), and a sentence."""
+
+
+Perform = Callable[["Workspace", str, JsonObject], Awaitable[JsonObject]]
+"""Calls the capability of this name with these arguments."""
+
+
+async def _nothing_to_perform(
+    workspace: "Workspace", capability: str, arguments: JsonObject
+) -> JsonObject:
+    """Know no capability."""
+    raise UnknownCapability(capability, [])
 
 
 async def _unheard(done: float, total: float | None, message: str | None) -> None:
@@ -71,15 +83,21 @@ class Workspace:
         settings: What the person set.
         engine: The one way to ask a model anything.
         known: The projects that this person has opened.
+        perform: Calls a capability by its name.
         report: Where progress goes.
         confirmed: Whether the person has agreed to what this call's plan says.
+        plan_only: Whether only the plan is wanted, even where it needs no approval.
+        desk: Where jobs are handed in.
     """
 
     settings: Settings
     engine: Engine
     known: KnownProjects
+    perform: Perform = _nothing_to_perform
     report: ProgressReport = _unheard
     confirmed: bool = False
+    plan_only: bool = False
+    desk: JobDesk | None = None
 
     def for_call(self, *, confirmed: bool) -> Self:
         """Return the context of one call, with the person's approval or without it."""
@@ -119,16 +137,34 @@ class Workspace:
         Raises:
             ApprovalNeeded: The person must be asked first.
         """
-        if plan.needs_approval and not self.confirmed:
+        if self.plan_only or (plan.needs_approval and not self.confirmed):
             raise ApprovalNeeded(plan)
 
 
 @asynccontextmanager
-async def open_workspace(settings: Settings) -> AsyncGenerator[Workspace]:
-    """Open the workspace of this person for the life of a process."""
+async def open_workspace(
+    settings: Settings, perform: Perform = _nothing_to_perform
+) -> AsyncGenerator[Workspace]:
+    """Open the workspace of this person for the life of a process.
+
+    Args:
+        settings: What the person set.
+        perform: Calls a capability by its name: what jobs do.
+    """
     async with Engine(settings.engine) as engine:
         known = KnownProjects(settings.home / "projects.json")
+
+        async def work(job: Job, report: ProgressReport) -> JsonObject:
+            budget = await engine.budget(f"jobs/{job.id}", job.limit)
+            own = replace(workspace, engine=engine.within(budget), report=report)
+            return await perform(own, job.capability, job.arguments)
+
+        desk = JobDesk(JobSettings(settings.database_url), work)
+        workspace = Workspace(
+            settings=settings, engine=engine, known=known, perform=perform, desk=desk
+        )
         try:
-            yield Workspace(settings=settings, engine=engine, known=known)
+            yield workspace
         finally:
+            await desk.close()
             await known.close()

@@ -1,17 +1,25 @@
 """Long work that outlives the client that started it and the process that ran it."""
 
-from kiln_mcp.jobs.database import sqlite_url
-from kiln_mcp.jobs.records import Job, JobEvent, JobState, Progress
-from kiln_mcp.jobs.runner import JobRunner, JobSettings, ReportProgress, Work
+from kiln_mcp.jobs.desk import JobDesk
+from kiln_mcp.jobs.records import (
+    Job,
+    JobEvent,
+    JobSettings,
+    JobState,
+    JsonObject,
+    Progress,
+    ReportProgress,
+    Work,
+)
 
 __all__ = [
     "Job",
+    "JobDesk",
     "JobEvent",
-    "JobRunner",
     "JobSettings",
     "JobState",
+    "JsonObject",
     "Progress",
     "ReportProgress",
     "Work",
-    "sqlite_url",
 ]

@@ -1,6 +1,6 @@
 """What is known about a job."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -81,3 +81,22 @@ class JobEvent:
 
     at: float
     text: str
+
+
+ReportProgress = Callable[[float, float | None, str | None], Awaitable[None]]
+Work = Callable[[Job, ReportProgress], Awaitable[JsonObject]]
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """How jobs are kept and run.
+
+    Attributes:
+        database_url: `sqlite:///…` or `postgresql://…`.
+        executor: This process's name among those that share a Postgres database.
+        at_once: The most jobs that run at once in this process.
+    """
+
+    database_url: str
+    executor: str = "local"
+    at_once: int = 4

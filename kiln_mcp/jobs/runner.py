@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Final, ParamSpec, Self, TypeVar
@@ -24,7 +24,16 @@ from dbos import DBOS, DBOSConfig, SetWorkflowID
 from kiln_mcp.jobs.database import is_sqlite, open_database
 from kiln_mcp.jobs.errors import NotResumable, UnknownJob
 from kiln_mcp.jobs.ledger import Ledger
-from kiln_mcp.jobs.records import Job, JobEvent, JobState, JsonObject, Progress
+from kiln_mcp.jobs.records import (
+    Job,
+    JobEvent,
+    JobSettings,
+    JobState,
+    JsonObject,
+    Progress,
+    ReportProgress,
+    Work,
+)
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.llm.errors import BudgetSpent
 from storage.errors import WorkbenchError
@@ -37,29 +46,12 @@ POLL_S: Final = 0.2
 
 _log = logging.getLogger(__name__)
 
-ReportProgress = Callable[[float, float | None, str | None], Awaitable[None]]
-Work = Callable[[Job, ReportProgress], Awaitable[JsonObject]]
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class _GoOnLater(BaseException):
     """The process ends: DBOS must keep the workflow as unfinished, so this is no Exception."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobSettings:
-    """How jobs are kept and run.
-
-    Attributes:
-        database_url: `sqlite:///…` or `postgresql://…`.
-        executor: This process's name among those that share a Postgres database.
-        at_once: The most jobs that run at once in this process.
-    """
-
-    database_url: str
-    executor: str = "local"
-    at_once: int = 4
 
 
 class JobRunner:
@@ -245,11 +237,15 @@ class JobRunner:
 
     async def _attempt(self, job: Job) -> None:
         beating = asyncio.create_task(self._heartbeat(job))
+        reporter = _Reporter(partial(self._write_progress, job))
         try:
             async with self._slots:
                 if not await _in_thread(self._ledger.begin, job):
                     return
-                result = await self._work(job, _throttled(partial(self._write_progress, job)))
+                try:
+                    result = await self._work(job, reporter.report)
+                finally:
+                    await reporter.flush()
             await self._end(job, JobState.DONE, result)
         except BudgetSpent as error:
             await self._end(job, JobState.STOPPED, error=str(error))
@@ -304,18 +300,24 @@ class JobRunner:
                 await self._begin_again(job, job.limit)
 
 
-def _throttled(write: Callable[[Progress], Awaitable[None]]) -> ReportProgress:
-    """Return a progress report that writes at most every quarter of a second, and the last."""
-    last = 0.0
+class _Reporter:
+    """Writes progress at most every quarter of a second, and what is left at the end."""
 
-    async def report(done: float, total: float | None, message: str | None) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= REPORT_EVERY_S or done == total:
-            last = now
-            await write(Progress(done, total, message or ""))
+    def __init__(self, write: Callable[[Progress], Awaitable[None]]) -> None:
+        self._write = write
+        self._last = 0.0
+        self._waiting: Progress | None = None
 
-    return report
+    async def report(self, done: float, total: float | None, message: str | None) -> None:
+        self._waiting = Progress(done, total, message or "")
+        if time.monotonic() - self._last >= REPORT_EVERY_S:
+            await self.flush()
+
+    async def flush(self) -> None:
+        if self._waiting is not None:
+            progress, self._waiting = self._waiting, None
+            self._last = time.monotonic()
+            await self._write(progress)
 
 
 async def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

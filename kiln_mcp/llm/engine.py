@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -14,7 +15,16 @@ from kiln_mcp.llm.budget import Budget, BudgetLimit, Spent
 from kiln_mcp.llm.embedded import EmbeddedModel
 from kiln_mcp.llm.errors import BadAnswer, Unavailable, UnknownModel
 from kiln_mcp.llm.hosted import HostedModel
+from kiln_mcp.llm.inventory import (
+    WELL_KNOWN,
+    ModelDescription,
+    describe_embedded,
+    describe_host,
+    describe_hosted,
+    describe_server,
+)
 from kiln_mcp.llm.journal import Journal, JournalEntry, Key, Spending, request_key
+from kiln_mcp.llm.keys import find_key
 from kiln_mcp.llm.limits import Gate, Limits
 from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest, Usage
 from kiln_mcp.llm.orders import HOST, HostModel, WorkOrders
@@ -78,6 +88,7 @@ class Engine:
         self._routes: dict[str, Route] = {}
         self._asking: dict[Key, anyio.Event] = {}
         self._random = random.Random()
+        self._budget: Budget | None = None
 
     async def __aenter__(self) -> Self:
         await self._journal.__aenter__()
@@ -127,6 +138,28 @@ class Engine:
             spent += replace(Spent.of(past.usage), unpriced_calls=past.unpriced_calls)
         return Budget(name, limit, spent)
 
+    def within(self, budget: Budget) -> "Engine":
+        """Return this engine with a budget that holds for every call made through it."""
+        view = copy(self)
+        view._budget = budget
+        return view
+
+    async def models(self) -> list[ModelDescription]:
+        """Return what is configured, what it can do, and what it costs."""
+        described = [await describe_embedded(), describe_host(await self.orders.open_count())]
+        for name, server in self._servers.items():
+            described += await describe_server(name, server)
+        described += [describe_hosted(name) for name in await self._with_key()]
+        return described
+
+    async def _with_key(self) -> list[str]:
+        """Return a well-known model of each provider whose key is set."""
+        return [
+            model
+            for variable, model in WELL_KNOWN.items()
+            if await find_key(variable, self.settings.environment)
+        ]
+
     async def complete(
         self,
         request: ModelRequest,
@@ -150,6 +183,7 @@ class Engine:
             ModelError: One of its kinds; see `kiln_mcp.llm.errors`.
         """
         route = await self._route(request.model)
+        budget = budget or self._budget
         call = _Call(f"{budget.name}/{asker}" if budget else asker, fresh, budget)
         spent: Usage | None = None
         remembered = True

@@ -11,8 +11,10 @@ import anyio
 import pytest
 
 from kiln_mcp.errors import WorkbenchError
-from kiln_mcp.jobs import Job, JobRunner, JobSettings, JobState, ReportProgress, sqlite_url
+from kiln_mcp.jobs import Job, JobSettings, JobState, ReportProgress
+from kiln_mcp.jobs.database import sqlite_url
 from kiln_mcp.jobs.errors import NotResumable, UnknownJob
+from kiln_mcp.jobs.runner import JobRunner
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.llm.errors import BudgetSpent
 
@@ -107,7 +109,9 @@ async def test_an_unknown_job_is_refused_with_the_newest(tmp_path: Path) -> None
 KILLED = """
 import asyncio, sys
 from pathlib import Path
-from kiln_mcp.jobs import JobRunner, JobSettings, sqlite_url
+from kiln_mcp.jobs import JobSettings
+from kiln_mcp.jobs.database import sqlite_url
+from kiln_mcp.jobs.runner import JobRunner
 from kiln_mcp.llm import Engine, EngineSettings, Message, ModelAnswer, ModelRequest, Usage
 
 folder, calls = Path(sys.argv[1]), int(sys.argv[2])

@@ -1,0 +1,58 @@
+"""Jobs, opened when first needed: DBOS takes half a second to import."""
+
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import anyio.to_thread
+
+from kiln_mcp.jobs.records import JobSettings, Work
+
+if TYPE_CHECKING:
+    from kiln_mcp.jobs.runner import JobRunner
+
+_SQLITE: Final = "sqlite:///"
+
+
+def _new_runner(settings: JobSettings, work: Work) -> "JobRunner":
+    from kiln_mcp.jobs.runner import JobRunner
+
+    return JobRunner(settings, work)
+
+
+class JobDesk:
+    """Where jobs are handed in; the runner behind it is opened at the first one."""
+
+    def __init__(self, settings: JobSettings, work: Work) -> None:
+        self._settings = settings
+        self._work = work
+        self._runner: JobRunner | None = None
+        self._opening = anyio.Lock()
+
+    async def runner(self) -> "JobRunner":
+        """Return the open runner; unfinished jobs go on from here.
+
+        Raises:
+            JobStoreFailed: The database of jobs cannot be used.
+        """
+        async with self._opening:
+            if self._runner is None:
+                runner = await anyio.to_thread.run_sync(_new_runner, self._settings, self._work)
+                self._runner = await runner.__aenter__()
+            return self._runner
+
+    async def go_on(self) -> None:
+        """Open the runner where there may be unfinished jobs of an earlier process."""
+        url = self._settings.database_url
+        file = anyio.Path(url.removeprefix(_SQLITE))
+        if not url.startswith(_SQLITE) or await file.exists():
+            await self.runner()
+
+    async def unfinished(self) -> int:
+        """Return how many jobs are not at rest; 0 where no job was ever looked at."""
+        return 0 if self._runner is None else await self._runner.unfinished()
+
+    async def close(self) -> None:
+        """End this process's part; unfinished jobs go on in the next one."""
+        if self._runner is not None:
+            await self._runner.__aexit__(None, None, None)
+            self._runner = None

@@ -1,0 +1,84 @@
+"""What models there are here: for a person or an assistant who must choose one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import anyio.to_thread
+
+from kiln_mcp.llm.embedded import find_embedded_model
+from kiln_mcp.llm.errors import ModelError
+from kiln_mcp.llm.prices import FREE, Price, litellm_facts
+from kiln_mcp.llm.server import ServerModel
+
+MOST_OF_A_SERVER: Final = 20
+WELL_KNOWN: Final[Mapping[str, str]] = {
+    "OPENAI_API_KEY": "openai/gpt-4.1",
+    "ANTHROPIC_API_KEY": "anthropic/claude-sonnet-4-5",
+    "GEMINI_API_KEY": "gemini/gemini-2.5-flash",
+    "OPENROUTER_API_KEY": "openrouter/openai/gpt-4.1",
+    "MISTRAL_API_KEY": "mistral/mistral-large-latest",
+    "GROQ_API_KEY": "groq/llama-3.3-70b-versatile",
+    "DEEPSEEK_API_KEY": "deepseek/deepseek-chat",
+    "XAI_API_KEY": "xai/grok-4",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """A model that can be named.
+
+    Attributes:
+        name: What to write as the model.
+        ready: Whether it would answer now, as far as can be told without asking it.
+        note: What to know about it, or what is missing.
+        price: What it costs; None where not known.
+        context_tokens: The longest request and answer; None where not known.
+    """
+
+    name: str
+    ready: bool
+    note: str
+    price: Price | None = FREE
+    context_tokens: int | None = None
+
+
+async def describe_embedded() -> ModelDescription:
+    """Describe the embedded model."""
+    found = await anyio.to_thread.run_sync(find_embedded_model)
+    note = (
+        "135M parameters, on this machine, no key: extraction with examples, classification, "
+        "continuing lists; no judge of facts and no writer of prompts."
+    )
+    missing = "Not fetched yet: kiln-mcp models pull."
+    return ModelDescription("embedded", found is not None, note if found else missing)
+
+
+def describe_host(waiting: int) -> ModelDescription:
+    """Describe the connected assistant as a model."""
+    note = (
+        "The connected assistant itself, by work orders (take_work_orders, answer_work_orders); "
+        f"{waiting} waiting. No key."
+    )
+    return ModelDescription("host", ready=True, note=note)
+
+
+async def describe_server(name: str, server: ServerModel) -> list[ModelDescription]:
+    """Describe the models of a configured server, as it lists them."""
+    try:
+        models = await server.names()
+    except ModelError as error:
+        return [ModelDescription(f"{name}/<model>", False, str(error), server.price)]
+    return [
+        ModelDescription(f"{name}/{model}", True, f"At {server.address}.", server.price)
+        for model in models[:MOST_OF_A_SERVER]
+    ]
+
+
+def describe_hosted(name: str) -> ModelDescription:
+    """Describe a hosted model by litellm's table."""
+    facts = litellm_facts(name)
+    note = "Its key is set; its provider's other models work as well."
+    if facts is None:
+        return ModelDescription(name, True, note, None)
+    return ModelDescription(name, True, note, facts.price, facts.context_tokens)

@@ -1,0 +1,231 @@
+"""Capabilities: start and follow long work, look at models, fulfil work orders."""
+
+from dataclasses import replace
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from kiln_mcp.capability import Effect, capability
+from kiln_mcp.errors import ApprovalNeeded, Plan
+from kiln_mcp.jobs import Job, JobDesk
+from kiln_mcp.llm import BudgetLimit, Message, ModelRequest
+from kiln_mcp.operations.answers import (
+    JobList,
+    JobReport,
+    ModelList,
+    ModelTest,
+    Order,
+    OrderList,
+    OrderMessage,
+    OrderVerdict,
+    OrderVerdicts,
+    job_report,
+    model_entry,
+)
+from kiln_mcp.operations.errors import NoJobsHere
+from kiln_mcp.workspace import Workspace
+
+LONGEST_WAIT_S = 30.0
+JobReference = Annotated[str, Field(description="The job's id, as start_job gave it.")]
+
+
+class JobLimit(BaseModel):
+    """The most that a job may spend; what is left out is not limited."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cost_usd: Annotated[float | None, Field(ge=0, description="US dollars.")] = None
+    tokens: Annotated[int | None, Field(ge=0, description="Tokens read and written.")] = None
+    calls: Annotated[int | None, Field(ge=0, description="Model calls.")] = None
+    seconds: Annotated[float | None, Field(ge=0, description="Wall seconds an attempt.")] = None
+
+    def as_budget(self) -> BudgetLimit:
+        """Return the limit as the engine takes it."""
+        return BudgetLimit(self.cost_usd, self.tokens, self.calls, self.seconds)
+
+
+NO_LIMIT = JobLimit()
+
+
+def _desk(workspace: Workspace) -> JobDesk:
+    if workspace.desk is None:
+        raise NoJobsHere
+    return workspace.desk
+
+
+async def _report(workspace: Workspace, job: Job) -> JobReport:
+    spent = await workspace.engine.spending(f"jobs/{job.id}/*")
+    return job_report(job, spent)
+
+
+@capability(effect=Effect.SPENDS, title="Start a job")
+async def start_job(
+    workspace: Workspace,
+    tool: Annotated[str, Field(description="The tool to run, for example run_eval.")],
+    arguments: Annotated[
+        dict[str, JsonValue], Field(description="The tool's arguments, without confirm.")
+    ],
+    limit: Annotated[
+        JobLimit, Field(description="The most that it may spend; it stops cleanly there.")
+    ] = NO_LIMIT,
+) -> JobReport:
+    """Run any long tool as a job that survives: answers at once with an id, plan and cost.
+
+    The job goes on when this connection ends or the server is restarted, and pays for no model
+    call twice. Follow it with wait_for_job.
+    """
+    try:
+        result = await workspace.perform(replace(workspace, plan_only=True), tool, arguments)
+    except ApprovalNeeded as needed:
+        plan = needed.plan
+    else:
+        # The tool asks no approval for anything: it is quick, and now it is done.
+        return JobReport(job="none", capability=tool, state="done", result=dict(result))
+    workspace.approve(plan)
+    runner = await _desk(workspace).runner()
+    given: dict[str, JsonValue] = {**arguments, "confirm": True}
+    job = await runner.start(tool, given, limit.as_budget())
+    report = await _report(workspace, job)
+    return report.model_copy(update={"plan": plan.text})
+
+
+@capability(effect=Effect.READS, title="Wait for a job")
+async def wait_for_job(
+    workspace: Workspace,
+    job: JobReference,
+    seconds: Annotated[
+        float, Field(ge=0, le=LONGEST_WAIT_S, description="The longest wait; 30 at most.")
+    ] = LONGEST_WAIT_S,
+) -> JobReport:
+    """Wait until a job has ended or the time is over; say how far it is and what it has spent."""
+    runner = await _desk(workspace).runner()
+    return await _report(workspace, await runner.wait(job, seconds, workspace.report))
+
+
+@capability(effect=Effect.WRITES, title="Cancel a job")
+async def cancel_job(workspace: Workspace, job: JobReference) -> JobReport:
+    """Give a job up; what it has done is kept, and resume_job goes on with it."""
+    runner = await _desk(workspace).runner()
+    await runner.cancel(job)
+    return await _report(workspace, await runner.wait(job, 5))
+
+
+@capability(effect=Effect.SPENDS, title="Go on with a job")
+async def resume_job(
+    workspace: Workspace,
+    job: JobReference,
+    limit: Annotated[
+        JobLimit | None,
+        Field(description="A new limit for all attempts together; left out: the old one."),
+    ] = None,
+) -> JobReport:
+    """Go on with a job that failed, was cancelled, or came to the end of its budget."""
+    runner = await _desk(workspace).runner()
+    found = await runner.find(job)
+    known = limit.as_budget() if limit else found.limit
+    most = "without a limit" if known.cost_usd is None else f"for ${known.cost_usd:.2f} at most"
+    cost = None if known.cost_usd is None else known.cost_usd
+    if found.arguments.get("confirm") is not True or limit is not None:
+        workspace.approve(Plan(f"Go on with {found.capability}, {most} in all.", cost_usd=cost))
+    resumed = await runner.resume(job, limit.as_budget() if limit else None)
+    return await _report(workspace, resumed)
+
+
+@capability(effect=Effect.READS, title="List jobs")
+async def list_jobs(
+    workspace: Workspace,
+    most: Annotated[int, Field(ge=1, le=100, description="How many, newest first.")] = 20,
+) -> JobList:
+    """List the newest jobs with their state; wait_for_job shows one with its result."""
+    runner = await _desk(workspace).runner()
+    return JobList(jobs=[job_report(job, (), whole=False) for job in await runner.newest(most)])
+
+
+@capability(effect=Effect.READS, title="List models")
+async def list_models(workspace: Workspace) -> ModelList:
+    """List the models that can be used here: which are ready, what they can do and cost."""
+    models = await workspace.engine.models()
+    return ModelList(
+        default=workspace.model_name(None),
+        models=[model_entry(model) for model in models],
+        others=(
+            "Any hosted model by its litellm name (provider/model) once its key is in the "
+            "environment or the system's keyring; OpenAI-compatible servers in "
+            f"{workspace.settings.home / 'servers.json'}."
+        ),
+    )
+
+
+@capability(effect=Effect.SPENDS, title="Test a model")
+async def test_model(
+    workspace: Workspace,
+    model: Annotated[str, Field(description="The model's name.")],
+) -> ModelTest:
+    """Ask a model one short question, to see that it answers, how fast, and at what cost."""
+    cost = workspace.engine.price_of(model, 1)
+    workspace.approve(Plan(f"Ask {model} one short question.", calls=1, cost_usd=cost))
+    request = ModelRequest(
+        model, (Message("user", "Say in a few words that you are ready."),), max_tokens=50
+    )
+    answer = await workspace.engine.complete(request, asker="operations/test_model", fresh=True)
+    return ModelTest(
+        model=model,
+        answer=answer.text,
+        latency_s=round(answer.latency_s, 3),
+        input_tokens=answer.usage.input_tokens,
+        output_tokens=answer.usage.output_tokens,
+        cost_usd=answer.usage.cost_usd,
+    )
+
+
+@capability(effect=Effect.WRITES, title="Take work orders")
+async def take_work_orders(
+    workspace: Workspace,
+    most: Annotated[int, Field(ge=1, le=20, description="How many to take.")] = 5,
+) -> OrderList:
+    """Take questions that wait for the model `host`, which is you; answer each on its own.
+
+    An order's messages are a task for you as a model: answer them as if nothing else had been
+    said, with JSON that fits answer_schema where there is one. Orders that are not answered in
+    five minutes go back on the queue.
+    """
+    orders = await workspace.engine.orders.take(most)
+    waiting = await workspace.engine.orders.open_count()
+    return OrderList(
+        orders=[
+            Order(
+                id=order.id,
+                messages=[OrderMessage(role=m.role, content=m.content) for m in order.messages],
+                answer_schema=None if order.schema is None else dict(order.schema),
+                choices=list(order.choices) or None,
+            )
+            for order in orders
+        ],
+        still_waiting=waiting,
+        next_step="Hand your answers in with answer_work_orders."
+        if orders
+        else "Nothing to do. Look again while a job with the model host runs.",
+    )
+
+
+class OrderAnswer(BaseModel):
+    """Your answer to one order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Annotated[str, Field(description="The order's id.")]
+    answer: Annotated[str, Field(description="The answer as text; JSON where it has a schema.")]
+
+
+@capability(effect=Effect.WRITES, title="Answer work orders")
+async def answer_work_orders(
+    workspace: Workspace,
+    answers: Annotated[list[OrderAnswer], Field(description="Your answers.", min_length=1)],
+) -> OrderVerdicts:
+    """Hand in answers to work orders; one that does not fit its schema comes back with why."""
+    orders = workspace.engine.orders
+    verdicts: list[OrderVerdict] = []
+    for given in answers:
+        problem = await orders.answer(given.id, given.answer)
+        verdicts.append(OrderVerdict(id=given.id, accepted=problem is None, problem=problem))
+    return OrderVerdicts(answers=verdicts, still_waiting=await orders.open_count())

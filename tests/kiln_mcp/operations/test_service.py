@@ -1,0 +1,131 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+import pytest
+from pydantic import Field, JsonValue
+
+from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.catalogue import Catalogue, installed_catalogue
+from kiln_mcp.errors import ApprovalNeeded, Plan
+from kiln_mcp.llm import EngineSettings, Message, ModelRequest
+from kiln_mcp.operations import service
+from kiln_mcp.operations.service import JobLimit, OrderAnswer
+from kiln_mcp.settings import Settings
+from kiln_mcp.workspace import Workspace
+
+
+class Sum(Result):
+    total: int
+
+
+@capability(effect=Effect.SPENDS, title="Ask some questions")
+async def ask_questions(
+    workspace: Workspace,
+    count: Annotated[int, Field(description="How many.")],
+    cost: Annotated[float, Field(description="What to say it costs.")] = 0.0,
+    model: Annotated[str, Field(description="Whom.")] = "host",
+) -> Sum:
+    """Ask the host some questions, one after another."""
+    workspace.approve(Plan("Ask some questions.", calls=count, cost_usd=cost))
+    total = 0
+    for number in range(count):
+        request = ModelRequest(model, (Message("user", f"What is {number}?"),), max_tokens=10)
+        total += int((await workspace.engine.complete(request, asker="questions")).text)
+        await workspace.report(number + 1, count, None)
+    return Sum(total=total)
+
+
+CATALOGUE = Catalogue((*installed_catalogue().capabilities, ask_questions))
+
+
+def settings(home: Path) -> Settings:
+    engine = EngineSettings(
+        journal=home / "journal.sqlite", orders=home / "orders.sqlite", environment={}
+    )
+    return Settings(home=home, engine=engine)
+
+
+async def answer_all(workspace: Workspace, most: int) -> int:
+    """Be the assistant until so many orders are answered."""
+    answered = 0
+    for _ in range(1000):
+        orders = (await service.take_work_orders(workspace, 20)).orders
+        for order in orders:
+            number = order.messages[0].content.removeprefix("What is ").removesuffix("?")
+            given = OrderAnswer(id=order.id, answer=number)
+            verdicts = await service.answer_work_orders(workspace, [given])
+            answered += sum(verdict.accepted for verdict in verdicts.answers)
+        if answered >= most:
+            return answered
+        await anyio.sleep(0.01)
+    raise AssertionError(f"only {answered} of {most} orders came")
+
+
+async def test_a_job_with_the_host_as_model_is_done_by_the_assistant(tmp_path: Path) -> None:
+    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
+        started = await service.start_job(workspace, "ask_questions", {"count": 4})
+        assert started.plan is not None
+        assert started.state in {"waiting", "running"}
+        await answer_all(workspace, 4)
+        ended = await service.wait_for_job(workspace, started.job)
+        assert (ended.state, ended.result, ended.calls) == ("done", {"total": 6}, 4)
+        assert [job.job for job in (await service.list_jobs(workspace)).jobs] == [started.job]
+
+
+async def test_a_job_that_costs_money_starts_only_with_approval(tmp_path: Path) -> None:
+    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
+        arguments: dict[str, JsonValue] = {"count": 1, "cost": 2.5}
+        with pytest.raises(ApprovalNeeded, match=r"2\.5"):
+            await service.start_job(workspace, "ask_questions", arguments)
+        agreed = workspace.for_call(confirmed=True)
+        job = await service.start_job(agreed, "ask_questions", arguments)
+        await answer_all(workspace, 1)
+        assert (await service.wait_for_job(workspace, job.job)).state == "done"
+
+
+async def test_a_job_stops_at_its_budget_and_goes_on_with_more(tmp_path: Path) -> None:
+    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
+        limit = JobLimit(calls=2)
+        job = (await service.start_job(workspace, "ask_questions", {"count": 3}, limit)).job
+        await answer_all(workspace, 2)
+        stopped = await service.wait_for_job(workspace, job)
+        assert (stopped.state, stopped.calls, stopped.done) == ("stopped", 2, 2)
+        assert "higher limit" in (stopped.next_step or "")
+        more = replace(workspace, confirmed=True)
+        await service.resume_job(more, job, JobLimit(calls=3))
+        await answer_all(workspace, 1)  # the first two are remembered
+        assert (await service.wait_for_job(workspace, job)).result == {"total": 3}
+
+
+async def test_an_interrupted_job_goes_on_in_the_next_process(tmp_path: Path) -> None:
+    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
+        job = (await service.start_job(workspace, "ask_questions", {"count": 3})).job
+        await answer_all(workspace, 1)
+    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
+        await wait_until(workspace, job)
+        ended = await service.wait_for_job(workspace, job)
+        assert (ended.result, ended.calls) == ({"total": 3}, 3)
+
+
+async def wait_until(workspace: Workspace, job: str) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(service.wait_for_job.__call__, workspace, job)
+        await answer_all(workspace, 2)
+
+
+async def test_a_cancelled_job_says_how_to_go_on(tmp_path: Path) -> None:
+    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
+        job = (await service.start_job(workspace, "ask_questions", {"count": 1})).job
+        cancelled = await service.cancel_job(workspace, job)
+        assert cancelled.state == "cancelled"
+        assert "resume_job" in (cancelled.next_step or "")
+
+
+async def test_models_are_listed_with_what_they_need(tmp_path: Path) -> None:
+    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
+        listed = await service.list_models(workspace)
+    names = [model.name for model in listed.models]
+    assert names[:2] == ["embedded", "host"]
+    assert listed.default == "embedded"
