@@ -1,0 +1,180 @@
+"""The capability, driven as every door drives it, with scripted models."""
+
+import json
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import pytest
+
+from kiln_mcp.errors import ApprovalNeeded
+from kiln_mcp.evals import service as evals
+from kiln_mcp.evolution.answers import PromptEvolved
+from kiln_mcp.evolution.errors import PartMissing, PartsOverlap
+from kiln_mcp.evolution.service import GENERATOR, evolve_prompt
+from kiln_mcp.llm import Engine, EngineSettings, ModelRequest, ScriptedModel
+from kiln_mcp.settings import Settings
+from kiln_mcp.workspace import KnownProjects, Workspace
+from storage import DataSource, Project, ProjectStore, Prompt, Task, TaskOutput, TaskRun
+from storage import TaskRunConfig as RunConfig
+
+SCHEMA = json.dumps({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]})
+PARTS = {"train": range(12), "val": range(100, 124), "test": range(200, 260)}
+EDIT = {"operation": "add", "block": "b1", "text": "double it", "reason": "it is not doubled"}
+
+
+@dataclass
+class Bench:
+    """A project with one task, its items in three parts, and a run config to start from."""
+
+    workspace: Workspace
+    store: ProjectStore
+    task: Task
+    model: ScriptedModel
+
+    async def evolve(self, **arguments: object) -> PromptEvolved:
+        call = {"project": str(self.store.folder), "eval": "Right", "start": "start", **arguments}
+        answer = await evolve_prompt.invoke(self.workspace, json.loads(json.dumps(call)))
+        assert isinstance(answer, PromptEvolved)
+        return answer
+
+
+def by_demonstrations(request: ModelRequest) -> str:
+    """Double the number once three demonstrations are shown, or when told so."""
+    number = int(request.messages[-1].content)
+    told = "double" in request.messages[0].content or len(request.messages) >= 8
+    return json.dumps({"n": number * 2 if told else number})
+
+
+def constant(_: ModelRequest) -> str:
+    return json.dumps({"n": 0})
+
+
+@asynccontextmanager
+async def open_bench(
+    folder: Path, answer: Callable[[ModelRequest], str], parts: dict[str, range] = PARTS
+) -> AsyncGenerator[Bench]:
+    settings = Settings(home=folder / "home", engine=EngineSettings(default_model="embedded"))
+    task_model = ScriptedModel(answer)
+    editor = ScriptedModel(
+        lambda _: json.dumps({"failure": "numbers stay as they are", "edits": [EDIT]})
+    )
+    models = {"small": task_model, "editor": editor}
+    async with Engine(settings.engine, models=models) as engine:
+        known = KnownProjects(settings.home / "projects.json")
+        workspace = Workspace(settings=settings, engine=engine, known=known)
+        created = await ProjectStore.create(folder / "project", Project(name="Numbers"))
+        task = await created.save(
+            Task(name="Double", instruction="Do it.", output_json_schema=SCHEMA),
+            parent=created.project,
+        )
+        person = DataSource(type="human", properties={"created_by": "ann"})
+        async with created.transaction() as change:
+            for part, numbers in parts.items():
+                for number in numbers:
+                    output = TaskOutput(output=json.dumps({"n": number * 2}), source=person)
+                    run = TaskRun(
+                        input=str(number), input_source=person, output=output, tags=(part,)
+                    )
+                    change.save(run, parent=task)
+        await created.close()
+        store = await workspace.open_project(str(folder / "project"))
+        project = str(store.folder)
+        await evals.create_evaluator.invoke(
+            workspace,
+            {
+                "project": project,
+                "eval": "Right",
+                "evaluator": {"type": "exact_match", "reference_key": "reference_answer"},
+                "new_eval": {
+                    "test_filter": "tag::test",
+                    "train_filter": "tag::train",
+                    "val_filter": "tag::val",
+                },
+            },
+        )
+        await evals.create_run_config.invoke(
+            workspace, {"project": project, "run_config": {"name": "start", "model": "small"}}
+        )
+        yield Bench(workspace, store, task, task_model)
+        await known.close()
+
+
+async def test_demonstrations_that_help_are_found_saved_and_measured(tmp_path: Path) -> None:
+    async with open_bench(tmp_path, by_demonstrations) as bench:
+        answer = await bench.evolve(budget=100, seed=1)
+        assert answer.gain_shown
+        row = answer.comparison[0]
+        assert (row.first, row.second, row.n) == (0.0, 1.0, 60)
+        assert answer.search_calls <= 100
+        (prompt,) = await bench.store.children(bench.task, Prompt)
+        assert (prompt.id, prompt.generator_id) == (answer.prompt_id, GENERATOR)
+        assert prompt.prompt == answer.winner_prompt
+        assert answer.winner_prompt.startswith("Do it.")
+        configs = await bench.store.children(bench.task, RunConfig)
+        assert answer.winner in {config.name for config in configs}
+
+
+async def test_no_gain_is_said_and_nothing_is_saved_where_nothing_helps(tmp_path: Path) -> None:
+    async with open_bench(tmp_path, constant) as bench:
+        answer = await bench.evolve(budget=60)
+        assert answer.verdict.startswith("No gain could be shown: keep your prompt.")
+        assert (answer.gain_shown, answer.winner, answer.comparison) == (False, None, [])
+        assert answer.winner_prompt == answer.start_prompt
+        assert await bench.store.children(bench.task, Prompt) == []
+
+
+async def test_no_held_out_input_is_asked_or_shown_during_the_search(tmp_path: Path) -> None:
+    async with open_bench(tmp_path, constant) as bench:
+        await bench.evolve(budget=60)
+        asked = {message.content for one in bench.model.requests for message in one.messages}
+        assert not asked & {str(number) for number in PARTS["test"]}
+        assert asked & {str(number) for number in PARTS["val"]}
+
+
+async def test_every_decision_is_kept_beside_the_eval(tmp_path: Path) -> None:
+    async with open_bench(tmp_path, by_demonstrations) as bench:
+        answer = await bench.evolve(budget=100, seed=1)
+        text = await anyio.Path(answer.trace).read_text(encoding="utf-8")
+        lines = [json.loads(line) for line in text.splitlines()]
+        events = [line["event"] for line in lines]
+        assert events == ["start", *["race"] * answer.races, "result"]
+        assert lines[0]["seed"] == 1
+        assert lines[-1]["verdict"] == answer.verdict
+        assert Path(answer.trace).is_relative_to(bench.store.folder)
+
+
+async def test_the_same_seed_finds_the_same_prompt(tmp_path: Path) -> None:
+    async with open_bench(tmp_path, by_demonstrations) as bench:
+        first = await bench.evolve(budget=100, seed=4)
+        second = await bench.evolve(budget=100, seed=4)
+        assert first.winner_prompt == second.winner_prompt
+        assert first.winner != second.winner
+
+
+async def test_a_capable_model_edits_the_instruction(tmp_path: Path) -> None:
+    async with open_bench(tmp_path, by_demonstrations) as bench:
+        answer = await bench.evolve(budget=120, seed=0, reflect_with="editor")
+        assert answer.gain_shown
+        assert "double it" in answer.winner_prompt
+        assert "it is not doubled" in {race.change for race in answer.won}
+
+
+async def test_a_search_that_costs_money_asks_before_it_does_anything(tmp_path: Path) -> None:
+    async with open_bench(tmp_path, by_demonstrations) as bench:
+        with pytest.raises(ApprovalNeeded, match=r"60 held-out items"):
+            await bench.evolve(reflect_with="openai/gpt-4.1")
+        assert bench.model.requests == []
+
+
+async def test_missing_and_overlapping_parts_are_refused_with_the_next_step(
+    tmp_path: Path,
+) -> None:
+    async with open_bench(tmp_path / "a", constant, {**PARTS, "val": range(0)}) as bench:
+        with pytest.raises(PartMissing, match=r"no val items.*split_data"):
+            await bench.evolve()
+    async with open_bench(tmp_path / "b", constant, {**PARTS, "test": range(5, 70)}) as bench:
+        with pytest.raises(PartsOverlap, match="7 inputs are in both train and test"):
+            await bench.evolve()
