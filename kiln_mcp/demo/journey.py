@@ -1,0 +1,227 @@
+"""The demo's way, step by step, each through the catalogue like any client's call."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+import anyio.to_thread
+from pydantic import BaseModel, JsonValue
+
+from kiln_mcp.catalogue import Catalogue
+from kiln_mcp.demo.bookings import INSTRUCTION, SCHEMA, WISH, make_bookings
+from kiln_mcp.demo.example import EVAL, unpack_example
+from kiln_mcp.evals.answers import Comparison, EvalRunReport, EvaluatorCreated, RunConfigCreated
+from kiln_mcp.evolution.answers import PromptEvolved
+from kiln_mcp.judging.answers import AgreementReport
+from kiln_mcp.llm import EMBEDDED
+from kiln_mcp.projects.service import ProjectCreated, ProjectDescription, TaskCreated
+from kiln_mcp.specs.service import SpecDraft
+from kiln_mcp.synthesis.answers import DataSplit, ItemsAdded
+from kiln_mcp.workspace import ProgressReport, Workspace
+
+BUDGET: Final = 200
+"""Model calls of the search; with 72 held-out items twice, 350 in all at most."""
+
+SHARES: Final[Mapping[str, JsonValue]] = {"train": 25, "val": 25, "test": 50, "golden": 0}
+OWN_EVAL: Final = "Booking is right"
+START: Final = "start"
+
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
+
+
+class Teller(Protocol):
+    """Tells the person what happens."""
+
+    def begin(self, title: str) -> None:
+        """A step begins."""
+        ...
+
+    async def progress(self, done: float, total: float | None, message: str | None) -> None:
+        """The step has come so far."""
+        ...
+
+    def say(self, sentence: str) -> None:
+        """Something worth knowing came of the step."""
+        ...
+
+    def judges(self, report: AgreementReport) -> None:
+        """The example's judges were measured."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """What came of the demo's own project.
+
+    Attributes:
+        items: Items in all.
+        split: How they were dealt.
+        first_run: The start's score table on held-out items.
+        evolved: What the search came to.
+        comparison: Start and winner on held-out items; None where there is no winner.
+    """
+
+    items: int
+    split: DataSplit
+    first_run: EvalRunReport
+    evolved: PromptEvolved
+    comparison: Comparison | None
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Calls capabilities by name, as a client does."""
+
+    catalogue: Catalogue
+    workspace: Workspace
+
+    async def call(
+        self, shape: type[AnswerT], capability: str, /, **arguments: JsonValue
+    ) -> AnswerT:
+        """Return a capability's answer.
+
+        Raises:
+            TypeError: The capability answers something else.
+        """
+        answer = await self.catalogue.find(capability).invoke(self.workspace, arguments)
+        if not isinstance(answer, shape):
+            raise TypeError(f"{capability} answered {type(answer).__name__}, not {shape.__name__}")
+        return answer
+
+
+async def show_example(client: Client, folder: Path, teller: Teller) -> AgreementReport:
+    """Import the real project and say what its judges are worth."""
+    teller.begin("A real project: what is there, and what is wrong with it")
+    await anyio.to_thread.run_sync(unpack_example, folder)
+    described = await client.call(ProjectDescription, "describe_project", project=str(folder))
+    for task in described.tasks:
+        judges = sum(one.judges for one in task.evals)
+        rated = sum(one.rated_golden for one in task.evals)
+        results = sum(one.results for one in task.evals)
+        teller.say(
+            f"{described.project} has {task.runs} runs, {task.run_configs} run configs, {judges} "
+            f"judges with {results} results, and {rated} outputs that a person rated."
+        )
+    report = await client.call(AgreementReport, "measure_agreement", project=str(folder), eval=EVAL)
+    teller.judges(report)
+    return report
+
+
+async def travel(client: Client, folder: Path, teller: Teller, seed: int) -> Journey:
+    """Go from a one-line wish to a measured prompt, in a new project."""
+    project = str(folder)
+    await _set_up(client, project, teller)
+    added, split = await _data(client, project, teller, seed)
+    await _evaluator(client, project, split)
+    first = await _first_run(client, project, teller, seed)
+    teller.begin("Search for a better prompt")
+    evolved = await client.call(
+        PromptEvolved,
+        "evolve_prompt",
+        project=project,
+        eval=OWN_EVAL,
+        start=START,
+        budget=BUDGET,
+        seed=seed,
+    )
+    teller.say(
+        f"{evolved.races} candidates raced on {evolved.validation_items} validation items with "
+        f"{evolved.search_calls} calls; {len(evolved.won)} beat the best before it."
+    )
+    comparison = None
+    if evolved.winner:
+        comparison = await client.call(
+            Comparison,
+            "compare_run_configs",
+            project=project,
+            eval=OWN_EVAL,
+            first=START,
+            second=evolved.winner,
+        )
+    return Journey(added.items, split, first, evolved, comparison)
+
+
+async def _set_up(client: Client, project: str, teller: Teller) -> None:
+    teller.begin("From a wish to a specification")
+    teller.say(f"Wish: {WISH}")
+    await client.call(ProjectCreated, "create_project", name="Table bookings", folder=project)
+    await client.call(
+        TaskCreated,
+        "create_task",
+        project=project,
+        name="Read bookings",
+        instruction=INSTRUCTION,
+        output_schema=dict(SCHEMA),
+    )
+    draft = await client.call(SpecDraft, "draft_spec", project=project, wish=WISH, save=True)
+    teller.say(
+        f"Specification '{draft.name}' ({draft.kind.value.replace('_', ' ')}), drafted by "
+        f"{draft.drafted_by}; {draft.open_gaps} open questions."
+    )
+    for question in draft.questions[:2]:
+        teller.say(f"It would ask: {question.question}")
+
+
+async def _data(
+    client: Client, project: str, teller: Teller, seed: int
+) -> tuple[ItemsAdded, DataSplit]:
+    teller.begin("A data set, dealt by form of words")
+    items: list[JsonValue] = [booking.item for booking in make_bookings(seed)]
+    added = await client.call(ItemsAdded, "add_items", project=project, items=items)
+    split = await client.call(
+        DataSplit,
+        "split_data",
+        project=project,
+        name="bookings",
+        shares=dict(SHARES),
+        seed=seed,
+    )
+    parts = ", ".join(f"{part.items} {part.part}" for part in split.parts)
+    teller.say(f"{added.items} messages in {split.groups} forms: {parts}. No form is in two parts.")
+    return added, split
+
+
+async def _evaluator(client: Client, project: str, split: DataSplit) -> None:
+    filters = {f"{part.part}_filter": part.filter for part in split.parts}
+    await client.call(
+        EvaluatorCreated,
+        "create_evaluator",
+        project=project,
+        eval=OWN_EVAL,
+        name="exact match",
+        evaluator={"type": "exact_match", "reference_key": "reference_answer"},
+        new_eval={**filters},
+    )
+
+
+async def _first_run(client: Client, project: str, teller: Teller, seed: int) -> EvalRunReport:
+    teller.begin("Measure the starting prompt on held-out messages")
+    await client.call(
+        RunConfigCreated,
+        "create_run_config",
+        project=project,
+        run_config={"name": START, "model": EMBEDDED},
+    )
+    first = await client.call(
+        EvalRunReport,
+        "run_eval",
+        project=project,
+        eval=OWN_EVAL,
+        run_configs=[START],
+        items={"seed": seed},
+    )
+    for row in first.table:
+        teller.say(f"{row.mean:.0%} of {row.n} are exactly right ({_span(row.low, row.high)}).")
+    return first
+
+
+def _span(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return "no interval"
+    return f"95 % interval {low:.0%} to {high:.0%}"
+
+
+def client_of(catalogue: Catalogue, workspace: Workspace, progress: ProgressReport) -> Client:
+    """Return a client whose calls report their progress."""
+    return Client(catalogue, workspace.with_progress(progress))
