@@ -1,0 +1,112 @@
+"""kiln-chat as a person starts it: a real process, the real server, a model over HTTP."""
+
+import json
+import os
+import sys
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from aiohttp import web
+
+CHAT = "from agent.terminal import main; main()"
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+@asynccontextmanager
+async def model_server(answers: Sequence[Mapping[str, object]]) -> AsyncGenerator[str]:
+    """Serve an OpenAI-compatible model on loopback that streams these messages, in order."""
+    left = list(answers)
+
+    async def complete(request: web.Request) -> web.StreamResponse:
+        await request.json()
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for delta in ({"role": "assistant", **left.pop(0)}, {}):
+            finish = None if delta else "stop"
+            chunk = {
+                "id": "x",
+                "object": "chat.completion.chunk",
+                "created": 0,
+                "model": "m",
+                "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+            }
+            await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", complete)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        host, port = runner.addresses[0][:2]
+        yield f"http://{host}:{port}/v1"
+    finally:
+        await runner.cleanup()
+
+
+async def chat(home: Path, typed: str, *arguments: str) -> Ended:
+    environment = {**os.environ, "KILN_MCP_HOME": str(home), "OPENAI_API_KEY": "not-a-real-key"}
+    environment.pop("KILN_CHAT_MODEL", None)
+    server = home / "server.py"
+    server.parent.mkdir(parents=True, exist_ok=True)
+    server.write_text("from kiln_mcp.cli import main\nmain()\n", encoding="utf-8")
+    command = [sys.executable, "-c", CHAT, "--server", f"{sys.executable} {server}", *arguments]
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    with anyio.fail_after(90):
+        done = await anyio.run_process(command, input=typed.encode(), env=environment, check=False)
+    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def wish(tool: str, **arguments: str) -> Mapping[str, object]:
+    function = {"name": tool, "arguments": json.dumps(arguments)}
+    return {"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": function}]}
+
+
+async def test_a_conversation_makes_a_project_through_the_real_server(tmp_path: Path) -> None:
+    folder = tmp_path / "p"
+    wanted = wish("create_project", name="p", folder=str(folder))
+    answers: list[Mapping[str, object]] = [wanted, {"content": "It is there."}]
+    async with model_server(answers) as url:
+        ended = await chat(
+            tmp_path / "home", "make one\n", "--model", "openai/m", "--api-base", url
+        )
+    assert ended.code == 0, ended.err
+    assert "✓ create_project" in ended.out
+    assert "It is there." in ended.out
+    assert (folder / "project.kiln").exists()
+    (saved,) = (tmp_path / "home" / "chats").glob("*.jsonl")
+    assert "not-a-real-key" not in saved.read_text(encoding="utf-8")
+
+
+async def test_without_a_model_the_tools_can_be_called_by_hand(tmp_path: Path) -> None:
+    typed = f'/call create_project {{"name": "p", "folder": "{tmp_path / "p"}"}}\n/quit\n'
+    ended = await chat(tmp_path / "home", typed)
+    assert ended.code == 0, ended.err
+    assert "next_step: create_task" in ended.out
+
+
+async def test_without_a_model_talking_says_how_to_name_one(tmp_path: Path) -> None:
+    ended = await chat(tmp_path / "home", "hello\n")
+    assert ended.code == 1
+    assert "Name one with --model or KILN_CHAT_MODEL" in ended.out
+
+
+async def test_a_model_server_that_is_down_is_said_in_one_sentence(tmp_path: Path) -> None:
+    ended = await chat(
+        tmp_path / "home", "hello\n", "--model", "openai/m", "--api-base", "http://127.0.0.1:9/v1"
+    )
+    assert ended.code == 1
+    assert "The model openai/m did not answer" in ended.out
+    assert "Traceback" not in ended.out + ended.err
