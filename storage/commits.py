@@ -64,7 +64,7 @@ class CommitLog:
         """Carry changes to their end that a process began and did not finish; return how many."""
         if not any(self._pending.iterdir()):
             return 0
-        with self._locked():
+        with self.alone():
             found = sorted(self._pending.glob("*.json"))
             for journal in found:
                 edits, moves = _read_journal(journal)
@@ -84,7 +84,7 @@ class CommitLog:
             _check_inside(self._project, edit.path)
         for move in moves:
             _check_inside(self._project, move.source)
-        with self._locked():
+        with self.alone():
             before = [self._checked(edit) for edit in edits]
             if len(edits) + len(moves) <= 1:
                 self._apply(edits, moves)
@@ -100,7 +100,12 @@ class CommitLog:
             journal.unlink()
 
     @contextmanager
-    def _locked(self) -> Generator[None]:
+    def alone(self) -> Generator[None]:
+        """Keep all other writers of the project out.
+
+        Raises:
+            ProjectBusy: Another process has been writing for too long.
+        """
         try:
             self._lock.acquire(timeout=_LONGEST_WAIT_S)
         except Timeout as error:

@@ -366,6 +366,33 @@ class ProjectStore:
             self._stale_at = 0.0
         await self._build(lambda builder: builder.note(touched))
 
+    async def write(self, edits: list[Edit], moves: list[Move]) -> None:
+        """Change files of the project as they are told, all or none."""
+        if moves:
+            await anyio.to_thread.run_sync(keep_out_of_git, self.folder)
+        await self._commit(edits, moves)
+
+    async def alone(self, work: Callable[[], T]) -> T:
+        """Do blocking work in a thread while all other writers of the project are kept out."""
+
+        def locked() -> T:
+            with self._log.alone():
+                return work()
+
+        return await anyio.to_thread.run_sync(locked)
+
+    async def reload(self) -> None:
+        """Read the project's own record again and look for changes in all others."""
+        content = await anyio.Path(self.folder / PROJECT_FILE).read_bytes()
+        self.project = read_record(Project, content, PROJECT_FILE)
+        if self._builder is not None:
+            await self.refresh()
+
+    @property
+    def person(self) -> str:
+        """Who is at work."""
+        return login_name()
+
     # ------------------------------------------------------------ how
 
     async def _index(self) -> IndexReader:

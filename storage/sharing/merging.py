@@ -1,0 +1,127 @@
+"""Merge two people's versions of a record, key by key. Pure: no files, no git."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from storage.json_text import same
+
+_SETS = frozenset({"tags"})
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A key that is not there."""
+
+
+ABSENT = Absent()
+Value = JsonValue | Absent
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """One field that two people gave two values.
+
+    Attributes:
+        field: The keys that lead to it.
+        before: Its value before both.
+        ours: The value here.
+        theirs: The value there.
+    """
+
+    field: tuple[str, ...]
+    before: Value
+    ours: Value
+    theirs: Value
+
+
+def merge_objects(
+    before: dict[str, JsonValue], ours: dict[str, JsonValue], theirs: dict[str, JsonValue]
+) -> tuple[dict[str, JsonValue], list[Clash]]:
+    """Return an object with the changes of both sides, and the fields where they clash.
+
+    Of a clash the object holds their value, which others may have seen already.
+    """
+    clashes: list[Clash] = []
+    merged = _merge((), before, ours, theirs, clashes)
+    return (merged if isinstance(merged, dict) else {}), clashes
+
+
+def merge_lines(before: str, ours: str, theirs: str) -> str:
+    """Return a text of independent lines with what each side added and without what one removed."""
+    kept = _merge_items(
+        before.splitlines(keepends=True),
+        ours.splitlines(keepends=True),
+        theirs.splitlines(keepends=True),
+    )
+    lines = [line if line.endswith("\n") else f"{line}\n" for line in kept[:-1]] + kept[-1:]
+    return "".join(lines)
+
+
+def _merge(
+    field: tuple[str, ...], before: Value, ours: Value, theirs: Value, clashes: list[Clash]
+) -> Value:
+    if _equal(ours, theirs) or _equal(before, theirs):
+        return ours
+    if _equal(before, ours):
+        return theirs
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return _merge_dicts(field, before, ours, theirs, clashes)
+    if field and field[-1] in _SETS and isinstance(ours, list) and isinstance(theirs, list):
+        held = before if isinstance(before, list) else []
+        merged = _merge_items(_spelled(held), _spelled(ours), _spelled(theirs))
+        return [json.loads(item) for item in merged]
+    clashes.append(Clash(field, before, ours, theirs))
+    return theirs
+
+
+def _merge_dicts(
+    field: tuple[str, ...],
+    before: Value,
+    ours: dict[str, JsonValue],
+    theirs: dict[str, JsonValue],
+    clashes: list[Clash],
+) -> dict[str, JsonValue]:
+    held = before if isinstance(before, dict) else {}
+    merged: dict[str, JsonValue] = {}
+    for key in dict.fromkeys([*theirs, *ours]):
+        value = _merge(
+            (*field, key),
+            held.get(key, ABSENT),
+            ours.get(key, ABSENT),
+            theirs.get(key, ABSENT),
+            clashes,
+        )
+        if not isinstance(value, Absent):
+            merged[key] = value
+    return merged
+
+
+def _equal(first: Value, second: Value) -> bool:
+    if isinstance(first, Absent) or isinstance(second, Absent):
+        return isinstance(first, Absent) and isinstance(second, Absent)
+    return same(first, second)
+
+
+def _spelled(items: Sequence[JsonValue]) -> list[str]:
+    return [json.dumps(item, ensure_ascii=False) for item in items]
+
+
+def _merge_items(before: list[str], ours: list[str], theirs: list[str]) -> list[str]:
+    """Return their items, less what we removed, and then what we added."""
+    removed = Counter(before) - Counter(ours)
+    added = Counter(ours) - Counter(before) - (Counter(theirs) - Counter(before))
+    kept: list[str] = []
+    for item in theirs:
+        if removed[item] > 0:
+            removed[item] -= 1
+        else:
+            kept.append(item)
+    for item in ours:
+        if added[item] > 0:
+            added[item] -= 1
+            kept.append(item)
+    return kept

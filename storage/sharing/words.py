@@ -1,0 +1,122 @@
+"""Changes in a person's words: what was done to which kind of record."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from storage.json_text import same
+
+Document = dict[str, JsonValue]
+
+_NOUNS = {
+    "task_run": ("run", "runs"),
+    "task_run_config": ("run config", "run configs"),
+    "eval_config": ("judge", "judges"),
+    "eval_run": ("eval result", "eval results"),
+    "eval": ("eval", "evals"),
+    "eval_input": ("eval input", "eval inputs"),
+    "spec": ("specification", "specifications"),
+    "dataset_split": ("dataset split", "dataset splits"),
+    "finetune": ("fine-tune", "fine-tunes"),
+    "feedback": ("piece of feedback", "pieces of feedback"),
+}
+_FIELDS: dict[tuple[str, ...], str] = {
+    ("output", "rating"): "rating",
+    ("output", "rating", "value"): "overall rating",
+    ("output", "rating", "requirement_ratings"): "rating",
+    ("output", "output"): "output",
+    ("repaired_output", "output"): "repaired output",
+    ("current_config_id",): "default judge",
+    ("default_run_config_id",): "default run config",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field of a record before and after a change; None where it was not there."""
+
+    field: str
+    before: JsonValue
+    after: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class RecordChange:
+    """A record before and after a change; None where it was not there."""
+
+    kind: str
+    before: Document | None
+    after: Document | None
+
+    @property
+    def verb(self) -> str:
+        """What was done: add, delete, rate, repair, tag, rename or change."""
+        if self.before is None or self.after is None:
+            return "add" if self.before is None else "delete"
+        fields = {
+            change.field.split(" of ")[0] for change in field_changes(self.before, self.after)
+        }
+        if self.kind == "task_run":
+            if any("repair" in field for field in fields):
+                return "repair"
+            if any("rating" in field for field in fields):
+                return "rate"
+        if fields == {"tags"}:
+            return "tag"
+        return "rename" if fields == {"name"} else "change"
+
+
+def noun(kind: str, count: int = 1) -> str:
+    """Return a kind's name as people say it."""
+    one = kind.replace("_", " ")
+    return _NOUNS.get(kind, (one, f"{one}s"))[count != 1]
+
+
+def summary(changes: Iterable[RecordChange]) -> str:
+    """Return several changes as one line, such as "Rate 3 runs, add the eval Tone"."""
+    made = list(changes)
+    counts = Counter((change.verb, change.kind) for change in made)
+    parts: list[str] = []
+    for (verb, kind), count in counts.most_common():
+        if count > 1:
+            parts.append(f"{verb} {count} {noun(kind, count)}")
+            continue
+        change = next(c for c in made if (c.verb, c.kind) == (verb, kind))
+        name = (change.after or change.before or {}).get("name")
+        parts.append(
+            f"{verb} the {noun(kind)} {name}" if isinstance(name, str) else f"{verb} 1 {noun(kind)}"
+        )
+    text = ", ".join(parts) or "update files"
+    return text[0].upper() + text[1:]
+
+
+def field_changes(before: Document, after: Document) -> list[FieldChange]:
+    """Return what differs between two versions of a record, field by field."""
+    return list(_differences((), before, after))
+
+
+def field_name(path: tuple[str, ...]) -> str:
+    """Return a field's name as people say it."""
+    if path in _FIELDS:
+        return _FIELDS[path]
+    if len(path) > len(("output", "rating", "requirement_ratings")) and path[:2] == (
+        "output",
+        "rating",
+    ):
+        return f"rating of {path[3].removeprefix('named::')}"
+    words = [step.replace("_", " ") for step in path]
+    return " of ".join(reversed(words))
+
+
+def _differences(
+    path: tuple[str, ...], before: JsonValue, after: JsonValue
+) -> Iterable[FieldChange]:
+    if same(before, after):
+        return
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in dict.fromkeys([*before, *after]):
+            yield from _differences((*path, key), before.get(key), after.get(key))
+        return
+    yield FieldChange(field_name(path), before, after)

@@ -1,0 +1,174 @@
+"""Several people, each with a clone of one project."""
+
+import subprocess
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from storage import (
+    Project,
+    ProjectStore,
+    Task,
+    TaskOutput,
+    TaskOutputRating,
+    TaskRun,
+)
+from storage.errors import StaleRevision
+from storage.sharing.git import GitFailed
+from storage.sharing.sharing import NotShared, Sharing, TokenInAddress, fetch_project
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Path:
+    hub = tmp_path / "hub.git"
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", hub], check=True)
+    return hub
+
+
+@pytest.fixture
+async def ana(tmp_path: Path, hub: Path) -> AsyncGenerator[ProjectStore]:
+    folder = tmp_path / "ana"
+    async with await ProjectStore.create(folder, Project(name="Shared"), home=tmp_path / "h1") as s:
+        task = await s.save(Task(name="Support", instruction="Answer."), parent=s.project)
+        run = TaskRun(input="hi", output=TaskOutput(output="hello"), tags=("first",))
+        await s.save(run, parent=task)
+        await Sharing(s).share(str(hub))
+        await Sharing(s).sync()
+        yield s
+
+
+@pytest.fixture
+async def ben(tmp_path: Path, hub: Path, ana: ProjectStore) -> AsyncGenerator[ProjectStore]:
+    assert ana.project.name == "Shared"
+    await fetch_project(str(hub), tmp_path / "ben")
+    async with await ProjectStore.open(tmp_path / "ben", home=tmp_path / "h2") as s:
+        yield s
+
+
+async def _task(store: ProjectStore) -> Task:
+    (task,) = await store.children(store.project, Task)
+    return task
+
+
+async def _run(store: ProjectStore) -> TaskRun:
+    (run,) = await store.children(await _task(store), TaskRun)
+    return run
+
+
+def _rated(run: TaskRun, stars: float) -> TaskRun:
+    return run.replace(output=run.output.replace(rating=TaskOutputRating(value=stars)))
+
+
+async def test_two_people_who_rate_and_tag_one_run_never_see_a_conflict(
+    ana: ProjectStore, ben: ProjectStore
+) -> None:
+    run = await _run(ana)
+    await ana.save(_rated(run, 4))
+    theirs = await _run(ben)
+    await ben.save(theirs.replace(tags=("first", "golden")))
+    assert (await Sharing(ana).sync()).saved == "Rate 1 run"
+    report = await Sharing(ben).sync()
+    assert (report.saved, report.received) == ("Tag 1 run", "Rate 1 run")
+    assert report.questions == ()
+    assert (await Sharing(ana).sync()).received.endswith("Tag 1 run")
+    for store in (ana, ben):
+        merged = await _run(store)
+        assert merged.tags == ("first", "golden")
+        assert merged.output.rating is not None
+        assert merged.output.rating.value == 4
+
+
+async def test_two_values_of_one_field_become_a_question_that_blocks_nothing(
+    ana: ProjectStore, ben: ProjectStore
+) -> None:
+    task, other = await _task(ana), await _task(ben)
+    await ana.save(task.replace(instruction="Answer briefly."))
+    await ben.save(other.replace(instruction="Answer at length.", description="Ben's"))
+    await Sharing(ana).sync()
+    (question,) = (await Sharing(ben).sync()).questions
+    assert "Answer at length." in question.text
+    assert "Answer briefly." in question.text
+    assert (await _task(ben)).description == "Ben's"
+    await Sharing(ana).sync()
+    assert await Sharing(ana).questions() == [question]
+    wanted = next(i for i, c in enumerate(question.choices) if c.value == "Answer at length.")
+    await Sharing(ana).decide(question.id, wanted)
+    await Sharing(ana).sync()
+    await Sharing(ben).sync()
+    for store in (ana, ben):
+        assert (await _task(store)).instruction == "Answer at length."
+        assert await Sharing(store).questions() == []
+
+
+async def test_what_one_changed_outlives_its_deletion_by_another(
+    ana: ProjectStore, ben: ProjectStore
+) -> None:
+    await ana.delete(await _task(ana))
+    await ben.save(_rated(await _run(ben), 5))
+    await Sharing(ana).sync()
+    report = await Sharing(ben).sync()
+    await Sharing(ana).sync()
+    assert (await _run(ana)).output.rating is not None
+    assert {question.field for question in report.questions} == {()}
+    assert any("Keep it?" in question.text for question in report.questions)
+
+
+async def test_offline_work_is_kept_and_sent_later(
+    ana: ProjectStore, ben: ProjectStore, hub: Path
+) -> None:
+    away = hub.with_name("away.git")
+    hub.rename(away)  # noqa: ASYNC240 - one rename in a test
+    await ana.save(_rated(await _run(ana), 3))
+    report = await Sharing(ana).sync()
+    assert report.offline
+    assert not report.sent
+    away.rename(hub)
+    assert (await Sharing(ana).sync()).sent
+    await Sharing(ben).sync()
+    assert (await _run(ben)).output.rating is not None
+
+
+async def test_the_history_of_a_run_is_told_in_words_and_a_change_undone(
+    ana: ProjectStore,
+) -> None:
+    run = await ana.save(_rated(await _run(ana), 2))
+    await Sharing(ana).sync()
+    run = await ana.save(run.replace(tags=("first", "bad")))
+    await Sharing(ana).sync()
+    tagged, rated, added = await Sharing(ana).history(run)
+    assert (tagged.done, rated.done, added.done) == ("tag", "rate", "add")
+    assert tagged.fields[0].after == ["first", "bad"]
+    await Sharing(ana).undo(run, rated.change)
+    undone = await _run(ana)
+    assert undone.output.rating is None
+    assert undone.tags == ("first", "bad")
+
+
+async def test_a_change_of_a_field_that_changed_again_is_not_undone(ana: ProjectStore) -> None:
+    task = await _task(ana)
+    task = await ana.save(task.replace(instruction="Two."))
+    await Sharing(ana).sync()
+    task = await ana.save(task.replace(instruction="Three."))
+    await Sharing(ana).sync()
+    _, second, _ = await Sharing(ana).history(task)
+    with pytest.raises(StaleRevision):
+        await Sharing(ana).undo(task, second.change)
+
+
+async def test_no_token_is_stored_or_shown(ana: ProjectStore) -> None:
+    for address in ("https://me:secret@host/x.git", "https://secret@host/x.git"):
+        with pytest.raises(TokenInAddress) as error:
+            await Sharing(ana).share(address)
+        assert "secret" not in str(error.value)
+    assert "secret" not in str(GitFailed("send", "fatal: https://u:secret@h/x denied"))
+
+
+async def test_a_project_without_a_history_says_how_to_begin_one(tmp_path: Path) -> None:
+    async with await ProjectStore.create(tmp_path / "p", Project(name="Alone")) as store:
+        with pytest.raises(NotShared, match="Give the address"):
+            await Sharing(store).sync()
+        await Sharing(store).share()
+        report = await Sharing(store).sync()
+        assert report.saved == "Add the project Alone"
+        assert report.offline
