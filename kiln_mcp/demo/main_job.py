@@ -26,6 +26,8 @@ from kiln_mcp.workspace import KnownProjects, Workspace
 OWN: Final = "table-bookings"
 EXAMPLE: Final = "ffmpeg-example"
 INTERRUPTED: Final = 130
+CLOSING_S: Final = 10.0
+"""Longest wait for the stores to close, also after an interrupt."""
 STOPPED: Final = (
     "kiln-mcp: Stopped before the end, and the unfinished projects were removed; answers so far "
     "are in the journal, so another run is quicker."
@@ -92,7 +94,8 @@ async def run_demo(
                         f"journal. Seed {seed}. The other project: {places.example}"
                     )
             finally:
-                await known.close()
+                with anyio.move_on_after(CLOSING_S, shield=True):
+                    await known.close()
     await _remember(settings, places)
     return DemoReport(places.own, places.example, judges, journey, calls, seconds)
 

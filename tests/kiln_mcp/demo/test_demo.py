@@ -1,0 +1,163 @@
+"""The demo's way through the catalogue; with the embedded model where it is there."""
+
+import io
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from pathlib import Path
+
+import anyio
+import pytest
+from rich.console import Console
+
+from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.demo import run_demo
+from kiln_mcp.demo.bookings import make_bookings
+from kiln_mcp.demo.example import ARCHIVE
+from kiln_mcp.demo.journey import Client, show_example, travel
+from kiln_mcp.demo.telling import PlainTeller, RichTeller
+from kiln_mcp.llm import EMBEDDED, Engine, EngineSettings, ModelRequest, ScriptedModel
+from kiln_mcp.projects.errors import FolderTaken
+from kiln_mcp.settings import Settings
+from kiln_mcp.workspace import KnownProjects, Workspace
+from storage import ProjectStore
+
+SEED = 5
+RIGHT = {booking.message: booking.item["output"] for booking in make_bookings(SEED)}
+
+
+def reads_after_four_demonstrations(request: ModelRequest) -> str:
+    """Read a booking rightly where four demonstrations are shown, otherwise forget the guest."""
+    right = RIGHT[request.messages[-1].content]
+    assert isinstance(right, dict)
+    told = len(request.messages) >= 2 + 2 * 4
+    return json.dumps(right if told else {**right, "name": "nobody"})
+
+
+def plain_console() -> Console:
+    return Console(file=io.StringIO(), width=100)
+
+
+def text_of(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def settings_in(folder: Path) -> Settings:
+    home = folder / "home"
+    engine = EngineSettings(journal=home / "journal.sqlite", default_model=EMBEDDED)
+    return Settings(home=home, engine=engine)
+
+
+@asynccontextmanager
+async def open_client(folder: Path, teller: PlainTeller) -> AsyncGenerator[Client]:
+    settings = settings_in(folder)
+    models = {EMBEDDED: ScriptedModel(reads_after_four_demonstrations)}
+    async with Engine(settings.engine, models=models) as engine:
+        known = KnownProjects(settings.home / "projects.json")
+        workspace = Workspace(settings=settings, engine=engine, known=known)
+        yield Client(installed_catalogue(), workspace.with_progress(teller.progress))
+        await known.close()
+
+
+def test_the_example_is_small_and_brings_its_licence() -> None:
+    assert len((files("kiln_mcp") / "demo" / ARCHIVE).read_bytes()) < 400_000
+
+
+async def test_the_examples_judges_are_said_to_be_no_better_than_the_constant_answer(
+    tmp_path: Path,
+) -> None:
+    console = plain_console()
+    teller = PlainTeller(console)
+    async with open_client(tmp_path, teller) as client:
+        report = await show_example(client, tmp_path / "example", teller)
+    assert len(report.rows) == 10
+    assert report.newly_judged == 0
+    assert "None of its 10 judges is shown to beat the constant answer" in text_of(console)
+    licence = await anyio.Path(tmp_path / "example" / "LICENSE.txt").read_text(encoding="utf-8")
+    assert "Chesterfield Laboratories" in licence
+
+
+async def test_the_examples_files_are_all_readable(tmp_path: Path) -> None:
+    teller = PlainTeller(plain_console())
+    async with open_client(tmp_path, teller) as client:
+        await show_example(client, tmp_path / "example", teller)
+    store = await ProjectStore.open(tmp_path / "example")
+    assert list(store.problems) == []
+    await store.close()
+
+
+async def test_a_wish_becomes_a_measured_better_prompt(tmp_path: Path) -> None:
+    teller = PlainTeller(plain_console())
+    async with open_client(tmp_path, teller) as client:
+        journey = await travel(client, tmp_path / "own", teller, SEED)
+    assert journey.evolved.gain_shown
+    assert journey.comparison is not None
+    row = journey.comparison.rows[0]
+    assert (row.first, row.second) == (0.0, 1.0)
+    assert row.n >= 60
+    parts = {part.part: part.items for part in journey.split.parts}
+    assert sum(parts.values()) == 144
+    store = await ProjectStore.open(tmp_path / "own")
+    assert list(store.problems) == []
+    await store.close()
+
+
+async def test_a_terminal_gets_the_table_and_both_prompts(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=120, force_terminal=True, color_system=None)
+    with RichTeller(console) as teller:
+        async with open_client(tmp_path, teller) as client:
+            await show_example(client, tmp_path / "example", teller)
+            journey = await travel(client, tmp_path / "own", teller, SEED)
+        assert journey.comparison is not None
+        teller.outcome(journey.evolved, journey.comparison.rows)
+    shown = text_of(console)
+    assert "constant answer" in shown
+    assert "winner, " in shown
+    assert "95 % interval" in shown
+
+
+@pytest.mark.embedded
+async def test_a_folder_that_is_taken_is_left_as_it_is(tmp_path: Path) -> None:
+    taken = anyio.Path(tmp_path / "here" / "table-bookings")
+    await taken.mkdir(parents=True)
+    await (taken / "mine.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(FolderTaken):
+        await run_demo(tmp_path / "here", plain_console(), settings=settings_in(tmp_path))
+    assert await (taken / "mine.txt").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.embedded
+async def test_nothing_is_left_where_the_demo_is_stopped_in_the_middle(tmp_path: Path) -> None:
+    stopping = anyio.CancelScope()
+
+    class Stopping(io.StringIO):
+        """Stops the demo when it begins to measure."""
+
+        def write(self, text: str, /) -> int:
+            if "Measure the starting prompt" in text:
+                stopping.cancel()
+            return super().write(text)
+
+    console = Console(file=Stopping(), width=100)
+    with anyio.fail_after(60), stopping:
+        await run_demo(tmp_path / "here", console, settings=settings_in(tmp_path))
+    assert stopping.cancelled_caught
+    assert not await anyio.Path(tmp_path / "here").exists()
+
+
+@pytest.mark.embedded
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+async def test_the_whole_demo_gains_on_held_out_messages_with_the_embedded_model(
+    tmp_path: Path,
+) -> None:
+    console = plain_console()
+    report = await run_demo(tmp_path / "here", console, settings=settings_in(tmp_path), seed=7)
+    assert report.seconds < 300
+    assert report.journey.comparison is not None
+    assert report.journey.comparison.rows[0].n >= 60
+    assert report.journey.evolved.gain_shown
+    known = await anyio.Path(tmp_path / "home" / "projects.json").read_text(encoding="utf-8")
+    assert str(report.folder) in known
