@@ -10,6 +10,8 @@ from pydantic import JsonValue
 from storage.json_text import same
 
 _SETS = frozenset({"tags"})
+_STAMPS = frozenset({"id", "created_at", "created_by"})
+"""What a program stamps on a part of a record; of two stamps theirs is as good as ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ def _merge(
         held = before if isinstance(before, list) else []
         merged = _merge_items(_spelled(held), _spelled(ours), _spelled(theirs))
         return [json.loads(item) for item in merged]
-    clashes.append(Clash(field, before, ours, theirs))
+    if not (len(field) > 1 and field[-1] in _STAMPS):
+        clashes.append(Clash(field, before, ours, theirs))
     return theirs
 
 

@@ -1,0 +1,183 @@
+"""Random interleavings of edits and syncs: all end up with the same, nothing lost."""
+
+import asyncio
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from storage import (
+    Project,
+    ProjectStore,
+    RequirementRating,
+    Task,
+    TaskOutput,
+    TaskOutputRating,
+    TaskRun,
+)
+from storage.errors import RecordNotFound
+from storage.sharing.sharing import Sharing, fetch_project
+
+_PEOPLE = ("ana", "ben", "eve")
+_someone = st.sampled_from(_PEOPLE)
+_word = st.sampled_from(["alpha", "beta", "gamma", "Zoë", "日本", "a/b?", "-x"])
+
+
+class Team(RuleBasedStateMachine):
+    """Each person has a clone; edits and syncs come in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="team-"))
+        self.loop = asyncio.new_event_loop()
+        self.stores: dict[str, ProjectStore] = {}
+        self.added: set[str] = set()
+        self.tagged: set[str] = set()
+        self.count = 0
+        self.loop.run_until_complete(self._begin())
+
+    async def _begin(self) -> None:
+        hub = str(self.folder / "hub.git")
+        subprocess.run(["git", "init", "-q", "--bare", "-b", "main", hub], check=True)  # noqa: ASYNC221
+        first = await ProjectStore.create(
+            self.folder / "ana", Project(name="Team"), home=self.folder / "home-ana"
+        )
+        self.stores["ana"] = first
+        await first.save(Task(name="Task", instruction="Start."), parent=first.project)
+        await Sharing(first).share(hub)
+        await Sharing(first).sync()
+        for name in _PEOPLE[1:]:
+            await fetch_project(hub, self.folder / name)
+            self.stores[name] = await ProjectStore.open(
+                self.folder / name, home=self.folder / f"home-{name}"
+            )
+
+    def teardown(self) -> None:
+        self.loop.run_until_complete(self._converge())
+        for store in self.stores.values():
+            self.loop.run_until_complete(store.close())
+        self.loop.close()
+        shutil.rmtree(self.folder)
+
+    async def _converge(self) -> None:
+        for _ in range(2):
+            for store in self.stores.values():
+                await Sharing(store).sync()
+        states = [self._files(name) for name in _PEOPLE]
+        assert states[0] == states[1] == states[2]
+        store = self.stores["ana"]
+        assert await store.unreadable() == []
+        runs = {run.id: run for run in await self._runs(store)}
+        assert self.added <= set(runs)
+        assert self.tagged <= {tag for run in runs.values() for tag in run.tags}
+
+    def _files(self, name: str) -> dict[str, bytes]:
+        folder = self.folder / name
+        return {
+            file.relative_to(folder).as_posix(): file.read_bytes()
+            for file in sorted(folder.rglob("*"))
+            if file.is_file() and file.relative_to(folder).parts[0] not in {".git", ".trash"}
+        }
+
+    async def _task(self, store: ProjectStore) -> Task:
+        (task,) = await store.children(store.project, Task)
+        return task
+
+    async def _runs(self, store: ProjectStore) -> list[TaskRun]:
+        return await store.children(await self._task(store), TaskRun)
+
+    async def _some_run(self, store: ProjectStore, pick: int) -> TaskRun | None:
+        runs = await self._runs(store)
+        return runs[pick % len(runs)] if runs else None
+
+    @rule(who=_someone, text=_word)
+    def add_run(self, who: str, text: str) -> None:
+        async def act() -> None:
+            store = self.stores[who]
+            run = TaskRun(input=text, output=TaskOutput(output=text))
+            saved = await store.save(run, parent=await self._task(store))
+            self.added.add(saved.id)
+
+        self.loop.run_until_complete(act())
+
+    @rule(who=_someone, pick=st.integers(0, 9))
+    def tag_run(self, who: str, pick: int) -> None:
+        async def act() -> None:
+            store = self.stores[who]
+            run = await self._some_run(store, pick)
+            if run is not None:
+                self.count += 1
+                tag = f"{who}-{self.count}"
+                await store.save(run.replace(tags=(*run.tags, tag)))
+                self.tagged.add(tag)
+
+        self.loop.run_until_complete(act())
+
+    @rule(who=_someone, pick=st.integers(0, 9), stars=st.integers(1, 5))
+    def rate_run(self, who: str, pick: int, stars: int) -> None:
+        async def act() -> None:
+            store = self.stores[who]
+            run = await self._some_run(store, pick)
+            if run is not None:
+                own = {f"named::{who}": RequirementRating(value=stars)}
+                rating = TaskOutputRating(requirement_ratings=own)
+                await store.save(run.replace(output=run.output.replace(rating=rating)))
+
+        self.loop.run_until_complete(act())
+
+    @rule(who=_someone, text=_word)
+    def edit_task(self, who: str, text: str) -> None:
+        async def act() -> None:
+            store = self.stores[who]
+            task = await self._task(store)
+            await store.save(task.replace(instruction=f"{text} by {who}"))
+
+        self.loop.run_until_complete(act())
+
+    @rule(who=_someone, choice=st.integers(0, 1))
+    def decide(self, who: str, choice: int) -> None:
+        async def act() -> None:
+            sharing = Sharing(self.stores[who])
+            for question in (await sharing.questions())[:1]:
+                if question.field:
+                    await sharing.decide(question.id, choice)
+
+        self.loop.run_until_complete(act())
+
+    @rule(who=_someone)
+    def sync(self, who: str) -> None:
+        report = self.loop.run_until_complete(Sharing(self.stores[who]).sync())
+        assert report.sent
+
+    @invariant()
+    def every_file_can_be_read(self) -> None:
+        for store in self.stores.values():
+            try:
+                self.loop.run_until_complete(self._runs(store))
+            except RecordNotFound:  # pragma: no cover - says more than an assertion
+                pytest.fail("a task is gone")
+            assert store.problems == ()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_any_interleaving_of_edits_and_syncs_converges_and_loses_nothing() -> None:
+    run_state_machine_as_test(
+        Team,
+        settings=settings(
+            max_examples=12,
+            stateful_step_count=14,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
