@@ -18,6 +18,7 @@ from kiln_mcp.evolution.answers import PromptEvolved
 from kiln_mcp.judging.answers import AgreementReport, AgreementRow
 
 MOST_JUDGES: Final = 10
+SHOWN_WARNINGS: Final = 3
 
 
 class PlainTeller:
@@ -165,8 +166,10 @@ def verdict_on_judges(report: AgreementReport) -> list[str]:
             f"{top.n} items; the best judge agrees on {top.agreement:.0%} ({top.low:.0%} to "
             f"{top.high:.0%})."
         )
-        sentences.append("Whatever was ranked by these judges was ranked by chance, or by habit.")
-    return sentences or [f"{len(beating)} of {len(rows)} judges beat the constant answer."]
+    else:
+        sentences.append(f"{len(beating)} of {len(rows)} judges beat the constant answer.")
+    # The labels may be at fault as well as the judges, and the report says so.
+    return [*sentences, *report.warnings[:SHOWN_WARNINGS], report.next_step]
 
 
 def _best_first(rows: Sequence[AgreementRow]) -> list[AgreementRow]:
