@@ -1,1 +1,3 @@
 """The MCP server and what it can do."""
+
+__version__ = "0.1.0"

@@ -76,6 +76,18 @@ def serve_over_stdio() -> None:
     anyio.run(serve_stdio, catalogue.open_workspace(settings), catalogue)
 
 
+@cli.command()
+@click.option("--port", type=int, default=0, help="Where to listen on 127.0.0.1; 0: anywhere free.")
+@click.option("--idle-minutes", type=float, default=15.0, show_default=True, help="When to end.")
+def serve(port: int, idle_minutes: float) -> None:
+    """Serve MCP over HTTP at /mcp and run jobs: the daemon that clients share."""
+    from kiln_mcp.daemon import serve as serve_http
+
+    settings = Settings.from_environment(os.environ)
+    run = partial(serve_http, port=port, idle_s=idle_minutes * 60)
+    anyio.run(run, settings, installed_catalogue())
+
+
 @cli.group()
 def models() -> None:
     """Look after the models."""

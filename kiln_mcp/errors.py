@@ -4,6 +4,7 @@
     ├── InvalidArguments           a call's arguments do not fit the capability
     ├── UnknownCapability          no capability has this name
     ├── UnknownProject             no project is known by this name or path
+    ├── AlreadyServing             another daemon serves this home
     ├── ApprovalNeeded             a person must agree before this is done
     └── llm.errors.ModelError      everything about models (kiln_mcp/llm/errors.py)
 
@@ -15,6 +16,7 @@ Errors are named by their cause, without a suffix; the constructor writes the se
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from storage.errors import WorkbenchError
 
@@ -52,6 +54,16 @@ class UnknownProject(WorkbenchError):
         super().__init__(
             f"No project '{reference}'.{closest(reference, known)}{names} "
             "Give the path of a folder that holds a project.kiln, or call create_project."
+        )
+
+
+class AlreadyServing(WorkbenchError):
+    """Another daemon serves this home."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(
+            f"Another daemon serves {home} already. Clients find it by themselves; to run a second "
+            "one, give it a home of its own with KILN_MCP_HOME."
         )
 
 
