@@ -267,7 +267,7 @@ class Bridge:
         else:
             self._quietly("POST", line)
             if message.get("method") == "notifications/initialized":
-                self._in_thread(self._listen)
+                threading.Thread(target=self._listen, daemon=True).start()
 
     def _in_thread(self, function: Any, *arguments: object) -> None:
         self._threads = [thread for thread in self._threads if thread.is_alive()]
