@@ -1,12 +1,14 @@
 """The conversation: what the person says, what the model says, and the tools in between."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import anyio
 
-from agent.errors import ChatError
+from agent.errors import ChatError, ModelFailed
+from agent.fencing import fenced
 from agent.messages import Message, ToolCall
 from agent.model import ChatModel, Piece
 from agent.tools import Toolbox, ToolResult
@@ -14,7 +16,13 @@ from agent.tools import Toolbox, ToolResult
 MOST_ROUNDS = 40
 """Rounds of tool calls in one turn; then the person is asked to go on."""
 
-_STOPPED = "The person stopped this before it was done."
+_STOPPED = (
+    "The person stopped this call. What it had saved by then stays: look before doing it again."
+)
+_CUT_OFF = "\n[The answer was cut off here.]"
+_TOO_LONG = (
+    f"That took {MOST_ROUNDS} rounds of tool calls, so I stopped here. Say 'go on' to continue."
+)
 
 
 class Audience(Protocol):
@@ -63,8 +71,8 @@ class Conversation:
     async def say(self, text: str) -> str:
         """Say something as the person; return the model's last words on it.
 
-        Cancelling it leaves a conversation that can go on: calls that were not finished are
-        answered with a sentence that says so.
+        Cancelling it leaves a conversation that can go on: what was written stays, calls that
+        were finished have their answers, and those that were not, a sentence that says so.
 
         Raises:
             ChatError: The model does not answer. What was said stays, without an answer.
@@ -74,40 +82,56 @@ class Conversation:
             message = await self._answer()
             if not message.calls:
                 return message.text
-            try:
-                for call, result in await self._carry_out(message.calls):
-                    await self._add(Message("tool", result.text, call_id=call.id))
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await self._close(message.calls)
-        return (
-            f"That took {MOST_ROUNDS} rounds of tool calls, so I stopped here. Say 'go on' to "
-            "continue."
-        )
+            await self._carry_out(message.calls)
+        self.audience.write(_TOO_LONG)
+        await self._add(Message("assistant", _TOO_LONG))
+        return _TOO_LONG
 
     async def _answer(self) -> Message:
-        whole = Message("assistant", "")
-        async for part in self.model.answer(self.messages, self.toolbox.definitions()):
-            if isinstance(part, Piece):
-                self.audience.write(part.text)
-            else:
-                whole = part
+        written: list[str] = []
+        whole: Message | None = None
+        try:
+            async with aclosing(
+                self.model.answer(self.messages, self.toolbox.definitions())
+            ) as answer:
+                async for part in answer:
+                    if isinstance(part, Piece):
+                        self.audience.write(part.text)
+                        written.append(part.text)
+                    else:
+                        whole = part
+        finally:
+            if whole is None and written:
+                with anyio.CancelScope(shield=True):
+                    await self._add(Message("assistant", "".join(written) + _CUT_OFF))
+        if whole is None:
+            raise ModelFailed(self.model.name, "its answer was empty.")
         await self._add(whole)
         return whole
 
-    async def _carry_out(self, calls: Sequence[ToolCall]) -> list[tuple[ToolCall, ToolResult]]:
-        """Call tools: those that only read at once, others one after another."""
-        if not all(self.toolbox.only_reads(call.name) for call in calls):
-            return [(call, await self._call(call)) for call in calls]
-        results: dict[str, ToolResult] = {}
+    async def _carry_out(self, calls: Sequence[ToolCall]) -> None:
+        """Call tools, at once where all only read, else one after another, and keep the answers.
 
-        async def run(call: ToolCall) -> None:
-            results[call.id] = await self._call(call)
+        Every call gets an answer, also when this is cancelled: models refuse a conversation with
+        open calls.
+        """
+        answers = [_STOPPED] * len(calls)
 
-        async with anyio.create_task_group() as tasks:
-            for call in calls:
-                tasks.start_soon(run, call)
-        return [(call, results[call.id]) for call in calls]
+        async def run(place: int) -> None:
+            answers[place] = (await self._call(calls[place])).text
+
+        try:
+            if all(self.toolbox.only_reads(call.name) for call in calls):
+                async with anyio.create_task_group() as tasks:
+                    for place in range(len(calls)):
+                        tasks.start_soon(run, place)
+            else:
+                for place in range(len(calls)):
+                    await run(place)
+        finally:
+            with anyio.CancelScope(shield=True):
+                for call, text in zip(calls, answers, strict=True):
+                    await self._add(Message("tool", fenced(call.name, text), call_id=call.id))
 
     async def _call(self, call: ToolCall) -> ToolResult:
         self.audience.call_began(call)
@@ -117,13 +141,6 @@ class Conversation:
             result = ToolResult(str(error), failed=True)
         self.audience.call_ended(call, result)
         return result
-
-    async def _close(self, calls: Sequence[ToolCall]) -> None:
-        """Answer the calls that have no answer: models refuse a conversation with open calls."""
-        answered = {message.call_id for message in self.messages if message.role == "tool"}
-        for call in calls:
-            if call.id not in answered:
-                await self._add(Message("tool", _STOPPED, call_id=call.id))
 
     async def _add(self, message: Message) -> None:
         self.messages.append(message)

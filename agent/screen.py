@@ -9,6 +9,7 @@ import anyio.to_thread
 from rich.console import Console
 from rich.text import Text
 
+from agent.fencing import printable
 from agent.messages import ToolCall
 from agent.tools import ToolResult
 
@@ -65,13 +66,13 @@ class Screen:
 
     def write(self, text: str) -> None:
         """Show a piece of the model's text."""
-        self.console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
+        self.console.print(printable(text), end="", markup=False, highlight=False, soft_wrap=True)
         self._in_line = not text.endswith("\n")
 
     def say(self, text: str, style: str = "") -> None:
         """Show a line of our own."""
         self._end_line()
-        self.console.print(Text(text, style=style), soft_wrap=True)
+        self.console.print(Text(printable(text), style=style), soft_wrap=True)
 
     def call_began(self, call: ToolCall) -> None:
         """Show that a tool is being called."""
@@ -83,7 +84,11 @@ class Screen:
         """Show how far a tool is; only where lines can be written over."""
         if self.console.is_terminal:
             share = f"{progress:g}/{total:g}" if total else f"{progress:g}"
-            self.console.print(Text(f"  {share} {message or ''}", "dim"), end="\r", soft_wrap=True)
+            self.console.print(
+                Text(f"  {share} {_short(printable(message or ''))}", "dim"),
+                end="\r",
+                soft_wrap=True,
+            )
 
     def call_ended(self, call: ToolCall, result: ToolResult) -> None:
         """Show what a tool answered, in short."""

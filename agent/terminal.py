@@ -15,7 +15,7 @@ import click
 import platformdirs
 from mcp import Client, MCPError, StdioServerParameters
 
-from agent.approval import elicitation_through
+from agent.approval import elicitation_through, one_at_a_time
 from agent.conversation import Conversation
 from agent.errors import ChatError, ServerNotStarted
 from agent.history import Chats
@@ -97,13 +97,14 @@ async def connected(command: str, screen: Screen) -> AsyncGenerator[Toolbox]:
     """
     program, *arguments = command.split()
     parameters = StdioServerParameters(command=program, args=arguments, env=dict(os.environ))
-    client = Client(parameters, elicitation_callback=elicitation_through(screen.agree))
+    ask = one_at_a_time(screen.agree)
+    client = Client(parameters, elicitation_callback=elicitation_through(ask))
     try:
         await client.__aenter__()
     except (OSError, MCPError, BaseExceptionGroup) as error:
         raise ServerNotStarted(command, _reason(error)) from error
     try:
-        yield await Toolbox.of(client)
+        yield await Toolbox.of(client, ask)
     finally:
         await client.__aexit__(None, None, None)
 

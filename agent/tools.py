@@ -2,19 +2,21 @@
 
 import json
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol, Self, cast
 
+import anyio
 import mcp_types as types
 from mcp import Client, MCPError
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
+from agent.approval import CONFIRM, Ask, Effect, asks_itself, effect_of
 from agent.errors import BadArguments, UnknownTool
 from agent.messages import ToolCall, ToolDefinition
 
 _LONGEST_RESULT = 24_000
 """Characters of a result that a model is shown."""
-
-_CONFIRM = "confirm"
+_MOST_PAGES = 100
+_REFUSED = "The person did not agree. Nothing has been done."
 
 
 class Progress(Protocol):
@@ -36,14 +38,27 @@ class ToolResult:
 class Toolbox:
     """The tools of a connected server."""
 
-    def __init__(self, client: Client, tools: list[types.Tool]) -> None:
+    def __init__(self, client: Client, tools: list[types.Tool], ask: Ask) -> None:
         self._client = client
         self._tools = {tool.name: tool for tool in tools}
+        self._ask = ask
 
     @classmethod
-    async def of(cls, client: Client) -> "Toolbox":
-        """List the tools of a server."""
-        return cls(client, (await client.list_tools()).tools)
+    async def of(cls, client: Client, ask: Ask) -> Self:
+        """List the tools of a server.
+
+        Args:
+            client: The connection.
+            ask: Puts to the person what a tool does that cannot ask by itself.
+        """
+        listed = await client.list_tools()
+        tools = list(listed.tools)
+        for _ in range(_MOST_PAGES):
+            if listed.next_cursor is None:
+                break
+            listed = await client.list_tools(cursor=listed.next_cursor)
+            tools += listed.tools
+        return cls(client, tools, ask)
 
     @property
     def tools(self) -> list[types.Tool]:
@@ -70,12 +85,13 @@ class Toolbox:
     def only_reads(self, name: str) -> bool:
         """Whether a tool changes nothing, so that several may run at once."""
         tool = self._tools.get(name)
-        return bool(tool and tool.annotations and tool.annotations.read_only_hint)
+        return tool is not None and effect_of(tool) is Effect.READS
 
     async def call(self, call: ToolCall, progress: Progress) -> ToolResult:
         """Call a tool as a model wished; an approval in its arguments counts for nothing.
 
-        The server asks the person, through the client, where an approval is needed.
+        Where an approval is needed the person is asked: by the server, through the client, or
+        here where the server cannot.
 
         Raises:
             UnknownTool: There is none of this name.
@@ -83,26 +99,40 @@ class Toolbox:
         """
         tool = self.find(call.name)
         arguments = _arguments(call)
-        if _takes_approval(tool):
-            arguments.pop(_CONFIRM, None)
+        if asks_itself(tool):
+            arguments.pop(CONFIRM, None)
+        elif effect_of(tool) is Effect.ASKS and not await self._ask(_plan(tool, arguments)):
+            return ToolResult(_REFUSED, failed=True)
         try:
             answered = await self._client.call_tool(
                 call.name, arguments, progress_callback=progress
             )
-        except MCPError as error:
+        except (MCPError, ValidationError, RuntimeError) as error:
             return ToolResult(str(error), failed=True)
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+            return ToolResult(_GONE, failed=True)
         return ToolResult(_text(answered), failed=bool(answered.is_error))
 
 
-def _takes_approval(tool: types.Tool) -> bool:
-    return _CONFIRM in tool.input_schema.get("properties", {})
+_GONE = (
+    "The workbench's server has ended. What it had saved stays; start kiln-chat again and /resume "
+    "this chat."
+)
+
+
+def _plan(tool: types.Tool, arguments: dict[str, JsonValue]) -> str:
+    shown = json.dumps(arguments, ensure_ascii=False)
+    return f"{tool.title or tool.name} may spend money or destroy something: {tool.name} {shown}"
 
 
 def _shown(tool: types.Tool) -> dict[str, JsonValue]:
     schema: dict[str, JsonValue] = dict(tool.input_schema)
     properties = schema.get("properties")
-    if isinstance(properties, dict):
-        schema["properties"] = {key: value for key, value in properties.items() if key != _CONFIRM}
+    if isinstance(properties, dict) and asks_itself(tool):
+        schema["properties"] = {key: value for key, value in properties.items() if key != CONFIRM}
+    required = schema.get("required")
+    if isinstance(required, list) and CONFIRM in required:
+        schema["required"] = [name for name in required if name != CONFIRM]
     return schema
 
 
@@ -117,11 +147,24 @@ def _arguments(call: ToolCall) -> dict[str, JsonValue]:
 
 
 def _text(result: types.CallToolResult) -> str:
-    blocks = [block.text for block in result.content if isinstance(block, types.TextContent)]
-    text = "\n".join(blocks)
+    text = "\n".join(_block_text(block) for block in result.content)
+    if not text and result.structured_content is not None:
+        text = json.dumps(result.structured_content, ensure_ascii=False)
     if len(text) <= _LONGEST_RESULT:
         return text
     return (
         f"{text[:_LONGEST_RESULT]}\n[{len(text) - _LONGEST_RESULT} characters were cut; ask for "
         "less, or for a part.]"
     )
+
+
+def _block_text(block: types.ContentBlock) -> str:
+    match block:
+        case types.TextContent():
+            return block.text
+        case types.ResourceLink():
+            return f"{block.title or block.name}: {block.uri}"
+        case types.EmbeddedResource(resource=types.TextResourceContents() as resource):
+            return resource.text
+        case _:
+            return f"[{block.type}: not shown here]"
