@@ -92,7 +92,6 @@ class ModelReflector:
         self._mirror = mirror
         self._trials = trials
         self._draw = random.Random(mirror.seed)
-        self._rejected: list[str] = []
         self.calls_each = min(LOOKED_AT, len(mirror.training)) * trials.calls_each + 1
 
     async def propose(self, best: Candidate) -> Proposal | None:

@@ -137,10 +137,14 @@ async def _save(quest: Quest, found: Found) -> _Saved:
     number = quest.trace.path.stem[-4:]
     name = f"{quest.first.name} evolved {number}"
     properties = agent_properties(quest.first)
-    definition = RunConfigDefinition(
-        name=name, prompt=text.prompt, temperature=properties.temperature
+    definition = RunConfigDefinition(name=name, prompt=text.prompt)
+    made = make_run_config(about.store.project, about.task, definition, quest.setup.model, text)
+    frozen = getattr(made.run_config_properties, "prompt_id", "")
+    config = made.replace(
+        # All settings of the start, so that the prompt is all that differs.
+        run_config_properties=properties.replace(prompt_id=frozen),
+        prompt=made.prompt.replace(generator_id=GENERATOR) if made.prompt else None,
     )
-    config = make_run_config(about.store.project, about.task, definition, quest.setup.model, text)
     prompt = Prompt(
         name=name,
         description=f"Found by evolve_prompt, seed {quest.wanted.seed}; every decision is in "

@@ -52,6 +52,10 @@ def constant(_: ModelRequest) -> str:
     return json.dumps({"n": 0})
 
 
+def without_prompt(config: RunConfig) -> dict[str, object]:
+    return config.run_config_properties.model_dump(exclude={"prompt_id"})
+
+
 @asynccontextmanager
 async def open_bench(
     folder: Path, answer: Callable[[ModelRequest], str], parts: dict[str, range] = PARTS
@@ -113,8 +117,11 @@ async def test_demonstrations_that_help_are_found_saved_and_measured(tmp_path: P
         assert (prompt.id, prompt.generator_id) == (answer.prompt_id, GENERATOR)
         assert prompt.prompt == answer.winner_prompt
         assert answer.winner_prompt.startswith("Do it.")
-        configs = await bench.store.children(bench.task, RunConfig)
-        assert answer.winner in {config.name for config in configs}
+        first, winner = await bench.store.children(bench.task, RunConfig)
+        assert winner.name == answer.winner
+        assert winner.prompt is not None
+        assert (winner.prompt.prompt, winner.prompt.generator_id) == (prompt.prompt, GENERATOR)
+        assert without_prompt(winner) == without_prompt(first)
 
 
 async def test_no_gain_is_said_and_nothing_is_saved_where_nothing_helps(tmp_path: Path) -> None:
