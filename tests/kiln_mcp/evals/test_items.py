@@ -3,7 +3,11 @@ import pytest
 from kiln_mcp.evals.items import REFERENCE_KEY, items_of
 from storage import DataSource, TaskOutput, TaskOutputRating, TaskRun, TaskRunSplit
 
-MADE = {"model_name": "m", "model_provider": "openai", "adapter_name": "kiln-adapter"}
+MADE: dict[str, str | int | float] = {
+    "model_name": "m",
+    "model_provider": "openai",
+    "adapter_name": "kiln-adapter",
+}
 SOURCES = {
     "person": DataSource(type="human", properties={"created_by": "ann"}),
     "file": DataSource(type="file_import", properties={"file_name": "a.csv"}),
