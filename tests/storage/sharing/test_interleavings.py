@@ -178,10 +178,6 @@ def test_any_interleaving_of_edits_and_syncs_converges_and_loses_nothing() -> No
             max_examples=12,
             stateful_step_count=14,
             deadline=None,
-            suppress_health_check=[
-                HealthCheck.too_slow,
-                HealthCheck.data_too_large,
-                HealthCheck.filter_too_much,
-            ],
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )
