@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, field_validator
 
 from storage.records.evaluation import EvalStatus
 from storage.records.record import Name, Part, Record, Text
@@ -14,8 +14,22 @@ def _absent(value: str | None) -> bool:
     return value is None
 
 
-Optional = Annotated[str | None, Field(exclude_if=_absent)]
+def _none_if_empty(value: object) -> object:
+    return None if value == "" else value
+
+
+def _said_if_empty(value: object) -> object:
+    return NO_EXAMPLES if value == "" else value
+
+
+NO_EXAMPLES = "No examples yet."
+"""What files hold where examples are required and there are none."""
+
+Optional = Annotated[str | None, BeforeValidator(_none_if_empty), Field(exclude_if=_absent)]
 """Text that a file leaves out where there is none."""
+
+Examples = Annotated[Text, BeforeValidator(_said_if_empty)]
+"""Text that a file must hold; `NO_EXAMPLES` where there is none."""
 
 
 class DesiredBehaviour(Part):
@@ -62,7 +76,7 @@ class Localization(Part):
     spec_type: Literal["localization"] = "localization"
     core_requirement: Text
     localization_requirements: Text
-    violation_examples: str = ""
+    violation_examples: Examples = NO_EXAMPLES
 
 
 class AppropriateToolUse(Part):
@@ -92,7 +106,7 @@ class FactualCorrectness(Part):
 
     spec_type: Literal["factual_correctness"] = "factual_correctness"
     core_requirement: Text
-    factually_inaccurate_examples: str = ""
+    factually_inaccurate_examples: Examples = NO_EXAMPLES
 
 
 class Hallucinations(Part):
@@ -100,7 +114,7 @@ class Hallucinations(Part):
 
     spec_type: Literal["hallucinations"] = "hallucinations"
     core_requirement: Text
-    hallucinations_examples: str = ""
+    hallucinations_examples: Examples = NO_EXAMPLES
 
 
 class Completeness(Part):
@@ -108,8 +122,8 @@ class Completeness(Part):
 
     spec_type: Literal["completeness"] = "completeness"
     core_requirement: Text
-    complete_examples: str = ""
-    incomplete_examples: str = ""
+    complete_examples: Examples = NO_EXAMPLES
+    incomplete_examples: Examples = NO_EXAMPLES
 
 
 class Toxicity(Part):
@@ -117,7 +131,7 @@ class Toxicity(Part):
 
     spec_type: Literal["toxicity"] = "toxicity"
     core_requirement: Text
-    toxicity_examples: str = ""
+    toxicity_examples: Examples = NO_EXAMPLES
 
 
 class Bias(Part):
@@ -125,7 +139,7 @@ class Bias(Part):
 
     spec_type: Literal["bias"] = "bias"
     core_requirement: Text
-    bias_examples: str = ""
+    bias_examples: Examples = NO_EXAMPLES
 
 
 class Maliciousness(Part):
@@ -133,7 +147,7 @@ class Maliciousness(Part):
 
     spec_type: Literal["maliciousness"] = "maliciousness"
     core_requirement: Text
-    malicious_examples: str = ""
+    malicious_examples: Examples = NO_EXAMPLES
 
 
 class Nsfw(Part):
@@ -141,7 +155,7 @@ class Nsfw(Part):
 
     spec_type: Literal["nsfw"] = "nsfw"
     core_requirement: Text
-    nsfw_examples: str = ""
+    nsfw_examples: Examples = NO_EXAMPLES
 
 
 class Taboo(Part):
@@ -149,7 +163,7 @@ class Taboo(Part):
 
     spec_type: Literal["taboo"] = "taboo"
     core_requirement: Text
-    taboo_examples: str = ""
+    taboo_examples: Examples = NO_EXAMPLES
 
 
 class Jailbreak(Part):
@@ -157,7 +171,7 @@ class Jailbreak(Part):
 
     spec_type: Literal["jailbreak"] = "jailbreak"
     core_requirement: Text
-    jailbroken_examples: str = ""
+    jailbroken_examples: Examples = NO_EXAMPLES
 
 
 class PromptLeakage(Part):
@@ -165,7 +179,7 @@ class PromptLeakage(Part):
 
     spec_type: Literal["prompt_leakage"] = "prompt_leakage"
     core_requirement: Text
-    leakage_examples: str = ""
+    leakage_examples: Examples = NO_EXAMPLES
 
 
 SpecProperties = Annotated[

@@ -1,0 +1,70 @@
+"""Every kind of record, here and in Kiln's own library."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from storage import ProjectStore
+from storage.layout import kind_named
+from storage.reading import read_record
+
+_KILN_READS = Path(__file__).parents[2] / "benchmarks" / "store" / "kiln_reads.py"
+
+
+class _EveryKind(Protocol):
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def counts(self) -> dict[str, int]: ...
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*.kiln"))
+
+
+async def test_every_kind_is_written_and_read_back_the_same(every_kind: _EveryKind) -> None:
+    found: dict[str, int] = {}
+    for file in _files(every_kind.folder):
+        record = read_record(kind_named(file.stem), file.read_bytes(), file.name)
+        found[file.stem] = found.get(file.stem, 0) + 1
+        assert record.model_dump(mode="json") == json.loads(file.read_bytes())
+    assert found == every_kind.counts
+    assert len(found) == 29
+    async with await ProjectStore.open(every_kind.folder) as store:
+        assert await store.unreadable() == []
+
+
+async def _kiln(folder: Path, *more: str) -> dict[str, int]:
+    python = os.environ.get("KILN_AI_PYTHON")
+    if python is None:
+        pytest.skip("KILN_AI_PYTHON does not name a Python that has kiln-ai 1.2.0")
+    run = await asyncio.create_subprocess_exec(
+        python, "-W", "ignore", _KILN_READS, folder, *more, stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(100):
+        out, _ = await run.communicate()
+    report = json.loads(out)
+    assert report["errors"] == []
+    return report["counts"]
+
+
+@pytest.mark.kiln
+async def test_kilns_own_library_opens_every_kind_that_is_written_here(
+    every_kind: _EveryKind,
+) -> None:
+    assert await _kiln(every_kind.folder) == every_kind.counts
+
+
+@pytest.mark.kiln
+async def test_what_kilns_own_library_writes_opens_here(every_kind: _EveryKind) -> None:
+    before = {file: file.read_bytes() for file in _files(every_kind.folder)}
+    await _kiln(every_kind.folder, "rewrite")
+    changed = [file for file, content in before.items() if file.read_bytes() != content]
+    assert {"project", "task"} <= {file.stem for file in changed}
+    async with await ProjectStore.open(every_kind.folder) as store:
+        assert await store.unreadable() == []
+        assert store.project.description == "from kiln"
