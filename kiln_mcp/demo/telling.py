@@ -1,7 +1,6 @@
 """Telling a person what the demo does: with colours and bars on a terminal, plainly elsewhere."""
 
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Final, Self
 
 from rich.columns import Columns
@@ -30,12 +29,7 @@ class PlainTeller:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Leave nothing behind."""
 
     def begin(self, title: str) -> None:
@@ -84,12 +78,7 @@ class RichTeller(PlainTeller):
         self._bars.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Take the bar away."""
         self._bars.stop()
 
@@ -146,7 +135,8 @@ class RichTeller(PlainTeller):
         if rows:
             self._console.print(table)
         self.say(evolved.verdict)
-        prompts = [("start", evolved.start_prompt), ("winner", evolved.winner_prompt)]
+        prompts = [("start", evolved.start_prompt)]
+        prompts += [("winner", evolved.winner_prompt)] if evolved.winner else []
         width = max(30, self._console.width // 2 - 2)
         self._console.print(
             Columns([_panel(name, text, width) for name, text in prompts], padding=(0, 1))

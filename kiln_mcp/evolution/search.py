@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import anyio
-
 from kiln_mcp.evolution.allowance import Allowance
 from kiln_mcp.evolution.blocks import Candidate
 from kiln_mcp.evolution.operators import Operator, Pool, Proposal, propose
@@ -202,15 +200,11 @@ class _Search:
         calls = sum(len(items) for _, items in work) * self._ground.scorer.calls_each
         if not self._allowance.take(calls):
             return False
-        async with anyio.create_task_group() as tasks:
-            for one, items in work:
-                if items:
-                    tasks.start_soon(self._score_one, one, items)
+        for one, items in work:
+            if items:
+                scores = await self._ground.scorer.score(one, items)
+                self._scores.setdefault(one.key, {}).update(scores)
         return True
-
-    async def _score_one(self, candidate: Candidate, items: Sequence[str]) -> None:
-        scores = await self._ground.scorer.score(candidate, items)
-        self._scores.setdefault(candidate.key, {}).update(scores)
 
 
 def _is_shorter(proposal: Proposal) -> bool:

@@ -18,7 +18,7 @@ from kiln_mcp.evals.scores import normalised
 from kiln_mcp.evals.task_runs import Setup, produce, to_task_run
 from kiln_mcp.evolution.blocks import Candidate, split_blocks
 from kiln_mcp.llm import Engine
-from kiln_mcp.llm.errors import BadAnswer, ContextOverflow
+from kiln_mcp.llm.errors import BadAnswer, ContextOverflow, ModelError
 from kiln_mcp.workspace import ProgressReport
 from storage import TaskRunConfig
 
@@ -129,15 +129,26 @@ class Trials:
         return Attempt(item, made.output, score, verdict.reasoning)
 
     async def attempts(self, candidate: Candidate, items: Sequence[Item]) -> list[Attempt]:
-        """Run a candidate on several items at once; answers in their order."""
+        """Run a candidate on several items at once; answers in their order.
+
+        Raises:
+            ModelError: The first that no other candidate could mend: a server that is down, …
+        """
         found: dict[str, Attempt] = {}
+        failed: list[ModelError] = []
 
         async def one(item: Item) -> None:
-            found[item.id] = await self.attempt(candidate, item)
+            try:
+                found[item.id] = await self.attempt(candidate, item)
+            except ModelError as error:
+                failed.append(error)
+                tasks.cancel_scope.cancel()
 
         async with anyio.create_task_group() as tasks:
             for item in items:
                 tasks.start_soon(one, item)
+        if failed:
+            raise failed[0]
         return [found[item.id] for item in items]
 
 

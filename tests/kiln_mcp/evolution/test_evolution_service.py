@@ -15,6 +15,7 @@ from kiln_mcp.evolution.answers import PromptEvolved
 from kiln_mcp.evolution.errors import PartMissing, PartsOverlap
 from kiln_mcp.evolution.service import GENERATOR, evolve_prompt
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest, ScriptedModel
+from kiln_mcp.llm.errors import RequestRefused
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import KnownProjects, Workspace
 from storage import DataSource, Project, ProjectStore, Prompt, Task, TaskOutput, TaskRun
@@ -185,3 +186,15 @@ async def test_missing_and_overlapping_parts_are_refused_with_the_next_step(
     async with open_bench(tmp_path / "b", constant, {**PARTS, "test": range(5, 70)}) as bench:
         with pytest.raises(PartsOverlap, match="7 inputs are in both train and test"):
             await bench.evolve()
+
+
+async def test_a_model_that_cannot_be_reached_ends_the_search_with_its_own_sentence(
+    tmp_path: Path,
+) -> None:
+    def down(request: ModelRequest) -> str:
+        raise RequestRefused(request.model, "it is closed today.")
+
+    async with open_bench(tmp_path, down) as bench:
+        with pytest.raises(RequestRefused, match="closed today"):
+            await bench.evolve(budget=60)
+        assert await bench.store.children(bench.task, Prompt) == []
