@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -86,6 +87,27 @@ def serve(port: int, idle_minutes: float) -> None:
     settings = Settings.from_environment(os.environ)
     run = partial(serve_http, port=port, idle_s=idle_minutes * 60)
     anyio.run(run, settings, installed_catalogue())
+
+
+@cli.command()
+@click.option("--database-url", help="postgresql://…; default: KILN_MCP_DATABASE_URL.")
+def worker(database_url: str | None) -> None:
+    """Do jobs from a shared Postgres database until stopped; run as many as wanted."""
+    settings = Settings.from_environment(os.environ)
+    url = database_url or settings.shared_database_url
+    if url is None:
+        raise click.UsageError(
+            "A worker needs a shared database: --database-url postgresql://… or "
+            "KILN_MCP_DATABASE_URL."
+        )
+    anyio.run(_work, replace(settings, shared_database_url=url))
+
+
+async def _work(settings: Settings) -> None:
+    async with installed_catalogue().open_workspace(settings) as workspace:
+        if workspace.desk is not None:
+            await workspace.desk.runner()
+        await anyio.sleep_forever()
 
 
 @cli.group()

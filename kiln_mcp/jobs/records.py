@@ -93,10 +93,9 @@ class JobSettings:
 
     Attributes:
         database_url: `sqlite:///…` or `postgresql://…`.
-        executor: This process's name among those that share a Postgres database.
-        at_once: The most jobs that run at once in this process.
+        at_once: The most jobs that run at once in this process; 0 to hand jobs in only, for the
+            workers of a shared database.
     """
 
     database_url: str
-    executor: str = "local"
     at_once: int = 4

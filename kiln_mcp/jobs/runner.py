@@ -8,7 +8,9 @@ thread of the workflow only waits for it.
 
 import asyncio
 import logging
+import os
 import secrets
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -82,7 +84,12 @@ class JobRunner:
         await _in_thread(self._launch)
         if self._shared:
             await DBOS.register_queue_async(
-                QUEUE, worker_concurrency=self._settings.at_once, polling_interval_sec=0.2
+                QUEUE,
+                worker_concurrency=self._settings.at_once or 1,
+                polling_interval_sec=POLL_S,
+                on_conflict="update_if_latest_version"
+                if self._settings.at_once
+                else "never_update",
             )
             self._watching = asyncio.create_task(self._take_over_from_the_silent())
         return self
@@ -108,7 +115,9 @@ class JobRunner:
             system_database_engine=self._database,
             # A job must be gone on with after an upgrade too.
             application_version="1",
-            executor_id=self._settings.executor,
+            # On one machine a successor takes over its predecessor's name and so its work; on
+            # several each process has its own, and the silent are taken over by the others.
+            executor_id=f"{socket.gethostname()}-{os.getpid()}" if self._shared else "local",
             log_level="WARNING",
         )
         DBOS(config=config)
@@ -117,6 +126,8 @@ class JobRunner:
             return self._follow(job_id, attempt)
 
         self._workflow = DBOS.workflow(name="job")(job)
+        if self._settings.at_once == 0:
+            DBOS.listen_queues([])
         DBOS.launch()
 
     async def start(
