@@ -202,6 +202,14 @@ def _problem(detail: ErrorDetails, known: Sequence[str]) -> str:
             return f"The argument '{place}' is wrong: {detail['msg']} (given: {shown})."
 
 
+_LEFT_OUT = frozenset({"$defs", "title", "discriminator"})
+_SAYS_WHAT = frozenset({"type", "anyOf", "oneOf", "allOf", "enum", "const", "$ref"})
+_ANYTHING: dict[str, JsonValue] = {
+    "anyOf": [{"type": kind} for kind in ("string", "object", "array", "number", "boolean")]
+}
+"""Any JSON value, said in words that clients which check schemas do not stumble over."""
+
+
 def _compact(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
     """Return the schema with local references put in place, without the titles of models.
 
@@ -220,11 +228,16 @@ def _compact(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
             target = resolve(known[reference.rsplit("/", 1)[-1]])
             rest = {key: value for key, value in node.items() if key != "$ref"}
             return {**target, **rest} if isinstance(target, dict) else target
-        return {
+        kept = {
             key: resolve(value, names=key == "properties")
             for key, value in node.items()
-            if names or key not in {"$defs", "title", "discriminator"}
+            if names or key not in _LEFT_OUT
         }
+        if names:
+            return kept
+        if kept.get("additionalProperties") in (True, _ANYTHING):
+            del kept["additionalProperties"]
+        return kept if _SAYS_WHAT & kept.keys() else {**_ANYTHING, **kept}
 
     resolved = resolve(schema)
     return resolved if isinstance(resolved, dict) else {}
