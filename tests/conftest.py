@@ -34,11 +34,19 @@ def _kiln_is_there() -> bool:
     return Path(os.environ.get("KILN_AI_PYTHON", "/nonexistent")).exists()
 
 
+def _inspector_is_there() -> bool:
+    return "MCP_INSPECTOR" in os.environ
+
+
 _NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "embedded": (_embedded_model_is_there, "the embedded model is missing: kiln-mcp models pull"),
     "postgres": (_postgres_is_there, "no PostgreSQL server program: install Debian's postgresql"),
     "torch": (_torch_is_there, "torch is missing: pip install '.[tune]'"),
     "browser": (_browser_is_there, "Chromium or playwright is missing: pip install '.[web-test]'"),
+    "inspector": (
+        _inspector_is_there,
+        "the MCP Inspector is missing: set MCP_INSPECTOR to the command that starts it",
+    ),
     "kiln": (
         _kiln_is_there,
         "Kiln's library is missing: set KILN_AI_PYTHON to the python of a venv with kiln-ai 1.2.0",
