@@ -17,7 +17,9 @@ from kiln_mcp.evolution import service as evolution
 from kiln_mcp.jobs import JsonObject
 from kiln_mcp.judging import service as judging
 from kiln_mcp.operations import service as operations
+from kiln_mcp.projects import run_service as runs
 from kiln_mcp.projects import service as projects
+from kiln_mcp.projects import sharing_service as sharing
 from kiln_mcp.rendering import plain
 from kiln_mcp.settings import Settings
 from kiln_mcp.specs import service as specs
@@ -29,6 +31,23 @@ _OWN: tuple[AnyCapability, ...] = (
     projects.create_project,
     projects.create_task,
     projects.describe_project,
+    runs.find_runs,
+    runs.read_run,
+    runs.rate_run,
+    runs.tag_runs,
+    runs.repair_run,
+    runs.import_runs,
+    runs.export_runs,
+    sharing.delete_runs,
+    sharing.list_trash,
+    sharing.put_back,
+    sharing.empty_trash,
+    sharing.share_project,
+    sharing.import_project,
+    sharing.sync_project,
+    sharing.decide_question,
+    sharing.run_history,
+    sharing.undo_change,
     specs.draft_spec,
     specs.find_spec_gaps,
     specs.refine_spec,

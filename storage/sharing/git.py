@@ -1,13 +1,13 @@
 """The one place that runs git. Credentials are git's own; none is stored, logged or shown."""
 
+import importlib
 import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import git
+from types import ModuleType
 
 from storage.errors import StorageError
 
@@ -48,6 +48,14 @@ def without_secrets(text: str) -> str:
     return _SECRET.sub("***@", text)
 
 
+def _library(action: str) -> ModuleType:
+    """Return GitPython: it is slow to import, and refuses where no program git is installed."""
+    try:
+        return importlib.import_module("git")
+    except ImportError:
+        raise GitFailed(action, "the program git is not installed") from None
+
+
 def _as_text(output: str | bytes) -> str:
     return output.decode("utf-8", "replace") if isinstance(output, bytes) else output
 
@@ -86,6 +94,7 @@ class Git:
         with tempfile.TemporaryFile() as source:
             source.write(given or b"")
             source.seek(0)
+            git = _library(action)
             try:
                 status, out, err = git.Git(os.fspath(self.folder)).execute(
                     command,

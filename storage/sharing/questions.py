@@ -27,6 +27,11 @@ class Choice(BaseModel):
     absent: bool = False
     value: JsonValue = None
 
+    @property
+    def shown(self) -> str:
+        """The value as a person reads it."""
+        return "absent" if self.absent else json.dumps(self.value, ensure_ascii=False)
+
 
 class Question(BaseModel):
     """A field with two values, or a record deleted by one and changed by another.
@@ -52,12 +57,8 @@ class Question(BaseModel):
         record = self.path.rpartition("/")[0].rpartition("/")[2]
         if not self.field:
             return f"{record}: one deleted it and another changed it. Keep it?"
-        first, second = (_shown(choice) for choice in self.choices)
+        first, second = (choice.shown for choice in self.choices)
         return f"{record}: is the {field_name(self.field)} {first} or {second}?"
-
-
-def _shown(choice: Choice) -> str:
-    return "absent" if choice.absent else json.dumps(choice.value, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class QuestionFile:
 
 def question_of(path: str, clash: Clash) -> QuestionFile:
     """Return the file of the question that a clash asks."""
-    choices = sorted([_choice(clash.ours), _choice(clash.theirs)], key=_shown)
+    choices = sorted([_choice(clash.ours), _choice(clash.theirs)], key=lambda choice: choice.shown)
     data: dict[str, JsonValue] = {
         "path": path,
         "field": list(clash.field),

@@ -1,0 +1,304 @@
+"""Capabilities: find and read runs, rate, tag and repair them, move them in and out as tables."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import anyio
+from pydantic import Field
+
+from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
+from kiln_mcp.workspace import Workspace
+from storage import (
+    DataSource,
+    ProjectStore,
+    RequirementRating,
+    Task,
+    TaskOutput,
+    TaskOutputRating,
+    TaskRun,
+)
+from storage.exchange import TableFormat, parse_runs, runs_as_table
+from storage.index.queries import RunQuery
+from storage.records.record import login_name
+
+_SHOWN_CHARACTERS = 160
+_BATCH = 200
+
+RunId = Annotated[str, Field(description="The run's id, from find_runs.")]
+RunIds = Annotated[
+    list[str], Field(min_length=1, max_length=500, description="The runs' ids, from find_runs.")
+]
+Filter = Annotated[
+    str,
+    Field(description="all, high_rating, thinking_model, tag::<tag>, or multi_filter::<a>&<b>."),
+]
+
+
+class RunSummary(Result):
+    """The start of a run."""
+
+    id: str
+    input: str
+    output: str
+    tags: list[str]
+    rating: float | None
+    repaired: bool
+
+
+class RunPage(Result):
+    """Some of the runs that were asked for."""
+
+    total: int
+    runs: list[RunSummary]
+    next_cursor: str | None
+
+
+class RunDetails(Result):
+    """A run in full."""
+
+    id: str
+    input: str
+    output: str
+    repaired_output: str | None
+    repair_instructions: str | None
+    reasoning: str | None
+    tags: list[str]
+    rating: float | None
+    score_ratings: dict[str, float]
+    created_at: str
+    created_by: str
+    model: str | None
+    cost_usd: float | None
+
+
+class RunsChanged(Result):
+    """How many runs were changed."""
+
+    changed: int
+
+
+class ImportReport(Result):
+    """What came of an import."""
+
+    imported: int
+    tags: list[str]
+    bad_rows: list[str]
+
+
+class ExportReport(Result):
+    """Where the table is."""
+
+    file: str
+    runs: int
+
+
+@capability(effect=Effect.READS, title="Find runs")
+async def find_runs(  # noqa: PLR0913 - every argument is a condition of its own
+    workspace: Workspace,
+    project: ProjectReference,
+    task: TaskReference = None,
+    filter: Filter = "all",
+    text: Annotated[str | None, Field(description="Words in the input or output.")] = None,
+    rated: Annotated[bool | None, Field(description="With or without an overall rating.")] = None,
+    order: Annotated[
+        Literal["newest", "oldest", "best", "worst"], Field(description="Which come first.")
+    ] = "newest",
+    limit: Annotated[int, Field(ge=1, le=100, description="How many on a page.")] = 20,
+    cursor: Annotated[str | None, Field(description="next_cursor of the page before.")] = None,
+) -> RunPage:
+    """Find a task's runs, page by page: inputs and outputs in short, tags and ratings.
+
+    Read one in full with read_run.
+    """
+    store = await workspace.open_project(project)
+    chosen = await task_of(store, task)
+    query = RunQuery(filter_id=filter, text=text, rated=rated)
+    page = await store.page_of_runs(chosen, query, order=order, limit=limit, cursor=cursor)
+    return RunPage(
+        total=page.total,
+        runs=[_summary(run) for run in page.records],
+        next_cursor=page.next_cursor,
+    )
+
+
+@capability(effect=Effect.READS, title="Read a run")
+async def read_run(workspace: Workspace, project: ProjectReference, run: RunId) -> RunDetails:
+    """Read one run in full: input, output, repair, reasoning, ratings and where it came from."""
+    store = await workspace.open_project(project)
+    found = await store.get(TaskRun, run)
+    rating = found.output.rating
+    thoughts = found.intermediate_outputs or {}
+    source = found.output.source.properties if found.output.source else {}
+    model = source.get("model_name")
+    return RunDetails(
+        id=found.id,
+        input=found.input,
+        output=found.output.output,
+        repaired_output=found.repaired_output.output if found.repaired_output else None,
+        repair_instructions=found.repair_instructions,
+        reasoning=thoughts.get("reasoning") or thoughts.get("chain_of_thought"),
+        tags=list(found.tags),
+        rating=rating.value if rating else None,
+        score_ratings={
+            key.removeprefix("named::"): one.value
+            for key, one in (rating.requirement_ratings if rating else {}).items()
+        },
+        created_at=found.created_at.isoformat(),
+        created_by=found.created_by,
+        model=str(model) if model is not None else None,
+        cost_usd=found.usage.cost if found.usage else None,
+    )
+
+
+@capability(effect=Effect.WRITES, title="Rate a run")
+async def rate_run(
+    workspace: Workspace,
+    project: ProjectReference,
+    run: RunId,
+    stars: Annotated[int | None, Field(ge=1, le=5, description="Overall, 1 to 5 stars.")] = None,
+    passes: Annotated[
+        dict[str, bool] | None,
+        Field(description="Whether it passes each score of an eval, by the score's name."),
+    ] = None,
+) -> RunDetails:
+    """Write down what a person thinks of a run's output. Never rate in a person's name."""
+    store = await workspace.open_project(project)
+    found = await store.get(TaskRun, run)
+    rating = found.output.rating or TaskOutputRating()
+    given = {
+        f"named::{name}": RequirementRating(value=float(value), type="pass_fail")
+        for name, value in (passes or {}).items()
+    }
+    rating = rating.replace(
+        value=rating.value if stars is None else float(stars),
+        type=rating.type if stars is None else "five_star",
+        requirement_ratings={**rating.requirement_ratings, **given},
+    )
+    await store.save(found.replace(output=found.output.replace(rating=rating)))
+    return await read_run(workspace, project, run)
+
+
+@capability(effect=Effect.WRITES, title="Tag runs")
+async def tag_runs(
+    workspace: Workspace,
+    project: ProjectReference,
+    runs: RunIds,
+    add: Annotated[list[str] | None, Field(description="Tags to add; no spaces in them.")] = None,
+    remove: Annotated[list[str] | None, Field(description="Tags to take away.")] = None,
+) -> RunsChanged:
+    """Add tags to runs or take some away, for all of them or for none."""
+    store = await workspace.open_project(project)
+    changed = 0
+    async with store.transaction() as change:
+        for run_id in dict.fromkeys(runs):
+            run = await store.get(TaskRun, run_id)
+            kept = [tag for tag in run.tags if tag not in (remove or [])]
+            tags = tuple(dict.fromkeys([*kept, *(add or [])]))
+            if tags != run.tags:
+                change.save(run.replace(tags=tags))
+                changed += 1
+    return RunsChanged(changed=changed)
+
+
+@capability(effect=Effect.WRITES, title="Repair a run")
+async def repair_run(
+    workspace: Workspace,
+    project: ProjectReference,
+    run: RunId,
+    output: Annotated[str, Field(min_length=1, description="What the output should have been.")],
+    instructions: Annotated[str, Field(min_length=1, description="What was wrong with it.")],
+) -> RunDetails:
+    """Give a run the output that it should have had; the first output stays beside it."""
+    store = await workspace.open_project(project)
+    found = await store.get(TaskRun, run)
+    source = DataSource(type="human", properties={"created_by": login_name()})
+    repaired = TaskOutput(output=output, source=source)
+    await store.save(found.replace(repair_instructions=instructions, repaired_output=repaired))
+    return await read_run(workspace, project, run)
+
+
+@capability(effect=Effect.WRITES, title="Import runs")
+async def import_runs(
+    workspace: Workspace,
+    project: ProjectReference,
+    file: Annotated[str, Field(description="Path of a .jsonl or .csv file on this machine.")],
+    task: TaskReference = None,
+    tags: Annotated[list[str] | None, Field(description="Tags for all of them.")] = None,
+) -> ImportReport:
+    """Import runs from a table with columns input and output, and if there tags, reasoning, rating.
+
+    Bad rows are named one by one, and the good ones are kept.
+    """
+    store = await workspace.open_project(project)
+    chosen = await task_of(store, task)
+    place = await anyio.Path(file).expanduser()
+    parsed = parse_runs(await place.read_bytes(), _format_of(place.name), place.name)
+    more = tuple(tags or ())
+    runs = [run.replace(tags=tuple(dict.fromkeys([*run.tags, *more]))) for run in parsed.runs]
+    await _save_all(workspace, store, chosen, runs)
+    return ImportReport(
+        imported=len(runs),
+        tags=list(more),
+        bad_rows=[f"row {row.number}: {row.reason}" for row in parsed.bad_rows],
+    )
+
+
+@capability(effect=Effect.WRITES, title="Export runs")
+async def export_runs(
+    workspace: Workspace,
+    project: ProjectReference,
+    file: Annotated[str, Field(description="Path of a new .jsonl or .csv file.")],
+    task: TaskReference = None,
+    filter: Filter = "all",
+) -> ExportReport:
+    """Write runs of a task to a table that other programs read."""
+    store = await workspace.open_project(project)
+    chosen = await task_of(store, task)
+    place = await anyio.Path(file).expanduser()
+    form = _format_of(place.name)
+    runs: list[TaskRun] = []
+    cursor: str | None = None
+    while True:
+        page = await store.page_of_runs(
+            chosen, RunQuery(filter_id=filter), order="oldest", limit=_BATCH, cursor=cursor
+        )
+        runs += page.records
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    await place.parent.mkdir(parents=True, exist_ok=True)
+    async with await place.open("x", encoding="utf-8", newline="") as out:
+        await out.write(runs_as_table(runs, form))
+    return ExportReport(file=str(Path(await place.absolute())), runs=len(runs))
+
+
+async def _save_all(
+    workspace: Workspace, store: ProjectStore, task: Task, runs: list[TaskRun]
+) -> None:
+    for start in range(0, len(runs), _BATCH):
+        async with store.transaction() as change:
+            for run in runs[start : start + _BATCH]:
+                change.save(run, task)
+        done = min(start + _BATCH, len(runs))
+        await workspace.report(done, len(runs), f"{done} of {len(runs)} runs imported")
+
+
+def _format_of(name: str) -> TableFormat:
+    return "csv" if name.lower().endswith(".csv") else "jsonl"
+
+
+def _summary(run: TaskRun) -> RunSummary:
+    return RunSummary(
+        id=run.id,
+        input=_short(run.input),
+        output=_short(run.best_output),
+        tags=list(run.tags),
+        rating=run.output.rating.value if run.output.rating else None,
+        repaired=run.repaired_output is not None,
+    )
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[: _SHOWN_CHARACTERS - 1]}…"

@@ -1,0 +1,114 @@
+"""What people do with runs, through the catalogue."""
+
+import subprocess
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import anyio
+import pytest
+from pydantic import JsonValue
+
+from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.settings import Settings
+from kiln_mcp.workspace import Workspace, open_workspace
+
+
+@pytest.fixture
+async def settings(tmp_path: Path) -> Settings:
+    return Settings.from_environment({"KILN_MCP_HOME": str(tmp_path / "home")})
+
+
+@pytest.fixture
+async def workspace(settings: Settings, tmp_path: Path) -> AsyncGenerator[Workspace]:
+    async with open_workspace(settings) as opened:
+        await _call(opened, "create_project", name="Runs", folder=str(tmp_path / "runs"))
+        await _call(opened, "create_task", project="Runs", name="T", instruction="Do it.")
+        yield opened
+
+
+async def _call(workspace: Workspace, tool: str, /, **arguments: JsonValue) -> dict[str, JsonValue]:
+    return await installed_catalogue().perform(workspace, tool, arguments)
+
+
+async def _import(workspace: Workspace, folder: Path) -> list[str]:
+    file = anyio.Path(folder) / "table.csv"
+    await file.write_text("input,output,tags\none,eins,a\ntwo,,\nthree,drei,b\n", encoding="utf-8")
+    report = await _call(
+        workspace, "import_runs", project="Runs", file=str(file), tags=["imported"]
+    )
+    assert report["imported"] == 2
+    assert report["bad_rows"] == ["row 3: its output is empty"]
+    page = await _call(workspace, "find_runs", project="Runs", order="oldest")
+    runs = page["runs"]
+    assert isinstance(runs, list)
+    return [str(run["id"]) for run in runs if isinstance(run, dict)]
+
+
+async def test_runs_are_imported_found_rated_tagged_repaired_and_exported(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    first, second = await _import(workspace, tmp_path)
+    rated = await _call(
+        workspace, "rate_run", project="Runs", run=first, stars=5, passes={"Right": True}
+    )
+    assert (rated["rating"], rated["score_ratings"]) == (5, {"Right": 1})
+    await _call(workspace, "tag_runs", project="Runs", runs=[first, second], add=["golden"])
+    repaired = await _call(
+        workspace,
+        "repair_run",
+        project="Runs",
+        run=second,
+        output="DREI",
+        instructions="In capitals.",
+    )
+    assert (repaired["output"], repaired["repaired_output"]) == ("drei", "DREI")
+    page = await _call(workspace, "find_runs", project="Runs", filter="high_rating")
+    assert page["total"] == 2
+    page = await _call(workspace, "find_runs", project="Runs", text="three", limit=1)
+    assert page["total"] == 1
+    out = tmp_path / "out.jsonl"
+    report = await _call(workspace, "export_runs", project="Runs", file=str(out))
+    assert report["runs"] == 2
+    assert '"golden"' in await anyio.Path(out).read_text(encoding="utf-8")
+
+
+async def test_a_deleted_run_comes_back_from_the_trash_until_it_is_emptied(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    first, second = await _import(workspace, tmp_path)
+    trash = await _call(workspace, "delete_runs", project="Runs", runs=[first])
+    records = trash["records"]
+    assert isinstance(records, list)
+    (deleted,) = records
+    assert isinstance(deleted, dict)
+    assert (await _call(workspace, "find_runs", project="Runs"))["total"] == 1
+    await _call(workspace, "put_back", project="Runs", key=deleted["key"])
+    assert (await _call(workspace, "find_runs", project="Runs"))["total"] == 2
+    await _call(workspace, "delete_runs", project="Runs", runs=[second])
+    confirmed = workspace.for_call(confirmed=True)
+    assert (await _call(confirmed, "empty_trash", project="Runs"))["gone"] == 1
+    assert "records" not in await _call(workspace, "list_trash", project="Runs")
+
+
+async def test_a_project_is_shared_fetched_and_synced_and_a_change_undone(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    hub = str(tmp_path / "hub.git")
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", hub], check=True)  # noqa: ASYNC221
+    first, _ = await _import(workspace, tmp_path)
+    await _call(workspace, "share_project", project="Runs", address=hub)
+    assert (await _call(workspace, "sync_project", project="Runs"))["sent"] is True
+    other = str(tmp_path / "other")
+    await _call(workspace, "import_project", address=hub, folder=other)
+    await _call(workspace, "rate_run", project=other, run=first, stars=2)
+    await _call(workspace, "sync_project", project=other)
+    received = await _call(workspace, "sync_project", project=str(tmp_path / "runs"))
+    assert received["received"] == "Rate 1 run"
+    history = await _call(workspace, "run_history", project=other, run=first)
+    changes = history["changes"]
+    assert isinstance(changes, list)
+    latest = changes[0]
+    assert isinstance(latest, dict)
+    assert latest["done"] == "rate"
+    await _call(workspace, "undo_change", project=other, run=first, change=latest["change"])
+    assert "rating" not in await _call(workspace, "read_run", project=other, run=first)
