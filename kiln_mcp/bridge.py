@@ -2,7 +2,7 @@
 
 On the standard library alone and in one file, so that it is up in a few hundredths of a second:
 the daemon has long imported what takes time. It speaks both protocol eras, starts the daemon
-where none runs, and where that fails serves MCP in its own process.
+where none runs, and where that fails, or KILN_MCP_DAEMON is "off", serves MCP in its own process.
 """
 
 import base64
@@ -22,6 +22,7 @@ from kiln_mcp import __version__
 
 START_WITHIN_S: Final = 30.0
 LAST_ANSWERS_S: Final = 5.0
+KEY_ENDINGS: Final = ("_API_KEY", "_BASE_URL", "_API_BASE")
 ATTEMPTS: Final = 3
 """The daemon may be gone, and then the one started anew does not know the session."""
 LONGEST_HEAD: Final = 65_536
@@ -107,6 +108,20 @@ class Daemon:
         until = time.monotonic() + START_WITHIN_S
         while (self.home / "daemon.json").exists() and time.monotonic() < until:
             time.sleep(0.05)
+
+    def lend_keys(self, environment: Mapping[str, str]) -> None:
+        """Give the daemon the providers' keys that this client was configured with.
+
+        The daemon may have been started by another client, whose environment has none.
+        """
+        keys = {name: value for name, value in environment.items() if name.endswith(KEY_ENDINGS)}
+        if not keys:
+            return
+        try:
+            with Exchange(self, "POST", "/keys", {}, json.dumps(keys).encode()) as exchange:
+                exchange.send()
+        except (OSError, ValueError):
+            return  # the first call that needs a key will name it
 
     def _start(self) -> None:
         program = "import sys; from kiln_mcp.cli import main; sys.exit(main())"
@@ -417,6 +432,15 @@ def _header_value(value: str) -> str:
     return f"=?base64?{base64.b64encode(value.encode()).decode()}?="
 
 
+def _serve_here(reason: str) -> int:
+    """Serve MCP in this process."""
+    sys.stderr.write(f"{reason}\n")
+    from kiln_mcp.cli import serve_over_stdio
+
+    serve_over_stdio()
+    return 0
+
+
 def main() -> int:
     """Bridge where no command is given; else run the command line."""
     if len(sys.argv) > 1 or sys.stdin.isatty():
@@ -425,14 +449,13 @@ def main() -> int:
         command_line()
         return 0
     daemon = Daemon(home_folder(os.environ, sys.platform))
+    if os.environ.get("KILN_MCP_DAEMON") == "off":
+        return _serve_here("kiln-mcp: no daemon, as KILN_MCP_DAEMON says; jobs pause at the end.")
     try:
         daemon.find()
     except (DaemonUnreachable, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        from kiln_mcp.cli import serve_over_stdio
-
-        serve_over_stdio()
-        return 0
+        return _serve_here(str(error))
+    daemon.lend_keys(os.environ)
     try:
         Bridge(daemon, sys.stdin.buffer, sys.stdout.buffer).run()
     except (BrokenPipeError, KeyboardInterrupt):

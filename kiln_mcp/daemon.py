@@ -22,6 +22,7 @@ import anyio
 import uvicorn
 from filelock import FileLock, Timeout
 from mcp.server.transport_security import TransportSecuritySettings
+from pydantic import TypeAdapter
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -36,6 +37,9 @@ from kiln_mcp.workspace import Workspace
 IDLE_S: Final = 15 * 60.0
 LOOK_EVERY_S: Final = 5.0
 LARGEST_BODY: Final = 4 * 2**20
+# The bridge's, which lies above: the two are compared in a test.
+KEY_ENDINGS: Final = ("_API_KEY", "_BASE_URL", "_API_BASE")
+LARGEST_KEYS: Final = 2**16
 HOST: Final = "127.0.0.1"
 
 _log = logging.getLogger(__name__)
@@ -84,11 +88,25 @@ class Guard:
         elif scope["path"] == "/stop" and scope["method"] == "POST":
             self._activity.stop.set()
             await JSONResponse({"stopping": True})(scope, receive, send)
+        elif scope["path"] == "/keys" and scope["method"] == "POST":
+            await self._take_keys(scope, receive, send)
         elif scope["path"] == "/health":
             await JSONResponse({"version": __version__})(scope, receive, send)
         else:
             with self._activity.request():
                 await self._app(scope, receive, send)
+
+    async def _take_keys(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take over the keys that a client has and this process has not."""
+        try:
+            keys = TypeAdapter(dict[str, str]).validate_json(await _small_body(receive))
+        except ValueError:
+            await PlainTextResponse("Not a JSON object of texts.", 400)(scope, receive, send)
+            return
+        for name, value in keys.items():
+            if name.endswith(KEY_ENDINGS):
+                os.environ.setdefault(name, value)
+        await JSONResponse({"taken": True})(scope, receive, send)
 
     def _refusal(self, headers: Headers) -> Response | None:
         host = headers.get("host", "").rpartition(":")[0]
@@ -104,6 +122,23 @@ class Guard:
                 {"WWW-Authenticate": "Bearer"},
             )
         return None
+
+
+async def _small_body(receive: Receive) -> bytes:
+    """Return a request's body.
+
+    Raises:
+        ValueError: It is larger than keys can be.
+    """
+    body = b""
+    more = True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > LARGEST_KEYS:
+            raise ValueError("too large")
+    return body
 
 
 def build_app(workspace: Workspace, catalogue: Catalogue, token: str, activity: Activity) -> Guard:

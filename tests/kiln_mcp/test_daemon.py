@@ -15,8 +15,9 @@ import anyio
 import pytest
 from mcp import Client, StdioServerParameters
 
-from kiln_mcp import __version__
+from kiln_mcp import __version__, bridge, daemon
 from kiln_mcp.bridge import Daemon, Exchange, home_folder
+from kiln_mcp.llm.inventory import WELL_KNOWN
 from kiln_mcp.settings import Settings
 
 BRIDGE = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
@@ -31,22 +32,23 @@ def environment(home: Path) -> dict[str, str]:
 def home(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
     if (tmp_path / "daemon.json").exists():
-        daemon = Daemon(tmp_path)
-        daemon.find()
-        assert request(daemon, "POST", "/stop") == 200
+        running = Daemon(tmp_path)
+        running.find()
+        assert request(running, "POST", "/stop") == 200
         until = time.monotonic() + 15
         while (tmp_path / "daemon.json").exists() and time.monotonic() < until:
             time.sleep(0.02)
 
 
-def request(daemon: Daemon, method: str, path: str, headers: dict[str, str] | None = None) -> int:
-    with Exchange(daemon, method, path, headers or {}, b"") as exchange:
+def request(there: Daemon, method: str, path: str, headers: dict[str, str] | None = None) -> int:
+    with Exchange(there, method, path, headers or {}, b"") as exchange:
         exchange.send()
         return exchange.status
 
 
-def stdio(home: Path) -> StdioServerParameters:
-    return StdioServerParameters(command=sys.executable, args=["-c", BRIDGE], env=environment(home))
+def stdio(home: Path, **more: str) -> StdioServerParameters:
+    kept = {name: v for name, v in environment(home).items() if name not in WELL_KNOWN}
+    return StdioServerParameters(command=sys.executable, args=["-c", BRIDGE], env={**kept, **more})
 
 
 def test_the_version_is_the_distributions() -> None:
@@ -74,6 +76,37 @@ async def test_a_client_reaches_the_daemon_through_the_bridge(home: Path, era: s
     known = json.loads((home / "daemon.json").read_text(encoding="utf-8"))
     assert known["version"] == __version__
     assert stat.S_IMODE((home / "daemon.json").stat().st_mode) == 0o600
+
+
+def test_bridge_and_daemon_mean_the_same_by_keys() -> None:
+    assert bridge.KEY_ENDINGS == daemon.KEY_ENDINGS
+
+
+def holding(folder: Path, text: bytes) -> list[Path]:
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return [file for file in files if text in file.read_bytes()]
+
+
+@pytest.mark.slow
+async def test_a_client_lends_its_keys_to_a_daemon_that_another_client_started(
+    home: Path,
+) -> None:
+    with anyio.fail_after(60):
+        async with Client(stdio(home), mode="legacy") as client:
+            before = await client.call_tool("list_models", {})
+        async with Client(stdio(home, OPENAI_API_KEY="sk-lent"), mode="legacy") as client:
+            after = await client.call_tool("list_models", {})
+    assert "openai/gpt-4.1" not in str(before.structured_content)
+    assert "openai/gpt-4.1" in str(after.structured_content)
+    assert not holding(home, b"sk-lent")
+
+
+@pytest.mark.slow
+async def test_without_a_daemon_the_bridge_serves_by_itself(home: Path) -> None:
+    with anyio.fail_after(60):
+        async with Client(stdio(home, KILN_MCP_DAEMON="off"), mode="legacy") as client:
+            assert (await client.list_tools()).tools
+    assert not (home / "daemon.json").exists()
 
 
 @pytest.mark.slow
@@ -104,21 +137,21 @@ async def test_a_client_goes_on_after_the_daemon_was_killed(home: Path) -> None:
 
 @pytest.mark.slow
 def test_only_who_knows_the_token_and_is_no_web_page_is_let_in(home: Path) -> None:
-    daemon = Daemon(home)
-    daemon.home.mkdir(exist_ok=True)
+    there = Daemon(home)
+    there.home.mkdir(exist_ok=True)
     with subprocess.Popen(
         [sys.executable, "-c", BRIDGE], env=environment(home), stdin=subprocess.PIPE
-    ) as bridge:
-        bridge.communicate(timeout=60)
-    daemon.find()
-    assert request(daemon, "GET", "/health") == 200
-    assert request(daemon, "GET", "/health", {"Origin": "http://evil.example"}) == 403
-    with socket.create_connection(("127.0.0.1", daemon.port), timeout=5) as connection:
+    ) as client:
+        client.communicate(timeout=60)
+    there.find()
+    assert request(there, "GET", "/health") == 200
+    assert request(there, "GET", "/health", {"Origin": "http://evil.example"}) == 403
+    with socket.create_connection(("127.0.0.1", there.port), timeout=5) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: evil.example:80\r\n\r\n")
         assert connection.recv(64).startswith(b"HTTP/1.1 421")
-    daemon.token = "guessed"
-    assert request(daemon, "GET", "/health") == 401
-    daemon.find()
+    there.token = "guessed"
+    assert request(there, "GET", "/health") == 401
+    there.find()
 
 
 @pytest.mark.slow

@@ -1,0 +1,80 @@
+"""The same judge calls through inspect-ai. In a venv with inspect-ai and openai:
+
+python peer_inspect.py PORT CALLS CONCURRENCY
+"""
+
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+
+port, calls, concurrency = map(int, sys.argv[1:4])
+os.environ |= {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "OPENAI_API_KEY": "none"}
+
+from inspect_ai import Task, eval  # noqa: E402
+from inspect_ai.dataset import MemoryDataset, Sample  # noqa: E402
+from inspect_ai.model import (  # noqa: E402
+    ChatMessageSystem,
+    ChatMessageUser,
+    GenerateConfig,
+    get_model,
+)
+from inspect_ai.scorer import Score, accuracy, scorer  # noqa: E402
+from inspect_ai.solver import solver  # noqa: E402
+
+
+@solver
+def stored():
+    async def solve(state, generate):
+        return state
+
+    return solve
+
+
+@scorer(metrics=[accuracy()])
+def judge():
+    async def score(state, target):
+        model = get_model(
+            "openai/judge",
+            config=GenerateConfig(max_connections=concurrency),
+            responses_api=False,
+        )
+        answer = await model.generate(
+            [
+                ChatMessageSystem(content="Judge whether the answer is polite. " * 10),
+                ChatMessageUser(content=state.input_text),
+            ]
+        )
+        return Score(value=json.loads(answer.completion)["score"] == "pass")
+
+    return score
+
+
+samples = [Sample(input=f"Answer {n}: thank you.", target="pass") for n in range(calls)]
+task = Task(dataset=MemoryDataset(samples), solver=stored(), scorer=judge())
+with tempfile.TemporaryDirectory() as logs:
+    cpu, started = time.process_time(), time.perf_counter()
+    [log] = eval(
+        task,
+        model="openai/judge",
+        log_dir=logs,
+        display="none",
+        max_samples=concurrency,
+        max_connections=concurrency,
+    )
+    wall, cpu = time.perf_counter() - started, time.process_time() - cpu
+assert log.status == "success", log.error
+print(
+    json.dumps(
+        {
+            "path": "inspect-ai",
+            "calls": calls,
+            "concurrency": concurrency,
+            "wall_s": round(wall, 3),
+            "cpu_ms_a_call": round(cpu / calls * 1000, 3),
+            "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        }
+    )
+)
