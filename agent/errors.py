@@ -2,17 +2,26 @@
 
 ChatError
 ├── NoModel            no model is configured
-├── ModelFailed        the model did not answer
+├── ModelError         the model did not answer
+│   ├── NoSuchModel    nobody serves a model of this name
+│   ├── KeyRefused     the key is missing or wrong
+│   ├── ServerDown     nothing listens at the model's address
+│   ├── TooLong        the conversation does not fit into the model
+│   └── ModelFailed    anything else that the provider said
 ├── ServerNotStarted   the workbench's server cannot be reached
 ├── UnknownTool        no tool has this name
 ├── BadArguments       a tool's arguments are no JSON object
-└── NoSuchChat         no saved chat has this name
+├── NoSuchChat         no saved chat has this name
+└── ChatNotSaved       the disk refused a message
 """
 
 # ruff: noqa: N818
 
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
+
+_LONGEST_REASON = 300
 
 
 class ChatError(Exception):
@@ -26,23 +35,71 @@ class NoModel(ChatError):
         super().__init__(
             "No model is configured for the conversation. Name one with --model or KILN_CHAT_MODEL "
             "and give its provider's key in the environment, for example "
-            "ANTHROPIC_API_KEY=… kiln-chat --model anthropic/claude-sonnet-4-5, or "
-            "OPENAI_API_KEY=… kiln-chat --model openai/gpt-4.1. For a server of your own (Ollama, "
-            "LM Studio, vLLM): kiln-chat --model openai/NAME --api-base http://localhost:11434/v1. "
-            "Without a model, /tools and /call work all the same. (The embedded model is too small "
-            "to hold a conversation.)"
+            "ANTHROPIC_API_KEY=… kiln-chat --model anthropic/claude-sonnet-4-5, "
+            "OPENAI_API_KEY=… kiln-chat --model openai/gpt-4.1, or "
+            "GEMINI_API_KEY=… kiln-chat --model gemini/gemini-2.5-pro. For an OpenAI-compatible "
+            "server of your own (Ollama, LM Studio, vLLM): "
+            "kiln-chat --api-base http://localhost:11434/v1 --model NAME, with KILN_CHAT_API_KEY "
+            "where it wants a key. Without a model, /tools and /call work all the same. (The "
+            "embedded model is too small to hold a conversation.)"
         )
 
 
-class ModelFailed(ChatError):
+class ModelError(ChatError):
     """The model did not answer."""
 
+
+class NoSuchModel(ModelError):
+    """Nobody serves a model of this name."""
+
     def __init__(self, model: str, reason: str) -> None:
-        line = " ".join(reason.split())
-        shown = line if len(line) <= 300 else line[:299] + "…"
         super().__init__(
-            f"The model {model} did not answer: {shown} Check its name, its key and that its "
-            "server runs; /model NAME changes it."
+            f"There is no model '{model}' ({_short(reason)}). Write provider/name, for example "
+            "anthropic/claude-sonnet-4-5, or the name that the server of --api-base gives it; "
+            "/model NAME changes it."
+        )
+
+
+class KeyRefused(ModelError):
+    """The key is missing or wrong."""
+
+    def __init__(self, model: str, missing: Sequence[str], reason: str) -> None:
+        what = (
+            f"No key for {model}: set {' or '.join(missing)} in the environment"
+            if missing
+            else f"The key for {model} was refused ({_short(reason)}): set another one"
+        )
+        super().__init__(f"{what} and start kiln-chat again. /model NAME changes the model.")
+
+
+class ServerDown(ModelError):
+    """Nothing listens at the model's address."""
+
+    def __init__(self, model: str, address: str | None) -> None:
+        where = f" at {address}" if address else ""
+        super().__init__(
+            f"Nothing answers{where} for the model {model}. Start its server or check the network, "
+            "then say it again."
+        )
+
+
+class TooLong(ModelError):
+    """The conversation does not fit into the model."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"This conversation is too long for {model}. /new begins another one, where the "
+            "project is as you left it; /model NAME changes to a model that takes more."
+        )
+
+
+class ModelFailed(ModelError):
+    """Anything else that the provider said."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(
+            f"The model {model} did not answer: {_short(reason)}. Say it again, or change the "
+            "model with /model NAME."
         )
 
 
@@ -51,8 +108,8 @@ class ServerNotStarted(ChatError):
 
     def __init__(self, command: str, reason: str) -> None:
         super().__init__(
-            f"The workbench could not be started with '{command}': {reason}. Run that command by "
-            "itself to see why."
+            f"The workbench could not be started with '{command}': {_short(reason)}. Run that "
+            "command by itself to see why."
         )
 
 
@@ -78,3 +135,18 @@ class NoSuchChat(ChatError):
     def __init__(self, name: str, known: Sequence[str]) -> None:
         there = f"Saved chats: {', '.join(known)}." if known else "No chat is saved yet."
         super().__init__(f"There is no saved chat '{name}'. {there}")
+
+
+class ChatNotSaved(ChatError):
+    """The disk refused a message."""
+
+    def __init__(self, file: Path, reason: str) -> None:
+        super().__init__(
+            f"The chat could not be saved to {file}: {_short(reason)}. Free some space or make the "
+            "folder writable; what the workbench did is saved in the project."
+        )
+
+
+def _short(reason: str) -> str:
+    line = " ".join(reason.split()).rstrip(".")
+    return line if len(line) <= _LONGEST_REASON else line[: _LONGEST_REASON - 1] + "…"

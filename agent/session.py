@@ -1,26 +1,30 @@
 """One sitting: what the person types becomes commands, or is said to the model."""
 
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import anyio
 
+from agent.approval import effect_of
 from agent.conversation import Conversation
 from agent.errors import ChatError, NoModel
 from agent.history import Chats
+from agent.hosted import LiteLlmChatModel, ModelServer
 from agent.messages import ToolCall
-from agent.model import ChatModel, LiteLlmChatModel
 from agent.screen import Screen
 
 HELP = """\
 /tools             list what the workbench can do
 /call NAME JSON    do it yourself, for example /call describe_project {"project": "demo"}
-/model NAME        talk to another model (litellm's names)
-/chats             list saved chats; kiln-chat --resume NAME goes on with one
+/model NAME        talk to another model (litellm's names, or those of --api-base)
+/new               begin another chat
+/resume NAME       go on with a saved chat; without a name, with the last one
+/chats             list the saved chats
 /help              this
-/quit              end (also Ctrl-D); Ctrl-C stops the answer that is being written"""
+/quit              end (also Ctrl-D); Ctrl-C stops what is being done"""
 
 
 @dataclass(slots=True)
@@ -30,17 +34,19 @@ class Session:
     Attributes:
         screen: What the person sees.
         chats: The saved chats.
-        conversation: What is being said; None while no model is configured.
-        converse: Makes a conversation with a model.
-        api_base: The server of the models that are named later.
+        chat: The name of the chat that is going on.
+        conversation: What is being said.
+        model_is_set: Whether there is anybody to talk to.
+        server: Whose models are meant by a name, where it is not litellm's.
         failed: Whether the last thing that was asked for failed.
     """
 
     screen: Screen
     chats: Chats
+    chat: str
     conversation: Conversation
     model_is_set: bool
-    api_base: str | None
+    server: ModelServer | None = None
     failed: bool = False
 
     async def run(self) -> None:
@@ -57,15 +63,44 @@ class Session:
                 self.failed = True
                 self.screen.say(str(error), "red")
 
+    def next_words(self, typed: str) -> Sequence[str]:
+        """Return what may follow the words that were typed: commands, tools, chats."""
+        match typed.split():
+            case []:
+                return [*self._commands, "/quit"]
+            case ["/call"]:
+                return [tool.name for tool in self.conversation.toolbox.tools]
+            case ["/resume"]:
+                return self.chats.names()
+            case _:
+                return []
+
+    async def resume(self, name: str) -> None:
+        """Go on with a saved chat.
+
+        Raises:
+            NoSuchChat: None has this name.
+        """
+        others = [other for other in self.chats.names() if other != self.chat]
+        name = name or (others[-1] if others else "")
+        saved = await self.chats.read(name)
+        self._turn_to(name)
+        self.conversation.messages += [m for m in saved if m.role != "system"]
+        said = [m.text for m in saved if m.role in {"user", "assistant"} and m.text]
+        self.screen.say(f"Going on with {name}, {len(saved)} messages. The last words:")
+        self.screen.write(said[-1] + "\n" if said else "(none)\n")
+
     async def _heard(self, text: str) -> None:
         if not text.startswith("/"):
             if not self.model_is_set:
                 raise NoModel
+            self.screen.wait(f"{self.conversation.model.name} …")
             await self.conversation.say(text)
             return
         name, _, rest = text.partition(" ")
         command = self._commands.get(name)
         if command is None:
+            self.failed = True
             self.screen.say(f"There is no {name}.\n{HELP}")
         else:
             await command(rest.strip())
@@ -77,11 +112,16 @@ class Session:
             "/tools": self._tools,
             "/call": self._call,
             "/model": self._model,
+            "/new": self._new,
+            "/resume": self.resume,
             "/chats": self._chats,
         }
 
     async def _interruptible(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do something that Ctrl-C stops without ending the sitting."""
+        if sys.platform == "win32":  # where no loop hears signals
+            await work()
+            return
         stopped = False
         failure: ChatError | None = None
         with anyio.open_signal_receiver(signal.SIGINT) as signals:
@@ -109,11 +149,13 @@ class Session:
 
     async def _tools(self, _: str) -> None:
         for tool in self.conversation.toolbox.tools:
-            self.screen.say(f"{tool.name}: {(tool.description or '').partition(chr(10))[0]}")
+            first, _, _ = (tool.description or "").partition("\n")
+            self.screen.say(f"{tool.name} ({effect_of(tool)}): {first}")
 
     async def _call(self, rest: str) -> None:
         name, _, arguments = rest.partition(" ")
         call = ToolCall("by-hand", name, arguments or "{}")
+        self.screen.wait(name)
         result = await self.conversation.toolbox.call(call, self.screen.call_advanced)
         self.failed = result.failed
         self.screen.say(result.text, "red" if result.failed else "")
@@ -122,12 +164,20 @@ class Session:
         if not name:
             self.screen.say(self.conversation.model.name if self.model_is_set else "none")
             return
-        self.conversation.model = self._named(name)
+        self.conversation.model = LiteLlmChatModel(name, self.server)
         self.model_is_set = True
         self.screen.say(f"Now talking to {name}.")
 
-    def _named(self, name: str) -> ChatModel:
-        return LiteLlmChatModel(name, api_base=self.api_base)
+    async def _new(self, _: str) -> None:
+        self._turn_to(self.chats.new_name())
+        self.screen.say(f"This is chat {self.chat}.")
 
     async def _chats(self, _: str) -> None:
         self.screen.say("\n".join(self.chats.names()) or "No chat is saved yet.")
+
+    def _turn_to(self, chat: str) -> None:
+        self.chat = chat
+        self.conversation.remember = partial(self.chats.add, chat)
+        self.conversation.messages[:] = [
+            message for message in self.conversation.messages if message.role == "system"
+        ]

@@ -14,7 +14,7 @@ from pydantic import Field
 from agent.approval import elicitation_through
 from agent.conversation import MOST_ROUNDS, Conversation
 from agent.errors import ModelFailed
-from agent.history import Chats
+from agent.history import Chats, Secrets
 from agent.messages import Message, ToolCall, ToolDefinition
 from agent.model import Answer, Piece, ScriptedChatModel
 from agent.tools import Toolbox, ToolResult
@@ -108,7 +108,7 @@ async def talking(
     own = (spend, read_note, wait_long, meet)
     catalogue = Catalogue((*installed_catalogue().capabilities, *own))
     server = build_server(open_workspace(settings), catalogue)
-    chats = Chats(tmp_path / "chats", {"OPENAI_API_KEY": "very-secret-value"})
+    chats = Chats(tmp_path / "chats", Secrets({"OPENAI_API_KEY": "very-secret-value"}))
     watcher = Watcher()
 
     async def remember(message: Message) -> None:
@@ -282,7 +282,7 @@ async def test_a_saved_chat_is_read_back_as_it_was_without_secrets(tmp_path: Pat
 
 
 async def test_a_chat_that_was_cut_off_in_a_line_is_read_up_to_there(tmp_path: Path) -> None:
-    chats = Chats(tmp_path, {})
+    chats = Chats(tmp_path, Secrets({}))
     await chats.add("a", Message("user", "one"))
     with (tmp_path / "a.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"role": "assi')

@@ -108,5 +108,5 @@ async def test_a_model_server_that_is_down_is_said_in_one_sentence(tmp_path: Pat
         tmp_path / "home", "hello\n", "--model", "openai/m", "--api-base", "http://127.0.0.1:9/v1"
     )
     assert ended.code == 1
-    assert "The model openai/m did not answer" in ended.out
+    assert ended.out.startswith("Nothing answers at http://127.0.0.1:9/v1 for the model openai/m.")
     assert "Traceback" not in ended.out + ended.err
