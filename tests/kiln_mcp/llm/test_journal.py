@@ -1,0 +1,81 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest, ScriptedModel
+from kiln_mcp.llm.errors import JournalFailed
+from kiln_mcp.llm.journal import request_key
+from kiln_mcp.llm.messages import Tool
+
+KEY = "sk-secret"
+
+
+def request(text: str = "Hi", **changes: object) -> ModelRequest:
+    return ModelRequest("m", (Message("user", text),), **changes)  # pyright: ignore[reportArgumentType]
+
+
+async def test_a_journal_that_cannot_be_made_is_said_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    settings = EngineSettings(journal=tmp_path / "file" / "journal.sqlite", environment={})
+    with pytest.raises(JournalFailed, match="KILN_MCP_HOME"):
+        await Engine(settings).__aenter__()
+
+
+async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    path.write_bytes(b"no database at all, but long enough to be read as one" * 100)
+    with pytest.raises(JournalFailed, match="not a database"):
+        await Engine(EngineSettings(journal=path, environment={})).__aenter__()
+
+
+async def test_a_full_disk_is_said_and_nothing_is_half_written(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    settings = EngineSettings(journal=path, environment={})
+    async with Engine(settings, {"m": ScriptedModel(["small"])}) as engine:
+        await engine.complete(request(), asker="test")
+    with sqlite3.connect(path) as connection:
+        # SQLite's own stand-in for a full disk: triggers that fail as it would.
+        connection.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON calls BEGIN "
+            "SELECT RAISE(FAIL, 'database or disk is full'); END"
+        )
+    connection.close()
+    async with Engine(settings, {"m": ScriptedModel(["more"])}) as engine:
+        with pytest.raises(JournalFailed, match="disk is full"):
+            await engine.complete(request("other"), asker="test")
+        assert (await engine.complete(request(), asker="test")).text == "small"
+        assert [entry.usage.calls for entry in await engine.spending()] == [1]
+
+
+async def test_no_key_ever_enters_the_journal(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    settings = EngineSettings(journal=path, environment={"OPENAI_API_KEY": KEY})
+    async with Engine(settings, {"m": ScriptedModel(["hello"])}) as engine:
+        await engine.complete(request(), asker="test")
+    assert all(KEY.encode() not in file.read_bytes() for file in list_files(tmp_path))
+
+
+def list_files(folder: Path) -> list[Path]:
+    return [file for file in folder.iterdir() if file.is_file()]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        request("Ho"),
+        request(temperature=0.5),
+        request(max_tokens=5),
+        request(seed=1),
+        request(stop=("x",)),
+        request(top_logprobs=1),
+        request(choices=("a",)),
+        request(schema={"type": "object"}),
+        request(tools=(Tool("t", "d", {}),)),
+        request(sample=1),
+    ],
+)
+def test_whatever_changes_the_answer_makes_another_request(other: ModelRequest) -> None:
+    assert request_key(other, "m") != request_key(request(), "m")
+    assert request_key(request(), "m") == request_key(request(), "m")
+    assert request_key(request(), "another server") != request_key(request(), "m")
