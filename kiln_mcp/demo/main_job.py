@@ -1,6 +1,7 @@
 """The demo from its door to its last line."""
 
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Generator
@@ -108,6 +109,8 @@ def demonstrate(folder: Path | None, *, seed: int, settings: Settings) -> None:
     async def run() -> DemoReport:
         return await run_demo(place.expanduser().absolute(), console, settings=settings, seed=seed)
 
+    # A polite kill is an interrupt too: what is unfinished is removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         report = anyio.run(run)
     except KeyboardInterrupt:

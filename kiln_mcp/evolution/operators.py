@@ -29,8 +29,9 @@ class Pool:
     """What candidates are made of.
 
     Attributes:
-        topics: The topic of each training item that can be shown, by id; items of one topic are
-            not shown together while there are others.
+        topics: The topic of each training item that can be shown, by id, in an order that does
+            not depend on the ids, which are random; items of one topic are not shown together
+            while there are others.
         instructions: The instructions to choose from.
     """
 
@@ -58,7 +59,7 @@ def draw_demonstrations(
         count: How many are wanted.
         without: Items, and with them topics, that are taken already.
     """
-    left = [item for item in sorted(pool.topics) if item not in without]
+    left = [item for item in pool.topics if item not in without]
     draw.shuffle(left)
     taken = {pool.topics[item] for item in without if item in pool.topics}
     chosen: list[str] = []

@@ -134,7 +134,9 @@ def _parts_of(about: Measurement) -> Parts:
     found: dict[str, list[Item]] = {}
     for name in ("train", "val", "test"):
         split = about.measured.split(name)
-        found[name] = items_of(split, about.runs, about.inputs) if split else []
+        items = items_of(split, about.runs, about.inputs) if split else []
+        # Ids are random: only this order makes a seed repeat a search in another project.
+        found[name] = sorted(items, key=lambda item: item.task_input)
         if not found[name]:
             raise PartMissing(name, split.filter_id if split else None)
     for first, second in (("train", "val"), ("train", "test"), ("val", "test")):

@@ -162,6 +162,16 @@ async def test_the_same_seed_finds_the_same_prompt(tmp_path: Path) -> None:
         assert first.winner != second.winner
 
 
+async def test_the_same_seed_finds_the_same_prompt_in_a_project_with_other_ids(
+    tmp_path: Path,
+) -> None:
+    prompts: list[str] = []
+    for place in ("one", "two"):
+        async with open_bench(tmp_path / place, by_demonstrations) as bench:
+            prompts.append((await bench.evolve(budget=100, seed=4)).winner_prompt)
+    assert prompts[0] == prompts[1]
+
+
 async def test_a_capable_model_edits_the_instruction(tmp_path: Path) -> None:
     async with open_bench(tmp_path, by_demonstrations) as bench:
         answer = await bench.evolve(budget=120, seed=0, reflect_with="editor")
