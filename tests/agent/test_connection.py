@@ -1,0 +1,83 @@
+"""The workbench that is started over stdio, and the programs that are no workbench."""
+
+import sys
+from io import StringIO
+from pathlib import Path
+
+import anyio
+import pytest
+from rich.console import Console
+
+from agent.errors import ServerNotStarted
+from agent.messages import ToolCall
+from agent.screen import Screen
+from agent.terminal import connected
+
+SERVER = """\
+import mcp_types as types
+from mcp.server import MCPServer
+server = MCPServer("small")
+@server.tool(annotations=types.ToolAnnotations(read_only_hint=True))
+def look(place: str) -> str:
+    return f"{place} is empty"
+server.run("stdio")
+"""
+
+
+class Nobody:
+    async def line(self, prompt: str) -> str | None:
+        return None
+
+
+def screen() -> Screen:
+    return Screen(Console(file=StringIO()), Nobody())
+
+
+async def unheard(progress: float, total: float | None, message: str | None) -> None: ...
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_server_of_either_era_is_reached_over_stdio(tmp_path: Path, mode: str) -> None:
+    (tmp_path / "a server.py").write_text(SERVER, encoding="utf-8")
+    command = f"{sys.executable} '{tmp_path / 'a server.py'}'"
+    with anyio.fail_after(60):
+        async with connected(command, screen(), mode=mode) as toolbox:
+            result = await toolbox.call(ToolCall("1", "look", '{"place": "x"}'), unheard)
+    assert result.text == "x is empty"
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("no-such-program-anywhere", "could not be started with 'no-such-program-anywhere'"),
+        ("", "could not be started"),
+        (f"{sys.executable} -c 'pass'", "Run that command by itself"),
+        (f"{sys.executable} -c 'print(1)'", "Run that command by itself"),
+    ],
+)
+async def test_what_is_no_server_is_said_in_a_sentence(command: str, sentence: str) -> None:
+    with anyio.fail_after(60):
+        with pytest.raises(ServerNotStarted) as caught:
+            async with connected(command, screen()):
+                raise AssertionError("it started")
+    assert sentence in str(caught.value)
+
+
+async def test_a_server_that_says_nothing_is_given_up() -> None:
+    command = f"{sys.executable} -c 'import sys; sys.stdin.read()'"
+    with anyio.fail_after(60):
+        with pytest.raises(ServerNotStarted, match="said nothing for 2 seconds"):
+            async with connected(command, screen(), longest_start_s=2):
+                raise AssertionError("it started")
+
+
+async def test_a_server_that_ends_in_the_middle_is_a_failed_call(tmp_path: Path) -> None:
+    dying = SERVER.replace('return f"{place} is empty"', "import os; os._exit(3)")
+    (tmp_path / "server.py").write_text(dying, encoding="utf-8")
+    with anyio.fail_after(60):
+        async with connected(f"{sys.executable} {tmp_path / 'server.py'}", screen()) as toolbox:
+            first = await toolbox.call(ToolCall("1", "look", '{"place": "x"}'), unheard)
+            second = await toolbox.call(ToolCall("2", "look", '{"place": "x"}'), unheard)
+    assert first.failed
+    assert second.failed
+    assert first.text
