@@ -100,12 +100,14 @@ async def generated(size: int) -> None:
     async with await ProjectStore.open(folder, home=home) as store:
         (task,) = await store.children(store.project, Task)
         await store.counts(task)
-        page = RunQuery(filter_id="tag::golden", text="seven")
-        say(
-            f"{size} runs: page of 20, tag and word",
-            await timed(lambda: _page(store, task, page), 9),
-        )
-        say(f"{size} runs: page of 20, all", await timed(lambda: _page(store, task, RunQuery()), 9))
+        for name, query in (
+            ("a tag", RunQuery(filter_id="tag::golden")),
+            ("a tag and a word of 1 % of runs", RunQuery(filter_id="tag::golden", text="rare")),
+            ("a tag and a word of all runs", RunQuery(filter_id="tag::golden", text="seven")),
+            ("all", RunQuery()),
+        ):
+            took = await timed(lambda wanted=query: _page(store, task, wanted), 9)
+            say(f"{size} runs: page of 20, {name}", took)
         run = TaskRun(input="x", output=TaskOutput(output="y" * 2000))
 
         async def save() -> None:
@@ -127,7 +129,7 @@ def _generate(folder: Path, size: int) -> None:
     for number in range(size):
         run = TaskRun(
             id=f"{10**11 + number}",
-            input=" ".join(chance.choices(words, k=30)),
+            input=" ".join(chance.choices(words, k=30)) + (" rare" if number % 100 == 0 else ""),
             output=TaskOutput(output=" ".join(chance.choices(words, k=200))),
             tags=("golden",) if number % 10 == 0 else ("train",),
         )
