@@ -45,7 +45,7 @@ class Screen:
         if not isinstance(live, Live):
             self._settle_moving()
             live = self._moving = Live(
-                console=self.console, transient=True, vertical_overflow="visible"
+                console=self.console, transient=True, vertical_overflow="ellipsis"
             )
             live.start()
         for block in blocks.whole:

@@ -69,7 +69,7 @@ async def chat(home: Path, typed: str, *arguments: str) -> Ended:
     return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def wish(tool: str, **arguments: str) -> Mapping[str, object]:
+def wish(tool: str, **arguments: str | bool) -> Mapping[str, object]:
     function = {"name": tool, "arguments": json.dumps(arguments)}
     return {"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": function}]}
 
@@ -88,6 +88,26 @@ async def test_a_conversation_makes_a_project_through_the_real_server(tmp_path: 
     assert (folder / "project.kiln").exists()
     (saved,) = (tmp_path / "home" / "chats").glob("*.jsonl")
     assert "not-a-real-key" not in saved.read_text(encoding="utf-8")
+
+
+async def test_a_model_that_confirms_by_itself_still_waits_for_the_persons_yes(
+    tmp_path: Path,
+) -> None:
+    paid = wish("test_model", model="openai/gpt-4.1", confirm=True)
+    async with model_server([paid, {"content": "It was not done."}]) as url:
+        ended = await chat(tmp_path / "home", "test it\nno\n", "--model", "m", "--api-base", url)
+    assert ended.code == 0, ended.err
+    plan, _, after = ended.out.partition("Not agreed.")
+    assert "Ask openai/gpt-4.1 one short question. About 1 model calls, $" in plan
+    assert "The person did not agree. Nothing has been done." in after
+    assert "It was not done." in after
+
+
+async def test_a_workbench_that_does_not_start_is_one_sentence(tmp_path: Path) -> None:
+    ended = await chat(tmp_path / "home", "hello\n", "--server", "no-such-program")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("kiln-chat: The workbench could not be started with 'no-such-prog")
+    assert ended.err.count("\n") == 1
 
 
 async def test_without_a_model_the_tools_can_be_called_by_hand(tmp_path: Path) -> None:
