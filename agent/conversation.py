@@ -9,6 +9,7 @@ import anyio
 
 from agent.errors import ChatError, ModelFailed
 from agent.fencing import fenced
+from agent.memory import reminded
 from agent.messages import Message, ToolCall
 from agent.model import ChatModel, Piece
 from agent.tools import Toolbox, ToolResult
@@ -92,7 +93,7 @@ class Conversation:
         whole: Message | None = None
         try:
             async with aclosing(
-                self.model.answer(self.messages, self.toolbox.definitions())
+                self.model.answer(reminded(self.messages), self.toolbox.definitions())
             ) as answer:
                 async for part in answer:
                     if isinstance(part, Piece):

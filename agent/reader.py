@@ -75,6 +75,7 @@ class _WordCompleter(Completer):
     def get_completions(
         self, document: Document, complete_event: CompleteEvent
     ) -> Iterable[Completion]:
+        del complete_event  # why it was asked for makes no difference
         before, _, typed = document.text_before_cursor.rpartition(" ")
         for word in self._words(before):
             if word.startswith(typed):
