@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -176,7 +176,8 @@ async def serve(
     except Timeout as error:
         raise AlreadyServing(home) from error
     try:
-        async with catalogue.open_workspace(settings) as workspace:
+        # Each client has a folder of its own, so a relative path means nothing here.
+        async with catalogue.open_workspace(replace(settings, started_in=None)) as workspace:
             await _serve(workspace, catalogue, port, idle_s)
     finally:
         lock.release()

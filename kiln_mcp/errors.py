@@ -5,6 +5,7 @@
     ├── UnknownCapability          no capability has this name
     ├── UnknownProject             no project is known by this name or path
     ├── AlreadyServing             another daemon serves this home
+    ├── UnusablePath               a path that cannot be meant
     ├── ApprovalNeeded             a person must agree before this is done
     └── llm.errors.ModelError      everything about models (kiln_mcp/llm/errors.py)
 
@@ -64,6 +65,15 @@ class AlreadyServing(WorkbenchError):
         super().__init__(
             f"Another daemon serves {home} already. Clients find it by themselves; to run a second "
             "one, give it a home of its own with KILN_MCP_HOME."
+        )
+
+
+class UnusablePath(WorkbenchError):
+    """A path that cannot be meant here."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"The path {path!r} {reason}. Give the whole path, from the root or from ~."
         )
 
 

@@ -18,7 +18,8 @@ def plain(result: BaseModel) -> dict[str, JsonValue]:
     """Return the answer as JSON data without nulls and empty lists."""
     data: dict[str, JsonValue] = result.model_dump(mode="json")
     pruned = _prune(data)
-    return pruned if isinstance(pruned, dict) else {}
+    # Where everything is empty, the empty lists are the answer.
+    return pruned if isinstance(pruned, dict) and pruned else data
 
 
 def render(data: Mapping[str, JsonValue]) -> str:

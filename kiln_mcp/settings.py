@@ -23,11 +23,14 @@ class Settings:
     Attributes:
         home: The per-user home: everything derived or private lives here, no project does.
         engine: What the model engine must be told.
+        started_in: The folder that relative paths begin in; None where several clients with
+            folders of their own are served.
         shared_database_url: Jobs of several machines, in Postgres; None for the home's own.
     """
 
     home: Path
     engine: EngineSettings
+    started_in: Path | None = None
     shared_database_url: str | None = None
 
     @property
@@ -58,5 +61,6 @@ class Settings:
         return cls(
             home=home,
             engine=engine,
+            started_in=Path.cwd(),
             shared_database_url=environment.get("KILN_MCP_DATABASE_URL") or None,
         )

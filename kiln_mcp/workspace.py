@@ -9,7 +9,7 @@ from typing import Self
 
 import anyio
 
-from kiln_mcp.errors import ApprovalNeeded, Plan, UnknownCapability, UnknownProject
+from kiln_mcp.errors import ApprovalNeeded, Plan, UnknownCapability, UnknownProject, UnusablePath
 from kiln_mcp.jobs import Job, JobDesk, JobSettings, JsonObject
 from kiln_mcp.llm import Engine
 from kiln_mcp.settings import Settings
@@ -107,6 +107,22 @@ class Workspace:
         """Return the same workspace with progress going to `report`."""
         return replace(self, report=report)
 
+    def place(self, path: str) -> Path:
+        """Return the absolute path that a person or an assistant means.
+
+        Raises:
+            UnusablePath: It is relative, and nobody knows to which folder; or it is no path.
+        """
+        if "\0" in path or not path.strip():
+            raise UnusablePath(path, "is none")
+        try:
+            meant = Path(path).expanduser()
+        except RuntimeError as error:
+            raise UnusablePath(path, "names a user that is not known") from error
+        if not meant.is_absolute() and self.settings.started_in is None:
+            raise UnusablePath(path, "is relative, and this server has no folder of yours")
+        return (self.settings.started_in or Path("/")) / meant
+
     async def open_project(self, reference: str) -> ProjectStore:
         """Open a project by the path of its folder or by the name it is known by.
 
@@ -118,9 +134,11 @@ class Workspace:
         by_name = {name.casefold(): folder for name, folder in known.items()}
         folder = by_name.get(reference.strip().casefold())
         if folder is None:
-            path = await anyio.Path(reference).expanduser()
-            path = await path.absolute()
-            folder = Path(path.parent if path.name == "project.kiln" else path)
+            try:
+                path = self.place(reference)
+            except UnusablePath as error:
+                raise UnknownProject(reference, list(known)) from error
+            folder = path.parent if path.name == "project.kiln" else path
             if not await anyio.Path(folder).exists():
                 raise UnknownProject(reference, list(known))
         return await self.known.open(folder, self.settings.home)

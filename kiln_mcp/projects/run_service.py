@@ -232,7 +232,7 @@ async def import_runs(
     """
     store = await workspace.open_project(project)
     chosen = await task_of(store, task)
-    place = await anyio.Path(file).expanduser()
+    place = anyio.Path(workspace.place(file))
     parsed = parse_runs(await place.read_bytes(), _format_of(place.name), place.name)
     more = tuple(tags or ())
     runs = [run.replace(tags=tuple(dict.fromkeys([*run.tags, *more]))) for run in parsed.runs]
@@ -255,7 +255,7 @@ async def export_runs(
     """Write runs of a task to a table that other programs read."""
     store = await workspace.open_project(project)
     chosen = await task_of(store, task)
-    place = await anyio.Path(file).expanduser()
+    place = anyio.Path(workspace.place(file))
     form = _format_of(place.name)
     runs: list[TaskRun] = []
     cursor: str | None = None

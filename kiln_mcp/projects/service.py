@@ -96,8 +96,7 @@ async def create_project(
 
     Then call create_task.
     """
-    place = await anyio.Path(folder or Path.home() / "Kiln Projects" / name).expanduser()
-    place = await place.absolute()
+    place = anyio.Path(workspace.place(folder or f"~/Kiln Projects/{name}"))
     if await place.exists() and [entry async for entry in place.iterdir()]:
         raise FolderTaken(Path(place))
     store = await ProjectStore.create(

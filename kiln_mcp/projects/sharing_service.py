@@ -1,9 +1,7 @@
 """Capabilities: work on a project with others; history, undo, trash."""
 
-from pathlib import Path
 from typing import Annotated
 
-import anyio
 from pydantic import Field
 
 from kiln_mcp.capability import Effect, Result, capability
@@ -114,9 +112,8 @@ async def import_project(
     folder: Annotated[str, Field(description="A new folder to put it in.")],
 ) -> Shared:
     """Fetch a project that others share into a new folder."""
-    place = await anyio.Path(folder).expanduser()
-    place = await place.absolute()
-    await fetch_project(address, Path(place))
+    place = workspace.place(folder)
+    await fetch_project(address, place)
     store = await workspace.open_project(str(place))
     return Shared(folder=str(store.folder), next_step="describe_project: see what is there.")
 

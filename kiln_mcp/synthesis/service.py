@@ -89,8 +89,8 @@ async def add_items(
     given = list(items or [])
     origin = Origin(written_by)
     if file is not None:
-        path = await anyio.Path(file).expanduser()
-        given += await _read(Path(path))
+        path = workspace.place(file)
+        given += await _read(path)
         origin = Origin(written_by, path.name)
     if not given:
         raise UnreadableItems(file or "the call", "there is no item")

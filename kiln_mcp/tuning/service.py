@@ -1,7 +1,6 @@
 """Capabilities: freeze a split, export it for fine-tuning."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Annotated
 
 import anyio
@@ -175,7 +174,7 @@ async def export_training_data(
         there = [runs[run_id] for run_id in ids if run_id in runs]
         gone[part] = len(ids) - len(there)
         made[part] = _lines(part, there, recipe, is_measured)
-    place = Path(await anyio.Path(folder).expanduser()) if folder else store.side_folder(frozen)
+    place = workspace.place(folder) if folder else store.side_folder(frozen)
     files: list[ExportedFile] = []
     for part, written in made.items():
         file = place / f"{part}.{format.removesuffix('_jsonl')}.jsonl"

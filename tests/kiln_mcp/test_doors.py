@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -179,3 +180,39 @@ async def test_nothing_is_done_before_the_person_has_agreed(settings: Settings) 
     async with open_workspace(settings) as workspace:
         with pytest.raises(ApprovalNeeded):
             await pay.invoke(workspace, {"amount": 1.0})
+
+
+async def test_a_server_of_many_clients_takes_no_path_that_only_one_of_them_knows(
+    settings: Settings,
+) -> None:
+    shared = replace(settings, started_in=None)
+    async with connected(shared, "auto") as client:
+        result = await client.call_tool("create_project", {"name": "p", "folder": "here/p"})
+    assert result.is_error
+    assert "'here/p' is relative" in text_of(result)
+
+
+async def test_a_relative_path_begins_where_the_command_was_started(
+    settings: Settings, tmp_path: Path
+) -> None:
+    own = replace(settings, started_in=tmp_path)
+    async with connected(own, "auto") as client:
+        made = await client.call_tool("create_project", {"name": "p", "folder": "here/p"})
+        found = await client.call_tool("describe_project", {"project": "here/p"})
+    assert not made.is_error
+    assert not found.is_error
+    assert (tmp_path / "here" / "p" / "project.kiln").exists()
+
+
+@pytest.mark.parametrize("path", ["a\0b", "", "~nobody-by-this-name/x"])
+async def test_what_is_no_path_is_said_so(settings: Settings, path: str) -> None:
+    async with connected(settings, "auto") as client:
+        result = await client.call_tool("create_project", {"name": "p", "folder": path or " "})
+    assert result.is_error
+    assert "Give the whole path" in text_of(result)
+
+
+async def test_an_empty_list_is_an_answer_too(settings: Settings) -> None:
+    async with connected(settings, "auto") as client:
+        result = await client.call_tool("list_jobs", {})
+    assert text_of(result) == "jobs: []"
