@@ -71,6 +71,7 @@ class Capability(Generic[ContextT, P, ResultT]):
         name: The verb phrase by which every door knows it.
         title: What a person reads on a button or in an approval.
         effect: What calling it does.
+        reaches_out: Whether it talks to other machines, be they models or shared repositories.
     """
 
     def __init__(
@@ -79,11 +80,13 @@ class Capability(Generic[ContextT, P, ResultT]):
         *,
         effect: Effect,
         title: str,
+        reaches_out: bool = False,
     ) -> None:
         self._function = function
         self.name = getattr(function, "__name__", title)
         self.title = title
         self.effect = effect
+        self.reaches_out = reaches_out or effect is Effect.SPENDS
 
     async def __call__(self, context: ContextT, *args: P.args, **kwargs: P.kwargs) -> ResultT:
         """Call the function itself, as a Python caller does."""
@@ -168,7 +171,7 @@ AnyCapability = Capability[typing.Any, ..., BaseModel]
 
 
 def capability(
-    *, effect: Effect, title: str
+    *, effect: Effect, title: str, reaches_out: bool = False
 ) -> Callable[
     [Callable[Concatenate[ContextT, P], Awaitable[AnswerT]]], Capability[ContextT, P, AnswerT]
 ]:
@@ -177,12 +180,13 @@ def capability(
     Args:
         effect: What calling it does; becomes annotations and approvals at the doors.
         title: What a person reads, in the imperative: "Draft a specification".
+        reaches_out: Whether it talks to other machines; what asks models does anyway.
     """
 
     def decorate(
         function: Callable[Concatenate[ContextT, P], Awaitable[AnswerT]],
     ) -> Capability[ContextT, P, AnswerT]:
-        return Capability(function, effect=effect, title=title)
+        return Capability(function, effect=effect, title=title, reaches_out=reaches_out)
 
     return decorate
 

@@ -90,7 +90,7 @@ class TrashEmptied(Result):
     gone: int
 
 
-@capability(effect=Effect.WRITES, title="Share a project")
+@capability(effect=Effect.WRITES, title="Share a project", reaches_out=True)
 async def share_project(
     workspace: Workspace,
     project: ProjectReference,
@@ -105,7 +105,7 @@ async def share_project(
     return Shared(folder=str(store.folder), next_step="sync_project: save the history and send it.")
 
 
-@capability(effect=Effect.WRITES, title="Import a project")
+@capability(effect=Effect.WRITES, title="Import a project", reaches_out=True)
 async def import_project(
     workspace: Workspace,
     address: Annotated[str, Field(description="Address of the git repository that others share.")],
@@ -118,7 +118,7 @@ async def import_project(
     return Shared(folder=str(store.folder), next_step="describe_project: see what is there.")
 
 
-@capability(effect=Effect.WRITES, title="Sync a project")
+@capability(effect=Effect.WRITES, title="Sync a project", reaches_out=True)
 async def sync_project(workspace: Workspace, project: ProjectReference) -> Synced:
     """Save the history of what was done here, bring in what others did, and send it all.
 

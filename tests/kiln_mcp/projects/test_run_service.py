@@ -87,7 +87,7 @@ async def test_a_deleted_run_comes_back_from_the_trash_until_it_is_emptied(
     await _call(workspace, "delete_runs", project="Runs", runs=[second])
     confirmed = workspace.for_call(confirmed=True)
     assert (await _call(confirmed, "empty_trash", project="Runs"))["gone"] == 1
-    assert "records" not in await _call(workspace, "list_trash", project="Runs")
+    assert not (await _call(workspace, "list_trash", project="Runs"))["records"]
 
 
 async def test_a_project_is_shared_fetched_and_synced_and_a_change_undone(
