@@ -3,6 +3,7 @@
 from storage.errors import StorageError, WorkbenchError
 from storage.filters import eval_input_filter, is_high_quality, task_run_filter
 from storage.records import (
+    NO_EXAMPLES,
     RATING_RANGES,
     AppropriateToolUse,
     ArgMatch,
@@ -110,6 +111,7 @@ from storage.records import (
 from storage.store import Change, ProjectStore, RecordProblem
 
 __all__ = [
+    "NO_EXAMPLES",
     "RATING_RANGES",
     "AppropriateToolUse",
     "ArgMatch",

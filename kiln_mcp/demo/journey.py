@@ -1,10 +1,12 @@
 """The demo's way, step by step, each through the catalogue like any client's call."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
+import anyio
 import anyio.to_thread
 from pydantic import BaseModel, JsonValue
 
@@ -24,6 +26,7 @@ BUDGET: Final = 200
 """Model calls of the search; with 72 held-out items twice, 350 in all at most."""
 
 SHARES: Final[Mapping[str, JsonValue]] = {"train": 25, "val": 25, "test": 50, "golden": 0}
+ITEMS: Final = "bookings.jsonl"
 OWN_EVAL: Final = "Booking is right"
 START: Final = "start"
 
@@ -167,8 +170,11 @@ async def _data(
     client: Client, project: str, teller: Teller, seed: int
 ) -> tuple[ItemsAdded, DataSplit]:
     teller.begin("A data set, dealt by form of words")
-    items: list[JsonValue] = [booking.item for booking in make_bookings(seed)]
-    added = await client.call(ItemsAdded, "add_items", project=project, items=items)
+    # From a file, as a person would bring them: so each record says where it came from.
+    file = anyio.Path(project, ITEMS)
+    lines = [json.dumps(booking.item, ensure_ascii=False) for booking in make_bookings(seed)]
+    await file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    added = await client.call(ItemsAdded, "add_items", project=project, file=str(file))
     split = await client.call(
         DataSplit,
         "split_data",

@@ -109,7 +109,7 @@ _WEIGHTS: Final[Mapping[Operator, tuple[int, int]]] = {
     Operator.REMOVE: (0, 1),
     Operator.SWAP: (1, 3),
     Operator.ORDER: (0, 1),
-    Operator.INSTRUCTION: (1, 1),
+    Operator.INSTRUCTION: (3, 2),
 }
 """How often each is drawn, early and later."""
 

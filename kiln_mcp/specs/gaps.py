@@ -7,8 +7,9 @@ from enum import StrEnum
 from itertools import combinations
 from typing import Final
 
-from kiln_mcp.specs.kinds import FORMS, NO_EXAMPLES, SpecKind
+from kiln_mcp.specs.kinds import FORMS, SpecKind
 from kiln_mcp.specs.text import clauses, content_words, overlap
+from storage import NO_EXAMPLES
 
 
 class Rule(StrEnum):

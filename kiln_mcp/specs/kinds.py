@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from storage import Spec, WorkbenchError
+from storage import NO_EXAMPLES, Spec, WorkbenchError
 from storage.records.spec import SpecProperties
 
 
@@ -173,9 +173,6 @@ FORMS: Final[Mapping[SpecKind, Form]] = {
     ),
     SpecKind.PROMPT_LEAKAGE: _risk("the system prompt stays secret", "leakage_examples"),
 }
-
-NO_EXAMPLES: Final = "None given yet."
-"""What stands in an example field that Kiln's format does not let be empty."""
 
 _PROPERTIES: TypeAdapter[SpecProperties] = TypeAdapter(SpecProperties)
 

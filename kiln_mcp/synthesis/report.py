@@ -51,7 +51,8 @@ class DataReport(BaseModel):
         topics: Items by topic, "" for items without one.
         sources: Items by where their input came from.
         tags: Items by tag.
-        splits: How each split was dealt, the latest deal of each name.
+        splits: How each split was dealt, every deal, the latest last: items that came later may
+            have been dealt with another seed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -108,7 +109,7 @@ async def write_report(
 ) -> DataReport:
     """Measure a task's data set and write the report beside the task."""
     file = anyio.Path(store.side_folder(task) / FILE)
-    earlier = [split for split in await _earlier(file) if dealt is None or split.name != dealt.name]
+    earlier = [split for split in await _earlier(file) if split != dealt]
     runs = data_set(await store.children(task, TaskRun))
     report = await anyio.to_thread.run_sync(
         report_on, runs, [*earlier, *([dealt] if dealt else [])]

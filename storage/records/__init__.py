@@ -91,6 +91,7 @@ from storage.records.run_config import (
     ToolsConfig,
 )
 from storage.records.spec import (
+    NO_EXAMPLES,
     AppropriateToolUse,
     Bias,
     Completeness,
@@ -129,6 +130,7 @@ from storage.records.tools import (
 )
 
 __all__ = [
+    "NO_EXAMPLES",
     "RATING_RANGES",
     "AppropriateToolUse",
     "ArgMatch",

@@ -141,8 +141,11 @@ async def test_a_hundred_items_are_dealt_40_25_25_10_and_the_seed_repeats_it(
         again = await split_data(workspace, project, "Right City", seed=3, again=True)
         assert again.newly_dealt == 100
         assert {run.id: run.tags for run in await runs_in(workspace, project)} == first
+        await split_data(workspace, project, "Right City", seed=4, again=True)
         report = await report_in(workspace, project)
-        assert [(part.name, part.seed) for part in report.splits] == [("right_city", 3)]
+        assert [(part.name, part.seed) for part in report.splits] == [
+            ("right_city", 3), ("right_city", 4)
+        ]  # fmt: skip
         assert report.tags["test_right_city"] == 25
 
 
