@@ -169,7 +169,8 @@ def _option(name: str, schema: Mapping[str, JsonValue], *, required: bool) -> cl
     note = description if isinstance(description, str) else ""
     default = schema.get("default")
     if default not in (None, "", []):
-        note = f"{note} [default: {default}]"
+        shown = default if isinstance(default, str) else json.dumps(default, ensure_ascii=False)
+        note = f"{note} [default: {shown}]"
     flag = f"--{name.replace('_', '-')}"
     enum = schema.get("enum")
     if isinstance(enum, list):
@@ -194,8 +195,30 @@ def _option(name: str, schema: Mapping[str, JsonValue], *, required: bool) -> cl
                 [flag, name],
                 callback=_json_value,
                 required=required,
-                help=f"{note} (JSON or @file)",
+                help=f"{note} (JSON or @file: {_shape(schema)})",
             )
+
+
+def _shape(schema: Mapping[str, JsonValue]) -> str:
+    """Return how a JSON argument looks, in short: `{name, size?}`, `[{input, output?}, …]`."""
+    kinds = schema.get("oneOf")
+    if isinstance(kinds, list):
+        return " or ".join(_shape(kind) for kind in kinds if isinstance(kind, dict))
+    items, properties = schema.get("items"), schema.get("properties")
+    if isinstance(items, dict):
+        return f"[{_shape(items)}, …]"
+    if not isinstance(properties, dict):
+        kind = schema.get("type")
+        return "{…}" if kind == "object" else str(kind or "any value")
+    required = schema.get("required")
+    needed = required if isinstance(required, list) else []
+    names = [
+        f'{name}: "{part["const"]}"'
+        if isinstance(part, dict) and "const" in part
+        else name + ("" if name in needed else "?")
+        for name, part in properties.items()
+    ]
+    return "{" + ", ".join(names) + "}"
 
 
 def _items_are_text(schema: Mapping[str, JsonValue]) -> bool:

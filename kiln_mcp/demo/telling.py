@@ -99,9 +99,11 @@ class RichTeller(PlainTeller):
 
     def judges(self, report: AgreementReport) -> None:
         """Print the judges as a table, and what it says."""
-        table = Table(box=None, padding=(0, 2))
-        for heading in ("judge", "agrees with people", "constant answer", "Cohen's κ"):
-            table.add_column(heading, justify="left" if heading == "judge" else "right")
+        # Fits 80 columns, names of judges as long as those included.
+        table = Table(box=None, padding=(0, 1))
+        for heading in ("judge", "agrees with people", "constant", "Cohen's κ"):
+            side = "left" if heading == "judge" else "right"
+            table.add_column(heading, justify=side, no_wrap=heading != "judge")
         for row in _best_first(report.rows)[:MOST_JUDGES]:
             table.add_row(
                 escape(row.evaluator),
