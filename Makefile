@@ -6,7 +6,7 @@
 PYTHON ?= python3
 RUN := .venv/bin
 
-.PHONY: demo test check setup
+.PHONY: demo test check coverage setup
 
 demo: .venv/.ready
 	$(RUN)/kiln-mcp demo
@@ -21,6 +21,10 @@ check: .venv/.tested-with
 	$(RUN)/basedpyright
 	$(RUN)/deptry .
 	$(RUN)/vulture
+
+coverage: .venv/.tested-with
+	$(RUN)/coverage run -m pytest
+	$(RUN)/coverage report
 
 setup: .venv/.tested-with
 
