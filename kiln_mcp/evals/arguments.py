@@ -130,7 +130,8 @@ class NewEval(BaseModel):
         default=[], description="What it scores; left out: one pass or fail of the eval's name."
     )
     test_filter: str | None = Field(
-        default=None, description="Its items, such as 'tag::test'; left out: a tag of its own."
+        default=None,
+        description="Its items, such as 'tag::test'; left out: the dealt split's parts.",
     )
     golden_filter: str | None = Field(
         default=None, description="The runs that people label, such as 'tag::golden'."

@@ -8,9 +8,13 @@ storage.errors.WorkbenchError
     ├── UnsupportedEvaluator  this kind of evaluator does not run here
     ├── UnsupportedRunConfig  this kind of run config does not run here
     ├── NothingToEvaluate     there is no item, or no judge
+    ├── NoSplit               a new eval's items cannot be told
+    ├── EvalExists            an eval of this name is there already
+    ├── AllFailed             no item of a run could be scored
     └── NotComparable         two run configs share no scored item
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 from storage.errors import WorkbenchError
@@ -67,6 +71,48 @@ class UnsupportedRunConfig(EvalError):  # noqa: N818
 
 class NothingToEvaluate(EvalError):  # noqa: N818
     """There is no item, or no judge."""
+
+
+class NoSplit(EvalError):  # noqa: N818
+    """A new eval's items cannot be told: no split was dealt, or several were."""
+
+    def __init__(self, name: str, splits: Sequence[str]) -> None:
+        if splits:
+            named = ", ".join(splits)
+            super().__init__(
+                f"The new eval {name!r} could take its items from {len(splits)} splits: {named}. "
+                f"Give new_eval.test_filter, such as 'tag::test_{splits[0]}', and the other "
+                "filters of that split."
+            )
+        else:
+            super().__init__(
+                f"The new eval {name!r} would have no items: the task has no split. Call "
+                "split_data first, or give new_eval.test_filter."
+            )
+
+
+class EvalExists(EvalError):  # noqa: N818
+    """An eval of this name is there already, so it cannot be made anew."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The eval {name!r} exists already, so new_eval cannot apply. Leave new_eval out to "
+            "add an evaluator to it, or choose another name for a new eval."
+        )
+
+
+class AllFailed(EvalError):  # noqa: N818
+    """No item of a run could be scored."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        common = Counter(reasons).most_common(3)
+        said = " ".join(f"{count} times: {reason}" for reason, count in common)
+        rest = len(set(reasons)) - len(common)
+        more = f" … and {rest} other reasons." if rest > 0 else ""
+        super().__init__(
+            f"None of {len(reasons)} outputs could be scored. {said}{more} Mend this, then call "
+            "run_eval again."
+        )
 
 
 class NotComparable(EvalError):  # noqa: N818

@@ -53,7 +53,10 @@ def make_run_config(
 
 
 def make_eval(name: str, wanted: NewEval) -> Eval:
-    """Return an eval; without filters its items are the runs with a tag made from its name."""
+    """Return an eval; without filters its items are the runs with a tag made from its name.
+
+    `with_items` chooses the filters that are not given.
+    """
     slug = tag_of(name)
     scores = wanted.scores or [ScoreDefinition(name=name[:32].strip())]
     test = wanted.test_filter or f"tag::eval_{slug}"

@@ -26,19 +26,27 @@ from kiln_mcp.evals.arguments import (
     RunConfigDefinition,
 )
 from kiln_mcp.evals.comparison import in_words, paired_difference
-from kiln_mcp.evals.errors import NotComparable, NothingToEvaluate, UnsupportedRunConfig
+from kiln_mcp.evals.errors import (
+    AllFailed,
+    EvalExists,
+    NotComparable,
+    NothingToEvaluate,
+    UnsupportedRunConfig,
+)
 from kiln_mcp.evals.filters import filter_runs
 from kiln_mcp.evals.items import Item, items_of
 from kiln_mcp.evals.judges import judge_model
 from kiln_mcp.evals.lookups import (
     TaskEval,
     all_evals,
+    choose,
     find_eval,
     find_run_configs,
     gather,
     with_judge,
 )
 from kiln_mcp.evals.making import make_eval, make_evaluator, make_run_config
+from kiln_mcp.evals.parts import with_items
 from kiln_mcp.evals.prompt_texts import PromptText, built_prompt
 from kiln_mcp.evals.runner import Measurement, RunOutcome, carry_out, plan_run
 from kiln_mcp.evals.spending import plan_of
@@ -109,25 +117,24 @@ async def create_evaluator(
 ) -> EvaluatorCreated:
     """Make an evaluator: a model with steps to go through, or a check that asks no model.
 
-    Makes the eval too where there is none of this name. The first evaluator of an eval becomes
+    Makes the eval too where there is none of this name, over the split that split_data dealt. The
+    first evaluator of an eval becomes
     its current one. A model judge must be measured against people's labels (measure_agreement)
     before its scores mean anything.
     """
     store = await workspace.open_project(project)
-    known = [one for one in await all_evals(store) if eval in {one.id, one.name}]
-    if known:
-        found = known[0]
-    else:
-        wanted = new_eval or NewEval()
-        owner = await task_of(store, wanted.task)
-        made = make_eval(eval, wanted)
-        found = TaskEval(owner, await store.save(made, parent=owner))
+    known = [one for one in await all_evals(store) if eval == one.id or _same(eval, one.name)]
+    if known and new_eval is not None:
+        raise EvalExists(known[0].name)
     model = workspace.model_name(evaluator.model if isinstance(evaluator, ModelJudge) else None)
     record = make_evaluator(name or evaluator.type.replace("_", " "), evaluator, model)
-    saved = await store.save(record, parent=found.measured)
-    measured = found.measured
-    if measured.current_config_id is None:
-        measured = await store.save(measured.replace(current_config_id=saved.id), parent=found.task)
+    found = choose("eval", known, eval) if known else await _new(store, eval, new_eval or NewEval())
+    async with store.transaction() as change:
+        measured = found.measured
+        if measured.current_config_id is None:
+            measured = measured.replace(current_config_id=record.id)
+        measured = change.save(measured, parent=found.task)
+        saved = change.save(record, parent=measured)
     items = await _items(store, TaskEval(found.task, measured), "test")
     is_judge = isinstance(evaluator, ModelJudge)
     return EvaluatorCreated(
@@ -141,11 +148,7 @@ async def create_evaluator(
         golden_filter=measured.eval_configs_filter_id or "",
         test_items=len(items),
         is_current=measured.current_config_id == saved.id,
-        next_step=(
-            "next_items_to_label, then measure_agreement: is the judge to be trusted?"
-            if is_judge
-            else "run_eval: measure a run config."
-        ),
+        next_step=_after_evaluator(measured, items=len(items), is_judge=is_judge),
     )
 
 
@@ -177,6 +180,8 @@ async def run_eval(
     summary = f"Score {len(chosen)} items for {len(configs)} run configs of {about.task.name!r}."
     workspace.approve(plan_of(workspace.engine, summary, work.calls_by_model))
     outcome = await carry_out(workspace.engine, work, workspace.report)
+    if work.jobs and len(outcome.failures) == len(work.jobs):
+        raise AllFailed([failure.reason for failure in outcome.failures])
     after = await with_judge(about, about.judge)
     runs = await store.children(about.task, TaskRun)
     lines = score_lines(
@@ -272,6 +277,27 @@ async def describe_eval(
     )
 
 
+async def _new(store: ProjectStore, name: str, wanted: NewEval) -> TaskEval:
+    owner = await task_of(store, wanted.task)
+    complete = with_items(name, wanted, await store.children(owner, TaskRun))
+    return TaskEval(owner, make_eval(name, complete))
+
+
+def _same(one: str, other: str) -> bool:
+    return one.strip().casefold() == other.casefold()
+
+
+def _after_evaluator(measured: Eval, *, items: int, is_judge: bool) -> str:
+    if not items:
+        return (
+            f"No item fits {_filter(measured)!r} yet: add_items with that tag, or split_data, "
+            "before run_eval."
+        )
+    if is_judge:
+        return "next_items_to_label, then measure_agreement: is the judge to be trusted?"
+    return "run_eval: measure a run config."
+
+
 async def _table(store: ProjectStore, found: TaskEval, evaluator: str | None) -> list[ScoreRow]:
     about = await gather(store, found, evaluator)
     scored = {v.task_run_config_id for v in about.verdicts} - {None}
@@ -340,7 +366,8 @@ def _no_items(measured: Eval, split: str) -> str:
         return f"The eval {measured.name!r} has no split {split!r}. It has: {names}."
     return (
         f"The split {split!r} of {measured.name!r} is empty: no item fits {part.filter_id!r}. "
-        "Generate items with that tag first."
+        "Call add_items with that tag in `tags`, or make a new eval over a split: split_data, then "
+        "create_evaluator with another eval name."
     )
 
 

@@ -108,10 +108,13 @@ class _Pool:
                 return server
         return self._free.get()
 
-    def ask(self, body: dict[str, Any], *, raw: bool) -> dict[str, Any]:
+    def ask(self, body: dict[str, Any], *, raw: bool) -> tuple[dict[str, Any], float]:
+        """Return the reply and the model's own seconds: starting and waiting are not counted."""
         server = self._take()
+        started = time.perf_counter()
         try:
-            return server.handle_completions(body) if raw else server.handle_chat_completions(body)
+            reply = server.handle_completions(body) if raw else server.handle_chat_completions(body)
+            return reply, time.perf_counter() - started
         finally:
             self._free.put(server)
 
@@ -148,12 +151,10 @@ class EmbeddedModel:
         pool = self._pool or self._open()
         raw = request.raw_text is not None
         body = raw_body(request) if raw else grammar_body(request)
-        started = time.perf_counter()
-        reply = await anyio.to_thread.run_sync(
+        reply, latency = await anyio.to_thread.run_sync(
             lambda: pool.ask(body, raw=raw), limiter=self._limiter, abandon_on_cancel=True
         )
         _raise_for_error(request.model, reply)
-        latency = time.perf_counter() - started
         read = read_text_answer if raw else read_chat_answer
         return read(reply, cost_usd=0.0, latency_s=latency)
 

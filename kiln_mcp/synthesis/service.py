@@ -245,7 +245,7 @@ async def split_data(
         newly_dealt=len(waiting),
         warnings=_warnings(record, chosen),
         report=FILE,
-        next_step="create_evaluator with the test and golden filters, then run_eval.",
+        next_step="create_evaluator: a new eval takes this split's parts; then run_eval.",
     )
 
 

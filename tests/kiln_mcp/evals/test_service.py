@@ -12,7 +12,14 @@ import pytest
 from kiln_mcp.errors import ApprovalNeeded, InvalidArguments
 from kiln_mcp.evals import service
 from kiln_mcp.evals.answers import Comparison, EvalReport, EvalRunReport, EvaluatorCreated
-from kiln_mcp.evals.errors import NotComparable, NothingToEvaluate, UnusableTemplate
+from kiln_mcp.evals.errors import (
+    AllFailed,
+    EvalExists,
+    NoSplit,
+    NotComparable,
+    NothingToEvaluate,
+    UnusableTemplate,
+)
 from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest, ScriptedModel
 from kiln_mcp.llm.errors import RequestRefused
 from kiln_mcp.settings import Settings
@@ -66,12 +73,13 @@ class Bench:
         return str(made.model_dump()["id"])
 
     async def evaluator(self, **evaluator: object) -> EvaluatorCreated:
-        made = await service.create_evaluator.invoke(
-            self.workspace,
-            json.loads(
-                json.dumps({"project": self.folder, "eval": "Right", "evaluator": evaluator})
-            ),
-        )
+        return await self.evaluator_of("Right", evaluator, None)
+
+    async def evaluator_of(
+        self, eval: str, evaluator: dict[str, object], new_eval: dict[str, object] | None
+    ) -> EvaluatorCreated:
+        said = {"project": self.folder, "eval": eval, "evaluator": evaluator, "new_eval": new_eval}
+        made = await service.create_evaluator.invoke(self.workspace, json.loads(json.dumps(said)))
         assert isinstance(made, EvaluatorCreated)
         return made
 
@@ -281,8 +289,14 @@ async def test_describing_shows_evaluators_and_the_score_table(bench: Bench) -> 
     assert (shown.table[0].mean, shown.table[0].n) == (1.0, 3)
 
 
+async def create(bench: Bench, new_eval: dict[str, object] | None = None) -> EvaluatorCreated:
+    """Make an exact-match evaluator of the eval 'Right'."""
+    return await bench.evaluator_of("Right", EXACT, new_eval)
+
+
 async def test_an_empty_split_is_said_with_its_filter(bench: Bench) -> None:
-    await bench.evaluator(**EXACT)
+    made = await create(bench, {"test_filter": "tag::eval_right"})
+    assert made.next_step.startswith("No item fits 'tag::eval_right' yet")
     await bench.config("only", "double it")
     with pytest.raises(NothingToEvaluate, match=r"no item fits 'tag::eval_right'"):
         await bench.run()
@@ -290,7 +304,75 @@ async def test_an_empty_split_is_said_with_its_filter(bench: Bench) -> None:
         await bench.run(items={"split": "val"})
 
 
+async def deal(bench: Bench, split: str, first: int = 0) -> None:
+    for at, part in enumerate(("train", "val", "test", "golden")):
+        await add_items(bench, range(first + 10 * at, first + 10 * at + 3), f"{part}_{split}")
+
+
+async def test_a_new_eval_takes_the_parts_of_the_only_split(bench: Bench) -> None:
+    await deal(bench, "numbers")
+    made = await create(bench)
+    assert (made.test_filter, made.test_items) == ("tag::test_numbers", 3)
+    assert made.golden_filter == "tag::golden_numbers"
+    measured = await bench.store.find(Eval, "Right", parent=bench.task)
+    assert set(measured.splits) == {"test", "train", "val"}
+    await bench.config("only", "double it")
+    assert (await bench.run()).newly_scored == 3
+
+
+async def test_a_new_eval_without_items_or_with_several_splits_is_refused(bench: Bench) -> None:
+    with pytest.raises(NoSplit, match=r"Call split_data first, or give new_eval.test_filter"):
+        await create(bench)
+    await deal(bench, "one")
+    await deal(bench, "two", first=100)
+    with pytest.raises(NoSplit, match=r"2 splits: one, two"):
+        await create(bench)
+    assert await bench.store.children(bench.task, Eval) == []
+    assert (await create(bench, {"test_filter": "tag::test_two"})).test_items == 3
+
+
+async def test_a_split_of_the_evals_own_name_is_taken_before_others(bench: Bench) -> None:
+    await deal(bench, "right")
+    await deal(bench, "two", first=100)
+    assert (await create(bench)).test_filter == "tag::test_right"
+
+
+async def test_an_evaluator_that_fails_leaves_nothing_behind(bench: Bench) -> None:
+    broken: dict[str, object] = {
+        "type": "exact_match",
+        "expected_value": "x",
+        "value_expression": "(((",
+    }
+    with pytest.raises(UnusableTemplate):
+        await bench.evaluator_of("New", broken, {"test_filter": "all"})
+    assert await bench.store.children(bench.task, Eval) == []
+
+
+async def test_new_eval_for_an_eval_that_exists_is_refused(bench: Bench) -> None:
+    await create(bench, {"test_filter": "all"})
+    with pytest.raises(EvalExists, match=r"'Right' exists already"):
+        await create(bench, {"test_filter": "tag::other"})
+    await bench.evaluator_of("right", EXACT, None)
+    assert len(await bench.store.children(bench.task, Eval)) == 1
+
+
+async def test_a_run_in_which_all_fails_is_an_error_that_says_the_reason_once(
+    tmp_path: Path,
+) -> None:
+    def refuse(request: ModelRequest) -> str:
+        raise RequestRefused("scripted", "the server is in a bad mood.")
+
+    async with open_bench(tmp_path, refuse) as bench:
+        await add_items(bench, range(4))
+        await create(bench)
+        await bench.config("only", "double it")
+        with pytest.raises(AllFailed, match=r"None of 4 outputs.* 4 times: ") as caught:
+            await bench.run()
+        assert str(caught.value).count("bad mood") == 1
+
+
 async def test_an_unknown_name_is_answered_with_those_that_exist(bench: Bench) -> None:
+    await add_items(bench, [1])
     await bench.evaluator(**EXACT)
     await bench.config("only", "double it")
     with pytest.raises(RecordNotFound, match=r"only"):

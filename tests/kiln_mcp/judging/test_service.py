@@ -109,6 +109,7 @@ async def add_golden(bench: Bench, good: int, bad: int) -> None:
             "project": bench.folder,
             "eval": "Right",
             "evaluator": {"type": "llm_judge", "steps": ["Is it an animal?"]},
+            "new_eval": {"test_filter": "tag::eval_right"},
         },
     )
     async with bench.store.transaction() as change:

@@ -1,5 +1,7 @@
+import time
 from pathlib import Path
 
+import anyio
 import pytest
 
 from kiln_mcp.llm import (
@@ -7,6 +9,7 @@ from kiln_mcp.llm import (
     Engine,
     EngineSettings,
     Message,
+    ModelAnswer,
     ModelRequest,
     find_embedded_model,
 )
@@ -74,3 +77,22 @@ async def test_a_request_longer_than_the_context_is_refused() -> None:
     async with Engine(EngineSettings(embedded=settings, environment={})) as engine:
         with pytest.raises(ContextOverflow, match="longer than the model can read"):
             await engine.complete(user("word " * 600), asker="test")
+
+
+@needs_model
+async def test_a_calls_time_is_the_models_own_without_the_wait_for_a_free_instance() -> None:
+    settings = EngineSettings(embedded=EmbeddedSettings(instances=1), environment={})
+    answers: list[ModelAnswer] = []
+
+    async def ask(engine: Engine, number: int) -> None:
+        answers.append(
+            await engine.complete(user(f"Count from {number}.", max_tokens=24), asker="test")
+        )
+
+    async with Engine(settings) as engine:
+        started = time.perf_counter()
+        async with anyio.create_task_group() as group:
+            for number in range(6):
+                group.start_soon(ask, engine, number)
+        wall = time.perf_counter() - started
+    assert sum(answer.latency_s for answer in answers) <= wall
