@@ -45,6 +45,12 @@ def with_items(name: str, wanted: NewEval, runs: Sequence[TaskRun]) -> NewEval:
     chosen = slug if slug in splits else next(iter(splits)) if len(splits) == 1 else None
     if chosen is None:
         raise NoSplit(name, sorted(splits))
-    dealt = {f"{part}_filter": f"tag::{part}_{chosen}" for part in splits[chosen]}
-    given = {field: value for field, value in wanted if value is not None}
-    return NewEval(**{**dealt, **given})
+    dealt = {part: f"tag::{part}_{chosen}" for part in splits[chosen]}
+    return NewEval(
+        task=wanted.task,
+        scores=wanted.scores,
+        test_filter=dealt["test"],
+        golden_filter=wanted.golden_filter or dealt.get("golden"),
+        train_filter=wanted.train_filter or dealt.get("train"),
+        val_filter=wanted.val_filter or dealt.get("val"),
+    )

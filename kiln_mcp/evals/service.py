@@ -86,6 +86,7 @@ async def create_run_config(
     if text is None:
         raise UnsupportedRunConfig(run_config.name, f"there is no prompt {run_config.prompt_id!r}")
     chosen = workspace.model_name(run_config.model)
+    workspace.engine.check_name(chosen)
     config = make_run_config(store.project, owner, run_config, chosen, text)
     saved = await store.save(config, parent=owner)
     return RunConfigCreated(
@@ -127,6 +128,8 @@ async def create_evaluator(
     if known and new_eval is not None:
         raise EvalExists(known[0].name)
     model = workspace.model_name(evaluator.model if isinstance(evaluator, ModelJudge) else None)
+    if isinstance(evaluator, ModelJudge):
+        workspace.engine.check_name(model)
     record = make_evaluator(name or evaluator.type.replace("_", " "), evaluator, model)
     found = choose("eval", known, eval) if known else await _new(store, eval, new_eval or NewEval())
     async with store.transaction() as change:
@@ -178,6 +181,7 @@ async def run_eval(
         raise NothingToEvaluate(_no_items(about.measured, items.split))
     work = plan_run(about, configs, chosen, seed=items.seed)
     summary = f"Score {len(chosen)} items for {len(configs)} run configs of {about.task.name!r}."
+    await workspace.engine.check_ready(work.calls_by_model)
     workspace.approve(plan_of(workspace.engine, summary, work.calls_by_model))
     outcome = await carry_out(workspace.engine, work, workspace.report)
     if work.jobs and len(outcome.failures) == len(work.jobs):

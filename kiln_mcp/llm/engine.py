@@ -1,7 +1,7 @@
 """The one way to ask a model anything: names, journal, corrections, retries."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from itertools import count
@@ -13,7 +13,7 @@ import anyio
 
 from kiln_mcp.llm.budget import Budget, BudgetLimit, Spent
 from kiln_mcp.llm.embedded import EmbeddedModel
-from kiln_mcp.llm.errors import BadAnswer, Unavailable, UnknownModel
+from kiln_mcp.llm.errors import BadAnswer, MissingKey, Unavailable, UnknownModel
 from kiln_mcp.llm.hosted import HostedModel
 from kiln_mcp.llm.inventory import (
     WELL_KNOWN,
@@ -27,6 +27,7 @@ from kiln_mcp.llm.journal import Journal, JournalEntry, Key, Spending, request_k
 from kiln_mcp.llm.keys import find_key
 from kiln_mcp.llm.limits import Gate, Limits
 from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest, Usage
+from kiln_mcp.llm.names import check_hosted_name, key_variables
 from kiln_mcp.llm.orders import HOST, HostModel, WorkOrders
 from kiln_mcp.llm.prices import FREE, Price, litellm_price
 from kiln_mcp.llm.schemas import correction, fit
@@ -114,6 +115,32 @@ class Engine:
     def is_free(self, model: str) -> bool:
         """Whether asking this model costs nothing and asks no service but the person's own."""
         return model in self._extra or model in {EMBEDDED, HOST} or model.startswith(SCRIPTED)
+
+    def check_name(self, model: str) -> None:
+        """Refuse a name that no model can have, without asking anybody.
+
+        Raises:
+            UnknownModel: No model has this name.
+        """
+        if self.is_free(model) or model.partition("/")[0] in self._servers:
+            return
+        check_hosted_name(model, self.model_names())
+
+    async def check_ready(self, models: Iterable[str]) -> None:
+        """Refuse models that cannot answer: unknown ones, and well-known ones without their key.
+
+        Raises:
+            UnknownModel: No model has this name.
+            MissingKey: The provider wants a key and none is set.
+        """
+        for model in models:
+            self.check_name(model)
+            if self.is_free(model) or model.partition("/")[0] in self._servers:
+                continue
+            variables = key_variables(model)
+            keys = [await find_key(name, self.settings.environment) for name in variables]
+            if variables and not any(keys):
+                raise MissingKey(model, variables)
 
     def price_of(self, model: str, calls: int) -> float | None:
         """Return what so many calls of usual length cost in US dollars; None where not known."""

@@ -45,9 +45,11 @@ class ModelError(WorkbenchError):
 class UnknownModel(ModelError):  # noqa: N818 - errors are named by their cause
     """No model has this name."""
 
-    def __init__(self, name: str, known: Sequence[str], detail: str = "") -> None:
+    def __init__(
+        self, name: str, known: Sequence[str], detail: str = "", close: Sequence[str] = ()
+    ) -> None:
         self.name = name
-        close = get_close_matches(name, known, n=3)
+        close = [*get_close_matches(name, known, n=3), *close]
         hint = f" Close names: {', '.join(close)}." if close else ""
         said = f" ({_brief(detail)})" if detail else ""
         super().__init__(

@@ -88,6 +88,13 @@ def hosted_names() -> list[str]:
     ]
 
 
+@lru_cache(maxsize=1)
+def providers() -> frozenset[str]:
+    """Return the providers in litellm's table; empty where the table is not there."""
+    named = {str(entry.get("litellm_provider")) for entry in _table().values()}
+    return frozenset(named | {name.partition("/")[0] for name in _table() if "/" in name})
+
+
 def _price(entry: Mapping[str, Any]) -> Price | None:
     read, written = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
     if read is None or written is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from pydantic import JsonValue
 
 from kiln_mcp.errors import ApprovalNeeded, InvalidArguments
 from kiln_mcp.evals import service
@@ -21,7 +22,7 @@ from kiln_mcp.evals.errors import (
     UnusableTemplate,
 )
 from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest, ScriptedModel
-from kiln_mcp.llm.errors import RequestRefused
+from kiln_mcp.llm.errors import MissingKey, RequestRefused, UnknownModel
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import KnownProjects, Workspace
 from storage import (
@@ -34,6 +35,7 @@ from storage import (
     Task,
     TaskOutput,
     TaskRun,
+    TaskRunConfig,
 )
 from storage.errors import RecordNotFound
 
@@ -109,7 +111,9 @@ def double(request: ModelRequest) -> str:
 @asynccontextmanager
 async def open_bench(folder: Path, answer: Callable[[ModelRequest], str]) -> AsyncGenerator[Bench]:
     model = Scripted(answer)
-    settings = Settings(home=folder / "home", engine=EngineSettings(default_model="scripted"))
+    settings = Settings(
+        home=folder / "home", engine=EngineSettings(default_model="scripted", environment={})
+    )
     async with Engine(settings.engine, models={"scripted": ScriptedModel(model)}) as engine:
         known = KnownProjects(settings.home / "projects.json")
         workspace = Workspace(settings=settings, engine=engine, known=known)
@@ -409,12 +413,50 @@ async def test_a_model_with_an_unknown_price_is_not_asked_without_approval(
             bench.workspace,
             {
                 "project": bench.folder,
-                "run_config": {"name": "dear", "model": "nowhere/unpriced", "prompt": "double"},
+                "run_config": {"name": "dear", "model": "ollama/unpriced", "prompt": "double"},
             },
         )
         with pytest.raises(ApprovalNeeded, match=r"price that is not known"):
             await bench.run()
         assert bench.model.asked == []
+
+
+async def test_a_model_that_no_provider_has_is_refused_with_close_names(bench: Bench) -> None:
+    async def name_model(model: str) -> None:
+        definition: dict[str, JsonValue] = {"name": "x", "prompt": "x", "model": model}
+        await service.create_run_config.invoke(
+            bench.workspace, {"project": bench.folder, "run_config": definition}
+        )
+
+    with pytest.raises(UnknownModel, match=r"Close names: .*openai/gpt-4\.1"):
+        await name_model("openai/gpt-4.l")
+    with pytest.raises(UnknownModel, match=r"openai/gpt-4\.1-mini"):
+        await name_model("gpt-4.1-mini")
+    with pytest.raises(UnknownModel):
+        await name_model("nowhere/model")
+    with pytest.raises(UnknownModel):
+        await bench.evaluator(type="llm_judge", steps=["x"], model="embeded")
+    assert await bench.store.children(bench.task, TaskRunConfig) == []
+    await name_model("openai/gpt-4.1")
+    await name_model("openai/ft:gpt-4.1:mine")
+
+
+async def test_a_hosted_model_without_its_key_is_refused_before_money_is_spoken_of(
+    tmp_path: Path,
+) -> None:
+    async with open_bench(tmp_path, double) as bench:
+        await add_items(bench, [1])
+        await bench.evaluator(**EXACT)
+        definition: dict[str, JsonValue] = {
+            "name": "dear",
+            "prompt": "x",
+            "model": "openai/gpt-4.1",
+        }
+        await service.create_run_config.invoke(
+            bench.workspace, {"project": bench.folder, "run_config": definition}
+        )
+        with pytest.raises(MissingKey, match=r"OPENAI_API_KEY"):
+            await bench.run()
 
 
 class Stalling:

@@ -228,7 +228,7 @@ async def test_a_judge_with_an_unknown_price_is_not_asked_without_approval(bench
             "project": bench.folder,
             "eval": "Right",
             "name": "dear",
-            "evaluator": {"type": "llm_judge", "steps": ["x"], "model": "nowhere/unpriced"},
+            "evaluator": {"type": "llm_judge", "steps": ["x"], "model": "ollama/unpriced"},
         },
     )
     with pytest.raises(ApprovalNeeded):
