@@ -43,6 +43,7 @@ _TABLES: Final[tuple[LiteralString, ...]] = (
     """,
     "CREATE INDEX IF NOT EXISTS kiln_events_by_job ON kiln_job_events (job_id, at)",
 )
+_ONE_AT_A_TIME: Final[LiteralString] = "SELECT pg_advisory_xact_lock(7355608)"
 _INSERT: Final[LiteralString] = """
 INSERT INTO kiln_jobs (id, capability, arguments, budget, attempt, state, done, total, message,
     created_at, changed_at)
@@ -118,8 +119,15 @@ class Ledger:
 
     def create_tables(self) -> None:
         """Make the tables where they are not there yet."""
-        for statement in _TABLES:
-            self._change(statement)
+        try:
+            with self._engine.begin() as connection:
+                if connection.dialect.name == "postgresql":
+                    # IF NOT EXISTS does not keep workers that start at once from colliding.
+                    connection.execute(sa.text(_ONE_AT_A_TIME))
+                for statement in _TABLES:
+                    connection.execute(sa.text(statement))
+        except SQLAlchemyError as error:
+            raise JobStoreFailed(str(error)) from error
 
     def add(self, job: Job) -> None:
         """Write a new job down."""

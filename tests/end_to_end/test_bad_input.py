@@ -132,6 +132,7 @@ def test_a_full_disk_is_said_and_nothing_is_half_written(home: Path, tmp_path: P
     assert ended.out.strip() == ""
 
 
+@pytest.mark.embedded
 def test_ctrl_c_in_the_middle_of_the_demo_is_one_sentence(home: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", MAIN, "demo", "--folder", str(home / "demo")],
