@@ -7,6 +7,7 @@ from pydantic import Field
 
 from kiln_mcp.capability import Effect, capability
 from kiln_mcp.evals.errors import NothingToEvaluate
+from kiln_mcp.evals.judges import judge_model
 from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, gather, with_judge
 from kiln_mcp.evals.runner import Measurement, RunOutcome, carry_out, plan_calibration
 from kiln_mcp.evals.service import EvalReference, EvaluatorReference
@@ -189,6 +190,8 @@ async def measure_agreement(
         for judge, outcome in zip(judges, outcomes, strict=True)
     ]
     results = _rows(pool, chosen, measured, seed)
+    if not results:
+        raise NothingToMeasure(_why_nothing(found, judges, outcomes))
     rows = [row for row, _ in results]
     warnings = [*_failure_warnings(outcomes), *_warnings(pool, chosen, rows, ledger)]
     return AgreementReport(
@@ -257,11 +260,25 @@ def _rows(
                 key = score.json_key
                 row = AgreementRow.of(judge.judge.name, key, score.type, measured)
                 rows.append((row, in_words(measured, score.type)))
-    if not rows:
-        raise NothingToMeasure(
-            f"No labelled item of {pool.found.name!r} could be judged. Call run_eval to see why."
-        )
     return sorted(rows, key=lambda one: (one[0].score, -(one[0].kappa or 0.0), one[0].evaluator))
+
+
+def _why_nothing(
+    found: TaskEval, judges: Sequence[Measurement], outcomes: Sequence[RunOutcome]
+) -> str:
+    failures = [failure for outcome in outcomes for failure in outcome.failures]
+    if failures:
+        return f"No labelled item of {found.name!r} could be judged: {failures[0].reason}"
+    if any(judge_model(judge.judge) for judge in judges):
+        return (
+            f"No labelled item of {found.name!r} has what its judges need, such as a reference. "
+            "Make a judge without a reference with create_evaluator."
+        )
+    return (
+        f"The evaluators of {found.name!r} ask no model and compare outputs with references, which "
+        "golden items do not have, so labels cannot say more about them. Rely on their definition "
+        "and call run_eval, or evolve_prompt where run configs are measured."
+    )
 
 
 def _ceiling(pool: Pool, score: EvalOutputScore, seed: int) -> Ceiling | None:

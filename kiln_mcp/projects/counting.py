@@ -9,9 +9,11 @@ from storage import (
     EvalInput,
     EvalInputSplit,
     EvalRun,
+    LlmJudge,
     ProjectStore,
     Prompt,
     Spec,
+    StepsJudge,
     Task,
     TaskRun,
     TaskRunConfig,
@@ -41,7 +43,9 @@ async def _eval(
     store: ProjectStore, one: Eval, *, runs: Sequence[TaskRun], cases: Sequence[EvalInput]
 ) -> EvalInventory:
     judges = await store.children(one, EvalConfig)
-    results = [run for judge in judges for run in await store.children(judge, EvalRun)]
+    by_judge = {judge.id: await store.children(judge, EvalRun) for judge in judges}
+    results = [run for runs_of_judge in by_judge.values() for run in runs_of_judge]
+    asking = [judge for judge in judges if isinstance(judge.properties, LlmJudge | StepsJudge)]
     configs = {run.task_run_config_id for run in results if run.task_run_config_id is not None}
     is_golden = task_run_filter(one.eval_configs_filter_id) if one.eval_configs_filter_id else None
     golden = [run for run in runs if is_golden is not None and is_golden(run)]
@@ -56,6 +60,8 @@ async def _eval(
         one_sided=len(complete) > 1 and len(set(complete)) == 1,
         results=sum(1 for run in results if run.task_run_config_id is not None),
         compared=len(configs),
+        model_judges=len(asking),
+        calibrated=any(run.eval_config_eval for judge in asking for run in by_judge[judge.id]),
     )
 
 

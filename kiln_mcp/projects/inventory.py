@@ -17,6 +17,8 @@ class EvalInventory:
     Attributes:
         name: Its name.
         judges: How many judges it has.
+        model_judges: How many of them ask a model: only these are compared with people's labels.
+        calibrated: Whether a model judge was compared with them.
         test_items: Items of its test split.
         golden_items: Items of its golden set, that people rate.
         rated: Of the golden items, those with a rating for every score.
@@ -33,6 +35,8 @@ class EvalInventory:
     one_sided: bool
     results: int
     compared: int
+    model_judges: int
+    calibrated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ def _eval_faults(one: EvalInventory) -> Iterable[str]:
             f"its test split has {one.test_items} items; below {FEW_TEST} only large differences "
             "between prompts or models can be told from chance."
         )
+    if one.judges and not one.model_judges:
+        return  # checks that ask no model are right by their definition
     if one.golden_items and one.rated == 0:
         yield f"none of its {one.golden_items} golden items is rated: its judges are unchecked."
     elif 0 < one.rated < FEW_RATED:
@@ -88,13 +94,14 @@ def next_step(task: TaskInventory) -> str:
         return "create_evaluator: give the eval a judge or a deterministic check."
     if not any(one.test_items for one in scored):
         return "add_items or generate_data, then split_data: the evals have no test items."
-    unchecked = [one for one in scored if one.golden_items and one.rated < FEW_RATED]
+    by_model = [one for one in scored if one.model_judges]
+    unchecked = [one for one in by_model if one.golden_items and one.rated < FEW_RATED]
     if unchecked:
         return f"label_items: rate golden items of '{unchecked[0].name}', then measure_agreement."
     if task.run_configs == 0:
         return "create_run_config: name the prompt and model to measure."
     if not any(one.results for one in scored):
         return "run_eval: measure the run configs on the test split."
-    if any(one.rated for one in scored):
+    if any(one.rated and not one.calibrated for one in by_model):
         return "measure_agreement: see whether the judges may be trusted before you optimise."
     return "evolve_prompt: search for a better prompt and measure it on held-out items."

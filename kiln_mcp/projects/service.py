@@ -1,7 +1,8 @@
 """Capabilities: make projects and tasks, and say what is there."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import anyio
 from pydantic import Field, JsonValue
@@ -13,8 +14,9 @@ from kiln_mcp.projects.inventory import next_step, weaknesses
 from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.projects.schemas import schema_text
 from kiln_mcp.workspace import Workspace
-from storage import Project, ProjectStore, Task
+from storage import Project, ProjectStore, Prompt, Spec, Task, TaskRunConfig
 
+MOST_NAMES: Final = 10
 TaskName = Annotated[str, Field(description="What to call the task.")]
 Instruction = Annotated[
     str, Field(description="What a model is told to do with an input: the task's system prompt.")
@@ -66,6 +68,9 @@ class TaskDescription(Result):
     specs: int
     run_configs: int
     prompts: int
+    spec_names: list[str] = Field(description="The first ten; so are the next two.")
+    run_config_names: list[str]
+    prompt_names: list[str]
     evals: list[EvalDescription]
     weak: list[str]
     next_step: str
@@ -155,6 +160,9 @@ async def describe_project(workspace: Workspace, project: ProjectReference) -> P
                 specs=found.specs,
                 run_configs=found.run_configs,
                 prompts=found.prompts,
+                spec_names=first_names(await store.children(task, Spec)),
+                run_config_names=first_names(await store.children(task, TaskRunConfig)),
+                prompt_names=first_names(await store.children(task, Prompt)),
                 evals=[
                     EvalDescription(
                         name=one.name,
@@ -178,3 +186,10 @@ async def describe_project(workspace: Workspace, project: ProjectReference) -> P
         unreadable=[f"{fault.path}: {fault.reason}" for fault in store.problems],
         next_step=None if tasks else "create_task: say what a model is to do.",
     )
+
+
+def first_names(records: Sequence[Spec] | Sequence[TaskRunConfig] | Sequence[Prompt]) -> list[str]:
+    """Return the names of the first ten records, and how many more there are."""
+    names = [record.name for record in records[:MOST_NAMES]]
+    more = len(records) - len(names)
+    return [*names, f"… and {more} more"] if more else names

@@ -333,3 +333,20 @@ async def test_an_eval_without_a_judge_can_be_labelled_but_not_measured(bench: B
     await bench.label({batch.items[0].item: "pass"})
     with pytest.raises(NothingToEvaluate, match=r"has no evaluator"):
         await bench.measure()
+
+
+async def test_a_check_by_reference_is_said_to_need_no_labels(bench: Bench) -> None:
+    await add_golden(bench, good=3, bad=3)
+    await evals.create_evaluator.invoke(
+        bench.workspace,
+        {
+            "project": bench.folder,
+            "eval": "Right",
+            "name": "exact",
+            "evaluator": {"type": "exact_match", "reference_key": "reference_answer"},
+        },
+    )
+    runs = await bench.store.children(bench.task, TaskRun)
+    await bench.label({run.id: "pass" for run in runs})
+    with pytest.raises(NothingToMeasure, match=r"ask no model .* evolve_prompt"):
+        await bench.measure(evaluators=["exact"])

@@ -1,6 +1,8 @@
 from dataclasses import replace
 
 from kiln_mcp.projects.inventory import EvalInventory, TaskInventory, next_step, weaknesses
+from kiln_mcp.projects.service import first_names
+from storage import Prompt
 
 SOUND = EvalInventory(
     name="Correctness",
@@ -11,6 +13,8 @@ SOUND = EvalInventory(
     one_sided=False,
     results=200,
     compared=2,
+    model_judges=1,
+    calibrated=False,
 )
 TASK = TaskInventory(name="Support", runs=300, specs=1, run_configs=2, prompts=1, evals=(SOUND,))
 
@@ -58,3 +62,24 @@ def test_each_stage_leads_to_the_next_call() -> None:
     assert step(golden_items=0, rated=0) == "evolve_prompt"
     assert step() == "measure_agreement"
     assert next_step(replace(TASK, run_configs=0)).startswith("create_run_config")
+
+
+def test_checks_that_ask_no_model_are_never_to_be_compared_with_labels() -> None:
+    check = replace(SOUND, model_judges=0, rated=0)
+    task = replace(TASK, evals=(check,))
+    assert weaknesses(task) == []
+    assert next_step(task).startswith("evolve_prompt")
+    assert next_step(replace(TASK, evals=(replace(check, rated=5),))).startswith("evolve_prompt")
+    assert next_step(replace(TASK, evals=(replace(check, results=0),))).startswith("run_eval")
+
+
+def test_a_judge_that_was_compared_with_labels_is_not_sent_there_again() -> None:
+    task = replace(TASK, evals=(replace(SOUND, calibrated=True),))
+    assert next_step(task).startswith("evolve_prompt")
+
+
+def test_of_many_names_the_first_ten_are_said_and_how_many_more() -> None:
+    prompts = [Prompt(name=f"prompt {number}", prompt="x") for number in range(12)]
+    said = first_names(prompts)
+    assert (len(said), said[0], said[-1]) == (11, "prompt 0", "… and 2 more")
+    assert first_names(prompts[:10])[-1] == "prompt 9"
