@@ -163,12 +163,26 @@ class EvalSummary(Result):
     evaluators: int
 
 
+class ShownItem(Result):
+    """One item with a run config's output and its scores; long texts are cut."""
+
+    item: str
+    run_config: str
+    input: str
+    expected: str | None
+    output: str
+    scores: dict[str, float]
+    why: str | None
+
+
 class EvalReport(Result):
     """The evals of a project, or one eval in full."""
 
     evals: list[EvalSummary]
     evaluators: list[EvaluatorSummary]
     table: list[ScoreRow]
+    items: list[ShownItem] = Field(default=[], description="The worst first.")
+    items_found: int | None = Field(default=None, description="How many fit, shown or not.")
     next_step: str | None
 
 

@@ -152,3 +152,14 @@ class ItemChoice(BaseModel):
     split: Literal["test", "train", "val"] = "test"
     limit: int | None = Field(default=None, ge=1, description="Only so many, the oldest.")
     seed: int = Field(default=0, ge=0, description="Makes sampling repeatable.")
+
+
+class ItemsToShow(BaseModel):
+    """Which items with their outputs to show."""
+
+    model_config = _CLOSED
+
+    which: Literal["failures", "all"] = "failures"
+    run_config: str | None = Field(default=None, description="Its name or id; left out: all.")
+    split: Literal["test", "train", "val"] = "test"
+    limit: int = Field(default=10, ge=1, le=20, description="The most to show.")

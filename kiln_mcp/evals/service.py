@@ -21,6 +21,7 @@ from kiln_mcp.evals.answers import (
 from kiln_mcp.evals.arguments import (
     Evaluator,
     ItemChoice,
+    ItemsToShow,
     ModelJudge,
     NewEval,
     RunConfigDefinition,
@@ -49,6 +50,7 @@ from kiln_mcp.evals.making import make_eval, make_evaluator, make_run_config
 from kiln_mcp.evals.parts import with_items
 from kiln_mcp.evals.prompt_texts import PromptText, built_prompt
 from kiln_mcp.evals.runner import Measurement, RunOutcome, carry_out, plan_run
+from kiln_mcp.evals.shown import Looked, look_at
 from kiln_mcp.evals.spending import plan_of
 from kiln_mcp.evals.summaries import score_lines, scores_by_item
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
@@ -260,8 +262,15 @@ async def describe_eval(
         str | None, Field(description="An eval's name or id; left out: list all evals.")
     ] = None,
     evaluator: EvaluatorReference = None,
+    show: Annotated[
+        ItemsToShow | None,
+        Field(description="Show items with input, expected, output and scores; {}: failures."),
+    ] = None,
 ) -> EvalReport:
-    """List a project's evals, or show one: its evaluators and the score table of run configs."""
+    """List a project's evals, or show one: its evaluators and the score table of run configs.
+
+    With `show` also items with what was answered and how it was scored, the worst first.
+    """
     store = await workspace.open_project(project)
     known = await all_evals(store)
     if eval is None:
@@ -273,10 +282,13 @@ async def describe_eval(
         )
     found = await find_eval(store, eval)
     judges = await store.children(found.measured, EvalConfig)
+    looked = await _look(store, found, evaluator, show) if show else None
     return EvalReport(
         evals=[await _summary(store, found)],
         evaluators=[await _evaluator(store, found.measured, judge) for judge in judges],
         table=await _table(store, found, evaluator) if judges else [],
+        items=looked.items if looked else [],
+        items_found=looked.found if looked else None,
         next_step=None if judges else "create_evaluator: this eval has none.",
     )
 
@@ -300,6 +312,18 @@ def _after_evaluator(measured: Eval, *, items: int, is_judge: bool) -> str:
     if is_judge:
         return "next_items_to_label, then measure_agreement: is the judge to be trusted?"
     return "run_eval: measure a run config."
+
+
+async def _look(
+    store: ProjectStore, found: TaskEval, evaluator: str | None, show: ItemsToShow
+) -> Looked:
+    about = await gather(store, found, evaluator)
+    configs = await find_run_configs(
+        store, about.task, [show.run_config] if show.run_config else []
+    )
+    items = _split_items(about, show.split)
+    only_failures = show.which == "failures"
+    return look_at(about, configs, items, failures=only_failures, limit=show.limit)
 
 
 async def _table(store: ProjectStore, found: TaskEval, evaluator: str | None) -> list[ScoreRow]:

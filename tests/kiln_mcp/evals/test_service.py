@@ -308,6 +308,30 @@ async def test_an_empty_split_is_said_with_its_filter(bench: Bench) -> None:
         await bench.run(items={"split": "val"})
 
 
+async def test_the_items_of_an_eval_are_shown_the_worst_first(bench: Bench) -> None:
+    await add_items(bench, range(4))
+    await bench.evaluator(**EXACT)
+    await bench.config("start", "Do it.")
+    await bench.config("better", "double it")
+    await bench.run()
+
+    async def show(**wanted: JsonValue) -> EvalReport:
+        said: dict[str, JsonValue] = {"project": bench.folder, "eval": "Right", "show": wanted}
+        shown = await service.describe_eval.invoke(bench.workspace, said)
+        assert isinstance(shown, EvalReport)
+        return shown
+
+    failures = await show(limit=2)
+    assert (len(failures.items), failures.items_found) == (2, 3)  # twice 0 is 0
+    one = failures.items[0]
+    assert (one.run_config, one.scores) == ("start", {"right": 0.0})
+    assert json.loads(one.expected or "") == {"n": 2 * int(one.input)}
+    assert json.loads(one.output) == {"n": int(one.input)}
+    everything = await show(which="all", run_config="start")
+    assert [item.scores["right"] for item in everything.items] == [0.0, 0.0, 0.0, 1.0]
+    assert (await show(run_config="better")).items_found == 0
+
+
 async def deal(bench: Bench, split: str, first: int = 0) -> None:
     for at, part in enumerate(("train", "val", "test", "golden")):
         await add_items(bench, range(first + 10 * at, first + 10 * at + 3), f"{part}_{split}")
