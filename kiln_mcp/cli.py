@@ -3,7 +3,6 @@
 Without a command it serves MCP over standard input and output: what a client starts.
 """
 
-import errno
 import json
 import logging
 import os
@@ -20,7 +19,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.capability import AnyCapability
 from kiln_mcp.catalogue import installed_catalogue
-from kiln_mcp.errors import ApprovalNeeded, InvalidArguments
+from kiln_mcp.errors import ApprovalNeeded, InvalidArguments, disk_sentence
 from kiln_mcp.rendering import plain, render
 from kiln_mcp.settings import Settings
 from storage.errors import WorkbenchError
@@ -312,8 +311,8 @@ def _explain(error: BaseException) -> int:
         case BrokenPipeError():
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return FAILED
-        case OSError(errno=errno.ENOSPC):
-            return _say("The disk is full. Free some space and run it again.", FAILED)
+        case OSError():
+            return _say(disk_sentence(error), FAILED)
         case _:
             _log.error("unforeseen", exc_info=error)
             return _say(f"An error that was not foreseen: {type(error).__name__}: {error}", FAILED)

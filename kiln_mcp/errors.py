@@ -15,6 +15,7 @@ Errors are named by their cause, without a suffix; the constructor writes the se
 # ruff: noqa: N818
 
 import difflib
+import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,15 @@ class UnusablePath(WorkbenchError):
         super().__init__(
             f"The path {path!r} {reason}. Give the whole path, from the root or from ~."
         )
+
+
+def disk_sentence(error: OSError) -> str:
+    """Return a sentence for what the disk or the system refused, where no room foresaw it."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "The disk is full. Free some space and try again; what was saved before stays."
+    reason = (error.strerror or str(error)).rstrip(".").casefold()
+    what = f"'{error.filename}'" if error.filename else "A file or connection"
+    return f"{what} cannot be used: {reason}. Choose another, or mend that, and try again."
 
 
 @dataclass(frozen=True, slots=True)

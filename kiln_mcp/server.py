@@ -21,7 +21,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.capability import AnyCapability, Effect
 from kiln_mcp.catalogue import Catalogue
-from kiln_mcp.errors import ApprovalNeeded, Plan
+from kiln_mcp.errors import ApprovalNeeded, Plan, disk_sentence
 from kiln_mcp.rendering import plain, render
 from kiln_mcp.workspace import Workspace
 from storage.errors import WorkbenchError
@@ -131,6 +131,9 @@ async def _call(
             return _answer(await _invoke(item, workspace, {**arguments, "confirm": True}))
     except WorkbenchError as error:
         return _refusal(str(error))
+    except OSError as error:
+        _log.warning("%s met the system's refusal", params.name, exc_info=error)
+        return _refusal(disk_sentence(error))
     except Exception as error:  # noqa: BLE001 - the outermost door: a client must get an answer
         _log.exception("%s failed", params.name)
         return _refusal(

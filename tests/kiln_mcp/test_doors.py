@@ -216,3 +216,15 @@ async def test_an_empty_list_is_an_answer_too(settings: Settings) -> None:
     async with connected(settings, "auto") as client:
         result = await client.call_tool("list_jobs", {})
     assert text_of(result) == "jobs: []"
+
+
+async def test_what_the_disk_refuses_is_said_with_the_place(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    async with connected(settings, "auto") as client:
+        place = str(tmp_path / "file" / "p")
+        result = await client.call_tool("create_project", {"name": "p", "folder": place})
+    assert result.is_error
+    assert place in text_of(result) or str(tmp_path / "file") in text_of(result)
+    assert "not foreseen" not in text_of(result)
