@@ -49,7 +49,14 @@ from kiln_mcp.evals.lookups import (
 from kiln_mcp.evals.making import make_eval, make_evaluator, make_run_config
 from kiln_mcp.evals.parts import with_items
 from kiln_mcp.evals.prompt_texts import PromptText, built_prompt
-from kiln_mcp.evals.runner import Measurement, RunOutcome, carry_out, plan_run
+from kiln_mcp.evals.runner import Measurement, carry_out, plan_run
+from kiln_mcp.evals.sentences import (
+    after_evaluator,
+    comparison_warnings,
+    filter_of_test,
+    no_items,
+    run_warnings,
+)
 from kiln_mcp.evals.shown import Looked, look_at
 from kiln_mcp.evals.spending import plan_of
 from kiln_mcp.evals.summaries import score_lines, scores_by_item
@@ -61,7 +68,6 @@ EvalReference = Annotated[str, Field(description="The eval's name or id.")]
 EvaluatorReference = Annotated[
     str | None, Field(description="The evaluator's name or id; left out: the eval's current one.")
 ]
-FEW_ITEMS = 30
 ALL_ITEMS = ItemChoice()
 
 
@@ -149,11 +155,11 @@ async def create_evaluator(
         evaluator_id=saved.id,
         kind=evaluator.type,
         scores=[score.json_key for score in measured.output_scores],
-        test_filter=_filter(measured),
+        test_filter=filter_of_test(measured),
         golden_filter=measured.eval_configs_filter_id or "",
         test_items=len(items),
         is_current=measured.current_config_id == saved.id,
-        next_step=_after_evaluator(measured, items=len(items), is_judge=is_judge),
+        next_step=after_evaluator(measured, items=len(items), is_judge=is_judge),
     )
 
 
@@ -180,7 +186,7 @@ async def run_eval(
     configs = await find_run_configs(store, about.task, run_configs or [])
     chosen = _split_items(about, items.split)[: items.limit]
     if not chosen:
-        raise NothingToEvaluate(_no_items(about.measured, items.split))
+        raise NothingToEvaluate(no_items(about.measured, items.split))
     work = plan_run(about, configs, chosen, seed=items.seed)
     summary = f"Score {len(chosen)} items for {len(configs)} run configs of {about.task.name!r}."
     await workspace.engine.check_ready(work.calls_by_model)
@@ -210,7 +216,7 @@ async def run_eval(
             ]
         ),
         table=[ScoreRow.of(line) for line in lines],
-        warnings=_run_warnings(after, outcome, len(chosen)),
+        warnings=run_warnings(after, outcome, len(chosen)),
     )
 
 
@@ -250,7 +256,7 @@ async def compare_run_configs(
         second=two.name,
         rows=rows,
         excluded=excluded,
-        warnings=_comparison_warnings(about, rows, excluded),
+        warnings=comparison_warnings(about, rows, excluded),
     )
 
 
@@ -301,17 +307,6 @@ async def _new(store: ProjectStore, name: str, wanted: NewEval) -> TaskEval:
 
 def _same(one: str, other: str) -> bool:
     return one.strip().casefold() == other.casefold()
-
-
-def _after_evaluator(measured: Eval, *, items: int, is_judge: bool) -> str:
-    if not items:
-        return (
-            f"No item fits {_filter(measured)!r} yet: add_items with that tag, or split_data, "
-            "before run_eval."
-        )
-    if is_judge:
-        return "next_items_to_label, then measure_agreement: is the judge to be trusted?"
-    return "run_eval: measure a run config."
 
 
 async def _look(
@@ -380,52 +375,3 @@ def _split_items(about: Measurement, name: str) -> list[Item]:
 
 def _keys(measured: Eval) -> list[str]:
     return [score.json_key for score in measured.output_scores]
-
-
-def _filter(measured: Eval) -> str:
-    split = measured.split("test")
-    return split.filter_id if split else ""
-
-
-def _no_items(measured: Eval, split: str) -> str:
-    part = measured.split(split)
-    if part is None:
-        names = ", ".join(measured.splits)
-        return f"The eval {measured.name!r} has no split {split!r}. It has: {names}."
-    return (
-        f"The split {split!r} of {measured.name!r} is empty: no item fits {part.filter_id!r}. "
-        "Call add_items with that tag in `tags`, or make a new eval over a split: split_data, then "
-        "create_evaluator with another eval name."
-    )
-
-
-def _run_warnings(about: Measurement, outcome: RunOutcome, items: int) -> list[str]:
-    warnings: list[str] = []
-    if outcome.failures:
-        warnings.append(
-            f"{len(outcome.failures)} items could not be scored and are left out of the table: the "
-            "means may be off. Run again to retry them."
-        )
-    if outcome.skipped:
-        warnings.append(f"{outcome.skipped} items lack what the evaluator needs and were skipped.")
-    if items < FEW_ITEMS:
-        warnings.append(f"{items} items are few: expect wide intervals.")
-    if judge_model(about.judge) and not any(v.eval_config_eval for v in about.verdicts):
-        warnings.append(
-            "This judge was never compared with people's labels: its scores may mean nothing. "
-            "Call measure_agreement."
-        )
-    return warnings
-
-
-def _comparison_warnings(about: Measurement, rows: list[ComparisonRow], excluded: int) -> list[str]:
-    warnings: list[str] = []
-    if excluded:
-        warnings.append(f"{excluded} items were scored for one of the two alone and left out.")
-    if len(rows) > 1:
-        warnings.append(f"{len(rows)} scores were compared: one may differ by luck.")
-    if judge_model(about.judge):
-        warnings.append(
-            "The scores are a judge's, not people's: see measure_agreement for what it is worth."
-        )
-    return warnings
