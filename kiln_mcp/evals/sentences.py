@@ -21,8 +21,8 @@ def after_evaluator(measured: Eval, *, items: int, is_judge: bool) -> str:
     """Return the next step after an evaluator was made."""
     if not items:
         return (
-            f"No item fits {filter_of_test(measured)!r} yet: add_items with that tag, or split_data, "
-            "before run_eval."
+            f"No item fits {filter_of_test(measured)!r} yet: add_items with that tag, "
+            "or split_data, before run_eval."
         )
     if is_judge:
         return "next_items_to_label, then measure_agreement: is the judge to be trusted?"
