@@ -114,9 +114,9 @@ async def show_example(client: Client, folder: Path, teller: Teller) -> Agreemen
 async def travel(client: Client, folder: Path, teller: Teller, seed: int) -> Journey:
     """Go from a one-line wish to a measured prompt, in a new project."""
     project = str(folder)
-    await _set_up(client, project, teller)
+    spec = await _set_up(client, project, teller)
     added, split = await _data(client, project, teller, seed)
-    await _evaluator(client, project, split)
+    await _evaluator(client, project, split, spec)
     first = await _first_run(client, project, teller, seed)
     teller.begin("Search for a better prompt")
     evolved = await client.call(
@@ -145,7 +145,8 @@ async def travel(client: Client, folder: Path, teller: Teller, seed: int) -> Jou
     return Journey(added.items, split, first, evolved, comparison)
 
 
-async def _set_up(client: Client, project: str, teller: Teller) -> None:
+async def _set_up(client: Client, project: str, teller: Teller) -> str:
+    """Make the project and return the name of its specification."""
     teller.begin("From a wish to a specification")
     teller.say(f"Wish: {WISH}")
     await client.call(ProjectCreated, "create_project", name="Table bookings", folder=project)
@@ -164,6 +165,7 @@ async def _set_up(client: Client, project: str, teller: Teller) -> None:
     )
     for question in draft.questions[:2]:
         teller.say(f"It would ask: {question.question}")
+    return draft.name
 
 
 async def _data(
@@ -188,7 +190,7 @@ async def _data(
     return added, split
 
 
-async def _evaluator(client: Client, project: str, split: DataSplit) -> None:
+async def _evaluator(client: Client, project: str, split: DataSplit, spec: str) -> None:
     filters = {f"{part.part}_filter": part.filter for part in split.parts}
     await client.call(
         EvaluatorCreated,
@@ -197,7 +199,7 @@ async def _evaluator(client: Client, project: str, split: DataSplit) -> None:
         eval=OWN_EVAL,
         name="exact match",
         evaluator={"type": "exact_match", "reference_key": "reference_answer"},
-        new_eval={**filters},
+        new_eval={**filters, "spec": spec},
     )
 
 

@@ -9,6 +9,7 @@ storage.errors.WorkbenchError
     ├── UnsupportedRunConfig  this kind of run config does not run here
     ├── NothingToEvaluate     there is no item, or no judge
     ├── NoSplit               a new eval's items cannot be told
+    ├── RunConfigExists       a run config of this name is there already
     ├── EvalExists            an eval of this name is there already
     ├── AllFailed             no item of a run could be scored
     └── NotComparable         two run configs share no scored item
@@ -89,6 +90,16 @@ class NoSplit(EvalError):  # noqa: N818
                 f"The new eval {name!r} would have no items: the task has no split. Call "
                 "split_data first, or give new_eval.test_filter."
             )
+
+
+class RunConfigExists(EvalError):  # noqa: N818
+    """A run config of this name is there already, and it never changes."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"There is a run config '{name}' already, and run configs never change. Choose another "
+            "name; nothing has been saved."
+        )
 
 
 class EvalExists(EvalError):  # noqa: N818

@@ -32,6 +32,7 @@ from kiln_mcp.evals.errors import (
     EvalExists,
     NotComparable,
     NothingToEvaluate,
+    RunConfigExists,
     UnsupportedRunConfig,
 )
 from kiln_mcp.evals.filters import filter_runs
@@ -62,7 +63,17 @@ from kiln_mcp.evals.spending import plan_of
 from kiln_mcp.evals.summaries import score_lines, scores_by_item
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
 from kiln_mcp.workspace import Workspace
-from storage import Eval, EvalConfig, EvalInput, EvalRun, ProjectStore, Prompt, TaskRun
+from storage import (
+    Eval,
+    EvalConfig,
+    EvalInput,
+    EvalRun,
+    ProjectStore,
+    Prompt,
+    Spec,
+    TaskRun,
+    TaskRunConfig,
+)
 
 EvalReference = Annotated[str, Field(description="The eval's name or id.")]
 EvaluatorReference = Annotated[
@@ -86,6 +97,8 @@ async def create_run_config(
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
+    if any(_same(run_config.name, one.name) for one in await store.children(owner, TaskRunConfig)):
+        raise RunConfigExists(run_config.name)
     text = PromptText(run_config.prompt) if run_config.prompt else None
     if text is None:
         prompts = await store.children(owner, Prompt)
@@ -127,9 +140,8 @@ async def create_evaluator(
     """Make an evaluator: a model with steps to go through, or a check that asks no model.
 
     Makes the eval too where there is none of this name, over the split that split_data dealt. The
-    first evaluator of an eval becomes
-    its current one. A model judge must be measured against people's labels (measure_agreement)
-    before its scores mean anything.
+    first evaluator of an eval becomes its current one. A model judge must be measured against
+    people's labels (measure_agreement) before its scores mean anything.
     """
     store = await workspace.open_project(project)
     known = [one for one in await all_evals(store) if eval == one.id or _same(eval, one.name)]
@@ -140,12 +152,17 @@ async def create_evaluator(
         workspace.engine.check_name(model)
     record = make_evaluator(name or evaluator.type.replace("_", " "), evaluator, model)
     found = choose("eval", known, eval) if known else await _new(store, eval, new_eval or NewEval())
+    spec = None
+    if new_eval is not None and new_eval.spec:
+        spec = await store.find(Spec, new_eval.spec, parent=found.task)
     async with store.transaction() as change:
         measured = found.measured
         if measured.current_config_id is None:
             measured = measured.replace(current_config_id=record.id)
         measured = change.save(measured, parent=found.task)
         saved = change.save(record, parent=measured)
+        if spec is not None:
+            change.save(spec.replace(eval_id=measured.id))
     items = await _items(store, TaskEval(found.task, measured), "test")
     is_judge = isinstance(evaluator, ModelJudge)
     return EvaluatorCreated(

@@ -19,8 +19,10 @@ from kiln_mcp.evals.errors import (
     NoSplit,
     NotComparable,
     NothingToEvaluate,
+    RunConfigExists,
     UnusableTemplate,
 )
+from kiln_mcp.evals.making import tag_of
 from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest, ScriptedModel
 from kiln_mcp.llm.errors import MissingKey, RequestRefused, UnknownModel
 from kiln_mcp.settings import Settings
@@ -32,6 +34,7 @@ from storage import (
     EvalRun,
     Project,
     ProjectStore,
+    Spec,
     Task,
     TaskOutput,
     TaskRun,
@@ -447,7 +450,11 @@ async def test_a_model_with_an_unknown_price_is_not_asked_without_approval(
 
 async def test_a_model_that_no_provider_has_is_refused_with_close_names(bench: Bench) -> None:
     async def name_model(model: str) -> None:
-        definition: dict[str, JsonValue] = {"name": "x", "prompt": "x", "model": model}
+        definition: dict[str, JsonValue] = {
+            "name": f"x {tag_of(model)}",
+            "prompt": "x",
+            "model": model,
+        }
         await service.create_run_config.invoke(
             bench.workspace, {"project": bench.folder, "run_config": definition}
         )
@@ -517,3 +524,28 @@ async def test_a_run_that_was_cancelled_goes_on_where_it_was(tmp_path: Path) -> 
         report = await bench.run()
         assert report.outputs_made == 8 - len(made)
         assert (report.table[0].n, report.failed) == (8, 0)
+
+
+async def test_a_second_run_config_of_one_name_is_refused(bench: Bench) -> None:
+    await bench.config("Only", "double it")
+    with pytest.raises(RunConfigExists, match=r"never change"):
+        await bench.config("only", "triple it")
+    assert len(await bench.store.children(bench.task, TaskRunConfig)) == 1
+
+
+async def test_a_new_eval_is_written_into_the_specification_that_it_measures(bench: Bench) -> None:
+    await add_items(bench, [1])
+    desired = {"spec_type": "desired_behaviour", "desired_behaviour_description": "It doubles."}
+    spec = Spec.model_validate({"name": "Doubling", "definition": "x", "properties": desired})
+    await bench.store.save(spec, parent=bench.task)
+    made = await service.create_evaluator.invoke(
+        bench.workspace,
+        {
+            "project": bench.folder,
+            "eval": "Right",
+            "evaluator": {"type": "exact_match", "reference_key": "reference_answer"},
+            "new_eval": {"spec": "doubling"},
+        },
+    )
+    (held,) = await bench.store.children(bench.task, Spec)
+    assert held.eval_id == made.model_dump()["eval_id"]
