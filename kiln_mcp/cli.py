@@ -22,7 +22,7 @@ from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.errors import ApprovalNeeded, InvalidArguments, disk_sentence
 from kiln_mcp.rendering import plain, render
 from kiln_mcp.settings import Settings
-from storage.errors import WorkbenchError
+from storage.errors import WorkbenchError, said_by_system
 
 FAILED = 1
 USAGE = 2
@@ -232,7 +232,9 @@ def _json_value(context: click.Context, parameter: click.Parameter, value: str |
         text = Path(value[1:]).read_text(encoding="utf-8") if value.startswith("@") else value
         return json.loads(text)
     except (OSError, ValueError) as error:
-        raise click.BadParameter(f"neither JSON nor @file: {error}", context, parameter) from error
+        raise click.BadParameter(
+            f"neither JSON nor @file: {said_by_system(error)}", context, parameter
+        ) from error
 
 
 def _run(item: AnyCapability, *, as_json: bool, **options: JsonValue | tuple[str, ...]) -> None:

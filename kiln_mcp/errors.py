@@ -114,7 +114,8 @@ class Plan:
         if not self.calls:
             return self.summary
         price = "at a price that is not known" if self.cost_usd is None else f"${self.cost_usd:.4f}"
-        return f"{self.summary} About {self.calls} model calls, {price}."
+        count = "1 model call" if self.calls == 1 else f"{self.calls} model calls"
+        return f"{self.summary} About {count}, {price}."
 
 
 class ApprovalNeeded(WorkbenchError):

@@ -19,17 +19,32 @@ WorkbenchError                 the root: its text is one sentence for the reader
 └── DiskFull           no space left
 """
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+
+
+_TWO_STOPS = re.compile(r"""(?<=[^\s./'"])\.\.(?=\s|$)""")
 
 
 class WorkbenchError(Exception):
     """The root of every error whose text is meant for the person or model that reads it.
 
     The text is one or two sentences: what happened, the valid values where there are any, and
-    the next step. Every door shows it as it is.
+    the next step. Every door shows it as it is. Where a quoted reason brings a full stop of its
+    own, only one stays.
     """
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(_TWO_STOPS.sub(".", sentence))
+
+
+def said_by_system(error: OSError | ValueError) -> str:
+    """Return what the system says of a file, in words without its number."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror[:1].casefold() + error.strerror[1:]
+    return str(error)
 
 
 class StorageError(WorkbenchError):

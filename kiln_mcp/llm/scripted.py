@@ -6,10 +6,11 @@ from pathlib import Path
 
 import anyio
 import anyio.lowlevel
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from kiln_mcp.llm.errors import RequestRefused, UnknownModel
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest, Usage
+from storage.errors import said_by_system
 
 Answer = str | ModelAnswer
 WORDS_PER_TOKEN = 0.75
@@ -92,8 +93,9 @@ async def load_script(name: str, path: Path) -> ScriptedModel:
     """
     try:
         script = _Script.model_validate_json(await anyio.Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValidationError) as error:
-        raise UnknownModel(name, ["embedded", "scripted:<file.json>"], str(error)) from error
+    except (OSError, ValueError) as error:
+        said = said_by_system(error)
+        raise UnknownModel(name, ["embedded", "scripted:<file.json>"], said) from error
 
     def answer(request: ModelRequest) -> str:
         asked = "\n".join(message.content for message in request.messages)

@@ -6,6 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from kiln_mcp.llm.errors import ServerFileUnreadable
 from kiln_mcp.llm.settings import ServerSettings
+from storage.errors import said_by_system
 
 
 def read_servers(path: Path) -> tuple[ServerSettings, ...]:
@@ -22,7 +23,7 @@ def read_servers(path: Path) -> tuple[ServerSettings, ...]:
     except FileNotFoundError:
         return ()
     except OSError as error:
-        raise ServerFileUnreadable(path, str(error)) from error
+        raise ServerFileUnreadable(path, said_by_system(error)) from error
     try:
         servers = TypeAdapter(tuple[ServerSettings, ...]).validate_json(text)
     except ValidationError as error:

@@ -73,7 +73,9 @@ def read_items(path: Path, content: str) -> list[GivenItem]:
             case ".json":
                 rows = json.loads(content)
             case other:
-                raise UnreadableItems(str(path), f"{other or 'no suffix'} is not known")
+                raise UnreadableItems(
+                    str(path), f"{other} is not known" if other else "its name has no suffix"
+                )
         return _ITEMS.validate_python(rows)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]

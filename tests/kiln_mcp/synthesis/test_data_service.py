@@ -114,7 +114,8 @@ async def test_a_file_gives_the_same_items_in_each_format(
         ("items.csv", "question,output\na,b\n", "input"),
         ("items.json", "{", "Expecting"),
         ("items.json", '{"input": "a"}', "valid list"),
-        ("gone.csv", None, "No such file"),
+        ("gone.csv", None, r"cannot be read: no such file"),
+        ("items", "x", "its name has no suffix"),
     ],
 )
 async def test_a_file_that_holds_no_items_is_refused_with_the_formats(
