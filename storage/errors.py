@@ -24,7 +24,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-
 _TWO_STOPS = re.compile(r"""(?<=[^\s./'"])\.\.(?=\s|$)""")
 
 
