@@ -94,6 +94,10 @@ async def run_demo(
                         f"{seconds:.0f} s, {asked} model answers, {asked - calls} of them from the "
                         f"journal. Seed {seed}. The other project: {places.example}"
                     )
+                    teller.say(
+                        "Next: 'kiln-mcp describe-project --project \"Table bookings\"' says what "
+                        "is weak about it, or connect an assistant, or talk to kiln-chat."
+                    )
             finally:
                 with anyio.move_on_after(CLOSING_S, shield=True):
                     await known.close()
