@@ -89,6 +89,7 @@ class EvalRunReport(Result):
     failures: list[FailedItem] = Field(description="The first five.")
     table: list[ScoreRow]
     warnings: list[str]
+    next_step: str
 
 
 class ComparisonRow(Result):

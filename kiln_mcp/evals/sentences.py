@@ -6,6 +6,7 @@ from typing import Final
 from kiln_mcp.evals.answers import ComparisonRow
 from kiln_mcp.evals.judges import judge_model
 from kiln_mcp.evals.runner import Measurement, RunOutcome
+from kiln_mcp.evals.summaries import ScoreLine
 from storage import Eval
 
 FEW_ITEMS: Final = 30
@@ -27,6 +28,14 @@ def after_evaluator(measured: Eval, *, items: int, is_judge: bool) -> str:
     if is_judge:
         return "next_items_to_label, then measure_agreement: is the judge to be trusted?"
     return "run_eval: measure a run config."
+
+
+def after_run(lines: Sequence[ScoreLine]) -> str:
+    """Return the next step after a run of an eval."""
+    look = "describe_eval with show: read what failed."
+    if len({line.run_config for line in lines}) > 1:
+        return f"{look} compare_run_configs: is one better?"
+    return f"{look} evolve_prompt: search for a better prompt."
 
 
 def no_items(measured: Eval, split: str) -> str:

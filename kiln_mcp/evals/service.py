@@ -53,6 +53,7 @@ from kiln_mcp.evals.prompt_texts import PromptText, built_prompt
 from kiln_mcp.evals.runner import Measurement, carry_out, plan_run
 from kiln_mcp.evals.sentences import (
     after_evaluator,
+    after_run,
     comparison_warnings,
     filter_of_test,
     no_items,
@@ -234,6 +235,7 @@ async def run_eval(
         ),
         table=[ScoreRow.of(line) for line in lines],
         warnings=run_warnings(after, outcome, len(chosen)),
+        next_step=after_run(lines),
     )
 
 

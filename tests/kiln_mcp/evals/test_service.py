@@ -153,6 +153,7 @@ async def test_a_better_prompt_is_measured_compared_and_said_to_be_better(bench:
     await bench.config("better", "double it")
     report = await bench.run()
     assert (report.items, report.newly_scored, report.outputs_made) == (40, 80, 80)
+    assert report.next_step.endswith("compare_run_configs: is one better?")
     rates = {row.run_config: row.mean for row in report.table}
     assert rates == {"better": 1.0, "start": 1 / 40}
     comparison = await bench.compare("start", "better")
