@@ -6,6 +6,7 @@ from typing import Final, Self
 from rich.columns import Columns
 from rich.console import Console, Group
 from rich.markup import escape
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -95,7 +96,7 @@ class RichTeller(PlainTeller):
 
     def say(self, sentence: str) -> None:
         """Print a sentence."""
-        self._console.print(Text("  " + sentence))
+        self._console.print(Padding(Text(sentence), (0, 0, 0, 2)))
 
     def judges(self, report: AgreementReport) -> None:
         """Print the judges as a table, and what it says."""
