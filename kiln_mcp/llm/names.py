@@ -1,5 +1,6 @@
 """Whether a hosted model's name can be right, told from litellm's table without importing it."""
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Final
@@ -33,30 +34,44 @@ _OTHER_KEYS: Final = {"gemini": ("GOOGLE_API_KEY",)}
 def check_hosted_name(name: str, valid: Sequence[str]) -> None:
     """Refuse a name that no hosted model can have.
 
-    Of the providers whose models the table lists in full, only these and fine-tuned ones pass
-    (their names have a colon); of any other provider all names pass.
+    The table lists all models of the well-known providers, but it ages: of these a name that it
+    lacks passes too where it has a colon (a fine-tuned model), where it differs from a listed one
+    in its numbers alone (a newer version), or where nothing is like it (a new family). What is left
+    is taken for a misspelling. Of any other provider all names pass.
 
     Args:
         name: What was given.
         valid: The names that are valid apart from hosted ones, for the error.
 
     Raises:
-        UnknownModel: It has no provider, or an unknown one, or the provider has no such model.
+        UnknownModel: It has no provider, or an unknown one, or it is nearly a model's name.
     """
     known = providers()
     if not known:
         return
     provider, slash, rest = name.partition("/")
     listed = provider in _KEYS and provider not in _UNLISTED
+    names = hosted_names()
+    within = [one for one in names if one.startswith(f"{provider}/")] if listed else names
     if slash and rest:
-        if listed and (litellm_facts(name) or ":" in rest):
+        if listed and (litellm_facts(name) or ":" in rest or _may_be_newer(name, within)):
             return
         if not listed and (provider in known or provider in _UNLISTED):
             return
-    names = hosted_names()
-    within = [one for one in names if one.startswith(f"{provider}/")] if listed else names
     close = get_close_matches(name, within, n=3) or get_close_matches(f"openai/{name}", names, n=3)
     raise UnknownModel(name, valid, close=close)
+
+
+def _may_be_newer(name: str, listed: Sequence[str]) -> bool:
+    """Whether a name that the table lacks may be a newer model's, and no misspelling."""
+    skeletons = {_without_numbers(one) for one in listed}
+    return _without_numbers(name) in skeletons or not get_close_matches(
+        name, listed, n=1, cutoff=0.8
+    )
+
+
+def _without_numbers(name: str) -> str:
+    return re.sub(r"[\d.\-_]+", "", name.casefold())
 
 
 def key_variables(model: str) -> tuple[str, ...]:

@@ -471,6 +471,8 @@ async def test_a_model_that_no_provider_has_is_refused_with_close_names(bench: B
     assert await bench.store.children(bench.task, TaskRunConfig) == []
     await name_model("openai/gpt-4.1")
     await name_model("openai/ft:gpt-4.1:mine")
+    await name_model("openai/gpt-97.3-mini")
+    await name_model("anthropic/an-altogether-new-family")
 
 
 async def test_a_hosted_model_without_its_key_is_refused_before_money_is_spoken_of(
