@@ -129,6 +129,17 @@ class Record(Part):
         """Where this was read from or saved to; None for a record that was never saved."""
         return self._origin
 
+    @property
+    def saved(self) -> Origin:
+        """Where this was read from or saved to.
+
+        Raises:
+            InvalidRecord: It was never saved.
+        """
+        if self._origin is None:
+            raise InvalidRecord(self.type_name(), "it was never saved to a project")
+        return self._origin
+
     def at(self, origin: Origin | None) -> Self:
         """Return the same record, known to come from somewhere else."""
         copy = self.model_copy()

@@ -1,0 +1,110 @@
+"""What is to be written: records to save and to put into the trash, as edits and moves of files."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import JsonValue
+
+from storage.commits import Edit, Move
+from storage.errors import InvalidRecord, StaleRevision
+from storage.index.rows import name_of
+from storage.json_text import patch_json, write_json
+from storage.layout import folder_of, place_of
+from storage.names import folder_name
+from storage.reading import read_record, revision_of
+from storage.records import Origin, Record
+from storage.records.record import login_name, new_id
+from storage.trash import Trashed
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(slots=True)
+class Change:
+    """Several writes that happen all or not at all.
+
+    Attributes:
+        folder: The project's folder.
+        edits: Files that get a new content.
+        moves: Folders that go elsewhere.
+    """
+
+    folder: Path
+    edits: list[Edit] = field(default_factory=list[Edit])
+    moves: list[Move] = field(default_factory=list[Move])
+
+    def save(self, record: R, parent: Record | None = None) -> R:
+        """Note a record to be saved and return it as it will be.
+
+        Raises:
+            InvalidRecord: It cannot be written, or may not lie below this parent.
+            StaleRevision: Its file was taken away.
+        """
+        if record.origin is None:
+            path, expected = _new_path(record, parent), None
+            content: bytes | None = new_text(record)
+        else:
+            path, expected = record.origin.path, record.origin.revision
+            content = self._changed_text(record, record.origin)
+        if content is None:
+            return record
+        self.edits.append(Edit(path, content, expected))
+        return record.at(Origin(path, revision_of(content)))
+
+    def delete(self, record: Record) -> Trashed:
+        """Note a record to be put into the trash, with all below it."""
+        folder = str(folder_of(record.saved.path))
+        label = name_of(record) or record.id
+        now = datetime.now(UTC)
+        key = f"{now:%Y%m%dT%H%M%S}-{record.id}-{new_id()[:4]}"
+        trashed = Trashed(key, record.type_name(), label, folder, now, login_name())
+        path, content = trashed.note
+        self.edits.append(Edit(path, content, None))
+        self.moves.append(Move(folder, trashed.place))
+        return trashed
+
+    def _changed_text(self, record: Record, origin: Origin) -> bytes | None:
+        """Return the file's new bytes; None where nothing changes."""
+        try:
+            held = (self.folder / origin.path).read_bytes()
+        except FileNotFoundError as error:
+            raise StaleRevision(origin.path, None, None) from error
+        if revision_of(held) != origin.revision:
+            # The commit, which looks again under the lock, says who and when.
+            return new_text(record)
+        known = read_record(type(record), held, origin.path)
+        before: dict[str, JsonValue] = known.model_dump(mode="json")
+        after: dict[str, JsonValue] = record.model_dump(mode="json")
+        content = _encoded(record, lambda: patch_json(held.decode("utf-8"), before, after))
+        return None if content == held else content
+
+
+def new_text(record: Record) -> bytes:
+    """Return the bytes of a new record's file.
+
+    Raises:
+        InvalidRecord: It has a number that JSON cannot hold, or half a character.
+    """
+    data: dict[str, JsonValue] = record.model_dump(mode="json")
+    return _encoded(record, lambda: write_json(data))
+
+
+def _new_path(record: Record, parent: Record | None) -> str:
+    if parent is None:
+        raise InvalidRecord(record.type_name(), "a new record needs the parent to save it below")
+    place = place_of(type(record))
+    if type(parent) not in place.parents:
+        allowed = ", ".join(kind.type_name() for kind in place.parents)
+        raise InvalidRecord(record.type_name(), f"its parent must be a {allowed}")
+    own = folder_name(record.id, name_of(record))
+    return str(folder_of(parent.saved.path) / place.folder / own / place.file_name)
+
+
+def _encoded(record: Record, text: Callable[[], str]) -> bytes:
+    try:
+        return text().encode("utf-8")
+    except ValueError as error:
+        raise InvalidRecord(record.type_name(), str(error)) from error
