@@ -62,15 +62,10 @@ class CommitLog:
 
     def recover(self) -> int:
         """Carry changes to their end that a process began and did not finish; return how many."""
-        if not any(self._pending.iterdir()):
+        if not any(self._pending.glob("*.json")):
             return 0
-        with self.alone():
-            found = sorted(self._pending.glob("*.json"))
-            for journal in found:
-                edits, moves = _read_journal(journal)
-                self._apply(edits, moves)
-                journal.unlink()
-            return len(found)
+        with self._locked():
+            return self._finish()
 
     def commit(self, edits: Sequence[Edit], moves: Sequence[Move] = ()) -> None:
         """Make all changes, or none.
@@ -101,11 +96,20 @@ class CommitLog:
 
     @contextmanager
     def alone(self) -> Generator[None]:
-        """Keep all other writers of the project out.
+        """Keep all other writers of the project out, and finish what one of them left that died.
+
+        A journal that is still there belongs to a dead process: carried out later, it would undo
+        what is written now.
 
         Raises:
             ProjectBusy: Another process has been writing for too long.
         """
+        with self._locked():
+            self._finish()
+            yield
+
+    @contextmanager
+    def _locked(self) -> Generator[None]:
         try:
             self._lock.acquire(timeout=_LONGEST_WAIT_S)
         except Timeout as error:
@@ -114,6 +118,14 @@ class CommitLog:
             yield
         finally:
             self._lock.release()
+
+    def _finish(self) -> int:
+        found = sorted(self._pending.glob("*.json"))
+        for journal in found:
+            edits, moves = _read_journal(journal)
+            self._apply(edits, moves)
+            journal.unlink()
+        return len(found)
 
     def _checked(self, edit: Edit) -> bytes | None:
         """Return what a file holds, where that is what the edit expects."""

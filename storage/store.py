@@ -310,12 +310,16 @@ class ProjectStore:
             self._index.doubt()
         await self._index.note(touched)
 
-    async def alone(self, work: Callable[[], T]) -> T:
-        """Do blocking work in a thread while all other writers of the project are kept out."""
+    async def alone(self, work: Callable[[CommitLog], T]) -> T:
+        """Do blocking work in a thread while all other writers of the project are kept out.
+
+        Args:
+            work: Gets the log to commit its changes to.
+        """
 
         def locked() -> T:
             with self._log.alone():
-                return work()
+                return work(self._log)
 
         return await anyio.to_thread.run_sync(locked)
 

@@ -139,7 +139,7 @@ class Sharing:
             NotShared: The project has no history yet.
             GitFailed: Git refused for another reason than being offline.
         """
-        report = await self._store.alone(self._sync)
+        report = await self._store.alone(lambda _: self._sync())
         await self._store.reload()
         return report
 

@@ -1,3 +1,4 @@
+import base64
 import json
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -169,3 +170,23 @@ async def test_a_change_touches_only_its_own_keys(store: ProjectStore, task: Tas
     saved = await store.save(saved.replace(output=better))
     expected = with_tag.replace('"output": "hello"', '"output": "hallo"')
     assert await file.read_text(encoding="utf-8") == expected
+
+
+async def test_what_a_dead_process_left_is_finished_before_an_open_one_writes(
+    store: ProjectStore, task: Task, tmp_path: Path
+) -> None:
+    held = (store.folder / task.saved.path).read_bytes()
+    left = held.replace(b"Answer.", b"Left by the dead.")
+    journal = {
+        "edits": [[task.saved.path, base64.b64encode(left).decode(), task.saved.revision]],
+        "moves": [],
+    }
+    (pending,) = [one async for one in anyio.Path(tmp_path / "home").glob("projects/*/pending")]
+    await (pending / "left.json").write_text(json.dumps(journal), encoding="utf-8")
+    with pytest.raises(StaleRevision):
+        await store.save(task.replace(instruction="Mine."))
+    (now,) = await store.children(store.project, Task)
+    assert now.instruction == "Left by the dead."
+    await store.save(now.replace(instruction="Mine."))
+    async with await ProjectStore.open(store.folder, home=tmp_path / "home") as again:
+        assert [task.instruction for task in await again.children(again.project, Task)] == ["Mine."]
