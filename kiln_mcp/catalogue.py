@@ -17,6 +17,7 @@ from kiln_mcp.evolution import service as evolution
 from kiln_mcp.jobs import JsonObject
 from kiln_mcp.judging import service as judging
 from kiln_mcp.operations import service as operations
+from kiln_mcp.projects import exchange_service as exchange
 from kiln_mcp.projects import run_service as runs
 from kiln_mcp.projects import service as projects
 from kiln_mcp.projects import sharing_service as sharing
@@ -36,14 +37,15 @@ _OWN: tuple[AnyCapability, ...] = (
     runs.rate_run,
     runs.tag_runs,
     runs.repair_run,
-    runs.import_runs,
-    runs.export_runs,
+    exchange.import_runs,
+    exchange.export_runs,
+    exchange.import_project,
+    exchange.export_project,
     sharing.delete_runs,
     sharing.list_trash,
     sharing.put_back,
     sharing.empty_trash,
     sharing.share_project,
-    sharing.import_project,
     sharing.sync_project,
     sharing.decide_question,
     sharing.run_history,

@@ -17,7 +17,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         WriteFailed: The disk refused; nothing was changed.
     """
     fresh = path.with_name(f".{path.name}.{uuid4().hex[:8]}.new")
-    with _disk_errors(path):
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with fresh.open("wb") as file:
@@ -37,7 +37,7 @@ def move_atomically(source: Path, target: Path) -> None:
     Raises:
         WriteFailed: The disk refused; nothing was changed.
     """
-    with _disk_errors(target):
+    with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         source.rename(target)
         flush_folder(target.parent)
@@ -56,7 +56,12 @@ def flush_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _disk_errors(path: Path) -> Generator[None]:
+def disk_errors(path: Path) -> Generator[None]:
+    """Turn what the disk refuses into the store's own errors.
+
+    Raises:
+        WriteFailed: The disk refused.
+    """
     try:
         yield
     except PermissionError as error:

@@ -1,9 +1,7 @@
-"""Capabilities: find and read runs, rate, tag and repair them, move them in and out as tables."""
+"""Capabilities: find and read runs, rate, tag and repair them."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
-import anyio
 from pydantic import Field
 
 from kiln_mcp.capability import Effect, Result, capability
@@ -11,19 +9,15 @@ from kiln_mcp.projects.references import ProjectReference, TaskReference, task_o
 from kiln_mcp.workspace import Workspace
 from storage import (
     DataSource,
-    ProjectStore,
     RequirementRating,
-    Task,
     TaskOutput,
     TaskOutputRating,
     TaskRun,
 )
-from storage.exchange import TableFormat, parse_runs, runs_as_table
 from storage.index.queries import RunQuery
 from storage.records.record import login_name
 
 _SHOWN_CHARACTERS = 160
-_BATCH = 200
 
 RunId = Annotated[str, Field(description="The run's id, from find_runs.")]
 RunIds = Annotated[
@@ -76,21 +70,6 @@ class RunsChanged(Result):
     """How many runs were changed."""
 
     changed: int
-
-
-class ImportReport(Result):
-    """What came of an import."""
-
-    imported: int
-    tags: list[str]
-    bad_rows: list[str]
-
-
-class ExportReport(Result):
-    """Where the table is."""
-
-    file: str
-    runs: int
 
 
 @capability(effect=Effect.READS, title="Find runs")
@@ -216,76 +195,6 @@ async def repair_run(
     repaired = TaskOutput(output=output, source=source)
     await store.save(found.replace(repair_instructions=instructions, repaired_output=repaired))
     return await read_run(workspace, project, run)
-
-
-@capability(effect=Effect.WRITES, title="Import runs")
-async def import_runs(
-    workspace: Workspace,
-    project: ProjectReference,
-    file: Annotated[str, Field(description="Path of a .jsonl or .csv file on this machine.")],
-    task: TaskReference = None,
-    tags: Annotated[list[str] | None, Field(description="Tags for all of them.")] = None,
-) -> ImportReport:
-    """Import runs from a table with columns input and output, and if there tags, reasoning, rating.
-
-    Bad rows are named one by one, and the good ones are kept.
-    """
-    store = await workspace.open_project(project)
-    chosen = await task_of(store, task)
-    place = anyio.Path(workspace.place(file))
-    parsed = parse_runs(await place.read_bytes(), _format_of(place.name), place.name)
-    more = tuple(tags or ())
-    runs = [run.replace(tags=tuple(dict.fromkeys([*run.tags, *more]))) for run in parsed.runs]
-    await _save_all(workspace, store, chosen, runs)
-    return ImportReport(
-        imported=len(runs),
-        tags=list(more),
-        bad_rows=[f"row {row.number}: {row.reason}" for row in parsed.bad_rows],
-    )
-
-
-@capability(effect=Effect.WRITES, title="Export runs")
-async def export_runs(
-    workspace: Workspace,
-    project: ProjectReference,
-    file: Annotated[str, Field(description="Path of a new .jsonl or .csv file.")],
-    task: TaskReference = None,
-    filter: Filter = "all",
-) -> ExportReport:
-    """Write runs of a task to a table that other programs read."""
-    store = await workspace.open_project(project)
-    chosen = await task_of(store, task)
-    place = anyio.Path(workspace.place(file))
-    form = _format_of(place.name)
-    runs: list[TaskRun] = []
-    cursor: str | None = None
-    while True:
-        page = await store.page_of_runs(
-            chosen, RunQuery(filter_id=filter), order="oldest", limit=_BATCH, cursor=cursor
-        )
-        runs += page.records
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    await place.parent.mkdir(parents=True, exist_ok=True)
-    async with await place.open("x", encoding="utf-8", newline="") as out:
-        await out.write(runs_as_table(runs, form))
-    return ExportReport(file=str(Path(await place.absolute())), runs=len(runs))
-
-
-async def _save_all(
-    workspace: Workspace, store: ProjectStore, task: Task, runs: list[TaskRun]
-) -> None:
-    for start in range(0, len(runs), _BATCH):
-        async with store.transaction() as change:
-            for run in runs[start : start + _BATCH]:
-                change.save(run, task)
-        done = min(start + _BATCH, len(runs))
-        await workspace.report(done, len(runs), f"{done} of {len(runs)} runs imported")
-
-
-def _format_of(name: str) -> TableFormat:
-    return "csv" if name.lower().endswith(".csv") else "jsonl"
 
 
 def _summary(run: TaskRun) -> RunSummary:

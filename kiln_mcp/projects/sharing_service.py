@@ -9,7 +9,7 @@ from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.projects.run_service import RunId
 from kiln_mcp.workspace import Workspace
 from storage import TaskRun
-from storage.sharing.sharing import Sharing, fetch_project
+from storage.sharing.sharing import Sharing
 
 _SHOWN_CHARACTERS = 200
 
@@ -103,19 +103,6 @@ async def share_project(
     store = await workspace.open_project(project)
     await Sharing(store).share(address)
     return Shared(folder=str(store.folder), next_step="sync_project: save the history and send it.")
-
-
-@capability(effect=Effect.WRITES, title="Import a project", reaches_out=True)
-async def import_project(
-    workspace: Workspace,
-    address: Annotated[str, Field(description="Address of the git repository that others share.")],
-    folder: Annotated[str, Field(description="A new folder to put it in.")],
-) -> Shared:
-    """Fetch a project that others share into a new folder."""
-    place = workspace.place(folder)
-    await fetch_project(address, place)
-    store = await workspace.open_project(str(place))
-    return Shared(folder=str(store.folder), next_step="describe_project: see what is there.")
 
 
 @capability(effect=Effect.WRITES, title="Sync a project", reaches_out=True)

@@ -99,7 +99,7 @@ async def test_a_project_is_shared_fetched_and_synced_and_a_change_undone(
     await _call(workspace, "share_project", project="Runs", address=hub)
     assert (await _call(workspace, "sync_project", project="Runs"))["sent"] is True
     other = str(tmp_path / "other")
-    await _call(workspace, "import_project", address=hub, folder=other)
+    await _call(workspace, "import_project", source=hub, folder=other)
     await _call(workspace, "rate_run", project=other, run=first, stars=2)
     await _call(workspace, "sync_project", project=other)
     received = await _call(workspace, "sync_project", project=str(tmp_path / "runs"))

@@ -14,7 +14,7 @@ from typing import Literal, cast
 
 from pydantic import ValidationError
 
-from storage.errors import StorageError
+from storage.exchange.errors import UnusableTable
 from storage.records import DataSource, TaskOutput, TaskOutputRating, TaskRun
 from storage.records.record import first_fault
 
@@ -22,16 +22,6 @@ TableFormat = Literal["jsonl", "csv"]
 COLUMNS = ("id", "input", "output", "repaired", "tags", "reasoning", "rating")
 _SEPARATOR = re.compile(r"[\s,;]+")
 _LONGEST_FIELD = 10_000_000
-
-
-class UnusableTable(StorageError):  # noqa: N818 - errors are named by their cause
-    """A table lacks what an import needs."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(
-            f"Nothing was imported: {reason}. Columns: input and output, and if you have them "
-            "tags, reasoning and rating (1 to 5)."
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,288 @@
+"""Unpack an archive that somebody else made, and trust nothing in it.
+
+No file is written outside of the folder, no link is ever made on the disk, devices are refused,
+and files, bytes and the share of air are counted while unpacking, not read from headers.
+"""
+
+import bz2
+import gzip
+import io
+import lzma
+import posixpath
+import re
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO, Literal, Protocol
+
+from storage.exchange.contents import travels
+from storage.exchange.errors import NotImportable, UnsafeArchive
+from storage.files import disk_errors
+
+_CHUNK = 1 << 20
+_LONGEST_READ = 64 << 20
+_LONGEST_LINK = 4096
+_ENCRYPTED = 0x1
+_UTF8_NAME = 0x800
+_DRIVE = re.compile(r"[A-Za-z]:")
+_BROKEN = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    EOFError,
+    NotImplementedError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much an archive may hold.
+
+    Attributes:
+        files: Files and folders.
+        size: Bytes, unpacked.
+        ratio: Unpacked bytes for each byte of the archive, looked at above `careless` bytes.
+        careless: Unpacked bytes that any archive may hold.
+    """
+
+    files: int = 1_000_000
+    size: int = 16 << 30
+    ratio: int = 250
+    careless: int = 256 << 20
+
+
+LIMITS = Limits()
+
+
+class _Reader(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+
+    def tell(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One thing in an archive; `target`, from the archive's top, is what a link stands for."""
+
+    name: str
+    kind: Literal["file", "folder", "link", "device"]
+    size: int = 0
+    open: Callable[[], IO[bytes] | None] = lambda: None
+    target: str = ""
+
+
+@dataclass(slots=True)
+class _Meter:
+    """Counts what an archive turns into."""
+
+    archive: Path
+    limits: Limits
+    files: int = 0
+    size: int = 0
+    packed: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.packed = self.archive.stat().st_size
+
+    def count_file(self, promised: int) -> None:
+        self.files += 1
+        if self.files > self.limits.files:
+            raise UnsafeArchive(
+                self.archive.name, f"it holds more than {self.limits.files:,} files"
+            )
+        self._check(self.size + promised)
+
+    def count_bytes(self, size: int) -> None:
+        self.size += size
+        self._check(self.size)
+
+    def _check(self, size: int) -> None:
+        most = max(self.limits.careless, self.packed * self.limits.ratio)
+        if size > min(most, self.limits.size):
+            raise UnsafeArchive(
+                self.archive.name,
+                f"it unpacks to more than {min(most, self.limits.size) >> 20:,} MB, "
+                f"from {self.packed:,} bytes",
+            )
+
+
+def unpack(archive: Path, into: Path, limits: Limits = LIMITS) -> None:
+    """Unpack a zip or tar archive into an empty folder; links become copies of their files.
+
+    Raises:
+        NotImportable: It is no such archive, or is damaged.
+        UnsafeArchive: It holds paths or links that lead out, devices, or too much.
+        WriteFailed: The disk refused.
+    """
+    meter = _Meter(archive, limits)
+    links: dict[PurePosixPath, PurePosixPath] = {}
+    try:
+        with _entries(archive) as entries:
+            for entry in entries:
+                meter.count_file(entry.size)
+                path = _inside(archive, entry.name, "the path")
+                if not travels(path) or not path.parts:
+                    continue
+                if entry.kind == "link":
+                    links[path] = _inside(archive, entry.target, f"{entry.name!r}, a link to")
+                else:
+                    _unpack_one(archive, entry, into / path, meter)
+    except _BROKEN as error:
+        raise NotImportable(archive.name, f"the archive is damaged ({error})") from error
+    _follow(links, into, meter)
+
+
+def _unpack_one(archive: Path, entry: _Entry, path: Path, meter: _Meter) -> None:
+    if entry.kind == "device":
+        raise UnsafeArchive(archive.name, f"{entry.name!r} is no file but a device")
+    with disk_errors(path):
+        if entry.kind == "folder":
+            path.mkdir(parents=True, exist_ok=True)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            raise UnsafeArchive(archive.name, f"{entry.name!r} is in it twice")
+    source = entry.open()
+    if source is not None:
+        with source, disk_errors(path), path.open("xb") as file:
+            while chunk := source.read(_CHUNK):
+                meter.count_bytes(len(chunk))
+                file.write(chunk)
+
+
+def _follow(links: dict[PurePosixPath, PurePosixPath], into: Path, meter: _Meter) -> None:
+    """Put copies where links were, also links to links; those that lead to no file are left out."""
+    open_links = dict(links)
+    while open_links:
+        ready = [path for path, target in open_links.items() if (into / target).is_file()]
+        if not ready:
+            return
+        for path in ready:
+            target = into / open_links.pop(path)
+            meter.count_bytes(target.stat().st_size)
+            with disk_errors(into / path):
+                (into / path).parent.mkdir(parents=True, exist_ok=True)
+                (into / path).write_bytes(target.read_bytes())
+
+
+def _inside(archive: Path, name: str, what: str) -> PurePosixPath:
+    """Return a path from the archive's top, where it stays below it."""
+    slashed = name.replace("\\", "/")
+    if "\0" in name or _DRIVE.match(slashed) or slashed.startswith("/"):
+        raise UnsafeArchive(archive.name, f"{what} {name!r} is absolute or none")
+    path = PurePosixPath(posixpath.normpath(slashed or "."))
+    if ".." in PurePosixPath(slashed).parts and (what == "the path" or path.parts[:1] == ("..",)):
+        raise UnsafeArchive(archive.name, f"{what} {name!r} leads out of it")
+    return path
+
+
+# ------------------------------------------------------------ what is in it
+
+
+@contextmanager
+def _entries(archive: Path) -> Generator[Iterable[_Entry]]:
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as opened:
+            yield _zip_entries(archive, opened)
+        return
+    with ExitStack() as held:
+        stream = _Guarded(held.enter_context(_decompressed(archive)))
+        try:
+            tar = held.enter_context(tarfile.open(fileobj=stream, mode="r:"))
+        except tarfile.ReadError as error:
+            raise NotImportable(archive.name, "it is neither a zip nor a tar archive") from error
+        yield _tar_entries(tar, stream)
+
+
+def _zip_entries(archive: Path, opened: zipfile.ZipFile) -> Iterator[_Entry]:
+    for info in opened.infolist():
+        if info.flag_bits & _ENCRYPTED:
+            raise NotImportable(archive.name, "it is encrypted")
+        name = _zip_name(info)
+        form = stat.S_IFMT(info.external_attr >> 16)
+        if info.is_dir():
+            yield _Entry(name, "folder")
+        elif form == stat.S_IFLNK:
+            with opened.open(info) as content:
+                target = content.read(_LONGEST_LINK).decode("utf-8", "replace")
+            yield _Entry(name, "link", target=_from_top(name, target))
+        elif form in (0, stat.S_IFREG):
+            yield _Entry(name, "file", info.file_size, lambda info=info: opened.open(info))
+        else:
+            yield _Entry(name, "device")
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """Return a name as it was meant: some programs write UTF-8 and do not say so."""
+    if info.flag_bits & _UTF8_NAME:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
+
+
+def _tar_entries(tar: tarfile.TarFile, stream: "_Guarded") -> Iterator[_Entry]:
+    for member in tar:
+        if member.isdir():
+            yield _Entry(member.name, "folder")
+        elif member.issym():
+            yield _Entry(member.name, "link", target=_from_top(member.name, member.linkname))
+        elif member.islnk():
+            yield _Entry(member.name, "link", target=member.linkname)
+        elif member.isreg():
+            yield _Entry(
+                member.name, "file", member.size, lambda member=member: tar.extractfile(member)
+            )
+        else:
+            yield _Entry(member.name, "device")
+    if not stream.last or stream.last.strip(b"\0"):
+        # tarfile takes a cut for an end; a whole archive ends with a block of zeros.
+        raise tarfile.ReadError("its end is missing")
+
+
+def _from_top(name: str, target: str) -> str:
+    return target if target.startswith("/") else posixpath.join(posixpath.dirname(name), target)
+
+
+def _decompressed(archive: Path) -> IO[bytes] | gzip.GzipFile | lzma.LZMAFile | bz2.BZ2File:
+    with archive.open("rb") as file:
+        start = file.read(6)
+    if start.startswith(b"\x1f\x8b"):
+        return gzip.open(archive)
+    if start == b"\xfd7zXZ\0":
+        return lzma.open(archive)
+    return bz2.open(archive) if start.startswith(b"BZh") else archive.open("rb")
+
+
+class _Guarded(io.BufferedIOBase):
+    """A stream that refuses to be read in one huge piece, as a forged tar header would have it.
+
+    Attributes:
+        last: What was read last.
+    """
+
+    def __init__(self, stream: _Reader) -> None:
+        self._stream = stream
+        self.last = b""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= _LONGEST_READ:
+            raise tarfile.ReadError("a header is larger than any real one")
+        self.last = self._stream.read(size)
+        return self.last
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()

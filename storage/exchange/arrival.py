@@ -1,0 +1,210 @@
+"""Bring a project in: from a folder, an archive or a git repository.
+
+What arrives is put together in a folder beside the target and renamed at the end, so that the
+target is whole or not there. A copy of a folder or archive has no history of its own; what comes
+from git keeps it, and can be synced.
+"""
+
+import os
+import re
+import shutil
+import stat
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from uuid import uuid4
+
+import anyio.to_thread
+
+from storage.errors import RecordNotFound, UnreadableRecord
+from storage.exchange.archives import LIMITS, Limits, unpack
+from storage.exchange.contents import projects_in, travels
+from storage.exchange.errors import (
+    NotImportable,
+    SeveralProjects,
+    TargetInside,
+    TargetTaken,
+    UnsafeArchive,
+)
+from storage.files import disk_errors, move_atomically
+from storage.layout import PROJECT_FILE
+from storage.names import shown_name
+from storage.reading import read_record
+from storage.records import Project
+from storage.sharing.sharing import fetch_project
+
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://|[^/\\:\s]{2,}:")
+_ABANDONED_S = 3600.0
+
+
+def is_address(source: str) -> bool:
+    """Whether a text is the address of a git repository elsewhere, and no path."""
+    return _ADDRESS.match(source.strip()) is not None
+
+
+async def import_project(
+    source: str, target: Path, *, name: str | None = None, limits: Limits = LIMITS
+) -> Path:
+    """Bring a project into a folder that does not exist yet, or is empty.
+
+    Args:
+        source: The path of a folder, archive or git repository, or a repository's address.
+        target: The new folder.
+        name: Which project, by its name or folder, where the source holds several.
+        limits: How much an archive may hold.
+
+    Returns:
+        The folder that holds project.kiln: the target, or one within it where a git repository
+        holds the project further down.
+
+    Raises:
+        TargetTaken: The target is there already.
+        NotImportable: There is no project in the source.
+        SeveralProjects: There are several, and none is named.
+        UnsafeArchive: It holds what nobody should unpack.
+        UnreadableRecord: The project's own file cannot be used.
+        GitFailed: The repository could not be reached.
+    """
+    place = Path(source.strip())
+    from_git = is_address(source) or await anyio.to_thread.run_sync(_is_bare_repository, place)
+    await anyio.to_thread.run_sync(_check_target, target)
+    if from_git:
+        with _aside(target) as fresh:
+            await fetch_project(source.strip(), fresh)
+            return await anyio.to_thread.run_sync(_settle_clone, source, fresh, target, name)
+    return await anyio.to_thread.run_sync(_import_copy, place, target, name, limits)
+
+
+def _import_copy(source: Path, target: Path, name: str | None, limits: Limits) -> Path:
+    if not source.exists():
+        raise NotImportable(str(source), "it does not exist")
+    if source.name == PROJECT_FILE:
+        source = source.parent
+    with _aside(target) as fresh:
+        if source.is_dir():
+            chosen = _chosen(str(source), source, name)
+            if target.resolve().is_relative_to(chosen.resolve()):
+                raise TargetInside(target)
+            _copy_folder(chosen, fresh)
+            return _settle(fresh, fresh, target)
+        with disk_errors(fresh):
+            fresh.mkdir(parents=True)
+        unpack(source, fresh, limits)
+        return _settle(fresh, _chosen(str(source), fresh, name), target)
+
+
+def _settle_clone(source: str, fresh: Path, target: Path, name: str | None) -> Path:
+    chosen = _chosen(source, fresh, name)
+    for file in chosen.rglob("*"):
+        if file.is_symlink() and not file.resolve().is_relative_to(fresh.resolve()):
+            raise UnsafeArchive(source, f"{file.relative_to(fresh)} is a link that leads out of it")
+    below = chosen.relative_to(fresh)
+    return _settle(fresh, fresh, target) / below
+
+
+def _settle(fresh: Path, chosen: Path, target: Path) -> Path:
+    """Flush what was put together to the disk, then let it appear at its place."""
+    if hasattr(os, "sync"):
+        os.sync()
+    if target.exists():
+        with disk_errors(target):
+            target.rmdir()
+    move_atomically(chosen, target)
+    if chosen != fresh:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return target
+
+
+def _chosen(source: str, folder: Path, name: str | None) -> Path:
+    """Return the folder of the project that is meant."""
+    found = {place: _project_name(place) for place in projects_in(folder)}
+    if not found:
+        raise NotImportable(source, f"there is no {PROJECT_FILE} in it")
+    if name is None:
+        if len(found) > 1:
+            raise SeveralProjects(source, [_label(folder, *one) for one in found.items()])
+        return _readable(next(iter(found)))
+    wanted = shown_name(name.strip()).casefold()
+    meant = [
+        place
+        for place, known in found.items()
+        if wanted in (known.casefold(), place.relative_to(folder).as_posix().casefold())
+    ]
+    if not meant:
+        raise RecordNotFound("project", name, sorted(set(found.values())))
+    if len(meant) > 1:
+        raise SeveralProjects(source, [_label(folder, place, found[place]) for place in meant])
+    return _readable(meant[0])
+
+
+def _readable(folder: Path) -> Path:
+    read_record(Project, (folder / PROJECT_FILE).read_bytes(), PROJECT_FILE)
+    return folder
+
+
+def _project_name(folder: Path) -> str:
+    """Return a project's name, or its folder's where its file cannot be read."""
+    try:
+        content = (folder / PROJECT_FILE).read_bytes()
+        return read_record(Project, content, PROJECT_FILE).name
+    except (UnreadableRecord, OSError):
+        return folder.name
+
+
+def _label(top: Path, folder: Path, name: str) -> str:
+    return f"{name!r} ({folder.relative_to(top).as_posix()})"
+
+
+def _copy_folder(source: Path, into: Path) -> None:
+    """Copy what belongs to a project; links become copies of their files."""
+    top = source.resolve()
+    for folder, inner, files in os.walk(source):
+        here = PurePosixPath(Path(folder).relative_to(source).as_posix())
+        inner[:] = [one for one in inner if travels(here / one)]
+        with disk_errors(into / here):
+            (into / here).mkdir(parents=True, exist_ok=True)
+        for one in [*files, *(d for d in inner if (Path(folder) / d).is_symlink())]:
+            if travels(here / one):
+                _copy_file(str(source), Path(folder, one), into / here / one, top)
+
+
+def _copy_file(source: str, file: Path, target: Path, top: Path) -> None:
+    if file.is_symlink():
+        if not file.resolve().is_relative_to(top):
+            raise UnsafeArchive(source, f"{file.name} is a link that leads out of it")
+        if not file.is_file():
+            return
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise UnsafeArchive(source, f"{file.name} is no file but a device")
+    with disk_errors(target):
+        shutil.copyfile(file, target)
+
+
+# ------------------------------------------------------------ places
+
+
+def _check_target(target: Path) -> None:
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise TargetTaken(target)
+    if target.exists() and any(target.iterdir()):
+        raise TargetTaken(target)
+
+
+@contextmanager
+def _aside(target: Path) -> Generator[Path]:
+    """Name a folder beside the target to put things together in, and clean up behind."""
+    is_left_by = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.arriving").fullmatch
+    beside = target.parent.iterdir() if target.parent.is_dir() else ()
+    for left in [one for one in beside if is_left_by(one.name)]:
+        if time.time() - left.stat().st_mtime > _ABANDONED_S:
+            shutil.rmtree(left, ignore_errors=True)
+    fresh = target.with_name(f".{target.name}.{uuid4().hex[:8]}.arriving")
+    try:
+        yield fresh
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _is_bare_repository(place: Path) -> bool:
+    return (place / "HEAD").is_file() and (place / "objects").is_dir()

@@ -1,0 +1,91 @@
+"""Errors of what comes into a project and goes out of it.
+
+storage.errors.StorageError
+├── UnusableTable     a table lacks what an import needs
+├── ParquetMissing    the library that reads and writes parquet is not installed
+├── TargetTaken       where something is to be written, there is something already
+├── TargetInside      it would lie within what goes into it
+├── NotImportable     what was given holds no project that can be brought in
+├── SeveralProjects   it holds several, and none was named
+└── UnsafeArchive     an archive, or a folder, holds what nobody should unpack
+"""
+
+# ruff: noqa: N818
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from storage.errors import StorageError
+
+
+class UnusableTable(StorageError):
+    """A table lacks what an import needs."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"Nothing was imported: {reason}. Columns: input and output, and if you have them "
+            "tags, reasoning and rating (1 to 5)."
+        )
+
+
+class ParquetMissing(StorageError):
+    """The library that reads and writes parquet is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Parquet needs a library that is not installed. Install it with "
+            "pip install 'kiln-mcp-server[parquet]', or use .jsonl or .csv."
+        )
+
+
+class TargetTaken(StorageError):
+    """Where something is to be written, there is something already."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        super().__init__(f"{target} exists already. Nothing has been changed: give a new path.")
+
+
+class TargetInside(StorageError):
+    """What is to be written would lie within what goes into it."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        super().__init__(
+            f"{target} lies within the project that would go into it. Nothing has been written: "
+            "give a path outside of the project's folder."
+        )
+
+
+class NotImportable(StorageError):
+    """What was given holds no project that can be brought in."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"Nothing was imported from {source}: {reason}. Give a folder or an archive (zip, tar, "
+            "tar.gz, tar.bz2, tar.xz) that holds a project.kiln, or the address of a git "
+            "repository."
+        )
+
+
+class SeveralProjects(StorageError):
+    """What was given holds several projects, and none was named."""
+
+    def __init__(self, source: str, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        super().__init__(
+            f"{source} holds {len(names)} projects: {', '.join(names)}. Nothing has been imported: "
+            "say which one by its name or folder."
+        )
+
+
+class UnsafeArchive(StorageError):
+    """An archive, or a folder, holds what nobody should unpack."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"{source} was not imported: {reason}. A project needs none of this: ask whoever made "
+            "it for a clean one."
+        )
