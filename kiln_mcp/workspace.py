@@ -11,7 +11,7 @@ import anyio
 
 from kiln_mcp.errors import ApprovalNeeded, Plan, UnknownCapability, UnknownProject, UnusablePath
 from kiln_mcp.jobs import Job, JobDesk, JobSettings, JsonObject
-from kiln_mcp.llm import Engine
+from kiln_mcp.llm import Budget, Engine
 from kiln_mcp.settings import Settings
 from storage import ProjectStore
 
@@ -172,12 +172,21 @@ async def open_workspace(
     async with Engine(settings.engine) as engine:
         known = KnownProjects(settings.home / "projects.json")
 
-        async def work(job: Job, report: ProgressReport) -> JsonObject:
-            budget = await engine.budget(f"jobs/{job.id}", job.limit)
-            own = replace(workspace, engine=engine.within(budget), report=report)
-            return await perform(own, job.capability, job.arguments)
+        budgets: dict[str, Budget] = {}
 
-        desk = JobDesk(JobSettings(settings.database_url), work)
+        async def work(job: Job, report: ProgressReport) -> JsonObject:
+            budget = budgets[job.id] = await engine.budget(f"jobs/{job.id}", job.limit)
+            own = replace(workspace, engine=engine.within(budget), report=report)
+            try:
+                return await perform(own, job.capability, job.arguments)
+            finally:
+                del budgets[job.id]
+
+        async def hold(job_id: str) -> None:
+            if job_id in budgets:
+                await budgets[job_id].hold()
+
+        desk = JobDesk(JobSettings(settings.database_url), work, hold)
         workspace = Workspace(
             settings=settings, engine=engine, known=known, perform=perform, desk=desk
         )

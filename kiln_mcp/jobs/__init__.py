@@ -2,6 +2,7 @@
 
 from kiln_mcp.jobs.desk import JobDesk
 from kiln_mcp.jobs.records import (
+    Hold,
     Job,
     JobEvent,
     JobSettings,
@@ -13,6 +14,7 @@ from kiln_mcp.jobs.records import (
 )
 
 __all__ = [
+    "Hold",
     "Job",
     "JobDesk",
     "JobEvent",

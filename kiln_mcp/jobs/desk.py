@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import anyio.to_thread
 
-from kiln_mcp.jobs.records import JobSettings, Work
+from kiln_mcp.jobs.records import Hold, Job, JobSettings, Work, hold_nothing
 
 if TYPE_CHECKING:
     from kiln_mcp.jobs.runner import JobRunner
@@ -13,18 +13,19 @@ if TYPE_CHECKING:
 _SQLITE: Final = "sqlite:///"
 
 
-def _new_runner(settings: JobSettings, work: Work) -> "JobRunner":
+def _new_runner(settings: JobSettings, work: Work, hold: Hold) -> "JobRunner":
     from kiln_mcp.jobs.runner import JobRunner
 
-    return JobRunner(settings, work)
+    return JobRunner(settings, work, hold)
 
 
 class JobDesk:
     """Where jobs are handed in; the runner behind it is opened at the first one."""
 
-    def __init__(self, settings: JobSettings, work: Work) -> None:
+    def __init__(self, settings: JobSettings, work: Work, hold: Hold = hold_nothing) -> None:
         self._settings = settings
         self._work = work
+        self._hold = hold
         self._runner: JobRunner | None = None
         self._opening = anyio.Lock()
 
@@ -36,7 +37,9 @@ class JobDesk:
         """
         async with self._opening:
             if self._runner is None:
-                runner = await anyio.to_thread.run_sync(_new_runner, self._settings, self._work)
+                runner = await anyio.to_thread.run_sync(
+                    _new_runner, self._settings, self._work, self._hold
+                )
                 self._runner = await runner.__aenter__()
             return self._runner
 
@@ -46,6 +49,11 @@ class JobDesk:
         file = anyio.Path(url.removeprefix(_SQLITE))
         if not url.startswith(_SQLITE) or await file.exists():
             await self.runner()
+
+    async def newest(self, most: int = 20) -> list[Job]:
+        """Return the newest jobs, newest first, without opening what was never used."""
+        await self.go_on()
+        return [] if self._runner is None else await self._runner.newest(most)
 
     async def unfinished(self) -> int:
         """Return how many jobs are not at rest; 0 where no job was ever looked at."""

@@ -54,8 +54,9 @@ _NEWEST: Final[LiteralString] = """
 SELECT * FROM kiln_jobs ORDER BY created_at DESC, id DESC LIMIT :most
 """
 _BEGIN: Final[LiteralString] = """
-UPDATE kiln_jobs SET state = 'running', changed_at = :now
-WHERE id = :id AND attempt = :attempt AND state IN ('waiting', 'running', 'cancelling')
+UPDATE kiln_jobs SET changed_at = :now,
+    state = CASE state WHEN 'waiting' THEN 'running' ELSE state END
+WHERE id = :id AND attempt = :attempt AND state IN ('waiting', 'running', 'cancelling', 'pausing')
 """
 _PROGRESS: Final[LiteralString] = """
 UPDATE kiln_jobs SET done = :done, total = :total, message = :message, changed_at = :now
@@ -66,24 +67,29 @@ UPDATE kiln_jobs SET changed_at = :now WHERE id = :id AND attempt = :attempt
 """
 _END: Final[LiteralString] = """
 UPDATE kiln_jobs SET state = :state, result = :result, error = :error, changed_at = :now
-WHERE id = :id AND attempt = :attempt AND state IN ('waiting', 'running', 'cancelling')
+WHERE id = :id AND attempt = :attempt AND state IN ('waiting', 'running', 'cancelling', 'pausing')
 """
 _CANCEL: Final[LiteralString] = """
 UPDATE kiln_jobs SET changed_at = :now,
     state = CASE state WHEN 'waiting' THEN 'cancelled' ELSE 'cancelling' END
+WHERE id = :id AND state IN ('waiting', 'running', 'pausing')
+"""
+_PAUSE: Final[LiteralString] = """
+UPDATE kiln_jobs SET changed_at = :now,
+    state = CASE state WHEN 'waiting' THEN 'paused' ELSE 'pausing' END
 WHERE id = :id AND state IN ('waiting', 'running')
 """
 _NEXT_ATTEMPT: Final[LiteralString] = """
-UPDATE kiln_jobs SET attempt = attempt + 1, state = 'waiting', error = NULL, budget = :budget,
-    changed_at = :now
+UPDATE kiln_jobs SET attempt = attempt + 1, error = NULL, budget = :budget, changed_at = :now,
+    state = CASE WHEN state IN ('cancelling', 'pausing') THEN state ELSE 'waiting' END
 WHERE id = :id AND attempt = :attempt
 """
 _SILENT: Final[LiteralString] = """
 SELECT * FROM kiln_jobs
-WHERE state IN ('running', 'cancelling') AND changed_at < :before
+WHERE state IN ('running', 'cancelling', 'pausing') AND changed_at < :before
 """
 _UNFINISHED: Final[LiteralString] = """
-SELECT count(*) FROM kiln_jobs WHERE state IN ('waiting', 'running', 'cancelling')
+SELECT count(*) FROM kiln_jobs WHERE state IN ('waiting', 'running', 'cancelling', 'pausing')
 """
 _TELL: Final[LiteralString] = """
 INSERT INTO kiln_job_events (job_id, at, text) VALUES (:id, :now, :text)
@@ -187,6 +193,11 @@ class Ledger:
         """Ask for a job to be given up."""
         if self._change(_CANCEL, id=job_id):
             self.tell(job_id, "Asked to stop.")
+
+    def pause(self, job_id: str) -> None:
+        """Ask for a job to rest once the calls on their way are answered."""
+        if self._change(_PAUSE, id=job_id):
+            self.tell(job_id, "Asked to pause.")
 
     def next_attempt(self, job: Job, limit: BudgetLimit) -> bool:
         """Make a job wait for another attempt; False where somebody else did so first."""

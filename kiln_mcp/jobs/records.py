@@ -20,6 +20,8 @@ class JobState(StrEnum):
     """Some process is at it."""
     CANCELLING = "cancelling"
     """To be given up as soon as the process that is at it hears so."""
+    PAUSING = "pausing"
+    """To rest as soon as the calls on their way are answered."""
     DONE = "done"
     """Ended, with a result."""
     FAILED = "failed"
@@ -28,11 +30,16 @@ class JobState(StrEnum):
     """At the end of its budget; can be gone on with, with a higher limit."""
     CANCELLED = "cancelled"
     """Given up on somebody's wish; can be gone on with."""
+    PAUSED = "paused"
+    """At rest on somebody's wish, with every call that was paid for; can be gone on with."""
 
     @property
     def at_rest(self) -> bool:
         """Whether nothing more happens by itself."""
-        return self not in {JobState.WAITING, JobState.RUNNING, JobState.CANCELLING}
+        return self not in _UNDER_WAY
+
+
+_UNDER_WAY = frozenset({JobState.WAITING, JobState.RUNNING, JobState.CANCELLING, JobState.PAUSING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,12 @@ class JobEvent:
 
 ReportProgress = Callable[[float, float | None, str | None], Awaitable[None]]
 Work = Callable[[Job, ReportProgress], Awaitable[JsonObject]]
+Hold = Callable[[str], Awaitable[None]]
+"""Keeps a job from asking models anything more; returns when no question is on its way."""
+
+
+async def hold_nothing(job_id: str) -> None:
+    """Hold nothing back: a paused job is stopped where it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +108,9 @@ class JobSettings:
         database_url: `sqlite:///…` or `postgresql://…`.
         at_once: The most jobs that run at once in this process; 0 to hand jobs in only, for the
             workers of a shared database.
+        pause_within_s: The longest that a pause waits for the answers on their way.
     """
 
     database_url: str
     at_once: int = 4
+    pause_within_s: float = 60.0

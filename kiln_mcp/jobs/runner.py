@@ -27,6 +27,7 @@ from kiln_mcp.jobs.database import is_sqlite, open_database
 from kiln_mcp.jobs.errors import NotResumable, UnknownJob
 from kiln_mcp.jobs.ledger import Ledger
 from kiln_mcp.jobs.records import (
+    Hold,
     Job,
     JobEvent,
     JobSettings,
@@ -35,6 +36,7 @@ from kiln_mcp.jobs.records import (
     Progress,
     ReportProgress,
     Work,
+    hold_nothing,
 )
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.llm.errors import BudgetSpent
@@ -59,20 +61,23 @@ class _GoOnLater(BaseException):
 class JobRunner:
     """Starts, follows and stops jobs. An async context manager; one a process."""
 
-    def __init__(self, settings: JobSettings, work: Work) -> None:
+    def __init__(self, settings: JobSettings, work: Work, hold: Hold = hold_nothing) -> None:
         """Set up without any contact.
 
         Args:
             settings: How jobs are kept and run.
             work: Does a job and returns its result; called again after a kill, so it must be
                 able to begin anew.
+            hold: Holds a job's calls back, so that a pause loses no answer.
         """
         self._settings = settings
         self._work = work
+        self._hold = hold
         self._database = open_database(settings.database_url)
         self._ledger = Ledger(self._database)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._resting: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(settings.at_once)
         self._watching: asyncio.Task[None] | None = None
         self._ending = False
@@ -202,8 +207,33 @@ class JobRunner:
             task.cancel()
         return await self.find(job_id)
 
+    async def pause(self, job_id: str) -> Job:
+        """Ask for a job to rest once the calls on their way are answered.
+
+        Raises:
+            UnknownJob: No job has this id.
+        """
+        await self.find(job_id)
+        await _in_thread(self._ledger.pause, job_id)
+        job = await self.find(job_id)
+        if job.state is JobState.PAUSING:
+            self._bring_to_rest(job_id)
+        return job
+
+    def _bring_to_rest(self, job_id: str) -> None:
+        """Stop a job of this process when its calls on their way are answered."""
+        if job_id in self._running and job_id not in self._resting:
+            self._resting[job_id] = asyncio.create_task(self._rest(job_id))
+
+    async def _rest(self, job_id: str) -> None:
+        with anyio.move_on_after(self._settings.pause_within_s):
+            await self._hold(job_id)
+        task = self._running.get(job_id)
+        if task is not None:
+            task.cancel()
+
     async def resume(self, job_id: str, limit: BudgetLimit | None = None) -> Job:
-        """Go on with a job that failed, was cancelled, or came to the end of its budget.
+        """Go on with a job that failed, was paused or cancelled, or came to its budget's end.
 
         Args:
             job_id: The job.
@@ -253,10 +283,7 @@ class JobRunner:
             async with self._slots:
                 if not await _in_thread(self._ledger.begin, job):
                     return
-                try:
-                    result = await self._work(job, reporter.report)
-                finally:
-                    await reporter.flush()
+                result = await self._do(job, reporter)
             await self._end(job, JobState.DONE, result)
         except BudgetSpent as error:
             await self._end(job, JobState.STOPPED, error=str(error))
@@ -265,16 +292,34 @@ class JobRunner:
         except asyncio.CancelledError:
             if self._ending:
                 raise
-            await self._end(job, JobState.CANCELLED)
+            asked = await self._asked_to_stop(job)
+            await self._end(
+                job, JobState.PAUSED if asked is JobState.PAUSING else JobState.CANCELLED
+            )
         except Exception as error:  # noqa: BLE001 - the outermost door of a job
             _log.exception("The job %s (%s) broke", job.id, job.capability)
             await self._end(
                 job, JobState.FAILED, error=f"It broke: {type(error).__name__}: {error}"
             )
         finally:
+            if resting := self._resting.pop(job.id, None):
+                resting.cancel()
             beating.cancel()
             with suppress(asyncio.CancelledError):
                 await beating
+
+    async def _do(self, job: Job, reporter: "_Reporter") -> JsonObject:
+        if await self._asked_to_stop(job):  # of a process that was killed since
+            raise asyncio.CancelledError
+        try:
+            return await self._work(job, reporter.report)
+        finally:
+            await reporter.flush()
+
+    async def _asked_to_stop(self, job: Job) -> JobState | None:
+        """Return in which way somebody wants the job to stop; None where nobody does."""
+        now = await self.find(job.id)
+        return now.state if now.state in {JobState.CANCELLING, JobState.PAUSING} else None
 
     async def _end(
         self,
@@ -289,7 +334,7 @@ class JobRunner:
         await _in_thread(self._ledger.report, job, progress)
 
     async def _heartbeat(self, job: Job) -> None:
-        """Show signs of life, and hear whether another process wants the job to stop."""
+        """Show signs of life, and hear whether another process wants the job to stop or rest."""
         while True:
             await anyio.sleep(HEARTBEAT_S)
             await _in_thread(self._ledger.keep_alive, job)
@@ -302,6 +347,8 @@ class JobRunner:
             )
             if task is not None and not goes_on:
                 task.cancel()
+            elif now is not None and now.state is JobState.PAUSING:
+                self._bring_to_rest(job.id)
 
     async def _take_over_from_the_silent(self) -> None:
         """Begin the jobs of killed processes again; of several who try, one succeeds."""

@@ -14,6 +14,7 @@ from kiln_mcp.llm.prices import Price
 
 TOKENS_PER_MESSAGE: Final = 16
 """An upper bound of what a chat template adds to a message."""
+LAST_WORDS_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,17 @@ class Budget:
         self._reserved = Spent()
         self._started = time.monotonic()
         self._settled = anyio.Event()
+        self._held = False
+        self._wanted = anyio.Event()
+
+    async def hold(self) -> None:
+        """Let no more calls pass; return when one would, and none is on its way any more."""
+        self._held = True
+        await self._wanted.wait()
+        while self._reserved.calls:
+            await self._settled.wait()
+        # What was answered last is still being written down.
+        await anyio.sleep(LAST_WORDS_S)
 
     @asynccontextmanager
     async def reserve(
@@ -112,11 +124,13 @@ class Budget:
         Raises:
             BudgetSpent: The call does not fit into what is left.
         """
+        await self._pass()
         most = most_it_can_take(request, price)
         while (kind := self._missing(most)) is not None:
             if self._reserved.calls == 0 or self._out_of_time():
                 raise BudgetSpent(self.name, kind, self._left(kind))
             await self._settled.wait()
+            await self._pass()
         self._reserved += most
         reservation = Reservation()
         try:
@@ -126,6 +140,12 @@ class Budget:
             self.spent += Spent.of(reservation.usage)
             self._settled.set()
             self._settled = anyio.Event()
+
+    async def _pass(self) -> None:
+        """Wait for ever where calls are held."""
+        if self._held:
+            self._wanted.set()
+            await anyio.sleep_forever()
 
     def _missing(self, most: Spent) -> str | None:
         """Return the kind of limit that a call would pass, or None where it fits."""

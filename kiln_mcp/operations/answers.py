@@ -106,9 +106,11 @@ _NEXT = {
     "waiting": "Call wait_for_job.",
     "running": "Call wait_for_job again.",
     "cancelling": "Call wait_for_job again.",
+    "pausing": "Call wait_for_job again: it rests once the answers on their way are there.",
     "failed": "Mend what the error says, then call resume_job: what is done is kept.",
     "stopped": "Call resume_job with a higher limit: what is done is kept.",
     "cancelled": "Call resume_job to go on: what is done is kept.",
+    "paused": "Call resume_job to go on: what is done is kept.",
 }
 
 

@@ -23,6 +23,7 @@ from kiln_mcp.operations.answers import (
     model_entry,
 )
 from kiln_mcp.operations.errors import NoJobsHere
+from kiln_mcp.operations.plans import more_to_spend, within
 from kiln_mcp.workspace import Workspace
 
 LONGEST_WAIT_S = 30.0
@@ -81,6 +82,7 @@ async def start_job(
     else:
         # The tool asks no approval for anything: it is quick, and now it is done.
         return JobReport(job="none", capability=tool, state="done", result=dict(result))
+    plan = within(plan, limit.cost_usd)
     workspace.approve(plan)
     runner = await _desk(workspace).runner()
     given: dict[str, JsonValue] = {**arguments, "confirm": True}
@@ -102,11 +104,18 @@ async def wait_for_job(
     return await _report(workspace, await runner.wait(job, seconds, workspace.report))
 
 
-@capability(effect=Effect.WRITES, title="Cancel a job")
-async def cancel_job(workspace: Workspace, job: JobReference) -> JobReport:
-    """Give a job up; what it has done is kept, and resume_job goes on with it."""
+@capability(effect=Effect.WRITES, title="Cancel or pause a job")
+async def cancel_job(
+    workspace: Workspace,
+    job: JobReference,
+    pause: Annotated[
+        bool,
+        Field(description="Pause it: wait for the answers on their way, so that none is lost."),
+    ] = False,
+) -> JobReport:
+    """Stop a job: cancel it at once, or pause it. What it has done is kept; resume_job goes on."""
     runner = await _desk(workspace).runner()
-    await runner.cancel(job)
+    await (runner.pause(job) if pause else runner.cancel(job))
     return await _report(workspace, await runner.wait(job, 5))
 
 
@@ -119,14 +128,15 @@ async def resume_job(
         Field(description="A new limit for all attempts together; left out: the old one."),
     ] = None,
 ) -> JobReport:
-    """Go on with a job that failed, was cancelled, or came to the end of its budget."""
+    """Go on with a job that failed, was paused or cancelled, or came to the end of its budget.
+
+    What is paid for is kept. Only what a new limit allows beyond the old one needs approval.
+    """
     runner = await _desk(workspace).runner()
     found = await runner.find(job)
-    known = limit.as_budget() if limit else found.limit
-    most = "without a limit" if known.cost_usd is None else f"for ${known.cost_usd:.2f} at most"
-    cost = None if known.cost_usd is None else known.cost_usd
-    if found.arguments.get("confirm") is not True or limit is not None:
-        workspace.approve(Plan(f"Go on with {found.capability}, {most} in all.", cost_usd=cost))
+    if limit is not None:
+        report = await _report(workspace, found)
+        workspace.approve(more_to_spend(report, found.limit, limit.as_budget()))
     resumed = await runner.resume(job, limit.as_budget() if limit else None)
     return await _report(workspace, resumed)
 
@@ -137,8 +147,8 @@ async def list_jobs(
     most: Annotated[int, Field(ge=1, le=100, description="How many, newest first.")] = 20,
 ) -> JobList:
     """List the newest jobs with their state; wait_for_job shows one with its result."""
-    runner = await _desk(workspace).runner()
-    return JobList(jobs=[job_report(job, (), whole=False) for job in await runner.newest(most)])
+    jobs = await _desk(workspace).newest(most)
+    return JobList(jobs=[job_report(job, (), whole=False) for job in jobs])
 
 
 @capability(effect=Effect.READS, title="List models")

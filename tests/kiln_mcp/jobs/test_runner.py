@@ -12,8 +12,9 @@ import pytest
 
 from kiln_mcp.errors import WorkbenchError
 from kiln_mcp.jobs import Job, JobSettings, JobState, ReportProgress
-from kiln_mcp.jobs.database import sqlite_url
+from kiln_mcp.jobs.database import open_database, sqlite_url
 from kiln_mcp.jobs.errors import NotResumable, UnknownJob
+from kiln_mcp.jobs.ledger import Ledger
 from kiln_mcp.jobs.runner import JobRunner
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.llm.errors import BudgetSpent
@@ -90,6 +91,51 @@ async def test_a_job_at_the_end_of_its_budget_goes_on_with_more(tmp_path: Path) 
         assert (await jobs.wait(job.id, 10)).state is JobState.DONE
 
 
+async def test_a_paused_job_rests_when_its_calls_are_held_and_can_be_gone_on_with(
+    tmp_path: Path,
+) -> None:
+    held: list[str] = []
+
+    async def hold(job_id: str) -> None:
+        held.append(job_id)
+
+    settings = JobSettings(sqlite_url(tmp_path / "jobs.sqlite"))
+    async with JobRunner(settings, never, hold) as jobs:
+        job = await jobs.start("never", {})
+        assert (await jobs.wait(job.id, 0.3)).state is JobState.RUNNING
+        assert (await jobs.pause(job.id)).state is JobState.PAUSING
+        assert (await jobs.wait(job.id, 10)).state is JobState.PAUSED
+        assert held == [job.id]
+        assert await jobs.unfinished() == 0
+        assert (await jobs.resume(job.id)).state in {JobState.WAITING, JobState.RUNNING}
+
+
+async def test_a_pause_does_not_wait_for_ever_for_answers(tmp_path: Path) -> None:
+    async def hold(job_id: str) -> None:
+        await asyncio.Event().wait()
+
+    settings = JobSettings(sqlite_url(tmp_path / "jobs.sqlite"), pause_within_s=0.2)
+    async with JobRunner(settings, never, hold) as jobs:
+        job = await jobs.start("never", {})
+        await jobs.wait(job.id, 0.3)
+        await jobs.pause(job.id)
+        assert (await jobs.wait(job.id, 10)).state is JobState.PAUSED
+
+
+@pytest.mark.parametrize("state", [JobState.CANCELLED, JobState.PAUSED])
+async def test_a_wish_to_stop_outlives_the_process_that_was_to_hear_it(
+    tmp_path: Path, state: JobState
+) -> None:
+    async with runner(tmp_path, never) as jobs:
+        job = await jobs.start("never", {})
+        await jobs.wait(job.id, 0.3)
+        ledger = Ledger(open_database(sqlite_url(tmp_path / "jobs.sqlite")))
+        wish = ledger.cancel if state is JobState.CANCELLED else ledger.pause
+        await asyncio.to_thread(wish, job.id)
+    async with runner(tmp_path, double) as jobs:
+        assert (await jobs.wait(job.id, 20)).state is state
+
+
 async def test_a_job_goes_on_after_its_process_ended_in_good_order(tmp_path: Path) -> None:
     async with runner(tmp_path, never) as jobs:
         job = await jobs.start("double", {"number": 4})
@@ -110,7 +156,8 @@ KILLED = """
 import asyncio, sys
 from pathlib import Path
 from kiln_mcp.jobs import JobSettings
-from kiln_mcp.jobs.database import sqlite_url
+from kiln_mcp.jobs.database import open_database, sqlite_url
+from kiln_mcp.jobs.ledger import Ledger
 from kiln_mcp.jobs.runner import JobRunner
 from kiln_mcp.llm import Engine, EngineSettings, Message, ModelAnswer, ModelRequest, Usage
 

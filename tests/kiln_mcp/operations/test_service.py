@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Annotated
 
 import anyio
+import anyio.lowlevel
 import pytest
 from pydantic import Field, JsonValue
 
@@ -11,6 +12,7 @@ from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.errors import ApprovalNeeded, Plan
 from kiln_mcp.llm import EngineSettings, Message, ModelRequest
 from kiln_mcp.operations import service
+from kiln_mcp.operations.answers import JobReport
 from kiln_mcp.operations.service import JobLimit, OrderAnswer
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import Workspace
@@ -121,6 +123,46 @@ async def test_a_cancelled_job_says_how_to_go_on(tmp_path: Path) -> None:
         cancelled = await service.cancel_job(workspace, job)
         assert cancelled.state == "cancelled"
         assert "resume_job" in (cancelled.next_step or "")
+
+
+async def test_a_paused_job_loses_no_answer_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
+        job = (await service.start_job(workspace, "ask_questions", {"count": 3})).job
+        await answer_all(workspace, 1)
+        asked: list[JobReport] = []
+        with anyio.fail_after(10):
+            while not await workspace.engine.orders.open_count():
+                await anyio.lowlevel.checkpoint()
+
+        async def pause() -> None:
+            asked.append(await service.cancel_job(workspace, job, pause=True))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(pause)
+            await answer_all(workspace, 1)  # the question on its way is still answered
+        assert (asked[0].state, asked[0].calls) == ("paused", 2)
+        assert (await service.take_work_orders(workspace, 5)).orders == []
+        await service.resume_job(workspace, job)
+        await answer_all(workspace, 1)
+        ended = await service.wait_for_job(workspace, job)
+        assert (ended.state, ended.result, ended.calls) == ("done", {"total": 3}, 3)
+
+
+async def test_going_on_with_more_asks_for_the_rest_of_the_money_alone(tmp_path: Path) -> None:
+    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
+        arguments: dict[str, JsonValue] = {"count": 1, "cost": 2.5}
+        limit = JobLimit(cost_usd=1)
+        with pytest.raises(ApprovalNeeded, match=r"stops at \$1\.00\. About 1 model call, \$1\.0"):
+            await service.start_job(workspace, "ask_questions", arguments, limit)
+        agreed = workspace.for_call(confirmed=True)
+        job = (await service.start_job(agreed, "ask_questions", arguments, limit)).job
+        await service.cancel_job(workspace, job)
+        with pytest.raises(ApprovalNeeded, match=r"new limit is \$1\.50, which is \$0\.50 more"):
+            await service.resume_job(workspace, job, JobLimit(cost_usd=1.5))
+        resumed = await service.resume_job(workspace, job, JobLimit(cost_usd=0.9))
+        assert resumed.state in {"waiting", "running"}
+        await answer_all(workspace, 1)
+        assert (await service.wait_for_job(workspace, job)).state == "done"
 
 
 async def test_models_are_listed_with_what_they_need(tmp_path: Path) -> None:
