@@ -51,7 +51,7 @@ async def export_project(store: ProjectStore, file: Path) -> PackedProject:
         WriteFailed: The disk refused.
     """
     top = stored_name(acceptable_name(store.project.name)) or "project"
-    return await store.alone(lambda: _pack(store.folder, top, file))
+    return await store.alone(lambda _: _pack(store.folder, top, file))
 
 
 def _pack(folder: Path, top: str, file: Path) -> PackedProject:
