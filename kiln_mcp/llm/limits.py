@@ -87,15 +87,19 @@ class Gate:
         Raises:
             CircuitOpen: The server was down again and again just now.
         """
-        async with self._limiter:
+        passing = Pass()
+        # On behalf of the pass, not of the task: a stream may be closed by another task.
+        await self._limiter.acquire_on_behalf_of(passing)
+        try:
             await self._wait_for_turn(request)
-            passing = Pass()
             try:
                 yield passing
             except ModelError as error:
                 self._failed(error)
                 raise
             self._succeeded(request, passing.usage)
+        finally:
+            self._limiter.release_on_behalf_of(passing)
 
     async def _wait_for_turn(self, request: ModelRequest) -> None:
         left = self._open_until - time.monotonic()

@@ -1,7 +1,6 @@
 """The OpenAI chat format, which most servers and llama.cpp speak: requests out, answers in."""
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
@@ -17,11 +16,11 @@ from kiln_mcp.llm.messages import (
     Usage,
 )
 from kiln_mcp.llm.schemas import choices_instruction, instruction_for
+from kiln_mcp.llm.thinking import split_reasoning
 
 CONTINUE: Final = (
     "Go on with the text exactly where it ends. Write only what comes next, without repeating it."
 )
-_THINKING: Final = re.compile(r"^\s*<think>(.*?)</think>\s*", re.DOTALL)
 _FINISH: Final[dict[str, FinishReason]] = {
     "stop": "stop",
     "length": "length",
@@ -113,7 +112,8 @@ def read_chat_answer(
         choice = reply["choices"][0]
         message = choice["message"]
         text, reasoning = split_reasoning(
-            message.get("content") or "", message.get("reasoning_content") or ""
+            message.get("content") or "",
+            message.get("reasoning_content") or message.get("reasoning") or "",
         )
         return ModelAnswer(
             text=text,
@@ -126,35 +126,6 @@ def read_chat_answer(
         )
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"not a chat completion: {json.dumps(reply)[:200]}") from error
-
-
-def read_text_answer(
-    reply: Mapping[str, Any], *, cost_usd: float | None, latency_s: float
-) -> ModelAnswer:
-    """Return the answer in a reply of `/completions`.
-
-    Raises:
-        ValueError: The reply has another shape.
-    """
-    try:
-        choice = reply["choices"][0]
-        return ModelAnswer(
-            text=choice["text"],
-            usage=_usage(reply, cost_usd),
-            finish=_FINISH.get(str(choice.get("finish_reason")), "stop"),
-            logprobs=_chat_logprobs(choice),
-            latency_s=latency_s,
-        )
-    except (KeyError, IndexError, TypeError) as error:
-        raise ValueError(f"not a completion: {json.dumps(reply)[:200]}") from error
-
-
-def split_reasoning(content: str, reasoning: str) -> tuple[str, str]:
-    """Return the answer and the reasoning, also where a server left it in the text."""
-    found = _THINKING.match(content)
-    if found is None:
-        return content, reasoning
-    return content[found.end() :], reasoning or found.group(1).strip()
 
 
 def _usage(reply: Mapping[str, Any], cost_usd: float | None) -> Usage:

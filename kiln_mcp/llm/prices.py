@@ -8,8 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from kiln_mcp.llm.messages import ModelAnswer
+from kiln_mcp.llm.messages import ModelAnswer, ModelRequest, Usage
 
+CHARACTERS_PER_TOKEN: Final = 4
 TABLE: Final = "model_prices_and_context_window_backup.json"
 
 
@@ -112,3 +113,20 @@ def priced(answer: ModelAnswer, price: Price | None) -> ModelAnswer:
         else price.cost_usd(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
     )
     return replace(answer, usage=replace(usage, cost_usd=cost))
+
+
+def counted(answer: ModelAnswer, request: ModelRequest) -> ModelAnswer:
+    """Return the answer with a rough count of its tokens where its server gave none."""
+    usage = answer.usage
+    if usage.input_tokens or usage.output_tokens:
+        return answer
+    calls = sum(len(call.name) + len(call.arguments) for call in answer.tool_calls)
+    written = len(answer.text) + len(answer.reasoning) + calls
+    return replace(answer, usage=rough_usage(request, written))
+
+
+def rough_usage(request: ModelRequest, written: int, price: Price | None = None) -> Usage:
+    """Return what a request and so many characters of an answer take, by a rule of thumb."""
+    asked = sum(len(message.content) for message in request.messages)
+    tokens = -(-asked // CHARACTERS_PER_TOKEN), -(-written // CHARACTERS_PER_TOKEN)
+    return Usage(*tokens, cost_usd=None if price is None else price.cost_usd(*tokens))

@@ -1,6 +1,7 @@
 """Models for tests: their answers are written beforehand."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -8,12 +9,14 @@ import anyio
 import anyio.lowlevel
 from pydantic import BaseModel, ConfigDict
 
+from kiln_mcp.llm.deltas import Streamed, TextDelta, deltas_of
 from kiln_mcp.llm.errors import RequestRefused, UnknownModel
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest, Usage
 from storage.errors import said_by_system
 
 Answer = str | ModelAnswer
 WORDS_PER_TOKEN = 0.75
+_WORD = re.compile(r"\s*\S+\s*\Z|\s*\S+|\s+")
 
 
 class ScriptedModel:
@@ -54,6 +57,18 @@ class ScriptedModel:
         if isinstance(answer, Exception):
             raise answer
         return whole_answer(answer, request)
+
+    async def stream(self, request: ModelRequest) -> Streamed:
+        """Give the next answer word by word."""
+        answer = await self.complete(request)
+        for delta in deltas_of(answer):
+            if isinstance(delta, TextDelta):
+                for word in _WORD.findall(delta.text):
+                    await anyio.lowlevel.checkpoint()
+                    yield TextDelta(word)
+            else:
+                yield delta
+        yield answer
 
 
 def whole_answer(answer: Answer, request: ModelRequest) -> ModelAnswer:

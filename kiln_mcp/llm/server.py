@@ -1,36 +1,33 @@
 """OpenAI-compatible servers, the lean way: one pooled connection set a server, no client set-up."""
 
 import json
+import math
 import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
 
-from kiln_mcp.llm.errors import (
-    AnswerTimedOut,
-    ContextOverflow,
-    KeyRefused,
-    MissingKey,
-    ModelError,
-    RateLimited,
-    RequestRefused,
-    ServerDown,
-    ServerFailed,
-    UnknownModel,
-)
+import anyio
+
+from kiln_mcp.llm.assembly import CUT_OFF, Assembly
+from kiln_mcp.llm.deltas import Streamed, deltas_of
+from kiln_mcp.llm.errors import AnswerTimedOut, MissingKey, RequestRefused, ServerFailed
 from kiln_mcp.llm.keys import find_key
 from kiln_mcp.llm.limits import Limits
-from kiln_mcp.llm.messages import JsonSchema, ModelAnswer, ModelRequest
+from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.openai_format import chat_body, read_chat_answer
-from kiln_mcp.llm.prices import Price, priced
+from kiln_mcp.llm.prices import Price, counted, priced
+from kiln_mcp.llm.refusals import refusal, unreachable
 from kiln_mcp.llm.settings import ServerSettings
+from kiln_mcp.llm.sse import EventReader
 
 if TYPE_CHECKING:
     import aiohttp
 
-_OVERFLOW: Final = ("context length", "context size", "context window", "maximum context")
 _NO_SCHEMA_MODE: Final = ("response_format", "json_schema", "guided", "grammar")
 LARGEST_REPLY_BYTES: Final = 64 * 2**20
+LONGEST_TAIL_S: Final = 5.0
+"""Seconds that the usage may come after the end of an answer that was streamed."""
 
 
 class ServerModel:
@@ -44,6 +41,7 @@ class ServerModel:
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
         self._schema_mode = settings.schema_mode
+        self._usage_mode = True
         self._address = settings.base_url.rstrip("/")
 
     @property
@@ -91,17 +89,51 @@ class ServerModel:
         Raises:
             ModelError: One of its kinds, for everything that can go wrong.
         """
-        if request.schema is not None and self._schema_mode:
+        while True:
             try:
-                return await self._post(request, schema_in_words=False)
+                return await self._post(request)
             except RequestRefused as error:
-                if not any(word in str(error) for word in _NO_SCHEMA_MODE):
+                if not self._learned_from(error, request, streaming=False):
                     raise
-                self._schema_mode = False
-        return await self._post(request, schema_in_words=True)
 
-    async def _post(self, request: ModelRequest, *, schema_in_words: bool) -> ModelAnswer:
-        body = chat_body(request, request.model, schema_in_words=schema_in_words)
+    async def stream(self, request: ModelRequest) -> Streamed:
+        """Answer a request while it is being written.
+
+        Raises:
+            ModelError: One of its kinds, also in the middle of an answer.
+        """
+        began = False
+        while True:
+            try:
+                async with aclosing(self._streamed(request)) as parts:
+                    async for part in parts:
+                        began = True
+                        yield part
+            except RequestRefused as error:
+                if began or not self._learned_from(error, request, streaming=True):
+                    raise
+            else:
+                return
+
+    def _learned_from(
+        self, error: RequestRefused, request: ModelRequest, *, streaming: bool
+    ) -> bool:
+        """Whether a refusal taught how to ask this server, so that asking again may help."""
+        said = str(error)
+        if streaming and self._usage_mode and "stream_options" in said:
+            self._usage_mode = False
+            return True
+        wanted = request.schema is not None and self._schema_mode
+        if wanted and any(word in said for word in _NO_SCHEMA_MODE):
+            self._schema_mode = False
+            return True
+        return False
+
+    def _body(self, request: ModelRequest) -> dict[str, Any]:
+        return chat_body(request, request.model, schema_in_words=not self._schema_mode)
+
+    async def _post(self, request: ModelRequest) -> ModelAnswer:
+        body = self._body(request)
         started = time.perf_counter()
         async with self._failures_named(request.model):
             session = await self._open()
@@ -110,12 +142,60 @@ class ServerModel:
                 if response.status != 200:
                     text = content.decode("utf-8", "replace")
                     raise refusal(request.model, response.status, text, response.headers)
-        latency = time.perf_counter() - started
+        return self._read(request, content, time.perf_counter() - started)
+
+    def _read(self, request: ModelRequest, content: bytes, latency_s: float) -> ModelAnswer:
         try:
-            answer = read_chat_answer(json.loads(content), cost_usd=None, latency_s=latency)
+            answer = read_chat_answer(json.loads(content), cost_usd=None, latency_s=latency_s)
         except ValueError as error:
             raise ServerFailed(request.model, str(error)) from error
-        return priced(answer, self.price)
+        return priced(counted(answer, request), self.price)
+
+    async def _streamed(self, request: ModelRequest) -> Streamed:
+        import aiohttp
+
+        body = self._body(request) | {"stream": True}
+        if self._usage_mode:
+            body["stream_options"] = {"include_usage": True}
+        endless = aiohttp.ClientTimeout(total=None, sock_connect=10)
+        started = time.perf_counter()
+        async with self._failures_named(request.model):
+            session = await self._open()
+            with anyio.fail_after(self._timeout_s):
+                response = await session.post(
+                    f"{self._address}/chat/completions", json=body, timeout=endless
+                )
+            try:
+                if response.status != 200 or response.content_type == "application/json":
+                    answer = await self._whole(request, response, started)
+                    for delta in deltas_of(answer):
+                        yield delta
+                    yield answer
+                    return
+                assembly = Assembly(request.model)
+                async with aclosing(self._events(response, assembly)) as events:
+                    async for data in events:
+                        for delta in assembly.read(data):
+                            yield delta
+                        if assembly.ended:
+                            break
+                for delta in assembly.end():
+                    yield delta
+                answer = assembly.answer(time.perf_counter() - started)
+                yield priced(counted(answer, request), self.price)
+            finally:
+                response.close()  # not given back to the pool: the server hears that it may stop
+
+    async def _whole(
+        self, request: ModelRequest, response: "aiohttp.ClientResponse", started: float
+    ) -> ModelAnswer:
+        """Return the answer of a server that does not stream, or raise what it refused."""
+        with anyio.fail_after(self._timeout_s):
+            content = await response.content.read(LARGEST_REPLY_BYTES)
+        if response.status != 200:
+            text = content.decode("utf-8", "replace")
+            raise refusal(request.model, response.status, text, response.headers)
+        return self._read(request, content, time.perf_counter() - started)
 
     async def names(self) -> list[str]:
         """Return the models that the server says it has.
@@ -142,53 +222,40 @@ class ServerModel:
 
         try:
             yield
+        except aiohttp.ConnectionTimeoutError as error:
+            raise unreachable(model, self._address, error) from error
         except TimeoutError as error:
             raise AnswerTimedOut(model, self._timeout_s) from error
+        except aiohttp.ClientPayloadError as error:
+            raise ServerFailed(model, CUT_OFF) from error
         except aiohttp.ClientError as error:
-            raise ServerDown(model, f"{self._address}: {error}.") from error
+            raise unreachable(model, self._address, error) from error
+
+    async def _events(
+        self, response: "aiohttp.ClientResponse", assembly: Assembly
+    ) -> AsyncGenerator[str]:
+        """Yield the data of a stream's events; each may take as long as a whole answer."""
+        reader = EventReader()
+        size = 0
+        deadline = anyio.current_time() + self._timeout_s
+        while size < LARGEST_REPLY_BYTES:
+            piece = b""
+            with anyio.CancelScope(deadline=deadline) as waiting:
+                piece = await response.content.readany()
+            if waiting.cancelled_caught:
+                if assembly.finished:
+                    return
+                raise TimeoutError
+            size += len(piece)
+            for data in reader.feed(piece) if piece else reader.end():
+                yield data
+                wait = min(self._timeout_s, LONGEST_TAIL_S if assembly.finished else math.inf)
+                deadline = anyio.current_time() + wait  # comments do not count
+            if not piece:
+                return
 
     async def close(self) -> None:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
-
-
-def refusal(model: str, status: int, text: str, headers: Mapping[str, str]) -> ModelError:
-    """Return the error for a reply that is not 200."""
-    said = _said(text)
-    wait = retry_after(headers)
-    match status:
-        case 401 | 403:
-            return KeyRefused(model, said)
-        case 404:
-            return UnknownModel(model, [], said)
-        case 408 | 409 | 425:
-            return ServerFailed(model, said, wait)
-        case 429:
-            return RateLimited(model, said, wait)
-        case _ if status >= 500:
-            return ServerFailed(model, said, wait)
-        case _ if any(words in said.lower() for words in _OVERFLOW):
-            return ContextOverflow(model, said)
-        case _:
-            return RequestRefused(model, said)
-
-
-def _said(text: str) -> str:
-    """Return the message in an error reply, or its text."""
-    try:
-        error: JsonSchema | str = json.loads(text)["error"]
-    except (ValueError, KeyError, TypeError):
-        return text or "no reason given."
-    return error if isinstance(error, str) else str(error.get("message", error))
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a Retry-After header asks to wait; None where it names none."""
-    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            return max(0.0, float(headers[name]) * scale)
-        except (KeyError, ValueError):
-            continue
-    return None

@@ -1,12 +1,50 @@
 """An OpenAI-compatible server on the loopback, whose replies the tests write."""
 
+import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from aiohttp import web
+
+
+def event(chunk: Mapping[str, Any]) -> bytes:
+    return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n".encode()
+
+
+def chunk(delta: Mapping[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    head = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": "tiny"}
+    return head | {"choices": [choice | more]}
+
+
+def chunks_of(whole: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a whole reply as the chunks of a stream."""
+    [choice] = whole["choices"]
+    message = choice["message"]
+    yield chunk({"role": "assistant", "content": ""})
+    for text in halves(message.get("reasoning_content") or ""):
+        yield chunk({"reasoning_content": text})
+    for number, text in enumerate(halves(message.get("content") or "")):
+        yield chunk({"content": text}, **({} if number else {"logprobs": choice["logprobs"]}))
+    for index, call in enumerate(message.get("tool_calls") or ()):
+        function = call["function"]
+        yield chunk({"tool_calls": [call | {"index": index, "function": function | EMPTY}]})
+        for text in halves(function["arguments"]):
+            yield chunk({"tool_calls": [{"index": index, "function": {"arguments": text}}]})
+    yield chunk({}, choice["finish_reason"])
+    yield chunk({}) | {"choices": [], "usage": whole["usage"]}
+
+
+EMPTY = {"arguments": ""}
+
+
+def halves(text: str) -> list[str]:
+    middle = len(text) // 2
+    return [half for half in (text[:middle], text[middle:]) if half]
 
 
 class Loopback:
@@ -15,6 +53,10 @@ class Loopback:
     Attributes:
         bodies: The JSON bodies of every request.
         headers: The headers of every request.
+        pieces: The bytes of every stream; None for those of the reply.
+        hangs: Whether a stream goes on with comments after that, until its reader goes away.
+        hung_up: Set when the reader of a stream that hangs went away.
+        ends: Whether a stream ends properly after that, or the connection breaks.
     """
 
     def __init__(self) -> None:
@@ -23,11 +65,40 @@ class Loopback:
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[Mapping[str, str]] = []
         self.address = ""
+        self.pieces: list[bytes] | None = None
+        self.hangs = False
+        self.hung_up = asyncio.Event()
+        self.ends = True
 
-    async def chat(self, request: web.Request) -> web.Response:
-        self.bodies.append(await request.json())
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.bodies.append(body)
         self.headers.append(dict(request.headers))
-        return self.replies.popleft() if self.replies else self.reply()
+        reply = self.replies.popleft() if self.replies else self.reply()
+        if not body.get("stream") or reply.status != 200 or not reply.body:
+            return reply
+        whole = json.loads(str(reply.text))
+        if "choices" not in whole:
+            return reply
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await stream.prepare(request)
+        if self.pieces is None:
+            events = b"".join(event(chunk) for chunk in chunks_of(whole)) + b"data: [DONE]\n\n"
+            pieces = [b": still there\n\n", *(events[n : n + 7] for n in range(0, len(events), 7))]
+        else:
+            pieces = self.pieces
+        for piece in pieces:
+            await stream.write(piece)
+        if self.hangs:
+            with suppress(ConnectionError):
+                while True:
+                    await stream.write(b": still there\n\n")
+                    await asyncio.sleep(0.01)
+            self.hung_up.set()
+        if not self.ends:
+            assert request.transport is not None
+            request.transport.close()
+        return stream
 
     async def models(self, _: web.Request) -> web.Response:
         return web.json_response({"data": [{"id": "tiny"}]})

@@ -1,7 +1,8 @@
 """One contract for every way to a server: the lean one and litellm's."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -13,9 +14,13 @@ from kiln_mcp.llm import (
     Message,
     ModelAnswer,
     ModelRequest,
+    ReasoningDelta,
     ServerSettings,
+    StartedAgain,
+    TextDelta,
     Tool,
     ToolCall,
+    ToolCallDelta,
 )
 from kiln_mcp.llm.errors import (
     AnswerTimedOut,
@@ -35,6 +40,7 @@ KEY = "sk-very-secret"
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
 Loopback = Any  # the fixture's class lives in conftest
 Opened = Callable[..., tuple[Engine, str]]
+Ask = Callable[..., Coroutine[None, None, ModelAnswer]]
 
 
 def lean(loopback: Loopback, **settings: Any) -> tuple[Engine, str]:
@@ -58,19 +64,56 @@ pytestmark = [
     # litellm leaves its own pooled clients to the interpreter's end.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    # Its own types make pydantic and its serializer complain.
+    pytest.mark.filterwarnings("ignore:Item '.*' on TypedDict class:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 
-async def ask(opened: tuple[Engine, str], **changes: Any) -> ModelAnswer:
-    engine, name = opened
-    async with engine:
-        request = ModelRequest(name, (Message("user", "Hello?"),), **changes)
-        return await engine.complete(request, asker="test")
+@pytest.fixture(params=["complete", "stream"])
+def ask(request: pytest.FixtureRequest) -> Ask:
+    """Ask for a whole answer, or have it streamed."""
+    whole = request.param == "complete"
+
+    async def ask(opened: tuple[Engine, str], **changes: Any) -> ModelAnswer:
+        engine, name = opened
+        asked = ModelRequest(name, (Message("user", "Hello?"),), **changes)
+        async with engine:
+            if whole:
+                return await engine.complete(asked, asker="test")
+            return await streamed(engine, asked)
+
+    return ask
+
+
+async def streamed(engine: Engine, request: ModelRequest) -> ModelAnswer:
+    """Return a streamed answer, which is what its deltas say."""
+    text = reasoning = ""
+    calls: dict[int, list[str]] = {}
+    async with aclosing(engine.stream(request, asker="test")) as parts:
+        async for part in parts:
+            match part:
+                case TextDelta():
+                    text += part.text
+                case ReasoningDelta():
+                    reasoning += part.text
+                case ToolCallDelta():
+                    call = calls.setdefault(part.index, ["", "", ""])
+                    for place, piece in enumerate((part.id, part.name, part.arguments)):
+                        call[place] += piece
+                case StartedAgain():
+                    text = reasoning = ""
+                    calls.clear()
+                case ModelAnswer():
+                    assert (part.text, part.reasoning) == (text, reasoning.strip())
+                    assert part.tool_calls == tuple(ToolCall(*call) for call in calls.values())
+                    return part
+    raise AssertionError("no answer came")
 
 
 async def test_an_answer_has_text_usage_and_latency(
-    loopback: Loopback, open_engine: Opened
+    loopback: Loopback, open_engine: Opened, ask: Ask
 ) -> None:
     answer = await ask(open_engine(loopback), stop=("x",), seed=3, sample=2)
     assert answer.text == "hello"
@@ -82,7 +125,7 @@ async def test_an_answer_has_text_usage_and_latency(
 
 
 async def test_json_is_asked_by_schema_and_corrected(
-    loopback: Loopback, open_engine: Opened
+    loopback: Loopback, open_engine: Opened, ask: Ask
 ) -> None:
     loopback.text = '{"age": 5}'
     loopback.replies.append(loopback.reply(content='{"age": "five"}'))
@@ -93,13 +136,13 @@ async def test_json_is_asked_by_schema_and_corrected(
     assert "not of type 'integer'" in json.dumps(second["messages"])
 
 
-async def test_reasoning_is_kept_apart(loopback: Loopback, open_engine: Opened) -> None:
+async def test_reasoning_is_kept_apart(loopback: Loopback, open_engine: Opened, ask: Ask) -> None:
     loopback.replies.append(loopback.reply(reasoning_content="hm", content="four"))
     answer = await ask(open_engine(loopback))
     assert (answer.text, answer.reasoning) == ("four", "hm")
 
 
-async def test_tool_calls_come_through(loopback: Loopback, open_engine: Opened) -> None:
+async def test_tool_calls_come_through(loopback: Loopback, open_engine: Opened, ask: Ask) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     loopback.replies.append(loopback.reply("tool_calls", content=None, tool_calls=[call]))
     tool = Tool("look", "Look around.", {"type": "object", "properties": {}})
@@ -109,7 +152,7 @@ async def test_tool_calls_come_through(loopback: Loopback, open_engine: Opened) 
     assert loopback.bodies[0]["tools"][0]["function"]["name"] == "look"
 
 
-async def test_logprobs_come_through(loopback: Loopback, open_engine: Opened) -> None:
+async def test_logprobs_come_through(loopback: Loopback, open_engine: Opened, ask: Ask) -> None:
     answer = await ask(open_engine(loopback), top_logprobs=1)
     assert answer.logprobs[0].token == "hello"
     assert answer.logprobs[0].alternatives[0].logprob == -1.0
@@ -131,6 +174,7 @@ async def test_logprobs_come_through(loopback: Loopback, open_engine: Opened) ->
 async def test_every_refusal_becomes_our_error(
     loopback: Loopback,
     open_engine: Opened,
+    ask: Ask,
     status: int,
     message: str,
     kind: type[ModelError],
@@ -143,7 +187,7 @@ async def test_every_refusal_becomes_our_error(
 
 
 async def test_what_is_no_completion_is_a_failure_of_the_server(
-    loopback: Loopback, open_engine: Opened
+    loopback: Loopback, open_engine: Opened, ask: Ask
 ) -> None:
     loopback.replies.append(web.json_response({"hello": 1}))
     with pytest.raises((ServerFailed, ServerDown)):
@@ -151,7 +195,7 @@ async def test_what_is_no_completion_is_a_failure_of_the_server(
 
 
 async def test_a_request_is_sent_again_after_a_failure_that_passes(
-    loopback: Loopback, open_engine: Opened
+    loopback: Loopback, open_engine: Opened, ask: Ask
 ) -> None:
     loopback.fail(503, "overloaded")
     loopback.fail(429, "slow down", retry_after="0.05")
@@ -166,17 +210,17 @@ async def test_a_server_that_is_down_is_said_and_after_five_times_not_asked(
     engine, name = open_engine(loopback, attempts=5)
     request = ModelRequest(name, (Message("user", "Hello?"),))
     async with engine:
-        with pytest.raises(ServerDown, match="does not answer"):
+        with pytest.raises(ServerDown, match=r"nothing listens at http://127\.0\.0\.1:9/v1"):
             await engine.complete(request, asker="test")
         with pytest.raises(CircuitOpen, match="not asked for"):
             await engine.complete(request, asker="test")
 
 
-async def test_a_missing_key_is_named(loopback: Loopback, open_engine: Opened) -> None:
+async def test_a_missing_key_is_named(loopback: Loopback, open_engine: Opened, ask: Ask) -> None:
     with pytest.raises(MissingKey, match=r"LOCAL_KEY|OPENAI_API_KEY"):
         await ask(open_engine(loopback, environment={}))
 
 
-async def test_a_slow_answer_is_given_up(loopback: Loopback, open_engine: Opened) -> None:
+async def test_a_slow_answer_is_given_up(loopback: Loopback, open_engine: Opened, ask: Ask) -> None:
     with pytest.raises(AnswerTimedOut):
         await ask(open_engine(loopback, timeout_s=0.0001, attempts=1))

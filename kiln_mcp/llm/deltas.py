@@ -1,0 +1,94 @@
+"""Answers while they are being written: parts as they come, then the whole answer."""
+
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The next part of the answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """The next part of the model's reasoning, which is no part of its answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """The next part of a tool call.
+
+    Attributes:
+        index: Which of the answer's calls it belongs to.
+        id: The call's id, in its first part.
+        name: The tool's name, in the call's first part.
+        arguments: The next part of the arguments' JSON text.
+    """
+
+    index: int
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartedAgain:
+    """What came so far does not fit what was asked for: the model begins a new answer."""
+
+    problem: str
+
+
+Delta = TextDelta | ReasoningDelta | ToolCallDelta | StartedAgain
+Streamed = AsyncGenerator[Delta | ModelAnswer]
+"""Deltas as they come, then the whole answer, last."""
+
+
+@runtime_checkable
+class StreamingModel(Protocol):
+    """A model that can show its answer while it writes it."""
+
+    def stream(self, request: ModelRequest) -> Streamed:
+        """Answer a request, without journal, limits or corrections; raises as `complete` does."""
+        ...
+
+
+def streamed_by(model: Model, request: ModelRequest) -> Streamed:
+    """Return a model's answer as it is written, in one piece from a model that cannot."""
+    if isinstance(model, StreamingModel):
+        return model.stream(request)
+    return _in_one_piece(model, request)
+
+
+async def _in_one_piece(model: Model, request: ModelRequest) -> Streamed:
+    answer = await model.complete(request)
+    for delta in deltas_of(answer):
+        yield delta
+    yield answer
+
+
+def deltas_of(answer: ModelAnswer) -> Iterator[Delta]:
+    """Yield a whole answer as deltas: its reasoning, its text, its tool calls."""
+    if answer.reasoning:
+        yield ReasoningDelta(answer.reasoning)
+    if answer.text:
+        yield TextDelta(answer.text)
+    for index, call in enumerate(answer.tool_calls):
+        yield ToolCallDelta(index, call.id, call.name, call.arguments)
+
+
+def size_of(delta: Delta) -> int:
+    """Return how many characters of an answer a delta holds."""
+    match delta:
+        case TextDelta(text) | ReasoningDelta(text):
+            return len(text)
+        case ToolCallDelta(name=name, arguments=arguments):
+            return len(name) + len(arguments)
+        case StartedAgain():
+            return 0

@@ -1,0 +1,123 @@
+"""What a server or a connection refused, as our errors and in our words."""
+
+import json
+import re
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, cast
+
+from kiln_mcp.llm.errors import (
+    ContextOverflow,
+    KeyRefused,
+    ModelError,
+    RateLimited,
+    RequestRefused,
+    ServerDown,
+    ServerFailed,
+    UnknownModel,
+)
+
+_OVERFLOW: Final = ("context length", "context size", "context window", "maximum context")
+_NO_REASON: Final = "it gives no reason."
+# Keys as providers write them, also where they have masked the middle of one.
+_KEY: Final = re.compile(r"\b(?:sk|pk|rk|gsk|xai|key|AIza|AKIA)[-_*A-Za-z0-9]{8,}")
+# Names of a library's error classes before what the provider said.
+_CLASSES: Final = re.compile(
+    r"^(?:.{0,120}?\b\w*Exception - |(?:litellm\.)?\w+(?:Error|Timeout): )+"
+)
+
+
+def refusal(model: str, status: int, text: str, headers: Mapping[str, str]) -> ModelError:
+    """Return the error for a reply that is not 200."""
+    said = said_by_server(text)
+    wait = retry_after(headers)
+    match status:
+        case 401 | 403:
+            return KeyRefused(model, said)
+        case 404:
+            return UnknownModel(model, [], said)
+        case 408 | 409 | 425:
+            return ServerFailed(model, said, wait)
+        case 429:
+            return RateLimited(model, said, wait)
+        case _ if status >= 500:
+            return ServerFailed(model, said, wait)
+        case _ if any(words in said.lower() for words in _OVERFLOW):
+            return ContextOverflow(model, said)
+        case _:
+            return RequestRefused(model, said)
+
+
+def refusal_in(model: str, chunk: Mapping[str, Any]) -> ModelError | None:
+    """Return the error that a server put into the middle of a stream, None where it is none."""
+    error = chunk.get("error")
+    if not error:
+        return None
+    details = cast("Mapping[str, Any]", error if isinstance(error, Mapping) else {})
+    code = next((code for code in (details.get("code"), details.get("status")) if code), 500)
+    status = int(code) if str(code).isdigit() else 500
+    return refusal(model, status, json.dumps({"error": error}), {})
+
+
+def said_by_server(text: str) -> str:
+    """Return the message in an error reply, or its text: one sentence without a key."""
+    try:
+        error: object = json.loads(text)
+        if isinstance(error, list) and error:
+            error = cast("list[object]", error)[0]
+        if isinstance(error, Mapping):
+            error = cast("Mapping[str, object]", error).get("error", cast("object", error))
+        if isinstance(error, Mapping):
+            error = cast("Mapping[str, object]", error).get("message", cast("object", error))
+        text = str(cast("object", error))
+    except ValueError:
+        pass
+    said = _KEY.sub("…", text.strip())
+    if not said:
+        return _NO_REASON
+    return said if said.endswith((".", "!", "?")) else f"{said}."
+
+
+def said_through_litellm(text: str) -> str:
+    """Return what a provider said, without the names of litellm's classes around it."""
+    said = said_by_server(_CLASSES.sub("", text.strip()))
+    return _NO_REASON if "litellm" in said.lower() else said
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that a Retry-After header asks to wait; None where it names none."""
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            return max(0.0, float(headers[name]) * scale)
+        except (KeyError, ValueError):
+            continue
+    return None
+
+
+def unreachable(model: str, address: str, error: BaseException) -> ServerDown:
+    """Return the error for a connection that failed, with what is known of the cause."""
+    for cause in causes(error):
+        for kind, words in _CAUSES:
+            if isinstance(cause, kind):
+                return ServerDown(model, words(address))
+    return ServerDown(model, f"the connection to {address} failed.")
+
+
+_CAUSES: Final[tuple[tuple[type[BaseException], Callable[[str], str]], ...]] = (
+    (socket.gaierror, lambda address: f"the host of {address} is not known."),
+    (ssl.SSLError, lambda address: f"the certificate of {address} is not accepted."),
+    (ConnectionRefusedError, lambda address: f"nothing listens at {address}."),
+    (ConnectionError, lambda address: f"the connection to {address} was closed."),
+    (TimeoutError, lambda address: f"no connection to {address} came about in time."),
+)
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what lies behind it, the nearest first."""
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        yield found
+        found = found.__cause__ or found.__context__

@@ -1,0 +1,128 @@
+"""One request on its way to a model: within its budget, past its gate, and sent again."""
+
+import random
+from contextlib import aclosing, nullcontext
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Final
+
+import anyio
+
+from kiln_mcp.llm.budget import Budget, Reservation
+from kiln_mcp.llm.deltas import Streamed, size_of, streamed_by
+from kiln_mcp.llm.errors import Unavailable
+from kiln_mcp.llm.limits import Gate
+from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
+from kiln_mcp.llm.prices import FREE, Price, rough_usage
+
+LONGEST_WAIT_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a model's requests go.
+
+    Attributes:
+        model: What answers.
+        name: The model's name as its server knows it.
+        identity: What the answers depend on, for the journal.
+        gate: How fast it may be asked.
+        price: What it costs; None where not known.
+    """
+
+    model: Model
+    name: str
+    identity: str
+    gate: Gate
+    price: Price | None = FREE
+
+
+class Sender:
+    """Sends requests, each as often as is worth it."""
+
+    def __init__(self, attempts: int, first_wait_s: float) -> None:
+        """Set how often.
+
+        Args:
+            attempts: How often a request is sent at most, when its failure may pass.
+            first_wait_s: The longest first wait before it is sent again; later ones double.
+        """
+        self._attempts = attempts
+        self._first_wait_s = first_wait_s
+        self._random = random.Random()
+
+    async def send(self, route: Route, request: ModelRequest, budget: Budget | None) -> ModelAnswer:
+        """Return a model's answer.
+
+        Raises:
+            ModelError: It does not fit into the budget, or its last attempt failed.
+        """
+        request = replace(request, model=route.name)
+        if budget is None:
+            return await self._send(route, request)
+        async with budget.reserve(request, route.price) as reservation:
+            answer = await self._send(route, request)
+            reservation.usage = answer.usage
+            return answer
+
+    async def stream(self, route: Route, request: ModelRequest, budget: Budget | None) -> Streamed:
+        """Yield a model's answer as it is written; after its first part it is not sent again.
+
+        Raises:
+            ModelError: As `send`.
+        """
+        request = replace(request, model=route.name)
+        reserved = nullcontext(Reservation())
+        if budget is not None:
+            reserved = budget.reserve(request, route.price)
+        async with reserved as reservation:
+            written = 0
+            async with aclosing(self._stream_sent(route, request)) as parts:
+                async for part in parts:
+                    if isinstance(part, ModelAnswer):
+                        reservation.usage = part.usage
+                    else:
+                        written += size_of(part)
+                        # Counted on the way: a stream that is broken off is paid for as well.
+                        reservation.usage = rough_usage(request, written, route.price)
+                    yield part
+
+    async def _send(self, route: Route, request: ModelRequest) -> ModelAnswer:
+        for attempt in count(1):
+            try:
+                async with route.gate.request(request) as passing:
+                    answer = await route.model.complete(request)
+                    passing.usage = answer.usage
+                    return answer
+            except Unavailable as error:
+                await self._pause(attempt, error)
+        raise AssertionError("count() does not end")
+
+    async def _stream_sent(self, route: Route, request: ModelRequest) -> Streamed:
+        for attempt in count(1):
+            began = False
+            try:
+                async with (
+                    route.gate.request(request) as passing,
+                    aclosing(streamed_by(route.model, request)) as parts,
+                ):
+                    async for part in parts:
+                        began = True
+                        if isinstance(part, ModelAnswer):
+                            passing.usage = part.usage
+                        yield part
+                    return
+            except Unavailable as error:
+                if began:
+                    raise
+                await self._pause(attempt, error)
+
+    async def _pause(self, attempt: int, error: Unavailable) -> None:
+        """Wait before a request is sent again, or raise its error after the last attempt."""
+        if attempt >= self._attempts:
+            raise error
+        longest = min(self._first_wait_s * 2 ** (attempt - 1), LONGEST_WAIT_S)
+        # Full jitter: Brooker (2015), Exponential Backoff and Jitter. On top of what the
+        # server asked to wait, so that not all come back at once.
+        pause = (error.retry_after_s or 0.0) + self._random.uniform(0, longest)
+        await anyio.sleep(min(pause, LONGEST_WAIT_S))
