@@ -16,10 +16,10 @@ from storage.index import sql
 from storage.index.rows import SLOTS, first_row, mark_of, name_of, run_row, score_rows
 from storage.index.scan import FileState, Found, find, project_state, states
 from storage.layout import PROJECT_FILE, Place, children_of, folder_of, kind_named, place_of
-from storage.reading import read_record
+from storage.reading import parse_record
 from storage.records import EvalRun, Project, Record, TaskRun
 
-_BATCH = 500
+_BATCH = 2000
 _PART = 1000
 
 
@@ -45,8 +45,10 @@ class IndexBuilder:
 
     def __init__(self, project: Path, file: Path) -> None:
         self._project = project
+        self._root = str(project)
         self._connection = _open(file)
         self._numbers: dict[str, int] = {}
+        """Of the tasks and judges, by their files."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -56,7 +58,7 @@ class IndexBuilder:
         """Compare the index with the files' times and sizes, and read what differs."""
         changed = gone = 0
         for batch in _batches(self._differences()):
-            with _transaction(self._connection):
+            with self._transaction():
                 for difference in batch:
                     if isinstance(difference, Found):
                         self._put(difference)
@@ -67,11 +69,22 @@ class IndexBuilder:
 
     def note(self, paths: Iterable[str]) -> None:
         """Read some files again; those that are gone are found by the next refresh."""
-        with _transaction(self._connection):
+        with self._transaction():
             for path in paths:
                 found = find(self._project, path)
                 if found is not None:
                     self._put(found)
+
+    @contextmanager
+    def _transaction(self) -> Generator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            self._numbers.clear()
+            raise
+        self._connection.execute("COMMIT")
 
     # ------------------------------------------------------------ what differs
 
@@ -166,7 +179,9 @@ class IndexBuilder:
         if isinstance(record, TaskRun):
             self._put_run(record, self._number_of(found.parent), row)
         elif isinstance(record, EvalRun):
-            self._connection.executemany(sql.ADD_SCORE, score_rows(record, found.parent, row))
+            self._connection.executemany(
+                sql.ADD_SCORE, score_rows(record, self._number_of(found.parent), row)
+            )
 
     def _put_run(self, run: TaskRun, task: int, row: int) -> None:
         connection = self._connection
@@ -176,12 +191,12 @@ class IndexBuilder:
         marks = " ".join(map(mark_of, (f"task:{task}", *kept.facets)))
         connection.execute(sql.ADD_TEXT, (row, *kept.texts, marks))
 
-    def _number_of(self, task: str) -> int:
-        if task not in self._numbers:
-            self._connection.execute(sql.ADD_TASK, {"path": task})
-            (number,) = self._connection.execute(sql.NUMBER_OF, {"path": task}).fetchone()
-            self._numbers[task] = number
-        return self._numbers[task]
+    def _number_of(self, parent: str) -> int:
+        if parent not in self._numbers:
+            self._connection.execute(sql.ADD_PARENT, {"path": parent})
+            (number,) = self._connection.execute(sql.NUMBER_OF, {"path": parent}).fetchone()
+            self._numbers[parent] = number
+        return self._numbers[parent]
 
     def _free_row(self, first: int) -> int:
         """Return the lowest row number from here on that comes after those of the same moment."""
@@ -197,8 +212,9 @@ class IndexBuilder:
     def _read(self, found: Found) -> tuple[Record | None, str | None]:
         path = found.state.path
         try:
-            content = (self._project / path).read_bytes()
-            return read_record(kind_named(found.kind), content, path), None
+            with open(f"{self._root}/{path}", "rb") as file:  # noqa: PTH123 - thousands of times
+                content = file.read()
+            return parse_record(kind_named(found.kind), content, path), None
         except UnreadableRecord as error:
             return None, error.reason
         except OSError as error:
@@ -239,17 +255,6 @@ def _check_version(connection: sqlite3.Connection) -> None:
         connection.executescript(sql.SCHEMA)
     elif version != sql.VERSION:
         raise sqlite3.DatabaseError(f"an index of version {version}")
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Generator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
 
 
 def _batches(found: Iterable[Found | _Gone]) -> Iterator[list[Found | _Gone]]:

@@ -69,8 +69,8 @@ def mark_of(facet: str) -> str:
     return f"x{facet.encode('utf-8', 'surrogatepass').hex()}"
 
 
-def score_rows(run: EvalRun, judge: str, row: int) -> list[tuple[int, str, str, str, str, float]]:
-    """Return the scores that an eval run gives, below the judge in the file `judge`."""
+def score_rows(run: EvalRun, judge: int, row: int) -> list[tuple[int, int, str, str, str, float]]:
+    """Return the scores that an eval run gives, below the judge of this number."""
     item = run.dataset_id or run.eval_input_id or ""
     config = run.task_run_config_id or ""
     return [(row, judge, config, item, key, value) for key, value in run.scores.items()]

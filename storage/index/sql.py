@@ -39,11 +39,11 @@ CREATE INDEX IF NOT EXISTS records_by_parent
 CREATE INDEX IF NOT EXISTS records_by_id ON records (kind, id);
 CREATE INDEX IF NOT EXISTS records_with_problems ON records (path) WHERE problem IS NOT NULL;
 
-CREATE TABLE IF NOT EXISTS tasks (number INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE IF NOT EXISTS parents (number INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE) STRICT;
 
 CREATE TABLE IF NOT EXISTS runs (
     row INTEGER PRIMARY KEY REFERENCES records (row) ON DELETE CASCADE,
-    task INTEGER NOT NULL REFERENCES tasks (number),
+    task INTEGER NOT NULL REFERENCES parents (number),
     rating REAL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS runs_by_time ON runs (task, row);
@@ -51,7 +51,7 @@ CREATE INDEX IF NOT EXISTS runs_by_best ON runs (task, ifnull(rating, -9), row);
 CREATE INDEX IF NOT EXISTS runs_by_worst ON runs (task, ifnull(rating, 9), row);
 
 CREATE TABLE IF NOT EXISTS facets (
-    task INTEGER NOT NULL REFERENCES tasks (number),
+    task INTEGER NOT NULL REFERENCES parents (number),
     facet TEXT NOT NULL,
     row INTEGER NOT NULL REFERENCES runs (row) ON DELETE CASCADE,
     PRIMARY KEY (task, facet, row)
@@ -60,7 +60,7 @@ CREATE INDEX IF NOT EXISTS facets_by_row ON facets (row);
 
 CREATE TABLE IF NOT EXISTS scores (
     row INTEGER NOT NULL REFERENCES records (row) ON DELETE CASCADE,
-    judge TEXT NOT NULL,
+    judge INTEGER NOT NULL REFERENCES parents (number),
     run_config_id TEXT NOT NULL,
     item_id TEXT NOT NULL,
     key TEXT NOT NULL,
@@ -103,8 +103,8 @@ ADD_RECORD: Final[LiteralString] = """
 INSERT INTO records (row, path, parent, kind, id, name, folded, changed_ns, size, below, problem)
 VALUES (:row, :path, :parent, :kind, :id, :name, :folded, :changed_ns, :size, :below, :problem)
 """
-ADD_TASK: Final[LiteralString] = "INSERT OR IGNORE INTO tasks (path) VALUES (:path)"
-NUMBER_OF: Final[LiteralString] = "SELECT number FROM tasks WHERE path = :path"
+ADD_PARENT: Final[LiteralString] = "INSERT OR IGNORE INTO parents (path) VALUES (:path)"
+NUMBER_OF: Final[LiteralString] = "SELECT number FROM parents WHERE path = :path"
 ADD_RUN: Final[LiteralString] = "INSERT INTO runs (row, task, rating) VALUES (:row, :task, :rating)"
 ADD_FACET: Final[LiteralString] = "INSERT INTO facets (task, facet, row) VALUES (?, ?, ?)"
 ADD_SCORE: Final[LiteralString] = """
@@ -137,9 +137,10 @@ WHERE task = :task AND facet >= 'tag:' AND facet < 'tag;'
 GROUP BY facet ORDER BY count(*) DESC, facet
 """
 SCORE_TABLE: Final[LiteralString] = """
-SELECT judge, run_config_id, key, count(DISTINCT item_id), avg(value)
-FROM scores WHERE judge GLOB :judges AND run_config_id <> ''
-GROUP BY judge, run_config_id, key ORDER BY judge, key, avg(value) DESC
+SELECT parents.path, run_config_id, key, count(DISTINCT item_id), avg(value)
+FROM parents JOIN scores ON scores.judge = parents.number
+WHERE parents.path GLOB :judges AND run_config_id <> ''
+GROUP BY judge, run_config_id, key ORDER BY parents.path, key, avg(value) DESC
 """
 
 # Task runs: one of these sources, conditions, one of these orders.
