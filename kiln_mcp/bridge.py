@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
@@ -23,8 +24,8 @@ from kiln_mcp import __version__
 START_WITHIN_S: Final = 30.0
 LAST_ANSWERS_S: Final = 5.0
 KEY_ENDINGS: Final = ("_API_KEY", "_BASE_URL", "_API_BASE")
-ATTEMPTS: Final = 3
-"""The daemon may be gone, and then the one started anew does not know the session."""
+ATTEMPTS: Final = 6
+"""Two a daemon that is gone: the one started anew does not know the session."""
 LONGEST_HEAD: Final = 65_536
 VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
 NAME_KEYS: Final[Mapping[str, str]] = {
@@ -184,6 +185,8 @@ class Exchange:
         self._reply: BinaryIO = self._socket.makefile("rb")
         self.status = 0
         self.headers: dict[str, str] = {}
+        self.sent = False
+        self.given_up = False
 
     def __enter__(self) -> "Exchange":
         return self
@@ -195,6 +198,7 @@ class Exchange:
     def send(self) -> None:
         """Send the request and read the reply's head."""
         self._socket.sendall(self._request)
+        self.sent = True
         status = self._reply.readline(LONGEST_HEAD).split(b" ", 2)
         if len(status) < 2:
             raise ConnectionError("the daemon closed the connection")
@@ -205,6 +209,7 @@ class Exchange:
 
     def give_up(self) -> None:
         """Close the connection, from any thread: that is how a request is cancelled."""
+        self.given_up = True
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -215,9 +220,15 @@ class Exchange:
             length = self.headers.get("content-length")
             yield self._reply.read(-1 if length is None else int(length))
             return
-        while size := int(self._reply.readline(LONGEST_HEAD).split(b";")[0] or b"0", 16):
+        while size := self._next_size():
             yield self._reply.read(size)
             self._reply.readline()
+
+    def _next_size(self) -> int:
+        line = self._reply.readline(LONGEST_HEAD)
+        if not line:  # a reply that is whole ends with a piece of no size
+            raise ConnectionError("the daemon ended in the middle of its answer")
+        return int(line.split(b";")[0], 16)
 
     def messages(self) -> Iterator[bytes]:
         """Return the JSON-RPC messages of the reply as they come."""
@@ -251,6 +262,7 @@ class Bridge:
         self._first: Body | None = None
         self._session: dict[str, str] = {}
         self._renewing = threading.Lock()
+        self._harmless: set[str] = set()
         self._ended = False
 
     def run(self) -> None:
@@ -334,16 +346,45 @@ class Bridge:
                 if message["method"] == "initialize":
                     self._begin_session(exchange)
                     return True
-                answered = False
-                for reply in exchange.messages():
-                    answered = True
-                    self._write(reply)
-                if not answered and exchange.status >= 400:
-                    said = f"The daemon answered with HTTP status {exchange.status}."
-                    self._write_error(message["id"], -32603, said)
-                return True
+                self._pass_on(message, exchange)
+            except (OSError, ValueError):
+                if not (exchange.given_up or self._ended_midway(message, exchange)):
+                    raise
             finally:
                 self._open.pop(message["id"], None)
+        return True
+
+    def _pass_on(self, message: Body, exchange: Exchange) -> None:
+        reply = b""
+        try:
+            for reply in exchange.messages():
+                self._write(reply)
+        except (OSError, ValueError):
+            if reply and json.loads(reply).get("id") == message["id"]:
+                return  # only the end of the reply was lost
+            raise
+        if not reply and exchange.status >= 400:
+            said = f"The daemon answered with HTTP status {exchange.status}."
+            self._write_error(message["id"], -32603, said)
+        if reply and message["method"] == "tools/list":
+            for tool in _part(json.loads(reply), "result").get("tools", ()):
+                if _part(tool, "annotations").get("readOnlyHint"):
+                    self._harmless.add(tool["name"])
+
+    def _ended_midway(self, message: Body, exchange: Exchange) -> bool:
+        """Say that the daemon ended amid what must not be done twice; False for all else."""
+        name = _part(message, "params").get("name")
+        if not exchange.sent or message["method"] != "tools/call" or name in self._harmless:
+            return False
+        self._write_error(
+            message["id"],
+            -32603,
+            f"The daemon ended while it worked on {name}, which may be done or not. Look at what "
+            "is there now (jobs go on by themselves: list_jobs); call it again where needed.",
+        )
+        with suppress(DaemonUnreachable):
+            self._daemon.find()
+        return True
 
     def _begin_session(self, exchange: Exchange) -> None:
         """Keep what later requests of the legacy era must carry, before the client may go on."""
