@@ -2,7 +2,6 @@
 
 from storage.exchange.archives import LIMITS, Limits
 from storage.exchange.arrival import import_project, is_address
-from storage.exchange.columns import COLUMNS, BadRow
 from storage.exchange.departure import PackedProject, export_project
 from storage.exchange.errors import (
     NotImportable,
@@ -10,31 +9,28 @@ from storage.exchange.errors import (
     SeveralProjects,
     TargetInside,
     TargetTaken,
-    UnknownTable,
     UnsafeArchive,
     UnusableTable,
 )
-from storage.exchange.tables import RunTable, RunTableWriter, new_run_table, table_format
+from storage.exchange.tables import BadRow, ParsedRuns, TableFormat, parse_runs, runs_as_table
 
 __all__ = [
-    "COLUMNS",
     "LIMITS",
     "BadRow",
     "Limits",
     "NotImportable",
     "PackedProject",
     "ParquetMissing",
-    "RunTable",
-    "RunTableWriter",
+    "ParsedRuns",
     "SeveralProjects",
+    "TableFormat",
     "TargetInside",
     "TargetTaken",
-    "UnknownTable",
     "UnsafeArchive",
     "UnusableTable",
     "export_project",
     "import_project",
     "is_address",
-    "new_run_table",
-    "table_format",
+    "parse_runs",
+    "runs_as_table",
 ]

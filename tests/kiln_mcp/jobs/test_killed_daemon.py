@@ -1,0 +1,203 @@
+"""The daemon, killed again and again while a job runs, as a client of the bridge sees it."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import anyio
+import pytest
+from mcp import Client, StdioServerParameters
+
+from storage import (
+    DataSource,
+    Eval,
+    EvalConfig,
+    EvalRun,
+    Project,
+    ProjectStore,
+    Task,
+    TaskOutput,
+    TaskRun,
+)
+
+BRIDGE = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
+ROOT = Path(__file__).parents[3]
+WAIT_S = 1.0
+AT_ONCE = 16
+"""How many items an eval works at together."""
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+class CountingServer(Protocol):
+    """The model's server, as conftest.py makes it."""
+
+    asked: list[str]
+    address: str
+
+    async def until_asked(self, count: int) -> None: ...
+
+
+def say(number: int) -> str:
+    return f"item {number:05}"
+
+
+async def make_project(folder: Path, items: int) -> None:
+    """Make a project whose task has so many items to be measured on."""
+    async with await ProjectStore.create(folder, Project(name="Killed")) as store:
+        task = await store.save(Task(name="Repeat", instruction="Do it."), parent=store.project)
+        person = DataSource(type="human", properties={"created_by": "ann"})
+        async with store.transaction() as change:
+            for number in range(items):
+                output = TaskOutput(output=f"answer to {say(number)}", source=person)
+                run = TaskRun(
+                    input=say(number), input_source=person, output=output, tags=("eval_right",)
+                )
+                change.save(run, parent=task)
+
+
+@dataclass(slots=True)
+class Bench:
+    """A client whose daemon can be killed, and what the model's server and the journal saw.
+
+    Attributes:
+        paid_twice: Requests that were sent again though a journal that was read at a kill had
+            their answer.
+    """
+
+    client: Client
+    home: Path
+    project: Path
+    server: CountingServer
+    kills: int = 0
+    _journalled: list[tuple[int, frozenset[str]]] = field(
+        default_factory=list[tuple[int, frozenset[str]]]
+    )
+
+    async def call(self, name: str, /, **arguments: object) -> Mapping[str, Any]:
+        answer = await self.client.call_tool(name, json.loads(json.dumps(arguments)))
+        assert not answer.is_error, answer
+        return answer.structured_content or {}
+
+    async def start(self, **limit: float) -> str:
+        arguments = {"project": str(self.project), "eval": "Right"}
+        started = await self.call(
+            "start_job", tool="run_eval", arguments=arguments, limit=limit, confirm=True
+        )
+        return str(started["job"])
+
+    async def at_rest(self, job: str) -> Mapping[str, Any]:
+        """Wait until a job is at rest, through as many calls and daemons as it takes."""
+        while True:
+            report = await self.call("wait_for_job", job=job, seconds=WAIT_S)
+            if report["state"] not in {"waiting", "running", "cancelling"}:
+                return report
+
+    def kill(self) -> None:
+        """Kill the daemon, and note what its journal held then."""
+        known = json.loads((self.home / "daemon.json").read_text(encoding="utf-8"))
+        os.kill(known["pid"], signal.SIGKILL)
+        self.kills += 1
+        self.note()
+
+    def note(self) -> None:
+        """Note what the journal holds and how many requests were sent by now."""
+        journal = sqlite3.connect(self.home / "journal.sqlite")
+        texts = [json.loads(row[0])["text"] for row in journal.execute("SELECT answer FROM calls")]
+        journal.close()
+        answered = frozenset(text.removeprefix("answer to ") for text in texts)
+        self._journalled.append((len(self.server.asked), answered))
+
+    @property
+    def paid_twice(self) -> list[str]:
+        return [
+            text
+            for sent, answered in self._journalled
+            for text in self.server.asked[sent:]
+            if text in answered
+        ]
+
+    async def results(self) -> tuple[list[str], list[str]]:
+        """Return the inputs of all saved outputs, and the items of all saved verdicts."""
+        async with await ProjectStore.open(self.project) as store:
+            [task] = await store.children(store.project, Task)
+            runs = await store.children(task, TaskRun)
+            verdicts = [verdict async for verdict in _verdicts(store, task)]
+        made = [run.input for run in runs if run.eval_source]
+        return made, verdicts
+
+
+async def _verdicts(store: ProjectStore, task: Task) -> AsyncGenerator[str]:
+    for measured in await store.children(task, Eval):
+        for judge in await store.children(measured, EvalConfig):
+            for verdict in await store.children(judge, EvalRun):
+                yield str(verdict.dataset_id)
+
+
+@asynccontextmanager
+async def open_bench(folder: Path, server: CountingServer, items: int) -> AsyncGenerator[Bench]:
+    home, project = folder / "home", folder / "project"
+    home.mkdir()
+    known = {"name": "loop", "base_url": server.address, "concurrency": AT_ONCE}
+    (home / "servers.json").write_text(json.dumps([known]), encoding="utf-8")
+    await make_project(project, items)
+    environment = {
+        **os.environ,
+        "KILN_MCP_HOME": str(home),
+        "KILN_MCP_MODEL": "loop/tiny",
+        "PYTHONPATH": str(ROOT),
+    }
+    stdio = StdioServerParameters(command=sys.executable, args=["-c", BRIDGE], env=environment)
+    async with Client(stdio, mode="legacy") as client:
+        bench = Bench(client, home, project, server)
+        await client.list_tools()
+        exact = {"type": "exact_match", "reference_key": "reference_answer"}
+        await bench.call("create_evaluator", project=str(project), eval="Right", evaluator=exact)
+        await bench.call(
+            "create_run_config",
+            project=str(project),
+            run_config={"name": "only", "prompt": "Answer.", "model": "loop/tiny"},
+        )
+        try:
+            yield bench
+        finally:
+            bench.kill()
+
+
+async def test_a_job_of_2000_calls_survives_a_daemon_that_is_killed_again_and_again(
+    tmp_path: Path, counting: CountingServer
+) -> None:
+    items, seed = 2000, random.randrange(10**6)
+    chance = random.Random(seed)
+    async with open_bench(tmp_path, counting, items) as bench:
+        job = await bench.start()
+
+        async def kill_at_random() -> None:
+            for moment in sorted(chance.sample(range(50, items - 100), 6)):
+                await counting.until_asked(moment)
+                # Not always right after a request has come.
+                await anyio.sleep(chance.uniform(0, 0.05))
+                bench.kill()
+
+        with anyio.fail_after(240):
+            async with anyio.create_task_group() as group:
+                group.start_soon(kill_at_random)
+                ended = await bench.at_rest(job)
+                assert ended["state"] == "done", (seed, ended)
+        assert bench.kills == 6
+        made, verdicts = await bench.results()
+    expected = [say(number) for number in range(items)]
+    assert sorted(made) == expected
+    assert len(verdicts) == len(set(verdicts)) == items
+    assert bench.paid_twice == [], seed
+    # What was on its way at a kill is not known to have been answered, and is sent again.
+    assert set(counting.asked) == set(expected)
+    assert len(counting.asked) - items <= AT_ONCE * bench.kills, seed
