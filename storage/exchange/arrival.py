@@ -55,8 +55,7 @@ async def import_project(
         limits: How much an archive may hold.
 
     Returns:
-        The folder that holds project.kiln: the target, or one within it where a git repository
-        holds the project further down.
+        The target, which holds project.kiln now.
 
     Raises:
         TargetTaken: The target is there already.
@@ -64,19 +63,20 @@ async def import_project(
         SeveralProjects: There are several, and none is named.
         UnsafeArchive: It holds what nobody should unpack.
         UnreadableRecord: The project's own file cannot be used.
-        GitFailed: The repository could not be reached.
+        storage.sharing.errors.GitFailed: The repository could not be reached.
+        storage.sharing.errors.NoProjectThere: It holds no project at its top.
+        storage.sharing.errors.UnsafeContent: It holds links or names that are not safe.
     """
     place = Path(source.strip())
-    from_git = is_address(source) or await anyio.to_thread.run_sync(_is_bare_repository, place)
     await anyio.to_thread.run_sync(_check_target, target)
-    if from_git:
-        with _aside(target) as fresh:
-            await fetch_project(source.strip(), fresh)
-            return await anyio.to_thread.run_sync(_settle_clone, source, fresh, target, name)
-    return await anyio.to_thread.run_sync(_import_copy, place, target, name, limits)
+    if is_address(source) or await anyio.to_thread.run_sync(_is_bare_repository, place):
+        await fetch_project(source.strip(), target)
+    else:
+        await anyio.to_thread.run_sync(_import_copy, place, target, name, limits)
+    return target
 
 
-def _import_copy(source: Path, target: Path, name: str | None, limits: Limits) -> Path:
+def _import_copy(source: Path, target: Path, name: str | None, limits: Limits) -> None:
     if not source.exists():
         raise NotImportable(str(source), "it does not exist")
     if source.name == PROJECT_FILE:
@@ -87,23 +87,15 @@ def _import_copy(source: Path, target: Path, name: str | None, limits: Limits) -
             if target.resolve().is_relative_to(chosen.resolve()):
                 raise TargetInside(target)
             _copy_folder(chosen, fresh)
-            return _settle(fresh, fresh, target)
+            _settle(fresh, fresh, target)
+            return
         with disk_errors(fresh):
             fresh.mkdir(parents=True)
         unpack(source, fresh, limits)
-        return _settle(fresh, _chosen(str(source), fresh, name), target)
+        _settle(fresh, _chosen(str(source), fresh, name), target)
 
 
-def _settle_clone(source: str, fresh: Path, target: Path, name: str | None) -> Path:
-    chosen = _chosen(source, fresh, name)
-    for file in chosen.rglob("*"):
-        if file.is_symlink() and not file.resolve().is_relative_to(fresh.resolve()):
-            raise UnsafeArchive(source, f"{file.relative_to(fresh)} is a link that leads out of it")
-    below = chosen.relative_to(fresh)
-    return _settle(fresh, fresh, target) / below
-
-
-def _settle(fresh: Path, chosen: Path, target: Path) -> Path:
+def _settle(fresh: Path, chosen: Path, target: Path) -> None:
     """Flush what was put together to the disk, then let it appear at its place."""
     if hasattr(os, "sync"):
         os.sync()
@@ -113,7 +105,6 @@ def _settle(fresh: Path, chosen: Path, target: Path) -> Path:
     move_atomically(chosen, target)
     if chosen != fresh:
         shutil.rmtree(fresh, ignore_errors=True)
-    return target
 
 
 def _chosen(source: str, folder: Path, name: str | None) -> Path:
