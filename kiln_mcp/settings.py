@@ -13,7 +13,7 @@ from typing import Self
 
 import platformdirs
 
-from kiln_mcp.llm import EMBEDDED, EmbeddedSettings, EngineSettings, read_servers
+from kiln_mcp.llm import EMBEDDED, EmbeddedSettings, EngineSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Settings:
         engine = EngineSettings(
             journal=home / "journal.sqlite",
             orders=home / "orders.sqlite",
-            servers=read_servers(home / "servers.json"),
+            server_file=home / "servers.json",
             default_model=environment.get("KILN_MCP_MODEL") or EMBEDDED,
             embedded=EmbeddedSettings(path=Path(gguf).expanduser() if gguf else None),
             environment=environment,

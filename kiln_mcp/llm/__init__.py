@@ -36,7 +36,6 @@ from kiln_mcp.llm.messages import (
 from kiln_mcp.llm.orders import HOST, WorkOrder, WorkOrders
 from kiln_mcp.llm.pull import pull_embedded_model
 from kiln_mcp.llm.scripted import ScriptedModel
-from kiln_mcp.llm.server_file import read_servers
 from kiln_mcp.llm.settings import EMBEDDED, EngineSettings, ServerSettings
 
 __all__ = [
@@ -75,5 +74,4 @@ __all__ = [
     "WorkOrders",
     "find_embedded_model",
     "pull_embedded_model",
-    "read_servers",
 ]

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from copy import copy
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -13,7 +14,7 @@ import anyio
 from kiln_mcp.llm.budget import Budget, BudgetLimit, Spent
 from kiln_mcp.llm.deltas import Delta, StartedAgain, Streamed, deltas_of
 from kiln_mcp.llm.embedded import EmbeddedModel
-from kiln_mcp.llm.errors import BadAnswer, MissingKey, UnknownModel
+from kiln_mcp.llm.errors import MissingKey, UnknownModel
 from kiln_mcp.llm.hosted import HostedModel
 from kiln_mcp.llm.inventory import (
     WELL_KNOWN,
@@ -21,6 +22,7 @@ from kiln_mcp.llm.inventory import (
     describe_embedded,
     describe_host,
     describe_hosted,
+    describe_problem,
     describe_server,
 )
 from kiln_mcp.llm.journal import Journal, JournalEntry, Key, Spending, request_key
@@ -30,13 +32,14 @@ from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
 from kiln_mcp.llm.names import check_hosted_name, key_variables
 from kiln_mcp.llm.orders import HOST, HostModel, WorkOrders
 from kiln_mcp.llm.prices import FREE, Price, litellm_price
-from kiln_mcp.llm.schemas import correction, fit
+from kiln_mcp.llm.schemas import fit
 from kiln_mcp.llm.scripted import load_script
 from kiln_mcp.llm.sending import Route, Sender
 from kiln_mcp.llm.server import ServerModel
+from kiln_mcp.llm.servers import Servers
 from kiln_mcp.llm.settings import EMBEDDED, EngineSettings
+from kiln_mcp.llm.tally import Tally
 
-CORRECTIONS: Final = 2
 USUAL_INPUT: Final = 1200
 USUAL_OUTPUT: Final = 300
 UNLIMITED: Final = Limits(concurrency=1_000_000)
@@ -61,10 +64,7 @@ class Engine:
         self._extra = dict(models or {})
         self._embedded = EmbeddedModel(settings.embedded)
         self._hosted = HostedModel(settings.environment, settings.timeout_s)
-        self._servers = {
-            server.name: ServerModel(server, settings.environment, settings.timeout_s)
-            for server in settings.servers
-        }
+        self._servers = Servers(settings)
         self.orders = WorkOrders(settings.orders)
         self._host = HostModel(self.orders)
         self._routes: dict[str, Route] = {}
@@ -84,8 +84,7 @@ class Engine:
     ) -> None:
         await self._embedded.close()
         await self.orders.close()
-        for server in self._servers.values():
-            await server.close()
+        await self._servers.close()
         await self._journal.__aexit__(kind, error, traceback)
 
     @property
@@ -102,21 +101,39 @@ class Engine:
 
         Raises:
             UnknownModel: No model has this name.
+            ServerFileUnreadable: The list that it may stand in cannot be used.
         """
-        if self.is_free(model) or model.partition("/")[0] in self._servers:
-            return
-        check_hosted_name(model, self.model_names())
+        if not self.is_free(model) and self._server_of(model) is None:
+            check_hosted_name(model, self.model_names())
 
-    async def check_ready(self, models: Iterable[str]) -> None:
-        """Refuse models that cannot answer: unknown ones, and well-known ones without their key.
+    def _server_of(self, model: str) -> ServerModel | None:
+        """Return the configured server that a model's name begins with, None where none does.
 
         Raises:
-            UnknownModel: No model has this name.
-            MissingKey: The provider wants a key and none is set.
+            ServerFileUnreadable: The list that it may stand in cannot be used.
+        """
+        for changed in self._servers.refresh():
+            for name in [name for name in self._routes if name.partition("/")[0] == changed]:
+                del self._routes[name]
+        server = self._servers.find(model.partition("/")[0])
+        if server is None and self._servers.problem is not None:
+            raise self._servers.problem.with_traceback(None)
+        return server
+
+    async def check_ready(self, models: Iterable[str]) -> None:
+        """Refuse models that cannot answer: unknown ones, those without their key, servers down.
+
+        A configured server is asked for its list of models; nobody else is asked anything.
+
+        Raises:
+            ModelError: What keeps one of them from answering.
         """
         for model in models:
             self.check_name(model)
-            if self.is_free(model) or model.partition("/")[0] in self._servers:
+            if self.is_free(model):
+                continue
+            if (server := self._server_of(model)) is not None:
+                await server.check_has(model.partition("/")[2])
                 continue
             variables = key_variables(model)
             keys = [await find_key(name, self.settings.environment) for name in variables]
@@ -131,7 +148,7 @@ class Engine:
     def _price(self, model: str) -> Price | None:
         if self.is_free(model):
             return FREE
-        server = self._servers.get(model.partition("/")[0])
+        server = self._server_of(model)
         return litellm_price(model) if server is None else server.price
 
     async def budget(self, name: str, limit: BudgetLimit) -> Budget:
@@ -155,8 +172,19 @@ class Engine:
     async def models(self) -> list[ModelDescription]:
         """Return what is configured, what it can do, and what it costs."""
         described = [await describe_embedded(), describe_host(await self.orders.open_count())]
-        for name, server in self._servers.items():
-            described += await describe_server(name, server)
+        self._servers.refresh()
+        if self._servers.problem is not None:
+            described.append(describe_problem(self._servers.problem))
+        servers = self._servers.by_name
+        of_servers: dict[str, list[ModelDescription]] = {name: [] for name in servers}
+
+        async def ask(name: str) -> None:
+            of_servers[name] = await describe_server(name, servers[name])
+
+        async with anyio.create_task_group() as group:
+            for name in servers:
+                group.start_soon(ask, name)
+        described += chain.from_iterable(of_servers.values())
         described += [describe_hosted(name) for name in await self._with_key()]
         return described
 
@@ -192,7 +220,7 @@ class Engine:
         """
         route = await self._route(request.model)
         call = self._call(asker, budget or self._budget, fresh=fresh)
-        tally = _Tally(request)
+        tally = Tally(request)
         while (asked := tally.asked) is not None:
             tally.take(await self._ask_once(route, asked, call))
         return tally.answer()
@@ -217,7 +245,7 @@ class Engine:
         """
         route = await self._route(request.model)
         call = self._call(asker, budget or self._budget, fresh=fresh)
-        tally = _Tally(request)
+        tally = Tally(request)
         while (asked := tally.asked) is not None:
             if tally.problem is not None:
                 yield StartedAgain(tally.problem)
@@ -237,14 +265,15 @@ class Engine:
         return await self._journal.spending(asker)
 
     async def _route(self, name: str) -> Route:
+        server = None if self.is_free(name) else self._server_of(name)
         route = self._routes.get(name)
         if route is None:
-            route = self._routes[name] = await self._find_route(name)
+            route = await self._find_route(name, server)
+            route = self._routes.setdefault(name, route)
         return route
 
-    async def _find_route(self, name: str) -> Route:
-        first, _, rest = name.partition("/")
-        server = self._servers.get(first)
+    async def _find_route(self, name: str, server: ServerModel | None) -> Route:
+        rest = name.partition("/")[2]
         if name in self._extra:
             return Route(self._extra[name], name, name, Gate(name, UNLIMITED))
         if name == EMBEDDED:
@@ -256,8 +285,7 @@ class Engine:
             script = await load_script(name, Path(name.removeprefix(SCRIPTED)))
             return Route(script, name, name, Gate(name, UNLIMITED))
         if server is not None:
-            gate = Gate(name, server.limits)
-            return Route(server, rest, f"{server.address} {rest}", gate, server.price)
+            return Route(server, rest, f"{server.address} {rest}", server.gate, server.price)
         if rest:
             gate = Gate(name, Limits(self.settings.hosted_concurrency))
             return Route(self._hosted, name, name, gate, litellm_price(name))
@@ -265,7 +293,12 @@ class Engine:
 
     def model_names(self) -> list[str]:
         """Return the names that are valid here, apart from litellm's many."""
-        return [EMBEDDED, HOST, *self._extra, *(f"{name}/<model>" for name in self._servers)]
+        return [
+            EMBEDDED,
+            HOST,
+            *self._extra,
+            *(f"{name}/<model>" for name in self._servers.by_name),
+        ]
 
     async def _ask_once(self, route: Route, request: ModelRequest, call: "_Call") -> JournalEntry:
         async with self._turn(request, route, call) as turn:
@@ -317,43 +350,6 @@ class Engine:
         entry = JournalEntry(replace(answer, parsed=parsed), problem)
         await self._journal.write(key, request.model, call.asker, entry)
         return entry
-
-
-class _Tally:
-    """What became of a request so far, its corrections included.
-
-    Attributes:
-        asked: What is to be asked next; None when it is over.
-        problem: What is wrong with the newest answer; None where it fits.
-    """
-
-    def __init__(self, request: ModelRequest) -> None:
-        self.asked: ModelRequest | None = request
-        self.problem: str | None = None
-        self._request = request
-        self._answers: list[ModelAnswer] = []
-
-    def take(self, entry: JournalEntry) -> None:
-        """Take the answer to what was asked, and tell what was wrong with it, at most twice."""
-        self._answers.append(entry.answer)
-        self.problem = entry.problem
-        if self.asked is None or entry.problem is None or len(self._answers) > CORRECTIONS:
-            self.asked = None
-        else:
-            self.asked = self.asked.with_messages(*correction(entry.answer, entry.problem))
-
-    def answer(self) -> ModelAnswer:
-        """Return the answer that fits, with what all of them took.
-
-        Raises:
-            BadAnswer: None fits.
-        """
-        if self.problem is not None:
-            raise BadAnswer(self._request.model, self.problem, len(self._answers))
-        first, *more = self._answers
-        usage = sum((answer.usage for answer in more), first.usage)
-        journalled = all(answer.journalled for answer in self._answers)
-        return replace(self._answers[-1], usage=usage, journalled=journalled)
 
 
 @dataclass(frozen=True, slots=True)

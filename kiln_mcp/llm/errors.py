@@ -30,6 +30,7 @@ from pathlib import Path
 from storage.errors import WorkbenchError
 
 LONGEST_DETAIL = 300
+KEYRING_SERVICE = "kiln-mcp"
 
 
 def _brief(detail: str) -> str:
@@ -49,12 +50,13 @@ class UnknownModel(ModelError):  # noqa: N818 - errors are named by their cause
         self, name: str, known: Sequence[str], detail: str = "", close: Sequence[str] = ()
     ) -> None:
         self.name = name
-        close = [*get_close_matches(name, known, n=3), *close]
+        close = list(dict.fromkeys([*get_close_matches(name, known, n=3), *close]))
         hint = f" Close names: {', '.join(close)}." if close else ""
         said = f" ({_brief(detail)})" if detail else ""
+        valid = f"Valid names: {', '.join(known)}, or a" if known else "Name another one, or a"
         super().__init__(
-            f"There is no model {name!r}{said}.{hint} Valid names: {', '.join(known)}, or a hosted "
-            "model as provider/model, for example openai/gpt-4.1 or anthropic/claude-sonnet-4-5."
+            f"There is no model {name!r}{said}.{hint} {valid} hosted model as provider/model, for "
+            "example openai/gpt-4.1 or anthropic/claude-sonnet-4-5."
         )
 
 
@@ -87,17 +89,20 @@ class MissingKey(ModelError):  # noqa: N818
         named = " or ".join(variables) or "the provider's API key variable"
         super().__init__(
             f"The model {model} needs a key and none is set. Set {named} in the environment of the "
-            "server, or use the model 'embedded', which needs no key."
+            f"server, or keep it in the system's keyring (keyring set {KEYRING_SERVICE} "
+            f"{variables[0] if variables else 'VARIABLE'}), or use the model 'embedded', which "
+            "needs no key."
         )
 
 
 class KeyRefused(ModelError):  # noqa: N818
     """The provider does not accept the key."""
 
-    def __init__(self, model: str, detail: str) -> None:
+    def __init__(self, model: str, detail: str, variables: Sequence[str] = ()) -> None:
+        named = f" in {' or '.join(variables)}" if variables else ""
         super().__init__(
-            f"The provider of {model} does not accept the key: {_brief(detail)} Check the key's "
-            "value and rights, then try again."
+            f"The provider of {model} does not accept the key{named}: {_brief(detail)} Check the "
+            "key's value and rights, then try again."
         )
 
 
@@ -176,8 +181,9 @@ class ServerFileUnreadable(ModelError):  # noqa: N818
 
     def __init__(self, path: Path, detail: str) -> None:
         super().__init__(
-            f"The list of model servers in {path} cannot be used: {_brief(detail)}. It is a JSON "
-            'list such as [{"name": "local", "base_url": "http://127.0.0.1:8000/v1"}].'
+            f"The list of model servers in {path} cannot be used: {_brief(detail)}. Mend it, or "
+            "name a model that is not in it, such as 'embedded'. It is a JSON list such as "
+            '[{"name": "local", "base_url": "http://127.0.0.1:8000/v1"}].'
         )
 
 

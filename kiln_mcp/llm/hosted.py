@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 import anyio
@@ -24,8 +24,9 @@ from kiln_mcp.llm.errors import (
     ServerFailed,
     UnknownModel,
 )
-from kiln_mcp.llm.keys import find_key
+from kiln_mcp.llm.keys import find_key, without_keys
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
+from kiln_mcp.llm.names import key_variables
 from kiln_mcp.llm.openai_format import chat_body, read_chat_answer
 from kiln_mcp.llm.prices import counted, litellm_price, priced
 from kiln_mcp.llm.refusals import causes, retry_after, said_through_litellm, unreachable
@@ -34,7 +35,8 @@ CLOSING_S: Final = 2.0
 """Seconds that closing a stream may take after it was stopped."""
 _LIBRARIES: Final = frozenset({"litellm", "openai", "httpx", "aiohttp"})
 _BROKEN_OFF: Final = frozenset({"ClientPayloadError", "RemoteProtocolError", "ReadError"})
-"""The names of aiohttp's and httpx' errors for a reply that ends too early."""
+_NEVER_REACHED: Final = frozenset({"ClientConnectorError", "ConnectError", "ConnectTimeout"})
+"""The names of aiohttp's and httpx' errors for a reply that ends too early, or never begins."""
 # litellm fetches its price map at import and reports usage unless it is told not to.
 _QUIET: Final[Mapping[str, str]] = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
@@ -152,7 +154,9 @@ class HostedModel:
             if type(error).__module__.partition(".")[0] not in _LIBRARIES:
                 raise
             address = self._address(model) or f"{model.partition('/')[0]}'s address"
-            raise translated(litellm, model, error, address, self._timeout_s) from error
+            said = without_keys(str(getattr(error, "message", error)), self._environment)
+            reached = Reached(model, address, self._timeout_s)
+            raise translated(litellm, reached, error, said_through_litellm(said)) from error
 
     async def _key(self, litellm: Any, model: str) -> str | None:
         found = litellm.validate_environment(model)
@@ -170,44 +174,52 @@ def _speaks_schemas(litellm: Any, model: str) -> bool:
     return bool(litellm.supports_response_schema(model=model))
 
 
-def translated(
-    litellm: Any, model: str, error: Exception, address: str, timeout_s: float
-) -> ModelError:
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Whom a request was for, where, and how long it may have taken."""
+
+    model: str
+    address: str
+    timeout_s: float
+
+
+def translated(litellm: Any, reached: Reached, error: Exception, said: str) -> ModelError:
     """Return our error for one of litellm's; the most special class wins."""
     known = litellm.exceptions
-    said = said_through_litellm(str(getattr(error, "message", error)))
+    model = reached.model
     match error:
         case known.ContextWindowExceededError():
             return ContextOverflow(model, said)
         case known.AuthenticationError() | known.PermissionDeniedError():
-            return KeyRefused(model, said)
+            return KeyRefused(model, said, key_variables(model))
         case known.NotFoundError():
             return UnknownModel(model, ["embedded"], said)
         case known.RateLimitError():
             return RateLimited(model, said, _retry_after(error))
         case known.Timeout():
-            return AnswerTimedOut(model, timeout_s)
+            return AnswerTimedOut(model, reached.timeout_s)
         # litellm has no class of its own for a name without a provider; this is its sentence.
         case known.BadRequestError() if "LLM Provider NOT provided" in str(error):
             return UnknownModel(model, ["embedded"])
         case known.BadRequestError() | known.UnprocessableEntityError():
             return RequestRefused(model, said)
         case _ if getattr(error, "status_code", 0) == 403:  # known for some providers only
-            return KeyRefused(model, said)
+            return KeyRefused(model, said, key_variables(model))
         case _:
-            broken = _broken_connection(litellm, model, error, address)
+            broken = _broken_connection(litellm, reached, error)
             return broken or ServerFailed(model, said, _retry_after(error))
 
 
-def _broken_connection(
-    litellm: Any, model: str, error: Exception, address: str
-) -> ModelError | None:
+def _broken_connection(litellm: Any, reached: Reached, error: Exception) -> ModelError | None:
     """Return the error for a connection that failed, which litellm calls the server's error."""
     behind = list(causes(error))
-    if any(type(cause) is litellm.openai.APIConnectionError for cause in behind):
-        return unreachable(model, address, error)
-    if any(type(cause).__name__ in _BROKEN_OFF for cause in behind):
-        return ServerFailed(model, CUT_OFF)
+    names = {type(cause).__name__ for cause in behind}
+    # litellm's own class of this name stands for anything that it cannot tell.
+    failed = any(type(cause) is litellm.openai.APIConnectionError for cause in behind)
+    if failed or names & _NEVER_REACHED:
+        return unreachable(reached.model, reached.address, error)
+    if names & _BROKEN_OFF:
+        return ServerFailed(reached.model, CUT_OFF)
     return None
 
 

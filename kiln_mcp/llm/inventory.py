@@ -7,7 +7,7 @@ from typing import Final
 import anyio.to_thread
 
 from kiln_mcp.llm.embedded import find_embedded_model
-from kiln_mcp.llm.errors import ModelError
+from kiln_mcp.llm.errors import ModelError, ServerFileUnreadable
 from kiln_mcp.llm.prices import FREE, Price, litellm_facts
 from kiln_mcp.llm.server import ServerModel
 
@@ -73,6 +73,11 @@ async def describe_server(name: str, server: ServerModel) -> list[ModelDescripti
         ModelDescription(f"{name}/{model}", True, f"At {server.address}.", server.price)
         for model in models[:MOST_OF_A_SERVER]
     ]
+
+
+def describe_problem(problem: ServerFileUnreadable) -> ModelDescription:
+    """Describe the servers whose list cannot be used."""
+    return ModelDescription("<server>/<model>", False, str(problem), None)
 
 
 def describe_hosted(name: str) -> ModelDescription:

@@ -5,7 +5,7 @@ from typing import Final
 
 import anyio.to_thread
 
-SERVICE: Final = "kiln-mcp"
+from kiln_mcp.llm.errors import KEYRING_SERVICE
 
 
 def _from_keyring(variable: str) -> str | None:
@@ -15,9 +15,13 @@ def _from_keyring(variable: str) -> str | None:
     except ImportError:
         return None
     try:
-        return keyring.get_password(SERVICE, variable)
+        return keyring.get_password(KEYRING_SERVICE, variable)
     except KeyringError:
         return None
+
+
+_SECRET: Final = ("KEY", "TOKEN", "SECRET", "PASSWORD")
+SHORTEST_KEY: Final = 6
 
 
 async def find_key(variable: str, environment: Mapping[str, str]) -> str | None:
@@ -27,3 +31,11 @@ async def find_key(variable: str, environment: Mapping[str, str]) -> str | None:
     the same name.
     """
     return environment.get(variable) or await anyio.to_thread.run_sync(_from_keyring, variable)
+
+
+def without_keys(text: str, environment: Mapping[str, str]) -> str:
+    """Return a text, for example of a server, without any key of the environment in it."""
+    for name, value in environment.items():
+        if name.upper().endswith(_SECRET) and len(value) >= SHORTEST_KEY:
+            text = text.replace(value, "…")
+    return text

@@ -4,7 +4,7 @@ import json
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 from kiln_mcp.llm.errors import (
@@ -21,20 +21,24 @@ from kiln_mcp.llm.errors import (
 _OVERFLOW: Final = ("context length", "context size", "context window", "maximum context")
 _NO_REASON: Final = "it gives no reason."
 # Keys as providers write them, also where they have masked the middle of one.
+_TAG: Final = re.compile(r"<[^<>]{1,200}>")
 _KEY: Final = re.compile(r"\b(?:sk|pk|rk|gsk|xai|key|AIza|AKIA)[-_*A-Za-z0-9]{8,}")
 # Names of a library's error classes before what the provider said.
 _CLASSES: Final = re.compile(
     r"^(?:.{0,120}?\b\w*Exception - |(?:litellm\.)?\w+(?:Error|Timeout): )+"
 )
+_HANDLING: Final = re.compile(r"\s*Handle with `litellm\.\w+`\.?$")
 
 
-def refusal(model: str, status: int, text: str, headers: Mapping[str, str]) -> ModelError:
-    """Return the error for a reply that is not 200."""
+def refusal(
+    model: str, status: int, text: str, headers: Mapping[str, str], keys: Sequence[str] = ()
+) -> ModelError:
+    """Return the error for a reply that is not 200; `keys` are the variables of its key."""
     said = said_by_server(text)
     wait = retry_after(headers)
     match status:
         case 401 | 403:
-            return KeyRefused(model, said)
+            return KeyRefused(model, said, keys)
         case 404:
             return UnknownModel(model, [], said)
         case 408 | 409 | 425:
@@ -73,7 +77,7 @@ def said_by_server(text: str) -> str:
         text = str(cast("object", error))
     except ValueError:
         pass
-    said = _KEY.sub("…", text.strip())
+    said = _KEY.sub("…", " ".join(_TAG.sub(" ", text).split()))
     if not said:
         return _NO_REASON
     return said if said.endswith((".", "!", "?")) else f"{said}."
@@ -81,7 +85,7 @@ def said_by_server(text: str) -> str:
 
 def said_through_litellm(text: str) -> str:
     """Return what a provider said, without the names of litellm's classes around it."""
-    said = said_by_server(_CLASSES.sub("", text.strip()))
+    said = said_by_server(_HANDLING.sub("", _CLASSES.sub("", text.strip())))
     return _NO_REASON if "litellm" in said.lower() else said
 
 

@@ -3,17 +3,27 @@
 import json
 import math
 import time
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
 from kiln_mcp.llm.assembly import CUT_OFF, Assembly
 from kiln_mcp.llm.deltas import Streamed, deltas_of
-from kiln_mcp.llm.errors import AnswerTimedOut, MissingKey, RequestRefused, ServerFailed
-from kiln_mcp.llm.keys import find_key
-from kiln_mcp.llm.limits import Limits
+from kiln_mcp.llm.errors import (
+    AnswerTimedOut,
+    KeyRefused,
+    MissingKey,
+    ModelError,
+    RequestRefused,
+    ServerDown,
+    ServerFailed,
+    UnknownModel,
+)
+from kiln_mcp.llm.keys import find_key, without_keys
+from kiln_mcp.llm.limits import Gate, Limits
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.openai_format import chat_body, read_chat_answer
 from kiln_mcp.llm.prices import Price, counted, priced
@@ -26,12 +36,18 @@ if TYPE_CHECKING:
 
 _NO_SCHEMA_MODE: Final = ("response_format", "json_schema", "guided", "grammar")
 LARGEST_REPLY_BYTES: Final = 64 * 2**20
+LONGEST_LISTING_S: Final = 10.0
+MOST_NAMES: Final = 20
 LONGEST_TAIL_S: Final = 5.0
 """Seconds that the usage may come after the end of an answer that was streamed."""
 
 
 class ServerModel:
-    """All models of one configured server."""
+    """All models of one configured server.
+
+    Attributes:
+        gate: The way to it, shared by its models: the limits are the server's.
+    """
 
     def __init__(
         self, settings: ServerSettings, environment: Mapping[str, str], timeout_s: float
@@ -43,19 +59,15 @@ class ServerModel:
         self._schema_mode = settings.schema_mode
         self._usage_mode = True
         self._address = settings.base_url.rstrip("/")
+        limits = Limits(
+            settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute
+        )
+        self.gate = Gate(settings.name, limits)
 
     @property
     def address(self) -> str:
         """The server's address, up to and including `/v1`."""
         return self._address
-
-    @property
-    def limits(self) -> Limits:
-        """What the configuration allows."""
-        configured = self._settings
-        return Limits(
-            configured.concurrency, configured.requests_per_minute, configured.tokens_per_minute
-        )
 
     @property
     def price(self) -> Price | None:
@@ -129,26 +141,69 @@ class ServerModel:
             return True
         return False
 
+    def _full(self, request: ModelRequest) -> str:
+        return f"{self._settings.name}/{request.model}"
+
+    @property
+    def _keys(self) -> tuple[str, ...]:
+        variable = self._settings.key_variable
+        return (variable,) if variable else ()
+
+    async def _refusal(
+        self, request: ModelRequest, status: int, text: str, headers: Mapping[str, str]
+    ) -> ModelError:
+        """Return the error for a reply that is not 200, with close names where that helps."""
+        text = without_keys(text, self._environment)
+        error = refusal(self._full(request), status, text, headers, self._keys)
+        if isinstance(error, UnknownModel):
+            with suppress(ModelError):
+                return self._unknown(request.model, await self.names())
+        return error
+
+    async def check_has(self, model: str) -> None:
+        """Refuse a model that cannot answer now, as far as the server tells by its list.
+
+        Raises:
+            ServerDown: Nothing answers at its address.
+            MissingKey: It wants a key and none is set.
+            KeyRefused: It does not accept the key.
+            UnknownModel: It lists its models, and this is none of them.
+        """
+        try:
+            names = await self.names()
+        except (ServerDown, MissingKey, KeyRefused):
+            raise
+        except ModelError:  # not every server has a list
+            return
+        # Ollama leaves `:latest` out; a gateway may list a pattern for many.
+        if not {model, f"{model}:latest"} & set(names) and "*" not in "".join(names):
+            raise self._unknown(model, names)
+
+    def _unknown(self, model: str, names: Sequence[str]) -> UnknownModel:
+        full = [f"{self._settings.name}/{name}" for name in names]
+        name = f"{self._settings.name}/{model}"
+        return UnknownModel(name, full[:MOST_NAMES], close=get_close_matches(name, full))
+
     def _body(self, request: ModelRequest) -> dict[str, Any]:
         return chat_body(request, request.model, schema_in_words=not self._schema_mode)
 
     async def _post(self, request: ModelRequest) -> ModelAnswer:
         body = self._body(request)
         started = time.perf_counter()
-        async with self._failures_named(request.model):
+        async with self._failures_named(self._full(request)):
             session = await self._open()
             async with session.post(f"{self._address}/chat/completions", json=body) as response:
                 content = await response.content.read(LARGEST_REPLY_BYTES)
                 if response.status != 200:
                     text = content.decode("utf-8", "replace")
-                    raise refusal(request.model, response.status, text, response.headers)
+                    raise await self._refusal(request, response.status, text, response.headers)
         return self._read(request, content, time.perf_counter() - started)
 
     def _read(self, request: ModelRequest, content: bytes, latency_s: float) -> ModelAnswer:
         try:
             answer = read_chat_answer(json.loads(content), cost_usd=None, latency_s=latency_s)
         except ValueError as error:
-            raise ServerFailed(request.model, str(error)) from error
+            raise ServerFailed(self._full(request), str(error)) from error
         return priced(counted(answer, request), self.price)
 
     async def _streamed(self, request: ModelRequest) -> Streamed:
@@ -159,7 +214,7 @@ class ServerModel:
             body["stream_options"] = {"include_usage": True}
         endless = aiohttp.ClientTimeout(total=None, sock_connect=10)
         started = time.perf_counter()
-        async with self._failures_named(request.model):
+        async with self._failures_named(self._full(request)):
             session = await self._open()
             with anyio.fail_after(self._timeout_s):
                 response = await session.post(
@@ -172,7 +227,7 @@ class ServerModel:
                         yield delta
                     yield answer
                     return
-                assembly = Assembly(request.model)
+                assembly = Assembly(self._full(request))
                 async with aclosing(self._events(response, assembly)) as events:
                     async for data in events:
                         for delta in assembly.read(data):
@@ -194,7 +249,7 @@ class ServerModel:
             content = await response.content.read(LARGEST_REPLY_BYTES)
         if response.status != 200:
             text = content.decode("utf-8", "replace")
-            raise refusal(request.model, response.status, text, response.headers)
+            raise await self._refusal(request, response.status, text, response.headers)
         return self._read(request, content, time.perf_counter() - started)
 
     async def names(self) -> list[str]:
@@ -203,21 +258,26 @@ class ServerModel:
         Raises:
             ModelError: The server does not answer, or not so.
         """
+        import aiohttp
+
         name = self._settings.name
-        async with self._failures_named(name):
+        soon = aiohttp.ClientTimeout(total=LONGEST_LISTING_S)
+        async with self._failures_named(name, LONGEST_LISTING_S):
             session = await self._open()
-            async with session.get(f"{self._address}/models") as response:
+            async with session.get(f"{self._address}/models", timeout=soon) as response:
                 content = await response.content.read(LARGEST_REPLY_BYTES)
                 if response.status != 200:
                     text = content.decode("utf-8", "replace")
-                    raise refusal(name, response.status, text, response.headers)
+                    raise refusal(name, response.status, text, response.headers, self._keys)
         try:
             return [str(model["id"]) for model in json.loads(content)["data"]]
         except (ValueError, KeyError, TypeError) as error:
             raise ServerFailed(name, "its list of models cannot be read.") from error
 
     @asynccontextmanager
-    async def _failures_named(self, model: str) -> AsyncGenerator[None]:
+    async def _failures_named(
+        self, model: str, timeout_s: float | None = None
+    ) -> AsyncGenerator[None]:
         import aiohttp
 
         try:
@@ -225,7 +285,7 @@ class ServerModel:
         except aiohttp.ConnectionTimeoutError as error:
             raise unreachable(model, self._address, error) from error
         except TimeoutError as error:
-            raise AnswerTimedOut(model, self._timeout_s) from error
+            raise AnswerTimedOut(model, timeout_s or self._timeout_s) from error
         except aiohttp.ClientPayloadError as error:
             raise ServerFailed(model, CUT_OFF) from error
         except aiohttp.ClientError as error:

@@ -1,12 +1,36 @@
 """The person's list of OpenAI-compatible servers: a JSON file in the per-user home."""
 
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from kiln_mcp.llm.errors import ServerFileUnreadable
 from kiln_mcp.llm.settings import ServerSettings
 from storage.errors import said_by_system
+
+_RESERVED: Final = frozenset({"embedded", "host"})
+_SPACE: Final = " \t\r\n"
+_SECRETS: Final = frozenset({"key", "api_key", "apikey", "token"})
+
+
+@dataclass(frozen=True, slots=True)
+class ServerList:
+    """The configured servers, or what keeps the file from being used; then there are none."""
+
+    servers: tuple[ServerSettings, ...] = ()
+    problem: ServerFileUnreadable | None = None
+
+
+def list_servers(path: Path) -> ServerList:
+    """Return the servers in a file, or what is wrong with it: not everybody needs them."""
+    try:
+        return ServerList(read_servers(path))
+    except ServerFileUnreadable as error:
+        return ServerList(problem=error)
 
 
 def read_servers(path: Path) -> tuple[ServerSettings, ...]:
@@ -16,7 +40,7 @@ def read_servers(path: Path) -> tuple[ServerSettings, ...]:
     names where it is found.
 
     Raises:
-        ServerFileUnreadable: The file is no such list.
+        ServerFileUnreadable: The file is no such list; it says the line.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -24,13 +48,90 @@ def read_servers(path: Path) -> tuple[ServerSettings, ...]:
         return ()
     except OSError as error:
         raise ServerFileUnreadable(path, said_by_system(error)) from error
+    except UnicodeDecodeError as error:
+        raise ServerFileUnreadable(path, "it is no text in UTF-8") from error
     try:
-        servers = TypeAdapter(tuple[ServerSettings, ...]).validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ServerFileUnreadable(path, f"{first['msg']} at {place or 'its top'}") from error
-    names = [server.name for server in servers]
-    if len(set(names)) < len(names) or any("/" in name or not name for name in names):
-        raise ServerFileUnreadable(path, "each server needs a name of its own, without a slash")
-    return servers
+        values = json.loads(text)
+    except ValueError as error:
+        where = f"line {error.lineno}: " if isinstance(error, json.JSONDecodeError) else ""
+        raise ServerFileUnreadable(path, f"{where}it is no JSON ({error})") from error
+    if not isinstance(values, list):
+        raise ServerFileUnreadable(path, f"line 1: it is no list, but {type(values).__name__}")
+    servers: list[ServerSettings] = []
+    for entry in _entries(text):
+        known = [server.name for server in servers]
+        try:
+            server = _ENTRY.validate_python(entry.value)
+        except ValidationError as error:
+            raise ServerFileUnreadable(path, _said(entry, error)) from error
+        problem = _problem(server, known)
+        if problem is not None:
+            raise ServerFileUnreadable(path, f"line {entry.line_of(problem[0])}: {problem[1]}")
+        servers.append(server)
+    return tuple(servers)
+
+
+_ENTRY: Final = TypeAdapter(ServerSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An entry of the list: its value, its text, and the line that it begins on."""
+
+    value: JsonValue
+    text: str
+    line: int
+
+    def line_of(self, field: str) -> int:
+        """Return the line that a field stands on; the entry's first where it is not there."""
+        before, found, _ = self.text.partition(json.dumps(field))
+        return self.line + before.count("\n") if found else self.line
+
+
+def _entries(text: str) -> Iterator[_Entry]:
+    decoder = json.JSONDecoder()
+    place = text.index("[") + 1
+    while text[place] != "]":
+        if text[place] in _SPACE + ",":
+            place += 1
+            continue
+        value, end = decoder.raw_decode(text, place)
+        yield _Entry(value, text[place:end], text.count("\n", 0, place) + 1)
+        place = end
+
+
+def _said(entry: _Entry, error: ValidationError) -> str:
+    """Return the first thing that is wrong with an entry, with its line."""
+    first = error.errors(include_url=False)[0]
+    field = str(first["loc"][0]) if first["loc"] else ""
+    where = f"line {entry.line_of(field)}: "
+    match first["type"]:
+        case "missing":
+            return f"{where}the entry has no {field!r}"
+        case "unexpected_keyword_argument" if field.casefold() in _SECRETS:
+            return (
+                f"{where}a key is never written here; name the environment variable or keyring "
+                "entry that holds it as 'key_variable'"
+            )
+        case "unexpected_keyword_argument":
+            valid = ", ".join(ServerSettings.__dataclass_fields__)
+            return f"{where}there is no field {field!r}; the fields are {valid}"
+        case _ if field:
+            return f"{where}{field!r}: {first['msg']}"
+        case _:
+            return f"{where}an entry is an object with 'name' and 'base_url'"
+
+
+def _problem(server: ServerSettings, known: list[str]) -> tuple[str, str] | None:
+    """Return the field that cannot be used and why; None where all can."""
+    if not server.name or "/" in server.name or server.name in _RESERVED:
+        return "name", f"{server.name!r} cannot be a server's name: take one without a slash"
+    if server.name in known:
+        return "name", f"two servers have the name {server.name!r}"
+    if not server.base_url.startswith(("http://", "https://")):
+        return "base_url", f"{server.base_url!r} is no address: it begins with http://"
+    for field in ("concurrency", "requests_per_minute", "tokens_per_minute"):
+        value = getattr(server, field)
+        if value is not None and value < 1:
+            return field, f"{field!r} is {value}; it is at least 1, or left out"
+    return None

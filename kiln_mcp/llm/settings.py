@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import ClassVar, Final
+
+from pydantic import ConfigDict
 
 from kiln_mcp.llm.embedded import EmbeddedSettings
 
@@ -28,6 +30,8 @@ class ServerSettings:
         output_usd_per_million: Price of a million tokens written; None where not known.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
     name: str
     base_url: str
     key_variable: str | None = None
@@ -48,6 +52,7 @@ class EngineSettings:
         orders: The SQLite file of the work orders of the model `host`; None for one in memory.
         default_model: The model for those who name none.
         servers: The configured OpenAI-compatible servers.
+        server_file: A JSON file that lists more of them, read when it has changed.
         embedded: How the embedded model runs.
         environment: Where keys are looked up first; then the system's keyring.
         timeout_s: The longest wait for one answer.
@@ -60,6 +65,7 @@ class EngineSettings:
     orders: Path | None = None
     default_model: str = EMBEDDED
     servers: tuple[ServerSettings, ...] = ()
+    server_file: Path | None = None
     embedded: EmbeddedSettings = field(default_factory=EmbeddedSettings)
     environment: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType(dict(os.environ)), repr=False

@@ -36,7 +36,7 @@ from kiln_mcp.llm.errors import (
     UnknownModel,
 )
 
-KEY = "sk-very-secret"
+KEY = "precious-secret"
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
 Loopback = Any  # the fixture's class lives in conftest
 Opened = Callable[..., tuple[Engine, str]]
@@ -161,7 +161,7 @@ async def test_logprobs_come_through(loopback: Loopback, open_engine: Opened, as
 @pytest.mark.parametrize(
     ("status", "message", "kind"),
     [
-        (401, "bad key", KeyRefused),
+        (401, f"bad key: {KEY}", KeyRefused),
         (403, "not yours", KeyRefused),
         (404, "no such model", UnknownModel),
         (400, "temperature is odd", RequestRefused),
@@ -184,6 +184,8 @@ async def test_every_refusal_becomes_our_error(
         await ask(open_engine(loopback, attempts=1))
     assert type(caught.value) is kind
     assert KEY not in str(caught.value)
+    for foreign in ("litellm", "Exception", "Error code"):
+        assert foreign not in str(caught.value)
 
 
 async def test_what_is_no_completion_is_a_failure_of_the_server(

@@ -1,9 +1,22 @@
+"""The list of servers: its own limits for each, and a mistake that stops only who needs it."""
+
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kiln_mcp.llm import ServerSettings, read_servers
-from kiln_mcp.llm.errors import ServerFileUnreadable
+from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest, ScriptedModel
+from kiln_mcp.llm.errors import KeyRefused, MissingKey, ServerDown, ServerFileUnreadable
+from kiln_mcp.llm.errors import UnknownModel as Unknown
+from kiln_mcp.llm.server_file import read_servers
+from kiln_mcp.llm.settings import ServerSettings
+
+Loopback = Any  # the fixture's class lives in conftest
+
+
+def asked(model: str) -> ModelRequest:
+    return ModelRequest(model, (Message("user", "Hello?"),))
 
 
 def test_no_file_means_no_servers(tmp_path: Path) -> None:
@@ -16,12 +29,96 @@ def test_a_listed_server_has_its_own_limits(tmp_path: Path) -> None:
     assert read_servers(file) == (ServerSettings("a", "http://x/v1", concurrency=3),)
 
 
+FIRST = '[\n  {"name": "a", "base_url": "http://x/v1"},\n  {\n    "name": "b",\n    '
+
+
 @pytest.mark.parametrize(
-    "text",
-    ["{", "{}", '[{"name": "a"}]', '[{"name": "a/b", "base_url": "http://x"}]'],
+    ("text", "said"),
+    [
+        ("[\n{", "line 2: it is no JSON"),
+        ("{}", "line 1: it is no list"),
+        ("[7]", "line 1: an entry is an object with 'name'"),
+        ('[{"name": "a"}]', "line 1: the entry has no 'base_url'"),
+        ('[{"name": "a/b", "base_url": "http://x"}]', "line 1: 'a/b' cannot be a server's name"),
+        (FIRST + '"base_url": "x"}]', "line 5: 'x' is no address"),
+        (FIRST + '"base_url": "http://x", "concurency": 3}]', "line 5: there is no field 'concure"),
+        (
+            FIRST + '"base_url": "http://x",\n "concurrency": "many"}]',
+            "line 6: 'concurrency': Input",
+        ),
+        (FIRST + '"base_url": "http://x",\n "concurrency": 0}]', "line 6: 'concurrency' is 0"),
+        (FIRST + '"base_url": "http://x",\n "api_key": "sk-1"}]', "line 6: a key is never written"),
+        (FIRST.replace('"b"', '"a"') + '"base_url": "http://x"}]', "line 4: two servers have"),
+    ],
 )
-def test_a_bad_list_is_refused_with_an_example(tmp_path: Path, text: str) -> None:
+def test_a_bad_list_is_refused_with_line_reason_and_example(
+    tmp_path: Path, text: str, said: str
+) -> None:
     file = tmp_path / "servers.json"
     file.write_text(text, "utf-8")
-    with pytest.raises(ServerFileUnreadable, match="base_url"):
+    with pytest.raises(ServerFileUnreadable, match="base_url") as caught:
         read_servers(file)
+    assert f"{file} cannot be used: {said}" in str(caught.value)
+
+
+async def test_a_bad_list_stops_only_who_may_need_it_until_it_is_mended(
+    loopback: Loopback, tmp_path: Path
+) -> None:
+    file = tmp_path / "servers.json"
+    file.write_text("[{", "utf-8")
+    settings = EngineSettings(server_file=file, environment={})
+    async with Engine(settings, {"m": ScriptedModel(["hi"])}) as engine:
+        assert (await engine.complete(asked("m"), asker="test")).text == "hi"
+        engine.check_name("embedded")
+        for model in ("local/tiny", "openai/gpt-4.1"):
+            with pytest.raises(ServerFileUnreadable, match="line 1"):
+                await engine.check_ready([model])
+            with pytest.raises(ServerFileUnreadable):
+                await engine.complete(asked(model), asker="test")
+        [described] = [one for one in await engine.models() if "<server>" in one.name]
+        assert (described.ready, "line 1" in described.note) == (False, True)
+
+        file.write_text(json.dumps([{"name": "local", "base_url": loopback.address}]), "utf-8")
+        assert (await engine.complete(asked("local/tiny"), asker="test")).text == "hello"
+        assert {"local/tiny"} <= {one.name for one in await engine.models()}
+
+        file.write_text(json.dumps([{"name": "other", "base_url": loopback.address}]), "utf-8")
+        assert (await engine.complete(asked("other/tiny"), asker="test")).text == "hello"
+        with pytest.raises(Unknown, match="other/<model>"):
+            engine.check_name("local/tiny")
+
+
+async def test_what_keeps_a_servers_model_from_answering_is_said_beforehand(
+    loopback: Loopback,
+) -> None:
+    servers = (
+        ServerSettings("local", loopback.address),
+        ServerSettings("down", "http://127.0.0.1:9/v1"),
+        ServerSettings("locked", loopback.address, key_variable="LOCKED_KEY"),
+    )
+    async with Engine(EngineSettings(servers=servers, environment={})) as engine:
+        await engine.check_ready(["local/tiny", "embedded"])
+        with pytest.raises(Unknown, match="Close names: local/tiny"):
+            await engine.check_ready(["local/tinny"])
+        with pytest.raises(ServerDown, match="nothing listens"):
+            await engine.check_ready(["down/tiny"])
+        with pytest.raises(MissingKey, match="keyring set kiln-mcp LOCKED_KEY"):
+            await engine.check_ready(["locked/tiny"])
+        ready = {one.name: (one.ready, one.note) for one in await engine.models()}
+    assert ready["local/tiny"][0]
+    assert not ready["down/<model>"][0]
+    assert "nothing listens" in ready["down/<model>"][1]
+    assert "LOCKED_KEY" in ready["locked/<model>"][1]
+    assert loopback.bodies == []
+
+
+async def test_a_refused_key_is_named_by_its_variable_and_not_shown(loopback: Loopback) -> None:
+    loopback.fail(401, "Incorrect API key provided: sk-very*****cret.")
+    server = ServerSettings("local", loopback.address, key_variable="LOCAL_KEY")
+    settings = EngineSettings(servers=(server,), environment={"LOCAL_KEY": "sk-very-secret"})
+    async with Engine(settings) as engine:
+        with pytest.raises(
+            KeyRefused, match="local/tiny does not accept the key in LOCAL_KEY"
+        ) as e:
+            await engine.complete(asked("local/tiny"), asker="test")
+    assert "sk-very" not in str(e.value)
