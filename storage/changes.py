@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,8 +15,7 @@ from storage.layout import folder_of, place_of
 from storage.names import folder_name
 from storage.reading import read_record, revision_of
 from storage.records import Origin, Record
-from storage.records.record import login_name, new_id
-from storage.trash import Trashed
+from storage.trash import Trashed, trashed_now
 
 R = TypeVar("R", bound=Record)
 
@@ -58,13 +56,15 @@ class Change:
         """Note a record to be put into the trash, with all below it."""
         folder = str(folder_of(record.saved.path))
         label = name_of(record) or record.id
-        now = datetime.now(UTC)
-        key = f"{now:%Y%m%dT%H%M%S}-{record.id}-{new_id()[:4]}"
-        trashed = Trashed(key, record.type_name(), label, folder, now, login_name())
+        trashed = trashed_now(record.type_name(), record.id, label, folder)
+        self.put_away(trashed)
+        return trashed
+
+    def put_away(self, trashed: Trashed) -> None:
+        """Note a folder to be put into the trash."""
         path, content = trashed.note
         self.edits.append(Edit(path, content, None))
-        self.moves.append(Move(folder, trashed.place))
-        return trashed
+        self.moves.append(Move(trashed.folder, trashed.place))
 
     def _changed_text(self, record: Record, origin: Origin) -> bytes | None:
         """Return the file's new bytes; None where nothing changes."""

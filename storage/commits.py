@@ -79,6 +79,7 @@ class CommitLog:
             _check_inside(self._project, edit.path)
         for move in moves:
             _check_inside(self._project, move.source)
+            _check_inside(self._project, move.target)
         with self.alone():
             before = [self._checked(edit) for edit in edits]
             if len(edits) + len(moves) <= 1:

@@ -26,13 +26,23 @@ def read_record(kind: type[R], content: bytes, path: str) -> R:
         CorruptRecord: They are none of this kind.
         NewerFormat: A newer program wrote them.
     """
+    return parse_record(kind, content, path).at(Origin(path, revision_of(content)))
+
+
+def parse_record(kind: type[R], content: bytes, path: str) -> R:
+    """Read a record that is not to be changed: it does not know where it came from.
+
+    Raises:
+        CorruptRecord: The bytes are none of this kind.
+        NewerFormat: A newer program wrote them.
+    """
     try:
         record = kind.model_validate_json(content, context=FromDisk())
     except ValidationError as error:
         raise _reason(kind, content, path, error) from error
     if record.v > FORMAT_VERSION:
         raise NewerFormat(path, record.v)
-    return record.at(Origin(path, revision_of(content)))
+    return record
 
 
 def revision_of(content: bytes) -> str:

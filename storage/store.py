@@ -60,12 +60,14 @@ class Page(Generic[R]):
 
     Attributes:
         records: This page's.
-        total: How many there are in all.
+        total: How many there are in all, or at least that many.
+        total_is_exact: Which of the two; beyond a thousand not all are counted.
         next_cursor: What to ask the next page with; None at the end.
     """
 
     records: tuple[R, ...]
     total: int
+    total_is_exact: bool
     next_cursor: str | None
 
 
@@ -230,10 +232,10 @@ class ProjectStore:
         reader = await self._index.reader()
         parent = task.saved.path
         page = await reader.run_page(parent, query, order, limit, cursor)
-        total = await reader.count_runs(parent, query)
         files = [self.folder / path for path in page.paths]
         runs = await anyio.to_thread.run_sync(lambda: [self._read(TaskRun, f) for f in files])
-        return Page(tuple(run for run in runs if run is not None), total, page.next_cursor)
+        found = tuple(run for run in runs if run is not None)
+        return Page(found, page.total, page.total_is_exact, page.next_cursor)
 
     async def score_table(self, measured: Eval) -> list[ScoreCell]:
         """Return every judge's mean score of every run config on an eval."""

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from storage.errors import RecordNotFound
 from storage.files import write_atomically
+from storage.records.record import login_name, new_id
 
 FOLDER = ".trash"
 _NOTE = "deleted.json"
@@ -56,6 +57,13 @@ class Trashed:
         return str(path), json.dumps(data, ensure_ascii=False, indent=2).encode()
 
 
+def trashed_now(kind: str, record_id: str, label: str, folder: str) -> Trashed:
+    """Return how a record is kept that is deleted now, by whoever is at work."""
+    now = datetime.now(UTC)
+    key = f"{now:%Y%m%dT%H%M%S}-{record_id}-{new_id()[:4]}"
+    return Trashed(key, kind, label, folder, now, login_name())
+
+
 def keep_out_of_git(project: Path) -> None:
     """Make the trash ignore itself."""
     file = project / FOLDER / ".gitignore"
@@ -86,9 +94,15 @@ def find_trashed(project: Path, key: str) -> Trashed:
     raise RecordNotFound("deleted record", key)
 
 
+def find_by_folder(project: Path, folder: str) -> Trashed | None:
+    """Return what is in the trash that lay in this folder, the latest; None for nothing."""
+    return next((one for one in list_trash(project) if one.folder == folder), None)
+
+
 def empty_trash(project: Path) -> int:
     """Take away for good what is in the trash; return how many records that were."""
     found = list_trash(project)
-    for one in found:
-        shutil.rmtree(project / FOLDER / one.key)
+    for folder in (project / FOLDER).glob("*/"):
+        if not folder.is_symlink():
+            shutil.rmtree(folder)
     return len(found)

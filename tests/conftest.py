@@ -46,6 +46,10 @@ def _inspector_is_there() -> bool:
 _NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "embedded": (_embedded_model_is_there, "the embedded model is missing: kiln-mcp models pull"),
     "postgres": (_postgres_is_there, "no PostgreSQL server program: install Debian's postgresql"),
+    "parquet": (
+        lambda: _importable("pyarrow"),
+        "pyarrow is missing: pip install '.[parquet]'",
+    ),
     "torch": (_torch_is_there, "torch is missing: pip install '.[tune]'"),
     "browser": (_browser_is_there, "Chromium or playwright is missing: pip install '.[web-test]'"),
     "inspector": (

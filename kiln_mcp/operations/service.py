@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from kiln_mcp.capability import Effect, capability
 from kiln_mcp.errors import ApprovalNeeded, Plan
-from kiln_mcp.jobs import Job, JobDesk
+from kiln_mcp.jobs import Job
 from kiln_mcp.llm import BudgetLimit, Message, ModelRequest
 from kiln_mcp.operations.answers import (
     JobList,
@@ -22,7 +22,7 @@ from kiln_mcp.operations.answers import (
     job_report,
     model_entry,
 )
-from kiln_mcp.operations.errors import NoJobsHere
+from kiln_mcp.operations.desk import desk_of
 from kiln_mcp.operations.plans import more_to_spend, within
 from kiln_mcp.workspace import Workspace
 
@@ -46,12 +46,6 @@ class JobLimit(BaseModel):
 
 
 NO_LIMIT = JobLimit()
-
-
-def _desk(workspace: Workspace) -> JobDesk:
-    if workspace.desk is None:
-        raise NoJobsHere
-    return workspace.desk
 
 
 async def _report(workspace: Workspace, job: Job) -> JobReport:
@@ -84,7 +78,7 @@ async def start_job(
         return JobReport(job="none", capability=tool, state="done", result=dict(result))
     plan = within(plan, limit.cost_usd)
     workspace.approve(plan)
-    runner = await _desk(workspace).runner()
+    runner = await desk_of(workspace).runner()
     given: dict[str, JsonValue] = {**arguments, "confirm": True}
     job = await runner.start(tool, given, limit.as_budget())
     report = await _report(workspace, job)
@@ -100,7 +94,7 @@ async def wait_for_job(
     ] = LONGEST_WAIT_S,
 ) -> JobReport:
     """Wait until a job has ended or the time is over; say how far it is and what it has spent."""
-    runner = await _desk(workspace).runner()
+    runner = await desk_of(workspace).runner()
     return await _report(workspace, await runner.wait(job, seconds, workspace.report))
 
 
@@ -114,7 +108,7 @@ async def cancel_job(
     ] = False,
 ) -> JobReport:
     """Stop a job: cancel it at once, or pause it. What it has done is kept; resume_job goes on."""
-    runner = await _desk(workspace).runner()
+    runner = await desk_of(workspace).runner()
     await (runner.pause(job) if pause else runner.cancel(job))
     return await _report(workspace, await runner.wait(job, 5))
 
@@ -132,7 +126,7 @@ async def resume_job(
 
     What is paid for is kept. Only what a new limit allows beyond the old one needs approval.
     """
-    runner = await _desk(workspace).runner()
+    runner = await desk_of(workspace).runner()
     found = await runner.find(job)
     if limit is not None:
         report = await _report(workspace, found)
@@ -147,7 +141,7 @@ async def list_jobs(
     most: Annotated[int, Field(ge=1, le=100, description="How many, newest first.")] = 20,
 ) -> JobList:
     """List the newest jobs with their state; wait_for_job shows one with its result."""
-    jobs = await _desk(workspace).newest(most)
+    jobs = await desk_of(workspace).newest(most)
     return JobList(jobs=[job_report(job, (), whole=False) for job in jobs])
 
 

@@ -1,21 +1,22 @@
 """Capabilities: bring projects and runs in, and send them out."""
 
-from pathlib import Path
 from typing import Annotated
 
 import anyio
 from pydantic import Field
 
 from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.projects.fitting import batched, fitting
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
 from kiln_mcp.projects.run_service import Filter
 from kiln_mcp.workspace import Workspace
-from storage import ProjectStore, Task, TaskRun, exchange
-from storage.exchange import TableFormat, parse_runs, runs_as_table
+from storage import TaskRun, exchange
+from storage.exchange import BadRow, RunTable, new_run_table, table_format
 from storage.index.queries import RunQuery
 
-_BATCH = 200
+_PAGE = 1000
 _MOST_NAMED = 20
+_MOST_BAD = 500
 
 
 class ProjectImported(Result):
@@ -41,6 +42,7 @@ class ImportReport(Result):
     imported: int
     tags: list[str]
     bad_rows: list[str]
+    columns_not_used: list[str]
 
 
 class ExportReport(Result):
@@ -92,10 +94,11 @@ async def export_project(
     """
     store = await workspace.open_project(project)
     packed = await exchange.export_project(store, workspace.place(file))
-    more = len(packed.left_out) - _MOST_NAMED
-    named = [*packed.left_out[:_MOST_NAMED], *([f"… and {more} more"] if more > 0 else [])]
     return ProjectExported(
-        file=str(packed.file), files=packed.files, megabytes=packed.size / 1e6, left_out=named
+        file=str(packed.file),
+        files=packed.files,
+        megabytes=packed.size / 1e6,
+        left_out=_first(list(packed.left_out), _MOST_NAMED),
     )
 
 
@@ -103,25 +106,38 @@ async def export_project(
 async def import_runs(
     workspace: Workspace,
     project: ProjectReference,
-    file: Annotated[str, Field(description="Path of a .jsonl or .csv file on this machine.")],
+    file: Annotated[
+        str, Field(description="Path of a .jsonl, .csv or .parquet file on this machine.")
+    ],
     task: TaskReference = None,
     tags: Annotated[list[str] | None, Field(description="Tags for all of them.")] = None,
 ) -> ImportReport:
     """Import runs from a table with columns input and output, and if there tags, reasoning, rating.
 
-    Bad rows are named one by one, and the good ones are kept.
+    Also takes the other columns that export_runs writes; each run gets an id of its own. Bad rows
+    are named one by one, and the good ones are kept.
     """
     store = await workspace.open_project(project)
     chosen = await task_of(store, task)
     place = anyio.Path(workspace.place(file))
-    parsed = parse_runs(await place.read_bytes(), _format_of(place.name), place.name)
-    more = tuple(tags or ())
-    runs = [run.replace(tags=tuple(dict.fromkeys([*run.tags, *more]))) for run in parsed.runs]
-    await _save_all(workspace, store, chosen, runs)
+    table_format(place.name)
+    table = RunTable(await place.read_bytes(), place.name)
+    rows = batched(fitting(table, chosen))
+    bad: list[str] = []
+    imported = 0
+    while batch := await anyio.to_thread.run_sync(next, rows, None):
+        bad += [f"row {row.number}: {row.reason}" for row in batch if isinstance(row, BadRow)]
+        runs = [row for row in batch if isinstance(row, TaskRun)]
+        async with store.transaction() as change:
+            for run in runs:
+                change.save(run.replace(tags=(*dict.fromkeys([*run.tags, *(tags or [])]),)), chosen)
+        imported += len(runs)
+        await workspace.report(imported, None, f"{imported} runs imported")
     return ImportReport(
-        imported=len(runs),
-        tags=list(more),
-        bad_rows=[f"row {row.number}: {row.reason}" for row in parsed.bad_rows],
+        imported=imported,
+        tags=list(tags or ()),
+        bad_rows=_first(bad, _MOST_BAD),
+        columns_not_used=_first(list(table.unused), _MOST_NAMED),
     )
 
 
@@ -129,41 +145,31 @@ async def import_runs(
 async def export_runs(
     workspace: Workspace,
     project: ProjectReference,
-    file: Annotated[str, Field(description="Path of a new .jsonl or .csv file.")],
+    file: Annotated[str, Field(description="Path of a new .jsonl, .csv or .parquet file.")],
     task: TaskReference = None,
     filter: Filter = "all",
 ) -> ExportReport:
-    """Write runs of a task to a table that other programs read."""
+    """Write runs of a task to a table that other programs read and import_runs reads back.
+
+    In CSV, text that a spreadsheet would run as a formula has a ' before it.
+    """
     store = await workspace.open_project(project)
     chosen = await task_of(store, task)
-    place = anyio.Path(workspace.place(file))
-    form = _format_of(place.name)
-    runs: list[TaskRun] = []
-    cursor: str | None = None
-    while True:
-        page = await store.page_of_runs(
-            chosen, RunQuery(filter_id=filter), order="oldest", limit=_BATCH, cursor=cursor
-        )
-        runs += page.records
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    await place.parent.mkdir(parents=True, exist_ok=True)
-    async with await place.open("x", encoding="utf-8", newline="") as out:
-        await out.write(runs_as_table(runs, form))
-    return ExportReport(file=str(Path(await place.absolute())), runs=len(runs))
+    place = workspace.place(file)
+    query, cursor = RunQuery(filter_id=filter), None
+    with new_run_table(place) as table:
+        while True:
+            page = await store.page_of_runs(
+                chosen, query, order="oldest", limit=_PAGE, cursor=cursor
+            )
+            await anyio.to_thread.run_sync(table.add, page.records)
+            await workspace.report(table.count, page.total, f"{table.count} runs exported")
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+    return ExportReport(file=str(place), runs=table.count)
 
 
-async def _save_all(
-    workspace: Workspace, store: ProjectStore, task: Task, runs: list[TaskRun]
-) -> None:
-    for start in range(0, len(runs), _BATCH):
-        async with store.transaction() as change:
-            for run in runs[start : start + _BATCH]:
-                change.save(run, task)
-        done = min(start + _BATCH, len(runs))
-        await workspace.report(done, len(runs), f"{done} of {len(runs)} runs imported")
-
-
-def _format_of(name: str) -> TableFormat:
-    return "csv" if name.lower().endswith(".csv") else "jsonl"
+def _first(texts: list[str], most: int) -> list[str]:
+    more = len(texts) - most
+    return [*texts[:most], f"… and {more} more"] if more > 0 else texts

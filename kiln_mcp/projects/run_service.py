@@ -41,9 +41,14 @@ class RunSummary(Result):
 
 
 class RunPage(Result):
-    """Some of the runs that were asked for."""
+    """Some of the runs that were asked for.
+
+    Where several conditions must hold, only the first thousand are counted: total is then a
+    lower bound.
+    """
 
     total: int
+    total_is_exact: bool
     runs: list[RunSummary]
     next_cursor: str | None
 
@@ -96,6 +101,7 @@ async def find_runs(  # noqa: PLR0913 - every argument is a condition of its own
     page = await store.page_of_runs(chosen, query, order=order, limit=limit, cursor=cursor)
     return RunPage(
         total=page.total,
+        total_is_exact=page.total_is_exact,
         runs=[_summary(run) for run in page.records],
         next_cursor=page.next_cursor,
     )

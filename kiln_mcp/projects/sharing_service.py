@@ -35,7 +35,9 @@ class Synced(Result):
     saved: str
     received: str
     sent: bool
+    waiting: int
     offline: str
+    signed: str
     questions: list[OpenQuestion]
 
 
@@ -118,7 +120,9 @@ async def sync_project(workspace: Workspace, project: ProjectReference) -> Synce
         saved=report.saved,
         received=report.received,
         sent=report.sent,
+        waiting=report.waiting,
         offline=report.offline,
+        signed=report.signed,
         questions=[
             OpenQuestion(
                 id=question.id,
@@ -150,7 +154,8 @@ async def decide_question(
 async def run_history(workspace: Workspace, project: ProjectReference, run: RunId) -> History:
     """Say who changed a run, when, and what, the latest first."""
     store = await workspace.open_project(project)
-    entries = await Sharing(store).history(await store.get(TaskRun, run))
+    found = await store.get(TaskRun, run)
+    entries = await Sharing(store).history(found.saved.path)
     return History(
         changes=[
             ChangeEntry(
@@ -177,7 +182,8 @@ async def undo_change(
 ) -> Undone:
     """Take one change of a run back; later changes of other fields stay."""
     store = await workspace.open_project(project)
-    await Sharing(store).undo(await store.get(TaskRun, run), change)
+    found = await store.get(TaskRun, run)
+    await Sharing(store).undo(change, found.saved.path)
     return Undone(run=run, change=change)
 
 

@@ -2,6 +2,7 @@
 
 from storage.exchange.archives import LIMITS, Limits
 from storage.exchange.arrival import import_project, is_address
+from storage.exchange.columns import COLUMNS, BadRow
 from storage.exchange.departure import PackedProject, export_project
 from storage.exchange.errors import (
     NotImportable,
@@ -9,28 +10,31 @@ from storage.exchange.errors import (
     SeveralProjects,
     TargetInside,
     TargetTaken,
+    UnknownTable,
     UnsafeArchive,
     UnusableTable,
 )
-from storage.exchange.tables import BadRow, ParsedRuns, TableFormat, parse_runs, runs_as_table
+from storage.exchange.tables import RunTable, RunTableWriter, new_run_table, table_format
 
 __all__ = [
+    "COLUMNS",
     "LIMITS",
     "BadRow",
     "Limits",
     "NotImportable",
     "PackedProject",
     "ParquetMissing",
-    "ParsedRuns",
+    "RunTable",
+    "RunTableWriter",
     "SeveralProjects",
-    "TableFormat",
     "TargetInside",
     "TargetTaken",
+    "UnknownTable",
     "UnsafeArchive",
     "UnusableTable",
     "export_project",
     "import_project",
     "is_address",
-    "parse_runs",
-    "runs_as_table",
+    "new_run_table",
+    "table_format",
 ]

@@ -2,6 +2,7 @@
 
 storage.errors.StorageError
 ├── UnusableTable     a table lacks what an import needs
+├── UnknownTable      a file's name has the ending of no table
 ├── ParquetMissing    the library that reads and writes parquet is not installed
 ├── TargetTaken       where something is to be written, there is something already
 ├── TargetInside      it would lie within what goes into it
@@ -23,8 +24,18 @@ class UnusableTable(StorageError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"Nothing was imported: {reason}. Columns: input and output, and if you have them "
-            "tags, reasoning and rating (1 to 5)."
+            f"No row was imported: {reason}. A table has the columns input and output, and if you "
+            "have them tags, reasoning, rating (1 to 5) and the others that export_runs writes."
+        )
+
+
+class UnknownTable(StorageError):
+    """A file's name has the ending of no table."""
+
+    def __init__(self, file_name: str, endings: Sequence[str]) -> None:
+        super().__init__(
+            f"{file_name} is no table that is known here by its ending. Use one of "
+            f"{', '.join(endings)}; from a spreadsheet, save as 'CSV UTF-8'."
         )
 
 

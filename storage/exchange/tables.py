@@ -1,161 +1,159 @@
-"""Runs as tables that other programs read and write: JSONL and CSV.
+"""Runs as tables that other programs read and write: JSONL, CSV and parquet."""
 
-Columns: `input` and `output` (required), `tags` (separated by spaces, commas or semicolons; in
-JSONL also a list), `reasoning`, `rating` (1 to 5), and when exporting also `id` and `repaired`.
-"""
+import os
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import TextIOWrapper
+from pathlib import Path, PurePath
+from typing import IO, Literal, Protocol
+from uuid import uuid4
 
-import csv
-import io
-import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal, cast
+from storage.exchange.columns import COLUMNS, BadRow, Row, row_of, run_of
+from storage.exchange.errors import TargetTaken, UnknownTable
+from storage.exchange.parquet import ParquetWriter, parquet_rows
+from storage.exchange.text_tables import (
+    csv_header,
+    csv_rows,
+    decoded,
+    jsonl_rows,
+    write_csv,
+    write_jsonl,
+)
+from storage.files import disk_errors, flush_folder
+from storage.records import TaskRun
 
-from pydantic import ValidationError
-
-from storage.exchange.errors import UnusableTable
-from storage.records import DataSource, TaskOutput, TaskOutputRating, TaskRun
-from storage.records.record import first_fault
-
-TableFormat = Literal["jsonl", "csv"]
-COLUMNS = ("id", "input", "output", "repaired", "tags", "reasoning", "rating")
-_SEPARATOR = re.compile(r"[\s,;]+")
-_LONGEST_FIELD = 10_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class BadRow:
-    """A row that cannot be imported.
-
-    Attributes:
-        number: Its line in the table, the first being 1.
-        reason: What is wrong with it.
-    """
-
-    number: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedRuns:
-    """The good rows as runs, and the bad ones by name."""
-
-    runs: tuple[TaskRun, ...]
-    bad_rows: tuple[BadRow, ...]
+TableFormat = Literal["jsonl", "csv", "parquet"]
+_ENDINGS: dict[str, TableFormat] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+_WRITTEN = (".jsonl", ".csv", ".parquet")
 
 
-def runs_as_table(runs: Iterable[TaskRun], form: TableFormat) -> str:
-    """Return runs as the text of a table."""
-    rows = [_row(run) for run in runs]
-    if form == "jsonl":
-        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        tags = cast("list[str]", row["tags"])
-        cells: dict[str, object] = {**row, "tags": " ".join(tags)}
-        writer.writerow([cells[column] for column in COLUMNS])
-    return text.getvalue()
-
-
-def parse_runs(content: bytes, form: TableFormat, file_name: str) -> ParsedRuns:
-    """Read runs from a table; each bad row is named and the good ones are kept.
+def table_format(file_name: str, *, to_write: bool = False) -> TableFormat:
+    """Return the form of a table by its file's ending.
 
     Raises:
-        UnusableTable: It is no text, or has no column named input or output.
+        UnknownTable: The ending is that of no table.
     """
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UnusableTable(f"{file_name} is not UTF-8 text") from error
-    rows = _jsonl_rows(text) if form == "jsonl" else _csv_rows(text)
-    source = DataSource(type="file_import", properties={"file_name": file_name})
-    runs: list[TaskRun] = []
-    bad: list[BadRow] = []
-    for number, row in rows:
+    ending = PurePath(file_name).suffix.casefold()
+    if ending not in (_WRITTEN if to_write else _ENDINGS):
+        raise UnknownTable(file_name, _WRITTEN if to_write else tuple(_ENDINGS))
+    return _ENDINGS[ending]
+
+
+@dataclass(slots=True)
+class RunTable:
+    """A table that is read row by row, as runs and bad rows.
+
+    Attributes:
+        content: The file's bytes.
+        file_name: Its name: says its form, and becomes the runs' source.
+        unused: Columns that were met and are not known; filled while reading.
+    """
+
+    content: bytes
+    file_name: str
+    unused: dict[str, None] = field(default_factory=dict[str, None])
+
+    def __iter__(self) -> Iterator[tuple[int, TaskRun | BadRow]]:
+        """Return each row's number, and its run or what is wrong with it.
+
+        Raises:
+            UnknownTable: The name has the ending of no table.
+            UnusableTable: It cannot be read, or lacks a column that is needed.
+            ParquetMissing: It is parquet, whose library is not installed.
+        """
+        for number, row in self._rows():
+            if isinstance(row, str):
+                yield number, BadRow(number, row)
+                continue
+            self.unused.update(dict.fromkeys(key for key in row if key and key not in COLUMNS))
+            try:
+                run = run_of(row, self.file_name)
+            except ValueError as error:
+                yield number, BadRow(number, str(error))
+            else:
+                yield number, run
+
+    def _rows(self) -> Iterator[tuple[int, Row | str]]:
+        match table_format(self.file_name):
+            case "parquet":
+                return parquet_rows(self.content)
+            case "csv":
+                return csv_rows(decoded(self.content, self.file_name))
+            case "jsonl":
+                return jsonl_rows(decoded(self.content, self.file_name))
+
+
+class _Writer(Protocol):
+    def write(self, rows: Sequence[Row], /) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class RunTableWriter:
+    """Takes runs for a new table, some at a time."""
+
+    def __init__(self, writer: _Writer) -> None:
+        self._writer = writer
+        self.count = 0
+
+    def add(self, runs: Sequence[TaskRun]) -> None:
+        """Write runs."""
+        self._writer.write([row_of(run) for run in runs])
+        self.count += len(runs)
+
+
+@contextmanager
+def new_run_table(file: Path) -> Generator[RunTableWriter]:
+    """Open a new table, which appears whole when the block ends without an error.
+
+    Raises:
+        UnknownTable: The name has the ending of no table.
+        TargetTaken: The file is there already.
+        ParquetMissing: It is parquet, whose library is not installed.
+        WriteFailed: The disk refused.
+    """
+    form = table_format(file.name, to_write=True)
+    if file.exists() or file.is_symlink():
+        raise TargetTaken(file)
+    fresh = file.with_name(f".{file.name}.{uuid4().hex[:8]}.new")
+    with disk_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            runs.append(_run(row, source))
-        except ValidationError as error:
-            bad.append(BadRow(number, first_fault(error)))
-        except ValueError as error:
-            bad.append(BadRow(number, str(error)))
-    return ParsedRuns(tuple(runs), tuple(bad))
+            with fresh.open("xb") as out:
+                writer = ParquetWriter(out) if form == "parquet" else _TextWriter(out, form)
+                yield RunTableWriter(writer)
+                writer.close()
+                out.flush()
+                os.fsync(out.fileno())
+            fresh.replace(file)
+        finally:
+            fresh.unlink(missing_ok=True)
+        flush_folder(file.parent)
 
 
-def _row(run: TaskRun) -> dict[str, object]:
-    thoughts = run.intermediate_outputs or {}
-    rating = run.output.rating
-    return {
-        "id": run.id,
-        "input": run.input,
-        "output": run.output.output,
-        "repaired": run.repaired_output.output if run.repaired_output else None,
-        "tags": list(run.tags),
-        "reasoning": thoughts.get("reasoning") or thoughts.get("chain_of_thought"),
-        "rating": rating.value if rating else None,
-    }
+class _TextWriter:
+    def __init__(self, out: IO[bytes], form: Literal["jsonl", "csv"]) -> None:
+        self._text = TextIOWrapper(out, encoding="utf-8", newline="")
+        self._form = form
+        if form == "csv":
+            self._text.write(csv_header())
 
+    def write(self, rows: Sequence[Row]) -> None:
+        if self._form == "csv":
+            write_csv(rows, self._text)
+        else:
+            write_jsonl(rows, self._text)
 
-def _jsonl_rows(text: str) -> Iterator[tuple[int, Mapping[str, object] | str]]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row: object = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            yield number, f"it is no JSON ({error})"
-            continue
-        yield number, cast("dict[str, object]", row) if isinstance(row, dict) else "it is no object"
-
-
-def _csv_rows(text: str) -> Iterator[tuple[int, Mapping[str, object] | str]]:
-    csv.field_size_limit(_LONGEST_FIELD)
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    missing = {"input", "output"} - set(reader.fieldnames or ())
-    if missing:
-        raise UnusableTable(f"the table has no column {' and no column '.join(sorted(missing))}")
-    while True:
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield reader.line_num, str(error)
-            return
-        long = None in row
-        yield reader.line_num, "it has more cells than the table has columns" if long else row
-
-
-def _run(row: Mapping[str, object] | str, source: DataSource) -> TaskRun:
-    if isinstance(row, str):
-        raise ValueError(row)  # noqa: TRY004 - the row is at fault, not the caller
-    given, answer = _cell(row, "input"), _cell(row, "output")
-    if not given or not answer:
-        raise ValueError(f"its {'output' if given else 'input'} is empty")
-    stars = row.get("rating")
-    rating = None
-    if stars is not None and stars != "":
-        rating = TaskOutputRating.model_validate({"value": stars})
-    reasoning = _cell(row, "reasoning")
-    return TaskRun(
-        input=given,
-        input_source=source,
-        output=TaskOutput(output=answer, source=source, rating=rating),
-        intermediate_outputs={"reasoning": reasoning} if reasoning else None,
-        tags=_tags(row.get("tags")),
-    )
-
-
-def _cell(row: Mapping[str, object], key: str) -> str:
-    value = row.get(key)
-    if value is None or isinstance(value, str):
-        return value or ""
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _tags(value: object) -> tuple[str, ...]:
-    if isinstance(value, list):
-        return tuple(str(tag) for tag in cast("list[object]", value))
-    return tuple(tag for tag in _SEPARATOR.split(str(value or "")) if tag)
+    def close(self) -> None:
+        self._text.flush()
+        self._text.detach()

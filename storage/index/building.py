@@ -4,7 +4,6 @@ The index is derived from the files and disposable. Missing, of an older version
 built again. Several processes share it; each keeps to short transactions.
 """
 
-import hashlib
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,19 +13,14 @@ from pathlib import Path
 
 from storage.errors import UnreadableRecord
 from storage.index import sql
-from storage.index.rows import name_of, run_row, score_rows
-from storage.index.scan import Found, find, scan
-from storage.layout import kind_named
-from storage.reading import read_record
-from storage.records import EvalRun, Record, TaskRun
+from storage.index.rows import SLOTS, first_row, mark_of, name_of, run_row, score_rows
+from storage.index.scan import FileState, Found, find, project_state, states
+from storage.layout import PROJECT_FILE, Place, children_of, folder_of, kind_named, place_of
+from storage.reading import parse_record
+from storage.records import EvalRun, Project, Record, TaskRun
 
-_BATCH = 500
-
-
-def index_file(home: Path, project: Path) -> Path:
-    """Return where the index of a project lies in the per-user home."""
-    digest = hashlib.blake2b(str(project).encode(), digest_size=10).hexdigest()
-    return home / "index" / f"{digest}.sqlite"
+_BATCH = 2000
+_PART = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +31,24 @@ class Refreshed:
     gone: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """A record whose file is not there any more."""
+
+    path: str
+    parent: str
+    kind: str
+
+
 class IndexBuilder:
     """Writes the index of one project. Its methods block: call them in a thread, one at a time."""
 
     def __init__(self, project: Path, file: Path) -> None:
         self._project = project
+        self._root = str(project)
         self._connection = _open(file)
+        self._numbers: dict[str, int] = {}
+        """Of the tasks and judges, by their files."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -50,81 +56,165 @@ class IndexBuilder:
 
     def refresh(self) -> Refreshed:
         """Compare the index with the files' times and sizes, and read what differs."""
-        connection = self._connection
-        with _transaction(connection):
-            connection.execute(sql.SEEN)
-            connection.execute(sql.FORGET_SEEN)
-            seen = ((f.path, f.parent, f.kind, f.changed_ns, f.size) for f in scan(self._project))
-            connection.executemany(sql.NOTE_SEEN, seen)
-            gone = [row for (row,) in connection.execute(sql.GONE)]
-            self._forget(gone)
-        changed = 0
-        while batch := self._changed_files():
-            with _transaction(connection):
-                for found in batch:
-                    self._put(found)
-            changed += len(batch)
-        return Refreshed(changed, len(gone))
+        changed = gone = 0
+        for batch in _batches(self._differences()):
+            with self._transaction():
+                for difference in batch:
+                    if isinstance(difference, Found):
+                        self._put(difference)
+                        changed += 1
+                    else:
+                        gone += self._forget_all(difference)
+        return Refreshed(changed, gone)
 
     def note(self, paths: Iterable[str]) -> None:
-        """Read some files again; forget those that are gone, with all below them."""
-        with _transaction(self._connection):
+        """Read some files again; those that are gone are found by the next refresh."""
+        with self._transaction():
             for path in paths:
                 found = find(self._project, path)
-                if found is None:
-                    below = path.rpartition("/")[0] + "/*"
-                    rows = self._connection.execute(sql.ROWS_BELOW, {"path": path, "below": below})
-                    self._forget([row for (row,) in rows.fetchall()])
-                else:
+                if found is not None:
                     self._put(found)
 
-    def _changed_files(self) -> list[Found]:
-        rows = self._connection.execute(sql.CHANGED, {"most": _BATCH})
-        return [Found(*row) for row in rows]
+    @contextmanager
+    def _transaction(self) -> Generator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            self._numbers.clear()
+            raise
+        self._connection.execute("COMMIT")
 
-    def _forget(self, rows: Iterable[int]) -> None:
-        for batch in _batches(rows):
-            for statement in sql.FORGET:
-                self._connection.executemany(statement, [{"row": row} for row in batch])
+    # ------------------------------------------------------------ what differs
+
+    def _differences(self) -> Iterator[Found | _Gone]:
+        """Yield what differs between files and index, in one walk over both in the same order."""
+        kind = Project.type_name()
+        listed = iter((project_state(self._project),))
+        yield from self._merged(listed, "", place_of(Project), kind)
+
+    def _below(self, state: FileState, place: Place) -> Iterator[Found | _Gone]:
+        folder = "" if state.path == PROJECT_FILE else f"{folder_of(state.path)}/"
+        for child in children_of(place.record):
+            listed = states(self._project, f"{folder}{child.folder}", child)
+            yield from self._merged(listed, state.path, child, child.record.type_name())
+
+    def _merged(
+        self, listed: Iterator[FileState], parent: str, place: Place, kind: str
+    ) -> Iterator[Found | _Gone]:
+        stored = self._stored(parent, kind)
+        known = next(stored, None)
+        for state in listed:
+            while known is not None and known[0] < state.path:
+                yield _Gone(known[0], parent, kind)
+                known = next(stored, None)
+            if known != state:
+                yield Found(state, parent, kind)
+            if known is not None and known[0] == state.path:
+                known = next(stored, None)
+            if state.below:
+                yield from self._below(state, place)
+        while known is not None:
+            yield _Gone(known[0], parent, kind)
+            known = next(stored, None)
+
+    def _stored(self, parent: str, kind: str) -> Iterator[FileState]:
+        """Yield how the files of one kind below one parent were, in the order of their paths.
+
+        They are read a part at a time: a statement that stays open would keep the write-ahead log
+        from being emptied. What is put meanwhile comes earlier in this order.
+        """
+        after = ""
+        while after is not None:
+            values = {"parent": parent, "kind": kind, "after": after, "most": _PART}
+            rows = self._connection.execute(sql.STATES, values).fetchall()
+            yield from rows
+            after = rows[-1][0] if len(rows) == _PART else None
+
+    # ------------------------------------------------------------ what is kept
+
+    def _forget_all(self, gone: _Gone) -> int:
+        """Forget a record and all below it; return how many these are."""
+        place = {"parent": gone.parent, "kind": gone.kind, "path": gone.path}
+        rows = [row for (row,) in self._connection.execute(sql.ROW_OF, place)]
+        rows += self._rows_below(gone.path)
+        self._forget(rows)
+        return len(rows)
+
+    def _rows_below(self, path: str) -> list[int]:
+        return [row for (row,) in self._connection.execute(sql.ROWS_BELOW, {"path": path})]
+
+    def _forget(self, rows: list[int]) -> None:
+        for statement in sql.FORGET:
+            self._connection.executemany(statement, [{"row": row} for row in rows])
 
     def _put(self, found: Found) -> None:
         """Read a file and put what it says in place of what was known."""
-        connection = self._connection
-        self._forget([row for (row,) in connection.execute(sql.ROW_OF, {"path": found.path})])
+        state = found.state
+        place = {"parent": found.parent, "kind": found.kind, "path": state.path}
+        known = [row for (row,) in self._connection.execute(sql.ROW_OF, place)]
         record, problem = self._read(found)
-        cursor = connection.execute(
+        first = first_row(record.created_at) if record else 0
+        row = next((row for row in known if first <= row < first + SLOTS), None)
+        row = self._free_row(first) if row is None else row
+        if known:
+            self._forget(known)
+        if not state.below and children_of(kind_named(found.kind)):
+            self._forget(self._rows_below(state.path))
+        self._connection.execute(
             sql.ADD_RECORD,
             {
-                "path": found.path,
-                "parent": found.parent,
-                "kind": found.kind,
+                **place,
+                "row": row,
                 "id": record.id if record else "",
                 "name": name_of(record) if record else "",
                 "folded": name_of(record).casefold() if record else "",
-                "created_at": record.created_at.timestamp() if record else 0.0,
-                "changed_ns": found.changed_ns,
-                "size": found.size,
+                "changed_ns": state.changed_ns,
+                "size": state.size,
+                "below": state.below,
                 "problem": problem,
             },
         )
-        row = cursor.lastrowid or 0
         if isinstance(record, TaskRun):
-            self._put_run(record, found.parent, row)
+            self._put_run(record, self._number_of(found.parent), row)
         elif isinstance(record, EvalRun):
-            connection.executemany(sql.ADD_SCORE, score_rows(record, found.parent, row))
+            self._connection.executemany(
+                sql.ADD_SCORE, score_rows(record, self._number_of(found.parent), row)
+            )
 
-    def _put_run(self, run: TaskRun, parent: str, row: int) -> None:
+    def _put_run(self, run: TaskRun, task: int, row: int) -> None:
         connection = self._connection
-        kept = run_row(run, parent)
-        connection.execute(sql.ADD_RUN, {"row": row, **kept.columns})
-        connection.executemany(sql.ADD_TAG, [(tag, row) for tag in kept.tags])
-        connection.executemany(sql.ADD_RATING, [(row, *one) for one in kept.ratings.items()])
-        connection.execute(sql.ADD_TEXT, (row, *kept.texts))
+        kept = run_row(run)
+        connection.execute(sql.ADD_RUN, {"row": row, "task": task, "rating": kept.rating})
+        connection.executemany(sql.ADD_FACET, [(task, facet, row) for facet in kept.facets])
+        marks = " ".join(map(mark_of, (f"task:{task}", *kept.facets)))
+        connection.execute(sql.ADD_TEXT, (row, *kept.texts, marks))
+
+    def _number_of(self, parent: str) -> int:
+        if parent not in self._numbers:
+            self._connection.execute(sql.ADD_PARENT, {"path": parent})
+            (number,) = self._connection.execute(sql.NUMBER_OF, {"path": parent}).fetchone()
+            self._numbers[parent] = number
+        return self._numbers[parent]
+
+    def _free_row(self, first: int) -> int:
+        """Return the lowest row number from here on that comes after those of the same moment."""
+        while True:
+            span = {"first": first, "end": first + SLOTS}
+            (last,) = self._connection.execute(sql.LAST_ROW, span).fetchone()
+            if last is None:
+                return first
+            if last + 1 < first + SLOTS:
+                return last + 1
+            first += SLOTS
 
     def _read(self, found: Found) -> tuple[Record | None, str | None]:
+        path = found.state.path
         try:
-            content = (self._project / found.path).read_bytes()
-            return read_record(kind_named(found.kind), content, found.path), None
+            with open(f"{self._root}/{path}", "rb") as file:  # noqa: PTH123 - thousands of times
+                content = file.read()
+            return parse_record(kind_named(found.kind), content, path), None
         except UnreadableRecord as error:
             return None, error.reason
         except OSError as error:
@@ -137,9 +227,14 @@ def _open(file: Path) -> sqlite3.Connection:
     try:
         return _connect(file)
     except sqlite3.DatabaseError:
-        for leftover in file.parent.glob(file.name + "*"):
-            leftover.unlink(missing_ok=True)
+        forget_index(file)
         return _connect(file)
+
+
+def forget_index(file: Path) -> None:
+    """Take away the files of an index."""
+    for leftover in file.parent.glob(file.name + "*"):
+        leftover.unlink(missing_ok=True)
 
 
 def _connect(file: Path) -> sqlite3.Connection:
@@ -162,18 +257,7 @@ def _check_version(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(f"an index of version {version}")
 
 
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Generator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
-
-
-def _batches(rows: Iterable[int]) -> Iterator[list[int]]:
-    left = iter(rows)
+def _batches(found: Iterable[Found | _Gone]) -> Iterator[list[Found | _Gone]]:
+    left = iter(found)
     while batch := list(islice(left, _BATCH)):
         yield batch

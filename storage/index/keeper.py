@@ -1,5 +1,6 @@
 """Keep a project's index true for its store: look for changes when it may be stale."""
 
+import sqlite3
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from storage.index.building import IndexBuilder, Refreshed
+from storage.index.building import IndexBuilder, Refreshed, forget_index
 from storage.index.queries import IndexReader
 
 _FRESH_S = 2.0
@@ -42,7 +43,7 @@ class IndexKeeper:
     async def reader(self) -> IndexReader:
         """Return the index, made true where it may not be."""
         async with self._turn:
-            if self._reader is None or time.monotonic() >= self._stale_at:
+            if self._builder is None or time.monotonic() >= self._stale_at:
                 await self._refreshed()
             if self._reader is None:
                 self._reader = await IndexReader.open(self._file)
@@ -67,9 +68,20 @@ class IndexKeeper:
 
     async def _refreshed(self) -> Refreshed:
         began = time.monotonic()
-        if self._builder is None:
-            self._builder = await anyio.to_thread.run_sync(IndexBuilder, self._project, self._file)
-        found = await anyio.to_thread.run_sync(self._builder.refresh)
+        try:
+            found = await anyio.to_thread.run_sync(self._compare)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            # The file is damaged. All that it said can be found out again.
+            await self.close()
+            await anyio.to_thread.run_sync(forget_index, self._file)
+            found = await anyio.to_thread.run_sync(self._compare)
         took = time.monotonic() - began
         self._stale_at = time.monotonic() + max(_FRESH_S, _REFRESH_SHARE * took)
         return found
+
+    def _compare(self) -> Refreshed:
+        if self._builder is None:
+            self._builder = IndexBuilder(self._project, self._file)
+        return self._builder.refresh()

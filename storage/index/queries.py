@@ -4,16 +4,16 @@ import base64
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, LiteralString, Self, cast
+from typing import Final, Literal, LiteralString, Self, cast
 
 import aiosqlite
 
 from storage.errors import InvalidQuery
 from storage.filters import AllOf, Named, Tagged, parse_filter
 from storage.index import sql
-from storage.index.rows import SqlValue
+from storage.index.rows import SqlValue, mark_of
 
 Order = Literal["newest", "oldest", "best", "worst"]
 
@@ -49,9 +49,18 @@ class RunQuery:
 
 @dataclass(frozen=True, slots=True)
 class PathPage:
-    """The files of one page, and where the next one starts; None at the end."""
+    """The files of one page.
+
+    Attributes:
+        paths: They, in order.
+        total: How many are meant in all, or at least that many.
+        total_is_exact: Which of the two.
+        next_cursor: Where the next page starts; None at the end.
+    """
 
     paths: tuple[str, ...]
+    total: int
+    total_is_exact: bool
     next_cursor: str | None
 
 
@@ -100,11 +109,6 @@ class IndexReader:
         """Return path and reason of every file that cannot be used."""
         return cast("list[tuple[str, str]]", await self._rows(sql.PROBLEMS, {}))
 
-    async def children(self, parent: str, kind: str) -> list[str]:
-        """Return the files of the records of a kind below a parent, the oldest first."""
-        rows = await self._rows(sql.CHILDREN, {"parent": parent, "kind": kind})
-        return [cast("str", path) for (path,) in rows]
-
     async def counts(self, parent: str) -> dict[str, int]:
         """Return how many records of each kind lie directly below a parent."""
         rows = cast("list[tuple[str, int]]", await self._rows(sql.COUNTS, {"parent": parent}))
@@ -122,7 +126,8 @@ class IndexReader:
 
     async def tags(self, parent: str) -> dict[str, int]:
         """Return how many task runs below a task have each tag, the commonest first."""
-        return dict(cast("list[tuple[str, int]]", await self._rows(sql.TAGS, {"parent": parent})))
+        rows = await self._rows(sql.TAGS, {"task": await self._number(parent)})
+        return dict(cast("list[tuple[str, int]]", rows))
 
     async def score_table(self, folder: str) -> list[ScoreCell]:
         """Return the mean score of every judge for every run config below an eval's folder."""
@@ -130,9 +135,13 @@ class IndexReader:
         return [ScoreCell(*cast("tuple[str, str, str, int, float]", row)) for row in rows]
 
     async def count_runs(self, parent: str, query: RunQuery) -> int:
-        """Return how many task runs of a task are meant."""
-        statement, values = _where(sql.COUNT_RUNS, parent, query)
-        return cast("int", (await self._rows(statement, values))[0][0])
+        """Return how many task runs of a task are meant.
+
+        Raises:
+            InvalidQuery: The filter is none.
+        """
+        wanted = await self._wanted(parent, query)
+        return await self._count(wanted, _NO_LIMIT)
 
     async def run_page(
         self, parent: str, query: RunQuery, order: Order, limit: int, cursor: str | None
@@ -142,16 +151,52 @@ class IndexReader:
         Raises:
             InvalidQuery: The cursor is none that a page gave, or the filter is none.
         """
-        statement, values = _where(sql.FROM_RUNS, parent, query)
+        wanted = await self._wanted(parent, query)
+        total = await self._count(wanted, _COUNTED + 1)
+        if order in {"best", "worst"} and total > _COUNTED:
+            wanted = wanted.by_rating()
         after, by = _ORDERS[order]
+        statement, values = wanted.text(sql.PAGE, sql.THEIR_FILES)
         if cursor is not None:
             values["at"], values["last"] = _read_cursor(cursor)
-            statement += after
+            statement += _of_row(after, wanted.row)
         values["limit"] = limit + 1
-        rows = await self._rows(statement + by, values)
+        rows = await self._rows(statement + _of_row(by, wanted.row), values)
         page = rows[:limit]
-        more = _write_cursor(page[-1], order) if len(rows) > limit else None
-        return PathPage(tuple(cast("str", row[0]) for row in page), more)
+        more = _write_cursor(page[-1]) if len(rows) > limit else None
+        paths = tuple(cast("str", row[0]) for row in page)
+        exact = wanted.is_counted_fast or total <= _COUNTED
+        return PathPage(paths, total if exact else _COUNTED, exact, more)
+
+    async def _count(self, wanted: "_Wanted", most: int) -> int:
+        """Return how many runs are meant; at most `most`, where counting them all is slow."""
+        if wanted.is_counted_fast:
+            statement = sql.COUNT_FACET if wanted.facets else sql.COUNT_TASK
+            values: dict[str, SqlValue] = {"task": wanted.task, "facet": "".join(wanted.facets)}
+        else:
+            statement, values = wanted.text(sql.COUNT)
+            statement, values["most"] = statement + sql.AT_MOST_SO_MANY, most
+        return cast("int", (await self._rows(statement, values))[0][0])
+
+    async def _wanted(self, parent: str, query: RunQuery) -> "_Wanted":
+        """Return what a query asks, to be looked for where the fewest are."""
+        text = " ".join((query.text or "").replace("\0", " ").split())
+        query = replace(query, text=text or None)
+        wanted = _Wanted(await self._number(parent), _facets_of(query), query)
+        if not query.text and len(wanted.facets) > 1:
+            counts = [
+                await self._count(_Wanted(wanted.task, (facet,), RunQuery()), _NO_LIMIT)
+                for facet in wanted.facets
+            ]
+            rarest = counts.index(min(counts))
+            others = wanted.facets[:rarest] + wanted.facets[rarest + 1 :]
+            wanted = _Wanted(wanted.task, (wanted.facets[rarest], *others), query)
+        return wanted
+
+    async def _number(self, task: str) -> int:
+        """Return the number that the index has for a task; 0 where it knows no run of it."""
+        rows = await self._rows(sql.NUMBER_OF, {"path": task})
+        return cast("int", rows[0][0]) if rows else 0
 
     async def _rows(
         self, statement: LiteralString, values: Mapping[str, SqlValue]
@@ -160,78 +205,143 @@ class IndexReader:
             return cast("list[tuple[SqlValue, ...]]", list(await cursor.fetchall()))
 
 
+_COUNTED: Final = 1000
+"""Where several conditions must hold, no more than so many are counted."""
+
+_NO_LIMIT: Final = -1
+
 _ORDERS: Mapping[Order, tuple[LiteralString, LiteralString]] = {
-    "newest": (sql.AFTER_NEWER, sql.NEWEST_FIRST),
-    "oldest": (sql.AFTER_OLDER, sql.OLDEST_FIRST),
+    "newest": (sql.BEFORE, sql.NEWEST_FIRST),
+    "oldest": (sql.AFTER, sql.OLDEST_FIRST),
     "best": (sql.AFTER_BETTER, sql.BEST_FIRST),
     "worst": (sql.AFTER_WORSE, sql.WORST_FIRST),
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which task runs are meant, and where to look for them.
+
+    Attributes:
+        task: The task's number.
+        facets: What they must be; the first is where to look, if no words are asked for.
+        query: The rest.
+        all_in_order: Whether to look at all runs in the order of their ratings.
+    """
+
+    task: int
+    facets: tuple[str, ...]
+    query: RunQuery
+    all_in_order: bool = False
+
+    @property
+    def is_counted_fast(self) -> bool:
+        """Whether counting them all takes no more than walking along one index."""
+        query = self.query
+        return len(self.facets) <= 1 and not (
+            query.text
+            or query.without_tags
+            or query.unrated_for
+            or query.least_rating is not None
+            or query.most_rating is not None
+        )
+
+    @property
+    def row(self) -> LiteralString:
+        """The column that has the row numbers where they are looked for."""
+        if self.all_in_order:
+            return "runs.row"
+        if self.query.text:
+            return "texts.rowid"
+        return "facets.row" if self.facets else "runs.row"
+
+    def by_rating(self) -> "_Wanted":
+        """Return the same, to be looked for among all runs in the order of their ratings."""
+        return _Wanted(self.task, self.facets, self.query, all_in_order=True)
+
+    def text(
+        self, start: LiteralString, joined: LiteralString = ""
+    ) -> tuple[LiteralString, dict[str, SqlValue]]:
+        """Return the statement that begins so, without an order, and its values."""
+        query = self.query
+        words = _words(query.text, self.task, self.facets) if query.text else None
+        found = _Conditions({"task": self.task})
+        source, condition, to_check = sql.ALL_RUNS, sql.OF_TASK, self.facets
+        if self.all_in_order:
+            if words:
+                found.add(sql.HAS_WORDS, words)
+        elif words:
+            source, condition, to_check = sql.RUNS_WITH_WORDS, sql.MATCHING, ()
+            found.values["words"] = words
+        elif self.facets:
+            source, condition, to_check = (
+                sql.RUNS_WITH_FACET,
+                sql.OF_TASK_WITH_FACET,
+                self.facets[1:],
+            )
+            found.values["facet"] = self.facets[0]
+        for facet in to_check:
+            found.add(sql.IS, facet)
+        for tag in query.without_tags:
+            found.add(sql.IS_NOT, f"tag:{tag}")
+        if query.unrated_for is not None:
+            found.add(sql.IS_NOT, f"rated_for:{query.unrated_for}")
+        if query.least_rating is not None:
+            found.add(sql.AT_LEAST, query.least_rating)
+        if query.most_rating is not None:
+            found.add(sql.AT_MOST, query.most_rating)
+        return start + source + joined + condition + found.text, found.values
+
+
+@dataclass(slots=True)
 class _Conditions:
     """Conditions of a query and their values, each value under a name of its own."""
 
-    def __init__(self, parent: str) -> None:
-        self.text: LiteralString = ""
-        self.values: dict[str, SqlValue] = {"parent": parent}
+    values: dict[str, SqlValue]
+    text: LiteralString = field(default="")
 
-    def add(self, condition: LiteralString, value: SqlValue = None) -> None:
+    def add(self, condition: LiteralString, value: SqlValue) -> None:
         """Add a condition; `:value` in it stands for the value."""
         name = f"value{len(self.values)}"
-        if ":value" in condition:
-            self.values[name] = value
+        self.values[name] = value
         # The replacement is a number of ours, never text from data.
         self.text += cast("LiteralString", condition.replace(":value", f":{name}"))
 
 
-def _where(
-    start: LiteralString, parent: str, query: RunQuery
-) -> tuple[LiteralString, dict[str, SqlValue]]:
-    """Return a query of task runs with its conditions, and their values."""
-    found = _Conditions(parent)
-    _add_filter(found, query.filter_id)
-    for tag in query.tags:
-        found.add(sql.HAS_TAG, tag)
-    for tag in query.without_tags:
-        found.add(sql.HAS_NOT_TAG, tag)
+def _facets_of(query: RunQuery) -> tuple[str, ...]:
+    """Return what runs must be to be meant, each once."""
+    facets = [*_facets_of_filter(query.filter_id), *(f"tag:{tag}" for tag in query.tags)]
     if query.rated is not None:
-        found.add(sql.RATED if query.rated else sql.UNRATED)
-    simple: tuple[tuple[LiteralString, SqlValue], ...] = (
-        (sql.OF_SOURCE, query.source),
-        (sql.OF_RUN_CONFIG, query.run_config_id),
-        (sql.AT_LEAST, query.least_rating),
-        (sql.AT_MOST, query.most_rating),
-        (sql.UNRATED_FOR, query.unrated_for),
-        (sql.HAS_WORDS, _words(query.text) if query.text else None),
-    )
-    for condition, value in simple:
-        if value is not None:
-            found.add(condition, value)
-    return start + found.text, found.values
+        facets.append("rated" if query.rated else "unrated")
+    if query.source is not None:
+        facets.append(f"source:{query.source}")
+    if query.run_config_id is not None:
+        facets.append(f"config:{query.run_config_id}")
+    return tuple(dict.fromkeys(facets))
 
 
-def _add_filter(conditions: _Conditions, filter_id: str) -> None:
-    """Add one of Kiln's dataset filters."""
+def _facets_of_filter(filter_id: str) -> list[str]:
+    """Return what one of Kiln's dataset filters asks for."""
     match parse_filter(filter_id):
         case Tagged(tag):
-            conditions.add(sql.HAS_TAG, tag)
+            return [f"tag:{tag}"]
         case Named("all"):
-            pass
+            return []
         case Named("high_rating"):
-            conditions.add(sql.IS_HIGH)
+            return ["high"]
         case Named("thinking_model"):
-            conditions.add(sql.THOUGHT)
+            return ["thought"]
         case Named(_):
-            conditions.add(sql.IS_HIGH + sql.THOUGHT)
+            return ["high", "thought"]
         case AllOf(parts):
-            for part in parts:
-                _add_filter(conditions, part)
+            return [facet for part in parts for facet in _facets_of_filter(part)]
 
 
-def _words(text: str) -> str:
-    """Return a full-text query for all words of a text, each as it is written."""
-    quoted = (word.replace('"', '""') for word in text.split())
-    return " ".join(f'"{word}"' for word in quoted)
+def _words(text: str, task: int, facets: tuple[str, ...]) -> str:
+    """Return a full-text query for all words of a text, as they are written, in a task's runs."""
+    quoted = " AND ".join('"' + word.replace('"', '""') + '"' for word in text.split())
+    marks = " AND ".join(map(mark_of, (f"task:{task}", *facets)))
+    return f"{{input output}} : ({quoted}) AND marks : ({marks})"
 
 
 def _literal(text: str) -> str:
@@ -239,14 +349,22 @@ def _literal(text: str) -> str:
     return re.sub(r"([*?\[])", r"[\1]", text)
 
 
-def _write_cursor(row: tuple[SqlValue, ...], order: Order) -> str:
-    at = row[2] if order in {"best", "worst"} else row[1]
-    return base64.urlsafe_b64encode(json.dumps([at, row[3]]).encode()).decode()
+def _of_row(statement: LiteralString, column: LiteralString) -> LiteralString:
+    return statement.replace("{row}", column)
 
 
-def _read_cursor(cursor: str) -> tuple[SqlValue, SqlValue]:
+def _write_cursor(row: tuple[SqlValue, ...]) -> str:
+    return base64.urlsafe_b64encode(json.dumps([row[2], row[1]]).encode()).decode()
+
+
+def _read_cursor(cursor: str) -> tuple[float | None, int]:
+    """Return the rating and the row number that a page ended with.
+
+    Raises:
+        InvalidQuery: It is no cursor.
+    """
     try:
-        at, last = json.loads(base64.urlsafe_b64decode(cursor))
-    except (ValueError, TypeError) as error:
+        rating, row = json.loads(base64.urlsafe_b64decode(cursor))
+        return None if rating is None else float(rating), int(row)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InvalidQuery(f"{cursor!r} is no cursor; take next_cursor of the last page") from error
-    return at, last

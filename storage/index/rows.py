@@ -1,7 +1,8 @@
 """What the index keeps of a record."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
 
 from storage.filters import is_high_quality, shows_thought
 from storage.names import shown_name
@@ -9,14 +10,24 @@ from storage.records import EvalRun, Record, TaskRun
 
 SqlValue = str | int | float | None
 
+SLOTS: Final = 2048
+"""Row numbers for each microsecond of time."""
+
+_LAST_MICROSECOND: Final = 2**52 - 2**30
+
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """What is kept of a task run, for filters and sorting."""
+    """What is kept of a task run, for filters and sorting.
 
-    columns: Mapping[str, SqlValue]
-    tags: tuple[str, ...]
-    ratings: Mapping[str, float]
+    Attributes:
+        rating: Its overall rating.
+        facets: What it is or has, each as one word such as "tag:golden".
+        texts: Its input and its output.
+    """
+
+    rating: float | None
+    facets: tuple[str, ...]
     texts: tuple[str, str]
 
 
@@ -26,29 +37,40 @@ def name_of(record: Record) -> str:
     return shown_name(name) if isinstance(name, str) else ""
 
 
-def run_row(run: TaskRun, parent: str) -> RunRow:
-    """Return what is kept of a task run below the task in the file `parent`."""
+def first_row(created_at: datetime) -> int:
+    """Return the first row number for records of this moment: later moments have higher ones."""
+    microseconds = int(created_at.timestamp() * 1_000_000)
+    return min(max(microseconds, 0), _LAST_MICROSECOND) * SLOTS
+
+
+def run_row(run: TaskRun) -> RunRow:
+    """Return what is kept of a task run."""
     rating = run.output.rating
     source = run.output.source
     output = run.repaired_output or run.output
-    columns: dict[str, SqlValue] = {
-        "parent": parent,
-        "created_at": run.created_at.timestamp(),
-        "id": run.id,
-        "rating": rating.value if rating else None,
-        "is_high": int(is_high_quality(run)),
-        "thought": int(shows_thought(run)),
-        "repaired": int(run.repaired_output is not None),
-        "source": source.type if source else "",
-        "run_config_id": source.run_config_id if source else None,
-    }
+    value = rating.value if rating else None
+    facets = [f"tag:{tag}" for tag in run.tags]
+    facets.append("unrated" if value is None else "rated")
+    if source:
+        facets.append(f"source:{source.type}")
+        if source.run_config_id:
+            facets.append(f"config:{source.run_config_id}")
+    if is_high_quality(run):
+        facets.append("high")
+    if shows_thought(run):
+        facets.append("thought")
     given = rating.requirement_ratings if rating else {}
-    ratings = {key: one.value for key, one in given.items()}
-    return RunRow(columns, run.tags, ratings, (run.input, output.output))
+    facets += [f"rated_for:{key}" for key in given]
+    return RunRow(value, tuple(dict.fromkeys(facets)), (run.input, output.output))
 
 
-def score_rows(run: EvalRun, judge: str, row: int) -> list[tuple[int, str, str, str, str, float]]:
-    """Return the scores that an eval run gives, below the judge in the file `judge`."""
+def mark_of(facet: str) -> str:
+    """Return a facet as one word of full-text search, whatever characters it has."""
+    return f"x{facet.encode('utf-8', 'surrogatepass').hex()}"
+
+
+def score_rows(run: EvalRun, judge: int, row: int) -> list[tuple[int, int, str, str, str, float]]:
+    """Return the scores that an eval run gives, below the judge of this number."""
     item = run.dataset_id or run.eval_input_id or ""
     config = run.task_run_config_id or ""
     return [(row, judge, config, item, key, value) for key, value in run.scores.items()]

@@ -4,13 +4,29 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from stat import S_ISREG
+from stat import S_ISDIR, S_ISREG
+from typing import NamedTuple
 
 from storage.layout import PROJECT_FILE, Place, children_of, place_named, place_of
-from storage.records import Project
 
 _ONLY_ITSELF = 2
 """Links of a folder without subfolders, where the file system counts them."""
+
+
+class FileState(NamedTuple):
+    """What is compared to see whether a record's file is as it was.
+
+    Attributes:
+        path: The file, within the project, with forward slashes.
+        changed_ns: When it last changed, in nanoseconds.
+        size: Bytes.
+        below: Whether there may be records below it, 0 or 1.
+    """
+
+    path: str
+    changed_ns: int
+    size: int
+    below: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,86 +34,85 @@ class Found:
     """A record's file.
 
     Attributes:
-        path: The file, within the project, with forward slashes.
+        state: The file and how it is.
         parent: The file of its parent record; "" for the project.
         kind: The kind that its name says.
-        changed_ns: When the file last changed, in nanoseconds.
-        size: Bytes.
     """
 
-    path: str
+    state: FileState
     parent: str
     kind: str
-    changed_ns: int
-    size: int
 
 
-def scan(root: Path) -> Iterator[Found]:
-    """Yield every record's file below a project's folder, parents before children.
+def project_state(root: Path) -> FileState:
+    """Return how the project's own file is."""
+    status = os.lstat(root / PROJECT_FILE)
+    return FileState(PROJECT_FILE, status.st_mtime_ns, status.st_size, 1)
+
+
+def states(root: Path, folder: str, place: Place) -> Iterator[FileState]:
+    """Yield how the files of one kind of record below one parent are, in the order of their paths.
 
     Links are not followed: what they point to may lie outside of the project.
+
+    Args:
+        root: The project's folder.
+        folder: The folder that holds a folder for each of the records, within the project.
+        place: The kind.
     """
-    status = os.lstat(root / PROJECT_FILE)
-    kind = Project.type_name()
-    yield Found(PROJECT_FILE, "", kind, status.st_mtime_ns, status.st_size)
-    yield from _below(str(root), "", PROJECT_FILE, place_of(Project))
+    top = f"{root}/{folder}"
+    file_name = f"/{place.file_name}"
+    may_branch = bool(children_of(place.record))
+    for name in _folders(top):
+        own = f"{top}/{name}"
+        try:
+            status = os.lstat(own + file_name)
+            below = int(may_branch and os.lstat(own).st_nlink != _ONLY_ITSELF)
+        except OSError:
+            continue
+        if S_ISREG(status.st_mode):
+            path = f"{folder}/{name}{file_name}"
+            yield FileState(path, status.st_mtime_ns, status.st_size, below)
 
 
 def find(root: Path, path: str) -> Found | None:
-    """Return the record's file of this path as a scan would, None where there is none."""
+    """Return the record's file of this path as a walk would, None where there is none."""
     place = place_named(path.rpartition("/")[2])
     try:
         status = os.lstat(root / path)
+        links = os.lstat((root / path).parent).st_nlink
     except OSError:
         return None
     if place is None or not S_ISREG(status.st_mode):
         return None
-    parent = ""
+    parent, below = "", 1
     if place.parents:
         above = PurePosixPath(path).parents[2]
         files = [str(above / place_of(kind).file_name) for kind in place.parents]
         parent = next((file for file in files if (root / file).exists()), files[0])
-    return Found(path, parent, place.record.type_name(), status.st_mtime_ns, status.st_size)
+        below = int(bool(children_of(place.record)) and links != _ONLY_ITSELF)
+    state = FileState(path, status.st_mtime_ns, status.st_size, below)
+    return Found(state, parent, place.record.type_name())
 
 
-def _below(root: str, folder: str, parent: str, place: Place) -> Iterator[Found]:
-    """Yield what lies below the record of `parent`, whose folder is `folder`."""
-    for child in children_of(place.record):
-        collection = f"{folder}{child.folder}/"
-        yield from _collection(root, collection, parent, child)
-
-
-def _collection(root: str, collection: str, parent: str, place: Place) -> Iterator[Found]:
-    file_name, kind = place.file_name, place.record.type_name()
-    has_children = bool(children_of(place.record))
+def _folders(top: str) -> list[str]:
+    """Return the names of a folder's folders, in the order that their files' paths have."""
     try:
-        descriptor = os.open(root + "/" + collection, os.O_RDONLY | os.O_NOFOLLOW)
+        if not S_ISDIR(os.lstat(top).st_mode):
+            return []
+        with os.scandir(top) as entries:
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     except OSError:
-        return
+        return []
+    if not all(map(str.isascii, names)):
+        names = [name for name in names if _is_text(name)]
+    return sorted(names, key=lambda name: name + "/")
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name is text: no program of ours or Kiln's writes others."""
     try:
-        for name in _folders(descriptor):
-            try:
-                status = os.stat(f"{name}/{file_name}", dir_fd=descriptor, follow_symlinks=False)
-            except OSError:
-                continue
-            if not S_ISREG(status.st_mode):
-                continue
-            folder = f"{collection}{name}/"
-            path = folder + file_name
-            yield Found(path, parent, kind, status.st_mtime_ns, status.st_size)
-            if has_children and _has_folders(name, descriptor):
-                yield from _below(root, folder, path, place)
-    finally:
-        os.close(descriptor)
-
-
-def _folders(descriptor: int) -> Iterator[str]:
-    with os.scandir(descriptor) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield entry.name
-
-
-def _has_folders(name: str, descriptor: int) -> bool:
-    # File systems that do not count links say 1 for every folder.
-    return os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_nlink != _ONLY_ITSELF
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

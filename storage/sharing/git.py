@@ -1,63 +1,66 @@
-"""The one place that runs git. Credentials are git's own; none is stored, logged or shown."""
+"""The one place that runs git. Credentials are git's own; none is stored, logged or shown.
+
+No command here runs a hook, asks a question, or touches the project's files and git's own index:
+what people see changes through the store's commit log alone (`worktree.py`).
+"""
 
 import importlib
 import os
-import re
+import shlex
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import ModuleType
 
-from storage.errors import StorageError
+from storage.sharing.errors import GitFailed
+
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+"""Git's name for a tree without files."""
 
 _SLOWEST_S = 120
-_SECRET = re.compile(r"(?<=://)[^/@\s]+@")
-_OFFLINE = re.compile(
-    r"could not resolve|unable to access|connection (refused|timed out|reset)|network is|"
-    r"does not appear to be a git repository|could not read from remote|no such remote|timeout",
-    re.IGNORECASE,
+_SLOWEST_TRANSFER_S = 900
+_LONGEST_LOCK_S = 5.0
+"""Refs are locked for milliseconds: an older lock was left by a process that died."""
+_LOCK_ROUNDS = 40
+_PAUSE_S = 0.2
+_NO_OBJECT = "0" * 40
+_SETTINGS = (
+    "core.quotePath=false",
+    "core.autocrlf=false",
+    "core.fileMode=false",
+    "core.fsmonitor=false",
+    f"core.hooksPath={os.devnull}",
+    "fetch.recurseSubmodules=false",
+    "protocol.ext.allow=never",
+    "http.lowSpeedLimit=100",
+    "http.lowSpeedTime=30",
 )
-_REJECTED = re.compile(r"\[rejected\]|non-fast-forward|fetch first|cannot lock ref|remote rejected")
+_NEVER_ASK = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "",
+    "SSH_ASKPASS": "",
+    "GCM_INTERACTIVE": "never",
+    "LC_ALL": "C",
+}
+_SSH_OPTIONS = (
+    "-oBatchMode=yes -oConnectTimeout=15 -oServerAliveInterval=15 -oServerAliveCountMax=2"
+)
 
 
-class GitFailed(StorageError):  # noqa: N818 - errors are named by their cause
-    """Git refused; nothing of the project was lost."""
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """A file that differs between two trees; no object where it is not there.
 
-    def __init__(self, action: str, output: str) -> None:
-        self.output = without_secrets(output).strip()
-        lines = [line for line in self.output.splitlines() if line.strip()]
-        reason = lines[-1].strip() if lines else "no reason given"
-        super().__init__(
-            f"Git could not {action}: {reason}. Everything you did is saved on this machine."
-        )
+    Attributes:
+        mode: Git's mode of it after the change, such as "100644".
+    """
 
-    @property
-    def is_offline(self) -> bool:
-        """Whether the other side could not be reached."""
-        return bool(_OFFLINE.search(self.output))
-
-    @property
-    def is_rejected(self) -> bool:
-        """Whether somebody else was faster."""
-        return bool(_REJECTED.search(self.output))
-
-
-def without_secrets(text: str) -> str:
-    """Return a text whose URLs have no user names and tokens."""
-    return _SECRET.sub("***@", text)
-
-
-def _library(action: str) -> ModuleType:
-    """Return GitPython: it is slow to import, and refuses where no program git is installed."""
-    try:
-        return importlib.import_module("git")
-    except ImportError:
-        raise GitFailed(action, "the program git is not installed") from None
-
-
-def _as_text(output: str | bytes) -> str:
-    return output.decode("utf-8", "replace") if isinstance(output, bytes) else output
+    path: str
+    mode: str
+    before: str | None
+    after: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Git:
         action: str = "look at the project",
         extra: Mapping[str, str] | None = None,
         given: bytes | None = None,
+        slowest_s: int = _SLOWEST_S,
     ) -> bytes:
         """Run one git command and return what it prints.
 
@@ -80,46 +84,81 @@ class Git:
             action: What the person wanted, for the error's sentence.
             extra: Further environment variables.
             given: What the command reads.
+            slowest_s: How long it may take.
 
         Raises:
             GitFailed: It failed or took too long.
         """
-        environment = {
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_MERGE_AUTOEDIT": "no",
-            "LC_ALL": "C",
-            **(extra or {}),
-        }
-        command = ["git", "-c", "core.quotePath=false", "-c", "core.autocrlf=false", *arguments]
+        settings = [part for setting in _SETTINGS for part in ("-c", setting)]
         with tempfile.TemporaryFile() as source:
             source.write(given or b"")
             source.seek(0)
             git = _library(action)
             try:
                 status, out, err = git.Git(os.fspath(self.folder)).execute(
-                    command,
+                    ["git", *settings, *arguments],
                     istream=source,
                     with_extended_output=True,
                     with_exceptions=False,
                     stdout_as_string=False,
                     strip_newline_in_stdout=False,
-                    env=environment,
-                    kill_after_timeout=_SLOWEST_S,
+                    env={**_NEVER_ASK, **(extra or {})},
+                    kill_after_timeout=slowest_s,
                 )
             except (git.GitCommandNotFound, OSError) as error:
                 raise GitFailed(action, f"the program git does not start ({error})") from None
         if status:
-            printed = out.decode("utf-8", "replace")
-            raise GitFailed(action, f"{printed}\n{_as_text(err)}")
+            raise GitFailed(action, f"{_as_text(err)}\n{_as_text(out)}")
         return out
 
-    def text(self, *arguments: str, action: str = "look at the project") -> str:
-        """Run one git command and return its text, without the last line's end."""
-        return self.run(*arguments, action=action).decode("utf-8", "surrogateescape").rstrip("\n")
+    def reach(self, *arguments: str, action: str) -> None:
+        """Run a command that talks to the others: it never waits for an answer from a person.
 
-    def lines(self, *arguments: str) -> list[str]:
+        Raises:
+            GitFailed: It failed, they could not be reached, or they did not let us in.
+        """
+        self.write(
+            *arguments,
+            action=action,
+            extra={"GIT_SSH_COMMAND": self._ssh()},
+            slowest_s=_SLOWEST_TRANSFER_S,
+        )
+
+    def write(
+        self,
+        *arguments: str,
+        action: str,
+        extra: Mapping[str, str] | None = None,
+        slowest_s: int = _SLOWEST_S,
+    ) -> None:
+        """Run a command that writes refs, past locks that dead processes left.
+
+        Raises:
+            GitFailed: It failed for another reason than a lock.
+        """
+        for _ in range(_LOCK_ROUNDS):
+            try:
+                self.run(*arguments, action=action, extra=extra, slowest_s=slowest_s)
+            except GitFailed as error:
+                if error.lock_file is None or not self._passes(error.lock_file):
+                    raise
+            else:
+                return
+        raise GitFailed(action, "another git has been at work here for too long")
+
+    def text(
+        self,
+        *arguments: str,
+        action: str = "look at the project",
+        extra: Mapping[str, str] | None = None,
+    ) -> str:
+        """Run one git command and return its text, without the last line's end."""
+        out = self.run(*arguments, action=action, extra=extra)
+        return out.decode("utf-8", "surrogateescape").rstrip("\n")
+
+    def lines(self, *arguments: str, extra: Mapping[str, str] | None = None) -> list[str]:
         """Run one git command that ends its items with NUL and return them."""
-        text = self.run(*arguments).decode("utf-8", "surrogateescape")
+        text = self.run(*arguments, extra=extra).decode("utf-8", "surrogateescape")
         return [item for item in text.split("\0") if item]
 
     def try_text(self, *arguments: str) -> str | None:
@@ -129,24 +168,82 @@ class Git:
         except GitFailed:
             return None
 
-    def blobs(self, names: Sequence[str]) -> list[bytes | None]:
+    def inner(self, name: str) -> Path:
+        """Return the path of one of git's own files of this folder, such as "index"."""
+        return self.folder / self.text("rev-parse", "--git-path", name)
+
+    def changes(self, before: str, after: str, *options: str) -> list[FileChange]:
+        """Return the files that differ between two trees or commits.
+
+        Args:
+            before: One of them.
+            after: The other.
+            options: "--relative" for those below the folder alone, with paths from there.
+        """
+        items = iter(self.lines("diff-tree", "-r", "-z", "--no-renames", *options, before, after))
+        found: list[FileChange] = []
+        for head in items:
+            _, mode, old, new, _ = head.split(" ")
+            named = FileChange(
+                next(items),
+                mode,
+                None if old == _NO_OBJECT else old,
+                None if new == _NO_OBJECT else new,
+            )
+            found.append(named)
+        return found
+
+    def blobs(self, names: Sequence[str | None]) -> list[bytes | None]:
         """Return the contents of objects such as "HEAD:path"; None for those that are not there."""
-        if not names:
-            return []
-        asked = "".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape")
-        answer = self.run("cat-file", "--batch", given=asked)
-        found: list[bytes | None] = []
+        asked = [name for name in names if name and "\n" not in name]
+        if not asked:
+            return [None] * len(names)
+        text = "".join(f"{name}\n" for name in asked).encode("utf-8", "surrogateescape")
+        answer = self.run("cat-file", "--batch", given=text)
+        found: dict[str, bytes | None] = {}
         at = 0
-        for _ in names:
+        for name in asked:
             end = answer.index(b"\n", at)
             head = answer[at:end].split(b" ")
             at = end + 1
-            if head[-1] == b"missing" or len(head) < 3 or head[-2] != b"blob":
-                found.append(None)
-                if head[-1] != b"missing":
-                    at += int(head[-1]) + 1
+            if head[-1] == b"missing" or len(head) < 3:
+                found[name] = None
                 continue
             size = int(head[-1])
-            found.append(answer[at : at + size])
+            found[name] = answer[at : at + size] if head[-2] == b"blob" else None
             at += size + 1
-        return found
+        return [found.get(name) if name else None for name in names]
+
+    def _passes(self, lock: Path) -> bool:
+        """Wait for a lock of git's, or take away one that is too old; False where it is none."""
+        inside = self.text("rev-parse", "--git-common-dir")
+        if not lock.is_relative_to((self.folder / inside).resolve()):
+            return False
+        try:
+            age = time.time() - lock.stat().st_mtime
+        except FileNotFoundError:
+            return True
+        if age > _LONGEST_LOCK_S:
+            lock.unlink(missing_ok=True)
+        else:
+            time.sleep(_PAUSE_S)
+        return True
+
+    def _ssh(self) -> str:
+        """Return the person's own ssh command, told never to ask."""
+        set_up = os.environ.get("GIT_SSH_COMMAND") or self.try_text("config", "core.sshCommand")
+        command = set_up or shlex.quote(os.environ.get("GIT_SSH", "ssh"))
+        program = PurePath((shlex.split(command) or [""])[0]).stem
+        return f"{command} {_SSH_OPTIONS}" if program == "ssh" else command
+
+
+def _library(action: str) -> ModuleType:
+    """Return GitPython: it is slow to import, and refuses where no program git is installed."""
+    try:
+        return importlib.import_module("git")
+    except ImportError:
+        raise GitFailed(action, "the program git is not installed") from None
+
+
+def _as_text(output: str | bytes) -> str:
+    return output.decode("utf-8", "replace") if isinstance(output, bytes) else output

@@ -7,14 +7,27 @@ whoever decides first decides for all.
 import json
 from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+)
 
+from storage.changes import Change
+from storage.commits import Edit, Move
 from storage.errors import RecordNotFound
-from storage.json_text import write_json
+from storage.json_text import patch_json, write_json
+from storage.layout import place_named
+from storage.reading import read_record, revision_of
 from storage.sharing.merging import ABSENT, Absent, Clash, Value
-from storage.sharing.words import field_name
+from storage.sharing.words import document_of, field_name
+from storage.trash import Trashed, trashed_now
 
 FOLDER = "questions"
 
@@ -33,11 +46,23 @@ class Choice(BaseModel):
         return "absent" if self.absent else json.dumps(self.value, ensure_ascii=False)
 
 
+def _inside(path: str) -> str:
+    """Refuse a path that a question's file must not name."""
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or parts[0] in {".git", ".trash"}:
+        raise ValueError("no path within the project")
+    return path
+
+
+_Path = Annotated[str, AfterValidator(_inside)]
+
+
 class Question(BaseModel):
     """A field with two values, or a record deleted by one and changed by another.
 
     Attributes:
-        path: The record's file.
+        path: The record's file, or a file beside one.
+        other: The file that holds the other version, where the question is of a whole file.
         field: The keys that lead to the field; none where the record as a whole is meant.
         before: What it was before both.
         choices: The two values; the record holds one of them until somebody decides.
@@ -45,9 +70,10 @@ class Question(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    id: str
-    path: str
+    id: Annotated[str, Field(pattern="^[0-9a-f]+$")]
+    path: _Path
     field: tuple[str, ...]
+    other: _Path | None = None
     before: Choice
     choices: tuple[Choice, Choice]
 
@@ -55,6 +81,9 @@ class Question(BaseModel):
     def text(self) -> str:
         """The question as a person is asked it."""
         record = self.path.rpartition("/")[0].rpartition("/")[2]
+        if self.other is not None:
+            names = [PurePosixPath(path).name for path in (self.path, self.other)]
+            return f"{record}: two people changed {names[0]}. Keep it, or {names[1]}?"
         if not self.field:
             return f"{record}: one deleted it and another changed it. Keep it?"
         first, second = (choice.shown for choice in self.choices)
@@ -78,8 +107,7 @@ def question_of(path: str, clash: Clash) -> QuestionFile:
         "before": _choice(clash.before).model_dump(mode="json"),
         "choices": [choice.model_dump(mode="json") for choice in choices],
     }
-    key = blake2b(json.dumps(data, sort_keys=True).encode(), digest_size=6).hexdigest()
-    return QuestionFile(f"{FOLDER}/{key}.json", write_json({"id": key, **data}).encode())
+    return _file(data)
 
 
 def deletion_question(path: str) -> QuestionFile:
@@ -87,10 +115,31 @@ def deletion_question(path: str) -> QuestionFile:
     return question_of(path, Clash((), True, ABSENT, True))
 
 
+def file_question(path: str, other: str) -> QuestionFile:
+    """Return the file of the question which of two versions of a file is kept."""
+    name = PurePosixPath(path).name
+    choices = [_choice(f"the one in {name}"), _choice(f"the one in {PurePosixPath(other).name}")]
+    data: dict[str, JsonValue] = {
+        "path": path,
+        "field": [],
+        "other": other,
+        "before": _choice(ABSENT).model_dump(mode="json"),
+        "choices": [choice.model_dump(mode="json") for choice in choices],
+    }
+    return _file(data)
+
+
 def open_questions(project: Path) -> list[Question]:
-    """Return the questions that nobody decided yet."""
-    files = sorted((project / FOLDER).glob("*.json"))
-    return [Question.model_validate_json(file.read_bytes()) for file in files]
+    """Return the questions that nobody decided yet; files that are none are left alone."""
+    found: list[Question] = []
+    for file in sorted((project / FOLDER).glob("*.json")):
+        try:
+            question = Question.model_validate_json(file.read_bytes())
+        except (ValidationError, OSError):
+            continue
+        if question.id == file.stem:
+            found.append(question)
+    return found
 
 
 def question_named(project: Path, key: str) -> Question:
@@ -103,6 +152,64 @@ def question_named(project: Path, key: str) -> Question:
         if question.id == key:
             return question
     raise RecordNotFound("question", key)
+
+
+def decision(project: Path, question: Question, number: int) -> Change:
+    """Return what is to be written so that a question is decided.
+
+    Args:
+        project: The project's folder.
+        question: The question.
+        number: 0 for its first choice, 1 for the other.
+    """
+    choice = question.choices[1 if number else 0]
+    change = Change(project)
+    asked = f"{FOLDER}/{question.id}.json"
+    change.moves.append(Move(asked, f".trash/decided/{question.id}.json"))
+    file = project / question.path
+    if question.other is not None:
+        _decide_file(change, question.path, question.other, keep_other=number == 1)
+    elif not question.field:
+        if choice.absent and file.is_file():
+            change.put_away(_trashed(project, question.path))
+    elif file.is_file():
+        held = file.read_bytes()
+        document = document_of(held) or {}
+        changed = with_choice(document, question.field, choice)
+        change.edits.append(edited(question.path, held, document, changed))
+    return change
+
+
+def edited(
+    path: str, held: bytes, before: dict[str, JsonValue], after: dict[str, JsonValue]
+) -> Edit:
+    """Return the edit of a record's file that makes one object of another.
+
+    Raises:
+        UnreadableRecord: The result would be no record.
+    """
+    content = patch_json(held.decode("utf-8"), before, after).encode("utf-8")
+    place = place_named(PurePosixPath(path).name)
+    if place is not None:
+        read_record(place.record, content, path)
+    return Edit(path, content, revision_of(held))
+
+
+def _decide_file(change: Change, path: str, other: str, *, keep_other: bool) -> None:
+    file, second = change.folder / path, change.folder / other
+    if not second.is_file():
+        return
+    if keep_other:
+        held = revision_of(file.read_bytes()) if file.is_file() else None
+        change.edits.append(Edit(path, second.read_bytes(), held))
+    change.moves.append(Move(other, f".trash/decided/{PurePosixPath(other).name}"))
+
+
+def _trashed(project: Path, path: str) -> Trashed:
+    document = document_of((project / path).read_bytes()) or {}
+    record_id, label = str(document.get("id", "")), str(document.get("name", ""))
+    kind, folder = PurePosixPath(path).stem, str(PurePosixPath(path).parent)
+    return trashed_now(kind, record_id, label or record_id, folder)
 
 
 def with_choice(
@@ -123,3 +230,8 @@ def with_choice(
 
 def _choice(value: Value) -> Choice:
     return Choice(absent=True) if isinstance(value, Absent) else Choice(value=value)
+
+
+def _file(data: dict[str, JsonValue]) -> QuestionFile:
+    key = blake2b(json.dumps(data, sort_keys=True).encode(), digest_size=6).hexdigest()
+    return QuestionFile(f"{FOLDER}/{key}.json", write_json({"id": key, **data}).encode())

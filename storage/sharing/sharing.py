@@ -1,58 +1,45 @@
-"""Share a project: keep its history, bring in what others did, send what was done here."""
+"""Share a project: keep its history, bring in what others did, send what was done here.
 
-import json
+The order makes a kill harmless at any moment: what others did is fetched and merged as git's
+objects, which nobody sees; then the folder changes through the store's journal; then the branch
+moves. A note in git's own folder says which commit the folder is about to show.
+"""
+
+import os
+import shutil
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import cast
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import anyio.to_thread
-from pydantic import JsonValue
 
-from storage.commits import Edit, Move
-from storage.errors import InvalidRecord, RecordNotFound, StaleRevision, StorageError
-from storage.json_text import patch_json
-from storage.layout import place_named
-from storage.reading import read_record, revision_of
-from storage.records import Record
-from storage.sharing.git import Git, GitFailed, without_secrets
-from storage.sharing.merging import merge_objects
-from storage.sharing.questions import (
-    FOLDER,
-    Question,
-    open_questions,
-    question_named,
-    with_choice,
+from storage.commits import CommitLog
+from storage.errors import StaleRevision
+from storage.files import write_atomically
+from storage.layout import PROJECT_FILE
+from storage.sharing.errors import (
+    FolderNotEmpty,
+    GitFailed,
+    NoProjectThere,
+    NotShared,
+    OtherProject,
+    TokenInAddress,
+    without_secrets,
 )
+from storage.sharing.git import EMPTY_TREE, Git
+from storage.sharing.history import HistoryEntry, change_entries, find_deleted, undo_plan
+from storage.sharing.questions import Question, decision, open_questions, question_named
+from storage.sharing.safety import check_content, check_project, check_settings
 from storage.sharing.tree_merge import merge_commits
-from storage.sharing.words import FieldChange, RecordChange, field_changes, summary
+from storage.sharing.words import RecordChange, document_of, summary
+from storage.sharing.worktree import WorkTree
 from storage.store import ProjectStore
 
 _MOST_ROUNDS = 6
 _REMOTE = "origin"
 _BRANCH = "main"
-_EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-
-
-class NotShared(StorageError):  # noqa: N818 - errors are named by their cause
-    """The project has no history yet."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(
-            f"{folder} is not shared yet. Give the address of an empty git repository to share "
-            "it, or share it without one to keep a history on this machine."
-        )
-
-
-class TokenInAddress(StorageError):  # noqa: N818
-    """An address holds a password or token."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The address holds a password or token, which would be stored in the project's "
-            "settings. Give it without one: git asks its own credential store."
-        )
+_ARRIVING = "kiln-mcp-arriving"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,32 +50,19 @@ class SyncReport:
         saved: What was done here since the last sync, in words; "" for nothing.
         received: What others did, in words; "" for nothing.
         sent: Whether everything done here is with the others now.
+        waiting: How many changes wait to be sent.
         offline: Why the others could not be reached; "" when they were.
+        signed: How changes are signed where git knows no name; "" where it knows one.
         questions: What people must decide.
     """
 
     saved: str
     received: str
     sent: bool
+    waiting: int
     offline: str
+    signed: str
     questions: tuple[Question, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """One change of a record.
-
-    Attributes:
-        change: The change's id, for `undo`.
-        done: What was done: add, rate, tag, repair, rename, change or delete.
-        fields: The fields that differ; none where the record was added or deleted.
-    """
-
-    change: str
-    who: str
-    when: datetime
-    done: str
-    fields: tuple[FieldChange, ...]
 
 
 async def fetch_project(address: str, folder: Path) -> None:
@@ -97,16 +71,13 @@ async def fetch_project(address: str, folder: Path) -> None:
     Raises:
         TokenInAddress: The address holds a password or token.
         GitFailed: It could not be reached.
+        UnsafeContent: It holds links or names that are not safe.
+        NoProjectThere: It holds no project.
+        FolderNotEmpty: The folder holds something already.
     """
     if _has_secret(address):
         raise TokenInAddress
-    git = Git(folder.parent)
-
-    def clone() -> None:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        git.run("clone", "-q", "--", address, str(folder), action="fetch the project")
-
-    await anyio.to_thread.run_sync(clone)
+    await anyio.to_thread.run_sync(_fetch_project, address, folder)
 
 
 class Sharing:
@@ -125,23 +96,44 @@ class Sharing:
 
         Raises:
             TokenInAddress: The address holds a password or token.
+            UnsafeSettings: The folder has a history already whose settings run programs.
         """
         if address is not None and _has_secret(address):
             raise TokenInAddress
-        await anyio.to_thread.run_sync(self._share, address)
+        await self._store.alone(lambda _: self._share(address))
 
     async def sync(self) -> SyncReport:
         """Save the history of what was done here, bring in what others did, and send it all.
 
-        Works offline: then only the first happens, and a later sync catches up.
+        Works offline: then only the first happens, and a later sync catches up. Others may write
+        to the project while git talks to the network.
 
         Raises:
             NotShared: The project has no history yet.
+            UnsafeSettings: The folder's git settings could run programs.
+            UnsafeContent: What others share is not safe; nothing of it was brought in.
             GitFailed: Git refused for another reason than being offline.
         """
-        report = await self._store.alone(lambda _: self._sync())
-        await self._store.reload()
-        return report
+        await anyio.to_thread.run_sync(self._check)
+        saved = [await self._store.alone(self._save)]
+        received: list[str] = []
+        offline, sent = "", False
+        if await anyio.to_thread.run_sync(self._address) is None:
+            offline = "the project has no address that others know"
+        else:
+            try:
+                sent = await self._exchange(saved, received)
+            except GitFailed as error:
+                if not error.is_unreachable:
+                    raise
+                offline = str(error)
+            finally:
+                await self._store.reload()
+        questions = tuple(await self.questions())
+        waiting = await anyio.to_thread.run_sync(self._waiting)
+        signed = (await anyio.to_thread.run_sync(self._signature))[1]
+        said, got = ("; ".join(filter(None, texts)) for texts in (saved, received))
+        return SyncReport(said, got, sent, waiting, offline, signed, questions)
 
     async def questions(self) -> list[Question]:
         """Return what people must decide."""
@@ -153,209 +145,274 @@ class Sharing:
         Raises:
             RecordNotFound: There is no such question.
         """
-        question = await anyio.to_thread.run_sync(question_named, self._store.folder, question_id)
-        edits, moves = await anyio.to_thread.run_sync(self._decision, question, choice)
-        await self._store.write(edits, moves)
+        folder = self._store.folder
+        question = await anyio.to_thread.run_sync(question_named, folder, question_id)
+        change = await anyio.to_thread.run_sync(decision, folder, question, choice)
+        await self._store.write(change.edits, change.moves)
 
-    async def history(self, record: Record, limit: int = 20) -> list[HistoryEntry]:
-        """Return the changes of a record, the latest first.
+    async def history(self, path: str | None = None, limit: int = 20) -> list[HistoryEntry]:
+        """Return the changes of a record, or of the whole project, the latest first.
+
+        Args:
+            path: The record's file, within the project; None for the project.
+            limit: The most changes.
 
         Raises:
             NotShared: The project has no history yet.
         """
-        if record.origin is None:
-            raise InvalidRecord(record.type_name(), "it was never saved to a project")
-        return await anyio.to_thread.run_sync(self._history, record.origin.path, limit)
+        await anyio.to_thread.run_sync(self._check)
+        return await anyio.to_thread.run_sync(change_entries, self._git, path, limit)
 
-    async def undo(self, record: Record, change: str) -> None:
-        """Take one change of a record back, and leave later changes of other fields.
+    async def deleted(self, kind: str, reference: str) -> str | None:
+        """Return the file of a record that was deleted, by its id or name; None for no such.
 
         Raises:
-            StaleRevision: The same fields were changed again since.
+            NotShared: The project has no history yet.
         """
-        if record.origin is None:
-            raise InvalidRecord(record.type_name(), "it was never saved to a project")
-        edit = await anyio.to_thread.run_sync(self._undo, record, record.origin.path, change)
-        await self._store.write([edit], [])
+        await anyio.to_thread.run_sync(self._check)
+        return await anyio.to_thread.run_sync(find_deleted, self._git, kind, reference)
+
+    async def undo(self, change: str, path: str | None = None) -> None:
+        """Take a change back, all of it or that of one record; later changes stay.
+
+        What the change added goes to the trash, what it deleted comes back.
+
+        Raises:
+            RecordNotFound: There is no such change, or it did nothing to this record.
+            ChangedSince: What it changed was changed again since.
+        """
+        await anyio.to_thread.run_sync(self._check)
+        plan = await anyio.to_thread.run_sync(undo_plan, self._git, change, path)
+        await self._store.write(plan.edits, plan.moves)
 
     # ------------------------------------------------------------ how
 
+    def _check(self) -> None:
+        if not self._has_history():
+            raise NotShared(self._store.folder)
+        check_settings(self._git)
+
+    def _has_history(self) -> bool:
+        try:
+            self._git.run("rev-parse", "--git-dir")
+        except GitFailed as error:
+            if "not a git repository" in error.output:
+                return False
+            raise
+        return True
+
     def _share(self, address: str | None) -> None:
-        if self._git.try_text("rev-parse", "--git-dir") is None:
+        if not self._has_history():
             self._git.run("init", "-q", "-b", _BRANCH, action="begin the history")
+        check_settings(self._git)
         if address is not None:
-            known = self._git.try_text("remote", "get-url", _REMOTE)
-            verb = "set-url" if known is not None else "add"
+            verb = "set-url" if self._address() is not None else "add"
             self._git.run("remote", verb, _REMOTE, "--", address, action="name the repository")
 
-    def _sync(self) -> SyncReport:
-        if self._git.try_text("rev-parse", "--git-dir") is None:
-            raise NotShared(self._store.folder)
-        saved = self._save_history()
-        received, offline, sent = "", "", False
-        if self._git.try_text("remote", "get-url", _REMOTE) is None:
-            offline = "the project has no address that others know"
-        else:
-            try:
-                received, sent = self._exchange()
-            except GitFailed as error:
-                if not error.is_offline:
-                    raise
-                offline = str(error)
-        questions = tuple(open_questions(self._store.folder))
-        return SyncReport(saved, received, sent, offline, questions)
+    def _address(self) -> str | None:
+        return self._git.try_text("remote", "get-url", _REMOTE)
 
-    def _save_history(self) -> str:
-        self._git.run("add", "-A", "--", ".", ":(exclude,glob)**/.*.new", action="save the history")
-        has_head = self._git.try_text("rev-parse", "-q", "--verify", "HEAD") is not None
-        before = "HEAD" if has_head else _EMPTY_TREE
-        changes = self._changes("--cached", before)
-        if not self._git.lines("diff", "--cached", "--name-only", "-z", before, "--", "."):
+    def _head(self) -> str | None:
+        return self._git.try_text("rev-parse", "-q", "--verify", "HEAD")
+
+    def _theirs(self) -> str | None:
+        branch = self._git.text("symbolic-ref", "--short", "HEAD")
+        return self._git.try_text(
+            "rev-parse", "-q", "--verify", f"refs/remotes/{_REMOTE}/{branch}^{{commit}}"
+        )
+
+    def _waiting(self) -> int:
+        if self._head() is None:
+            return 0
+        theirs = self._theirs()
+        there = [f"^{theirs}"] if theirs else []
+        return int(self._git.text("rev-list", "--count", "--no-merges", "HEAD", *there))
+
+    def _signature(self) -> tuple[list[str], str]:
+        """Return git's options that sign changes, and what to say where git knows no name."""
+        options: list[str] = []
+        who = self._store.person
+        for key, made_up in (("name", who), ("email", f"{who}@localhost")):
+            given = os.environ.get(f"GIT_AUTHOR_{key.upper()}")
+            if not (given or self._git.try_text("config", f"user.{key}")):
+                options += ["-c", f"user.{key}={made_up}"]
+        if not options:
+            return [], ""
+        return options, (
+            f"Git knows no name and e-mail address for you: changes are signed by {who}, as this "
+            "computer calls you. git config --global user.name and user.email set them."
+        )
+
+    async def _exchange(self, saved: list[str], received: list[str]) -> bool:
+        """Bring in and send until nothing is left to do; return whether all is sent."""
+        for _ in range(_MOST_ROUNDS):
+            await anyio.to_thread.run_sync(self._fetch)
+            more, got = await self._store.alone(self._bring_in)
+            saved.append(more)
+            received.append(got)
+            if await anyio.to_thread.run_sync(self._send):
+                return True
+        return False
+
+    def _fetch(self) -> None:
+        options = ("-q", "--no-tags", "--no-write-fetch-head", _REMOTE)
+        where = f"+refs/heads/*:refs/remotes/{_REMOTE}/*"
+        self._git.reach("fetch", *options, where, action="reach the others")
+
+    def _send(self) -> bool:
+        """Send the branch; return False where somebody else was faster."""
+        here = self._head()
+        if here is None or here == self._theirs():
+            return here is not None
+        branch = self._git.text("symbolic-ref", "--short", "HEAD")
+        try:
+            self._git.reach("push", "-q", _REMOTE, f"{here}:refs/heads/{branch}", action="send")
+        except GitFailed as error:
+            if not error.is_rejected:
+                raise
+            return False
+        return True
+
+    def _save(self, log: CommitLog) -> str:
+        """Commit the folder's state; return what was done, in words."""
+        folder = WorkTree(self._git, log)
+        folder.settle()
+        head = self._head()
+        tree = folder.tree(head)
+        parent = self._arrived(head, tree)
+        if parent is not None and self._git.text("rev-parse", f"{parent}^{{tree}}") == tree:
+            folder.show(parent)
             return ""
-        message = summary(changes)
-        self._git.run(*self._as_person(), "commit", "-q", "--no-verify", "-m", message, "--", ".")
+        message = summary(self._changes(parent or EMPTY_TREE, tree))
+        options = ["-p", parent] if parent else []
+        person = self._signature()[0]
+        commit = self._git.text(*person, "commit-tree", tree, *options, "-m", message)
+        self._move_branch(folder, commit, parent)
         return message
 
-    def _as_person(self) -> list[str]:
-        if self._git.try_text("config", "user.email"):
-            return []
-        who = self._store.person
-        return ["-c", f"user.name={who}", "-c", f"user.email={who}@localhost"]
+    def _arrived(self, head: str | None, tree: str) -> str | None:
+        """Return the commit that the folder's state is built on, and move the branch there.
 
-    def _changes(self, *what: str) -> list[RecordChange]:
-        """Return the records that differ between two states, as `git diff` names them."""
-        paths = self._git.lines("diff", "--name-only", "--no-renames", "--relative", "-z", *what)
-        records = [path for path in paths if path.endswith(".kiln") and "\n" not in path]
-        cached = what[0] == "--cached"
-        before = self._git.blobs([f"{what[1 if cached else 0]}:./{path}" for path in records])
-        after = self._git.blobs(
-            [f":./{path}" if cached else f"{what[1]}:./{path}" for path in records]
+        That is the commit which a process that died was about to show, where all of it is in the
+        folder; and else the branch's own.
+        """
+        note = self._git.inner(_ARRIVING)
+        if head is None or not note.is_file():
+            return head
+        target = note.read_text(encoding="ascii").strip()
+        is_shown = self._is_shown(head, target, tree)
+        if is_shown:
+            self._git.write("update-ref", "HEAD", target, head, action="move the branch")
+        note.unlink()
+        return target if is_shown else head
+
+    def _is_shown(self, head: str, target: str, tree: str) -> bool:
+        """Return whether all that differs between two commits is in the folder already."""
+        if self._git.try_text("merge-base", "--is-ancestor", head, target) is None:
+            return False
+        wanted, changed_here, missing = (
+            {change.path for change in self._git.changes(*pair, "--relative")}
+            for pair in ((head, target), (head, tree), (target, tree))
         )
+        return wanted <= changed_here and not (wanted and wanted <= missing)
+
+    def _changes(self, before: str, after: str) -> list[RecordChange]:
+        """Return the records that differ between two states."""
+        changes = self._git.changes(before, after, "--relative")
+        records = [change for change in changes if change.path.endswith(".kiln")]
+        was = self._git.blobs([change.before for change in records])
+        now = self._git.blobs([change.after for change in records])
         return [
-            RecordChange(PurePosixPath(path).stem, _document(was), _document(now))
-            for path, was, now in zip(records, before, after, strict=True)
+            RecordChange(PurePosixPath(change.path).stem, document_of(old), document_of(new))
+            for change, old, new in zip(records, was, now, strict=True)
         ]
 
-    def _exchange(self) -> tuple[str, bool]:
-        branch = self._git.text("symbolic-ref", "--short", "HEAD")
-        there = f"refs/remotes/{_REMOTE}/{branch}"
-        received: list[str] = []
-        for _ in range(_MOST_ROUNDS):
-            self._git.run("fetch", "-q", _REMOTE, action="reach the others")
-            theirs = self._git.try_text("rev-parse", "-q", "--verify", there)
-            if theirs is not None:
-                received += self._bring_in(theirs)
-            here = self._git.try_text("rev-parse", "-q", "--verify", "HEAD")
-            if here is None or here == theirs:
-                return "; ".join(received), here is not None
-            try:
-                self._git.run("push", "-q", _REMOTE, f"HEAD:refs/heads/{branch}", action="send")
-            except GitFailed as error:
-                if not error.is_rejected:
-                    raise
-                continue
-            return "; ".join(received), True
-        return "; ".join(received), False
+    def _bring_in(self, log: CommitLog) -> tuple[str, str]:
+        """Merge what was fetched into the folder and the branch; return what was done, in words.
 
-    def _bring_in(self, theirs: str) -> list[str]:
-        ours = self._git.try_text("rev-parse", "-q", "--verify", "HEAD")
-        if ours is None:
-            self._git.run("reset", "-q", "--hard", theirs, action="bring in the others' changes")
-            return ["the whole project"]
+        Returns:
+            What was saved of the folder before, and what the others did.
+        """
+        saved: list[str] = []
+        for attempt in range(_MOST_ROUNDS):
+            saved.append(self._save(log))
+            try:
+                return "; ".join(filter(None, saved)), self._merge(log)
+            except StaleRevision:
+                if attempt + 1 == _MOST_ROUNDS:
+                    raise
+        raise AssertionError
+
+    def _merge(self, log: CommitLog) -> str:
+        ours, theirs = self._head(), self._theirs()
+        if ours is None or theirs is None:
+            return ""
         base = self._git.try_text("merge-base", ours, theirs)
         if base == theirs:
-            return []
-        what = summary(self._changes(base or _EMPTY_TREE, theirs))
+            return ""
+        prefix = self._git.text("rev-parse", "--show-prefix")
+        top = Git(Path(self._git.text("rev-parse", "--show-toplevel")))
+        check_content(top, prefix, base, theirs)
+        if base is None:
+            self._check_same_project(theirs)
+        what = summary(self._changes(base or EMPTY_TREE, theirs))
         target = theirs
         if base != ours:
-            top = Git(Path(self._git.text("rev-parse", "--show-toplevel")))
-            prefix = self._git.text("rev-parse", "--show-prefix")
-            target = merge_commits(
-                top, prefix, ours, theirs, f"Bring together: {what}", self._as_person()
-            )
-        self._git.run("merge", "-q", "--ff-only", target, action="bring in the others' changes")
-        return [what]
+            person = self._signature()[0]
+            message = f"Bring together: {what}"
+            target = merge_commits(top, prefix, ours, theirs, message, person)
+        check_project(top, prefix, target)
+        note = self._git.inner(_ARRIVING)
+        write_atomically(note, target.encode("ascii"))
+        folder = WorkTree(self._git, log)
+        folder.change(ours, target)
+        self._move_branch(folder, target, ours)
+        note.unlink(missing_ok=True)
+        return what
 
-    def _decision(self, question: Question, number: int) -> tuple[list[Edit], list[Move]]:
-        choice = question.choices[1 if number else 0]
-        asked = f"{FOLDER}/{question.id}.json"
-        moves = [Move(asked, f".trash/decided/{question.id}.json")]
-        file = self._store.folder / question.path
-        if not question.field:
-            folder = str(PurePosixPath(question.path).parent)
-            if choice.absent and file.exists():
-                moves.append(Move(folder, f".trash/decided/{question.id}"))
-            return [], moves
-        if not file.exists():
-            return [], moves
-        held = file.read_bytes()
-        document = _document(held) or {}
-        changed = with_choice(document, question.field, choice)
-        return [_edit(question.path, held, document, changed)], moves
+    def _check_same_project(self, theirs: str) -> None:
+        ours = (self._store.folder / PROJECT_FILE).read_bytes()
+        found = document_of(self._git.blobs([f"{theirs}:./{PROJECT_FILE}"])[0])
+        if found is not None and found.get("id") != (document_of(ours) or {}).get("id"):
+            raise OtherProject(str(found.get("name")))
 
-    def _history(self, path: str, limit: int) -> list[HistoryEntry]:
-        if self._git.try_text("rev-parse", "-q", "--verify", "HEAD") is None:
-            raise NotShared(self._store.folder)
-        form = "--format=%H%x1f%an%x1f%at%x1f%P"
-        log = self._git.text("log", "--no-merges", f"-{limit}", form, "--", path)
-        found: list[HistoryEntry] = []
-        for line in log.splitlines():
-            change, who, seconds, parents = line.split("\x1f")
-            before, after = self._before_and_after(path, change, parents)
-            done = RecordChange(PurePosixPath(path).stem, before, after)
-            fields = tuple(field_changes(before, after)) if before and after else ()
-            when = datetime.fromtimestamp(int(seconds), UTC)
-            found.append(HistoryEntry(change, who, when, done.verb, fields))
-        return found
-
-    def _before_and_after(
-        self, path: str, change: str, parents: str
-    ) -> tuple[dict[str, JsonValue] | None, dict[str, JsonValue] | None]:
-        first = parents.split()[0] if parents else _EMPTY_TREE
-        before, after = self._git.blobs([f"{first}:./{path}", f"{change}:./{path}"])
-        return _document(before), _document(after)
-
-    def _undo(self, record: Record, path: str, change: str) -> Edit:
-        parents = self._git.try_text("log", "-1", "--format=%P", change, "--")
-        if parents is None:
-            raise RecordNotFound("change", change)
-        before, after = self._before_and_after(path, change, parents)
-        if before is None or after is None:
-            raise InvalidRecord(
-                record.type_name(), "this change added or deleted it; delete it or put it back"
-            )
-        held = (self._store.folder / path).read_bytes()
-        now = _document(held) or {}
-        merged, clashes = merge_objects(after, now, before)
-        if clashes:
-            raise StaleRevision(path, None, datetime.now(UTC))
-        return _edit(path, held, now, merged)
+    def _move_branch(self, folder: WorkTree, commit: str, before: str | None) -> None:
+        known = before or "0" * 40
+        self._git.write("update-ref", "HEAD", commit, known, action="move the branch")
+        folder.show(commit)
 
 
-def _edit(
-    path: str, held: bytes, before: dict[str, JsonValue], after: dict[str, JsonValue]
-) -> Edit:
-    content = patch_json(held.decode("utf-8"), before, after).encode("utf-8")
-    place = place_named(PurePosixPath(path).name)
-    if place is not None:
-        read_record(place.record, content, path)
-    return Edit(path, content, revision_of(held))
-
-
-def _document(content: bytes | None) -> dict[str, JsonValue] | None:
-    if content is None:
-        return None
+def _fetch_project(address: str, folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        raise FolderNotEmpty(folder)
+    above = folder.absolute().parent
+    above.mkdir(parents=True, exist_ok=True)
+    near = above / address
+    source = str(near) if "://" not in address and near.exists() else address
+    for leftover in above.glob(f".{folder.name}.*.arriving"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    fresh = above / f".{folder.name}.{uuid4().hex[:8]}.arriving"
     try:
-        document: object = json.loads(content)
-    except ValueError:
-        return {}
-    return cast("dict[str, JsonValue]", document) if isinstance(document, dict) else {}
+        # From the root, where no repository's own settings are in force.
+        git = Git(Path(above.anchor))
+        options = ("-q", "--no-checkout", "--no-recurse-submodules", "--no-tags")
+        git.reach("clone", *options, "--", source, str(fresh), action="fetch the project")
+        inside = Git(fresh)
+        if inside.try_text("rev-parse", "-q", "--verify", f"HEAD:{PROJECT_FILE}") is None:
+            raise NoProjectThere
+        check_content(inside, "", None, "HEAD")
+        inside.run("reset", "-q", "--hard", action="fetch the project")
+        if folder.exists():
+            folder.rmdir()
+        fresh.rename(folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _has_secret(address: str) -> bool:
     try:
         return bool(urlsplit(address).password) or (
-            without_secrets(address) != address and (urlsplit(address).scheme in ("http", "https"))
+            without_secrets(address) != address and urlsplit(address).scheme in ("http", "https")
         )
     except ValueError:
         return False

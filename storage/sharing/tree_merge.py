@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import cast
 
 from pydantic import JsonValue
 
@@ -13,12 +12,12 @@ from storage.errors import UnreadableRecord
 from storage.json_text import patch_json, same
 from storage.layout import place_named, place_of
 from storage.reading import read_record, revision_of
-from storage.sharing.git import Git, GitFailed
+from storage.sharing.errors import GitFailed
+from storage.sharing.git import EMPTY_TREE, Git
 from storage.sharing.merging import ABSENT, Clash, merge_lines, merge_objects
 from storage.sharing.questions import QuestionFile, deletion_question, question_of
+from storage.sharing.words import document_of
 
-_NOTHING = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-"""Git's name for a tree without files."""
 _FILE_MODE = "100644"
 
 
@@ -50,7 +49,7 @@ def merge_commits(
         message: The new commit's message.
         person: Git's options that say who makes the commit.
     """
-    base = git.try_text("merge-base", ours, theirs) or _NOTHING
+    base = git.try_text("merge-base", ours, theirs) or EMPTY_TREE
     changed_here = set(_changed(git, base, ours))
     changed_there = set(_changed(git, base, theirs))
     result = _Result()
@@ -96,11 +95,11 @@ def _merge_file(path: str, prefix: str, versions: _Versions, result: _Result) ->
 
 
 def _merge_record(path: str, prefix: str, versions: _Versions, result: _Result) -> None:
-    ours, theirs = _document(versions.ours), _document(versions.theirs)
-    if ours is None or theirs is None:
-        result.files[path] = versions.theirs if theirs is not None else versions.ours
+    ours, theirs = document_of(versions.ours), document_of(versions.theirs)
+    if not ours or not theirs:
+        result.files[path] = versions.theirs if theirs else versions.ours
         return
-    before = _document(versions.before) or {}
+    before = document_of(versions.before) or {}
     merged, clashes = merge_objects(before, ours, theirs)
     if not _is_valid(path, merged) and _is_valid(path, theirs):
         merged, clashes = theirs, _all_differences(before, ours, theirs)
@@ -127,14 +126,6 @@ def _is_valid(path: str, document: dict[str, JsonValue]) -> bool:
     except UnreadableRecord:
         return False
     return True
-
-
-def _document(content: bytes | None) -> dict[str, JsonValue] | None:
-    try:
-        document: object = json.loads(content or b"")
-    except ValueError:
-        return None
-    return cast("dict[str, JsonValue]", document) if isinstance(document, dict) else None
 
 
 def _text(content: bytes | None) -> str:

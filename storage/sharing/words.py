@@ -1,12 +1,15 @@
 """Changes in a person's words: what was done to which kind of record."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from pydantic import JsonValue
 
 from storage.json_text import same
+from storage.names import shown_name
 
 Document = dict[str, JsonValue]
 
@@ -68,6 +71,23 @@ class RecordChange:
         return "rename" if fields == {"name"} else "change"
 
 
+def document_of(content: bytes | None) -> Document | None:
+    """Return a record's file as an object; empty where it is none, None where there is no file."""
+    if content is None:
+        return None
+    try:
+        document: object = json.loads(content)
+    except ValueError:
+        return {}
+    return cast("Document", document) if isinstance(document, dict) else {}
+
+
+def label_of(document: Document) -> str:
+    """Return a record's name as people see it; "" where it has none."""
+    name = document.get("name")
+    return shown_name(name) if isinstance(name, str) else ""
+
+
 def noun(kind: str, count: int = 1) -> str:
     """Return a kind's name as people say it."""
     one = kind.replace("_", " ")
@@ -84,10 +104,8 @@ def summary(changes: Iterable[RecordChange]) -> str:
             parts.append(f"{verb} {count} {noun(kind, count)}")
             continue
         change = next(c for c in made if (c.verb, c.kind) == (verb, kind))
-        name = (change.after or change.before or {}).get("name")
-        parts.append(
-            f"{verb} the {noun(kind)} {name}" if isinstance(name, str) else f"{verb} 1 {noun(kind)}"
-        )
+        name = label_of(change.after or change.before or {})
+        parts.append(f"{verb} the {noun(kind)} {name}" if name else f"{verb} 1 {noun(kind)}")
     text = ", ".join(parts) or "update files"
     return text[0].upper() + text[1:]
 

@@ -1,30 +1,136 @@
 """Tables of runs."""
 
+import contextlib
+import csv
+import importlib
+import io
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage import TaskOutput, TaskOutputRating, TaskRun
-from storage.exchange import TableFormat, UnusableTable, parse_runs, runs_as_table
+from storage import (
+    DataSource,
+    RequirementRating,
+    TaskOutput,
+    TaskOutputRating,
+    TaskRun,
+    TraceMessage,
+    Usage,
+)
+from storage.exchange import (
+    COLUMNS,
+    BadRow,
+    RunTable,
+    TargetTaken,
+    UnknownTable,
+    UnusableTable,
+    new_run_table,
+)
 
-_text = st.text(
-    st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), min_size=1
-).filter(str.strip)
-_forms = st.sampled_from(["jsonl", "csv"])
+_FORMS = [
+    "jsonl",
+    "csv",
+    pytest.param("parquet", marks=pytest.mark.parquet),
+]
+_text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+_tag = _text.filter(lambda tag: not any(character.isspace() for character in tag))
 
 
-@given(_text, _text, st.integers(1, 5), _forms)
-def test_what_is_exported_is_imported_again(
-    given_input: str, output: str, stars: int, form: TableFormat
-) -> None:
-    answer = TaskOutput(output=output, rating=TaskOutputRating(value=stars))
-    run = TaskRun(input=given_input, output=answer, tags=("a", "b"))
-    parsed = parse_runs(runs_as_table([run, run], form).encode(), form, "t")
-    assert parsed.bad_rows == ()
-    for back in parsed.runs:
-        assert (back.input, back.output.output, back.tags) == (given_input, output, ("a", "b"))
-        assert back.output.rating is not None
-        assert back.output.rating.value == stars
+def _read(content: str | bytes, name: str) -> tuple[list[TaskRun], dict[int, str]]:
+    held = content.encode() if isinstance(content, str) else content
+    rows = [row for _, row in RunTable(held, name)]
+    bad = {row.number: row.reason for row in rows if isinstance(row, BadRow)}
+    return [row for row in rows if isinstance(row, TaskRun)], bad
+
+
+def _written(runs: Sequence[TaskRun], form: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"table.{form}"
+        with new_run_table(file) as table:
+            for run in runs:
+                table.add([run])
+        return file.read_bytes()
+
+
+def _meaning(run: TaskRun) -> object:
+    """Return what a table carries of a run."""
+    rating, repaired = run.output.rating, run.repaired_output
+    return (
+        (run.created_at, run.created_by, run.input, run.output.output, run.tags),
+        (repaired.output if repaired else None, run.repair_instructions),
+        (rating.value, rating.type, rating.requirement_ratings) if rating else None,
+        run.intermediate_outputs,
+        run.usage.cost if run.usage else None,
+        run.trace,
+    )
+
+
+@st.composite
+def _runs(draw: st.DrawFn) -> TaskRun:
+    scale = draw(st.sampled_from(["five_star", "pass_fail", "pass_fail_critical"]))
+    value = draw(st.integers(0, 1)) if scale.startswith("pass") else draw(st.integers(1, 5))
+    scores = {f"named::{name}": RequirementRating(value=1) for name in draw(st.lists(_text))}
+    rating = TaskOutputRating.model_validate(
+        {"value": value, "type": scale, "requirement_ratings": scores}
+    )
+    moment = draw(st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)))  # noqa: DTZ001
+    repaired = draw(st.none() | _text)
+    reasoning = draw(st.none() | _text)
+    cost = draw(st.none() | st.floats(0, allow_infinity=False, allow_nan=False))
+    trace = [TraceMessage(role="user", content={"a": [draw(_text), 1.5, None]})]
+    return TaskRun(
+        created_at=moment.replace(tzinfo=UTC),
+        created_by=draw(_text),
+        input=draw(_text),
+        output=TaskOutput(output=draw(_text), rating=draw(st.none() | st.just(rating))),
+        repaired_output=TaskOutput(output=repaired) if repaired else None,
+        repair_instructions=draw(_text) if repaired else None,
+        tags=tuple(draw(st.lists(_tag, max_size=3))),
+        intermediate_outputs={"reasoning": reasoning} if reasoning else None,
+        usage=Usage(cost=cost) if cost is not None else None,
+        trace=tuple(trace) if draw(st.booleans()) else None,
+    )
+
+
+@pytest.mark.parametrize("form", _FORMS)
+@given(runs=st.lists(_runs(), min_size=1, max_size=4))
+def test_what_is_exported_is_imported_again(form: str, runs: list[TaskRun]) -> None:
+    back, bad = _read(_written(runs, form), f"table.{form}")
+    assert bad == {}
+    assert [_meaning(run) for run in back] == [_meaning(run) for run in runs]
+    assert {run.id for run in back}.isdisjoint(run.id for run in runs)
+
+
+@pytest.mark.parametrize("form", _FORMS)
+def test_the_model_that_answered_is_carried(form: str) -> None:
+    source = DataSource(
+        type="synthetic",
+        properties={"model_name": "gpt", "model_provider": "openai", "adapter_name": "a"},
+    )
+    run = TaskRun(input="i", output=TaskOutput(output="o", source=source))
+    (back,), _ = _read(_written([run], form), f"t.{form}")
+    assert back.output.source is not None
+    assert back.output.source.properties == {"file_name": f"t.{form}", "model_name": "gpt"}
+
+
+@given(_text)
+def test_no_cell_of_an_exported_csv_is_a_formula(text: str) -> None:
+    run = TaskRun(input=text, output=TaskOutput(output=f"={text}"), tags=("=1+1",))
+    rows = list(csv.reader(io.StringIO(_written([run], "csv").decode(), newline="")))
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in rows[1])
+
+
+def test_a_quote_before_a_sign_in_somebody_elses_csv_is_theirs() -> None:
+    (run,), _ = _read("input,output\n'=x,-5\n", "t.csv")
+    assert (run.input, run.output.output) == ("'=x", "-5")
 
 
 def test_bad_rows_are_named_one_by_one_and_the_good_ones_kept() -> None:
@@ -36,26 +142,178 @@ def test_bad_rows_are_named_one_by_one_and_the_good_ones_kept() -> None:
         '{"input": "5", "output": "five", "rating": 9}',
         '{"input": "6", "output": "six", "tags": ["a b"]}',
         '{"input": {"q": 7}, "output": "seven"}',
+        '{"prompt": "8", "output": "eight"}',
+        '{"input": "9", "output": "nine", "cost_usd": NaN}',
+        '{"input": "\\ud800", "output": "ten"}',
+        '{"input": "11", "output": "eleven", "created_at": "yesterday"}',
+        '{"input": "12", "output": "twelve", "repaired": "x"}',
+        '{"input": "13", "output": "thirteen", "trace": "{"}',
+        '{"input": "14", "output": "fourteen", "cost_usd": 1e999}',
+        "",
+        f'{{"input": {"[" * 100_000}',
     ]
-    parsed = parse_runs("\n".join(lines).encode(), "jsonl", "runs.jsonl")
-    assert [run.input for run in parsed.runs] == ["1", '{"q": 7}']
-    assert [row.number for row in parsed.bad_rows] == [2, 3, 4, 5, 6]
-    reasons = [row.reason for row in parsed.bad_rows]
-    assert "no JSON" in reasons[0]
-    assert reasons[1] == "its input is empty"
-    assert "from 1 to 5" in reasons[3]
-    assert "has a space" in reasons[4]
+    runs, bad = _read("\n".join(lines), "runs.jsonl")
+    assert [run.input for run in runs] == ["1", '{"q": 7}']
+    reasons = {
+        2: "no JSON",
+        3: "its input is empty",
+        4: "no object",
+        5: "from 1 to 5",
+        6: "has a space",
+        8: "no input (its keys: prompt, output)",
+        9: "NaN",
+        10: "half a character",
+        11: "created_at",
+        12: "come together",
+        13: "its trace is no JSON",
+        14: "not finite",
+        16: "too deep",
+    }
+    assert bad.keys() == reasons.keys()
+    for number, reason in reasons.items():
+        assert reason in bad[number]
 
 
-def test_a_spreadsheets_csv_with_a_mark_and_a_long_row_is_read() -> None:
-    content = "\ufeffinput,output,tags\nhi,hello,a;b\nx,y,z,too,many\nq,r,\n".encode()
-    parsed = parse_runs(content, "csv", "t.csv")
-    assert [run.tags for run in parsed.runs] == [("a", "b"), ()]
-    assert [row.number for row in parsed.bad_rows] == [3]
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("delimiter", list(",;\t|"))
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_what_spreadsheets_save_is_read(encoding: str, delimiter: str, end: str) -> None:
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=delimiter, lineterminator=end)
+    writer.writerows(
+        [[" Input", "OUTPUT", "Tags", "mine"], ["é", 'say "a;b,c"\nand on', "a;b", "x"], [], ["1"]]
+    )
+    writer.writerows([["q", "r", "", ""], ["s", "t", "", "", "", ""], ["u", "v", "w", "x", "y"]])
+    table = RunTable(out.getvalue().encode(encoding), "t.csv")
+    runs = [row for _, row in table if isinstance(row, TaskRun)]
+    bad = [row.number for _, row in table if isinstance(row, BadRow)]
+    assert [(run.input, run.tags) for run in runs] == [("é", ("a", "b")), ("q", ()), ("s", ())]
+    assert runs[0].output.output == 'say "a;b,c"\nand on'
+    assert bad == [4, 7]
+    assert list(table.unused) == ["mine"]
 
 
-def test_a_table_without_the_needed_columns_is_refused_whole() -> None:
+def test_a_declared_separator_huge_fields_and_broken_quotes_are_coped_with() -> None:
+    huge = "x" * 5_000_000
+    runs, bad = _read(f'sep=;\ninput;output\n"a"b;c\n{huge};d\n\0;e\n"open;f\n', "t.csv")
+    assert [run.input for run in runs] == [huge, "\0"]
+    assert bad.keys() == {3, 6}
+
+
+def test_a_list_of_objects_is_read_like_lines() -> None:
+    content = json.dumps([{"input": "a", "output": "b"}, 3, {"output": "c"}], indent=2)
+    runs, bad = _read(content, "t.json")
+    assert ([run.input for run in runs], list(bad)) == (["a"], [2, 3])
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "reason"),
+    [
+        (b"input,answer\n1,2\n", "t.csv", "no column output, but input, answer"),
+        (b"prompt;answer\n1;2\n", "t.csv", "no column input and no column output, but prompt"),
+        (b"input,output,Input\n1,2,3\n", "t.csv", "the column input more than once"),
+        (b"", "t.csv", "is empty"),
+        (b"\xef\xbb\xbf \n", "t.jsonl", "is empty"),
+        ("input,output\né,x".encode("latin-1"), "t.csv", "save it as 'CSV UTF-8'"),
+        (b"PK\x03\x04\x14\0\x06\xff\xfe\xfd", "t.csv", "is not UTF-8"),
+        (b"[1, 2", "t.json", "no list of JSON objects"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_refused_whole(
+    content: bytes, name: str, reason: str
+) -> None:
+    with pytest.raises(UnusableTable, match=reason):
+        _read(content, name)
+
+
+def test_a_file_that_is_no_table_is_named_so() -> None:
+    with pytest.raises(UnknownTable, match="CSV UTF-8"):
+        _read(b"x", "book.xlsx")
+
+
+@given(st.binary(max_size=300), st.sampled_from(["t.csv", "t.jsonl", "t.json"]))
+def test_garbage_is_refused_or_named_and_never_breaks_anything(content: bytes, name: str) -> None:
+    prefix = b"input,output\n" if name == "t.csv" else b""
+    with contextlib.suppress(UnusableTable):
+        _read(prefix + content, name)
+
+
+def test_a_table_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "t.csv"
+
+    def fail() -> None:
+        with new_run_table(file) as table:
+            table.add([TaskRun(input="i", output=TaskOutput(output="o"))])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert list(file.parent.iterdir()) == []
+    file.write_text("theirs", encoding="utf-8")
+    with pytest.raises(TargetTaken), new_run_table(file):
+        pass
+    with pytest.raises(UnknownTable), new_run_table(tmp_path / "t.xlsx"):
+        pass
+
+
+@pytest.mark.parquet
+@given(st.binary(max_size=300))
+def test_garbage_is_no_parquet(content: bytes) -> None:
+    with pytest.raises(UnusableTable, match="no parquet"):
+        _read(b"PAR1" + content + b"PAR1", "t.parquet")
+
+
+@pytest.mark.parquet
+def test_parquet_has_types_that_other_programs_know_and_takes_theirs() -> None:
+    arrow = importlib.import_module("pyarrow")
+    parquet = importlib.import_module("pyarrow.parquet")
+    run = TaskRun(input="i", output=TaskOutput(output="o"), tags=("a", "b"))
+    schema = parquet.read_schema(io.BytesIO(_written([run], "parquet")))
+    assert {name: str(schema.field(name).type) for name in COLUMNS} == {
+        **dict.fromkeys(COLUMNS, "string"),
+        "created_at": "timestamp[us, tz=UTC]",
+        "tags": "list<element: string>",
+        "rating": "double",
+        "cost_usd": "double",
+    }
+    theirs = arrow.table(
+        {
+            "Input": [{"q": 1}, {"q": 2}],
+            "output": arrow.array(["x", None], arrow.large_string()),
+            "rating": [float("nan"), 2.0],
+            "created_at": arrow.array([10**18 + 1, None], arrow.timestamp("ns", tz="Europe/Paris")),
+            "blob": [b"1", b"2"],
+        }
+    )
+    out = io.BytesIO()
+    parquet.write_table(theirs, out)
+    (back,), bad = _read(out.getvalue(), "t.parquet")
+    assert (back.input, back.output.rating) == ('{"q": 1}', None)
+    assert back.created_at == datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC)
+    assert bad == {2: "its output is empty"}
+    lacking = io.BytesIO()
+    parquet.write_table(theirs.drop(["output"]), lacking)
     with pytest.raises(UnusableTable, match="no column output"):
-        parse_runs(b"input,answer\n1,2\n", "csv", "t.csv")
-    with pytest.raises(UnusableTable, match="not UTF-8"):
-        parse_runs(b"\xff\xfe", "csv", "t.csv")
+        _read(lacking.getvalue(), "t.parquet")
+
+
+_WITHOUT_PARQUET = """
+import sys
+sys.modules["pyarrow"] = None
+from pathlib import Path
+from storage.exchange import ParquetMissing, RunTable, new_run_table
+for use in (lambda: list(RunTable(b"x", "t.parquet")), new_run_table(Path("t.parquet")).__enter__):
+    try:
+        use()
+    except ParquetMissing as error:
+        print(error)
+"""
+
+
+def test_without_its_library_parquet_says_how_to_install_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _WITHOUT_PARQUET]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.count("pip install 'kiln-mcp-server[parquet]'") == 2
+    assert list(tmp_path.iterdir()) == []

@@ -14,9 +14,8 @@ from storage import (
     TaskOutputRating,
     TaskRun,
 )
-from storage.errors import StaleRevision
-from storage.sharing.git import GitFailed
-from storage.sharing.sharing import NotShared, Sharing, TokenInAddress, fetch_project
+from storage.sharing.errors import ChangedSince, GitFailed, NotShared, TokenInAddress
+from storage.sharing.sharing import Sharing, fetch_project
 
 
 @pytest.fixture
@@ -136,10 +135,10 @@ async def test_the_history_of_a_run_is_told_in_words_and_a_change_undone(
     await Sharing(ana).sync()
     run = await ana.save(run.replace(tags=("first", "bad")))
     await Sharing(ana).sync()
-    tagged, rated, added = await Sharing(ana).history(run)
+    tagged, rated, added = await Sharing(ana).history(run.saved.path)
     assert (tagged.done, rated.done, added.done) == ("tag", "rate", "add")
     assert tagged.fields[0].after == ["first", "bad"]
-    await Sharing(ana).undo(run, rated.change)
+    await Sharing(ana).undo(rated.change, run.saved.path)
     undone = await _run(ana)
     assert undone.output.rating is None
     assert undone.tags == ("first", "bad")
@@ -151,9 +150,9 @@ async def test_a_change_of_a_field_that_changed_again_is_not_undone(ana: Project
     await Sharing(ana).sync()
     task = await ana.save(task.replace(instruction="Three."))
     await Sharing(ana).sync()
-    _, second, _ = await Sharing(ana).history(task)
-    with pytest.raises(StaleRevision):
-        await Sharing(ana).undo(task, second.change)
+    _, second, _ = await Sharing(ana).history(task.saved.path)
+    with pytest.raises(ChangedSince, match="the instruction of the task Support"):
+        await Sharing(ana).undo(second.change, task.saved.path)
 
 
 async def test_no_token_is_stored_or_shown(ana: ProjectStore) -> None:

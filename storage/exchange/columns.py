@@ -1,0 +1,218 @@
+"""The columns of a table of runs: a row from a run, and a run from a row."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, NoReturn, cast
+
+from pydantic import ValidationError
+
+from storage.json_text import write_json
+from storage.records import DataSource, TaskOutput, TaskRun
+from storage.records.record import first_fault
+
+Row = Mapping[str, object]
+"""Values by column: text, numbers, times, and lists or objects where the form of table has them."""
+
+Kind = Literal["text", "tags", "number", "moment", "json"]
+
+COLUMNS: Final[Mapping[str, Kind]] = {
+    "id": "text",
+    "created_at": "moment",
+    "created_by": "text",
+    "input": "text",
+    "output": "text",
+    "repaired": "text",
+    "repair_instructions": "text",
+    "tags": "tags",
+    "reasoning": "text",
+    "rating": "number",
+    "rating_type": "text",
+    "score_ratings": "json",
+    "model": "text",
+    "cost_usd": "number",
+    "trace": "json",
+}
+NEEDED: Final = ("input", "output")
+
+_SEPARATOR = re.compile(r"[\s,;]+")
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that cannot be imported.
+
+    Attributes:
+        number: Its place in the table: the line of a JSONL file; in CSV the row as spreadsheets
+            count, where the header is 1; in parquet the row, the first being 1.
+        reason: What is wrong with it.
+    """
+
+    number: int
+    reason: str
+
+
+def row_of(run: TaskRun) -> Row:
+    """Return a run as a row, with a value for every column; None for what it does not have."""
+    thoughts = run.intermediate_outputs or {}
+    rating, repaired = run.output.rating, run.repaired_output
+    scores = rating.model_dump(mode="json")["requirement_ratings"] if rating else None
+    source = run.output.source.properties if run.output.source else {}
+    trace = [message.model_dump(mode="json") for message in run.trace] if run.trace else None
+    return {
+        "id": run.id,
+        "created_at": run.created_at,
+        "created_by": run.created_by,
+        "input": run.input,
+        "output": run.output.output,
+        "repaired": repaired.output if repaired else None,
+        "repair_instructions": run.repair_instructions,
+        "tags": list(run.tags),
+        "reasoning": thoughts.get("reasoning") or thoughts.get("chain_of_thought"),
+        "rating": rating.value if rating else None,
+        "rating_type": rating.type if rating else None,
+        "score_ratings": scores or None,
+        "model": source.get("model_name"),
+        "cost_usd": run.usage.cost if run.usage else None,
+        "trace": trace,
+    }
+
+
+def run_of(row: Row, file_name: str) -> TaskRun:
+    """Return the run that a row stands for, with an id of its own.
+
+    Args:
+        row: Its values; those of other columns are not looked at.
+        file_name: The table's, which becomes the run's source.
+
+    Raises:
+        ValueError: Something is wrong with the row; the text says what.
+    """
+    for column in NEEDED:
+        if column not in row:
+            keys = ", ".join(str(key) for key in row) or "none"
+            raise ValueError(f"it has no {column} (its keys: {keys})")
+        if _text(row, column) is None:
+            raise ValueError(f"its {column} is empty")
+    try:
+        run = _run(row, file_name)
+        write_json(run.model_dump(mode="json")).encode("utf-8")
+    except ValidationError as error:
+        raise ValueError(first_fault(error)) from error
+    except UnicodeEncodeError as error:
+        raise ValueError(f"it holds half a character ({error.object[error.start]!r})") from error
+    return run
+
+
+def _run(row: Row, file_name: str) -> TaskRun:
+    source = _source(file_name)
+    answered = _source(file_name, _text(row, "model"))
+    repaired, reasoning = _text(row, "repaired"), _text(row, "reasoning")
+    output = {"output": _text(row, "output"), "source": answered, "rating": _rating(row)}
+    given = {
+        "created_at": _value(row, "created_at"),
+        "created_by": _text(row, "created_by"),
+        "intermediate_outputs": {"reasoning": reasoning} if reasoning else None,
+        "repaired_output": TaskOutput(output=repaired, source=source) if repaired else None,
+        "repair_instructions": _text(row, "repair_instructions"),
+        "usage": _usage(row),
+        "trace": _json(row, "trace"),
+    }
+    return TaskRun.model_validate(
+        {
+            "input": _text(row, "input"),
+            "input_source": source,
+            "output": output,
+            "tags": _tags(row),
+            **{key: value for key, value in given.items() if value is not None},
+        }
+    )
+
+
+def _source(file_name: str, model: str | None = None) -> DataSource:
+    named = {"model_name": model} if model else {}
+    return DataSource(type="file_import", properties={"file_name": file_name, **named})
+
+
+def _rating(row: Row) -> Mapping[str, object] | None:
+    """Return a rating as data, to be checked with the run."""
+    stars, scores = _value(row, "rating"), _json(row, "score_ratings")
+    if stars is None and not scores:
+        return None
+    scale = _text(row, "rating_type") or "five_star"
+    return {"value": stars, "type": scale, "requirement_ratings": scores or {}}
+
+
+def _usage(row: Row) -> Mapping[str, object] | None:
+    cost = _value(row, "cost_usd")
+    if cost is None:
+        return None
+    try:
+        number = float(str(cost))
+    except ValueError:
+        raise ValueError(f"its cost_usd is no number: {cost!r}") from None
+    if not math.isfinite(number):
+        raise ValueError("its cost_usd is not finite")
+    return {"cost": number}
+
+
+def _value(row: Row, key: str) -> object:
+    """Return a value; None where it is empty, as tables have it: no text, or no number."""
+    value = row.get(key)
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return None if value == "" else value
+
+
+def _text(row: Row, key: str) -> str | None:
+    value = _value(row, key)
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=_as_json)
+
+
+def _tags(row: Row) -> tuple[str, ...]:
+    value = _value(row, "tags")
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        value = _json(row, "tags")
+    if isinstance(value, list):
+        return tuple(str(tag) for tag in cast("list[object]", value))
+    return tuple(tag for tag in _SEPARATOR.split(str(value or "")) if tag)
+
+
+def _json(row: Row, key: str) -> object:
+    value = _value(row, key)
+    if not isinstance(value, str):
+        return value
+    try:
+        return read_json(value)
+    except ValueError as error:
+        raise ValueError(f"its {key} is no JSON ({error})") from error
+
+
+def read_json(text: str) -> object:
+    """Return the value of JSON text.
+
+    Raises:
+        ValueError: It is none, or is nested too deep, or holds NaN, which JSON does not know.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _as_json(value: object) -> object:
+    """Return what JSON has instead of a type that only some tables know."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        raise ValueError("it holds bytes instead of text")  # noqa: TRY004 - the row is at fault
+    return str(value)

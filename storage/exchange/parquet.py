@@ -1,0 +1,121 @@
+"""Tables of runs as parquet, through a library that is there only where somebody wanted it.
+
+Text is text, tags are a list of text, ratings and costs are doubles, times are microseconds in
+UTC, and what has a shape of its own (ratings by score, traces) is JSON text.
+"""
+
+import importlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
+from typing import IO, Final, cast
+
+from storage.exchange.columns import COLUMNS, NEEDED, Kind, Row
+from storage.exchange.errors import ParquetMissing, UnusableTable
+
+_ROWS = 2000
+
+
+def _library(name: str) -> ModuleType:
+    """Return pyarrow or a part of it.
+
+    Raises:
+        ParquetMissing: It is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise ParquetMissing from None
+
+
+class ParquetWriter:
+    """Writes rows to a file in groups.
+
+    Raises:
+        ParquetMissing: The library is not installed.
+    """
+
+    def __init__(self, out: IO[bytes]) -> None:
+        self._arrow = _library("pyarrow")
+        types: Final[Mapping[Kind, object]] = {
+            "text": self._arrow.string(),
+            "tags": self._arrow.list_(self._arrow.string()),
+            "number": self._arrow.float64(),
+            "moment": self._arrow.timestamp("us", tz="UTC"),
+            "json": self._arrow.string(),
+        }
+        self._schema = self._arrow.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
+        self._writer = _library("pyarrow.parquet").ParquetWriter(out, self._schema)
+        self._waiting: list[Row] = []
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Take rows; they are written when there are enough of them."""
+        self._waiting += [_as_columns(row) for row in rows]
+        if len(self._waiting) >= _ROWS:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what waits, and the end of the file."""
+        if self._waiting:
+            self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        table = self._arrow.Table.from_pylist(self._waiting, schema=self._schema)
+        self._writer.write_table(table)
+        self._waiting = []
+
+
+def _as_columns(row: Row) -> Row:
+    return {
+        name: json.dumps(row[name], ensure_ascii=False)
+        if kind == "json" and row[name] is not None
+        else row[name]
+        for name, kind in COLUMNS.items()
+    }
+
+
+def parquet_rows(content: bytes) -> Iterator[tuple[int, Row | str]]:
+    """Return each row with its number, the first being 1.
+
+    Raises:
+        ParquetMissing: The library is not installed.
+        UnusableTable: It is no parquet, or has no column input or output.
+    """
+    arrow, parquet = _library("pyarrow"), _library("pyarrow.parquet")
+    try:
+        file = parquet.ParquetFile(arrow.BufferReader(content))
+        columns = cast("list[str]", file.schema_arrow.names)
+        _check(columns)
+        number = 0
+        for batch in file.iter_batches(_ROWS):
+            for row in _plain(arrow, batch):
+                number += 1
+                yield number, {key.strip().casefold(): value for key, value in row.items()}
+    except (arrow.ArrowException, OSError) as error:
+        raise UnusableTable(f"it is no parquet that can be read ({error})") from error
+
+
+def _check(columns: Sequence[str]) -> None:
+    names = [name.strip().casefold() for name in columns]
+    missing = [column for column in NEEDED if column not in names]
+    if missing:
+        there = ", ".join(columns[:10])
+        raise UnusableTable(
+            f"the table has no column {' and no column '.join(missing)}, but {there}"
+        )
+    twice = [name for name in COLUMNS if names.count(name) > 1]
+    if twice:
+        raise UnusableTable(f"the table has the column {twice[0]} more than once")
+
+
+def _plain(arrow: ModuleType, batch: ModuleType) -> list[dict[str, object]]:
+    """Return a batch as rows; times finer than a microsecond lose what Python cannot hold."""
+    fields = [
+        field.with_type(arrow.timestamp("us", tz=field.type.tz))
+        if arrow.types.is_timestamp(field.type)
+        else field
+        for field in batch.schema
+    ]
+    table = arrow.Table.from_batches([batch]).cast(arrow.schema(fields), safe=False)
+    return cast("list[dict[str, object]]", table.to_pylist())

@@ -1,0 +1,118 @@
+"""What may come from elsewhere: settings of a folder's git, and the files that others share.
+
+A folder that somebody handed over may bring a `.git` whose settings run programs (fsmonitor,
+sshCommand, filters, uploadpack); files that others share may be links, or have names that mean
+something else on another system.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from storage.layout import PROJECT_FILE
+from storage.sharing.errors import UnsafeContent, UnsafeSettings
+from storage.sharing.git import EMPTY_TREE, Git
+
+_HARMLESS = re.compile(
+    r"(branch|user|author|committer|pull|push|init|index|color|advice|status|log|i18n|feature|"
+    r"rerere|commit|tag|rebase|maintenance|extensions)\..+"
+    r"|core\.(repositoryformatversion|filemode|bare|logallrefupdates|ignorecase|symlinks|"
+    r"precomposeunicode|autocrlf|eol|safecrlf|quotepath|longpaths|protecthfs|protectntfs|"
+    r"compression|bigfilethreshold|untrackedcache|splitindex|commitgraph|fscache)"
+    r"|remote\..+\.(url|pushurl|fetch|push|tagopt|prune|promisor|partialclonefilter)"
+    r"|gc\.(auto|autopacklimit|autodetach|pruneexpire|reflogexpire)"
+    r"|http\.(postbuffer|lowspeedlimit|lowspeedtime|version)"
+    r"|credential\.(username|usehttppath)|lfs\.repositoryformatversion",
+    re.IGNORECASE,
+)
+_LINK, _MODULE = "120000", "160000"
+NO_FILES = frozenset({_LINK, _MODULE})
+"""Git's modes of what is no file: links, and repositories within."""
+
+
+def check_settings(git: Git) -> None:
+    """Refuse a repository whose own settings could run programs.
+
+    Raises:
+        UnsafeSettings: They could.
+    """
+    for name in ("config", "config.worktree"):
+        file = git.inner(name)
+        if not file.is_file():
+            continue
+        keys = git.lines("config", "--file", str(file), "--no-includes", "--name-only", "-l", "-z")
+        unknown = sorted({key for key in keys if not _HARMLESS.fullmatch(key)})
+        if unknown:
+            raise UnsafeSettings(file, unknown)
+
+
+def check_content(git: Git, prefix: str, before: str | None, after: str) -> None:
+    """Refuse what others share where it could leave the project's folder.
+
+    Args:
+        git: Git in the repository's topmost folder.
+        prefix: The project's folder within the repository, "" or ending in "/".
+        before: The commit up to which all is known; None for the beginning.
+        after: The commit to be brought in.
+
+    Raises:
+        UnsafeContent: A link, a repository within, or a name that is not safe everywhere.
+    """
+    added: list[str] = []
+    for change in git.changes(before or EMPTY_TREE, after):
+        if change.after is None or not change.path.startswith(prefix):
+            continue
+        reason = fault_of(change.path, change.mode)
+        if reason:
+            raise UnsafeContent(change.path, reason)
+        if change.before is None:
+            added.append(change.path)
+    if added:
+        _check_spelling(added, git.lines("ls-tree", "-r", "-t", "-z", "--name-only", after))
+
+
+def check_project(git: Git, prefix: str, after: str) -> None:
+    """Refuse what others share where the project's own file is gone.
+
+    Raises:
+        UnsafeContent: It is.
+    """
+    if git.try_text("cat-file", "-e", f"{after}:{prefix}{PROJECT_FILE}") is None:
+        raise UnsafeContent(PROJECT_FILE, "is not there any more")
+
+
+def fault_of(path: str, mode: str) -> str:
+    """Return why a file is not safe everywhere; "" where it is."""
+    if mode in NO_FILES:
+        return "is a link" if mode == _LINK else "is a repository of its own"
+    for part in PurePosixPath(path).parts:
+        folded = unicodedata.normalize("NFKC", part).casefold().rstrip(". ")
+        bare = "".join(c for c in folded if unicodedata.category(c) != "Cf")
+        if bare in {"", ".git", "git~1"} or "\\" in part:
+            return "could leave the project's folder"
+        if bare == ".trash":
+            return "belongs to one person's trash"
+        if any(unicodedata.category(c) == "Cc" for c in part):
+            return "has a line break or another control character in its name"
+    return ""
+
+
+def _check_spelling(added: Sequence[str], all_paths: Sequence[str]) -> None:
+    """Refuse two names that some systems take for one.
+
+    Raises:
+        UnsafeContent: An added path differs from another only by case or composition.
+    """
+    spelled: dict[str, str] = {}
+    twice: dict[str, str] = {}
+    for path in all_paths:
+        folded = unicodedata.normalize("NFC", path).casefold()
+        if spelled.setdefault(folded, path) != path:
+            twice[path] = spelled[folded]
+    for path in added:
+        for above in (path, *map(str, PurePosixPath(path).parents)):
+            if above in twice or above in twice.values():
+                raise UnsafeContent(
+                    above, "some computers take for the same as another that differs in case"
+                )

@@ -1,0 +1,223 @@
+"""The project's folder as git sees it: read into a tree, and changed into another one.
+
+Git's own index and its merge would leave locks, and half of a change, where a process is killed.
+So the folder is read through an index of our own, and written through the store's commit log,
+whose journal the next process carries to its end.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from uuid import uuid4
+
+from storage.commits import CommitLog, Edit, Move
+from storage.errors import StaleRevision
+from storage.files import write_atomically
+from storage.reading import revision_of
+from storage.sharing.errors import GitFailed, HalfDone
+from storage.sharing.git import FileChange, Git
+from storage.sharing.safety import NO_FILES, fault_of
+from storage.trash import FOLDER as TRASH
+from storage.trash import keep_out_of_git
+
+_PREFIX = "kiln-mcp-"
+_RECEIVED = f"{TRASH}/received"
+_HALF_DONE = {
+    "rebase-merge": "in the middle of a rebase",
+    "rebase-apply": "in the middle of a rebase",
+    "CHERRY_PICK_HEAD": "in the middle of a cherry-pick",
+    "REVERT_HEAD": "in the middle of a revert",
+    "BISECT_LOG": "in the middle of a bisect",
+}
+_MARKS = (b"<<<<<<< ", b">>>>>>> ")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkTree:
+    """The project's folder. Use it while all other writers are kept out.
+
+    Attributes:
+        git: Git in the project's folder.
+        log: Where changes to the folder are committed.
+    """
+
+    git: Git
+    log: CommitLog
+
+    def settle(self) -> None:
+        """End a merge that somebody began with git itself: each file is whole again.
+
+        Of a file with conflict marks in it, our side is taken; the others' comes with the sync.
+
+        Raises:
+            HalfDone: Something else is half done, or no branch is checked out.
+        """
+        for name, what in _HALF_DONE.items():
+            if self.git.inner(name).exists():
+                raise HalfDone(self.git.folder, what)
+        if self.git.try_text("symbolic-ref", "-q", "HEAD") is None:
+            raise HalfDone(self.git.folder, "at an old state without a branch")
+        if not self.git.inner("MERGE_HEAD").exists():
+            return
+        edits: list[Edit] = []
+        for path in self._in_conflict():
+            file = self.git.folder / path
+            held = file.read_bytes() if file.is_file() else b""
+            ours = self.git.blobs([f":2:./{path}"])[0]
+            if ours is not None and all(mark in held for mark in _MARKS):
+                edits.append(Edit(path, ours, revision_of(held)))
+        self.log.commit(edits)
+        self.git.write("merge", "--quit", action="end the merge")
+
+    def tree(self, head: str | None) -> str:
+        """Return the folder's state as a tree of git's, with the rest of a larger repository.
+
+        Links and names that others would refuse are left out.
+
+        Args:
+            head: The commit that the branch is at; None for none yet.
+        """
+        with self._own_index() as index:
+            start = ("--reset", head) if head else ("--empty",)
+            self.git.run("read-tree", *start, extra=index)
+            everything = ("--", ".", ":(exclude,glob)**/.*.new")
+            self.git.run("add", "-A", *everything, action="save the history", extra=index)
+            held = self.git.lines("ls-files", "-s", "-z", "--", ".", extra=index)
+            if unsafe := [path for mode, path in map(_listed, held) if fault_of(path, mode)]:
+                away = "".join(f"{path}\0" for path in unsafe).encode("utf-8", "surrogateescape")
+                self.git.run(
+                    "update-index", "-z", "--force-remove", "--stdin", extra=index, given=away
+                )
+            return self.git.text("write-tree", extra=index)
+
+    def change(self, before: str, after: str) -> None:
+        """Change the folder from one commit's files to another's, all of them or none.
+
+        Raises:
+            StaleRevision: A file is not as the first commit says: another program wrote it.
+            WriteFailed: The disk refused; nothing was changed.
+        """
+        changes = self.git.changes(before, after, "--relative")
+        held = self.git.blobs([change.before for change in changes])
+        wanted = self.git.blobs([change.after for change in changes])
+        edits: list[Edit] = []
+        gone: set[str] = set()
+        for change, was, content in zip(changes, held, wanted, strict=True):
+            file = self.git.folder / change.path
+            now = file.read_bytes() if file.is_file() else None
+            if now == content:
+                continue
+            if now != was and not self._is_unchanged(change, now):
+                raise StaleRevision(change.path, None, datetime.now(UTC))
+            if content is None:
+                gone.add(change.path)
+            else:
+                edits.append(Edit(change.path, content, None if now is None else revision_of(now)))
+        keep_out_of_git(self.git.folder)
+        away = f"{_RECEIVED}/{uuid4().hex[:12]}"
+        moves = [Move(path, f"{away}/{path}") for path in _whole_folders(self.git.folder, gone)]
+        self.log.commit(edits, moves)
+        shutil.rmtree(self.git.folder / _RECEIVED, ignore_errors=True)
+        self._change_around(before, after)
+
+    def show(self, commit: str) -> None:
+        """Tell git's own index of a commit, for people who look with git itself."""
+        real = self.git.inner("index")
+        if real.with_name("index.lock").exists():
+            return  # Another git is at work, or died; the next sync tells it.
+        if self.git.try_text("diff-index", "--cached", "--quiet", commit, "--", ".") is not None:
+            return
+        with self._own_index() as index:
+            self.git.run("reset", "-q", commit, "--", ".", extra=index)
+            Path(index["GIT_INDEX_FILE"]).replace(real)
+
+    def _is_unchanged(self, change: FileChange, now: bytes | None) -> bool:
+        """Return whether git takes a file's bytes for its old ones, though they are spelled anew.
+
+        Attributes of a path, such as `text`, make it store other bytes than the file has.
+        """
+        if now is None or change.before is None:
+            return False
+        name = self.git.run("hash-object", "--stdin", f"--path={change.path}", given=now)
+        return name.strip().decode() == change.before
+
+    def _in_conflict(self) -> list[str]:
+        lines = self.git.lines("ls-files", "-u", "-z", "--", ".")
+        return sorted({line.partition("\t")[2] for line in lines})
+
+    def _change_around(self, before: str, after: str) -> None:
+        """Change the files of a larger repository around the project, where nobody edited them."""
+        prefix = self.git.text("rev-parse", "--show-prefix")
+        if not prefix:
+            return
+        top = Git(Path(self.git.text("rev-parse", "--show-toplevel")))
+        changes = [
+            change
+            for change in top.changes(before, after)
+            if not change.path.startswith(prefix) and change.mode not in NO_FILES
+        ]
+        held = top.blobs([change.before for change in changes])
+        wanted = top.blobs([change.after for change in changes])
+        for change, was, content in zip(changes, held, wanted, strict=True):
+            file = top.folder / change.path
+            inside = file.parent.resolve().is_relative_to(top.folder.resolve())
+            now = file.read_bytes() if file.is_file() and not file.is_symlink() else None
+            if now != was or not inside:
+                continue
+            if content is None:
+                file.unlink(missing_ok=True)
+            else:
+                write_atomically(file, content)
+
+    @contextmanager
+    def _own_index(self) -> Generator[Mapping[str, str]]:
+        """Yield the environment of commands that use a copy of git's index, not the index."""
+        real = self.git.inner("index")
+        for leftover in real.parent.glob(f"{_PREFIX}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=real.parent, prefix=_PREFIX) as folder:
+            own = Path(folder) / "index"
+            index = {"GIT_INDEX_FILE": os.fspath(own.resolve())}
+            if real.is_file():
+                shutil.copy2(real, own)
+                try:
+                    self.git.run("ls-files", "-z", "--", ".", extra=index)
+                except GitFailed:
+                    own.unlink()  # Git's own index is broken; ours begins anew.
+            yield index
+
+
+def _listed(line: str) -> tuple[str, str]:
+    """Return mode and path of a line of git's index."""
+    head, _, path = line.partition("\t")
+    return head.partition(" ")[0], path
+
+
+def _whole_folders(project: Path, gone: set[str]) -> list[str]:
+    """Return what to take away so that files are gone: whole folders where nothing else is in."""
+    whole: dict[str, bool] = {}
+
+    def is_whole(folder: str) -> bool:
+        if folder not in whole:
+            with os.scandir(project / folder) as entries:
+                whole[folder] = all(
+                    f"{folder}/{entry.name}" in gone
+                    or (entry.is_dir(follow_symlinks=False) and is_whole(f"{folder}/{entry.name}"))
+                    for entry in entries
+                )
+        return whole[folder]
+
+    found: set[str] = set()
+    for path in gone:
+        top = path
+        for above in PurePosixPath(path).parents:
+            if str(above) == "." or not is_whole(str(above)):
+                break
+            top = str(above)
+        found.add(top)
+    return sorted(found)

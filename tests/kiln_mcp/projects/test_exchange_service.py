@@ -1,0 +1,95 @@
+"""What people bring in and send out, through the catalogue."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import anyio
+import pytest
+from pydantic import JsonValue
+
+from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.settings import Settings
+from kiln_mcp.workspace import Workspace, open_workspace
+
+_SCHEMA: JsonValue = {
+    "type": "object",
+    "properties": {"n": {"type": "integer"}},
+    "required": ["n"],
+}
+
+
+@pytest.fixture
+async def workspace(tmp_path: Path) -> AsyncGenerator[Workspace]:
+    settings = Settings.from_environment({"KILN_MCP_HOME": str(tmp_path / "home")})
+    async with open_workspace(settings) as opened:
+        await _call(opened, "create_project", name="P", folder=str(tmp_path / "p"))
+        await _call(opened, "create_task", project="P", name="T", instruction="Do it.")
+        yield opened
+
+
+async def _call(workspace: Workspace, tool: str, /, **arguments: JsonValue) -> dict[str, JsonValue]:
+    return await installed_catalogue().perform(workspace, tool, arguments)
+
+
+@pytest.mark.parametrize(
+    "ending", ["jsonl", "csv", pytest.param("parquet", marks=pytest.mark.parquet)]
+)
+async def test_runs_that_were_exported_are_imported_with_what_people_said_of_them(
+    ending: str, workspace: Workspace, tmp_path: Path
+) -> None:
+    table = tmp_path / "in.csv"
+    await anyio.Path(table).write_text(
+        "input,output,tags,rating,mine\n=1+1,zwei,a,5,x\n-3,drei,,,x\n", encoding="utf-8"
+    )
+    report = await _call(workspace, "import_runs", project="P", file=str(table), tags=["new"])
+    assert (report["imported"], report["columns_not_used"]) == (2, ["mine"])
+    out = tmp_path / f"out.{ending}"
+    exported = await _call(
+        workspace, "export_runs", project="P", file=str(out), filter="high_rating"
+    )
+    assert exported == {"file": str(out), "runs": 1}
+    await _call(workspace, "create_task", project="P", name="Second", instruction="Do it.")
+    await _call(workspace, "import_runs", project="P", task="Second", file=str(out))
+    page = await _call(workspace, "find_runs", project="P", task="Second")
+    assert isinstance(page["runs"], list)
+    run = page["runs"][0]
+    assert isinstance(run, dict)
+    assert (run["input"], run["tags"], run["rating"]) == ("=1+1", ["a", "new"], 5)
+
+
+async def test_a_row_that_does_not_fit_the_tasks_schema_is_named(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    await _call(
+        workspace,
+        "create_task",
+        project="P",
+        name="S",
+        instruction="Count.",
+        output_schema=_SCHEMA,
+    )
+    table = anyio.Path(tmp_path / "in.jsonl")
+    await table.write_text(
+        '{"input": "a", "output": {"n": 1}}\n'
+        '{"input": "b", "output": "none"}\n'
+        '{"input": "c", "output": {"n": "1"}}\n',
+        encoding="utf-8",
+    )
+    report = await _call(workspace, "import_runs", project="P", task="S", file=str(table))
+    assert report["imported"] == 1
+    assert isinstance(report["bad_rows"], list)
+    first, second = (str(row) for row in report["bad_rows"])
+    assert first.startswith("row 2: its output is not the JSON that the task asks for")
+    assert second.startswith("row 3: its output does not fit the task's schema: '1' is not of type")
+
+
+async def test_a_project_travels_as_an_archive(workspace: Workspace, tmp_path: Path) -> None:
+    packed = await _call(workspace, "export_project", project="P", file=str(tmp_path / "p.zip"))
+    assert packed["files"] == 2
+    brought = await _call(
+        workspace, "import_project", source=str(tmp_path / "p.zip"), folder=str(tmp_path / "q")
+    )
+    assert (brought["project"], brought["folder"]) == ("P", str(tmp_path / "q"))
+    described = await _call(workspace, "describe_project", project=str(tmp_path / "q"))
+    assert isinstance(described["tasks"], list)
+    assert len(described["tasks"]) == 1

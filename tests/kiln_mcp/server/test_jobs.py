@@ -1,0 +1,188 @@
+"""Jobs as a client sees them: pages, subscriptions and tasks, in both eras."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import anyio
+import mcp_types as types
+import pytest
+from mcp import Client
+from mcp.client.context import ClientRequestContext
+from mcp.client.extension import ClientExtension
+from mcp.client.subscriptions import ResourcesListChanged, ResourceUpdated
+from mcp.shared.exceptions import MCPError
+from pydantic import Field
+
+from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.catalogue import Catalogue, installed_catalogue
+from kiln_mcp.errors import Plan
+from kiln_mcp.llm import EngineSettings, Message, ModelRequest
+from kiln_mcp.operations.answers import OrderList
+from kiln_mcp.operations.pages import JobPage
+from kiln_mcp.server import build_server
+from kiln_mcp.settings import Settings
+from kiln_mcp.workspace import Workspace
+
+Era = Literal["auto", "legacy"]
+ERAS = ("auto", "legacy")
+
+
+class Sum(Result):
+    total: int
+
+
+@capability(effect=Effect.SPENDS, title="Ask some questions")
+async def ask_questions(
+    workspace: Workspace,
+    count: Annotated[int, Field(description="How many.")],
+    cost: Annotated[float, Field(description="What to say it costs.")] = 0.0,
+    limit: Annotated[int, Field(description="From which number on to fail.")] = 100,
+) -> Sum:
+    """Ask the host some questions, one after another."""
+    workspace.approve(Plan("Ask some questions.", calls=count, cost_usd=cost))
+    total = 0
+    for number in range(count):
+        request = ModelRequest("host", (Message("user", str(number % limit)),), max_tokens=10)
+        total += int((await workspace.engine.complete(request, asker="questions")).text)
+        await workspace.report(number + 1, count, f"Asked {number + 1}")
+    return Sum(total=total)
+
+
+CATALOGUE = Catalogue((*installed_catalogue().capabilities, ask_questions))
+
+
+@asynccontextmanager
+async def connected(
+    home: Path,
+    era: Era,
+    *,
+    answer: types.ElicitResult | None = None,
+    extensions: Sequence[ClientExtension] = (),
+    hear: Callable[[object], None] | None = None,
+) -> AsyncGenerator[Client]:
+    async def respond(
+        context: ClientRequestContext, params: types.ElicitRequestParams
+    ) -> types.ElicitResult:
+        assert answer is not None
+        return answer
+
+    async def take(message: object) -> None:
+        if hear is not None:
+            hear(message)
+
+    engine = EngineSettings(
+        journal=home / "journal.sqlite", orders=home / "orders.sqlite", environment={}
+    )
+    server = build_server(CATALOGUE.open_workspace(Settings(home=home, engine=engine)), CATALOGUE)
+    with anyio.fail_after(60):
+        async with Client(
+            server,
+            mode=era,
+            elicitation_callback=respond if answer is not None else None,
+            extensions=list(extensions),
+            message_handler=take,
+        ) as client:
+            yield client
+
+
+async def assist(client: Client, most: int) -> None:
+    """Be the assistant that answers so many work orders."""
+    answered = 0
+    while answered < most:
+        taken = await client.call_tool("take_work_orders", {})
+        assert taken.structured_content is not None
+        for order in OrderList.model_validate({"orders": [], **taken.structured_content}).orders:
+            given = {"id": order.id, "answer": order.messages[0].content}
+            await client.call_tool("answer_work_orders", {"answers": [given]})
+            answered += 1
+        await anyio.sleep(0.02)
+
+
+async def start(client: Client, count: int) -> str:
+    started = await client.call_tool(
+        "start_job", {"tool": "ask_questions", "arguments": {"count": count}}
+    )
+    assert started.structured_content is not None
+    return started.structured_content["job"]
+
+
+async def page_of(client: Client, job: str) -> tuple[JobPage, str]:
+    read = (await client.read_resource(f"kiln://jobs/{job}")).contents
+    data, text = read
+    assert isinstance(data, types.TextResourceContents)
+    assert isinstance(text, types.TextResourceContents)
+    assert (data.mime_type, text.mime_type) == ("application/json", "text/plain")
+    return JobPage.model_validate_json(data.text), text.text
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_job_has_a_page_with_all_that_is_known_about_it(tmp_path: Path, era: Era) -> None:
+    async with connected(tmp_path, era) as client:
+        assert (await client.list_resources()).resources == []
+        job = await start(client, 2)
+        await assist(client, 2)
+        await client.call_tool("wait_for_job", {"job": job})
+        (listed,) = (await client.list_resources()).resources
+        (template,) = (await client.list_resource_templates()).resource_templates
+        page, text = await page_of(client, job)
+    assert str(listed.uri) == f"kiln://jobs/{job}"
+    assert listed.name == f"Ask some questions ({job})"
+    assert (listed.title or "").startswith("Ask some questions: done 2 of 2, begun 20")
+    assert template.uri_template == "kiln://jobs/{job}"
+    assert (page.state, page.done, page.total) == ("done", 2, 2)
+    assert (page.result, page.arguments) == ({"total": 1}, {"count": 2})
+    assert [event.text for event in page.events] == ["Created.", "Begun.", "Done."]
+    assert "Asked 2" in text
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("uri", ["kiln://jobs/none", "kiln://jobs/", "kiln://other/1"])
+async def test_a_page_that_is_not_there_is_refused(tmp_path: Path, era: Era, uri: str) -> None:
+    async with connected(tmp_path, era) as client:
+        with pytest.raises(MCPError, match="There is no") as refused:
+            await client.read_resource(uri)
+    assert refused.value.error.code == types.INVALID_PARAMS
+    assert refused.value.error.data == {"uri": uri}
+
+
+async def subscribe(client: Client, uri: str) -> None:
+    params = types.SubscribeRequestParams(uri=uri)
+    await client.session.send_request(types.SubscribeRequest(params=params), types.EmptyResult)
+
+
+async def unsubscribe(client: Client, uri: str) -> None:
+    request = types.UnsubscribeRequest(params=types.UnsubscribeRequestParams(uri=uri))
+    await client.session.send_request(request, types.EmptyResult)
+
+
+async def test_a_subscriber_of_the_handshake_era_hears_of_changes(tmp_path: Path) -> None:
+    updated = anyio.Event()
+    uris: list[str] = []
+
+    def hear(message: object) -> None:
+        if isinstance(message, types.ResourceUpdatedNotification):
+            uris.append(str(message.params.uri))
+            updated.set()
+
+    async with connected(tmp_path, "legacy", hear=hear) as client:
+        job = await start(client, 1)
+        with pytest.raises(MCPError, match="There is no job 'none'"):
+            await subscribe(client, "kiln://jobs/none")
+        await subscribe(client, f"kiln://jobs/{job}")
+        await assist(client, 1)
+        await updated.wait()
+        await unsubscribe(client, f"kiln://jobs/{job}")
+    assert set(uris) == {f"kiln://jobs/{job}"}
+
+
+async def test_a_listener_hears_of_new_jobs_and_of_changes(tmp_path: Path) -> None:
+    async with connected(tmp_path, "auto") as client:
+        async with client.listen(resources_list_changed=True) as heard:
+            job = await start(client, 1)
+            assert await anext(aiter(heard)) == ResourcesListChanged()
+        uri = f"kiln://jobs/{job}"
+        async with client.listen(resource_subscriptions=[uri]) as heard:
+            await assist(client, 1)
+            assert await anext(aiter(heard)) == ResourceUpdated(uri)

@@ -1,0 +1,146 @@
+"""The index follows the files, whoever changes them."""
+
+import os
+import shutil
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import pytest
+
+from storage import Feedback, Project, ProjectStore, Task, TaskOutput, TaskRun
+from storage.errors import RecordNotFound
+from storage.index.queries import RunQuery
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncGenerator[ProjectStore]:
+    home = tmp_path / "home"
+    async with await ProjectStore.create(tmp_path / "p", Project(name="P"), home=home) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def task(store: ProjectStore) -> Task:
+    return await store.save(Task(name="T", instruction="Do."), parent=store.project)
+
+
+async def _run(store: ProjectStore, task: Task, tag: str = "a") -> TaskRun:
+    run = TaskRun(input="in", output=TaskOutput(output="out"), tags=(tag,))
+    return await store.save(run, parent=task)
+
+
+async def test_a_file_that_another_program_rewrote_is_read_again(
+    store: ProjectStore, task: Task
+) -> None:
+    run = await _run(store, task)
+    await store.refresh()
+    file = store.folder / run.saved.path
+    file.write_text(file.read_text(encoding="utf-8").replace('"a"', '"hand"'), encoding="utf-8")
+    assert (await store.refresh()).changed == 1
+    assert await store.tags(task) == {"hand": 1}
+
+
+async def test_a_refresh_of_what_nobody_changed_reads_nothing(
+    store: ProjectStore, task: Task
+) -> None:
+    run = await _run(store, task)
+    await store.save(Feedback(feedback="good", source="run-page"), parent=run)
+    await store.refresh()
+    again = await store.refresh()
+    assert (again.changed, again.gone) == (0, 0)
+
+
+async def test_a_folder_that_was_taken_away_goes_with_all_below_it(
+    store: ProjectStore, task: Task
+) -> None:
+    run = await _run(store, task)
+    feedback = await store.save(Feedback(feedback="good", source="run-page"), parent=run)
+    other = await _run(store, task, "b")
+    await store.refresh()
+    shutil.rmtree(store.side_folder(run))
+    assert (await store.refresh()).gone == 2
+    assert await store.tags(task) == {"b": 1}
+    assert (await store.get(TaskRun, other.id)).id == other.id
+    with pytest.raises(RecordNotFound):
+        await store.get(Feedback, feedback.id)
+
+
+async def test_what_lay_below_a_record_goes_when_its_folder_was_emptied(
+    store: ProjectStore, task: Task
+) -> None:
+    run = await _run(store, task)
+    feedback = await store.save(Feedback(feedback="good", source="run-page"), parent=run)
+    await store.refresh()
+    shutil.rmtree(store.side_folder(run) / "feedback")
+    await store.refresh()
+    assert await store.counts(run) == {}
+    with pytest.raises(RecordNotFound):
+        await store.get(Feedback, feedback.id)
+
+
+async def test_names_that_sort_otherwise_than_their_paths_are_told_apart(
+    store: ProjectStore, task: Task
+) -> None:
+    run = await _run(store, task)
+    await store.refresh()
+    await store.refresh()
+    folder = store.side_folder(run)
+    for name in ("a", "a b", "a-b", "ab", "é", "a!"):
+        shutil.copytree(folder, folder.with_name(name))
+    assert (await store.refresh()).changed == 6
+    assert (await store.refresh()).changed == 0
+    assert (await store.counts(task))["task_run"] == 7
+
+
+async def test_a_name_that_is_no_text_is_passed_over(store: ProjectStore, task: Task) -> None:
+    run = await _run(store, task)
+    folder = store.side_folder(run)
+    await anyio.Path(os.fsdecode(os.fsencode(folder.parent) + b"/\xff\xfe")).mkdir()
+    await store.refresh()
+    assert (await store.counts(task))["task_run"] == 1
+
+
+async def test_a_newer_index_or_a_broken_one_is_built_again(
+    store: ProjectStore, task: Task, tmp_path: Path
+) -> None:
+    await _run(store, task)
+    await store.refresh()
+    await store.close()
+    (file,) = (tmp_path / "home").rglob("index.sqlite")
+    whole = file.read_bytes()
+    torn = whole[:8192] + b"\xff" * 8192 + whole[16384:]
+    for content in (b"", b"garbage" * 1000, whole[:5000], whole[:-4096], torn):
+        for leftover in file.parent.glob("index.sqlite*"):
+            leftover.unlink()
+        file.write_bytes(content)
+        async with await ProjectStore.open(store.folder, home=tmp_path / "home") as again:
+            assert await again.tags(task) == {"a": 1}
+
+
+@pytest.mark.parametrize("year", [1, 1969, 2026, 9999])
+async def test_any_year_can_be_kept(store: ProjectStore, task: Task, year: int) -> None:
+    moment = datetime(year, 6, 1, tzinfo=UTC)
+    run = TaskRun(input="in", output=TaskOutput(output="out"), created_at=moment)
+    await store.save(run, parent=task)
+    await store.refresh()
+    page = await store.page_of_runs(task, RunQuery())
+    assert [found.created_at for found in page.records] == [moment]
+
+
+async def test_a_run_keeps_its_place_among_those_of_its_moment_when_it_is_changed(
+    store: ProjectStore, task: Task
+) -> None:
+    moment = datetime(2026, 6, 1, tzinfo=UTC)
+    async with store.transaction() as change:
+        made = [
+            change.save(
+                TaskRun(input=str(n), output=TaskOutput(output="out"), created_at=moment), task
+            )
+            for n in range(5)
+        ]
+    before = [run.id for run in (await store.page_of_runs(task, RunQuery())).records]
+    await store.save(made[2].replace(tags=("changed",)))
+    after = [run.id for run in (await store.page_of_runs(task, RunQuery())).records]
+    assert after == before
