@@ -27,6 +27,9 @@ from kiln_mcp.operations.plans import more_to_spend, within
 from kiln_mcp.workspace import Workspace
 
 LONGEST_WAIT_S = 30.0
+NO_JOB = "none"
+"""Instead of an id, where a tool was done at once."""
+
 JobReference = Annotated[str, Field(description="The job's id, as start_job gave it.")]
 
 
@@ -75,7 +78,7 @@ async def start_job(
         plan = needed.plan
     else:
         # The tool asks no approval for anything: it is quick, and now it is done.
-        return JobReport(job="none", capability=tool, state="done", result=dict(result))
+        return JobReport(job=NO_JOB, capability=tool, state="done", result=dict(result))
     plan = within(plan, limit.cost_usd)
     workspace.approve(plan)
     runner = await desk_of(workspace).runner()

@@ -10,8 +10,9 @@ from mcp.server.lowlevel.server import Server
 from mcp.server.stdio import stdio_server
 
 from kiln_mcp.catalogue import Catalogue
-from kiln_mcp.server.calls import Context, as_tool, call
+from kiln_mcp.server.calls import Context, as_tool
 from kiln_mcp.server.job_pages import JobPages
+from kiln_mcp.server.tasks import JobTasks
 from kiln_mcp.server.watching import JobWatch
 from kiln_mcp.workspace import Workspace
 
@@ -50,19 +51,14 @@ def build_server(
     ) -> types.ListToolsResult:
         return types.ListToolsResult(tools=[as_tool(item) for item in catalogue.capabilities])
 
-    async def call_tool(
-        context: Context, params: types.CallToolRequestParams
-    ) -> types.CallToolResult | types.InputRequiredResult:
-        return await call(context, catalogue, params)
-
-    return Server(
+    server = Server(
         "kiln-mcp",
         version=version("kiln-mcp-server"),
         title="Kiln workbench",
         instructions=_INSTRUCTIONS,
         lifespan=lifespan,
+        get_tool_input_schema=_no_headers,
         on_list_tools=list_tools,
-        on_call_tool=call_tool,
         on_list_resources=pages.list,
         on_list_resource_templates=pages.list_templates,
         on_read_resource=pages.read,
@@ -70,6 +66,12 @@ def build_server(
         on_unsubscribe_resource=watch.unsubscribe,
         on_subscriptions_listen=watch.listen,
     )
+    JobTasks(catalogue).install(server)
+    return server
+
+
+def _no_headers(tool: str) -> None:
+    """Say that no argument is repeated in a header; else the server lists its tools a call."""
 
 
 async def serve_stdio(

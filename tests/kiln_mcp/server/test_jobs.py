@@ -10,7 +10,7 @@ import mcp_types as types
 import pytest
 from mcp import Client
 from mcp.client.context import ClientRequestContext
-from mcp.client.extension import ClientExtension
+from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
 from mcp.client.subscriptions import ResourcesListChanged, ResourceUpdated
 from mcp.shared.exceptions import MCPError
 from pydantic import Field
@@ -19,7 +19,7 @@ from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.errors import Plan
 from kiln_mcp.llm import EngineSettings, Message, ModelRequest
-from kiln_mcp.operations.answers import OrderList
+from kiln_mcp.operations.answers import JobList, OrderList
 from kiln_mcp.operations.pages import JobPage
 from kiln_mcp.server import build_server
 from kiln_mcp.settings import Settings
@@ -38,13 +38,13 @@ async def ask_questions(
     workspace: Workspace,
     count: Annotated[int, Field(description="How many.")],
     cost: Annotated[float, Field(description="What to say it costs.")] = 0.0,
-    limit: Annotated[int, Field(description="From which number on to fail.")] = 100,
+    model: Annotated[str, Field(description="Whom.")] = "host",
 ) -> Sum:
-    """Ask the host some questions, one after another."""
+    """Ask a model some questions, one after another."""
     workspace.approve(Plan("Ask some questions.", calls=count, cost_usd=cost))
     total = 0
     for number in range(count):
-        request = ModelRequest("host", (Message("user", str(number % limit)),), max_tokens=10)
+        request = ModelRequest(model, (Message("user", str(number)),), max_tokens=10)
         total += int((await workspace.engine.complete(request, asker="questions")).text)
         await workspace.report(number + 1, count, f"Asked {number + 1}")
     return Sum(total=total)
@@ -186,3 +186,170 @@ async def test_a_listener_hears_of_new_jobs_and_of_changes(tmp_path: Path) -> No
         async with client.listen(resource_subscriptions=[uri]) as heard:
             await assist(client, 1)
             assert await anext(aiter(heard)) == ResourceUpdated(uri)
+
+
+class TaskHandle(types.Result):
+    """What a call answers where it became a task."""
+
+    result_type: Literal["task"] = "task"
+    task_id: str
+    status: str
+    status_message: str
+    ttl_ms: int | None
+    poll_interval_ms: int
+
+
+class TaskNow(types.Result):
+    result_type: Literal["complete"]
+    task_id: str
+    status: str
+    status_message: str
+    created_at: str
+    last_updated_at: str
+    ttl_ms: int | None
+    result: types.CallToolResult | None = None
+
+
+class TaskParams(types.RequestParams):
+    task_id: str
+
+
+class TaskRequest(types.Request[TaskParams, str]):
+    name_param = "taskId"
+
+
+class TasksClient(ClientExtension):
+    """A client that notes its tasks instead of following them."""
+
+    identifier = "io.modelcontextprotocol/tasks"
+
+    def __init__(self, followed: list[str] | None = None) -> None:
+        self._followed = [] if followed is None else followed
+
+    def claims(self) -> Sequence[ResultClaim[TaskHandle]]:
+        async def follow(handle: TaskHandle, context: ClaimContext) -> types.CallToolResult:
+            self._followed.append(handle.task_id)
+            return types.CallToolResult(content=[], structured_content={"total": 0})
+
+        return [ResultClaim(result_type="task", model=TaskHandle, resolve=follow)]
+
+
+async def begin_task(client: Client, **arguments: object) -> TaskHandle:
+    result = await client.session.call_tool("ask_questions", arguments, allow_claimed=True)
+    assert isinstance(result, TaskHandle)
+    return result
+
+
+async def look(client: Client, task: str) -> TaskNow:
+    request = TaskRequest(method="tasks/get", params=TaskParams(task_id=task))
+    return await client.session.send_request(request, TaskNow)
+
+
+async def ended(client: Client, task: str) -> TaskNow:
+    await client.call_tool("wait_for_job", {"job": task})
+    return await look(client, task)
+
+
+async def send(client: Client, method: str, task: str) -> None:
+    request = TaskRequest(method=method, params=TaskParams(task_id=task))
+    await client.session.send_request(request, types.EmptyResult)
+
+
+async def test_a_long_call_of_a_client_that_declares_tasks_is_a_job(tmp_path: Path) -> None:
+    async with connected(tmp_path, "auto", extensions=[TasksClient()]) as client:
+        assert "io.modelcontextprotocol/tasks" in (client.server_capabilities.extensions or {})
+        handle = await begin_task(client, count=2)
+        assert (handle.status, handle.ttl_ms) == ("working", None)
+        await assist(client, 2)
+        done = await ended(client, handle.task_id)
+        jobs = await client.call_tool("list_jobs", {})
+    assert (done.status, done.status_message) == ("completed", "done, 2 of 2, Asked 2")
+    assert done.result is not None
+    assert done.result.structured_content == {"total": 1}
+    assert handle.task_id in str(jobs.structured_content)
+
+
+async def test_a_task_is_cancelled_paused_and_gone_on_with_as_a_job(tmp_path: Path) -> None:
+    async with connected(tmp_path, "auto", extensions=[TasksClient()]) as client:
+        task = (await begin_task(client, count=1)).task_id
+        await send(client, "tasks/update", task)
+        await send(client, "tasks/cancel", task)
+        assert (await ended(client, task)).status == "cancelled"
+        await client.call_tool("resume_job", {"job": task})
+        await assist(client, 1)
+        assert (await ended(client, task)).status == "completed"
+
+
+async def test_a_tools_own_failure_completes_its_task(tmp_path: Path) -> None:
+    async with connected(tmp_path, "auto", extensions=[TasksClient()]) as client:
+        task = (await begin_task(client, count=1, model="nobody/at-all")).task_id
+        failed = await ended(client, task)
+    assert failed.status == "completed"
+    assert failed.result is not None
+    assert failed.result.is_error
+    assert "resume_job" in str(failed.result.content)
+
+
+@pytest.mark.parametrize("agree", [True, False])
+async def test_the_person_is_asked_before_a_task_that_costs_money_begins(
+    tmp_path: Path, agree: bool
+) -> None:
+    answer = types.ElicitResult(action="accept", content={"agree": agree})
+    followed: list[str] = []
+    extensions = [TasksClient(followed)]
+    async with connected(tmp_path, "auto", answer=answer, extensions=extensions) as client:
+        result = await client.call_tool("ask_questions", {"count": 1, "cost": 2.0})
+        jobs = JobList.model_validate((await client.call_tool("list_jobs", {})).structured_content)
+    assert ("did not agree" in str(result.content)) is not agree
+    assert [job.job for job in jobs.jobs] == followed
+    assert len(followed) == (1 if agree else 0)
+
+
+async def test_what_is_quick_or_refused_is_answered_at_once(tmp_path: Path) -> None:
+    async with connected(tmp_path, "auto", extensions=[TasksClient()]) as client:
+        listed = await client.call_tool("list_models", {})
+        wrong = await client.call_tool("ask_questions", {"cuont": 1})
+        dear = await client.call_tool("ask_questions", {"count": 1, "cost": 2.0})
+    assert not listed.is_error
+    assert "Unknown argument 'cuont'" in str(wrong.content)
+    assert "call again with confirm=true" in str(dear.content)
+
+
+async def test_an_unknown_task_is_refused(tmp_path: Path) -> None:
+    async with connected(tmp_path, "auto", extensions=[TasksClient()]) as client:
+        with pytest.raises(MCPError, match="There is no job 'none'") as refused:
+            await look(client, "none")
+    assert refused.value.error.code == types.INVALID_PARAMS
+
+
+async def test_who_does_not_declare_tasks_sees_none(tmp_path: Path) -> None:
+    async with connected(tmp_path, "auto") as client:
+        dear = await client.call_tool("ask_questions", {"count": 1, "cost": 2.0})
+        with pytest.raises(MCPError) as refused:
+            await look(client, "any")
+    assert "Nothing has been done yet" in str(dear.content)
+    assert refused.value.error.code == types.MISSING_REQUIRED_CLIENT_CAPABILITY
+    assert refused.value.error.data == {
+        "requiredCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}}
+    }
+
+
+async def test_a_call_of_who_does_not_declare_tasks_waits_for_its_answer(tmp_path: Path) -> None:
+    async with connected(tmp_path, "auto") as client:
+        answers: list[types.CallToolResult] = []
+
+        async def ask() -> None:
+            answers.append(await client.call_tool("ask_questions", {"count": 1}))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+            await assist(client, 1)
+    assert answers[0].structured_content == {"total": 0}
+
+
+@pytest.mark.parametrize("method", ["tasks/get", "tasks/list", "tasks/result"])
+async def test_the_handshake_era_has_no_tasks(tmp_path: Path, method: str) -> None:
+    async with connected(tmp_path, "legacy", extensions=[TasksClient()]) as client:
+        with pytest.raises(MCPError) as refused:
+            await send(client, method, "any")
+    assert refused.value.error.code == types.METHOD_NOT_FOUND
