@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
+from storage.attachments import FileToCopy, files_to_copy
 from storage.commits import Edit, Move
 from storage.errors import InvalidRecord, StaleRevision
 from storage.index.rows import name_of
@@ -28,11 +29,13 @@ class Change:
         folder: The project's folder.
         edits: Files that get a new content.
         moves: Folders that go elsewhere.
+        files: Files that are copied beside their records first.
     """
 
     folder: Path
     edits: list[Edit] = field(default_factory=list[Edit])
     moves: list[Move] = field(default_factory=list[Move])
+    files: list[FileToCopy] = field(default_factory=list[FileToCopy])
 
     def save(self, record: R, parent: Record | None = None) -> R:
         """Note a record to be saved and return it as it will be.
@@ -50,6 +53,7 @@ class Change:
         if content is None:
             return record
         self.edits.append(Edit(path, content, expected))
+        self.files += files_to_copy(record, path)
         return record.at(Origin(path, revision_of(content)))
 
     def delete(self, record: Record) -> Trashed:

@@ -7,7 +7,7 @@ outside of the project, answers what would take reading many files.
 
 import hashlib
 import tempfile
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Generic, Self, TypeVar
 import anyio
 import anyio.to_thread
 
+from storage.attachments import FileToCopy, attached_file, files_beside
 from storage.changes import Change, new_text
 from storage.commits import CommitLog, Edit, Move
 from storage.errors import (
@@ -33,7 +34,7 @@ from storage.index.queries import Order, RunQuery, ScoreCell
 from storage.layout import PROJECT_FILE, folder_of, place_of
 from storage.names import close_names, shown_name
 from storage.reading import read_record
-from storage.records import Eval, Project, Record, Task, TaskRun
+from storage.records import Attachment, Eval, Project, Record, Task, TaskRun
 from storage.records.record import login_name
 from storage.trash import Trashed, empty_trash, find_trashed, keep_out_of_git, list_trash
 
@@ -152,6 +153,15 @@ class ProjectStore:
     def side_folder(self, record: Record) -> Path:
         """Return the folder of a saved record, for files that lie beside it."""
         return self.folder / folder_of(record.saved.path)
+
+    def attached_file(self, record: Record, attachment: Attachment) -> Path:
+        """Return where a file is that lies beside its saved record.
+
+        Raises:
+            UnsafePath: It would lie outside of the record's folder, also through a link.
+            RecordNotFound: It is not there.
+        """
+        return attached_file(self.folder, record, attachment)
 
     # ------------------------------------------------------------ one by one, from the files
 
@@ -272,7 +282,7 @@ class ProjectStore:
         """Collect changes and make them all, or none, when the block ends without an error."""
         change = Change(self.folder)
         yield change
-        await self.write(change.edits, change.moves)
+        await self.write(change.edits, change.moves, change.files)
 
     async def trash(self) -> list[Trashed]:
         """Return what is in the trash, the latest first."""
@@ -293,8 +303,15 @@ class ProjectStore:
         """Take away for good what is in the trash; return how many records that were."""
         return await anyio.to_thread.run_sync(empty_trash, self.folder)
 
-    async def write(self, edits: list[Edit], moves: list[Move]) -> None:
+    async def write(
+        self, edits: list[Edit], moves: list[Move], files: Sequence[FileToCopy] = ()
+    ) -> None:
         """Change files of the project as they are told, all or none.
+
+        Args:
+            edits: Files that get a new content.
+            moves: Folders that go elsewhere.
+            files: Files of a person that are copied in first.
 
         Raises:
             StaleRevision: A file is not as expected any more.
@@ -304,7 +321,12 @@ class ProjectStore:
             return
         if moves:
             await anyio.to_thread.run_sync(keep_out_of_git, self.folder)
-        await anyio.to_thread.run_sync(self._log.commit, edits, moves)
+
+        def put() -> None:
+            with files_beside(self.folder, files):
+                self._log.commit(edits, moves)
+
+        await anyio.to_thread.run_sync(put)
         touched = [edit.path for edit in edits]
         if PROJECT_FILE in touched:
             self.project = await self._read_project()

@@ -1,16 +1,47 @@
 """Documents and what retrieval needs. They are carried, listed, moved and deleted."""
 
-from typing import Literal
+import re
+from pathlib import Path, PurePosixPath
+from typing import Literal, Self
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, PrivateAttr, field_validator
 
-from storage.records.record import Name, Part, Record
+from storage.records.record import Name, Part, Record, new_id
+
+_ENDING = re.compile(r"\.[A-Za-z0-9]{1,15}")
 
 
 class Attachment(Part):
-    """A file beside its record, by a relative path."""
+    """A file beside its record, by a path within the record's folder.
+
+    `Attachment.of_file(file)` stands for a file elsewhere, which saving the record copies in.
+    """
 
     path: str
+
+    _source: Path | None = PrivateAttr(default=None)
+
+    @classmethod
+    def of_file(cls, file: Path) -> Self:
+        """Return an attachment that is a copy of a file, once its record is saved."""
+        ending = file.suffix if _ENDING.fullmatch(file.suffix) else ""
+        attachment = cls(path=f"attachment_{new_id()}{ending}")
+        attachment._source = file.absolute()
+        return attachment
+
+    @property
+    def source(self) -> Path | None:
+        """The file to copy; None where it is beside its record already."""
+        return self._source
+
+    @field_validator("path")
+    @classmethod
+    def _stays_inside(cls, path: str) -> str:
+        parts = PurePosixPath(path.replace("\\", "/")).parts
+        drive = len(path) > 1 and path[1] == ":"
+        if not parts or parts[0] == "/" or ".." in parts or drive or "\0" in path:
+            raise ValueError(f"the file {path!r} does not lie in the record's folder")
+        return path
 
 
 class FileInfo(Part):
