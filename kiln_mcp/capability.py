@@ -30,7 +30,7 @@ class Effect(StrEnum):
     SPENDS = "spends"
     """Asks models, which may cost money and sends data to them."""
     DESTROYS = "destroys"
-    """Takes something away for good."""
+    """Takes something away."""
 
 
 class CallContext(Protocol):

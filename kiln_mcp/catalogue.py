@@ -18,6 +18,7 @@ from kiln_mcp.jobs import JsonObject
 from kiln_mcp.judging import service as judging
 from kiln_mcp.operations import service as operations
 from kiln_mcp.projects import exchange_service as exchange
+from kiln_mcp.projects import history_service as history
 from kiln_mcp.projects import run_service as runs
 from kiln_mcp.projects import service as projects
 from kiln_mcp.projects import sharing_service as sharing
@@ -41,15 +42,15 @@ _OWN: tuple[AnyCapability, ...] = (
     exchange.export_runs,
     exchange.import_project,
     exchange.export_project,
-    sharing.delete_runs,
-    sharing.list_trash,
-    sharing.put_back,
-    sharing.empty_trash,
+    history.delete_records,
+    history.list_trash,
+    history.put_back,
+    history.empty_trash,
     sharing.share_project,
     sharing.sync_project,
     sharing.decide_question,
-    sharing.run_history,
-    sharing.undo_change,
+    history.show_history,
+    history.undo_change,
     specs.draft_spec,
     specs.find_spec_gaps,
     specs.refine_spec,

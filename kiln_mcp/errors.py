@@ -96,17 +96,20 @@ class Plan:
         calls: Model calls expected, 0 for none.
         cost_usd: Expected cost in US dollars; None where the model's price is not known.
         irreversible: Whether what is done cannot be taken back.
+        far_reaching: Whether it touches more than was named, though it can be taken back.
     """
 
     summary: str
     calls: int = 0
     cost_usd: float | None = 0.0
     irreversible: bool = False
+    far_reaching: bool = False
 
     @property
     def needs_approval(self) -> bool:
-        """Whether a person must agree first: it costs money, may cost money, or destroys."""
-        return self.irreversible or self.cost_usd is None or self.cost_usd > 0
+        """Whether a person must agree first: it costs, may cost, or destroys."""
+        grave = self.irreversible or self.far_reaching
+        return grave or self.cost_usd is None or self.cost_usd > 0
 
     @property
     def text(self) -> str:

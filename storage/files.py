@@ -2,12 +2,16 @@
 
 import errno
 import os
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 from storage.errors import DiskFull, ReadOnlyProject, WriteFailed
+
+UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.new")
+"""Names of files that are being written, or that a process left which died meanwhile."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -4,6 +4,7 @@ storage.errors.WorkbenchError
 ├── NoTask            the project has no task yet
 ├── TaskNotNamed      several tasks, and the call names none
 ├── FolderTaken       a new project's folder holds something already
+├── KindWithoutRecord a record is named without its kind, or a kind without a record
 └── NotAnObjectSchema a task's schema is not what the format allows
 """
 
@@ -38,6 +39,15 @@ class FolderTaken(WorkbenchError):
         super().__init__(
             f"{folder} is not empty. Choose another folder, or call describe_project with it "
             "when it holds a project."
+        )
+
+
+class KindWithoutRecord(WorkbenchError):
+    """A record is named without its kind, or a kind without a record."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Give both `kind` and `record` for one record, or neither for the whole project."
         )
 
 

@@ -1,4 +1,4 @@
-"""Capabilities: work on a project with others; history, undo, trash."""
+"""Capabilities: work on a project with others."""
 
 from typing import Annotated
 
@@ -6,12 +6,8 @@ from pydantic import Field
 
 from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.projects.references import ProjectReference
-from kiln_mcp.projects.run_service import RunId
 from kiln_mcp.workspace import Workspace
-from storage import TaskRun
 from storage.sharing.sharing import Sharing
-
-_SHOWN_CHARACTERS = 200
 
 
 class Shared(Result):
@@ -32,12 +28,12 @@ class OpenQuestion(Result):
 class Synced(Result):
     """What a sync did."""
 
-    saved: str
-    received: str
+    saved: str = Field(description="What was done here since the last sync.")
+    received: str = Field(description="What others did.")
     sent: bool
-    waiting: int
-    offline: str
-    signed: str
+    waiting: int = Field(description="Changes that are not with the others yet.")
+    offline: str = Field(description="Why the others could not be reached, if so.")
+    signed: str = Field(description="How changes are signed where git knows no name.")
     questions: list[OpenQuestion]
 
 
@@ -45,51 +41,6 @@ class Decided(Result):
     """What is still to be decided."""
 
     still_open: int
-
-
-class ChangeEntry(Result):
-    """One change of a run."""
-
-    change: str
-    who: str
-    when: str
-    done: str
-    fields: list[str]
-
-
-class History(Result):
-    """The changes of a run, the latest first."""
-
-    changes: list[ChangeEntry]
-
-
-class Undone(Result):
-    """A change that was taken back."""
-
-    run: str
-    change: str
-
-
-class TrashedRecord(Result):
-    """A deleted record."""
-
-    key: str
-    kind: str
-    name: str
-    deleted_at: str
-    deleted_by: str
-
-
-class Trash(Result):
-    """What is in the trash, the latest first."""
-
-    records: list[TrashedRecord]
-
-
-class TrashEmptied(Result):
-    """How many records are gone for good."""
-
-    gone: int
 
 
 @capability(effect=Effect.WRITES, title="Share a project", reaches_out=True)
@@ -148,95 +99,3 @@ async def decide_question(
     sharing = Sharing(store)
     await sharing.decide(question, choice - 1)
     return Decided(still_open=len(await sharing.questions()))
-
-
-@capability(effect=Effect.READS, title="Show a run's history")
-async def run_history(workspace: Workspace, project: ProjectReference, run: RunId) -> History:
-    """Say who changed a run, when, and what, the latest first."""
-    store = await workspace.open_project(project)
-    found = await store.get(TaskRun, run)
-    entries = await Sharing(store).history(found.saved.path)
-    return History(
-        changes=[
-            ChangeEntry(
-                change=entry.change,
-                who=entry.who,
-                when=entry.when.isoformat(),
-                done=entry.done,
-                fields=[
-                    _short(f"{field.field}: {field.before!r} → {field.after!r}")
-                    for field in entry.fields
-                ],
-            )
-            for entry in entries
-        ]
-    )
-
-
-@capability(effect=Effect.WRITES, title="Undo a change")
-async def undo_change(
-    workspace: Workspace,
-    project: ProjectReference,
-    run: RunId,
-    change: Annotated[str, Field(description="The change's id, from run_history.")],
-) -> Undone:
-    """Take one change of a run back; later changes of other fields stay."""
-    store = await workspace.open_project(project)
-    found = await store.get(TaskRun, run)
-    await Sharing(store).undo(change, found.saved.path)
-    return Undone(run=run, change=change)
-
-
-@capability(effect=Effect.WRITES, title="Delete runs")
-async def delete_runs(
-    workspace: Workspace,
-    project: ProjectReference,
-    runs: Annotated[list[str], Field(min_length=1, max_length=500, description="The runs' ids.")],
-) -> Trash:
-    """Put runs into the trash, from where put_back returns them."""
-    store = await workspace.open_project(project)
-    async with store.transaction() as change:
-        for run in dict.fromkeys(runs):
-            change.delete(await store.get(TaskRun, run))
-    return await list_trash(workspace, project)
-
-
-@capability(effect=Effect.READS, title="List the trash")
-async def list_trash(workspace: Workspace, project: ProjectReference) -> Trash:
-    """Say what was deleted and can be put back."""
-    store = await workspace.open_project(project)
-    return Trash(
-        records=[
-            TrashedRecord(
-                key=one.key,
-                kind=one.kind,
-                name=one.label,
-                deleted_at=one.deleted_at.isoformat(),
-                deleted_by=one.deleted_by,
-            )
-            for one in await store.trash()
-        ]
-    )
-
-
-@capability(effect=Effect.WRITES, title="Put back from the trash")
-async def put_back(
-    workspace: Workspace,
-    project: ProjectReference,
-    key: Annotated[str, Field(description="The key, from list_trash.")],
-) -> Trash:
-    """Put a deleted record back where it was, with all that was below it."""
-    store = await workspace.open_project(project)
-    await store.put_back(key)
-    return await list_trash(workspace, project)
-
-
-@capability(effect=Effect.DESTROYS, title="Empty the trash")
-async def empty_trash(workspace: Workspace, project: ProjectReference) -> TrashEmptied:
-    """Take away for good what is in the trash."""
-    store = await workspace.open_project(project)
-    return TrashEmptied(gone=await store.empty_trash())
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"

@@ -24,6 +24,7 @@ from storage.sharing.words import (
     field_name,
     label_of,
     noun,
+    summary,
 )
 from storage.trash import find_by_folder, trashed_now
 
@@ -49,6 +50,19 @@ class HistoryEntry:
     when: datetime
     done: str
     fields: tuple[FieldChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """How a change is taken back.
+
+    Attributes:
+        change: What is to be written.
+        done: The same in words.
+    """
+
+    change: Change
+    done: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +124,7 @@ def find_deleted(git: Git, kind: str, reference: str) -> str | None:
     return _matching([path for _, path in pairs], blobs, reference)
 
 
-def undo_plan(git: Git, change: str, path: str | None) -> Change:
+def undo_plan(git: Git, change: str, path: str | None) -> Undo:
     """Return what is to be written so that a change is taken back.
 
     Args:
@@ -143,7 +157,12 @@ def undo_plan(git: Git, change: str, path: str | None) -> Change:
     for one in versions:
         if one.before is not None and one.after is not None:
             plan.edits += _change_back(one)
-    return plan
+    back = [
+        RecordChange(PurePosixPath(one.path).stem, document_of(one.now), document_of(one.before))
+        for one in sorted(versions, key=lambda one: one.path.count("/"))
+        if one.is_record
+    ]
+    return Undo(plan, summary(back))
 
 
 def _meant(changes: Sequence[FileChange], path: str | None) -> list[FileChange]:

@@ -172,10 +172,18 @@ class Sharing:
         await anyio.to_thread.run_sync(self._check)
         return await anyio.to_thread.run_sync(find_deleted, self._git, kind, reference)
 
-    async def undo(self, change: str, path: str | None = None) -> None:
+    async def unsaved(self) -> str:
+        """Return what was done since the last sync, in words; "" for nothing."""
+        await anyio.to_thread.run_sync(self._check)
+        return await self._store.alone(self._unsaved)
+
+    async def undo(self, change: str, path: str | None = None) -> str:
         """Take a change back, all of it or that of one record; later changes stay.
 
         What the change added goes to the trash, what it deleted comes back.
+
+        Returns:
+            What was done to take it back, in words.
 
         Raises:
             RecordNotFound: There is no such change, or it did nothing to this record.
@@ -183,7 +191,8 @@ class Sharing:
         """
         await anyio.to_thread.run_sync(self._check)
         plan = await anyio.to_thread.run_sync(undo_plan, self._git, change, path)
-        await self._store.write(plan.edits, plan.moves)
+        await self._store.write(plan.change.edits, plan.change.moves)
+        return plan.done
 
     # ------------------------------------------------------------ how
 
@@ -290,6 +299,11 @@ class Sharing:
         self._move_branch(folder, commit, parent)
         return message
 
+    def _unsaved(self, log: CommitLog) -> str:
+        head = self._head()
+        changes = self._changes(head or EMPTY_TREE, WorkTree(self._git, log).tree(head))
+        return summary(changes) if changes else ""
+
     def _arrived(self, head: str | None, tree: str) -> str | None:
         """Return the commit that the folder's state is built on, and move the branch there.
 
@@ -320,6 +334,7 @@ class Sharing:
         """Return the records that differ between two states."""
         changes = self._git.changes(before, after, "--relative")
         records = [change for change in changes if change.path.endswith(".kiln")]
+        records.sort(key=lambda change: change.path.count("/"))  # parents are named first
         was = self._git.blobs([change.before for change in records])
         now = self._git.blobs([change.after for change in records])
         return [

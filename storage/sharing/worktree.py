@@ -8,8 +8,9 @@ whose journal the next process carries to its end.
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -17,7 +18,7 @@ from uuid import uuid4
 
 from storage.commits import CommitLog, Edit, Move
 from storage.errors import StaleRevision
-from storage.files import write_atomically
+from storage.files import UNFINISHED, write_atomically
 from storage.reading import revision_of
 from storage.sharing.errors import GitFailed, HalfDone
 from storage.sharing.git import FileChange, Git
@@ -25,6 +26,8 @@ from storage.sharing.safety import NO_FILES, fault_of
 from storage.trash import FOLDER as TRASH
 from storage.trash import keep_out_of_git
 
+_DEAD_S = 60.0
+"""Nobody takes this long to write one file: who began it died."""
 _PREFIX = "kiln-mcp-"
 _RECEIVED = f"{TRASH}/received"
 _HALF_DONE = {
@@ -82,6 +85,7 @@ class WorkTree:
         Args:
             head: The commit that the branch is at; None for none yet.
         """
+        self._sweep()
         with self._own_index() as index:
             start = ("--reset", head) if head else ("--empty",)
             self.git.run("read-tree", *start, extra=index)
@@ -135,6 +139,15 @@ class WorkTree:
         with self._own_index() as index:
             self.git.run("reset", "-q", commit, "--", ".", extra=index)
             Path(index["GIT_INDEX_FILE"]).replace(real)
+
+    def _sweep(self) -> None:
+        """Take away what processes that died left of files that they had not finished."""
+        unfinished = self.git.lines("ls-files", "-o", "-z", "--", ":(glob)**/.*.new")
+        for path in unfinished:
+            file = self.git.folder / path
+            with suppress(OSError):
+                if UNFINISHED.fullmatch(file.name) and time.time() - file.stat().st_mtime > _DEAD_S:
+                    file.unlink()
 
     def _is_unchanged(self, change: FileChange, now: bytes | None) -> bool:
         """Return whether git takes a file's bytes for its old ones, though they are spelled anew.

@@ -9,6 +9,7 @@ import pytest
 from pydantic import JsonValue
 
 from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.errors import ApprovalNeeded
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import Workspace, open_workspace
 
@@ -76,7 +77,7 @@ async def test_a_deleted_run_comes_back_from_the_trash_until_it_is_emptied(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     first, second = await _import(workspace, tmp_path)
-    trash = await _call(workspace, "delete_runs", project="Runs", runs=[first])
+    trash = await _call(workspace, "delete_records", project="Runs", kind="run", records=[first])
     records = trash["records"]
     assert isinstance(records, list)
     (deleted,) = records
@@ -84,9 +85,11 @@ async def test_a_deleted_run_comes_back_from_the_trash_until_it_is_emptied(
     assert (await _call(workspace, "find_runs", project="Runs"))["total"] == 1
     await _call(workspace, "put_back", project="Runs", key=deleted["key"])
     assert (await _call(workspace, "find_runs", project="Runs"))["total"] == 2
-    await _call(workspace, "delete_runs", project="Runs", runs=[second])
-    confirmed = workspace.for_call(confirmed=True)
-    assert (await _call(confirmed, "empty_trash", project="Runs"))["gone"] == 1
+    await _call(workspace, "delete_records", project="Runs", kind="run", records=[second])
+    with pytest.raises(ApprovalNeeded, match="1 record in the trash away for good"):
+        await _call(workspace, "empty_trash", project="Runs")
+    emptied = await _call(workspace, "empty_trash", project="Runs", confirm=True)
+    assert emptied["gone"] == 1
     assert not (await _call(workspace, "list_trash", project="Runs"))["records"]
 
 
@@ -104,11 +107,18 @@ async def test_a_project_is_shared_fetched_and_synced_and_a_change_undone(
     await _call(workspace, "sync_project", project=other)
     received = await _call(workspace, "sync_project", project=str(tmp_path / "runs"))
     assert received["received"] == "Rate 1 run"
-    history = await _call(workspace, "run_history", project=other, run=first)
+    history = await _call(workspace, "show_history", project=other, kind="run", record=first)
     changes = history["changes"]
     assert isinstance(changes, list)
     latest = changes[0]
     assert isinstance(latest, dict)
     assert latest["done"] == "rate"
-    await _call(workspace, "undo_change", project=other, run=first, change=latest["change"])
+    await _call(
+        workspace,
+        "undo_change",
+        project=other,
+        kind="run",
+        record=first,
+        change=latest["change"],
+    )
     assert "rating" not in await _call(workspace, "read_run", project=other, run=first)

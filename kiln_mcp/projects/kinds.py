@@ -1,0 +1,95 @@
+"""The kinds of record that people name at the doors, and how one is found."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from storage import ProjectStore, layout
+from storage.errors import AmbiguousName, RecordNotFound
+from storage.records import Project, Record
+
+Kind = Literal[
+    "task",
+    "run",
+    "prompt",
+    "run_config",
+    "spec",
+    "eval",
+    "judge",
+    "eval_result",
+    "eval_input",
+    "dataset_split",
+    "finetune",
+    "prompt_optimization_job",
+    "data_guide",
+    "feedback",
+    "claim_review",
+    "skill",
+    "code_tool",
+    "external_tool_server",
+    "document",
+    "extraction",
+    "chunked_document",
+    "chunk_embeddings",
+    "rag_config",
+    "extractor_config",
+    "chunker_config",
+    "embedding_config",
+    "vector_store_config",
+    "reranker_config",
+]
+RecordKind = Annotated[Kind, Field(description="What kind of record it is.")]
+RecordReference = Annotated[str, Field(description="The record's id, or its name.")]
+
+_TYPE_NAMES: dict[str, str] = {
+    "run": "task_run",
+    "run_config": "task_run_config",
+    "judge": "eval_config",
+    "eval_result": "eval_run",
+}
+
+
+def type_name_of(kind: Kind) -> str:
+    """Return the format's name of a kind."""
+    return _TYPE_NAMES.get(kind, kind)
+
+
+async def find_record(store: ProjectStore, kind: Kind, reference: str) -> Record:
+    """Return a record of a kind by its id or name, wherever in the project it lies.
+
+    Raises:
+        storage.errors.RecordNotFound: There is none.
+        storage.errors.AmbiguousName: Several have this name.
+    """
+    model = layout.kind_named(type_name_of(kind))
+    wanted = reference.strip()
+    try:
+        return await store.get(model, wanted)
+    except RecordNotFound:
+        pass
+    if "name" not in model.model_fields:
+        raise RecordNotFound(kind, wanted)
+    found: list[Record] = []
+    close: list[str] = []
+    for parent in await _parents(store, model):
+        try:
+            found.append(await store.find(model, wanted, parent=parent))
+        except RecordNotFound as error:
+            close += error.close
+    if not found:
+        raise RecordNotFound(kind, wanted, close[:3])
+    if len(found) > 1:
+        raise AmbiguousName(kind, wanted, [record.id for record in found])
+    return found[0]
+
+
+async def _parents(store: ProjectStore, model: type[Record]) -> list[Record]:
+    """Return every record that may hold records of a kind."""
+    found: list[Record] = []
+    for parent in layout.place_of(model).parents:
+        if parent is Project:
+            found.append(store.project)
+            continue
+        for above in await _parents(store, parent):
+            found += await store.children(above, parent)
+    return found

@@ -1,0 +1,123 @@
+"""History, undo and deletion at the doors."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+from pydantic import JsonValue
+
+from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.errors import ApprovalNeeded
+from kiln_mcp.projects.errors import KindWithoutRecord
+from kiln_mcp.settings import Settings
+from kiln_mcp.workspace import Workspace, open_workspace
+from storage import (
+    KilnAgentProperties,
+    ProjectStore,
+    Prompt,
+    Task,
+    TaskOutput,
+    TaskRun,
+    TaskRunConfig,
+)
+from storage.errors import RecordNotFound
+from storage.sharing.errors import ChangedSince
+
+
+@pytest.fixture
+async def workspace(tmp_path: Path) -> AsyncGenerator[Workspace]:
+    settings = Settings.from_environment({"KILN_MCP_HOME": str(tmp_path / "home")})
+    async with open_workspace(settings) as opened:
+        await _call(opened, "create_project", name="P", folder=str(tmp_path / "p"))
+        await _call(opened, "create_task", project="P", name="Answer", instruction="Do it.")
+        await _call(opened, "share_project", project="P")
+        yield opened
+
+
+async def _call(workspace: Workspace, tool: str, /, **arguments: JsonValue) -> dict[str, JsonValue]:
+    return await installed_catalogue().perform(workspace, tool, arguments)
+
+
+async def _store(workspace: Workspace) -> tuple[ProjectStore, Task]:
+    store = await workspace.open_project("P")
+    (task,) = await store.children(store.project, Task)
+    return store, task
+
+
+async def _changes(workspace: Workspace, **arguments: JsonValue) -> list[dict[str, JsonValue]]:
+    answer = await _call(workspace, "show_history", project="P", **arguments)
+    changes = answer["changes"]
+    assert isinstance(changes, list)
+    return [change for change in changes if isinstance(change, dict)]
+
+
+async def test_what_happened_lately_is_told_of_a_project_and_of_any_record(
+    workspace: Workspace,
+) -> None:
+    store, task = await _store(workspace)
+    await _call(workspace, "sync_project", project="P")
+    prompt = await store.save(Prompt(name="Short", prompt="Be short."), parent=task)
+    answer = await _call(workspace, "show_history", project="P")
+    assert answer["not_synced_yet"] == "Add the prompt Short"
+    await _call(workspace, "sync_project", project="P")
+    await store.save(prompt.replace(prompt="Be very short."))
+    await _call(workspace, "sync_project", project="P")
+    assert [change["done"] for change in await _changes(workspace)] == [
+        "Change the prompt Short",
+        "Add the prompt Short",
+        "Add the project P, add the task Answer",
+    ]
+    changed, _ = await _changes(workspace, kind="prompt", record="short")
+    assert changed["fields"] == ["prompt: 'Be short.' → 'Be very short.'"]
+    with pytest.raises(KindWithoutRecord):
+        await _changes(workspace, kind="prompt")
+
+
+async def test_a_deleted_prompt_shows_its_history_and_comes_back_by_undo(
+    workspace: Workspace,
+) -> None:
+    store, task = await _store(workspace)
+    await store.save(Prompt(name="Short", prompt="Be short."), parent=task)
+    await _call(workspace, "sync_project", project="P")
+    await _call(workspace, "delete_records", project="P", kind="prompt", records=["Short"])
+    await _call(workspace, "sync_project", project="P")
+    await _call(workspace, "empty_trash", project="P", confirm=True)
+    deleted, added = await _changes(workspace, kind="prompt", record="Short")
+    assert (deleted["done"], added["done"]) == ("delete", "add")
+    undone = await _call(workspace, "undo_change", project="P", change=deleted["change"])
+    assert undone["done"] == "Add the prompt Short"
+    assert [prompt.name for prompt in await store.children(task, Prompt)] == ["Short"]
+    (again,) = await store.children(task, Prompt)
+    await store.save(again.replace(prompt="Changed."))
+    with pytest.raises(ChangedSince, match="was changed after it was added"):
+        await _call(workspace, "undo_change", project="P", change=added["change"])
+
+
+async def test_deleting_what_others_need_says_so_and_asks_first(workspace: Workspace) -> None:
+    store, task = await _store(workspace)
+    properties = KilnAgentProperties(
+        model_name="m", model_provider_name="openai", structured_output_mode="default"
+    )
+    config = await store.save(
+        TaskRunConfig(name="Plain", run_config_properties=properties), parent=task
+    )
+    await store.save(task.replace(default_run_config_id=config.id))
+    await store.save(TaskRun(input="a", output=TaskOutput(output="b")), parent=task)
+    arguments: dict[str, JsonValue] = {
+        "project": "P",
+        "kind": "run_config",
+        "records": ["Plain"],
+    }
+    with pytest.raises(ApprovalNeeded, match="They are referred to by 1 task"):
+        await _call(workspace, "delete_records", **arguments)
+    answer = await _call(workspace, "delete_records", **arguments, confirm=True)
+    assert answer["referred_to_by"] == "1 task"
+    with pytest.raises(RecordNotFound):
+        await _call(workspace, "delete_records", **arguments)
+    with pytest.raises(ApprovalNeeded, match="with 1 run below"):
+        await _call(workspace, "delete_records", project="P", kind="task", records=["Answer"])
+    records = answer["records"]
+    assert isinstance(records, list)
+    assert isinstance(records[0], dict)
+    await _call(workspace, "put_back", project="P", key=records[0]["key"])
+    assert [one.id for one in await store.children(task, TaskRunConfig)] == [config.id]

@@ -1,0 +1,199 @@
+"""History and undo, of every kind of record."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from storage import (
+    Eval,
+    EvalConfig,
+    EvalOutputScore,
+    ExactMatch,
+    Project,
+    ProjectStore,
+    Prompt,
+    Skill,
+    Task,
+    TaskOutput,
+    TaskRun,
+    TaskRunSplit,
+)
+from storage.errors import RecordNotFound
+from storage.layout import kind_named, place_named
+from storage.sharing.errors import ChangedSince
+from storage.sharing.sharing import Sharing
+
+
+class EveryKind(Protocol):
+    """A project with a record of every kind."""
+
+    @property
+    def folder(self) -> Path: ...
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncGenerator[ProjectStore]:
+    folder = tmp_path / "p"
+    async with await ProjectStore.create(folder, Project(name="H"), home=tmp_path / "h") as opened:
+        await Sharing(opened).share()
+        await opened.save(Task(name="T", instruction="One."), parent=opened.project)
+        await Sharing(opened).sync()
+        yield opened
+
+
+async def _task(store: ProjectStore) -> Task:
+    (task,) = await store.children(store.project, Task)
+    return task
+
+
+async def _save_eval(store: ProjectStore) -> Eval:
+    score = EvalOutputScore(name="Right", instruction="Is it?", type="pass_fail")
+    split = TaskRunSplit(source="task_run", filter_id="tag::test")
+    new = Eval(
+        name="Correct",
+        output_scores=(score,),
+        splits={"test": split},
+        eval_configs_filter_id="tag::golden",
+    )
+    saved = await store.save(new, parent=await _task(store))
+    judge = EvalConfig(name="Judge", config_type="v2", properties=ExactMatch(expected_value="x"))
+    await store.save(judge, parent=saved)
+    return saved
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file() and file.relative_to(folder).parts[0] not in {".git", ".trash"}
+    }
+
+
+@pytest.mark.slow
+async def test_an_edit_an_addition_and_a_deletion_of_any_kind_are_undone(
+    every_kind: EveryKind,
+) -> None:
+    folder = every_kind.folder
+    kinds = {file.name for file in folder.rglob("*.kiln")} - {"project.kiln"}
+    async with await ProjectStore.open(folder) as store:
+        sharing = Sharing(store)
+        await sharing.share()
+        await sharing.sync()
+        for name in sorted(kinds):
+            path = next(p for p in _files(folder) if p.endswith(f"/{name}"))
+            before = _files(folder)
+            place = place_named(name)
+            assert place is not None
+            model = kind_named(place.record.type_name())
+            record = await store.get(model, str(_id_of(before[path])))
+            await store.save(record.replace(created_by="somebody else"))
+            await sharing.sync()
+            assert _files(folder) != before
+            edited = (await sharing.history(path))[0]
+            assert [field.field for field in edited.fields] == ["created by"]
+            await sharing.undo(edited.change, path)
+            assert _files(folder) == before
+            await sharing.sync()
+            await store.delete(await store.get(model, record.id))
+            await sharing.sync()
+            assert path not in _files(folder)
+            assert await sharing.deleted(model.type_name(), record.id) == path
+            deleted = (await sharing.history(path))[0]
+            assert deleted.done == "delete"
+            await sharing.undo(deleted.change, path)
+            assert _files(folder) == before
+            await sharing.sync()
+            returned = (await sharing.history(path))[0]
+            assert returned.done == "add"
+            await sharing.undo(returned.change, path)
+            assert path not in _files(folder)
+            latest = (await store.trash())[0]
+            await store.put_back(latest.key)
+            assert _files(folder) == before
+            await sharing.sync()
+
+
+def _id_of(content: bytes) -> str:
+    return content.split(b'"id": "', 1)[1].split(b'"', 1)[0].decode()
+
+
+async def test_a_change_of_several_records_is_told_and_undone_as_one(store: ProjectStore) -> None:
+    before = _files(store.folder)
+    await _save_eval(store)
+    await Sharing(store).sync()
+    latest = (await Sharing(store).history())[0]
+    assert latest.done == "Add the eval Correct, add the judge Judge"
+    done = await Sharing(store).undo(latest.change)
+    assert done == "Delete the eval Correct, delete the judge Judge"
+    assert _files(store.folder) == before
+    (trashed,) = await store.trash()
+    assert (trashed.kind, trashed.label) == ("eval", "Correct")
+    await store.put_back(trashed.key)
+    assert len(_files(store.folder)) == len(before) + 2
+
+
+async def test_an_addition_that_others_built_on_is_not_undone(store: ProjectStore) -> None:
+    saved = await _save_eval(store)
+    await Sharing(store).sync()
+    added = (await Sharing(store).history())[0]
+    judge = EvalConfig(name="More", config_type="v2", properties=ExactMatch(expected_value="x"))
+    later = await store.save(judge, parent=saved)
+    with pytest.raises(ChangedSince, match="the eval Correct has had 1 files added below it"):
+        await Sharing(store).undo(added.change)
+    await store.delete(later)
+    await store.save(saved.replace(description="Changed."))
+    with pytest.raises(ChangedSince, match="the eval Correct was changed after it was added"):
+        await Sharing(store).undo(added.change)
+
+
+async def test_a_deletion_is_not_undone_where_what_it_lay_below_is_gone(
+    store: ProjectStore,
+) -> None:
+    task = await _task(store)
+    run = await store.save(TaskRun(input="a", output=TaskOutput(output="b")), parent=task)
+    await Sharing(store).sync()
+    await store.delete(run)
+    await Sharing(store).sync()
+    deleted = (await Sharing(store).history())[0]
+    await store.delete(task)
+    await Sharing(store).sync()
+    with pytest.raises(ChangedSince, match="lay below was deleted too"):
+        await Sharing(store).undo(deleted.change)
+    await Sharing(store).undo((await Sharing(store).history())[0].change)
+    await Sharing(store).undo(deleted.change)
+    assert [one.id for one in await store.children(await _task(store), TaskRun)] == [run.id]
+
+
+async def test_files_beside_a_record_come_and_go_with_it(store: ProjectStore) -> None:
+    skill = await store.save(Skill(name="look-up", description="d"), parent=store.project)
+    (store.side_folder(skill) / "SKILL.md").write_text("# How\n", encoding="utf-8")
+    await Sharing(store).sync()
+    before = _files(store.folder)
+    (store.side_folder(skill) / "SKILL.md").write_text("# How not\n", encoding="utf-8")
+    await Sharing(store).sync()
+    await Sharing(store).undo((await Sharing(store).history())[0].change)
+    assert _files(store.folder) == before
+    await Sharing(store).sync()
+    await store.delete(skill)
+    await store.empty_trash()
+    await Sharing(store).sync()
+    await Sharing(store).undo((await Sharing(store).history())[0].change, skill.saved.path)
+    assert _files(store.folder) == before
+
+
+async def test_a_deleted_record_is_found_by_its_name_and_a_made_up_change_is_refused(
+    store: ProjectStore,
+) -> None:
+    prompt = await store.save(Prompt(name="Café", prompt="p"), parent=await _task(store))
+    await Sharing(store).sync()
+    await store.delete(prompt)
+    assert await Sharing(store).deleted("prompt", "café") == prompt.saved.path
+    await Sharing(store).sync()
+    assert await Sharing(store).deleted("prompt", "CAFÉ") == prompt.saved.path
+    assert await Sharing(store).deleted("prompt", "tea") is None
+    for change in ("nonsense", "--all", "", "0" * 40):
+        with pytest.raises(RecordNotFound):
+            await Sharing(store).undo(change)
+    assert await Sharing(store).unsaved() == ""
