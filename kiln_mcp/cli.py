@@ -20,7 +20,7 @@ from pydantic import JsonValue
 from kiln_mcp.capability import AnyCapability
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.errors import ApprovalNeeded, InvalidArguments, disk_sentence
-from kiln_mcp.rendering import plain, render
+from kiln_mcp.rendering import for_terminal, plain, render
 from kiln_mcp.settings import Settings
 from storage.errors import WorkbenchError, said_by_system
 
@@ -247,10 +247,15 @@ def _run(item: AnyCapability, *, as_json: bool, **options: JsonValue | tuple[str
     try:
         answer = anyio.run(_invoke, item, arguments)
     except ApprovalNeeded as needed:
-        if not (sys.stdin.isatty() and click.confirm(f"{needed.plan.text} Go ahead?", err=True)):
+        if not (sys.stdin.isatty() and _agrees(needed)):
             raise
         answer = anyio.run(_invoke, item, {**arguments, "confirm": True})
-    click.echo(json.dumps(answer, indent=2, ensure_ascii=False) if as_json else render(answer))
+    text = json.dumps(answer, indent=2, ensure_ascii=False) if as_json else render(answer)
+    click.echo(for_terminal(text))
+
+
+def _agrees(needed: ApprovalNeeded) -> bool:
+    return click.confirm(f"{for_terminal(needed.plan.text)} Go ahead?", err=True)
 
 
 async def _invoke(item: AnyCapability, arguments: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -262,7 +267,7 @@ async def _invoke(item: AnyCapability, arguments: Mapping[str, JsonValue]) -> di
 async def _show_progress(done: float, total: float | None, message: str | None) -> None:
     if sys.stderr.isatty():
         share = f"{done:g}/{total:g}" if total else f"{done:g}"
-        click.echo(f"\r\x1b[K{share} {message or ''}", err=True, nl=False)
+        click.echo(f"\r\x1b[K{share} {for_terminal(message or '')}", err=True, nl=False)
         if total and done >= total:
             click.echo("", err=True)
 
@@ -321,5 +326,5 @@ def _explain(error: BaseException) -> int:
 
 
 def _say(sentence: str, code: int) -> int:
-    click.echo(f"kiln-mcp: {sentence}", err=True)
+    click.echo(f"kiln-mcp: {for_terminal(sentence)}", err=True)
     return code

@@ -6,9 +6,13 @@ both forms by `plain`, so that the two always mean the same.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 
 from pydantic import BaseModel, JsonValue
+
+_MEDDLING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that move a terminal's cursor, change its colours, or turn the order of letters."""
 
 _INLINE = 100
 """Characters that a list of short values may take on one line."""
@@ -25,6 +29,15 @@ def plain(result: BaseModel) -> dict[str, JsonValue]:
 def render(data: Mapping[str, JsonValue]) -> str:
     """Return the text form of a structured answer."""
     return "\n".join(_mapping_lines(data, ""))
+
+
+def for_terminal(text: str) -> str:
+    """Return a text in which what would meddle with a terminal is seen instead, escaped.
+
+    The escapes are JSON's own: JSON text stays the same value.
+    """
+    lines = text.replace("\r\n", "\n")
+    return _MEDDLING.sub(lambda found: f"\\u{ord(found.group()):04x}", lines)
 
 
 def _prune(node: JsonValue) -> JsonValue:

@@ -1,11 +1,16 @@
 """How every capability names a project and a task, and finds them."""
 
+from pathlib import PurePosixPath
 from typing import Annotated
 
+import anyio
 from pydantic import Field
 
 from kiln_mcp.projects.errors import NoTask, TaskNotNamed
 from storage import ProjectStore, Task
+from storage.errors import UnreadableRecord
+from storage.layout import place_named, place_of
+from storage.reading import read_record
 
 ProjectReference = Annotated[
     str, Field(description="The project's name, or the path of its folder.")
@@ -21,6 +26,7 @@ async def task_of(store: ProjectStore, reference: str | None) -> Task:
 
     Raises:
         NoTask: The project has no task yet.
+        storage.UnreadableRecord: It has one that cannot be read.
         TaskNotNamed: None is named and the project has several.
         storage.RecordNotFound: No task has this name or id.
     """
@@ -28,7 +34,22 @@ async def task_of(store: ProjectStore, reference: str | None) -> Task:
         return await store.find(Task, reference, parent=store.project)
     tasks = await store.children(store.project, Task)
     if not tasks:
-        raise NoTask(store.project.name)
+        raise await unreadable_task(store) or NoTask(store.project.name)
     if len(tasks) > 1:
         raise TaskNotNamed(store.project.name, [task.name for task in tasks])
     return tasks[0]
+
+
+async def unreadable_task(store: ProjectStore) -> UnreadableRecord | None:
+    """Return what is wrong with the first task that could not be read, None where none is."""
+    for problem in store.problems:
+        if place_named(PurePosixPath(problem.path).name) != place_of(Task):
+            continue
+        try:
+            content = await anyio.Path(store.folder / problem.path).read_bytes()
+            read_record(Task, content, problem.path)
+        except UnreadableRecord as error:
+            return error
+        except OSError:
+            continue
+    return None

@@ -11,7 +11,7 @@ from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.projects.counting import take_inventory
 from kiln_mcp.projects.errors import FolderTaken
 from kiln_mcp.projects.inventory import next_step, weaknesses
-from kiln_mcp.projects.references import ProjectReference
+from kiln_mcp.projects.references import ProjectReference, unreadable_task
 from kiln_mcp.projects.schemas import schema_text
 from kiln_mcp.workspace import Workspace
 from storage import Project, ProjectStore, Prompt, Spec, Task, TaskRunConfig
@@ -178,13 +178,19 @@ async def describe_project(workspace: Workspace, project: ProjectReference) -> P
                 next_step=next_step(found),
             )
         )
+    broken = None if tasks else await unreadable_task(store)
+    first_step = (
+        f"No task can be read. In {store.folder}: {broken}"
+        if broken
+        else "create_task: say what a model is to do."
+    )
     return ProjectDescription(
         project=store.project.name,
         folder=str(store.folder),
         description=store.project.description,
         tasks=tasks,
         unreadable=[f"{fault.path}: {fault.reason}" for fault in store.problems],
-        next_step=None if tasks else "create_task: say what a model is to do.",
+        next_step=None if tasks else first_step,
     )
 
 

@@ -1,10 +1,11 @@
 import json
+import unicodedata
 
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, JsonValue
 
-from kiln_mcp.rendering import plain, render
+from kiln_mcp.rendering import for_terminal, plain, render
 
 _texts = st.text(st.characters(blacklist_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=30)
 _scalars = st.one_of(_texts, st.integers(), st.booleans())
@@ -56,3 +57,19 @@ def test_nulls_and_empty_lists_are_left_out_of_both_forms() -> None:
         rows: list[str] = []
 
     assert plain(Answer(name="x")) == {"name": "x"}
+
+
+@given(st.text())
+def test_nothing_of_a_text_meddles_with_a_terminal_and_json_keeps_its_value(text: str) -> None:
+    shown = for_terminal(text)
+    assert not any(
+        unicodedata.category(sign) in {"Cc", "Cs"} for sign in shown if sign not in "\n\t"
+    )
+    written = json.dumps({"a": text}, indent=2, ensure_ascii=False)
+    assert json.loads(for_terminal(written)) == {"a": text}
+
+
+def test_what_meddles_is_seen() -> None:
+    assert for_terminal("a\x1b[2J\u202eb\r\nc\0\x9b") == r"a\u001b[2J\u202eb" "\n" r"c\u0000\u009b"
+    harmless = "é 日本 👩\u200d👧\t\u05e9\u200f"
+    assert for_terminal(harmless) == harmless

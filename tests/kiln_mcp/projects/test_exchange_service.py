@@ -1,15 +1,19 @@
 """What people bring in and send out, through the catalogue."""
 
+import json
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import anyio
 import pytest
+from click.testing import CliRunner
 from pydantic import JsonValue
 
 from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.cli import cli
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import Workspace, open_workspace
+from storage.errors import NewerFormat
 
 _SCHEMA: JsonValue = {
     "type": "object",
@@ -93,3 +97,37 @@ async def test_a_project_travels_as_an_archive(workspace: Workspace, tmp_path: P
     described = await _call(workspace, "describe_project", project=str(tmp_path / "q"))
     assert isinstance(described["tasks"], list)
     assert len(described["tasks"]) == 1
+
+
+async def test_a_task_of_a_newer_program_is_named_with_its_file(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    (file,) = [one async for one in anyio.Path(tmp_path / "p" / "tasks").glob("*/task.kiln")]
+    text = await file.read_text(encoding="utf-8")
+    await file.write_text(text.replace('"v": 1', '"v": 2', 1), encoding="utf-8")
+    step = (await _call(workspace, "describe_project", project="P"))["next_step"]
+    assert isinstance(step, str)
+    assert f"In {tmp_path / 'p'}: {file.relative_to(tmp_path / 'p').as_posix()}: " in step
+    assert "Upgrade this program" in step
+    with pytest.raises(NewerFormat):
+        await _call(workspace, "find_runs", project="P")
+
+
+def test_the_terminal_shows_what_would_meddle_with_it_and_the_data_keep_it(tmp_path: Path) -> None:
+    environment = {"KILN_MCP_HOME": str(tmp_path / "home")}
+    folder, table = str(tmp_path / "p"), tmp_path / "t.jsonl"
+    evil = "a\x1b[2J\u202eb\u009b"
+    table.write_text(json.dumps({"input": evil, "output": "o"}), encoding="utf-8")
+    printed: list[str] = []
+    for arguments in (
+        ["create-project", "--name", "P", "--folder", folder],
+        ["create-task", "--project", folder, "--name", "T", "--instruction", "Do."],
+        ["import-runs", "--project", folder, "--file", str(table)],
+        ["find-runs", "--project", folder],
+        ["find-runs", "--project", folder, "--json"],
+    ):
+        done = CliRunner().invoke(cli, arguments, env=environment, catch_exceptions=False)
+        printed.append(done.output)
+    assert r"a\u001b[2J\u202eb\u009b" in printed[-2]
+    assert "\x1b" not in printed[-1]
+    assert json.loads(printed[-1])["runs"][0]["input"] == evil
