@@ -10,11 +10,12 @@ from pydantic import JsonValue
 from storage.attachments import FileToCopy, files_to_copy
 from storage.commits import Edit, Move
 from storage.errors import InvalidRecord, StaleRevision
+from storage.fitting import Ancestors
 from storage.index.rows import name_of
 from storage.json_text import patch_json, write_json
 from storage.layout import folder_of, place_of
 from storage.names import folder_name
-from storage.reading import read_record, revision_of
+from storage.reading import parse_record, revision_of
 from storage.records import Origin, Record
 from storage.trash import Trashed, trashed_now
 
@@ -36,16 +37,21 @@ class Change:
     edits: list[Edit] = field(default_factory=list[Edit])
     moves: list[Move] = field(default_factory=list[Move])
     files: list[FileToCopy] = field(default_factory=list[FileToCopy])
+    _ancestors: Ancestors = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._ancestors = Ancestors(self.folder)
 
     def save(self, record: R, parent: Record | None = None) -> R:
         """Note a record to be saved and return it as it will be.
 
         Raises:
-            InvalidRecord: It cannot be written, or may not lie below this parent.
+            InvalidRecord: It cannot be written, or does not fit what is above it.
             StaleRevision: Its file was taken away.
         """
         if record.origin is None:
             path, expected = _new_path(record, parent), None
+            self._ancestors.check(record, path, None)
             content: bytes | None = new_text(record)
         else:
             path, expected = record.origin.path, record.origin.revision
@@ -79,7 +85,8 @@ class Change:
         if revision_of(held) != origin.revision:
             # The commit, which looks again under the lock, says who and when.
             return new_text(record)
-        known = read_record(type(record), held, origin.path)
+        known = parse_record(type(record), held, origin.path)
+        self._ancestors.check(record, origin.path, known)
         before: dict[str, JsonValue] = known.model_dump(mode="json")
         after: dict[str, JsonValue] = record.model_dump(mode="json")
         content = _encoded(record, lambda: patch_json(held.decode("utf-8"), before, after))

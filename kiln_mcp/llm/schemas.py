@@ -2,15 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterable
-from functools import lru_cache
-from typing import Final, cast
+from typing import Final
 
-from jsonschema import Draft202012Validator, ValidationError
-from jsonschema.exceptions import SchemaError, relevance
 from pydantic import JsonValue
 
 from kiln_mcp.llm.messages import JsonSchema, Message, ModelAnswer, ModelRequest
+from storage.json_schema import problem_with
 
 LONGEST_STRING: Final = 300
 LONGEST_ARRAY: Final = 24
@@ -48,32 +45,6 @@ def read_json(text: str) -> JsonValue:
         raise ValueError("there is no JSON in it")
     value, _ = json.JSONDecoder().raw_decode(text, min(starts))
     return value
-
-
-@lru_cache(maxsize=128)
-def _validator(schema_text: str) -> Draft202012Validator:
-    schema = json.loads(schema_text)
-    Draft202012Validator.check_schema(schema)
-    return Draft202012Validator(schema)
-
-
-def problem_with(value: JsonValue, schema: JsonSchema) -> str | None:
-    """Return what keeps a value from fitting a schema, or None when it fits.
-
-    Raises:
-        ValueError: The schema itself is not valid.
-    """
-    try:
-        validator = _validator(json.dumps(schema, sort_keys=True))
-    except SchemaError as error:
-        raise ValueError(f"the schema is not valid: {error.message}") from error
-    # jsonschema's stubs lose the error's type behind an overload.
-    errors = cast("Iterable[ValidationError]", validator.iter_errors(value))  # pyright: ignore[reportUnknownMemberType]
-    error = max(errors, key=relevance, default=None)
-    if error is None:
-        return None
-    place = "".join(f"[{part!r}]" for part in error.absolute_path)
-    return f"{error.message} (at {place or 'the top'})"
 
 
 def fit(answer: ModelAnswer, request: ModelRequest) -> tuple[JsonValue, str | None]:

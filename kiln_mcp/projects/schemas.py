@@ -3,11 +3,10 @@
 import json
 from collections.abc import Mapping
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from pydantic import JsonValue
 
 from kiln_mcp.projects.errors import NotAnObjectSchema
+from storage.json_schema import check_schema
 
 
 def schema_text(which: str, schema: Mapping[str, JsonValue] | None) -> str | None:
@@ -23,9 +22,9 @@ def schema_text(which: str, schema: Mapping[str, JsonValue] | None) -> str | Non
     if schema is None:
         return None
     try:
-        Draft202012Validator.check_schema(dict(schema))
-    except SchemaError as error:
-        raise NotAnObjectSchema(which, error.message) from error
+        check_schema(schema)
+    except ValueError as error:
+        raise NotAnObjectSchema(which, str(error)) from error
     if schema.get("type") != "object" or not isinstance(schema.get("properties"), dict):
         raise NotAnObjectSchema(which, "it does not describe an object with properties")
     return json.dumps(schema, ensure_ascii=False)

@@ -10,10 +10,10 @@ import anyio
 from pydantic import JsonValue
 
 from kiln_mcp.llm import Engine, Message, ModelAnswer, ModelRequest
-from kiln_mcp.llm.schemas import problem_with
 from kiln_mcp.prompts import load_prompt
 from kiln_mcp.synthesis.plan import Cell
 from kiln_mcp.synthesis.similarity import NEAR, jaccard, shingles
+from storage.json_schema import problem_with
 
 EXAMPLES_SHOWN: Final = 4
 """Entries that the embedded model's list starts with; measured: four give varied inputs."""

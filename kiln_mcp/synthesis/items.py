@@ -11,9 +11,9 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from kiln_mcp.evals.task_runs import ADAPTER
-from kiln_mcp.llm.schemas import problem_with
 from kiln_mcp.synthesis.errors import ItemMisfit, UnreadableItems
 from storage import DataSource, Task, TaskOutput, TaskRun
+from storage.json_schema import problem_with
 from storage.records.record import login_name
 
 TOPIC: Final = "topic_path"
