@@ -99,8 +99,8 @@ async def prepare(workspace: Workspace, about: Measurement, wanted: Wanted) -> Q
     )
 
 
-def plan_quest(quest: Quest) -> Plan:
-    """Return what a search will ask of which models, its final measurement included."""
+def calls_by_model(quest: Quest) -> dict[str, int]:
+    """Return how often a search will ask which models, its final measurement included."""
     judge = judge_model(quest.about.judge)
     each = {quest.setup.model: 2 if quest.setup.thinking else 1}
     if judge:
@@ -110,11 +110,16 @@ def plan_quest(quest: Quest) -> Plan:
     calls = {model: times * (searched + final) for model, times in each.items()}
     if quest.reflecting:
         calls[quest.reflecting] = calls.get(quest.reflecting, 0) + searched // 8
+    return calls
+
+
+def plan_quest(quest: Quest) -> Plan:
+    """Return what a search will do and cost."""
     summary = (
         f"Search for a better prompt than {quest.first.name!r} with {quest.wanted.budget} calls, "
         f"then measure both on {len(quest.parts.test)} held-out items."
     )
-    return plan_of(quest.workspace.engine, summary, calls)
+    return plan_of(quest.workspace.engine, summary, calls_by_model(quest))
 
 
 def pool_of(quest: Quest) -> Pool:

@@ -19,7 +19,7 @@ from kiln_mcp.evals.summaries import scores_by_item
 from kiln_mcp.evals.task_runs import agent_properties
 from kiln_mcp.evolution.allowance import Allowance
 from kiln_mcp.evolution.answers import PromptEvolved, RaceWon
-from kiln_mcp.evolution.quest import Quest, Wanted, plan_quest, pool_of, prepare
+from kiln_mcp.evolution.quest import Quest, Wanted, calls_by_model, plan_quest, pool_of, prepare
 from kiln_mcp.evolution.racing import Standing
 from kiln_mcp.evolution.reflection import Mirror, ModelReflector
 from kiln_mcp.evolution.search import Found, Ground, evolve
@@ -87,6 +87,7 @@ async def evolve_prompt(
     store = await workspace.open_project(project)
     about = await gather(store, await find_eval(store, eval), None)
     quest = await prepare(workspace, about, Wanted(start, budget, seed, reflect_with))
+    await workspace.engine.check_ready(calls_by_model(quest))
     workspace.approve(plan_quest(quest))
     found = await _search(quest)
     better = found.best.key != quest.start.key

@@ -183,6 +183,7 @@ async def measure_agreement(
         for model, times in part.calls_by_model.items():
             calls[model] = calls.get(model, 0) + times
     summary = f"Judge {len(labelled)} labelled items of {found.name!r}."
+    await workspace.engine.check_ready(calls)
     workspace.approve(plan_of(workspace.engine, summary, calls))
     outcomes = [await carry_out(workspace.engine, part, workspace.report) for part in work]
     measured = [
@@ -221,6 +222,7 @@ async def _judge_of(
 async def _judge_stored(workspace: Workspace, judge: Measurement, runs: Sequence[TaskRun]) -> None:
     work = plan_calibration(judge, runs)
     summary = f"Judge {len(work.jobs)} items of the golden set, to draw from each verdict."
+    await workspace.engine.check_ready(work.calls_by_model)
     workspace.approve(plan_of(workspace.engine, summary, work.calls_by_model))
     await carry_out(workspace.engine, work, workspace.report)
 

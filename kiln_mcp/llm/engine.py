@@ -1,6 +1,6 @@
 """The one way to ask a model anything: names, journal, corrections, retries."""
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from copy import copy
 from dataclasses import dataclass, replace
@@ -120,15 +120,18 @@ class Engine:
             raise self._servers.problem.with_traceback(None)
         return server
 
-    async def check_ready(self, models: Iterable[str]) -> None:
+    async def check_ready(self, calls: Mapping[str, int]) -> None:
         """Refuse models that cannot answer: unknown ones, those without their key, servers down.
 
         A configured server is asked for its list of models; nobody else is asked anything.
 
+        Args:
+            calls: How often each model is to be asked; who is not asked need not be ready.
+
         Raises:
             ModelError: What keeps one of them from answering.
         """
-        for model in models:
+        for model in [model for model, times in calls.items() if times]:
             self.check_name(model)
             if self.is_free(model):
                 continue

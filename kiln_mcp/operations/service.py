@@ -169,6 +169,7 @@ async def test_model(
     model: Annotated[str, Field(description="The model's name.")],
 ) -> ModelTest:
     """Ask a model one short question, to see that it answers, how fast, and at what cost."""
+    await workspace.engine.check_ready({model: 1})
     cost = workspace.engine.price_of(model, 1)
     workspace.approve(Plan(f"Ask {model} one short question.", calls=1, cost_usd=cost))
     request = ModelRequest(

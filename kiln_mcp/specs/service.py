@@ -167,7 +167,7 @@ async def draft_spec(
     owner = await task_of(store, task)
     if draft is not None:
         made, author = _own_draft(draft, wish), "you"
-    elif (asked := _asked(workspace, owner, model, "Draft a specification.")) is not None:
+    elif (asked := await _asked(workspace, owner, model, "Draft a specification.")) is not None:
         made, author = await draft_with_model(asked, wish, kind), asked.model
     else:
         made, author = draft_by_rules(wish, kind), "rules"
@@ -206,7 +206,7 @@ async def find_spec_gaps(
     found, saved = await _given(store, owner, spec, draft)
     gaps = find_gaps(found.kind, found.fields, owner.instruction)
     checker = "rules"
-    asked = _asked(workspace, owner, model, "Look for undecided cases in a specification.")
+    asked = await _asked(workspace, owner, model, "Look for undecided cases in a specification.")
     if asked is not None:
         gaps = (*await question_with_model(asked, found, gaps), *gaps)
         checker = f"rules and {asked.model}"
@@ -250,7 +250,7 @@ async def refine_spec(
         raise NothingToRefine
     said = [Answered(item.question, item.answer) for item in answers or []]
     gaps = find_gaps(found.kind, found.fields, owner.instruction)
-    asked = _asked(workspace, owner, model, "Refine a specification.") if said else None
+    asked = await _asked(workspace, owner, model, "Refine a specification.") if said else None
     if edits:
         refinement, author = _own_edits(found, edits, said), "you"
     elif asked is not None:
@@ -318,11 +318,12 @@ async def _save(store: ProjectStore, task: Task, draft: Draft, saved: Spec | Non
     )
 
 
-def _asked(workspace: Workspace, task: Task, model: str | None, summary: str) -> Asked | None:
+async def _asked(workspace: Workspace, task: Task, model: str | None, summary: str) -> Asked | None:
     """Return the model to ask, after approval; None where rules must do."""
     name = workspace.model_name(model)
     if name == EMBEDDED:
         return None
+    await workspace.engine.check_ready({name: 1})
     workspace.approve(Plan(summary=summary, calls=1, cost_usd=workspace.engine.price_of(name, 1)))
     return Asked(workspace.engine, name, task.instruction)
 

@@ -142,12 +142,19 @@ async def set_scene(
     )
 
 
-def plan_generation(engine: Engine, scene: Scene, model: str, *, given: int) -> Plan:
-    """Return what generating will cost; `given` is how many inputs are there already."""
+def calls_of_generation(scene: Scene, model: str, *, given: int) -> dict[str, int]:
+    """Return how often generating asks each model; `given` inputs are there already."""
     count = given or scene.wish.count
     calls: Counter[str] = Counter({scene.setup.model: count * (2 if scene.setup.thinking else 1)})
     if not given:
         calls[model] += count if model == EMBEDDED else 1 + count // 4
+    return calls
+
+
+def plan_generation(engine: Engine, scene: Scene, model: str, *, given: int) -> Plan:
+    """Return what generating will cost; `given` is how many inputs are there already."""
+    count = given or scene.wish.count
+    calls = calls_of_generation(scene, model, given=given)
     return plan_of(engine, f"Generate {count} items for the task '{scene.task.name}'.", calls)
 
 

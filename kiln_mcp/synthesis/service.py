@@ -15,6 +15,7 @@ from kiln_mcp.synthesis.answers import DataGenerated, DataSplit, ItemsAdded, Par
 from kiln_mcp.synthesis.errors import NoItemsMade, NothingToSplit, UnknownParts, UnreadableItems
 from kiln_mcp.synthesis.generation import (
     DataWish,
+    calls_of_generation,
     coverage,
     inputs_as_given,
     inputs_by_model,
@@ -144,7 +145,9 @@ async def generate_data(
     scene = await set_scene(
         store, owner, wanted or DataWish(), run_config, workspace.model_name(None)
     )
-    workspace.approve(plan_generation(workspace.engine, scene, writer, given=len(inputs or [])))
+    given = len(inputs or [])
+    await workspace.engine.check_ready(calls_of_generation(scene, writer, given=given))
+    workspace.approve(plan_generation(workspace.engine, scene, writer, given=given))
     await workspace.report(0, None, "Writing inputs.")
     made = (
         inputs_as_given(scene, inputs)

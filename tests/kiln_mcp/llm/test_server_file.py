@@ -72,7 +72,7 @@ async def test_a_bad_list_stops_only_who_may_need_it_until_it_is_mended(
         engine.check_name("embedded")
         for model in ("local/tiny", "openai/gpt-4.1"):
             with pytest.raises(ServerFileUnreadable, match="line 1"):
-                await engine.check_ready([model])
+                await engine.check_ready({model: 1})
             with pytest.raises(ServerFileUnreadable):
                 await engine.complete(asked(model), asker="test")
         [described] = [one for one in await engine.models() if "<server>" in one.name]
@@ -97,13 +97,13 @@ async def test_what_keeps_a_servers_model_from_answering_is_said_beforehand(
         ServerSettings("locked", loopback.address, key_variable="LOCKED_KEY"),
     )
     async with Engine(EngineSettings(servers=servers, environment={})) as engine:
-        await engine.check_ready(["local/tiny", "embedded"])
+        await engine.check_ready({"local/tiny": 1, "embedded": 1, "gone/model": 0})
         with pytest.raises(Unknown, match="Close names: local/tiny"):
-            await engine.check_ready(["local/tinny"])
+            await engine.check_ready({"local/tinny": 1})
         with pytest.raises(ServerDown, match="nothing listens"):
-            await engine.check_ready(["down/tiny"])
+            await engine.check_ready({"down/tiny": 1})
         with pytest.raises(MissingKey, match="keyring set kiln-mcp LOCKED_KEY"):
-            await engine.check_ready(["locked/tiny"])
+            await engine.check_ready({"locked/tiny": 1})
         ready = {one.name: (one.ready, one.note) for one in await engine.models()}
     assert ready["local/tiny"][0]
     assert not ready["down/<model>"][0]

@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.errors import ApprovalNeeded, InvalidArguments
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest, ScriptedModel
+from kiln_mcp.llm.errors import UnknownModel
 from kiln_mcp.settings import Settings
 from kiln_mcp.specs.errors import NothingToRefine, SpecNotNamed
 from kiln_mcp.specs.kinds import FieldsMismatch, SpecKind
@@ -171,7 +172,13 @@ async def test_bad_references_are_refused_with_the_way_on(tmp_path: Path) -> Non
 async def test_a_model_that_may_cost_money_is_not_asked_before_approval(tmp_path: Path) -> None:
     async with support(tmp_path) as (workspace, project):
         with pytest.raises(ApprovalNeeded):
-            await draft_spec(workspace, project, "be polite", model="somewhere/unknown")
+            await draft_spec(workspace, project, "be polite", model="ollama/llama3")
+
+
+async def test_a_misspelt_model_is_refused_before_approval_is_asked(tmp_path: Path) -> None:
+    async with support(tmp_path) as (workspace, project):
+        with pytest.raises(UnknownModel, match=r"Close names: .*claude-sonnet-4"):
+            await draft_spec(workspace, project, "be polite", model="anthropic/claude-sonet-4-5")
 
 
 async def test_text_from_the_wish_reaches_the_model_inside_its_fence(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.errors import ApprovalNeeded
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest, ScriptedModel
+from kiln_mcp.llm.errors import UnknownModel
 from kiln_mcp.settings import Settings
 from kiln_mcp.synthesis.errors import ExamplesNeeded, ItemMisfit, NoItemsMade
 from kiln_mcp.synthesis.generation import DataWish
@@ -167,9 +168,16 @@ async def test_generation_that_may_cost_money_is_planned_first(tmp_path: Path) -
     async with support(tmp_path, Writer()) as (workspace, project):
         with pytest.raises(ApprovalNeeded, match="Generate 12 items"):
             await generate_data(
-                workspace, project, wanted=DataWish(count=12), model="somewhere/unknown"
+                workspace, project, wanted=DataWish(count=12), model="ollama/llama3"
             )
         assert await runs_in(workspace, project) == []
+
+
+async def test_a_misspelt_model_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    writer = Writer()
+    async with support(tmp_path, writer) as (workspace, project):
+        with pytest.raises(UnknownModel, match=r"Close names: .*openai/gpt-4\.1"):
+            await generate_data(workspace, project, model="openai/gpt-4.1-miny")
 
 
 @pytest.mark.embedded
