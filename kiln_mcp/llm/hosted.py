@@ -160,7 +160,9 @@ class HostedModel:
 
     async def _key(self, litellm: Any, model: str) -> str | None:
         found = litellm.validate_environment(model)
-        missing = [str(name) for name in found.get("missing_keys", ())]
+        # litellm counts addresses among them, which have a default.
+        wanted = [str(name) for name in found.get("missing_keys", ())]
+        missing = [name for name in wanted if not name.endswith(("_BASE", "_URL"))]
         if found.get("keys_in_environment") or not missing:
             return None
         for variable in missing:

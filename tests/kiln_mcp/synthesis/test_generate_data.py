@@ -168,14 +168,13 @@ async def test_generation_that_may_cost_money_is_planned_first(tmp_path: Path) -
     async with support(tmp_path, Writer()) as (workspace, project):
         with pytest.raises(ApprovalNeeded, match="Generate 12 items"):
             await generate_data(
-                workspace, project, wanted=DataWish(count=12), model="ollama/llama3"
+                workspace, project, wanted=DataWish(count=12), model="together_ai/some-model"
             )
         assert await runs_in(workspace, project) == []
 
 
 async def test_a_misspelt_model_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
-    writer = Writer()
-    async with support(tmp_path, writer) as (workspace, project):
+    async with support(tmp_path, Writer()) as (workspace, project):
         with pytest.raises(UnknownModel, match=r"Close names: .*openai/gpt-4\.1"):
             await generate_data(workspace, project, model="openai/gpt-4.1-miny")
 
