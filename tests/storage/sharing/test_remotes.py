@@ -1,0 +1,151 @@
+"""Repositories that are away, locked, or ask who we are."""
+
+import logging
+import threading
+from collections.abc import Generator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from storage import Project, ProjectStore, Task
+from storage.records.record import login_name
+from storage.sharing.errors import OtherProject
+from storage.sharing.git import Git
+from storage.sharing.sharing import Sharing, fetch_project
+
+_TOKEN = "ghp_0123456789abcdef"
+
+
+class _Closed(BaseHTTPRequestHandler):
+    """Lets nobody in."""
+
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="x"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def closed() -> Generator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Closed)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"127.0.0.1:{server.server_address[1]}/team/project.git"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def _everything_in(folder: Path) -> str:
+    """Return the text of a project's files and of its whole history."""
+    files = [p for p in folder.rglob("*") if p.is_file() and ".git" not in p.parts]
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
+    return text + Git(folder).text("log", "-p", "--format=fuller")
+
+
+async def _edit(store: ProjectStore, text: str) -> None:
+    (task,) = await store.children(store.project, Task)
+    await store.save(task.replace(instruction=text))
+
+
+async def test_a_repository_that_asks_for_a_password_is_answered_with_one_sentence(
+    ana: ProjectStore, closed: str
+) -> None:
+    await Sharing(ana).share(f"http://{closed}")
+    await _edit(ana, "Later.")
+    report = await Sharing(ana).sync()
+    assert report.saved == "Change the task Support"
+    assert not report.sent
+    assert "lets in only whom it knows" in report.offline
+    assert "Sign in once with git itself" in report.offline
+    assert "Everything you did is saved" in report.offline
+
+
+async def test_a_token_that_git_was_given_reaches_no_answer_log_file_or_change(
+    ana: ProjectStore, closed: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for address in (f"http://ana:{_TOKEN}@{closed}", f"http://ana:{_TOKEN}@127.0.0.1:1/x.git"):
+        Git(ana.folder).run("remote", "set-url", "origin", address)
+        caplog.clear()
+        await _edit(ana, f"Later, {len(address)}.")
+        report = await Sharing(ana).sync()
+        assert report.offline
+        assert _TOKEN not in repr(report)
+        assert _TOKEN not in caplog.text
+        assert _TOKEN not in _everything_in(ana.folder)
+
+
+async def test_ssh_is_told_never_to_ask(
+    ana: ProjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "ssh"
+    told = tmp_path / "told"
+    program.write_text(
+        f'#!/bin/sh\necho "$@" > "{told}"\necho "git@h: Permission denied (publickey)." >&2\nexit 255\n',
+        encoding="utf-8",
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", f"{program} -i key")
+    await Sharing(ana).share("git@example.org:team/project.git")
+    report = await Sharing(ana).sync()
+    assert "lets in only whom it knows (git@h: Permission denied (publickey))" in report.offline
+    assert "-i key -oBatchMode=yes" in told.read_text(encoding="utf-8")
+
+
+async def test_away_from_the_others_changes_are_counted_and_sent_later(
+    ana: ProjectStore, hub: Path
+) -> None:
+    away = hub.with_name("away.git")
+    hub.rename(away)  # noqa: ASYNC240 - one rename in a test
+    for number in range(3):
+        await _edit(ana, f"Edit {number}.")
+        report = await Sharing(ana).sync()
+        assert (report.sent, report.waiting) == (False, number + 1)
+    away.rename(hub)
+    report = await Sharing(ana).sync()
+    assert (report.sent, report.waiting, report.offline) == (True, 0, "")
+
+
+async def test_who_has_told_git_no_name_signs_with_the_computers_and_is_told(
+    ana: ProjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = tmp_path / "gitconfig"
+    empty.write_text("", encoding="utf-8")
+    for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
+        monkeypatch.setenv(name, str(empty))
+    for name in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "EMAIL"):
+        monkeypatch.delenv(name, raising=False)
+    await _edit(ana, "Unsigned.")
+    report = await Sharing(ana).sync()
+    assert report.sent
+    assert f"changes are signed by {login_name()}" in report.signed
+    author = Git(ana.folder).text("log", "-1", "--format=%an <%ae>")
+    assert author == f"{login_name()} <{login_name()}@localhost>"
+    empty.write_text("[user]\nname = Ana\nemail = ana@example.org\n", encoding="utf-8")
+    await _edit(ana, "Signed.")
+    assert (await Sharing(ana).sync()).signed == ""
+    assert Git(ana.folder).text("log", "-1", "--format=%an") == "Ana"
+
+
+async def test_two_projects_never_mix_in_one_repository(
+    ana: ProjectStore, hub: Path, tmp_path: Path
+) -> None:
+    async with await ProjectStore.create(tmp_path / "other", Project(name="Other")) as other:
+        await Sharing(other).share(str(hub))
+        with pytest.raises(OtherProject, match="another project, 'Shared'"):
+            await Sharing(other).sync()
+        assert await other.children(other.project, Task) == []
+    assert (await Sharing(ana).sync()).received == ""
+
+
+async def test_a_folder_gets_all_of_a_project_or_nothing(hub: Path, tmp_path: Path) -> None:
+    with pytest.raises(Exception, match=r"holds no project\.kiln"):
+        await fetch_project(str(hub), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    assert not list(tmp_path.glob(".new*"))
