@@ -174,7 +174,10 @@ def _reason(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     causes = [found.group(1) for line in lines if (found := _CAUSE.match(line)) and found.group(1)]
     said = (causes or lines[-1:] or ["no reason given"])[0].rstrip(".")
-    if _REFUSED.search(output):
+    refusal = next((line for line in lines if _REFUSED.search(line)), None)
+    if refusal is not None:
+        said = causes[0] if causes and _REFUSED.search(causes[0]) else refusal
+        said = said.rstrip(".")
         return (
             f"the repository lets in only whom it knows ({said}). Sign in once with git itself, "
             "such as by git fetch in a terminal, then sync again"

@@ -58,8 +58,11 @@ async def test_settings_that_come_with_a_folder_run_nothing(
     program = tmp_path / "program"
     program.write_text(f"#!/bin/sh\ntouch {shlex.quote(str(ran))}\ncat\n", encoding="utf-8")
     program.chmod(0o755)
+    included = tmp_path / "included"
+    included.write_text(f"[core]\n  fsmonitor = {program}\n", encoding="utf-8")
     for key in keys:
-        Git(ana.folder).run("config", key, str(program))
+        value = included if key == "include.path" else program
+        Git(ana.folder).run("config", key, str(value))
     (ana.folder / ".gitattributes").write_text("* filter=x diff=x merge=x\n", encoding="utf-8")
     await _edit(ana, "Edited.")
     for call in (
