@@ -11,6 +11,7 @@ import lzma
 import posixpath
 import re
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -30,14 +31,17 @@ _LONGEST_LINK = 4096
 _ENCRYPTED = 0x1
 _UTF8_NAME = 0x800
 _DRIVE = re.compile(r"[A-Za-z]:")
+# What the readers raise on damaged bytes, found by changing bytes of whole archives.
 _BROKEN = (
     tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
+    struct.error,
     OSError,
     EOFError,
     NotImplementedError,
+    ValueError,
 )
 
 
@@ -209,7 +213,7 @@ def _zip_entries(archive: Path, opened: zipfile.ZipFile) -> Iterator[_Entry]:
             raise NotImportable(archive.name, "it is encrypted")
         name = _zip_name(info)
         form = stat.S_IFMT(info.external_attr >> 16)
-        if info.is_dir():
+        if name.endswith("/"):
             yield _Entry(name, "folder")
         elif form == stat.S_IFLNK:
             with opened.open(info) as content:
