@@ -2,25 +2,30 @@
 
 A change to several files is written to a journal in the per-user state folder first. A process
 that dies in the middle leaves the journal there; the next one to open the project carries it to
-its end. A disk that refuses in the middle is answered by putting the old contents back.
+its end. All new contents are written aside before the first is put in place, so that a full disk
+refuses while nothing is changed; where it refuses later, the old contents are put back.
 """
 
 import base64
 import json
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from filelock import FileLock, Timeout
-
-from storage.errors import ProjectBusy, StaleRevision, UnsafePath, WriteFailed
-from storage.files import move_atomically, write_atomically
+from storage.authors import last_author
+from storage.errors import StaleRevision, UnsafePath, WriteFailed
+from storage.files import (
+    move_atomically,
+    put_in_place,
+    remove_unfinished,
+    write_aside,
+    write_atomically,
+)
+from storage.locking import ProjectLock
 from storage.reading import revision_of
-
-_LONGEST_WAIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +63,13 @@ class CommitLog:
         self._project = project
         self._pending = state / "pending"
         self._pending.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(state / "lock")
+        self._lock = ProjectLock(project, state / "lock")
 
     def recover(self) -> int:
         """Carry changes to their end that a process began and did not finish; return how many."""
         if not any(self._pending.glob("*.json")):
             return 0
-        with self._locked():
+        with self._lock.held():
             return self._finish()
 
     def commit(self, edits: Sequence[Edit], moves: Sequence[Move] = ()) -> None:
@@ -87,13 +92,21 @@ class CommitLog:
                 return
             journal = self._pending / f"{uuid4().hex}.json"
             write_atomically(journal, _journal_text(edits, moves))
-            try:
-                self._apply(edits, moves)
-            except WriteFailed:
-                self._put_back(edits, before, moves)
-                journal.unlink()
-                raise
-            journal.unlink()
+            with ExitStack() as aside:
+                aside.callback(journal.unlink, missing_ok=True)
+                fresh = [self._write_aside(edit, aside) for edit in edits]
+                try:
+                    for file, edit in zip(fresh, edits, strict=True):
+                        put_in_place(file, self._project / edit.path)
+                    self._apply((), moves)
+                except WriteFailed:
+                    self._put_back(edits, before, moves)
+                    raise
+
+    def _write_aside(self, edit: Edit, aside: ExitStack) -> Path:
+        fresh = write_aside(self._project / edit.path, edit.content)
+        aside.callback(fresh.unlink, missing_ok=True)
+        return fresh
 
     @contextmanager
     def alone(self) -> Generator[None]:
@@ -105,26 +118,17 @@ class CommitLog:
         Raises:
             ProjectBusy: Another process has been writing for too long.
         """
-        with self._locked():
+        with self._lock.held():
             self._finish()
             yield
-
-    @contextmanager
-    def _locked(self) -> Generator[None]:
-        try:
-            self._lock.acquire(timeout=_LONGEST_WAIT_S)
-        except Timeout as error:
-            raise ProjectBusy(self._project, _LONGEST_WAIT_S) from error
-        try:
-            yield
-        finally:
-            self._lock.release()
 
     def _finish(self) -> int:
         found = sorted(self._pending.glob("*.json"))
         for journal in found:
             edits, moves = _read_journal(journal)
             self._apply(edits, moves)
+            for edit in edits:
+                remove_unfinished(self._project / edit.path)
             journal.unlink()
         return len(found)
 
@@ -138,7 +142,7 @@ class CommitLog:
         if held is None:
             raise StaleRevision(edit.path, None, None)
         when = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        raise StaleRevision(edit.path, _last_author(path), when)
+        raise StaleRevision(edit.path, last_author(self._project, edit.path), when)
 
     def _apply(self, edits: Iterable[Edit], moves: Iterable[Move]) -> None:
         """Make changes; those that are made already stay as they are."""
@@ -175,14 +179,6 @@ def _check_inside(project: Path, path: str) -> None:
         raise UnsafePath(path)
     if not (project / inside).resolve().is_relative_to(project.resolve()):
         raise UnsafePath(path)
-
-
-def _last_author(path: Path) -> str | None:
-    """Return the operating system's name for who owns the file; None where it has none."""
-    try:
-        return path.owner()
-    except (KeyError, NotImplementedError, OSError):
-        return None
 
 
 def _journal_text(edits: Iterable[Edit], moves: Iterable[Move]) -> bytes:

@@ -20,6 +20,17 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         WriteFailed: The disk refused; nothing was changed.
     """
+    put_in_place(write_aside(path, content), path)
+
+
+def write_aside(path: Path, content: bytes) -> Path:
+    """Write a file's new content beside it, down to the disk, and return where.
+
+    What can fail for want of space or permission fails here, before anything is changed.
+
+    Raises:
+        WriteFailed: The disk refused; nothing was changed.
+    """
     fresh = path.with_name(f".{path.name}.{uuid4().hex[:8]}.new")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,11 +39,33 @@ def write_atomically(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+        except BaseException:
+            fresh.unlink(missing_ok=True)
+            raise
+    return fresh
+
+
+def put_in_place(fresh: Path, path: Path) -> None:
+    """Let what was written aside be the file.
+
+    Raises:
+        WriteFailed: The disk refused; nothing was changed.
+    """
+    with disk_errors(path):
+        try:
             fresh.replace(path)
         except BaseException:
             fresh.unlink(missing_ok=True)
             raise
         flush_folder(path.parent)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what dead processes wrote aside for a file."""
+    start = f".{path.name}."
+    for file in path.parent.iterdir():
+        if file.name.startswith(start) and UNFINISHED.fullmatch(file.name):
+            file.unlink(missing_ok=True)
 
 
 def move_atomically(source: Path, target: Path) -> None:
