@@ -163,7 +163,8 @@ async def export_runs(
                 chosen, query, order="oldest", limit=_PAGE, cursor=cursor
             )
             await anyio.to_thread.run_sync(table.add, page.records)
-            await workspace.report(table.count, page.total, f"{table.count} runs exported")
+            total = page.total if page.total_is_exact else None
+            await workspace.report(table.count, total, f"{table.count} runs exported")
             cursor = page.next_cursor
             if cursor is None:
                 break
