@@ -39,6 +39,7 @@ from kiln_mcp.llm.server import ServerModel
 from kiln_mcp.llm.servers import Servers
 from kiln_mcp.llm.settings import EMBEDDED, EngineSettings
 from kiln_mcp.llm.tally import Tally
+from kiln_mcp.llm.tools_in_words import ToolsInWords
 
 USUAL_INPUT: Final = 1200
 USUAL_OUTPUT: Final = 300
@@ -281,9 +282,10 @@ class Engine:
             return Route(self._extra[name], name, name, Gate(name, UNLIMITED))
         if name == EMBEDDED:
             identity = self._embedded.identity
-            return Route(self._embedded, name, identity, Gate(name, UNLIMITED))
+            model = ToolsInWords(self._embedded)
+            return Route(model, name, identity, Gate(name, UNLIMITED))
         if name == HOST:
-            return Route(self._host, name, name, Gate(name, UNLIMITED))
+            return Route(ToolsInWords(self._host), name, name, Gate(name, UNLIMITED))
         if name.startswith(SCRIPTED):
             script = await load_script(name, Path(name.removeprefix(SCRIPTED)))
             return Route(script, name, name, Gate(name, UNLIMITED))

@@ -1,0 +1,133 @@
+"""Tool calls for models that have none of their own: the answer's schema makes room for them."""
+
+import json
+from dataclasses import replace
+from typing import Final
+
+from pydantic import JsonValue
+
+from kiln_mcp.llm.deltas import Streamed, deltas_of, streamed_by
+from kiln_mcp.llm.messages import (
+    JsonSchema,
+    Message,
+    Model,
+    ModelAnswer,
+    ModelRequest,
+    Tool,
+    ToolCall,
+)
+from kiln_mcp.llm.schemas import read_json
+
+_TOOL: Final = "tool"
+_ARGUMENTS: Final = "arguments"
+_ANSWER: Final = "answer"
+
+
+class ToolsInWords:
+    """A model that is told of tools in words, and calls one by what it answers."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        """Answer a request, as the model itself does where it has no tools.
+
+        Raises:
+            ModelError: As the model's own `complete`.
+        """
+        if not request.tools:
+            return await self._model.complete(request)
+        return _read(await self._model.complete(in_words(request)), request)
+
+    async def stream(self, request: ModelRequest) -> Streamed:
+        """Answer a request as it is written; in one piece where it has tools.
+
+        Raises:
+            ModelError: As `complete`.
+        """
+        if request.tools:
+            answer = await self.complete(request)
+            for delta in deltas_of(answer):
+                yield delta
+            yield answer
+            return
+        parts = streamed_by(self._model, request)
+        try:
+            async for part in parts:
+                yield part
+        finally:
+            await parts.aclose()
+
+
+def in_words(request: ModelRequest) -> ModelRequest:
+    """Return a request without tools whose answer says which tool is called, or answers."""
+    names = {call.id: call.name for message in request.messages for call in message.tool_calls}
+    told = [_told(message, names) for message in request.messages]
+    return replace(
+        request,
+        messages=(Message("system", _instruction(request.tools)), *told),
+        schema={"anyOf": [*map(_call_schema, request.tools), _answer_schema(request)]},
+        choices=(),
+        tools=(),
+    )
+
+
+def _instruction(tools: tuple[Tool, ...]) -> str:
+    listed = "\n".join(
+        f"- {tool.name}: {tool.description} Arguments: "
+        f"{json.dumps(tool.parameters, ensure_ascii=False)}"
+        for tool in tools
+    )
+    return (
+        f"You may call these tools, one at a time:\n{listed}\nTo call one, answer with JSON: "
+        f'{{"{_TOOL}": its name, "{_ARGUMENTS}": its arguments}}. The next message tells you its '
+        f'result. To answer without one: {{"{_ANSWER}": your answer}}.'
+    )
+
+
+def _call_schema(tool: Tool) -> JsonSchema:
+    return _object({_TOOL: {"const": tool.name}, _ARGUMENTS: dict(tool.parameters)})
+
+
+def _answer_schema(request: ModelRequest) -> JsonSchema:
+    if request.choices:
+        return _object({_ANSWER: {"enum": list(request.choices)}})
+    return _object({_ANSWER: dict(request.schema or {"type": "string"})})
+
+
+def _object(properties: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _told(message: Message, names: dict[str, str]) -> Message:
+    """Return a message of a conversation with tools in words."""
+    if message.tool_calls:
+        calls = [_call_text(call) for call in message.tool_calls]
+        return Message(message.role, "\n".join([message.content, *calls]).strip())
+    if message.role == "tool":
+        name = names.get(message.tool_call_id or "", "the tool")
+        return Message("user", f"Result of {name}: {message.content}")
+    return message
+
+
+def _call_text(call: ToolCall) -> str:
+    return f'{{"{_TOOL}": {json.dumps(call.name)}, "{_ARGUMENTS}": {call.arguments}}}'
+
+
+def _read(answer: ModelAnswer, request: ModelRequest) -> ModelAnswer:
+    """Return an answer in words as the answer that it means; as it is where it means none."""
+    try:
+        value = read_json(answer.text)
+    except ValueError:  # cut off
+        return answer
+    match value:
+        case {"tool": str(name), "arguments": dict(arguments)}:
+            call_id = f"call_{sum(len(message.tool_calls) for message in request.messages)}"
+            call = ToolCall(call_id, name, json.dumps(arguments, ensure_ascii=False))
+            return replace(answer, text="", tool_calls=(call,), finish="tool_calls")
+        case {"answer": str(text)} if request.schema is None:
+            return replace(answer, text=text)
+        case {"answer": other}:
+            return replace(answer, text=json.dumps(other, ensure_ascii=False))
+        case _:
+            return answer
