@@ -175,12 +175,21 @@ async def open_workspace(
         budgets: dict[str, Budget] = {}
 
         async def work(job: Job, report: ProgressReport) -> JsonObject:
-            budget = budgets[job.id] = await engine.budget(f"jobs/{job.id}", job.limit)
+            name = f"jobs/{job.id}"
+            budget = budgets[job.id] = await engine.budget(name, job.limit, job.worked_s)
             own = replace(workspace, engine=engine.within(budget), report=report)
             try:
-                return await perform(own, job.capability, job.arguments)
+                result = await perform(own, job.capability, job.arguments)
+            except Exception as error:
+                # It comes alone, or in the group of a capability that does several things at once.
+                if budget.refusal is not None and budget.refusal is not error:
+                    raise budget.refusal from error
+                raise
             finally:
                 del budgets[job.id]
+            if budget.refusal is not None:
+                raise budget.refusal
+            return result
 
         async def hold(job_id: str) -> None:
             if job_id in budgets:

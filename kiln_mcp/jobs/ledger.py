@@ -30,6 +30,7 @@ _TABLES: Final[tuple[LiteralString, ...]] = (
         message TEXT NOT NULL,
         result TEXT,
         error TEXT,
+        worked_s DOUBLE PRECISION NOT NULL DEFAULT 0,
         created_at DOUBLE PRECISION NOT NULL,
         changed_at DOUBLE PRECISION NOT NULL
     )
@@ -43,6 +44,9 @@ _TABLES: Final[tuple[LiteralString, ...]] = (
     """,
     "CREATE INDEX IF NOT EXISTS kiln_events_by_job ON kiln_job_events (job_id, at)",
 )
+_WORKED: Final[LiteralString] = """
+ALTER TABLE kiln_jobs ADD COLUMN worked_s DOUBLE PRECISION NOT NULL DEFAULT 0
+"""
 _ONE_AT_A_TIME: Final[LiteralString] = "SELECT pg_advisory_xact_lock(7355608)"
 _INSERT: Final[LiteralString] = """
 INSERT INTO kiln_jobs (id, capability, arguments, budget, attempt, state, done, total, message,
@@ -63,7 +67,8 @@ UPDATE kiln_jobs SET done = :done, total = :total, message = :message, changed_a
 WHERE id = :id AND attempt = :attempt
 """
 _ALIVE: Final[LiteralString] = """
-UPDATE kiln_jobs SET changed_at = :now WHERE id = :id AND attempt = :attempt
+UPDATE kiln_jobs SET changed_at = :now, worked_s = :worked_s
+WHERE id = :id AND attempt = :attempt
 """
 _END: Final[LiteralString] = """
 UPDATE kiln_jobs SET state = :state, result = :result, error = :error, changed_at = :now
@@ -132,6 +137,9 @@ class Ledger:
                     connection.execute(sa.text(_ONE_AT_A_TIME))
                 for statement in _TABLES:
                     connection.execute(sa.text(statement))
+                columns = sa.inspect(connection).get_columns("kiln_jobs")
+                if "worked_s" not in {column["name"] for column in columns}:
+                    connection.execute(sa.text(_WORKED))
         except SQLAlchemyError as error:
             raise JobStoreFailed(str(error)) from error
 
@@ -171,9 +179,9 @@ class Ledger:
             self.tell(job.id, "Begun." if job.attempt == 1 else f"Gone on with ({job.attempt}).")
         return began
 
-    def keep_alive(self, job: Job) -> None:
-        """Show a sign of life."""
-        self._change(_ALIVE, id=job.id, attempt=job.attempt)
+    def keep_alive(self, job: Job, worked_s: float) -> None:
+        """Show a sign of life, and for how long the job was worked at in all."""
+        self._change(_ALIVE, id=job.id, attempt=job.attempt, worked_s=worked_s)
 
     def report(self, job: Job, progress: Progress) -> None:
         """Write progress down."""
@@ -225,6 +233,7 @@ def _job(row: Mapping[str, Any]) -> Job:
         progress=Progress(row["done"], row["total"], row["message"]),
         result=None if row["result"] is None else json.loads(row["result"]),
         error=row["error"],
+        worked_s=row["worked_s"],
         created_at=row["created_at"],
         changed_at=row["changed_at"],
     )

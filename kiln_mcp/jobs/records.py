@@ -65,6 +65,7 @@ class Job:
         progress: How far it is.
         result: Its answer, once done.
         error: Why it ended otherwise, as a sentence.
+        worked_s: For how long it was worked at, all attempts together.
         created_at: Seconds since 1970.
         changed_at: Seconds since 1970: the last sign of life.
     """
@@ -78,6 +79,7 @@ class Job:
     progress: Progress = field(default_factory=Progress)
     result: JsonObject | None = None
     error: str | None = None
+    worked_s: float = 0.0
     created_at: float = 0.0
     changed_at: float = 0.0
 

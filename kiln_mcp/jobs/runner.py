@@ -277,12 +277,14 @@ class JobRunner:
             self._running.pop(job.id, None)
 
     async def _attempt(self, job: Job) -> None:
-        beating = asyncio.create_task(self._heartbeat(job))
+        worked = _Stopwatch(job.worked_s)
+        beating = asyncio.create_task(self._heartbeat(job, worked))
         reporter = _Reporter(partial(self._write_progress, job))
         try:
             async with self._slots:
                 if not await _in_thread(self._ledger.begin, job):
                     return
+                worked.start()
                 result = await self._do(job, reporter)
             await self._end(job, JobState.DONE, result)
         except BudgetSpent as error:
@@ -307,6 +309,7 @@ class JobRunner:
             beating.cancel()
             with suppress(asyncio.CancelledError):
                 await beating
+            await _in_thread(self._ledger.keep_alive, job, worked.seconds)
 
     async def _do(self, job: Job, reporter: "_Reporter") -> JsonObject:
         if await self._asked_to_stop(job):  # of a process that was killed since
@@ -333,11 +336,11 @@ class JobRunner:
     async def _write_progress(self, job: Job, progress: Progress) -> None:
         await _in_thread(self._ledger.report, job, progress)
 
-    async def _heartbeat(self, job: Job) -> None:
+    async def _heartbeat(self, job: Job, worked: "_Stopwatch") -> None:
         """Show signs of life, and hear whether another process wants the job to stop or rest."""
         while True:
             await anyio.sleep(HEARTBEAT_S)
-            await _in_thread(self._ledger.keep_alive, job)
+            await _in_thread(self._ledger.keep_alive, job, worked.seconds)
             now = await _in_thread(self._ledger.find, job.id)
             task = self._running.get(job.id)
             goes_on = (
@@ -356,6 +359,22 @@ class JobRunner:
             await anyio.sleep(HEARTBEAT_S)
             for job in await _in_thread(self._ledger.silent_since, time.time() - SILENCE_S):
                 await self._begin_again(job, job.limit)
+
+
+class _Stopwatch:
+    """For how long a job was worked at, by a clock that nobody can set."""
+
+    def __init__(self, before: float) -> None:
+        self._before = before
+        self._started: float | None = None
+
+    def start(self) -> None:
+        self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        now = 0.0 if self._started is None else time.monotonic() - self._started
+        return self._before + now
 
 
 class _Reporter:

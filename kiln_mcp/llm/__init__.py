@@ -5,7 +5,7 @@ async with Engine(EngineSettings()) as engine:
     answer = await engine.complete(request, asker="docs/example")
 """
 
-from kiln_mcp.llm.budget import Budget, BudgetLimit, Spent
+from kiln_mcp.llm.budget import Budget, BudgetLimit
 from kiln_mcp.llm.deltas import (
     Delta,
     ReasoningDelta,
@@ -37,6 +37,7 @@ from kiln_mcp.llm.orders import HOST, WorkOrder, WorkOrders
 from kiln_mcp.llm.pull import pull_embedded_model
 from kiln_mcp.llm.scripted import ScriptedModel
 from kiln_mcp.llm.settings import EMBEDDED, EngineSettings, ServerSettings
+from kiln_mcp.llm.spent import Spent
 
 __all__ = [
     "EMBEDDED",

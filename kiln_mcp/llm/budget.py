@@ -10,11 +10,12 @@ import anyio
 
 from kiln_mcp.llm.errors import BudgetSpent
 from kiln_mcp.llm.messages import ModelRequest, Usage
+from kiln_mcp.llm.on_the_way import OnTheWay
 from kiln_mcp.llm.prices import Price
+from kiln_mcp.llm.spent import Spent
 
 TOKENS_PER_MESSAGE: Final = 16
 """An upper bound of what a chat template adds to a message."""
-LAST_WORDS_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,49 +27,13 @@ class BudgetLimit:
             counted, and said.
         tokens: Tokens read and written.
         calls: Calls sent to models.
-        seconds: Wall time since the budget was opened.
+        seconds: Seconds of work, all attempts together.
     """
 
     cost_usd: float | None = None
     tokens: int | None = None
     calls: int | None = None
     seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What is spent, or reserved for calls on their way."""
-
-    cost_usd: float = 0.0
-    tokens: int = 0
-    calls: int = 0
-    unpriced_calls: int = 0
-
-    def __add__(self, other: "Spent") -> "Spent":
-        return Spent(
-            self.cost_usd + other.cost_usd,
-            self.tokens + other.tokens,
-            self.calls + other.calls,
-            self.unpriced_calls + other.unpriced_calls,
-        )
-
-    def __sub__(self, other: "Spent") -> "Spent":
-        return Spent(
-            self.cost_usd - other.cost_usd,
-            self.tokens - other.tokens,
-            self.calls - other.calls,
-            self.unpriced_calls - other.unpriced_calls,
-        )
-
-    @classmethod
-    def of(cls, usage: Usage) -> "Spent":
-        """Return what an answer took."""
-        return cls(
-            cost_usd=usage.cost_usd or 0.0,
-            tokens=usage.input_tokens + usage.output_tokens,
-            calls=usage.calls,
-            unpriced_calls=usage.calls if usage.cost_usd is None else 0,
-        )
 
 
 def most_it_can_take(request: ModelRequest, price: Price | None) -> Spent:
@@ -81,27 +46,39 @@ def most_it_can_take(request: ModelRequest, price: Price | None) -> Spent:
 
 
 class Budget:
-    """What one job may spend. Reservations are counted as spent until the answer is there.
+    """What one job may spend. A call counts as spent until its answer is in the journal.
 
     Attributes:
         name: The first part of the asker of every call under it, in the journal.
         limit: The most that may be spent.
         spent: What is spent, calls on their way left out.
+        refusal: Why a call was refused; None where none was.
     """
 
-    def __init__(self, name: str, limit: BudgetLimit, spent: Spent | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        limit: BudgetLimit,
+        way: OnTheWay,
+        spent: Spent | None = None,
+        seconds: float = 0.0,
+    ) -> None:
         """Open a budget.
 
         Args:
             name: Who spends, as a path: `jobs/4711`.
             limit: The most that may be spent, what was spent before included.
+            way: Where calls on their way are noted.
             spent: What was spent before, in an earlier run of the same job.
+            seconds: How long was worked before.
         """
         self.name = name
         self.limit = limit
+        self._way = way
         self.spent = spent or Spent()
         self._reserved = Spent()
-        self._started = time.monotonic()
+        self._started = time.monotonic() - seconds
+        self.refusal: BudgetSpent | None = None
         self._settled = anyio.Event()
         self._held = False
         self._wanted = anyio.Event()
@@ -112,8 +89,6 @@ class Budget:
         await self._wanted.wait()
         while self._reserved.calls:
             await self._settled.wait()
-        # What was answered last is still being written down.
-        await anyio.sleep(LAST_WORDS_S)
 
     @asynccontextmanager
     async def reserve(
@@ -128,16 +103,25 @@ class Budget:
         most = most_it_can_take(request, price)
         while (kind := self._missing(most)) is not None:
             if self._reserved.calls == 0 or self._out_of_time():
-                raise BudgetSpent(self.name, kind, self._left(kind))
+                self.refusal = BudgetSpent(self.name, kind, self._left(kind))
+                raise self.refusal
             await self._settled.wait()
             await self._pass()
         self._reserved += most
-        reservation = Reservation()
+        reservation = Reservation(most, self._way)
         try:
             yield reservation
+        except Exception:  # it failed, so it cost nothing but what it had written
+            reservation.end(Spent())
+            raise
+        except BaseException:  # it was given up
+            reservation.end(most)
+            raise
+        else:
+            reservation.end(Spent())
         finally:
             self._reserved -= most
-            self.spent += Spent.of(reservation.usage)
+            self.spent += reservation.taken
             self._settled.set()
             self._settled = anyio.Event()
 
@@ -181,7 +165,37 @@ class Budget:
 
 
 class Reservation:
-    """A call under a budget; `usage` is set when it has been paid for."""
+    """A call, under a budget or under none.
 
-    def __init__(self) -> None:
+    Attributes:
+        usage: Set when it has been paid for.
+        journalled: Set when the journal knows of that.
+        taken: What counts as spent, at its end.
+    """
+
+    def __init__(self, most: Spent, way: OnTheWay | None) -> None:
+        self._most = most
+        self._way = way
+        self._sent = False
         self.usage = Usage(calls=0)
+        self.journalled = False
+        self.taken = Spent()
+
+    async def begin(self) -> None:
+        """Note that it is sent now: if this process is killed, it counts as spent."""
+        if self._way is not None and not self._sent:
+            self._sent = True
+            await self._way.begin(self._most)
+
+    def end(self, unheard: Spent) -> None:
+        """Settle it.
+
+        Args:
+            unheard: What it counts for where it was sent and nothing was heard of it.
+        """
+        if self.usage.calls:
+            self.taken = Spent.of(self.usage)
+        elif self._sent:
+            self.taken = unheard
+        if self._way is not None and self._sent:
+            self._way.end(self._most, lost=Spent() if self.journalled else self.taken)

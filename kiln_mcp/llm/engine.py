@@ -1,7 +1,7 @@
 """The one way to ask a model anything: names, journal, corrections, retries."""
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -11,7 +11,7 @@ from typing import Final, Self
 
 import anyio
 
-from kiln_mcp.llm.budget import Budget, BudgetLimit, Spent
+from kiln_mcp.llm.budget import Budget, BudgetLimit, Reservation
 from kiln_mcp.llm.deltas import Delta, StartedAgain, Streamed, deltas_of
 from kiln_mcp.llm.embedded import EmbeddedModel
 from kiln_mcp.llm.errors import MissingKey, UnknownModel
@@ -25,11 +25,19 @@ from kiln_mcp.llm.inventory import (
     describe_problem,
     describe_server,
 )
-from kiln_mcp.llm.journal import Journal, JournalEntry, Key, Spending, request_key
+from kiln_mcp.llm.journal import (
+    Journal,
+    JournalEntry,
+    Key,
+    Spending,
+    Writing,
+    request_key,
+)
 from kiln_mcp.llm.keys import find_key
 from kiln_mcp.llm.limits import Gate, Limits
 from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
 from kiln_mcp.llm.names import check_hosted_name, key_variables
+from kiln_mcp.llm.on_the_way import OnTheWay
 from kiln_mcp.llm.orders import HOST, HostModel, WorkOrders
 from kiln_mcp.llm.prices import FREE, Price, litellm_price
 from kiln_mcp.llm.schemas import fit
@@ -38,6 +46,8 @@ from kiln_mcp.llm.sending import Route, Sender
 from kiln_mcp.llm.server import ServerModel
 from kiln_mcp.llm.servers import Servers
 from kiln_mcp.llm.settings import EMBEDDED, EngineSettings
+from kiln_mcp.llm.spent import Spent
+from kiln_mcp.llm.sqlite_journal import SqliteJournal
 from kiln_mcp.llm.tally import Tally
 from kiln_mcp.llm.tools_in_words import ToolsInWords
 
@@ -61,7 +71,7 @@ class Engine:
             models: Further models by name, for example scripted ones in tests.
         """
         self.settings = settings
-        self._journal = Journal(settings.journal)
+        self._journal: Journal = SqliteJournal(settings.journal)
         self._extra = dict(models or {})
         self._embedded = EmbeddedModel(settings.embedded)
         self._hosted = HostedModel(settings.environment, settings.timeout_s)
@@ -74,7 +84,7 @@ class Engine:
         self._budget: Budget | None = None
 
     async def __aenter__(self) -> Self:
-        await self._journal.__aenter__()
+        await self._journal.open()
         return self
 
     async def __aexit__(
@@ -86,7 +96,7 @@ class Engine:
         await self._embedded.close()
         await self.orders.close()
         await self._servers.close()
-        await self._journal.__aexit__(kind, error, traceback)
+        await self._journal.close()
 
     @property
     def default_model(self) -> str:
@@ -155,17 +165,20 @@ class Engine:
         server = self._server_of(model)
         return litellm_price(model) if server is None else server.price
 
-    async def budget(self, name: str, limit: BudgetLimit) -> Budget:
+    async def budget(self, name: str, limit: BudgetLimit, seconds: float = 0.0) -> Budget:
         """Open a budget, with what was spent under its name before.
+
+        Calls that were on their way when their process ended count as spent.
 
         Args:
             name: Who spends, as a path: `jobs/4711`. Every call under it is journalled below it.
             limit: The most that may be spent, what was spent before included.
+            seconds: How long was worked before.
         """
-        spent = Spent()
+        spent = await self._journal.unheard(name)
         for past in await self._journal.spending(f"{name}/*"):
             spent += replace(Spent.of(past.usage), unpriced_calls=past.unpriced_calls)
-        return Budget(name, limit, spent)
+        return Budget(name, limit, OnTheWay(name, self._journal), spent, seconds)
 
     def within(self, budget: Budget) -> "Engine":
         """Return this engine with a budget that holds for every call made through it."""
@@ -309,8 +322,11 @@ class Engine:
         async with self._turn(request, route, call) as turn:
             if turn.entry is not None:
                 return turn.entry
-            answer = await self._sender.send(route, request, call.budget)
-            return await self._remember(turn.key, request, call, answer)
+            async with call.reserve(request, route.price) as reservation:
+                answer = await self._sender.send(route, request, reservation)
+                entry = await self._remember(turn.key, request, call, answer)
+                reservation.journalled = True
+                return entry
 
     async def _stream_once(
         self, route: Route, request: ModelRequest, call: "_Call"
@@ -322,10 +338,15 @@ class Engine:
                     yield delta
                 yield turn.entry
                 return
-            async with aclosing(self._sender.stream(route, request, call.budget)) as parts:
+            async with (
+                call.reserve(request, route.price) as reservation,
+                aclosing(self._sender.stream(route, request, reservation)) as parts,
+            ):
                 async for part in parts:
                     if isinstance(part, ModelAnswer):
-                        yield await self._remember(turn.key, request, call, part)
+                        entry = await self._remember(turn.key, request, call, part)
+                        reservation.journalled = True
+                        yield entry
                     else:
                         yield part
 
@@ -337,13 +358,9 @@ class Engine:
         key = request_key(request, route.identity)
         while (other := self._asking.get(key)) is not None:
             await other.wait()
-        entry = None if call.fresh else self._journal.read(key)
-        if entry is not None:
-            yield _Turn(key, entry)
-            return
         done = self._asking[key] = anyio.Event()
         try:
-            yield _Turn(key)
+            yield _Turn(key, None if call.fresh else await self._journal.read(key))
         finally:
             del self._asking[key]
             done.set()
@@ -353,7 +370,7 @@ class Engine:
     ) -> JournalEntry:
         parsed, problem = fit(answer, request)
         entry = JournalEntry(replace(answer, parsed=parsed), problem)
-        await self._journal.write(key, request.model, call.asker, entry)
+        await self._journal.write(Writing(key, request.model, entry, call.asker))
         return entry
 
 
@@ -364,6 +381,14 @@ class _Call:
     asker: str
     fresh: bool
     budget: Budget | None
+
+    def reserve(
+        self, request: ModelRequest, price: Price | None
+    ) -> AbstractAsyncContextManager[Reservation]:
+        """Hold what the call can take at most, where it has a budget."""
+        if self.budget is None:
+            return nullcontext(Reservation(Spent(), None))
+        return self.budget.reserve(request, price)
 
 
 @dataclass(frozen=True, slots=True)

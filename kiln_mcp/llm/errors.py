@@ -10,7 +10,6 @@ storage.errors.WorkbenchError
     ├── RequestRefused         the model's server will not answer this request
     │   └── ContextOverflow    the request is longer than the model can read
     ├── JournalFailed          the journal of calls cannot be read or written
-    ├── BudgetSpent            the call does not fit into what is left of the budget
     ├── CircuitOpen            the server was down again and again just now
     ├── HostSilent             no connected assistant answered a work order
     ├── UnknownOrder           no open work order has this id
@@ -21,6 +20,8 @@ storage.errors.WorkbenchError
         ├── ServerFailed       the server answered with a failure of its own
         ├── RateLimited        the server asks to wait
         └── AnswerTimedOut     no answer within the time limit
+storage.errors.WorkbenchError
+└── BudgetSpent                the call does not fit into what is left of the budget
 """
 
 from collections.abc import Sequence
@@ -135,8 +136,12 @@ class JournalFailed(ModelError):  # noqa: N818
         )
 
 
-class BudgetSpent(ModelError):  # noqa: N818
-    """The call does not fit into what is left of the budget."""
+class BudgetSpent(WorkbenchError):  # noqa: N818
+    """The call does not fit into what is left of the budget.
+
+    No ModelError, for no model has failed: a job must not count it among the items that failed,
+    and stops here.
+    """
 
     def __init__(self, budget: str, kind: str, left: str) -> None:
         self.kind = kind

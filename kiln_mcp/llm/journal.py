@@ -2,26 +2,18 @@
 
 One row a call, never changed. An answer to a request that was asked before, with the same sample
 number, is read from here. Keys never come here: a row holds a hash of the request and the answer.
+It also keeps notes of what is on its way under a budget (`on_the_way.py`), so that a call whose
+process was killed counts as spent. `sqlite_journal.py` keeps it for one machine,
+`postgres_journal.py` for several.
 """
 
-import asyncio
 import json
-import queue
-import sqlite3
-import threading
 import time
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Any, Final, LiteralString, Self
+from typing import Any, Protocol
 
-import anyio.to_thread
-
-from kiln_mcp.llm.errors import JournalFailed
 from kiln_mcp.llm.messages import (
     Alternative,
     ModelAnswer,
@@ -30,46 +22,8 @@ from kiln_mcp.llm.messages import (
     ToolCall,
     Usage,
 )
-
-_SCHEMA: Final[LiteralString] = """
-CREATE TABLE IF NOT EXISTS calls (
-    id INTEGER PRIMARY KEY,
-    request_hash BLOB NOT NULL CHECK (length(request_hash) = 16),
-    sample INTEGER NOT NULL,
-    asked_at REAL NOT NULL,
-    asker TEXT NOT NULL,
-    model TEXT NOT NULL,
-    answer TEXT NOT NULL CHECK (json_valid(answer)),
-    problem TEXT,
-    input_tokens INTEGER NOT NULL CHECK (input_tokens >= 0),
-    output_tokens INTEGER NOT NULL CHECK (output_tokens >= 0),
-    cached_tokens INTEGER NOT NULL CHECK (cached_tokens >= 0),
-    cost_usd REAL,
-    latency_s REAL NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS calls_by_request ON calls (request_hash, sample, id);
-CREATE INDEX IF NOT EXISTS calls_by_asker ON calls (asker);
-"""
-_INSERT: Final[LiteralString] = """
-INSERT INTO calls (request_hash, sample, asked_at, asker, model, answer, problem, input_tokens,
-    output_tokens, cached_tokens, cost_usd, latency_s)
-VALUES (:request_hash, :sample, :asked_at, :asker, :model, :answer, :problem, :input_tokens,
-    :output_tokens, :cached_tokens, :cost_usd, :latency_s)
-"""
-_NEWEST: Final[LiteralString] = """
-SELECT answer, problem, input_tokens, output_tokens, cached_tokens, cost_usd, latency_s FROM calls
-WHERE request_hash = :request_hash AND sample = :sample ORDER BY id DESC LIMIT 1
-"""
-_SPENT: Final[LiteralString] = """
-SELECT model, count(*), sum(input_tokens), sum(output_tokens), sum(cached_tokens),
-    total(cost_usd), sum(cost_usd IS NULL)
-FROM calls WHERE asker GLOB :asker GROUP BY model ORDER BY model
-"""
-_PRAGMAS: Final[tuple[LiteralString, ...]] = (
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = NORMAL",
-    "PRAGMA busy_timeout = 10000",
-)
+from kiln_mcp.llm.on_the_way import Note, NoteBook
+from kiln_mcp.llm.spent import Spent
 
 Key = tuple[bytes, int]
 
@@ -135,7 +89,17 @@ def _answer_text(answer: ModelAnswer) -> str:
             (entry.token, entry.logprob, [(o.token, o.logprob) for o in entry.alternatives])
             for entry in answer.logprobs
         ]
-    return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+    # Half a surrogate pair, which a model's server may send, cannot be written as it is.
+    return text if text.isascii() or _encodable(text) else json.dumps(parts)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read_answer(text: str, usage: Usage, latency_s: float) -> ModelAnswer:
@@ -157,176 +121,94 @@ def _read_answer(text: str, usage: Usage, latency_s: float) -> ModelAnswer:
 
 
 Row = dict[str, bytes | str | int | float | None]
-Written = asyncio.Future[None]
+"""The named values of a statement."""
 
 
-class Journal:
-    """The journal of one process; several processes may share a file.
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """An answer to be written down.
 
-    Rows are written by one thread that puts all that wait into one transaction. A row is read in
-    the event loop: a point lookup in WAL mode takes microseconds and never waits for a writer.
+    Attributes:
+        key: The request.
+        model: The name that it was asked by.
+        entry: The answer.
+        asker: Who asked.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        """Name the file; None for one that is deleted at the end."""
-        self._path = path
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: queue.SimpleQueue[tuple[Row, Written] | None] = queue.SimpleQueue()
-        self._writer: threading.Thread | None = None
-        self._connection: sqlite3.Connection | None = None
-        self._folder: TemporaryDirectory[str] | None = None
+    key: Key
+    model: str
+    entry: JournalEntry
+    asker: str
 
-    async def __aenter__(self) -> Self:
-        self._loop = asyncio.get_running_loop()
-        self._connection = await anyio.to_thread.run_sync(self._open)
-        writing = await anyio.to_thread.run_sync(self._open)
-        self._writer = threading.Thread(
-            target=self._write_rows, args=(writing,), name="journal", daemon=True
-        )
-        self._writer.start()
-        return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._waiting.put(None)
-        if self._writer is not None:
-            # Bounded: what waits is written, and nothing new is taken after the None.
-            await anyio.to_thread.run_sync(self._writer.join, 30)
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        if self._folder is not None:
-            self._folder.cleanup()
+class Journal(NoteBook, Protocol):
+    """Where answers are remembered. All of it raises JournalFailed where it cannot be used."""
 
-    def _open(self) -> sqlite3.Connection:
-        try:
-            if self._path is None:
-                self._folder = TemporaryDirectory(prefix="kiln-mcp-")
-                self._path = Path(self._folder.name, "journal.sqlite")
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            for pragma in _PRAGMAS:
-                connection.execute(pragma)
-            connection.executescript(_SCHEMA)
-        except (sqlite3.Error, OSError) as error:
-            raise JournalFailed(self._path, str(error)) from error
-        return connection
+    async def open(self) -> None:
+        """Make it ready."""
+        ...
 
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise JournalFailed(self._path, "it is not open")
-        return self._connection
+    async def close(self) -> None:
+        """Write what waits, and close it."""
+        ...
 
-    def read(self, key: Key) -> JournalEntry | None:
-        """Return the newest answer to a request, or None where it was never answered.
+    async def read(self, key: Key) -> JournalEntry | None:
+        """Return the newest answer to a request, or None where it was never answered."""
+        ...
 
-        Raises:
-            JournalFailed: The file cannot be read.
-        """
-        try:
-            row = (
-                self._opened()
-                .execute(_NEWEST, {"request_hash": key[0], "sample": key[1]})
-                .fetchone()
-            )
-        except sqlite3.Error as error:
-            raise JournalFailed(self._path, str(error)) from error
-        if row is None:
-            return None
-        answer, problem, read, written, cached, cost_usd, latency_s = row
-        usage = Usage(read, written, cached, cost_usd)
-        return JournalEntry(_read_answer(answer, usage, latency_s), problem)
-
-    async def write(self, key: Key, model: str, asker: str, entry: JournalEntry) -> None:
-        """Remember an answer; returns when it is in the file.
-
-        Raises:
-            JournalFailed: It cannot be written, for example because the disk is full.
-        """
-        if self._loop is None:
-            raise JournalFailed(self._path, "it is not open")
-        answer = entry.answer
-        row: Row = {
-            "request_hash": key[0],
-            "sample": key[1],
-            "asked_at": time.time(),
-            "asker": asker,
-            "model": model,
-            "answer": _answer_text(answer),
-            "problem": entry.problem,
-            "input_tokens": answer.usage.input_tokens,
-            "output_tokens": answer.usage.output_tokens,
-            "cached_tokens": answer.usage.cached_tokens,
-            "cost_usd": answer.usage.cost_usd,
-            "latency_s": answer.latency_s,
-        }
-        written: Written = self._loop.create_future()
-        self._waiting.put((row, written))
-        # The answer has been paid for: a cancelled asker must not lose it, and the row is written
-        # whether or not anyone still waits.
-        await written
+    async def write(self, writing: Writing) -> None:
+        """Remember an answer; returns when it would outlive this process."""
+        ...
 
     async def spending(self, asker: str = "*") -> tuple[Spending, ...]:
-        """Return what was spent, by model; `asker` may hold `*` as in file names.
+        """Return what was spent, by model; `asker` may hold `*` as in file names."""
+        ...
 
-        Raises:
-            JournalFailed: The file cannot be read.
-        """
-        connection = self._opened()
-        try:
-            rows = await anyio.to_thread.run_sync(
-                lambda: connection.execute(_SPENT, {"asker": asker}).fetchall()
-            )
-        except sqlite3.Error as error:
-            raise JournalFailed(self._path, str(error)) from error
-        return tuple(
-            Spending(model, Usage(read, written, cached, cost_usd, calls), unpriced)
-            for model, calls, read, written, cached, cost_usd, unpriced in rows
-        )
+    async def unheard(self, budget: str) -> Spent:
+        """Return what is noted as on its way under a budget, or as lost."""
+        ...
 
-    def _write_rows(self, connection: sqlite3.Connection) -> None:
-        open_ended = True
-        while open_ended:
-            batch = [self._waiting.get()]
-            while not self._waiting.empty():
-                batch.append(self._waiting.get())
-            entries = [entry for entry in batch if entry is not None]
-            open_ended = len(entries) == len(batch)
-            failure: JournalFailed | None = None
-            try:
-                with self._transaction(connection):
-                    connection.executemany(_INSERT, [row for row, _ in entries])
-            except sqlite3.Error as error:
-                failure = JournalFailed(self._path, str(error))
-            self._settle([written for _, written in entries], failure)
-        connection.close()
 
-    @staticmethod
-    @contextmanager
-    def _transaction(connection: sqlite3.Connection) -> Generator[None]:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            connection.execute("COMMIT")
-        except sqlite3.Error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+def row_of(writing: Writing) -> Row:
+    """Return an answer as the table's columns hold it."""
+    answer = writing.entry.answer
+    return {
+        "request_hash": writing.key[0],
+        "sample": writing.key[1],
+        "asked_at": time.time(),
+        "asker": writing.asker,
+        "model": writing.model,
+        "answer": _answer_text(answer),
+        "problem": writing.entry.problem,
+        "input_tokens": answer.usage.input_tokens,
+        "output_tokens": answer.usage.output_tokens,
+        "cached_tokens": answer.usage.cached_tokens,
+        "cost_usd": answer.usage.cost_usd,
+        "latency_s": answer.latency_s,
+    }
 
-    def _settle(self, futures: list[Written], failure: JournalFailed | None) -> None:
-        def settle() -> None:
-            for future in futures:
-                if future.done():
-                    continue
-                if failure is None:
-                    future.set_result(None)
-                else:
-                    future.set_exception(failure)
 
-        if self._loop is not None and futures:
-            with suppress(RuntimeError):  # the loop has ended: nobody waits any more
-                self._loop.call_soon_threadsafe(settle)
+def row_of_note(note: Note) -> Row:
+    """Return a note as the table's columns hold it."""
+    return {
+        "id": note.id,
+        "budget": note.budget,
+        "noted_at": time.time(),
+        "cost_usd": note.most.cost_usd,
+        "tokens": note.most.tokens,
+        "calls": note.most.calls,
+        "unpriced_calls": note.most.unpriced_calls,
+    }
+
+
+def entry_of(row: Sequence[Any]) -> JournalEntry:
+    """Return the answer in a row of answer, problem, tokens, cost and latency."""
+    answer, problem, read, written, cached, cost_usd, latency_s = row
+    usage = Usage(read, written, cached, cost_usd)
+    return JournalEntry(_read_answer(answer, usage, latency_s), problem)
+
+
+def spending_of(row: Sequence[Any]) -> Spending:
+    """Return the spending in a row of model, calls, tokens, cost and unpriced calls."""
+    model, calls, read, written, cached, cost_usd, unpriced = row
+    return Spending(model, Usage(read, written, cached, cost_usd, calls), unpriced)

@@ -1,14 +1,14 @@
 """One request on its way to a model: within its budget, past its gate, and sent again."""
 
 import random
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Final
 
 import anyio
 
-from kiln_mcp.llm.budget import Budget, Reservation
+from kiln_mcp.llm.budget import Reservation
 from kiln_mcp.llm.deltas import Streamed, size_of, streamed_by
 from kiln_mcp.llm.errors import Unavailable
 from kiln_mcp.llm.limits import Gate
@@ -51,66 +51,60 @@ class Sender:
         self._first_wait_s = first_wait_s
         self._random = random.Random()
 
-    async def send(self, route: Route, request: ModelRequest, budget: Budget | None) -> ModelAnswer:
+    async def send(
+        self, route: Route, request: ModelRequest, reservation: Reservation
+    ) -> ModelAnswer:
         """Return a model's answer.
 
         Raises:
-            ModelError: It does not fit into the budget, or its last attempt failed.
+            ModelError: Its last attempt failed.
         """
         request = replace(request, model=route.name)
-        if budget is None:
-            return await self._send(route, request)
-        async with budget.reserve(request, route.price) as reservation:
-            answer = await self._send(route, request)
-            reservation.usage = answer.usage
-            return answer
+        for attempt in count(1):
+            try:
+                async with route.gate.request(request) as passing:
+                    await reservation.begin()
+                    answer = await route.model.complete(request)
+                    reservation.usage = passing.usage = answer.usage
+                    return answer
+            except Unavailable as error:
+                await self._pause(attempt, error)
+        raise AssertionError("count() does not end")
 
-    async def stream(self, route: Route, request: ModelRequest, budget: Budget | None) -> Streamed:
+    async def stream(
+        self, route: Route, request: ModelRequest, reservation: Reservation
+    ) -> Streamed:
         """Yield a model's answer as it is written; after its first part it is not sent again.
 
         Raises:
             ModelError: As `send`.
         """
         request = replace(request, model=route.name)
-        reserved = nullcontext(Reservation())
-        if budget is not None:
-            reserved = budget.reserve(request, route.price)
-        async with reserved as reservation:
-            written = 0
-            async with aclosing(self._stream_sent(route, request)) as parts:
-                async for part in parts:
-                    if isinstance(part, ModelAnswer):
-                        reservation.usage = part.usage
-                    else:
-                        written += size_of(part)
-                        # Counted on the way: a stream that is broken off is paid for as well.
-                        reservation.usage = rough_usage(request, written, route.price)
-                    yield part
+        written = 0
+        async with aclosing(self._stream_sent(route, request, reservation)) as parts:
+            async for part in parts:
+                if isinstance(part, ModelAnswer):
+                    reservation.usage = part.usage
+                else:
+                    written += size_of(part)
+                    # Counted on the way: a stream that is broken off is paid for as well.
+                    reservation.usage = rough_usage(request, written, route.price)
+                yield part
 
-    async def _send(self, route: Route, request: ModelRequest) -> ModelAnswer:
-        for attempt in count(1):
-            try:
-                async with route.gate.request(request) as passing:
-                    answer = await route.model.complete(request)
-                    passing.usage = answer.usage
-                    return answer
-            except Unavailable as error:
-                await self._pause(attempt, error)
-        raise AssertionError("count() does not end")
-
-    async def _stream_sent(self, route: Route, request: ModelRequest) -> Streamed:
+    async def _stream_sent(
+        self, route: Route, request: ModelRequest, reservation: Reservation
+    ) -> Streamed:
         for attempt in count(1):
             began = False
             try:
-                async with (
-                    route.gate.request(request) as passing,
-                    aclosing(streamed_by(route.model, request)) as parts,
-                ):
-                    async for part in parts:
-                        began = True
-                        if isinstance(part, ModelAnswer):
-                            passing.usage = part.usage
-                        yield part
+                async with route.gate.request(request) as passing:
+                    await reservation.begin()
+                    async with aclosing(streamed_by(route.model, request)) as parts:
+                        async for part in parts:
+                            began = True
+                            if isinstance(part, ModelAnswer):
+                                passing.usage = part.usage
+                            yield part
                     return
             except Unavailable as error:
                 if began:

@@ -41,7 +41,7 @@ class JobLimit(BaseModel):
     cost_usd: Annotated[float | None, Field(ge=0, description="US dollars.")] = None
     tokens: Annotated[int | None, Field(ge=0, description="Tokens read and written.")] = None
     calls: Annotated[int | None, Field(ge=0, description="Model calls.")] = None
-    seconds: Annotated[float | None, Field(ge=0, description="Wall seconds an attempt.")] = None
+    seconds: Annotated[float | None, Field(ge=0, description="Seconds of work in all.")] = None
 
     def as_budget(self) -> BudgetLimit:
         """Return the limit as the engine takes it."""

@@ -6,15 +6,16 @@ import random
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
 import pytest
-from mcp import Client, StdioServerParameters
+from mcp import Client, MCPError, StdioServerParameters
 
 from storage import (
     DataSource,
@@ -98,8 +99,22 @@ class Bench:
         """Wait until a job is at rest, through as many calls and daemons as it takes."""
         while True:
             report = await self.call("wait_for_job", job=job, seconds=WAIT_S)
-            if report["state"] not in {"waiting", "running", "cancelling"}:
+            if report["state"] not in {"waiting", "running", "cancelling", "pausing"}:
                 return report
+
+    async def call_in_vain(self, tool: str, job: str, **arguments: object) -> None:
+        """Call a tool whose answer may be lost with the daemon."""
+        with suppress(MCPError):
+            await self.call(tool, job=job, **arguments)
+
+    async def until(self, job: str, states: set[str]) -> None:
+        while (await self.call("wait_for_job", job=job, seconds=0))["state"] not in states:
+            pass
+
+    async def kill_when_asked(self, moments: Sequence[int]) -> None:
+        for moment in moments:
+            await self.server.until_asked(moment)
+            self.kill()
 
     def kill(self) -> None:
         """Kill the daemon, and note what its journal held then."""
@@ -201,3 +216,57 @@ async def test_a_job_of_2000_calls_survives_a_daemon_that_is_killed_again_and_ag
     # What was on its way at a kill is not known to have been answered, and is sent again.
     assert set(counting.asked) == set(expected)
     assert len(counting.asked) - items <= AT_ONCE * bench.kills, seed
+
+
+@pytest.mark.parametrize(("pause", "state"), [(False, "cancelled"), (True, "paused")])
+async def test_a_wish_to_stop_is_kept_when_the_daemon_is_killed_right_after_it(
+    tmp_path: Path, counting: CountingServer, pause: bool, state: str
+) -> None:
+    items = 300
+    async with open_bench(tmp_path, counting, items) as bench:
+        job = await bench.start()
+        with anyio.fail_after(120):
+            await counting.until_asked(100)
+            async with anyio.create_task_group() as group:
+                group.start_soon(partial(bench.call_in_vain, "cancel_job", job, pause=pause))
+                await bench.until(job, {state, "cancelling", "pausing"})
+                bench.kill()
+            assert (await bench.at_rest(job))["state"] == state
+            sent = len(counting.asked)
+            assert sent < items
+            bench.note()
+            await bench.call("resume_job", job=job, confirm=True)
+            bench.kill()
+            assert (await bench.at_rest(job))["state"] == "done"
+        made, verdicts = await bench.results()
+    assert sorted(made) == [say(number) for number in range(items)]
+    assert len(verdicts) == len(set(verdicts)) == items
+    assert bench.paid_twice == []
+    assert len(counting.asked) - items <= AT_ONCE * bench.kills
+
+
+async def test_a_limit_is_kept_by_all_attempts_of_a_killed_job_together(
+    tmp_path: Path, counting: CountingServer
+) -> None:
+    items, limit = 300, 200
+    async with open_bench(tmp_path, counting, items) as bench:
+        job = await bench.start(calls=limit)
+        with anyio.fail_after(120):
+            async with anyio.create_task_group() as group:
+                group.start_soon(bench.kill_when_asked, [60, 120])
+                stopped = await bench.at_rest(job)
+                assert stopped["state"] == "stopped"
+                assert "200 of 200 calls are made" in stopped["error"]
+            assert bench.kills == 2
+            # What was on its way at a kill counts as made: the server saw no more than allowed.
+            assert limit - AT_ONCE * bench.kills <= len(counting.asked) <= limit
+            made, _ = await bench.results()
+            assert len(made) == len(set(made)) <= limit
+            bench.note()
+            await bench.call("resume_job", job=job, limit={"calls": 2 * items}, confirm=True)
+            ended = await bench.at_rest(job)
+            assert ended["state"] == "done", ended
+        made, verdicts = await bench.results()
+    assert sorted(made) == [say(number) for number in range(items)]
+    assert len(verdicts) == len(set(verdicts)) == items
+    assert bench.paid_twice == []

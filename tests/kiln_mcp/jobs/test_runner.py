@@ -91,6 +91,26 @@ async def test_a_job_at_the_end_of_its_budget_goes_on_with_more(tmp_path: Path) 
         assert (await jobs.wait(job.id, 10)).state is JobState.DONE
 
 
+async def test_the_time_of_all_attempts_is_added_up(tmp_path: Path) -> None:
+    worked: list[float] = []
+
+    async def work(job: Job, report: ReportProgress) -> Result:
+        worked.append(job.worked_s)
+        if job.attempt < 3:
+            raise WorkbenchError("Not yet.")
+        return {}
+
+    async with runner(tmp_path, work) as jobs:
+        job = await jobs.start("work", {})
+        for _ in range(2):
+            assert (await jobs.wait(job.id, 10)).state is JobState.FAILED
+            await jobs.resume(job.id)
+        ended = await jobs.wait(job.id, 10)
+    assert worked[0] == 0.0
+    assert 0.0 < worked[1] < worked[2]
+    assert ended.worked_s >= worked[2]
+
+
 async def test_a_paused_job_rests_when_its_calls_are_held_and_can_be_gone_on_with(
     tmp_path: Path,
 ) -> None:

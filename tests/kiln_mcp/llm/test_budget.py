@@ -99,6 +99,67 @@ async def test_a_failed_call_frees_what_was_reserved_for_it() -> None:
         assert (await engine.complete(second, asker="a", budget=budget)).text == "ok"
 
 
+class EndlessModel:
+    """Takes a request and never answers it."""
+
+    def __init__(self) -> None:
+        self.sent = anyio.Event()
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        self.sent.set()
+        await anyio.sleep_forever()
+        raise AssertionError("nothing wakes it")
+
+
+async def test_a_call_that_was_sent_and_given_up_counts_as_spent_now_and_later(
+    tmp_path: Path,
+) -> None:
+    settings = EngineSettings(journal=tmp_path / "journal.sqlite", environment={})
+    model = EndlessModel()
+    [request] = requests(1)
+    most = most_it_can_take(request, Price(0.0, 0.0, 0.0))
+    async with Engine(settings, {"m": model}) as engine:
+        budget = await engine.budget("jobs/1", BudgetLimit(calls=5))
+
+        async def ask() -> None:
+            await engine.complete(request, asker="a", budget=budget)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+            with anyio.fail_after(10):
+                await model.sent.wait()
+            group.cancel_scope.cancel()
+        assert budget.spent == most
+    async with Engine(settings, {"m": ScriptedModel(["ok"])}) as engine:
+        again = await engine.budget("jobs/1", BudgetLimit(calls=5))
+        assert again.spent == most
+        await engine.complete(request, asker="a", budget=again)
+        assert (await engine.budget("jobs/1", BudgetLimit())).spent.calls == 2
+        assert (await engine.budget("jobs/2", BudgetLimit())).spent.calls == 0
+
+
+async def test_a_failed_call_is_not_counted_by_a_later_attempt_either(tmp_path: Path) -> None:
+    settings = EngineSettings(journal=tmp_path / "journal.sqlite", environment={})
+    [request] = requests(1)
+    async with Engine(settings, {"m": ScriptedModel([RuntimeError("broken")])}) as engine:
+        budget = await engine.budget("jobs/1", BudgetLimit())
+        with pytest.raises(RuntimeError):
+            await engine.complete(request, asker="a", budget=budget)
+    async with Engine(settings) as engine:
+        assert (await engine.budget("jobs/1", BudgetLimit())).spent.calls == 0
+
+
+async def test_time_that_an_earlier_attempt_took_counts() -> None:
+    async with Engine(EngineSettings(environment={}), {"m": ScriptedModel(["ok"])}) as engine:
+        limit = BudgetLimit(seconds=100.0)
+        [request] = requests(1)
+        late = await engine.budget("jobs/1", limit, seconds=100.0)
+        with pytest.raises(BudgetSpent, match="the 100 s are over"):
+            await engine.complete(request, asker="a", budget=late)
+        early = await engine.budget("jobs/1", limit, seconds=50.0)
+        assert (await engine.complete(request, asker="a", budget=early)).text == "ok"
+
+
 async def test_time_that_is_over_stops_the_next_call() -> None:
     model = SlowModel(tokens=1)
     async with Engine(EngineSettings(environment={}), {"m": model}) as engine:

@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue
 from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.errors import ApprovalNeeded, Plan
-from kiln_mcp.llm import EngineSettings, Message, ModelRequest
+from kiln_mcp.llm import EngineSettings, Message, ModelError, ModelRequest
 from kiln_mcp.operations import service
 from kiln_mcp.operations.answers import JobReport
 from kiln_mcp.operations.service import JobLimit, OrderAnswer
@@ -74,6 +74,44 @@ async def test_a_job_with_the_host_as_model_is_done_by_the_assistant(tmp_path: P
         ended = await service.wait_for_job(workspace, started.job)
         assert (ended.state, ended.result, ended.calls) == ("done", {"total": 6}, 4)
         assert [job.job for job in (await service.list_jobs(workspace)).jobs] == [started.job]
+
+
+@capability(effect=Effect.SPENDS, title="Ask at once")
+async def ask_at_once(workspace: Workspace, count: int) -> Sum:
+    """Ask the host several questions at once, and count those that fail."""
+    workspace.approve(Plan("Ask some questions.", calls=count, cost_usd=0.0))
+    failed = 0
+
+    async def ask(number: int) -> None:
+        nonlocal failed
+        request = ModelRequest("host", (Message("user", f"What is {number}?"),), max_tokens=10)
+        try:
+            await workspace.engine.complete(request, asker="questions")
+        except ModelError:
+            failed += 1
+
+    async with anyio.create_task_group() as group:
+        for number in range(count):
+            group.start_soon(ask, number)
+    return Sum(total=failed)
+
+
+async def test_a_limit_stops_a_job_that_takes_failures_lightly_and_does_several_things_at_once(
+    tmp_path: Path,
+) -> None:
+    catalogue = Catalogue((*CATALOGUE.capabilities, ask_at_once))
+    async with catalogue.open_workspace(settings(tmp_path)) as workspace:
+        limit = JobLimit(calls=3)
+        started = await service.start_job(workspace, "ask_at_once", {"count": 5}, limit)
+        await answer_all(workspace, 3)
+        ended = await service.wait_for_job(workspace, started.job)
+        assert (ended.state, ended.calls) == ("stopped", 3)
+        assert "3 of 3 calls are made" in (ended.error or "")
+        more = JobLimit(calls=5)
+        await service.resume_job(workspace.for_call(confirmed=True), started.job, more)
+        await answer_all(workspace, 2)
+        ended = await service.wait_for_job(workspace, started.job)
+        assert (ended.state, ended.calls, ended.result) == ("done", 5, {"total": 0})
 
 
 async def test_a_job_that_costs_money_starts_only_with_approval(tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""What is spent: money, tokens, calls."""
+
+from dataclasses import astuple, dataclass
+
+from kiln_mcp.llm.messages import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What is spent, or reserved for calls on their way.
+
+    Attributes:
+        cost_usd: US dollars, of the calls whose price is known.
+        tokens: Tokens read and written.
+        calls: Calls sent to models.
+        unpriced_calls: Of them, those whose price is not known.
+    """
+
+    cost_usd: float = 0.0
+    tokens: int = 0
+    calls: int = 0
+    unpriced_calls: int = 0
+
+    def __add__(self, other: "Spent") -> "Spent":
+        return Spent(
+            self.cost_usd + other.cost_usd,
+            self.tokens + other.tokens,
+            self.calls + other.calls,
+            self.unpriced_calls + other.unpriced_calls,
+        )
+
+    def __sub__(self, other: "Spent") -> "Spent":
+        return Spent(
+            self.cost_usd - other.cost_usd,
+            self.tokens - other.tokens,
+            self.calls - other.calls,
+            self.unpriced_calls - other.unpriced_calls,
+        )
+
+    @classmethod
+    def of(cls, usage: Usage) -> "Spent":
+        """Return what an answer took."""
+        return cls(
+            cost_usd=usage.cost_usd or 0.0,
+            tokens=usage.input_tokens + usage.output_tokens,
+            calls=usage.calls,
+            unpriced_calls=usage.calls if usage.cost_usd is None else 0,
+        )
+
+    def covers(self, other: "Spent") -> bool:
+        """Whether it is as much as another, or more, in each of its kinds."""
+        return all(mine >= its for mine, its in zip(astuple(self), astuple(other), strict=True))
+
+    def or_more(self, other: "Spent") -> "Spent":
+        """Return the larger of two, in each of its kinds."""
+        return Spent(*map(max, astuple(self), astuple(other)))
