@@ -33,6 +33,7 @@ from kiln_mcp.errors import AlreadyServing
 from kiln_mcp.server import build_server
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import Workspace
+from storage.errors import WorkbenchError
 
 IDLE_S: Final = 15 * 60.0
 LOOK_EVERY_S: Final = 5.0
@@ -97,7 +98,7 @@ class Guard:
                 await self._app(scope, receive, send)
 
     async def _take_keys(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take over the keys that a client has and this process has not."""
+        """Take over the keys that a client has; the newest is the one that somebody has mended."""
         try:
             keys = TypeAdapter(dict[str, str]).validate_json(await _small_body(receive))
         except ValueError:
@@ -105,7 +106,7 @@ class Guard:
             return
         for name, value in keys.items():
             if name.endswith(KEY_ENDINGS):
-                os.environ.setdefault(name, value)
+                os.environ[name] = value
         await JSONResponse({"taken": True})(scope, receive, send)
 
     def _refusal(self, headers: Headers) -> Response | None:
@@ -196,8 +197,7 @@ async def _serve(workspace: Workspace, catalogue: Catalogue, port: int, idle_s: 
     async def announce_and_watch() -> None:
         # The socket listens already: who connects before uvicorn is ready waits for it.
         await anyio.to_thread.run_sync(_announce, where, listening.getsockname()[1], token)
-        if workspace.desk is not None:
-            await workspace.desk.go_on()
+        await _go_on(workspace)
         while not (activity.idle_for(idle_s) and await _nothing_to_do(workspace)):
             with anyio.move_on_after(min(LOOK_EVERY_S, idle_s)):
                 await activity.stop.wait()
@@ -212,6 +212,15 @@ async def _serve(workspace: Workspace, catalogue: Catalogue, port: int, idle_s: 
     finally:
         where.unlink(missing_ok=True)
         listening.close()
+
+
+async def _go_on(workspace: Workspace) -> None:
+    """Go on with the jobs of an earlier process; without their database the rest still works."""
+    try:
+        if workspace.desk is not None:
+            await workspace.desk.go_on()
+    except WorkbenchError as error:
+        _log.warning("%s", error)
 
 
 async def _nothing_to_do(workspace: Workspace) -> bool:

@@ -107,6 +107,11 @@ class Workspace:
         """Return the same workspace with progress going to `report`."""
         return replace(self, report=report)
 
+    def with_model(self, name: str) -> Self:
+        """Return the same workspace with another default model."""
+        engine = replace(self.settings.engine, default_model=name)
+        return replace(self, settings=replace(self.settings, engine=engine))
+
     def place(self, path: str) -> Path:
         """Return the absolute path that a person or an assistant means.
 

@@ -83,7 +83,7 @@ def added_to_a_call(home: Path, rounds: int) -> tuple[float, float]:
     bridge = start(home)
     for _ in range(rounds):
         started = time.perf_counter()
-        with Exchange(daemon, "POST", "/mcp", headers, body) as exchange:
+        with Exchange(daemon.address, "POST", "/mcp", headers, body) as exchange:
             exchange.send()
             assert list(exchange.messages())
         straight.append(time.perf_counter() - started)
@@ -114,7 +114,7 @@ def main() -> None:
         print(json.dumps({"what": "added to a call", "ms": round(through - straight, 2)}))
         daemon = Daemon(home)
         daemon.find()
-        with Exchange(daemon, "POST", "/stop", {}, b"") as exchange:
+        with Exchange(daemon.address, "POST", "/stop", {}, b"") as exchange:
             exchange.send()
         while (home / "daemon.json").exists():
             time.sleep(0.05)

@@ -9,11 +9,14 @@ back as the plan, with the argument that confirms it.
 import hashlib
 import logging
 from collections.abc import Mapping
+from typing import Final, cast
 
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
+from mcp.shared.inbound import decode_header_value
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import JsonValue
+from starlette.requests import Request
 
 from kiln_mcp.capability import AnyCapability, Effect
 from kiln_mcp.catalogue import Catalogue
@@ -24,6 +27,8 @@ from storage.errors import WorkbenchError
 
 _log = logging.getLogger(__name__)
 
+MODEL_HEADER: Final = "kiln-mcp-model"
+"""In which the bridge lends the default model of its client."""
 _APPROVAL_FORM: types.ElicitRequestedSchema = {
     "type": "object",
     "properties": {
@@ -56,7 +61,7 @@ async def call(
 ) -> types.CallToolResult | types.InputRequiredResult:
     """Answer one call: never an exception, always a sentence."""
     arguments: Mapping[str, JsonValue] = params.arguments or {}
-    workspace = context.lifespan_context.with_progress(context.session.report_progress)
+    workspace = _workspace_of(context)
     try:
         item = catalogue.find(params.name)
         try:
@@ -82,6 +87,14 @@ async def call(
             f"({type(error).__name__}: {error}). What was saved before stays. "
             "The server's log on stderr has the details."
         )
+
+
+def _workspace_of(context: Context) -> Workspace:
+    """Return what the call works with: its own progress, and its client's default model."""
+    workspace = context.lifespan_context.with_progress(context.session.report_progress)
+    request = cast("Request | None", context.request)
+    model = decode_header_value(request.headers.get(MODEL_HEADER)) if request is not None else None
+    return workspace.with_model(model) if model else workspace
 
 
 async def _invoke(

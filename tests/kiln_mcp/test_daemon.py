@@ -41,7 +41,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 def request(there: Daemon, method: str, path: str, headers: dict[str, str] | None = None) -> int:
-    with Exchange(there, method, path, headers or {}, b"") as exchange:
+    with Exchange(there.address, method, path, headers or {}, b"") as exchange:
         exchange.send()
         return exchange.status
 
@@ -146,10 +146,10 @@ def test_only_who_knows_the_token_and_is_no_web_page_is_let_in(home: Path) -> No
     there.find()
     assert request(there, "GET", "/health") == 200
     assert request(there, "GET", "/health", {"Origin": "http://evil.example"}) == 403
-    with socket.create_connection(("127.0.0.1", there.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", there.address.port), timeout=5) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: evil.example:80\r\n\r\n")
         assert connection.recv(64).startswith(b"HTTP/1.1 421")
-    there.token = "guessed"
+    there.address = there.address._replace(token="guessed")
     assert request(there, "GET", "/health") == 401
     there.find()
 

@@ -1,0 +1,54 @@
+"""What a client starts over stdio: carries messages to and from the daemon of this machine.
+
+On the standard library alone, so that it is up in a few hundredths of a second: the daemon has
+long imported what takes time. It speaks both protocol eras, starts the daemon where none runs,
+and where that fails, or KILN_MCP_DAEMON is "off", serves MCP in its own process.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+
+from kiln_mcp.bridge.carrying import Bridge
+from kiln_mcp.bridge.envelope import header_value
+from kiln_mcp.bridge.exchange import Exchange
+from kiln_mcp.bridge.finding import KEY_ENDINGS, Daemon, DaemonUnreachable, home_folder
+
+__all__ = ["KEY_ENDINGS", "Bridge", "Daemon", "Exchange", "home_folder", "main"]
+
+
+def _lent(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what this client's calls say of its own settings."""
+    model = environment.get("KILN_MCP_MODEL")
+    return {"kiln-mcp-model": header_value(model)} if model else {}
+
+
+def _serve_here(reason: str) -> int:
+    """Serve MCP in this process."""
+    sys.stderr.write(f"kiln-mcp: {reason}\n")
+    from kiln_mcp.cli import serve_over_stdio
+
+    serve_over_stdio()
+    return 0
+
+
+def main() -> int:
+    """Bridge where no command is given; else run the command line."""
+    if len(sys.argv) > 1 or sys.stdin.isatty():
+        from kiln_mcp.cli import main as command_line
+
+        command_line()
+        return 0
+    daemon = Daemon(home_folder(os.environ, sys.platform))
+    if os.environ.get("KILN_MCP_DAEMON") == "off":
+        return _serve_here("no daemon, as KILN_MCP_DAEMON says; jobs pause when this one ends.")
+    try:
+        daemon.find(replacing=True)
+    except (DaemonUnreachable, OSError) as error:
+        return _serve_here(f"{error} Serving from this process instead: jobs pause when it ends.")
+    daemon.lend_keys(os.environ)
+    with suppress(KeyboardInterrupt):
+        Bridge(daemon, sys.stdin.buffer, sys.stdout.buffer, _lent(os.environ)).run()
+    # A thread may still write to a client that reads no more: waiting for it would take for ever.
+    os._exit(0)

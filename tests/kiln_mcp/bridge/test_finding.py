@@ -1,0 +1,161 @@
+"""Finding, replacing and starting the daemon of a home, with real processes."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from kiln_mcp import __version__
+from kiln_mcp.bridge import Daemon, Exchange
+from kiln_mcp.bridge.finding import is_outdated
+
+BRIDGE = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
+ROOT = Path(__file__).parents[3]
+CONVERSATION = b"""\
+{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25",\
+"capabilities":{},"clientInfo":{"name":"test","version":"1"}}}
+{"jsonrpc":"2.0","method":"notifications/initialized"}
+{"jsonrpc":"2.0","id":2,"method":"tools/list"}
+"""
+
+
+@contextmanager
+def another_version(home: Path, version: str) -> Generator[list[str]]:
+    """Stand in for a daemon of another version, which ends when it is asked to."""
+    asked: list[str] = []
+
+    class Old(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(f"{self.path} {self.headers['Authorization']}")
+            (home / "daemon.json").unlink()
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Old) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        known = {"port": server.server_port, "token": "old", "version": version}
+        (home / "daemon.json").write_text(json.dumps(known), encoding="utf-8")
+        yield asked
+        server.shutdown()
+
+
+def stop(home: Path) -> None:
+    running = Daemon(home)
+    running.find()
+    with Exchange(running.address, "POST", "/stop", {}, b"") as exchange:
+        exchange.send()
+
+
+def converse(home: Path, **more: str) -> tuple[list[str], str]:
+    """Return what a bridge says to a client that lists the tools, and what it complains of."""
+    environment = {**os.environ, "KILN_MCP_HOME": str(home), "PYTHONPATH": str(ROOT), **more}
+    with subprocess.Popen(
+        [sys.executable, "-c", BRIDGE],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as bridge:
+        assert bridge.stdin is not None
+        assert bridge.stdout is not None
+        deadline = threading.Timer(60, bridge.kill)
+        deadline.start()
+        bridge.stdin.write(CONVERSATION)
+        bridge.stdin.flush()
+        replies = [bridge.stdout.readline().decode() for _ in range(2)]
+        _, complaints = bridge.communicate(timeout=30)
+        deadline.cancel()
+    return replies, complaints.decode()
+
+
+@pytest.mark.slow
+def test_a_client_that_starts_replaces_an_older_daemon(tmp_path: Path) -> None:
+    with another_version(tmp_path, "0.0.0") as asked:
+        replies, complaints = converse(tmp_path)
+    assert asked == ["/stop Bearer old"]
+    known = json.loads((tmp_path / "daemon.json").read_text(encoding="utf-8"))
+    assert known["version"] == __version__
+    assert [json.loads(reply)["id"] for reply in replies] == [1, 2]
+    assert complaints == ""
+    stop(tmp_path)
+
+
+def test_a_client_that_starts_takes_a_daemon_that_is_newer(tmp_path: Path) -> None:
+    with another_version(tmp_path, "99.0.0") as asked:
+        Daemon(tmp_path).find(replacing=True)
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("running", "own", "outdated"),
+    [
+        ("0.1.0", "0.1.0", False),
+        ("0.9.0", "0.10.0", True),
+        ("0.10.0", "0.9.0", False),
+        ("1.0.0.dev1", "1.0.0", True),
+        ("1.0.0", "1.0.0.dev1", True),
+        ("None", "0.1.0", True),
+    ],
+)
+def test_a_daemon_of_an_older_release_or_another_build_is_outdated(
+    running: str, own: str, outdated: bool
+) -> None:
+    assert is_outdated(running, own) is outdated
+
+
+def test_the_bridge_imports_the_standard_library_alone() -> None:
+    program = (
+        "import sys; before = set(sys.modules); import kiln_mcp.bridge\n"
+        "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('kiln_mcp')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=True,
+        timeout=30,
+    )
+    imported, own = (line.split() for line in done.stdout.decode().splitlines())
+    assert set(imported) - sys.stdlib_module_names == {"kiln_mcp"}
+    assert {".".join(name.split(".")[:2]) for name in own} == {"kiln_mcp", "kiln_mcp.bridge"}
+
+
+def test_a_client_at_work_takes_the_daemon_that_is_there(tmp_path: Path) -> None:
+    with another_version(tmp_path, "99.0.0") as asked:
+        Daemon(tmp_path).find()
+    assert asked == []
+
+
+@pytest.mark.slow
+def test_where_no_daemon_starts_the_client_is_served_all_the_same_and_told_why(
+    tmp_path: Path,
+) -> None:
+    with FileLock(tmp_path / "daemon.lock"):  # as if one hung that nobody can reach
+        replies, complaints = converse(tmp_path)
+    assert [json.loads(reply)["id"] for reply in replies] == [1, 2]
+    assert complaints.startswith("kiln-mcp: The daemon did not start: ")
+    assert "Another daemon serves" in complaints
+    assert f"{tmp_path / 'daemon.log'}. Serving from this process instead" in complaints
+    assert "Traceback" not in complaints
+
+
+@pytest.mark.slow
+def test_without_a_database_of_jobs_the_daemon_serves_all_the_rest(tmp_path: Path) -> None:
+    nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
+    replies, complaints = converse(tmp_path, KILN_MCP_DATABASE_URL=nowhere)
+    assert [json.loads(reply)["id"] for reply in replies] == [1, 2]
+    assert complaints == ""
+    stop(tmp_path)
