@@ -14,7 +14,7 @@ from storage.fitting import Ancestors
 from storage.index.rows import name_of
 from storage.json_text import patch_json, write_json
 from storage.layout import folder_of, place_of
-from storage.names import folder_name
+from storage.names import folder_name, known_as
 from storage.reading import parse_record, revision_of
 from storage.records import Origin, Record
 from storage.trash import Trashed, trashed_now
@@ -65,7 +65,7 @@ class Change:
     def delete(self, record: Record) -> Trashed:
         """Note a record to be put into the trash, with all below it."""
         folder = str(folder_of(record.saved.path))
-        label = name_of(record) or record.id
+        label = known_as(dict(record))
         trashed = trashed_now(record.type_name(), record.id, label, folder)
         self.put_away(trashed)
         return trashed

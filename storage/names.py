@@ -7,11 +7,14 @@ person sees the composed form (NFC) of it.
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from storage.errors import InvalidName
 
 LONGEST_NAME = 120
+_LONGEST_SHOWN = 60
+_KNOWN_BY = ("name", "input", "instruction", "text", "id")
+"""The keys that tell people which record is meant, the best one first."""
 LONGEST_SHORT_NAME = 32
 _FOLDER_NAME_LENGTH = 32
 _FORBIDDEN = frozenset('/\\?%*:|"<>.,;=')
@@ -26,6 +29,14 @@ def stored_name(text: str) -> str:
 def shown_name(text: str) -> str:
     """Return the form of a name that people see."""
     return unicodedata.normalize("NFC", text)
+
+
+def known_as(fields: Mapping[str, object]) -> str:
+    """Return what people know a record by: its name, else how it begins, else its id."""
+    said = (fields.get(key) for key in _KNOWN_BY)
+    text = next((text for text in said if isinstance(text, str) and text.strip()), "")
+    line = " ".join(shown_name(text).split())
+    return line if len(line) <= _LONGEST_SHOWN else f"{line[: _LONGEST_SHOWN - 1]}…"
 
 
 def acceptable_name(text: str, longest: int = LONGEST_NAME) -> str:

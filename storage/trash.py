@@ -25,7 +25,7 @@ class Trashed:
     Attributes:
         key: Its name in the trash.
         kind: Its kind, such as "task_run".
-        label: Its name, or its id.
+        label: What people know it by: its name, or how it begins.
         folder: Where its folder was, within the project.
         deleted_at: When it was deleted.
         deleted_by: Who deleted it.

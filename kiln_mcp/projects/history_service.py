@@ -1,10 +1,11 @@
 """Capabilities: what was done, by whom; take it back; delete to the trash and back."""
 
+import json
 from collections.abc import Mapping
 from typing import Annotated
 
 import anyio.to_thread
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.errors import Plan
@@ -43,7 +44,9 @@ class ChangeEntry(Result):
 class History(Result):
     """The changes of a record or of the project, the latest first."""
 
-    not_synced_yet: str = Field(description="What was done in the project since the last sync.")
+    not_synced_yet: str | None = Field(
+        description="What was done in the project since the last sync."
+    )
     changes: list[ChangeEntry]
 
 
@@ -70,11 +73,18 @@ class Trash(Result):
     records: list[TrashedRecord]
 
 
+class PutBack(Result):
+    """A record that is back where it was."""
+
+    put_back: TrashedRecord
+    still_in_the_trash: int
+
+
 class Deleted(Result):
     """What went to the trash, and what still points to it."""
 
     records: list[TrashedRecord]
-    referred_to_by: str
+    referred_to_by: str | None
     next_step: str
 
 
@@ -101,7 +111,7 @@ async def show_history(
     path = await _path_of(store, kind, record)
     entries = await sharing.history(path, limit)
     return History(
-        not_synced_yet=await sharing.unsaved(), changes=[_shown(entry) for entry in entries]
+        not_synced_yet=await sharing.unsaved() or None, changes=[_shown(entry) for entry in entries]
     )
 
 
@@ -151,7 +161,7 @@ async def delete_records(
         trashed = [change.delete(one) for one in found.values()]
     return Deleted(
         records=[_trashed(one) for one in trashed],
-        referred_to_by=_counted(around.referring),
+        referred_to_by=_counted(around.referring) or None,
         next_step="put_back: return one by its key; sync_project tells the others.",
     )
 
@@ -168,11 +178,11 @@ async def put_back(
     workspace: Workspace,
     project: ProjectReference,
     key: Annotated[str, Field(description="The key, from list_trash.")],
-) -> Trash:
+) -> PutBack:
     """Put a deleted record back where it was, with all that was below it."""
     store = await workspace.open_project(project)
-    await store.put_back(key)
-    return await list_trash(workspace, project)
+    record = _trashed(await store.put_back(key))
+    return PutBack(put_back=record, still_in_the_trash=len(await store.trash()))
 
 
 @capability(effect=Effect.DESTROYS, title="Empty the trash")
@@ -238,7 +248,7 @@ def _trashed(one: Trashed) -> TrashedRecord:
 
 def _shown(entry: HistoryEntry) -> ChangeEntry:
     fields = [
-        _short(f"{field.field}: {field.before!r} → {field.after!r}")
+        _short(f"{field.field}: {_value(field.before)} → {_value(field.after)}")
         for field in entry.fields[:_MOST_FIELDS]
     ]
     more = len(entry.fields) - _MOST_FIELDS
@@ -249,6 +259,10 @@ def _shown(entry: HistoryEntry) -> ChangeEntry:
         done=entry.done,
         fields=[*fields, f"… and {more} more"] if more > 0 else fields,
     )
+
+
+def _value(value: JsonValue) -> str:
+    return "nothing" if value in (None, "", [], {}) else json.dumps(value, ensure_ascii=False)
 
 
 def _short(text: str) -> str:

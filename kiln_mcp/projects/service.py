@@ -13,8 +13,10 @@ from kiln_mcp.projects.errors import FolderTaken
 from kiln_mcp.projects.inventory import next_step, weaknesses
 from kiln_mcp.projects.references import ProjectReference, unreadable_task
 from kiln_mcp.projects.schemas import schema_text
+from kiln_mcp.projects.sharing_service import OpenQuestion, open_questions
 from kiln_mcp.workspace import Workspace
 from storage import Project, ProjectStore, Prompt, Spec, Task, TaskRunConfig
+from storage.sharing.sharing import Sharing
 
 MOST_NAMES: Final = 10
 TaskName = Annotated[str, Field(description="What to call the task.")]
@@ -84,6 +86,7 @@ class ProjectDescription(Result):
     description: str | None
     tasks: list[TaskDescription]
     unreadable: list[str]
+    to_decide: list[OpenQuestion] = Field(description="Two people's values: decide_question.")
     next_step: str | None
 
 
@@ -190,6 +193,7 @@ async def describe_project(workspace: Workspace, project: ProjectReference) -> P
         description=store.project.description,
         tasks=tasks,
         unreadable=[f"{fault.path}: {fault.reason}" for fault in store.problems],
+        to_decide=open_questions(await Sharing(store).questions()),
         next_step=None if tasks else first_step,
     )
 

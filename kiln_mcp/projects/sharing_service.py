@@ -1,5 +1,6 @@
 """Capabilities: work on a project with others."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -7,6 +8,7 @@ from pydantic import Field
 from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.workspace import Workspace
+from storage.sharing.questions import Question
 from storage.sharing.sharing import Sharing
 
 
@@ -28,12 +30,12 @@ class OpenQuestion(Result):
 class Synced(Result):
     """What a sync did."""
 
-    saved: str = Field(description="What was done here since the last sync.")
-    received: str = Field(description="What others did.")
+    saved: str | None = Field(description="What was done here since the last sync.")
+    received: str | None = Field(description="What others did.")
     sent: bool
     waiting: int = Field(description="Changes that are not with the others yet.")
-    offline: str = Field(description="Why the others could not be reached, if so.")
-    signed: str = Field(description="How changes are signed where git knows no name.")
+    offline: str | None = Field(description="Why the others could not be reached, if so.")
+    signed: str | None = Field(description="How changes are signed where git knows no name.")
     questions: list[OpenQuestion]
 
 
@@ -41,6 +43,18 @@ class Decided(Result):
     """What is still to be decided."""
 
     still_open: int
+
+
+def open_questions(questions: Sequence[Question]) -> list[OpenQuestion]:
+    """Return questions as the doors show them."""
+    return [
+        OpenQuestion(
+            id=question.id,
+            question=question.text,
+            choices=[choice.shown for choice in question.choices],
+        )
+        for question in questions
+    ]
 
 
 @capability(effect=Effect.WRITES, title="Share a project", reaches_out=True)
@@ -68,20 +82,13 @@ async def sync_project(workspace: Workspace, project: ProjectReference) -> Synce
     store = await workspace.open_project(project)
     report = await Sharing(store).sync()
     return Synced(
-        saved=report.saved,
-        received=report.received,
+        saved=report.saved or None,
+        received=report.received or None,
         sent=report.sent,
         waiting=report.waiting,
-        offline=report.offline,
-        signed=report.signed,
-        questions=[
-            OpenQuestion(
-                id=question.id,
-                question=question.text,
-                choices=[choice.shown for choice in question.choices],
-            )
-            for question in report.questions
-        ],
+        offline=report.offline or None,
+        signed=report.signed or None,
+        questions=open_questions(report.questions),
     )
 
 
@@ -91,7 +98,7 @@ async def decide_question(
     project: ProjectReference,
     question: Annotated[str, Field(description="The question's id, from sync_project.")],
     choice: Annotated[
-        int, Field(ge=1, le=2, description="1 for its first choice, 2 for the other.")
+        int, Field(ge=1, le=3, description="1 for the first of its choices, and so on.")
     ],
 ) -> Decided:
     """Decide between two people's values of one field, as the person wants it."""

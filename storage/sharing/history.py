@@ -9,7 +9,7 @@ from storage.changes import Change
 from storage.commits import Edit, Move
 from storage.errors import RecordNotFound
 from storage.layout import place_named
-from storage.names import shown_name
+from storage.names import known_as, shown_name
 from storage.reading import revision_of
 from storage.sharing.errors import ChangedSince, NotShared
 from storage.sharing.git import EMPTY_TREE, FileChange, Git
@@ -209,8 +209,8 @@ def _take_away(plan: Change, added: Sequence[_Version]) -> None:
             raise ChangedSince(f"{_said(one)} has had {len(later)} files added below it since")
         document = document_of(one.now) or {}
         record_id = str(document.get("id", ""))
-        label, kind = label_of(document) or record_id, PurePosixPath(one.path).stem
-        plan.put_away(trashed_now(kind, record_id, label, str(folder)))
+        kind = PurePosixPath(one.path).stem
+        plan.put_away(trashed_now(kind, record_id, known_as(document), str(folder)))
     for one in here:
         if not any(str(above) in folders for above in PurePosixPath(one.path).parents):
             plan.moves.append(Move(one.path, f".trash/undone/{one.path}"))
@@ -280,7 +280,7 @@ def _said(one: _Version) -> str:
     if not one.is_record:
         return PurePosixPath(one.path).name
     document = document_of(one.now) or document_of(one.before) or {}
-    return f"the {noun(PurePosixPath(one.path).stem)} {label_of(document) or document.get('id')}"
+    return f"the {noun(PurePosixPath(one.path).stem)} {known_as(document)}"
 
 
 def _matching(paths: Sequence[str], blobs: Sequence[bytes | None], reference: str) -> str | None:

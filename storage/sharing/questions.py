@@ -24,9 +24,10 @@ from storage.commits import Edit, Move
 from storage.errors import RecordNotFound
 from storage.json_text import patch_json, write_json
 from storage.layout import place_named
+from storage.names import known_as
 from storage.reading import read_record, revision_of
 from storage.sharing.merging import ABSENT, Absent, Clash, Value
-from storage.sharing.words import document_of, field_name
+from storage.sharing.words import Document, document_of, field_name, noun
 from storage.trash import Trashed, trashed_now
 
 FOLDER = "questions"
@@ -65,7 +66,8 @@ class Question(BaseModel):
         other: The file that holds the other version, where the question is of a whole file.
         field: The keys that lead to the field; none where the record as a whole is meant.
         before: What it was before both.
-        choices: The two values; the record holds one of them until somebody decides.
+        choices: The two values; where it was given a third one since, that is the last.
+        what: The record's name or beginning, as people know it; not in the question's file.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -75,19 +77,20 @@ class Question(BaseModel):
     field: tuple[str, ...]
     other: _Path | None = None
     before: Choice
-    choices: tuple[Choice, Choice]
+    choices: Annotated[tuple[Choice, ...], Field(min_length=2, max_length=2)]
+    what: Annotated[str, Field(exclude=True)] = ""
 
     @property
     def text(self) -> str:
         """The question as a person is asked it."""
-        record = self.path.rpartition("/")[0].rpartition("/")[2]
+        record = self.what or self.path.rpartition("/")[0].rpartition("/")[2]
         if self.other is not None:
             names = [PurePosixPath(path).name for path in (self.path, self.other)]
             return f"{record}: two people changed {names[0]}. Keep it, or {names[1]}?"
         if not self.field:
             return f"{record}: one deleted it and another changed it. Keep it?"
-        first, second = (choice.shown for choice in self.choices)
-        return f"{record}: is the {field_name(self.field)} {first} or {second}?"
+        *most, last = (choice.shown for choice in self.choices)
+        return f"{record}: is the {field_name(self.field)} {', '.join(most)} or {last}?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +133,41 @@ def file_question(path: str, other: str) -> QuestionFile:
 
 
 def open_questions(project: Path) -> list[Question]:
-    """Return the questions that nobody decided yet; files that are none are left alone."""
+    """Return the questions that nobody decided yet, as they stand now.
+
+    Files that are none are left alone. Of a record that is not there any more nothing is asked;
+    it may come back from the trash.
+    """
     found: list[Question] = []
     for file in sorted((project / FOLDER).glob("*.json")):
         try:
             question = Question.model_validate_json(file.read_bytes())
+            held = (project / question.path).read_bytes()
         except (ValidationError, OSError):
             continue
         if question.id == file.stem:
-            found.append(question)
+            found.append(_as_it_stands(question, document_of(held) or {}))
     return found
+
+
+def _as_it_stands(question: Question, document: Document) -> Question:
+    """Return a question with its record's name, and the value that the field was given since."""
+    kind = PurePosixPath(question.path).stem
+    what = f"the {noun(kind)} '{known_as(document)}'"
+    choices = question.choices
+    if question.field:
+        held = _choice(_value_at(document, question.field))
+        choices = choices if held in choices else (*choices, held)
+    return question.model_copy(update={"choices": choices, "what": what})
+
+
+def _value_at(document: Document, field: tuple[str, ...]) -> Value:
+    value: JsonValue = document
+    for key in field:
+        if not isinstance(value, dict) or key not in value:
+            return ABSENT
+        value = value[key]
+    return value
 
 
 def question_named(project: Path, key: str) -> Question:
@@ -160,9 +188,14 @@ def decision(project: Path, question: Question, number: int) -> Change:
     Args:
         project: The project's folder.
         question: The question.
-        number: 0 for its first choice, 1 for the other.
+        number: 0 for its first choice, 1 for the second, 2 for the third where it has one.
+
+    Raises:
+        RecordNotFound: It has no such choice.
     """
-    choice = question.choices[1 if number else 0]
+    if not 0 <= number < len(question.choices):
+        raise RecordNotFound("choice", str(number + 1))
+    choice = question.choices[number]
     change = Change(project)
     asked = f"{FOLDER}/{question.id}.json"
     change.moves.append(Move(asked, f".trash/decided/{question.id}.json"))
@@ -207,9 +240,9 @@ def _decide_file(change: Change, path: str, other: str, *, keep_other: bool) -> 
 
 def _trashed(project: Path, path: str) -> Trashed:
     document = document_of((project / path).read_bytes()) or {}
-    record_id, label = str(document.get("id", "")), str(document.get("name", ""))
+    record_id = str(document.get("id", ""))
     kind, folder = PurePosixPath(path).stem, str(PurePosixPath(path).parent)
-    return trashed_now(kind, record_id, label or record_id, folder)
+    return trashed_now(kind, record_id, known_as(document), folder)
 
 
 def with_choice(

@@ -25,6 +25,10 @@ _NOUNS = {
     "finetune": ("fine-tune", "fine-tunes"),
     "feedback": ("piece of feedback", "pieces of feedback"),
 }
+_BOOKKEEPING = frozenset(
+    {"v", "id", "created_at", "created_by", "model_type", "path", "type", "source"}
+)
+"""Keys of a part of a record that nobody set by hand."""
 _FIELDS: dict[tuple[str, ...], str] = {
     ("output", "rating"): "rating",
     ("output", "rating", "value"): "overall rating",
@@ -133,8 +137,13 @@ def _differences(
 ) -> Iterable[FieldChange]:
     if same(before, after):
         return
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        for key in dict.fromkeys([*before, *after]):
-            yield from _differences((*path, key), before.get(key), after.get(key))
+    parts = [{} if side is None else side for side in (before, after)]
+    first, second = parts
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        keys = dict.fromkeys([*first, *second])
+        is_new_or_gone = bool(path) and not (first and second)
+        for key in keys:
+            if not (is_new_or_gone and key in _BOOKKEEPING):
+                yield from _differences((*path, key), first.get(key), second.get(key))
         return
     yield FieldChange(field_name(path), before, after)

@@ -68,7 +68,7 @@ async def test_what_happened_lately_is_told_of_a_project_and_of_any_record(
         "Add the project P, add the task Answer",
     ]
     changed, _ = await _changes(workspace, kind="prompt", record="short")
-    assert changed["fields"] == ["prompt: 'Be short.' → 'Be very short.'"]
+    assert changed["fields"] == ['prompt: "Be short." → "Be very short."']
     with pytest.raises(KindWithoutRecord):
         await _changes(workspace, kind="prompt")
 

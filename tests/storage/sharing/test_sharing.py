@@ -12,6 +12,7 @@ from storage import (
     TaskOutputRating,
     TaskRun,
 )
+from storage.errors import RecordNotFound
 from storage.sharing.errors import ChangedSince, GitFailed, NotShared, TokenInAddress
 from storage.sharing.sharing import Sharing, fetch_project
 
@@ -77,6 +78,40 @@ async def test_two_values_of_one_field_become_a_question_that_blocks_nothing(
     for store in (ana, ben):
         assert (await _task(store)).instruction == "Answer at length."
         assert await Sharing(store).questions() == []
+
+
+async def test_a_value_that_is_given_before_a_question_is_decided_is_a_choice_too(
+    ana: ProjectStore, ben: ProjectStore
+) -> None:
+    for store, stars in ((ana, 1), (ben, 5)):
+        await store.save(_rated(await _run(store), stars))
+        await Sharing(store).sync()
+    await Sharing(ana).sync()
+    (question,) = await Sharing(ana).questions()
+    assert question.text == "the run 'hi': is the overall rating 1.0 or 5.0?"
+    await ana.save(_rated(await _run(ana), 3))
+    (question,) = await Sharing(ana).questions()
+    assert question.text.endswith("1.0, 5.0 or 3.0?")
+    with pytest.raises(RecordNotFound):
+        await Sharing(ana).decide(question.id, 3)
+    await Sharing(ana).decide(question.id, 2)
+    assert await Sharing(ana).questions() == []
+    rating = (await _run(ana)).output.rating
+    assert rating is not None
+    assert rating.value == 3
+
+
+async def test_nothing_is_asked_of_a_deleted_record_until_it_is_back(
+    ana: ProjectStore, ben: ProjectStore
+) -> None:
+    for store, stars in ((ana, 1), (ben, 5)):
+        await store.save(_rated(await _run(store), stars))
+        await Sharing(store).sync()
+    assert len(await Sharing(ben).questions()) == 1
+    deleted = await ben.delete(await _run(ben))
+    assert await Sharing(ben).questions() == []
+    await ben.put_back(deleted.key)
+    assert len(await Sharing(ben).questions()) == 1
 
 
 async def test_what_one_changed_outlives_its_deletion_by_another(
