@@ -6,12 +6,12 @@ Prints one JSON line: wall seconds, processor milliseconds a call, peak memory, 
 """
 
 import asyncio
-import json
-import resource
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from meter import Meter
 
 from kiln_mcp.llm import (
     BudgetLimit,
@@ -81,20 +81,11 @@ async def main() -> None:
         async with Engine(settings) as engine:
             await run(engine, requests(1, model), 1)  # imports and the first connection
             asked = requests(calls + 1, model)[1:]
-            cpu = time.process_time()
-            wall = await run(engine, asked, concurrency)
-            cpu = time.process_time() - cpu
+            meter = Meter()
+            await run(engine, asked, concurrency)
+            meter.stop()
             replay = await run(engine, asked, concurrency)
-    figures = {
-        "path": path,
-        "calls": calls,
-        "concurrency": concurrency,
-        "wall_s": round(wall, 3),
-        "cpu_ms_a_call": round(cpu / calls * 1000, 3),
-        "replay_s": round(replay, 3),
-        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-    }
-    print(json.dumps(figures))
+    meter.tell(f"ours, {path}", calls, concurrency, replay_s=round(replay, 3))
 
 
 if __name__ == "__main__":

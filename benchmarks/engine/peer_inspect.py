@@ -5,10 +5,8 @@ python peer_inspect.py PORT CALLS CONCURRENCY
 
 import json
 import os
-import resource
 import sys
 import tempfile
-import time
 
 port, calls, concurrency = map(int, sys.argv[1:4])
 os.environ |= {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "OPENAI_API_KEY": "none"}
@@ -23,6 +21,7 @@ from inspect_ai.model import (  # noqa: E402
 )
 from inspect_ai.scorer import Score, accuracy, scorer  # noqa: E402
 from inspect_ai.solver import solver  # noqa: E402
+from meter import Meter  # noqa: E402
 
 
 @solver
@@ -55,7 +54,7 @@ def judge():
 samples = [Sample(input=f"Answer {n}: thank you.", target="pass") for n in range(calls)]
 task = Task(dataset=MemoryDataset(samples), solver=stored(), scorer=judge())
 with tempfile.TemporaryDirectory() as logs:
-    cpu, started = time.process_time(), time.perf_counter()
+    meter = Meter()
     [log] = eval(
         task,
         model="openai/judge",
@@ -64,17 +63,6 @@ with tempfile.TemporaryDirectory() as logs:
         max_samples=concurrency,
         max_connections=concurrency,
     )
-    wall, cpu = time.perf_counter() - started, time.process_time() - cpu
+    meter.stop()
 assert log.status == "success", log.error
-print(
-    json.dumps(
-        {
-            "path": "inspect-ai",
-            "calls": calls,
-            "concurrency": concurrency,
-            "wall_s": round(wall, 3),
-            "cpu_ms_a_call": round(cpu / calls * 1000, 3),
-            "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        }
-    )
-)
+meter.tell("inspect-ai", calls, concurrency)

@@ -5,12 +5,10 @@ pydantic-ai-slim[openai]:
 """
 
 import asyncio
-import json
-import resource
 import sys
-import time
 from dataclasses import dataclass
 
+from meter import Meter
 from pydantic import BaseModel
 from pydantic_ai import Agent, PromptedOutput
 from pydantic_ai.models.openai import OpenAIChatModel
@@ -48,19 +46,11 @@ async def main() -> None:
         return text
 
     cases = dataset(calls, agent)
-    cpu, started = time.process_time(), time.perf_counter()
+    meter = Meter()
     report = await cases.evaluate(same, max_concurrency=concurrency, progress=False)
-    wall, cpu = time.perf_counter() - started, time.process_time() - cpu
+    meter.stop()
     assert len(report.cases) == calls
-    figures = {
-        "path": "pydantic-evals",
-        "calls": calls,
-        "concurrency": concurrency,
-        "wall_s": round(wall, 3),
-        "cpu_ms_a_call": round(cpu / calls * 1000, 3),
-        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-    }
-    print(json.dumps(figures))
+    meter.tell("pydantic-evals", calls, concurrency)
 
 
 asyncio.run(main())

@@ -1,8 +1,9 @@
 """An OpenAI-compatible server that answers every request after a fixed time.
 
-    python server.py [milliseconds] [port]
+    python server.py [milliseconds] [port] [answer]
 
-Raw asyncio, so that it takes little of the processor that is being measured.
+Raw asyncio, so that it takes little of the processor that is being measured. GET says at once how
+many calls were answered.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import json
 import sys
 
 
-def reply(body: bytes) -> bytes:
+def reply(body: bytes, text: str) -> bytes:
     answer = {
         "id": "1",
         "object": "chat.completion",
@@ -20,7 +21,7 @@ def reply(body: bytes) -> bytes:
             {
                 "index": 0,
                 "finish_reason": "stop",
-                "message": {"role": "assistant", "content": '{"score": "pass"}'},
+                "message": {"role": "assistant", "content": text},
             }
         ],
         "usage": {"prompt_tokens": len(body) // 4, "completion_tokens": 6, "total_tokens": 0},
@@ -28,31 +29,38 @@ def reply(body: bytes) -> bytes:
     return json.dumps(answer).encode()
 
 
-async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wait: float) -> None:
-    try:
-        while True:
-            head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
-            body = await reader.readexactly(length)
-            await asyncio.sleep(wait)
-            content = reply(body)
-            writer.write(
-                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
-                + str(len(content)).encode()
-                + b"\r\n\r\n"
-                + content
-            )
-            await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        writer.close()
+class Server:
+    def __init__(self, wait: float, text: str) -> None:
+        self.wait, self.text, self.answered = wait, text, 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                if head.startswith(b"get "):
+                    content = str(self.answered).encode()
+                else:
+                    length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
+                    body = await reader.readexactly(length)
+                    await asyncio.sleep(self.wait)
+                    content = reply(body, self.text)
+                    self.answered += 1
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+                    + str(len(content)).encode()
+                    + b"\r\n\r\n"
+                    + content
+                )
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
 
 
 async def main() -> None:
     wait = float(sys.argv[1]) / 1000 if len(sys.argv) > 1 else 0.05
     port = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    server = await asyncio.start_server(
-        lambda r, w: serve(r, w, wait), "127.0.0.1", port, backlog=1024
-    )
+    text = sys.argv[3] if len(sys.argv) > 3 else '{"score": "pass"}'
+    server = await asyncio.start_server(Server(wait, text).serve, "127.0.0.1", port, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
