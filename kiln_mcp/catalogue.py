@@ -19,6 +19,7 @@ from kiln_mcp.judging import service as judging
 from kiln_mcp.operations import service as operations
 from kiln_mcp.projects import exchange_service as exchange
 from kiln_mcp.projects import history_service as history
+from kiln_mcp.projects import record_service as records
 from kiln_mcp.projects import run_service as runs
 from kiln_mcp.projects import service as projects
 from kiln_mcp.projects import sharing_service as sharing
@@ -38,6 +39,8 @@ _OWN: tuple[AnyCapability, ...] = (
     runs.rate_run,
     runs.tag_runs,
     runs.repair_run,
+    records.find_records,
+    records.read_record,
     exchange.import_runs,
     exchange.export_runs,
     exchange.import_project,

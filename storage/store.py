@@ -247,6 +247,27 @@ class ProjectStore:
         found = tuple(run for run in runs if run is not None)
         return Page(found, page.total, page.total_is_exact, page.next_cursor)
 
+    async def page_of(
+        self, kind: type[R], *, text: str = "", limit: int = 20, cursor: str | None = None
+    ) -> Page[R]:
+        """Return some of the records of a kind, wherever in the project, the newest first.
+
+        Args:
+            kind: Their kind.
+            text: Part of their names, in any case of letters; "" for all.
+            limit: How many at most.
+            cursor: `next_cursor` of the page before.
+
+        Raises:
+            InvalidQuery: The cursor is none.
+        """
+        reader = await self._index.reader()
+        page = await reader.page_of(kind.type_name(), shown_name(text.strip()), limit, cursor)
+        files = [self.folder / path for path in page.paths]
+        records = await anyio.to_thread.run_sync(lambda: [self._read(kind, f) for f in files])
+        found = tuple(record for record in records if record is not None)
+        return Page(found, page.total, page.total_is_exact, page.next_cursor)
+
     async def score_table(self, measured: Eval) -> list[ScoreCell]:
         """Return every judge's mean score of every run config on an eval."""
         reader = await self._index.reader()

@@ -29,6 +29,9 @@ Filter = Annotated[
 ]
 
 
+Source = Literal["human", "synthetic", "file_import", "tool_call"]
+
+
 class RunSummary(Result):
     """The start of a run."""
 
@@ -85,6 +88,9 @@ async def find_runs(  # noqa: PLR0913 - every argument is a condition of its own
     filter: Filter = "all",
     text: Annotated[str | None, Field(description="Words in the input or output.")] = None,
     rated: Annotated[bool | None, Field(description="With or without an overall rating.")] = None,
+    least_stars: Annotated[float | None, Field(description="Rated so high or higher.")] = None,
+    most_stars: Annotated[float | None, Field(description="Rated so low or lower.")] = None,
+    source: Annotated[Source | None, Field(description="Where its output came from.")] = None,
     order: Annotated[
         Literal["newest", "oldest", "best", "worst"], Field(description="Which come first.")
     ] = "newest",
@@ -97,7 +103,14 @@ async def find_runs(  # noqa: PLR0913 - every argument is a condition of its own
     """
     store = await workspace.open_project(project)
     chosen = await task_of(store, task)
-    query = RunQuery(filter_id=filter, text=text, rated=rated)
+    query = RunQuery(
+        filter_id=filter,
+        text=text,
+        rated=rated,
+        least_rating=least_stars,
+        most_rating=most_stars,
+        source=source,
+    )
     page = await store.page_of_runs(chosen, query, order=order, limit=limit, cursor=cursor)
     return RunPage(
         total=page.total,

@@ -124,6 +124,28 @@ class IndexReader:
         rows = await self._rows(sql.NAMES, {"parent": parent, "kind": kind})
         return cast("list[tuple[str, str, str, str]]", rows)
 
+    async def page_of(self, kind: str, text: str, limit: int, cursor: str | None) -> PathPage:
+        """Return one page of the records of a kind, wherever they lie, the newest first.
+
+        Args:
+            kind: The kind's name in the format.
+            text: Part of their names, in any case of letters; "" for all.
+            limit: How many.
+            cursor: Where the page starts; None for the first.
+
+        Raises:
+            InvalidQuery: The cursor is none that a page gave.
+        """
+        last = sql.LAST if cursor is None else _read_cursor(cursor)[1]
+        wanted: dict[str, SqlValue] = {"kind": kind, "text": text.casefold()}
+        count = sql.COUNT_NAMED if text else sql.COUNT_KIND
+        total = cast("int", (await self._rows(count, wanted))[0][0])
+        values = wanted | {"last": last, "limit": limit + 1}
+        rows = await self._rows(sql.PAGE_OF_KIND, values)
+        page = rows[:limit]
+        more = _write_cursor(page[-1]) if len(rows) > limit else None
+        return PathPage(tuple(cast("str", row[0]) for row in page), total, True, more)
+
     async def tags(self, parent: str) -> dict[str, int]:
         """Return how many task runs below a task have each tag, the commonest first."""
         rows = await self._rows(sql.TAGS, {"task": await self._number(parent)})

@@ -6,7 +6,7 @@ order of time come from any table or index without sorting.
 
 from typing import Final, LiteralString
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the schema; an index of another version is thrown away and built again."""
 
 PRAGMAS: Final[tuple[LiteralString, ...]] = (
@@ -17,6 +17,9 @@ PRAGMAS: Final[tuple[LiteralString, ...]] = (
     "PRAGMA cache_size = -8000",
     "PRAGMA journal_size_limit = 4000000",
 )
+
+LAST: Final = 2**63 - 1
+"""Higher than every row number."""
 
 GET_VERSION: Final[LiteralString] = "PRAGMA user_version"
 
@@ -37,6 +40,7 @@ CREATE TABLE IF NOT EXISTS records (
 CREATE INDEX IF NOT EXISTS records_by_parent
     ON records (parent, kind, path, changed_ns, size, below);
 CREATE INDEX IF NOT EXISTS records_by_id ON records (kind, id);
+CREATE INDEX IF NOT EXISTS records_by_kind ON records (kind);
 CREATE INDEX IF NOT EXISTS records_with_problems ON records (path) WHERE problem IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS parents (number INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE) STRICT;
@@ -71,7 +75,7 @@ CREATE INDEX IF NOT EXISTS scores_by_row ON scores (row);
 
 CREATE VIRTUAL TABLE IF NOT EXISTS texts
     USING fts5 (input, output, marks, tokenize = 'unicode61');
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 """
 
 # Building.
@@ -130,6 +134,18 @@ SELECT path FROM records WHERE kind = :kind AND id = :id AND problem IS NULL ORD
 NAMES: Final[LiteralString] = """
 SELECT path, id, name, folded FROM records
 WHERE parent = :parent AND kind = :kind AND problem IS NULL ORDER BY row
+"""
+PAGE_OF_KIND: Final[LiteralString] = """
+SELECT path, row, NULL FROM records INDEXED BY records_by_kind
+WHERE kind = :kind AND problem IS NULL AND instr(folded, :text) AND row < :last
+ORDER BY row DESC LIMIT :limit
+"""
+COUNT_KIND: Final[LiteralString] = """
+SELECT count(*) - (SELECT count(*) FROM records WHERE kind = :kind AND problem IS NOT NULL)
+FROM records WHERE kind = :kind
+"""
+COUNT_NAMED: Final[LiteralString] = """
+SELECT count(*) FROM records WHERE kind = :kind AND problem IS NULL AND instr(folded, :text)
 """
 TAGS: Final[LiteralString] = """
 SELECT substr(facet, 5), count(*) FROM facets

@@ -1,0 +1,107 @@
+"""Finding and reading records of every kind at the doors."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from pydantic import JsonValue
+
+from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.projects.kinds import Kind
+from kiln_mcp.settings import Settings
+from kiln_mcp.workspace import Workspace, open_workspace
+from storage import ProjectStore, Prompt, Task, TaskOutput, TaskRun
+from storage.errors import InvalidQuery, RecordNotFound
+from storage.records import ExternalToolServer
+
+
+@pytest.fixture
+async def workspace(tmp_path: Path) -> AsyncGenerator[Workspace]:
+    settings = Settings.from_environment({"KILN_MCP_HOME": str(tmp_path / "home")})
+    async with open_workspace(settings) as opened:
+        await _call(opened, "create_project", name="P", folder=str(tmp_path / "p"))
+        await _call(opened, "create_task", project="P", name="Answer", instruction="Do it.")
+        yield opened
+
+
+async def _call(workspace: Workspace, tool: str, /, **arguments: JsonValue) -> dict[str, JsonValue]:
+    return await installed_catalogue().perform(workspace, tool, arguments)
+
+
+async def _store(workspace: Workspace) -> tuple[ProjectStore, Task]:
+    store = await workspace.open_project("P")
+    (task,) = await store.children(store.project, Task)
+    return store, task
+
+
+async def _known(workspace: Workspace, **arguments: JsonValue) -> tuple[list[str], JsonValue]:
+    page = await _call(workspace, "find_records", project="P", **arguments)
+    records = page.get("records", [])
+    assert isinstance(records, list)
+    known = [str(record["known_as"]) for record in records if isinstance(record, dict)]
+    return known, page.get("next_cursor")
+
+
+async def test_records_of_a_kind_come_page_by_page_the_newest_first(workspace: Workspace) -> None:
+    store, task = await _store(workspace)
+    for number in range(5):
+        await store.save(Prompt(name=f"Grüße {number}", prompt="Hi."), parent=task)
+    found: list[str] = []
+    cursor: JsonValue = None
+    for most in (2, 2, 1):
+        known, cursor = await _known(workspace, kind="prompt", limit=2, cursor=cursor)
+        assert len(known) == most
+        found += known
+    assert cursor is None
+    assert found == [f"Grüße {number}" for number in (4, 3, 2, 1, 0)]
+    assert (await _known(workspace, kind="prompt", text="GRÜSSE 3"))[0] == ["Grüße 3"]
+    with pytest.raises(InvalidQuery, match="next_cursor"):
+        await _known(workspace, kind="prompt", cursor="x")
+
+
+async def test_a_record_without_a_name_is_known_by_how_it_begins(workspace: Workspace) -> None:
+    store, task = await _store(workspace)
+    await store.save(TaskRun(input="Where is it?", output=TaskOutput(output="x")), parent=task)
+    assert await _known(workspace, kind="run") == (["Where is it?"], None)
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+async def test_every_kind_can_be_asked_for(workspace: Workspace, kind: str) -> None:
+    expected = ["Answer"] if kind == "task" else []
+    assert (await _known(workspace, kind=kind))[0] == expected
+
+
+async def test_a_record_is_read_as_its_file_has_it_with_long_texts_cut(
+    workspace: Workspace,
+) -> None:
+    store, task = await _store(workspace)
+    saved = await store.save(Prompt(name="Long", prompt="x" * 500), parent=task)
+    file = store.folder / saved.saved.path
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace('"v": 1,', '"v": 1, "new_here": {"a": 1},'), encoding="utf-8")
+    read = await _call(
+        workspace, "read_record", project="P", kind="prompt", record="long", longest=100
+    )
+    record = read["record"]
+    assert isinstance(record, dict)
+    assert record["new_here"] == {"a": 1}
+    assert record["prompt"] == f"{'x' * 100}… (400 more characters)"
+    above = await _call(workspace, "read_record", project="P", kind="task", record="Answer")
+    assert above["below"] == {"prompt": 1}
+    with pytest.raises(RecordNotFound, match="Long"):
+        await _call(workspace, "read_record", project="P", kind="prompt", record="Lang")
+
+
+async def test_what_may_be_secret_in_a_record_is_not_shown(workspace: Workspace) -> None:
+    store, _ = await _store(workspace)
+    headers = {"Authorization": "Bearer sk-123"}
+    properties = {"server_url": "https://x.example", "headers": headers, "is_archived": False}
+    server = {"name": "Tools", "type": "remote_mcp", "properties": properties}
+    await store.save(ExternalToolServer.model_validate(server), parent=store.project)
+    read = await _call(
+        workspace, "read_record", project="P", kind="external_tool_server", record="Tools"
+    )
+    assert "https://x.example" in str(read)
+    assert "Authorization" in str(read)
+    assert "sk-123" not in str(read)
