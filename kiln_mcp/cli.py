@@ -19,7 +19,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.capability import AnyCapability
 from kiln_mcp.catalogue import installed_catalogue
-from kiln_mcp.errors import ApprovalNeeded, InvalidArguments, disk_sentence
+from kiln_mcp.errors import AlreadyServing, ApprovalNeeded, InvalidArguments, disk_sentence
 from kiln_mcp.rendering import for_terminal, plain, render
 from kiln_mcp.settings import Settings
 from storage.errors import WorkbenchError, said_by_system
@@ -27,6 +27,8 @@ from storage.errors import WorkbenchError, said_by_system
 FAILED = 1
 USAGE = 2
 NOT_APPROVED = 3
+SERVED_ALREADY = 75
+"""Another daemon serves the home: EX_TEMPFAIL; the bridge knows it too."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT."""
 
@@ -314,7 +316,8 @@ def _explain(error: BaseException) -> int:
         case InvalidArguments():
             return _say(str(error), USAGE)
         case WorkbenchError():
-            return _say(str(error), FAILED)
+            code = SERVED_ALREADY if isinstance(error, AlreadyServing) else FAILED
+            return _say(str(error), code)
         case BrokenPipeError():
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return FAILED

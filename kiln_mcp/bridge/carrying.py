@@ -25,16 +25,28 @@ ENDLESS: Final = "subscriptions/listen"
 class _Call:
     """A request that is not answered yet."""
 
-    __slots__ = ("answered", "cancelled", "exchange", "headers", "id", "method", "name")
+    __slots__ = (
+        "answered",
+        "cancelled",
+        "earlier",
+        "exchange",
+        "headers",
+        "id",
+        "method",
+        "name",
+        "over",
+    )
 
-    def __init__(self, message: Body) -> None:
+    def __init__(self, message: Body, earlier: "_Call | None") -> None:
         self.id = message["id"]
         self.method: object = message["method"]
         self.name: object = part_of(message, "params").get("name")
         self.headers = modern_headers(message)
+        self.earlier = earlier
         self.exchange: Exchange | None = None
         self.cancelled = False
         self.answered = False
+        self.over = threading.Event()
 
     def cancel(self) -> bool:
         """Cancel a request of the modern era by closing its connection; False for others."""
@@ -97,14 +109,15 @@ class Bridge:
         try:
             message = as_message(line)
         except NotAMessage as error:
-            self._write_error(None, error.code, str(error))
+            self._write_error(error.request_id, error.code, str(error))
             return
         if len(line) > LARGEST_MESSAGE:
             size = f"{len(line) / 2**20:.1f} MiB, and {LARGEST_MESSAGE // 2**20} MiB are the most"
             said = f"This message has {size}. Name a file by its path instead, or send it in parts."
             self._write_error(message.get("id"), TOO_LARGE, said)
         elif "method" in message and "id" in message:
-            call = self._open[message["id"]] = _Call(message)
+            call = _Call(message, self._open.get(message["id"]))
+            self._open[call.id] = call
             if call.method == "initialize":  # what comes after it needs the session
                 self._ask(message, line, call)
             else:
@@ -129,11 +142,15 @@ class Bridge:
 
     def _ask(self, message: Body, line: bytes, call: _Call) -> None:
         """Carry a request there and its replies back; once again where the daemon was gone."""
+        if call.earlier is not None:
+            call.earlier.over.wait()  # of two with one id the daemon would answer one
+            call.earlier = None
         if call.method == "initialize":
             self._first, self._session = message, {}
         try:
             failure = self._try(message, line, call)
         finally:
+            call.over.set()
             if self._open.get(call.id) is call:
                 del self._open[call.id]
         if failure is not None and not (call.cancelled or call.answered):

@@ -23,9 +23,10 @@ Body = dict[str, Any]  # a JSON-RPC message, passed on as it is
 class NotAMessage(ValueError):  # noqa: N818 - a fault of the client's, told to it
     """A line holds no message that can be carried."""
 
-    def __init__(self, sentence: str, code: int = -32600) -> None:
+    def __init__(self, sentence: str, code: int = -32600, request_id: object = None) -> None:
         super().__init__(sentence)
         self.code: Final = code
+        self.request_id: Final = request_id
 
 
 def as_message(line: bytes) -> Body:
@@ -47,7 +48,22 @@ def as_message(line: bytes) -> Body:
     request_id = message.get("id", 0)
     if isinstance(request_id, bool) or not isinstance(request_id, int | str):
         raise NotAMessage("The id of a message must be a whole number or a text.")
+    fault = _fault_of(message)
+    if fault is not None:
+        raise NotAMessage(fault, request_id=message.get("id"))
     return message
+
+
+def _fault_of(message: Body) -> str | None:
+    if message.get("jsonrpc") != "2.0":
+        return 'A message must say "jsonrpc": "2.0".'
+    if not message.keys() & {"method", "result", "error"}:
+        return "A message must have a method, a result or an error."
+    if not isinstance(message.get("method", ""), str):
+        return "The method of a message must be a text."
+    if not isinstance(message.get("params", {}), dict):
+        return "The params of a message must be a JSON object."
+    return None
 
 
 def part_of(message: Body, key: str) -> Body:
@@ -62,7 +78,10 @@ def modern_headers(message: Body) -> dict[str, str]:
     version = part_of(parameters, "_meta").get(VERSION_KEY)
     if not isinstance(version, str):
         return {}
-    headers = {"mcp-protocol-version": version, "mcp-method": str(message.get("method"))}
+    headers = {
+        "mcp-protocol-version": header_value(version),
+        "mcp-method": header_value(str(message.get("method"))),
+    }
     name = parameters.get(NAME_KEYS.get(str(message.get("method")), ""))
     if isinstance(name, str):
         headers["mcp-name"] = header_value(name)
@@ -73,4 +92,4 @@ def header_value(value: str) -> str:
     """Return a text as a header can carry it."""
     if _HEADER_SAFE.match(value) and not value.startswith("=?base64?"):
         return value
-    return f"=?base64?{base64.b64encode(value.encode()).decode()}?="
+    return f"=?base64?{base64.b64encode(value.encode(errors='replace')).decode()}?="

@@ -6,15 +6,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from kiln_mcp import __version__
-from kiln_mcp.bridge import Daemon, Exchange
+from kiln_mcp import __version__, cli
+from kiln_mcp.bridge import Daemon, Exchange, finding
 from kiln_mcp.bridge.finding import is_outdated
 
 BRIDGE = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
@@ -146,10 +146,38 @@ def test_where_no_daemon_starts_the_client_is_served_all_the_same_and_told_why(
     with FileLock(tmp_path / "daemon.lock"):  # as if one hung that nobody can reach
         replies, complaints = converse(tmp_path)
     assert [json.loads(reply)["id"] for reply in replies] == [1, 2]
-    assert complaints.startswith("kiln-mcp: The daemon did not start: ")
+    assert complaints.startswith("kiln-mcp: The daemon did not start within 10 s: ")
     assert "Another daemon serves" in complaints
     assert f"{tmp_path / 'daemon.log'}. Serving from this process instead" in complaints
     assert "Traceback" not in complaints
+
+
+@pytest.mark.slow
+def test_a_client_waits_for_a_daemon_that_is_about_to_listen(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from kiln_mcp.bridge import Daemon\n"
+        "Daemon(Path(sys.argv[1])).find()"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with (
+        FileLock(tmp_path / "daemon.lock"),
+        subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}) as looking,
+    ):
+        log = tmp_path / "daemon.log"
+        for _ in range(600):
+            with suppress(subprocess.TimeoutExpired):
+                looking.wait(0.05)
+            if log.exists() and "Another daemon serves" in log.read_text(encoding="utf-8"):
+                break
+        with another_version(tmp_path, __version__) as asked:
+            assert looking.wait(20) == 0
+    assert asked == []
+    known = json.loads((tmp_path / "daemon.json").read_text(encoding="utf-8"))
+    assert known["token"] == "old"
+
+
+def test_bridge_and_command_line_mean_the_same_by_a_home_that_is_served() -> None:
+    assert finding.SERVED_ALREADY == cli.SERVED_ALREADY
 
 
 @pytest.mark.slow

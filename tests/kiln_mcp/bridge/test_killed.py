@@ -1,0 +1,222 @@
+"""A daemon that is killed under its clients, and one that ends by itself."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import anyio
+import mcp_types as types
+import pytest
+from mcp import Client, MCPError, StdioServerParameters
+from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
+from mcp.client.subscriptions import ResourceUpdated
+
+from kiln_mcp.bridge import Daemon, Exchange
+from kiln_mcp.operations.answers import Order, OrderList
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+BRIDGE: Final = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
+SERVE: Final = "import sys; from kiln_mcp.cli import main; sys.exit(main())"
+ROOT: Final = Path(__file__).parents[3]
+ERAS: Final = ("auto", "legacy")
+Era = Literal["auto", "legacy"]
+
+
+def environment(home: Path) -> dict[str, str]:
+    return {**os.environ, "KILN_MCP_HOME": str(home), "PYTHONPATH": str(ROOT)}
+
+
+def stdio(home: Path) -> StdioServerParameters:
+    return StdioServerParameters(command=sys.executable, args=["-c", BRIDGE], env=environment(home))
+
+
+def pid_of(home: Path) -> int:
+    return json.loads((home / "daemon.json").read_text(encoding="utf-8"))["pid"]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Generator[Path]:
+    home = tmp_path / "home"
+    yield home
+    if (home / "daemon.json").exists():
+        running = Daemon(home)
+        running.find()
+        with Exchange(running.address, "POST", "/stop", {}, b"") as exchange:
+            exchange.send()
+
+
+async def long_call(client: Client, folder: Path) -> dict[str, Any]:
+    """Return arguments with which draft_spec waits until the assistant answers an order."""
+    for tool, arguments in (
+        ("create_project", {"name": "Tried", "folder": str(folder)}),
+        ("create_task", {"project": str(folder), "name": "Help", "instruction": "Help."}),
+    ):
+        assert not (await client.call_tool(tool, arguments)).is_error
+    return {"project": str(folder), "wish": "Offer refunds.", "model": "host"}
+
+
+async def until_ordered(client: Client) -> Order:
+    """Wait until an order lies there for the assistant, and take it."""
+    while True:
+        taken = await client.call_tool("take_work_orders", {})
+        orders = OrderList.model_validate({"orders": [], **(taken.structured_content or {})}).orders
+        if orders:
+            return orders[0]
+        await anyio.sleep(0.05)
+
+
+async def answer(client: Client, order: Order) -> None:
+    said = json.dumps(least(order.answer_schema)) if order.answer_schema else "Refunds."
+    given = {"answers": [{"id": order.id, "answer": said}]}
+    handed = await client.call_tool("answer_work_orders", given)
+    assert (handed.structured_content or {})["answers"][0]["accepted"], handed
+
+
+async def answer_all(client: Client) -> None:
+    while True:
+        await answer(client, await until_ordered(client))
+
+
+def least(schema: Mapping[str, Any]) -> object:
+    """Return a small value that fits a schema, with everything in it."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    match schema.get("type"):
+        case "object":
+            return {name: least(part) for name, part in schema.get("properties", {}).items()}
+        case "array":
+            return [least(schema["items"])] * schema.get("minItems", 0)
+        case "integer" | "number":
+            return schema.get("minimum", 0)
+        case _:
+            return "Offer a refund."
+
+
+class NewTask(types.Result):
+    result_type: Literal["task"] = "task"
+    task_id: str
+
+
+class TaskNow(types.Result):
+    status: str
+    status_message: str
+    result: types.CallToolResult | None = None
+
+
+class TaskParams(types.RequestParams):
+    task_id: str
+
+
+class TaskRequest(types.Request[TaskParams, str]):
+    name_param = "taskId"
+
+
+class TasksClient(ClientExtension):
+    """A client that declares tasks."""
+
+    identifier = "io.modelcontextprotocol/tasks"
+
+    def claims(self) -> Sequence[ResultClaim[NewTask]]:
+        async def follow(task: NewTask, context: ClaimContext) -> types.CallToolResult:
+            return types.CallToolResult(content=[])
+
+        return [ResultClaim(result_type="task", model=NewTask, resolve=follow)]
+
+
+async def draft_as_task(client: Client, arguments: dict[str, Any]) -> str:
+    task = await client.session.call_tool("draft_spec", arguments, allow_claimed=True)
+    assert isinstance(task, NewTask), task
+    return task.task_id
+
+
+async def look(client: Client, task: str) -> TaskNow:
+    request = TaskRequest(method="tasks/get", params=TaskParams(task_id=task))
+    return await client.session.send_request(request, TaskNow)
+
+
+async def test_a_task_goes_on_after_its_daemon_was_killed(home: Path, tmp_path: Path) -> None:
+    with anyio.fail_after(60):
+        async with Client(stdio(home), mode="auto", extensions=[TasksClient()]) as client:
+            task = await draft_as_task(client, await long_call(client, tmp_path / "project"))
+            order = await until_ordered(client)
+            os.kill(pid_of(home), signal.SIGKILL)
+            assert (await look(client, task)).status == "working"
+            await answer(client, order)  # it was taken from the daemon that is dead
+            async with anyio.create_task_group() as group:
+                group.start_soon(answer_all, client)
+                await client.call_tool("wait_for_job", {"job": task})
+                group.cancel_scope.cancel()
+            done = await look(client, task)
+    assert done.status == "completed", done
+    # The answer was taken, and found wanting: the job went on where it had asked.
+    assert "A specification of kind" in str(done.result)
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_call_that_its_daemon_was_killed_amid_is_not_made_again_unasked(
+    home: Path, tmp_path: Path, era: Era
+) -> None:
+    refused: list[str] = []
+
+    async def call(client: Client, arguments: dict[str, Any]) -> None:
+        with pytest.raises(MCPError) as told:
+            await client.call_tool("draft_spec", arguments)
+        refused.append(str(told.value))
+
+    with anyio.fail_after(60):
+        async with Client(stdio(home), mode=era) as client:
+            arguments = await long_call(client, tmp_path / "project")
+            async with anyio.create_task_group() as group:
+                group.start_soon(call, client, arguments)
+                await until_ordered(client)
+                os.kill(pid_of(home), signal.SIGKILL)
+            assert "ended while it worked on draft_spec" in refused[0]
+            assert not (await client.call_tool("list_jobs", {})).is_error
+
+
+async def test_a_listener_is_heard_of_again_by_the_next_daemon(home: Path, tmp_path: Path) -> None:
+    with anyio.fail_after(60):
+        async with Client(stdio(home), mode="auto", extensions=[TasksClient()]) as client:
+            task = await draft_as_task(client, await long_call(client, tmp_path / "project"))
+            uri = f"kiln://jobs/{task}"
+            async with client.listen(resource_subscriptions=[uri]) as heard:
+                os.kill(pid_of(home), signal.SIGKILL)
+                await look(client, task)
+                await client.call_tool("cancel_job", {"job": task})
+                async for change in heard:
+                    assert change == ResourceUpdated(uri)
+                    break
+
+
+async def test_a_daemon_ends_by_itself_once_nobody_asks_and_no_job_is_to_be_done(
+    home: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", SERVE, "serve", "--idle-minutes", "0.01"]
+    async with await anyio.open_process(
+        command, env=environment(home), stdout=None, stderr=None
+    ) as daemon:
+        try:
+            with anyio.fail_after(60):
+                for _ in range(1000):
+                    if (home / "daemon.json").exists():
+                        break
+                    await anyio.sleep(0.02)
+                async with Client(stdio(home), mode="auto", extensions=[TasksClient()]) as client:
+                    task = await draft_as_task(
+                        client, await long_call(client, tmp_path / "project")
+                    )
+                with anyio.move_on_after(6):  # ten times as long as it may be idle
+                    await daemon.wait()
+                assert pid_of(home) == daemon.pid
+                async with Client(stdio(home), mode="legacy") as client:
+                    await client.call_tool("cancel_job", {"job": task})
+                assert await daemon.wait() == 0
+        finally:
+            if daemon.returncode is None:
+                daemon.kill()
+    assert not (home / "daemon.json").exists()
