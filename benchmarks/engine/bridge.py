@@ -2,7 +2,9 @@
 
     python bridge.py [rounds]
 
-Prints one JSON line a measurement. The daemon is started first and stopped at the end.
+Beside it, in turns, a server of the MCP SDK on stdio with as many tools, each of which does
+nothing: what a client starts where there is no bridge. Prints one JSON line a measurement. The
+daemon is started first and stopped at the end.
 """
 
 import json
@@ -17,6 +19,18 @@ from pathlib import Path
 from kiln_mcp.bridge import Daemon, Exchange
 
 BRIDGE = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
+PEER = """
+from mcp.server import MCPServer
+server = MCPServer("peer", version="1")
+def make(number):
+    async def tool(text: str, count: int = 1, project: str | None = None) -> dict[str, str]:
+        "Do nothing with a text, a count and a project."
+        return {"text": text}
+    server.add_tool(tool, name=f"tool_{number}")
+for number in range(40):
+    make(number)
+server.run("stdio")
+"""
 INITIALIZE = {
     "jsonrpc": "2.0",
     "id": 1,
@@ -36,9 +50,9 @@ LIST = {"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}}
 MODERN_LIST = {**LIST, "params": {"_meta": META}}
 
 
-def start(home: Path) -> subprocess.Popen[bytes]:
+def start(home: Path, program: str = BRIDGE) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-c", BRIDGE],
+        [sys.executable, "-c", program],
         env={**os.environ, "KILN_MCP_HOME": str(home)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -57,9 +71,9 @@ def hear(bridge: subprocess.Popen[bytes]) -> object:
     return json.loads(bridge.stdout.readline())
 
 
-def spawn_to_list(home: Path, *, modern: bool) -> float:
+def spawn_to_list(home: Path, *, modern: bool, program: str = BRIDGE) -> float:
     started = time.perf_counter()
-    bridge = start(home)
+    bridge = start(home, program)
     if modern:
         say(bridge, MODERN_LIST)
     else:
@@ -72,27 +86,31 @@ def spawn_to_list(home: Path, *, modern: bool) -> float:
     return took * 1000
 
 
-def added_to_a_call(home: Path, rounds: int) -> tuple[float, float]:
-    """Return the median of a call through the bridge, and straight to the daemon."""
+def calls(home: Path, rounds: int) -> dict[str, float]:
+    """Return the median ms of tools/list: straight to the daemon, through the bridge, the peer."""
     daemon = Daemon(home)
     daemon.find()
     headers = {"mcp-protocol-version": "2026-07-28", "mcp-method": "tools/list"}
     body = json.dumps(MODERN_LIST).encode()
-    straight: list[float] = []
-    through: list[float] = []
-    bridge = start(home)
+    took: dict[str, list[float]] = {"straight": [], "bridge": [], "peer": []}
+    running = {"bridge": start(home), "peer": start(home, PEER)}
+    for server in running.values():  # its start is measured elsewhere
+        say(server, MODERN_LIST)
+        hear(server)
     for _ in range(rounds):
         started = time.perf_counter()
         with Exchange(daemon.address, "POST", "/mcp", headers, body) as exchange:
             exchange.send()
             assert list(exchange.messages())
-        straight.append(time.perf_counter() - started)
-        started = time.perf_counter()
-        say(bridge, MODERN_LIST)
-        hear(bridge)
-        through.append(time.perf_counter() - started)
-    bridge.communicate(timeout=30)
-    return statistics.median(through) * 1000, statistics.median(straight) * 1000
+        took["straight"].append(time.perf_counter() - started)
+        for who, server in running.items():
+            started = time.perf_counter()
+            say(server, MODERN_LIST)
+            hear(server)
+            took[who].append(time.perf_counter() - started)
+    for server in running.values():
+        server.communicate(timeout=30)
+    return {who: round(statistics.median(times) * 1000, 2) for who, times in took.items()}
 
 
 def main() -> None:
@@ -102,16 +120,22 @@ def main() -> None:
         cold = spawn_to_list(home, modern=False)
         print(json.dumps({"what": "no daemon yet, legacy", "ms": round(cold)}))
         for modern in (False, True):
-            took = [spawn_to_list(home, modern=modern) for _ in range(rounds)]
-            figures = {
-                "what": "spawn to tools/list, " + ("modern" if modern else "legacy"),
-                "median_ms": round(statistics.median(took), 1),
-                "min_ms": round(min(took), 1),
-                "max_ms": round(max(took), 1),
-            }
-            print(json.dumps(figures))
-        through, straight = added_to_a_call(home, rounds * 5)
-        print(json.dumps({"what": "added to a call", "ms": round(through - straight, 2)}))
+            took: dict[str, list[float]] = {"bridge": [], "SDK server on stdio": []}
+            for _ in range(rounds):  # in turns: what else the machine does falls on both
+                took["bridge"].append(spawn_to_list(home, modern=modern))
+                peer = spawn_to_list(home, modern=modern, program=PEER)
+                took["SDK server on stdio"].append(peer)
+            for who, times in took.items():
+                figures = {
+                    "what": f"{who}: spawn to tools/list, {'modern' if modern else 'legacy'}",
+                    "median_ms": round(statistics.median(times), 1),
+                    "min_ms": round(min(times), 1),
+                    "max_ms": round(max(times), 1),
+                }
+                print(json.dumps(figures))
+        medians = calls(home, rounds * 5)
+        added = round(medians["bridge"] - medians["straight"], 2)
+        print(json.dumps({"what": "tools/list, ms", **medians, "added by the bridge": added}))
         daemon = Daemon(home)
         daemon.find()
         with Exchange(daemon.address, "POST", "/stop", {}, b"") as exchange:
