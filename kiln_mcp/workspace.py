@@ -174,7 +174,8 @@ async def open_workspace(
         settings: What the person set.
         perform: Calls a capability by its name: what jobs do.
     """
-    async with Engine(settings.engine) as engine:
+    shared = replace(settings.engine, shared_database_url=settings.shared_database_url)
+    async with Engine(shared) as engine:
         known = KnownProjects(settings.home / "projects.json")
 
         budgets: dict[str, Budget] = {}

@@ -1,6 +1,7 @@
 """What people see of jobs: state, progress, events, results. All SQL of jobs is here.
 
-Beside DBOS's own tables in the same database, SQLite or Postgres.
+Beside DBOS's own tables in the same database, SQLite or Postgres. Times are kept to be shown: what
+comes first is told by numbers, because a clock may be set.
 """
 
 import json
@@ -32,30 +33,42 @@ _TABLES: Final[tuple[LiteralString, ...]] = (
         error TEXT,
         worked_s DOUBLE PRECISION NOT NULL DEFAULT 0,
         created_at DOUBLE PRECISION NOT NULL,
-        changed_at DOUBLE PRECISION NOT NULL
+        changed_at DOUBLE PRECISION NOT NULL,
+        number BIGINT NOT NULL DEFAULT 0
     )
     """,
     """
     CREATE TABLE IF NOT EXISTS kiln_job_events (
         job_id TEXT NOT NULL REFERENCES kiln_jobs (id),
         at DOUBLE PRECISION NOT NULL,
-        text TEXT NOT NULL
+        text TEXT NOT NULL,
+        number BIGINT NOT NULL DEFAULT 0
     )
     """,
     "CREATE INDEX IF NOT EXISTS kiln_events_by_job ON kiln_job_events (job_id, at)",
 )
-_WORKED: Final[LiteralString] = """
-ALTER TABLE kiln_jobs ADD COLUMN worked_s DOUBLE PRECISION NOT NULL DEFAULT 0
-"""
+_ADDED: Final[Mapping[tuple[str, str], LiteralString]] = {
+    ("kiln_jobs", "worked_s"): """
+        ALTER TABLE kiln_jobs ADD COLUMN worked_s DOUBLE PRECISION NOT NULL DEFAULT 0
+        """,
+    ("kiln_jobs", "number"): """
+        ALTER TABLE kiln_jobs ADD COLUMN number BIGINT NOT NULL DEFAULT 0
+        """,
+    ("kiln_job_events", "number"): """
+        ALTER TABLE kiln_job_events ADD COLUMN number BIGINT NOT NULL DEFAULT 0
+        """,
+}
+"""Columns that came later, and what adds them to a database of before."""
 _ONE_AT_A_TIME: Final[LiteralString] = "SELECT pg_advisory_xact_lock(7355608)"
 _INSERT: Final[LiteralString] = """
 INSERT INTO kiln_jobs (id, capability, arguments, budget, attempt, state, done, total, message,
-    created_at, changed_at)
-VALUES (:id, :capability, :arguments, :budget, 1, 'waiting', 0, NULL, '', :now, :now)
+    created_at, changed_at, number)
+SELECT :id, :capability, :arguments, :budget, 1, 'waiting', 0, NULL, '', :now, :now,
+    coalesce(max(number), 0) + 1 FROM kiln_jobs
 """
 _ONE: Final[LiteralString] = "SELECT * FROM kiln_jobs WHERE id = :id"
 _NEWEST: Final[LiteralString] = """
-SELECT * FROM kiln_jobs ORDER BY created_at DESC, id DESC LIMIT :most
+SELECT * FROM kiln_jobs ORDER BY number DESC, created_at DESC, id DESC LIMIT :most
 """
 _BEGIN: Final[LiteralString] = """
 UPDATE kiln_jobs SET changed_at = :now,
@@ -89,18 +102,18 @@ UPDATE kiln_jobs SET attempt = attempt + 1, error = NULL, budget = :budget, chan
     state = CASE WHEN state IN ('cancelling', 'pausing') THEN state ELSE 'waiting' END
 WHERE id = :id AND attempt = :attempt
 """
-_SILENT: Final[LiteralString] = """
-SELECT * FROM kiln_jobs
-WHERE state IN ('running', 'cancelling', 'pausing') AND changed_at < :before
-"""
 _UNFINISHED: Final[LiteralString] = """
+SELECT * FROM kiln_jobs WHERE state IN ('waiting', 'running', 'cancelling', 'pausing')
+"""
+_COUNT_UNFINISHED: Final[LiteralString] = """
 SELECT count(*) FROM kiln_jobs WHERE state IN ('waiting', 'running', 'cancelling', 'pausing')
 """
 _TELL: Final[LiteralString] = """
-INSERT INTO kiln_job_events (job_id, at, text) VALUES (:id, :now, :text)
+INSERT INTO kiln_job_events (job_id, at, text, number)
+SELECT :id, :now, :text, coalesce(max(number), 0) + 1 FROM kiln_job_events WHERE job_id = :id
 """
 _EVENTS: Final[LiteralString] = """
-SELECT at, text FROM kiln_job_events WHERE job_id = :id ORDER BY at
+SELECT at, text FROM kiln_job_events WHERE job_id = :id ORDER BY number, at
 """
 
 
@@ -137,9 +150,10 @@ class Ledger:
                     connection.execute(sa.text(_ONE_AT_A_TIME))
                 for statement in _TABLES:
                     connection.execute(sa.text(statement))
-                columns = sa.inspect(connection).get_columns("kiln_jobs")
-                if "worked_s" not in {column["name"] for column in columns}:
-                    connection.execute(sa.text(_WORKED))
+                known = sa.inspect(connection)
+                for (table, added), statement in _ADDED.items():
+                    if added not in {column["name"] for column in known.get_columns(table)}:
+                        connection.execute(sa.text(statement))
         except SQLAlchemyError as error:
             raise JobStoreFailed(str(error)) from error
 
@@ -163,13 +177,13 @@ class Ledger:
         """Return the newest jobs, newest first."""
         return [_job(row) for row in self._read(_NEWEST, most=most)]
 
-    def silent_since(self, before: float) -> list[Job]:
-        """Return the jobs that should run and have shown no sign of life since a time."""
-        return [_job(row) for row in self._read(_SILENT, before=before)]
+    def unfinished(self) -> list[Job]:
+        """Return the jobs that are not at rest."""
+        return [_job(row) for row in self._read(_UNFINISHED)]
 
-    def unfinished(self) -> int:
+    def count_unfinished(self) -> int:
         """Return how many jobs are not at rest."""
-        [row] = self._read(_UNFINISHED)
+        [row] = self._read(_COUNT_UNFINISHED)
         return int(next(iter(row.values())))
 
     def begin(self, job: Job) -> bool:

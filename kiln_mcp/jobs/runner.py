@@ -12,7 +12,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -38,14 +38,13 @@ from kiln_mcp.jobs.records import (
     Work,
     hold_nothing,
 )
+from kiln_mcp.jobs.timing import Reporter, Silence, Stopwatch
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.llm.errors import BudgetSpent
 from storage.errors import WorkbenchError
 
 QUEUE: Final = "kiln-jobs"
 HEARTBEAT_S: Final = 1.0
-SILENCE_S: Final = 10.0
-REPORT_EVERY_S: Final = 0.25
 POLL_S: Final = 0.2
 
 _log = logging.getLogger(__name__)
@@ -97,6 +96,10 @@ class JobRunner:
                 else "never_update",
             )
             self._watching = asyncio.create_task(self._take_over_from_the_silent())
+        else:
+            for job in await _in_thread(self._ledger.unfinished):
+                if job.state is JobState.WAITING:
+                    await self._enqueue_if_forgotten(job)
         return self
 
     async def __aexit__(
@@ -145,7 +148,7 @@ class JobRunner:
         return await self.find(job.id)
 
     async def _enqueue(self, job: Job) -> None:
-        with SetWorkflowID(f"{job.id}-{job.attempt}"):
+        with SetWorkflowID(_workflow_id(job)):
             if self._shared:
                 await _in_thread(DBOS.enqueue_workflow, QUEUE, self._workflow, job.id, job.attempt)
             else:
@@ -173,7 +176,7 @@ class JobRunner:
 
     async def unfinished(self) -> int:
         """Return how many jobs are not at rest."""
-        return await _in_thread(self._ledger.unfinished)
+        return await _in_thread(self._ledger.count_unfinished)
 
     async def wait(
         self, job_id: str, timeout_s: float, report: ReportProgress | None = None
@@ -277,9 +280,9 @@ class JobRunner:
             self._running.pop(job.id, None)
 
     async def _attempt(self, job: Job) -> None:
-        worked = _Stopwatch(job.worked_s)
+        worked = Stopwatch(job.worked_s)
         beating = asyncio.create_task(self._heartbeat(job, worked))
-        reporter = _Reporter(partial(self._write_progress, job))
+        reporter = Reporter(partial(self._write_progress, job))
         try:
             async with self._slots:
                 if not await _in_thread(self._ledger.begin, job):
@@ -311,7 +314,7 @@ class JobRunner:
                 await beating
             await _in_thread(self._ledger.keep_alive, job, worked.seconds)
 
-    async def _do(self, job: Job, reporter: "_Reporter") -> JsonObject:
+    async def _do(self, job: Job, reporter: "Reporter") -> JsonObject:
         if await self._asked_to_stop(job):  # of a process that was killed since
             raise asyncio.CancelledError
         try:
@@ -336,7 +339,7 @@ class JobRunner:
     async def _write_progress(self, job: Job, progress: Progress) -> None:
         await _in_thread(self._ledger.report, job, progress)
 
-    async def _heartbeat(self, job: Job, worked: "_Stopwatch") -> None:
+    async def _heartbeat(self, job: Job, worked: "Stopwatch") -> None:
         """Show signs of life, and hear whether another process wants the job to stop or rest."""
         while True:
             await anyio.sleep(HEARTBEAT_S)
@@ -355,46 +358,24 @@ class JobRunner:
 
     async def _take_over_from_the_silent(self) -> None:
         """Begin the jobs of killed processes again; of several who try, one succeeds."""
+        silence = Silence()
         while True:
             await anyio.sleep(HEARTBEAT_S)
-            for job in await _in_thread(self._ledger.silent_since, time.time() - SILENCE_S):
-                await self._begin_again(job, job.limit)
+            silent = silence.of(await _in_thread(self._ledger.unfinished))
+            for job in silent:
+                if job.state is JobState.WAITING:
+                    await self._enqueue_if_forgotten(job)
+                else:
+                    await self._begin_again(job, job.limit)
+
+    async def _enqueue_if_forgotten(self, job: Job) -> None:
+        """Hand a job to DBOS whose process was killed right before it did so."""
+        if await _in_thread(DBOS.get_workflow_status, _workflow_id(job)) is None:
+            await self._enqueue(job)
 
 
-class _Stopwatch:
-    """For how long a job was worked at, by a clock that nobody can set."""
-
-    def __init__(self, before: float) -> None:
-        self._before = before
-        self._started: float | None = None
-
-    def start(self) -> None:
-        self._started = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        now = 0.0 if self._started is None else time.monotonic() - self._started
-        return self._before + now
-
-
-class _Reporter:
-    """Writes progress at most every quarter of a second, and what is left at the end."""
-
-    def __init__(self, write: Callable[[Progress], Awaitable[None]]) -> None:
-        self._write = write
-        self._last = 0.0
-        self._waiting: Progress | None = None
-
-    async def report(self, done: float, total: float | None, message: str | None) -> None:
-        self._waiting = Progress(done, total, message or "")
-        if time.monotonic() - self._last >= REPORT_EVERY_S:
-            await self.flush()
-
-    async def flush(self) -> None:
-        if self._waiting is not None:
-            progress, self._waiting = self._waiting, None
-            self._last = time.monotonic()
-            await self._write(progress)
+def _workflow_id(job: Job) -> str:
+    return f"{job.id}-{job.attempt}"
 
 
 async def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -184,8 +184,8 @@ class Reservation:
     async def begin(self) -> None:
         """Note that it is sent now: if this process is killed, it counts as spent."""
         if self._way is not None and not self._sent:
-            self._sent = True
             await self._way.begin(self._most)
+            self._sent = True
 
     def end(self, unheard: Spent) -> None:
         """Settle it.

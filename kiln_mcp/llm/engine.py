@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -14,19 +13,18 @@ import anyio
 from kiln_mcp.llm.budget import Budget, BudgetLimit, Reservation
 from kiln_mcp.llm.deltas import Delta, StartedAgain, Streamed, deltas_of
 from kiln_mcp.llm.embedded import EmbeddedModel
-from kiln_mcp.llm.errors import MissingKey, UnknownModel
+from kiln_mcp.llm.errors import JournalFailed, MissingKey, UnknownModel
 from kiln_mcp.llm.hosted import HostedModel
 from kiln_mcp.llm.inventory import (
-    WELL_KNOWN,
     ModelDescription,
     describe_embedded,
     describe_host,
     describe_hosted,
     describe_problem,
-    describe_server,
+    describe_servers,
+    hosted_with_key,
 )
 from kiln_mcp.llm.journal import (
-    Journal,
     JournalEntry,
     Key,
     Spending,
@@ -34,7 +32,7 @@ from kiln_mcp.llm.journal import (
     request_key,
 )
 from kiln_mcp.llm.keys import find_key
-from kiln_mcp.llm.limits import Gate, Limits
+from kiln_mcp.llm.limits import Gate, Gates, Limits
 from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
 from kiln_mcp.llm.names import check_hosted_name, key_variables
 from kiln_mcp.llm.on_the_way import OnTheWay
@@ -46,8 +44,8 @@ from kiln_mcp.llm.sending import Route, Sender
 from kiln_mcp.llm.server import ServerModel
 from kiln_mcp.llm.servers import Servers
 from kiln_mcp.llm.settings import EMBEDDED, EngineSettings
+from kiln_mcp.llm.sharing import open_journal, open_limits
 from kiln_mcp.llm.spent import Spent
-from kiln_mcp.llm.sqlite_journal import SqliteJournal
 from kiln_mcp.llm.tally import Tally
 from kiln_mcp.llm.tools_in_words import ToolsInWords
 
@@ -71,11 +69,12 @@ class Engine:
             models: Further models by name, for example scripted ones in tests.
         """
         self.settings = settings
-        self._journal: Journal = SqliteJournal(settings.journal)
+        self._journal = open_journal(settings)
+        self._gates = Gates(open_limits(settings))
         self._extra = dict(models or {})
         self._embedded = EmbeddedModel(settings.embedded)
         self._hosted = HostedModel(settings.environment, settings.timeout_s)
-        self._servers = Servers(settings)
+        self._servers = Servers(settings, self._gates)
         self.orders = WorkOrders(settings.orders)
         self._host = HostModel(self.orders)
         self._routes: dict[str, Route] = {}
@@ -96,6 +95,7 @@ class Engine:
         await self._embedded.close()
         await self.orders.close()
         await self._servers.close()
+        await self._gates.close()
         await self._journal.close()
 
     @property
@@ -188,29 +188,13 @@ class Engine:
 
     async def models(self) -> list[ModelDescription]:
         """Return what is configured, what it can do, and what it costs."""
-        described = [await describe_embedded(), describe_host(await self.orders.open_count())]
         self._servers.refresh()
-        if self._servers.problem is not None:
-            described.append(describe_problem(self._servers.problem))
-        servers = self._servers.by_name
-        of_servers: dict[str, list[ModelDescription]] = {name: [] for name in servers}
-
-        async def ask(name: str) -> None:
-            of_servers[name] = await describe_server(name, servers[name])
-
-        async with anyio.create_task_group() as group:
-            for name in servers:
-                group.start_soon(ask, name)
-        described += chain.from_iterable(of_servers.values())
-        described += [describe_hosted(name) for name in await self._with_key()]
-        return described
-
-    async def _with_key(self) -> list[str]:
-        """Return a well-known model of each provider whose key is set."""
         return [
-            model
-            for variable, model in WELL_KNOWN.items()
-            if await find_key(variable, self.settings.environment)
+            await describe_embedded(),
+            describe_host(await self.orders.open_count()),
+            *([describe_problem(self._servers.problem)] if self._servers.problem else []),
+            *await describe_servers(self._servers.by_name),
+            *[describe_hosted(name) for name in await hosted_with_key(self.settings.environment)],
         ]
 
     async def complete(
@@ -305,7 +289,7 @@ class Engine:
         if server is not None:
             return Route(server, rest, f"{server.address} {rest}", server.gate, server.price)
         if rest:
-            gate = Gate(name, Limits(self.settings.hosted_concurrency))
+            gate = self._gates.gate(name, Limits(self.settings.hosted_concurrency))
             return Route(self._hosted, name, name, gate, litellm_price(name))
         raise UnknownModel(name, self.model_names())
 
@@ -324,9 +308,7 @@ class Engine:
                 return turn.entry
             async with call.reserve(request, route.price) as reservation:
                 answer = await self._sender.send(route, request, reservation)
-                entry = await self._remember(turn.key, request, call, answer)
-                reservation.journalled = True
-                return entry
+                return await self._remember(turn.key, request, call, answer, reservation)
 
     async def _stream_once(
         self, route: Route, request: ModelRequest, call: "_Call"
@@ -344,9 +326,7 @@ class Engine:
             ):
                 async for part in parts:
                     if isinstance(part, ModelAnswer):
-                        entry = await self._remember(turn.key, request, call, part)
-                        reservation.journalled = True
-                        yield entry
+                        yield await self._remember(turn.key, request, call, part, reservation)
                     else:
                         yield part
 
@@ -366,11 +346,23 @@ class Engine:
             done.set()
 
     async def _remember(
-        self, key: Key, request: ModelRequest, call: "_Call", answer: ModelAnswer
+        self,
+        key: Key,
+        request: ModelRequest,
+        call: "_Call",
+        answer: ModelAnswer,
+        reservation: Reservation,
     ) -> JournalEntry:
         parsed, problem = fit(answer, request)
         entry = JournalEntry(replace(answer, parsed=parsed), problem)
-        await self._journal.write(Writing(key, request.model, entry, call.asker))
+        reservation.journalled = (
+            True  # also where this is cancelled: the row is written all the same
+        )
+        try:
+            await self._journal.write(Writing(key, request.model, entry, call.asker))
+        except JournalFailed:
+            reservation.journalled = False
+            raise
         return entry
 
 

@@ -10,6 +10,7 @@ storage.errors.WorkbenchError
     ├── RequestRefused         the model's server will not answer this request
     │   └── ContextOverflow    the request is longer than the model can read
     ├── JournalFailed          the journal of calls cannot be read or written
+    │   └── SharedDatabaseFailed   nor can the workers' database, where it and the limits are kept
     ├── CircuitOpen            the server was down again and again just now
     ├── HostSilent             no connected assistant answered a work order
     ├── UnknownOrder           no open work order has this id
@@ -133,6 +134,18 @@ class JournalFailed(ModelError):  # noqa: N818
         super().__init__(
             f"The journal of model calls at {path or 'memory'} cannot be used: {_brief(detail)}. "
             "Check the disk's free space and the folder's rights; KILN_MCP_HOME names another one."
+        )
+
+
+class SharedDatabaseFailed(JournalFailed):
+    """The database that the workers share cannot be used."""
+
+    def __init__(self, place: str, detail: str) -> None:
+        WorkbenchError.__init__(
+            self,
+            f"The workers' database at {place} cannot be used: {_brief(detail)}. Check that it "
+            "runs and that KILN_MCP_DATABASE_URL or --database-url names it, then go on with "
+            "resume_job.",
         )
 
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
+import anyio
 import anyio.to_thread
 
 from kiln_mcp.llm.embedded import find_embedded_model
 from kiln_mcp.llm.errors import ModelError, ServerFileUnreadable
+from kiln_mcp.llm.keys import find_key
 from kiln_mcp.llm.prices import FREE, Price, litellm_facts
 from kiln_mcp.llm.server import ServerModel
 
@@ -72,6 +75,26 @@ async def describe_server(name: str, server: ServerModel) -> list[ModelDescripti
     return [
         ModelDescription(f"{name}/{model}", True, f"At {server.address}.", server.price)
         for model in models[:MOST_OF_A_SERVER]
+    ]
+
+
+async def describe_servers(servers: Mapping[str, ServerModel]) -> list[ModelDescription]:
+    """Describe the models of all configured servers, asked at the same time."""
+    described: dict[str, list[ModelDescription]] = {name: [] for name in servers}
+
+    async def ask(name: str) -> None:
+        described[name] = await describe_server(name, servers[name])
+
+    async with anyio.create_task_group() as group:
+        for name in servers:
+            group.start_soon(ask, name)
+    return list(chain.from_iterable(described.values()))
+
+
+async def hosted_with_key(environment: Mapping[str, str]) -> list[str]:
+    """Return a well-known model of each provider whose key is set."""
+    return [
+        model for variable, model in WELL_KNOWN.items() if await find_key(variable, environment)
     ]
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import anyio
 
@@ -30,6 +30,53 @@ class Limits:
     concurrency: int = 16
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The right to one request at a time, of those that all workers have together.
+
+    Attributes:
+        number: Which of them.
+        since: When this process got it, by its own clock that nobody can set.
+        session: Of the connection that holds it.
+    """
+
+    number: int
+    since: float
+    session: int
+
+
+class SharedLimit(Protocol):
+    """What all workers together may ask of one model."""
+
+    async def enter(self) -> Slot:
+        """Wait for a free slot, and take it."""
+        ...
+
+    def leave(self, slot: Slot) -> None:
+        """Give a slot back."""
+        ...
+
+    async def take(self, tokens: int) -> float:
+        """Count a request of about so many tokens; return the seconds to wait before it."""
+        ...
+
+    def give_back(self, tokens: int) -> None:
+        """Count tokens that were taken and not used; a negative number takes more."""
+        ...
+
+
+class SharedLimits(Protocol):
+    """Where the workers of a shared database keep to each model's limits."""
+
+    def of(self, key: str, limits: Limits) -> SharedLimit:
+        """Return the limit of a model, by what it is called on every machine."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what this process holds."""
+        ...
 
 
 class _Bucket:
@@ -63,14 +110,15 @@ def estimated_tokens(request: ModelRequest) -> int:
 class Gate:
     """The way to one model: every request passes it."""
 
-    def __init__(self, name: str, limits: Limits) -> None:
+    def __init__(self, name: str, limits: Limits, shared: SharedLimit | None = None) -> None:
         self._name = name
+        self._shared = shared
         self._limits = limits
         self._width = float(limits.concurrency)
         self._limiter = anyio.CapacityLimiter(limits.concurrency)
         requests, tokens = limits.requests_per_minute, limits.tokens_per_minute
-        self._requests = _Bucket(requests) if requests else None
-        self._tokens = _Bucket(tokens) if tokens else None
+        self._requests = _Bucket(requests) if requests and shared is None else None
+        self._tokens = _Bucket(tokens) if tokens and shared is None else None
         self._paused_until = 0.0
         self._failures = 0
         self._open_until = 0.0
@@ -92,14 +140,27 @@ class Gate:
         await self._limiter.acquire_on_behalf_of(passing)
         try:
             await self._wait_for_turn(request)
-            try:
-                yield passing
-            except ModelError as error:
-                self._failed(error)
-                raise
+            async with self._slot():
+                try:
+                    yield passing
+                except ModelError as error:
+                    self._failed(error)
+                    raise
             self._succeeded(request, passing.usage)
         finally:
             self._limiter.release_on_behalf_of(passing)
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncGenerator[None]:
+        """Hold one of the slots that all workers share, where there are others."""
+        if self._shared is None:
+            yield
+            return
+        slot = await self._shared.enter()
+        try:
+            yield
+        finally:
+            self._shared.leave(slot)
 
     async def _wait_for_turn(self, request: ModelRequest) -> None:
         left = self._open_until - time.monotonic()
@@ -110,6 +171,8 @@ class Gate:
             wait = max(wait, self._requests.take(1))
         if self._tokens:
             wait = max(wait, self._tokens.take(estimated_tokens(request)))
+        if self._shared:
+            wait = max(wait, await self._shared.take(estimated_tokens(request)))
         if wait > 0:
             await anyio.sleep(wait)
 
@@ -129,9 +192,10 @@ class Gate:
         self._failures = 0
         if self._width < self._limits.concurrency:
             self._widen_to(self._width + 1 / self._width)
-        if self._tokens:
+        bucket = self._tokens or self._shared
+        if bucket:
             used = usage.input_tokens + usage.output_tokens
-            self._tokens.give_back(estimated_tokens(request) - used)
+            bucket.give_back(estimated_tokens(request) - used)
 
     def _widen_to(self, width: float) -> None:
         self._width = min(max(1.0, width), float(self._limits.concurrency))
@@ -143,3 +207,26 @@ class Pass:
 
     def __init__(self) -> None:
         self.usage = Usage()
+
+
+class Gates:
+    """Makes the gates of a process, which may share the limits with other processes."""
+
+    def __init__(self, shared: SharedLimits | None = None) -> None:
+        self._shared = shared
+
+    def gate(self, name: str, limits: Limits, key: str | None = None) -> Gate:
+        """Return a new gate.
+
+        Args:
+            name: What it is called here.
+            limits: What holds for all processes together.
+            key: What it is called on every machine; None for its name.
+        """
+        shared = self._shared.of(key or name, limits) if self._shared else None
+        return Gate(name, limits, shared)
+
+    async def close(self) -> None:
+        """Give back what this process holds."""
+        if self._shared is not None:
+            await self._shared.close()

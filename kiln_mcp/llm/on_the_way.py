@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import anyio
+
 from kiln_mcp.llm.spent import Spent
 
 
@@ -48,13 +50,22 @@ class OnTheWay:
         self._book = book
         self._now = Spent()
         self._noted = Spent()
+        self._noting = anyio.Lock()
 
     async def begin(self, most: Spent) -> None:
-        """Note a call that is about to be sent."""
+        """Note a call that is about to be sent; returns when a note that is kept covers it."""
         self._now += most
-        if not self._noted.covers(self._now):
-            self._noted = self._now.or_more(self._noted)
-            await self._book.note(self._note(self._noted))
+        if self._noted.covers(self._now):
+            return
+        try:
+            async with self._noting:
+                if not self._noted.covers(self._now):
+                    wanted = self._now.or_more(self._noted)
+                    await self._book.note(self._note(wanted))
+                    self._noted = wanted
+        except BaseException:
+            self._now -= most
+            raise
 
     def end(self, most: Spent, lost: Spent) -> None:
         """Take a call off again.
@@ -64,6 +75,8 @@ class OnTheWay:
             lost: What it took of which the journal knows nothing; stays noted for ever.
         """
         self._now += lost - most
+        if self._noting.locked():  # a larger note is just being written
+            return
         if lost.calls or 2 * self._now.calls <= self._noted.calls:
             self._noted = self._now
             self._book.note_soon(self._note(self._noted))

@@ -6,7 +6,9 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from difflib import get_close_matches
+from socket import gethostname
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import anyio
 
@@ -23,7 +25,7 @@ from kiln_mcp.llm.errors import (
     UnknownModel,
 )
 from kiln_mcp.llm.keys import find_key, without_keys
-from kiln_mcp.llm.limits import Gate, Limits
+from kiln_mcp.llm.limits import Gates, Limits
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.openai_format import chat_body, read_chat_answer
 from kiln_mcp.llm.prices import Price, counted, priced
@@ -50,7 +52,11 @@ class ServerModel:
     """
 
     def __init__(
-        self, settings: ServerSettings, environment: Mapping[str, str], timeout_s: float
+        self,
+        settings: ServerSettings,
+        environment: Mapping[str, str],
+        timeout_s: float,
+        gates: Gates,
     ) -> None:
         self._settings = settings
         self._environment = environment
@@ -62,7 +68,7 @@ class ServerModel:
         limits = Limits(
             settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute
         )
-        self.gate = Gate(settings.name, limits)
+        self.gate = gates.gate(settings.name, limits, _everywhere(self._address))
 
     @property
     def address(self) -> str:
@@ -319,3 +325,10 @@ class ServerModel:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+def _everywhere(address: str) -> str:
+    """Return what an address is called on every machine: a loopback is each one's own."""
+    host = urlsplit(address).hostname or ""
+    own = host in {"localhost", "::1"} or host.startswith("127.")
+    return f"{gethostname()} {address}" if own else address

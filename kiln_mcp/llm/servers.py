@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from kiln_mcp.llm.errors import ServerFileUnreadable
+from kiln_mcp.llm.limits import Gates
 from kiln_mcp.llm.server import ServerModel
 from kiln_mcp.llm.server_file import ServerList, list_servers
 from kiln_mcp.llm.settings import EngineSettings, ServerSettings
@@ -19,9 +20,10 @@ class Servers:
         problem: What keeps the file from being used; None where nothing does.
     """
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: EngineSettings, gates: Gates) -> None:
         self.problem: ServerFileUnreadable | None = None
         self._settings = settings
+        self._gates = gates
         self._stamp: Stamp = NEVER_READ
         self._models: dict[str, tuple[ServerSettings, ServerModel]] = {}
         self._left: list[ServerModel] = []
@@ -55,7 +57,7 @@ class Servers:
             known = kept.get(settings.name)
             if known is None or known[0] != settings:
                 environment, timeout_s = self._settings.environment, self._settings.timeout_s
-                known = settings, ServerModel(settings, environment, timeout_s)
+                known = settings, ServerModel(settings, environment, timeout_s, self._gates)
             self._models[settings.name] = known
         # Closed at the end only: they may be in the middle of an answer.
         now = self.by_name.values()

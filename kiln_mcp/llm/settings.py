@@ -49,6 +49,8 @@ class EngineSettings:
 
     Attributes:
         journal: The SQLite file of the journal; None for one that is deleted at the end.
+        shared_database_url: A Postgres database for the journal and the limits of several
+            workers, instead of the file; None for one machine.
         orders: The SQLite file of the work orders of the model `host`; None for one in memory.
         default_model: The model for those who name none.
         servers: The configured OpenAI-compatible servers.
@@ -62,6 +64,7 @@ class EngineSettings:
     """
 
     journal: Path | None = None
+    shared_database_url: str | None = field(default=None, repr=False)
     orders: Path | None = None
     default_model: str = EMBEDDED
     servers: tuple[ServerSettings, ...] = ()

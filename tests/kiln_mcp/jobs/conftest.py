@@ -1,13 +1,7 @@
-"""A loopback model server that counts, and a real PostgreSQL."""
+"""A loopback model server that counts."""
 
-import getpass
-import shutil
-import socket
-import subprocess
-import tempfile
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import anyio
 import pytest
@@ -77,29 +71,3 @@ async def counting() -> AsyncGenerator[CountingServer]:
     server.address = f"http://127.0.0.1:{port}/v1"
     yield server
     await runner.cleanup()
-
-
-@pytest.fixture
-def postgres() -> Iterator[str]:
-    owner = "postgres" if getpass.getuser() == "root" else None
-    folder = Path(tempfile.mkdtemp(prefix="kiln-pg-"))
-    if owner:
-        shutil.chown(folder, owner)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    tools = Path(str(shutil.which("pg_ctl"))).resolve().parent
-    data = folder / "data"
-
-    def run(*command: str) -> None:
-        subprocess.run(
-            command, user=owner, check=True, cwd=folder, stdout=subprocess.DEVNULL, timeout=60
-        )
-
-    run(str(tools / "initdb"), "-D", str(data), "-A", "trust", "-U", "kiln", "--no-sync")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    command = [str(tools / "pg_ctl"), "-D", str(data), "-w", "-l", str(folder / "log")]
-    run(*command, "-o", options, "start")
-    run(str(tools / "createdb"), "-h", "127.0.0.1", "-p", str(port), "-U", "kiln", "kiln")
-    yield f"postgresql://kiln@127.0.0.1:{port}/kiln"
-    run(str(tools / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop")
-    shutil.rmtree(folder, ignore_errors=True)

@@ -5,16 +5,22 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import anyio
 import pytest
 
 from kiln_mcp.jobs import Job, JobSettings, JobState, ReportProgress
 from kiln_mcp.jobs.runner import JobRunner
+from kiln_mcp.llm import BudgetLimit
 
 ROOT = Path(__file__).parents[3]
-JOBS, CALLS = 9, 40
+JOBS, CALLS, AT_ONCE = 9, 120, 12
+NAMES = "abc"
+Workers = list[subprocess.Popen[bytes]]
 
 pytestmark = [
     pytest.mark.postgres,
@@ -28,78 +34,115 @@ pytestmark = [
 WORKER = """
 import asyncio, sys
 from pathlib import Path
-from kiln_mcp.jobs import JobSettings
-from kiln_mcp.jobs.runner import JobRunner
-from kiln_mcp.llm import Engine, EngineSettings, Message, ModelAnswer, ModelRequest, Usage
+from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.catalogue import Catalogue
+from kiln_mcp.llm import EngineSettings, Message, ModelRequest, ServerSettings
+from kiln_mcp.settings import Settings
+from kiln_mcp.workspace import Workspace
 
-folder, url, calls = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+folder, url, address, limit, name = Path(sys.argv[1]), *sys.argv[2:6]
 
-class Counting:
-    async def complete(self, request):
-        await asyncio.sleep(0.05)
-        with (folder / "sent").open("a") as sent:
-            sent.write(request.messages[0].content + "\\n")
-        return ModelAnswer("7", usage=Usage(1, 1))
+class Texts(Result):
+    different: int
+
+@capability(effect=Effect.READS, title="Ask")
+async def ask(workspace: Workspace, number: int, calls: int) -> Texts:
+    "Ask so many questions, eight at a time."
+    texts = set()
+    left = iter(range(calls))
+    async def one():
+        for n in left:
+            request = ModelRequest("loop/tiny", (Message("user", f"{number}:{n}"),), max_tokens=5)
+            texts.add((await workspace.engine.complete(request, asker="ask")).text)
+            await workspace.report(len(texts), calls, None)
+    await asyncio.gather(*(one() for _ in range(8)))
+    return Texts(different=len(texts))
 
 async def main():
-    settings = EngineSettings(journal=folder / "journal.sqlite", environment={})
-    async with Engine(settings, {"counting": Counting()}) as engine:
-        async def work(job, report):
-            total = 0
-            for n in range(calls):
-                message = Message("user", f"{job.arguments['number']}:{n}")
-                request = ModelRequest("counting", (message,))
-                total += int((await engine.complete(request, asker=job.id)).text)
-                await report(n + 1, calls, None)
-            return {"total": total}
-        async with JobRunner(JobSettings(url, at_once=2), work):
-            (folder / f"ready-{sys.argv[4]}").touch()
-            await asyncio.sleep(600)
+    server = ServerSettings("loop", address, concurrency=int(limit))
+    engine = EngineSettings(servers=(server,), environment={})
+    settings = Settings(home=folder / name, engine=engine, shared_database_url=url)
+    async with Catalogue((ask,)).open_workspace(settings) as workspace:
+        await workspace.desk.runner()
+        (folder / f"ready-{name}").touch()
+        await asyncio.sleep(600)
 
 asyncio.run(main())
 """
 
 
-def start_worker(folder: Path, url: str, name: str) -> subprocess.Popen[bytes]:
+class CountingServer(Protocol):
+    """The model's server, as conftest.py makes it."""
+
+    asked: list[str]
+    address: str
+    at_once: int
+
+    async def until_asked(self, count: int) -> None: ...
+
+
+@contextmanager
+def working(folder: Path, *arguments: str, **environment: str) -> Generator[Workers]:
+    """Start three workers, which are killed in the end."""
     script = folder / "worker.py"
     script.write_text(WORKER, encoding="utf-8")
-    return subprocess.Popen(
-        [sys.executable, str(script), str(folder), url, str(CALLS), name],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    workers = [
+        subprocess.Popen(
+            [sys.executable, str(script), str(folder), *arguments, name],
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        )
+        for name in NAMES
+    ]
+    try:
+        yield workers
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
 
 
 async def never_here(job: Job, report: ReportProgress) -> dict[str, int]:
     raise AssertionError("this process does no jobs")
 
 
-async def test_the_work_of_a_killed_worker_is_taken_over(postgres: str, tmp_path: Path) -> None:
-    workers = [start_worker(tmp_path, postgres, name) for name in "abc"]
-    try:
-        with anyio.fail_after(60):
-            await exist(*(tmp_path / f"ready-{name}" for name in "abc"))
-        async with JobRunner(JobSettings(postgres, at_once=0), never_here) as jobs:
-            started = [await jobs.start("count", {"number": n}) for n in range(JOBS)]
-            await anyio.sleep(1.5)
-            workers[0].kill()
-            until = time.monotonic() + 90
-            ended = [await jobs.wait(job.id, until - time.monotonic()) for job in started]
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
-    assert [job.state for job in ended] == [JobState.DONE] * JOBS
-    assert [job.result for job in ended] == [{"total": 7 * CALLS}] * JOBS
-    assert any(job.attempt > 1 for job in ended)
-    sent = (tmp_path / "sent").read_text(encoding="utf-8").splitlines()
-    assert len(set(sent)) == JOBS * CALLS
-    # The killed worker had two jobs, each with one call on its way.
-    assert len(sent) - JOBS * CALLS <= 2
-
-
-async def exist(*files: Path) -> None:
-    for file in files:
+async def all_ready(folder: Path) -> None:
+    for name in NAMES:
         for _ in range(1200):
-            if await anyio.Path(file).exists():
+            if await anyio.Path(folder, f"ready-{name}").exists():
                 break
             await anyio.sleep(0.05)
+
+
+async def start_all(jobs: JobRunner) -> list[str]:
+    # What is on its way at the kill counts as spent: a batch more than the calls is allowed.
+    limit = BudgetLimit(calls=CALLS + AT_ONCE)
+    ids: list[str] = []
+    for number in range(JOBS):
+        started = await jobs.start("ask", {"number": number, "calls": CALLS}, limit)
+        ids.append(started.id)
+    return ids
+
+
+async def all_ended(jobs: JobRunner, ids: list[str]) -> list[Job]:
+    until = time.monotonic() + 90
+    return [await jobs.wait(job_id, until - time.monotonic()) for job_id in ids]
+
+
+async def test_the_work_of_a_killed_worker_is_taken_over_and_the_limits_hold(
+    postgres: str, tmp_path: Path, counting: CountingServer
+) -> None:
+    with working(tmp_path, postgres, counting.address, str(AT_ONCE)) as workers:
+        await all_ready(tmp_path)
+        async with JobRunner(JobSettings(postgres, at_once=0), never_here) as jobs:
+            ids = await start_all(jobs)
+            with anyio.fail_after(60):
+                await counting.until_asked(JOBS * CALLS // 4)
+            workers[0].kill()
+            ended = await all_ended(jobs, ids)
+    assert [(job.state, job.error) for job in ended] == [(JobState.DONE, None)] * JOBS
+    assert [job.result for job in ended] == [{"different": CALLS}] * JOBS
+    assert any(job.attempt > 1 for job in ended)
+    assert len(set(counting.asked)) == JOBS * CALLS
+    # No more than the killed worker had on its way is asked twice.
+    assert len(counting.asked) - JOBS * CALLS <= AT_ONCE
+    assert counting.at_once == AT_ONCE

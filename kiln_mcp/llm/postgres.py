@@ -1,0 +1,90 @@
+"""A connection to a Postgres database that several workers share."""
+
+import threading
+from collections.abc import Callable
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from kiln_mcp.llm.errors import SharedDatabaseFailed
+
+CONNECT_S: Final = 10
+# A machine that loses its power says nothing: the server asks, and frees what it held.
+_NOTICE_DEAD: Final = " ".join(
+    f"-c tcp_keepalives_{name}={value}"
+    for name, value in {"idle": 10, "interval": 5, "count": 3}.items()
+)
+
+T = TypeVar("T")
+Work = Callable[[Connection[TupleRow]], T]
+
+
+class PostgresLink:
+    """One connection, made when first used and made again after it broke. Its methods block.
+
+    Attributes:
+        session: Counts the connections that were made: what an earlier one held is gone.
+    """
+
+    def __init__(self, url: str, purpose: str) -> None:
+        self.session = 0
+        self._url = url
+        self._purpose = purpose
+        self._connection: Connection[TupleRow] | None = None
+        self._using = threading.Lock()
+
+    @property
+    def place(self) -> str:
+        """The server and database, without user and password."""
+        parts = urlsplit(self._url)
+        return f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
+
+    def run(self, work: Work[T], *, again: bool = True) -> T:
+        """Do work in one transaction, once more where the connection had broken.
+
+        Args:
+            work: What is done; with `again`, it must do no harm when it is done twice.
+            again: Whether it may be done on a new connection.
+
+        Raises:
+            SharedDatabaseFailed: The database cannot be reached or refuses the work.
+        """
+        with self._using:
+            try:
+                return self._run(work)
+            except psycopg.OperationalError as error:
+                if not again:
+                    raise SharedDatabaseFailed(self.place, str(error)) from error
+            except (psycopg.Error, UnicodeError) as error:
+                raise SharedDatabaseFailed(self.place, str(error)) from error
+            try:
+                return self._run(work)
+            except (psycopg.Error, UnicodeError) as error:
+                raise SharedDatabaseFailed(self.place, str(error)) from error
+
+    def _run(self, work: Work[T]) -> T:
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(
+                self._url,
+                autocommit=True,
+                connect_timeout=CONNECT_S,
+                application_name=f"kiln-mcp {self._purpose}",
+                options=_NOTICE_DEAD,
+            )
+            self.session += 1
+        try:
+            with self._connection.transaction():
+                return work(self._connection)
+        except psycopg.OperationalError:
+            self._connection.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection; the database frees what it held."""
+        with self._using:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None

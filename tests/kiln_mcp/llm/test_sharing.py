@@ -1,0 +1,202 @@
+"""The journal, the budgets and the limits that workers share in a real Postgres."""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import anyio
+import anyio.to_thread
+import psycopg
+import pytest
+
+from kiln_mcp.llm import (
+    BudgetLimit,
+    Engine,
+    EngineSettings,
+    Message,
+    Model,
+    ModelAnswer,
+    ModelRequest,
+    ScriptedModel,
+    Usage,
+)
+from kiln_mcp.llm.errors import BudgetSpent, SharedDatabaseFailed
+from kiln_mcp.llm.limits import Gates, Limits
+from kiln_mcp.llm.postgres_limits import PostgresLimits
+
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
+
+WORKERS = 3
+
+
+def request(text: str, sample: int = 0) -> ModelRequest:
+    return ModelRequest("m", (Message("user", text),), max_tokens=10, sample=sample)
+
+
+def worker(url: str, model: Model) -> Engine:
+    return Engine(EngineSettings(shared_database_url=url, environment={}), {"m": model})
+
+
+@asynccontextmanager
+async def gates(url: str, count: int = WORKERS) -> AsyncGenerator[list[Gates]]:
+    async with AsyncExitStack() as stack:
+        made = [Gates(PostgresLimits(url)) for _ in range(count)]
+        for one in made:
+            stack.push_async_callback(one.close)
+        yield made
+
+
+async def test_what_one_worker_was_answered_another_does_not_ask_again(postgres: str) -> None:
+    odd = ModelAnswer("ok \0 \ud800 % _", usage=Usage(3, 4, 1, 0.5), reasoning="so")
+    async with worker(postgres, ScriptedModel([odd])) as first:
+        answer = await first.complete(request("one"), asker="jobs/1/a")
+    async with worker(postgres, ScriptedModel(["other"])) as second:
+        again = await second.complete(request("one"), asker="jobs/2/a")
+        assert (again.text, again.usage, again.journalled) == (answer.text, answer.usage, True)
+        assert (await second.complete(request("one", sample=1), asker="x")).text == "other"
+        assert [one.usage.cost_usd for one in await second.spending("jobs/*")] == [0.5]
+        assert [one.usage.calls for one in await second.spending()] == [2]
+        assert await second.spending("job_/*") == ()
+
+
+async def test_many_are_looked_up_at_once(postgres: str) -> None:
+    texts = [str(number) for number in range(200)]
+    async with worker(postgres, ScriptedModel(texts)) as engine:
+        for _ in range(2):
+            async with anyio.create_task_group() as group:
+                for text in texts:
+
+                    async def ask(text: str = text) -> None:
+                        await engine.complete(request(text), asker="a")
+
+                    group.start_soon(ask)
+        assert [one.usage.calls for one in await engine.spending()] == [200]
+
+
+class Endless:
+    """Takes a request and never answers it."""
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        await anyio.sleep_forever()
+        raise AssertionError("nothing wakes it")
+
+
+async def test_a_budget_counts_what_every_worker_spent_and_had_on_its_way(postgres: str) -> None:
+    limit = BudgetLimit(calls=3)
+    async with worker(postgres, ScriptedModel(["a"])) as first:
+        budget = await first.budget("jobs/1", limit)
+        await first.complete(request("one"), asker="a", budget=budget)
+    async with worker(postgres, Endless()) as second:
+        with anyio.move_on_after(1):
+            budget = await second.budget("jobs/1", limit)
+            await second.complete(request("two"), asker="a", budget=budget)
+    async with worker(postgres, ScriptedModel(["b"])) as third:
+        budget = await third.budget("jobs/1", limit)
+        assert budget.spent.calls == 2
+        await third.complete(request("three"), asker="a", budget=budget)
+        with pytest.raises(BudgetSpent):
+            await third.complete(request("four"), asker="a", budget=budget)
+
+
+async def test_all_workers_together_ask_no_more_at_once_than_allowed(postgres: str) -> None:
+    allowed, each = Limits(concurrency=4), 150
+    running = most = 0
+
+    async with gates(postgres) as several:
+
+        async def ask(gate_of: Gates) -> None:
+            gate = gate_of.gate("m", allowed)
+            left = iter(range(each))
+
+            async def one() -> None:
+                nonlocal running, most
+                for _ in left:
+                    async with gate.request(request("?")):
+                        running += 1
+                        most = max(most, running)
+                        await anyio.sleep(0.02)
+                        running -= 1
+
+            async with anyio.create_task_group() as group:
+                for _ in range(8):
+                    group.start_soon(one)
+
+        started = time.monotonic()
+        async with anyio.create_task_group() as group:
+            for one in several:
+                group.start_soon(ask, one)
+        took = time.monotonic() - started
+    assert most == allowed.concurrency
+    # 450 calls of 20 ms, four at once, take 2.25 s.
+    assert took < 8
+
+
+async def test_nobody_waits_for_ever_while_another_worker_is_busy(postgres: str) -> None:
+    allowed = Limits(concurrency=2)
+    async with gates(postgres, 2) as (busy, late), anyio.create_task_group() as group:
+        gate = busy.gate("m", allowed)
+
+        async def keep_busy() -> None:
+            while True:
+                async with gate.request(request("?")):
+                    await anyio.sleep(0.01)
+
+        for _ in range(6):
+            group.start_soon(keep_busy)
+        await anyio.sleep(0.3)
+        with anyio.fail_after(20):
+            async with late.gate("m", allowed).request(request("?")):
+                pass
+        group.cancel_scope.cancel()
+
+
+async def test_the_slots_of_a_worker_that_is_gone_are_free_at_once(postgres: str) -> None:
+    allowed = Limits(concurrency=1)
+    async with gates(postgres, 2) as (gone, other), anyio.create_task_group() as group:
+
+        async def hold() -> None:
+            async with gone.gate("m", allowed).request(request("?")):
+                held.set()
+                await anyio.sleep_forever()
+
+        held = anyio.Event()
+        group.start_soon(hold)
+        with anyio.fail_after(10):
+            await held.wait()
+            await anyio.to_thread.run_sync(end_sessions, postgres)
+            async with other.gate("m", allowed).request(request("?")):
+                pass
+        group.cancel_scope.cancel()
+
+
+def end_sessions(url: str) -> None:
+    """End the sessions of limits, as the kernel of a killed process does."""
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'kiln-mcp limits'"
+        )
+
+
+async def test_requests_a_minute_are_those_of_all_workers_together(postgres: str) -> None:
+    allowed = Limits(concurrency=50, requests_per_minute=1200)  # 20 a second, 100 at once
+    async with gates(postgres, 2) as several:
+        started = time.monotonic()
+        async with anyio.create_task_group() as group:
+            for one in several:
+                gate = one.gate("m", allowed)
+
+                async def ask(gate=gate) -> None:  # pyright: ignore[reportMissingParameterType]
+                    async with gate.request(request("?")):
+                        pass
+
+                for _ in range(60):
+                    group.start_soon(ask)
+        assert 0.9 <= time.monotonic() - started < 5
+
+
+async def test_a_database_that_is_away_is_said_without_its_password() -> None:
+    url = "postgresql://kiln:secret@127.0.0.1:9/kiln"
+    with pytest.raises(SharedDatabaseFailed, match=r"127\.0\.0\.1:9/kiln") as raised:
+        await worker(url, ScriptedModel([])).__aenter__()
+    assert "secret" not in str(raised.value)
