@@ -1,6 +1,6 @@
 """What is spent: money, tokens, calls."""
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from kiln_mcp.llm.messages import Usage
 
@@ -49,8 +49,18 @@ class Spent:
 
     def covers(self, other: "Spent") -> bool:
         """Whether it is as much as another, or more, in each of its kinds."""
-        return all(mine >= its for mine, its in zip(astuple(self), astuple(other), strict=True))
+        return (
+            self.cost_usd >= other.cost_usd
+            and self.tokens >= other.tokens
+            and self.calls >= other.calls
+            and self.unpriced_calls >= other.unpriced_calls
+        )
 
     def or_more(self, other: "Spent") -> "Spent":
         """Return the larger of two, in each of its kinds."""
-        return Spent(*map(max, astuple(self), astuple(other)))
+        return Spent(
+            max(self.cost_usd, other.cost_usd),
+            max(self.tokens, other.tokens),
+            max(self.calls, other.calls),
+            max(self.unpriced_calls, other.unpriced_calls),
+        )
