@@ -43,6 +43,8 @@ class Tally:
         if self.problem is not None:
             raise BadAnswer(self._request.model, self.problem, len(self._answers))
         first, *more = self._answers
+        if not more:
+            return first
         usage = sum((answer.usage for answer in more), first.usage)
         journalled = all(answer.journalled for answer in self._answers)
         return replace(self._answers[-1], usage=usage, journalled=journalled)
