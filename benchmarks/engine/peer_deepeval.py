@@ -55,7 +55,10 @@ metric = GEval(
     evaluation_steps=["Judge whether the answer is polite. " * 10],
     evaluation_params=[SingleTurnParams.ACTUAL_OUTPUT],
 )
-cases = [LLMTestCase(input="-", actual_output=f"Answer {n}: thank you.") for n in range(calls)]
+cases = [
+    LLMTestCase(input="-", actual_output=f"Answer {n}: thank you for your patience.")
+    for n in range(calls)
+]
 with tempfile.TemporaryDirectory() as folder:
     os.chdir(folder)
     meter = Meter()

@@ -51,7 +51,9 @@ def judge():
     return score
 
 
-samples = [Sample(input=f"Answer {n}: thank you.", target="pass") for n in range(calls)]
+samples = [
+    Sample(input=f"Answer {n}: thank you for your patience.", target="pass") for n in range(calls)
+]
 task = Task(dataset=MemoryDataset(samples), solver=stored(), scorer=judge())
 with tempfile.TemporaryDirectory() as logs:
     meter = Meter()
@@ -60,6 +62,7 @@ with tempfile.TemporaryDirectory() as logs:
         model="openai/judge",
         log_dir=logs,
         display="none",
+        log_realtime=False,
         max_samples=concurrency,
         max_connections=concurrency,
     )

@@ -19,6 +19,7 @@ Object.assign(process.env, {
   PROMPTFOO_DISABLE_UPDATE: "1",
   PROMPTFOO_DISABLE_REMOTE_GENERATION: "1",
   PROMPTFOO_CACHE_ENABLED: "false",
+  PROMPTFOO_FETCH_CONNECTIONS: String(concurrency), // 4 unless told, whatever runs at once
   LOG_LEVEL: "error",
 });
 const root = process.env.PROMPTFOO;
@@ -44,7 +45,7 @@ const suite = {
     },
     assert: [{ type: "llm-rubric", value: "polite" }],
   },
-  tests: Array.from({ length: calls }, (_, n) => ({ vars: { answer: `Answer ${n}: thank you.` } })),
+  tests: Array.from({ length: calls }, (_, n) => ({ vars: { answer: `Answer ${n}: thank you for your patience.` } })),
   writeLatestResults: false,
 };
 

@@ -28,7 +28,9 @@ def dataset(calls: int, agent: Agent[None, Verdict]) -> Dataset[str, str, None]:
             answer = await agent.run(ctx.output)
             return answer.output.score == "pass"
 
-    cases = [Case(name=str(n), inputs=f"Answer {n}: thank you.") for n in range(calls)]
+    cases = [
+        Case(name=str(n), inputs=f"Answer {n}: thank you for your patience.") for n in range(calls)
+    ]
     return Dataset(name="judge", cases=cases, evaluators=[Judge()])
 
 

@@ -1,31 +1,39 @@
 """Ours beside its peers: one loopback server a run, medians, one table.
 
-    python side_by_side.py [--calls 1000] [--at-once 25 100] [--runs 3] [--peer NAME=COMMAND ...]
+    python side_by_side.py [--calls 1000] [--at-once 25 100] [--runs 3] [--peers FOLDER]
 
-NAME is one of the peers below; COMMAND is what runs its script: a venv's python, or for promptfoo
-`env PROMPTFOO=.../node_modules/promptfoo node`. Ours and the raw client run in this interpreter.
-Heavy peers run `--heavy-runs` times (once unless told). Every run has `--limit` seconds; proxies
-that lead nowhere are set, so that what obeys them cannot leave loopback.
+FOLDER holds the peers as `install.py` leaves them; ours and the raw client run in this interpreter.
+Heavy peers run `--heavy-runs` times (once unless told). Each round runs every engine once, so that
+other work on the machine falls on all. Every run has `--limit` seconds; proxies that lead nowhere
+are set, so that what obeys them cannot leave loopback.
 """
 
 import argparse
 import http.client
 import json
 import os
-import shlex
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-HERE = Path(__file__).parent
-NOWHERE = "http://127.0.0.1:9"
+import install
+
+HERE: Final = Path(__file__).parent
+NOWHERE: Final = "http://127.0.0.1:9"
+LOCAL: Final = {
+    "NO_PROXY": "127.0.0.1",
+    "no_proxy": "127.0.0.1",
+    "KILN_SKIP_REMOTE_MODEL_LIST": "true",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ class Run:
 
 
 @contextmanager
-def serving(wait: float, answer: str) -> Iterator[int]:
+def serving(wait: float, answer: str) -> Generator[int]:
     command = [sys.executable, str(HERE / "server.py"), str(wait), "0", answer]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
@@ -84,13 +92,8 @@ def answered(port: int) -> int:
 
 def environment(folder: str) -> dict[str, str]:
     proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), NOWHERE)
-    local = {
-        "NO_PROXY": "127.0.0.1",
-        "no_proxy": "127.0.0.1",
-        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-    }
     path = os.pathsep.join(filter(None, (str(HERE.parents[1]), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, **proxies, **local, "TMPDIR": folder, "PYTHONPATH": path}
+    return {**os.environ, **proxies, **LOCAL, "HOME": folder, "TMPDIR": folder, "PYTHONPATH": path}
 
 
 def timed(command: list[str], folder: str, limit: float) -> tuple[str, str, float]:
@@ -138,7 +141,7 @@ def once(
     )
 
 
-def median(runs: list[Run]) -> Run:
+def median(runs: Sequence[Run]) -> Run:
     replays = [run.replay for run in runs if run.replay is not None]
     return Run(
         statistics.median(run.wall for run in runs),
@@ -157,47 +160,58 @@ def options_given() -> argparse.Namespace:
     parser.add_argument("--heavy-runs", type=int, default=1)
     parser.add_argument("--wait", type=float, default=50, help="milliseconds an answer takes")
     parser.add_argument("--limit", type=float, default=240, help="seconds a run may take")
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND")
+    parser.add_argument("--peers", type=Path, help="the folder that install.py was given")
     parser.add_argument("--only", nargs="+", help="names to run, of all that could")
     return parser.parse_args()
 
 
-def chosen(options: argparse.Namespace) -> list[tuple[Contender, list[str]]]:
-    commands = dict(given.split("=", 1) for given in options.peer)
-    if unknown := commands.keys() - {peer.name for peer in PEERS}:
-        names = ", ".join(peer.name for peer in PEERS)
-        raise SystemExit(f"There is no peer {', '.join(sorted(unknown))}. The peers are {names}.")
-    every = [(contender, [sys.executable]) for contender in OURS]
-    every += [(peer, shlex.split(commands[peer.name])) for peer in PEERS if peer.name in commands]
-    every.append((REPLAY, [sys.executable]))
-    return [pair for pair in every if not options.only or pair[0].name in options.only]
+def chosen(options: argparse.Namespace) -> dict[Contender, list[str]]:
+    commands = {contender: [sys.executable] for contender in (*OURS, REPLAY)}
+    for peer in PEERS:
+        if options.peers is not None and (options.peers / peer.name).exists():
+            commands[peer] = install.command(peer.name, options.peers)
+            print(peer.name, install.version(peer.name, options.peers), file=sys.stderr)
+    only = options.only or [contender.name for contender in commands]
+    return {contender: command for contender, command in commands.items() if contender.name in only}
 
 
-def row(contender: Contender, at_once: int, taken: Run, ours: Run | None) -> str:
-    ratio = f"{taken.wall / ours.wall:.1f}" if ours and contender.calls is None else ""
-    replay = "" if taken.replay is None else f"{taken.replay:.2f}"
+def taken(options: argparse.Namespace, at_once: int) -> dict[Contender, list[Run]]:
+    """Run all engines in rounds; one that fails says so and is left out."""
+    commands = chosen(options)
+    runs: dict[Contender, list[Run]] = {contender: [] for contender in commands}
+    for turn in range(max(options.runs, options.heavy_runs)):
+        for contender, command in commands.items():
+            if turn >= (options.heavy_runs if contender.heavy else options.runs):
+                continue
+            try:
+                run = once(contender, command, at_once, options)
+            except (RuntimeError, subprocess.TimeoutExpired) as error:
+                print(f"{contender.name} failed: {error}", file=sys.stderr)
+                continue
+            print(contender.name, at_once, run, file=sys.stderr, flush=True)
+            runs[contender].append(run)
+    return {contender: of_it for contender, of_it in runs.items() if of_it}
+
+
+def row(contender: Contender, at_once: int, runs: Sequence[Run], ours: Run) -> str:
+    of_all = median(runs)
+    ratios = f"{of_all.wall / ours.wall:.1f} | {of_all.cpu / ours.cpu:.1f}"
+    replay = "" if of_all.replay is None else f"{of_all.replay:.2f}"
     return (
-        f"| {contender.name} | {at_once} | {taken.wall:.2f} | {taken.cpu:.2f} | {taken.peak:.0f} "
-        f"| {ratio} | {replay} | {taken.whole:.1f} |"
+        f"| {contender.name} | {at_once} | {of_all.wall:.2f} | {of_all.cpu:.2f} "
+        f"| {of_all.peak:.0f} | {' | ' if contender.calls else ratios} | {replay} | {len(runs)} |"
     )
 
 
 def main() -> None:
     options = options_given()
-    columns = "at once | wall s | CPU ms an item | peak MiB | wall to ours | replay s | whole s"
-    print(f"| engine | {columns} |\n|---|---|---|---|---|---|---|---|", flush=True)
+    print("| engine | at once | wall s | CPU ms | peak MiB | wall to ours | CPU to ours | ", end="")
+    print(f"replay s | runs |\n{'|---' * 9}|", flush=True)
     for at_once in options.at_once:
-        ours: Run | None = None
-        for contender, command in chosen(options):
-            runs = options.heavy_runs if contender.heavy else options.runs
-            try:
-                taken = median([once(contender, command, at_once, options) for _ in range(runs)])
-            except (RuntimeError, subprocess.TimeoutExpired) as error:
-                print(f"| {contender.name} | {at_once} | failed |", flush=True)
-                print(error, file=sys.stderr)
-                continue
-            ours = taken if contender.name == "ours" else ours
-            print(row(contender, at_once, taken, ours), flush=True)
+        runs = taken(options, at_once)
+        ours = median(runs[OURS[0]])
+        for contender, of_it in runs.items():
+            print(row(contender, at_once, of_it, ours), flush=True)
 
 
 if __name__ == "__main__":
