@@ -108,10 +108,7 @@ class InvalidName(StorageError):  # noqa: N818
     def __init__(self, name: str, reason: str, suggestion: str) -> None:
         self.name, self.reason, self.suggestion = name, reason, suggestion
         hint = f" {suggestion!r} would do." if suggestion else ""
-        super().__init__(
-            f"The name {name!r} {reason}. Letters of any script, digits, spaces, emoji and "
-            f"- _ ( ) & ! ' + # are fine.{hint}"
-        )
+        super().__init__(f"The name {name!r} {reason}. Any other name is fine.{hint}")
 
 
 class InvalidRecord(StorageError):  # noqa: N818

@@ -1,7 +1,8 @@
 """Names: what a person types, what the format stores, what a folder is called.
 
 The format stores compatibility-decomposed text (Unicode NFKD) and forbids some characters. A
-person sees the composed form (NFC) of it.
+person types any name and sees it again: composed (NFC), and with a forbidden character where its
+stand-in is stored. Spaces in a row become one, and what nobody can see is left out.
 """
 
 import difflib
@@ -17,18 +18,25 @@ _KNOWN_BY = ("name", "input", "instruction", "text", "id")
 """The keys that tell people which record is meant, the best one first."""
 LONGEST_SHORT_NAME = 32
 _FOLDER_NAME_LENGTH = 32
-_FORBIDDEN = frozenset('/\\?%*:|"<>.,;=')
+_FORBIDDEN = '/\\?%*:|"<>.,;='
+_STAND_INS = "\u2215\u29f5\u2e2e\u2052\u2217\ua789\u2223\u02ba\u02c2\u02c3\ua4f8\u2e34\u204f\ua78a"
+"""Rare characters that look like the forbidden ones, in their order, and do not decompose."""
+_TO_STORE = str.maketrans(_FORBIDDEN, _STAND_INS)
+_TO_SHOW = str.maketrans(_STAND_INS, _FORBIDDEN)
+_UNSEEN = re.compile(r"[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+"""Characters without a look of their own, which turn the order of letters or part a word."""
+_BLANK = frozenset({"Cc", "Cs", "Zs", "Zl", "Zp"})
 _DOUBLED = re.compile(r"([\s_])[\s_]+")
 
 
 def stored_name(text: str) -> str:
     """Return the form of a name that files hold."""
-    return unicodedata.normalize("NFKD", text)
+    return unicodedata.normalize("NFKD", text).translate(_TO_STORE)
 
 
 def shown_name(text: str) -> str:
     """Return the form of a name that people see."""
-    return unicodedata.normalize("NFC", text)
+    return unicodedata.normalize("NFC", text.translate(_TO_SHOW))
 
 
 def known_as(fields: Mapping[str, object]) -> str:
@@ -41,49 +49,37 @@ def known_as(fields: Mapping[str, object]) -> str:
 
 def acceptable_name(text: str, longest: int = LONGEST_NAME) -> str:
     """Return the nearest name that can be stored, "" where nothing of the text can."""
-    kept = "".join(
-        " " if character in _FORBIDDEN or unicodedata.category(character)[0] in "CZ" else character
-        for character in stored_name(text)
-    )
-    single = _DOUBLED.sub(r"\1", kept).strip(" _")
-    return shown_name(single[:longest].strip(" _"))
+    return shown_name(_tidy(text)[:longest].strip(" _"))
 
 
 def check_name(text: str, longest: int = LONGEST_NAME) -> str:
     """Return the shown form of a name that can be stored.
 
     Raises:
-        InvalidName: It is empty, too long, or has characters that the format forbids.
+        InvalidName: Nothing of it can be seen, or it is too long.
     """
-    stored = stored_name(text)
-    reason = _fault(stored, longest)
-    if reason:
+    stored = _tidy(text)
+    if not stored:
+        raise InvalidName(text, "is empty", "")
+    if len(stored) > longest:
+        reason = f"is longer than {longest} characters"
         raise InvalidName(text, reason, acceptable_name(text, longest))
     return shown_name(stored)
 
 
-def _fault(stored: str, longest: int) -> str:
-    if not stored:
-        return "is empty"
-    if len(stored) > longest:
-        return f"is longer than {longest} characters"
-    bad = sorted({c for c in stored if c in _FORBIDDEN})
-    if bad:
-        return f"has characters that file names cannot have ({' '.join(bad)})"
-    if any(unicodedata.category(c) == "Cc" for c in stored):
-        return "has a line break or another control character"
-    if stored != stored.strip(" _") or stored != stored.strip():
-        return "begins or ends with a space or underscore"
-    if _DOUBLED.search(stored):
-        return "has two spaces or underscores in a row"
-    return ""
+def _tidy(text: str) -> str:
+    """Return the stored form of a name without what the format refuses in it."""
+    seen = _UNSEEN.sub("", stored_name(text))
+    spaced = "".join(" " if unicodedata.category(c) in _BLANK else c for c in seen)
+    return _DOUBLED.sub(r"\1", spaced).strip(" _")
 
 
 def folder_name(record_id: str, name: str | None) -> str:
     """Return the name of a record's folder: its id, and the start of its name where it has one."""
     if not name:
         return record_id
-    safe = stored_name(acceptable_name(name))[:_FOLDER_NAME_LENGTH].rstrip()
+    plain = "".join(" " if character in _FORBIDDEN else character for character in name)
+    safe = _tidy(plain)[:_FOLDER_NAME_LENGTH].rstrip()
     return f"{record_id} - {safe}" if safe else record_id
 
 

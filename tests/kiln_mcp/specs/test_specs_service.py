@@ -93,7 +93,7 @@ async def test_a_capable_model_drafts_and_its_fields_are_checked(tmp_path: Path)
     bad: JsonValue = {**answer, "fields": [{"field": "tune", "text": "x"}]}
     async with support(tmp_path, answer, bad) as (workspace, project):
         draft = await draft_spec(workspace, project, "be polite", model="scripted")
-        assert (draft.drafted_by, draft.name) == ("scripted", "Polite replies")
+        assert (draft.drafted_by, draft.name) == ("scripted", "Polite: replies")
         assert (draft.assumptions, draft.left_out) == (["English only."], ["Length."])
         with pytest.raises(FieldsMismatch, match="unknown tune"):
             await draft_spec(workspace, project, "be kind", model="scripted")
