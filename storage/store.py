@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -22,6 +22,7 @@ from storage.changes import Change, new_text
 from storage.commits import CommitLog, Edit, Move
 from storage.errors import (
     AmbiguousName,
+    CorruptRecord,
     NotAProject,
     ProjectExists,
     RecordNotFound,
@@ -174,7 +175,17 @@ class ProjectStore:
 
         Raises:
             RecordNotFound: None has this id.
+            CorruptRecord: The one in the folder of this id cannot be used.
         """
+        record = await self._get(kind, record_id, parent)
+        if record is None and await self._index.look_again():
+            record = await self._get(kind, record_id, parent)
+        if record is None:
+            await self._raise_for_unreadable(kind, record_id)
+            raise RecordNotFound(kind.type_name(), record_id)
+        return record
+
+    async def _get(self, kind: type[R], record_id: str, parent: Record | None) -> R | None:
         reader = await self._index.reader()
         below = f"{folder_of(parent.saved.path)}/" if parent else ""
         prefix = "" if below == "./" else below
@@ -182,7 +193,14 @@ class ProjectStore:
             record = await anyio.to_thread.run_sync(self._read, kind, self.folder / path)
             if record is not None and path.startswith(prefix):
                 return record
-        raise RecordNotFound(kind.type_name(), record_id)
+        return None
+
+    async def _raise_for_unreadable(self, kind: type[Record], record_id: str) -> None:
+        for problem in [*await self.unreadable(), *self.problems]:
+            file = PurePosixPath(problem.path)
+            own_id = file.parent.name.partition(" - ")[0]
+            if own_id == record_id and file.name == place_of(kind).file_name:
+                raise CorruptRecord(problem.path, problem.reason)
 
     async def find(self, kind: type[R], reference: str, *, parent: Record) -> R:
         """Return a record by id or by name, whatever the case of its letters.
@@ -385,15 +403,31 @@ class ProjectStore:
     def _children(self, parent: Record, kind: type[R]) -> list[R]:
         place = place_of(kind)
         folder = self.folder / folder_of(parent.saved.path) / place.folder
+        if self._is_linked(folder):
+            return []
         found = [
             record
             for file in sorted(folder.glob(f"*/{place.file_name}"))
-            if not file.parent.is_symlink() and (record := self._read(kind, file)) is not None
+            if (record := self._read(kind, file)) is not None
         ]
         return sorted(found, key=lambda record: (record.created_at, record.id))
 
+    def _is_linked(self, place: Path) -> bool:
+        """Whether a link leads to a place in the project; noted, and never followed."""
+        for part in [place, *place.parents]:
+            if part == self.folder:
+                return False
+            if part.is_symlink():
+                path = part.relative_to(self.folder).as_posix()
+                self._problems[path] = RecordProblem(path, "it is a link, and none is followed")
+                return True
+        return True
+
     def _read(self, kind: type[R], file: Path) -> R | None:
         path = file.relative_to(self.folder).as_posix()
+        if file.is_symlink() or file.parent.is_symlink():
+            self._problems[path] = RecordProblem(path, "it is a link, and none is followed")
+            return None
         try:
             record = read_record(kind, file.read_bytes(), path)
         except UnreadableRecord as error:

@@ -5,6 +5,9 @@ storage.errors.WorkbenchError
 ├── TaskNotNamed      several tasks, and the call names none
 ├── FolderTaken       a new project's folder holds something already
 ├── KindWithoutRecord a record is named without its kind, or a kind without a record
+├── NothingToRate     a rating without stars and without scores
+├── UnknownScore      a rating of a score that no eval of the task has
+├── UnusableTag       a tag that people could not read
 └── NotAnObjectSchema a task's schema is not what the format allows
 """
 
@@ -48,6 +51,31 @@ class KindWithoutRecord(WorkbenchError):
     def __init__(self) -> None:
         super().__init__(
             "Give both `kind` and `record` for one record, or neither for the whole project."
+        )
+
+
+class NothingToRate(WorkbenchError):
+    """A rating holds nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("Nothing was rated. Give `stars`, `passes` or both.")
+
+
+class UnknownScore(WorkbenchError):
+    """No eval of the task has this score."""
+
+    def __init__(self, name: str, names: Sequence[str]) -> None:
+        known = f"There are: {', '.join(names)}." if names else "The task has no eval yet."
+        super().__init__(f"No eval of the task has a score '{name}'. {known} Nothing was rated.")
+
+
+class UnusableTag(WorkbenchError):
+    """A tag that people could not read or type."""
+
+    def __init__(self, tag: str, longest: int) -> None:
+        super().__init__(
+            f"The tag {tag[:40]!r} cannot be used. A tag has 1 to {longest} characters that can be "
+            "seen, and no spaces. Nothing was tagged."
         )
 
 

@@ -5,19 +5,25 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.projects.errors import NothingToRate, UnknownScore, UnusableTag
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
 from kiln_mcp.workspace import Workspace
 from storage import (
     DataSource,
+    Eval,
+    ProjectStore,
     RequirementRating,
+    Task,
     TaskOutput,
     TaskOutputRating,
     TaskRun,
 )
 from storage.index.queries import RunQuery
+from storage.layout import folder_of
 from storage.records.record import login_name
 
 _SHOWN_CHARACTERS = 160
+_LONGEST_TAG = 120
 
 RunId = Annotated[str, Field(description="The run's id, from find_runs.")]
 RunIds = Annotated[
@@ -161,8 +167,14 @@ async def rate_run(
     ] = None,
 ) -> RunDetails:
     """Write down what a person thinks of a run's output. Never rate in a person's name."""
+    if stars is None and not passes:
+        raise NothingToRate
     store = await workspace.open_project(project)
     found = await store.get(TaskRun, run)
+    if passes:
+        known = await _score_names(store, found)
+        for name in passes.keys() - set(known):
+            raise UnknownScore(name, known)
     rating = found.output.rating or TaskOutputRating()
     given = {
         f"named::{name}": RequirementRating(value=float(value), type="pass_fail")
@@ -186,6 +198,9 @@ async def tag_runs(
     remove: Annotated[list[str] | None, Field(description="Tags to take away.")] = None,
 ) -> RunsChanged:
     """Add tags to runs or take some away, for all of them or for none."""
+    for tag in add or []:
+        if not 0 < len(tag) <= _LONGEST_TAG or " " in tag or not tag.isprintable():
+            raise UnusableTag(tag, _LONGEST_TAG)
     store = await workspace.open_project(project)
     changed = 0
     async with store.transaction() as change:
@@ -230,3 +245,13 @@ def _summary(run: TaskRun) -> RunSummary:
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= _SHOWN_CHARACTERS else f"{line[: _SHOWN_CHARACTERS - 1]}…"
+
+
+async def _score_names(store: ProjectStore, run: TaskRun) -> list[str]:
+    """Return the names of the scores that people may give a run of its task."""
+    for task in await store.children(store.project, Task):
+        if run.saved.path.startswith(f"{folder_of(task.saved.path)}/"):
+            evals = await store.children(task, Eval)
+            scores = [score.name for one in evals for score in one.output_scores]
+            return list(dict.fromkeys([*scores, *(one.name for one in task.requirements)]))
+    return []

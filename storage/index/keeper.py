@@ -11,7 +11,8 @@ import anyio.to_thread
 from storage.index.building import IndexBuilder, Refreshed, forget_index
 from storage.index.queries import IndexReader
 
-_FRESH_S = 2.0
+_FRESH_S = 0.2
+_QUICK_S = 0.1
 _REFRESH_SHARE = 20.0
 """Looking for changes made elsewhere takes at most a twentieth of the time."""
 
@@ -31,6 +32,7 @@ class IndexKeeper:
         self._reader: IndexReader | None = None
         self._turn = anyio.Lock()
         self._stale_at = 0.0
+        self._took_s = 0.0
 
     async def close(self) -> None:
         """Let go of the index; its thread ends only then."""
@@ -53,6 +55,13 @@ class IndexKeeper:
         """Look for changes that were made elsewhere: by other programs, by git, by hand."""
         async with self._turn:
             return await self._refreshed()
+
+    async def look_again(self) -> bool:
+        """Look for changes where that is quick, before saying that something is not there."""
+        if self._took_s > _QUICK_S:
+            return False
+        await self.refresh()
+        return True
 
     def doubt(self) -> None:
         """Look for changes before the next use, however short ago that was done."""
@@ -77,8 +86,8 @@ class IndexKeeper:
             await self.close()
             await anyio.to_thread.run_sync(forget_index, self._file)
             found = await anyio.to_thread.run_sync(self._compare)
-        took = time.monotonic() - began
-        self._stale_at = time.monotonic() + max(_FRESH_S, _REFRESH_SHARE * took)
+        self._took_s = time.monotonic() - began
+        self._stale_at = time.monotonic() + max(_FRESH_S, _REFRESH_SHARE * self._took_s)
         return found
 
     def _compare(self) -> Refreshed:

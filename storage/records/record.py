@@ -117,7 +117,7 @@ class Record(Part):
     """One file of a project. `model_type`, the last field of each kind, names the kind."""
 
     v: int = FORMAT_VERSION
-    id: str = Field(default_factory=new_id, min_length=1)
+    id: str = Field(default_factory=new_id, pattern=r"^[^/\\\x00-\x1f]+$")
     created_at: Moment = Field(default_factory=_now)
     created_by: str = Field(default_factory=login_name)
 

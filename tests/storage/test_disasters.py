@@ -10,7 +10,7 @@ from shutil import rmtree
 import pytest
 
 from storage import Project, ProjectStore, Task, TaskOutput, TaskRun
-from storage.errors import DiskFull, ProjectBusy, ReadOnlyProject, StaleRevision
+from storage.errors import CorruptRecord, DiskFull, ProjectBusy, ReadOnlyProject, StaleRevision
 from storage.index.queries import RunQuery
 from storage.locking import ProjectLock
 from storage.records import Record
@@ -175,3 +175,59 @@ async def test_who_was_faster_is_the_colleague_whose_commit_came_in(tmp_path: Pa
         git.run("-c", "user.name=Ana", "-c", "user.email=a@b", "commit", "-q", "-m", "Theirs")
         with pytest.raises(StaleRevision, match="Ana"):
             await store.save(task.replace(instruction="Mine"))
+
+
+async def test_a_link_out_of_the_project_is_reported_and_not_followed(tmp_path: Path) -> None:
+    async with await ProjectStore.create(
+        tmp_path / "other", Project(name="Other"), home=tmp_path / "h"
+    ) as other:
+        outside = await other.save(Task(name="Outside", instruction="I"), parent=other.project)
+        run = await other.save(_run("outside"), parent=outside)
+        file = _file(other.folder, run)
+    folder = tmp_path / "p"
+    async with await ProjectStore.create(folder, Project(name="P"), home=tmp_path / "h") as store:
+        task = await store.save(Task(name="T", instruction="I"), parent=store.project)
+        kept = await store.save(_run("kept"), parent=task)
+        runs = _file(folder, kept).parents[1]
+        (runs / "4").mkdir()
+        (runs / "4" / "task_run.kiln").symlink_to(file)
+        (runs / "5").symlink_to(file.parent)
+        assert await store.children(task, TaskRun) == [kept]
+        assert await store.count_runs(task, RunQuery()) == 1
+        reasons = {problem.path.rpartition("/runs/")[2]: problem for problem in store.problems}
+        assert reasons.keys() == {"4/task_run.kiln", "5/task_run.kiln"}
+        assert all("link" in problem.reason for problem in store.problems)
+    rmtree(folder / "tasks")
+    (folder / "tasks").symlink_to(tmp_path / "other" / "tasks")
+    async with await ProjectStore.open(folder, home=tmp_path / "h") as store:
+        assert await store.children(store.project, Task) == []
+        assert [problem.path for problem in store.problems] == ["tasks"]
+
+
+async def test_an_id_that_is_a_path_makes_a_record_unusable(tmp_path: Path) -> None:
+    folder = tmp_path / "p"
+    async with await ProjectStore.create(folder, Project(name="P"), home=tmp_path / "h") as store:
+        task = await store.save(Task(name="T", instruction="I"), parent=store.project)
+        run = await store.save(_run("x"), parent=task)
+        file = _file(folder, run)
+        text = file.read_text(encoding="utf-8")
+        file.write_text(text.replace(run.id, "../../etc", 1), encoding="utf-8")
+        assert await store.children(task, TaskRun) == []
+        assert [problem.path for problem in store.problems] == [run.saved.path]
+
+
+async def test_a_broken_record_is_named_with_its_fault_and_found_once_it_is_mended(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "p"
+    async with await ProjectStore.create(folder, Project(name="P"), home=tmp_path / "h") as store:
+        task = await store.save(Task(name="T", instruction="I"), parent=store.project)
+        run = await store.save(_run("x"), parent=task)
+        file = _file(folder, run)
+        text = file.read_text(encoding="utf-8")
+        file.write_text("{broken", encoding="utf-8")
+        await store.refresh()
+        with pytest.raises(CorruptRecord, match="it is no JSON"):
+            await store.get(TaskRun, run.id)
+        file.write_text(text, encoding="utf-8")
+        assert (await store.get(TaskRun, run.id)).input == "x"

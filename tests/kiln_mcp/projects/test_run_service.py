@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.errors import ApprovalNeeded
+from kiln_mcp.projects.errors import NothingToRate, UnknownScore, UnusableTag
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import Workspace, open_workspace
 
@@ -49,6 +50,15 @@ async def test_runs_are_imported_found_rated_tagged_repaired_and_exported(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     first, second = await _import(workspace, tmp_path)
+    exact: JsonValue = {"type": "exact_match", "reference_key": "reference_answer"}
+    await _call(
+        workspace,
+        "create_evaluator",
+        project="Runs",
+        eval="Right",
+        evaluator=exact,
+        new_eval={"test_filter": "tag::imported"},
+    )
     rated = await _call(
         workspace, "rate_run", project="Runs", run=first, stars=5, passes={"Right": True}
     )
@@ -122,3 +132,19 @@ async def test_a_project_is_shared_fetched_and_synced_and_a_change_undone(
         change=latest["change"],
     )
     assert "rating" not in await _call(workspace, "read_run", project=other, run=first)
+
+
+async def test_a_rating_of_nothing_or_of_an_unknown_score_and_an_unusable_tag_are_refused(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    first, _ = await _import(workspace, tmp_path)
+    with pytest.raises(NothingToRate):
+        await _call(workspace, "rate_run", project="Runs", run=first)
+    with pytest.raises(UnknownScore, match="no eval yet"):
+        await _call(workspace, "rate_run", project="Runs", run=first, passes={"Nope": True})
+    for tag in ("", "a b", "a\x1b[31mb", "x" * 5000):
+        with pytest.raises(UnusableTag):
+            await _call(workspace, "tag_runs", project="Runs", runs=[first], add=[tag])
+    read = await _call(workspace, "read_run", project="Runs", run=first)
+    assert "rating" not in read
+    assert read["tags"] == ["a", "imported"]
