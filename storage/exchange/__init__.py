@@ -5,6 +5,7 @@ from storage.exchange.arrival import import_project, is_address
 from storage.exchange.columns import COLUMNS, BadRow
 from storage.exchange.departure import PackedProject, export_project
 from storage.exchange.errors import (
+    NotAZipName,
     NotImportable,
     ParquetMissing,
     SeveralProjects,
@@ -21,6 +22,7 @@ __all__ = [
     "LIMITS",
     "BadRow",
     "Limits",
+    "NotAZipName",
     "NotImportable",
     "PackedProject",
     "ParquetMissing",

@@ -12,7 +12,7 @@ from typing import IO
 from uuid import uuid4
 
 from storage.exchange.contents import travels
-from storage.exchange.errors import TargetInside, TargetTaken
+from storage.exchange.errors import NotAZipName, TargetInside, TargetTaken
 from storage.files import disk_errors, flush_folder
 from storage.names import acceptable_name, stored_name
 from storage.sharing.git import Git, GitFailed
@@ -46,6 +46,7 @@ async def export_project(store: ProjectStore, file: Path) -> PackedProject:
     named like the project, and carry no times. Nobody writes to the project meanwhile.
 
     Raises:
+        NotAZipName: The file's name ends in something else.
         TargetTaken: The file is there already.
         TargetInside: It would lie within the project.
         WriteFailed: The disk refused.
@@ -55,6 +56,8 @@ async def export_project(store: ProjectStore, file: Path) -> PackedProject:
 
 
 def _pack(folder: Path, top: str, file: Path) -> PackedProject:
+    if file.suffix.lower() not in {"", ".zip"}:
+        raise NotAZipName(file)
     if file.exists() or file.is_symlink():
         raise TargetTaken(file)
     if file.resolve().is_relative_to(folder):

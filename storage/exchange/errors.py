@@ -5,6 +5,7 @@ storage.errors.StorageError
 ├── UnknownTable      a file's name has the ending of no table
 ├── ParquetMissing    the library that reads and writes parquet is not installed
 ├── TargetTaken       where something is to be written, there is something already
+├── NotAZipName       a project is to be packed into a file whose name says another format
 ├── TargetInside      it would lie within what goes into it
 ├── NotImportable     what was given holds no project that can be brought in
 ├── SeveralProjects   it holds several, and none was named
@@ -55,6 +56,15 @@ class TargetTaken(StorageError):
     def __init__(self, target: Path) -> None:
         self.target = target
         super().__init__(f"{target} exists already. Nothing has been changed: give a new path.")
+
+
+class NotAZipName(StorageError):
+    """A project is to be packed into a file whose name says another format."""
+
+    def __init__(self, target: Path) -> None:
+        super().__init__(
+            f"A project is packed as zip: name a file that ends in .zip, not {target}."
+        )
 
 
 class TargetInside(StorageError):

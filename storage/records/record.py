@@ -173,4 +173,4 @@ def first_fault(error: ValidationError) -> str:
     fault = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(step) for step in fault["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{where + ': ' if where else ''}{fault['msg']}{more}"
+    return f"{where + ': ' if where else ''}{fault['msg'].removeprefix('Value error, ')}{more}"

@@ -18,6 +18,7 @@ from storage import ProjectStore, Task, TaskRun
 from storage.errors import CorruptRecord, RecordNotFound
 from storage.exchange import (
     Limits,
+    NotAZipName,
     NotImportable,
     SeveralProjects,
     TargetInside,
@@ -120,6 +121,8 @@ async def test_an_export_overwrites_nothing_and_never_lies_in_its_project(
             await export_project(store, tmp_path / "there.zip")
         with pytest.raises(TargetInside):
             await export_project(store, folder / "p.zip")
+        with pytest.raises(NotAZipName, match=r"not p\.tar\.xz"):
+            await export_project(store, tmp_path / "p.tar.xz")
 
 
 @pytest.mark.parametrize("form", ["w:", "w:gz", "w:xz", "w:bz2"])
