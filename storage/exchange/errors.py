@@ -63,7 +63,7 @@ class NotAZipName(StorageError):
 
     def __init__(self, target: Path) -> None:
         super().__init__(
-            f"A project is packed as zip: name a file that ends in .zip, not {target}."
+            f"A project is packed as zip: name a file that ends in .zip, not {target.name}."
         )
 
 
