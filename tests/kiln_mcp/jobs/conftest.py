@@ -1,7 +1,11 @@
-"""A loopback model server that counts."""
+"""A loopback model server that counts, and a clock that can be set."""
 
+import shutil
+import subprocess
+import sys
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import anyio
 import pytest
@@ -71,3 +75,34 @@ async def counting() -> AsyncGenerator[CountingServer]:
     server.address = f"http://127.0.0.1:{port}/v1"
     yield server
     await runner.cleanup()
+
+
+@dataclass(frozen=True, slots=True)
+class SettableClock:
+    """The wall clock of other processes, set while they run, as a person or a time server does."""
+
+    library: Path
+    file: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the processes must be started with."""
+        return {"LD_PRELOAD": str(self.library), "SETTABLE_CLOCK": str(self.file)}
+
+    def jump(self, seconds: int) -> None:
+        """Set the clock so far from the true time."""
+        with self.file.open("r+b") as file:  # the processes have it in their memory
+            file.write(seconds.to_bytes(8, sys.byteorder, signed=True))
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> SettableClock:
+    compiler = shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("no C compiler for Linux")
+    made = SettableClock(tmp_path / "settable_clock.so", tmp_path / "clock")
+    source = Path(__file__).with_name("settable_clock.c")
+    command = [compiler, "-shared", "-fPIC", "-O2", "-o", str(made.library), str(source)]
+    subprocess.run(command, check=True, timeout=60)
+    made.file.write_bytes(bytes(8))
+    return made

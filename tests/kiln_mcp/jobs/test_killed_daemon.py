@@ -32,6 +32,7 @@ from storage import (
 BRIDGE = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
 ROOT = Path(__file__).parents[3]
 WAIT_S = 1.0
+DAY_S = 86_400
 AT_ONCE = 16
 """How many items an eval works at together."""
 
@@ -43,8 +44,17 @@ class CountingServer(Protocol):
 
     asked: list[str]
     address: str
+    latency_s: float
 
     async def until_asked(self, count: int) -> None: ...
+
+
+class SettableClock(Protocol):
+    """The daemon's clock, as conftest.py makes it."""
+
+    environment: dict[str, str]
+
+    def jump(self, seconds: int) -> None: ...
 
 
 def say(number: int) -> str:
@@ -158,7 +168,9 @@ async def _verdicts(store: ProjectStore, task: Task) -> AsyncGenerator[str]:
 
 
 @asynccontextmanager
-async def open_bench(folder: Path, server: CountingServer, items: int) -> AsyncGenerator[Bench]:
+async def open_bench(
+    folder: Path, server: CountingServer, items: int, **more: str
+) -> AsyncGenerator[Bench]:
     home, project = folder / "home", folder / "project"
     home.mkdir()
     known = {"name": "loop", "base_url": server.address, "concurrency": AT_ONCE}
@@ -169,6 +181,7 @@ async def open_bench(folder: Path, server: CountingServer, items: int) -> AsyncG
         "KILN_MCP_HOME": str(home),
         "KILN_MCP_MODEL": "loop/tiny",
         "PYTHONPATH": str(ROOT),
+        **more,
     }
     stdio = StdioServerParameters(command=sys.executable, args=["-c", BRIDGE], env=environment)
     async with Client(stdio, mode="legacy") as client:
@@ -270,3 +283,79 @@ async def test_a_limit_is_kept_by_all_attempts_of_a_killed_job_together(
     assert sorted(made) == [say(number) for number in range(items)]
     assert len(verdicts) == len(set(verdicts)) == items
     assert bench.paid_twice == []
+
+
+async def test_a_clock_that_is_set_changes_nothing_but_the_times_that_are_shown(
+    tmp_path: Path, counting: CountingServer, clock: SettableClock
+) -> None:
+    items = 600
+    async with open_bench(tmp_path, counting, items, **clock.environment) as bench:
+        job = await bench.start(seconds=100)
+
+        async def set_the_clock() -> None:
+            for moment, jump in ((100, DAY_S), (200, -DAY_S), (300, 400 * DAY_S), (400, 0)):
+                await counting.until_asked(moment)
+                clock.jump(jump)
+                if moment == 300:
+                    bench.kill()
+
+        with anyio.fail_after(120):
+            async with anyio.create_task_group() as group:
+                group.start_soon(set_the_clock)
+                ended = await bench.at_rest(job)
+                assert ended["state"] == "done", ended
+        made, verdicts = await bench.results()
+    assert sorted(made) == [say(number) for number in range(items)]
+    assert len(verdicts) == len(set(verdicts)) == items
+    assert bench.paid_twice == []
+    assert len(counting.asked) - items <= AT_ONCE
+
+
+async def test_a_time_limit_is_true_though_the_clock_goes_back(
+    tmp_path: Path, counting: CountingServer, clock: SettableClock
+) -> None:
+    items = 400
+    counting.latency_s = 0.5
+    async with open_bench(tmp_path, counting, items, **clock.environment) as bench:
+        started = anyio.current_time()
+        job = await bench.start(seconds=4)
+        with anyio.fail_after(60):
+            await counting.until_asked(30)
+            clock.jump(-DAY_S)
+            stopped = await bench.at_rest(job)
+        took = anyio.current_time() - started
+    assert stopped["state"] == "stopped", stopped
+    assert "the 4 s are over" in stopped["error"]
+    assert 4 <= took < 10
+    assert len(counting.asked) < items
+
+
+async def test_a_job_is_stopped_paused_and_killed_again_and_again_and_still_has_every_result_once(
+    tmp_path: Path, counting: CountingServer
+) -> None:
+    items, seed = 1000, random.randrange(10**6)
+    chance = random.Random(seed)
+    async with open_bench(tmp_path, counting, items) as bench:
+        job = await bench.start()
+        moments = sorted(chance.sample(range(50, items - 150), 6))
+        with anyio.fail_after(200):
+            for number, moment in enumerate(moments):
+                await counting.until_asked(moment)
+                await bench.call("cancel_job", job=job, pause=number % 2 == 0)
+                if chance.random() < 0.5:
+                    bench.kill()
+                rested = await bench.at_rest(job)
+                assert rested["state"] in {"paused", "cancelled"}, (seed, rested)
+                bench.note()
+                await bench.call("resume_job", job=job, confirm=True)
+                if chance.random() < 0.5:
+                    bench.kill()
+                    await bench.until(job, {"waiting", "running"})  # begins the next daemon
+            last = await bench.at_rest(job)
+            assert last["state"] == "done", (seed, last)
+        made, verdicts = await bench.results()
+    assert sorted(made) == [say(number) for number in range(items)]
+    assert len(verdicts) == len(set(verdicts)) == items
+    assert bench.paid_twice == [], seed
+    # A pause waits for its answers; a cancelled job and a killed process lose them.
+    assert len(counting.asked) - items <= AT_ONCE * (bench.kills + 3), seed

@@ -20,6 +20,7 @@ from kiln_mcp.llm import BudgetLimit
 ROOT = Path(__file__).parents[3]
 JOBS, CALLS, AT_ONCE = 9, 120, 12
 NAMES = "abc"
+DAY_S = 86_400
 Workers = list[subprocess.Popen[bytes]]
 
 pytestmark = [
@@ -77,8 +78,17 @@ class CountingServer(Protocol):
     asked: list[str]
     address: str
     at_once: int
+    latency_s: float
 
     async def until_asked(self, count: int) -> None: ...
+
+
+class SettableClock(Protocol):
+    """The workers' clock, as conftest.py makes it."""
+
+    environment: dict[str, str]
+
+    def jump(self, seconds: int) -> None: ...
 
 
 @contextmanager
@@ -146,3 +156,25 @@ async def test_the_work_of_a_killed_worker_is_taken_over_and_the_limits_hold(
     # No more than the killed worker had on its way is asked twice.
     assert len(counting.asked) - JOBS * CALLS <= AT_ONCE
     assert counting.at_once == AT_ONCE
+
+
+async def test_nothing_is_taken_over_because_the_workers_clock_is_set(
+    postgres: str, tmp_path: Path, counting: CountingServer, clock: SettableClock
+) -> None:
+    arguments = postgres, counting.address, str(AT_ONCE)
+    counting.latency_s = 0.15  # so that it lasts longer than the silence of a killed worker
+    with working(tmp_path, *arguments, **clock.environment):
+        await all_ready(tmp_path)
+        async with JobRunner(JobSettings(postgres, at_once=0), never_here) as jobs:
+            ids = await start_all(jobs)
+            for share, jump in ((5, DAY_S), (3, -DAY_S), (2, 400 * DAY_S)):
+                with anyio.fail_after(60):
+                    await counting.until_asked(JOBS * CALLS // share)
+                clock.jump(jump)
+            ended = await all_ended(jobs, ids)
+    assert [(job.state, job.error) for job in ended] == [(JobState.DONE, None)] * JOBS
+    assert {job.attempt for job in ended} == {1}
+    assert len(counting.asked) == len(set(counting.asked)) == JOBS * CALLS
+    assert counting.at_once == AT_ONCE
+    # The time of the work is true, though the clock went forward by a year and more.
+    assert all(0 < job.worked_s < 90 for job in ended)
