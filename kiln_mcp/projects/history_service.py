@@ -119,7 +119,10 @@ async def show_history(
 async def undo_change(
     workspace: Workspace,
     project: ProjectReference,
-    change: Annotated[str, Field(description="The change's id, from show_history.")],
+    change: Annotated[
+        str,
+        Field(description="The change's id, from show_history, or 'unsynced': what is not synced."),
+    ],
     kind: OptionalKind = None,
     record: OptionalRecord = None,
 ) -> Undone:

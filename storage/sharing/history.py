@@ -1,6 +1,6 @@
 """What was done to a project, by whom, in words; and how a change is taken back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -8,13 +8,14 @@ from pathlib import PurePosixPath
 from storage.changes import Change
 from storage.commits import Edit, Move
 from storage.errors import RecordNotFound
-from storage.layout import place_named
+from storage.layout import children_of, place_named
 from storage.names import known_as, shown_name
 from storage.reading import revision_of
 from storage.sharing.errors import ChangedSince, NotShared
 from storage.sharing.git import EMPTY_TREE, FileChange, Git
 from storage.sharing.merging import merge_lines, merge_objects
 from storage.sharing.questions import edited
+from storage.sharing.telling import files_of
 from storage.sharing.words import (
     Document,
     FieldChange,
@@ -87,8 +88,8 @@ def change_entries(git: Git, path: str | None, limit: int) -> list[HistoryEntry]
     """
     if git.try_text("rev-parse", "-q", "--verify", "HEAD") is None:
         raise NotShared(git.folder)
-    where = f":(literal){path}" if path else "."
-    log = git.text("log", "--no-merges", f"-{limit}", _FORM, "--", where)
+    where = files_of(path) if path else ["."]
+    log = git.text("log", "--no-merges", f"-{limit}", _FORM, "--", *where)
     found: list[HistoryEntry] = []
     for line in log.splitlines():
         change, who, seconds, parents, subject = line.split("\x1f", 4)
@@ -99,8 +100,31 @@ def change_entries(git: Git, path: str | None, limit: int) -> list[HistoryEntry]
             before, after = map(document_of, git.blobs([f"{first}:./{path}", f"{change}:./{path}"]))
             done = RecordChange(PurePosixPath(path).stem, before, after).verb
             fields = tuple(field_changes(before, after)) if before and after else ()
+            if before and after:
+                fields += tuple(_files_changed(git, first, change, path))
         found.append(HistoryEntry(change, who, when, done, fields))
     return found
+
+
+def _files_changed(git: Git, before: str, after: str, path: str) -> Iterator[FieldChange]:
+    """Yield the files beside a record that a change changed."""
+    folder = PurePosixPath(path).parent
+    changes = git.changes(before, after, "--relative")
+    beside = [one for one in changes if _is_beside(one.path, path)]
+    was = git.blobs([one.before for one in beside])
+    now = git.blobs([one.after for one in beside])
+    for one, old, new in zip(beside, was, now, strict=True):
+        name = str(PurePosixPath(one.path).relative_to(folder))
+        yield FieldChange(name, _as_shown(old), _as_shown(new))
+
+
+def _as_shown(content: bytes | None) -> str | None:
+    if content is None:
+        return None
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return f"{len(content)} bytes"
 
 
 def find_deleted(git: Git, kind: str, reference: str) -> str | None:
@@ -162,7 +186,8 @@ def undo_plan(git: Git, change: str, path: str | None) -> Undo:
         for one in sorted(versions, key=lambda one: one.path.count("/"))
         if one.is_record
     ]
-    return Undo(plan, summary(back))
+    files = [one.path for one in versions if not one.is_record]
+    return Undo(plan, summary(back, files))
 
 
 def _meant(changes: Sequence[FileChange], path: str | None) -> list[FileChange]:
@@ -178,7 +203,16 @@ def _meant(changes: Sequence[FileChange], path: str | None) -> list[FileChange]:
             for change in changes
             if change.path.startswith(folder) and (change.before is None) == added
         ]
-    return own
+    return [*own, *(change for change in changes if _is_beside(change.path, path))]
+
+
+def _is_beside(path: str, record: str) -> bool:
+    """Whether a file lies beside a record's file, and is none of a record below it."""
+    file, folder = PurePosixPath(path), PurePosixPath(record).parent
+    if file.suffix == ".kiln" or folder not in file.parents or folder == PurePosixPath():
+        return False
+    place = place_named(PurePosixPath(record).name)
+    return file.parent == folder or (place is not None and not children_of(place.record))
 
 
 def _held(git: Git, path: str) -> bytes | None:

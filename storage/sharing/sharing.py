@@ -8,14 +8,14 @@ moves. A note in git's own folder says which commit the folder is about to show.
 import os
 import shutil
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import anyio.to_thread
 
 from storage.commits import CommitLog
-from storage.errors import StaleRevision
+from storage.errors import RecordNotFound, StaleRevision
 from storage.files import write_atomically
 from storage.layout import PROJECT_FILE
 from storage.sharing.errors import (
@@ -31,8 +31,9 @@ from storage.sharing.git import EMPTY_TREE, Git
 from storage.sharing.history import HistoryEntry, change_entries, find_deleted, undo_plan
 from storage.sharing.questions import Question, decision, open_questions, question_named
 from storage.sharing.safety import check_content, check_project, check_settings
+from storage.sharing.telling import told
 from storage.sharing.tree_merge import merge_commits
-from storage.sharing.words import RecordChange, document_of, summary
+from storage.sharing.words import document_of
 from storage.sharing.worktree import WorkTree
 from storage.store import ProjectStore
 
@@ -40,6 +41,8 @@ _MOST_ROUNDS = 6
 _REMOTE = "origin"
 _BRANCH = "main"
 _ARRIVING = "kiln-mcp-arriving"
+UNSYNCED = "unsynced"
+"""What `Sharing.undo` takes for all that was done since the last sync."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +183,8 @@ class Sharing:
     async def undo(self, change: str, path: str | None = None) -> str:
         """Take a change back, all of it or that of one record; later changes stay.
 
+        `UNSYNCED` as the change means all that was done since the last sync.
+
         What the change added goes to the trash, what it deleted comes back.
 
         Returns:
@@ -190,6 +195,10 @@ class Sharing:
             ChangedSince: What it changed was changed again since.
         """
         await anyio.to_thread.run_sync(self._check)
+        if change.strip().casefold() == UNSYNCED:
+            if not await self._store.alone(self._save):
+                raise RecordNotFound("change", UNSYNCED)
+            change = "HEAD"
         plan = await anyio.to_thread.run_sync(undo_plan, self._git, change, path)
         await self._store.write(plan.change.edits, plan.change.moves)
         return plan.done
@@ -292,7 +301,7 @@ class Sharing:
         if parent is not None and self._git.text("rev-parse", f"{parent}^{{tree}}") == tree:
             folder.show(parent)
             return ""
-        message = summary(self._changes(parent or EMPTY_TREE, tree))
+        message = told(self._git, parent or EMPTY_TREE, tree) or "Begin"
         options = ["-p", parent] if parent else []
         person = self._signature()[0]
         commit = self._git.text(*person, "commit-tree", tree, *options, "-m", message)
@@ -301,8 +310,7 @@ class Sharing:
 
     def _unsaved(self, log: CommitLog) -> str:
         head = self._head()
-        changes = self._changes(head or EMPTY_TREE, WorkTree(self._git, log).tree(head))
-        return summary(changes) if changes else ""
+        return told(self._git, head or EMPTY_TREE, WorkTree(self._git, log).tree(head))
 
     def _arrived(self, head: str | None, tree: str) -> str | None:
         """Return the commit that the folder's state is built on, and move the branch there.
@@ -329,18 +337,6 @@ class Sharing:
             for pair in ((head, target), (head, tree), (target, tree))
         )
         return wanted <= changed_here and not (wanted and wanted <= missing)
-
-    def _changes(self, before: str, after: str) -> list[RecordChange]:
-        """Return the records that differ between two states."""
-        changes = self._git.changes(before, after, "--relative")
-        records = [change for change in changes if change.path.endswith(".kiln")]
-        records.sort(key=lambda change: change.path.count("/"))  # parents are named first
-        was = self._git.blobs([change.before for change in records])
-        now = self._git.blobs([change.after for change in records])
-        return [
-            RecordChange(PurePosixPath(change.path).stem, document_of(old), document_of(new))
-            for change, old, new in zip(records, was, now, strict=True)
-        ]
 
     def _bring_in(self, log: CommitLog) -> tuple[str, str]:
         """Merge what was fetched into the folder and the branch; return what was done, in words.
@@ -370,7 +366,7 @@ class Sharing:
         check_content(top, prefix, base, theirs)
         if base is None:
             self._check_same_project(theirs)
-        what = summary(self._changes(base or EMPTY_TREE, theirs))
+        what = told(self._git, base or EMPTY_TREE, theirs)
         target = theirs
         if base != ours:
             person = self._signature()[0]

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -25,6 +25,8 @@ _NOUNS = {
     "finetune": ("fine-tune", "fine-tunes"),
     "feedback": ("piece of feedback", "pieces of feedback"),
 }
+QUESTION = "question"
+_MOST_SAID = 5
 _BOOKKEEPING = frozenset(
     {"v", "id", "created_at", "created_by", "model_type", "path", "type", "source"}
 )
@@ -59,9 +61,10 @@ class RecordChange:
 
     @property
     def verb(self) -> str:
-        """What was done: add, delete, rate, repair, tag, rename or change."""
+        """What was done: add, delete, rate, repair, tag, rename or change; ask or decide."""
         if self.before is None or self.after is None:
-            return "add" if self.before is None else "delete"
+            words = ("ask", "decide") if self.kind == QUESTION else ("add", "delete")
+            return words[self.before is not None]
         fields = {
             change.field.split(" of ")[0] for change in field_changes(self.before, self.after)
         }
@@ -98,8 +101,13 @@ def noun(kind: str, count: int = 1) -> str:
     return _NOUNS.get(kind, (one, f"{one}s"))[count != 1]
 
 
-def summary(changes: Iterable[RecordChange]) -> str:
-    """Return several changes as one line, such as "Rate 3 runs, add the eval Tone"."""
+def summary(changes: Iterable[RecordChange], files: Sequence[str] = ()) -> str:
+    """Return several changes as one line, such as "Rate 3 runs, add the eval Tone".
+
+    Args:
+        changes: What was done to records.
+        files: Changed files that belong to no record.
+    """
     made = list(changes)
     counts = Counter((change.verb, change.kind) for change in made)
     parts: list[str] = []
@@ -110,8 +118,12 @@ def summary(changes: Iterable[RecordChange]) -> str:
         change = next(c for c in made if (c.verb, c.kind) == (verb, kind))
         name = label_of(change.after or change.before or {})
         parts.append(f"{verb} the {noun(kind)} {name}" if name else f"{verb} 1 {noun(kind)}")
-    text = ", ".join(parts) or "update files"
-    return text[0].upper() + text[1:]
+    if files:
+        parts.append(f"update {files[0]}" if len(files) == 1 else f"update {len(files)} files")
+    if len(parts) > _MOST_SAID:
+        parts[_MOST_SAID - 1 :] = [f"and {len(parts) - _MOST_SAID + 1} more kinds of change"]
+    text = ", ".join(parts)
+    return text[:1].upper() + text[1:]
 
 
 def field_changes(before: Document, after: Document) -> list[FieldChange]:

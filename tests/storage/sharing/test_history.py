@@ -23,7 +23,7 @@ from storage import (
 from storage.errors import RecordNotFound
 from storage.layout import kind_named, place_named
 from storage.sharing.errors import ChangedSince
-from storage.sharing.sharing import Sharing
+from storage.sharing.sharing import UNSYNCED, Sharing
 
 
 class EveryKind(Protocol):
@@ -181,6 +181,40 @@ async def test_files_beside_a_record_come_and_go_with_it(store: ProjectStore) ->
     await Sharing(store).sync()
     await Sharing(store).undo((await Sharing(store).history())[0].change, skill.saved.path)
     assert _files(store.folder) == before
+
+
+async def test_an_edit_of_a_file_beside_a_record_is_told_and_undone(store: ProjectStore) -> None:
+    skill = await store.save(Skill(name="look-up", description="d"), parent=store.project)
+    body = store.side_folder(skill) / "SKILL.md"
+    body.write_text("# How\n", encoding="utf-8")
+    await Sharing(store).sync()
+    body.write_text("# How not\n", encoding="utf-8")
+    assert (await Sharing(store).sync()).saved == "Change the skill look-up"
+    changed, added = await Sharing(store).history(skill.saved.path)
+    assert (changed.done, added.done) == ("change", "add")
+    (field,) = changed.fields
+    assert (field.field, field.before, field.after) == ("SKILL.md", "# How\n", "# How not\n")
+    await Sharing(store).undo(changed.change, skill.saved.path)
+    assert body.read_text(encoding="utf-8") == "# How\n"
+
+
+async def test_what_is_not_synced_yet_is_undone_too_of_all_or_of_one_record(
+    store: ProjectStore,
+) -> None:
+    task = await _task(store)
+    prompt = await store.save(Prompt(name="Short", prompt="p"), parent=task)
+    await Sharing(store).sync()
+    with pytest.raises(RecordNotFound, match="unsynced"):
+        await Sharing(store).undo(UNSYNCED)
+    await store.save(task.replace(instruction="Other."))
+    await store.save(prompt.replace(prompt="q"))
+    await Sharing(store).undo(UNSYNCED, prompt.saved.path)
+    assert (await store.get(Prompt, prompt.id)).prompt == "p"
+    assert (await _task(store)).instruction == "Other."
+    await Sharing(store).sync()
+    await store.save((await _task(store)).replace(instruction="Third."))
+    await Sharing(store).undo(UNSYNCED)
+    assert (await _task(store)).instruction == "Other."
 
 
 async def test_a_deleted_record_is_found_by_its_name_and_a_made_up_change_is_refused(

@@ -1,0 +1,79 @@
+"""What differs between two states of a project, in words."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
+
+from storage.layout import PROJECT_FILE, children_of, place_named
+from storage.sharing.git import Git
+from storage.sharing.questions import FOLDER as QUESTIONS
+from storage.sharing.words import QUESTION, RecordChange, document_of, summary
+
+
+def told(git: Git, before: str, after: str) -> str:
+    """Return what differs between two trees or commits; "" for nothing."""
+    changes = git.changes(before, after, "--relative")
+    if not changes:
+        return ""
+    records = [change for change in changes if change.path.endswith(".kiln")]
+    asked = [change for change in changes if PurePosixPath(change.path).parts[0] == QUESTIONS]
+    known = {change.path for change in [*records, *asked]}
+    records.sort(key=lambda change: change.path.count("/"))  # parents are named first
+    was = git.blobs([change.before for change in records])
+    now = git.blobs([change.after for change in records])
+    made = [
+        RecordChange(PurePosixPath(change.path).stem, document_of(old), document_of(new))
+        for change, old, new in zip(records, was, now, strict=True)
+    ]
+    made += [
+        RecordChange(QUESTION, {} if change.before else None, {} if change.after else None)
+        for change in asked
+    ]
+    beside = [change.path for change in changes if change.path not in known]
+    owners, loose = _owners(git, beside, after)
+    made += _unchanged(git, owners - known, after)
+    return summary(made, loose)
+
+
+def files_of(path: str) -> list[str]:
+    """Return git's pathspecs of a record's own file and of the files that lie beside it.
+
+    Args:
+        path: The record's file, within the project.
+    """
+    file = PurePosixPath(path)
+    place = place_named(file.name)
+    if place is not None and not children_of(place.record):
+        return [f":(literal){file.parent}"]
+    return [f":(literal){path}", f":(glob){_escaped(str(file.parent))}/*"]
+
+
+def _owners(git: Git, paths: Sequence[str], tree: str) -> tuple[set[str], list[str]]:
+    """Return the files of the records that files lie beside, and the files that lie elsewhere."""
+    if not paths:
+        return set(), []
+    names = git.lines("ls-tree", "-r", "-z", "--name-only", tree, "--", ".")
+    in_folder = {str(PurePosixPath(name).parent): name for name in names if name.endswith(".kiln")}
+    owners: set[str] = set()
+    loose: list[str] = []
+    for path in paths:
+        above = (str(folder) for folder in PurePosixPath(path).parents)
+        owner = next((in_folder[folder] for folder in above if folder in in_folder), PROJECT_FILE)
+        if owner == PROJECT_FILE:
+            loose.append(path)
+        else:
+            owners.add(owner)
+    return owners, loose
+
+
+def _unchanged(git: Git, paths: Iterable[str], tree: str) -> list[RecordChange]:
+    """Return records as changed whose own files are not."""
+    files = sorted(paths)
+    documents = map(document_of, git.blobs([f"{tree}:./{path}" for path in files]))
+    return [
+        RecordChange(PurePosixPath(path).stem, document, document)
+        for path, document in zip(files, documents, strict=True)
+    ]
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{character}" if character in "*?[\\" else character for character in text)
