@@ -11,6 +11,8 @@ from kiln_mcp.workspace import Workspace
 from storage.sharing.questions import Question
 from storage.sharing.sharing import Sharing
 
+_MOST_NAMES = 10
+
 
 class Shared(Result):
     """A project that has a history."""
@@ -37,6 +39,9 @@ class Synced(Result):
     offline: str | None = Field(description="Why the others could not be reached, if so.")
     signed: str | None = Field(description="How changes are signed where git knows no name.")
     questions: list[OpenQuestion]
+    left_out: list[str] = Field(
+        description="Files in the folder that are no part of the project and were not sent."
+    )
 
 
 class Decided(Result):
@@ -55,6 +60,11 @@ def open_questions(questions: Sequence[Question]) -> list[OpenQuestion]:
         )
         for question in questions
     ]
+
+
+def _first(names: Sequence[str]) -> list[str]:
+    more = len(names) - _MOST_NAMES
+    return [*names[:_MOST_NAMES], f"… and {more} more"] if more > 0 else list(names)
 
 
 @capability(effect=Effect.WRITES, title="Share a project", reaches_out=True)
@@ -89,6 +99,7 @@ async def sync_project(workspace: Workspace, project: ProjectReference) -> Synce
         offline=report.offline or None,
         signed=report.signed or None,
         questions=open_questions(report.questions),
+        left_out=_first(report.left_out),
     )
 
 

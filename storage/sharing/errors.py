@@ -4,6 +4,8 @@ storage.errors.StorageError
 ├── GitFailed        git refused, or the others could not be reached
 ├── NotShared        the project has no history yet
 ├── TokenInAddress   an address holds a password or token
+├── UnusableAddress  git would take an address for an option or a program
+├── NoBranch         a repository does not say which of its branches holds the project
 ├── UnsafeSettings   the folder's git settings would run programs
 ├── UnsafeContent    what others share could leave the project's folder, or run
 ├── OtherProject     the repository holds another project
@@ -35,6 +37,11 @@ _REFUSED = re.compile(
     r"permission denied|access denied|invalid credentials|returned error: 40[13]",
     re.IGNORECASE,
 )
+_LOCAL = re.compile(
+    r"could not (lock config|create work tree|create leading|open|write)|cannot mkdir|"
+    r"read-only file system|unable to create (file|temporary)|insufficient permission",
+    re.IGNORECASE,
+)
 _NEVER_MET = re.compile(r"host key verification failed", re.IGNORECASE)
 _REJECTED = re.compile(r"\[rejected\]|non-fast-forward|fetch first|cannot lock ref|remote rejected")
 _LOCKED = re.compile(
@@ -57,7 +64,7 @@ class GitFailed(StorageError):
         """Whether the others could not be reached, or did not let us in."""
         return any(
             pattern.search(self.output) for pattern in (_OFFLINE, _REFUSED, _NEVER_MET)
-        ) and not (self.is_rejected or self.lock_file)
+        ) and not (self.is_rejected or self.lock_file or _LOCAL.search(self.output))
 
     @property
     def is_rejected(self) -> bool:
@@ -123,6 +130,26 @@ class OtherProject(StorageError):
         )
 
 
+class UnusableAddress(StorageError):
+    """Git would take an address for an option or a program."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"{without_secrets(address)[:80]!r} is no address of a repository. Give an https:// or "
+            "ssh address, or the path of a folder."
+        )
+
+
+class NoBranch(StorageError):
+    """A repository has several branches, and says of none that it is the one to begin with."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(
+            f"The repository has the branches {', '.join(names)} and does not say which holds the "
+            "project. Let whoever keeps it name its default branch."
+        )
+
+
 class NoProjectThere(StorageError):
     """The repository holds no project."""
 
@@ -175,6 +202,8 @@ def _reason(output: str) -> str:
     causes = [found.group(1) for line in lines if (found := _CAUSE.match(line)) and found.group(1)]
     said = (causes or lines[-1:] or ["no reason given"])[0].rstrip(".")
     refusal = next((line for line in lines if _REFUSED.search(line)), None)
+    if _LOCAL.search(output):
+        return f"the folder cannot be written ({said}). Let yourself write there, then try again"
     if refusal is not None:
         said = causes[0] if causes and _REFUSED.search(causes[0]) else refusal
         said = said.rstrip(".")

@@ -8,10 +8,11 @@ something else on another system.
 import re
 import unicodedata
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import PurePosixPath
 
 from storage.layout import PROJECT_FILE
-from storage.sharing.errors import UnsafeContent, UnsafeSettings
+from storage.sharing.errors import UnsafeContent, UnsafeSettings, UnusableAddress
 from storage.sharing.git import EMPTY_TREE, Git
 
 _HARMLESS = re.compile(
@@ -45,6 +46,39 @@ def check_settings(git: Git) -> None:
         unknown = sorted({key for key in keys if not _HARMLESS.fullmatch(key)})
         if unknown:
             raise UnsafeSettings(file, unknown)
+
+
+def left_at_home(paths: Sequence[str]) -> list[str]:
+    """Return the files of a project's folder that are no part of it, and are not sent.
+
+    A part are records, what lies in the folder of one below the project, questions, and at the
+    top what tells people and git about the project. Hidden files never are, but git's own.
+
+    Args:
+        paths: All files, within the project.
+    """
+    folders = {str(PurePosixPath(path).parent) for path in paths if path.endswith(".kiln")} - {"."}
+    return [path for path in paths if not _is_part(PurePosixPath(path), folders)]
+
+
+def _is_part(path: PurePosixPath, folders: AbstractSet[str]) -> bool:
+    if path.suffix == ".kiln" or path.name in {".gitignore", ".gitattributes"}:
+        return True
+    if any(part.startswith(".") for part in path.parts):
+        return False
+    if len(path.parts) == 1:
+        return path.name.upper().startswith(("README", "LICENSE", "LICENCE"))
+    return path.parts[0] == "questions" or any(str(above) in folders for above in path.parents)
+
+
+def check_address(address: str) -> None:
+    """Refuse an address that git would take for an option or a program.
+
+    Raises:
+        UnusableAddress: It is one.
+    """
+    if address.startswith("-") or re.match(r"[a-z0-9+.-]+::", address, re.IGNORECASE):
+        raise UnusableAddress(address)
 
 
 def check_content(git: Git, prefix: str, before: str | None, after: str) -> None:

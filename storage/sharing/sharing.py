@@ -21,6 +21,7 @@ from storage.layout import PROJECT_FILE
 from storage.sharing.errors import (
     FolderNotEmpty,
     GitFailed,
+    NoBranch,
     NoProjectThere,
     NotShared,
     OtherProject,
@@ -30,7 +31,7 @@ from storage.sharing.errors import (
 from storage.sharing.git import EMPTY_TREE, Git
 from storage.sharing.history import HistoryEntry, change_entries, find_deleted, undo_plan
 from storage.sharing.questions import Question, decision, open_questions, question_named
-from storage.sharing.safety import check_content, check_project, check_settings
+from storage.sharing.safety import check_address, check_content, check_project, check_settings
 from storage.sharing.telling import told
 from storage.sharing.tree_merge import merge_commits
 from storage.sharing.words import document_of
@@ -57,6 +58,7 @@ class SyncReport:
         offline: Why the others could not be reached; "" when they were.
         signed: How changes are signed where git knows no name; "" where it knows one.
         questions: What people must decide.
+        left_out: Files in the folder that are no part of the project and stay on this machine.
     """
 
     saved: str
@@ -66,6 +68,7 @@ class SyncReport:
     offline: str
     signed: str
     questions: tuple[Question, ...]
+    left_out: tuple[str, ...]
 
 
 async def fetch_project(address: str, folder: Path) -> None:
@@ -99,10 +102,13 @@ class Sharing:
 
         Raises:
             TokenInAddress: The address holds a password or token.
+            UnusableAddress: Git would take it for an option or a program.
             UnsafeSettings: The folder has a history already whose settings run programs.
         """
-        if address is not None and _has_secret(address):
-            raise TokenInAddress
+        if address is not None:
+            check_address(address)
+            if _has_secret(address):
+                raise TokenInAddress
         await self._store.alone(lambda _: self._share(address))
 
     async def sync(self) -> SyncReport:
@@ -136,7 +142,8 @@ class Sharing:
         waiting = await anyio.to_thread.run_sync(self._waiting)
         signed = (await anyio.to_thread.run_sync(self._signature))[1]
         said, got = ("; ".join(filter(None, texts)) for texts in (saved, received))
-        return SyncReport(said, got, sent, waiting, offline, signed, questions)
+        left_out = await anyio.to_thread.run_sync(self._left_out)
+        return SyncReport(said, got, sent, waiting, offline, signed, questions, left_out)
 
     async def questions(self) -> list[Question]:
         """Return what people must decide."""
@@ -245,6 +252,9 @@ class Sharing:
         theirs = self._theirs()
         there = [f"^{theirs}"] if theirs else []
         return int(self._git.text("rev-list", "--count", "--no-merges", "HEAD", *there))
+
+    def _left_out(self) -> tuple[str, ...]:
+        return tuple(self._git.lines("ls-files", "-o", "--exclude-standard", "-z", "--", "."))
 
     def _signature(self) -> tuple[list[str], str]:
         """Return git's options that sign changes, and what to say where git knows no name."""
@@ -409,6 +419,7 @@ def _fetch_project(address: str, folder: Path) -> None:
         options = ("-q", "--no-checkout", "--no-recurse-submodules", "--no-tags")
         git.reach("clone", *options, "--", source, str(fresh), action="fetch the project")
         inside = Git(fresh)
+        _choose_branch(inside)
         if inside.try_text("rev-parse", "-q", "--verify", f"HEAD:{PROJECT_FILE}") is None:
             raise NoProjectThere
         check_content(inside, "", None, "HEAD")
@@ -418,6 +429,26 @@ def _fetch_project(address: str, folder: Path) -> None:
         fresh.rename(folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _choose_branch(git: Git) -> None:
+    """Be on a branch that is there: a repository may name one that nobody ever made.
+
+    Raises:
+        NoBranch: There are several, and none is called as ours is.
+    """
+    if git.try_text("rev-parse", "-q", "--verify", "HEAD") is not None:
+        return
+    where = f"refs/remotes/{_REMOTE}/"
+    listed = git.text("for-each-ref", "--format=%(refname)", where).split()
+    names = [name.removeprefix(where) for name in listed]
+    if not names:
+        raise NoProjectThere
+    if len(names) > 1 and _BRANCH not in names:
+        raise NoBranch(names)
+    name = _BRANCH if _BRANCH in names else names[0]
+    git.write("update-ref", f"refs/heads/{name}", f"{where}{name}", action="fetch the project")
+    git.run("symbolic-ref", "HEAD", f"refs/heads/{name}")
 
 
 def _has_secret(address: str) -> bool:

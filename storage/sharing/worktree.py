@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from storage.files import UNFINISHED, write_atomically
 from storage.reading import revision_of
 from storage.sharing.errors import GitFailed, HalfDone
 from storage.sharing.git import FileChange, Git
-from storage.sharing.safety import NO_FILES, fault_of
+from storage.sharing.safety import NO_FILES, fault_of, left_at_home
 from storage.trash import FOLDER as TRASH
 from storage.trash import keep_out_of_git
 
@@ -80,7 +80,8 @@ class WorkTree:
     def tree(self, head: str | None) -> str:
         """Return the folder's state as a tree of git's, with the rest of a larger repository.
 
-        Links and names that others would refuse are left out.
+        Links and names that others would refuse are left out, and new files that are no part of
+        the project.
 
         Args:
             head: The commit that the branch is at; None for none yet.
@@ -92,12 +93,22 @@ class WorkTree:
             everything = ("--", ".", ":(exclude,glob)**/.*.new")
             self.git.run("add", "-A", *everything, action="save the history", extra=index)
             held = self.git.lines("ls-files", "-s", "-z", "--", ".", extra=index)
-            if unsafe := [path for mode, path in map(_listed, held) if fault_of(path, mode)]:
-                away = "".join(f"{path}\0" for path in unsafe).encode("utf-8", "surrogateescape")
+            listed = list(map(_listed, held))
+            unsafe = [path for mode, path in listed if fault_of(path, mode)]
+            if unsent := unsafe + self._new_strangers([path for _, path in listed], head):
+                away = "".join(f"{path}\0" for path in unsent).encode("utf-8", "surrogateescape")
                 self.git.run(
                     "update-index", "-z", "--force-remove", "--stdin", extra=index, given=away
                 )
             return self.git.text("write-tree", extra=index)
+
+    def _new_strangers(self, paths: Sequence[str], head: str | None) -> list[str]:
+        """Return the files that are no part of the project and were never sent."""
+        strangers = left_at_home(paths)
+        if not strangers or head is None:
+            return strangers
+        sent = set(self.git.lines("ls-tree", "-r", "-z", "--name-only", head, "--", "."))
+        return [path for path in strangers if path not in sent]
 
     def change(self, before: str, after: str) -> None:
         """Change the folder from one commit's files to another's, all of them or none.

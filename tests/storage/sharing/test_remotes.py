@@ -2,6 +2,7 @@
 
 import logging
 import os
+import subprocess
 import threading
 from collections.abc import Generator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +12,7 @@ import pytest
 
 from storage import Project, ProjectStore, Task
 from storage.records.record import login_name
-from storage.sharing.errors import OtherProject
+from storage.sharing.errors import NoProjectThere, OtherProject, UnusableAddress
 from storage.sharing.git import Git
 from storage.sharing.sharing import Sharing, fetch_project
 
@@ -151,3 +152,51 @@ async def test_a_folder_gets_all_of_a_project_or_nothing(hub: Path, tmp_path: Pa
         await fetch_project(str(hub), tmp_path / "new")
     assert not (tmp_path / "new").exists()
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".new")]  # noqa: PTH208 - sync on purpose
+
+
+def _bare(folder: Path, branch: str) -> Path:
+    subprocess.run(["git", "init", "-q", "--bare", "-b", branch, folder], check=True)
+    return folder
+
+
+@pytest.mark.parametrize("named", ["master", "trunk"])
+async def test_a_repository_whose_default_branch_nobody_made_is_fetched(
+    tmp_path: Path, named: str
+) -> None:
+    hub = _bare(tmp_path / "hub.git", named)
+    async with await ProjectStore.create(tmp_path / "p", Project(name="P")) as store:
+        await Sharing(store).share(str(hub))
+        assert (await Sharing(store).sync()).sent
+    await fetch_project(str(hub), tmp_path / "new")
+    async with await ProjectStore.open(tmp_path / "new") as store:
+        assert store.project.name == "P"
+        await store.save(Task(name="T", instruction="I"), parent=store.project)
+        assert (await Sharing(store).sync()).sent
+    with pytest.raises(NoProjectThere):
+        await fetch_project(str(_bare(tmp_path / "empty.git", named)), tmp_path / "other")
+
+
+async def test_only_what_is_part_of_the_project_is_sent(ana: ProjectStore, hub: Path) -> None:
+    (task,) = await ana.children(ana.project, Task)
+    (ana.folder / "README.md").write_text("Read me.", encoding="utf-8")
+    (ana.side_folder(task) / "notes.txt").write_text("Beside a record.", encoding="utf-8")
+    (ana.side_folder(task) / ".env").write_text("KEY=sk-1", encoding="utf-8")
+    (ana.folder / ".env").write_text("KEY=sk-1", encoding="utf-8")
+    (ana.folder / "scratch").mkdir()
+    (ana.folder / "scratch" / "a.txt").write_text("Mine.", encoding="utf-8")
+    report = await Sharing(ana).sync()
+    own = task.saved.path.rpartition("/")[0]
+    assert set(report.left_out) == {".env", "scratch/a.txt", f"{own}/.env"}
+    assert report.saved == "Change the task Support, update README.md"
+    sent = set(Git(hub).lines("ls-tree", "-r", "-z", "--name-only", "main"))
+    assert {"README.md", f"{own}/notes.txt"} <= sent
+    assert not sent & set(report.left_out)
+    assert await Sharing(ana).unsaved() == ""
+
+
+@pytest.mark.parametrize("address", ["ext::sh -c touch% x", "--upload-pack=x", "fd::3"])
+async def test_an_address_that_is_a_program_or_an_option_is_refused(
+    ana: ProjectStore, address: str
+) -> None:
+    with pytest.raises(UnusableAddress, match="no address"):
+        await Sharing(ana).share(address)
