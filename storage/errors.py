@@ -79,6 +79,37 @@ class RecordNotFound(StorageError):  # noqa: N818
         super().__init__(f"There is no {kind} with the id or name {wanted!r}.{hint}")
 
 
+class ParentNotThere(StorageError):  # noqa: N818
+    """What a deleted record lay below is not there any more.
+
+    Attributes:
+        key: What is to be put back first; None where it is not in the trash.
+    """
+
+    def __init__(self, what: str, parent: str, key: str | None) -> None:
+        self.key = key
+        first = (
+            f"Put back {parent} first, by its key {key}"
+            if key
+            else f"Bring back {parent} first, by undoing its deletion, which the history shows"
+        )
+        super().__init__(
+            f"{what[:1].upper()}{what[1:]} was not put back: what it lay below is not there. "
+            f"{first}; nothing has been changed."
+        )
+
+
+class ThereAgain(StorageError):  # noqa: N818
+    """A deleted record is there again already."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what[:1].upper()}{what[1:]} was not put back: it is there again already, for "
+            "somebody else kept it or brought it back. To have it as it is in the trash, delete "
+            "it and put it back from there; nothing has been changed."
+        )
+
+
 class AmbiguousName(StorageError):  # noqa: N818
     """Several records have this name."""
 

@@ -37,7 +37,8 @@ from storage.names import close_names, shown_name
 from storage.reading import read_record
 from storage.records import Attachment, Eval, Project, Record, Task, TaskRun
 from storage.records.record import login_name
-from storage.trash import Trashed, empty_trash, find_trashed, keep_out_of_git, list_trash
+from storage.returning import put_back
+from storage.trash import Trashed, empty_trash, keep_out_of_git, list_trash
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -332,10 +333,12 @@ class ProjectStore:
 
         Raises:
             RecordNotFound: Nothing of this key is in the trash.
+            ParentNotThere: What it lay below is not there.
+            ThereAgain: It is there again already.
         """
-        found = await anyio.to_thread.run_sync(find_trashed, self.folder, key)
-        await self.write([], [Move(found.place, found.folder)])
-        await anyio.to_thread.run_sync(_forget_note, self.folder / found.note[0])
+        found = await self.alone(lambda log: put_back(self.folder, log, key))
+        self._index.doubt()
+        await self._index.note([])
         return found
 
     async def empty_trash(self) -> int:
@@ -445,8 +448,3 @@ class ProjectStore:
 def _state_folder(home: Path, project: Path) -> Path:
     digest = hashlib.blake2b(str(project).encode(), digest_size=10).hexdigest()
     return home / "projects" / digest
-
-
-def _forget_note(note: Path) -> None:
-    note.unlink(missing_ok=True)
-    note.parent.rmdir()

@@ -23,7 +23,7 @@ from storage.changes import Change
 from storage.commits import Edit, Move
 from storage.errors import RecordNotFound
 from storage.json_text import patch_json, write_json
-from storage.layout import place_named
+from storage.layout import PROJECT_FILE, place_named
 from storage.names import known_as
 from storage.reading import read_record, revision_of
 from storage.sharing.merging import ABSENT, Absent, Clash, Value
@@ -115,7 +115,7 @@ def question_of(path: str, clash: Clash) -> QuestionFile:
 
 def deletion_question(path: str) -> QuestionFile:
     """Return the file of the question whether a deleted and changed record is kept."""
-    return question_of(path, Clash((), True, ABSENT, True))
+    return question_of(path, Clash((), "keep", ABSENT, "keep"))
 
 
 def file_question(path: str, other: str) -> QuestionFile:
@@ -135,24 +135,35 @@ def file_question(path: str, other: str) -> QuestionFile:
 def open_questions(project: Path) -> list[Question]:
     """Return the questions that nobody decided yet, as they stand now.
 
-    Files that are none are left alone. Of a record that is not there any more nothing is asked;
-    it may come back from the trash.
+    Files that are none are left alone. Of a record or file that is not there any more nothing is
+    asked; it may come back from the trash.
     """
     found: list[Question] = []
     for file in sorted((project / FOLDER).glob("*.json")):
         try:
             question = Question.model_validate_json(file.read_bytes())
-            held = (project / question.path).read_bytes()
+            record = _record_file(project, question.path)
+            held = record.read_bytes()
         except (ValidationError, OSError):
             continue
-        if question.id == file.stem:
-            found.append(_as_it_stands(question, document_of(held) or {}))
+        meant = [path for path in (question.path, question.other) if path is not None]
+        if question.id == file.stem and all((project / path).is_file() for path in meant):
+            found.append(_as_it_stands(question, record.stem, document_of(held) or {}))
     return found
 
 
-def _as_it_stands(question: Question, document: Document) -> Question:
+def _record_file(project: Path, path: str) -> Path:
+    """Return the file of the record that is meant, or that a file lies beside."""
+    file = project / path
+    if file.suffix == ".kiln":
+        return file
+    above = (project / folder for folder in PurePosixPath(path).parents)
+    near = (found for folder in above for found in sorted(folder.glob("*.kiln")))
+    return next(near, project / PROJECT_FILE)
+
+
+def _as_it_stands(question: Question, kind: str, document: Document) -> Question:
     """Return a question with its record's name, and the value that the field was given since."""
-    kind = PurePosixPath(question.path).stem
     what = f"the {noun(kind)} '{known_as(document)}'"
     choices = question.choices
     if question.field:

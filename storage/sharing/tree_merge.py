@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -10,12 +10,17 @@ from pydantic import JsonValue
 
 from storage.errors import UnreadableRecord
 from storage.json_text import patch_json, same
-from storage.layout import place_named, place_of
+from storage.layout import place_named
 from storage.reading import read_record, revision_of
 from storage.sharing.errors import GitFailed
-from storage.sharing.git import EMPTY_TREE, Git
+from storage.sharing.git import EMPTY_TREE, FileChange, Git
 from storage.sharing.merging import ABSENT, Clash, merge_lines, merge_objects
-from storage.sharing.questions import QuestionFile, deletion_question, question_of
+from storage.sharing.questions import (
+    QuestionFile,
+    deletion_question,
+    file_question,
+    question_of,
+)
 from storage.sharing.words import document_of
 
 _FILE_MODE = "100644"
@@ -26,6 +31,19 @@ class _Versions:
     before: bytes | None
     ours: bytes | None
     theirs: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Revived:
+    """What one side deleted and is kept all the same, because the other changed something in it.
+
+    Attributes:
+        records: The topmost records of it.
+        files: All that was deleted of them.
+    """
+
+    records: frozenset[str]
+    files: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -50,24 +68,52 @@ def merge_commits(
         person: Git's options that say who makes the commit.
     """
     base = git.try_text("merge-base", ours, theirs) or EMPTY_TREE
-    changed_here = set(_changed(git, base, ours))
-    changed_there = set(_changed(git, base, theirs))
+    changed_here = {change.path: change for change in git.changes(base, ours)}
+    changed_there = {change.path: change for change in git.changes(base, theirs)}
     result = _Result()
-    both = sorted(changed_here & changed_there)
+    both = sorted(changed_here.keys() & changed_there)
     for path, versions in zip(both, _versions(git, both, base, ours, theirs), strict=True):
         _merge_file(path, prefix, versions, result)
-    theirs_alone = sorted(changed_there - changed_here)
-    contents = git.blobs([f"{theirs}:{path}" for path in theirs_alone])
-    result.files |= dict(zip(theirs_alone, contents, strict=True))
-    _restore_parents(git, prefix, (base, ours, theirs), changed_here | changed_there, result)
+    here = _revived(prefix, changed_there, changed_here)
+    there = _revived(prefix, changed_here, changed_there)
+    taken = sorted((changed_there.keys() - changed_here - here.files) | (there.files - set(both)))
+    contents = git.blobs([f"{theirs}:{path}" for path in taken])
+    result.files |= dict(zip(taken, contents, strict=True))
+    for record in sorted(here.records | there.records):
+        result.questions.append(deletion_question(record.removeprefix(prefix)))
     for question in result.questions:
         result.files[prefix + question.path] = question.content
     tree = _write_tree(git, ours, result.files)
     return git.text(*person, "commit-tree", tree, "-p", ours, "-p", theirs, "-m", message)
 
 
-def _changed(git: Git, before: str, after: str) -> list[str]:
-    return git.lines("diff", "--name-only", "--no-renames", "-z", before, after)
+def _revived(
+    prefix: str, deleting: Mapping[str, FileChange], keeping: Mapping[str, FileChange]
+) -> _Revived:
+    """Return what one side deleted though the other changed or added something in it.
+
+    Args:
+        prefix: The project's folder within the repository.
+        deleting: The changes of the side that deleted, by path.
+        keeping: The changes of the other side, by path.
+    """
+    deleted = [path for path, change in deleting.items() if change.after is None]
+    records: dict[str, str] = {}
+    for path in deleted:
+        folder = path.rpartition("/")[0]
+        if path.endswith(".kiln") and folder.startswith(prefix) and folder != prefix[:-1]:
+            records[folder] = path
+    kept: set[str] = set()
+    for path, change in keeping.items():
+        if change.after is not None:
+            kept.update([folder for folder in _folders(path) if folder in records][:1])
+    files = (path for path in deleted if any(folder in kept for folder in _folders(path)))
+    return _Revived(frozenset(records[folder] for folder in kept), frozenset(files))
+
+
+def _folders(path: str) -> list[str]:
+    """Return the folders that a file lies in, the topmost first."""
+    return [str(folder) for folder in reversed(PurePosixPath(path).parents)]
 
 
 def _versions(git: Git, paths: list[str], base: str, ours: str, theirs: str) -> list[_Versions]:
@@ -79,19 +125,20 @@ def _merge_file(path: str, prefix: str, versions: _Versions, result: _Result) ->
     ours, theirs = versions.ours, versions.theirs
     if ours == theirs:
         return
-    is_record = path.endswith(".kiln")
     if ours is None or theirs is None:
-        result.files[path] = ours or theirs
-        if is_record:
-            result.questions.append(deletion_question(path.removeprefix(prefix)))
-    elif is_record:
+        result.files[path] = theirs if ours is None else ours
+    elif path.endswith(".kiln"):
         _merge_record(path, prefix, versions, result)
     elif path.endswith(".jsonl"):
         texts = [_text(side) for side in (versions.before, ours, theirs)]
         result.files[path] = merge_lines(*texts).encode("utf-8", "surrogateescape")
     else:
         result.files[path] = theirs
-        result.files[_other_version(path, ours)] = ours
+        other = _other_version(path, ours)
+        result.files[other] = ours
+        if path.startswith(prefix):
+            inside = path.removeprefix(prefix)
+            result.questions.append(file_question(inside, other.removeprefix(prefix)))
 
 
 def _merge_record(path: str, prefix: str, versions: _Versions, result: _Result) -> None:
@@ -136,38 +183,6 @@ def _other_version(path: str, content: bytes) -> str:
     name = PurePosixPath(path)
     mark = revision_of(content)[:6]
     return str(name.with_name(f"{name.stem} (other version {mark}){name.suffix}"))
-
-
-def _restore_parents(
-    git: Git, prefix: str, sides: tuple[str, str, str], changed: set[str], result: _Result
-) -> None:
-    """Keep the records above what one side changed, where the other side deleted them."""
-    _, ours, _ = sides
-    held = set(git.lines("ls-tree", "-r", "-z", "--name-only", ours))
-    held |= {path for path, content in result.files.items() if content is not None}
-    held -= {path for path, content in result.files.items() if content is None}
-    for path in sorted(changed & held):
-        for parent in _parents(path, prefix):
-            if parent in held:
-                continue
-            content = next(
-                (c for c in git.blobs([f"{side}:{parent}" for side in sides]) if c), None
-            )
-            if content is not None:
-                result.files[parent] = content
-                result.questions.append(deletion_question(parent.removeprefix(prefix)))
-                held.add(parent)
-
-
-def _parents(path: str, prefix: str) -> list[str]:
-    inside = PurePosixPath(path.removeprefix(prefix))
-    place = place_named(inside.name)
-    found: list[str] = []
-    while place is not None and place.parents and len(inside.parts) > len(("a", "b", "c.kiln")):
-        place = place_of(place.parents[0])
-        inside = inside.parent.parent.parent / place.file_name
-        found.append(prefix + str(inside))
-    return found
 
 
 def _write_tree(git: Git, start: str, files: dict[str, bytes | None]) -> str:

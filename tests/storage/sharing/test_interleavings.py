@@ -17,6 +17,7 @@ from hypothesis.stateful import (
 )
 
 from storage import (
+    Feedback,
     Project,
     ProjectStore,
     RequirementRating,
@@ -42,7 +43,9 @@ class Team(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.stores: dict[str, ProjectStore] = {}
         self.added: set[str] = set()
-        self.tagged: set[str] = set()
+        self.tagged: dict[str, str] = {}
+        self.saved: set[str] = set()
+        self.deleted: set[str] = set()
         self.count = 0
         self.loop.run_until_complete(self._begin())
 
@@ -53,7 +56,8 @@ class Team(RuleBasedStateMachine):
             self.folder / "ana", Project(name="Team"), home=self.folder / "home-ana"
         )
         self.stores["ana"] = first
-        await first.save(Task(name="Task", instruction="Start."), parent=first.project)
+        for name in ("Task", "Side"):
+            await first.save(Task(name=name, instruction="Start."), parent=first.project)
         await Sharing(first).share(hub)
         await Sharing(first).sync()
         for name in _PEOPLE[1:]:
@@ -78,8 +82,25 @@ class Team(RuleBasedStateMachine):
         store = self.stores["ana"]
         assert await store.unreadable() == []
         runs = {run.id: run for run in await self._runs(store)}
-        assert self.added <= set(runs)
-        assert self.tagged <= {tag for run in runs.values() for tag in run.tags}
+        untouched = self.added - self.deleted
+        assert untouched <= set(runs)
+        kept = {tag for tag, run in self.tagged.items() if run in untouched}
+        assert kept <= {tag for run in runs.values() for tag in run.tags}
+        self._check_whole(set(states[0]))
+
+    def _check_whole(self, files: set[str]) -> None:
+        """Every record has what it lies below, and is in the project or in somebody's trash."""
+        for path in files:
+            above = Path(path).parents
+            if path.endswith(".kiln") and len(above) > 3:
+                kinds = {"runs": "task", "feedback": "task_run"}
+                assert f"{above[2].as_posix()}/{kinds[above[1].name]}.kiln" in files
+        folders = {part for path in files for part in Path(path).parts}
+        for name in _PEOPLE:
+            trash = self.folder / name / ".trash"
+            folders |= {part for file in trash.rglob("*.kiln") for part in file.parts}
+        starts = {folder.split(" ")[0] for folder in folders}
+        assert self.saved <= starts
 
     def _files(self, name: str) -> dict[str, bytes]:
         folder = self.folder / name
@@ -89,24 +110,31 @@ class Team(RuleBasedStateMachine):
             if file.is_file() and file.relative_to(folder).parts[0] not in {".git", ".trash"}
         }
 
-    async def _task(self, store: ProjectStore) -> Task:
-        (task,) = await store.children(store.project, Task)
-        return task
+    def _below(self, who: str, path: str) -> set[str]:
+        """Return the added runs in the folder of a record."""
+        folders = [file.parent.name for file in (self.folder / who / path).parent.rglob("*.kiln")]
+        return {run for run in self.added if any(name.startswith(run) for name in folders)}
+
+    async def _task(self, store: ProjectStore, name: str = "Task") -> Task:
+        tasks = await store.children(store.project, Task)
+        return next((task for task in tasks if task.name == name), tasks[0])
 
     async def _runs(self, store: ProjectStore) -> list[TaskRun]:
-        return await store.children(await self._task(store), TaskRun)
+        tasks = await store.children(store.project, Task)
+        return [run for task in tasks for run in await store.children(task, TaskRun)]
 
     async def _some_run(self, store: ProjectStore, pick: int) -> TaskRun | None:
         runs = await self._runs(store)
         return runs[pick % len(runs)] if runs else None
 
-    @rule(who=_someone, text=_word)
-    def add_run(self, who: str, text: str) -> None:
+    @rule(who=_someone, text=_word, task=st.sampled_from(["Task", "Side"]))
+    def add_run(self, who: str, text: str, task: str) -> None:
         async def act() -> None:
             store = self.stores[who]
             run = TaskRun(input=text, output=TaskOutput(output=text))
-            saved = await store.save(run, parent=await self._task(store))
+            saved = await store.save(run, parent=await self._task(store, task))
             self.added.add(saved.id)
+            self.saved.add(saved.id)
 
         self.loop.run_until_complete(act())
 
@@ -119,7 +147,40 @@ class Team(RuleBasedStateMachine):
                 self.count += 1
                 tag = f"{who}-{self.count}"
                 await store.save(run.replace(tags=(*run.tags, tag)))
-                self.tagged.add(tag)
+                self.tagged[tag] = run.id
+
+        self.loop.run_until_complete(act())
+
+    @rule(who=_someone, pick=st.integers(0, 9))
+    def comment_on_run(self, who: str, pick: int) -> None:
+        async def act() -> None:
+            store = self.stores[who]
+            run = await self._some_run(store, pick)
+            if run is not None:
+                comment = Feedback(feedback=f"{who}'s", source="run-page")
+                self.saved.add((await store.save(comment, parent=run)).id)
+
+        self.loop.run_until_complete(act())
+
+    @rule(who=_someone, pick=st.integers(0, 9))
+    def delete_run(self, who: str, pick: int) -> None:
+        async def act() -> None:
+            store = self.stores[who]
+            run = await self._some_run(store, pick)
+            if run is not None:
+                self.deleted.add(run.id)
+                await store.delete(run)
+
+        self.loop.run_until_complete(act())
+
+    @rule(who=_someone)
+    def delete_side_task(self, who: str) -> None:
+        async def act() -> None:
+            store = self.stores[who]
+            task = await self._task(store, "Side")
+            if task.name == "Side":
+                self.deleted |= {run.id for run in await store.children(task, TaskRun)}
+                await store.delete(task)
 
         self.loop.run_until_complete(act())
 
@@ -149,8 +210,9 @@ class Team(RuleBasedStateMachine):
         async def act() -> None:
             sharing = Sharing(self.stores[who])
             for question in (await sharing.questions())[:1]:
-                if question.field:
-                    await sharing.decide(question.id, choice)
+                if question.choices[choice].absent and not question.field:
+                    self.deleted |= self._below(who, question.path)
+                await sharing.decide(question.id, choice)
 
         self.loop.run_until_complete(act())
 

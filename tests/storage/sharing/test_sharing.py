@@ -114,19 +114,6 @@ async def test_nothing_is_asked_of_a_deleted_record_until_it_is_back(
     assert len(await Sharing(ben).questions()) == 1
 
 
-async def test_what_one_changed_outlives_its_deletion_by_another(
-    ana: ProjectStore, ben: ProjectStore
-) -> None:
-    await ana.delete(await _task(ana))
-    await ben.save(_rated(await _run(ben), 5))
-    await Sharing(ana).sync()
-    report = await Sharing(ben).sync()
-    await Sharing(ana).sync()
-    assert (await _run(ana)).output.rating is not None
-    assert {question.field for question in report.questions} == {()}
-    assert any("Keep it?" in question.text for question in report.questions)
-
-
 async def test_offline_work_is_kept_and_sent_later(
     ana: ProjectStore, ben: ProjectStore, hub: Path
 ) -> None:

@@ -1,0 +1,176 @@
+"""One deletes a record while another changes something in it."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from storage import (
+    Eval,
+    Feedback,
+    Project,
+    ProjectStore,
+    Skill,
+    Task,
+    TaskOutput,
+    TaskOutputRating,
+    TaskRun,
+)
+from storage.errors import ThereAgain
+from storage.sharing.questions import Question
+from storage.sharing.sharing import Sharing, fetch_project
+
+
+class EveryKind(Protocol):
+    """A project with a record of every kind."""
+
+    @property
+    def folder(self) -> Path: ...
+
+
+@pytest.fixture
+async def ana(tmp_path: Path, hub: Path, every_kind: EveryKind) -> AsyncGenerator[ProjectStore]:
+    async with await ProjectStore.open(every_kind.folder, home=tmp_path / "h1") as store:
+        task = await _task(store)
+        run = TaskRun(input="other", output=TaskOutput(output="one"))
+        await store.save(run, parent=task)
+        await Sharing(store).share(str(hub))
+        await Sharing(store).sync()
+        yield store
+
+
+@pytest.fixture
+async def ben(tmp_path: Path, hub: Path, ana: ProjectStore) -> AsyncGenerator[ProjectStore]:
+    assert isinstance(ana.project, Project)
+    await fetch_project(str(hub), tmp_path / "ben")
+    async with await ProjectStore.open(tmp_path / "ben", home=tmp_path / "h2") as store:
+        yield store
+
+
+async def _task(store: ProjectStore) -> Task:
+    (task,) = await store.children(store.project, Task)
+    return task
+
+
+async def _run(store: ProjectStore) -> TaskRun:
+    """Return the run that has feedback and a review below it."""
+    runs = await store.children(await _task(store), TaskRun)
+    return next(run for run in runs if run.input == "in")
+
+
+async def _rate(store: ProjectStore) -> None:
+    run = await _run(store)
+    await store.save(run.replace(output=run.output.replace(rating=TaskOutputRating(value=2))))
+
+
+def _files(store: ProjectStore) -> dict[str, bytes]:
+    return {
+        path: file.read_bytes()
+        for file in store.folder.rglob("*")
+        if file.is_file()
+        and (path := file.relative_to(store.folder).as_posix()).split("/")[0]
+        not in {".git", ".trash", "questions"}
+    }
+
+
+async def _sync(*stores: ProjectStore) -> list[Question]:
+    asked: tuple[Question, ...] = ()
+    for store in stores:
+        asked = (await Sharing(store).sync()).questions
+    return list(asked)
+
+
+async def _answer(store: ProjectStore, question: Question, *, keep: bool) -> None:
+    number = next(i for i, c in enumerate(question.choices) if c.absent != keep)
+    await Sharing(store).decide(question.id, number)
+
+
+@pytest.mark.parametrize("deleter_is_first", [True, False])
+@pytest.mark.parametrize("keep", [True, False])
+async def test_a_task_that_one_deleted_and_another_changed_inside_is_kept_whole_until_decided(
+    ana: ProjectStore, ben: ProjectStore, deleter_is_first: bool, keep: bool
+) -> None:
+    await _rate(ben)
+    wanted = _files(ben)
+    task = await _task(ana)
+    other = (await ana.children(ana.project, Skill))[0]
+    gone = await ana.delete(other)
+    await ana.delete(task)
+    people = (ana, ben) if deleter_is_first else (ben, ana)
+    await _sync(*people)
+    for store in (*people, *people):
+        (question,) = await _sync(store)
+        assert question.path == task.saved.path
+        assert question.text == "the task 'Täsk': one deleted it and another changed it. Keep it?"
+    whole = {path: held for path, held in wanted.items() if not path.startswith(gone.folder)}
+    assert whole == _files(ana) == _files(ben)
+    (question,) = await Sharing(ben).questions()
+    await _answer(ben, question, keep=keep)
+    left = whole if keep else {p: h for p, h in whole.items() if not p.startswith("tasks/")}
+    assert await _sync(ben, ana, ben) == []
+    assert left == _files(ana) == _files(ben)
+    if not keep:
+        trashed = (await ben.trash())[0]
+        await ben.put_back(trashed.key)
+        assert _files(ben) == whole
+
+
+async def test_a_run_that_one_deleted_and_another_commented_on_keeps_all_below_it(
+    ana: ProjectStore, ben: ProjectStore
+) -> None:
+    run = await _run(ben)
+    await ben.save(Feedback(feedback="More.", source="run-page"), parent=run)
+    wanted = _files(ben)
+    deleted = await ana.delete(await _run(ana))
+    (question,) = await _sync(ana, ben, ana)
+    assert question.path == run.saved.path
+    assert wanted == _files(ana) == _files(ben)
+    with pytest.raises(ThereAgain, match="somebody else kept it"):
+        await ana.put_back(deleted.key)
+
+
+async def test_a_deletion_of_what_nobody_changed_goes_through(
+    ana: ProjectStore, ben: ProjectStore
+) -> None:
+    await _rate(ben)
+    deleted = (await ana.children(await _task(ana), Eval))[0]
+    await ana.delete(deleted)
+    wanted = {p: h for p, h in _files(ben).items() if not p.startswith(f"{_folder(deleted)}/")}
+    assert await _sync(ana, ben, ana) == []
+    assert wanted == _files(ana) == _files(ben)
+
+
+async def test_what_both_deleted_is_gone_though_one_deleted_more(
+    ana: ProjectStore, ben: ProjectStore
+) -> None:
+    await ana.delete(await _task(ana))
+    await ben.delete(await _run(ben))
+    assert await _sync(ana, ben, ana) == []
+    assert not (ben.folder / "tasks").exists()
+    assert _files(ana) == _files(ben)
+
+
+async def test_two_versions_of_a_file_beside_a_record_are_asked_about_until_decided(
+    ana: ProjectStore, ben: ProjectStore
+) -> None:
+    for store, text in ((ana, "Ana's\n"), (ben, "Ben's\n")):
+        (skill,) = await store.children(store.project, Skill)
+        (store.side_folder(skill) / "SKILL.md").write_text(text, encoding="utf-8")
+    (skill,) = await ana.children(ana.project, Skill)
+    await _sync(ana, ben)
+    for store in (ana, ben, ana):
+        (question,) = await _sync(store)
+        assert question.text.startswith("the skill 'my-skill': two people changed SKILL.md. Keep")
+        assert len(list(store.side_folder(skill).glob("*.md"))) == 2
+    assert question.other is not None
+    other = (ana.folder / question.other).read_text(encoding="utf-8")
+    await Sharing(ana).decide(question.id, 1)
+    assert await _sync(ana, ben) == []
+    for store in (ana, ben):
+        (file,) = store.side_folder(skill).glob("*.md")
+        assert (file.name, file.read_text(encoding="utf-8")) == ("SKILL.md", other)
+
+
+def _folder(record: Eval) -> str:
+    return record.saved.path.rpartition("/")[0]
