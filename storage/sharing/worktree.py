@@ -90,25 +90,26 @@ class WorkTree:
         with self._own_index() as index:
             start = ("--reset", head) if head else ("--empty",)
             self.git.run("read-tree", *start, extra=index)
-            everything = ("--", ".", ":(exclude,glob)**/.*.new")
-            self.git.run("add", "-A", *everything, action="save the history", extra=index)
+            self.git.run("add", "-u", "--", ".", action="save the history", extra=index)
+            added = _listing(self._new_parts(index))
+            take = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
+            self.git.run(*take, action="save the history", extra=index, given=added)
             held = self.git.lines("ls-files", "-s", "-z", "--", ".", extra=index)
-            listed = list(map(_listed, held))
-            unsafe = [path for mode, path in listed if fault_of(path, mode)]
-            if unsent := unsafe + self._new_strangers([path for _, path in listed], head):
-                away = "".join(f"{path}\0" for path in unsent).encode("utf-8", "surrogateescape")
-                self.git.run(
-                    "update-index", "-z", "--force-remove", "--stdin", extra=index, given=away
-                )
+            if unsafe := [path for mode, path in map(_listed, held) if fault_of(path, mode)]:
+                away = ("update-index", "-z", "--force-remove", "--stdin")
+                self.git.run(*away, extra=index, given=_listing(unsafe))
             return self.git.text("write-tree", extra=index)
 
-    def _new_strangers(self, paths: Sequence[str], head: str | None) -> list[str]:
-        """Return the files that are no part of the project and were never sent."""
-        strangers = left_at_home(paths)
-        if not strangers or head is None:
-            return strangers
-        sent = set(self.git.lines("ls-tree", "-r", "-z", "--name-only", head, "--", "."))
-        return [path for path in strangers if path not in sent]
+    def _new_parts(self, index: Mapping[str, str]) -> list[str]:
+        """Return the files that were never sent and are part of the project; no other is read."""
+        options = ("-z", "--exclude-standard", "--", ".", ":(exclude,glob)**/.*.new")
+        found = self.git.lines("ls-files", "-o", *options, extra=index)
+        new = [path for path in found if not path.endswith("/")]  # a repository within
+        if not new:
+            return []
+        tracked = self.git.lines("ls-files", "-z", "--", ".", extra=index)
+        strangers = set(left_at_home([*tracked, *new]))
+        return [path for path in new if path not in strangers]
 
     def change(self, before: str, after: str) -> None:
         """Change the folder from one commit's files to another's, all of them or none.
@@ -214,6 +215,10 @@ class WorkTree:
                 except GitFailed:
                     own.unlink()  # Git's own index is broken; ours begins anew.
             yield index
+
+
+def _listing(paths: Sequence[str]) -> bytes:
+    return "".join(f"{path}\0" for path in paths).encode("utf-8", "surrogateescape")
 
 
 def _listed(line: str) -> tuple[str, str]:

@@ -99,8 +99,9 @@ class Team(RuleBasedStateMachine):
         for name in _PEOPLE:
             trash = self.folder / name / ".trash"
             folders |= {part for file in trash.rglob("*.kiln") for part in file.parts}
-        starts = {folder.split(" ")[0] for folder in folders}
-        assert self.saved <= starts
+        # A folder is named by an id; in the trash, by a time and the id.
+        ids = {part for folder in folders for part in folder.replace("-", " ").split()}
+        assert self.saved <= ids
 
     def _files(self, name: str) -> dict[str, bytes]:
         folder = self.folder / name

@@ -191,6 +191,8 @@ async def test_only_what_is_part_of_the_project_is_sent(ana: ProjectStore, hub: 
     sent = set(Git(hub).lines("ls-tree", "-r", "-z", "--name-only", "main"))
     assert {"README.md", f"{own}/notes.txt"} <= sent
     assert not sent & set(report.left_out)
+    secret = Git(ana.folder).text("hash-object", ".env")
+    assert Git(ana.folder).try_text("cat-file", "-e", secret) is None
     assert await Sharing(ana).unsaved() == ""
 
 
