@@ -44,6 +44,8 @@ from kiln_mcp.llm.errors import BudgetSpent
 from storage.errors import WorkbenchError
 
 QUEUE: Final = "kiln-jobs"
+SAY_EVERY_S: Final = 8.0
+_STILL_THERE: Final = 1e-6
 HEARTBEAT_S: Final = 1.0
 POLL_S: Final = 0.2
 
@@ -188,11 +190,15 @@ class JobRunner:
         """
         until = time.monotonic() + timeout_s
         job = await self.find(job_id)
-        told = None
+        told, told_at, again = None, 0.0, 0
         while not job.state.at_rest and time.monotonic() < until:
-            if report is not None and job.progress != told:
-                told = job.progress
-                await report(told.done, told.total, told.message or None)
+            silent_s = time.monotonic() - told_at
+            if report is not None and (job.progress != told or silent_s >= SAY_EVERY_S):
+                again = again + 1 if job.progress == told else 0
+                told, told_at = job.progress, time.monotonic()
+                # The protocol wants each report to be higher than the one before.
+                done = told.done + again * _STILL_THERE
+                await report(done, told.total, told.message or f"The job is {job.state.value}.")
             await anyio.sleep(min(POLL_S, max(0.0, until - time.monotonic())))
             job = await self.find(job_id)
         return job

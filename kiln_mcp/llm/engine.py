@@ -221,10 +221,16 @@ class Engine:
         """
         route = await self._route(request.model)
         call = self._call(asker, budget or self._budget, fresh=fresh)
+        tally = await self._ask(route, request, call)
+        if tally.failed_before(call.own):
+            tally = await self._ask(route, request, replace(call, fresh=True))
+        return tally.answer()
+
+    async def _ask(self, route: Route, request: ModelRequest, call: "_Call") -> Tally:
         tally = Tally(request)
         while (asked := tally.asked) is not None:
             tally.take(await self._ask_once(route, asked, call))
-        return tally.answer()
+        return tally
 
     async def stream(
         self,
@@ -247,7 +253,12 @@ class Engine:
         route = await self._route(request.model)
         call = self._call(asker, budget or self._budget, fresh=fresh)
         tally = Tally(request)
-        while (asked := tally.asked) is not None:
+        while True:
+            if tally.failed_before(call.own):
+                yield StartedAgain(tally.problem or "")
+                tally, call = Tally(request), replace(call, fresh=True)
+            if (asked := tally.asked) is None:
+                break
             if tally.problem is not None:
                 yield StartedAgain(tally.problem)
             async with aclosing(self._stream_once(route, asked, call)) as parts:
@@ -260,6 +271,10 @@ class Engine:
 
     def _call(self, asker: str, budget: Budget | None, *, fresh: bool) -> "_Call":
         return _Call(f"{budget.name}/{asker}" if budget else asker, fresh, budget)
+
+    async def unheard(self, budget: str) -> Spent:
+        """Return what was sent under a budget and not answered: on its way, or lost with it."""
+        return await self._journal.unheard(budget)
 
     async def spending(self, asker: str = "*") -> tuple[Spending, ...]:
         """Return what was spent on each model; `asker` may hold `*` as in file names."""
@@ -373,6 +388,11 @@ class _Call:
     asker: str
     fresh: bool
     budget: Budget | None
+
+    @property
+    def own(self) -> str | None:
+        """The beginning of the askers of the job that it belongs to; None for no job."""
+        return None if self.budget is None else f"{self.budget.name}/"
 
     def reserve(
         self, request: ModelRequest, price: Price | None

@@ -30,10 +30,17 @@ Key = tuple[bytes, int]
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """An answer as the journal keeps it; `problem` says why it does not fit its schema."""
+    """An answer as the journal keeps it.
+
+    Attributes:
+        answer: The answer.
+        problem: Why it does not fit its schema; None where it does.
+        asker: Who asked, where it comes from the journal.
+    """
 
     answer: ModelAnswer
     problem: str | None
+    asker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +209,10 @@ def row_of_note(note: Note) -> Row:
 
 
 def entry_of(row: Sequence[Any]) -> JournalEntry:
-    """Return the answer in a row of answer, problem, tokens, cost and latency."""
-    answer, problem, read, written, cached, cost_usd, latency_s = row
+    """Return the answer in a row of answer, problem, tokens, cost, latency and asker."""
+    answer, problem, read, written, cached, cost_usd, latency_s, asker = row
     usage = Usage(read, written, cached, cost_usd)
-    return JournalEntry(_read_answer(answer, usage, latency_s), problem)
+    return JournalEntry(_read_answer(answer, usage, latency_s), problem, asker)
 
 
 def spending_of(row: Sequence[Any]) -> Spending:

@@ -86,7 +86,7 @@ _NEWEST: Final[LiteralString] = """
 SELECT newest.* FROM unnest(%(hashes)s::bytea[], %(samples)s::bigint[]) AS asked (hash, number)
 CROSS JOIN LATERAL (
     SELECT request_hash, sample, answer, problem, input_tokens, output_tokens, cached_tokens,
-        cost_usd, latency_s
+        cost_usd, latency_s, asker
     FROM kiln_calls WHERE request_hash = asked.hash AND sample = asked.number
     ORDER BY id DESC LIMIT 1
 ) AS newest

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from difflib import get_close_matches
 from socket import gethostname
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import anyio
@@ -36,6 +36,9 @@ from kiln_mcp.llm.sse import EventReader
 if TYPE_CHECKING:
     import aiohttp
 
+_JsonMode = Literal["schema", "object", "words"]
+"""How JSON is asked for: by schema, as any object with the schema in words, or in words alone."""
+_NEXT_MODE: Final[Mapping[_JsonMode | None, _JsonMode]] = {"schema": "object", "object": "words"}
 _NO_SCHEMA_MODE: Final = ("response_format", "json_schema", "guided", "grammar")
 LARGEST_REPLY_BYTES: Final = 64 * 2**20
 LONGEST_LISTING_S: Final = 10.0
@@ -62,7 +65,7 @@ class ServerModel:
         self._environment = environment
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
-        self._schema_mode = settings.schema_mode
+        self._json_mode: _JsonMode = "schema" if settings.schema_mode else "object"
         self._usage_mode = True
         self._address = settings.base_url.rstrip("/")
         limits = Limits(
@@ -108,10 +111,11 @@ class ServerModel:
             ModelError: One of its kinds, for everything that can go wrong.
         """
         while True:
+            mode = self._mode_for(request)
             try:
                 return await self._post(request)
             except RequestRefused as error:
-                if not self._learned_from(error, request, streaming=False):
+                if not self._learned_from(error, mode, streaming=False):
                     raise
 
     async def stream(self, request: ModelRequest) -> Streamed:
@@ -122,28 +126,39 @@ class ServerModel:
         """
         began = False
         while True:
+            mode = self._mode_for(request)
             try:
                 async with aclosing(self._streamed(request)) as parts:
                     async for part in parts:
                         began = True
                         yield part
             except RequestRefused as error:
-                if began or not self._learned_from(error, request, streaming=True):
+                if began or not self._learned_from(error, mode, streaming=True):
                     raise
             else:
                 return
 
+    def _mode_for(self, request: ModelRequest) -> "_JsonMode | None":
+        """Return how JSON is asked for now; None where none is."""
+        if request.schema is None:
+            return None
+        is_object = request.schema.get("type") == "object"
+        return "words" if self._json_mode == "object" and not is_object else self._json_mode
+
     def _learned_from(
-        self, error: RequestRefused, request: ModelRequest, *, streaming: bool
+        self, error: RequestRefused, mode: "_JsonMode | None", *, streaming: bool
     ) -> bool:
-        """Whether a refusal taught how to ask this server, so that asking again may help."""
+        """Whether a refusal taught how to ask this server, so that asking again may help.
+
+        Others may have learned it meanwhile: what counts is how this request was sent.
+        """
         said = str(error)
-        if streaming and self._usage_mode and "stream_options" in said:
-            self._usage_mode = False
-            return True
-        wanted = request.schema is not None and self._schema_mode
-        if wanted and any(word in said for word in _NO_SCHEMA_MODE):
-            self._schema_mode = False
+        if streaming and "stream_options" in said:
+            learns, self._usage_mode = self._usage_mode, False
+            return learns
+        if mode in _NEXT_MODE and any(word in said for word in _NO_SCHEMA_MODE):
+            if self._json_mode == mode:
+                self._json_mode = _NEXT_MODE[mode]
             return True
         return False
 
@@ -191,7 +206,11 @@ class ServerModel:
         return UnknownModel(name, full[:MOST_NAMES], close=get_close_matches(name, full))
 
     def _body(self, request: ModelRequest) -> dict[str, Any]:
-        return chat_body(request, request.model, schema_in_words=not self._schema_mode)
+        mode = self._mode_for(request)
+        body = chat_body(request, request.model, schema_in_words=mode != "schema")
+        if mode == "object":
+            body["response_format"] = {"type": "json_object"}
+        return body
 
     async def _post(self, request: ModelRequest) -> ModelAnswer:
         body = self._body(request)

@@ -67,7 +67,8 @@ _STATEMENTS: Final[dict[Change, LiteralString]] = {
         """,
 }
 _NEWEST: Final[LiteralString] = """
-SELECT answer, problem, input_tokens, output_tokens, cached_tokens, cost_usd, latency_s FROM calls
+SELECT answer, problem, input_tokens, output_tokens, cached_tokens, cost_usd, latency_s, asker
+FROM calls
 WHERE request_hash = :request_hash AND sample = :sample ORDER BY id DESC LIMIT 1
 """
 _SPENT: Final[LiteralString] = """

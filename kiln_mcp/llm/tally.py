@@ -24,15 +24,32 @@ class Tally:
         self.problem: str | None = None
         self._request = request
         self._answers: list[ModelAnswer] = []
+        self._askers: list[str] = []
 
     def take(self, entry: JournalEntry) -> None:
         """Take the answer to what was asked, and tell what was wrong with it, at most twice."""
         self._answers.append(entry.answer)
+        self._askers.append(entry.asker)
         self.problem = entry.problem
         if self.asked is None or entry.problem is None or len(self._answers) > CORRECTIONS:
             self.asked = None
         else:
             self.asked = self.asked.with_messages(*correction(entry.answer, entry.problem))
+
+    def failed_before(self, own: str | None) -> bool:
+        """Whether all was remembered, and ended with no answer that fits.
+
+        Then it is worth asking anew: the server may have been mended. A job does not do so within
+        itself, which would pay again whenever it is gone on with.
+
+        Args:
+            own: The beginning of the askers of the job that asks; None where none does.
+        """
+        if self.asked is not None or self.problem is None:
+            return False
+        if not all(answer.journalled for answer in self._answers):
+            return False
+        return own is None or not all(asker.startswith(own) for asker in self._askers)
 
     def answer(self) -> ModelAnswer:
         """Return the answer that fits, with what all of them took.

@@ -1,10 +1,10 @@
 """What the capabilities of this room answer."""
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from kiln_mcp.capability import Result
 from kiln_mcp.jobs import Job
-from kiln_mcp.llm import Spending, Usage
+from kiln_mcp.llm import Spending, Spent, Usage
 from kiln_mcp.llm.inventory import ModelDescription
 
 
@@ -21,6 +21,9 @@ class JobReport(Result):
     tokens: int = 0
     cost_usd: float | None = None
     unpriced_calls: int | None = None
+    lost_calls: int | None = Field(
+        default=None, description="Sent and given up: they count as spent too, at their most."
+    )
     plan: str | None = None
     result: dict[str, JsonValue] | None = None
     error: str | None = None
@@ -114,7 +117,9 @@ _NEXT = {
 }
 
 
-def job_report(job: Job, spent: tuple[Spending, ...], *, whole: bool = True) -> JobReport:
+def job_report(
+    job: Job, spent: tuple[Spending, ...], lost: Spent | None = None, *, whole: bool = True
+) -> JobReport:
     """Return a job with what it has spent; `whole` also with its result."""
     usage = sum((entry.usage for entry in spent), Usage(calls=0))
     unpriced = sum(entry.unpriced_calls for entry in spent)
@@ -127,8 +132,9 @@ def job_report(job: Job, spent: tuple[Spending, ...], *, whole: bool = True) -> 
         message=job.progress.message or None,
         calls=usage.calls,
         tokens=usage.input_tokens + usage.output_tokens,
-        cost_usd=usage.cost_usd,
+        cost_usd=None if usage.cost_usd is None else round(usage.cost_usd, 9),
         unpriced_calls=unpriced or None,
+        lost_calls=lost.calls or None if lost is not None and job.state.at_rest else None,
         result=dict(job.result) if whole and job.result is not None else None,
         error=job.error,
         next_step=_NEXT.get(job.state.value),

@@ -51,9 +51,15 @@ class JobLimit(BaseModel):
 NO_LIMIT = JobLimit()
 
 
-async def _report(workspace: Workspace, job: Job) -> JobReport:
-    spent = await workspace.engine.spending(f"jobs/{job.id}/*")
-    return job_report(job, spent)
+async def _report(workspace: Workspace, job: Job, *, whole: bool = True) -> JobReport:
+    engine, name = workspace.engine, f"jobs/{job.id}"
+    spent, lost = await engine.spending(f"{name}/*"), await engine.unheard(name)
+    report = job_report(job, spent, lost, whole=whole)
+    waiting = 0 if job.state.at_rest else await engine.orders.open_count()
+    if waiting:
+        asks = f"{waiting} questions wait for you: call take_work_orders and answer_work_orders"
+        report = report.model_copy(update={"next_step": f"{asks}, then wait_for_job again."})
+    return report
 
 
 @capability(effect=Effect.SPENDS, title="Start a job")
@@ -145,7 +151,7 @@ async def list_jobs(
 ) -> JobList:
     """List the newest jobs with their state; wait_for_job shows one with its result."""
     jobs = await desk_of(workspace).newest(most)
-    return JobList(jobs=[job_report(job, (), whole=False) for job in jobs])
+    return JobList(jobs=[await _report(workspace, job, whole=False) for job in jobs])
 
 
 @capability(effect=Effect.READS, title="List models")
