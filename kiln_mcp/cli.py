@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -75,7 +75,24 @@ def serve_over_stdio() -> None:
         )
     settings = Settings.from_environment(os.environ)
     catalogue = installed_catalogue()
-    anyio.run(serve_stdio, catalogue.open_workspace(settings), catalogue)
+    failed = False  # an exit within `except*` would come out in a group
+    try:
+        anyio.run(serve_stdio, catalogue.open_workspace(settings), catalogue)
+    except* (WorkbenchError, OSError) as errors:
+        failed = True
+        for error in _leaves(errors):
+            said = said_by_system(error) if isinstance(error, OSError) else error
+            click.echo(f"kiln-mcp: {said}", err=True)
+    if failed:
+        sys.exit(FAILED)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for one in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+            yield from _leaves(one)
+    else:
+        yield error
 
 
 @cli.command()

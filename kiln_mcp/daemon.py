@@ -170,7 +170,7 @@ async def serve(
         AlreadyServing: Another daemon serves this home.
     """
     home = settings.home
-    await anyio.Path(home).mkdir(parents=True, exist_ok=True)
+    await anyio.Path(home).mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = FileLock(home / "daemon.lock")
     try:
         lock.acquire(timeout=0)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -174,6 +174,9 @@ async def open_workspace(
         settings: What the person set.
         perform: Calls a capability by its name: what jobs do.
     """
+    with suppress(OSError):  # who needs the home says what is wrong with it
+        # Prompts and answers lie there: nobody else's business.
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     shared = replace(settings.engine, shared_database_url=settings.shared_database_url)
     async with Engine(shared) as engine:
         known = KnownProjects(settings.home / "projects.json")

@@ -78,7 +78,7 @@ class Daemon:
         with self._finding:
             if self._is_there(replacing):
                 return
-            self.home.mkdir(parents=True, exist_ok=True)
+            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
             with (self.home / "start.lock").open("a") as lock:
                 _lock(lock.fileno())  # of two clients that start at once, one starts it
                 if self._is_there(replacing):

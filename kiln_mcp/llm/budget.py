@@ -103,7 +103,7 @@ class Budget:
         most = most_it_can_take(request, price)
         while (kind := self._missing(most)) is not None:
             if self._reserved.calls == 0 or self._out_of_time():
-                self.refusal = BudgetSpent(self.name, kind, self._left(kind))
+                self.refusal = BudgetSpent(self.name, kind, self._left(kind, most))
                 raise self.refusal
             await self._settled.wait()
             await self._pass()
@@ -147,13 +147,15 @@ class Budget:
                 return kind
         return None
 
-    def _left(self, kind: str) -> str:
+    def _left(self, kind: str, most: Spent) -> str:
         spent, limit = self.spent, self.limit
         match kind:
             case "cost_usd":
-                return f"${spent.cost_usd:.4f} of ${limit.cost_usd or 0:.4f} is spent"
+                is_spent = f"${spent.cost_usd:.4f} of ${limit.cost_usd or 0:.4f} is spent"
+                return f"{is_spent}, and the next call may take up to ${most.cost_usd:.4f}"
             case "tokens":
-                return f"{spent.tokens} of {limit.tokens} tokens are spent"
+                are_spent = f"{spent.tokens} of {limit.tokens} tokens are spent"
+                return f"{are_spent}, and the next call may take up to {most.tokens}"
             case "calls":
                 return f"{spent.calls} of {limit.calls} calls are made"
             case _:

@@ -21,7 +21,7 @@ from kiln_mcp.llm.journal import (
 )
 from kiln_mcp.llm.journal_writer import Batch, Change, JournalWriter
 from kiln_mcp.llm.on_the_way import Note
-from kiln_mcp.llm.postgres import PostgresLink
+from kiln_mcp.llm.postgres import PostgresLink, T, Work
 from kiln_mcp.llm.spent import Spent
 
 _SCHEMA: Final[tuple[LiteralString, ...]] = (
@@ -115,10 +115,17 @@ class PostgresJournal:
         self._writer: JournalWriter | None = None
         self._wanted: dict[Key, asyncio.Future[JournalEntry | None]] = {}
         self._looking: asyncio.Task[None] | None = None
+        self._has_tables = False
+
+    def _run(self, link: PostgresLink, work: Work[T]) -> T:
+        """Do work; the tables are made first where they are not there."""
+        if not self._has_tables:
+            self._writing.run(_create_tables)
+            self._has_tables = True
+        return link.run(work)
 
     async def open(self) -> None:
-        """Make the tables where they are not there."""
-        await anyio.to_thread.run_sync(self._writing.run, _create_tables)
+        """Make it ready, without any contact: who asks no model needs no database."""
         self._writer = JournalWriter(self._write_batch)
 
     async def close(self) -> None:
@@ -163,7 +170,9 @@ class PostgresJournal:
 
     def _newest(self, keys: Sequence[Key]) -> Found:
         asked = {"hashes": [key[0] for key in keys], "samples": [key[1] for key in keys]}
-        rows = self._reading.run(lambda connection: connection.execute(_NEWEST, asked).fetchall())
+        rows = self._run(
+            self._reading, lambda connection: connection.execute(_NEWEST, asked).fetchall()
+        )
         return {(bytes(row[0]), row[1]): entry_of(row[2:]) for row in rows}
 
     async def write(self, writing: Writing) -> None:
@@ -197,7 +206,7 @@ class PostgresJournal:
         def select(connection: Connection[TupleRow]) -> Sequence[TupleRow]:
             return connection.execute(statement, values).fetchall()
 
-        return await anyio.to_thread.run_sync(self._reading.run, select)
+        return await anyio.to_thread.run_sync(self._run, self._reading, select)
 
     def _write_batch(self, batch: Batch) -> None:
         def write(connection: Connection[TupleRow]) -> None:
@@ -207,7 +216,7 @@ class PostgresJournal:
                         cursor.executemany(_STATEMENTS[change], rows)
 
         if any(batch.values()):
-            self._writing.run(write)
+            self._run(self._writing, write)
 
 
 def _create_tables(connection: Connection[TupleRow]) -> None:

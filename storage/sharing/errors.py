@@ -39,8 +39,9 @@ _REFUSED = re.compile(
 )
 _LOCAL = re.compile(
     r"could not (lock config|create work tree|create leading|open|write)|cannot mkdir|"
-    r"read-only file system|unable to create (file|temporary)|insufficient permission",
-    re.IGNORECASE,
+    r"read-only file system|unable to create (file|temporary)|insufficient permission|"
+    r"^(?:fatal: |error: )?/[^\n]*: permission denied",
+    re.IGNORECASE | re.MULTILINE,
 )
 _NEVER_MET = re.compile(r"host key verification failed", re.IGNORECASE)
 _REJECTED = re.compile(r"\[rejected\]|non-fast-forward|fetch first|cannot lock ref|remote rejected")

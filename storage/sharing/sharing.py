@@ -283,7 +283,7 @@ class Sharing:
         return False
 
     def _fetch(self) -> None:
-        options = ("-q", "--no-tags", "--no-write-fetch-head", _REMOTE)
+        options = ("-q", "--prune", "--no-tags", "--no-write-fetch-head", _REMOTE)
         where = f"+refs/heads/*:refs/remotes/{_REMOTE}/*"
         self._git.reach("fetch", *options, where, action="reach the others")
 

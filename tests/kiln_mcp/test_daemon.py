@@ -76,6 +76,7 @@ async def test_a_client_reaches_the_daemon_through_the_bridge(home: Path, era: s
     known = json.loads((home / "daemon.json").read_text(encoding="utf-8"))
     assert known["version"] == __version__
     assert stat.S_IMODE((home / "daemon.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE((await anyio.Path(home).stat()).st_mode) == 0o700
 
 
 def test_bridge_and_daemon_mean_the_same_by_keys() -> None:

@@ -5,6 +5,7 @@ import anyio
 import pytest
 
 from kiln_mcp.llm import (
+    BudgetLimit,
     Engine,
     EngineSettings,
     Message,
@@ -129,3 +130,19 @@ async def test_spending_is_kept_by_asker_and_model() -> None:
         [first, second] = await engine.spending("evals/*")
     assert (first.model, first.usage, first.unpriced_calls) == ("p", Usage(20, 4, 8, 0.5, 2), 0)
     assert (second.model, second.usage.calls, second.unpriced_calls) == ("u", 1, 1)
+
+
+async def test_what_never_fitted_is_asked_anew_by_somebody_else_and_not_within_its_job() -> None:
+    bad = ["no JSON", "none", "nothing"]
+    model = ScriptedModel([*bad, *bad, '{"age": 5}'])
+    request = ModelRequest("m", (Message("user", "How old?"),), schema=AGE)
+    async with Engine(EngineSettings(environment={}), {"m": model}) as engine:
+        with pytest.raises(BadAnswer):
+            await engine.complete(request, asker="first")
+        job = await engine.budget("jobs/1", BudgetLimit())
+        for _ in range(2):  # the second time, as after a kill
+            with pytest.raises(BadAnswer):
+                await engine.complete(request, asker="a", budget=job)
+        again = await engine.complete(request, asker="later")
+        assert again.parsed == {"age": 5}
+        assert (await engine.complete(request, asker="last")).journalled

@@ -197,6 +197,7 @@ async def test_requests_a_minute_are_those_of_all_workers_together(postgres: str
 
 async def test_a_database_that_is_away_is_said_without_its_password() -> None:
     url = "postgresql://kiln:secret@127.0.0.1:9/kiln"
-    with pytest.raises(SharedDatabaseFailed, match=r"127\.0\.0\.1:9/kiln") as raised:
-        await worker(url, ScriptedModel([])).__aenter__()
+    async with worker(url, ScriptedModel([])) as engine:
+        with pytest.raises(SharedDatabaseFailed, match=r"127\.0\.0\.1:9/kiln") as raised:
+            await engine.spending()
     assert "secret" not in str(raised.value)
