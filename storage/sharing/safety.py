@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import PurePosixPath
 
-from storage.layout import PROJECT_FILE
+from storage.layout import PROJECT_FILE, children_of, place_named
+from storage.records import Project
 from storage.sharing.errors import UnsafeContent, UnsafeSettings, UnusableAddress
 from storage.sharing.git import EMPTY_TREE, Git
 
@@ -27,6 +28,7 @@ _HARMLESS = re.compile(
     r"|credential\.(username|usehttppath)|lfs\.repositoryformatversion",
     re.IGNORECASE,
 )
+_TOP_FOLDERS = frozenset(place.folder for place in children_of(Project))
 _LINK, _MODULE = "120000", "160000"
 NO_FILES = frozenset({_LINK, _MODULE})
 """Git's modes of what is no file: links, and repositories within."""
@@ -57,12 +59,23 @@ def left_at_home(paths: Sequence[str]) -> list[str]:
     Args:
         paths: All files, within the project.
     """
-    folders = {str(PurePosixPath(path).parent) for path in paths if path.endswith(".kiln")} - {"."}
-    return [path for path in paths if not _is_part(PurePosixPath(path), folders)]
+    files = [PurePosixPath(path) for path in paths]
+    folders = {str(file.parent) for file in files if _is_record(file)} - {"."}
+    return [str(file) for file in files if not _is_part(file, folders)]
+
+
+def _is_record(path: PurePosixPath) -> bool:
+    """Whether a file is a record's, where records lie; kinds that are not known here are."""
+    place = place_named(path.name)
+    if path.suffix != ".kiln" or len(path.parts) == 1:
+        return path.name == PROJECT_FILE
+    return path.parts[0] in _TOP_FOLDERS and (
+        place is None or path.parent.parent.name == place.folder
+    )
 
 
 def _is_part(path: PurePosixPath, folders: AbstractSet[str]) -> bool:
-    if path.suffix == ".kiln" or path.name in {".gitignore", ".gitattributes"}:
+    if _is_record(path) or path.name in {".gitignore", ".gitattributes"}:
         return True
     if any(part.startswith(".") for part in path.parts):
         return False

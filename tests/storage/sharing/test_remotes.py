@@ -182,11 +182,14 @@ async def test_only_what_is_part_of_the_project_is_sent(ana: ProjectStore, hub: 
     (ana.side_folder(task) / "notes.txt").write_text("Beside a record.", encoding="utf-8")
     (ana.side_folder(task) / ".env").write_text("KEY=sk-1", encoding="utf-8")
     (ana.folder / ".env").write_text("KEY=sk-1", encoding="utf-8")
+    copied = ana.folder / "backup" / "x" / "task.kiln"
+    copied.parent.mkdir(parents=True)
+    copied.write_text("{}", encoding="utf-8")
     (ana.folder / "scratch").mkdir()
     (ana.folder / "scratch" / "a.txt").write_text("Mine.", encoding="utf-8")
     report = await Sharing(ana).sync()
     own = task.saved.path.rpartition("/")[0]
-    assert set(report.left_out) == {".env", "scratch/a.txt", f"{own}/.env"}
+    assert set(report.left_out) == {".env", "scratch/a.txt", f"{own}/.env", "backup/x/task.kiln"}
     assert report.saved == "Change the task Support, update README.md"
     sent = set(Git(hub).lines("ls-tree", "-r", "-z", "--name-only", "main"))
     assert {"README.md", f"{own}/notes.txt"} <= sent
@@ -202,3 +205,13 @@ async def test_an_address_that_is_a_program_or_an_option_is_refused(
 ) -> None:
     with pytest.raises(UnusableAddress, match="no address"):
         await Sharing(ana).share(address)
+
+
+async def test_a_new_address_gets_everything_though_the_old_one_had_it(
+    ana: ProjectStore, tmp_path: Path
+) -> None:
+    second = _bare(tmp_path / "second.git", "main")
+    await Sharing(ana).share(str(second))
+    assert (await Sharing(ana).sync()).sent
+    sent = Git(second).lines("ls-tree", "-r", "-z", "--name-only", "main")
+    assert "project.kiln" in sent
