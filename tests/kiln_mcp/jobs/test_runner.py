@@ -61,6 +61,24 @@ async def test_waiting_ends_at_its_time_and_cancelling_ends_the_job(tmp_path: Pa
         assert (await jobs.wait(job.id, 10)).state is JobState.CANCELLED
 
 
+@pytest.mark.slow
+async def test_who_waits_for_a_job_that_stands_still_hears_of_it_every_few_seconds(
+    tmp_path: Path,
+) -> None:
+    heard: list[tuple[float, str | None]] = []
+
+    async def hear(done: float, _total: float | None, message: str | None) -> None:
+        heard.append((done, message))
+
+    async with runner(tmp_path, never) as jobs:
+        job = await jobs.start("never", {})
+        await jobs.wait(job.id, 17, hear)
+        await jobs.cancel(job.id)
+    assert len(heard) >= 3
+    assert [done for done, _ in heard] == sorted({done for done, _ in heard})
+    assert heard[-1][1] == "The job is running."
+
+
 async def test_a_failed_job_says_why_and_can_be_gone_on_with(tmp_path: Path) -> None:
     async def second_time(job: Job, report: ReportProgress) -> Result:
         if job.attempt == 1:

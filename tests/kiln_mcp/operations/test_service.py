@@ -96,6 +96,21 @@ async def ask_at_once(workspace: Workspace, count: int) -> Sum:
     return Sum(total=failed)
 
 
+async def test_a_job_says_that_questions_wait_and_what_it_spent_and_lost(tmp_path: Path) -> None:
+    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
+        job = (await service.start_job(workspace, "ask_questions", {"count": 3})).job
+        await answer_all(workspace, 1)
+        for _ in range(1000):
+            if await workspace.engine.orders.open_count():
+                break
+            await anyio.sleep(0.01)
+        waiting = await service.wait_for_job(workspace, job, 0)
+        assert "take_work_orders" in (waiting.next_step or "")
+        await service.cancel_job(workspace, job)
+        [listed] = (await service.list_jobs(workspace)).jobs
+        assert (listed.state, listed.calls, listed.lost_calls) == ("cancelled", 1, 1)
+
+
 async def test_a_limit_stops_a_job_that_takes_failures_lightly_and_does_several_things_at_once(
     tmp_path: Path,
 ) -> None:
