@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 MAIN = "from kiln_mcp.cli import main; main()"
+# Started by a shell in the background, a process hears no Ctrl-C unless it asks for it.
+AT_A_TERMINAL = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 
 
 @dataclass(frozen=True)
@@ -134,17 +136,17 @@ def test_a_full_disk_is_said_and_nothing_is_half_written(home: Path, tmp_path: P
 
 @pytest.mark.embedded
 def test_ctrl_c_in_the_middle_of_the_demo_is_one_sentence(home: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", MAIN, "demo", "--folder", str(home / "demo")],
+    with subprocess.Popen(
+        [sys.executable, "-c", AT_A_TERMINAL + MAIN, "demo", "--folder", str(home / "demo")],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(home),
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert err.startswith("kiln-mcp: Stopped")
     assert "Traceback" not in err
