@@ -10,6 +10,7 @@ storage.errors.StorageError
 ├── UnsafeContent    what others share could leave the project's folder, or run
 ├── OtherProject     the repository holds another project
 ├── NoProjectThere   the repository holds none
+├── FileInTheWay     the others share a file where one lies that stays on this machine
 ├── FolderNotEmpty   there is no room for what is to be fetched
 ├── ChangedSince     what is to be undone was changed again
 └── HalfDone         somebody began something with git itself and did not finish it
@@ -158,6 +159,18 @@ class NoProjectThere(StorageError):
         super().__init__(
             "The repository at this address holds no project.kiln at its top. Check the address, "
             "or share a project there first."
+        )
+
+
+class FileInTheWay(StorageError):
+    """The others share a file where one lies that stays on this machine."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(
+            f"The others share {path!r}, and here lies something of that name that is no part of "
+            "the project, or that git is told to ignore. Nothing was brought in, and yours stays "
+            "as it is: rename or move it, then sync again."
         )
 
 

@@ -66,9 +66,9 @@ def merge_lines(before: str, ours: str, theirs: str) -> str:
 def _merge(
     field: tuple[str, ...], before: Value, ours: Value, theirs: Value, clashes: list[Clash]
 ) -> Value:
-    if _equal(ours, theirs) or _equal(before, theirs):
+    if equal(ours, theirs) or equal(before, theirs):
         return ours
-    if _equal(before, ours):
+    if equal(before, ours):
         return theirs
     if isinstance(ours, dict) and isinstance(theirs, dict):
         return _merge_dicts(field, before, ours, theirs, clashes)
@@ -103,7 +103,8 @@ def _merge_dicts(
     return merged
 
 
-def _equal(first: Value, second: Value) -> bool:
+def equal(first: Value, second: Value) -> bool:
+    """Return whether two values are the same, or both not there."""
     if isinstance(first, Absent) or isinstance(second, Absent):
         return isinstance(first, Absent) and isinstance(second, Absent)
     return same(first, second)

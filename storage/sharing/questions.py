@@ -92,13 +92,32 @@ class Question(BaseModel):
         *most, last = (choice.shown for choice in self.choices)
         return f"{record}: is the {field_name(self.field)} {', '.join(most)} or {last}?"
 
+    def subject(self, document: Document) -> str:
+        """Return what is to be decided, such as "the overall rating of the run 'hi'".
+
+        Args:
+            document: The record's file, empty where it is not there.
+        """
+        if self.other is not None:
+            return f"which {PurePosixPath(self.path).name} is kept"
+        kind = noun(PurePosixPath(self.path).stem)
+        record = f"the {kind} '{known_as(document)}'" if document else f"a {kind}"
+        if not self.field:
+            return f"whether {record} is kept"
+        return f"the {field_name(self.field)} of {record}"
+
 
 @dataclass(frozen=True, slots=True)
 class QuestionFile:
-    """A question's file, within the project, and its content."""
+    """A question's file, within the project, and its content.
+
+    Attributes:
+        subject: The file that is meant, and the keys that lead to the field.
+    """
 
     path: str
     content: bytes
+    subject: tuple[str, ...]
 
 
 def question_of(path: str, clash: Clash) -> QuestionFile:
@@ -110,7 +129,7 @@ def question_of(path: str, clash: Clash) -> QuestionFile:
         "before": _choice(clash.before).model_dump(mode="json"),
         "choices": [choice.model_dump(mode="json") for choice in choices],
     }
-    return _file(data)
+    return _file(data, (path, *clash.field))
 
 
 def deletion_question(path: str) -> QuestionFile:
@@ -129,7 +148,7 @@ def file_question(path: str, other: str) -> QuestionFile:
         "before": _choice(ABSENT).model_dump(mode="json"),
         "choices": [choice.model_dump(mode="json") for choice in choices],
     }
-    return _file(data)
+    return _file(data, (path,))
 
 
 def open_questions(project: Path) -> list[Question]:
@@ -167,12 +186,13 @@ def _as_it_stands(question: Question, kind: str, document: Document) -> Question
     what = f"the {noun(kind)} '{known_as(document)}'"
     choices = question.choices
     if question.field:
-        held = _choice(_value_at(document, question.field))
+        held = _choice(value_at(document, question.field))
         choices = choices if held in choices else (*choices, held)
     return question.model_copy(update={"choices": choices, "what": what})
 
 
-def _value_at(document: Document, field: tuple[str, ...]) -> Value:
+def value_at(document: Document, field: tuple[str, ...]) -> Value:
+    """Return the value of a record's field; ABSENT where it has none."""
     value: JsonValue = document
     for key in field:
         if not isinstance(value, dict) or key not in value:
@@ -276,6 +296,7 @@ def _choice(value: Value) -> Choice:
     return Choice(absent=True) if isinstance(value, Absent) else Choice(value=value)
 
 
-def _file(data: dict[str, JsonValue]) -> QuestionFile:
+def _file(data: dict[str, JsonValue], subject: tuple[str, ...]) -> QuestionFile:
     key = blake2b(json.dumps(data, sort_keys=True).encode(), digest_size=6).hexdigest()
-    return QuestionFile(f"{FOLDER}/{key}.json", write_json({"id": key, **data}).encode())
+    content = write_json({"id": key, **data}).encode()
+    return QuestionFile(f"{FOLDER}/{key}.json", content, subject)

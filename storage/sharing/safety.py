@@ -10,10 +10,17 @@ import unicodedata
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import PurePosixPath
+from urllib.parse import urlsplit
 
 from storage.layout import PROJECT_FILE, children_of, place_named
 from storage.records import Project
-from storage.sharing.errors import UnsafeContent, UnsafeSettings, UnusableAddress
+from storage.sharing.errors import (
+    TokenInAddress,
+    UnsafeContent,
+    UnsafeSettings,
+    UnusableAddress,
+    without_secrets,
+)
 from storage.sharing.git import EMPTY_TREE, Git
 
 _HARMLESS = re.compile(
@@ -85,13 +92,25 @@ def _is_part(path: PurePosixPath, folders: AbstractSet[str]) -> bool:
 
 
 def check_address(address: str) -> None:
-    """Refuse an address that git would take for an option or a program.
+    """Refuse an address that git would take for an option or a program, or with a password.
 
     Raises:
-        UnusableAddress: It is one.
+        UnusableAddress: Git would.
+        TokenInAddress: It holds a password or token.
     """
     if address.startswith("-") or re.match(r"[a-z0-9+.-]+::", address, re.IGNORECASE):
         raise UnusableAddress(address)
+    if _has_secret(address):
+        raise TokenInAddress
+
+
+def _has_secret(address: str) -> bool:
+    try:
+        return bool(urlsplit(address).password) or (
+            without_secrets(address) != address and urlsplit(address).scheme in ("http", "https")
+        )
+    except ValueError:
+        return False
 
 
 def check_content(git: Git, prefix: str, before: str | None, after: str) -> None:

@@ -1,12 +1,16 @@
 """What differs between two states of a project, in words."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import PurePosixPath
 
+from pydantic import ValidationError
+
 from storage.layout import PROJECT_FILE, children_of, place_named
-from storage.sharing.git import Git
+from storage.sharing.git import FileChange, Git
 from storage.sharing.questions import FOLDER as QUESTIONS
-from storage.sharing.words import QUESTION, RecordChange, document_of, summary
+from storage.sharing.questions import Question
+from storage.sharing.words import QUESTION, Document, RecordChange, document_of, summary
 
 
 def told(git: Git, before: str, after: str) -> str:
@@ -24,14 +28,29 @@ def told(git: Git, before: str, after: str) -> str:
         RecordChange(PurePosixPath(change.path).stem, document_of(old), document_of(new))
         for change, old, new in zip(records, was, now, strict=True)
     ]
-    made += [
-        RecordChange(QUESTION, {} if change.before else None, {} if change.after else None)
-        for change in asked
-    ]
+    made += _questions(git, after, asked)
     beside = [change.path for change in changes if change.path not in known]
     owners, loose = _owners(git, beside, after)
     made += _unchanged(git, owners - known, after)
     return summary(made, loose)
+
+
+def _questions(git: Git, after: str, changes: Sequence[FileChange]) -> list[RecordChange]:
+    """Return the questions that were asked or decided, each named by what it is about."""
+    found: list[RecordChange] = []
+    contents = git.blobs([change.before or change.after for change in changes])
+    for change, content in zip(changes, contents, strict=True):
+        about: Document = {}
+        with suppress(ValidationError):
+            question = Question.model_validate_json(content or b"")
+            held = document_of(git.blobs([f"{after}:./{question.path}"])[0])
+            about = {"name": question.subject(held or {})}
+        found.append(
+            RecordChange(
+                QUESTION, about if change.before else None, about if change.after else None
+            )
+        )
+    return found
 
 
 def files_of(path: str) -> list[str]:

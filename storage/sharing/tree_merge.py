@@ -12,6 +12,13 @@ from storage.errors import UnreadableRecord
 from storage.json_text import patch_json, same
 from storage.layout import place_named
 from storage.reading import read_record, revision_of
+from storage.sharing.disagreement import (
+    Answered,
+    answered,
+    clashing_files,
+    clashing_values,
+    kept_on_purpose,
+)
 from storage.sharing.errors import GitFailed
 from storage.sharing.git import EMPTY_TREE, FileChange, Git
 from storage.sharing.merging import ABSENT, Clash, merge_lines, merge_objects
@@ -70,15 +77,19 @@ def merge_commits(
     base = git.try_text("merge-base", ours, theirs) or EMPTY_TREE
     changed_here = {change.path: change for change in git.changes(base, ours)}
     changed_there = {change.path: change for change in git.changes(base, theirs)}
+    answers = answered(git, prefix, base, changed_here, changed_there)
     result = _Result()
     both = sorted(changed_here.keys() & changed_there)
     for path, versions in zip(both, _versions(git, both, base, ours, theirs), strict=True):
         _merge_file(path, prefix, versions, result)
-    here = _revived(prefix, changed_there, changed_here)
-    there = _revived(prefix, changed_here, changed_there)
+    chosen_here = kept_on_purpose(prefix, answers.here, changed_here)
+    chosen_there = kept_on_purpose(prefix, answers.there, changed_there)
+    here = _revived(prefix, changed_there, [*_left(changed_here), *chosen_here])
+    there = _revived(prefix, changed_here, [*_left(changed_there), *chosen_there])
     taken = sorted((changed_there.keys() - changed_here - here.files) | (there.files - set(both)))
     contents = git.blobs([f"{theirs}:{path}" for path in taken])
     result.files |= dict(zip(taken, contents, strict=True))
+    _ask_again(git, prefix, (base, ours, theirs), answers, result)
     for record in sorted(here.records | there.records):
         result.questions.append(deletion_question(record.removeprefix(prefix)))
     for question in result.questions:
@@ -87,15 +98,33 @@ def merge_commits(
     return git.text(*person, "commit-tree", tree, "-p", ours, "-p", theirs, "-m", message)
 
 
-def _revived(
-    prefix: str, deleting: Mapping[str, FileChange], keeping: Mapping[str, FileChange]
-) -> _Revived:
+def _ask_again(
+    git: Git, prefix: str, commits: tuple[str, str, str], answers: Answered, result: _Result
+) -> None:
+    """Ask the questions again that were answered in two ways."""
+    asked = {question.subject for question in result.questions}
+    for path, clash in clashing_values(git, prefix, commits, answers):
+        if (path, *clash.field) not in asked:
+            result.questions.append(question_of(path, clash))
+    for path in clashing_files(answers):
+        (versions,) = _versions(git, [prefix + path], *commits)
+        is_there = versions.ours is not None and versions.theirs is not None
+        if is_there and (path,) not in asked:
+            _merge_file(prefix + path, prefix, versions, result)
+
+
+def _left(changes: Mapping[str, FileChange]) -> list[str]:
+    """Return the files that were changed or added, and not deleted."""
+    return [path for path, change in changes.items() if change.after is not None]
+
+
+def _revived(prefix: str, deleting: Mapping[str, FileChange], keeping: Sequence[str]) -> _Revived:
     """Return what one side deleted though the other changed or added something in it.
 
     Args:
         prefix: The project's folder within the repository.
         deleting: The changes of the side that deleted, by path.
-        keeping: The changes of the other side, by path.
+        keeping: The files that the other side changed, added or decided to keep.
     """
     deleted = [path for path, change in deleting.items() if change.after is None]
     records: dict[str, str] = {}
@@ -104,9 +133,8 @@ def _revived(
         if path.endswith(".kiln") and folder.startswith(prefix) and folder != prefix[:-1]:
             records[folder] = path
     kept: set[str] = set()
-    for path, change in keeping.items():
-        if change.after is not None:
-            kept.update([folder for folder in _folders(path) if folder in records][:1])
+    for path in keeping:
+        kept.update([folder for folder in _folders(path) if folder in records][:1])
     files = (path for path in deleted if any(folder in kept for folder in _folders(path)))
     return _Revived(frozenset(records[folder] for folder in kept), frozenset(files))
 

@@ -117,7 +117,8 @@ def summary(changes: Iterable[RecordChange], files: Sequence[str] = ()) -> str:
             continue
         change = next(c for c in made if (c.verb, c.kind) == (verb, kind))
         name = label_of(change.after or change.before or {})
-        parts.append(f"{verb} the {noun(kind)} {name}" if name else f"{verb} 1 {noun(kind)}")
+        said = name if kind == QUESTION else f"the {noun(kind)} {name}"
+        parts.append(f"{verb} {said}" if name else f"{verb} 1 {noun(kind)}")
     if files:
         parts.append(f"update {files[0]}" if len(files) == 1 else f"update {len(files)} files")
     if len(parts) > _MOST_SAID:

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from storage.commits import CommitLog, Edit, Move
 from storage.errors import StaleRevision
 from storage.files import UNFINISHED, write_atomically
 from storage.reading import revision_of
-from storage.sharing.errors import GitFailed, HalfDone
+from storage.sharing.errors import FileInTheWay, GitFailed, HalfDone
 from storage.sharing.git import FileChange, Git
 from storage.sharing.safety import NO_FILES, fault_of, left_at_home
 from storage.trash import FOLDER as TRASH
@@ -77,7 +77,7 @@ class WorkTree:
         self.log.commit(edits)
         self.git.write("merge", "--quit", action="end the merge")
 
-    def tree(self, head: str | None) -> str:
+    def tree(self, head: str | None, coming: str | None = None) -> str:
         """Return the folder's state as a tree of git's, with the rest of a larger repository.
 
         Links and names that others would refuse are left out, and new files that are no part of
@@ -85,13 +85,15 @@ class WorkTree:
 
         Args:
             head: The commit that the branch is at; None for none yet.
+            coming: What others share; a file that lies here under the same name is taken too
+                where that makes it a part of the project.
         """
         self._sweep()
         with self._own_index() as index:
             start = ("--reset", head) if head else ("--empty",)
             self.git.run("read-tree", *start, extra=index)
             self.git.run("add", "-u", "--", ".", action="save the history", extra=index)
-            added = _listing(self._new_parts(index))
+            added = _listing(self._new_parts(index, coming))
             take = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
             self.git.run(*take, action="save the history", extra=index, given=added)
             held = self.git.lines("ls-files", "-s", "-z", "--", ".", extra=index)
@@ -100,7 +102,7 @@ class WorkTree:
                 self.git.run(*away, extra=index, given=_listing(unsafe))
             return self.git.text("write-tree", extra=index)
 
-    def _new_parts(self, index: Mapping[str, str]) -> list[str]:
+    def _new_parts(self, index: Mapping[str, str], coming: str | None) -> list[str]:
         """Return the files that were never sent and are part of the project; no other is read."""
         options = ("-z", "--exclude-standard", "--", ".", ":(exclude,glob)**/.*.new")
         found = self.git.lines("ls-files", "-o", *options, extra=index)
@@ -109,6 +111,10 @@ class WorkTree:
             return []
         tracked = self.git.lines("ls-files", "-z", "--", ".", extra=index)
         strangers = set(left_at_home([*tracked, *new]))
+        if strangers and coming:
+            theirs = self.git.lines("ls-tree", "-r", "-z", "--name-only", coming, "--", ".")
+            there = set(left_at_home([*tracked, *new, *theirs]))
+            strangers -= set(theirs) - there
         return [path for path in new if path not in strangers]
 
     def change(self, before: str, after: str) -> None:
@@ -116,6 +122,7 @@ class WorkTree:
 
         Raises:
             StaleRevision: A file is not as the first commit says: another program wrote it.
+            FileInTheWay: There is something that is not shared where a file is to be.
             WriteFailed: The disk refused; nothing was changed.
         """
         changes = self.git.changes(before, after, "--relative")
@@ -123,6 +130,7 @@ class WorkTree:
         wanted = self.git.blobs([change.after for change in changes])
         edits: list[Edit] = []
         gone: set[str] = set()
+        self._check_free(before, changes, wanted)
         for change, was, content in zip(changes, held, wanted, strict=True):
             file = self.git.folder / change.path
             now = file.read_bytes() if file.is_file() else None
@@ -140,6 +148,40 @@ class WorkTree:
         self.log.commit(edits, moves)
         shutil.rmtree(self.git.folder / _RECEIVED, ignore_errors=True)
         self._change_around(before, after)
+
+    def _check_free(
+        self, before: str, changes: Sequence[FileChange], wanted: Sequence[bytes | None]
+    ) -> None:
+        """Refuse to write where something is that git does not know.
+
+        Raises:
+            FileInTheWay: Something is: a file that stays here, or a folder where a file is to be.
+            StaleRevision: Something is that belongs to the project and was not there before.
+        """
+        added = {
+            change.path: content
+            for change, content in zip(changes, wanted, strict=True)
+            if change.before is None and content is not None
+        }
+        ways = (_in_the_way(self.git.folder, path, content) for path, content in added.items())
+        taken = {path for path in ways if path is not None}
+        if not taken:
+            return
+        known = set(self.git.lines("ls-tree", "-r", "-z", "--name-only", before, "--", "."))
+        shared = [*known, *added]
+        strangers = {*left_at_home(shared), *self._ignored(taken)}
+        for path in sorted(taken - known):
+            if path in added and path not in strangers and (self.git.folder / path).is_file():
+                raise StaleRevision(path, None, datetime.now(UTC))
+            raise FileInTheWay(path)
+
+    def _ignored(self, paths: Iterable[str]) -> list[str]:
+        given = _listing(sorted(paths))
+        try:
+            found = self.git.run("check-ignore", "-z", "--stdin", given=given)
+        except GitFailed:  # none of them
+            return []
+        return [path for path in found.decode("utf-8", "surrogateescape").split("\0") if path]
 
     def show(self, commit: str) -> None:
         """Tell git's own index of a commit, for people who look with git itself."""
@@ -215,6 +257,19 @@ class WorkTree:
                 except GitFailed:
                     own.unlink()  # Git's own index is broken; ours begins anew.
             yield index
+
+
+def _in_the_way(project: Path, path: str, content: bytes) -> str | None:
+    """Return what is in the way of a new file, or of a folder that it is to lie in."""
+    file = project / path
+    if os.path.lexists(file):
+        is_same = file.is_file() and not file.is_symlink() and file.read_bytes() == content
+        return None if is_same else path
+    for folder in PurePosixPath(path).parents:
+        above = project / folder
+        if os.path.lexists(above):
+            return None if above.is_dir() and not above.is_symlink() else str(folder)
+    return None
 
 
 def _listing(paths: Sequence[str]) -> bytes:

@@ -172,5 +172,78 @@ async def test_two_versions_of_a_file_beside_a_record_are_asked_about_until_deci
         assert (file.name, file.read_text(encoding="utf-8")) == ("SKILL.md", other)
 
 
+@pytest.mark.parametrize("keeper_is_first", [True, False])
+async def test_of_keeping_and_deleting_answered_apart_keeping_wins_and_is_asked_again(
+    ana: ProjectStore, ben: ProjectStore, keeper_is_first: bool
+) -> None:
+    await _rate(ben)
+    await ana.delete(await _run(ana))
+    (question,) = await _sync(ana, ben, ana)
+    wanted = _files(ben)
+    await _answer(ana, question, keep=True)
+    await _answer(ben, question, keep=False)
+    people = (ana, ben) if keeper_is_first else (ben, ana)
+    assert await _sync(*people, *people) == [question]
+    assert wanted == _files(ana) == _files(ben)
+    await _answer(ben, question, keep=False)
+    assert await _sync(ben, ana) == []
+    assert await ben.children(await _task(ben), TaskRun) == await _runs_elsewhere(ana)
+
+
+async def test_what_one_keeps_by_an_answer_and_another_deletes_unasked_stays(
+    ana: ProjectStore, ben: ProjectStore
+) -> None:
+    await _rate(ben)
+    await ana.delete(await _run(ana))
+    (question,) = await _sync(ana, ben, ana)
+    wanted = _files(ben)
+    await _answer(ben, question, keep=True)
+    await ana.delete(await _task(ana))
+    (again,) = await _sync(ben, ana, ben)
+    assert again.text.startswith("the task")
+    assert wanted == _files(ana) == _files(ben)
+
+
+@pytest.mark.parametrize("chooser_of_the_new_is_first", [True, False])
+async def test_of_two_values_chosen_apart_neither_wins_without_a_word(
+    ana: ProjectStore, ben: ProjectStore, chooser_of_the_new_is_first: bool
+) -> None:
+    for store, stars in ((ana, 1), (ben, 5)):
+        run = await _run(store)
+        rated = run.output.replace(rating=TaskOutputRating(value=stars))
+        await store.save(run.replace(output=rated))
+    (question,) = await _sync(ana, ben, ana)
+    for store, number in ((ana, 0), (ben, 1)):
+        await Sharing(store).decide(question.id, number)
+    people = (ana, ben) if chooser_of_the_new_is_first else (ben, ana)
+    (again,) = await _sync(*people, *people)
+    assert [choice.value for choice in again.choices] == [1.0, 5.0]
+    await Sharing(ana).decide(again.id, 1)
+    assert await _sync(ana, ben) == []
+    assert _files(ana) == _files(ben)
+
+
+async def test_two_versions_of_a_file_chosen_apart_are_asked_about_again(
+    ana: ProjectStore, ben: ProjectStore
+) -> None:
+    for store, text in ((ana, "Ana's\n"), (ben, "Ben's\n")):
+        (skill,) = await store.children(store.project, Skill)
+        (store.side_folder(skill) / "SKILL.md").write_text(text, encoding="utf-8")
+    (question,) = await _sync(ana, ben, ana)
+    for store, number in ((ana, 0), (ben, 1)):
+        await Sharing(store).decide(question.id, number)
+    await _sync(ana, ben, ana)
+    assert _files(ana) == _files(ben)
+    for store in (ana, ben):
+        (skill,) = await store.children(store.project, Skill)
+        texts = {file.read_text("utf-8") for file in store.side_folder(skill).glob("*.md")}
+        assert texts == {"Ana's\n", "Ben's\n"}
+        assert len(await Sharing(store).questions()) == 1
+
+
+async def _runs_elsewhere(store: ProjectStore) -> list[TaskRun]:
+    return await store.children(await _task(store), TaskRun)
+
+
 def _folder(record: Eval) -> str:
     return record.saved.path.rpartition("/")[0]

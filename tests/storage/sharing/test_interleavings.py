@@ -213,6 +213,8 @@ class Team(RuleBasedStateMachine):
             for question in (await sharing.questions())[:1]:
                 if question.choices[choice].absent and not question.field:
                     self.deleted |= self._below(who, question.path)
+                elif not question.field and question.path.endswith("task_run.kiln"):
+                    self.deleted -= self._below(who, question.path)  # keeping wins
                 await sharing.decide(question.id, choice)
 
         self.loop.run_until_complete(act())

@@ -101,6 +101,19 @@ async def test_a_value_that_is_given_before_a_question_is_decided_is_a_choice_to
     assert rating.value == 3
 
 
+async def test_a_decision_is_told_as_one(ana: ProjectStore, ben: ProjectStore) -> None:
+    for store, stars in ((ana, 1), (ben, 5)):
+        await store.save(_rated(await _run(store), stars))
+        await Sharing(store).sync()
+    (question,) = (await Sharing(ana).sync()).questions
+    held = (await _run(ben)).output.rating
+    assert held is not None
+    same = next(at for at, choice in enumerate(question.choices) if choice.value == held.value)
+    await Sharing(ben).decide(question.id, same)
+    assert (await Sharing(ben).sync()).saved == "Decide the overall rating of the run 'hi'"
+    assert (await Sharing(ana).sync()).received == "Decide the overall rating of the run 'hi'"
+
+
 async def test_nothing_is_asked_of_a_deleted_record_until_it_is_back(
     ana: ProjectStore, ben: ProjectStore
 ) -> None:
