@@ -25,9 +25,10 @@ def read_chunk(model: str, data: str) -> Mapping[str, Any]:
     try:
         chunk = json.loads(data)
     except ValueError as error:
-        raise ServerFailed(model, f"not JSON in its stream: {data[:200]}.") from error
+        said = f"not JSON in its stream: {data[:200]}."
+        raise ServerFailed(model, said, unanswered=True) from error
     if not isinstance(chunk, dict):
-        raise ServerFailed(model, f"no object in its stream: {data[:200]}.")
+        raise ServerFailed(model, f"no object in its stream: {data[:200]}.", unanswered=True)
     return cast("dict[str, Any]", chunk)
 
 
@@ -86,7 +87,7 @@ class Assembly:
                     return list(self._take(choice))
         except (KeyError, TypeError, AttributeError) as error:
             said = f"not a chunk of a chat completion: {str(chunk)[:200]}."
-            raise ServerFailed(self._model, said) from error
+            raise ServerFailed(self._model, said, unanswered=True) from error
         return []
 
     def _take(self, choice: Mapping[str, Any]) -> Iterator[Delta]:
@@ -140,7 +141,7 @@ class Assembly:
             ServerFailed: The stream ended before the answer did.
         """
         if not (self.finished or self.ended):
-            raise ServerFailed(self._model, CUT_OFF)
+            raise ServerFailed(self._model, CUT_OFF, unanswered=True)
         message = {
             "content": "".join(self._content),
             "reasoning_content": "".join(self._reasoning),

@@ -8,11 +8,11 @@ from typing import Final
 
 import anyio
 
-from kiln_mcp.llm.errors import BudgetSpent
+from kiln_mcp.llm.errors import BudgetSpent, ModelError
 from kiln_mcp.llm.messages import ModelRequest, Usage
 from kiln_mcp.llm.on_the_way import OnTheWay
 from kiln_mcp.llm.prices import Price
-from kiln_mcp.llm.spent import Spent
+from kiln_mcp.llm.spent import NOTHING, Spent
 
 TOKENS_PER_MESSAGE: Final = 16
 """An upper bound of what a chat template adds to a message."""
@@ -45,23 +45,35 @@ def most_it_can_take(request: ModelRequest, price: Price | None) -> Spent:
     return Spent(cost, read + request.max_tokens, 1, 1 if price is None else 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What earlier attempts at the same work took.
+
+    Attributes:
+        spent: What they spent, in all.
+        lost: Of it, the calls that got no answer.
+        seconds: How long they worked.
+    """
+
+    spent: Spent = NOTHING
+    lost: Spent = NOTHING
+    seconds: float = 0.0
+
+
 class Budget:
     """What one job may spend. A call counts as spent until its answer is in the journal.
 
     Attributes:
         name: The first part of the asker of every call under it, in the journal.
         limit: The most that may be spent.
+        way: Where calls on their way are noted.
         spent: What is spent, calls on their way left out.
+        lost: Of it, the calls that got no answer, at the most that they can have taken.
         refusal: Why a call was refused; None where none was.
     """
 
     def __init__(
-        self,
-        name: str,
-        limit: BudgetLimit,
-        way: OnTheWay,
-        spent: Spent | None = None,
-        seconds: float = 0.0,
+        self, name: str, limit: BudgetLimit, way: OnTheWay, past: Past | None = None
     ) -> None:
         """Open a budget.
 
@@ -69,15 +81,16 @@ class Budget:
             name: Who spends, as a path: `jobs/4711`.
             limit: The most that may be spent, what was spent before included.
             way: Where calls on their way are noted.
-            spent: What was spent before, in an earlier run of the same job.
-            seconds: How long was worked before.
+            past: What earlier attempts at the same work took; None where there were none.
         """
+        past = past or Past()
         self.name = name
         self.limit = limit
-        self._way = way
-        self.spent = spent or Spent()
-        self._reserved = Spent()
-        self._started = time.monotonic() - seconds
+        self.way = way
+        self.spent = past.spent
+        self.lost = past.lost
+        self._reserved = NOTHING
+        self._started = time.monotonic() - past.seconds
         self.refusal: BudgetSpent | None = None
         self._settled = anyio.Event()
         self._held = False
@@ -99,8 +112,23 @@ class Budget:
         Raises:
             BudgetSpent: The call does not fit into what is left.
         """
+        reservation = Reservation(most_it_can_take(request, price), self)
+        await reservation.hold()
+        try:
+            yield reservation
+        except BaseException as error:
+            reservation.settle(error)
+            raise
+        else:
+            reservation.settle(None)
+
+    async def hold_back(self, most: Spent) -> None:
+        """Keep so much for a call; wait while calls on their way may still free it.
+
+        Raises:
+            BudgetSpent: It is not left.
+        """
         await self._pass()
-        most = most_it_can_take(request, price)
         while (kind := self._missing(most)) is not None:
             if self._reserved.calls == 0 or self._out_of_time():
                 self.refusal = BudgetSpent(self.name, kind, self._left(kind, most))
@@ -108,22 +136,14 @@ class Budget:
             await self._settled.wait()
             await self._pass()
         self._reserved += most
-        reservation = Reservation(most, self._way)
-        try:
-            yield reservation
-        except Exception:  # it failed, so it cost nothing but what it had written
-            reservation.end(Spent())
-            raise
-        except BaseException:  # it was given up
-            reservation.end(most)
-            raise
-        else:
-            reservation.end(Spent())
-        finally:
-            self._reserved -= most
-            self.spent += reservation.taken
-            self._settled.set()
-            self._settled = anyio.Event()
+
+    def settle(self, most: Spent, taken: Spent, lost: Spent) -> None:
+        """Count what a call took, and free the rest of what was kept for it."""
+        self._reserved -= most
+        self.spent += taken
+        self.lost += lost
+        self._settled.set()
+        self._settled = anyio.Event()
 
     async def _pass(self) -> None:
         """Wait for ever where calls are held."""
@@ -148,6 +168,9 @@ class Budget:
         return None
 
     def _left(self, kind: str, most: Spent) -> str:
+        return self._left_of(kind, most) + said_of_lost(self.lost)
+
+    def _left_of(self, kind: str, most: Spent) -> str:
         spent, limit = self.spent, self.limit
         match kind:
             case "cost_usd":
@@ -166,38 +189,83 @@ class Budget:
         return seconds is not None and time.monotonic() - self._started >= seconds
 
 
+def said_of_lost(lost: Spent) -> str:
+    """Return what is to be said of calls that got no answer, as the end of a sentence."""
+    match lost.calls:
+        case 0:
+            return ""
+        case 1:
+            return "; 1 call got no answer and counts as spent"
+        case calls:
+            return f"; {calls} calls got no answer and count as spent"
+
+
 class Reservation:
     """A call, under a budget or under none.
 
     Attributes:
         usage: Set when it has been paid for.
         journalled: Set when the journal knows of that.
-        taken: What counts as spent, at its end.
     """
 
-    def __init__(self, most: Spent, way: OnTheWay | None) -> None:
-        self._most = most
-        self._way = way
-        self._sent = False
+    def __init__(self, most: Spent = NOTHING, budget: Budget | None = None) -> None:
+        """Set up, without holding anything yet.
+
+        Args:
+            most: What the call can take at most.
+            budget: What it is held by; None for nothing.
+        """
         self.usage = Usage(calls=0)
         self.journalled = False
-        self.taken = Spent()
+        self._most = most
+        self._budget = budget
+        self._holds = False
+        self._sent = False
+
+    async def hold(self) -> None:
+        """Hold what the call can take at most, where that is not held.
+
+        Raises:
+            BudgetSpent: It is not left.
+        """
+        if self._budget is not None and not self._holds:
+            await self._budget.hold_back(self._most)
+            self._holds = True
 
     async def begin(self) -> None:
         """Note that it is sent now: if this process is killed, it counts as spent."""
-        if self._way is not None and not self._sent:
-            await self._way.begin(self._most)
+        if self._budget is not None and not self._sent:
+            await self._budget.way.begin(self._most)
             self._sent = True
 
-    def end(self, unheard: Spent) -> None:
-        """Settle it.
+    def lose(self) -> None:
+        """Count what was sent as spent, at its most: it got no answer, and may have to be paid.
+
+        To be sent again, it must be held again.
+        """
+        self._end(self._most)
+
+    def settle(self, failure: BaseException | None) -> None:
+        """Count what it took in the end.
 
         Args:
-            unheard: What it counts for where it was sent and nothing was heard of it.
+            failure: What kept it from its answer; None where nothing did.
         """
-        if self.usage.calls:
-            self.taken = Spent.of(self.usage)
-        elif self._sent:
-            self.taken = unheard
-        if self._way is not None and self._sent:
-            self._way.end(self._most, lost=Spent() if self.journalled else self.taken)
+        if isinstance(failure, ModelError) and failure.unanswered:
+            self._end(self._most)
+        elif self.usage.calls:
+            self._end(Spent.of(self.usage))
+        elif failure is None or isinstance(failure, Exception):
+            self._end(NOTHING)  # it was refused, so it cost nothing
+        else:
+            self._end(self._most)  # it was given up
+
+    def _end(self, taken: Spent) -> None:
+        if self._budget is None or not self._holds:
+            return
+        taken = taken if self._sent else NOTHING
+        lost = NOTHING if self.journalled else taken
+        if self._sent:
+            self._budget.way.end(self._most, lost=lost)
+        self._budget.settle(self._most, taken, lost)
+        self._holds = self._sent = False

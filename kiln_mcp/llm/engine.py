@@ -10,7 +10,7 @@ from typing import Final, Self
 
 import anyio
 
-from kiln_mcp.llm.budget import Budget, BudgetLimit, Reservation
+from kiln_mcp.llm.budget import Budget, BudgetLimit, Past, Reservation
 from kiln_mcp.llm.deltas import Delta, StartedAgain, Streamed, deltas_of
 from kiln_mcp.llm.embedded import EmbeddedModel
 from kiln_mcp.llm.errors import JournalFailed, MissingKey, UnknownModel
@@ -168,17 +168,18 @@ class Engine:
     async def budget(self, name: str, limit: BudgetLimit, seconds: float = 0.0) -> Budget:
         """Open a budget, with what was spent under its name before.
 
-        Calls that were on their way when their process ended count as spent.
+        Calls that were on their way when their process ended, and such as got no answer, count as
+        spent.
 
         Args:
             name: Who spends, as a path: `jobs/4711`. Every call under it is journalled below it.
             limit: The most that may be spent, what was spent before included.
             seconds: How long was worked before.
         """
-        spent = await self._journal.unheard(name)
+        lost = spent = await self._journal.unheard(name)
         for past in await self._journal.spending(f"{name}/*"):
             spent += replace(Spent.of(past.usage), unpriced_calls=past.unpriced_calls)
-        return Budget(name, limit, OnTheWay(name, self._journal), spent, seconds)
+        return Budget(name, limit, OnTheWay(name, self._journal), Past(spent, lost, seconds))
 
     def within(self, budget: Budget) -> "Engine":
         """Return this engine with a budget that holds for every call made through it."""
@@ -399,7 +400,7 @@ class _Call:
     ) -> AbstractAsyncContextManager[Reservation]:
         """Hold what the call can take at most, where it has a budget."""
         if self.budget is None:
-            return nullcontext(Reservation(Spent(), None))
+            return nullcontext(Reservation())
         return self.budget.reserve(request, price)
 
 

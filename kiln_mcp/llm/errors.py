@@ -42,7 +42,14 @@ def _brief(detail: str) -> str:
 
 
 class ModelError(WorkbenchError):
-    """Something about a model prevents the answer."""
+    """Something about a model prevents the answer.
+
+    Attributes:
+        unanswered: Whether the request was sent and what became of it is not known: its provider
+            may have answered it, and want money for it.
+    """
+
+    unanswered: bool = False
 
 
 class UnknownModel(ModelError):  # noqa: N818 - errors are named by their cause
@@ -224,28 +231,40 @@ class Unavailable(ModelError):  # noqa: N818
         retry_after_s: Seconds that the server asked to wait; None where it said nothing.
     """
 
-    def __init__(self, sentence: str, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, sentence: str, retry_after_s: float | None = None, *, unanswered: bool = False
+    ) -> None:
         self.retry_after_s = retry_after_s
+        self.unanswered = unanswered
         super().__init__(sentence)
 
 
 class ServerDown(Unavailable):
-    """Nothing answers at the server's address."""
+    """Nothing answers at the server's address, or the connection broke before it did."""
 
-    def __init__(self, model: str, detail: str) -> None:
+    def __init__(self, model: str, detail: str, *, unanswered: bool = False) -> None:
         super().__init__(
             f"The server of {model} does not answer: {_brief(detail)} Check that it is running and "
-            "that its address is right, then try again."
+            "that its address is right, then try again.",
+            unanswered=unanswered,
         )
 
 
 class ServerFailed(Unavailable):
     """The server answered with a failure of its own."""
 
-    def __init__(self, model: str, detail: str, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        detail: str,
+        retry_after_s: float | None = None,
+        *,
+        unanswered: bool = False,
+    ) -> None:
         super().__init__(
             f"The server of {model} failed: {_brief(detail)} Try again later or use another model.",
             retry_after_s,
+            unanswered=unanswered,
         )
 
 
@@ -267,5 +286,6 @@ class AnswerTimedOut(Unavailable):
     def __init__(self, model: str, seconds: float) -> None:
         super().__init__(
             f"The model {model} gave no answer within {seconds:.0f} s. Try again, raise the time "
-            "limit, or use a faster model."
+            "limit, or use a faster model.",
+            unanswered=True,
         )

@@ -88,7 +88,7 @@ class HostedModel:
         try:
             answer = read_chat_answer(reply.model_dump(), cost_usd=None, latency_s=latency)
         except ValueError as error:
-            raise ServerFailed(request.model, str(error)) from error
+            raise ServerFailed(request.model, str(error), unanswered=True) from error
         return priced(counted(answer, request), litellm_price(request.model))
 
     async def stream(self, request: ModelRequest) -> Streamed:
@@ -117,7 +117,7 @@ class HostedModel:
         answer = assembly.answer(time.perf_counter() - started)
         if answer == replace(answer, text="", reasoning="", tool_calls=()):
             # litellm makes an empty answer of what it cannot read.
-            raise ServerFailed(request.model, "its answer was empty.")
+            raise ServerFailed(request.model, "its answer was empty.", unanswered=True)
         yield priced(counted(answer, request), litellm_price(request.model))
 
     async def _next(self, stream: Any) -> Mapping[str, Any] | None:
@@ -219,9 +219,10 @@ def _broken_connection(litellm: Any, reached: Reached, error: Exception) -> Mode
     # litellm's own class of this name stands for anything that it cannot tell.
     failed = any(type(cause) is litellm.openai.APIConnectionError for cause in behind)
     if failed or names & _NEVER_REACHED:
-        return unreachable(reached.model, reached.address, error)
+        connected = not names & _NEVER_REACHED
+        return unreachable(reached.model, reached.address, error, reached=connected)
     if names & _BROKEN_OFF:
-        return ServerFailed(reached.model, CUT_OFF)
+        return ServerFailed(reached.model, CUT_OFF, unanswered=True)
     return None
 
 

@@ -99,13 +99,20 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return None
 
 
-def unreachable(model: str, address: str, error: BaseException) -> ServerDown:
-    """Return the error for a connection that failed, with what is known of the cause."""
+def unreachable(model: str, address: str, error: BaseException, *, reached: bool) -> ServerDown:
+    """Return the error for a connection that failed, with what is known of the cause.
+
+    Args:
+        model: Whom the request was for.
+        address: Where.
+        error: What failed.
+        reached: Whether there was a connection, so that the request may have arrived.
+    """
     for cause in causes(error):
         for kind, words in _CAUSES:
             if isinstance(cause, kind):
-                return ServerDown(model, words(address))
-    return ServerDown(model, f"the connection to {address} failed.")
+                return ServerDown(model, words(address), unanswered=reached)
+    return ServerDown(model, f"the connection to {address} failed.", unanswered=reached)
 
 
 _CAUSES: Final[tuple[tuple[type[BaseException], Callable[[str], str]], ...]] = (

@@ -68,7 +68,7 @@ class Sender:
                     reservation.usage = passing.usage = answer.usage
                     return answer
             except Unavailable as error:
-                await self._pause(attempt, error)
+                await self._pause(attempt, error, reservation)
         raise AssertionError("count() does not end")
 
     async def stream(
@@ -109,14 +109,21 @@ class Sender:
             except Unavailable as error:
                 if began:
                     raise
-                await self._pause(attempt, error)
+                await self._pause(attempt, error, reservation)
 
-    async def _pause(self, attempt: int, error: Unavailable) -> None:
-        """Wait before a request is sent again, or raise its error after the last attempt."""
+    async def _pause(self, attempt: int, error: Unavailable, reservation: Reservation) -> None:
+        """Wait before a request is sent again, or raise its error after the last attempt.
+
+        Raises:
+            BudgetSpent: What was sent counts as spent, and the next attempt does not fit.
+        """
         if attempt >= self._attempts:
             raise error
+        if error.unanswered:
+            reservation.lose()
         longest = min(self._first_wait_s * 2 ** (attempt - 1), LONGEST_WAIT_S)
         # Full jitter: Brooker (2015), Exponential Backoff and Jitter. On top of what the
         # server asked to wait, so that not all come back at once.
         pause = (error.retry_after_s or 0.0) + self._random.uniform(0, longest)
         await anyio.sleep(min(pause, LONGEST_WAIT_S))
+        await reservation.hold()

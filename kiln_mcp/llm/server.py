@@ -228,7 +228,7 @@ class ServerModel:
         try:
             answer = read_chat_answer(json.loads(content), cost_usd=None, latency_s=latency_s)
         except ValueError as error:
-            raise ServerFailed(self._full(request), str(error)) from error
+            raise ServerFailed(self._full(request), str(error), unanswered=True) from error
         return priced(counted(answer, request), self.price)
 
     async def _streamed(self, request: ModelRequest) -> Streamed:
@@ -307,14 +307,14 @@ class ServerModel:
 
         try:
             yield
-        except aiohttp.ConnectionTimeoutError as error:
-            raise unreachable(model, self._address, error) from error
+        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
+            raise unreachable(model, self._address, error, reached=False) from error
         except TimeoutError as error:
             raise AnswerTimedOut(model, timeout_s or self._timeout_s) from error
         except aiohttp.ClientPayloadError as error:
-            raise ServerFailed(model, CUT_OFF) from error
+            raise ServerFailed(model, CUT_OFF, unanswered=True) from error
         except aiohttp.ClientError as error:
-            raise unreachable(model, self._address, error) from error
+            raise unreachable(model, self._address, error, reached=True) from error
 
     async def _events(
         self, response: "aiohttp.ClientResponse", assembly: Assembly

@@ -1,6 +1,7 @@
 """What is spent: money, tokens, calls."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from kiln_mcp.llm.messages import Usage
 
@@ -64,3 +65,6 @@ class Spent:
             max(self.calls, other.calls),
             max(self.unpriced_calls, other.unpriced_calls),
         )
+
+
+NOTHING: Final = Spent()

@@ -22,7 +22,8 @@ class JobReport(Result):
     cost_usd: float | None = None
     unpriced_calls: int | None = None
     lost_calls: int | None = Field(
-        default=None, description="Sent and given up: they count as spent too, at their most."
+        default=None,
+        description="Sent and never answered: they count as spent too, at their most.",
     )
     plan: str | None = None
     result: dict[str, JsonValue] | None = None

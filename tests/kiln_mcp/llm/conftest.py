@@ -57,6 +57,8 @@ class Loopback:
         hangs: Whether a stream goes on with comments after that, until its reader goes away.
         hung_up: Set when the reader of a stream that hangs went away.
         ends: Whether a stream ends properly after that, or the connection breaks.
+        late_s: Seconds before every reply.
+        breaks: Where the connection of a whole reply breaks: "before" or "within" it; else "".
     """
 
     def __init__(self) -> None:
@@ -69,11 +71,16 @@ class Loopback:
         self.hangs = False
         self.hung_up = asyncio.Event()
         self.ends = True
+        self.late_s = 0.0
+        self.breaks = ""
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.bodies.append(body)
         self.headers.append(dict(request.headers))
+        await asyncio.sleep(self.late_s)
+        if self.breaks:
+            return await self._broken(request)
         reply = self.replies.popleft() if self.replies else self.reply()
         if not body.get("stream") or reply.status != 200 or not reply.body:
             return reply
@@ -99,6 +106,15 @@ class Loopback:
             assert request.transport is not None
             request.transport.close()
         return stream
+
+    async def _broken(self, request: web.Request) -> web.StreamResponse:
+        reply = web.StreamResponse(headers={"Content-Length": "1000"})
+        if self.breaks == "within":
+            await reply.prepare(request)
+            await reply.write(b'{"choices"')
+        assert request.transport is not None
+        request.transport.close()
+        return reply
 
     async def models(self, _: web.Request) -> web.Response:
         return web.json_response({"data": [{"id": "tiny"}]})
@@ -144,7 +160,7 @@ async def loopback() -> AsyncGenerator[Loopback]:
     app = web.Application()
     app.router.add_post("/v1/chat/completions", server.chat)
     app.router.add_get("/v1/models", server.models)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -1,5 +1,7 @@
-from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -7,19 +9,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kiln_mcp.llm import (
+    Budget,
     BudgetLimit,
     Engine,
     EngineSettings,
     Message,
     ModelAnswer,
+    ModelError,
     ModelRequest,
     ScriptedModel,
     ServerSettings,
+    Spent,
     Usage,
 )
 from kiln_mcp.llm.budget import most_it_can_take
 from kiln_mcp.llm.errors import BudgetSpent
 from kiln_mcp.llm.prices import Price
+
+Loopback = Any  # the fixture's class lives in conftest
 
 
 class SlowModel:
@@ -167,9 +174,9 @@ async def test_time_that_is_over_stops_the_next_call() -> None:
 
 
 async def test_money_is_kept_to_the_cent_and_unpriced_calls_are_counted(
-    loopback: Callable[..., None],
+    loopback: Loopback,
 ) -> None:
-    address = str(getattr(loopback, "address", ""))
+    address = str(loopback.address)
     priced = ServerSettings(
         "p", address, input_usd_per_million=1000.0, output_usd_per_million=2000.0
     )
@@ -195,3 +202,67 @@ def test_a_reservation_is_at_least_one_token_a_byte(text: str, max_tokens: int) 
     most = most_it_can_take(request, Price(1.0, 2.0, 1.0))
     assert most.tokens >= len(text.encode()) + max_tokens
     assert most.cost_usd >= len(text.encode()) + 2 * max_tokens
+
+
+async def ask_server(server: Loopback, limit: BudgetLimit, **settings: float) -> Budget:
+    """Ask a priced server once under a budget; return the budget after that."""
+    priced = ServerSettings(
+        "p", server.address, input_usd_per_million=1000.0, output_usd_per_million=2000.0
+    )
+    [request] = requests(1)
+    async with Engine(
+        EngineSettings(servers=(priced,), environment={}, first_wait_s=0.001, **settings)  # pyright: ignore[reportArgumentType]
+    ) as engine:
+        budget = await engine.budget("jobs/1", limit)
+        with suppress(ModelError, BudgetSpent):
+            named = replace(request, model="p/tiny")
+            await engine.complete(named, asker="a", budget=budget)
+        assert (await engine.budget("jobs/1", limit)).lost == budget.lost  # also after a kill
+        return budget
+
+
+MOST = most_it_can_take(requests(1)[0], Price(0.001, 0.002, 0.001))
+
+
+async def test_a_call_that_got_no_answer_in_time_counts_at_the_most_that_it_can_take(
+    loopback: Loopback,
+) -> None:
+    loopback.late_s = 60.0
+    budget = await ask_server(loopback, BudgetLimit(), timeout_s=0.05, attempts=3)
+    assert len(loopback.bodies) == 3
+    assert budget.spent == budget.lost == MOST + MOST + MOST
+
+
+@pytest.mark.parametrize("where", ["before", "within"])
+async def test_a_call_whose_connection_broke_after_it_was_sent_counts_as_spent(
+    loopback: Loopback, where: str
+) -> None:
+    loopback.breaks = where
+    budget = await ask_server(loopback, BudgetLimit(), attempts=1)
+    assert len(loopback.bodies) == 1
+    assert budget.spent == budget.lost == MOST
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503])
+async def test_a_call_that_was_refused_costs_nothing(loopback: Loopback, status: int) -> None:
+    loopback.fail(status, "no")
+    loopback.fail(status, "no")
+    budget = await ask_server(loopback, BudgetLimit(), attempts=2)
+    assert (budget.spent, budget.lost) == (Spent(), Spent())
+
+
+async def test_a_call_that_never_reached_a_server_costs_nothing(loopback: Loopback) -> None:
+    loopback.address = "http://127.0.0.1:9/v1"
+    budget = await ask_server(loopback, BudgetLimit(), attempts=2)
+    assert (budget.spent, budget.lost) == (Spent(), Spent())
+
+
+async def test_calls_that_got_no_answer_never_pass_the_limit_and_are_said(
+    loopback: Loopback,
+) -> None:
+    loopback.late_s = 60.0
+    limit = BudgetLimit(cost_usd=2.5 * MOST.cost_usd)
+    budget = await ask_server(loopback, limit, timeout_s=0.05, attempts=5)
+    assert len(loopback.bodies) == 2
+    assert budget.spent.cost_usd == 2 * MOST.cost_usd
+    assert "2 calls got no answer and count as spent" in str(budget.refusal)

@@ -9,6 +9,8 @@ import pytest
 from aiohttp import web
 
 from kiln_mcp.llm import (
+    Budget,
+    BudgetLimit,
     Engine,
     EngineSettings,
     Message,
@@ -35,6 +37,7 @@ from kiln_mcp.llm.errors import (
     ServerFailed,
     UnknownModel,
 )
+from kiln_mcp.llm.on_the_way import Note, OnTheWay
 
 KEY = "precious-secret"
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
@@ -76,22 +79,26 @@ def ask(request: pytest.FixtureRequest) -> Ask:
     """Ask for a whole answer, or have it streamed."""
     whole = request.param == "complete"
 
-    async def ask(opened: tuple[Engine, str], **changes: Any) -> ModelAnswer:
+    async def ask(
+        opened: tuple[Engine, str], budget: Budget | None = None, **changes: Any
+    ) -> ModelAnswer:
         engine, name = opened
         asked = ModelRequest(name, (Message("user", "Hello?"),), **changes)
         async with engine:
             if whole:
-                return await engine.complete(asked, asker="test")
-            return await streamed(engine, asked)
+                return await engine.complete(asked, asker="test", budget=budget)
+            return await streamed(engine, asked, budget)
 
     return ask
 
 
-async def streamed(engine: Engine, request: ModelRequest) -> ModelAnswer:
+async def streamed(
+    engine: Engine, request: ModelRequest, budget: Budget | None = None
+) -> ModelAnswer:
     """Return a streamed answer, which is what its deltas say."""
     text = reasoning = ""
     calls: dict[int, list[str]] = {}
-    async with aclosing(engine.stream(request, asker="test")) as parts:
+    async with aclosing(engine.stream(request, asker="test", budget=budget)) as parts:
         async for part in parts:
             match part:
                 case TextDelta():
@@ -226,3 +233,36 @@ async def test_a_missing_key_is_named(loopback: Loopback, open_engine: Opened, a
 async def test_a_slow_answer_is_given_up(loopback: Loopback, open_engine: Opened, ask: Ask) -> None:
     with pytest.raises(AnswerTimedOut):
         await ask(open_engine(loopback, timeout_s=0.0001, attempts=1))
+
+
+@pytest.mark.parametrize(
+    ("fate", "counted"), [("late", 2), ("before", 2), ("refused", 0), ("overloaded", 0)]
+)
+async def test_of_calls_that_failed_only_such_as_may_have_been_answered_count_as_spent(
+    loopback: Loopback, open_engine: Opened, ask: Ask, fate: str, counted: int
+) -> None:
+    match fate:
+        case "late":
+            loopback.late_s = 10.0
+        case "refused":
+            loopback.address = "http://127.0.0.1:9/v1"
+        case "overloaded":
+            for _ in range(2):
+                loopback.fail(503, "overloaded")
+        case _:
+            loopback.breaks = fate
+    opened = open_engine(loopback, timeout_s=0.3, attempts=2)
+    budget = Budget("jobs/1", BudgetLimit(), OnTheWay("jobs/1", NoBook()))
+    with pytest.raises(ModelError):
+        await ask(opened, budget)
+    assert (budget.spent.calls, budget.lost.calls) == (counted, counted)
+
+
+class NoBook:
+    """Keeps no notes."""
+
+    async def note(self, note: Note) -> None:
+        pass
+
+    def note_soon(self, note: Note) -> None:
+        pass
