@@ -57,7 +57,7 @@ class TaskState(BaseModel):
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
 
-    result_type: Literal["task", "complete"]
+    result_type: Literal["task", "complete"] | None = None
     task_id: str
     status: Status
     status_message: str | None
@@ -100,11 +100,11 @@ class JobTasks:
         if report.job == operations.NO_JOB:
             return answer(report.result or {})
         page = await read_job(context.lifespan_context, report.job)
-        return _state(page, "task").on_the_wire()
+        return task_state(page, "task").on_the_wire()
 
     async def get(self, context: Context, params: TaskParams) -> HandlerResult:
         """Say how a task is; once it is completed, with the tool's answer."""
-        return _state(await _find(context, params), "complete").on_the_wire()
+        return task_state(await _find(context, params), "complete").on_the_wire()
 
     async def update(self, context: Context, params: TaskParams) -> HandlerResult:
         """Take answers to questions; a job asks none once it is begun."""
@@ -134,6 +134,18 @@ def _declared(context: Context) -> bool:
     return declared is not None and TASKS in (declared.extensions or {})
 
 
+def require_declared(context: Context) -> None:
+    """Go on only where the client has declared the extension with this very request.
+
+    Raises:
+        MCPError: It has not.
+    """
+    if not _declared(context):
+        missing: JsonValue = {"requiredCapabilities": {"extensions": {TASKS: {}}}}
+        sentence = f"Only clients that declare {TASKS} can ask for tasks."
+        raise MCPError(types.MISSING_REQUIRED_CLIENT_CAPABILITY, sentence, missing)
+
+
 async def _find(context: Context, params: TaskParams) -> JobPage:
     """Return the job that is meant.
 
@@ -142,10 +154,7 @@ async def _find(context: Context, params: TaskParams) -> JobPage:
     """
     if context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
         raise MCPError(types.METHOD_NOT_FOUND, "Method not found", context.method)
-    if not _declared(context):
-        missing: JsonValue = {"requiredCapabilities": {"extensions": {TASKS: {}}}}
-        sentence = f"Only clients that declare {TASKS} can ask for tasks."
-        raise MCPError(types.MISSING_REQUIRED_CLIENT_CAPABILITY, sentence, missing)
+    require_declared(context)
     request = cast("Request | None", context.request)
     if request is not None:  # it came over HTTP
         named = decode_header_value(request.headers.get(MCP_NAME_HEADER))
@@ -158,7 +167,13 @@ async def _find(context: Context, params: TaskParams) -> JobPage:
         raise MCPError(types.INVALID_PARAMS, str(error)) from error
 
 
-def _state(page: JobPage, result_type: Literal["task", "complete"]) -> TaskState:
+def task_state(page: JobPage, result_type: Literal["task", "complete"] | None = None) -> TaskState:
+    """Return a job as a task.
+
+    Args:
+        page: The job.
+        result_type: Which kind of answer this is; None where it answers nothing.
+    """
     status: Status = _STATUS.get(page.state, "working")
     result = None
     if page.state == "done":

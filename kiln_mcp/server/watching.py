@@ -5,26 +5,22 @@ know. Clients of the handshake era subscribe page by page; since 2026-07-28 they
 """
 
 import logging
-from collections import Counter, OrderedDict
-from contextlib import suppress
+from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import anyio
 import mcp_types as types
 from mcp.server.session import ServerSession
-from mcp.server.subscriptions import (
-    InMemorySubscriptionBus,
-    ListenHandler,
-    ResourcesListChanged,
-    ResourceUpdated,
-)
+from mcp.server.subscriptions import SUBSCRIPTION_ID_META_KEY
 from mcp.shared.exceptions import MCPError
 
 from kiln_mcp.jobs import Job, Progress
 from kiln_mcp.operations.desk import desk_of
 from kiln_mcp.server.calls import Context
-from kiln_mcp.server.job_pages import PREFIX, job_of, no_such_page
+from kiln_mcp.server.job_pages import PREFIX, job_of, job_uri, no_such_page
+from kiln_mcp.server.listening import Listener, tasks_asked_for, tell
 from kiln_mcp.workspace import Workspace
 from storage.errors import WorkbenchError
 
@@ -52,9 +48,7 @@ class JobWatch:
     """Tells clients what has changed."""
 
     def __init__(self) -> None:
-        self._bus = InMemorySubscriptionBus()
-        self._listening = ListenHandler(self._bus)
-        self._wanted: Counter[str] = Counter()
+        self._listeners: set[Listener] = set()
         self._subscribed: OrderedDict[tuple[str, int], ServerSession] = OrderedDict()
         self._seen: dict[str, _Seen] = {}
         self._somebody = anyio.Event()
@@ -69,9 +63,10 @@ class JobWatch:
         """
         uri = str(params.uri)
         try:
-            await self._begin(context.lifespan_context, uri)
+            now = await _look(context.lifespan_context, uri)
         except WorkbenchError as error:
             raise no_such_page(uri, str(error)) from error
+        self._seen.setdefault(uri, now)
         self._subscribed[uri, _client(context)] = context.session
         while len(self._subscribed) > MOST_SUBSCRIPTIONS:
             self._subscribed.popitem(last=False)
@@ -88,27 +83,43 @@ class JobWatch:
     async def listen(
         self, context: Context, params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
-        """Tell a client what it asked to hear, for as long as it listens."""
-        asked = params.notifications
+        """Tell a client what it asked to hear, for as long as it listens.
+
+        Raises:
+            MCPError: It asks for tasks, and has not declared their extension.
+        """
+        asked, workspace = params.notifications, context.lifespan_context
+        tasks = await self._there(workspace, map(job_uri, tasks_asked_for(context, asked)))
         wanted = [uri for uri in asked.resource_subscriptions or () if uri.startswith(PREFIX)]
         if asked.resources_list_changed:
             wanted.append(PREFIX)
-        for uri in wanted:
-            with suppress(WorkbenchError, MCPError):  # who asks for what is not there hears nothing
-                await self._begin(context.lifespan_context, uri)
-        self._wanted.update(wanted)
+        pages = await self._there(workspace, wanted)
+        listener = Listener(pages, map(job_of, tasks))
+        self._seen = {**tasks, **pages, **self._seen}
+        self._listeners.add(listener)
         self._somebody.set()
         try:
-            return await self._listening(context, params)
+            await tell(context, asked, listener)
         finally:
-            self._wanted.subtract(wanted)
+            self._listeners.discard(listener)
+        return types.SubscriptionsListenResult(_meta={SUBSCRIPTION_ID_META_KEY: context.request_id})
+
+    async def _there(self, workspace: Workspace, uris: Iterable[str]) -> dict[str, _Seen]:
+        """Return how those pages are that are there: who asks for others hears nothing of them."""
+        there: dict[str, _Seen] = {}
+        for uri in uris:
+            try:
+                there[uri] = await _look(workspace, uri)
+            except (WorkbenchError, MCPError) as error:
+                _log.debug("%s cannot be looked at: %s", uri, error)
+        return there
 
     async def run(self, workspace: Workspace) -> None:
         """Look at what anybody wants to know about; ends when it is cancelled."""
         while True:
             await self._somebody.wait()
             await anyio.sleep(LOOK_EVERY_S)
-            wanted = {uri for uri, count in self._wanted.items() if count > 0}
+            wanted = {uri for listener in self._listeners for uri in listener.addresses}
             wanted |= {uri for uri, _ in self._subscribed}
             if not wanted:
                 self._somebody = anyio.Event()
@@ -120,26 +131,15 @@ class JobWatch:
                 except (WorkbenchError, MCPError) as error:
                     _log.debug("%s cannot be looked at: %s", uri, error)
 
-    async def _begin(self, workspace: Workspace, uri: str) -> None:
-        """Keep what it is like now, unless somebody looks at it already."""
-        if uri not in self._seen:
-            await self._has_changed(workspace, uri)
-
     async def _has_changed(self, workspace: Workspace, uri: str) -> bool:
         """Whether it has changed since it was looked at last."""
-        desk, before = desk_of(workspace), self._seen.get(uri)
-        if uri == PREFIX:
-            now = _Seen(next((job.id for job in await desk.newest(1)), ""))
-        else:
-            now = _Seen.of(await (await desk.runner()).find(job_of(uri)))
-        self._seen[uri] = now
+        before = self._seen.get(uri)
+        self._seen[uri] = now = await _look(workspace, uri)
         return before is not None and before != now
 
     async def _tell(self, uri: str) -> None:
-        if uri == PREFIX:
-            await self._bus.publish(ResourcesListChanged())
-            return
-        await self._bus.publish(ResourceUpdated(uri=uri))
+        for listener in self._listeners:
+            listener.note(uri)
         for (page, client), session in list(self._subscribed.items()):
             if page != uri:
                 continue
@@ -147,6 +147,19 @@ class JobWatch:
                 await session.send_resource_updated(uri)
             except (anyio.ClosedResourceError, anyio.BrokenResourceError):
                 self._subscribed.pop((page, client), None)
+
+
+async def _look(workspace: Workspace, uri: str) -> _Seen:
+    """Return what a page shows now.
+
+    Raises:
+        UnknownJob: No job has this id.
+        MCPError: It is no job's page.
+    """
+    desk = desk_of(workspace)
+    if uri == PREFIX:
+        return _Seen(next((job.id for job in await desk.newest(1)), ""))
+    return _Seen.of(await (await desk.runner()).find(job_of(uri)))
 
 
 def _client(context: Context) -> int:

@@ -11,11 +11,18 @@ from typing import Annotated, Literal
 
 import anyio
 import anyio.to_thread
+import httpx2
 import mcp_types as types
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.context import ClientRequestContext
-from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
+from mcp.client.extension import (
+    ClaimContext,
+    ClientExtension,
+    NotificationBinding,
+    ResultClaim,
+)
+from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ResourceUpdated
 from pydantic import Field
 
@@ -207,6 +214,11 @@ class TaskState(types.Result):
     status: str
 
 
+class TaskTold(types.NotificationParams):
+    task_id: str
+    status: str
+
+
 class NewTask(types.Result):
     result_type: Literal["task"] = "task"
     task_id: str
@@ -222,6 +234,18 @@ class TasksClient(ClientExtension):
             return types.CallToolResult(content=[])
 
         return [ResultClaim(result_type="task", model=NewTask, resolve=follow)]
+
+    def __init__(self) -> None:
+        self.cancelled = anyio.Event()
+
+    def notifications(self) -> Sequence[NotificationBinding[TaskTold]]:
+        async def hear(told: TaskTold) -> None:
+            if told.status == "cancelled":
+                self.cancelled.set()
+
+        return [
+            NotificationBinding(method="notifications/tasks", params_type=TaskTold, handler=hear)
+        ]
 
 
 async def test_a_task_is_followed_and_cancelled_through_the_bridge(tmp_path: Path) -> None:
@@ -241,6 +265,42 @@ async def test_a_task_is_followed_and_cancelled_through_the_bridge(tmp_path: Pat
         await client.session.send_request(cancel, types.EmptyResult)
         await client.call_tool("wait_for_job", {"job": task.task_id})
         assert (await client.session.send_request(look, TaskState)).status == "cancelled"
+
+
+@asynccontextmanager
+async def over_http(home: Path, tasks: TasksClient) -> AsyncGenerator[Client]:
+    """Connect to the daemon without the bridge."""
+    there = Daemon(home)
+    await anyio.to_thread.run_sync(there.find)
+    headers = {"Authorization": f"Bearer {there.address.token}"}
+    async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
+        transport = streamable_http_client(
+            f"http://127.0.0.1:{there.address.port}/mcp", http_client=http
+        )
+        async with Client(transport, mode="auto", extensions=[tasks]) as client:
+            yield client
+
+
+@pytest.mark.parametrize("bridged", [True, False])
+async def test_a_task_that_is_listened_for_is_told_of(tmp_path: Path, bridged: bool) -> None:
+    tasks = TasksClient()
+    bridge = through_the_bridge(tmp_path)
+    async with (
+        serving(tmp_path, Lingering().catalogue()),
+        Client(bridge, mode="auto", extensions=[tasks])
+        if bridged
+        else over_http(tmp_path, tasks) as client,
+        anyio.create_task_group() as group,
+    ):
+        task = await client.session.call_tool("linger", {}, allow_claimed=True)
+        assert isinstance(task, NewTask)
+        wanted = types.SubscriptionFilter.model_validate({"taskIds": [task.task_id]})
+        params = types.SubscriptionsListenRequestParams(notifications=wanted)
+        listen = types.SubscriptionsListenRequest(params=params)
+        group.start_soon(client.session.send_request, listen, types.SubscriptionsListenResult)
+        await client.call_tool("cancel_job", {"job": task.task_id})
+        await tasks.cancelled.wait()
+        group.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("era", ERAS)

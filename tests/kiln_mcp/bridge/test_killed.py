@@ -12,7 +12,12 @@ import anyio
 import mcp_types as types
 import pytest
 from mcp import Client, MCPError, StdioServerParameters
-from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
+from mcp.client.extension import (
+    ClaimContext,
+    ClientExtension,
+    NotificationBinding,
+    ResultClaim,
+)
 from mcp.client.subscriptions import ResourceUpdated
 
 from kiln_mcp.bridge import Daemon, Exchange
@@ -108,6 +113,11 @@ class TaskNow(types.Result):
     result: types.CallToolResult | None = None
 
 
+class TaskTold(types.NotificationParams):
+    task_id: str
+    status: str
+
+
 class TaskParams(types.RequestParams):
     task_id: str
 
@@ -126,6 +136,33 @@ class TasksClient(ClientExtension):
             return types.CallToolResult(content=[])
 
         return [ResultClaim(result_type="task", model=NewTask, resolve=follow)]
+
+    def __init__(self) -> None:
+        self.told: list[TaskTold] = []
+        self._news = anyio.Event()
+
+    def notifications(self) -> Sequence[NotificationBinding[TaskTold]]:
+        async def hear(told: TaskTold) -> None:
+            self.told.append(told)
+            self._news.set()
+            self._news = anyio.Event()
+
+        return [
+            NotificationBinding(method="notifications/tasks", params_type=TaskTold, handler=hear)
+        ]
+
+    async def hears_of(self, status: str) -> None:
+        """Wait until it has heard that a task is so."""
+        while all(told.status != status for told in self.told):
+            await self._news.wait()
+
+
+async def listen_for(client: Client, task: str) -> None:
+    """Listen for as long as this is not cancelled."""
+    wanted = types.SubscriptionFilter.model_validate({"taskIds": [task]})
+    params = types.SubscriptionsListenRequestParams(notifications=wanted)
+    request = types.SubscriptionsListenRequest(params=params)
+    await client.session.send_request(request, types.SubscriptionsListenResult)
 
 
 async def draft_as_task(client: Client, arguments: dict[str, Any]) -> str:
@@ -191,6 +228,25 @@ async def test_a_listener_is_heard_of_again_by_the_next_daemon(home: Path, tmp_p
                 async for change in heard:
                     assert change == ResourceUpdated(uri)
                     break
+
+
+async def test_a_task_that_is_listened_for_is_told_of_across_a_kill(
+    home: Path, tmp_path: Path
+) -> None:
+    tasks = TasksClient()
+    with anyio.fail_after(60):
+        async with (
+            Client(stdio(home), mode="auto", extensions=[tasks]) as client,
+            anyio.create_task_group() as group,
+        ):
+            task = await draft_as_task(client, await long_call(client, tmp_path / "project"))
+            group.start_soon(listen_for, client, task)
+            await tasks.hears_of("working")
+            os.kill(pid_of(home), signal.SIGKILL)
+            await look(client, task)
+            await client.call_tool("cancel_job", {"job": task})
+            await tasks.hears_of("cancelled")
+            group.cancel_scope.cancel()
 
 
 async def test_a_daemon_ends_by_itself_once_nobody_asks_and_no_job_is_to_be_done(

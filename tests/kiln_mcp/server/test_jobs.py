@@ -10,7 +10,12 @@ import mcp_types as types
 import pytest
 from mcp import Client
 from mcp.client.context import ClientRequestContext
-from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
+from mcp.client.extension import (
+    ClaimContext,
+    ClientExtension,
+    NotificationBinding,
+    ResultClaim,
+)
 from mcp.client.subscriptions import ResourcesListChanged, ResourceUpdated
 from mcp.shared.exceptions import MCPError
 from pydantic import Field
@@ -210,6 +215,18 @@ class TaskNow(types.Result):
     result: types.CallToolResult | None = None
 
 
+class TaskTold(types.NotificationParams):
+    """What a notification says of a task."""
+
+    task_id: str
+    status: str
+    status_message: str
+    created_at: str
+    last_updated_at: str
+    ttl_ms: int | None
+    result: types.CallToolResult | None = None
+
+
 class TaskParams(types.RequestParams):
     task_id: str
 
@@ -225,6 +242,8 @@ class TasksClient(ClientExtension):
 
     def __init__(self, followed: list[str] | None = None) -> None:
         self._followed = [] if followed is None else followed
+        self.told: list[TaskTold] = []
+        self.news = anyio.Event()
 
     def claims(self) -> Sequence[ResultClaim[TaskHandle]]:
         async def follow(handle: TaskHandle, context: ClaimContext) -> types.CallToolResult:
@@ -232,6 +251,30 @@ class TasksClient(ClientExtension):
             return types.CallToolResult(content=[], structured_content={"total": 0})
 
         return [ResultClaim(result_type="task", model=TaskHandle, resolve=follow)]
+
+    def notifications(self) -> Sequence[NotificationBinding[TaskTold]]:
+        async def hear(told: TaskTold) -> None:
+            self.told.append(told)
+            self.news.set()
+            self.news = anyio.Event()
+
+        return [
+            NotificationBinding(method="notifications/tasks", params_type=TaskTold, handler=hear)
+        ]
+
+    async def hears_of(self, status: str) -> TaskTold:
+        """Wait until it has heard that a task is so."""
+        while not (found := [told for told in self.told if told.status == status]):
+            await self.news.wait()
+        return found[0]
+
+
+async def listen_for_tasks(client: Client, *tasks: str) -> None:
+    """Listen for as long as this is not cancelled."""
+    wanted = types.SubscriptionFilter.model_validate({"taskIds": list(tasks)})
+    params = types.SubscriptionsListenRequestParams(notifications=wanted)
+    request = types.SubscriptionsListenRequest(params=params)
+    await client.session.send_request(request, types.SubscriptionsListenResult)
 
 
 async def begin_task(client: Client, **arguments: object) -> TaskHandle:
@@ -278,6 +321,45 @@ async def test_a_task_is_cancelled_paused_and_gone_on_with_as_a_job(tmp_path: Pa
         await client.call_tool("resume_job", {"job": task})
         await assist(client, 1)
         assert (await ended(client, task)).status == "completed"
+
+
+async def test_a_client_that_listens_for_tasks_is_told_all_of_them(tmp_path: Path) -> None:
+    tasks = TasksClient()
+    async with (
+        connected(tmp_path, "auto", extensions=[tasks]) as client,
+        anyio.create_task_group() as group,
+    ):
+        task = (await begin_task(client, count=2)).task_id
+        group.start_soon(listen_for_tasks, client, task, "none")
+        assert (await tasks.hears_of("working")).task_id == task
+        await assist(client, 2)
+        told = await tasks.hears_of("completed")
+        asked = await look(client, task)
+        assert told.model_dump(exclude={"meta"}) == asked.model_dump(
+            exclude={"meta", "result_type"}
+        )
+        assert told.result is not None
+        assert told.result.structured_content == {"total": 1}
+        group.cancel_scope.cancel()
+
+
+async def test_a_client_that_listens_too_late_for_a_task_is_told_of_its_end(tmp_path: Path) -> None:
+    tasks = TasksClient()
+    async with connected(tmp_path, "auto", extensions=[tasks]) as client:
+        task = (await begin_task(client, count=1)).task_id
+        await assist(client, 1)
+        await ended(client, task)
+        async with anyio.create_task_group() as group:
+            group.start_soon(listen_for_tasks, client, task)
+            await tasks.hears_of("completed")
+            group.cancel_scope.cancel()
+
+
+async def test_who_does_not_declare_tasks_cannot_listen_for_them(tmp_path: Path) -> None:
+    async with connected(tmp_path, "auto") as client:
+        with pytest.raises(MCPError) as refused:
+            await listen_for_tasks(client, "any")
+    assert refused.value.error.code == types.MISSING_REQUIRED_CLIENT_CAPABILITY
 
 
 async def test_a_tools_own_failure_completes_its_task(tmp_path: Path) -> None:
