@@ -219,9 +219,10 @@ class ProjectStore:
         if not found:
             close = close_names(reference, [row[2] for row in known if row[2]])
             raise RecordNotFound(kind.type_name(), reference, close)
-        if len(found) > 1:
-            raise AmbiguousName(kind.type_name(), reference, [row[1] for row in found])
-        record = await anyio.to_thread.run_sync(self._read, kind, self.folder / found[0][0])
+        if len(ids := sorted({row[1] for row in found})) > 1:
+            raise AmbiguousName(kind.type_name(), reference, ids)
+        path = min((row[0] for row in found), key=lambda path: (len(path), path))
+        record = await anyio.to_thread.run_sync(self._read, kind, self.folder / path)
         if record is None:
             raise RecordNotFound(kind.type_name(), reference)
         return record
@@ -295,6 +296,22 @@ class ProjectStore:
     async def unreadable(self) -> list[RecordProblem]:
         """Return every file of the project that cannot be used, and why."""
         return [RecordProblem(*row) for row in await (await self._index.reader()).problems()]
+
+    async def repeated(self) -> list[RecordProblem]:
+        """Return the records whose id another one has, such as copies made in a file manager.
+
+        Named by their id, the one with the shortest path is meant; all are listed and counted.
+        Of a copied folder only its topmost record is told.
+        """
+        found: list[RecordProblem] = []
+        for first, *copies in await (await self._index.reader()).repeated():
+            reason = (
+                f"it has the same id as {first}, which is the one that its id means. Move one of "
+                "the two folders out of the project, or give one an id of its own, 12 digits "
+                "that nothing else has"
+            )
+            found += [RecordProblem(path, reason) for path in copies]
+        return found
 
     async def changes_elsewhere(self) -> int:
         """Return a number that differs from the last one when another process has saved."""

@@ -15,7 +15,7 @@ from kiln_mcp.projects.references import ProjectReference, unreadable_task
 from kiln_mcp.projects.schemas import schema_text
 from kiln_mcp.projects.sharing_service import OpenQuestion, open_questions
 from kiln_mcp.workspace import Workspace
-from storage import Project, ProjectStore, Prompt, Spec, Task, TaskRunConfig
+from storage import Project, ProjectStore, Prompt, RecordProblem, Spec, Task, TaskRunConfig
 from storage.sharing.sharing import Sharing
 
 MOST_NAMES: Final = 10
@@ -85,7 +85,12 @@ class ProjectDescription(Result):
     folder: str
     description: str | None
     tasks: list[TaskDescription]
-    unreadable: list[str]
+    unreadable: list[str] = Field(
+        description="Files that cannot be used, and why; all else works without them."
+    )
+    repeated: list[str] = Field(
+        description="Records whose id another one has, such as copies made in a file manager."
+    )
     to_decide: list[OpenQuestion] = Field(description="Two people's values: decide_question.")
     next_step: str | None
 
@@ -192,10 +197,19 @@ async def describe_project(workspace: Workspace, project: ProjectReference) -> P
         folder=str(store.folder),
         description=store.project.description,
         tasks=tasks,
-        unreadable=[f"{fault.path}: {fault.reason}" for fault in store.problems],
+        unreadable=_said([*store.problems, *await store.unreadable()]),
+        repeated=_said(await store.repeated()),
         to_decide=open_questions(await Sharing(store).questions()),
         next_step=None if tasks else first_step,
     )
+
+
+def _said(faults: Sequence[RecordProblem]) -> list[str]:
+    """Return the first ten faults, each file's once, and how many more there are."""
+    said = {fault.path: f"{fault.path}: {fault.reason}." for fault in faults}
+    lines = [said[path] for path in sorted(said)]
+    more = len(lines) - MOST_NAMES
+    return [*lines[:MOST_NAMES], f"… and {more} more"] if more > 0 else lines
 
 
 def first_names(records: Sequence[Spec] | Sequence[TaskRunConfig] | Sequence[Prompt]) -> list[str]:

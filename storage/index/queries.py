@@ -4,8 +4,10 @@ import base64
 import json
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from itertools import groupby
+from pathlib import Path, PurePosixPath
 from typing import Final, Literal, LiteralString, Self, cast
 
 import aiosqlite
@@ -115,9 +117,19 @@ class IndexReader:
         return dict(rows)
 
     async def by_id(self, kind: str, record_id: str) -> list[str]:
-        """Return the files of the records of this id."""
+        """Return the files of the records of this id, the one that is meant first."""
         rows = await self._rows(sql.BY_ID, {"kind": kind, "id": record_id})
         return [cast("str", path) for (path,) in rows]
+
+    async def repeated(self) -> list[tuple[str, ...]]:
+        """Return the files of the records that share an id, the one that is meant first."""
+        rows = cast("list[tuple[str, str, str]]", await self._rows(sql.REPEATED, {}))
+        groups = [
+            tuple(path for _, _, path in group)
+            for _, group in groupby(rows, key=lambda row: row[:2])
+        ]
+        folders = {path.rpartition("/")[0] for paths in groups for path in paths}
+        return [paths for paths in groups if not all(_is_below(path, folders) for path in paths)]
 
     async def names(self, parent: str, kind: str) -> list[tuple[str, str, str, str]]:
         """Return path, id, name and case-folded name of the records of a kind below a parent."""
@@ -364,6 +376,11 @@ def _words(text: str, task: int, facets: tuple[str, ...]) -> str:
     quoted = " AND ".join('"' + word.replace('"', '""') + '"' for word in text.split())
     marks = " AND ".join(map(mark_of, (f"task:{task}", *facets)))
     return f"{{input output}} : ({quoted}) AND marks : ({marks})"
+
+
+def _is_below(path: str, folders: AbstractSet[str]) -> bool:
+    """Return whether a record lies below another one's folder, and not in it."""
+    return any(str(folder) in folders for folder in list(PurePosixPath(path).parents)[1:])
 
 
 def _literal(text: str) -> str:

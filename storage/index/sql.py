@@ -129,8 +129,18 @@ COUNTS: Final[LiteralString] = """
 SELECT kind, count(*) FROM records WHERE parent = :parent AND problem IS NULL GROUP BY kind
 """
 BY_ID: Final[LiteralString] = """
-SELECT path FROM records WHERE kind = :kind AND id = :id AND problem IS NULL ORDER BY path
+SELECT path FROM records WHERE kind = :kind AND id = :id AND problem IS NULL
+ORDER BY length(path), path
 """
+REPEATED: Final[LiteralString] = """
+SELECT kind, id, path FROM records
+WHERE (kind, id) IN (
+    SELECT kind, id FROM records GROUP BY kind, id
+    HAVING count(*) > 1 AND id NOT IN ('', '000000000000')
+)
+ORDER BY kind, id, length(path), path
+"""
+"""Records that cannot be read, or say no id, are kept under these two."""
 NAMES: Final[LiteralString] = """
 SELECT path, id, name, folded FROM records
 WHERE parent = :parent AND kind = :kind AND problem IS NULL ORDER BY row
