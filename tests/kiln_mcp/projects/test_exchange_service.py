@@ -1,7 +1,6 @@
 """What people bring in and send out, through the catalogue."""
 
 import json
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import anyio
@@ -11,8 +10,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.cli import cli
-from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import Workspace, open_workspace
+from kiln_mcp.workspace import Workspace
 from storage.errors import NewerFormat
 
 _SCHEMA: JsonValue = {
@@ -20,15 +18,6 @@ _SCHEMA: JsonValue = {
     "properties": {"n": {"type": "integer"}},
     "required": ["n"],
 }
-
-
-@pytest.fixture
-async def workspace(tmp_path: Path) -> AsyncGenerator[Workspace]:
-    settings = Settings.from_environment({"KILN_MCP_HOME": str(tmp_path / "home")})
-    async with open_workspace(settings) as opened:
-        await _call(opened, "create_project", name="P", folder=str(tmp_path / "p"))
-        await _call(opened, "create_task", project="P", name="T", instruction="Do it.")
-        yield opened
 
 
 async def _call(workspace: Workspace, tool: str, /, **arguments: JsonValue) -> dict[str, JsonValue]:

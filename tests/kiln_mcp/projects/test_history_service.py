@@ -1,16 +1,12 @@
 """History, undo and deletion at the doors."""
 
-from collections.abc import AsyncGenerator
-from pathlib import Path
-
 import pytest
 from pydantic import JsonValue
 
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.errors import ApprovalNeeded
 from kiln_mcp.projects.errors import KindWithoutRecord
-from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import Workspace, open_workspace
+from kiln_mcp.workspace import Workspace
 from storage import (
     KilnAgentProperties,
     ProjectStore,
@@ -24,14 +20,9 @@ from storage.errors import RecordNotFound
 from storage.sharing.errors import ChangedSince
 
 
-@pytest.fixture
-async def workspace(tmp_path: Path) -> AsyncGenerator[Workspace]:
-    settings = Settings.from_environment({"KILN_MCP_HOME": str(tmp_path / "home")})
-    async with open_workspace(settings) as opened:
-        await _call(opened, "create_project", name="P", folder=str(tmp_path / "p"))
-        await _call(opened, "create_task", project="P", name="Answer", instruction="Do it.")
-        await _call(opened, "share_project", project="P")
-        yield opened
+@pytest.fixture(autouse=True)
+async def shared(workspace: Workspace) -> None:
+    await _call(workspace, "share_project", project="P")
 
 
 async def _call(workspace: Workspace, tool: str, /, **arguments: JsonValue) -> dict[str, JsonValue]:

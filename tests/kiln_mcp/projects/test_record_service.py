@@ -1,7 +1,6 @@
 """Finding and reading records of every kind at the doors."""
 
-from collections.abc import AsyncGenerator
-from pathlib import Path
+import shutil
 from typing import get_args
 
 import pytest
@@ -9,20 +8,10 @@ from pydantic import JsonValue
 
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.projects.kinds import Kind
-from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import Workspace, open_workspace
+from kiln_mcp.workspace import Workspace
 from storage import ProjectStore, Prompt, Task, TaskOutput, TaskRun
 from storage.errors import InvalidQuery, RecordNotFound
 from storage.records import ExternalToolServer
-
-
-@pytest.fixture
-async def workspace(tmp_path: Path) -> AsyncGenerator[Workspace]:
-    settings = Settings.from_environment({"KILN_MCP_HOME": str(tmp_path / "home")})
-    async with open_workspace(settings) as opened:
-        await _call(opened, "create_project", name="P", folder=str(tmp_path / "p"))
-        await _call(opened, "create_task", project="P", name="Answer", instruction="Do it.")
-        yield opened
 
 
 async def _call(workspace: Workspace, tool: str, /, **arguments: JsonValue) -> dict[str, JsonValue]:
@@ -105,3 +94,25 @@ async def test_what_may_be_secret_in_a_record_is_not_shown(workspace: Workspace)
     assert "https://x.example" in str(read)
     assert "Authorization" in str(read)
     assert "sk-123" not in str(read)
+
+
+async def test_broken_records_and_copies_made_by_hand_are_named_with_the_next_step(
+    workspace: Workspace,
+) -> None:
+    store, task = await _store(workspace)
+    run = await store.save(TaskRun(input="i", output=TaskOutput(output="o")), parent=task)
+    other = await store.save(TaskRun(input="j", output=TaskOutput(output="o")), parent=task)
+    folder = store.side_folder(run)
+    shutil.copytree(folder, folder.with_name(f"{run.id} - Copy"))
+    (store.folder / other.saved.path).write_text("{", encoding="utf-8")
+    await store.refresh()
+    told = await _call(workspace, "describe_project", project="P")
+    (broken,), (copy,) = _texts(told["unreadable"]), _texts(told["repeated"])
+    assert broken.startswith(f"{other.saved.path}: it is no JSON")
+    assert f"{run.id} - Copy/task_run.kiln: it has the same id as {run.saved.path}" in copy
+    assert "Move one of the two folders" in copy
+
+
+def _texts(value: JsonValue) -> list[str]:
+    assert isinstance(value, list)
+    return [str(one) for one in value]

@@ -1,7 +1,6 @@
 """What people do with runs, through the catalogue."""
 
 import subprocess
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import anyio
@@ -11,21 +10,7 @@ from pydantic import JsonValue
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.errors import ApprovalNeeded
 from kiln_mcp.projects.errors import NothingToRate, UnknownScore, UnusableTag
-from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import Workspace, open_workspace
-
-
-@pytest.fixture
-async def settings(tmp_path: Path) -> Settings:
-    return Settings.from_environment({"KILN_MCP_HOME": str(tmp_path / "home")})
-
-
-@pytest.fixture
-async def workspace(settings: Settings, tmp_path: Path) -> AsyncGenerator[Workspace]:
-    async with open_workspace(settings) as opened:
-        await _call(opened, "create_project", name="Runs", folder=str(tmp_path / "runs"))
-        await _call(opened, "create_task", project="Runs", name="T", instruction="Do it.")
-        yield opened
+from kiln_mcp.workspace import Workspace
 
 
 async def _call(workspace: Workspace, tool: str, /, **arguments: JsonValue) -> dict[str, JsonValue]:
@@ -35,12 +20,10 @@ async def _call(workspace: Workspace, tool: str, /, **arguments: JsonValue) -> d
 async def _import(workspace: Workspace, folder: Path) -> list[str]:
     file = anyio.Path(folder) / "table.csv"
     await file.write_text("input,output,tags\none,eins,a\ntwo,,\nthree,drei,b\n", encoding="utf-8")
-    report = await _call(
-        workspace, "import_runs", project="Runs", file=str(file), tags=["imported"]
-    )
+    report = await _call(workspace, "import_runs", project="P", file=str(file), tags=["imported"])
     assert report["imported"] == 2
     assert report["bad_rows"] == ["row 3: its output is empty"]
-    page = await _call(workspace, "find_runs", project="Runs", order="oldest")
+    page = await _call(workspace, "find_runs", project="P", order="oldest")
     runs = page["runs"]
     assert isinstance(runs, list)
     return [str(run["id"]) for run in runs if isinstance(run, dict)]
@@ -54,31 +37,31 @@ async def test_runs_are_imported_found_rated_tagged_repaired_and_exported(
     await _call(
         workspace,
         "create_evaluator",
-        project="Runs",
+        project="P",
         eval="Right",
         evaluator=exact,
         new_eval={"test_filter": "tag::imported"},
     )
     rated = await _call(
-        workspace, "rate_run", project="Runs", run=first, stars=5, passes={"Right": True}
+        workspace, "rate_run", project="P", run=first, stars=5, passes={"Right": True}
     )
     assert (rated["rating"], rated["score_ratings"]) == (5, {"Right": 1})
-    await _call(workspace, "tag_runs", project="Runs", runs=[first, second], add=["golden"])
+    await _call(workspace, "tag_runs", project="P", runs=[first, second], add=["golden"])
     repaired = await _call(
         workspace,
         "repair_run",
-        project="Runs",
+        project="P",
         run=second,
         output="DREI",
         instructions="In capitals.",
     )
     assert (repaired["output"], repaired["repaired_output"]) == ("drei", "DREI")
-    page = await _call(workspace, "find_runs", project="Runs", filter="high_rating")
+    page = await _call(workspace, "find_runs", project="P", filter="high_rating")
     assert page["total"] == 2
-    page = await _call(workspace, "find_runs", project="Runs", text="three", limit=1)
+    page = await _call(workspace, "find_runs", project="P", text="three", limit=1)
     assert page["total"] == 1
     out = tmp_path / "out.jsonl"
-    report = await _call(workspace, "export_runs", project="Runs", file=str(out))
+    report = await _call(workspace, "export_runs", project="P", file=str(out))
     assert report["runs"] == 2
     assert '"golden"' in await anyio.Path(out).read_text(encoding="utf-8")
 
@@ -87,20 +70,20 @@ async def test_a_deleted_run_comes_back_from_the_trash_until_it_is_emptied(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     first, second = await _import(workspace, tmp_path)
-    trash = await _call(workspace, "delete_records", project="Runs", kind="run", records=[first])
+    trash = await _call(workspace, "delete_records", project="P", kind="run", records=[first])
     records = trash["records"]
     assert isinstance(records, list)
     (deleted,) = records
     assert isinstance(deleted, dict)
-    assert (await _call(workspace, "find_runs", project="Runs"))["total"] == 1
-    await _call(workspace, "put_back", project="Runs", key=deleted["key"])
-    assert (await _call(workspace, "find_runs", project="Runs"))["total"] == 2
-    await _call(workspace, "delete_records", project="Runs", kind="run", records=[second])
+    assert (await _call(workspace, "find_runs", project="P"))["total"] == 1
+    await _call(workspace, "put_back", project="P", key=deleted["key"])
+    assert (await _call(workspace, "find_runs", project="P"))["total"] == 2
+    await _call(workspace, "delete_records", project="P", kind="run", records=[second])
     with pytest.raises(ApprovalNeeded, match="1 record in the trash away for good"):
-        await _call(workspace, "empty_trash", project="Runs")
-    emptied = await _call(workspace, "empty_trash", project="Runs", confirm=True)
+        await _call(workspace, "empty_trash", project="P")
+    emptied = await _call(workspace, "empty_trash", project="P", confirm=True)
     assert emptied["gone"] == 1
-    assert not (await _call(workspace, "list_trash", project="Runs"))["records"]
+    assert not (await _call(workspace, "list_trash", project="P"))["records"]
 
 
 async def test_a_project_is_shared_fetched_and_synced_and_a_change_undone(
@@ -109,13 +92,13 @@ async def test_a_project_is_shared_fetched_and_synced_and_a_change_undone(
     hub = str(tmp_path / "hub.git")
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", hub], check=True)  # noqa: ASYNC221
     first, _ = await _import(workspace, tmp_path)
-    await _call(workspace, "share_project", project="Runs", address=hub)
-    assert (await _call(workspace, "sync_project", project="Runs"))["sent"] is True
+    await _call(workspace, "share_project", project="P", address=hub)
+    assert (await _call(workspace, "sync_project", project="P"))["sent"] is True
     other = str(tmp_path / "other")
     await _call(workspace, "import_project", source=hub, folder=other)
     await _call(workspace, "rate_run", project=other, run=first, stars=2)
     await _call(workspace, "sync_project", project=other)
-    received = await _call(workspace, "sync_project", project=str(tmp_path / "runs"))
+    received = await _call(workspace, "sync_project", project=str(tmp_path / "p"))
     assert received["received"] == "Rate 1 run"
     history = await _call(workspace, "show_history", project=other, kind="run", record=first)
     changes = history["changes"]
@@ -139,12 +122,12 @@ async def test_a_rating_of_nothing_or_of_an_unknown_score_and_an_unusable_tag_ar
 ) -> None:
     first, _ = await _import(workspace, tmp_path)
     with pytest.raises(NothingToRate):
-        await _call(workspace, "rate_run", project="Runs", run=first)
+        await _call(workspace, "rate_run", project="P", run=first)
     with pytest.raises(UnknownScore, match="no eval yet"):
-        await _call(workspace, "rate_run", project="Runs", run=first, passes={"Nope": True})
+        await _call(workspace, "rate_run", project="P", run=first, passes={"Nope": True})
     for tag in ("", "a b", "a\x1b[31mb", "x" * 5000):
         with pytest.raises(UnusableTag):
-            await _call(workspace, "tag_runs", project="Runs", runs=[first], add=[tag])
-    read = await _call(workspace, "read_run", project="Runs", run=first)
+            await _call(workspace, "tag_runs", project="P", runs=[first], add=[tag])
+    read = await _call(workspace, "read_run", project="P", run=first)
     assert "rating" not in read
     assert read["tags"] == ["a", "imported"]
