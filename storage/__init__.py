@@ -2,6 +2,7 @@
 
 from storage.errors import StorageError, WorkbenchError
 from storage.filters import eval_input_filter, is_high_quality, task_run_filter
+from storage.record_files import RecordProblem
 from storage.records import (
     NO_EXAMPLES,
     RATING_RANGES,
@@ -108,7 +109,7 @@ from storage.records import (
     new_id,
     score_key,
 )
-from storage.store import Change, ProjectStore, RecordProblem
+from storage.store import Change, ProjectStore
 
 __all__ = [
     "NO_EXAMPLES",

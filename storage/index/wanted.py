@@ -1,0 +1,163 @@
+"""Which task runs are meant, and the SQL that looks for them where the fewest are."""
+
+from dataclasses import dataclass, field
+from typing import LiteralString, cast
+
+from storage.filters import AllOf, Named, Tagged, parse_filter
+from storage.index import sql
+from storage.index.rows import SqlValue, mark_of
+
+
+@dataclass(frozen=True, slots=True)
+class RunQuery:
+    """Which task runs are meant; every condition that is set must hold.
+
+    Attributes:
+        filter_id: One of Kiln's dataset filters, such as "tag::golden".
+        tags: Tags that a run must have, all of them.
+        without_tags: Tags that it must not have.
+        source: Where its output came from, such as "human" or "synthetic".
+        run_config_id: The run config that made its output.
+        rated: Whether it has an overall rating; None for either.
+        least_rating: The lowest overall rating.
+        most_rating: The highest overall rating.
+        unrated_for: The key of a score that nobody has rated, such as "named::Polite".
+        text: Words that occur in its input or output.
+    """
+
+    filter_id: str = "all"
+    tags: tuple[str, ...] = ()
+    without_tags: tuple[str, ...] = ()
+    source: str | None = None
+    run_config_id: str | None = None
+    rated: bool | None = None
+    least_rating: float | None = None
+    most_rating: float | None = None
+    unrated_for: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which task runs are meant, and where to look for them.
+
+    Attributes:
+        task: The task's number.
+        facets: What they must be; the first is where to look, if no words are asked for.
+        query: The rest.
+        all_in_order: Whether to look at all runs in the order of their ratings.
+    """
+
+    task: int
+    facets: tuple[str, ...]
+    query: RunQuery
+    all_in_order: bool = False
+
+    @property
+    def is_counted_fast(self) -> bool:
+        """Whether counting them all takes no more than walking along one index."""
+        query = self.query
+        return len(self.facets) <= 1 and not (
+            query.text
+            or query.without_tags
+            or query.unrated_for
+            or query.least_rating is not None
+            or query.most_rating is not None
+        )
+
+    @property
+    def row(self) -> LiteralString:
+        """The column that has the row numbers where they are looked for."""
+        if self.all_in_order:
+            return "runs.row"
+        if self.query.text:
+            return "texts.rowid"
+        return "facets.row" if self.facets else "runs.row"
+
+    def by_rating(self) -> "Wanted":
+        """Return the same, to be looked for among all runs in the order of their ratings."""
+        return Wanted(self.task, self.facets, self.query, all_in_order=True)
+
+    def text(
+        self, start: LiteralString, joined: LiteralString = ""
+    ) -> tuple[LiteralString, dict[str, SqlValue]]:
+        """Return the statement that begins so, without an order, and its values."""
+        query = self.query
+        words = _words(query.text, self.task, self.facets) if query.text else None
+        found = _Conditions({"task": self.task})
+        source, condition, to_check = sql.ALL_RUNS, sql.OF_TASK, self.facets
+        if self.all_in_order:
+            if words:
+                found.add(sql.HAS_WORDS, words)
+        elif words:
+            source, condition, to_check = sql.RUNS_WITH_WORDS, sql.MATCHING, ()
+            found.values["words"] = words
+        elif self.facets:
+            source, condition, to_check = (
+                sql.RUNS_WITH_FACET,
+                sql.OF_TASK_WITH_FACET,
+                self.facets[1:],
+            )
+            found.values["facet"] = self.facets[0]
+        for facet in to_check:
+            found.add(sql.IS, facet)
+        for tag in query.without_tags:
+            found.add(sql.IS_NOT, f"tag:{tag}")
+        if query.unrated_for is not None:
+            found.add(sql.IS_NOT, f"rated_for:{query.unrated_for}")
+        if query.least_rating is not None:
+            found.add(sql.AT_LEAST, query.least_rating)
+        if query.most_rating is not None:
+            found.add(sql.AT_MOST, query.most_rating)
+        return start + source + joined + condition + found.text, found.values
+
+
+@dataclass(slots=True)
+class _Conditions:
+    """Conditions of a query and their values, each value under a name of its own."""
+
+    values: dict[str, SqlValue]
+    text: LiteralString = field(default="")
+
+    def add(self, condition: LiteralString, value: SqlValue) -> None:
+        """Add a condition; `:value` in it stands for the value."""
+        name = f"value{len(self.values)}"
+        self.values[name] = value
+        # The replacement is a number of ours, never text from data.
+        self.text += cast("LiteralString", condition.replace(":value", f":{name}"))
+
+
+def facets_of(query: RunQuery) -> tuple[str, ...]:
+    """Return what runs must be to be meant, each once."""
+    facets = [*_facets_of_filter(query.filter_id), *(f"tag:{tag}" for tag in query.tags)]
+    if query.rated is not None:
+        facets.append("rated" if query.rated else "unrated")
+    if query.source is not None:
+        facets.append(f"source:{query.source}")
+    if query.run_config_id is not None:
+        facets.append(f"config:{query.run_config_id}")
+    return tuple(dict.fromkeys(facets))
+
+
+def _facets_of_filter(filter_id: str) -> list[str]:
+    """Return what one of Kiln's dataset filters asks for."""
+    match parse_filter(filter_id):
+        case Tagged(tag):
+            return [f"tag:{tag}"]
+        case Named("all"):
+            return []
+        case Named("high_rating"):
+            return ["high"]
+        case Named("thinking_model"):
+            return ["thought"]
+        case Named(_):
+            return ["high", "thought"]
+        case AllOf(parts):
+            return [facet for part in parts for facet in _facets_of_filter(part)]
+
+
+def _words(text: str, task: int, facets: tuple[str, ...]) -> str:
+    """Return a full-text query for all words of a text, as they are written, in a task's runs."""
+    quoted = " AND ".join('"' + word.replace('"', '""') + '"' for word in text.split())
+    marks = " AND ".join(map(mark_of, (f"task:{task}", *facets)))
+    return f"{{input output}} : ({quoted}) AND marks : ({marks})"

@@ -1,0 +1,217 @@
+"""What a project holds: records one by one from its files, and many by its index."""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Generic, TypeVar
+
+import anyio.to_thread
+
+from storage.attachments import attached_file
+from storage.errors import AmbiguousName, CorruptRecord, RecordNotFound
+from storage.index.building import Refreshed
+from storage.index.keeper import IndexKeeper
+from storage.index.queries import Order, RunQuery, ScoreCell
+from storage.layout import folder_of, place_of
+from storage.names import close_names, shown_name
+from storage.record_files import RecordFiles, RecordProblem
+from storage.records import Attachment, Eval, Project, Record, Task, TaskRun
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[R]):
+    """Some of the records that were asked for.
+
+    Attributes:
+        records: This page's.
+        total: How many there are in all, or at least that many.
+        total_is_exact: Which of the two; beyond a thousand not all are counted.
+        next_cursor: What to ask the next page with; None at the end.
+    """
+
+    records: tuple[R, ...]
+    total: int
+    total_is_exact: bool
+    next_cursor: str | None
+
+
+class ProjectReader:
+    """The reading side of a project.
+
+    Attributes:
+        folder: The folder that holds project.kiln.
+        project: The project's own record.
+    """
+
+    def __init__(self, folder: Path, project: Project, index: Path) -> None:
+        self.folder = folder
+        self.project = project
+        self._files = RecordFiles(folder)
+        self._index = IndexKeeper(folder, index)
+
+    @property
+    def problems(self) -> tuple[RecordProblem, ...]:
+        """The files that could not be used so far."""
+        return tuple(self._files.problems.values())
+
+    def side_folder(self, record: Record) -> Path:
+        """Return the folder of a saved record, for files that lie beside it."""
+        return self.folder / folder_of(record.saved.path)
+
+    def attached_file(self, record: Record, attachment: Attachment) -> Path:
+        """Return where a file is that lies beside its saved record.
+
+        Raises:
+            UnsafePath: It would lie outside of the record's folder, also through a link.
+            RecordNotFound: It is not there.
+        """
+        return attached_file(self.folder, record, attachment)
+
+    # ------------------------------------------------------------ one by one, from the files
+
+    async def children(self, parent: Record, kind: type[R]) -> list[R]:
+        """Return the records of a kind below a parent, the oldest first."""
+        return await anyio.to_thread.run_sync(self._files.children, parent, kind)
+
+    async def get(self, kind: type[R], record_id: str, *, parent: Record | None = None) -> R:
+        """Return a record by id, wherever in the project or below a parent.
+
+        Raises:
+            RecordNotFound: None has this id.
+            CorruptRecord: The one in the folder of this id cannot be used.
+        """
+        record = await self._get(kind, record_id, parent)
+        if record is None and await self._index.look_again():
+            record = await self._get(kind, record_id, parent)
+        if record is None:
+            await self._raise_for_unreadable(kind, record_id)
+            raise RecordNotFound(kind.type_name(), record_id)
+        return record
+
+    async def _get(self, kind: type[R], record_id: str, parent: Record | None) -> R | None:
+        reader = await self._index.reader()
+        below = f"{folder_of(parent.saved.path)}/" if parent else ""
+        prefix = "" if below == "./" else below
+        for path in await reader.by_id(kind.type_name(), record_id):
+            record = await anyio.to_thread.run_sync(self._files.read, kind, self.folder / path)
+            if record is not None and path.startswith(prefix):
+                return record
+        return None
+
+    async def _raise_for_unreadable(self, kind: type[Record], record_id: str) -> None:
+        for problem in [*await self.unreadable(), *self.problems]:
+            file = PurePosixPath(problem.path)
+            own_id = file.parent.name.partition(" - ")[0]
+            if own_id == record_id and file.name == place_of(kind).file_name:
+                raise CorruptRecord(problem.path, problem.reason)
+
+    async def find(self, kind: type[R], reference: str, *, parent: Record) -> R:
+        """Return a record by id or by name, whatever the case of its letters.
+
+        Raises:
+            RecordNotFound: None has this id or name.
+            AmbiguousName: Several have this name.
+        """
+        reader = await self._index.reader()
+        known = await reader.names(parent.saved.path, kind.type_name())
+        wanted = shown_name(reference.strip()).casefold()
+        found = [row for row in known if row[1] == reference.strip()] or [
+            row for row in known if row[3] == wanted and wanted
+        ]
+        if not found:
+            close = close_names(reference, [row[2] for row in known if row[2]])
+            raise RecordNotFound(kind.type_name(), reference, close)
+        if len(ids := sorted({row[1] for row in found})) > 1:
+            raise AmbiguousName(kind.type_name(), reference, ids)
+        path = min((row[0] for row in found), key=lambda path: (len(path), path))
+        record = await anyio.to_thread.run_sync(self._files.read, kind, self.folder / path)
+        if record is None:
+            raise RecordNotFound(kind.type_name(), reference)
+        return record
+
+    # ------------------------------------------------------------ many, from the index
+
+    async def refresh(self) -> Refreshed:
+        """Look for changes that were made elsewhere: by other programs, by git, by hand."""
+        return await self._index.refresh()
+
+    async def counts(self, parent: Record) -> dict[str, int]:
+        """Return how many records of each kind lie directly below a parent."""
+        return await (await self._index.reader()).counts(parent.saved.path)
+
+    async def tags(self, task: Task) -> dict[str, int]:
+        """Return how many runs of a task have each tag, the commonest first."""
+        return await (await self._index.reader()).tags(task.saved.path)
+
+    async def count_runs(self, task: Task, query: RunQuery) -> int:
+        """Return how many runs of a task are meant."""
+        return await (await self._index.reader()).count_runs(task.saved.path, query)
+
+    async def page_of_runs(
+        self,
+        task: Task,
+        query: RunQuery,
+        *,
+        order: Order = "newest",
+        limit: int = 20,
+        cursor: str | None = None,
+    ) -> Page[TaskRun]:
+        """Return some of the runs of a task that are meant.
+
+        Raises:
+            InvalidQuery: The filter or the cursor is none.
+        """
+        reader = await self._index.reader()
+        parent = task.saved.path
+        page = await reader.run_page(parent, query, order, limit, cursor)
+        found = await anyio.to_thread.run_sync(self._files.read_all, TaskRun, page.paths)
+        return Page(found, page.total, page.total_is_exact, page.next_cursor)
+
+    async def page_of(
+        self, kind: type[R], *, text: str = "", limit: int = 20, cursor: str | None = None
+    ) -> Page[R]:
+        """Return some of the records of a kind, wherever in the project, the newest first.
+
+        Args:
+            kind: Their kind.
+            text: Part of their names, in any case of letters; "" for all.
+            limit: How many at most.
+            cursor: `next_cursor` of the page before.
+
+        Raises:
+            InvalidQuery: The cursor is none.
+        """
+        reader = await self._index.reader()
+        page = await reader.page_of(kind.type_name(), shown_name(text.strip()), limit, cursor)
+        found = await anyio.to_thread.run_sync(self._files.read_all, kind, page.paths)
+        return Page(found, page.total, page.total_is_exact, page.next_cursor)
+
+    async def score_table(self, measured: Eval) -> list[ScoreCell]:
+        """Return every judge's mean score of every run config on an eval."""
+        reader = await self._index.reader()
+        return await reader.score_table(str(folder_of(measured.saved.path)))
+
+    async def unreadable(self) -> list[RecordProblem]:
+        """Return every file of the project that cannot be used, and why."""
+        return [RecordProblem(*row) for row in await (await self._index.reader()).problems()]
+
+    async def repeated(self) -> list[RecordProblem]:
+        """Return the records whose id another one has, such as copies made in a file manager.
+
+        Named by their id, the one with the shortest path is meant; all are listed and counted.
+        Of a copied folder only its topmost record is told.
+        """
+        found: list[RecordProblem] = []
+        for first, *copies in await (await self._index.reader()).repeated():
+            reason = (
+                f"it has the same id as {first}, which is the one that its id means. Move one of "
+                "the two folders out of the project, or give one an id of its own, 12 digits "
+                "that nothing else has"
+            )
+            found += [RecordProblem(path, reason) for path in copies]
+        return found
+
+    async def changes_elsewhere(self) -> int:
+        """Return a number that differs from the last one when another process has saved."""
+        return await (await self._index.reader()).data_version()

@@ -1,0 +1,86 @@
+"""Read the records of a project from their files, and note those that cannot be used."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from storage.errors import UnreadableRecord
+from storage.layout import folder_of, place_of
+from storage.reading import read_record
+from storage.records import Record
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordProblem:
+    """A file that cannot be used.
+
+    Attributes:
+        path: Its path within the project.
+        reason: What is wrong with it.
+    """
+
+    path: str
+    reason: str
+
+
+class RecordFiles:
+    """The files of one project. Its methods block: call them in a thread.
+
+    Attributes:
+        problems: The files that could not be used so far, by their paths.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.problems: dict[str, RecordProblem] = {}
+
+    def children(self, parent: Record, kind: type[R]) -> list[R]:
+        """Return the records of a kind below a parent, the oldest first."""
+        place = place_of(kind)
+        folder = self._folder / folder_of(parent.saved.path) / place.folder
+        if self._is_linked(folder):
+            return []
+        found = [
+            record
+            for file in sorted(folder.glob(f"*/{place.file_name}"))
+            if (record := self.read(kind, file)) is not None
+        ]
+        return sorted(found, key=lambda record: (record.created_at, record.id))
+
+    def _is_linked(self, place: Path) -> bool:
+        """Whether a link leads to a place in the project; noted, and never followed."""
+        for part in [place, *place.parents]:
+            if part == self._folder:
+                return False
+            if part.is_symlink():
+                path = part.relative_to(self._folder).as_posix()
+                self.problems[path] = RecordProblem(path, "it is a link, and none is followed")
+                return True
+        return True
+
+    def read(self, kind: type[R], file: Path) -> R | None:
+        """Return the record of a file; None where it is not there, or cannot be used."""
+        path = file.relative_to(self._folder).as_posix()
+        if file.is_symlink() or file.parent.is_symlink():
+            self.problems[path] = RecordProblem(path, "it is a link, and none is followed")
+            return None
+        try:
+            record = read_record(kind, file.read_bytes(), path)
+        except UnreadableRecord as error:
+            self.problems[path] = RecordProblem(path, error.reason)
+            return None
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.problems[path] = RecordProblem(path, error.strerror or str(error))
+            return None
+        self.problems.pop(path, None)
+        return record
+
+    def read_all(self, kind: type[R], paths: Iterable[str]) -> tuple[R, ...]:
+        """Return the records of files, less those that cannot be used."""
+        read = (self.read(kind, self._folder / path) for path in paths)
+        return tuple(record for record in read if record is not None)
