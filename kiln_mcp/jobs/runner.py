@@ -194,7 +194,7 @@ class JobRunner:
         while not job.state.at_rest and time.monotonic() < until:
             silent_s = time.monotonic() - told_at
             if report is not None and (job.progress != told or silent_s >= SAY_EVERY_S):
-                again = again + 1 if job.progress == told else 0
+                again = again + 1 if told and job.progress.done == told.done else 0
                 told, told_at = job.progress, time.monotonic()
                 # The protocol wants each report to be higher than the one before.
                 done = told.done + again * _STILL_THERE
@@ -287,8 +287,8 @@ class JobRunner:
 
     async def _attempt(self, job: Job) -> None:
         worked = Stopwatch(job.worked_s)
-        beating = asyncio.create_task(self._heartbeat(job, worked))
         reporter = Reporter(partial(self._write_progress, job))
+        beating = asyncio.create_task(self._heartbeat(job, worked, reporter))
         try:
             async with self._slots:
                 if not await _in_thread(self._ledger.begin, job):
@@ -345,10 +345,11 @@ class JobRunner:
     async def _write_progress(self, job: Job, progress: Progress) -> None:
         await _in_thread(self._ledger.report, job, progress)
 
-    async def _heartbeat(self, job: Job, worked: "Stopwatch") -> None:
+    async def _heartbeat(self, job: Job, worked: "Stopwatch", reporter: "Reporter") -> None:
         """Show signs of life, and hear whether another process wants the job to stop or rest."""
         while True:
             await anyio.sleep(HEARTBEAT_S)
+            await reporter.flush()  # what was reported last before the job fell silent
             await _in_thread(self._ledger.keep_alive, job, worked.seconds)
             now = await _in_thread(self._ledger.find, job.id)
             task = self._running.get(job.id)

@@ -4,6 +4,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+import anyio
+
 from kiln_mcp.jobs.records import Job, Progress
 
 SILENCE_S: Final = 10.0
@@ -52,6 +54,7 @@ class Reporter:
         self._write = write
         self._last = 0.0
         self._waiting: Progress | None = None
+        self._writing = anyio.Lock()
 
     async def report(self, done: float, total: float | None, message: str | None) -> None:
         """Take progress, and write it unless some was written just before."""
@@ -61,7 +64,8 @@ class Reporter:
 
     async def flush(self) -> None:
         """Write what was reported last."""
-        if self._waiting is not None:
-            progress, self._waiting = self._waiting, None
-            self._last = time.monotonic()
-            await self._write(progress)
+        async with self._writing:  # the newest is written last
+            if self._waiting is not None:
+                progress, self._waiting = self._waiting, None
+                self._last = time.monotonic()
+                await self._write(progress)
