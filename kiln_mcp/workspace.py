@@ -1,11 +1,12 @@
 """What a capability works with: open projects, the model engine, progress, approval."""
 
 import json
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import anyio
 
@@ -14,6 +15,9 @@ from kiln_mcp.jobs import Job, JobDesk, JobSettings, JsonObject
 from kiln_mcp.llm import Budget, Engine
 from kiln_mcp.settings import Settings
 from storage import ProjectStore
+
+STILL_THERE: Final = 1e-6
+SAY_AGAIN_S: Final = 5.0
 
 ProgressReport = Callable[[float, float | None, str | None], Awaitable[None]]
 """Called with what is done, what there is in all (None: not known), and a sentence."""
@@ -32,6 +36,38 @@ async def _nothing_to_perform(
 
 async def _unheard(done: float, total: float | None, message: str | None) -> None:
     """Report to nobody."""
+
+
+class Relay:
+    """Passes progress on, and between two reports the sentences that say what is waited for."""
+
+    def __init__(self, report: ProgressReport, step: float = 0.0) -> None:
+        """Set up.
+
+        Args:
+            report: Where all goes.
+            step: By how much a sentence counts as progress, for those who want only higher numbers.
+        """
+        self._report = report
+        self._step = step
+        self._done = 0.0
+        self._total: float | None = None
+        self._said = ""
+        self._said_at = 0.0
+
+    async def report(self, done: float, total: float | None, message: str | None) -> None:
+        """Pass progress on."""
+        self._done, self._total = done, total
+        await self._report(done, total, message)
+
+    async def say(self, sentence: str) -> None:
+        """Pass a sentence on, once for all calls that wait for the same."""
+        now = time.monotonic()
+        if sentence == self._said and now - self._said_at < SAY_AGAIN_S:
+            return
+        self._said, self._said_at = sentence, now
+        self._done += self._step
+        await self._report(self._done, self._total, sentence)
 
 
 class KnownProjects:
@@ -104,8 +140,9 @@ class Workspace:
         return replace(self, confirmed=confirmed)
 
     def with_progress(self, report: ProgressReport) -> Self:
-        """Return the same workspace with progress going to `report`."""
-        return replace(self, report=report)
+        """Return the same workspace with progress going to `report`, waits of models included."""
+        relay = Relay(report, STILL_THERE)
+        return replace(self, report=relay.report, engine=self.engine.heard_by(relay.say))
 
     def with_model(self, name: str) -> Self:
         """Return the same workspace with another default model."""
@@ -186,7 +223,9 @@ async def open_workspace(
         async def work(job: Job, report: ProgressReport) -> JsonObject:
             name = f"jobs/{job.id}"
             budget = budgets[job.id] = await engine.budget(name, job.limit, job.worked_s)
-            own = replace(workspace, engine=engine.within(budget), report=report)
+            relay = Relay(report)
+            heard = engine.within(budget).heard_by(relay.say)
+            own = replace(workspace, engine=heard, report=relay.report)
             try:
                 result = await perform(own, job.capability, job.arguments)
             except Exception as error:

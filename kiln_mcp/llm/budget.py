@@ -167,6 +167,27 @@ class Budget:
                 return kind
         return None
 
+    def check_time(self, seconds: float, reason: str) -> None:
+        """Refuse to wait so long where the time that is left ends before.
+
+        Args:
+            seconds: How long.
+            reason: What for, as the beginning of a sentence.
+
+        Raises:
+            BudgetSpent: It does; every other call would wait as well.
+        """
+        limit = self.limit.seconds
+        if limit is None or (left := limit - self._worked_s) > seconds:
+            return
+        time_left = f"{max(0.0, left):.0f} of its {limit:.0f} s are left"
+        self.refusal = BudgetSpent(self.name, "seconds", f"{reason}, and {time_left}")
+        raise self.refusal
+
+    @property
+    def _worked_s(self) -> float:
+        return time.monotonic() - self._started
+
     def _left(self, kind: str, most: Spent) -> str:
         return self._left_of(kind, most) + said_of_lost(self.lost)
 
@@ -186,7 +207,7 @@ class Budget:
 
     def _out_of_time(self) -> bool:
         seconds = self.limit.seconds
-        return seconds is not None and time.monotonic() - self._started >= seconds
+        return seconds is not None and self._worked_s >= seconds
 
 
 def said_of_lost(lost: Spent) -> str:

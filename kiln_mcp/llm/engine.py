@@ -48,6 +48,7 @@ from kiln_mcp.llm.sharing import open_journal, open_limits
 from kiln_mcp.llm.spent import Spent
 from kiln_mcp.llm.tally import Tally
 from kiln_mcp.llm.tools_in_words import ToolsInWords
+from kiln_mcp.llm.waiting import Listener, Patience
 
 USUAL_INPUT: Final = 1200
 USUAL_OUTPUT: Final = 300
@@ -81,6 +82,7 @@ class Engine:
         self._asking: dict[Key, anyio.Event] = {}
         self._sender = Sender(settings.attempts, settings.first_wait_s)
         self._budget: Budget | None = None
+        self._listener: Listener | None = None
 
     async def __aenter__(self) -> Self:
         await self._journal.open()
@@ -187,6 +189,12 @@ class Engine:
         view._budget = budget
         return view
 
+    def heard_by(self, listener: Listener) -> "Engine":
+        """Return this engine with somebody who hears what its calls have to wait for."""
+        view = copy(self)
+        view._listener = listener
+        return view
+
     async def models(self) -> list[ModelDescription]:
         """Return what is configured, what it can do, and what it costs."""
         self._servers.refresh()
@@ -221,7 +229,7 @@ class Engine:
             ModelError: One of its kinds; see `kiln_mcp.llm.errors`.
         """
         route = await self._route(request.model)
-        call = self._call(asker, budget or self._budget, fresh=fresh)
+        call = self._call(request.model, asker, budget, fresh=fresh)
         tally = await self._ask(route, request, call)
         if tally.failed_before(call.own):
             tally = await self._ask(route, request, replace(call, fresh=True))
@@ -252,7 +260,7 @@ class Engine:
             ModelError: One of its kinds; see `kiln_mcp.llm.errors`.
         """
         route = await self._route(request.model)
-        call = self._call(asker, budget or self._budget, fresh=fresh)
+        call = self._call(request.model, asker, budget, fresh=fresh)
         tally = Tally(request)
         while True:
             if tally.failed_before(call.own):
@@ -270,8 +278,10 @@ class Engine:
                         yield part
         yield tally.answer()
 
-    def _call(self, asker: str, budget: Budget | None, *, fresh: bool) -> "_Call":
-        return _Call(f"{budget.name}/{asker}" if budget else asker, fresh, budget)
+    def _call(self, model: str, asker: str, budget: Budget | None, *, fresh: bool) -> "_Call":
+        budget = budget or self._budget
+        asker = f"{budget.name}/{asker}" if budget else asker
+        return _Call(asker, fresh, budget, Patience(model, budget, self._listener))
 
     async def unheard(self, budget: str) -> Spent:
         """Return what was sent under a budget and not answered: on its way, or lost with it."""
@@ -323,7 +333,7 @@ class Engine:
             if turn.entry is not None:
                 return turn.entry
             async with call.reserve(request, route.price) as reservation:
-                answer = await self._sender.send(route, request, reservation)
+                answer = await self._sender.send(route, request, reservation, call.patience)
                 return await self._remember(turn.key, request, call, answer, reservation)
 
     async def _stream_once(
@@ -338,7 +348,7 @@ class Engine:
                 return
             async with (
                 call.reserve(request, route.price) as reservation,
-                aclosing(self._sender.stream(route, request, reservation)) as parts,
+                aclosing(self._sender.stream(route, request, reservation, call.patience)) as parts,
             ):
                 async for part in parts:
                     if isinstance(part, ModelAnswer):
@@ -389,6 +399,7 @@ class _Call:
     asker: str
     fresh: bool
     budget: Budget | None
+    patience: Patience
 
     @property
     def own(self) -> str | None:

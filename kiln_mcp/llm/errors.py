@@ -12,6 +12,7 @@ storage.errors.WorkbenchError
     ├── JournalFailed          the journal of calls cannot be read or written
     │   └── SharedDatabaseFailed   nor can the workers' database, where it and the limits are kept
     ├── CircuitOpen            the server was down again and again just now
+    ├── AsksTooLong            the server asks for a longer wait than makes sense
     ├── HostSilent             no connected assistant answered a work order
     ├── UnknownOrder           no open work order has this id
     ├── ServerFileUnreadable   the list of model servers cannot be used
@@ -179,6 +180,21 @@ class CircuitOpen(ModelError):  # noqa: N818
             f"The server of {model} did not answer {failures} times in a row and is not asked for "
             f"{wait_s:.0f} s more. Check that it is running and that its address is right."
         )
+
+
+class AsksTooLong(ModelError):  # noqa: N818
+    """The server asks for a longer wait than makes sense."""
+
+    def __init__(self, model: str, asked_s: float, longest_s: float) -> None:
+        super().__init__(
+            f"The server of {model} asks to wait {_duration(asked_s)}, and a call waits "
+            f"{_duration(longest_s)} at most: its quota of the hour or the day seems used up. Go "
+            "on after that time, raise the quota, or use another model. What is done is kept."
+        )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"
 
 
 class HostSilent(ModelError):  # noqa: N818

@@ -12,8 +12,9 @@ from typing import Final, Protocol
 
 import anyio
 
-from kiln_mcp.llm.errors import CircuitOpen, ModelError, RateLimited, ServerDown
+from kiln_mcp.llm.errors import CircuitOpen, ModelError, RateLimited, ServerDown, Unavailable
 from kiln_mcp.llm.messages import ModelRequest, Usage
+from kiln_mcp.llm.waiting import Patience
 
 DECREASE: Final = 2 / 3
 FAILURES_TO_OPEN: Final = 5
@@ -119,6 +120,7 @@ class Gate:
         requests, tokens = limits.requests_per_minute, limits.tokens_per_minute
         self._requests = _Bucket(requests) if requests and shared is None else None
         self._tokens = _Bucket(tokens) if tokens and shared is None else None
+        self._asked_s = 0.0
         self._paused_until = 0.0
         self._failures = 0
         self._open_until = 0.0
@@ -129,17 +131,25 @@ class Gate:
         return int(self._limiter.total_tokens)
 
     @asynccontextmanager
-    async def request(self, request: ModelRequest) -> AsyncGenerator["Pass"]:
+    async def request(
+        self, request: ModelRequest, patience: Patience | None = None
+    ) -> AsyncGenerator["Pass"]:
         """Wait for this request's turn, and learn from what becomes of it.
+
+        Args:
+            request: What is asked.
+            patience: How long it waits and who hears of it; None for nobody.
 
         Raises:
             CircuitOpen: The server was down again and again just now.
+            AsksTooLong: The server asks for a longer wait than makes sense.
+            BudgetSpent: The time that is left ends before its turn.
         """
         passing = Pass()
         # On behalf of the pass, not of the task: a stream may be closed by another task.
         await self._limiter.acquire_on_behalf_of(passing)
         try:
-            await self._wait_for_turn(request)
+            await self._wait_for_turn(request, patience or Patience(self._name))
             async with self._slot():
                 try:
                     yield passing
@@ -162,11 +172,13 @@ class Gate:
         finally:
             self._shared.leave(slot)
 
-    async def _wait_for_turn(self, request: ModelRequest) -> None:
+    async def _wait_for_turn(self, request: ModelRequest, patience: Patience) -> None:
         left = self._open_until - time.monotonic()
         if left > 0:
             raise CircuitOpen(self._name, self._failures, left)
-        wait = self._paused_until - time.monotonic()
+        while (left := self._paused_until - time.monotonic()) > 0:
+            await patience.as_asked(self._asked_s, left)
+        wait = 0.0
         if self._requests:
             wait = max(wait, self._requests.take(1))
         if self._tokens:
@@ -174,19 +186,25 @@ class Gate:
         if self._shared:
             wait = max(wait, await self._shared.take(estimated_tokens(request)))
         if wait > 0:
-            await anyio.sleep(wait)
+            await patience.for_limit(wait)
 
     def _failed(self, error: ModelError) -> None:
         if isinstance(error, RateLimited):
             self._widen_to(self._width * DECREASE)
-            pause = PAUSE_S if error.retry_after_s is None else error.retry_after_s
-            self._paused_until = max(self._paused_until, time.monotonic() + pause)
+            self._pause(PAUSE_S if error.retry_after_s is None else error.retry_after_s)
+        elif isinstance(error, Unavailable) and error.retry_after_s is not None:
+            self._pause(error.retry_after_s)
         if isinstance(error, ServerDown):
             self._failures += 1
             if self._failures >= FAILURES_TO_OPEN:
                 self._open_until = time.monotonic() + OPEN_S
         else:
             self._failures = 0  # it answers, if only to refuse
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        if until > self._paused_until:
+            self._asked_s, self._paused_until = seconds, until
 
     def _succeeded(self, request: ModelRequest, usage: Usage) -> None:
         self._failures = 0

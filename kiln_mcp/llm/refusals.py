@@ -5,6 +5,8 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, cast
 
 from kiln_mcp.llm.errors import (
@@ -90,13 +92,21 @@ def said_through_litellm(text: str) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a Retry-After header asks to wait; None where it names none."""
+    """Return the seconds that a Retry-After header asks to wait; None where it names none.
+
+    The header names seconds or a time: RFC 9110, section 10.2.3.
+    """
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             return max(0.0, float(headers[name]) * scale)
         except (KeyError, ValueError):
             continue
-    return None
+    try:
+        until = parsedate_to_datetime(headers["retry-after"])
+    except (KeyError, ValueError):
+        return None
+    until = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return max(0.0, (until - datetime.now(UTC)).total_seconds())
 
 
 def unreachable(model: str, address: str, error: BaseException, *, reached: bool) -> ServerDown:

@@ -14,6 +14,7 @@ from kiln_mcp.llm.errors import Unavailable
 from kiln_mcp.llm.limits import Gate
 from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
 from kiln_mcp.llm.prices import FREE, Price, rough_usage
+from kiln_mcp.llm.waiting import Patience
 
 LONGEST_WAIT_S: Final = 30.0
 
@@ -52,27 +53,28 @@ class Sender:
         self._random = random.Random()
 
     async def send(
-        self, route: Route, request: ModelRequest, reservation: Reservation
+        self, route: Route, request: ModelRequest, reservation: Reservation, patience: Patience
     ) -> ModelAnswer:
         """Return a model's answer.
 
         Raises:
             ModelError: Its last attempt failed.
+            BudgetSpent: The budget ends before the next attempt.
         """
         request = replace(request, model=route.name)
         for attempt in count(1):
             try:
-                async with route.gate.request(request) as passing:
+                async with route.gate.request(request, patience) as passing:
                     await reservation.begin()
                     answer = await route.model.complete(request)
                     reservation.usage = passing.usage = answer.usage
                     return answer
             except Unavailable as error:
-                await self._pause(attempt, error, reservation)
+                await self._pause(attempt, error, reservation, patience)
         raise AssertionError("count() does not end")
 
     async def stream(
-        self, route: Route, request: ModelRequest, reservation: Reservation
+        self, route: Route, request: ModelRequest, reservation: Reservation, patience: Patience
     ) -> Streamed:
         """Yield a model's answer as it is written; after its first part it is not sent again.
 
@@ -81,7 +83,7 @@ class Sender:
         """
         request = replace(request, model=route.name)
         written = 0
-        async with aclosing(self._stream_sent(route, request, reservation)) as parts:
+        async with aclosing(self._stream_sent(route, request, reservation, patience)) as parts:
             async for part in parts:
                 if isinstance(part, ModelAnswer):
                     reservation.usage = part.usage
@@ -92,12 +94,12 @@ class Sender:
                 yield part
 
     async def _stream_sent(
-        self, route: Route, request: ModelRequest, reservation: Reservation
+        self, route: Route, request: ModelRequest, reservation: Reservation, patience: Patience
     ) -> Streamed:
         for attempt in count(1):
             began = False
             try:
-                async with route.gate.request(request) as passing:
+                async with route.gate.request(request, patience) as passing:
                     await reservation.begin()
                     async with aclosing(streamed_by(route.model, request)) as parts:
                         async for part in parts:
@@ -109,13 +111,17 @@ class Sender:
             except Unavailable as error:
                 if began:
                     raise
-                await self._pause(attempt, error, reservation)
+                await self._pause(attempt, error, reservation, patience)
 
-    async def _pause(self, attempt: int, error: Unavailable, reservation: Reservation) -> None:
+    async def _pause(
+        self, attempt: int, error: Unavailable, reservation: Reservation, patience: Patience
+    ) -> None:
         """Wait before a request is sent again, or raise its error after the last attempt.
 
         Raises:
-            BudgetSpent: What was sent counts as spent, and the next attempt does not fit.
+            AsksTooLong: The server asks for a longer wait than makes sense.
+            BudgetSpent: The time ends before, or what was sent counts as spent and leaves too
+                little for the next attempt.
         """
         if attempt >= self._attempts:
             raise error
@@ -124,6 +130,10 @@ class Sender:
         longest = min(self._first_wait_s * 2 ** (attempt - 1), LONGEST_WAIT_S)
         # Full jitter: Brooker (2015), Exponential Backoff and Jitter. On top of what the
         # server asked to wait, so that not all come back at once.
-        pause = (error.retry_after_s or 0.0) + self._random.uniform(0, longest)
-        await anyio.sleep(min(pause, LONGEST_WAIT_S))
+        jitter = self._random.uniform(0, longest)
+        if error.retry_after_s is None:
+            await patience.to_try_again(jitter)
+        else:
+            await patience.as_asked(error.retry_after_s, error.retry_after_s)
+            await anyio.sleep(jitter)
         await reservation.hold()

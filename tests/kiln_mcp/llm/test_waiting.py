@@ -1,0 +1,134 @@
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import anyio
+import pytest
+
+from kiln_mcp.llm import BudgetLimit, Engine, EngineSettings, Message, ModelRequest, ServerSettings
+from kiln_mcp.llm.errors import AsksTooLong, BudgetSpent, RateLimited
+from kiln_mcp.llm.refusals import retry_after
+
+Loopback = Any  # the fixture's class lives in conftest
+
+
+def asked(number: int = 0) -> ModelRequest:
+    return ModelRequest("p/tiny", (Message("user", f"Hello {number}?"),))
+
+
+def engine_of(server: Loopback, attempts: int = 5, per_minute: int | None = None) -> Engine:
+    servers = (ServerSettings("p", server.address, requests_per_minute=per_minute),)
+    return Engine(EngineSettings(servers=servers, environment={}, attempts=attempts))
+
+
+class Ear:
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self._more = anyio.Event()
+
+    async def hear(self, sentence: str) -> None:
+        self.heard.append(sentence)
+        self._more.set()
+        self._more = anyio.Event()
+
+    async def wait_for(self, count: int) -> None:
+        with anyio.fail_after(10):
+            while len(self.heard) < count:
+                await self._more.wait()
+
+
+@asynccontextmanager
+async def asking(*engines: Engine) -> AsyncGenerator[None]:
+    """Let each engine ask once, until the block ends."""
+    async with anyio.create_task_group() as group:
+
+        async def ask(engine: Engine, number: int) -> None:
+            await engine.complete(asked(number), asker="test")
+
+        for number, engine in enumerate(engines):
+            group.start_soon(ask, engine, number)
+        yield
+        group.cancel_scope.cancel()
+
+
+async def test_who_waits_hears_how_long_the_server_asks_to_wait(loopback: Loopback) -> None:
+    loopback.fail(429, "slow down", retry_after="45")
+    ear = Ear()
+    async with engine_of(loopback) as engine, asking(engine.heard_by(ear.hear)):
+        await ear.wait_for(1)
+    assert ear.heard == ["The server of 'p/tiny' asks to wait 45 s."]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_others_who_ask_the_server_meanwhile_hear_it_too(
+    loopback: Loopback, status: int
+) -> None:
+    loopback.fail(status, "slow down", retry_after="45")
+    ear = Ear()
+    async with engine_of(loopback, attempts=1) as engine:
+        with pytest.raises(Exception, match="slow down"):
+            await engine.complete(asked(), asker="first")
+        heard = engine.heard_by(ear.hear)
+        async with asking(heard, heard):
+            await ear.wait_for(2)
+    assert ear.heard == ["The server of 'p/tiny' asks to wait 45 s."] * 2
+    assert len(loopback.bodies) == 1
+
+
+async def test_who_waits_for_a_limit_of_the_own_settings_hears_it(loopback: Loopback) -> None:
+    ear = Ear()
+    async with engine_of(loopback, per_minute=6) as engine:
+        heard = engine.heard_by(ear.hear)
+        await heard.complete(asked(9), asker="first")
+        async with asking(heard):
+            await ear.wait_for(1)
+    assert "requests or tokens a minute of 'p/tiny' are used up" in ear.heard[0]
+
+
+async def test_a_server_that_asks_for_an_hour_is_not_waited_for(loopback: Loopback) -> None:
+    loopback.fail(429, "quota", retry_after="3600")
+    async with engine_of(loopback) as engine:
+        for number in range(2):  # the second is not even sent
+            with anyio.fail_after(10), pytest.raises(AsksTooLong, match="asks to wait 60 min"):
+                await engine.complete(asked(number), asker="test")
+    assert len(loopback.bodies) == 1
+
+
+async def test_a_wait_that_is_longer_than_the_time_that_is_left_ends_the_job_at_once(
+    loopback: Loopback,
+) -> None:
+    loopback.fail(429, "slow down", retry_after="45")
+    async with engine_of(loopback) as engine:
+        budget = await engine.budget("jobs/1", BudgetLimit(seconds=30.0))
+        said = r"asks to wait 45 s, and \d+ of its 30 s are left"
+        with anyio.fail_after(10), pytest.raises(BudgetSpent, match=said):
+            await engine.complete(asked(), asker="test", budget=budget)
+    assert budget.refusal is not None
+
+
+async def test_a_short_wait_is_not_worth_a_sentence(loopback: Loopback) -> None:
+    loopback.fail(429, "slow down", retry_after="0.05")
+    ear = Ear()
+    async with engine_of(loopback) as engine:
+        await engine.heard_by(ear.hear).complete(asked(), asker="test")
+    assert ear.heard == []
+
+
+async def test_the_last_attempt_says_that_it_was_refused(loopback: Loopback) -> None:
+    loopback.fail(429, "slow down", retry_after="3600")
+    async with engine_of(loopback, attempts=1) as engine:
+        with pytest.raises(RateLimited, match="asks to wait 3600 s"):
+            await engine.complete(asked(), asker="test")
+
+
+def test_a_retry_after_may_be_a_time() -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=100)
+    wait = retry_after({"retry-after": format_datetime(soon, usegmt=True)})
+    assert wait is not None
+    assert 90 < wait < 101
+    assert retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
+    assert retry_after({"retry-after": "soon"}) is None
