@@ -131,7 +131,8 @@ class Budget:
         await self._pass()
         while (kind := self._missing(most)) is not None:
             if self._reserved.calls == 0 or self._out_of_time():
-                self.refusal = BudgetSpent(self.name, kind, self._left(kind, most))
+                left, needed = self._left(kind, most), self._needed(kind, most)
+                self.refusal = BudgetSpent(self.name, kind, left, needed)
                 raise self.refusal
             await self._settled.wait()
             await self._pass()
@@ -181,12 +182,19 @@ class Budget:
         if limit is None or (left := limit - self._worked_s) > seconds:
             return
         time_left = f"{max(0.0, left):.0f} of its {limit:.0f} s are left"
-        self.refusal = BudgetSpent(self.name, "seconds", f"{reason}, and {time_left}")
+        needed = self._worked_s + seconds
+        self.refusal = BudgetSpent(self.name, "seconds", f"{reason}, and {time_left}", needed)
         raise self.refusal
 
     @property
     def _worked_s(self) -> float:
         return time.monotonic() - self._started
+
+    def _needed(self, kind: str, most: Spent) -> float:
+        if kind == "seconds":
+            return self._worked_s
+        after = self.spent + most
+        return {"cost_usd": after.cost_usd, "tokens": after.tokens}.get(kind, after.calls)
 
     def _left(self, kind: str, most: Spent) -> str:
         return self._left_of(kind, most) + said_of_lost(self.lost)

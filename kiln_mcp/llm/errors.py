@@ -164,8 +164,17 @@ class BudgetSpent(WorkbenchError):  # noqa: N818
     and stops here.
     """
 
-    def __init__(self, budget: str, kind: str, left: str) -> None:
+    def __init__(self, budget: str, kind: str, left: str, needed: float) -> None:
+        """Say so.
+
+        Args:
+            budget: Whose it is.
+            kind: Of what there is not enough, as `BudgetLimit` calls it.
+            left: How much is spent, and of how much.
+            needed: The least limit of this kind with which the call would fit.
+        """
         self.kind = kind
+        self.needed = needed
         super().__init__(
             f"The budget of {budget} does not allow another call: {left}. What is done is kept; "
             "go on with a higher limit."
