@@ -97,6 +97,7 @@ class Plan:
         cost_usd: Expected cost in US dollars; None where the model's price is not known.
         irreversible: Whether what is done cannot be taken back.
         far_reaching: Whether it touches more than was named, though it can be taken back.
+        limits: What holds it, in sentences; empty where nothing does.
     """
 
     summary: str
@@ -104,6 +105,7 @@ class Plan:
     cost_usd: float | None = 0.0
     irreversible: bool = False
     far_reaching: bool = False
+    limits: str = ""
 
     @property
     def needs_approval(self) -> bool:
@@ -113,7 +115,11 @@ class Plan:
 
     @property
     def text(self) -> str:
-        """The plan in words, with its expected cost."""
+        """The plan in words, with its expected cost and its limits."""
+        return f"{self._expected} {self.limits}".strip()
+
+    @property
+    def _expected(self) -> str:
         if not self.calls:
             return self.summary
         price = "at a price that is not known" if self.cost_usd is None else f"${self.cost_usd:.4f}"

@@ -10,6 +10,7 @@ from kiln_mcp.jobs.records import (
     JsonObject,
     Progress,
     ReportProgress,
+    Stop,
     Work,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "JsonObject",
     "Progress",
     "ReportProgress",
+    "Stop",
     "Work",
 ]

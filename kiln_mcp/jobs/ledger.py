@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from kiln_mcp.jobs.errors import JobStoreFailed
-from kiln_mcp.jobs.records import Job, JobEvent, JobState, JsonObject, Progress
+from kiln_mcp.jobs.records import End, Job, JobEvent, JobState, Progress, Stop
 from kiln_mcp.llm import BudgetLimit
 
 _TABLES: Final[tuple[LiteralString, ...]] = (
@@ -31,6 +31,7 @@ _TABLES: Final[tuple[LiteralString, ...]] = (
         message TEXT NOT NULL,
         result TEXT,
         error TEXT,
+        stopped_by TEXT,
         worked_s DOUBLE PRECISION NOT NULL DEFAULT 0,
         created_at DOUBLE PRECISION NOT NULL,
         changed_at DOUBLE PRECISION NOT NULL,
@@ -51,6 +52,7 @@ _ADDED: Final[Mapping[tuple[str, str], LiteralString]] = {
     ("kiln_jobs", "worked_s"): """
         ALTER TABLE kiln_jobs ADD COLUMN worked_s DOUBLE PRECISION NOT NULL DEFAULT 0
         """,
+    ("kiln_jobs", "stopped_by"): "ALTER TABLE kiln_jobs ADD COLUMN stopped_by TEXT",
     ("kiln_jobs", "number"): """
         ALTER TABLE kiln_jobs ADD COLUMN number BIGINT NOT NULL DEFAULT 0
         """,
@@ -84,7 +86,8 @@ UPDATE kiln_jobs SET changed_at = :now, worked_s = :worked_s
 WHERE id = :id AND attempt = :attempt
 """
 _END: Final[LiteralString] = """
-UPDATE kiln_jobs SET state = :state, result = :result, error = :error, changed_at = :now
+UPDATE kiln_jobs SET state = :state, result = :result, error = :error, stopped_by = :stopped_by,
+    changed_at = :now
 WHERE id = :id AND attempt = :attempt AND state IN ('waiting', 'running', 'cancelling', 'pausing')
 """
 _CANCEL: Final[LiteralString] = """
@@ -98,7 +101,8 @@ UPDATE kiln_jobs SET changed_at = :now,
 WHERE id = :id AND state IN ('waiting', 'running')
 """
 _NEXT_ATTEMPT: Final[LiteralString] = """
-UPDATE kiln_jobs SET attempt = attempt + 1, error = NULL, budget = :budget, changed_at = :now,
+UPDATE kiln_jobs SET attempt = attempt + 1, error = NULL, stopped_by = NULL, budget = :budget,
+    changed_at = :now,
     state = CASE WHEN state IN ('cancelling', 'pausing') THEN state ELSE 'waiting' END
 WHERE id = :id AND attempt = :attempt
 """
@@ -201,15 +205,22 @@ class Ledger:
         """Write progress down."""
         self._change(_PROGRESS, id=job.id, attempt=job.attempt, **asdict(progress))
 
-    def end(
-        self, job: Job, state: JobState, result: JsonObject | None = None, error: str | None = None
-    ) -> None:
+    def end(self, job: Job, end: End) -> None:
         """Write down how a job ended; nothing where another attempt has taken over."""
-        text = None if result is None else json.dumps(dict(result), ensure_ascii=False)
+        result = None if end.result is None else json.dumps(dict(end.result), ensure_ascii=False)
+        stop = None if end.stop is None else json.dumps(asdict(end.stop))
         if self._change(
-            _END, id=job.id, attempt=job.attempt, state=state.value, result=text, error=error
+            _END,
+            id=job.id,
+            attempt=job.attempt,
+            state=end.state.value,
+            result=result,
+            error=end.error,
+            stopped_by=stop,
         ):
-            self.tell(job.id, f"{state.value.capitalize()}." + (f" {error}" if error else ""))
+            self.tell(
+                job.id, f"{end.state.value.capitalize()}." + (f" {end.error}" if end.error else "")
+            )
 
     def cancel(self, job_id: str) -> None:
         """Ask for a job to be given up."""
@@ -247,6 +258,7 @@ def _job(row: Mapping[str, Any]) -> Job:
         progress=Progress(row["done"], row["total"], row["message"]),
         result=None if row["result"] is None else json.loads(row["result"]),
         error=row["error"],
+        stop=None if row["stopped_by"] is None else Stop(**json.loads(row["stopped_by"])),
         worked_s=row["worked_s"],
         created_at=row["created_at"],
         changed_at=row["changed_at"],

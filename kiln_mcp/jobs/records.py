@@ -52,6 +52,19 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """Which limit stopped a job.
+
+    Attributes:
+        kind: As `BudgetLimit` calls it.
+        needed: The least limit of this kind with which it could go on.
+    """
+
+    kind: str
+    needed: float
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A piece of long work.
 
@@ -65,6 +78,7 @@ class Job:
         progress: How far it is.
         result: Its answer, once done.
         error: Why it ended otherwise, as a sentence.
+        stop: Which limit stopped it, where one did.
         worked_s: For how long it was worked at, all attempts together.
         created_at: Seconds since 1970.
         changed_at: Seconds since 1970: the last sign of life.
@@ -79,9 +93,20 @@ class Job:
     progress: Progress = field(default_factory=Progress)
     result: JsonObject | None = None
     error: str | None = None
+    stop: Stop | None = None
     worked_s: float = 0.0
     created_at: float = 0.0
     changed_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an attempt at a job ended."""
+
+    state: JobState
+    result: JsonObject | None = None
+    error: str | None = None
+    stop: Stop | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from kiln_mcp.jobs.database import is_sqlite, open_database
 from kiln_mcp.jobs.errors import NotResumable, UnknownJob
 from kiln_mcp.jobs.ledger import Ledger
 from kiln_mcp.jobs.records import (
+    End,
     Hold,
     Job,
     JobEvent,
@@ -35,6 +36,7 @@ from kiln_mcp.jobs.records import (
     JsonObject,
     Progress,
     ReportProgress,
+    Stop,
     Work,
     hold_nothing,
 )
@@ -295,23 +297,22 @@ class JobRunner:
                     return
                 worked.start()
                 result = await self._do(job, reporter)
-            await self._end(job, JobState.DONE, result)
+            await self._end(job, End(JobState.DONE, result))
         except BudgetSpent as error:
-            await self._end(job, JobState.STOPPED, error=str(error))
+            stop = Stop(error.kind, error.needed)
+            await self._end(job, End(JobState.STOPPED, error=str(error), stop=stop))
         except WorkbenchError as error:
-            await self._end(job, JobState.FAILED, error=str(error))
+            await self._end(job, End(JobState.FAILED, error=str(error)))
         except asyncio.CancelledError:
             if self._ending:
                 raise
             asked = await self._asked_to_stop(job)
-            await self._end(
-                job, JobState.PAUSED if asked is JobState.PAUSING else JobState.CANCELLED
-            )
+            paused = asked is JobState.PAUSING
+            await self._end(job, End(JobState.PAUSED if paused else JobState.CANCELLED))
         except Exception as error:  # noqa: BLE001 - the outermost door of a job
             _log.exception("The job %s (%s) broke", job.id, job.capability)
-            await self._end(
-                job, JobState.FAILED, error=f"It broke: {type(error).__name__}: {error}"
-            )
+            said = f"It broke: {type(error).__name__}: {error}"
+            await self._end(job, End(JobState.FAILED, error=said))
         finally:
             if resting := self._resting.pop(job.id, None):
                 resting.cancel()
@@ -333,14 +334,8 @@ class JobRunner:
         now = await self.find(job.id)
         return now.state if now.state in {JobState.CANCELLING, JobState.PAUSING} else None
 
-    async def _end(
-        self,
-        job: Job,
-        state: JobState,
-        result: JsonObject | None = None,
-        error: str | None = None,
-    ) -> None:
-        await _in_thread(self._ledger.end, job, state, result, error)
+    async def _end(self, job: Job, end: End) -> None:
+        await _in_thread(self._ledger.end, job, end)
 
     async def _write_progress(self, job: Job, progress: Progress) -> None:
         await _in_thread(self._ledger.report, job, progress)

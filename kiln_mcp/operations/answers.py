@@ -3,9 +3,10 @@
 from pydantic import Field, JsonValue
 
 from kiln_mcp.capability import Result
-from kiln_mcp.jobs import Job
+from kiln_mcp.jobs import Job, JobState
 from kiln_mcp.llm import Spending, Spent, Usage
 from kiln_mcp.llm.inventory import ModelDescription
+from kiln_mcp.operations.limits import enough_for
 
 
 class JobReport(Result):
@@ -112,7 +113,6 @@ _NEXT = {
     "cancelling": "Call wait_for_job again.",
     "pausing": "Call wait_for_job again: it rests once the answers on their way are there.",
     "failed": "Mend what the error says, then call resume_job: what is done is kept.",
-    "stopped": "Call resume_job with a higher limit: what is done is kept.",
     "cancelled": "Call resume_job to go on: what is done is kept.",
     "paused": "Call resume_job to go on: what is done is kept.",
 }
@@ -124,7 +124,7 @@ def job_report(
     """Return a job with what it has spent; `whole` also with its result."""
     usage = sum((entry.usage for entry in spent), Usage(calls=0))
     unpriced = sum(entry.unpriced_calls for entry in spent)
-    return JobReport(
+    report = JobReport(
         job=job.id,
         capability=job.capability,
         state=job.state.value,
@@ -140,6 +140,16 @@ def job_report(
         error=job.error,
         next_step=_NEXT.get(job.state.value),
     )
+    if job.state is not JobState.STOPPED:
+        return report
+    asked = f"Call resume_job with {enough_for(job, used_by(job, report))}: what is done is kept."
+    return report.model_copy(update={"next_step": asked})
+
+
+def used_by(job: Job, report: JobReport) -> dict[str, float]:
+    """Return what a job has used so far, by the kind of limit that counts it."""
+    cost, tokens, calls = report.cost_usd or 0.0, report.tokens, report.calls
+    return {"cost_usd": cost, "tokens": tokens, "calls": calls, "seconds": job.worked_s}
 
 
 def model_entry(model: ModelDescription) -> ModelEntry:

@@ -1,7 +1,8 @@
 """Errors of this room.
 
 storage.errors.WorkbenchError
-└── NoJobsHere             this workspace was opened without jobs
+├── NoJobsHere             this workspace was opened without jobs
+└── LimitStands            a job that a limit stopped needs a higher one
 """
 
 from storage.errors import WorkbenchError
@@ -14,3 +15,16 @@ class NoJobsHere(WorkbenchError):  # noqa: N818 - errors are named by their caus
         super().__init__(
             "This process runs no jobs. Start the tool through `kiln-mcp` or `kiln-mcp serve`."
         )
+
+
+class LimitStands(WorkbenchError):  # noqa: N818
+    """A job that a limit stopped is to go on without a higher one."""
+
+    def __init__(self, job: str, kind: str, arguments: str) -> None:
+        super().__init__(
+            f"The job {job} was stopped by its limit in {_KINDS.get(kind, kind)}, and would be at "
+            f"once again. Call resume_job with {arguments}."
+        )
+
+
+_KINDS = {"cost_usd": "money", "seconds": "time"}

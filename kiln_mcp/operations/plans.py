@@ -3,39 +3,83 @@
 from dataclasses import replace
 
 from kiln_mcp.errors import Plan
+from kiln_mcp.jobs import Job
 from kiln_mcp.llm import BudgetLimit
-from kiln_mcp.operations.answers import JobReport
+from kiln_mcp.operations.answers import JobReport, used_by
+from kiln_mcp.operations.limits import amounts, dollars, in_words, raised
 
 
-def within(plan: Plan, most_usd: float | None) -> Plan:
-    """Return the plan of a job that stops at a limit of so many US dollars; None for no limit."""
-    if most_usd is None:
+def within(plan: Plan, limit: BudgetLimit) -> Plan:
+    """Return the plan of a job with what its limits do to it; its cost stays that of all of it."""
+    held = {kind: amount for kind, amount in amounts(limit).items() if amount is not None}
+    if not held:
         return plan
-    if plan.cost_usd is None:
-        warning = f"The limit of ${most_usd:.2f} holds no model whose price is not known."
-        return replace(plan, summary=f"{plan.summary} {warning}")
-    summary = f"{plan.summary} It stops at ${most_usd:.2f}."
-    return replace(plan, summary=summary, cost_usd=min(plan.cost_usd, most_usd))
+    said = ", ".join(in_words(kind, amount) for kind, amount in held.items())
+    sentences = [f"Limit: {said}."]
+    expected = {"cost_usd": plan.cost_usd, "calls": plan.calls}
+    shares = [
+        held[kind] / all_of_it for kind, all_of_it in expected.items() if all_of_it and kind in held
+    ]
+    share = min(shares, default=1.0)
+    if share < 1:
+        about = f"{share:.0%}" if share >= 0.01 else "less than 1%"
+        stops = f"It will probably stop at about {about} of the work"
+    else:
+        stops = "It stops where that is reached"
+    sentences.append(f"{stops}: what is done is kept, and resume_job goes on with a higher limit.")
+    if plan.cost_usd is None and limit.cost_usd is not None:
+        sentences.append("The limit in money holds no model whose price is not known.")
+    return replace(plan, limits=" ".join(sentences))
 
 
-def more_to_spend(job: JobReport, agreed: BudgetLimit, wanted: BudgetLimit) -> Plan:
+def more_to_spend(job: Job, report: JobReport, wanted: BudgetLimit) -> Plan:
     """Return what is new where a job is to go on with another limit.
 
-    A job without a limit in money was agreed to as a whole, so there is nothing new to ask.
+    Where no limit is higher than before, nothing is new.
 
     Args:
-        job: The job, with what it has spent.
-        agreed: The limit that the person has agreed to.
+        job: The job, with the limit that the person has agreed to.
+        report: What it has spent.
         wanted: The limit that is to hold from now on.
     """
-    if agreed.cost_usd is None:
-        return Plan(f"Go on with {job.capability}, which was agreed to as a whole.")
-    spent = f"${job.cost_usd or 0.0:.2f} of the agreed ${agreed.cost_usd:.2f} is spent"
-    if wanted.cost_usd is None:
-        return Plan(f"Go on with {job.capability} without a limit: {spent}.", cost_usd=None)
-    more = max(0.0, wanted.cost_usd - agreed.cost_usd)
-    return Plan(
-        f"Go on with {job.capability}: {spent}. The new limit is ${wanted.cost_usd:.2f}, "
-        f"which is ${more:.2f} more.",
-        cost_usd=more,
-    )
+    more = raised(job.limit, wanted)
+    if not more:
+        return Plan(f"Go on with {job.capability} within the limit that was agreed to.")
+    used, before, after = used_by(job, report), amounts(job.limit), amounts(wanted)
+    said = [_said_of(kind, used[kind], before[kind] or 0.0, after[kind]) for kind in more]
+    cost = _cost_of_more(job, report, wanted)
+    if "cost_usd" in more or cost == 0:
+        price = ""
+    elif cost is None:
+        price = " What that costs is not known."
+    else:
+        price = f" At what it has cost so far, that is about {dollars(cost)} more."
+    return Plan(f"Go on with {job.capability}: {' '.join(said)}{price}", cost_usd=cost)
+
+
+def _said_of(kind: str, used: float, before: float, after: float | None) -> str:
+    spent = f"{in_words(kind, used)} of the agreed {in_words(kind, before)} used."
+    if after is None:
+        return f"{spent} There is to be no such limit any more."
+    beyond = in_words(kind, after - before)
+    return f"{spent} The new limit is {in_words(kind, after)}, which is {beyond} more."
+
+
+def _cost_of_more(job: Job, report: JobReport, wanted: BudgetLimit) -> float | None:
+    """Return what the higher limits may cost beyond what was agreed to; None where unknown."""
+    before, after = amounts(job.limit), amounts(wanted)
+    more = raised(job.limit, wanted)
+    if "cost_usd" in more:
+        return None if wanted.cost_usd is None else wanted.cost_usd - (job.limit.cost_usd or 0.0)
+    if job.limit.cost_usd is not None:  # the money is agreed to, whatever it is spent on
+        return 0.0
+    if report.unpriced_calls or not report.calls:
+        return None
+    spent, used = report.cost_usd or 0.0, used_by(job, report)
+    # The job stops at the first of its limits, so the least of them says what it costs.
+    bounds = [
+        spent / used[kind] * (new - (before[kind] or 0.0))
+        for kind in more
+        if (new := after[kind]) is not None and used[kind] > 0
+    ]
+    return 0.0 if spent == 0 else min(bounds, default=None)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from kiln_mcp.capability import Effect, capability
 from kiln_mcp.errors import ApprovalNeeded, Plan
 from kiln_mcp.jobs import Job
-from kiln_mcp.llm import BudgetLimit, Message, ModelRequest
+from kiln_mcp.llm import Message, ModelRequest
 from kiln_mcp.operations.answers import (
     JobList,
     JobReport,
@@ -21,8 +21,11 @@ from kiln_mcp.operations.answers import (
     OrderVerdicts,
     job_report,
     model_entry,
+    used_by,
 )
 from kiln_mcp.operations.desk import desk_of
+from kiln_mcp.operations.errors import LimitStands
+from kiln_mcp.operations.limits import JobLimit, enough_for, raised
 from kiln_mcp.operations.plans import more_to_spend, within
 from kiln_mcp.workspace import Workspace
 
@@ -31,21 +34,6 @@ NO_JOB = "none"
 """Instead of an id, where a tool was done at once."""
 
 JobReference = Annotated[str, Field(description="The job's id, as start_job gave it.")]
-
-
-class JobLimit(BaseModel):
-    """The most that a job may spend; what is left out is not limited."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    cost_usd: Annotated[float | None, Field(ge=0, description="US dollars.")] = None
-    tokens: Annotated[int | None, Field(ge=0, description="Tokens read and written.")] = None
-    calls: Annotated[int | None, Field(ge=0, description="Model calls.")] = None
-    seconds: Annotated[float | None, Field(ge=0, description="Seconds of work in all.")] = None
-
-    def as_budget(self) -> BudgetLimit:
-        """Return the limit as the engine takes it."""
-        return BudgetLimit(self.cost_usd, self.tokens, self.calls, self.seconds)
 
 
 NO_LIMIT = JobLimit()
@@ -85,7 +73,7 @@ async def start_job(
     else:
         # The tool asks no approval for anything: it is quick, and now it is done.
         return JobReport(job=NO_JOB, capability=tool, state="done", result=dict(result))
-    plan = within(plan, limit.cost_usd)
+    plan = within(plan, limit.as_budget())
     workspace.approve(plan)
     runner = await desk_of(workspace).runner()
     given: dict[str, JsonValue] = {**arguments, "confirm": True}
@@ -128,20 +116,22 @@ async def resume_job(
     job: JobReference,
     limit: Annotated[
         JobLimit | None,
-        Field(description="A new limit for all attempts together; left out: the old one."),
+        Field(description="Higher limits, all attempts together; what is left out stays."),
     ] = None,
 ) -> JobReport:
     """Go on with a job that failed, was paused or cancelled, or came to the end of its budget.
 
-    What is paid for is kept. Only what a new limit allows beyond the old one needs approval.
+    What is paid for is kept. A job that a limit stopped needs a higher one of that kind. Only what
+    new limits allow beyond the old ones needs approval.
     """
     runner = await desk_of(workspace).runner()
     found = await runner.find(job)
-    if limit is not None:
-        report = await _report(workspace, found)
-        workspace.approve(more_to_spend(report, found.limit, limit.as_budget()))
-    resumed = await runner.resume(job, limit.as_budget() if limit else None)
-    return await _report(workspace, resumed)
+    wanted = (limit or NO_LIMIT).instead_of(found.limit)
+    report = await _report(workspace, found)
+    if found.stop is not None and found.stop.kind not in raised(found.limit, wanted):
+        raise LimitStands(job, found.stop.kind, enough_for(found, used_by(found, report)))
+    workspace.approve(more_to_spend(found, report, wanted))
+    return await _report(workspace, await runner.resume(job, wanted))
 
 
 @capability(effect=Effect.READS, title="List jobs")

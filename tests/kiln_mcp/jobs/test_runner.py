@@ -98,7 +98,7 @@ async def test_a_failed_job_says_why_and_can_be_gone_on_with(tmp_path: Path) -> 
 async def test_a_job_at_the_end_of_its_budget_goes_on_with_more(tmp_path: Path) -> None:
     async def spend(job: Job, report: ReportProgress) -> Result:
         if (job.limit.calls or 0) < 10:
-            raise BudgetSpent(f"jobs/{job.id}", "calls", "all calls are made")
+            raise BudgetSpent(f"jobs/{job.id}", "calls", "all calls are made", 3)
         return {"calls": 10}
 
     async with runner(tmp_path, spend) as jobs:

@@ -1,3 +1,5 @@
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -5,14 +7,20 @@ from typing import Annotated
 import anyio
 import anyio.lowlevel
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import Field, JsonValue
 
 from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.errors import ApprovalNeeded, Plan
-from kiln_mcp.llm import EngineSettings, Message, ModelError, ModelRequest
+from kiln_mcp.jobs import Job, JobState, Progress, Stop
+from kiln_mcp.llm import BudgetLimit, EngineSettings, Message, ModelError, ModelRequest
 from kiln_mcp.operations import service
 from kiln_mcp.operations.answers import JobReport
+from kiln_mcp.operations.errors import LimitStands
+from kiln_mcp.operations.limits import KINDS, amounts, enough_for
+from kiln_mcp.operations.plans import more_to_spend, within
 from kiln_mcp.operations.service import JobLimit, OrderAnswer
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import Workspace
@@ -147,7 +155,11 @@ async def test_a_job_stops_at_its_budget_and_goes_on_with_more(tmp_path: Path) -
         await answer_all(workspace, 2)
         stopped = await service.wait_for_job(workspace, job)
         assert (stopped.state, stopped.calls, stopped.done) == ("stopped", 2, 2)
-        assert "higher limit" in (stopped.next_step or "")
+        wanted = f'resume_job with job="{job}" and limit={{"calls": 4}}'
+        assert wanted in (stopped.next_step or "")
+        for same in (None, JobLimit(calls=2), JobLimit(cost_usd=9)):
+            with pytest.raises(LimitStands, match="limit in calls.*" + re.escape(wanted)):
+                await service.resume_job(workspace, job, same)
         more = replace(workspace, confirmed=True)
         await service.resume_job(more, job, JobLimit(calls=3))
         await answer_all(workspace, 1)  # the first two are remembered
@@ -205,7 +217,8 @@ async def test_going_on_with_more_asks_for_the_rest_of_the_money_alone(tmp_path:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
         arguments: dict[str, JsonValue] = {"count": 1, "cost": 2.5}
         limit = JobLimit(cost_usd=1)
-        with pytest.raises(ApprovalNeeded, match=r"stops at \$1\.00\. About 1 model call, \$1\.0"):
+        stops = r"1 model call, \$2\.5000\. Limit: \$1\.00\. It will probably stop at about 40%"
+        with pytest.raises(ApprovalNeeded, match=stops):
             await service.start_job(workspace, "ask_questions", arguments, limit)
         agreed = workspace.for_call(confirmed=True)
         job = (await service.start_job(agreed, "ask_questions", arguments, limit)).job
@@ -216,6 +229,94 @@ async def test_going_on_with_more_asks_for_the_rest_of_the_money_alone(tmp_path:
         assert resumed.state in {"waiting", "running"}
         await answer_all(workspace, 1)
         assert (await service.wait_for_job(workspace, job)).state == "done"
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (BudgetLimit(), ""),
+        (BudgetLimit(cost_usd=1), r"Limit: \$1\.00\. It will probably stop at about 24% .* higher"),
+        (BudgetLimit(calls=41), "Limit: 41 calls. It will probably stop at about 5% of the work"),
+        (BudgetLimit(cost_usd=1, calls=41), r"Limit: \$1\.00, 41 calls\. It will .* about 5%"),
+        (BudgetLimit(cost_usd=0.001), r"Limit: \$0\.001\. It will .* less than 1% of"),
+        (BudgetLimit(cost_usd=10), r"Limit: \$10\.00\. It stops where that is reached: what"),
+        (BudgetLimit(tokens=5000, seconds=60), "Limit: 5,000 tokens, 60 s of work. It stops where"),
+    ],
+)
+def test_a_plan_says_what_all_of_it_costs_and_where_its_limits_stop_it(
+    limit: BudgetLimit, said: str
+) -> None:
+    plan = within(Plan("Judge.", calls=820, cost_usd=4.1), limit)
+    assert plan.cost_usd == 4.1
+    assert re.fullmatch(
+        r"Judge\. About 820 model calls, \$4\.1000\." + (f" {said}.*" if said else ""), plan.text
+    )
+
+
+def test_a_limit_in_money_says_that_it_does_not_hold_what_has_no_price() -> None:
+    plan = within(Plan("Judge.", calls=2, cost_usd=None), BudgetLimit(cost_usd=1))
+    assert "holds no model whose price is not known" in plan.text
+    assert plan.needs_approval
+
+
+def stopped(limit: BudgetLimit, stop: Stop, progress: Progress | None = None) -> Job:
+    return Job(
+        "a1", "judge", {}, limit, state=JobState.STOPPED, stop=stop, progress=progress or Progress()
+    )
+
+
+@given(
+    kind=st.sampled_from(KINDS),
+    limit=st.integers(0, 10**6),
+    needed=st.floats(0, 1e6),
+    done=st.integers(0, 50),
+    total=st.none() | st.integers(1, 100),
+)
+def test_what_is_proposed_to_go_on_with_is_more_than_before_and_enough(
+    kind: str, limit: int, needed: float, done: int, total: int | None
+) -> None:
+    job = stopped(BudgetLimit(**{kind: limit}), Stop(kind, needed), Progress(done, total))
+    said = enough_for(job, dict.fromkeys(KINDS, float(limit)))
+    proposed = json.loads(said[said.index("{") : said.index("}") + 1])
+    limits = JobLimit.model_validate(proposed).instead_of(BudgetLimit(cost_usd=1, calls=1))
+    assert amounts(limits)[kind] == proposed[kind] > limit
+    assert proposed[kind] >= needed
+    assert {k: v for k, v in amounts(limits).items() if k != kind} == {
+        k: v for k, v in {**dict.fromkeys(KINDS), "cost_usd": 1, "calls": 1}.items() if k != kind
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "spent", "cost"),
+    [
+        (BudgetLimit(calls=10), BudgetLimit(calls=30), (10, 1.0, None), 2.0),
+        (BudgetLimit(calls=10), BudgetLimit(calls=30), (10, 0.0, None), 0.0),
+        (BudgetLimit(calls=10), BudgetLimit(calls=30), (10, 1.0, 2), None),
+        (BudgetLimit(calls=10), BudgetLimit(calls=30), (0, 0.0, None), None),
+        (BudgetLimit(calls=10), BudgetLimit(), (10, 1.0, None), None),
+        (BudgetLimit(cost_usd=1, calls=10), BudgetLimit(cost_usd=1, calls=30), (10, 1.0, None), 0),
+        (BudgetLimit(cost_usd=1), BudgetLimit(cost_usd=1.5), (10, 1.0, None), 0.5),
+        (BudgetLimit(cost_usd=1), BudgetLimit(), (10, 1.0, None), None),
+        (BudgetLimit(seconds=60), BudgetLimit(seconds=60), (10, 1.0, None), 0),
+        (BudgetLimit(), BudgetLimit(calls=1), (10, 1.0, None), 0),
+    ],
+)
+def test_going_on_with_higher_limits_costs_what_was_not_agreed_to(
+    before: BudgetLimit,
+    after: BudgetLimit,
+    spent: tuple[int, float, int | None],
+    cost: float | None,
+) -> None:
+    calls, usd, unpriced = spent
+    report = JobReport(
+        job="a1",
+        capability="judge",
+        state="stopped",
+        calls=calls,
+        cost_usd=usd,
+        unpriced_calls=unpriced,
+    )
+    assert more_to_spend(stopped(before, Stop("calls", 11)), report, after).cost_usd == cost
 
 
 async def test_models_are_listed_with_what_they_need(tmp_path: Path) -> None:

@@ -1,0 +1,106 @@
+"""The limits of a job in words: what they hold, where they stop it, and what it takes to go on."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kiln_mcp.jobs import Job
+from kiln_mcp.llm import BudgetLimit
+
+KINDS: Final = ("cost_usd", "tokens", "calls", "seconds")
+_MARGIN: Final = 1.2
+"""By how much more is proposed than what the work so far lets expect."""
+
+
+class JobLimit(BaseModel):
+    """The most that a job may spend; what is left out is not limited."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cost_usd: Annotated[float | None, Field(ge=0, description="US dollars.")] = None
+    tokens: Annotated[int | None, Field(ge=0, description="Tokens read and written.")] = None
+    calls: Annotated[int | None, Field(ge=0, description="Model calls.")] = None
+    seconds: Annotated[float | None, Field(ge=0, description="Seconds of work in all.")] = None
+
+    def as_budget(self) -> BudgetLimit:
+        """Return the limit as the engine takes it."""
+        return BudgetLimit(self.cost_usd, self.tokens, self.calls, self.seconds)
+
+    def instead_of(self, before: BudgetLimit) -> BudgetLimit:
+        """Return the limit that holds from now on: what is left out stays as it was."""
+        stated = amounts(self.as_budget())
+        kept = amounts(before)
+        return as_limit({k: (stated if k in self.model_fields_set else kept)[k] for k in KINDS})
+
+
+def amounts(limit: BudgetLimit) -> dict[str, float | None]:
+    """Return the limits by their kind."""
+    return {
+        "cost_usd": limit.cost_usd,
+        "tokens": limit.tokens,
+        "calls": limit.calls,
+        "seconds": limit.seconds,
+    }
+
+
+def as_limit(by_kind: Mapping[str, float | None]) -> BudgetLimit:
+    """Return limits by their kind as the engine takes them."""
+    tokens, calls = by_kind["tokens"], by_kind["calls"]
+    return BudgetLimit(
+        by_kind["cost_usd"],
+        None if tokens is None else int(tokens),
+        None if calls is None else int(calls),
+        by_kind["seconds"],
+    )
+
+
+def raised(before: BudgetLimit, after: BudgetLimit) -> list[str]:
+    """Return the kinds of which there is to be more than before."""
+    now = amounts(after)
+    return [
+        kind
+        for kind, agreed in amounts(before).items()
+        if agreed is not None and ((wanted := now[kind]) is None or wanted > agreed)
+    ]
+
+
+def dollars(amount: float) -> str:
+    """Return an amount of money, with as many digits as it needs to be told from nothing."""
+    return f"${amount:,.2f}" if amount == 0 or amount >= 0.1 else f"${amount:.2g}"
+
+
+def in_words(kind: str, amount: float) -> str:
+    """Return how much of a kind: $1.00, 100 calls."""
+    match kind:
+        case "cost_usd":
+            return dollars(amount)
+        case "seconds":
+            return f"{amount:g} s of work"
+        case _:
+            return f"{amount:,.0f} {kind if amount != 1 else kind.removesuffix('s')}"
+
+
+def enough_for(job: Job, used: Mapping[str, float]) -> str:
+    """Return the arguments with which a stopped job can be gone on with.
+
+    Args:
+        job: The job, stopped.
+        used: What it has used so far, by kind.
+    """
+    if job.stop is None:
+        return f'job="{job.id}" and a higher limit'
+    kind, now = job.stop.kind, amounts(job.limit).get(job.stop.kind) or 0.0
+    done, total = job.progress.done, job.progress.total
+    expected = 2 * now if total is None or done <= 0 else used[kind] / done * total * _MARGIN
+    amount = _round_up(max(expected, job.stop.needed, now * _MARGIN, 1e-6), kind == "cost_usd")
+    return f'job="{job.id}" and limit={json.dumps({kind: amount})}, or another higher limit'
+
+
+def _round_up(amount: float, in_parts: bool) -> float:
+    """Return a number of two digits that is not smaller; a whole one, unless in parts."""
+    step = 10.0 ** (math.floor(math.log10(amount)) - 1)
+    rounded = math.ceil(amount / step - 1e-9) * step
+    return float(f"{rounded:.3g}") if in_parts else math.ceil(round(rounded, 6))
