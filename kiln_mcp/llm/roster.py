@@ -1,0 +1,176 @@
+"""Which models there are: by what name, on which way, at what price, and whether they are ready."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from kiln_mcp.llm.embedded import EmbeddedModel
+from kiln_mcp.llm.errors import MissingKey, UnknownModel
+from kiln_mcp.llm.hosted import HostedModel
+from kiln_mcp.llm.inventory import (
+    ModelDescription,
+    describe_embedded,
+    describe_host,
+    describe_hosted,
+    describe_problem,
+    describe_servers,
+    hosted_with_key,
+)
+from kiln_mcp.llm.keys import find_key
+from kiln_mcp.llm.limits import Gate, Gates, Limits
+from kiln_mcp.llm.messages import Model
+from kiln_mcp.llm.names import check_hosted_name, key_variables
+from kiln_mcp.llm.orders import HOST, HostModel, WorkOrders
+from kiln_mcp.llm.prices import FREE, Price, litellm_price
+from kiln_mcp.llm.scripted import load_script
+from kiln_mcp.llm.sending import Route
+from kiln_mcp.llm.server import ServerModel
+from kiln_mcp.llm.servers import Servers
+from kiln_mcp.llm.settings import EMBEDDED, EngineSettings
+from kiln_mcp.llm.tools_in_words import ToolsInWords
+
+UNLIMITED: Final = Limits(concurrency=1_000_000)
+SCRIPTED: Final = "scripted:"
+
+
+class Roster:
+    """The models that can be named here."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        models: Mapping[str, Model],
+        gates: Gates,
+        orders: WorkOrders,
+    ) -> None:
+        """Set up without any contact.
+
+        Args:
+            settings: What is configured.
+            models: Further models by name.
+            gates: Makes the gates of servers and hosted models.
+            orders: What the model `host` is asked by.
+        """
+        self._settings = settings
+        self._extra = dict(models)
+        self._gates = gates
+        self._orders = orders
+        self._embedded = EmbeddedModel(settings.embedded)
+        self._hosted = HostedModel(settings.environment, settings.timeout_s)
+        self._servers = Servers(settings, gates)
+        self._host = HostModel(orders)
+        self._routes: dict[str, Route] = {}
+
+    async def close(self) -> None:
+        """Close the models' connections."""
+        await self._embedded.close()
+        await self._servers.close()
+
+    def is_free(self, model: str) -> bool:
+        """Whether asking this model costs nothing and asks no service but the person's own."""
+        return model in self._extra or model in {EMBEDDED, HOST} or model.startswith(SCRIPTED)
+
+    def check_name(self, model: str) -> None:
+        """Refuse a name that no model can have, without asking anybody.
+
+        Raises:
+            UnknownModel: No model has this name.
+            ServerFileUnreadable: The list that it may stand in cannot be used.
+        """
+        if not self.is_free(model) and self._server_of(model) is None:
+            check_hosted_name(model, self.names())
+
+    def _server_of(self, model: str) -> ServerModel | None:
+        """Return the configured server that a model's name begins with, None where none does.
+
+        Raises:
+            ServerFileUnreadable: The list that it may stand in cannot be used.
+        """
+        for changed in self._servers.refresh():
+            for name in [name for name in self._routes if name.partition("/")[0] == changed]:
+                del self._routes[name]
+        server = self._servers.find(model.partition("/")[0])
+        if server is None and self._servers.problem is not None:
+            raise self._servers.problem.with_traceback(None)
+        return server
+
+    async def check_ready(self, models: Sequence[str]) -> None:
+        """Refuse models that cannot answer: unknown ones, those without their key, servers down.
+
+        A configured server is asked for its list of models; nobody else is asked anything.
+
+        Raises:
+            ModelError: What keeps one of them from answering.
+        """
+        for model in models:
+            self.check_name(model)
+            if self.is_free(model):
+                continue
+            if (server := self._server_of(model)) is not None:
+                await server.check_has(model.partition("/")[2])
+                continue
+            variables = key_variables(model)
+            keys = [await find_key(name, self._settings.environment) for name in variables]
+            if variables and not any(keys):
+                raise MissingKey(model, variables)
+
+    def price(self, model: str) -> Price | None:
+        """Return what a model costs; None where not known."""
+        if self.is_free(model):
+            return FREE
+        server = self._server_of(model)
+        return litellm_price(model) if server is None else server.price
+
+    async def describe(self) -> list[ModelDescription]:
+        """Return what is configured, what it can do, and what it costs."""
+        self._servers.refresh()
+        return [
+            await describe_embedded(),
+            describe_host(await self._orders.open_count()),
+            *([describe_problem(self._servers.problem)] if self._servers.problem else []),
+            *await describe_servers(self._servers.by_name),
+            *[describe_hosted(name) for name in await hosted_with_key(self._settings.environment)],
+        ]
+
+    async def route(self, name: str) -> Route:
+        """Return the way to a model.
+
+        Raises:
+            UnknownModel: No model has this name.
+            ServerFileUnreadable: The list that it may stand in cannot be used.
+        """
+        server = None if self.is_free(name) else self._server_of(name)
+        route = self._routes.get(name)
+        if route is None:
+            route = await self._find_route(name, server)
+            route = self._routes.setdefault(name, route)
+        return route
+
+    async def _find_route(self, name: str, server: ServerModel | None) -> Route:
+        rest = name.partition("/")[2]
+        if name in self._extra:
+            return Route(self._extra[name], name, name, Gate(name, UNLIMITED))
+        if name == EMBEDDED:
+            identity = self._embedded.identity
+            model = ToolsInWords(self._embedded)
+            return Route(model, name, identity, Gate(name, UNLIMITED))
+        if name == HOST:
+            return Route(ToolsInWords(self._host), name, name, Gate(name, UNLIMITED))
+        if name.startswith(SCRIPTED):
+            script = await load_script(name, Path(name.removeprefix(SCRIPTED)))
+            return Route(script, name, name, Gate(name, UNLIMITED))
+        if server is not None:
+            return Route(server, rest, f"{server.address} {rest}", server.gate, server.price)
+        if rest:
+            gate = self._gates.gate(name, Limits(self._settings.hosted_concurrency))
+            return Route(self._hosted, name, name, gate, litellm_price(name))
+        raise UnknownModel(name, self.names())
+
+    def names(self) -> list[str]:
+        """Return the names that are valid here, apart from litellm's many."""
+        return [
+            EMBEDDED,
+            HOST,
+            *self._extra,
+            *(f"{name}/<model>" for name in self._servers.by_name),
+        ]
