@@ -15,6 +15,7 @@ from kiln_mcp.jobs import Job, JobDesk, JobSettings, JsonObject
 from kiln_mcp.llm import Budget, Engine
 from kiln_mcp.settings import Settings
 from storage import ProjectStore
+from storage.names import folded_name
 
 STILL_THERE: Final = 1e-6
 SAY_AGAIN_S: Final = 5.0
@@ -173,8 +174,8 @@ class Workspace:
             storage.StorageError: The folder cannot be opened as a project.
         """
         known = self.known.folders()
-        by_name = {name.casefold(): folder for name, folder in known.items()}
-        folder = by_name.get(reference.strip().casefold())
+        by_name = {folded_name(name): folder for name, folder in known.items()}
+        folder = by_name.get(folded_name(reference))
         if folder is None:
             try:
                 path = self.place(reference)

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+_LONGEST_SAID = 60
 _TWO_STOPS = re.compile(r"""(?<=[^\s./'"])\.\.(?=\s|$)""")
 
 
@@ -138,8 +139,9 @@ class InvalidName(StorageError):  # noqa: N818
 
     def __init__(self, name: str, reason: str, suggestion: str) -> None:
         self.name, self.reason, self.suggestion = name, reason, suggestion
-        hint = f" {suggestion!r} would do." if suggestion else ""
-        super().__init__(f"The name {name!r} {reason}. Any other name is fine.{hint}")
+        begins = name if len(name) <= _LONGEST_SAID else f"{name[:_LONGEST_SAID]}…"
+        hint = f"{suggestion!r} would do" if suggestion else "Give it at least one character"
+        super().__init__(f"The name {begins!r} {reason}. {hint}.")
 
 
 class InvalidRecord(StorageError):  # noqa: N818

@@ -39,6 +39,11 @@ def shown_name(text: str) -> str:
     return unicodedata.normalize("NFC", text.translate(_TO_SHOW))
 
 
+def folded_name(text: str) -> str:
+    """Return the form in which names are compared, however they were typed or are shown."""
+    return _tidy(text).casefold()
+
+
 def known_as(fields: Mapping[str, object]) -> str:
     """Return what people know a record by: its name, else how it begins, else its id."""
     said = (fields.get(key) for key in _KNOWN_BY)
@@ -62,7 +67,7 @@ def check_name(text: str, longest: int = LONGEST_NAME) -> str:
     if not stored:
         raise InvalidName(text, "is empty", "")
     if len(stored) > longest:
-        reason = f"is longer than {longest} characters"
+        reason = f"has {len(stored)} characters as files hold it, and {longest} is the most"
         raise InvalidName(text, reason, acceptable_name(text, longest))
     return shown_name(stored)
 

@@ -12,7 +12,7 @@ from storage.index.building import Refreshed
 from storage.index.keeper import IndexKeeper
 from storage.index.queries import Order, RunQuery, ScoreCell
 from storage.layout import folder_of, place_of
-from storage.names import close_names, shown_name
+from storage.names import close_names, folded_name
 from storage.record_files import RecordFiles, RecordProblem
 from storage.records import Attachment, Eval, Project, Record, Task, TaskRun
 
@@ -115,7 +115,7 @@ class ProjectReader:
         """
         reader = await self._index.reader()
         known = await reader.names(parent.saved.path, kind.type_name())
-        wanted = shown_name(reference.strip()).casefold()
+        wanted = folded_name(reference)
         found = [row for row in known if row[1] == reference.strip()] or [
             row for row in known if row[3] == wanted and wanted
         ]
@@ -183,7 +183,7 @@ class ProjectReader:
             InvalidQuery: The cursor is none.
         """
         reader = await self._index.reader()
-        page = await reader.page_of(kind.type_name(), shown_name(text.strip()), limit, cursor)
+        page = await reader.page_of(kind.type_name(), folded_name(text), limit, cursor)
         found = await anyio.to_thread.run_sync(self._files.read_all, kind, page.paths)
         return Page(found, page.total, page.total_is_exact, page.next_cursor)
 

@@ -29,7 +29,7 @@ from storage.exchange.errors import (
 )
 from storage.files import disk_errors, move_atomically
 from storage.layout import PROJECT_FILE
-from storage.names import shown_name
+from storage.names import folded_name
 from storage.reading import read_record
 from storage.records import Project
 from storage.sharing.sharing import fetch_project
@@ -116,11 +116,11 @@ def _chosen(source: str, folder: Path, name: str | None) -> Path:
         if len(found) > 1:
             raise SeveralProjects(source, [_label(folder, *one) for one in found.items()])
         return _readable(next(iter(found)))
-    wanted = shown_name(name.strip()).casefold()
+    wanted = folded_name(name)
     meant = [
         place
         for place, known in found.items()
-        if wanted in (known.casefold(), place.relative_to(folder).as_posix().casefold())
+        if wanted in (folded_name(known), folded_name(place.relative_to(folder).as_posix()))
     ]
     if not meant:
         raise RecordNotFound("project", name, sorted(set(found.values())))

@@ -16,6 +16,7 @@ from storage.index import sql
 from storage.index.rows import SLOTS, first_row, mark_of, name_of, run_row, score_rows
 from storage.index.scan import FileState, Found, find, project_state, states
 from storage.layout import PROJECT_FILE, Place, children_of, folder_of, kind_named, place_of
+from storage.names import folded_name
 from storage.reading import parse_record
 from storage.records import EvalRun, Project, Record, TaskRun
 
@@ -169,7 +170,7 @@ class IndexBuilder:
                 "row": row,
                 "id": record.id if record else "",
                 "name": name_of(record) if record else "",
-                "folded": name_of(record).casefold() if record else "",
+                "folded": folded_name(name_of(record)) if record else "",
                 "changed_ns": state.changed_ns,
                 "size": state.size,
                 "below": state.below,

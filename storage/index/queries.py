@@ -114,7 +114,7 @@ class IndexReader:
 
         Args:
             kind: The kind's name in the format.
-            text: Part of their names, in any case of letters; "" for all.
+            text: Part of their names, folded; "" for all.
             limit: How many.
             cursor: Where the page starts; None for the first.
 
@@ -122,7 +122,7 @@ class IndexReader:
             InvalidQuery: The cursor is none that a page gave.
         """
         last = sql.LAST if cursor is None else _read_cursor(cursor)[1]
-        wanted: dict[str, SqlValue] = {"kind": kind, "text": text.casefold()}
+        wanted: dict[str, SqlValue] = {"kind": kind, "text": text}
         count = sql.COUNT_NAMED if text else sql.COUNT_KIND
         total = cast("int", (await self._rows(count, wanted))[0][0])
         values = wanted | {"last": last, "limit": limit + 1}

@@ -6,7 +6,7 @@ order of time come from any table or index without sorting.
 
 from typing import Final, LiteralString
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Of the schema; an index of another version is thrown away and built again."""
 
 PRAGMAS: Final[tuple[LiteralString, ...]] = (
@@ -75,7 +75,7 @@ CREATE INDEX IF NOT EXISTS scores_by_row ON scores (row);
 
 CREATE VIRTUAL TABLE IF NOT EXISTS texts
     USING fts5 (input, output, marks, tokenize = 'unicode61');
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 """
 
 # Building.

@@ -9,7 +9,7 @@ from storage.changes import Change
 from storage.commits import Edit, Move
 from storage.errors import RecordNotFound
 from storage.layout import children_of, place_named
-from storage.names import known_as, shown_name
+from storage.names import folded_name, known_as
 from storage.reading import revision_of
 from storage.sharing.errors import ChangedSince, NotShared
 from storage.sharing.git import EMPTY_TREE, FileChange, Git
@@ -318,9 +318,9 @@ def _said(one: _Version) -> str:
 
 
 def _matching(paths: Sequence[str], blobs: Sequence[bytes | None], reference: str) -> str | None:
-    wanted = shown_name(reference.strip()).casefold()
+    wanted = folded_name(reference)
     for path, content in zip(paths, blobs, strict=True):
         document = document_of(content) or {}
-        if document.get("id") == reference.strip() or label_of(document).casefold() == wanted:
+        if document.get("id") == reference.strip() or folded_name(label_of(document)) == wanted:
             return path
     return None

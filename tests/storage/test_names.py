@@ -2,11 +2,13 @@
 
 import re
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage import Project, ProjectStore, Task
 from storage.errors import InvalidName
 from storage.names import LONGEST_NAME, check_name, folder_name, shown_name, stored_name
 
@@ -48,6 +50,28 @@ def test_what_cannot_be_seen_or_stored_is_left_out(typed: str, shown: str) -> No
 def test_a_name_of_nothing_or_of_too_much_is_refused(name: str) -> None:
     with pytest.raises(InvalidName):
         check_name(name)
+
+
+@pytest.mark.parametrize(
+    "typed", ["½ cup", "ﬁne", "①", "\uff08全角\uff09\uff21", "カ\u3099", "STRASSE", "a  b"]
+)
+async def test_a_record_is_found_by_its_name_as_it_was_typed(tmp_path: Path, typed: str) -> None:
+    async with await ProjectStore.create(tmp_path / "p", Project(name="P")) as store:
+        saved = await store.save(Task(name=typed, instruction="x"), parent=store.project)
+        for reference in (typed, saved.name, stored_name(saved.name), typed.swapcase()):
+            assert (await store.find(Task, reference, parent=store.project)).id == saved.id
+            assert (await store.page_of(Task, text=reference)).total == 1
+
+
+def test_a_name_that_is_too_long_is_refused_with_its_length_and_the_most() -> None:
+    with pytest.raises(InvalidName) as refused:
+        check_name("é" * 70)
+    said = str(refused.value)
+    assert "has 140 characters as files hold it, and 120 is the most" in said
+    assert refused.value.suggestion == "é" * 60
+    with pytest.raises(InvalidName) as refused:
+        check_name("x" * 100_000)
+    assert len(str(refused.value)) < 400
 
 
 @given(st.text(min_size=1, max_size=60))
