@@ -52,6 +52,15 @@ def parse_filter(filter_id: str) -> Named | Tagged | AllOf:
     )
 
 
+def is_filter(filter_id: str) -> bool:
+    """Whether the format knows such a filter of task runs."""
+    try:
+        task_run_filter(filter_id)
+    except InvalidQuery:
+        return False
+    return True
+
+
 def task_run_filter(filter_id: str) -> Callable[[TaskRun], bool]:
     """Return the test of a dataset filter.
 

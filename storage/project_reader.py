@@ -10,7 +10,7 @@ from storage.attachments import attached_file
 from storage.errors import AmbiguousName, CorruptRecord, RecordNotFound
 from storage.index.building import Refreshed
 from storage.index.keeper import IndexKeeper
-from storage.index.queries import Order, RunQuery, ScoreCell
+from storage.index.queries import Order, RunQuery, ScoreCell, Scored
 from storage.layout import folder_of, place_of
 from storage.names import close_names, folded_name
 from storage.record_files import RecordFiles, RecordProblem
@@ -100,7 +100,7 @@ class ProjectReader:
         return None
 
     async def _raise_for_unreadable(self, kind: type[Record], record_id: str) -> None:
-        for problem in [*await self.unreadable(), *self.problems]:
+        for problem in await self.unreadable():
             file = PurePosixPath(problem.path)
             own_id = file.parent.name.partition(" - ")[0]
             if own_id == record_id and file.name == place_of(kind).file_name:
@@ -143,6 +143,17 @@ class ProjectReader:
     async def tags(self, task: Task) -> dict[str, int]:
         """Return how many runs of a task have each tag, the commonest first."""
         return await (await self._index.reader()).tags(task.saved.path)
+
+    async def runs(self, task: Task, *queries: RunQuery) -> list[TaskRun]:
+        """Return all runs of a task that any query means, the oldest first; no others are read.
+
+        Raises:
+            InvalidQuery: A filter is none.
+        """
+        reader = await self._index.reader()
+        paths = {path for q in queries for path in await reader.run_paths(task.saved.path, q)}
+        found = await anyio.to_thread.run_sync(self._files.read_all, TaskRun, paths)
+        return sorted(found, key=lambda run: (run.created_at, run.id))
 
     async def count_runs(self, task: Task, query: RunQuery) -> int:
         """Return how many runs of a task are meant."""
@@ -187,6 +198,10 @@ class ProjectReader:
         found = await anyio.to_thread.run_sync(self._files.read_all, kind, page.paths)
         return Page(found, page.total, page.total_is_exact, page.next_cursor)
 
+    async def scored(self, measured: Eval) -> list[Scored]:
+        """Return how many items every judge of an eval has scored, by run config."""
+        return await (await self._index.reader()).scored(str(folder_of(measured.saved.path)))
+
     async def score_table(self, measured: Eval) -> list[ScoreCell]:
         """Return every judge's mean score of every run config on an eval."""
         reader = await self._index.reader()
@@ -194,7 +209,9 @@ class ProjectReader:
 
     async def unreadable(self) -> list[RecordProblem]:
         """Return every file of the project that cannot be used, and why."""
-        return [RecordProblem(*row) for row in await (await self._index.reader()).problems()]
+        known = await (await self._index.reader()).problems()
+        found = {path: RecordProblem(path, reason) for path, reason in known}
+        return sorted({**found, **self._files.problems}.values(), key=lambda fault: fault.path)
 
     async def repeated(self) -> list[RecordProblem]:
         """Return the records whose id another one has, such as copies made in a file manager.

@@ -15,10 +15,12 @@ from storage import (
     ProjectStore,
     Prompt,
     Task,
-    TaskRun,
     TaskRunConfig,
+    TaskRunSplit,
 )
 from storage.errors import AmbiguousName, RecordNotFound
+from storage.filters import is_filter
+from storage.index.queries import RunQuery
 
 
 class _Named(Protocol):
@@ -122,11 +124,24 @@ async def gather(store: ProjectStore, found: TaskEval, judge: str | None) -> Mea
         task=found.task,
         measured=found.measured,
         judge=chosen,
-        runs=await store.children(found.task, TaskRun),
+        runs=await store.runs(found.task, *_runs_that_matter(found.measured)),
         prompts=await store.children(found.task, Prompt),
         inputs=await store.children(found.task, EvalInput),
         verdicts=await store.children(chosen, EvalRun),
     )
+
+
+def _runs_that_matter(measured: Eval) -> list[RunQuery]:
+    """Return which runs an eval needs: outputs, good ones that prompts may show, and its items."""
+    parts = [measured.split(name) for name in {*measured.splits, "train", "test"}]
+    filters = {part.filter_id for part in parts if isinstance(part, TaskRunSplit)}
+    if measured.eval_configs_filter_id:
+        filters.add(measured.eval_configs_filter_id)
+    return [
+        RunQuery(made_by_evals=True),
+        RunQuery("high_rating"),
+        *(RunQuery(one, made_by_evals=False) for one in filters if is_filter(one)),
+    ]
 
 
 async def with_judge(about: Measurement, judge: EvalConfig) -> Measurement:

@@ -1,47 +1,52 @@
 """Which items a new eval takes where its filters are not given: the parts of a dealt split."""
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import Final
 
 from kiln_mcp.evals.arguments import NewEval
 from kiln_mcp.evals.errors import NoSplit
-from kiln_mcp.evals.filters import filter_runs
 from kiln_mcp.evals.making import tag_of
-from storage import TaskRun
 
 _PART: Final = re.compile(r"(train|val|test|golden)_(.+)")
 """The tags by which split_data deals items: `test_<split>`."""
 
 
-def dealt_splits(runs: Sequence[TaskRun]) -> Mapping[str, Mapping[str, int]]:
+def dealt_splits(tags: Mapping[str, int]) -> Mapping[str, Mapping[str, int]]:
     """Return the items of each part of each dealt split, by the split's name.
 
     A name is a split's where a test part and another part have it.
+
+    Args:
+        tags: How many runs have each tag.
     """
-    found: dict[str, Counter[str]] = defaultdict(Counter)
-    for run in filter_runs(runs, "all"):
-        for tag in run.tags:
-            part = _PART.fullmatch(tag)
-            if part:
-                found[part[2]][part[1]] += 1
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for tag, runs in tags.items():
+        part = _PART.fullmatch(tag)
+        if part:
+            found[part[2]][part[1]] = runs
     return {name: parts for name, parts in found.items() if "test" in parts and len(parts) > 1}
 
 
-def with_items(name: str, wanted: NewEval, runs: Sequence[TaskRun]) -> NewEval:
+def with_items(name: str, wanted: NewEval, tags: Mapping[str, int]) -> NewEval:
     """Return a new eval with the filters that it was not given.
 
     A test filter that is given stands, and so does the eval's own tag where items have it.
     Otherwise the parts of the split of the eval's name, or of the only split, are its items.
 
+    Args:
+        name: The eval's name.
+        wanted: What was given.
+        tags: How many of the task's runs have each tag.
+
     Raises:
         NoSplit: There is no split, or there are several and none has the eval's name.
     """
     slug = tag_of(name)
-    if wanted.test_filter or filter_runs(runs, f"tag::eval_{slug}"):
+    if wanted.test_filter or f"eval_{slug}" in tags:
         return wanted
-    splits = dealt_splits(runs)
+    splits = dealt_splits(tags)
     chosen = slug if slug in splits else next(iter(splits)) if len(splits) == 1 else None
     if chosen is None:
         raise NoSplit(name, sorted(splits))

@@ -48,7 +48,8 @@ class Measurement:
         task: The eval's task.
         measured: The eval.
         judge: The evaluator.
-        runs: The task's runs, those made by evals included.
+        runs: The task's runs that matter to it: its items, those that evals made, and good
+            ones, which prompts may show.
         prompts: The task's saved prompts.
         inputs: The task's eval inputs.
         verdicts: The evaluator's results so far.

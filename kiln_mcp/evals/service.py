@@ -35,7 +35,6 @@ from kiln_mcp.evals.errors import (
     RunConfigExists,
     UnsupportedRunConfig,
 )
-from kiln_mcp.evals.filters import filter_runs
 from kiln_mcp.evals.items import Item, items_of
 from kiln_mcp.evals.judges import judge_model
 from kiln_mcp.evals.lookups import (
@@ -62,19 +61,18 @@ from kiln_mcp.evals.sentences import (
 from kiln_mcp.evals.shown import Looked, look_at
 from kiln_mcp.evals.spending import plan_of
 from kiln_mcp.evals.summaries import score_lines, scores_by_item
+from kiln_mcp.projects.counting import count_items, golden_runs
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
 from kiln_mcp.workspace import Workspace
 from storage import (
     Eval,
     EvalConfig,
-    EvalInput,
-    EvalRun,
     ProjectStore,
     Prompt,
     Spec,
-    TaskRun,
     TaskRunConfig,
 )
+from storage.index.queries import RunQuery
 
 EvalReference = Annotated[str, Field(description="The eval's name or id.")]
 EvaluatorReference = Annotated[
@@ -103,7 +101,7 @@ async def create_run_config(
     text = PromptText(run_config.prompt) if run_config.prompt else None
     if text is None:
         prompts = await store.children(owner, Prompt)
-        examples = filter_runs(await store.children(owner, TaskRun), "all")
+        examples = await store.runs(owner, RunQuery("high_rating", made_by_evals=False))
         text = built_prompt(owner, run_config.prompt_id, prompts, examples)
     if text is None:
         raise UnsupportedRunConfig(run_config.name, f"there is no prompt {run_config.prompt_id!r}")
@@ -164,7 +162,7 @@ async def create_evaluator(
         saved = change.save(record, parent=measured)
         if spec is not None:
             change.save(spec.replace(eval_id=measured.id))
-    items = await _items(store, TaskEval(found.task, measured), "test")
+    items = await count_items(store, found.task, measured, "test")
     is_judge = isinstance(evaluator, ModelJudge)
     return EvaluatorCreated(
         eval=measured.name,
@@ -175,9 +173,9 @@ async def create_evaluator(
         scores=[score.json_key for score in measured.output_scores],
         test_filter=filter_of_test(measured),
         golden_filter=measured.eval_configs_filter_id or "",
-        test_items=len(items),
+        test_items=items,
         is_current=measured.current_config_id == saved.id,
-        next_step=after_evaluator(measured, items=len(items), is_judge=is_judge),
+        next_step=after_evaluator(measured, items=items, is_judge=is_judge),
     )
 
 
@@ -213,7 +211,7 @@ async def run_eval(
     if work.jobs and len(outcome.failures) == len(work.jobs):
         raise AllFailed([failure.reason for failure in outcome.failures])
     after = await with_judge(about, about.judge)
-    runs = await store.children(about.task, TaskRun)
+    runs = await store.runs(about.task, RunQuery(made_by_evals=True))
     lines = score_lines(
         after.verdicts, configs, _keys(about.measured), [item.id for item in chosen], runs
     )
@@ -320,7 +318,7 @@ async def describe_eval(
 
 async def _new(store: ProjectStore, name: str, wanted: NewEval) -> TaskEval:
     owner = await task_of(store, wanted.task)
-    complete = with_items(name, wanted, await store.children(owner, TaskRun))
+    complete = with_items(name, wanted, await store.tags(owner))
     return TaskEval(owner, make_eval(name, complete))
 
 
@@ -354,16 +352,14 @@ async def _table(store: ProjectStore, found: TaskEval, evaluator: str | None) ->
 
 
 async def _summary(store: ProjectStore, found: TaskEval) -> EvalSummary:
-    golden = found.measured.eval_configs_filter_id
-    runs = await store.children(found.task, TaskRun)
     return EvalSummary(
         eval=found.measured.name,
         id=found.measured.id,
         task=found.task.name,
         scores=_keys(found.measured),
-        test_items=len(await _items(store, found, "test")),
-        golden_items=len(filter_runs(runs, golden)) if golden else 0,
-        evaluators=len(await store.children(found.measured, EvalConfig)),
+        test_items=await count_items(store, found.task, found.measured, "test"),
+        golden_items=len(await golden_runs(store, found.task, found.measured)),
+        evaluators=(await store.counts(found.measured)).get("eval_config", 0),
     )
 
 
@@ -375,16 +371,8 @@ async def _evaluator(store: ProjectStore, measured: Eval, judge: EvalConfig) -> 
         kind=kind or str(getattr(judge.properties, "type", "v2")),
         model=judge_model(judge),
         is_current=measured.current_config_id == judge.id,
-        results=len(await store.children(judge, EvalRun)),
+        results=(await store.counts(judge)).get("eval_run", 0),
     )
-
-
-async def _items(store: ProjectStore, found: TaskEval, name: str) -> list[Item]:
-    split = found.measured.split(name)
-    if split is None:
-        return []
-    runs = await store.children(found.task, TaskRun)
-    return items_of(split, runs, await store.children(found.task, EvalInput))
 
 
 def _split_items(about: Measurement, name: str) -> list[Item]:

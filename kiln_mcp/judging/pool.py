@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kiln_mcp.evals.filters import filter_runs
 from kiln_mcp.evals.lookups import TaskEval
 from kiln_mcp.evals.summaries import scores_by_item
 from kiln_mcp.judging.errors import NothingToLabel
@@ -12,6 +11,7 @@ from kiln_mcp.judging.hygiene import GivenLabel
 from kiln_mcp.judging.ledger import Draw, Label, latest, read_draws, read_labels
 from kiln_mcp.judging.measurement import LabelledVerdict
 from kiln_mcp.judging.ratings import label_of, session_of
+from kiln_mcp.projects.counting import golden_runs
 from storage import EvalOutputScore, EvalRun, ProjectStore, TaskRun
 
 UNJUDGED = "unjudged"
@@ -122,7 +122,7 @@ async def open_pool(store: ProjectStore, found: TaskEval) -> Pool:
         raise NothingToLabel(
             f"The eval {found.name!r} has no golden set: nothing says which runs people label."
         )
-    runs = filter_runs(await store.children(found.task, TaskRun), filter_id)
+    runs = await golden_runs(store, found.task, found.measured)
     if not runs:
         raise NothingToLabel(
             f"The golden set of {found.name!r} is empty: no run fits {filter_id!r}. Generate "

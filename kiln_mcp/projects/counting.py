@@ -1,6 +1,4 @@
-"""Take the inventory of a task from the store."""
-
-from collections.abc import Sequence
+"""Take the inventory of a task from the store's index, so that its runs need not be read."""
 
 from kiln_mcp.projects.inventory import EvalInventory, TaskInventory
 from storage import (
@@ -8,70 +6,82 @@ from storage import (
     EvalConfig,
     EvalInput,
     EvalInputSplit,
-    EvalRun,
     LlmJudge,
     ProjectStore,
-    Prompt,
-    Spec,
     StepsJudge,
     Task,
     TaskRun,
-    TaskRunConfig,
     eval_input_filter,
-    task_run_filter,
 )
+from storage.filters import is_filter
+from storage.index.queries import RunQuery
 
 
 async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
     """Count what there is of a task and of each of its evals."""
-    runs = await store.children(task, TaskRun)
-    cases = await store.children(task, EvalInput)
-    evals = [
-        await _eval(store, one, runs=runs, cases=cases) for one in await store.children(task, Eval)
-    ]
+    counts = await store.counts(task)
+    evals = [await _eval(store, task, one) for one in await store.children(task, Eval)]
     return TaskInventory(
         name=task.name,
-        runs=len(runs),
-        specs=len(await store.children(task, Spec)),
-        run_configs=len(await store.children(task, TaskRunConfig)),
-        prompts=len(await store.children(task, Prompt)),
+        runs=counts.get("task_run", 0),
+        specs=counts.get("spec", 0),
+        run_configs=counts.get("task_run_config", 0),
+        prompts=counts.get("prompt", 0),
         evals=tuple(evals),
     )
 
 
-async def _eval(
-    store: ProjectStore, one: Eval, *, runs: Sequence[TaskRun], cases: Sequence[EvalInput]
-) -> EvalInventory:
+async def _eval(store: ProjectStore, task: Task, one: Eval) -> EvalInventory:
     judges = await store.children(one, EvalConfig)
-    by_judge = {judge.id: await store.children(judge, EvalRun) for judge in judges}
-    results = [run for runs_of_judge in by_judge.values() for run in runs_of_judge]
-    asking = [judge for judge in judges if isinstance(judge.properties, LlmJudge | StepsJudge)]
-    configs = {run.task_run_config_id for run in results if run.task_run_config_id is not None}
-    is_golden = task_run_filter(one.eval_configs_filter_id) if one.eval_configs_filter_id else None
-    golden = [run for run in runs if is_golden is not None and is_golden(run)]
+    asking = {
+        judge.saved.path for judge in judges if isinstance(judge.properties, LlmJudge | StepsJudge)
+    }
+    scored = await store.scored(one)
+    of_configs = [cell for cell in scored if cell.run_config_id]
+    golden = await golden_runs(store, task, one)
     ratings = [_ratings(run, one) for run in golden]
     complete = [rating for rating in ratings if None not in rating]
     return EvalInventory(
         name=one.name,
         judges=len(judges),
-        test_items=_count(one, runs=runs, cases=cases),
+        test_items=await count_items(store, task, one, "test"),
         golden_items=len(golden),
         rated=len(complete),
         one_sided=len(complete) > 1 and len(set(complete)) == 1,
-        results=sum(1 for run in results if run.task_run_config_id is not None),
-        compared=len(configs),
+        results=sum(cell.items for cell in of_configs),
+        compared=len({cell.run_config_id for cell in of_configs}),
         model_judges=len(asking),
-        calibrated=any(run.eval_config_eval for judge in asking for run in by_judge[judge.id]),
+        unknown_filter=_unknown_filter(one),
+        calibrated=any(cell.judge in asking for cell in scored if not cell.run_config_id),
     )
 
 
-def _count(one: Eval, *, runs: Sequence[TaskRun], cases: Sequence[EvalInput]) -> int:
-    split = one.split("test")
-    if split is None:
+async def count_items(store: ProjectStore, task: Task, one: Eval, part: str) -> int:
+    """Return how many items a part of an eval's data has, such as `test`.
+
+    There are none of a filter that is not known here, such as one of a newer Kiln.
+    """
+    split = one.split(part)
+    if split is None or not is_filter(split.filter_id):
         return 0
     if isinstance(split, EvalInputSplit):
+        cases = await store.children(task, EvalInput)
         return sum(map(eval_input_filter(split.filter_id), cases))
-    return sum(map(task_run_filter(split.filter_id), runs))
+    return await store.count_runs(task, RunQuery(split.filter_id, made_by_evals=False))
+
+
+async def golden_runs(store: ProjectStore, task: Task, one: Eval) -> list[TaskRun]:
+    """Return the golden set of an eval, the oldest first; empty where its filter is unknown."""
+    filter_id = one.eval_configs_filter_id
+    if filter_id is None or not is_filter(filter_id):
+        return []
+    return await store.runs(task, RunQuery(filter_id, made_by_evals=False))
+
+
+def _unknown_filter(one: Eval) -> str | None:
+    test = one.split("test")
+    filters = (test.filter_id if test else None, one.eval_configs_filter_id)
+    return next((f for f in filters if f and not is_filter(f)), None)
 
 
 def _ratings(run: TaskRun, one: Eval) -> tuple[float | None, ...]:

@@ -25,6 +25,7 @@ class EvalInventory:
         one_sided: Whether all ratings of the golden set are alike.
         results: Results of run configs on it.
         compared: Run configs with results.
+        unknown_filter: A filter of its test or golden items that is not known here.
     """
 
     name: str
@@ -37,6 +38,7 @@ class EvalInventory:
     compared: int
     model_judges: int
     calibrated: bool
+    unknown_filter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,11 @@ def weaknesses(task: TaskInventory) -> list[str]:
 def _eval_faults(one: EvalInventory) -> Iterable[str]:
     if one.judges == 0:
         yield "it has no judge, so nothing can be scored."
-    if one.test_items == 0:
+    if one.unknown_filter is not None:
+        yield (
+            f"the filter {one.unknown_filter!r} of its items is not known here, so none are found."
+        )
+    elif one.test_items == 0:
         yield "its test split is empty."
     elif one.test_items < FEW_TEST:
         yield (

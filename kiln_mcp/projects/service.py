@@ -197,7 +197,7 @@ async def describe_project(workspace: Workspace, project: ProjectReference) -> P
         folder=str(store.folder),
         description=store.project.description,
         tasks=tasks,
-        unreadable=_said([*store.problems, *await store.unreadable()]),
+        unreadable=_said(await store.unreadable()),
         repeated=_said(await store.repeated()),
         to_decide=open_questions(await Sharing(store).questions()),
         next_step=None if tasks else first_step,
@@ -205,9 +205,8 @@ async def describe_project(workspace: Workspace, project: ProjectReference) -> P
 
 
 def _said(faults: Sequence[RecordProblem]) -> list[str]:
-    """Return the first ten faults, each file's once, and how many more there are."""
-    said = {fault.path: f"{fault.path}: {fault.reason}." for fault in faults}
-    lines = [said[path] for path in sorted(said)]
+    """Return the first ten faults, and how many more there are."""
+    lines = [f"{fault.path}: {fault.reason}." for fault in faults]
     more = len(lines) - MOST_NAMES
     return [*lines[:MOST_NAMES], f"… and {more} more"] if more > 0 else lines
 

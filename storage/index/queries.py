@@ -17,7 +17,7 @@ from storage.index import sql
 from storage.index.rows import SqlValue
 from storage.index.wanted import RunQuery, Wanted, facets_of
 
-__all__ = ["IndexReader", "Order", "PathPage", "RunQuery", "ScoreCell"]
+__all__ = ["IndexReader", "Order", "PathPage", "RunQuery", "ScoreCell", "Scored"]
 
 Order = Literal["newest", "oldest", "best", "worst"]
 
@@ -37,6 +37,21 @@ class PathPage:
     total: int
     total_is_exact: bool
     next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """How many items a judge has scores of, of one run config.
+
+    Attributes:
+        judge: The file of the judge (eval config).
+        run_config_id: The run config; "" for stored outputs, judged as they are.
+        items: How many items.
+    """
+
+    judge: str
+    run_config_id: str
+    items: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +155,22 @@ class IndexReader:
         """Return the mean score of every judge for every run config below an eval's folder."""
         rows = await self._rows(sql.SCORE_TABLE, {"judges": f"{_literal(folder)}/*"})
         return [ScoreCell(*cast("tuple[str, str, str, int, float]", row)) for row in rows]
+
+    async def scored(self, folder: str) -> list[Scored]:
+        """Return how many items every judge below an eval's folder has scored, by run config."""
+        rows = await self._rows(sql.SCORED, {"judges": f"{_literal(folder)}/*"})
+        return [Scored(*cast("tuple[str, str, int]", row)) for row in rows]
+
+    async def run_paths(self, parent: str, query: RunQuery) -> list[str]:
+        """Return the files of all task runs that are meant.
+
+        Raises:
+            InvalidQuery: The filter is none.
+        """
+        wanted = await self._wanted(parent, query)
+        statement, values = wanted.text(sql.PAGE, sql.THEIR_FILES)
+        rows = await self._rows(statement, values)
+        return [cast("str", row[0]) for row in rows]
 
     async def count_runs(self, parent: str, query: RunQuery) -> int:
         """Return how many task runs of a task are meant.

@@ -10,6 +10,9 @@ from storage.records import EvalRun, Record, TaskRun
 
 SqlValue = str | int | float | None
 
+MADE_BY_EVAL: Final = "made_by_eval"
+"""What a run is that an eval made of an item, so that it is no item itself."""
+
 SLOTS: Final = 2048
 """Row numbers for each microsecond of time."""
 
@@ -59,6 +62,8 @@ def run_row(run: TaskRun) -> RunRow:
         facets.append("high")
     if shows_thought(run):
         facets.append("thought")
+    if run.eval_source is not None:
+        facets.append(MADE_BY_EVAL)
     given = rating.requirement_ratings if rating else {}
     facets += [f"rated_for:{key}" for key in given]
     return RunRow(value, tuple(dict.fromkeys(facets)), (run.input, output.output))

@@ -6,7 +6,7 @@ order of time come from any table or index without sorting.
 
 from typing import Final, LiteralString
 
-VERSION: Final = 4
+VERSION: Final = 5
 """Of the schema; an index of another version is thrown away and built again."""
 
 PRAGMAS: Final[tuple[LiteralString, ...]] = (
@@ -75,7 +75,7 @@ CREATE INDEX IF NOT EXISTS scores_by_row ON scores (row);
 
 CREATE VIRTUAL TABLE IF NOT EXISTS texts
     USING fts5 (input, output, marks, tokenize = 'unicode61');
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;
 """
 
 # Building.
@@ -167,6 +167,12 @@ SELECT parents.path, run_config_id, key, count(DISTINCT item_id), avg(value)
 FROM parents JOIN scores ON scores.judge = parents.number
 WHERE parents.path GLOB :judges AND run_config_id <> ''
 GROUP BY judge, run_config_id, key ORDER BY parents.path, key, avg(value) DESC
+"""
+
+SCORED: Final[LiteralString] = """
+SELECT parents.path, run_config_id, count(DISTINCT item_id)
+FROM parents JOIN scores ON scores.judge = parents.number
+WHERE parents.path GLOB :judges GROUP BY judge, run_config_id ORDER BY parents.path, run_config_id
 """
 
 # Task runs: one of these sources, conditions, one of these orders.

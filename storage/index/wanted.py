@@ -5,7 +5,7 @@ from typing import LiteralString, cast
 
 from storage.filters import AllOf, Named, Tagged, parse_filter
 from storage.index import sql
-from storage.index.rows import SqlValue, mark_of
+from storage.index.rows import MADE_BY_EVAL, SqlValue, mark_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class RunQuery:
         without_tags: Tags that it must not have.
         source: Where its output came from, such as "human" or "synthetic".
         run_config_id: The run config that made its output.
+        made_by_evals: Whether an eval made it of an item; None for either.
         rated: Whether it has an overall rating; None for either.
         least_rating: The lowest overall rating.
         most_rating: The highest overall rating.
@@ -30,6 +31,7 @@ class RunQuery:
     without_tags: tuple[str, ...] = ()
     source: str | None = None
     run_config_id: str | None = None
+    made_by_evals: bool | None = None
     rated: bool | None = None
     least_rating: float | None = None
     most_rating: float | None = None
@@ -59,8 +61,7 @@ class Wanted:
         query = self.query
         return len(self.facets) <= 1 and not (
             query.text
-            or query.without_tags
-            or query.unrated_for
+            or _lacking_facets_of(query)
             or query.least_rating is not None
             or query.most_rating is not None
         )
@@ -101,10 +102,8 @@ class Wanted:
             found.values["facet"] = self.facets[0]
         for facet in to_check:
             found.add(sql.IS, facet)
-        for tag in query.without_tags:
-            found.add(sql.IS_NOT, f"tag:{tag}")
-        if query.unrated_for is not None:
-            found.add(sql.IS_NOT, f"rated_for:{query.unrated_for}")
+        for facet in _lacking_facets_of(query):
+            found.add(sql.IS_NOT, facet)
         if query.least_rating is not None:
             found.add(sql.AT_LEAST, query.least_rating)
         if query.most_rating is not None:
@@ -132,11 +131,23 @@ def facets_of(query: RunQuery) -> tuple[str, ...]:
     facets = [*_facets_of_filter(query.filter_id), *(f"tag:{tag}" for tag in query.tags)]
     if query.rated is not None:
         facets.append("rated" if query.rated else "unrated")
+    if query.made_by_evals:
+        facets.append(MADE_BY_EVAL)
     if query.source is not None:
         facets.append(f"source:{query.source}")
     if query.run_config_id is not None:
         facets.append(f"config:{query.run_config_id}")
     return tuple(dict.fromkeys(facets))
+
+
+def _lacking_facets_of(query: RunQuery) -> list[str]:
+    """Return what runs must not be to be meant."""
+    facets = [f"tag:{tag}" for tag in query.without_tags]
+    if query.made_by_evals is False:
+        facets.append(MADE_BY_EVAL)
+    if query.unrated_for is not None:
+        facets.append(f"rated_for:{query.unrated_for}")
+    return facets
 
 
 def _facets_of_filter(filter_id: str) -> list[str]:

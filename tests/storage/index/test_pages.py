@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from storage import (
     DataSource,
+    EvalItemSource,
     Project,
     ProjectStore,
     RequirementRating,
@@ -53,6 +54,9 @@ def _runs(draw: st.DrawFn) -> TaskRun:
             rating=rating if value is not None or rated_for else None,
         ),
         tags=tuple(draw(st.lists(st.sampled_from(_TAGS), unique=True, max_size=3))),
+        eval_source=draw(
+            st.sampled_from((None, EvalItemSource(source_type="task_run", source_id="1")))
+        ),
         intermediate_outputs=draw(st.sampled_from((None, {"reasoning": "hm"}))),
     )
 
@@ -72,6 +76,7 @@ _QUERIES = st.builds(
     tags=st.lists(st.sampled_from(_TAGS), max_size=2, unique=True).map(tuple),
     without_tags=st.lists(st.sampled_from(_TAGS), max_size=1).map(tuple),
     source=st.sampled_from((None, "human")),
+    made_by_evals=st.sampled_from((None, True, False)),
     rated=st.sampled_from((None, True, False)),
     least_rating=st.sampled_from((None, 3.0)),
     most_rating=st.sampled_from((None, 4.0)),
@@ -91,6 +96,7 @@ def _is_meant(run: TaskRun, query: RunQuery) -> bool:
             set(query.tags) <= set(run.tags),
             not set(query.without_tags) & set(run.tags),
             query.source is None or (source is not None and source.type == query.source),
+            query.made_by_evals in {None, run.eval_source is not None},
             query.rated is None or (value is not None) == query.rated,
             query.least_rating is None or (value is not None and value >= query.least_rating),
             query.most_rating is None or (value is not None and value <= query.most_rating),
@@ -156,6 +162,9 @@ def test_pages_hold_exactly_the_runs_that_are_meant_in_order(
                     assert len(found) == len(set(found))
                     assert set(found) == expected
                     assert await store.count_runs(task, query) == len(expected)
+                    every = await store.runs(task, query)
+                    assert {run.id for run in every} == expected
+                    assert every == sorted(every, key=lambda run: (run.created_at, run.id))
 
     asyncio.run(check())
 
