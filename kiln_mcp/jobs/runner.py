@@ -289,7 +289,7 @@ class JobRunner:
 
     async def _attempt(self, job: Job) -> None:
         worked = Stopwatch(job.worked_s)
-        reporter = Reporter(partial(self._write_progress, job))
+        reporter = Reporter(job.progress, partial(self._write_progress, job))
         beating = asyncio.create_task(self._heartbeat(job, worked, reporter))
         try:
             async with self._slots:
@@ -325,7 +325,9 @@ class JobRunner:
         if await self._asked_to_stop(job):  # of a process that was killed since
             raise asyncio.CancelledError
         try:
-            return await self._work(job, reporter.report)
+            result = await self._work(job, reporter.report)
+            reporter.complete()
+            return result
         finally:
             await reporter.flush()
 

@@ -6,6 +6,7 @@ from typing import Final
 
 import anyio
 
+from kiln_mcp.jobs.progress import Course
 from kiln_mcp.jobs.records import Job, Progress
 
 SILENCE_S: Final = 10.0
@@ -50,7 +51,14 @@ class Stopwatch:
 class Reporter:
     """Writes progress at most every quarter of a second, and what is left at the end."""
 
-    def __init__(self, write: Callable[[Progress], Awaitable[None]]) -> None:
+    def __init__(self, before: Progress, write: Callable[[Progress], Awaitable[None]]) -> None:
+        """Set up.
+
+        Args:
+            before: How far earlier attempts came.
+            write: Keeps progress.
+        """
+        self._course = Course(before)
         self._write = write
         self._last = 0.0
         self._waiting: Progress | None = None
@@ -58,9 +66,13 @@ class Reporter:
 
     async def report(self, done: float, total: float | None, message: str | None) -> None:
         """Take progress, and write it unless some was written just before."""
-        self._waiting = Progress(done, total, message or "")
+        self._waiting = self._course.at(done, total, message)
         if time.monotonic() - self._last >= REPORT_EVERY_S:
             await self.flush()
+
+    def complete(self) -> None:
+        """Take in that the job is done."""
+        self._waiting = self._course.at_its_end() or self._waiting
 
     async def flush(self) -> None:
         """Write what was reported last."""

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from kiln_mcp.errors import WorkbenchError
-from kiln_mcp.jobs import Job, JobSettings, JobState, ReportProgress
+from kiln_mcp.jobs import Job, JobSettings, JobState, Progress, ReportProgress
 from kiln_mcp.jobs.database import open_database, sqlite_url
 from kiln_mcp.jobs.errors import NotResumable, UnknownJob
 from kiln_mcp.jobs.ledger import Ledger
@@ -93,6 +93,26 @@ async def test_a_failed_job_says_why_and_can_be_gone_on_with(tmp_path: Path) -> 
         assert (await jobs.wait(job.id, 10)).result == {"attempt": 2}
         with pytest.raises(NotResumable, match="done"):
             await jobs.resume(job.id)
+
+
+async def test_the_next_attempt_does_not_seem_to_start_from_nothing(tmp_path: Path) -> None:
+    async def work(job: Job, report: ReportProgress) -> Result:
+        await report(1, 5, "Asked")
+        if job.attempt == 1:
+            await report(3, 5, "Asked")
+            raise WorkbenchError("The server is down. Start it.")
+        return await never(job, report)
+
+    async with runner(tmp_path, work) as jobs:
+        job = await jobs.start("work", {})
+        failed = await jobs.wait(job.id, 10)
+        await jobs.resume(job.id)
+        with anyio.fail_after(10):
+            while (now := await jobs.find(job.id)).progress == failed.progress:
+                await anyio.sleep(0.01)
+        await jobs.cancel(job.id)
+    assert failed.progress == Progress(3, 5, "Asked")
+    assert now.progress == Progress(3, 5, "Going through what was done before: 1 of 3. Asked")
 
 
 async def test_a_job_at_the_end_of_its_budget_goes_on_with_more(tmp_path: Path) -> None:
