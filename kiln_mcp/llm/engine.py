@@ -1,6 +1,6 @@
 """The one way to ask a model anything: names, journal, corrections, retries."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import replace
@@ -105,9 +105,13 @@ class Engine:
         """Return the names that are valid here, apart from litellm's many."""
         return self._roster.names()
 
-    async def models(self) -> list[ModelDescription]:
-        """Return what is configured, what it can do, and what it costs."""
-        return await self._roster.describe()
+    async def models(self, named: Sequence[str] = ()) -> list[ModelDescription]:
+        """Return what is configured, was asked or is named: what it can do, and what it costs."""
+        return await self._roster.describe(named)
+
+    async def describe(self, model: str) -> ModelDescription:
+        """Return what one model can do and costs, or what keeps it from answering."""
+        return await self._roster.describe_one(model)
 
     async def budget(self, name: str, limit: BudgetLimit, seconds: float = 0.0) -> Budget:
         """Open a budget, with what was spent under its name before.

@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 import anyio
 import anyio.to_thread
 
+from kiln_mcp.llm.abilities import Abilities, Ability, Experience, Feature
 from kiln_mcp.llm.assembly import CUT_OFF, Assembly
 from kiln_mcp.llm.deltas import Streamed
 from kiln_mcp.llm.errors import (
@@ -28,7 +29,7 @@ from kiln_mcp.llm.keys import find_key, without_keys
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.names import key_variables
 from kiln_mcp.llm.openai_format import chat_body, read_chat_answer
-from kiln_mcp.llm.prices import counted, litellm_price, priced
+from kiln_mcp.llm.prices import counted, litellm_abilities, litellm_price, priced
 from kiln_mcp.llm.refusals import causes, retry_after, said_through_litellm, unreachable
 
 CLOSING_S: Final = 2.0
@@ -65,6 +66,11 @@ class HostedModel:
         self._timeout_s = timeout_s
         self._litellm: Any = None
         self._loading = anyio.Lock()
+        self._experience = Experience()
+
+    def abilities(self, model: str) -> Abilities:
+        """Return what a model can do: seen since this process began, or by litellm's table."""
+        return self._experience.of(model).over(litellm_abilities(model))
 
     async def _library(self) -> Any:
         async with self._loading:
@@ -89,7 +95,12 @@ class HostedModel:
             answer = read_chat_answer(reply.model_dump(), cost_usd=None, latency_s=latency)
         except ValueError as error:
             raise ServerFailed(request.model, str(error), unanswered=True) from error
+        self._experience.take(request, answer, self._json_by(litellm, request))
         return priced(counted(answer, request), litellm_price(request.model))
+
+    def _json_by(self, litellm: Any, request: ModelRequest) -> Feature | None:
+        asked = request.schema is not None and _speaks_schemas(litellm, request.model)
+        return "json_schema" if asked else None
 
     async def stream(self, request: ModelRequest) -> Streamed:
         """Answer a request while it is being written.
@@ -118,6 +129,8 @@ class HostedModel:
         if answer == replace(answer, text="", reasoning="", tool_calls=()):
             # litellm makes an empty answer of what it cannot read.
             raise ServerFailed(request.model, "its answer was empty.", unanswered=True)
+        self._experience.learn(request.model, "streaming", Ability.SEEN)
+        self._experience.take(request, answer, self._json_by(litellm, request))
         yield priced(counted(answer, request), litellm_price(request.model))
 
     async def _next(self, stream: Any) -> Mapping[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
+from kiln_mcp.llm.abilities import OF_EMBEDDED, OF_HOST, UNKNOWN, Abilities
 from kiln_mcp.llm.embedded import find_embedded_model
 from kiln_mcp.llm.errors import ModelError, ServerFileUnreadable
 from kiln_mcp.llm.keys import find_key
@@ -37,6 +38,7 @@ class ModelDescription:
         note: What to know about it, or what is missing.
         price: What it costs; None where not known.
         context_tokens: The longest request and answer; None where not known.
+        abilities: What it can do.
     """
 
     name: str
@@ -44,6 +46,7 @@ class ModelDescription:
     note: str
     price: Price | None = FREE
     context_tokens: int | None = None
+    abilities: Abilities = UNKNOWN
 
 
 async def describe_embedded() -> ModelDescription:
@@ -54,7 +57,8 @@ async def describe_embedded() -> ModelDescription:
         "continuing lists; no judge of facts and no writer of prompts."
     )
     missing = "Not fetched yet: kiln-mcp models pull."
-    return ModelDescription("embedded", found is not None, note if found else missing)
+    ready = found is not None
+    return ModelDescription("embedded", ready, note if ready else missing, abilities=OF_EMBEDDED)
 
 
 def describe_host(waiting: int) -> ModelDescription:
@@ -63,7 +67,7 @@ def describe_host(waiting: int) -> ModelDescription:
         "The connected assistant itself, by work orders (take_work_orders, answer_work_orders); "
         f"{waiting} waiting. No key."
     )
-    return ModelDescription("host", ready=True, note=note)
+    return ModelDescription("host", ready=True, note=note, abilities=OF_HOST)
 
 
 async def describe_server(name: str, server: ServerModel) -> list[ModelDescription]:
@@ -72,10 +76,18 @@ async def describe_server(name: str, server: ServerModel) -> list[ModelDescripti
         models = await server.names()
     except ModelError as error:
         return [ModelDescription(f"{name}/<model>", False, str(error), server.price)]
-    return [
-        ModelDescription(f"{name}/{model}", True, f"At {server.address}.", server.price)
-        for model in models[:MOST_OF_A_SERVER]
-    ]
+    return [describe_of_server(name, server, model) for model in models[:MOST_OF_A_SERVER]]
+
+
+def describe_of_server(name: str, server: ServerModel, model: str) -> ModelDescription:
+    """Describe one model of a configured server."""
+    return ModelDescription(
+        f"{name}/{model}",
+        ready=True,
+        note=f"At {server.address}.",
+        price=server.price,
+        abilities=server.abilities(model),
+    )
 
 
 async def describe_servers(servers: Mapping[str, ServerModel]) -> list[ModelDescription]:
@@ -103,10 +115,19 @@ def describe_problem(problem: ServerFileUnreadable) -> ModelDescription:
     return ModelDescription("<server>/<model>", False, str(problem), None)
 
 
-def describe_hosted(name: str) -> ModelDescription:
+def describe_hosted(name: str, abilities: Abilities) -> ModelDescription:
     """Describe a hosted model by litellm's table."""
     facts = litellm_facts(name)
-    note = "Its key is set; its provider's other models work as well."
-    if facts is None:
-        return ModelDescription(name, True, note, None)
-    return ModelDescription(name, True, note, facts.price, facts.context_tokens)
+    return ModelDescription(
+        name,
+        ready=True,
+        note="Its key is set; its provider's other models work as well.",
+        price=None if facts is None else facts.price,
+        context_tokens=None if facts is None else facts.context_tokens,
+        abilities=abilities,
+    )
+
+
+def describe_unready(name: str, problem: ModelError) -> ModelDescription:
+    """Describe a model that would not answer now."""
+    return ModelDescription(name, ready=False, note=str(problem), price=None)

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from kiln_mcp.llm.abilities import Abilities, Ability
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest, Usage
 
 CHARACTERS_PER_TOKEN: Final = 4
@@ -42,10 +43,7 @@ class ModelFacts:
 
     price: Price | None
     context_tokens: int | None
-    output_tokens: int | None
-    schemas: bool
-    tools: bool
-    reasoning: bool
+    abilities: Abilities
 
 
 @lru_cache(maxsize=1)
@@ -67,17 +65,30 @@ def litellm_facts(model: str) -> ModelFacts | None:
     return ModelFacts(
         price=_price(entry),
         context_tokens=entry.get("max_input_tokens"),
-        output_tokens=entry.get("max_output_tokens"),
-        schemas=bool(entry.get("supports_response_schema")),
-        tools=bool(entry.get("supports_function_calling")),
-        reasoning=bool(entry.get("supports_reasoning")),
+        abilities=Abilities(
+            json_schema=_ability(entry.get("supports_response_schema")),
+            tools=_ability(entry.get("supports_function_calling")),
+            streaming=_ability(entry.get("supports_native_streaming")),
+        ),
     )
+
+
+def _ability(said: bool | None) -> Ability:
+    if said is None:
+        return Ability.UNKNOWN
+    return Ability.YES if said else Ability.NO
 
 
 def litellm_price(model: str) -> Price | None:
     """Return a hosted model's price, or None where it is not known."""
     facts = litellm_facts(model)
     return None if facts is None else facts.price
+
+
+def litellm_abilities(model: str) -> Abilities:
+    """Return what litellm's table says that a model can do."""
+    facts = litellm_facts(model)
+    return Abilities() if facts is None else facts.abilities
 
 
 def hosted_names() -> list[str]:

@@ -4,16 +4,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from kiln_mcp.llm.abilities import OF_SCRIPTED
 from kiln_mcp.llm.embedded import EmbeddedModel
-from kiln_mcp.llm.errors import MissingKey, UnknownModel
+from kiln_mcp.llm.errors import MissingKey, ModelError, UnknownModel
 from kiln_mcp.llm.hosted import HostedModel
 from kiln_mcp.llm.inventory import (
     ModelDescription,
     describe_embedded,
     describe_host,
     describe_hosted,
+    describe_of_server,
     describe_problem,
     describe_servers,
+    describe_unready,
     hosted_with_key,
 )
 from kiln_mcp.llm.keys import find_key
@@ -121,16 +124,38 @@ class Roster:
         server = self._server_of(model)
         return litellm_price(model) if server is None else server.price
 
-    async def describe(self) -> list[ModelDescription]:
-        """Return what is configured, what it can do, and what it costs."""
+    async def describe(self, named: Sequence[str] = ()) -> list[ModelDescription]:
+        """Return what is configured and what was named, what it can do, and what it costs."""
         self._servers.refresh()
-        return [
+        listed = [
             await describe_embedded(),
             describe_host(await self._orders.open_count()),
             *([describe_problem(self._servers.problem)] if self._servers.problem else []),
             *await describe_servers(self._servers.by_name),
-            *[describe_hosted(name) for name in await hosted_with_key(self._settings.environment)],
         ]
+        keyed = await hosted_with_key(self._settings.environment)
+        asked = [name for name, route in self._routes.items() if route.model is self._hosted]
+        wanted = dict.fromkeys([*keyed, *asked, *named])
+        known = {one.name for one in listed}
+        more = [await self.describe_one(name) for name in wanted if name not in known]
+        return [*listed, *more]
+
+    async def describe_one(self, name: str) -> ModelDescription:
+        """Return what a model can do and costs, or what keeps it from answering."""
+        try:
+            await self.check_ready([name])
+        except ModelError as problem:
+            return describe_unready(name, problem)
+        if name == EMBEDDED:
+            return await describe_embedded()
+        if name == HOST:
+            return describe_host(await self._orders.open_count())
+        if self.is_free(name):
+            return ModelDescription(name, True, "Answers by a script.", abilities=OF_SCRIPTED)
+        if (server := self._server_of(name)) is not None:
+            first, _, rest = name.partition("/")
+            return describe_of_server(first, server, rest)
+        return describe_hosted(name, self._hosted.abilities(name))
 
     async def route(self, name: str) -> Route:
         """Return the way to a model.

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import replace
 from difflib import get_close_matches
 from socket import gethostname
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from kiln_mcp.llm.abilities import Abilities, Ability, Experience, Feature
 from kiln_mcp.llm.assembly import CUT_OFF, Assembly
 from kiln_mcp.llm.deltas import Streamed, deltas_of
 from kiln_mcp.llm.errors import (
@@ -39,6 +41,10 @@ if TYPE_CHECKING:
 _JsonMode = Literal["schema", "object", "words"]
 """How JSON is asked for: by schema, as any object with the schema in words, or in words alone."""
 _NEXT_MODE: Final[Mapping[_JsonMode | None, _JsonMode]] = {"schema": "object", "object": "words"}
+_FEATURES: Final[Mapping[_JsonMode | None, Feature]] = {
+    "schema": "json_schema",
+    "object": "json_object",
+}
 _NO_SCHEMA_MODE: Final = ("response_format", "json_schema", "guided", "grammar")
 LARGEST_REPLY_BYTES: Final = 64 * 2**20
 LONGEST_LISTING_S: Final = 10.0
@@ -67,6 +73,7 @@ class ServerModel:
         self._session: aiohttp.ClientSession | None = None
         self._json_mode: _JsonMode = "schema" if settings.schema_mode else "object"
         self._usage_mode = True
+        self._experience = Experience()
         self._address = settings.base_url.rstrip("/")
         limits = Limits(
             settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute
@@ -85,6 +92,18 @@ class ServerModel:
         if read is None or written is None:
             return None
         return Price(read / 1e6, written / 1e6, read / 1e6)
+
+    def abilities(self, model: str) -> Abilities:
+        """Return what one of its models can do: seen since this process began, or configured."""
+        by_mode: Mapping[_JsonMode, Abilities] = {
+            "schema": Abilities(),
+            "object": Abilities(json_schema=Ability.REFUSED),
+            "words": Abilities(json_schema=Ability.REFUSED, json_object=Ability.REFUSED),
+        }
+        known = by_mode[self._json_mode]
+        if not self._settings.schema_mode:
+            known = replace(known, json_schema=Ability.NO)
+        return known.over(self._experience.of(model))
 
     async def _open(self) -> "aiohttp.ClientSession":
         if self._session is not None:
@@ -113,10 +132,14 @@ class ServerModel:
         while True:
             mode = self._mode_for(request)
             try:
-                return await self._post(request)
+                answer = await self._post(request)
             except RequestRefused as error:
+                self._experience.refused(request, str(error))
                 if not self._learned_from(error, mode, streaming=False):
                     raise
+            else:
+                self._experience.take(request, answer, _FEATURES.get(mode))
+                return answer
 
     async def stream(self, request: ModelRequest) -> Streamed:
         """Answer a request while it is being written.
@@ -131,8 +154,11 @@ class ServerModel:
                 async with aclosing(self._streamed(request)) as parts:
                     async for part in parts:
                         began = True
+                        if isinstance(part, ModelAnswer):
+                            self._experience.take(request, part, _FEATURES.get(mode))
                         yield part
             except RequestRefused as error:
+                self._experience.refused(request, str(error))
                 if began or not self._learned_from(error, mode, streaming=True):
                     raise
             else:
@@ -246,7 +272,11 @@ class ServerModel:
                     f"{self._address}/chat/completions", json=body, timeout=endless
                 )
             try:
-                if response.status != 200 or response.content_type == "application/json":
+                in_one_piece = response.content_type == "application/json"
+                if response.status == 200:
+                    streams = Ability.REFUSED if in_one_piece else Ability.SEEN
+                    self._experience.learn(request.model, "streaming", streams)
+                if response.status != 200 or in_one_piece:
                     answer = await self._whole(request, response, started)
                     for delta in deltas_of(answer):
                         yield delta

@@ -1,11 +1,17 @@
 """What the capabilities of this room answer."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 from pydantic import Field, JsonValue
 
 from kiln_mcp.capability import Result
 from kiln_mcp.jobs import Job, JobState
 from kiln_mcp.llm import Spending, Spent, Usage
+from kiln_mcp.llm.abilities import TITLES, Abilities, Ability
 from kiln_mcp.llm.inventory import ModelDescription
+from kiln_mcp.llm.prices import FREE, Price
+from kiln_mcp.llm.trial import Trial
 from kiln_mcp.operations.limits import enough_for
 
 
@@ -44,9 +50,16 @@ class ModelEntry(Result):
     name: str
     ready: bool
     note: str
+    price: str
     input_usd_per_million: float | None = None
     output_usd_per_million: float | None = None
     context_tokens: int | None = None
+    can: str | None = Field(
+        default=None,
+        description="`seen`: an answer showed it. `in words`: asked in words, checked.",
+    )
+    cannot: str | None = None
+    not_known: str | None = Field(default=None, description="test_model finds it out.")
 
 
 class ModelList(Result):
@@ -58,14 +71,20 @@ class ModelList(Result):
 
 
 class ModelTest(Result):
-    """What a model said to a short question."""
+    """What a model said to a short question, and what further ones showed that it can do."""
 
     model: str
     answer: str
     latency_s: float
+    calls: int
     input_tokens: int
     output_tokens: int
     cost_usd: float | None = None
+    price: str
+    can: str | None = Field(default=None, description="`seen`: an answer showed it.")
+    cannot: str | None = None
+    not_known: str | None = None
+    problems: list[str] = Field(default_factory=list)
 
 
 class OrderMessage(Result):
@@ -155,11 +174,72 @@ def used_by(job: Job, report: JobReport) -> dict[str, float]:
 def model_entry(model: ModelDescription) -> ModelEntry:
     """Return a model with its price for a million tokens."""
     price = model.price
+    known = _known(model.abilities)
     return ModelEntry(
         name=model.name,
         ready=model.ready,
         note=model.note,
+        price=said_of_price(price),
         input_usd_per_million=None if price is None else round(price.read * 1e6, 4),
         output_usd_per_million=None if price is None else round(price.written * 1e6, 4),
         context_tokens=model.context_tokens,
+        can=known.can,
+        cannot=known.cannot,
+        not_known=known.not_known,
     )
+
+
+def model_test(model: str, trial: Trial) -> ModelTest:
+    """Return what a model answered, and what that taught."""
+    known = _known(trial.description.abilities)
+    return ModelTest(
+        model=model,
+        answer=trial.answer.text,
+        latency_s=round(trial.answer.latency_s, 3),
+        calls=trial.usage.calls,
+        input_tokens=trial.usage.input_tokens,
+        output_tokens=trial.usage.output_tokens,
+        cost_usd=trial.usage.cost_usd,
+        price=said_of_price(trial.description.price),
+        can=known.can,
+        cannot=known.cannot,
+        not_known=known.not_known,
+        problems=list(trial.problems),
+    )
+
+
+_HOW = {Ability.SEEN, Ability.REFUSED, Ability.IN_WORDS}
+
+
+class _Known(NamedTuple):
+    can: str | None
+    cannot: str | None
+    not_known: str | None
+
+
+def _known(abilities: Abilities) -> _Known:
+    """Return what can be done, what cannot, and what is not known, in words."""
+    by_feature = abilities.by_feature().items()
+
+    def those(wanted: Callable[[Ability], bool]) -> str | None:
+        named = [
+            f"{TITLES[feature]} ({how.value})" if how in _HOW else TITLES[feature]
+            for feature, how in by_feature
+            if wanted(how)
+        ]
+        return ", ".join(named) or None
+
+    return _Known(
+        those(lambda how: how.is_there),
+        those(lambda how: how.is_missing),
+        those(lambda how: how is Ability.UNKNOWN),
+    )
+
+
+def said_of_price(price: Price | None) -> str:
+    """Return what a model costs, in words."""
+    if price is None:
+        return "price not known"
+    if price == FREE:
+        return "free"
+    return f"${price.read * 1e6:.4g} read, ${price.written * 1e6:.4g} written, a million tokens"

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from kiln_mcp.capability import Effect, capability
 from kiln_mcp.errors import ApprovalNeeded, Plan
 from kiln_mcp.jobs import Job
-from kiln_mcp.llm import Message, ModelRequest
+from kiln_mcp.llm.trial import to_find_out, try_model
 from kiln_mcp.operations.answers import (
     JobList,
     JobReport,
@@ -21,6 +21,7 @@ from kiln_mcp.operations.answers import (
     OrderVerdicts,
     job_report,
     model_entry,
+    model_test,
     used_by,
 )
 from kiln_mcp.operations.desk import desk_of
@@ -145,12 +146,18 @@ async def list_jobs(
 
 
 @capability(effect=Effect.READS, title="List models")
-async def list_models(workspace: Workspace) -> ModelList:
+async def list_models(
+    workspace: Workspace,
+    models: Annotated[
+        list[str] | None, Field(description="Names of further models to describe.")
+    ] = None,
+) -> ModelList:
     """List the models that can be used here: which are ready, what they can do and cost."""
-    models = await workspace.engine.models()
+    default = workspace.model_name(None)
+    described = await workspace.engine.models([default, *(models or ())])
     return ModelList(
-        default=workspace.model_name(None),
-        models=[model_entry(model) for model in models],
+        default=default,
+        models=[model_entry(model) for model in described],
         others=(
             "Any hosted model by its litellm name (provider/model) once its key is in the "
             "environment or the system's keyring; OpenAI-compatible servers in "
@@ -164,22 +171,18 @@ async def test_model(
     workspace: Workspace,
     model: Annotated[str, Field(description="The model's name.")],
 ) -> ModelTest:
-    """Ask a model one short question, to see that it answers, how fast, and at what cost."""
-    await workspace.engine.check_ready({model: 1})
-    cost = workspace.engine.price_of(model, 1)
-    workspace.approve(Plan(f"Ask {model} one short question.", calls=1, cost_usd=cost))
-    request = ModelRequest(
-        model, (Message("user", "Say in a few words that you are ready."),), max_tokens=50
-    )
-    answer = await workspace.engine.complete(request, asker="operations/test_model", fresh=True)
-    return ModelTest(
-        model=model,
-        answer=answer.text,
-        latency_s=round(answer.latency_s, 3),
-        input_tokens=answer.usage.input_tokens,
-        output_tokens=answer.usage.output_tokens,
-        cost_usd=answer.usage.cost_usd,
-    )
+    """Ask a model a few short questions, to see that it answers, how fast, and what it can do.
+
+    One where all is known; else one more each for JSON by schema, logprobs and tools.
+    """
+    engine = workspace.engine
+    await engine.check_ready({model: 1})
+    calls = 1 + len(await to_find_out(engine, model))
+    questions = "one short question" if calls == 1 else f"{calls} short questions"
+    cost = engine.price_of(model, calls)
+    workspace.approve(Plan(f"Ask {model} {questions}.", calls=calls, cost_usd=cost))
+    trial = await try_model(engine, model, "operations/test_model")
+    return model_test(model, trial)
 
 
 @capability(effect=Effect.WRITES, title="Take work orders")

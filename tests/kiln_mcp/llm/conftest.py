@@ -57,6 +57,7 @@ class Loopback:
         hangs: Whether a stream goes on with comments after that, until its reader goes away.
         hung_up: Set when the reader of a stream that hangs went away.
         ends: Whether a stream ends properly after that, or the connection breaks.
+        streams: Whether it answers piece by piece where that is asked.
         late_s: Seconds before every reply.
         breaks: Where the connection of a whole reply breaks: "before" or "within" it; else "".
     """
@@ -71,6 +72,7 @@ class Loopback:
         self.hangs = False
         self.hung_up = asyncio.Event()
         self.ends = True
+        self.streams = True
         self.late_s = 0.0
         self.breaks = ""
 
@@ -82,7 +84,7 @@ class Loopback:
         if self.breaks:
             return await self._broken(request)
         reply = self.replies.popleft() if self.replies else self.reply()
-        if not body.get("stream") or reply.status != 200 or not reply.body:
+        if not (self.streams and body.get("stream")) or reply.status != 200 or not reply.body:
             return reply
         whole = json.loads(str(reply.text))
         if "choices" not in whole:

@@ -15,7 +15,14 @@ from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.errors import ApprovalNeeded, Plan
 from kiln_mcp.jobs import Job, JobState, Progress, Stop
-from kiln_mcp.llm import BudgetLimit, EngineSettings, Message, ModelError, ModelRequest
+from kiln_mcp.llm import (
+    BudgetLimit,
+    EngineSettings,
+    Message,
+    ModelError,
+    ModelRequest,
+    ServerSettings,
+)
 from kiln_mcp.operations import service
 from kiln_mcp.operations.answers import JobReport
 from kiln_mcp.operations.errors import LimitStands
@@ -325,3 +332,33 @@ async def test_models_are_listed_with_what_they_need(tmp_path: Path) -> None:
     names = [model.name for model in listed.models]
     assert names[:2] == ["embedded", "host"]
     assert listed.default == "embedded"
+
+
+async def test_models_are_listed_with_what_they_can_do_and_cost(tmp_path: Path) -> None:
+    nowhere = "http://127.0.0.1:9/v1"
+    servers = (
+        ServerSettings("cheap", nowhere, input_usd_per_million=0.5, output_usd_per_million=2.0),
+        ServerSettings("unpriced", nowhere),
+    )
+    engine = EngineSettings(servers=servers, environment={"OPENAI_API_KEY": "none"})
+    async with CATALOGUE.open_workspace(Settings(home=tmp_path, engine=engine)) as workspace:
+        listed = await service.list_models(workspace, ["openai/gpt-4o-mini"])
+    models = {model.name: model for model in listed.models}
+    assert models["cheap/<model>"].price == "$0.5 read, $2 written, a million tokens"
+    assert models["unpriced/<model>"].price == "price not known"
+    assert not models["unpriced/<model>"].ready
+    assert models["embedded"].price == "free"
+    assert models["host"].can == "JSON by schema (in words), JSON mode (in words), tools (in words)"
+    assert models["host"].cannot == "logprobs, streaming"
+    hosted = models["openai/gpt-4o-mini"]
+    assert "JSON by schema" in (hosted.can or "")
+    assert "logprobs" in (hosted.not_known or "")
+
+
+async def test_a_tested_model_says_what_it_answered_and_can_do(tmp_path: Path) -> None:
+    script = tmp_path / "script.json"
+    script.write_text('{"rules": [{"answer": "Ready."}]}', encoding="utf-8")
+    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
+        tested = await service.test_model(workspace, f"scripted:{script}")
+    assert (tested.answer, tested.calls, tested.price) == ("Ready.", 1, "free")
+    assert "streaming" in (tested.can or "")

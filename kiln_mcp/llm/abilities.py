@@ -1,0 +1,128 @@
+"""What models can do: known beforehand, seen here, or not known."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from typing import Final, Literal
+
+from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
+from kiln_mcp.llm.schemas import fit
+
+Feature = Literal["json_schema", "json_object", "logprobs", "tools", "streaming"]
+TITLES: Final[Mapping[Feature, str]] = {
+    "json_schema": "JSON by schema",
+    "json_object": "JSON mode",
+    "logprobs": "logprobs",
+    "tools": "tools",
+    "streaming": "streaming",
+}
+
+
+class Ability(StrEnum):
+    """Whether a model can do something, and how that is known."""
+
+    YES = "yes"
+    NO = "no"
+    SEEN = "seen"
+    """An answer showed that it can."""
+    REFUSED = "refused"
+    """It was asked for it here, and refused or left it out."""
+    IN_WORDS = "in words"
+    """It is asked for it in words, and what it writes is checked."""
+    UNKNOWN = "unknown"
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it can be counted on."""
+        return self in {Ability.YES, Ability.SEEN, Ability.IN_WORDS}
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it is known not to be there."""
+        return self in {Ability.NO, Ability.REFUSED}
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a model can do.
+
+    Attributes:
+        json_schema: JSON that is held to a schema by the server. Where it is missing, JSON is
+            asked for in another way, and checked.
+        json_object: Any JSON object.
+        logprobs: The logarithms of its tokens' probabilities.
+        tools: Calls of tools.
+        streaming: Its answer while it is being written.
+    """
+
+    json_schema: Ability = Ability.UNKNOWN
+    json_object: Ability = Ability.UNKNOWN
+    logprobs: Ability = Ability.UNKNOWN
+    tools: Ability = Ability.UNKNOWN
+    streaming: Ability = Ability.UNKNOWN
+
+    def by_feature(self) -> Mapping[Feature, Ability]:
+        """Return each ability by its feature."""
+        return {name: getattr(self, name) for name in TITLES}
+
+    def over(self, others: "Abilities") -> "Abilities":
+        """Return these abilities, and where one is not known that of the others."""
+        return Abilities(
+            *(
+                mine if (mine := getattr(self, field.name)) is not Ability.UNKNOWN else theirs
+                for field in fields(self)
+                for theirs in [getattr(others, field.name)]
+            )
+        )
+
+
+OF_EMBEDDED: Final = Abilities(Ability.YES, Ability.YES, Ability.YES, Ability.IN_WORDS, Ability.YES)
+OF_HOST: Final = Abilities(
+    Ability.IN_WORDS, Ability.IN_WORDS, Ability.NO, Ability.IN_WORDS, Ability.NO
+)
+OF_SCRIPTED: Final = Abilities(
+    Ability.IN_WORDS, Ability.IN_WORDS, Ability.NO, Ability.NO, Ability.YES
+)
+UNKNOWN: Final = Abilities()
+
+
+class Experience:
+    """What the models of a server showed that they can do, since this process began."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, Abilities] = {}
+
+    def of(self, model: str) -> Abilities:
+        """Return what was seen of a model."""
+        return self._seen.get(model, UNKNOWN)
+
+    def take(self, request: ModelRequest, answer: ModelAnswer, json_by: Feature | None) -> None:
+        """Learn from an answer.
+
+        Args:
+            request: What was asked.
+            answer: What was answered.
+            json_by: How JSON was asked for; None where it was not, or in words alone.
+        """
+        if json_by is not None and getattr(self.of(request.model), json_by) is not Ability.SEEN:
+            _, problem = fit(answer, request)
+            if problem is None:
+                self.learn(request.model, json_by, Ability.SEEN)
+        if request.top_logprobs:
+            there = Ability.SEEN if answer.logprobs else Ability.REFUSED
+            self.learn(request.model, "logprobs", there)
+        if request.tools and answer.tool_calls:  # a model that calls none may not have wanted to
+            self.learn(request.model, "tools", Ability.SEEN)
+
+    def refused(self, request: ModelRequest, said: str) -> None:
+        """Learn from the sentence of a refusal, where it names what was asked for."""
+        if request.top_logprobs and "logprobs" in said:
+            self.learn(request.model, "logprobs", Ability.REFUSED)
+        if request.tools and "tool" in said:
+            self.learn(request.model, "tools", Ability.REFUSED)
+
+    def learn(self, model: str, feature: Feature, ability: Ability) -> None:
+        """Keep what was seen."""
+        seen = self.of(model)
+        if getattr(seen, feature) is not ability:
+            self._seen[model] = replace(seen, **{feature: ability})

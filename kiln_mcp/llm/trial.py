@@ -1,0 +1,92 @@
+"""Finding out what a model can do: a few short questions, asked anew."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from kiln_mcp.llm.abilities import Ability, Feature
+from kiln_mcp.llm.engine import Engine
+from kiln_mcp.llm.errors import ModelError
+from kiln_mcp.llm.inventory import ModelDescription
+from kiln_mcp.llm.messages import Message, ModelAnswer, ModelRequest, Tool, Usage
+
+MOST_TOKENS: Final = 50
+_SCHEMA: Final = {
+    "type": "object",
+    "properties": {"ready": {"type": "boolean"}},
+    "required": ["ready"],
+    "additionalProperties": False,
+}
+_TOOL: Final = Tool(
+    "report_ready", "Report that you are ready.", {"type": "object", "properties": {}}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a model answered, and what that taught.
+
+    Attributes:
+        answer: To the first question.
+        usage: What all questions took.
+        description: What is known of the model now.
+        problems: What it refused, or got wrong, as sentences.
+    """
+
+    answer: ModelAnswer
+    usage: Usage
+    description: ModelDescription
+    problems: tuple[str, ...]
+
+
+def _question(model: str, feature: Feature) -> ModelRequest | None:
+    """Return the question that shows an ability; None where the first question does."""
+
+    def ask(text: str) -> tuple[Message, ...]:
+        return (Message("user", text),)
+
+    match feature:
+        case "json_schema":
+            messages = ask("Are you ready? Answer in JSON.")
+            return ModelRequest(model, messages, schema=_SCHEMA, max_tokens=MOST_TOKENS)
+        case "logprobs":
+            messages = ask("Say yes.")
+            return ModelRequest(model, messages, top_logprobs=1, max_tokens=MOST_TOKENS)
+        case "tools":
+            messages = ask("Call the tool report_ready now.")
+            return ModelRequest(model, messages, tools=(_TOOL,), max_tokens=MOST_TOKENS)
+        case _:
+            return None
+
+
+async def to_find_out(engine: Engine, model: str) -> list[ModelRequest]:
+    """Return the questions that a trial asks after its first."""
+    known = (await engine.describe(model)).abilities.by_feature()
+    open_questions: list[Feature] = [
+        feature for feature, how in known.items() if how is Ability.UNKNOWN
+    ]
+    asked = [_question(model, feature) for feature in open_questions]
+    return [request for request in asked if request is not None]
+
+
+async def try_model(engine: Engine, model: str, asker: str) -> Trial:
+    """Ask a model short questions: that it answers, and what it can do where that is not known.
+
+    Raises:
+        ModelError: It does not answer the first.
+    """
+    more = await to_find_out(engine, model)
+    hello = Message("user", "Say in a few words that you are ready.")
+    request = ModelRequest(model, (hello,), max_tokens=MOST_TOKENS)
+    answer = None
+    async for part in engine.stream(request, asker=asker, fresh=True):
+        if isinstance(part, ModelAnswer):
+            answer = part
+    assert answer is not None
+    usage = answer.usage
+    problems: list[str] = []
+    for question in more:
+        try:
+            usage += (await engine.complete(question, asker=asker, fresh=True)).usage
+        except ModelError as error:
+            problems.append(str(error))
+    return Trial(answer, usage, await engine.describe(model), tuple(problems))
