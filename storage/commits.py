@@ -8,6 +8,7 @@ refuses while nothing is changed; where it refuses later, the old contents are p
 
 import base64
 import json
+import logging
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from uuid import uuid4
 from storage.authors import last_author
 from storage.errors import StaleRevision, UnsafePath, WriteFailed
 from storage.files import (
+    disk_errors,
     move_atomically,
     put_in_place,
     remove_unfinished,
@@ -26,6 +28,8 @@ from storage.files import (
 )
 from storage.locking import ProjectLock
 from storage.reading import revision_of
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ class CommitLog:
     def __init__(self, project: Path, state: Path) -> None:
         self._project = project
         self._pending = state / "pending"
-        self._pending.mkdir(parents=True, exist_ok=True)
+        with disk_errors(self._pending):
+            self._pending.mkdir(parents=True, exist_ok=True)
         self._lock = ProjectLock(project, state / "lock")
 
     def recover(self) -> int:
@@ -125,7 +130,13 @@ class CommitLog:
     def _finish(self) -> int:
         found = sorted(self._pending.glob("*.json"))
         for journal in found:
-            edits, moves = _read_journal(journal)
+            try:
+                edits, moves = _read_journal(journal)
+            except (ValueError, KeyError, TypeError) as error:
+                # It was written in one step: what cannot be read was damaged since.
+                _log.warning("%s is set aside, for it cannot be read: %s", journal, error)
+                journal.rename(journal.with_suffix(".broken"))
+                continue
             self._apply(edits, moves)
             for edit in edits:
                 remove_unfinished(self._project / edit.path)

@@ -10,6 +10,7 @@ WorkbenchError                 the root: its text is one sentence for the reader
 ├── InvalidRecord          a record breaks a rule of the format
 ├── UnreadableRecord       one file cannot be used; the rest of the project works
 │   ├── CorruptRecord      broken JSON, a wrong type, a missing field
+│   ├── UnreadableProject  project.kiln itself
 │   └── NewerFormat        written by a newer program
 ├── UnsafePath             a path would leave its folder
 ├── StaleRevision          somebody changed the record since it was read
@@ -171,6 +172,19 @@ class CorruptRecord(UnreadableRecord):
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(
             path, reason, "Repair the file or restore an earlier version; all else works."
+        )
+
+
+class UnreadableProject(UnreadableRecord):
+    """The project's own file cannot be used, so the project cannot be opened."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        self.folder = folder
+        super().__init__(
+            str(folder / "project.kiln"),
+            reason,
+            "The project cannot be opened without it. Put back an earlier version of that file, "
+            "from a backup or with git, and open the project again; nothing has been changed.",
         )
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from storage.errors import ProjectBusy
+from storage.files import disk_errors
 
 LONGEST_WAIT_S: Final = 30.0
 _PAUSE_S: Final = 0.01
@@ -48,6 +49,9 @@ class ProjectLock:
             self._file.acquire(timeout=self._longest_wait_s)
         except Timeout as error:
             raise ProjectBusy(self._project, self._longest_wait_s) from error
+        except OSError as error:
+            with disk_errors(Path(self._file.lock_file)):
+                raise error from None
         try:
             folder = self._lock_folder(until) if self._file.lock_counter == 1 else None
             try:

@@ -10,7 +10,7 @@ from storage.attachments import attached_file
 from storage.errors import AmbiguousName, CorruptRecord, RecordNotFound
 from storage.index.building import Refreshed
 from storage.index.keeper import IndexKeeper
-from storage.index.queries import Order, RunQuery, ScoreCell, Scored
+from storage.index.queries import IndexReader, Order, RunQuery, ScoreCell, Scored
 from storage.layout import folder_of, place_of
 from storage.names import close_names, folded_name
 from storage.record_files import RecordFiles, RecordProblem
@@ -90,10 +90,10 @@ class ProjectReader:
         return record
 
     async def _get(self, kind: type[R], record_id: str, parent: Record | None) -> R | None:
-        reader = await self._index.reader()
+        paths = await self._index.ask(lambda index: index.by_id(kind.type_name(), record_id))
         below = f"{folder_of(parent.saved.path)}/" if parent else ""
         prefix = "" if below == "./" else below
-        for path in await reader.by_id(kind.type_name(), record_id):
+        for path in paths:
             record = await anyio.to_thread.run_sync(self._files.read, kind, self.folder / path)
             if record is not None and path.startswith(prefix):
                 return record
@@ -113,8 +113,8 @@ class ProjectReader:
             RecordNotFound: None has this id or name.
             AmbiguousName: Several have this name.
         """
-        reader = await self._index.reader()
-        known = await reader.names(parent.saved.path, kind.type_name())
+        above, name = parent.saved.path, kind.type_name()
+        known = await self._index.ask(lambda index: index.names(above, name))
         wanted = folded_name(reference)
         found = [row for row in known if row[1] == reference.strip()] or [
             row for row in known if row[3] == wanted and wanted
@@ -138,11 +138,11 @@ class ProjectReader:
 
     async def counts(self, parent: Record) -> dict[str, int]:
         """Return how many records of each kind lie directly below a parent."""
-        return await (await self._index.reader()).counts(parent.saved.path)
+        return await self._index.ask(lambda index: index.counts(parent.saved.path))
 
     async def tags(self, task: Task) -> dict[str, int]:
         """Return how many runs of a task have each tag, the commonest first."""
-        return await (await self._index.reader()).tags(task.saved.path)
+        return await self._index.ask(lambda index: index.tags(task.saved.path))
 
     async def runs(self, task: Task, *queries: RunQuery) -> list[TaskRun]:
         """Return all runs of a task that any query means, the oldest first; no others are read.
@@ -150,14 +150,18 @@ class ProjectReader:
         Raises:
             InvalidQuery: A filter is none.
         """
-        reader = await self._index.reader()
-        paths = {path for q in queries for path in await reader.run_paths(task.saved.path, q)}
+        above = task.saved.path
+
+        async def meant(index: IndexReader) -> set[str]:
+            return {path for query in queries for path in await index.run_paths(above, query)}
+
+        paths = await self._index.ask(meant)
         found = await anyio.to_thread.run_sync(self._files.read_all, TaskRun, paths)
         return sorted(found, key=lambda run: (run.created_at, run.id))
 
     async def count_runs(self, task: Task, query: RunQuery) -> int:
         """Return how many runs of a task are meant."""
-        return await (await self._index.reader()).count_runs(task.saved.path, query)
+        return await self._index.ask(lambda index: index.count_runs(task.saved.path, query))
 
     async def page_of_runs(
         self,
@@ -173,9 +177,10 @@ class ProjectReader:
         Raises:
             InvalidQuery: The filter or the cursor is none.
         """
-        reader = await self._index.reader()
         parent = task.saved.path
-        page = await reader.run_page(parent, query, order, limit, cursor)
+        page = await self._index.ask(
+            lambda index: index.run_page(parent, query, order, limit, cursor)
+        )
         found = await anyio.to_thread.run_sync(self._files.read_all, TaskRun, page.paths)
         return Page(found, page.total, page.total_is_exact, page.next_cursor)
 
@@ -193,23 +198,24 @@ class ProjectReader:
         Raises:
             InvalidQuery: The cursor is none.
         """
-        reader = await self._index.reader()
-        page = await reader.page_of(kind.type_name(), folded_name(text), limit, cursor)
+        name, part = kind.type_name(), folded_name(text)
+        page = await self._index.ask(lambda index: index.page_of(name, part, limit, cursor))
         found = await anyio.to_thread.run_sync(self._files.read_all, kind, page.paths)
         return Page(found, page.total, page.total_is_exact, page.next_cursor)
 
     async def scored(self, measured: Eval) -> list[Scored]:
         """Return how many items every judge of an eval has scored, by run config."""
-        return await (await self._index.reader()).scored(str(folder_of(measured.saved.path)))
+        folder = str(folder_of(measured.saved.path))
+        return await self._index.ask(lambda index: index.scored(folder))
 
     async def score_table(self, measured: Eval) -> list[ScoreCell]:
         """Return every judge's mean score of every run config on an eval."""
-        reader = await self._index.reader()
-        return await reader.score_table(str(folder_of(measured.saved.path)))
+        folder = str(folder_of(measured.saved.path))
+        return await self._index.ask(lambda index: index.score_table(folder))
 
     async def unreadable(self) -> list[RecordProblem]:
         """Return every file of the project that cannot be used, and why."""
-        known = await (await self._index.reader()).problems()
+        known = await self._index.ask(lambda index: index.problems())
         found = {path: RecordProblem(path, reason) for path, reason in known}
         return sorted({**found, **self._files.problems}.values(), key=lambda fault: fault.path)
 
@@ -220,7 +226,7 @@ class ProjectReader:
         Of a copied folder only its topmost record is told.
         """
         found: list[RecordProblem] = []
-        for first, *copies in await (await self._index.reader()).repeated():
+        for first, *copies in await self._index.ask(lambda index: index.repeated()):
             reason = (
                 f"it has the same id as {first}, which is the one that its id means. Move one of "
                 "the two folders out of the project, or give one an id of its own, 12 digits "
@@ -231,4 +237,4 @@ class ProjectReader:
 
     async def changes_elsewhere(self) -> int:
         """Return a number that differs from the last one when another process has saved."""
-        return await (await self._index.reader()).data_version()
+        return await self._index.ask(lambda index: index.data_version())

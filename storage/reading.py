@@ -54,6 +54,8 @@ def _reason(
     kind: type[Record], content: bytes, path: str, error: ValidationError
 ) -> CorruptRecord | NewerFormat:
     """Say why the bytes are no record of this kind."""
+    if not content.strip():
+        return CorruptRecord(path, "it is empty")
     try:
         data: JsonValue = json.loads(content)
     except (ValueError, RecursionError) as broken:

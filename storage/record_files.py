@@ -5,10 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from storage.errors import UnreadableRecord
-from storage.layout import folder_of, place_of
+from storage.errors import (
+    CorruptRecord,
+    NotAProject,
+    UnreadableProject,
+    UnreadableRecord,
+    said_by_system,
+)
+from storage.layout import PROJECT_FILE, folder_of, place_of
 from storage.reading import read_record
-from storage.records import Record
+from storage.records import Project, Record
 
 R = TypeVar("R", bound=Record)
 
@@ -24,6 +30,28 @@ class RecordProblem:
 
     path: str
     reason: str
+
+
+def read_project(folder: Path) -> Project:
+    """Return the project's own record.
+
+    Raises:
+        NotAProject: The folder holds no project.kiln.
+        UnreadableProject: Its project.kiln cannot be used.
+        NewerFormat: A newer program wrote it.
+    """
+    try:
+        return read_record(Project, (folder / PROJECT_FILE).read_bytes(), PROJECT_FILE)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotAProject(folder) from error
+    except IsADirectoryError as error:
+        raise UnreadableProject(folder, "it is a folder, not a file") from error
+    except PermissionError as error:
+        raise UnreadableProject(folder, "this user may not read it") from error
+    except OSError as error:
+        raise UnreadableProject(folder, said_by_system(error)) from error
+    except CorruptRecord as error:
+        raise UnreadableProject(folder, error.reason) from error
 
 
 class RecordFiles:

@@ -19,11 +19,11 @@ import anyio.to_thread
 from storage.attachments import FileToCopy, files_beside
 from storage.changes import Change, new_text
 from storage.commits import CommitLog, Edit, Move
-from storage.errors import NotAProject, ProjectExists
+from storage.errors import ProjectExists
 from storage.files import write_atomically
 from storage.layout import PROJECT_FILE
 from storage.project_reader import ProjectReader
-from storage.reading import read_record
+from storage.record_files import read_project
 from storage.records import Project, Record
 from storage.records.record import login_name
 from storage.returning import put_back
@@ -57,19 +57,18 @@ class ProjectStore(ProjectReader):
 
         Raises:
             NotAProject: The folder holds no project.kiln.
-            UnreadableRecord: Its project.kiln cannot be used.
+            UnreadableProject: Its project.kiln cannot be used.
+            NewerFormat: A newer program wrote it.
+            WriteFailed: The home cannot be written.
         """
-        file = anyio.Path(folder / PROJECT_FILE)
-        if not await file.is_file():
-            raise NotAProject(folder)
         absolute = Path(await anyio.Path(folder).resolve())
+        project = await anyio.to_thread.run_sync(read_project, absolute)
         temporary = None if home else tempfile.TemporaryDirectory(prefix="kiln-mcp-")
         state = _state_folder(home, absolute) if home else Path(temporary.name if temporary else "")
-        project = read_record(Project, await file.read_bytes(), PROJECT_FILE)
         store = await anyio.to_thread.run_sync(cls, absolute, project, state)
         store._temporary = temporary
         if await anyio.to_thread.run_sync(store._log.recover):
-            store.project = await store._read_project()
+            store.project = await anyio.to_thread.run_sync(read_project, absolute)
         return store
 
     @classmethod
@@ -171,7 +170,7 @@ class ProjectStore(ProjectReader):
         await anyio.to_thread.run_sync(put)
         touched = [edit.path for edit in edits]
         if PROJECT_FILE in touched:
-            self.project = await self._read_project()
+            self.project = await anyio.to_thread.run_sync(read_project, self.folder)
         if moves:
             self._index.doubt()
         await self._index.note(touched)
@@ -191,12 +190,8 @@ class ProjectStore(ProjectReader):
 
     async def reload(self) -> None:
         """Read the project's own record again and look for changes in all others."""
-        self.project = await self._read_project()
+        self.project = await anyio.to_thread.run_sync(read_project, self.folder)
         self._index.doubt()
-
-    async def _read_project(self) -> Project:
-        content = await anyio.Path(self.folder / PROJECT_FILE).read_bytes()
-        return read_record(Project, content, PROJECT_FILE)
 
     @property
     def person(self) -> str:

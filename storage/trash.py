@@ -5,6 +5,7 @@ It lies in the project's folder, so that deleting is one rename, and keeps itsel
 
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -75,10 +76,11 @@ def list_trash(project: Path) -> list[Trashed]:
     """Return what is in the trash, the latest first."""
     found: list[Trashed] = []
     for note in (project / FOLDER).glob(f"*/{_NOTE}"):
-        data: dict[str, str] = json.loads(note.read_bytes())
-        when = datetime.fromisoformat(data["deleted_at"]).astimezone(UTC)
-        key, who = note.parent.name, data["deleted_by"]
-        found.append(Trashed(key, data["kind"], data["label"], data["folder"], when, who))
+        with suppress(OSError, ValueError, KeyError, TypeError):  # no note of ours any more
+            data: dict[str, str] = json.loads(note.read_bytes())
+            when = datetime.fromisoformat(data["deleted_at"]).astimezone(UTC)
+            key, who = note.parent.name, data["deleted_by"]
+            found.append(Trashed(key, data["kind"], data["label"], data["folder"], when, who))
     return sorted(found, key=lambda one: one.deleted_at, reverse=True)
 
 

@@ -4,9 +4,10 @@ The index is derived from the files and disposable. Missing, of an older version
 built again. Several processes share it; each keeps to short transactions.
 """
 
+import shutil
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -222,23 +223,26 @@ class IndexBuilder:
             return None, error.strerror or str(error)
 
 
-def _open(file: Path) -> sqlite3.Connection:
-    """Open the index's file, empty where it cannot be used."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        return _connect(file)
-    except sqlite3.DatabaseError:
-        forget_index(file)
-        return _connect(file)
-
-
 def forget_index(file: Path) -> None:
-    """Take away the files of an index."""
+    """Take away the files of an index, and whatever else has their names, as far as that goes."""
     for leftover in file.parent.glob(file.name + "*"):
-        leftover.unlink(missing_ok=True)
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                leftover.unlink(missing_ok=True)
 
 
-def _connect(file: Path) -> sqlite3.Connection:
+def _open(file: Path) -> sqlite3.Connection:
+    """Open the index's file.
+
+    Raises:
+        sqlite3.DatabaseError: It cannot be used.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise sqlite3.DatabaseError(str(error)) from error
     connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
     try:
         for pragma in sql.PRAGMAS:

@@ -1,16 +1,28 @@
-"""Keep a project's index true for its store: look for changes when it may be stale."""
+"""Keep a project's index true for its store: look for changes when it may be stale.
 
+All that it says can be found out again, so an index that cannot be used is built again; where its
+place in the home cannot be used either, this process makes one for itself alone.
+"""
+
+import logging
 import sqlite3
+import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
 
+from storage.errors import ProjectBusy
 from storage.index.building import IndexBuilder, Refreshed, forget_index
 from storage.index.queries import IndexReader
+from storage.index.sql import BUSY_S
 
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 _FRESH_S = 0.2
 _QUICK_S = 0.1
 _REFRESH_SHARE = 20.0
@@ -30,26 +42,44 @@ class IndexKeeper:
         self._file = file
         self._builder: IndexBuilder | None = None
         self._reader: IndexReader | None = None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._turn = anyio.Lock()
         self._stale_at = 0.0
         self._took_s = 0.0
 
     async def close(self) -> None:
         """Let go of the index; its thread ends only then."""
-        if self._reader is not None:
-            await self._reader.close()
-        if self._builder is not None:
-            self._builder.close()
-        self._reader = self._builder = None
+        await self._let_go()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
 
-    async def reader(self) -> IndexReader:
-        """Return the index, made true where it may not be."""
+    async def ask(self, question: Callable[[IndexReader], Awaitable[T]]) -> T:
+        """Return what the index answers, made true where it may not be.
+
+        Raises:
+            ProjectBusy: Another process has been writing to the index for too long.
+        """
+        reader: IndexReader | None = None
+        try:
+            async with self._turn:
+                reader = await self._true_reader()
+            return await question(reader)
+        except sqlite3.DatabaseError as error:
+            self._raise_where_busy(error)
+            _log.warning("The index of %s is built again: %s", self._project, error)
         async with self._turn:
-            if self._builder is None or time.monotonic() >= self._stale_at:
-                await self._refreshed()
-            if self._reader is None:
-                self._reader = await IndexReader.open(self._file)
-            return self._reader
+            if reader is self._reader:
+                await self._begin_anew()
+            reader = await self._true_reader()
+        return await question(reader)
+
+    async def _true_reader(self) -> IndexReader:
+        if self._builder is None or time.monotonic() >= self._stale_at:
+            await self._refreshed()
+        if self._reader is None:
+            self._reader = await IndexReader.open(self._file)
+        return self._reader
 
     async def refresh(self) -> Refreshed:
         """Look for changes that were made elsewhere: by other programs, by git, by hand."""
@@ -73,22 +103,53 @@ class IndexKeeper:
             if self._builder is None:
                 return
             builder, written = self._builder, list(paths)
-            await anyio.to_thread.run_sync(lambda: builder.note(written))
+            try:
+                await anyio.to_thread.run_sync(lambda: builder.note(written))
+            except sqlite3.DatabaseError as error:
+                # The files are written; the next look at them mends the index.
+                _log.warning("The index of %s missed a change: %s", self._project, error)
+                self.doubt()
 
     async def _refreshed(self) -> Refreshed:
         began = time.monotonic()
         try:
             found = await anyio.to_thread.run_sync(self._compare)
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError:
-            # The file is damaged. All that it said can be found out again.
-            await self.close()
-            await anyio.to_thread.run_sync(forget_index, self._file)
-            found = await anyio.to_thread.run_sync(self._compare)
+        except sqlite3.DatabaseError as error:
+            self._raise_where_busy(error)
+            await self._begin_anew()
+            found = await self._compared_anew()
         self._took_s = time.monotonic() - began
         self._stale_at = time.monotonic() + max(_FRESH_S, _REFRESH_SHARE * self._took_s)
         return found
+
+    async def _compared_anew(self) -> Refreshed:
+        """Build the index again; where its place cannot be used, in a folder of this process."""
+        try:
+            return await anyio.to_thread.run_sync(self._compare)
+        except sqlite3.DatabaseError as error:
+            self._raise_where_busy(error)
+            _log.warning("%s cannot be used (%s): an index is made beside it", self._file, error)
+        await self._let_go()
+        if self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="kiln-mcp-")
+        self._file = Path(self._temporary.name) / "index.sqlite"
+        return await anyio.to_thread.run_sync(self._compare)
+
+    async def _begin_anew(self) -> None:
+        await self._let_go()
+        await anyio.to_thread.run_sync(forget_index, self._file)
+
+    async def _let_go(self) -> None:
+        if self._reader is not None:
+            await self._reader.close()
+        if self._builder is not None:
+            self._builder.close()
+        self._reader = self._builder = None
+
+    def _raise_where_busy(self, error: sqlite3.DatabaseError) -> None:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            raise ProjectBusy(self._project, BUSY_S) from error
 
     def _compare(self) -> Refreshed:
         if self._builder is None:

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from stat import S_ISDIR, S_ISREG
 from typing import NamedTuple
 
+from storage.errors import NotAProject
 from storage.layout import PROJECT_FILE, Place, children_of, place_named, place_of
 
 _ONLY_ITSELF = 2
@@ -45,8 +46,15 @@ class Found:
 
 
 def project_state(root: Path) -> FileState:
-    """Return how the project's own file is."""
-    status = os.lstat(root / PROJECT_FILE)
+    """Return how the project's own file is.
+
+    Raises:
+        NotAProject: It is not there any more.
+    """
+    try:
+        status = os.lstat(root / PROJECT_FILE)
+    except FileNotFoundError as error:
+        raise NotAProject(root) from error
     return FileState(PROJECT_FILE, status.st_mtime_ns, status.st_size, 1)
 
 

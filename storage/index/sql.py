@@ -9,6 +9,9 @@ from typing import Final, LiteralString
 VERSION: Final = 5
 """Of the schema; an index of another version is thrown away and built again."""
 
+BUSY_S: Final = 10
+"""How long a statement waits for another process, as `busy_timeout` says in milliseconds."""
+
 PRAGMAS: Final[tuple[LiteralString, ...]] = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
