@@ -90,7 +90,8 @@ async def export_project(
 ) -> ProjectExported:
     """Pack a project into a zip that import_project and Kiln open.
 
-    Without git history, trash, and what the project's .gitignore names.
+    Without git history, trash, what .gitignore names, and files that are no part of a project,
+    such as a .env.
     """
     store = await workspace.open_project(project)
     packed = await exchange.export_project(store, workspace.place(file))

@@ -1,6 +1,5 @@
 """Capabilities: what was done, by whom; take it back; delete to the trash and back."""
 
-import json
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -19,7 +18,7 @@ from storage.layout import folder_of
 from storage.records import Record
 from storage.references import Surroundings, surroundings
 from storage.sharing.sharing import HistoryEntry, Sharing
-from storage.sharing.words import noun
+from storage.sharing.words import noun, spoken
 from storage.trash import Trashed
 
 _SHOWN_CHARACTERS = 200
@@ -265,7 +264,7 @@ def _shown(entry: HistoryEntry) -> ChangeEntry:
 
 
 def _value(value: JsonValue) -> str:
-    return "nothing" if value in (None, "", [], {}) else json.dumps(value, ensure_ascii=False)
+    return "nothing" if value in (None, "", [], {}) else spoken(value)
 
 
 def _short(text: str) -> str:

@@ -56,7 +56,7 @@ def open_questions(questions: Sequence[Question]) -> list[OpenQuestion]:
         OpenQuestion(
             id=question.id,
             question=question.text,
-            choices=[choice.shown for choice in question.choices],
+            choices=list(question.options),
         )
         for question in questions
     ]

@@ -16,6 +16,7 @@ from storage.exchange.errors import NotAZipName, TargetInside, TargetTaken
 from storage.files import disk_errors, flush_folder
 from storage.names import acceptable_name, stored_name
 from storage.sharing.git import Git, GitFailed
+from storage.sharing.safety import left_at_home
 from storage.store import ProjectStore
 
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -40,7 +41,7 @@ class PackedProject:
 
 
 async def export_project(store: ProjectStore, file: Path) -> PackedProject:
-    """Pack a project into a new zip archive, without its history and trash.
+    """Pack a project into a new zip archive, without its history, trash, and what is no part of it.
 
     The same project gives the same bytes: files are in the order of their paths, in a folder
     named like the project, and carry no times. Nobody writes to the project meanwhile.
@@ -95,7 +96,9 @@ def _files(folder: Path) -> tuple[list[PurePosixPath], list[str]]:
                 found.append(path)
             else:
                 left_out.append(f"{path}: a link or device")
-    return sorted(found, key=str), left_out
+    strangers = set(left_at_home([str(path) for path in found]))
+    left_out += [f"{path}: no part of the project" for path in sorted(strangers)]
+    return sorted((path for path in found if str(path) not in strangers), key=str), left_out
 
 
 def _ignored(folder: Path) -> set[str]:

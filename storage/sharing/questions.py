@@ -27,7 +27,7 @@ from storage.layout import PROJECT_FILE, place_named
 from storage.names import known_as
 from storage.reading import read_record, revision_of
 from storage.sharing.merging import ABSENT, Absent, Clash, Value
-from storage.sharing.words import Document, document_of, field_name, noun
+from storage.sharing.words import Document, document_of, field_name, noun, spoken
 from storage.trash import Trashed, trashed_now
 
 FOLDER = "questions"
@@ -44,7 +44,7 @@ class Choice(BaseModel):
     @property
     def shown(self) -> str:
         """The value as a person reads it."""
-        return "absent" if self.absent else json.dumps(self.value, ensure_ascii=False)
+        return "absent" if self.absent else spoken(self.value)
 
 
 def _inside(path: str) -> str:
@@ -91,6 +91,15 @@ class Question(BaseModel):
             return f"{record}: one deleted it and another changed it. Keep it?"
         *most, last = (choice.shown for choice in self.choices)
         return f"{record}: is the {field_name(self.field)} {', '.join(most)} or {last}?"
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The choices as a person reads them."""
+        if self.other is not None:
+            return tuple(str(choice.value) for choice in self.choices)
+        if not self.field:
+            return tuple("delete it" if one.absent else "keep it" for one in self.choices)
+        return tuple(choice.shown for choice in self.choices)
 
     def subject(self, document: Document) -> str:
         """Return what is to be decided, such as "the overall rating of the run 'hi'".
@@ -207,10 +216,10 @@ def question_named(project: Path, key: str) -> Question:
     Raises:
         RecordNotFound: There is none with this id.
     """
-    for question in open_questions(project):
-        if question.id == key:
-            return question
-    raise RecordNotFound("question", key)
+    questions = {question.id: question for question in open_questions(project)}
+    if key not in questions:
+        raise RecordNotFound("question", key, list(questions)[:3])
+    return questions[key]
 
 
 def decision(project: Path, question: Question, number: int) -> Change:

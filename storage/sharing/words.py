@@ -89,6 +89,13 @@ def document_of(content: bytes | None) -> Document | None:
     return cast("Document", document) if isinstance(document, dict) else {}
 
 
+def spoken(value: JsonValue) -> str:
+    """Return a value as people read it: as JSON, but whole numbers without a point."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
 def label_of(document: Document) -> str:
     """Return a record's name as people see it; "" where it has none."""
     name = document.get("name")

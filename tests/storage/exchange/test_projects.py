@@ -84,12 +84,16 @@ async def test_an_exported_project_is_imported_again_byte_by_byte(
     assert _left(tmp_path) == []
 
 
+_STAY = ("key.secret", "local/x", ".env", "notes.md")
+
+
 async def test_trash_history_and_ignored_files_do_not_travel(folder: Path, tmp_path: Path) -> None:
     async with await ProjectStore.open(folder) as store:
         task = await store.find(Task, "T", parent=store.project)
         await store.delete((await store.children(task, TaskRun))[0])
         (folder / ".gitignore").write_text("*.secret\nlocal/\n", encoding="utf-8")
-        for path in ("key.secret", "local/x", ".git/config", "._x", ".a.12345678.new", "notes.md"):
+        (folder / "README.md").write_text("x", encoding="utf-8")
+        for path in (".git/config", "._x", ".a.12345678.new", *_STAY):
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_text("x", encoding="utf-8")
         (folder / "link").symlink_to("/etc/passwd")
@@ -98,12 +102,14 @@ async def test_trash_history_and_ignored_files_do_not_travel(folder: Path, tmp_p
         "key.secret: ignored by git",
         "local/: ignored by git",
         "link: a link or device",
+        ".env: no part of the project",
+        "notes.md: no part of the project",
     )
     with zipfile.ZipFile(tmp_path / "p.zip") as archive:
         names = [name.split("/", 1)[1] for name in archive.namelist()]
     assert [name for name in names if not name.startswith("tasks")] == [
         ".gitignore",
-        "notes.md",
+        "README.md",
         "project.kiln",
     ]
     (folder / "link").unlink()

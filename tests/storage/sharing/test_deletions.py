@@ -103,6 +103,7 @@ async def test_a_task_that_one_deleted_and_another_changed_inside_is_kept_whole_
         (question,) = await _sync(store)
         assert question.path == task.saved.path
         assert question.text == "the task 'Täsk': one deleted it and another changed it. Keep it?"
+        assert sorted(question.options) == ["delete it", "keep it"]
     whole = {path: held for path, held in wanted.items() if not path.startswith(gone.folder)}
     assert whole == _files(ana) == _files(ben)
     (question,) = await Sharing(ben).questions()

@@ -88,10 +88,10 @@ async def test_a_value_that_is_given_before_a_question_is_decided_is_a_choice_to
         await Sharing(store).sync()
     await Sharing(ana).sync()
     (question,) = await Sharing(ana).questions()
-    assert question.text == "the run 'hi': is the overall rating 1.0 or 5.0?"
+    assert question.text == "the run 'hi': is the overall rating 1 or 5?"
     await ana.save(_rated(await _run(ana), 3))
     (question,) = await Sharing(ana).questions()
-    assert question.text.endswith("1.0, 5.0 or 3.0?")
+    assert question.text.endswith("1, 5 or 3?")
     with pytest.raises(RecordNotFound):
         await Sharing(ana).decide(question.id, 3)
     await Sharing(ana).decide(question.id, 2)
