@@ -12,7 +12,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from kiln_mcp import __version__
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.errors import AlreadyServing
 from kiln_mcp.server import build_server
+from kiln_mcp.server.calls import client_of
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import Workspace
 from storage.errors import WorkbenchError
@@ -69,11 +70,23 @@ class Activity:
         return self.open == 0 and time.monotonic() - self.last >= seconds
 
 
+Gone = Callable[[str], Awaitable[None]]
+
+
 class Guard:
     """Lets in only those who know the token and come from this machine's own programs."""
 
-    def __init__(self, app: ASGIApp, token: str, activity: Activity) -> None:
+    def __init__(self, app: ASGIApp, token: str, activity: Activity, gone: Gone) -> None:
+        """Set up.
+
+        Args:
+            app: What they are let in to.
+            token: What they must know.
+            activity: Where their requests are counted.
+            gone: Called with a client that has said goodbye.
+        """
         self._app = app
+        self._gone = gone
         self._expected = f"Bearer {token}".encode()
         self._activity = activity
 
@@ -96,6 +109,8 @@ class Guard:
         else:
             with self._activity.request():
                 await self._app(scope, receive, send)
+            if scope["method"] == "DELETE" and (client := client_of(headers)):
+                await self._gone(client)
 
     async def _take_keys(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take over the keys that a client has; the newest is the one that somebody has mended."""
@@ -152,7 +167,7 @@ def build_app(workspace: Workspace, catalogue: Catalogue, token: str, activity: 
             allowed_origins=[],
         ),
     )
-    return Guard(app, token, activity)
+    return Guard(app, token, activity, workspace.engine.orders.give_back)
 
 
 async def serve(

@@ -125,6 +125,7 @@ class Workspace:
         confirmed: Whether the person has agreed to what this call's plan says.
         plan_only: Whether only the plan is wanted, even where it needs no approval.
         desk: Where jobs are handed in.
+        client: Who calls, so that it is known again; empty where nobody can tell.
     """
 
     settings: Settings
@@ -135,6 +136,7 @@ class Workspace:
     confirmed: bool = False
     plan_only: bool = False
     desk: JobDesk | None = None
+    client: str = ""
 
     def for_call(self, *, confirmed: bool) -> Self:
         """Return the context of one call, with the person's approval or without it."""

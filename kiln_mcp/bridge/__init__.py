@@ -19,9 +19,10 @@ __all__ = ["KEY_ENDINGS", "Bridge", "Daemon", "Exchange", "home_folder", "main"]
 
 
 def _lent(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what this client's calls say of its own settings."""
+    """Return what this client's calls say of it and of its own settings."""
+    lent = {"kiln-mcp-client": os.urandom(8).hex()}
     model = environment.get("KILN_MCP_MODEL")
-    return {"kiln-mcp-model": header_value(model)} if model else {}
+    return {**lent, "kiln-mcp-model": header_value(model)} if model else lent
 
 
 def _serve_here(reason: str) -> int:

@@ -102,7 +102,7 @@ class Bridge:
         until = time.monotonic() + LAST_ANSWERS_S
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
-        if self._session:
+        if self._session or self._lent:  # a client of either era says goodbye
             self._quietly("DELETE", b"")
 
     def _take(self, line: bytes) -> None:

@@ -23,9 +23,15 @@ from kiln_mcp.llm.messages import JsonSchema, Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm.schemas import fit
 
 HOST: Final = "host"
-LEASE_S: Final = 300.0
+LEASE_S: Final = 90.0
+"""Seconds that an order is kept for who took it, from the last sign of life."""
+RENEW_EVERY_S: Final = 5.0
+WANTED_S: Final = 15.0
+"""Seconds that an order is handed out after the last sign that somebody waits for it."""
+FORGOTTEN_S: Final = 30 * 86_400.0
 WAIT_S: Final = 3600.0
 POLL_S: Final = 0.5
+LAST_WORD_S: Final = 2.0
 BYTES_PER_TOKEN: Final = 4
 
 _SCHEMA: Final[LiteralString] = """
@@ -36,12 +42,18 @@ CREATE TABLE IF NOT EXISTS work_orders (
     body TEXT NOT NULL CHECK (json_valid(body)),
     put_at REAL NOT NULL,
     leased_until REAL NOT NULL DEFAULT 0,
+    taken_by TEXT NOT NULL DEFAULT '',
     waited_for_until REAL NOT NULL,
     answer TEXT,
     UNIQUE (request_hash, sample)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS open_orders ON work_orders (put_at) WHERE answer IS NULL;
 """
+_COLUMNS: Final[LiteralString] = "SELECT name FROM pragma_table_info('work_orders')"
+_ADD_TAKER: Final[LiteralString] = """
+ALTER TABLE work_orders ADD COLUMN taken_by TEXT NOT NULL DEFAULT ''
+"""
+_FORGET_OLD: Final[LiteralString] = "DELETE FROM work_orders WHERE put_at < :before"
 _PUT: Final[LiteralString] = """
 INSERT INTO work_orders (id, request_hash, sample, body, put_at, waited_for_until)
 VALUES (:id, :request_hash, :sample, :body, :now, :until)
@@ -49,11 +61,18 @@ ON CONFLICT (request_hash, sample) DO UPDATE SET waited_for_until = excluded.wai
 RETURNING id
 """
 _TAKE: Final[LiteralString] = """
-UPDATE work_orders SET leased_until = :until WHERE id IN (
+UPDATE work_orders SET leased_until = :until, taken_by = :taker WHERE id IN (
     SELECT id FROM work_orders
     WHERE answer IS NULL AND leased_until < :now AND waited_for_until >= :now
     ORDER BY put_at, id LIMIT :most
 ) RETURNING id, body
+"""
+_RENEW: Final[LiteralString] = """
+UPDATE work_orders SET leased_until = :until
+WHERE taken_by = :taker AND answer IS NULL AND leased_until >= :now
+"""
+_GIVE_BACK: Final[LiteralString] = """
+UPDATE work_orders SET leased_until = 0, taken_by = '' WHERE taken_by = :taker AND answer IS NULL
 """
 _BODY: Final[LiteralString] = "SELECT body FROM work_orders WHERE id = :id AND answer IS NULL"
 _ANSWER: Final[LiteralString] = """
@@ -115,6 +134,7 @@ class WorkOrders:
         self._connection: sqlite3.Connection | None = None
         self._using = asyncio.Lock()
         self._answered = anyio.Event()
+        self._renewed: dict[str, float] = {}
 
     async def _run(self, statements: Callable[[sqlite3.Connection], T]) -> T:
         def work() -> T:
@@ -137,6 +157,9 @@ class WorkOrders:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA busy_timeout = 10000")
         connection.executescript(_SCHEMA)
+        if ("taken_by",) not in connection.execute(_COLUMNS).fetchall():
+            connection.execute(_ADD_TAKER)
+        connection.execute(_FORGET_OLD, {"before": self._clock() - FORGOTTEN_S})
         return connection
 
     async def put(self, request: ModelRequest) -> str:
@@ -149,16 +172,41 @@ class WorkOrders:
             "sample": sample,
             "body": _body(request),
             "now": now,
-            "until": now + LEASE_S,
+            "until": now + WANTED_S,
         }
         return await self._run(lambda sql: str(sql.execute(_PUT, row).fetchone()[0]))
 
-    async def take(self, most: int, lease_s: float = LEASE_S) -> tuple[WorkOrder, ...]:
-        """Take the oldest open orders; those not answered in time go to the next who takes."""
+    async def take(
+        self, most: int, taker: str = "", lease_s: float = LEASE_S
+    ) -> tuple[WorkOrder, ...]:
+        """Take the oldest open orders; those not answered in time go to the next who takes.
+
+        Args:
+            most: How many.
+            taker: Who takes them, so that they are kept as long as it shows signs of life, and
+                given back when it goes; empty where that is not known.
+            lease_s: For how long they are kept without a sign of life.
+        """
         now = self._clock()
-        row = {"now": now, "until": now + lease_s, "most": most}
+        row = {"now": now, "until": now + lease_s, "most": most, "taker": taker}
         taken = await self._run(lambda sql: sql.execute(_TAKE, row).fetchall())
+        if taken and taker:
+            self._renewed[taker] = now
         return tuple(_order(order_id, body) for order_id, body in taken)
+
+    async def renew(self, taker: str) -> None:
+        """Keep what somebody took for longer, because it has just shown a sign of life."""
+        now = self._clock()
+        if taker not in self._renewed or now - self._renewed[taker] < RENEW_EVERY_S:
+            return
+        self._renewed[taker] = now
+        row = {"taker": taker, "now": now, "until": now + LEASE_S}
+        await self._run(lambda sql: sql.execute(_RENEW, row))
+
+    async def give_back(self, taker: str) -> None:
+        """Put what somebody took and has not answered back on the queue, because it has gone."""
+        if self._renewed.pop(taker, None) is not None:
+            await self._run(lambda sql: sql.execute(_GIVE_BACK, {"taker": taker}))
 
     async def answer(self, order_id: str, text: str) -> str | None:
         """Answer an order; return why the answer cannot be used, None where it is taken.
@@ -182,18 +230,33 @@ class WorkOrders:
         return problem
 
     async def wait_for(self, order_id: str) -> str:
-        """Return the answer to an order when it is there; then the order is gone."""
-        row: dict[str, str | float] = {"id": order_id}
-        while True:
-            answered = self._answered
-            found = await self._run(lambda sql: sql.execute(_READ, row).fetchone())
-            if found is not None and found[0] is not None:
-                await self._run(lambda sql: sql.execute(_FORGET, row))
-                return str(found[0])
-            row["until"] = self._clock() + LEASE_S
-            await self._run(lambda sql: sql.execute(_STILL_WAITED_FOR, row))
-            with anyio.move_on_after(POLL_S):  # another process may take the answer
-                await answered.wait()
+        """Return the answer to an order when it is there; then the order is gone.
+
+        An order that is no longer waited for is not handed out; the answer of who has it already
+        is kept for the next who asks the same.
+        """
+        row = {"id": order_id}
+        said_at = self._clock()
+        try:
+            while True:
+                answered = self._answered
+                found = await self._run(lambda sql: sql.execute(_READ, row).fetchone())
+                if found is not None and found[0] is not None:
+                    await self._run(lambda sql: sql.execute(_FORGET, row))
+                    return str(found[0])
+                if not 0 <= self._clock() - said_at < RENEW_EVERY_S:
+                    said_at = self._clock()
+                    await self._waited_for(order_id, said_at + WANTED_S)
+                with anyio.move_on_after(POLL_S):  # another process may take the answer
+                    await answered.wait()
+        except anyio.get_cancelled_exc_class():
+            with anyio.move_on_after(LAST_WORD_S, shield=True):
+                await self._waited_for(order_id, 0.0)
+            raise
+
+    async def _waited_for(self, order_id: str, until: float) -> None:
+        row: dict[str, str | float] = {"id": order_id, "until": until}
+        await self._run(lambda sql: sql.execute(_STILL_WAITED_FOR, row))
 
     async def open_count(self) -> int:
         """Return how many orders wait for an answer."""

@@ -1,5 +1,6 @@
 """Finding out what a model can do: a few short questions, asked anew."""
 
+import secrets
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,7 +77,8 @@ async def try_model(engine: Engine, model: str, asker: str) -> Trial:
     """
     more = await to_find_out(engine, model)
     hello = Message("user", "Say in a few words that you are ready.")
-    request = ModelRequest(model, (hello,), max_tokens=MOST_TOKENS)
+    # A sample of its own, so that no answer to an order of before is taken for this one's.
+    request = ModelRequest(model, (hello,), max_tokens=MOST_TOKENS, sample=secrets.randbits(31))
     answer = None
     async for part in engine.stream(request, asker=asker, fresh=True):
         if isinstance(part, ModelAnswer):

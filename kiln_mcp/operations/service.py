@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from kiln_mcp.capability import Effect, capability
 from kiln_mcp.errors import ApprovalNeeded, Plan
 from kiln_mcp.jobs import Job
+from kiln_mcp.llm.errors import UnknownOrder
 from kiln_mcp.llm.trial import to_find_out, try_model
 from kiln_mcp.operations.answers import (
     JobList,
@@ -193,10 +194,10 @@ async def take_work_orders(
     """Take questions that wait for the model `host`, which is you; answer each on its own.
 
     An order's messages are a task for you as a model: answer them as if nothing else had been
-    said, with JSON that fits answer_schema where there is one. Orders that are not answered in
-    five minutes go back on the queue.
+    said, with JSON that fits answer_schema where there is one. Orders go back on the queue when
+    you have called no tool for 90 seconds, or have gone.
     """
-    orders = await workspace.engine.orders.take(most)
+    orders = await workspace.engine.orders.take(most, workspace.client)
     waiting = await workspace.engine.orders.open_count()
     return OrderList(
         orders=[
@@ -233,6 +234,9 @@ async def answer_work_orders(
     orders = workspace.engine.orders
     verdicts: list[OrderVerdict] = []
     for given in answers:
-        problem = await orders.answer(given.id, given.answer)
+        try:
+            problem = await orders.answer(given.id, given.answer)
+        except UnknownOrder as error:  # the other answers count all the same
+            problem = str(error)
         verdicts.append(OrderVerdict(id=given.id, accepted=problem is None, problem=problem))
     return OrderVerdicts(answers=verdicts, still_waiting=await orders.open_count())

@@ -9,6 +9,7 @@ back as the plan, with the argument that confirms it.
 import hashlib
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final, cast
 
 import mcp_types as types
@@ -29,6 +30,9 @@ _log = logging.getLogger(__name__)
 
 MODEL_HEADER: Final = "kiln-mcp-model"
 """In which the bridge lends the default model of its client."""
+CLIENT_HEADER: Final = "kiln-mcp-client"
+"""In which the bridge says which client it serves: the same as long as it lives."""
+SESSION_HEADER: Final = "mcp-session-id"
 _APPROVAL_FORM: types.ElicitRequestedSchema = {
     "type": "object",
     "properties": {
@@ -38,6 +42,14 @@ _APPROVAL_FORM: types.ElicitRequestedSchema = {
 }
 
 Context = ServerRequestContext[Workspace]
+
+
+def client_of(headers: Mapping[str, str]) -> str:
+    """Return by what a client is known again: its bridge's name for it, or its session.
+
+    Without a bridge, requests since 2026-07-28 do not say whose they are.
+    """
+    return headers.get(CLIENT_HEADER) or headers.get(SESSION_HEADER) or ""
 
 
 def as_tool(item: AnyCapability) -> types.Tool:
@@ -63,6 +75,7 @@ async def call(
     arguments: Mapping[str, JsonValue] = params.arguments or {}
     workspace = _workspace_of(context)
     try:
+        await workspace.engine.orders.renew(workspace.client)
         item = catalogue.find(params.name)
         try:
             return answer(await _invoke(item, workspace, arguments))
@@ -90,10 +103,13 @@ async def call(
 
 
 def _workspace_of(context: Context) -> Workspace:
-    """Return what the call works with: its own progress, and its client's default model."""
+    """Return what the call works with: its own progress, its client, and its default model."""
     workspace = context.lifespan_context.with_progress(context.session.report_progress)
     request = cast("Request | None", context.request)
-    model = decode_header_value(request.headers.get(MODEL_HEADER)) if request is not None else None
+    if request is None:
+        return workspace
+    workspace = replace(workspace, client=client_of(request.headers))
+    model = decode_header_value(request.headers.get(MODEL_HEADER))
     return workspace.with_model(model) if model else workspace
 
 

@@ -17,7 +17,9 @@ from mcp import Client, StdioServerParameters
 
 from kiln_mcp import __version__, bridge, daemon
 from kiln_mcp.bridge import Daemon, Exchange, home_folder
+from kiln_mcp.llm import Message, ModelRequest, WorkOrders
 from kiln_mcp.llm.inventory import WELL_KNOWN
+from kiln_mcp.llm.orders import HostModel
 from kiln_mcp.settings import Settings
 
 BRIDGE = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
@@ -162,3 +164,24 @@ def test_an_idle_daemon_ends_by_itself(home: Path) -> None:
     done = subprocess.run(command, env=environment(home), timeout=60, check=False)
     assert done.returncode == 0
     assert not (home / "daemon.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("era", ["legacy", "2026-07-28"])
+async def test_the_work_orders_of_a_client_that_has_gone_are_there_for_the_next(
+    home: Path, era: str
+) -> None:
+    settings = Settings.from_environment({"KILN_MCP_HOME": str(home)})
+    orders = WorkOrders(settings.engine.orders)
+    asked = ModelRequest("host", (Message("user", "How old?"),))
+    taken: list[str] = []
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            group.start_soon(HostModel(orders).complete, asked)
+            for _ in range(2):
+                async with Client(stdio(home), mode=era) as client:
+                    answer = await client.call_tool("take_work_orders", {})
+                    taken.append(str(answer.structured_content))
+            group.cancel_scope.cancel()
+    await orders.close()
+    assert ["How old?" in text for text in taken] == [True, True]

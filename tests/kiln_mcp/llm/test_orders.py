@@ -1,3 +1,5 @@
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -6,14 +8,15 @@ import pytest
 from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest
 from kiln_mcp.llm.errors import UnknownOrder
 from kiln_mcp.llm.orders import HostModel, WorkOrder, WorkOrders
+from kiln_mcp.llm.trial import try_model
 
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
 REQUEST = ModelRequest("host", (Message("user", "How old?"),), schema=AGE)
 
 
-async def first_order(orders: WorkOrders) -> WorkOrder:
+async def first_order(orders: WorkOrders, taker: str = "") -> WorkOrder:
     for _ in range(1000):
-        if taken := await orders.take(1):
+        if taken := await orders.take(1, taker):
             return taken[0]
         await anyio.sleep(0.005)
     raise AssertionError("no order came")
@@ -48,6 +51,7 @@ async def test_an_order_is_taken_by_one_until_its_lease_is_over() -> None:
     assert len(await orders.take(5, lease_s=60)) == 1
     assert await orders.take(5) == ()
     now += 61
+    await orders.put(REQUEST)  # somebody still waits for it
     assert len(await orders.take(5)) == 1
     await orders.close()
 
@@ -65,10 +69,13 @@ async def test_the_same_request_is_one_order_and_another_sample_is_another() -> 
 async def test_an_order_outlives_the_process_that_waited_for_it(tmp_path: Path) -> None:
     path = tmp_path / "orders.sqlite"
     before, assistant, after = WorkOrders(path), WorkOrders(path), WorkOrders(path)
-    with anyio.move_on_after(0.2):
-        await HostModel(before).complete(REQUEST)
+    order = None
+    async with anyio.create_task_group() as group:
+        group.start_soon(HostModel(before).complete, REQUEST)
+        order = await first_order(assistant)
+        group.cancel_scope.cancel()
     await before.close()
-    [order] = await assistant.take(1)
+    assert order is not None
     assert await assistant.answer(order.id, '{"age": 5}') is None
     with anyio.fail_after(5):
         assert (await HostModel(after).complete(REQUEST)).text == '{"age": 5}'
@@ -83,3 +90,93 @@ async def test_an_order_that_nobody_waits_for_any_more_is_not_handed_out() -> No
     now += 3600
     assert await orders.take(5) == ()
     await orders.close()
+
+
+async def test_an_order_is_not_handed_out_once_its_asker_has_gone(tmp_path: Path) -> None:
+    path = tmp_path / "orders.sqlite"
+    asking, assistant = WorkOrders(path), WorkOrders(path)
+    async with anyio.create_task_group() as group:
+        group.start_soon(HostModel(asking).complete, REQUEST)
+        await first_order(assistant, "gone")
+        await assistant.give_back("gone")
+        assert await assistant.open_count() == 1
+        group.cancel_scope.cancel()
+    assert await assistant.open_count() == 0
+    assert await assistant.take(5) == ()
+    await asking.close()
+    await assistant.close()
+
+
+async def test_the_order_of_a_killed_asker_is_not_handed_out_for_long() -> None:
+    now = 1000.0
+    orders = WorkOrders(None, clock=lambda: now)
+    await orders.put(REQUEST)
+    now += 16
+    assert await orders.take(5) == ()
+    await orders.close()
+
+
+async def test_what_a_client_took_is_there_again_as_soon_as_it_has_gone() -> None:
+    orders = WorkOrders(None)
+    await orders.put(REQUEST)
+    [order] = await orders.take(5, "first")
+    await orders.give_back("second")
+    assert await orders.take(5, "third") == ()
+    await orders.give_back("first")
+    assert await orders.take(5, "third") == (order,)
+    await orders.close()
+
+
+async def test_an_order_is_kept_for_who_shows_signs_of_life() -> None:
+    now = 1000.0
+    orders = WorkOrders(None, clock=lambda: now)
+    order_id = await orders.put(REQUEST)
+    await orders.take(5, "slow")
+    for _ in range(5):
+        now += 60
+        await orders.renew("slow")
+        assert await orders.put(REQUEST) == order_id  # somebody still waits for it
+        assert await orders.take(5, "other") == ()
+    now += 91
+    await orders.put(REQUEST)
+    assert len(await orders.take(5, "other")) == 1
+    await orders.renew("slow")
+    assert await orders.answer(order_id, '{"age": 5}') is None  # whoever answers first
+    await orders.close()
+
+
+async def test_orders_of_an_earlier_version_are_still_served(tmp_path: Path) -> None:
+    path = tmp_path / "orders.sqlite"
+    before = WorkOrders(path)
+    await before.put(REQUEST)
+    await before.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE work_orders DROP COLUMN taken_by")
+    after = WorkOrders(path)
+    assert len(await after.take(5, "one")) == 1
+    await after.close()
+
+
+async def test_a_trial_asks_anew_though_an_answer_of_before_waits_for_nobody(
+    tmp_path: Path,
+) -> None:
+    settings = EngineSettings(orders=tmp_path / "orders.sqlite", environment={})
+    answers: list[str] = []
+    async with Engine(settings) as engine:
+
+        async def ask() -> None:
+            answers.append((await try_model(engine, "host", "test")).answer.text)
+
+        stale = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+            stale = await first_order(engine.orders)
+            group.cancel_scope.cancel()
+        assert stale is not None
+        assert await engine.orders.answer(stale.id, "old") is None
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as group:
+                group.start_soon(ask)
+                order = await first_order(engine.orders)
+                assert await engine.orders.answer(order.id, "new") is None
+    assert answers == ["new"]
