@@ -13,7 +13,7 @@ from kiln_mcp.projects.kinds import Kind, RecordKind, find_record, type_name_of
 from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.workspace import Workspace
 from storage import ProjectStore
-from storage.errors import RecordNotFound
+from storage.errors import RecordNotFound, UnreadableRecord
 from storage.layout import folder_of
 from storage.records import Record
 from storage.references import Surroundings, surroundings
@@ -210,6 +210,8 @@ async def _path_of(store: ProjectStore, kind: Kind | None, record: str | None) -
         raise KindWithoutRecord
     try:
         return (await find_record(store, kind, record)).saved.path
+    except UnreadableRecord as error:
+        return error.path  # its history is what mends it
     except RecordNotFound:
         path = await Sharing(store).deleted(type_name_of(kind), record)
         if path is None:

@@ -13,9 +13,9 @@ from kiln_mcp.projects.errors import FolderTaken
 from kiln_mcp.projects.inventory import next_step, weaknesses
 from kiln_mcp.projects.references import ProjectReference, unreadable_task
 from kiln_mcp.projects.schemas import schema_text
-from kiln_mcp.projects.sharing_service import OpenQuestion, open_questions
+from kiln_mcp.projects.sharing_service import OpenQuestion, faults_said, open_questions
 from kiln_mcp.workspace import Workspace
-from storage import Project, ProjectStore, Prompt, RecordProblem, Spec, Task, TaskRunConfig
+from storage import Project, ProjectStore, Prompt, Spec, Task, TaskRunConfig
 from storage.sharing.sharing import Sharing
 
 MOST_NAMES: Final = 10
@@ -197,18 +197,11 @@ async def describe_project(workspace: Workspace, project: ProjectReference) -> P
         folder=str(store.folder),
         description=store.project.description,
         tasks=tasks,
-        unreadable=_said(await store.unreadable()),
-        repeated=_said(await store.repeated()),
+        unreadable=faults_said(await store.unreadable()),
+        repeated=faults_said(await store.repeated()),
         to_decide=open_questions(await Sharing(store).questions()),
         next_step=None if tasks else first_step,
     )
-
-
-def _said(faults: Sequence[RecordProblem]) -> list[str]:
-    """Return the first ten faults, and how many more there are."""
-    lines = [f"{fault.path}: {fault.reason}." for fault in faults]
-    more = len(lines) - MOST_NAMES
-    return [*lines[:MOST_NAMES], f"… and {more} more"] if more > 0 else lines
 
 
 def first_names(records: Sequence[Spec] | Sequence[TaskRunConfig] | Sequence[Prompt]) -> list[str]:

@@ -8,6 +8,7 @@ from pydantic import Field
 from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.workspace import Workspace
+from storage import RecordProblem
 from storage.sharing.questions import Question
 from storage.sharing.sharing import Sharing
 
@@ -39,6 +40,9 @@ class Synced(Result):
     offline: str | None = Field(description="Why the others could not be reached, if so.")
     signed: str | None = Field(description="How changes are signed where git knows no name.")
     questions: list[OpenQuestion]
+    unreadable: list[str] = Field(
+        description="Records that cannot be used, here and with the others; undo_change mends them."
+    )
     left_out: list[str] = Field(
         description="Files in the folder that are no part of the project and were not sent."
     )
@@ -60,6 +64,12 @@ def open_questions(questions: Sequence[Question]) -> list[OpenQuestion]:
         )
         for question in questions
     ]
+
+
+def faults_said(faults: Sequence[RecordProblem]) -> list[str]:
+    """Return the first ten faults, each file's once, and how many more there are."""
+    said = {fault.path: f"{fault.path}: {fault.reason}." for fault in faults}
+    return _first([said[path] for path in sorted(said)])
 
 
 def _first(names: Sequence[str]) -> list[str]:
@@ -99,6 +109,7 @@ async def sync_project(workspace: Workspace, project: ProjectReference) -> Synce
         offline=report.offline or None,
         signed=report.signed or None,
         questions=open_questions(report.questions),
+        unreadable=faults_said(await store.unreadable()),
         left_out=_first(report.left_out),
     )
 

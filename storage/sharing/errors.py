@@ -12,6 +12,7 @@ storage.errors.StorageError
 ├── NoProjectThere   the repository holds none
 ├── FileInTheWay     the others share a file where one lies that stays on this machine
 ├── FolderNotEmpty   there is no room for what is to be fetched
+├── NothingToUndo    nothing was done since the last sync
 ├── ChangedSince     what is to be undone was changed again
 └── HalfDone         somebody began something with git itself and did not finish it
 """
@@ -179,6 +180,16 @@ class FolderNotEmpty(StorageError):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(f"{folder} is not empty. Choose a new folder; nothing was changed.")
+
+
+class NothingToUndo(StorageError):
+    """Nothing was done since the last sync."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Nothing was taken back: nothing was done since the last sync. The history tells what "
+            "was done before, and can be undone."
+        )
 
 
 class ChangedSince(StorageError):

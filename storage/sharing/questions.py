@@ -234,7 +234,8 @@ def decision(project: Path, question: Question, number: int) -> Change:
         RecordNotFound: It has no such choice.
     """
     if not 0 <= number < len(question.choices):
-        raise RecordNotFound("choice", str(number + 1))
+        options = [f"{at} for {one}" for at, one in enumerate(question.options, start=1)]
+        raise RecordNotFound("choice", str(number + 1), options)
     choice = question.choices[number]
     change = Change(project)
     asked = f"{FOLDER}/{question.id}.json"

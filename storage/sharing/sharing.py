@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import anyio.to_thread
 
-from storage.errors import RecordNotFound
 from storage.sharing.branch import Branch
-from storage.sharing.errors import GitFailed
+from storage.sharing.errors import GitFailed, NothingToUndo
 from storage.sharing.fetching import fetch_project
 from storage.sharing.git import Git
 from storage.sharing.history import HistoryEntry, change_entries, find_deleted, undo_plan
@@ -159,12 +158,13 @@ class Sharing:
 
         Raises:
             RecordNotFound: There is no such change, or it did nothing to this record.
+            NothingToUndo: Nothing was done since the last sync.
             ChangedSince: What it changed was changed again since.
         """
         await anyio.to_thread.run_sync(self._branch.check)
         if change.strip().casefold() == UNSYNCED:
             if not await self._store.alone(self._branch.save):
-                raise RecordNotFound("change", UNSYNCED)
+                raise NothingToUndo
             change = "HEAD"
         plan = await anyio.to_thread.run_sync(undo_plan, self._git, change, path)
         await self._store.write(plan.change.edits, plan.change.moves)

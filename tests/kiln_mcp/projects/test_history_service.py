@@ -112,3 +112,28 @@ async def test_deleting_what_others_need_says_so_and_asks_first(workspace: Works
     assert isinstance(records[0], dict)
     await _call(workspace, "put_back", project="P", key=records[0]["key"])
     assert [one.id for one in await store.children(task, TaskRunConfig)] == [config.id]
+
+
+async def test_a_record_that_was_broken_by_hand_is_named_and_mended_by_its_history(
+    workspace: Workspace,
+) -> None:
+    store, task = await _store(workspace)
+    await _call(workspace, "sync_project", project="P")
+    file = store.folder / task.saved.path
+    held = file.read_bytes()
+    file.write_text("{", encoding="utf-8")
+    await store.refresh()
+    synced = await _call(workspace, "sync_project", project="P")
+    (fault,) = _listed(synced["unreadable"])
+    assert str(fault).startswith(f"{task.saved.path}: it is no JSON")
+    one: dict[str, JsonValue] = {"kind": "task", "record": task.id}
+    broken, _ = await _changes(workspace, **one)
+    await _call(workspace, "undo_change", project="P", change=broken["change"], **one)
+    assert file.read_bytes() == held
+    synced = await _call(workspace, "sync_project", project="P")
+    assert "unreadable" not in synced
+
+
+def _listed(value: JsonValue) -> list[JsonValue]:
+    assert isinstance(value, list)
+    return value

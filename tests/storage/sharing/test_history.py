@@ -22,7 +22,7 @@ from storage import (
 )
 from storage.errors import RecordNotFound
 from storage.layout import kind_named, place_named
-from storage.sharing.errors import ChangedSince
+from storage.sharing.errors import ChangedSince, NothingToUndo
 from storage.sharing.sharing import UNSYNCED, Sharing
 
 
@@ -204,7 +204,7 @@ async def test_what_is_not_synced_yet_is_undone_too_of_all_or_of_one_record(
     task = await _task(store)
     prompt = await store.save(Prompt(name="Short", prompt="p"), parent=task)
     await Sharing(store).sync()
-    with pytest.raises(RecordNotFound, match="unsynced"):
+    with pytest.raises(NothingToUndo, match="since the last sync"):
         await Sharing(store).undo(UNSYNCED)
     await store.save(task.replace(instruction="Other."))
     await store.save(prompt.replace(prompt="q"))
