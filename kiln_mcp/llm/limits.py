@@ -49,7 +49,35 @@ class Slot:
 
 
 class SharedLimit(Protocol):
-    """What all workers together may ask of one model."""
+    """What all workers together may ask of one model, and have learned of it."""
+
+    @property
+    def width(self) -> float:
+        """How many requests all of them may make at once just now."""
+        ...
+
+    @property
+    def asked_s(self) -> float:
+        """How long the model's server asked any of them to wait, the last time."""
+        ...
+
+    @property
+    def pause_left(self) -> float:
+        """Seconds to wait for that from now on; 0 or less for none."""
+        ...
+
+    def slow_down(self, factor: float, pause_s: float) -> None:
+        """Tell all that requests came too fast.
+
+        Args:
+            factor: By what to multiply how many are made at once; 1 for a pause alone.
+            pause_s: How long the server asked to wait.
+        """
+        ...
+
+    def succeeded(self) -> None:
+        """Tell all that a request was answered."""
+        ...
 
     async def enter(self) -> Slot:
         """Wait for a free slot, and take it."""
@@ -127,8 +155,8 @@ class Gate:
 
     @property
     def width(self) -> int:
-        """How many requests may run at once just now."""
-        return int(self._limiter.total_tokens)
+        """How many requests may run at once just now, in all workers together."""
+        return int(self._limiter.total_tokens if self._shared is None else self._shared.width)
 
     @asynccontextmanager
     async def request(
@@ -149,8 +177,9 @@ class Gate:
         # On behalf of the pass, not of the task: a stream may be closed by another task.
         await self._limiter.acquire_on_behalf_of(passing)
         try:
-            await self._wait_for_turn(request, patience or Patience(self._name))
-            async with self._slot():
+            patience = patience or Patience(self._name)
+            await self._wait_for_turn(request, patience)
+            async with self._slot(patience):
                 try:
                     yield passing
                 except ModelError as error:
@@ -161,12 +190,16 @@ class Gate:
             self._limiter.release_on_behalf_of(passing)
 
     @asynccontextmanager
-    async def _slot(self) -> AsyncGenerator[None]:
+    async def _slot(self, patience: Patience) -> AsyncGenerator[None]:
         """Hold one of the slots that all workers share, where there are others."""
         if self._shared is None:
             yield
             return
         slot = await self._shared.enter()
+        while (left := self._shared.pause_left) > 0:  # another worker was asked to wait
+            self._shared.leave(slot)
+            await patience.as_asked(self._shared.asked_s, left)
+            slot = await self._shared.enter()
         try:
             yield
         finally:
@@ -190,10 +223,10 @@ class Gate:
 
     def _failed(self, error: ModelError) -> None:
         if isinstance(error, RateLimited):
-            self._widen_to(self._width * DECREASE)
-            self._pause(PAUSE_S if error.retry_after_s is None else error.retry_after_s)
+            pause_s = PAUSE_S if error.retry_after_s is None else error.retry_after_s
+            self._slow_down(DECREASE, pause_s)
         elif isinstance(error, Unavailable) and error.retry_after_s is not None:
-            self._pause(error.retry_after_s)
+            self._slow_down(1.0, error.retry_after_s)
         if isinstance(error, ServerDown):
             self._failures += 1
             if self._failures >= FAILURES_TO_OPEN:
@@ -201,14 +234,20 @@ class Gate:
         else:
             self._failures = 0  # it answers, if only to refuse
 
-    def _pause(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
+    def _slow_down(self, factor: float, pause_s: float) -> None:
+        if self._shared is not None:
+            self._shared.slow_down(factor, pause_s)
+        elif factor < 1:
+            self._widen_to(self._width * factor)
+        until = time.monotonic() + pause_s
         if until > self._paused_until:
-            self._asked_s, self._paused_until = seconds, until
+            self._asked_s, self._paused_until = pause_s, until
 
     def _succeeded(self, request: ModelRequest, usage: Usage) -> None:
         self._failures = 0
-        if self._width < self._limits.concurrency:
+        if self._shared is not None:
+            self._shared.succeeded()
+        elif self._width < self._limits.concurrency:
             self._widen_to(self._width + 1 / self._width)
         bucket = self._tokens or self._shared
         if bucket:

@@ -22,6 +22,7 @@ from psycopg.rows import TupleRow
 from kiln_mcp.llm.errors import SharedDatabaseFailed
 from kiln_mcp.llm.limits import BURST_S, Limits, Slot
 from kiln_mcp.llm.postgres import PostgresLink
+from kiln_mcp.llm.postgres_learned import Learned, News
 
 LONGEST_HELD_S: Final = 2.0
 """After so long a slot goes back, so that every worker gets its turn."""
@@ -89,8 +90,8 @@ class PostgresLimit:
     def __init__(self, link: PostgresLink, key: str, limits: Limits) -> None:
         self._link = link
         self._rates = _Rates(link, key, limits)
+        self._learned = Learned(key, limits.concurrency)
         self._gate = int.from_bytes(blake2b(key.encode(), digest_size=4).digest(), signed=True)
-        self._numbers = range(limits.concurrency)
         self._held: dict[int, Slot] = {}
         self._free: list[Slot] = []
         self._waiting: deque[asyncio.Future[Slot]] = deque()
@@ -105,6 +106,30 @@ class PostgresLimit:
     def give_back(self, tokens: int) -> None:
         """Count tokens that were taken and not used; a negative number takes more."""
         self._rates.give_back(tokens)
+
+    @property
+    def width(self) -> float:
+        """How many requests all workers together may make at once just now."""
+        return self._learned.width
+
+    @property
+    def asked_s(self) -> float:
+        """How long the model's server asked any of them to wait, the last time."""
+        return self._learned.asked_s
+
+    @property
+    def pause_left(self) -> float:
+        """Seconds to wait for that from now on; 0 or less for none."""
+        return self._learned.pause_left
+
+    def slow_down(self, factor: float, pause_s: float) -> None:
+        """Tell all workers that requests came too fast."""
+        self._learned.slow_down(factor, pause_s)
+        self._wake()
+
+    def succeeded(self) -> None:
+        """Tell all workers that a request was answered."""
+        self._learned.succeeded()
 
     async def enter(self) -> Slot:
         """Wait for a free slot, and take it."""
@@ -132,7 +157,8 @@ class PostgresLimit:
         self._wake()
 
     def _is_fresh(self, slot: Slot) -> bool:
-        return time.monotonic() - slot.since < LONGEST_HELD_S
+        is_within = slot.number < int(self._learned.width)
+        return is_within and time.monotonic() - slot.since < LONGEST_HELD_S
 
     def _hand(self, slot: Slot) -> bool:
         while self._waiting:
@@ -149,7 +175,7 @@ class PostgresLimit:
 
     async def _keep(self) -> None:
         """Take slots while somebody waits, and give back those that nobody needs any more."""
-        while self._waiting or self._held:
+        while self._waiting or self._held or self._learned.is_urgent:
             self._woken.clear()
             self._wanted.clear()
             pause = POLL_S * random.uniform(0.5, 1.5)
@@ -177,11 +203,16 @@ class PostgresLimit:
         wanted = 0 if back else len(self._waiting)
         for slot in back:
             del self._held[slot.number]
-        if not back and not wanted:
+        if not back and not wanted and not self._learned.is_urgent:
             return False
-        got, session = await anyio.to_thread.run_sync(
-            self._exchanged, [slot.number for slot in back], wanted
-        )
+        news = self._learned.take_news() if self._learned.is_due else None
+        try:
+            got, session = await anyio.to_thread.run_sync(
+                self._exchanged, [slot.number for slot in back], wanted, news
+            )
+        except SharedDatabaseFailed:
+            self._learned.put_back(news or News())
+            raise
         for number in [number for number, slot in self._held.items() if slot.session != session]:
             del self._held[number]
         for number in got:
@@ -190,13 +221,18 @@ class PostgresLimit:
                 self._free.append(slot)
         return 0 < wanted == len(got)
 
-    def _exchanged(self, back: Sequence[int], wanted: int) -> tuple[list[int], int]:
-        others = [number for number in self._numbers if number not in self._held]
-        random.shuffle(others)
+    def _exchanged(
+        self, back: Sequence[int], wanted: int, news: News | None
+    ) -> tuple[list[int], int]:
+        """Do it, in a thread; `news` is None where it is not yet time to exchange any."""
 
         def exchange(connection: Connection[TupleRow]) -> list[int]:
             if back:
                 connection.execute(_UNLOCK, {"gate": self._gate, "numbers": list(back)})
+            if news is not None:
+                self._learned.hear(self._learned.exchange(connection, news))
+            others = [number for number in range(int(self.width)) if number not in self._held]
+            random.shuffle(others)
             if not wanted or not others:
                 return []
             asked = {"gate": self._gate, "numbers": others, "most": wanted}

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import anyio
 import anyio.to_thread
@@ -20,9 +20,10 @@ from kiln_mcp.llm import (
     ScriptedModel,
     Usage,
 )
-from kiln_mcp.llm.errors import BudgetSpent, SharedDatabaseFailed
-from kiln_mcp.llm.limits import Gates, Limits
+from kiln_mcp.llm.errors import BudgetSpent, RateLimited, SharedDatabaseFailed
+from kiln_mcp.llm.limits import Gate, Gates, Limits
 from kiln_mcp.llm.postgres_limits import PostgresLimits
+from kiln_mcp.llm.waiting import Patience
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
 
@@ -201,3 +202,85 @@ async def test_a_database_that_is_away_is_said_without_its_password() -> None:
         with pytest.raises(SharedDatabaseFailed, match=r"127\.0\.0\.1:9/kiln") as raised:
             await engine.spending()
     assert "secret" not in str(raised.value)
+
+
+async def refuse(gate: Gate, wait_s: float) -> None:
+    """Have a request refused for being too fast."""
+    with pytest.raises(RateLimited):
+        async with gate.request(request("?")):
+            raise RateLimited("m", "slow down", wait_s)
+
+
+async def all_hear(url: str, count: int) -> None:
+    """Wait until what so many refusals taught is in the database: it is told in the background."""
+
+    def width() -> float:
+        with psycopg.connect(url) as connection:
+            row = connection.execute("SELECT min(width) FROM kiln_learned").fetchone()
+        return row[0] if row and row[0] else 12.0
+
+    for _ in range(500):
+        with suppress(psycopg.errors.UndefinedTable):
+            if await anyio.to_thread.run_sync(width) <= 12 * (2 / 3) ** count + 0.01:
+                return
+        await anyio.sleep(0.02)
+    raise AssertionError("it was never told")
+
+
+async def test_what_one_worker_learned_from_a_refusal_all_keep_to(postgres: str) -> None:
+    allowed = Limits(concurrency=12)
+    running = most = 0
+    async with gates(postgres) as several:
+        first, *others = (one.gate("m", allowed) for one in several)
+        for _ in range(3):
+            await refuse(first, 0.01)
+        await all_hear(postgres, 3)
+        async with others[0].request(request("?")):  # it hears it on its way
+            pass
+        assert first.width == others[0].width == 3  # 12 · (2/3)³ = 3.6
+
+        async def ask(gate: Gate) -> None:
+            nonlocal running, most
+            async with gate.request(request("?")):
+                running += 1
+                most = max(most, running)
+                await anyio.sleep(0.05)
+                running -= 1
+
+        async with anyio.create_task_group() as group:
+            for gate in (first, *others):
+                for _ in range(6):
+                    group.start_soon(ask, gate)
+        assert 3 <= most <= 6  # successes widen it again, by one a round
+        for _ in range(200):  # success gives all workers back what one gained
+            await ask(first)
+            await ask(others[1])
+            if others[1].width > 3:
+                return
+        raise AssertionError("nothing was given back")
+
+
+async def test_a_pause_that_one_worker_is_asked_for_all_wait_and_hear_of(postgres: str) -> None:
+    heard: list[str] = []
+    said = anyio.Event()
+
+    async def hear(sentence: str) -> None:
+        heard.append(sentence)
+        said.set()
+
+    allowed = Limits(concurrency=12)
+    async with gates(postgres, 2) as (one, other), anyio.create_task_group() as group:
+        await refuse(one.gate("m", allowed), 45.0)
+
+        async def ask() -> None:
+            async with other.gate("m", allowed).request(
+                request("?"), Patience("p/m", listener=hear)
+            ):
+                raise AssertionError("it did not wait")
+
+        await all_hear(postgres, 1)
+        group.start_soon(ask)
+        with anyio.fail_after(20):
+            await said.wait()
+        group.cancel_scope.cancel()
+    assert heard == ["The server of 'p/m' asks to wait 45 s."]
