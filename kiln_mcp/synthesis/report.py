@@ -82,7 +82,7 @@ def report_on(runs: Sequence[TaskRun], splits: Sequence[SplitRecord] = ()) -> Da
     return DataReport(
         items=len(runs),
         exact_duplicates=len(inputs) - len(set(inputs)),
-        near_duplicates=len(near_duplicates(inputs)),
+        near_duplicates=sum(1 for _ in near_duplicates(inputs)),
         distinct_pairs=measured.distinct_pairs,
         nearest_similarity=measured.nearest_similarity,
         topics=_counted([topic_of(run) or "" for run in runs]),

@@ -1,10 +1,14 @@
 """Near-duplicates and diversity of short texts, by the words and word pairs that they share."""
 
 import itertools
+import math
+import random
 import re
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Final
 
 NEAR: Final = 0.7
@@ -12,6 +16,7 @@ NEAR: Final = 0.7
 
 _WORD: Final = re.compile(r"\w+")
 _REACH: Final = 500
+_DRAWN: Final = 1000
 
 
 def shingles(text: str) -> frozenset[str]:
@@ -37,33 +42,57 @@ class Pair:
     similarity: float
 
 
-def near_duplicates(texts: Sequence[str], threshold: float = NEAR) -> tuple[Pair, ...]:
-    """Return the pairs of texts at least `threshold` alike, in the order of the texts."""
-    sets = [shingles(text) for text in texts]
-    found: list[Pair] = []
-    for second, first in sorted(_candidates(sets)):
-        similarity = jaccard(sets[first], sets[second])
-        if similarity >= threshold:
-            found.append(Pair(first, second, round(similarity, 4)))
-    return tuple(found)
+def near_duplicates(texts: Sequence[str], threshold: float = NEAR) -> Iterator[Pair]:
+    """Yield the pairs of texts at least `threshold` alike, in the order of the texts.
 
-
-def _candidates(sets: Sequence[frozenset[str]]) -> set[tuple[int, int]]:
-    """Return the pairs that share a shingle, and the pairs of texts without any.
-
-    A shingle that is nearly everywhere would give the square of the number of texts, so each text
-    meets at most the `_REACH` texts before it that share one.
+    Two texts so alike share one of the rarest shingles of each, as many as may be missing and one
+    more, so only texts that do are compared (the prefix filter of Chaudhuri, Ganti and Kaushik,
+    2006). Of texts that all share one, each is compared with the 500 before it.
     """
-    buckets: dict[str, list[int]] = defaultdict(list)
-    for place, held in enumerate(sets):
-        for shingle in held or {""}:
-            buckets[shingle].append(place)
-    return {
-        (second, first)
-        for places in buckets.values()
-        for index, second in enumerate(places)
-        for first in places[max(0, index - _REACH) : index]
-    }
+    held = _numbered(texts)
+    with_shingle: dict[int, list[int]] = defaultdict(list)
+    for second, own in enumerate(held):
+        rarest = own[: len(own) - _least_shared(len(own), threshold) + 1] or (_NOTHING,)
+        before: set[int] = set()
+        for shingle in rarest:
+            before.update(with_shingle[shingle][-_REACH:])
+            with_shingle[shingle].append(second)
+        members = set(own)
+        for first in sorted(before):
+            similarity = _similarity(members, held[first])
+            if similarity >= threshold:
+                yield Pair(first, second, round(similarity, 4))
+
+
+_NOTHING: Final = -1
+"""Stands for the shingle of a text that has none: such texts are all alike."""
+
+
+def _numbered(texts: Sequence[str]) -> list[tuple[int, ...]]:
+    """Return each text's shingles as numbers, ascending; rarer shingles have smaller ones."""
+    numbers: dict[str, int] = {}
+    counts: Counter[int] = Counter()
+    held: list[array[int]] = []
+    for text in texts:
+        own = array("q", (numbers.setdefault(s, len(numbers)) for s in shingles(text)))
+        counts.update(own)
+        held.append(own)
+    by_name = sorted(numbers, key=lambda shingle: (counts[numbers[shingle]], shingle))
+    ranks = array("q", bytes(8 * len(numbers)))
+    for rank, shingle in enumerate(by_name):
+        ranks[numbers[shingle]] = rank
+    return [tuple(sorted(ranks[number] for number in own)) for own in held]
+
+
+def _least_shared(size: int, threshold: float) -> int:
+    """Return how many shingles a text of so many must share with one that is so much alike."""
+    return math.ceil(threshold * size - 1e-9)
+
+
+def _similarity(first: set[int], second: Sequence[int]) -> float:
+    shared = len(first.intersection(second))
+    either = len(first) + len(second) - shared
+    return shared / either if either else 1.0
 
 
 def grouped(texts: Sequence[str], keys: Sequence[str | None]) -> tuple[str, ...]:
@@ -96,7 +125,8 @@ class Diversity:
 
     Attributes:
         distinct_pairs: Different word pairs over all word pairs, 0 to 1; 1 for no repetition.
-        nearest_similarity: Mean similarity of a text to its nearest other text, 0 to 1.
+        nearest_similarity: Mean similarity of a text to its nearest other text, 0 to 1; of more
+            than 1,000 texts as many are drawn (always the same), and compared with all.
     """
 
     distinct_pairs: float
@@ -105,17 +135,36 @@ class Diversity:
 
 def diversity(texts: Sequence[str]) -> Diversity:
     """Measure the texts; fewer than two count as fully diverse."""
-    sets = [shingles(text) for text in texts]
     pairs: Counter[str] = Counter()
     for text in texts:
         words = _WORD.findall(text.casefold())
         pairs.update(f"{a} {b}" for a, b in itertools.pairwise(words))
-    nearest = [0.0] * len(texts)
-    for second, first in _candidates(sets):
-        similarity = jaccard(sets[first], sets[second])
-        nearest[first] = max(nearest[first], similarity)
-        nearest[second] = max(nearest[second], similarity)
+    nearest = _nearest(texts) if len(texts) > 1 else [0.0]
     return Diversity(
         distinct_pairs=round(len(pairs) / pairs.total(), 4) if pairs else 1.0,
-        nearest_similarity=round(sum(nearest) / len(nearest), 4) if len(texts) > 1 else 0.0,
+        nearest_similarity=round(fmean(nearest), 4),
     )
+
+
+def _nearest(texts: Sequence[str]) -> list[float]:
+    """Return the similarity of texts to their nearest other one; of at most 1,000 of them."""
+    import numpy as np  # imported here: heavy, and most processes measure no data
+
+    held = _numbered(texts)
+    sizes = np.array([len(own) for own in held])
+    with_shingle: dict[int, array[int]] = defaultdict(lambda: array("q"))
+    for place, own in enumerate(held):
+        for shingle in own:
+            with_shingle[shingle].append(place)
+    drawn = random.Random(0).sample(range(len(held)), min(len(held), _DRAWN))
+    found: list[float] = []
+    for place in drawn:
+        meetings = [np.frombuffer(with_shingle[shingle], dtype=np.int64) for shingle in held[place]]
+        if not meetings:
+            found.append(float((sizes == 0).sum() > 1))
+            continue
+        shared = np.bincount(np.concatenate(meetings), minlength=len(held))
+        similarity = shared / (sizes + sizes[place] - shared)
+        similarity[place] = 0.0
+        found.append(float(similarity.max()))
+    return found

@@ -1,7 +1,17 @@
+from statistics import fmean
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln_mcp.synthesis.similarity import diversity, grouped, near_duplicates, shingles
+from kiln_mcp.synthesis.similarity import (
+    Pair,
+    diversity,
+    grouped,
+    jaccard,
+    near_duplicates,
+    shingles,
+)
 
 texts = st.lists(st.lists(st.sampled_from("abcde"), max_size=6).map(" ".join), max_size=25)
 ORDER = "Please cancel my order of two blue shirts from last Monday"
@@ -14,6 +24,36 @@ def test_equal_texts_are_always_found(lines: list[str]) -> None:
         for first in range(second):
             if shingles(text) == shingles(lines[first]):
                 assert (first, second) in pairs
+
+
+@given(texts, st.sampled_from((0.3, 0.5, 0.7, 0.9, 1.0)))
+def test_the_pairs_are_those_that_comparing_all_with_all_finds(
+    lines: list[str], threshold: float
+) -> None:
+    sets = [shingles(line) for line in lines]
+    expected = {
+        (first, second)
+        for second in range(len(sets))
+        for first in range(second)
+        if jaccard(sets[first], sets[second]) >= threshold
+    }
+    assert {(pair.first, pair.second) for pair in near_duplicates(lines, threshold)} == expected
+
+
+@given(texts.filter(lambda lines: len(lines) > 1))
+def test_the_nearest_similarity_is_that_of_comparing_all_with_all(lines: list[str]) -> None:
+    sets = [shingles(line) for line in lines]
+    nearest = [
+        max(jaccard(own, other) for other in (*sets[:place], *sets[place + 1 :]))
+        for place, own in enumerate(sets)
+    ]
+    assert diversity(lines).nearest_similarity == pytest.approx(fmean(nearest), abs=1e-4)
+
+
+def test_of_many_texts_some_are_drawn_and_nothing_takes_the_square_of_their_number() -> None:
+    lines = [f"text {number} of {number % 7} and {number * 31 % 97}" for number in range(3000)]
+    assert diversity(lines) == diversity(lines)
+    assert list(near_duplicates([*lines, lines[5]]))[-1] == Pair(5, 3000, 1.0)
 
 
 @given(texts, st.data())
