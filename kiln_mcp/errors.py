@@ -16,11 +16,12 @@ Errors are named by their cause, without a suffix; the constructor writes the se
 
 import difflib
 import errno
+import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.errors import WorkbenchError
+from storage.errors import WorkbenchError, said_by_system
 
 
 def closest(name: str, candidates: Iterable[str]) -> str:
@@ -85,6 +86,37 @@ def disk_sentence(error: OSError) -> str:
     reason = (error.strerror or str(error)).rstrip(".").casefold()
     what = f"'{error.filename}'" if error.filename else "A file or connection"
     return f"{what} cannot be used: {reason}. Choose another, or mend that, and try again."
+
+
+def database_sentence(file: Path, error: Exception | str, lost: str) -> str:
+    """Return a sentence for a database of the home that cannot be used.
+
+    Args:
+        file: Where it is.
+        error: What SQLite or the system says.
+        lost: What is lost with it, as a sentence without its end.
+    """
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what extends it
+    if file.is_dir():
+        return f"{file} is a folder, where a file has to be. Move it away, then try again."
+    if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
+        return f"{file} is damaged, or no database. Move it away, then try again. {lost}."
+    if code in _NO_RIGHTS or isinstance(error, PermissionError):
+        return (
+            f"{file} cannot be written. Give yourself the right to write it and its folder, or "
+            "name another home in KILN_MCP_HOME, then try again."
+        )
+    if code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
+        return disk_sentence(OSError(errno.ENOSPC, ""))
+    detail = said_by_system(error) if isinstance(error, OSError) else str(error)
+    line = " ".join(detail.split())[:300].rstrip(".")
+    return (
+        f"{file} cannot be used: {line}. Check its rights and the disk, or name another home in "
+        "KILN_MCP_HOME, then try again."
+    )
+
+
+_NO_RIGHTS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 
 
 @dataclass(frozen=True, slots=True)

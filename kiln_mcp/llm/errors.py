@@ -10,6 +10,7 @@ storage.errors.WorkbenchError
     ├── RequestRefused         the model's server will not answer this request
     │   └── ContextOverflow    the request is longer than the model can read
     ├── JournalFailed          the journal of calls cannot be read or written
+    │   ├── OrdersFailed       the list of work orders cannot be
     │   └── SharedDatabaseFailed   nor can the workers' database, where it and the limits are kept
     ├── CircuitOpen            the server was down again and again just now
     ├── AsksTooLong            the server asks for a longer wait than makes sense
@@ -29,7 +30,9 @@ storage.errors.WorkbenchError
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Final
 
+from kiln_mcp.errors import database_sentence
 from storage.errors import WorkbenchError
 
 LONGEST_DETAIL = 300
@@ -135,14 +138,28 @@ class ContextOverflow(RequestRefused):
         )
 
 
+_LOST: Final = "What was answered before is asked, and paid for, once more"
+
+
 class JournalFailed(ModelError):  # noqa: N818
     """The journal of calls cannot be read or written."""
 
-    def __init__(self, path: Path | None, detail: str) -> None:
-        super().__init__(
-            f"The journal of model calls at {path or 'memory'} cannot be used: {_brief(detail)}. "
-            "Check the disk's free space and the folder's rights; KILN_MCP_HOME names another one."
-        )
+    def __init__(self, path: Path | None, error: Exception | str, lost: str = _LOST) -> None:
+        """Say so.
+
+        Args:
+            path: Its file; None where it is in memory.
+            error: What SQLite or the system says.
+            lost: What is lost with it, as a sentence without its end.
+        """
+        super().__init__(database_sentence(path or Path("memory"), error, lost))
+
+
+class OrdersFailed(JournalFailed):
+    """The list of work orders cannot be read or written."""
+
+    def __init__(self, path: Path | None, error: Exception) -> None:
+        super().__init__(path, error, "Questions that are open are asked again")
 
 
 class SharedDatabaseFailed(JournalFailed):

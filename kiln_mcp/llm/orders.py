@@ -17,7 +17,7 @@ from typing import Final, LiteralString, TypeVar
 import anyio
 import anyio.to_thread
 
-from kiln_mcp.llm.errors import HostSilent, JournalFailed, UnknownOrder
+from kiln_mcp.llm.errors import HostSilent, OrdersFailed, UnknownOrder
 from kiln_mcp.llm.journal import request_key
 from kiln_mcp.llm.messages import JsonSchema, Message, ModelAnswer, ModelRequest, Usage
 from kiln_mcp.llm.schemas import fit
@@ -147,7 +147,7 @@ class WorkOrders:
             async with self._using:
                 return await anyio.to_thread.run_sync(work)
         except (sqlite3.Error, OSError) as error:
-            raise JournalFailed(self._path, str(error)) from error
+            raise OrdersFailed(self._path, error) from error
 
     def _open(self) -> sqlite3.Connection:
         if self._path is not None:

@@ -132,7 +132,7 @@ class SqliteJournal:
                 connection.execute(pragma)
             connection.executescript(_SCHEMA)
         except (sqlite3.Error, OSError) as error:
-            raise JournalFailed(self._path, str(error)) from error
+            raise JournalFailed(self._path, error) from error
         return connection
 
     def _open_writer(self) -> JournalWriter:
@@ -146,7 +146,7 @@ class SqliteJournal:
         try:
             return self._connection.execute(statement, values).fetchall()
         except sqlite3.Error as error:
-            raise JournalFailed(self._path, str(error)) from error
+            raise JournalFailed(self._path, error) from error
 
     async def read(self, key: Key) -> JournalEntry | None:
         """Return the newest answer to a request, or None where it was never answered."""
@@ -190,4 +190,4 @@ class SqliteJournal:
         except (sqlite3.Error, UnicodeError) as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            raise JournalFailed(self._path, str(error)) from error
+            raise JournalFailed(self._path, error) from error

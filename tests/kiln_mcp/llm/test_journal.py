@@ -25,7 +25,9 @@ async def test_a_journal_that_cannot_be_made_is_said_with_what_to_do(tmp_path: P
 async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     path.write_bytes(b"no database at all, but long enough to be read as one" * 100)
-    with pytest.raises(JournalFailed, match="not a database"):
+    with pytest.raises(
+        JournalFailed, match=r"journal\.sqlite is damaged, or no database\. Move it away"
+    ):
         await Engine(EngineSettings(journal=path, environment={})).__aenter__()
 
 
