@@ -1,10 +1,15 @@
 """The database of jobs: SQLite for one machine, Postgres for several."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from kiln_mcp.jobs.errors import JobStoreFailed
 
 SQLITE_PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
@@ -45,3 +50,21 @@ def open_database(url: str) -> sa.Engine:
 
     event.listen(engine, "connect", set_up)
     return engine
+
+
+@contextmanager
+def in_plain_words(database: sa.Engine) -> Generator[None]:
+    """Let what fails within say what is wrong with the database, and what to do.
+
+    Raises:
+        JobStoreFailed: The database cannot be used.
+    """
+    try:
+        yield
+    except SQLAlchemyError as error:
+        cause = error.orig if isinstance(error, DBAPIError) else None
+        said = cause if isinstance(cause, Exception) else error
+        url = database.url
+        is_file = is_sqlite(str(url))
+        place = url.database if is_file else url.render_as_string(hide_password=True)
+        raise JobStoreFailed(place or "memory", said, is_file=is_file) from error

@@ -8,7 +8,9 @@ storage.errors.WorkbenchError
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from kiln_mcp.errors import database_sentence
 from storage.errors import WorkbenchError
 
 
@@ -37,9 +39,22 @@ class NotResumable(JobError):  # noqa: N818
 class JobStoreFailed(JobError):  # noqa: N818
     """The database of jobs cannot be used."""
 
-    def __init__(self, detail: str) -> None:
-        line = " ".join(detail.split())[:300]
+    def __init__(self, place: str, error: Exception, *, is_file: bool) -> None:
+        """Say so.
+
+        Args:
+            place: Its file, or the address of its server.
+            error: What the database says.
+            is_file: Whether it is a file.
+        """
+        if is_file:
+            super().__init__(database_sentence(Path(place), error, _LOST))
+            return
+        line = " ".join(str(error).split())[:300].rstrip(".")
         super().__init__(
-            f"The database of jobs cannot be used: {line} Check the disk's free space or the "
-            "database server, then try again."
+            f"The database of jobs at {place} cannot be used: {line}. Check that it runs and that "
+            "KILN_MCP_DATABASE_URL or --database-url names it, then try again."
         )
+
+
+_LOST = "Its jobs are forgotten; what they made, and the answers of models, are kept elsewhere"

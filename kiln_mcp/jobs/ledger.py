@@ -11,9 +11,8 @@ from dataclasses import asdict
 from typing import Any, Final, LiteralString
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
 
-from kiln_mcp.jobs.errors import JobStoreFailed
+from kiln_mcp.jobs.database import in_plain_words
 from kiln_mcp.jobs.records import End, Job, JobEvent, JobState, Progress, Stop
 from kiln_mcp.llm import BudgetLimit
 
@@ -62,6 +61,7 @@ _ADDED: Final[Mapping[tuple[str, str], LiteralString]] = {
 }
 """Columns that came later, and what adds them to a database of before."""
 _ONE_AT_A_TIME: Final[LiteralString] = "SELECT pg_advisory_xact_lock(7355608)"
+_CHANGE_NOTHING: Final[LiteralString] = "UPDATE kiln_jobs SET number = number WHERE id = ''"
 _INSERT: Final[LiteralString] = """
 INSERT INTO kiln_jobs (id, capability, arguments, budget, attempt, state, done, total, message,
     created_at, changed_at, number)
@@ -132,34 +132,27 @@ class Ledger:
             return connection.execute(sa.text(statement), values)
 
     def _change(self, statement: LiteralString, **values: object) -> bool:
-        try:
+        with in_plain_words(self._engine):
             return self._run(statement, now=time.time(), **values).rowcount > 0
-        except SQLAlchemyError as error:
-            raise JobStoreFailed(str(error)) from error
 
     def _read(self, statement: LiteralString, **values: object) -> list[Mapping[str, Any]]:
-        try:
-            with self._engine.connect() as connection:
-                rows = connection.execute(sa.text(statement), values).mappings().all()
-                return [dict(row) for row in rows]
-        except SQLAlchemyError as error:
-            raise JobStoreFailed(str(error)) from error
+        with in_plain_words(self._engine), self._engine.connect() as connection:
+            rows = connection.execute(sa.text(statement), values).mappings().all()
+            return [dict(row) for row in rows]
 
     def create_tables(self) -> None:
-        """Make the tables where they are not there yet."""
-        try:
-            with self._engine.begin() as connection:
-                if connection.dialect.name == "postgresql":
-                    # IF NOT EXISTS does not keep workers that start at once from colliding.
-                    connection.execute(sa.text(_ONE_AT_A_TIME))
-                for statement in _TABLES:
+        """Make the tables where they are not there yet, and see that they can be written."""
+        with in_plain_words(self._engine), self._engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                # IF NOT EXISTS does not keep workers that start at once from colliding.
+                connection.execute(sa.text(_ONE_AT_A_TIME))
+            for statement in _TABLES:
+                connection.execute(sa.text(statement))
+            known = sa.inspect(connection)
+            for (table, added), statement in _ADDED.items():
+                if added not in {column["name"] for column in known.get_columns(table)}:
                     connection.execute(sa.text(statement))
-                known = sa.inspect(connection)
-                for (table, added), statement in _ADDED.items():
-                    if added not in {column["name"] for column in known.get_columns(table)}:
-                        connection.execute(sa.text(statement))
-        except SQLAlchemyError as error:
-            raise JobStoreFailed(str(error)) from error
+            connection.execute(sa.text(_CHANGE_NOTHING))
 
     def add(self, job: Job) -> None:
         """Write a new job down."""

@@ -23,8 +23,8 @@ import anyio
 import anyio.to_thread
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
-from kiln_mcp.jobs.database import is_sqlite, open_database
-from kiln_mcp.jobs.errors import NotResumable, UnknownJob
+from kiln_mcp.jobs.database import in_plain_words, is_sqlite, open_database
+from kiln_mcp.jobs.errors import JobStoreFailed, NotResumable, UnknownJob
 from kiln_mcp.jobs.ledger import Ledger
 from kiln_mcp.jobs.records import (
     End,
@@ -88,8 +88,12 @@ class JobRunner:
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        await _in_thread(self._ledger.create_tables)
-        await _in_thread(self._launch)
+        try:
+            await _in_thread(self._ledger.create_tables)
+            await _in_thread(self._launch)
+        except JobStoreFailed:
+            self._database.dispose()
+            raise
         if self._shared:
             await DBOS.register_queue_async(
                 QUEUE,
@@ -140,7 +144,8 @@ class JobRunner:
         self._workflow = DBOS.workflow(name="job")(job)
         if self._settings.at_once == 0:
             DBOS.listen_queues([])
-        DBOS.launch()
+        with in_plain_words(self._database):
+            DBOS.launch()
 
     async def start(
         self, capability: str, arguments: JsonObject, limit: BudgetLimit | None = None
@@ -152,7 +157,7 @@ class JobRunner:
         return await self.find(job.id)
 
     async def _enqueue(self, job: Job) -> None:
-        with SetWorkflowID(_workflow_id(job)):
+        with in_plain_words(self._database), SetWorkflowID(_workflow_id(job)):
             if self._shared:
                 await _in_thread(DBOS.enqueue_workflow, QUEUE, self._workflow, job.id, job.attempt)
             else:

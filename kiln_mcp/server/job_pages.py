@@ -48,7 +48,10 @@ class JobPages:
         self, context: Context, params: types.PaginatedRequestParams | None
     ) -> types.ListResourcesResult:
         """List the pages of the newest jobs; list_jobs shows older ones."""
-        pages = await newest_jobs(context.lifespan_context, MOST_LISTED)
+        try:
+            pages = await newest_jobs(context.lifespan_context, MOST_LISTED)
+        except WorkbenchError as error:
+            raise MCPError(types.INTERNAL_ERROR, str(error)) from error
         return types.ListResourcesResult(resources=[self._resource(page) for page in pages])
 
     async def list_templates(

@@ -12,7 +12,7 @@ import pytest
 from kiln_mcp.errors import WorkbenchError
 from kiln_mcp.jobs import Job, JobSettings, JobState, Progress, ReportProgress
 from kiln_mcp.jobs.database import open_database, sqlite_url
-from kiln_mcp.jobs.errors import NotResumable, UnknownJob
+from kiln_mcp.jobs.errors import JobStoreFailed, NotResumable, UnknownJob
 from kiln_mcp.jobs.ledger import Ledger
 from kiln_mcp.jobs.runner import JobRunner
 from kiln_mcp.llm import BudgetLimit
@@ -272,3 +272,33 @@ def test_a_job_killed_again_and_again_ends_with_every_result_once(tmp_path: Path
     assert len(set(lines(sent))) == calls
     # Only calls that were on their way at a kill, 20 at most, may have been sent again.
     assert len(lines(sent)) - calls <= 20 * len(kills_at)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (
+            "garbage",
+            r"jobs\.sqlite is damaged, or no database\. Move it away, .* Its jobs are forg",
+        ),
+        ("folder", r"jobs\.sqlite is a folder, where a file has to be\. Move it away"),
+        ("half", r"jobs\.sqlite is damaged"),
+    ],
+)
+async def test_a_database_of_jobs_that_is_none_is_named_with_the_next_step(
+    tmp_path: Path, kind: str, said: str
+) -> None:
+    file = tmp_path / "jobs.sqlite"
+    match kind:
+        case "garbage":
+            file.write_bytes(b"no database at all " * 1000)
+        case "folder":
+            file.mkdir()
+        case _:
+            async with runner(tmp_path, double):
+                pass
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    for _ in range(2):
+        with pytest.raises(JobStoreFailed, match=said) as failed:
+            await runner(tmp_path, double).__aenter__()
+        assert "sql" not in str(failed.value).replace(str(file), "")
