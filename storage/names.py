@@ -3,6 +3,10 @@
 The format stores compatibility-decomposed text (Unicode NFKD) and forbids some characters. A
 person types any name and sees it again: composed (NFC), and with a forbidden character where its
 stand-in is stored. Spaces in a row become one, and what nobody can see is left out.
+
+What decomposition alters for good, such as ½ or a full-width letter, a record of ours keeps beside
+its name, under `TYPED`. Other programs pay no heed to that key, and drop it when they save: then
+the name is shown as it is stored, and so it is where the two do not fit any more.
 """
 
 import difflib
@@ -13,9 +17,11 @@ from collections.abc import Iterable, Mapping
 from storage.errors import InvalidName
 
 LONGEST_NAME = 120
+TYPED = "name_as_typed"
+"""The key of a record's name as it was typed, where the stored form alone would not show it."""
 _LONGEST_SHOWN = 60
-_KNOWN_BY = ("name", "input", "instruction", "text", "id")
-"""The keys that tell people which record is meant, the best one first."""
+_KNOWN_BY = ("input", "instruction", "text", "id")
+"""The keys that tell people which record is meant where it has no name, the best one first."""
 LONGEST_SHORT_NAME = 32
 _FOLDER_NAME_LENGTH = 32
 _FORBIDDEN = '/\\?%*:|"<>.,;='
@@ -39,6 +45,22 @@ def shown_name(text: str) -> str:
     return unicodedata.normalize("NFC", text.translate(_TO_SHOW))
 
 
+def typed_name(text: str) -> str:
+    """Return a name as it was typed, as far as files can hold it."""
+    seen = _spaced(unicodedata.normalize("NFC", text.translate(_TO_SHOW)))
+    stored = _tidy(text)
+    return seen if stored_name(seen) == stored else shown_name(stored)
+
+
+def shown_name_of(fields: Mapping[str, object]) -> str:
+    """Return the name in a record's file as people see it; "" where it has none."""
+    name, typed = fields.get("name"), fields.get(TYPED)
+    if not isinstance(name, str):
+        return ""
+    is_its_form = isinstance(typed, str) and stored_name(typed) == stored_name(name)
+    return typed if is_its_form and isinstance(typed, str) else shown_name(name)
+
+
 def folded_name(text: str) -> str:
     """Return the form in which names are compared, however they were typed or are shown."""
     return _tidy(text).casefold()
@@ -46,7 +68,7 @@ def folded_name(text: str) -> str:
 
 def known_as(fields: Mapping[str, object]) -> str:
     """Return what people know a record by: its name, else how it begins, else its id."""
-    said = (fields.get(key) for key in _KNOWN_BY)
+    said = (shown_name_of(fields), *(fields.get(key) for key in _KNOWN_BY))
     text = next((text for text in said if isinstance(text, str) and text.strip()), "")
     line = " ".join(shown_name(text).split())
     return line if len(line) <= _LONGEST_SHOWN else f"{line[: _LONGEST_SHOWN - 1]}…"
@@ -58,7 +80,7 @@ def acceptable_name(text: str, longest: int = LONGEST_NAME) -> str:
 
 
 def check_name(text: str, longest: int = LONGEST_NAME) -> str:
-    """Return the shown form of a name that can be stored.
+    """Return the form that people see of a name that can be stored: shown as its file alone says.
 
     Raises:
         InvalidName: Nothing of it can be seen, or it is too long.
@@ -74,7 +96,12 @@ def check_name(text: str, longest: int = LONGEST_NAME) -> str:
 
 def _tidy(text: str) -> str:
     """Return the stored form of a name without what the format refuses in it."""
-    seen = _UNSEEN.sub("", stored_name(text))
+    return _spaced(stored_name(text))
+
+
+def _spaced(text: str) -> str:
+    """Return a text without what nobody can see, and with single spaces between words."""
+    seen = _UNSEEN.sub("", text)
     spaced = "".join(" " if unicodedata.category(c) in _BLANK else c for c in seen)
     return _DOUBLED.sub(r"\1", spaced).strip(" _")
 

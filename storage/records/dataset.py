@@ -5,14 +5,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from storage.records.record import Name, Part, Record
+from storage.records.record import Name, Part, PartName, Record
 from storage.records.run_config import KilnAgentProperties
 
 
 class SplitDefinition(Part):
     """One part of a split and its share, 0 to 1."""
 
-    name: Name
+    name: PartName
     description: str | None = None
     percentage: float = Field(ge=0, le=1)
 

@@ -2,13 +2,13 @@
 
 from typing import Literal
 
-from storage.records.record import Name, Part, Record, Text
+from storage.records.record import Name, Part, PartName, Record, Text
 
 
 class BasePrompt(Part):
     """A prompt's text as it is frozen into a run config."""
 
-    name: Name
+    name: PartName
     description: str | None = None
     generator_id: str | None = None
     prompt: Text

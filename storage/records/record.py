@@ -19,7 +19,15 @@ from pydantic import (
 )
 
 from storage.errors import InvalidRecord
-from storage.names import LONGEST_SHORT_NAME, check_name, shown_name, stored_name
+from storage.names import (
+    LONGEST_SHORT_NAME,
+    TYPED,
+    check_name,
+    shown_name,
+    shown_name_of,
+    stored_name,
+    typed_name,
+)
 
 FORMAT_VERSION = 1
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -44,6 +52,13 @@ class FromDisk:
 
 
 def _name(text: str, info: ValidationInfo) -> str:
+    if isinstance(info.context, FromDisk):
+        return shown_name(text)
+    check_name(text)
+    return typed_name(text)
+
+
+def _part_name(text: str, info: ValidationInfo) -> str:
     return shown_name(text) if isinstance(info.context, FromDisk) else check_name(text)
 
 
@@ -51,6 +66,21 @@ def _short_name(text: str, info: ValidationInfo) -> str:
     if isinstance(info.context, FromDisk):
         return shown_name(text)
     return check_name(text, LONGEST_SHORT_NAME)
+
+
+def _keep_typed(value: object, info: ValidationInfo) -> object:
+    """Take a record's name as it was typed from the key that holds it, or put it there."""
+    if not isinstance(value, dict):
+        return value
+    held = cast("dict[str, object]", value)
+    name = held.get("name")
+    if not isinstance(name, str):
+        return held
+    if isinstance(info.context, FromDisk):
+        return {**held, "name": shown_name_of(held)} if TYPED in held else held
+    typed = typed_name(name)
+    without = {key: one for key, one in held.items() if key != TYPED}
+    return without if typed == shown_name(stored_name(typed)) else {**without, TYPED: typed}
 
 
 def _aware(moment: datetime) -> datetime:
@@ -70,7 +100,10 @@ def _stable_defaults(value: object, info: ValidationInfo) -> object:
 
 
 Name = Annotated[str, AfterValidator(_name), PlainSerializer(stored_name)]
-"""A name of up to 120 characters; in memory as people see it, in files as the format wants it."""
+"""A record's name of up to 120 characters, in memory as people see it."""
+
+PartName = Annotated[str, AfterValidator(_part_name), PlainSerializer(stored_name)]
+"""A name within a record, up to 120 characters, shown as its file alone says."""
 
 ShortName = Annotated[str, AfterValidator(_short_name), PlainSerializer(stored_name)]
 """A name of up to 32 characters."""
@@ -122,6 +155,7 @@ class Record(Part):
     created_by: str = Field(default_factory=login_name)
 
     _origin: Origin | None = PrivateAttr(default=None)
+    _typed = model_validator(mode="before")(_keep_typed)
     _defaults = model_validator(mode="before")(_stable_defaults)
 
     @property

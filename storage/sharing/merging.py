@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from storage.json_text import same
+from storage.names import TYPED
 
 _SETS = frozenset({"tags"})
 _STAMPS = frozenset({"id", "created_at", "created_by"})
@@ -76,7 +77,7 @@ def _merge(
         held = before if isinstance(before, list) else []
         merged = _merge_items(_spelled(held), _spelled(ours), _spelled(theirs))
         return [json.loads(item) for item in merged]
-    if not (len(field) > 1 and field[-1] in _STAMPS):
+    if not (len(field) > 1 and field[-1] in _STAMPS) and field != (TYPED,):
         clashes.append(Clash(field, before, ours, theirs))
     return theirs
 

@@ -9,7 +9,7 @@ from typing import cast
 from pydantic import JsonValue
 
 from storage.json_text import same
-from storage.names import shown_name
+from storage.names import TYPED, shown_name_of
 
 Document = dict[str, JsonValue]
 
@@ -98,8 +98,7 @@ def spoken(value: JsonValue) -> str:
 
 def label_of(document: Document) -> str:
     """Return a record's name as people see it; "" where it has none."""
-    name = document.get("name")
-    return shown_name(name) if isinstance(name, str) else ""
+    return shown_name_of(document)
 
 
 def noun(kind: str, count: int = 1) -> str:
@@ -163,7 +162,7 @@ def _differences(
         keys = dict.fromkeys([*first, *second])
         is_new_or_gone = bool(path) and not (first and second)
         for key in keys:
-            if not (is_new_or_gone and key in _BOOKKEEPING):
+            if key != TYPED and not (is_new_or_gone and key in _BOOKKEEPING):
                 yield from _differences((*path, key), first.get(key), second.get(key))
         return
     yield FieldChange(field_name(path), before, after)

@@ -123,7 +123,7 @@ class _Maker:
             ),
             run,
         )
-        await self.put(r.Prompt(name="Prompt", prompt="Be good."), task)
+        await self.put(r.Prompt(name="Prompt ½", prompt="Be good."), task)
         prompt = r.BasePrompt(name="Prompt", prompt="Be good.")
         await self.put(
             r.TaskRunConfig(name="Config", run_config_properties=config, prompt=prompt), task
