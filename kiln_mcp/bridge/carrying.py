@@ -19,6 +19,7 @@ LARGEST_MESSAGE: Final = 4 * 2**20
 """What the daemon takes; it refuses more without reading it."""
 TOO_LARGE: Final = -32600
 FAILED: Final = -32603
+OWN_ID: Final = "kiln-mcp-bridge"
 ENDLESS: Final = "subscriptions/listen"
 
 
@@ -87,7 +88,7 @@ class Bridge:
         self._followed: dict[str, bytes] = {}
         self._session: dict[str, str] = {}
         self._renewing = threading.Lock()
-        self._harmless: set[object] = set()
+        self._harmless: set[object] | None = None
         self._ended = False
 
     def run(self) -> None:
@@ -174,19 +175,42 @@ class Bridge:
                     self._daemon.find()
                 except (DaemonUnreachable, OSError) as reason:
                     return midway or str(reason)
-                if midway is not None:
+                if midway is not None and not self._only_reads(message, call, session):
                     return midway
         return "The daemon does not know this session."
 
     def _midway(self, call: _Call) -> str | None:
         """Say that the daemon ended amid what must not be done twice; None for all else."""
         sent = call.exchange is not None and call.exchange.sent
-        if not sent or call.method != "tools/call" or call.name in self._harmless:
+        if not sent or call.method != "tools/call":
             return None
         return (
             f"The daemon ended while it worked on {call.name}, which may be done or not. Look at "
             "what is there now (jobs go on by themselves: list_jobs); call it again where needed."
         )
+
+    def _only_reads(self, message: Body, call: _Call, session: Mapping[str, str]) -> bool:
+        """Whether a tool changes nothing; asks the new daemon where the client never did."""
+        for _ in range(ATTEMPTS):  # one that is being killed may still let us in
+            if self._harmless is not None or self._ended:
+                break
+            with suppress(OSError, ValueError, DaemonUnreachable):
+                self._daemon.find()
+                if not call.headers:
+                    self._renew(session)
+                self._list_tools(part_of(part_of(message, "params"), "_meta"))
+        return call.name in (self._harmless or ())
+
+    def _list_tools(self, meta: Body) -> None:
+        """Ask the daemon for its tools, as the client whose envelope this is."""
+        envelope = {name: value for name, value in meta.items() if name != "progressToken"}
+        request: Body = {"jsonrpc": "2.0", "id": OWN_ID, "method": "tools/list"}
+        request["params"] = {"_meta": envelope}
+        headers = modern_headers(request) or self._session
+        with self._exchange("POST", headers, json.dumps(request).encode()) as exchange:
+            exchange.send()
+            for reply in exchange.messages():
+                self._learn(request, json.loads(reply))
 
     def _exchange(self, method: str, headers: Mapping[str, str], line: bytes) -> Exchange:
         lent = {**self._lent, **headers}
@@ -226,10 +250,10 @@ class Bridge:
         """Keep what is to be known where the daemon has to be asked again."""
         uri = part_of(message, "params").get("uri")
         match message["method"]:
-            case "tools/list":
+            case "tools/list" if "result" in answer:
                 tools = part_of(answer, "result").get("tools", ())
                 harmless = (t for t in tools if part_of(t, "annotations").get("readOnlyHint"))
-                self._harmless.update(tool.get("name") for tool in harmless)
+                self._harmless = {tool.get("name") for tool in harmless}
             case "resources/subscribe" if "result" in answer:
                 self._followed[str(uri)] = json.dumps(message).encode()
             case "resources/unsubscribe":

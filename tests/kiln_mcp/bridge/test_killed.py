@@ -21,7 +21,7 @@ from mcp.client.extension import (
 from mcp.client.subscriptions import ResourceUpdated
 
 from kiln_mcp.bridge import Daemon, Exchange
-from kiln_mcp.operations.answers import Order, OrderList
+from kiln_mcp.operations.answers import JobReport, Order, OrderList
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -214,6 +214,51 @@ async def test_a_call_that_its_daemon_was_killed_amid_is_not_made_again_unasked(
                 os.kill(pid_of(home), signal.SIGKILL)
             assert "ended while it worked on draft_spec" in refused[0]
             assert not (await client.call_tool("list_jobs", {})).is_error
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("listed", [True, False])
+async def test_who_waits_for_a_job_through_a_kill_just_gets_its_answer(
+    home: Path, tmp_path: Path, era: Era, listed: bool
+) -> None:
+    waited: list[types.CallToolResult] = []
+    heard, done = anyio.Event(), anyio.Event()
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        heard.set()
+
+    async def wait(client: Client, job: str) -> None:
+        params = types.CallToolRequestParams(name="wait_for_job", arguments={"job": job})
+        if listed:
+            waited.append(
+                await client.call_tool("wait_for_job", {"job": job}, progress_callback=hear)
+            )
+            done.set()
+            return
+        # The library's own way lists the tools first.
+        request = types.CallToolRequest(params=params)
+        heard.set()
+        waited.append(await client.session.send_request(request, types.CallToolResult))
+        done.set()
+
+    with anyio.fail_after(60):
+        async with (
+            Client(stdio(home), mode=era) as client,
+            Client(stdio(home), mode=era) as other,
+            anyio.create_task_group() as group,
+        ):
+            given = await long_call(client if listed else other, tmp_path / "project")
+            began = {"tool": "draft_spec", "arguments": given}
+            started = await other.call_tool("start_job", began)
+            job = JobReport.model_validate(started.structured_content).job
+            group.start_soon(wait, client, job)
+            await heard.wait()
+            await until_ordered(other)
+            os.kill(pid_of(home), signal.SIGKILL)
+            await other.call_tool("list_jobs", {})
+            await other.call_tool("cancel_job", {"job": job})
+            await done.wait()
+    assert (waited[0].structured_content or {})["state"] == "cancelled", waited
 
 
 async def test_a_listener_is_heard_of_again_by_the_next_daemon(home: Path, tmp_path: Path) -> None:
