@@ -32,6 +32,8 @@ class JobReport(Result):
         default=None,
         description="Sent and never answered: they count as spent too, at their most.",
     )
+    lost_tokens: int | None = None
+    lost_cost_usd: float | None = None
     plan: str | None = None
     result: dict[str, JsonValue] | None = None
     error: str | None = None
@@ -143,6 +145,8 @@ def job_report(
     """Return a job with what it has spent; `whole` also with its result."""
     usage = sum((entry.usage for entry in spent), Usage(calls=0))
     unpriced = sum(entry.unpriced_calls for entry in spent)
+    # Before a job is at rest, nobody knows which calls are lost and which on their way.
+    gone = lost if lost is not None and job.state.at_rest else Spent()
     report = JobReport(
         job=job.id,
         capability=job.capability,
@@ -154,7 +158,9 @@ def job_report(
         tokens=usage.input_tokens + usage.output_tokens,
         cost_usd=None if usage.cost_usd is None else round(usage.cost_usd, 9),
         unpriced_calls=unpriced or None,
-        lost_calls=lost.calls or None if lost is not None and job.state.at_rest else None,
+        lost_calls=gone.calls or None,
+        lost_tokens=gone.tokens or None,
+        lost_cost_usd=round(gone.cost_usd, 9) or None,
         result=dict(job.result) if whole and job.result is not None else None,
         error=job.error,
         next_step=_NEXT.get(job.state.value),
@@ -166,8 +172,10 @@ def job_report(
 
 
 def used_by(job: Job, report: JobReport) -> dict[str, float]:
-    """Return what a job has used so far, by the kind of limit that counts it."""
-    cost, tokens, calls = report.cost_usd or 0.0, report.tokens, report.calls
+    """Return what a job has used so far, by the kind of limit that counts it: lost calls too."""
+    cost = (report.cost_usd or 0.0) + (report.lost_cost_usd or 0.0)
+    tokens = report.tokens + (report.lost_tokens or 0)
+    calls = report.calls + (report.lost_calls or 0)
     return {"cost_usd": cost, "tokens": tokens, "calls": calls, "seconds": job.worked_s}
 
 

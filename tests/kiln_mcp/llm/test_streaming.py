@@ -27,6 +27,7 @@ from kiln_mcp.llm import (
     Usage,
     find_embedded_model,
 )
+from kiln_mcp.llm.budget import most_it_can_take
 from kiln_mcp.llm.errors import (
     AnswerTimedOut,
     BudgetSpent,
@@ -221,6 +222,18 @@ async def test_a_stream_is_held_by_its_budget_and_counts_what_was_broken_off() -
         assert budget.spent.tokens > 15
         with pytest.raises(BudgetSpent):
             await heard(engine, asked("m", seed=2), budget=budget)
+
+
+async def test_a_stream_whose_connection_breaks_counts_at_the_most_that_it_can_take(
+    loopback: Loopback,
+) -> None:
+    loopback.pieces, loopback.ends = [words("Hello")], False
+    async with opened("lean", loopback) as (engine, name):
+        budget = await engine.budget("jobs/1", BudgetLimit())
+        with pytest.raises(ServerFailed):
+            await heard(engine, asked(name), budget=budget)
+    most = most_it_can_take(asked(name), None)
+    assert budget.spent == budget.lost == most
 
 
 def event(text: str) -> bytes:

@@ -24,7 +24,8 @@ from kiln_mcp.llm import (
     ServerSettings,
 )
 from kiln_mcp.operations import service
-from kiln_mcp.operations.answers import JobReport
+from kiln_mcp.operations.answers import JobReport, used_by
+from kiln_mcp.operations.desk import desk_of
 from kiln_mcp.operations.errors import LimitStands
 from kiln_mcp.operations.limits import KINDS, amounts, enough_for
 from kiln_mcp.operations.plans import more_to_spend, within
@@ -124,6 +125,10 @@ async def test_a_job_says_that_questions_wait_and_what_it_spent_and_lost(tmp_pat
         await service.cancel_job(workspace, job)
         [listed] = (await service.list_jobs(workspace)).jobs
         assert (listed.state, listed.calls, listed.lost_calls) == ("cancelled", 1, 1)
+        found = await (await desk_of(workspace).runner()).find(job)
+        assert used_by(found, listed)["calls"] == 2
+        assert used_by(found, listed)["tokens"] == listed.tokens + (listed.lost_tokens or 0)
+        assert listed.lost_tokens
 
 
 async def test_a_limit_stops_a_job_that_takes_failures_lightly_and_does_several_things_at_once(
