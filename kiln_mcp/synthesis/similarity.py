@@ -47,7 +47,8 @@ def near_duplicates(texts: Sequence[str], threshold: float = NEAR) -> Iterator[P
 
     Two texts so alike share one of the rarest shingles of each, as many as may be missing and one
     more, so only texts that do are compared (the prefix filter of Chaudhuri, Ganti and Kaushik,
-    2006). Of texts that all share one, each is compared with the 500 before it.
+    2006). Where all are made of the same few words, a text is compared with 500 before it that
+    share the rarest, or a few more, and not with all.
     """
     held = _numbered(texts)
     with_shingle: dict[int, list[int]] = defaultdict(list)
@@ -55,7 +56,8 @@ def near_duplicates(texts: Sequence[str], threshold: float = NEAR) -> Iterator[P
         rarest = own[: len(own) - _least_shared(len(own), threshold) + 1] or (_NOTHING,)
         before: set[int] = set()
         for shingle in rarest:
-            before.update(with_shingle[shingle][-_REACH:])
+            if len(before) < _REACH:
+                before.update(with_shingle[shingle][-_REACH:])
             with_shingle[shingle].append(second)
         members = set(own)
         for first in sorted(before):
