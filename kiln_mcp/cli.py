@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -64,8 +65,8 @@ def cli(context: click.Context) -> None:
 
 
 def serve_over_stdio() -> None:
-    """Serve MCP over standard input and output until they close."""
-    from kiln_mcp.server import serve_stdio
+    """Serve MCP over standard input and output until they close; else tell the client why not."""
+    from kiln_mcp.server import refuse_all, serve_stdio
 
     if sys.stdin.isatty():
         click.echo(
@@ -75,15 +76,26 @@ def serve_over_stdio() -> None:
         )
     settings = Settings.from_environment(os.environ)
     catalogue = installed_catalogue()
-    failed = False  # an exit within `except*` would come out in a group
+    opened = False
+    failures: list[str] = []  # an exit within `except*` would come out in a group
+
+    async def run() -> None:
+        nonlocal opened
+        async with catalogue.open_workspace(settings) as workspace:
+            opened = True
+            await serve_stdio(nullcontext(workspace), catalogue)
+
     try:
-        anyio.run(serve_stdio, catalogue.open_workspace(settings), catalogue)
+        anyio.run(run)
     except* (WorkbenchError, OSError) as errors:
-        failed = True
-        for error in _leaves(errors):
-            said = said_by_system(error) if isinstance(error, OSError) else error
-            click.echo(f"kiln-mcp: {said}", err=True)
-    if failed:
+        failures += [
+            disk_sentence(error) if isinstance(error, OSError) else str(error)
+            for error in _leaves(errors)
+        ]
+    if failures:
+        click.echo(f"kiln-mcp: {' '.join(failures)}", err=True)
+        if not (opened or sys.stdin.isatty()):
+            refuse_all(" ".join(failures), sys.stdin.buffer, sys.stdout.buffer)
         sys.exit(FAILED)
 
 

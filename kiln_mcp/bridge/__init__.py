@@ -47,7 +47,10 @@ def main() -> int:
     try:
         daemon.find(replacing=True)
     except (DaemonUnreachable, OSError) as error:
-        return _serve_here(f"{error} Serving from this process instead: jobs pause when it ends.")
+        reason = str(error)
+        if isinstance(error, OSError) and error.strerror:
+            reason = f"{error.filename} cannot be used: {error.strerror.casefold()}."
+        return _serve_here(f"{reason} Serving from this process instead: jobs pause when it ends.")
     daemon.lend_keys(os.environ)
     with suppress(KeyboardInterrupt):
         Bridge(daemon, sys.stdin.buffer, sys.stdout.buffer, _lent(os.environ)).run()

@@ -187,3 +187,36 @@ def test_without_a_database_of_jobs_the_daemon_serves_all_the_rest(tmp_path: Pat
     assert [json.loads(reply)["id"] for reply in replies] == [1, 2]
     assert complaints == ""
     stop(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("spoilt", "said"),
+    [
+        ("journal.sqlite", "journal.sqlite is damaged, or no database. Move it away"),
+        ("projects.json", None),
+        ("daemon.json", None),
+    ],
+)
+def test_garbage_in_the_home_is_named_to_the_client_where_nothing_works_without_it(
+    tmp_path: Path, spoilt: str, said: str | None
+) -> None:
+    (tmp_path / spoilt).write_bytes(b"no such thing at all " * 1000)
+    replies, complaints = converse(tmp_path)
+    answers = [json.loads(reply) for reply in replies]
+    assert [answer["id"] for answer in answers] == [1, 2]
+    if said is None:
+        assert all("result" in answer for answer in answers)
+        stop(tmp_path)
+    else:
+        assert all(said in answer["error"]["message"] for answer in answers)
+        assert said in complaints
+        assert "Traceback" not in complaints
+
+
+@pytest.mark.slow
+def test_a_file_that_keeps_the_daemon_from_starting_is_named(tmp_path: Path) -> None:
+    (tmp_path / "start.lock").mkdir()
+    replies, complaints = converse(tmp_path)
+    assert all("result" in json.loads(reply) for reply in replies)
+    assert f"{tmp_path / 'start.lock'} cannot be used: is a directory. Serving from" in complaints
