@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import anyio.to_thread
 
-from storage.errors import RecordNotFound, UnreadableRecord
+from storage.errors import CorruptRecord, RecordNotFound, UnreadableRecord
 from storage.exchange.archives import LIMITS, Limits, unpack
 from storage.exchange.contents import projects_in, travels
 from storage.exchange.errors import (
@@ -115,7 +115,7 @@ def _chosen(source: str, folder: Path, name: str | None) -> Path:
     if name is None:
         if len(found) > 1:
             raise SeveralProjects(source, [_label(folder, *one) for one in found.items()])
-        return _readable(next(iter(found)))
+        return _readable(source, next(iter(found)))
     wanted = folded_name(name)
     meant = [
         place
@@ -126,11 +126,15 @@ def _chosen(source: str, folder: Path, name: str | None) -> Path:
         raise RecordNotFound("project", name, sorted(set(found.values())))
     if len(meant) > 1:
         raise SeveralProjects(source, [_label(folder, place, found[place]) for place in meant])
-    return _readable(meant[0])
+    return _readable(source, meant[0])
 
 
-def _readable(folder: Path) -> Path:
-    read_record(Project, (folder / PROJECT_FILE).read_bytes(), PROJECT_FILE)
+def _readable(source: str, folder: Path) -> Path:
+    try:
+        read_record(Project, (folder / PROJECT_FILE).read_bytes(), PROJECT_FILE)
+    except CorruptRecord as error:
+        reason = f"its {PROJECT_FILE} cannot be used, for {error.reason}"
+        raise NotImportable(source, reason) from error
     return folder
 
 

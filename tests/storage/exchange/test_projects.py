@@ -15,7 +15,7 @@ from typing import Literal
 import pytest
 
 from storage import ProjectStore, Task, TaskRun
-from storage.errors import CorruptRecord, RecordNotFound
+from storage.errors import RecordNotFound
 from storage.exchange import (
     Limits,
     NotAZipName,
@@ -312,7 +312,7 @@ async def test_a_repository_is_cloned_with_its_history_by_address_or_path(
 async def test_a_project_that_cannot_be_read_is_not_imported(tmp_path: Path) -> None:
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "project.kiln").write_text("{", encoding="utf-8")
-    with pytest.raises(CorruptRecord):
+    with pytest.raises(NotImportable, match="cannot be used, for it is no JSON"):
         await import_project(str(tmp_path / "p"), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
