@@ -229,6 +229,8 @@ async def open_workspace(
             relay = Relay(report)
             heard = engine.within(budget).heard_by(relay.say)
             own = replace(workspace, engine=heard, report=relay.report)
+            if job.model is not None:  # of the client that started it; the daemon serves others too
+                own = own.with_model(job.model)
             try:
                 result = await perform(own, job.capability, job.arguments)
             except Exception as error:

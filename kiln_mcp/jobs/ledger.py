@@ -23,6 +23,7 @@ _TABLES: Final[tuple[LiteralString, ...]] = (
         capability TEXT NOT NULL,
         arguments TEXT NOT NULL,
         budget TEXT NOT NULL,
+        model TEXT,
         attempt INTEGER NOT NULL CHECK (attempt >= 1),
         state TEXT NOT NULL,
         done DOUBLE PRECISION NOT NULL,
@@ -51,6 +52,7 @@ _ADDED: Final[Mapping[tuple[str, str], LiteralString]] = {
     ("kiln_jobs", "worked_s"): """
         ALTER TABLE kiln_jobs ADD COLUMN worked_s DOUBLE PRECISION NOT NULL DEFAULT 0
         """,
+    ("kiln_jobs", "model"): "ALTER TABLE kiln_jobs ADD COLUMN model TEXT",
     ("kiln_jobs", "stopped_by"): "ALTER TABLE kiln_jobs ADD COLUMN stopped_by TEXT",
     ("kiln_jobs", "number"): """
         ALTER TABLE kiln_jobs ADD COLUMN number BIGINT NOT NULL DEFAULT 0
@@ -63,9 +65,9 @@ _ADDED: Final[Mapping[tuple[str, str], LiteralString]] = {
 _ONE_AT_A_TIME: Final[LiteralString] = "SELECT pg_advisory_xact_lock(7355608)"
 _CHANGE_NOTHING: Final[LiteralString] = "UPDATE kiln_jobs SET number = number WHERE id = ''"
 _INSERT: Final[LiteralString] = """
-INSERT INTO kiln_jobs (id, capability, arguments, budget, attempt, state, done, total, message,
-    created_at, changed_at, number)
-SELECT :id, :capability, :arguments, :budget, 1, 'waiting', 0, NULL, '', :now, :now,
+INSERT INTO kiln_jobs (id, capability, arguments, budget, model, attempt, state, done, total,
+    message, created_at, changed_at, number)
+SELECT :id, :capability, :arguments, :budget, :model, 1, 'waiting', 0, NULL, '', :now, :now,
     coalesce(max(number), 0) + 1 FROM kiln_jobs
 """
 _ONE: Final[LiteralString] = "SELECT * FROM kiln_jobs WHERE id = :id"
@@ -162,6 +164,7 @@ class Ledger:
             capability=job.capability,
             arguments=json.dumps(dict(job.arguments), ensure_ascii=False),
             budget=json.dumps(asdict(job.limit)),
+            model=job.model,
         )
         self.tell(job.id, "Created.")
 
@@ -246,6 +249,7 @@ def _job(row: Mapping[str, Any]) -> Job:
         capability=row["capability"],
         arguments=json.loads(row["arguments"]),
         limit=BudgetLimit(**json.loads(row["budget"])),
+        model=row["model"],
         attempt=row["attempt"],
         state=JobState(row["state"]),
         progress=Progress(row["done"], row["total"], row["message"]),

@@ -73,6 +73,7 @@ class Job:
         capability: What it does.
         arguments: With what.
         limit: What it may spend, all attempts together.
+        model: The default model of who started it; None for that of the process that is at it.
         attempt: How often it was begun or gone on with; counts from 1.
         state: Where it is on its way.
         progress: How far it is.
@@ -88,6 +89,7 @@ class Job:
     capability: str
     arguments: JsonObject
     limit: BudgetLimit = field(default_factory=BudgetLimit)
+    model: str | None = None
     attempt: int = 1
     state: JobState = JobState.WAITING
     progress: Progress = field(default_factory=Progress)

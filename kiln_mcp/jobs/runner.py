@@ -148,10 +148,21 @@ class JobRunner:
             DBOS.launch()
 
     async def start(
-        self, capability: str, arguments: JsonObject, limit: BudgetLimit | None = None
+        self,
+        capability: str,
+        arguments: JsonObject,
+        limit: BudgetLimit | None = None,
+        model: str | None = None,
     ) -> Job:
-        """Begin a job; returns at once."""
-        job = Job(secrets.token_hex(4), capability, arguments, limit or BudgetLimit())
+        """Begin a job; returns at once.
+
+        Args:
+            capability: What it does.
+            arguments: With what.
+            limit: What it may spend, all attempts together.
+            model: The default model of who starts it.
+        """
+        job = Job(secrets.token_hex(4), capability, arguments, limit or BudgetLimit(), model)
         await _in_thread(self._ledger.add, job)
         await self._enqueue(job)
         return await self.find(job.id)
@@ -302,22 +313,22 @@ class JobRunner:
                     return
                 worked.start()
                 result = await self._do(job, reporter)
-            await self._end(job, End(JobState.DONE, result))
+            await self._end(job, worked, End(JobState.DONE, result))
         except BudgetSpent as error:
             stop = Stop(error.kind, error.needed)
-            await self._end(job, End(JobState.STOPPED, error=str(error), stop=stop))
+            await self._end(job, worked, End(JobState.STOPPED, error=str(error), stop=stop))
         except WorkbenchError as error:
-            await self._end(job, End(JobState.FAILED, error=str(error)))
+            await self._end(job, worked, End(JobState.FAILED, error=str(error)))
         except asyncio.CancelledError:
             if self._ending:
                 raise
             asked = await self._asked_to_stop(job)
             paused = asked is JobState.PAUSING
-            await self._end(job, End(JobState.PAUSED if paused else JobState.CANCELLED))
+            await self._end(job, worked, End(JobState.PAUSED if paused else JobState.CANCELLED))
         except Exception as error:  # noqa: BLE001 - the outermost door of a job
             _log.exception("The job %s (%s) broke", job.id, job.capability)
             said = f"It broke: {type(error).__name__}: {error}"
-            await self._end(job, End(JobState.FAILED, error=said))
+            await self._end(job, worked, End(JobState.FAILED, error=said))
         finally:
             if resting := self._resting.pop(job.id, None):
                 resting.cancel()
@@ -341,7 +352,9 @@ class JobRunner:
         now = await self.find(job.id)
         return now.state if now.state in {JobState.CANCELLING, JobState.PAUSING} else None
 
-    async def _end(self, job: Job, end: End) -> None:
+    async def _end(self, job: Job, worked: Stopwatch, end: End) -> None:
+        # Before anybody can see that it ended, and go on with it from what is written.
+        await _in_thread(self._ledger.keep_alive, job, worked.seconds)
         await _in_thread(self._ledger.end, job, end)
 
     async def _write_progress(self, job: Job, progress: Progress) -> None:

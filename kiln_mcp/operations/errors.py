@@ -2,6 +2,7 @@
 
 storage.errors.WorkbenchError
 ├── NoJobsHere             this workspace was opened without jobs
+├── NoJobOfJobs            what looks after jobs is none itself
 └── LimitStands            a job that a limit stopped needs a higher one
 """
 
@@ -14,6 +15,16 @@ class NoJobsHere(WorkbenchError):  # noqa: N818 - errors are named by their caus
     def __init__(self) -> None:
         super().__init__(
             "This process runs no jobs. Start the tool through `kiln-mcp` or `kiln-mcp serve`."
+        )
+
+
+class NoJobOfJobs(WorkbenchError):  # noqa: N818
+    """What looks after jobs is to be a job itself."""
+
+    def __init__(self, tool: str) -> None:
+        super().__init__(
+            f"{tool} looks after jobs and is none itself: call it as it is. start_job takes tools "
+            "that do the work, such as run_eval or generate_data."
         )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from kiln_mcp.capability import Effect, capability
 from kiln_mcp.errors import ApprovalNeeded, Plan
@@ -26,7 +26,7 @@ from kiln_mcp.operations.answers import (
     used_by,
 )
 from kiln_mcp.operations.desk import desk_of
-from kiln_mcp.operations.errors import LimitStands
+from kiln_mcp.operations.errors import LimitStands, NoJobOfJobs
 from kiln_mcp.operations.limits import JobLimit, enough_for, raised
 from kiln_mcp.operations.plans import more_to_spend, within
 from kiln_mcp.workspace import Workspace
@@ -35,7 +35,17 @@ LONGEST_WAIT_S = 30.0
 NO_JOB = "none"
 """Instead of an id, where a tool was done at once."""
 
-JobReference = Annotated[str, Field(description="The job's id, as start_job gave it.")]
+_OF_JOBS = frozenset({"start_job", "resume_job"})
+
+
+def _as_id(reference: str) -> str:
+    """Return the id in what a client gives: the address of the job's page is one, too."""
+    return reference.strip().removeprefix("kiln://jobs/")
+
+
+JobReference = Annotated[
+    str, AfterValidator(_as_id), Field(description="The job's id, as start_job gave it.")
+]
 
 
 NO_LIMIT = JobLimit()
@@ -68,6 +78,8 @@ async def start_job(
     The job goes on when this connection ends or the server is restarted, and pays for no model
     call twice. Follow it with wait_for_job.
     """
+    if tool in _OF_JOBS:
+        raise NoJobOfJobs(tool)
     try:
         result = await workspace.perform(replace(workspace, plan_only=True), tool, arguments)
     except ApprovalNeeded as needed:
@@ -79,7 +91,7 @@ async def start_job(
     workspace.approve(plan)
     runner = await desk_of(workspace).runner()
     given: dict[str, JsonValue] = {**arguments, "confirm": True}
-    job = await runner.start(tool, given, limit.as_budget())
+    job = await runner.start(tool, given, limit.as_budget(), workspace.settings.default_model)
     report = await _report(workspace, job)
     return report.model_copy(update={"plan": plan.text})
 

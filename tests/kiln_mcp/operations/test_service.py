@@ -26,7 +26,7 @@ from kiln_mcp.llm import (
 from kiln_mcp.operations import service
 from kiln_mcp.operations.answers import JobReport, used_by
 from kiln_mcp.operations.desk import desk_of
-from kiln_mcp.operations.errors import LimitStands
+from kiln_mcp.operations.errors import LimitStands, NoJobOfJobs
 from kiln_mcp.operations.limits import KINDS, amounts, enough_for
 from kiln_mcp.operations.plans import more_to_spend, within
 from kiln_mcp.operations.service import JobLimit, OrderAnswer
@@ -241,6 +241,43 @@ async def test_going_on_with_more_asks_for_the_rest_of_the_money_alone(tmp_path:
         assert resumed.state in {"waiting", "running"}
         await answer_all(workspace, 1)
         assert (await service.wait_for_job(workspace, job)).state == "done"
+
+
+class Name(Result):
+    model: str
+
+
+@capability(effect=Effect.SPENDS, title="Say the model")
+async def say_the_model(workspace: Workspace) -> Name:
+    """Say which model is asked where none is named."""
+    workspace.approve(Plan("Look.", calls=1, cost_usd=0.0))
+    return Name(model=workspace.model_name(None))
+
+
+async def test_a_job_asks_the_default_model_of_the_client_that_started_it(tmp_path: Path) -> None:
+    catalogue = Catalogue((*CATALOGUE.capabilities, say_the_model))
+    async with catalogue.open_workspace(settings(tmp_path)) as workspace:
+        client = workspace.with_model("host")
+        job = (await service.start_job(client, "say_the_model", {})).job
+        ended = await service.wait_for_job(workspace, job)
+    assert ended.result == {"model": "host"}
+
+
+async def test_a_job_is_known_by_the_address_of_its_page_too(tmp_path: Path) -> None:
+    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
+        job = (await service.start_job(workspace, "ask_questions", {"count": 0})).job
+        for reference in (f"kiln://jobs/{job}", f" {job} "):
+            found = await service.wait_for_job.invoke(workspace, {"job": reference})
+            assert isinstance(found, JobReport)
+            assert found.job == job
+
+
+@pytest.mark.parametrize("tool", ["start_job", "resume_job"])
+async def test_what_looks_after_jobs_is_no_job(tmp_path: Path, tool: str) -> None:
+    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
+        with pytest.raises(NoJobOfJobs, match="call it as it is"):
+            await service.start_job(workspace, tool, {})
+        assert (await service.list_jobs(workspace)).jobs == []
 
 
 @pytest.mark.parametrize(
