@@ -162,8 +162,8 @@ class Capability(Generic[ContextT, P, ResultT]):
         return await call(context.for_call(confirmed=confirmed), **values)
 
     def _problems(self, error: ValidationError) -> list[str]:
-        known = list(self.arguments.model_fields)
-        return [_problem(detail, known) for detail in error.errors(include_url=False)]
+        details = error.errors(include_url=False)
+        return [_problem(detail, _names_at(self.input_schema, detail["loc"])) for detail in details]
 
 
 AnyCapability = Capability[typing.Any, ..., BaseModel]
@@ -191,13 +191,24 @@ def capability(
     return decorate
 
 
+def _names_at(schema: JsonValue, place: Sequence[int | str]) -> list[str]:
+    """Return the names that are valid beside the last step of a place; none where unknown."""
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    if len(place) == 1:
+        return list(properties) if isinstance(properties, dict) else []
+    step = place[0]
+    if isinstance(step, int):
+        return _names_at(schema.get("items") if isinstance(schema, dict) else None, place[1:])
+    return _names_at(properties.get(step) if isinstance(properties, dict) else None, place[1:])
+
+
 def _problem(detail: ErrorDetails, known: Sequence[str]) -> str:
     """Put one validation error into a sentence that says what would be right."""
     place = ".".join(str(part) for part in detail["loc"])
     match detail["type"]:
         case "extra_forbidden":
-            valid = f" It takes: {', '.join(known)}." if len(detail["loc"]) == 1 else ""
-            return f"Unknown argument '{place}'.{closest(place, known)}{valid}"
+            valid = f" It takes: {', '.join(known)}." if known else ""
+            return f"Unknown argument '{place}'.{closest(str(detail['loc'][-1]), known)}{valid}"
         case "missing":
             return f"The argument '{place}' is missing."
         case _:

@@ -13,7 +13,7 @@ from pydantic import Field, JsonValue
 
 from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
-from kiln_mcp.errors import ApprovalNeeded, Plan
+from kiln_mcp.errors import ApprovalNeeded, InvalidArguments, Plan
 from kiln_mcp.jobs import Job, JobState, Progress, Stop
 from kiln_mcp.llm import (
     BudgetLimit,
@@ -404,3 +404,15 @@ async def test_a_tested_model_says_what_it_answered_and_can_do(tmp_path: Path) -
         tested = await service.test_model(workspace, f"scripted:{script}")
     assert (tested.answer, tested.calls, tested.price) == ("Ready.", 1, "free")
     assert "streaming" in (tested.can or "")
+
+
+async def test_an_unknown_part_of_an_argument_is_said_with_those_that_there_are(
+    tmp_path: Path,
+) -> None:
+    given: dict[str, JsonValue] = {"tool": "run_eval", "arguments": {}, "limit": {"call": 3}}
+    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
+        said = (
+            r"'limit\.call'\. Did you mean 'calls'\? It takes: cost_usd, tokens, calls, seconds\."
+        )
+        with pytest.raises(InvalidArguments, match=said):
+            await service.start_job.invoke(workspace, given)
