@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
@@ -114,7 +114,7 @@ def _said(entry: _Entry, error: ValidationError) -> str:
                 "entry that holds it as 'key_variable'"
             )
         case "unexpected_keyword_argument":
-            valid = ", ".join(ServerSettings.__dataclass_fields__)
+            valid = ", ".join(field.name for field in fields(ServerSettings))
             return f"{where}there is no field {field!r}; the fields are {valid}"
         case _ if field:
             return f"{where}{field!r}: {first['msg']}"

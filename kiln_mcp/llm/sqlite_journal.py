@@ -102,15 +102,16 @@ class SqliteJournal:
         self._connection: sqlite3.Connection | None = None
         self._writing: sqlite3.Connection | None = None
         self._folder: TemporaryDirectory[str] | None = None
+        self._opening = anyio.Lock()
+        self._is_open = False
 
     async def open(self) -> None:
-        """Make the file where it is not there."""
-        self._connection = await anyio.to_thread.run_sync(self._connect)
-        self._writing = await anyio.to_thread.run_sync(self._connect)
-        self._writer = JournalWriter(self._write_batch)
+        """Make it ready, without a look at the file: who asks no model needs none."""
+        self._is_open = True
 
     async def close(self) -> None:
         """Write what waits, and close the file."""
+        self._is_open = False
         if self._writer is not None:
             await self._writer.close()
             self._writer = None
@@ -120,6 +121,19 @@ class SqliteJournal:
         self._connection = self._writing = None
         if self._folder is not None:
             self._folder.cleanup()
+
+    async def _opened(self) -> JournalWriter:
+        """Open the file where it is not, and make it where it is not there."""
+        if self._writer is not None:
+            return self._writer
+        if not self._is_open:
+            raise JournalFailed(self._path, "it is not open")
+        async with self._opening:
+            if self._writer is None:
+                self._connection = await anyio.to_thread.run_sync(self._connect)
+                self._writing = await anyio.to_thread.run_sync(self._connect)
+                self._writer = JournalWriter(self._write_batch)
+            return self._writer
 
     def _connect(self) -> sqlite3.Connection:
         try:
@@ -135,11 +149,6 @@ class SqliteJournal:
             raise JournalFailed(self._path, error) from error
         return connection
 
-    def _open_writer(self) -> JournalWriter:
-        if self._writer is None:
-            raise JournalFailed(self._path, "it is not open")
-        return self._writer
-
     def _rows(self, statement: LiteralString, **values: bytes | str | int) -> Sequence[Any]:
         if self._connection is None:
             raise JournalFailed(self._path, "it is not open")
@@ -150,6 +159,8 @@ class SqliteJournal:
 
     async def read(self, key: Key) -> JournalEntry | None:
         """Return the newest answer to a request, or None where it was never answered."""
+        if self._connection is None:
+            await self._opened()
         rows = self._rows(_NEWEST, request_hash=key[0], sample=key[1])
         return entry_of(rows[0]) if rows else None
 
@@ -157,24 +168,27 @@ class SqliteJournal:
         """Remember an answer; returns when it is in the file."""
         # The answer has been paid for: a cancelled asker must not lose it, and the row is written
         # whether or not anyone still waits.
-        await self._open_writer().put(Change.WRITE, row_of(writing))
+        await (await self._opened()).put(Change.WRITE, row_of(writing))
 
     async def note(self, note: Note) -> None:
         """Keep a note; returns when it is in the file."""
-        await self._open_writer().put(Change.NOTE, row_of_note(note))
+        await (await self._opened()).put(Change.NOTE, row_of_note(note))
 
     def note_soon(self, note: Note) -> None:
         """Keep a note, soon."""
-        self._open_writer().put_soon(Change.NOTE, row_of_note(note))
+        if self._writer is None:
+            raise JournalFailed(self._path, "it is not open")
+        self._writer.put_soon(Change.NOTE, row_of_note(note))
 
     async def spending(self, asker: str = "*") -> tuple[Spending, ...]:
         """Return what was spent, by model; `asker` may hold `*` as in file names."""
+        await self._opened()
         rows = await anyio.to_thread.run_sync(lambda: self._rows(_SPENT, asker=asker))
         return tuple(spending_of(row) for row in rows)
 
     async def unheard(self, budget: str) -> Spent:
         """Return what is noted as on its way under a budget, or as lost."""
-        await self._open_writer().flush()
+        await (await self._opened()).flush()
         [row] = await anyio.to_thread.run_sync(lambda: self._rows(_UNHEARD, budget=budget))
         return Spent(*row)
 

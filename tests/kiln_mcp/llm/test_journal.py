@@ -18,17 +18,23 @@ def request(text: str = "Hi", **changes: object) -> ModelRequest:
 async def test_a_journal_that_cannot_be_made_is_said_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     settings = EngineSettings(journal=tmp_path / "file" / "journal.sqlite", environment={})
-    with pytest.raises(JournalFailed, match="KILN_MCP_HOME"):
-        await Engine(settings).__aenter__()
+    async with Engine(settings, {"m": ScriptedModel(["never asked"])}) as engine:
+        with pytest.raises(JournalFailed, match="KILN_MCP_HOME"):
+            await engine.complete(request(), asker="test")
 
 
-async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+async def test_a_file_that_is_no_database_stops_only_who_asks_a_model(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     path.write_bytes(b"no database at all, but long enough to be read as one" * 100)
-    with pytest.raises(
-        JournalFailed, match=r"journal\.sqlite is damaged, or no database\. Move it away"
-    ):
-        await Engine(EngineSettings(journal=path, environment={})).__aenter__()
+    model = ScriptedModel(["answered"])
+    async with Engine(EngineSettings(journal=path, environment={}), {"m": model}) as engine:
+        with pytest.raises(
+            JournalFailed, match=r"journal\.sqlite is damaged, or no database\. Move it away"
+        ):
+            await engine.complete(request(), asker="test")
+        assert not model.requests
+        path.unlink()
+        assert (await engine.complete(request(), asker="test")).text == "answered"
 
 
 async def test_a_full_disk_is_said_and_nothing_is_half_written(tmp_path: Path) -> None:
