@@ -114,7 +114,24 @@ async def generated(size: int) -> None:
 
         say(f"{size} runs: one save of a new run", await timed(save, 25))
     print(f"{size} runs: peak memory of this process {_peak_mib():.0f} MiB", flush=True)
+    say(f"{size} runs: describe_project, project open", await _described(folder, home))
+    print(f"{size} runs: peak memory with all capabilities {_peak_mib():.0f} MiB", flush=True)
     shutil.rmtree(root)
+
+
+async def _described(folder: Path, home: Path) -> float:
+    from kiln_mcp.catalogue import installed_catalogue  # imported here: the store needs none of it
+    from kiln_mcp.settings import Settings
+
+    catalogue = installed_catalogue()
+    settings = Settings.from_environment({"KILN_MCP_HOME": str(home)})
+    async with catalogue.open_workspace(settings) as workspace:
+
+        async def describe() -> None:
+            await catalogue.perform(workspace, "describe_project", {"project": str(folder)})
+
+        await describe()
+        return await timed(describe, 3)
 
 
 def _peak_mib() -> float:
