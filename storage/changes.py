@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from storage.attachments import FileToCopy, files_to_copy
 from storage.commits import Edit, Move
-from storage.errors import InvalidRecord, StaleRevision
+from storage.errors import AlreadyDeleted, InvalidRecord, StaleRevision
 from storage.fitting import Ancestors
 from storage.index.rows import name_of
 from storage.json_text import patch_json, write_json
@@ -37,6 +37,7 @@ class Change:
     edits: list[Edit] = field(default_factory=list[Edit])
     moves: list[Move] = field(default_factory=list[Move])
     files: list[FileToCopy] = field(default_factory=list[FileToCopy])
+    _away: set[str] = field(init=False, default_factory=set[str])
     _ancestors: Ancestors = field(init=False)
 
     def __post_init__(self) -> None:
@@ -51,30 +52,38 @@ class Change:
         """
         if record.origin is None:
             path, expected = _new_path(record, parent), None
+            below = parent.saved.path if parent else None
             self._ancestors.check(record, path, None)
             content: bytes | None = new_text(record)
         else:
-            path, expected = record.origin.path, record.origin.revision
+            path, expected, below = record.origin.path, record.origin.revision, None
             content = self._changed_text(record, record.origin)
         if content is None:
             return record
-        self.edits.append(Edit(path, content, expected))
+        self.edits.append(Edit(path, content, expected, below))
         self.files += files_to_copy(record, path)
         return record.at(Origin(path, revision_of(content)))
 
     def delete(self, record: Record) -> Trashed:
-        """Note a record to be put into the trash, with all below it."""
-        folder = str(folder_of(record.saved.path))
+        """Note a record to be put into the trash, with all below it.
+
+        Raises:
+            AlreadyDeleted: This change puts it there already, or what it lies below.
+        """
+        folder = folder_of(record.saved.path)
+        if not self._away.isdisjoint(map(str, (folder, *folder.parents))):
+            raise AlreadyDeleted(record.saved.path)
         label = known_as(dict(record))
-        trashed = trashed_now(record.type_name(), record.id, label, folder)
-        self.put_away(trashed)
+        trashed = trashed_now(record.type_name(), record.id, label, str(folder))
+        self.put_away(trashed, record.saved.path)
         return trashed
 
-    def put_away(self, trashed: Trashed) -> None:
-        """Note a folder to be put into the trash."""
+    def put_away(self, trashed: Trashed, holds: str | None = None) -> None:
+        """Note a folder to be put into the trash; where a file is told, it must hold that."""
         path, content = trashed.note
         self.edits.append(Edit(path, content, None))
-        self.moves.append(Move(trashed.folder, trashed.place))
+        self.moves.append(Move(trashed.folder, trashed.place, holds))
+        self._away.add(trashed.folder)
 
     def _changed_text(self, record: Record, origin: Origin) -> bytes | None:
         """Return the file's new bytes; None where nothing changes."""

@@ -17,7 +17,13 @@ from pathlib import Path
 from uuid import uuid4
 
 from storage.authors import last_author
-from storage.errors import StaleRevision, UnsafePath, WriteFailed
+from storage.errors import (
+    AlreadyDeleted,
+    ParentTakenAway,
+    StaleRevision,
+    UnsafePath,
+    WriteFailed,
+)
 from storage.files import (
     disk_errors,
     move_atomically,
@@ -40,19 +46,28 @@ class Edit:
         path: The file, within the project.
         content: What it is to hold.
         expected: Revision of what it holds now; None for a file that must not be there yet.
+        below: The file of the record that it lies below, which must be there; None for any.
     """
 
     path: str
     content: bytes
     expected: str | None
+    below: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A folder that goes elsewhere in the project; its parent folders there are made."""
+    """A folder that goes elsewhere in the project; its parent folders there are made.
+
+    Attributes:
+        source: Where it is.
+        target: Where it goes.
+        holds: The record's file that must be in it; None for any.
+    """
 
     source: str
     target: str
+    holds: str | None = None
 
 
 class CommitLog:
@@ -82,6 +97,7 @@ class CommitLog:
 
         Raises:
             StaleRevision: A file is not as expected any more.
+            AlreadyDeleted: What is to be moved is gone.
             ProjectBusy: Another process has been writing for too long.
             WriteFailed: The disk refused; nothing was changed.
         """
@@ -91,6 +107,7 @@ class CommitLog:
             _check_inside(self._project, move.source)
             _check_inside(self._project, move.target)
         with self.alone():
+            self.check_there(edits, moves)
             before = [self._checked(edit) for edit in edits]
             if len(edits) + len(moves) <= 1:
                 self._apply(edits, moves)
@@ -107,6 +124,23 @@ class CommitLog:
                 except WriteFailed:
                     self._put_back(edits, before, moves)
                     raise
+
+    def check_there(self, edits: Sequence[Edit], moves: Sequence[Move]) -> None:
+        """Refuse to save below what is gone, or to move it.
+
+        A folder that was taken away would be made again otherwise, without its record.
+
+        Raises:
+            ParentTakenAway: A record that is saved lies below nothing.
+            AlreadyDeleted: A record that is moved is gone.
+        """
+        needed = {edit.below for edit in edits if edit.below} - {edit.path for edit in edits}
+        for path in sorted(needed):
+            if not (self._project / path).is_file():
+                raise ParentTakenAway(path)
+        for move in moves:
+            if move.holds and not (self._project / move.holds).is_file():
+                raise AlreadyDeleted(move.holds)
 
     def _write_aside(self, edit: Edit, aside: ExitStack) -> Path:
         fresh = write_aside(self._project / edit.path, edit.content)

@@ -14,6 +14,8 @@ WorkbenchError                 the root: its text is one sentence for the reader
 │   └── NewerFormat        written by a newer program
 ├── UnsafePath             a path would leave its folder
 ├── StaleRevision          somebody changed the record since it was read
+│   └── ParentTakenAway    what it is to be saved below is gone
+├── AlreadyDeleted         what is to be deleted is gone
 ├── ProjectBusy            another process holds the project's lock for too long
 └── WriteFailed            the disk refused a write; nothing was changed
 ├── ReadOnlyProject    no permission to write here
@@ -219,6 +221,30 @@ class StaleRevision(StorageError):  # noqa: N818
         super().__init__(
             f"{path} {change} by {who or 'another program'} since it was read. Nothing has been "
             "saved: read the record again and repeat the change."
+        )
+
+
+class ParentTakenAway(StaleRevision):
+    """What a new record is to be saved below is not there any more."""
+
+    def __init__(self, parent: str) -> None:
+        self.path, self.who, self.when = parent, None, None
+        StorageError.__init__(
+            self,
+            f"{parent} was taken away by another program since it was read, so nothing can be "
+            "saved below it. Nothing has been saved: put it back from the trash, or save "
+            "elsewhere.",
+        )
+
+
+class AlreadyDeleted(StorageError):  # noqa: N818
+    """What is to be deleted is not there any more."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(
+            f"{path} was deleted already, or moved by another program. Nothing has been changed: "
+            "the trash says what was deleted, when, and by whom."
         )
 
 

@@ -105,14 +105,19 @@ class ProjectStore(ProjectReader):
         """Save a new record below its parent, or a changed one where it was read.
 
         Raises:
-            StaleRevision: Somebody changed the file since the record was read.
+            StaleRevision: Somebody changed the file since the record was read, or took away what
+                it lies below.
             WriteFailed: The disk refused; nothing was changed.
         """
         async with self.transaction() as change:
             return change.save(record, parent)
 
     async def delete(self, record: Record) -> Trashed:
-        """Put a record into the trash, with all below it."""
+        """Put a record into the trash, with all below it.
+
+        Raises:
+            AlreadyDeleted: It is not there any more.
+        """
         async with self.transaction() as change:
             return change.delete(record)
 
@@ -160,10 +165,12 @@ class ProjectStore(ProjectReader):
         """
         if not edits and not moves:
             return
-        if moves:
-            await anyio.to_thread.run_sync(keep_out_of_git, self.folder)
 
         def put() -> None:
+            if moves or files:  # what comes before the commit makes folders
+                self._log.check_there(edits, moves)
+            if moves:
+                keep_out_of_git(self.folder)
             with files_beside(self.folder, files):
                 self._log.commit(edits, moves)
 
