@@ -114,7 +114,7 @@ async def show_history(
     )
 
 
-@capability(effect=Effect.WRITES, title="Undo a change")
+@capability(effect=Effect.DESTROYS, title="Undo a change")
 async def undo_change(
     workspace: Workspace,
     project: ProjectReference,
@@ -127,12 +127,20 @@ async def undo_change(
 ) -> Undone:
     """Take a change back, all of it or what it did to one record; later changes stay.
 
-    What it added goes to the trash, what it deleted comes back. Refuses where later changes are
-    of the same fields.
+    What it added goes to the trash, for which it asks first; what it deleted comes back. Refuses
+    where later changes are of the same fields.
     """
     store = await workspace.open_project(project)
-    path = await _path_of(store, kind, record)
-    return Undone(change=change, done=await Sharing(store).undo(change, path))
+    sharing = Sharing(store)
+    plan = await sharing.undo_plan(change, await _path_of(store, kind, record))
+    workspace.approve(
+        Plan(
+            f"Take a change back: {plan.done}. put_back returns records that went to the trash.",
+            far_reaching=plan.takes_away > 0,
+        )
+    )
+    await sharing.carry_out(plan)
+    return Undone(change=change, done=plan.done)
 
 
 @capability(effect=Effect.DESTROYS, title="Delete records")

@@ -154,6 +154,14 @@ class Branch:
         head = self._head()
         return told(self.git, head or EMPTY_TREE, WorkTree(self.git, log).tree(head))
 
+    def unsaved_tree(self, log: CommitLog) -> tuple[str, str]:
+        """Return the commit that the folder is built on, or the empty tree, and its state."""
+        folder = WorkTree(self.git, log)
+        folder.settle()
+        head = self._head()
+        tree = folder.tree(head)
+        return self._arrived(head, tree) or EMPTY_TREE, tree
+
     def _arrived(self, head: str | None, tree: str) -> str | None:
         """Return the commit that the folder's state is built on, and move the branch there.
 

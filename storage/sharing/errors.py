@@ -13,6 +13,8 @@ storage.errors.StorageError
 ├── FileInTheWay     the others share a file where one lies that stays on this machine
 ├── FolderNotEmpty   there is no room for what is to be fetched
 ├── NothingToUndo    nothing was done since the last sync
+├── AlreadyUndone    nothing of what is to be undone is left
+├── ProjectStays     only the project's own record is to be undone
 ├── ChangedSince     what is to be undone was changed again
 └── HalfDone         somebody began something with git itself and did not finish it
 """
@@ -189,6 +191,27 @@ class NothingToUndo(StorageError):
         super().__init__(
             "Nothing was taken back: nothing was done since the last sync. The history tells what "
             "was done before, and can be undone."
+        )
+
+
+class AlreadyUndone(StorageError):
+    """Nothing is left of what is to be undone."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Nothing was changed: this change is undone already. The history tells what was done "
+            "since."
+        )
+
+
+class ProjectStays(StorageError):
+    """Only the project's own record is to be undone."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Nothing was changed: this change began the project, whose own record stays. Undo a "
+            "later change, or delete what is in the project; to be rid of all of it, move its "
+            "folder away."
         )
 
 

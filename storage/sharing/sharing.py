@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import anyio.to_thread
 
 from storage.sharing.branch import Branch
-from storage.sharing.errors import GitFailed, NothingToUndo
+from storage.sharing.errors import GitFailed
 from storage.sharing.fetching import fetch_project
 from storage.sharing.git import Git
-from storage.sharing.history import HistoryEntry, change_entries, find_deleted, undo_plan
+from storage.sharing.history import HistoryEntry, change_entries, find_deleted
 from storage.sharing.questions import Question, decision, open_questions, question_named
 from storage.sharing.safety import check_address
+from storage.sharing.undoing import Undo, undo_plan, undo_plan_of_unsaved
 from storage.store import ProjectStore
 
 __all__ = ["UNSYNCED", "HistoryEntry", "Sharing", "SyncReport", "fetch_project"]
@@ -146,28 +147,46 @@ class Sharing:
         await anyio.to_thread.run_sync(self._branch.check)
         return await self._store.alone(self._branch.unsaved)
 
-    async def undo(self, change: str, path: str | None = None) -> str:
-        """Take a change back, all of it or that of one record; later changes stay.
+    async def undo_plan(self, change: str, path: str | None = None) -> Undo:
+        """Return how a change is taken back, all of it or that of one record; nothing is done yet.
 
-        `UNSYNCED` as the change means all that was done since the last sync.
-
-        What the change added goes to the trash, what it deleted comes back.
-
-        Returns:
-            What was done to take it back, in words.
+        `UNSYNCED` as the change means all that was done since the last sync. The project's own
+        record is never taken away.
 
         Raises:
             RecordNotFound: There is no such change, or it did nothing to this record.
-            NothingToUndo: Nothing was done since the last sync.
+            NothingToUndo: Nothing was done since the last sync, or nothing to this record.
+            AlreadyUndone: Nothing of the change is left.
+            ProjectStays: It began the project, and did nothing else.
             ChangedSince: What it changed was changed again since.
         """
         await anyio.to_thread.run_sync(self._branch.check)
-        if change.strip().casefold() == UNSYNCED:
-            if not await self._store.alone(self._branch.save):
-                raise NothingToUndo
-            change = "HEAD"
-        plan = await anyio.to_thread.run_sync(undo_plan, self._git, change, path)
+        change = change.strip().casefold()
+        if change != UNSYNCED:
+            return await anyio.to_thread.run_sync(undo_plan, self._git, change, path)
+        before, after = await self._store.alone(self._branch.unsaved_tree)
+        return await anyio.to_thread.run_sync(undo_plan_of_unsaved, self._git, before, after, path)
+
+    async def carry_out(self, plan: Undo) -> None:
+        """Take a change back as planned: what it added goes to the trash, what it deleted is back.
+
+        What was not in the history is put there first, so that the undoing can be undone.
+
+        Raises:
+            StaleRevision: A file was changed since the plan was made.
+        """
+        if plan.is_of_unsaved:
+            await self._store.alone(self._branch.save)
         await self._store.write(plan.change.edits, plan.change.moves)
+
+    async def undo(self, change: str, path: str | None = None) -> str:
+        """Take a change back; return what was done for that, in words.
+
+        Raises:
+            storage.errors.StorageError: It cannot be; see `undo_plan`.
+        """
+        plan = await self.undo_plan(change, path)
+        await self.carry_out(plan)
         return plan.done
 
     async def _exchange(self, saved: list[str], received: list[str]) -> bool:

@@ -66,6 +66,15 @@ def files_of(path: str) -> list[str]:
     return [f":(literal){path}", f":(glob){_escaped(str(file.parent))}/*"]
 
 
+def is_beside(path: str, record: str) -> bool:
+    """Whether a file lies beside a record's file, and is none of a record below it."""
+    file, folder = PurePosixPath(path), PurePosixPath(record).parent
+    if file.suffix == ".kiln" or folder not in file.parents or folder == PurePosixPath():
+        return False
+    place = place_named(PurePosixPath(record).name)
+    return file.parent == folder or (place is not None and not children_of(place.record))
+
+
 def _owners(git: Git, paths: Sequence[str], tree: str) -> tuple[set[str], list[str]]:
     """Return the files of the records that files lie beside, and the files that lie elsewhere."""
     if not paths:

@@ -84,6 +84,30 @@ async def test_a_deleted_prompt_shows_its_history_and_comes_back_by_undo(
         await _call(workspace, "undo_change", project="P", change=added["change"])
 
 
+async def test_an_undo_that_takes_records_away_asks_first_and_another_does_not(
+    workspace: Workspace,
+) -> None:
+    store, task = await _store(workspace)
+    await _call(workspace, "sync_project", project="P")
+    (first,) = await _changes(workspace)
+    arguments: dict[str, JsonValue] = {"project": "P", "change": first["change"]}
+    with pytest.raises(ApprovalNeeded, match="Delete the task Answer; the project's own record"):
+        await _call(workspace, "undo_change", **arguments)
+    assert [one.id for one in await store.children(store.project, Task)] == [task.id]
+    await _call(workspace, "undo_change", **arguments, confirm=True)
+    trash = await _call(workspace, "list_trash", project="P")
+    (deleted,) = _listed(trash["records"])
+    assert isinstance(deleted, dict)
+    await _call(workspace, "put_back", project="P", key=deleted["key"])
+    await store.save(task.replace(instruction="Otherwise."))
+    await _call(workspace, "undo_change", project="P", change="unsynced")
+    assert (await store.get(Task, task.id)).instruction == "Do it."
+    await store.save(Prompt(name="Short", prompt="p"), parent=task)
+    for _ in range(2):
+        with pytest.raises(ApprovalNeeded, match="delete the prompt Short"):
+            await _call(workspace, "undo_change", project="P", change="unsynced")
+
+
 async def test_deleting_what_others_need_says_so_and_asks_first(workspace: Workspace) -> None:
     store, task = await _store(workspace)
     properties = KilnAgentProperties(

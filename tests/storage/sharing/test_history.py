@@ -22,7 +22,7 @@ from storage import (
 )
 from storage.errors import RecordNotFound
 from storage.layout import kind_named, place_named
-from storage.sharing.errors import ChangedSince, NothingToUndo
+from storage.sharing.errors import AlreadyUndone, ChangedSince, NothingToUndo, ProjectStays
 from storage.sharing.sharing import UNSYNCED, Sharing
 
 
@@ -231,3 +231,60 @@ async def test_a_deleted_record_is_found_by_its_name_and_a_made_up_change_is_ref
         with pytest.raises(RecordNotFound):
             await Sharing(store).undo(change)
     assert await Sharing(store).unsaved() == ""
+
+
+async def test_undoing_the_first_change_leaves_the_project_and_can_be_undone(
+    store: ProjectStore,
+) -> None:
+    before = _files(store.folder)
+    (first,) = await Sharing(store).history()
+    with pytest.raises(ProjectStays):
+        await Sharing(store).undo(first.change, "project.kiln")
+    done = await Sharing(store).undo(first.change)
+    assert done == "Delete the task T; the project's own record stays"
+    assert set(_files(store.folder)) == {"project.kiln"}
+    assert [one.label for one in await store.trash()] == ["T"]
+    await Sharing(store).sync()
+    await Sharing(store).undo((await Sharing(store).history())[0].change)
+    assert _files(store.folder) == before
+    assert await store.trash() == []
+
+
+async def test_what_was_never_synced_is_undone_but_for_the_project(tmp_path: Path) -> None:
+    async with await ProjectStore.create(tmp_path / "n", Project(name="N"), home=tmp_path) as new:
+        await Sharing(new).share()
+        await new.save(Task(name="T", instruction="One."), parent=new.project)
+        await Sharing(new).undo(UNSYNCED)
+        assert set(_files(new.folder)) == {"project.kiln"}
+        await Sharing(new).sync()
+        await Sharing(new).undo((await Sharing(new).history())[0].change)
+        assert [one.name for one in await new.children(new.project, Task)] == ["T"]
+
+
+async def test_a_change_is_undone_once(store: ProjectStore) -> None:
+    task = await store.save((await _task(store)).replace(instruction="Two."))
+    prompt = await store.save(Prompt(name="Short", prompt="p"), parent=task)
+    await Sharing(store).sync()
+    both = (await Sharing(store).history())[0].change
+    await store.save(task.replace(description="Later."))
+    assert await Sharing(store).undo(both) == "Change the task T, delete the prompt Short"
+    before = _files(store.folder)
+    for path in (None, task.saved.path, prompt.saved.path):
+        with pytest.raises(AlreadyUndone, match="undone already"):
+            await Sharing(store).undo(both, path)
+    assert _files(store.folder) == before
+    assert (await _task(store)).description == "Later."
+
+
+async def test_only_what_the_history_shows_is_undone(store: ProjectStore) -> None:
+    task = await _task(store)
+    await store.save(task.replace(instruction="Two."))
+    with pytest.raises(NothingToUndo):
+        await Sharing(store).undo(UNSYNCED, "project.kiln")
+    await Sharing(store).sync()
+    for change in ("HEAD", "main", "HEAD~1"):
+        with pytest.raises(RecordNotFound):
+            await Sharing(store).undo(change)
+    latest = (await Sharing(store).history())[0].change
+    await Sharing(store).undo(latest[:8].upper())
+    assert (await _task(store)).instruction == "One."
