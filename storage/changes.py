@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from pydantic import JsonValue
@@ -70,12 +70,25 @@ class Change:
         Raises:
             AlreadyDeleted: This change puts it there already, or what it lies below.
         """
-        folder = folder_of(record.saved.path)
-        if not self._away.isdisjoint(map(str, (folder, *folder.parents))):
-            raise AlreadyDeleted(record.saved.path)
         label = known_as(dict(record))
-        trashed = trashed_now(record.type_name(), record.id, label, str(folder))
-        self.put_away(trashed, record.saved.path)
+        return self._put_away(record.saved.path, record.type_name(), record.id, label)
+
+    def delete_unread(self, path: str) -> Trashed:
+        """Note a record to be put into the trash of which only the file is known.
+
+        Raises:
+            AlreadyDeleted: This change puts it there already, or what it lies below.
+        """
+        file = PurePosixPath(path)
+        record_id, _, label = file.parent.name.partition(" - ")
+        return self._put_away(path, file.stem, record_id, label or record_id)
+
+    def _put_away(self, path: str, kind: str, record_id: str, label: str) -> Trashed:
+        folder = folder_of(path)
+        if not self._away.isdisjoint(map(str, (folder, *folder.parents))):
+            raise AlreadyDeleted(path)
+        trashed = trashed_now(kind, record_id, label, str(folder))
+        self.put_away(trashed, path)
         return trashed
 
     def put_away(self, trashed: Trashed, holds: str | None = None) -> None:

@@ -173,7 +173,11 @@ class CorruptRecord(UnreadableRecord):
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(
-            path, reason, "Repair the file or restore an earlier version; all else works."
+            path,
+            reason,
+            "All else works. Mend the file by hand, have its earlier version back with "
+            "undo_change where the project is shared, or put it into the trash with "
+            "delete_records, by its id.",
         )
 
 

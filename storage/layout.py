@@ -91,3 +91,8 @@ def place_named(file_name: str) -> Place | None:
 def folder_of(path: str) -> PurePosixPath:
     """Return the folder, within the project, of the record in this file."""
     return PurePosixPath(path).parent
+
+
+def id_in(file: PurePosixPath) -> str:
+    """Return the id that the folder of a record's file begins with."""
+    return file.parent.name.partition(" - ")[0]

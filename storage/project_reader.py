@@ -7,11 +7,11 @@ from typing import Generic, TypeVar
 import anyio.to_thread
 
 from storage.attachments import attached_file
-from storage.errors import AmbiguousName, CorruptRecord, RecordNotFound
+from storage.errors import AmbiguousName, RecordNotFound
 from storage.index.building import Refreshed
 from storage.index.keeper import IndexKeeper
 from storage.index.queries import IndexReader, Order, RunQuery, ScoreCell, Scored
-from storage.layout import folder_of, place_of
+from storage.layout import folder_of, id_in, place_of
 from storage.names import close_names, folded_name
 from storage.record_files import RecordFiles, RecordProblem
 from storage.records import Attachment, Eval, Project, Record, Task, TaskRun
@@ -79,7 +79,7 @@ class ProjectReader:
 
         Raises:
             RecordNotFound: None has this id.
-            CorruptRecord: The one in the folder of this id cannot be used.
+            UnreadableRecord: The one in the folder of this id cannot be used.
         """
         record = await self._get(kind, record_id, parent)
         if record is None and await self._index.look_again():
@@ -102,9 +102,8 @@ class ProjectReader:
     async def _raise_for_unreadable(self, kind: type[Record], record_id: str) -> None:
         for problem in await self.unreadable():
             file = PurePosixPath(problem.path)
-            own_id = file.parent.name.partition(" - ")[0]
-            if own_id == record_id and file.name == place_of(kind).file_name:
-                raise CorruptRecord(problem.path, problem.reason)
+            if id_in(file) == record_id and file.name == place_of(kind).file_name:
+                await anyio.to_thread.run_sync(self._files.check, kind, problem)
 
     async def find(self, kind: type[R], reference: str, *, parent: Record) -> R:
         """Return a record by id or by name, whatever the case of its letters.
@@ -217,7 +216,8 @@ class ProjectReader:
         """Return every file of the project that cannot be used, and why."""
         known = await self._index.ask(lambda index: index.problems())
         found = {path: RecordProblem(path, reason) for path, reason in known}
-        return sorted({**found, **self._files.problems}.values(), key=lambda fault: fault.path)
+        read = await anyio.to_thread.run_sync(self._files.problems_still_there)
+        return sorted({**found, **read}.values(), key=lambda fault: fault.path)
 
     async def repeated(self) -> list[RecordProblem]:
         """Return the records whose id another one has, such as copies made in a file manager.

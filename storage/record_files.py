@@ -1,6 +1,8 @@
 """Read the records of a project from their files, and note those that cannot be used."""
 
+import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -107,6 +109,24 @@ class RecordFiles:
             return None
         self.problems.pop(path, None)
         return record
+
+    def check(self, kind: type[Record], problem: RecordProblem) -> None:
+        """Say what is wrong with a file, as its reader does; read again, for that says most.
+
+        Raises:
+            UnreadableRecord: It cannot be used.
+        """
+        file = self._folder / problem.path
+        if not file.is_symlink() and file.is_file():
+            with suppress(OSError):
+                read_record(kind, file.read_bytes(), problem.path)
+                return
+        raise CorruptRecord(problem.path, problem.reason)
+
+    def problems_still_there(self) -> dict[str, RecordProblem]:
+        """Return the files that could not be used so far, less those that are gone."""
+        known = self.problems.items()
+        return {path: one for path, one in known if os.path.lexists(self._folder / path)}
 
     def read_all(self, kind: type[R], paths: Iterable[str]) -> tuple[R, ...]:
         """Return the records of files, less those that cannot be used."""

@@ -9,13 +9,19 @@ from pydantic import Field, JsonValue
 from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.errors import Plan
 from kiln_mcp.projects.errors import KindWithoutRecord
-from kiln_mcp.projects.kinds import Kind, RecordKind, find_record, type_name_of
+from kiln_mcp.projects.kinds import (
+    Kind,
+    RecordKind,
+    RecordToDelete,
+    find_record,
+    find_to_delete,
+    type_name_of,
+)
 from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.workspace import Workspace
 from storage import ProjectStore
 from storage.errors import RecordNotFound, UnreadableRecord
 from storage.layout import folder_of
-from storage.records import Record
 from storage.references import Surroundings, surroundings
 from storage.sharing.sharing import HistoryEntry, Sharing
 from storage.sharing.words import noun, spoken
@@ -157,7 +163,8 @@ async def delete_records(
     Asks first where other records lie below them or refer to them.
     """
     store = await workspace.open_project(project)
-    found = {one.id: one for one in [await find_record(store, kind, name) for name in records]}
+    named = [await find_to_delete(store, kind, name) for name in records]
+    found = {one.path: one for one in named}
     around = await _surroundings(store, type_name_of(kind), list(found.values()))
     said = _said(around)
     workspace.approve(
@@ -168,7 +175,7 @@ async def delete_records(
         )
     )
     async with store.transaction() as change:
-        trashed = [change.delete(one) for one in found.values()]
+        trashed = [one.put_away(change) for one in found.values()]
     return Deleted(
         records=[_trashed(one) for one in trashed],
         referred_to_by=_counted(around.referring) or None,
@@ -227,9 +234,11 @@ async def _path_of(store: ProjectStore, kind: Kind | None, record: str | None) -
         return path
 
 
-async def _surroundings(store: ProjectStore, kind: str, found: list[Record]) -> Surroundings:
+async def _surroundings(
+    store: ProjectStore, kind: str, found: list[RecordToDelete]
+) -> Surroundings:
     ids = [one.id for one in found]
-    folders = [str(folder_of(one.saved.path)) for one in found]
+    folders = [str(folder_of(one.path)) for one in found]
     return await anyio.to_thread.run_sync(surroundings, store.folder, kind, ids, folders)
 
 

@@ -1,12 +1,15 @@
 """The kinds of record that people name at the doors, and how one is found."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from storage import ProjectStore, layout
-from storage.errors import AmbiguousName, RecordNotFound
+from storage.changes import Change
+from storage.errors import AmbiguousName, RecordNotFound, UnreadableRecord
 from storage.records import Project, Record
+from storage.trash import Trashed
 
 Kind = Literal[
     "task",
@@ -59,6 +62,7 @@ async def find_record(store: ProjectStore, kind: Kind, reference: str) -> Record
 
     Raises:
         storage.errors.RecordNotFound: There is none.
+        storage.errors.UnreadableRecord: Its file cannot be used.
         storage.errors.AmbiguousName: Several have this name.
     """
     model = layout.kind_named(type_name_of(kind))
@@ -81,6 +85,39 @@ async def find_record(store: ProjectStore, kind: Kind, reference: str) -> Record
     if len(found) > 1:
         raise AmbiguousName(kind, wanted, [record.id for record in found])
     return found[0]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordToDelete:
+    """A record that is named to be deleted.
+
+    Attributes:
+        id: Its id.
+        path: Its file, within the project.
+        record: What its file holds; None where that cannot be read.
+    """
+
+    id: str
+    path: str
+    record: Record | None
+
+    def put_away(self, change: Change) -> Trashed:
+        """Note it to be put into the trash."""
+        return change.delete(self.record) if self.record else change.delete_unread(self.path)
+
+
+async def find_to_delete(store: ProjectStore, kind: Kind, reference: str) -> RecordToDelete:
+    """Return a record of a kind by its id or name; one that cannot be read only by its id.
+
+    Raises:
+        storage.errors.RecordNotFound: There is none.
+        storage.errors.AmbiguousName: Several have this name.
+    """
+    try:
+        found = await find_record(store, kind, reference)
+    except UnreadableRecord as error:
+        return RecordToDelete(reference.strip(), error.path, None)
+    return RecordToDelete(found.id, found.saved.path, found)
 
 
 async def _parents(store: ProjectStore, model: type[Record]) -> list[Record]:

@@ -10,7 +10,7 @@ from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.projects.kinds import Kind
 from kiln_mcp.workspace import Workspace
 from storage import ProjectStore, Prompt, Task, TaskOutput, TaskRun
-from storage.errors import InvalidQuery, RecordNotFound
+from storage.errors import CorruptRecord, InvalidQuery, NewerFormat, RecordNotFound
 from storage.records import ExternalToolServer
 
 
@@ -116,3 +116,39 @@ async def test_broken_records_and_copies_made_by_hand_are_named_with_the_next_st
 def _texts(value: JsonValue) -> list[str]:
     assert isinstance(value, list)
     return [str(one) for one in value]
+
+
+async def test_a_broken_record_goes_to_the_trash_by_its_id_and_comes_back_as_it_was(
+    workspace: Workspace,
+) -> None:
+    store, task = await _store(workspace)
+    run = await store.save(TaskRun(input="i", output=TaskOutput(output="o")), parent=task)
+    file = store.folder / run.saved.path
+    file.write_text("{", encoding="utf-8")
+    await store.refresh()
+    with pytest.raises(CorruptRecord, match=r"undo_change.*delete_records"):
+        await _call(workspace, "read_run", project="P", run=run.id)
+    await _call(workspace, "delete_records", project="P", kind="run", records=[run.id])
+    assert not file.exists()
+    assert "unreadable" not in await _call(workspace, "describe_project", project="P")
+    with pytest.raises(RecordNotFound):
+        await _call(workspace, "read_run", project="P", run=run.id)
+    (trashed,) = await store.trash()
+    assert trashed.label == run.id
+    await _call(workspace, "put_back", project="P", key=trashed.key)
+    assert file.read_text(encoding="utf-8") == "{"
+    with pytest.raises(CorruptRecord):
+        await _call(workspace, "read_run", project="P", run=run.id)
+
+
+async def test_a_record_of_a_newer_program_asks_for_an_upgrade(workspace: Workspace) -> None:
+    store, task = await _store(workspace)
+    prompt = await store.save(Prompt(name="Short", prompt="Be short."), parent=task)
+    file = store.folder / prompt.saved.path
+    file.write_text(file.read_text(encoding="utf-8").replace('"v": 1', '"v": 2'), encoding="utf-8")
+    await store.refresh()
+    with pytest.raises(NewerFormat, match="Upgrade this program"):
+        await _call(workspace, "read_record", project="P", kind="prompt", record=prompt.id)
+    await _call(workspace, "delete_records", project="P", kind="prompt", records=[prompt.id])
+    (trashed,) = await store.trash()
+    assert trashed.label == "Short"
