@@ -52,10 +52,11 @@ class UnknownCapability(WorkbenchError):
 class UnknownProject(WorkbenchError):
     """No project is known by this name, and no folder of this path holds one."""
 
-    def __init__(self, reference: str, known: Sequence[str]) -> None:
+    def __init__(self, reference: str, known: Sequence[str], damage: str = "") -> None:
         names = f" Known projects: {', '.join(known)}." if known else " No project is known yet."
+        said = f" {damage}" if damage else ""
         super().__init__(
-            f"No project '{reference}'.{closest(reference, known)}{names} "
+            f"No project '{reference}'.{closest(reference, known)}{names}{said} "
             "Give the path of a folder that holds a project.kiln, or call create_project."
         )
 

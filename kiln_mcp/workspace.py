@@ -5,10 +5,12 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
 import anyio
+from pydantic import TypeAdapter, ValidationError
 
 from kiln_mcp.errors import ApprovalNeeded, Plan, UnknownCapability, UnknownProject, UnusablePath
 from kiln_mcp.jobs import Job, JobDesk, JobSettings, JsonObject
@@ -17,6 +19,7 @@ from kiln_mcp.settings import Settings
 from storage import ProjectStore
 from storage.names import folded_name
 
+_LISTED: Final = TypeAdapter(dict[str, str])
 STILL_THERE: Final = 1e-6
 SAY_AGAIN_S: Final = 5.0
 
@@ -80,15 +83,36 @@ class KnownProjects:
 
     def folders(self) -> dict[str, Path]:
         """Return the folder of each known project by its name, oldest first."""
+        return self._read() or {}
+
+    def damage(self) -> str:
+        """Return what is to be said of a list that cannot be read, "" where none was."""
+        if self._read() is None:
+            return (
+                f"The list of known projects, {self._file}, is damaged and is kept aside when the "
+                "next project is opened by the path of its folder."
+            )
+        aside = sorted(self._file.parent.glob(f"{self._file.stem}.damaged-*"))
+        return f"A damaged list of known projects was kept as {aside[-1]}." if aside else ""
+
+    def _read(self) -> dict[str, Path] | None:
+        """Return the folders by name; None where the list is damaged."""
         try:
-            listed: dict[str, str] = json.loads(self._file.read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
+            listed = _LISTED.validate_json(self._file.read_bytes())
+        except FileNotFoundError:
             return {}
+        except ValidationError:
+            return None
         return {name: Path(folder) for name, folder in listed.items()}
 
     def remember(self, store: ProjectStore) -> None:
         """Keep the project's name and folder for the next time."""
-        known = self.folders()
+        known = self._read()
+        if known is None:
+            aside = f"{self._file.stem}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.json"
+            with suppress(FileNotFoundError):  # another process was quicker
+                self._file.rename(self._file.with_name(aside))
+            known = {}
         if known.get(store.project.name) == store.folder:
             return
         known[store.project.name] = store.folder
@@ -182,10 +206,10 @@ class Workspace:
             try:
                 path = self.place(reference)
             except UnusablePath as error:
-                raise UnknownProject(reference, list(known)) from error
+                raise UnknownProject(reference, list(known), self.known.damage()) from error
             folder = path.parent if path.name == "project.kiln" else path
             if not await anyio.Path(folder).exists():
-                raise UnknownProject(reference, list(known))
+                raise UnknownProject(reference, list(known), self.known.damage())
         return await self.known.open(folder, self.settings.home)
 
     def model_name(self, chosen: str | None) -> str:
