@@ -50,7 +50,8 @@ def change_entries(git: Git, path: str | None, limit: int) -> list[HistoryEntry]
     if git.try_text("rev-parse", "-q", "--verify", "HEAD") is None:
         raise NotShared(git.folder)
     where = files_of(path) if path else ["."]
-    log = git.text("log", "--no-merges", f"-{limit}", _FORM, "--", *where)
+    # Without --full-history git leaves out the side whose value a merge did not take.
+    log = git.text("log", "--full-history", "--no-merges", f"-{limit}", _FORM, "--", *where)
     found: list[HistoryEntry] = []
     for line in log.splitlines():
         change, who, seconds, parents, subject = line.split("\x1f", 4)
@@ -99,8 +100,8 @@ def find_deleted(git: Git, kind: str, reference: str) -> str | None:
     if found := _matching(gone, git.blobs([f"HEAD:./{path}" for path in gone]), reference):
         return found
     log = git.run(
-        *("log", "--diff-filter=D", "--no-renames", "--no-merges", "--raw", "--abbrev=40"),
-        *("--format=", "--relative", "-z", "--", f":(glob)**/{name}"),
+        *("log", "--full-history", "--diff-filter=D", "--no-renames", "--no-merges", "--raw"),
+        *("--abbrev=40", "--format=", "--relative", "-z", "--", f":(glob)**/{name}"),
     )
     items = [item for item in log.decode("utf-8", "surrogateescape").split("\0") if item]
     pairs = list(zip(items[::2], items[1::2], strict=False))[:_MOST_LOOKED_AT]

@@ -101,6 +101,20 @@ async def test_a_value_that_is_given_before_a_question_is_decided_is_a_choice_to
     assert rating.value == 3
 
 
+async def test_the_history_of_a_record_tells_both_sides_of_a_question(
+    ana: ProjectStore, ben: ProjectStore
+) -> None:
+    for store, stars in ((ana, 1), (ben, 5)):
+        await store.save(_rated(await _run(store), stars))
+        await Sharing(store).sync()
+    await Sharing(ana).sync()
+    for store in (ana, ben):
+        history = await Sharing(store).history((await _run(store)).saved.path)
+        values = [field.after for entry in history for field in entry.fields]
+        assert sorted(map(str, values)) == ["1.0", "5.0"]
+    assert len(await Sharing(ben).history((await _run(ben)).saved.path)) == 3
+
+
 async def test_a_decision_is_told_as_one(ana: ProjectStore, ben: ProjectStore) -> None:
     for store, stars in ((ana, 1), (ben, 5)):
         await store.save(_rated(await _run(store), stars))
