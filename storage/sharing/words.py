@@ -27,6 +27,7 @@ _NOUNS = {
 }
 QUESTION = "question"
 _MOST_SAID = 5
+_DEEPEST = 100
 _BOOKKEEPING = frozenset(
     {"v", "id", "created_at", "created_by", "model_type", "path", "type", "source"}
 )
@@ -84,9 +85,28 @@ def document_of(content: bytes | None) -> Document | None:
         return None
     try:
         document: object = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
-    return cast("Document", document) if isinstance(document, dict) else {}
+    if not isinstance(document, dict) or _is_too_deep(content, cast("JsonValue", document)):
+        return {}
+    return cast("Document", document)
+
+
+def _is_too_deep(content: bytes, document: JsonValue) -> bool:
+    """Whether values lie in one another more often than any record's do, and than we can walk."""
+    if content.count(b"{") + content.count(b"[") <= _DEEPEST:
+        return False
+    level = [document]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for value in level
+            for inner in (value.values() if isinstance(value, dict) else value)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def spoken(value: JsonValue) -> str:

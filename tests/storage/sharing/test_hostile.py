@@ -241,3 +241,27 @@ async def test_questions_that_name_files_elsewhere_are_none(ana: ProjectStore) -
         (folder / f"a{number}.json").write_text(text, encoding="utf-8")
     (folder / "b.json").write_text("no JSON", encoding="utf-8")
     assert await Sharing(ana).questions() == []
+
+
+@pytest.mark.parametrize("depth", [700, 100_000])
+async def test_a_file_whose_values_lie_too_deep_in_one_another_stops_no_sync(
+    ana: ProjectStore, tmp_path: Path, hub: Path, depth: int
+) -> None:
+    (task,) = await ana.children(ana.project, Task)
+    folder = (ana.folder / task.saved.path).parent / "runs" / "888888888888"
+    folder.mkdir()
+    file = folder / "task_run.kiln"
+    file.write_text('{"a":' * depth + "1" + "}" * depth, encoding="utf-8")
+    assert (await Sharing(ana).sync()).sent
+    file.write_text('{"a":' * depth + "2" + "}" * depth, encoding="utf-8")
+    await _edit(ana, "Edited.")
+    assert (await Sharing(ana).sync()).sent
+    assert len(await Sharing(ana).history(file.relative_to(ana.folder).as_posix())) == 2
+    await fetch_project(str(hub), tmp_path / "ben")
+    async with await ProjectStore.open(tmp_path / "ben", home=tmp_path / "h2") as ben:
+        (fault,) = await ben.unreadable()
+        assert fault.path.endswith("888888888888/task_run.kiln")
+        for store, value in ((ana, "3"), (ben, "4")):
+            held = store.folder / file.relative_to(ana.folder)
+            held.write_text('{"a":' * depth + value + "}" * depth, encoding="utf-8")
+            assert (await Sharing(store).sync()).sent
