@@ -13,6 +13,7 @@ from storage.errors import AlreadyDeleted, InvalidRecord, StaleRevision
 from storage.fitting import Ancestors
 from storage.index.rows import name_of
 from storage.json_text import patch_json, write_json
+from storage.kind_words import kind_word
 from storage.layout import folder_of, place_of
 from storage.names import folder_name, known_as
 from storage.reading import parse_record, revision_of
@@ -130,7 +131,7 @@ def _new_path(record: Record, parent: Record | None) -> str:
         raise InvalidRecord(record.type_name(), "a new record needs the parent to save it below")
     place = place_of(type(record))
     if type(parent) not in place.parents:
-        allowed = ", ".join(kind.type_name() for kind in place.parents)
+        allowed = ", ".join(kind_word(kind.type_name()) for kind in place.parents)
         raise InvalidRecord(record.type_name(), f"its parent must be a {allowed}")
     own = folder_name(record.id, name_of(record))
     return str(folder_of(parent.saved.path) / place.folder / own / place.file_name)

@@ -27,6 +27,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from storage.kind_words import kind_word, listed_by
+
 _LONGEST_SAID = 60
 _TWO_STOPS = re.compile(r"""(?<=[^\s./'"])\.\.(?=\s|$)""")
 
@@ -79,8 +81,11 @@ class RecordNotFound(StorageError):  # noqa: N818
 
     def __init__(self, kind: str, wanted: str, close: Sequence[str] = ()) -> None:
         self.kind, self.wanted, self.close = kind, wanted, tuple(close)
-        hint = f" Close to it: {', '.join(close)}." if close else " List them to see what is there."
-        super().__init__(f"There is no {kind} with the id or name {wanted!r}.{hint}")
+        word = kind_word(kind)
+        lister = listed_by(word)
+        others = f" {lister} lists those that there are." if lister else ""
+        hint = f" Close to it: {', '.join(close)}." if close else others
+        super().__init__(f"There is no {word} with the id or name {wanted!r}.{hint}")
 
 
 class ParentNotThere(StorageError):  # noqa: N818
@@ -120,8 +125,8 @@ class AmbiguousName(StorageError):  # noqa: N818
     def __init__(self, kind: str, name: str, ids: Sequence[str]) -> None:
         self.kind, self.name, self.ids = kind, name, tuple(ids)
         super().__init__(
-            f"{len(ids)} records of kind {kind} are named {name!r}. Give one of the ids instead: "
-            f"{', '.join(ids)}."
+            f"{len(ids)} records of kind {kind_word(kind)} are named {name!r}. Give one of the "
+            f"ids instead: {', '.join(ids)}."
         )
 
 
@@ -152,7 +157,9 @@ class InvalidRecord(StorageError):  # noqa: N818
 
     def __init__(self, kind: str, reason: str) -> None:
         self.kind, self.reason = kind, reason
-        super().__init__(f"This {kind} cannot be saved: {reason}. Nothing has been changed.")
+        super().__init__(
+            f"This {kind_word(kind)} cannot be saved: {reason}. Nothing has been changed."
+        )
 
 
 class UnreadableRecord(StorageError):  # noqa: N818

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from storage.commits import CommitLog, Move
 from storage.errors import ParentNotThere, ThereAgain
+from storage.kind_words import kind_word
 from storage.layout import place_named, place_of
 from storage.trash import FOLDER, Trashed, find_by_folder, find_trashed
 
@@ -46,7 +47,7 @@ def _check_parents(project: Path, found: Trashed) -> None:
         return
     parent = PurePosixPath(missing[-1])
     trashed = find_by_folder(project, str(parent.parent))
-    name = _said(trashed) if trashed else f"the {parent.stem.replace('_', ' ')} it lay below"
+    name = _said(trashed) if trashed else f"the {_words(parent.stem)} it lay below"
     raise ParentNotThere(_said(found), name, trashed.key if trashed else None)
 
 
@@ -76,4 +77,8 @@ def _fits(project: Path, source: Path, target: Path, moves: list[Move]) -> bool:
 
 
 def _said(one: Trashed) -> str:
-    return f"the {one.kind.replace('_', ' ')} '{one.label}'"
+    return f"the {_words(one.kind)} '{one.label}'"
+
+
+def _words(kind: str) -> str:
+    return kind_word(kind).replace("_", " ")

@@ -21,6 +21,7 @@ from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.workspace import Workspace
 from storage import ProjectStore
 from storage.errors import RecordNotFound, UnreadableRecord
+from storage.kind_words import kind_word
 from storage.layout import folder_of
 from storage.references import Surroundings, surroundings
 from storage.sharing.sharing import HistoryEntry, Sharing
@@ -260,7 +261,7 @@ def _counted(counts: Mapping[str, int]) -> str:
 def _trashed(one: Trashed) -> TrashedRecord:
     return TrashedRecord(
         key=one.key,
-        kind=one.kind,
+        kind=kind_word(one.kind),
         name=one.label,
         deleted_at=one.deleted_at.isoformat(),
         deleted_by=one.deleted_by,

@@ -8,6 +8,7 @@ from pydantic import Field
 from storage import ProjectStore, layout
 from storage.changes import Change
 from storage.errors import AmbiguousName, RecordNotFound, UnreadableRecord
+from storage.kind_words import format_name
 from storage.records import Project, Record
 from storage.trash import Trashed
 
@@ -44,17 +45,10 @@ Kind = Literal[
 RecordKind = Annotated[Kind, Field(description="What kind of record it is.")]
 RecordReference = Annotated[str, Field(description="The record's id, or its name.")]
 
-_TYPE_NAMES: dict[str, str] = {
-    "run": "task_run",
-    "run_config": "task_run_config",
-    "judge": "eval_config",
-    "eval_result": "eval_run",
-}
-
 
 def type_name_of(kind: Kind) -> str:
     """Return the format's name of a kind."""
-    return _TYPE_NAMES.get(kind, kind)
+    return format_name(kind)
 
 
 async def find_record(store: ProjectStore, kind: Kind, reference: str) -> Record:

@@ -12,6 +12,7 @@ from kiln_mcp.projects.kinds import RecordKind, RecordReference, find_record, ty
 from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.workspace import Workspace
 from storage import layout
+from storage.kind_words import kind_word
 from storage.names import known_as
 
 _LONGEST_TEXT: Final = 4000
@@ -98,7 +99,7 @@ async def read_record(
     return RecordDetails(
         file=found.saved.path,
         record={key: _shown(key, value, longest) for key, value in document.items()},
-        below=await store.counts(found),
+        below={kind_word(kind): n for kind, n in (await store.counts(found)).items()},
     )
 
 

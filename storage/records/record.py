@@ -130,7 +130,9 @@ class Part(BaseModel):
         try:
             return type(self).model_validate({**held, **(self.model_extra or {}), **changes})
         except ValidationError as error:
-            raise InvalidRecord(type(self).__name__, first_fault(error)) from error
+            kind = type(self).model_fields.get("model_type")
+            name = str(kind.default) if kind else type(self).__name__
+            raise InvalidRecord(name, first_fault(error)) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ async def test_a_record_comes_back_after_what_it_lay_below(store: ProjectStore) 
             await store.put_back(one.key)
         assert error.value.key == deleted[2].key
     await store.put_back(deleted[2].key)
-    with pytest.raises(ParentNotThere, match="Put back the task run 'hi' first"):
+    with pytest.raises(ParentNotThere, match="Put back the run 'hi' first"):
         await store.put_back(deleted[0].key)
     await store.put_back(deleted[1].key)
     await store.put_back(deleted[0].key)
