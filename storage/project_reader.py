@@ -213,9 +213,10 @@ class ProjectReader:
         return await self._index.ask(lambda index: index.score_table(folder))
 
     async def unreadable(self) -> list[RecordProblem]:
-        """Return every file of the project that cannot be used, and why."""
+        """Return every file of the project that cannot be used, and why; and links, unfollowed."""
         known = await self._index.ask(lambda index: index.problems())
-        found = {path: RecordProblem(path, reason) for path, reason in known}
+        told = {**dict(known), **self._index.passed_over()}
+        found = {path: RecordProblem(path, reason) for path, reason in told.items()}
         read = await anyio.to_thread.run_sync(self._files.problems_still_there)
         return sorted({**found, **read}.values(), key=lambda fault: fault.path)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISLNK, S_ISREG
 from typing import TypeVar
 
 from storage.errors import (
@@ -14,6 +15,7 @@ from storage.errors import (
     UnreadableRecord,
     said_by_system,
 )
+from storage.index.scan import LINK, NO_FILE
 from storage.layout import PROJECT_FILE, folder_of, place_of
 from storage.reading import read_record
 from storage.records import Project, Record
@@ -87,17 +89,19 @@ class RecordFiles:
                 return False
             if part.is_symlink():
                 path = part.relative_to(self._folder).as_posix()
-                self.problems[path] = RecordProblem(path, "it is a link, and none is followed")
+                self.problems[path] = RecordProblem(path, LINK)
                 return True
         return True
 
     def read(self, kind: type[R], file: Path) -> R | None:
         """Return the record of a file; None where it is not there, or cannot be used."""
         path = file.relative_to(self._folder).as_posix()
-        if file.is_symlink() or file.parent.is_symlink():
-            self.problems[path] = RecordProblem(path, "it is a link, and none is followed")
-            return None
         try:
+            mode = file.lstat().st_mode
+            linked = S_ISLNK(mode) or file.parent.is_symlink()
+            if linked or not S_ISREG(mode):  # reading a pipe would never end
+                self.problems[path] = RecordProblem(path, LINK if linked else NO_FILE)
+                return None
             record = read_record(kind, file.read_bytes(), path)
         except UnreadableRecord as error:
             self.problems[path] = RecordProblem(path, error.reason)

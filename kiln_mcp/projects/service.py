@@ -151,7 +151,13 @@ async def create_task(
 
 
 @capability(effect=Effect.READS, title="Describe a project")
-async def describe_project(workspace: Workspace, project: ProjectReference) -> ProjectDescription:
+async def describe_project(
+    workspace: Workspace,
+    project: ProjectReference,
+    most_faults: Annotated[
+        int, Field(ge=1, description="The most unreadable files and repeated records named.")
+    ] = MOST_NAMES,
+) -> ProjectDescription:
     """Say what a project holds, what is weak about it, and the best next step.
 
     Start here with a project that exists.
@@ -197,8 +203,8 @@ async def describe_project(workspace: Workspace, project: ProjectReference) -> P
         folder=str(store.folder),
         description=store.project.description,
         tasks=tasks,
-        unreadable=faults_said(await store.unreadable()),
-        repeated=faults_said(await store.repeated()),
+        unreadable=faults_said(await store.unreadable(), most_faults),
+        repeated=faults_said(await store.repeated(), most_faults),
         to_decide=open_questions(await Sharing(store).questions()),
         next_step=None if tasks else first_step,
     )

@@ -66,15 +66,15 @@ def open_questions(questions: Sequence[Question]) -> list[OpenQuestion]:
     ]
 
 
-def faults_said(faults: Sequence[RecordProblem]) -> list[str]:
-    """Return the first ten faults, each file's once, and how many more there are."""
+def faults_said(faults: Sequence[RecordProblem], most: int = _MOST_NAMES) -> list[str]:
+    """Return the first faults, each file's once, and how many more there are."""
     said = {fault.path: f"{fault.path}: {fault.reason}." for fault in faults}
-    return _first([said[path] for path in sorted(said)])
+    return _first([said[path] for path in sorted(said)], most)
 
 
-def _first(names: Sequence[str]) -> list[str]:
-    more = len(names) - _MOST_NAMES
-    return [*names[:_MOST_NAMES], f"… and {more} more"] if more > 0 else list(names)
+def _first(names: Sequence[str], most: int = _MOST_NAMES) -> list[str]:
+    more = len(names) - most
+    return [*names[:most], f"… and {more} more"] if more > 0 else list(names)
 
 
 @capability(effect=Effect.WRITES, title="Share a project", reaches_out=True)

@@ -43,12 +43,17 @@ class _Gone:
 
 
 class IndexBuilder:
-    """Writes the index of one project. Its methods block: call them in a thread, one at a time."""
+    """Writes the index of one project. Its methods block: call them in a thread, one at a time.
+
+    Attributes:
+        passed_over: What the last refresh found in a record's place and did not read, and why.
+    """
 
     def __init__(self, project: Path, file: Path) -> None:
         self._project = project
         self._root = str(project)
         self._connection = _open(file)
+        self.passed_over: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
         """Of the tasks and judges, by their files."""
 
@@ -59,6 +64,7 @@ class IndexBuilder:
     def refresh(self) -> Refreshed:
         """Compare the index with the files' times and sizes, and read what differs."""
         changed = gone = 0
+        self.passed_over = {}
         for batch in _batches(self._differences()):
             with self._transaction():
                 for difference in batch:
@@ -99,7 +105,7 @@ class IndexBuilder:
     def _below(self, state: FileState, place: Place) -> Iterator[Found | _Gone]:
         folder = "" if state.path == PROJECT_FILE else f"{folder_of(state.path)}/"
         for child in children_of(place.record):
-            listed = states(self._project, f"{folder}{child.folder}", child)
+            listed = states(self._project, f"{folder}{child.folder}", child, self.passed_over)
             yield from self._merged(listed, state.path, child, child.record.type_name())
 
     def _merged(

@@ -93,6 +93,10 @@ class IndexKeeper:
         await self.refresh()
         return True
 
+    def passed_over(self) -> dict[str, str]:
+        """Return what the last look found in a record's place and did not read, and why."""
+        return {} if self._builder is None else self._builder.passed_over
+
     def doubt(self) -> None:
         """Look for changes before the next use, however short ago that was done."""
         self._stale_at = 0.0

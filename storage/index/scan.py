@@ -4,12 +4,15 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from stat import S_ISDIR, S_ISREG
-from typing import NamedTuple
+from stat import S_ISDIR, S_ISLNK, S_ISREG
+from typing import Final, NamedTuple
 
 from storage.errors import NotAProject
 from storage.layout import PROJECT_FILE, Place, children_of, place_named, place_of
 
+LINK: Final = "it is a link, and none is followed"
+NO_FILE: Final = "it is no ordinary file"
+NO_FOLDER: Final = "it is a file, where a folder of records has to be"
 _ONLY_ITSELF = 2
 """Links of a folder without subfolders, where the file system counts them."""
 
@@ -58,7 +61,9 @@ def project_state(root: Path) -> FileState:
     return FileState(PROJECT_FILE, status.st_mtime_ns, status.st_size, 1)
 
 
-def states(root: Path, folder: str, place: Place) -> Iterator[FileState]:
+def states(
+    root: Path, folder: str, place: Place, passed_over: dict[str, str]
+) -> Iterator[FileState]:
     """Yield how the files of one kind of record below one parent are, in the order of their paths.
 
     Links are not followed: what they point to may lie outside of the project.
@@ -67,20 +72,23 @@ def states(root: Path, folder: str, place: Place) -> Iterator[FileState]:
         root: The project's folder.
         folder: The folder that holds a folder for each of the records, within the project.
         place: The kind.
+        passed_over: Gets what lies in a record's place and is not read, by its path, and why.
     """
     top = f"{root}/{folder}"
     file_name = f"/{place.file_name}"
     may_branch = bool(children_of(place.record))
-    for name in _folders(top):
+    for name in _folders(root, folder, passed_over):
         own = f"{top}/{name}"
         try:
             status = os.lstat(own + file_name)
             below = int(may_branch and os.lstat(own).st_nlink != _ONLY_ITSELF)
         except OSError:
             continue
+        path = f"{folder}/{name}{file_name}"
         if S_ISREG(status.st_mode):
-            path = f"{folder}/{name}{file_name}"
             yield FileState(path, status.st_mtime_ns, status.st_size, below)
+        else:
+            passed_over[path] = LINK if S_ISLNK(status.st_mode) else NO_FILE
 
 
 def find(root: Path, path: str) -> Found | None:
@@ -103,13 +111,20 @@ def find(root: Path, path: str) -> Found | None:
     return Found(state, parent, place.record.type_name())
 
 
-def _folders(top: str) -> list[str]:
+def _folders(root: Path, folder: str, passed_over: dict[str, str]) -> list[str]:
     """Return the names of a folder's folders, in the order that their files' paths have."""
+    names: list[str] = []
     try:
-        if not S_ISDIR(os.lstat(top).st_mode):
+        mode = os.lstat(f"{root}/{folder}").st_mode
+        if not S_ISDIR(mode):
+            passed_over[folder] = LINK if S_ISLNK(mode) else NO_FOLDER
             return []
-        with os.scandir(top) as entries:
-            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        with os.scandir(f"{root}/{folder}") as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    names.append(entry.name)
+                elif entry.is_symlink() and _is_text(entry.name) and entry.is_dir():
+                    passed_over[f"{folder}/{entry.name}"] = LINK
     except OSError:
         return []
     if not all(map(str.isascii, names)):

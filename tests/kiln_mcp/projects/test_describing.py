@@ -1,5 +1,6 @@
 """Describing a project: what its tasks and evals hold, from the index."""
 
+import os
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
@@ -138,3 +139,43 @@ async def test_an_eval_with_a_filter_that_is_not_known_here_is_described_as_such
     listed = await _call(workspace, "describe_eval", project="P")
     assert isinstance(listed["evals"], list)
     assert [one["test_items"] for one in listed["evals"] if isinstance(one, dict)] == [0]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
+async def test_links_and_pipes_in_the_place_of_records_are_named_and_never_read(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    store = await workspace.open_project("P")
+    (task,) = await store.children(store.project, Task)
+    kept = await store.save(TaskRun(input="i", output=TaskOutput(output="o")), parent=task)
+    runs, tasks = store.side_folder(kept).parent, store.folder / "tasks"
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    for folder in (runs / "1", runs / "2", tasks / "3"):
+        folder.mkdir()
+    (runs / "1" / "task_run.kiln").symlink_to(store.folder / kept.saved.path)
+    os.mkfifo(runs / "2" / "task_run.kiln")
+    os.mkfifo(tasks / "3" / "task.kiln")
+    (runs / "4").symlink_to(outside)
+    (store.side_folder(task) / "prompts").symlink_to(outside)
+    (store.side_folder(task) / "specs").write_text("", encoding="utf-8")
+    await store.refresh()
+    told = await _call(workspace, "describe_project", project="P")
+    link, file = "it is a link, and none is followed.", "it is no ordinary file."
+    below = (store.side_folder(task)).relative_to(store.folder).as_posix()
+    assert told["unreadable"] == sorted(
+        [
+            f"{below}/runs/1/task_run.kiln: {link}",
+            f"{below}/runs/2/task_run.kiln: {file}",
+            f"tasks/3/task.kiln: {file}",
+            f"{below}/runs/4: {link}",
+            f"{below}/prompts: {link}",
+            f"{below}/specs: it is a file, where a folder of records has to be.",
+        ]
+    )
+    (runs / "4").unlink()
+    await store.refresh()
+    told = await _call(workspace, "describe_project", project="P", most_faults=1)
+    faults = told["unreadable"]
+    assert isinstance(faults, list)
+    assert faults[1:] == ["… and 4 more"]
