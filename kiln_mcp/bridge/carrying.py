@@ -3,18 +3,22 @@
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, BinaryIO, Final
 
 from kiln_mcp.bridge.envelope import Body, NotAMessage, as_message, modern_headers, part_of
-from kiln_mcp.bridge.exchange import Exchange
+from kiln_mcp.bridge.exchange import Address, Exchange
 from kiln_mcp.bridge.finding import Daemon, DaemonUnreachable
 
 LAST_ANSWERS_S: Final = 5.0
 ATTEMPTS: Final = 6
-"""Two a daemon that is gone: the one started anew does not know the session."""
+"""How often one daemon is asked the same: one that was started anew does not know the session."""
+MOST_DAEMONS: Final = 12
+"""How many daemons may go away under one request."""
+AGAIN_AFTER_S: Final = 0.1
 LARGEST_MESSAGE: Final = 4 * 2**20
 """What the daemon takes; it refuses more without reading it."""
 TOO_LARGE: Final = -32600
@@ -159,8 +163,12 @@ class Bridge:
 
     def _try(self, message: Body, line: bytes, call: _Call) -> str | None:
         """Return why a request could not be carried; None where it was."""
-        for attempt in range(ATTEMPTS):
-            session = dict(self._session)
+        tried: Counter[Address] = Counter()
+        gone: set[Address] = set()
+        while True:
+            session, asked = dict(self._session), self._daemon.address
+            tried[asked] += 1
+            failure = "it does not know this session"
             try:
                 if self._carry(message, line, call, session):
                     return None
@@ -168,16 +176,34 @@ class Bridge:
             except (OSError, ValueError) as error:
                 if call.cancelled or call.answered:
                     return None  # at most the end of the reply was lost
-                if attempt == ATTEMPTS - 1 or self._ended:
-                    return f"The daemon went away: {error}."
-                midway = self._midway(call)
-                try:
-                    self._daemon.find()
-                except (DaemonUnreachable, OSError) as reason:
-                    return midway or str(reason)
-                if midway is not None and not self._only_reads(message, call, session):
-                    return midway
-        return "The daemon does not know this session."
+                final = self._not_again(message, call, session)
+                if final is not None:
+                    return final
+                failure = str(error)
+                gone.add(asked)
+                if self._daemon.address == asked:  # one that is being killed may still let us in
+                    time.sleep(AGAIN_AFTER_S)
+            if self._ended or tried[asked] >= ATTEMPTS or len(gone) >= MOST_DAEMONS:
+                return self._gone(len(gone), failure)
+
+    def _not_again(self, message: Body, call: _Call, session: Mapping[str, str]) -> str | None:
+        """Find a daemon after one failed; return why it must not be asked the same, if so."""
+        midway = self._midway(call)
+        try:
+            self._daemon.find()
+        except (DaemonUnreachable, OSError) as reason:
+            return midway or str(reason)
+        if midway is not None and not self._only_reads(message, call, session):
+            return midway
+        return None
+
+    def _gone(self, daemons: int, failure: str) -> str:
+        """Say that daemons went away under a request that may be made again."""
+        times = "" if daemons < 2 else f" {daemons} times in a row"
+        return (
+            f"The daemon went away{times}: {failure}. Ask again, which starts it anew where it has "
+            f"ended; jobs go on by themselves. {self._daemon.home / 'daemon.log'} may say why."
+        )
 
     def _midway(self, call: _Call) -> str | None:
         """Say that the daemon ended amid what must not be done twice; None for all else."""

@@ -18,6 +18,8 @@ START_WITHIN_S: Final = 30.0
 SERVED_ALREADY: Final = 75
 """How a daemon ends that finds another in its home, which may be about to listen."""
 OTHERS_WITHIN_S: Final = 10.0
+STARTS_AFTER_KILLS: Final = 3
+"""How often another is started in place of one that was killed before it could be found."""
 LONGEST_WORDS: Final = 300
 KEY_ENDINGS: Final = ("_API_KEY", "_BASE_URL", "_API_BASE")
 OWN_TO_A_CLIENT: Final = frozenset({"KILN_MCP_MODEL"})
@@ -122,6 +124,27 @@ class Daemon:
             return  # the first call that needs a key will name it
 
     def _start(self) -> None:
+        begun_at = time.monotonic()
+        until = begun_at + START_WITHIN_S
+        process, begun = self._spawn()
+        killed = 0
+        while time.monotonic() < until:
+            if self._is_there():
+                return
+            ended = process.poll()
+            if ended == SERVED_ALREADY:
+                until = min(until, begun_at + OTHERS_WITHIN_S)
+            elif ended is not None and ended < 0 and killed < STARTS_AFTER_KILLS:
+                killed += 1
+                process, begun = self._spawn()
+            elif ended is not None:
+                raise DaemonUnreachable(f"The daemon did not start: {self._last_words(begun)}")
+            time.sleep(0.02)
+        within = f" within {until - begun_at:.0f} s"
+        raise DaemonUnreachable(f"The daemon did not start{within}: {self._last_words(begun)}")
+
+    def _spawn(self) -> "tuple[subprocess.Popen[bytes], int]":
+        """Return the process of a new daemon, and where in the log its words begin."""
         program = "import sys; from kiln_mcp.cli import main; sys.exit(main())"
         own = {name: v for name, v in os.environ.items() if name not in OWN_TO_A_CLIENT}
         with (self.home / "daemon.log").open("ab") as log:
@@ -134,18 +157,7 @@ class Daemon:
                 env={**own, "KILN_MCP_HOME": str(self.home)},
                 start_new_session=True,
             )
-        begun_at = time.monotonic()
-        until = begun_at + START_WITHIN_S
-        while time.monotonic() < until:
-            if self._is_there():
-                return
-            if process.poll() == SERVED_ALREADY:
-                until = min(until, begun_at + OTHERS_WITHIN_S)
-            elif process.poll() is not None:
-                raise DaemonUnreachable(f"The daemon did not start: {self._last_words(begun)}")
-            time.sleep(0.02)
-        within = f" within {until - begun_at:.0f} s"
-        raise DaemonUnreachable(f"The daemon did not start{within}: {self._last_words(begun)}")
+        return process, begun
 
     def _last_words(self, begun: int) -> str:
         """Return the last line that the daemon wrote, and where the others are."""
