@@ -1,5 +1,7 @@
 """Capabilities: bring projects and runs in, and send them out."""
 
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import anyio
@@ -17,6 +19,7 @@ from storage.index.queries import RunQuery
 _PAGE = 1000
 _MOST_NAMED = 20
 _MOST_BAD = 500
+_LONGEST_NAME = 60
 
 
 class ProjectImported(Result):
@@ -42,6 +45,9 @@ class ImportReport(Result):
     imported: int
     tags: list[str]
     bad_rows: list[str]
+    all_bad_rows: str | None = Field(
+        description="The file that names them all, one a line, where not all are named here."
+    )
     columns_not_used: list[str]
 
 
@@ -116,7 +122,7 @@ async def import_runs(
     """Import runs from a table with columns input and output, and if there tags, reasoning, rating.
 
     Also takes the other columns that export_runs writes; each run gets an id of its own. Bad rows
-    are named one by one, and the good ones are kept.
+    are named one by one, beyond 500 in a file, and the good ones are kept.
     """
     store = await workspace.open_project(project)
     chosen = await task_of(store, task)
@@ -134,9 +140,13 @@ async def import_runs(
                 change.save(run.replace(tags=(*dict.fromkeys([*run.tags, *(tags or [])]),)), chosen)
         imported += len(runs)
         await workspace.report(imported, None, f"{imported} runs imported")
+    every = None
+    if len(bad) > _MOST_BAD:
+        every = await anyio.to_thread.run_sync(_keep, workspace.settings.home, place.name, bad)
     return ImportReport(
         imported=imported,
         tags=list(tags or ()),
+        all_bad_rows=every,
         bad_rows=_first(bad, _MOST_BAD),
         columns_not_used=_first(list(table.unused), _MOST_NAMED),
     )
@@ -170,6 +180,15 @@ async def export_runs(
             if cursor is None:
                 break
     return ExportReport(file=str(place), runs=table.count)
+
+
+def _keep(home: Path, table: str, bad: list[str]) -> str:
+    """Write down in the home what is wrong with each bad row of a table; return where."""
+    folder = home / "imports"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f} {table[:_LONGEST_NAME]}.bad-rows.txt"
+    file.write_text("".join(f"{row}\n" for row in bad), encoding="utf-8", errors="replace")
+    return str(file)
 
 
 def _first(texts: list[str], most: int) -> list[str]:

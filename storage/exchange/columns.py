@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from storage.json_text import write_json
 from storage.records import DataSource, TaskOutput, TaskRun
-from storage.records.record import first_fault
+from storage.records.record import fault_said
 
 Row = Mapping[str, object]
 """Values by column: text, numbers, times, and lists or objects where the form of table has them."""
@@ -37,6 +37,18 @@ COLUMNS: Final[Mapping[str, Kind]] = {
     "trace": "json",
 }
 NEEDED: Final = ("input", "output")
+
+_LONGEST_SHOWN: Final = 60
+_FROM_COLUMN: Final[Mapping[str, str]] = {
+    "output.rating.type": "rating_type",
+    "output.rating.requirement_ratings": "score_ratings",
+    "output.rating": "rating",
+    "output": "output",
+    "usage.cost": "cost_usd",
+    "intermediate_outputs": "reasoning",
+    "repaired_output": "repaired",
+}
+"""Where the columns go that are not fields of a run by their own names; the first that fits."""
 
 _SEPARATOR = re.compile(r"[\s,;]+")
 
@@ -101,7 +113,7 @@ def run_of(row: Row, file_name: str) -> TaskRun:
         run = _run(row, file_name)
         write_json(run.model_dump(mode="json")).encode("utf-8")
     except ValidationError as error:
-        raise ValueError(first_fault(error)) from error
+        raise ValueError(_fault_of_row(error)) from error
     except UnicodeEncodeError as error:
         raise ValueError(f"it holds half a character ({error.object[error.start]!r})") from error
     return run
@@ -130,6 +142,24 @@ def _run(row: Row, file_name: str) -> TaskRun:
             **{key: value for key, value in given.items() if value is not None},
         }
     )
+
+
+def _fault_of_row(error: ValidationError) -> str:
+    """Return the first fault of a row's run, by the column that it comes from."""
+    fault = error.errors(include_url=False)[0]
+    where = ".".join(str(step) for step in fault["loc"])
+    columns = [column for start, column in _FROM_COLUMN.items() if where.startswith(start)]
+    said = fault_said(fault)
+    if not where:
+        return said
+    given = fault["input"]
+    shown = f": {_shortened(given)}" if isinstance(given, str | int | float) else ""
+    return f"its {columns[0] if columns else where} cannot be used: {said}{shown}"
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def _source(file_name: str, model: str | None = None) -> DataSource:

@@ -15,6 +15,10 @@ from typing import TextIO, cast
 from storage.exchange.columns import COLUMNS, NEEDED, Row, read_json
 from storage.exchange.errors import UnusableTable
 
+_LOOKED_AT = 4000
+_WIDE = re.compile(rb"i\0n\0p\0u\0t|o\0u\0t\0p\0u\0t", re.IGNORECASE)
+"""The names of the columns that each table has, two bytes a letter."""
+_ADVICE = "in a spreadsheet, save it as 'CSV UTF-8'"
 _LONGEST_FIELD = 2**31 - 1
 _END = "\r\n"
 """The standard's end of a line; with it the writer also quotes text that holds half of one."""
@@ -29,22 +33,27 @@ def decoded(content: bytes, file_name: str) -> str:
     Raises:
         UnusableTable: It is neither, or empty.
     """
-    start = content[:200]
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encoding = "utf-16"
-    elif start.count(0) * 3 > len(start):
-        encoding = "utf-16-le" if start[1::2].count(0) > start[::2].count(0) else "utf-16-be"
-    else:
-        encoding = "utf-8-sig"
+    encoding = _encoding_of(content[:_LOOKED_AT])
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise UnusableTable(
-            f"{file_name} is not UTF-8 text; in a spreadsheet, save it as 'CSV UTF-8'"
-        ) from error
+        name = "UTF-8" if encoding == "utf-8-sig" else "UTF-16"
+        raise UnusableTable(f"{file_name} is not {name} text; {_ADVICE}") from error
+    if "\0" in text.lstrip().partition("\n")[0]:
+        raise UnusableTable(f"{file_name} is not UTF-8 text, nor UTF-16; {_ADVICE}")
     if not text.strip():
         raise UnusableTable(f"{file_name} is empty")
     return text
+
+
+def _encoding_of(start: bytes) -> str:
+    """Return how text is encoded that begins so; without a mark, the known columns tell."""
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    found = _WIDE.search(start)
+    if found is not None:
+        return "utf-16-be" if found.start() % 2 else "utf-16-le"
+    return "utf-8-sig"
 
 
 # ------------------------------------------------------------ JSONL

@@ -2,9 +2,10 @@
 
 import getpass
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Self, cast
+from typing import Annotated, Final, Self, cast
 
 from pydantic import (
     AfterValidator,
@@ -17,6 +18,7 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from storage.errors import InvalidRecord
 from storage.names import (
@@ -204,9 +206,42 @@ class NestedRecord(Part):
     _defaults = model_validator(mode="before")(_stable_defaults)
 
 
+_FAULTS: Final[Mapping[str, str]] = {
+    "missing": "it is missing",
+    "string_type": "it is no text",
+    "string_too_short": "it is empty",
+    "float_parsing": "it is no number",
+    "float_type": "it is no number",
+    "finite_number": "it is no finite number",
+    "int_parsing": "it is no whole number",
+    "int_type": "it is no whole number",
+    "int_from_float": "it is no whole number",
+    "bool_parsing": "it is neither true nor false",
+    "bool_type": "it is neither true nor false",
+    "list_type": "it is no list",
+    "tuple_type": "it is no list",
+    "dict_type": "it is no object",
+    "model_type": "it is no object",
+    "datetime_type": "it is no date and time",
+    "datetime_parsing": "it is no date and time",
+    "datetime_from_date_parsing": "it is no date and time",
+    "string_pattern_mismatch": "it holds a character that is not allowed there",
+}
+"""Faults in words, by the type that pydantic gives them; others have their own words."""
+
+
+def fault_said(fault: ErrorDetails) -> str:
+    """Return what is wrong, in words that need no knowledge of pydantic."""
+    if fault["loc"][-1:] == ("id",) and fault["type"] == "string_pattern_mismatch":
+        return "it is empty, or has a slash or a character that nobody can see"
+    if fault["type"] == "literal_error":
+        return f"it is none of {fault.get('ctx', {}).get('expected', 'its values')}"
+    return _FAULTS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+
+
 def first_fault(error: ValidationError) -> str:
     """Return the first fault of a validation as "field: what is wrong"."""
     fault = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(step) for step in fault["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{where + ': ' if where else ''}{fault['msg'].removeprefix('Value error, ')}{more}"
+    return f"{where + ': ' if where else ''}{fault_said(fault)}{more}"

@@ -120,3 +120,22 @@ def test_the_terminal_shows_what_would_meddle_with_it_and_the_data_keep_it(tmp_p
     assert r"a\u001b[2J\u202eb\u009b" in printed[-2]
     assert "\x1b" not in printed[-1]
     assert json.loads(printed[-1])["runs"][0]["input"] == evil
+
+
+async def test_bad_rows_that_are_too_many_for_an_answer_are_all_in_a_file(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    table = anyio.Path(tmp_path / "many.csv")
+    await table.write_text("input,output,rating\na,b,5\n" + "a,b,x\n" * 700, encoding="utf-8")
+    report = await _call(workspace, "import_runs", project="P", file=str(table))
+    assert report["imported"] == 1
+    assert isinstance(report["bad_rows"], list)
+    assert report["bad_rows"][-1] == "… and 200 more"
+    text = await anyio.Path(str(report["all_bad_rows"])).read_text(encoding="utf-8")
+    lines = text.splitlines()
+    assert lines[-1] == "row 702: its rating cannot be used: it is no number: 'x'"
+    assert lines[:500] == report["bad_rows"][:500]
+    assert len(lines) == 700
+    await table.write_text("input,output,rating\na,b,x\n", encoding="utf-8")
+    report = await _call(workspace, "import_runs", project="P", file=str(table))
+    assert "all_bad_rows" not in report

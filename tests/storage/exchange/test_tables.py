@@ -149,6 +149,8 @@ def test_bad_rows_are_named_one_by_one_and_the_good_ones_kept() -> None:
         '{"input": "12", "output": "twelve", "repaired": "x"}',
         '{"input": "13", "output": "thirteen", "trace": "{"}',
         '{"input": "14", "output": "fourteen", "cost_usd": 1e999}',
+        '{"input": "15", "output": "fifteen", "rating": "good"}',
+        '{"input": "16", "output": "sixteen", "rating": 1, "rating_type": "stars"}',
         "",
         f'{{"input": {"[" * 100_000}',
     ]
@@ -163,11 +165,13 @@ def test_bad_rows_are_named_one_by_one_and_the_good_ones_kept() -> None:
         8: "no input (its keys: prompt, output)",
         9: "NaN",
         10: "half a character",
-        11: "created_at",
+        11: "its created_at cannot be used: it is no date and time: 'yesterday'",
         12: "come together",
         13: "its trace is no JSON",
         14: "not finite",
-        16: "too deep",
+        15: "its rating cannot be used: it is no number: 'good'",
+        16: "its rating_type cannot be used: it is none of 'five_star', 'pass_fail', ",
+        18: "too deep",
     }
     assert bad.keys() == reasons.keys()
     for number, reason in reasons.items():
@@ -193,6 +197,13 @@ def test_what_spreadsheets_save_is_read(encoding: str, delimiter: str, end: str)
     assert list(table.unused) == ["mine"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_wide_text_of_any_language_is_read_with_a_mark_or_without(encoding: str) -> None:
+    text = "имя,Input,output\n" + "мир,привет,здравствуйте\n" * 50
+    runs, bad = _read(text.encode(encoding), "t.csv")
+    assert ({run.input for run in runs}, len(runs), bad) == ({"привет"}, 50, {})
+
+
 def test_a_declared_separator_huge_fields_and_broken_quotes_are_coped_with() -> None:
     huge = "x" * 5_000_000
     runs, bad = _read(f'sep=;\ninput;output\n"a"b;c\n{huge};d\n\0;e\n"open;f\n', "t.csv")
@@ -216,6 +227,8 @@ def test_a_list_of_objects_is_read_like_lines() -> None:
         (b"\xef\xbb\xbf \n", "t.jsonl", "is empty"),
         ("input,output\né,x".encode("latin-1"), "t.csv", "save it as 'CSV UTF-8'"),
         (b"PK\x03\x04\x14\0\x06\xff\xfe\xfd", "t.csv", "is not UTF-8"),
+        ("имя,ответ\nЖ,Щ\n".encode("utf-16-le"), "t.csv", "is not UTF-8 text, nor UTF-16"),
+        ("input,output\n1,2\n".encode("utf-16") + b"x", "t.csv", "is not UTF-16 text"),
         (b"[1, 2", "t.json", "no list of JSON objects"),
     ],
 )
