@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 
 from kiln_mcp.llm.abilities import Abilities, Ability, Experience, Feature
+from kiln_mcp.llm.addresses import shown
 from kiln_mcp.llm.assembly import CUT_OFF, Assembly
 from kiln_mcp.llm.deltas import Streamed
 from kiln_mcp.llm.errors import (
@@ -166,7 +167,7 @@ class HostedModel:
             # litellm lets errors of the libraries below it through, most of all in a stream.
             if type(error).__module__.partition(".")[0] not in _LIBRARIES:
                 raise
-            address = self._address(model) or f"{model.partition('/')[0]}'s address"
+            address = shown(self._address(model) or "") or f"{model.partition('/')[0]}'s address"
             said = without_keys(str(getattr(error, "message", error)), self._environment)
             reached = Reached(model, address, self._timeout_s)
             raise translated(litellm, reached, error, said_through_litellm(said)) from error

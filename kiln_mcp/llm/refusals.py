@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, cast
 
+from kiln_mcp.llm.addresses import without_logins
 from kiln_mcp.llm.errors import (
     ContextOverflow,
     KeyRefused,
@@ -79,7 +80,7 @@ def said_by_server(text: str) -> str:
         text = str(cast("object", error))
     except ValueError:
         pass
-    said = _KEY.sub("…", " ".join(_TAG.sub(" ", text).split()))
+    said = _KEY.sub("…", " ".join(_TAG.sub(" ", without_logins(text)).split()))
     if not said:
         return _NO_REASON
     return said if said.endswith((".", "!", "?")) else f"{said}."

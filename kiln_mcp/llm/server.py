@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from kiln_mcp.llm.abilities import Abilities, Ability, Experience, Feature
+from kiln_mcp.llm.addresses import Address
 from kiln_mcp.llm.assembly import CUT_OFF, Assembly
 from kiln_mcp.llm.deltas import Streamed, deltas_of
 from kiln_mcp.llm.errors import (
@@ -74,16 +75,16 @@ class ServerModel:
         self._json_mode: _JsonMode = "schema" if settings.schema_mode else "object"
         self._usage_mode = True
         self._experience = Experience()
-        self._address = settings.base_url.rstrip("/")
+        self._address = Address.of(settings.base_url)
         limits = Limits(
             settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute
         )
-        self.gate = gates.gate(settings.name, limits, _everywhere(self._address))
+        self.gate = gates.gate(settings.name, limits, _everywhere(self._address.shown))
 
     @property
     def address(self) -> str:
-        """The server's address, up to and including `/v1`."""
-        return self._address
+        """The server's address, up to and including `/v1`, as it may be shown."""
+        return self._address.shown
 
     @property
     def price(self) -> Price | None:
@@ -114,11 +115,12 @@ class ServerModel:
         key = await find_key(variable, self._environment) if variable else None
         if variable and not key:
             raise MissingKey(f"{self._settings.name}/…", [variable])
+        authorization = f"Bearer {key}" if key else self._address.authorization
         if self._session is None:  # another request may have opened it meanwhile
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
                 timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=10),
-                headers={"Authorization": f"Bearer {key}"} if key else {},
+                headers={"Authorization": authorization} if authorization else {},
                 auto_decompress=True,
             )
         return self._session
@@ -243,7 +245,7 @@ class ServerModel:
         started = time.perf_counter()
         async with self._failures_named(self._full(request)):
             session = await self._open()
-            async with session.post(f"{self._address}/chat/completions", json=body) as response:
+            async with session.post(f"{self._address.url}/chat/completions", json=body) as response:
                 content = await response.content.read(LARGEST_REPLY_BYTES)
                 if response.status != 200:
                     text = content.decode("utf-8", "replace")
@@ -269,7 +271,7 @@ class ServerModel:
             session = await self._open()
             with anyio.fail_after(self._timeout_s):
                 response = await session.post(
-                    f"{self._address}/chat/completions", json=body, timeout=endless
+                    f"{self._address.url}/chat/completions", json=body, timeout=endless
                 )
             try:
                 in_one_piece = response.content_type == "application/json"
@@ -319,7 +321,7 @@ class ServerModel:
         soon = aiohttp.ClientTimeout(total=LONGEST_LISTING_S)
         async with self._failures_named(name, LONGEST_LISTING_S):
             session = await self._open()
-            async with session.get(f"{self._address}/models", timeout=soon) as response:
+            async with session.get(f"{self._address.url}/models", timeout=soon) as response:
                 content = await response.content.read(LARGEST_REPLY_BYTES)
                 if response.status != 200:
                     text = content.decode("utf-8", "replace")
@@ -338,13 +340,13 @@ class ServerModel:
         try:
             yield
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
-            raise unreachable(model, self._address, error, reached=False) from error
+            raise unreachable(model, self.address, error, reached=False) from error
         except TimeoutError as error:
             raise AnswerTimedOut(model, timeout_s or self._timeout_s) from error
         except aiohttp.ClientPayloadError as error:
             raise ServerFailed(model, CUT_OFF, unanswered=True) from error
         except aiohttp.ClientError as error:
-            raise unreachable(model, self._address, error, reached=True) from error
+            raise unreachable(model, self.address, error, reached=True) from error
 
     async def _events(
         self, response: "aiohttp.ClientResponse", assembly: Assembly

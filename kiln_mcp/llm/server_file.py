@@ -1,19 +1,27 @@
 """The person's list of OpenAI-compatible servers: a JSON file in the per-user home."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
+from kiln_mcp.llm.addresses import has_login, is_address, shown
 from kiln_mcp.llm.errors import ServerFileUnreadable
 from kiln_mcp.llm.settings import ServerSettings
 from storage.errors import said_by_system
 
 _RESERVED: Final = frozenset({"embedded", "host"})
 _SPACE: Final = " \t\r\n"
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_KEY: Final = re.compile(r"(?=\w*\d)(?:sk|pk|rk|gsk|xai|hf|AIza|AKIA)\w{14}")
+_NO_VARIABLE: Final = (
+    "its value is not the name of an environment variable; if it is the key itself, set it in the "
+    "environment and write the variable's name here"
+)
 _SECRETS: Final = frozenset({"key", "api_key", "apikey", "token"})
 
 
@@ -56,7 +64,7 @@ def read_servers(path: Path) -> tuple[ServerSettings, ...]:
         where = f"line {error.lineno}: " if isinstance(error, json.JSONDecodeError) else ""
         raise ServerFileUnreadable(path, f"{where}it is no JSON ({error})") from error
     if not isinstance(values, list):
-        raise ServerFileUnreadable(path, f"line 1: it is no list, but {type(values).__name__}")
+        raise ServerFileUnreadable(path, f"line 1: it is {_KINDS[type(values)]}, and no list")
     servers: list[ServerSettings] = []
     for entry in _entries(text):
         known = [server.name for server in servers]
@@ -71,6 +79,14 @@ def read_servers(path: Path) -> tuple[ServerSettings, ...]:
     return tuple(servers)
 
 
+_KINDS: Final[Mapping[type, str]] = {
+    dict: "an object",
+    str: "a text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+}
 _ENTRY: Final = TypeAdapter(ServerSettings)
 
 
@@ -128,8 +144,13 @@ def _problem(server: ServerSettings, known: list[str]) -> tuple[str, str] | None
         return "name", f"{server.name!r} cannot be a server's name: take one without a slash"
     if server.name in known:
         return "name", f"two servers have the name {server.name!r}"
-    if not server.base_url.startswith(("http://", "https://")):
-        return "base_url", f"{server.base_url!r} is no address: it begins with http://"
+    if not is_address(server.base_url):
+        return "base_url", f"{shown(server.base_url)!r} is no address such as http://host:8000/v1"
+    if server.key_variable is not None:
+        if not _VARIABLE.fullmatch(server.key_variable) or _KEY.match(server.key_variable):
+            return "key_variable", _NO_VARIABLE
+        if has_login(server.base_url):
+            return "key_variable", "it has no place beside the password in 'base_url'"
     for field in ("concurrency", "requests_per_minute", "tokens_per_minute"):
         value = getattr(server, field)
         if value is not None and value < 1:

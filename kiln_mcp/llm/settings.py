@@ -20,7 +20,7 @@ class ServerSettings:
 
     Attributes:
         name: The first part of its models' names: `<name>/<model>`.
-        base_url: Its address up to and including `/v1`.
+        base_url: Its address up to and including `/v1`; a password in it is shown nowhere.
         key_variable: The environment variable or keyring entry that holds its key; None for none.
         concurrency: The most requests at once.
         requests_per_minute: The most requests a minute; None for no limit.
@@ -33,7 +33,7 @@ class ServerSettings:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     name: str
-    base_url: str
+    base_url: str = field(repr=False)
     key_variable: str | None = None
     concurrency: int = 16
     requests_per_minute: int | None = None

@@ -1,13 +1,23 @@
 """The list of servers: its own limits for each, and a mistake that stops only who needs it."""
 
 import json
+import re
+from base64 import b64encode
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
+import anyio
 import pytest
 
 from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest, ScriptedModel
-from kiln_mcp.llm.errors import KeyRefused, MissingKey, ServerDown, ServerFileUnreadable
+from kiln_mcp.llm.errors import (
+    KeyRefused,
+    MissingKey,
+    ModelError,
+    ServerDown,
+    ServerFileUnreadable,
+)
 from kiln_mcp.llm.errors import UnknownModel as Unknown
 from kiln_mcp.llm.server_file import read_servers
 from kiln_mcp.llm.settings import ServerSettings
@@ -36,7 +46,8 @@ FIRST = '[\n  {"name": "a", "base_url": "http://x/v1"},\n  {\n    "name": "b",\n
     ("text", "said"),
     [
         ("[\n{", "line 2: it is no JSON"),
-        ("{}", "line 1: it is no list"),
+        ("{}", "line 1: it is an object, and no list"),
+        ("null", "line 1: it is null, and no list"),
         ("[7]", "line 1: an entry is an object with 'name'"),
         ('[{"name": "a"}]', "line 1: the entry has no 'base_url'"),
         ('[{"name": "a/b", "base_url": "http://x"}]', "line 1: 'a/b' cannot be a server's name"),
@@ -122,3 +133,56 @@ async def test_a_refused_key_is_named_by_its_variable_and_not_shown(loopback: Lo
         ) as e:
             await engine.complete(asked("local/tiny"), asker="test")
     assert "sk-very" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"key_variable": "sk-abc-123"}, "not the name of an environment variable"),
+        ({"key_variable": "gsk_9f8e7d6c5b4a39281706"}, "not the name of an environment variable"),
+        ({"base_url": "ftp://me:sk-abc-123@host"}, "'ftp://…@host' is no address"),
+        ({"base_url": "me:sk-abc-123@host"}, "'…@host' is no address"),
+        ({"base_url": "http://me:sk-abc/123@host/v1"}, "'http://…@host/v1' is no address"),
+        (
+            {"base_url": "http://me:sk-abc-123@host/v1", "key_variable": "KEY"},
+            "no place beside the password",
+        ),
+    ],
+)
+def test_a_secret_where_none_belongs_is_refused_and_not_repeated(
+    tmp_path: Path, fields: dict[str, str], said: str
+) -> None:
+    file = tmp_path / "servers.json"
+    file.write_text(json.dumps([{"name": "a", "base_url": "http://x/v1"} | fields]), "utf-8")
+    with pytest.raises(ServerFileUnreadable, match=said) as caught:
+        read_servers(file)
+    assert not re.search("abc|9f8e|123@", str(caught.value))
+
+
+async def test_a_password_in_an_address_is_used_and_never_shown(
+    loopback: Loopback, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(0)
+    there, nowhere = (
+        address.replace("http://", "http://me:hunter2%40pw@")
+        for address in (loopback.address, "http://127.0.0.1:9/v1")
+    )
+    servers = (ServerSettings("local", there), ServerSettings("down", nowhere))
+    journal = tmp_path / "journal.sqlite"
+    async with Engine(EngineSettings(journal, servers=servers, environment={})) as engine:
+        loopback.fail(400, f"http://me:hunter2%40pw@{loopback.address} wants no logprobs")
+        said: list[str] = []
+        for model in ("local/tiny", "down/tiny"):
+            with pytest.raises(ModelError) as refused:
+                await engine.complete(asked(model), asker="test")
+            said += ["".join(format_exception(refused.value))]
+        await engine.complete(asked("local/tiny"), asker="test")
+        said += [f"{one.name}: {one.note}" for one in await engine.models()]
+        said += [repr(engine.settings), caplog.text]
+    expected = f"Basic {b64encode(b'me:hunter2@pw').decode()}"
+    assert {headers["Authorization"] for headers in loopback.headers} == {expected}
+    assert f"local/tiny: At {loopback.address.replace('http://', 'http://…@')}." in said
+    assert "nothing listens at http://…@127.0.0.1:9/v1" in said[1]
+    assert "hunter2" not in "".join(said)
+    files = [anyio.Path(journal), anyio.Path(f"{journal}-wal")]
+    assert not any([b"hunter2" in await file.read_bytes() for file in files if await file.exists()])
