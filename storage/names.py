@@ -4,9 +4,10 @@ The format stores compatibility-decomposed text (Unicode NFKD) and forbids some 
 person types any name and sees it again: composed (NFC), and with a forbidden character where its
 stand-in is stored. Spaces in a row become one, and what nobody can see is left out.
 
-What decomposition alters for good, such as ½ or a full-width letter, a record of ours keeps beside
-its name, under `TYPED`. Other programs pay no heed to that key, and drop it when they save: then
-the name is shown as it is stored, and so it is where the two do not fit any more.
+What decomposition alters for good, such as ½ or a full-width letter, and the underscores that the
+format refuses at a name's ends or in a row, a record of ours keeps beside its name, under `TYPED`.
+Other programs pay no heed to that key, and drop it when they save: then the name is shown as it is
+stored, and so it is where the two do not fit any more.
 """
 
 import difflib
@@ -32,6 +33,7 @@ _TO_SHOW = str.maketrans(_STAND_INS, _FORBIDDEN)
 _UNSEEN = re.compile(r"[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 """Characters without a look of their own, which turn the order of letters or part a word."""
 _BLANK = frozenset({"Cc", "Cs", "Zs", "Zl", "Zp"})
+_SPACES = re.compile(r" {2,}")
 _DOUBLED = re.compile(r"([\s_])[\s_]+")
 
 
@@ -47,9 +49,11 @@ def shown_name(text: str) -> str:
 
 def typed_name(text: str) -> str:
     """Return a name as it was typed, as far as files can hold it."""
-    seen = _spaced(unicodedata.normalize("NFC", text.translate(_TO_SHOW)))
-    stored = _tidy(text)
-    return seen if stored_name(seen) == stored else shown_name(stored)
+    shown = unicodedata.normalize("NFC", text.translate(_TO_SHOW))
+    seen = _SPACES.sub(" ", _blanked(shown)).strip(" ")
+    stored = name_to_store(text)
+    fits = len(seen) <= LONGEST_NAME and name_to_store(seen) == stored
+    return seen if fits else shown_name(stored)
 
 
 def shown_name_of(fields: Mapping[str, object]) -> str:
@@ -57,13 +61,16 @@ def shown_name_of(fields: Mapping[str, object]) -> str:
     name, typed = fields.get("name"), fields.get(TYPED)
     if not isinstance(name, str):
         return ""
-    is_its_form = isinstance(typed, str) and stored_name(typed) == stored_name(name)
+    is_its_form = isinstance(typed, str) and stored_name(name) in {
+        stored_name(typed),
+        name_to_store(typed),
+    }
     return typed if is_its_form and isinstance(typed, str) else shown_name(name)
 
 
 def folded_name(text: str) -> str:
     """Return the form in which names are compared, however they were typed or are shown."""
-    return _tidy(text).casefold()
+    return name_to_store(text).casefold()
 
 
 def known_as(fields: Mapping[str, object]) -> str:
@@ -76,7 +83,7 @@ def known_as(fields: Mapping[str, object]) -> str:
 
 def acceptable_name(text: str, longest: int = LONGEST_NAME) -> str:
     """Return the nearest name that can be stored, "" where nothing of the text can."""
-    return shown_name(_tidy(text)[:longest].strip(" _"))
+    return shown_name(name_to_store(text)[:longest].strip(" _"))
 
 
 def check_name(text: str, longest: int = LONGEST_NAME) -> str:
@@ -85,7 +92,7 @@ def check_name(text: str, longest: int = LONGEST_NAME) -> str:
     Raises:
         InvalidName: Nothing of it can be seen, or it is too long.
     """
-    stored = _tidy(text)
+    stored = name_to_store(text)
     if not stored:
         raise InvalidName(text, "is empty", "")
     if len(stored) > longest:
@@ -94,16 +101,20 @@ def check_name(text: str, longest: int = LONGEST_NAME) -> str:
     return shown_name(stored)
 
 
-def _tidy(text: str) -> str:
+def _blanked(text: str) -> str:
+    """Return a text without what nobody can see, and with a space for each kind of blank."""
+    seen = _UNSEEN.sub("", text)
+    return "".join(" " if unicodedata.category(c) in _BLANK else c for c in seen)
+
+
+def name_to_store(text: str) -> str:
     """Return the stored form of a name without what the format refuses in it."""
     return _spaced(stored_name(text))
 
 
 def _spaced(text: str) -> str:
     """Return a text without what nobody can see, and with single spaces between words."""
-    seen = _UNSEEN.sub("", text)
-    spaced = "".join(" " if unicodedata.category(c) in _BLANK else c for c in seen)
-    return _DOUBLED.sub(r"\1", spaced).strip(" _")
+    return _DOUBLED.sub(r"\1", _blanked(text)).strip(" _")
 
 
 def folder_name(record_id: str, name: str | None) -> str:
@@ -111,7 +122,7 @@ def folder_name(record_id: str, name: str | None) -> str:
     if not name:
         return record_id
     plain = "".join(" " if character in _FORBIDDEN else character for character in name)
-    safe = _tidy(plain)[:_FOLDER_NAME_LENGTH].rstrip()
+    safe = name_to_store(plain)[:_FOLDER_NAME_LENGTH].rstrip()
     return f"{record_id} - {safe}" if safe else record_id
 
 

@@ -25,6 +25,7 @@ from storage.names import (
     LONGEST_SHORT_NAME,
     TYPED,
     check_name,
+    name_to_store,
     shown_name,
     shown_name_of,
     stored_name,
@@ -82,7 +83,7 @@ def _keep_typed(value: object, info: ValidationInfo) -> object:
         return {**held, "name": shown_name_of(held)} if TYPED in held else held
     typed = typed_name(name)
     without = {key: one for key, one in held.items() if key != TYPED}
-    return without if typed == shown_name(stored_name(typed)) else {**without, TYPED: typed}
+    return without if typed == shown_name(name_to_store(typed)) else {**without, TYPED: typed}
 
 
 def _aware(moment: datetime) -> datetime:
@@ -101,7 +102,7 @@ def _stable_defaults(value: object, info: ValidationInfo) -> object:
     return value
 
 
-Name = Annotated[str, AfterValidator(_name), PlainSerializer(stored_name)]
+Name = Annotated[str, AfterValidator(_name), PlainSerializer(name_to_store)]
 """A record's name of up to 120 characters, in memory as people see it."""
 
 PartName = Annotated[str, AfterValidator(_part_name), PlainSerializer(stored_name)]

@@ -16,6 +16,7 @@ from storage.names import (
     check_name,
     folder_name,
     known_as,
+    name_to_store,
     shown_name,
     stored_name,
     typed_name,
@@ -61,7 +62,8 @@ def test_a_name_of_nothing_or_of_too_much_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", ["½ cup", "ﬁne", "①", "\uff08全角\uff09\uff21", "カ\u3099", "STRASSE", "a  b"]
+    "typed",
+    ["½ cup", "ﬁne", "①", "\uff08全角\uff09\uff21", "カ\u3099", "STRASSE", "a  b", "_x__y_"],
 )
 async def test_a_record_is_found_by_its_name_as_it_was_typed(tmp_path: Path, typed: str) -> None:
     async with await ProjectStore.create(tmp_path / "p", Project(name="P")) as store:
@@ -71,7 +73,10 @@ async def test_a_record_is_found_by_its_name_as_it_was_typed(tmp_path: Path, typ
             assert (await store.page_of(Task, text=reference)).total == 1
 
 
-@pytest.mark.parametrize("typed", ["½ cup: a/b?", "ﬁne", "①", "\uff08全角\uff09\uff21", "x² + ª"])
+@pytest.mark.parametrize(
+    "typed",
+    ["½ cup: a/b?", "ﬁne", "①", "\uff08全角\uff09\uff21", "x² + ª", "_x__y_", "__init__", "a _ b"],
+)
 async def test_a_name_is_shown_as_it_was_typed_and_stored_as_the_format_wants_it(
     tmp_path: Path, typed: str
 ) -> None:
@@ -84,7 +89,7 @@ async def test_a_name_is_shown_as_it_was_typed_and_stored_as_the_format_wants_it
         assert task.name == store.project.name == typed
         file = store.folder / task.saved.path
         held = json.loads(file.read_bytes())
-        assert held["name"] == stored_name(typed)
+        assert held["name"] == name_to_store(typed)
         assert unicodedata.is_normalized("NFKD", held["name"])
         before = file.read_bytes()
         task = await store.save(task.replace(instruction="y"))
@@ -120,7 +125,7 @@ def test_every_accepted_name_has_a_stored_form_that_the_format_accepts(name: str
         shown = check_name(name)
     except InvalidName:
         return
-    assert stored_name(typed_name(name)) == stored_name(shown)
+    assert name_to_store(typed_name(name)) == stored_name(shown)
     stored = stored_name(shown)
     assert _ACCEPTED.fullmatch(stored)
     assert unicodedata.normalize("NFKD", stored) == stored
