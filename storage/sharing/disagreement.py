@@ -5,7 +5,7 @@ let the other answer win without a word.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
@@ -76,14 +76,26 @@ def clashing_values(
         documents = [document_of(content) for content in git.blobs(names)]
         if not all(documents):
             continue
-        before, ours, theirs = (value_at(one or {}, question.field) for one in documents)
+        fields = [question.field, *(one.field for one in question.also)]
+        before, ours, theirs = (
+            [value_at(one or {}, field) for field in fields] for one in documents
+        )
         chosen = [
-            value for side, value in ((answers.here, ours), (answers.there, theirs)) if key in side
+            values
+            for side, values in ((answers.here, ours), (answers.there, theirs))
+            if key in side
         ]
-        is_as_it_was = len(chosen) == 1 and equal(chosen[0], before)
-        if not equal(ours, theirs) and (len(chosen) > 1 or is_as_it_was):
-            clash = Clash(question.field, _first(question), ours, theirs)
-            found.append((question.path, clash))
+        is_as_it_was = len(chosen) == 1 and all(map(equal, chosen[0], before))
+        if len(chosen) > 1 or is_as_it_was:
+            sides = zip(fields, ours, theirs, strict=True)
+            differing = [
+                Clash(field, _first(question), here, there)
+                for field, here, there in sides
+                if not equal(here, there)
+            ]
+            if differing:
+                whole = replace(differing[0], also=tuple(differing[1:]))
+                found.append((question.path, whole))
     return found
 
 

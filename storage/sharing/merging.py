@@ -2,8 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 
@@ -13,6 +13,8 @@ from storage.names import TYPED
 _SETS = frozenset({"tags"})
 _STAMPS = frozenset({"id", "created_at", "created_by"})
 """What a program stamps on a part of a record; of two stamps theirs is as good as ours."""
+_UNITS = (("repaired_output", "repair_instructions"),)
+"""Keys of a record that are one work together: of two people's works one is taken whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,14 @@ class Clash:
         before: Its value before both.
         ours: The value here.
         theirs: The value there.
+        also: What else differs of the same work, and is decided with it.
     """
 
     field: tuple[str, ...]
     before: Value
     ours: Value
     theirs: Value
+    also: "tuple[Clash, ...]" = ()
 
 
 def merge_objects(
@@ -50,7 +54,42 @@ def merge_objects(
     """
     clashes: list[Clash] = []
     merged = _merge((), before, ours, theirs, clashes)
-    return (merged if isinstance(merged, dict) else {}), clashes
+    if not isinstance(merged, dict):
+        return {}, clashes
+    for unit in _UNITS:
+        if any(clash.field[0] in unit for clash in clashes):
+            taken = {key: theirs[key] for key in unit if key in theirs}
+            merged = {key: merged[key] for key in merged if key not in unit} | taken
+    return merged, units_joined(clashes, ours, theirs)
+
+
+def units_joined(
+    clashes: Sequence[Clash], ours: dict[str, JsonValue], theirs: dict[str, JsonValue]
+) -> list[Clash]:
+    """Return the clashes of an object, those of one work as one."""
+    joined = list(clashes)
+    for unit in _UNITS:
+        if not any(clash.field[0] in unit for clash in clashes):
+            continue
+        parts = [part for key in unit for part in _differing((key,), ours, theirs)]
+        if len(parts) > 1:
+            whole = replace(parts[0], also=tuple(parts[1:]))
+            joined = [clash for clash in joined if clash.field[0] not in unit] + [whole]
+    return joined
+
+
+def _differing(
+    field: tuple[str, ...], ours: dict[str, JsonValue], theirs: dict[str, JsonValue]
+) -> Iterator[Clash]:
+    """Yield where the values below a key differ, in the order of their names."""
+    here, there = ours.get(field[-1], ABSENT), theirs.get(field[-1], ABSENT)
+    if equal(here, there):
+        return
+    if isinstance(here, dict) and isinstance(there, dict):
+        for key in sorted({*here, *there} - _STAMPS):
+            yield from _differing((*field, key), here, there)
+    else:
+        yield Clash(field, ABSENT, here, there)
 
 
 def merge_lines(before: str, ours: str, theirs: str) -> str:

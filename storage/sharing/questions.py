@@ -58,6 +58,20 @@ def _inside(path: str) -> str:
 _Path = Annotated[str, AfterValidator(_inside)]
 
 
+class Companion(BaseModel):
+    """Another field that is decided with a question's own.
+
+    Attributes:
+        field: The keys that lead to it.
+        choices: Its values, each with that of the question.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    field: Annotated[tuple[str, ...], Field(min_length=1)]
+    choices: Annotated[tuple[Choice, ...], Field(min_length=2, max_length=2)]
+
+
 class Question(BaseModel):
     """A field with two values, or a record deleted by one and changed by another.
 
@@ -67,6 +81,7 @@ class Question(BaseModel):
         field: The keys that lead to the field; none where the record as a whole is meant.
         before: What it was before both.
         choices: The two values; where it was given a third one since, that is the last.
+        also: What else is decided with it, such as the instructions of a repair with its output.
         what: The record's name or beginning, as people know it; not in the question's file.
     """
 
@@ -78,6 +93,7 @@ class Question(BaseModel):
     other: _Path | None = None
     before: Choice
     choices: Annotated[tuple[Choice, ...], Field(min_length=2, max_length=2)]
+    also: tuple[Companion, ...] = ()
     what: Annotated[str, Field(exclude=True)] = ""
 
     @property
@@ -90,7 +106,11 @@ class Question(BaseModel):
         if not self.field:
             return f"{record}: one deleted it and another changed it. Keep it?"
         *most, last = (choice.shown for choice in self.choices)
-        return f"{record}: is the {field_name(self.field)} {', '.join(most)} or {last}?"
+        text = f"{record}: is the {field_name(self.field)} {', '.join(most)} or {last}?"
+        if self.also:
+            beside = ", ".join(field_name(one.field) for one in self.also)
+            text += f" Each comes with its {beside}."
+        return text
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -99,7 +119,17 @@ class Question(BaseModel):
             return tuple(str(choice.value) for choice in self.choices)
         if not self.field:
             return tuple("delete it" if one.absent else "keep it" for one in self.choices)
-        return tuple(choice.shown for choice in self.choices)
+        return tuple(self._option(number) for number in range(len(self.choices)))
+
+    def chosen(self, number: int) -> list[tuple[tuple[str, ...], Choice]]:
+        """Return the fields that are decided, each with its value in a choice."""
+        also = [(one.field, one.choices[number]) for one in self.also]
+        return [(self.field, self.choices[number]), *also]
+
+    def _option(self, number: int) -> str:
+        (_, own), *others = self.chosen(number)
+        beside = [f"{field_name(field)} {choice.shown}" for field, choice in others]
+        return ", ".join([own.shown, *beside])
 
     def subject(self, document: Document) -> str:
         """Return what is to be decided, such as "the overall rating of the run 'hi'".
@@ -131,14 +161,25 @@ class QuestionFile:
 
 def question_of(path: str, clash: Clash) -> QuestionFile:
     """Return the file of the question that a clash asks."""
-    choices = sorted([_choice(clash.ours), _choice(clash.theirs)], key=lambda choice: choice.shown)
+    is_turned = _choice(clash.ours).shown > _choice(clash.theirs).shown
     data: dict[str, JsonValue] = {
         "path": path,
         "field": list(clash.field),
         "before": _choice(clash.before).model_dump(mode="json"),
-        "choices": [choice.model_dump(mode="json") for choice in choices],
+        "choices": _sides(clash, is_turned=is_turned),
     }
+    if clash.also:
+        data["also"] = [
+            {"field": list(one.field), "choices": _sides(one, is_turned=is_turned)}
+            for one in clash.also
+        ]
     return _file(data, (path, *clash.field))
+
+
+def _sides(clash: Clash, *, is_turned: bool) -> list[JsonValue]:
+    """Return both values of a clash, in an order that is the same for both sides."""
+    sides = [clash.theirs, clash.ours] if is_turned else [clash.ours, clash.theirs]
+    return [_choice(side).model_dump(mode="json") for side in sides]
 
 
 def deletion_question(path: str) -> QuestionFile:
@@ -193,11 +234,19 @@ def _record_file(project: Path, path: str) -> Path:
 def _as_it_stands(question: Question, kind: str, document: Document) -> Question:
     """Return a question with its record's name, and the value that the field was given since."""
     what = f"the {noun(kind)} '{known_as(document)}'"
-    choices = question.choices
-    if question.field:
-        held = _choice(value_at(document, question.field))
-        choices = choices if held in choices else (*choices, held)
-    return question.model_copy(update={"choices": choices, "what": what})
+    known = question.model_copy(update={"what": what})
+    held = [
+        (field, _choice(value_at(document, field)))
+        for field, _ in (question.chosen(0) if question.field else ())
+    ]
+    if not held or held in [question.chosen(number) for number in range(2)]:
+        return known
+    also = [
+        one.model_copy(update={"choices": (*one.choices, since)})
+        for one, (_, since) in zip(question.also, held[1:], strict=True)
+    ]
+    choices = (*question.choices, held[0][1])
+    return known.model_copy(update={"choices": choices, "also": tuple(also)})
 
 
 def value_at(document: Document, field: tuple[str, ...]) -> Value:
@@ -249,7 +298,9 @@ def decision(project: Path, question: Question, number: int) -> Change:
     elif file.is_file():
         held = file.read_bytes()
         document = document_of(held) or {}
-        changed = with_choice(document, question.field, choice)
+        changed = document
+        for field, chosen in question.chosen(number):
+            changed = with_choice(changed, field, chosen)
         change.edits.append(edited(question.path, held, document, changed))
     return change
 

@@ -21,7 +21,7 @@ from storage.sharing.disagreement import (
 )
 from storage.sharing.errors import GitFailed
 from storage.sharing.git import EMPTY_TREE, FileChange, Git
-from storage.sharing.merging import ABSENT, Clash, merge_lines, merge_objects
+from storage.sharing.merging import ABSENT, Clash, merge_lines, merge_objects, units_joined
 from storage.sharing.questions import (
     QuestionFile,
     deletion_question,
@@ -187,9 +187,10 @@ def _all_differences(
     before: dict[str, JsonValue], ours: dict[str, JsonValue], theirs: dict[str, JsonValue]
 ) -> list[Clash]:
     keys = [key for key in ours if key not in theirs or not same(ours[key], theirs[key])]
-    return [
+    clashes = [
         Clash((key,), before.get(key, ABSENT), ours[key], theirs.get(key, ABSENT)) for key in keys
     ]
+    return units_joined(clashes, ours, theirs)
 
 
 def _is_valid(path: str, document: dict[str, JsonValue]) -> bool:

@@ -55,3 +55,20 @@ def test_no_line_that_either_side_added_is_lost(base: str, ours: str, theirs: st
     for side in (ours, theirs):
         for line in set(side.splitlines()):
             assert merged.splitlines().count(line) >= (base + side).splitlines().count(line)
+
+
+@given(_object, _object, _object)
+def test_of_two_repairs_one_is_taken_whole_and_both_sides_ask_the_same(
+    before: dict[str, JsonValue], ours: dict[str, JsonValue], theirs: dict[str, JsonValue]
+) -> None:
+    keys = {"x": "repaired_output", "y": "repair_instructions"}
+    sides = [{keys.get(key, key): side[key] for key in side} for side in (before, ours, theirs)]
+    merged, clashes = merge_objects(*sides)
+    of_repair = [clash for clash in clashes if clash.field[0] in keys.values()]
+    if of_repair:
+        (clash,) = {one.field for one in of_repair} if of_repair[0].also else {of_repair[0].field}
+        assert all(same(merged.get(key), sides[2].get(key)) for key in keys.values())
+        other = merge_objects(sides[0], sides[2], sides[1])[1]
+        (there,) = (one for one in other if one.field == clash)
+        fields = [one.field for one in of_repair[0].also]
+        assert [one.field for one in there.also] == fields

@@ -9,6 +9,7 @@ from storage import (
     Project,
     ProjectStore,
     Task,
+    TaskOutput,
     TaskOutputRating,
     TaskRun,
 )
@@ -126,6 +127,51 @@ async def test_a_decision_is_told_as_one(ana: ProjectStore, ben: ProjectStore) -
     await Sharing(ben).decide(question.id, same)
     assert (await Sharing(ben).sync()).saved == "Decide the overall rating of the run 'hi'"
     assert (await Sharing(ana).sync()).received == "Decide the overall rating of the run 'hi'"
+
+
+def _repaired(run: TaskRun, who: str) -> TaskRun:
+    return run.replace(repair_instructions=who, repaired_output=TaskOutput(output=f"{who} out"))
+
+
+async def test_two_repairs_are_one_question_and_are_never_mixed(
+    ana: ProjectStore, ben: ProjectStore
+) -> None:
+    for store, who in ((ana, "Ann"), (ben, "Ben")):
+        await store.save(_repaired(await _run(store), who))
+        await Sharing(store).sync()
+    await Sharing(ana).sync()
+    (question,) = await Sharing(ana).questions()
+    assert question.text == (
+        'the run \'hi\': is the repaired output "Ann out" or "Ben out"? '
+        "Each comes with its repair instructions."
+    )
+    assert question.options == (
+        '"Ann out", repair instructions "Ann"',
+        '"Ben out", repair instructions "Ben"',
+    )
+    await Sharing(ana).decide(question.id, 0)
+    assert await _repair(ana) == ("Ann", "Ann out")
+    await Sharing(ben).decide(question.id, 1)
+    await Sharing(ana).sync()
+    await Sharing(ben).sync()
+    await Sharing(ana).sync()
+    (again,) = await Sharing(ben).questions()
+    assert await Sharing(ana).questions() == [again]
+    await ana.save((await _run(ana)).replace(repair_instructions="Else."))
+    (again,) = await Sharing(ana).questions()
+    assert len(again.options) == 3
+    await Sharing(ana).decide(again.id, 1)
+    await Sharing(ana).sync()
+    await Sharing(ben).sync()
+    for store in (ana, ben):
+        assert await _repair(store) == ("Ben", "Ben out")
+        assert await Sharing(store).questions() == []
+
+
+async def _repair(store: ProjectStore) -> tuple[str | None, str]:
+    run = await _run(store)
+    assert run.repaired_output is not None
+    return run.repair_instructions, run.repaired_output.output
 
 
 async def test_nothing_is_asked_of_a_deleted_record_until_it_is_back(
