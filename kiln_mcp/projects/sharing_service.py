@@ -60,7 +60,7 @@ def open_questions(questions: Sequence[Question]) -> list[OpenQuestion]:
         OpenQuestion(
             id=question.id,
             question=question.text,
-            choices=list(question.options),
+            choices=[f"{at}: {one}" for at, one in enumerate(question.options, start=1)],
         )
         for question in questions
     ]

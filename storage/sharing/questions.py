@@ -27,7 +27,15 @@ from storage.layout import PROJECT_FILE, place_named
 from storage.names import known_as
 from storage.reading import read_record, revision_of
 from storage.sharing.merging import ABSENT, Absent, Clash, Value
-from storage.sharing.words import Document, document_of, field_name, noun, spoken
+from storage.sharing.words import (
+    LONGEST_EXCERPT,
+    Document,
+    document_of,
+    excerpts,
+    field_name,
+    noun,
+    spoken,
+)
 from storage.trash import Trashed, trashed_now
 
 FOLDER = "questions"
@@ -83,6 +91,8 @@ class Question(BaseModel):
         choices: The two values; where it was given a third one since, that is the last.
         also: What else is decided with it, such as the instructions of a repair with its output.
         what: The record's name or beginning, as people know it; not in the question's file.
+        makers: Who made each choice, and when; "" where nobody knows. Not in the file either: it
+            is the same on all machines, whatever each has of the history.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -95,6 +105,7 @@ class Question(BaseModel):
     choices: Annotated[tuple[Choice, ...], Field(min_length=2, max_length=2)]
     also: tuple[Companion, ...] = ()
     what: Annotated[str, Field(exclude=True)] = ""
+    makers: Annotated[tuple[str, ...], Field(exclude=True)] = ()
 
     @property
     def text(self) -> str:
@@ -105,31 +116,47 @@ class Question(BaseModel):
             return f"{record}: two people changed {names[0]}. Keep it, or {names[1]}?"
         if not self.field:
             return f"{record}: one deleted it and another changed it. Keep it?"
-        *most, last = (choice.shown for choice in self.choices)
-        text = f"{record}: is the {field_name(self.field)} {', '.join(most)} or {last}?"
+        if self._is_long:
+            text = f"{record}: which {field_name(self.field)} is right?"
+        else:
+            *most, last = (choice.shown for choice in self.choices)
+            text = f"{record}: is the {field_name(self.field)} {', '.join(most)} or {last}?"
         if self.also:
             beside = ", ".join(field_name(one.field) for one in self.also)
             text += f" Each comes with its {beside}."
         return text
 
     @property
+    def _is_long(self) -> bool:
+        return any(len(choice.shown) > LONGEST_EXCERPT for choice in self.choices)
+
+    @property
     def options(self) -> tuple[str, ...]:
-        """The choices as a person reads them."""
+        """The choices as a person reads them, and who made them."""
         if self.other is not None:
             return tuple(str(choice.value) for choice in self.choices)
         if not self.field:
-            return tuple("delete it" if one.absent else "keep it" for one in self.choices)
-        return tuple(self._option(number) for number in range(len(self.choices)))
+            said = ["delete it" if one.absent else "keep it" for one in self.choices]
+        else:
+            said = self._values_shown()
+        makers = self.makers or ("",) * len(said)
+        return tuple(
+            f"{one} ({maker})" if maker else one for one, maker in zip(said, makers, strict=True)
+        )
+
+    def _values_shown(self) -> list[str]:
+        own = excerpts([choice.shown for choice in self.choices])
+        names = [field_name(one.field) for one in self.also]
+        beside = [excerpts([choice.shown for choice in one.choices]) for one in self.also]
+        return [
+            ", ".join([value, *map(" ".join, zip(names, others, strict=True))])
+            for value, *others in zip(own, *beside, strict=True)
+        ]
 
     def chosen(self, number: int) -> list[tuple[tuple[str, ...], Choice]]:
         """Return the fields that are decided, each with its value in a choice."""
         also = [(one.field, one.choices[number]) for one in self.also]
         return [(self.field, self.choices[number]), *also]
-
-    def _option(self, number: int) -> str:
-        (_, own), *others = self.chosen(number)
-        beside = [f"{field_name(field)} {choice.shown}" for field, choice in others]
-        return ", ".join([own.shown, *beside])
 
     def subject(self, document: Document) -> str:
         """Return what is to be decided, such as "the overall rating of the run 'hi'".
@@ -236,7 +263,7 @@ def _as_it_stands(question: Question, kind: str, document: Document) -> Question
     what = f"the {noun(kind)} '{known_as(document)}'"
     known = question.model_copy(update={"what": what})
     held = [
-        (field, _choice(value_at(document, field)))
+        (field, choice_at(document, field))
         for field, _ in (question.chosen(0) if question.field else ())
     ]
     if not held or held in [question.chosen(number) for number in range(2)]:
@@ -257,6 +284,11 @@ def value_at(document: Document, field: tuple[str, ...]) -> Value:
             return ABSENT
         value = value[key]
     return value
+
+
+def choice_at(document: Document, field: tuple[str, ...]) -> Choice:
+    """Return the value of a record's field as a choice."""
+    return _choice(value_at(document, field))
 
 
 def question_named(project: Path, key: str) -> Question:

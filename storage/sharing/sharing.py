@@ -1,20 +1,25 @@
 """Share a project: keep its history, bring in what others did, send what was done here."""
 
+import logging
 from dataclasses import dataclass
 
 import anyio.to_thread
 
+from storage.errors import StorageError
 from storage.sharing.branch import Branch
 from storage.sharing.errors import GitFailed
 from storage.sharing.fetching import fetch_project
 from storage.sharing.git import Git
 from storage.sharing.history import HistoryEntry, change_entries, find_deleted
+from storage.sharing.makers import with_makers
 from storage.sharing.questions import Question, decision, open_questions, question_named
 from storage.sharing.safety import check_address
 from storage.sharing.undoing import Undo, undo_plan, undo_plan_of_unsaved
 from storage.store import ProjectStore
 
 __all__ = ["UNSYNCED", "HistoryEntry", "Sharing", "SyncReport", "fetch_project"]
+
+_log = logging.getLogger(__name__)
 
 _MOST_ROUNDS = 6
 UNSYNCED = "unsynced"
@@ -106,8 +111,19 @@ class Sharing:
         return SyncReport(said, got, sent, waiting, offline, signed, questions, left_out)
 
     async def questions(self) -> list[Question]:
-        """Return what people must decide."""
-        return await anyio.to_thread.run_sync(open_questions, self._store.folder)
+        """Return what people must decide, and who gave each value where the history tells it."""
+        return await anyio.to_thread.run_sync(self._questions)
+
+    def _questions(self) -> list[Question]:
+        found = open_questions(self._store.folder)
+        if not found:
+            return []
+        try:
+            self._branch.check()
+            return with_makers(self._git, found)
+        except StorageError as error:  # a project is described without its history, too
+            _log.info("It is not said who asked: %s", error)
+            return found
 
     async def decide(self, question_id: str, choice: int) -> None:
         """Decide an open question by the number of one of its choices, 0 or 1.

@@ -28,6 +28,8 @@ _NOUNS = {
 QUESTION = "question"
 _MOST_SAID = 5
 _DEEPEST = 100
+LONGEST_EXCERPT = 300
+_BEFORE_DIFFERENCE = 60
 _BOOKKEEPING = frozenset(
     {"v", "id", "created_at", "created_by", "model_type", "path", "type", "source"}
 )
@@ -114,6 +116,22 @@ def spoken(value: JsonValue) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return json.dumps(value, ensure_ascii=False)
+
+
+def excerpts(texts: Sequence[str]) -> list[str]:
+    """Return texts whole or, where one is long, from shortly before they begin to differ."""
+    if max(map(len, texts), default=0) <= LONGEST_EXCERPT:
+        return list(texts)
+    columns = enumerate(zip(*texts, strict=False))
+    end_of_shared = min(map(len, texts))
+    first = next((at for at, letters in columns if len(set(letters)) > 1), end_of_shared)
+    start = max(0, first - _BEFORE_DIFFERENCE)
+    end = start + LONGEST_EXCERPT
+    return [
+        f"{'…' if start else ''}{text[start:end]}{'…' if len(text) > end else ''} "
+        f"({len(text):,} characters)"
+        for text in texts
+    ]
 
 
 def label_of(document: Document) -> str:

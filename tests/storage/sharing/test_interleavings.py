@@ -82,6 +82,9 @@ class Team(RuleBasedStateMachine):
         store = self.stores["ana"]
         assert await store.unreadable() == []
         runs = {run.id: run for run in await self._runs(store)}
+        for run in runs.values():
+            repaired = run.repaired_output.output if run.repaired_output else None
+            assert run.repair_instructions == repaired
         untouched = self.added - self.deleted
         assert untouched <= set(runs)
         kept = {tag for tag, run in self.tagged.items() if run in untouched}
@@ -194,6 +197,18 @@ class Team(RuleBasedStateMachine):
                 own = {f"named::{who}": RequirementRating(value=stars)}
                 rating = TaskOutputRating(requirement_ratings=own)
                 await store.save(run.replace(output=run.output.replace(rating=rating)))
+
+        self.loop.run_until_complete(act())
+
+    @rule(who=_someone, pick=st.integers(0, 9), text=_word)
+    def repair_run(self, who: str, pick: int, text: str) -> None:
+        async def act() -> None:
+            store = self.stores[who]
+            run = await self._some_run(store, pick)
+            if run is not None:
+                better = f"{text} by {who}"
+                output = TaskOutput(output=better)
+                await store.save(run.replace(repair_instructions=better, repaired_output=output))
 
         self.loop.run_until_complete(act())
 

@@ -1,5 +1,6 @@
 """Several people, each with a clone of one project."""
 
+import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from storage import (
 )
 from storage.errors import RecordNotFound
 from storage.sharing.errors import ChangedSince, GitFailed, NotShared, TokenInAddress
+from storage.sharing.git import Git
 from storage.sharing.sharing import Sharing, fetch_project
 
 
@@ -145,10 +147,8 @@ async def test_two_repairs_are_one_question_and_are_never_mixed(
         'the run \'hi\': is the repaired output "Ann out" or "Ben out"? '
         "Each comes with its repair instructions."
     )
-    assert question.options == (
-        '"Ann out", repair instructions "Ann"',
-        '"Ben out", repair instructions "Ben"',
-    )
+    for who, option in zip(("Ann", "Ben"), question.options, strict=True):
+        assert option.startswith(f'"{who} out", repair instructions "{who}" (')
     await Sharing(ana).decide(question.id, 0)
     assert await _repair(ana) == ("Ann", "Ann out")
     await Sharing(ben).decide(question.id, 1)
@@ -172,6 +172,40 @@ async def _repair(store: ProjectStore) -> tuple[str | None, str]:
     run = await _run(store)
     assert run.repaired_output is not None
     return run.repair_instructions, run.repaired_output.output
+
+
+async def test_a_question_says_who_gave_each_value_and_when(
+    ana: ProjectStore, ben: ProjectStore
+) -> None:
+    for store, who, stars in ((ana, "Ann", 5), (ben, "Bob", 4)):
+        Git(store.folder).run("config", "user.name", who)
+        await store.save(_rated(await _run(store), stars))
+        await Sharing(store).sync()
+    (question,) = (await Sharing(ana).sync()).questions
+    bob, ann = question.options
+    today = r"20\d\d-\d\d-\d\d \d\d:\d\d UTC"
+    assert re.fullmatch(rf"4 \(Bob, {today}\)", bob)
+    assert re.fullmatch(rf"5 \(Ann, {today}\)", ann)
+    await ana.save(_rated(await _run(ana), 2))
+    (question,) = await Sharing(ana).questions()
+    assert question.options == (bob, ann, "2")
+
+
+async def test_a_question_about_long_texts_shows_where_they_differ(
+    ana: ProjectStore, ben: ProjectStore
+) -> None:
+    for store, end in ((ana, "briefly"), (ben, "at length")):
+        text = f"{'Be kind. ' * 3_000}Answer {end}.{' Always.' * 500}"
+        await store.save((await _task(store)).replace(instruction=text))
+        await Sharing(store).sync()
+    (question,) = await Sharing(ben).questions()
+    assert question.text == "the task 'Support': which instruction is right?"
+    assert sum(map(len, question.options)) < 900
+    for end in ("briefly", "at length"):
+        (option,) = (one for one in question.options if f"Answer {end}." in one)
+        assert "31,0" in option
+    await Sharing(ben).decide(question.id, 0)
+    assert len((await _task(ben)).instruction) > 30_000
 
 
 async def test_nothing_is_asked_of_a_deleted_record_until_it_is_back(
