@@ -13,7 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from storage.errors import InvalidRecord, RecordNotFound, UnsafePath, said_by_system
-from storage.files import disk_errors, flush_folder
+from storage.files import disk_errors, flush_folder, remove_empty_folders
 from storage.layout import folder_of
 from storage.records import Attachment, ChunkedDocument, Document, Extraction, Record
 
@@ -93,6 +93,7 @@ def files_beside(project: Path, files: Sequence[FileToCopy]) -> Generator[None]:
     except BaseException:
         for target in copied:
             target.unlink(missing_ok=True)
+            remove_empty_folders(target.parent, project)
         raise
 
 

@@ -28,6 +28,7 @@ from storage.files import (
     disk_errors,
     move_atomically,
     put_in_place,
+    remove_empty_folders,
     remove_unfinished,
     write_aside,
     write_atomically,
@@ -109,21 +110,32 @@ class CommitLog:
         with self.alone():
             self.check_there(edits, moves)
             before = [self._checked(edit) for edit in edits]
-            if len(edits) + len(moves) <= 1:
-                self._apply(edits, moves)
-                return
-            journal = self._pending / f"{uuid4().hex}.json"
-            write_atomically(journal, _journal_text(edits, moves))
-            with ExitStack() as aside:
-                aside.callback(journal.unlink, missing_ok=True)
-                fresh = [self._write_aside(edit, aside) for edit in edits]
-                try:
-                    for file, edit in zip(fresh, edits, strict=True):
-                        put_in_place(file, self._project / edit.path)
-                    self._apply((), moves)
-                except WriteFailed:
-                    self._put_back(edits, before, moves)
-                    raise
+            try:
+                self._carry_out(edits, moves, before)
+            except BaseException:
+                for edit in edits:
+                    if edit.expected is None:
+                        remove_empty_folders((self._project / edit.path).parent, self._project)
+                raise
+
+    def _carry_out(
+        self, edits: Sequence[Edit], moves: Sequence[Move], before: Sequence[bytes | None]
+    ) -> None:
+        if len(edits) + len(moves) <= 1:
+            self._apply(edits, moves)
+            return
+        journal = self._pending / f"{uuid4().hex}.json"
+        write_atomically(journal, _journal_text(edits, moves))
+        with ExitStack() as aside:
+            aside.callback(journal.unlink, missing_ok=True)
+            fresh = [self._write_aside(edit, aside) for edit in edits]
+            try:
+                for file, edit in zip(fresh, edits, strict=True):
+                    put_in_place(file, self._project / edit.path)
+                self._apply((), moves)
+            except WriteFailed:
+                self._put_back(edits, before, moves)
+                raise
 
     def check_there(self, edits: Sequence[Edit], moves: Sequence[Move]) -> None:
         """Refuse to save below what is gone, or to move it.

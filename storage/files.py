@@ -4,7 +4,7 @@ import errno
 import os
 import re
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -58,6 +58,16 @@ def put_in_place(fresh: Path, path: Path) -> None:
             fresh.unlink(missing_ok=True)
             raise
         flush_folder(path.parent)
+
+
+def remove_empty_folders(folder: Path, top: Path) -> None:
+    """Remove a folder, and those above it but not the topmost, as far as they are empty."""
+    while folder != top:
+        with suppress(OSError):
+            folder.rmdir()
+        if os.path.lexists(folder):
+            return
+        folder = folder.parent
 
 
 def remove_unfinished(path: Path) -> None:

@@ -7,6 +7,8 @@ storage.errors.WorkbenchError
 ├── KindWithoutRecord a record is named without its kind, or a kind without a record
 ├── NothingToRate     a rating without stars and without scores
 ├── UnknownScore      a rating of a score that no eval of the task has
+├── NothingToTag      no tag to add and none to take away
+├── TagBothWays       a tag is to be added and taken away
 ├── UnusableTag       a tag that people could not read
 └── NotAnObjectSchema a task's schema is not what the format allows
 """
@@ -67,6 +69,23 @@ class UnknownScore(WorkbenchError):
     def __init__(self, name: str, names: Sequence[str]) -> None:
         known = f"There are: {', '.join(names)}." if names else "The task has no eval yet."
         super().__init__(f"No eval of the task has a score '{name}'. {known} Nothing was rated.")
+
+
+class NothingToTag(WorkbenchError):
+    """There is no tag to add and none to take away."""
+
+    def __init__(self) -> None:
+        super().__init__("No run was tagged. Give tags to `add`, to `remove`, or both.")
+
+
+class TagBothWays(WorkbenchError):
+    """A tag is to be added and taken away."""
+
+    def __init__(self, tags: Sequence[str]) -> None:
+        super().__init__(
+            f"No run was tagged: {', '.join(tags)} cannot be added and taken away at once. Name "
+            "a tag in `add` or in `remove`."
+        )
 
 
 class UnusableTag(WorkbenchError):

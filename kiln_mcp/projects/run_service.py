@@ -5,7 +5,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from kiln_mcp.capability import Effect, Result, capability
-from kiln_mcp.projects.errors import NothingToRate, UnknownScore, UnusableTag
+from kiln_mcp.projects.errors import (
+    NothingToRate,
+    NothingToTag,
+    TagBothWays,
+    UnknownScore,
+    UnusableTag,
+)
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
 from kiln_mcp.workspace import Workspace
 from storage import (
@@ -198,6 +204,10 @@ async def tag_runs(
     remove: Annotated[list[str] | None, Field(description="Tags to take away.")] = None,
 ) -> RunsChanged:
     """Add tags to runs or take some away, for all of them or for none."""
+    if not add and not remove:
+        raise NothingToTag
+    if both := sorted(set(add or []) & set(remove or [])):
+        raise TagBothWays(both)
     for tag in add or []:
         if not 0 < len(tag) <= _LONGEST_TAG or " " in tag or not tag.isprintable():
             raise UnusableTag(tag, _LONGEST_TAG)

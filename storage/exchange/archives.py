@@ -133,11 +133,11 @@ def unpack(archive: Path, into: Path, limits: Limits = LIMITS) -> None:
         with _entries(archive) as entries:
             for entry in entries:
                 meter.count_file(entry.size)
-                path = _inside(archive, entry.name, "the path")
+                path = _inside(archive, entry.name)
                 if not travels(path) or not path.parts:
                     continue
                 if entry.kind == "link":
-                    links[path] = _inside(archive, entry.target, f"{entry.name!r}, a link to")
+                    links[path] = _inside(archive, entry.target, entry.name)
                 else:
                     _unpack_one(archive, entry, into / path, meter)
     except _BROKEN as error:
@@ -178,14 +178,23 @@ def _follow(links: dict[PurePosixPath, PurePosixPath], into: Path, meter: _Meter
                 (into / path).write_bytes(target.read_bytes())
 
 
-def _inside(archive: Path, name: str, what: str) -> PurePosixPath:
-    """Return a path from the archive's top, where it stays below it."""
+def _inside(archive: Path, name: str, link: str | None = None) -> PurePosixPath:
+    """Return a path from the archive's top, where it stays below it.
+
+    Args:
+        archive: The archive.
+        name: The path, as it stands there.
+        link: The link that leads to it; None for a path of the archive's own.
+    """
+    said = f"the path {name!r}" if link is None else f"{link!r} is a link to {name!r}, which"
     slashed = name.replace("\\", "/")
-    if "\0" in name or _DRIVE.match(slashed) or slashed.startswith("/"):
-        raise UnsafeArchive(archive.name, f"{what} {name!r} is absolute or none")
+    if "\0" in name:
+        raise UnsafeArchive(archive.name, f"{said} is no path")
+    if _DRIVE.match(slashed) or slashed.startswith("/"):
+        raise UnsafeArchive(archive.name, f"{said} is absolute")
     path = PurePosixPath(posixpath.normpath(slashed or "."))
-    if ".." in PurePosixPath(slashed).parts and (what == "the path" or path.parts[:1] == ("..",)):
-        raise UnsafeArchive(archive.name, f"{what} {name!r} leads out of it")
+    if ".." in PurePosixPath(slashed).parts and (link is None or path.parts[:1] == ("..",)):
+        raise UnsafeArchive(archive.name, f"{said} leads out of it")
     return path
 
 

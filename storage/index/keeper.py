@@ -67,7 +67,7 @@ class IndexKeeper:
             return await question(reader)
         except sqlite3.DatabaseError as error:
             self._raise_where_busy(error)
-            _log.warning("The index of %s is built again: %s", self._project, error)
+            _log.info("The index of %s is built again: %s", self._project, error)
         async with self._turn:
             if reader is self._reader:
                 await self._begin_anew()
@@ -111,7 +111,7 @@ class IndexKeeper:
                 await anyio.to_thread.run_sync(lambda: builder.note(written))
             except sqlite3.DatabaseError as error:
                 # The files are written; the next look at them mends the index.
-                _log.warning("The index of %s missed a change: %s", self._project, error)
+                _log.info("The index of %s missed a change: %s", self._project, error)
                 self.doubt()
 
     async def _refreshed(self) -> Refreshed:

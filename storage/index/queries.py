@@ -134,8 +134,9 @@ class IndexReader:
             cursor: Where the page starts; None for the first.
 
         Raises:
-            InvalidQuery: The cursor is none that a page gave.
+            InvalidQuery: The cursor is none that a page gave, or the page holds nothing.
         """
+        _check_limit(limit)
         last = sql.LAST if cursor is None else _read_cursor(cursor)[1]
         wanted: dict[str, SqlValue] = {"kind": kind, "text": text}
         count = sql.COUNT_NAMED if text else sql.COUNT_KIND
@@ -187,8 +188,10 @@ class IndexReader:
         """Return one page of the task runs that are meant.
 
         Raises:
-            InvalidQuery: The cursor is none that a page gave, or the filter is none.
+            InvalidQuery: The cursor is none that a page gave, the filter is none, or the page holds
+                nothing.
         """
+        _check_limit(limit)
         wanted = await self._wanted(parent, query)
         total = await self._count(wanted, _COUNTED + 1)
         if order in {"best", "worst"} and total > _COUNTED:
@@ -245,6 +248,12 @@ class IndexReader:
 
 _COUNTED: Final = 1000
 """Where several conditions must hold, no more than so many are counted."""
+
+
+def _check_limit(limit: int) -> None:
+    if limit < 1:
+        raise InvalidQuery(f"a page holds at least 1 record, and limit is {limit}")
+
 
 _NO_LIMIT: Final = -1
 

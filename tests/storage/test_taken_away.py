@@ -7,7 +7,7 @@ from shutil import rmtree
 import pytest
 
 from storage import Project, ProjectStore, Prompt, Task, TaskOutput, TaskRun
-from storage.errors import AlreadyDeleted, ParentTakenAway, StaleRevision
+from storage.errors import AlreadyDeleted, ParentTakenAway, StaleRevision, WriteFailed
 from storage.index.queries import RunQuery
 
 
@@ -125,3 +125,21 @@ async def test_a_change_deletes_a_record_once_and_nothing_below_it_again(
             with pytest.raises(AlreadyDeleted):
                 change.delete(record)
     assert len(await store.trash()) == 1
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_save_that_fails_leaves_no_folder_behind(
+    store: ProjectStore, together: bool
+) -> None:
+    task = await _task(store)
+    before = _names(store.folder)
+
+    async def save() -> None:
+        async with store.transaction() as change:
+            if together:
+                change.save(_run("good"), task)
+            change.save(_run("bad").replace(id="9" * 300), task)
+
+    with pytest.raises(WriteFailed):
+        await save()
+    assert _names(store.folder) == before

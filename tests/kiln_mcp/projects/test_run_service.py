@@ -9,7 +9,13 @@ from pydantic import JsonValue
 
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.errors import ApprovalNeeded
-from kiln_mcp.projects.errors import NothingToRate, UnknownScore, UnusableTag
+from kiln_mcp.projects.errors import (
+    NothingToRate,
+    NothingToTag,
+    TagBothWays,
+    UnknownScore,
+    UnusableTag,
+)
 from kiln_mcp.workspace import Workspace
 
 
@@ -128,6 +134,10 @@ async def test_a_rating_of_nothing_or_of_an_unknown_score_and_an_unusable_tag_ar
     for tag in ("", "a b", "a\x1b[31mb", "x" * 5000):
         with pytest.raises(UnusableTag):
             await _call(workspace, "tag_runs", project="P", runs=[first], add=[tag])
+    with pytest.raises(NothingToTag):
+        await _call(workspace, "tag_runs", project="P", runs=[first])
+    with pytest.raises(TagBothWays, match="good cannot be added and taken away"):
+        await _call(workspace, "tag_runs", project="P", runs=[first], add=["good"], remove=["good"])
     read = await _call(workspace, "read_run", project="P", run=first)
     assert "rating" not in read
     assert read["tags"] == ["a", "imported"]

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -352,3 +353,20 @@ def test_an_import_that_is_killed_leaves_the_whole_project_or_none(
         if target.exists():
             assert _contents(target) == _contents(folder)
     assert False in seen
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "said"),
+    [
+        ("p/x", "/etc", "'p/x' is a link to '/etc', which is absolute"),
+        ("p/x", "../../y", "'p/x' is a link to 'p/../../y', which leads out of it"),
+        ("/etc/x", "", "the path '/etc/x' is absolute"),
+    ],
+)
+async def test_a_refused_archive_says_which_link_or_path_leads_where(
+    tmp_path: Path, name: str, target: str, said: str
+) -> None:
+    kind = tarfile.SYMTYPE if target else tarfile.REGTYPE
+    archive = _tar(tmp_path / "a.tar.xz", _special(name, kind, target))
+    with pytest.raises(UnsafeArchive, match=re.escape(said)):
+        await import_project(str(archive), tmp_path / "q")

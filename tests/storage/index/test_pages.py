@@ -226,3 +226,13 @@ async def test_words_that_look_like_a_query_are_only_words(tmp_path: Path, text:
         await store.save(run, parent=task)
         page = await store.page_of_runs(task, RunQuery(text=text))
         assert page.total <= 1
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+async def test_a_page_of_nothing_is_refused(tmp_path: Path, limit: int) -> None:
+    async with await ProjectStore.create(tmp_path / "p", Project(name="P")) as store:
+        task = await store.save(Task(name="T", instruction="Do."), parent=store.project)
+        with pytest.raises(InvalidQuery, match="at least 1 record"):
+            await store.page_of_runs(task, RunQuery(), limit=limit)
+        with pytest.raises(InvalidQuery, match="at least 1 record"):
+            await store.page_of(Task, limit=limit)
