@@ -16,6 +16,12 @@ from kiln_mcp.llm.spent import NOTHING, Spent
 
 TOKENS_PER_MESSAGE: Final = 16
 """An upper bound of what a chat template adds to a message."""
+AWAITED_S: Final = 60.0
+"""Seconds that calls on their way are waited for when the time of a budget is over."""
+
+
+class NotSent(Exception):  # noqa: N818 - no error: the call is to be held again
+    """A call came to its turn when no more calls are to be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +98,52 @@ class Budget:
         self._reserved = NOTHING
         self._started = time.monotonic() - past.seconds
         self.refusal: BudgetSpent | None = None
-        self._settled = anyio.Event()
+        self._over_at_s = limit.seconds
+        self._over_for: BudgetSpent | None = None
+        self._changed = anyio.Event()
         self._held = False
-        self._wanted = anyio.Event()
+        self._is_wanted = False
+        self._sent_calls = 0
 
     async def hold(self) -> None:
-        """Let no more calls pass; return when one would, and none is on its way any more."""
+        """Let no more calls be sent; return when one would be, and none is on its way any more.
+
+        Those that wait for their turn are not on their way, and are not sent.
+        """
         self._held = True
-        await self._wanted.wait()
-        while self._reserved.calls:
-            await self._settled.wait()
+        while self._sent_calls or not (self._reserved.calls or self._is_wanted):
+            await self._changed.wait()
+
+    async def send(self, most: Spent) -> None:
+        """Note that a call is sent now, and what it can take at most.
+
+        Raises:
+            NotSent: It must not be sent any more.
+        """
+        if self._held or self._out_of_time():
+            raise NotSent
+        self._sent_calls += 1
+        try:
+            await self.way.begin(most)
+        except BaseException:
+            self._sent_calls -= 1
+            self._has_changed()
+            raise
+
+    def arrive(self, most: Spent, lost: Spent) -> None:
+        """Note that a call is not on its way any more.
+
+        Args:
+            most: What it could take.
+            lost: What it took of which the journal knows nothing.
+        """
+        self._sent_calls -= 1
+        self.way.end(most, lost)
+        self._has_changed()
+
+    def _has_changed(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
 
     @asynccontextmanager
     async def reserve(
@@ -130,12 +172,16 @@ class Budget:
         """
         await self._pass()
         while (kind := self._missing(most)) is not None:
-            if self._reserved.calls == 0 or self._out_of_time():
-                left, needed = self._left(kind, most), self._needed(kind, most)
-                self.refusal = BudgetSpent(self.name, kind, left, needed)
-                raise self.refusal
-            await self._settled.wait()
-            await self._pass()
+            if kind == "seconds":
+                await self._arrivals()
+            elif self._reserved.calls:
+                await self._changed.wait()
+                await self._pass()
+                continue
+            left, needed = self._left(kind, most), self._needed(kind, most)
+            early = self._over_for if kind == "seconds" else None
+            self.refusal = early or BudgetSpent(self.name, kind, left, needed)
+            raise self.refusal
         self._reserved += most
 
     def settle(self, most: Spent, taken: Spent, lost: Spent) -> None:
@@ -143,14 +189,21 @@ class Budget:
         self._reserved -= most
         self.spent += taken
         self.lost += lost
-        self._settled.set()
-        self._settled = anyio.Event()
+        self._has_changed()
 
     async def _pass(self) -> None:
         """Wait for ever where calls are held."""
         if self._held:
-            self._wanted.set()
+            self._is_wanted = True
+            self._has_changed()
             await anyio.sleep_forever()
+
+    async def _arrivals(self) -> None:
+        """Wait for the calls that were sent before the time was over, for a while."""
+        left_s = (self._over_at_s or 0.0) + AWAITED_S - self._worked_s
+        with anyio.move_on_after(max(0.0, left_s)):
+            while self._sent_calls:
+                await self._changed.wait()
 
     def _missing(self, most: Spent) -> str | None:
         """Return the kind of limit that a call would pass, or None where it fits."""
@@ -168,8 +221,10 @@ class Budget:
                 return kind
         return None
 
-    def check_time(self, seconds: float, reason: str) -> None:
+    async def check_time(self, seconds: float, reason: str) -> None:
         """Refuse to wait so long where the time that is left ends before.
+
+        Then no more calls are sent, and those on their way are awaited first.
 
         Args:
             seconds: How long.
@@ -183,7 +238,10 @@ class Budget:
             return
         time_left = f"{max(0.0, left):.0f} of its {limit:.0f} s are left"
         needed = self._worked_s + seconds
-        self.refusal = BudgetSpent(self.name, "seconds", f"{reason}, and {time_left}", needed)
+        self._over_at_s = min(self._over_at_s or 0.0, self._worked_s)
+        self._over_for = BudgetSpent(self.name, "seconds", f"{reason}, and {time_left}", needed)
+        await self._arrivals()
+        self.refusal = self._over_for
         raise self.refusal
 
     @property
@@ -211,11 +269,20 @@ class Budget:
             case "calls":
                 return f"{spent.calls} of {limit.calls} calls are made"
             case _:
-                return f"the {limit.seconds or 0:.0f} s are over"
+                over = f"the {round(limit.seconds or 0.0, 1):g} s are over"
+                awaited = "and calls on their way were awaited"
+                return f"{over}, {awaited}{said_of_silent(self._sent_calls)}"
 
     def _out_of_time(self) -> bool:
-        seconds = self.limit.seconds
-        return seconds is not None and self._worked_s >= seconds
+        return self._over_at_s is not None and self._worked_s >= self._over_at_s
+
+
+def said_of_silent(calls: int) -> str:
+    """Return what is to be said of calls that are given up, as the end of a sentence."""
+    if not calls:
+        return ""
+    which = "1 of them was" if calls == 1 else f"{calls} of them were"
+    return f"; {which} not answered within {AWAITED_S:.0f} s more"
 
 
 def said_of_lost(lost: Spent) -> str:
@@ -262,10 +329,29 @@ class Reservation:
             self._holds = True
 
     async def begin(self) -> None:
-        """Note that it is sent now: if this process is killed, it counts as spent."""
+        """Note that it is sent now: if this process is killed, it counts as spent.
+
+        Raises:
+            NotSent: It must not be sent any more; `hold_again` says what becomes of it.
+        """
         if self._budget is not None and not self._sent:
-            await self._budget.way.begin(self._most)
+            await self._budget.send(self._most)
             self._sent = True
+
+    async def hold_again(self) -> None:
+        """Give back what is held for a call that was not sent, and hold it once more.
+
+        Raises:
+            BudgetSpent: It is not left.
+        """
+        self._end(NOTHING)
+        await self.hold()
+
+    def come_back(self) -> None:
+        """Note that it was refused, so that it is on its way no more until it is sent again."""
+        if self._budget is not None and self._sent:
+            self._budget.arrive(self._most, NOTHING)
+            self._sent = False
 
     def lose(self) -> None:
         """Count what was sent as spent, at its most: it got no answer, and may have to be paid.
@@ -295,6 +381,6 @@ class Reservation:
         taken = taken if self._sent else NOTHING
         lost = NOTHING if self.journalled else taken
         if self._sent:
-            self._budget.way.end(self._most, lost=lost)
+            self._budget.arrive(self._most, lost)
         self._budget.settle(self._most, taken, lost)
         self._holds = self._sent = False

@@ -8,7 +8,7 @@ from typing import Final
 
 import anyio
 
-from kiln_mcp.llm.budget import Reservation
+from kiln_mcp.llm.budget import NotSent, Reservation
 from kiln_mcp.llm.deltas import Streamed, size_of, streamed_by
 from kiln_mcp.llm.errors import Unavailable
 from kiln_mcp.llm.limits import Gate
@@ -69,6 +69,8 @@ class Sender:
                     answer = await route.model.complete(request)
                     reservation.usage = passing.usage = answer.usage
                     return answer
+            except NotSent:
+                await reservation.hold_again()
             except Unavailable as error:
                 await self._pause(attempt, error, reservation, patience)
         raise AssertionError("count() does not end")
@@ -108,6 +110,8 @@ class Sender:
                                 passing.usage = part.usage
                             yield part
                     return
+            except NotSent:
+                await reservation.hold_again()
             except Unavailable as error:
                 if began:
                     raise
@@ -127,6 +131,8 @@ class Sender:
             raise error
         if error.unanswered:
             reservation.lose()
+        else:
+            reservation.come_back()
         longest = min(self._first_wait_s * 2 ** (attempt - 1), LONGEST_WAIT_S)
         # Full jitter: Brooker (2015), Exponential Backoff and Jitter. On top of what the
         # server asked to wait, so that not all come back at once.

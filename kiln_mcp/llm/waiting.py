@@ -68,7 +68,7 @@ class Patience:
 
     async def _wait(self, seconds: float, reason: str) -> None:
         if self._budget is not None:
-            self._budget.check_time(seconds, reason)
+            await self._budget.check_time(seconds, reason)
         if self._listener is not None and seconds >= SAID_FROM_S:
             await self._listener(f"{reason[0].upper()}{reason[1:]}.")
         await anyio.sleep(seconds)

@@ -78,7 +78,7 @@ def in_words(kind: str, amount: float) -> str:
         case "cost_usd":
             return dollars(amount)
         case "seconds":
-            return f"{amount:g} s of work"
+            return f"{round(amount, 1):g} s of work"
         case _:
             return f"{amount:,.0f} {kind if amount != 1 else kind.removesuffix('s')}"
 

@@ -58,7 +58,8 @@ def more_to_spend(job: Job, report: JobReport, wanted: BudgetLimit) -> Plan:
 
 
 def _said_of(kind: str, used: float, before: float, after: float | None) -> str:
-    spent = f"{in_words(kind, used)} of the agreed {in_words(kind, before)} used."
+    of_it = in_words(kind, used).removesuffix(" of work")
+    spent = f"{of_it} of the agreed {in_words(kind, before)} used."
     if after is None:
         return f"{spent} There is to be no such limit any more."
     beyond = in_words(kind, after - before)

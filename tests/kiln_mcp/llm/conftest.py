@@ -75,11 +75,20 @@ class Loopback:
         self.streams = True
         self.late_s = 0.0
         self.breaks = ""
+        self._more = asyncio.Event()
+
+    async def wait_for(self, count: int) -> None:
+        """Wait until so many requests have come."""
+        async with asyncio.timeout(10):
+            while len(self.bodies) < count:
+                self._more.clear()
+                await self._more.wait()
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.bodies.append(body)
         self.headers.append(dict(request.headers))
+        self._more.set()
         await asyncio.sleep(self.late_s)
         if self.breaks:
             return await self._broken(request)

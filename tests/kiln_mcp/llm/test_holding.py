@@ -1,0 +1,102 @@
+"""When no more calls are to be sent: those on their way are awaited, those in the queue are not."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+from kiln_mcp.llm import (
+    Budget,
+    BudgetLimit,
+    Engine,
+    EngineSettings,
+    Message,
+    ModelRequest,
+    ServerSettings,
+    Spent,
+)
+from kiln_mcp.llm.errors import BudgetSpent
+
+Loopback = Any  # the fixture's class lives in conftest
+
+
+def asked(number: int) -> ModelRequest:
+    return ModelRequest("p/tiny", (Message("user", f"Hello {number}?"),))
+
+
+def engine_of(server: Loopback, at_once: int) -> Engine:
+    servers = (ServerSettings("p", server.address, concurrency=at_once),)
+    return Engine(EngineSettings(servers=servers, environment={}))
+
+
+@asynccontextmanager
+async def asking(
+    engine: Engine, budget: Budget, server: Loopback, count: int, sent: int
+) -> AsyncGenerator[None]:
+    """Ask so many questions at once, until the block ends; it begins when some are sent."""
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+
+            async def ask(number: int) -> None:
+                await engine.complete(asked(number), asker="item", budget=budget)
+
+            for number in range(count):
+                group.start_soon(ask, number)
+            await server.wait_for(sent)
+            yield
+            group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+async def test_calls_in_the_queue_are_not_sent_once_a_budget_is_held(
+    loopback: Loopback, at_once: int
+) -> None:
+    loopback.late_s = 0.2
+    async with engine_of(loopback, at_once) as engine:
+        budget = await engine.budget("jobs/1", BudgetLimit())
+        async with asking(engine, budget, loopback, 8, at_once):
+            await budget.hold()
+    assert len(loopback.bodies) == budget.spent.calls == at_once
+    assert budget.lost == Spent()
+
+
+async def test_a_call_that_waits_to_be_sent_again_does_not_keep_a_pause_waiting(
+    loopback: Loopback,
+) -> None:
+    loopback.fail(429, "slow down", retry_after="45")
+    async with engine_of(loopback, 1) as engine:
+        budget = await engine.budget("jobs/1", BudgetLimit())
+        async with asking(engine, budget, loopback, 1, 1):
+            await budget.hold()
+    assert budget.spent == Spent()
+
+
+async def test_calls_of_others_pass_while_a_budget_is_held(loopback: Loopback) -> None:
+    loopback.late_s = 0.1
+    async with engine_of(loopback, 1) as engine:
+        budget = await engine.budget("jobs/1", BudgetLimit())
+        async with asking(engine, budget, loopback, 3, 1):
+            await budget.hold()
+            assert (await engine.complete(asked(9), asker="other")).text == "hello"
+    assert len(loopback.bodies) == 2
+
+
+async def test_no_call_is_sent_when_the_time_is_over_and_those_on_their_way_are_answered(
+    loopback: Loopback,
+) -> None:
+    loopback.late_s = 0.5
+    async with engine_of(loopback, 2) as engine:
+        budget = await engine.budget("jobs/1", BudgetLimit(seconds=0.3))
+        with pytest.raises(ExceptionGroup) as stopped:
+            async with asking(engine, budget, loopback, 6, 2):
+                await anyio.sleep_forever()
+        assert len(loopback.bodies) == budget.spent.calls == 2
+        assert budget.lost == Spent()
+        assert "the 0.3 s are over, and calls on their way were awaited. What" in str(
+            budget.refusal
+        )
+        assert stopped.group_contains(BudgetSpent)
+        again = [await engine.complete(asked(number), asker="item") for number in range(2)]
+    assert all(answer.journalled for answer in again)
