@@ -15,6 +15,7 @@ storage.errors.WorkbenchError
     └── NotComparable         two run configs share no scored item
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -116,14 +117,23 @@ class AllFailed(EvalError):  # noqa: N818
     """No item of a run could be scored."""
 
     def __init__(self, reasons: Sequence[str]) -> None:
-        common = Counter(reasons).most_common(3)
-        said = " ".join(f"{count} times: {reason}" for reason, count in common)
-        rest = len(set(reasons)) - len(common)
-        more = f" … and {rest} other reasons." if rest > 0 else ""
-        super().__init__(
-            f"None of {len(reasons)} outputs could be scored. {said}{more} Mend this, then call "
-            "run_eval again."
+        # Sentences that differ in their numbers alone tell the same.
+        alike = Counter(_NUMBER.sub("0", reason) for reason in reasons)
+        first = {_NUMBER.sub("0", reason): reason for reason in reversed(reasons)}
+        common = alike.most_common(3)
+        said = " ".join(
+            f"{'Once' if count == 1 else f'{count} times'}: {first[kind]}" for kind, count in common
         )
+        rest = len(alike) - len(common)
+        others = "1 other reason" if rest == 1 else f"{rest} other reasons"
+        more = f" … and {others}." if rest > 0 else ""
+        super().__init__(
+            f"None of {len(reasons)} outputs could be scored. {said}{more} Mend this, then try "
+            "again."
+        )
+
+
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 class NotComparable(EvalError):  # noqa: N818

@@ -18,6 +18,7 @@ from kiln_mcp.evals.errors import EvalError
 from kiln_mcp.evals.items import Item, case_of, stored_case
 from kiln_mcp.evals.judges import Judged, calls_per_item, judge_case, judge_model
 from kiln_mcp.evals.task_runs import Setup, produce, resolve, stored_usage, to_task_run
+from kiln_mcp.evals.workers import for_each
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import ModelError
 from storage import (
@@ -32,7 +33,6 @@ from storage import (
     TaskRunConfig,
 )
 
-CONCURRENCY: Final = 16
 RUN_LOG: Final = "kiln_mcp_runs.jsonl"
 
 Report = Callable[[float, float, str], Awaitable[None]]
@@ -105,15 +105,37 @@ class _Job:
 
 @dataclass(slots=True)
 class _Tally:
+    """What is done. Outputs and verdicts count where a model is asked, each by itself."""
+
     total: int
+    judged_by_model: bool
+    done: int = 0
     scored: int = 0
     generated: int = 0
     skipped: int = 0
     failures: list[Failure] = field(default_factory=list[Failure])
 
+    def take_output(self) -> None:
+        self.generated += 1
+        self.done += self.judged_by_model
+
+    def take_verdict(self, verdict: "Judged | Skipped") -> None:
+        self.done += 1
+        if isinstance(verdict, Skipped):
+            self.skipped += 1
+        else:
+            self.scored += 1
+
     @property
-    def done(self) -> int:
-        return self.scored + self.skipped + len(self.failures)
+    def said(self) -> str:
+        """What is done, in words."""
+        counts = {
+            "outputs made": self.generated if self.judged_by_model else 0,
+            "scored": self.scored,
+            "skipped": self.skipped,
+            "failed": len(self.failures),
+        }
+        return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +155,11 @@ class Work:
     def generations(self) -> int:
         """Return how many outputs must be made."""
         return sum(job.output is None for job in self.jobs)
+
+    @property
+    def steps(self) -> int:
+        """Return how much there is to do, as progress counts it."""
+        return len(self.jobs) + (self.generations if judge_model(self.measurement.judge) else 0)
 
     @property
     def calls_by_model(self) -> Mapping[str, int]:
@@ -198,21 +225,15 @@ async def carry_out(engine: Engine, work: Work, report: Report) -> RunOutcome:
     An item that fails does not stop the others. What was done is written to a log beside the
     evaluator, with fingerprints and seeds.
     """
-    tally = _Tally(len(work.jobs))
-    send, receive = anyio.create_memory_object_stream[_Job](len(work.jobs) or 1)
-    for job in work.jobs:
-        send.send_nowait(job)
-    send.close()
+    tally = _Tally(work.steps, judge_model(work.measurement.judge) is not None)
 
-    async def worker() -> None:
-        async with source.clone() as own:
-            async for job in own:
-                await _do(engine, work.measurement, job, tally)
-                await report(tally.done, tally.total, "Scored")
+    async def do(job: _Job) -> None:
+        try:
+            await _do(engine, work.measurement, job, tally)
+        finally:
+            await report(tally.done, tally.total, tally.said)
 
-    async with receive as source, anyio.create_task_group() as workers:
-        for _ in range(min(CONCURRENCY, len(work.jobs))):
-            workers.start_soon(worker)
+    await for_each(work.jobs, do)
     outcome = RunOutcome(
         scored=tally.scored,
         kept=work.kept,
@@ -226,32 +247,33 @@ async def carry_out(engine: Engine, work: Work, report: Report) -> RunOutcome:
 
 
 async def _do(engine: Engine, about: Measurement, job: _Job, tally: _Tally) -> None:
+    asks = judge_model(about.judge) is not None
     try:
-        output = job.output
-        if output is None:
-            output = await _generate(engine, about, job)
-            tally.generated += 1
-        case = case_of(job.item, output) if job.run_config else stored_case(output)
-        asker = f"evals/judge {about.judge.name}"
-        verdict = await judge_case(engine, about.judge, about.measured, about.task, case, asker)
-        await about.store.save(_eval_run(about, job, output, verdict), parent=about.judge)
+        output = job.output or await _generate(engine, about, job, tally)
+        # Where the judge asks no model, an output that is paid for gets its verdict in any case.
+        with anyio.CancelScope(shield=not asks):
+            case = case_of(job.item, output) if job.run_config else stored_case(output)
+            asker = f"evals/judge {about.judge.name}"
+            verdict = await judge_case(engine, about.judge, about.measured, about.task, case, asker)
+            with anyio.CancelScope(shield=True):
+                await about.store.save(_eval_run(about, job, output, verdict), parent=about.judge)
+                tally.take_verdict(verdict)
     except (ModelError, EvalError) as error:
         name = job.run_config.name if job.run_config else "stored output"
         tally.failures.append(Failure(job.item.id, name, str(error)))
-        return
-    if isinstance(verdict, Skipped):
-        tally.skipped += 1
-    else:
-        tally.scored += 1
 
 
-async def _generate(engine: Engine, about: Measurement, job: _Job) -> TaskRun:
+async def _generate(engine: Engine, about: Measurement, job: _Job, tally: _Tally) -> TaskRun:
     if job.setup is None or job.run_config is None:
         raise RuntimeError("a stored output is judged as it is")
     asker = f"evals/run {job.run_config.name}"
     produced = await produce(engine, job.setup, job.item.task_input, asker)
-    run = to_task_run(produced, job.item.task_input, job.run_config, job.setup)
-    return await about.store.save(run.replace(eval_source=job.item.source), parent=about.task)
+    made = to_task_run(produced, job.item.task_input, job.run_config, job.setup)
+    run = made.replace(eval_source=job.item.source)
+    with anyio.CancelScope(shield=True):  # a pause and a cancel keep what is paid for
+        run = await about.store.save(run, parent=about.task)
+        tally.take_output()
+    return run
 
 
 def _eval_run(about: Measurement, job: _Job, output: TaskRun, verdict: Judged | Skipped) -> EvalRun:

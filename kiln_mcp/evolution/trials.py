@@ -1,7 +1,7 @@
 """Running candidates on items: what the search and the reflecting model see of an eval."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Final
@@ -16,6 +16,7 @@ from kiln_mcp.evals.prompt_texts import Example, split_examples, with_examples
 from kiln_mcp.evals.runner import Measurement
 from kiln_mcp.evals.scores import normalised
 from kiln_mcp.evals.task_runs import Setup, produce, to_task_run
+from kiln_mcp.evals.workers import for_each
 from kiln_mcp.evolution.blocks import Candidate, split_blocks
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import BadAnswer, ContextOverflow, ModelError
@@ -23,6 +24,8 @@ from kiln_mcp.workspace import ProgressReport
 from storage import TaskRunConfig
 
 CONCURRENCY: Final = 8
+
+Tell = Callable[[], Awaitable[None]]
 GIVEN: Final = "given"
 """Ids of demonstrations that the start prompt brought along begin with this."""
 
@@ -128,8 +131,15 @@ class Trials:
         score = fmean(normalised(value, kinds[key]) for key, value in verdict.scores.items())
         return Attempt(item, made.output, score, verdict.reasoning)
 
-    async def attempts(self, candidate: Candidate, items: Sequence[Item]) -> list[Attempt]:
+    async def attempts(
+        self, candidate: Candidate, items: Sequence[Item], tell: Tell | None = None
+    ) -> list[Attempt]:
         """Run a candidate on several items at once; answers in their order.
+
+        Args:
+            candidate: What is run.
+            items: On what.
+            tell: Called after each.
 
         Raises:
             ModelError: The first that no other candidate could mend: a server that is down, …
@@ -142,11 +152,13 @@ class Trials:
                 found[item.id] = await self.attempt(candidate, item)
             except ModelError as error:
                 failed.append(error)
-                tasks.cancel_scope.cancel()
+                others.cancel()
+            else:
+                if tell is not None:
+                    await tell()
 
-        async with anyio.create_task_group() as tasks:
-            for item in items:
-                tasks.start_soon(one, item)
+        with anyio.CancelScope() as others:
+            await for_each(items, one, CONCURRENCY)
         if failed:
             raise failed[0]
         return [found[item.id] for item in items]
@@ -171,7 +183,10 @@ class ValidationScorer:
 
     async def score(self, candidate: Candidate, items: Sequence[str]) -> Mapping[str, float]:
         """Return a score from 0 to 1 for every item."""
-        attempts = await self._trials.attempts(candidate, [self._items[item] for item in items])
-        self._done += len(items) * self.calls_each
-        await self._report(self._done, self._total, "Searching")
+        chosen = [self._items[item] for item in items]
+        attempts = await self._trials.attempts(candidate, chosen, self._count)
         return {attempt.item.id: attempt.score for attempt in attempts}
+
+    async def _count(self) -> None:
+        self._done += self.calls_each
+        await self._report(self._done, self._total, "Searching")

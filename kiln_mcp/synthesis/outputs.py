@@ -4,18 +4,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import anyio
-
 from kiln_mcp.evals.arguments import RunConfigDefinition
 from kiln_mcp.evals.lookups import choose
 from kiln_mcp.evals.making import make_run_config
 from kiln_mcp.evals.prompt_texts import PromptText, instruction_prompt
 from kiln_mcp.evals.task_runs import Setup, produce, to_task_run
+from kiln_mcp.evals.workers import for_each
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import ModelError
 from storage import DataSource, Project, Task, TaskRun, TaskRunConfig
 
-_AT_ONCE: Final = 16
 FIRST: Final = "Starting prompt"
 """The name of the run config that is made where a task has none."""
 
@@ -73,22 +71,19 @@ async def answer_all(
     runs: list[TaskRun | None] = [None] * len(asked)
     failures: list[str] = []
     done = 0
-    limit = anyio.CapacityLimiter(_AT_ONCE)
 
-    async def answer(place: int, item: Asked) -> None:
+    async def answer(place: int) -> None:
         nonlocal done
-        async with limit:
-            try:
-                produced = await produce(engine, setup, item.text, "synthesis/outputs")
-            except ModelError as error:
-                failures.append(str(error))
-            else:
-                run = to_task_run(produced, item.text, config, setup)
-                runs[place] = run.replace(input_source=item.source, tags=item.tags)
-            done += 1
+        item = asked[place]
+        try:
+            produced = await produce(engine, setup, item.text, "synthesis/outputs")
+        except ModelError as error:
+            failures.append(str(error))
+        else:
+            run = to_task_run(produced, item.text, config, setup)
+            runs[place] = run.replace(input_source=item.source, tags=item.tags)
+        done += 1
         await report(done)
 
-    async with anyio.create_task_group() as group:
-        for place, item in enumerate(asked):
-            group.start_soon(answer, place, item)
+    await for_each(range(len(asked)), answer)
     return Answers(tuple(runs), tuple(failures))

@@ -1,0 +1,47 @@
+"""Doing something with each of many, several at once, so that the end of a budget loses nothing."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, TypeVar
+
+import anyio
+
+from kiln_mcp.llm.errors import BudgetSpent
+
+CONCURRENCY: Final = 16
+LAST_ANSWERS_S: Final = 60.0
+"""For how long answers on their way are awaited once the budget allows no more."""
+
+T = TypeVar("T")
+
+
+async def for_each(
+    things: Iterable[T], do: Callable[[T], Awaitable[None]], at_once: int = CONCURRENCY
+) -> None:
+    """Do something with each, several at once.
+
+    Where one comes to the end of its budget, the others that are begun are finished, as far as it
+    allows, for their answers may be on their way and paid for.
+
+    Raises:
+        BudgetSpent: The first, once they are.
+    """
+    waiting = iter(things)
+    refusals: list[BudgetSpent] = []
+
+    async def work() -> None:
+        for thing in waiting:
+            if refusals:
+                return
+            try:
+                await do(thing)
+            except BudgetSpent as refusal:
+                refusals.append(refusal)
+                workers.cancel_scope.deadline = min(
+                    workers.cancel_scope.deadline, anyio.current_time() + LAST_ANSWERS_S
+                )
+
+    async with anyio.create_task_group() as workers:
+        for _ in range(at_once):
+            workers.start_soon(work)
+    if refusals:
+        raise refusals[0]

@@ -1,0 +1,151 @@
+"""What a job says to have done when a limit stops it, or a person: what is really kept."""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import anyio
+import pytest
+from pydantic import JsonValue
+
+from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.llm import EngineSettings, ServerSettings
+from kiln_mcp.operations import service
+from kiln_mcp.operations.answers import JobReport
+from kiln_mcp.operations.limits import JobLimit
+from kiln_mcp.settings import Settings
+from kiln_mcp.workspace import Workspace
+from storage import DataSource, Project, ProjectStore, Task, TaskOutput, TaskRun
+from storage.index.queries import RunQuery
+
+ITEMS = 40
+CHECK: dict[str, JsonValue] = {"type": "exact_match", "reference_key": "reference_answer"}
+JUDGE: dict[str, JsonValue] = {"type": "llm_judge", "steps": ["Look."], "model": "tiny/m"}
+
+
+class CountingServer(Protocol):
+    """The model's server, as conftest.py makes it."""
+
+    asked: list[str]
+    address: str
+    latency_s: float
+
+    async def until_asked(self, count: int) -> None: ...
+
+
+@dataclass(slots=True)
+class Bench:
+    """A workspace with a project, whose eval is run as a job."""
+
+    workspace: Workspace
+    folder: str
+
+    async def call(self, tool: str, **arguments: JsonValue) -> None:
+        item = installed_catalogue().find(tool)
+        await item.invoke(self.workspace, {"project": self.folder, **arguments})
+
+    async def start(self, limit: JobLimit | None = None) -> str:
+        given: dict[str, JsonValue] = {"project": self.folder, "eval": "Right"}
+        agreed = self.workspace.for_call(confirmed=True)
+        started = await service.start_job(agreed, "run_eval", given, limit or JobLimit())
+        return started.job
+
+    async def outputs(self) -> int:
+        store = await self.workspace.open_project(self.folder)
+        [task] = await store.children(store.project, Task)
+        return len(await store.runs(task, RunQuery(made_by_evals=True)))
+
+
+@asynccontextmanager
+async def open_bench(
+    folder: Path, server: CountingServer, evaluator: dict[str, JsonValue]
+) -> AsyncGenerator[Bench]:
+    project = folder / "project"
+    async with await ProjectStore.create(project, Project(name="Stopped")) as store:
+        task = await store.save(Task(name="Repeat", instruction="Do it."), parent=store.project)
+        person = DataSource(type="human", properties={"created_by": "ann"})
+        async with store.transaction() as change:
+            for number in range(ITEMS):
+                output = TaskOutput(output=f"answer to {number}", source=person)
+                run = TaskRun(
+                    input=str(number), input_source=person, output=output, tags=("eval_right",)
+                )
+                change.save(run, parent=task)
+    tiny = ServerSettings("tiny", server.address, concurrency=8, input_usd_per_million=0.0)
+    engine = EngineSettings(
+        journal=folder / "home" / "journal.sqlite", servers=(tiny,), environment={}
+    )
+    settings = Settings(home=folder / "home", engine=engine)
+    async with installed_catalogue().open_workspace(settings) as workspace:
+        bench = Bench(workspace, str(project))
+        await bench.call("create_evaluator", eval="Right", evaluator=evaluator)
+        config: dict[str, JsonValue] = {"name": "it", "prompt": "Repeat it.", "model": "tiny/m"}
+        await bench.call("create_run_config", run_config=config)
+        yield bench
+
+
+def proposed(report: JobReport) -> Any:
+    said = report.next_step or ""
+    return json.loads(said[said.index("{") : said.index("}") + 1])
+
+
+@pytest.mark.parametrize("calls", [7, 14])
+async def test_where_a_limit_stops_a_job_all_that_was_paid_for_is_saved_and_counted(
+    tmp_path: Path, counting: CountingServer, calls: int
+) -> None:
+    with anyio.fail_after(60):
+        async with open_bench(tmp_path, counting, CHECK) as bench:
+            job = await bench.start(JobLimit(calls=calls))
+            stopped = await service.wait_for_job(bench.workspace, job)
+            assert (stopped.state, stopped.calls, stopped.done) == ("stopped", calls, calls)
+            assert await bench.outputs() == calls
+            wanted = proposed(stopped)["calls"]
+            assert ITEMS <= wanted <= 1.25 * ITEMS + 1
+            agreed = bench.workspace.for_call(confirmed=True)
+            await service.resume_job(agreed, job, JobLimit(calls=wanted))
+            done = await service.wait_for_job(bench.workspace, job)
+            assert (done.state, done.calls, done.done) == ("done", ITEMS, ITEMS)
+
+
+async def test_a_paused_job_has_saved_and_counted_every_answer(
+    tmp_path: Path, counting: CountingServer
+) -> None:
+    counting.latency_s = 0.1
+    with anyio.fail_after(60):
+        async with open_bench(tmp_path, counting, CHECK) as bench:
+            job = await bench.start()
+            await counting.until_asked(10)
+            paused = await service.cancel_job(bench.workspace, job, pause=True)
+            assert paused.state == "paused"
+            assert paused.done == paused.calls == await bench.outputs()
+            await service.resume_job(bench.workspace, job)
+            done = await service.wait_for_job(bench.workspace, job)
+            assert (done.state, done.calls, done.done) == ("done", ITEMS, ITEMS)
+
+
+async def test_at_the_end_of_its_time_a_job_hears_the_answers_that_are_on_their_way(
+    tmp_path: Path, counting: CountingServer
+) -> None:
+    counting.latency_s = 0.4
+    with anyio.fail_after(60):
+        async with open_bench(tmp_path, counting, CHECK) as bench:
+            job = await bench.start(JobLimit(seconds=0.6))
+            stopped = await service.wait_for_job(bench.workspace, job)
+            assert (stopped.state, stopped.lost_calls) == ("stopped", None)
+            assert stopped.done == stopped.calls == len(counting.asked) == await bench.outputs()
+
+
+async def test_what_failed_is_not_said_to_be_done(tmp_path: Path, counting: CountingServer) -> None:
+    with anyio.fail_after(60):
+        async with open_bench(tmp_path, counting, JUDGE) as bench:
+            job = await bench.start()
+            failed = await service.wait_for_job(bench.workspace, job)
+            assert failed.state == "failed"
+            # Each output was made, and the judge never said a verdict.
+            assert (failed.done, failed.total) == (ITEMS, 2 * ITEMS)
+            assert failed.message == f"{ITEMS} outputs made, {ITEMS} failed"
+            assert "run_eval" not in (failed.error or "")
+            assert "resume_job" in (failed.next_step or "")
