@@ -35,9 +35,10 @@ class Synced(Result):
 
     saved: str | None = Field(description="What was done here since the last sync.")
     received: str | None = Field(description="What others did.")
-    sent: bool
-    waiting: int = Field(description="Changes that are not with the others yet.")
+    sent: bool | None = Field(description="Whether all is with the others; none if there are none.")
+    waiting: int | None = Field(description="How many changes are not with the others yet.")
     offline: str | None = Field(description="Why the others could not be reached, if so.")
+    notice: str | None = Field(description="Where the history is kept, if not with the others.")
     signed: str | None = Field(description="How changes are signed where git knows no name.")
     questions: list[OpenQuestion]
     unreadable: list[str] = Field(
@@ -52,6 +53,7 @@ class Decided(Result):
     """What is still to be decided."""
 
     still_open: int
+    next_step: str
 
 
 def open_questions(questions: Sequence[Question]) -> list[OpenQuestion]:
@@ -104,9 +106,10 @@ async def sync_project(workspace: Workspace, project: ProjectReference) -> Synce
     return Synced(
         saved=report.saved or None,
         received=report.received or None,
-        sent=report.sent,
-        waiting=report.waiting,
+        sent=report.sent if report.is_shared else None,
+        waiting=report.waiting or None,
         offline=report.offline or None,
+        notice=report.notice or None,
         signed=report.signed or None,
         questions=open_questions(report.questions),
         unreadable=faults_said(await store.unreadable()),
@@ -127,4 +130,10 @@ async def decide_question(
     store = await workspace.open_project(project)
     sharing = Sharing(store)
     await sharing.decide(question, choice - 1)
-    return Decided(still_open=len(await sharing.questions()))
+    left = len(await sharing.questions())
+    return Decided(
+        still_open=left,
+        next_step="decide_question: decide the next one."
+        if left
+        else "sync_project: tell the others what was decided.",
+    )

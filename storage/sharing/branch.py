@@ -88,6 +88,26 @@ class Branch:
         there = [f"^{theirs}"] if theirs else []
         return int(self.git.text("rev-list", "--count", "--no-merges", "HEAD", *there))
 
+    def notice(self) -> str:
+        """Return where the history is kept, if not where the others look; "" otherwise."""
+        if self.address() is None:
+            return (
+                "The history is kept on this machine alone. share_project with the address of a "
+                "git repository shares it."
+            )
+        own = self.git.text("symbolic-ref", "--short", "HEAD")
+        there = self.git.text("for-each-ref", "--format=%(refname)", f"refs/remotes/{REMOTE}/")
+        names = {ref.removeprefix(f"refs/remotes/{REMOTE}/") for ref in there.split()}
+        chosen = self.git.try_text("symbolic-ref", "-q", f"refs/remotes/{REMOTE}/HEAD") or ""
+        likely = [chosen.removeprefix(f"refs/remotes/{REMOTE}/"), BRANCH, "master"]
+        usual = next((name for name in likely if name in names), own)
+        if usual == own:
+            return ""
+        return (
+            f"This folder is on the branch '{own}', and the others' work is on '{usual}': neither "
+            f"sees the other's changes. git switch {usual} goes there."
+        )
+
     def left_out(self) -> tuple[str, ...]:
         """Return the files in the folder that git neither knows nor ignores."""
         return tuple(self.git.lines("ls-files", "-o", "--exclude-standard", "-z", "--", "."))

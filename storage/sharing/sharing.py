@@ -33,9 +33,11 @@ class SyncReport:
     Attributes:
         saved: What was done here since the last sync, in words; "" for nothing.
         received: What others did, in words; "" for nothing.
+        is_shared: Whether the project has an address where others find it.
         sent: Whether everything done here is with the others now.
-        waiting: How many changes wait to be sent.
-        offline: Why the others could not be reached; "" when they were.
+        waiting: How many changes wait to be sent; 0 where there is nobody to send them to.
+        offline: Why the others could not be reached; "" when they were, or there are none.
+        notice: Where the history is kept, if not where the others look; "" otherwise.
         signed: How changes are signed where git knows no name; "" where it knows one.
         questions: What people must decide.
         left_out: Files in the folder that are no part of the project and stay on this machine.
@@ -43,9 +45,11 @@ class SyncReport:
 
     saved: str
     received: str
+    is_shared: bool
     sent: bool
     waiting: int
     offline: str
+    notice: str
     signed: str
     questions: tuple[Question, ...]
     left_out: tuple[str, ...]
@@ -92,9 +96,8 @@ class Sharing:
         saved = [await self._store.alone(self._branch.save)]
         received: list[str] = []
         offline, sent = "", False
-        if await anyio.to_thread.run_sync(self._branch.address) is None:
-            offline = "the project has no address that others know"
-        else:
+        is_shared = await anyio.to_thread.run_sync(self._branch.address) is not None
+        if is_shared:
             try:
                 sent = await self._exchange(saved, received)
             except GitFailed as error:
@@ -104,11 +107,14 @@ class Sharing:
             finally:
                 await self._store.reload()
         questions = tuple(await self.questions())
-        waiting = await anyio.to_thread.run_sync(self._branch.waiting)
+        waiting = await anyio.to_thread.run_sync(self._branch.waiting) if is_shared else 0
+        notice = await anyio.to_thread.run_sync(self._branch.notice)
         signed = (await anyio.to_thread.run_sync(self._branch.signature))[1]
         said, got = ("; ".join(filter(None, texts)) for texts in (saved, received))
         left_out = await anyio.to_thread.run_sync(self._branch.left_out)
-        return SyncReport(said, got, sent, waiting, offline, signed, questions, left_out)
+        return SyncReport(
+            said, got, is_shared, sent, waiting, offline, notice, signed, questions, left_out
+        )
 
     async def questions(self) -> list[Question]:
         """Return what people must decide, and who gave each value where the history tells it."""
@@ -126,10 +132,11 @@ class Sharing:
             return found
 
     async def decide(self, question_id: str, choice: int) -> None:
-        """Decide an open question by the number of one of its choices, 0 or 1.
+        """Decide an open question by the number of one of its choices, 0 for the first.
 
         Raises:
             RecordNotFound: There is no such question.
+            NoSuchChoice: It has no such choice.
         """
         folder = self._store.folder
         question = await anyio.to_thread.run_sync(question_named, folder, question_id)

@@ -278,4 +278,5 @@ async def test_a_project_without_a_history_says_how_to_begin_one(tmp_path: Path)
         await Sharing(store).share()
         report = await Sharing(store).sync()
         assert report.saved == "Add the project Alone"
-        assert report.offline
+        assert (report.is_shared, report.waiting, report.offline) == (False, 0, "")
+        assert "kept on this machine alone" in report.notice
