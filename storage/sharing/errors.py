@@ -15,6 +15,7 @@ storage.errors.StorageError
 ├── NothingToUndo    nothing was done since the last sync
 ├── AlreadyUndone    nothing of what is to be undone is left
 ├── ProjectStays     only the project's own record is to be undone
+├── NoSuchChoice     a question has no choice of this number
 ├── ChangedSince     what is to be undone was changed again
 └── HalfDone         somebody began something with git itself and did not finish it
 """
@@ -47,6 +48,8 @@ _LOCAL = re.compile(
     r"^(?:fatal: |error: )?/[^\n]*: permission denied",
     re.IGNORECASE | re.MULTILINE,
 )
+FETCH_PROJECT = "fetch the project"
+"""What is wanted where nothing is here yet that could be saved."""
 _NEVER_MET = re.compile(r"host key verification failed", re.IGNORECASE)
 _REJECTED = re.compile(r"\[rejected\]|non-fast-forward|fetch first|cannot lock ref|remote rejected")
 _LOCKED = re.compile(
@@ -60,8 +63,12 @@ class GitFailed(StorageError):
     def __init__(self, action: str, output: str) -> None:
         self.output = without_secrets(output).strip()
         super().__init__(
-            f"Git could not {action}: {_reason(self.output)}. Everything you did is saved on this "
-            "machine."
+            f"Git could not {action}: {_reason(self.output)}. "
+            + (
+                "No project was added."
+                if action == FETCH_PROJECT
+                else "Everything you did is saved on this machine."
+            )
         )
 
     @property
@@ -88,8 +95,8 @@ class NotShared(StorageError):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
-            f"{folder} is not shared yet. Give the address of an empty git repository to share "
-            "it, or share it without one to keep a history on this machine."
+            f"{folder} has no history yet. share_project begins it: with the address of an empty "
+            "git repository to share the project, or without one to keep it on this machine."
         )
 
 
@@ -213,6 +220,14 @@ class ProjectStays(StorageError):
             "later change, or delete what is in the project; to be rid of all of it, move its "
             "folder away."
         )
+
+
+class NoSuchChoice(StorageError):
+    """A question has no choice of this number."""
+
+    def __init__(self, number: int, choices: Sequence[str]) -> None:
+        listed = "; ".join(f"{at}: {one}" for at, one in enumerate(choices, start=1))
+        super().__init__(f"The question has no choice {number}. Choose by the number: {listed}.")
 
 
 class ChangedSince(StorageError):

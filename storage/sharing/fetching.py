@@ -8,7 +8,7 @@ import anyio.to_thread
 
 from storage.layout import PROJECT_FILE
 from storage.sharing.branch import BRANCH, REMOTE
-from storage.sharing.errors import FolderNotEmpty, NoBranch, NoProjectThere
+from storage.sharing.errors import FETCH_PROJECT, FolderNotEmpty, NoBranch, NoProjectThere
 from storage.sharing.git import Git
 from storage.sharing.safety import check_address, check_content
 
@@ -42,13 +42,13 @@ def _fetch_project(address: str, folder: Path) -> None:
         # From the root, where no repository's own settings are in force.
         git = Git(Path(above.anchor))
         options = ("-q", "--no-checkout", "--no-recurse-submodules", "--no-tags")
-        git.reach("clone", *options, "--", source, str(fresh), action="fetch the project")
+        git.reach("clone", *options, "--", source, str(fresh), action=FETCH_PROJECT)
         inside = Git(fresh)
         _choose_branch(inside)
         if inside.try_text("rev-parse", "-q", "--verify", f"HEAD:{PROJECT_FILE}") is None:
             raise NoProjectThere
         check_content(inside, "", None, "HEAD")
-        inside.run("reset", "-q", "--hard", action="fetch the project")
+        inside.run("reset", "-q", "--hard", action=FETCH_PROJECT)
         if folder.exists():
             folder.rmdir()
         fresh.rename(folder)
@@ -72,5 +72,5 @@ def _choose_branch(git: Git) -> None:
     if len(names) > 1 and BRANCH not in names:
         raise NoBranch(names)
     name = BRANCH if BRANCH in names else names[0]
-    git.write("update-ref", f"refs/heads/{name}", f"{where}{name}", action="fetch the project")
+    git.write("update-ref", f"refs/heads/{name}", f"{where}{name}", action=FETCH_PROJECT)
     git.run("symbolic-ref", "HEAD", f"refs/heads/{name}")

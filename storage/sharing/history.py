@@ -60,7 +60,7 @@ def change_entries(git: Git, path: str | None, limit: int) -> list[HistoryEntry]
         if path is not None:
             first = parents.split()[0] if parents else EMPTY_TREE
             before, after = map(document_of, git.blobs([f"{first}:./{path}", f"{change}:./{path}"]))
-            done = RecordChange(PurePosixPath(path).stem, before, after).verb
+            done = ", ".join(RecordChange(PurePosixPath(path).stem, before, after).verbs)
             fields = tuple(field_changes(before, after)) if before and after else ()
             if before and after:
                 fields += tuple(_files_changed(git, first, change, path))

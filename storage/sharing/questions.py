@@ -26,6 +26,7 @@ from storage.json_text import patch_json, write_json
 from storage.layout import PROJECT_FILE, place_named
 from storage.names import known_as
 from storage.reading import read_record, revision_of
+from storage.sharing.errors import NoSuchChoice
 from storage.sharing.merging import ABSENT, Absent, Clash, Value
 from storage.sharing.words import (
     LONGEST_EXCERPT,
@@ -312,11 +313,10 @@ def decision(project: Path, question: Question, number: int) -> Change:
         number: 0 for its first choice, 1 for the second, 2 for the third where it has one.
 
     Raises:
-        RecordNotFound: It has no such choice.
+        NoSuchChoice: It has none of this number.
     """
     if not 0 <= number < len(question.choices):
-        options = [f"{at} for {one}" for at, one in enumerate(question.options, start=1)]
-        raise RecordNotFound("choice", str(number + 1), options)
+        raise NoSuchChoice(number + 1, question.options)
     choice = question.choices[number]
     change = Change(project)
     asked = f"{FOLDER}/{question.id}.json"

@@ -63,22 +63,21 @@ class RecordChange:
     after: Document | None
 
     @property
-    def verb(self) -> str:
+    def verbs(self) -> tuple[str, ...]:
         """What was done: add, delete, rate, repair, tag, rename or change; ask or decide."""
         if self.before is None or self.after is None:
             words = ("ask", "decide") if self.kind == QUESTION else ("add", "delete")
-            return words[self.before is not None]
-        fields = {
-            change.field.split(" of ")[0] for change in field_changes(self.before, self.after)
-        }
-        if self.kind == "task_run":
-            if any("repair" in field for field in fields):
-                return "repair"
-            if any("rating" in field for field in fields):
-                return "rate"
-        if fields == {"tags"}:
-            return "tag"
-        return "rename" if fields == {"name"} else "change"
+            return (words[self.before is not None],)
+        fields = [change.field for change in field_changes(self.before, self.after)]
+        return tuple(dict.fromkeys(map(self._verb_of, fields))) or ("change",)
+
+    def _verb_of(self, field: str) -> str:
+        words = field.split() if self.kind == "task_run" else []
+        if {"repair", "repaired"} & set(words):
+            return "repair"
+        if "rating" in words:
+            return "rate"
+        return {"tags": "tag", "name": "rename"}.get(field, "change")
 
 
 def document_of(content: bytes | None) -> Document | None:
@@ -153,13 +152,13 @@ def summary(changes: Iterable[RecordChange], files: Sequence[str] = ()) -> str:
         files: Changed files that belong to no record.
     """
     made = list(changes)
-    counts = Counter((change.verb, change.kind) for change in made)
+    counts = Counter((verb, change.kind) for change in made for verb in change.verbs)
     parts: list[str] = []
     for (verb, kind), count in counts.most_common():
         if count > 1:
             parts.append(f"{verb} {count} {noun(kind, count)}")
             continue
-        change = next(c for c in made if (c.verb, c.kind) == (verb, kind))
+        change = next(one for one in made if verb in one.verbs and one.kind == kind)
         name = label_of(change.after or change.before or {})
         said = name if kind == QUESTION else f"the {noun(kind)} {name}"
         parts.append(f"{verb} {said}" if name else f"{verb} 1 {noun(kind)}")

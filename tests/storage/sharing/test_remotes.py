@@ -12,7 +12,7 @@ import pytest
 
 from storage import Project, ProjectStore, Task
 from storage.records.record import login_name
-from storage.sharing.errors import NoProjectThere, OtherProject, UnusableAddress
+from storage.sharing.errors import GitFailed, NoProjectThere, OtherProject, UnusableAddress
 from storage.sharing.git import Git
 from storage.sharing.sharing import Sharing, fetch_project
 
@@ -215,3 +215,17 @@ async def test_a_new_address_gets_everything_though_the_old_one_had_it(
     assert (await Sharing(ana).sync()).sent
     sent = Git(second).lines("ls-tree", "-r", "-z", "--name-only", "main")
     assert "project.kiln" in sent
+
+
+async def test_who_is_on_another_branch_than_the_others_is_told(ana: ProjectStore) -> None:
+    assert (await Sharing(ana).sync()).notice == ""
+    Git(ana.folder).run("checkout", "-q", "-b", "mine")
+    await _edit(ana, "Mine.")
+    report = await Sharing(ana).sync()
+    assert report.sent
+    assert "on the branch 'mine', and the others' work is on 'main'" in report.notice
+
+
+async def test_who_brings_in_nothing_is_not_told_that_work_is_saved(tmp_path: Path) -> None:
+    with pytest.raises(GitFailed, match=r"could not fetch the project: .*No project was added"):
+        await fetch_project(str(tmp_path / "nothing.git"), tmp_path / "new")

@@ -14,8 +14,7 @@ from storage import (
     TaskOutputRating,
     TaskRun,
 )
-from storage.errors import RecordNotFound
-from storage.sharing.errors import ChangedSince, GitFailed, NotShared, TokenInAddress
+from storage.sharing.errors import ChangedSince, GitFailed, NoSuchChoice, NotShared, TokenInAddress
 from storage.sharing.git import Git
 from storage.sharing.sharing import Sharing, fetch_project
 
@@ -95,7 +94,7 @@ async def test_a_value_that_is_given_before_a_question_is_decided_is_a_choice_to
     await ana.save(_rated(await _run(ana), 3))
     (question,) = await Sharing(ana).questions()
     assert question.text.endswith("1, 5 or 3?")
-    with pytest.raises(RecordNotFound):
+    with pytest.raises(NoSuchChoice, match=r"no choice 4\. Choose by the number: 1: 1; 2: 5; 3: 3"):
         await Sharing(ana).decide(question.id, 3)
     await Sharing(ana).decide(question.id, 2)
     assert await Sharing(ana).questions() == []
@@ -172,6 +171,18 @@ async def _repair(store: ProjectStore) -> tuple[str | None, str]:
     run = await _run(store)
     assert run.repaired_output is not None
     return run.repair_instructions, run.repaired_output.output
+
+
+async def test_every_kind_of_change_of_one_record_is_told(ana: ProjectStore) -> None:
+    run = _repaired(_rated(await _run(ana), 4), "Ann").replace(tags=("golden",))
+    await ana.save(run)
+    await ana.save((await _task(ana)).replace(name="Help", instruction="Else."))
+    report = await Sharing(ana).sync()
+    assert report.saved == (
+        "Rename the task Help, change the task Help, rate 1 run, repair 1 run, tag 1 run"
+    )
+    (latest, _) = await Sharing(ana).history(run.saved.path)
+    assert latest.done == "rate, repair, tag"
 
 
 async def test_a_question_says_who_gave_each_value_and_when(
@@ -273,7 +284,7 @@ async def test_no_token_is_stored_or_shown(ana: ProjectStore) -> None:
 
 async def test_a_project_without_a_history_says_how_to_begin_one(tmp_path: Path) -> None:
     async with await ProjectStore.create(tmp_path / "p", Project(name="Alone")) as store:
-        with pytest.raises(NotShared, match="Give the address"):
+        with pytest.raises(NotShared, match="share_project begins it"):
             await Sharing(store).sync()
         await Sharing(store).share()
         report = await Sharing(store).sync()
