@@ -297,8 +297,8 @@ async def _invoke(item: AnyCapability, arguments: Mapping[str, JsonValue]) -> di
 
 async def _show_progress(done: float, total: float | None, message: str | None) -> None:
     if sys.stderr.isatty():
-        share = f"{done:g}/{total:g}" if total else f"{done:g}"
-        click.echo(f"\r\x1b[K{share} {for_terminal(message or '')}", err=True, nl=False)
+        share = f"{done:g}/{total:g} " if total else f"{done:g} " if done >= 1 else ""
+        click.echo(f"\r\x1b[K{share}{for_terminal(message or '')}", err=True, nl=False)
         if total and done >= total:
             click.echo("", err=True)
 

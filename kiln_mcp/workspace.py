@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Self
 
 import anyio
+import anyio.from_thread
 from pydantic import TypeAdapter, ValidationError
 
 from kiln_mcp.errors import ApprovalNeeded, Plan, UnknownCapability, UnknownProject, UnusablePath
@@ -21,6 +22,7 @@ from storage.names import folded_name
 
 _LISTED: Final = TypeAdapter(dict[str, str])
 STILL_THERE: Final = 1e-6
+_BEFORE_ALL_ELSE: Final = 1e-9
 SAY_AGAIN_S: Final = 5.0
 
 ProgressReport = Callable[[float, float | None, str | None], Awaitable[None]]
@@ -210,7 +212,22 @@ class Workspace:
             folder = path.parent if path.name == "project.kiln" else path
             if not await anyio.Path(folder).exists():
                 raise UnknownProject(reference, list(known), self.known.damage())
-        return await self.known.open(folder, self.settings.home)
+        store = await self.known.open(folder, self.settings.home)
+        if not store.is_indexed:
+            await store.refresh(self._looking_at(store))
+        return store
+
+    def _looking_at(self, store: ProjectStore) -> Callable[[int], None]:
+        """Return what reports the first look at a project, which may take long."""
+
+        async def tell(records: int) -> None:
+            said = f"Looking at the files of '{store.project.name}': {records} records so far."
+            await self.report(records * _BEFORE_ALL_ELSE, None, said)
+
+        def heard(records: int) -> None:
+            anyio.from_thread.run(tell, records)
+
+        return heard
 
     def model_name(self, chosen: str | None) -> str:
         """Return the model that was named, or the default one."""

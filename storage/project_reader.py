@@ -8,7 +8,7 @@ import anyio.to_thread
 
 from storage.attachments import attached_file
 from storage.errors import AmbiguousName, RecordNotFound
-from storage.index.building import Refreshed
+from storage.index.building import Heard, Refreshed
 from storage.index.keeper import IndexKeeper
 from storage.index.queries import IndexReader, Order, RunQuery, ScoreCell, Scored
 from storage.layout import folder_of, id_in, place_of
@@ -131,9 +131,18 @@ class ProjectReader:
 
     # ------------------------------------------------------------ many, from the index
 
-    async def refresh(self) -> Refreshed:
-        """Look for changes that were made elsewhere: by other programs, by git, by hand."""
-        return await self._index.refresh()
+    @property
+    def is_indexed(self) -> bool:
+        """Whether this store has looked at all files already; the first look may take long."""
+        return self._index.is_open
+
+    async def refresh(self, heard: Heard | None = None) -> Refreshed:
+        """Look for changes that were made elsewhere: by other programs, by git, by hand.
+
+        Args:
+            heard: Told in a thread, where many records are read, how many these are so far.
+        """
+        return await self._index.refresh(heard)
 
     async def counts(self, parent: Record) -> dict[str, int]:
         """Return how many records of each kind lie directly below a parent."""

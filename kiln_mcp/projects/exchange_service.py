@@ -131,7 +131,7 @@ async def import_runs(
     table = RunTable(await place.read_bytes(), place.name)
     rows = batched(fitting(table, chosen))
     bad: list[str] = []
-    imported = 0
+    imported = seen = 0
     while batch := await anyio.to_thread.run_sync(next, rows, None):
         bad += [f"row {row.number}: {row.reason}" for row in batch if isinstance(row, BadRow)]
         runs = [row for row in batch if isinstance(row, TaskRun)]
@@ -139,7 +139,8 @@ async def import_runs(
             for run in runs:
                 change.save(run.replace(tags=(*dict.fromkeys([*run.tags, *(tags or [])]),)), chosen)
         imported += len(runs)
-        await workspace.report(imported, None, f"{imported} runs imported")
+        seen += len(batch)
+        await workspace.report(seen, None, f"{imported} of {seen} rows imported")
     every = None
     if len(bad) > _MOST_BAD:
         every = await anyio.to_thread.run_sync(_keep, workspace.settings.home, place.name, bad)

@@ -6,7 +6,7 @@ built again. Several processes share it; each keeps to short transactions.
 
 import shutil
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -21,6 +21,7 @@ from storage.names import folded_name
 from storage.reading import parse_record
 from storage.records import EvalRun, Project, Record, TaskRun
 
+Heard = Callable[[int], None]
 _BATCH = 2000
 _PART = 1000
 
@@ -61,8 +62,12 @@ class IndexBuilder:
         """Let go of the file."""
         self._connection.close()
 
-    def refresh(self) -> Refreshed:
-        """Compare the index with the files' times and sizes, and read what differs."""
+    def refresh(self, heard: Heard | None = None) -> Refreshed:
+        """Compare the index with the files' times and sizes, and read what differs.
+
+        Args:
+            heard: Told after each part of much work how many records were read so far.
+        """
         changed = gone = 0
         self.passed_over = {}
         for batch in _batches(self._differences()):
@@ -73,6 +78,8 @@ class IndexBuilder:
                         changed += 1
                     else:
                         gone += self._forget_all(difference)
+            if heard is not None and len(batch) == _BATCH:
+                heard(changed)
         return Refreshed(changed, gone)
 
     def note(self, paths: Iterable[str]) -> None:

@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 
 from storage.errors import ProjectBusy
-from storage.index.building import IndexBuilder, Refreshed, forget_index
+from storage.index.building import Heard, IndexBuilder, Refreshed, forget_index
 from storage.index.queries import IndexReader
 from storage.index.sql import BUSY_S
 
@@ -81,10 +81,15 @@ class IndexKeeper:
             self._reader = await IndexReader.open(self._file)
         return self._reader
 
-    async def refresh(self) -> Refreshed:
+    @property
+    def is_open(self) -> bool:
+        """Whether this process has looked at the project's files already."""
+        return self._builder is not None
+
+    async def refresh(self, heard: Heard | None = None) -> Refreshed:
         """Look for changes that were made elsewhere: by other programs, by git, by hand."""
         async with self._turn:
-            return await self._refreshed()
+            return await self._refreshed(heard)
 
     async def look_again(self) -> bool:
         """Look for changes where that is quick, before saying that something is not there."""
@@ -114,22 +119,22 @@ class IndexKeeper:
                 _log.info("The index of %s missed a change: %s", self._project, error)
                 self.doubt()
 
-    async def _refreshed(self) -> Refreshed:
+    async def _refreshed(self, heard: Heard | None = None) -> Refreshed:
         began = time.monotonic()
         try:
-            found = await anyio.to_thread.run_sync(self._compare)
+            found = await anyio.to_thread.run_sync(self._compare, heard)
         except sqlite3.DatabaseError as error:
             self._raise_where_busy(error)
             await self._begin_anew()
-            found = await self._compared_anew()
+            found = await self._compared_anew(heard)
         self._took_s = time.monotonic() - began
         self._stale_at = time.monotonic() + max(_FRESH_S, _REFRESH_SHARE * self._took_s)
         return found
 
-    async def _compared_anew(self) -> Refreshed:
+    async def _compared_anew(self, heard: Heard | None) -> Refreshed:
         """Build the index again; where its place cannot be used, in a folder of this process."""
         try:
-            return await anyio.to_thread.run_sync(self._compare)
+            return await anyio.to_thread.run_sync(self._compare, heard)
         except sqlite3.DatabaseError as error:
             self._raise_where_busy(error)
             _log.warning("%s cannot be used (%s): an index is made beside it", self._file, error)
@@ -137,7 +142,7 @@ class IndexKeeper:
         if self._temporary is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="kiln-mcp-")
         self._file = Path(self._temporary.name) / "index.sqlite"
-        return await anyio.to_thread.run_sync(self._compare)
+        return await anyio.to_thread.run_sync(self._compare, heard)
 
     async def _begin_anew(self) -> None:
         await self._let_go()
@@ -155,7 +160,7 @@ class IndexKeeper:
         if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
             raise ProjectBusy(self._project, BUSY_S) from error
 
-    def _compare(self) -> Refreshed:
+    def _compare(self, heard: Heard | None) -> Refreshed:
         if self._builder is None:
             self._builder = IndexBuilder(self._project, self._file)
-        return self._builder.refresh()
+        return self._builder.refresh(heard)

@@ -179,3 +179,33 @@ async def test_links_and_pipes_in_the_place_of_records_are_named_and_never_read(
     faults = told["unreadable"]
     assert isinstance(faults, list)
     assert faults[1:] == ["… and 4 more"]
+
+
+async def test_the_first_look_at_many_files_reports_how_far_it_came(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    store = await workspace.open_project("P")
+    (task,) = await store.children(store.project, Task)
+    run = await store.save(TaskRun(input="i", output=TaskOutput(output="o")), parent=task)
+    text = (store.folder / run.saved.path).read_text(encoding="utf-8")
+    for number in range(4100):
+        folder = store.side_folder(task) / "runs" / f"{number:012}"
+        folder.mkdir()
+        (folder / "task_run.kiln").write_text(text.replace(run.id, folder.name), encoding="utf-8")
+    told: list[tuple[float, str]] = []
+
+    async def hear(done: float, total: float | None, message: str | None) -> None:
+        told.append((done, message or ""))
+
+    fresh = Settings.from_environment({"KILN_MCP_HOME": str(tmp_path / "another home")})
+    async with open_workspace(fresh) as other:
+        heard = other.with_progress(hear)
+        folder = str(store.folder)
+        described = await _call(heard, "describe_project", project=folder)
+        await _call(heard, "describe_project", project=folder)
+    assert "'runs': 4101" in str(described)
+    assert [said.split(": ")[1] for _, said in told] == [
+        "2000 records so far.",
+        "4000 records so far.",
+    ]
+    assert 0 < told[0][0] < told[1][0] < 1
