@@ -14,6 +14,7 @@ from storage import (
     TaskOutputRating,
     TaskRun,
 )
+from storage.errors import RecordNotFound
 from storage.sharing.errors import ChangedSince, GitFailed, NoSuchChoice, NotShared, TokenInAddress
 from storage.sharing.git import Git
 from storage.sharing.sharing import Sharing, fetch_project
@@ -272,6 +273,19 @@ async def test_a_change_of_a_field_that_changed_again_is_not_undone(ana: Project
     _, second, _ = await Sharing(ana).history(task.saved.path)
     with pytest.raises(ChangedSince, match="the instruction of the task Support"):
         await Sharing(ana).undo(second.change, task.saved.path)
+
+
+async def test_what_brought_two_sides_together_is_no_change_to_be_undone(
+    ana: ProjectStore, ben: ProjectStore
+) -> None:
+    await ana.save(_rated(await _run(ana), 4))
+    await ben.save((await _run(ben)).replace(tags=("golden",)))
+    for store in (ana, ben):
+        await Sharing(store).sync()
+    merge = Git(ben.folder).text("rev-parse", "HEAD")
+    assert merge not in [entry.change for entry in await Sharing(ben).history()]
+    with pytest.raises(RecordNotFound):
+        await Sharing(ben).undo(merge)
 
 
 async def test_no_token_is_stored_or_shown(ana: ProjectStore) -> None:
