@@ -12,9 +12,10 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 import anyio
+import anyio.to_thread
 import click
 from pydantic import JsonValue
 
@@ -34,6 +35,16 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT."""
 
 _log = logging.getLogger(__name__)
+
+_JOBS_WANTED: Final = frozenset({"start_job", "resume_job", "wait_for_job"})
+"""Capabilities after which somebody is to do jobs."""
+
+FindDaemon = Callable[[], str | None]
+"""Finds or starts the daemon; returns why there is none, where there is none."""
+
+
+def _find_none() -> str | None:
+    return "no daemon is known here."
 
 
 class _Capabilities(click.Group):
@@ -275,12 +286,13 @@ def _run(item: AnyCapability, *, as_json: bool, **options: JsonValue | tuple[str
         for name, value in options.items()
         if value is not None and value != ()
     }
+    find_daemon: FindDaemon = click.get_current_context().obj or _find_none
     try:
-        answer = anyio.run(_invoke, item, arguments)
+        answer = anyio.run(_invoke, item, arguments, find_daemon)
     except ApprovalNeeded as needed:
         if not (sys.stdin.isatty() and _agrees(needed)):
             raise
-        answer = anyio.run(_invoke, item, {**arguments, "confirm": True})
+        answer = anyio.run(_invoke, item, {**arguments, "confirm": True}, find_daemon)
     text = json.dumps(answer, indent=2, ensure_ascii=False) if as_json else render(answer)
     click.echo(for_terminal(text))
 
@@ -289,8 +301,17 @@ def _agrees(needed: ApprovalNeeded) -> bool:
     return click.confirm(f"{for_terminal(needed.plan.text)} Go ahead?", err=True)
 
 
-async def _invoke(item: AnyCapability, arguments: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+async def _invoke(
+    item: AnyCapability, arguments: Mapping[str, JsonValue], find_daemon: FindDaemon
+) -> dict[str, JsonValue]:
     settings = Settings.from_environment(os.environ)
+    nobody = None
+    if item.name in _JOBS_WANTED and settings.shared_database_url is None:
+        nobody = await anyio.to_thread.run_sync(find_daemon)
+    if nobody is not None:
+        click.echo(f"kiln-mcp: {nobody} Jobs pause when this command ends.", err=True)
+    # A command soon ends: it hands jobs in, and the daemon or a worker does them.
+    settings = replace(settings, does_jobs=nobody is not None)
     async with installed_catalogue().open_workspace(settings) as workspace:
         return plain(await item.invoke(workspace.with_progress(_show_progress), arguments))
 
@@ -303,10 +324,14 @@ async def _show_progress(done: float, total: float | None, message: str | None) 
             click.echo("", err=True)
 
 
-def main() -> None:
-    """Run the command line; every failure is one sentence on stderr and an exit code."""
+def main(find_daemon: FindDaemon = _find_none) -> None:
+    """Run the command line; every failure is one sentence on stderr and an exit code.
+
+    Args:
+        find_daemon: How the daemon is found or started.
+    """
     logging.basicConfig(stream=sys.stderr, level=os.environ.get("KILN_MCP_LOG", "WARNING").upper())
-    sys.exit(_guarded(lambda: cli.main(standalone_mode=False)))
+    sys.exit(_guarded(lambda: cli.main(standalone_mode=False, obj=find_daemon)))
 
 
 def _guarded(run: Callable[[], object]) -> int:

@@ -37,7 +37,7 @@ from kiln_mcp.workspace import Workspace
 from storage.errors import WorkbenchError
 
 IDLE_S: Final = 15 * 60.0
-LOOK_EVERY_S: Final = 5.0
+LOOK_EVERY_S: Final = 1.0
 LARGEST_BODY: Final = 4 * 2**20
 # The bridge's, which lies above: the two are compared in a test.
 KEY_ENDINGS: Final = ("_API_KEY", "_BASE_URL", "_API_BASE")
@@ -212,8 +212,9 @@ async def _serve(workspace: Workspace, catalogue: Catalogue, port: int, idle_s: 
     async def announce_and_watch() -> None:
         # The socket listens already: who connects before uvicorn is ready waits for it.
         await anyio.to_thread.run_sync(_announce, where, listening.getsockname()[1], token)
-        await _go_on(workspace)
+        said = ""
         while not (activity.idle_for(idle_s) and await _nothing_to_do(workspace)):
+            said = await _go_on(workspace, said)
             with anyio.move_on_after(min(LOOK_EVERY_S, idle_s)):
                 await activity.stop.wait()
                 break
@@ -229,13 +230,19 @@ async def _serve(workspace: Workspace, catalogue: Catalogue, port: int, idle_s: 
         listening.close()
 
 
-async def _go_on(workspace: Workspace) -> None:
-    """Go on with the jobs of an earlier process; without their database the rest still works."""
+async def _go_on(workspace: Workspace, said: str) -> str:
+    """Do the jobs that other processes leave or hand in; say once why that cannot be done.
+
+    Without their database all the rest still works.
+    """
     try:
         if workspace.desk is not None:
             await workspace.desk.go_on()
     except WorkbenchError as error:
-        _log.warning("%s", error)
+        if str(error) != said:
+            _log.warning("%s", error)
+        return str(error)
+    return ""
 
 
 async def _nothing_to_do(workspace: Workspace) -> bool:

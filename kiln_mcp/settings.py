@@ -26,12 +26,15 @@ class Settings:
         started_in: The folder that relative paths begin in; None where several clients with
             folders of their own are served.
         shared_database_url: Jobs of several machines, in Postgres; None for the home's own.
+        does_jobs: Whether this process does jobs where no other of the home does; False for one
+            that soon ends, so that it hands them in only.
     """
 
     home: Path
     engine: EngineSettings
     started_in: Path | None = None
     shared_database_url: str | None = None
+    does_jobs: bool = True
 
     @property
     def database_url(self) -> str:

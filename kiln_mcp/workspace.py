@@ -289,7 +289,8 @@ async def open_workspace(
             if job_id in budgets:
                 await budgets[job_id].hold()
 
-        desk = JobDesk(JobSettings(settings.database_url), work, hold)
+        jobs = JobSettings(settings.database_url)
+        desk = JobDesk(jobs if settings.does_jobs else replace(jobs, at_once=0), work, hold)
         workspace = Workspace(
             settings=settings, engine=engine, known=known, perform=perform, desk=desk
         )

@@ -34,24 +34,31 @@ def _serve_here(reason: str) -> int:
     return 0
 
 
+def _find(daemon: Daemon) -> str | None:
+    """Find or start the daemon, and lend it this client's keys; return why not, where not."""
+    if os.environ.get("KILN_MCP_DAEMON") == "off":
+        return "no daemon, as KILN_MCP_DAEMON says."
+    try:
+        daemon.find(replacing=True)
+    except OSError as error:
+        return f"{error.filename} cannot be used: {(error.strerror or str(error)).casefold()}."
+    except DaemonUnreachable as error:
+        return str(error)
+    daemon.lend_keys(os.environ)
+    return None
+
+
 def main() -> int:
     """Bridge where no command is given; else run the command line."""
+    daemon = Daemon(home_folder(os.environ, sys.platform))
     if len(sys.argv) > 1 or sys.stdin.isatty():
         from kiln_mcp.cli import main as command_line
 
-        command_line()
+        command_line(lambda: _find(daemon))
         return 0
-    daemon = Daemon(home_folder(os.environ, sys.platform))
-    if os.environ.get("KILN_MCP_DAEMON") == "off":
-        return _serve_here("no daemon, as KILN_MCP_DAEMON says; jobs pause when this one ends.")
-    try:
-        daemon.find(replacing=True)
-    except (DaemonUnreachable, OSError) as error:
-        reason = str(error)
-        if isinstance(error, OSError) and error.strerror:
-            reason = f"{error.filename} cannot be used: {error.strerror.casefold()}."
+    reason = _find(daemon)
+    if reason is not None:
         return _serve_here(f"{reason} Serving from this process instead: jobs pause when it ends.")
-    daemon.lend_keys(os.environ)
     with suppress(KeyboardInterrupt):
         Bridge(daemon, sys.stdin.buffer, sys.stdout.buffer, _lent(os.environ)).run()
     # A thread may still write to a client that reads no more: waiting for it would take for ever.

@@ -30,7 +30,7 @@ class JobDesk:
         self._opening = anyio.Lock()
 
     async def runner(self) -> "JobRunner":
-        """Return the open runner; unfinished jobs go on from here.
+        """Return the open runner; unfinished jobs go on here, where no other process does them.
 
         Raises:
             JobStoreFailed: The database of jobs cannot be used.

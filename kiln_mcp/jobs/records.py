@@ -136,7 +136,7 @@ class JobSettings:
     Attributes:
         database_url: `sqlite:///…` or `postgresql://…`.
         at_once: The most jobs that run at once in this process; 0 to hand jobs in only, for the
-            workers of a shared database.
+            workers of a shared database or the daemon of this home.
         pause_within_s: The longest that a pause waits for the answers on their way.
     """
 

@@ -41,6 +41,7 @@ from kiln_mcp.jobs.records import (
     hold_nothing,
 )
 from kiln_mcp.jobs.timing import Reporter, Silence, Stopwatch
+from kiln_mcp.jobs.turn import Turn
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.llm.errors import BudgetSpent
 from storage.errors import WorkbenchError
@@ -85,12 +86,15 @@ class JobRunner:
         self._watching: asyncio.Task[None] | None = None
         self._ending = False
         self._shared = not is_sqlite(settings.database_url)
+        self._turn = Turn(settings.database_url)
+        self._is_launched = False
+        self._enqueueing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         try:
             await _in_thread(self._ledger.create_tables)
-            await _in_thread(self._launch)
+            await self._launch_in_turn()
         except JobStoreFailed:
             self._database.dispose()
             raise
@@ -105,9 +109,8 @@ class JobRunner:
             )
             self._watching = asyncio.create_task(self._take_over_from_the_silent())
         else:
-            for job in await _in_thread(self._ledger.unfinished):
-                if job.state is JobState.WAITING:
-                    await self._enqueue_if_forgotten(job)
+            await self._begin_what_waits()
+            self._watching = asyncio.create_task(self._do_what_is_handed_in())
         return self
 
     async def __aexit__(
@@ -121,8 +124,34 @@ class JobRunner:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await _in_thread(partial(DBOS.destroy, destroy_registry=True))
+        if self._is_launched:
+            await _in_thread(partial(DBOS.destroy, destroy_registry=True))
         self._database.dispose()
+        await _in_thread(self._turn.give_back)
+
+    async def _launch_in_turn(self) -> None:
+        """Do jobs from now on, where no other process of this home does; else hand them in."""
+        if self._shared or (self._settings.at_once and await _in_thread(self._turn.take)):
+            await _in_thread(self._launch)
+            self._is_launched = True
+
+    async def _do_what_is_handed_in(self) -> None:
+        """Begin what other processes of this home hand in; take over from one that has ended."""
+        while True:
+            await anyio.sleep(HEARTBEAT_S)
+            try:
+                if not self._is_launched:
+                    await self._launch_in_turn()
+                await self._begin_what_waits()
+            except JobStoreFailed as error:
+                _log.warning("%s", error)
+
+    async def _begin_what_waits(self) -> None:
+        if not self._is_launched:
+            return
+        for job in await _in_thread(self._ledger.unfinished):
+            if job.state is JobState.WAITING:
+                await self._enqueue(job)
 
     def _launch(self) -> None:
         config = DBOSConfig(
@@ -168,11 +197,18 @@ class JobRunner:
         return await self.find(job.id)
 
     async def _enqueue(self, job: Job) -> None:
-        with in_plain_words(self._database), SetWorkflowID(_workflow_id(job)):
-            if self._shared:
-                await _in_thread(DBOS.enqueue_workflow, QUEUE, self._workflow, job.id, job.attempt)
-            else:
-                await _in_thread(DBOS.start_workflow, self._workflow, job.id, job.attempt)
+        """Hand a job to DBOS, once; left to the process whose turn it is where that is another."""
+        if not self._is_launched:
+            return
+        work, own = self._workflow, _workflow_id(job)
+        async with self._enqueueing:
+            with in_plain_words(self._database), SetWorkflowID(own):
+                if await _in_thread(DBOS.get_workflow_status, own) is not None:
+                    return
+                if self._shared:
+                    await _in_thread(DBOS.enqueue_workflow, QUEUE, work, job.id, job.attempt)
+                else:
+                    await _in_thread(DBOS.start_workflow, work, job.id, job.attempt)
 
     async def find(self, job_id: str) -> Job:
         """Return a job.
@@ -386,14 +422,9 @@ class JobRunner:
             silent = silence.of(await _in_thread(self._ledger.unfinished))
             for job in silent:
                 if job.state is JobState.WAITING:
-                    await self._enqueue_if_forgotten(job)
+                    await self._enqueue(job)  # its process was killed right before it did so
                 else:
                     await self._begin_again(job, job.limit)
-
-    async def _enqueue_if_forgotten(self, job: Job) -> None:
-        """Hand a job to DBOS whose process was killed right before it did so."""
-        if await _in_thread(DBOS.get_workflow_status, _workflow_id(job)) is None:
-            await self._enqueue(job)
 
 
 def _workflow_id(job: Job) -> str:

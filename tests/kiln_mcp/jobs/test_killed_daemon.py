@@ -359,3 +359,29 @@ async def test_a_job_is_stopped_paused_and_killed_again_and_again_and_still_has_
     assert bench.paid_twice == [], seed
     # A pause waits for its answers; a cancelled job and a killed process lose them.
     assert len(counting.asked) - items <= AT_ONCE * (bench.kills + 3), seed
+
+
+async def test_commands_beside_the_daemon_hand_jobs_in_and_do_none(
+    tmp_path: Path, counting: CountingServer
+) -> None:
+    counting.latency_s = 2.0
+    async with open_bench(tmp_path, counting, items=120) as bench:
+        environment = {**os.environ, "KILN_MCP_HOME": str(bench.home), "PYTHONPATH": str(ROOT)}
+
+        async def command(*arguments: str) -> Mapping[str, Any]:
+            program = [sys.executable, "-c", BRIDGE, *arguments, "--json"]
+            ended = await anyio.run_process(program, env=environment)
+            return json.loads(ended.stdout)
+
+        wanted = json.dumps({"project": str(bench.project), "eval": "Right"})
+        first = await bench.start(calls=5)  # the daemon is at work
+        await bench.at_rest(first)
+        started = await command(
+            "start-job", "--tool", "run_eval", "--arguments", wanted,
+            "--limit", '{"calls": 90}', "--yes",
+        )  # fmt: skip
+        for _ in range(3):
+            await command("wait-for-job", "--job", str(started["job"]), "--seconds", "1")
+        ended = await bench.at_rest(str(started["job"]))
+        assert (ended["state"], ended["calls"], ended.get("lost_calls")) == ("stopped", 90, None)
+        assert len(counting.asked) == 95
