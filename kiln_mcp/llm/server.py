@@ -4,17 +4,15 @@ import json
 import math
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from difflib import get_close_matches
-from socket import gethostname
 from typing import TYPE_CHECKING, Any, Final, Literal
-from urllib.parse import urlsplit
 
 import anyio
 
 from kiln_mcp.llm.abilities import Abilities, Ability, Experience, Feature
-from kiln_mcp.llm.addresses import Address
+from kiln_mcp.llm.addresses import Address, everywhere
 from kiln_mcp.llm.assembly import CUT_OFF, Assembly
 from kiln_mcp.llm.deltas import Streamed, deltas_of
 from kiln_mcp.llm.errors import (
@@ -22,17 +20,26 @@ from kiln_mcp.llm.errors import (
     KeyRefused,
     MissingKey,
     ModelError,
+    NoModelList,
     RequestRefused,
     ServerDown,
     ServerFailed,
     UnknownModel,
+    WrongAddress,
 )
 from kiln_mcp.llm.keys import find_key, without_keys
 from kiln_mcp.llm.limits import Gates, Limits
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.openai_format import chat_body, read_chat_answer
 from kiln_mcp.llm.prices import Price, counted, priced
-from kiln_mcp.llm.refusals import refusal, unreachable
+from kiln_mcp.llm.refusals import (
+    is_page,
+    nothing_there,
+    refusal,
+    said_by_server,
+    said_of_page,
+    unreachable,
+)
 from kiln_mcp.llm.settings import ServerSettings
 from kiln_mcp.llm.sse import EventReader
 
@@ -79,7 +86,7 @@ class ServerModel:
         limits = Limits(
             settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute
         )
-        self.gate = gates.gate(settings.name, limits, _everywhere(self._address.shown))
+        self.gate = gates.gate(settings.name, limits, everywhere(self.address))
 
     @property
     def address(self) -> str:
@@ -204,10 +211,15 @@ class ServerModel:
         """Return the error for a reply that is not 200, with close names where that helps."""
         text = without_keys(text, self._environment)
         error = refusal(self._full(request), status, text, headers, self._keys)
-        if isinstance(error, UnknownModel):
-            with suppress(ModelError):
-                return self._unknown(request.model, await self.names())
-        return error
+        if not isinstance(error, UnknownModel):
+            return error
+        try:
+            return self._unknown(request.model, await self.names(), said_by_server(text))
+        except (WrongAddress, NoModelList):
+            is_meant = request.model in text
+            return error if is_meant else nothing_there(self._full(request), self.address)
+        except ModelError:
+            return error
 
     async def check_has(self, model: str) -> None:
         """Refuse a model that cannot answer now, as far as the server tells by its list.
@@ -228,10 +240,10 @@ class ServerModel:
         if not {model, f"{model}:latest"} & set(names) and "*" not in "".join(names):
             raise self._unknown(model, names)
 
-    def _unknown(self, model: str, names: Sequence[str]) -> UnknownModel:
+    def _unknown(self, model: str, names: Sequence[str], said: str = "") -> UnknownModel:
         full = [f"{self._settings.name}/{name}" for name in names]
         name = f"{self._settings.name}/{model}"
-        return UnknownModel(name, full[:MOST_NAMES], close=get_close_matches(name, full))
+        return UnknownModel(name, full[:MOST_NAMES], said, close=get_close_matches(name, full))
 
     def _body(self, request: ModelRequest) -> dict[str, Any]:
         mode = self._mode_for(request)
@@ -253,6 +265,8 @@ class ServerModel:
         return self._read(request, content, time.perf_counter() - started)
 
     def _read(self, request: ModelRequest, content: bytes, latency_s: float) -> ModelAnswer:
+        if is_page(content):
+            raise WrongAddress(self._full(request), self.address, said_of_page(content))
         try:
             answer = read_chat_answer(json.loads(content), cost_usd=None, latency_s=latency_s)
         except ValueError as error:
@@ -274,9 +288,9 @@ class ServerModel:
                     f"{self._address.url}/chat/completions", json=body, timeout=endless
                 )
             try:
-                in_one_piece = response.content_type == "application/json"
-                if response.status == 200:
-                    streams = Ability.REFUSED if in_one_piece else Ability.SEEN
+                in_one_piece = response.content_type in {"application/json", "text/html"}
+                if response.status == 200 and response.content_type != "text/html":
+                    streams = Ability.NO if in_one_piece else Ability.SEEN
                     self._experience.learn(request.model, "streaming", streams)
                 if response.status != 200 or in_one_piece:
                     answer = await self._whole(request, response, started)
@@ -323,9 +337,14 @@ class ServerModel:
             session = await self._open()
             async with session.get(f"{self._address.url}/models", timeout=soon) as response:
                 content = await response.content.read(LARGEST_REPLY_BYTES)
+                if response.status == 404:
+                    wrong = nothing_there(name, self.address)
+                    raise wrong if wrong.proposal else NoModelList(name, self.address)
                 if response.status != 200:
                     text = content.decode("utf-8", "replace")
                     raise refusal(name, response.status, text, response.headers, self._keys)
+                if is_page(content):
+                    raise WrongAddress(name, self.address, said_of_page(content))
         try:
             return [str(model["id"]) for model in json.loads(content)["data"]]
         except (ValueError, KeyError, TypeError) as error:
@@ -376,10 +395,3 @@ class ServerModel:
         if self._session is not None:
             await self._session.close()
             self._session = None
-
-
-def _everywhere(address: str) -> str:
-    """Return what an address is called on every machine: a loopback is each one's own."""
-    host = urlsplit(address).hostname or ""
-    own = host in {"localhost", "::1"} or host.startswith("127.")
-    return f"{gethostname()} {address}" if own else address

@@ -95,6 +95,8 @@ class Loopback:
         reply = self.replies.popleft() if self.replies else self.reply()
         if not (self.streams and body.get("stream")) or reply.status != 200 or not reply.body:
             return reply
+        if reply.content_type != "application/json":
+            return reply
         whole = json.loads(str(reply.text))
         if "choices" not in whole:
             return reply

@@ -66,7 +66,7 @@ async def test_a_server_that_does_not_stream_is_seen_not_to(loopback: Loopback) 
     async with engine_of(loopback) as engine:
         loopback.streams = False
         await try_model(engine, "p/tiny", "test")
-        assert (await abilities(engine)).streaming is Ability.REFUSED
+        assert (await abilities(engine)).streaming is Ability.NO
 
 
 async def test_of_hosted_models_the_table_is_told_and_no_more() -> None:
