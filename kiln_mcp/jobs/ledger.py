@@ -23,6 +23,7 @@ _TABLES: Final[tuple[LiteralString, ...]] = (
         capability TEXT NOT NULL,
         arguments TEXT NOT NULL,
         budget TEXT NOT NULL,
+        plan TEXT NOT NULL DEFAULT '',
         model TEXT,
         attempt INTEGER NOT NULL CHECK (attempt >= 1),
         state TEXT NOT NULL,
@@ -52,6 +53,7 @@ _ADDED: Final[Mapping[tuple[str, str], LiteralString]] = {
     ("kiln_jobs", "worked_s"): """
         ALTER TABLE kiln_jobs ADD COLUMN worked_s DOUBLE PRECISION NOT NULL DEFAULT 0
         """,
+    ("kiln_jobs", "plan"): "ALTER TABLE kiln_jobs ADD COLUMN plan TEXT NOT NULL DEFAULT ''",
     ("kiln_jobs", "model"): "ALTER TABLE kiln_jobs ADD COLUMN model TEXT",
     ("kiln_jobs", "stopped_by"): "ALTER TABLE kiln_jobs ADD COLUMN stopped_by TEXT",
     ("kiln_jobs", "number"): """
@@ -65,9 +67,9 @@ _ADDED: Final[Mapping[tuple[str, str], LiteralString]] = {
 _ONE_AT_A_TIME: Final[LiteralString] = "SELECT pg_advisory_xact_lock(7355608)"
 _CHANGE_NOTHING: Final[LiteralString] = "UPDATE kiln_jobs SET number = number WHERE id = ''"
 _INSERT: Final[LiteralString] = """
-INSERT INTO kiln_jobs (id, capability, arguments, budget, model, attempt, state, done, total,
+INSERT INTO kiln_jobs (id, capability, arguments, budget, plan, model, attempt, state, done, total,
     message, created_at, changed_at, number)
-SELECT :id, :capability, :arguments, :budget, :model, 1, 'waiting', 0, NULL, '', :now, :now,
+SELECT :id, :capability, :arguments, :budget, :plan, :model, 1, 'waiting', 0, NULL, '', :now, :now,
     coalesce(max(number), 0) + 1 FROM kiln_jobs
 """
 _ONE: Final[LiteralString] = "SELECT * FROM kiln_jobs WHERE id = :id"
@@ -123,6 +125,9 @@ SELECT at, text FROM kiln_job_events WHERE job_id = :id ORDER BY number, at
 """
 
 
+PROCESS_ENDED: Final = "Its process ended; it goes on in the next."
+
+
 class Ledger:
     """The jobs of a database; its methods block, so call them in threads."""
 
@@ -164,6 +169,7 @@ class Ledger:
             capability=job.capability,
             arguments=json.dumps(dict(job.arguments), ensure_ascii=False),
             budget=json.dumps(asdict(job.limit)),
+            plan=job.plan,
             model=job.model,
         )
         self.tell(job.id, "Created.")
@@ -188,10 +194,19 @@ class Ledger:
 
     def begin(self, job: Job) -> bool:
         """Say that a job runs; False where it must not any more."""
+        before = self.find(job.id)
         began = self._change(_BEGIN, id=job.id, attempt=job.attempt)
         if began:
-            self.tell(job.id, "Begun." if job.attempt == 1 else f"Gone on with ({job.attempt}).")
+            self.tell(job.id, self._how_begun(before or job))
         return began
+
+    def _how_begun(self, before: Job) -> str:
+        """Return how a job was begun that was as it is here right before."""
+        if before.state is JobState.WAITING:
+            return "Begun." if before.attempt == 1 else f"Gone on with ({before.attempt})."
+        *_, last = self.events(before.id)
+        by_itself = last.text == PROCESS_ENDED
+        return "Begun again." if by_itself else "Begun again: the process before was killed."
 
     def keep_alive(self, job: Job, worked_s: float) -> None:
         """Show a sign of life, and for how long the job was worked at in all."""
@@ -249,6 +264,7 @@ def _job(row: Mapping[str, Any]) -> Job:
         capability=row["capability"],
         arguments=json.loads(row["arguments"]),
         limit=BudgetLimit(**json.loads(row["budget"])),
+        plan=row["plan"],
         model=row["model"],
         attempt=row["attempt"],
         state=JobState(row["state"]),

@@ -83,6 +83,7 @@ class Job:
         worked_s: For how long it was worked at, all attempts together.
         created_at: Seconds since 1970.
         changed_at: Seconds since 1970: the last sign of life.
+        plan: What was said of it before it began; empty where nothing was.
     """
 
     id: str
@@ -99,6 +100,7 @@ class Job:
     worked_s: float = 0.0
     created_at: float = 0.0
     changed_at: float = 0.0
+    plan: str = ""
 
 
 @dataclass(frozen=True, slots=True)

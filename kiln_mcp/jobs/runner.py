@@ -25,7 +25,7 @@ from dbos import DBOS, DBOSConfig, SetWorkflowID
 
 from kiln_mcp.jobs.database import in_plain_words, is_sqlite, open_database
 from kiln_mcp.jobs.errors import JobStoreFailed, NotResumable, UnknownJob
-from kiln_mcp.jobs.ledger import Ledger
+from kiln_mcp.jobs.ledger import PROCESS_ENDED, Ledger
 from kiln_mcp.jobs.records import (
     End,
     Hold,
@@ -182,6 +182,7 @@ class JobRunner:
         arguments: JsonObject,
         limit: BudgetLimit | None = None,
         model: str | None = None,
+        plan: str = "",
     ) -> Job:
         """Begin a job; returns at once.
 
@@ -190,8 +191,10 @@ class JobRunner:
             arguments: With what.
             limit: What it may spend, all attempts together.
             model: The default model of who starts it.
+            plan: What was said of it.
         """
-        job = Job(secrets.token_hex(4), capability, arguments, limit or BudgetLimit(), model)
+        held = limit or BudgetLimit()
+        job = Job(secrets.token_hex(4), capability, arguments, held, model, plan=plan)
         await _in_thread(self._ledger.add, job)
         await self._enqueue(job)
         return await self.find(job.id)
@@ -357,6 +360,7 @@ class JobRunner:
             await self._end(job, worked, End(JobState.FAILED, error=str(error)))
         except asyncio.CancelledError:
             if self._ending:
+                await _in_thread(self._ledger.tell, job.id, PROCESS_ENDED)
                 raise
             asked = await self._asked_to_stop(job)
             paused = asked is JobState.PAUSING

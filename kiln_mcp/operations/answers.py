@@ -12,7 +12,7 @@ from kiln_mcp.llm.abilities import TITLES, Abilities, Ability
 from kiln_mcp.llm.inventory import ModelDescription
 from kiln_mcp.llm.prices import FREE, Price
 from kiln_mcp.llm.trial import Trial
-from kiln_mcp.operations.limits import enough_for
+from kiln_mcp.operations.limits import amounts, enough_for
 
 
 class JobReport(Result):
@@ -34,6 +34,10 @@ class JobReport(Result):
     )
     lost_tokens: int | None = None
     lost_cost_usd: float | None = None
+    limit: dict[str, float] | None = Field(
+        default=None, description="The most that it may take, all attempts together."
+    )
+    worked_s: float | None = Field(default=None, description="Seconds of work so far.")
     plan: str | None = None
     result: dict[str, JsonValue] | None = None
     error: str | None = None
@@ -161,6 +165,8 @@ def job_report(
         lost_calls=gone.calls or None,
         lost_tokens=gone.tokens or None,
         lost_cost_usd=round(gone.cost_usd, 9) or None,
+        limit={kind: most for kind, most in amounts(job.limit).items() if most is not None} or None,
+        worked_s=round(job.worked_s, 1) or None,
         result=dict(job.result) if whole and job.result is not None else None,
         error=job.error,
         next_step=_NEXT.get(job.state.value),

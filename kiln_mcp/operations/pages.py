@@ -52,8 +52,10 @@ async def read_job(workspace: Workspace, job_id: str) -> JobPage:
     """
     runner = await desk_of(workspace).runner()
     job = await runner.find(job_id)
-    spent = await workspace.engine.spending(f"jobs/{job_id}/*")
-    return _page(job, job_report(job, spent), await runner.events(job_id))
+    engine, name = workspace.engine, f"jobs/{job_id}"
+    spent, lost = await engine.spending(f"{name}/*"), await engine.unheard(name)
+    report = job_report(job, spent, lost).model_copy(update={"plan": job.plan or None})
+    return _page(job, report, await runner.events(job_id))
 
 
 async def newest_jobs(workspace: Workspace, most: int) -> list[JobPage]:

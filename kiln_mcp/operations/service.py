@@ -91,7 +91,8 @@ async def start_job(
     workspace.approve(plan)
     runner = await desk_of(workspace).runner()
     given: dict[str, JsonValue] = {**arguments, "confirm": True}
-    job = await runner.start(tool, given, limit.as_budget(), workspace.settings.default_model)
+    model = workspace.settings.default_model
+    job = await runner.start(tool, given, limit.as_budget(), model, plan.text)
     report = await _report(workspace, job)
     return report.model_copy(update={"plan": plan.text})
 

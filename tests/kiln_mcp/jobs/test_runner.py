@@ -8,6 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+import sqlalchemy as sa
 
 from kiln_mcp.errors import WorkbenchError
 from kiln_mcp.jobs import Job, JobSettings, JobState, Progress, ReportProgress
@@ -302,3 +303,43 @@ async def test_a_database_of_jobs_that_is_none_is_named_with_the_next_step(
         with pytest.raises(JobStoreFailed, match=said) as failed:
             await runner(tmp_path, double).__aenter__()
         assert "sql" not in str(failed.value).replace(str(file), "")
+
+
+async def test_a_job_tells_a_process_that_ended_from_one_that_was_killed(tmp_path: Path) -> None:
+    async def begun(jobs: JobRunner, times: int) -> list[str]:
+        while True:
+            told = [event.text for event in await jobs.events(job.id)]
+            if sum(text.startswith("Begun") for text in told) == times:
+                return told
+            await asyncio.sleep(0.01)
+
+    async with asyncio.timeout(30):
+        async with runner(tmp_path, never) as jobs:
+            job = await jobs.start("never", {})
+            await begun(jobs, 1)
+        async with runner(tmp_path, never) as jobs:
+            *_, ended, again = await begun(jobs, 2)
+        assert (ended, again) == ("Its process ended; it goes on in the next.", "Begun again.")
+    database = open_database(sqlite_url(tmp_path / "other.sqlite"))
+    ledger = Ledger(database)
+    ledger.create_tables()
+    ledger.add(job)
+    for _ in range(2):  # a killed process writes nothing more
+        assert ledger.begin(job)
+    *_, again = ledger.events(job.id)
+    assert again.text == "Begun again: the process before was killed."
+    database.dispose()
+
+
+def test_a_database_of_before_gets_the_columns_that_came_later(tmp_path: Path) -> None:
+    database = open_database(sqlite_url(tmp_path / "jobs.sqlite"))
+    ledger = Ledger(database)
+    ledger.create_tables()
+    with database.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE kiln_jobs DROP COLUMN plan"))
+    ledger.create_tables()
+    ledger.add(Job("a1", "work", {}, plan="Work."))
+    found = ledger.find("a1")
+    assert found is not None
+    assert found.plan == "Work."
+    database.dispose()

@@ -24,7 +24,7 @@ from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.errors import Plan
 from kiln_mcp.llm import EngineSettings, Message, ModelRequest
-from kiln_mcp.operations.answers import JobList, OrderList
+from kiln_mcp.operations.answers import JobList, Order, OrderList
 from kiln_mcp.operations.pages import JobPage
 from kiln_mcp.server import build_server
 from kiln_mcp.settings import Settings
@@ -92,13 +92,18 @@ async def connected(
             yield client
 
 
+async def taken(client: Client) -> list[Order]:
+    """Take the work orders that wait."""
+    answer = await client.call_tool("take_work_orders", {})
+    assert answer.structured_content is not None
+    return OrderList.model_validate({"orders": [], **answer.structured_content}).orders
+
+
 async def assist(client: Client, most: int) -> None:
     """Be the assistant that answers so many work orders."""
     answered = 0
     while answered < most:
-        taken = await client.call_tool("take_work_orders", {})
-        assert taken.structured_content is not None
-        for order in OrderList.model_validate({"orders": [], **taken.structured_content}).orders:
+        for order in await taken(client):
             given = {"id": order.id, "answer": order.messages[0].content}
             await client.call_tool("answer_work_orders", {"answers": [given]})
             answered += 1
@@ -140,6 +145,27 @@ async def test_a_job_has_a_page_with_all_that_is_known_about_it(tmp_path: Path, 
     assert (page.result, page.arguments) == ({"total": 1}, {"count": 2})
     assert [event.text for event in page.events] == ["Created.", "Begun.", "Done."]
     assert "Asked 2" in text
+    assert (page.plan or "").startswith("Ask some questions.")
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_jobs_page_says_its_limits_its_time_and_what_was_lost(
+    tmp_path: Path, era: Era
+) -> None:
+    async with connected(tmp_path, era) as client:
+        began = {"tool": "ask_questions", "arguments": {"count": 3}, "limit": {"seconds": 900}}
+        started = await client.call_tool("start_job", began)
+        job = str((started.structured_content or {})["job"])
+        await assist(client, 1)
+        while not await taken(client):
+            pass
+        await client.call_tool("cancel_job", {"job": job})
+        page, text = await page_of(client, job)
+    assert (page.state, page.calls, page.lost_calls) == ("cancelled", 1, 1)
+    assert page.limit == {"seconds": 900}
+    assert page.worked_s
+    assert "Limit: 900 s of work." in (page.plan or "")
+    assert "worked_s" in text
 
 
 @pytest.mark.parametrize("era", ERAS)
