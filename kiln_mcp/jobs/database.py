@@ -10,6 +10,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from kiln_mcp.jobs.errors import JobStoreFailed
+from kiln_mcp.private_files import make_private
 
 SQLITE_PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
@@ -41,7 +42,7 @@ def open_database(url: str) -> sa.Engine:
             ),
             pool_pre_ping=True,
         )
-    Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    make_private(Path(url.removeprefix("sqlite:///")))
     engine = sa.create_engine(url)
 
     def set_up(connection: Any, _: object) -> None:  # the driver's connection, untyped

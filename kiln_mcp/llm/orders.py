@@ -21,6 +21,7 @@ from kiln_mcp.llm.errors import HostSilent, OrdersFailed, UnknownOrder
 from kiln_mcp.llm.journal import request_key
 from kiln_mcp.llm.messages import JsonSchema, Message, ModelAnswer, ModelRequest, Usage
 from kiln_mcp.llm.schemas import fit
+from kiln_mcp.private_files import make_private
 
 HOST: Final = "host"
 LEASE_S: Final = 90.0
@@ -151,7 +152,7 @@ class WorkOrders:
 
     def _open(self) -> sqlite3.Connection:
         if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_private(self._path)
         connection = sqlite3.connect(self._path or ":memory:", check_same_thread=False)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")

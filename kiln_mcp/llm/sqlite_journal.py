@@ -22,6 +22,7 @@ from kiln_mcp.llm.journal import (
 from kiln_mcp.llm.journal_writer import Batch, Change, JournalWriter
 from kiln_mcp.llm.on_the_way import Note
 from kiln_mcp.llm.spent import Spent
+from kiln_mcp.private_files import make_private
 
 _SCHEMA: Final[LiteralString] = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -140,7 +141,7 @@ class SqliteJournal:
             if self._path is None:
                 self._folder = TemporaryDirectory(prefix="kiln-mcp-")
                 self._path = Path(self._folder.name, "journal.sqlite")
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_private(self._path)
             connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
             for pragma in _PRAGMAS:
                 connection.execute(pragma)

@@ -1,0 +1,35 @@
+"""What people asked and models answered is for the owner of the files alone."""
+
+from pathlib import Path
+
+from anyio import Path as AsyncPath
+
+from kiln_mcp.jobs import JobSettings
+from kiln_mcp.jobs.database import sqlite_url
+from kiln_mcp.jobs.records import Job, JsonObject, ReportProgress
+from kiln_mcp.jobs.runner import JobRunner
+from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest, ScriptedModel
+
+
+async def test_nobody_else_may_read_journal_jobs_and_orders_in_a_home_that_all_may_enter(
+    tmp_path: Path,
+) -> None:
+    async def work(job: Job, report: ReportProgress) -> JsonObject:
+        return {}
+
+    settings = EngineSettings(tmp_path / "journal", orders=tmp_path / "orders", environment={})
+    request = ModelRequest("m", (Message("user", "Hello?"),))
+    async with (
+        Engine(settings, {"m": ScriptedModel(["hi"])}) as engine,
+        JobRunner(JobSettings(sqlite_url(tmp_path / "jobs")), work) as jobs,
+    ):
+        await engine.complete(request, asker="test")
+        await engine.orders.put(request)
+        await jobs.start("capability", {})
+        files = {
+            file.name: (await file.stat()).st_mode & 0o777
+            async for file in AsyncPath(tmp_path).iterdir()
+        }
+    assert files.keys() >= {"journal", "journal-wal", "jobs", "jobs-wal", "orders", "orders-wal"}
+    open_to_all = {name for name, rights in files.items() if rights != 0o600}
+    assert open_to_all <= {"jobs.lock"}  # is empty
