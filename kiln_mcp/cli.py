@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,13 @@ import anyio.to_thread
 import click
 from pydantic import JsonValue
 
-from kiln_mcp.capability import AnyCapability
+from kiln_mcp.capability import AnyCapability, Effect
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.errors import AlreadyServing, ApprovalNeeded, InvalidArguments, disk_sentence
+from kiln_mcp.llm.errors import OrdersFailed
 from kiln_mcp.rendering import for_terminal, plain, render
 from kiln_mcp.settings import Settings
+from kiln_mcp.workspace import Workspace
 from storage.errors import WorkbenchError, said_by_system
 
 FAILED = 1
@@ -33,6 +35,8 @@ SERVED_ALREADY = 75
 """Another daemon serves the home: EX_TEMPFAIL; the bridge knows it too."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT."""
+
+_LOOK_EVERY_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -119,8 +123,19 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 @cli.command()
-@click.option("--port", type=int, default=0, help="Where to listen on 127.0.0.1; 0: anywhere free.")
-@click.option("--idle-minutes", type=float, default=15.0, show_default=True, help="When to end.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=0,
+    help="Where to listen on 127.0.0.1; 0: anywhere free.",
+)
+@click.option(
+    "--idle-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=15.0,
+    show_default=True,
+    help="When to end.",
+)
 def serve(port: int, idle_minutes: float) -> None:
     """Serve MCP over HTTP at /mcp and run jobs: the daemon that clients share."""
     from kiln_mcp.daemon import serve as serve_http
@@ -136,10 +151,11 @@ def worker(database_url: str | None) -> None:
     """Do jobs from a shared Postgres database until stopped; run as many as wanted."""
     settings = Settings.from_environment(os.environ)
     url = database_url or settings.shared_database_url
-    if url is None:
+    if url is None or not url.startswith(("postgresql://", "postgres://")):
+        other = "" if url is None else f", and {url.partition(':')[0]!r} is no Postgres"
         raise click.UsageError(
             "A worker needs a shared database: --database-url postgresql://… or "
-            "KILN_MCP_DATABASE_URL."
+            f"KILN_MCP_DATABASE_URL{other}."
         )
     anyio.run(_work, replace(settings, shared_database_url=url))
 
@@ -148,6 +164,7 @@ async def _work(settings: Settings) -> None:
     async with installed_catalogue().open_workspace(settings) as workspace:
         if workspace.desk is not None:
             await workspace.desk.runner()
+        click.echo("kiln-mcp: Ready: this worker does jobs until Ctrl-C stops it.", err=True)
         await anyio.sleep_forever()
 
 
@@ -313,7 +330,38 @@ async def _invoke(
     # A command soon ends: it hands jobs in, and the daemon or a worker does them.
     settings = replace(settings, does_jobs=nobody is not None)
     async with installed_catalogue().open_workspace(settings) as workspace:
-        return plain(await item.invoke(workspace.with_progress(_show_progress), arguments))
+        heard = workspace.with_progress(_show_progress)
+        if item.effect is not Effect.SPENDS:
+            return plain(await item.invoke(heard, arguments))
+        answer: dict[str, JsonValue] = {}
+        try:
+            async with anyio.create_task_group() as beside:
+                beside.start_soon(_say_who_is_waited_for, workspace)
+                answer = plain(await item.invoke(heard, arguments))
+                beside.cancel_scope.cancel()
+        except BaseExceptionGroup as error:
+            raise _innermost(error) from error
+        return answer
+
+
+async def _say_who_is_waited_for(workspace: Workspace) -> None:
+    """Say once where an answer can be given, when a question to the host waits for one."""
+    file = workspace.settings.engine.orders
+    waiting = 0
+    while True:
+        await anyio.sleep(_LOOK_EVERY_S)
+        if file is not None and await anyio.Path(file).exists():
+            with suppress(OrdersFailed):  # who asks the host is told
+                waiting = await workspace.engine.orders.open_count()
+        if waiting:
+            break
+    waits = "1 question waits" if waiting == 1 else f"{waiting} questions wait"
+    click.echo(
+        f"kiln-mcp: {waits} for the model 'host', which is you or a connected assistant. Take it "
+        "in another shell with kiln-mcp take-work-orders, and answer with kiln-mcp "
+        "answer-work-orders.",
+        err=True,
+    )
 
 
 async def _show_progress(done: float, total: float | None, message: str | None) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import anyio
 import mcp_types as types
@@ -153,9 +153,10 @@ async def test_a_jobs_page_says_its_limits_its_time_and_what_was_lost(
     tmp_path: Path, era: Era
 ) -> None:
     async with connected(tmp_path, era) as client:
-        began = {"tool": "ask_questions", "arguments": {"count": 3}, "limit": {"seconds": 900}}
-        started = await client.call_tool("start_job", began)
-        job = str((started.structured_content or {})["job"])
+        began: dict[str, Any] = {"tool": "ask_questions", "arguments": {"count": 3}}
+        started = await client.call_tool("start_job", {**began, "limit": {"seconds": 900}})
+        assert started.structured_content is not None
+        job: str = started.structured_content["job"]
         await assist(client, 1)
         while not await taken(client):
             pass
