@@ -1,7 +1,7 @@
 """What models there are here: for a person or an assistant who must choose one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final
 
@@ -35,7 +35,8 @@ class ModelDescription:
     Attributes:
         name: What to write as the model.
         ready: Whether it would answer now, as far as can be told without asking it.
-        note: What to know about it, or what is missing.
+        note: What to know about it, or what is missing; empty where the model before it, of the
+            same server, has said it.
         price: What it costs; None where not known.
         context_tokens: The longest request and answer; None where not known.
         abilities: What it can do.
@@ -76,7 +77,9 @@ async def describe_server(name: str, server: ServerModel) -> list[ModelDescripti
         models = await server.names()
     except ModelError as error:
         return [ModelDescription(f"{name}/<model>", False, str(error), server.price)]
-    return [describe_of_server(name, server, model) for model in models[:MOST_OF_A_SERVER]]
+    described = [describe_of_server(name, server, model) for model in models[:MOST_OF_A_SERVER]]
+    # What holds for the whole server is said once.
+    return [*described[:1], *(replace(more, note="") for more in described[1:])]
 
 
 def describe_of_server(name: str, server: ServerModel, model: str) -> ModelDescription:

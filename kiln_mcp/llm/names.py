@@ -58,7 +58,10 @@ def check_hosted_name(name: str, valid: Sequence[str]) -> None:
             return
         if not listed and (provider in known or provider in _UNLISTED):
             return
-    close = get_close_matches(name, within, n=3) or get_close_matches(f"openai/{name}", names, n=3)
+    close = get_close_matches(name, within, n=3)
+    if not close and not slash:
+        without = [one.removeprefix("openai/") for one in names if one.startswith("openai/")]
+        close = [f"openai/{one}" for one in get_close_matches(name, without, n=3)]
     raise UnknownModel(name, valid, close=close)
 
 

@@ -55,7 +55,9 @@ class ModelEntry(Result):
 
     name: str
     ready: bool
-    note: str
+    note: str | None = Field(
+        default=None, description="Left out: that of the model before it, of the same server."
+    )
     price: str
     input_usd_per_million: float | None = None
     output_usd_per_million: float | None = None
@@ -192,7 +194,7 @@ def model_entry(model: ModelDescription) -> ModelEntry:
     return ModelEntry(
         name=model.name,
         ready=model.ready,
-        note=model.note,
+        note=model.note or None,
         price=said_of_price(price),
         input_usd_per_million=None if price is None else round(price.read * 1e6, 4),
         output_usd_per_million=None if price is None else round(price.written * 1e6, 4),

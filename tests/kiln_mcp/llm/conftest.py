@@ -59,6 +59,7 @@ class Loopback:
         ends: Whether a stream ends properly after that, or the connection breaks.
         streams: Whether it answers piece by piece where that is asked.
         late_s: Seconds before every reply.
+        names: Of the models that it lists.
         breaks: Where the connection of a whole reply breaks: "before" or "within" it; else "".
     """
 
@@ -75,6 +76,7 @@ class Loopback:
         self.streams = True
         self.late_s = 0.0
         self.breaks = ""
+        self.names = ["tiny"]
         self._more = asyncio.Event()
 
     async def wait_for(self, count: int) -> None:
@@ -130,7 +132,7 @@ class Loopback:
         return reply
 
     async def models(self, _: web.Request) -> web.Response:
-        return web.json_response({"data": [{"id": "tiny"}]})
+        return web.json_response({"data": [{"id": name} for name in self.names]})
 
     def reply(self, finish: str = "stop", **message: object) -> web.Response:
         choice = {

@@ -123,6 +123,27 @@ async def test_what_keeps_a_servers_model_from_answering_is_said_beforehand(
     assert loopback.bodies == []
 
 
+async def test_what_holds_for_a_whole_server_is_said_once(loopback: Loopback) -> None:
+    loopback.names = ["tiny", "small", "big"]
+    servers = (ServerSettings("a", loopback.address), ServerSettings("b", loopback.address))
+    async with Engine(EngineSettings(servers=servers, environment={})) as engine:
+        notes = {one.name: one.note for one in await engine.models() if "/" in one.name}
+    said = f"At {loopback.address}."
+    assert [name for name, note in notes.items() if note == said] == ["a/tiny", "b/tiny"]
+    assert [name for name, note in notes.items() if not note][:2] == ["a/small", "a/big"]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("banana", "'banana'. Valid"), ("gpt4.1", "Close names: azure/gpt-4.1, openai/gpt-4.1.")],
+)
+async def test_only_names_that_are_like_it_are_called_close(name: str, hint: str) -> None:
+    async with Engine(EngineSettings(environment={})) as engine:
+        with pytest.raises(Unknown) as refused:
+            engine.check_name(name)
+    assert hint in str(refused.value)
+
+
 async def test_a_refused_key_is_named_by_its_variable_and_not_shown(loopback: Loopback) -> None:
     loopback.fail(401, "Incorrect API key provided: sk-very*****cret.")
     server = ServerSettings("local", loopback.address, key_variable="LOCAL_KEY")
