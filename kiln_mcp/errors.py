@@ -131,6 +131,9 @@ class Plan:
         irreversible: Whether what is done cannot be taken back.
         far_reaching: Whether it touches more than was named, though it can be taken back.
         limits: What holds it, in sentences; empty where nothing does.
+        tokens: Tokens expected; 0 where nobody can tell.
+        earlier_calls: Of how many like calls the expectation comes; 0 where it comes from none,
+            and is of long calls.
     """
 
     summary: str
@@ -139,6 +142,8 @@ class Plan:
     irreversible: bool = False
     far_reaching: bool = False
     limits: str = ""
+    tokens: int = 0
+    earlier_calls: int = 0
 
     @property
     def needs_approval(self) -> bool:
@@ -155,9 +160,18 @@ class Plan:
     def _expected(self) -> str:
         if not self.calls:
             return self.summary
-        price = "at a price that is not known" if self.cost_usd is None else f"${self.cost_usd:.4f}"
         count = "1 model call" if self.calls == 1 else f"{self.calls} model calls"
-        return f"{self.summary} About {count}, {price}."
+        return f"{self.summary} About {count}, {self._price}."
+
+    @property
+    def _price(self) -> str:
+        if self.cost_usd is None:
+            return "at a price that is not known"
+        if self.cost_usd == 0:
+            return "free of charge"
+        if self.earlier_calls:
+            return f"${self.cost_usd:.4f}, from {self.earlier_calls} earlier calls"
+        return f"at most about ${self.cost_usd:.4f}"
 
 
 class ApprovalNeeded(WorkbenchError):

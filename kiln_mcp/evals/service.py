@@ -204,9 +204,11 @@ async def run_eval(
     if not chosen:
         raise NothingToEvaluate(no_items(about.measured, items.split))
     work = plan_run(about, configs, chosen, seed=items.seed)
-    summary = f"Score {len(chosen)} items for {len(configs)} run configs of {about.task.name!r}."
+    ways = "1 run config" if len(configs) == 1 else f"{len(configs)} run configs"
+    summary = f"Score {len(chosen)} items for {ways} of {about.task.name!r}."
     await workspace.engine.check_ready(work.calls_by_model)
-    workspace.approve(plan_of(workspace.engine, summary, work.calls_by_model))
+    plan = await plan_of(workspace.engine, summary, work.calls_by_model, "evals")
+    workspace.approve(plan)
     outcome = await carry_out(workspace.engine, work, workspace.report)
     if work.jobs and len(outcome.failures) == len(work.jobs):
         raise AllFailed([failure.reason for failure in outcome.failures])

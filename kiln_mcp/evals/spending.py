@@ -1,17 +1,62 @@
 """Saying what asking models will cost, before anything is done."""
 
 from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
 
 from kiln_mcp.errors import Plan
-from kiln_mcp.llm import Engine
+from kiln_mcp.llm import Engine, Spending
+from kiln_mcp.llm.engine import USUAL_INPUT, USUAL_OUTPUT
+from kiln_mcp.llm.errors import JournalFailed
+
+ENOUGH: Final = 5
+"""Earlier calls of a model from which what the next ones take can be told."""
 
 
-def plan_of(engine: Engine, summary: str, calls_by_model: Mapping[str, int]) -> Plan:
-    """Return the plan of asking models so often; its cost is None where a price is not known."""
-    prices = [engine.price_of(model, calls) for model, calls in calls_by_model.items() if calls]
-    known = [price for price in prices if price is not None]
+async def plan_of(
+    engine: Engine, summary: str, calls_by_model: Mapping[str, int], kind: str
+) -> Plan:
+    """Return the plan of asking models so often; its cost is None where a price is not known.
+
+    What like calls took before is taken for what these will take, where there were some of every
+    model; else what a long call takes.
+
+    Args:
+        engine: The engine.
+        summary: What will be done.
+        calls_by_model: How often each model will be asked.
+        kind: Who asks, as the journal names it: `evals`.
+    """
+    asked = {model: calls for model, calls in calls_by_model.items() if calls}
+    earlier = await _earlier(engine, kind)
+    seen = all(model in earlier for model in asked)
+    costs = [engine.price_of(model, calls) for model, calls in asked.items()]
+    tokens = sum(asked.values()) * (USUAL_INPUT + USUAL_OUTPUT)
+    known = [cost for cost in costs if cost is not None]
+    if seen and len(known) == len(costs):
+        usages = [(earlier[model].usage, calls) for model, calls in asked.items()]
+        known = [(u.cost_usd or 0.0) / u.calls * calls for u, calls in usages]
+        tokens = round(
+            sum((u.input_tokens + u.output_tokens) / u.calls * calls for u, calls in usages)
+        )
     return Plan(
         summary=summary,
-        calls=sum(calls_by_model.values()),
-        cost_usd=sum(known) if len(known) == len(prices) else None,
+        calls=sum(asked.values()),
+        cost_usd=sum(known) if len(known) == len(costs) else None,
+        tokens=tokens,
+        earlier_calls=min((earlier[model].usage.calls for model in asked), default=0)
+        if seen
+        else 0,
     )
+
+
+async def _earlier(engine: Engine, kind: str) -> Mapping[str, Spending]:
+    """Return what calls of a kind took, by model, where there were enough with a price."""
+    with suppress(JournalFailed):  # who asks a model is told
+        spent = await engine.spending(f"*{kind}/*")
+        return {
+            entry.model: entry
+            for entry in spent
+            if entry.usage.calls >= ENOUGH and not entry.unpriced_calls
+        }
+    return {}

@@ -113,13 +113,13 @@ def calls_by_model(quest: Quest) -> dict[str, int]:
     return calls
 
 
-def plan_quest(quest: Quest) -> Plan:
+async def plan_quest(quest: Quest) -> Plan:
     """Return what a search will do and cost."""
     summary = (
         f"Search for a better prompt than {quest.first.name!r} with {quest.wanted.budget} calls, "
         f"then measure both on {len(quest.parts.test)} held-out items."
     )
-    return plan_of(quest.workspace.engine, summary, calls_by_model(quest))
+    return await plan_of(quest.workspace.engine, summary, calls_by_model(quest), "evolution")
 
 
 def pool_of(quest: Quest) -> Pool:

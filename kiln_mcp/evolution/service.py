@@ -88,7 +88,7 @@ async def evolve_prompt(
     about = await gather(store, await find_eval(store, eval), None)
     quest = await prepare(workspace, about, Wanted(start, budget, seed, reflect_with))
     await workspace.engine.check_ready(calls_by_model(quest))
-    workspace.approve(plan_quest(quest))
+    workspace.approve(await plan_quest(quest))
     found = await _search(quest)
     better = found.best.key != quest.start.key
     saved = await _save(quest, found) if better else None

@@ -16,14 +16,21 @@ def within(plan: Plan, limit: BudgetLimit) -> Plan:
         return plan
     said = ", ".join(in_words(kind, amount) for kind, amount in held.items())
     sentences = [f"Limit: {said}."]
-    expected = {"cost_usd": plan.cost_usd, "calls": plan.calls}
-    shares = [
-        held[kind] / all_of_it for kind, all_of_it in expected.items() if all_of_it and kind in held
-    ]
-    share = min(shares, default=1.0)
-    if share < 1:
+    expected = {"calls": plan.calls, "cost_usd": plan.cost_usd, "tokens": plan.tokens}
+    shares = {
+        kind: held[kind] / all_of_it
+        for kind, all_of_it in expected.items()
+        if all_of_it and kind in held
+    }
+    first = min(shares, key=lambda kind: shares[kind], default="")
+    if (share := shares.get(first, 1.0)) < 1:
         about = f"{share:.0%}" if share >= 0.01 else "less than 1%"
-        stops = f"It will probably stop at about {about} of the work"
+        if first == "calls" or plan.earlier_calls:
+            stops = f"It will probably stop at about {about} of the work"
+        elif share < 0.01:
+            stops = "It may stop there before 1% of the work is done"
+        else:
+            stops = f"It does at least about {about} of the work before it stops there"
     else:
         stops = "It stops where that is reached"
     sentences.append(f"{stops}: what is done is kept, and resume_job goes on with a higher limit.")

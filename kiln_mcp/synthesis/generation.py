@@ -151,11 +151,12 @@ def calls_of_generation(scene: Scene, model: str, *, given: int) -> dict[str, in
     return calls
 
 
-def plan_generation(engine: Engine, scene: Scene, model: str, *, given: int) -> Plan:
+async def plan_generation(engine: Engine, scene: Scene, model: str, *, given: int) -> Plan:
     """Return what generating will cost; `given` is how many inputs are there already."""
     count = given or scene.wish.count
     calls = calls_of_generation(scene, model, given=given)
-    return plan_of(engine, f"Generate {count} items for the task '{scene.task.name}'.", calls)
+    summary = f"Generate {count} items for the task '{scene.task.name}'."
+    return await plan_of(engine, summary, calls, "synthesis")
 
 
 async def inputs_by_model(engine: Engine, scene: Scene, model: str) -> Inputs:

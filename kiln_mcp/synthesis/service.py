@@ -147,7 +147,7 @@ async def generate_data(
     )
     given = len(inputs or [])
     await workspace.engine.check_ready(calls_of_generation(scene, writer, given=given))
-    workspace.approve(plan_generation(workspace.engine, scene, writer, given=given))
+    workspace.approve(await plan_generation(workspace.engine, scene, writer, given=given))
     await workspace.report(0, None, "Writing inputs.")
     made = (
         inputs_as_given(scene, inputs)

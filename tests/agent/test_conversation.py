@@ -153,7 +153,7 @@ async def test_the_person_is_asked_with_the_price_before_money_is_spent(
     model = ScriptedChatModel(calls(("spend", {"amount": 2.5})), says("ok"))
     async with talking(tmp_path, model, person, era) as (conversation, watcher, _):
         await conversation.say("go")
-    assert person.asked == ["Spend $2.5. About 1 model call, $2.5000."]
+    assert person.asked == ["Spend $2.5. About 1 model call, at most about $2.5000."]
     assert watcher.results[0].failed is not agrees
     assert ("spent 2.5" if agrees else "did not agree") in watcher.results[0].text
 

@@ -98,7 +98,7 @@ async def test_a_model_that_confirms_by_itself_still_waits_for_the_persons_yes(
         ended = await chat(tmp_path / "home", "test it\nno\n", "--model", "m", "--api-base", url)
     assert ended.code == 0, ended.err
     plan, _, after = ended.out.partition("Not agreed.")
-    assert "Ask openai/gpt-4.1 2 short questions. About 2 model calls, $" in plan
+    assert "Ask openai/gpt-4.1 2 short questions. About 2 model calls, at most about $" in plan
     assert "The person did not agree. Nothing has been done." in after
     assert "It was not done." in after
 

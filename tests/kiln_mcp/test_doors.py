@@ -147,7 +147,9 @@ async def test_a_client_that_cannot_ask_gets_the_plan_and_may_confirm_it(
     async with connected(settings, era) as client:
         plan = await client.call_tool("pay", {"amount": 3.0})
         assert plan.is_error
-        assert "About 2 model calls, $3.0000. Nothing has been done yet" in text_of(plan)
+        assert "About 2 model calls, at most about $3.0000. Nothing has been done yet" in text_of(
+            plan
+        )
         paid = await client.call_tool("pay", {"amount": 3.0, "confirm": True})
         assert paid.structured_content == {"done": "paid 3.0"}
 

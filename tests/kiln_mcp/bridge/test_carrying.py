@@ -164,7 +164,7 @@ async def test_the_person_is_asked_through_the_bridge(tmp_path: Path, era: Era) 
     ):
         paid = await client.call_tool("pay", {"amount": 3.0})
     assert paid.structured_content == {"done": "paid 3.0"}
-    assert asked == ["Pay $3.0. About 1 model call, $3.0000."]
+    assert asked == ["Pay $3.0. About 1 model call, at most about $3.0000."]
 
 
 async def linger_as_job(client: Client) -> str:

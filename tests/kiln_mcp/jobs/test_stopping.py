@@ -12,6 +12,7 @@ import pytest
 from pydantic import JsonValue
 
 from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.errors import ApprovalNeeded
 from kiln_mcp.llm import EngineSettings, ServerSettings
 from kiln_mcp.operations import service
 from kiln_mcp.operations.answers import JobReport
@@ -74,7 +75,13 @@ async def open_bench(
                     input=str(number), input_source=person, output=output, tags=("eval_right",)
                 )
                 change.save(run, parent=task)
-    tiny = ServerSettings("tiny", server.address, concurrency=8, input_usd_per_million=0.0)
+    tiny = ServerSettings(
+        "tiny",
+        server.address,
+        concurrency=8,
+        input_usd_per_million=1.0,
+        output_usd_per_million=2.0,
+    )
     engine = EngineSettings(
         journal=folder / "home" / "journal.sqlite", servers=(tiny,), environment={}
     )
@@ -149,3 +156,26 @@ async def test_what_failed_is_not_said_to_be_done(tmp_path: Path, counting: Coun
             assert failed.message == f"{ITEMS} outputs made, {ITEMS} failed"
             assert "run_eval" not in (failed.error or "")
             assert "resume_job" in (failed.next_step or "")
+
+
+async def test_a_plan_expects_what_like_calls_took_and_else_says_that_it_is_the_most(
+    tmp_path: Path, counting: CountingServer
+) -> None:
+    async def planned(limit: JobLimit) -> str:
+        given: dict[str, JsonValue] = {"project": bench.folder, "eval": "Right"}
+        with pytest.raises(ApprovalNeeded) as asked:
+            await service.start_job(bench.workspace, "run_eval", given, limit)
+        return asked.value.plan.text
+
+    with anyio.fail_after(60):
+        async with open_bench(tmp_path, counting, CHECK) as bench:
+            first = await planned(JobLimit(tokens=6000))
+            assert "Score 40 items for 1 run config of" in first
+            assert "About 40 model calls, at most about $0.0720." in first
+            assert "It does at least about 10% of the work" in first
+            job = await bench.start(JobLimit(calls=8))
+            await service.wait_for_job(bench.workspace, job)
+            then = await planned(JobLimit(tokens=240))
+    # Each call took 10 tokens and 5.
+    assert "About 32 model calls, $0.0006, from 8 earlier calls." in then
+    assert "It will probably stop at about 50% of the work" in then

@@ -229,7 +229,9 @@ async def test_going_on_with_more_asks_for_the_rest_of_the_money_alone(tmp_path:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
         arguments: dict[str, JsonValue] = {"count": 1, "cost": 2.5}
         limit = JobLimit(cost_usd=1)
-        stops = r"1 model call, \$2\.5000\. Limit: \$1\.00\. It will probably stop at about 40%"
+        stops = (
+            r"1 model call, at most about \$2\.5000\. Limit: \$1\.00\. It does at least about 40%"
+        )
         with pytest.raises(ApprovalNeeded, match=stops):
             await service.start_job(workspace, "ask_questions", arguments, limit)
         agreed = workspace.for_call(confirmed=True)
@@ -284,10 +286,10 @@ async def test_what_looks_after_jobs_is_no_job(tmp_path: Path, tool: str) -> Non
     ("limit", "said"),
     [
         (BudgetLimit(), ""),
-        (BudgetLimit(cost_usd=1), r"Limit: \$1\.00\. It will probably stop at about 24% .* higher"),
+        (BudgetLimit(cost_usd=1), r"Limit: \$1\.00\. It does at least about 24% .* higher"),
         (BudgetLimit(calls=41), "Limit: 41 calls. It will probably stop at about 5% of the work"),
         (BudgetLimit(cost_usd=1, calls=41), r"Limit: \$1\.00, 41 calls\. It will .* about 5%"),
-        (BudgetLimit(cost_usd=0.001), r"Limit: \$0\.001\. It will .* less than 1% of"),
+        (BudgetLimit(cost_usd=0.001), r"Limit: \$0\.001\. It may stop there before 1% of"),
         (BudgetLimit(cost_usd=10), r"Limit: \$10\.00\. It stops where that is reached: what"),
         (BudgetLimit(tokens=5000, seconds=60), "Limit: 5,000 tokens, 60 s of work. It stops where"),
     ],
@@ -298,7 +300,9 @@ def test_a_plan_says_what_all_of_it_costs_and_where_its_limits_stop_it(
     plan = within(Plan("Judge.", calls=820, cost_usd=4.1), limit)
     assert plan.cost_usd == 4.1
     assert re.fullmatch(
-        r"Judge\. About 820 model calls, \$4\.1000\." + (f" {said}.*" if said else ""), plan.text
+        r"Judge\. About 820 model calls, at most about \$4\.1000\."
+        + (f" {said}.*" if said else ""),
+        plan.text,
     )
 
 
