@@ -18,6 +18,10 @@ _INLINE = 100
 """Characters that a list of short values may take on one line."""
 
 
+_VERBATIM = "content"
+"""The key of messages' texts: a model answers them as they are, so no table's cell holds them."""
+
+
 def plain(result: BaseModel) -> dict[str, JsonValue]:
     """Return the answer as JSON data without nulls and empty lists."""
     data: dict[str, JsonValue] = result.model_dump(mode="json")
@@ -88,7 +92,8 @@ def _is_flat(rows: list[dict[str, JsonValue]]) -> bool:
     """Whether the rows make a table: short values, and a second row to pay for the header."""
     values = [value for row in rows for value in row.values()]
     short = all(not isinstance(v, dict | list) and len(_scalar(v)) <= _INLINE for v in values)
-    return short and len(rows) > 1
+    verbatim = any(_VERBATIM in row for row in rows)
+    return short and len(rows) > 1 and not verbatim
 
 
 def _table(rows: list[dict[str, JsonValue]], indent: str) -> Iterable[str]:

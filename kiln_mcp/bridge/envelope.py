@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
+INVALID_PARAMS: Final = -32602
 NAME_KEYS: Final[Mapping[str, str]] = {
     "tools/call": "name",
     "prompts/get": "name",
@@ -48,6 +49,9 @@ def as_message(line: bytes) -> Body:
     request_id = message.get("id", 0)
     if isinstance(request_id, bool) or not isinstance(request_id, int | str):
         raise NotAMessage("The id of a message must be a whole number or a text.")
+    if not isinstance(part_of(message, "params").get("arguments", {}), dict | None):
+        said = "The arguments of a call must be a JSON object, which may be empty: {}."
+        raise NotAMessage(said, INVALID_PARAMS, message.get("id"))
     fault = _fault_of(message)
     if fault is not None:
         raise NotAMessage(fault, request_id=message.get("id"))

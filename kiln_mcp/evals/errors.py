@@ -78,8 +78,13 @@ class NothingToEvaluate(EvalError):  # noqa: N818
 class NoSplit(EvalError):  # noqa: N818
     """A new eval's items cannot be told: no split was dealt, or several were."""
 
-    def __init__(self, name: str, splits: Sequence[str]) -> None:
-        if splits:
+    def __init__(self, name: str, splits: Sequence[str], alone: Sequence[str] = ()) -> None:
+        if alone and not splits:
+            super().__init__(
+                f"The new eval {name!r} could not tell its items: no split has its name, and none "
+                f"has more parts than test. Give new_eval.test_filter, such as 'tag::{alone[0]}'."
+            )
+        elif splits:
             named = ", ".join(splits)
             super().__init__(
                 f"The new eval {name!r} could take its items from {len(splits)} splits: {named}. "

@@ -1,9 +1,10 @@
 """Capabilities: start and follow long work, look at models, fulfil work orders."""
 
+import json
 from dataclasses import replace
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from kiln_mcp.capability import Effect, capability
 from kiln_mcp.errors import ApprovalNeeded, Plan
@@ -229,13 +230,22 @@ async def take_work_orders(
     )
 
 
+def _as_text(answer: object) -> object:
+    """Return JSON that was given as such as the text that it is."""
+    return answer if answer is None or isinstance(answer, str) else json.dumps(answer)
+
+
 class OrderAnswer(BaseModel):
     """Your answer to one order."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: Annotated[str, Field(description="The order's id.")]
-    answer: Annotated[str, Field(description="The answer as text; JSON where it has a schema.")]
+    answer: Annotated[
+        str,
+        BeforeValidator(_as_text),
+        Field(description="The answer as text; JSON where it has a schema."),
+    ]
 
 
 @capability(effect=Effect.WRITES, title="Answer work orders")

@@ -39,6 +39,11 @@ def test_the_text_holds_every_value_of_the_structured_form(data: dict[str, JsonV
                 assert shown in text or json.dumps(shown, ensure_ascii=False)[1:-1] in text
 
 
+def test_messages_keep_one_form_and_their_very_words() -> None:
+    said = render({"messages": [{"role": "system", "content": "a|b"}, {"role": "user"}]})
+    assert said == "messages:\n  - role: system\n    content: a|b\n  - role: user"
+
+
 def test_rows_of_short_values_become_a_table() -> None:
     rows: list[JsonValue] = [{"name": "a|b", "score": 0.5}, {"name": "c", "n": 3}]
     assert render({"judges": rows}) == (

@@ -125,6 +125,11 @@ GARBAGE: Final = {
     "no version": (b'{"id":7,"method":"ping"}', -32600, 7),
     "no method": (b'{"jsonrpc":"2.0","id":7}', -32600, 7),
     "a number for a method": (b'{"jsonrpc":"2.0","id":7,"method":5}', -32600, 7),
+    "a list of arguments": (
+        b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a","arguments":[]}}',
+        -32602,
+        7,
+    ),
     "a list of params": (b'{"jsonrpc":"2.0","id":7,"method":"ping","params":[1]}', -32600, 7),
 }
 

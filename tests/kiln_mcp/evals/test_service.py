@@ -352,6 +352,15 @@ async def test_a_new_eval_takes_the_parts_of_the_only_split(bench: Bench) -> Non
     assert (await bench.run()).newly_scored == 3
 
 
+async def test_a_split_that_is_all_test_is_taken_by_its_name_or_named(bench: Bench) -> None:
+    await add_items(bench, range(4), "test_wrong")
+    with pytest.raises(NoSplit, match=r"Give new_eval\.test_filter, such as 'tag::test_wrong'"):
+        await create(bench)
+    await add_items(bench, range(10, 13), "test_right")
+    made = await create(bench)
+    assert (made.test_filter, made.test_items) == ("tag::test_right", 3)
+
+
 async def test_a_new_eval_without_items_or_with_several_splits_is_refused(bench: Bench) -> None:
     with pytest.raises(NoSplit, match=r"Call split_data first, or give new_eval.test_filter"):
         await create(bench)

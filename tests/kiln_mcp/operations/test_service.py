@@ -24,7 +24,7 @@ from kiln_mcp.llm import (
     ServerSettings,
 )
 from kiln_mcp.operations import service
-from kiln_mcp.operations.answers import JobReport, used_by
+from kiln_mcp.operations.answers import JobReport, OrderVerdicts, used_by
 from kiln_mcp.operations.desk import desk_of
 from kiln_mcp.operations.errors import LimitStands, NoJobOfJobs
 from kiln_mcp.operations.limits import KINDS, amounts, enough_for
@@ -90,6 +90,21 @@ async def test_a_job_with_the_host_as_model_is_done_by_the_assistant(tmp_path: P
         ended = await service.wait_for_job(workspace, started.job)
         assert (ended.state, ended.result, ended.calls) == ("done", {"total": 6}, 4)
         assert [job.job for job in (await service.list_jobs(workspace)).jobs] == [started.job]
+
+
+async def test_an_answer_that_is_given_as_json_counts_as_its_text(tmp_path: Path) -> None:
+    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
+        job = (await service.start_job(workspace, "ask_questions", {"count": 1})).job
+        with anyio.fail_after(10):
+            while not (orders := (await service.take_work_orders(workspace, 5)).orders):
+                await anyio.lowlevel.checkpoint()
+        given: list[JsonValue] = [{"id": "none", "answer": {"a": 1}}]
+        given.append({"id": orders[0].id, "answer": 7})
+        handed = await service.answer_work_orders.invoke(workspace, {"answers": given})
+        accepted = [verdict.accepted for verdict in OrderVerdicts.model_validate(handed).answers]
+        assert accepted == [False, True]
+        ended = await service.wait_for_job(workspace, job)
+    assert ended.result == {"total": 7}
 
 
 @capability(effect=Effect.SPENDS, title="Ask at once")
