@@ -321,12 +321,18 @@ class Bridge:
 
     def _quietly(self, method: str, line: bytes) -> None:
         """Send what has no answer."""
-        headers = modern_headers(json.loads(line)) if line else {}
-        try:
-            with self._exchange(method, headers or self._session, line) as exchange:
-                exchange.send()
-        except (OSError, ValueError):
-            return  # the next request finds the daemon again
+        message: Body = json.loads(line) if line else {}
+        headers = modern_headers(message)
+        # Somebody at the other end waits for an answer, such as a person's agreement.
+        is_answer = "id" in message and "method" not in message
+        for _ in range(ATTEMPTS if is_answer else 1):
+            try:
+                with self._exchange(method, headers or self._session, line) as exchange:
+                    exchange.send()
+            except (OSError, ValueError):
+                time.sleep(AGAIN_AFTER_S)  # the next request finds the daemon again
+            else:
+                return
 
     def _listen(self) -> None:
         """Carry what the server says by itself to a client of the legacy era."""

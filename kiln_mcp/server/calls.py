@@ -146,7 +146,11 @@ async def _ask(
     if declared is None or declared.elicitation is None:
         return None
     if context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
-        return _agreed(await context.session.elicit_form(plan.text, _APPROVAL_FORM))
+        # On the call's own stream: the one for all else may not be open yet.
+        asked = context.session.elicit_form(
+            plan.text, _APPROVAL_FORM, related_request_id=context.request_id
+        )
+        return _agreed(await asked)
     # The key names the plan, so that an approval cannot be spent on another one.
     key = f"approve-{hashlib.sha256(plan.text.encode()).hexdigest()[:12]}"
     given = (params.input_responses or {}).get(key)

@@ -1,5 +1,6 @@
 """What goes through the bridge in both directions, with the daemon in this process."""
 
+import json
 import os
 import sys
 from collections.abc import AsyncGenerator, Sequence
@@ -165,6 +166,38 @@ async def test_the_person_is_asked_through_the_bridge(tmp_path: Path, era: Era) 
         paid = await client.call_tool("pay", {"amount": 3.0})
     assert paid.structured_content == {"done": "paid 3.0"}
     assert asked == ["Pay $3.0. About 1 model call, at most about $3.0000."]
+
+
+async def test_the_question_to_the_person_comes_on_the_stream_of_its_call(tmp_path: Path) -> None:
+    def first_words() -> bytes:
+        known = Daemon(tmp_path)
+        known.find()
+
+        def post(headers: dict[str, str], method: str, params: object, **more: int) -> Exchange:
+            message = {"jsonrpc": "2.0", "method": method, "params": params, **more}
+            exchange = Exchange(
+                known.address, "POST", "/mcp", headers, json.dumps(message).encode()
+            )
+            exchange.send()
+            return exchange
+
+        about: dict[str, object] = {
+            "protocolVersion": "2025-06-18",
+            "capabilities": {"elicitation": {}},
+            "clientInfo": {"name": "bare", "version": "1"},
+        }
+        with post({}, "initialize", about, id=1) as begun:
+            session = {"mcp-session-id": begun.headers["mcp-session-id"]}
+        with post(session, "notifications/initialized", {}):
+            pass
+        # No stream for all else was ever opened.
+        with post(session, "tools/call", {"name": "pay", "arguments": {"amount": 1}}, id=2) as paid:
+            return next(paid.messages())
+
+    async with serving(tmp_path, Lingering().catalogue()):
+        with anyio.fail_after(20):
+            heard = await anyio.to_thread.run_sync(first_words, abandon_on_cancel=True)
+    assert json.loads(heard)["method"] == "elicitation/create"
 
 
 async def linger_as_job(client: Client) -> str:
