@@ -10,6 +10,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from kiln_mcp.jobs.errors import JobStoreFailed
+from kiln_mcp.jobs.records import sqlite_file
 from kiln_mcp.private_files import make_private
 
 SQLITE_PRAGMAS: Final = (
@@ -24,25 +25,21 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-def is_sqlite(url: str) -> bool:
-    """Whether a URL names a SQLite file."""
-    return url.startswith("sqlite:")
-
-
 def open_database(url: str) -> sa.Engine:
     """Open the database of jobs.
 
     DBOS's own SQLite settings wait for the disk at every step: measured nine times slower than
     WAL with synchronous=NORMAL, which loses nothing when the process is killed.
     """
-    if not is_sqlite(url):
+    file = sqlite_file(url)
+    if file is None:
         return sa.create_engine(
             url.replace("postgres://", "postgresql://").replace(
                 "postgresql://", "postgresql+psycopg://"
             ),
             pool_pre_ping=True,
         )
-    make_private(Path(url.removeprefix("sqlite:///")))
+    make_private(file)
     engine = sa.create_engine(url)
 
     def set_up(connection: Any, _: object) -> None:  # the driver's connection, untyped
@@ -66,6 +63,6 @@ def in_plain_words(database: sa.Engine) -> Generator[None]:
         cause = error.orig if isinstance(error, DBAPIError) else None
         said = cause if isinstance(cause, Exception) else error
         url = database.url
-        is_file = is_sqlite(str(url))
+        is_file = sqlite_file(str(url)) is not None
         place = url.database if is_file else url.render_as_string(hide_password=True)
         raise JobStoreFailed(place or "memory", said, is_file=is_file) from error

@@ -1,6 +1,6 @@
 """Jobs, opened when first needed: DBOS takes half a second to import."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -9,8 +9,6 @@ from kiln_mcp.jobs.records import Hold, Job, JobSettings, Work, hold_nothing
 
 if TYPE_CHECKING:
     from kiln_mcp.jobs.runner import JobRunner
-
-_SQLITE: Final = "sqlite:///"
 
 
 def _new_runner(settings: JobSettings, work: Work, hold: Hold) -> "JobRunner":
@@ -45,9 +43,8 @@ class JobDesk:
 
     async def go_on(self) -> None:
         """Open the runner where there may be unfinished jobs of an earlier process."""
-        url = self._settings.database_url
-        file = anyio.Path(url.removeprefix(_SQLITE))
-        if not url.startswith(_SQLITE) or await file.exists():
+        file = self._settings.file
+        if file is None or await anyio.Path(file).exists():
             await self.runner()
 
     async def newest(self, most: int = 20) -> list[Job]:

@@ -3,12 +3,16 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
+from typing import Final
 
 from pydantic import JsonValue
 
 from kiln_mcp.llm import BudgetLimit
 
 JsonObject = Mapping[str, JsonValue]
+
+_SQLITE: Final = "sqlite:///"
 
 
 class JobState(StrEnum):
@@ -131,6 +135,12 @@ async def hold_nothing(job_id: str) -> None:
     """Hold nothing back: a paused job is stopped where it is."""
 
 
+def sqlite_file(database_url: str) -> Path | None:
+    """Return the file that a URL names; None where it names a server."""
+    file = database_url.removeprefix(_SQLITE)
+    return None if file == database_url else Path(file)
+
+
 @dataclass(frozen=True, slots=True)
 class JobSettings:
     """How jobs are kept and run.
@@ -145,3 +155,8 @@ class JobSettings:
     database_url: str
     at_once: int = 4
     pause_within_s: float = 60.0
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file of one home; None where workers share a database."""
+        return sqlite_file(self.database_url)

@@ -23,7 +23,7 @@ import anyio
 import anyio.to_thread
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
-from kiln_mcp.jobs.database import in_plain_words, is_sqlite, open_database
+from kiln_mcp.jobs.database import in_plain_words, open_database
 from kiln_mcp.jobs.errors import JobStoreFailed, NotResumable, UnknownJob
 from kiln_mcp.jobs.ledger import PROCESS_ENDED, Ledger
 from kiln_mcp.jobs.records import (
@@ -85,8 +85,7 @@ class JobRunner:
         self._slots = asyncio.Semaphore(settings.at_once)
         self._watching: asyncio.Task[None] | None = None
         self._ending = False
-        self._shared = not is_sqlite(settings.database_url)
-        self._turn = Turn(settings.database_url)
+        self._turn = None if settings.file is None else Turn(settings.file)
         self._is_launched = False
         self._enqueueing = asyncio.Lock()
 
@@ -96,7 +95,7 @@ class JobRunner:
             await _in_thread(self._ledger.create_tables)
             await self._launch_in_turn()
         except JobStoreFailed:
-            self._database.dispose()
+            await self._let_go()
             raise
         if self._shared:
             await DBOS.register_queue_async(
@@ -126,12 +125,21 @@ class JobRunner:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._is_launched:
             await _in_thread(partial(DBOS.destroy, destroy_registry=True))
+        await self._let_go()
+
+    @property
+    def _shared(self) -> bool:
+        """Whether workers share the database, each of whom has its turn at once."""
+        return self._turn is None
+
+    async def _let_go(self) -> None:
         self._database.dispose()
-        await _in_thread(self._turn.give_back)
+        if self._turn is not None:
+            await _in_thread(self._turn.give_back)
 
     async def _launch_in_turn(self) -> None:
         """Do jobs from now on, where no other process of this home does; else hand them in."""
-        if self._shared or (self._settings.at_once and await _in_thread(self._turn.take)):
+        if self._turn is None or (self._settings.at_once and await _in_thread(self._turn.take)):
             await _in_thread(self._launch)
             self._is_launched = True
 
