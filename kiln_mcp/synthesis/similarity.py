@@ -6,13 +6,15 @@ import random
 import re
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Final
+from typing import Final, TypeVar
 
 NEAR: Final = 0.7
 """Jaccard similarity from which two texts count as near-duplicates."""
+
+T = TypeVar("T")
 
 _WORD: Final = re.compile(r"\w+")
 _REACH: Final = 500
@@ -26,11 +28,16 @@ def shingles(text: str) -> frozenset[str]:
     return frozenset((*words, *pairs))
 
 
-def jaccard(first: frozenset[str], second: frozenset[str]) -> float:
-    """Return shared over all, 0 to 1; two empty sets are equal and give 1."""
-    if not first and not second:
-        return 1.0
-    return len(first & second) / len(first | second)
+def jaccard(first: frozenset[T], second: Collection[T]) -> float:
+    """Return shared over all, 0 to 1; two empty sets are equal and give 1.
+
+    Args:
+        first: One set.
+        second: The other one, or its members, each once.
+    """
+    shared = len(first.intersection(second))
+    either = len(first) + len(second) - shared
+    return shared / either if either else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +66,9 @@ def near_duplicates(texts: Sequence[str], threshold: float = NEAR) -> Iterator[P
             if len(before) < _REACH:
                 before.update(with_shingle[shingle][-_REACH:])
             with_shingle[shingle].append(second)
-        members = set(own)
+        members = frozenset(own)
         for first in sorted(before):
-            similarity = _similarity(members, held[first])
+            similarity = jaccard(members, held[first])
             if similarity >= threshold:
                 yield Pair(first, second, round(similarity, 4))
 
@@ -89,12 +96,6 @@ def _numbered(texts: Sequence[str]) -> list[tuple[int, ...]]:
 def _least_shared(size: int, threshold: float) -> int:
     """Return how many shingles a text of so many must share with one that is so much alike."""
     return math.ceil(threshold * size - 1e-9)
-
-
-def _similarity(first: set[int], second: Sequence[int]) -> float:
-    shared = len(first.intersection(second))
-    either = len(first) + len(second) - shared
-    return shared / either if either else 1.0
 
 
 def grouped(texts: Sequence[str], keys: Sequence[str | None]) -> tuple[str, ...]:
