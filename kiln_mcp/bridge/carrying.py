@@ -325,13 +325,15 @@ class Bridge:
         headers = modern_headers(message)
         # Somebody at the other end waits for an answer, such as a person's agreement.
         is_answer = "id" in message and "method" not in message
-        for _ in range(ATTEMPTS if is_answer else 1):
-            try:
-                with self._exchange(method, headers or self._session, line) as exchange:
-                    exchange.send()
-            except (OSError, ValueError):
-                time.sleep(AGAIN_AFTER_S)  # the next request finds the daemon again
-            else:
+        for attempt in range(ATTEMPTS if is_answer else 1):
+            if attempt:
+                time.sleep(AGAIN_AFTER_S)
+            # Where it is not reached, the next request finds the daemon again.
+            with (
+                suppress(OSError, ValueError),
+                self._exchange(method, headers or self._session, line) as exchange,
+            ):
+                exchange.send()
                 return
 
     def _listen(self) -> None:
