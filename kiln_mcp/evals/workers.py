@@ -5,11 +5,10 @@ from typing import Final, TypeVar
 
 import anyio
 
+from kiln_mcp.llm.budget import AWAITED_S
 from kiln_mcp.llm.errors import BudgetSpent
 
 CONCURRENCY: Final = 16
-LAST_ANSWERS_S: Final = 60.0
-"""For how long answers on their way are awaited once the budget allows no more."""
 
 T = TypeVar("T")
 
@@ -37,7 +36,7 @@ async def for_each(
             except BudgetSpent as refusal:
                 refusals.append(refusal)
                 workers.cancel_scope.deadline = min(
-                    workers.cancel_scope.deadline, anyio.current_time() + LAST_ANSWERS_S
+                    workers.cancel_scope.deadline, anyio.current_time() + AWAITED_S
                 )
 
     async with anyio.create_task_group() as workers:

@@ -120,9 +120,8 @@ class Asking:
     ) -> JournalEntry:
         parsed, problem = fit(answer, request)
         entry = JournalEntry(replace(answer, parsed=parsed), problem)
-        reservation.journalled = (
-            True  # also where this is cancelled: the row is written all the same
-        )
+        # Also where this is cancelled: the row is written all the same.
+        reservation.journalled = True
         try:
             await self._journal.write(Writing(key, request.model, entry, call.asker))
         except JournalFailed:

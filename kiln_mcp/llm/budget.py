@@ -17,7 +17,7 @@ from kiln_mcp.llm.spent import NOTHING, Spent
 TOKENS_PER_MESSAGE: Final = 16
 """An upper bound of what a chat template adds to a message."""
 AWAITED_S: Final = 60.0
-"""Seconds that calls on their way are waited for when the time of a budget is over."""
+"""Seconds that calls on their way are waited for when a budget allows no more."""
 
 
 class NotSent(Exception):  # noqa: N818 - no error: the call is to be held again
