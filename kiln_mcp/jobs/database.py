@@ -3,7 +3,7 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -11,13 +11,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from kiln_mcp.jobs.errors import JobStoreFailed
 from kiln_mcp.jobs.records import sqlite_file
-from kiln_mcp.private_files import make_private
-
-SQLITE_PRAGMAS: Final = (
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = NORMAL",
-    "PRAGMA busy_timeout = 10000",
-)
+from storage.sqlite_files import make_private, share
 
 
 def sqlite_url(path: Path) -> str:
@@ -43,8 +37,7 @@ def open_database(url: str) -> sa.Engine:
     engine = sa.create_engine(url)
 
     def set_up(connection: Any, _: object) -> None:  # the driver's connection, untyped
-        for pragma in SQLITE_PRAGMAS:
-            connection.execute(pragma)
+        share(connection)
 
     event.listen(engine, "connect", set_up)
     return engine

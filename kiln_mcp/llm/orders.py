@@ -21,7 +21,7 @@ from kiln_mcp.llm.errors import HostSilent, OrdersFailed, UnknownOrder
 from kiln_mcp.llm.journal import request_key
 from kiln_mcp.llm.messages import JsonSchema, Message, ModelAnswer, ModelRequest, Usage
 from kiln_mcp.llm.schemas import fit
-from kiln_mcp.private_files import make_private
+from storage.sqlite_files import open_shared
 
 HOST: Final = "host"
 LEASE_S: Final = 90.0
@@ -141,8 +141,7 @@ class WorkOrders:
         def work() -> T:
             if self._connection is None:
                 self._connection = self._open()
-            with self._connection:  # a transaction
-                return statements(self._connection)
+            return statements(self._connection)
 
         try:
             async with self._using:
@@ -151,16 +150,17 @@ class WorkOrders:
             raise OrdersFailed(self._path, error) from error
 
     def _open(self) -> sqlite3.Connection:
-        if self._path is not None:
-            make_private(self._path)
-        connection = sqlite3.connect(self._path or ":memory:", check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA busy_timeout = 10000")
-        connection.executescript(_SCHEMA)
-        if ("taken_by",) not in connection.execute(_COLUMNS).fetchall():
-            connection.execute(_ADD_TAKER)
-        connection.execute(_FORGET_OLD, {"before": self._clock() - FORGOTTEN_S})
+        connection = open_shared(self._path)
+        try:
+            connection.executescript(_SCHEMA)
+            connection.execute("BEGIN IMMEDIATE")
+            if ("taken_by",) not in connection.execute(_COLUMNS).fetchall():
+                connection.execute(_ADD_TAKER)
+            connection.execute(_FORGET_OLD, {"before": self._clock() - FORGOTTEN_S})
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     async def put(self, request: ModelRequest) -> str:

@@ -22,7 +22,7 @@ from kiln_mcp.llm.journal import (
 from kiln_mcp.llm.journal_writer import Batch, Change, JournalWriter
 from kiln_mcp.llm.on_the_way import Note
 from kiln_mcp.llm.spent import Spent
-from kiln_mcp.private_files import make_private
+from storage.sqlite_files import open_shared
 
 _SCHEMA: Final[LiteralString] = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -82,11 +82,6 @@ SELECT total(cost_usd), coalesce(sum(tokens), 0), coalesce(sum(calls), 0),
     coalesce(sum(unpriced_calls), 0)
 FROM on_the_way WHERE budget = :budget
 """
-_PRAGMAS: Final[tuple[LiteralString, ...]] = (
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = NORMAL",
-    "PRAGMA busy_timeout = 10000",
-)
 
 
 class SqliteJournal:
@@ -141,10 +136,7 @@ class SqliteJournal:
             if self._path is None:
                 self._folder = TemporaryDirectory(prefix="kiln-mcp-")
                 self._path = Path(self._folder.name, "journal.sqlite")
-            make_private(self._path)
-            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            for pragma in _PRAGMAS:
-                connection.execute(pragma)
+            connection = open_shared(self._path)
             connection.executescript(_SCHEMA)
         except (sqlite3.Error, OSError) as error:
             raise JournalFailed(self._path, error) from error

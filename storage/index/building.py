@@ -20,6 +20,7 @@ from storage.layout import PROJECT_FILE, Place, children_of, folder_of, kind_nam
 from storage.names import folded_name
 from storage.reading import parse_record
 from storage.records import EvalRun, Project, Record, TaskRun
+from storage.sqlite_files import open_shared
 
 Heard = Callable[[int], None]
 _BATCH = 2000
@@ -253,10 +254,9 @@ def _open(file: Path) -> sqlite3.Connection:
         sqlite3.DatabaseError: It cannot be used.
     """
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        connection = open_shared(file)
     except OSError as error:
         raise sqlite3.DatabaseError(str(error)) from error
-    connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
     try:
         for pragma in sql.PRAGMAS:
             connection.execute(pragma)

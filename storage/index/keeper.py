@@ -18,7 +18,7 @@ import anyio.to_thread
 from storage.errors import ProjectBusy
 from storage.index.building import Heard, IndexBuilder, Refreshed, forget_index
 from storage.index.queries import IndexReader
-from storage.index.sql import BUSY_S
+from storage.sqlite_files import BUSY_S, is_busy
 
 T = TypeVar("T")
 
@@ -156,8 +156,7 @@ class IndexKeeper:
         self._reader = self._builder = None
 
     def _raise_where_busy(self, error: sqlite3.DatabaseError) -> None:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        if is_busy(error):
             raise ProjectBusy(self._project, BUSY_S) from error
 
     def _compare(self, heard: Heard | None) -> Refreshed:

@@ -16,6 +16,7 @@ from storage.errors import InvalidQuery
 from storage.index import sql
 from storage.index.rows import SqlValue
 from storage.index.wanted import RunQuery, Wanted, facets_of
+from storage.sqlite_files import BUSY_S
 
 __all__ = ["IndexReader", "Order", "PathPage", "RunQuery", "ScoreCell", "Scored"]
 
@@ -82,7 +83,7 @@ class IndexReader:
     @classmethod
     async def open(cls, file: Path) -> Self:
         """Open an index that a builder has made."""
-        connection = await aiosqlite.connect(file, isolation_level=None)
+        connection = await aiosqlite.connect(file, timeout=BUSY_S, isolation_level=None)
         for pragma in sql.PRAGMAS:
             await connection.execute(pragma)
         return cls(connection)

@@ -9,13 +9,7 @@ from typing import Final, LiteralString
 VERSION: Final = 5
 """Of the schema; an index of another version is thrown away and built again."""
 
-BUSY_S: Final = 10
-"""How long a statement waits for another process, as `busy_timeout` says in milliseconds."""
-
 PRAGMAS: Final[tuple[LiteralString, ...]] = (
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = NORMAL",
-    "PRAGMA busy_timeout = 10000",
     "PRAGMA temp_store = MEMORY",
     "PRAGMA cache_size = -8000",
     "PRAGMA journal_size_limit = 4000000",
