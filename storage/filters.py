@@ -61,6 +61,15 @@ def is_filter(filter_id: str) -> bool:
     return True
 
 
+def is_input_filter(filter_id: str) -> bool:
+    """Whether the format knows such a filter of eval inputs."""
+    try:
+        eval_input_filter(filter_id)
+    except InvalidQuery:
+        return False
+    return True
+
+
 def task_run_filter(filter_id: str) -> Callable[[TaskRun], bool]:
     """Return the test of a dataset filter.
 

@@ -8,14 +8,8 @@ from pydantic import JsonValue
 
 from kiln_mcp.evals.errors import UnusableVerdict
 from kiln_mcp.llm import TokenLogprob
+from kiln_mcp.projects.ratings import VALUES
 from storage import EvalOutputScore
-
-VERDICTS: Final[Mapping[str, Mapping[str, float]]] = {
-    "pass_fail": {"pass": 1.0, "fail": 0.0},
-    "pass_fail_critical": {"pass": 1.0, "fail": 0.0, "critical": -1.0},
-    "five_star": {"1": 1.0, "2": 2.0, "3": 3.0, "4": 4.0, "5": 5.0},
-}
-"""What each kind of score may be in a judge's words, and its value."""
 
 MISSING_LOGPROB: Final = -9999.0
 """What some servers give for a token that has no logprob."""
@@ -116,12 +110,12 @@ def _score_schema(score: EvalOutputScore) -> JsonValue:
     description = score.instruction or score.name
     if score.type == "five_star":
         return {"type": "integer", "minimum": 1, "maximum": 5, "description": description}
-    choices: list[JsonValue] = list(VERDICTS[score.type])
+    choices: list[JsonValue] = list(VALUES[score.type])
     return {"type": "string", "enum": choices, "description": description}
 
 
 def _value(answer: JsonValue, score: EvalOutputScore) -> float:
-    valid = VERDICTS[score.type]
+    valid = VALUES[score.type]
     said = str(answer).strip().strip('"').lower().removesuffix(".0")
     if said not in valid:
         raise UnusableVerdict(f"{score.json_key} is {answer!r}, valid are {', '.join(valid)}")
@@ -141,7 +135,7 @@ def _next_place(places: Mapping[str, int], key: str, end: int) -> int:
 
 
 def _weighted(tokens: Sequence[TokenLogprob], score: EvalOutputScore) -> float:
-    valid = VERDICTS[score.type]
+    valid = VALUES[score.type]
     for token in tokens:
         primary = _plain(token.token)
         if primary not in valid:

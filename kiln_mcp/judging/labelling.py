@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from kiln_mcp.judging.errors import LabelsRefused
 from kiln_mcp.judging.ledger import Draw, Label
 from kiln_mcp.judging.pool import Pool
-from kiln_mcp.judging.ratings import VALUES
+from kiln_mcp.projects.ratings import VALUES
 from storage import EvalOutputScore
 
 

@@ -10,11 +10,12 @@ from kiln_mcp.judging.errors import NothingToLabel
 from kiln_mcp.judging.hygiene import GivenLabel
 from kiln_mcp.judging.ledger import Draw, Label, latest, read_draws, read_labels
 from kiln_mcp.judging.measurement import LabelledVerdict
-from kiln_mcp.judging.ratings import label_of, session_of
 from kiln_mcp.projects.counting import golden_runs
+from kiln_mcp.projects.ratings import aspect_of, rating_of
 from storage import EvalOutputScore, EvalRun, ProjectStore, TaskRun
 
 UNJUDGED = "unjudged"
+_SESSION_TAG = "synthetic_session_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Pool:
 
     def label(self, run: TaskRun, score: EvalOutputScore) -> float | None:
         """Return the label that counts for an item, None where there is none."""
-        return label_of(run, score, self.found.task)
+        return rating_of(run, aspect_of(score, self.found.task))
 
     def labelled(self, score: EvalOutputScore) -> list[TaskRun]:
         """Return the items that have a label for a score."""
@@ -79,7 +80,7 @@ class Pool:
                     value=value,
                     at=last.at if last else rating.created_at,
                     seconds=last.seconds if last else None,
-                    session=session_of(run),
+                    session=_session_of(run),
                 )
             )
         return found
@@ -143,3 +144,8 @@ def strata_by_verdict(
         name = UNJUDGED if value is None else f"{score.json_key} {round(value)}"
         strata.setdefault(name, []).append(run.id)
     return strata
+
+
+def _session_of(run: TaskRun) -> str | None:
+    """Return the generation session of a run, None where it has no such tag."""
+    return next((tag for tag in run.tags if tag.startswith(_SESSION_TAG)), None)

@@ -28,7 +28,7 @@ from kiln_mcp.judging.labelling import ItemLabel, ledger_entries
 from kiln_mcp.judging.ledger import Draw, append_draw, append_labels, latest
 from kiln_mcp.judging.measurement import in_words, measure
 from kiln_mcp.judging.pool import Pool, open_pool, strata_by_verdict
-from kiln_mcp.judging.ratings import VALUES, with_label
+from kiln_mcp.projects.ratings import VALUES, aspect_of, with_rating
 from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.statistics import (
     CannotTell,
@@ -117,11 +117,11 @@ async def label_items(
     pool = await open_pool(store, found)
     entries = ledger_entries(pool, labels, rater)
     runs = {run.id: run for run in pool.runs}
-    scores = {score.json_key: score for score in pool.scores}
+    asked = {score.json_key: aspect_of(score, pool.found.task) for score in pool.scores}
     changed: dict[str, TaskRun] = {}
     for entry in entries:
         before = changed.get(entry.item, runs[entry.item])
-        changed[entry.item] = with_label(before, scores[entry.score], entry.value)
+        changed[entry.item] = with_rating(before, asked[entry.score], entry.value)
     async with store.transaction() as change:
         for run in changed.values():
             change.save(run)

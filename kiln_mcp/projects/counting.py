@@ -1,6 +1,7 @@
 """Take the inventory of a task from the store's index, so that its runs need not be read."""
 
 from kiln_mcp.projects.inventory import EvalInventory, TaskInventory
+from kiln_mcp.projects.ratings import aspect_of, rating_of
 from storage import (
     Eval,
     EvalConfig,
@@ -11,9 +12,10 @@ from storage import (
     StepsJudge,
     Task,
     TaskRun,
+    TaskRunSplit,
     eval_input_filter,
 )
-from storage.filters import is_filter
+from storage.filters import is_filter, is_input_filter
 from storage.index.queries import RunQuery
 
 
@@ -39,7 +41,8 @@ async def _eval(store: ProjectStore, task: Task, one: Eval) -> EvalInventory:
     scored = await store.scored(one)
     of_configs = [cell for cell in scored if cell.run_config_id]
     golden = await golden_runs(store, task, one)
-    ratings = [_ratings(run, one) for run in golden]
+    asked = [aspect_of(score, task) for score in one.output_scores]
+    ratings = [tuple(rating_of(run, aspect) for aspect in asked) for run in golden]
     complete = [rating for rating in ratings if None not in rating]
     return EvalInventory(
         name=one.name,
@@ -62,7 +65,7 @@ async def count_items(store: ProjectStore, task: Task, one: Eval, part: str) -> 
     There are none of a filter that is not known here, such as one of a newer Kiln.
     """
     split = one.split(part)
-    if split is None or not is_filter(split.filter_id):
+    if split is None or not _is_known(split):
         return 0
     if isinstance(split, EvalInputSplit):
         cases = await store.children(task, EvalInput)
@@ -79,17 +82,13 @@ async def golden_runs(store: ProjectStore, task: Task, one: Eval) -> list[TaskRu
 
 
 def _unknown_filter(one: Eval) -> str | None:
-    test = one.split("test")
-    filters = (test.filter_id if test else None, one.eval_configs_filter_id)
-    return next((f for f in filters if f and not is_filter(f)), None)
+    test, golden = one.split("test"), one.eval_configs_filter_id
+    if test is not None and not _is_known(test):
+        return test.filter_id
+    return golden if golden is not None and not is_filter(golden) else None
 
 
-def _ratings(run: TaskRun, one: Eval) -> tuple[float | None, ...]:
-    """Return a person's rating of a run for each score of the eval."""
-    rating = run.output.rating
-    given = rating.requirement_ratings if rating is not None else {}
-    values: list[float | None] = []
-    for score in one.output_scores:
-        found = given.get(f"named::{score.name}")
-        values.append(found.value if found is not None else None)
-    return tuple(values)
+def _is_known(split: TaskRunSplit | EvalInputSplit) -> bool:
+    if isinstance(split, EvalInputSplit):
+        return is_input_filter(split.filter_id)
+    return is_filter(split.filter_id)

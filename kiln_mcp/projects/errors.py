@@ -60,15 +60,27 @@ class NothingToRate(WorkbenchError):
     """A rating holds nothing."""
 
     def __init__(self) -> None:
-        super().__init__("Nothing was rated. Give `stars`, `passes` or both.")
+        super().__init__("Nothing was rated. Give `stars`, `scores` or both.")
 
 
 class UnknownScore(WorkbenchError):
-    """No eval of the task has this score."""
+    """The task's outputs are not rated by this."""
 
     def __init__(self, name: str, names: Sequence[str]) -> None:
         known = f"There are: {', '.join(names)}." if names else "The task has no eval yet."
-        super().__init__(f"No eval of the task has a score '{name}'. {known} Nothing was rated.")
+        super().__init__(
+            f"No eval or requirement of the task has a score '{name}'. {known} Nothing was rated."
+        )
+
+
+class UnusableRating(WorkbenchError):
+    """A score's scale has no such rating."""
+
+    def __init__(self, name: str, said: str, valid: Sequence[str]) -> None:
+        super().__init__(
+            f"'{name}' cannot be rated {said[:40]!r}: valid are {', '.join(valid)}. Nothing was "
+            "rated."
+        )
 
 
 class NothingToTag(WorkbenchError):

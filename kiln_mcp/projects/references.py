@@ -7,9 +7,9 @@ import anyio
 from pydantic import Field
 
 from kiln_mcp.projects.errors import NoTask, TaskNotNamed
-from storage import ProjectStore, Task
+from storage import ProjectStore, Task, TaskRun
 from storage.errors import UnreadableRecord
-from storage.layout import place_named, place_of
+from storage.layout import folder_of, place_named, place_of
 from storage.reading import read_record
 
 ProjectReference = Annotated[
@@ -38,6 +38,12 @@ async def task_of(store: ProjectStore, reference: str | None) -> Task:
     if len(tasks) > 1:
         raise TaskNotNamed(store.project.name, [task.name for task in tasks])
     return tasks[0]
+
+
+async def task_of_run(store: ProjectStore, run: TaskRun) -> Task:
+    """Return the task that a run is of."""
+    tasks = await store.children(store.project, Task)
+    return next(t for t in tasks if run.saved.path.startswith(f"{folder_of(t.saved.path)}/"))
 
 
 async def unreadable_task(store: ProjectStore) -> UnreadableRecord | None:

@@ -12,20 +12,16 @@ from kiln_mcp.projects.errors import (
     UnknownScore,
     UnusableTag,
 )
-from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
+from kiln_mcp.projects.ratings import STARS, aspects, ratings_by_name, value_of, with_rating
+from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of, task_of_run
 from kiln_mcp.workspace import Workspace
 from storage import (
     DataSource,
     Eval,
-    ProjectStore,
-    RequirementRating,
-    Task,
     TaskOutput,
-    TaskOutputRating,
     TaskRun,
 )
 from storage.index.queries import RunQuery
-from storage.layout import folder_of
 from storage.records.record import login_name
 
 _SHOWN_CHARACTERS = 160
@@ -150,10 +146,7 @@ async def read_run(workspace: Workspace, project: ProjectReference, run: RunId) 
         reasoning=thoughts.get("reasoning") or thoughts.get("chain_of_thought"),
         tags=list(found.tags),
         rating=rating.value if rating else None,
-        score_ratings={
-            key.removeprefix("named::"): one.value
-            for key, one in (rating.requirement_ratings if rating else {}).items()
-        },
+        score_ratings=ratings_by_name(found, await task_of_run(store, found)),
         created_at=found.created_at.isoformat(),
         created_by=found.created_by,
         model=str(model) if model is not None else None,
@@ -166,32 +159,32 @@ async def rate_run(
     workspace: Workspace,
     project: ProjectReference,
     run: RunId,
-    stars: Annotated[int | None, Field(ge=1, le=5, description="Overall, 1 to 5 stars.")] = None,
-    passes: Annotated[
-        dict[str, bool] | None,
-        Field(description="Whether it passes each score of an eval, by the score's name."),
+    stars: Annotated[
+        int | None,
+        Field(ge=0, le=5, description="Overall, 1 to 5 stars; 0 takes the rating away."),
+    ] = None,
+    scores: Annotated[
+        dict[str, bool | int | str | None] | None,
+        Field(
+            description="By the name of an eval's score or a requirement: pass, fail or critical, "
+            "1 to 5 for stars; null takes the rating away."
+        ),
     ] = None,
 ) -> RunDetails:
     """Write down what a person thinks of a run's output. Never rate in a person's name."""
-    if stars is None and not passes:
+    if stars is None and not scores:
         raise NothingToRate
     store = await workspace.open_project(project)
     found = await store.get(TaskRun, run)
-    if passes:
-        known = await _score_names(store, found)
-        for name in passes.keys() - set(known):
-            raise UnknownScore(name, known)
-    rating = found.output.rating or TaskOutputRating()
-    given = {
-        f"named::{name}": RequirementRating(value=float(value), type="pass_fail")
-        for name, value in (passes or {}).items()
-    }
-    rating = rating.replace(
-        value=rating.value if stars is None else float(stars),
-        type=rating.type if stars is None else "five_star",
-        requirement_ratings={**rating.requirement_ratings, **given},
-    )
-    await store.save(found.replace(output=found.output.replace(rating=rating)))
+    task = await task_of_run(store, found)
+    known = aspects(task, await store.children(task, Eval))
+    rated = found if stars is None else with_rating(found, STARS, float(stars) or None)
+    for name, said in (scores or {}).items():
+        if name not in known:
+            raise UnknownScore(name, list(known))
+        value = None if said is None else value_of(known[name], said)
+        rated = with_rating(rated, known[name], value)
+    await store.save(rated)
     return await read_run(workspace, project, run)
 
 
@@ -255,13 +248,3 @@ def _summary(run: TaskRun) -> RunSummary:
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= _SHOWN_CHARACTERS else f"{line[: _SHOWN_CHARACTERS - 1]}…"
-
-
-async def _score_names(store: ProjectStore, run: TaskRun) -> list[str]:
-    """Return the names of the scores that people may give a run of its task."""
-    for task in await store.children(store.project, Task):
-        if run.saved.path.startswith(f"{folder_of(task.saved.path)}/"):
-            evals = await store.children(task, Eval)
-            scores = [score.name for one in evals for score in one.output_scores]
-            return list(dict.fromkeys([*scores, *(one.name for one in task.requirements)]))
-    return []

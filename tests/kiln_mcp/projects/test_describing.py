@@ -13,6 +13,7 @@ from kiln_mcp.workspace import Workspace, open_workspace
 from storage import (
     Eval,
     EvalConfig,
+    EvalInputSplit,
     EvalItemSource,
     EvalOutputScore,
     EvalRun,
@@ -66,13 +67,13 @@ def _run(tags: Sequence[str], *, rating: float | None = None, of_eval: bool = Fa
 
 
 async def _measured(
-    store: ProjectStore, test: str, golden: str | None = "tag::golden"
+    store: ProjectStore, test: TaskRunSplit | EvalInputSplit, golden: str | None = "tag::golden"
 ) -> tuple[Eval, EvalConfig]:
     (task,) = await store.children(store.project, Task)
     measured = Eval(
         name="Right",
         output_scores=(_RIGHT,),
-        splits={"test": TaskRunSplit(filter_id=test)},
+        splits={"test": test},
         eval_configs_filter_id=golden,
     )
     saved = await store.save(measured, parent=task)
@@ -85,7 +86,7 @@ async def test_what_evals_made_is_counted_neither_as_item_nor_as_golden(
 ) -> None:
     store = await workspace.open_project("P")
     (task,) = await store.children(store.project, Task)
-    _, judge = await _measured(store, "tag::test")
+    _, judge = await _measured(store, TaskRunSplit(filter_id="tag::test"))
     runs = [
         *[_run(["test"]) for _ in range(4)],
         *[_run(["test", "golden"], of_eval=True) for _ in range(3)],
@@ -118,7 +119,7 @@ async def test_what_evals_made_is_counted_neither_as_item_nor_as_golden(
 async def test_runs_that_matter_to_no_eval_are_not_read(workspace: Workspace) -> None:
     store = await workspace.open_project("P")
     (task,) = await store.children(store.project, Task)
-    await _measured(store, "tag::test")
+    await _measured(store, TaskRunSplit(filter_id="tag::test"))
     other = await store.save(_run(["other"]), parent=task)
     assert (await _described(workspace))["runs"] == 1
     (store.folder / other.saved.path).write_text("{")
@@ -128,14 +129,19 @@ async def test_runs_that_matter_to_no_eval_are_not_read(workspace: Workspace) ->
     assert [problem.path for problem in await store.unreadable()] == [other.saved.path]
 
 
+@pytest.mark.parametrize(
+    "split",
+    [TaskRunSplit(filter_id="saved_query::42"), EvalInputSplit(filter_id="high_rating")],
+    ids=["of runs", "of inputs, which have no ratings"],
+)
 async def test_an_eval_with_a_filter_that_is_not_known_here_is_described_as_such(
-    workspace: Workspace,
+    workspace: Workspace, split: TaskRunSplit | EvalInputSplit
 ) -> None:
     store = await workspace.open_project("P")
-    await _measured(store, "saved_query::42")
+    await _measured(store, split)
     described = await _described(workspace)
     assert isinstance(described["weak"], list)
-    assert any("'saved_query::42'" in str(weak) for weak in described["weak"])
+    assert any(f"'{split.filter_id}'" in str(weak) for weak in described["weak"])
     listed = await _call(workspace, "describe_eval", project="P")
     assert isinstance(listed["evals"], list)
     assert [one["test_items"] for one in listed["evals"] if isinstance(one, dict)] == [0]

@@ -14,9 +14,21 @@ from kiln_mcp.projects.errors import (
     NothingToTag,
     TagBothWays,
     UnknownScore,
+    UnusableRating,
     UnusableTag,
 )
 from kiln_mcp.workspace import Workspace
+from storage import (
+    Eval,
+    EvalInputSplit,
+    EvalOutputScore,
+    RequirementRating,
+    Task,
+    TaskOutputRating,
+    TaskRequirement,
+    TaskRun,
+    TaskRunSplit,
+)
 
 
 async def _call(workspace: Workspace, tool: str, /, **arguments: JsonValue) -> dict[str, JsonValue]:
@@ -49,7 +61,7 @@ async def test_runs_are_imported_found_rated_tagged_repaired_and_exported(
         new_eval={"test_filter": "tag::imported"},
     )
     rated = await _call(
-        workspace, "rate_run", project="P", run=first, stars=5, passes={"Right": True}
+        workspace, "rate_run", project="P", run=first, stars=5, scores={"Right": True}
     )
     assert (rated["rating"], rated["score_ratings"]) == (5, {"Right": 1})
     await _call(workspace, "tag_runs", project="P", runs=[first, second], add=["golden"])
@@ -123,6 +135,61 @@ async def test_a_project_is_shared_fetched_and_synced_and_a_change_undone(
     assert "rating" not in await _call(workspace, "read_run", project=other, run=first)
 
 
+async def test_every_scale_is_rated_in_its_words_and_kept_where_kiln_looks_for_it(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    first, _ = await _import(workspace, tmp_path)
+    store = await workspace.open_project("P")
+    (task,) = await store.children(store.project, Task)
+    short = TaskRequirement(name="Short", instruction="Few words.")
+    task = await store.save(task.replace(requirements=(short,)))
+    scores = (
+        EvalOutputScore(name="Safe", type="pass_fail_critical"),
+        EvalOutputScore(name="Short", type="five_star"),
+    )
+    test: dict[str, TaskRunSplit | EvalInputSplit] = {"test": TaskRunSplit(filter_id="all")}
+    await store.save(Eval(name="E", output_scores=scores, splits=test), parent=task)
+    given: dict[str, JsonValue] = {"Safe": "critical", "Short": 4}
+    rated = await _call(workspace, "rate_run", project="P", run=first, scores=given)
+    assert rated["score_ratings"] == {"Safe": -1, "Short": 4}
+    kept = (await store.get(TaskRun, first)).output.rating
+    assert kept is not None
+    assert kept.requirement_ratings == {
+        "named::Safe": RequirementRating(value=-1, type="pass_fail_critical"),
+        short.id: RequirementRating(value=4, type="five_star"),
+    }
+    for name, said, valid in (
+        ("Safe", "maybe", "pass, fail, critical"),
+        ("Short", True, "1, 2, 3, 4, 5"),
+    ):
+        with pytest.raises(UnusableRating, match=f"'{name}' cannot be rated .* valid are {valid}"):
+            await _call(workspace, "rate_run", project="P", run=first, scores={name: said})
+    assert (await store.get(TaskRun, first)).output.rating == kept
+
+
+async def test_a_rating_that_is_taken_away_leaves_the_others_and_at_last_nothing(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    first, _ = await _import(workspace, tmp_path)
+    store = await workspace.open_project("P")
+    (task,) = await store.children(store.project, Task)
+    short = TaskRequirement(name="Short", instruction="Few words.")
+    await store.save(task.replace(requirements=(short,)))
+    before = await store.get(TaskRun, first)
+    # Under its name, as ratings of scores lie.
+    named = {"named::Short": RequirementRating(value=2)}
+    rating = TaskOutputRating(requirement_ratings=named)
+    await store.save(before.replace(output=before.output.replace(rating=rating)))
+    rated = await _call(workspace, "rate_run", project="P", run=first, stars=5, scores={"Short": 3})
+    assert (rated["rating"], rated["score_ratings"]) == (5, {"Short": 3})
+    left = await _call(workspace, "rate_run", project="P", run=first, scores={"Short": None})
+    assert (left["rating"], left.get("score_ratings", {})) == (5, {})
+    none = await _call(workspace, "rate_run", project="P", run=first, stars=0)
+    assert "rating" not in none
+    assert (await store.get(TaskRun, first)).output.rating is None
+    assert (await _call(workspace, "find_runs", project="P", rated=True))["total"] == 0
+
+
 async def test_a_rating_of_nothing_or_of_an_unknown_score_and_an_unusable_tag_are_refused(
     workspace: Workspace, tmp_path: Path
 ) -> None:
@@ -130,7 +197,7 @@ async def test_a_rating_of_nothing_or_of_an_unknown_score_and_an_unusable_tag_ar
     with pytest.raises(NothingToRate):
         await _call(workspace, "rate_run", project="P", run=first)
     with pytest.raises(UnknownScore, match="no eval yet"):
-        await _call(workspace, "rate_run", project="P", run=first, passes={"Nope": True})
+        await _call(workspace, "rate_run", project="P", run=first, scores={"Nope": True})
     for tag in ("", "a b", "a\x1b[31mb", "x" * 5000):
         with pytest.raises(UnusableTag):
             await _call(workspace, "tag_runs", project="P", runs=[first], add=[tag])
