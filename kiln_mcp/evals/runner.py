@@ -18,9 +18,9 @@ from kiln_mcp.evals.errors import EvalError
 from kiln_mcp.evals.items import Item, case_of, stored_case
 from kiln_mcp.evals.judges import Judged, calls_per_item, judge_case, judge_model
 from kiln_mcp.evals.task_runs import Setup, produce, resolve, stored_usage, to_task_run
-from kiln_mcp.evals.workers import for_each
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import ModelError
+from kiln_mcp.llm.for_each import for_each
 from storage import (
     Eval,
     EvalConfig,

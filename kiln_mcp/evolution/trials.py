@@ -16,10 +16,10 @@ from kiln_mcp.evals.prompt_texts import Example, split_examples, with_examples
 from kiln_mcp.evals.runner import Measurement
 from kiln_mcp.evals.scores import normalised
 from kiln_mcp.evals.task_runs import Setup, produce, to_task_run
-from kiln_mcp.evals.workers import for_each
 from kiln_mcp.evolution.blocks import Candidate, split_blocks
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import BadAnswer, ContextOverflow, ModelError
+from kiln_mcp.llm.for_each import for_each
 from kiln_mcp.workspace import ProgressReport
 from storage import TaskRunConfig
 

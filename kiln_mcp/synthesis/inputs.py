@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import anyio
 from pydantic import JsonValue
 
 from kiln_mcp.llm import Engine, Message, ModelAnswer, ModelRequest
+from kiln_mcp.llm.for_each import for_each
 from kiln_mcp.prompts import load_prompt
 from kiln_mcp.synthesis.plan import Cell
 from kiln_mcp.synthesis.similarity import NEAR, jaccard, shingles
@@ -144,9 +144,7 @@ class ListMaker:
         async def go_on(place: int) -> None:
             proposals[place] = await self._go_on(cell, turn * cell.count + place)
 
-        async with anyio.create_task_group() as group:
-            for place in range(count):
-                group.start_soon(go_on, place)
+        await for_each(range(count), go_on)
         return proposals
 
     async def _go_on(self, cell: Cell, place: int) -> str:

@@ -1,0 +1,63 @@
+"""Several things at once, within a budget."""
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from kiln_mcp.llm import for_each as module
+from kiln_mcp.llm.errors import BudgetSpent
+from kiln_mcp.llm.for_each import for_each
+
+SPENT = BudgetSpent("test", "calls", "all calls are made", 1)
+
+
+async def test_each_is_done_once_and_no_more_at_once_than_allowed() -> None:
+    done: list[int] = []
+    now = most = 0
+
+    async def do(thing: int) -> None:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await anyio.lowlevel.checkpoint()
+        now -= 1
+        done.append(thing)
+
+    await for_each(range(20), do, 3)
+    assert (sorted(done), most) == (list(range(20)), 3)
+
+
+async def test_the_end_of_a_budget_lets_what_is_begun_be_finished_and_begins_nothing() -> None:
+    begun: list[int] = []
+    ended: list[int] = []
+    all_begun, refused = anyio.Event(), anyio.Event()
+
+    async def do(thing: int) -> None:
+        begun.append(thing)
+        if thing == 1:
+            await all_begun.wait()
+            refused.set()
+            raise SPENT
+        if thing == 2:
+            all_begun.set()
+        await refused.wait()
+        await anyio.sleep(0.02)  # an answer on its way
+        ended.append(thing)
+
+    with pytest.raises(BudgetSpent):
+        await for_each(range(10), do, 3)
+    assert (sorted(begun), sorted(ended)) == ([0, 1, 2], [0, 2])
+
+
+async def test_what_never_ends_is_awaited_for_a_limited_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "AWAITED_S", 0.05)
+
+    async def do(thing: int) -> None:
+        if thing == 1:
+            raise SPENT
+        await anyio.sleep_forever()
+
+    with anyio.fail_after(30), pytest.raises(BudgetSpent):
+        await for_each(range(3), do, 2)
