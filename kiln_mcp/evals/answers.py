@@ -17,6 +17,7 @@ class RunConfigCreated(Result):
     id: str
     model: str
     prompt: str
+    warnings: list[str]
     next_step: str
 
 

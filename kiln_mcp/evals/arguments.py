@@ -112,7 +112,7 @@ class RunConfigDefinition(BaseModel):
     prompt_id: str = Field(
         default="simple_prompt_builder",
         description="'simple_prompt_builder' (the task's instruction), 'few_shot_prompt_builder' "
-        "(with its best rated runs), 'id::<saved prompt>', …",
+        "(with the best rated runs that no eval measures on), 'id::<saved prompt>', …",
     )
     model: str | None = Field(default=None, description="The model; left out: the default one.")
     temperature: float = Field(default=0.0, ge=0, le=2, description="0: most probable answer.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from kiln_mcp.evals.errors import NothingToEvaluate
+from kiln_mcp.evals.held_out import runs_to_show
 from kiln_mcp.evals.runner import Measurement
 from storage import (
     Eval,
@@ -125,6 +126,7 @@ async def gather(store: ProjectStore, found: TaskEval, judge: str | None) -> Mea
         measured=found.measured,
         judge=chosen,
         runs=await store.runs(found.task, *_runs_that_matter(found.measured)),
+        shown=await runs_to_show(store, found.task),
         prompts=await store.children(found.task, Prompt),
         inputs=await store.children(found.task, EvalInput),
         verdicts=await store.children(chosen, EvalRun),
@@ -132,14 +134,13 @@ async def gather(store: ProjectStore, found: TaskEval, judge: str | None) -> Mea
 
 
 def _runs_that_matter(measured: Eval) -> list[RunQuery]:
-    """Return which runs an eval needs: outputs, good ones that prompts may show, and its items."""
+    """Return which runs an eval needs: outputs and its items."""
     parts = [measured.split(name) for name in {*measured.splits, "train", "test"}]
     filters = {part.filter_id for part in parts if isinstance(part, TaskRunSplit)}
     if measured.eval_configs_filter_id:
         filters.add(measured.eval_configs_filter_id)
     return [
         RunQuery(made_by_evals=True),
-        RunQuery("high_rating"),
         *(RunQuery(one, made_by_evals=False) for one in filters if is_filter(one)),
     ]
 

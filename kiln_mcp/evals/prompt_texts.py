@@ -10,6 +10,16 @@ from storage import Prompt, Task, TaskRun, TaskRunConfig, task_run_filter
 
 FEW_SHOT: Final = 4
 MANY_SHOT: Final = 25
+WITH_EXAMPLES: Final = frozenset(
+    {
+        "few_shot_prompt_builder",
+        "few_shot_chain_of_thought_prompt_builder",
+        "multi_shot_prompt_builder",
+        "multi_shot_chain_of_thought_prompt_builder",
+        "repairs_prompt_builder",
+    }
+)
+"""The ids of prompts that show runs of the task."""
 DEFAULT_THINKING: Final = "Think step by step about how to do the task, and explain your reasoning."
 
 
@@ -100,7 +110,7 @@ def prompt_text(
         task: The task that is run.
         run_config: The run config.
         prompts: The task's saved prompts.
-        runs: The task's runs, for prompts with examples.
+        runs: The task's runs that may be shown, for prompts with examples.
 
     Raises:
         UnsupportedRunConfig: The prompt id means nothing here.

@@ -48,8 +48,8 @@ class Measurement:
         task: The eval's task.
         measured: The eval.
         judge: The evaluator.
-        runs: The task's runs that matter to it: its items, those that evals made, and good
-            ones, which prompts may show.
+        runs: The task's runs that matter to it: its items, and those that evals made.
+        shown: Those that prompts may show as examples.
         prompts: The task's saved prompts.
         inputs: The task's eval inputs.
         verdicts: The evaluator's results so far.
@@ -60,6 +60,7 @@ class Measurement:
     measured: Eval
     judge: EvalConfig
     runs: Sequence[TaskRun]
+    shown: Sequence[TaskRun]
     prompts: Sequence[Prompt]
     inputs: Sequence[EvalInput]
     verdicts: Sequence[EvalRun]
@@ -199,7 +200,7 @@ def plan_run(
     jobs: list[_Job] = []
     kept = 0
     for config in run_configs:
-        setup = resolve(measurement.task, config, measurement.prompts, measurement.runs, seed=seed)
+        setup = resolve(measurement.task, config, measurement.prompts, measurement.shown, seed=seed)
         for item in items:
             if (item.id, config.id) in done:
                 kept += 1

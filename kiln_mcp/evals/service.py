@@ -35,6 +35,7 @@ from kiln_mcp.evals.errors import (
     RunConfigExists,
     UnsupportedRunConfig,
 )
+from kiln_mcp.evals.held_out import runs_to_show
 from kiln_mcp.evals.items import Item, items_of
 from kiln_mcp.evals.judges import judge_model
 from kiln_mcp.evals.lookups import (
@@ -55,6 +56,7 @@ from kiln_mcp.evals.sentences import (
     after_run,
     comparison_warnings,
     filter_of_test,
+    lack_of_examples,
     no_items,
     run_warnings,
 )
@@ -101,8 +103,8 @@ async def create_run_config(
     text = PromptText(run_config.prompt) if run_config.prompt else None
     if text is None:
         prompts = await store.children(owner, Prompt)
-        examples = await store.runs(owner, RunQuery("high_rating", made_by_evals=False))
-        text = built_prompt(owner, run_config.prompt_id, prompts, examples)
+        shown = await runs_to_show(store, owner)
+        text = built_prompt(owner, run_config.prompt_id, prompts, shown)
     if text is None:
         raise UnsupportedRunConfig(run_config.name, f"there is no prompt {run_config.prompt_id!r}")
     chosen = workspace.model_name(run_config.model)
@@ -114,6 +116,7 @@ async def create_run_config(
         id=saved.id,
         model=chosen,
         prompt=text.prompt,
+        warnings=[] if run_config.prompt else lack_of_examples(run_config.prompt_id, text.prompt),
         next_step="run_eval: measure it.",
     )
 

@@ -80,7 +80,7 @@ async def prepare(workspace: Workspace, about: Measurement, wanted: Wanted) -> Q
     """
     first = (await find_run_configs(about.store, about.task, [wanted.start]))[0]
     parts = _parts_of(about)
-    text = prompt_text(about.task, first, about.prompts, about.runs)
+    text = prompt_text(about.task, first, about.prompts, about.shown)
     shown, begin = demonstrations_of(parts.train, text.prompt)
     folder = about.store.side_folder(about.measured)
     file = FILE.format(run=f"{tag_of(first.name)}_{new_id()}")
@@ -90,7 +90,7 @@ async def prepare(workspace: Workspace, about: Measurement, wanted: Wanted) -> Q
         about=about,
         parts=parts,
         first=first,
-        setup=resolve(about.task, first, about.prompts, about.runs),
+        setup=resolve(about.task, first, about.prompts, about.shown),
         shown=shown,
         start=begin,
         trace=FileTrace(folder / file, shown.prompt),

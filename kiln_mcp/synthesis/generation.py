@@ -9,6 +9,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from kiln_mcp.errors import Plan
+from kiln_mcp.evals.held_out import runs_to_show
 from kiln_mcp.evals.model_names import stored_model
 from kiln_mcp.evals.spending import plan_of
 from kiln_mcp.evals.task_runs import Setup, resolve
@@ -135,7 +136,7 @@ async def set_scene(
         task=task,
         known=known,
         config=config,
-        setup=resolve(task, config, prompts, runs, wish.seed),
+        setup=resolve(task, config, prompts, await runs_to_show(store, task), wish.seed),
         brief=brief,
         wish=wish,
         session=new_id()[:6],

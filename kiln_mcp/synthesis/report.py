@@ -94,11 +94,6 @@ def report_on(runs: Sequence[TaskRun], splits: Sequence[SplitRecord] = ()) -> Da
     )
 
 
-def is_held_out(tags: Sequence[str]) -> bool:
-    """Whether tags put an item into a test or golden part."""
-    return any(tag.startswith(("test_", "golden_")) for tag in tags)
-
-
 def part_tags(name: str) -> dict[str, str]:
     """Return the tag of each part of a split, such as `train_<name>`."""
     return {part: f"{part}_{name}" for part in SHARES}

@@ -4,11 +4,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from pydantic import JsonValue
 
-from kiln_mcp.synthesis.report import is_held_out
 from kiln_mcp.tuning.errors import FormatMisfit
 from kiln_mcp.tuning.formats import (
     NEEDS_SCHEMA,
@@ -18,10 +16,7 @@ from kiln_mcp.tuning.formats import (
     example_of,
     line_of,
 )
-from storage import Eval, Task, TaskRun, TaskRunSplit, task_run_filter
-
-HELD_OUT: Final = frozenset({"test", "golden"})
-"""Parts that are never exported unless they are asked for by name."""
+from storage import Task, TaskRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +69,6 @@ def check_recipe(task: Task, recipe: Recipe) -> None:
         raise FormatMisfit(
             recipe.shape, "its answers are JSON, without <think>", "Use two_message_cot."
         )
-
-
-def measured_on(evals: Sequence[Eval]) -> Callable[[TaskRun], bool]:
-    """Return the test of whether an item is held out: by a tag, or by an eval's filter."""
-    filters = {one.eval_configs_filter_id for one in evals}
-    for one in evals:
-        split = one.split("test")
-        if isinstance(split, TaskRunSplit):
-            filters.add(split.filter_id)
-    tests = [task_run_filter(held) for held in filters if held and held.startswith("tag::")]
-    return lambda run: is_held_out(run.tags) or any(test(run) for test in tests)
 
 
 def nothing_measured(run: TaskRun) -> bool:

@@ -7,6 +7,7 @@ import anyio
 from pydantic import Field
 
 from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.evals.held_out import HELD_OUT, measured_on, runs_to_show
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.evals.making import tag_of
 from kiln_mcp.evals.prompt_texts import DEFAULT_THINKING, instruction_prompt, prompt_text
@@ -15,12 +16,10 @@ from kiln_mcp.projects.references import ProjectReference, TaskReference, task_o
 from kiln_mcp.synthesis.report import data_set, part_tags
 from kiln_mcp.tuning.errors import NothingToExport, NothingToFreeze, PartNotInSplit
 from kiln_mcp.tuning.export import (
-    HELD_OUT,
     Recipe,
     Written,
     check_recipe,
     lines_of,
-    measured_on,
     nothing_measured,
     write_lines,
 )
@@ -220,7 +219,7 @@ async def _instructions(store: ProjectStore, task: Task, reference: str | None) 
         return Instructions(instruction_prompt(task), thinking)
     (config,) = await find_run_configs(store, task, [reference])
     prompts = await store.children(task, Prompt)
-    text = prompt_text(task, config, prompts, await store.children(task, TaskRun))
+    text = prompt_text(task, config, prompts, await runs_to_show(store, task))
     return Instructions(text.prompt, text.thinking or thinking)
 
 

@@ -12,7 +12,13 @@ from pydantic import JsonValue
 
 from kiln_mcp.errors import ApprovalNeeded, InvalidArguments
 from kiln_mcp.evals import service
-from kiln_mcp.evals.answers import Comparison, EvalReport, EvalRunReport, EvaluatorCreated
+from kiln_mcp.evals.answers import (
+    Comparison,
+    EvalReport,
+    EvalRunReport,
+    EvaluatorCreated,
+    RunConfigCreated,
+)
 from kiln_mcp.evals.errors import (
     AllFailed,
     EvalExists,
@@ -281,6 +287,21 @@ async def test_few_shot_shows_the_best_rated_runs(bench: Bench) -> None:
     prompt = str(made.model_dump()["prompt"])
     assert prompt.count("## Example") == 1
     assert f"Input: {runs[1].input}" in prompt
+
+
+async def test_few_shot_shows_nothing_that_an_eval_measures_on_and_says_so(bench: Bench) -> None:
+    await add_items(bench, [1, 2])
+    await bench.evaluator(**EXACT)
+    for run in await bench.store.children(bench.task, TaskRun):
+        rating = {"type": "five_star", "value": 5}
+        await bench.store.save(run.replace(output=run.output.replace(rating=rating)))
+    wanted: JsonValue = {"name": "shots", "prompt_id": "few_shot_prompt_builder"}
+    made = await service.create_run_config.invoke(
+        bench.workspace, {"project": bench.folder, "run_config": wanted}
+    )
+    assert isinstance(made, RunConfigCreated)
+    assert "## Example" not in made.prompt
+    assert "shows no example" in made.warnings[0]
 
 
 async def test_describing_shows_evaluators_and_the_score_table(bench: Bench) -> None:
