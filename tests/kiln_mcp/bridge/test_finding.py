@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from kiln_mcp import __version__, cli
+from kiln_mcp import __version__
 from kiln_mcp.bridge import Daemon, Exchange, finding
 from kiln_mcp.bridge.finding import is_outdated
+from kiln_mcp.cli import failures
 
 BRIDGE = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
 ROOT = Path(__file__).parents[3]
@@ -177,7 +178,7 @@ def test_a_client_waits_for_a_daemon_that_is_about_to_listen(tmp_path: Path) -> 
 
 
 def test_bridge_and_command_line_mean_the_same_by_a_home_that_is_served() -> None:
-    assert finding.SERVED_ALREADY == cli.SERVED_ALREADY
+    assert finding.SERVED_ALREADY == failures.SERVED_ALREADY
 
 
 @pytest.mark.slow

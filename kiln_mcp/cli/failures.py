@@ -1,0 +1,76 @@
+"""What a command says when it fails, and its exit code."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import cast
+
+import click
+
+from kiln_mcp.errors import AlreadyServing, ApprovalNeeded, InvalidArguments, disk_sentence
+from kiln_mcp.rendering import for_terminal
+from storage.errors import WorkbenchError
+
+FAILED = 1
+USAGE = 2
+NOT_APPROVED = 3
+SERVED_ALREADY = 75
+"""Another daemon serves the home: EX_TEMPFAIL; the bridge knows it too."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT."""
+
+_log = logging.getLogger(__name__)
+
+
+def guarded(run: Callable[[], object]) -> int:
+    """Run it and return the exit code."""
+    try:
+        run()
+    except BaseException as error:  # noqa: BLE001 - the outermost door
+        return _explain(innermost(error))
+    return 0
+
+
+def innermost(error: BaseException) -> BaseException:
+    """Return the error that a task group wrapped, where it wrapped one alone."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    inner = list(cast("BaseExceptionGroup[BaseException]", error).exceptions)
+    return innermost(inner[0]) if len(inner) == 1 else cast("BaseException", error)
+
+
+def _explain(error: BaseException) -> int:
+    """Say what happened in a sentence and return the exit code for it."""
+    match error:
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else FAILED
+        case KeyboardInterrupt() | click.Abort():
+            return _say("Stopped. What was finished is saved; run it again to go on.", INTERRUPTED)
+        case click.exceptions.Exit():
+            return error.exit_code
+        case click.ClickException():
+            error.show()
+            return error.exit_code
+        case ApprovalNeeded():
+            return _say(
+                f"{error.plan.text} Nothing has been done; add --yes to agree.", NOT_APPROVED
+            )
+        case InvalidArguments():
+            return _say(str(error), USAGE)
+        case WorkbenchError():
+            code = SERVED_ALREADY if isinstance(error, AlreadyServing) else FAILED
+            return _say(str(error), code)
+        case BrokenPipeError():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FAILED
+        case OSError():
+            return _say(disk_sentence(error), FAILED)
+        case _:
+            _log.error("unforeseen", exc_info=error)
+            return _say(f"An error that was not foreseen: {type(error).__name__}: {error}", FAILED)
+
+
+def _say(sentence: str, code: int) -> int:
+    click.echo(f"kiln-mcp: {for_terminal(sentence)}", err=True)
+    return code

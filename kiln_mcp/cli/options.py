@@ -1,0 +1,89 @@
+"""Options of a command, made from the schema of a capability's arguments."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+from pydantic import JsonValue
+
+from storage.errors import said_by_system
+
+
+def option_of(name: str, schema: Mapping[str, JsonValue], *, required: bool) -> click.Option:
+    """Make the option of one argument; what is no simple value is given as JSON or @file."""
+    choices = schema.get("anyOf")
+    if isinstance(choices, list):
+        real = [c for c in choices if isinstance(c, dict) and c.get("type") != "null"]
+        schema = {**schema, **(real[0] if len(real) == 1 else {})}
+    description = schema.get("description")
+    note = description if isinstance(description, str) else ""
+    default = schema.get("default")
+    if default not in (None, "", []):
+        shown = default if isinstance(default, str) else json.dumps(default, ensure_ascii=False)
+        note = f"{note} [default: {shown}]"
+    flag = f"--{name.replace('_', '-')}"
+    enum = schema.get("enum")
+    if isinstance(enum, list):
+        kind = click.Choice([str(value) for value in enum])
+        return click.Option([flag, name], type=kind, required=required, help=note)
+    match schema.get("type"):
+        case "string":
+            return click.Option([flag, name], type=str, required=required, help=note)
+        case "integer":
+            return click.Option([flag, name], type=int, required=required, help=note)
+        case "number":
+            return click.Option([flag, name], type=float, required=required, help=note)
+        case "boolean":
+            switch = f"{flag}/--no-{name.replace('_', '-')}"
+            return click.Option([switch, name], default=None, help=note)
+        case "array" if _items_are_text(schema):
+            return click.Option(
+                [flag, name], multiple=True, required=required, help=f"{note} (may be repeated)"
+            )
+        case _:
+            return click.Option(
+                [flag, name],
+                callback=_json_value,
+                required=required,
+                help=f"{note} (JSON or @file: {_shape(schema)})",
+            )
+
+
+def _shape(schema: Mapping[str, JsonValue]) -> str:
+    """Return how a JSON argument looks, in short: `{name, size?}`, `[{input, output?}, …]`."""
+    kinds = schema.get("oneOf")
+    if isinstance(kinds, list):
+        return " or ".join(_shape(kind) for kind in kinds if isinstance(kind, dict))
+    items, properties = schema.get("items"), schema.get("properties")
+    if isinstance(items, dict):
+        return f"[{_shape(items)}, …]"
+    if not isinstance(properties, dict):
+        kind = schema.get("type")
+        return "{…}" if kind == "object" else str(kind or "any value")
+    required = schema.get("required")
+    needed = required if isinstance(required, list) else []
+    names = [
+        f'{name}: "{part["const"]}"'
+        if isinstance(part, dict) and "const" in part
+        else name + ("" if name in needed else "?")
+        for name, part in properties.items()
+    ]
+    return "{" + ", ".join(names) + "}"
+
+
+def _items_are_text(schema: Mapping[str, JsonValue]) -> bool:
+    items = schema.get("items")
+    return isinstance(items, dict) and items.get("type") == "string" and "enum" not in items
+
+
+def _json_value(context: click.Context, parameter: click.Parameter, value: str | None) -> JsonValue:
+    if value is None:
+        return None
+    try:
+        text = Path(value[1:]).read_text(encoding="utf-8") if value.startswith("@") else value
+        return json.loads(text)
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(
+            f"neither JSON nor @file: {said_by_system(error)}", context, parameter
+        ) from error
