@@ -265,8 +265,15 @@ class AsksTooLong(ModelError):  # noqa: N818
         )
 
 
+_UNITS: Final = (("days", 86_400), ("hours", 3600), ("min", 60))
+
+
 def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"
+    """Return a time in the largest unit of which it has two or more; seconds below ten minutes."""
+    if seconds < 600:
+        return f"{seconds:.0f} s"
+    unit, length = next((unit, s) for unit, s in _UNITS if seconds >= 2 * s)
+    return f"{seconds / length:.0f} {unit}"
 
 
 class HostSilent(ModelError):  # noqa: N818
@@ -370,7 +377,7 @@ class RateLimited(Unavailable):
     """The server asks to wait."""
 
     def __init__(self, model: str, detail: str, retry_after_s: float | None = None) -> None:
-        wait = f" It asks to wait {retry_after_s:.0f} s." if retry_after_s is not None else ""
+        wait = f" It asks to wait {_duration(retry_after_s)}." if retry_after_s is not None else ""
         super().__init__(
             f"The server of {model} answers no more requests for now: {_said(detail)}{wait} Lower "
             "the concurrency or try again later.",

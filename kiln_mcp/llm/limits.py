@@ -1,5 +1,6 @@
 """How fast a model may be asked: set limits, learned limits, and a circuit for servers down.
 
+What is set holds for a server, what is learned for one model: others of its server go on.
 Concurrency is learned as TCP learns its window (Chiu and Jain 1989, additive increase,
 multiplicative decrease): a refusal for being too fast takes a third away, success gives back.
 """
@@ -21,7 +22,7 @@ from kiln_mcp.llm.errors import (
     Unavailable,
 )
 from kiln_mcp.llm.messages import ModelRequest, Usage
-from kiln_mcp.llm.waiting import Patience
+from kiln_mcp.llm.waiting import LONGEST_ASKED_S, Patience
 
 DECREASE: Final = 2 / 3
 FAILURES_TO_OPEN: Final = 5
@@ -55,8 +56,8 @@ class Slot:
     session: int
 
 
-class SharedLimit(Protocol):
-    """What all workers together may ask of one model, and have learned of it."""
+class SharedPace(Protocol):
+    """What all workers together have learned of one model."""
 
     @property
     def width(self) -> float:
@@ -86,8 +87,16 @@ class SharedLimit(Protocol):
         """Tell all that a request was answered."""
         ...
 
-    async def enter(self) -> Slot:
-        """Wait for a free slot, and take it."""
+
+class SharedLimit(Protocol):
+    """What all workers together may ask of one server."""
+
+    def pace(self, model: str) -> SharedPace:
+        """Return what is learned of one of its models."""
+        ...
+
+    async def enter(self, model: str) -> Slot:
+        """Wait for a free slot that a model may have, and take it."""
         ...
 
     def leave(self, slot: Slot) -> None:
@@ -104,10 +113,10 @@ class SharedLimit(Protocol):
 
 
 class SharedLimits(Protocol):
-    """Where the workers of a shared database keep to each model's limits."""
+    """Where the workers of a shared database keep to each server's limits."""
 
     def of(self, key: str, limits: Limits) -> SharedLimit:
-        """Return the limit of a model, by what it is called on every machine."""
+        """Return the limit of a server, by what it is called on every machine."""
         ...
 
     async def close(self) -> None:
@@ -158,27 +167,81 @@ class _Circuit:
             self.open_until = time.monotonic() + OPEN_S
 
 
+class _Pace:
+    """What is learned of one model: how many requests at once, pauses, and whether it breaks."""
+
+    def __init__(self, most: int, shared: SharedPace | None) -> None:
+        self.limiter = anyio.CapacityLimiter(most)
+        self.broken = _Circuit()
+        self._most = float(most)
+        self._width = self._most
+        self._shared = shared
+        self._asked_s = 0.0
+        self._paused_until = 0.0
+
+    @property
+    def width(self) -> int:
+        return int(self._width if self._shared is None else self._shared.width)
+
+    @property
+    def is_paused(self) -> bool:
+        shared_s = 0.0 if self._shared is None else self._shared.pause_left
+        return max(shared_s, self._paused_until - time.monotonic()) > 0
+
+    async def wait_out(self, patience: Patience) -> None:
+        """Wait until no pause is left that was asked for here or of another worker."""
+        while (left := self._paused_until - time.monotonic()) > 0:
+            await patience.as_asked(self._asked_s, left)
+        while self._shared is not None and (left := self._shared.pause_left) > 0:
+            await patience.as_asked(self._shared.asked_s, left)
+
+    def slow_down(self, factor: float, pause_s: float) -> None:
+        if self._shared is not None:
+            self._shared.slow_down(factor, pause_s)
+        elif factor < 1:
+            self._widen_to(self._width * factor)
+        until = time.monotonic() + min(pause_s, LONGEST_ASKED_S)
+        if until > self._paused_until:
+            self._asked_s, self._paused_until = pause_s, until
+
+    def succeeded(self) -> None:
+        self.broken = _Circuit()
+        if self._shared is not None:
+            self._shared.succeeded()
+        elif self._width < self._most:
+            self._widen_to(self._width + 1 / self._width)
+
+    def _widen_to(self, width: float) -> None:
+        self._width = min(max(1.0, width), self._most)
+        self.limiter.total_tokens = int(self._width)
+
+
 class Gate:
-    """The way to one model: every request passes it."""
+    """The way to one server: every request passes it.
+
+    What the person has set holds for the server; what is learned, for each of its models.
+    """
 
     def __init__(self, name: str, limits: Limits, shared: SharedLimit | None = None) -> None:
         self._name = name
         self._shared = shared
         self._limits = limits
-        self._width = float(limits.concurrency)
         self._limiter = anyio.CapacityLimiter(limits.concurrency)
         requests, tokens = limits.requests_per_minute, limits.tokens_per_minute
         self._requests = _Bucket(requests) if requests and shared is None else None
         self._tokens = _Bucket(tokens) if tokens and shared is None else None
-        self._asked_s = 0.0
-        self._paused_until = 0.0
         self._unreached = _Circuit()
-        self._broken: dict[str, _Circuit] = {}
+        self._paces: dict[str, _Pace] = {}
 
-    @property
-    def width(self) -> int:
-        """How many requests may run at once just now, in all workers together."""
-        return int(self._limiter.total_tokens if self._shared is None else self._shared.width)
+    def _pace(self, model: str) -> _Pace:
+        if model not in self._paces:
+            shared = None if self._shared is None else self._shared.pace(model)
+            self._paces[model] = _Pace(self._limits.concurrency, shared)
+        return self._paces[model]
+
+    def width(self, model: str) -> int:
+        """Return how many requests a model may have at once just now, of all workers together."""
+        return self._pace(model).width
 
     @asynccontextmanager
     async def request(
@@ -196,44 +259,44 @@ class Gate:
             BudgetSpent: The time that is left ends before its turn.
         """
         passing = Pass()
-        # On behalf of the pass, not of the task: a stream may be closed by another task.
-        await self._limiter.acquire_on_behalf_of(passing)
-        try:
-            patience = patience or Patience(self._name)
-            await self._wait_for_turn(request, patience)
-            async with self._slot(patience):
-                try:
-                    yield passing
-                except ModelError as error:
-                    self._failed(request, error)
-                    raise
-            self._succeeded(request, passing.usage)
-        finally:
-            self._limiter.release_on_behalf_of(passing)
+        pace = self._pace(request.model)
+        patience = patience or Patience(self._name)
+        async with _held(pace.limiter, passing):
+            while True:
+                self._check_circuits(request, pace)
+                # Before the turn: a model that pauses takes none from the server's others.
+                await pace.wait_out(patience)
+                async with self._turn(request.model, passing):
+                    if pace.is_paused:  # another request was refused meanwhile
+                        continue
+                    await self._keep_to_rates(request, patience)
+                    try:
+                        yield passing
+                    except ModelError as error:
+                        self._failed(pace, error)
+                        raise
+                    self._succeeded(pace, request, passing.usage)
+                    return
 
     @asynccontextmanager
-    async def _slot(self, patience: Patience) -> AsyncGenerator[None]:
-        """Hold one of the slots that all workers share, where there are others."""
+    async def _turn(self, model: str, passing: "Pass") -> AsyncGenerator[None]:
+        """Hold one of the server's requests at once, which all workers have together."""
         if self._shared is None:
-            yield
+            async with _held(self._limiter, passing):
+                yield
             return
-        slot = await self._shared.enter()
-        while (left := self._shared.pause_left) > 0:  # another worker was asked to wait
-            self._shared.leave(slot)
-            await patience.as_asked(self._shared.asked_s, left)
-            slot = await self._shared.enter()
+        slot = await self._shared.enter(model)
         try:
             yield
         finally:
             self._shared.leave(slot)
 
-    async def _wait_for_turn(self, request: ModelRequest, patience: Patience) -> None:
-        broken = self._broken.get(request.model)
-        for circuit, name in ((self._unreached, self._name), (broken, self._full(request))):
-            if circuit is not None and circuit.open_until > time.monotonic():
+    def _check_circuits(self, request: ModelRequest, pace: _Pace) -> None:
+        for circuit, name in ((self._unreached, self._name), (pace.broken, self._full(request))):
+            if circuit.open_until > time.monotonic():
                 raise CircuitOpen(name, circuit.reason)
-        while (left := self._paused_until - time.monotonic()) > 0:
-            await patience.as_asked(self._asked_s, left)
+
+    async def _keep_to_rates(self, request: ModelRequest, patience: Patience) -> None:
         wait = 0.0
         if self._requests:
             wait = max(wait, self._requests.take(1))
@@ -249,12 +312,13 @@ class Gate:
         name = self._name
         return name if name.endswith(request.model) else f"{name}/{request.model}"
 
-    def _failed(self, request: ModelRequest, error: ModelError) -> None:
+    def _failed(self, pace: _Pace, error: ModelError) -> None:
         if isinstance(error, RateLimited):
-            pause_s = PAUSE_S if error.retry_after_s is None else error.retry_after_s
-            self._slow_down(DECREASE, pause_s)
+            pace.slow_down(
+                DECREASE, PAUSE_S if error.retry_after_s is None else error.retry_after_s
+            )
         elif isinstance(error, Unavailable) and error.retry_after_s is not None:
-            self._slow_down(1.0, error.retry_after_s)
+            pace.slow_down(1.0, error.retry_after_s)
         if isinstance(error, ServerDown) and not error.unanswered:
             self._unreached.fail(error.detail)
             return
@@ -262,37 +326,30 @@ class Gate:
         # It was reached, so what fails may be this model alone.
         match error:
             case ServerDown():
-                self._broken.setdefault(request.model, _Circuit()).fail(error.detail)
+                pace.broken.fail(error.detail)
             case ServerFailed():  # its own words say more than the connections that break
-                self._broken.setdefault(request.model, _Circuit()).reason = error.detail
+                pace.broken.reason = error.detail
             case _:
-                self._broken.pop(request.model, None)  # it answers, if only to refuse
+                pace.broken = _Circuit()  # it answers, if only to refuse
 
-    def _slow_down(self, factor: float, pause_s: float) -> None:
-        if self._shared is not None:
-            self._shared.slow_down(factor, pause_s)
-        elif factor < 1:
-            self._widen_to(self._width * factor)
-        until = time.monotonic() + pause_s
-        if until > self._paused_until:
-            self._asked_s, self._paused_until = pause_s, until
-
-    def _succeeded(self, request: ModelRequest, usage: Usage) -> None:
+    def _succeeded(self, pace: _Pace, request: ModelRequest, usage: Usage) -> None:
         if self._unreached.failures:
             self._unreached = _Circuit()
-        self._broken.pop(request.model, None)
-        if self._shared is not None:
-            self._shared.succeeded()
-        elif self._width < self._limits.concurrency:
-            self._widen_to(self._width + 1 / self._width)
+        pace.succeeded()
         bucket = self._tokens or self._shared
         if bucket:
             used = usage.input_tokens + usage.output_tokens
             bucket.give_back(estimated_tokens(request) - used)
 
-    def _widen_to(self, width: float) -> None:
-        self._width = min(max(1.0, width), float(self._limits.concurrency))
-        self._limiter.total_tokens = int(self._width)
+
+@asynccontextmanager
+async def _held(limiter: anyio.CapacityLimiter, passing: "Pass") -> AsyncGenerator[None]:
+    # On behalf of the pass, not of the task: a stream may be closed by another task.
+    await limiter.acquire_on_behalf_of(passing)
+    try:
+        yield
+    finally:
+        limiter.release_on_behalf_of(passing)
 
 
 class Pass:

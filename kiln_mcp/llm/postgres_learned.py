@@ -5,11 +5,14 @@ one process (`limits.py`); whoever takes or gives back slots reads it on the way
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, LiteralString
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
+
+from kiln_mcp.llm.waiting import LONGEST_ASKED_S
 
 READ_EVERY_S: Final = 0.25
 
@@ -27,7 +30,7 @@ _TABLES: Final[tuple[LiteralString, ...]] = (
 _TELL: Final[LiteralString] = """
 INSERT INTO kiln_learned AS known (gate, width, asked_s, paused_until)
 VALUES (%(gate)s, greatest(1, %(most)s * %(factor)s), %(pause_s)s,
-    clock_timestamp() + make_interval(secs => %(pause_s)s))
+    clock_timestamp() + make_interval(secs => least(%(pause_s)s, %(longest_s)s)))
 ON CONFLICT (gate) DO UPDATE SET
     width = greatest(1, least(%(most)s,
         known.width * %(factor)s + %(successes)s / greatest(1, known.width))),
@@ -75,13 +78,15 @@ class Learned:
         asked_s: How long the model's server asked to wait, the last time.
     """
 
-    def __init__(self, key: str, most: int) -> None:
+    def __init__(self, key: str, most: int, wake: Callable[[], None]) -> None:
         """Begin with the configured limit.
 
         Args:
             key: What the model is called on every machine.
             most: The configured number of requests at once.
+            wake: Called when the others should hear of something at once.
         """
+        self._wake = wake
         self.width = float(most)
         self.asked_s = 0.0
         self._key = key
@@ -98,6 +103,11 @@ class Learned:
         return bool(self._news.pause_s) or self._news.factor < 1
 
     @property
+    def has_news(self) -> bool:
+        """Whether there is something that the others have not heard yet."""
+        return self._news != NOTHING
+
+    @property
     def is_due(self) -> bool:
         """Whether it is time to hear from the others, or to tell them."""
         return self.is_urgent or time.monotonic() - self._read_at >= READ_EVERY_S
@@ -110,6 +120,7 @@ class Learned:
     def slow_down(self, factor: float, pause_s: float) -> None:
         """Learn that requests came too fast."""
         self._news += News(factor, pause_s)
+        self._wake()
 
     def succeeded(self) -> None:
         """Learn that a request was answered."""
@@ -135,6 +146,7 @@ class Learned:
             "most": float(self._most),
             "factor": news.factor,
             "pause_s": news.pause_s,
+            "longest_s": LONGEST_ASKED_S,
             "successes": float(news.successes),
         }
         if news != NOTHING:

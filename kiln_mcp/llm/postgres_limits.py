@@ -2,7 +2,8 @@
 
 A slot is an advisory lock of the database session: when a worker is killed, its session ends and
 the database frees its slots, with no lease to wait for and no clock to trust. Requests and tokens
-a minute are one token bucket a model, in a row, filled by the database's clock.
+a minute are one token bucket a server, in a row, filled by the database's clock. A model that was
+refused for being too fast may have the slots of low numbers alone.
 """
 
 import asyncio
@@ -10,8 +11,9 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, LiteralString
 
@@ -64,7 +66,7 @@ _log = logging.getLogger(__name__)
 
 
 class PostgresLimits:
-    """The limits of all models, over one connection."""
+    """The limits of all servers, over one connection."""
 
     def __init__(self, url: str) -> None:
         """Name the database, without any contact."""
@@ -72,7 +74,7 @@ class PostgresLimits:
         self._limits: list[PostgresLimit] = []
 
     def of(self, key: str, limits: Limits) -> "PostgresLimit":
-        """Return the limit of a model."""
+        """Return the limit of a server."""
         limit = PostgresLimit(self._link, key, limits)
         self._limits.append(limit)
         return limit
@@ -84,17 +86,27 @@ class PostgresLimits:
         await anyio.to_thread.run_sync(self._link.close)
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A request that waits for a slot."""
+
+    pace: Learned
+    slot: asyncio.Future[Slot]
+
+
 class PostgresLimit:
-    """What all workers together may ask of one model."""
+    """What all workers together may ask of one server."""
 
     def __init__(self, link: PostgresLink, key: str, limits: Limits) -> None:
         self._link = link
         self._rates = _Rates(link, key, limits)
-        self._learned = Learned(key, limits.concurrency)
+        self._key = key
+        self._most = limits.concurrency
+        self._paces: dict[str, Learned] = {}
         self._gate = int.from_bytes(blake2b(key.encode(), digest_size=4).digest(), signed=True)
         self._held: dict[int, Slot] = {}
         self._free: list[Slot] = []
-        self._waiting: deque[asyncio.Future[Slot]] = deque()
+        self._waiting: deque[_Turn] = deque()
         self._woken = asyncio.Event()
         self._wanted = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
@@ -107,64 +119,50 @@ class PostgresLimit:
         """Count tokens that were taken and not used; a negative number takes more."""
         self._rates.give_back(tokens)
 
-    @property
-    def width(self) -> float:
-        """How many requests all workers together may make at once just now."""
-        return self._learned.width
+    def pace(self, model: str) -> Learned:
+        """Return what is learned of one of its models."""
+        if model not in self._paces:
+            self._paces[model] = Learned(f"{self._key} {model}", self._most, self._wake)
+        return self._paces[model]
 
-    @property
-    def asked_s(self) -> float:
-        """How long the model's server asked any of them to wait, the last time."""
-        return self._learned.asked_s
-
-    @property
-    def pause_left(self) -> float:
-        """Seconds to wait for that from now on; 0 or less for none."""
-        return self._learned.pause_left
-
-    def slow_down(self, factor: float, pause_s: float) -> None:
-        """Tell all workers that requests came too fast."""
-        self._learned.slow_down(factor, pause_s)
-        self._wake()
-
-    def succeeded(self) -> None:
-        """Tell all workers that a request was answered."""
-        self._learned.succeeded()
-
-    async def enter(self) -> Slot:
-        """Wait for a free slot, and take it."""
-        if self._free and not self._waiting and self._is_fresh(self._free[-1]):
+    async def enter(self, model: str) -> Slot:
+        """Wait for a free slot that a model may have, and take it."""
+        pace = self.pace(model)
+        if self._free and not self._waiting and self._is_for(pace, self._free[-1]):
             return self._free.pop()
-        turn: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
+        turn = _Turn(pace, asyncio.get_running_loop().create_future())
         self._waiting.append(turn)
         self._wanted.set()
         self._wake()
         try:
-            return await turn
+            return await turn.slot
         except asyncio.CancelledError:
             if turn in self._waiting:
                 self._waiting.remove(turn)
-            elif not turn.cancelled():
-                self.leave(turn.result())
+            elif not turn.slot.cancelled():
+                self.leave(turn.slot.result())
             raise
 
     def leave(self, slot: Slot) -> None:
         """Give a slot to the next who waits here, or back to all."""
         if self._held.get(slot.number) is not slot:
             return  # its connection broke, and the slot may be another worker's by now
-        if not (self._is_fresh(slot) and self._hand(slot)):
+        if not self._hand(slot):
             self._free.append(slot)
         self._wake()
 
-    def _is_fresh(self, slot: Slot) -> bool:
-        is_within = slot.number < int(self._learned.width)
+    def _is_for(self, pace: Learned, slot: Slot) -> bool:
+        is_within = slot.number < int(pace.width)
         return is_within and time.monotonic() - slot.since < LONGEST_HELD_S
 
     def _hand(self, slot: Slot) -> bool:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(slot)
+        """Give a slot to the first who waits here and may have it."""
+        for turn in tuple(self._waiting):
+            if turn.slot.done():
+                self._waiting.remove(turn)
+            elif self._is_for(turn.pace, slot):
+                self._waiting.remove(turn)
+                turn.slot.set_result(slot)
                 return True
         return False
 
@@ -173,9 +171,13 @@ class PostgresLimit:
         if self._keeping is None:
             self._keeping = asyncio.create_task(self._keep())
 
+    @property
+    def _is_urgent(self) -> bool:
+        return any(pace.is_urgent for pace in self._paces.values())
+
     async def _keep(self) -> None:
         """Take slots while somebody waits, and give back those that nobody needs any more."""
-        while self._waiting or self._held or self._learned.is_urgent:
+        while self._waiting or self._held or self._is_urgent:
             self._woken.clear()
             self._wanted.clear()
             pause = POLL_S * random.uniform(0.5, 1.5)
@@ -200,18 +202,20 @@ class PostgresLimit:
         """Give back what is free, or else take what is wanted; return whether all was had."""
         # A slot that is given back is not taken again at once: others have been waiting.
         back, self._free = self._free, []
-        wanted = 0 if back else len(self._waiting)
+        wanted = [] if back else [turn.pace for turn in self._waiting]
         for slot in back:
             del self._held[slot.number]
-        if not back and not wanted and not self._learned.is_urgent:
+        if not back and not wanted and not self._is_urgent:
             return False
-        news = self._learned.take_news() if self._learned.is_due else None
+        due = [pace for pace in self._paces.values() if pace.is_due]
+        news = {pace: pace.take_news() for pace in due if pace.has_news or pace in wanted}
         try:
             got, session = await anyio.to_thread.run_sync(
                 self._exchanged, [slot.number for slot in back], wanted, news
             )
         except SharedDatabaseFailed:
-            self._learned.put_back(news or News())
+            for pace, told in news.items():
+                pace.put_back(told)
             raise
         for number in [number for number, slot in self._held.items() if slot.session != session]:
             del self._held[number]
@@ -219,23 +223,30 @@ class PostgresLimit:
             slot = self._held[number] = Slot(number, time.monotonic(), session)
             if not self._hand(slot):
                 self._free.append(slot)
-        return 0 < wanted == len(got)
+        return 0 < len(wanted) == len(got)
 
     def _exchanged(
-        self, back: Sequence[int], wanted: int, news: News | None
+        self, back: Sequence[int], wanted: Sequence[Learned], news: Mapping[Learned, News]
     ) -> tuple[list[int], int]:
-        """Do it, in a thread; `news` is None where it is not yet time to exchange any."""
+        """Do it, in a thread.
+
+        Args:
+            back: The slots that are given back.
+            wanted: For which models slots are wanted, once for each.
+            news: The models of which it is time to tell and to hear.
+        """
 
         def exchange(connection: Connection[TupleRow]) -> list[int]:
             if back:
                 connection.execute(_UNLOCK, {"gate": self._gate, "numbers": list(back)})
-            if news is not None:
-                self._learned.hear(self._learned.exchange(connection, news))
-            others = [number for number in range(int(self.width)) if number not in self._held]
+            for pace, told in news.items():
+                pace.hear(pace.exchange(connection, told))
+            width = max((int(pace.width) for pace in wanted), default=0)
+            others = [number for number in range(width) if number not in self._held]
             random.shuffle(others)
-            if not wanted or not others:
+            if not others:
                 return []
-            asked = {"gate": self._gate, "numbers": others, "most": wanted}
+            asked = {"gate": self._gate, "numbers": others, "most": len(wanted)}
             return [row[0] for row in connection.execute(_LOCK, asked).fetchall()]
 
         return self._link.run(exchange), self._link.session

@@ -22,6 +22,8 @@ from kiln_mcp.llm.errors import (
     WrongAddress,
 )
 
+LONGEST_QUOTA_S: Final = 31 * 86_400.0
+"""No quota is of more than a month: who asks to wait longer has its clock or its unit wrong."""
 _OVERFLOW: Final = ("context length", "context size", "context window", "maximum context")
 _TITLE: Final = re.compile(r"<title[^>]*>([^<]+)", re.IGNORECASE)
 _VERSION: Final = re.compile(r"/v\d")
@@ -114,10 +116,15 @@ def said_through_litellm(text: str) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a Retry-After header asks to wait; None where it names none.
+    """Return the seconds that a Retry-After header asks to wait, None for none or a senseless time.
 
     The header names seconds or a time: RFC 9110, section 10.2.3.
     """
+    asked_s = _asked_to_wait(headers)
+    return asked_s if asked_s is not None and asked_s <= LONGEST_QUOTA_S else None
+
+
+def _asked_to_wait(headers: Mapping[str, str]) -> float | None:
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             return max(0.0, float(headers[name]) * scale)

@@ -27,7 +27,7 @@ class Route:
         model: What answers.
         name: The model's name as its server knows it.
         identity: What the answers depend on, for the journal.
-        gate: How fast it may be asked.
+        gate: How fast its server, and it, may be asked.
         price: What it costs; None where not known.
     """
 

@@ -65,7 +65,7 @@ class ServerModel:
     """All models of one configured server.
 
     Attributes:
-        gate: The way to it, shared by its models: the limits are the server's.
+        gate: The way to it, shared by its models: the limits that are set are the server's.
     """
 
     def __init__(

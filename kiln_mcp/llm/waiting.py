@@ -11,7 +11,9 @@ from kiln_mcp.llm.errors import AsksTooLong
 SAID_FROM_S: Final = 2.0
 """Shorter waits are not worth a sentence."""
 LONGEST_ASKED_S: Final = 120.0
-"""Limits a minute ask for a minute at most: who asks for more has a quota of the hour or day."""
+"""Limits a minute ask for a minute at most: who asks for more has a quota of the hour or day.
+
+So long a pause holds, too: then one request asks whether the quota has been raised meanwhile."""
 
 Listener = Callable[[str], Awaitable[None]]
 """Called with a sentence that says what is waited for."""
@@ -45,8 +47,8 @@ class Patience:
             AsksTooLong: It asks for more than a call waits.
             BudgetSpent: The time that is left ends before.
         """
-        if left_s > LONGEST_ASKED_S:
-            raise AsksTooLong(self._model, left_s, LONGEST_ASKED_S)
+        if asked_s > LONGEST_ASKED_S:
+            raise AsksTooLong(self._model, asked_s, LONGEST_ASKED_S)
         await self._wait(left_s, f"the server of {self._model!r} asks to wait {asked_s:.0f} s")
 
     async def for_limit(self, left_s: float) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 
 import anyio
 import anyio.to_thread
@@ -237,7 +238,7 @@ async def test_what_one_worker_learned_from_a_refusal_all_keep_to(postgres: str)
         await all_hear(postgres, 3)
         async with others[0].request(request("?")):  # it hears it on its way
             pass
-        assert first.width == others[0].width == 3  # 12 · (2/3)³ = 3.6
+        assert first.width("m") == others[0].width("m") == 3  # 12 · (2/3)³ = 3.6
 
         async def ask(gate: Gate) -> None:
             nonlocal running, most
@@ -255,7 +256,7 @@ async def test_what_one_worker_learned_from_a_refusal_all_keep_to(postgres: str)
         for _ in range(200):  # success gives all workers back what one gained
             await ask(first)
             await ask(others[1])
-            if others[1].width > 3:
+            if others[1].width("m") > 3:
                 return
         raise AssertionError("nothing was given back")
 
@@ -284,3 +285,53 @@ async def test_a_pause_that_one_worker_is_asked_for_all_wait_and_hear_of(postgre
             await said.wait()
         group.cancel_scope.cancel()
     assert heard == ["The server of 'p/m' asks to wait 45 s."]
+
+
+async def test_a_model_that_pauses_and_is_narrowed_keeps_no_other_of_its_server_back(
+    postgres: str,
+) -> None:
+    allowed = Limits(concurrency=2)
+    other_model = replace(request("?"), model="other")
+    async with gates(postgres, 2) as (one, other), anyio.create_task_group() as group:
+        for _ in range(3):
+            await refuse(one.gate("p", allowed), 45.0)
+        await all_hear(postgres, 3)
+        gate = other.gate("p", allowed)
+
+        async def ask() -> None:
+            async with gate.request(request("?")):
+                raise AssertionError("it did not wait")
+
+        for _ in range(4):
+            group.start_soon(ask)
+        with anyio.fail_after(20):
+            for _ in range(6):
+                async with gate.request(other_model):
+                    pass
+        assert (gate.width("m"), gate.width("other")) == (1, 2)
+        group.cancel_scope.cancel()
+
+
+async def test_a_narrowed_model_has_its_turn_while_another_keeps_the_server_busy(
+    postgres: str,
+) -> None:
+    allowed = Limits(concurrency=4)
+    async with gates(postgres, 2) as (busy, late), anyio.create_task_group() as group:
+        narrow = late.gate("p", allowed)
+        for _ in range(4):
+            await refuse(narrow, 0.01)
+        await all_hear(postgres, 4)
+        gate = busy.gate("p", allowed)
+
+        async def keep_busy() -> None:
+            while True:
+                async with gate.request(replace(request("?"), model="other")):
+                    await anyio.sleep(0.01)
+
+        for _ in range(8):
+            group.start_soon(keep_busy)
+        await anyio.sleep(0.3)
+        with anyio.fail_after(60):
+            async with narrow.request(request("?")):
+                pass
+        group.cancel_scope.cancel()

@@ -1,5 +1,6 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -98,6 +99,39 @@ async def test_a_server_that_asks_for_an_hour_is_not_waited_for(loopback: Loopba
     assert len(loopback.bodies) == 1
 
 
+async def test_a_model_that_is_to_wait_long_keeps_no_other_of_its_server_back(
+    loopback: Loopback,
+) -> None:
+    loopback.fail(429, "quota", retry_after="3600")
+    async with engine_of(loopback) as engine:
+        with pytest.raises(AsksTooLong, match="p/tiny asks to wait 60 min"):
+            await engine.complete(asked(), asker="test")
+        with anyio.fail_after(10):
+            answer = await engine.complete(replace(asked(), model="p/other"), asker="test")
+    assert answer.text == "hello"
+    assert [body["model"] for body in loopback.bodies] == ["tiny", "other"]
+
+
+@pytest.mark.parametrize("asked_to", ["Fri, 01 Jan 2099 00:00:00 GMT", "99999999999", "inf"])
+async def test_a_senseless_wait_is_taken_as_none_given(loopback: Loopback, asked_to: str) -> None:
+    loopback.fail(429, "slow down", retry_after=asked_to)
+    async with engine_of(loopback) as engine:
+        with anyio.fail_after(20):
+            assert (await engine.complete(asked(), asker="test")).text == "hello"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [("7100", "118 min"), ("40000", "11 hours"), ("260000", "3 days")]
+)
+async def test_a_long_wait_is_said_in_words_for_people(
+    loopback: Loopback, seconds: str, words: str
+) -> None:
+    loopback.fail(429, "quota", retry_after=seconds)
+    async with engine_of(loopback) as engine:
+        with pytest.raises(AsksTooLong, match=f"asks to wait {words}, and a call waits 120 s"):
+            await engine.complete(asked(), asker="test")
+
+
 async def test_a_wait_that_is_longer_than_the_time_that_is_left_ends_the_job_at_once(
     loopback: Loopback,
 ) -> None:
@@ -121,7 +155,7 @@ async def test_a_short_wait_is_not_worth_a_sentence(loopback: Loopback) -> None:
 async def test_the_last_attempt_says_that_it_was_refused(loopback: Loopback) -> None:
     loopback.fail(429, "slow down", retry_after="3600")
     async with engine_of(loopback, attempts=1) as engine:
-        with pytest.raises(RateLimited, match="asks to wait 3600 s"):
+        with pytest.raises(RateLimited, match="asks to wait 60 min"):
             await engine.complete(asked(), asker="test")
 
 
