@@ -7,8 +7,11 @@ call `Capability.invoke` with the arguments as they arrived.
 """
 
 import inspect
+import math
+import re
 import typing
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
@@ -17,7 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, c
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
-from kiln_mcp.errors import InvalidArguments, closest
+from kiln_mcp.errors import InvalidArguments, UnusableValue, closest
+from storage import records
+from storage.kind_words import kind_word
+from storage.records.record import Part, Record, first_fault
 
 
 class Effect(StrEnum):
@@ -90,7 +96,8 @@ class Capability(Generic[ContextT, P, ResultT]):
 
     async def __call__(self, context: ContextT, *args: P.args, **kwargs: P.kwargs) -> ResultT:
         """Call the function itself, as a Python caller does."""
-        return await self._function(context, *args, **kwargs)
+        with self._refusing_what_no_record_takes():
+            return await self._function(context, *args, **kwargs)
 
     @property
     def help(self) -> str:
@@ -151,15 +158,30 @@ class Capability(Generic[ContextT, P, ResultT]):
 
         Raises:
             InvalidArguments: An argument is unknown, missing or of the wrong kind.
+            UnusableValue: A record that was to be made of them breaks a rule of its kind.
         """
         try:
             checked = self.arguments.model_validate(dict(arguments))
         except ValidationError as error:
             raise InvalidArguments(self.name, self._problems(error)) from error
+        if slips := list(_slips("", arguments, checked.model_dump())):
+            raise InvalidArguments(self.name, slips)
         values = {name: getattr(checked, name) for name in type(checked).model_fields}
         confirmed = bool(values.pop("confirm", False)) if self.asks_first else False
-        call = typing.cast("Callable[..., Awaitable[ResultT]]", self._function)
+        call = typing.cast("Callable[..., Awaitable[ResultT]]", self)
         return await call(context.for_call(confirmed=confirmed), **values)
+
+    @contextmanager
+    def _refusing_what_no_record_takes(self) -> Generator[None]:
+        """Put the faults of records into words; those of all other models are our own mistakes."""
+        try:
+            yield
+        except ValidationError as error:
+            kind = getattr(records, error.title, None)
+            if not (isinstance(kind, type) and issubclass(kind, Part)):
+                raise
+            word = kind_word(kind.type_name()) if issubclass(kind, Record) else error.title
+            raise UnusableValue(self.name, word, first_fault(error)) from error
 
     def _problems(self, error: ValidationError) -> list[str]:
         details = error.errors(include_url=False)
@@ -212,9 +234,48 @@ def _problem(detail: ErrorDetails, known: Sequence[str]) -> str:
         case "missing":
             return f"The argument '{place}' is missing."
         case _:
-            given = repr(detail["input"])
-            shown = given if len(given) <= 60 else given[:57] + "…"
-            return f"The argument '{place}' is wrong: {detail['msg']} (given: {shown})."
+            return _wrong(place, detail["msg"], detail["input"])
+
+
+def _wrong(place: str, reason: str, given: object) -> str:
+    text = repr(given)
+    shown = text if len(text) <= 60 else text[:57] + "…"
+    return f"The argument '{place}' is wrong: {reason} (given: {shown})."
+
+
+def _slips(place: str, given: object, taken: object) -> Iterator[str]:
+    """Return what pydantic takes and nobody means: true for 1, infinity, half a character.
+
+    Args:
+        place: Where in the arguments, such as "scores.Right".
+        given: What arrived there.
+        taken: What became of it.
+    """
+    match taken:
+        case bool():
+            return
+        case float() if not math.isfinite(taken):
+            yield _wrong(place, "it is no finite number", taken)
+        case int() | float() if isinstance(given, bool):
+            yield _wrong(place, "it has to be a number", given)
+        case str() if _HALF_CHARACTER.search(taken):
+            yield _wrong(place, "it holds half a character", taken)
+        case _:
+            arrived = _entries(given)
+            for step, inner in _entries(taken).items():
+                yield from _slips(f"{place}.{step}".lstrip("."), arrived.get(step), inner)
+
+
+_HALF_CHARACTER: typing.Final = re.compile("[\ud800-\udfff]")
+"""What Python has of text that is no Unicode: nothing can be written with it."""
+
+
+def _entries(value: object) -> Mapping[object, object]:
+    if isinstance(value, Mapping):
+        return typing.cast("Mapping[object, object]", value)
+    if isinstance(value, list | tuple):
+        return dict(enumerate(typing.cast("Sequence[object]", value)))
+    return {}
 
 
 _LEFT_OUT = frozenset({"$defs", "title", "discriminator"})

@@ -2,6 +2,7 @@
 
     storage.errors.WorkbenchError  the root: its text is one sentence for the reader
     ├── InvalidArguments           a call's arguments do not fit the capability
+    ├── UnusableValue              a record breaks a rule of its kind
     ├── UnknownCapability          no capability has this name
     ├── UnknownProject             no project is known by this name or path
     ├── AlreadyServing             another daemon serves this home
@@ -38,6 +39,16 @@ class InvalidArguments(WorkbenchError):
         self.capability = capability
         self.problems = tuple(problems)
         super().__init__(f"{capability} was not called: {' '.join(problems)}")
+
+
+class UnusableValue(WorkbenchError):
+    """A record that a capability was to make of its arguments breaks a rule of its kind."""
+
+    def __init__(self, capability: str, kind: str, reason: str) -> None:
+        super().__init__(
+            f"{capability} stopped: this {kind} cannot be saved: {reason}. Give another value and "
+            "call again; what was saved before stays."
+        )
 
 
 class UnknownCapability(WorkbenchError):

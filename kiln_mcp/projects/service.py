@@ -21,7 +21,11 @@ from storage.sharing.sharing import Sharing
 MOST_NAMES: Final = 10
 TaskName = Annotated[str, Field(description="What to call the task.")]
 Instruction = Annotated[
-    str, Field(description="What a model is told to do with an input: the task's system prompt.")
+    str,
+    Field(
+        min_length=1,
+        description="What a model is told to do with an input: the task's system prompt.",
+    ),
 ]
 InputSchema = Annotated[
     dict[str, JsonValue] | None,

@@ -3,10 +3,11 @@ from enum import StrEnum
 from typing import Annotated, Self
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from kiln_mcp.capability import Effect, Result, capability
-from kiln_mcp.errors import InvalidArguments
+from kiln_mcp.errors import InvalidArguments, UnusableValue
+from storage import Task, TaskOutput
 
 
 @dataclass(frozen=True)
@@ -105,3 +106,64 @@ async def test_an_argument_that_may_be_null_reads_as_one_that_may_be_left_out() 
     properties = look.input_schema["properties"]
     assert properties == {"size": {"type": "integer", "description": "How big."}}
     assert (await look.invoke(Context(), {"size": None})).text == "None"
+
+
+@capability(effect=Effect.READS, title="Weigh")
+async def weigh(
+    context: Context,
+    load: Annotated[float | None, Field(description="In kilograms.")] = None,
+    pieces: Annotated[list[Part] | None, Field(description="Its parts.")] = None,
+    notes: Annotated[dict[str, JsonValue] | None, Field(description="Anything.")] = None,
+) -> Painted:
+    """Weigh a thing."""
+    return Painted(text=f"{load} {notes}", confirmed=context.confirmed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"load": float("nan")}, "'load' is wrong: it is no finite number (given: nan)"),
+        ({"load": "inf"}, "'load' is wrong: it is no finite number (given: inf)"),
+        ({"notes": {"a": [1, 1e999]}}, "'notes.a.1' is wrong: it is no finite number (given: inf)"),
+        ({"load": True}, "'load' is wrong: it has to be a number (given: True)"),
+        (
+            {"pieces": [{"name": "x", "size": True}]},
+            "'pieces.0.size' is wrong: it has to be a number (given: True)",
+        ),
+        (
+            {"pieces": [{"name": "a\ud800"}]},
+            "'pieces.0.name' is wrong: it holds half a character (given: 'a\\ud800')",
+        ),
+    ],
+)
+async def test_what_nobody_means_is_refused_at_any_depth(
+    arguments: dict[str, JsonValue], problem: str
+) -> None:
+    with pytest.raises(InvalidArguments) as caught:
+        await weigh.invoke(Context(), arguments)
+    assert caught.value.problems == (f"The argument {problem}.",)
+
+
+async def test_true_stays_true_where_anything_may_be_given() -> None:
+    assert (await weigh.invoke(Context(), {"notes": {"a": True}})).text == "None {'a': True}"
+
+
+async def test_what_a_record_refuses_is_a_sentence_but_not_what_our_own_answer_does() -> None:
+    @capability(effect=Effect.WRITES, title="Make")
+    async def make(context: Context, kind: str) -> Painted:
+        if kind == "task":
+            Task(name="T", instruction="")
+        if kind == "output":
+            TaskOutput.model_validate({"output": None})
+        return Painted.model_validate({"text": kind})
+
+    for kind, said in (
+        ("task", "make stopped: this task cannot be saved: instruction: it is empty."),
+        ("output", "make stopped: this TaskOutput cannot be saved: output: it is no text."),
+    ):
+        with pytest.raises(UnusableValue, match=said):
+            await make.invoke(Context(), {"kind": kind})
+        with pytest.raises(UnusableValue, match=said):
+            await make(Context(), kind)
+    with pytest.raises(ValidationError):
+        await make.invoke(Context(), {"kind": "answer"})
