@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from kiln_mcp.llm.budget import Budget, Reservation
+from kiln_mcp.llm.budget import Budget
 from kiln_mcp.llm.deltas import Delta, deltas_of
 from kiln_mcp.llm.errors import JournalFailed
 from kiln_mcp.llm.journal import Journal, JournalEntry, Key, Writing, request_key
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
-from kiln_mcp.llm.prices import Price
+from kiln_mcp.llm.reservation import Reservation, held, most_it_can_take
 from kiln_mcp.llm.schemas import fit
 from kiln_mcp.llm.sending import Route, Sender
 from kiln_mcp.llm.waiting import Patience
@@ -39,12 +39,19 @@ class Call:
         return None if self.budget is None else f"{self.budget.name}/"
 
     def reserve(
-        self, request: ModelRequest, price: Price | None
+        self, request: ModelRequest, route: Route
     ) -> AbstractAsyncContextManager[Reservation]:
         """Hold what the call can take at most, where it has a budget."""
         if self.budget is None:
             return nullcontext(Reservation())
-        return self.budget.reserve(request, price)
+        most = most_it_can_take(request, route.price)
+        return held(Reservation(self.budget, request.model, most, withdraws=route.withdraws))
+
+    def in_time(self, route: Route) -> AbstractAsyncContextManager[None]:
+        """Give up what is not over when the time of its budget is."""
+        if self.budget is None:
+            return nullcontext()
+        return self.budget.in_time(withdraws=route.withdraws)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ class Asking:
         async with self._turn(request, route, call) as turn:
             if turn.entry is not None:
                 return turn.entry
-            async with call.reserve(request, route.price) as reservation:
+            async with call.in_time(route), call.reserve(request, route) as reservation:
                 answer = await self._sender.send(route, request, reservation, call.patience)
                 return await self._remember(turn.key, request, call, answer, reservation)
 
@@ -88,7 +95,7 @@ class Asking:
                 yield turn.entry
                 return
             async with (
-                call.reserve(request, route.price) as reservation,
+                call.reserve(request, route) as reservation,
                 aclosing(self._sender.stream(route, request, reservation, call.patience)) as parts,
             ):
                 async for part in parts:
@@ -102,7 +109,8 @@ class Asking:
         """Wait while the same question is on its way, then read its answer, or ask it."""
         key = request_key(request, route.identity)
         while (other := self._asking.get(key)) is not None:
-            await other.wait()
+            async with call.in_time(route):
+                await other.wait()
         done = self._asking[key] = anyio.Event()
         try:
             yield _Turn(key, None if call.fresh else await self._journal.read(key))

@@ -1,5 +1,6 @@
 """Budgets: a call is reserved before it is sent, so that the limit is never passed."""
 
+import math
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -8,14 +9,10 @@ from typing import Final
 
 import anyio
 
-from kiln_mcp.llm.errors import BudgetSpent, ModelError
-from kiln_mcp.llm.messages import ModelRequest, Usage
+from kiln_mcp.llm.errors import BudgetSpent
 from kiln_mcp.llm.on_the_way import OnTheWay
-from kiln_mcp.llm.prices import Price
 from kiln_mcp.llm.spent import NOTHING, Spent
 
-TOKENS_PER_MESSAGE: Final = 16
-"""An upper bound of what a chat template adds to a message."""
 AWAITED_S: Final = 60.0
 """Seconds that calls on their way are waited for when a budget allows no more."""
 
@@ -42,15 +39,6 @@ class BudgetLimit:
     seconds: float | None = None
 
 
-def most_it_can_take(request: ModelRequest, price: Price | None) -> Spent:
-    """Return an upper bound of what a call takes: a token is at least one byte of its text."""
-    text = sum(len(message.content.encode()) + TOKENS_PER_MESSAGE for message in request.messages)
-    extra = len(str(request.schema or "")) + sum(len(str(tool)) for tool in request.tools)
-    read = text + extra + TOKENS_PER_MESSAGE
-    cost = 0.0 if price is None else price.cost_usd(read, request.max_tokens)
-    return Spent(cost, read + request.max_tokens, 1, 1 if price is None else 0)
-
-
 @dataclass(frozen=True, slots=True)
 class Past:
     """What earlier attempts at the same work took.
@@ -66,6 +54,21 @@ class Past:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """A call that took more than its request allowed: the server went beyond what it was asked to.
+
+    Attributes:
+        model: Who was asked.
+        asked: What it could take at most.
+        taken: The most that a call of the model took.
+    """
+
+    model: str
+    asked: Spent
+    taken: Spent
+
+
 class Budget:
     """What one job may spend. A call counts as spent until its answer is in the journal.
 
@@ -75,11 +78,17 @@ class Budget:
         way: Where calls on their way are noted.
         spent: What is spent, calls on their way left out.
         lost: Of it, the calls that got no answer, at the most that they can have taken.
+        withdrawn: The work orders that were withdrawn unanswered, which cost nothing.
         refusal: Why a call was refused; None where none was.
     """
 
     def __init__(
-        self, name: str, limit: BudgetLimit, way: OnTheWay, past: Past | None = None
+        self,
+        name: str,
+        limit: BudgetLimit,
+        way: OnTheWay,
+        past: Past | None = None,
+        awaited_s: float = AWAITED_S,
     ) -> None:
         """Open a budget.
 
@@ -88,6 +97,7 @@ class Budget:
             limit: The most that may be spent, what was spent before included.
             way: Where calls on their way are noted.
             past: What earlier attempts at the same work took; None where there were none.
+            awaited_s: Seconds that calls on their way are awaited when the time is over.
         """
         past = past or Past()
         self.name = name
@@ -95,6 +105,8 @@ class Budget:
         self.way = way
         self.spent = past.spent
         self.lost = past.lost
+        self.withdrawn = 0
+        self._awaited_s = awaited_s
         self._reserved = NOTHING
         self._started = time.monotonic() - past.seconds
         self.refusal: BudgetSpent | None = None
@@ -103,7 +115,9 @@ class Budget:
         self._changed = anyio.Event()
         self._held = False
         self._is_wanted = False
-        self._sent_calls = 0
+        self._sent = NOTHING
+        self._excesses: dict[str, Excess] = {}
+        self._ends: dict[anyio.CancelScope, float] = {}
 
     async def hold(self) -> None:
         """Let no more calls be sent; return when one would be, and none is on its way any more.
@@ -111,22 +125,23 @@ class Budget:
         Those that wait for their turn are not on their way, and are not sent.
         """
         self._held = True
-        while self._sent_calls or not (self._reserved.calls or self._is_wanted):
+        while self._sent.calls or not (self._reserved.calls or self._is_wanted):
             await self._changed.wait()
 
-    async def send(self, most: Spent) -> None:
+    async def send(self, model: str, most: Spent) -> None:
         """Note that a call is sent now, and what it can take at most.
 
         Raises:
-            NotSent: It must not be sent any more.
+            NotSent: It must not be sent any more, or not with so little kept for it.
         """
-        if self._held or self._out_of_time():
+        passes = self._passed(self.spent + self._sent + most, most) is not None
+        if self._held or self._out_of_time() or passes or self._expected(model, most) != most:
             raise NotSent
-        self._sent_calls += 1
+        self._sent += most
         try:
             await self.way.begin(most)
         except BaseException:
-            self._sent_calls -= 1
+            self._sent -= most
             self._has_changed()
             raise
 
@@ -137,7 +152,7 @@ class Budget:
             most: What it could take.
             lost: What it took of which the journal knows nothing.
         """
-        self._sent_calls -= 1
+        self._sent -= most
         self.way.end(most, lost)
         self._has_changed()
 
@@ -145,44 +160,84 @@ class Budget:
         self._changed.set()
         self._changed = anyio.Event()
 
-    @asynccontextmanager
-    async def reserve(
-        self, request: ModelRequest, price: Price | None
-    ) -> AsyncGenerator["Reservation"]:
-        """Hold what a call can take at most; wait while calls on their way may still free it.
+    async def hold_back(self, model: str, asked: Spent) -> Spent:
+        """Keep for a call what it can take; wait while calls on their way may still free it.
 
-        Raises:
-            BudgetSpent: The call does not fit into what is left.
-        """
-        reservation = Reservation(most_it_can_take(request, price), self)
-        await reservation.hold()
-        try:
-            yield reservation
-        except BaseException as error:
-            reservation.settle(error)
-            raise
-        else:
-            reservation.settle(None)
+        Args:
+            model: Whom it asks.
+            asked: What it can take by its request.
 
-    async def hold_back(self, most: Spent) -> None:
-        """Keep so much for a call; wait while calls on their way may still free it.
+        Returns:
+            What is kept: more than that, where the model was seen to take more.
 
         Raises:
             BudgetSpent: It is not left.
         """
         await self._pass()
-        while (kind := self._missing(most)) is not None:
+        while True:
+            most = self._expected(model, asked)
+            kind = self._missing(most)
+            if kind is None:
+                self._reserved += most
+                return most
             if kind == "seconds":
                 await self._arrivals()
             elif self._reserved.calls:
                 await self._changed.wait()
                 await self._pass()
                 continue
-            left, needed = self._left(kind, most), self._needed(kind, most)
-            early = self._over_for if kind == "seconds" else None
-            self.refusal = early or BudgetSpent(self.name, kind, left, needed)
-            raise self.refusal
-        self._reserved += most
+            raise self._refused(kind, most)
+
+    def _refused(self, kind: str, most: Spent) -> BudgetSpent:
+        left, needed = self._left(kind, most), self._needed(kind, most)
+        early = self._over_for if kind == "seconds" else None
+        self.refusal = early or BudgetSpent(self.name, kind, left, needed)
+        return self.refusal
+
+    @asynccontextmanager
+    async def in_time(self, *, withdraws: bool = False) -> AsyncGenerator[None]:
+        """Give up what is not over some seconds after the end of the time.
+
+        Args:
+            withdraws: Whether it is given up at the end of the time already, for nothing is lost.
+
+        Raises:
+            BudgetSpent: It was given up.
+        """
+        awaited_s = 0.0 if withdraws else self._awaited_s
+        with anyio.CancelScope(deadline=self._given_up_at(awaited_s)) as scope:
+            self._ends[scope] = awaited_s
+            try:
+                yield
+            finally:
+                del self._ends[scope]
+        if scope.cancelled_caught:
+            await self._arrivals()
+            raise self._refused("seconds", NOTHING)
+
+    def _given_up_at(self, awaited_s: float) -> float:
+        if self._over_at_s is None:
+            return math.inf
+        return anyio.current_time() + self._over_at_s - self._worked_s + awaited_s
+
+    def learn(self, model: str, asked: Spent, taken: Spent) -> None:
+        """Note what a call took, where that is more than it was asked to."""
+        if not asked.covers(taken):
+            known = self._excesses.get(model)
+            if known is None or not known.taken.covers(taken):
+                most = taken if known is None else taken.or_more(known.taken)
+                self._excesses[model] = Excess(model, asked, most)
+
+    def keep_more(self, more: Spent) -> None:
+        """Keep so much more for a call that is on its way, because it took that."""
+        self._reserved += more
+        self._sent += more
+        self.way.grow(more)
+
+    def _expected(self, model: str, asked: Spent) -> Spent:
+        """Return what a call can take, by its request and by what its model was seen to take."""
+        excess = self._excesses.get(model)
+        return asked if excess is None else asked.or_more(excess.taken)
 
     def settle(self, most: Spent, taken: Spent, lost: Spent) -> None:
         """Count what a call took, and free the rest of what was kept for it."""
@@ -200,16 +255,18 @@ class Budget:
 
     async def _arrivals(self) -> None:
         """Wait for the calls that were sent before the time was over, for a while."""
-        left_s = (self._over_at_s or 0.0) + AWAITED_S - self._worked_s
-        with anyio.move_on_after(max(0.0, left_s)):
-            while self._sent_calls:
+        with anyio.CancelScope(deadline=self._given_up_at(self._awaited_s)):
+            while self._sent.calls:
                 await self._changed.wait()
 
     def _missing(self, most: Spent) -> str | None:
         """Return the kind of limit that a call would pass, or None where it fits."""
         if self._out_of_time():
             return "seconds"
-        after = self.spent + self._reserved + most
+        return self._passed(self.spent + self._reserved + most, most)
+
+    def _passed(self, after: Spent, most: Spent) -> str | None:
+        """Return the kind of limit that a call passes, where so much is spent after it."""
         limit = self.limit
         checks: tuple[tuple[str, float | None, float], ...] = (
             ("cost_usd", limit.cost_usd if most.cost_usd else None, after.cost_usd),
@@ -239,6 +296,8 @@ class Budget:
         time_left = f"{max(0.0, left):.0f} of its {limit:.0f} s are left"
         needed = self._worked_s + seconds
         self._over_at_s = min(self._over_at_s or 0.0, self._worked_s)
+        for scope, awaited_s in self._ends.items():
+            scope.deadline = self._given_up_at(awaited_s)
         self._over_for = BudgetSpent(self.name, "seconds", f"{reason}, and {time_left}", needed)
         await self._arrivals()
         self.refusal = self._over_for
@@ -255,7 +314,12 @@ class Budget:
         return {"cost_usd": after.cost_usd, "tokens": after.tokens}.get(kind, after.calls)
 
     def _left(self, kind: str, most: Spent) -> str:
-        return self._left_of(kind, most) + said_of_lost(self.lost)
+        if kind == "seconds":  # what is still on its way is given up
+            over = f"the {round(self.limit.seconds or 0.0, 1):g} s are over"
+            awaited = f"and calls on their way were awaited{said_of_withdrawn(self.withdrawn)}"
+            return f"{over}, {awaited}{said_of_lost(self.lost + self._sent)}"
+        excess = "".join(said_of_excess(excess) for excess in self._excesses.values())
+        return self._left_of(kind, most) + excess + said_of_lost(self.lost)
 
     def _left_of(self, kind: str, most: Spent) -> str:
         spent, limit = self.spent, self.limit
@@ -266,23 +330,27 @@ class Budget:
             case "tokens":
                 are_spent = f"{spent.tokens} of {limit.tokens} tokens are spent"
                 return f"{are_spent}, and the next call may take up to {most.tokens}"
-            case "calls":
-                return f"{spent.calls} of {limit.calls} calls are made"
             case _:
-                over = f"the {round(limit.seconds or 0.0, 1):g} s are over"
-                awaited = "and calls on their way were awaited"
-                return f"{over}, {awaited}{said_of_silent(self._sent_calls)}"
+                return f"{spent.calls} of {limit.calls} calls are made"
 
     def _out_of_time(self) -> bool:
         return self._over_at_s is not None and self._worked_s >= self._over_at_s
 
 
-def said_of_silent(calls: int) -> str:
-    """Return what is to be said of calls that are given up, as the end of a sentence."""
-    if not calls:
+def said_of_withdrawn(orders: int) -> str:
+    """Return what is to be said of work orders that were withdrawn, as the end of a sentence."""
+    if not orders:
         return ""
-    which = "1 of them was" if calls == 1 else f"{calls} of them were"
-    return f"; {which} not answered within {AWAITED_S:.0f} s more"
+    which = "1 work order that was" if orders == 1 else f"{orders} work orders that were"
+    return f"; {which} not answered cost nothing and can be asked again"
+
+
+def said_of_excess(excess: Excess) -> str:
+    """Return what is to be said of a server that takes too much, as the end of a sentence."""
+    return (
+        f"; the server of {excess.model!r} took more than it was asked to: "
+        f"{excess.taken.tokens:,} tokens in a call that could take {excess.asked.tokens:,} at most"
+    )
 
 
 def said_of_lost(lost: Spent) -> str:
@@ -294,93 +362,3 @@ def said_of_lost(lost: Spent) -> str:
             return "; 1 call got no answer and counts as spent"
         case calls:
             return f"; {calls} calls got no answer and count as spent"
-
-
-class Reservation:
-    """A call, under a budget or under none.
-
-    Attributes:
-        usage: Set when it has been paid for.
-        journalled: Set when the journal knows of that.
-    """
-
-    def __init__(self, most: Spent = NOTHING, budget: Budget | None = None) -> None:
-        """Set up, without holding anything yet.
-
-        Args:
-            most: What the call can take at most.
-            budget: What it is held by; None for nothing.
-        """
-        self.usage = Usage(calls=0)
-        self.journalled = False
-        self._most = most
-        self._budget = budget
-        self._holds = False
-        self._sent = False
-
-    async def hold(self) -> None:
-        """Hold what the call can take at most, where that is not held.
-
-        Raises:
-            BudgetSpent: It is not left.
-        """
-        if self._budget is not None and not self._holds:
-            await self._budget.hold_back(self._most)
-            self._holds = True
-
-    async def begin(self) -> None:
-        """Note that it is sent now: if this process is killed, it counts as spent.
-
-        Raises:
-            NotSent: It must not be sent any more; `hold_again` says what becomes of it.
-        """
-        if self._budget is not None and not self._sent:
-            await self._budget.send(self._most)
-            self._sent = True
-
-    async def hold_again(self) -> None:
-        """Give back what is held for a call that was not sent, and hold it once more.
-
-        Raises:
-            BudgetSpent: It is not left.
-        """
-        self._end(NOTHING)
-        await self.hold()
-
-    def come_back(self) -> None:
-        """Note that it was refused, so that it is on its way no more until it is sent again."""
-        if self._budget is not None and self._sent:
-            self._budget.arrive(self._most, NOTHING)
-            self._sent = False
-
-    def lose(self) -> None:
-        """Count what was sent as spent, at its most: it got no answer, and may have to be paid.
-
-        To be sent again, it must be held again.
-        """
-        self._end(self._most)
-
-    def settle(self, failure: BaseException | None) -> None:
-        """Count what it took in the end.
-
-        Args:
-            failure: What kept it from its answer; None where nothing did.
-        """
-        if isinstance(failure, ModelError) and failure.unanswered:
-            self._end(self._most)
-        elif self.usage.calls:
-            self._end(Spent.of(self.usage))
-        elif failure is None or isinstance(failure, Exception):
-            self._end(NOTHING)  # it was refused, so it cost nothing
-        else:
-            self._end(self._most)  # it was given up
-
-    def _end(self, taken: Spent) -> None:
-        if self._budget is None or not self._holds:
-            return
-        taken = taken if self._sent else NOTHING
-        lost = NOTHING if self.journalled else taken
-        if self._sent:
-            self._budget.arrive(self._most, lost)
-        self._budget.settle(self._most, taken, lost)
-        self._holds = self._sent = False

@@ -127,7 +127,9 @@ class Engine:
         lost = spent = await self._journal.unheard(name)
         for past in await self._journal.spending(f"{name}/*"):
             spent += replace(Spent.of(past.usage), unpriced_calls=past.unpriced_calls)
-        return Budget(name, limit, OnTheWay(name, self._journal), Past(spent, lost, seconds))
+        past = Past(spent, lost, seconds)
+        way = OnTheWay(name, self._journal)
+        return Budget(name, limit, way, past, self.settings.awaited_s)
 
     def within(self, budget: Budget) -> "Engine":
         """Return this engine with a budget that holds for every call made through it."""

@@ -67,6 +67,10 @@ class OnTheWay:
             self._now -= most
             raise
 
+    def grow(self, more: Spent) -> None:
+        """Note, with the next call, that one on its way takes so much more than was noted."""
+        self._now += more
+
     def end(self, most: Spent, lost: Spent) -> None:
         """Take a call off again.
 

@@ -180,7 +180,8 @@ class Roster:
             model = ToolsInWords(self._embedded)
             return Route(model, name, identity, Gate(name, UNLIMITED))
         if name == HOST:
-            return Route(ToolsInWords(self._host), name, name, Gate(name, UNLIMITED))
+            host = ToolsInWords(self._host)
+            return Route(host, name, name, Gate(name, UNLIMITED), withdraws=True)
         if name.startswith(SCRIPTED):
             script = await load_script(name, Path(name.removeprefix(SCRIPTED)))
             return Route(script, name, name, Gate(name, UNLIMITED))

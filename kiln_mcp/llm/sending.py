@@ -8,12 +8,13 @@ from typing import Final
 
 import anyio
 
-from kiln_mcp.llm.budget import NotSent, Reservation
+from kiln_mcp.llm.budget import NotSent
 from kiln_mcp.llm.deltas import Streamed, size_of, streamed_by
 from kiln_mcp.llm.errors import Unavailable
 from kiln_mcp.llm.limits import Gate
 from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
 from kiln_mcp.llm.prices import FREE, Price, rough_usage
+from kiln_mcp.llm.reservation import Reservation
 from kiln_mcp.llm.waiting import Patience
 
 LONGEST_WAIT_S: Final = 30.0
@@ -29,6 +30,7 @@ class Route:
         identity: What the answers depend on, for the journal.
         gate: How fast its server, and it, may be asked.
         price: What it costs; None where not known.
+        withdraws: Whether a request that is given up is withdrawn, and has cost nothing.
     """
 
     model: Model
@@ -36,6 +38,7 @@ class Route:
     identity: str
     gate: Gate
     price: Price | None = FREE
+    withdraws: bool = False
 
 
 class Sender:
@@ -67,7 +70,8 @@ class Sender:
                 async with route.gate.request(request, patience) as passing:
                     await reservation.begin()
                     answer = await route.model.complete(request)
-                    reservation.usage = passing.usage = answer.usage
+                    passing.usage = answer.usage
+                    reservation.pay(answer.usage)
                     return answer
             except NotSent:
                 await reservation.hold_again()
@@ -88,7 +92,7 @@ class Sender:
         async with aclosing(self._stream_sent(route, request, reservation, patience)) as parts:
             async for part in parts:
                 if isinstance(part, ModelAnswer):
-                    reservation.usage = part.usage
+                    reservation.pay(part.usage)
                 else:
                     written += size_of(part)
                     # Counted on the way: a stream that is broken off is paid for as well.

@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 
 from pydantic import ConfigDict
 
+from kiln_mcp.llm.budget import AWAITED_S
 from kiln_mcp.llm.embedded import EmbeddedSettings
 
 EMBEDDED: Final = "embedded"
@@ -61,6 +62,7 @@ class EngineSettings:
         first_wait_s: The longest first wait before a request is sent again; later ones double.
         attempts: How often a request is sent at most, when its failure may pass.
         hosted_concurrency: The most requests at once to one hosted model.
+        awaited_s: Seconds that calls on their way are awaited when a job's time is over.
     """
 
     journal: Path | None = None
@@ -77,3 +79,4 @@ class EngineSettings:
     first_wait_s: float = 0.5
     attempts: int = 5
     hosted_concurrency: int = 16
+    awaited_s: float = AWAITED_S

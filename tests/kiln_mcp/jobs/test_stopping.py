@@ -62,7 +62,11 @@ class Bench:
 
 @asynccontextmanager
 async def open_bench(
-    folder: Path, server: CountingServer, evaluator: dict[str, JsonValue]
+    folder: Path,
+    server: CountingServer,
+    evaluator: dict[str, JsonValue],
+    model: str = "tiny/m",
+    awaited_s: float = 60.0,
 ) -> AsyncGenerator[Bench]:
     project = folder / "project"
     async with await ProjectStore.create(project, Project(name="Stopped")) as store:
@@ -83,13 +87,16 @@ async def open_bench(
         output_usd_per_million=2.0,
     )
     engine = EngineSettings(
-        journal=folder / "home" / "journal.sqlite", servers=(tiny,), environment={}
+        journal=folder / "home" / "journal.sqlite",
+        servers=(tiny,),
+        environment={},
+        awaited_s=awaited_s,
     )
     settings = Settings(home=folder / "home", engine=engine)
     async with installed_catalogue().open_workspace(settings) as workspace:
         bench = Bench(workspace, str(project))
         await bench.call("create_evaluator", eval="Right", evaluator=evaluator)
-        config: dict[str, JsonValue] = {"name": "it", "prompt": "Repeat it.", "model": "tiny/m"}
+        config: dict[str, JsonValue] = {"name": "it", "prompt": "Repeat it.", "model": model}
         await bench.call("create_run_config", run_config=config)
         yield bench
 
@@ -143,6 +150,38 @@ async def test_at_the_end_of_its_time_a_job_hears_the_answers_that_are_on_their_
             stopped = await service.wait_for_job(bench.workspace, job)
             assert (stopped.state, stopped.lost_calls) == ("stopped", None)
             assert stopped.done == stopped.calls == len(counting.asked) == await bench.outputs()
+
+
+async def test_a_server_that_never_answers_does_not_keep_a_job_after_its_time_and_it_goes_on(
+    tmp_path: Path, counting: CountingServer
+) -> None:
+    counting.latency_s = 600.0
+    with anyio.fail_after(60):
+        async with open_bench(tmp_path, counting, CHECK, awaited_s=0.1) as bench:
+            job = await bench.start(JobLimit(seconds=1.0))
+            stopped = await service.wait_for_job(bench.workspace, job)
+            assert (stopped.state, stopped.done, stopped.lost_calls) == ("stopped", 0, 8)
+            assert "the 1 s are over, and calls on their way were awaited; 8 calls got no" in (
+                stopped.error or ""
+            )
+            assert len(counting.asked) == 8
+            counting.latency_s = 0.01
+            agreed = bench.workspace.for_call(confirmed=True)
+            await service.resume_job(agreed, job, JobLimit(seconds=50.0))
+            done = await service.wait_for_job(bench.workspace, job)
+            assert (done.state, done.done) == ("done", ITEMS)
+
+
+async def test_an_assistant_that_is_not_there_does_not_keep_a_job_after_its_time(
+    tmp_path: Path, counting: CountingServer
+) -> None:
+    with anyio.fail_after(60):
+        async with open_bench(tmp_path, counting, CHECK, model="host") as bench:
+            job = await bench.start(JobLimit(seconds=1.0))
+            stopped = await service.wait_for_job(bench.workspace, job)
+            assert (stopped.state, stopped.calls, stopped.lost_calls) == ("stopped", 0, None)
+            assert "work orders that were not answered cost nothing" in (stopped.error or "")
+            assert await bench.workspace.engine.orders.open_count() == 0
 
 
 async def test_what_failed_is_not_said_to_be_done(tmp_path: Path, counting: CountingServer) -> None:

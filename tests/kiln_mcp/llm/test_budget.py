@@ -5,6 +5,7 @@ from typing import Any
 
 import anyio
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,9 +23,9 @@ from kiln_mcp.llm import (
     Spent,
     Usage,
 )
-from kiln_mcp.llm.budget import most_it_can_take
 from kiln_mcp.llm.errors import BudgetSpent
 from kiln_mcp.llm.prices import Price
+from kiln_mcp.llm.reservation import most_it_can_take
 
 Loopback = Any  # the fixture's class lives in conftest
 
@@ -266,3 +267,53 @@ async def test_calls_that_got_no_answer_never_pass_the_limit_and_are_said(
     assert len(loopback.bodies) == 2
     assert budget.spent.cost_usd == 2 * MOST.cost_usd
     assert "2 calls got no answer and count as spent" in str(budget.refusal)
+
+
+@pytest.mark.parametrize("limit", [BudgetLimit(cost_usd=0.5), BudgetLimit(tokens=20_000)])
+async def test_a_server_that_takes_more_than_it_was_asked_to_is_not_asked_past_the_limit(
+    loopback: Loopback, limit: BudgetLimit
+) -> None:
+    taken = {"prompt_tokens": 100_000, "completion_tokens": 50_000}
+    reply = {"choices": [{"message": {"role": "assistant", "content": "ok"}}], "usage": taken}
+    loopback.replies.extend(web.json_response(reply) for _ in range(20))
+    server = ServerSettings(
+        "p",
+        loopback.address,
+        concurrency=2,
+        input_usd_per_million=5.0,
+        output_usd_per_million=10.0,
+    )
+    refusals: list[str] = []
+    async with Engine(EngineSettings(servers=(server,), environment={})) as engine:
+        budget = await engine.budget("jobs/1", limit)
+
+        async def ask(request: ModelRequest) -> None:
+            try:
+                await engine.complete(replace(request, model="p/tiny"), asker="a", budget=budget)
+            except BudgetSpent as refusal:
+                refusals.append(str(refusal))
+
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as group:
+                for request in requests(8):
+                    group.start_soon(ask, request)
+    assert len(loopback.bodies) == budget.spent.calls == 2  # all that were sent before one came
+    assert len(refusals) == 6
+    assert "the server of 'p/tiny' took more than it was asked to: 150,000 tokens" in refusals[0]
+
+
+async def test_what_a_model_was_seen_to_take_is_kept_for_its_next_call(
+    loopback: Loopback,
+) -> None:
+    taken = {"prompt_tokens": 10, "completion_tokens": 5_000}
+    reply = {"choices": [{"message": {"role": "assistant", "content": "ok"}}], "usage": taken}
+    loopback.replies.extend(web.json_response(reply) for _ in range(5))
+    server = ServerSettings("p", loopback.address)
+    first, second, third = (replace(request, model="p/tiny") for request in requests(3))
+    async with Engine(EngineSettings(servers=(server,), environment={})) as engine:
+        budget = await engine.budget("jobs/1", BudgetLimit(tokens=10_100))
+        await engine.complete(first, asker="a", budget=budget)
+        await engine.complete(second, asker="a", budget=budget)
+        with pytest.raises(BudgetSpent, match="the next call may take up to 5010"):
+            await engine.complete(third, asker="a", budget=budget)
+    assert budget.spent.tokens == 10_020

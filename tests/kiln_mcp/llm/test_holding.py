@@ -26,9 +26,9 @@ def asked(number: int) -> ModelRequest:
     return ModelRequest("p/tiny", (Message("user", f"Hello {number}?"),))
 
 
-def engine_of(server: Loopback, at_once: int) -> Engine:
+def engine_of(server: Loopback, at_once: int, **settings: Any) -> Engine:
     servers = (ServerSettings("p", server.address, concurrency=at_once),)
-    return Engine(EngineSettings(servers=servers, environment={}))
+    return Engine(EngineSettings(servers=servers, environment={}, **settings))
 
 
 @asynccontextmanager
@@ -100,3 +100,68 @@ async def test_no_call_is_sent_when_the_time_is_over_and_those_on_their_way_are_
         assert stopped.group_contains(BudgetSpent)
         again = [await engine.complete(asked(number), asker="item") for number in range(2)]
     assert all(answer.journalled for answer in again)
+
+
+async def stopped(engine: Engine, budget: Budget, *requests: ModelRequest) -> list[BudgetSpent]:
+    """Ask all at once; return what stopped each."""
+    refusals: list[BudgetSpent] = []
+
+    async def ask(request: ModelRequest) -> None:
+        try:
+            await engine.complete(request, asker="item", budget=budget)
+        except BudgetSpent as refusal:
+            refusals.append(refusal)
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            for request in requests:
+                group.start_soon(ask, request)
+    return refusals
+
+
+async def test_a_server_that_never_answers_does_not_keep_a_job_after_its_time(
+    loopback: Loopback,
+) -> None:
+    loopback.late_s = 600.0
+    async with engine_of(loopback, 2, awaited_s=0.1) as engine:
+        budget = await engine.budget("jobs/1", BudgetLimit(seconds=0.3))
+        refusals = await stopped(engine, budget, *map(asked, range(5)))
+        assert (await engine.budget("jobs/1", BudgetLimit())).lost == budget.lost
+    assert [refusal.kind for refusal in refusals] == ["seconds"] * 5
+    assert len(loopback.bodies) == budget.spent.calls == budget.lost.calls == 2
+    said = "the 0.3 s are over, and calls on their way were awaited; 2 calls got no answer and"
+    assert said in str(refusals[0])
+
+
+async def test_a_call_that_waits_for_its_turn_behind_others_ends_with_the_time_of_its_job(
+    loopback: Loopback,
+) -> None:
+    loopback.late_s = 600.0
+    async with engine_of(loopback, 1, awaited_s=0.1) as engine:
+        other = await engine.budget("jobs/2", BudgetLimit())
+        async with asking(engine, other, loopback, 1, 1):
+            budget = await engine.budget("jobs/1", BudgetLimit(seconds=0.1))
+            [refusal] = await stopped(engine, budget, asked(7))
+            [same] = await stopped(engine, budget, asked(0))  # as is on its way for the other
+    assert (refusal.kind, same.kind, budget.spent) == ("seconds", "seconds", Spent())
+
+
+async def test_work_orders_are_withdrawn_at_the_end_of_the_time_and_cost_nothing() -> None:
+    orders = [ModelRequest("host", (Message("user", f"Order {n}?"),)) for n in range(3)]
+    async with Engine(EngineSettings(environment={})) as engine:
+        budget = await engine.budget("jobs/1", BudgetLimit(seconds=0.3))
+        refusals = await stopped(engine, budget, *orders)
+        assert await engine.orders.open_count() == 0
+    assert budget.spent == Spent()
+    assert "3 work orders that were not answered cost nothing" in str(refusals[0])
+
+
+async def test_an_early_end_of_the_time_ends_what_hangs_as_well(loopback: Loopback) -> None:
+    loopback.late_s = 600.0
+    async with engine_of(loopback, 2, awaited_s=0.1) as engine:
+        budget = await engine.budget("jobs/1", BudgetLimit(seconds=500.0))
+        with pytest.raises(ExceptionGroup) as ended:
+            async with asking(engine, budget, loopback, 2, 2):
+                await budget.check_time(1000.0, "the server asks to wait")
+        assert ended.group_contains(BudgetSpent, match="the server asks to wait")
+    assert budget.lost.calls == 2

@@ -27,7 +27,6 @@ from kiln_mcp.llm import (
     Usage,
     find_embedded_model,
 )
-from kiln_mcp.llm.budget import most_it_can_take
 from kiln_mcp.llm.errors import (
     AnswerTimedOut,
     BudgetSpent,
@@ -37,6 +36,7 @@ from kiln_mcp.llm.errors import (
     ServerDown,
     ServerFailed,
 )
+from kiln_mcp.llm.reservation import most_it_can_take
 
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
 Loopback = Any  # the fixture's class lives in conftest
