@@ -13,9 +13,9 @@ from contextlib import suppress
 from kiln_mcp.bridge.carrying import Bridge
 from kiln_mcp.bridge.envelope import header_value
 from kiln_mcp.bridge.exchange import Exchange
-from kiln_mcp.bridge.finding import KEY_ENDINGS, Daemon, DaemonUnreachable, home_folder
+from kiln_mcp.bridge.finding import Daemon, DaemonUnreachable, home_folder
 
-__all__ = ["KEY_ENDINGS", "Bridge", "Daemon", "Exchange", "home_folder", "main"]
+__all__ = ["Bridge", "Daemon", "Exchange", "home_folder", "main"]
 
 
 def _lent(environment: Mapping[str, str]) -> dict[str, str]:

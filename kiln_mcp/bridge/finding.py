@@ -21,7 +21,9 @@ OTHERS_WITHIN_S: Final = 10.0
 STARTS_AFTER_KILLS: Final = 3
 """How often another is started in place of one that was killed before it could be found."""
 LONGEST_WORDS: Final = 300
-KEY_ENDINGS: Final = ("_API_KEY", "_BASE_URL", "_API_BASE")
+KEY_ENDINGS: Final = ("KEY", "TOKEN", "_BASE_URL", "_API_BASE")
+PROVIDERS: Final = ("AWS_", "AZURE_", "GOOGLE_", "VERTEX", "WATSONX_", "WX_", "DATABRICKS_")
+"""Beginnings of the variables of providers that want more than a key: a region, a project, …"""
 OWN_TO_A_CLIENT: Final = frozenset({"KILN_MCP_MODEL"})
 """What each client lends with its calls; the daemon that one of them starts serves others too."""
 
@@ -42,6 +44,24 @@ def home_folder(environment: Mapping[str, str], platform: str) -> Path:
         return Path.home() / "Library" / "Application Support" / "kiln-mcp"
     data = environment.get("XDG_DATA_HOME", "").strip()
     return (Path(data) if data else Path.home() / ".local" / "share") / "kiln-mcp"
+
+
+def keys_to_lend(environment: Mapping[str, str], home: Path) -> dict[str, str]:
+    """Return the variables that model providers may need, and those that servers.json names."""
+    named = _named_by_servers(home / "servers.json")
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in named or name.endswith(KEY_ENDINGS) or name.startswith(PROVIDERS)
+    }
+
+
+def _named_by_servers(file: Path) -> frozenset[str]:
+    try:
+        servers = json.loads(file.read_text(encoding="utf-8"))
+        return frozenset(str(server.get("key_variable")) for server in servers)
+    except (OSError, ValueError, TypeError, AttributeError):
+        return frozenset()  # what is wrong with it is said by who asks a model
 
 
 def is_outdated(running: str, own: str) -> bool:
@@ -114,7 +134,7 @@ class Daemon:
 
         The daemon may have been started by another client, whose environment has none.
         """
-        keys = {name: value for name, value in environment.items() if name.endswith(KEY_ENDINGS)}
+        keys = keys_to_lend(environment, self.home)
         if not keys:
             return
         try:

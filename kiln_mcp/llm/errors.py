@@ -113,9 +113,10 @@ class MissingKey(ModelError):  # noqa: N818
         self.variables = tuple(variables)
         named = " or ".join(variables) or "the provider's API key variable"
         super().__init__(
-            f"The model {model} needs a key and none is set. Set {named} in the environment of the "
-            f"server, or keep it in the system's keyring (keyring set {KEYRING_SERVICE} "
-            f"{variables[0] if variables else 'VARIABLE'}), or use the model 'embedded', which "
+            f"The model {model} needs a key and none is set. Set {named} in the environment that "
+            "your client, or terminal, starts kiln-mcp with, and start the client again; or keep "
+            f"it in the system's keyring (keyring set {KEYRING_SERVICE} "
+            f"{variables[0] if variables else 'VARIABLE'}); or use the model 'embedded', which "
             "needs no key."
         )
 

@@ -15,7 +15,7 @@ import anyio
 import pytest
 from mcp import Client, StdioServerParameters
 
-from kiln_mcp import __version__, bridge, daemon
+from kiln_mcp import __version__
 from kiln_mcp.bridge import Daemon, Exchange, home_folder
 from kiln_mcp.llm import Message, ModelRequest, WorkOrders
 from kiln_mcp.llm.inventory import WELL_KNOWN
@@ -81,10 +81,6 @@ async def test_a_client_reaches_the_daemon_through_the_bridge(home: Path, era: s
     assert stat.S_IMODE((await anyio.Path(home).stat()).st_mode) == 0o700
 
 
-def test_bridge_and_daemon_mean_the_same_by_keys() -> None:
-    assert bridge.KEY_ENDINGS == daemon.KEY_ENDINGS
-
-
 def holding(folder: Path, text: bytes) -> list[Path]:
     files = [file for file in folder.rglob("*") if file.is_file()]
     return [file for file in files if text in file.read_bytes()]
@@ -102,6 +98,23 @@ async def test_a_client_lends_its_keys_to_a_daemon_that_another_client_started(
     assert "openai/gpt-4.1" not in str(before.structured_content)
     assert "openai/gpt-4.1" in str(after.structured_content)
     assert not holding(home, b"sk-lent")
+
+
+@pytest.mark.slow
+async def test_what_a_client_has_of_other_names_than_api_keys_is_lent_too(home: Path) -> None:
+    server = {"name": "hub", "base_url": "http://127.0.0.1:9/v1", "key_variable": "HUB_LOGIN"}
+    said: list[str] = []
+    with anyio.fail_after(60):
+        async with Client(stdio(home), mode="legacy") as client:
+            await client.list_tools()
+        (home / "servers.json").write_text(json.dumps([server]), encoding="utf-8")
+        for lent in ({}, {"HUB_LOGIN": "very-secret"}):
+            async with Client(stdio(home, **lent), mode="legacy") as client:
+                answer = await client.call_tool("test_model", {"model": "hub/x", "confirm": True})
+                said.append(str(answer.content))
+    assert "Set HUB_LOGIN in the environment that your client" in said[0]
+    assert "nothing listens at" in said[1]
+    assert not holding(home, b"very-secret")
 
 
 @pytest.mark.slow

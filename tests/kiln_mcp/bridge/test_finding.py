@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from kiln_mcp import __version__
 from kiln_mcp.bridge import Daemon, Exchange, finding
-from kiln_mcp.bridge.finding import is_outdated
+from kiln_mcp.bridge.finding import is_outdated, keys_to_lend
 from kiln_mcp.cli import failures
 
 BRIDGE = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
@@ -240,3 +240,25 @@ def test_a_file_that_keeps_the_daemon_from_starting_is_named(tmp_path: Path) -> 
     replies, complaints = converse(tmp_path)
     assert all("result" in json.loads(reply) for reply in replies)
     assert f"{tmp_path / 'start.lock'} cannot be used: is a directory. Serving from" in complaints
+
+
+def test_what_providers_may_need_is_lent_and_nothing_else(tmp_path: Path) -> None:
+    lent = {
+        "OPENAI_API_KEY": "1",
+        "OLLAMA_API_BASE": "2",
+        "HF_TOKEN": "3",
+        "AWS_SECRET_ACCESS_KEY": "4",
+        "AWS_REGION_NAME": "5",
+        "GOOGLE_APPLICATION_CREDENTIALS": "6",
+        "VERTEXAI_PROJECT": "7",
+        "AZURE_API_VERSION": "8",
+        "WATSONX_PROJECT_ID": "9",
+        "HUB_LOGIN": "10",
+    }
+    own = {"HOME": "/", "PATH": "/bin", "KILN_MCP_MODEL": "m", "KILN_MCP_DATABASE_URL": "d"}
+    servers = tmp_path / "servers.json"
+    servers.write_text('[{"name": "hub", "key_variable": "HUB_LOGIN"}]', encoding="utf-8")
+    assert keys_to_lend(own | lent, tmp_path) == lent
+    for damaged in ("[", "[1]", "7"):
+        servers.write_text(damaged, encoding="utf-8")
+        assert "HUB_LOGIN" not in keys_to_lend(own | lent, tmp_path)
