@@ -12,7 +12,6 @@ from typing import Final
 
 import anyio.to_thread
 
-from kiln_mcp.llm.errors import JournalFailed
 from kiln_mcp.llm.journal import Row
 
 LAST_ROWS_S: Final = 30
@@ -87,14 +86,14 @@ class JournalWriter:
             batch: Batch = {change: [] for change in Change}
             for change, row in chain.from_iterable(one.changes for one in waiting):
                 batch[change].append(row)
-            failure: JournalFailed | None = None
+            failure: Exception | None = None
             try:
                 self._write(batch)
-            except JournalFailed as error:
+            except Exception as error:  # noqa: BLE001 - who waits hears of it; the thread goes on
                 failure = error
             self._tell([one.written for one in waiting if one.written is not None], failure)
 
-    def _tell(self, futures: Sequence[asyncio.Future[None]], failure: JournalFailed | None) -> None:
+    def _tell(self, futures: Sequence[asyncio.Future[None]], failure: Exception | None) -> None:
         def settle() -> None:
             for future in futures:
                 if future.done():

@@ -27,6 +27,8 @@ _FINISH: Final[dict[str, FinishReason]] = {
     "tool_calls": "tool_calls",
     "content_filter": "refused",
 }
+MOST_TOKENS: Final = 10**9
+"""More than any call can take."""
 
 
 def chat_body(
@@ -129,14 +131,26 @@ def read_chat_answer(
 
 
 def _usage(reply: Mapping[str, Any], cost_usd: float | None) -> Usage:
-    usage = cast("Mapping[str, Any]", reply.get("usage") or {})
-    details = cast("Mapping[str, Any]", usage.get("prompt_tokens_details") or {})
-    return Usage(
-        input_tokens=int(usage.get("prompt_tokens") or 0),
-        output_tokens=int(usage.get("completion_tokens") or 0),
-        cached_tokens=int(details.get("cached_tokens") or 0),
-        cost_usd=cost_usd,
-    )
+    """Return what an answer took; nothing, as if it were not said, where it cannot be true."""
+    usage = _object(reply.get("usage"))
+    read, written = _tokens(usage.get("prompt_tokens")), _tokens(usage.get("completion_tokens"))
+    if read is None or written is None:
+        return Usage(cost_usd=cost_usd)
+    cached = _tokens(_object(usage.get("prompt_tokens_details")).get("cached_tokens")) or 0
+    return Usage(read, written, min(cached, read), cost_usd)
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
+
+def _tokens(said: Any) -> int | None:
+    """Return a number of tokens; None where this cannot be one."""
+    try:
+        count = int(said or 0)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return count if 0 <= count <= MOST_TOKENS else None
 
 
 def _tool_call(call: Mapping[str, Any]) -> ToolCall:

@@ -190,11 +190,9 @@ class SqliteJournal:
         if connection is None:
             raise JournalFailed(self._path, "it is not open")
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            for change in Change:
-                connection.executemany(_STATEMENTS[change], batch[change])
-            connection.execute("COMMIT")
-        except (sqlite3.Error, UnicodeError) as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            with connection:  # ends the transaction, however it goes
+                connection.execute("BEGIN IMMEDIATE")
+                for change in Change:
+                    connection.executemany(_STATEMENTS[change], batch[change])
+        except (sqlite3.Error, UnicodeError, OverflowError) as error:
             raise JournalFailed(self._path, error) from error

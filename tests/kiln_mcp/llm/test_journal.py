@@ -1,11 +1,21 @@
 import sqlite3
 from pathlib import Path
 
+import anyio
 import pytest
 
-from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest, ScriptedModel
+from kiln_mcp.llm import (
+    Engine,
+    EngineSettings,
+    Message,
+    ModelAnswer,
+    ModelRequest,
+    ScriptedModel,
+    Usage,
+)
 from kiln_mcp.llm.errors import JournalFailed
 from kiln_mcp.llm.journal import request_key
+from kiln_mcp.llm.journal_writer import Batch, Change, JournalWriter
 from kiln_mcp.llm.messages import Tool
 
 KEY = "sk-secret"
@@ -54,6 +64,36 @@ async def test_a_full_disk_is_said_and_nothing_is_half_written(tmp_path: Path) -
             await engine.complete(request("other"), asker="test")
         assert (await engine.complete(request(), asker="test")).text == "small"
         assert [entry.usage.calls for entry in await engine.spending()] == [1]
+
+
+async def test_after_a_row_that_cannot_be_written_the_next_is(tmp_path: Path) -> None:
+    odd = [ModelAnswer("odd", usage=Usage(tokens)) for tokens in (10**30, -1)]
+    path = tmp_path / "journal.sqlite"
+    model = ScriptedModel([*odd, "fine"])
+    with anyio.fail_after(20):
+        async with Engine(EngineSettings(journal=path, environment={}), {"m": model}) as engine:
+            for _ in odd:
+                with pytest.raises(JournalFailed):
+                    await engine.complete(request(), asker="test")
+            assert (await engine.complete(request(), asker="test")).text == "fine"
+            assert [entry.usage.calls for entry in await engine.spending()] == [1]
+
+
+async def test_the_writer_outlives_whatever_goes_wrong() -> None:
+    failures: list[Exception] = [MemoryError("too large"), JournalFailed(None, "no disk")]
+
+    def write(_: Batch) -> None:
+        if failures:
+            raise failures.pop()
+
+    writer = JournalWriter(write)
+    with anyio.fail_after(20):
+        with pytest.raises(JournalFailed, match="no disk"):
+            await writer.put(Change.WRITE, {})
+        with pytest.raises(MemoryError, match="too large"):
+            await writer.put(Change.WRITE, {})
+        await writer.put(Change.WRITE, {})
+        await writer.close()
 
 
 async def test_no_key_ever_enters_the_journal(tmp_path: Path) -> None:

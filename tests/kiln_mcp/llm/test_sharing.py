@@ -61,6 +61,16 @@ async def test_what_one_worker_was_answered_another_does_not_ask_again(postgres:
         assert await second.spending("job_/*") == ()
 
 
+async def test_after_a_row_that_cannot_be_written_the_next_is(postgres: str) -> None:
+    odd = [ModelAnswer("odd", usage=Usage(tokens)) for tokens in (10**30, -1)]
+    with anyio.fail_after(60):
+        async with worker(postgres, ScriptedModel([*odd, "fine"])) as engine:
+            for _ in odd:
+                with pytest.raises(SharedDatabaseFailed):
+                    await engine.complete(request("one"), asker="a")
+            assert (await engine.complete(request("one"), asker="a")).text == "fine"
+
+
 async def test_many_are_looked_up_at_once(postgres: str) -> None:
     texts = [str(number) for number in range(200)]
     async with worker(postgres, ScriptedModel(texts)) as engine:
