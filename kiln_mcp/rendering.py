@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 
 from pydantic import BaseModel, JsonValue
 
+from storage.characters import whole_texts
+
 _MEDDLING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that move a terminal's cursor, change its colours, or turn the order of letters."""
 
@@ -24,7 +26,7 @@ _VERBATIM = "content"
 
 def plain(result: BaseModel) -> dict[str, JsonValue]:
     """Return the answer as JSON data without nulls and empty lists."""
-    data: dict[str, JsonValue] = result.model_dump(mode="json")
+    data: dict[str, JsonValue] = whole_texts(result.model_dump(mode="json"))
     pruned = _prune(data)
     # Where everything is empty, the empty lists are the answer.
     return pruned if isinstance(pruned, dict) and pruned else data

@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from storage.characters import whole
 from storage.kind_words import kind_word, listed_by
 
 _LONGEST_SAID = 60
@@ -42,7 +43,7 @@ class WorkbenchError(Exception):
     """
 
     def __init__(self, sentence: str = "") -> None:
-        super().__init__(_TWO_STOPS.sub(".", sentence))
+        super().__init__(_TWO_STOPS.sub(".", whole(sentence)))
 
 
 def said_by_system(error: OSError | ValueError) -> str:

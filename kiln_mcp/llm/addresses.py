@@ -7,6 +7,8 @@ from socket import gethostname
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
+from kiln_mcp.llm.keys import secret_forms
+
 _LOGIN: re.Pattern[str] = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE | re.DOTALL)
 _LOGIN_WITHIN: re.Pattern[str] = re.compile(r"\b([a-z][a-z0-9+.-]*://)[^\s/]*@", re.IGNORECASE)
 
@@ -51,11 +53,13 @@ class Address:
         url: Without a slash at its end, and without the name and the password.
         shown: With `…` in their place.
         authorization: The header's value that they make; None where there are none.
+        secrets: What of them must not be read by anybody.
     """
 
     url: str
     shown: str
     authorization: str | None = field(default=None, repr=False)
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
     @classmethod
     def of(cls, base_url: str) -> Self:
@@ -65,6 +69,7 @@ class Address:
             return cls(address, address)
         login, _, place = urlsplit(address).netloc.rpartition("@")
         user, _, password = login.partition(":")
-        pair = f"{unquote(user)}:{unquote(password)}".encode()
+        pair = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+        secrets = {pair, *secret_forms(password), *secret_forms(unquote(password))}
         url = urlsplit(address)._replace(netloc=place).geturl()
-        return cls(url, shown(address), f"Basic {b64encode(pair).decode()}")
+        return cls(url, shown(address), f"Basic {pair}", frozenset(secrets))

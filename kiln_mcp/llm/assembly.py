@@ -1,35 +1,20 @@
 """An answer from a stream in the OpenAI format: deltas as they come, then the whole."""
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from kiln_mcp.llm.deltas import Delta, ReasoningDelta, TextDelta, ToolCallDelta
-from kiln_mcp.llm.errors import ServerFailed
+from kiln_mcp.llm.errors import ServerFailed, UnreadableAnswer
 from kiln_mcp.llm.messages import ModelAnswer
-from kiln_mcp.llm.openai_format import read_chat_answer
+from kiln_mcp.llm.openai_format import arguments_in, read_chat_answer, text_in
 from kiln_mcp.llm.refusals import refusal_in
 from kiln_mcp.llm.thinking import ThoughtSplitter
+from storage.characters import Joiner, whole
 
 DONE: Final = "[DONE]"
 CUT_OFF: Final = "its answer broke off in the middle."
-
-
-def read_chunk(model: str, data: str) -> Mapping[str, Any]:
-    """Return the JSON object in an event of a stream.
-
-    Raises:
-        ServerFailed: It is none.
-    """
-    try:
-        chunk = json.loads(data)
-    except ValueError as error:
-        said = f"not JSON in its stream: {data[:200]}."
-        raise ServerFailed(model, said, unanswered=True) from error
-    if not isinstance(chunk, dict):
-        raise ServerFailed(model, f"no object in its stream: {data[:200]}.", unanswered=True)
-    return cast("dict[str, Any]", chunk)
 
 
 @dataclass(slots=True)
@@ -37,6 +22,7 @@ class _Call:
     id: str
     name: str
     arguments: str = ""
+    joiner: Joiner = field(default_factory=Joiner)
 
 
 class Assembly:
@@ -47,10 +33,18 @@ class Assembly:
         ended: Whether the stream said that nothing follows.
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, mask: Callable[[str], str] = str) -> None:
+        """Set up.
+
+        Args:
+            model: Who answers.
+            mask: Takes secrets out of what is said of what cannot be read.
+        """
         self.finished = False
         self.ended = False
         self._model = model
+        self._mask = mask
+        self._joiners = Joiner(), Joiner()  # of the reasoning and of the content
         self._splitter = ThoughtSplitter()
         self._content: list[str] = []
         self._reasoning: list[str] = []
@@ -69,7 +63,14 @@ class Assembly:
         if data.strip() == DONE:
             self.ended = True
             return []
-        return self.feed(read_chunk(self._model, data))
+        try:
+            chunk = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise self._unreadable("not JSON in its stream", data) from error
+        return self.feed(chunk)
+
+    def _unreadable(self, what: str, data: str) -> UnreadableAnswer:
+        return UnreadableAnswer(self._model, self._mask(f"{what}: {data}"))
 
     def feed(self, chunk: Mapping[str, Any]) -> list[Delta]:
         """Take a chunk; return what it adds to the answer.
@@ -77,7 +78,7 @@ class Assembly:
         Raises:
             ModelError: It holds an error, or has another shape.
         """
-        failure = refusal_in(self._model, chunk)
+        failure = refusal_in(self._model, chunk, self._mask)
         if failure is not None:
             raise failure
         try:
@@ -86,8 +87,7 @@ class Assembly:
                 if not choice.get("index"):
                     return list(self._take(choice))
         except (KeyError, TypeError, AttributeError) as error:
-            said = f"not a chunk of a chat completion: {str(chunk)[:200]}."
-            raise ServerFailed(self._model, said, unanswered=True) from error
+            raise self._unreadable("no chunk of a chat completion", str(chunk)) from error
         return []
 
     def _take(self, choice: Mapping[str, Any]) -> Iterator[Delta]:
@@ -96,8 +96,9 @@ class Assembly:
         self._logprobs += (
             cast("Mapping[str, Any]", choice.get("logprobs") or {}).get("content") or ()
         )
-        reasoning = str(delta.get("reasoning_content") or delta.get("reasoning") or "")
-        content = str(delta.get("content") or "")
+        thoughts, contents = self._joiners
+        reasoning = thoughts.feed(text_in(delta.get("reasoning_content") or delta.get("reasoning")))
+        content = contents.feed(text_in(delta.get("content")))
         self._reasoning.append(reasoning)
         self._content.append(content)
         text, thought = self._splitter.feed(content)
@@ -109,12 +110,12 @@ class Assembly:
 
     def _tool_call(self, part: Mapping[str, Any]) -> ToolCallDelta:
         function: Mapping[str, Any] = part.get("function") or {}
-        given, name = str(part.get("id") or ""), str(function.get("name") or "")
-        arguments = str(function.get("arguments") or "")
+        given, name = (whole(str(said or "")) for said in (part.get("id"), function.get("name")))
         place = self._place(part.get("index"), given, name)
         call = self._calls[place]
         # Some servers repeat the id and the name with every part.
         call.id, call.name = call.id or given, call.name or name
+        arguments = call.joiner.feed(arguments_in(function))
         call.arguments += arguments
         return ToolCallDelta(place, given, name, arguments)
 
@@ -130,15 +131,23 @@ class Assembly:
         return place
 
     def end(self) -> Iterator[Delta]:
-        """Yield what was held back because it might have been the beginning of a tag."""
-        text, thought = self._splitter.end()
-        yield from _not_empty(ReasoningDelta(thought), TextDelta(text))
+        """Yield what was held back: it might have been the beginning of a tag or a character."""
+        reasoning, content = (joiner.end() for joiner in self._joiners)
+        self._reasoning.append(reasoning)
+        self._content.append(content)
+        parts = self._splitter.feed(content), self._splitter.end()
+        text, thought = ("".join(part) for part in zip(*parts, strict=True))
+        yield from _not_empty(ReasoningDelta(reasoning + thought), TextDelta(text))
+        for place, call in enumerate(self._calls):
+            if held := call.joiner.end():
+                call.arguments += held
+                yield ToolCallDelta(place, "", "", held)
 
     def answer(self, latency_s: float) -> ModelAnswer:
         """Return the whole answer; its cost is not known yet.
 
         Raises:
-            ServerFailed: The stream ended before the answer did.
+            ModelError: The stream ended before the answer did, or it cannot be read.
         """
         if not (self.finished or self.ended):
             raise ServerFailed(self._model, CUT_OFF, unanswered=True)
@@ -159,7 +168,7 @@ class Assembly:
             "logprobs": {"content": self._logprobs},
         }
         reply = {"choices": [choice], "usage": self._usage}
-        return read_chat_answer(reply, cost_usd=None, latency_s=latency_s)
+        return read_chat_answer(self._model, reply, latency_s=latency_s, mask=self._mask)
 
 
 def _not_empty(*deltas: ReasoningDelta | TextDelta) -> Iterator[Delta]:

@@ -20,6 +20,7 @@ storage.errors.WorkbenchError
     ├── UnknownOrder           no open work order has this id
     ├── ServerFileUnreadable   the list of model servers cannot be used
     ├── BadAnswer              the answer does not fit the schema, after corrections
+    ├── UnreadableAnswer       the server answered, and what it sent is no answer
     └── Unavailable            worth trying again later
         ├── ServerDown         nothing answers at the server's address
         ├── ServerFailed       the server answered with a failure of its own
@@ -317,6 +318,18 @@ class BadAnswer(ModelError):  # noqa: N818
             f"The model {model} gave no answer that fits the schema in {attempts} attempts; the "
             f"last problem: {_brief(problem)}. Use a stronger model, simplify the schema, or raise "
             "max_tokens if the answer was cut off."
+        )
+
+
+class UnreadableAnswer(ModelError):  # noqa: N818
+    """The server answered, and what it sent is no answer: asked again, it would send the same."""
+
+    unanswered = True
+
+    def __init__(self, model: str, detail: str) -> None:
+        super().__init__(
+            f"What the server of {model} answers cannot be read: {_said(detail)} Check that its "
+            "address is that of an OpenAI-compatible server, or use another model."
         )
 
 

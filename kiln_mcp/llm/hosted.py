@@ -3,7 +3,7 @@
 import importlib
 import os
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 
 from kiln_mcp.llm.abilities import Abilities, Ability, Experience, Feature
-from kiln_mcp.llm.addresses import shown
+from kiln_mcp.llm.addresses import Address, shown
 from kiln_mcp.llm.assembly import CUT_OFF, Assembly
 from kiln_mcp.llm.deltas import Streamed
 from kiln_mcp.llm.errors import (
@@ -25,8 +25,9 @@ from kiln_mcp.llm.errors import (
     RequestRefused,
     ServerFailed,
     UnknownModel,
+    UnreadableAnswer,
 )
-from kiln_mcp.llm.keys import find_key, without_keys
+from kiln_mcp.llm.keys import find_key, secret_forms, without, without_keys
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.names import key_variables
 from kiln_mcp.llm.openai_format import chat_body, read_chat_answer
@@ -39,6 +40,14 @@ _LIBRARIES: Final = frozenset({"litellm", "openai", "httpx", "aiohttp"})
 _BROKEN_OFF: Final = frozenset({"ClientPayloadError", "RemoteProtocolError", "ReadError"})
 _NEVER_REACHED: Final = frozenset({"ClientConnectorError", "ConnectError", "ConnectTimeout"})
 """The names of aiohttp's and httpx' errors for a reply that ends too early, or never begins."""
+_REFUSALS: Final = frozenset({"HTTPStatusError", "APIStatusError"})
+_UNREADABLE: Final = frozenset({"ValidationError", "JSONDecodeError"})
+_UNREADABLE_WORDS: Final = (
+    "Invalid response object",
+    "Empty or invalid response",
+    "provider returned 'choices'",
+)
+"""The names of errors, and litellm's own words, for a reply of 200 that it cannot read."""
 # litellm fetches its price map at import and reports usage unless it is told not to.
 _QUIET: Final[Mapping[str, str]] = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
@@ -66,6 +75,7 @@ class HostedModel:
         self._environment = environment
         self._timeout_s = timeout_s
         self._litellm: Any = None
+        self._secrets: frozenset[str] = frozenset()  # the keys that were sent
         self._loading = anyio.Lock()
         self._experience = Experience()
 
@@ -92,10 +102,8 @@ class HostedModel:
             with anyio.fail_after(self._timeout_s):
                 reply = await litellm.acompletion(**arguments)
         latency = time.perf_counter() - started
-        try:
-            answer = read_chat_answer(reply.model_dump(), cost_usd=None, latency_s=latency)
-        except ValueError as error:
-            raise ServerFailed(request.model, str(error), unanswered=True) from error
+        mask = self._mask_for(request.model)
+        answer = read_chat_answer(request.model, reply.model_dump(), latency_s=latency, mask=mask)
         self._experience.take(request, answer, self._json_by(litellm, request))
         return priced(counted(answer, request), litellm_price(request.model))
 
@@ -112,13 +120,13 @@ class HostedModel:
         litellm = await self._library()
         arguments = await self._arguments(litellm, request)
         arguments |= {"stream": True, "stream_options": {"include_usage": True}}
-        assembly = Assembly(request.model)
+        assembly = Assembly(request.model, self._mask_for(request.model))
         started = time.perf_counter()
         async with self._failures_named(litellm, request.model):
             with anyio.fail_after(self._timeout_s):
                 stream = await litellm.acompletion(**arguments)
             try:
-                while (chunk := await self._next(stream)) is not None:
+                while (chunk := await self._next(stream, assembly)) is not None:
                     for delta in assembly.feed(chunk):
                         yield delta
             finally:
@@ -129,15 +137,20 @@ class HostedModel:
         answer = assembly.answer(time.perf_counter() - started)
         if answer == replace(answer, text="", reasoning="", tool_calls=()):
             # litellm makes an empty answer of what it cannot read.
-            raise ServerFailed(request.model, "its answer was empty.", unanswered=True)
+            raise UnreadableAnswer(request.model, "it is empty.")
         self._experience.learn(request.model, "streaming", Ability.SEEN)
         self._experience.take(request, answer, self._json_by(litellm, request))
         yield priced(counted(answer, request), litellm_price(request.model))
 
-    async def _next(self, stream: Any) -> Mapping[str, Any] | None:
-        """Return the next chunk of a stream; None at its end."""
-        with anyio.fail_after(self._timeout_s):
-            chunk = await anext(stream, None)
+    async def _next(self, stream: Any, assembly: Assembly) -> Mapping[str, Any] | None:
+        """Return the next chunk of a stream; None at its end, if only its usage is broken."""
+        try:
+            with anyio.fail_after(self._timeout_s):
+                chunk = await anext(stream, None)
+        except Exception:
+            if assembly.finished:
+                return None
+            raise
         return None if chunk is None else chunk.model_dump()
 
     async def _arguments(self, litellm: Any, request: ModelRequest) -> dict[str, Any]:
@@ -157,6 +170,11 @@ class HostedModel:
         variables = (f"{provider}_BASE_URL", f"{provider}_API_BASE")
         return next(filter(None, map(self._environment.get, variables)), None)
 
+    def _mask_for(self, model: str) -> Callable[[str], str]:
+        """Return what takes out of a provider's words the secrets that it was sent."""
+        secrets = self._secrets | Address.of(self._address(model) or "").secrets
+        return lambda text: without(without_keys(text, self._environment), secrets)
+
     @asynccontextmanager
     async def _failures_named(self, litellm: Any, model: str) -> AsyncGenerator[None]:
         try:
@@ -168,7 +186,7 @@ class HostedModel:
             if type(error).__module__.partition(".")[0] not in _LIBRARIES:
                 raise
             address = shown(self._address(model) or "") or f"{model.partition('/')[0]}'s address"
-            said = without_keys(str(getattr(error, "message", error)), self._environment)
+            said = self._mask_for(model)(str(getattr(error, "message", error)))
             reached = Reached(model, address, self._timeout_s)
             raise translated(litellm, reached, error, said_through_litellm(said)) from error
 
@@ -182,6 +200,7 @@ class HostedModel:
         for variable in missing:
             key = await find_key(variable, self._environment)
             if key:
+                self._secrets |= secret_forms(key)
                 return key
         raise MissingKey(model, missing)
 
@@ -237,6 +256,10 @@ def _broken_connection(litellm: Any, reached: Reached, error: Exception) -> Mode
         return unreachable(reached.model, reached.address, error, reached=connected)
     if names & _BROKEN_OFF:
         return ServerFailed(reached.model, CUT_OFF, unanswered=True)
+    if names & _REFUSALS:
+        return None
+    if names & _UNREADABLE or any(words in str(error) for words in _UNREADABLE_WORDS):
+        return UnreadableAnswer(reached.model, "it is no chat completion.")
     return None
 
 

@@ -24,6 +24,7 @@ from kiln_mcp.llm.messages import (
 )
 from kiln_mcp.llm.on_the_way import Note, NoteBook
 from kiln_mcp.llm.spent import Spent
+from storage.characters import whole_texts
 
 Key = tuple[bytes, int]
 
@@ -111,6 +112,8 @@ def _encodable(text: str) -> bool:
 
 def _read_answer(text: str, usage: Usage, latency_s: float) -> ModelAnswer:
     parts: dict[str, Any] = json.loads(text)
+    if "\\ud" in text:  # written before answers were made whole
+        parts = whole_texts(parts)
     return ModelAnswer(
         text=parts["text"],
         parsed=parts.get("parsed"),

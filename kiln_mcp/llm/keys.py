@@ -1,6 +1,8 @@
 """Keys of model providers: from the environment, else from the system's keyring."""
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import anyio.to_thread
@@ -35,7 +37,22 @@ async def find_key(variable: str, environment: Mapping[str, str]) -> str | None:
 
 def without_keys(text: str, environment: Mapping[str, str]) -> str:
     """Return a text, for example of a server, without any key of the environment in it."""
-    for name, value in environment.items():
-        if name.upper().endswith(_SECRET) and len(value) >= SHORTEST_KEY:
-            text = text.replace(value, "…")
+    keys = (value for name, value in environment.items() if name.upper().endswith(_SECRET))
+    return without(
+        text, [form for key in keys if len(key) >= SHORTEST_KEY for form in secret_forms(key)]
+    )
+
+
+def secret_forms(secret: str) -> frozenset[str]:
+    """Return how a secret is written: as it is, and within JSON; nothing where there is none."""
+    return frozenset({secret, json.dumps(secret)[1:-1]} - {""})
+
+
+def without(text: str, secrets: Iterable[str]) -> str:
+    """Return a text with `…` for every secret in it; of a short one, where it is a word."""
+    for secret in sorted(secrets, key=len, reverse=True):  # one may hold another
+        if len(secret) >= SHORTEST_KEY:
+            text = text.replace(secret, "…")
+        else:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "…", text)
     return text

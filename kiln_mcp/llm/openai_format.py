@@ -1,9 +1,10 @@
 """The OpenAI chat format, which most servers and llama.cpp speak: requests out, answers in."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
+from kiln_mcp.llm.errors import UnreadableAnswer
 from kiln_mcp.llm.messages import (
     Alternative,
     FinishReason,
@@ -15,8 +16,10 @@ from kiln_mcp.llm.messages import (
     ToolCall,
     Usage,
 )
+from kiln_mcp.llm.refusals import refusal_in
 from kiln_mcp.llm.schemas import choices_instruction, instruction_for
 from kiln_mcp.llm.thinking import split_reasoning
+from storage.characters import whole
 
 CONTINUE: Final = (
     "Go on with the text exactly where it ends. Write only what comes next, without repeating it."
@@ -103,23 +106,32 @@ def _tool(tool: Tool) -> dict[str, Any]:
 
 
 def read_chat_answer(
-    reply: Mapping[str, Any], *, cost_usd: float | None, latency_s: float
+    model: str, reply: Any, *, latency_s: float, mask: Callable[[str], str] = str
 ) -> ModelAnswer:
-    """Return the answer in a reply of `/chat/completions`.
+    """Return the answer in a reply of `/chat/completions`; its cost is not known yet.
+
+    Args:
+        model: Who answers.
+        reply: The reply's JSON.
+        latency_s: How long it took.
+        mask: Takes secrets out of what is said of the reply.
 
     Raises:
-        ValueError: The reply has another shape.
+        ModelError: It holds an error, or has another shape.
     """
+    failure = refusal_in(model, reply, mask)
+    if failure is not None:
+        raise failure
     try:
         choice = reply["choices"][0]
         message = choice["message"]
         text, reasoning = split_reasoning(
-            message.get("content") or "",
-            message.get("reasoning_content") or message.get("reasoning") or "",
+            whole(text_in(message.get("content"))),
+            whole(text_in(message.get("reasoning_content") or message.get("reasoning"))),
         )
         return ModelAnswer(
             text=text,
-            usage=_usage(reply, cost_usd),
+            usage=_usage(reply),
             finish=_FINISH.get(str(choice.get("finish_reason")), "stop"),
             logprobs=_chat_logprobs(choice),
             tool_calls=tuple(_tool_call(call) for call in message.get("tool_calls") or ()),
@@ -127,17 +139,45 @@ def read_chat_answer(
             latency_s=latency_s,
         )
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a chat completion: {json.dumps(reply)[:200]}") from error
+        said = mask(f"no chat completion: {json.dumps(reply)}")
+        raise UnreadableAnswer(model, said) from error
 
 
-def _usage(reply: Mapping[str, Any], cost_usd: float | None) -> Usage:
+def text_in(content: Any) -> str:
+    """Return the text of a message's content, which may be a list of parts.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    match content:
+        case None:
+            return ""
+        case str():
+            return content
+        case list():
+            return "".join(map(_text_of_part, cast("list[Any]", content)))
+        case _:
+            raise TypeError("no content")
+
+
+def _text_of_part(part: Any) -> str:
+    return part if isinstance(part, str) else text_in(part.get("text"))
+
+
+def arguments_in(function: Mapping[str, Any]) -> str:
+    """Return the arguments of a tool call as JSON text, where a server gives the object too."""
+    given = function.get("arguments")
+    return given if isinstance(given, str) else json.dumps(given) if given else ""
+
+
+def _usage(reply: Mapping[str, Any]) -> Usage:
     """Return what an answer took; nothing, as if it were not said, where it cannot be true."""
     usage = _object(reply.get("usage"))
     read, written = _tokens(usage.get("prompt_tokens")), _tokens(usage.get("completion_tokens"))
     if read is None or written is None:
-        return Usage(cost_usd=cost_usd)
+        return Usage(cost_usd=None)
     cached = _tokens(_object(usage.get("prompt_tokens_details")).get("cached_tokens")) or 0
-    return Usage(read, written, min(cached, read), cost_usd)
+    return Usage(read, written, min(cached, read), cost_usd=None)
 
 
 def _object(value: object) -> Mapping[str, Any]:
@@ -156,7 +196,9 @@ def _tokens(said: Any) -> int | None:
 def _tool_call(call: Mapping[str, Any]) -> ToolCall:
     function = call["function"]
     return ToolCall(
-        id=str(call.get("id") or ""), name=function["name"], arguments=function["arguments"]
+        id=whole(str(call.get("id") or "")),
+        name=whole(str(function["name"])),
+        arguments=whole(arguments_in(function)) or "{}",
     )
 
 
@@ -164,10 +206,10 @@ def _chat_logprobs(choice: Mapping[str, Any]) -> tuple[TokenLogprob, ...]:
     logprobs = cast("Mapping[str, Any]", choice.get("logprobs") or {})
     return tuple(
         TokenLogprob(
-            token=entry["token"],
+            token=whole(entry["token"]),
             logprob=entry["logprob"],
             alternatives=tuple(
-                Alternative(other["token"], other["logprob"])
+                Alternative(whole(other["token"]), other["logprob"])
                 for other in entry.get("top_logprobs") or ()
             ),
         )

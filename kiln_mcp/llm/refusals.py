@@ -53,10 +53,10 @@ def refusal(
             return ServerFailed(model, said, wait)
         case 429:
             return RateLimited(model, said, wait)
+        case _ if any(words in said.lower() for words in _OVERFLOW):  # 500 on some servers
+            return ContextOverflow(model, said)
         case _ if status >= 500:
             return ServerFailed(model, said, wait)
-        case _ if any(words in said.lower() for words in _OVERFLOW):
-            return ContextOverflow(model, said)
         case _:
             return RequestRefused(model, said)
 
@@ -79,15 +79,33 @@ def nothing_there(model: str, address: str) -> WrongAddress:
     return WrongAddress(model, address, "has nothing there (404)", proposal)
 
 
-def refusal_in(model: str, chunk: Mapping[str, Any]) -> ModelError | None:
-    """Return the error that a server put into the middle of a stream, None where it is none."""
-    error = chunk.get("error")
+def refusal_in(model: str, reply: Any, mask: Callable[[str], str] = str) -> ModelError | None:
+    """Return the error that a server put into a reply of 200, or into the middle of a stream.
+
+    Args:
+        model: Whom the request was for.
+        reply: The JSON.
+        mask: Takes secrets out of what the server says.
+
+    Returns:
+        None where it is no error.
+    """
+    error = cast("Mapping[str, Any]", reply).get("error") if isinstance(reply, Mapping) else None
     if not error:
         return None
     details = cast("Mapping[str, Any]", error if isinstance(error, Mapping) else {})
-    code = next((code for code in (details.get("code"), details.get("status")) if code), 500)
-    status = int(code) if str(code).isdigit() else 500
-    return refusal(model, status, json.dumps({"error": error}), {})
+    kinds = (str(details.get(key)) for key in ("code", "status", "type"))
+    status = next((_STATUSES[kind] for kind in kinds if kind in _STATUSES), 500)
+    return refusal(model, status, mask(json.dumps({"error": error})), {})
+
+
+_STATUSES: Final[Mapping[str, int]] = {str(status): status for status in range(400, 600)} | {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "rate_limit_error": 429,
+}
 
 
 def said_by_server(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from kiln_mcp.llm.messages import JsonSchema, Message, ModelAnswer, ModelRequest
+from storage.characters import whole_texts
 from storage.json_schema import problem_with
 
 LONGEST_STRING: Final = 300
@@ -37,14 +38,14 @@ def read_json(text: str) -> JsonValue:
     fenced = _FENCE.search(text)
     for candidate in (text, fenced.group(1) if fenced else ""):
         try:
-            return json.loads(candidate)
+            return whole_texts(json.loads(candidate))
         except ValueError:
             continue
     starts = [place for place in (text.find("{"), text.find("[")) if place >= 0]
     if not starts:
         raise ValueError("there is no JSON in it")
     value, _ = json.JSONDecoder().raw_decode(text, min(starts))
-    return value
+    return whole_texts(value)
 
 
 def fit(answer: ModelAnswer, request: ModelRequest) -> tuple[JsonValue, str | None]:

@@ -25,9 +25,10 @@ from kiln_mcp.llm.errors import (
     ServerDown,
     ServerFailed,
     UnknownModel,
+    UnreadableAnswer,
     WrongAddress,
 )
-from kiln_mcp.llm.keys import find_key, without_keys
+from kiln_mcp.llm.keys import find_key, secret_forms, without, without_keys
 from kiln_mcp.llm.limits import Gates, Limits
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.openai_format import chat_body, read_chat_answer
@@ -42,6 +43,7 @@ from kiln_mcp.llm.refusals import (
 )
 from kiln_mcp.llm.settings import ServerSettings
 from kiln_mcp.llm.sse import EventReader
+from storage.characters import whole
 
 if TYPE_CHECKING:
     import aiohttp
@@ -83,6 +85,7 @@ class ServerModel:
         self._usage_mode = True
         self._experience = Experience()
         self._address = Address.of(settings.base_url)
+        self._secrets = self._address.secrets
         limits = Limits(
             settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute
         )
@@ -122,6 +125,7 @@ class ServerModel:
         key = await find_key(variable, self._environment) if variable else None
         if variable and not key:
             raise MissingKey(f"{self._settings.name}/…", [variable])
+        self._secrets |= secret_forms(key or "")
         authorization = f"Bearer {key}" if key else self._address.authorization
         if self._session is None:  # another request may have opened it meanwhile
             self._session = aiohttp.ClientSession(
@@ -131,6 +135,10 @@ class ServerModel:
                 auto_decompress=True,
             )
         return self._session
+
+    def _mask(self, text: str) -> str:
+        """Return what the server says without the secrets that it was sent."""
+        return without(without_keys(text, self._environment), self._secrets)
 
     async def complete(self, request: ModelRequest) -> ModelAnswer:
         """Answer a request.
@@ -209,7 +217,7 @@ class ServerModel:
         self, request: ModelRequest, status: int, text: str, headers: Mapping[str, str]
     ) -> ModelError:
         """Return the error for a reply that is not 200, with close names where that helps."""
-        text = without_keys(text, self._environment)
+        text = self._mask(text)
         error = refusal(self._full(request), status, text, headers, self._keys)
         if not isinstance(error, UnknownModel):
             return error
@@ -266,11 +274,14 @@ class ServerModel:
 
     def _read(self, request: ModelRequest, content: bytes, latency_s: float) -> ModelAnswer:
         if is_page(content):
-            raise WrongAddress(self._full(request), self.address, said_of_page(content))
+            raise WrongAddress(self._full(request), self.address, self._mask(said_of_page(content)))
         try:
-            answer = read_chat_answer(json.loads(content), cost_usd=None, latency_s=latency_s)
-        except ValueError as error:
-            raise ServerFailed(self._full(request), str(error), unanswered=True) from error
+            reply = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            said = self._mask(f"no JSON: {content.decode('utf-8', 'replace')}")
+            raise UnreadableAnswer(self._full(request), said) from error
+        model = self._full(request)
+        answer = read_chat_answer(model, reply, latency_s=latency_s, mask=self._mask)
         return priced(counted(answer, request), self.price)
 
     async def _streamed(self, request: ModelRequest) -> Streamed:
@@ -298,7 +309,7 @@ class ServerModel:
                         yield delta
                     yield answer
                     return
-                assembly = Assembly(self._full(request))
+                assembly = Assembly(self._full(request), self._mask)
                 async with aclosing(self._events(response, assembly)) as events:
                     async for data in events:
                         for delta in assembly.read(data):
@@ -342,12 +353,13 @@ class ServerModel:
                     raise wrong if wrong.proposal else NoModelList(name, self.address)
                 if response.status != 200:
                     text = content.decode("utf-8", "replace")
-                    raise refusal(name, response.status, text, response.headers, self._keys)
+                    said = self._mask(text)
+                    raise refusal(name, response.status, said, response.headers, self._keys)
                 if is_page(content):
-                    raise WrongAddress(name, self.address, said_of_page(content))
+                    raise WrongAddress(name, self.address, self._mask(said_of_page(content)))
         try:
-            return [str(model["id"]) for model in json.loads(content)["data"]]
-        except (ValueError, KeyError, TypeError) as error:
+            return [whole(str(model["id"])) for model in json.loads(content)["data"]]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ServerFailed(name, "its list of models cannot be read.") from error
 
     @asynccontextmanager

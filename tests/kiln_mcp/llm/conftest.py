@@ -12,7 +12,8 @@ from aiohttp import web
 
 
 def event(chunk: Mapping[str, Any]) -> bytes:
-    return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n".encode()
+    # Halves of characters as JSON writes them: escaped.
+    return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n".encode(errors="backslashreplace")
 
 
 def chunk(delta: Mapping[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
@@ -29,7 +30,8 @@ def chunks_of(whole: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for text in halves(message.get("reasoning_content") or ""):
         yield chunk({"reasoning_content": text})
     for number, text in enumerate(halves(message.get("content") or "")):
-        yield chunk({"content": text}, **({} if number else {"logprobs": choice["logprobs"]}))
+        logprobs = choice.get("logprobs")
+        yield chunk({"content": text}, **({} if number else {"logprobs": logprobs}))
     for index, call in enumerate(message.get("tool_calls") or ()):
         function = call["function"]
         yield chunk({"tool_calls": [call | {"index": index, "function": function | EMPTY}]})
@@ -42,7 +44,7 @@ def chunks_of(whole: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 EMPTY = {"arguments": ""}
 
 
-def halves(text: str) -> list[str]:
+def halves(text: Any) -> list[Any]:
     middle = len(text) // 2
     return [half for half in (text[:middle], text[middle:]) if half]
 
@@ -99,8 +101,10 @@ class Loopback:
             return reply
         if reply.content_type != "application/json":
             return reply
-        whole = json.loads(str(reply.text))
-        if "choices" not in whole:
+        try:
+            whole = json.loads(str(reply.text))
+            whole["choices"][0]["message"]["role"]
+        except (ValueError, LookupError, TypeError):
             return reply
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await stream.prepare(request)

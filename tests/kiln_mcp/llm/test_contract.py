@@ -36,6 +36,7 @@ from kiln_mcp.llm.errors import (
     ServerDown,
     ServerFailed,
     UnknownModel,
+    UnreadableAnswer,
 )
 from kiln_mcp.llm.on_the_way import Note, OnTheWay
 
@@ -131,6 +132,36 @@ async def test_an_answer_has_text_usage_and_latency(
     assert loopback.headers[0]["Authorization"] == f"Bearer {KEY}"
 
 
+def changed(reply: web.Response, **changes: object) -> web.Response:
+    return web.json_response(json.loads(str(reply.text)) | changes)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 1e30, "completion_tokens": 5},
+        {"prompt_tokens": 5, "completion_tokens": -500_000},
+        {"prompt_tokens": "abc", "completion_tokens": 5},
+        {"prompt_tokens": {"all": 5}, "completion_tokens": 5},
+        [5, 5],
+        None,
+    ],
+)
+async def test_a_usage_that_cannot_be_true_is_counted_as_where_none_is_said(
+    loopback: Loopback, open_engine: Opened, ask: Ask, usage: object
+) -> None:
+    loopback.replies.append(changed(loopback.reply(), usage=usage))
+    try:
+        answer = await ask(open_engine(loopback))
+    except UnreadableAnswer:
+        assert open_engine is litellm  # it throws the whole answer away
+    else:
+        assert answer.text == "hello"
+        assert 0 < answer.usage.input_tokens < 20  # litellm counts by itself
+        assert 0 < answer.usage.output_tokens < 20
+    assert len(loopback.bodies) == 1
+
+
 async def test_json_is_asked_by_schema_and_corrected(
     loopback: Loopback, open_engine: Opened, ask: Ask
 ) -> None:
@@ -195,12 +226,87 @@ async def test_every_refusal_becomes_our_error(
         assert foreign not in str(caught.value)
 
 
-async def test_what_is_no_completion_is_a_failure_of_the_server(
+@pytest.mark.parametrize("text", ['{"hello": 1}', "null", "[1]", '{"choices": []}', "OK", ""])
+async def test_what_is_no_completion_is_said_and_not_asked_for_again(
+    loopback: Loopback, open_engine: Opened, ask: Ask, text: str
+) -> None:
+    loopback.replies.append(web.Response(text=text, content_type="application/json"))
+    budget = Budget("jobs/1", BudgetLimit(), OnTheWay("jobs/1", NoBook()))
+    with pytest.raises(UnreadableAnswer) as caught:
+        await ask(open_engine(loopback), budget)
+    assert "litellm" not in str(caught.value)
+    assert len(loopback.bodies) == 1
+    assert (budget.spent.calls, budget.lost.calls) == (1, 1)  # it may have to be paid for
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"message": "context length exceeded", "code": 400}, ContextOverflow),
+        ({"message": "no such field", "type": "invalid_request_error"}, RequestRefused),
+        ({"message": "no such field", "code": 422}, RequestRefused),
+        ({"message": f"bad key: {KEY}", "code": 401}, KeyRefused),
+    ],
+)
+async def test_a_refusal_in_a_reply_of_200_is_one(
+    loopback: Loopback,
+    open_engine: Opened,
+    ask: Ask,
+    error: dict[str, object],
+    kind: type[ModelError],
+) -> None:
+    loopback.replies.append(web.json_response({"error": error}))
+    budget = Budget("jobs/1", BudgetLimit(), OnTheWay("jobs/1", NoBook()))
+    with pytest.raises(ModelError) as caught:
+        await ask(open_engine(loopback), budget)
+    assert KEY not in str(caught.value)
+    assert len(loopback.bodies) == 1
+    if open_engine is lean:
+        assert type(caught.value) is kind
+        assert budget.spent.calls == 0
+
+
+async def test_content_may_be_a_list_of_parts(
     loopback: Loopback, open_engine: Opened, ask: Ask
 ) -> None:
-    loopback.replies.append(web.json_response({"hello": 1}))
-    with pytest.raises((ServerFailed, ServerDown)):
-        await ask(open_engine(loopback, attempts=1))
+    parts = [{"type": "text", "text": "hel"}, {"type": "text", "text": "lo"}]
+    loopback.replies.append(loopback.reply(content=parts))
+    try:
+        assert (await ask(open_engine(loopback))).text == "hello"
+    except UnreadableAnswer:
+        assert open_engine is litellm
+    assert len(loopback.bodies) == 1
+
+
+async def test_halves_of_characters_are_joined_or_replaced(
+    loopback: Loopback, open_engine: Opened, ask: Ask
+) -> None:
+    arguments = '{"a": "\ud83d\ude00\ud83d"}'
+    call = {"id": "c\ud800", "type": "function", "function": {"name": "l", "arguments": arguments}}
+    reply = loopback.reply(
+        "tool_calls", content="x\ud83d\ude00\ud800", reasoning_content="\udc00b", tool_calls=[call]
+    )
+    loopback.replies.append(reply)
+    tool = Tool("l", "Look around.", {"type": "object", "properties": {}})
+    answer = await ask(open_engine(loopback), tools=(tool,))
+    assert (answer.text, answer.reasoning) == ("x😀\ufffd", "\ufffdb")
+    assert answer.tool_calls == (ToolCall("c\ufffd", "l", '{"a": "😀\ufffd"}'),)
+
+
+async def test_halves_of_characters_in_json_are_replaced(
+    loopback: Loopback, open_engine: Opened, ask: Ask
+) -> None:
+    loopback.text = '{"name": "a\\ud800"}'
+    answer = await ask(open_engine(loopback), schema={"type": "object"})
+    assert answer.parsed == {"name": "a\ufffd"}
+
+
+async def test_halves_of_characters_in_an_error_are_replaced(
+    loopback: Loopback, open_engine: Opened, ask: Ask
+) -> None:
+    loopback.fail(400, "odd: \ud800")
+    with pytest.raises(RequestRefused, match="odd: \ufffd"):
+        await ask(open_engine(loopback))
 
 
 async def test_a_request_is_sent_again_after_a_failure_that_passes(

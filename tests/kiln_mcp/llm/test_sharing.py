@@ -54,7 +54,8 @@ async def test_what_one_worker_was_answered_another_does_not_ask_again(postgres:
         answer = await first.complete(request("one"), asker="jobs/1/a")
     async with worker(postgres, ScriptedModel(["other"])) as second:
         again = await second.complete(request("one"), asker="jobs/2/a")
-        assert (again.text, again.usage, again.journalled) == (answer.text, answer.usage, True)
+        assert again.text == answer.text.replace("\ud800", "\ufffd")
+        assert (again.usage, again.journalled) == (answer.usage, True)
         assert (await second.complete(request("one", sample=1), asker="x")).text == "other"
         assert [one.usage.cost_usd for one in await second.spending("jobs/*")] == [0.5]
         assert [one.usage.calls for one in await second.spending()] == [2]

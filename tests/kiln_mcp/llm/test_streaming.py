@@ -35,6 +35,7 @@ from kiln_mcp.llm.errors import (
     RateLimited,
     ServerDown,
     ServerFailed,
+    UnreadableAnswer,
 )
 from kiln_mcp.llm.reservation import most_it_can_take
 
@@ -288,8 +289,8 @@ async def test_a_stream_is_read_however_a_server_writes_it(
         ((event('{"error": {"message": "no memory", "code": 500}}'),), ServerFailed, "no memory"),
         ((event('{"error": {"message": "slow", "code": "429"}}'),), RateLimited, "slow"),
         ((event('{"error": {"message": "bad", "code": 401}}'),), KeyRefused, "bad"),
-        ((b"data: {oops\n\n",), ServerFailed, "not JSON"),
-        ((event('{"choices": [7]}'),), ServerFailed, "not a chunk"),
+        ((b"data: {oops\n\n",), UnreadableAnswer, "not JSON"),
+        ((event('{"choices": [7]}'),), UnreadableAnswer, "no chunk"),
         ((), ServerFailed, "broke off in the middle"),
     ],
 )

@@ -13,6 +13,7 @@ from kiln_mcp.llm.errors import (
     ServerDown,
     ServerFailed,
     UnknownModel,
+    UnreadableAnswer,
     WrongAddress,
 )
 from kiln_mcp.llm.limits import FAILURES_TO_OPEN, Gate, Limits
@@ -80,7 +81,7 @@ async def test_a_listed_model_that_is_not_there_is_no_close_name_of_itself(
 async def test_what_a_server_says_ends_as_a_sentence(loopback: Loopback) -> None:
     loopback.replies.append(web.json_response({"choices": []}))
     async with engine_of(loopback.address, attempts=1) as engine:
-        with pytest.raises(ServerFailed, match=r'\{"choices": \[\]\}\. Try again'):
+        with pytest.raises(UnreadableAnswer, match=r'\{"choices": \[\]\}\. Check'):
             await engine.complete(asked(), asker="test")
 
 

@@ -1,0 +1,49 @@
+"""Texts of whole characters.
+
+JSON can escape one half of a character, a surrogate of UTF-16: programs write it that cut texts
+without looking. Python reads it, and then no file, database or message can hold the text.
+"""
+
+import codecs
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+_UTF16 = "utf-16-le"
+
+
+def whole(text: str) -> str:
+    """Return a text with two halves that belong together as one, and U+FFFD for any other."""
+    return text if text.isascii() else _encoded(text).decode(_UTF16, "replace")
+
+
+def whole_texts(value: Any) -> Any:
+    """Return JSON data with every text in it made whole."""
+    match value:
+        case str():
+            return whole(value)
+        case Mapping():
+            items = cast("Mapping[str, Any]", value).items()
+            return {whole(key): whole_texts(part) for key, part in items}
+        case list() | tuple():
+            return [whole_texts(part) for part in cast("Sequence[Any]", value)]
+        case _:
+            return value
+
+
+class Joiner:
+    """Makes a text whole that comes in pieces, cut anywhere."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder(_UTF16)("replace")
+
+    def feed(self, piece: str) -> str:
+        """Take the next piece; return what is certain, which holds back half a character."""
+        return self._decoder.decode(_encoded(piece))
+
+    def end(self) -> str:
+        """Return what was held back, at the end of the text."""
+        return self._decoder.decode(b"", final=True)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode(_UTF16, "surrogatepass")
