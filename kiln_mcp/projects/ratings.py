@@ -1,11 +1,13 @@
 """People's ratings of an output, where Kiln keeps and looks for them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kiln_mcp.projects.errors import UnusableRating
+from kiln_mcp.projects.errors import UnknownScore, UnusableRating
 from storage import Eval, EvalOutputScore, RequirementRating, Task, TaskOutputRating, TaskRun
+from storage.names import folded_name
 from storage.records.rating import RatingType
 
 VALUES: Final[Mapping[str, Mapping[str, float]]] = {
@@ -61,6 +63,21 @@ def aspects(task: Task, evals: Sequence[Eval]) -> dict[str, Aspect]:
     return found
 
 
+def aspect_named(name: str, known: Mapping[str, Aspect]) -> Aspect:
+    """Return what is rated under a name, whatever the case of its letters.
+
+    Raises:
+        UnknownScore: Nothing is.
+    """
+    if name in known:
+        return known[name]
+    wanted = folded_name(name)
+    for one in known:
+        if folded_name(one) == wanted:
+            return known[one]
+    raise UnknownScore(name, list(known))
+
+
 def rating_of(run: TaskRun, aspect: Aspect) -> float | None:
     """Return a person's rating of a run, None where there is none."""
     rating = run.output.rating
@@ -92,28 +109,46 @@ def with_rating(run: TaskRun, aspect: Aspect, value: float | None) -> TaskRun:
 def value_of(aspect: Aspect, said: bool | float | str) -> float:
     """Return what a rating is worth that a person put in a word or a number.
 
+    True is pass and false is fail, where the scale has them.
+
     Raises:
         UnusableRating: The scale has no such rating.
     """
-    words = VALUES.get(aspect.type)
+    words = VALUES.get(aspect.type, {})
+    word = str(said).strip().casefold()
     if isinstance(said, bool):
-        said = "pass" if said else "fail"
-    elif isinstance(said, float):
-        said = f"{said:g}"
-    word = str(said).strip().lower()
+        word = "pass" if said else "fail"
     try:
-        return float(word) if words is None else words[word]
-    except (KeyError, ValueError) as error:
-        raise UnusableRating(aspect.name, word, list(words or ("any number",))) from error
+        value = words[word] if word in words else float(word)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or (words and value not in words.values()):
+        raise UnusableRating(aspect.name, str(said), list(words) or ["any number"])
+    return value
 
 
-def ratings_by_name(run: TaskRun, task: Task) -> dict[str, float]:
+def said_as(value: float, scale: RatingType) -> float | str:
+    """Return a rating as people read it: a word where the scale has words, else the number."""
+    if scale == "five_star" or scale not in VALUES:
+        return value
+    return next((word for word, worth in VALUES[scale].items() if worth == value), value)
+
+
+def overall_rating(run: TaskRun) -> float | str | None:
+    """Return a person's overall rating of a run as people read it, None where there is none."""
+    rating = run.output.rating
+    if rating is None or rating.value is None:
+        return None
+    return said_as(rating.value, rating.type)
+
+
+def ratings_by_name(run: TaskRun, task: Task) -> dict[str, float | str]:
     """Return a person's ratings of a run, except the overall one, by what they are of."""
     rating = run.output.rating
     given = rating.requirement_ratings if rating is not None else {}
     required = {one.id: one.name for one in task.requirements}
     first_what_counts_less = sorted(given.items(), key=lambda entry: entry[0] in required)
     return {
-        required.get(key, key.removeprefix(_NAMED)): one.value
+        required.get(key, key.removeprefix(_NAMED)): said_as(one.value, one.type)
         for key, one in first_what_counts_less
     }

@@ -8,6 +8,7 @@ import anyio
 from pydantic import Field, JsonValue, TypeAdapter
 
 from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.projects.cutting import LONGEST_TEXT, Longest, cut
 from kiln_mcp.projects.kinds import RecordKind, RecordReference, find_record, type_name_of
 from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.workspace import Workspace
@@ -15,7 +16,6 @@ from storage import layout
 from storage.kind_words import kind_word
 from storage.names import known_as
 
-_LONGEST_TEXT: Final = 4000
 _DOCUMENT: Final = TypeAdapter(dict[str, JsonValue])
 _MAY_BE_SECRET: Final = frozenset({"headers", "env_vars"})
 
@@ -84,9 +84,7 @@ async def read_record(
     project: ProjectReference,
     kind: RecordKind,
     record: RecordReference,
-    longest: Annotated[
-        int, Field(ge=100, description="Longer texts in it are cut to so many characters.")
-    ] = _LONGEST_TEXT,
+    longest: Longest = LONGEST_TEXT,
 ) -> RecordDetails:
     """Read one record of any kind as its file has it, fields that are not known here included.
 
@@ -110,6 +108,4 @@ def _shown(key: str, value: JsonValue, longest: int) -> JsonValue:
         return {name: _shown(name, part, longest) for name, part in value.items()}
     if isinstance(value, list):
         return [_shown(key, part, longest) for part in value]
-    if isinstance(value, str) and len(value) > longest:
-        return f"{value[:longest]}… ({len(value) - longest} more characters)"
-    return value
+    return cut(value, longest) if isinstance(value, str) else value

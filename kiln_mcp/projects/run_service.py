@@ -5,14 +5,22 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.projects.cutting import LONGEST_TEXT, Longest, cut
 from kiln_mcp.projects.errors import (
     NothingToRate,
     NothingToTag,
     TagBothWays,
-    UnknownScore,
     UnusableTag,
 )
-from kiln_mcp.projects.ratings import STARS, aspects, ratings_by_name, value_of, with_rating
+from kiln_mcp.projects.ratings import (
+    STARS,
+    aspect_named,
+    aspects,
+    overall_rating,
+    ratings_by_name,
+    value_of,
+    with_rating,
+)
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of, task_of_run
 from kiln_mcp.workspace import Workspace
 from storage import (
@@ -47,7 +55,7 @@ class RunSummary(Result):
     input: str
     output: str
     tags: list[str]
-    rating: float | None
+    rating: float | str | None
     repaired: bool
 
 
@@ -65,7 +73,7 @@ class RunPage(Result):
 
 
 class RunDetails(Result):
-    """A run in full."""
+    """A run; texts longer than asked for end in how much is left out."""
 
     id: str
     input: str
@@ -74,8 +82,10 @@ class RunDetails(Result):
     repair_instructions: str | None
     reasoning: str | None
     tags: list[str]
-    rating: float | None
-    score_ratings: dict[str, float]
+    rating: float | str | None
+    score_ratings: dict[str, float | str] = Field(
+        description="By score or requirement: pass, fail or critical, or a number."
+    )
     created_at: str
     created_by: str
     model: str | None
@@ -107,7 +117,7 @@ async def find_runs(  # noqa: PLR0913 - every argument is a condition of its own
 ) -> RunPage:
     """Find a task's runs, page by page: inputs and outputs in short, tags and ratings.
 
-    Read one in full with read_run.
+    Read more of one with read_run.
     """
     store = await workspace.open_project(project)
     chosen = await task_of(store, task)
@@ -129,23 +139,31 @@ async def find_runs(  # noqa: PLR0913 - every argument is a condition of its own
 
 
 @capability(effect=Effect.READS, title="Read a run")
-async def read_run(workspace: Workspace, project: ProjectReference, run: RunId) -> RunDetails:
-    """Read one run in full: input, output, repair, reasoning, ratings and where it came from."""
+async def read_run(
+    workspace: Workspace,
+    project: ProjectReference,
+    run: RunId,
+    longest: Longest = LONGEST_TEXT,
+) -> RunDetails:
+    """Read one run: input, output, repair, reasoning, ratings and where it came from."""
     store = await workspace.open_project(project)
     found = await store.get(TaskRun, run)
-    rating = found.output.rating
-    thoughts = found.intermediate_outputs or {}
+    repaired, thoughts = found.repaired_output, found.intermediate_outputs or {}
+
+    def shown(text: str | None) -> str | None:
+        return None if text is None else cut(text, longest)
+
     source = found.output.source.properties if found.output.source else {}
     model = source.get("model_name")
     return RunDetails(
         id=found.id,
-        input=found.input,
-        output=found.output.output,
-        repaired_output=found.repaired_output.output if found.repaired_output else None,
-        repair_instructions=found.repair_instructions,
-        reasoning=thoughts.get("reasoning") or thoughts.get("chain_of_thought"),
+        input=cut(found.input, longest),
+        output=cut(found.output.output, longest),
+        repaired_output=shown(repaired.output if repaired else None),
+        repair_instructions=shown(found.repair_instructions),
+        reasoning=shown(thoughts.get("reasoning") or thoughts.get("chain_of_thought")),
         tags=list(found.tags),
-        rating=rating.value if rating else None,
+        rating=overall_rating(found),
         score_ratings=ratings_by_name(found, await task_of_run(store, found)),
         created_at=found.created_at.isoformat(),
         created_by=found.created_by,
@@ -164,10 +182,10 @@ async def rate_run(
         Field(ge=0, le=5, description="Overall, 1 to 5 stars; 0 takes the rating away."),
     ] = None,
     scores: Annotated[
-        dict[str, bool | int | str | None] | None,
+        dict[str, bool | float | str | None] | None,
         Field(
-            description="By the name of an eval's score or a requirement: pass, fail or critical, "
-            "1 to 5 for stars; null takes the rating away."
+            description="By the name of an eval's score or a requirement: pass (or true, 1), fail "
+            "(or false, 0) or critical (or -1), 1 to 5 for stars; null takes the rating away."
         ),
     ] = None,
 ) -> RunDetails:
@@ -180,10 +198,8 @@ async def rate_run(
     known = aspects(task, await store.children(task, Eval))
     rated = found if stars is None else with_rating(found, STARS, float(stars) or None)
     for name, said in (scores or {}).items():
-        if name not in known:
-            raise UnknownScore(name, list(known))
-        value = None if said is None else value_of(known[name], said)
-        rated = with_rating(rated, known[name], value)
+        aspect = aspect_named(name, known)
+        rated = with_rating(rated, aspect, None if said is None else value_of(aspect, said))
     await store.save(rated)
     return await read_run(workspace, project, run)
 
@@ -240,7 +256,7 @@ def _summary(run: TaskRun) -> RunSummary:
         input=_short(run.input),
         output=_short(run.best_output),
         tags=list(run.tags),
-        rating=run.output.rating.value if run.output.rating else None,
+        rating=overall_rating(run),
         repaired=run.repaired_output is not None,
     )
 

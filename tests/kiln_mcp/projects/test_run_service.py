@@ -8,7 +8,7 @@ import pytest
 from pydantic import JsonValue
 
 from kiln_mcp.catalogue import installed_catalogue
-from kiln_mcp.errors import ApprovalNeeded
+from kiln_mcp.errors import ApprovalNeeded, InvalidArguments
 from kiln_mcp.projects.errors import (
     NothingToRate,
     NothingToTag,
@@ -63,7 +63,7 @@ async def test_runs_are_imported_found_rated_tagged_repaired_and_exported(
     rated = await _call(
         workspace, "rate_run", project="P", run=first, stars=5, scores={"Right": True}
     )
-    assert (rated["rating"], rated["score_ratings"]) == (5, {"Right": 1})
+    assert (rated["rating"], rated["score_ratings"]) == (5, {"Right": "pass"})
     await _call(workspace, "tag_runs", project="P", runs=[first, second], add=["golden"])
     repaired = await _call(
         workspace,
@@ -151,7 +151,7 @@ async def test_every_scale_is_rated_in_its_words_and_kept_where_kiln_looks_for_i
     await store.save(Eval(name="E", output_scores=scores, splits=test), parent=task)
     given: dict[str, JsonValue] = {"Safe": "critical", "Short": 4}
     rated = await _call(workspace, "rate_run", project="P", run=first, scores=given)
-    assert rated["score_ratings"] == {"Safe": -1, "Short": 4}
+    assert rated["score_ratings"] == {"Safe": "critical", "Short": 4}
     kept = (await store.get(TaskRun, first)).output.rating
     assert kept is not None
     assert kept.requirement_ratings == {
@@ -160,11 +160,48 @@ async def test_every_scale_is_rated_in_its_words_and_kept_where_kiln_looks_for_i
     }
     for name, said, valid in (
         ("Safe", "maybe", "pass, fail, critical"),
+        ("Safe", 0.5, "pass, fail, critical"),
+        ("Safe", "nan", "pass, fail, critical"),
+        ("Short", 0, "1, 2, 3, 4, 5"),
         ("Short", True, "1, 2, 3, 4, 5"),
     ):
         with pytest.raises(UnusableRating, match=f"'{name}' cannot be rated .* valid are {valid}"):
             await _call(workspace, "rate_run", project="P", run=first, scores={name: said})
     assert (await store.get(TaskRun, first)).output.rating == kept
+    for safe, word in ((1, "pass"), (0, "fail"), (-1, "critical"), (True, "pass"), ("0", "fail")):
+        given = {"safe": safe, "SHORT": "5"}
+        rated = await _call(workspace, "rate_run", project="P", run=first, scores=given)
+        assert rated["score_ratings"] == {"Safe": word, "Short": 5}
+    with pytest.raises(InvalidArguments, match="'stars' is wrong: it has to be a number"):
+        await _call(workspace, "rate_run", project="P", run=first, stars=True)
+
+
+async def test_an_overall_rating_on_a_scale_of_words_is_no_number_of_stars(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    first, _ = await _import(workspace, tmp_path)
+    store = await workspace.open_project("P")
+    run = await store.get(TaskRun, first)
+    rating = TaskOutputRating(type="pass_fail", value=1)
+    await store.save(run.replace(output=run.output.replace(rating=rating)))
+    assert (await _call(workspace, "read_run", project="P", run=first))["rating"] == "pass"
+    page = await _call(workspace, "find_runs", project="P", rated=True)
+    assert isinstance(page["runs"], list)
+    assert [run["rating"] for run in page["runs"] if isinstance(run, dict)] == ["pass"]
+
+
+async def test_long_texts_of_a_run_are_cut_and_say_how_much_is_left_out(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    first, _ = await _import(workspace, tmp_path)
+    long = "x" * 3_000_000
+    repair: dict[str, JsonValue] = {"output": long, "instructions": "y" * 101}
+    answered = await _call(workspace, "repair_run", project="P", run=first, **repair)
+    assert answered["repaired_output"] == "x" * 4000 + "… (2996000 more characters)"
+    read = await _call(workspace, "read_run", project="P", run=first, longest=100)
+    assert read["repair_instructions"] == "y" * 100 + "… (1 more characters)"
+    whole = await _call(workspace, "read_run", project="P", run=first, longest=len(long))
+    assert whole["repaired_output"] == long
 
 
 async def test_a_rating_that_is_taken_away_leaves_the_others_and_at_last_nothing(
