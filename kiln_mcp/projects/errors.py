@@ -2,6 +2,7 @@
 
 storage.errors.WorkbenchError
 ├── NoTask            the project has no task yet
+├── TaskExists        a task of this name is there already
 ├── TaskNotNamed      several tasks, and the call names none
 ├── FolderTaken       a new project's folder holds something already
 ├── KindWithoutRecord a record is named without its kind, or a kind without a record
@@ -28,12 +29,23 @@ class NoTask(WorkbenchError):
         super().__init__(f"The project '{project}' has no task yet. Call create_task first.")
 
 
+class TaskExists(WorkbenchError):
+    """A task of this name is there already."""
+
+    def __init__(self, name: str, task_id: str) -> None:
+        super().__init__(
+            f"There is a task '{name}' already, with the id {task_id}. Choose another name, or go "
+            "on with that one."
+        )
+
+
 class TaskNotNamed(WorkbenchError):
     """The project has several tasks, and the call names none."""
 
     def __init__(self, project: str, names: Sequence[str]) -> None:
         super().__init__(
-            f"The project '{project}' has several tasks: {', '.join(names)}. Name one as `task`."
+            f"The project '{project}' has several tasks: {', '.join(names)}. Name one as "
+            "`task`, by its name or id."
         )
 
 

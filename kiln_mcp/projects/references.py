@@ -1,5 +1,7 @@
 """How every capability names a project and a task, and finds them."""
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Annotated
 
@@ -7,9 +9,10 @@ import anyio
 from pydantic import Field
 
 from kiln_mcp.projects.errors import NoTask, TaskNotNamed
-from storage import ProjectStore, Task, TaskRun
+from storage import ProjectStore, Spec, Task, TaskRun
 from storage.errors import UnreadableRecord
 from storage.layout import folder_of, place_named, place_of
+from storage.names import folded_name
 from storage.reading import read_record
 
 ProjectReference = Annotated[
@@ -36,8 +39,17 @@ async def task_of(store: ProjectStore, reference: str | None) -> Task:
     if not tasks:
         raise await unreadable_task(store) or NoTask(store.project.name)
     if len(tasks) > 1:
-        raise TaskNotNamed(store.project.name, [task.name for task in tasks])
+        raise TaskNotNamed(store.project.name, told_apart(tasks))
     return tasks[0]
+
+
+def told_apart(records: Sequence[Task] | Sequence[Spec]) -> list[str]:
+    """Return the names of records, with its id where another one is called the same."""
+    count = Counter(folded_name(one.name) for one in records)
+    return [
+        one.name if count[folded_name(one.name)] == 1 else f"{one.name} (id {one.id})"
+        for one in records
+    ]
 
 
 async def task_of_run(store: ProjectStore, run: TaskRun) -> Task:

@@ -9,13 +9,14 @@ from pydantic import Field, JsonValue
 
 from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.projects.counting import take_inventory
-from kiln_mcp.projects.errors import FolderTaken
+from kiln_mcp.projects.errors import FolderTaken, TaskExists
 from kiln_mcp.projects.inventory import next_step, weaknesses
 from kiln_mcp.projects.references import ProjectReference, unreadable_task
 from kiln_mcp.projects.schemas import schema_text
 from kiln_mcp.projects.sharing_service import OpenQuestion, faults_said, open_questions
 from kiln_mcp.workspace import Workspace
 from storage import Project, ProjectStore, Prompt, Spec, Task, TaskRunConfig
+from storage.names import folded_name
 from storage.sharing.sharing import Sharing
 
 MOST_NAMES: Final = 10
@@ -139,6 +140,9 @@ async def create_task(
 ) -> TaskCreated:
     """Add a task to a project: what a model is told to do with each input."""
     store = await workspace.open_project(project)
+    for one in await store.children(store.project, Task):
+        if folded_name(one.name) == folded_name(name):
+            raise TaskExists(one.name, one.id)
     task = Task(
         name=name,
         instruction=instruction,

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.errors import Plan
 from kiln_mcp.llm import EMBEDDED
-from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
+from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of, told_apart
 from kiln_mcp.specs.asking import (
     MOST_QUESTIONS,
     Asked,
@@ -303,7 +303,7 @@ async def _given(
         return _own_draft(text, core), None
     if text is not None or reference is None:
         specs = await store.children(task, Spec)
-        raise SpecNotNamed([spec.name for spec in specs])
+        raise SpecNotNamed(told_apart(specs))
     saved = await store.find(Spec, reference, parent=task)
     return Draft(kind_of(saved), saved.name, fields_of(saved)), saved
 

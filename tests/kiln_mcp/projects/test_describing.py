@@ -8,6 +8,7 @@ import pytest
 from pydantic import JsonValue
 
 from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.projects.errors import TaskExists, TaskNotNamed
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import Workspace, open_workspace
 from storage import (
@@ -26,6 +27,7 @@ from storage import (
     TaskRun,
     TaskRunSplit,
 )
+from storage.errors import WorkbenchError
 
 _RIGHT = EvalOutputScore(name="Right", type="pass_fail")
 _JUDGE = LlmJudge(model_name="m", model_provider="p", prompt_template="{{ final_message }}")
@@ -114,6 +116,31 @@ async def test_what_evals_made_is_counted_neither_as_item_nor_as_golden(
         }
     ]
     assert str(described["next_step"]).startswith("label_items")
+
+
+async def test_two_tasks_are_never_made_under_one_name_and_old_ones_are_told_apart_by_ids(
+    workspace: Workspace,
+) -> None:
+    with pytest.raises(TaskExists, match="There is a task 'Answer' already, with the id"):
+        await _call(workspace, "create_task", project="P", name="ANSWER", instruction="Other.")
+    store = await workspace.open_project("P")
+    (first,) = await store.children(store.project, Task)
+    by_hand = Task(name="Answer", instruction="Made by hand.")
+    second = await store.save(by_hand, parent=store.project)
+    await _call(workspace, "create_task", project="P", name="Other", instruction="Do that.")
+    with pytest.raises(TaskNotNamed) as caught:
+        await _call(workspace, "find_runs", project="P")
+    for said in (f"Answer (id {first.id})", f"Answer (id {second.id})", ", Other", "name or id"):
+        assert said in str(caught.value)
+    assert (await _call(workspace, "find_runs", project="P", task=second.id))["total"] == 0
+
+
+async def test_a_task_without_an_instruction_or_name_is_refused_in_a_sentence(
+    workspace: Workspace,
+) -> None:
+    for name, instruction in (("", "Do."), ("T", "")):
+        with pytest.raises(WorkbenchError):
+            await _call(workspace, "create_task", project="P", name=name, instruction=instruction)
 
 
 async def test_runs_that_matter_to_no_eval_are_not_read(workspace: Workspace) -> None:
