@@ -169,7 +169,7 @@ async def export_runs(
     chosen = await task_of(store, task)
     place = workspace.place(file)
     query, cursor = RunQuery(filter_id=filter), None
-    with new_run_table(place) as table:
+    with new_run_table(place, of=store.folder) as table:
         while True:
             page = await store.page_of_runs(
                 chosen, query, order="oldest", limit=_PAGE, cursor=cursor

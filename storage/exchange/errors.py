@@ -73,7 +73,7 @@ class TargetInside(StorageError):
     def __init__(self, target: Path) -> None:
         self.target = target
         super().__init__(
-            f"{target} lies within the project that would go into it. Nothing has been written: "
+            f"{target} lies within the project that it would be made of. Nothing has been written: "
             "give a path outside of the project's folder."
         )
 

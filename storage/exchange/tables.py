@@ -10,7 +10,7 @@ from typing import IO, Literal, Protocol
 from uuid import uuid4
 
 from storage.exchange.columns import COLUMNS, BadRow, Row, row_of, run_of
-from storage.exchange.errors import TargetTaken, UnknownTable
+from storage.exchange.errors import TargetInside, TargetTaken, UnknownTable
 from storage.exchange.parquet import ParquetWriter, parquet_rows
 from storage.exchange.text_tables import (
     csv_header,
@@ -113,18 +113,25 @@ class RunTableWriter:
 
 
 @contextmanager
-def new_run_table(file: Path) -> Generator[RunTableWriter]:
+def new_run_table(file: Path, *, of: Path) -> Generator[RunTableWriter]:
     """Open a new table, which appears whole when the block ends without an error.
+
+    Args:
+        file: The table.
+        of: The folder of the project whose runs go into it.
 
     Raises:
         UnknownTable: The name has the ending of no table.
         TargetTaken: The file is there already.
+        TargetInside: It would lie within the project.
         ParquetMissing: It is parquet, whose library is not installed.
         WriteFailed: The disk refused.
     """
     form = table_format(file.name, to_write=True)
     if file.exists() or file.is_symlink():
         raise TargetTaken(file)
+    if file.resolve().is_relative_to(of.resolve()):
+        raise TargetInside(file)
     fresh = file.with_name(f".{file.name}.{uuid4().hex[:8]}.new")
     with disk_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)

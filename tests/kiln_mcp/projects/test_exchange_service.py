@@ -12,6 +12,7 @@ from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.cli import cli
 from kiln_mcp.workspace import Workspace
 from storage.errors import NewerFormat
+from storage.exchange import TargetInside
 
 _SCHEMA: JsonValue = {
     "type": "object",
@@ -74,6 +75,17 @@ async def test_a_row_that_does_not_fit_the_tasks_schema_is_named(
     first, second = (str(row) for row in report["bad_rows"])
     assert first.startswith("row 2: its output is not the JSON that the task asks for")
     assert second.startswith("row 3: its output does not fit the task's schema: '1' is not of type")
+
+
+async def test_a_table_of_runs_is_not_written_into_the_project(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    link = anyio.Path(tmp_path / "link")
+    await link.symlink_to(tmp_path / "p" / "tasks")
+    for place in (tmp_path / "p" / "tasks" / "x.jsonl", tmp_path / "link" / "x.csv"):
+        with pytest.raises(TargetInside, match="outside of the project's folder"):
+            await _call(workspace, "export_runs", project="P", file=str(place))
+        assert not await anyio.Path(place).exists()
 
 
 async def test_a_project_travels_as_an_archive(workspace: Workspace, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def _read(content: str | bytes, name: str) -> tuple[list[TaskRun], dict[int, str
 def _written(runs: Sequence[TaskRun], form: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"table.{form}"
-        with new_run_table(file) as table:
+        with new_run_table(file, of=Path(folder, "p")) as table:
             for run in runs:
                 table.add([run])
         return file.read_bytes()
@@ -255,7 +255,7 @@ def test_a_table_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     file = tmp_path / "new" / "t.csv"
 
     def fail() -> None:
-        with new_run_table(file) as table:
+        with new_run_table(file, of=tmp_path / "p") as table:
             table.add([TaskRun(input="i", output=TaskOutput(output="o"))])
             raise ZeroDivisionError
 
@@ -263,9 +263,9 @@ def test_a_table_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         fail()
     assert list(file.parent.iterdir()) == []
     file.write_text("theirs", encoding="utf-8")
-    with pytest.raises(TargetTaken), new_run_table(file):
+    with pytest.raises(TargetTaken), new_run_table(file, of=tmp_path / "p"):
         pass
-    with pytest.raises(UnknownTable), new_run_table(tmp_path / "t.xlsx"):
+    with pytest.raises(UnknownTable), new_run_table(tmp_path / "t.xlsx", of=tmp_path / "p"):
         pass
 
 
@@ -315,7 +315,8 @@ import sys
 sys.modules["pyarrow"] = None
 from pathlib import Path
 from storage.exchange import ParquetMissing, RunTable, new_run_table
-for use in (lambda: list(RunTable(b"x", "t.parquet")), new_run_table(Path("t.parquet")).__enter__):
+new = new_run_table(Path("t.parquet"), of=Path("p"))
+for use in (lambda: list(RunTable(b"x", "t.parquet")), new.__enter__):
     try:
         use()
     except ParquetMissing as error:
