@@ -144,8 +144,9 @@ class WorkTree:
                 edits.append(Edit(change.path, content, None if now is None else revision_of(now)))
         keep_out_of_git(self.git.folder)
         away = f"{_RECEIVED}/{uuid4().hex[:12]}"
-        moves = [Move(path, f"{away}/{path}") for path in _whole_folders(self.git.folder, gone)]
-        self.log.commit(edits, moves)
+        # Each file by itself: a folder may get, or got meanwhile, what is to stay there.
+        self.log.commit(edits, [Move(path, f"{away}/{path}") for path in sorted(gone)])
+        _remove_emptied(self.git.folder, gone)
         shutil.rmtree(self.git.folder / _RECEIVED, ignore_errors=True)
         self._change_around(before, after)
 
@@ -282,26 +283,12 @@ def _listed(line: str) -> tuple[str, str]:
     return head.partition(" ")[0], path
 
 
-def _whole_folders(project: Path, gone: set[str]) -> list[str]:
-    """Return what to take away so that files are gone: whole folders where nothing else is in."""
-    whole: dict[str, bool] = {}
-
-    def is_whole(folder: str) -> bool:
-        if folder not in whole:
-            with os.scandir(project / folder) as entries:
-                whole[folder] = all(
-                    f"{folder}/{entry.name}" in gone
-                    or (entry.is_dir(follow_symlinks=False) and is_whole(f"{folder}/{entry.name}"))
-                    for entry in entries
-                )
-        return whole[folder]
-
-    found: set[str] = set()
-    for path in gone:
-        top = path
-        for above in PurePosixPath(path).parents:
-            if str(above) == "." or not is_whole(str(above)):
-                break
-            top = str(above)
-        found.add(top)
-    return sorted(found)
+def _remove_emptied(project: Path, gone: Iterable[str]) -> None:
+    """Remove the folders that hold no file any more since files went from there."""
+    emptied = {above for path in gone for above in PurePosixPath(path).parents if above.name}
+    for folder in sorted(emptied, key=lambda one: len(one.parts), reverse=True):
+        if any(files for _, _, files in os.walk(project / folder)):
+            continue
+        for inside, _, _ in os.walk(project / folder, topdown=False):
+            with suppress(OSError):  # somebody put something there just now
+                Path(inside).rmdir()
