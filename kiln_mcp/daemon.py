@@ -116,11 +116,11 @@ class Guard:
         Which variables are keys the client's bridge decides: whoever knows the token is the person.
         """
         try:
-            keys = TypeAdapter(dict[str, str]).validate_json(await _small_body(receive))
+            os.environ.update(TypeAdapter(dict[str, str]).validate_json(await _small_body(receive)))
         except ValueError:
-            await PlainTextResponse("Not a JSON object of texts.", 400)(scope, receive, send)
+            said = "Not a JSON object of texts that an environment can hold."
+            await PlainTextResponse(said, 400)(scope, receive, send)
             return
-        os.environ.update(keys)
         await JSONResponse({"taken": True})(scope, receive, send)
 
     def _refusal(self, headers: Headers) -> Response | None:

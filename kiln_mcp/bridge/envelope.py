@@ -8,6 +8,10 @@ from typing import Any, Final, cast
 
 VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
 INVALID_PARAMS: Final = -32602
+CUT: Final = (
+    "This message holds half a character, as \\ud800 is one, which no text can hold. Send whole "
+    "characters: perhaps a text was cut in the middle of one."
+)
 NAME_KEYS: Final[Mapping[str, str]] = {
     "tools/call": "name",
     "prompts/get": "name",
@@ -38,6 +42,7 @@ def as_message(line: bytes) -> Body:
     """
     try:
         parsed = json.loads(line)
+        cut = rb"\u" in line and not _is_whole(parsed)
     except (ValueError, RecursionError) as error:
         said = "This line is not JSON. Each line must hold one message."
         raise NotAMessage(said, -32700) from error
@@ -47,6 +52,9 @@ def as_message(line: bytes) -> Body:
         raise NotAMessage("A message must be a JSON object.")
     message = cast("Body", parsed)
     request_id = message.get("id", 0)
+    if cut:
+        known_by = request_id if _is_whole(request_id) and "id" in message else None
+        raise NotAMessage(CUT, INVALID_PARAMS, known_by)
     if isinstance(request_id, bool) or not isinstance(request_id, int | str):
         raise NotAMessage("The id of a message must be a whole number or a text.")
     if not isinstance(part_of(message, "params").get("arguments", {}), dict | None):
@@ -56,6 +64,14 @@ def as_message(line: bytes) -> Body:
     if fault is not None:
         raise NotAMessage(fault, request_id=message.get("id"))
     return message
+
+
+def _is_whole(parsed: object) -> bool:
+    try:
+        json.dumps(parsed, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _fault_of(message: Body) -> str | None:

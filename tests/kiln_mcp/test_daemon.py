@@ -118,6 +118,21 @@ async def test_what_a_client_has_of_other_names_than_api_keys_is_lent_too(home: 
 
 
 @pytest.mark.slow
+def test_keys_that_no_environment_can_hold_are_refused(home: Path) -> None:
+    there = Daemon(home)
+    with subprocess.Popen(
+        [sys.executable, "-c", BRIDGE], env=environment(home), stdin=subprocess.PIPE
+    ) as client:
+        client.communicate(timeout=60)
+    there.find()
+    for keys in (b'{"X_BASE_URL": "a\\u0000b"}', b'{"=_API_KEY": "a"}', b"[1]", b"{"):
+        with Exchange(there.address, "POST", "/keys", {}, keys) as exchange:
+            exchange.send()
+            assert exchange.status == 400, keys
+    assert "Traceback" not in (home / "daemon.log").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
 async def test_without_a_daemon_the_bridge_serves_by_itself(home: Path) -> None:
     with anyio.fail_after(60):
         async with Client(stdio(home, KILN_MCP_DAEMON="off"), mode="legacy") as client:
