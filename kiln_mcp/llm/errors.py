@@ -110,11 +110,24 @@ class EmbeddedModelNotFetched(ModelError):  # noqa: N818
 class MissingKey(ModelError):  # noqa: N818
     """The provider wants a key and none is set."""
 
-    def __init__(self, model: str, variables: Sequence[str]) -> None:
+    def __init__(
+        self, model: str, variables: Sequence[str], settings: Sequence[Sequence[str]] = ()
+    ) -> None:
+        """Say so.
+
+        Args:
+            model: Whose key it is.
+            variables: One of them must hold the key; none where it is not the key that is missing.
+            settings: One of each of these is missing, too.
+        """
         self.variables = tuple(variables)
-        named = " or ".join(variables) or "the provider's API key variable"
+        missing = [" or ".join(group) for group in (variables, *settings) if group]
+        named = " and ".join(missing) or "the provider's API key variable"
+        needs = (
+            "a key and none is set" if variables or not settings else "settings that are missing"
+        )
         super().__init__(
-            f"The model {model} needs a key and none is set. Set {named} in the environment that "
+            f"The model {model} needs {needs}. Set {named} in the environment that "
             "your client, or terminal, starts kiln-mcp with, and start the client again; or keep "
             f"it in the system's keyring (keyring set {KEYRING_SERVICE} "
             f"{variables[0] if variables else 'VARIABLE'}); or use the model 'embedded', which "

@@ -15,7 +15,9 @@ from kiln_mcp.llm.keys import find_key
 from kiln_mcp.llm.prices import FREE, Price, litellm_facts
 from kiln_mcp.llm.server import ServerModel
 
-MOST_OF_A_SERVER: Final = 20
+MOST_OF_A_SERVER: Final = 10
+NONE_LISTED: Final = "The server lists no models; test_model tells whether one answers."
+KEY_UNKNOWN: Final = "Not known whether the key is set, if it wants one; test_model tells."
 WELL_KNOWN: Final[Mapping[str, str]] = {
     "OPENAI_API_KEY": "openai/gpt-4.1",
     "ANTHROPIC_API_KEY": "anthropic/claude-sonnet-4-5",
@@ -34,20 +36,25 @@ class ModelDescription:
 
     Attributes:
         name: What to write as the model.
-        ready: Whether it would answer now, as far as can be told without asking it.
+        ready: Whether it would answer now, as far as can be told without asking it; None where
+            nothing can be told.
         note: What to know about it, or what is missing; empty where the model before it, of the
             same server, has said it.
         price: What it costs; None where not known.
         context_tokens: The longest request and answer; None where not known.
         abilities: What it can do.
+        also: Other models of its server of which all of this holds too.
+        unnamed: How many more there are of them.
     """
 
     name: str
-    ready: bool
+    ready: bool | None
     note: str
     price: Price | None = FREE
     context_tokens: int | None = None
     abilities: Abilities = UNKNOWN
+    also: tuple[str, ...] = ()
+    unnamed: int = 0
 
 
 async def describe_embedded() -> ModelDescription:
@@ -72,14 +79,24 @@ def describe_host(waiting: int) -> ModelDescription:
 
 
 async def describe_server(name: str, server: ServerModel) -> list[ModelDescription]:
-    """Describe the models of a configured server, as it lists them."""
+    """Describe the models of a configured server, those together of which the same is known."""
     try:
         models = await server.names()
     except ModelError as error:
         return [ModelDescription(f"{name}/<model>", False, str(error), server.price)]
-    described = [describe_of_server(name, server, model) for model in models[:MOST_OF_A_SERVER]]
-    # What holds for the whole server is said once.
-    return [*described[:1], *(replace(more, note="") for more in described[1:])]
+    if not models:
+        return [ModelDescription(f"{name}/<model>", None, NONE_LISTED, server.price)]
+    alike: dict[Abilities, list[str]] = {}
+    for model in models:
+        alike.setdefault(server.abilities(model), []).append(model)
+    described: list[ModelDescription] = []
+    for first, *rest in alike.values():
+        one = describe_of_server(name, server, first)
+        also = tuple(f"{name}/{model}" for model in rest[: MOST_OF_A_SERVER - 1])
+        # What holds for the whole server is said once.
+        note = "" if described else one.note
+        described.append(replace(one, note=note, also=also, unnamed=len(rest) - len(also)))
+    return described
 
 
 def describe_of_server(name: str, server: ServerModel, model: str) -> ModelDescription:
@@ -118,13 +135,15 @@ def describe_problem(problem: ServerFileUnreadable) -> ModelDescription:
     return ModelDescription("<server>/<model>", False, str(problem), None)
 
 
-def describe_hosted(name: str, abilities: Abilities) -> ModelDescription:
-    """Describe a hosted model by litellm's table."""
+def describe_hosted(name: str, key: str | None, abilities: Abilities) -> ModelDescription:
+    """Describe a hosted model by litellm's table; `key` is the variable that holds its key."""
     facts = litellm_facts(name)
     return ModelDescription(
         name,
-        ready=True,
-        note="Its key is set; its provider's other models work as well.",
+        ready=None if key is None else True,
+        note=KEY_UNKNOWN
+        if key is None
+        else f"{key} is set; its provider's other models work as well.",
         price=None if facts is None else facts.price,
         context_tokens=None if facts is None else facts.context_tokens,
         abilities=abilities,

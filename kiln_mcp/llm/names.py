@@ -1,7 +1,8 @@
 """Whether a hosted model's name can be right, told from litellm's table without importing it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
 
@@ -28,7 +29,45 @@ _UNLISTED: Final = frozenset(
     }
 )
 _KEYS: Final = {model.partition("/")[0]: variable for variable, model in WELL_KNOWN.items()}
-_OTHER_KEYS: Final = {"gemini": ("GOOGLE_API_KEY",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The variables that a provider's models need.
+
+    Attributes:
+        key: One of these holds the key; empty where that is not known.
+        settings: One of each of these is set besides.
+    """
+
+    key: tuple[str, ...] = ()
+    settings: tuple[tuple[str, ...], ...] = ()
+
+
+_NEEDS: Final[Mapping[str, Needs]] = {
+    provider: Needs((key,)) for provider, key in _KEYS.items()
+} | {
+    "anthropic": Needs(("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")),
+    "azure": Needs(("AZURE_API_KEY",), (("AZURE_API_BASE", "AZURE_BASE_URL"),)),
+    "bedrock": Needs(
+        (
+            "AWS_ACCESS_KEY_ID",
+            "AWS_PROFILE",
+            "AWS_ROLE_ARN",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        )
+    ),
+    "cohere": Needs(("COHERE_API_KEY",)),
+    "gemini": Needs(("GEMINI_API_KEY", "GOOGLE_API_KEY")),
+    "huggingface": Needs(("HUGGINGFACE_API_KEY",)),
+    "perplexity": Needs(("PERPLEXITYAI_API_KEY",)),
+    "replicate": Needs(("REPLICATE_API_KEY",)),
+    "together_ai": Needs(("TOGETHERAI_API_KEY",)),
+    # Its login is Google's own, of which nothing is known here.
+    "vertex_ai": Needs((), (("VERTEXAI_PROJECT",), ("VERTEXAI_LOCATION",))),
+}
 
 
 def check_hosted_name(name: str, valid: Sequence[str]) -> None:
@@ -77,8 +116,16 @@ def _without_numbers(name: str) -> str:
     return re.sub(r"[\d.\-_]+", "", name.casefold())
 
 
+def needs_of(model: str) -> Needs:
+    """Return the variables that a hosted model needs, as far as that is known."""
+    return _NEEDS.get(model.partition("/")[0], Needs())
+
+
 def key_variables(model: str) -> tuple[str, ...]:
     """Return the variables one of which must hold the key; none where that is not known."""
-    provider = model.partition("/")[0]
-    variable = _KEYS.get(provider)
-    return (variable, *_OTHER_KEYS.get(provider, ())) if variable else ()
+    return needs_of(model).key
+
+
+def likely_keys(model: str) -> tuple[str, ...]:
+    """Return the variables one of which may hold the key: those known, else litellm's usual one."""
+    return key_variables(model) or (f"{model.partition('/')[0].upper()}_API_KEY",)

@@ -22,7 +22,7 @@ from kiln_mcp.llm.inventory import (
 from kiln_mcp.llm.keys import find_key
 from kiln_mcp.llm.limits import Gate, Gates, Limits
 from kiln_mcp.llm.messages import Model
-from kiln_mcp.llm.names import check_hosted_name, key_variables
+from kiln_mcp.llm.names import check_hosted_name, likely_keys, needs_of
 from kiln_mcp.llm.orders import HOST, HostModel, WorkOrders
 from kiln_mcp.llm.prices import FREE, Price, litellm_price
 from kiln_mcp.llm.scripted import load_script
@@ -112,10 +112,18 @@ class Roster:
             if (server := self._server_of(model)) is not None:
                 await server.check_has(model.partition("/")[2])
                 continue
-            variables = key_variables(model)
-            keys = [await find_key(name, self._settings.environment) for name in variables]
-            if variables and not any(keys):
-                raise MissingKey(model, variables)
+            needs = needs_of(model)
+            keys = needs.key if await self._found(needs.key) is None else ()
+            settings = [names for names in needs.settings if await self._found(names) is None]
+            if keys or settings:
+                raise MissingKey(model, keys, settings)
+
+    async def _found(self, variables: Sequence[str]) -> str | None:
+        """Return the first variable that is set, in the environment or in the keyring."""
+        for name in variables:
+            if await find_key(name, self._settings.environment):
+                return name
+        return None
 
     def price(self, model: str) -> Price | None:
         """Return what a model costs; None where not known."""
@@ -136,7 +144,7 @@ class Roster:
         keyed = await hosted_with_key(self._settings.environment)
         asked = [name for name, route in self._routes.items() if route.model is self._hosted]
         wanted = dict.fromkeys([*keyed, *asked, *named])
-        known = {one.name for one in listed}
+        known = {name for one in listed for name in (one.name, *one.also)}
         more = [await self.describe_one(name) for name in wanted if name not in known]
         return [*listed, *more]
 
@@ -155,7 +163,8 @@ class Roster:
         if (server := self._server_of(name)) is not None:
             first, _, rest = name.partition("/")
             return describe_of_server(first, server, rest)
-        return describe_hosted(name, self._hosted.abilities(name))
+        key = await self._found(likely_keys(name))
+        return describe_hosted(name, key, self._hosted.abilities(name))
 
     async def route(self, name: str) -> Route:
         """Return the way to a model.

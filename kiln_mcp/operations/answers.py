@@ -54,7 +54,11 @@ class ModelEntry(Result):
     """A model that can be named."""
 
     name: str
-    ready: bool
+    also: list[str] | None = Field(
+        default=None, description="More models of its server, of which all of this holds too."
+    )
+    more: str | None = None
+    ready: bool | None = Field(default=None, description="Left out where it is not known.")
     note: str | None = Field(
         default=None, description="Left out: that of the model before it, of the same server."
     )
@@ -193,6 +197,8 @@ def model_entry(model: ModelDescription) -> ModelEntry:
     known = _known(model.abilities)
     return ModelEntry(
         name=model.name,
+        also=list(model.also) or None,
+        more=f"And {model.unnamed} more: name one in `models`." if model.unnamed else None,
         ready=model.ready,
         note=model.note or None,
         price=said_of_price(price),

@@ -21,6 +21,7 @@ from kiln_mcp.llm.errors import (
 from kiln_mcp.llm.errors import UnknownModel as Unknown
 from kiln_mcp.llm.server_file import read_servers
 from kiln_mcp.llm.settings import ServerSettings
+from kiln_mcp.llm.trial import try_model
 
 Loopback = Any  # the fixture's class lives in conftest
 
@@ -123,14 +124,43 @@ async def test_what_keeps_a_servers_model_from_answering_is_said_beforehand(
     assert loopback.bodies == []
 
 
-async def test_what_holds_for_a_whole_server_is_said_once(loopback: Loopback) -> None:
-    loopback.names = ["tiny", "small", "big"]
+async def test_models_of_a_server_of_which_the_same_is_known_are_named_together(
+    loopback: Loopback,
+) -> None:
+    loopback.names = [f"m{number}" for number in range(14)]
     servers = (ServerSettings("a", loopback.address), ServerSettings("b", loopback.address))
     async with Engine(EngineSettings(servers=servers, environment={})) as engine:
-        notes = {one.name: one.note for one in await engine.models() if "/" in one.name}
-    said = f"At {loopback.address}."
-    assert [name for name, note in notes.items() if note == said] == ["a/tiny", "b/tiny"]
-    assert [name for name, note in notes.items() if not note][:2] == ["a/small", "a/big"]
+        await try_model(engine, "a/m3", "test")
+        first, tried, second, *others = [
+            one for one in await engine.models(["b/m13"]) if one.name[:2] in {"a/", "b/"}
+        ]
+    assert (first.name, first.also[:3], first.unnamed) == ("a/m0", ("a/m1", "a/m2", "a/m4"), 3)
+    assert (tried.name, tried.also, tried.note) == ("a/m3", (), "")
+    assert (second.name, len(second.also), second.unnamed) == ("b/m0", 9, 4)
+    assert first.note == second.note == f"At {loopback.address}."
+    assert [one.name for one in others] == ["b/m13"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "model", "ready", "note"),
+    [
+        ({}, "azure/gpt-4o", False, "Set AZURE_API_KEY and AZURE_API_BASE or AZURE_BASE_URL in"),
+        ({"AZURE_API_KEY": "k"}, "azure/gpt-4o", False, "settings that are missing. Set AZURE_API"),
+        ({}, "bedrock/x", False, "Set AWS_ACCESS_KEY_ID or AWS_PROFILE or"),
+        ({}, "vertex_ai/gemini-2.5-pro", False, "Set VERTEXAI_PROJECT and VERTEXAI_LOCATION in"),
+        ({}, "huggingface/x/y", False, "HUGGINGFACE_API_KEY"),
+        ({}, "ollama/llama3", None, "Not known whether the key is set"),
+        ({"CEREBRAS_API_KEY": "k"}, "cerebras/x", True, "CEREBRAS_API_KEY is set"),
+        ({"GOOGLE_API_KEY": "k"}, "gemini/gemini-2.5-flash", True, "GOOGLE_API_KEY is set"),
+    ],
+)
+async def test_of_a_hosted_models_key_is_said_what_is_known(
+    environment: dict[str, str], model: str, ready: bool | None, note: str
+) -> None:
+    async with Engine(EngineSettings(environment=environment)) as engine:
+        *_, described = await engine.models([model])
+    assert (described.name, described.ready) == (model, ready)
+    assert note in described.note
 
 
 @pytest.mark.parametrize(
