@@ -104,7 +104,13 @@ async def find_runs(  # noqa: PLR0913 - every argument is a condition of its own
     project: ProjectReference,
     task: TaskReference = None,
     filter: Filter = "all",
-    text: Annotated[str | None, Field(description="Words in the input or output.")] = None,
+    text: Annotated[
+        str | None,
+        Field(
+            description="Words in the input or output, all of them, in any case; of three letters "
+            "or more also how words begin."
+        ),
+    ] = None,
     rated: Annotated[bool | None, Field(description="With or without an overall rating.")] = None,
     least_stars: Annotated[float | None, Field(description="Rated so high or higher.")] = None,
     most_stars: Annotated[float | None, Field(description="Rated so low or lower.")] = None,

@@ -16,6 +16,7 @@ from storage.errors import UnreadableRecord
 from storage.index import sql
 from storage.index.rows import SLOTS, first_row, mark_of, name_of, run_row, score_rows
 from storage.index.scan import FileState, Found, find, project_state, states
+from storage.index.words import searchable
 from storage.layout import PROJECT_FILE, Place, children_of, folder_of, kind_named, place_of
 from storage.names import folded_name
 from storage.reading import parse_record
@@ -205,7 +206,7 @@ class IndexBuilder:
         connection.execute(sql.ADD_RUN, {"row": row, "task": task, "rating": kept.rating})
         connection.executemany(sql.ADD_FACET, [(task, facet, row) for facet in kept.facets])
         marks = " ".join(map(mark_of, (f"task:{task}", *kept.facets)))
-        connection.execute(sql.ADD_TEXT, (row, *kept.texts, marks))
+        connection.execute(sql.ADD_TEXT, (row, *map(searchable, kept.texts), marks))
 
     def _number_of(self, parent: str) -> int:
         if parent not in self._numbers:

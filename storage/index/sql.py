@@ -6,7 +6,7 @@ order of time come from any table or index without sorting.
 
 from typing import Final, LiteralString
 
-VERSION: Final = 5
+VERSION: Final = 6
 """Of the schema; an index of another version is thrown away and built again."""
 
 PRAGMAS: Final[tuple[LiteralString, ...]] = (
@@ -71,8 +71,8 @@ CREATE TABLE IF NOT EXISTS scores (
 CREATE INDEX IF NOT EXISTS scores_by_row ON scores (row);
 
 CREATE VIRTUAL TABLE IF NOT EXISTS texts
-    USING fts5 (input, output, marks, tokenize = 'unicode61');
-PRAGMA user_version = 5;
+    USING fts5 (input, output, marks, tokenize = "unicode61 categories 'L* M* N* Co'");
+PRAGMA user_version = 6;
 """
 
 # Building.

@@ -6,6 +6,7 @@ from typing import LiteralString, cast
 from storage.filters import AllOf, Named, Tagged, parse_filter
 from storage.index import sql
 from storage.index.rows import MADE_BY_EVAL, SqlValue, mark_of
+from storage.index.words import phrase_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class RunQuery:
         least_rating: The lowest overall rating.
         most_rating: The highest overall rating.
         unrated_for: The key of a score that nobody has rated, such as "named::Polite".
-        text: Words that occur in its input or output.
+        text: Words that occur in its input or output, or how they begin.
     """
 
     filter_id: str = "all"
@@ -169,6 +170,6 @@ def _facets_of_filter(filter_id: str) -> list[str]:
 
 def _words(text: str, task: int, facets: tuple[str, ...]) -> str:
     """Return a full-text query for all words of a text, as they are written, in a task's runs."""
-    quoted = " AND ".join('"' + word.replace('"', '""') + '"' for word in text.split())
+    phrases = " AND ".join(map(phrase_of, text.split()))
     marks = " AND ".join(map(mark_of, (f"task:{task}", *facets)))
-    return f"{{input output}} : ({quoted}) AND marks : ({marks})"
+    return f"{{input output}} : ({phrases}) AND marks : ({marks})"

@@ -1,0 +1,49 @@
+"""Words as full-text search keeps and finds them: in any case of letters, also by how they begin.
+
+Scripts that put no spaces between words are kept as words of one character each, and so are
+emoji and other pictures, so that any part of such a text is found as it stands.
+"""
+
+import re
+import unicodedata
+from typing import Final
+
+_SHORTEST_BEGINNING: Final = 3
+"""Fewer letters mean a whole word: those that begin with one or two would be most words."""
+
+_APART: Final = re.compile(
+    "["
+    "\u00a6\u00a9\u00ae\u00b0"  # signs
+    "\u0e00-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf"  # Thai, Lao, Tibetan, Burmese, Khmer
+    "\u2190-\u2bff"  # arrows, shapes, symbols
+    "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3040-\u30fa\u30fc-\ua4cf"  # Han, kana, Yi
+    "\ua960-\ua97f\uaa60-\uaa7f\uaa80-\uaadf\uac00-\ud7ff\uf900-\ufaff"  # Hangul, Han
+    "\U0001b000-\U0001b16f\U0001f000-\U0001faff\U00020000-\U0003ffff"  # kana, emoji, Han
+    "]+"
+)
+
+
+def searchable(text: str) -> str:
+    """Return a text as it is kept for full-text search, which knows only words and ASCII's case."""
+    if text.isascii():
+        return text
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return _APART.sub(_one_by_one, folded)
+
+
+def phrase_of(word: str) -> str:
+    """Return the full-text query for a word as it is typed, or for words that begin with it."""
+    kept = searchable(word)
+    last = kept[-_SHORTEST_BEGINNING:]
+    begins = len(last) == _SHORTEST_BEGINNING and all(map(_is_part_of_word, last))
+    return '"' + kept.replace('"', '""') + ('"*' if begins else '"')
+
+
+def _is_part_of_word(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LMN"
+
+
+def _one_by_one(found: re.Match[str]) -> str:
+    """Return each character as a word; what is no letter, search would pass over: by its number."""
+    words = (one if one.isalpha() else f"u{ord(one):x}" for one in found[0])
+    return f" {' '.join(words)} "
