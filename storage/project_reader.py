@@ -226,7 +226,7 @@ class ProjectReader:
         known = await self._index.ask(lambda index: index.problems())
         told = {**dict(known), **self._index.passed_over()}
         found = {path: RecordProblem(path, reason) for path, reason in told.items()}
-        read = await anyio.to_thread.run_sync(self._files.problems_still_there)
+        read = await anyio.to_thread.run_sync(self._files.problems_now)
         return sorted({**found, **read}.values(), key=lambda fault: fault.path)
 
     async def repeated(self) -> list[RecordProblem]:

@@ -16,7 +16,7 @@ from storage.errors import (
     said_by_system,
 )
 from storage.index.scan import LINK, NO_FILE
-from storage.layout import PROJECT_FILE, folder_of, place_of
+from storage.layout import PROJECT_FILE, folder_of, place_named, place_of
 from storage.reading import read_record
 from storage.records import Project, Record
 
@@ -127,10 +127,17 @@ class RecordFiles:
                 return
         raise CorruptRecord(problem.path, problem.reason)
 
-    def problems_still_there(self) -> dict[str, RecordProblem]:
-        """Return the files that could not be used so far, less those that are gone."""
-        known = self.problems.items()
-        return {path: one for path, one in known if os.path.lexists(self._folder / path)}
+    def problems_now(self) -> dict[str, RecordProblem]:
+        """Return the files that could not be used so far and cannot now; each is read again."""
+        for path in list(self.problems):
+            del self.problems[path]
+            file = self._folder / path
+            place = place_named(file.name)
+            if place is not None:
+                self.read(place.record, file)
+            elif os.path.lexists(file):
+                self._is_linked(file)
+        return dict(self.problems)
 
     def read_all(self, kind: type[R], paths: Iterable[str]) -> tuple[R, ...]:
         """Return the records of files, less those that cannot be used."""

@@ -170,6 +170,24 @@ async def test_a_record_that_is_empty_is_called_so(project: Path) -> None:
             await store.get(TaskRun, run.id)
 
 
+async def test_of_a_file_that_cannot_be_used_the_reason_of_now_is_told(project: Path) -> None:
+    async with await ProjectStore.open(project) as store:
+        (task,) = await store.children(store.project, Task)
+        run = (await store.children(task, TaskRun))[0]
+        file = anyio.Path(store.folder / run.saved.path)
+        good = await file.read_bytes()
+        for content, reasons in (
+            (b"", ["it is empty"]),
+            (b"[]", ["it is no JSON object"]),
+            (good, []),
+        ):
+            await file.write_bytes(b"{")
+            await store.children(task, TaskRun)
+            await file.write_bytes(content)
+            await store.refresh()
+            assert [problem.reason for problem in await store.unreadable()] == reasons
+
+
 async def test_a_home_that_cannot_hold_what_belongs_to_a_project_is_named(
     project: Path, tmp_path: Path
 ) -> None:
