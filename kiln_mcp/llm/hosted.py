@@ -242,7 +242,9 @@ def translated(litellm: Any, reached: Reached, error: Exception, said: str) -> M
             return KeyRefused(model, said, key_variables(model))
         case _:
             broken = _broken_connection(litellm, reached, error)
-            return broken or ServerFailed(model, said, _retry_after(error))
+            unanswered = int(getattr(error, "status_code", None) or 0) >= 500
+            wait = _retry_after(error)
+            return broken or ServerFailed(model, said, wait, unanswered=unanswered)
 
 
 def _broken_connection(litellm: Any, reached: Reached, error: Exception) -> ModelError | None:

@@ -55,8 +55,8 @@ def refusal(
             return RateLimited(model, said, wait)
         case _ if any(words in said.lower() for words in _OVERFLOW):  # 500 on some servers
             return ContextOverflow(model, said)
-        case _ if status >= 500:
-            return ServerFailed(model, said, wait)
+        case _ if status >= 500:  # a gateway's too: what is behind it may have answered
+            return ServerFailed(model, said, wait, unanswered=True)
         case _:
             return RequestRefused(model, said)
 

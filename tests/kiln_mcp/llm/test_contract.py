@@ -342,19 +342,23 @@ async def test_a_slow_answer_is_given_up(loopback: Loopback, open_engine: Opened
 
 
 @pytest.mark.parametrize(
-    ("fate", "counted"), [("late", 2), ("before", 2), ("refused", 0), ("overloaded", 0)]
+    ("fate", "counted"),
+    [("late", 2), ("before", 2), ("refused", 0), ("too many", 0), (500, 2), (504, 2)],
 )
 async def test_of_calls_that_failed_only_such_as_may_have_been_answered_count_as_spent(
-    loopback: Loopback, open_engine: Opened, ask: Ask, fate: str, counted: int
+    loopback: Loopback, open_engine: Opened, ask: Ask, fate: str | int, counted: int
 ) -> None:
     match fate:
         case "late":
             loopback.late_s = 10.0
         case "refused":
             loopback.address = "http://127.0.0.1:9/v1"
-        case "overloaded":
+        case "too many":
             for _ in range(2):
-                loopback.fail(503, "overloaded")
+                loopback.fail(429, "slow down", retry_after="0.01")
+        case int(status):
+            for _ in range(2):
+                loopback.fail(status, "no")
         case _:
             loopback.breaks = fate
     opened = open_engine(loopback, timeout_s=0.3, attempts=2)
