@@ -1,6 +1,7 @@
 """The person's list of OpenAI-compatible servers: a JSON file in the per-user home."""
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -151,8 +152,16 @@ def _problem(server: ServerSettings, known: list[str]) -> tuple[str, str] | None
             return "key_variable", _NO_VARIABLE
         if has_login(server.base_url):
             return "key_variable", "it has no place beside the password in 'base_url'"
+    return _problem_with_number(server)
+
+
+def _problem_with_number(server: ServerSettings) -> tuple[str, str] | None:
     for field in ("concurrency", "requests_per_minute", "tokens_per_minute"):
         value = getattr(server, field)
         if value is not None and value < 1:
             return field, f"{field!r} is {value}; it is at least 1, or left out"
+    for field in ("input_usd_per_million", "output_usd_per_million"):
+        value = getattr(server, field)
+        if value is not None and not 0 <= value < math.inf:
+            return field, f"{field!r} is {value}; a price is 0 or more, or left out"
     return None

@@ -59,6 +59,14 @@ FIRST = '[\n  {"name": "a", "base_url": "http://x/v1"},\n  {\n    "name": "b",\n
             "line 6: 'concurrency': Input",
         ),
         (FIRST + '"base_url": "http://x",\n "concurrency": 0}]', "line 6: 'concurrency' is 0"),
+        (
+            FIRST + '"base_url": "http://x",\n "input_usd_per_million": -10}]',
+            "line 6: 'input_usd_per_million' is -10.0; a price is 0 or more",
+        ),
+        (
+            FIRST + '"base_url": "http://x",\n "output_usd_per_million": NaN}]',
+            "line 6: 'output_usd_per_million' is nan; a price is 0 or more",
+        ),
         (FIRST + '"base_url": "http://x",\n "api_key": "sk-1"}]', "line 6: a key is never written"),
         (FIRST.replace('"b"', '"a"') + '"base_url": "http://x"}]', "line 4: two servers have"),
     ],
