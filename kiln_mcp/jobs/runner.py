@@ -24,6 +24,7 @@ import anyio.to_thread
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
 from kiln_mcp.jobs.database import in_plain_words, open_database
+from kiln_mcp.jobs.endings import ended_by, first_in
 from kiln_mcp.jobs.errors import JobStoreFailed, NotResumable, UnknownJob
 from kiln_mcp.jobs.ledger import PROCESS_ENDED, Ledger
 from kiln_mcp.jobs.records import (
@@ -36,14 +37,12 @@ from kiln_mcp.jobs.records import (
     JsonObject,
     Progress,
     ReportProgress,
-    Stop,
     Work,
     hold_nothing,
 )
 from kiln_mcp.jobs.timing import Reporter, Silence, Stopwatch
 from kiln_mcp.jobs.turn import Turn
 from kiln_mcp.llm import BudgetLimit
-from kiln_mcp.llm.errors import BudgetSpent
 from storage.errors import WorkbenchError
 
 QUEUE: Final = "kiln-jobs"
@@ -361,11 +360,6 @@ class JobRunner:
                 worked.start()
                 result = await self._do(job, reporter)
             await self._end(job, worked, End(JobState.DONE, result))
-        except BudgetSpent as error:
-            stop = Stop(error.kind, error.needed)
-            await self._end(job, worked, End(JobState.STOPPED, error=str(error), stop=stop))
-        except WorkbenchError as error:
-            await self._end(job, worked, End(JobState.FAILED, error=str(error)))
         except asyncio.CancelledError:
             if self._ending:
                 await _in_thread(self._ledger.tell, job.id, PROCESS_ENDED)
@@ -374,9 +368,9 @@ class JobRunner:
             paused = asked is JobState.PAUSING
             await self._end(job, worked, End(JobState.PAUSED if paused else JobState.CANCELLED))
         except Exception as error:  # noqa: BLE001 - the outermost door of a job
-            _log.exception("The job %s (%s) broke", job.id, job.capability)
-            said = f"It broke: {type(error).__name__}: {error}"
-            await self._end(job, worked, End(JobState.FAILED, error=said))
+            if not isinstance(first_in(error), WorkbenchError):
+                _log.exception("The job %s (%s) broke", job.id, job.capability)
+            await self._end(job, worked, ended_by(error))
         finally:
             if resting := self._resting.pop(job.id, None):
                 resting.cancel()

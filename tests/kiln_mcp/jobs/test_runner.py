@@ -127,6 +127,35 @@ async def test_a_job_at_the_end_of_its_budget_goes_on_with_more(tmp_path: Path) 
         assert (await jobs.wait(job.id, 10)).state is JobState.DONE
 
 
+DOWN = WorkbenchError("The server is down. Start it.")
+SPENT = BudgetSpent("jobs/1", "calls", "all calls are made", 3)
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "said"),
+    [
+        (ExceptionGroup("many", [DOWN, WorkbenchError("Other.")]), JobState.FAILED, str(DOWN)),
+        (ExceptionGroup("many", [ValueError("no"), DOWN]), JobState.FAILED, str(DOWN)),
+        (ExceptionGroup("outer", [ExceptionGroup("in", [SPENT])]), JobState.STOPPED, str(SPENT)),
+        (
+            ExceptionGroup("many", [ValueError("no"), KeyError("x")]),
+            JobState.FAILED,
+            "It broke: ValueError: no",
+        ),
+    ],
+)
+async def test_a_job_that_several_errors_end_says_the_one_that_tells_the_most(
+    tmp_path: Path, error: Exception, state: JobState, said: str
+) -> None:
+    async def work(job: Job, report: ReportProgress) -> Result:
+        raise error
+
+    async with runner(tmp_path, work) as jobs:
+        job = await jobs.start("work", {})
+        ended = await jobs.wait(job.id, 10)
+    assert (ended.state, ended.error) == (state, said)
+
+
 async def test_the_time_of_all_attempts_is_added_up(tmp_path: Path) -> None:
     worked: list[float] = []
 
