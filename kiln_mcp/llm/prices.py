@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,6 +13,7 @@ from kiln_mcp.llm.abilities import Abilities, Ability
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest, Usage
 
 CHARACTERS_PER_TOKEN: Final = 4
+_LONGER: Final = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
 TABLE: Final = "model_prices_and_context_window_backup.json"
 
 
@@ -23,14 +25,19 @@ class Price:
         read: A token of the request.
         written: A token of the answer, reasoning included.
         read_from_cache: A token of the request that the server had in its cache.
+        above: What all of a call costs whose request is longer than so many tokens, shortest first.
     """
 
     read: float
     written: float
     read_from_cache: float
+    above: tuple[tuple[int, "Price"], ...] = ()
 
     def cost_usd(self, read: int, written: int, cached: int = 0) -> float:
         """Return the price of a call; `cached` of the tokens read came from the cache."""
+        for tokens, price in reversed(self.above):
+            if read > tokens:
+                return price.cost_usd(read, written, cached)
         return (read - cached) * self.read + cached * self.read_from_cache + written * self.written
 
 
@@ -108,10 +115,27 @@ def providers() -> frozenset[str]:
 
 
 def _price(entry: Mapping[str, Any]) -> Price | None:
-    read, written = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
+    """Return a price as litellm's table says it, in either of its two ways for long requests."""
+    tiers = [tier for tier in entry.get("tiered_pricing") or () if "range" in tier]
+    first, *longer = sorted(tiers, key=lambda tier: tier["range"][0]) or [entry]
+    above = [(int(tier["range"][0]), _price_at(tier)) for tier in longer]
+    lengths = [found[1] for found in map(_LONGER.fullmatch, entry) if found]
+    above += [(int(k) * 1000, _price_at(entry, f"_above_{k}k_tokens")) for k in lengths]
+    price = _price_at(first)
+    if price is None:
+        return None
+    known = [(tokens, one) for tokens, one in above if one is not None]
+    return replace(price, above=tuple(sorted(known, key=lambda one: one[0])))
+
+
+def _price_at(entry: Mapping[str, Any], suffix: str = "") -> Price | None:
+    """Return the price of requests of a length; what it does not name is as for shorter ones."""
+    read, written, cached = (
+        entry.get(f"{key}{suffix}", entry.get(key))
+        for key in ("input_cost_per_token", "output_cost_per_token", "cache_read_input_token_cost")
+    )
     if read is None or written is None:
         return None
-    cached = entry.get("cache_read_input_token_cost")
     return Price(float(read), float(written), float(read if cached is None else cached))
 
 

@@ -24,7 +24,8 @@ from kiln_mcp.llm import (
     Usage,
 )
 from kiln_mcp.llm.errors import BudgetSpent
-from kiln_mcp.llm.prices import Price
+from kiln_mcp.llm.messages import Tool, ToolCall
+from kiln_mcp.llm.prices import Price, litellm_price
 from kiln_mcp.llm.reservation import most_it_can_take
 
 Loopback = Any  # the fixture's class lives in conftest
@@ -205,6 +206,43 @@ def test_a_reservation_is_at_least_one_token_a_byte(text: str, max_tokens: int) 
     assert most.cost_usd >= len(text.encode()) + 2 * max_tokens
 
 
+@given(st.text(max_size=50), st.integers(1, 3))
+def test_a_reservation_counts_all_that_is_sent_not_the_messages_texts_alone(
+    text: str, count: int
+) -> None:
+    size = len(text.encode())
+    called = tuple(ToolCall(f"call_{n}", text, text) for n in range(count))
+    request = ModelRequest(
+        "m",
+        (Message("assistant", "", tool_calls=called), Message("tool", text, tool_call_id=text)),
+        schema={"type": "object", "description": text},
+        choices=(text,),
+        tools=(Tool(text, text, {"description": text}),),
+        max_tokens=0,
+    )
+    assert most_it_can_take(request, None).tokens >= size * (2 * count + 2 + 1 + 1 + 3)
+
+
+@pytest.mark.parametrize(
+    ("model", "read", "written", "cached", "cost"),
+    [
+        ("gemini/gemini-2.5-pro", 200_000, 0, 0, 0.25),
+        ("gemini/gemini-2.5-pro", 300_000, 1_000, 0, 0.75 + 0.015),
+        ("gemini/gemini-2.5-pro", 300_000, 0, 300_000, 0.075),
+        ("dashscope/qwen-flash", 256_000, 0, 0, 0.0128),
+        ("dashscope/qwen-flash", 300_000, 1_000, 0, 0.075 + 0.002),
+    ],
+)
+def test_a_long_request_has_the_price_of_long_requests(
+    model: str, read: int, written: int, cached: int, cost: float
+) -> None:
+    price = litellm_price(model)
+    assert price is not None
+    assert price.cost_usd(read, written, cached) == pytest.approx(cost)
+    request = ModelRequest(model, (Message("user", "x" * read),), max_tokens=written)
+    assert most_it_can_take(request, price).cost_usd >= cost
+
+
 async def ask_server(server: Loopback, limit: BudgetLimit, **settings: float) -> Budget:
     """Ask a priced server once under a budget; return the budget after that."""
     priced = ServerSettings(
@@ -244,12 +282,25 @@ async def test_a_call_whose_connection_broke_after_it_was_sent_counts_as_spent(
     assert budget.spent == budget.lost == MOST
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503])
+@pytest.mark.parametrize("status", [400, 401, 404, 408, 429])
 async def test_a_call_that_was_refused_costs_nothing(loopback: Loopback, status: int) -> None:
     loopback.fail(status, "no")
     loopback.fail(status, "no")
     budget = await ask_server(loopback, BudgetLimit(), attempts=2)
     assert (budget.spent, budget.lost) == (Spent(), Spent())
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+async def test_a_call_that_its_server_failed_at_holds_to_the_limits_as_one_without_an_answer(
+    loopback: Loopback, status: int
+) -> None:
+    for _ in range(5):
+        loopback.fail(status, "gateway")
+    limit = BudgetLimit(calls=4, cost_usd=2.5 * MOST.cost_usd)
+    budget = await ask_server(loopback, limit, attempts=5)
+    assert len(loopback.bodies) == 2
+    assert budget.spent == budget.lost == MOST + MOST
+    assert "2 calls got no answer and count as spent" in str(budget.refusal)
 
 
 async def test_a_call_that_never_reached_a_server_costs_nothing(loopback: Loopback) -> None:
