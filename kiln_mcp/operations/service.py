@@ -88,14 +88,15 @@ async def start_job(
     else:
         # The tool asks no approval for anything: it is quick, and now it is done.
         return JobReport(job=NO_JOB, capability=tool, state="done", result=dict(result))
-    plan = within(plan, limit.as_budget())
-    workspace.approve(plan)
+    held = within(plan, limit.as_budget())
+    workspace.approve(held)
     runner = await desk_of(workspace).runner()
     given: dict[str, JsonValue] = {**arguments, "confirm": True}
     model = workspace.settings.default_model
+    # Without its limits, which may change: they are said of the job as they are.
     job = await runner.start(tool, given, limit.as_budget(), model, plan.text)
     report = await _report(workspace, job)
-    return report.model_copy(update={"plan": plan.text})
+    return report.model_copy(update={"plan": held.text})
 
 
 @capability(effect=Effect.READS, title="Wait for a job")
