@@ -9,11 +9,11 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, BinaryIO, Final
 
-from kiln_mcp.bridge.envelope import Body, NotAMessage, as_message, modern_headers, part_of
+from kiln_mcp.bridge.envelope import modern_headers
 from kiln_mcp.bridge.exchange import Address, Exchange
 from kiln_mcp.bridge.finding import Daemon, DaemonUnreachable
+from kiln_mcp.lines import ENDLESS, LAST_ANSWERS_S, Body, NotAMessage, as_message, part_of
 
-LAST_ANSWERS_S: Final = 5.0
 ATTEMPTS: Final = 6
 """How often one daemon is asked the same: one that was started anew does not know the session."""
 MOST_DAEMONS: Final = 12
@@ -24,7 +24,6 @@ LARGEST_MESSAGE: Final = 4 * 2**20
 TOO_LARGE: Final = -32600
 FAILED: Final = -32603
 OWN_ID: Final = "kiln-mcp-bridge"
-ENDLESS: Final = "subscriptions/listen"
 
 
 class _Call:

@@ -7,7 +7,6 @@ from importlib.metadata import version
 import anyio
 import mcp_types as types
 from mcp.server.lowlevel.server import Server
-from mcp.server.stdio import stdio_server
 
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.server.calls import Context, as_tool
@@ -72,12 +71,3 @@ def build_server(
 
 def _no_headers(tool: str) -> None:
     """Say that no argument is repeated in a header; else the server lists its tools a call."""
-
-
-async def serve_stdio(
-    workspace: AbstractAsyncContextManager[Workspace], catalogue: Catalogue
-) -> None:
-    """Serve MCP over this process's standard input and output until they close."""
-    server = build_server(workspace, catalogue)
-    async with stdio_server() as (incoming, outgoing):
-        await server.run(incoming, outgoing, server.create_initialization_options())
