@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -172,8 +173,19 @@ def _rating(row: Row) -> Mapping[str, object] | None:
     stars, scores = _value(row, "rating"), _json(row, "score_ratings")
     if stars is None and not scores:
         return None
+    _refuse_switches("rating", stars)
+    _refuse_switches("score_ratings", scores)
     scale = _text(row, "rating_type") or "five_star"
     return {"value": stars, "type": scale, "requirement_ratings": scores or {}}
+
+
+def _refuse_switches(column: str, value: object) -> None:
+    """Refuse true and false, which would be taken for 1 and 0, at any depth."""
+    if isinstance(value, bool):
+        raise ValueError(f"its {column} cannot be used: it is no number: {value}")  # noqa: TRY004
+    if isinstance(value, dict):
+        for one in cast("dict[str, object]", value).values():
+            _refuse_switches(column, one)
 
 
 def _usage(row: Row) -> Mapping[str, object] | None:
@@ -209,8 +221,15 @@ def _tags(row: Row) -> tuple[str, ...]:
     if isinstance(value, str) and value.lstrip().startswith("["):
         value = _json(row, "tags")
     if isinstance(value, list):
-        return tuple(str(tag) for tag in cast("list[object]", value))
-    return tuple(tag for tag in _SEPARATOR.split(str(value or "")) if tag)
+        return tuple(_tag(tag) for tag in cast("list[object]", value))
+    return () if value is None else tuple(tag for tag in _SEPARATOR.split(_tag(value)) if tag)
+
+
+def _tag(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        said = _shortened(value)
+        raise ValueError(f"its tags cannot be used: {said} is no text")  # noqa: TRY004
+    return str(value)
 
 
 def _json(row: Row, key: str) -> object:
@@ -227,12 +246,22 @@ def read_json(text: str) -> object:
     """Return the value of JSON text.
 
     Raises:
-        ValueError: It is none, or is nested too deep, or holds NaN, which JSON does not know.
+        ValueError: It is none, or is nested too deep, or holds NaN, which JSON does not know, or
+            a key twice.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_each_key_once)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
+
+
+def _each_key_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        times = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in times.items() if count > 1)
+        raise ValueError(f"it has the key {_shortened(twice)} more than once")
+    return found
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -88,9 +88,9 @@ class RunTable:
             case "parquet":
                 return parquet_rows(self.content)
             case "csv":
-                return csv_rows(decoded(self.content, self.file_name))
+                return csv_rows(decoded(self.content, self.file_name, "csv"))
             case "jsonl":
-                return jsonl_rows(decoded(self.content, self.file_name))
+                return jsonl_rows(decoded(self.content, self.file_name, "jsonl"))
 
 
 class _Writer(Protocol):

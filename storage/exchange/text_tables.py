@@ -7,18 +7,29 @@ write CSV such text gets a ' before it, and where we read a table of our own it 
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from io import StringIO
-from typing import TextIO, cast
+from itertools import islice
+from typing import Final, Literal, TextIO, cast
 
 from storage.exchange.columns import COLUMNS, NEEDED, Row, read_json
+from storage.exchange.csv_lines import CsvLines
 from storage.exchange.errors import UnusableTable
+
+TextFormat = Literal["jsonl", "csv"]
 
 _LOOKED_AT = 4000
 _WIDE = re.compile(rb"i\0n\0p\0u\0t|o\0u\0t\0p\0u\0t", re.IGNORECASE)
 """The names of the columns that each table has, two bytes a letter."""
-_ADVICE = "in a spreadsheet, save it as 'CSV UTF-8'"
+_ADVICE: Final[Mapping[TextFormat, str]] = {
+    "csv": "in a spreadsheet, save it as 'CSV UTF-8'",
+    "jsonl": "JSON is written as UTF-8: have the program that made it do so",
+}
+_UNREAD = re.compile("[\udc80-\udcff]")
+"""What stands in our text for a byte that is no UTF-8."""
+_FEW_LINES = 5
 _LONGEST_FIELD = 2**31 - 1
 _END = "\r\n"
 """The standard's end of a line; with it the writer also quotes text that holds half of one."""
@@ -27,23 +38,55 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001 - spreadsh
 _DECLARED = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 
 
-def decoded(content: bytes, file_name: str) -> str:
+def decoded(content: bytes, file_name: str, form: TextFormat) -> str:
     """Return the text of a table: UTF-8, or UTF-16 as spreadsheets write it, with mark or without.
+
+    A few bytes that are no UTF-8 spoil their rows alone: see `_spoiled`.
 
     Raises:
         UnusableTable: It is neither, or empty.
     """
     encoding = _encoding_of(content[:_LOOKED_AT])
+    advice = _ADVICE[form]
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        name = "UTF-8" if encoding == "utf-8-sig" else "UTF-16"
-        raise UnusableTable(f"{file_name} is not {name} text; {_ADVICE}") from error
+        if encoding != "utf-8-sig":
+            raise UnusableTable(f"{file_name} is not UTF-16 text; {advice}") from error
+        text = content.decode(encoding, "surrogateescape")
+        if _is_encoded_otherwise(text, has_header=form == "csv"):
+            raise UnusableTable(f"{file_name} is not UTF-8 text; {advice}") from error
     if "\0" in text.lstrip().partition("\n")[0]:
-        raise UnusableTable(f"{file_name} is not UTF-8 text, nor UTF-16; {_ADVICE}")
+        raise UnusableTable(f"{file_name} is not UTF-8 text, nor UTF-16; {advice}")
     if not text.strip():
         raise UnusableTable(f"{file_name} is empty")
     return text
+
+
+def _is_encoded_otherwise(text: str, *, has_header: bool) -> bool:
+    """Whether bytes that are no UTF-8 are so many that the whole text is in another encoding."""
+    # A list may be one line of many objects.
+    lines = [line for line in text.replace("},", "},\n").splitlines() if line.strip()]
+    unread = sum(_UNREAD.search(line) is not None for line in lines)
+    read = sum(not line.isascii() for line in lines) - unread
+    are_most = unread * 2 > len(lines) - has_header
+    are_many = unread >= _FEW_LINES and unread * 10 >= len(lines)
+    return unread > read and (are_most or are_many)
+
+
+def _is_read(text: str) -> bool:
+    """Whether all bytes of a text were UTF-8; much faster than to search it."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _spoiled(text: str) -> str | None:
+    """Return what is wrong with a row's text where bytes of it are no UTF-8."""
+    found = _UNREAD.search(text)
+    return found and f"it holds a byte that is no UTF-8 (0x{ord(found.group()) - 0xDC00:02x})"
 
 
 def _encoding_of(start: bytes) -> str:
@@ -68,10 +111,12 @@ def jsonl_rows(text: str) -> Iterator[tuple[int, Row | str]]:
     if text.lstrip().startswith("["):
         yield from _listed(text)
         return
+    is_read = _is_read(text)
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
+            fault = None if is_read else _spoiled(line)
             try:
-                yield number, _object(read_json(line))
+                yield number, fault or _object(read_json(line))
             except ValueError as error:
                 yield number, f"it is no JSON ({error})"
 
@@ -81,8 +126,10 @@ def _listed(text: str) -> Iterator[tuple[int, Row | str]]:
         rows = read_json(text)
     except ValueError as error:
         raise UnusableTable(f"it is no list of JSON objects ({error})") from error
+    is_read = _is_read(text)
     for number, row in enumerate(cast("list[object]", rows), start=1):
-        yield number, _object(row)
+        fault = None if is_read else _spoiled(json.dumps(row, ensure_ascii=False))
+        yield number, fault or _object(row)
 
 
 def _object(value: object) -> Row | str:
@@ -108,41 +155,52 @@ def csv_rows(text: str) -> Iterator[tuple[int, Row | str]]:
     declared = _DECLARED.match(text)
     body = text[declared.end() :] if declared else text
     header, delimiter = _header(body, declared.group(1) if declared else _DELIMITERS)
+    is_read = _is_read(body)
     ours = set(COLUMNS) <= set(header)
-    reader = csv.reader(StringIO(body, newline=""), delimiter=delimiter, strict=True)
-    next(reader)
-    number = 2 if declared else 1
-    while True:
-        number += 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield number, f"it is no CSV ({error})"
-            continue
-        if any(cells[len(header) :]):
+    before = 1 if declared else 0
+    least = 1 + max(header.index(column) for column in NEEDED)
+    held = list(StringIO(body, newline=""))
+    lines = CsvLines(held, delimiter, len(header), least, before)
+    for number, cells in islice(enumerate(lines.rows(), start=before + 1), 1, None):
+        if isinstance(cells, str):
+            yield number, cells
+        elif any(cells[len(header) :]):
             yield number, "it has more cells than the table has columns"
         elif any(cells):
             row = dict(zip(header, cells, strict=False))
-            yield number, {key: _unguarded(cell) for key, cell in row.items()} if ours else row
+            fault = None if is_read else _spoiled("".join(cells))
+            theirs = {key: _unguarded(cell) for key, cell in row.items()} if ours else row
+            yield number, fault or theirs
 
 
 def _header(text: str, delimiters: str) -> tuple[list[str], str]:
-    """Return the columns' names, and the sign between cells that makes them known names."""
+    """Return the columns' names, and the sign between cells that makes them known names.
+
+    A column that is not known may be there several times: each has a name of its own.
+    """
     found: list[str] = []
     for delimiter in delimiters:
         reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter)
-        names = [name.strip().casefold() for name in next(reader, list[str]())]
-        twice = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
+        first = next(reader, list[str]())
+        names = [_UNREAD.sub("\ufffd", name).strip().casefold() for name in first]
         if set(NEEDED) <= set(names):
-            if set(twice) & set(COLUMNS):
+            twice = [name for name in COLUMNS if names.count(name) > 1]
+            if twice:
                 raise UnusableTable(f"the table has the column {twice[0]} more than once")
-            return names, delimiter
+            return _numbered(names), delimiter
         found = max(found, names, key=len)
     missing = [column for column in NEEDED if column not in found]
     there = ", ".join(name[:40] for name in found[:10])
     raise UnusableTable(f"the table has no column {' and no column '.join(missing)}, but {there}")
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    seen: Counter[str] = Counter()
+    found: list[str] = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if seen[name] == 1 or not name else f"{name} ({seen[name]})")
+    return found
 
 
 def csv_header() -> str:

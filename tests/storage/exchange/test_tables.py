@@ -178,6 +178,111 @@ def test_bad_rows_are_named_one_by_one_and_the_good_ones_kept() -> None:
         assert reason in bad[number]
 
 
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ('"tags": {"x": 1}', "its tags cannot be used: {'x': 1} is no text"),
+        ('"tags": ["a", null]', "its tags cannot be used: None is no text"),
+        ('"tags": false', "its tags cannot be used: False is no text"),
+        ('"rating": true', "its rating cannot be used: it is no number: True"),
+        ('"score_ratings": {"named::x": true}', "its score_ratings cannot be used"),
+        ('"score_ratings": {"named::x": {"value": false}}', "its score_ratings cannot be used"),
+        ('"input": "c"', "it has the key 'input' more than once"),
+        ('"trace": [{"role": "user", "role": "system"}]', "it has the key 'role' more than once"),
+    ],
+)
+def test_what_would_become_something_else_is_refused_in_its_row(more: str, reason: str) -> None:
+    runs, bad = _read(
+        f'{{"input": "a", "output": "b", {more}}}\n{{"input": "b", "output": "c", "tags": [1]}}',
+        "t.jsonl",
+    )
+    assert [(run.input, run.tags) for run in runs] == [("b", ("1",))]
+    assert reason in bad[1]
+
+
+def test_unknown_columns_of_one_name_are_all_named() -> None:
+    table = RunTable(b"input,output,a,a\n1,2,3,4\n", "t.csv")
+    assert [run.input for _, run in table if isinstance(run, TaskRun)] == ["1"]
+    assert list(table.unused) == ["a", "a (2)"]
+
+
+@pytest.mark.parametrize("after", ["", '"q, z",p\n', 'q,"r\ns"\n', '"q""",p\n', "z\n"])
+@pytest.mark.parametrize("broken", ['"broken,y', 'broken,"y'])
+def test_a_quote_that_is_not_closed_costs_its_own_row_alone(broken: str, after: str) -> None:
+    good = [f"g{n}" for n in range(100)]
+    content = f"input,output\nfirst,y\n{broken}\n" + "".join(f"{one},y\n" for one in good)
+    runs, bad = _read(content + after + "last,y\n", "t.csv")
+    assert [run.input for run in runs if run.input not in {"q, z", "q", 'q"'}] == [
+        *("first", *good, "last")
+    ]
+    assert bad[3] == "it is no CSV (a quote in it is not closed)"
+    assert bad.keys() - {3} == ({104} if after == "z\n" else set())
+
+
+@pytest.mark.parametrize(
+    ("cell", "last"),
+    [
+        ('"Dear all, hello\nThis, is text\nand "this", end",out\n', 5),
+        ('"He wrote\n\nsome, text\nand "more" of it",out\n', 6),
+    ],
+)
+def test_lines_of_a_broken_cell_are_no_rows_and_it_is_said_which_were_not_read(
+    cell: str, last: int
+) -> None:
+    runs, bad = _read(f"input,output\na,b\n{cell}c,d\n", "t.csv")
+    assert [run.input for run in runs] == ["a", "c"]
+    assert bad.keys() == {3}
+    assert bad[3].endswith(f"; lines 3 to {last} of the file could not be read")
+
+
+def test_lines_that_look_like_rows_in_a_cell_that_is_closed_stay_in_it() -> None:
+    cell = "a,b,c\n" + "d,e,f\n" * 20
+    runs, bad = _read(f'input,output,tags\n"{cell}",out\nlast,y,\n', "t.csv")
+    assert [run.input for run in runs] == [cell, "last"]
+    assert not bad
+
+
+def test_a_quote_that_is_closed_by_another_open_one_costs_their_rows_alone() -> None:
+    lines = ['"broken,y', *("a,b" for _ in range(20)), 'c,broken"', "last,y"]
+    runs, bad = _read("\n".join(["input,output", *lines]), "t.csv")
+    assert [run.input for run in runs] == ["a"] * 20 + ["c", "last"]
+    assert bad.keys() == {2}
+
+
+def test_a_cell_that_the_end_of_the_file_cuts_is_no_row_and_neither_are_its_lines() -> None:
+    runs, bad = _read('sep=,\ninput,output\na,b\n"Dear all,\nthis is\ntext', "t.csv")
+    assert [run.input for run in runs] == ["a"]
+    assert bad[4].endswith("lines 4 to 6 of the file could not be read")
+
+
+_ROWS = ["input,output", *("a,b" for _ in range(20))]
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "bad_row"),
+    [
+        (b'{"input":"a","output":"b"}\n{"input":"\xe9","output":"b"}\n', "t.jsonl", 2),
+        ('{"input":"é","output":"b"}\n'.encode() * 3 + b'{"input":"\xff"}\n', "t.jsonl", 4),
+        (b'[{"input":"a","output":"b"},{"input":"\xe9","output":"b"}]', "t.json", 2),
+        (b"input,output\na,b\n\xe9,b\n", "t.csv", 3),
+        ("\n".join([*_ROWS, "é,b"]).encode("latin-1"), "t.csv", 22),
+    ],
+)
+def test_a_byte_that_is_no_text_costs_its_own_row_alone(
+    content: bytes, name: str, bad_row: int
+) -> None:
+    runs, bad = _read(content, name)
+    assert runs
+    assert bad.keys() == {bad_row}
+    assert bad[bad_row].startswith("it holds a byte that is no UTF-8 (0x")
+
+
+def test_a_byte_that_is_no_text_in_the_name_of_a_column_costs_nothing() -> None:
+    table = RunTable("input,output,né\n1,2,3\n4,5,6\n".encode("latin-1"), "t.csv")
+    assert [run.input for _, run in table if isinstance(run, TaskRun)] == ["1", "4"]
+    assert list(table.unused) == ["n\ufffd"]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("delimiter", list(",;\t|"))
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -226,6 +331,8 @@ def test_a_list_of_objects_is_read_like_lines() -> None:
         (b"", "t.csv", "is empty"),
         (b"\xef\xbb\xbf \n", "t.jsonl", "is empty"),
         ("input,output\né,x".encode("latin-1"), "t.csv", "save it as 'CSV UTF-8'"),
+        ("\n".join([*_ROWS, *["é,b"] * 5]).encode("latin-1"), "t.csv", "is not UTF-8 text"),
+        ('{"input":"é"}\n'.encode("latin-1") * 3, "t.jsonl", "have the program that made it"),
         (b"PK\x03\x04\x14\0\x06\xff\xfe\xfd", "t.csv", "is not UTF-8"),
         ("имя,ответ\nЖ,Щ\n".encode("utf-16-le"), "t.csv", "is not UTF-8 text, nor UTF-16"),
         ("input,output\n1,2\n".encode("utf-16") + b"x", "t.csv", "is not UTF-16 text"),

@@ -1,0 +1,99 @@
+"""Rows of CSV text, where a quote that is not closed costs its own row and no others.
+
+Such a quote takes the lines after it for more of its cell, up to the next quote or to the end.
+Where those lines look like rows of their own, only the line with the quote is given up.
+"""
+
+import csv
+import re
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+_FITTING_TO_ONE: Final = 9
+"""How many lines must look like rows for each that does not: prose seldom has so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row as it stands: its lines from `first` up to `end`, and its cells or what is wrong."""
+
+    first: int
+    end: int
+    cells: Sequence[str]
+    fault: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CsvLines:
+    """The lines of a table, and how they are read.
+
+    Attributes:
+        lines: With their ends; the first has the names of the columns.
+        delimiter: The sign between cells.
+        width: How many columns there are.
+        least: How many cells a row needs to be of any use.
+        before: How many lines of the file come before these.
+    """
+
+    lines: Sequence[str]
+    delimiter: str
+    width: int
+    least: int
+    before: int
+
+    def rows(self) -> Iterator[Sequence[str] | str]:
+        """Return each row's cells, or what is wrong with it."""
+        start: int | None = 0
+        while start is not None:
+            start = yield from self._until_astray(start)
+
+    def _until_astray(self, start: int) -> Generator[Sequence[str] | str, None, int | None]:
+        """Return rows from a line on, and at last the line to begin again at; None at the end."""
+        for row in self._parsed(start, len(self.lines)):
+            is_long = row.end > row.first + 1
+            is_usable = self.least <= len(row.cells) <= self.width
+            if is_long and not is_usable and self._swallows_rows(row):
+                yield "it is no CSV (a quote in it is not closed)"
+                return row.first + 1
+            if row.fault is None:
+                yield row.cells
+            elif is_long:
+                named = f"lines {self.before + row.first + 1} to {self.before + row.end}"
+                yield f"it is no CSV ({row.fault}); {named} of the file could not be read"
+            else:
+                yield f"it is no CSV ({row.fault})"
+        return None
+
+    def _swallows_rows(self, row: _Row) -> bool:
+        """Whether the first of its lines looks like a row, and nearly all others are rows."""
+        if self.lines[row.first].count(self.delimiter) < self.width - 1:
+            return False
+        fitting = others = 0
+        for inner in self._parsed(row.first + 1, row.end):
+            text = "".join(self.lines[inner.first : inner.end])
+            if len(inner.cells) == self.width and self._quotes_are_in_order(text):
+                fitting += 1
+            elif text.strip() and not (inner.fault and inner.end == row.end):
+                others += 1  # the last may go on after these lines
+        return fitting > _FITTING_TO_ONE * others
+
+    def _quotes_are_in_order(self, text: str) -> bool:
+        """Whether quotes come in pairs, each beside a cell's border or another quote."""
+        beside = rf"[\r\n\"{re.escape(self.delimiter)}]"
+        stray = re.search(rf"(?<!^)(?<!{beside})\"(?!$)(?!{beside})", text)
+        return text.count('"') % 2 == 0 and stray is None
+
+    def _parsed(self, start: int, end: int) -> Iterator[_Row]:
+        lines = map(self.lines.__getitem__, range(start, end))
+        reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
+        while True:
+            first = start + reader.line_num
+            cells, fault = list[str](), None
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                fault = str(error)
+            yield _Row(first, start + reader.line_num, cells, fault)
