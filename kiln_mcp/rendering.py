@@ -8,8 +8,10 @@ both forms by `plain`, so that the two always mean the same.
 import json
 import re
 from collections.abc import Iterable, Mapping
+from typing import get_args, get_origin
 
 from pydantic import BaseModel, JsonValue
+from pydantic.fields import FieldInfo
 
 from storage.characters import whole_texts
 
@@ -25,11 +27,25 @@ _VERBATIM = "content"
 
 
 def plain(result: BaseModel) -> dict[str, JsonValue]:
-    """Return the answer as JSON data without nulls and empty lists."""
+    """Return the answer as JSON data without nulls and empty lists.
+
+    A list of records that every answer of its kind has stays: that there are none is the answer.
+    """
     data: dict[str, JsonValue] = whole_texts(result.model_dump(mode="json"))
-    pruned = _prune(data)
-    # Where everything is empty, the empty lists are the answer.
-    return pruned if isinstance(pruned, dict) and pruned else data
+    kept = {name: _prune(value) for name, value in data.items()}
+    fields = type(result).model_fields
+    return {
+        name: value
+        for name, value in kept.items()
+        if value is not None and (value != [] or _lists_records(fields.get(name)))
+    }
+
+
+def _lists_records(field: FieldInfo | None) -> bool:
+    if field is None or not field.is_required() or get_origin(field.annotation) is not list:
+        return False
+    [kind] = get_args(field.annotation)
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def render(data: Mapping[str, JsonValue]) -> str:

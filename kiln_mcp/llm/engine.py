@@ -165,8 +165,8 @@ class Engine:
         Raises:
             ModelError: One of its kinds; see `kiln_mcp.llm.errors`.
         """
-        route = await self._roster.route(request.model)
         call = self._call(request.model, asker, budget, fresh=fresh)
+        route = await self._roster.route(request.model, call.asker)
         tally = await self._ask(route, request, call)
         if tally.failed_before(call.own):
             tally = await self._ask(route, request, replace(call, fresh=True))
@@ -196,8 +196,8 @@ class Engine:
         Raises:
             ModelError: One of its kinds; see `kiln_mcp.llm.errors`.
         """
-        route = await self._roster.route(request.model)
         call = self._call(request.model, asker, budget, fresh=fresh)
+        route = await self._roster.route(request.model, call.asker)
         tally = Tally(request)
         while True:
             if tally.failed_before(call.own):

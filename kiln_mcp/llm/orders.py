@@ -9,7 +9,7 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, LiteralString, TypeVar
@@ -45,20 +45,23 @@ CREATE TABLE IF NOT EXISTS work_orders (
     leased_until REAL NOT NULL DEFAULT 0,
     taken_by TEXT NOT NULL DEFAULT '',
     waited_for_until REAL NOT NULL,
+    asker TEXT NOT NULL DEFAULT '',
     answer TEXT,
     UNIQUE (request_hash, sample)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS open_orders ON work_orders (put_at) WHERE answer IS NULL;
 """
 _COLUMNS: Final[LiteralString] = "SELECT name FROM pragma_table_info('work_orders')"
-_ADD_TAKER: Final[LiteralString] = """
-ALTER TABLE work_orders ADD COLUMN taken_by TEXT NOT NULL DEFAULT ''
-"""
+_ADD_COLUMNS: Final[Mapping[str, LiteralString]] = {
+    "taken_by": "ALTER TABLE work_orders ADD COLUMN taken_by TEXT NOT NULL DEFAULT ''",
+    "asker": "ALTER TABLE work_orders ADD COLUMN asker TEXT NOT NULL DEFAULT ''",
+}
 _FORGET_OLD: Final[LiteralString] = "DELETE FROM work_orders WHERE put_at < :before"
 _PUT: Final[LiteralString] = """
-INSERT INTO work_orders (id, request_hash, sample, body, put_at, waited_for_until)
-VALUES (:id, :request_hash, :sample, :body, :now, :until)
-ON CONFLICT (request_hash, sample) DO UPDATE SET waited_for_until = excluded.waited_for_until
+INSERT INTO work_orders (id, request_hash, sample, body, put_at, waited_for_until, asker)
+VALUES (:id, :request_hash, :sample, :body, :now, :until, :asker)
+ON CONFLICT (request_hash, sample)
+DO UPDATE SET waited_for_until = excluded.waited_for_until, asker = excluded.asker
 RETURNING id
 """
 _TAKE: Final[LiteralString] = """
@@ -85,7 +88,8 @@ UPDATE work_orders SET waited_for_until = :until WHERE id = :id
 """
 _FORGET: Final[LiteralString] = "DELETE FROM work_orders WHERE id = :id"
 _OPEN: Final[LiteralString] = """
-SELECT count(*) FROM work_orders WHERE answer IS NULL AND waited_for_until >= :now
+SELECT count(*) FROM work_orders
+WHERE answer IS NULL AND waited_for_until >= :now AND asker GLOB :asker
 """
 
 T = TypeVar("T")
@@ -154,8 +158,10 @@ class WorkOrders:
         try:
             connection.executescript(_SCHEMA)
             connection.execute("BEGIN IMMEDIATE")
-            if ("taken_by",) not in connection.execute(_COLUMNS).fetchall():
-                connection.execute(_ADD_TAKER)
+            there = connection.execute(_COLUMNS).fetchall()
+            for name, statement in _ADD_COLUMNS.items():
+                if (name,) not in there:
+                    connection.execute(statement)
             connection.execute(_FORGET_OLD, {"before": self._clock() - FORGOTTEN_S})
             connection.execute("COMMIT")
         except BaseException:
@@ -163,7 +169,7 @@ class WorkOrders:
             raise
         return connection
 
-    async def put(self, request: ModelRequest) -> str:
+    async def put(self, request: ModelRequest, asker: str = "") -> str:
         """Put a request on the queue, unless it is on it already; return the order's id."""
         digest, sample = request_key(request, HOST)
         now = self._clock()
@@ -174,6 +180,7 @@ class WorkOrders:
             "body": _body(request),
             "now": now,
             "until": now + WANTED_S,
+            "asker": asker,
         }
         return await self._run(lambda sql: str(sql.execute(_PUT, row).fetchone()[0]))
 
@@ -259,9 +266,9 @@ class WorkOrders:
         row: dict[str, str | float] = {"id": order_id, "until": until}
         await self._run(lambda sql: sql.execute(_STILL_WAITED_FOR, row))
 
-    async def open_count(self) -> int:
-        """Return how many orders wait for an answer."""
-        row = {"now": self._clock()}
+    async def open_count(self, asker: str = "*") -> int:
+        """Return how many orders wait for an answer; `asker` may hold `*` as in file names."""
+        row: dict[str, str | float] = {"now": self._clock(), "asker": asker}
         return int(await self._run(lambda sql: sql.execute(_OPEN, row).fetchone()[0]))
 
     async def close(self) -> None:
@@ -274,8 +281,16 @@ class WorkOrders:
 class HostModel:
     """The assistant that is connected over MCP, reached by work orders."""
 
-    def __init__(self, orders: WorkOrders, wait_s: float = WAIT_S) -> None:
+    def __init__(self, orders: WorkOrders, wait_s: float = WAIT_S, asker: str = "") -> None:
+        """Set up.
+
+        Args:
+            orders: The queue.
+            wait_s: How long an answer is waited for.
+            asker: Who asks, as a path.
+        """
         self._orders = orders
+        self._asker = asker
         self._wait_s = wait_s
 
     async def complete(self, request: ModelRequest) -> ModelAnswer:
@@ -285,7 +300,7 @@ class HostModel:
             HostSilent: No assistant answered in time.
         """
         started = time.perf_counter()
-        order_id = await self._orders.put(replace(request, seed=None))
+        order_id = await self._orders.put(replace(request, seed=None), self._asker)
         try:
             with anyio.fail_after(self._wait_s):
                 text = await self._orders.wait_for(order_id)

@@ -1,6 +1,7 @@
 """Which models there are: by what name, on which way, at what price, and whether they are ready."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -61,7 +62,6 @@ class Roster:
         self._embedded = EmbeddedModel(settings.embedded)
         self._hosted = HostedModel(settings.environment, settings.timeout_s)
         self._servers = Servers(settings, gates)
-        self._host = HostModel(orders)
         self._routes: dict[str, Route] = {}
 
     async def close(self) -> None:
@@ -166,8 +166,8 @@ class Roster:
         key = await self._found(likely_keys(name))
         return describe_hosted(name, key, self._hosted.abilities(name))
 
-    async def route(self, name: str) -> Route:
-        """Return the way to a model.
+    async def route(self, name: str, asker: str = "") -> Route:
+        """Return the way to a model, for who asks it (as a path).
 
         Raises:
             UnknownModel: No model has this name.
@@ -178,6 +178,8 @@ class Roster:
         if route is None:
             route = await self._find_route(name, server)
             route = self._routes.setdefault(name, route)
+        if name == HOST:  # its orders say whose they are
+            return replace(route, model=ToolsInWords(HostModel(self._orders, asker=asker)))
         return route
 
     async def _find_route(self, name: str, server: ServerModel | None) -> Route:
@@ -189,7 +191,7 @@ class Roster:
             model = ToolsInWords(self._embedded)
             return Route(model, name, identity, Gate(name, UNLIMITED))
         if name == HOST:
-            host = ToolsInWords(self._host)
+            host = ToolsInWords(HostModel(self._orders))
             return Route(host, name, name, Gate(name, UNLIMITED), withdraws=True)
         if name.startswith(SCRIPTED):
             script = await load_script(name, Path(name.removeprefix(SCRIPTED)))

@@ -56,9 +56,10 @@ async def _report(workspace: Workspace, job: Job, *, whole: bool = True) -> JobR
     engine, name = workspace.engine, f"jobs/{job.id}"
     spent, lost = await engine.spending(f"{name}/*"), await engine.unheard(name)
     report = job_report(job, spent, lost, whole=whole)
-    waiting = 0 if job.state.at_rest else await engine.orders.open_count()
+    waiting = 0 if job.state.at_rest else await engine.orders.open_count(f"{name}/*")
     if waiting:
-        asks = f"{waiting} questions wait for you: call take_work_orders and answer_work_orders"
+        questions = "1 question waits" if waiting == 1 else f"{waiting} questions wait"
+        asks = f"{questions} for you: call take_work_orders and answer_work_orders"
         report = report.model_copy(update={"next_step": f"{asks}, then wait_for_job again."})
     return report
 

@@ -43,14 +43,17 @@ FEW_GOLDEN = 12
 
 
 class Shares(BaseModel):
-    """How large each part is, in any unit."""
+    """How large each part is, in any unit; a part that is left out gets nothing.
+
+    Where zeros alone are given, the other parts keep their usual shares.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    train: int = Field(default=SHARES["train"], ge=0, description="To improve on.")
-    val: int = Field(default=SHARES["val"], ge=0, description="To choose among candidates.")
-    test: int = Field(default=SHARES["test"], ge=0, description="To measure at the end.")
-    golden: int = Field(default=SHARES["golden"], ge=0, description="For people to label.")
+    train: int | None = Field(default=None, ge=0, description="To improve on.")
+    val: int | None = Field(default=None, ge=0, description="To choose among candidates.")
+    test: int | None = Field(default=None, ge=0, description="To measure at the end.")
+    golden: int | None = Field(default=None, ge=0, description="For people to label.")
 
     def by_part(self) -> dict[str, int]:
         """Return the shares that are above 0.
@@ -58,7 +61,10 @@ class Shares(BaseModel):
         Raises:
             UnknownParts: None is.
         """
-        held = {part: getattr(self, part) for part in SHARES if getattr(self, part) > 0}
+        given: dict[str, int | None] = {part: getattr(self, part) for part in SHARES}
+        if any(given.values()):
+            return {part: share for part, share in given.items() if share}
+        held = {part: usual for part, usual in SHARES.items() if given[part] is None}
         if not held:
             raise UnknownParts("all are 0")
         return held
@@ -207,7 +213,7 @@ async def split_data(
 
     Near-duplicates never straddle two parts, nor by default do items of one topic: a result on
     test then speaks for new topics. Items that were added later join the parts that are there,
-    beside their likes. The seed is recorded.
+    beside their likes. The seed is recorded. Where `shares` names parts, the others get nothing.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)

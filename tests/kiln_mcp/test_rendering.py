@@ -55,13 +55,19 @@ def test_longer_text_is_indented_so_that_it_cannot_pass_for_a_field() -> None:
     assert render({"prompt": "one\nscore: 1"}) == "prompt: |\n  one\n  score: 1"
 
 
-def test_nulls_and_empty_lists_are_left_out_of_both_forms() -> None:
+def test_nulls_and_empty_lists_are_left_out_but_lists_of_records_that_every_answer_has() -> None:
+    class Order(BaseModel):
+        id: str
+
     class Answer(BaseModel):
         name: str
         note: str | None = None
         rows: list[str] = []
+        warnings: list[str]
+        orders: list[Order]
 
-    assert plain(Answer(name="x")) == {"name": "x"}
+    assert plain(Answer(name="x", warnings=[], orders=[])) == {"name": "x", "orders": []}
+    assert render({"orders": []}) == "orders: []"
 
 
 @given(st.text())

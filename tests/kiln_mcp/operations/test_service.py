@@ -136,7 +136,7 @@ async def test_a_job_says_that_questions_wait_and_what_it_spent_and_lost(tmp_pat
                 break
             await anyio.sleep(0.01)
         waiting = await service.wait_for_job(workspace, job, 0)
-        assert "take_work_orders" in (waiting.next_step or "")
+        assert "1 question waits for you: call take_work_orders" in (waiting.next_step or "")
         await service.cancel_job(workspace, job)
         [listed] = (await service.list_jobs(workspace)).jobs
         assert (listed.state, listed.calls, listed.lost_calls) == ("cancelled", 1, 1)
@@ -144,6 +144,32 @@ async def test_a_job_says_that_questions_wait_and_what_it_spent_and_lost(tmp_pat
         assert used_by(found, listed)["calls"] == 2
         assert used_by(found, listed)["tokens"] == listed.tokens + (listed.lost_tokens or 0)
         assert listed.lost_tokens
+
+
+@capability(effect=Effect.SPENDS, title="Wait for nothing")
+async def wait_for_nothing(workspace: Workspace) -> Sum:
+    """Ask nobody, and never end."""
+    workspace.approve(Plan("Wait.", calls=1, cost_usd=0.0))
+    await anyio.sleep_forever()
+    return Sum(total=0)
+
+
+async def test_of_questions_that_wait_a_job_says_its_own_alone(tmp_path: Path) -> None:
+    catalogue = Catalogue((*CATALOGUE.capabilities, ask_at_once, wait_for_nothing))
+    async with catalogue.open_workspace(settings(tmp_path)) as workspace:
+        asking = (await service.start_job(workspace, "ask_at_once", {"count": 2})).job
+        idle = (await service.start_job(workspace, "wait_for_nothing", {})).job
+        with anyio.fail_after(20):
+            while await workspace.engine.orders.open_count() < 2:
+                await anyio.lowlevel.checkpoint()
+            while (await service.wait_for_job(workspace, idle, 0)).state != "running":
+                await anyio.lowlevel.checkpoint()
+        said = [(await service.wait_for_job(workspace, job, 0)).next_step for job in (asking, idle)]
+        for job in (asking, idle):
+            await service.cancel_job(workspace, job)
+    assert said[0] is not None
+    assert said[0].startswith("2 questions wait for you")
+    assert said[1] == "Call wait_for_job again."
 
 
 async def test_a_limit_stops_a_job_that_takes_failures_lightly_and_does_several_things_at_once(

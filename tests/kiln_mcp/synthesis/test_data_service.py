@@ -173,6 +173,25 @@ async def test_topics_and_near_duplicates_stay_together_also_when_added_later(
             await split_data(workspace, project, "s")
 
 
+@pytest.mark.parametrize(
+    ("shares", "sizes"),
+    [
+        (Shares(test=1), {"test": 20}),
+        (Shares(train=80, test=20), {"train": 16, "test": 4}),
+        (Shares(train=0, test=100), {"test": 20}),
+        (Shares(val=0, golden=0), {"train": 12, "test": 8}),
+    ],
+)
+async def test_parts_without_a_share_get_nothing(
+    tmp_path: Path, shares: Shares, sizes: dict[str, int]
+) -> None:
+    async with extraction(tmp_path) as (workspace, project):
+        items = [trip(n, "Rome", f"topic {n}") for n in range(20)]
+        await add_items(workspace, project, items=items)
+        split = await split_data(workspace, project, "s", shares=shares)
+    assert {part.part: part.items for part in split.parts} == sizes
+
+
 async def test_an_uneven_or_small_split_is_warned_about(tmp_path: Path) -> None:
     async with extraction(tmp_path) as (workspace, project):
         await add_items(workspace, project, items=[trip(n, "Rome", "one") for n in range(8)])

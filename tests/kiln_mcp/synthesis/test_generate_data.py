@@ -168,7 +168,7 @@ async def test_generation_that_may_cost_money_is_planned_first(tmp_path: Path) -
     async with support(tmp_path, Writer()) as (workspace, project):
         with pytest.raises(ApprovalNeeded, match="Generate 12 items"):
             await generate_data(
-                workspace, project, wanted=DataWish(count=12), model="together_ai/some-model"
+                workspace, project, wanted=DataWish(count=12), model="fireworks_ai/some-model"
             )
         assert await runs_in(workspace, project) == []
 
