@@ -88,6 +88,17 @@ def place_named(file_name: str) -> Place | None:
     return _BY_NAME.get(file_name.removesuffix(".kiln")) if file_name.endswith(".kiln") else None
 
 
+def place_at(folder: PurePosixPath) -> Place | None:
+    """Return the kind of record that lies in this folder of a project; None for no such folder."""
+    place: Place | None = place_of(r.Project)
+    for name in folder.parts[::2]:
+        below = children_of(place.record)
+        place = next((child for child in below if child.folder == name), None)
+        if place is None:
+            return None
+    return place
+
+
 def folder_of(path: str) -> PurePosixPath:
     """Return the folder, within the project, of the record in this file."""
     return PurePosixPath(path).parent

@@ -74,15 +74,29 @@ class ProjectReader:
         """Return the records of a kind below a parent, the oldest first."""
         return await anyio.to_thread.run_sync(self._files.children, parent, kind)
 
-    async def get(self, kind: type[R], record_id: str, *, parent: Record | None = None) -> R:
+    async def get(
+        self,
+        kind: type[R],
+        record_id: str,
+        *,
+        parent: Record | None = None,
+        look: bool = True,
+    ) -> R:
         """Return a record by id, wherever in the project or below a parent.
+
+        Args:
+            kind: Its kind.
+            record_id: Its id.
+            parent: What it lies below; None for anything.
+            look: Whether to look for changes made elsewhere before saying that there is none.
 
         Raises:
             RecordNotFound: None has this id.
             UnreadableRecord: The one in the folder of this id cannot be used.
         """
         record = await self._get(kind, record_id, parent)
-        if record is None and await self._index.look_again():
+        if record is None and look:
+            await self.look_again()
             record = await self._get(kind, record_id, parent)
         if record is None:
             await self._raise_for_unreadable(kind, record_id)
@@ -105,13 +119,28 @@ class ProjectReader:
             if id_in(file) == record_id and file.name == place_of(kind).file_name:
                 await anyio.to_thread.run_sync(self._files.check, kind, problem)
 
-    async def find(self, kind: type[R], reference: str, *, parent: Record) -> R:
+    async def find(self, kind: type[R], reference: str, *, parent: Record, look: bool = True) -> R:
         """Return a record by id or by name, whatever the case of its letters.
+
+        Args:
+            kind: Its kind.
+            reference: Its id or name.
+            parent: What it lies directly below.
+            look: Whether to look for changes made elsewhere before saying that there is none.
 
         Raises:
             RecordNotFound: None has this id or name.
             AmbiguousName: Several have this name.
         """
+        try:
+            return await self._find(kind, reference, parent)
+        except RecordNotFound:
+            if not look:
+                raise
+        await self.look_again()
+        return await self._find(kind, reference, parent)
+
+    async def _find(self, kind: type[R], reference: str, parent: Record) -> R:
         above, name = parent.saved.path, kind.type_name()
         known = await self._index.ask(lambda index: index.names(above, name))
         wanted = folded_name(reference)
@@ -143,6 +172,13 @@ class ProjectReader:
             heard: Told in a thread, where many records are read, how many these are so far.
         """
         return await self._index.refresh(heard)
+
+    async def look_again(self) -> None:
+        """Look for changes made elsewhere before saying that something is not there.
+
+        Of many such in a row not each looks: it is done in half of the time at most.
+        """
+        await self._index.look_again()
 
     async def counts(self, parent: Record) -> dict[str, int]:
         """Return how many records of each kind lie directly below a parent."""

@@ -141,8 +141,7 @@ class ProjectStore(ProjectReader):
             ThereAgain: It is there again already.
         """
         found = await self.alone(lambda log: put_back(self.folder, log, key))
-        self._index.doubt()
-        await self._index.note([])
+        await self._index.note((), (found.folder,))
         return found
 
     async def empty_trash(self) -> int:
@@ -178,9 +177,8 @@ class ProjectStore(ProjectReader):
         touched = [edit.path for edit in edits]
         if PROJECT_FILE in touched:
             self.project = await anyio.to_thread.run_sync(read_project, self.folder)
-        if moves:
-            self._index.doubt()
-        await self._index.note(touched)
+        moved = [path for move in moves for path in (move.source, move.target)]
+        await self._index.note(touched, moved)
 
     async def alone(self, work: Callable[[CommitLog], T]) -> T:
         """Do blocking work in a thread while all other writers of the project are kept out.

@@ -59,10 +59,18 @@ async def find_record(store: ProjectStore, kind: Kind, reference: str) -> Record
         storage.errors.UnreadableRecord: Its file cannot be used.
         storage.errors.AmbiguousName: Several have this name.
     """
-    model = layout.kind_named(type_name_of(kind))
-    wanted = reference.strip()
     try:
-        return await store.get(model, wanted)
+        return await _find_known(store, kind, reference.strip())
+    except RecordNotFound:
+        await store.look_again()
+    return await _find_known(store, kind, reference.strip())
+
+
+async def _find_known(store: ProjectStore, kind: Kind, wanted: str) -> Record:
+    """Return a record as `find_record` does, without looking for changes made elsewhere."""
+    model = layout.kind_named(type_name_of(kind))
+    try:
+        return await store.get(model, wanted, look=False)
     except RecordNotFound:
         pass
     if "name" not in model.model_fields:
@@ -71,7 +79,7 @@ async def find_record(store: ProjectStore, kind: Kind, reference: str) -> Record
     close: list[str] = []
     for parent in await _parents(store, model):
         try:
-            found.append(await store.find(model, wanted, parent=parent))
+            found.append(await store.find(model, wanted, parent=parent, look=False))
         except RecordNotFound as error:
             close += error.close
     if not found:

@@ -10,14 +10,22 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from storage.errors import UnreadableRecord
 from storage.index import sql
 from storage.index.rows import SLOTS, first_row, mark_of, name_of, run_row, score_rows
 from storage.index.scan import FileState, Found, find, project_state, states
 from storage.index.words import searchable
-from storage.layout import PROJECT_FILE, Place, children_of, folder_of, kind_named, place_of
+from storage.layout import (
+    PROJECT_FILE,
+    Place,
+    children_of,
+    folder_of,
+    kind_named,
+    place_at,
+    place_of,
+)
 from storage.names import folded_name
 from storage.reading import parse_record
 from storage.records import EvalRun, Project, Record, TaskRun
@@ -70,27 +78,23 @@ class IndexBuilder:
         Args:
             heard: Told after each part of much work how many records were read so far.
         """
-        changed = gone = 0
         self.passed_over = {}
-        for batch in _batches(self._differences()):
-            with self._transaction():
-                for difference in batch:
-                    if isinstance(difference, Found):
-                        self._put(difference)
-                        changed += 1
-                    else:
-                        gone += self._forget_all(difference)
-            if heard is not None and len(batch) == _BATCH:
-                heard(changed)
-        return Refreshed(changed, gone)
+        return self._take_in(self._differences(), heard)
 
-    def note(self, paths: Iterable[str]) -> None:
-        """Read some files again; those that are gone are found by the next refresh."""
+    def note(self, written: Iterable[str], moved: Iterable[str] = ()) -> None:
+        """Take in what was changed, and look at nothing else.
+
+        Args:
+            written: Files to read again; those that are gone are found by the next refresh.
+            moved: Files or folders that are there now or are gone, to be compared with all below.
+        """
         with self._transaction():
-            for path in paths:
+            for path in written:
                 found = find(self._project, path)
                 if found is not None:
                     self._put(found)
+        for folder in dict.fromkeys(map(_record_folder, moved)):
+            self._take_in(self._differences_in(folder))
 
     @contextmanager
     def _transaction(self) -> Generator[None]:
@@ -107,20 +111,38 @@ class IndexBuilder:
 
     def _differences(self) -> Iterator[Found | _Gone]:
         """Yield what differs between files and index, in one walk over both in the same order."""
-        kind = Project.type_name()
         listed = iter((project_state(self._project),))
-        yield from self._merged(listed, "", place_of(Project), kind)
+        stored = self._stored("", Project.type_name())
+        yield from self._merged(listed, stored, "", place_of(Project))
+
+    def _differences_in(self, folder: PurePosixPath) -> Iterator[Found | _Gone]:
+        """Yield what differs in the folder of one record, where such a folder can be."""
+        place = place_at(folder)
+        if place is None or not place.parents:
+            return
+        path = str(folder / place.file_name)
+        parent = str(folder.parent.parent / place_of(place.parents[0]).file_name)
+        wanted = {"parent": parent, "kind": place.record.type_name(), "path": path}
+        stored = [FileState(*row) for row in self._connection.execute(sql.STATE, wanted)]
+        found = find(self._project, path)
+        listed = () if found is None else (found.state,)
+        yield from self._merged(iter(listed), iter(stored), parent, place)
 
     def _below(self, state: FileState, place: Place) -> Iterator[Found | _Gone]:
         folder = "" if state.path == PROJECT_FILE else f"{folder_of(state.path)}/"
         for child in children_of(place.record):
             listed = states(self._project, f"{folder}{child.folder}", child, self.passed_over)
-            yield from self._merged(listed, state.path, child, child.record.type_name())
+            stored = self._stored(state.path, child.record.type_name())
+            yield from self._merged(listed, stored, state.path, child)
 
     def _merged(
-        self, listed: Iterator[FileState], parent: str, place: Place, kind: str
+        self,
+        listed: Iterator[FileState],
+        stored: Iterator[FileState],
+        parent: str,
+        place: Place,
     ) -> Iterator[Found | _Gone]:
-        stored = self._stored(parent, kind)
+        kind = place.record.type_name()
         known = next(stored, None)
         for state in listed:
             while known is not None and known[0] < state.path:
@@ -150,6 +172,23 @@ class IndexBuilder:
             after = rows[-1][0] if len(rows) == _PART else None
 
     # ------------------------------------------------------------ what is kept
+
+    def _take_in(
+        self, differences: Iterator[Found | _Gone], heard: Heard | None = None
+    ) -> Refreshed:
+        """Put what differs in place of what was known, in short transactions."""
+        changed = gone = 0
+        for batch in _batches(differences):
+            with self._transaction():
+                for difference in batch:
+                    if isinstance(difference, Found):
+                        self._put(difference)
+                        changed += 1
+                    else:
+                        gone += self._forget_all(difference)
+            if heard is not None and len(batch) == _BATCH:
+                heard(changed)
+        return Refreshed(changed, gone)
 
     def _forget_all(self, gone: _Gone) -> int:
         """Forget a record and all below it; return how many these are."""
@@ -274,6 +313,12 @@ def _check_version(connection: sqlite3.Connection) -> None:
         connection.executescript(sql.SCHEMA)
     elif version != sql.VERSION:
         raise sqlite3.DatabaseError(f"an index of version {version}")
+
+
+def _record_folder(path: str) -> PurePosixPath:
+    """Return the folder of the record that a file or a folder belongs to."""
+    inside = PurePosixPath(path)
+    return inside.parent if len(inside.parts) % 2 else inside
 
 
 def _batches(found: Iterable[Found | _Gone]) -> Iterator[list[Found | _Gone]]:

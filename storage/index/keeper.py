@@ -24,7 +24,6 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 _FRESH_S = 0.2
-_QUICK_S = 0.1
 _REFRESH_SHARE = 20.0
 """Looking for changes made elsewhere takes at most a twentieth of the time."""
 
@@ -35,9 +34,12 @@ class IndexKeeper:
     Args:
         project: The project's folder.
         file: The index's file, in the per-user home.
+        clock: Says the time, in seconds.
     """
 
-    def __init__(self, project: Path, file: Path) -> None:
+    def __init__(
+        self, project: Path, file: Path, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._project = project
         self._file = file
         self._builder: IndexBuilder | None = None
@@ -46,6 +48,8 @@ class IndexKeeper:
         self._turn = anyio.Lock()
         self._stale_at = 0.0
         self._took_s = 0.0
+        self._missed_until = 0.0
+        self._clock = clock
 
     async def close(self) -> None:
         """Let go of the index; its thread ends only then."""
@@ -75,7 +79,7 @@ class IndexKeeper:
         return await question(reader)
 
     async def _true_reader(self) -> IndexReader:
-        if self._builder is None or time.monotonic() >= self._stale_at:
+        if self._builder is None or self._clock() >= self._stale_at:
             await self._refreshed()
         if self._reader is None:
             self._reader = await IndexReader.open(self._file)
@@ -91,12 +95,15 @@ class IndexKeeper:
         async with self._turn:
             return await self._refreshed(heard)
 
-    async def look_again(self) -> bool:
-        """Look for changes where that is quick, before saying that something is not there."""
-        if self._took_s > _QUICK_S:
-            return False
-        await self.refresh()
-        return True
+    async def look_again(self) -> None:
+        """Look for changes before saying that something is not there.
+
+        Of many such in a row, those that come within the time that such a look took rely on it.
+        """
+        async with self._turn:
+            if self._clock() >= self._missed_until:
+                await self._refreshed()
+                self._missed_until = self._clock() + self._took_s
 
     def passed_over(self) -> dict[str, str]:
         """Return what the last look found in a record's place and did not read, and why."""
@@ -106,29 +113,29 @@ class IndexKeeper:
         """Look for changes before the next use, however short ago that was done."""
         self._stale_at = 0.0
 
-    async def note(self, paths: Iterable[str]) -> None:
-        """Take in the files that this store has written itself."""
+    async def note(self, written: Iterable[str], moved: Iterable[str] = ()) -> None:
+        """Take in the files that this store has written itself, and what it has moved."""
         async with self._turn:
             if self._builder is None:
                 return
-            builder, written = self._builder, list(paths)
+            builder = self._builder
             try:
-                await anyio.to_thread.run_sync(lambda: builder.note(written))
+                await anyio.to_thread.run_sync(builder.note, written, moved)
             except sqlite3.DatabaseError as error:
                 # The files are written; the next look at them mends the index.
                 _log.info("The index of %s missed a change: %s", self._project, error)
                 self.doubt()
 
     async def _refreshed(self, heard: Heard | None = None) -> Refreshed:
-        began = time.monotonic()
+        began = self._clock()
         try:
             found = await anyio.to_thread.run_sync(self._compare, heard)
         except sqlite3.DatabaseError as error:
             self._raise_where_busy(error)
             await self._begin_anew()
             found = await self._compared_anew(heard)
-        self._took_s = time.monotonic() - began
-        self._stale_at = time.monotonic() + max(_FRESH_S, _REFRESH_SHARE * self._took_s)
+        self._took_s = self._clock() - began
+        self._stale_at = self._clock() + max(_FRESH_S, _REFRESH_SHARE * self._took_s)
         return found
 
     async def _compared_anew(self, heard: Heard | None) -> Refreshed:

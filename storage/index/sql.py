@@ -81,6 +81,10 @@ STATES: Final[LiteralString] = """
 SELECT path, changed_ns, size, below FROM records
 WHERE parent = :parent AND kind = :kind AND path > :after ORDER BY path LIMIT :most
 """
+STATE: Final[LiteralString] = """
+SELECT path, changed_ns, size, below FROM records
+WHERE parent = :parent AND kind = :kind AND path = :path
+"""
 ROW_OF: Final[LiteralString] = """
 SELECT row FROM records WHERE parent = :parent AND kind = :kind AND path = :path
 """
