@@ -1,5 +1,6 @@
 """Resources: a page for each job, as JSON and as text."""
 
+import json
 from typing import Final
 
 import mcp_types as types
@@ -10,6 +11,7 @@ from kiln_mcp.errors import UnknownCapability
 from kiln_mcp.operations.pages import JobPage, newest_jobs, read_job
 from kiln_mcp.rendering import plain, render
 from kiln_mcp.server.calls import Context
+from storage.characters import whole_texts
 from storage.errors import WorkbenchError
 
 PREFIX: Final = "kiln://jobs/"
@@ -31,6 +33,10 @@ def job_of(uri: str) -> str:
     if not uri.startswith(PREFIX) or not job or "/" in job:
         raise no_such_page(uri, f"There is no resource {uri!r}. Jobs are at {PREFIX}<id>.")
     return job
+
+
+def _json(page: JobPage) -> str:
+    return json.dumps(whole_texts(page.model_dump(mode="json")), ensure_ascii=False, indent=2)
 
 
 def no_such_page(uri: str, sentence: str) -> MCPError:
@@ -80,9 +86,7 @@ class JobPages:
             raise no_such_page(uri, str(error)) from error
         return types.ReadResourceResult(
             contents=[
-                types.TextResourceContents(
-                    uri=uri, mime_type="application/json", text=page.model_dump_json(indent=2)
-                ),
+                types.TextResourceContents(uri=uri, mime_type="application/json", text=_json(page)),
                 types.TextResourceContents(
                     uri=uri, mime_type="text/plain", text=render(plain(page))
                 ),

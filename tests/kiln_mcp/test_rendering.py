@@ -84,3 +84,12 @@ def test_what_meddles_is_seen() -> None:
     assert for_terminal("a\x1b[2J\u202eb\r\nc\0\x9b") == r"a\u001b[2J\u202eb" "\n" r"c\u0000\u009b"
     harmless = "é 日本 👩\u200d👧\t\u05e9\u200f"
     assert for_terminal(harmless) == harmless
+
+
+def test_half_a_character_never_leaves_in_an_answer() -> None:
+    class Odd(BaseModel):
+        text: str
+        parts: list[dict[str, str]]
+
+    data = plain(Odd(text="a\ud800", parts=[{"b": "\ud83d\ude00"}]))
+    assert data == {"text": "a\ufffd", "parts": [{"b": "\U0001f600"}]}

@@ -131,7 +131,11 @@ def test_the_bridge_imports_the_standard_library_alone() -> None:
     )
     imported, own = (line.split() for line in done.stdout.decode().splitlines())
     assert set(imported) - sys.stdlib_module_names == {"kiln_mcp"}
-    assert {".".join(name.split(".")[:2]) for name in own} == {"kiln_mcp", "kiln_mcp.bridge"}
+    assert {".".join(name.split(".")[:2]) for name in own} == {
+        "kiln_mcp",
+        "kiln_mcp.bridge",
+        "kiln_mcp.lines",
+    }
 
 
 def test_a_client_at_work_takes_the_daemon_that_is_there(tmp_path: Path) -> None:

@@ -376,3 +376,16 @@ class NoBook:
 
     def note_soon(self, note: Note) -> None:
         pass
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 500])
+async def test_a_login_in_the_address_is_not_shown_where_the_server_repeats_it(
+    loopback: Loopback, open_engine: Opened, ask: Ask, status: int
+) -> None:
+    loopback.address = loopback.address.replace("//", "//user:pa55word@")
+    for said in ("Basic dXNlcjpwYTU1d29yZA==", "user:pa55word", "the password pa55word."):
+        loopback.fail(status, f"bad header: {said}")
+        with pytest.raises(ModelError) as caught:
+            await ask(open_engine(loopback, attempts=1))
+        assert "dXNlcjpwYTU1d29yZA" not in str(caught.value)
+        assert "pa55word" not in str(caught.value)

@@ -79,6 +79,16 @@ async def test_after_a_row_that_cannot_be_written_the_next_is(tmp_path: Path) ->
             assert [entry.usage.calls for entry in await engine.spending()] == [1]
 
 
+async def test_half_a_character_that_was_journalled_before_is_replaced(tmp_path: Path) -> None:
+    old = ModelAnswer("a\ud800", reasoning="\udc00b")
+    settings = EngineSettings(journal=tmp_path / "journal.sqlite", environment={})
+    async with Engine(settings, {"m": ScriptedModel([old])}) as engine:
+        await engine.complete(request(), asker="test")
+        answer = await engine.complete(request(), asker="test")
+    assert answer.journalled
+    assert (answer.text, answer.reasoning) == ("a\ufffd", "\ufffdb")
+
+
 async def test_the_writer_outlives_whatever_goes_wrong() -> None:
     failures: list[Exception] = [MemoryError("too large"), JournalFailed(None, "no disk")]
 
