@@ -172,7 +172,7 @@ async def test_bad_references_are_refused_with_the_way_on(tmp_path: Path) -> Non
 async def test_a_model_that_may_cost_money_is_not_asked_before_approval(tmp_path: Path) -> None:
     async with support(tmp_path) as (workspace, project):
         with pytest.raises(ApprovalNeeded):
-            await draft_spec(workspace, project, "be polite", model="together_ai/some-model")
+            await draft_spec(workspace, project, "be polite", model="fireworks_ai/some-model")
 
 
 async def test_a_misspelt_model_is_refused_before_approval_is_asked(tmp_path: Path) -> None:
