@@ -4,10 +4,11 @@ import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
+from weakref import WeakValueDictionary
 
 import anyio
 import anyio.from_thread
@@ -138,6 +139,17 @@ class KnownProjects:
         self._open.clear()
 
 
+class Turns:
+    """Who of this process is at something that is not to be done twice."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
+
+    def at(self, what: str) -> anyio.Lock:
+        """Return the lock that all who do this take."""
+        return self._locks.setdefault(what, anyio.Lock())
+
+
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """The context of a call: shared by all calls but for its progress and approval.
@@ -152,6 +164,7 @@ class Workspace:
         plan_only: Whether only the plan is wanted, even where it needs no approval.
         desk: Where jobs are handed in.
         client: Who calls, so that it is known again; empty where nobody can tell.
+        turns: Who is at what, in this process.
     """
 
     settings: Settings
@@ -163,6 +176,7 @@ class Workspace:
     plan_only: bool = False
     desk: JobDesk | None = None
     client: str = ""
+    turns: Turns = field(default_factory=Turns)
 
     def for_call(self, *, confirmed: bool) -> Self:
         """Return the context of one call, with the person's approval or without it."""
@@ -201,21 +215,31 @@ class Workspace:
             UnknownProject: Neither a folder nor a known name.
             storage.StorageError: The folder cannot be opened as a project.
         """
-        known = self.known.folders()
-        by_name = {folded_name(name): folder for name, folder in known.items()}
-        folder = by_name.get(folded_name(reference))
-        if folder is None:
-            try:
-                path = self.place(reference)
-            except UnusablePath as error:
-                raise UnknownProject(reference, list(known), self.known.damage()) from error
-            folder = path.parent if path.name == "project.kiln" else path
-            if not await anyio.Path(folder).exists():
-                raise UnknownProject(reference, list(known), self.known.damage())
+        folder = await self.project_folder(reference)
         store = await self.known.open(folder, self.settings.home)
         if not store.is_indexed:
             await store.refresh(self._looking_at(store))
         return store
+
+    async def project_folder(self, reference: str) -> Path:
+        """Return the folder of a project that is named or pointed at.
+
+        Raises:
+            UnknownProject: Neither a folder nor a known name.
+        """
+        known = self.known.folders()
+        by_name = {folded_name(name): folder for name, folder in known.items()}
+        folder = by_name.get(folded_name(reference))
+        if folder is not None:
+            return folder
+        try:
+            path = self.place(reference)
+        except UnusablePath as error:
+            raise UnknownProject(reference, list(known), self.known.damage()) from error
+        folder = path.parent if path.name == "project.kiln" else path
+        if not await anyio.Path(folder).exists():
+            raise UnknownProject(reference, list(known), self.known.damage())
+        return folder
 
     def _looking_at(self, store: ProjectStore) -> Callable[[int], None]:
         """Return what reports the first look at a project, which may take long."""

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.capability import AnyCapability, Effect
 from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.cli.as_job import do_as_job
 from kiln_mcp.cli.failures import innermost
 from kiln_mcp.errors import ApprovalNeeded
 from kiln_mcp.llm.errors import OrdersFailed
@@ -26,6 +27,9 @@ _LOOK_EVERY_S = 1.0
 
 _JOBS_WANTED: Final = frozenset({"start_job", "resume_job", "wait_for_job"})
 """Capabilities after which somebody is to do jobs."""
+
+_SHORT: Final = _JOBS_WANTED | {"test_model"}
+"""Capabilities that ask models, and are done by the process of the command all the same."""
 
 FindDaemon = Callable[[], str | None]
 """Finds or starts the daemon; returns why there is none, where there is none."""
@@ -62,10 +66,12 @@ async def _invoke(
     item: AnyCapability, arguments: Mapping[str, JsonValue], find_daemon: FindDaemon
 ) -> dict[str, JsonValue]:
     settings = Settings.from_environment(os.environ)
+    alone = settings.shared_database_url is None
+    is_long = alone and item.effect is Effect.SPENDS and item.name not in _SHORT
     nobody = None
-    if item.name in _JOBS_WANTED and settings.shared_database_url is None:
+    if is_long or (alone and item.name in _JOBS_WANTED):
         nobody = await anyio.to_thread.run_sync(find_daemon)
-    if nobody is not None:
+    if nobody is not None and not is_long:  # which this command then does itself
         click.echo(f"kiln-mcp: {nobody} Jobs pause when this command ends.", err=True)
     # A command soon ends: it hands jobs in, and the daemon or a worker does them.
     settings = replace(settings, does_jobs=nobody is not None)
@@ -77,7 +83,10 @@ async def _invoke(
         try:
             async with anyio.create_task_group() as beside:
                 beside.start_soon(_say_who_is_waited_for, workspace)
-                answer = plain(await item.invoke(heard, arguments))
+                if is_long and nobody is None:
+                    answer = await do_as_job(heard, item.name, arguments)
+                else:
+                    answer = plain(await item.invoke(heard, arguments))
                 beside.cancel_scope.cancel()
         except BaseExceptionGroup as error:
             raise innermost(error) from error

@@ -6,8 +6,8 @@ by the next run.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -21,6 +21,7 @@ from kiln_mcp.evals.task_runs import Setup, produce, resolve, stored_usage, to_t
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.for_each import for_each
+from kiln_mcp.workspace import Workspace
 from storage import (
     Eval,
     EvalConfig,
@@ -32,11 +33,9 @@ from storage import (
     TaskRun,
     TaskRunConfig,
 )
+from storage.index.queries import RunQuery
 
 RUN_LOG: Final = "kiln_mcp_runs.jsonl"
-
-Report = Callable[[float, float, str], Awaitable[None]]
-"""Called with what is done, what there is in all, and a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +191,7 @@ def plan_run(
         for verdict in measurement.verdicts
         if not verdict.eval_config_eval
     }
-    made = {
-        (run.eval_source.source_id, run.output.source.run_config_id): run
-        for run in measurement.runs
-        if run.eval_source and run.output.source
-    }
+    made = _made(measurement.runs)
     jobs: list[_Job] = []
     kept = 0
     for config in run_configs:
@@ -207,6 +202,15 @@ def plan_run(
             else:
                 jobs.append(_Job(item, config, setup, made.get((item.id, config.id))))
     return Work(measurement, tuple(jobs), kept)
+
+
+def _made(runs: Sequence[TaskRun]) -> dict[tuple[str, str | None], TaskRun]:
+    """Return the outputs that evals made, by item and run config."""
+    return {
+        (run.eval_source.source_id, run.output.source.run_config_id): run
+        for run in runs
+        if run.eval_source and run.output.source
+    }
 
 
 def plan_calibration(measurement: Measurement, runs: Sequence[TaskRun]) -> Work:
@@ -220,12 +224,48 @@ def plan_calibration(measurement: Measurement, runs: Sequence[TaskRun]) -> Work:
     return Work(measurement, jobs, len(runs) - len(jobs))
 
 
-async def carry_out(engine: Engine, work: Work, report: Report) -> RunOutcome:
+async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
     """Make the outputs and verdicts, at most 16 items at once, and save each as it comes.
 
     An item that fails does not stop the others. What was done is written to a log beside the
-    evaluator, with fingerprints and seeds.
+    evaluator, with fingerprints and seeds. Where another call scores items of the same task, this
+    one waits for it, and does what is left then.
     """
+    about = work.measurement
+    turn = workspace.turns.at(str(about.store.folder / about.task.saved.path))
+    if not turn.locked():
+        async with turn:
+            return await _carry_out(workspace, work)
+    await workspace.report(0, work.steps, "Another call scores items of this task: it goes first.")
+    async with turn:
+        left = await _left_of(work)
+        if not left.jobs:
+            await workspace.report(work.steps, work.steps, "Another call has scored them all.")
+        return await _carry_out(workspace, left)
+
+
+async def _left_of(work: Work) -> Work:
+    """Return what is still to be done of a plan that others may have done part of."""
+    about = work.measurement
+    store = about.store
+    verdicts = await store.children(about.judge, EvalRun)
+    made = _made(await store.runs(about.task, RunQuery(made_by_evals=True)))
+    done = {
+        (v.dataset_id or v.eval_input_id, v.task_run_config_id, v.eval_config_eval)
+        for v in verdicts
+    }
+    left: list[_Job] = []
+    for job in work.jobs:
+        item, config = job.item.id, job.run_config.id if job.run_config else None
+        if (item, config, config is None) in done:
+            continue
+        output = job.output or (made.get((item, config)) if config else None)
+        left.append(replace(job, output=output))
+    return Work(about, tuple(left), work.kept + len(work.jobs) - len(left))
+
+
+async def _carry_out(workspace: Workspace, work: Work) -> RunOutcome:
+    engine, report = workspace.engine, workspace.report
     tally = _Tally(work.steps, judge_model(work.measurement.judge) is not None)
 
     async def do(job: _Job) -> None:

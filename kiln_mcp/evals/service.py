@@ -212,7 +212,7 @@ async def run_eval(
     await workspace.engine.check_ready(work.calls_by_model)
     plan = await plan_of(workspace.engine, summary, work.calls_by_model, "evals")
     workspace.approve(plan)
-    outcome = await carry_out(workspace.engine, work, workspace.report)
+    outcome = await carry_out(workspace, work)
     if work.jobs and len(outcome.failures) == len(work.jobs):
         raise AllFailed([failure.reason for failure in outcome.failures])
     after = await with_judge(about, about.judge)

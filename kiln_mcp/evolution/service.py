@@ -167,7 +167,7 @@ async def _measure(quest: Quest, saved: _Saved) -> _HeldOut:
     about = await gather(store, task_eval, quest.about.judge.id)
     configs = [quest.first, saved.config]
     work = plan_run(about, configs, quest.parts.test)
-    await carry_out(quest.workspace.engine, work, quest.workspace.report)
+    await carry_out(quest.workspace, work)
     after = await gather(store, task_eval, quest.about.judge.id)
     items = {item.id for item in quest.parts.test}
     keys = [score.json_key for score in about.measured.output_scores]

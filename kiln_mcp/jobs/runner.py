@@ -232,6 +232,16 @@ class JobRunner:
             raise UnknownJob(job_id, [other.id for other in newest])
         return job
 
+    async def under_way(
+        self, capability: str, arguments: JsonObject, limit: BudgetLimit, model: str | None
+    ) -> Job | None:
+        """Return the job that does just this already, None where there is none."""
+        wanted = (capability, arguments, limit, model)
+        jobs = await _in_thread(self._ledger.unfinished)
+        goes_on = (j for j in jobs if j.state in {JobState.WAITING, JobState.RUNNING})
+        same = (j for j in goes_on if (j.capability, j.arguments, j.limit, j.model) == wanted)
+        return next(same, None)
+
     async def newest(self, most: int = 20) -> list[Job]:
         """Return the newest jobs, newest first."""
         return await _in_thread(self._ledger.newest, most)

@@ -185,7 +185,7 @@ async def measure_agreement(
     summary = f"Judge {len(labelled)} labelled items of {found.name!r}."
     await workspace.engine.check_ready(calls)
     workspace.approve(await plan_of(workspace.engine, summary, calls, "evals"))
-    outcomes = [await carry_out(workspace.engine, part, workspace.report) for part in work]
+    outcomes = [await carry_out(workspace, part) for part in work]
     measured = [
         await with_judge(judge, judge.judge) if outcome.scored else judge
         for judge, outcome in zip(judges, outcomes, strict=True)
@@ -224,7 +224,7 @@ async def _judge_stored(workspace: Workspace, judge: Measurement, runs: Sequence
     summary = f"Judge {len(work.jobs)} items of the golden set, to draw from each verdict."
     await workspace.engine.check_ready(work.calls_by_model)
     workspace.approve(await plan_of(workspace.engine, summary, work.calls_by_model, "evals"))
-    await carry_out(workspace.engine, work, workspace.report)
+    await carry_out(workspace, work)
 
 
 async def _judges(

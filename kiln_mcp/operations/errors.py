@@ -3,7 +3,8 @@
 storage.errors.WorkbenchError
 ├── NoJobsHere             this workspace was opened without jobs
 ├── NoJobOfJobs            what looks after jobs is none itself
-└── LimitStands            a job that a limit stopped needs a higher one
+├── LimitStands            a job that a limit stopped needs a higher one
+└── JobNotDone             a job that somebody waited for ended otherwise
 """
 
 from storage.errors import WorkbenchError
@@ -39,3 +40,14 @@ class LimitStands(WorkbenchError):  # noqa: N818
 
 
 _KINDS = {"cost_usd": "money", "seconds": "time"}
+
+
+class JobNotDone(WorkbenchError):  # noqa: N818
+    """A job that somebody waited for ended otherwise than done."""
+
+    def __init__(self, job: str, state: str, reason: str | None) -> None:
+        said = f" {reason}" if reason else ""
+        super().__init__(
+            f"The job {job} is {state}.{said} What it has done is kept: resume-job --job {job} "
+            "goes on."
+        )

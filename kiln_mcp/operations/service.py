@@ -50,6 +50,7 @@ JobReference = Annotated[
 
 
 NO_LIMIT = JobLimit()
+_UNDER_WAY = "This job was under way already, so none was begun beside it."
 
 
 async def _report(workspace: Workspace, job: Job, *, whole: bool = True) -> JobReport:
@@ -89,11 +90,19 @@ async def start_job(
     else:
         # The tool asks no approval for anything: it is quick, and now it is done.
         return JobReport(job=NO_JOB, capability=tool, state="done", result=dict(result))
-    held = within(plan, limit.as_budget())
-    workspace.approve(held)
     runner = await desk_of(workspace).runner()
     given: dict[str, JsonValue] = {**arguments, "confirm": True}
+    project = arguments.get("project")
+    if isinstance(project, str) and project not in workspace.known.folders():
+        # Whoever does the job may have been started in another folder.
+        given["project"] = str(await workspace.project_folder(project))
     model = workspace.settings.default_model
+    same = await runner.under_way(tool, given, limit.as_budget(), model)
+    if same is not None:
+        report = await _report(workspace, same)
+        return report.model_copy(update={"message": _UNDER_WAY, "plan": same.plan})
+    held = within(plan, limit.as_budget())
+    workspace.approve(held)
     # Without its limits, which may change: they are said of the job as they are.
     job = await runner.start(tool, given, limit.as_budget(), model, plan.text)
     report = await _report(workspace, job)

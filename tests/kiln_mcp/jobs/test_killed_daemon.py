@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 
 import anyio
 import pytest
+from anyio.abc import Process
 from mcp import Client, MCPError, StdioServerParameters
 
 from storage import (
@@ -30,6 +32,7 @@ from storage import (
 )
 
 BRIDGE = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
+COMMAND = ("run-eval", "--project", ".", "--eval", "Right", "--yes")
 ROOT = Path(__file__).parents[3]
 WAIT_S = 1.0
 DAY_S = 86_400
@@ -89,6 +92,7 @@ class Bench:
     project: Path
     server: CountingServer
     kills: int = 0
+    environment: dict[str, str] = field(default_factory=dict[str, str])
     _journalled: list[tuple[int, frozenset[str]]] = field(
         default_factory=list[tuple[int, frozenset[str]]]
     )
@@ -104,6 +108,15 @@ class Bench:
             "start_job", tool="run_eval", arguments=arguments, limit=limit, confirm=True
         )
         return str(started["job"])
+
+    async def command(self, *arguments: str) -> Process:
+        """Start a command of a person's shell in the folder of the project."""
+        return await anyio.open_process(
+            [sys.executable, "-c", BRIDGE, *arguments],
+            cwd=self.project,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+        )
 
     async def at_rest(self, job: str) -> Mapping[str, Any]:
         """Wait until a job is at rest, through as many calls and daemons as it takes."""
@@ -185,7 +198,7 @@ async def open_bench(
     }
     stdio = StdioServerParameters(command=sys.executable, args=["-c", BRIDGE], env=environment)
     async with Client(stdio, mode="legacy") as client:
-        bench = Bench(client, home, project, server)
+        bench = Bench(client, home, project, server, environment=environment)
         await client.list_tools()
         exact = {"type": "exact_match", "reference_key": "reference_answer"}
         await bench.call("create_evaluator", project=str(project), eval="Right", evaluator=exact)
@@ -229,6 +242,49 @@ async def test_a_job_of_2000_calls_survives_a_daemon_that_is_killed_again_and_ag
     # What was on its way at a kill is not known to have been answered, and is sent again.
     assert set(counting.asked) == set(expected)
     assert len(counting.asked) - items <= AT_ONCE * bench.kills, seed
+
+
+async def test_a_command_and_a_client_that_want_the_same_at_once_pay_for_it_once(
+    tmp_path: Path, counting: CountingServer
+) -> None:
+    items = 200
+    async with open_bench(tmp_path, counting, items) as bench:
+        with anyio.fail_after(120):
+            async with await bench.command(*COMMAND, "--json") as command:
+                await counting.until_asked(20)
+                job = await bench.start()
+                answer = b"".join([part async for part in command.stdout or ()])
+            assert command.returncode == 0
+            assert json.loads(answer)["items"] == items
+            assert (await bench.at_rest(job))["state"] == "done"
+        made, verdicts = await bench.results()
+    assert sorted(made) == [say(number) for number in range(items)]
+    assert len(verdicts) == len(set(verdicts)) == items
+    assert len(counting.asked) == len(set(counting.asked)) == items
+
+
+async def test_ctrl_c_pauses_what_a_command_began_and_a_killed_command_does_not(
+    tmp_path: Path, counting: CountingServer
+) -> None:
+    items = 400
+    async with open_bench(tmp_path, counting, items) as bench:
+        with anyio.fail_after(120):
+            async with await bench.command(*COMMAND) as command:
+                await counting.until_asked(20)
+                command.send_signal(signal.SIGINT)
+                said = b"".join([part async for part in command.stderr or ()]).decode()
+            assert command.returncode == 130, said
+            [job] = [one["job"] for one in (await bench.call("list_jobs"))["jobs"]]
+            assert f"kiln-mcp resume-job --job {job} goes on." in said
+            assert (await bench.at_rest(job))["state"] == "paused"
+            assert len(counting.asked) < items
+            sent = len(counting.asked)
+            async with await bench.command(*COMMAND) as command:
+                await counting.until_asked(sent + 20)
+                command.kill()
+            [job, _] = [one["job"] for one in (await bench.call("list_jobs"))["jobs"]]
+            assert (await bench.at_rest(job))["state"] == "done"
+    assert len(counting.asked) == len(set(counting.asked)) == items
 
 
 @pytest.mark.parametrize(("pause", "state"), [(False, "cancelled"), (True, "paused")])

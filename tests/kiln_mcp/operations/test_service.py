@@ -92,6 +92,19 @@ async def test_a_job_with_the_host_as_model_is_done_by_the_assistant(tmp_path: P
         assert [job.job for job in (await service.list_jobs(workspace)).jobs] == [started.job]
 
 
+async def test_a_job_that_is_under_way_is_not_begun_a_second_time(tmp_path: Path) -> None:
+    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
+        first = await service.start_job(workspace, "ask_questions", {"count": 2})
+        again = await service.start_job(workspace, "ask_questions", {"count": 2})
+        other = await service.start_job(workspace, "ask_questions", {"count": 1})
+        assert again.job == first.job != other.job
+        assert "under way already" in (again.message or "")
+        await answer_all(workspace, 2)
+        await service.wait_for_job(workspace, first.job)
+        later = await service.start_job(workspace, "ask_questions", {"count": 2})
+        assert later.job != first.job
+
+
 async def test_an_answer_that_is_given_as_json_counts_as_its_text(tmp_path: Path) -> None:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
         job = (await service.start_job(workspace, "ask_questions", {"count": 1})).job
