@@ -140,7 +140,9 @@ async def ask_at_once(workspace: Workspace, count: int) -> Sum:
     return Sum(total=failed)
 
 
-async def test_a_job_says_that_questions_wait_and_what_it_spent_and_lost(tmp_path: Path) -> None:
+async def test_a_job_says_that_questions_wait_and_a_withdrawn_one_costs_nothing(
+    tmp_path: Path,
+) -> None:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
         job = (await service.start_job(workspace, "ask_questions", {"count": 3})).job
         await answer_all(workspace, 1)
@@ -152,11 +154,10 @@ async def test_a_job_says_that_questions_wait_and_what_it_spent_and_lost(tmp_pat
         assert "1 question waits for you: call take_work_orders" in (waiting.next_step or "")
         await service.cancel_job(workspace, job)
         [listed] = (await service.list_jobs(workspace)).jobs
-        assert (listed.state, listed.calls, listed.lost_calls) == ("cancelled", 1, 1)
+        assert (listed.state, listed.calls, listed.lost_calls) == ("cancelled", 1, None)
         found = await (await desk_of(workspace).runner()).find(job)
-        assert used_by(found, listed)["calls"] == 2
-        assert used_by(found, listed)["tokens"] == listed.tokens + (listed.lost_tokens or 0)
-        assert listed.lost_tokens
+        assert used_by(found, listed)["calls"] == 1
+        assert used_by(found, listed)["tokens"] == listed.tokens
 
 
 @capability(effect=Effect.SPENDS, title="Wait for nothing")
