@@ -1,25 +1,28 @@
 """Put changes on disk: all of them or none, one process at a time, and never over another's.
 
-A change to several files is written to a journal in the per-user state folder first. A process
-that dies in the middle leaves the journal there; the next one to open the project carries it to
-its end. All new contents are written aside before the first is put in place, so that a full disk
-refuses while nothing is changed; where it refuses later, the old contents are put back.
+A change to several files is written to a journal in the project first, where every process that
+writes to the project finds it, whoever's it is. One that dies in the middle leaves the journal
+there; the next one to write or to open the project settles it (`_settle`). All new contents are
+written aside before the first is put in place, so that a full disk refuses while nothing is
+changed; where it refuses later, the old contents are put back.
 """
 
-import base64
-import json
 import logging
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+import os
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_IMODE
+from typing import Final
 from uuid import uuid4
 
 from storage.authors import last_author
 from storage.errors import (
     AlreadyDeleted,
     ParentTakenAway,
+    ProjectBusy,
     StaleRevision,
     UnsafePath,
     WriteFailed,
@@ -29,46 +32,18 @@ from storage.files import (
     move_atomically,
     put_in_place,
     remove_empty_folders,
-    remove_unfinished,
     write_aside,
     write_atomically,
 )
+from storage.journal import Begun, Edit, Move
 from storage.locking import ProjectLock
 from storage.reading import revision_of
+from storage.trash import FOLDER, PENDING, UNWRITTEN, keep_out_of_git
 
+__all__ = ["CommitLog", "Edit", "Move"]
+
+_WAIT_TO_OPEN_S: Final = 1.0
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """A file's new content.
-
-    Attributes:
-        path: The file, within the project.
-        content: What it is to hold.
-        expected: Revision of what it holds now; None for a file that must not be there yet.
-        below: The file of the record that it lies below, which must be there; None for any.
-    """
-
-    path: str
-    content: bytes
-    expected: str | None
-    below: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A folder that goes elsewhere in the project; its parent folders there are made.
-
-    Attributes:
-        source: Where it is.
-        target: Where it goes.
-        holds: The record's file that must be in it; None for any.
-    """
-
-    source: str
-    target: str
-    holds: str | None = None
 
 
 class CommitLog:
@@ -76,22 +51,33 @@ class CommitLog:
 
     Args:
         project: The project's folder.
-        state: This person's folder for the project: lock and journal.
+        state: This person's folder for the project, with the lock.
     """
 
     def __init__(self, project: Path, state: Path) -> None:
         self._project = project
-        self._pending = state / "pending"
-        with disk_errors(self._pending):
-            self._pending.mkdir(parents=True, exist_ok=True)
+        self._pending = project / PENDING
+        self._former = state / "pending"
+        with disk_errors(state):
+            state.mkdir(parents=True, exist_ok=True)
         self._lock = ProjectLock(project, state / "lock")
 
     def recover(self) -> int:
-        """Carry changes to their end that a process began and did not finish; return how many."""
-        if not any(self._pending.glob("*.json")):
+        """Settle changes that a process began and did not finish; return how many.
+
+        Where that is not possible, as on a disk that is read-only, they wait for the next one.
+        """
+        former = sorted(self._former.glob("*.json"))
+        try:
+            if not former and not self._left():
+                return 0
+            with self._lock.held(_WAIT_TO_OPEN_S):
+                return self._finish(former)
+        except ProjectBusy:  # whoever writes has settled it first
             return 0
-        with self._lock.held():
-            return self._finish()
+        except (WriteFailed, UnsafePath) as error:
+            _log.warning("What was begun in %s waits to be settled: %s", self._project, error)
+            return 0
 
     def commit(self, edits: Sequence[Edit], moves: Sequence[Move] = ()) -> None:
         """Make all changes, or none.
@@ -102,40 +88,45 @@ class CommitLog:
             ProjectBusy: Another process has been writing for too long.
             WriteFailed: The disk refused; nothing was changed.
         """
-        for edit in edits:
-            _check_inside(self._project, edit.path)
-        for move in moves:
-            _check_inside(self._project, move.source)
-            _check_inside(self._project, move.target)
+        for path in Begun(edits, moves, ()).paths:
+            _check_inside(self._project, path)
         with self.alone():
             self.check_there(edits, moves)
-            before = [self._checked(edit) for edit in edits]
+            free = [self._with_free_target(move) for move in moves]
+            begun = Begun(edits, free, [self._checked(edit) for edit in edits])
             try:
-                self._carry_out(edits, moves, before)
+                self._carry_out(begun)
             except BaseException:
                 for edit in edits:
                     if edit.expected is None:
                         remove_empty_folders((self._project / edit.path).parent, self._project)
                 raise
 
-    def _carry_out(
-        self, edits: Sequence[Edit], moves: Sequence[Move], before: Sequence[bytes | None]
-    ) -> None:
-        if len(edits) + len(moves) <= 1:
-            self._apply(edits, moves)
+    def _carry_out(self, begun: Begun) -> None:
+        if not begun.paths:
             return
+        self._prepare()
         journal = self._pending / f"{uuid4().hex}.json"
-        write_atomically(journal, _journal_text(edits, moves))
-        with ExitStack() as aside:
-            aside.callback(journal.unlink, missing_ok=True)
-            fresh = [self._write_aside(edit, aside) for edit in edits]
-            try:
-                for file, edit in zip(fresh, edits, strict=True):
-                    put_in_place(file, self._project / edit.path)
-                self._apply((), moves)
-            except WriteFailed:
-                self._put_back(edits, before, moves)
-                raise
+        try:
+            fresh = [
+                write_aside(self._project / edit.path, edit.content, self._pending)
+                for edit in begun.edits
+            ]
+            if len(begun.paths) > 1:
+                write_atomically(journal, begun.text())
+        except BaseException:
+            self._sweep(self._left())
+            raise
+        try:
+            for file, edit in zip(fresh, begun.edits, strict=True):
+                put_in_place(file, self._project / edit.path)
+            self._move(begun)
+        except BaseException:
+            self._sweep(self._left())  # the old contents need the space
+            self._take_back(begun)
+            journal.unlink(missing_ok=True)
+            raise
+        journal.unlink(missing_ok=True)
 
     def check_there(self, edits: Sequence[Edit], moves: Sequence[Move]) -> None:
         """Refuse to save below what is gone, or to move it.
@@ -146,25 +137,23 @@ class CommitLog:
             ParentTakenAway: A record that is saved lies below nothing.
             AlreadyDeleted: A record that is moved is gone.
         """
-        needed = {edit.below for edit in edits if edit.below} - {edit.path for edit in edits}
-        for path in sorted(needed):
-            if not (self._project / path).is_file():
-                raise ParentTakenAway(path)
+        for path in self._missing(edits):
+            raise ParentTakenAway(path)
         for move in moves:
             if move.holds and not (self._project / move.holds).is_file():
                 raise AlreadyDeleted(move.holds)
 
-    def _write_aside(self, edit: Edit, aside: ExitStack) -> Path:
-        fresh = write_aside(self._project / edit.path, edit.content)
-        aside.callback(fresh.unlink, missing_ok=True)
-        return fresh
+    def _missing(self, edits: Sequence[Edit]) -> list[str]:
+        """Return the files of the records that edits lie below and that are not there."""
+        needed = {edit.below for edit in edits if edit.below} - {edit.path for edit in edits}
+        return [path for path in sorted(needed) if not (self._project / path).is_file()]
 
     @contextmanager
     def alone(self) -> Generator[None]:
-        """Keep all other writers of the project out, and finish what one of them left that died.
+        """Keep all other writers of the project out, and settle what one of them left that died.
 
-        A journal that is still there belongs to a dead process: carried out later, it would undo
-        what is written now.
+        A journal that is still there belongs to a dead process: settled later, it would undo what
+        is written now.
 
         Raises:
             ProjectBusy: Another process has been writing for too long.
@@ -173,56 +162,161 @@ class CommitLog:
             self._finish()
             yield
 
-    def _finish(self) -> int:
-        found = sorted(self._pending.glob("*.json"))
-        for journal in found:
+    def _prepare(self) -> None:
+        """Make the folder for what is under way; whoever may write to the project may here."""
+        if self._pending.is_dir():
+            return
+        keep_out_of_git(self._project)
+        with disk_errors(self._pending):
+            self._pending.mkdir(parents=True, exist_ok=True)
+            with suppress(PermissionError):  # a disk without such modes
+                self._pending.chmod(S_IMODE(self._project.stat().st_mode))
+
+    def _left(self) -> list[Path]:
+        """Return what processes that died left of what they had under way.
+
+        Raises:
+            UnsafePath: The folder for it is a link: what is there is not ours to touch.
+        """
+        for folder in (self._project / FOLDER, self._pending):
+            if folder.is_symlink():
+                raise UnsafePath(str(folder.relative_to(self._project)))
+        with disk_errors(self._pending):
             try:
-                edits, moves = _read_journal(journal)
-            except (ValueError, KeyError, TypeError) as error:
-                # It was written in one step: what cannot be read was damaged since.
-                _log.warning("%s is set aside, for it cannot be read: %s", journal, error)
-                journal.rename(journal.with_suffix(".broken"))
-                continue
-            self._apply(edits, moves)
-            for edit in edits:
-                remove_unfinished(self._project / edit.path)
-            journal.unlink()
-        return len(found)
+                return sorted(self._pending.iterdir())
+            except FileNotFoundError:
+                return []
+
+    def _finish(self, former: Sequence[Path] = ()) -> int:
+        left = self._left()
+        journals = [*former, *(file for file in left if file.suffix == ".json")]
+        for journal in journals:
+            with disk_errors(journal):
+                try:
+                    begun = Begun.read(journal.read_bytes())
+                    for path in begun.paths:
+                        _check_inside(self._project, path)
+                except (ValueError, KeyError, TypeError, UnsafePath) as error:
+                    # It was written in one step: what cannot be read was damaged since.
+                    _log.warning("%s is set aside, for it cannot be used: %s", journal, error)
+                    journal.rename(journal.with_suffix(".broken"))
+                    continue
+                self._settle(begun, journal)
+                journal.unlink()
+        self._sweep(left)
+        return len(journals)
+
+    def _sweep(self, left: Sequence[Path]) -> None:
+        """Take away what was written aside and not put in place."""
+        for file in left:
+            if file.suffix == ".new":
+                file.unlink(missing_ok=True)
+
+    def _settle(self, begun: Begun, journal: Path) -> None:
+        """Carry a change to its end, or take it back where another program has written since.
+
+        Nobody was told that it was made. So it gives way: what others wrote meanwhile stays. What
+        it would have written in files that do not hold it is kept in the trash.
+        """
+        held = [self._held(edit.path) for edit in begun.edits]
+        gone = self._missing(begun.edits)
+        is_to_do = [
+            was != edit.content
+            and _revision(was) == edit.expected
+            and edit.below not in gone
+            and not self._is_blocked(edit.path)
+            for edit, was in zip(begun.edits, held, strict=True)
+        ]
+        is_foreign = [
+            was != edit.content and not to_do
+            for edit, was, to_do in zip(begun.edits, held, is_to_do, strict=True)
+        ]
+        moves = [move for move in begun.moves if self._is_to_move(move)]
+        began = journal.stat().st_mtime_ns
+        is_moved_since = any(_changed_since(self._project / move.source, began) for move in moves)
+        if is_moved_since or (any(is_foreign) and (moves or any(is_to_do))):
+            self._take_back(begun)
+        else:
+            for edit, to_do in zip(begun.edits, is_to_do, strict=True):
+                if to_do:
+                    write_atomically(self._project / edit.path, edit.content)
+            self._move(begun)
+        if any(is_foreign) or is_moved_since:
+            self._keep_unwritten(begun, self._project / UNWRITTEN / journal.stem)
+
+    def _keep_unwritten(self, begun: Begun, place: Path) -> None:
+        for edit in begun.edits:
+            if not edit.path.startswith(f"{FOLDER}/") and self._held(edit.path) != edit.content:
+                write_atomically(place / edit.path, edit.content)
+        _log.warning(
+            "A process died while it changed %s; another program has written there since, whose "
+            "work stays. What the change would have written is kept in %s",
+            ", ".join(begun.paths),
+            place,
+        )
+
+    def _held(self, path: str) -> bytes | None:
+        file = self._project / path
+        return file.read_bytes() if file.is_file() else None
+
+    def _is_blocked(self, path: str) -> bool:
+        """Whether there is a folder where a file is to be, or a file where a folder is."""
+        file = self._project / path
+        return file.is_dir() or any(one.is_file() for one in file.parents)
 
     def _checked(self, edit: Edit) -> bytes | None:
         """Return what a file holds, where that is what the edit expects."""
-        path = self._project / edit.path
-        held = path.read_bytes() if path.exists() else None
-        revision = None if held is None else revision_of(held)
-        if revision == edit.expected:
+        held = self._held(edit.path)
+        if _revision(held) == edit.expected:
             return held
         if held is None:
             raise StaleRevision(edit.path, None, None)
-        when = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        when = datetime.fromtimestamp((self._project / edit.path).stat().st_mtime, UTC)
         raise StaleRevision(edit.path, last_author(self._project, edit.path), when)
 
-    def _apply(self, edits: Iterable[Edit], moves: Iterable[Move]) -> None:
-        """Make changes; those that are made already stay as they are."""
-        for edit in edits:
-            write_atomically(self._project / edit.path, edit.content)
-        for move in moves:
-            source = self._project / move.source
-            if source.exists():
-                move_atomically(source, self._project / move.target)
+    def _with_free_target(self, move: Move) -> Move:
+        """Return a move whose target in the trash is not taken: one that is there, was made."""
+        is_taken = move.target.startswith(f"{FOLDER}/") and self._is_there(move.target)
+        return replace(move, target=f"{move.target}.{uuid4().hex[:8]}") if is_taken else move
 
-    def _put_back(
-        self, edits: Sequence[Edit], before: Sequence[bytes | None], moves: Sequence[Move]
-    ) -> None:
-        for move in moves:
-            target = self._project / move.target
-            if target.exists():
-                move_atomically(target, self._project / move.source)
-        for edit, held in zip(edits, before, strict=True):
+    def _is_there(self, path: str) -> bool:
+        return os.path.lexists(self._project / path)
+
+    def _is_to_move(self, move: Move) -> bool:
+        """Whether a move was not made; where something is at its target, it was."""
+        return self._is_there(move.source) and not self._is_there(move.target)
+
+    def _move(self, begun: Begun) -> None:
+        for move in begun.moves:
+            if self._is_to_move(move):
+                move_atomically(self._project / move.source, self._project / move.target)
+
+    def _take_back(self, begun: Begun) -> None:
+        """Undo what was made of a change; what it did not write stays."""
+        for move in reversed(begun.moves):
+            back = Move(move.target, move.source)
+            if self._is_to_move(back):
+                move_atomically(self._project / back.source, self._project / back.target)
+        for edit, was in zip(begun.edits, begun.before, strict=True):
             path = self._project / edit.path
-            if held is None:
-                path.unlink(missing_ok=True)
-            elif not path.exists() or path.read_bytes() != held:
-                write_atomically(path, held)
+            if self._held(edit.path) != edit.content:
+                continue
+            if edit.expected is None:
+                path.unlink()
+                remove_empty_folders(path.parent, self._project)
+            elif was is not None:
+                write_atomically(path, was)
+
+
+def _revision(held: bytes | None) -> str | None:
+    return None if held is None else revision_of(held)
+
+
+def _changed_since(path: Path, began_ns: int) -> bool:
+    """Whether a file, or any in a folder, was written since, or put there."""
+    files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
+    states = (file.lstat() for file in files if file.is_symlink() or not file.is_dir())
+    return any(max(one.st_mtime_ns, one.st_ctime_ns) >= began_ns for one in states)
 
 
 def _check_inside(project: Path, path: str) -> None:
@@ -236,17 +330,3 @@ def _check_inside(project: Path, path: str) -> None:
         raise UnsafePath(path)
     if not (project / inside).resolve().is_relative_to(project.resolve()):
         raise UnsafePath(path)
-
-
-def _journal_text(edits: Iterable[Edit], moves: Iterable[Move]) -> bytes:
-    data = {
-        "edits": [[e.path, base64.b64encode(e.content).decode(), e.expected] for e in edits],
-        "moves": [[m.source, m.target] for m in moves],
-    }
-    return json.dumps(data).encode()
-
-
-def _read_journal(file: Path) -> tuple[list[Edit], list[Move]]:
-    data = json.loads(file.read_bytes())
-    edits = [Edit(path, base64.b64decode(text), was) for path, text, was in data["edits"]]
-    return edits, [Move(source, target) for source, target in data["moves"]]

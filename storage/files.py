@@ -23,15 +23,20 @@ def write_atomically(path: Path, content: bytes) -> None:
     put_in_place(write_aside(path, content), path)
 
 
-def write_aside(path: Path, content: bytes) -> Path:
-    """Write a file's new content beside it, down to the disk, and return where.
+def write_aside(path: Path, content: bytes, place: Path | None = None) -> Path:
+    """Write a file's new content aside, down to the disk, and return where.
 
     What can fail for want of space or permission fails here, before anything is changed.
+
+    Args:
+        path: The file.
+        content: What it is to hold.
+        place: A folder of the same disk that is there; None for the file's own.
 
     Raises:
         WriteFailed: The disk refused; nothing was changed.
     """
-    fresh = path.with_name(f".{path.name}.{uuid4().hex[:8]}.new")
+    fresh = (place or path.parent) / f".{path.name}.{uuid4().hex[:8]}.new"
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -68,14 +73,6 @@ def remove_empty_folders(folder: Path, top: Path) -> None:
         if os.path.lexists(folder):
             return
         folder = folder.parent
-
-
-def remove_unfinished(path: Path) -> None:
-    """Remove what dead processes wrote aside for a file."""
-    start = f".{path.name}."
-    for file in path.parent.iterdir():
-        if file.name.startswith(start) and UNFINISHED.fullmatch(file.name):
-            file.unlink(missing_ok=True)
 
 
 def move_atomically(source: Path, target: Path) -> None:

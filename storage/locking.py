@@ -38,17 +38,21 @@ class ProjectLock:
         self._file = FileLock(file)
 
     @contextmanager
-    def held(self) -> Generator[None]:
+    def held(self, longest_wait_s: float | None = None) -> Generator[None]:
         """Keep all other writers out; may be nested within a thread.
+
+        Args:
+            longest_wait_s: How long to wait for others, if not as always.
 
         Raises:
             ProjectBusy: Another process has been writing for too long.
         """
-        until = time.monotonic() + self._longest_wait_s
+        wait_s = self._longest_wait_s if longest_wait_s is None else longest_wait_s
+        until = time.monotonic() + wait_s
         try:
-            self._file.acquire(timeout=self._longest_wait_s)
+            self._file.acquire(timeout=wait_s)
         except Timeout as error:
-            raise ProjectBusy(self._project, self._longest_wait_s) from error
+            raise ProjectBusy(self._project, wait_s) from error
         except OSError as error:
             with disk_errors(Path(self._file.lock_file)):
                 raise error from None

@@ -15,8 +15,15 @@ from storage.layout import folder_of, id_in, place_of
 from storage.names import close_names, folded_name
 from storage.record_files import RecordFiles, RecordProblem
 from storage.records import Attachment, Eval, Project, Record, Task, TaskRun
+from storage.trash import list_unwritten
 
 R = TypeVar("R", bound=Record)
+
+_UNWRITTEN = (
+    "a program died while it wrote these files, and another has changed some of them since. The "
+    "newer work stayed, and what the dead one would have written is kept here: take over what is "
+    "missing, then empty the trash"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +270,8 @@ class ProjectReader:
         told = {**dict(known), **self._index.passed_over()}
         found = {path: RecordProblem(path, reason) for path, reason in told.items()}
         read = await anyio.to_thread.run_sync(self._files.problems_now)
+        for path in await anyio.to_thread.run_sync(list_unwritten, self.folder):
+            found[path] = RecordProblem(path, _UNWRITTEN)
         return sorted({**found, **read}.values(), key=lambda fault: fault.path)
 
     async def repeated(self) -> list[RecordProblem]:

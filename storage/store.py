@@ -52,7 +52,7 @@ class ProjectStore(ProjectReader):
 
         Args:
             folder: The folder that holds project.kiln.
-            home: The per-user home, where index, lock and journal are kept; None to keep them in
+            home: The per-user home, where index and lock are kept; None to keep them in
                 a temporary folder, for this store alone.
 
         Raises:
@@ -146,7 +146,7 @@ class ProjectStore(ProjectReader):
 
     async def empty_trash(self) -> int:
         """Take away for good what is in the trash; return how many records that were."""
-        return await anyio.to_thread.run_sync(empty_trash, self.folder)
+        return await self.alone(lambda _: empty_trash(self.folder))
 
     async def write(
         self, edits: list[Edit], moves: list[Move], files: Sequence[FileToCopy] = ()

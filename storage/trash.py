@@ -15,6 +15,10 @@ from storage.files import write_atomically
 from storage.records.record import login_name, new_id
 
 FOLDER = ".trash"
+PENDING = f"{FOLDER}/pending"
+"""What is being written to the project, or was by processes that died."""
+UNWRITTEN = f"{FOLDER}/unwritten"
+"""What processes that died would have written over others' newer work."""
 _NOTE = "deleted.json"
 _CONTENT = "content"
 
@@ -101,8 +105,16 @@ def find_by_folder(project: Path, folder: str) -> Trashed | None:
     return next((one for one in list_trash(project) if one.folder == folder), None)
 
 
+def list_unwritten(project: Path) -> list[str]:
+    """Return the folders, within the project, with what was not written over newer work."""
+    return sorted(f"{UNWRITTEN}/{one.name}" for one in (project / UNWRITTEN).glob("*/"))
+
+
 def empty_trash(project: Path) -> int:
-    """Take away for good what is in the trash; return how many records that were."""
+    """Take away for good what is in the trash; return how many records that were.
+
+    No change may be under way: its files are there too.
+    """
     found = list_trash(project)
     for folder in (project / FOLDER).glob("*/"):
         if not folder.is_symlink():

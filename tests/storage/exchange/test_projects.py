@@ -37,7 +37,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
     return {
         file.relative_to(folder).as_posix(): file.read_bytes()
         for file in folder.rglob("*")
-        if file.is_file()
+        if file.is_file() and ".trash" not in file.parts
     }
 
 

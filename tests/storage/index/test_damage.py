@@ -199,8 +199,8 @@ async def test_a_home_that_cannot_hold_what_belongs_to_a_project_is_named(
 
 
 async def test_a_journal_that_was_damaged_is_set_aside(project: Path, tmp_path: Path) -> None:
-    (place,) = (tmp_path / "home" / "projects").iterdir()
-    (place / "pending" / "x.json").write_text("{", encoding="utf-8")
+    pending = project / ".trash" / "pending"
+    (pending / "x.json").write_text("{", encoding="utf-8")
     async with await ProjectStore.open(project, home=tmp_path / "home") as store:
         assert await _ask(store) == 40
-    assert [file.name for file in (place / "pending").iterdir()] == ["x.broken"]
+    assert [file.name for file in pending.iterdir()] == ["x.broken"]

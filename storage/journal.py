@@ -1,0 +1,91 @@
+"""A change to files of a project as it is kept on disk while it is made."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+_Entry = tuple[str, str, str | None, str | None, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A file's new content.
+
+    Attributes:
+        path: The file, within the project.
+        content: What it is to hold.
+        expected: Revision of what it holds now; None for a file that must not be there yet.
+        below: The file of the record that it lies below, which must be there; None for any.
+    """
+
+    path: str
+    content: bytes
+    expected: str | None
+    below: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A folder that goes elsewhere in the project; its parent folders there are made.
+
+    Attributes:
+        source: Where it is.
+        target: Where it goes: nothing is there.
+        holds: The record's file that must be in it; None for any.
+    """
+
+    source: str
+    target: str
+    holds: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A change that a process carries out, or began.
+
+    Attributes:
+        edits: Files that get a new content.
+        moves: Folders that go elsewhere, after that.
+        before: What each file held; None where it was not there, or where nobody knows.
+    """
+
+    edits: Sequence[Edit]
+    moves: Sequence[Move]
+    before: Sequence[bytes | None]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All that it touches, within the project."""
+        moved = (path for move in self.moves for path in (move.source, move.target))
+        return (*(edit.path for edit in self.edits), *moved)
+
+    def text(self) -> bytes:
+        """Return what its journal holds."""
+        entries: list[_Entry] = [
+            (one.path, _packed(one.content) or "", one.expected, one.below, _packed(was))
+            for one, was in zip(self.edits, self.before, strict=True)
+        ]
+        moves = [[move.source, move.target] for move in self.moves]
+        return json.dumps({"edits": entries, "moves": moves}).encode()
+
+    @classmethod
+    def read(cls, text: bytes) -> Self:
+        """Return the change of a journal; an older one does not say what the files held.
+
+        Raises:
+            ValueError: It is no journal; also KeyError and TypeError.
+        """
+        data = json.loads(text)
+        edits: list[Edit] = []
+        before: list[bytes | None] = []
+        for path, content, expected, *rest in data["edits"]:
+            below, was = rest or (None, None)
+            edits.append(Edit(path, base64.b64decode(content), expected, below))
+            before.append(None if was is None else base64.b64decode(was))
+        return cls(edits, [Move(source, target) for source, target in data["moves"]], before)
+
+
+def _packed(content: bytes | None) -> str | None:
+    return None if content is None else base64.b64encode(content).decode()
