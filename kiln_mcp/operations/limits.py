@@ -94,7 +94,10 @@ def enough_for(job: Job, used: Mapping[str, float]) -> str:
         return f'job="{job.id}" and a higher limit'
     kind, now = job.stop.kind, amounts(job.limit).get(job.stop.kind) or 0.0
     done, total = job.progress.done, job.progress.total
-    expected = 2 * now if total is None or done <= 0 else used[kind] / done * total * _MARGIN
+    if total is None or done <= 0:
+        expected = 2 * max(now, used[kind])
+    else:
+        expected = used[kind] / done * total * _MARGIN
     amount = _round_up(max(expected, job.stop.needed, now * _MARGIN, 1e-6), kind == "cost_usd")
     return f'job="{job.id}" and limit={json.dumps({kind: amount})}, or another higher limit'
 

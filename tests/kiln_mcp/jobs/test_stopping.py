@@ -15,7 +15,8 @@ from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.errors import ApprovalNeeded
 from kiln_mcp.llm import EngineSettings, ServerSettings
 from kiln_mcp.operations import service
-from kiln_mcp.operations.answers import JobReport
+from kiln_mcp.operations.answers import JobReport, used_by
+from kiln_mcp.operations.desk import desk_of
 from kiln_mcp.operations.limits import JobLimit
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import Workspace
@@ -165,6 +166,10 @@ async def test_a_server_that_never_answers_does_not_keep_a_job_after_its_time_an
                 stopped.error or ""
             )
             assert len(counting.asked) == 8
+            found = await (await desk_of(bench.workspace).runner()).find(job)
+            used = used_by(found, stopped)
+            assert (used["calls"], used["tokens"]) == (8, stopped.lost_tokens)
+            assert stopped.lost_tokens
             counting.latency_s = 0.01
             agreed = bench.workspace.for_call(confirmed=True)
             await service.resume_job(agreed, job, JobLimit(seconds=50.0))
