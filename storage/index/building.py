@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from storage.errors import UnreadableRecord
 from storage.index import sql
 from storage.index.rows import SLOTS, first_row, mark_of, name_of, run_row, score_rows
-from storage.index.scan import FileState, Found, find, project_state, states
+from storage.index.scan import FileState, Found, PlainState, find, project_state, states
 from storage.index.words import searchable
 from storage.layout import (
     PROJECT_FILE,
@@ -33,7 +33,8 @@ from storage.sqlite_files import open_shared
 
 Heard = Callable[[int], None]
 _BATCH = 2000
-_PART = 1000
+_AFTER_ALL = "\U0010ffff"
+"""Comes after every path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +112,8 @@ class IndexBuilder:
 
     def _differences(self) -> Iterator[Found | _Gone]:
         """Yield what differs between files and index, in one walk over both in the same order."""
-        listed = iter((project_state(self._project),))
-        stored = self._stored("", Project.type_name())
-        yield from self._merged(listed, stored, "", place_of(Project))
+        part: list[PlainState] = [project_state(self._project)]
+        yield from self._among([part], "", place_of(Project))
 
     def _differences_in(self, folder: PurePosixPath) -> Iterator[Found | _Gone]:
         """Yield what differs in the folder of one record, where such a folder can be."""
@@ -123,53 +123,49 @@ class IndexBuilder:
         path = str(folder / place.file_name)
         parent = str(folder.parent.parent / place_of(place.parents[0]).file_name)
         wanted = {"parent": parent, "kind": place.record.type_name(), "path": path}
-        stored = [FileState(*row) for row in self._connection.execute(sql.STATE, wanted)]
+        stored = self._connection.execute(sql.STATE, wanted).fetchall()
         found = find(self._project, path)
-        listed = () if found is None else (found.state,)
-        yield from self._merged(iter(listed), iter(stored), parent, place)
+        part: list[PlainState] = [] if found is None else [found.state]
+        yield from self._compared(part, stored, parent, place)
 
-    def _below(self, state: FileState, place: Place) -> Iterator[Found | _Gone]:
-        folder = "" if state.path == PROJECT_FILE else f"{folder_of(state.path)}/"
+    def _below(self, path: str, place: Place) -> Iterator[Found | _Gone]:
+        folder = "" if path == PROJECT_FILE else f"{folder_of(path)}/"
         for child in children_of(place.record):
-            listed = states(self._project, f"{folder}{child.folder}", child, self.passed_over)
-            stored = self._stored(state.path, child.record.type_name())
-            yield from self._merged(listed, stored, state.path, child)
+            parts = states(self._project, f"{folder}{child.folder}", child, self.passed_over)
+            yield from self._among(parts, path, child)
 
-    def _merged(
-        self,
-        listed: Iterator[FileState],
-        stored: Iterator[FileState],
-        parent: str,
-        place: Place,
+    def _among(
+        self, parts: Iterable[list[PlainState]], parent: str, place: Place
     ) -> Iterator[Found | _Gone]:
-        kind = place.record.type_name()
-        known = next(stored, None)
-        for state in listed:
-            while known is not None and known[0] < state.path:
-                yield _Gone(known[0], parent, kind)
-                known = next(stored, None)
-            if known != state:
-                yield Found(state, parent, kind)
-            if known is not None and known[0] == state.path:
-                known = next(stored, None)
-            if state.below:
-                yield from self._below(state, place)
-        while known is not None:
-            yield _Gone(known[0], parent, kind)
-            known = next(stored, None)
+        """Yield what differs among the records of one kind below one parent, and below these.
 
-    def _stored(self, parent: str, kind: str) -> Iterator[FileState]:
-        """Yield how the files of one kind below one parent were, in the order of their paths.
-
-        They are read a part at a time: a statement that stays open would keep the write-ahead log
-        from being emptied. What is put meanwhile comes earlier in this order.
+        What is stored is read a part at a time: a statement that stays open would keep the
+        write-ahead log from being emptied. What is put meanwhile comes earlier in this order.
         """
-        after = ""
-        while after is not None:
-            values = {"parent": parent, "kind": kind, "after": after, "most": _PART}
-            rows = self._connection.execute(sql.STATES, values).fetchall()
-            yield from rows
-            after = rows[-1][0] if len(rows) == _PART else None
+        between = {"parent": parent, "kind": place.record.type_name(), "after": ""}
+        for part in parts:
+            between["last"] = part[-1][0]
+            stored = self._connection.execute(sql.STATES, between).fetchall()
+            yield from self._compared(part, stored, parent, place)
+            between["after"] = between["last"]
+        between["last"] = _AFTER_ALL
+        stored = self._connection.execute(sql.STATES, between).fetchall()
+        yield from self._compared([], stored, parent, place)
+
+    def _compared(
+        self, part: list[PlainState], stored: list[PlainState], parent: str, place: Place
+    ) -> Iterator[Found | _Gone]:
+        if part != stored:
+            kind = place.record.type_name()
+            known = {state[0]: state for state in stored}
+            for state in part:
+                if known.pop(state[0], None) != state:
+                    yield Found(FileState(*state), parent, kind)
+            for path in known:
+                yield _Gone(path, parent, kind)
+        for path, _, _, below in part:
+            if below:
+                yield from self._below(path, place)
 
     # ------------------------------------------------------------ what is kept
 

@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 _FRESH_S = 0.2
+_QUICK_S = 0.1
 _REFRESH_SHARE = 20.0
 """Looking for changes made elsewhere takes at most a twentieth of the time."""
 
@@ -98,12 +99,14 @@ class IndexKeeper:
     async def look_again(self) -> None:
         """Look for changes before saying that something is not there.
 
-        Of many such in a row, those that come within the time that such a look took rely on it.
+        Of many such in a row, those that come within the time that such a look took rely on it,
+        unless it was a quick one.
         """
         async with self._turn:
             if self._clock() >= self._missed_until:
                 await self._refreshed()
-                self._missed_until = self._clock() + self._took_s
+                if self._took_s > _QUICK_S:
+                    self._missed_until = self._clock() + self._took_s
 
     def passed_over(self) -> dict[str, str]:
         """Return what the last look found in a record's place and did not read, and why."""

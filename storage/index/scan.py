@@ -1,7 +1,8 @@
 """Walk a project's folders: which records are there, and when their files last changed."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from stat import S_ISDIR, S_ISLNK, S_ISREG
@@ -13,6 +14,7 @@ from storage.layout import PROJECT_FILE, Place, children_of, place_named, place_
 LINK: Final = "it is a link, and none is followed"
 NO_FILE: Final = "it is no ordinary file"
 NO_FOLDER: Final = "it is a file, where a folder of records has to be"
+_PART = 1000
 _ONLY_ITSELF = 2
 """Links of a folder without subfolders, where the file system counts them."""
 
@@ -31,6 +33,10 @@ class FileState(NamedTuple):
     changed_ns: int
     size: int
     below: int
+
+
+PlainState = tuple[str, int, int, int]
+"""The same as a `FileState`: there are many, and most are only compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,7 @@ def project_state(root: Path) -> FileState:
 
 def states(
     root: Path, folder: str, place: Place, passed_over: dict[str, str]
-) -> Iterator[FileState]:
+) -> Iterator[list[PlainState]]:
     """Yield how the files of one kind of record below one parent are, in the order of their paths.
 
     Links are not followed: what they point to may lie outside of the project.
@@ -73,22 +79,53 @@ def states(
         folder: The folder that holds a folder for each of the records, within the project.
         place: The kind.
         passed_over: Gets what lies in a record's place and is not read, by its path, and why.
+
+    Returns:
+        Parts of what is there, none of them empty.
     """
-    top = f"{root}/{folder}"
-    file_name = f"/{place.file_name}"
+    part: list[PlainState] = []
     may_branch = bool(children_of(place.record))
-    for name in _folders(root, folder, passed_over):
-        own = f"{top}/{name}"
-        try:
-            status = os.lstat(own + file_name)
-            below = int(may_branch and os.lstat(own).st_nlink != _ONLY_ITSELF)
-        except OSError:
-            continue
-        path = f"{folder}/{name}{file_name}"
-        if S_ISREG(status.st_mode):
-            yield FileState(path, status.st_mtime_ns, status.st_size, below)
-        else:
-            passed_over[path] = LINK if S_ISLNK(status.st_mode) else NO_FILE
+    file_name = place.file_name
+    names = _folders(root, folder, passed_over)
+    with _shorter_paths(f"{root}/{folder}") as (top, at):
+        for name in names:
+            own = top + name
+            try:
+                status = os.stat(own + file_name, dir_fd=at, follow_symlinks=False)
+                below = int(
+                    may_branch
+                    and os.stat(own, dir_fd=at, follow_symlinks=False).st_nlink != _ONLY_ITSELF
+                )
+            except OSError:
+                continue
+            path = f"{folder}/{name}{file_name}"
+            if S_ISREG(status.st_mode):
+                part.append((path, status.st_mtime_ns, status.st_size, below))
+                if len(part) == _PART:
+                    yield part
+                    part = []
+            else:
+                passed_over[path] = LINK if S_ISLNK(status.st_mode) else NO_FILE
+    if part:
+        yield part
+
+
+@contextmanager
+def _shorter_paths(folder: str) -> Generator[tuple[str, int | None]]:
+    """Hold a folder open where that is possible: the system finds its files sooner then.
+
+    Yields:
+        What the paths of files in it begin with, and the open folder they are relative to.
+    """
+    at = None
+    if os.stat in os.supports_dir_fd:
+        with suppress(OSError):
+            at = os.open(folder, os.O_RDONLY)
+    try:
+        yield (f"{folder}/" if at is None else "", at)
+    finally:
+        if at is not None:
+            os.close(at)
 
 
 def find(root: Path, path: str) -> Found | None:
@@ -112,7 +149,7 @@ def find(root: Path, path: str) -> Found | None:
 
 
 def _folders(root: Path, folder: str, passed_over: dict[str, str]) -> list[str]:
-    """Return the names of a folder's folders, in the order that their files' paths have."""
+    """Return the names of a folder's folders, each with a slash, in the order of their paths."""
     names: list[str] = []
     try:
         mode = os.lstat(f"{root}/{folder}").st_mode
@@ -122,14 +159,15 @@ def _folders(root: Path, folder: str, passed_over: dict[str, str]) -> list[str]:
         with os.scandir(f"{root}/{folder}") as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    names.append(entry.name)
+                    names.append(entry.name + "/")
                 elif entry.is_symlink() and _is_text(entry.name) and entry.is_dir():
                     passed_over[f"{folder}/{entry.name}"] = LINK
     except OSError:
         return []
     if not all(map(str.isascii, names)):
         names = [name for name in names if _is_text(name)]
-    return sorted(names, key=lambda name: name + "/")
+    names.sort()
+    return names
 
 
 def _is_text(name: str) -> bool:

@@ -79,7 +79,7 @@ PRAGMA user_version = 6;
 
 STATES: Final[LiteralString] = """
 SELECT path, changed_ns, size, below FROM records
-WHERE parent = :parent AND kind = :kind AND path > :after ORDER BY path LIMIT :most
+WHERE parent = :parent AND kind = :kind AND path > :after AND path <= :last ORDER BY path
 """
 STATE: Final[LiteralString] = """
 SELECT path, changed_ns, size, below FROM records

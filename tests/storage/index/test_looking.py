@@ -116,12 +116,29 @@ async def test_before_it_is_said_that_something_is_not_there_it_is_looked_for(
     await store.refresh()
     await _copied(store, run, "123123123123")
     assert (await store.get(TaskRun, "123123123123")).id == "123123123123"
+
+
+async def test_before_it_is_said_that_nothing_has_a_name_it_is_looked_for(
+    store: ProjectStore, task: Task
+) -> None:
+    await store.refresh()
     folder = store.side_folder(task)
     shutil.copytree(folder, folder.with_name("copy"))
     file = anyio.Path(folder.with_name("copy") / "task.kiln")
     text = (await file.read_text()).replace(task.id, "456456456456").replace('"T"', '"Other"')
     await file.write_text(text)
     assert (await find_record(store, "task", "other")).id == "456456456456"
+
+
+async def test_a_task_that_another_program_made_is_found_by_its_name(
+    store: ProjectStore, task: Task
+) -> None:
+    await store.refresh()
+    folder = store.side_folder(task)
+    shutil.copytree(folder, folder.with_name("copy"))
+    file = anyio.Path(folder.with_name("copy") / "task.kiln")
+    await file.write_text((await file.read_text()).replace('"T"', '"Other"'))
+    assert (await store.find(Task, "Other", parent=store.project)).name == "Other"
     with pytest.raises(RecordNotFound):
         await store.find(Task, "none", parent=store.project)
 

@@ -11,6 +11,7 @@ import pytest
 
 from storage import Feedback, Project, ProjectStore, Task, TaskOutput, TaskRun
 from storage.errors import RecordNotFound
+from storage.index.building import Refreshed
 from storage.index.queries import RunQuery
 
 
@@ -92,6 +93,34 @@ async def test_names_that_sort_otherwise_than_their_paths_are_told_apart(
     assert (await store.refresh()).changed == 6
     assert (await store.refresh()).changed == 0
     assert (await store.counts(task))["task_run"] == 7
+
+
+async def test_of_thousands_of_runs_exactly_those_that_differ_are_told(
+    store: ProjectStore, task: Task
+) -> None:
+    first = store.side_folder(await _run(store, task))
+    content = (first / "task_run.kiln").read_bytes()
+    shutil.rmtree(first)
+    folders = [first.with_name(f"{number:04}") for number in range(2100)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "task_run.kiln").write_bytes(content)
+    await store.refresh()
+    assert await store.counts(task) == {"task_run": 2100}
+    assert await store.refresh() == Refreshed(changed=0, gone=0)
+    for number in (0, 998, 999, 1000, 2099):
+        shutil.rmtree(folders[number])
+    for number in (1, 1001, 2098):
+        (folders[number] / "task_run.kiln").write_bytes(content + b" ")
+    for name in ("", "1000a", "3000"):
+        folders[5].with_name(f"0{name}").mkdir()
+        (folders[5].with_name(f"0{name}") / "task_run.kiln").write_bytes(content)
+    assert await store.refresh() == Refreshed(changed=6, gone=5)
+    assert await store.refresh() == Refreshed(changed=0, gone=0)
+    assert await store.counts(task) == {"task_run": 2098}
+    shutil.rmtree(first.parent)
+    await store.refresh()
+    assert await store.counts(task) == {}
 
 
 async def test_a_name_that_is_no_text_is_passed_over(store: ProjectStore, task: Task) -> None:
