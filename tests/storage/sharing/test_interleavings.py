@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -57,7 +57,9 @@ class Team(RuleBasedStateMachine):
         )
         self.stores["ana"] = first
         for name in ("Task", "Side"):
-            await first.save(Task(name=name, instruction="Start."), parent=first.project)
+            task = await first.save(Task(name=name, instruction="Start."), parent=first.project)
+            run = TaskRun(input="first", output=TaskOutput(output="first"))
+            self._note(await first.save(run, parent=task))
         await Sharing(first).share(hub)
         await Sharing(first).sync()
         for name in _PEOPLE[1:]:
@@ -75,8 +77,8 @@ class Team(RuleBasedStateMachine):
 
     async def _converge(self) -> None:
         for _ in range(2):
-            for store in self.stores.values():
-                await Sharing(store).sync()
+            for name in _PEOPLE:
+                await self._sync(name)
         states = [self._files(name) for name in _PEOPLE]
         assert states[0] == states[1] == states[2]
         store = self.stores["ana"]
@@ -119,6 +121,10 @@ class Team(RuleBasedStateMachine):
         folders = [file.parent.name for file in (self.folder / who / path).parent.rglob("*.kiln")]
         return {run for run in self.added if any(name.startswith(run) for name in folders)}
 
+    def _note(self, run: TaskRun) -> None:
+        self.added.add(run.id)
+        self.saved.add(run.id)
+
     async def _task(self, store: ProjectStore, name: str = "Task") -> Task:
         tasks = await store.children(store.project, Task)
         return next((task for task in tasks if task.name == name), tasks[0])
@@ -136,9 +142,7 @@ class Team(RuleBasedStateMachine):
         async def act() -> None:
             store = self.stores[who]
             run = TaskRun(input=text, output=TaskOutput(output=text))
-            saved = await store.save(run, parent=await self._task(store, task))
-            self.added.add(saved.id)
-            self.saved.add(saved.id)
+            self._note(await store.save(run, parent=await self._task(store, task)))
 
         self.loop.run_until_complete(act())
 
@@ -177,16 +181,43 @@ class Team(RuleBasedStateMachine):
 
         self.loop.run_until_complete(act())
 
-    @rule(who=_someone)
-    def delete_side_task(self, who: str) -> None:
+    @rule(who=_someone, task=st.sampled_from(["Task", "Side"]), count=st.integers(0, 2))
+    def replace_all_runs(self, who: str, task: str, count: int) -> None:
         async def act() -> None:
             store = self.stores[who]
-            task = await self._task(store, "Side")
-            if task.name == "Side":
-                self.deleted |= {run.id for run in await store.children(task, TaskRun)}
-                await store.delete(task)
+            parent = await self._task(store, task)
+            async with store.transaction() as change:
+                for run in await store.children(parent, TaskRun):
+                    self.deleted.add(run.id)
+                    change.delete(run)
+                for number in range(count):
+                    new = TaskRun(input=f"new {number}", output=TaskOutput(output="new"))
+                    self._note(change.save(new, parent))
+            await self._sync(who)
 
         self.loop.run_until_complete(act())
+
+    @rule(who=_someone, text=_word)
+    def replace_side_task(self, who: str, text: str) -> None:
+        async def act() -> None:
+            store = self.stores[who]
+            self.saved.add(
+                (await store.save(Task(name=text, instruction="New."), parent=store.project)).id
+            )
+            await self._delete_side_task(store)
+            await self._sync(who)
+
+        self.loop.run_until_complete(act())
+
+    @rule(who=_someone)
+    def delete_side_task(self, who: str) -> None:
+        self.loop.run_until_complete(self._delete_side_task(self.stores[who]))
+
+    async def _delete_side_task(self, store: ProjectStore) -> None:
+        task = await self._task(store, "Side")
+        if task.name == "Side":
+            self.deleted |= {run.id for run in await store.children(task, TaskRun)}
+            await store.delete(task)
 
     @rule(who=_someone, pick=st.integers(0, 9), stars=st.integers(1, 5))
     def rate_run(self, who: str, pick: int, stars: int) -> None:
@@ -221,23 +252,52 @@ class Team(RuleBasedStateMachine):
 
         self.loop.run_until_complete(act())
 
-    @rule(who=_someone, choice=st.integers(0, 1))
-    def decide(self, who: str, choice: int) -> None:
+    @rule(who=_someone, choice=st.integers(0, 1), count=st.integers(1, 3))
+    def decide(self, who: str, choice: int, count: int) -> None:
+        self.loop.run_until_complete(self._decide(who, [choice] * count))
+
+    @rule(people=st.permutations(_PEOPLE), choices=st.lists(st.integers(0, 1), min_size=1))
+    def differ_and_decide_apart(self, people: list[str], choices: list[int]) -> None:
+        """Two give all runs different repairs, hear of it, and decide some of the questions."""
+
         async def act() -> None:
-            sharing = Sharing(self.stores[who])
-            for question in (await sharing.questions())[:1]:
-                if question.choices[choice].absent and not question.field:
-                    self.deleted |= self._below(who, question.path)
-                elif not question.field and question.path.endswith("task_run.kiln"):
-                    self.deleted -= self._below(who, question.path)  # keeping wins
-                await sharing.decide(question.id, choice)
+            for who in people[:2]:
+                store = self.stores[who]
+                for run in await self._runs(store):
+                    output = TaskOutput(output=who)
+                    await store.save(run.replace(repair_instructions=who, repaired_output=output))
+                await self._sync(who)
+            await self._sync(people[0])
+            await self._decide(people[0], [0] * 9)
+            await self._decide(people[1], choices)
 
         self.loop.run_until_complete(act())
 
+    async def _decide(self, who: str, choices: list[int]) -> None:
+        """Decide the first of the open questions, each by a choice."""
+        sharing = Sharing(self.stores[who])
+        for question, choice in zip(await sharing.questions(), choices, strict=False):
+            if question.id not in {one.id for one in await sharing.questions()}:
+                continue  # what it is about went with another
+            if question.choices[choice].absent and not question.field:
+                self.deleted |= self._below(who, question.path)
+            elif not question.field and question.path.endswith("task_run.kiln"):
+                self.deleted -= self._below(who, question.path)  # keeping wins
+            await sharing.decide(question.id, choice)
+
     @rule(who=_someone)
     def sync(self, who: str) -> None:
-        report = self.loop.run_until_complete(Sharing(self.stores[who]).sync())
-        assert report.sent
+        self.loop.run_until_complete(self._sync(who))
+
+    @rule()
+    def sync_all(self) -> None:
+        for who in (*_PEOPLE, *_PEOPLE[:-1]):
+            self.loop.run_until_complete(self._sync(who))
+
+    async def _sync(self, who: str) -> None:
+        sharing = Sharing(self.stores[who])
+        assert (await sharing.sync()).sent
+        assert await sharing.unsaved() == "", "a sync left what nobody did"
 
     @invariant()
     def every_file_can_be_read(self) -> None:
@@ -250,7 +310,7 @@ class Team(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_any_interleaving_of_edits_and_syncs_converges_and_loses_nothing() -> None:
     run_state_machine_as_test(
         Team,
@@ -258,6 +318,7 @@ def test_any_interleaving_of_edits_and_syncs_converges_and_loses_nothing() -> No
             max_examples=12,
             stateful_step_count=14,
             deadline=None,
+            phases=[Phase.generate],  # a smaller example would take longer than the test may
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )
