@@ -15,7 +15,7 @@ import aiosqlite
 from storage.errors import InvalidQuery
 from storage.index import sql
 from storage.index.rows import SqlValue
-from storage.index.wanted import RunQuery, Wanted, facets_of
+from storage.index.wanted import RunQuery, Wanted, facets_of, words_query
 from storage.sqlite_files import BUSY_S
 
 __all__ = ["IndexReader", "Order", "PathPage", "RunQuery", "ScoreCell", "Scored"]
@@ -225,7 +225,9 @@ class IndexReader:
         text = " ".join((query.text or "").replace("\0", " ").split())
         query = replace(query, text=text or None)
         wanted = Wanted(await self._number(parent), facets_of(query), query)
-        if not query.text and len(wanted.facets) > 1:
+        if text:
+            wanted = replace(wanted, common=await self._common(text.split(), wanted.task))
+        elif len(wanted.facets) > 1:
             counts = [
                 await self._count(Wanted(wanted.task, (facet,), RunQuery()), _NO_LIMIT)
                 for facet in wanted.facets
@@ -234,6 +236,19 @@ class IndexReader:
             others = wanted.facets[:rarest] + wanted.facets[rarest + 1 :]
             wanted = Wanted(wanted.task, (wanted.facets[rarest], *others), query)
         return wanted
+
+    async def _common(self, words: list[str], task: int) -> frozenset[str]:
+        """Return the words that so many runs have that longer ones need not be looked for.
+
+        It would take long: all places of all words that begin so are put in order first.
+        """
+        found: set[str] = set()
+        for word in words:
+            asked = words_query(word, Wanted(task, (), RunQuery(), common=frozenset({word})))
+            values: dict[str, SqlValue] = {"words": asked, "most": _COUNTED + 1}
+            if (await self._rows(sql.COUNT_WORD, values))[0][0] == _COUNTED + 1:
+                found.add(word)
+        return frozenset(found)
 
     async def _number(self, task: str) -> int:
         """Return the number that the index has for a task; 0 where it knows no run of it."""

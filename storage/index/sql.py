@@ -179,6 +179,9 @@ WHERE parents.path GLOB :judges GROUP BY judge, run_config_id ORDER BY parents.p
 # Task runs: one of these sources, conditions, one of these orders.
 
 COUNT: Final[LiteralString] = "SELECT count(*) FROM (SELECT 1"
+COUNT_WORD: Final[LiteralString] = """
+SELECT count(*) FROM (SELECT 1 FROM texts WHERE texts MATCH :words LIMIT :most)
+"""
 COUNT_TASK: Final[LiteralString] = "SELECT count(*) FROM runs WHERE task = :task"
 COUNT_FACET: Final[LiteralString] = (
     "SELECT count(*) FROM facets WHERE task = :task AND facet = :facet"

@@ -1,6 +1,6 @@
 """Which task runs are meant, and the SQL that looks for them where the fewest are."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import LiteralString, cast
 
 from storage.filters import AllOf, Named, Tagged, parse_filter
@@ -24,7 +24,8 @@ class RunQuery:
         least_rating: The lowest overall rating.
         most_rating: The highest overall rating.
         unrated_for: The key of a score that nobody has rated, such as "named::Polite".
-        text: Words that occur in its input or output, or how they begin.
+        text: Words that occur in its input or output, or how they begin; of a word that more than
+            a thousand runs have, no longer ones are looked for.
     """
 
     filter_id: str = "all"
@@ -49,12 +50,14 @@ class Wanted:
         facets: What they must be; the first is where to look, if no words are asked for.
         query: The rest.
         all_in_order: Whether to look at all runs in the order of their ratings.
+        common: The words of the query's text that are looked for as whole words.
     """
 
     task: int
     facets: tuple[str, ...]
     query: RunQuery
     all_in_order: bool = False
+    common: frozenset[str] = frozenset()
 
     @property
     def is_counted_fast(self) -> bool:
@@ -78,14 +81,14 @@ class Wanted:
 
     def by_rating(self) -> "Wanted":
         """Return the same, to be looked for among all runs in the order of their ratings."""
-        return Wanted(self.task, self.facets, self.query, all_in_order=True)
+        return replace(self, all_in_order=True)
 
     def text(
         self, start: LiteralString, joined: LiteralString = ""
     ) -> tuple[LiteralString, dict[str, SqlValue]]:
         """Return the statement that begins so, without an order, and its values."""
         query = self.query
-        words = _words(query.text, self.task, self.facets) if query.text else None
+        words = words_query(query.text, self) if query.text else None
         found = _Conditions({"task": self.task})
         source, condition, to_check = sql.ALL_RUNS, sql.OF_TASK, self.facets
         if self.all_in_order:
@@ -168,8 +171,8 @@ def _facets_of_filter(filter_id: str) -> list[str]:
             return [facet for part in parts for facet in _facets_of_filter(part)]
 
 
-def _words(text: str, task: int, facets: tuple[str, ...]) -> str:
-    """Return a full-text query for all words of a text, as they are written, in a task's runs."""
-    phrases = " AND ".join(map(phrase_of, text.split()))
-    marks = " AND ".join(map(mark_of, (f"task:{task}", *facets)))
+def words_query(text: str, wanted: Wanted) -> str:
+    """Return a full-text query for all words of a text among the runs that are meant."""
+    phrases = " AND ".join(phrase_of(w, whole=w in wanted.common) for w in text.split())
+    marks = " AND ".join(map(mark_of, (f"task:{wanted.task}", *wanted.facets)))
     return f"{{input output}} : ({phrases}) AND marks : ({marks})"

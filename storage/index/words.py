@@ -31,12 +31,17 @@ def searchable(text: str) -> str:
     return _APART.sub(_one_by_one, folded)
 
 
-def phrase_of(word: str) -> str:
-    """Return the full-text query for a word as it is typed, or for words that begin with it."""
+def phrase_of(word: str, *, whole: bool = False) -> str:
+    """Return the full-text query for a word as it is typed, or for words that begin with it.
+
+    Args:
+        word: The word.
+        whole: Whether longer words are not meant.
+    """
     kept = searchable(word)
     last = kept[-_SHORTEST_BEGINNING:]
     begins = len(last) == _SHORTEST_BEGINNING and all(map(_is_part_of_word, last))
-    return '"' + kept.replace('"', '""') + ('"*' if begins else '"')
+    return '"' + kept.replace('"', '""') + ('"*' if begins and not whole else '"')
 
 
 def _is_part_of_word(character: str) -> bool:

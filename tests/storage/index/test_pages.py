@@ -197,6 +197,18 @@ async def test_beyond_a_thousand_a_page_says_that_not_all_were_counted(
         assert await store.count_runs(task, RunQuery(text="seven")) == 1200
 
 
+async def test_of_a_word_that_a_thousand_runs_have_no_longer_ones_are_looked_for(
+    big: tuple[Path, Task],
+) -> None:
+    folder, task = big
+    async with await ProjectStore.open(folder) as store:
+        longer = TaskRun(input="seventeen", output=TaskOutput(output="x"))
+        await store.save(longer, parent=task)
+        assert await store.count_runs(task, RunQuery(text="seven")) == 1200
+        assert await store.count_runs(task, RunQuery(text="seve")) == 1201
+        assert await store.count_runs(task, RunQuery(text="sevent")) == 1
+
+
 async def test_the_best_of_many_matches_come_first(big: tuple[Path, Task]) -> None:
     folder, task = big
     async with await ProjectStore.open(folder) as store:
