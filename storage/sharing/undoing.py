@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+from pydantic import ValidationError
 
 from storage.changes import Change
 from storage.commits import Edit, Move
@@ -15,9 +18,11 @@ from storage.reading import revision_of
 from storage.sharing.errors import AlreadyUndone, ChangedSince, NothingToUndo, ProjectStays
 from storage.sharing.git import EMPTY_TREE, FileChange, Git
 from storage.sharing.merging import merge_lines, merge_objects
-from storage.sharing.questions import edited
+from storage.sharing.questions import FOLDER as QUESTIONS
+from storage.sharing.questions import Question, edited
 from storage.sharing.telling import is_beside
 from storage.sharing.words import (
+    QUESTION,
     Document,
     RecordChange,
     document_of,
@@ -60,6 +65,14 @@ class _Version:
     @property
     def is_record(self) -> bool:
         return self.path.endswith(".kiln")
+
+    @property
+    def is_question(self) -> bool:
+        return self.path.startswith(f"{QUESTIONS}/")
+
+    @property
+    def is_told(self) -> bool:
+        return self.is_record or self.is_question
 
 
 def undo_plan(git: Git, change: str, path: str | None) -> Undo:
@@ -145,25 +158,29 @@ def _plan(git: Git, changes: Sequence[FileChange]) -> Undo:
         raise AlreadyUndone
     back = {path: edit.content for path, edit in edits.items()}
     undone = [*away, *gone, *(one for one in changed if one.path in edits)]
-    told = [
-        RecordChange(
-            PurePosixPath(one.path).stem,
-            document_of(one.now),
-            document_of(back.get(one.path, one.before)),
-        )
-        for one in sorted(undone, key=lambda one: one.path.count("/"))
-        if one.is_record
-    ]
-    done = summary(told, [one.path for one in undone if not one.is_record])
+    shown = sorted(undone, key=lambda one: one.path.count("/"))
+    told = [_told(git, one, back.get(one.path, one.before)) for one in shown if one.is_told]
+    done = summary(told, [one.path for one in undone if not one.is_told])
     if len(others) < len(versions):
         done += "; the project's own record stays"
     return Undo(plan, done, len(away))
 
 
+def _told(git: Git, one: _Version, back: bytes | None) -> RecordChange:
+    """Return what is done to a record or a question, for its words."""
+    if not one.is_question:
+        return RecordChange(PurePosixPath(one.path).stem, document_of(one.now), document_of(back))
+    about: Document = {}
+    with suppress(ValidationError):
+        question = Question.model_validate_json(one.before or one.after or b"")
+        about = {"name": question.subject(document_of(_held(git, question.path)) or {})}
+    return RecordChange(QUESTION, about if one.now else None, about if back else None)
+
+
 def _meant(changes: Sequence[FileChange], path: str | None) -> list[FileChange]:
     """Return the changes of one record; with all below it where it was added or deleted."""
     if path is None:
-        return [change for change in changes if not change.path.startswith("questions/")]
+        return list(changes)
     own = [change for change in changes if change.path == path]
     if path == PROJECT_FILE:
         return own

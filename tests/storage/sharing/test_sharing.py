@@ -15,7 +15,14 @@ from storage import (
     TaskRun,
 )
 from storage.errors import RecordNotFound
-from storage.sharing.errors import ChangedSince, GitFailed, NoSuchChoice, NotShared, TokenInAddress
+from storage.sharing.errors import (
+    AlreadyUndone,
+    ChangedSince,
+    GitFailed,
+    NoSuchChoice,
+    NotShared,
+    TokenInAddress,
+)
 from storage.sharing.git import Git
 from storage.sharing.sharing import Sharing, fetch_project
 
@@ -129,6 +136,37 @@ async def test_a_decision_is_told_as_one(ana: ProjectStore, ben: ProjectStore) -
     await Sharing(ben).decide(question.id, same)
     assert (await Sharing(ben).sync()).saved == "Decide the overall rating of the run 'hi'"
     assert (await Sharing(ana).sync()).received == "Decide the overall rating of the run 'hi'"
+
+
+@pytest.mark.parametrize("changes_the_run", [True, False])
+async def test_a_decision_is_undone_so_that_its_question_is_open_again(
+    ana: ProjectStore, ben: ProjectStore, changes_the_run: bool
+) -> None:
+    for store, stars in ((ana, 1), (ben, 5)):
+        await store.save(_rated(await _run(store), stars))
+        await Sharing(store).sync()
+    await Sharing(ana).sync()
+    (question,) = await Sharing(ben).questions()
+    run = await _run(ben)
+    held = run.output.rating
+    assert held is not None
+    choice = next(
+        at
+        for at, choice in enumerate(question.choices)
+        if (choice.value != held.value) == changes_the_run
+    )
+    await Sharing(ben).decide(question.id, choice)
+    await Sharing(ben).sync()
+    decided = (await Sharing(ben).history())[0]
+    done = await Sharing(ben).undo(decided.change)
+    assert "sk the overall rating of the run 'hi'" in done
+    assert [one.id for one in await Sharing(ben).questions()] == [question.id]
+    assert (await _run(ben)).output.rating == held
+    await Sharing(ben).sync()
+    with pytest.raises(AlreadyUndone):
+        await Sharing(ben).undo(decided.change)
+    await Sharing(ana).sync()
+    assert [one.id for one in await Sharing(ana).questions()] == [question.id]
 
 
 def _repaired(run: TaskRun, who: str) -> TaskRun:
