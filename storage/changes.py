@@ -1,7 +1,7 @@
 """What is to be written: records to save and to put into the trash, as edits and moves of files."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -38,6 +38,7 @@ class Change:
     edits: list[Edit] = field(default_factory=list[Edit])
     moves: list[Move] = field(default_factory=list[Move])
     files: list[FileToCopy] = field(default_factory=list[FileToCopy])
+    _places: dict[str, int] = field(init=False, default_factory=dict[str, int])
     _away: set[str] = field(init=False, default_factory=set[str])
     _ancestors: Ancestors = field(init=False)
 
@@ -61,9 +62,22 @@ class Change:
             content = self._changed_text(record, record.origin)
         if content is None:
             return record
-        self.edits.append(Edit(path, content, expected, below))
+        self._note(Edit(path, content, expected, below))
         self.files += files_to_copy(record, path)
         return record.at(Origin(path, revision_of(content)))
+
+    def _note(self, edit: Edit) -> None:
+        """Note an edit; of a file that this change writes already, it is the same one."""
+        noted = self._noted(edit.path)
+        if noted is None:
+            self._places[edit.path] = len(self.edits)
+            self.edits.append(edit)
+        else:
+            self.edits[self._places[edit.path]] = replace(noted, content=edit.content)
+
+    def _noted(self, path: str) -> Edit | None:
+        place = self._places.get(path)
+        return None if place is None else self.edits[place]
 
     def delete(self, record: Record) -> Trashed:
         """Note a record to be put into the trash, with all below it.
@@ -101,10 +115,11 @@ class Change:
 
     def _changed_text(self, record: Record, origin: Origin) -> bytes | None:
         """Return the file's new bytes; None where nothing changes."""
-        try:
-            held = (self.folder / origin.path).read_bytes()
-        except FileNotFoundError as error:
-            raise StaleRevision(origin.path, None, None) from error
+        noted = self._noted(origin.path)
+        if noted and revision_of(noted.content) == origin.revision:
+            held = noted.content
+        else:
+            held = self._on_disk(origin.path)
         if revision_of(held) != origin.revision:
             # The commit, which looks again under the lock, says who and when.
             return new_text(record)
@@ -114,6 +129,12 @@ class Change:
         after: dict[str, JsonValue] = record.model_dump(mode="json")
         content = _encoded(record, lambda: patch_json(held.decode("utf-8"), before, after))
         return None if content == held else content
+
+    def _on_disk(self, path: str) -> bytes:
+        try:
+            return (self.folder / path).read_bytes()
+        except FileNotFoundError as error:
+            raise StaleRevision(path, None, None) from error
 
 
 def new_text(record: Record) -> bytes:

@@ -137,10 +137,13 @@ class CommitLog:
             ParentTakenAway: A record that is saved lies below nothing.
             AlreadyDeleted: A record that is moved is gone.
         """
+        written = {edit.path for edit in edits}
         for path in self._missing(edits):
             raise ParentTakenAway(path)
         for move in moves:
-            if move.holds and not (self._project / move.holds).is_file():
+            if move.holds in written or not move.holds:
+                continue
+            if not (self._project / move.holds).is_file():
                 raise AlreadyDeleted(move.holds)
 
     def _missing(self, edits: Sequence[Edit]) -> list[str]:

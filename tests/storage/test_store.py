@@ -190,3 +190,30 @@ async def test_what_a_dead_process_left_is_finished_before_an_open_one_writes(
     await store.save(now.replace(instruction="Mine."))
     async with await ProjectStore.open(store.folder, home=tmp_path / "home") as again:
         assert [task.instruction for task in await again.children(again.project, Task)] == ["Mine."]
+
+
+async def test_a_new_record_can_be_saved_again_in_the_same_transaction(
+    store: ProjectStore, task: Task
+) -> None:
+    async with store.transaction() as change:
+        new = change.save(TaskRun(input="n", output=TaskOutput(output="o")), task)
+        again = change.save(new.replace(tags=("a",)))
+        last = change.save(again.replace(tags=("a", "b")))
+    assert await store.children(task, TaskRun) == [last]
+    assert last.tags == ("a", "b")
+    async with store.transaction() as change:
+        first = change.save(last.replace(tags=()))
+        change.save(first.replace(input="m"))
+    (run,) = await store.children(task, TaskRun)
+    assert (run.tags, run.input) == ((), "m")
+
+
+async def test_a_new_record_can_be_deleted_in_the_same_transaction(
+    store: ProjectStore, task: Task
+) -> None:
+    async with store.transaction() as change:
+        new = change.save(TaskRun(input="n", output=TaskOutput(output="o")), task)
+        trashed = change.delete(new)
+    assert await store.children(task, TaskRun) == []
+    await store.put_back(trashed.key)
+    assert [run.id for run in await store.children(task, TaskRun)] == [new.id]
