@@ -42,6 +42,19 @@ _Node = _Leaf | _Branch
 
 
 @dataclass(frozen=True, slots=True)
+class _Donor:
+    """A value as another text spells it."""
+
+    node: _Node
+    value: JsonValue
+
+    def members(self) -> "dict[str, _Donor]":
+        if isinstance(self.node, _Leaf) or not isinstance(self.value, dict):
+            return {}
+        return {one.key: _Donor(one.value, self.value[one.key]) for one in self.node.entries}
+
+
+@dataclass(frozen=True, slots=True)
 class _Style:
     """How new text is written: the indentation of its line and of one level; None for compact."""
 
@@ -61,13 +74,15 @@ def write_json(value: JsonValue) -> str:
     return _Style("", "  ").spell(value)
 
 
-def patch_json(text: str, old: JsonValue, new: JsonValue) -> str:
+def patch_json(text: str, old: JsonValue, new: JsonValue, spelled: str = "") -> str:
     """Return the text with the difference between two values applied.
 
     Args:
         text: Valid JSON.
         old: What a reader understood of the text; keys that it left out are not touched.
         new: What the reader should understand of the result.
+        spelled: Valid JSON that has some of the new values at their places; they are taken from
+            it as they are spelled there. None is "".
 
     Raises:
         ValueError: The text is no JSON, or the new value has a number that JSON cannot hold.
@@ -76,7 +91,8 @@ def patch_json(text: str, old: JsonValue, new: JsonValue) -> str:
         return text
     start = _space_end(text, 0)
     root, end = _parse(text, start)
-    changed = _patch(root, old, new, _Style("", _unit_of(root)))
+    donor = _donor(spelled) if spelled else None
+    changed = _patch(root, old, new, _Style("", _unit_of(root)), donor)
     return text[:start] + _render(changed) + text[end:]
 
 
@@ -151,20 +167,33 @@ def _unit_of(root: _Node) -> str | None:
     return before.rpartition("\n")[2] if "\n" in before else None
 
 
-def _patch(node: _Node, old: JsonValue, new: JsonValue, style: _Style) -> _Node:
+def _donor(text: str) -> _Donor:
+    return _Donor(_parse(text, _space_end(text, 0))[0], json.loads(text))
+
+
+def _patch(
+    node: _Node, old: JsonValue, new: JsonValue, style: _Style, donor: _Donor | None = None
+) -> _Node:
     if same(old, new):
         return node
+    if donor is not None and same(donor.value, new):
+        return donor.node
     if isinstance(node, _Branch) and node.entries:
         if isinstance(old, dict) and isinstance(new, dict) and node.brackets == "{}":
-            return _patch_object(node, old, new, style)
+            return _patch_object(node, old, new, style, donor)
         if isinstance(old, list) and isinstance(new, list) and node.brackets == "[]":
             return _patch_array(node, old, new, style)
     return _Leaf(style.spell(new))
 
 
 def _patch_object(
-    node: _Branch, old: dict[str, JsonValue], new: dict[str, JsonValue], style: _Style
+    node: _Branch,
+    old: dict[str, JsonValue],
+    new: dict[str, JsonValue],
+    style: _Style,
+    donor: _Donor | None,
 ) -> _Node:
+    given = donor.members() if donor else {}
     kept = [e for e in node.entries if e.key in new or e.key not in old]
     position = {entry.key: index for index, entry in enumerate(kept)}
     inserted: list[tuple[int, _Entry]] = []
@@ -172,15 +201,22 @@ def _patch_object(
     for key, value in new.items():
         index = position.get(key)
         if index is not None:
-            kept[index].value = _patch(kept[index].value, old.get(key), value, style.deeper())
+            held = kept[index].value
+            kept[index].value = _patch(held, old.get(key), value, style.deeper(), given.get(key))
             place = index + 1
         elif not (key in old and same(old[key], value)):
-            spelled = _Leaf(style.deeper().spell(value))
+            spelled = _spelled(value, style.deeper(), given.get(key))
             head = json.dumps(key, ensure_ascii=False) + ": "
             inserted.append((place, _Entry("", spelled, key=key, head=head)))
     for index, entry in reversed(inserted):
         kept.insert(index, entry)
     return _spaced(node, kept)
+
+
+def _spelled(value: JsonValue, style: _Style, donor: _Donor | None) -> _Node:
+    if donor is not None and same(donor.value, value):
+        return donor.node
+    return _Leaf(style.spell(value))
 
 
 def _patch_array(node: _Branch, old: list[JsonValue], new: list[JsonValue], style: _Style) -> _Node:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
@@ -130,7 +130,7 @@ def _merge_dicts(
 ) -> dict[str, JsonValue]:
     held = before if isinstance(before, dict) else {}
     merged: dict[str, JsonValue] = {}
-    for key in dict.fromkeys([*theirs, *ours]):
+    for key in _in_order(theirs, ours):
         value = _merge(
             (*field, key),
             held.get(key, ABSENT),
@@ -141,6 +141,19 @@ def _merge_dicts(
         if not isinstance(value, Absent):
             merged[key] = value
     return merged
+
+
+def _in_order(theirs: Iterable[str], ours: Iterable[str]) -> list[str]:
+    """Return the keys of both: theirs, and each other one after the key that it follows in ours."""
+    after: dict[str | None, list[str]] = {}
+    keys = dict.fromkeys(theirs)
+    last: str | None = None
+    for key in ours:
+        if key in keys:
+            last = key
+        else:
+            after.setdefault(last, []).append(key)
+    return [*after.get(None, ()), *(one for key in keys for one in (key, *after.get(key, ())))]
 
 
 def equal(first: Value, second: Value) -> bool:

@@ -156,17 +156,24 @@ def _merge_file(path: str, prefix: str, versions: _Versions, result: _Result) ->
     if ours is None or theirs is None:
         result.files[path] = theirs if ours is None else ours
     elif path.endswith(".kiln"):
-        _merge_record(path, prefix, versions, result)
+        try:
+            _merge_record(path, prefix, versions, result)
+        except ValueError:  # a number that JSON cannot hold, or half a character, on both sides
+            _keep_both(path, prefix, ours, theirs, result)
     elif path.endswith(".jsonl"):
         texts = [_text(side) for side in (versions.before, ours, theirs)]
         result.files[path] = merge_lines(*texts).encode("utf-8", "surrogateescape")
     else:
-        result.files[path] = theirs
-        other = _other_version(path, ours)
-        result.files[other] = ours
-        if path.startswith(prefix):
-            inside = path.removeprefix(prefix)
-            result.questions.append(file_question(inside, other.removeprefix(prefix)))
+        _keep_both(path, prefix, ours, theirs, result)
+
+
+def _keep_both(path: str, prefix: str, ours: bytes, theirs: bytes, result: _Result) -> None:
+    result.files[path] = theirs
+    other = _other_version(path, ours)
+    result.files[other] = ours
+    if path.startswith(prefix):
+        inside = path.removeprefix(prefix)
+        result.questions.append(file_question(inside, other.removeprefix(prefix)))
 
 
 def _merge_record(path: str, prefix: str, versions: _Versions, result: _Result) -> None:
@@ -178,9 +185,11 @@ def _merge_record(path: str, prefix: str, versions: _Versions, result: _Result) 
     merged, clashes = merge_objects(before, ours, theirs)
     if not _is_valid(path, merged) and _is_valid(path, theirs):
         merged, clashes = theirs, _all_differences(before, ours, theirs)
-    result.files[path] = patch_json(_text(versions.theirs), theirs, merged).encode()
     inside = path.removeprefix(prefix)
-    result.questions += [question_of(inside, clash) for clash in clashes]
+    questions = [question_of(inside, clash) for clash in clashes]
+    text = patch_json(_text(versions.theirs), theirs, merged, _text(versions.ours))
+    result.files[path] = text.encode()
+    result.questions += questions
 
 
 def _all_differences(
