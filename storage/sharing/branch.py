@@ -6,6 +6,7 @@ moves. A note in git's own folder says which commit the folder is about to show.
 """
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,8 +97,7 @@ class Branch:
                 "git repository shares it."
             )
         own = self.git.text("symbolic-ref", "--short", "HEAD")
-        there = self.git.text("for-each-ref", "--format=%(refname)", f"refs/remotes/{REMOTE}/")
-        names = {ref.removeprefix(f"refs/remotes/{REMOTE}/") for ref in there.split()}
+        names = self._fetched()
         chosen = self.git.try_text("symbolic-ref", "-q", f"refs/remotes/{REMOTE}/HEAD") or ""
         likely = [chosen.removeprefix(f"refs/remotes/{REMOTE}/"), BRANCH, "master"]
         usual = next((name for name in likely if name in names), own)
@@ -132,6 +132,33 @@ class Branch:
         options = ("-q", "--prune", "--no-tags", "--no-write-fetch-head", REMOTE)
         where = f"+refs/heads/*:refs/remotes/{REMOTE}/*"
         self.git.reach("fetch", *options, where, action="reach the others")
+
+    def name_there(self) -> str | None:
+        """Return how an empty repository calls the branch that clones begin with.
+
+        None where it does not say, or is not empty. Call it after `fetch`.
+        """
+        address = self.address()
+        if address is None or self._fetched():
+            return None
+        with tempfile.TemporaryDirectory() as above:  # git tells this of a clone alone
+            empty = Path(above) / "empty.git"
+            options = ("-q", "--bare", "--no-tags", "--", address, str(empty))
+            usual = f"init.defaultBranch={BRANCH}"
+            self.git.reach("-c", usual, "clone", *options, action="reach the others")
+            return Git(empty).try_text("symbolic-ref", "--short", "HEAD")
+
+    def call(self, name: str) -> None:
+        """Call the branch as others do, where it has the name that we gave it."""
+        own = self.git.text("symbolic-ref", "--short", "HEAD")
+        names = self.git.text("for-each-ref", "--format=%(refname)", "refs/heads/").split()
+        if own == BRANCH != name and names == [f"refs/heads/{BRANCH}"]:
+            self.git.write("branch", "-m", name, action="name the branch")
+
+    def _fetched(self) -> list[str]:
+        where = f"refs/remotes/{REMOTE}/"
+        listed = self.git.text("for-each-ref", "--format=%(refname)", where)
+        return [ref.removeprefix(where) for ref in listed.split()]
 
     def send(self) -> bool:
         """Send the branch; return False where somebody else was faster."""

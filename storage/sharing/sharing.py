@@ -216,6 +216,9 @@ class Sharing:
         """Bring in and send until nothing is left to do; return whether all is sent."""
         for _ in range(_MOST_ROUNDS):
             await anyio.to_thread.run_sync(self._branch.fetch)
+            name = await anyio.to_thread.run_sync(self._branch.name_there)
+            if name is not None:
+                await self._store.alone(lambda _, name=name: self._branch.call(name))
             more, got = await self._store.alone(self._branch.bring_in)
             saved.append(more)
             received.append(got)

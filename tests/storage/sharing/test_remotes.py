@@ -229,3 +229,30 @@ async def test_who_is_on_another_branch_than_the_others_is_told(ana: ProjectStor
 async def test_who_brings_in_nothing_is_not_told_that_work_is_saved(tmp_path: Path) -> None:
     with pytest.raises(GitFailed, match=r"could not fetch the project: .*No project was added"):
         await fetch_project(str(tmp_path / "nothing.git"), tmp_path / "new")
+
+
+@pytest.mark.parametrize("name", ["master", "trunk", "main"])
+async def test_an_empty_repository_gets_the_branch_that_a_plain_clone_looks_for(
+    tmp_path: Path, name: str
+) -> None:
+    hub, clone = tmp_path / "other.git", tmp_path / "clone"
+    subprocess.run(["git", "init", "-q", "--bare", "-b", name, hub], check=True)  # noqa: ASYNC221
+    async with await ProjectStore.create(tmp_path / "p", Project(name="P"), home=tmp_path) as store:
+        await Sharing(store).share(str(hub))
+        report = await Sharing(store).sync()
+        assert (report.sent, report.waiting, report.notice) == (True, 0, "")
+        assert (await Sharing(store).sync()).sent
+        assert Git(store.folder).text("status", "--porcelain") == ""
+    subprocess.run(["git", "clone", "-q", hub, clone], check=True)  # noqa: ASYNC221
+    assert (clone / "project.kiln").is_file()
+    assert Git(clone).text("branch", "--show-current") == name
+
+
+async def test_a_branch_that_a_person_named_keeps_its_name(tmp_path: Path) -> None:
+    hub = tmp_path / "other.git"
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "master", hub], check=True)  # noqa: ASYNC221
+    async with await ProjectStore.create(tmp_path / "p", Project(name="P"), home=tmp_path) as store:
+        subprocess.run(["git", "init", "-q", "-b", "mine", store.folder], check=True)  # noqa: ASYNC221
+        await Sharing(store).share(str(hub))
+        assert (await Sharing(store).sync()).sent
+        assert Git(store.folder).text("branch", "--show-current") == "mine"
