@@ -38,7 +38,7 @@ async def serve_stdio(
         group.start_soon(_carry_in, incoming, to_server, said.clone(), unanswered)
         group.start_soon(_carry_out, from_server, outgoing, unanswered)
         await server.run(asked, said, server.create_initialization_options())
-        group.cancel_scope.cancel()
+        said.close()  # what is still to be said is carried out first
 
 
 class _Unanswered:
