@@ -36,7 +36,7 @@ async def serve_stdio(
     unanswered = _Unanswered()
     async with stdio_server() as (incoming, outgoing), anyio.create_task_group() as group:
         group.start_soon(_carry_in, incoming, to_server, said.clone(), unanswered)
-        group.start_soon(_carry_out, from_server, outgoing, unanswered)
+        group.start_soon(_carry_out, from_server, outgoing, unanswered, group.cancel_scope)
         await server.run(asked, said, server.create_initialization_options())
         said.close()  # what is still to be said is carried out first
 
@@ -95,10 +95,15 @@ async def _carry_out(
     from_server: MemoryObjectReceiveStream[SessionMessage],
     outgoing: Any,
     unanswered: _Unanswered,
+    serving: anyio.CancelScope,
 ) -> None:
     async with outgoing:  # its writer ends with it
         async for message in from_server:
-            await outgoing.send(message)
+            try:
+                await outgoing.send(message)
+            except anyio.BrokenResourceError:  # the client reads no more
+                serving.cancel()
+                return
             unanswered.answered(message.message)
 
 

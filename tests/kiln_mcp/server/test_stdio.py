@@ -72,6 +72,30 @@ def test_what_was_asked_before_the_client_said_goodbye_is_answered(
     assert {answer["id"]: "result" in answer for answer in heard} == {1: True, 2: True, 3: True}
 
 
+def test_a_client_that_reads_no_more_ends_the_process_without_a_traceback(tmp_path: Path) -> None:
+    more = {"KILN_MCP_HOME": str(tmp_path), "KILN_MCP_DAEMON": "off", "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        env={**os.environ, **more},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdin.write(request("legacy", 0, "initialize", INITIALIZE) + b"\n")
+        process.stdin.flush()
+        assert process.stdout.readline()
+        process.stdout.close()
+        for number in range(1, 9):
+            call = request("legacy", number, "tools/call", {"name": "list_jobs", "arguments": {}})
+            process.stdin.write(call + b"\n")
+        process.stdin.close()
+        assert b"Traceback" not in process.stderr.read()
+        assert process.wait(60) == 0
+
+
 @pytest.mark.parametrize("era", ["legacy", "auto"])
 def test_garbage_is_refused_in_a_sentence(tmp_path: Path, era: str) -> None:
     ping = request(era, 1, "tools/list", {})
