@@ -81,6 +81,7 @@ def serve_over_stdio() -> None:
         failures += [
             disk_sentence(error) if isinstance(error, OSError) else str(error)
             for error in _leaves(errors)
+            if not isinstance(error, BrokenPipeError)  # the client has gone
         ]
     if failures:
         click.echo(f"kiln-mcp: {' '.join(failures)}", err=True)
