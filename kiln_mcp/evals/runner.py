@@ -233,13 +233,13 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
     """
     about = work.measurement
     turn = workspace.turns.at(str(about.store.folder / about.task.saved.path))
-    if not turn.locked():
-        async with turn:
-            return await _carry_out(workspace, work)
-    await workspace.report(0, work.steps, "Another call scores items of this task: it goes first.")
+    others_first = turn.locked()
+    if others_first:
+        said = "Another call scores items of this task: it goes first."
+        await workspace.report(0, work.steps, said)
     async with turn:
-        left = await _left_of(work)
-        if not left.jobs:
+        left = await _left_of(work) if others_first else work
+        if others_first and not left.jobs:
             await workspace.report(work.steps, work.steps, "Another call has scored them all.")
         return await _carry_out(workspace, left)
 
