@@ -8,7 +8,6 @@ call `Capability.invoke` with the arguments as they arrived.
 
 import inspect
 import math
-import re
 import typing
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from pydantic_core import ErrorDetails
 
 from kiln_mcp.errors import InvalidArguments, UnusableValue, closest
 from storage import records
+from storage.characters import whole
 from storage.kind_words import kind_word
 from storage.records.record import Part, Record, first_fault
 
@@ -258,16 +258,12 @@ def _slips(place: str, given: object, taken: object) -> Iterator[str]:
             yield _wrong(place, "it is no finite number", taken)
         case int() | float() if isinstance(given, bool):
             yield _wrong(place, "it has to be a number", given)
-        case str() if _HALF_CHARACTER.search(taken):
+        case str() if whole(taken) != taken:
             yield _wrong(place, "it holds half a character", taken)
         case _:
             arrived = _entries(given)
             for step, inner in _entries(taken).items():
                 yield from _slips(f"{place}.{step}".lstrip("."), arrived.get(step), inner)
-
-
-_HALF_CHARACTER: typing.Final = re.compile("[\ud800-\udfff]")
-"""What Python has of text that is no Unicode: nothing can be written with it."""
 
 
 def _entries(value: object) -> Mapping[object, object]:

@@ -18,11 +18,21 @@ Errors are named by their cause, without a suffix; the constructor writes the se
 import difflib
 import errno
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from storage.errors import WorkbenchError, said_by_system
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """Return the errors of a group, however deep they lie in it; one that is none, by itself."""
+    if not isinstance(error, BaseExceptionGroup):
+        yield error
+        return
+    for one in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+        yield from leaves(one)
 
 
 def closest(name: str, candidates: Iterable[str]) -> str:

@@ -6,12 +6,10 @@ Without a command it serves MCP over standard input and output: what a client st
 import logging
 import os
 import sys
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import anyio
 import click
@@ -21,7 +19,7 @@ from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.cli.calling import FindDaemon, call, find_none
 from kiln_mcp.cli.failures import FAILED, guarded
 from kiln_mcp.cli.options import option_of
-from kiln_mcp.errors import disk_sentence
+from kiln_mcp.errors import disk_sentence, leaves
 from kiln_mcp.settings import Settings
 from storage.errors import WorkbenchError
 
@@ -80,7 +78,7 @@ def serve_over_stdio() -> None:
     except* (WorkbenchError, OSError) as errors:
         failures += [
             disk_sentence(error) if isinstance(error, OSError) else str(error)
-            for error in _leaves(errors)
+            for error in leaves(errors)
             if not isinstance(error, BrokenPipeError)  # the client has gone
         ]
     if failures:
@@ -88,14 +86,6 @@ def serve_over_stdio() -> None:
         if not (opened or sys.stdin.isatty()):
             refuse_all(" ".join(failures), sys.stdin.buffer, sys.stdout.buffer)
         sys.exit(FAILED)
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for one in cast("BaseExceptionGroup[BaseException]", error).exceptions:
-            yield from _leaves(one)
-    else:
-        yield error
 
 
 @cli.command()

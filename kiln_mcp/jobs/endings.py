@@ -1,25 +1,15 @@
 """How a job ends that an error stopped: in the words of the error, and of one alone."""
 
-from collections.abc import Iterator
-from typing import cast
-
+from kiln_mcp.errors import leaves
 from kiln_mcp.jobs.records import End, JobState, Stop
 from kiln_mcp.llm.errors import BudgetSpent
 from storage.errors import WorkbenchError
 
 
-def first_in(error: Exception) -> Exception:
+def first_in(error: Exception) -> BaseException:
     """Return the error that says the most of a group: its first of ours, else its first."""
-    each = list(_each(error))
+    each = list(leaves(error))
     return next((one for one in each if isinstance(one, WorkbenchError)), each[0])
-
-
-def _each(error: Exception) -> Iterator[Exception]:
-    if not isinstance(error, ExceptionGroup):
-        yield error
-        return
-    for one in cast("ExceptionGroup[Exception]", error).exceptions:
-        yield from _each(one)
 
 
 def ended_by(error: Exception) -> End:
