@@ -17,7 +17,7 @@ from storage.kind_words import kind_word
 from storage.layout import folder_of, place_of
 from storage.names import folder_name, known_as
 from storage.reading import parse_record, revision_of
-from storage.records import Origin, Record
+from storage.records import Origin, Record, Task, TaskRun
 from storage.trash import Trashed, trashed_now
 
 R = TypeVar("R", bound=Record)
@@ -40,13 +40,36 @@ class Change:
     files: list[FileToCopy] = field(default_factory=list[FileToCopy])
     _places: dict[str, int] = field(init=False, default_factory=dict[str, int])
     _away: set[str] = field(init=False, default_factory=set[str])
+    _unchecked: list[tuple[Record, str, Record | None]] = field(
+        init=False, default_factory=list[tuple[Record, str, Record | None]]
+    )
+
     _ancestors: Ancestors = field(init=False)
 
     def __post_init__(self) -> None:
         self._ancestors = Ancestors(self.folder)
 
+    def check(self) -> None:
+        """Refuse what does not fit a task's schemas. Blocks: call it in a thread.
+
+        Raises:
+            InvalidRecord: A record does not fit.
+        """
+        for record, path, before in self._unchecked:
+            self._ancestors.check(record, path, before)
+        self._unchecked.clear()
+
+    def _check(self, record: Record, path: str, before: Record | None) -> None:
+        """Check a record now, or later if a worker process may have to look at a schema."""
+        if isinstance(record, Task | TaskRun):
+            self._unchecked.append((record, path, before))
+        else:
+            self._ancestors.check(record, path, before)
+
     def save(self, record: R, parent: Record | None = None) -> R:
         """Note a record to be saved and return it as it will be.
+
+        `check` tells whether it fits the schemas of its task.
 
         Raises:
             InvalidRecord: It cannot be written, or does not fit what is above it.
@@ -55,7 +78,7 @@ class Change:
         if record.origin is None:
             path, expected = _new_path(record, parent), None
             below = parent.saved.path if parent else None
-            self._ancestors.check(record, path, None)
+            self._check(record, path, None)
             content: bytes | None = new_text(record)
         else:
             path, expected, below = record.origin.path, record.origin.revision, None
@@ -124,7 +147,7 @@ class Change:
             # The commit, which looks again under the lock, says who and when.
             return new_text(record)
         known = parse_record(type(record), held, origin.path)
-        self._ancestors.check(record, origin.path, known)
+        self._check(record, origin.path, known)
         before: dict[str, JsonValue] = known.model_dump(mode="json")
         after: dict[str, JsonValue] = record.model_dump(mode="json")
         content = _encoded(record, lambda: patch_json(held.decode("utf-8"), before, after))

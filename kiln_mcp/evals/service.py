@@ -152,7 +152,7 @@ async def create_evaluator(
     model = workspace.model_name(evaluator.model if isinstance(evaluator, ModelJudge) else None)
     if isinstance(evaluator, ModelJudge):
         workspace.engine.check_name(model)
-    record = make_evaluator(name or evaluator.type.replace("_", " "), evaluator, model)
+    record = await make_evaluator(name or evaluator.type.replace("_", " "), evaluator, model)
     found = choose("eval", known, eval) if known else await _new(store, eval, new_eval or NewEval())
     spec = None
     if new_eval is not None and new_eval.spec:

@@ -96,7 +96,9 @@ class Experience:
         """Return what was seen of a model."""
         return self._seen.get(model, UNKNOWN)
 
-    def take(self, request: ModelRequest, answer: ModelAnswer, json_by: Feature | None) -> None:
+    async def take(
+        self, request: ModelRequest, answer: ModelAnswer, json_by: Feature | None
+    ) -> None:
         """Learn from an answer.
 
         Args:
@@ -105,7 +107,7 @@ class Experience:
             json_by: How JSON was asked for; None where it was not, or in words alone.
         """
         if json_by is not None and getattr(self.of(request.model), json_by) is not Ability.SEEN:
-            _, problem = fit(answer, request)
+            _, problem = await fit(answer, request)
             if problem is None:
                 self.learn(request.model, json_by, Ability.SEEN)
         if request.top_logprobs:

@@ -146,8 +146,8 @@ async def create_task(
     task = Task(
         name=name,
         instruction=instruction,
-        output_json_schema=schema_text("output", output_schema),
-        input_json_schema=schema_text("input", input_schema),
+        output_json_schema=await schema_text("output", output_schema),
+        input_json_schema=await schema_text("input", input_schema),
     )
     saved = await store.save(task, parent=store.project)
     return TaskCreated(
