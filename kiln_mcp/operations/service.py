@@ -146,7 +146,7 @@ async def resume_job(
         Field(description="Higher limits, all attempts together; what is left out stays."),
     ] = None,
 ) -> JobReport:
-    """Go on with a job that failed, was paused or cancelled, or came to the end of its budget.
+    """Go on with a job that failed, was paused, cancelled or set aside, or spent its budget.
 
     What is paid for is kept. A job that a limit stopped needs a higher one of that kind. Only what
     new limits allow beyond the old ones needs approval.

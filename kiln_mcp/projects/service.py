@@ -16,6 +16,7 @@ from kiln_mcp.projects.schemas import schema_text
 from kiln_mcp.projects.sharing_service import OpenQuestion, faults_said, open_questions
 from kiln_mcp.workspace import Workspace
 from storage import Project, ProjectStore, Prompt, Spec, Task, TaskRunConfig
+from storage.errors import WorkbenchError
 from storage.names import folded_name
 from storage.sharing.sharing import Sharing
 
@@ -97,6 +98,9 @@ class ProjectDescription(Result):
         description="Records whose id another one has, such as copies made in a file manager."
     )
     to_decide: list[OpenQuestion] = Field(description="Two people's values: decide_question.")
+    jobs_set_aside: list[str] = Field(
+        description="Jobs whose process was killed again and again; they wait for the person."
+    )
     next_step: str | None
 
 
@@ -213,9 +217,24 @@ async def describe_project(
         tasks=tasks,
         unreadable=faults_said(await store.unreadable(), most_faults),
         repeated=faults_said(await store.repeated(), most_faults),
+        jobs_set_aside=await jobs_set_aside(workspace, store),
         to_decide=open_questions(await Sharing(store).questions()),
         next_step=None if tasks else first_step,
     )
+
+
+async def jobs_set_aside(workspace: Workspace, store: ProjectStore) -> list[str]:
+    """Return the project's jobs that were killed again and again, in words."""
+    try:
+        jobs = await workspace.desk.set_aside() if workspace.desk else []
+    except WorkbenchError:  # a project is described without its jobs, too
+        return []
+    names = {store.project.name, str(store.folder)}
+    return [
+        f"{job.id} ({job.capability}): {job.error} resume_job takes it up again."
+        for job in jobs
+        if job.arguments.get("project") in names
+    ]
 
 
 def first_names(records: Sequence[Spec] | Sequence[TaskRunConfig] | Sequence[Prompt]) -> list[str]:
