@@ -154,7 +154,7 @@ def _defused(value: object, tags: frozenset[str]) -> object:
         if not tags:
             return value
         names = "|".join(re.escape(tag) for tag in sorted(tags, key=len, reverse=True))
-        return re.sub(rf"<(?=[\W_]*(?:{names}))", "&lt;", value, flags=re.IGNORECASE)
+        return re.sub(rf"<(?=[^<a-zA-Z0-9]*(?:{names}))", "&lt;", value, flags=re.IGNORECASE)
     if isinstance(value, list):
         return [_defused(item, tags) for item in cast("list[object]", value)]
     if isinstance(value, dict):
