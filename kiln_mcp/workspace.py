@@ -15,9 +15,11 @@ import anyio.from_thread
 from pydantic import TypeAdapter, ValidationError
 
 from kiln_mcp.errors import ApprovalNeeded, Plan, UnknownCapability, UnknownProject, UnusablePath
+from kiln_mcp.home import prepare_home
 from kiln_mcp.jobs import Job, JobDesk, JobSettings, JsonObject
 from kiln_mcp.llm import Budget, Engine
 from kiln_mcp.settings import Settings
+from kiln_mcp.trust import Trust
 from storage import ProjectStore
 from storage.names import folded_name
 
@@ -192,6 +194,11 @@ class Workspace:
         engine = replace(self.settings.engine, default_model=name)
         return replace(self, settings=replace(self.settings, engine=engine))
 
+    @property
+    def trust(self) -> Trust:
+        """The folders whose programs may be run."""
+        return Trust(self.settings.home)
+
     def place(self, path: str) -> Path:
         """Return the absolute path that a person or an assistant means.
 
@@ -280,8 +287,7 @@ async def open_workspace(
         perform: Calls a capability by its name: what jobs do.
     """
     with suppress(OSError):  # who needs the home says what is wrong with it
-        # Prompts and answers lie there: nobody else's business.
-        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        prepare_home(settings.home)
     shared = replace(settings.engine, shared_database_url=settings.shared_database_url)
     async with Engine(shared) as engine:
         known = KnownProjects(settings.home / "projects.json")
