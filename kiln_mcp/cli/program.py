@@ -19,6 +19,7 @@ from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.cli.calling import FindDaemon, call, find_none
 from kiln_mcp.cli.failures import FAILED, guarded
 from kiln_mcp.cli.options import option_of
+from kiln_mcp.cli.projects import projects
 from kiln_mcp.cli.trust import trust
 from kiln_mcp.errors import disk_sentence, leaves
 from kiln_mcp.settings import Settings
@@ -136,6 +137,7 @@ async def _work(settings: Settings) -> None:
 
 
 cli.add_command(trust)
+cli.add_command(projects)
 
 
 @cli.group()
