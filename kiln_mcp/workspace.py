@@ -1,7 +1,7 @@
 """What a capability works with: open projects, the model engine, progress, approval."""
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from kiln_mcp.errors import ApprovalNeeded, Plan, UnknownCapability, UnusablePat
 from kiln_mcp.home import prepare_home
 from kiln_mcp.jobs import Job, JobDesk, JobSettings, JsonObject
 from kiln_mcp.known_projects import KnownProjects, Reference
-from kiln_mcp.llm import Budget, Engine
+from kiln_mcp.llm import Budget, Engine, Model
 from kiln_mcp.settings import Settings
 from kiln_mcp.trust import Trust
 from storage import ProjectStore
@@ -205,18 +205,21 @@ class Workspace:
 
 @asynccontextmanager
 async def open_workspace(
-    settings: Settings, perform: Perform = _nothing_to_perform
+    settings: Settings,
+    perform: Perform = _nothing_to_perform,
+    models: Mapping[str, Model] | None = None,
 ) -> AsyncGenerator[Workspace]:
     """Open the workspace of this person for the life of a process.
 
     Args:
         settings: What the person set.
         perform: Calls a capability by its name: what jobs do.
+        models: Further models by name.
     """
     with suppress(OSError):  # who needs the home says what is wrong with it
         prepare_home(settings.home)
     shared = replace(settings.engine, shared_database_url=settings.shared_database_url)
-    async with Engine(shared) as engine:
+    async with Engine(shared, models) as engine:
         known = KnownProjects(settings.home / "projects.json")
 
         budgets: dict[str, Budget] = {}
