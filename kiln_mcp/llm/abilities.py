@@ -80,7 +80,7 @@ OF_EMBEDDED: Final = Abilities(Ability.YES, Ability.YES, Ability.YES, Ability.IN
 OF_HOST: Final = Abilities(
     Ability.IN_WORDS, Ability.IN_WORDS, Ability.NO, Ability.IN_WORDS, Ability.NO
 )
-OF_SCRIPTED: Final = Abilities(
+OF_INJECTED: Final = Abilities(
     Ability.IN_WORDS, Ability.IN_WORDS, Ability.NO, Ability.NO, Ability.YES
 )
 UNKNOWN: Final = Abilities()

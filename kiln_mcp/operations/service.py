@@ -93,8 +93,8 @@ async def start_job(
     runner = await desk_of(workspace).runner()
     given: dict[str, JsonValue] = {**arguments, "confirm": True}
     project = arguments.get("project")
-    if isinstance(project, str) and project not in workspace.known.folders():
-        # Whoever does the job may have been started in another folder.
+    if isinstance(project, str):
+        # For whoever does the job, which may be in another folder, a name may mean another one.
         given["project"] = str(await workspace.project_folder(project))
     model = workspace.settings.default_model
     same = await runner.under_way(tool, given, limit.as_budget(), model)

@@ -11,7 +11,7 @@ from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.projects.counting import take_inventory
 from kiln_mcp.projects.errors import FolderTaken, TaskExists
 from kiln_mcp.projects.inventory import next_step, weaknesses
-from kiln_mcp.projects.references import ProjectReference, unreadable_task
+from kiln_mcp.projects.references import NameProblem, ProjectReference, unreadable_task
 from kiln_mcp.projects.schemas import schema_text
 from kiln_mcp.projects.sharing_service import OpenQuestion, faults_said, open_questions
 from kiln_mcp.workspace import Workspace
@@ -44,6 +44,7 @@ class ProjectCreated(Result):
 
     project: str
     folder: str
+    name_problem: NameProblem
     next_step: str
 
 
@@ -89,6 +90,7 @@ class ProjectDescription(Result):
 
     project: str
     folder: str
+    name_problem: NameProblem
     description: str | None
     tasks: list[TaskDescription]
     unreadable: list[str] = Field(
@@ -129,6 +131,7 @@ async def create_project(
     return ProjectCreated(
         project=opened.project.name,
         folder=str(opened.folder),
+        name_problem=await workspace.known.name_problem(opened),
         next_step="create_task: say what a model is to do.",
     )
 
@@ -213,6 +216,7 @@ async def describe_project(
     return ProjectDescription(
         project=store.project.name,
         folder=str(store.folder),
+        name_problem=await workspace.known.name_problem(store),
         description=store.project.description,
         tasks=tasks,
         unreadable=faults_said(await store.unreadable(), most_faults),
