@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache, partial
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import anyio.to_thread
@@ -20,7 +21,7 @@ from anyio.lowlevel import RunVar
 from pydantic import JsonValue
 
 from isolation.limits import Limits
-from isolation.outcomes import Failed, Outcome
+from isolation.outcomes import Outcome
 from isolation.process import WorkerProcess
 from isolation.watchdog import Watchdog
 
@@ -75,11 +76,14 @@ class WorkerPool:
     def run_alone(
         self, task: str, logic: str, arguments: Mapping[str, JsonValue], seconds: float
     ) -> Outcome:
-        """Run a task in a worker of its own, which ends with it: code may leave things behind."""
-        with self._turn(logic):
+        """Run a task in a worker of its own, which ends with it: code may leave things behind.
+
+        The task also gets `folder`, an empty one.
+        """
+        with self._turn(logic), TemporaryDirectory(prefix="kiln-mcp-") as folder:
             worker = WorkerProcess(self.limits, self._watchdog)
             try:
-                return worker.ask(task, arguments, seconds)
+                return worker.ask(task, {**arguments, "folder": folder}, seconds)
             finally:
                 worker.close()
 
@@ -170,8 +174,3 @@ def shared_pool() -> WorkerPool:
     pool = WorkerPool()
     atexit.register(pool.close)
     return pool
-
-
-def is_breach(outcome: Outcome) -> bool:
-    """Return whether an item passed a limit."""
-    return isinstance(outcome, Failed) and outcome.breach is not None

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from isolation.patterns import linear_pattern
 
-if TYPE_CHECKING:
-    from referencing import Resolver
-
+_Resolver = Any
+"""Of `referencing`, which keeps the type to itself."""
 _IN_PLACE: Final = frozenset(
     {"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"}
 )
@@ -64,9 +63,7 @@ class _Search:
     root: Mapping[str, Any]
     open: set[int] = field(default_factory=set[int])
     done: set[int] = field(default_factory=set[int])
-    later: list[tuple[Any, "Resolver[Any]"]] = field(
-        default_factory=list[tuple[Any, "Resolver[Any]"]]
-    )
+    later: list[tuple[Any, _Resolver]] = field(default_factory=list[tuple[Any, _Resolver]])
 
     def run(self) -> str | None:
         self.later.append((self.root, _resolver(self.root)))
@@ -77,7 +74,7 @@ class _Search:
                 return fault
         return None
 
-    def _visit(self, schema: Any, resolver: "Resolver[Any]", by: str) -> str | None:
+    def _visit(self, schema: Any, resolver: _Resolver, by: str) -> str | None:
         if not isinstance(schema, dict) or id(cast("object", schema)) in self.done:
             return None
         parts = cast("dict[str, Any]", schema)
@@ -100,7 +97,7 @@ class _Search:
         self.done.add(id(parts))
         return None
 
-    def _follow(self, reference: str, resolver: "Resolver[Any]") -> str | None:
+    def _follow(self, reference: str, resolver: _Resolver) -> str | None:
         target = _look_up(reference, resolver)
         if target is None:
             return _dangling(reference)
@@ -140,7 +137,7 @@ def work_of(schema: Mapping[str, Any]) -> int | None:
         return None
 
 
-def _size(schema: Any, resolver: "Resolver[Any]", above: frozenset[int]) -> int | None:
+def _size(schema: Any, resolver: _Resolver, above: frozenset[int]) -> int | None:
     if isinstance(schema, bool):
         return 1
     if not isinstance(schema, dict) or id(cast("object", schema)) in above:
@@ -187,7 +184,7 @@ def _children(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield keyword, value
 
 
-def _resolver(schema: Mapping[str, Any]) -> "Resolver[Any]":
+def _resolver(schema: Mapping[str, Any]) -> _Resolver:
     from referencing import Registry
     from referencing.jsonschema import DRAFT202012
 
@@ -195,7 +192,7 @@ def _resolver(schema: Mapping[str, Any]) -> "Resolver[Any]":
     return registry.resolver_with_root(DRAFT202012.create_resource(schema))
 
 
-def _within(schema: Mapping[str, Any], resolver: "Resolver[Any]") -> "Resolver[Any]":
+def _within(schema: Mapping[str, Any], resolver: _Resolver) -> _Resolver:
     """Return the resolver of a schema that may have an address of its own."""
     if "$id" not in schema:
         return resolver
@@ -204,7 +201,7 @@ def _within(schema: Mapping[str, Any], resolver: "Resolver[Any]") -> "Resolver[A
     return resolver.in_subresource(DRAFT202012.create_resource(schema))
 
 
-def _look_up(reference: str, resolver: "Resolver[Any]") -> tuple[Any, "Resolver[Any]"] | None:
+def _look_up(reference: str, resolver: _Resolver) -> tuple[Any, _Resolver] | None:
     from referencing.exceptions import Unresolvable
 
     try:

@@ -7,7 +7,7 @@ recurs, `uniqueItems`, unevaluated properties, keywords that are not known.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import lru_cache
@@ -120,8 +120,8 @@ def _texts(schema: Mapping[str, JsonValue], value: JsonValue) -> tuple[str, str]
 def _work_of(schema_text: str) -> int | None:
     if len(schema_text) > _LONGEST_PLAIN:
         return None
-    schema = json.loads(schema_text)
-    return work_of(schema) if isinstance(schema, dict) else None
+    schema: object = json.loads(schema_text)
+    return work_of(cast("dict[str, object]", schema)) if isinstance(schema, dict) else None
 
 
 def is_quick(schema_text: str, value_length: int) -> bool:
@@ -192,8 +192,8 @@ def _validator_class() -> "type[Draft202012Validator]":
         if isinstance(value, str) and not _is_found(wanted, value):
             yield ValidationError(f"{value!r} does not match {wanted!r}")
 
-    extended: object = validators.extend(Draft202012Validator, {"pattern": pattern})  # pyright: ignore[reportUnknownMemberType]
-    return cast("type[Draft202012Validator]", extended)
+    extend = cast("Callable[..., object]", validators.extend)  # pyright: ignore[reportUnknownMemberType]
+    return cast("type[Draft202012Validator]", extend(Draft202012Validator, {"pattern": pattern}))
 
 
 def _is_found(pattern: str, text: str) -> bool:

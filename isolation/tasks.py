@@ -17,6 +17,7 @@ _TASKS: Final[Mapping[str, str]] = {
     "schema": "isolation.schemas",
     "check_schema": "isolation.schemas",
     "code": "isolation.code",
+    "check_code": "isolation.code",
 }
 
 

@@ -14,10 +14,10 @@ from storage.fitting import Ancestors
 from storage.index.rows import name_of
 from storage.json_text import patch_json, write_json
 from storage.kind_words import kind_word
-from storage.layout import folder_of, place_of
+from storage.layout import SCORER_FILE, folder_of, place_of
 from storage.names import folder_name, known_as
 from storage.reading import parse_record, revision_of
-from storage.records import Origin, Record, Task, TaskRun
+from storage.records import CodeEval, EvalConfig, Origin, Record, Task, TaskRun
 from storage.trash import Trashed, trashed_now
 
 R = TypeVar("R", bound=Record)
@@ -86,8 +86,17 @@ class Change:
         if content is None:
             return record
         self._note(Edit(path, content, expected, below))
+        if expected is None:
+            self._note_code(record, path)
         self.files += files_to_copy(record, path)
         return record.at(Origin(path, revision_of(content)))
+
+    def _note_code(self, record: Record, path: str) -> None:
+        """Note the file of code that a new record has beside it, if it has one."""
+        if isinstance(record, EvalConfig) and isinstance(record.properties, CodeEval):
+            code = record.properties.code
+            if code is not None:
+                self._note(Edit(str(folder_of(path) / SCORER_FILE), code.encode("utf-8"), None))
 
     def _note(self, edit: Edit) -> None:
         """Note an edit; of a file that this change writes already, it is the same one."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from kiln_mcp.evals.checks import Check, Skipped, run_check
+from kiln_mcp.evals.code import run_scorer
 from kiln_mcp.evals.errors import ExtractionFailed, UnsupportedEvaluator
 from kiln_mcp.evals.expressions import Case, render_template
 from kiln_mcp.evals.model_names import StoredModel, engine_model
@@ -71,7 +72,10 @@ async def judge_case(
     """
     properties = judge.properties
     if isinstance(properties, CodeEval):
-        raise UnsupportedEvaluator(judge.name, properties.type)
+        if properties.code is None:
+            raise UnsupportedEvaluator(judge.name, properties.type)
+        scores = await run_scorer(properties, properties.code, measured, case)
+        return scores if isinstance(scores, Skipped) else Judged(scores)
     if isinstance(properties, LlmJudge | StepsJudge):
         missing = _missing_reference(properties, case)
         if missing:

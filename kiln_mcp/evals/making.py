@@ -4,6 +4,7 @@ import re
 import unicodedata
 
 from kiln_mcp.evals.arguments import (
+    CodeCheck,
     Evaluator,
     ModelJudge,
     NewEval,
@@ -11,6 +12,7 @@ from kiln_mcp.evals.arguments import (
     ScoreDefinition,
 )
 from kiln_mcp.evals.checks import check_logic
+from kiln_mcp.evals.code import check_code
 from kiln_mcp.evals.expressions import check_template
 from kiln_mcp.evals.items import REFERENCE_KEY
 from kiln_mcp.evals.model_names import stored_model
@@ -81,7 +83,10 @@ async def make_evaluator(name: str, evaluator: Evaluator, model: str) -> EvalCon
         UnusableTemplate: Its expression or pattern is not valid.
     """
     if not isinstance(evaluator, ModelJudge):
-        await check_logic(evaluator)
+        if isinstance(evaluator, CodeCheck):
+            await check_code(evaluator.code)
+        else:
+            await check_logic(evaluator)
         return EvalConfig.model_validate(
             {
                 "name": name,

@@ -128,6 +128,7 @@ class Asking:
         answer: ModelAnswer,
         reservation: Reservation,
     ) -> JournalEntry:
+        parsed, problem = None, None
         with anyio.CancelScope(shield=True):  # the answer is paid for
             parsed, problem = await fit(answer, request)
         entry = JournalEntry(replace(answer, parsed=parsed), problem)

@@ -34,7 +34,8 @@ class Draft:
 
 # The first rule that fits decides: the narrow kinds stand before the wide ones.
 _RULES: Final[tuple[tuple[SpecKind, str], ...]] = (
-    (SpecKind.PROMPT_LEAKAGE, r"system prompt|(leak|reveal|show)\w{0,5} .{0,20}(prompt|instructions)"),
+    (SpecKind.PROMPT_LEAKAGE, r"system prompt|"
+                              r"(leak|reveal|show)\w{0,5} .{0,20}(prompt|instructions)"),
     (SpecKind.JAILBREAK, r"jail ?break|ignore (all |its |the )?(previous |earlier )?(rules|instr)"),
     (SpecKind.HALLUCINATIONS, r"hallucinat|mak\w{1,3} (things |stuff |facts )?up|made[- ]up|invent|"
                               r"fabricat|not (in|from) the (source|document|context|input)"),
