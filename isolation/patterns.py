@@ -6,7 +6,7 @@ worker answers the rest with `re`.
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from isolation.outcomes import Failed, Invalid, Outcome, Value
 from isolation.tasks import Reply
@@ -30,8 +30,9 @@ class LinearPattern:
         Raises:
             ValueError: RE2 has nothing that means the same.
         """
-        import re2
+        import re2 as untyped
 
+        re2: Any = untyped
         translation = translate(pattern) if len(pattern) <= _LONGEST_PATTERN else None
         if translation is None:
             raise ValueError("it has no linear form")

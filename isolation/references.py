@@ -132,30 +132,49 @@ def pattern_texts(schema: Any) -> Iterator[str]:
 def work_of(schema: Mapping[str, Any]) -> int | None:
     """Return the size of a schema with each reference written out; None if it is not plain."""
     try:
-        return _size(schema, _resolver(schema), frozenset())
-    except RecursionError:
+        return _Sizes().of(schema, _resolver(schema))
+    except (_NotPlain, RecursionError):
         return None
 
 
-def _size(schema: Any, resolver: _Resolver, above: frozenset[int]) -> int | None:
-    if isinstance(schema, bool):
-        return 1
-    if not isinstance(schema, dict) or id(cast("object", schema)) in above:
-        return None
-    parts = cast("dict[str, Any]", schema)
-    if not all(_is_plain(keyword, value) for keyword, value in parts.items()):
-        return None
-    above = above | {id(parts)}
-    sizes: list[int | None] = [1 + sum(_count(parts.get(key)) for key in ("enum", "required"))]
-    if "$ref" in parts:
-        target = _look_up(parts["$ref"], resolver)
-        sizes.append(None if target is None else _size(*target, above))
-    for keyword, child in _children(parts):
-        if keyword not in _INERT:
-            sizes.append(_size(child, resolver, above))
-        if None in sizes:
-            return None
-    return None if None in sizes else sum(size for size in sizes if size is not None)
+class _NotPlain(Exception):  # noqa: N818 - it never leaves this module
+    """A keyword is not known to be quick, or a reference recurs."""
+
+
+@dataclass(slots=True)
+class _Sizes:
+    """The sizes of schemas, each counted once however often it is referred to."""
+
+    known: dict[int, int | None] = field(default_factory=dict[int, int | None])
+
+    def of(self, schema: Any, resolver: _Resolver) -> int:
+        if isinstance(schema, bool):
+            return 1
+        if not isinstance(schema, dict):
+            raise _NotPlain
+        parts = cast("dict[str, Any]", schema)
+        if id(parts) in self.known:
+            size = self.known[id(parts)]
+            if size is None:  # it is being counted: it refers to itself
+                raise _NotPlain
+            return size
+        self.known[id(parts)] = None
+        size = self.known[id(parts)] = self._count(parts, resolver)
+        return size
+
+    def _count(self, parts: Mapping[str, Any], resolver: _Resolver) -> int:
+        if not all(_is_plain(keyword, value) for keyword, value in parts.items()):
+            raise _NotPlain
+        size = 1 + sum(_length(parts.get(keyword)) for keyword in ("enum", "required"))
+        if "$ref" in parts:
+            target = _look_up(parts["$ref"], resolver)
+            if target is None:
+                raise _NotPlain
+            size += self.of(*target)
+        for keyword, child in _children(parts):
+            if keyword not in _INERT:
+                size += self.of(child, resolver)
+        return size
 
 
 def _is_plain(keyword: str, value: Any) -> bool:
@@ -166,7 +185,7 @@ def _is_plain(keyword: str, value: Any) -> bool:
     return keyword in _PLAIN or keyword in _PLAIN_SCHEMAS
 
 
-def _count(value: Any) -> int:
+def _length(value: Any) -> int:
     return len(cast("list[object]", value)) if isinstance(value, list) else 0
 
 

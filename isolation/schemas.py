@@ -192,7 +192,7 @@ def _validator_class() -> "type[Draft202012Validator]":
         if isinstance(value, str) and not _is_found(wanted, value):
             yield ValidationError(f"{value!r} does not match {wanted!r}")
 
-    extend = cast("Callable[..., object]", validators.extend)  # pyright: ignore[reportUnknownMemberType]
+    extend = cast("Callable[..., object]", validators.extend)
     return cast("type[Draft202012Validator]", extend(Draft202012Validator, {"pattern": pattern}))
 
 

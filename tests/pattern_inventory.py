@@ -8,11 +8,11 @@ import importlib
 import re
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Any, Final, cast
 
 ROOT: Final = Path(__file__).parents[1]
 PACKAGES: Final = ("isolation", "storage", "kiln_mcp", "agent")
@@ -111,13 +111,14 @@ def _of_calls(source: Source, module: ModuleType) -> Iterator[Use]:
 def _patterns_in(value: object) -> Iterator["re.Pattern[str]"]:
     """Yield the patterns of text in a constant of a module, which may be a table."""
     if isinstance(value, re.Pattern):
-        if isinstance(value.pattern, str):
-            yield value
+        pattern = cast("re.Pattern[Any]", value)
+        if isinstance(pattern.pattern, str):
+            yield pattern
     elif isinstance(value, Mapping):
-        for part in value.values():
+        for part in cast("Mapping[object, object]", value).values():
             yield from _patterns_in(part)
     elif isinstance(value, tuple | list):
-        for part in value:
+        for part in cast("Sequence[object]", value):
             yield from _patterns_in(part)
 
 
