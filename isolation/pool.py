@@ -10,14 +10,16 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from tempfile import TemporaryDirectory
 from typing import Final
 
+import anyio
 import anyio.to_thread
-from anyio.lowlevel import RunVar
+from anyio.lowlevel import RunVar, cancel_shielded_checkpoint
 from pydantic import JsonValue
 
 from isolation.limits import Limits
@@ -26,11 +28,26 @@ from isolation.process import WorkerProcess
 from isolation.watchdog import Watchdog
 
 _MOST_WAITING: Final = 64
+_Key = tuple[int, str, str, float]
+_gathered: Final = RunVar[dict[_Key, list["_Entry"]]]("isolation_gathered")
 _waiting: Final = RunVar[anyio.CapacityLimiter]("isolation_waiting")
 
 
+@dataclass(slots=True)
+class _Entry:
+    """An item that may run together with others."""
+
+    arguments: Mapping[str, JsonValue]
+    outcome: Outcome | None = None
+    ended: anyio.Event = field(default_factory=anyio.Event)
+
+
 class WorkerPool:
-    """Runs tasks in worker processes. Thread-safe; `close` ends the processes."""
+    """Runs tasks in worker processes. Thread-safe; `close` ends the processes.
+
+    Attributes:
+        limits: Of an item. New workers get new limits.
+    """
 
     def __init__(self, limits: Limits | None = None, size: int | None = None) -> None:
         """Set up without starting a process.
@@ -50,9 +67,53 @@ class WorkerPool:
     async def ask(
         self, task: str, logic: str, arguments: Mapping[str, JsonValue], seconds: float = 0.0
     ) -> Outcome:
-        """Run a task without blocking the event loop; see `run`."""
+        """Run a task without blocking the event loop; see `run`.
+
+        Calls of one logic that come together share a thread and a worker.
+        """
+        entry = _Entry(arguments)
+        together = _gathering().setdefault((id(self), task, logic, seconds), [])
+        together.append(entry)
+        if len(together) == 1:
+            await cancel_shielded_checkpoint()  # who comes in the same turn of the loop joins
+            del _gathering()[id(self), task, logic, seconds]
+            if len(together) > 1:
+                await self._run_together(task, logic, together, seconds)
+        else:
+            await entry.ended.wait()
+        if entry.outcome is not None:
+            return entry.outcome
         work = partial(self.run, task, logic, arguments, seconds)
         return await anyio.to_thread.run_sync(work, limiter=_limiter(), abandon_on_cancel=True)
+
+    async def _run_together(
+        self, task: str, logic: str, entries: Sequence["_Entry"], seconds: float
+    ) -> None:
+        """Set the outcomes of some entries; those that are left without one run by themselves."""
+        items = [entry.arguments for entry in entries]
+        work = partial(self.run_some, task, logic, items, seconds)
+        try:
+            with anyio.CancelScope(shield=True):  # the others wait for it
+                outcomes = await anyio.to_thread.run_sync(work, limiter=_limiter())
+                for entry, outcome in zip(entries, outcomes, strict=False):
+                    entry.outcome = outcome
+        finally:
+            for entry in entries:
+                entry.ended.set()
+
+    def run_some(
+        self, task: str, logic: str, items: Sequence[Mapping[str, JsonValue]], seconds: float = 0.0
+    ) -> list[Outcome]:
+        """Run a task for the first of some items in one worker.
+
+        Stops after a breach, or when half a second is over, so that no item waits long for others.
+        """
+        with self._turn(logic):
+            worker = self._idle_worker() or WorkerProcess(self.limits, self._watchdog)
+            try:
+                return worker.ask_some(task, items, seconds or self.limits.seconds)
+            finally:
+                self._give_back(worker)
 
     def run(
         self, task: str, logic: str, arguments: Mapping[str, JsonValue], seconds: float = 0.0
@@ -69,7 +130,7 @@ class WorkerPool:
         with self._turn(logic):
             worker = self._idle_worker() or WorkerProcess(self.limits, self._watchdog)
             try:
-                return worker.ask(task, arguments, seconds or None)
+                return worker.ask(task, arguments, seconds or self.limits.seconds)
             finally:
                 self._give_back(worker)
 
@@ -157,6 +218,15 @@ class WorkerPool:
                 self._sweep = None
         for worker in workers:
             worker.close()
+
+
+def _gathering() -> dict[_Key, list[_Entry]]:
+    """Return what this event loop's callers have asked for in this turn."""
+    table = _gathered.get(None)
+    if table is None:
+        table = dict[_Key, list[_Entry]]()
+        _gathered.set(table)
+    return table
 
 
 def _limiter() -> anyio.CapacityLimiter:

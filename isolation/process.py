@@ -3,8 +3,7 @@
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 
@@ -18,6 +17,7 @@ from isolation.worker import LARGEST_REPLY, LENGTH
 START_S: Final = 60.0
 """The longest that a worker may take to start or to import what a task needs."""
 _WORKER: Final = str(Path(__file__).with_name("worker.py"))
+Reply = dict[str, JsonValue]
 _ENDED: Final = Failed("ended its worker process", "crash")
 
 
@@ -47,51 +47,58 @@ class WorkerProcess:
         }
         self.is_usable = self._exchange(settings, START_S) == {"ready": True}
 
-    def ask(
-        self, task: str, arguments: Mapping[str, JsonValue], seconds: float | None = None
-    ) -> Outcome:
+    def ask(self, task: str, arguments: Mapping[str, JsonValue], seconds: float) -> Outcome:
         """Run a task; after a breach the worker is no longer usable.
 
         Args:
             task: Its name in `isolation.tasks`.
             arguments: What it takes.
-            seconds: Its limit of time; None for the usual one.
+            seconds: Its limit of time.
         """
-        limit = seconds or self._limits.seconds
+        return self.ask_some(task, [arguments], seconds)[0]
+
+    def ask_some(
+        self, task: str, items: Sequence[Mapping[str, JsonValue]], seconds: float
+    ) -> list[Outcome]:
+        """Run a task for the first of some items: one at least, up to the first breach.
+
+        Args:
+            task: Its name in `isolation.tasks`.
+            items: What it takes, for each item.
+            seconds: The limit of time of each item.
+        """
         if not self._load(task):
-            return _ENDED
+            return [_ENDED]
         request: dict[str, JsonValue] = {
             "task": task,
-            "arguments": dict(arguments),
-            "seconds": limit,
+            "items": [dict(arguments) for arguments in items],
+            "seconds": seconds,
         }
-        started = time.monotonic()
-        reply = self._exchange(request, limit)
-        self.answered += 1
-        if reply is None:
-            self.close()
-            late = time.monotonic() - started >= limit
-            return Failed(f"took longer than {limit:g} s", "time") if late else _ENDED
-        outcome = self._outcome(reply)
-        if isinstance(outcome, Failed) and outcome.breach:
-            self.close()
-        return outcome
+        outcomes: list[Outcome] = []
+        reply: Reply | None = self._exchange(request, seconds)
+        while True:
+            outcome = self._outcome(reply, seconds)
+            outcomes.append(outcome)
+            self.answered += 1
+            if not self.is_usable or len(outcomes) == len(items):
+                return outcomes
+            reply = self._next_reply(seconds)
+            if reply is not None and "rest" in reply:
+                return outcomes
 
     def _load(self, task: str) -> bool:
         """Let the worker import what a task needs, so that this does not count as its time."""
         if task in self._loaded:
             return True
-        request: dict[str, JsonValue] = {"task": task, "load": True, "seconds": START_S}
+        request: dict[str, JsonValue] = {"task": task, "items": [None], "seconds": START_S}
         if not self.is_usable or self._exchange(request, START_S) != {"value": None}:
             self.close()
             return False
         self._loaded.add(task)
         return True
 
-    def _exchange(
-        self, request: Mapping[str, JsonValue], seconds: float
-    ) -> dict[str, JsonValue] | None:
-        """Send a message and return the reply; None if the process ended or was killed."""
+    def _exchange(self, request: Mapping[str, JsonValue], seconds: float) -> Reply | None:
+        """Send a message and return the first reply; None if the process ended or was killed."""
         try:
             body = json.dumps(request).encode()
         except RecursionError:
@@ -99,10 +106,20 @@ class WorkerProcess:
         try:
             with self._watchdog.within(self._process, seconds):
                 self._send(LENGTH.pack(len(body)) + body)
-                reply: object = json.loads(self._receive_message())
+                return self._read_reply()
         except (OSError, EOFError, ValueError, RecursionError):  # it ended, or is no longer ours
             return None
-        return cast("dict[str, JsonValue]", reply) if isinstance(reply, dict) else None
+
+    def _next_reply(self, seconds: float) -> Reply | None:
+        try:
+            with self._watchdog.within(self._process, seconds):
+                return self._read_reply()
+        except (OSError, EOFError, ValueError, RecursionError):
+            return None
+
+    def _read_reply(self) -> Reply | None:
+        reply: object = json.loads(self._receive_message())
+        return cast("Reply", reply) if isinstance(reply, dict) else None
 
     def _send(self, message: bytes) -> None:
         view = memoryview(message)
@@ -124,9 +141,15 @@ class WorkerProcess:
             parts += part
         return bytes(parts)
 
-    def _outcome(self, reply: Mapping[str, JsonValue]) -> Outcome:
+    def _outcome(self, reply: Reply | None, seconds: float) -> Outcome:
+        """Return what a reply says; none, or a breach, ends the process."""
+        if reply is None:
+            late = self._watchdog.has_killed(self._process)
+            self.close()
+            return Failed(f"took longer than {seconds:g} s", "time") if late else _ENDED
         match reply:
             case {"failed": _, "breach": "memory"}:
+                self.close()
                 return Failed(f"needed more than {self._limits.megabytes} MB", "memory")
             case {"failed": str(reason)}:
                 return Failed(reason)
