@@ -51,7 +51,7 @@ class LinearPattern:
         needs = self._translation
         if (
             len(text) > self._most_characters
-            or (needs.ascii_only and not text.isascii())
+            or (needs.ascii_only and not (text and text.isascii()))
             or (needs.no_last_line_end and text.endswith("\n"))
         ):
             return None

@@ -4,7 +4,7 @@ The translation keeps the question "is it found?" and drops groups. What RE2 lac
 backreferences, atomic groups) or means otherwise has no translation:
 
 - `\d`, `\w` and `\s` are ASCII in RE2 and become Unicode classes;
-- `\b` is ASCII in RE2, so it holds for ASCII text alone;
+- `\b` is ASCII in RE2, so it holds for ASCII text alone, and `\B` differs in an empty text;
 - `$` is also true before a last line end in Python;
 - `{,3}` is plain text in RE2.
 """
@@ -39,7 +39,7 @@ class Translation:
 
     Attributes:
         pattern: The pattern.
-        ascii_only: Whether it means the same in ASCII text alone.
+        ascii_only: Whether it means the same in ASCII text alone that is not empty.
         no_last_line_end: Whether it means the same only if the text does not end with a line end.
     """
 

@@ -114,6 +114,7 @@ async def test_a_second_client_is_answered_while_hostile_logic_runs(tmp_path: Pa
     async with clients(tmp_path / "home") as (hostile, other):
         await call(other, "describe_project", project=str(tmp_path / "p"))
         stop, waits = anyio.Event(), list[float]()
+        refused: Mapping[str, Any] = {}
 
         async def watch() -> None:
             waits.append(await longest_answer(other, stop))
