@@ -74,8 +74,9 @@ def _is_in_layout(parts: list[str]) -> bool:
 
 
 def is_git_name(part: str) -> bool:
-    """Whether some system takes a name for git's own folder."""
-    return _bare(part).partition(":")[0] in {".git", "git~1"}
+    """Whether some system takes a name for git's own folder, or for none."""
+    bare = _bare(part)
+    return not bare or bare.partition(":")[0] in {".git", "git~1"}
 
 
 def is_trash_name(part: str) -> bool:
