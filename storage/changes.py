@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -15,6 +17,7 @@ from storage.errors import (
     CorruptRecord,
     InvalidRecord,
     StaleRevision,
+    UnreadableRecord,
     said_by_system,
 )
 from storage.files import read_plain
@@ -31,6 +34,19 @@ from storage.side_files import read_side_file, side_path, with_lines
 from storage.trash import Trashed, trashed_now
 
 R = TypeVar("R", bound=Record)
+
+
+class Once(Enum):
+    """What came of saving a record once.
+
+    SAVED: It is noted to be saved.
+    THERE: It was saved before.
+    TAKEN: Another record has its id.
+    """
+
+    SAVED = auto()
+    THERE = auto()
+    TAKEN = auto()
 
 
 @dataclass(slots=True)
@@ -112,21 +128,28 @@ class Change:
         content = self._rewrite(path, None, held, rewrite)
         return record if content is None else read_record(kind, content, path)
 
-    def save_once(self, record: Record, parent: Record) -> bool:
-        """Note a new record to be saved, unless one of its id is there by then.
+    def save_once(self, record: R, parent: Record, is_it: Callable[[R], bool]) -> Once:
+        """Note a new record to be saved, unless it was saved before under the same id.
 
-        Returns:
-            Whether none is there now.
+        Args:
+            record: The record, whose id comes from what it is made of.
+            parent: What it is saved below.
+            is_it: Whether a record that has this id is the same one; it may have been changed.
 
         Raises:
             InvalidRecord: It cannot be written, or does not fit what is above it.
         """
-        path = _new_path(record, parent)
-        if self._noted(path) or os.path.lexists(self.folder / path):
-            return False
+        path, kind = _new_path(record, parent), type(record)
+        if self._noted(path):
+            return Once.TAKEN
+        if os.path.lexists(self.folder / path):
+            with suppress(OSError, UnreadableRecord):
+                held = parse_record(kind, read_plain(self.folder / path), path)
+                return Once.THERE if is_it(held) else Once.TAKEN
+            return Once.TAKEN
         self._ancestors.check(record, path, None)
         self._note(Edit(path, new_text(record), None, parent.saved.path, lambda _: None))
-        return True
+        return Once.SAVED
 
     def append_lines(self, record: Record, name: str, lines: Sequence[str]) -> None:
         """Note lines to be added to a file beside a record; what others add meanwhile stays.

@@ -13,8 +13,10 @@ from kiln_mcp.projects.fitting import batched, fitting
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
 from kiln_mcp.projects.run_service import Filter
 from kiln_mcp.workspace import Workspace
-from storage import TaskRun, exchange
+from storage import Change, Task, TaskRun, exchange
+from storage.changes import Once
 from storage.exchange import BadRow, RunTable, new_run_table, table_format
+from storage.exchange.tables import id_after
 from storage.index.queries import RunQuery
 
 _PAGE = 1000
@@ -145,7 +147,7 @@ async def import_runs(
             tagged = [
                 run.replace(tags=(*dict.fromkeys([*run.tags, *(tags or [])]),)) for run in runs
             ]
-            fresh = sum(change.save_once(run, chosen) for run in tagged)
+            fresh = sum(_save_row(change, run, chosen) for run in tagged)
         imported += fresh
         there += len(runs) - fresh
         seen += len(batch)
@@ -191,6 +193,17 @@ async def export_runs(
             if cursor is None:
                 break
     return ExportReport(file=str(place), runs=table.count)
+
+
+def _save_row(change: Change, run: TaskRun, task: Task) -> bool:
+    """Save a row's run, or return False where an earlier import of the same table did."""
+
+    def is_it(held: TaskRun) -> bool:
+        return held.input_source == run.input_source
+
+    while (outcome := change.save_once(run, task, is_it)) is Once.TAKEN:
+        run = run.replace(id=id_after(run.id))
+    return outcome is Once.SAVED
 
 
 def _keep(home: Path, table: str, bad: list[str]) -> str:

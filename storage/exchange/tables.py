@@ -78,6 +78,7 @@ class RunTable:
         """
         table = blake2b(self.content, digest_size=32, person=b"runs").digest()
         table += self.purpose.encode("utf-8", "surrogatepass")
+        taken: set[str] = set()
         for place, (number, row) in enumerate(self._rows()):
             if isinstance(row, str):
                 yield number, BadRow(number, row)
@@ -88,7 +89,11 @@ class RunTable:
             except ValueError as error:
                 yield number, BadRow(number, str(error))
             else:
-                yield number, run.replace(id=_row_id(table, place))
+                row_id = _id_from(table + place.to_bytes(8, "big"))
+                while row_id in taken:
+                    row_id = id_after(row_id)
+                taken.add(row_id)
+                yield number, run.replace(id=row_id)
 
     def _rows(self) -> Iterator[tuple[int, Row | str]]:
         match table_format(self.file_name):
@@ -100,9 +105,14 @@ class RunTable:
                 return jsonl_rows(decoded(self.content, self.file_name, "jsonl"))
 
 
-def _row_id(table: bytes, place: int) -> str:
-    """Return the id of a table's row: 12 decimal digits, as ids are."""
-    digest = blake2b(table + place.to_bytes(8, "big"), digest_size=16).digest()
+def id_after(row_id: str) -> str:
+    """Return the id that a row gets whose own another record has; always the same one."""
+    return _id_from(row_id.encode())
+
+
+def _id_from(content: bytes) -> str:
+    """Return 12 decimal digits, as ids are, that come from some content."""
+    digest = blake2b(content, digest_size=16).digest()
     return f"{int.from_bytes(digest, 'big') % 10**12:012}"
 
 
