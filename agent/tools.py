@@ -139,7 +139,7 @@ def _shown(tool: types.Tool) -> dict[str, JsonValue]:
 def _arguments(call: ToolCall) -> dict[str, JsonValue]:
     try:
         given = cast("JsonValue", json.loads(call.arguments or "{}"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadArguments(call.name, str(error)) from error
     if not isinstance(given, dict):
         raise BadArguments(call.name, f"they are a {type(given).__name__}")

@@ -5,6 +5,8 @@
     ├── UnusableValue              a record breaks a rule of its kind
     ├── UnknownCapability          no capability has this name
     ├── UnknownProject             no project is known by this name or path
+    │   ├── MissingProject         its folder is not there any more
+    │   └── AmbiguousProject       several projects have this name
     ├── AlreadyServing             another daemon serves this home
     ├── UnusablePath               a path that cannot be meant
     ├── ApprovalNeeded             a person must agree before this is done
@@ -79,6 +81,31 @@ class UnknownProject(WorkbenchError):
         super().__init__(
             f"No project '{reference}'.{closest(reference, known)}{names}{said} "
             "Give the path of a folder that holds a project.kiln, or call create_project."
+        )
+
+
+class MissingProject(UnknownProject):
+    """The folder that a known project lay in is not there any more."""
+
+    def __init__(self, reference: str, folder: Path) -> None:
+        WorkbenchError.__init__(
+            self,
+            f"The project '{reference}' is not there any more: its folder was {folder}. If it was "
+            "moved, give the path of its new folder; if it was deleted, bring it back from a "
+            "backup or with import_project.",
+        )
+
+
+class AmbiguousProject(UnknownProject):
+    """Several projects have this name."""
+
+    def __init__(self, reference: str, folders: Sequence[Path]) -> None:
+        places = " and ".join(str(folder) for folder in folders)
+        WorkbenchError.__init__(
+            self,
+            f"'{reference}' may mean any of {len(folders)} projects: {places}. Give the path of "
+            "the one that is meant. For the name to mean one of them from now on, the person runs "
+            "in a terminal: kiln-mcp projects --keep-name FOLDER",
         )
 
 

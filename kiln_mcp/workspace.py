@@ -1,27 +1,26 @@
 """What a capability works with: open projects, the model engine, progress, approval."""
 
-import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 from weakref import WeakValueDictionary
 
 import anyio
 import anyio.from_thread
-from pydantic import TypeAdapter, ValidationError
+import anyio.to_thread
 
-from kiln_mcp.errors import ApprovalNeeded, Plan, UnknownCapability, UnknownProject, UnusablePath
+from kiln_mcp.errors import ApprovalNeeded, Plan, UnknownCapability, UnusablePath
+from kiln_mcp.home import prepare_home
 from kiln_mcp.jobs import Job, JobDesk, JobSettings, JsonObject
-from kiln_mcp.llm import Budget, Engine
+from kiln_mcp.known_projects import KnownProjects, Reference
+from kiln_mcp.llm import Budget, Engine, Model
 from kiln_mcp.settings import Settings
+from kiln_mcp.trust import Trust
 from storage import ProjectStore
-from storage.names import folded_name
 
-_LISTED: Final = TypeAdapter(dict[str, str])
 STILL_THERE: Final = 1e-6
 _BEFORE_ALL_ELSE: Final = 1e-9
 SAY_AGAIN_S: Final = 5.0
@@ -77,68 +76,6 @@ class Relay:
         await self._report(self._done, self._total, sentence)
 
 
-class KnownProjects:
-    """The projects that this person has opened, by name; kept in the per-user home."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._open: dict[Path, ProjectStore] = {}
-
-    def folders(self) -> dict[str, Path]:
-        """Return the folder of each known project by its name, oldest first."""
-        return self._read() or {}
-
-    def damage(self) -> str:
-        """Return what is to be said of a list that cannot be read, "" where none was."""
-        if self._read() is None:
-            return (
-                f"The list of known projects, {self._file}, is damaged and is kept aside when the "
-                "next project is opened by the path of its folder."
-            )
-        aside = sorted(self._file.parent.glob(f"{self._file.stem}.damaged-*"))
-        return f"A damaged list of known projects was kept as {aside[-1]}." if aside else ""
-
-    def _read(self) -> dict[str, Path] | None:
-        """Return the folders by name; None where the list is damaged."""
-        try:
-            listed = _LISTED.validate_json(self._file.read_bytes())
-        except FileNotFoundError:
-            return {}
-        except ValidationError:
-            return None
-        return {name: Path(folder) for name, folder in listed.items()}
-
-    def remember(self, store: ProjectStore) -> None:
-        """Keep the project's name and folder for the next time."""
-        known = self._read()
-        if known is None:
-            aside = f"{self._file.stem}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.json"
-            with suppress(FileNotFoundError):  # another process was quicker
-                self._file.rename(self._file.with_name(aside))
-            known = {}
-        if known.get(store.project.name) == store.folder:
-            return
-        known[store.project.name] = store.folder
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._file.with_suffix(".new")
-        text = json.dumps({n: str(f) for n, f in known.items()}, indent=2, ensure_ascii=False)
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(self._file)
-
-    async def open(self, folder: Path, home: Path) -> ProjectStore:
-        """Return the open store of a folder; one store a folder and process."""
-        if folder not in self._open:
-            self._open[folder] = await ProjectStore.open(folder, home=home)
-            await anyio.to_thread.run_sync(self.remember, self._open[folder])
-        return self._open[folder]
-
-    async def close(self) -> None:
-        """Close every open store."""
-        for store in self._open.values():
-            await store.close()
-        self._open.clear()
-
-
 class Turns:
     """Who of this process is at something that is not to be done twice."""
 
@@ -192,6 +129,11 @@ class Workspace:
         engine = replace(self.settings.engine, default_model=name)
         return replace(self, settings=replace(self.settings, engine=engine))
 
+    @property
+    def trust(self) -> Trust:
+        """The folders whose programs may be run."""
+        return Trust(self.settings.home)
+
     def place(self, path: str) -> Path:
         """Return the absolute path that a person or an assistant means.
 
@@ -212,7 +154,7 @@ class Workspace:
         """Open a project by the path of its folder or by the name it is known by.
 
         Raises:
-            UnknownProject: Neither a folder nor a known name.
+            UnknownProject: Neither a folder nor a known name, or a name of several projects.
             storage.StorageError: The folder cannot be opened as a project.
         """
         folder = await self.project_folder(reference)
@@ -225,21 +167,13 @@ class Workspace:
         """Return the folder of a project that is named or pointed at.
 
         Raises:
-            UnknownProject: Neither a folder nor a known name.
+            UnknownProject: Neither a folder nor a known name, or a name of several projects.
         """
-        known = self.known.folders()
-        by_name = {folded_name(name): folder for name, folder in known.items()}
-        folder = by_name.get(folded_name(reference))
-        if folder is not None:
-            return folder
         try:
             path = self.place(reference)
-        except UnusablePath as error:
-            raise UnknownProject(reference, list(known), self.known.damage()) from error
-        folder = path.parent if path.name == "project.kiln" else path
-        if not await anyio.Path(folder).exists():
-            raise UnknownProject(reference, list(known), self.known.damage())
-        return folder
+        except UnusablePath:
+            path = None
+        return await anyio.to_thread.run_sync(self.known.find, Reference(reference, path))
 
     def _looking_at(self, store: ProjectStore) -> Callable[[int], None]:
         """Return what reports the first look at a project, which may take long."""
@@ -271,19 +205,21 @@ class Workspace:
 
 @asynccontextmanager
 async def open_workspace(
-    settings: Settings, perform: Perform = _nothing_to_perform
+    settings: Settings,
+    perform: Perform = _nothing_to_perform,
+    models: Mapping[str, Model] | None = None,
 ) -> AsyncGenerator[Workspace]:
     """Open the workspace of this person for the life of a process.
 
     Args:
         settings: What the person set.
         perform: Calls a capability by its name: what jobs do.
+        models: Further models by name.
     """
     with suppress(OSError):  # who needs the home says what is wrong with it
-        # Prompts and answers lie there: nobody else's business.
-        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        prepare_home(settings.home)
     shared = replace(settings.engine, shared_database_url=settings.shared_database_url)
-    async with Engine(shared) as engine:
+    async with Engine(shared, models) as engine:
         known = KnownProjects(settings.home / "projects.json")
 
         budgets: dict[str, Budget] = {}

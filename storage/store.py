@@ -127,6 +127,7 @@ class ProjectStore(ProjectReader):
         """Collect changes and make them all, or none, when the block ends without an error."""
         change = Change(self.folder)
         yield change
+        await anyio.to_thread.run_sync(change.check)
         await self.write(change.edits, change.moves, change.files)
 
     async def trash(self) -> list[Trashed]:

@@ -19,6 +19,8 @@ from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.cli.calling import FindDaemon, call, find_none
 from kiln_mcp.cli.failures import FAILED, guarded
 from kiln_mcp.cli.options import option_of
+from kiln_mcp.cli.projects import projects
+from kiln_mcp.cli.trust import trust
 from kiln_mcp.errors import disk_sentence, leaves
 from kiln_mcp.settings import Settings
 from storage.errors import WorkbenchError
@@ -132,6 +134,10 @@ async def _work(settings: Settings) -> None:
             await workspace.desk.runner()
         click.echo("kiln-mcp: Ready: this worker does jobs until Ctrl-C stops it.", err=True)
         await anyio.sleep_forever()
+
+
+cli.add_command(trust)
+cli.add_command(projects)
 
 
 @cli.group()

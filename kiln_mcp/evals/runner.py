@@ -14,6 +14,7 @@ from typing import Final
 import anyio
 
 from kiln_mcp.evals.checks import Skipped
+from kiln_mcp.evals.code import with_code
 from kiln_mcp.evals.errors import EvalError
 from kiln_mcp.evals.items import Item, case_of, stored_case
 from kiln_mcp.evals.judges import Judged, calls_per_item, judge_case, judge_model
@@ -231,7 +232,8 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
     evaluator, with fingerprints and seeds. Where another call scores items of the same task, this
     one waits for it, and does what is left then.
     """
-    about = work.measurement
+    about = await ready(workspace, work.measurement)
+    work = replace(work, measurement=about)
     turn = workspace.turns.at(str(about.store.folder / about.task.saved.path))
     others_first = turn.locked()
     if others_first:
@@ -242,6 +244,17 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
         if others_first and not left.jobs:
             await workspace.report(work.steps, work.steps, "Another call has scored them all.")
         return await _carry_out(workspace, left)
+
+
+async def ready(workspace: Workspace, about: Measurement) -> Measurement:
+    """Return an eval whose evaluator can be run: a code evaluator gets its code.
+
+    Raises:
+        UntrustedFolder: The evaluator is code, and the person has not trusted the folder.
+        EvalError: The code cannot be read, or calls tools.
+    """
+    judge = await with_code(workspace, about.store, about.judge)
+    return about if judge is about.judge else replace(about, judge=judge)
 
 
 async def _left_of(work: Work) -> Work:

@@ -50,7 +50,7 @@ from kiln_mcp.evals.lookups import (
 from kiln_mcp.evals.making import make_eval, make_evaluator, make_run_config
 from kiln_mcp.evals.parts import with_items
 from kiln_mcp.evals.prompt_texts import PromptText, built_prompt
-from kiln_mcp.evals.runner import Measurement, carry_out, plan_run
+from kiln_mcp.evals.runner import Measurement, carry_out, plan_run, ready
 from kiln_mcp.evals.sentences import (
     after_evaluator,
     after_run,
@@ -152,7 +152,7 @@ async def create_evaluator(
     model = workspace.model_name(evaluator.model if isinstance(evaluator, ModelJudge) else None)
     if isinstance(evaluator, ModelJudge):
         workspace.engine.check_name(model)
-    record = make_evaluator(name or evaluator.type.replace("_", " "), evaluator, model)
+    record = await make_evaluator(name or evaluator.type.replace("_", " "), evaluator, model)
     found = choose("eval", known, eval) if known else await _new(store, eval, new_eval or NewEval())
     spec = None
     if new_eval is not None and new_eval.spec:
@@ -202,6 +202,7 @@ async def run_eval(
     """
     store = await workspace.open_project(project)
     about = await gather(store, await find_eval(store, eval), evaluator)
+    about = await ready(workspace, about)
     configs = await find_run_configs(store, about.task, run_configs or [])
     chosen = _split_items(about, items.split)[: items.limit]
     if not chosen:

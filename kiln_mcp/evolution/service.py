@@ -13,7 +13,7 @@ from kiln_mcp.evals.comparison import PairedDifference, in_words, paired_differe
 from kiln_mcp.evals.lookups import TaskEval, find_eval, gather
 from kiln_mcp.evals.making import make_run_config
 from kiln_mcp.evals.prompt_texts import PromptText
-from kiln_mcp.evals.runner import carry_out, plan_run
+from kiln_mcp.evals.runner import carry_out, plan_run, ready
 from kiln_mcp.evals.service import EvalReference
 from kiln_mcp.evals.summaries import scores_by_item
 from kiln_mcp.evals.task_runs import agent_properties
@@ -85,7 +85,7 @@ async def evolve_prompt(
     create_evaluator with its filters. The winner is saved as a prompt and a run config.
     """
     store = await workspace.open_project(project)
-    about = await gather(store, await find_eval(store, eval), None)
+    about = await ready(workspace, await gather(store, await find_eval(store, eval), None))
     quest = await prepare(workspace, about, Wanted(start, budget, seed, reflect_with))
     await workspace.engine.check_ready(calls_by_model(quest))
     workspace.approve(await plan_quest(quest))

@@ -36,12 +36,17 @@ class JobState(StrEnum):
     """Given up on somebody's wish; can be gone on with."""
     PAUSED = "paused"
     """At rest on somebody's wish, with every call that was paid for; can be gone on with."""
+    SET_ASIDE = "set aside"
+    """Its process was killed again and again without progress: only a person goes on with it."""
 
     @property
     def at_rest(self) -> bool:
         """Whether nothing more happens by itself."""
         return self not in _UNDER_WAY
 
+
+MOST_RECOVERIES: Final = 3
+"""How often a job is begun again after its process was killed, without progress in between."""
 
 _UNDER_WAY = frozenset({JobState.WAITING, JobState.RUNNING, JobState.CANCELLING, JobState.PAUSING})
 
@@ -88,6 +93,7 @@ class Job:
         created_at: Seconds since 1970.
         changed_at: Seconds since 1970: the last sign of life.
         plan: What was said of it before it began; empty where nothing was.
+        recoveries: How often it was begun again after a kill since it last made progress.
     """
 
     id: str
@@ -105,6 +111,7 @@ class Job:
     created_at: float = 0.0
     changed_at: float = 0.0
     plan: str = ""
+    recoveries: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from kiln_mcp.jobs.endings import ended_by, first_in
 from kiln_mcp.jobs.errors import JobStoreFailed, NotResumable, UnknownJob
 from kiln_mcp.jobs.ledger import PROCESS_ENDED, Ledger
 from kiln_mcp.jobs.records import (
+    MOST_RECOVERIES,
     End,
     Hold,
     Job,
@@ -177,7 +178,9 @@ class JobRunner:
         def job(job_id: str, attempt: int) -> str:
             return self._follow(job_id, attempt)
 
-        self._workflow = DBOS.workflow(name="job")(job)
+        # The ledger counts recoveries: DBOS counts a process that ended in order, too, and knows
+        # nothing of progress.
+        self._workflow = DBOS.workflow(name="job", max_recovery_attempts=None)(job)
         if self._settings.at_once == 0:
             DBOS.listen_queues([])
         with in_plain_words(self._database):
@@ -316,7 +319,7 @@ class JobRunner:
             task.cancel()
 
     async def resume(self, job_id: str, limit: BudgetLimit | None = None) -> Job:
-        """Go on with a job that failed, was paused or cancelled, or came to its budget's end.
+        """Go on with a job that is at rest and not done, as one that failed or was set aside.
 
         Args:
             job_id: The job.
@@ -331,8 +334,8 @@ class JobRunner:
             raise NotResumable(job.id, job.state)
         return await self._begin_again(job, limit or job.limit)
 
-    async def _begin_again(self, job: Job, limit: BudgetLimit) -> Job:
-        if await _in_thread(self._ledger.next_attempt, job, limit):
+    async def _begin_again(self, job: Job, limit: BudgetLimit, recoveries: int = 0) -> Job:
+        if await _in_thread(self._ledger.next_attempt, job, limit, recoveries):
             await self._enqueue(replace(job, attempt=job.attempt + 1))
         return await self.find(job.id)
 
@@ -439,8 +442,10 @@ class JobRunner:
             for job in silent:
                 if job.state is JobState.WAITING:
                     await self._enqueue(job)  # its process was killed right before it did so
+                elif job.recoveries >= MOST_RECOVERIES:
+                    await _in_thread(self._ledger.set_aside, job)
                 else:
-                    await self._begin_again(job, job.limit)
+                    await self._begin_again(job, job.limit, job.recoveries + 1)
 
 
 def _workflow_id(job: Job) -> str:

@@ -39,7 +39,7 @@ class Engine:
 
         Args:
             settings: What is configured.
-            models: Further models by name, for example scripted ones in tests.
+            models: Further models by name, for example those of tests.
         """
         self.settings = settings
         self._journal = open_journal(settings)

@@ -93,8 +93,8 @@ async def start_job(
     runner = await desk_of(workspace).runner()
     given: dict[str, JsonValue] = {**arguments, "confirm": True}
     project = arguments.get("project")
-    if isinstance(project, str) and project not in workspace.known.folders():
-        # Whoever does the job may have been started in another folder.
+    if isinstance(project, str):
+        # For whoever does the job, which may be in another folder, a name may mean another one.
         given["project"] = str(await workspace.project_folder(project))
     model = workspace.settings.default_model
     same = await runner.under_way(tool, given, limit.as_budget(), model)
@@ -146,7 +146,7 @@ async def resume_job(
         Field(description="Higher limits, all attempts together; what is left out stays."),
     ] = None,
 ) -> JobReport:
-    """Go on with a job that failed, was paused or cancelled, or came to the end of its budget.
+    """Go on with a job that failed, was paused, cancelled or set aside, or spent its budget.
 
     What is paid for is kept. A job that a limit stopped needs a higher one of that kind. Only what
     new limits allow beyond the old ones needs approval.

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.projects.fitting import batched, fitting
-from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
+from kiln_mcp.projects.references import NameProblem, ProjectReference, TaskReference, task_of
 from kiln_mcp.projects.run_service import Filter
 from kiln_mcp.workspace import Workspace
 from storage import Change, Task, TaskRun, exchange
@@ -30,6 +30,7 @@ class ProjectImported(Result):
 
     project: str
     folder: str
+    name_problem: NameProblem
     next_step: str
 
 
@@ -90,6 +91,7 @@ async def import_project(
     return ProjectImported(
         project=store.project.name,
         folder=str(store.folder),
+        name_problem=await workspace.known.name_problem(store),
         next_step="describe_project: see what is there.",
     )
 

@@ -18,6 +18,10 @@ from storage.reading import read_record
 ProjectReference = Annotated[
     str, Field(description="The project's name, or the path of its folder.")
 ]
+NameProblem = Annotated[
+    str | None,
+    Field(description="Why the project's name does not mean it, and what to give instead."),
+]
 TaskReference = Annotated[
     str | None,
     Field(description="The task's name or id; may be left out where the project has one task."),

@@ -192,7 +192,7 @@ async def inputs_by_model(engine: Engine, scene: Scene, model: str) -> Inputs:
     )
 
 
-def inputs_as_given(scene: Scene, given: Sequence[JsonValue]) -> Inputs:
+async def inputs_as_given(scene: Scene, given: Sequence[JsonValue]) -> Inputs:
     """Return the assistant's own inputs, repeated and known ones left out.
 
     Raises:
@@ -200,7 +200,8 @@ def inputs_as_given(scene: Scene, given: Sequence[JsonValue]) -> Inputs:
     """
     schema = scene.task.input_json_schema
     texts = [
-        as_stored_text(value, schema, position, "input") for position, value in enumerate(given, 1)
+        await as_stored_text(value, schema, position, "input")
+        for position, value in enumerate(given, 1)
     ]
     fresh = [text for text in dict.fromkeys(texts) if text not in scene.known]
     source = Origin("assistant").source(None)

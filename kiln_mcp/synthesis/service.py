@@ -104,7 +104,7 @@ async def add_items(
     if not given:
         raise UnreadableItems(file or "the call", "there is no item")
     synthetic = ["synthetic"] if file is None and written_by == "assistant" else []
-    runs = runs_of(owner, given, origin, [*synthetic, *(tags or [])])
+    runs = await runs_of(owner, given, origin, [*synthetic, *(tags or [])])
     known = {run.input for run in data_set(await store.children(owner, TaskRun))}
     fresh = list({run.input: run for run in reversed(runs) if run.input not in known}.values())[
         ::-1
@@ -157,7 +157,7 @@ async def generate_data(
     workspace.approve(await plan_generation(workspace.engine, scene, writer, given=given))
     await workspace.report(0, None, "Writing inputs.")
     made = (
-        inputs_as_given(scene, inputs)
+        await inputs_as_given(scene, inputs)
         if inputs
         else await inputs_by_model(workspace.engine, scene, writer)
     )

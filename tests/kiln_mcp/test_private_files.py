@@ -8,7 +8,8 @@ from kiln_mcp.jobs import JobSettings
 from kiln_mcp.jobs.database import sqlite_url
 from kiln_mcp.jobs.records import Job, JsonObject, ReportProgress
 from kiln_mcp.jobs.runner import JobRunner
-from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest, ScriptedModel
+from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest
+from scripted_model import ScriptedModel
 
 
 async def test_nobody_else_may_read_journal_jobs_and_orders_in_a_home_that_all_may_enter(

@@ -21,9 +21,10 @@ from kiln_mcp.judging.errors import (
     NothingToMeasure,
 )
 from kiln_mcp.judging.ledger import read_draws, read_labels
-from kiln_mcp.llm import Engine, EngineSettings, ModelRequest, ScriptedModel
+from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import KnownProjects, Workspace
+from scripted_model import ScriptedModel
 from storage import (
     Eval,
     EvalConfig,

@@ -18,13 +18,13 @@ from kiln_mcp.llm import (
     Model,
     ModelAnswer,
     ModelRequest,
-    ScriptedModel,
     Usage,
 )
 from kiln_mcp.llm.errors import BudgetSpent, RateLimited, SharedDatabaseFailed
 from kiln_mcp.llm.limits import Gate, Gates, Limits
 from kiln_mcp.llm.postgres_limits import PostgresLimits
 from kiln_mcp.llm.waiting import Patience
+from scripted_model import ScriptedModel
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
 

@@ -31,7 +31,8 @@ from kiln_mcp.operations.limits import KINDS, amounts, enough_for
 from kiln_mcp.operations.plans import more_to_spend, within
 from kiln_mcp.operations.service import JobLimit, OrderAnswer
 from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workspace import Workspace, open_workspace
+from scripted_model import ScriptedModel
 
 
 class Sum(Result):
@@ -459,10 +460,9 @@ async def test_models_are_listed_with_what_they_can_do_and_cost(tmp_path: Path) 
 
 
 async def test_a_tested_model_says_what_it_answered_and_can_do(tmp_path: Path) -> None:
-    script = tmp_path / "script.json"
-    script.write_text('{"rules": [{"answer": "Ready."}]}', encoding="utf-8")
-    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
-        tested = await service.test_model(workspace, f"scripted:{script}")
+    models = {"mine": ScriptedModel(["Ready."], repeat=True)}
+    async with open_workspace(settings(tmp_path), CATALOGUE.perform, models) as workspace:
+        tested = await service.test_model(workspace, "mine")
     assert (tested.answer, tested.calls, tested.price) == ("Ready.", 1, "free")
     assert "streaming" in (tested.can or "")
 
