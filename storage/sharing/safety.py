@@ -48,8 +48,7 @@ def check_settings(git: Git) -> None:
     Raises:
         UnsafeSettings: They could.
     """
-    for name in ("config", "config.worktree"):
-        file = git.inner(name)
+    for file in git.inner_paths("config", "config.worktree").values():
         if not file.is_file():
             continue
         keys = git.lines("config", "--file", str(file), "--no-includes", "--name-only", "-l", "-z")
