@@ -41,6 +41,7 @@ _SETTINGS = (
     "log.showSignature=false",
     "push.gpgSign=false",
     "commit.gpgSign=false",
+    "tag.gpgSign=false",
     "i18n.logOutputEncoding=UTF-8",
     "protocol.ext.allow=never",
     "protocol.fd.allow=never",
