@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from kiln_mcp.border.provider_variables import LentVariables, NotLendable, lendable
+from kiln_mcp.border.lending import LentVariables, NotLendable
+from kiln_mcp.border.provider_variables import lendable
 from kiln_mcp.border.provider_variables import variables_of_servers as named_in
 from kiln_mcp.llm.names import needs_of
 from kiln_mcp.llm.prices import providers
