@@ -36,8 +36,8 @@ from kiln_mcp.border.connections import (
     connection_of,
     limits_by_files,
 )
+from kiln_mcp.border.lending import LentVariables, NotLendable
 from kiln_mcp.border.log_limit import LogLimit
-from kiln_mcp.border.provider_variables import LentVariables, NotLendable
 from kiln_mcp.border.socket_file import listen_at_home, remove_socket
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.errors import AlreadyServing

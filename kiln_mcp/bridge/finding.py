@@ -67,8 +67,9 @@ def is_outdated(running: str, own: str) -> bool:
 class Daemon:
     """Where the daemon of a home listens, and how it is started."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, answers_within_s: float = ANSWERS_WITHIN_S) -> None:
         self.home = home
+        self._answers_within_s = answers_within_s
         self.address = Address(0, "")
         self._finding = threading.Lock()
 
@@ -127,7 +128,7 @@ class Daemon:
             OSError: It is not there, or not this person's.
             ValueError: What it says is no HTTP.
         """
-        within_s = ANSWERS_WITHIN_S
+        within_s = self._answers_within_s
         with Exchange(address, "GET", "/health", {}, b"", within_s=within_s) as exchange:
             exchange.send()
 
@@ -165,7 +166,7 @@ class Daemon:
             return  # the first call that needs a key will name it
 
     def _brief(self, path: str, body: bytes) -> Exchange:
-        return Exchange(self.address, "POST", path, {}, body, within_s=ANSWERS_WITHIN_S)
+        return Exchange(self.address, "POST", path, {}, body, within_s=self._answers_within_s)
 
     def _start(self) -> None:
         begun_at = time.monotonic()

@@ -33,7 +33,18 @@ _SETTINGS = (
     "core.fsmonitor=false",
     f"core.hooksPath={os.devnull}",
     "fetch.recurseSubmodules=false",
+    # What lies in a repository within is run by its own settings, which ours do not reach.
+    "push.recurseSubmodules=no",
+    "submodule.recurse=false",
+    "status.submoduleSummary=false",
+    "diff.ignoreSubmodules=all",
+    "log.showSignature=false",
+    "push.gpgSign=false",
+    "commit.gpgSign=false",
+    "tag.gpgSign=false",
+    "i18n.logOutputEncoding=UTF-8",
     "protocol.ext.allow=never",
+    "protocol.fd.allow=never",
     "http.lowSpeedLimit=100",
     "http.lowSpeedTime=30",
 )
