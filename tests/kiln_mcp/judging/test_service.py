@@ -162,8 +162,8 @@ async def test_a_label_is_kept_as_kilns_rating_and_in_the_ledger_with_its_probab
     assert rating is not None
     assert rating.requirement_ratings["named::Right"].type == "pass_fail"
     measured = await bench.store.find(Eval, "Right", parent=bench.task)
-    folder = bench.store.side_folder(measured)
-    labels, draws = await read_labels(folder), await read_draws(folder)
+    labels = await read_labels(bench.store, measured)
+    draws = await read_draws(bench.store, measured)
     assert draws[0].seed == 5
     assert {name: s.size for name, s in draws[0].strata.items()} == {"right 0": 10, "right 1": 30}
     for label in labels:
