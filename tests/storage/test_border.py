@@ -359,8 +359,9 @@ async def test_a_question_names_no_file_of_git_and_is_not_read_through_a_link(
     questions = ground.folder / "questions"
     questions.mkdir()
     for number, path in enumerate((".git/config", ".GIT/config", "a/.git/config", "../outside/x")):
-        data = {"id": str(number), "path": path, "other": "project.kiln", "field": []}
-        data["choices"] = [{"value": "a"}, {"value": "b"}]
+        choices: list[object] = [{"value": "a"}, {"value": "b"}]
+        data: dict[str, object] = {"id": str(number), "path": path, "choices": choices}
+        data |= {"other": "project.kiln", "field": []}
         (questions / f"{number}.json").write_text(json.dumps(data), encoding="utf-8")
     (questions / "link.json").symlink_to(ground.outside / "mine.txt")
     os.mkfifo(questions / "pipe.json")
