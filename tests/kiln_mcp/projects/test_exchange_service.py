@@ -1,6 +1,7 @@
 """What people bring in and send out, through the catalogue."""
 
 import json
+import os
 from pathlib import Path
 
 import anyio
@@ -11,8 +12,8 @@ from pydantic import JsonValue
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.cli import cli
 from kiln_mcp.workspace import Workspace
-from storage import TaskRun
-from storage.errors import NewerFormat
+from storage import Task, TaskRun
+from storage.errors import NewerFormat, WorkbenchError
 from storage.exchange import TargetInside
 
 _SCHEMA: JsonValue = {
@@ -124,6 +125,21 @@ async def test_a_project_travels_as_an_archive(workspace: Workspace, tmp_path: P
     described = await _call(workspace, "describe_project", project=str(tmp_path / "q"))
     assert isinstance(described["tasks"], list)
     assert len(described["tasks"]) == 1
+
+
+async def test_a_pipe_in_place_of_the_only_task_is_named_and_never_waited_for(
+    workspace: Workspace,
+) -> None:
+    store = await workspace.open_project("P")
+    (task,) = await store.children(store.project, Task)
+    file = store.folder / task.saved.path
+    file.unlink()
+    os.mkfifo(file)
+    with anyio.fail_after(10):
+        described = await _call(workspace, "describe_project", project="P")
+        with pytest.raises(WorkbenchError):
+            await _call(workspace, "find_runs", project="P")
+    assert "no ordinary file" in str(described["unreadable"])
 
 
 async def test_a_task_of_a_newer_program_is_named_with_its_file(
