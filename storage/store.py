@@ -17,7 +17,7 @@ import anyio
 import anyio.to_thread
 
 from storage.attachments import FileToCopy, files_beside
-from storage.border import Reach
+from storage.border import Reach, check_target
 from storage.changes import Change, new_text
 from storage.commits import CommitLog, Edit, Move
 from storage.errors import ProjectExists
@@ -78,7 +78,9 @@ class ProjectStore(ProjectReader):
 
         Raises:
             ProjectExists: One is there already.
+            UnsafePath: It would lie in git's own folder.
         """
+        await anyio.to_thread.run_sync(check_target, folder / PROJECT_FILE)
         if await anyio.Path(folder / PROJECT_FILE).exists():
             raise ProjectExists(folder)
         content = new_text(project)
