@@ -251,8 +251,18 @@ def test_the_key_of_journals_is_its_persons_alone_and_a_damaged_one_is_made_anew
     assert key.stat().st_mode & 0o777 == 0o600
     assert JournalSeal(tmp_path / "other").text_of(marked) == b"x"
     key.write_bytes(b"")
-    assert JournalSeal(tmp_path / "state").text_of(marked) is None
-    assert JournalSeal(tmp_path / "state").text_of(JournalSeal(tmp_path).mark(b"y")) == b"y"
+    assert JournalSeal(tmp_path / "other").text_of(marked) is None
+    assert JournalSeal(tmp_path / "third").text_of(JournalSeal(tmp_path).mark(b"y")) == b"y"
+
+
+def test_processes_of_one_home_know_each_others_journals_whatever_their_data_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "one"))
+    marked = JournalSeal(tmp_path / "state").mark(b"x")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "two"))
+    assert JournalSeal(tmp_path / "state").text_of(marked) == b"x"
+    assert JournalSeal(tmp_path / "other").text_of(marked) is None
 
 
 def test_where_the_persons_folder_cannot_be_written_the_key_is_the_homes(
