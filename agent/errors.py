@@ -18,14 +18,39 @@ ChatError
 # ruff: noqa: N818
 
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Self
 
-_LONGEST_REASON = 300
+_LONGEST_REASON = 200
+"""The most characters that a sentence quotes of what a person, a model or a server sent."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_LONG_RUN = re.compile(rf"\S{{{_LONGEST_REASON + 1},}}")
 
 
 class ChatError(Exception):
-    """The root of the copilot's errors; its text is for the person."""
+    """The root of the copilot's errors; its text is for the person.
+
+    Of what the constructor was given the sentence shows an excerpt, with control characters
+    escaped.
+    """
+
+    _sent: tuple[str, ...] = ()
+
+    def __new__(cls, *sent: Any, **named: Any) -> Self:
+        """Remember what the error is made of, before its sentence is written."""
+        error = super().__new__(cls, *sent, **named)
+        texts = (one for one in (*sent, *named.values()) if isinstance(one, str | Path))
+        error._sent = tuple(str(text) for text in texts)
+        return error
+
+    def __init__(self, sentence: str) -> None:
+        for text in self._sent:
+            if len(text) > _LONGEST_REASON and text != sentence:
+                sentence = sentence.replace(text, _short(text))
+        escaped = _CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", sentence)
+        super().__init__(_LONG_RUN.sub(lambda run: _short(run.group()), escaped))
 
 
 class NoModel(ChatError):
@@ -126,14 +151,20 @@ class BadArguments(ChatError):
     """A tool's arguments are no JSON object."""
 
     def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"The arguments of {name} are no JSON object ({reason}). Write them anew.")
+        super().__init__(
+            f"The arguments of {name} are no JSON object ({_short(reason)}). Write them anew."
+        )
 
 
 class NoSuchChat(ChatError):
     """No saved chat has this name."""
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
-        there = f"Saved chats: {', '.join(known)}." if known else "No chat is saved yet."
+        there = (
+            f"Saved chats: {', '.join(_short(one) for one in known[:50])}."
+            if known
+            else "No chat is saved yet."
+        )
         super().__init__(f"There is no saved chat '{name}'. {there}")
 
 

@@ -3,14 +3,14 @@
 import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 from pydantic import JsonValue
 
+from storage.excerpts import excerpt
+
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
-
-_LONGEST_MESSAGE: Final = 300
 
 
 def problem_with(value: JsonValue, schema: Mapping[str, JsonValue]) -> str | None:
@@ -32,10 +32,7 @@ def problem_with(value: JsonValue, schema: Mapping[str, JsonValue]) -> str | Non
     if error is None:
         return None
     place = "".join(f"[{part!r}]" for part in error.absolute_path)
-    message = error.message
-    if len(message) > _LONGEST_MESSAGE:
-        message = f"{message[: _LONGEST_MESSAGE - 1]}…"
-    return f"{message} (at {place or 'the top'})"
+    return f"{excerpt(error.message)} (at {excerpt(place) or 'the top'})"
 
 
 def check_schema(schema: Mapping[str, JsonValue]) -> None:
@@ -57,5 +54,5 @@ def _validator(schema_text: str) -> "Draft202012Validator":
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
-        raise ValueError(f"the schema is not valid: {error.message}") from error
+        raise ValueError(f"the schema is not valid: {excerpt(error.message)}") from error
     return Draft202012Validator(schema, registry=Registry())
