@@ -2,6 +2,7 @@
 
 ChatError
 ├── NoModel            no model is configured
+├── UnusableAddress    the model's server has no usable address
 ├── ModelError         the model did not answer
 │   ├── NoSuchModel    nobody serves a model of this name
 │   ├── KeyRefused     the key is missing or wrong
@@ -67,6 +68,17 @@ class NoModel(ChatError):
             "kiln-chat --api-base http://localhost:11434/v1 --model NAME, with KILN_CHAT_API_KEY "
             "where it wants a key. Without a model, /tools and /call work all the same. (The "
             "embedded model is too small to hold a conversation.)"
+        )
+
+
+class UnusableAddress(ChatError):
+    """The address of --api-base is none; it may hold a password, so it is not shown."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The address of --api-base (or KILN_CHAT_API_BASE) is not one of a web server. Give "
+            "one such as http://localhost:11434/v1; in a name or password, write @, / and : as "
+            "%40, %2F and %3A."
         )
 
 
