@@ -134,6 +134,7 @@ def test_the_bridge_imports_the_standard_library_alone() -> None:
     assert {".".join(name.split(".")[:2]) for name in own} == {
         "kiln_mcp",
         "kiln_mcp.bridge",
+        "kiln_mcp.home",
         "kiln_mcp.lines",
     }
 
