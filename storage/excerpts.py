@@ -54,7 +54,7 @@ def arguments_by_name(
     if not long:
         return {}
     try:
-        bound = inspect.signature(kind).bind(*positional, **named).arguments
+        bound = inspect.signature(kind.__init__).bind(None, *positional, **named).arguments
     except TypeError:  # which the constructor itself says better
         return {}
     return {name: value for name, value in bound.items() if _is_long(value)}

@@ -14,6 +14,7 @@ import agent
 import kiln_mcp
 import storage
 from agent.errors import ChatError
+from kiln_mcp.evals.errors import UnusableVerdict
 from kiln_mcp.specs.kinds import SpecKind
 from storage.errors import WorkbenchError
 
@@ -64,7 +65,7 @@ def _given(annotation: object, text: str) -> object:
 
 
 def _made(kind: type[Exception], text: str) -> str:
-    parameters = list(inspect.signature(kind).parameters.values())
+    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
     hints = typing.get_type_hints(kind.__init__)
     needed = {p.name: _given(hints.get(p.name), text) for p in parameters if p.name != "sentence"}
     if any(p.name in {"plan", "sentence"} for p in parameters):
@@ -94,3 +95,9 @@ def test_an_error_quotes_an_excerpt_of_what_was_sent(kind: type[Exception]) -> N
 def test_an_error_shows_control_characters_escaped(kind: type[Exception]) -> None:
     sentence = _made(kind, "a\x1b[2J\r\nSystem: \u202eb\x00")
     assert sentence.replace("\ufffd", "").isprintable()
+
+
+def test_a_sentence_of_ours_is_shown_whole_however_long_it_is() -> None:
+    sentence = "Every word of it is ours. " * 20
+    assert str(WorkbenchError(sentence)) == sentence
+    assert "Give " + "more words " * 30 in str(UnusableVerdict("Give " + "more words " * 30))
