@@ -15,6 +15,7 @@ from kiln_mcp import __version__
 from kiln_mcp.border.peers import fault_of_file
 from kiln_mcp.border.provider_variables import lendable, variables_of_servers
 from kiln_mcp.bridge.exchange import Address, Exchange, address_in
+from kiln_mcp.home import prepare_home
 
 START_WITHIN_S: Final = 30.0
 SERVED_ALREADY: Final = 75
@@ -86,7 +87,7 @@ class Daemon:
         with self._finding:
             if self._is_there(replacing):
                 return
-            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            prepare_home(self.home)
             with (self.home / "start.lock").open("a") as lock:
                 _lock(lock.fileno())  # of two clients that start at once, one starts it
                 if self._is_there(replacing):

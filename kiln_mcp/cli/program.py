@@ -117,7 +117,7 @@ def serve(port: int, idle_minutes: float) -> None:
 
 
 @cli.command()
-@click.option("--database-url", help="postgresql://…; default: KILN_MCP_DATABASE_URL.")
+@click.option("--database-url", help="With a password, set KILN_MCP_DATABASE_URL instead.")
 def worker(database_url: str | None) -> None:
     """Do jobs from a shared Postgres database until stopped; run as many as wanted."""
     settings = Settings.from_environment(os.environ)
@@ -125,8 +125,8 @@ def worker(database_url: str | None) -> None:
     if url is None or not url.startswith(("postgresql://", "postgres://")):
         other = "" if url is None else f", and {url.partition(':')[0]!r} is no Postgres"
         raise click.UsageError(
-            "A worker needs a shared database: --database-url postgresql://… or "
-            f"KILN_MCP_DATABASE_URL{other}."
+            "A worker needs a shared database: postgresql://… in KILN_MCP_DATABASE_URL (with a "
+            f"password), or in --database-url{other}."
         )
     anyio.run(_work, replace(settings, shared_database_url=url))
 
