@@ -19,9 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, c
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
-from kiln_mcp.errors import InvalidArguments, UnusableValue, closest
+from kiln_mcp.errors import InvalidArguments, UnusableValue, closest, one_error
 from storage import records
 from storage.characters import whole
+from storage.excerpts import excerpt
 from storage.kind_words import kind_word
 from storage.records.record import Part, Record, first_fault
 
@@ -96,7 +97,7 @@ class Capability(Generic[ContextT, P, ResultT]):
 
     async def __call__(self, context: ContextT, *args: P.args, **kwargs: P.kwargs) -> ResultT:
         """Call the function itself, as a Python caller does."""
-        with self._refusing_what_no_record_takes():
+        with self._refusing_what_no_record_takes(), one_error():
             return await self._function(context, *args, **kwargs)
 
     @property
@@ -226,7 +227,7 @@ def _names_at(schema: JsonValue, place: Sequence[int | str]) -> list[str]:
 
 def _problem(detail: ErrorDetails, known: Sequence[str]) -> str:
     """Put one validation error into a sentence that says what would be right."""
-    place = ".".join(str(part) for part in detail["loc"])
+    place = excerpt(".".join(str(part) for part in detail["loc"]))
     match detail["type"]:
         case "extra_forbidden":
             valid = f" It takes: {', '.join(known)}." if known else ""
@@ -240,7 +241,7 @@ def _problem(detail: ErrorDetails, known: Sequence[str]) -> str:
 def _wrong(place: str, reason: str, given: object) -> str:
     text = repr(given)
     shown = text if len(text) <= 60 else text[:57] + "…"
-    return f"The argument '{place}' is wrong: {reason} (given: {shown})."
+    return f"The argument '{place}' is wrong: {excerpt(reason)} (given: {shown})."
 
 
 def _slips(place: str, given: object, taken: object) -> Iterator[str]:

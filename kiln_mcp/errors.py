@@ -19,13 +19,16 @@ Errors are named by their cause, without a suffix; the constructor writes the se
 
 import difflib
 import errno
+import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from storage.errors import WorkbenchError, said_by_system
+from storage.excerpts import LONGEST_REASON, excerpt, excerpts
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
@@ -37,11 +40,40 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
         yield from leaves(one)
 
 
+def unwrap(error: BaseException) -> BaseException:
+    """Return the error of a group that tells a reader most; a plain exception as it is.
+
+    An interrupt comes first, then one of our own sentences, then what the system refused.
+    """
+    each = list(leaves(error))
+    for kinds in (_INTERRUPTS, WorkbenchError, OSError):
+        for one in each:
+            if isinstance(one, kinds):
+                return one
+    return each[0]
+
+
+_INTERRUPTS = (KeyboardInterrupt, SystemExit)
+
+
+@contextmanager
+def one_error() -> Generator[None]:
+    """Raise one error where a task group would raise a group of them."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        raise unwrap(group) from group
+
+
 def closest(name: str, candidates: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the candidate nearest to `name`, or nothing."""
+    name = excerpt(name)  # comparing takes time with the square of the length
     found = difflib.get_close_matches(name.casefold(), {c.casefold(): c for c in candidates}, n=1)
     originals = {c.casefold(): c for c in candidates}
     return f" Did you mean '{originals[found[0]]}'?" if found else ""
+
+
+_MOST_PROBLEMS = 10
 
 
 class InvalidArguments(WorkbenchError):
@@ -50,7 +82,8 @@ class InvalidArguments(WorkbenchError):
     def __init__(self, capability: str, problems: Sequence[str]) -> None:
         self.capability = capability
         self.problems = tuple(problems)
-        super().__init__(f"{capability} was not called: {' '.join(problems)}")
+        shown = excerpts(problems, " ", longest=LONGEST_REASON, most=_MOST_PROBLEMS)
+        super().__init__(f"{capability} was not called: {shown}")
 
 
 class UnusableValue(WorkbenchError):
@@ -146,7 +179,7 @@ def database_sentence(file: Path, error: Exception | str, lost: str) -> str:
         lost: What is lost with it, as a sentence without its end.
     """
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what extends it
-    if file.is_dir():
+    if os.path.isdir(file):  # noqa: PTH112 - raises nothing, however long it is
         return f"{file} is a folder, where a file has to be. Move it away, then try again."
     if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
         return f"{file} is damaged, or no database. Move it away, then try again. {lost}."

@@ -12,7 +12,7 @@ WorkbenchError                 the root: its text is one sentence for the reader
 │   ├── CorruptRecord      broken JSON, a wrong type, a missing field
 │   ├── UnreadableProject  project.kiln itself
 │   └── NewerFormat        written by a newer program
-├── UnsafePath             a path would leave its folder
+├── UnsafePath             a path would leave its folder, or is not to be touched
 ├── StaleRevision          somebody changed the record since it was read
 │   └── ParentTakenAway    what it is to be saved below is gone
 ├── AlreadyDeleted         what is to be deleted is gone
@@ -22,15 +22,20 @@ WorkbenchError                 the root: its text is one sentence for the reader
 └── DiskFull           no space left
 """
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
 
 from storage.characters import whole
+from storage.excerpts import arguments_by_name, defuse, with_excerpts
 from storage.kind_words import kind_word, listed_by
 
 _LONGEST_SAID = 60
+_LONGEST_PATH = 200
 _TWO_STOPS = re.compile(r"""(?<=[^\s./'"])\.\.(?=\s|$)""")
 
 
@@ -39,11 +44,21 @@ class WorkbenchError(Exception):
 
     The text is one or two sentences: what happened, the valid values where there are any, and
     the next step. Every door shows it as it is. Where a quoted reason brings a full stop of its
-    own, only one stays.
+    own, only one stays. Of what the constructor was given the sentence shows an excerpt, with
+    control characters escaped.
     """
 
+    _sent: Mapping[str, object] = MappingProxyType({})
+
+    def __new__(cls, *args: Any, **named: Any) -> Self:
+        """Remember what the error is made of, before its sentence is written."""
+        error = super().__new__(cls, *args, **named)
+        error._sent = arguments_by_name(cls, args, named)
+        return error
+
     def __init__(self, sentence: str = "") -> None:
-        super().__init__(_TWO_STOPS.sub(".", whole(sentence)))
+        shown = with_excerpts(whole(sentence), self._sent)
+        super().__init__(_TWO_STOPS.sub(".", defuse(shown)))
 
 
 def said_by_system(error: OSError | ValueError) -> str:
@@ -62,7 +77,8 @@ class NotAProject(StorageError):  # noqa: N818 - errors are named by their cause
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        what = "does not exist" if not folder.exists() else "holds no project.kiln"
+        is_there = os.path.exists(folder)  # noqa: PTH110 - raises nothing, however long it is
+        what = "holds no project.kiln" if is_there else "does not exist"
         super().__init__(
             f"{folder} is not a project: it {what}. Give the folder that holds project.kiln, "
             "or create a project there."
@@ -214,13 +230,20 @@ class NewerFormat(UnreadableRecord):
 
 
 class UnsafePath(StorageError):  # noqa: N818
-    """A path would leave its folder."""
+    """A path would leave its folder, or is not to be touched.
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    Attributes:
+        path: The path.
+        reason: What it is, such as "is a link".
+    """
+
+    def __init__(self, path: str, reason: str = "would leave the project's folder") -> None:
+        self.path, self.reason = path, reason
+        shown = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
         super().__init__(
-            f"The path {path!r} would leave the project's folder. Give a relative path without "
-            "'..', through no link that leads out."
+            f"The path {shown!r} {reason}, so nothing is read or written there, and nothing has "
+            "been changed. Use a relative path of a record or a file beside one, without '..' and "
+            "through no link; move a link that is in the way out of the project."
         )
 
 

@@ -16,8 +16,7 @@ from pydantic import JsonValue
 from kiln_mcp.capability import AnyCapability, Effect
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.cli.as_job import do_as_job
-from kiln_mcp.cli.failures import innermost
-from kiln_mcp.errors import ApprovalNeeded
+from kiln_mcp.errors import ApprovalNeeded, unwrap
 from kiln_mcp.llm.errors import OrdersFailed
 from kiln_mcp.rendering import for_terminal, plain, render
 from kiln_mcp.settings import Settings
@@ -89,7 +88,7 @@ async def _invoke(
                     answer = plain(await item.invoke(heard, arguments))
                 beside.cancel_scope.cancel()
         except BaseExceptionGroup as error:
-            raise innermost(error) from error
+            raise unwrap(error) from error
         return answer
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import anyio
@@ -29,16 +29,19 @@ from storage.errors import WorkbenchError
 class _Capabilities(click.Group):
     """The group of commands, with one for every capability of the catalogue."""
 
+    @cached_property
+    def _capabilities(self) -> dict[str, AnyCapability]:
+        """The catalogue by the names of commands; to look for extensions takes time."""
+        return {c.name.replace("_", "-"): c for c in installed_catalogue().capabilities}
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        own = super().list_commands(ctx)
-        return own + [c.name.replace("_", "-") for c in installed_catalogue().capabilities]
+        return [*super().list_commands(ctx), *self._capabilities]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
-        found = {c.name.replace("_", "-"): c for c in installed_catalogue().capabilities}
-        item = found.get(cmd_name.replace("_", "-"))
+        item = self._capabilities.get(cmd_name.replace("_", "-"))
         return None if item is None else _command(item)
 
 
@@ -114,7 +117,7 @@ def serve(port: int, idle_minutes: float) -> None:
 
 
 @cli.command()
-@click.option("--database-url", help="postgresql://…; default: KILN_MCP_DATABASE_URL.")
+@click.option("--database-url", help="With a password, set KILN_MCP_DATABASE_URL instead.")
 def worker(database_url: str | None) -> None:
     """Do jobs from a shared Postgres database until stopped; run as many as wanted."""
     settings = Settings.from_environment(os.environ)
@@ -122,8 +125,8 @@ def worker(database_url: str | None) -> None:
     if url is None or not url.startswith(("postgresql://", "postgres://")):
         other = "" if url is None else f", and {url.partition(':')[0]!r} is no Postgres"
         raise click.UsageError(
-            "A worker needs a shared database: --database-url postgresql://… or "
-            f"KILN_MCP_DATABASE_URL{other}."
+            "A worker needs a shared database: postgresql://… in KILN_MCP_DATABASE_URL (with a "
+            f"password), or in --database-url{other}."
         )
     anyio.run(_work, replace(settings, shared_database_url=url))
 

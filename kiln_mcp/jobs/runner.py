@@ -23,8 +23,9 @@ import anyio
 import anyio.to_thread
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
+from kiln_mcp.errors import unwrap
 from kiln_mcp.jobs.database import in_plain_words, open_database
-from kiln_mcp.jobs.endings import ended_by, first_in
+from kiln_mcp.jobs.endings import ended_by
 from kiln_mcp.jobs.errors import JobStoreFailed, NotResumable, UnknownJob
 from kiln_mcp.jobs.ledger import PROCESS_ENDED, Ledger
 from kiln_mcp.jobs.records import (
@@ -381,7 +382,7 @@ class JobRunner:
             paused = asked is JobState.PAUSING
             await self._end(job, worked, End(JobState.PAUSED if paused else JobState.CANCELLED))
         except Exception as error:  # noqa: BLE001 - the outermost door of a job
-            if not isinstance(first_in(error), WorkbenchError):
+            if not isinstance(unwrap(error), WorkbenchError):
                 _log.exception("The job %s (%s) broke", job.id, job.capability)
             await self._end(job, worked, ended_by(error))
         finally:

@@ -38,15 +38,14 @@ from typing import Final
 
 from kiln_mcp.errors import database_sentence
 from storage.errors import WorkbenchError
+from storage.excerpts import excerpt
 
-LONGEST_DETAIL = 300
 KEYRING_SERVICE = "kiln-mcp"
 
 
 def _brief(detail: str) -> str:
     """Return a server's own words as one short line."""
-    line = " ".join(detail.split())
-    return line if len(line) <= LONGEST_DETAIL else line[: LONGEST_DETAIL - 1] + "…"
+    return excerpt(" ".join(detail.split()))
 
 
 def _said(detail: str) -> str:

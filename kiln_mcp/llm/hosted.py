@@ -48,11 +48,13 @@ _UNREADABLE_WORDS: Final = (
     "provider returned 'choices'",
 )
 """The names of errors, and litellm's own words, for a reply of 200 that it cannot read."""
-# litellm fetches its price map at import and reports usage unless it is told not to.
+# litellm fetches its price map at import and reports usage unless it is told not to. Outside of
+# "production" it also takes over every variable of a .env in the working folder.
 _QUIET: Final[Mapping[str, str]] = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "LITELLM_TELEMETRY": "False",
     "LITELLM_LOG": "ERROR",
+    "LITELLM_MODE": "PRODUCTION",
 }
 
 

@@ -22,7 +22,7 @@ from kiln_mcp.llm.inventory import (
 from kiln_mcp.llm.keys import find_key
 from kiln_mcp.llm.limits import Gate, Gates, Limits
 from kiln_mcp.llm.messages import Model
-from kiln_mcp.llm.names import check_hosted_name, likely_keys, needs_of
+from kiln_mcp.llm.names import check_hosted_name, leads_elsewhere, likely_keys, needs_of
 from kiln_mcp.llm.orders import HOST, HostModel, WorkOrders
 from kiln_mcp.llm.prices import FREE, Price, litellm_price
 from kiln_mcp.llm.sending import Route
@@ -192,7 +192,7 @@ class Roster:
             return Route(host, name, name, Gate(name, UNLIMITED), withdraws=True)
         if server is not None:
             return Route(server, rest, f"{server.address} {rest}", server.gate, server.price)
-        if rest:
+        if rest and not leads_elsewhere(name):
             gate = self._gates.gate(name, Limits(self._settings.hosted_concurrency))
             return Route(self._hosted, name, name, gate, litellm_price(name))
         raise UnknownModel(name, self.names())

@@ -21,10 +21,11 @@ from starlette.requests import Request
 
 from kiln_mcp.capability import AnyCapability, Effect
 from kiln_mcp.catalogue import Catalogue
-from kiln_mcp.errors import ApprovalNeeded, Plan, disk_sentence
+from kiln_mcp.errors import ApprovalNeeded, Plan, disk_sentence, unwrap
 from kiln_mcp.rendering import plain, render
 from kiln_mcp.workspace import Workspace
 from storage.errors import WorkbenchError
+from storage.excerpts import excerpt
 
 _log = logging.getLogger(__name__)
 
@@ -88,18 +89,25 @@ async def call(
             if not approval:
                 return refusal("The person did not agree. Nothing has been done.")
             return answer(await _invoke(item, workspace, {**arguments, "confirm": True}))
-    except WorkbenchError as error:
-        return refusal(str(error))
-    except OSError as error:
-        _log.warning("%s met the system's refusal", params.name, exc_info=error)
-        return refusal(disk_sentence(error))
     except Exception as error:  # noqa: BLE001 - the outermost door: a client must get an answer
-        _log.exception("%s failed", params.name)
-        return refusal(
-            f"{params.name} stopped on an error that was not foreseen "
-            f"({type(error).__name__}: {error}). What was saved before stays. "
-            "The server's log on stderr has the details."
-        )
+        return failure(params.name, unwrap(error))
+
+
+def failure(tool: str, error: BaseException) -> types.CallToolResult:
+    """Return why a call failed, in a sentence."""
+    match error:
+        case WorkbenchError():
+            return refusal(str(error))
+        case OSError():
+            _log.warning("%s met the system's refusal", tool, exc_info=error)
+            return refusal(disk_sentence(error))
+        case _:
+            _log.error("%s failed", tool, exc_info=error)
+            return refusal(
+                f"{tool} stopped on an error that was not foreseen "
+                f"({type(error).__name__}: {excerpt(error)}). What was saved before stays. "
+                "The server's log on stderr has the details."
+            )
 
 
 def _workspace_of(context: Context) -> Workspace:

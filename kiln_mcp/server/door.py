@@ -54,7 +54,7 @@ def build_server(
         "kiln-mcp",
         version=version("kiln-mcp-server"),
         title="Kiln workbench",
-        instructions=_INSTRUCTIONS,
+        instructions=" ".join([_INSTRUCTIONS, *catalogue.problems]),
         lifespan=lifespan,
         get_tool_input_schema=_no_headers,
         on_list_tools=list_tools,

@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
+from storage.border import is_git_name, is_trash_name
 from storage.layout import PROJECT_FILE, children_of, place_named
 from storage.records import Project
 from storage.sharing.errors import (
@@ -24,12 +25,13 @@ from storage.sharing.errors import (
 from storage.sharing.git import EMPTY_TREE, Git
 
 _HARMLESS = re.compile(
-    r"(branch|user|author|committer|pull|push|init|index|color|advice|status|log|i18n|feature|"
-    r"rerere|commit|tag|rebase|maintenance|extensions)\..+"
+    r"(branch|user|author|committer|pull|push|index|color|advice|status|log|i18n|feature|"
+    r"rerere|tag|rebase|maintenance|extensions)\..+"
+    r"|init\.defaultbranch|commit\.(gpgsign|cleanup|status|verbose)"
     r"|core\.(repositoryformatversion|filemode|bare|logallrefupdates|ignorecase|symlinks|"
     r"precomposeunicode|autocrlf|eol|safecrlf|quotepath|longpaths|protecthfs|protectntfs|"
     r"compression|bigfilethreshold|untrackedcache|splitindex|commitgraph|fscache)"
-    r"|remote\..+\.(url|pushurl|fetch|push|tagopt|prune|promisor|partialclonefilter)"
+    r"|remote\..+\.(url|fetch|push|tagopt|prune|promisor|partialclonefilter)"
     r"|gc\.(auto|autopacklimit|autodetach|pruneexpire|reflogexpire)"
     r"|http\.(postbuffer|lowspeedlimit|lowspeedtime|version)"
     r"|credential\.(username|usehttppath)|lfs\.repositoryformatversion",
@@ -47,8 +49,7 @@ def check_settings(git: Git) -> None:
     Raises:
         UnsafeSettings: They could.
     """
-    for name in ("config", "config.worktree"):
-        file = git.inner(name)
+    for file in git.inner_paths("config", "config.worktree").values():
         if not file.is_file():
             continue
         keys = git.lines("config", "--file", str(file), "--no-includes", "--name-only", "-l", "-z")
@@ -153,11 +154,9 @@ def fault_of(path: str, mode: str) -> str:
     if mode in NO_FILES:
         return "is a link" if mode == _LINK else "is a repository of its own"
     for part in PurePosixPath(path).parts:
-        folded = unicodedata.normalize("NFKC", part).casefold().rstrip(". ")
-        bare = "".join(c for c in folded if unicodedata.category(c) != "Cf")
-        if bare in {"", ".git", "git~1"} or "\\" in part:
+        if is_git_name(part) or "\\" in part:
             return "could leave the project's folder"
-        if bare == ".trash":
+        if is_trash_name(part):
             return "belongs to one person's trash"
         if any(unicodedata.category(c) == "Cc" for c in part):
             return "has a line break or another control character in its name"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import anyio
 import pytest
 
 from kiln_mcp.errors import ApprovalNeeded
@@ -39,6 +40,7 @@ from storage import (
     TaskOutputRating,
     TaskRun,
 )
+from storage.errors import WorkbenchError
 
 DATA = Path(__file__).parents[2] / "data" / "kiln_demo"
 
@@ -163,8 +165,8 @@ async def test_a_label_is_kept_as_kilns_rating_and_in_the_ledger_with_its_probab
     assert rating is not None
     assert rating.requirement_ratings["named::Right"].type == "pass_fail"
     measured = await bench.store.find(Eval, "Right", parent=bench.task)
-    folder = bench.store.side_folder(measured)
-    labels, draws = await read_labels(folder), await read_draws(folder)
+    labels = await read_labels(bench.store, measured)
+    draws = await read_draws(bench.store, measured)
     assert draws[0].seed == 5
     assert {name: s.size for name, s in draws[0].strata.items()} == {"right 0": 10, "right 1": 30}
     for label in labels:
@@ -240,6 +242,42 @@ async def test_a_golden_set_without_items_says_what_would_fill_it(bench: Bench) 
     await add_golden(bench, good=0, bad=0)
     with pytest.raises(NothingToLabel, match=r"no run fits 'tag::golden_right'"):
         await bench.batch(2)
+
+
+async def test_labels_are_kept_as_ratings_and_in_the_ledger_or_not_at_all(bench: Bench) -> None:
+    await add_golden(bench, good=2, bad=2)
+    measured = await bench.store.find(Eval, "Right", parent=bench.task)
+    items = [run.id for run in await bench.store.children(bench.task, TaskRun)]
+    ledger = bench.store.side_folder(measured) / "kiln_mcp_labels.jsonl"
+    ledger.mkdir()
+    with pytest.raises(WorkbenchError, match="no ordinary file"):
+        await bench.label(dict.fromkeys(items, "pass"))
+    runs = await bench.store.children(bench.task, TaskRun)
+    assert [run.output.rating for run in runs] == [None] * 4
+
+
+async def test_labels_go_on_after_a_line_of_the_ledger_that_was_cut_off(bench: Bench) -> None:
+    await add_golden(bench, good=2, bad=2)
+    measured = await bench.store.find(Eval, "Right", parent=bench.task)
+    first, second, *_ = [run.id for run in await bench.store.children(bench.task, TaskRun)]
+    await bench.label({first: "pass"})
+    ledger = bench.store.side_folder(measured) / "kiln_mcp_labels.jsonl"
+    ledger.write_bytes(ledger.read_bytes() + b'{"at": "2026')
+    await bench.label({second: "fail"}, rater="b\u2028b")
+    labels = await read_labels(bench.store, measured)
+    assert [(one.item, one.rater) for one in labels] == [(first, "ann"), (second, "b\u2028b")]
+
+
+async def test_labels_that_two_people_give_at_once_are_all_in_the_ledger(bench: Bench) -> None:
+    await add_golden(bench, good=4, bad=0)
+    items = [run.id for run in await bench.store.children(bench.task, TaskRun)]
+    async with anyio.create_task_group() as group:
+        for rater in ("ann", "ben", "cid"):
+            group.start_soon(bench.label, dict.fromkeys(items, "pass"), rater)
+    measured = await bench.store.find(Eval, "Right", parent=bench.task)
+    labels = await read_labels(bench.store, measured)
+    expected = {(rater, item) for rater in ("ann", "ben", "cid") for item in items}
+    assert {(one.rater, one.item) for one in labels} == expected
 
 
 async def test_a_damaged_ledger_is_named_with_its_line(bench: Bench) -> None:

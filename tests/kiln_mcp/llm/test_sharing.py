@@ -187,7 +187,7 @@ def end_sessions(url: str) -> None:
     with psycopg.connect(url) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE application_name = 'kiln-mcp limits'"
+            "WHERE application_name = 'kiln-mcp limits' AND datname = current_database()"
         )
 
 

@@ -1,6 +1,7 @@
 """What people do with runs, through the catalogue."""
 
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -245,3 +246,21 @@ async def test_a_rating_of_nothing_or_of_an_unknown_score_and_an_unusable_tag_ar
     read = await _call(workspace, "read_run", project="P", run=first)
     assert "rating" not in read
     assert read["tags"] == ["a", "imported"]
+
+
+async def test_tags_and_ratings_that_several_give_at_once_are_all_kept(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    run, _ = await _import(workspace, tmp_path)
+    calls = [
+        *(("tag_runs", {"runs": [run], "add": [f"t{number}"]}) for number in range(6)),
+        ("tag_runs", {"runs": [run], "remove": ["a"]}),
+        ("rate_run", {"run": run, "stars": 4}),
+    ]
+    async with anyio.create_task_group() as group:
+        for tool, arguments in calls:
+            group.start_soon(partial(_call, workspace, tool, project="P", **arguments))
+    found = await _call(workspace, "read_run", project="P", run=run)
+    assert isinstance(found["tags"], list)
+    assert {str(tag) for tag in found["tags"]} == {"imported", *(f"t{n}" for n in range(6))}
+    assert found["rating"] == 4

@@ -182,7 +182,10 @@ async def test_a_misspelt_model_is_refused_before_anything_is_asked(tmp_path: Pa
 
 @pytest.mark.embedded
 async def test_the_embedded_model_goes_on_with_a_list_of_examples(tmp_path: Path) -> None:
-    async with support(tmp_path) as (workspace, project):
+    # A small model writes until its answer is full, unless a schema ends it.
+    short = {"type": "object", "properties": {"urgent": {"type": "boolean"}}}
+    output = json.dumps({**short, "required": ["urgent"], "additionalProperties": False})
+    async with support(tmp_path, output=output) as (workspace, project):
         made = await generate_data(
             workspace, project, wanted=DataWish(count=6, examples=list(QUESTIONS))
         )
