@@ -11,7 +11,6 @@ import math
 import typing
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
@@ -19,24 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, c
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
+from kiln_mcp.approvals.plan import Effect
 from kiln_mcp.errors import InvalidArguments, UnusableValue, closest
 from storage import records
 from storage.characters import whole
 from storage.kind_words import kind_word
 from storage.records.record import Part, Record, first_fault
-
-
-class Effect(StrEnum):
-    """What calling a capability does to the world."""
-
-    READS = "reads"
-    """Looks; changes nothing and costs nothing."""
-    WRITES = "writes"
-    """Changes the project; can be undone."""
-    SPENDS = "spends"
-    """Asks models, which may cost money and sends data to them."""
-    DESTROYS = "destroys"
-    """Takes something away."""
 
 
 class CallContext(Protocol):

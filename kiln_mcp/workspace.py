@@ -14,7 +14,9 @@ import anyio
 import anyio.from_thread
 from pydantic import TypeAdapter, ValidationError
 
-from kiln_mcp.errors import ApprovalNeeded, Plan, UnknownCapability, UnknownProject, UnusablePath
+from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.errors import UnknownCapability, UnknownProject, UnusablePath
 from kiln_mcp.jobs import Job, JobDesk, JobSettings, JsonObject
 from kiln_mcp.llm import Budget, Engine
 from kiln_mcp.settings import Settings

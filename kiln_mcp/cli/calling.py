@@ -13,11 +13,11 @@ import anyio.to_thread
 import click
 from pydantic import JsonValue
 
+from kiln_mcp.approvals.errors import ApprovalNeeded
 from kiln_mcp.capability import AnyCapability, Effect
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.cli.as_job import do_as_job
 from kiln_mcp.cli.failures import innermost
-from kiln_mcp.errors import ApprovalNeeded
 from kiln_mcp.llm.errors import OrdersFailed
 from kiln_mcp.rendering import for_terminal, plain, render
 from kiln_mcp.settings import Settings

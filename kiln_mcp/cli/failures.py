@@ -8,7 +8,8 @@ from typing import cast
 
 import click
 
-from kiln_mcp.errors import AlreadyServing, ApprovalNeeded, InvalidArguments, disk_sentence
+from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.errors import AlreadyServing, InvalidArguments, disk_sentence
 from kiln_mcp.rendering import for_terminal
 from storage.errors import WorkbenchError
 

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
+from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.capability import Effect, capability
-from kiln_mcp.errors import ApprovalNeeded, Plan
 from kiln_mcp.jobs import Job
 from kiln_mcp.llm.errors import UnknownOrder
 from kiln_mcp.llm.trial import to_find_out, try_model
@@ -206,7 +207,7 @@ async def test_model(
     calls = 1 + len(await to_find_out(engine, model))
     questions = "one short question" if calls == 1 else f"{calls} short questions"
     cost = engine.price_of(model, calls)
-    workspace.approve(Plan(f"Ask {model} {questions}.", calls=calls, cost_usd=cost))
+    workspace.approve(Plan(f"Ask {model} {questions}.", calls=calls, highest_cost_usd=cost))
     trial = await try_model(engine, model, "operations/test_model")
     return model_test(model, trial)
 

@@ -6,8 +6,8 @@ from typing import Annotated
 import anyio.to_thread
 from pydantic import Field, JsonValue
 
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.capability import Effect, Result, capability
-from kiln_mcp.errors import Plan
 from kiln_mcp.projects.errors import KindWithoutRecord
 from kiln_mcp.projects.kinds import (
     Kind,

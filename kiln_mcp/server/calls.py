@@ -19,9 +19,11 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import JsonValue
 from starlette.requests import Request
 
+from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.capability import AnyCapability, Effect
 from kiln_mcp.catalogue import Catalogue
-from kiln_mcp.errors import ApprovalNeeded, Plan, disk_sentence
+from kiln_mcp.errors import disk_sentence
 from kiln_mcp.rendering import plain, render
 from kiln_mcp.workspace import Workspace
 from storage.errors import WorkbenchError

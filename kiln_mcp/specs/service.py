@@ -5,8 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.capability import Effect, Result, capability
-from kiln_mcp.errors import Plan
 from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of, told_apart
 from kiln_mcp.specs.asking import (
@@ -324,7 +324,9 @@ async def _asked(workspace: Workspace, task: Task, model: str | None, summary: s
     if name == EMBEDDED:
         return None
     await workspace.engine.check_ready({name: 1})
-    workspace.approve(Plan(summary=summary, calls=1, cost_usd=workspace.engine.price_of(name, 1)))
+    workspace.approve(
+        Plan(summary=summary, calls=1, highest_cost_usd=workspace.engine.price_of(name, 1))
+    )
     return Asked(workspace.engine, name, task.instruction)
 
 

@@ -18,9 +18,9 @@ from agent.history import Chats, Secrets
 from agent.messages import Message, ToolCall, ToolDefinition
 from agent.model import Answer, Piece, ScriptedChatModel
 from agent.tools import Toolbox, ToolResult
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
-from kiln_mcp.errors import Plan
 from kiln_mcp.server import build_server
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import Workspace, open_workspace
@@ -38,7 +38,7 @@ async def spend(
     workspace: Workspace, amount: Annotated[float, Field(description="US dollars.")]
 ) -> Done:
     """Spend money."""
-    workspace.approve(Plan(summary=f"Spend ${amount}.", calls=1, cost_usd=amount))
+    workspace.approve(Plan(summary=f"Spend ${amount}.", calls=1, highest_cost_usd=amount))
     return Done(text=f"spent {amount}")
 
 

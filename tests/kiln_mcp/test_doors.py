@@ -15,10 +15,11 @@ from mcp import Client
 from mcp.client.context import ClientRequestContext
 from pydantic import Field, JsonValue
 
+from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.cli import cli
-from kiln_mcp.errors import ApprovalNeeded, Plan
 from kiln_mcp.rendering import plain, render
 from kiln_mcp.server import build_server
 from kiln_mcp.settings import Settings
@@ -37,7 +38,7 @@ async def pay(
     workspace: Workspace, amount: Annotated[float, Field(description="US dollars.")]
 ) -> Paid:
     """Pay an amount."""
-    workspace.approve(Plan(summary=f"Pay ${amount}.", calls=2, cost_usd=amount))
+    workspace.approve(Plan(summary=f"Pay ${amount}.", calls=2, highest_cost_usd=amount))
     await workspace.report(1, 2, "half")
     return Paid(done=f"paid {amount}")
 

@@ -27,11 +27,11 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ResourceUpdated
 from pydantic import Field
 
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.bridge import Daemon, Exchange
 from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.daemon import serve
-from kiln_mcp.errors import Plan
 from kiln_mcp.llm import EngineSettings
 from kiln_mcp.operations.answers import JobReport, ModelList
 from kiln_mcp.settings import Settings
@@ -52,7 +52,7 @@ async def pay(
     workspace: Workspace, amount: Annotated[float, Field(description="US dollars.")]
 ) -> Done:
     """Pay an amount."""
-    workspace.approve(Plan(summary=f"Pay ${amount}.", calls=1, cost_usd=amount))
+    workspace.approve(Plan(summary=f"Pay ${amount}.", calls=1, highest_cost_usd=amount))
     await workspace.report(1, 2, "half")
     await workspace.report(2, 2, "whole")
     return Done(done=f"paid {amount}")

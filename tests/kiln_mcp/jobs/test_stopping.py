@@ -11,8 +11,8 @@ import anyio
 import pytest
 from pydantic import JsonValue
 
+from kiln_mcp.approvals.errors import ApprovalNeeded
 from kiln_mcp.catalogue import installed_catalogue
-from kiln_mcp.errors import ApprovalNeeded
 from kiln_mcp.llm import EngineSettings, ServerSettings
 from kiln_mcp.operations import service
 from kiln_mcp.operations.answers import JobReport, used_by
@@ -221,5 +221,5 @@ async def test_a_plan_expects_what_like_calls_took_and_else_says_that_it_is_the_
             await service.wait_for_job(bench.workspace, job)
             then = await planned(JobLimit(tokens=240))
     # Each call took 10 tokens and 5.
-    assert "About 32 model calls, $0.0006, from 8 earlier calls." in then
+    assert "About 32 model calls, $0.0006, from 8 earlier calls, at most about $0.0576." in then
     assert "It will probably stop at about 50% of the work" in then

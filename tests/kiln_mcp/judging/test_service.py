@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kiln_mcp.errors import ApprovalNeeded
+from kiln_mcp.approvals.errors import ApprovalNeeded
 from kiln_mcp.evals import service as evals
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.judging import service

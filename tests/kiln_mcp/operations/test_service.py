@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, JsonValue
 
+from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
-from kiln_mcp.errors import ApprovalNeeded, InvalidArguments, Plan
+from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.jobs import Job, JobState, Progress, Stop
 from kiln_mcp.llm import (
     BudgetLimit,
@@ -46,7 +48,7 @@ async def ask_questions(
     model: Annotated[str, Field(description="Whom.")] = "host",
 ) -> Sum:
     """Ask the host some questions, one after another."""
-    workspace.approve(Plan("Ask some questions.", calls=count, cost_usd=cost))
+    workspace.approve(Plan("Ask some questions.", calls=count, highest_cost_usd=cost))
     total = 0
     for number in range(count):
         request = ModelRequest(model, (Message("user", f"What is {number}?"),), max_tokens=10)
@@ -123,7 +125,7 @@ async def test_an_answer_that_is_given_as_json_counts_as_its_text(tmp_path: Path
 @capability(effect=Effect.SPENDS, title="Ask at once")
 async def ask_at_once(workspace: Workspace, count: int) -> Sum:
     """Ask the host several questions at once, and count those that fail."""
-    workspace.approve(Plan("Ask some questions.", calls=count, cost_usd=0.0))
+    workspace.approve(Plan("Ask some questions.", calls=count, highest_cost_usd=0.0))
     failed = 0
 
     async def ask(number: int) -> None:
@@ -163,7 +165,7 @@ async def test_a_job_says_that_questions_wait_and_a_withdrawn_one_costs_nothing(
 @capability(effect=Effect.SPENDS, title="Wait for nothing")
 async def wait_for_nothing(workspace: Workspace) -> Sum:
     """Ask nobody, and never end."""
-    workspace.approve(Plan("Wait.", calls=1, cost_usd=0.0))
+    workspace.approve(Plan("Wait.", calls=1, highest_cost_usd=0.0))
     await anyio.sleep_forever()
     return Sum(total=0)
 
@@ -309,7 +311,7 @@ class Name(Result):
 @capability(effect=Effect.SPENDS, title="Say the model")
 async def say_the_model(workspace: Workspace) -> Name:
     """Say which model is asked where none is named."""
-    workspace.approve(Plan("Look.", calls=1, cost_usd=0.0))
+    workspace.approve(Plan("Look.", calls=1, highest_cost_usd=0.0))
     return Name(model=workspace.model_name(None))
 
 
@@ -354,8 +356,8 @@ async def test_what_looks_after_jobs_is_no_job(tmp_path: Path, tool: str) -> Non
 def test_a_plan_says_what_all_of_it_costs_and_where_its_limits_stop_it(
     limit: BudgetLimit, said: str
 ) -> None:
-    plan = within(Plan("Judge.", calls=820, cost_usd=4.1), limit)
-    assert plan.cost_usd == 4.1
+    plan = within(Plan("Judge.", calls=820, highest_cost_usd=4.1), limit)
+    assert plan.highest_cost_usd == 4.1
     assert re.fullmatch(
         r"Judge\. About 820 model calls, at most about \$4\.1000\."
         + (f" {said}.*" if said else ""),
@@ -364,7 +366,7 @@ def test_a_plan_says_what_all_of_it_costs_and_where_its_limits_stop_it(
 
 
 def test_a_limit_in_money_says_that_it_does_not_hold_what_has_no_price() -> None:
-    plan = within(Plan("Judge.", calls=2, cost_usd=None), BudgetLimit(cost_usd=1))
+    plan = within(Plan("Judge.", calls=2, highest_cost_usd=None), BudgetLimit(cost_usd=1))
     assert "holds no model whose price is not known" in plan.text
     assert plan.needs_approval
 
@@ -426,7 +428,7 @@ def test_going_on_with_higher_limits_costs_what_was_not_agreed_to(
         cost_usd=usd,
         unpriced_calls=unpriced,
     )
-    assert more_to_spend(stopped(before, Stop("calls", 11)), report, after).cost_usd == cost
+    assert more_to_spend(stopped(before, Stop("calls", 11)), report, after).highest_cost_usd == cost
 
 
 async def test_models_are_listed_with_what_they_need(tmp_path: Path) -> None:

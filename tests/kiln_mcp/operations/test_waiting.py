@@ -7,9 +7,9 @@ import anyio
 import pytest
 from aiohttp import web
 
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
-from kiln_mcp.errors import Plan
 from kiln_mcp.llm import EngineSettings, Message, ModelRequest, ServerSettings
 from kiln_mcp.operations import service
 from kiln_mcp.settings import Settings
@@ -67,7 +67,7 @@ async def test_a_job_says_how_long_the_server_asks_to_wait(tmp_path: Path, busy:
 @capability(effect=Effect.SPENDS, title="Ask after approval")
 async def ask_cheaply(workspace: Workspace) -> Text:
     """Ask the busy server, with approval, so that it is a job."""
-    workspace.approve(Plan("Ask once.", calls=1, cost_usd=0.0))
+    workspace.approve(Plan("Ask once.", calls=1, highest_cost_usd=0.0))
     return await ask_once(workspace)
 
 

@@ -7,8 +7,9 @@ import anyio
 import pytest
 from pydantic import JsonValue
 
+from kiln_mcp.approvals.errors import ApprovalNeeded
 from kiln_mcp.catalogue import installed_catalogue
-from kiln_mcp.errors import ApprovalNeeded, InvalidArguments
+from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.projects.errors import (
     NothingToRate,
     NothingToTag,

@@ -20,9 +20,9 @@ from mcp.client.subscriptions import ResourcesListChanged, ResourceUpdated
 from mcp.shared.exceptions import MCPError
 from pydantic import Field
 
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
-from kiln_mcp.errors import Plan
 from kiln_mcp.llm import EngineSettings, Message, ModelRequest
 from kiln_mcp.operations.answers import JobList, Order, OrderList
 from kiln_mcp.operations.pages import JobPage
@@ -46,7 +46,7 @@ async def ask_questions(
     model: Annotated[str, Field(description="Whom.")] = "host",
 ) -> Sum:
     """Ask a model some questions, one after another."""
-    workspace.approve(Plan("Ask some questions.", calls=count, cost_usd=cost))
+    workspace.approve(Plan("Ask some questions.", calls=count, highest_cost_usd=cost))
     total = 0
     for number in range(count):
         request = ModelRequest(model, (Message("user", str(number)),), max_tokens=10)
