@@ -58,15 +58,22 @@ class ApprovalStore:
     take milliseconds and wait for other writers, so call them outside the event loop.
     """
 
-    def __init__(self, home: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        home: Path,
+        clock: Callable[[], float] = time.time,
+        most_waiting: int = MOST_WAITING,
+    ) -> None:
         """Name the home.
 
         Args:
             home: The per-user home; the file is made in it when first used.
             clock: Seconds since 1970; days are those of the local time zone.
+            most_waiting: Requests that may wait at once.
         """
         self.file = home / "approvals.sqlite"
         self._clock = clock
+        self._most_waiting = most_waiting
 
     def request(self, call: ProposedCall) -> Approval:
         """Ask for a call's approval; return the open request if the same call has one already.
@@ -207,9 +214,9 @@ class ApprovalStore:
     def _insert(self, sql: sqlite3.Connection, call: ProposedCall, *, limited: bool = False) -> str:
         now = self._clock()
         [waiting] = sql.execute(statements.COUNT_WAITING, {"now": now}).fetchone()
-        if limited and waiting >= MOST_WAITING:
+        if limited and waiting >= self._most_waiting:
             raise WorkbenchError(
-                f"Nothing has been done: {MOST_WAITING} requests wait for the person already. "
+                f"Nothing has been done: {waiting} requests wait for the person already. "
                 "They approve or decline them with kiln-mcp approve in a terminal."
             )
         key = f"ap-{''.join(secrets.choice(_LETTERS) for _ in range(_ID_LENGTH))}"

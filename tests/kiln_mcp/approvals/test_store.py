@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from multiprocessing import get_context
@@ -13,7 +13,7 @@ import pytest
 from kiln_mcp.approvals.errors import ApprovalsFailed
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.approvals.records import Approval, ApprovalState, Consumption, Door, ProposedCall
-from kiln_mcp.approvals.store import MOST_WAITING, VALID_S, ApprovalStore
+from kiln_mcp.approvals.store import VALID_S, ApprovalStore
 from storage.errors import WorkbenchError
 
 PLAN = Plan("Empty the trash: 3 records.", irreversible=True)
@@ -146,11 +146,13 @@ def test_the_history_keeps_every_request_newest_first(store: ApprovalStore) -> N
     assert len(store.history(2)) == 2
 
 
-def test_a_flood_of_requests_is_refused_before_it_buries_the_others(store: ApprovalStore) -> None:
-    for number in range(MOST_WAITING):
+def test_a_flood_of_requests_is_refused_before_it_buries_the_others(tmp_path: Path) -> None:
+    store = ApprovalStore(tmp_path, most_waiting=3)
+    for number in range(3):
         store.request(replace(CALL, arguments={"number": number}))
-    with pytest.raises(WorkbenchError, match="200 requests wait for the person already"):
+    with pytest.raises(WorkbenchError, match="3 requests wait for the person already"):
         store.request(CALL)
+    assert store.request(replace(CALL, arguments={"number": 0})) == store.waiting()[0]
     assert store.record(CALL, Door.ELICITATION).state is ApprovalState.USED
 
 
@@ -165,13 +167,22 @@ def _use(home: Path, approval_id: str) -> Consumption:
     return ApprovalStore(home).consume(approval_id, CALL)
 
 
-def test_of_several_processes_that_use_an_approval_exactly_one_succeeds(tmp_path: Path) -> None:
-    home = tmp_path / "home"
+def use_six_times(pool: Executor, home: Path) -> list[Consumption]:
     approval = approved(ApprovalStore(home))
+    return list(pool.map(_use, [home] * 6, [approval.id] * 6))
+
+
+def test_of_several_that_use_an_approval_at_once_exactly_one_succeeds(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(3) as threads:
+        answers = use_six_times(threads, tmp_path)
+    assert sorted(answers) == [Consumption.CONSUMED, *[Consumption.USED] * 5]
+
+
+@pytest.mark.slow
+def test_of_several_processes_that_use_an_approval_exactly_one_succeeds(tmp_path: Path) -> None:
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
-        answers = list(processes.map(_use, [home] * 6, [approval.id] * 6))
-    assert answers.count(Consumption.CONSUMED) == 1
-    assert answers.count(Consumption.USED) == 5
+        answers = use_six_times(processes, tmp_path)
+    assert sorted(answers) == [Consumption.CONSUMED, *[Consumption.USED] * 5]
 
 
 def test_of_several_threads_that_ask_the_same_all_get_one_request(tmp_path: Path) -> None:
