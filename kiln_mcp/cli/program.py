@@ -16,6 +16,7 @@ import click
 
 from kiln_mcp.capability import AnyCapability
 from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.cli.approvals import allow, approve
 from kiln_mcp.cli.calling import FindDaemon, call, find_none
 from kiln_mcp.cli.failures import FAILED, guarded
 from kiln_mcp.cli.options import option_of
@@ -157,6 +158,10 @@ def demo(folder: Path | None, seed: int) -> None:
     from kiln_mcp.demo import demonstrate
 
     demonstrate(folder, seed=seed, settings=Settings.from_environment(os.environ))
+
+
+cli.add_command(approve)
+cli.add_command(allow)
 
 
 def _command(item: AnyCapability) -> click.Command:
