@@ -5,10 +5,12 @@ from collections import Counter
 import pytest
 
 from kiln_mcp.catalogue import installed_catalogue
-from tests.kiln_mcp.approvals.obedient import Instruction, ObedientModel, read_corpus
+from tests.kiln_mcp.approvals.obedient import Instruction, JsonObject, ObedientModel, read_corpus
 
 CORPUS = read_corpus()
-TOOLS = {item.name: [{}] for item in installed_catalogue().capabilities}
+TOOLS: dict[str, list[JsonObject]] = {
+    item.name: [{}] for item in installed_catalogue().capabilities
+}
 ACTING = {
     "delete_records", "draft_spec", "empty_trash", "evolve_prompt", "export_project", "export_runs",
     "export_training_data", "find_spec_gaps", "generate_data", "import_project", "label_items",
