@@ -1,5 +1,7 @@
 """An approval holds for one call, once, whoever asks and however many processes do."""
 
+import os
+import signal
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -183,6 +185,21 @@ def test_of_several_processes_that_use_an_approval_exactly_one_succeeds(tmp_path
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
         answers = use_six_times(processes, tmp_path)
     assert sorted(answers) == [Consumption.CONSUMED, *[Consumption.USED] * 5]
+
+
+def _use_and_die(home: Path, approval_id: str) -> None:
+    _use(home, approval_id)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_an_approval_whose_user_was_killed_before_the_act_is_used_up(tmp_path: Path) -> None:
+    approval = approved(ApprovalStore(tmp_path))
+    process = get_context("spawn").Process(target=_use_and_die, args=(tmp_path, approval.id))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert ApprovalStore(tmp_path).consume(approval.id, CALL) is Consumption.USED
 
 
 def test_of_several_threads_that_ask_the_same_all_get_one_request(tmp_path: Path) -> None:
