@@ -4,6 +4,7 @@ kiln_mcp.errors and storage.errors draw the whole tree.
 
     WorkbenchError
     ├── ApprovalNeeded      a person must agree before this is done
+    ├── ApprovalDeclined    the person said no
     └── ApprovalsFailed     the record of approvals cannot be used, so nothing is approved
 """
 
@@ -20,15 +21,26 @@ from storage.errors import WorkbenchError
 class ApprovalNeeded(WorkbenchError):
     """A person must agree before this is done; nothing has been done yet.
 
-    A door that can ask the person does, and calls again with `confirm=True`.
+    Attributes:
+        plan: What a person must agree to.
+        approval_id: The request that waits for them; empty if none was made.
     """
+
+    def __init__(self, plan: Plan, approval_id: str = "") -> None:
+        self.plan = plan
+        self.approval_id = approval_id
+        way = f" with: kiln-mcp approve {approval_id}" if approval_id else ""
+        super().__init__(
+            f"{plan.text} Nothing has been done yet: a person must approve it in a terminal{way}."
+        )
+
+
+class ApprovalDeclined(WorkbenchError):
+    """The person said no; nothing has been done."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        super().__init__(
-            f"{plan.text} Nothing has been done yet: ask the person, and when they agree call "
-            "again with confirm=true."
-        )
+        super().__init__(f"{plan.text} The person declined. Nothing has been done.")
 
 
 class ApprovalsFailed(WorkbenchError):

@@ -34,6 +34,8 @@ class Consequence(StrEnum):
     SPENDS = "spends"
     DESTROYS = "destroys"
     SENDS = "sends"
+    CERTIFIES = "certifies"
+    """Labels count for a certificate in a person's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Plan:
         far_reaching: Whether it touches more than was named, though it can be undone.
         destination: Where data is sent, outside the project's and the home's folders; empty if
             nothing is sent. The models that are asked do not count as a destination.
+        certifies: Whether labels will count for a certificate, so that their rater must confirm
+            them.
         limits: What bounds it, in sentences; empty if nothing does.
         tokens: Tokens expected; 0 if nobody can tell.
         earlier_calls: From how many like calls the expectation comes; 0 if from none.
@@ -64,6 +68,7 @@ class Plan:
     irreversible: bool = False
     far_reaching: bool = False
     destination: str = ""
+    certifies: bool = False
     limits: str = ""
     tokens: int = 0
     earlier_calls: int = 0
@@ -79,11 +84,12 @@ class Plan:
 
     @property
     def consequences(self) -> frozenset[Consequence]:
-        """What a person must agree to; empty if it costs nothing, destroys and sends nothing."""
+        """What a person must agree to; empty if it costs, destroys, sends and certifies nothing."""
         answers = {
             Consequence.SPENDS: self.highest_cost_usd is None or self.highest_cost_usd > 0,
             Consequence.DESTROYS: self.irreversible or self.far_reaching,
             Consequence.SENDS: bool(self.destination),
+            Consequence.CERTIFIES: self.certifies,
         }
         return frozenset(consequence for consequence, holds in answers.items() if holds)
 

@@ -8,7 +8,6 @@ from typing import cast
 
 import click
 
-from kiln_mcp.approvals.errors import ApprovalNeeded
 from kiln_mcp.errors import AlreadyServing, InvalidArguments, disk_sentence
 from kiln_mcp.rendering import for_terminal
 from storage.errors import WorkbenchError
@@ -53,10 +52,6 @@ def _explain(error: BaseException) -> int:
         case click.ClickException():
             error.show()
             return error.exit_code
-        case ApprovalNeeded():
-            return _say(
-                f"{error.plan.text} Nothing has been done; add --yes to agree.", NOT_APPROVED
-            )
         case InvalidArguments():
             return _say(str(error), USAGE)
         case WorkbenchError():

@@ -173,11 +173,10 @@ def _command(item: AnyCapability) -> click.Command:
     options = [
         option_of(name, schema if isinstance(schema, dict) else {}, required=name in needed)
         for name, schema in known.items()
-        if name != "confirm"
     ]
-    if item.asks_first:
-        agree = click.Option(["--confirm", "--yes"], is_flag=True, help="Agree to its plan.")
-        options.append(agree)
+    if item.proposes:
+        text = "In a terminal: agree to its plan without a question."
+        options.append(click.Option(["--yes"], is_flag=True, help=text))
     options.append(click.Option(["--json", "as_json"], is_flag=True, help="Answer as JSON."))
     return click.Command(
         item.name.replace("_", "-"),

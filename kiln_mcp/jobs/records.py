@@ -8,6 +8,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.llm import BudgetLimit
 
 JsonObject = Mapping[str, JsonValue]
@@ -69,6 +70,19 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreement:
+    """What was agreed to before a job began.
+
+    Attributes:
+        plan: What it was to do and cost.
+        approval_id: The recorded approval; empty if the plan needed none.
+    """
+
+    plan: Plan
+    approval_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A piece of long work.
 
@@ -88,6 +102,7 @@ class Job:
         created_at: Seconds since 1970.
         changed_at: Seconds since 1970: the last sign of life.
         plan: What was said of it before it began; empty where nothing was.
+        agreement: What was agreed to before it began; None for jobs of earlier versions.
     """
 
     id: str
@@ -105,6 +120,7 @@ class Job:
     created_at: float = 0.0
     changed_at: float = 0.0
     plan: str = ""
+    agreement: Agreement | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.jobs import Job
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.operations.answers import JobReport, used_by
+from kiln_mcp.operations.errors import PlanGrew
 from kiln_mcp.operations.limits import amounts, dollars, in_words, raised
 
 
@@ -37,6 +38,22 @@ def within(plan: Plan, limit: BudgetLimit) -> Plan:
     if plan.highest_cost_usd is None and limit.cost_usd is not None:
         sentences.append("The limit in money holds no model whose price is not known.")
     return replace(plan, limits=" ".join(sentences))
+
+
+def check_agreement(job: Job, plan: Plan) -> None:
+    """Refuse a job whose plan has grown beyond what was agreed to, unless its limit holds it.
+
+    Raises:
+        PlanGrew: It has.
+    """
+    if job.agreement is None or not plan.needs_approval:
+        return
+    agreed = job.agreement.plan
+    limited = any(amounts(job.limit)[kind] is not None for kind in ("cost_usd", "calls", "tokens"))
+    costs_more = plan.calls > agreed.calls and not limited
+    new = plan.consequences - agreed.consequences or plan.destination != agreed.destination
+    if costs_more or new:
+        raise PlanGrew(job.id, job.capability, plan.text, agreed.text)
 
 
 def more_to_spend(job: Job, report: JobReport, wanted: BudgetLimit) -> Plan:

@@ -6,12 +6,14 @@ from typing import Annotated
 import anyio
 from pydantic import Field
 
-from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.capability import Effect, Proposal, Result, capability
 from kiln_mcp.evals.held_out import HELD_OUT, measured_on, runs_to_show
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.evals.making import tag_of
 from kiln_mcp.evals.prompt_texts import DEFAULT_THINKING, instruction_prompt, prompt_text
 from kiln_mcp.evals.task_runs import output_schema
+from kiln_mcp.projects.destinations import outside
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
 from kiln_mcp.synthesis.report import data_set, part_tags
 from kiln_mcp.tuning.errors import NothingToExport, NothingToFreeze, PartNotInSplit
@@ -123,7 +125,7 @@ async def freeze_split(
     )
 
 
-@capability(effect=Effect.WRITES, title="Export training data")
+@capability(effect=Effect.WRITES, title="Export training data", sends_out=True)
 async def export_training_data(
     workspace: Workspace,
     project: ProjectReference,
@@ -147,7 +149,7 @@ async def export_training_data(
     folder: Annotated[
         str | None, Field(description="Where to write; left out: beside the frozen split.")
     ] = None,
-) -> TrainingDataExported:
+) -> Proposal[TrainingDataExported]:
     """Write a frozen split as JSONL files for fine-tuning, one for each part.
 
     Items that an eval measures on are left out of every part that is not named for it, whatever
@@ -174,27 +176,35 @@ async def export_training_data(
         gone[part] = len(ids) - len(there)
         made[part] = _lines(part, there, recipe, is_measured)
     place = workspace.place(folder) if folder else store.side_folder(frozen)
-    files: list[ExportedFile] = []
-    for part, written in made.items():
-        file = place / f"{part}.{format.removesuffix('_jsonl')}.jsonl"
-        await anyio.to_thread.run_sync(write_lines, file, written.lines)
-        files.append(
-            ExportedFile(
-                part=part,
-                file=str(file),
-                examples=len(written.lines),
-                held_back=written.held_back,
-                without_thinking=written.without_thinking,
-                unchecked=written.unchecked,
-                gone=gone[part],
-            )
-        )
-    return TrainingDataExported(
-        frozen_split=frozen.name,
-        format=format,
-        files=files,
-        next_step="Train with the train file, and measure the result with run_eval on test.",
+    plan = Plan(
+        f"Export {', '.join(made)} of {frozen.name!r} as training data.",
+        destination=outside(workspace, store, place),
     )
+
+    async def write_files() -> TrainingDataExported:
+        files: list[ExportedFile] = []
+        for part, written in made.items():
+            file = place / f"{part}.{format.removesuffix('_jsonl')}.jsonl"
+            await anyio.to_thread.run_sync(write_lines, file, written.lines)
+            files.append(
+                ExportedFile(
+                    part=part,
+                    file=str(file),
+                    examples=len(written.lines),
+                    held_back=written.held_back,
+                    without_thinking=written.without_thinking,
+                    unchecked=written.unchecked,
+                    gone=gone[part],
+                )
+            )
+        return TrainingDataExported(
+            frozen_split=frozen.name,
+            format=format,
+            files=files,
+            next_step="Train with the train file, and measure the result with run_eval on test.",
+        )
+
+    return Proposal(plan, write_files)
 
 
 def _lines(
