@@ -16,6 +16,8 @@ JUDGE: JsonValue = {"type": "llm_judge", "steps": ["Is it right?"], "model": "pa
 FREE_JUDGE: JsonValue = {"type": "llm_judge", "steps": ["Is it right?"], "model": "free/m"}
 CHECK: JsonValue = {"type": "contains", "substring": "a"}
 
+PARTS = ("to_test", "to_train", "to_val")
+
 Use = Callable[..., Awaitable[dict[str, JsonValue]]]
 
 
@@ -35,6 +37,10 @@ async def fill(world: HostileWorld) -> None:
         await use("add_items", project=project, task="Support", items=spare)
         [new] = _runs_of(world) - runs
         await use("delete_records", project=project, kind="run", records=[new])
+        labels: list[JsonValue] = [
+            {"item": run, "label": "pass"} for run in _runs_of(world, "golden_right")
+        ]
+        await use("label_items", project=project, eval="Right", labels=labels, rater="bob")
         batch = await use("next_items_to_label", project=project, eval="Checked", count=5)
     world.runs = tuple(sorted(runs))
     world.ids = ids_below(world.project)
@@ -43,9 +49,13 @@ async def fill(world: HostileWorld) -> None:
     world.tools = working_arguments(world, items)
 
 
-def _runs_of(world: HostileWorld) -> set[str]:
-    records = records_below(world.project)
-    return {str(record["id"]) for record in records if record["model_type"] == "task_run"}
+def _runs_of(world: HostileWorld, tag: str = "") -> set[str]:
+    """Return the ids of the runs in the project, with a tag if one is given."""
+    return {
+        str(record["id"])
+        for record in records_below(world.project)
+        if record["model_type"] == "task_run" and (not tag or tag in str(record["tags"]))
+    }
 
 
 async def _write_records(world: HostileWorld, use: Use) -> None:
@@ -59,12 +69,21 @@ async def _write_records(world: HostileWorld, use: Use) -> None:
         {
             "input": text,
             "output": f"{number}. {outputs[number % len(outputs)]}",
-            "tags": ["golden_right", "eval_right", tags[number % len(tags)].replace(" ", "_")],
+            "tags": [
+                "for_models" if number % len(PARTS) == 1 else "golden_right",
+                PARTS[number % len(PARTS)],
+                tags[number % len(tags)].replace(" ", "_"),
+            ],
         }
         for number, text in enumerate(world.texts("input", "document"))
     ]
     await use("add_items", project=project, task="Support", items=items)
-    filters: JsonValue = {"test_filter": "tag::eval_right", "golden_filter": "tag::golden_right"}
+    filters: dict[str, JsonValue] = {
+        "test_filter": "tag::to_test",
+        "train_filter": "tag::to_train",
+        "val_filter": "tag::to_val",
+        "golden_filter": "tag::golden_right",
+    }
     for title, evaluator in (("Right", JUDGE), ("Free", FREE_JUDGE), ("Checked", CHECK)):
         new: JsonValue = {"task": "Support", **filters}
         await use(
