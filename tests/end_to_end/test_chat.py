@@ -99,7 +99,7 @@ async def test_a_model_that_names_an_approval_still_waits_for_the_persons_yes(
     assert ended.code == 0, ended.err
     plan, _, after = ended.out.partition("Not agreed.")
     assert "Ask openai/gpt-4.1 2 short questions. About 2 model calls, at most about $" in plan
-    assert "The person declined. Nothing has been done." in after
+    assert "test_model: status: declined" in after
     assert "It was not done." in after
 
 
