@@ -150,7 +150,9 @@ def test_only_what_proposes_takes_an_approval_and_only_a_job_takes_limits() -> N
     async def wipe(context: Context) -> Proposal[Painted]:
         raise NotImplementedError
 
-    assert list(wipe.input_schema["properties"]) == ["approval_id"]
+    taken = wipe.input_schema["properties"]
+    assert isinstance(taken, dict)
+    assert list(taken) == ["approval_id"]
     assert wipe.result is look.result is Painted
 
     assert look.input_schema["properties"] == {}

@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from click.testing import CliRunner, Result
+from pydantic import JsonValue
 
 from kiln_mcp.approvals.records import ApprovalState, Door
 from kiln_mcp.approvals.store import ApprovalStore
@@ -90,7 +91,7 @@ async def with_trash(home: Path) -> None:
         for name in ("A", "B"):
             task = {"project": "P", "name": name, "instruction": "Do it."}
             await catalogue.perform(workspace, "create_task", task)
-        gone = {"project": "P", "kind": "task", "records": ["B"]}
+        gone: dict[str, JsonValue] = {"project": "P", "kind": "task", "records": ["B"]}
         await catalogue.perform(workspace, "delete_records", gone)
 
 
