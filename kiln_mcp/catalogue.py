@@ -18,9 +18,10 @@ from kiln_mcp.capability import AnyCapability, Capability
 from kiln_mcp.errors import UnknownCapability
 from kiln_mcp.evals import service as evals
 from kiln_mcp.evolution import service as evolution
-from kiln_mcp.jobs import JsonObject
+from kiln_mcp.jobs import Job, JsonObject
 from kiln_mcp.judging import service as judging
 from kiln_mcp.operations import service as operations
+from kiln_mcp.operations.plans import check_agreement
 from kiln_mcp.projects import exchange_service as exchange
 from kiln_mcp.projects import history_service as history
 from kiln_mcp.projects import record_service as records
@@ -76,7 +77,6 @@ _OWN: tuple[AnyCapability, ...] = (
     judging.label_items,
     judging.measure_agreement,
     evolution.evolve_prompt,
-    operations.start_job,
     operations.wait_for_job,
     operations.cancel_job,
     operations.resume_job,
@@ -117,17 +117,30 @@ class Catalogue:
     async def perform(
         self, workspace: Workspace, name: str, arguments: JsonObject
     ) -> dict[str, JsonValue]:
-        """Call the capability of this name, as a job does.
+        """Call a capability by its name from Python; approval is the workspace's matter.
 
         Raises:
             UnknownCapability: There is none.
             InvalidArguments: The arguments do not fit it.
+            ApprovalNeeded: A person must agree first.
         """
         return plain(await self.find(name).invoke(workspace, arguments))
 
+    async def carry_out(self, workspace: Workspace, job: Job) -> dict[str, JsonValue]:
+        """Carry out what a job was begun for; it was approved then, and is not asked about again.
+
+        Raises:
+            UnknownCapability: There is none of this name any more.
+            InvalidArguments: The arguments do not fit it.
+            PlanGrew: It would do more now than was agreed to, and no limit holds it.
+        """
+        proposal = await self.find(job.capability).propose(workspace, job.arguments)
+        check_agreement(job, proposal.plan)
+        return plain(await proposal.carry_out())
+
     def open_workspace(self, settings: Settings) -> AbstractAsyncContextManager[Workspace]:
         """Open the workspace of this person, with these capabilities as what jobs can do."""
-        return open_workspace(settings, self.perform)
+        return open_workspace(settings, self.carry_out)
 
 
 class Extension(Protocol):
@@ -167,7 +180,7 @@ def _usable(item: object, others: Sequence[AnyCapability]) -> AnyCapability:
     found = cast("AnyCapability", item)
     if any(other.name == found.name for other in others):
         raise TypeError(f"there is a capability {found.name!r} already")
-    _ = found.input_schema, found.output_schema  # a signature that cannot be read fails here
+    _ = found.input_schema, found.result  # a signature that cannot be read fails here
     return found
 
 

@@ -9,7 +9,7 @@
     │   └── AmbiguousProject       several projects have this name
     ├── AlreadyServing             another daemon serves this home
     ├── UnusablePath               a path that cannot be meant
-    ├── ApprovalNeeded             a person must agree before this is done
+    ├── approvals.errors           a person must agree first (kiln_mcp/approvals/errors.py)
     └── llm.errors.ModelError      everything about models (kiln_mcp/llm/errors.py)
 
 Errors are named by their cause, without a suffix; the constructor writes the sentence.
@@ -23,7 +23,6 @@ import os
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -199,71 +198,3 @@ def database_sentence(file: Path, error: Exception | str, lost: str) -> str:
 
 
 _NO_RIGHTS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a capability would do, said before it is done.
-
-    Attributes:
-        summary: One sentence: what will happen.
-        calls: Model calls expected, 0 for none.
-        cost_usd: Expected cost in US dollars; None where the model's price is not known.
-        irreversible: Whether what is done cannot be taken back.
-        far_reaching: Whether it touches more than was named, though it can be taken back.
-        limits: What holds it, in sentences; empty where nothing does.
-        tokens: Tokens expected; 0 where nobody can tell.
-        earlier_calls: Of how many like calls the expectation comes; 0 where it comes from none,
-            and is of long calls.
-    """
-
-    summary: str
-    calls: int = 0
-    cost_usd: float | None = 0.0
-    irreversible: bool = False
-    far_reaching: bool = False
-    limits: str = ""
-    tokens: int = 0
-    earlier_calls: int = 0
-
-    @property
-    def needs_approval(self) -> bool:
-        """Whether a person must agree first: it costs, may cost, or destroys."""
-        grave = self.irreversible or self.far_reaching
-        return grave or self.cost_usd is None or self.cost_usd > 0
-
-    @property
-    def text(self) -> str:
-        """The plan in words, with its expected cost and its limits."""
-        return f"{self._expected} {self.limits}".strip()
-
-    @property
-    def _expected(self) -> str:
-        if not self.calls:
-            return self.summary
-        count = "1 model call" if self.calls == 1 else f"{self.calls} model calls"
-        return f"{self.summary} About {count}, {self._price}."
-
-    @property
-    def _price(self) -> str:
-        if self.cost_usd is None:
-            return "at a price that is not known"
-        if self.cost_usd == 0:
-            return "free of charge"
-        if self.earlier_calls:
-            return f"${self.cost_usd:.4f}, from {self.earlier_calls} earlier calls"
-        return f"at most about ${self.cost_usd:.4f}"
-
-
-class ApprovalNeeded(WorkbenchError):
-    """A person must agree before this is done; nothing has been done yet.
-
-    A door that can ask the person does, and calls again with `confirm=True`.
-    """
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        super().__init__(
-            f"{plan.text} Nothing has been done yet: ask the person, and when they agree call "
-            "again with confirm=true."
-        )

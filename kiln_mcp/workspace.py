@@ -12,11 +12,18 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 
-from kiln_mcp.errors import ApprovalNeeded, Plan, UnknownCapability, UnusablePath
+from kiln_mcp.approvals.decision import Approved, Decision, Declined, Person, Waiting, decide
+from kiln_mcp.approvals.errors import ApprovalDeclined, ApprovalNeeded, ApprovalsFailed
+from kiln_mcp.approvals.plan import Effect
+from kiln_mcp.approvals.policy import read_policy
+from kiln_mcp.approvals.records import ProposedCall
+from kiln_mcp.approvals.store import ApprovalStore
+from kiln_mcp.errors import UnknownCapability, UnusablePath
 from kiln_mcp.home import prepare_home
 from kiln_mcp.jobs import Job, JobDesk, JobSettings, JsonObject
 from kiln_mcp.known_projects import KnownProjects, Reference
 from kiln_mcp.llm import Budget, Engine, Model
+from kiln_mcp.llm.errors import JournalFailed
 from kiln_mcp.settings import Settings
 from kiln_mcp.trust import Trust
 from storage import ProjectStore
@@ -29,15 +36,13 @@ ProgressReport = Callable[[float, float | None, str | None], Awaitable[None]]
 """Called with what is done, what there is in all (None: not known), and a sentence."""
 
 
-Perform = Callable[["Workspace", str, JsonObject], Awaitable[JsonObject]]
-"""Calls the capability of this name with these arguments."""
+CarryOut = Callable[["Workspace", Job], Awaitable[JsonObject]]
+"""Carries out what a job was begun for."""
 
 
-async def _nothing_to_perform(
-    workspace: "Workspace", capability: str, arguments: JsonObject
-) -> JsonObject:
+async def _know_nothing(workspace: "Workspace", job: Job) -> JsonObject:
     """Know no capability."""
-    raise UnknownCapability(capability, [])
+    raise UnknownCapability(job.capability, [])
 
 
 async def _unheard(done: float, total: float | None, message: str | None) -> None:
@@ -95,10 +100,8 @@ class Workspace:
         settings: What the person set.
         engine: The one way to ask a model anything.
         known: The projects that this person has opened.
-        perform: Calls a capability by its name.
         report: Where progress goes.
-        confirmed: Whether the person has agreed to what this call's plan says.
-        plan_only: Whether only the plan is wanted, even where it needs no approval.
+        person: How this call's person is reached; None if its door cannot ask.
         desk: Where jobs are handed in.
         client: Who calls, so that it is known again; empty where nobody can tell.
         turns: Who is at what, in this process.
@@ -107,17 +110,11 @@ class Workspace:
     settings: Settings
     engine: Engine
     known: KnownProjects
-    perform: Perform = _nothing_to_perform
     report: ProgressReport = _unheard
-    confirmed: bool = False
-    plan_only: bool = False
+    person: Person | None = None
     desk: JobDesk | None = None
     client: str = ""
     turns: Turns = field(default_factory=Turns)
-
-    def for_call(self, *, confirmed: bool) -> Self:
-        """Return the context of one call, with the person's approval or without it."""
-        return replace(self, confirmed=confirmed)
 
     def with_progress(self, report: ProgressReport) -> Self:
         """Return the same workspace with progress going to `report`, waits of models included."""
@@ -191,29 +188,55 @@ class Workspace:
         """Return the model that was named, or the default one."""
         return chosen or self.settings.default_model
 
-    def approve(self, plan: Plan) -> None:
-        """Go on only where the plan costs nothing or the person has agreed to it.
+    async def decide(
+        self, call: ProposedCall, effect: Effect, approval_id: str | None = None
+    ) -> Decision:
+        """Decide whether a proposed call may be carried out, and record who approved it.
 
-        Call it before anything is done.
+        Args:
+            call: The call with its plan.
+            effect: The effect of the capability.
+            approval_id: The approval that the caller names.
+
+        Raises:
+            ApprovalsFailed: The record of approvals cannot be used.
+        """
+        if effect is Effect.READS and not call.plan.needs_approval:
+            return Approved()
+        home = self.settings.home
+        policy = await anyio.to_thread.run_sync(read_policy, home)
+        named = replace(call, client=self.client)
+        return await decide(ApprovalStore(home), policy, named, effect, self.person, approval_id)
+
+    async def approve(self, call: ProposedCall, effect: Effect) -> None:
+        """Return if a call may be carried out: for callers in Python.
 
         Raises:
             ApprovalNeeded: The person must be asked first.
+            ApprovalDeclined: The person said no.
         """
-        if self.plan_only or (plan.needs_approval and not self.confirmed):
-            raise ApprovalNeeded(plan)
+        match await self.decide(call, effect):
+            case Approved():
+                return
+            case Declined():
+                raise ApprovalDeclined(call.plan)
+            case Waiting(approval_id):
+                raise ApprovalNeeded(call.plan, approval_id)
+            case _:
+                raise ApprovalNeeded(call.plan)
 
 
 @asynccontextmanager
 async def open_workspace(
     settings: Settings,
-    perform: Perform = _nothing_to_perform,
+    carry_out: CarryOut = _know_nothing,
     models: Mapping[str, Model] | None = None,
 ) -> AsyncGenerator[Workspace]:
     """Open the workspace of this person for the life of a process.
 
     Args:
         settings: What the person set.
-        perform: Calls a capability by its name: what jobs do.
+        carry_out: Carries out what a job was begun for.
         models: Further models by name.
     """
     with suppress(OSError):  # who needs the home says what is wrong with it
@@ -233,7 +256,7 @@ async def open_workspace(
             if job.model is not None:  # of the client that started it; the daemon serves others too
                 own = own.with_model(job.model)
             try:
-                result = await perform(own, job.capability, job.arguments)
+                result = await carry_out(own, job)
             except Exception as error:
                 # It comes alone, or in the group of a capability that does several things at once.
                 if budget.refusal is not None and budget.refusal is not error:
@@ -241,6 +264,7 @@ async def open_workspace(
                 raise
             finally:
                 del budgets[job.id]
+                await _settle(own, job)
             if budget.refusal is not None:
                 raise budget.refusal
             return result
@@ -251,11 +275,29 @@ async def open_workspace(
 
         jobs = JobSettings(settings.database_url)
         desk = JobDesk(jobs if settings.does_jobs else replace(jobs, at_once=0), work, hold)
-        workspace = Workspace(
-            settings=settings, engine=engine, known=known, perform=perform, desk=desk
-        )
+        workspace = Workspace(settings=settings, engine=engine, known=known, desk=desk)
         try:
             yield workspace
         finally:
             await desk.close()
             await known.close()
+
+
+async def _settle(workspace: Workspace, job: Job) -> None:
+    """Tell the record of approvals what a job has spent, so that an allowance gets the rest back.
+
+    A job that is gone on with later is settled again, with what it has spent in all.
+    """
+    approval_id = job.agreement.approval_id if job.agreement else ""
+    if not approval_id:
+        return
+    with suppress(ApprovalsFailed, JournalFailed):  # the reservation then counts in full
+        name = f"jobs/{job.id}"
+        spent = await workspace.engine.spending(f"{name}/*")
+        lost = await workspace.engine.unheard(name)
+        if any(entry.unpriced_calls for entry in spent):
+            return
+        cost = sum(entry.usage.cost_usd or 0.0 for entry in spent) + lost.cost_usd
+        calls = sum(entry.usage.calls for entry in spent) + lost.calls
+        store = ApprovalStore(workspace.settings.home)
+        await anyio.to_thread.run_sync(store.settle, approval_id, cost, calls)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import click
 
-from kiln_mcp.errors import AlreadyServing, ApprovalNeeded, InvalidArguments, disk_sentence, unwrap
+from kiln_mcp.errors import AlreadyServing, InvalidArguments, disk_sentence, unwrap
 from kiln_mcp.rendering import for_terminal
 from storage.errors import WorkbenchError
 
@@ -43,10 +43,6 @@ def _explain(error: BaseException) -> int:
         case click.ClickException():
             error.show()
             return error.exit_code
-        case ApprovalNeeded():
-            return _say(
-                f"{error.plan.text} Nothing has been done; add --yes to agree.", NOT_APPROVED
-            )
         case InvalidArguments():
             return _say(str(error), USAGE)
         case WorkbenchError():

@@ -16,6 +16,7 @@ import click
 
 from kiln_mcp.capability import AnyCapability
 from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.cli.approvals import allow, approve
 from kiln_mcp.cli.calling import FindDaemon, call, find_none
 from kiln_mcp.cli.failures import FAILED, guarded
 from kiln_mcp.cli.options import option_of
@@ -168,6 +169,10 @@ def demo(folder: Path | None, seed: int) -> None:
     demonstrate(folder, seed=seed, settings=Settings.from_environment(os.environ))
 
 
+cli.add_command(approve)
+cli.add_command(allow)
+
+
 def _command(item: AnyCapability) -> click.Command:
     """Make the command of a capability from its schema."""
     properties = item.input_schema.get("properties")
@@ -177,11 +182,10 @@ def _command(item: AnyCapability) -> click.Command:
     options = [
         option_of(name, schema if isinstance(schema, dict) else {}, required=name in needed)
         for name, schema in known.items()
-        if name != "confirm"
     ]
-    if item.asks_first:
-        agree = click.Option(["--confirm", "--yes"], is_flag=True, help="Agree to its plan.")
-        options.append(agree)
+    if item.proposes:
+        text = "In a terminal: agree to its plan without a question."
+        options.append(click.Option(["--yes"], is_flag=True, help=text))
     options.append(click.Option(["--json", "as_json"], is_flag=True, help="Answer as JSON."))
     return click.Command(
         item.name.replace("_", "-"),

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kiln_mcp.capability import Effect, capability
+from kiln_mcp.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.evals.answers import (
     Comparison,
     ComparisonRow,
@@ -182,7 +182,7 @@ async def create_evaluator(
     )
 
 
-@capability(effect=Effect.SPENDS, title="Run an eval")
+@capability(effect=Effect.SPENDS, title="Run an eval", runs=Runs.AS_JOB)
 async def run_eval(
     workspace: Workspace,
     project: ProjectReference,
@@ -194,7 +194,7 @@ async def run_eval(
     items: Annotated[
         ItemChoice, Field(description="Which items; left out: all of the split 'test'.")
     ] = ALL_ITEMS,
-) -> EvalRunReport:
+) -> Proposal[EvalRunReport]:
     """Run run configs on an eval's items and judge the outputs; answer with the score table.
 
     What is scored already is kept, so a run that was stopped goes on where it was. Compare two
@@ -212,35 +212,38 @@ async def run_eval(
     summary = f"Score {len(chosen)} items for {ways} of {about.task.name!r}."
     await workspace.engine.check_ready(work.calls_by_model)
     plan = await plan_of(workspace.engine, summary, work.calls_by_model, "evals")
-    workspace.approve(plan)
-    outcome = await carry_out(workspace, work)
-    if work.jobs and len(outcome.failures) == len(work.jobs):
-        raise AllFailed([failure.reason for failure in outcome.failures])
-    after = await with_judge(about, about.judge)
-    runs = await store.runs(about.task, RunQuery(made_by_evals=True))
-    lines = score_lines(
-        after.verdicts, configs, _keys(about.measured), [item.id for item in chosen], runs
-    )
-    return EvalRunReport(
-        eval=about.measured.name,
-        evaluator=about.judge.name,
-        split=items.split,
-        items=len(chosen),
-        newly_scored=outcome.scored,
-        already_scored=outcome.kept,
-        outputs_made=outcome.generated,
-        skipped=outcome.skipped,
-        failed=len(outcome.failures),
-        failures=first_failures(
-            [
-                FailedItem(item=f.item_id, run_config=f.run_config, reason=f.reason)
-                for f in outcome.failures
-            ]
-        ),
-        table=[ScoreRow.of(line) for line in lines],
-        warnings=run_warnings(after, outcome, len(chosen)),
-        next_step=after_run(lines),
-    )
+
+    async def score() -> EvalRunReport:
+        outcome = await carry_out(workspace, work)
+        if work.jobs and len(outcome.failures) == len(work.jobs):
+            raise AllFailed([failure.reason for failure in outcome.failures])
+        after = await with_judge(about, about.judge)
+        runs = await store.runs(about.task, RunQuery(made_by_evals=True))
+        lines = score_lines(
+            after.verdicts, configs, _keys(about.measured), [item.id for item in chosen], runs
+        )
+        return EvalRunReport(
+            eval=about.measured.name,
+            evaluator=about.judge.name,
+            split=items.split,
+            items=len(chosen),
+            newly_scored=outcome.scored,
+            already_scored=outcome.kept,
+            outputs_made=outcome.generated,
+            skipped=outcome.skipped,
+            failed=len(outcome.failures),
+            failures=first_failures(
+                [
+                    FailedItem(item=f.item_id, run_config=f.run_config, reason=f.reason)
+                    for f in outcome.failures
+                ]
+            ),
+            table=[ScoreRow.of(line) for line in lines],
+            warnings=run_warnings(after, outcome, len(chosen)),
+            next_step=after_run(lines),
+        )
+
+    return Proposal(plan, score)
 
 
 @capability(effect=Effect.READS, title="Compare two run configs")

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Final
 
 from pydantic import Field
 
-from kiln_mcp.capability import Effect, capability
+from kiln_mcp.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.evals.answers import ComparisonRow
 from kiln_mcp.evals.arguments import RunConfigDefinition
 from kiln_mcp.evals.comparison import PairedDifference, in_words, paired_difference
@@ -58,7 +59,7 @@ class _HeldOut:
         return isinstance(intervals[0], Interval) and intervals[0].low > 0
 
 
-@capability(effect=Effect.SPENDS, title="Search for a better prompt")
+@capability(effect=Effect.SPENDS, title="Search for a better prompt", runs=Runs.AS_JOB)
 async def evolve_prompt(
     workspace: Workspace,
     project: ProjectReference,
@@ -76,7 +77,7 @@ async def evolve_prompt(
             "or none where that is the embedded one, which cannot."
         ),
     ] = None,
-) -> PromptEvolved:
+) -> Proposal[PromptEvolved]:
     """Search for a better prompt and measure it against the start on held-out items.
 
     Candidates are made of training items, raced on validation items, and the winner alone is
@@ -88,7 +89,10 @@ async def evolve_prompt(
     about = await ready(workspace, await gather(store, await find_eval(store, eval), None))
     quest = await prepare(workspace, about, Wanted(start, budget, seed, reflect_with))
     await workspace.engine.check_ready(calls_by_model(quest))
-    workspace.approve(await plan_quest(quest))
+    return Proposal(await plan_quest(quest), partial(_evolve, quest))
+
+
+async def _evolve(quest: Quest) -> PromptEvolved:
     found = await _search(quest)
     better = found.best.key != quest.start.key
     saved = await _save(quest, found) if better else None

@@ -11,10 +11,12 @@ from dataclasses import asdict
 from typing import Any, Final, LiteralString
 
 import sqlalchemy as sa
+from pydantic import TypeAdapter
 
 from kiln_mcp.jobs.database import in_plain_words
 from kiln_mcp.jobs.records import (
     MOST_RECOVERIES,
+    Agreement,
     End,
     Job,
     JobEvent,
@@ -32,6 +34,7 @@ _TABLES: Final[tuple[LiteralString, ...]] = (
         arguments TEXT NOT NULL,
         budget TEXT NOT NULL,
         plan TEXT NOT NULL DEFAULT '',
+        agreement TEXT,
         model TEXT,
         attempt INTEGER NOT NULL CHECK (attempt >= 1),
         state TEXT NOT NULL,
@@ -63,6 +66,7 @@ _ADDED: Final[Mapping[tuple[str, str], LiteralString]] = {
         ALTER TABLE kiln_jobs ADD COLUMN worked_s DOUBLE PRECISION NOT NULL DEFAULT 0
         """,
     ("kiln_jobs", "plan"): "ALTER TABLE kiln_jobs ADD COLUMN plan TEXT NOT NULL DEFAULT ''",
+    ("kiln_jobs", "agreement"): "ALTER TABLE kiln_jobs ADD COLUMN agreement TEXT",
     ("kiln_jobs", "model"): "ALTER TABLE kiln_jobs ADD COLUMN model TEXT",
     ("kiln_jobs", "stopped_by"): "ALTER TABLE kiln_jobs ADD COLUMN stopped_by TEXT",
     ("kiln_jobs", "number"): """
@@ -79,10 +83,10 @@ _ADDED: Final[Mapping[tuple[str, str], LiteralString]] = {
 _ONE_AT_A_TIME: Final[LiteralString] = "SELECT pg_advisory_xact_lock(7355608)"
 _CHANGE_NOTHING: Final[LiteralString] = "UPDATE kiln_jobs SET number = number WHERE id = ''"
 _INSERT: Final[LiteralString] = """
-INSERT INTO kiln_jobs (id, capability, arguments, budget, plan, model, attempt, state, done, total,
-    message, created_at, changed_at, number)
-SELECT :id, :capability, :arguments, :budget, :plan, :model, 1, 'waiting', 0, NULL, '', :now, :now,
-    coalesce(max(number), 0) + 1 FROM kiln_jobs
+INSERT INTO kiln_jobs (id, capability, arguments, budget, plan, agreement, model, attempt, state,
+    done, total, message, created_at, changed_at, number)
+SELECT :id, :capability, :arguments, :budget, :plan, :agreement, :model, 1, 'waiting',
+    0, NULL, '', :now, :now, coalesce(max(number), 0) + 1 FROM kiln_jobs
 """
 _ONE: Final[LiteralString] = "SELECT * FROM kiln_jobs WHERE id = :id"
 _NEWEST: Final[LiteralString] = """
@@ -150,6 +154,7 @@ _WHY_SET_ASIDE: Final = (
     f"Its process was killed {MOST_RECOVERIES + 1} times without any progress in between, so it is "
     "set aside and does not begin again by itself."
 )
+_AGREEMENT: Final = TypeAdapter(Agreement)
 PROCESS_ENDED: Final = "Its process ended; it goes on in the next."
 
 
@@ -195,6 +200,9 @@ class Ledger:
             arguments=json.dumps(dict(job.arguments), ensure_ascii=False),
             budget=json.dumps(asdict(job.limit)),
             plan=job.plan,
+            agreement=None
+            if job.agreement is None
+            else _AGREEMENT.dump_json(job.agreement).decode(),
             model=job.model,
         )
         self.tell(job.id, "Created.")
@@ -313,6 +321,7 @@ def _job(row: Mapping[str, Any]) -> Job:
         arguments=json.loads(row["arguments"]),
         limit=BudgetLimit(**json.loads(row["budget"])),
         plan=row["plan"],
+        agreement=None if row["agreement"] is None else _AGREEMENT.validate_json(row["agreement"]),
         model=row["model"],
         attempt=row["attempt"],
         state=JobState(row["state"]),

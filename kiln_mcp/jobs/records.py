@@ -8,6 +8,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.llm import BudgetLimit
 
 JsonObject = Mapping[str, JsonValue]
@@ -74,6 +75,19 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreement:
+    """What was agreed to before a job began.
+
+    Attributes:
+        plan: What it was to do and cost.
+        approval_id: The recorded approval; empty if the plan needed none.
+    """
+
+    plan: Plan
+    approval_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A piece of long work.
 
@@ -94,6 +108,7 @@ class Job:
         changed_at: Seconds since 1970: the last sign of life.
         plan: What was said of it before it began; empty where nothing was.
         recoveries: How often it was begun again after a kill since it last made progress.
+        agreement: What was agreed to before it began; None for jobs of earlier versions.
     """
 
     id: str
@@ -112,6 +127,7 @@ class Job:
     changed_at: float = 0.0
     plan: str = ""
     recoveries: int = 0
+    agreement: Agreement | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -30,6 +30,7 @@ from kiln_mcp.jobs.errors import JobStoreFailed, NotResumable, UnknownJob
 from kiln_mcp.jobs.ledger import PROCESS_ENDED, Ledger
 from kiln_mcp.jobs.records import (
     MOST_RECOVERIES,
+    Agreement,
     End,
     Hold,
     Job,
@@ -193,7 +194,7 @@ class JobRunner:
         arguments: JsonObject,
         limit: BudgetLimit | None = None,
         model: str | None = None,
-        plan: str = "",
+        agreement: Agreement | None = None,
     ) -> Job:
         """Begin a job; returns at once.
 
@@ -202,10 +203,19 @@ class JobRunner:
             arguments: With what.
             limit: What it may spend, all attempts together.
             model: The default model of who starts it.
-            plan: What was said of it.
+            agreement: What was agreed to; None if nothing was proposed.
         """
         held = limit or BudgetLimit()
-        job = Job(secrets.token_hex(4), capability, arguments, held, model, plan=plan)
+        plan = agreement.plan.text if agreement else ""
+        job = Job(
+            secrets.token_hex(4),
+            capability,
+            arguments,
+            held,
+            model,
+            plan=plan,
+            agreement=agreement,
+        )
         await _in_thread(self._ledger.add, job)
         await self._enqueue(job)
         return await self.find(job.id)
@@ -259,9 +269,19 @@ class JobRunner:
         return await _in_thread(self._ledger.count_unfinished)
 
     async def wait(
-        self, job_id: str, timeout_s: float, report: ReportProgress | None = None
+        self,
+        job_id: str,
+        timeout_s: float,
+        report: ReportProgress | None = None,
+        is_enough: Callable[[], Awaitable[bool]] | None = None,
     ) -> Job:
         """Wait until a job is at rest or the time is over; return it as it is then.
+
+        Args:
+            job_id: The job.
+            timeout_s: The longest wait.
+            report: Where its progress goes.
+            is_enough: Ends the wait early.
 
         Raises:
             UnknownJob: No job has this id.
@@ -279,6 +299,8 @@ class JobRunner:
                 await report(done, told.total, told.message or f"The job is {job.state.value}.")
             await anyio.sleep(min(POLL_S, max(0.0, until - time.monotonic())))
             job = await self.find(job_id)
+            if is_enough is not None and await is_enough():
+                break
         return job
 
     async def cancel(self, job_id: str) -> Job:

@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from kiln_mcp.errors import Plan
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.evals.held_out import runs_to_show
 from kiln_mcp.evals.model_names import stored_model
 from kiln_mcp.evals.spending import plan_of

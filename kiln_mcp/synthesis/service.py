@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from kiln_mcp.capability import Effect, capability
+from kiln_mcp.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.evals.making import tag_of
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
 from kiln_mcp.synthesis.answers import DataGenerated, DataSplit, ItemsAdded, PartSize
@@ -120,7 +120,7 @@ async def add_items(
     )
 
 
-@capability(effect=Effect.SPENDS, title="Generate data")
+@capability(effect=Effect.SPENDS, title="Generate data", runs=Runs.AS_JOB)
 async def generate_data(
     workspace: Workspace,
     project: ProjectReference,
@@ -139,7 +139,7 @@ async def generate_data(
     model: Annotated[
         str | None, Field(description="What writes the inputs; left out: the default model.")
     ] = None,
-) -> DataGenerated:
+) -> Proposal[DataGenerated]:
     """Generate inputs by a coverage plan and let the task answer them.
 
     Covers topics, and cases that should pass, fail or be borderline; too-like inputs are dropped.
@@ -154,39 +154,45 @@ async def generate_data(
     )
     given = len(inputs or [])
     await workspace.engine.check_ready(calls_of_generation(scene, writer, given=given))
-    workspace.approve(await plan_generation(workspace.engine, scene, writer, given=given))
-    await workspace.report(0, None, "Writing inputs.")
-    made = (
-        await inputs_as_given(scene, inputs)
-        if inputs
-        else await inputs_by_model(workspace.engine, scene, writer)
-    )
-    total = len(made.asked)
+    plan = await plan_generation(workspace.engine, scene, writer, given=given)
 
-    async def report_done(done: int) -> None:
-        await workspace.report(done, total, "Running the task on the inputs.")
+    async def generate() -> DataGenerated:
+        await workspace.report(0, None, "Writing inputs.")
+        made = (
+            await inputs_as_given(scene, inputs)
+            if inputs
+            else await inputs_by_model(workspace.engine, scene, writer)
+        )
+        total = len(made.asked)
 
-    answers = await answer_all(workspace.engine, scene.config, scene.setup, made.asked, report_done)
-    runs = [run for run in answers.runs if run is not None]
-    if not runs:
-        raise NoItemsMade(answers.failures)
-    if scene.config.origin is None:
-        await store.save(scene.config, parent=owner)
-    report = await save_runs(store, owner, runs)
-    return DataGenerated(
-        session=f"synthetic_session_{scene.session}",
-        made=len(runs),
-        inputs_by=made.made_by,
-        outputs_by=scene.config.name,
-        coverage=coverage(made, answers.runs),
-        dropped=made.dropped,
-        failed=len(answers.failures),
-        failures=list(answers.failures[:3]),
-        distinct_pairs=report.distinct_pairs,
-        nearest_similarity=report.nearest_similarity,
-        report=FILE,
-        next_step="split_data: deal the items into train, val, test and golden.",
-    )
+        async def report_done(done: int) -> None:
+            await workspace.report(done, total, "Running the task on the inputs.")
+
+        answers = await answer_all(
+            workspace.engine, scene.config, scene.setup, made.asked, report_done
+        )
+        runs = [run for run in answers.runs if run is not None]
+        if not runs:
+            raise NoItemsMade(answers.failures)
+        if scene.config.origin is None:
+            await store.save(scene.config, parent=owner)
+        report = await save_runs(store, owner, runs)
+        return DataGenerated(
+            session=f"synthetic_session_{scene.session}",
+            made=len(runs),
+            inputs_by=made.made_by,
+            outputs_by=scene.config.name,
+            coverage=coverage(made, answers.runs),
+            dropped=made.dropped,
+            failed=len(answers.failures),
+            failures=list(answers.failures[:3]),
+            distinct_pairs=report.distinct_pairs,
+            nearest_similarity=report.nearest_similarity,
+            report=FILE,
+            next_step="split_data: deal the items into train, val, test and golden.",
+        )
+
+    return Proposal(plan, generate)
 
 
 @capability(effect=Effect.WRITES, title="Split the data")

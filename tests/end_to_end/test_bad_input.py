@@ -112,7 +112,7 @@ def test_one_broken_record_is_named_and_the_rest_is_shown(home: Path, project: P
 def test_a_model_that_cannot_be_asked(home: Path, project: Path, model: str, sentence: str) -> None:
     ended = run(
         home, "draft-spec", "--project", str(project), "--wish", "Answers are short.",
-        "--model", model, "--yes",
+        "--model", model,
     )  # fmt: skip
     assert ended.code == 1
     assert sentence in ended.sentence

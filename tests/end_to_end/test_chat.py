@@ -112,10 +112,10 @@ async def test_a_conversation_makes_a_project_through_the_real_server(
     assert "not-a-real-key" not in saved.read_text(encoding="utf-8")
 
 
-async def test_a_model_that_confirms_by_itself_still_waits_for_the_persons_yes(
+async def test_a_model_that_names_an_approval_still_waits_for_the_persons_yes(
     workbench: str, tmp_path: Path
 ) -> None:
-    paid = wish("test_model", model="openai/gpt-4.1", confirm=True)
+    paid = wish("test_model", model="openai/gpt-4.1", approval_id="ap-234567")
     async with model_server([paid, {"content": "It was not done."}]) as url:
         ended = await chat(
             workbench, tmp_path / "home", "test it\nno\n", "--model", "m", "--api-base", url
@@ -123,7 +123,7 @@ async def test_a_model_that_confirms_by_itself_still_waits_for_the_persons_yes(
     assert ended.code == 0, ended.err
     plan, _, after = ended.out.partition("Not agreed.")
     assert "Ask openai/gpt-4.1 2 short questions. About 2 model calls, at most about $" in plan
-    assert "The person did not agree. Nothing has been done." in after
+    assert "test_model: status: declined" in after
     assert "It was not done." in after
 
 

@@ -10,7 +10,8 @@ import anyio
 import pytest
 from pydantic import JsonValue
 
-from kiln_mcp.errors import ApprovalNeeded, InvalidArguments
+from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.evals import service
 from kiln_mcp.evals.answers import (
     Comparison,

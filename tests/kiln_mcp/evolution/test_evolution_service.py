@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from kiln_mcp.errors import ApprovalNeeded
+from kiln_mcp.approvals.errors import ApprovalNeeded
 from kiln_mcp.evals import service as evals
 from kiln_mcp.evolution.answers import PromptEvolved
 from kiln_mcp.evolution.errors import PartMissing, PartsOverlap

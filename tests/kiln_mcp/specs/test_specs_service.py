@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
-from kiln_mcp.errors import ApprovalNeeded, InvalidArguments
+from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.llm.errors import UnknownModel
 from kiln_mcp.settings import Settings
