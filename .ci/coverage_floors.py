@@ -14,7 +14,9 @@ from collections import Counter
 from pathlib import Path
 
 FLOORS = Path(__file__).with_name("coverage_floors.toml")
-HEAD = "# Percent of lines and branches. Raise with: .ci/coverage_floors.py coverage.json --raise\n"
+HEAD = (
+    "# Percent of lines and branches. Raise with: .ci/coverage_floors.py .coverage.json --raise\n"
+)
 WHOLE = "whole"
 GOALS = dict.fromkeys(("evals", "judging", "specs", "synthesis", "evolution", "statistics"), 95)
 

@@ -173,11 +173,17 @@ class JobSettings:
         at_once: The most jobs that run at once in this process; 0 to hand jobs in only, for the
             workers of a shared database or the daemon of this home.
         pause_within_s: The longest that a pause waits for the answers on their way.
+        heartbeat_s: How often a process shows that it lives and looks for new jobs.
+        poll_s: How often one who waits for a job looks at it.
+        tell_every_s: How often one who waits is told of a job that stands still.
     """
 
     database_url: str
     at_once: int = 4
     pause_within_s: float = 60.0
+    heartbeat_s: float = 1.0
+    poll_s: float = 0.2
+    tell_every_s: float = 8.0
 
     @property
     def file(self) -> Path | None:

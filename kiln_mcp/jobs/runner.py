@@ -49,10 +49,7 @@ from kiln_mcp.llm import BudgetLimit
 from storage.errors import WorkbenchError
 
 QUEUE: Final = "kiln-jobs"
-SAY_EVERY_S: Final = 8.0
 _STILL_THERE: Final = 1e-6
-HEARTBEAT_S: Final = 1.0
-POLL_S: Final = 0.2
 
 _log = logging.getLogger(__name__)
 
@@ -103,7 +100,7 @@ class JobRunner:
             await DBOS.register_queue_async(
                 QUEUE,
                 worker_concurrency=self._settings.at_once or 1,
-                polling_interval_sec=POLL_S,
+                polling_interval_sec=self._settings.poll_s,
                 on_conflict="update_if_latest_version"
                 if self._settings.at_once
                 else "never_update",
@@ -148,7 +145,7 @@ class JobRunner:
     async def _do_what_is_handed_in(self) -> None:
         """Begin what other processes of this home hand in; take over from one that has ended."""
         while True:
-            await anyio.sleep(HEARTBEAT_S)
+            await anyio.sleep(self._settings.heartbeat_s)
             try:
                 if not self._is_launched:
                     await self._launch_in_turn()
@@ -291,13 +288,15 @@ class JobRunner:
         told, told_at, again = None, 0.0, 0
         while not job.state.at_rest and time.monotonic() < until:
             silent_s = time.monotonic() - told_at
-            if report is not None and (job.progress != told or silent_s >= SAY_EVERY_S):
+            if report is not None and (
+                job.progress != told or silent_s >= self._settings.tell_every_s
+            ):
                 again = again + 1 if told and job.progress.done == told.done else 0
                 told, told_at = job.progress, time.monotonic()
                 # The protocol wants each report to be higher than the one before.
                 done = told.done + again * _STILL_THERE
                 await report(done, told.total, told.message or f"The job is {job.state.value}.")
-            await anyio.sleep(min(POLL_S, max(0.0, until - time.monotonic())))
+            await anyio.sleep(min(self._settings.poll_s, max(0.0, until - time.monotonic())))
             job = await self.find(job_id)
             if is_enough is not None and await is_enough():
                 break
@@ -311,9 +310,7 @@ class JobRunner:
         """
         await self.find(job_id)
         await _in_thread(self._ledger.cancel, job_id)
-        task = self._running.get(job_id)
-        if task is not None:
-            task.cancel()
+        self._stop(job_id)
         return await self.find(job_id)
 
     async def pause(self, job_id: str) -> Job:
@@ -337,8 +334,12 @@ class JobRunner:
     async def _rest(self, job_id: str) -> None:
         with anyio.move_on_after(self._settings.pause_within_s):
             await self._hold(job_id)
+        self._stop(job_id)
+
+    def _stop(self, job_id: str) -> None:
+        """Cancel a job of this process, once: a second time would break off its end."""
         task = self._running.get(job_id)
-        if task is not None:
+        if task is not None and not task.cancelling():
             task.cancel()
 
     async def resume(self, job_id: str, limit: BudgetLimit | None = None) -> Job:
@@ -441,18 +442,17 @@ class JobRunner:
     async def _heartbeat(self, job: Job, worked: "Stopwatch", reporter: "Reporter") -> None:
         """Show signs of life, and hear whether another process wants the job to stop or rest."""
         while True:
-            await anyio.sleep(HEARTBEAT_S)
+            await anyio.sleep(self._settings.heartbeat_s)
             await reporter.flush()  # what was reported last before the job fell silent
             await _in_thread(self._ledger.keep_alive, job, worked.seconds)
             now = await _in_thread(self._ledger.find, job.id)
-            task = self._running.get(job.id)
             goes_on = (
                 now is not None
                 and now.attempt == job.attempt
                 and now.state is not JobState.CANCELLING
             )
-            if task is not None and not goes_on:
-                task.cancel()
+            if not goes_on:
+                self._stop(job.id)
             elif now is not None and now.state is JobState.PAUSING:
                 self._bring_to_rest(job.id)
 
@@ -460,7 +460,7 @@ class JobRunner:
         """Begin the jobs of killed processes again; of several who try, one succeeds."""
         silence = Silence()
         while True:
-            await anyio.sleep(HEARTBEAT_S)
+            await anyio.sleep(self._settings.heartbeat_s)
             silent = silence.of(await _in_thread(self._ledger.unfinished))
             for job in silent:
                 if job.state is JobState.WAITING:

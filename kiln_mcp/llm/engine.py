@@ -101,10 +101,6 @@ class Engine:
         price = self._roster.price(model)
         return None if price is None else calls * price.cost_usd(USUAL_INPUT, USUAL_OUTPUT)
 
-    def model_names(self) -> list[str]:
-        """Return the names that are valid here, apart from litellm's many."""
-        return self._roster.names()
-
     async def models(self, named: Sequence[str] = ()) -> list[ModelDescription]:
         """Return what is configured, was asked or is named: what it can do, and what it costs."""
         return await self._roster.describe(named)
