@@ -27,7 +27,7 @@ from kiln_mcp.approvals.plan import Effect, Plan
 from kiln_mcp.approvals.records import ProposedCall
 from kiln_mcp.argument_schemas import schema_of
 from kiln_mcp.call_options import CallOptions
-from kiln_mcp.errors import InvalidArguments, UnusableValue, closest
+from kiln_mcp.errors import InvalidArguments, UnusableValue, closest, one_error
 from storage import records
 from storage.characters import whole
 from storage.excerpts import excerpt
@@ -266,7 +266,7 @@ class Capability(Generic[ContextT, P, ResultT]):
         return f" ({', '.join(texts)})" if texts else ""
 
     async def _guarded(self, work: Awaitable[T]) -> T:
-        with self._refusing_what_no_record_takes():
+        with self._refusing_what_no_record_takes(), one_error():
             return await work
 
     @contextmanager

@@ -174,7 +174,7 @@ def job_report(
         lost_tokens=gone.tokens or None,
         lost_cost_usd=round(gone.cost_usd, 9) or None,
         limit={kind: most for kind, most in amounts(job.limit).items() if most is not None} or None,
-        worked_s=round(job.worked_s, 1) or None,
+        worked_s=max(0.1, round(job.worked_s, 1)) if job.worked_s else None,
         result=dict(job.result) if whole and job.result is not None else None,
         error=job.error,
         next_step=_NEXT.get(job.state.value),

@@ -1,15 +1,14 @@
 """Errors that come in a group leave every door as one error."""
 
-from typing import cast
-
 import pytest
 
-from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.approvals.plan import Effect
+from kiln_mcp.approvals.records import ProposedCall
+from kiln_mcp.capability import Result, capability
 from kiln_mcp.cli.failures import guarded
 from kiln_mcp.errors import unwrap
 from kiln_mcp.jobs.endings import ended_by
 from kiln_mcp.server.calls import failure
-from kiln_mcp.workspace import Workspace
 from storage.errors import WorkbenchError
 
 FULL = OSError(28, "No space left on device")
@@ -20,12 +19,19 @@ class Nothing(Result):
     pass
 
 
+class Context:
+    """A context in which nothing needs approval."""
+
+    async def approve(self, call: ProposedCall, effect: Effect) -> None:
+        pass
+
+
 def nested(*errors: Exception) -> ExceptionGroup[Exception]:
     return ExceptionGroup("one", [ExceptionGroup("two", [error]) for error in errors])
 
 
 @capability(effect=Effect.READS, title="Break")
-async def break_twice(workspace: Workspace) -> Nothing:
+async def break_twice(context: Context) -> Nothing:
     """Fail in two tasks at once."""
     raise nested(ValueError("x"), OURS)
 
@@ -40,7 +46,7 @@ def test_an_interrupt_comes_before_our_sentence_and_that_before_the_system() -> 
 
 async def test_a_python_caller_gets_one_error() -> None:
     with pytest.raises(WorkbenchError, match="disk is full"):
-        await break_twice(cast("Workspace", None))
+        await break_twice(Context())
 
 
 @pytest.mark.parametrize("error", [nested(FULL), nested(ValueError("x"), OURS), nested(FULL, OURS)])

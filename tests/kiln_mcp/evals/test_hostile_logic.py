@@ -87,7 +87,7 @@ class Bench:
         config: JsonValue = {"name": "echo", "prompt": "Repeat."}
         made: dict[str, JsonValue] = {"project": self.folder, "run_config": config}
         await service.create_run_config.invoke(self.workspace, made)
-        given: dict[str, JsonValue] = {"project": self.folder, "eval": "Right", "confirm": True}
+        given: dict[str, JsonValue] = {"project": self.folder, "eval": "Right"}
         report = await service.run_eval.invoke(self.workspace, given)
         assert isinstance(report, EvalRunReport)
         return report
