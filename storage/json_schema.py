@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from isolation import schemas
-from isolation.pool import shared_pool
+from storage.isolation import schemas
+from storage.isolation.pool import shared_pool
 
 
 def problem_with(value: JsonValue, schema: Mapping[str, JsonValue]) -> str | None:

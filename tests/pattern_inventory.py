@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, Final, cast
 
 ROOT: Final = Path(__file__).parents[1]
-PACKAGES: Final = ("isolation", "storage", "kiln_mcp", "agent")
+PACKAGES: Final = ("storage", "kiln_mcp", "agent")
 METHODS: Final = frozenset(
     {"search", "match", "fullmatch", "split", "findall", "finditer", "sub", "subn"}
 )

@@ -11,9 +11,6 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from isolation.outcomes import Invalid
-from isolation.patterns import check_pattern, find_pattern
-from isolation.pool import shared_pool
 from kiln_mcp.evals.errors import ExtractionFailed, UnusableTemplate
 from kiln_mcp.evals.expressions import Case, check_expression, extract, mentions, value_of
 from storage import (
@@ -26,6 +23,9 @@ from storage import (
     ToolCallCheck,
     ToolCallSpec,
 )
+from storage.isolation.outcomes import Invalid
+from storage.isolation.patterns import check_pattern, find_pattern
+from storage.isolation.pool import shared_pool
 
 Check = ExactMatch | PatternMatch | Contains | SetCheck | ToolCallCheck | StepCountCheck
 """The properties of an evaluator that asks no model."""

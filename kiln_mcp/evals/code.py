@@ -8,13 +8,13 @@ from typing import Final
 import anyio.to_thread
 from pydantic import JsonValue
 
-from isolation.outcomes import Failed, Invalid, Value
-from isolation.pool import shared_pool
 from kiln_mcp.evals.checks import Skipped
 from kiln_mcp.evals.errors import EvalError, UnsupportedEvaluator, UnusableTemplate
 from kiln_mcp.evals.expressions import Case
 from kiln_mcp.workspace import Workspace
 from storage import CodeEval, Eval, EvalConfig, ProjectStore
+from storage.isolation.outcomes import Failed, Invalid, Value
+from storage.isolation.pool import shared_pool
 from storage.layout import SCORER_FILE
 
 LARGEST_CODE: Final = 65_536

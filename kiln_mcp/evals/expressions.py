@@ -6,9 +6,9 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from isolation.outcomes import Failed, Invalid, Outcome, Value
-from isolation.pool import shared_pool
 from kiln_mcp.evals.errors import EvalError, ExtractionFailed, UnusableTemplate
+from storage.isolation.outcomes import Failed, Invalid, Outcome, Value
+from storage.isolation.pool import shared_pool
 
 _LONGEST_QUOTE: Final = 80
 _MOST_REMEMBERED: Final = 256

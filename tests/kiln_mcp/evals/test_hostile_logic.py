@@ -10,8 +10,6 @@ import anyio
 import pytest
 from pydantic import JsonValue
 
-from isolation.limits import Limits
-from isolation.pool import shared_pool
 from kiln_mcp.errors import WorkbenchError
 from kiln_mcp.evals import service
 from kiln_mcp.evals.answers import EvalRunReport
@@ -25,6 +23,8 @@ from kiln_mcp.trust import UntrustedFolder
 from kiln_mcp.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import Project, ProjectStore, Task
+from storage.isolation.limits import Limits
+from storage.isolation.pool import shared_pool
 
 HOSTILE = "^(?=a)(a+)+$"
 ENDLESS = "a" * 40 + "!"

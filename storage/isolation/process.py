@@ -9,10 +9,10 @@ from typing import Final, cast
 
 from pydantic import JsonValue
 
-from isolation.limits import Limits
-from isolation.outcomes import Failed, Invalid, Outcome, Value
-from isolation.watchdog import Watchdog, kill
-from isolation.worker import LARGEST_REPLY, LENGTH
+from storage.isolation.limits import Limits
+from storage.isolation.outcomes import Failed, Invalid, Outcome, Value
+from storage.isolation.watchdog import Watchdog, kill
+from storage.isolation.worker import LARGEST_REPLY, LENGTH
 
 START_S: Final = 60.0
 """The longest that a worker may take to start or to import what a task needs."""
@@ -51,7 +51,7 @@ class WorkerProcess:
         """Run a task; after a breach the worker is no longer usable.
 
         Args:
-            task: Its name in `isolation.tasks`.
+            task: Its name in `storage.isolation.tasks`.
             arguments: What it takes.
             seconds: Its limit of time.
         """
@@ -63,7 +63,7 @@ class WorkerProcess:
         """Run a task for the first of some items: one at least, up to the first breach.
 
         Args:
-            task: Its name in `isolation.tasks`.
+            task: Its name in `storage.isolation.tasks`.
             items: What it takes, for each item.
             seconds: The limit of time of each item.
         """

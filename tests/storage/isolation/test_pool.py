@@ -11,9 +11,9 @@ import anyio
 import pytest
 from pydantic import JsonValue
 
-from isolation.limits import Limits
-from isolation.outcomes import Failed, Invalid, Outcome, Value
-from isolation.pool import WorkerPool
+from storage.isolation.limits import Limits
+from storage.isolation.outcomes import Failed, Invalid, Outcome, Value
+from storage.isolation.pool import WorkerPool
 
 HOSTILE = "^(?=a)(a+)+$"
 FITS = {"pattern": "(?=b)b", "text": "abc"}
@@ -181,7 +181,7 @@ async def test_one_slow_logic_does_not_take_all_workers(pool: WorkerPool) -> Non
 def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
     program = """
 import os, sys
-from isolation.pool import WorkerPool
+from storage.isolation.pool import WorkerPool
 pool = WorkerPool(size=2)
 pool.run("match", "x", {"pattern": "(?=b)b", "text": "abc"})
 print(pool._idle[0]._process.pid, flush=True)

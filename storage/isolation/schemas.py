@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Final, cast
 
 from pydantic import JsonValue
 
-from isolation.outcomes import Failed, Invalid, Outcome, Value
-from isolation.patterns import found_at_once
-from isolation.references import find_fault, pattern_texts, work_of
-from isolation.tasks import Reply
+from storage.isolation.outcomes import Failed, Invalid, Outcome, Value
+from storage.isolation.patterns import found_at_once
+from storage.isolation.references import find_fault, pattern_texts, work_of
+from storage.isolation.tasks import Reply
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
 
-    from isolation.pool import WorkerPool
+    from storage.isolation.pool import WorkerPool
 
 _LONGEST_MESSAGE: Final = 300
 _LONGEST_PLAIN: Final = 20_000

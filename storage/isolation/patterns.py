@@ -8,12 +8,12 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from isolation.outcomes import Failed, Invalid, Outcome, Value
-from isolation.tasks import Reply
-from isolation.translation import translate
+from storage.isolation.outcomes import Failed, Invalid, Outcome, Value
+from storage.isolation.tasks import Reply
+from storage.isolation.translation import translate
 
 if TYPE_CHECKING:
-    from isolation.pool import WorkerPool
+    from storage.isolation.pool import WorkerPool
 
 _LONGEST_PATTERN: Final = 1000
 _MOST_STEPS: Final = 20_000_000

@@ -8,16 +8,16 @@ Reply = dict[str, Any]
 """`value`, `invalid` (the logic, with the reason) or `failed` (this item, with the reason)."""
 
 _TASKS: Final[Mapping[str, str]] = {
-    "match": "isolation.patterns",
-    "check_pattern": "isolation.patterns",
-    "expression": "isolation.templates",
-    "check_expression": "isolation.templates",
-    "template": "isolation.templates",
-    "check_template": "isolation.templates",
-    "schema": "isolation.schemas",
-    "check_schema": "isolation.schemas",
-    "code": "isolation.code",
-    "check_code": "isolation.code",
+    "match": "storage.isolation.patterns",
+    "check_pattern": "storage.isolation.patterns",
+    "expression": "storage.isolation.templates",
+    "check_expression": "storage.isolation.templates",
+    "template": "storage.isolation.templates",
+    "check_template": "storage.isolation.templates",
+    "schema": "storage.isolation.schemas",
+    "check_schema": "storage.isolation.schemas",
+    "code": "storage.isolation.code",
+    "check_code": "storage.isolation.code",
 }
 
 

@@ -22,10 +22,10 @@ import anyio.to_thread
 from anyio.lowlevel import RunVar, cancel_shielded_checkpoint
 from pydantic import JsonValue
 
-from isolation.limits import Limits
-from isolation.outcomes import Outcome
-from isolation.process import WorkerProcess
-from isolation.watchdog import Watchdog
+from storage.isolation.limits import Limits
+from storage.isolation.outcomes import Outcome
+from storage.isolation.process import WorkerProcess
+from storage.isolation.watchdog import Watchdog
 
 _MOST_WAITING: Final = 64
 _Key = tuple[int, str, str, float]
@@ -121,7 +121,7 @@ class WorkerPool:
         """Run a task in a worker and block until it has ended or its time is over.
 
         Args:
-            task: Its name in `isolation.tasks`.
+            task: Its name in `storage.isolation.tasks`.
             logic: The pattern, expression or schema. One logic never takes all workers, so that
                 a slow one does not hold up the others.
             arguments: What the task takes.

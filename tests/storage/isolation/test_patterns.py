@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isolation.patterns import found_at_once, linear_pattern
-from isolation.translation import translate
+from storage.isolation.patterns import found_at_once, linear_pattern
+from storage.isolation.translation import translate
 
 ATOMS = st.sampled_from(
     [

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-from isolation.patterns import linear_pattern
+from storage.isolation.patterns import linear_pattern
 
 _Resolver = Any
 """Of `referencing`, which keeps the type to itself."""

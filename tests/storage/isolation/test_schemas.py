@@ -7,9 +7,9 @@ from collections.abc import Generator
 import pytest
 from pydantic import JsonValue
 
-from isolation.limits import Limits
-from isolation.pool import WorkerPool
-from isolation.schemas import find_schema_fault, is_quick, problem_with, schema_fault
+from storage.isolation.limits import Limits
+from storage.isolation.pool import WorkerPool
+from storage.isolation.schemas import find_schema_fault, is_quick, problem_with, schema_fault
 
 Schema = dict[str, JsonValue]
 NODE: Schema = {

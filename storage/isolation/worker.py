@@ -12,6 +12,8 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 from typing import Any, BinaryIO, Final
 
 LENGTH: Final = struct.Struct(">I")
@@ -96,9 +98,18 @@ def _answer(name: str, arguments: dict[str, Any] | None) -> Reply:
 
 
 def _task(name: str) -> Callable[..., Reply]:
-    from isolation.tasks import find_task
+    _keep_package_bare()
+    from storage.isolation.tasks import find_task
 
     return find_task(name)
+
+
+def _keep_package_bare() -> None:
+    """Keep `import storage.isolation` from importing all of `storage`, which no task needs."""
+    if "storage" not in sys.modules:
+        package = ModuleType("storage")
+        package.__path__ = [str(Path(__file__).parents[1])]
+        sys.modules["storage"] = package
 
 
 def _is_small(reply: Reply) -> bool:
