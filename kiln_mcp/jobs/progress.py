@@ -71,7 +71,8 @@ class Course:
     def _within(self, so_far: float) -> tuple[float, float | None]:
         """Return what is done, and of how much."""
         if self._total is None:
-            return min(so_far, self._before.total or math.inf), self._before.total
+            most = math.inf if self._before.total is None else self._before.total
+            return min(so_far, most), self._before.total
         in_all = self._over + self._total + (self._left_out or 0.0)
         total = max(in_all, self._before.total or 0.0, self._shown.done)
         return min(so_far, total), total

@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kiln_mcp.jobs import Progress
@@ -63,6 +63,7 @@ reports = st.lists(st.tuples(st.integers(0, 30), st.none() | st.integers(0, 30))
 
 
 @given(attempts=st.lists(reports, max_size=4))
+@example(attempts=[[(0, 0)], [(1, None)]])
 def test_whatever_is_reported_no_job_falls_back_or_passes_its_total(
     attempts: list[list[tuple[int, int | None]]],
 ) -> None:
