@@ -26,6 +26,7 @@ class FileTrace:
         self.path = path
         self.races: list[Race] = []
         self._prompt = prompt
+        self._is_begun = False
 
     async def race(self, race: Race) -> None:
         """Keep the result of a race."""
@@ -49,9 +50,11 @@ class FileTrace:
         )
 
     async def write(self, event: str, values: dict[str, JsonValue]) -> None:
-        """Add a line."""
+        """Add a line; the first one takes the place of what an earlier attempt wrote."""
         line = json.dumps({"event": event, **values}, ensure_ascii=False)
         file = anyio.Path(self.path)
         await file.parent.mkdir(parents=True, exist_ok=True)
-        async with await file.open("a", encoding="utf-8") as trace:
+        mode = "a" if self._is_begun else "w"
+        self._is_begun = True
+        async with await file.open(mode, encoding="utf-8") as trace:
             await trace.write(line + "\n")

@@ -165,6 +165,8 @@ async def draft_spec(
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
+    if save:
+        await workspace.check_room(store, 1)
     if draft is not None:
         made, author = _own_draft(draft, wish), "you"
     elif (asked := await _asked(workspace, owner, model, "Draft a specification.")) is not None:
@@ -248,6 +250,8 @@ async def refine_spec(
     found, saved = await _given(store, owner, spec, draft)
     if not answers and not edits and not save:
         raise NothingToRefine
+    if save:
+        await workspace.check_room(store, 1)
     said = [Answered(item.question, item.answer) for item in answers or []]
     gaps = find_gaps(found.kind, found.fields, owner.instruction)
     asked = await _asked(workspace, owner, model, "Refine a specification.") if said else None

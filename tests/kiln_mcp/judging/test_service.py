@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -125,6 +125,17 @@ async def add_golden(bench: Bench, good: int, bad: int) -> None:
 
 def person(output: str) -> str:
     return "fail" if "4" in output else "pass"
+
+
+async def test_a_draw_that_begins_anew_after_a_kill_is_recorded_once(bench: Bench) -> None:
+    await add_golden(bench, good=20, bad=4)
+    attempt = replace(bench, workspace=replace(bench.workspace, job="4711"))
+    first, again = await attempt.batch(5), await attempt.batch(5)
+    assert [item.item for item in first.items] == [item.item for item in again.items]
+    (measured,) = await bench.store.children(bench.task, Eval)
+    assert len(await read_draws(bench.store.side_folder(measured))) == 1
+    await bench.batch(5)
+    assert len(await read_draws(bench.store.side_folder(measured))) == 2
 
 
 async def test_drawn_items_are_labelled_and_the_judge_is_measured_against_them(
