@@ -100,7 +100,12 @@ async def labelled(disk: Path, shared: SharedProject) -> SharedProject:
     (task,) = await store.children(store.project, Task)
     (golden, *_) = await store.runs(task, RunQuery("tag::golden"))
     label: JsonValue = {"item": golden.id, "label": "pass"}
-    call: dict[str, JsonValue] = {"project": str(shared.folder), "eval": "Right", "labels": [label], "rater": "ann"}
+    call: dict[str, JsonValue] = {
+        "project": str(shared.folder),
+        "eval": "Right",
+        "labels": [label],
+        "rater": "ann",
+    }
     await label_items.invoke(workspace, call)
     shared.model.asked.clear()
     return shared
