@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from storage.border import check_links, check_path
 from storage.errors import InvalidRecord, RecordNotFound, UnsafePath, said_by_system
 from storage.files import disk_errors, flush_folder, remove_empty_folders
 from storage.layout import folder_of
@@ -57,6 +58,7 @@ def attached_file(project: Path, record: Record, attachment: Attachment) -> Path
     file = folder / attachment.path
     if not file.resolve().is_relative_to(folder.resolve()):
         raise UnsafePath(attachment.path)
+    check_links(project, [str(folder_of(record.saved.path) / attachment.path)])
     if not file.is_file():
         raise RecordNotFound("attachment", attachment.path)
     return file
@@ -80,8 +82,12 @@ def files_beside(project: Path, files: Sequence[FileToCopy]) -> Generator[None]:
 
     Raises:
         InvalidRecord: One cannot be read, or is no ordinary file.
+        UnsafePath: It would lie elsewhere than beside its record, or behind a link.
         WriteFailed: The disk refused.
     """
+    for one in files:
+        check_path(one.target)
+    check_links(project, [one.target for one in files])
     copied: list[Path] = []
     try:
         for one in files:

@@ -1,7 +1,10 @@
 """What is to be written: records to save and to put into the trash, as edits and moves of files."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -9,18 +12,41 @@ from pydantic import JsonValue
 
 from storage.attachments import FileToCopy, files_to_copy
 from storage.commits import Edit, Move
-from storage.errors import AlreadyDeleted, InvalidRecord, StaleRevision
+from storage.errors import (
+    AlreadyDeleted,
+    CorruptRecord,
+    InvalidRecord,
+    StaleRevision,
+    UnreadableRecord,
+    said_by_system,
+)
+from storage.files import read_plain
 from storage.fitting import Ancestors
 from storage.index.rows import name_of
+from storage.journal import Rewrite
 from storage.json_text import patch_json, write_json
 from storage.kind_words import kind_word
 from storage.layout import folder_of, place_of
 from storage.names import folder_name, known_as
-from storage.reading import parse_record, revision_of
+from storage.reading import parse_record, read_record, revision_of
 from storage.records import Origin, Record
+from storage.side_files import read_side_file, side_path, with_lines
 from storage.trash import Trashed, trashed_now
 
 R = TypeVar("R", bound=Record)
+
+
+class Once(Enum):
+    """What came of saving a record once.
+
+    SAVED: It is noted to be saved.
+    THERE: It was saved before.
+    TAKEN: Another record has its id.
+    """
+
+    SAVED = auto()
+    THERE = auto()
+    TAKEN = auto()
 
 
 @dataclass(slots=True)
@@ -66,6 +92,118 @@ class Change:
         self.files += files_to_copy(record, path)
         return record.at(Origin(path, revision_of(content)))
 
+    def amend(self, record: R, amendment: Callable[[R], R]) -> R:
+        """Note a change that commutes with those of others, such as adding a tag.
+
+        Where somebody changed the file meanwhile, the amendment is made to what it holds by then,
+        so nothing is refused and nothing of theirs is lost.
+
+        Args:
+            record: The record, as it was read.
+            amendment: Returns a record as it is to be; may be called more than once.
+
+        Returns:
+            The record as it will be, or the same one where nothing changes. Read it again before
+            it is saved by `save`, for others may have changed it.
+
+        Raises:
+            InvalidRecord: The result does not fit what is above it.
+            StaleRevision: The file was taken away.
+        """
+        path, kind = record.saved.path, type(record)
+
+        def rewrite(held: bytes | None) -> bytes | None:
+            if held is None:
+                raise StaleRevision(path, None, None)
+            known = parse_record(kind, held, path)
+            changed = amendment(known)
+            self._ancestors.check(changed, path, known)
+            before: dict[str, JsonValue] = known.model_dump(mode="json")
+            after: dict[str, JsonValue] = changed.model_dump(mode="json")
+            content = _encoded(changed, lambda: patch_json(held.decode("utf-8"), before, after))
+            return None if content == held else content
+
+        noted = self._noted(path)
+        held = noted.content if noted else self._on_disk(path)
+        content = self._rewrite(path, None, held, rewrite)
+        return record if content is None else read_record(kind, content, path)
+
+    def save_once(self, record: R, parent: Record, is_it: Callable[[R], bool]) -> Once:
+        """Note a new record to be saved, unless it was saved before under the same id.
+
+        Args:
+            record: The record, whose id comes from what it is made of.
+            parent: What it is saved below.
+            is_it: Whether a record that has this id is the same one; it may have been changed.
+
+        Raises:
+            InvalidRecord: It cannot be written, or does not fit what is above it.
+        """
+        path, kind = _new_path(record, parent), type(record)
+        if self._noted(path):
+            return Once.TAKEN
+        if os.path.lexists(self.folder / path):
+            with suppress(OSError, UnreadableRecord):
+                held = parse_record(kind, read_plain(self.folder / path), path)
+                return Once.THERE if is_it(held) else Once.TAKEN
+            return Once.TAKEN
+        self._ancestors.check(record, path, None)
+        self._note(Edit(path, new_text(record), None, parent.saved.path, lambda _: None))
+        return Once.SAVED
+
+    def append_lines(self, record: Record, name: str, lines: Sequence[str]) -> None:
+        """Note lines to be added to a file beside a record; what others add meanwhile stays.
+
+        Args:
+            record: The record, saved or noted to be.
+            name: The file's name.
+            lines: JSON texts without line breaks.
+
+        Raises:
+            CorruptRecord: The file cannot be read.
+            InvalidRecord: It is no name of such a file.
+            UnsafePath: It is a link, or a link leads to it.
+        """
+        if lines:
+            self.write_side_file(record, name, lambda held: with_lines(held, lines))
+
+    def write_side_file(self, record: Record, name: str, content: bytes | Rewrite) -> None:
+        """Note a new content of a file beside a record.
+
+        Args:
+            record: The record, saved or noted to be.
+            name: The file's name.
+            content: The content, or what makes it of what the file holds.
+
+        Raises:
+            CorruptRecord: The file cannot be read.
+            InvalidRecord: It is no name of such a file.
+            UnsafePath: It is a link, or a link leads to it.
+        """
+        below = record.saved.path
+        path = side_path(below, name)
+        noted = self._noted(path)
+        rewrite: Rewrite = content if callable(content) else lambda _: content
+        try:
+            held = noted.content if noted else read_side_file(self.folder, path)
+        except OSError as error:
+            raise CorruptRecord(path, said_by_system(error)) from error
+        self._rewrite(path, below, held, rewrite)
+
+    def _rewrite(
+        self, path: str, below: str | None, held: bytes | None, rewrite: Rewrite
+    ) -> bytes | None:
+        """Note an edit that commutes and return the file's new content; None for no change."""
+        content = rewrite(held)
+        if content is None or content == held:
+            return None
+        noted = self._noted(path)
+        first = noted.rewrite if noted else None
+        expected = None if held is None else revision_of(held)
+        whole = rewrite if first is None else _one_after_the_other(first, rewrite)
+        self._note(Edit(path, content, expected, below, whole))
+        return content
+
     def _note(self, edit: Edit) -> None:
         """Note an edit; of a file that this change writes already, it is the same one."""
         noted = self._noted(edit.path)
@@ -73,7 +211,9 @@ class Change:
             self._places[edit.path] = len(self.edits)
             self.edits.append(edit)
         else:
-            self.edits[self._places[edit.path]] = replace(noted, content=edit.content)
+            rewrite = edit.rewrite if noted.rewrite else None
+            both = replace(noted, content=edit.content, rewrite=rewrite)
+            self.edits[self._places[edit.path]] = both
 
     def _noted(self, path: str) -> Edit | None:
         place = self._places.get(path)
@@ -132,9 +272,11 @@ class Change:
 
     def _on_disk(self, path: str) -> bytes:
         try:
-            return (self.folder / path).read_bytes()
+            return read_plain(self.folder / path)
         except FileNotFoundError as error:
             raise StaleRevision(path, None, None) from error
+        except OSError as error:
+            raise CorruptRecord(path, said_by_system(error)) from error
 
 
 def new_text(record: Record) -> bytes:
@@ -163,3 +305,12 @@ def _encoded(record: Record, text: Callable[[], str]) -> bytes:
         return text().encode("utf-8")
     except ValueError as error:
         raise InvalidRecord(record.type_name(), str(error)) from error
+
+
+def _one_after_the_other(first: Rewrite, second: Rewrite) -> Rewrite:
+    def both(held: bytes | None) -> bytes | None:
+        between = first(held)
+        after = second(held if between is None else between)
+        return between if after is None else after
+
+    return both

@@ -19,11 +19,11 @@ from pathlib import Path
 from stat import S_IMODE
 from typing import Final
 
-from storage.errors import UnsafePath
+from storage.border import TRASH, check_links
 from storage.files import disk_errors
-from storage.trash import FOLDER, keep_out_of_git
+from storage.trash import keep_out_of_git
 
-FILE: Final = f"{FOLDER}/claims"
+FILE: Final = f"{TRASH}/claims"
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EINVAL, errno.EOPNOTSUPP})
 _HELD_ELSEWHERE: Final = frozenset({errno.EACCES, errno.EAGAIN})
 _FLOCK: Final = "@hhqqi4x"
@@ -59,8 +59,7 @@ def _place_of(key: str) -> int:
 
 def _open(project: Path) -> int:
     path = project / FILE
-    if path.parent.is_symlink() or path.is_symlink():
-        raise UnsafePath(FILE)
+    check_links(project, [FILE])
     keep_out_of_git(project)
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     with disk_errors(path):

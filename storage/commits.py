@@ -1,8 +1,9 @@
 """Put changes on disk: all of them or none, one process at a time, and never over another's.
 
 A change to several files is written to a journal in the project first, where every process that
-writes to the project finds it, whoever's it is. One that dies in the middle leaves the journal
-there; the next one to write or to open the project settles it (`_settle`). All new contents are
+writes to the project finds it. One that dies in the middle leaves the journal there; the next one
+of the same person to write or to open the project settles it (`_settle`). A journal that no process
+of this person began is never carried out, only put aside. All new contents are
 written aside before the first is put in place, so that a full disk refuses while nothing is
 changed; where it refuses later, the old contents are put back.
 """
@@ -10,15 +11,15 @@ changed; where it refuses later, the old contents are put back.
 import logging
 import os
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from stat import S_IMODE
 from typing import Final
 from uuid import uuid4
 
 from storage.authors import last_author
+from storage.border import Reach, check_links
 from storage.errors import (
     AlreadyDeleted,
     ParentTakenAway,
@@ -29,18 +30,18 @@ from storage.errors import (
     WriteFailed,
 )
 from storage.files import (
-    check_room,
     disk_errors,
     move_atomically,
     put_in_place,
+    read_plain,
     remove_empty_folders,
-    write_aside,
     write_atomically,
 )
 from storage.journal import Begun, Edit, Move
 from storage.locking import ProjectLock
+from storage.pending import Pending
 from storage.reading import revision_of
-from storage.trash import FOLDER, PENDING, UNWRITTEN, keep_out_of_git
+from storage.trash import FOLDER, UNWRITTEN
 
 __all__ = ["CommitLog", "Edit", "Move"]
 
@@ -58,8 +59,7 @@ class CommitLog:
 
     def __init__(self, project: Path, state: Path) -> None:
         self._project = project
-        self._pending = project / PENDING
-        self._former = state / "pending"
+        self._pending = Pending(project, state)
         with disk_errors(state):
             state.mkdir(parents=True, exist_ok=True)
         self._lock = ProjectLock(project, state / "lock")
@@ -69,37 +69,45 @@ class CommitLog:
 
         Where that is not possible, as on a disk that is read-only, they wait for the next one.
         """
-        former = sorted(self._former.glob("*.json"))
         try:
-            if not former and not self._left():
+            if not self._pending.former() and not self._pending.left():
                 return 0
             with self._lock.held(_WAIT_TO_OPEN_S):
-                return self._finish(former)
+                return self._finish_former() + self._finish()
         except ProjectBusy:  # whoever writes has settled it first
             return 0
         except (WriteFailed, UnsafePath) as error:
             _log.warning("What was begun in %s waits to be settled: %s", self._project, error)
             return 0
 
-    def commit(self, edits: Sequence[Edit], moves: Sequence[Move] = ()) -> None:
+    def commit(
+        self, edits: Sequence[Edit], moves: Sequence[Move] = (), *, reach: Reach = Reach.RECORDS
+    ) -> None:
         """Make all changes, or none.
+
+        Args:
+            edits: Files that get a new content.
+            moves: Folders that go elsewhere, after that.
+            reach: Which files of the project may be touched.
 
         Raises:
             StaleRevision: A file is not as expected any more.
             AlreadyDeleted: What is to be moved is gone.
+            UnsafePath: A path leaves the project, leads through a link, or is not to be touched.
             ProjectBusy: Another process has been writing for too long.
             WriteFailed: The disk refused; nothing was changed.
         """
-        for path in Begun(edits, moves, ()).paths:
-            _check_inside(self._project, path)
+        Begun(edits, moves, (), reach).check()
         with self.alone():
+            check_links(self._project, Begun(edits, moves, ()).paths)
             self.check_there(edits, moves)
             free = [self._with_free_target(move) for move in moves]
-            begun = Begun(edits, free, [self._checked(edit) for edit in edits])
+            checked = [(edit, was) for edit, was in map(self._checked, edits) if edit is not None]
+            begun = Begun([edit for edit, _ in checked], free, [was for _, was in checked], reach)
             try:
                 self._carry_out(begun)
             except BaseException:
-                for edit in edits:
+                for edit in begun.edits:
                     if edit.expected is None:
                         remove_empty_folders((self._project / edit.path).parent, self._project)
                 raise
@@ -107,24 +115,19 @@ class CommitLog:
     def _carry_out(self, begun: Begun) -> None:
         if not begun.paths:
             return
-        self._prepare()
-        journal = self._pending / f"{uuid4().hex}.json"
+        self._pending.prepare()
         try:
-            fresh = [
-                write_aside(self._project / edit.path, edit.content, self._pending)
-                for edit in begun.edits
-            ]
-            if len(begun.paths) > 1:
-                write_atomically(journal, begun.text())
+            fresh = self._pending.write_aside(begun)
+            journal = self._pending.journal(begun)
         except BaseException:
-            self._sweep(self._left())
+            self._pending.sweep(self._pending.left())
             raise
         try:
             for file, edit in zip(fresh, begun.edits, strict=True):
                 put_in_place(file, self._project / edit.path)
             self._move(begun)
         except BaseException:
-            self._sweep(self._left())  # the old contents need the space
+            self._pending.sweep(self._pending.left())  # the old contents need the space
             self._take_back(begun)
             journal.unlink(missing_ok=True)
             raise
@@ -138,8 +141,7 @@ class CommitLog:
         """
         if not os.access(folder, os.W_OK):
             raise ReadOnlyProject(folder)
-        self._prepare()
-        check_room(folder, size, self._pending)
+        self._pending.check_room(folder, size)
 
     def check_there(self, edits: Sequence[Edit], moves: Sequence[Move]) -> None:
         """Refuse to save below what is gone, or to move it.
@@ -178,55 +180,30 @@ class CommitLog:
             self._finish()
             yield
 
-    def _prepare(self) -> None:
-        """Make the folder for what is under way; whoever may write to the project may here."""
-        if self._pending.is_dir():
-            return
-        keep_out_of_git(self._project)
-        with disk_errors(self._pending):
-            self._pending.mkdir(parents=True, exist_ok=True)
-            with suppress(PermissionError):  # a disk without such modes
-                self._pending.chmod(S_IMODE(self._project.stat().st_mode))
-
-    def _left(self) -> list[Path]:
-        """Return what processes that died left of what they had under way.
-
-        Raises:
-            UnsafePath: The folder for it is a link: what is there is not ours to touch.
-        """
-        for folder in (self._project / FOLDER, self._pending):
-            if folder.is_symlink():
-                raise UnsafePath(str(folder.relative_to(self._project)))
-        with disk_errors(self._pending):
-            try:
-                return sorted(self._pending.iterdir())
-            except FileNotFoundError:
-                return []
-
-    def _finish(self, former: Sequence[Path] = ()) -> int:
-        left = self._left()
-        journals = [*former, *(file for file in left if file.suffix == ".json")]
-        for journal in journals:
+    def _finish(self) -> int:
+        """Settle the changes that this person's processes left; return how many."""
+        left = self._pending.left()
+        settled = 0
+        for journal in (file for file in left if file.suffix == ".json"):
             with disk_errors(journal):
-                try:
-                    begun = Begun.read(journal.read_bytes())
-                    for path in begun.paths:
-                        _check_inside(self._project, path)
-                except (ValueError, KeyError, TypeError, UnsafePath) as error:
-                    # It was written in one step: what cannot be read was damaged since.
-                    _log.warning("%s is set aside, for it cannot be used: %s", journal, error)
-                    journal.rename(journal.with_suffix(".broken"))
-                    continue
-                self._settle(begun, journal)
-                journal.unlink()
-        self._sweep(left)
-        return len(journals)
+                begun = self._pending.read_own(journal)
+                if begun is not None:
+                    self._settle(begun, journal)
+                    journal.unlink()
+                    settled += 1
+        self._pending.sweep(left)
+        return settled
 
-    def _sweep(self, left: Sequence[Path]) -> None:
-        """Take away what was written aside and not put in place."""
-        for file in left:
-            if file.suffix == ".new":
-                file.unlink(missing_ok=True)
+    def _finish_former(self) -> int:
+        """Settle the changes whose journals an older version kept in the home; return how many."""
+        former = self._pending.former()
+        for journal in former:
+            with disk_errors(journal):
+                begun = self._pending.read_former(journal)
+                if begun is not None:
+                    self._settle(begun, journal)
+                    journal.unlink()
+        return len(former)
 
     def _settle(self, begun: Begun, journal: Path) -> None:
         """Carry a change to its end, or take it back where another program has written since.
@@ -261,6 +238,7 @@ class CommitLog:
             self._keep_unwritten(begun, self._project / UNWRITTEN / journal.stem)
 
     def _keep_unwritten(self, begun: Begun, place: Path) -> None:
+        check_links(self._project, [place.relative_to(self._project).as_posix()])
         for edit in begun.edits:
             if not edit.path.startswith(f"{FOLDER}/") and self._held(edit.path) != edit.content:
                 write_atomically(place / edit.path, edit.content)
@@ -273,18 +251,26 @@ class CommitLog:
 
     def _held(self, path: str) -> bytes | None:
         file = self._project / path
-        return file.read_bytes() if file.is_file() else None
+        return read_plain(file) if file.is_file() else None
 
     def _is_blocked(self, path: str) -> bool:
         """Whether there is a folder where a file is to be, or a file where a folder is."""
         file = self._project / path
         return file.is_dir() or any(one.is_file() for one in file.parents)
 
-    def _checked(self, edit: Edit) -> bytes | None:
-        """Return what a file holds, where that is what the edit expects."""
+    def _checked(self, edit: Edit) -> tuple[Edit | None, bytes | None]:
+        """Return an edit and what its file holds, where that is what the edit expects.
+
+        An edit that commutes is made anew of what the file holds; None where that has it already.
+        """
         held = self._held(edit.path)
-        if _revision(held) == edit.expected:
-            return held
+        revision = _revision(held)
+        if revision == edit.expected:
+            return edit, held
+        if edit.rewrite is not None:
+            content = edit.rewrite(held)
+            fresh = None if content is None else replace(edit, content=content, expected=revision)
+            return fresh, held
         if held is None:
             raise StaleRevision(edit.path, None, None)
         when = datetime.fromtimestamp((self._project / edit.path).stat().st_mtime, UTC)
@@ -333,16 +319,3 @@ def _changed_since(path: Path, began_ns: int) -> bool:
     files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
     states = (file.lstat() for file in files if file.is_symlink() or not file.is_dir())
     return any(max(one.st_mtime_ns, one.st_ctime_ns) >= began_ns for one in states)
-
-
-def _check_inside(project: Path, path: str) -> None:
-    """Refuse a path that leaves the project, also through a link.
-
-    Raises:
-        UnsafePath: It does.
-    """
-    inside = Path(path)
-    if inside.is_absolute() or ".." in inside.parts:
-        raise UnsafePath(path)
-    if not (project / inside).resolve().is_relative_to(project.resolve()):
-        raise UnsafePath(path)

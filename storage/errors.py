@@ -12,7 +12,7 @@ WorkbenchError                 the root: its text is one sentence for the reader
 │   ├── CorruptRecord      broken JSON, a wrong type, a missing field
 │   ├── UnreadableProject  project.kiln itself
 │   └── NewerFormat        written by a newer program
-├── UnsafePath             a path would leave its folder
+├── UnsafePath             a path would leave its folder, or is not to be touched
 ├── StaleRevision          somebody changed the record since it was read
 │   └── ParentTakenAway    what it is to be saved below is gone
 ├── AlreadyDeleted         what is to be deleted is gone
@@ -31,6 +31,7 @@ from storage.characters import whole
 from storage.kind_words import kind_word, listed_by
 
 _LONGEST_SAID = 60
+_LONGEST_PATH = 200
 _TWO_STOPS = re.compile(r"""(?<=[^\s./'"])\.\.(?=\s|$)""")
 
 
@@ -214,13 +215,20 @@ class NewerFormat(UnreadableRecord):
 
 
 class UnsafePath(StorageError):  # noqa: N818
-    """A path would leave its folder."""
+    """A path would leave its folder, or is not to be touched.
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    Attributes:
+        path: The path.
+        reason: What it is, such as "is a link".
+    """
+
+    def __init__(self, path: str, reason: str = "would leave the project's folder") -> None:
+        self.path, self.reason = path, reason
+        shown = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
         super().__init__(
-            f"The path {path!r} would leave the project's folder. Give a relative path without "
-            "'..', through no link that leads out."
+            f"The path {shown!r} {reason}, so nothing is read or written there, and nothing has "
+            "been changed. Use a relative path of a record or a file beside one, without '..' and "
+            "through no link; move a link that is in the way out of the project."
         )
 
 

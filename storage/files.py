@@ -7,10 +7,23 @@ import shutil
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Final
 from uuid import uuid4
 
 from storage.errors import DiskFull, ReadOnlyProject, WriteFailed
+
+LARGEST_FILE: Final = 256 << 20
+"""No record, journal or file beside one is larger; what is, was not made by a program of ours."""
+LINK: Final = "it is a link, and none is followed"
+NO_FILE: Final = "it is no ordinary file"
+_PLAIN: Final = (
+    os.O_RDONLY
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+)
 
 UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.new")
 """Names of files that are being written, or that a process left which died meanwhile."""
@@ -26,6 +39,40 @@ def write_atomically(path: Path, content: bytes) -> None:
         WriteFailed: The disk refused; nothing was changed.
     """
     put_in_place(write_aside(path, content), path)
+
+
+def read_plain(path: Path, most: int = LARGEST_FILE) -> bytes:
+    """Read an ordinary file: no link, no device, and nothing that never ends.
+
+    Args:
+        path: The file; what leads to it is the caller's to check.
+        most: The most bytes that it may have.
+
+    Raises:
+        OSError: It cannot be read, is no ordinary file, or is larger; `strerror` says which.
+    """
+    _check_plain(path, path.lstat(), most)
+    descriptor = os.open(path, _PLAIN)
+    with os.fdopen(descriptor, "rb") as file:
+        _check_plain(path, os.fstat(descriptor), most)
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, _too_large(most), str(path))
+    return content
+
+
+def _check_plain(path: Path, status: os.stat_result, most: int) -> None:
+    if S_ISLNK(status.st_mode):
+        raise OSError(errno.ELOOP, LINK, str(path))
+    if not S_ISREG(status.st_mode):
+        number = errno.EISDIR if S_ISDIR(status.st_mode) else errno.EINVAL
+        raise OSError(number, NO_FILE, str(path))
+    if status.st_size > most:
+        raise OSError(errno.EFBIG, _too_large(most), str(path))
+
+
+def _too_large(most: int) -> str:
+    return f"it has more than {most:,} bytes, the most that is read"
 
 
 def write_aside(path: Path, content: bytes, place: Path | None = None) -> Path:

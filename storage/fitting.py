@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from storage.errors import InvalidRecord, UnreadableRecord
+from storage.files import read_plain
 from storage.json_schema import problem_with
 from storage.layout import place_of
 from storage.reading import parse_record
@@ -74,7 +75,7 @@ class Ancestors:
         file = str(PurePosixPath(path).parents[folders] / place_of(kind).file_name)
         if file not in self._read:
             try:
-                content = (self._folder / file).read_bytes()
+                content = read_plain(self._folder / file)
                 self._read[file] = parse_record(kind, content, file)
             except (OSError, UnreadableRecord):
                 self._read[file] = None

@@ -2,10 +2,15 @@
 
 import base64
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Self
 
+from storage.border import Reach, check_path
+
+Rewrite = Callable[[bytes | None], bytes | None]
+"""Makes a file's new content of what it holds, None for a file that is not there; returns None
+where nothing is to be written."""
 _Entry = tuple[str, str, str | None, str | None, str | None]
 
 
@@ -18,12 +23,15 @@ class Edit:
         content: What it is to hold.
         expected: Revision of what it holds now; None for a file that must not be there yet.
         below: The file of the record that it lies below, which must be there; None for any.
+        rewrite: Makes the new content of what the file holds by then, for changes that commute
+            with those of others, such as adding a line; None where the file must be as expected.
     """
 
     path: str
     content: bytes
     expected: str | None
     below: str | None = None
+    rewrite: Rewrite | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +57,28 @@ class Begun:
         edits: Files that get a new content.
         moves: Folders that go elsewhere, after that.
         before: What each file held; None where it was not there, or where nobody knows.
+        reach: Which files of the project it may touch.
     """
 
     edits: Sequence[Edit]
     moves: Sequence[Move]
     before: Sequence[bytes | None]
+    reach: Reach = Reach.RECORDS
 
     @property
     def paths(self) -> tuple[str, ...]:
         """All that it touches, within the project."""
         moved = (path for move in self.moves for path in (move.source, move.target))
         return (*(edit.path for edit in self.edits), *moved)
+
+    def check(self) -> None:
+        """Refuse a change that touches what no change of a project may.
+
+        Raises:
+            UnsafePath: It does.
+        """
+        for path in self.paths:
+            check_path(path, self.reach)
 
     def text(self) -> bytes:
         """Return what its journal holds."""
@@ -68,7 +87,7 @@ class Begun:
             for one, was in zip(self.edits, self.before, strict=True)
         ]
         moves = [[move.source, move.target] for move in self.moves]
-        return json.dumps({"edits": entries, "moves": moves}).encode()
+        return json.dumps({"edits": entries, "moves": moves, "reach": self.reach}).encode()
 
     @classmethod
     def read(cls, text: bytes) -> Self:
@@ -84,7 +103,8 @@ class Begun:
             below, was = rest or (None, None)
             edits.append(Edit(path, base64.b64decode(content), expected, below))
             before.append(None if was is None else base64.b64decode(was))
-        return cls(edits, [Move(source, target) for source, target in data["moves"]], before)
+        moves = [Move(source, target) for source, target in data["moves"]]
+        return cls(edits, moves, before, Reach(data.get("reach", Reach.SHARED)))
 
 
 def _packed(content: bytes | None) -> str | None:

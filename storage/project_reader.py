@@ -7,14 +7,16 @@ from typing import Generic, TypeVar
 import anyio.to_thread
 
 from storage.attachments import attached_file
-from storage.errors import AmbiguousName, RecordNotFound
+from storage.errors import AmbiguousName, CorruptRecord, RecordNotFound, said_by_system
 from storage.index.building import Heard, Refreshed
 from storage.index.keeper import IndexKeeper
 from storage.index.queries import IndexReader, Order, RunQuery, ScoreCell, Scored
 from storage.layout import folder_of, id_in, place_of
 from storage.names import close_names, folded_name
+from storage.pending import list_foreign
 from storage.record_files import RecordFiles, RecordProblem
 from storage.records import Attachment, Eval, Project, Record, Task, TaskRun
+from storage.side_files import read_side_file, side_path, whole_lines
 from storage.trash import list_unwritten
 
 R = TypeVar("R", bound=Record)
@@ -23,6 +25,11 @@ _UNWRITTEN = (
     "a program died while it wrote these files, and another has changed some of them since. The "
     "newer work stayed, and what the dead one would have written is kept here: take over what is "
     "missing, then empty the trash"
+)
+_FOREIGN = (
+    "it came with the folder and says that a change was under way, but no process of yours on this "
+    "machine began it, or it touches what no change of a project does. It was not carried out. "
+    "Look at what it would write if you trust its maker, then empty the trash"
 )
 
 
@@ -65,6 +72,32 @@ class ProjectReader:
     def side_folder(self, record: Record) -> Path:
         """Return the folder of a saved record, for files that lie beside it."""
         return self.folder / folder_of(record.saved.path)
+
+    async def side_lines(self, record: Record, name: str) -> list[str]:
+        """Return the lines of a file beside a saved record, but none that was cut off.
+
+        Args:
+            record: The record.
+            name: The file's name.
+
+        Raises:
+            UnsafePath: It is a link, or a link leads to it.
+            CorruptRecord: It cannot be read, or is no ordinary file.
+        """
+        return whole_lines(await self.side_file(record, name) or b"")
+
+    async def side_file(self, record: Record, name: str) -> bytes | None:
+        """Return what a file beside a saved record holds; None where it is not there.
+
+        Raises:
+            UnsafePath: It is a link, or a link leads to it.
+            CorruptRecord: It cannot be read, or is no ordinary file.
+        """
+        path = side_path(record.saved.path, name)
+        try:
+            return await anyio.to_thread.run_sync(read_side_file, self.folder, path)
+        except OSError as error:
+            raise CorruptRecord(path, said_by_system(error)) from error
 
     def attached_file(self, record: Record, attachment: Attachment) -> Path:
         """Return where a file is that lies beside its saved record.
@@ -272,6 +305,8 @@ class ProjectReader:
         read = await anyio.to_thread.run_sync(self._files.problems_now)
         for path in await anyio.to_thread.run_sync(list_unwritten, self.folder):
             found[path] = RecordProblem(path, _UNWRITTEN)
+        for path in await anyio.to_thread.run_sync(list_foreign, self.folder):
+            found[path] = RecordProblem(path, _FOREIGN)
         return sorted({**found, **read}.values(), key=lambda fault: fault.path)
 
     async def repeated(self) -> list[RecordProblem]:

@@ -15,7 +15,7 @@ from storage.errors import (
     UnreadableRecord,
     said_by_system,
 )
-from storage.index.scan import LINK, NO_FILE
+from storage.files import LINK, NO_FILE, read_plain
 from storage.layout import PROJECT_FILE, folder_of, place_named, place_of
 from storage.reading import read_record
 from storage.records import Project, Record
@@ -45,7 +45,7 @@ def read_project(folder: Path) -> Project:
         NewerFormat: A newer program wrote it.
     """
     try:
-        return read_record(Project, (folder / PROJECT_FILE).read_bytes(), PROJECT_FILE)
+        return read_record(Project, read_plain(folder / PROJECT_FILE), PROJECT_FILE)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotAProject(folder) from error
     except IsADirectoryError as error:
@@ -102,7 +102,7 @@ class RecordFiles:
             if linked or not S_ISREG(mode):  # reading a pipe would never end
                 self.problems[path] = RecordProblem(path, LINK if linked else NO_FILE)
                 return None
-            record = read_record(kind, file.read_bytes(), path)
+            record = read_record(kind, read_plain(file), path)
         except UnreadableRecord as error:
             self.problems[path] = RecordProblem(path, error.reason)
             return None
@@ -123,7 +123,7 @@ class RecordFiles:
         file = self._folder / problem.path
         if not file.is_symlink() and file.is_file():
             with suppress(OSError):
-                read_record(kind, file.read_bytes(), problem.path)
+                read_record(kind, read_plain(file), problem.path)
                 return
         raise CorruptRecord(problem.path, problem.reason)
 

@@ -1,7 +1,6 @@
 """Put a deleted record back where it was, over nothing that is there."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -9,7 +8,7 @@ from storage.commits import CommitLog, Move
 from storage.errors import ParentNotThere, ThereAgain
 from storage.kind_words import kind_word
 from storage.layout import place_named, place_of
-from storage.trash import FOLDER, Trashed, find_by_folder, find_trashed
+from storage.trash import FOLDER, Trashed, find_by_folder, find_trashed, remove_for_good
 
 _UNDONE = "undone"
 
@@ -36,7 +35,7 @@ def put_back(project: Path, log: CommitLog, key: str) -> Trashed:
     if _fits(project, content, target, moves):
         moves.append(Move(str(PurePosixPath(FOLDER, found.key)), str(away)))
     log.commit([], moves)
-    shutil.rmtree(project / away, ignore_errors=True)
+    remove_for_good(project, str(away))
     return found
 
 

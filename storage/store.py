@@ -17,6 +17,7 @@ import anyio
 import anyio.to_thread
 
 from storage.attachments import FileToCopy, files_beside
+from storage.border import Reach
 from storage.changes import Change, new_text
 from storage.claims import hold_claims
 from storage.commits import CommitLog, Edit, Move
@@ -150,7 +151,12 @@ class ProjectStore(ProjectReader):
         return await self.alone(lambda _: empty_trash(self.folder))
 
     async def write(
-        self, edits: list[Edit], moves: list[Move], files: Sequence[FileToCopy] = ()
+        self,
+        edits: list[Edit],
+        moves: list[Move],
+        files: Sequence[FileToCopy] = (),
+        *,
+        reach: Reach = Reach.RECORDS,
     ) -> None:
         """Change files of the project as they are told, all or none.
 
@@ -158,9 +164,11 @@ class ProjectStore(ProjectReader):
             edits: Files that get a new content.
             moves: Folders that go elsewhere.
             files: Files of a person that are copied in first.
+            reach: Which files of the project may be touched.
 
         Raises:
             StaleRevision: A file is not as expected any more.
+            UnsafePath: A path is not to be touched, or leads through a link.
             WriteFailed: The disk refused; nothing was changed.
         """
         if not edits and not moves:
@@ -172,7 +180,7 @@ class ProjectStore(ProjectReader):
             if moves:
                 keep_out_of_git(self.folder)
             with files_beside(self.folder, files):
-                self._log.commit(edits, moves)
+                self._log.commit(edits, moves, reach=reach)
 
         await anyio.to_thread.run_sync(put)
         touched = [edit.path for edit in edits]

@@ -4,23 +4,24 @@ It lies in the project's folder, so that deleting is one rename, and keeps itsel
 """
 
 import json
+import re
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from storage.errors import RecordNotFound
-from storage.files import write_atomically
+from storage.border import TRASH, check_links, check_path, has_links
+from storage.errors import RecordNotFound, UnsafePath
+from storage.files import read_plain, write_atomically
 from storage.records.record import login_name, new_id
 
-FOLDER = ".trash"
-PENDING = f"{FOLDER}/pending"
-"""What is being written to the project, or was by processes that died."""
+FOLDER = TRASH
 UNWRITTEN = f"{FOLDER}/unwritten"
 """What processes that died would have written over others' newer work."""
 _NOTE = "deleted.json"
 _CONTENT = "content"
+_KIND = re.compile(r"\w+")
+_LONGEST_NOTE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,12 @@ def trashed_now(kind: str, record_id: str, label: str, folder: str) -> Trashed:
 
 
 def keep_out_of_git(project: Path) -> None:
-    """Make the trash ignore itself."""
+    """Make the trash ignore itself.
+
+    Raises:
+        UnsafePath: The trash is a link, or its `.gitignore` is.
+    """
+    check_links(project, [f"{FOLDER}/.gitignore"])
     file = project / FOLDER / ".gitignore"
     if not file.exists():
         write_atomically(file, b"*\n")
@@ -78,14 +84,28 @@ def keep_out_of_git(project: Path) -> None:
 
 def list_trash(project: Path) -> list[Trashed]:
     """Return what is in the trash, the latest first."""
-    found: list[Trashed] = []
-    for note in (project / FOLDER).glob(f"*/{_NOTE}"):
-        with suppress(OSError, ValueError, KeyError, TypeError):  # no note of ours any more
-            data: dict[str, str] = json.loads(note.read_bytes())
-            when = datetime.fromisoformat(data["deleted_at"]).astimezone(UTC)
-            key, who = note.parent.name, data["deleted_by"]
-            found.append(Trashed(key, data["kind"], data["label"], data["folder"], when, who))
+    if has_links(project, FOLDER):
+        return []
+    notes = (project / FOLDER).glob(f"*/{_NOTE}")
+    found = [one for note in notes if (one := _read_note(note)) is not None]
     return sorted(found, key=lambda one: one.deleted_at, reverse=True)
+
+
+def _read_note(note: Path) -> Trashed | None:
+    """Return what a note says; None for one that is no note of ours, or names no record's place."""
+    if note.parent.is_symlink():
+        return None
+    try:
+        data: dict[str, object] = json.loads(read_plain(note, _LONGEST_NOTE))
+        texts = [str(data[key]) for key in ("kind", "label", "folder", "deleted_by")]
+        when = datetime.fromisoformat(str(data["deleted_at"])).astimezone(UTC)
+        kind, label, folder, who = texts
+        check_path(folder)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError, UnsafePath):
+        return None
+    if not _KIND.fullmatch(kind):
+        return None
+    return Trashed(note.parent.name, kind, label, folder, when, who)
 
 
 def find_trashed(project: Path, key: str) -> Trashed:
@@ -107,6 +127,8 @@ def find_by_folder(project: Path, folder: str) -> Trashed | None:
 
 def list_unwritten(project: Path) -> list[str]:
     """Return the folders, within the project, with what was not written over newer work."""
+    if has_links(project, UNWRITTEN):
+        return []
     return sorted(f"{UNWRITTEN}/{one.name}" for one in (project / UNWRITTEN).glob("*/"))
 
 
@@ -114,9 +136,19 @@ def empty_trash(project: Path) -> int:
     """Take away for good what is in the trash; return how many records that were.
 
     No change may be under way: its files are there too.
+
+    Raises:
+        UnsafePath: The trash is a link: what it leads to is not the project's.
     """
+    check_links(project, [FOLDER])
     found = list_trash(project)
     for folder in (project / FOLDER).glob("*/"):
         if not folder.is_symlink():
             shutil.rmtree(folder)
     return len(found)
+
+
+def remove_for_good(project: Path, path: str) -> None:
+    """Take away a folder of the trash, as far as that goes; nothing where a link leads to it."""
+    if not has_links(project, path):
+        shutil.rmtree(project / path, ignore_errors=True)

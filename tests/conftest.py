@@ -3,11 +3,16 @@
 import importlib.util
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# The tests' processes are those of one person, whose data folder holds the key of journals.
+_PERSON = tempfile.TemporaryDirectory(prefix="kiln-mcp-person-")
+os.environ["XDG_DATA_HOME"] = _PERSON.name
 
 # Machines are noisy: how long an example takes says nothing about the code.
 settings.register_profile("noisy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final
 
 from kiln_mcp.bridge.envelope import modern_headers
 from kiln_mcp.bridge.exchange import Address, Exchange
-from kiln_mcp.bridge.finding import Daemon, DaemonUnreachable
+from kiln_mcp.bridge.finding import ANSWERS_WITHIN_S, Daemon, DaemonUnreachable
 from kiln_mcp.lines import ENDLESS, LAST_ANSWERS_S, Body, NotAMessage, as_message, part_of
 
 ATTEMPTS: Final = 6
@@ -19,6 +19,10 @@ ATTEMPTS: Final = 6
 MOST_DAEMONS: Final = 12
 """How many daemons may go away under one request."""
 AGAIN_AFTER_S: Final = 0.1
+LOOK_EVERY_S: Final = 15.0
+"""How often a daemon is asked for a sign of life while calls wait for its answers."""
+MOST_SILENT: Final = 2
+"""After how many of these without an answer, one after another, the calls are given up."""
 LARGEST_MESSAGE: Final = 4 * 2**20
 """What the daemon takes; it refuses more without reading it."""
 TOO_LARGE: Final = -32600
@@ -71,6 +75,7 @@ class Bridge:
         incoming: BinaryIO,
         outgoing: BinaryIO,
         lent: Mapping[str, str] = MappingProxyType({}),
+        look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         """Set up without any contact.
 
@@ -79,6 +84,7 @@ class Bridge:
             incoming: What the client says.
             outgoing: What it hears.
             lent: Headers for every request: this client's own settings.
+            look_every_s: How often to ask for a sign of life while calls wait.
         """
         self._daemon = daemon
         self._incoming = incoming
@@ -93,9 +99,12 @@ class Bridge:
         self._renewing = threading.Lock()
         self._harmless: set[object] | None = None
         self._ended = False
+        self._look_every_s = look_every_s
+        self._over = threading.Event()
 
     def run(self) -> None:
         """Carry messages until the client closes its side."""
+        threading.Thread(target=self._watch, daemon=True).start()
         for line in self._incoming:
             if line.strip():
                 self._take(line)
@@ -108,6 +117,20 @@ class Bridge:
             thread.join(max(0.0, until - time.monotonic()))
         if self._session or self._lent:  # a client of either era says goodbye
             self._quietly("DELETE", b"")
+        self._over.set()
+
+    def _watch(self) -> None:
+        """Give up the calls of a daemon that hangs: an answer may take as long as the work does.
+
+        A daemon that is well answers at once, whatever it works on.
+        """
+        silent = 0
+        while not self._over.wait(self._look_every_s):
+            waiting = [call.exchange for call in list(self._open.values()) if call.exchange]
+            silent = silent + 1 if waiting and not self._daemon.is_well() else 0
+            if silent >= MOST_SILENT:
+                for exchange in waiting:
+                    exchange.give_up()
 
     def _take(self, line: bytes) -> None:
         try:
@@ -191,7 +214,7 @@ class Bridge:
         try:
             self._daemon.find()
         except (DaemonUnreachable, OSError) as reason:
-            return midway or str(reason)
+            return f"{midway} {reason}" if midway else str(reason)
         if midway is not None and not self._only_reads(message, call, session):
             return midway
         return None
@@ -237,14 +260,22 @@ class Bridge:
             for reply in exchange.messages():
                 self._learn(request, json.loads(reply))
 
-    def _exchange(self, method: str, headers: Mapping[str, str], line: bytes) -> Exchange:
+    def _exchange(
+        self,
+        method: str,
+        headers: Mapping[str, str],
+        line: bytes,
+        *,
+        within_s: float | None = ANSWERS_WITHIN_S,
+    ) -> Exchange:
         lent = {**self._lent, **headers}
-        return Exchange(self._daemon.address, method, "/mcp", lent, line)
+        return Exchange(self._daemon.address, method, "/mcp", lent, line, within_s=within_s)
 
     def _carry(self, message: Body, line: bytes, call: _Call, session: Mapping[str, str]) -> bool:
         """Carry one request; False where the daemon has forgotten the session."""
         call.exchange = None
-        with self._exchange("POST", call.headers or session, line) as exchange:
+        headers = call.headers or session
+        with self._exchange("POST", headers, line, within_s=None) as exchange:
             call.exchange = exchange
             if call.cancelled:
                 return True
@@ -339,7 +370,7 @@ class Bridge:
         """Carry what the server says by itself to a client of the legacy era."""
         while not self._ended and "mcp-session-id" in self._session:
             try:
-                with self._exchange("GET", self._session, b"") as exchange:
+                with self._exchange("GET", self._session, b"", within_s=None) as exchange:
                     exchange.send()
                     if exchange.status == 405:
                         return

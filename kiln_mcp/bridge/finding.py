@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from kiln_mcp import __version__
-from kiln_mcp.bridge.exchange import Address, Exchange
+from kiln_mcp.border.peers import fault_of_file
+from kiln_mcp.border.provider_variables import lendable, variables_of_servers
+from kiln_mcp.bridge.exchange import Address, Exchange, address_in
 
 START_WITHIN_S: Final = 30.0
 SERVED_ALREADY: Final = 75
@@ -21,11 +23,12 @@ OTHERS_WITHIN_S: Final = 10.0
 STARTS_AFTER_KILLS: Final = 3
 """How often another is started in place of one that was killed before it could be found."""
 LONGEST_WORDS: Final = 300
-KEY_ENDINGS: Final = ("KEY", "TOKEN", "_BASE_URL", "_API_BASE")
-PROVIDERS: Final = ("AWS_", "AZURE_", "GOOGLE_", "VERTEX", "WATSONX_", "WX_", "DATABRICKS_")
-"""Beginnings of the variables of providers that want more than a key: a region, a project, …"""
+ANSWERS_WITHIN_S: Final = 10.0
+"""How long a daemon that is well may take for an answer that needs no work."""
 OWN_TO_A_CLIENT: Final = frozenset({"KILN_MCP_MODEL"})
 """What each client lends with its calls; the daemon that one of them starts serves others too."""
+PATHS: Final = ("KILN_MCP_GGUF", "GOOGLE_APPLICATION_CREDENTIALS", "AWS_WEB_IDENTITY_TOKEN_FILE")
+"""Variables that hold a path, which may begin in the client's folder."""
 
 
 class DaemonUnreachable(Exception):  # noqa: N818 - this file knows none of our other errors
@@ -44,24 +47,6 @@ def home_folder(environment: Mapping[str, str], platform: str) -> Path:
         return Path.home() / "Library" / "Application Support" / "kiln-mcp"
     data = environment.get("XDG_DATA_HOME", "").strip()
     return (Path(data) if data else Path.home() / ".local" / "share") / "kiln-mcp"
-
-
-def keys_to_lend(environment: Mapping[str, str], home: Path) -> dict[str, str]:
-    """Return the variables that model providers may need, and those that servers.json names."""
-    named = _named_by_servers(home / "servers.json")
-    return {
-        name: value
-        for name, value in environment.items()
-        if name in named or name.endswith(KEY_ENDINGS) or name.startswith(PROVIDERS)
-    }
-
-
-def _named_by_servers(file: Path) -> frozenset[str]:
-    try:
-        servers = json.loads(file.read_text(encoding="utf-8"))
-        return frozenset(str(server.get("key_variable")) for server in servers)
-    except (OSError, ValueError, TypeError, AttributeError):
-        return frozenset()  # what is wrong with it is said by who asks a model
 
 
 def is_outdated(running: str, own: str) -> bool:
@@ -110,18 +95,54 @@ class Daemon:
                 self._start()
 
     def _is_there(self, recent: bool = False) -> bool:
+        file = self.home / "daemon.json"
         try:
-            known = json.loads((self.home / "daemon.json").read_text(encoding="utf-8"))
-            self.address = Address(int(known["port"]), str(known["token"]))
-            self.address.connect().close()
-        except (OSError, ValueError, KeyError):
+            fault = fault_of_file(file)
+            known: dict[str, object] = json.loads(file.read_text(encoding="utf-8"))
+            address = address_in(file, known)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return False
+        if fault is not None:
+            raise DaemonUnreachable(
+                f"{file} {fault}, so nothing is sent to the daemon that it names. Remove it, and "
+                "end that daemon if it is yours."
+            )
+        try:
+            self._hear(address)
+        except TimeoutError as error:
+            raise DaemonUnreachable(
+                f"The daemon (process {known.get('pid')}) does not answer. End that process, then "
+                "ask again, which starts another; jobs go on by themselves."
+            ) from error
+        except (OSError, ValueError):
+            return False
+        self.address = address
         return not recent or not is_outdated(str(known.get("version")), __version__)
+
+    def _hear(self, address: Address) -> None:
+        """Hear anything of a daemon.
+
+        Raises:
+            TimeoutError: It is there and says nothing.
+            OSError: It is not there, or not this person's.
+            ValueError: What it says is no HTTP.
+        """
+        within_s = ANSWERS_WITHIN_S
+        with Exchange(address, "GET", "/health", {}, b"", within_s=within_s) as exchange:
+            exchange.send()
+
+    def is_well(self) -> bool:
+        """Whether the daemon answers; not whether the work goes on that it was asked for."""
+        try:
+            self._hear(self.address)
+        except (OSError, ValueError):
+            return False
+        return True
 
     def _stop(self) -> None:
         """Ask an older daemon to end; its jobs go on in the next one."""
         try:
-            with Exchange(self.address, "POST", "/stop", {}, b"") as exchange:
+            with self._brief("/stop", b"") as exchange:
                 exchange.send()
         except OSError:
             return
@@ -134,14 +155,17 @@ class Daemon:
 
         The daemon may have been started by another client, whose environment has none.
         """
-        keys = keys_to_lend(environment, self.home)
+        keys = lendable(environment, variables_of_servers(self.home / "servers.json"))
         if not keys:
             return
         try:
-            with Exchange(self.address, "POST", "/keys", {}, json.dumps(keys).encode()) as exchange:
+            with self._brief("/keys", json.dumps(keys).encode()) as exchange:
                 exchange.send()
         except (OSError, ValueError):
             return  # the first call that needs a key will name it
+
+    def _brief(self, path: str, body: bytes) -> Exchange:
+        return Exchange(self.address, "POST", path, {}, body, within_s=ANSWERS_WITHIN_S)
 
     def _start(self) -> None:
         begun_at = time.monotonic()
@@ -164,16 +188,24 @@ class Daemon:
         raise DaemonUnreachable(f"The daemon did not start{within}: {self._last_words(begun)}")
 
     def _spawn(self) -> "tuple[subprocess.Popen[bytes], int]":
-        """Return the process of a new daemon, and where in the log its words begin."""
+        """Return the process of a new daemon, and where in the log its words begin.
+
+        It works in the home, so that nothing in the folder of this client has a say in it.
+        """
         program = "import sys; from kiln_mcp.cli import main; sys.exit(main())"
         own = {name: v for name, v in os.environ.items() if name not in OWN_TO_A_CLIENT}
-        with (self.home / "daemon.log").open("ab") as log:
+        own |= {name: str(Path(own[name]).expanduser().absolute()) for name in PATHS if name in own}
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+        with os.fdopen(os.open(self.home / "daemon.log", flags, 0o600), "ab") as log:
+            if sys.platform != "win32":
+                os.fchmod(log.fileno(), 0o600)
             begun = log.tell()
             process = subprocess.Popen(
                 [sys.executable, "-P", "-c", program, "serve"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
+                cwd=self.home,
                 env={**own, "KILN_MCP_HOME": str(self.home)},
                 start_new_session=True,
             )
@@ -182,7 +214,7 @@ class Daemon:
     def _last_words(self, begun: int) -> str:
         """Return the last line that the daemon wrote, and where the others are."""
         with (self.home / "daemon.log").open("rb") as log:
-            log.seek(begun)
+            log.seek(begun if begun <= log.seek(0, os.SEEK_END) else 0)  # a full one is cut
             lines = log.read().decode(errors="replace").split("\n")
         said = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
         return f"{said[:LONGEST_WORDS].rstrip('.')}. All of it is in {self.home / 'daemon.log'}."

@@ -239,6 +239,7 @@ async def _write_log(work: Work, outcome: RunOutcome) -> None:
     }
     seeds = {job.setup.seed for job in work.jobs if job.setup}
     entry = {
+        "v": 1,
         "at": datetime.now(UTC).isoformat(),
         "run_configs": setups,
         "seed": min(seeds, default=None),
@@ -252,7 +253,5 @@ async def _write_log(work: Work, outcome: RunOutcome) -> None:
             for f in outcome.failures
         ],
     }
-    file = anyio.Path(about.store.side_folder(about.judge)) / RUN_LOG
-    await file.parent.mkdir(parents=True, exist_ok=True)
-    async with await file.open("a", encoding="utf-8") as log:
-        await log.write(json.dumps(entry, ensure_ascii=False) + "\n")
+    async with about.store.transaction() as change:
+        change.append_lines(about.judge, RUN_LOG, [json.dumps(entry, ensure_ascii=False)])

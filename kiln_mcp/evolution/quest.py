@@ -82,7 +82,6 @@ async def prepare(workspace: Workspace, about: Measurement, wanted: Wanted) -> Q
     parts = _parts_of(about)
     text = prompt_text(about.task, first, about.prompts, about.shown)
     shown, begin = demonstrations_of(parts.train, text.prompt)
-    folder = about.store.side_folder(about.measured)
     number = workspace.id_for("trace")
     file = FILE.format(run=f"{tag_of(first.name)}_{number}")
     reflecting = workspace.model_name(wanted.reflect_with)
@@ -94,7 +93,7 @@ async def prepare(workspace: Workspace, about: Measurement, wanted: Wanted) -> Q
         setup=resolve(about.task, first, about.prompts, about.shown),
         shown=shown,
         start=begin,
-        trace=FileTrace(folder / file, shown.prompt),
+        trace=FileTrace(about.store, about.measured, file, shown.prompt),
         wanted=wanted,
         reflecting=None if reflecting == EMBEDDED else reflecting,
     )

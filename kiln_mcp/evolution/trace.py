@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import anyio
 from pydantic import JsonValue
 
 from kiln_mcp.evolution.blocks import Candidate
 from kiln_mcp.evolution.search import Race
+from storage import Eval, ProjectStore
 
 FILE: Final = "kiln_mcp_evolution_{run}.jsonl"
 
@@ -17,14 +18,24 @@ FILE: Final = "kiln_mcp_evolution_{run}.jsonl"
 class FileTrace:
     """Writes each decision as it is made.
 
+    Args:
+        store: The project.
+        measured: The eval that the file lies beside.
+        name: The file's name.
+        prompt: Returns a candidate's whole prompt.
+
     Attributes:
         path: The file.
         races: The races so far.
     """
 
-    def __init__(self, path: Path, prompt: Callable[[Candidate], str]) -> None:
-        self.path = path
+    def __init__(
+        self, store: ProjectStore, measured: Eval, name: str, prompt: Callable[[Candidate], str]
+    ) -> None:
+        self.path: Path = store.side_folder(measured) / name
         self.races: list[Race] = []
+        self._store = store
+        self._measured = measured
         self._prompt = prompt
         self._is_begun = False
 
@@ -51,10 +62,11 @@ class FileTrace:
 
     async def write(self, event: str, values: dict[str, JsonValue]) -> None:
         """Add a line; the first one takes the place of what an earlier attempt wrote."""
-        line = json.dumps({"event": event, **values}, ensure_ascii=False)
-        file = anyio.Path(self.path)
-        await file.parent.mkdir(parents=True, exist_ok=True)
-        mode = "a" if self._is_begun else "w"
+        entry = {"v": 1, "at": datetime.now(UTC).isoformat(), "event": event, **values}
+        line = json.dumps(entry, ensure_ascii=False)
+        async with self._store.transaction() as change:
+            if self._is_begun:
+                change.append_lines(self._measured, self.path.name, [line])
+            else:
+                change.write_side_file(self._measured, self.path.name, f"{line}\n".encode())
         self._is_begun = True
-        async with await file.open(mode, encoding="utf-8") as trace:
-            await trace.write(line + "\n")

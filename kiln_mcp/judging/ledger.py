@@ -7,13 +7,12 @@ Labels of the development ledger may teach a judge; labels of the certificate le
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, Literal, TypeVar
 
-import anyio
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kiln_mcp.judging.errors import LedgerDamaged
+from storage import Change, Eval, ProjectStore
 
 LABELS: Final = "kiln_mcp_labels.jsonl"
 DRAWS: Final = "kiln_mcp_draws.jsonl"
@@ -24,6 +23,7 @@ Ledger = Literal["development", "certificate"]
 class _Line(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
+    v: int = 1
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
 
@@ -95,32 +95,34 @@ class Draw(_Line):
         return next((name for name, s in self.strata.items() if item in s.drawn), None)
 
 
-async def read_labels(folder: Path) -> list[Label]:
-    """Return the labels of the eval in a folder, in the order in which they were given.
+async def read_labels(store: ProjectStore, measured: Eval) -> list[Label]:
+    """Return the labels of an eval, in the order in which they were given.
 
     Raises:
         LedgerDamaged: A line cannot be read.
+        UnsafePath: The file is a link, or a link leads to it.
     """
-    return await _read(folder / LABELS, Label)
+    return await _read(store, measured, LABELS, Label)
 
 
-async def read_draws(folder: Path) -> list[Draw]:
-    """Return the draws of the eval in a folder, the oldest first.
+async def read_draws(store: ProjectStore, measured: Eval) -> list[Draw]:
+    """Return the draws of an eval, the oldest first.
 
     Raises:
         LedgerDamaged: A line cannot be read.
+        UnsafePath: The file is a link, or a link leads to it.
     """
-    return await _read(folder / DRAWS, Draw)
+    return await _read(store, measured, DRAWS, Draw)
 
 
-async def append_labels(folder: Path, labels: Sequence[Label]) -> None:
-    """Add labels at the end of the ledger."""
-    await _append(folder / LABELS, labels)
+def append_labels(change: Change, measured: Eval, labels: Sequence[Label]) -> None:
+    """Note labels to be added at the end of the ledger."""
+    change.append_lines(measured, LABELS, [label.model_dump_json() for label in labels])
 
 
-async def append_draw(folder: Path, draw: Draw) -> None:
-    """Add a draw at the end of the record of draws."""
-    await _append(folder / DRAWS, [draw])
+def append_draw(change: Change, measured: Eval, draw: Draw) -> None:
+    """Note a draw to be added at the end of the record of draws."""
+    change.append_lines(measured, DRAWS, [draw.model_dump_json()])
 
 
 def latest(labels: Sequence[Label], score: str) -> dict[str, dict[str, Label]]:
@@ -132,26 +134,15 @@ def latest(labels: Sequence[Label], score: str) -> dict[str, dict[str, Label]]:
     return found
 
 
-async def _read(file: Path, kind: type[LineT]) -> list[LineT]:
-    path = anyio.Path(file)
-    if not await path.exists():
-        return []
-    lines = (await path.read_text(encoding="utf-8")).splitlines()
+async def _read(store: ProjectStore, measured: Eval, name: str, kind: type[LineT]) -> list[LineT]:
     found: list[LineT] = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(await store.side_lines(measured, name), 1):
         if not line.strip():
             continue
         try:
             found.append(kind.model_validate_json(line))
         except ValidationError as error:
             reason = error.errors(include_url=False)[0]["msg"]
+            file = store.side_folder(measured) / name
             raise LedgerDamaged(file, number, reason) from error
     return found
-
-
-async def _append(file: Path, lines: Sequence[_Line]) -> None:
-    path = anyio.Path(file)
-    await path.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(f"{line.model_dump_json()}\n" for line in lines)
-    async with await path.open("a", encoding="utf-8") as ledger:
-        await ledger.write(text)

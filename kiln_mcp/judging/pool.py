@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from kiln_mcp.evals.lookups import TaskEval
 from kiln_mcp.evals.summaries import scores_by_item
@@ -27,14 +26,12 @@ class Pool:
         runs: The golden items.
         labels: The ledger.
         draws: The draws so far.
-        folder: Where the ledger lies.
     """
 
     found: TaskEval
     runs: Sequence[TaskRun]
     labels: Sequence[Label]
     draws: Sequence[Draw]
-    folder: Path
 
     @property
     def scores(self) -> tuple[EvalOutputScore, ...]:
@@ -129,8 +126,8 @@ async def open_pool(store: ProjectStore, found: TaskEval) -> Pool:
             f"The golden set of {found.name!r} is empty: no run fits {filter_id!r}. Generate "
             "outputs with that tag, good ones and bad ones, then call this again."
         )
-    folder = store.side_folder(found.measured)
-    return Pool(found, runs, await read_labels(folder), await read_draws(folder), folder)
+    measured = found.measured
+    return Pool(found, runs, await read_labels(store, measured), await read_draws(store, measured))
 
 
 def strata_by_verdict(

@@ -1,6 +1,7 @@
 """Capabilities: choose items to label, keep the labels, and measure judges against them."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -84,7 +85,8 @@ async def next_items_to_label(
     )
     earlier = next((one for one in pool.draws if one.id == draw.id), None)
     if earlier is None:
-        await append_draw(pool.folder, draw)
+        async with store.transaction() as change:
+            append_draw(change, found.measured, draw)
     draw = earlier or draw  # an earlier attempt at this job has drawn
     chosen = {item for stratum in draw.strata.values() for item in stratum.drawn}
     # In the order of ids, which are random: neither verdict nor session shows.
@@ -122,14 +124,11 @@ async def label_items(
     entries = ledger_entries(pool, labels, rater)
     runs = {run.id: run for run in pool.runs}
     asked = {score.json_key: aspect_of(score, pool.found.task) for score in pool.scores}
-    changed: dict[str, TaskRun] = {}
-    for entry in entries:
-        before = changed.get(entry.item, runs[entry.item])
-        changed[entry.item] = with_rating(before, asked[entry.score], entry.value)
     async with store.transaction() as change:
-        for run in changed.values():
-            change.save(run)
-    await append_labels(pool.folder, entries)
+        for entry in entries:
+            aspect, value = asked[entry.score], entry.value
+            change.amend(runs[entry.item], partial(with_rating, aspect=aspect, value=value))
+        append_labels(change, found.measured, entries)
     after = await open_pool(store, found)
     certificate = sum(entry.ledger == "certificate" for entry in entries)
     done = len(after.complete())

@@ -1,5 +1,6 @@
 """Capabilities: bring projects and runs in, and send them out."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +13,10 @@ from kiln_mcp.projects.fitting import batched, fitting
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
 from kiln_mcp.projects.run_service import Filter
 from kiln_mcp.workspace import Workspace
-from storage import TaskRun, exchange
+from storage import Change, Task, TaskRun, exchange
+from storage.changes import Once
 from storage.exchange import BadRow, RunTable, new_run_table, table_format
+from storage.exchange.tables import id_after
 from storage.index.queries import RunQuery
 
 _PAGE = 1000
@@ -43,6 +46,9 @@ class ImportReport(Result):
     """What came of an import."""
 
     imported: int
+    already_there: int = Field(
+        description="Rows that an earlier import of this table into this task saved."
+    )
     tags: list[str]
     bad_rows: list[str]
     all_bad_rows: str | None = Field(
@@ -122,23 +128,28 @@ async def import_runs(
     """Import runs from a table with columns input and output, and if there tags, reasoning, rating.
 
     Also takes the other columns that export_runs writes; each run gets an id of its own. Bad rows
-    are named one by one, beyond 500 in a file, and the good ones are kept.
+    are named one by one, beyond 500 in a file, and the good ones are kept. Importing the same table
+    with the same tags again, also after an import that was cut off, adds only what is missing.
     """
     store = await workspace.open_project(project)
     chosen = await task_of(store, task)
     place = anyio.Path(workspace.place(file))
     table_format(place.name)
-    table = RunTable(await place.read_bytes(), place.name)
+    purpose = json.dumps([chosen.id, sorted(set(tags or []))])
+    table = RunTable(await place.read_bytes(), place.name, purpose)
     rows = batched(fitting(table, chosen))
     bad: list[str] = []
-    imported = seen = 0
+    imported = seen = there = 0
     while batch := await anyio.to_thread.run_sync(next, rows, None):
         bad += [f"row {row.number}: {row.reason}" for row in batch if isinstance(row, BadRow)]
         runs = [row for row in batch if isinstance(row, TaskRun)]
         async with store.transaction() as change:
-            for run in runs:
-                change.save(run.replace(tags=(*dict.fromkeys([*run.tags, *(tags or [])]),)), chosen)
-        imported += len(runs)
+            tagged = [
+                run.replace(tags=(*dict.fromkeys([*run.tags, *(tags or [])]),)) for run in runs
+            ]
+            fresh = sum(_save_row(change, run, chosen) for run in tagged)
+        imported += fresh
+        there += len(runs) - fresh
         seen += len(batch)
         await workspace.report(seen, None, f"{imported} of {seen} rows imported")
     every = None
@@ -146,6 +157,7 @@ async def import_runs(
         every = await anyio.to_thread.run_sync(_keep, workspace.settings.home, place.name, bad)
     return ImportReport(
         imported=imported,
+        already_there=there,
         tags=list(tags or ()),
         all_bad_rows=every,
         bad_rows=_first(bad, _MOST_BAD),
@@ -181,6 +193,17 @@ async def export_runs(
             if cursor is None:
                 break
     return ExportReport(file=str(place), runs=table.count)
+
+
+def _save_row(change: Change, run: TaskRun, task: Task) -> bool:
+    """Save a row's run, or return False where an earlier import of the same table did."""
+
+    def is_it(held: TaskRun) -> bool:
+        return held.input_source == run.input_source
+
+    while (outcome := change.save_once(run, task, is_it)) is Once.TAKEN:
+        run = run.replace(id=id_after(run.id))
+    return outcome is Once.SAVED
 
 
 def _keep(home: Path, table: str, bad: list[str]) -> str:

@@ -1,5 +1,6 @@
 """Capabilities: find and read runs, rate, tag and repair them."""
 
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -202,11 +203,13 @@ async def rate_run(
     found = await store.get(TaskRun, run)
     task = await task_of_run(store, found)
     known = aspects(task, await store.children(task, Eval))
-    rated = found if stars is None else with_rating(found, STARS, float(stars) or None)
+    given = [] if stars is None else [(STARS, float(stars) or None)]
     for name, said in (scores or {}).items():
         aspect = aspect_named(name, known)
-        rated = with_rating(rated, aspect, None if said is None else value_of(aspect, said))
-    await store.save(rated)
+        given.append((aspect, None if said is None else value_of(aspect, said)))
+    async with store.transaction() as change:
+        for aspect, value in given:
+            change.amend(found, partial(with_rating, aspect=aspect, value=value))
     return await read_run(workspace, project, run)
 
 
@@ -226,16 +229,17 @@ async def tag_runs(
     for tag in add or []:
         if not 0 < len(tag) <= _LONGEST_TAG or " " in tag or not tag.isprintable():
             raise UnusableTag(tag, _LONGEST_TAG)
+
+    def retag(run: TaskRun) -> TaskRun:
+        kept = [tag for tag in run.tags if tag not in (remove or [])]
+        return run.replace(tags=tuple(dict.fromkeys([*kept, *(add or [])])))
+
     store = await workspace.open_project(project)
     changed = 0
     async with store.transaction() as change:
         for run_id in dict.fromkeys(runs):
             run = await store.get(TaskRun, run_id)
-            kept = [tag for tag in run.tags if tag not in (remove or [])]
-            tags = tuple(dict.fromkeys([*kept, *(add or [])]))
-            if tags != run.tags:
-                change.save(run.replace(tags=tags))
-                changed += 1
+            changed += change.amend(run, retag) is not run
     return RunsChanged(changed=changed)
 
 

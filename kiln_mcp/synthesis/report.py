@@ -2,16 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
-import anyio
+import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kiln_mcp.synthesis.items import topic_of
 from kiln_mcp.synthesis.similarity import diversity, near_duplicates
 from kiln_mcp.synthesis.splits import SHARES
-from storage import ProjectStore, Task, TaskRun
+from storage import Change, Task, TaskRun
 
 FILE: Final = "kiln_mcp_data_report.json"
 """Beside the task's own file."""
@@ -57,6 +56,7 @@ class DataReport(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    v: int = 1
     items: int
     exact_duplicates: int
     near_duplicates: int
@@ -75,7 +75,7 @@ def data_set(runs: Sequence[TaskRun]) -> list[TaskRun]:
     return sorted(own, key=lambda run: (run.created_at, run.id))
 
 
-def report_on(runs: Sequence[TaskRun], splits: Sequence[SplitRecord] = ()) -> DataReport:
+def report_on(runs: Sequence[TaskRun]) -> DataReport:
     """Measure a data set."""
     inputs = [run.input for run in runs]
     measured = diversity(inputs)
@@ -90,7 +90,6 @@ def report_on(runs: Sequence[TaskRun], splits: Sequence[SplitRecord] = ()) -> Da
             [run.input_source.type if run.input_source else "unknown" for run in runs]
         ),
         tags=_counted([tag for run in runs for tag in run.tags]),
-        splits=list(splits),
     )
 
 
@@ -100,30 +99,36 @@ def part_tags(name: str) -> dict[str, str]:
 
 
 async def write_report(
-    store: ProjectStore, task: Task, dealt: SplitRecord | None = None
+    change: Change, task: Task, runs: Sequence[TaskRun], dealt: SplitRecord | None = None
 ) -> DataReport:
-    """Measure a task's data set and write the report beside the task."""
-    file = anyio.Path(store.side_folder(task) / FILE)
-    earlier = [split for split in await _earlier(file) if split != dealt]
-    runs = data_set(await store.children(task, TaskRun))
-    report = await anyio.to_thread.run_sync(
-        report_on, runs, [*earlier, *([dealt] if dealt else [])]
-    )
-    await anyio.to_thread.run_sync(_write, Path(file), report.model_dump_json(indent=2))
+    """Measure a task's data set and note the report to be written beside the task.
+
+    Args:
+        change: What the report is written with.
+        task: The task.
+        runs: Its data set, as it will be.
+        dealt: The split that is dealt in the same change.
+
+    Returns:
+        The report, without the splits that were dealt before.
+    """
+    report = await anyio.to_thread.run_sync(report_on, runs)
+
+    def content(held: bytes | None) -> bytes:
+        splits = [split for split in _splits(held) if split != dealt]
+        whole = report.model_copy(update={"splits": [*splits, *([dealt] if dealt else [])]})
+        return f"{whole.model_dump_json(indent=2)}\n".encode()
+
+    change.write_side_file(task, FILE, content)
     return report
 
 
-async def _earlier(file: anyio.Path) -> list[SplitRecord]:
+def _splits(held: bytes | None) -> list[SplitRecord]:
+    """Return the splits of an earlier report; none where it cannot be read."""
     try:
-        return DataReport.model_validate_json(await file.read_text(encoding="utf-8")).splits
-    except (FileNotFoundError, ValidationError):
+        return DataReport.model_validate_json(held or b"").splits
+    except ValidationError:
         return []
-
-
-def _write(file: Path, text: str) -> None:
-    fresh = file.with_suffix(".new")
-    fresh.write_text(text + "\n", encoding="utf-8")
-    fresh.replace(file)
 
 
 def _counted(values: Sequence[str]) -> dict[str, int]:

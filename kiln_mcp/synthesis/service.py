@@ -1,7 +1,8 @@
 """Capabilities: add items, generate data, split it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -234,7 +235,8 @@ async def split_data(
     tags = part_tags(ending)
     chosen = (shares or Shares()).by_part()
     fits = task_run_filter(items)
-    runs = [run for run in data_set(await store.children(owner, TaskRun)) if fits(run)]
+    every = data_set(await store.children(owner, TaskRun))
+    runs = [run for run in every if fits(run)]
     before = [None if again else _part_of(run, tags) for run in runs]
     waiting = [place for place, part in enumerate(before) if part is None]
     if not waiting:
@@ -242,11 +244,6 @@ async def split_data(
     inputs, topics = [run.input for run in runs], _keys(runs, by_topic=keep_together == "topics")
     groups = await anyio.to_thread.run_sync(grouped, inputs, topics)
     parts = _complete(groups, before, chosen, seed)
-    async with store.transaction() as change:
-        for run, part in zip(runs, parts, strict=True):
-            kept = [tag for tag in run.tags if tag not in tags.values()]
-            if tags[part] not in run.tags or len(kept) + 1 != len(run.tags):
-                change.save(run.replace(tags=(*kept, tags[part])))
     sizes = Counter(parts)
     record = SplitRecord(
         name=ending,
@@ -256,7 +253,12 @@ async def split_data(
         groups=len(set(groups)),
         largest_group=max(Counter(groups).values()),
     )
-    await write_report(store, owner, record)
+    async with store.transaction() as change:
+        dealt = {
+            run.id: change.amend(run, partial(_dealt_to, part=part, tags=tags))
+            for run, part in zip(runs, parts, strict=True)
+        }
+        await write_report(change, owner, [dealt.get(run.id, run) for run in every], record)
     return DataSplit(
         split=ending,
         seed=seed,
@@ -274,10 +276,17 @@ async def split_data(
 
 async def save_runs(store: ProjectStore, task: Task, runs: Sequence[TaskRun]) -> DataReport:
     """Save runs, all or none, and write the data report."""
+    there = await store.children(task, TaskRun)
     async with store.transaction() as change:
-        for run in runs:
-            change.save(run, parent=task)
-    return await write_report(store, task)
+        saved = [change.save(run, parent=task) for run in runs]
+        return await write_report(change, task, data_set([*there, *saved]))
+
+
+def _dealt_to(run: TaskRun, part: str, tags: Mapping[str, str]) -> TaskRun:
+    """Return a run with the tag of one part of a split and of no other."""
+    kept = [tag for tag in run.tags if tag not in tags.values()]
+    is_dealt = tags[part] in run.tags and len(kept) + 1 == len(run.tags)
+    return run if is_dealt else run.replace(tags=(*kept, tags[part]))
 
 
 def _keys(runs: Sequence[TaskRun], *, by_topic: bool) -> list[str | None]:

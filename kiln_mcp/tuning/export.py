@@ -17,6 +17,8 @@ from kiln_mcp.tuning.formats import (
     line_of,
 )
 from storage import Task, TaskRun
+from storage.border import check_target
+from storage.files import write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +119,17 @@ def _line(run: TaskRun, reasoning: str, recipe: Recipe) -> str:
         ) from error
 
 
-def write_lines(file: Path, lines: Sequence[str]) -> None:
-    """Write a JSONL file whole, or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_suffix(".new")
-    fresh.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    fresh.replace(file)
+def lines_of_file(lines: Sequence[str]) -> bytes:
+    """Return what a JSONL file of these lines holds."""
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def write_file(file: Path, content: bytes) -> None:
+    """Write a file whole, or not at all.
+
+    Raises:
+        UnsafePath: It would lie in git's own folder.
+        WriteFailed: The disk refused.
+    """
+    check_target(file)
+    write_atomically(file, content)

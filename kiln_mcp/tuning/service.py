@@ -1,6 +1,7 @@
 """Capabilities: freeze a split, export it for fine-tuning."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import anyio
@@ -20,8 +21,9 @@ from kiln_mcp.tuning.export import (
     Written,
     check_recipe,
     lines_of,
+    lines_of_file,
     nothing_measured,
-    write_lines,
+    write_file,
 )
 from kiln_mcp.tuning.formats import ExportFormat, Instructions, Thinking
 from kiln_mcp.workspace import Workspace
@@ -35,6 +37,7 @@ from storage import (
     TaskRun,
     task_run_filter,
 )
+from storage.side_files import check_side_name
 
 
 class FrozenPart(Result):
@@ -173,11 +176,13 @@ async def export_training_data(
         there = [runs[run_id] for run_id in ids if run_id in runs]
         gone[part] = len(ids) - len(there)
         made[part] = _lines(part, there, recipe, is_measured)
-    place = workspace.place(folder) if folder else store.side_folder(frozen)
+    names = {part: f"{part}.{format.removesuffix('_jsonl')}.jsonl" for part in made}
+    texts = {names[part]: lines_of_file(written.lines) for part, written in made.items()}
+    place = workspace.place(folder) if folder else None
+    await _write_files(store, frozen, place, texts)
     files: list[ExportedFile] = []
     for part, written in made.items():
-        file = place / f"{part}.{format.removesuffix('_jsonl')}.jsonl"
-        await anyio.to_thread.run_sync(write_lines, file, written.lines)
+        file = (place or store.side_folder(frozen)) / names[part]
         files.append(
             ExportedFile(
                 part=part,
@@ -195,6 +200,20 @@ async def export_training_data(
         files=files,
         next_step="Train with the train file, and measure the result with run_eval on test.",
     )
+
+
+async def _write_files(
+    store: ProjectStore, frozen: DatasetSplit, place: Path | None, texts: Mapping[str, bytes]
+) -> None:
+    """Write files into a folder of the person's, or beside the frozen split."""
+    if place is not None:
+        for name, text in texts.items():
+            check_side_name(frozen.saved.path, name)
+            await anyio.to_thread.run_sync(write_file, place / name, text)
+        return
+    async with store.transaction() as change:
+        for name, text in texts.items():
+            change.write_side_file(frozen, name, text)
 
 
 def _lines(

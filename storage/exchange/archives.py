@@ -1,7 +1,8 @@
 """Unpack an archive that somebody else made, and trust nothing in it.
 
-No file is written outside of the folder, no link is ever made on the disk, devices are refused,
-and files, bytes and the share of air are counted while unpacking, not read from headers.
+No file is written outside of the folder, no link is ever made on the disk, and devices are
+refused. Files, bytes and the share of air are looked at before unpacking, as far as the headers
+tell, and counted while unpacking, for headers lie; so is the space that is left on the disk.
 """
 
 import bz2
@@ -10,6 +11,7 @@ import io
 import lzma
 import posixpath
 import re
+import shutil
 import stat
 import struct
 import tarfile
@@ -22,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Literal, Protocol
 
 from storage.exchange.contents import travels
-from storage.exchange.errors import NotImportable, UnsafeArchive
+from storage.exchange.errors import NoSpaceToUnpack, NotImportable, UnsafeArchive
 from storage.files import disk_errors
 
 _CHUNK = 1 << 20
@@ -54,12 +56,16 @@ class Limits:
         size: Bytes, unpacked.
         ratio: Unpacked bytes for each byte of the archive, looked at above `careless` bytes.
         careless: Unpacked bytes that any archive may hold.
+        free: Bytes that may be taken of the disk; None for what is free but `spare`.
+        spare: Bytes that stay free.
     """
 
     files: int = 1_000_000
     size: int = 16 << 30
     ratio: int = 250
     careless: int = 256 << 20
+    free: int | None = None
+    spare: int = 64 << 20
 
 
 LIMITS = Limits()
@@ -90,24 +96,37 @@ class _Meter:
 
     archive: Path
     limits: Limits
+    into: Path
     files: int = 0
     size: int = 0
     packed: int = field(init=False)
+    free: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.packed = self.archive.stat().st_size
+        free = self.limits.free
+        left = shutil.disk_usage(self.into).free - self.limits.spare
+        self.free = max(0, left) if free is None else free
+
+    def check_promise(self, files: int, size: int) -> None:
+        """Refuse, before anything is unpacked, what the headers say is too much."""
+        self._check_files(files)
+        self._check(size)
 
     def count_file(self, promised: int) -> None:
         self.files += 1
-        if self.files > self.limits.files:
-            raise UnsafeArchive(
-                self.archive.name, f"it holds more than {self.limits.files:,} files"
-            )
+        self._check_files(self.files)
         self._check(self.size + promised)
 
     def count_bytes(self, size: int) -> None:
         self.size += size
         self._check(self.size)
+
+    def _check_files(self, files: int) -> None:
+        if files > self.limits.files:
+            raise UnsafeArchive(
+                self.archive.name, f"it holds more than {self.limits.files:,} files"
+            )
 
     def _check(self, size: int) -> None:
         most = max(self.limits.careless, self.packed * self.limits.ratio)
@@ -117,6 +136,8 @@ class _Meter:
                 f"it unpacks to more than {min(most, self.limits.size) >> 20:,} MB, "
                 f"from {self.packed:,} bytes",
             )
+        if size > self.free:
+            raise NoSpaceToUnpack(self.archive.name, size, self.free)
 
 
 def unpack(archive: Path, into: Path, limits: Limits = LIMITS) -> None:
@@ -125,12 +146,13 @@ def unpack(archive: Path, into: Path, limits: Limits = LIMITS) -> None:
     Raises:
         NotImportable: It is no such archive, or is damaged.
         UnsafeArchive: It holds paths or links that lead out, devices, or too much.
+        NoSpaceToUnpack: It takes more space than the disk has left.
         WriteFailed: The disk refused.
     """
-    meter = _Meter(archive, limits)
+    meter = _Meter(archive, limits, into)
     links: dict[PurePosixPath, PurePosixPath] = {}
     try:
-        with _entries(archive) as entries:
+        with _entries(archive, meter) as entries:
             for entry in entries:
                 meter.count_file(entry.size)
                 path = _inside(archive, entry.name)
@@ -202,9 +224,11 @@ def _inside(archive: Path, name: str, link: str | None = None) -> PurePosixPath:
 
 
 @contextmanager
-def _entries(archive: Path) -> Generator[Iterable[_Entry]]:
+def _entries(archive: Path, meter: _Meter) -> Generator[Iterable[_Entry]]:
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as opened:
+            files = opened.infolist()
+            meter.check_promise(len(files), sum(info.file_size for info in files))
             yield _zip_entries(archive, opened)
         return
     with ExitStack() as held:

@@ -17,7 +17,8 @@ from uuid import uuid4
 
 import anyio.to_thread
 
-from storage.errors import CorruptRecord, RecordNotFound, UnreadableRecord
+from storage.border import check_target
+from storage.errors import CorruptRecord, RecordNotFound, UnreadableRecord, said_by_system
 from storage.exchange.archives import LIMITS, Limits, unpack
 from storage.exchange.contents import projects_in, travels
 from storage.exchange.errors import (
@@ -27,7 +28,7 @@ from storage.exchange.errors import (
     TargetTaken,
     UnsafeArchive,
 )
-from storage.files import disk_errors, move_atomically
+from storage.files import disk_errors, move_atomically, read_plain
 from storage.layout import PROJECT_FILE
 from storage.names import folded_name
 from storage.reading import read_record
@@ -59,6 +60,7 @@ async def import_project(
 
     Raises:
         TargetTaken: The target is there already.
+        UnsafePath: The target lies in git's own folder.
         NotImportable: There is no project in the source.
         SeveralProjects: There are several, and none is named.
         UnsafeArchive: It holds what nobody should unpack.
@@ -131,9 +133,12 @@ def _chosen(source: str, folder: Path, name: str | None) -> Path:
 
 def _readable(source: str, folder: Path) -> Path:
     try:
-        read_record(Project, (folder / PROJECT_FILE).read_bytes(), PROJECT_FILE)
+        read_record(Project, read_plain(folder / PROJECT_FILE), PROJECT_FILE)
     except CorruptRecord as error:
         reason = f"its {PROJECT_FILE} cannot be used, for {error.reason}"
+        raise NotImportable(source, reason) from error
+    except OSError as error:
+        reason = f"its {PROJECT_FILE} cannot be read, for {said_by_system(error)}"
         raise NotImportable(source, reason) from error
     return folder
 
@@ -141,7 +146,7 @@ def _readable(source: str, folder: Path) -> Path:
 def _project_name(folder: Path) -> str:
     """Return a project's name, or its folder's where its file cannot be read."""
     try:
-        content = (folder / PROJECT_FILE).read_bytes()
+        content = read_plain(folder / PROJECT_FILE)
         return read_record(Project, content, PROJECT_FILE).name
     except (UnreadableRecord, OSError):
         return folder.name
@@ -166,9 +171,10 @@ def _copy_folder(source: Path, into: Path) -> None:
 
 def _copy_file(source: str, file: Path, target: Path, top: Path) -> None:
     if file.is_symlink():
-        if not file.resolve().is_relative_to(top):
+        meant = file.resolve()
+        if not meant.is_relative_to(top):
             raise UnsafeArchive(source, f"{file.name} is a link that leads out of it")
-        if not file.is_file():
+        if not file.is_file() or not travels(PurePosixPath(meant.relative_to(top).as_posix())):
             return
     if not stat.S_ISREG(file.stat().st_mode):
         raise UnsafeArchive(source, f"{file.name} is no file but a device")
@@ -180,6 +186,7 @@ def _copy_file(source: str, file: Path, target: Path, top: Path) -> None:
 
 
 def _check_target(target: Path) -> None:
+    check_target(target)
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise TargetTaken(target)
     if target.exists() and any(target.iterdir()):

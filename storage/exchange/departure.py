@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 from uuid import uuid4
 
+from storage.border import check_target
 from storage.exchange.contents import travels
 from storage.exchange.errors import NotAZipName, TargetInside, TargetTaken
 from storage.files import disk_errors, flush_folder
@@ -50,6 +51,7 @@ async def export_project(store: ProjectStore, file: Path) -> PackedProject:
         NotAZipName: The file's name ends in something else.
         TargetTaken: The file is there already.
         TargetInside: It would lie within the project.
+        UnsafePath: It would lie in git's own folder.
         WriteFailed: The disk refused.
     """
     top = stored_name(acceptable_name(store.project.name)) or "project"
@@ -63,6 +65,7 @@ def _pack(folder: Path, top: str, file: Path) -> PackedProject:
         raise TargetTaken(file)
     if file.resolve().is_relative_to(folder):
         raise TargetInside(file)
+    check_target(file)
     found, left_out = _files(folder)
     fresh = file.with_name(f".{file.name}.{uuid4().hex[:8]}.new")
     with disk_errors(file):

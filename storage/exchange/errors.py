@@ -9,6 +9,7 @@ storage.errors.StorageError
 ├── TargetInside      it would lie within what goes into it
 ├── NotImportable     what was given holds no project that can be brought in
 ├── SeveralProjects   it holds several, and none was named
+├── NoSpaceToUnpack   an archive takes more space than the disk has left
 └── UnsafeArchive     an archive, or a folder, holds what nobody should unpack
 """
 
@@ -98,6 +99,17 @@ class SeveralProjects(StorageError):
         super().__init__(
             f"{source} holds {len(names)} projects: {', '.join(names)}. Nothing has been imported: "
             "say which one by its name or folder."
+        )
+
+
+class NoSpaceToUnpack(StorageError):
+    """An archive takes more space than the disk has left."""
+
+    def __init__(self, source: str, size: int, free: int) -> None:
+        super().__init__(
+            f"{source} was not imported: unpacked it takes more than {size >> 20:,} MB, and the "
+            f"disk has {free >> 20:,} MB left for it. Free some space, or choose a folder on "
+            "another disk; nothing has been changed."
         )
 
 

@@ -4,11 +4,13 @@ import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from io import TextIOWrapper
 from pathlib import Path, PurePath
 from typing import IO, Literal, Protocol
 from uuid import uuid4
 
+from storage.border import check_target
 from storage.exchange.columns import COLUMNS, BadRow, Row, row_of, run_of
 from storage.exchange.errors import TargetInside, TargetTaken, UnknownTable
 from storage.exchange.parquet import ParquetWriter, parquet_rows
@@ -56,11 +58,14 @@ class RunTable:
     Attributes:
         content: The file's bytes.
         file_name: Its name: says its form, and becomes the runs' source.
+        purpose: What the runs are for, such as the task's id. With the content and the row's
+            place it makes the ids, so that reading a table again gives the same runs.
         unused: Columns that were met and are not known; filled while reading.
     """
 
     content: bytes
     file_name: str
+    purpose: str = ""
     unused: dict[str, None] = field(default_factory=dict[str, None])
 
     def __iter__(self) -> Iterator[tuple[int, TaskRun | BadRow]]:
@@ -71,7 +76,10 @@ class RunTable:
             UnusableTable: It cannot be read, or lacks a column that is needed.
             ParquetMissing: It is parquet, whose library is not installed.
         """
-        for number, row in self._rows():
+        table = blake2b(self.content, digest_size=32, person=b"runs").digest()
+        table += self.purpose.encode("utf-8", "surrogatepass")
+        taken: set[str] = set()
+        for place, (number, row) in enumerate(self._rows()):
             if isinstance(row, str):
                 yield number, BadRow(number, row)
                 continue
@@ -81,7 +89,11 @@ class RunTable:
             except ValueError as error:
                 yield number, BadRow(number, str(error))
             else:
-                yield number, run
+                row_id = _id_from(table + place.to_bytes(8, "big"))
+                while row_id in taken:
+                    row_id = id_after(row_id)
+                taken.add(row_id)
+                yield number, run.replace(id=row_id)
 
     def _rows(self) -> Iterator[tuple[int, Row | str]]:
         match table_format(self.file_name):
@@ -91,6 +103,17 @@ class RunTable:
                 return csv_rows(decoded(self.content, self.file_name, "csv"))
             case "jsonl":
                 return jsonl_rows(decoded(self.content, self.file_name, "jsonl"))
+
+
+def id_after(row_id: str) -> str:
+    """Return the id that a row gets whose own another record has; always the same one."""
+    return _id_from(row_id.encode())
+
+
+def _id_from(content: bytes) -> str:
+    """Return 12 decimal digits, as ids are, that come from some content."""
+    digest = blake2b(content, digest_size=16).digest()
+    return f"{int.from_bytes(digest, 'big') % 10**12:012}"
 
 
 class _Writer(Protocol):
@@ -124,6 +147,7 @@ def new_run_table(file: Path, *, of: Path) -> Generator[RunTableWriter]:
         UnknownTable: The name has the ending of no table.
         TargetTaken: The file is there already.
         TargetInside: It would lie within the project.
+        UnsafePath: It would lie in git's own folder.
         ParquetMissing: It is parquet, whose library is not installed.
         WriteFailed: The disk refused.
     """
@@ -132,6 +156,7 @@ def new_run_table(file: Path, *, of: Path) -> Generator[RunTableWriter]:
         raise TargetTaken(file)
     if file.resolve().is_relative_to(of.resolve()):
         raise TargetInside(file)
+    check_target(file)
     fresh = file.with_name(f".{file.name}.{uuid4().hex[:8]}.new")
     with disk_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -9,10 +9,9 @@ from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Final, NamedTuple
 
 from storage.errors import NotAProject
+from storage.files import LINK, NO_FILE
 from storage.layout import PROJECT_FILE, Place, children_of, place_named, place_of
 
-LINK: Final = "it is a link, and none is followed"
-NO_FILE: Final = "it is no ordinary file"
 NO_FOLDER: Final = "it is a file, where a folder of records has to be"
 _PART = 1000
 _ONLY_ITSELF = 2

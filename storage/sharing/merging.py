@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from pydantic import JsonValue
 
@@ -93,14 +94,56 @@ def _differing(
 
 
 def merge_lines(before: str, ours: str, theirs: str) -> str:
-    """Return a text of independent lines with what each side added and without what one removed."""
-    kept = _merge_items(
-        before.splitlines(keepends=True),
-        ours.splitlines(keepends=True),
-        theirs.splitlines(keepends=True),
-    )
-    lines = [line if line.endswith("\n") else f"{line}\n" for line in kept[:-1]] + kept[-1:]
-    return "".join(lines)
+    """Return a text of independent lines with what each side added and without what one removed.
+
+    Lines that all say at what time they were written are put in the order of these times.
+    """
+    kept = _merge_items(_lines(before), _lines(ours), _lines(theirs))
+    times = [_time_of(line) for line in kept]
+    known = [time for time in times if time is not None]
+    if len(known) == len(kept):
+        kept = [line for _, line in sorted(zip(known, kept, strict=True), key=lambda one: one[0])]
+    return "".join(f"{line}\n" for line in kept)
+
+
+def merge_reports(ours: bytes, theirs: bytes) -> bytes | None:
+    """Return a report that is made anew from records, as they have it, with the lists of both.
+
+    Lists of objects, such as the splits that were dealt, hold what either side has; what was
+    measured is theirs until it is measured again. None where one is no JSON object.
+    """
+    here, there = _object(ours), _object(theirs)
+    if here is None or there is None:
+        return None
+    merged = {**here, **there}
+    for key, value in here.items():
+        other = there.get(key)
+        if isinstance(value, list) and isinstance(other, list):
+            merged[key] = [*other, *(one for one in value if one not in other)]
+    return (json.dumps(merged, ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def _object(content: bytes) -> dict[str, JsonValue] | None:
+    try:
+        data: JsonValue = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines of a text; only a line feed ends one, for JSON holds other separators."""
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+def _time_of(line: str) -> datetime | None:
+    """Return at what time a line says that it was written; None where it does not."""
+    try:
+        data: JsonValue = json.loads(line)
+        at = data.get("at") if isinstance(data, dict) else None
+        return datetime.fromisoformat(str(at)).astimezone(UTC) if at else None
+    except (ValueError, RecursionError, OverflowError):
+        return None
 
 
 def _merge(

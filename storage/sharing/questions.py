@@ -19,9 +19,11 @@ from pydantic import (
     ValidationError,
 )
 
+from storage.border import TRASH, Reach, check_links, check_path, has_links
 from storage.changes import Change
 from storage.commits import Edit, Move
-from storage.errors import RecordNotFound
+from storage.errors import RecordNotFound, UnsafePath
+from storage.files import read_plain
 from storage.json_text import patch_json, write_json
 from storage.layout import PROJECT_FILE, place_named
 from storage.names import known_as
@@ -58,8 +60,11 @@ class Choice(BaseModel):
 
 def _inside(path: str) -> str:
     """Refuse a path that a question's file must not name."""
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or parts[0] in {".git", ".trash"}:
+    try:
+        check_path(path, Reach.SHARED)
+    except UnsafePath as error:
+        raise ValueError("no path within the project") from error
+    if path.startswith(f"{TRASH}/"):
         raise ValueError("no path within the project")
     return path
 
@@ -236,12 +241,15 @@ def open_questions(project: Path) -> list[Question]:
     asked; it may come back from the trash.
     """
     found: list[Question] = []
+    if has_links(project, FOLDER):
+        return found
     for file in sorted((project / FOLDER).glob("*.json")):
         try:
-            question = Question.model_validate_json(file.read_bytes())
+            question = Question.model_validate_json(read_plain(file))
+            check_links(project, filter(None, (question.path, question.other)))
             record = _record_file(project, question.path)
-            held = record.read_bytes()
-        except (ValidationError, OSError):
+            held = read_plain(record)
+        except (ValidationError, UnsafePath, OSError):
             continue
         meant = [path for path in (question.path, question.other) if path is not None]
         if question.id == file.stem and all((project / path).is_file() for path in meant):

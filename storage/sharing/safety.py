@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
+from storage.border import is_git_name, is_trash_name
 from storage.layout import PROJECT_FILE, children_of, place_named
 from storage.records import Project
 from storage.sharing.errors import (
@@ -153,11 +154,9 @@ def fault_of(path: str, mode: str) -> str:
     if mode in NO_FILES:
         return "is a link" if mode == _LINK else "is a repository of its own"
     for part in PurePosixPath(path).parts:
-        folded = unicodedata.normalize("NFKC", part).casefold().rstrip(". ")
-        bare = "".join(c for c in folded if unicodedata.category(c) != "Cf")
-        if bare in {"", ".git", "git~1"} or "\\" in part:
+        if is_git_name(part) or "\\" in part:
             return "could leave the project's folder"
-        if bare == ".trash":
+        if is_trash_name(part):
             return "belongs to one person's trash"
         if any(unicodedata.category(c) == "Cc" for c in part):
             return "has a line break or another control character in its name"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import anyio.to_thread
 
+from storage.border import Reach
 from storage.errors import StorageError
 from storage.sharing.branch import Branch
 from storage.sharing.errors import GitFailed
@@ -141,7 +142,7 @@ class Sharing:
         folder = self._store.folder
         question = await anyio.to_thread.run_sync(question_named, folder, question_id)
         change = await anyio.to_thread.run_sync(decision, folder, question, choice)
-        await self._store.write(change.edits, change.moves)
+        await self._store.write(change.edits, change.moves, reach=Reach.SHARED)
 
     async def history(self, path: str | None = None, limit: int = 20) -> list[HistoryEntry]:
         """Return the changes of a record, or of the whole project, the latest first.
@@ -200,7 +201,7 @@ class Sharing:
         """
         if plan.is_of_unsaved:
             await self._store.alone(self._branch.save)
-        await self._store.write(plan.change.edits, plan.change.moves)
+        await self._store.write(plan.change.edits, plan.change.moves, reach=Reach.SHARED)
 
     async def undo(self, change: str, path: str | None = None) -> str:
         """Take a change back; return what was done for that, in words.

@@ -21,7 +21,14 @@ from storage.sharing.disagreement import (
 )
 from storage.sharing.errors import GitFailed
 from storage.sharing.git import EMPTY_TREE, FileChange, Git
-from storage.sharing.merging import ABSENT, Clash, merge_lines, merge_objects, units_joined
+from storage.sharing.merging import (
+    ABSENT,
+    Clash,
+    merge_lines,
+    merge_objects,
+    merge_reports,
+    units_joined,
+)
 from storage.sharing.questions import (
     QuestionFile,
     deletion_question,
@@ -29,6 +36,7 @@ from storage.sharing.questions import (
     question_of,
 )
 from storage.sharing.words import document_of
+from storage.side_files import is_report
 
 _FILE_MODE = "100644"
 
@@ -163,6 +171,8 @@ def _merge_file(path: str, prefix: str, versions: _Versions, result: _Result) ->
     elif path.endswith(".jsonl"):
         texts = [_text(side) for side in (versions.before, ours, theirs)]
         result.files[path] = merge_lines(*texts).encode("utf-8", "surrogateescape")
+    elif is_report(path) and (merged := merge_reports(ours, theirs)) is not None:
+        result.files[path] = merged
     else:
         _keep_both(path, prefix, ours, theirs, result)
 

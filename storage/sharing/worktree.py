@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
+from storage.border import Reach, has_links
 from storage.commits import CommitLog, Edit, Move
 from storage.errors import StaleRevision
 from storage.files import UNFINISHED, write_atomically
@@ -24,7 +25,7 @@ from storage.sharing.errors import FileInTheWay, GitFailed, HalfDone
 from storage.sharing.git import FileChange, Git
 from storage.sharing.safety import NO_FILES, fault_of, left_at_home
 from storage.trash import FOLDER as TRASH
-from storage.trash import keep_out_of_git
+from storage.trash import keep_out_of_git, remove_for_good
 
 _DEAD_S = 60.0
 """Nobody takes this long to write one file: who began it died."""
@@ -74,7 +75,7 @@ class WorkTree:
             ours = self.git.blobs([f":2:./{path}"])[0]
             if ours is not None and all(mark in held for mark in _MARKS):
                 edits.append(Edit(path, ours, revision_of(held)))
-        self.log.commit(edits)
+        self.log.commit(edits, reach=Reach.SHARED)
         self.git.write("merge", "--quit", action="end the merge")
 
     def tree(self, head: str | None, coming: str | None = None) -> str:
@@ -145,9 +146,10 @@ class WorkTree:
         keep_out_of_git(self.git.folder)
         away = f"{_RECEIVED}/{uuid4().hex[:12]}"
         # Each file by itself: a folder may get, or got meanwhile, what is to stay there.
-        self.log.commit(edits, [Move(path, f"{away}/{path}") for path in sorted(gone)])
+        received = [Move(path, f"{away}/{path}") for path in sorted(gone)]
+        self.log.commit(edits, received, reach=Reach.SHARED)
         _remove_emptied(self.git.folder, gone)
-        shutil.rmtree(self.git.folder / _RECEIVED, ignore_errors=True)
+        remove_for_good(self.git.folder, _RECEIVED)
         self._change_around(before, after)
 
     def _check_free(
@@ -233,9 +235,10 @@ class WorkTree:
         wanted = top.blobs([change.after for change in changes])
         for change, was, content in zip(changes, held, wanted, strict=True):
             file = top.folder / change.path
-            inside = file.parent.resolve().is_relative_to(top.folder.resolve())
-            now = file.read_bytes() if file.is_file() and not file.is_symlink() else None
-            if now != was or not inside:
+            if fault_of(change.path, change.mode) or has_links(top.folder, change.path):
+                continue
+            now = file.read_bytes() if file.is_file() else None
+            if now != was:
                 continue
             if content is None:
                 file.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from storage.errors import UnsafePath
 from storage.files import UNFINISHED
 from storage.journal import Begun, Edit, Move
 from storage.reading import revision_of
+from storage.seal import JournalSeal
 from storage.sharing.git import Git
 
 _WORKER = """
@@ -75,7 +76,8 @@ def _die(folder: Path, paths: Sequence[str], written: int, moves: Sequence[Move]
         for path, was in zip(paths, held, strict=True)
     ]
     pending = folder / ".trash" / "pending"
-    (pending / "dead.json").write_bytes(Begun(edits, moves, held).text())
+    text = Begun(edits, moves, held).text()
+    (pending / "dead.json").write_bytes(JournalSeal(folder).mark(text))
     for edit in edits[:written]:
         (folder / edit.path).write_bytes(edit.content)
     for edit in edits[written:]:
@@ -169,7 +171,8 @@ async def test_a_journal_of_a_former_version_in_a_home_is_settled(tmp_path: Path
     folder, state = tmp_path / "p", tmp_path / "state"
     paths = await _project(folder, tmp_path / "h")
     _die(folder, paths, 1)
-    journal = json.loads((folder / ".trash/pending/dead.json").read_bytes())
+    held = (folder / ".trash/pending/dead.json").read_bytes()
+    journal = json.loads(held.partition(b"\n")[2])
     (folder / ".trash/pending/dead.json").unlink()
     journal["edits"] = [entry[:3] for entry in journal["edits"]]
     (state / "pending").mkdir(parents=True)
@@ -183,10 +186,12 @@ async def test_a_journal_that_would_leave_the_project_is_set_aside(tmp_path: Pat
     folder = tmp_path / "p"
     await _project(folder, tmp_path / "h")
     evil = Begun([Edit("../evil", b"x", None)], [], [None])
-    (folder / ".trash/pending/evil.json").write_bytes(evil.text())
-    await _open(folder, tmp_path / "h")
+    (folder / ".trash/pending").mkdir(parents=True, exist_ok=True)
+    (folder / ".trash/pending/evil.json").write_bytes(JournalSeal(folder).mark(evil.text()))
+    (kept,), _ = await _open(folder, tmp_path / "h")
     assert not (tmp_path / "evil").exists()
-    assert [file.name for file in _pending(folder)] == ["evil.broken"]
+    assert kept.startswith(".trash/foreign/evil.")
+    assert _pending(folder) == []
 
 
 async def test_a_link_in_place_of_what_is_under_way_is_not_followed(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from storage import (
     TaskRun,
 )
 from storage.errors import NotAProject, ProjectExists, RecordNotFound, StaleRevision
+from storage.seal import JournalSeal
 
 _OLD_RUN = """{
   "v": 1,
@@ -182,7 +183,8 @@ async def test_what_a_dead_process_left_is_finished_before_an_open_one_writes(
         "moves": [],
     }
     pending = anyio.Path(store.folder / ".trash" / "pending")
-    await (pending / "left.json").write_text(json.dumps(journal), encoding="utf-8")
+    sealed = JournalSeal(store.folder).mark(json.dumps(journal).encode())
+    await (pending / "left.json").write_bytes(sealed)
     with pytest.raises(StaleRevision):
         await store.save(task.replace(instruction="Mine."))
     (now,) = await store.children(store.project, Task)

@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from kiln_mcp import __version__
 from kiln_mcp.bridge import Daemon, Exchange, finding
-from kiln_mcp.bridge.finding import is_outdated, keys_to_lend
+from kiln_mcp.bridge.finding import is_outdated
 from kiln_mcp.cli import failures
 
 BRIDGE = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
@@ -34,6 +34,11 @@ def another_version(home: Path, version: str) -> Generator[list[str]]:
     asked: list[str] = []
 
     class Old(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
         def do_POST(self) -> None:
             asked.append(f"{self.path} {self.headers['Authorization']}")
             (home / "daemon.json").unlink()
@@ -134,6 +139,7 @@ def test_the_bridge_imports_the_standard_library_alone() -> None:
     assert {".".join(name.split(".")[:2]) for name in own} == {
         "kiln_mcp",
         "kiln_mcp.bridge",
+        "kiln_mcp.border",
         "kiln_mcp.lines",
     }
 
@@ -244,25 +250,3 @@ def test_a_file_that_keeps_the_daemon_from_starting_is_named(tmp_path: Path) -> 
     replies, complaints = converse(tmp_path)
     assert all("result" in json.loads(reply) for reply in replies)
     assert f"{tmp_path / 'start.lock'} cannot be used: is a directory. Serving from" in complaints
-
-
-def test_what_providers_may_need_is_lent_and_nothing_else(tmp_path: Path) -> None:
-    lent = {
-        "OPENAI_API_KEY": "1",
-        "OLLAMA_API_BASE": "2",
-        "HF_TOKEN": "3",
-        "AWS_SECRET_ACCESS_KEY": "4",
-        "AWS_REGION_NAME": "5",
-        "GOOGLE_APPLICATION_CREDENTIALS": "6",
-        "VERTEXAI_PROJECT": "7",
-        "AZURE_API_VERSION": "8",
-        "WATSONX_PROJECT_ID": "9",
-        "HUB_LOGIN": "10",
-    }
-    own = {"HOME": "/", "PATH": "/bin", "KILN_MCP_MODEL": "m", "KILN_MCP_DATABASE_URL": "d"}
-    servers = tmp_path / "servers.json"
-    servers.write_text('[{"name": "hub", "key_variable": "HUB_LOGIN"}]', encoding="utf-8")
-    assert keys_to_lend(own | lent, tmp_path) == lent
-    for damaged in ("[", "[1]", "7"):
-        servers.write_text(damaged, encoding="utf-8")
-        assert "HUB_LOGIN" not in keys_to_lend(own | lent, tmp_path)

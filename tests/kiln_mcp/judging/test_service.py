@@ -133,9 +133,9 @@ async def test_a_draw_that_begins_anew_after_a_kill_is_recorded_once(bench: Benc
     first, again = await attempt.batch(5), await attempt.batch(5)
     assert [item.item for item in first.items] == [item.item for item in again.items]
     (measured,) = await bench.store.children(bench.task, Eval)
-    assert len(await read_draws(bench.store.side_folder(measured))) == 1
+    assert len(await read_draws(bench.store, measured)) == 1
     await bench.batch(5)
-    assert len(await read_draws(bench.store.side_folder(measured))) == 2
+    assert len(await read_draws(bench.store, measured)) == 2
 
 
 async def test_drawn_items_are_labelled_and_the_judge_is_measured_against_them(

@@ -1,0 +1,134 @@
+"""What a project's folder may make us do to files.
+
+A folder may come from anybody: a clone, an archive, a shared disk. So every path that is written,
+moved or removed in it is checked here, whoever named it: a record, a note in the trash, a journal,
+or what others share. No path leaves the project, reaches git's own folder, or leads through a
+link. The checks of links are made under the project's lock, right before the files are touched.
+"""
+
+import os
+import unicodedata
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from storage.errors import UnsafePath
+from storage.layout import PROJECT_FILE, children_of
+from storage.records import Project
+
+TRASH: Final = ".trash"
+PENDING: Final = f"{TRASH}/pending"
+"""What is being written to the project, or was by processes that died."""
+FOREIGN: Final = f"{TRASH}/foreign"
+"""Journals that no process of this person on this machine began."""
+QUESTIONS: Final = "questions"
+_TOP_FOLDERS: Final = frozenset(place.folder for place in children_of(Project))
+_OWN: Final = frozenset({PENDING, FOREIGN})
+
+
+class Reach(StrEnum):
+    """Which files of a project a change may touch.
+
+    RECORDS: records, what lies in their folders, questions, and the trash.
+    SHARED: also the other files that people share with git, such as a README.
+    """
+
+    RECORDS = "records"
+    SHARED = "shared"
+
+
+def check_path(path: str, reach: Reach = Reach.RECORDS) -> None:
+    """Refuse the path of a file or folder that no change of a project may touch.
+
+    Args:
+        path: The path within the project, with forward slashes.
+        reach: Which files the change may touch.
+
+    Raises:
+        UnsafePath: It leads out, into git's folder, or where no record lies.
+    """
+    parts = path.split("/")
+    if any(part in {"", ".", ".."} or _is_foul(part) for part in parts):
+        raise UnsafePath(path)
+    if any(map(is_git_name, parts)):
+        raise UnsafePath(path, "belongs to git")
+    if any(is_trash_name(part) and (place or part != TRASH) for place, part in enumerate(parts)):
+        raise UnsafePath(path, "belongs to the trash")
+    if parts[0] == TRASH:
+        if len(parts) == 1 or "/".join(parts[:2]) in _OWN:
+            raise UnsafePath(path, "belongs to the trash")
+    elif reach is Reach.RECORDS and not _is_in_layout(parts):
+        raise UnsafePath(path, "is no place of a record")
+
+
+def _is_foul(part: str) -> bool:
+    """Whether a name means something else on another system, or is none."""
+    return "\0" in part or (os.name == "nt" and not {"\\", ":"}.isdisjoint(part))
+
+
+def _is_in_layout(parts: list[str]) -> bool:
+    if len(parts) == 1:
+        return parts[0] == PROJECT_FILE
+    return parts[0] in _TOP_FOLDERS or parts[0] == QUESTIONS
+
+
+def is_git_name(part: str) -> bool:
+    """Whether some system takes a name for git's own folder, or for none."""
+    bare = _bare(part)
+    return not bare or bare.partition(":")[0] in {".git", "git~1"}
+
+
+def is_trash_name(part: str) -> bool:
+    """Whether some system takes a name for the trash."""
+    return _bare(part) == TRASH
+
+
+def _bare(part: str) -> str:
+    """Return a name as the most forgiving file systems read it."""
+    folded = unicodedata.normalize("NFKC", part).casefold().rstrip(". ")
+    return "".join(one for one in folded if unicodedata.category(one) != "Cf")
+
+
+def check_links(folder: Path, paths: Iterable[str]) -> None:
+    """Refuse paths that are links or lead through one, wherever it leads.
+
+    Args:
+        folder: The project's folder, which may itself be reached by a link.
+        paths: Paths within it.
+
+    Raises:
+        UnsafePath: One does.
+    """
+    plain: set[PurePosixPath] = set()
+    for path in paths:
+        for part in _steps(PurePosixPath(path)):
+            if part in plain:
+                continue
+            if os.path.islink(folder / part):  # noqa: PTH114 - thousands of times
+                raise UnsafePath(str(part), "is a link")
+            plain.add(part)
+
+
+def has_links(folder: Path, path: str) -> bool:
+    """Whether a path within a folder is a link or leads through one."""
+    try:
+        check_links(folder, [path])
+    except UnsafePath:
+        return True
+    return False
+
+
+def check_target(file: Path) -> None:
+    """Refuse to write a file that somebody asks for into the folder of any git repository.
+
+    Raises:
+        UnsafePath: It would lie there, also by way of links.
+    """
+    for path in (file, file.resolve()):
+        if any(map(is_git_name, path.parts)):
+            raise UnsafePath(str(file), "belongs to git")
+
+
+def _steps(path: PurePosixPath) -> list[PurePosixPath]:
+    return [*reversed(path.parents[:-1]), path]

@@ -1,0 +1,101 @@
+"""The mark that tells the journals of this person's own processes from those of a stranger.
+
+A journal lies in the project's folder, which may come from anybody. So it begins with a code that
+only this person on this machine can make (HMAC-SHA256, RFC 2104). The key lies in the person's
+own data folder, so that every home of the same person settles what a killed process left,
+whichever home that process used. Where that folder cannot be written, the key is the home's.
+"""
+
+import hmac
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import platformdirs
+
+from storage.files import disk_errors, flush_folder, read_plain
+
+_KEY_FILE: Final = "journal.key"
+_KEY_BYTES: Final = 32
+_CODE_LENGTH: Final = 64
+_LONGEST_KEY: Final = 1024
+
+
+class JournalSeal:
+    """Marks journals, and recognises those that were marked.
+
+    Args:
+        state: This person's folder for the project.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self._places = (Path(platformdirs.user_data_dir("kiln-mcp", False)), state)
+
+    def mark(self, text: bytes) -> bytes:
+        """Return what a journal holds: the code of its text, and the text.
+
+        Raises:
+            WriteFailed: There is no key, and none can be written.
+        """
+        return _code(self._own_key(), text) + b"\n" + text
+
+    def text_of(self, content: bytes) -> bytes | None:
+        """Return the text of a journal of this person's; None for any other."""
+        code, _, text = content.partition(b"\n")
+        known = (_code(key, text) for key in self._keys())
+        return text if any(hmac.compare_digest(code, one) for one in known) else None
+
+    def _keys(self) -> Iterator[bytes]:
+        for place in self._places:
+            with suppress(OSError):
+                key = read_plain(place / _KEY_FILE, _LONGEST_KEY)
+                if len(key) == _KEY_BYTES:
+                    yield key
+
+    def _own_key(self) -> bytes:
+        for key in self._keys():
+            return key
+        person, state = self._places
+        with suppress(OSError):
+            return _new_key(person)
+        with disk_errors(state / _KEY_FILE):
+            return _new_key(state)
+
+
+def _code(key: bytes, text: bytes) -> bytes:
+    return hmac.digest(key, text, "sha256").hex().encode()
+
+
+def _new_key(folder: Path) -> bytes:
+    """Write a new key where there is none; of two processes that do, one key stays."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = folder / _KEY_FILE
+    fresh = folder / f".{_KEY_FILE}.{secrets.token_hex(4)}.new"
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(secrets.token_bytes(_KEY_BYTES))
+            opened.flush()
+            os.fsync(opened.fileno())
+        _let_appear(fresh, file)
+    finally:
+        fresh.unlink(missing_ok=True)
+    flush_folder(folder)
+    return read_plain(file, _LONGEST_KEY)
+
+
+def _let_appear(fresh: Path, file: Path) -> None:
+    """Give a file its name, if no other process was first; a damaged one gives way."""
+    with suppress(FileNotFoundError):
+        if len(read_plain(file, _LONGEST_KEY)) == _KEY_BYTES:
+            return
+        file.unlink()
+    try:
+        file.hardlink_to(fresh)
+    except FileExistsError:
+        return
+    except (OSError, NotImplementedError):  # a disk without hard links
+        fresh.replace(file)
