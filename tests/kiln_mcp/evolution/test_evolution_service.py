@@ -141,7 +141,7 @@ async def test_a_search_that_begins_anew_after_a_kill_saves_one_winner_and_one_t
         assert len(await bench.store.children(bench.task, Prompt)) == 1
         assert len(await bench.store.children(bench.task, RunConfig)) == 2
         after = await anyio.Path(again.trace).read_text(encoding="utf-8")
-        assert (after.count("\n"), after.count('"start"')) == (lines.count("\n"), 1)
+        assert (after.count("\n"), after.count('"event": "start"')) == (lines.count("\n"), 1)
 
 
 async def test_no_gain_is_said_and_nothing_is_saved_where_nothing_helps(tmp_path: Path) -> None:
