@@ -50,11 +50,11 @@ class CountingServer:
 
 
 def _answer(messages: list[dict[str, str]]) -> str:
-    """Double the last number once three demonstrations are shown; else answer with the text."""
+    """Double the last number once a demonstration is shown; else answer with the text."""
     last = messages[-1]["content"]
     if not last.isdigit():
         return f"answer to {last}"
-    return json.dumps(int(last) * (2 if len(messages) >= 8 else 1))
+    return json.dumps(int(last) * (2 if len(messages) >= 4 else 1))
 
 
 async def main() -> None:

@@ -302,7 +302,8 @@ async def test_evolve_prompt_saves_one_winner_and_measures_it_once(tmp_path: Pat
     kills = share(0.14)
     parts = {"train": range(12), "val": range(100, 148), "test": range(200, 260)}
     async with open_bench(tmp_path, **parts) as bench:
-        job = await bench.start("evolve_prompt", {}, eval="Right", start="start", budget=600)
+        call = {"eval": "Right", "start": "start", "budget": 600, "reflect_with": "embedded"}
+        job = await bench.start("evolve_prompt", {}, **call)
         async with anyio.create_task_group() as group:
             group.start_soon(bench.kill_while_asking, kills, 20)
             ended = await bench.at_rest(job)
@@ -312,7 +313,7 @@ async def test_evolve_prompt_saves_one_winner_and_measures_it_once(tmp_path: Pat
             (task,) = await store.children(store.project, Task)
             configs = await store.children(task, TaskRunConfig)
             prompts = await store.children(task, Prompt)
-        assert (len(configs), len(prompts)) == (2, 1)
+        assert (len(configs), len(prompts)) == (2, 1), ended["result"]
         verdicts = await bench.verdicts()
         assert len(verdicts) == len(set(verdicts)) == 2 * len(parts["test"])
         await bench.check()
@@ -377,8 +378,8 @@ async def test_sync_project_loses_no_run_and_doubles_none(tmp_path: Path) -> Non
     await anyio.run_process(["git", "init", "--quiet", "--bare", str(remote)])
     async with open_bench(tmp_path, test=range(2)) as bench:
         project = str(bench.project)
-        await bench.insist("share_project", project=project, address=str(remote), confirm=True)
-        await bench.insist("sync_project", project=project, confirm=True)
+        await bench.insist("share_project", project=project, address=str(remote))
+        await bench.insist("sync_project", project=project)
         other = tmp_path / "other"
         await fetch_project(str(remote), other)
         async with await ProjectStore.open(other, home=tmp_path / "others home") as theirs:
@@ -389,8 +390,8 @@ async def test_sync_project_loses_no_run_and_doubles_none(tmp_path: Path) -> Non
                     await _add_run(ours, f"ours {number}")
                 async with anyio.create_task_group() as group:
                     group.start_soon(bench.kill_soon, 1.0)
-                    await bench.call("sync_project", project=project, confirm=True)
-                await bench.insist("sync_project", project=project, confirm=True)
+                    await bench.call("sync_project", project=project)
+                await bench.insist("sync_project", project=project)
             await Sharing(theirs).sync()
             (task,) = await theirs.children(theirs.project, Task)
             inputs = Counter(run.input for run in await theirs.children(task, TaskRun))
