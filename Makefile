@@ -6,13 +6,13 @@
 PYTHON ?= python3
 RUN := .venv/bin
 
-.PHONY: demo test check coverage setup
+.PHONY: demo test check coverage search setup
 
 demo: .venv/.ready
 	$(RUN)/kiln-mcp demo
 
 test: .venv/.tested-with
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest -n auto
 
 check: .venv/.tested-with
 	$(RUN)/ruff format --check .
@@ -22,9 +22,19 @@ check: .venv/.tested-with
 	$(RUN)/deptry .
 	$(RUN)/vulture
 
+# Every process counts, those that tests start too: coverage's own .pth file reads the variables.
+coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
 coverage: .venv/.tested-with
-	$(RUN)/coverage run -m pytest
-	$(RUN)/coverage report
+	rm -f .coverage .coverage.*
+	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(MAKE) test
+	$(RUN)/coverage combine --quiet
+	$(RUN)/coverage json --quiet -o .coverage.json
+	$(RUN)/python .ci/coverage_floors.py .coverage.json
+
+# Ten times the examples, drawn at random, in random order. What it finds becomes an @example.
+search: .venv/.tested-with
+	timeout 600 $(RUN)/python -m pytest -n auto -p randomly --hypothesis-profile=search \
+	    -m hypothesis --timeout=400
 
 setup: .venv/.tested-with
 

@@ -1,22 +1,25 @@
 """Who is asked before something is done: the person, never the model.
 
-A tool says by its annotations what calling it does. What reads runs at once; what writes is
-announced; what may spend or destroy needs the person. The workbench's own tools of that kind
-take `confirm` and ask by elicitation, with a plan and its cost; a tool that cannot ask in that
-way is asked for here, before it is called. A model's word counts for nothing in either case:
-`confirm` is neither shown to it nor taken from it.
+The workbench asks by itself, through elicitation, with a plan and its cost: whatever arguments a
+model passes, an approval in them counts for nothing. A tool of another server says by its
+annotations what calling it does. What reads runs at once; what writes is announced; what may
+destroy something or reach out is asked for here, before it is called.
 """
 
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
+from typing import Final
 
 import anyio
 import mcp_types as types
+from mcp import Client
 from mcp.client.context import ClientRequestContext
 from mcp.client.session import ElicitationFnT
 
-CONFIRM = "confirm"
-"""The argument by which a tool of the workbench hears that the person agreed."""
+APPROVAL_ID: Final = "approval_id"
+"""The argument for clients that cannot ask; of no use in this one."""
+WORKBENCH: Final = "kiln-mcp"
+"""The name of the server that asks by itself."""
 
 Ask = Callable[[str], Coroutine[None, None, bool]]
 """Puts a plan to the person; true where they agree."""
@@ -41,9 +44,9 @@ def effect_of(tool: types.Tool) -> Effect:
     return Effect.ASKS
 
 
-def asks_itself(tool: types.Tool) -> bool:
-    """Whether the tool's server puts its plan to the person."""
-    return CONFIRM in tool.input_schema.get("properties", {})
+def asks_itself(client: Client) -> bool:
+    """Whether a connected server puts its plans to the person."""
+    return client.server_info is not None and client.server_info.name == WORKBENCH
 
 
 def one_at_a_time(ask: Ask) -> Ask:

@@ -2,6 +2,7 @@
 
 ChatError
 ├── NoModel            no model is configured
+├── UnusableAddress    the model's server has no usable address
 ├── ModelError         the model did not answer
 │   ├── NoSuchModel    nobody serves a model of this name
 │   ├── KeyRefused     the key is missing or wrong
@@ -18,14 +19,39 @@ ChatError
 # ruff: noqa: N818
 
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Self
 
-_LONGEST_REASON = 300
+_LONGEST_REASON = 200
+"""The most characters that a sentence quotes of what a person, a model or a server sent."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_LONG_RUN = re.compile(rf"\S{{{_LONGEST_REASON + 1},}}")
 
 
 class ChatError(Exception):
-    """The root of the copilot's errors; its text is for the person."""
+    """The root of the copilot's errors; its text is for the person.
+
+    Of what the constructor was given the sentence shows an excerpt, with control characters
+    escaped.
+    """
+
+    _sent: tuple[str, ...] = ()
+
+    def __new__(cls, *sent: Any, **named: Any) -> Self:
+        """Remember what the error is made of, before its sentence is written."""
+        error = super().__new__(cls, *sent, **named)
+        texts = (one for one in (*sent, *named.values()) if isinstance(one, str | Path))
+        error._sent = tuple(str(text) for text in texts)
+        return error
+
+    def __init__(self, sentence: str) -> None:
+        for text in self._sent:
+            if len(text) > _LONGEST_REASON and text != sentence:
+                sentence = sentence.replace(text, _short(text))
+        escaped = _CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", sentence)
+        super().__init__(_LONG_RUN.sub(lambda run: _short(run.group()), escaped))
 
 
 class NoModel(ChatError):
@@ -42,6 +68,17 @@ class NoModel(ChatError):
             "kiln-chat --api-base http://localhost:11434/v1 --model NAME, with KILN_CHAT_API_KEY "
             "where it wants a key. Without a model, /tools and /call work all the same. (The "
             "embedded model is too small to hold a conversation.)"
+        )
+
+
+class UnusableAddress(ChatError):
+    """The address of --api-base is none; it may hold a password, so it is not shown."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The address of --api-base (or KILN_CHAT_API_BASE) is not one of a web server. Give "
+            "one such as http://localhost:11434/v1; in a name or password, write @, / and : as "
+            "%40, %2F and %3A."
         )
 
 
@@ -126,14 +163,20 @@ class BadArguments(ChatError):
     """A tool's arguments are no JSON object."""
 
     def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"The arguments of {name} are no JSON object ({reason}). Write them anew.")
+        super().__init__(
+            f"The arguments of {name} are no JSON object ({_short(reason)}). Write them anew."
+        )
 
 
 class NoSuchChat(ChatError):
     """No saved chat has this name."""
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
-        there = f"Saved chats: {', '.join(known)}." if known else "No chat is saved yet."
+        there = (
+            f"Saved chats: {', '.join(_short(one) for one in known[:50])}."
+            if known
+            else "No chat is saved yet."
+        )
         super().__init__(f"There is no saved chat '{name}'. {there}")
 
 

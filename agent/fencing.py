@@ -5,8 +5,8 @@ import unicodedata
 
 _TAG = "tool-result"
 # Models read `< /tag`, `<\tag` and `< / TAG` as tags too, so anything but a word may stand
-# between the bracket and the name.
-_LOOKS_LIKE_THE_TAG = re.compile(rf"<(?=[\W_]*{_TAG})", re.IGNORECASE)
+# between the bracket and the name. Of several brackets the last one counts, which keeps it linear.
+_LOOKS_LIKE_THE_TAG = re.compile(rf"<(?=[^<a-zA-Z0-9]*{_TAG})", re.IGNORECASE)
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 _JOINERS = frozenset("\u200c\u200d")
 """Format characters that scripts and emoji need."""

@@ -4,16 +4,26 @@ litellm takes seconds to import and would fetch a price map from the network as 
 imported when the first answer is asked for, with that switched off.
 """
 
+import base64
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any, Self, cast
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import anyio
 import anyio.to_thread
 
-from agent.errors import KeyRefused, ModelError, ModelFailed, NoSuchModel, ServerDown, TooLong
+from agent.errors import (
+    KeyRefused,
+    ModelError,
+    ModelFailed,
+    NoSuchModel,
+    ServerDown,
+    TooLong,
+    UnusableAddress,
+)
 from agent.messages import Message, ToolCall, ToolDefinition
 from agent.model import Answer, Piece
 
@@ -29,10 +39,34 @@ class ModelServer:
     Attributes:
         url: Its base address, with /v1.
         key: What it wants as a key; None where it wants none.
+        login: The value of the header Authorization for a name and a password; None for none. It
+            is shown nowhere.
     """
 
     url: str
     key: str | None = None
+    login: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def at(cls, address: str, key: str | None) -> Self:
+        """Return the server at an address, which may hold a name and a password.
+
+        Raises:
+            UnusableAddress: It is no address of a web server.
+        """
+        try:
+            parts = urlsplit(address)
+            is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
+            name, password, _ = parts.username, parts.password, parts.port
+        except ValueError:
+            is_usable, parts, name, password = False, urlsplit(""), None, None
+        if not is_usable:
+            raise UnusableAddress
+        if name is None and password is None:
+            return cls(address, key)
+        pair = f"{unquote(name or '')}:{unquote(password or '')}".encode()
+        plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        return cls(plain, key, f"Basic {base64.b64encode(pair).decode()}")
 
 
 class LiteLlmChatModel:
@@ -88,12 +122,15 @@ class LiteLlmChatModel:
             return self._name
         return f"openai/{self._name}"
 
-    def _address(self) -> dict[str, str]:
+    def _address(self) -> dict[str, Any]:
         """Return the server's address. The OpenAI key of the environment is not sent to it."""
         if self._server is None:
             return {}
         # Servers of one's own rarely want a key, but the client insists on one.
-        return {"api_base": self._server.url, "api_key": self._server.key or "none"}
+        address = {"api_base": self._server.url, "api_key": self._server.key or "none"}
+        if self._server.login is None:
+            return address
+        return {**address, "extra_headers": {"Authorization": self._server.login}}
 
     def _translated(self, litellm: Any, error: Exception) -> ModelError:
         """Return our error for one of litellm's; the most special class wins."""
@@ -117,7 +154,8 @@ class LiteLlmChatModel:
 
     def _missing_keys(self, litellm: Any) -> list[str]:
         if self._server is not None:
-            return [] if self._server.key else ["KILN_CHAT_API_KEY"]
+            has_one = self._server.key or self._server.login
+            return [] if has_one else ["KILN_CHAT_API_KEY"]
         found = litellm.validate_environment(self._name)
         return [str(name) for name in found.get("missing_keys", ())]
 

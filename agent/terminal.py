@@ -72,7 +72,8 @@ def chat(model: str | None, api_base: str | None, resume: str | None, server: st
     """Talk to a copilot that measures an AI feature and makes it better.
 
     Keys are read from the environment: those of litellm's providers (ANTHROPIC_API_KEY,
-    OPENAI_API_KEY …), and KILN_CHAT_API_KEY for the server of --api-base.
+    OPENAI_API_KEY …), and KILN_CHAT_API_KEY for the server of --api-base. An address that holds
+    a password belongs in KILN_CHAT_API_BASE, since others can read a command line.
 
     Where standard input is no terminal, its lines are what is said, and the exit code is 1 when
     the last of them failed.
@@ -82,7 +83,7 @@ def chat(model: str | None, api_base: str | None, resume: str | None, server: st
     key = os.environ.get("KILN_CHAT_API_KEY")
     options = Options(
         model=model,
-        model_server=ModelServer(api_base, key) if api_base else None,
+        model_server=ModelServer.at(api_base, key) if api_base else None,
         resume=resume,
         command=server or shlex.join([beside or "kiln-mcp"]),
         home=Path(home).expanduser(),

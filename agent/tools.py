@@ -9,14 +9,14 @@ import mcp_types as types
 from mcp import Client, MCPError
 from pydantic import JsonValue, ValidationError
 
-from agent.approval import CONFIRM, Ask, Effect, asks_itself, effect_of
+from agent.approval import APPROVAL_ID, Ask, Effect, asks_itself, effect_of
 from agent.errors import BadArguments, UnknownTool
 from agent.messages import ToolCall, ToolDefinition
 
 _LONGEST_RESULT = 24_000
 """Characters of a result that a model is shown."""
 _MOST_PAGES = 100
-_REFUSED = "The person did not agree. Nothing has been done."
+_DECLINED = "The person declined. Nothing has been done. Repeat the call only if they ask for it."
 
 
 class Progress(Protocol):
@@ -68,7 +68,7 @@ class Toolbox:
     def definitions(self) -> list[ToolDefinition]:
         """Return the tools as a model is told of them, without what only a person may say."""
         return [
-            ToolDefinition(tool.name, tool.description or "", json.dumps(_shown(tool)))
+            ToolDefinition(tool.name, tool.description or "", json.dumps(self._shown(tool)))
             for tool in self._tools.values()
         ]
 
@@ -99,10 +99,10 @@ class Toolbox:
         """
         tool = self.find(call.name)
         arguments = _arguments(call)
-        if asks_itself(tool):
-            arguments.pop(CONFIRM, None)
+        if asks_itself(self._client):
+            arguments.pop(APPROVAL_ID, None)
         elif effect_of(tool) is Effect.ASKS and not await self._ask(_plan(tool, arguments)):
-            return ToolResult(_REFUSED, failed=True)
+            return ToolResult(_DECLINED, failed=False)
         try:
             answered = await self._client.call_tool(
                 call.name, arguments, progress_callback=progress
@@ -112,6 +112,13 @@ class Toolbox:
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             return ToolResult(_GONE, failed=True)
         return ToolResult(_text(answered), failed=bool(answered.is_error))
+
+    def _shown(self, tool: types.Tool) -> dict[str, JsonValue]:
+        schema: dict[str, JsonValue] = dict(tool.input_schema)
+        properties = schema.get("properties")
+        if isinstance(properties, dict) and asks_itself(self._client):
+            schema["properties"] = {k: v for k, v in properties.items() if k != APPROVAL_ID}
+        return schema
 
 
 _GONE = (
@@ -125,21 +132,10 @@ def _plan(tool: types.Tool, arguments: dict[str, JsonValue]) -> str:
     return f"{tool.title or tool.name} may spend money or destroy something: {tool.name} {shown}"
 
 
-def _shown(tool: types.Tool) -> dict[str, JsonValue]:
-    schema: dict[str, JsonValue] = dict(tool.input_schema)
-    properties = schema.get("properties")
-    if isinstance(properties, dict) and asks_itself(tool):
-        schema["properties"] = {key: value for key, value in properties.items() if key != CONFIRM}
-    required = schema.get("required")
-    if isinstance(required, list) and CONFIRM in required:
-        schema["required"] = [name for name in required if name != CONFIRM]
-    return schema
-
-
 def _arguments(call: ToolCall) -> dict[str, JsonValue]:
     try:
         given = cast("JsonValue", json.loads(call.arguments or "{}"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadArguments(call.name, str(error)) from error
     if not isinstance(given, dict):
         raise BadArguments(call.name, f"they are a {type(given).__name__}")

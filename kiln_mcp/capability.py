@@ -2,8 +2,11 @@
 
 A capability is a typed `async def` whose first parameter is the context of the call and whose
 other parameters are its arguments. The signature is the schema, the docstring the help, and the
-effect says what a person must know before it runs. No door has logic of its own: all of them
-call `Capability.invoke` with the arguments as they arrived.
+effect says what a person must know before it runs.
+
+What spends, destroys or sends data out returns a `Proposal`: a plan, and the function that carries
+it out. The other capabilities return their result. No argument is ever an approval: `approval_id`
+only names one that a person gave elsewhere.
 """
 
 import inspect
@@ -11,39 +14,44 @@ import math
 import typing
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
+from typing import Concatenate, Final, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, create_model
-from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, create_model
+from pydantic_core import ErrorDetails, to_jsonable_python
 
+from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.plan import Effect, Plan
+from kiln_mcp.approvals.records import ProposedCall
+from kiln_mcp.argument_schemas import schema_of
+from kiln_mcp.call_options import CallOptions
 from kiln_mcp.errors import InvalidArguments, UnusableValue, closest
 from storage import records
 from storage.characters import whole
+from storage.excerpts import excerpt
 from storage.kind_words import kind_word
 from storage.records.record import Part, Record, first_fault
 
 
-class Effect(StrEnum):
-    """What calling a capability does to the world."""
+class Runs(StrEnum):
+    """How a call through a door is carried out."""
 
-    READS = "reads"
-    """Looks; changes nothing and costs nothing."""
-    WRITES = "writes"
-    """Changes the project; can be undone."""
-    SPENDS = "spends"
-    """Asks models, which may cost money and sends data to them."""
-    DESTROYS = "destroys"
-    """Takes something away."""
+    AT_ONCE = "at once"
+    AS_JOB = "as a job"
+    """It may take long: it goes on when its caller has gone or the process was killed."""
 
 
 class CallContext(Protocol):
     """What a capability's first parameter must offer."""
 
-    def for_call(self, *, confirmed: bool) -> Self:
-        """Return the context of one call, with the person's approval or without it."""
+    async def approve(self, call: ProposedCall, effect: Effect) -> None:
+        """Return if the call may be carried out.
+
+        Raises:
+            WorkbenchError: A person must agree first, or did not.
+        """
         ...
 
 
@@ -57,17 +65,27 @@ ContextT = TypeVar("ContextT", bound=CallContext)
 ResultT = TypeVar("ResultT", bound=BaseModel, covariant=True)
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
 P = ParamSpec("P")
+T = TypeVar("T")
+JsonObject = Mapping[str, JsonValue]
 
-_Confirm = Annotated[
-    bool, Field(description="True only after the person has seen the plan and agreed to it.")
-]
+_SHOWN: Final = 60
+"""Characters of an argument in the plan of a call that only writes."""
 
 
-class _PlainSchema(GenerateJsonSchema):
-    """JSON Schema without the titles that pydantic makes from field names."""
+@dataclass(frozen=True, slots=True)
+class Proposal(Generic[T]):
+    """What a capability will do once it is approved. Nothing has been done yet.
 
-    def field_title_should_be_set(self, schema: object) -> bool:
-        return False
+    Attributes:
+        plan: What will be done, what it costs, and where data goes.
+        carry_out: Does it.
+        unapproved: Does what can be done without approval, given the id of the approval that a
+            person may still give; None if that is nothing.
+    """
+
+    plan: Plan
+    carry_out: Callable[[], Awaitable[T]]
+    unapproved: Callable[[str], Awaitable[T]] | None = None
 
 
 class Capability(Generic[ContextT, P, ResultT]):
@@ -77,27 +95,37 @@ class Capability(Generic[ContextT, P, ResultT]):
         name: The verb phrase by which every door knows it.
         title: What a person reads on a button or in an approval.
         effect: What calling it does.
-        reaches_out: Whether it talks to other machines, be they models or shared repositories.
+        sends_out: Whether it may send data to an address or folder that the caller names.
+        runs: Whether a call through a door is a job.
     """
 
     def __init__(
         self,
-        function: Callable[Concatenate[ContextT, P], Awaitable[ResultT]],
+        function: Callable[Concatenate[ContextT, P], Awaitable[ResultT | Proposal[ResultT]]],
         *,
         effect: Effect,
         title: str,
-        reaches_out: bool = False,
+        sends_out: bool = False,
+        runs: Runs = Runs.AT_ONCE,
     ) -> None:
         self._function = function
         self.name = getattr(function, "__name__", title)
         self.title = title
         self.effect = effect
-        self.reaches_out = reaches_out or effect is Effect.SPENDS
+        self.sends_out = sends_out
+        self.runs = runs
 
     async def __call__(self, context: ContextT, *args: P.args, **kwargs: P.kwargs) -> ResultT:
-        """Call the function itself, as a Python caller does."""
-        with self._refusing_what_no_record_takes():
-            return await self._function(context, *args, **kwargs)
+        """Propose, have the plan approved by the context, and carry it out: Python's door.
+
+        Raises:
+            WorkbenchError: A person must agree first, or did not; or the work failed.
+        """
+        parameters = inspect.signature(self._function).bind(context, *args, **kwargs).arguments
+        values = dict(list(parameters.items())[1:])
+        arguments = to_jsonable_python(values, fallback=str)
+        proposal = await self._propose(context, values, arguments)
+        return await self._carry_out(context, proposal, arguments)
 
     @property
     def help(self) -> str:
@@ -105,9 +133,19 @@ class Capability(Generic[ContextT, P, ResultT]):
         return inspect.getdoc(self._function) or ""
 
     @property
-    def asks_first(self) -> bool:
-        """Whether it may need a person's approval, and so takes `confirm`."""
-        return self.effect in {Effect.SPENDS, Effect.DESTROYS}
+    def options(self) -> tuple[str, ...]:
+        """The names of the options that the mechanism adds to the arguments."""
+        approval = ("approval_id",) if self.proposes else ()
+        return (*approval, "wait_s", "limit") if self.runs is Runs.AS_JOB else approval
+
+    @cached_property
+    def proposes(self) -> bool:
+        """Whether it returns a proposal, which may need approval."""
+        return typing.get_origin(self._returned) is Proposal
+
+    @property
+    def _returned(self) -> object:
+        return inspect.signature(self._function, eval_str=True).return_annotation
 
     @cached_property
     def arguments(self) -> type[BaseModel]:
@@ -117,8 +155,7 @@ class Capability(Generic[ContextT, P, ResultT]):
         fields: dict[str, tuple[object, object]] = {
             p.name: (p.annotation, ... if p.default is p.empty else p.default) for p in parameters
         }
-        if self.asks_first:
-            fields["confirm"] = (_Confirm, False)
+        fields.update(CallOptions.fields_of(self.options))
         config = ConfigDict(
             extra="forbid", frozen=True, coerce_numbers_to_str=True, str_strip_whitespace=False
         )
@@ -131,7 +168,8 @@ class Capability(Generic[ContextT, P, ResultT]):
     @cached_property
     def result(self) -> type[BaseModel]:
         """The model of the answer, from the return annotation."""
-        annotation = inspect.signature(self._function, eval_str=True).return_annotation
+        inner = typing.get_args(self._returned)
+        annotation = inner[0] if self.proposes else self._returned
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             raise TypeError(f"{self.name} must return a pydantic model, not {annotation!r}")
         return annotation
@@ -139,37 +177,97 @@ class Capability(Generic[ContextT, P, ResultT]):
     @cached_property
     def input_schema(self) -> dict[str, JsonValue]:
         """JSON Schema of the arguments; an argument that may be null may be left out instead."""
-        schema = _without_nulls(
-            _compact(self.arguments.model_json_schema(schema_generator=_PlainSchema))
-        )
-        return schema if isinstance(schema, dict) else {}
+        return schema_of(self.arguments)
 
-    @cached_property
-    def output_schema(self) -> dict[str, JsonValue]:
-        """JSON Schema of the answer; what is null or an empty list may be left out."""
-        schema = _compact(
-            self.result.model_json_schema(mode="serialization", schema_generator=_PlainSchema)
-        )
-        _require_only_what_is_never_empty(schema)
-        return schema
+    def split(self, arguments: Mapping[str, JsonValue]) -> tuple[JsonObject, CallOptions]:
+        """Return the arguments that say what to do, without nulls, and the call's options.
 
-    async def invoke(self, context: ContextT, arguments: Mapping[str, JsonValue]) -> ResultT:
-        """Check the arguments and call the function: the way in for every door.
+        Raises:
+            InvalidArguments: An option is of the wrong kind.
+        """
+        given = {name: value for name, value in arguments.items() if value is not None}
+        chosen = {name: given.pop(name) for name in self.options if name in given}
+        try:
+            return given, CallOptions.model_validate(chosen)
+        except ValidationError as error:
+            raise InvalidArguments(self.name, self._problems(error)) from error
+
+    async def propose(
+        self, context: ContextT, arguments: Mapping[str, JsonValue]
+    ) -> Proposal[ResultT]:
+        """Check the arguments and say what the call would do; nothing is done yet.
 
         Raises:
             InvalidArguments: An argument is unknown, missing or of the wrong kind.
             UnusableValue: A record that was to be made of them breaks a rule of its kind.
         """
+        return await self._propose(context, self._checked(arguments), arguments)
+
+    async def invoke(self, context: ContextT, arguments: Mapping[str, JsonValue]) -> ResultT:
+        """Call it with arguments as they arrived; approval is the context's matter.
+
+        Raises:
+            InvalidArguments: An argument is unknown, missing or of the wrong kind.
+            UnusableValue: A record that was to be made of them breaks a rule of its kind.
+            WorkbenchError: A person must agree first, or did not; or the work failed.
+        """
+        given, _ = self.split(arguments)
+        proposal = await self.propose(context, given)
+        return await self._carry_out(context, proposal, given)
+
+    def call(self, plan: Plan, arguments: Mapping[str, JsonValue]) -> ProposedCall:
+        """Return a call with its plan, as it is put to a person."""
+        return ProposedCall(self.name, dict(arguments), plan, self.title)
+
+    async def _carry_out(
+        self, context: ContextT, proposal: Proposal[ResultT], arguments: JsonObject
+    ) -> ResultT:
+        try:
+            await context.approve(self.call(proposal.plan, arguments), self.effect)
+        except ApprovalNeeded as needed:
+            if proposal.unapproved is None:
+                raise
+            return await proposal.unapproved(needed.approval_id)
+        return await proposal.carry_out()
+
+    def _checked(self, arguments: Mapping[str, JsonValue]) -> Mapping[str, object]:
         try:
             checked = self.arguments.model_validate(dict(arguments))
         except ValidationError as error:
             raise InvalidArguments(self.name, self._problems(error)) from error
         if slips := list(_slips("", arguments, checked.model_dump())):
             raise InvalidArguments(self.name, slips)
-        values = {name: getattr(checked, name) for name in type(checked).model_fields}
-        confirmed = bool(values.pop("confirm", False)) if self.asks_first else False
-        call = typing.cast("Callable[..., Awaitable[ResultT]]", self)
-        return await call(context.for_call(confirmed=confirmed), **values)
+        names = [name for name in type(checked).model_fields if name not in self.options]
+        return {name: getattr(checked, name) for name in names}
+
+    async def _propose(
+        self,
+        context: ContextT,
+        values: Mapping[str, object],
+        arguments: Mapping[str, JsonValue],
+    ) -> Proposal[ResultT]:
+        function = typing.cast("Callable[..., Awaitable[typing.Any]]", self._function)
+        if not self.proposes:
+            summary = f"{self.title}{self._shortened(arguments)}."
+            return Proposal(Plan(summary), lambda: self._guarded(function(context, **values)))
+        proposal: Proposal[ResultT] = await self._guarded(function(context, **values))
+        unapproved = proposal.unapproved
+        return Proposal(
+            proposal.plan,
+            lambda: self._guarded(proposal.carry_out()),
+            None if unapproved is None else lambda id: self._guarded(unapproved(id)),
+        )
+
+    def _shortened(self, arguments: Mapping[str, JsonValue]) -> str:
+        """Return arguments as part of a plan, which a person may be asked about."""
+        if self.effect is Effect.READS:
+            return ""
+        texts = [f"{name} {str(value)[:_SHOWN]!r}" for name, value in arguments.items()]
+        return f" ({', '.join(texts)})" if texts else ""
+
+    async def _guarded(self, work: Awaitable[T]) -> T:
+        with self._refusing_what_no_record_takes():
+            return await work
 
     @contextmanager
     def _refusing_what_no_record_takes(self) -> Generator[None]:
@@ -192,25 +290,50 @@ AnyCapability = Capability[typing.Any, ..., BaseModel]
 """A capability whose arguments are only known at run time."""
 
 
+class CapabilityMaker:
+    """Makes a capability of a typed function."""
+
+    def __init__(self, effect: Effect, title: str, *, sends_out: bool, runs: Runs) -> None:
+        self._effect = effect
+        self._title = title
+        self._sends_out = sends_out
+        self._runs = runs
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[ContextT, P], Awaitable[Proposal[AnswerT]]]
+    ) -> Capability[ContextT, P, AnswerT]: ...
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[ContextT, P], Awaitable[AnswerT]]
+    ) -> Capability[ContextT, P, AnswerT]: ...
+
+    def __call__(
+        self, function: Callable[Concatenate[ContextT, P], Awaitable[AnswerT | Proposal[AnswerT]]]
+    ) -> Capability[ContextT, P, AnswerT]:
+        """Return the capability of a function."""
+        return Capability(
+            function,
+            effect=self._effect,
+            title=self._title,
+            sends_out=self._sends_out,
+            runs=self._runs,
+        )
+
+
 def capability(
-    *, effect: Effect, title: str, reaches_out: bool = False
-) -> Callable[
-    [Callable[Concatenate[ContextT, P], Awaitable[AnswerT]]], Capability[ContextT, P, AnswerT]
-]:
+    *, effect: Effect, title: str, sends_out: bool = False, runs: Runs = Runs.AT_ONCE
+) -> CapabilityMaker:
     """Make a capability of a typed function.
 
     Args:
         effect: What calling it does; becomes annotations and approvals at the doors.
         title: What a person reads, in the imperative: "Draft a specification".
-        reaches_out: Whether it talks to other machines; what asks models does anyway.
+        sends_out: Whether it may send data to an address or folder that the caller names.
+        runs: Whether a call through a door is a job.
     """
-
-    def decorate(
-        function: Callable[Concatenate[ContextT, P], Awaitable[AnswerT]],
-    ) -> Capability[ContextT, P, AnswerT]:
-        return Capability(function, effect=effect, title=title, reaches_out=reaches_out)
-
-    return decorate
+    return CapabilityMaker(effect, title, sends_out=sends_out, runs=runs)
 
 
 def _names_at(schema: JsonValue, place: Sequence[int | str]) -> list[str]:
@@ -226,7 +349,7 @@ def _names_at(schema: JsonValue, place: Sequence[int | str]) -> list[str]:
 
 def _problem(detail: ErrorDetails, known: Sequence[str]) -> str:
     """Put one validation error into a sentence that says what would be right."""
-    place = ".".join(str(part) for part in detail["loc"])
+    place = excerpt(".".join(str(part) for part in detail["loc"]))
     match detail["type"]:
         case "extra_forbidden":
             valid = f" It takes: {', '.join(known)}." if known else ""
@@ -240,7 +363,7 @@ def _problem(detail: ErrorDetails, known: Sequence[str]) -> str:
 def _wrong(place: str, reason: str, given: object) -> str:
     text = repr(given)
     shown = text if len(text) <= 60 else text[:57] + "…"
-    return f"The argument '{place}' is wrong: {reason} (given: {shown})."
+    return f"The argument '{place}' is wrong: {excerpt(reason)} (given: {shown})."
 
 
 def _slips(place: str, given: object, taken: object) -> Iterator[str]:
@@ -272,82 +395,3 @@ def _entries(value: object) -> Mapping[object, object]:
     if isinstance(value, list | tuple):
         return dict(enumerate(typing.cast("Sequence[object]", value)))
     return {}
-
-
-_LEFT_OUT = frozenset({"$defs", "title", "discriminator"})
-_SAYS_WHAT = frozenset({"type", "anyOf", "oneOf", "allOf", "enum", "const", "$ref"})
-_ANYTHING: dict[str, JsonValue] = {
-    "anyOf": [{"type": kind} for kind in ("string", "object", "array", "number", "boolean")]
-}
-"""Any JSON value, said in words that clients which check schemas do not stumble over."""
-
-
-def _compact(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return the schema with local references put in place, without the titles of models.
-
-    Several clients do not follow `$ref`; our models are not recursive.
-    """
-    definitions = schema.get("$defs")
-    known = definitions if isinstance(definitions, dict) else {}
-
-    def resolve(node: JsonValue, *, names: bool = False) -> JsonValue:
-        if isinstance(node, list):
-            return [resolve(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        reference = node.get("$ref")
-        if isinstance(reference, str) and not names:
-            target = resolve(known[reference.rsplit("/", 1)[-1]])
-            rest = {key: value for key, value in node.items() if key != "$ref"}
-            return {**target, **rest} if isinstance(target, dict) else target
-        kept = {
-            key: resolve(value, names=key == "properties")
-            for key, value in node.items()
-            if names or key not in _LEFT_OUT
-        }
-        if names:
-            return kept
-        if kept.get("additionalProperties") in (True, _ANYTHING):
-            del kept["additionalProperties"]
-        return kept if _SAYS_WHAT & kept.keys() else {**_ANYTHING, **kept}
-
-    resolved = resolve(schema)
-    return resolved if isinstance(resolved, dict) else {}
-
-
-def _without_nulls(node: JsonValue) -> JsonValue:
-    """Return a schema without the nulls that stand for leaving an argument out, at any depth."""
-    if isinstance(node, list):
-        return [_without_nulls(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    argument = {key: _without_nulls(value) for key, value in node.items()}
-    options = argument.get("anyOf")
-    if not isinstance(options, list) or argument.get("default", 0) is not None:
-        return argument
-    kinds = [option for option in options if option != {"type": "null"}]
-    rest = {key: value for key, value in argument.items() if key not in {"anyOf", "default"}}
-    return {**kinds[0], **rest} if len(kinds) == 1 and isinstance(kinds[0], dict) else argument
-
-
-def _require_only_what_is_never_empty(node: JsonValue) -> None:
-    """Take from `required`, everywhere in a schema, what may be null or a list."""
-    if isinstance(node, list):
-        for item in node:
-            _require_only_what_is_never_empty(item)
-    if not isinstance(node, dict):
-        return
-    for value in node.values():
-        _require_only_what_is_never_empty(value)
-    properties, required = node.get("properties"), node.get("required")
-    if isinstance(properties, dict) and isinstance(required, list):
-        node["required"] = [name for name in required if not _may_be_empty(properties, name)]
-
-
-def _may_be_empty(properties: Mapping[str, JsonValue], name: JsonValue) -> bool:
-    schema = properties.get(name) if isinstance(name, str) else None
-    if not isinstance(schema, dict):
-        return False
-    options = schema.get("anyOf")
-    nullable = isinstance(options, list) and {"type": "null"} in options
-    return nullable or schema.get("type") == "array"

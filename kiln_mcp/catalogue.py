@@ -1,22 +1,27 @@
 """Everything that the workbench can do, one line each; every door offers exactly this.
 
 Third parties add capabilities through the entry point group `kiln_mcp.capabilities`: each entry
-point names a `Capability`.
+point names a `Capability`. One that cannot be used is named and left out.
 """
 
+import logging
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points
+from typing import Protocol, cast
 
 from pydantic import JsonValue
 
-from kiln_mcp.capability import AnyCapability
+from kiln_mcp.capability import AnyCapability, Capability
 from kiln_mcp.errors import UnknownCapability
 from kiln_mcp.evals import service as evals
 from kiln_mcp.evolution import service as evolution
-from kiln_mcp.jobs import JsonObject
+from kiln_mcp.jobs import Job, JsonObject
 from kiln_mcp.judging import service as judging
 from kiln_mcp.operations import service as operations
+from kiln_mcp.operations.plans import check_agreement
 from kiln_mcp.projects import exchange_service as exchange
 from kiln_mcp.projects import history_service as history
 from kiln_mcp.projects import record_service as records
@@ -29,6 +34,9 @@ from kiln_mcp.specs import service as specs
 from kiln_mcp.synthesis import service as synthesis
 from kiln_mcp.tuning import service as tuning
 from kiln_mcp.workspace import Workspace, open_workspace
+from storage.excerpts import defuse, excerpt
+
+_log = logging.getLogger(__name__)
 
 _OWN: tuple[AnyCapability, ...] = (
     projects.create_project,
@@ -69,7 +77,6 @@ _OWN: tuple[AnyCapability, ...] = (
     judging.label_items,
     judging.measure_agreement,
     evolution.evolve_prompt,
-    operations.start_job,
     operations.wait_for_job,
     operations.cancel_job,
     operations.resume_job,
@@ -85,9 +92,15 @@ _OWN: tuple[AnyCapability, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The capabilities that a door offers, in the order in which they are shown."""
+    """The capabilities that a door offers, in the order in which they are shown.
+
+    Attributes:
+        capabilities: All of them.
+        problems: A sentence for each extension that could not be used.
+    """
 
     capabilities: tuple[AnyCapability, ...]
+    problems: tuple[str, ...] = ()
 
     def find(self, name: str) -> AnyCapability:
         """Return the capability of this name, written with hyphens or underscores.
@@ -104,22 +117,77 @@ class Catalogue:
     async def perform(
         self, workspace: Workspace, name: str, arguments: JsonObject
     ) -> dict[str, JsonValue]:
-        """Call the capability of this name, as a job does.
+        """Call a capability by its name from Python; approval is the workspace's matter.
 
         Raises:
             UnknownCapability: There is none.
             InvalidArguments: The arguments do not fit it.
+            ApprovalNeeded: A person must agree first.
         """
         return plain(await self.find(name).invoke(workspace, arguments))
 
+    async def carry_out(self, workspace: Workspace, job: Job) -> dict[str, JsonValue]:
+        """Carry out what a job was begun for; it was approved then, and is not asked about again.
+
+        Raises:
+            UnknownCapability: There is none of this name any more.
+            InvalidArguments: The arguments do not fit it.
+            PlanGrew: It would do more now than was agreed to, and no limit holds it.
+        """
+        proposal = await self.find(job.capability).propose(workspace, job.arguments)
+        check_agreement(job, proposal.plan)
+        return plain(await proposal.carry_out())
+
     def open_workspace(self, settings: Settings) -> AbstractAsyncContextManager[Workspace]:
         """Open the workspace of this person, with these capabilities as what jobs can do."""
-        return open_workspace(settings, self.perform)
+        return open_workspace(settings, self.carry_out)
 
 
+class Extension(Protocol):
+    """An entry point of the group `kiln_mcp.capabilities`."""
+
+    name: str
+    value: str
+
+    def load(self) -> object:
+        """Import what it names."""
+        ...
+
+
+def with_extensions(points: Iterable[Extension]) -> Catalogue:
+    """Return our own capabilities and those of extensions; name those that cannot be used."""
+    items, problems = list(_OWN), list[str]()
+    for point in points:
+        try:
+            items.append(_usable(point.load(), items))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is foreign code
+            reason = str(error) if type(error) is TypeError else f"{type(error).__name__}: {error}"
+            problems.append(
+                f"The extension '{excerpt(point.name)}' ({excerpt(point.value)}) is left out: "
+                f"{excerpt(defuse(reason))}. Update or uninstall it; all else works."
+            )
+    return Catalogue(tuple(items), tuple(problems))
+
+
+def _usable(item: object, others: Sequence[AnyCapability]) -> AnyCapability:
+    """Return what an extension named, if a door can offer it.
+
+    Raises:
+        TypeError: It is no capability, or another one has its name.
+    """
+    if not isinstance(item, Capability):
+        raise TypeError(f"it names a {type(item).__name__}, not a capability")
+    found = cast("AnyCapability", item)
+    if any(other.name == found.name for other in others):
+        raise TypeError(f"there is a capability {found.name!r} already")
+    _ = found.input_schema, found.result  # a signature that cannot be read fails here
+    return found
+
+
+@cache
 def installed_catalogue() -> Catalogue:
-    """Return our own capabilities and those of installed extensions."""
-    found: tuple[AnyCapability, ...] = tuple(
-        point.load() for point in entry_points(group="kiln_mcp.capabilities")
-    )
-    return Catalogue(_OWN + found)
+    """Return our own capabilities and those of installed extensions, loaded once."""
+    catalogue = with_extensions(entry_points(group="kiln_mcp.capabilities"))
+    for problem in catalogue.problems:
+        _log.warning("%s", problem)
+    return catalogue

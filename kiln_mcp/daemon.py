@@ -36,11 +36,12 @@ from kiln_mcp.border.connections import (
     connection_of,
     limits_by_files,
 )
+from kiln_mcp.border.lending import LentVariables, NotLendable
 from kiln_mcp.border.log_limit import LogLimit
-from kiln_mcp.border.provider_variables import LentVariables, NotLendable
 from kiln_mcp.border.socket_file import listen_at_home, remove_socket
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.errors import AlreadyServing
+from kiln_mcp.home import prepare_home
 from kiln_mcp.server import build_server
 from kiln_mcp.server.calls import client_of
 from kiln_mcp.settings import Settings
@@ -265,7 +266,7 @@ async def serve(
         AlreadyServing: Another daemon serves this home.
     """
     home = settings.home
-    await anyio.Path(home).mkdir(mode=0o700, parents=True, exist_ok=True)
+    await anyio.to_thread.run_sync(prepare_home, home)
     lock = FileLock(home / "daemon.lock")
     try:
         lock.acquire(timeout=0)

@@ -5,9 +5,11 @@
     ├── UnusableValue              a record breaks a rule of its kind
     ├── UnknownCapability          no capability has this name
     ├── UnknownProject             no project is known by this name or path
+    │   ├── MissingProject         its folder is not there any more
+    │   └── AmbiguousProject       several projects have this name
     ├── AlreadyServing             another daemon serves this home
     ├── UnusablePath               a path that cannot be meant
-    ├── ApprovalNeeded             a person must agree before this is done
+    ├── approvals.errors           a person must agree first (kiln_mcp/approvals/errors.py)
     └── llm.errors.ModelError      everything about models (kiln_mcp/llm/errors.py)
 
 Errors are named by their cause, without a suffix; the constructor writes the sentence.
@@ -17,13 +19,15 @@ Errors are named by their cause, without a suffix; the constructor writes the se
 
 import difflib
 import errno
+import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
 from storage.errors import WorkbenchError, said_by_system
+from storage.excerpts import LONGEST_REASON, excerpt, excerpts
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
@@ -35,11 +39,40 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
         yield from leaves(one)
 
 
+def unwrap(error: BaseException) -> BaseException:
+    """Return the error of a group that tells a reader most; a plain exception as it is.
+
+    An interrupt comes first, then one of our own sentences, then what the system refused.
+    """
+    each = list(leaves(error))
+    for kinds in (_INTERRUPTS, WorkbenchError, OSError):
+        for one in each:
+            if isinstance(one, kinds):
+                return one
+    return each[0]
+
+
+_INTERRUPTS = (KeyboardInterrupt, SystemExit)
+
+
+@contextmanager
+def one_error() -> Generator[None]:
+    """Raise one error where a task group would raise a group of them."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        raise unwrap(group) from group
+
+
 def closest(name: str, candidates: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the candidate nearest to `name`, or nothing."""
+    name = excerpt(name)  # comparing takes time with the square of the length
     found = difflib.get_close_matches(name.casefold(), {c.casefold(): c for c in candidates}, n=1)
     originals = {c.casefold(): c for c in candidates}
     return f" Did you mean '{originals[found[0]]}'?" if found else ""
+
+
+_MOST_PROBLEMS = 10
 
 
 class InvalidArguments(WorkbenchError):
@@ -48,7 +81,8 @@ class InvalidArguments(WorkbenchError):
     def __init__(self, capability: str, problems: Sequence[str]) -> None:
         self.capability = capability
         self.problems = tuple(problems)
-        super().__init__(f"{capability} was not called: {' '.join(problems)}")
+        shown = excerpts(problems, " ", longest=LONGEST_REASON, most=_MOST_PROBLEMS)
+        super().__init__(f"{capability} was not called: {shown}")
 
 
 class UnusableValue(WorkbenchError):
@@ -79,6 +113,31 @@ class UnknownProject(WorkbenchError):
         super().__init__(
             f"No project '{reference}'.{closest(reference, known)}{names}{said} "
             "Give the path of a folder that holds a project.kiln, or call create_project."
+        )
+
+
+class MissingProject(UnknownProject):
+    """The folder that a known project lay in is not there any more."""
+
+    def __init__(self, reference: str, folder: Path) -> None:
+        WorkbenchError.__init__(
+            self,
+            f"The project '{reference}' is not there any more: its folder was {folder}. If it was "
+            "moved, give the path of its new folder; if it was deleted, bring it back from a "
+            "backup or with import_project.",
+        )
+
+
+class AmbiguousProject(UnknownProject):
+    """Several projects have this name."""
+
+    def __init__(self, reference: str, folders: Sequence[Path]) -> None:
+        places = " and ".join(str(folder) for folder in folders)
+        WorkbenchError.__init__(
+            self,
+            f"'{reference}' may mean any of {len(folders)} projects: {places}. Give the path of "
+            "the one that is meant. For the name to mean one of them from now on, the person runs "
+            "in a terminal: kiln-mcp projects --keep-name FOLDER",
         )
 
 
@@ -119,7 +178,7 @@ def database_sentence(file: Path, error: Exception | str, lost: str) -> str:
         lost: What is lost with it, as a sentence without its end.
     """
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what extends it
-    if file.is_dir():
+    if os.path.isdir(file):  # noqa: PTH112 - raises nothing, however long it is
         return f"{file} is a folder, where a file has to be. Move it away, then try again."
     if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
         return f"{file} is damaged, or no database. Move it away, then try again. {lost}."
@@ -139,71 +198,3 @@ def database_sentence(file: Path, error: Exception | str, lost: str) -> str:
 
 
 _NO_RIGHTS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a capability would do, said before it is done.
-
-    Attributes:
-        summary: One sentence: what will happen.
-        calls: Model calls expected, 0 for none.
-        cost_usd: Expected cost in US dollars; None where the model's price is not known.
-        irreversible: Whether what is done cannot be taken back.
-        far_reaching: Whether it touches more than was named, though it can be taken back.
-        limits: What holds it, in sentences; empty where nothing does.
-        tokens: Tokens expected; 0 where nobody can tell.
-        earlier_calls: Of how many like calls the expectation comes; 0 where it comes from none,
-            and is of long calls.
-    """
-
-    summary: str
-    calls: int = 0
-    cost_usd: float | None = 0.0
-    irreversible: bool = False
-    far_reaching: bool = False
-    limits: str = ""
-    tokens: int = 0
-    earlier_calls: int = 0
-
-    @property
-    def needs_approval(self) -> bool:
-        """Whether a person must agree first: it costs, may cost, or destroys."""
-        grave = self.irreversible or self.far_reaching
-        return grave or self.cost_usd is None or self.cost_usd > 0
-
-    @property
-    def text(self) -> str:
-        """The plan in words, with its expected cost and its limits."""
-        return f"{self._expected} {self.limits}".strip()
-
-    @property
-    def _expected(self) -> str:
-        if not self.calls:
-            return self.summary
-        count = "1 model call" if self.calls == 1 else f"{self.calls} model calls"
-        return f"{self.summary} About {count}, {self._price}."
-
-    @property
-    def _price(self) -> str:
-        if self.cost_usd is None:
-            return "at a price that is not known"
-        if self.cost_usd == 0:
-            return "free of charge"
-        if self.earlier_calls:
-            return f"${self.cost_usd:.4f}, from {self.earlier_calls} earlier calls"
-        return f"at most about ${self.cost_usd:.4f}"
-
-
-class ApprovalNeeded(WorkbenchError):
-    """A person must agree before this is done; nothing has been done yet.
-
-    A door that can ask the person does, and calls again with `confirm=True`.
-    """
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        super().__init__(
-            f"{plan.text} Nothing has been done yet: ask the person, and when they agree call "
-            "again with confirm=true."
-        )

@@ -3,6 +3,8 @@
 KILN_MCP_HOME    the per-user home (index, journal, known projects); default: the
                  platform's data directory
 KILN_MCP_DATABASE_URL  a Postgres database for jobs on several machines
+KILN_MCP_ITEM_SECONDS, KILN_MCP_ITEM_MB  limits of one item of logic that a project or a caller
+                 supplies (`isolation/limits.py`)
 KILN_MCP_MODEL   the model to use where none is named; default: the embedded one
 """
 

@@ -1,28 +1,34 @@
 """What a capability works with: open projects, the model engine, progress, approval."""
 
-import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Self
 
 import anyio
 import anyio.from_thread
-from pydantic import TypeAdapter, ValidationError
+import anyio.to_thread
 
-from kiln_mcp.errors import ApprovalNeeded, Plan, UnknownCapability, UnknownProject, UnusablePath
+from kiln_mcp.approvals.decision import Approved, Decision, Declined, Person, Waiting, decide
+from kiln_mcp.approvals.errors import ApprovalDeclined, ApprovalNeeded, ApprovalsFailed
+from kiln_mcp.approvals.plan import Effect
+from kiln_mcp.approvals.policy import read_policy
+from kiln_mcp.approvals.records import ProposedCall
+from kiln_mcp.approvals.store import ApprovalStore
+from kiln_mcp.errors import UnknownCapability, UnusablePath
+from kiln_mcp.home import prepare_home
 from kiln_mcp.jobs import Job, JobDesk, JobSettings, JsonObject
-from kiln_mcp.llm import Budget, Engine
+from kiln_mcp.known_projects import KnownProjects, Reference
+from kiln_mcp.llm import Budget, Engine, Model
+from kiln_mcp.llm.errors import JournalFailed
 from kiln_mcp.settings import Settings
+from kiln_mcp.trust import Trust
 from storage import ProjectStore, new_id
 from storage.files import check_room, disk_errors
-from storage.names import folded_name
 
-_LISTED: Final = TypeAdapter(dict[str, str])
 STILL_THERE: Final = 1e-6
 _BEFORE_ALL_ELSE: Final = 1e-9
 SAY_AGAIN_S: Final = 5.0
@@ -36,15 +42,13 @@ ProgressReport = Callable[[float, float | None, str | None], Awaitable[None]]
 """Called with what is done, what there is in all (None: not known), and a sentence."""
 
 
-Perform = Callable[["Workspace", str, JsonObject], Awaitable[JsonObject]]
-"""Calls the capability of this name with these arguments."""
+CarryOut = Callable[["Workspace", Job], Awaitable[JsonObject]]
+"""Carries out what a job was begun for."""
 
 
-async def _nothing_to_perform(
-    workspace: "Workspace", capability: str, arguments: JsonObject
-) -> JsonObject:
+async def _know_nothing(workspace: "Workspace", job: Job) -> JsonObject:
     """Know no capability."""
-    raise UnknownCapability(capability, [])
+    raise UnknownCapability(job.capability, [])
 
 
 async def _unheard(done: float, total: float | None, message: str | None) -> None:
@@ -83,68 +87,6 @@ class Relay:
         await self._report(self._done, self._total, sentence)
 
 
-class KnownProjects:
-    """The projects that this person has opened, by name; kept in the per-user home."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._open: dict[Path, ProjectStore] = {}
-
-    def folders(self) -> dict[str, Path]:
-        """Return the folder of each known project by its name, oldest first."""
-        return self._read() or {}
-
-    def damage(self) -> str:
-        """Return what is to be said of a list that cannot be read, "" where none was."""
-        if self._read() is None:
-            return (
-                f"The list of known projects, {self._file}, is damaged and is kept aside when the "
-                "next project is opened by the path of its folder."
-            )
-        aside = sorted(self._file.parent.glob(f"{self._file.stem}.damaged-*"))
-        return f"A damaged list of known projects was kept as {aside[-1]}." if aside else ""
-
-    def _read(self) -> dict[str, Path] | None:
-        """Return the folders by name; None where the list is damaged."""
-        try:
-            listed = _LISTED.validate_json(self._file.read_bytes())
-        except FileNotFoundError:
-            return {}
-        except ValidationError:
-            return None
-        return {name: Path(folder) for name, folder in listed.items()}
-
-    def remember(self, store: ProjectStore) -> None:
-        """Keep the project's name and folder for the next time."""
-        known = self._read()
-        if known is None:
-            aside = f"{self._file.stem}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.json"
-            with suppress(FileNotFoundError):  # another process was quicker
-                self._file.rename(self._file.with_name(aside))
-            known = {}
-        if known.get(store.project.name) == store.folder:
-            return
-        known[store.project.name] = store.folder
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._file.with_suffix(".new")
-        text = json.dumps({n: str(f) for n, f in known.items()}, indent=2, ensure_ascii=False)
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(self._file)
-
-    async def open(self, folder: Path, home: Path) -> ProjectStore:
-        """Return the open store of a folder; one store a folder and process."""
-        if folder not in self._open:
-            self._open[folder] = await ProjectStore.open(folder, home=home)
-            await anyio.to_thread.run_sync(self.remember, self._open[folder])
-        return self._open[folder]
-
-    async def close(self) -> None:
-        """Close every open store."""
-        for store in self._open.values():
-            await store.close()
-        self._open.clear()
-
-
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """The context of a call: shared by all calls but for its progress and approval.
@@ -153,10 +95,8 @@ class Workspace:
         settings: What the person set.
         engine: The one way to ask a model anything.
         known: The projects that this person has opened.
-        perform: Calls a capability by its name.
         report: Where progress goes.
-        confirmed: Whether the person has agreed to what this call's plan says.
-        plan_only: Whether only the plan is wanted, even where it needs no approval.
+        person: How this call's person is reached; None if its door cannot ask.
         desk: Where jobs are handed in.
         client: Who calls, so that it is known again; empty where nobody can tell.
         job: The id of the job that this call is an attempt of; empty outside of jobs.
@@ -165,17 +105,11 @@ class Workspace:
     settings: Settings
     engine: Engine
     known: KnownProjects
-    perform: Perform = _nothing_to_perform
     report: ProgressReport = _unheard
-    confirmed: bool = False
-    plan_only: bool = False
+    person: Person | None = None
     desk: JobDesk | None = None
     client: str = ""
     job: str = ""
-
-    def for_call(self, *, confirmed: bool) -> Self:
-        """Return the context of one call, with the person's approval or without it."""
-        return replace(self, confirmed=confirmed)
 
     def with_progress(self, report: ProgressReport) -> Self:
         """Return the same workspace with progress going to `report`, waits of models included."""
@@ -186,6 +120,11 @@ class Workspace:
         """Return the same workspace with another default model."""
         engine = replace(self.settings.engine, default_model=name)
         return replace(self, settings=replace(self.settings, engine=engine))
+
+    @property
+    def trust(self) -> Trust:
+        """The folders whose programs may be run."""
+        return Trust(self.settings.home)
 
     def place(self, path: str) -> Path:
         """Return the absolute path that a person or an assistant means.
@@ -207,7 +146,7 @@ class Workspace:
         """Open a project by the path of its folder or by the name it is known by.
 
         Raises:
-            UnknownProject: Neither a folder nor a known name.
+            UnknownProject: Neither a folder nor a known name, or a name of several projects.
             storage.StorageError: The folder cannot be opened as a project.
         """
         folder = await self.project_folder(reference)
@@ -220,21 +159,13 @@ class Workspace:
         """Return the folder of a project that is named or pointed at.
 
         Raises:
-            UnknownProject: Neither a folder nor a known name.
+            UnknownProject: Neither a folder nor a known name, or a name of several projects.
         """
-        known = self.known.folders()
-        by_name = {folded_name(name): folder for name, folder in known.items()}
-        folder = by_name.get(folded_name(reference))
-        if folder is not None:
-            return folder
         try:
             path = self.place(reference)
-        except UnusablePath as error:
-            raise UnknownProject(reference, list(known), self.known.damage()) from error
-        folder = path.parent if path.name == "project.kiln" else path
-        if not await anyio.Path(folder).exists():
-            raise UnknownProject(reference, list(known), self.known.damage())
-        return folder
+        except UnusablePath:
+            path = None
+        return await anyio.to_thread.run_sync(self.known.find, Reference(reference, path))
 
     def _looking_at(self, store: ProjectStore) -> Callable[[int], None]:
         """Return what reports the first look at a project, which may take long."""
@@ -307,16 +238,42 @@ class Workspace:
         digest = blake2b(f"{self.job} {purpose}".encode(), digest_size=8).digest()
         return f"{int.from_bytes(digest) % 10**12:012}"
 
-    def approve(self, plan: Plan) -> None:
-        """Go on only where the plan costs nothing or the person has agreed to it.
+    async def decide(
+        self, call: ProposedCall, effect: Effect, approval_id: str | None = None
+    ) -> Decision:
+        """Decide whether a proposed call may be carried out, and record who approved it.
 
-        Call it before anything is done.
+        Args:
+            call: The call with its plan.
+            effect: The effect of the capability.
+            approval_id: The approval that the caller names.
+
+        Raises:
+            ApprovalsFailed: The record of approvals cannot be used.
+        """
+        if effect is Effect.READS and not call.plan.needs_approval:
+            return Approved()
+        home = self.settings.home
+        policy = await anyio.to_thread.run_sync(read_policy, home)
+        named = replace(call, client=self.client)
+        return await decide(ApprovalStore(home), policy, named, effect, self.person, approval_id)
+
+    async def approve(self, call: ProposedCall, effect: Effect) -> None:
+        """Return if a call may be carried out: for callers in Python.
 
         Raises:
             ApprovalNeeded: The person must be asked first.
+            ApprovalDeclined: The person said no.
         """
-        if self.plan_only or (plan.needs_approval and not self.confirmed):
-            raise ApprovalNeeded(plan)
+        match await self.decide(call, effect):
+            case Approved():
+                return
+            case Declined():
+                raise ApprovalDeclined(call.plan)
+            case Waiting(approval_id):
+                raise ApprovalNeeded(call.plan, approval_id)
+            case _:
+                raise ApprovalNeeded(call.plan)
 
 
 def _check_home(home: Path, size: int) -> None:
@@ -327,19 +284,21 @@ def _check_home(home: Path, size: int) -> None:
 
 @asynccontextmanager
 async def open_workspace(
-    settings: Settings, perform: Perform = _nothing_to_perform
+    settings: Settings,
+    carry_out: CarryOut = _know_nothing,
+    models: Mapping[str, Model] | None = None,
 ) -> AsyncGenerator[Workspace]:
     """Open the workspace of this person for the life of a process.
 
     Args:
         settings: What the person set.
-        perform: Calls a capability by its name: what jobs do.
+        carry_out: Carries out what a job was begun for.
+        models: Further models by name.
     """
     with suppress(OSError):  # who needs the home says what is wrong with it
-        # Prompts and answers lie there: nobody else's business.
-        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        prepare_home(settings.home)
     shared = replace(settings.engine, shared_database_url=settings.shared_database_url)
-    async with Engine(shared) as engine:
+    async with Engine(shared, models) as engine:
         known = KnownProjects(settings.home / "projects.json")
 
         budgets: dict[str, Budget] = {}
@@ -353,7 +312,7 @@ async def open_workspace(
             if job.model is not None:  # of the client that started it; the daemon serves others too
                 own = own.with_model(job.model)
             try:
-                result = await perform(own, job.capability, job.arguments)
+                result = await carry_out(own, job)
             except Exception as error:
                 # It comes alone, or in the group of a capability that does several things at once.
                 if budget.refusal is not None and budget.refusal is not error:
@@ -361,6 +320,7 @@ async def open_workspace(
                 raise
             finally:
                 del budgets[job.id]
+                await _settle(own, job)
             if budget.refusal is not None:
                 raise budget.refusal
             return result
@@ -371,11 +331,29 @@ async def open_workspace(
 
         jobs = JobSettings(settings.database_url)
         desk = JobDesk(jobs if settings.does_jobs else replace(jobs, at_once=0), work, hold)
-        workspace = Workspace(
-            settings=settings, engine=engine, known=known, perform=perform, desk=desk
-        )
+        workspace = Workspace(settings=settings, engine=engine, known=known, desk=desk)
         try:
             yield workspace
         finally:
             await desk.close()
             await known.close()
+
+
+async def _settle(workspace: Workspace, job: Job) -> None:
+    """Tell the record of approvals what a job has spent, so that an allowance gets the rest back.
+
+    A job that is gone on with later is settled again, with what it has spent in all.
+    """
+    approval_id = job.agreement.approval_id if job.agreement else ""
+    if not approval_id:
+        return
+    with suppress(ApprovalsFailed, JournalFailed):  # the reservation then counts in full
+        name = f"jobs/{job.id}"
+        spent = await workspace.engine.spending(f"{name}/*")
+        lost = await workspace.engine.unheard(name)
+        if any(entry.unpriced_calls for entry in spent):
+            return
+        cost = sum(entry.usage.cost_usd or 0.0 for entry in spent) + lost.cost_usd
+        calls = sum(entry.usage.calls for entry in spent) + lost.calls
+        store = ApprovalStore(workspace.settings.home)
+        await anyio.to_thread.run_sync(store.settle, approval_id, cost, calls)

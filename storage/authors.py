@@ -29,6 +29,6 @@ def _last_committer(project: Path, path: str) -> str | None:
         check_settings(git)  # looking at a file may run what the folder's settings name
     except (GitFailed, UnsafeSettings):
         return None
-    if git.try_text("status", "--porcelain", "--", path) != "":
+    if git.try_text("status", "--porcelain", "--ignore-submodules=all", "--", path) != "":
         return None
     return git.try_text("log", "-1", "--format=%an", "--", path)

@@ -26,10 +26,10 @@ from storage.index.rows import name_of
 from storage.journal import Rewrite
 from storage.json_text import patch_json, write_json
 from storage.kind_words import kind_word
-from storage.layout import folder_of, place_of
+from storage.layout import SCORER_FILE, folder_of, place_of
 from storage.names import folder_name, known_as
 from storage.reading import parse_record, read_record, revision_of
-from storage.records import Origin, Record
+from storage.records import CodeEval, EvalConfig, Origin, Record, Task, TaskRun
 from storage.side_files import read_side_file, side_path, with_lines
 from storage.trash import Trashed, trashed_now
 
@@ -66,13 +66,36 @@ class Change:
     files: list[FileToCopy] = field(default_factory=list[FileToCopy])
     _places: dict[str, int] = field(init=False, default_factory=dict[str, int])
     _away: set[str] = field(init=False, default_factory=set[str])
+    _unchecked: list[tuple[Record, str, Record | None]] = field(
+        init=False, default_factory=list[tuple[Record, str, Record | None]]
+    )
+
     _ancestors: Ancestors = field(init=False)
 
     def __post_init__(self) -> None:
         self._ancestors = Ancestors(self.folder)
 
+    def check(self) -> None:
+        """Refuse what does not fit a task's schemas. Blocks: call it in a thread.
+
+        Raises:
+            InvalidRecord: A record does not fit.
+        """
+        for record, path, before in self._unchecked:
+            self._ancestors.check(record, path, before)
+        self._unchecked.clear()
+
+    def _check(self, record: Record, path: str, before: Record | None) -> None:
+        """Check a record now, or later if a worker process may have to look at a schema."""
+        if isinstance(record, Task | TaskRun):
+            self._unchecked.append((record, path, before))
+        else:
+            self._ancestors.check(record, path, before)
+
     def save(self, record: R, parent: Record | None = None) -> R:
         """Note a record to be saved and return it as it will be.
+
+        `check` tells whether it fits the schemas of its task.
 
         Raises:
             InvalidRecord: It cannot be written, or does not fit what is above it.
@@ -81,7 +104,7 @@ class Change:
         if record.origin is None:
             path, expected = _new_path(record, parent), None
             below = parent.saved.path if parent else None
-            self._ancestors.check(record, path, None)
+            self._check(record, path, None)
             content: bytes | None = new_text(record)
         else:
             path, expected, below = record.origin.path, record.origin.revision, None
@@ -89,6 +112,8 @@ class Change:
         if content is None:
             return record
         self._note(Edit(path, content, expected, below))
+        if expected is None:
+            self._note_code(record, path)
         self.files += files_to_copy(record, path)
         return record.at(Origin(path, revision_of(content)))
 
@@ -204,6 +229,13 @@ class Change:
         self._note(Edit(path, content, expected, below, whole))
         return content
 
+    def _note_code(self, record: Record, path: str) -> None:
+        """Note the file of code that a new record has beside it, if it has one."""
+        if isinstance(record, EvalConfig) and isinstance(record.properties, CodeEval):
+            code = record.properties.code
+            if code is not None:
+                self._note(Edit(str(folder_of(path) / SCORER_FILE), code.encode("utf-8"), None))
+
     def _note(self, edit: Edit) -> None:
         """Note an edit; of a file that this change writes already, it is the same one."""
         noted = self._noted(edit.path)
@@ -264,7 +296,7 @@ class Change:
             # The commit, which looks again under the lock, says who and when.
             return new_text(record)
         known = parse_record(type(record), held, origin.path)
-        self._ancestors.check(record, origin.path, known)
+        self._check(record, origin.path, known)
         before: dict[str, JsonValue] = known.model_dump(mode="json")
         after: dict[str, JsonValue] = record.model_dump(mode="json")
         content = _encoded(record, lambda: patch_json(held.decode("utf-8"), before, after))

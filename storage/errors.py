@@ -22,12 +22,16 @@ WorkbenchError                 the root: its text is one sentence for the reader
 └── DiskFull           no space left
 """
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
 
 from storage.characters import whole
+from storage.excerpts import arguments_by_name, defuse, with_excerpts
 from storage.kind_words import kind_word, listed_by
 
 _LONGEST_SAID = 60
@@ -40,11 +44,21 @@ class WorkbenchError(Exception):
 
     The text is one or two sentences: what happened, the valid values where there are any, and
     the next step. Every door shows it as it is. Where a quoted reason brings a full stop of its
-    own, only one stays.
+    own, only one stays. Of what the constructor was given the sentence shows an excerpt, with
+    control characters escaped.
     """
 
+    _sent: Mapping[str, object] = MappingProxyType({})
+
+    def __new__(cls, *args: Any, **named: Any) -> Self:
+        """Remember what the error is made of, before its sentence is written."""
+        error = super().__new__(cls, *args, **named)
+        error._sent = arguments_by_name(cls, args, named)
+        return error
+
     def __init__(self, sentence: str = "") -> None:
-        super().__init__(_TWO_STOPS.sub(".", whole(sentence)))
+        shown = with_excerpts(whole(sentence), self._sent)
+        super().__init__(_TWO_STOPS.sub(".", defuse(shown)))
 
 
 def said_by_system(error: OSError | ValueError) -> str:
@@ -63,7 +77,8 @@ class NotAProject(StorageError):  # noqa: N818 - errors are named by their cause
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        what = "does not exist" if not folder.exists() else "holds no project.kiln"
+        is_there = os.path.exists(folder)  # noqa: PTH110 - raises nothing, however long it is
+        what = "holds no project.kiln" if is_there else "does not exist"
         super().__init__(
             f"{folder} is not a project: it {what}. Give the folder that holds project.kiln, "
             "or create a project there."

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from storage.errors import InvalidRecord, UnreadableRecord
 from storage.files import read_plain
-from storage.json_schema import problem_with
+from storage.json_schema import problem_with, schema_fault
 from storage.layout import place_of
 from storage.reading import parse_record
 from storage.records import Eval, EvalRun, Record, Task, TaskRun
@@ -28,9 +28,13 @@ def misfit(run: TaskRun, task: Task, before: TaskRun | None = None) -> str | Non
         if schema is None or known.get(part) == text:
             continue
         try:
-            problem = problem_with(json.loads(text), json.loads(schema))
+            value = json.loads(text)
         except (ValueError, RecursionError) as error:
             return f"its {part} is not the JSON that the task asks for ({error})"
+        try:
+            problem = problem_with(value, json.loads(schema))
+        except (ValueError, RecursionError) as error:
+            return f"its {part} cannot be checked against the task's schema: {error}"
         if problem is not None:
             return f"its {part} does not fit the task's schema: {problem}"
     return None
@@ -38,6 +42,8 @@ def misfit(run: TaskRun, task: Task, before: TaskRun | None = None) -> str | Non
 
 class Ancestors:
     """Reads the records above others, each once, to check what is saved below them.
+
+    A check may wait for a worker process, so it blocks.
 
     Args:
         folder: The project's folder.
@@ -59,7 +65,9 @@ class Ancestors:
             InvalidRecord: It does not fit.
         """
         fault: str | None = None
-        if isinstance(record, TaskRun):
+        if isinstance(record, Task):
+            fault = _schema_fault(record, before if isinstance(before, Task) else None)
+        elif isinstance(record, TaskRun):
             task = self._above(Task, path, 2)
             known = before if isinstance(before, TaskRun) else None
             fault = misfit(record, task, known) if task else None
@@ -81,6 +89,18 @@ class Ancestors:
                 self._read[file] = None
         found = self._read[file]
         return found if isinstance(found, kind) else None
+
+
+def _schema_fault(task: Task, before: Task | None) -> str | None:
+    """Return why a schema of a task cannot be used; those that it had already are not looked at."""
+    for part in ("input", "output"):
+        text: str | None = getattr(task, f"{part}_json_schema")
+        if text is None or (before and getattr(before, f"{part}_json_schema") == text):
+            continue
+        fault = schema_fault(text)
+        if fault:
+            return f"its {part} schema cannot be used: {fault}"
+    return None
 
 
 def _parts(run: TaskRun, task: Task) -> Iterator[tuple[str, str, str | None]]:

@@ -1,61 +1,50 @@
-"""Whether a JSON value fits a JSON Schema (draft 2020-12). Nothing is fetched for a `$ref`."""
+"""Whether a JSON value fits a JSON Schema (draft 2020-12); worker processes check what may be slow.
+
+Schemas come from projects and callers. What blocks must be called in a thread.
+"""
 
 import json
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from typing import TYPE_CHECKING, Final, cast
+from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator, ValidationError
-
-_LONGEST_MESSAGE: Final = 300
+from isolation import schemas
+from isolation.pool import shared_pool
 
 
 def problem_with(value: JsonValue, schema: Mapping[str, JsonValue]) -> str | None:
+    """Return what keeps a value from fitting a schema, or None when it fits. Blocks.
+
+    Raises:
+        ValueError: The schema itself is not valid, or refers to one that lies elsewhere.
+    """
+    return schemas.problem_with(shared_pool(), value, schema)
+
+
+async def find_problem(value: JsonValue, schema: Mapping[str, JsonValue]) -> str | None:
     """Return what keeps a value from fitting a schema, or None when it fits.
 
     Raises:
         ValueError: The schema itself is not valid, or refers to one that lies elsewhere.
     """
-    from jsonschema.exceptions import relevance
-    from referencing.exceptions import Unresolvable
-
-    validator = _validator(json.dumps(schema, sort_keys=True))
-    # jsonschema's stubs lose the error's type behind an overload.
-    errors = cast("Iterable[ValidationError]", validator.iter_errors(value))  # pyright: ignore[reportUnknownMemberType]
-    try:
-        error = max(errors, key=relevance, default=None)
-    except Unresolvable as unknown:
-        raise ValueError(f"the schema refers to what is not in it: {unknown}") from unknown
-    if error is None:
-        return None
-    place = "".join(f"[{part!r}]" for part in error.absolute_path)
-    message = error.message
-    if len(message) > _LONGEST_MESSAGE:
-        message = f"{message[: _LONGEST_MESSAGE - 1]}…"
-    return f"{message} (at {place or 'the top'})"
+    return await schemas.find_problem(shared_pool(), value, schema)
 
 
-def check_schema(schema: Mapping[str, JsonValue]) -> None:
-    """Refuse what is no JSON Schema.
+async def check_schema(schema: Mapping[str, JsonValue]) -> None:
+    """Refuse what cannot be used as a JSON Schema.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is none, or a `$ref` leads nowhere, elsewhere or round in a circle.
     """
-    _validator(json.dumps(schema, sort_keys=True))
+    fault = await schemas.find_schema_fault(shared_pool(), schema)
+    if fault is not None:
+        raise ValueError(fault)
 
 
-@lru_cache(maxsize=128)
-def _validator(schema_text: str) -> "Draft202012Validator":
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
-    from referencing import Registry
-
-    schema = json.loads(schema_text)
+def schema_fault(schema_text: str) -> str | None:
+    """Return why a schema cannot be saved, None if it can. Blocks."""
     try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise ValueError(f"the schema is not valid: {error.message}") from error
-    return Draft202012Validator(schema, registry=Registry())
+        json.loads(schema_text)
+    except (ValueError, RecursionError) as error:
+        return f"it is not JSON: {error}"
+    return schemas.schema_fault(shared_pool(), schema_text)

@@ -6,6 +6,8 @@ from pathlib import PurePosixPath
 from storage import records as r
 
 PROJECT_FILE = "project.kiln"
+SCORER_FILE = "scorer.py"
+"""The code of a code evaluator, beside its record."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -324,7 +324,3 @@ class ProjectReader:
             )
             found += [RecordProblem(path, reason) for path in copies]
         return found
-
-    async def changes_elsewhere(self) -> int:
-        """Return a number that differs from the last one when another process has saved."""
-        return await self._index.ask(lambda index: index.data_version())

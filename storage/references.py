@@ -3,9 +3,11 @@
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from storage.files import read_plain
 from storage.layout import place_named
 from storage.trash import FOLDER as TRASH
 
@@ -69,8 +71,9 @@ def surroundings(
         if path.startswith(starts):
             below[its_kind] += path not in own
         elif its_kind in referrers:
-            content = (project / path).read_bytes()
-            referring[its_kind] += any(one in content for one in wanted)
+            with suppress(OSError):  # a pipe, or gone meanwhile
+                content = read_plain(project / path)
+                referring[its_kind] += any(one in content for one in wanted)
     return Surroundings(dict(+below), dict(+referring))
 
 

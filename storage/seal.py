@@ -1,26 +1,27 @@
 """The mark that tells the journals of this person's own processes from those of a stranger.
 
-A journal lies in the project's folder, which may come from anybody. So it begins with a code that
-only this person on this machine can make (HMAC-SHA256, RFC 2104). The key lies in the person's
-own data folder, so that every home of the same person settles what a killed process left,
-whichever home that process used. Where that folder cannot be written, the key is the home's.
+A journal lies in the project's folder, which may come from anybody. So it begins with codes that
+only this person on this machine can make (HMAC-SHA256, RFC 2104). One key lies in the person's own
+data folder, so that every home of the same person settles what a killed process left, whichever
+home that process used. Another lies in the home, for processes that see different data folders or
+cannot write there. A journal counts if one of its codes is right.
 """
 
 import hmac
 import os
 import secrets
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import platformdirs
 
+from storage.errors import WriteFailed
 from storage.files import disk_errors, flush_folder, read_plain
 
 _KEY_FILE: Final = "journal.key"
 _KEY_BYTES: Final = 32
-_CODE_LENGTH: Final = 64
+_LONGEST_HEAD: Final = 2 * 64 + 1
 _LONGEST_KEY: Final = 1024
 
 
@@ -35,34 +36,37 @@ class JournalSeal:
         self._places = (Path(platformdirs.user_data_dir("kiln-mcp", False)), state)
 
     def mark(self, text: bytes) -> bytes:
-        """Return what a journal holds: the code of its text, and the text.
+        """Return what a journal holds: the codes of its text, and the text.
 
         Raises:
             WriteFailed: There is no key, and none can be written.
         """
-        return _code(self._own_key(), text) + b"\n" + text
+        person, state = self._places
+        keys = [self._key(state)]
+        with suppress(WriteFailed):  # a data folder that is read-only, or no folder
+            keys.append(self._key(person))
+        return b" ".join(_code(key, text) for key in keys) + b"\n" + text
 
     def text_of(self, content: bytes) -> bytes | None:
         """Return the text of a journal of this person's; None for any other."""
-        code, _, text = content.partition(b"\n")
-        known = (_code(key, text) for key in self._keys())
-        return text if any(hmac.compare_digest(code, one) for one in known) else None
+        head, _, text = content.partition(b"\n")
+        known = [_code(key, text) for place in self._places if (key := _read_key(place))]
+        codes = head[:_LONGEST_HEAD].split(b" ")
+        is_own = any(hmac.compare_digest(code, one) for code in codes for one in known)
+        return text if is_own else None
 
-    def _keys(self) -> Iterator[bytes]:
-        for place in self._places:
-            with suppress(OSError):
-                key = read_plain(place / _KEY_FILE, _LONGEST_KEY)
-                if len(key) == _KEY_BYTES:
-                    yield key
+    def _key(self, place: Path) -> bytes:
+        with disk_errors(place / _KEY_FILE):
+            return _read_key(place) or _new_key(place)
 
-    def _own_key(self) -> bytes:
-        for key in self._keys():
-            return key
-        person, state = self._places
-        with suppress(OSError):
-            return _new_key(person)
-        with disk_errors(state / _KEY_FILE):
-            return _new_key(state)
+
+def _read_key(place: Path) -> bytes | None:
+    """Return the key in a folder; None where there is none that can be used."""
+    try:
+        key = read_plain(place / _KEY_FILE, _LONGEST_KEY)
+    except OSError:
+        return None
+    return key if len(key) == _KEY_BYTES else None
 
 
 def _code(key: bytes, text: bytes) -> bytes:

@@ -17,7 +17,7 @@ import anyio
 import anyio.to_thread
 
 from storage.attachments import FileToCopy, files_beside
-from storage.border import Reach
+from storage.border import Reach, check_target
 from storage.changes import Change, new_text
 from storage.claims import hold_claims
 from storage.commits import CommitLog, Edit, Move
@@ -79,7 +79,9 @@ class ProjectStore(ProjectReader):
 
         Raises:
             ProjectExists: One is there already.
+            UnsafePath: It would lie in git's own folder.
         """
+        await anyio.to_thread.run_sync(check_target, folder / PROJECT_FILE)
         if await anyio.Path(folder / PROJECT_FILE).exists():
             raise ProjectExists(folder)
         content = new_text(project)
@@ -128,6 +130,7 @@ class ProjectStore(ProjectReader):
         """Collect changes and make them all, or none, when the block ends without an error."""
         change = Change(self.folder)
         yield change
+        await anyio.to_thread.run_sync(change.check)
         await self.write(change.edits, change.moves, change.files)
 
     async def trash(self) -> list[Trashed]:

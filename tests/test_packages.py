@@ -1,4 +1,4 @@
-"""The three packages are ours: side by side, and not hidden by others of the same name."""
+"""The packages are ours: side by side, and not hidden by others of the same name."""
 
 import subprocess
 import sys

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import uvicorn
 from starlette.types import Scope
@@ -25,6 +25,8 @@ MOST_OPEN: Final = 512
 HEAD_WITHIN_S: Final = 5.0
 AGAIN_AFTER_S: Final = 0.5
 LONGEST_HEAD: Final = 2**17
+PIECE: Final = 2**12
+"""Bytes read at once: others have their turn between two pieces, however many chunks one holds."""
 FILES_WANTED: Final = 4_096
 _NO_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _CLIENT_GONE: Final = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.EPERM})
@@ -66,6 +68,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count it."""
         assert isinstance(transport, asyncio.Transport)
+        cast("Any", transport).max_size = PIECE  # of asyncio's own transports
         super().connection_made(transport)
         self._connections.opened(self)
 

@@ -3,15 +3,11 @@
 The bridge sends by this list and the daemon refuses by it. A variable that starts programs, or
 sends all traffic another way (PATH, LD_PRELOAD, PYTHONPATH, HTTPS_PROXY, AWS_CONFIG_FILE), is not
 on it, whoever names it.
-
-A provider's variables go together. A key of one client is never used with the address of another:
-who lends a key sets the whole group, and who has no key changes nothing of a group that has one.
 """
 
 import json
 import re
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -82,18 +78,14 @@ _FAMILIES: Final[Mapping[str, str]] = {
         WX_URL WX_PROJECT_ID WX_SPACE_ID WX_REGION WML_URL""",
 }
 """Providers that have more of them, and those by litellm's name."""
-_SECRET: Final = re.compile(
-    r"(KEY|KEY_ID|TOKEN|SECRET|PASSWORD|CREDENTIALS|JWT|PROFILE|ROLE_ARN|TOKEN_FILE|_URI)$"
-)
-_NEVER: Final = re.compile(
+_NEVER: Final = (
     r"(?!.*(KEY|TOKEN|SECRET|PASSWORD|LOGIN)$)("
     r"PATH|HOME|SHELL|ENV|BASH_ENV|IFS|TMPDIR|TEMP|TMP|PWD|USER|LOGNAME|TERM|LANG|EDITOR|PAGER"
     r"|(LD|DYLD|KILN_MCP|GIT|SSH|LC|XDG|LITELLM|SSL|REQUESTS|CURL|NODE|OPENSSL|PIP|MALLOC|DBOS)_.*"
     r"|PYTHON.*|PERL5.*|RUBY(OPT|LIB)"
-    r"|.*(PROXY|PATH|_CONFIG_FILE|_CA_BUNDLE|_OPTIONS|_PRELOAD|_COMMAND|LOGFILE))",
-    re.IGNORECASE,
+    r"|.*(PROXY|PATH|_CONFIG_FILE|_CA_BUNDLE|_OPTIONS|_PRELOAD|_COMMAND|LOGFILE))"
 )
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
 
 
 def _groups() -> Mapping[str, str]:
@@ -105,7 +97,6 @@ def _groups() -> Mapping[str, str]:
     return MappingProxyType(groups)
 
 
-MOST_NAMED: Final = 10
 GROUPS: Final = _groups()
 """The provider of each of their variables."""
 
@@ -120,7 +111,11 @@ def variables_of_servers(file: Path) -> frozenset[str]:
         names = [str(server.get("key_variable")) for server in servers]
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return frozenset()
-    return frozenset(name for name in names if _NAME.fullmatch(name) and not _NEVER.fullmatch(name))
+    return frozenset(
+        name
+        for name in names
+        if re.fullmatch(_NAME, name) and not re.fullmatch(_NEVER, name, re.IGNORECASE)
+    )
 
 
 def lendable(environment: Mapping[str, str], of_servers: Iterable[str]) -> dict[str, str]:
@@ -132,68 +127,3 @@ def lendable(environment: Mapping[str, str], of_servers: Iterable[str]) -> dict[
     """
     names = frozenset(of_servers)
     return {name: v for name, v in environment.items() if name in GROUPS or name in names}
-
-
-def changes_by_lending(
-    lent: Mapping[str, str], environment: Mapping[str, str]
-) -> dict[str, str | None]:
-    """Return what a lending changes in the daemon's environment; None for a variable to remove.
-
-    Args:
-        lent: What a client lends, all of it lendable.
-        environment: The daemon's, as it is.
-    """
-    changes: dict[str, str | None] = {n: v for n, v in lent.items() if n not in GROUPS}
-    for provider in dict.fromkeys(GROUPS[name] for name in lent if name in GROUPS):
-        group = [name for name, owner in GROUPS.items() if owner == provider]
-        if _has_secret(group, lent) or not _has_secret(group, environment):
-            changes.update({n: lent.get(n) for n in group if n in lent or n in environment})
-    return changes
-
-
-def _has_secret(group: Iterable[str], variables: Mapping[str, str]) -> bool:
-    return any(variables.get(name) and _SECRET.search(name) for name in group)
-
-
-class NotLendable(ValueError):  # noqa: N818 - a fault of the client's, told to it
-    """A client lends what it may not."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        listed = ", ".join(name[:64] for name in names[:MOST_NAMED])
-        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-        super().__init__(
-            f"These variables may not be lent: {listed}{more}. Only those of model providers may, "
-            "and those that 'key_variable' in servers.json names. Nothing was taken."
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class LentVariables:
-    """The environment that clients lend their variables to.
-
-    Attributes:
-        environment: It changes with each lending.
-        server_file: The person's own servers; None for none.
-    """
-
-    environment: MutableMapping[str, str] = field(repr=False)
-    server_file: Path | None = None
-
-    def take(self, lent: Mapping[str, str]) -> None:
-        """Take over what a client lends, all or nothing.
-
-        Raises:
-            NotLendable: One of the variables may not be lent.
-            ValueError: No environment can hold one of the values.
-        """
-        named = variables_of_servers(self.server_file) if self.server_file else frozenset[str]()
-        refused = sorted(lent.keys() - lendable(lent, named).keys())
-        if refused:
-            raise NotLendable(refused)
-        if any("\0" in value for value in lent.values()):
-            raise ValueError("a value holds NUL")
-        for name, value in changes_by_lending(lent, self.environment).items():
-            if value is None:
-                del self.environment[name]
-            else:
-                self.environment[name] = value

@@ -15,6 +15,7 @@ from kiln_mcp import __version__
 from kiln_mcp.border.peers import fault_of_file
 from kiln_mcp.border.provider_variables import lendable, variables_of_servers
 from kiln_mcp.bridge.exchange import Address, Exchange, address_in
+from kiln_mcp.home import prepare_home
 
 START_WITHIN_S: Final = 30.0
 SERVED_ALREADY: Final = 75
@@ -67,8 +68,9 @@ def is_outdated(running: str, own: str) -> bool:
 class Daemon:
     """Where the daemon of a home listens, and how it is started."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, answers_within_s: float = ANSWERS_WITHIN_S) -> None:
         self.home = home
+        self._answers_within_s = answers_within_s
         self.address = Address(0, "")
         self._finding = threading.Lock()
 
@@ -85,7 +87,7 @@ class Daemon:
         with self._finding:
             if self._is_there(replacing):
                 return
-            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            prepare_home(self.home)
             with (self.home / "start.lock").open("a") as lock:
                 _lock(lock.fileno())  # of two clients that start at once, one starts it
                 if self._is_there(replacing):
@@ -127,7 +129,7 @@ class Daemon:
             OSError: It is not there, or not this person's.
             ValueError: What it says is no HTTP.
         """
-        within_s = ANSWERS_WITHIN_S
+        within_s = self._answers_within_s
         with Exchange(address, "GET", "/health", {}, b"", within_s=within_s) as exchange:
             exchange.send()
 
@@ -165,7 +167,7 @@ class Daemon:
             return  # the first call that needs a key will name it
 
     def _brief(self, path: str, body: bytes) -> Exchange:
-        return Exchange(self.address, "POST", path, {}, body, within_s=ANSWERS_WITHIN_S)
+        return Exchange(self.address, "POST", path, {}, body, within_s=self._answers_within_s)
 
     def _start(self) -> None:
         begun_at = time.monotonic()

@@ -3,9 +3,9 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import anyio
@@ -13,23 +13,24 @@ import anyio.to_thread
 import click
 from pydantic import JsonValue
 
-from kiln_mcp.capability import AnyCapability, Effect
+from kiln_mcp.approvals.decision import Reply
+from kiln_mcp.approvals.records import Door, ProposedCall
+from kiln_mcp.capability import AnyCapability
 from kiln_mcp.catalogue import installed_catalogue
-from kiln_mcp.cli.as_job import do_as_job
-from kiln_mcp.cli.failures import innermost
-from kiln_mcp.errors import ApprovalNeeded
+from kiln_mcp.cli.failures import NOT_APPROVED
+from kiln_mcp.cli.job import follow_job
+from kiln_mcp.errors import unwrap
 from kiln_mcp.llm.errors import OrdersFailed
-from kiln_mcp.rendering import for_terminal, plain, render
+from kiln_mcp.operations.calls import Outcome, call_capability
+from kiln_mcp.rendering import for_terminal, render
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import Workspace
 
 _LOOK_EVERY_S = 1.0
-
-_JOBS_WANTED: Final = frozenset({"start_job", "resume_job", "wait_for_job"})
-"""Capabilities after which somebody is to do jobs."""
-
-_SHORT: Final = _JOBS_WANTED | {"test_model"}
-"""Capabilities that ask models, and are done by the process of the command all the same."""
+_NOTICE: Final = frozenset({"status", "plan", "approval_id", "next_step"})
+"""What the answer holds to a call that was not approved, if nothing of it was done."""
+_JOBS_WANTED: Final = frozenset({"resume_job", "wait_for_job"})
+"""Capabilities for which somebody must do jobs."""
 
 FindDaemon = Callable[[], str | None]
 """Finds or starts the daemon; returns why there is none, where there is none."""
@@ -40,57 +41,124 @@ def find_none() -> str | None:
     return "no daemon is known here."
 
 
-def call(item: AnyCapability, *, as_json: bool, **options: JsonValue | tuple[str, ...]) -> None:
-    """Call a capability and print its answer; ask the person where it asks first."""
+@dataclass(frozen=True, slots=True)
+class TerminalPerson:
+    """The person at the terminal of this command.
+
+    Attributes:
+        agrees: Whether they agreed to the plan with the command itself.
+    """
+
+    agrees: bool = False
+
+    @property
+    def door(self) -> Door:
+        """Where the person answers."""
+        return Door.TERMINAL
+
+    async def ask(self, call: ProposedCall) -> Reply:
+        """Put the plan to the person; nothing else of this command goes on meanwhile."""
+        text = f"{for_terminal(call.plan.text)} Go ahead?"
+        return Reply.ACCEPT if self.agrees or click.confirm(text, err=True) else Reply.DECLINE
+
+
+def call(
+    item: AnyCapability, *, as_json: bool, yes: bool = False, **options: JsonValue | tuple[str, ...]
+) -> None:
+    """Call a capability and print its answer; ask the person where it needs approval.
+
+    Only a person at a terminal is asked, and only there does `yes` count.
+    """
     arguments: dict[str, JsonValue] = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in options.items()
         if value is not None and value != ()
     }
     find_daemon: FindDaemon = click.get_current_context().obj or find_none
-    try:
-        answer = anyio.run(_invoke, item, arguments, find_daemon)
-    except ApprovalNeeded as needed:
-        if not (sys.stdin.isatty() and _agrees(needed)):
-            raise
-        answer = anyio.run(_invoke, item, {**arguments, "confirm": True}, find_daemon)
-    text = json.dumps(answer, indent=2, ensure_ascii=False) if as_json else render(answer)
-    click.echo(for_terminal(text))
+    person = TerminalPerson(yes) if sys.stdin.isatty() else None
+    outcome = anyio.run(_invoke, item, arguments, find_daemon, person)
+    approved = outcome.status not in {"declined", "needs_approval"}
+    if approved or as_json or outcome.data.keys() - _NOTICE:
+        data = outcome.data
+        text = json.dumps(data, indent=2, ensure_ascii=False) if as_json else render(data)
+        click.echo(for_terminal(text))
+    if not approved:
+        click.echo(f"kiln-mcp: {for_terminal(_notice(item, outcome))}", err=True)
+        sys.exit(NOT_APPROVED)
 
 
-def _agrees(needed: ApprovalNeeded) -> bool:
-    return click.confirm(f"{for_terminal(needed.plan.text)} Go ahead?", err=True)
+def _notice(item: AnyCapability, outcome: Outcome) -> str:
+    plan, approval_id = outcome.data.get("plan"), outcome.data.get("approval_id")
+    if outcome.status == "declined":
+        return f"{plan} Declined: nothing has been done."
+    command = item.name.replace("_", "-")
+    return (
+        f"{plan} This is not approved, and there is no terminal to ask. Approve it in one with "
+        f"kiln-mcp approve {approval_id}, then run kiln-mcp {command} again with the same options "
+        f"and --approval-id {approval_id}."
+    )
 
 
 async def _invoke(
-    item: AnyCapability, arguments: Mapping[str, JsonValue], find_daemon: FindDaemon
-) -> dict[str, JsonValue]:
+    item: AnyCapability,
+    arguments: Mapping[str, JsonValue],
+    find_daemon: FindDaemon,
+    person: TerminalPerson | None,
+) -> Outcome:
     settings = Settings.from_environment(os.environ)
     alone = settings.shared_database_url is None
-    is_long = alone and item.effect is Effect.SPENDS and item.name not in _SHORT
     nobody = None
-    if is_long or (alone and item.name in _JOBS_WANTED):
-        nobody = await anyio.to_thread.run_sync(find_daemon)
-    if nobody is not None and not is_long:  # which this command then does itself
-        click.echo(f"kiln-mcp: {nobody} Jobs pause when this command ends.", err=True)
+    if alone and item.name in _JOBS_WANTED:
+        nobody = await _find(find_daemon)
     # A command soon ends: it hands jobs in, and the daemon or a worker does them.
-    settings = replace(settings, does_jobs=nobody is not None)
+    handing_in = replace(settings, does_jobs=nobody is not None)
+    async with installed_catalogue().open_workspace(handing_in) as workspace:
+        outcome = await _call(replace(workspace, person=person), item, arguments, as_job=alone)
+        if outcome.status != "job" or item.name in _JOBS_WANTED or await _find(find_daemon) is None:
+            return await _end_of(workspace, outcome, arguments)
+    # Nobody else does the job, so this command does.
     async with installed_catalogue().open_workspace(settings) as workspace:
-        heard = workspace.with_progress(_show_progress)
-        if item.effect is not Effect.SPENDS:
-            return plain(await item.invoke(heard, arguments))
-        answer: dict[str, JsonValue] = {}
-        try:
-            async with anyio.create_task_group() as beside:
-                beside.start_soon(_say_who_is_waited_for, workspace)
-                if is_long and nobody is None:
-                    answer = await do_as_job(heard, item.name, arguments)
-                else:
-                    answer = plain(await item.invoke(heard, arguments))
-                beside.cancel_scope.cancel()
-        except BaseExceptionGroup as error:
-            raise innermost(error) from error
-        return answer
+        return await _end_of(workspace, outcome, arguments)
+
+
+async def _find(find_daemon: FindDaemon) -> str | None:
+    nobody = await anyio.to_thread.run_sync(find_daemon)
+    if nobody is not None:
+        click.echo(f"kiln-mcp: {nobody} Jobs pause when this command ends.", err=True)
+    return nobody
+
+
+async def _call(
+    workspace: Workspace, item: AnyCapability, arguments: Mapping[str, JsonValue], *, as_job: bool
+) -> Outcome:
+    heard = workspace.with_progress(_show_progress)
+    return await _beside_orders(
+        heard, call_capability(heard, item, arguments, wait_s=0, as_job=as_job)
+    )
+
+
+async def _end_of(
+    workspace: Workspace, outcome: Outcome, arguments: Mapping[str, JsonValue]
+) -> Outcome:
+    if outcome.status != "job":
+        return outcome
+    wait_s = arguments.get("wait_s")
+    longest = float(wait_s) if isinstance(wait_s, int | float) else None
+    heard = workspace.with_progress(_show_progress)
+    return await _beside_orders(heard, follow_job(heard, outcome.job, longest))
+
+
+async def _beside_orders(workspace: Workspace, work: Awaitable[Outcome]) -> Outcome:
+    """Do the work, and say beside it where questions to the host can be answered."""
+    outcome = Outcome("done", {})
+    try:
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(_say_who_is_waited_for, workspace)
+            outcome = await work
+            beside.cancel_scope.cancel()
+    except BaseExceptionGroup as error:
+        raise unwrap(error) from error
+    return outcome
 
 
 async def _say_who_is_waited_for(workspace: Workspace) -> None:

@@ -4,11 +4,10 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import cast
 
 import click
 
-from kiln_mcp.errors import AlreadyServing, ApprovalNeeded, InvalidArguments, disk_sentence
+from kiln_mcp.errors import AlreadyServing, InvalidArguments, disk_sentence, unwrap
 from kiln_mcp.rendering import for_terminal
 from storage.errors import WorkbenchError
 
@@ -28,16 +27,8 @@ def guarded(run: Callable[[], object]) -> int:
     try:
         run()
     except BaseException as error:  # noqa: BLE001 - the outermost door
-        return _explain(innermost(error))
+        return _explain(unwrap(error))
     return 0
-
-
-def innermost(error: BaseException) -> BaseException:
-    """Return the error that a task group wrapped, where it wrapped one alone."""
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    inner = list(cast("BaseExceptionGroup[BaseException]", error).exceptions)
-    return innermost(inner[0]) if len(inner) == 1 else cast("BaseException", error)
 
 
 def _explain(error: BaseException) -> int:
@@ -52,10 +43,6 @@ def _explain(error: BaseException) -> int:
         case click.ClickException():
             error.show()
             return error.exit_code
-        case ApprovalNeeded():
-            return _say(
-                f"{error.plan.text} Nothing has been done; add --yes to agree.", NOT_APPROVED
-            )
         case InvalidArguments():
             return _say(str(error), USAGE)
         case WorkbenchError():

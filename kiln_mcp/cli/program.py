@@ -8,7 +8,7 @@ import os
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import anyio
@@ -16,9 +16,12 @@ import click
 
 from kiln_mcp.capability import AnyCapability
 from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.cli.approvals import allow, approve
 from kiln_mcp.cli.calling import FindDaemon, call, find_none
 from kiln_mcp.cli.failures import FAILED, guarded
 from kiln_mcp.cli.options import option_of
+from kiln_mcp.cli.projects import projects
+from kiln_mcp.cli.trust import trust
 from kiln_mcp.errors import disk_sentence, leaves
 from kiln_mcp.settings import Settings
 from storage.errors import WorkbenchError
@@ -27,16 +30,19 @@ from storage.errors import WorkbenchError
 class _Capabilities(click.Group):
     """The group of commands, with one for every capability of the catalogue."""
 
+    @cached_property
+    def _capabilities(self) -> dict[str, AnyCapability]:
+        """The catalogue by the names of commands; to look for extensions takes time."""
+        return {c.name.replace("_", "-"): c for c in installed_catalogue().capabilities}
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        own = super().list_commands(ctx)
-        return own + [c.name.replace("_", "-") for c in installed_catalogue().capabilities]
+        return [*super().list_commands(ctx), *self._capabilities]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
-        found = {c.name.replace("_", "-"): c for c in installed_catalogue().capabilities}
-        item = found.get(cmd_name.replace("_", "-"))
+        item = self._capabilities.get(cmd_name.replace("_", "-"))
         return None if item is None else _command(item)
 
 
@@ -112,7 +118,7 @@ def serve(port: int, idle_minutes: float) -> None:
 
 
 @cli.command()
-@click.option("--database-url", help="postgresql://…; default: KILN_MCP_DATABASE_URL.")
+@click.option("--database-url", help="With a password, set KILN_MCP_DATABASE_URL instead.")
 def worker(database_url: str | None) -> None:
     """Do jobs from a shared Postgres database until stopped; run as many as wanted."""
     settings = Settings.from_environment(os.environ)
@@ -120,8 +126,8 @@ def worker(database_url: str | None) -> None:
     if url is None or not url.startswith(("postgresql://", "postgres://")):
         other = "" if url is None else f", and {url.partition(':')[0]!r} is no Postgres"
         raise click.UsageError(
-            "A worker needs a shared database: --database-url postgresql://… or "
-            f"KILN_MCP_DATABASE_URL{other}."
+            "A worker needs a shared database: postgresql://… in KILN_MCP_DATABASE_URL (with a "
+            f"password), or in --database-url{other}."
         )
     anyio.run(_work, replace(settings, shared_database_url=url))
 
@@ -132,6 +138,10 @@ async def _work(settings: Settings) -> None:
             await workspace.desk.runner()
         click.echo("kiln-mcp: Ready: this worker does jobs until Ctrl-C stops it.", err=True)
         await anyio.sleep_forever()
+
+
+cli.add_command(trust)
+cli.add_command(projects)
 
 
 @cli.group()
@@ -159,6 +169,10 @@ def demo(folder: Path | None, seed: int) -> None:
     demonstrate(folder, seed=seed, settings=Settings.from_environment(os.environ))
 
 
+cli.add_command(approve)
+cli.add_command(allow)
+
+
 def _command(item: AnyCapability) -> click.Command:
     """Make the command of a capability from its schema."""
     properties = item.input_schema.get("properties")
@@ -168,11 +182,10 @@ def _command(item: AnyCapability) -> click.Command:
     options = [
         option_of(name, schema if isinstance(schema, dict) else {}, required=name in needed)
         for name, schema in known.items()
-        if name != "confirm"
     ]
-    if item.asks_first:
-        agree = click.Option(["--confirm", "--yes"], is_flag=True, help="Agree to its plan.")
-        options.append(agree)
+    if item.proposes:
+        text = "In a terminal: agree to its plan without a question."
+        options.append(click.Option(["--yes"], is_flag=True, help=text))
     options.append(click.Option(["--json", "as_json"], is_flag=True, help="Answer as JSON."))
     return click.Command(
         item.name.replace("_", "-"),

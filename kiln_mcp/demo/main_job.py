@@ -1,5 +1,6 @@
 """The demo from its door to its last line."""
 
+import shlex
 import shutil
 import signal
 import sys
@@ -18,11 +19,12 @@ from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.demo.journey import Journey, client_of, show_example, travel
 from kiln_mcp.demo.telling import teller_for
 from kiln_mcp.judging.answers import AgreementReport
+from kiln_mcp.known_projects import KnownProjects
 from kiln_mcp.llm import EMBEDDED, Engine, find_embedded_model
 from kiln_mcp.llm.errors import EmbeddedModelMissing
 from kiln_mcp.projects.errors import FolderTaken
 from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import KnownProjects, Workspace
+from kiln_mcp.workspace import Workspace
 
 OWN: Final = "table-bookings"
 EXAMPLE: Final = "ffmpeg-example"
@@ -95,8 +97,8 @@ async def run_demo(
                         f"journal. Seed {seed}. The other project: {places.example}"
                     )
                     teller.say(
-                        "Next: 'kiln-mcp describe-project --project \"Table bookings\"' says what "
-                        "is weak about it, or connect an assistant, or talk to kiln-chat."
+                        f"Next: kiln-mcp describe-project --project {shlex.quote(str(places.own))} "
+                        "says what is weak about it, or connect an assistant, or talk to kiln-chat."
                     )
             finally:
                 with anyio.move_on_after(CLOSING_S, shield=True):

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue
 
 from storage import (
+    CodeEval,
     Contains,
     ExactMatch,
     PatternMatch,
@@ -78,6 +79,24 @@ class StepsCheck(StepCountCheck):
     model_config = _CHECK
 
 
+class CodeCheck(CodeEval):
+    """Python code with a function score() that returns numbers, run in a process of its own.
+
+    The person must trust the project's folder first: `kiln-mcp trust`.
+    """
+
+    model_config = _CHECK
+
+    code: str = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        min_length=1,
+        max_length=65_536,
+        description="Defines score(output, trace, reference_data, task_input), with those "
+        "parameters that it needs; returns a number, or numbers by score key.",
+    )
+    timeout_seconds: int = Field(default=10, ge=1, le=300, description="Seconds an item.")
+    tool_allowlist: tuple[()] = Field(default=(), description="Must be empty: it calls no tools.")
+
+
 Evaluator = Annotated[
     ModelJudge
     | ExactMatchCheck
@@ -85,7 +104,8 @@ Evaluator = Annotated[
     | ContainsCheck
     | SetEqualityCheck
     | ToolCallsCheck
-    | StepsCheck,
+    | StepsCheck
+    | CodeCheck,
     Discriminator("type"),
 ]
 

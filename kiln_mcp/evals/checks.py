@@ -5,15 +5,17 @@ model's fault: such an item is skipped.
 """
 
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from pydantic import JsonValue
 
+from isolation.outcomes import Invalid
+from isolation.patterns import check_pattern, find_pattern
+from isolation.pool import shared_pool
 from kiln_mcp.evals.errors import ExtractionFailed, UnusableTemplate
-from kiln_mcp.evals.expressions import Case, extract, mentions
+from kiln_mcp.evals.expressions import Case, check_expression, extract, mentions, value_of
 from storage import (
     ArgMatch,
     Contains,
@@ -56,29 +58,61 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class _Value:
+    value: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
 class _ToolCall:
     name: str
     arguments: Mapping[str, JsonValue]
 
 
-def run_check(check: Check, case: Case) -> Checked | Skipped:
+async def run_check(check: Check, case: Case) -> Checked | Skipped:
     """Return the verdict of a deterministic evaluator on one case.
 
     Raises:
         UnusableTemplate: The check's own expression or pattern is not valid.
+        EvalError: Its expression or pattern passed a limit of time or memory on this case.
     """
     match check:
         case ToolCallCheck() | StepCountCheck():
-            return _check_trace(check, case)
+            return await _check_trace(check, case)
         case PatternMatch():
-            return _with_value(check.value_expression, case, lambda value: _pattern(check, value))
+            value = await _value(check.value_expression, case)
+            return await _pattern(check, value.value) if isinstance(value, _Value) else value
         case ExactMatch() | Contains() | SetCheck():
             expected = _expected(check, case)
             if isinstance(expected, Skipped):
                 return expected
-            return _with_value(
-                check.value_expression, case, lambda value: _compare(check, value, expected)
-            )
+            value = await _value(check.value_expression, case)
+            return _compare(check, value.value, expected) if isinstance(value, _Value) else value
+
+
+async def check_logic(check: Check) -> None:
+    """Refuse a check whose expression or pattern is not valid.
+
+    Raises:
+        UnusableTemplate: It is not.
+    """
+    expression = getattr(check, "value_expression", None)
+    if isinstance(expression, str) and expression:
+        await check_expression(expression)
+    for pattern in _patterns_of(check):
+        fault = await check_pattern(shared_pool(), pattern)
+        if fault is not None:
+            raise UnusableTemplate(pattern, f"as a regular expression: {fault.reason}")
+
+
+def _patterns_of(check: Check) -> list[str]:
+    if isinstance(check, PatternMatch):
+        return [check.pattern]
+    if isinstance(check, ToolCallCheck):
+        arguments = [
+            arg for tool in check.expected_tools for arg in (tool.expected_args or {}).values()
+        ]
+        return [as_text(arg.value) for arg in arguments if arg.match_mode == "regex"]
+    return []
 
 
 def as_text(value: object) -> str:
@@ -87,7 +121,7 @@ def as_text(value: object) -> str:
         return value
     try:
         return json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return str(value)
 
 
@@ -96,20 +130,19 @@ def as_set(value: object) -> frozenset[str]:
     if isinstance(value, str):
         try:
             value = cast("object", json.loads(value)) if value.lstrip()[:1] == "[" else value
-        except ValueError:
+        except (ValueError, RecursionError):
             return frozenset({as_text(value)})
     if isinstance(value, list | tuple | set | frozenset | dict):
         return frozenset(as_text(item) for item in cast("Sequence[object]", value))
     return frozenset({as_text(value)})
 
 
-def _with_value(
-    expression: str | None, case: Case, verdict: Callable[[object], Checked]
-) -> Checked | Skipped:
-    if case.trace is None and mentions(expression, "trace"):
+async def _value(expression: str | None, case: Case) -> _Value | Checked | Skipped:
+    """Return the value to compare, or the verdict if there is none."""
+    if case.trace is None and await mentions(expression, "trace"):
         return Skipped("missing_trace", "The expression needs the trace, and none was kept.")
     try:
-        return verdict(extract(expression, case))
+        return _Value(await extract(expression, case))
     except ExtractionFailed as failure:
         return Checked(passed=False, detail=str(failure))
 
@@ -148,19 +181,25 @@ def _compare(check: ExactMatch | Contains | SetCheck, value: object, expected: o
     return Checked((wanted_text in given) == (check.mode == "must_contain"), shown)
 
 
-def _pattern(check: PatternMatch, value: object) -> Checked:
-    given = as_text(value)
-    try:
-        found = re.search(check.pattern, given) is not None
-    except re.error as error:
-        raise UnusableTemplate(check.pattern, f"as a regular expression: {error}") from error
+async def _pattern(check: PatternMatch, value: JsonValue) -> Checked:
+    text = as_text(value)
+    is_match = await _is_match(check.pattern, text)
     return Checked(
-        found == (check.mode == "must_match"),
-        f"{check.pattern!r} {'found' if found else 'not found'} in {_short(given)}",
+        is_match == (check.mode == "must_match"),
+        f"{check.pattern!r} {'found' if is_match else 'not found'} in {_short(text)}",
     )
 
 
-def _check_trace(check: ToolCallCheck | StepCountCheck, case: Case) -> Checked | Skipped:
+async def _is_match(pattern: str, text: str) -> bool:
+    answer = await find_pattern(shared_pool(), pattern, text)
+    if isinstance(answer, bool):
+        return answer
+    if isinstance(answer, Invalid):
+        raise UnusableTemplate(pattern, f"as a regular expression: {answer.reason}")
+    return bool(value_of(answer, "pattern", pattern))
+
+
+async def _check_trace(check: ToolCallCheck | StepCountCheck, case: Case) -> Checked | Skipped:
     if case.trace is None:
         return Skipped("missing_trace", "This check needs the trace, and none was kept.")
     calls = _tool_calls(case.trace)
@@ -174,12 +213,14 @@ def _check_trace(check: ToolCallCheck | StepCountCheck, case: Case) -> Checked |
         high = check.max_count is None or count <= check.max_count
         return Checked(low and high, f"{count} {check.count_type}")
     made = ", ".join(call.name for call in calls) or "none"
-    return Checked(_fits(calls, check), f"tool calls: {made}")
+    return Checked(await _fits(calls, check), f"tool calls: {made}")
 
 
-def _fits(calls: Sequence[_ToolCall], check: ToolCallCheck) -> bool:
-    wanted = check.expected_tools
-    made = [any(_is_call(call, spec) for call in calls) for spec in wanted]
+async def _fits(calls: Sequence[_ToolCall], check: ToolCallCheck) -> bool:
+    specs = check.expected_tools
+    # Which call fits which expected tool: a row for each call.
+    table = [[await _is_call(call, spec) for spec in specs] for call in calls]
+    made = [any(row[place] for row in table) for place in range(len(specs))]
     match check.match_mode:
         case "never":
             return not any(made)
@@ -188,35 +229,30 @@ def _fits(calls: Sequence[_ToolCall], check: ToolCallCheck) -> bool:
         case "all":
             fits = all(made)
         case "ordered":
-            rest = iter(calls)
-            fits = all(any(_is_call(call, spec) for call in rest) for spec in wanted)
+            rest = iter(table)
+            fits = all(any(row[place] for row in rest) for place in range(len(specs)))
     if check.on_unexpected_tools == "fail":
-        fits = fits and all(any(_is_call(call, spec) for spec in wanted) for call in calls)
+        fits = fits and all(map(any, table))
     return fits
 
 
-def _is_call(call: _ToolCall, spec: ToolCallSpec) -> bool:
+async def _is_call(call: _ToolCall, spec: ToolCallSpec) -> bool:
     if call.name != spec.tool_name:
         return False
-    expected = spec.expected_args or {}
-    return all(
-        name in call.arguments and _is_argument(call.arguments[name], wanted)
-        for name, wanted in expected.items()
-    )
+    for name, expected in (spec.expected_args or {}).items():
+        if name not in call.arguments or not await _is_argument(call.arguments[name], expected):
+            return False
+    return True
 
 
-def _is_argument(value: JsonValue, wanted: ArgMatch) -> bool:
-    match wanted.match_mode:
+async def _is_argument(value: JsonValue, expected: ArgMatch) -> bool:
+    match expected.match_mode:
         case "exact":
-            return value == wanted.value
+            return value == expected.value
         case "contains":
-            return as_text(wanted.value) in as_text(value)
+            return as_text(expected.value) in as_text(value)
         case "regex":
-            try:
-                return re.search(as_text(wanted.value), as_text(value)) is not None
-            except re.error as error:
-                pattern = as_text(wanted.value)
-                raise UnusableTemplate(pattern, f"as a regular expression: {error}") from error
+            return await _is_match(as_text(expected.value), as_text(value))
 
 
 def _tool_calls(trace: Sequence[Mapping[str, JsonValue]]) -> list[_ToolCall]:
@@ -237,7 +273,7 @@ def _tool_call(function: Mapping[str, JsonValue]) -> _ToolCall:
     if isinstance(arguments, str):
         try:
             arguments = cast("JsonValue", json.loads(arguments))
-        except ValueError:
+        except (ValueError, RecursionError):
             arguments = None
     return _ToolCall(
         name=str(function.get("name", "")),

@@ -1,21 +1,17 @@
-"""Jinja templates and expressions over an item, in a sandbox that changes nothing."""
+"""Jinja templates and expressions over an item; worker processes compile and compute them."""
 
-import json
-import re
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final, cast
+from typing import Final
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, meta
-from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import JsonValue
 
-from kiln_mcp.evals.errors import ExtractionFailed, UnusableTemplate
+from isolation.outcomes import Failed, Invalid, Outcome, Value
+from isolation.pool import shared_pool
+from kiln_mcp.evals.errors import EvalError, ExtractionFailed, UnusableTemplate
 
-LONGEST_PRODUCT: Final = 1_000_000
-_TAG: Final = re.compile(r"</?([a-z][a-z0-9_-]*)>")
+_LONGEST_QUOTE: Final = 80
+_MOST_REMEMBERED: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,109 +31,52 @@ class Case:
     reference: Mapping[str, JsonValue] | None = None
 
 
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """A sandbox that also refuses to build huge values."""
-
-    intercepted_binops = frozenset({"*", "**"})
-
-    def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
-        sizes = [len(value) for value in (left, right) if isinstance(value, Sized)]
-        counts = [abs(value) for value in (left, right) if isinstance(value, int)]
-        if operator == "**" or (sizes and counts and sizes[0] * counts[0] > LONGEST_PRODUCT):
-            raise ExtractionFailed("The expression builds a value that is too large.")
-        return cast("object", super().call_binop(context, operator, left, right))
-
-
-def _from_json(value: object) -> JsonValue:
-    """Read JSON text, as the filter `fromjson`."""
-    if not isinstance(value, str):
-        raise ExtractionFailed("Only text can be read as JSON.")
-    try:
-        return cast("JsonValue", json.loads(value))
-    except ValueError as error:
-        raise ExtractionFailed(f"The text is not valid JSON: {error}.") from error
-
-
-def _format_trace(value: object) -> str:
-    """Write a conversation as text, one labelled block a message."""
-    if not isinstance(value, list | tuple):
-        raise ExtractionFailed("There is no trace to write out.")
-    messages = cast("list[Mapping[str, JsonValue]]", list(cast("list[object]", value)))
-    return "\n\n".join(f"[{m.get('role', '?')}]\n{m.get('content') or ''}" for m in messages)
-
-
-@lru_cache(maxsize=2)
-def _environment(*, strict: bool) -> _Sandbox:
-    environment = _Sandbox(
-        undefined=StrictUndefined if strict else Undefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,
-    )
-    environment.filters["fromjson"] = _from_json
-    environment.filters["format_trace"] = _format_trace
-    return environment
-
-
-def check_expression(expression: str) -> None:
+async def check_expression(expression: str) -> None:
     """Refuse an expression that is not valid Jinja.
 
     Raises:
-        UnusableTemplate: Its syntax is wrong.
+        UnusableTemplate: Its syntax is wrong, or it cannot be compiled within the limits.
     """
-    try:
-        _environment(strict=False).compile_expression(expression, undefined_to_none=False)
-    except TemplateSyntaxError as error:
-        raise UnusableTemplate(expression, error.message or "its syntax is wrong") from error
+    await _names_in(expression)
 
 
-def extract(expression: str | None, case: Case) -> object:
+async def extract(expression: str | None, case: Case) -> JsonValue:
     """Return the value of an expression over a case; the output itself where there is none.
 
     Raises:
         UnusableTemplate: The expression's syntax is wrong.
         ExtractionFailed: It finds nothing in this case.
+        EvalError: It passed a limit of time or memory on this case.
     """
     if not expression:
         return case.final_message
-    check_expression(expression)
-    compiled = _environment(strict=False).compile_expression(expression, undefined_to_none=False)
-    try:
-        value: object = compiled(**_names(case))
-    except (TemplateError, ArithmeticError, TypeError, ValueError, LookupError) as error:
-        raise ExtractionFailed(f"{expression!r} cannot be computed: {error}.") from error
-    if isinstance(value, Undefined):
-        raise ExtractionFailed(f"{expression!r} finds nothing in the output.")
-    return value
+    arguments: dict[str, JsonValue] = {"expression": expression, "names": _names(case)}
+    outcome = await shared_pool().ask("expression", expression, arguments)
+    if isinstance(outcome, Failed) and outcome.breach is None:
+        raise ExtractionFailed(f"{_quoted(expression)}: {outcome.reason}.")
+    return value_of(outcome, "expression", expression)
 
 
-def mentions(expression: str | None, name: str) -> bool:
-    """Return whether an expression uses a name, such as `trace`."""
-    if not expression:
-        return False
-    try:
-        parsed = _environment(strict=False).parse("{{ " + expression + " }}")
-    except TemplateSyntaxError:
-        return False
-    return name in meta.find_undeclared_variables(parsed)
+async def mentions(expression: str | None, name: str) -> bool:
+    """Return whether an expression uses a name, such as `trace`.
+
+    Raises:
+        UnusableTemplate: It cannot be compiled.
+    """
+    return bool(expression) and name in await _names_in(expression or "")
 
 
-def check_template(template: str) -> None:
+async def check_template(template: str) -> None:
     """Refuse a judge's template that is not valid or never shows the judge the item.
 
     Raises:
         UnusableTemplate: Its syntax is wrong, or it names neither output, trace nor input.
     """
-    environment = _environment(strict=True)
-    try:
-        used = meta.find_undeclared_variables(environment.parse(template))
-    except TemplateSyntaxError as error:
-        raise UnusableTemplate(template, error.message or "its syntax is wrong") from error
-    if not used & {"final_message", "trace", "task_input"}:
-        raise UnusableTemplate(template, "it shows the judge nothing of the item")
+    outcome = await shared_pool().ask("check_template", template, {"template": template})
+    _refuse_unless_valid(outcome, template)
 
 
-def render_template(template: str, case: Case, instructions: str = "") -> str:
+async def render_template(template: str, case: Case, instructions: str = "") -> str:
     """Return a judge's prompt with the case put in.
 
     Whatever in the case looks like a tag of the template loses its angle bracket, so that text
@@ -146,19 +85,71 @@ def render_template(template: str, case: Case, instructions: str = "") -> str:
     Raises:
         UnusableTemplate: The syntax is wrong.
         ExtractionFailed: The template needs something that this case does not have.
+        EvalError: It passed a limit of time or memory on this case.
     """
-    tags = frozenset(_TAG.findall(template))
-    names = {key: _defused(value, tags) for key, value in _names(case).items()}
-    try:
-        compiled = _environment(strict=True).from_string(template)
-        return compiled.render(**names, judge_instructions=instructions)
-    except TemplateSyntaxError as error:
-        raise UnusableTemplate(template, error.message or "its syntax is wrong") from error
-    except (TemplateError, ArithmeticError, TypeError, ValueError, LookupError) as error:
-        raise ExtractionFailed(f"The judge's template cannot be filled: {error}.") from error
+    arguments: dict[str, JsonValue] = {
+        "template": template,
+        "names": _names(case),
+        "instructions": instructions,
+    }
+    outcome = await shared_pool().ask("template", template, arguments)
+    if isinstance(outcome, Failed) and outcome.breach is None:
+        raise ExtractionFailed(f"The template {_quoted(template)} {outcome.reason}.")
+    return str(value_of(outcome, "template", template))
 
 
-def _names(case: Case) -> Mapping[str, object]:
+def value_of(outcome: Outcome, kind: str, logic: str) -> JsonValue:
+    """Return the value of an outcome.
+
+    Args:
+        outcome: What came of an item.
+        kind: What the logic is, as a noun: "expression".
+        logic: Its text.
+
+    Raises:
+        UnusableTemplate: The logic is not valid.
+        EvalError: It failed on this item.
+    """
+    match outcome:
+        case Value(value):
+            return value
+        case Invalid(reason):
+            raise UnusableTemplate(logic, reason)
+        case Failed(reason):
+            raise EvalError(
+                f"The {kind} {_quoted(logic)} {reason} on this item. Make an evaluator with a "
+                "simpler one, or set KILN_MCP_ITEM_SECONDS or KILN_MCP_ITEM_MB higher."
+            )
+
+
+_known_names: Final[dict[str, frozenset[str]]] = {}
+
+
+async def _names_in(expression: str) -> frozenset[str]:
+    names = _known_names.get(expression)
+    if names is None:
+        outcome = await shared_pool().ask(
+            "check_expression", expression, {"expression": expression}
+        )
+        value = _refuse_unless_valid(outcome, expression)
+        names = frozenset(map(str, value if isinstance(value, list) else []))
+        if len(_known_names) >= _MOST_REMEMBERED:
+            _known_names.clear()
+        _known_names[expression] = names
+    return names
+
+
+def _refuse_unless_valid(outcome: Outcome, logic: str) -> JsonValue:
+    match outcome:
+        case Value(value):
+            return value
+        case Invalid(reason):
+            raise UnusableTemplate(logic, reason)
+        case Failed(reason):
+            raise UnusableTemplate(logic, f"compiling it {reason}")
+
+
+def _names(case: Case) -> dict[str, JsonValue]:
     return {
         "final_message": case.final_message,
         "task_input": case.task_input,
@@ -167,15 +158,5 @@ def _names(case: Case) -> Mapping[str, object]:
     }
 
 
-def _defused(value: object, tags: frozenset[str]) -> object:
-    if isinstance(value, str):
-        if not tags:
-            return value
-        names = "|".join(re.escape(tag) for tag in sorted(tags, key=len, reverse=True))
-        return re.sub(rf"<(?=[\W_]*(?:{names}))", "&lt;", value, flags=re.IGNORECASE)
-    if isinstance(value, list):
-        return [_defused(item, tags) for item in cast("list[object]", value)]
-    if isinstance(value, dict):
-        parts = cast("dict[str, object]", value)
-        return {key: _defused(item, tags) for key, item in parts.items()}
-    return value
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 1] + "…")

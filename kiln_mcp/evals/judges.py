@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from kiln_mcp.evals.checks import Check, Skipped, run_check
+from kiln_mcp.evals.code import run_scorer
 from kiln_mcp.evals.errors import ExtractionFailed, UnsupportedEvaluator
 from kiln_mcp.evals.expressions import Case, render_template
 from kiln_mcp.evals.model_names import StoredModel, engine_model
@@ -71,21 +72,24 @@ async def judge_case(
     """
     properties = judge.properties
     if isinstance(properties, CodeEval):
-        raise UnsupportedEvaluator(judge.name, properties.type)
+        if properties.code is None:
+            raise UnsupportedEvaluator(judge.name, properties.type)
+        scores = await run_scorer(properties, properties.code, measured, case)
+        return scores if isinstance(scores, Skipped) else Judged(scores)
     if isinstance(properties, LlmJudge | StepsJudge):
         missing = _missing_reference(properties, case)
         if missing:
             return missing
         try:
-            prompt = _prompt(properties, task, case)
+            prompt = await _prompt(properties, task, case)
         except ExtractionFailed as failure:
             return Skipped("extraction_failed", str(failure))
         return await _ask(engine, judge, measured, prompt, asker)
-    return _checked(properties, measured, case)
+    return await _checked(properties, measured, case)
 
 
-def _checked(properties: Check, measured: Eval, case: Case) -> Judged | Skipped:
-    checked = run_check(properties, case)
+async def _checked(properties: Check, measured: Eval, case: Case) -> Judged | Skipped:
+    checked = await run_check(properties, case)
     if isinstance(checked, Skipped):
         return checked
     return Judged(binary_scores(measured.output_scores, passed=checked.passed), checked.detail)
@@ -99,13 +103,13 @@ def _missing_reference(properties: LlmJudge | StepsJudge, case: Case) -> Skipped
     return None
 
 
-def _prompt(properties: LlmJudge | StepsJudge, task: Task, case: Case) -> tuple[Message, ...]:
+async def _prompt(properties: LlmJudge | StepsJudge, task: Task, case: Case) -> tuple[Message, ...]:
     if isinstance(properties, LlmJudge):
         system = properties.system_prompt or load_prompt("evals", "judge_system").render(
             task_instruction=task.instruction
         )
         steps = numbered(properties.judge_instructions or ())
-        text = render_template(properties.prompt_template, case, steps)
+        text = await render_template(properties.prompt_template, case, steps)
         return (Message("system", system), Message("user", text))
     parts = load_prompt("evals", "steps_judge").messages(
         task_description=properties.task_description or task.instruction,

@@ -4,13 +4,16 @@ import re
 import unicodedata
 
 from kiln_mcp.evals.arguments import (
+    CodeCheck,
     Evaluator,
     ModelJudge,
     NewEval,
     RunConfigDefinition,
     ScoreDefinition,
 )
-from kiln_mcp.evals.expressions import check_expression, check_template
+from kiln_mcp.evals.checks import check_logic
+from kiln_mcp.evals.code import check_code
+from kiln_mcp.evals.expressions import check_template
 from kiln_mcp.evals.items import REFERENCE_KEY
 from kiln_mcp.evals.model_names import stored_model
 from kiln_mcp.evals.prompt_texts import PromptText
@@ -87,16 +90,17 @@ def make_eval(name: str, wanted: NewEval) -> Eval:
     )
 
 
-def make_evaluator(name: str, evaluator: Evaluator, model: str) -> EvalConfig:
+async def make_evaluator(name: str, evaluator: Evaluator, model: str) -> EvalConfig:
     """Return an evaluator's record.
 
     Raises:
-        UnusableTemplate: Its expression is not valid.
+        UnusableTemplate: Its expression or pattern is not valid.
     """
     if not isinstance(evaluator, ModelJudge):
-        expression = getattr(evaluator, "value_expression", None)
-        if isinstance(expression, str):
-            check_expression(expression)
+        if isinstance(evaluator, CodeCheck):
+            await check_code(evaluator.code)
+        else:
+            await check_logic(evaluator)
         return EvalConfig.model_validate(
             {
                 "name": name,
@@ -107,7 +111,7 @@ def make_evaluator(name: str, evaluator: Evaluator, model: str) -> EvalConfig:
     template = load_prompt(
         "evals", "llm_judge_reference" if evaluator.with_reference else "llm_judge"
     ).text
-    check_template(template)
+    await check_template(template)
     stored = stored_model(model)
     return EvalConfig(
         name=name,

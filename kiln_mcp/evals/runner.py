@@ -7,13 +7,14 @@ by the next run.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
 import anyio
 
 from kiln_mcp.evals.checks import Skipped
+from kiln_mcp.evals.code import with_code
 from kiln_mcp.evals.errors import EvalError
 from kiln_mcp.evals.items import case_of, stored_case
 from kiln_mcp.evals.judges import Judged, judge_case, judge_model
@@ -129,7 +130,7 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
     another call or process is at, from whatever home, are left to it until the others are done,
     then its results are taken, or what it has not done is done here.
     """
-    about = work.measurement
+    about = await ready(workspace, work.measurement)
     tally = _Tally(work.steps, judge_model(about.judge) is not None, kept=work.kept)
     waiting: Sequence[Job] = work.jobs
     pause_s = FIRST_PAUSE_S
@@ -149,6 +150,17 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
     if tally.did_anything:
         await _write_log(work, outcome)
     return outcome
+
+
+async def ready(workspace: Workspace, about: Measurement) -> Measurement:
+    """Return an eval whose evaluator can be run: a code evaluator gets its code.
+
+    Raises:
+        UntrustedFolder: The evaluator is code, and the person has not trusted the folder.
+        EvalError: The code cannot be read, or calls tools.
+    """
+    judge = await with_code(workspace, about.store, about.judge)
+    return about if judge is about.judge else replace(about, judge=judge)
 
 
 async def _carry_out_claimed(

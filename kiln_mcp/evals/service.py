@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kiln_mcp.capability import Effect, capability
+from kiln_mcp.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.evals.answers import (
     Comparison,
     ComparisonRow,
@@ -50,7 +50,7 @@ from kiln_mcp.evals.lookups import (
 from kiln_mcp.evals.making import make_eval, make_evaluator, make_run_config
 from kiln_mcp.evals.parts import with_items
 from kiln_mcp.evals.prompt_texts import PromptText, built_prompt
-from kiln_mcp.evals.runner import carry_out
+from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.sentences import (
     after_evaluator,
     after_run,
@@ -153,7 +153,7 @@ async def create_evaluator(
     model = workspace.model_name(evaluator.model if isinstance(evaluator, ModelJudge) else None)
     if isinstance(evaluator, ModelJudge):
         workspace.engine.check_name(model)
-    record = make_evaluator(name or evaluator.type.replace("_", " "), evaluator, model)
+    record = await make_evaluator(name or evaluator.type.replace("_", " "), evaluator, model)
     found = choose("eval", known, eval) if known else await _new(store, eval, new_eval or NewEval())
     spec = None
     if new_eval is not None and new_eval.spec:
@@ -183,7 +183,7 @@ async def create_evaluator(
     )
 
 
-@capability(effect=Effect.SPENDS, title="Run an eval")
+@capability(effect=Effect.SPENDS, title="Run an eval", runs=Runs.AS_JOB)
 async def run_eval(
     workspace: Workspace,
     project: ProjectReference,
@@ -195,7 +195,7 @@ async def run_eval(
     items: Annotated[
         ItemChoice, Field(description="Which items; left out: all of the split 'test'.")
     ] = ALL_ITEMS,
-) -> EvalRunReport:
+) -> Proposal[EvalRunReport]:
     """Run run configs on an eval's items and judge the outputs; answer with the score table.
 
     What is scored already is kept, so a run that was stopped goes on where it was. Compare two
@@ -203,6 +203,7 @@ async def run_eval(
     """
     store = await workspace.open_project(project)
     about = await gather(store, await find_eval(store, eval), evaluator)
+    about = await ready(workspace, about)
     configs = await find_run_configs(store, about.task, run_configs or [])
     chosen = _split_items(about, items.split)[: items.limit]
     if not chosen:
@@ -212,35 +213,38 @@ async def run_eval(
     summary = f"Score {len(chosen)} items for {ways} of {about.task.name!r}."
     await workspace.check_ready(store, work.calls_by_model)
     plan = await plan_of(workspace.engine, summary, work.calls_by_model, "evals")
-    workspace.approve(plan)
-    outcome = await carry_out(workspace, work)
-    if work.jobs and len(outcome.failures) == len(work.jobs):
-        raise AllFailed([failure.reason for failure in outcome.failures])
-    after = await with_judge(about, about.judge)
-    runs = await store.runs(about.task, RunQuery(made_by_evals=True))
-    lines = score_lines(
-        after.verdicts, configs, _keys(about.measured), [item.id for item in chosen], runs
-    )
-    return EvalRunReport(
-        eval=about.measured.name,
-        evaluator=about.judge.name,
-        split=items.split,
-        items=len(chosen),
-        newly_scored=outcome.scored,
-        already_scored=outcome.kept,
-        outputs_made=outcome.generated,
-        skipped=outcome.skipped,
-        failed=len(outcome.failures),
-        failures=first_failures(
-            [
-                FailedItem(item=f.item_id, run_config=f.run_config, reason=f.reason)
-                for f in outcome.failures
-            ]
-        ),
-        table=[ScoreRow.of(line) for line in lines],
-        warnings=run_warnings(after, outcome, len(chosen)),
-        next_step=after_run(lines),
-    )
+
+    async def score() -> EvalRunReport:
+        outcome = await carry_out(workspace, work)
+        if work.jobs and len(outcome.failures) == len(work.jobs):
+            raise AllFailed([failure.reason for failure in outcome.failures])
+        after = await with_judge(about, about.judge)
+        runs = await store.runs(about.task, RunQuery(made_by_evals=True))
+        lines = score_lines(
+            after.verdicts, configs, _keys(about.measured), [item.id for item in chosen], runs
+        )
+        return EvalRunReport(
+            eval=about.measured.name,
+            evaluator=about.judge.name,
+            split=items.split,
+            items=len(chosen),
+            newly_scored=outcome.scored,
+            already_scored=outcome.kept,
+            outputs_made=outcome.generated,
+            skipped=outcome.skipped,
+            failed=len(outcome.failures),
+            failures=first_failures(
+                [
+                    FailedItem(item=f.item_id, run_config=f.run_config, reason=f.reason)
+                    for f in outcome.failures
+                ]
+            ),
+            table=[ScoreRow.of(line) for line in lines],
+            warnings=run_warnings(after, outcome, len(chosen)),
+            next_step=after_run(lines),
+        )
+
+    return Proposal(plan, score)
 
 
 @capability(effect=Effect.READS, title="Compare two run configs")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
-from kiln_mcp.errors import Plan
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.llm import Engine, Spending
 from kiln_mcp.llm.engine import USUAL_INPUT, USUAL_OUTPUT
 from kiln_mcp.llm.errors import JournalFailed
@@ -18,8 +18,8 @@ async def plan_of(
 ) -> Plan:
     """Return the plan of asking models so often; its cost is None where a price is not known.
 
-    What like calls took before is taken for what these will take, where there were some of every
-    model; else what a long call takes.
+    The highest cost is that of long calls. The expected one comes from like calls before, if
+    there were some of every model.
 
     Args:
         engine: The engine.
@@ -31,22 +31,25 @@ async def plan_of(
     earlier = await _earlier(engine, kind)
     seen = all(model in earlier for model in asked)
     costs = [engine.price_of(model, calls) for model, calls in asked.items()]
-    tokens = sum(asked.values()) * (USUAL_INPUT + USUAL_OUTPUT)
-    known = [cost for cost in costs if cost is not None]
-    if seen and len(known) == len(costs):
-        usages = [(earlier[model].usage, calls) for model, calls in asked.items()]
-        known = [(u.cost_usd or 0.0) / u.calls * calls for u, calls in usages]
-        tokens = round(
-            sum((u.input_tokens + u.output_tokens) / u.calls * calls for u, calls in usages)
+    highest = None if None in costs else sum(cost or 0.0 for cost in costs)
+    if not seen:
+        tokens = sum(asked.values()) * (USUAL_INPUT + USUAL_OUTPUT)
+        return Plan(
+            summary=summary,
+            calls=sum(asked.values()),
+            highest_cost_usd=highest,
+            tokens=tokens,
         )
+    usages = [(earlier[model].usage, calls) for model, calls in asked.items()]
+    expected = sum((u.cost_usd or 0.0) / u.calls * calls for u, calls in usages)
+    tokens = sum((u.input_tokens + u.output_tokens) / u.calls * calls for u, calls in usages)
     return Plan(
         summary=summary,
         calls=sum(asked.values()),
-        cost_usd=sum(known) if len(known) == len(costs) else None,
-        tokens=tokens,
-        earlier_calls=min((earlier[model].usage.calls for model in asked), default=0)
-        if seen
-        else 0,
+        expected_cost_usd=None if highest is None else expected,
+        highest_cost_usd=highest,
+        tokens=round(tokens),
+        earlier_calls=min((usage.calls for usage, _ in usages), default=0),
     )
 
 

@@ -140,7 +140,7 @@ async def produce(engine: Engine, setup: Setup, task_input: str, asker: str) -> 
         ModelError: The model gave no usable answer.
         EvalError: The input's template cannot be filled.
     """
-    request = _request(setup, task_input)
+    request = await _request(setup, task_input)
     thinking, latency, usage = "", 0.0, None
     if setup.thinking:
         thought = await engine.complete(
@@ -207,24 +207,24 @@ def stored_usage(usage: ModelUsage, latency_s: float) -> Usage:
     )
 
 
-def _request(setup: Setup, task_input: str) -> ModelRequest:
+async def _request(setup: Setup, task_input: str) -> ModelRequest:
     messages = [Message("system", setup.prompt)]
     for example in setup.examples:
-        messages.append(Message("user", _shown(setup, example.task_input)))
+        messages.append(Message("user", await _shown(setup, example.task_input)))
         messages.append(Message("assistant", example.output))
     return ModelRequest(
         model=setup.model,
-        messages=(*messages, Message("user", _shown(setup, task_input))),
+        messages=(*messages, Message("user", await _shown(setup, task_input))),
         temperature=setup.temperature,
         max_tokens=setup.longest_answer,
         seed=setup.seed,
     )
 
 
-def _shown(setup: Setup, task_input: str) -> str:
+async def _shown(setup: Setup, task_input: str) -> str:
     if not setup.input_template:
         return task_input
-    return render_template(setup.input_template, Case(task_input, ""))
+    return await render_template(setup.input_template, Case(task_input, ""))
 
 
 def _with_schema(request: ModelRequest, setup: Setup) -> ModelRequest:

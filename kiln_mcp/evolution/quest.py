@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kiln_mcp.errors import Plan
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.evals.items import Item, items_of
 from kiln_mcp.evals.judges import calls_per_item, judge_model
 from kiln_mcp.evals.lookups import find_run_configs

@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Final
 
 from pydantic import Field
 
-from kiln_mcp.capability import Effect, capability
+from kiln_mcp.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.evals.answers import ComparisonRow
 from kiln_mcp.evals.arguments import RunConfigDefinition
 from kiln_mcp.evals.comparison import PairedDifference, in_words, paired_difference
 from kiln_mcp.evals.lookups import TaskEval, find_eval, gather
 from kiln_mcp.evals.making import make_run_config
 from kiln_mcp.evals.prompt_texts import PromptText
-from kiln_mcp.evals.runner import carry_out
+from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.service import EvalReference
 from kiln_mcp.evals.summaries import scores_by_item
 from kiln_mcp.evals.task_runs import agent_properties
@@ -59,7 +60,7 @@ class _HeldOut:
         return isinstance(intervals[0], Interval) and intervals[0].low > 0
 
 
-@capability(effect=Effect.SPENDS, title="Search for a better prompt")
+@capability(effect=Effect.SPENDS, title="Search for a better prompt", runs=Runs.AS_JOB)
 async def evolve_prompt(
     workspace: Workspace,
     project: ProjectReference,
@@ -77,7 +78,7 @@ async def evolve_prompt(
             "or none where that is the embedded one, which cannot."
         ),
     ] = None,
-) -> PromptEvolved:
+) -> Proposal[PromptEvolved]:
     """Search for a better prompt and measure it against the start on held-out items.
 
     Candidates are made of training items, raced on validation items, and the winner alone is
@@ -86,10 +87,13 @@ async def evolve_prompt(
     create_evaluator with its filters. The winner is saved as a prompt and a run config.
     """
     store = await workspace.open_project(project)
-    about = await gather(store, await find_eval(store, eval), None)
+    about = await ready(workspace, await gather(store, await find_eval(store, eval), None))
     quest = await prepare(workspace, about, Wanted(start, budget, seed, reflect_with))
     await workspace.check_ready(store, calls_by_model(quest))
-    workspace.approve(await plan_quest(quest))
+    return Proposal(await plan_quest(quest), partial(_evolve, quest))
+
+
+async def _evolve(quest: Quest) -> PromptEvolved:
     found = await _search(quest)
     better = found.best.key != quest.start.key
     saved = await _save(quest, found) if better else None

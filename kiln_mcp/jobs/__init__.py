@@ -2,6 +2,7 @@
 
 from kiln_mcp.jobs.desk import JobDesk
 from kiln_mcp.jobs.records import (
+    Agreement,
     Hold,
     Job,
     JobEvent,
@@ -15,6 +16,7 @@ from kiln_mcp.jobs.records import (
 )
 
 __all__ = [
+    "Agreement",
     "Hold",
     "Job",
     "JobDesk",

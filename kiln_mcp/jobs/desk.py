@@ -17,6 +17,17 @@ def _new_runner(settings: JobSettings, work: Work, hold: Hold) -> "JobRunner":
     return JobRunner(settings, work, hold)
 
 
+def _all_set_aside(database_url: str) -> list[Job]:
+    from kiln_mcp.jobs.database import open_database
+    from kiln_mcp.jobs.ledger import Ledger
+
+    database = open_database(database_url)
+    try:
+        return Ledger(database).all_set_aside()
+    finally:
+        database.dispose()
+
+
 class JobDesk:
     """Where jobs are handed in; the runner behind it is opened at the first one."""
 
@@ -51,6 +62,17 @@ class JobDesk:
         """Return the newest jobs, newest first, without opening what was never used."""
         await self.go_on()
         return [] if self._runner is None else await self._runner.newest(most)
+
+    async def set_aside(self) -> list[Job]:
+        """Return the newest jobs that are set aside, without beginning any job.
+
+        Raises:
+            JobStoreFailed: The database of jobs cannot be used.
+        """
+        file = self._settings.file
+        if file is not None and not await anyio.Path(file).exists():
+            return []
+        return await anyio.to_thread.run_sync(_all_set_aside, self._settings.database_url)
 
     async def unfinished(self) -> int:
         """Return how many jobs are not at rest; 0 where no job was ever looked at."""

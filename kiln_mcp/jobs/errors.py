@@ -31,8 +31,8 @@ class NotResumable(JobError):  # noqa: N818
 
     def __init__(self, job_id: str, state: str) -> None:
         super().__init__(
-            f"The job {job_id} is {state}. Only a job that failed, was paused, cancelled or "
-            "stopped by its budget can be gone on with; call wait_for_job to follow it."
+            f"The job {job_id} is {state}. Only a job that failed, was paused, cancelled, set "
+            "aside or stopped by its budget can be gone on with; call wait_for_job to follow it."
         )
 
 

@@ -11,9 +11,19 @@ from dataclasses import asdict
 from typing import Any, Final, LiteralString
 
 import sqlalchemy as sa
+from pydantic import TypeAdapter
 
 from kiln_mcp.jobs.database import in_plain_words
-from kiln_mcp.jobs.records import End, Job, JobEvent, JobState, Progress, Stop
+from kiln_mcp.jobs.records import (
+    MOST_RECOVERIES,
+    Agreement,
+    End,
+    Job,
+    JobEvent,
+    JobState,
+    Progress,
+    Stop,
+)
 from kiln_mcp.llm import BudgetLimit
 
 _TABLES: Final[tuple[LiteralString, ...]] = (
@@ -24,6 +34,7 @@ _TABLES: Final[tuple[LiteralString, ...]] = (
         arguments TEXT NOT NULL,
         budget TEXT NOT NULL,
         plan TEXT NOT NULL DEFAULT '',
+        agreement TEXT,
         model TEXT,
         attempt INTEGER NOT NULL CHECK (attempt >= 1),
         state TEXT NOT NULL,
@@ -36,7 +47,8 @@ _TABLES: Final[tuple[LiteralString, ...]] = (
         worked_s DOUBLE PRECISION NOT NULL DEFAULT 0,
         created_at DOUBLE PRECISION NOT NULL,
         changed_at DOUBLE PRECISION NOT NULL,
-        number BIGINT NOT NULL DEFAULT 0
+        number BIGINT NOT NULL DEFAULT 0,
+        recoveries INTEGER NOT NULL DEFAULT 0
     )
     """,
     """
@@ -54,10 +66,14 @@ _ADDED: Final[Mapping[tuple[str, str], LiteralString]] = {
         ALTER TABLE kiln_jobs ADD COLUMN worked_s DOUBLE PRECISION NOT NULL DEFAULT 0
         """,
     ("kiln_jobs", "plan"): "ALTER TABLE kiln_jobs ADD COLUMN plan TEXT NOT NULL DEFAULT ''",
+    ("kiln_jobs", "agreement"): "ALTER TABLE kiln_jobs ADD COLUMN agreement TEXT",
     ("kiln_jobs", "model"): "ALTER TABLE kiln_jobs ADD COLUMN model TEXT",
     ("kiln_jobs", "stopped_by"): "ALTER TABLE kiln_jobs ADD COLUMN stopped_by TEXT",
     ("kiln_jobs", "number"): """
         ALTER TABLE kiln_jobs ADD COLUMN number BIGINT NOT NULL DEFAULT 0
+        """,
+    ("kiln_jobs", "recoveries"): """
+        ALTER TABLE kiln_jobs ADD COLUMN recoveries INTEGER NOT NULL DEFAULT 0
         """,
     ("kiln_job_events", "number"): """
         ALTER TABLE kiln_job_events ADD COLUMN number BIGINT NOT NULL DEFAULT 0
@@ -67,10 +83,10 @@ _ADDED: Final[Mapping[tuple[str, str], LiteralString]] = {
 _ONE_AT_A_TIME: Final[LiteralString] = "SELECT pg_advisory_xact_lock(7355608)"
 _CHANGE_NOTHING: Final[LiteralString] = "UPDATE kiln_jobs SET number = number WHERE id = ''"
 _INSERT: Final[LiteralString] = """
-INSERT INTO kiln_jobs (id, capability, arguments, budget, plan, model, attempt, state, done, total,
-    message, created_at, changed_at, number)
-SELECT :id, :capability, :arguments, :budget, :plan, :model, 1, 'waiting', 0, NULL, '', :now, :now,
-    coalesce(max(number), 0) + 1 FROM kiln_jobs
+INSERT INTO kiln_jobs (id, capability, arguments, budget, plan, agreement, model, attempt, state,
+    done, total, message, created_at, changed_at, number)
+SELECT :id, :capability, :arguments, :budget, :plan, :agreement, :model, 1, 'waiting',
+    0, NULL, '', :now, :now, coalesce(max(number), 0) + 1 FROM kiln_jobs
 """
 _ONE: Final[LiteralString] = "SELECT * FROM kiln_jobs WHERE id = :id"
 _NEWEST: Final[LiteralString] = """
@@ -82,7 +98,9 @@ UPDATE kiln_jobs SET changed_at = :now,
 WHERE id = :id AND attempt = :attempt AND state IN ('waiting', 'running', 'cancelling', 'pausing')
 """
 _PROGRESS: Final[LiteralString] = """
-UPDATE kiln_jobs SET done = :done, total = :total, message = :message, changed_at = :now
+UPDATE kiln_jobs SET
+    recoveries = CASE WHEN :done > done THEN 0 ELSE recoveries END,
+    done = :done, total = :total, message = :message, changed_at = :now
 WHERE id = :id AND attempt = :attempt
 """
 _ALIVE: Final[LiteralString] = """
@@ -106,9 +124,16 @@ WHERE id = :id AND state IN ('waiting', 'running')
 """
 _NEXT_ATTEMPT: Final[LiteralString] = """
 UPDATE kiln_jobs SET attempt = attempt + 1, error = NULL, stopped_by = NULL, budget = :budget,
-    changed_at = :now,
+    changed_at = :now, recoveries = :recoveries,
     state = CASE WHEN state IN ('cancelling', 'pausing') THEN state ELSE 'waiting' END
 WHERE id = :id AND attempt = :attempt
+"""
+_RECOVERED: Final[LiteralString] = """
+UPDATE kiln_jobs SET recoveries = recoveries + 1, changed_at = :now
+WHERE id = :id AND attempt = :attempt
+"""
+_SET_ASIDE: Final[LiteralString] = """
+SELECT * FROM kiln_jobs WHERE state = 'set aside' ORDER BY number DESC LIMIT 20
 """
 _UNFINISHED: Final[LiteralString] = """
 SELECT * FROM kiln_jobs WHERE state IN ('waiting', 'running', 'cancelling', 'pausing')
@@ -125,6 +150,11 @@ SELECT at, text FROM kiln_job_events WHERE job_id = :id ORDER BY number, at
 """
 
 
+_WHY_SET_ASIDE: Final = (
+    f"Its process was killed {MOST_RECOVERIES + 1} times without any progress in between, so it is "
+    "set aside and does not begin again by itself."
+)
+_AGREEMENT: Final = TypeAdapter(Agreement)
 PROCESS_ENDED: Final = "Its process ended; it goes on in the next."
 
 
@@ -170,6 +200,9 @@ class Ledger:
             arguments=json.dumps(dict(job.arguments), ensure_ascii=False),
             budget=json.dumps(asdict(job.limit)),
             plan=job.plan,
+            agreement=None
+            if job.agreement is None
+            else _AGREEMENT.dump_json(job.agreement).decode(),
             model=job.model,
         )
         self.tell(job.id, "Created.")
@@ -195,6 +228,11 @@ class Ledger:
     def begin(self, job: Job) -> bool:
         """Say that a job runs; False where it must not any more."""
         before = self.find(job.id)
+        if before is not None and self._was_killed(before):
+            if before.recoveries >= MOST_RECOVERIES:
+                self.set_aside(before)
+                return False
+            self._change(_RECOVERED, id=job.id, attempt=job.attempt)
         began = self._change(_BEGIN, id=job.id, attempt=job.attempt)
         if began:
             self.tell(job.id, self._how_begun(before or job))
@@ -204,9 +242,23 @@ class Ledger:
         """Return how a job was begun that was as it is here right before."""
         if before.state is JobState.WAITING:
             return "Begun." if before.attempt == 1 else f"Gone on with ({before.attempt})."
+        was_killed = self._was_killed(before)
+        return "Begun again: the process before was killed." if was_killed else "Begun again."
+
+    def _was_killed(self, before: Job) -> bool:
+        """Return whether the process that was at a job has ended without a word."""
+        if before.state is JobState.WAITING or before.state.at_rest:
+            return False
         *_, last = self.events(before.id)
-        by_itself = last.text == PROCESS_ENDED
-        return "Begun again." if by_itself else "Begun again: the process before was killed."
+        return last.text != PROCESS_ENDED
+
+    def set_aside(self, job: Job) -> None:
+        """Let a job rest whose process was killed again and again without progress."""
+        self.end(job, End(JobState.SET_ASIDE, error=_WHY_SET_ASIDE))
+
+    def all_set_aside(self) -> list[Job]:
+        """Return the newest jobs that are set aside."""
+        return [_job(row) for row in self._read(_SET_ASIDE)]
 
     def keep_alive(self, job: Job, worked_s: float) -> None:
         """Show a sign of life, and for how long the job was worked at in all."""
@@ -243,10 +295,14 @@ class Ledger:
         if self._change(_PAUSE, id=job_id):
             self.tell(job_id, "Asked to pause.")
 
-    def next_attempt(self, job: Job, limit: BudgetLimit) -> bool:
+    def next_attempt(self, job: Job, limit: BudgetLimit, recoveries: int = 0) -> bool:
         """Make a job wait for another attempt; False where somebody else did so first."""
         return self._change(
-            _NEXT_ATTEMPT, id=job.id, attempt=job.attempt, budget=json.dumps(asdict(limit))
+            _NEXT_ATTEMPT,
+            id=job.id,
+            attempt=job.attempt,
+            budget=json.dumps(asdict(limit)),
+            recoveries=recoveries,
         )
 
     def tell(self, job_id: str, text: str) -> None:
@@ -265,6 +321,7 @@ def _job(row: Mapping[str, Any]) -> Job:
         arguments=json.loads(row["arguments"]),
         limit=BudgetLimit(**json.loads(row["budget"])),
         plan=row["plan"],
+        agreement=None if row["agreement"] is None else _AGREEMENT.validate_json(row["agreement"]),
         model=row["model"],
         attempt=row["attempt"],
         state=JobState(row["state"]),
@@ -275,4 +332,5 @@ def _job(row: Mapping[str, Any]) -> Job:
         worked_s=row["worked_s"],
         created_at=row["created_at"],
         changed_at=row["changed_at"],
+        recoveries=row.get("recoveries", 0),
     )

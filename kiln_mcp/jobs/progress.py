@@ -5,8 +5,6 @@ everything again, answered from the journal, or it plans what is left; and it ma
 after another, each with a total of its own.
 """
 
-import math
-
 from kiln_mcp.jobs.records import Progress
 
 
@@ -71,8 +69,8 @@ class Course:
     def _within(self, so_far: float) -> tuple[float, float | None]:
         """Return what is done, and of how much."""
         if self._total is None:
-            most = math.inf if self._before.total is None else self._before.total
-            return min(so_far, most), self._before.total
+            earlier = self._before.total  # 0 is a total: an attempt that had nothing to do
+            return (so_far if earlier is None else min(so_far, earlier)), earlier
         in_all = self._over + self._total + (self._left_out or 0.0)
         total = max(in_all, self._before.total or 0.0, self._shown.done)
         return min(so_far, total), total

@@ -8,6 +8,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.llm import BudgetLimit
 
 JsonObject = Mapping[str, JsonValue]
@@ -36,12 +37,17 @@ class JobState(StrEnum):
     """Given up on somebody's wish; can be gone on with."""
     PAUSED = "paused"
     """At rest on somebody's wish, with every call that was paid for; can be gone on with."""
+    SET_ASIDE = "set aside"
+    """Its process was killed again and again without progress: only a person goes on with it."""
 
     @property
     def at_rest(self) -> bool:
         """Whether nothing more happens by itself."""
         return self not in _UNDER_WAY
 
+
+MOST_RECOVERIES: Final = 3
+"""How often a job is begun again after its process was killed, without progress in between."""
 
 _UNDER_WAY = frozenset({JobState.WAITING, JobState.RUNNING, JobState.CANCELLING, JobState.PAUSING})
 
@@ -69,6 +75,19 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreement:
+    """What was agreed to before a job began.
+
+    Attributes:
+        plan: What it was to do and cost.
+        approval_id: The recorded approval; empty if the plan needed none.
+    """
+
+    plan: Plan
+    approval_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A piece of long work.
 
@@ -88,6 +107,8 @@ class Job:
         created_at: Seconds since 1970.
         changed_at: Seconds since 1970: the last sign of life.
         plan: What was said of it before it began; empty where nothing was.
+        recoveries: How often it was begun again after a kill since it last made progress.
+        agreement: What was agreed to before it began; None for jobs of earlier versions.
     """
 
     id: str
@@ -105,6 +126,8 @@ class Job:
     created_at: float = 0.0
     changed_at: float = 0.0
     plan: str = ""
+    recoveries: int = 0
+    agreement: Agreement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +173,17 @@ class JobSettings:
         at_once: The most jobs that run at once in this process; 0 to hand jobs in only, for the
             workers of a shared database or the daemon of this home.
         pause_within_s: The longest that a pause waits for the answers on their way.
+        heartbeat_s: How often a process shows that it lives and looks for new jobs.
+        poll_s: How often one who waits for a job looks at it.
+        tell_every_s: How often one who waits is told of a job that stands still.
     """
 
     database_url: str
     at_once: int = 4
     pause_within_s: float = 60.0
+    heartbeat_s: float = 1.0
+    poll_s: float = 0.2
+    tell_every_s: float = 8.0
 
     @property
     def file(self) -> Path | None:

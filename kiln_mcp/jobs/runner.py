@@ -12,7 +12,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -23,11 +23,14 @@ import anyio
 import anyio.to_thread
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
+from kiln_mcp.errors import unwrap
 from kiln_mcp.jobs.database import in_plain_words, open_database
-from kiln_mcp.jobs.endings import ended_by, first_in
+from kiln_mcp.jobs.endings import ended_by
 from kiln_mcp.jobs.errors import JobStoreFailed, NotResumable, UnknownJob
 from kiln_mcp.jobs.ledger import PROCESS_ENDED, Ledger
 from kiln_mcp.jobs.records import (
+    MOST_RECOVERIES,
+    Agreement,
     End,
     Hold,
     Job,
@@ -46,10 +49,7 @@ from kiln_mcp.llm import BudgetLimit
 from storage.errors import WorkbenchError
 
 QUEUE: Final = "kiln-jobs"
-SAY_EVERY_S: Final = 8.0
 _STILL_THERE: Final = 1e-6
-HEARTBEAT_S: Final = 1.0
-POLL_S: Final = 0.2
 
 _log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class JobRunner:
             await DBOS.register_queue_async(
                 QUEUE,
                 worker_concurrency=self._settings.at_once or 1,
-                polling_interval_sec=POLL_S,
+                polling_interval_sec=self._settings.poll_s,
                 on_conflict="update_if_latest_version"
                 if self._settings.at_once
                 else "never_update",
@@ -145,7 +145,7 @@ class JobRunner:
     async def _do_what_is_handed_in(self) -> None:
         """Begin what other processes of this home hand in; take over from one that has ended."""
         while True:
-            await anyio.sleep(HEARTBEAT_S)
+            await anyio.sleep(self._settings.heartbeat_s)
             try:
                 if not self._is_launched:
                     await self._launch_in_turn()
@@ -177,7 +177,9 @@ class JobRunner:
         def job(job_id: str, attempt: int) -> str:
             return self._follow(job_id, attempt)
 
-        self._workflow = DBOS.workflow(name="job")(job)
+        # The ledger counts recoveries: DBOS counts a process that ended in order, too, and knows
+        # nothing of progress.
+        self._workflow = DBOS.workflow(name="job", max_recovery_attempts=None)(job)
         if self._settings.at_once == 0:
             DBOS.listen_queues([])
         with in_plain_words(self._database):
@@ -189,7 +191,7 @@ class JobRunner:
         arguments: JsonObject,
         limit: BudgetLimit | None = None,
         model: str | None = None,
-        plan: str = "",
+        agreement: Agreement | None = None,
     ) -> Job:
         """Begin a job; returns at once.
 
@@ -198,10 +200,19 @@ class JobRunner:
             arguments: With what.
             limit: What it may spend, all attempts together.
             model: The default model of who starts it.
-            plan: What was said of it.
+            agreement: What was agreed to; None if nothing was proposed.
         """
         held = limit or BudgetLimit()
-        job = Job(secrets.token_hex(4), capability, arguments, held, model, plan=plan)
+        plan = agreement.plan.text if agreement else ""
+        job = Job(
+            secrets.token_hex(4),
+            capability,
+            arguments,
+            held,
+            model,
+            plan=plan,
+            agreement=agreement,
+        )
         await _in_thread(self._ledger.add, job)
         await self._enqueue(job)
         return await self.find(job.id)
@@ -255,9 +266,19 @@ class JobRunner:
         return await _in_thread(self._ledger.count_unfinished)
 
     async def wait(
-        self, job_id: str, timeout_s: float, report: ReportProgress | None = None
+        self,
+        job_id: str,
+        timeout_s: float,
+        report: ReportProgress | None = None,
+        is_enough: Callable[[], Awaitable[bool]] | None = None,
     ) -> Job:
         """Wait until a job is at rest or the time is over; return it as it is then.
+
+        Args:
+            job_id: The job.
+            timeout_s: The longest wait.
+            report: Where its progress goes.
+            is_enough: Ends the wait early.
 
         Raises:
             UnknownJob: No job has this id.
@@ -267,14 +288,18 @@ class JobRunner:
         told, told_at, again = None, 0.0, 0
         while not job.state.at_rest and time.monotonic() < until:
             silent_s = time.monotonic() - told_at
-            if report is not None and (job.progress != told or silent_s >= SAY_EVERY_S):
+            if report is not None and (
+                job.progress != told or silent_s >= self._settings.tell_every_s
+            ):
                 again = again + 1 if told and job.progress.done == told.done else 0
                 told, told_at = job.progress, time.monotonic()
                 # The protocol wants each report to be higher than the one before.
                 done = told.done + again * _STILL_THERE
                 await report(done, told.total, told.message or f"The job is {job.state.value}.")
-            await anyio.sleep(min(POLL_S, max(0.0, until - time.monotonic())))
+            await anyio.sleep(min(self._settings.poll_s, max(0.0, until - time.monotonic())))
             job = await self.find(job_id)
+            if is_enough is not None and await is_enough():
+                break
         return job
 
     async def cancel(self, job_id: str) -> Job:
@@ -285,9 +310,7 @@ class JobRunner:
         """
         await self.find(job_id)
         await _in_thread(self._ledger.cancel, job_id)
-        task = self._running.get(job_id)
-        if task is not None:
-            task.cancel()
+        self._stop(job_id)
         return await self.find(job_id)
 
     async def pause(self, job_id: str) -> Job:
@@ -311,12 +334,16 @@ class JobRunner:
     async def _rest(self, job_id: str) -> None:
         with anyio.move_on_after(self._settings.pause_within_s):
             await self._hold(job_id)
+        self._stop(job_id)
+
+    def _stop(self, job_id: str) -> None:
+        """Cancel a job of this process, once: a second time would break off its end."""
         task = self._running.get(job_id)
-        if task is not None:
+        if task is not None and not task.cancelling():
             task.cancel()
 
     async def resume(self, job_id: str, limit: BudgetLimit | None = None) -> Job:
-        """Go on with a job that failed, was paused or cancelled, or came to its budget's end.
+        """Go on with a job that is at rest and not done, as one that failed or was set aside.
 
         Args:
             job_id: The job.
@@ -331,8 +358,8 @@ class JobRunner:
             raise NotResumable(job.id, job.state)
         return await self._begin_again(job, limit or job.limit)
 
-    async def _begin_again(self, job: Job, limit: BudgetLimit) -> Job:
-        if await _in_thread(self._ledger.next_attempt, job, limit):
+    async def _begin_again(self, job: Job, limit: BudgetLimit, recoveries: int = 0) -> Job:
+        if await _in_thread(self._ledger.next_attempt, job, limit, recoveries):
             await self._enqueue(replace(job, attempt=job.attempt + 1))
         return await self.find(job.id)
 
@@ -378,7 +405,7 @@ class JobRunner:
             paused = asked is JobState.PAUSING
             await self._end(job, worked, End(JobState.PAUSED if paused else JobState.CANCELLED))
         except Exception as error:  # noqa: BLE001 - the outermost door of a job
-            if not isinstance(first_in(error), WorkbenchError):
+            if not isinstance(unwrap(error), WorkbenchError):
                 _log.exception("The job %s (%s) broke", job.id, job.capability)
             await self._end(job, worked, ended_by(error))
         finally:
@@ -415,18 +442,17 @@ class JobRunner:
     async def _heartbeat(self, job: Job, worked: "Stopwatch", reporter: "Reporter") -> None:
         """Show signs of life, and hear whether another process wants the job to stop or rest."""
         while True:
-            await anyio.sleep(HEARTBEAT_S)
+            await anyio.sleep(self._settings.heartbeat_s)
             await reporter.flush()  # what was reported last before the job fell silent
             await _in_thread(self._ledger.keep_alive, job, worked.seconds)
             now = await _in_thread(self._ledger.find, job.id)
-            task = self._running.get(job.id)
             goes_on = (
                 now is not None
                 and now.attempt == job.attempt
                 and now.state is not JobState.CANCELLING
             )
-            if task is not None and not goes_on:
-                task.cancel()
+            if not goes_on:
+                self._stop(job.id)
             elif now is not None and now.state is JobState.PAUSING:
                 self._bring_to_rest(job.id)
 
@@ -434,13 +460,15 @@ class JobRunner:
         """Begin the jobs of killed processes again; of several who try, one succeeds."""
         silence = Silence()
         while True:
-            await anyio.sleep(HEARTBEAT_S)
+            await anyio.sleep(self._settings.heartbeat_s)
             silent = silence.of(await _in_thread(self._ledger.unfinished))
             for job in silent:
                 if job.state is JobState.WAITING:
                     await self._enqueue(job)  # its process was killed right before it did so
+                elif job.recoveries >= MOST_RECOVERIES:
+                    await _in_thread(self._ledger.set_aside, job)
                 else:
-                    await self._begin_again(job, job.limit)
+                    await self._begin_again(job, job.limit, job.recoveries + 1)
 
 
 def _workflow_id(job: Job) -> str:

@@ -34,6 +34,11 @@ class LabelsSaved(Result):
     saved: int
     certificate: int = Field(description="Of them, in the certificate ledger.")
     development: int
+    passed_on: int = Field(
+        default=0,
+        description="Of them, drawn for the certificate and not confirmed by the person: they "
+        "measure nothing.",
+    )
     labelled_items: int = Field(description="Items of the golden set that have a label now.")
     unlabelled_items: int
     warnings: list[str]

@@ -1,16 +1,23 @@
 """Checking labels that a person gave, and writing them as the ledger keeps them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.judging.errors import LabelsRefused
 from kiln_mcp.judging.ledger import Draw, Label
+from kiln_mcp.judging.measurement import label_text
 from kiln_mcp.judging.pool import Pool
 from kiln_mcp.projects.ratings import VALUES
 from storage import EvalOutputScore
+
+MOST_SHOWN: Final = 20
+_SHOWN: Final = 40
 
 
 class ItemLabel(BaseModel):
@@ -66,6 +73,42 @@ def ledger_entries(pool: Pool, labels: Sequence[ItemLabel], rater: str) -> list[
     if problems:
         raise LabelsRefused(problems)
     return entries
+
+
+def confirmed(entries: Sequence[Label]) -> list[Label]:
+    """Return labels as the ledger keeps them once the person has confirmed the batch."""
+    return [
+        entry.model_copy(update={"confirmed": True}) if entry.ledger == "certificate" else entry
+        for entry in entries
+    ]
+
+
+def passed_on(entries: Sequence[Label]) -> list[Label]:
+    """Return labels as the ledger keeps them where an assistant passed them on."""
+    return [entry.model_copy(update={"ledger": "development"}) for entry in entries]
+
+
+def plan_of_labels(pool: Pool, entries: Sequence[Label], rater: str) -> Plan:
+    """Return what a person confirms: how often each label, and the first of them one by one."""
+    kinds = {score.json_key: score.type for score in pool.scores}
+    outputs = {run.id: run.output.output for run in pool.runs}
+    texts = [(entry, label_text(entry.value, kinds[entry.score])) for entry in entries]
+    counts = Counter(text for _, text in texts)
+    drawn = sum(entry.ledger == "certificate" for entry in entries)
+    several = len(kinds) > 1
+    shown = [
+        f"{outputs[entry.item][:_SHOWN]!r}{f' ({entry.score})' if several else ''}: {text}"
+        for entry, text in texts[:MOST_SHOWN]
+    ]
+    if len(texts) > MOST_SHOWN:
+        shown.append(f"… and {len(texts) - MOST_SHOWN} more")
+    numbers = ", ".join(f"{count} {text}" for text, count in counts.most_common())
+    certificate = f"; {drawn} of them measure judges in a certificate" if drawn else ""
+    return Plan(
+        f"Record {numbers} as labels that {rater[:_SHOWN]!r} gave in {pool.found.name!r}"
+        f"{certificate}. {'; '.join(shown)}.",
+        certifies=drawn > 0,
+    )
 
 
 def _entry(

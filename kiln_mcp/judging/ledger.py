@@ -44,6 +44,8 @@ class Label(_Line):
         stratum: The stratum that it was drawn from.
         probability: The probability with which it was drawn.
         seconds: Time from the draw to the labels, for each label; None where not known.
+        confirmed: Whether the person confirmed it where no model answers for them. A label that
+            an assistant passed on is not confirmed, and measures nothing.
     """
 
     item: str
@@ -55,6 +57,12 @@ class Label(_Line):
     stratum: str | None = None
     probability: float | None = Field(default=None, gt=0, le=1)
     seconds: float | None = None
+    confirmed: bool = False
+
+    @property
+    def certifies(self) -> bool:
+        """Whether it counts for a certificate."""
+        return self.confirmed and self.ledger == "certificate"
 
 
 class DrawnStratum(BaseModel):

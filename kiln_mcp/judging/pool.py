@@ -39,19 +39,57 @@ class Pool:
         return self.found.measured.output_scores
 
     def label(self, run: TaskRun, score: EvalOutputScore) -> float | None:
-        """Return the label that counts for an item, None where there is none."""
+        """Return the label that counts for an item, None if there is none.
+
+        A label that the person confirmed counts before the rating, which any program may change.
+        """
+        certified = self.certified(run, score)
+        return certified.value if certified else self.rating(run, score)
+
+    def rating(self, run: TaskRun, score: EvalOutputScore) -> float | None:
+        """Return the rating that an item has in its record, None if there is none."""
         return rating_of(run, aspect_of(score, self.found.task))
+
+    def certified(self, run: TaskRun, score: EvalOutputScore) -> Label | None:
+        """Return the newest certificate label of an item that the person confirmed."""
+        labels = (one for one in self.labels if (one.item, one.score) == (run.id, score.json_key))
+        return max(
+            (label for label in labels if label.certifies), key=lambda one: one.at, default=None
+        )
+
+    def unconfirmed(self, score: EvalOutputScore) -> int:
+        """Return how many drawn items have labels of which the person confirmed none."""
+        return sum(self._is_passed_on(run, score) for run in self.runs)
+
+    def contradicted(self, score: EvalOutputScore) -> int:
+        """Return how many ratings differ from the label that the person confirmed."""
+        return sum(
+            self.certified(run, score) is not None
+            and self.rating(run, score) != self.label(run, score)
+            for run in self.runs
+        )
+
+    def _is_passed_on(self, run: TaskRun, score: EvalOutputScore) -> bool:
+        last = self.last_label(run, score)
+        drawn = last is not None and last.draw is not None
+        return drawn and self.certified(run, score) is None
 
     def labelled(self, score: EvalOutputScore) -> list[TaskRun]:
         """Return the items that have a label for a score."""
         return [run for run in self.runs if self.label(run, score) is not None]
 
     def complete(self) -> frozenset[str]:
-        """Return the items that have a label for every score."""
+        """Return the items that have a label for every score.
+
+        A drawn item whose labels were passed on and not confirmed is not one of them.
+        """
         return frozenset(
             run.id
             for run in self.runs
-            if all(self.label(run, score) is not None for score in self.scores)
+            if all(
+                self.label(run, score) is not None and not self._is_passed_on(run, score)
+                for score in self.scores
+            )
         )
 
     def last_label(self, run: TaskRun, score: EvalOutputScore) -> Label | None:
@@ -60,22 +98,23 @@ class Pool:
         return max(raters.values(), key=lambda label: label.at, default=None)
 
     def in_ledger(self, run: TaskRun, score: EvalOutputScore, ledger: str) -> bool:
-        """Return whether an item's label belongs to a ledger; without one it is development."""
-        last = self.last_label(run, score)
-        return ledger == "all" or (last.ledger if last else "development") == ledger
+        """Return whether an item's label belongs to a ledger; all but certificate's are of one."""
+        certifies = self.certified(run, score) is not None
+        return ledger == "all" or certifies == (ledger == "certificate")
 
     def given(self, runs: Sequence[TaskRun], score: EvalOutputScore) -> list[GivenLabel]:
         """Return the labels of items with the circumstances that they were given in."""
         found: list[GivenLabel] = []
         for run in runs:
             value, rating = self.label(run, score), run.output.rating
-            if value is None or rating is None:
+            last = self.certified(run, score) or self.last_label(run, score)
+            at = last.at if last else rating.created_at if rating else None
+            if value is None or at is None:
                 continue
-            last = self.last_label(run, score)
             found.append(
                 GivenLabel(
                     value=value,
-                    at=last.at if last else rating.created_at,
+                    at=at,
                     seconds=last.seconds if last else None,
                     session=_session_of(run),
                 )
@@ -91,8 +130,8 @@ class Pool:
             value = self.label(run, score)
             if value is None or run.id not in verdicts:
                 continue
-            last = self.last_label(run, score)
-            stratum = last.stratum if last and last.ledger == "certificate" else None
+            certified = self.certified(run, score)
+            stratum = certified.stratum if certified else None
             found.append(LabelledVerdict(verdicts[run.id], value, stratum))
         return found
 
@@ -101,7 +140,9 @@ class Pool:
 
         None where nothing was drawn, or the draws were stratified by different judges.
         """
-        used = {label.draw for label in self.labels if label.score == score.json_key}
+        used = {
+            label.draw for label in self.labels if label.score == score.json_key and label.certifies
+        }
         draws = [draw for draw in self.draws if draw.id in used and draw.ledger == "certificate"]
         if not draws or len({draw.evaluator for draw in draws}) > 1:
             return None

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kiln_mcp.capability import Effect, capability
+from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.judges import judge_model
 from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, gather, with_judge
@@ -26,8 +27,14 @@ from kiln_mcp.judging.answers import (
 from kiln_mcp.judging.draws import draw_strata
 from kiln_mcp.judging.errors import NothingToLabel, NothingToMeasure
 from kiln_mcp.judging.hygiene import label_warnings
-from kiln_mcp.judging.labelling import ItemLabel, ledger_entries
-from kiln_mcp.judging.ledger import Draw, append_draw, append_labels, latest
+from kiln_mcp.judging.labelling import (
+    ItemLabel,
+    confirmed,
+    ledger_entries,
+    passed_on,
+    plan_of_labels,
+)
+from kiln_mcp.judging.ledger import Draw, Label, append_draw, append_labels, latest
 from kiln_mcp.judging.measurement import in_words, measure
 from kiln_mcp.judging.pool import Pool, open_pool, strata_by_verdict
 from kiln_mcp.projects.ratings import VALUES, aspect_of, with_rating
@@ -46,7 +53,7 @@ from storage import EvalConfig, EvalOutputScore, EvalRun, ProjectStore, TaskRun
 LONGEST_SHOWN = 4000
 
 
-@capability(effect=Effect.SPENDS, title="Choose items to label")
+@capability(effect=Effect.SPENDS, title="Choose items to label", runs=Runs.AS_JOB)
 async def next_items_to_label(
     workspace: Workspace,
     project: ProjectReference,
@@ -54,7 +61,7 @@ async def next_items_to_label(
     count: Annotated[int, Field(ge=1, le=100, description="How many items.")] = 10,
     evaluator: EvaluatorReference = None,
     seed: Annotated[int, Field(ge=0, description="Repeats the draw.")] = 0,
-) -> LabellingBatch:
+) -> Proposal[LabellingBatch]:
     """Draw items of the golden set for a person to label, at random within the judge's verdicts.
 
     Show the person input and output alone; never label yourself in the person's name. The draw's
@@ -64,16 +71,39 @@ async def next_items_to_label(
     store = await workspace.open_project(project)
     found = await find_eval(store, eval)
     pool = await open_pool(store, found)
-    labelled = pool.complete()
-    if len(labelled) == len(pool.runs):
+    if len(pool.complete()) == len(pool.runs):
         raise NothingToLabel(
             f"All {len(pool.runs)} items of the golden set of {found.name!r} have labels. Call "
             "measure_agreement."
         )
     judge = await _judge_of(store, found, evaluator)
-    if judge is not None:
-        await _judge_stored(workspace, judge, pool.runs)
-        judge = await with_judge(judge, judge.judge)
+    if judge is None:
+        return Proposal(
+            Plan("Draw items to label."), partial(_draw, workspace, store, pool, None, count, seed)
+        )
+    work = plan_calibration(judge, pool.runs)
+    summary = f"Judge {len(work.jobs)} items of the golden set, to draw from each verdict."
+    await workspace.check_ready(store, work.calls_by_model)
+    plan = await plan_of(workspace.engine, summary, work.calls_by_model, "evals")
+
+    async def judge_and_draw() -> LabellingBatch:
+        await carry_out(workspace, work)
+        return await _draw(
+            workspace, store, pool, await with_judge(judge, judge.judge), count, seed
+        )
+
+    return Proposal(plan, judge_and_draw)
+
+
+async def _draw(
+    workspace: Workspace,
+    store: ProjectStore,
+    pool: Pool,
+    judge: Measurement | None,
+    count: int,
+    seed: int,
+) -> LabellingBatch:
+    labelled = pool.complete()
     verdicts: Sequence[EvalRun] = judge.verdicts if judge else ()
     strata = strata_by_verdict(pool.runs, verdicts, pool.scores[0])
     draw = Draw(
@@ -86,13 +116,13 @@ async def next_items_to_label(
     earlier = next((one for one in pool.draws if one.id == draw.id), None)
     if earlier is None:
         async with store.transaction() as change:
-            append_draw(change, found.measured, draw)
+            append_draw(change, pool.found.measured, draw)
     draw = earlier or draw  # an earlier attempt at this job has drawn
     chosen = {item for stratum in draw.strata.values() for item in stratum.drawn}
     # In the order of ids, which are random: neither verdict nor session shows.
     items = sorted((run for run in pool.runs if run.id in chosen), key=lambda run: run.id)
     return LabellingBatch(
-        eval=found.name,
+        eval=pool.found.name,
         scores=[f"{s.json_key}: {', '.join(VALUES[s.type])}" for s in pool.scores],
         items=[
             ItemToLabel(item=run.id, input=_cut(run.input), output=_cut(run.output.output))
@@ -112,32 +142,59 @@ async def label_items(
     eval: EvalReference,
     labels: Annotated[list[ItemLabel], Field(min_length=1, description="All or none are saved.")],
     rater: Annotated[str, Field(min_length=1, description="Who gave the labels: a person.")],
-) -> LabelsSaved:
+) -> Proposal[LabelsSaved]:
     """Keep a person's labels of outputs: as Kiln's ratings, and in the eval's ledger.
 
-    Items that next_items_to_label drew count for the certificate; items that were picked by hand
-    are for development and never enter its estimate.
+    Labels of items that next_items_to_label drew count for the certificate once the person has
+    confirmed them; until then they are kept as passed on and measure nothing. Labels of items that
+    were picked by hand are for development and never enter its estimate.
     """
     store = await workspace.open_project(project)
-    found = await find_eval(store, eval)
-    pool = await open_pool(store, found)
+    pool = await open_pool(store, await find_eval(store, eval))
     entries = ledger_entries(pool, labels, rater)
+    return Proposal(
+        plan_of_labels(pool, entries, rater),
+        partial(_save_labels, store, pool, confirmed(entries)),
+        partial(_pass_on, store, pool, passed_on(entries)),
+    )
+
+
+async def _pass_on(
+    store: ProjectStore, pool: Pool, entries: Sequence[Label], approval_id: str
+) -> LabelsSaved:
+    saved = await _save_labels(store, pool, entries)
+    command = f"kiln-mcp approve {approval_id}"
+    return saved.model_copy(
+        update={
+            "next_step": "The labels are kept as passed on by an assistant and measure nothing. "
+            f"The person confirms them in a terminal with: {command}. Then call label_items with "
+            f'approval_id="{approval_id}" alone.'
+        }
+    )
+
+
+async def _save_labels(store: ProjectStore, pool: Pool, entries: Sequence[Label]) -> LabelsSaved:
     runs = {run.id: run for run in pool.runs}
-    asked = {score.json_key: aspect_of(score, pool.found.task) for score in pool.scores}
+    scores = {score.json_key: score for score in pool.scores}
     async with store.transaction() as change:
         for entry in entries:
-            aspect, value = asked[entry.score], entry.value
-            change.amend(runs[entry.item], partial(with_rating, aspect=aspect, value=value))
-        append_labels(change, found.measured, entries)
-    after = await open_pool(store, found)
-    certificate = sum(entry.ledger == "certificate" for entry in entries)
+            score = scores[entry.score]
+            if entry.confirmed or pool.certified(runs[entry.item], score) is None:
+                aspect = aspect_of(score, pool.found.task)
+                rate = partial(with_rating, aspect=aspect, value=entry.value)
+                change.amend(runs[entry.item], rate)
+        append_labels(change, pool.found.measured, entries)
+    after = await open_pool(store, pool.found)
+    certificate = sum(entry.certifies for entry in entries)
+    drawn = sum(entry.draw is not None for entry in entries)
     done = len(after.complete())
     warnings = _label_warnings(after, {s.json_key: after.labelled(s) for s in after.scores})
     return LabelsSaved(
-        eval=found.name,
+        eval=pool.found.name,
         saved=len(entries),
         certificate=certificate,
-        development=len(entries) - certificate,
+        development=len(entries) - drawn,
+        passed_on=drawn - certificate,
         labelled_items=done,
         unlabelled_items=len(after.runs) - done,
         warnings=warnings,
@@ -149,7 +206,7 @@ async def label_items(
     )
 
 
-@capability(effect=Effect.SPENDS, title="Measure a judge against people's labels")
+@capability(effect=Effect.SPENDS, title="Measure a judge against people's labels", runs=Runs.AS_JOB)
 async def measure_agreement(
     workspace: Workspace,
     project: ProjectReference,
@@ -162,7 +219,7 @@ async def measure_agreement(
         Field(description="Which labels: 'certificate' for a number to rely on."),
     ] = "all",
     seed: Annotated[int, Field(ge=0, description="Of the simulated intervals.")] = 0,
-) -> AgreementReport:
+) -> Proposal[AgreementReport]:
     """Say what judges are worth: agreement with people's labels, with 95 % intervals.
 
     Stands beside the best constant answer, which a judge must beat to have shown anything, and
@@ -187,29 +244,33 @@ async def measure_agreement(
             calls[model] = calls.get(model, 0) + times
     summary = f"Judge {len(labelled)} labelled items of {found.name!r}."
     await workspace.check_ready(store, calls)
-    workspace.approve(await plan_of(workspace.engine, summary, calls, "evals"))
-    outcomes = [await carry_out(workspace, part) for part in work]
-    measured = [
-        await with_judge(judge, judge.judge) if outcome.scored else judge
-        for judge, outcome in zip(judges, outcomes, strict=True)
-    ]
-    results = _rows(pool, chosen, measured, seed)
-    if not results:
-        raise NothingToMeasure(_why_nothing(found, judges, outcomes))
-    rows = [row for row, _ in results]
-    warnings = [*_failure_warnings(outcomes), *_warnings(pool, chosen, rows, ledger)]
-    return AgreementReport(
-        eval=found.name,
-        labelled_items=len(labelled),
-        ledger=ledger,
-        rows=rows,
-        says=_sayings(results),
-        human_ceiling=[c for score in pool.scores if (c := _ceiling(pool, score, seed))],
-        newly_judged=sum(outcome.scored for outcome in outcomes),
-        failed=sum(len(outcome.failures) for outcome in outcomes),
-        warnings=warnings,
-        next_step=_next_step([words for _, words in results]),
-    )
+    plan = await plan_of(workspace.engine, summary, calls, "evals")
+
+    async def measure_judges() -> AgreementReport:
+        outcomes = [await carry_out(workspace, part) for part in work]
+        measured = [
+            await with_judge(judge, judge.judge) if outcome.scored else judge
+            for judge, outcome in zip(judges, outcomes, strict=True)
+        ]
+        results = _rows(pool, chosen, measured, seed)
+        if not results:
+            raise NothingToMeasure(_why_nothing(found, judges, outcomes))
+        rows = [row for row, _ in results]
+        warnings = [*_failure_warnings(outcomes), *_warnings(pool, chosen, rows, ledger)]
+        return AgreementReport(
+            eval=found.name,
+            labelled_items=len(labelled),
+            ledger=ledger,
+            rows=rows,
+            says=_sayings(results),
+            human_ceiling=[c for score in pool.scores if (c := _ceiling(pool, score, seed))],
+            newly_judged=sum(outcome.scored for outcome in outcomes),
+            failed=sum(len(outcome.failures) for outcome in outcomes),
+            warnings=warnings,
+            next_step=_next_step([words for _, words in results]),
+        )
+
+    return Proposal(plan, measure_judges)
 
 
 async def _judge_of(
@@ -220,14 +281,6 @@ async def _judge_of(
         return await gather(store, found, evaluator)
     except NothingToEvaluate:
         return None
-
-
-async def _judge_stored(workspace: Workspace, judge: Measurement, runs: Sequence[TaskRun]) -> None:
-    work = plan_calibration(judge, runs)
-    summary = f"Judge {len(work.jobs)} items of the golden set, to draw from each verdict."
-    await workspace.check_ready(judge.store, work.calls_by_model)
-    workspace.approve(await plan_of(workspace.engine, summary, work.calls_by_model, "evals"))
-    await carry_out(workspace, work)
 
 
 async def _judges(
@@ -325,6 +378,24 @@ def _label_warnings(pool: Pool, chosen: dict[str, list[TaskRun]]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _confirmation_warnings(pool: Pool) -> list[str]:
+    """Return what does not count, because no person confirmed it."""
+    unconfirmed = sum(map(pool.unconfirmed, pool.scores))
+    contradicted = sum(map(pool.contradicted, pool.scores))
+    warnings: list[str] = []
+    if unconfirmed:
+        warnings.append(
+            f"{unconfirmed} labels of drawn items were passed on and not confirmed by the person: "
+            "the certificate leaves them out. Call label_items again and have them confirmed."
+        )
+    if contradicted:
+        warnings.append(
+            f"{contradicted} ratings differ from the labels that the person confirmed: the "
+            "confirmed labels count."
+        )
+    return warnings
+
+
 def _failure_warnings(outcomes: Sequence[RunOutcome]) -> list[str]:
     failures = [failure for outcome in outcomes for failure in outcome.failures]
     if not failures:
@@ -335,7 +406,7 @@ def _failure_warnings(outcomes: Sequence[RunOutcome]) -> list[str]:
 def _warnings(
     pool: Pool, chosen: dict[str, list[TaskRun]], rows: Sequence[AgreementRow], ledger: str
 ) -> list[str]:
-    warnings = _label_warnings(pool, chosen)
+    warnings = [*_confirmation_warnings(pool), *_label_warnings(pool, chosen)]
     by_hand = any(
         not pool.in_ledger(run, score, "certificate")
         for score in pool.scores

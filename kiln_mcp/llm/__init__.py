@@ -35,7 +35,6 @@ from kiln_mcp.llm.messages import (
 )
 from kiln_mcp.llm.orders import HOST, WorkOrder, WorkOrders
 from kiln_mcp.llm.pull import pull_embedded_model
-from kiln_mcp.llm.scripted import ScriptedModel
 from kiln_mcp.llm.settings import EMBEDDED, EngineSettings, ServerSettings
 from kiln_mcp.llm.spent import Spent
 
@@ -58,7 +57,6 @@ __all__ = [
     "ModelRequest",
     "ReasoningDelta",
     "Role",
-    "ScriptedModel",
     "ServerSettings",
     "Spending",
     "Spent",

@@ -80,7 +80,7 @@ OF_EMBEDDED: Final = Abilities(Ability.YES, Ability.YES, Ability.YES, Ability.IN
 OF_HOST: Final = Abilities(
     Ability.IN_WORDS, Ability.IN_WORDS, Ability.NO, Ability.IN_WORDS, Ability.NO
 )
-OF_SCRIPTED: Final = Abilities(
+OF_INJECTED: Final = Abilities(
     Ability.IN_WORDS, Ability.IN_WORDS, Ability.NO, Ability.NO, Ability.YES
 )
 UNKNOWN: Final = Abilities()
@@ -96,7 +96,9 @@ class Experience:
         """Return what was seen of a model."""
         return self._seen.get(model, UNKNOWN)
 
-    def take(self, request: ModelRequest, answer: ModelAnswer, json_by: Feature | None) -> None:
+    async def take(
+        self, request: ModelRequest, answer: ModelAnswer, json_by: Feature | None
+    ) -> None:
         """Learn from an answer.
 
         Args:
@@ -105,7 +107,7 @@ class Experience:
             json_by: How JSON was asked for; None where it was not, or in words alone.
         """
         if json_by is not None and getattr(self.of(request.model), json_by) is not Ability.SEEN:
-            _, problem = fit(answer, request)
+            _, problem = await fit(answer, request)
             if problem is None:
                 self.learn(request.model, json_by, Ability.SEEN)
         if request.top_logprobs:

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from kiln_mcp.llm.keys import secret_forms
 
 _LOGIN: re.Pattern[str] = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE | re.DOTALL)
-_LOGIN_WITHIN: re.Pattern[str] = re.compile(r"\b([a-z][a-z0-9+.-]*://)[^\s/]*@", re.IGNORECASE)
+_LOGIN_WITHIN: re.Pattern[str] = re.compile(r"(?<=[a-z0-9+.-]://)[^\s/]*@", re.IGNORECASE)
 
 
 def shown(address: str) -> str:
@@ -20,7 +20,7 @@ def shown(address: str) -> str:
 
 def without_logins(text: str) -> str:
     """Return a text, for example of a server, with every address in it as it may be shown."""
-    return _LOGIN_WITHIN.sub(r"\1…@", text)
+    return _LOGIN_WITHIN.sub("…@", text)
 
 
 def is_address(address: str) -> bool:

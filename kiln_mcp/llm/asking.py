@@ -12,7 +12,7 @@ from kiln_mcp.llm.errors import JournalFailed
 from kiln_mcp.llm.journal import Journal, JournalEntry, Key, Writing, request_key
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.reservation import Reservation, held, most_it_can_take
-from kiln_mcp.llm.schemas import fit
+from kiln_mcp.llm.schemas import check_usable, fit
 from kiln_mcp.llm.sending import Route, Sender
 from kiln_mcp.llm.waiting import Patience
 
@@ -80,6 +80,7 @@ class Asking:
         async with self._turn(request, route, call) as turn:
             if turn.entry is not None:
                 return turn.entry
+            await check_usable(request)
             async with call.in_time(route), call.reserve(request, route) as reservation:
                 answer = await self._sender.send(route, request, reservation, call.patience)
                 return await self._remember(turn.key, request, call, answer, reservation)
@@ -94,6 +95,7 @@ class Asking:
                     yield delta
                 yield turn.entry
                 return
+            await check_usable(request)
             async with (
                 call.reserve(request, route) as reservation,
                 aclosing(self._sender.stream(route, request, reservation, call.patience)) as parts,
@@ -126,7 +128,9 @@ class Asking:
         answer: ModelAnswer,
         reservation: Reservation,
     ) -> JournalEntry:
-        parsed, problem = fit(answer, request)
+        parsed, problem = None, None
+        with anyio.CancelScope(shield=True):  # the answer is paid for
+            parsed, problem = await fit(answer, request)
         entry = JournalEntry(replace(answer, parsed=parsed), problem)
         # Also where this is cancelled: the row is written all the same.
         reservation.journalled = True

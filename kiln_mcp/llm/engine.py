@@ -39,7 +39,7 @@ class Engine:
 
         Args:
             settings: What is configured.
-            models: Further models by name, for example scripted ones in tests.
+            models: Further models by name, for example those of tests.
         """
         self.settings = settings
         self._journal = open_journal(settings)
@@ -100,10 +100,6 @@ class Engine:
         """Return what so many calls of usual length cost in US dollars; None where not known."""
         price = self._roster.price(model)
         return None if price is None else calls * price.cost_usd(USUAL_INPUT, USUAL_OUTPUT)
-
-    def model_names(self) -> list[str]:
-        """Return the names that are valid here, apart from litellm's many."""
-        return self._roster.names()
 
     async def models(self, named: Sequence[str] = ()) -> list[ModelDescription]:
         """Return what is configured, was asked or is named: what it can do, and what it costs."""

@@ -19,6 +19,7 @@ storage.errors.WorkbenchError
     ├── HostSilent             no connected assistant answered a work order
     ├── UnknownOrder           no open work order has this id
     ├── ServerFileUnreadable   the list of model servers cannot be used
+    ├── UnusableSchema         no answer can be checked against the request's schema
     ├── BadAnswer              the answer does not fit the schema, after corrections
     ├── UnreadableAnswer       the server answered, and what it sent is no answer
     └── Unavailable            worth trying again later
@@ -37,15 +38,14 @@ from typing import Final
 
 from kiln_mcp.errors import database_sentence
 from storage.errors import WorkbenchError
+from storage.excerpts import excerpt
 
-LONGEST_DETAIL = 300
 KEYRING_SERVICE = "kiln-mcp"
 
 
 def _brief(detail: str) -> str:
     """Return a server's own words as one short line."""
-    line = " ".join(detail.split())
-    return line if len(line) <= LONGEST_DETAIL else line[: LONGEST_DETAIL - 1] + "…"
+    return excerpt(" ".join(detail.split()))
 
 
 def _said(detail: str) -> str:
@@ -319,6 +319,16 @@ class ServerFileUnreadable(ModelError):  # noqa: N818
             f"The list of model servers in {path} cannot be used: {_brief(detail)}. Mend it, or "
             "name a model that is not in it, such as 'embedded'. It is a JSON list such as "
             '[{"name": "local", "base_url": "http://127.0.0.1:8000/v1"}].'
+        )
+
+
+class UnusableSchema(ModelError):  # noqa: N818
+    """No answer can be checked against the request's schema."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"No model was asked: the schema of its answer cannot be used, for {_brief(reason)}. "
+            "Mend the schema in task.kiln, or make another task with create_task."
         )
 
 

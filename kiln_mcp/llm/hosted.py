@@ -48,11 +48,13 @@ _UNREADABLE_WORDS: Final = (
     "provider returned 'choices'",
 )
 """The names of errors, and litellm's own words, for a reply of 200 that it cannot read."""
-# litellm fetches its price map at import and reports usage unless it is told not to.
+# litellm fetches its price map at import and reports usage unless it is told not to. Outside of
+# "production" it also takes over every variable of a .env in the working folder.
 _QUIET: Final[Mapping[str, str]] = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "LITELLM_TELEMETRY": "False",
     "LITELLM_LOG": "ERROR",
+    "LITELLM_MODE": "PRODUCTION",
 }
 
 
@@ -104,7 +106,7 @@ class HostedModel:
         latency = time.perf_counter() - started
         mask = self._mask_for(request.model)
         answer = read_chat_answer(request.model, reply.model_dump(), latency_s=latency, mask=mask)
-        self._experience.take(request, answer, self._json_by(litellm, request))
+        await self._experience.take(request, answer, self._json_by(litellm, request))
         return priced(counted(answer, request), litellm_price(request.model))
 
     def _json_by(self, litellm: Any, request: ModelRequest) -> Feature | None:
@@ -139,7 +141,7 @@ class HostedModel:
             # litellm makes an empty answer of what it cannot read.
             raise UnreadableAnswer(request.model, "it is empty.")
         self._experience.learn(request.model, "streaming", Ability.SEEN)
-        self._experience.take(request, answer, self._json_by(litellm, request))
+        await self._experience.take(request, answer, self._json_by(litellm, request))
         yield priced(counted(answer, request), litellm_price(request.model))
 
     async def _next(self, stream: Any, assembly: Assembly) -> Mapping[str, Any] | None:

@@ -59,7 +59,7 @@ class ModelRequest:
     """A request to a model.
 
     Attributes:
-        model: The model's name: `embedded`, `scripted…`, `host`, `<server>/<model>` of a configured
+        model: The model's name: `embedded`, `host`, `<server>/<model>` of a configured
             server, or a hosted model by its litellm name.
         messages: The conversation so far, or one `raw` message to be continued.
         schema: The JSON schema that the answer must fit; None for free text.

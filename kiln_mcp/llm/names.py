@@ -70,6 +70,15 @@ _NEEDS: Final[Mapping[str, Needs]] = {
 }
 
 
+_LEADS_ELSEWHERE: Final = re.compile(r"//|\\|[?#%\s\x00-\x1f\x7f]|(?:^|/)\.{1,2}(?:/|$)")
+"""What makes an address of a name: litellm sends some providers' keys where the name says."""
+
+
+def leads_elsewhere(name: str) -> bool:
+    """Whether a hosted model's name holds an address, or a part of one, and no model."""
+    return _LEADS_ELSEWHERE.search(name) is not None
+
+
 def check_hosted_name(name: str, valid: Sequence[str]) -> None:
     """Refuse a name that no hosted model can have.
 
@@ -85,6 +94,8 @@ def check_hosted_name(name: str, valid: Sequence[str]) -> None:
     Raises:
         UnknownModel: It has no provider, or an unknown one, or it is nearly a model's name.
     """
+    if leads_elsewhere(name):
+        raise UnknownModel(name, valid)
     known = providers()
     if not known:
         return

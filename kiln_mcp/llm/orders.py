@@ -230,7 +230,7 @@ class WorkOrders:
             raise UnknownOrder(order_id)
         order = _order(order_id, found[0])
         request = ModelRequest(HOST, order.messages, schema=order.schema, choices=order.choices)
-        _, problem = fit(ModelAnswer(text), request)
+        _, problem = await fit(ModelAnswer(text), request)
         if problem is None:
             await self._run(lambda sql: sql.execute(_ANSWER, row))
             self._answered.set()

@@ -25,7 +25,7 @@ from kiln_mcp.llm.errors import (
 LONGEST_QUOTA_S: Final = 31 * 86_400.0
 """No quota is of more than a month: who asks to wait longer has its clock or its unit wrong."""
 _OVERFLOW: Final = ("context length", "context size", "context window", "maximum context")
-_TITLE: Final = re.compile(r"<title[^>]*>([^<]+)", re.IGNORECASE)
+_TITLE: Final = re.compile(r"<title[^>]{0,200}>([^<]+)", re.IGNORECASE)
 _VERSION: Final = re.compile(r"/v\d")
 _NO_REASON: Final = "it gives no reason."
 # Keys as providers write them, also where they have masked the middle of one.
@@ -35,7 +35,7 @@ _KEY: Final = re.compile(r"\b(?:sk|pk|rk|gsk|xai|key|AIza|AKIA)[-_*A-Za-z0-9]{8,
 _CLASSES: Final = re.compile(
     r"^(?:.{0,120}?\b\w*Exception - |(?:litellm\.)?\w+(?:Error|Timeout): )+"
 )
-_HANDLING: Final = re.compile(r"\s*Handle with `litellm\.\w+`\.?$")
+_HANDLING: Final = re.compile(r"Handle with `litellm\.\w+`\.?$")
 
 
 def refusal(
@@ -119,7 +119,7 @@ def said_by_server(text: str) -> str:
         if isinstance(error, Mapping):
             error = cast("Mapping[str, object]", error).get("message", cast("object", error))
         text = str(cast("object", error))
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     said = _KEY.sub("…", " ".join(_TAG.sub(" ", without_logins(text)).split()))
     if not said:

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
-from kiln_mcp.llm.abilities import OF_SCRIPTED
+from kiln_mcp.llm.abilities import OF_INJECTED
 from kiln_mcp.llm.embedded import EmbeddedModel
 from kiln_mcp.llm.errors import MissingKey, ModelError, UnknownModel
 from kiln_mcp.llm.hosted import HostedModel
@@ -23,10 +22,9 @@ from kiln_mcp.llm.inventory import (
 from kiln_mcp.llm.keys import find_key
 from kiln_mcp.llm.limits import Gate, Gates, Limits
 from kiln_mcp.llm.messages import Model
-from kiln_mcp.llm.names import check_hosted_name, likely_keys, needs_of
+from kiln_mcp.llm.names import check_hosted_name, leads_elsewhere, likely_keys, needs_of
 from kiln_mcp.llm.orders import HOST, HostModel, WorkOrders
 from kiln_mcp.llm.prices import FREE, Price, litellm_price
-from kiln_mcp.llm.scripted import load_script
 from kiln_mcp.llm.sending import Route
 from kiln_mcp.llm.server import ServerModel
 from kiln_mcp.llm.servers import Servers
@@ -34,7 +32,6 @@ from kiln_mcp.llm.settings import EMBEDDED, EngineSettings
 from kiln_mcp.llm.tools_in_words import ToolsInWords
 
 UNLIMITED: Final = Limits(concurrency=1_000_000)
-SCRIPTED: Final = "scripted:"
 
 
 class Roster:
@@ -71,7 +68,7 @@ class Roster:
 
     def is_free(self, model: str) -> bool:
         """Whether asking this model costs nothing and asks no service but the person's own."""
-        return model in self._extra or model in {EMBEDDED, HOST} or model.startswith(SCRIPTED)
+        return model in self._extra or model in {EMBEDDED, HOST}
 
     def check_name(self, model: str) -> None:
         """Refuse a name that no model can have, without asking anybody.
@@ -159,7 +156,7 @@ class Roster:
         if name == HOST:
             return describe_host(await self._orders.open_count())
         if self.is_free(name):
-            return ModelDescription(name, True, "Answers by a script.", abilities=OF_SCRIPTED)
+            return ModelDescription(name, True, "Answers in this process.", abilities=OF_INJECTED)
         if (server := self._server_of(name)) is not None:
             first, _, rest = name.partition("/")
             return describe_of_server(first, server, rest)
@@ -193,12 +190,9 @@ class Roster:
         if name == HOST:
             host = ToolsInWords(HostModel(self._orders))
             return Route(host, name, name, Gate(name, UNLIMITED), withdraws=True)
-        if name.startswith(SCRIPTED):
-            script = await load_script(name, Path(name.removeprefix(SCRIPTED)))
-            return Route(script, name, name, Gate(name, UNLIMITED))
         if server is not None:
             return Route(server, rest, f"{server.address} {rest}", server.gate, server.price)
-        if rest:
+        if rest and not leads_elsewhere(name):
             gate = self._gates.gate(name, Limits(self._settings.hosted_concurrency))
             return Route(self._hosted, name, name, gate, litellm_price(name))
         raise UnknownModel(name, self.names())

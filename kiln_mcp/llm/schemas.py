@@ -1,18 +1,22 @@
 """Answers that must fit a JSON schema: reading, checking, bounding."""
 
 import json
-import re
+from collections.abc import Iterator
 from typing import Final
 
 from pydantic import JsonValue
 
+from kiln_mcp.llm.errors import UnusableSchema
 from kiln_mcp.llm.messages import JsonSchema, Message, ModelAnswer, ModelRequest
 from storage.characters import whole_texts
-from storage.json_schema import problem_with
+from storage.json_schema import check_schema, find_problem
 
 LONGEST_STRING: Final = 300
 LONGEST_ARRAY: Final = 24
-_FENCE: Final = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
+DEEPEST: Final = 100
+"""Levels of nesting of an answer: more than any schema asks for, fewer than Python can write."""
+_FENCE: Final = "```"
+_MOST_REMEMBERED: Final = 256
 _BOUNDED_STRING_KEYS: Final = frozenset({"maxLength", "enum", "const", "pattern", "format"})
 
 
@@ -35,20 +39,75 @@ def read_json(text: str) -> JsonValue:
     Raises:
         ValueError: There is none.
     """
-    fenced = _FENCE.search(text)
-    for candidate in (text, fenced.group(1) if fenced else ""):
+    for candidate in (text, _fenced(text)):
         try:
-            return whole_texts(json.loads(candidate))
-        except ValueError:
+            return _whole(json.loads(candidate))
+        except (ValueError, RecursionError):
             continue
     starts = [place for place in (text.find("{"), text.find("[")) if place >= 0]
     if not starts:
         raise ValueError("there is no JSON in it")
-    value, _ = json.JSONDecoder().raw_decode(text, min(starts))
-    return whole_texts(value)
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text, min(starts))
+    except RecursionError as error:
+        raise ValueError("its JSON is nested too deeply") from error
+    return _whole(value)
 
 
-def fit(answer: ModelAnswer, request: ModelRequest) -> tuple[JsonValue, str | None]:
+def _fenced(text: str) -> str:
+    """Return what is in the first code fence; empty if there is none."""
+    _, fence, rest = text.partition(_FENCE)
+    label, line_end, block = rest.partition("\n")
+    content, end, _ = block.partition(_FENCE)
+    is_fence = fence and line_end and end and label.strip() in {"", "json"}
+    return content if is_fence else ""
+
+
+def _whole(value: JsonValue) -> JsonValue:
+    """Return JSON data with whole characters.
+
+    Raises:
+        ValueError: It is nested too deeply to be checked and written again.
+    """
+    level = [value]
+    for _ in range(DEEPEST):
+        if not level:
+            return whole_texts(value)
+        level = [part for one in level for part in _parts(one)]
+    raise ValueError(f"its JSON is nested more than {DEEPEST} levels deep")
+
+
+def _parts(value: JsonValue) -> Iterator[JsonValue]:
+    if isinstance(value, dict):
+        yield from value.values()
+    elif isinstance(value, list):
+        yield from value
+
+
+_usable_schemas: Final[set[str]] = set()
+
+
+async def check_usable(request: ModelRequest) -> None:
+    """Refuse a request whose schema no answer could be checked against, before it costs anything.
+
+    Raises:
+        UnusableSchema: Its schema cannot be used.
+    """
+    if request.schema is None:
+        return
+    text = json.dumps(request.schema)
+    if text in _usable_schemas:
+        return
+    try:
+        await check_schema(request.schema)
+    except ValueError as error:
+        raise UnusableSchema(str(error)) from error
+    if len(_usable_schemas) >= _MOST_REMEMBERED:
+        _usable_schemas.clear()
+    _usable_schemas.add(text)
+
+
+async def fit(answer: ModelAnswer, request: ModelRequest) -> tuple[JsonValue, str | None]:
     """Return the answer as JSON and what is wrong with it, None where it fits the request."""
     if request.choices and answer.text.strip() not in request.choices:
         return None, f"the answer must be exactly one of {list(request.choices)}"
@@ -59,7 +118,36 @@ def fit(answer: ModelAnswer, request: ModelRequest) -> tuple[JsonValue, str | No
     except ValueError as error:
         cut = "it was cut off at max_tokens" if answer.finish == "length" else str(error)
         return None, f"the answer is not valid JSON: {cut}"
-    return value, problem_with(value, request.schema)
+    try:
+        return value, await find_problem(value, request.schema)
+    except ValueError as error:
+        return value, f"it cannot be checked against the schema: {error}"
+
+
+def embedded(schema: JsonSchema, name: str) -> tuple[JsonSchema, dict[str, JsonValue]]:
+    """Return a schema as a part of another, and what must be in the `$defs` of the other.
+
+    Args:
+        schema: A whole schema, whose `$ref` begin at its own root.
+        name: What to call it there.
+    """
+    if '"$ref"' not in json.dumps(schema):
+        return schema, {}
+    place = f"#/$defs/{name}"
+    return {"$ref": place}, {name: _moved(dict(schema), place)}
+
+
+def _moved(value: JsonValue, place: str) -> JsonValue:
+    """Return a schema whose root is now at a place of another."""
+    if isinstance(value, list):
+        return [_moved(part, place) for part in value]
+    if not isinstance(value, dict):
+        return value
+    moved = {key: _moved(part, place) for key, part in value.items()}
+    reference = value.get("$ref")
+    if isinstance(reference, str) and (reference == "#" or reference.startswith("#/")):
+        moved["$ref"] = place + reference[1:]
+    return moved
 
 
 def correction(answer: ModelAnswer, problem: str) -> tuple[Message, Message]:

@@ -155,7 +155,7 @@ class ServerModel:
                 if not self._learned_from(error, mode, streaming=False):
                     raise
             else:
-                self._experience.take(request, answer, _FEATURES.get(mode))
+                await self._experience.take(request, answer, _FEATURES.get(mode))
                 return answer
 
     async def stream(self, request: ModelRequest) -> Streamed:
@@ -172,7 +172,7 @@ class ServerModel:
                     async for part in parts:
                         began = True
                         if isinstance(part, ModelAnswer):
-                            self._experience.take(request, part, _FEATURES.get(mode))
+                            await self._experience.take(request, part, _FEATURES.get(mode))
                         yield part
             except RequestRefused as error:
                 self._experience.refused(request, str(error))

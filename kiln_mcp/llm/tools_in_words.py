@@ -16,7 +16,7 @@ from kiln_mcp.llm.messages import (
     Tool,
     ToolCall,
 )
-from kiln_mcp.llm.schemas import read_json
+from kiln_mcp.llm.schemas import embedded, read_json
 
 _TOOL: Final = "tool"
 _ARGUMENTS: Final = "arguments"
@@ -66,7 +66,7 @@ def in_words(request: ModelRequest) -> ModelRequest:
     return replace(
         request,
         messages=(Message("system", _instruction(request.tools)), *told),
-        schema={"anyOf": [*map(_call_schema, request.tools), _answer_schema(request)]},
+        schema=_schema(request),
         choices=(),
         tools=(),
     )
@@ -85,14 +85,23 @@ def _instruction(tools: tuple[Tool, ...]) -> str:
     )
 
 
-def _call_schema(tool: Tool) -> JsonSchema:
-    return _object({_TOOL: {"const": tool.name}, _ARGUMENTS: dict(tool.parameters)})
+def _schema(request: ModelRequest) -> JsonSchema:
+    definitions: dict[str, JsonValue] = {}
+    ways: list[JsonValue] = []
+    for number, tool in enumerate(request.tools):
+        arguments, defined = embedded(tool.parameters, f"arguments_{number}")
+        ways.append(_object({_TOOL: {"const": tool.name}, _ARGUMENTS: dict(arguments)}))
+        definitions |= defined
+    answer, defined = embedded(_answer_schema(request), "answer")
+    definitions |= defined
+    ways.append(_object({_ANSWER: dict(answer)}))
+    return {"anyOf": ways, "$defs": definitions} if definitions else {"anyOf": ways}
 
 
 def _answer_schema(request: ModelRequest) -> JsonSchema:
     if request.choices:
-        return _object({_ANSWER: {"enum": list(request.choices)}})
-    return _object({_ANSWER: dict(request.schema or {"type": "string"})})
+        return {"enum": list(request.choices)}
+    return request.schema or {"type": "string"}
 
 
 def _object(properties: dict[str, JsonValue]) -> dict[str, JsonValue]:

@@ -145,6 +145,8 @@ _NEXT = {
     "pausing": "Call wait_for_job again: it rests once the answers on their way are there.",
     "failed": "Mend what the error says, then call resume_job: what is done is kept.",
     "cancelled": "Call resume_job to go on: what is done is kept.",
+    "set aside": "Tell the person. resume_job takes it up again if they want that: what is done is "
+    "kept.",
     "paused": "Call resume_job to go on: what is done is kept.",
 }
 

@@ -2,7 +2,7 @@
 
 storage.errors.WorkbenchError
 ├── NoJobsHere             this workspace was opened without jobs
-├── NoJobOfJobs            what looks after jobs is none itself
+├── PlanGrew               a job would do more now than was agreed to
 ├── LimitStands            a job that a limit stopped needs a higher one
 └── JobNotDone             a job that somebody waited for ended otherwise
 """
@@ -19,13 +19,13 @@ class NoJobsHere(WorkbenchError):  # noqa: N818 - errors are named by their caus
         )
 
 
-class NoJobOfJobs(WorkbenchError):  # noqa: N818
-    """What looks after jobs is to be a job itself."""
+class PlanGrew(WorkbenchError):  # noqa: N818
+    """A job would do more now than was agreed to when it began."""
 
-    def __init__(self, tool: str) -> None:
+    def __init__(self, job: str, tool: str, plan: str, agreed: str) -> None:
         super().__init__(
-            f"{tool} looks after jobs and is none itself: call it as it is. start_job takes tools "
-            "that do the work, such as run_eval or generate_data."
+            f"The job {job} would do more now than was agreed to: {plan} Agreed to was: {agreed} "
+            f"Call {tool} again to have the new plan approved: what is done is kept."
         )
 
 

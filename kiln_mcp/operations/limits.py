@@ -3,9 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from typing import Annotated, Final
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Final
 
 from kiln_mcp.jobs import Job
 from kiln_mcp.llm import BudgetLimit
@@ -13,27 +11,6 @@ from kiln_mcp.llm import BudgetLimit
 KINDS: Final = ("cost_usd", "tokens", "calls", "seconds")
 _MARGIN: Final = 1.2
 """By how much more is proposed than what the work so far lets expect."""
-
-
-class JobLimit(BaseModel):
-    """The most that a job may spend; what is left out is not limited."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    cost_usd: Annotated[float | None, Field(ge=0, description="US dollars.")] = None
-    tokens: Annotated[int | None, Field(ge=0, description="Tokens read and written.")] = None
-    calls: Annotated[int | None, Field(ge=0, description="Model calls.")] = None
-    seconds: Annotated[float | None, Field(ge=0, description="Seconds of work in all.")] = None
-
-    def as_budget(self) -> BudgetLimit:
-        """Return the limit as the engine takes it."""
-        return BudgetLimit(self.cost_usd, self.tokens, self.calls, self.seconds)
-
-    def instead_of(self, before: BudgetLimit) -> BudgetLimit:
-        """Return the limit that holds from now on: what is left out stays as it was."""
-        stated = amounts(self.as_budget())
-        kept = amounts(before)
-        return as_limit({k: (stated if k in self.model_fields_set else kept)[k] for k in KINDS})
 
 
 def amounts(limit: BudgetLimit) -> dict[str, float | None]:
@@ -44,17 +21,6 @@ def amounts(limit: BudgetLimit) -> dict[str, float | None]:
         "calls": limit.calls,
         "seconds": limit.seconds,
     }
-
-
-def as_limit(by_kind: Mapping[str, float | None]) -> BudgetLimit:
-    """Return limits by their kind as the engine takes them."""
-    tokens, calls = by_kind["tokens"], by_kind["calls"]
-    return BudgetLimit(
-        by_kind["cost_usd"],
-        None if tokens is None else int(tokens),
-        None if calls is None else int(calls),
-        by_kind["seconds"],
-    )
 
 
 def raised(before: BudgetLimit, after: BudgetLimit) -> list[str]:

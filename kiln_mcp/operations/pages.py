@@ -22,6 +22,7 @@ class JobPage(JobReport):
     """A job with its arguments, its times and what happened to it."""
 
     arguments: dict[str, JsonValue]
+    approval_id: str | None = None
     created: str
     changed: str
     attempt: int
@@ -36,7 +37,8 @@ def when(seconds: float) -> str:
 def _page(job: Job, report: JobReport, events: list[JobEvent]) -> JobPage:
     return JobPage(
         **dict(report),
-        arguments={name: value for name, value in job.arguments.items() if name != "confirm"},
+        arguments=dict(job.arguments),
+        approval_id=job.agreement.approval_id or None if job.agreement else None,
         created=when(job.created_at),
         changed=when(job.changed_at),
         attempt=job.attempt,

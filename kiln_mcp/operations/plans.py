@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
-from kiln_mcp.errors import Plan
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.jobs import Job
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.operations.answers import JobReport, used_by
+from kiln_mcp.operations.errors import PlanGrew
 from kiln_mcp.operations.limits import amounts, dollars, in_words, raised
 
 
@@ -16,7 +17,7 @@ def within(plan: Plan, limit: BudgetLimit) -> Plan:
         return plan
     said = ", ".join(in_words(kind, amount) for kind, amount in held.items())
     sentences = [f"Limit: {said}."]
-    expected = {"calls": plan.calls, "cost_usd": plan.cost_usd, "tokens": plan.tokens}
+    expected = {"calls": plan.calls, "cost_usd": plan.likely_cost_usd, "tokens": plan.tokens}
     shares = {
         kind: held[kind] / all_of_it
         for kind, all_of_it in expected.items()
@@ -34,9 +35,25 @@ def within(plan: Plan, limit: BudgetLimit) -> Plan:
     else:
         stops = "It stops where that is reached"
     sentences.append(f"{stops}: what is done is kept, and resume_job goes on with a higher limit.")
-    if plan.cost_usd is None and limit.cost_usd is not None:
+    if plan.highest_cost_usd is None and limit.cost_usd is not None:
         sentences.append("The limit in money holds no model whose price is not known.")
     return replace(plan, limits=" ".join(sentences))
+
+
+def check_agreement(job: Job, plan: Plan) -> None:
+    """Refuse a job whose plan has grown beyond what was agreed to, unless its limit holds it.
+
+    Raises:
+        PlanGrew: It has.
+    """
+    if job.agreement is None or not plan.needs_approval:
+        return
+    agreed = job.agreement.plan
+    limited = any(amounts(job.limit)[kind] is not None for kind in ("cost_usd", "calls", "tokens"))
+    costs_more = plan.calls > agreed.calls and not limited
+    new = plan.consequences - agreed.consequences or plan.destination != agreed.destination
+    if costs_more or new:
+        raise PlanGrew(job.id, job.capability, plan.text, agreed.text)
 
 
 def more_to_spend(job: Job, report: JobReport, wanted: BudgetLimit) -> Plan:
@@ -61,7 +78,7 @@ def more_to_spend(job: Job, report: JobReport, wanted: BudgetLimit) -> Plan:
         price = " What that costs is not known."
     else:
         price = f" At what it has cost so far, that is about {dollars(cost)} more."
-    return Plan(f"Go on with {job.capability}: {' '.join(said)}{price}", cost_usd=cost)
+    return Plan(f"Go on with {job.capability}: {' '.join(said)}{price}", highest_cost_usd=cost)
 
 
 def _said_of(kind: str, used: float, before: float, after: float | None) -> str:

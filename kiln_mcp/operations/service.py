@@ -1,14 +1,13 @@
-"""Capabilities: start and follow long work, look at models, fulfil work orders."""
+"""Capabilities: follow long work, look at models, fulfil work orders."""
 
 import json
-from dataclasses import replace
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from kiln_mcp.capability import Effect, capability
-from kiln_mcp.errors import ApprovalNeeded, Plan
-from kiln_mcp.jobs import Job
+from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.call_options import NO_LIMIT, JobLimit
+from kiln_mcp.capability import Effect, Proposal, capability
 from kiln_mcp.llm.errors import UnknownOrder
 from kiln_mcp.llm.trial import to_find_out, try_model
 from kiln_mcp.operations.answers import (
@@ -21,22 +20,18 @@ from kiln_mcp.operations.answers import (
     OrderMessage,
     OrderVerdict,
     OrderVerdicts,
-    job_report,
     model_entry,
     model_test,
     used_by,
 )
 from kiln_mcp.operations.desk import desk_of
-from kiln_mcp.operations.errors import LimitStands, NoJobOfJobs
-from kiln_mcp.operations.limits import JobLimit, enough_for, raised
-from kiln_mcp.operations.plans import more_to_spend, within
+from kiln_mcp.operations.errors import LimitStands
+from kiln_mcp.operations.limits import enough_for, raised
+from kiln_mcp.operations.plans import more_to_spend
+from kiln_mcp.operations.reports import report_of
 from kiln_mcp.workspace import Workspace
 
 LONGEST_WAIT_S = 30.0
-NO_JOB = "none"
-"""Instead of an id, where a tool was done at once."""
-
-_OF_JOBS = frozenset({"start_job", "resume_job"})
 
 
 def _as_id(reference: str) -> str:
@@ -45,68 +40,10 @@ def _as_id(reference: str) -> str:
 
 
 JobReference = Annotated[
-    str, AfterValidator(_as_id), Field(description="The job's id, as start_job gave it.")
+    str,
+    AfterValidator(_as_id),
+    Field(description="The job's id, as the call that began it answered."),
 ]
-
-
-NO_LIMIT = JobLimit()
-_UNDER_WAY = "This job was under way already, so none was begun beside it."
-
-
-async def _report(workspace: Workspace, job: Job, *, whole: bool = True) -> JobReport:
-    engine, name = workspace.engine, f"jobs/{job.id}"
-    spent, lost = await engine.spending(f"{name}/*"), await engine.unheard(name)
-    report = job_report(job, spent, lost, whole=whole)
-    waiting = 0 if job.state.at_rest else await engine.orders.open_count(f"{name}/*")
-    if waiting:
-        questions = "1 question waits" if waiting == 1 else f"{waiting} questions wait"
-        asks = f"{questions} for you: call take_work_orders and answer_work_orders"
-        report = report.model_copy(update={"next_step": f"{asks}, then wait_for_job again."})
-    return report
-
-
-@capability(effect=Effect.SPENDS, title="Start a job")
-async def start_job(
-    workspace: Workspace,
-    tool: Annotated[str, Field(description="The tool to run, for example run_eval.")],
-    arguments: Annotated[
-        dict[str, JsonValue], Field(description="The tool's arguments, without confirm.")
-    ],
-    limit: Annotated[
-        JobLimit, Field(description="The most that it may spend; it stops cleanly there.")
-    ] = NO_LIMIT,
-) -> JobReport:
-    """Run any long tool as a job that survives: answers at once with an id, plan and cost.
-
-    The job goes on when this connection ends or the server is restarted, and pays for no model
-    call twice. Follow it with wait_for_job.
-    """
-    if tool in _OF_JOBS:
-        raise NoJobOfJobs(tool)
-    try:
-        result = await workspace.perform(replace(workspace, plan_only=True), tool, arguments)
-    except ApprovalNeeded as needed:
-        plan = needed.plan
-    else:
-        # The tool asks no approval for anything: it is quick, and now it is done.
-        return JobReport(job=NO_JOB, capability=tool, state="done", result=dict(result))
-    runner = await desk_of(workspace).runner()
-    given: dict[str, JsonValue] = {**arguments, "confirm": True}
-    project = arguments.get("project")
-    if isinstance(project, str) and project not in workspace.known.folders():
-        # Whoever does the job may have been started in another folder.
-        given["project"] = str(await workspace.project_folder(project))
-    model = workspace.settings.default_model
-    same = await runner.under_way(tool, given, limit.as_budget(), model)
-    if same is not None:
-        report = await _report(workspace, same)
-        return report.model_copy(update={"message": _UNDER_WAY, "plan": same.plan})
-    held = within(plan, limit.as_budget())
-    workspace.approve(held)
-    # Without its limits, which may change: they are said of the job as they are.
-    job = await runner.start(tool, given, limit.as_budget(), model, plan.text)
-    report = await _report(workspace, job)
-    return report.model_copy(update={"plan": held.text})
 
 
 @capability(effect=Effect.READS, title="Wait for a job")
@@ -119,7 +56,7 @@ async def wait_for_job(
 ) -> JobReport:
     """Wait until a job has ended or the time is over; say how far it is and what it has spent."""
     runner = await desk_of(workspace).runner()
-    return await _report(workspace, await runner.wait(job, seconds, workspace.report))
+    return await report_of(workspace, await runner.wait(job, seconds, workspace.report))
 
 
 @capability(effect=Effect.WRITES, title="Cancel or pause a job")
@@ -134,7 +71,7 @@ async def cancel_job(
     """Stop a job: cancel it at once, or pause it. What it has done is kept; resume_job goes on."""
     runner = await desk_of(workspace).runner()
     await (runner.pause(job) if pause else runner.cancel(job))
-    return await _report(workspace, await runner.wait(job, 5))
+    return await report_of(workspace, await runner.wait(job, 5))
 
 
 @capability(effect=Effect.SPENDS, title="Go on with a job")
@@ -145,8 +82,8 @@ async def resume_job(
         JobLimit | None,
         Field(description="Higher limits, all attempts together; what is left out stays."),
     ] = None,
-) -> JobReport:
-    """Go on with a job that failed, was paused or cancelled, or came to the end of its budget.
+) -> Proposal[JobReport]:
+    """Go on with a job that failed, was paused, cancelled or set aside, or spent its budget.
 
     What is paid for is kept. A job that a limit stopped needs a higher one of that kind. Only what
     new limits allow beyond the old ones needs approval.
@@ -154,11 +91,14 @@ async def resume_job(
     runner = await desk_of(workspace).runner()
     found = await runner.find(job)
     wanted = (limit or NO_LIMIT).instead_of(found.limit)
-    report = await _report(workspace, found)
+    report = await report_of(workspace, found)
     if found.stop is not None and found.stop.kind not in raised(found.limit, wanted):
         raise LimitStands(job, found.stop.kind, enough_for(found, used_by(found, report)))
-    workspace.approve(more_to_spend(found, report, wanted))
-    return await _report(workspace, await runner.resume(job, wanted))
+
+    async def resume() -> JobReport:
+        return await report_of(workspace, await runner.resume(job, wanted))
+
+    return Proposal(more_to_spend(found, report, wanted), resume)
 
 
 @capability(effect=Effect.READS, title="List jobs")
@@ -168,7 +108,7 @@ async def list_jobs(
 ) -> JobList:
     """List the newest jobs with their state; wait_for_job shows one with its result."""
     jobs = await desk_of(workspace).newest(most)
-    return JobList(jobs=[await _report(workspace, job, whole=False) for job in jobs])
+    return JobList(jobs=[await report_of(workspace, job, whole=False) for job in jobs])
 
 
 @capability(effect=Effect.READS, title="List models")
@@ -196,7 +136,7 @@ async def list_models(
 async def test_model(
     workspace: Workspace,
     model: Annotated[str, Field(description="The model's name.")],
-) -> ModelTest:
+) -> Proposal[ModelTest]:
     """Ask a model a few short questions, to see that it answers, how fast, and what it can do.
 
     One where all is known; else one more each for JSON by schema, logprobs and tools.
@@ -206,9 +146,11 @@ async def test_model(
     calls = 1 + len(await to_find_out(engine, model))
     questions = "one short question" if calls == 1 else f"{calls} short questions"
     cost = engine.price_of(model, calls)
-    workspace.approve(Plan(f"Ask {model} {questions}.", calls=calls, cost_usd=cost))
-    trial = await try_model(engine, model, "operations/test_model")
-    return model_test(model, trial)
+
+    async def ask() -> ModelTest:
+        return model_test(model, await try_model(engine, model, "operations/test_model"))
+
+    return Proposal(Plan(f"Ask {model} {questions}.", calls=calls, highest_cost_usd=cost), ask)
 
 
 @capability(effect=Effect.WRITES, title="Take work orders")

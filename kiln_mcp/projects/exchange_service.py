@@ -8,9 +8,11 @@ from typing import Annotated
 import anyio
 from pydantic import Field
 
-from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.capability import Effect, Proposal, Result, capability
+from kiln_mcp.projects.destinations import outside
 from kiln_mcp.projects.fitting import batched, fitting
-from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
+from kiln_mcp.projects.references import NameProblem, ProjectReference, TaskReference, task_of
 from kiln_mcp.projects.run_service import Filter
 from kiln_mcp.workspace import Workspace
 from storage import Change, Task, TaskRun, exchange
@@ -18,6 +20,7 @@ from storage.changes import Once
 from storage.exchange import BadRow, RunTable, new_run_table, table_format
 from storage.exchange.tables import id_after
 from storage.index.queries import RunQuery
+from storage.sharing.safety import check_address
 
 _PAGE = 1000
 _MOST_NAMED = 20
@@ -30,6 +33,7 @@ class ProjectImported(Result):
 
     project: str
     folder: str
+    name_problem: NameProblem
     next_step: str
 
 
@@ -64,7 +68,7 @@ class ExportReport(Result):
     runs: int
 
 
-@capability(effect=Effect.WRITES, title="Import a project", reaches_out=True)
+@capability(effect=Effect.WRITES, title="Import a project", sends_out=True)
 async def import_project(
     workspace: Workspace,
     source: Annotated[
@@ -79,40 +83,58 @@ async def import_project(
         str | None,
         Field(description="Which project, by name or folder, where the source holds several."),
     ] = None,
-) -> ProjectImported:
+) -> Proposal[ProjectImported]:
     """Bring a project into a new folder: a copy of a folder or archive, or a clone from git.
 
     A copy has no git history and no trash; a clone keeps its history and can be synced.
     """
-    origin = source if exchange.is_address(source) else str(workspace.place(source))
-    place = await exchange.import_project(origin, workspace.place(folder), name=name)
-    store = await workspace.open_project(str(place))
-    return ProjectImported(
-        project=store.project.name,
-        folder=str(store.folder),
-        next_step="describe_project: see what is there.",
-    )
+    is_address = exchange.is_address(source)
+    if is_address:
+        check_address(source)
+    origin, target = source if is_address else str(workspace.place(source)), workspace.place(folder)
+    plan = Plan(f"Import a project into {target}.", destination=source if is_address else "")
+
+    async def bring_in() -> ProjectImported:
+        place = await exchange.import_project(origin, target, name=name)
+        store = await workspace.open_project(str(place))
+        return ProjectImported(
+            project=store.project.name,
+            folder=str(store.folder),
+            name_problem=await workspace.known.name_problem(store),
+            next_step="describe_project: see what is there.",
+        )
+
+    return Proposal(plan, bring_in)
 
 
-@capability(effect=Effect.WRITES, title="Export a project")
+@capability(effect=Effect.WRITES, title="Export a project", sends_out=True)
 async def export_project(
     workspace: Workspace,
     project: ProjectReference,
     file: Annotated[str, Field(description="Path of a new .zip file.")],
-) -> ProjectExported:
+) -> Proposal[ProjectExported]:
     """Pack a project into a zip that import_project and Kiln open.
 
     Without git history, trash, what .gitignore names, and files that are no part of a project,
     such as a .env.
     """
     store = await workspace.open_project(project)
-    packed = await exchange.export_project(store, workspace.place(file))
-    return ProjectExported(
-        file=str(packed.file),
-        files=packed.files,
-        megabytes=packed.size / 1e6,
-        left_out=_first(list(packed.left_out), _MOST_NAMED),
+    target = workspace.place(file)
+    plan = Plan(
+        f"Export the project {store.project.name!r} as an archive.",
+        destination=outside(workspace, store, target),
     )
+
+    async def pack() -> ProjectExported:
+        packed = await exchange.export_project(store, target)
+        return ProjectExported(
+            file=str(packed.file),
+            files=packed.files,
+            megabytes=packed.size / 1e6,
+            left_out=_first(list(packed.left_out), _MOST_NAMED),
+        )
+
+    return Proposal(plan, pack)
 
 
 @capability(effect=Effect.WRITES, title="Import runs")
@@ -165,14 +187,14 @@ async def import_runs(
     )
 
 
-@capability(effect=Effect.WRITES, title="Export runs")
+@capability(effect=Effect.WRITES, title="Export runs", sends_out=True)
 async def export_runs(
     workspace: Workspace,
     project: ProjectReference,
     file: Annotated[str, Field(description="Path of a new .jsonl, .csv or .parquet file.")],
     task: TaskReference = None,
     filter: Filter = "all",
-) -> ExportReport:
+) -> Proposal[ExportReport]:
     """Write runs of a task to a table that other programs read and import_runs reads back.
 
     In CSV, text that a spreadsheet would run as a formula has a ' before it.
@@ -180,19 +202,27 @@ async def export_runs(
     store = await workspace.open_project(project)
     chosen = await task_of(store, task)
     place = workspace.place(file)
-    query, cursor = RunQuery(filter_id=filter), None
-    with new_run_table(place, of=store.folder) as table:
-        while True:
-            page = await store.page_of_runs(
-                chosen, query, order="oldest", limit=_PAGE, cursor=cursor
-            )
-            await anyio.to_thread.run_sync(table.add, page.records)
-            total = page.total if page.total_is_exact else None
-            await workspace.report(table.count, total, f"{table.count} runs exported")
-            cursor = page.next_cursor
-            if cursor is None:
-                break
-    return ExportReport(file=str(place), runs=table.count)
+    plan = Plan(
+        f"Export runs of the task {chosen.name!r} ({filter}).",
+        destination=outside(workspace, store, place),
+    )
+
+    async def write_table() -> ExportReport:
+        query, cursor = RunQuery(filter_id=filter), None
+        with new_run_table(place, of=store.folder) as table:
+            while True:
+                page = await store.page_of_runs(
+                    chosen, query, order="oldest", limit=_PAGE, cursor=cursor
+                )
+                await anyio.to_thread.run_sync(table.add, page.records)
+                total = page.total if page.total_is_exact else None
+                await workspace.report(table.count, total, f"{table.count} runs exported")
+                cursor = page.next_cursor
+                if cursor is None:
+                    break
+        return ExportReport(file=str(place), runs=table.count)
+
+    return Proposal(plan, write_table)
 
 
 def _save_row(change: Change, run: TaskRun, task: Task) -> bool:

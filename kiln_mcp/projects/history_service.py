@@ -6,8 +6,8 @@ from typing import Annotated
 import anyio.to_thread
 from pydantic import Field, JsonValue
 
-from kiln_mcp.capability import Effect, Result, capability
-from kiln_mcp.errors import Plan
+from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.capability import Effect, Proposal, Result, capability
 from kiln_mcp.projects.errors import KindWithoutRecord
 from kiln_mcp.projects.kinds import (
     Kind,
@@ -131,7 +131,7 @@ async def undo_change(
     ],
     kind: OptionalKind = None,
     record: OptionalRecord = None,
-) -> Undone:
+) -> Proposal[Undone]:
     """Take a change back, all of it or what it did to one record; later changes stay.
 
     What it added goes to the trash, for which it asks first; what it deleted comes back. Refuses
@@ -139,15 +139,17 @@ async def undo_change(
     """
     store = await workspace.open_project(project)
     sharing = Sharing(store)
-    plan = await sharing.undo_plan(change, await _path_of(store, kind, record))
-    workspace.approve(
-        Plan(
-            f"Take a change back: {plan.done}. put_back returns records that went to the trash.",
-            far_reaching=plan.takes_away > 0,
-        )
+    undo = await sharing.undo_plan(change, await _path_of(store, kind, record))
+    plan = Plan(
+        f"Take a change back: {undo.done}. put_back returns records that went to the trash.",
+        far_reaching=undo.takes_away > 0,
     )
-    await sharing.carry_out(plan)
-    return Undone(change=change, done=plan.done)
+
+    async def take_back() -> Undone:
+        await sharing.carry_out(undo)
+        return Undone(change=change, done=undo.done)
+
+    return Proposal(plan, take_back)
 
 
 @capability(effect=Effect.DESTROYS, title="Delete records")
@@ -158,7 +160,7 @@ async def delete_records(
     records: Annotated[
         list[str], Field(min_length=1, max_length=500, description="Their ids or names.")
     ],
-) -> Deleted:
+) -> Proposal[Deleted]:
     """Put records of a kind into the trash, with all below them; put_back returns them.
 
     Asks first where other records lie below them or refer to them.
@@ -168,20 +170,22 @@ async def delete_records(
     found = {one.path: one for one in named}
     around = await _surroundings(store, type_name_of(kind), list(found.values()))
     said = _said(around)
-    workspace.approve(
-        Plan(
-            f"Put {len(found)} {noun(type_name_of(kind), len(found))} into the trash{said}. "
-            "put_back returns what is in the trash.",
-            far_reaching=bool(said),
+    plan = Plan(
+        f"Put {len(found)} {noun(type_name_of(kind), len(found))} into the trash{said}. "
+        "put_back returns what is in the trash.",
+        far_reaching=bool(said),
+    )
+
+    async def put_away() -> Deleted:
+        async with store.transaction() as change:
+            trashed = [one.put_away(change) for one in found.values()]
+        return Deleted(
+            records=[_trashed(one) for one in trashed],
+            referred_to_by=_counted(around.referring) or None,
+            next_step="put_back: return one by its key; sync_project tells the others.",
         )
-    )
-    async with store.transaction() as change:
-        trashed = [one.put_away(change) for one in found.values()]
-    return Deleted(
-        records=[_trashed(one) for one in trashed],
-        referred_to_by=_counted(around.referring) or None,
-        next_step="put_back: return one by its key; sync_project tells the others.",
-    )
+
+    return Proposal(plan, put_away)
 
 
 @capability(effect=Effect.READS, title="List the trash")
@@ -204,13 +208,17 @@ async def put_back(
 
 
 @capability(effect=Effect.DESTROYS, title="Empty the trash")
-async def empty_trash(workspace: Workspace, project: ProjectReference) -> TrashEmptied:
+async def empty_trash(workspace: Workspace, project: ProjectReference) -> Proposal[TrashEmptied]:
     """Take away for good what is in the trash."""
     store = await workspace.open_project(project)
     count = len(await store.trash())
     what = "1 record" if count == 1 else f"{count} records"
-    workspace.approve(Plan(f"Take {what} in the trash away for good.", irreversible=count > 0))
-    return TrashEmptied(gone=await store.empty_trash())
+    plan = Plan(f"Take {what} in the trash away for good.", irreversible=count > 0)
+
+    async def take_away() -> TrashEmptied:
+        return TrashEmptied(gone=await store.empty_trash())
+
+    return Proposal(plan, take_away)
 
 
 async def _path_of(store: ProjectStore, kind: Kind | None, record: str | None) -> str | None:

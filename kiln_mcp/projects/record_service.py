@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Final
 
-import anyio
+import anyio.to_thread
 from pydantic import Field, JsonValue, TypeAdapter
 
 from kiln_mcp.capability import Effect, Result, capability
@@ -13,6 +13,7 @@ from kiln_mcp.projects.kinds import RecordKind, RecordReference, find_record, ty
 from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.workspace import Workspace
 from storage import layout
+from storage.files import read_plain
 from storage.kind_words import kind_word
 from storage.names import known_as
 
@@ -92,7 +93,8 @@ async def read_record(
     """
     store = await workspace.open_project(project)
     found = await find_record(store, kind, record)
-    content = await anyio.Path(store.folder / found.saved.path).read_bytes()
+    file = store.folder / found.saved.path
+    content = await anyio.to_thread.run_sync(read_plain, file)
     document = _DOCUMENT.validate_json(content)
     return RecordDetails(
         file=found.saved.path,

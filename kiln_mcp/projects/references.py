@@ -5,18 +5,23 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Annotated
 
-import anyio
+import anyio.to_thread
 from pydantic import Field
 
 from kiln_mcp.projects.errors import NoTask, TaskNotNamed
 from storage import ProjectStore, Spec, Task, TaskRun
 from storage.errors import UnreadableRecord
+from storage.files import read_plain
 from storage.layout import folder_of, place_named, place_of
 from storage.names import folded_name
 from storage.reading import read_record
 
 ProjectReference = Annotated[
     str, Field(description="The project's name, or the path of its folder.")
+]
+NameProblem = Annotated[
+    str | None,
+    Field(description="Why the project's name does not mean it, and what to give instead."),
 ]
 TaskReference = Annotated[
     str | None,
@@ -64,7 +69,8 @@ async def unreadable_task(store: ProjectStore) -> UnreadableRecord | None:
         if place_named(PurePosixPath(problem.path).name) != place_of(Task):
             continue
         try:
-            content = await anyio.Path(store.folder / problem.path).read_bytes()
+            file = store.folder / problem.path
+            content = await anyio.to_thread.run_sync(read_plain, file)
             read_record(Task, content, problem.path)
         except UnreadableRecord as error:
             return error

@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Mapping
+from typing import Final
 
 from pydantic import JsonValue
 
 from kiln_mcp.projects.errors import NotAnObjectSchema
 from storage.json_schema import check_schema
 
+_DEFINITIONS: Final = "#/$defs/"
 
-def schema_text(which: str, schema: Mapping[str, JsonValue] | None) -> str | None:
+
+async def schema_text(which: str, schema: Mapping[str, JsonValue] | None) -> str | None:
     """Return a schema as the text that a task keeps; None for plain text.
 
     Args:
@@ -22,9 +25,29 @@ def schema_text(which: str, schema: Mapping[str, JsonValue] | None) -> str | Non
     if schema is None:
         return None
     try:
-        check_schema(schema)
+        await check_schema(schema)
     except ValueError as error:
         raise NotAnObjectSchema(which, str(error)) from error
-    if schema.get("type") != "object" or not isinstance(schema.get("properties"), dict):
+    described = _with_root(schema)
+    if described.get("type") != "object" or not isinstance(described.get("properties"), dict):
         raise NotAnObjectSchema(which, "it does not describe an object with properties")
-    return json.dumps(schema, ensure_ascii=False)
+    return json.dumps(described, ensure_ascii=False)
+
+
+def _with_root(schema: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    """Return a schema whose root says what it describes, where it was a `$ref` to a definition.
+
+    The format wants `type` and `properties` at the root, and some writers of schemas, such as
+    pydantic for a class that recurs, put a `$ref` there.
+    """
+    reference = schema.get("$ref")
+    while isinstance(reference, str) and reference.startswith(_DEFINITIONS):
+        definitions = schema.get("$defs")
+        name = reference.removeprefix(_DEFINITIONS)
+        target = definitions.get(name) if isinstance(definitions, dict) else None
+        rest = {key: value for key, value in schema.items() if key != "$ref"}
+        if not isinstance(target, dict) or rest.keys() & target.keys():
+            break
+        schema = {**target, **rest}
+        reference = schema.get("$ref")
+    return schema

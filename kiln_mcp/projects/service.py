@@ -11,11 +11,12 @@ from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.projects.counting import take_inventory
 from kiln_mcp.projects.errors import FolderTaken, TaskExists
 from kiln_mcp.projects.inventory import next_step, weaknesses
-from kiln_mcp.projects.references import ProjectReference, unreadable_task
+from kiln_mcp.projects.references import NameProblem, ProjectReference, unreadable_task
 from kiln_mcp.projects.schemas import schema_text
 from kiln_mcp.projects.sharing_service import OpenQuestion, faults_said, open_questions
 from kiln_mcp.workspace import Workspace
 from storage import Project, ProjectStore, Prompt, Spec, Task, TaskRunConfig
+from storage.errors import WorkbenchError
 from storage.names import folded_name
 from storage.sharing.sharing import Sharing
 
@@ -43,6 +44,7 @@ class ProjectCreated(Result):
 
     project: str
     folder: str
+    name_problem: NameProblem
     next_step: str
 
 
@@ -88,6 +90,7 @@ class ProjectDescription(Result):
 
     project: str
     folder: str
+    name_problem: NameProblem
     description: str | None
     tasks: list[TaskDescription]
     unreadable: list[str] = Field(
@@ -97,6 +100,9 @@ class ProjectDescription(Result):
         description="Records whose id another one has, such as copies made in a file manager."
     )
     to_decide: list[OpenQuestion] = Field(description="Two people's values: decide_question.")
+    jobs_set_aside: list[str] = Field(
+        description="Jobs whose process was killed again and again; they wait for the person."
+    )
     next_step: str | None
 
 
@@ -125,6 +131,7 @@ async def create_project(
     return ProjectCreated(
         project=opened.project.name,
         folder=str(opened.folder),
+        name_problem=await workspace.known.name_problem(opened),
         next_step="create_task: say what a model is to do.",
     )
 
@@ -146,8 +153,8 @@ async def create_task(
     task = Task(
         name=name,
         instruction=instruction,
-        output_json_schema=schema_text("output", output_schema),
-        input_json_schema=schema_text("input", input_schema),
+        output_json_schema=await schema_text("output", output_schema),
+        input_json_schema=await schema_text("input", input_schema),
     )
     saved = await store.save(task, parent=store.project)
     return TaskCreated(
@@ -209,13 +216,29 @@ async def describe_project(
     return ProjectDescription(
         project=store.project.name,
         folder=str(store.folder),
+        name_problem=await workspace.known.name_problem(store),
         description=store.project.description,
         tasks=tasks,
         unreadable=faults_said(await store.unreadable(), most_faults),
         repeated=faults_said(await store.repeated(), most_faults),
+        jobs_set_aside=await jobs_set_aside(workspace, store),
         to_decide=open_questions(await Sharing(store).questions()),
         next_step=None if tasks else first_step,
     )
+
+
+async def jobs_set_aside(workspace: Workspace, store: ProjectStore) -> list[str]:
+    """Return the project's jobs that were killed again and again, in words."""
+    try:
+        jobs = await workspace.desk.set_aside() if workspace.desk else []
+    except WorkbenchError:  # a project is described without its jobs, too
+        return []
+    names = {store.project.name, str(store.folder)}
+    return [
+        f"{job.id} ({job.capability}): {job.error} resume_job takes it up again."
+        for job in jobs
+        if job.arguments.get("project") in names
+    ]
 
 
 def first_names(records: Sequence[Spec] | Sequence[TaskRunConfig] | Sequence[Prompt]) -> list[str]:

@@ -1,15 +1,18 @@
 """Capabilities: work on a project with others."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
 
-from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.capability import Effect, Proposal, Result, capability
 from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.workspace import Workspace
-from storage import RecordProblem
+from storage import ProjectStore, RecordProblem
 from storage.sharing.questions import Question
+from storage.sharing.safety import check_address
 from storage.sharing.sharing import Sharing
 
 _MOST_NAMES = 10
@@ -79,7 +82,7 @@ def _first(names: Sequence[str], most: int = _MOST_NAMES) -> list[str]:
     return [*names[:most], f"… and {more} more"] if more > 0 else list(names)
 
 
-@capability(effect=Effect.WRITES, title="Share a project", reaches_out=True)
+@capability(effect=Effect.WRITES, title="Share a project", sends_out=True)
 async def share_project(
     workspace: Workspace,
     project: ProjectReference,
@@ -87,21 +90,36 @@ async def share_project(
         str | None,
         Field(description="Address of a git repository, without password; none for history only."),
     ] = None,
-) -> Shared:
+) -> Proposal[Shared]:
     """Begin a project's history and say where others find it. Then call sync_project."""
     store = await workspace.open_project(project)
-    await Sharing(store).share(address)
-    return Shared(folder=str(store.folder), next_step="sync_project: save the history and send it.")
+    if address is not None:
+        check_address(address)
+    plan = Plan(f"Share the project {store.project.name!r}.", destination=address or "")
+
+    async def share() -> Shared:
+        await Sharing(store).share(address)
+        return Shared(
+            folder=str(store.folder), next_step="sync_project: save the history and send it."
+        )
+
+    return Proposal(plan, share)
 
 
-@capability(effect=Effect.WRITES, title="Sync a project", reaches_out=True)
-async def sync_project(workspace: Workspace, project: ProjectReference) -> Synced:
+@capability(effect=Effect.WRITES, title="Sync a project", sends_out=True)
+async def sync_project(workspace: Workspace, project: ProjectReference) -> Proposal[Synced]:
     """Save the history of what was done here, bring in what others did, and send it all.
 
     Changes of different fields never clash. Two values of one field become a question: ask the
     person and call decide_question. Without a connection the work stays here until the next sync.
     """
     store = await workspace.open_project(project)
+    destination = ", ".join(await Sharing(store).destinations())
+    summary = f"Sync the project {store.project.name!r}: send changes and bring in others'."
+    return Proposal(Plan(summary, destination=destination), partial(_sync, store))
+
+
+async def _sync(store: ProjectStore) -> Synced:
     report = await Sharing(store).sync()
     return Synced(
         saved=report.saved or None,

@@ -1,30 +1,30 @@
 """Tools: every capability, called as it is.
 
 Both forms of an answer are complete: some clients show a model only the structured form, some
-only the text. Errors reach the model in our own words. Approval is asked of the person where
-the client can ask (pushed before 2026-07-28, as an input request since), and otherwise given
-back as the plan, with the argument that confirms it.
+only the text. Errors reach the model in our own words. A plan that waits for the person, or that
+they declined, is an ordinary answer with a status.
 """
 
-import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, cast
 
 import mcp_types as types
-from mcp.server.context import ServerRequestContext
 from mcp.shared.inbound import decode_header_value
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import JsonValue
 from starlette.requests import Request
 
 from kiln_mcp.capability import AnyCapability, Effect
 from kiln_mcp.catalogue import Catalogue
-from kiln_mcp.errors import ApprovalNeeded, Plan, disk_sentence
-from kiln_mcp.rendering import plain, render
+from kiln_mcp.errors import disk_sentence, unwrap
+from kiln_mcp.operations.calls import call_capability
+from kiln_mcp.rendering import render
+from kiln_mcp.server.context import Context
+from kiln_mcp.server.person import PersonLater, person_of
 from kiln_mcp.workspace import Workspace
 from storage.errors import WorkbenchError
+from storage.excerpts import excerpt
 
 _log = logging.getLogger(__name__)
 
@@ -33,15 +33,19 @@ MODEL_HEADER: Final = "kiln-mcp-model"
 CLIENT_HEADER: Final = "kiln-mcp-client"
 """In which the bridge says which client it serves: the same as long as it lives."""
 SESSION_HEADER: Final = "mcp-session-id"
-_APPROVAL_FORM: types.ElicitRequestedSchema = {
-    "type": "object",
-    "properties": {
-        "agree": {"type": "boolean", "title": "Do it", "description": "Whether to go ahead."}
-    },
-    "required": ["agree"],
-}
 
-Context = ServerRequestContext[Workspace]
+
+@dataclass(frozen=True, slots=True)
+class CallAnswer:
+    """The answer to a call.
+
+    Attributes:
+        result: What the client is sent.
+        job: The job that goes on with the call; empty if there is none.
+    """
+
+    result: types.CallToolResult | types.InputRequiredResult
+    job: str = ""
 
 
 def client_of(headers: Mapping[str, str]) -> str:
@@ -59,47 +63,57 @@ def as_tool(item: AnyCapability) -> types.Tool:
         title=item.title,
         description=item.help,
         input_schema=item.input_schema,
-        output_schema=item.output_schema,
         annotations=types.ToolAnnotations(
             read_only_hint=item.effect is Effect.READS,
             destructive_hint=item.effect is Effect.DESTROYS,
-            open_world_hint=item.reaches_out,
+            open_world_hint=item.sends_out or item.effect is Effect.SPENDS,
         ),
     )
 
 
 async def call(
-    context: Context, catalogue: Catalogue, params: types.CallToolRequestParams
-) -> types.CallToolResult | types.InputRequiredResult:
-    """Answer one call: never an exception, always a sentence."""
-    arguments: Mapping[str, JsonValue] = params.arguments or {}
-    workspace = _workspace_of(context)
+    context: Context,
+    catalogue: Catalogue,
+    params: types.CallToolRequestParams,
+    *,
+    wait_s: float | None = None,
+) -> CallAnswer:
+    """Answer one call: never an exception, always a sentence.
+
+    Args:
+        context: The request.
+        catalogue: What can be called.
+        params: What is called, with its arguments.
+        wait_s: How long to wait for a job; None for what the caller chose.
+    """
+    person = person_of(context, params)
+    workspace = replace(_workspace_of(context), person=person)
     try:
         await workspace.engine.orders.renew(workspace.client)
         item = catalogue.find(params.name)
-        try:
-            return answer(await _invoke(item, workspace, arguments))
-        except ApprovalNeeded as needed:
-            approval = await _ask(context, params, needed.plan)
-            if isinstance(approval, types.InputRequiredResult):
-                return approval
-            if approval is None:
-                raise
-            if not approval:
-                return refusal("The person did not agree. Nothing has been done.")
-            return answer(await _invoke(item, workspace, {**arguments, "confirm": True}))
-    except WorkbenchError as error:
-        return refusal(str(error))
-    except OSError as error:
-        _log.warning("%s met the system's refusal", params.name, exc_info=error)
-        return refusal(disk_sentence(error))
+        outcome = await call_capability(workspace, item, params.arguments or {}, wait_s=wait_s)
     except Exception as error:  # noqa: BLE001 - the outermost door: a client must get an answer
-        _log.exception("%s failed", params.name)
-        return refusal(
-            f"{params.name} stopped on an error that was not foreseen "
-            f"({type(error).__name__}: {error}). What was saved before stays. "
-            "The server's log on stderr has the details."
-        )
+        return CallAnswer(failure(params.name, unwrap(error)))
+    if isinstance(person, PersonLater) and person.question is not None:
+        return CallAnswer(person.question)
+    return CallAnswer(answer(outcome.data), outcome.job if outcome.status == "job" else "")
+
+
+def failure(tool: str, error: BaseException) -> types.CallToolResult:
+    """Return why a call failed, in a sentence."""
+    match error:
+        case WorkbenchError():
+            return refusal(str(error))
+        case OSError():
+            _log.warning("%s met the system's refusal", tool, exc_info=error)
+            return refusal(disk_sentence(error))
+        case _:
+            _log.error("%s failed", tool, exc_info=error)
+            return refusal(
+                f"{tool} stopped on an error that was not foreseen "
+                f"({type(error).__name__}: {excerpt(error)}). What was saved before stays. "
+                "The server's log on stderr has the details."
+            )
 
 
 def _workspace_of(context: Context) -> Workspace:
@@ -111,12 +125,6 @@ def _workspace_of(context: Context) -> Workspace:
     workspace = replace(workspace, client=client_of(request.headers))
     model = decode_header_value(request.headers.get(MODEL_HEADER))
     return workspace.with_model(model) if model else workspace
-
-
-async def _invoke(
-    item: AnyCapability, workspace: Workspace, arguments: Mapping[str, JsonValue]
-) -> dict[str, JsonValue]:
-    return plain(await item.invoke(workspace, arguments))
 
 
 def answer(data: dict[str, JsonValue]) -> types.CallToolResult:
@@ -131,34 +139,3 @@ def refusal(sentence: str) -> types.CallToolResult:
     return types.CallToolResult(
         content=[types.TextContent(type="text", text=sentence)], is_error=True
     )
-
-
-async def _ask(
-    context: Context, params: types.CallToolRequestParams, plan: Plan
-) -> bool | types.InputRequiredResult | None:
-    """Ask the person whether to go ahead.
-
-    Returns:
-        Their answer; or the request that the client must put to them and then call again; or
-        None where the client cannot ask.
-    """
-    declared = context.session.client_capabilities
-    if declared is None or declared.elicitation is None:
-        return None
-    if context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
-        # On the call's own stream: the one for all else may not be open yet.
-        asked = context.session.elicit_form(
-            plan.text, _APPROVAL_FORM, related_request_id=context.request_id
-        )
-        return _agreed(await asked)
-    # The key names the plan, so that an approval cannot be spent on another one.
-    key = f"approve-{hashlib.sha256(plan.text.encode()).hexdigest()[:12]}"
-    given = (params.input_responses or {}).get(key)
-    if isinstance(given, types.ElicitResult):
-        return _agreed(given)
-    form = types.ElicitRequestFormParams(message=plan.text, requested_schema=_APPROVAL_FORM)
-    return types.InputRequiredResult(input_requests={key: types.ElicitRequest(params=form)})
-
-
-def _agreed(answer: types.ElicitResult) -> bool:
-    return answer.action == "accept" and bool((answer.content or {}).get("agree"))

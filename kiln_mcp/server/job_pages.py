@@ -10,7 +10,7 @@ from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.errors import UnknownCapability
 from kiln_mcp.operations.pages import JobPage, newest_jobs, read_job
 from kiln_mcp.rendering import plain, render
-from kiln_mcp.server.calls import Context
+from kiln_mcp.server.context import Context
 from storage.characters import whole_texts
 from storage.errors import WorkbenchError
 

@@ -15,7 +15,7 @@ from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel, JsonValue
 
 from kiln_mcp.operations.pages import read_job
-from kiln_mcp.server.calls import Context
+from kiln_mcp.server.context import Context
 from kiln_mcp.server.job_pages import PREFIX, job_uri
 from kiln_mcp.server.tasks import require_declared, task_state
 from storage.errors import WorkbenchError

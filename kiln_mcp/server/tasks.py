@@ -1,9 +1,9 @@
 """The extension io.modelcontextprotocol/tasks: long calls as tasks, which are our jobs.
 
-A client that declares it, since 2026-07-28, gets a task where a tool asks models: the call is
-handed to start_job, and the task is the job. To all others nothing of this exists. What a job
-answers in words (its failure, the end of its budget) is an answer of the tool, so the task is
-completed; a paused job goes on working, only later.
+A client that declares it, since 2026-07-28, gets a task where a call is a job: the task is the job.
+To all others nothing of this exists. What a job answers in words (its failure, the end of its
+budget) is an answer of the tool, so the task is completed; a paused job goes on working, only
+later.
 
 After the extension's specification of 2026-07-28 (SEP-2663).
 """
@@ -21,22 +21,16 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 
-from kiln_mcp.capability import AnyCapability, Effect
 from kiln_mcp.catalogue import Catalogue
-from kiln_mcp.errors import UnknownCapability
-from kiln_mcp.operations import service as operations
-from kiln_mcp.operations.answers import JobReport
 from kiln_mcp.operations.desk import desk_of
 from kiln_mcp.operations.pages import JobPage, read_job
-from kiln_mcp.server.calls import Context, answer, call, refusal
+from kiln_mcp.server.calls import answer, call, refusal
+from kiln_mcp.server.context import Context
 from kiln_mcp.workspace import Workspace
 from storage.errors import WorkbenchError
 
 TASKS: Final = "io.modelcontextprotocol/tasks"
 POLL_MS: Final = 1000
-_AT_ONCE: Final = (operations.start_job, operations.resume_job, operations.test_model)
-"""What asks models, or has them asked, and answers soon."""
-
 Status = Literal["working", "completed", "cancelled"]
 _STATUS: Final[Mapping[str, Status]] = {
     "done": "completed",
@@ -87,19 +81,12 @@ class JobTasks:
 
     async def call(self, context: Context, params: types.CallToolRequestParams) -> HandlerResult:
         """Call a tool; as a task where it is long and the client can follow one."""
-        if not (_declared(context) and self._is_long(params.name)):
-            return await call(context, self._catalogue, params)
-        given = dict(params.arguments or {})
-        as_job: dict[str, JsonValue] = {"confirm": given.pop("confirm", False)}
-        as_job |= {"tool": params.name, "arguments": given}
-        start = params.model_copy(update={"name": operations.start_job.name, "arguments": as_job})
-        started = await call(context, self._catalogue, start)
-        if not isinstance(started, types.CallToolResult) or started.is_error:
-            return started
-        report = JobReport.model_validate(started.structured_content)
-        if report.job == operations.NO_JOB:
-            return answer(report.result or {})
-        page = await read_job(context.lifespan_context, report.job)
+        if not _declared(context):
+            return (await call(context, self._catalogue, params)).result
+        answered = await call(context, self._catalogue, params, wait_s=0)
+        if not answered.job:
+            return answered.result
+        page = await read_job(context.lifespan_context, answered.job)
         return task_state(page, "task").on_the_wire()
 
     async def get(self, context: Context, params: TaskParams) -> HandlerResult:
@@ -117,13 +104,6 @@ class JobTasks:
         runner = await desk_of(context.lifespan_context).runner()
         await runner.cancel(page.job)
         return {}
-
-    def _is_long(self, name: str) -> bool:
-        try:
-            item: AnyCapability = self._catalogue.find(name)
-        except UnknownCapability:
-            return False
-        return item.effect is Effect.SPENDS and item not in _AT_ONCE
 
 
 def _declared(context: Context) -> bool:

@@ -18,7 +18,7 @@ from mcp.shared.exceptions import MCPError
 
 from kiln_mcp.jobs import Job, Progress
 from kiln_mcp.operations.desk import desk_of
-from kiln_mcp.server.calls import Context
+from kiln_mcp.server.context import Context
 from kiln_mcp.server.job_pages import PREFIX, job_of, job_uri, no_such_page
 from kiln_mcp.server.listening import Listener, tasks_asked_for, tell
 from kiln_mcp.workspace import Workspace

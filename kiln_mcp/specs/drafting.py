@@ -34,9 +34,10 @@ class Draft:
 
 # The first rule that fits decides: the narrow kinds stand before the wide ones.
 _RULES: Final[tuple[tuple[SpecKind, str], ...]] = (
-    (SpecKind.PROMPT_LEAKAGE, r"system prompt|(leak|reveal|show)\w* .{0,20}(prompt|instructions)"),
+    (SpecKind.PROMPT_LEAKAGE, r"system prompt|"
+                              r"(leak|reveal|show)\w{0,5} .{0,20}(prompt|instructions)"),
     (SpecKind.JAILBREAK, r"jail ?break|ignore (all |its |the )?(previous |earlier )?(rules|instr)"),
-    (SpecKind.HALLUCINATIONS, r"hallucinat|mak\w+ (things |stuff |facts )?up|made[- ]up|invent|"
+    (SpecKind.HALLUCINATIONS, r"hallucinat|mak\w{1,3} (things |stuff |facts )?up|made[- ]up|invent|"
                               r"fabricat|not (in|from) the (source|document|context|input)"),
     (SpecKind.APPROPRIATE_TOOL_USE, r"\b(call|use|invoke)\w* (the |a |its )?[\w -]{0,25}\b"
                                     r"(tools?|functions?|api|calculator)\b"),
@@ -53,18 +54,19 @@ _RULES: Final[tuple[tuple[SpecKind, str], ...]] = (
                             r"\bin (german|french|spanish|english|italian|japanese|chinese)\b"),
     (SpecKind.FORMATTING, r"\bjson|\byaml|\bcsv\b|markdown|bullet|heading|\bformat|\btable\b|"
                           r"\b(short|long|shorter|longer|brief|concise|length)\b|"
-                          r"(\d+|one|two|three|four|five) (words?|sentences?|lines?|characters?)|"
+                          r"(\d|one|two|three|four|five) (words?|sentences?|lines?|characters?)|"
                           r"upper ?case|lower ?case|plain text"),
     (SpecKind.TONE, r"\btone\b|polite|friendl|rude|formal|casual|empath|warm|professional|"
                     r"sound(s|ing)? "),
     (SpecKind.FACTUAL_CORRECTNESS, r"factual|\bfacts?\b|\btrue\b|truthful|"
                                    r"(accurate|correct) information"),
-    (SpecKind.COMPLETENESS, r"complete|\bmiss(es|ing)?\b|leav\w* out|omit|forget|"
-                            r"(include|mention|cover|contain)\w* (all|every|each)"),
+    (SpecKind.COMPLETENESS, r"complete|\bmiss(es|ing)?\b|leav\w{0,3} out|omit|forget|"
+                            r"(include|mention|cover|contain)\w{0,3} (all|every|each)"),
     (SpecKind.ISSUE, r"\b(sometimes|often|keeps?|wrong(ly)?|bug|fails?|mistakes?|complain\w*|"
                      r"never|must not|mustn.t|should not|shouldn.t|don.t|do not|avoid|stop)\b"),
 )  # fmt: skip
 
+_PATTERNS: Final = tuple((kind, re.compile(rule, re.IGNORECASE)) for kind, rule in _RULES)
 _OPENING: Final = re.compile(
     r"^(?:please\s+|i\s+(?:want|need|would like|wish)\s+(?:that\s+)?|i'd like\s+(?:that\s+)?|"
     r"we\s+(?:want|need)\s+(?:that\s+)?|make sure\s+(?:that\s+)?|ensure\s+(?:that\s+)?)",
@@ -111,8 +113,8 @@ def draft_by_rules(wish: str, kind: SpecKind | None = None, name: str | None = N
 
 def choose_kind(wish: str) -> SpecKind:
     """Return the kind that the wish's words point to; desired behaviour where none do."""
-    for kind, pattern in _RULES:
-        if re.search(pattern, wish, re.IGNORECASE):
+    for kind, pattern in _PATTERNS:
+        if pattern.search(wish):
             return kind
     return SpecKind.DESIRED_BEHAVIOUR
 

@@ -109,7 +109,16 @@ _PREDICATE: Final = (
 _COMPOUND: Final = rf"\b(?:and(?: also)?|as well as|but also|but)\b (?:it |they |to )?{_PREDICATE}"
 _NEGATION: Final = r"\b(?:not|never|no|none|cannot|without|avoid|unless|except|n't)\b|n't\b"
 _ABSOLUTE: Final = r"\b(?:always|never|under no circumstances|in all cases|no matter what)\b"
+_COUNTED: Final = re.compile(r"\W*(?:\w+\W+){0,6}?(?:\d+|one|two|three|four|five)\b")
+MOST_COMPARED: Final = 200
+"""The most clauses that are compared with each other: the work grows with their square."""
 _GOOD_WISH: Final = r"\b(?:must|should|shall|has to|needs to|have to)\b(?! (?:not|never)\b|n't)"
+
+
+_VAGUE_WORDS: Final = tuple(
+    (re.compile(rf"\b(?:{words})(?!\w)", re.IGNORECASE), options)
+    for words, options in _VAGUE.items()
+)
 
 
 def find_gaps(kind: SpecKind, fields: Mapping[str, str], instruction: str = "") -> tuple[Gap, ...]:
@@ -124,11 +133,13 @@ def find_gaps(kind: SpecKind, fields: Mapping[str, str], instruction: str = "") 
     examples = {form.good, form.bad}
     prose = {name: text for name, text in fields.items() if name not in examples and text.strip()}
     found: dict[str, Gap] = {}
+    settlements = [text.casefold() for text in prose.values() if _MEANS in text.casefold()]
     for name, text in prose.items():
         for clause in clauses(text):
             for gap in _clause_gaps(name, clause):
-                if not _is_settled(gap, prose):
-                    found.setdefault(f"{gap.rule} {gap.quote.casefold()}", gap)
+                key = f"{gap.rule} {gap.quote.casefold()}"
+                if key not in found and not _is_settled(gap, settlements):
+                    found[key] = gap
     for gap in [
         *_polarity(kind, prose),
         *_missing_examples(kind, fields),
@@ -140,14 +151,18 @@ def find_gaps(kind: SpecKind, fields: Mapping[str, str], instruction: str = "") 
     return tuple(sorted(found.values(), key=lambda gap: order.index(gap.rule)))
 
 
+_MEANS: Final = '" means:'
+
+
 def settled(quote: str, meaning: str) -> str:
     """Return the clause that settles what some words mean; `find_gaps` then asks no more."""
     return f'- "{quote}" means: {meaning}'
 
 
-def _is_settled(gap: Gap, prose: Mapping[str, str]) -> bool:
+def _is_settled(gap: Gap, settlements: Iterable[str]) -> bool:
+    """Return whether texts, case folded, say what the words of a gap mean."""
     mark = settled(gap.quote, "").casefold().strip()
-    return any(mark in text.casefold() for text in prose.values())
+    return any(mark in text for text in settlements)
 
 
 def _clause_gaps(name: str, clause: str) -> Iterable[Gap]:
@@ -165,8 +180,8 @@ def _clause_gaps(name: str, clause: str) -> Iterable[Gap]:
 
 
 def _vague(name: str, clause: str) -> Iterable[Gap]:
-    for pattern, options in _VAGUE.items():
-        for hit in re.finditer(rf"\b(?:{pattern})(?!\w)", clause, re.IGNORECASE):
+    for pattern, options in _VAGUE_WORDS:
+        for hit in pattern.finditer(clause):
             if _is_counted(clause, hit.end()):
                 continue
             yield Gap(
@@ -181,9 +196,7 @@ def _vague(name: str, clause: str) -> Iterable[Gap]:
 
 def _is_counted(clause: str, end: int) -> bool:
     """Whether a number stands behind the word and says how much: "short: at most 20 words"."""
-    return (
-        re.match(r"\W*(?:\w+\W+){0,6}?(?:\d+|one|two|three|four|five)\b", clause[end:]) is not None
-    )
+    return _COUNTED.match(clause, end) is not None
 
 
 def _unmeasurable(name: str, clause: str) -> Iterable[Gap]:
@@ -275,6 +288,7 @@ def _pair_gaps(core: str, detail: str, prose: Mapping[str, str], told: str) -> I
         for clause in clauses(text)
         if name != core or detail == core
     ]
+    own = own[:MOST_COMPARED]
     for (_, first), (name, second) in combinations(own, 2):
         if _is_opposite(first, second):
             yield _contradiction(name, second, first)
@@ -288,7 +302,7 @@ def _pair_gaps(core: str, detail: str, prose: Mapping[str, str], told: str) -> I
                 (first, second),
             )
     for name, clause in own:
-        for instruction in clauses(told):
+        for instruction in clauses(told)[:MOST_COMPARED]:
             if _is_opposite(clause, instruction):
                 yield _contradiction(name, clause, instruction)
 

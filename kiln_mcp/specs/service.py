@@ -5,8 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kiln_mcp.capability import Effect, Result, capability
-from kiln_mcp.errors import Plan
+from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.capability import Effect, Proposal, Result, Runs, capability
 from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of, told_apart
 from kiln_mcp.specs.asking import (
@@ -140,7 +140,7 @@ DraftText = Annotated[
 ]
 
 
-@capability(effect=Effect.SPENDS, title="Draft a specification")
+@capability(effect=Effect.SPENDS, title="Draft a specification", runs=Runs.AS_JOB)
 async def draft_spec(
     workspace: Workspace,
     project: ProjectReference,
@@ -157,7 +157,7 @@ async def draft_spec(
     ] = None,
     model: ModelChoice = None,
     save: Annotated[bool, Field(description="Whether to save it right away.")] = False,
-) -> SpecDraft:
+) -> Proposal[SpecDraft]:
     """Draft a specification from one sentence and say what it leaves open.
 
     Write the fields yourself in `draft` where you can: you know the conversation. Nothing is
@@ -165,31 +165,36 @@ async def draft_spec(
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
-    if save:
+    asked = None if draft is not None else await _asked(workspace, owner, model)
+    if asked is not None and save:
         await workspace.check_room(store, 1)
-    if draft is not None:
-        made, author = _own_draft(draft, wish), "you"
-    elif (asked := await _asked(workspace, owner, model, "Draft a specification.")) is not None:
-        made, author = await draft_with_model(asked, wish, kind), asked.model
-    else:
-        made, author = draft_by_rules(wish, kind), "rules"
-    gaps = find_gaps(made.kind, made.fields, owner.instruction)
-    saved = await _save(store, owner, made, None) if save else None
-    return SpecDraft(
-        spec_id=saved.id if saved else None,
-        name=made.name,
-        kind=made.kind,
-        fields=dict(made.fields),
-        drafted_by=author,
-        assumptions=list(made.assumptions),
-        left_out=list(made.left_out),
-        open_gaps=len(gaps),
-        questions=_questions(gaps),
-        next_step=_next_step(gaps),
-    )
+
+    async def write_draft() -> SpecDraft:
+        if draft is not None:
+            made, author = _own_draft(draft, wish), "you"
+        elif asked is not None:
+            made, author = await draft_with_model(asked, wish, kind), asked.model
+        else:
+            made, author = draft_by_rules(wish, kind), "rules"
+        gaps = find_gaps(made.kind, made.fields, owner.instruction)
+        saved = await _save(store, owner, made, None) if save else None
+        return SpecDraft(
+            spec_id=saved.id if saved else None,
+            name=made.name,
+            kind=made.kind,
+            fields=dict(made.fields),
+            drafted_by=author,
+            assumptions=list(made.assumptions),
+            left_out=list(made.left_out),
+            open_gaps=len(gaps),
+            questions=_questions(gaps),
+            next_step=_next_step(gaps),
+        )
+
+    return Proposal(_plan("Draft a specification.", asked), write_draft)
 
 
-@capability(effect=Effect.SPENDS, title="Find a specification's gaps")
+@capability(effect=Effect.SPENDS, title="Find a specification's gaps", runs=Runs.AS_JOB)
 async def find_spec_gaps(
     workspace: Workspace,
     project: ProjectReference,
@@ -197,7 +202,7 @@ async def find_spec_gaps(
     spec: SpecReference = None,
     draft: DraftText = None,
     model: ModelChoice = None,
-) -> SpecGaps:
+) -> Proposal[SpecGaps]:
     """Say where two careful reviewers could disagree about a specification, as questions.
 
     Rules find vague words, several requirements in one, missing examples, contradictions and
@@ -206,24 +211,28 @@ async def find_spec_gaps(
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
     found, saved = await _given(store, owner, spec, draft)
-    gaps = find_gaps(found.kind, found.fields, owner.instruction)
-    checker = "rules"
-    asked = await _asked(workspace, owner, model, "Look for undecided cases in a specification.")
-    if asked is not None:
-        gaps = (*await question_with_model(asked, found, gaps), *gaps)
-        checker = f"rules and {asked.model}"
-    return SpecGaps(
-        spec_id=saved.id if saved else None,
-        name=found.name,
-        kind=found.kind,
-        checked_by=checker,
-        open_gaps=len(gaps),
-        questions=_questions(gaps),
-        next_step=_next_step(gaps),
-    )
+    asked = await _asked(workspace, owner, model)
+
+    async def look() -> SpecGaps:
+        gaps = find_gaps(found.kind, found.fields, owner.instruction)
+        checker = "rules"
+        if asked is not None:
+            gaps = (*await question_with_model(asked, found, gaps), *gaps)
+            checker = f"rules and {asked.model}"
+        return SpecGaps(
+            spec_id=saved.id if saved else None,
+            name=found.name,
+            kind=found.kind,
+            checked_by=checker,
+            open_gaps=len(gaps),
+            questions=_questions(gaps),
+            next_step=_next_step(gaps),
+        )
+
+    return Proposal(_plan("Look for undecided cases in a specification.", asked), look)
 
 
-@capability(effect=Effect.SPENDS, title="Refine a specification")
+@capability(effect=Effect.SPENDS, title="Refine a specification", runs=Runs.AS_JOB)
 async def refine_spec(
     workspace: Workspace,
     project: ProjectReference,
@@ -239,7 +248,7 @@ async def refine_spec(
     ] = None,
     model: ModelChoice = None,
     save: Annotated[bool, Field(description="Whether to save the result.")] = False,
-) -> SpecRefined:
+) -> Proposal[SpecRefined]:
     """Work answers into a specification, field by field, and save it when asked.
 
     Give `edits` that you wrote yourself, or `answers` for a capable model or the rules to work
@@ -250,38 +259,42 @@ async def refine_spec(
     found, saved = await _given(store, owner, spec, draft)
     if not answers and not edits and not save:
         raise NothingToRefine
-    if save:
-        await workspace.check_room(store, 1)
     said = [Answered(item.question, item.answer) for item in answers or []]
-    gaps = find_gaps(found.kind, found.fields, owner.instruction)
-    asked = await _asked(workspace, owner, model, "Refine a specification.") if said else None
-    if edits:
-        refinement, author = _own_edits(found, edits, said), "you"
-    elif asked is not None:
-        refinement, author = await refine_with_model(asked, found, said, gaps), asked.model
-    else:
-        refinement, author = incorporate(found.kind, found.fields, gaps, said), "rules"
-    fields = {name: text for name, text in refinement.applied_to(found.fields).items() if text}
-    properties_of(found.kind, fields)
-    refined = Draft(found.kind, found.name, fields)
-    kept = await _save(store, owner, refined, saved) if save else None
-    left = find_gaps(refined.kind, fields, owner.instruction)
-    return SpecRefined(
-        spec_id=kept.id if kept else (saved.id if saved else None),
-        saved=kept is not None,
-        name=refined.name,
-        kind=refined.kind,
-        fields=fields,
-        edits=[
-            EditMade(field=edit.field, before=edit.before, after=edit.after, reason=edit.reason)
-            for edit in refinement.edits
-        ],
-        not_incorporated=list(refinement.not_incorporated),
-        refined_by=author,
-        open_gaps=len(left),
-        questions=_questions(left),
-        next_step="create_evaluator: judge outputs by it." if kept else _next_step(left),
-    )
+    asked = await _asked(workspace, owner, model) if said and not edits else None
+    if asked is not None and save:
+        await workspace.check_room(store, 1)
+
+    async def refine() -> SpecRefined:
+        gaps = find_gaps(found.kind, found.fields, owner.instruction)
+        if edits:
+            refinement, author = _own_edits(found, edits, said), "you"
+        elif asked is not None:
+            refinement, author = await refine_with_model(asked, found, said, gaps), asked.model
+        else:
+            refinement, author = incorporate(found.kind, found.fields, gaps, said), "rules"
+        fields = {name: text for name, text in refinement.applied_to(found.fields).items() if text}
+        properties_of(found.kind, fields)
+        refined = Draft(found.kind, found.name, fields)
+        kept = await _save(store, owner, refined, saved) if save else None
+        left = find_gaps(refined.kind, fields, owner.instruction)
+        return SpecRefined(
+            spec_id=kept.id if kept else (saved.id if saved else None),
+            saved=kept is not None,
+            name=refined.name,
+            kind=refined.kind,
+            fields=fields,
+            edits=[
+                EditMade(field=edit.field, before=edit.before, after=edit.after, reason=edit.reason)
+                for edit in refinement.edits
+            ],
+            not_incorporated=list(refinement.not_incorporated),
+            refined_by=author,
+            open_gaps=len(left),
+            questions=_questions(left),
+            next_step="create_evaluator: judge outputs by it." if kept else _next_step(left),
+        )
+
+    return Proposal(_plan("Refine a specification.", asked), refine)
 
 
 def _own_draft(text: SpecText, wish: str) -> Draft:
@@ -322,14 +335,19 @@ async def _save(store: ProjectStore, task: Task, draft: Draft, saved: Spec | Non
     )
 
 
-async def _asked(workspace: Workspace, task: Task, model: str | None, summary: str) -> Asked | None:
-    """Return the model to ask, after approval; None where rules must do."""
+async def _asked(workspace: Workspace, task: Task, model: str | None) -> Asked | None:
+    """Return the model to ask; None where rules must do."""
     name = workspace.model_name(model)
     if name == EMBEDDED:
         return None
     await workspace.engine.check_ready({name: 1})
-    workspace.approve(Plan(summary=summary, calls=1, cost_usd=workspace.engine.price_of(name, 1)))
     return Asked(workspace.engine, name, task.instruction)
+
+
+def _plan(summary: str, asked: Asked | None) -> Plan:
+    if asked is None:
+        return Plan(summary)
+    return Plan(summary, calls=1, highest_cost_usd=asked.engine.price_of(asked.model, 1))
 
 
 def _questions(gaps: Sequence[Gap]) -> list[Question]:

@@ -1,6 +1,7 @@
 """Sentences, clauses and the words that matter in them."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _WORD: Final = re.compile(r"[^\W\d_][\w'\u2019-]*|\d+(?:[.,]\d+)*%?")
@@ -29,6 +30,7 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(word.casefold() for word in _WORD.findall(text))
 
 
+@lru_cache(maxsize=1024)
 def content_words(text: str) -> frozenset[str]:
     """Return the words that say what a clause is about, plural and verb endings cut."""
     return frozenset(_stem(word) for word in words(text) if word not in _EMPTY)

@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from kiln_mcp.errors import Plan
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.evals.held_out import runs_to_show
 from kiln_mcp.evals.model_names import stored_model
 from kiln_mcp.evals.spending import plan_of
@@ -216,7 +216,7 @@ async def inputs_by_model(engine: Engine, scene: Scene, model: str) -> Inputs:
     )
 
 
-def inputs_as_given(scene: Scene, given: Sequence[JsonValue]) -> Inputs:
+async def inputs_as_given(scene: Scene, given: Sequence[JsonValue]) -> Inputs:
     """Return the assistant's own inputs, repeated and known ones left out.
 
     Raises:
@@ -224,7 +224,8 @@ def inputs_as_given(scene: Scene, given: Sequence[JsonValue]) -> Inputs:
     """
     schema = scene.task.input_json_schema
     texts = [
-        as_stored_text(value, schema, position, "input") for position, value in enumerate(given, 1)
+        await as_stored_text(value, schema, position, "input")
+        for position, value in enumerate(given, 1)
     ]
     fresh = [text for text in dict.fromkeys(texts) if text not in scene.known]
     source = Origin("assistant").source(None)

@@ -4,16 +4,17 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from pydantic import JsonValue
 
 from kiln_mcp.llm import Engine, Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm.for_each import for_each
+from kiln_mcp.llm.schemas import embedded
 from kiln_mcp.prompts import load_prompt
 from kiln_mcp.synthesis.plan import Cell
 from kiln_mcp.synthesis.similarity import NEAR, jaccard, shingles
-from storage.json_schema import problem_with
+from storage.json_schema import find_problem
 
 EXAMPLES_SHOWN: Final = 4
 """Entries that the embedded model's list starts with; measured: four give varied inputs."""
@@ -211,7 +212,7 @@ async def make_inputs(
                 text = proposal.strip()
                 held = shingles(text)
                 alike = any(jaccard(held, other) >= NEAR for other in taken)
-                if alike or not held or not _fits(text, input_schema):
+                if alike or not held or not await _fits(text, input_schema):
                     dropped += 1
                     continue
                 taken.append(held)
@@ -219,12 +220,12 @@ async def make_inputs(
     return MadeInputs(tuple(made), dropped)
 
 
-def _fits(text: str, schema: JsonValue) -> bool:
+async def _fits(text: str, schema: JsonValue) -> bool:
     if not isinstance(schema, dict):
         return True
     try:
-        return problem_with(json.loads(text), schema) is None
-    except ValueError:
+        return await find_problem(json.loads(text), schema) is None
+    except (ValueError, RecursionError):
         return False
 
 
@@ -234,12 +235,14 @@ def _values(answer: ModelAnswer, name: str) -> list[JsonValue]:
 
 
 def _list_schema(name: str, item: JsonValue) -> dict[str, JsonValue]:
-    return {
+    part, definitions = embedded(item, "item") if isinstance(item, dict) else (item, {})
+    schema: dict[str, JsonValue] = {
         "type": "object",
-        "properties": {name: {"type": "array", "items": item}},
+        "properties": {name: {"type": "array", "items": cast("JsonValue", part)}},
         "required": [name],
         "additionalProperties": False,
     }
+    return {**schema, "$defs": definitions} if definitions else schema
 
 
 def _listed(texts: Sequence[str]) -> str:

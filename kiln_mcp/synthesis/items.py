@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, Valid
 from kiln_mcp.evals.task_runs import ADAPTER
 from kiln_mcp.synthesis.errors import ItemMisfit, UnreadableItems
 from storage import DataSource, Task, TaskOutput, TaskRun
-from storage.json_schema import problem_with
+from storage.json_schema import find_problem
 from storage.records.record import login_name
 
 TOPIC: Final = "topic_path"
@@ -81,7 +81,7 @@ def read_items(path: Path, content: str) -> list[GivenItem]:
         fault = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in fault["loc"])
         raise UnreadableItems(str(path), f"{place}: {fault['msg']}") from error
-    except (ValueError, csv.Error) as error:
+    except (ValueError, RecursionError, csv.Error) as error:
         raise UnreadableItems(str(path), str(error)) from error
 
 
@@ -94,7 +94,9 @@ def _from_row(row: Mapping[str, str | None]) -> JsonValue:
     return {**known, "tags": list[JsonValue](tags)}
 
 
-def as_stored_text(value: JsonValue, schema_text: str | None, position: int, part: str) -> str:
+async def as_stored_text(
+    value: JsonValue, schema_text: str | None, position: int, part: str
+) -> str:
     """Return a value as the format holds it: text, or JSON text where there is a schema.
 
     Raises:
@@ -109,15 +111,19 @@ def as_stored_text(value: JsonValue, schema_text: str | None, position: int, par
     if isinstance(value, str):
         try:
             parsed = json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ItemMisfit(position, f"its {part} is not JSON ({error})") from error
-    problem = problem_with(parsed, json.loads(schema_text))
+    try:
+        problem = await find_problem(parsed, json.loads(schema_text))
+    except (ValueError, RecursionError) as error:
+        fault = f"its {part} cannot be checked against the task's schema: {error}"
+        raise ItemMisfit(position, fault) from error
     if problem is not None:
         raise ItemMisfit(position, f"its {part} does not fit the task's schema: {problem}")
     return json.dumps(parsed, ensure_ascii=False)
 
 
-def runs_of(
+async def runs_of(
     task: Task, items: Sequence[GivenItem], origin: Origin, tags: Sequence[str]
 ) -> list[TaskRun]:
     """Return the runs that given items become.
@@ -128,13 +134,14 @@ def runs_of(
     runs: list[TaskRun] = []
     for position, item in enumerate(items, 1):
         source = origin.source(item.topic)
+        text = await as_stored_text(item.input, task.input_json_schema, position, "input")
         try:
             runs.append(
                 TaskRun(
-                    input=as_stored_text(item.input, task.input_json_schema, position, "input"),
+                    input=text,
                     input_source=source,
                     output=TaskOutput(
-                        output=as_stored_text(
+                        output=await as_stored_text(
                             item.output, task.output_json_schema, position, "output"
                         ),
                         source=origin.source(None),

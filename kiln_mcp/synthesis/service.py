@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from kiln_mcp.capability import Effect, capability
+from kiln_mcp.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.evals.making import tag_of
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
 from kiln_mcp.synthesis.answers import DataGenerated, DataSplit, ItemsAdded, PartSize
@@ -105,7 +105,7 @@ async def add_items(
     if not given:
         raise UnreadableItems(file or "the call", "there is no item")
     synthetic = ["synthetic"] if file is None and written_by == "assistant" else []
-    runs = runs_of(owner, given, origin, [*synthetic, *(tags or [])])
+    runs = await runs_of(owner, given, origin, [*synthetic, *(tags or [])])
     known = {run.input for run in data_set(await store.children(owner, TaskRun))}
     fresh = list({run.input: run for run in reversed(runs) if run.input not in known}.values())[
         ::-1
@@ -121,7 +121,7 @@ async def add_items(
     )
 
 
-@capability(effect=Effect.SPENDS, title="Generate data")
+@capability(effect=Effect.SPENDS, title="Generate data", runs=Runs.AS_JOB)
 async def generate_data(
     workspace: Workspace,
     project: ProjectReference,
@@ -140,7 +140,7 @@ async def generate_data(
     model: Annotated[
         str | None, Field(description="What writes the inputs; left out: the default model.")
     ] = None,
-) -> DataGenerated:
+) -> Proposal[DataGenerated]:
     """Generate inputs by a coverage plan and let the task answer them.
 
     Covers topics, and cases that should pass, fail or be borderline; too-like inputs are dropped.
@@ -154,11 +154,15 @@ async def generate_data(
     ids = [workspace.id_for(f"item {number}") for number in range(given or wish.count)]
     scene = await set_scene(store, owner, wish, run_config, answerer, ids)
     await workspace.check_ready(store, calls_of_generation(scene, writer, given=given))
-    workspace.approve(await plan_generation(workspace.engine, scene, writer, given=given))
-    async with workspace.turn(store, f"data {owner.id}"):
-        # Others may have added items since, which are not to be made again.
-        scene = await set_scene(store, owner, wish, run_config, answerer, ids)
-        return await _generate(workspace, scene, writer, inputs)
+    plan = await plan_generation(workspace.engine, scene, writer, given=given)
+
+    async def generate() -> DataGenerated:
+        async with workspace.turn(store, f"data {owner.id}"):
+            # Others may have added items since, which are not to be made again.
+            fresh = await set_scene(store, owner, wish, run_config, answerer, ids)
+            return await _generate(workspace, fresh, writer, inputs)
+
+    return Proposal(plan, generate)
 
 
 async def _generate(
@@ -167,7 +171,9 @@ async def _generate(
     engine, store = workspace.engine, scene.store
     await workspace.report(0, None, "Writing inputs.")
     made = (
-        inputs_as_given(scene, inputs) if inputs else await inputs_by_model(engine, scene, writer)
+        await inputs_as_given(scene, inputs)
+        if inputs
+        else await inputs_by_model(engine, scene, writer)
     )
     total = len(made.asked)
 

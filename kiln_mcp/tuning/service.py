@@ -7,12 +7,14 @@ from typing import Annotated
 import anyio
 from pydantic import Field
 
-from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.capability import Effect, Proposal, Result, capability
 from kiln_mcp.evals.held_out import HELD_OUT, measured_on, runs_to_show
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.evals.making import tag_of
 from kiln_mcp.evals.prompt_texts import DEFAULT_THINKING, instruction_prompt, prompt_text
 from kiln_mcp.evals.task_runs import output_schema
+from kiln_mcp.projects.destinations import outside
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
 from kiln_mcp.synthesis.report import data_set, part_tags
 from kiln_mcp.tuning.errors import NothingToExport, NothingToFreeze, PartNotInSplit
@@ -126,7 +128,7 @@ async def freeze_split(
     )
 
 
-@capability(effect=Effect.WRITES, title="Export training data")
+@capability(effect=Effect.WRITES, title="Export training data", sends_out=True)
 async def export_training_data(
     workspace: Workspace,
     project: ProjectReference,
@@ -150,7 +152,7 @@ async def export_training_data(
     folder: Annotated[
         str | None, Field(description="Where to write; left out: beside the frozen split.")
     ] = None,
-) -> TrainingDataExported:
+) -> Proposal[TrainingDataExported]:
     """Write a frozen split as JSONL files for fine-tuning, one for each part.
 
     Items that an eval measures on are left out of every part that is not named for it, whatever
@@ -179,27 +181,35 @@ async def export_training_data(
     names = {part: f"{part}.{format.removesuffix('_jsonl')}.jsonl" for part in made}
     texts = {names[part]: lines_of_file(written.lines) for part, written in made.items()}
     place = workspace.place(folder) if folder else None
-    await _write_files(store, frozen, place, texts)
-    files: list[ExportedFile] = []
-    for part, written in made.items():
-        file = (place or store.side_folder(frozen)) / names[part]
-        files.append(
-            ExportedFile(
-                part=part,
-                file=str(file),
-                examples=len(written.lines),
-                held_back=written.held_back,
-                without_thinking=written.without_thinking,
-                unchecked=written.unchecked,
-                gone=gone[part],
-            )
-        )
-    return TrainingDataExported(
-        frozen_split=frozen.name,
-        format=format,
-        files=files,
-        next_step="Train with the train file, and measure the result with run_eval on test.",
+    target = place or store.side_folder(frozen)
+    plan = Plan(
+        f"Export {', '.join(made)} of {frozen.name!r} as training data.",
+        destination=outside(workspace, store, target),
     )
+
+    async def write_files() -> TrainingDataExported:
+        await _write_files(store, frozen, place, texts)
+        files: list[ExportedFile] = []
+        for part, written in made.items():
+            files.append(
+                ExportedFile(
+                    part=part,
+                    file=str(target / names[part]),
+                    examples=len(written.lines),
+                    held_back=written.held_back,
+                    without_thinking=written.without_thinking,
+                    unchecked=written.unchecked,
+                    gone=gone[part],
+                )
+            )
+        return TrainingDataExported(
+            frozen_split=frozen.name,
+            format=format,
+            files=files,
+            next_step="Train with the train file, and measure the result with run_eval on test.",
+        )
+
+    return Proposal(plan, write_files)
 
 
 async def _write_files(

@@ -5,6 +5,7 @@ from storage.exchange.arrival import import_project, is_address
 from storage.exchange.columns import COLUMNS, BadRow
 from storage.exchange.departure import PackedProject, export_project
 from storage.exchange.errors import (
+    NoSpaceToUnpack,
     NotAZipName,
     NotImportable,
     ParquetMissing,
@@ -22,6 +23,7 @@ __all__ = [
     "LIMITS",
     "BadRow",
     "Limits",
+    "NoSpaceToUnpack",
     "NotAZipName",
     "NotImportable",
     "PackedProject",

@@ -92,10 +92,6 @@ class IndexReader:
         """Let go of the file."""
         await self._connection.close()
 
-    async def data_version(self) -> int:
-        """Return a number that changes when another connection has written to the index."""
-        return cast("int", (await self._rows(sql.DATA_VERSION, {}))[0][0])
-
     async def problems(self) -> list[tuple[str, str]]:
         """Return path and reason of every file that cannot be used."""
         return cast("list[tuple[str, str]]", await self._rows(sql.PROBLEMS, {}))

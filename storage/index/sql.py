@@ -122,7 +122,6 @@ ADD_TEXT: Final[LiteralString] = (
 
 # Asking.
 
-DATA_VERSION: Final[LiteralString] = "PRAGMA data_version"
 PROBLEMS: Final[LiteralString] = """
 SELECT path, problem FROM records WHERE problem IS NOT NULL ORDER BY path
 """

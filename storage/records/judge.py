@@ -122,12 +122,18 @@ class StepCountCheck(Part):
 
 
 class CodeEval(Part):
-    """A function `score()` in the file scorer.py beside the judge."""
+    """A function `score()` in the file scorer.py beside the judge.
+
+    Attributes:
+        code: The text of scorer.py: to be saved with a new judge, or once it was read. The
+            record's own file does not hold it.
+    """
 
     type: Literal["code_eval"] = "code_eval"
     reference_keys: tuple[str, ...] = ()
     timeout_seconds: int = Field(default=180, ge=1, le=300)
     tool_allowlist: tuple[str, ...] = ()
+    code: str | None = Field(default=None, exclude=True)
 
 
 def _exactly_one(**values: object) -> None:

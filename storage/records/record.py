@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from storage.errors import InvalidRecord
+from storage.excerpts import excerpt
 from storage.names import (
     LONGEST_SHORT_NAME,
     TYPED,
@@ -245,4 +246,4 @@ def first_fault(error: ValidationError) -> str:
     fault = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(step) for step in fault["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{where + ': ' if where else ''}{fault_said(fault)}{more}"
+    return f"{excerpt(where) + ': ' if where else ''}{excerpt(fault_said(fault))}{more}"

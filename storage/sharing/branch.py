@@ -72,6 +72,12 @@ class Branch:
         """Return where others find the project; None for nowhere."""
         return self.git.try_text("remote", "get-url", REMOTE)
 
+    def destinations(self) -> list[str]:
+        """Return every address that a sync talks to; none for a history on this machine alone."""
+        fetched = self.git.try_text("remote", "get-url", "--all", REMOTE) or ""
+        pushed = self.git.try_text("remote", "get-url", "--push", "--all", REMOTE) or ""
+        return list(dict.fromkeys([*fetched.splitlines(), *pushed.splitlines()]))
+
     def _head(self) -> str | None:
         return self.git.try_text("rev-parse", "-q", "--verify", "HEAD")
 

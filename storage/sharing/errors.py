@@ -34,7 +34,7 @@ _CAUSE = re.compile(r"(?:fatal|error|ssh|remote: error): ?(.*)", re.IGNORECASE)
 _OFFLINE = re.compile(
     r"could not resolve|unable to access|connection (refused|timed out|reset|closed)|network is|"
     r"does not appear to be a git repository|could not read from remote|no such remote|timeout|"
-    r"repository .* not found|early eof|hung up|operation too slow",
+    r"repository .{0,300} not found|early eof|hung up|operation too slow",
     re.IGNORECASE,
 )
 _REFUSED = re.compile(

@@ -33,7 +33,18 @@ _SETTINGS = (
     "core.fsmonitor=false",
     f"core.hooksPath={os.devnull}",
     "fetch.recurseSubmodules=false",
+    # What lies in a repository within is run by its own settings, which ours do not reach.
+    "push.recurseSubmodules=no",
+    "submodule.recurse=false",
+    "status.submoduleSummary=false",
+    "diff.ignoreSubmodules=all",
+    "log.showSignature=false",
+    "push.gpgSign=false",
+    "commit.gpgSign=false",
+    "tag.gpgSign=false",
+    "i18n.logOutputEncoding=UTF-8",
     "protocol.ext.allow=never",
+    "protocol.fd.allow=never",
     "http.lowSpeedLimit=100",
     "http.lowSpeedTime=30",
 )
@@ -171,6 +182,14 @@ class Git:
     def inner(self, name: str) -> Path:
         """Return the path of one of git's own files of this folder, such as "index"."""
         return self.folder / self.text("rev-parse", "--git-path", name)
+
+    def inner_paths(self, *names: str) -> dict[str, Path]:
+        """Return the paths of several of git's own files, from one call of git."""
+        options = [part for name in names for part in ("--git-path", name)]
+        paths = self.text("rev-parse", *options).split("\n")
+        if len(paths) != len(names):  # a folder's name has a line break
+            return {name: self.inner(name) for name in names}
+        return {name: self.folder / path for name, path in zip(names, paths, strict=True)}
 
     def changes(self, before: str, after: str, *options: str) -> list[FileChange]:
         """Return the files that differ between two trees or commits.

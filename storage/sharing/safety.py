@@ -25,12 +25,13 @@ from storage.sharing.errors import (
 from storage.sharing.git import EMPTY_TREE, Git
 
 _HARMLESS = re.compile(
-    r"(branch|user|author|committer|pull|push|init|index|color|advice|status|log|i18n|feature|"
-    r"rerere|commit|tag|rebase|maintenance|extensions)\..+"
+    r"(branch|user|author|committer|pull|push|index|color|advice|status|log|i18n|feature|"
+    r"rerere|tag|rebase|maintenance|extensions)\..+"
+    r"|init\.defaultbranch|commit\.(gpgsign|cleanup|status|verbose)"
     r"|core\.(repositoryformatversion|filemode|bare|logallrefupdates|ignorecase|symlinks|"
     r"precomposeunicode|autocrlf|eol|safecrlf|quotepath|longpaths|protecthfs|protectntfs|"
     r"compression|bigfilethreshold|untrackedcache|splitindex|commitgraph|fscache)"
-    r"|remote\..+\.(url|pushurl|fetch|push|tagopt|prune|promisor|partialclonefilter)"
+    r"|remote\..+\.(url|fetch|push|tagopt|prune|promisor|partialclonefilter)"
     r"|gc\.(auto|autopacklimit|autodetach|pruneexpire|reflogexpire)"
     r"|http\.(postbuffer|lowspeedlimit|lowspeedtime|version)"
     r"|credential\.(username|usehttppath)|lfs\.repositoryformatversion",
@@ -48,8 +49,7 @@ def check_settings(git: Git) -> None:
     Raises:
         UnsafeSettings: They could.
     """
-    for name in ("config", "config.worktree"):
-        file = git.inner(name)
+    for file in git.inner_paths("config", "config.worktree").values():
         if not file.is_file():
             continue
         keys = git.lines("config", "--file", str(file), "--no-includes", "--name-only", "-l", "-z")

@@ -8,7 +8,7 @@ import anyio.to_thread
 from storage.border import Reach
 from storage.errors import StorageError
 from storage.sharing.branch import Branch
-from storage.sharing.errors import GitFailed
+from storage.sharing.errors import GitFailed, without_secrets
 from storage.sharing.fetching import fetch_project
 from storage.sharing.git import Git
 from storage.sharing.history import HistoryEntry, change_entries, find_deleted
@@ -79,6 +79,17 @@ class Sharing:
         if address is not None:
             check_address(address)
         await self._store.alone(lambda _: self._branch.share(address))
+
+    async def destinations(self) -> list[str]:
+        """Return every address that a sync talks to, without passwords.
+
+        Raises:
+            NotShared: The project has no history yet.
+            UnsafeSettings: The folder's git settings could run programs.
+        """
+        await anyio.to_thread.run_sync(self._branch.check)
+        addresses = await anyio.to_thread.run_sync(self._branch.destinations)
+        return [without_secrets(address) for address in addresses]
 
     async def sync(self) -> SyncReport:
         """Save the history of what was done here, bring in what others did, and send it all.

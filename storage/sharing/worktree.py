@@ -61,12 +61,13 @@ class WorkTree:
         Raises:
             HalfDone: Something else is half done, or no branch is checked out.
         """
+        paths = self.git.inner_paths(*_HALF_DONE, "MERGE_HEAD")
         for name, what in _HALF_DONE.items():
-            if self.git.inner(name).exists():
+            if paths[name].exists():
                 raise HalfDone(self.git.folder, what)
         if self.git.try_text("symbolic-ref", "-q", "HEAD") is None:
             raise HalfDone(self.git.folder, "at an old state without a branch")
-        if not self.git.inner("MERGE_HEAD").exists():
+        if not paths["MERGE_HEAD"].exists():
             return
         edits: list[Edit] = []
         for path in self._in_conflict():

@@ -95,7 +95,8 @@ async def test_a_tool_that_cannot_ask_runs_only_after_the_person_agreed(
     assert name in person.asked[0]
     assert json.dumps(given) in person.asked[0]
     assert ran == ([name] if agrees else [])
-    assert result.failed is not agrees
+    assert not result.failed
+    assert ("The person declined" in result.text) is not agrees
 
 
 async def test_a_tool_that_only_reads_runs_without_a_question() -> None:

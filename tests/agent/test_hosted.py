@@ -1,5 +1,6 @@
 """Models over HTTP: what an OpenAI-compatible server answers becomes a message or a sentence."""
 
+import base64
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -8,7 +9,7 @@ import anyio
 import pytest
 from aiohttp import web
 
-from agent.errors import KeyRefused, ModelFailed, NoSuchModel, ServerDown, TooLong
+from agent.errors import KeyRefused, ModelFailed, NoSuchModel, ServerDown, TooLong, UnusableAddress
 from agent.hosted import LiteLlmChatModel, ModelServer
 from agent.messages import Message, ToolCall, ToolDefinition
 from agent.model import Piece
@@ -187,3 +188,27 @@ async def test_a_name_without_a_provider_is_explained() -> None:
     with pytest.raises(NoSuchModel) as caught:
         await answered(LiteLlmChatModel("nonsense"))
     assert "Write provider/name" in str(caught.value)
+
+
+async def test_a_password_in_the_address_is_used_and_never_shown() -> None:
+    keys: list[str] = []
+    async with serving([], keys) as server:
+        address = server.url.replace("http://", "http://me:s%40cret@")
+        guarded = ModelServer.at(address, None)
+        assert guarded.url == server.url
+        async with aclosing(LiteLlmChatModel("words", guarded).answer([HELLO], ())) as parts:
+            _ = [part async for part in parts]
+        with pytest.raises(KeyRefused) as refused:
+            async with aclosing(LiteLlmChatModel("refused", guarded).answer([HELLO], ())) as parts:
+                _ = [part async for part in parts]
+    assert set(keys) == {"Basic " + base64.b64encode(b"me:s@cret").decode()}
+    down = ServerDown("m", guarded.url)
+    for shown in (repr(guarded), str(refused.value), str(down)):
+        assert "cret" not in shown
+
+
+@pytest.mark.parametrize("address", ["me:secret@host", "http://me:secret@[x", "http://h:secret"])
+def test_an_address_that_is_none_is_refused_without_being_shown(address: str) -> None:
+    with pytest.raises(UnusableAddress) as refused:
+        ModelServer.at(address, None)
+    assert "secret" not in str(refused.value)

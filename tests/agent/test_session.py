@@ -99,11 +99,11 @@ async def test_the_tools_are_listed_with_what_they_do(tmp_path: Path) -> None:
 
 
 async def test_what_destroys_waits_for_the_persons_yes_and_nothing_else(tmp_path: Path) -> None:
-    for answer, expected in (("", "not agree"), ("yes please", "not agree"), ("y", "wiped")):
+    for answer, expected in (("", "declined"), ("yes please", "declined"), ("y", "wiped")):
         async with sitting(tmp_path) as it:
             assert expected in await it.type("/call wipe", answer)
     async with sitting(tmp_path) as it:
-        assert "not agree" in await it.type("/call wipe")
+        assert "declined" in await it.type("/call wipe")
 
 
 async def test_what_a_tool_refuses_and_what_is_no_command_counts_as_failed(tmp_path: Path) -> None:

@@ -52,15 +52,23 @@ def run(home: Path, *arguments: str, before: Sequence[str] = ()) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-@pytest.fixture
-def project(home: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "p"
+@pytest.fixture(scope="module")
+def made_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a project at the command line, once: every start of it takes a second."""
+    folder = tmp_path_factory.mktemp("made") / "p"
+    home = folder.parent / "home"
     assert run(home, "create-project", "--name", "p", "--folder", str(folder)).code == 0
     made = run(
         home, "create-task", "--project", str(folder), "--name", "t", "--instruction", "Say hi."
     )
     assert made.code == 0
     return folder
+
+
+@pytest.fixture
+def project(made_project: Path, tmp_path: Path) -> Path:
+    """Return a copy that the test may spoil."""
+    return shutil.copytree(made_project, tmp_path / "p", symlinks=True)
 
 
 def test_a_path_that_is_no_project(home: Path, tmp_path: Path) -> None:
@@ -104,7 +112,7 @@ def test_one_broken_record_is_named_and_the_rest_is_shown(home: Path, project: P
 def test_a_model_that_cannot_be_asked(home: Path, project: Path, model: str, sentence: str) -> None:
     ended = run(
         home, "draft-spec", "--project", str(project), "--wish", "Answers are short.",
-        "--model", model, "--yes",
+        "--model", model,
     )  # fmt: skip
     assert ended.code == 1
     assert sentence in ended.sentence

@@ -3,15 +3,24 @@
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+import pytest
 from aiohttp import web
 
+from kiln_mcp.bridge import Daemon, Exchange
+
 CHAT = "from agent.terminal import main; main()"
+SERVER = """\
+import os
+os.environ["KILN_MCP_HOME"] = {home!r}
+from kiln_mcp.bridge import main
+main()
+"""
 
 
 @dataclass(frozen=True)
@@ -56,13 +65,24 @@ async def model_server(answers: Sequence[Mapping[str, object]]) -> AsyncGenerato
         await runner.cleanup()
 
 
-async def chat(home: Path, typed: str, *arguments: str) -> Ended:
+@pytest.fixture(scope="module")
+def workbench(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    """Yield the command of a workbench whose one daemon serves every chat."""
+    folder = tmp_path_factory.mktemp("workbench")
+    script = folder / "server.py"
+    script.write_text(SERVER.format(home=str(folder / "home")), encoding="utf-8")
+    yield f"{sys.executable} {script}"
+    if (folder / "home" / "daemon.json").exists():
+        running = Daemon(folder / "home")
+        running.find()
+        with Exchange(running.address, "POST", "/stop", {}, b"") as exchange:
+            exchange.send()
+
+
+async def chat(workbench: str, home: Path, typed: str, *arguments: str) -> Ended:
     environment = {**os.environ, "KILN_MCP_HOME": str(home), "OPENAI_API_KEY": "not-a-real-key"}
     environment.pop("KILN_CHAT_MODEL", None)
-    server = home / "server.py"
-    server.parent.mkdir(parents=True, exist_ok=True)
-    server.write_text("from kiln_mcp.cli import main\nmain()\n", encoding="utf-8")
-    command = [sys.executable, "-c", CHAT, "--server", f"{sys.executable} {server}", *arguments]
+    command = [sys.executable, "-c", CHAT, "--server", workbench, *arguments]
     environment["PYTHONPATH"] = str(Path(__file__).parents[2])
     with anyio.fail_after(90):
         done = await anyio.run_process(command, input=typed.encode(), env=environment, check=False)
@@ -74,13 +94,15 @@ def wish(tool: str, **arguments: str | bool) -> Mapping[str, object]:
     return {"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": function}]}
 
 
-async def test_a_conversation_makes_a_project_through_the_real_server(tmp_path: Path) -> None:
+async def test_a_conversation_makes_a_project_through_the_real_server(
+    workbench: str, tmp_path: Path
+) -> None:
     folder = tmp_path / "p"
     wanted = wish("create_project", name="p", folder=str(folder))
     answers: list[Mapping[str, object]] = [wanted, {"content": "It is there."}]
     async with model_server(answers) as url:
         ended = await chat(
-            tmp_path / "home", "make one\n", "--model", "openai/m", "--api-base", url
+            workbench, tmp_path / "home", "make one\n", "--model", "openai/m", "--api-base", url
         )
     assert ended.code == 0, ended.err
     assert "✓ create_project" in ended.out
@@ -90,42 +112,54 @@ async def test_a_conversation_makes_a_project_through_the_real_server(tmp_path: 
     assert "not-a-real-key" not in saved.read_text(encoding="utf-8")
 
 
-async def test_a_model_that_confirms_by_itself_still_waits_for_the_persons_yes(
-    tmp_path: Path,
+async def test_a_model_that_names_an_approval_still_waits_for_the_persons_yes(
+    workbench: str, tmp_path: Path
 ) -> None:
-    paid = wish("test_model", model="openai/gpt-4.1", confirm=True)
+    paid = wish("test_model", model="openai/gpt-4.1", approval_id="ap-234567")
     async with model_server([paid, {"content": "It was not done."}]) as url:
-        ended = await chat(tmp_path / "home", "test it\nno\n", "--model", "m", "--api-base", url)
+        ended = await chat(
+            workbench, tmp_path / "home", "test it\nno\n", "--model", "m", "--api-base", url
+        )
     assert ended.code == 0, ended.err
     plan, _, after = ended.out.partition("Not agreed.")
     assert "Ask openai/gpt-4.1 2 short questions. About 2 model calls, at most about $" in plan
-    assert "The person did not agree. Nothing has been done." in after
+    assert "test_model: status: declined" in after
     assert "It was not done." in after
 
 
 async def test_a_workbench_that_does_not_start_is_one_sentence(tmp_path: Path) -> None:
-    ended = await chat(tmp_path / "home", "hello\n", "--server", "no-such-program")
+    ended = await chat("no-such-program", tmp_path / "home", "hello\n")
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.startswith("kiln-chat: The workbench could not be started with 'no-such-prog")
     assert ended.err.count("\n") == 1
 
 
-async def test_without_a_model_the_tools_can_be_called_by_hand(tmp_path: Path) -> None:
-    typed = f'/call create_project {{"name": "p", "folder": "{tmp_path / "p"}"}}\n/quit\n'
-    ended = await chat(tmp_path / "home", typed)
+async def test_without_a_model_the_tools_can_be_called_by_hand(
+    workbench: str, tmp_path: Path
+) -> None:
+    typed = f'/call create_project {{"name": "q", "folder": "{tmp_path / "p"}"}}\n/quit\n'
+    ended = await chat(workbench, tmp_path / "home", typed)
     assert ended.code == 0, ended.err
     assert "next_step: create_task" in ended.out
 
 
-async def test_without_a_model_talking_says_how_to_name_one(tmp_path: Path) -> None:
-    ended = await chat(tmp_path / "home", "hello\n")
+async def test_without_a_model_talking_says_how_to_name_one(workbench: str, tmp_path: Path) -> None:
+    ended = await chat(workbench, tmp_path / "home", "hello\n")
     assert ended.code == 1
     assert "Name one with --model or KILN_CHAT_MODEL" in ended.out
 
 
-async def test_a_model_server_that_is_down_is_said_in_one_sentence(tmp_path: Path) -> None:
+async def test_a_model_server_that_is_down_is_said_in_one_sentence(
+    workbench: str, tmp_path: Path
+) -> None:
     ended = await chat(
-        tmp_path / "home", "hello\n", "--model", "openai/m", "--api-base", "http://127.0.0.1:9/v1"
+        workbench,
+        tmp_path / "home",
+        "hello\n",
+        "--model",
+        "openai/m",
+        "--api-base",
+        "http://127.0.0.1:9/v1",
     )
     assert ended.code == 1
     assert ended.out.startswith("Nothing answers at http://127.0.0.1:9/v1 for the model openai/m.")

@@ -17,8 +17,10 @@ from typing import Any
 
 import aiohttp
 import anyio
+import mcp_types as types
 import pytest
 from mcp import Client, MCPError, StdioServerParameters
+from mcp.client.context import ClientRequestContext
 
 from storage import (
     DataSource,
@@ -42,6 +44,7 @@ KILLS = int(os.environ.get("KILN_MCP_KILLS", "216"))
 AT_ONCE = 16
 """How many calls of a model may be on their way at a kill."""
 WAIT_S = 1.0
+FREE = {"input_usd_per_million": 0, "output_usd_per_million": 0}
 REPEATED = 20
 """Calls in a row whose answers may be lost before a test gives up."""
 
@@ -95,9 +98,8 @@ class Bench:
 
     async def start(self, tool: str, limit: Mapping[str, float], **arguments: object) -> str:
         """Begin long work with the person's approval, and return its job."""
-        call = {"project": str(self.project), **arguments}
         started = await self.insist(
-            "start_job", tool=tool, arguments=call, limit=dict(limit), confirm=True
+            tool, project=str(self.project), limit=dict(limit), wait_s=0, **arguments
         )
         return str(started["job"])
 
@@ -184,6 +186,18 @@ class Bench:
             ]
 
 
+async def agree(
+    context: ClientRequestContext, params: types.ElicitRequestParams
+) -> types.ElicitResult:
+    """Answer as a person who agrees to everything."""
+    return types.ElicitResult(action="accept", content={"agree": True})
+
+
+def client_of(server: StdioServerParameters) -> Client:
+    """Return a client whose person agrees to everything."""
+    return Client(server, mode="legacy", elicitation_callback=agree)
+
+
 async def make_project(folder: Path, parts: Mapping[str, range]) -> None:
     """Make a project whose task doubles numbers, with its items by tag."""
     async with await ProjectStore.create(folder, Project(name="Killed")) as store:
@@ -208,7 +222,7 @@ async def open_bench(folder: Path, **parts: range) -> AsyncGenerator[Bench]:
     async with await anyio.open_process(command) as server:
         assert server.stdout is not None
         address = f"http://127.0.0.1:{int(await server.stdout.receive())}"
-        known = {"name": "loop", "base_url": f"{address}/v1", "concurrency": AT_ONCE}
+        known = {"name": "loop", "base_url": f"{address}/v1", "concurrency": AT_ONCE, **FREE}
         (home / "servers.json").write_text(json.dumps([known]), encoding="utf-8")
         environment = {
             **os.environ,
@@ -220,7 +234,7 @@ async def open_bench(folder: Path, **parts: range) -> AsyncGenerator[Bench]:
         seed = random.randrange(10**6)
         sys.stdout.write(f"seed {seed}\n")
         try:
-            async with aiohttp.ClientSession() as session, Client(stdio, mode="legacy") as client:
+            async with aiohttp.ClientSession() as session, client_of(stdio) as client:
                 chance = random.Random(seed)
                 bench = Bench(client, home, project, address, environment, session, chance)
                 await _set_up(bench, {f"{part}_filter": f"tag::{part}" for part in parts})
@@ -263,9 +277,8 @@ async def test_a_command_that_is_begun_again_after_each_kill_keeps_its_limit(
     limit = kills * step + 40
     async with open_bench(tmp_path, test=range(2 * limit)) as bench:
         command = [
-            sys.executable, "-c", BRIDGE, "start-job", "--tool", "run_eval", "--arguments",
-            json.dumps({"project": str(bench.project), "eval": "Right"}),
-            "--limit", json.dumps({"calls": limit}), "--yes", "--json",
+            sys.executable, "-c", BRIDGE, "run-eval", "--project", str(bench.project),
+            "--eval", "Right", "--limit", json.dumps({"calls": limit}), "--wait-s", "0", "--json",
         ]  # fmt: skip
         async with anyio.create_task_group() as group:
             group.start_soon(bench.kill_while_asking, kills, step)
@@ -314,7 +327,7 @@ async def test_evolve_prompt_saves_one_winner_and_measures_it_once(tmp_path: Pat
             (task,) = await store.children(store.project, Task)
             configs = await store.children(task, TaskRunConfig)
             prompts = await store.children(task, Prompt)
-        assert (len(configs), len(prompts)) == (2, 1), ended["result"]
+        assert (len(configs), len(prompts)) == (2, 1)
         verdicts = await bench.verdicts()
         assert len(verdicts) == len(set(verdicts)) == 2 * len(parts["test"])
         await bench.check(kills)

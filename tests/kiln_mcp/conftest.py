@@ -1,4 +1,4 @@
-"""A real PostgreSQL, where it is installed."""
+"""A real PostgreSQL, where it is installed: one server a session, one database a test."""
 
 import getpass
 import shutil
@@ -6,14 +6,44 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
+import psycopg
 import pytest
 
+_numbers = count(1)
 
-@pytest.fixture
-def postgres() -> Iterator[str]:
-    if shutil.which("pg_ctl") is None:
+
+@dataclass(frozen=True, slots=True)
+class PostgresServer:
+    """A running server on the loopback, trusting everybody, without a wait for the disk."""
+
+    port: int
+
+    def url(self, database: str) -> str:
+        return f"postgresql://kiln@127.0.0.1:{self.port}/{database}"
+
+    def execute(self, statement: str) -> None:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+def _tools() -> Path | None:
+    """Return the folder of the server's programs; Debian keeps them off the PATH."""
+    on_path = shutil.which("pg_ctl")
+    if on_path is not None:
+        return Path(on_path).resolve().parent
+    return next(
+        (found.parent for found in sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))), None
+    )
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    tools = _tools()
+    if tools is None:
         pytest.skip("no PostgreSQL server program (apt install postgresql)")
     owner = "postgres" if getpass.getuser() == "root" else None
     folder = Path(tempfile.mkdtemp(prefix="kiln-pg-"))
@@ -21,7 +51,6 @@ def postgres() -> Iterator[str]:
         shutil.chown(folder, owner)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    tools = Path(str(shutil.which("pg_ctl"))).resolve().parent
     data = folder / "data"
 
     def run(*command: str) -> None:
@@ -33,7 +62,15 @@ def postgres() -> Iterator[str]:
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
     command = [str(tools / "pg_ctl"), "-D", str(data), "-w", "-l", str(folder / "log")]
     run(*command, "-o", options, "start")
-    run(str(tools / "createdb"), "-h", "127.0.0.1", "-p", str(port), "-U", "kiln", "kiln")
-    yield f"postgresql://kiln@127.0.0.1:{port}/kiln"
+    yield PostgresServer(port)
     run(str(tools / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop")
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Iterator[str]:
+    """Return the URL of an empty database of the test's own."""
+    name = f"kiln_{next(_numbers)}"
+    postgres_server.execute(f"CREATE DATABASE {name}")
+    yield postgres_server.url(name)
+    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -1,21 +1,33 @@
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated
 
 import pytest
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
-from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.approvals.errors import ApprovalDeclined, ApprovalNeeded
+from kiln_mcp.approvals.plan import Effect, Plan
+from kiln_mcp.approvals.records import ProposedCall
+from kiln_mcp.capability import Proposal, Result, Runs, capability
 from kiln_mcp.errors import InvalidArguments, UnusableValue
 from storage import Task, TaskOutput
 
 
-@dataclass(frozen=True)
+@dataclass
 class Context:
-    confirmed: bool = False
+    """A context whose person answers as told; None if there is nobody to ask."""
 
-    def for_call(self, *, confirmed: bool) -> Self:
-        return replace(self, confirmed=confirmed)
+    agrees: bool | None = True
+    asked: list[ProposedCall] = field(default_factory=list[ProposedCall])
+
+    async def approve(self, call: ProposedCall, effect: Effect) -> None:
+        if not call.plan.needs_approval:
+            return
+        self.asked.append(call)
+        if self.agrees is None:
+            raise ApprovalNeeded(call.plan, "ap-234567")
+        if not self.agrees:
+            raise ApprovalDeclined(call.plan)
 
 
 class Colour(StrEnum):
@@ -30,24 +42,71 @@ class Part(BaseModel):
 
 class Painted(Result):
     text: str
-    confirmed: bool
 
 
-@capability(effect=Effect.SPENDS, title="Paint it")
+painted: list[str] = []
+
+
+@capability(effect=Effect.SPENDS, title="Paint it", runs=Runs.AS_JOB)
 async def paint(
     context: Context,
     thing: Annotated[str, Field(description="What to paint.")],
     colour: Annotated[Colour, Field(description="Which colour.")] = Colour.RED,
     parts: Annotated[list[Part], Field(description="Its parts.")] = [],  # noqa: B006
-) -> Painted:
+) -> Proposal[Painted]:
     """Paint a thing."""
-    return Painted(text=f"{thing} {colour} {len(parts)}", confirmed=context.confirmed)
+
+    async def carry_out() -> Painted:
+        painted.append(thing)
+        return Painted(text=f"{thing} {colour} {len(parts)}")
+
+    return Proposal(Plan(f"Paint {thing}.", calls=1, highest_cost_usd=2.0), carry_out)
+
+
+@pytest.fixture(autouse=True)
+def nothing_painted() -> None:
+    painted.clear()
 
 
 async def test_a_capability_answers_the_same_called_as_a_function_and_by_its_arguments() -> None:
     direct = await paint(Context(), thing="door", colour=Colour.BLUE)
     invoked = await paint.invoke(Context(), {"thing": "door", "colour": "blue"})
-    assert direct == invoked == Painted(text="door blue 0", confirmed=False)
+    assert direct == invoked == Painted(text="door blue 0")
+
+
+async def test_a_proposal_does_nothing_until_it_is_carried_out() -> None:
+    context = Context()
+    proposal = await paint.propose(context, {"thing": "door"})
+    assert (proposal.plan.summary, painted, context.asked) == ("Paint door.", [], [])
+    assert (await proposal.carry_out()).text == "door red 0"
+    assert painted == ["door"]
+
+
+@pytest.mark.parametrize(("agrees", "error"), [(False, ApprovalDeclined), (None, ApprovalNeeded)])
+async def test_a_python_caller_is_stopped_where_nobody_approves(
+    agrees: bool | None, error: type[Exception]
+) -> None:
+    context = Context(agrees)
+    with pytest.raises(error, match=r"Paint door\. About 1 model call"):
+        await paint(context, thing="door")
+    with pytest.raises(error):
+        await paint.invoke(context, {"thing": "door", "approval_id": "ap-234567"})
+    assert painted == []
+    assert [call.arguments for call in context.asked] == [{"thing": "door"}] * 2
+
+
+async def test_what_needs_no_approval_is_done_where_nobody_approves_the_rest() -> None:
+    @capability(effect=Effect.WRITES, title="Note")
+    async def note(context: Context, text: str) -> Proposal[Painted]:
+        async def save(suffix: str = "") -> Painted:
+            return Painted(text=text + suffix)
+
+        return Proposal(Plan("Note.", certifies=True), save, save)
+
+    assert (await note(Context(True), text="x")).text == "x"
+    assert (await note(Context(None), text="x ")).text == "x ap-234567"
+    with pytest.raises(ApprovalDeclined):
+        await note(Context(False), text="x")
 
 
 async def test_an_unknown_argument_is_refused_with_the_nearest_and_all_valid_names() -> None:
@@ -55,7 +114,7 @@ async def test_an_unknown_argument_is_refused_with_the_nearest_and_all_valid_nam
         await paint.invoke(Context(), {"thing": "door", "color": "blue"})
     assert str(caught.value) == (
         "paint was not called: Unknown argument 'color'. Did you mean 'colour'? "
-        "It takes: thing, colour, parts, confirm."
+        "It takes: thing, colour, parts, approval_id, wait_s, limit."
     )
 
 
@@ -71,12 +130,6 @@ async def test_a_number_given_for_a_text_is_taken_as_text() -> None:
     assert (await paint.invoke(Context(), {"thing": 162097665378})).text == "162097665378 red 0"
 
 
-async def test_the_persons_approval_reaches_the_context_of_that_call_alone() -> None:
-    context = Context()
-    assert (await paint.invoke(context, {"thing": "x", "confirm": True})).confirmed
-    assert not (await paint.invoke(context, {"thing": "x"})).confirmed
-
-
 def test_the_schema_has_no_titles_or_references_and_describes_each_argument() -> None:
     text = str(paint.input_schema)
     assert "'title'" not in text
@@ -85,13 +138,22 @@ def test_the_schema_has_no_titles_or_references_and_describes_each_argument() ->
     assert paint.input_schema["additionalProperties"] is False
     properties = paint.input_schema["properties"]
     assert isinstance(properties, dict)
-    assert list(properties) == ["thing", "colour", "parts", "confirm"]
+    assert list(properties) == ["thing", "colour", "parts", "approval_id", "wait_s", "limit"]
 
 
-def test_only_what_spends_or_destroys_takes_an_approval() -> None:
+def test_only_what_proposes_takes_an_approval_and_only_a_job_takes_limits() -> None:
     @capability(effect=Effect.READS, title="Look")
     async def look(context: Context) -> Painted:
-        return Painted(text="", confirmed=context.confirmed)
+        return Painted(text="")
+
+    @capability(effect=Effect.DESTROYS, title="Wipe")
+    async def wipe(context: Context) -> Proposal[Painted]:
+        raise NotImplementedError
+
+    taken = wipe.input_schema["properties"]
+    assert isinstance(taken, dict)
+    assert list(taken) == ["approval_id"]
+    assert wipe.result is look.result is Painted
 
     assert look.input_schema["properties"] == {}
 
@@ -101,7 +163,7 @@ async def test_an_argument_that_may_be_null_reads_as_one_that_may_be_left_out() 
     async def look(
         context: Context, size: Annotated[int | None, Field(description="How big.")] = None
     ) -> Painted:
-        return Painted(text=str(size), confirmed=context.confirmed)
+        return Painted(text=str(size))
 
     properties = look.input_schema["properties"]
     assert properties == {"size": {"type": "integer", "description": "How big."}}
@@ -116,7 +178,7 @@ async def weigh(
     notes: Annotated[dict[str, JsonValue] | None, Field(description="Anything.")] = None,
 ) -> Painted:
     """Weigh a thing."""
-    return Painted(text=f"{load} {notes}", confirmed=context.confirmed)
+    return Painted(text=f"{load} {notes}")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +217,7 @@ async def test_what_a_record_refuses_is_a_sentence_but_not_what_our_own_answer_d
             Task(name="T", instruction="")
         if kind == "output":
             TaskOutput.model_validate({"output": None})
-        return Painted.model_validate({"text": kind})
+        return Painted.model_validate({"wrong": kind})
 
     for kind, said in (
         ("task", "make stopped: this task cannot be saved: instruction: it is empty."),

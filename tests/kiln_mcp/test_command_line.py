@@ -1,5 +1,9 @@
 """What the command line refuses and says by itself."""
 
+import json
+import os
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -7,7 +11,10 @@ import anyio
 import anyio.to_thread
 import pytest
 from click.testing import CliRunner, Result
+from pydantic import JsonValue
 
+from kiln_mcp.approvals.records import ApprovalState, Door
+from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.cli import cli
 from kiln_mcp.llm.errors import UnknownOrder
@@ -44,7 +51,7 @@ async def test_who_waits_for_the_host_is_told_so_and_where_to_answer(tmp_path: P
     group = anyio.create_task_group()
 
     async def ask() -> None:
-        asked = partial(run, home, "test-model", "--model", "host", "--yes")
+        asked = partial(run, home, "test-model", "--model", "host")
         ended.append(await anyio.to_thread.run_sync(asked))
         group.cancel_scope.cancel()
 
@@ -69,3 +76,78 @@ async def test_who_waits_for_the_host_is_told_so_and_where_to_answer(tmp_path: P
     said = ended[0].stderr
     assert said.count("for the model 'host', which is you") == 1
     assert "take-work-orders" in said
+
+
+EMPTY = ("empty-trash", "--project", "P")
+
+
+async def with_trash(home: Path) -> None:
+    """Make a project, P, with one task in its trash."""
+    settings = Settings.from_environment({"KILN_MCP_HOME": str(home)})
+    catalogue = installed_catalogue()
+    async with catalogue.open_workspace(settings) as workspace:
+        folder = str(home.parent / "p")
+        await catalogue.perform(workspace, "create_project", {"name": "P", "folder": folder})
+        for name in ("A", "B"):
+            task = {"project": "P", "name": name, "instruction": "Do it."}
+            await catalogue.perform(workspace, "create_task", task)
+        gone: dict[str, JsonValue] = {"project": "P", "kind": "task", "records": ["B"]}
+        await catalogue.perform(workspace, "delete_records", gone)
+
+
+@pytest.mark.parametrize("extra", [(), ("--yes",), ("--approval-id", "ap-234567")])
+async def test_without_a_terminal_nothing_is_destroyed_and_the_way_to_the_person_is_said(
+    tmp_path: Path, extra: tuple[str, ...]
+) -> None:
+    home = tmp_path / "home"
+    await with_trash(home)
+    refused = await anyio.to_thread.run_sync(partial(run, home, *EMPTY, *extra))
+    assert refused.exit_code == 3
+    assert "Take 1 record in the trash away for good." in refused.stderr
+    assert "Approve it in one with kiln-mcp approve ap-" in refused.stderr
+    (waiting,) = ApprovalStore(home).waiting()
+    approvals = ApprovalStore(home)
+    assert approvals.approve(waiting.id, Door.TERMINAL)
+    done = await anyio.to_thread.run_sync(
+        partial(run, home, *EMPTY, "--approval-id", waiting.id, "--json")
+    )
+    assert (done.exit_code, json.loads(done.stdout)) == (0, {"gone": 1})
+
+
+async def in_a_terminal(home: Path, typed: bytes, *arguments: str) -> tuple[int, str]:
+    """Run a command whose standard input is a terminal; return its exit code and what it says."""
+    ours, theirs = os.openpty()
+    program = [sys.executable, "-c", "from kiln_mcp.cli import main; main()", *arguments]
+    environment = {**os.environ, "KILN_MCP_HOME": str(home)}
+    try:
+        async with await anyio.open_process(
+            program, stdin=theirs, stderr=subprocess.STDOUT, env=environment
+        ) as process:
+            os.write(ours, typed)
+            assert process.stdout is not None
+            said = b"".join([chunk async for chunk in process.stdout])
+            return await process.wait(), said.decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+@pytest.mark.parametrize(
+    ("typed", "extra", "code", "door"),
+    [
+        (b"y\n", (), 0, ApprovalState.USED),
+        (b"n\n", (), 3, ApprovalState.DECLINED),
+        (b"", ("--yes",), 0, ApprovalState.USED),
+    ],
+)
+async def test_in_a_terminal_the_person_is_asked_and_their_answer_recorded(
+    tmp_path: Path, typed: bytes, extra: tuple[str, ...], code: int, door: ApprovalState
+) -> None:
+    home = tmp_path / "home"
+    await with_trash(home)
+    with anyio.fail_after(60):
+        ended, said = await in_a_terminal(home, typed, *EMPTY, *extra)
+    assert ended == code, said
+    assert ("gone: 1" in said) is (code == 0)
+    (approval,) = ApprovalStore(home).history()
+    assert (approval.state, approval.door) == (door, Door.TERMINAL)

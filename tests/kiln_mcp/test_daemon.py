@@ -12,8 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import anyio
+import mcp_types as types
 import pytest
 from mcp import Client, StdioServerParameters
+from mcp.client.context import ClientRequestContext
 
 from kiln_mcp import __version__
 from kiln_mcp.bridge import Daemon, Exchange, home_folder
@@ -73,7 +75,7 @@ async def test_a_client_reaches_the_daemon_through_the_bridge(home: Path, era: s
         async with Client(stdio(home), mode=era) as client:
             tools = {tool.name for tool in (await client.list_tools()).tools}
             answer = await client.call_tool("list_models", {})
-    assert {"start_job", "list_models"} <= tools
+    assert {"wait_for_job", "list_models"} <= tools
     assert not answer.is_error
     known = json.loads((home / "daemon.json").read_text(encoding="utf-8"))
     assert known["version"] == __version__
@@ -100,6 +102,13 @@ async def test_a_client_lends_its_keys_to_a_daemon_that_another_client_started(
     assert not holding(home, b"sk-lent")
 
 
+async def agree(
+    context: ClientRequestContext, params: types.ElicitRequestParams
+) -> types.ElicitResult:
+    """Answer as a person who agrees to everything."""
+    return types.ElicitResult(action="accept", content={"agree": True})
+
+
 @pytest.mark.slow
 async def test_what_a_client_has_of_other_names_than_api_keys_is_lent_too(home: Path) -> None:
     server = {"name": "hub", "base_url": "http://127.0.0.1:9/v1", "key_variable": "HUB_LOGIN"}
@@ -109,8 +118,10 @@ async def test_what_a_client_has_of_other_names_than_api_keys_is_lent_too(home: 
             await client.list_tools()
         (home / "servers.json").write_text(json.dumps([server]), encoding="utf-8")
         for lent in ({}, {"HUB_LOGIN": "very-secret"}):
-            async with Client(stdio(home, **lent), mode="legacy") as client:
-                answer = await client.call_tool("test_model", {"model": "hub/x", "confirm": True})
+            async with Client(
+                stdio(home, **lent), mode="legacy", elicitation_callback=agree
+            ) as client:
+                answer = await client.call_tool("test_model", {"model": "hub/x"})
                 said.append(str(answer.content))
     assert "Set HUB_LOGIN in the environment that your client" in said[0]
     assert "nothing listens at" in said[1]

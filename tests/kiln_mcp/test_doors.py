@@ -15,10 +15,13 @@ from mcp import Client
 from mcp.client.context import ClientRequestContext
 from pydantic import Field, JsonValue
 
-from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.approvals.records import Door
+from kiln_mcp.approvals.store import ApprovalStore
+from kiln_mcp.capability import Effect, Proposal, Result, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.cli import cli
-from kiln_mcp.errors import ApprovalNeeded, Plan
 from kiln_mcp.rendering import plain, render
 from kiln_mcp.server import build_server
 from kiln_mcp.settings import Settings
@@ -35,11 +38,14 @@ class Paid(Result):
 @capability(effect=Effect.SPENDS, title="Pay")
 async def pay(
     workspace: Workspace, amount: Annotated[float, Field(description="US dollars.")]
-) -> Paid:
+) -> Proposal[Paid]:
     """Pay an amount."""
-    workspace.approve(Plan(summary=f"Pay ${amount}.", calls=2, cost_usd=amount))
-    await workspace.report(1, 2, "half")
-    return Paid(done=f"paid {amount}")
+
+    async def carry_out() -> Paid:
+        await workspace.report(1, 2, "half")
+        return Paid(done=f"paid {amount}")
+
+    return Proposal(Plan(f"Pay ${amount}.", calls=2, highest_cost_usd=amount), carry_out)
 
 
 @capability(effect=Effect.READS, title="Break")
@@ -141,29 +147,94 @@ async def test_a_refusal_reaches_the_client_in_our_own_words(
 
 
 @pytest.mark.parametrize("era", ERAS)
-async def test_a_client_that_cannot_ask_gets_the_plan_and_may_confirm_it(
+async def test_a_client_that_cannot_ask_gets_the_plan_and_the_way_to_the_person(
     settings: Settings, era: Era
 ) -> None:
+    approvals = ApprovalStore(settings.home)
     async with connected(settings, era) as client:
         plan = await client.call_tool("pay", {"amount": 3.0})
-        assert plan.is_error
-        assert "About 2 model calls, at most about $3.0000. Nothing has been done yet" in text_of(
-            plan
-        )
-        paid = await client.call_tool("pay", {"amount": 3.0, "confirm": True})
+        assert not plan.is_error
+        data = plan.structured_content
+        assert data is not None
+        assert data["status"] == "needs_approval"
+        assert data["plan"] == "Pay $3.0. About 2 model calls, at most about $3.0000."
+        assert f"kiln-mcp approve {data['approval_id']}" in text_of(plan)
+        given = {"approval_id": data["approval_id"]}
+        again = await client.call_tool("pay", given)
+        assert again.structured_content is not None
+        assert again.structured_content["status"] == "needs_approval"
+        approvals.approve(data["approval_id"], Door.TERMINAL)
+        paid = await client.call_tool("pay", given)
         assert paid.structured_content == {"done": "paid 3.0"}
 
 
 @pytest.mark.parametrize("era", ERAS)
-@pytest.mark.parametrize("agree", [True, False])
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (types.ElicitResult(action="accept", content={"agree": True}), None),
+        (types.ElicitResult(action="accept", content={"agree": False}), "declined"),
+        (types.ElicitResult(action="decline"), "declined"),
+        (types.ElicitResult(action="cancel"), "needs_approval"),
+        (types.ElicitResult(action="accept"), "needs_approval"),
+    ],
+)
 async def test_a_client_that_can_ask_puts_the_plan_to_the_person(
-    settings: Settings, era: Era, agree: bool
+    settings: Settings, era: Era, answer: types.ElicitResult, status: str | None
 ) -> None:
-    answer = types.ElicitResult(action="accept", content={"agree": agree})
     async with connected(settings, era, answer) as client:
         result = await client.call_tool("pay", {"amount": 3.0})
-    assert result.is_error is not agree
-    assert ("paid 3.0" if agree else "did not agree") in text_of(result)
+    assert not result.is_error
+    assert result.structured_content is not None
+    assert result.structured_content.get("status") == status
+    assert ("paid 3.0" in text_of(result)) is (status is None)
+    if answer.action == "cancel":
+        assert "closed without an answer" in text_of(result)
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("extra", [{"confirm": True}, {"agree": True}, {"approved": "yes"}])
+async def test_no_argument_is_an_approval(
+    settings: Settings, era: Era, extra: dict[str, JsonValue]
+) -> None:
+    async with connected(settings, era, types.ElicitResult(action="decline")) as client:
+        result = await client.call_tool("pay", {"amount": 3.0, **extra})
+    assert result.is_error
+    assert "pay was not called: Unknown argument" in text_of(result)
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_client_that_asks_is_asked_whatever_approval_its_model_names(
+    settings: Settings, era: Era
+) -> None:
+    approvals = ApprovalStore(settings.home)
+    async with connected(settings, era) as client:
+        plan = await client.call_tool("pay", {"amount": 3.0})
+    assert plan.structured_content is not None
+    approval = plan.structured_content["approval_id"]
+    approvals.approve(approval, Door.TERMINAL)
+    async with connected(settings, era, types.ElicitResult(action="decline")) as client:
+        result = await client.call_tool("pay", {"amount": 3.0, "approval_id": approval})
+    assert result.structured_content is not None
+    assert result.structured_content["status"] == "declined"
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_annotations_say_what_a_tool_does_and_lists_hold_no_output_schemas(
+    settings: Settings, era: Era
+) -> None:
+    async with connected(settings, era) as client:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+
+    def those(hint: str) -> set[str]:
+        return {name for name, tool in tools.items() if getattr(tool.annotations, hint)}
+
+    assert those("destructive_hint") == {"delete_records", "empty_trash", "undo_change"}
+    sending = {"share_project", "sync_project", "import_project"}
+    sending |= {"export_project", "export_runs", "export_training_data"}
+    assert sending | {"run_eval", "resume_job", "test_model"} <= those("open_world_hint")
+    assert not those("open_world_hint") & {"tag_runs", "label_items", "add_items", "list_models"}
+    assert not [name for name, tool in tools.items() if tool.output_schema is not None]
 
 
 @pytest.mark.parametrize("era", ERAS)

@@ -1,14 +1,19 @@
 """What people asked and models answered is for the owner of the files alone."""
 
+import stat
+import sys
 from pathlib import Path
 
+import pytest
 from anyio import Path as AsyncPath
 
+from kiln_mcp.home import prepare_home
 from kiln_mcp.jobs import JobSettings
 from kiln_mcp.jobs.database import sqlite_url
 from kiln_mcp.jobs.records import Job, JsonObject, ReportProgress
 from kiln_mcp.jobs.runner import JobRunner
-from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest, ScriptedModel
+from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest
+from scripted_model import ScriptedModel
 
 
 async def test_nobody_else_may_read_journal_jobs_and_orders_in_a_home_that_all_may_enter(
@@ -33,3 +38,28 @@ async def test_nobody_else_may_read_journal_jobs_and_orders_in_a_home_that_all_m
     assert files.keys() >= {"journal", "journal-wal", "jobs", "jobs-wal", "orders", "orders-wal"}
     open_to_all = {name for name, rights in files.items() if rights != 0o600}
     assert open_to_all <= {"jobs.lock"}  # is empty
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="rights of Unix")
+def test_a_home_that_all_may_enter_is_narrowed_and_a_folder_for_all_is_not(tmp_path: Path) -> None:
+    home, shared, elsewhere = tmp_path / "home", tmp_path / "shared", tmp_path / "elsewhere"
+    for folder, rights in ((home, 0o755), (shared, 0o1777)):
+        folder.mkdir()
+        folder.chmod(rights)
+    elsewhere.write_text("x", "utf-8")
+    elsewhere.chmod(0o644)
+    (home / "journal.sqlite").write_text("answers", "utf-8")
+    (home / "journal.sqlite").chmod(0o644)
+    (home / "link").symlink_to(elsewhere)
+    prepare_home(home)
+    prepare_home(shared)
+    rights = {
+        p.name: stat.S_IMODE(p.stat().st_mode) for p in (*tmp_path.iterdir(), *home.iterdir())
+    }
+    assert rights == {
+        "home": 0o700,
+        "shared": 0o1777,
+        "elsewhere": 0o644,
+        "journal.sqlite": 0o600,
+        "link": 0o644,
+    }

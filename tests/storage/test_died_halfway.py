@@ -77,7 +77,7 @@ def _die(folder: Path, paths: Sequence[str], written: int, moves: Sequence[Move]
     ]
     pending = folder / ".trash" / "pending"
     text = Begun(edits, moves, held).text()
-    (pending / "dead.json").write_bytes(JournalSeal(folder).mark(text))
+    (pending / "dead.json").write_bytes(JournalSeal(folder.parent / "state").mark(text))
     for edit in edits[:written]:
         (folder / edit.path).write_bytes(edit.content)
     for edit in edits[written:]:
@@ -187,7 +187,9 @@ async def test_a_journal_that_would_leave_the_project_is_set_aside(tmp_path: Pat
     await _project(folder, tmp_path / "h")
     evil = Begun([Edit("../evil", b"x", None)], [], [None])
     (folder / ".trash/pending").mkdir(parents=True, exist_ok=True)
-    (folder / ".trash/pending/evil.json").write_bytes(JournalSeal(folder).mark(evil.text()))
+    (folder / ".trash/pending/evil.json").write_bytes(
+        JournalSeal(folder.parent / "state").mark(evil.text())
+    )
     (kept,), _ = await _open(folder, tmp_path / "h")
     assert not (tmp_path / "evil").exists()
     assert kept.startswith(".trash/foreign/evil.")

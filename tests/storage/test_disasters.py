@@ -128,6 +128,22 @@ async def test_a_read_only_project_can_be_read_and_says_that_it_is_not_written(
                 await save()
 
 
+async def test_a_strangers_journal_on_a_read_only_disk_stops_no_reading(
+    disk: Path, tmp_path: Path
+) -> None:
+    folder = disk / "p"
+    async with await ProjectStore.create(folder, Project(name="P"), home=tmp_path / "a") as store:
+        task = await store.save(Task(name="T", instruction="I"), parent=store.project)
+    (folder / ".trash" / "pending" / "evil.json").write_bytes(b"{}")
+    before = _contents(folder)
+    _mount("-o", "remount,ro", disk)
+    async with await ProjectStore.open(folder, home=tmp_path / "b") as store:
+        assert [one.id for one in await store.children(store.project, Task)] == [task.id]
+        with pytest.raises(ReadOnlyProject, match="Nothing has been changed"):
+            await store.save(task.replace(name="Other"))
+    assert _contents(folder) == before
+
+
 async def test_what_vanishes_under_an_open_store_is_said_and_stays_away(tmp_path: Path) -> None:
     folder, home = tmp_path / "p", tmp_path / "home"
     async with await ProjectStore.create(folder, Project(name="P"), home=home) as store:

@@ -183,7 +183,7 @@ async def test_what_a_dead_process_left_is_finished_before_an_open_one_writes(
         "moves": [],
     }
     pending = anyio.Path(store.folder / ".trash" / "pending")
-    sealed = JournalSeal(store.folder).mark(json.dumps(journal).encode())
+    sealed = JournalSeal(store.folder.parent / "state").mark(json.dumps(journal).encode())
     await (pending / "left.json").write_bytes(sealed)
     with pytest.raises(StaleRevision):
         await store.save(task.replace(instruction="Mine."))

@@ -27,13 +27,13 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ResourceUpdated
 from pydantic import Field
 
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.bridge import Daemon, Exchange
-from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.capability import Effect, Proposal, Result, Runs, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.daemon import serve
-from kiln_mcp.errors import Plan
 from kiln_mcp.llm import EngineSettings
-from kiln_mcp.operations.answers import JobReport, ModelList
+from kiln_mcp.operations.answers import ModelList
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import Workspace
 
@@ -50,12 +50,15 @@ class Done(Result):
 @capability(effect=Effect.SPENDS, title="Pay")
 async def pay(
     workspace: Workspace, amount: Annotated[float, Field(description="US dollars.")]
-) -> Done:
+) -> Proposal[Done]:
     """Pay an amount."""
-    workspace.approve(Plan(summary=f"Pay ${amount}.", calls=1, cost_usd=amount))
-    await workspace.report(1, 2, "half")
-    await workspace.report(2, 2, "whole")
-    return Done(done=f"paid {amount}")
+
+    async def carry_out() -> Done:
+        await workspace.report(1, 2, "half")
+        await workspace.report(2, 2, "whole")
+        return Done(done=f"paid {amount}")
+
+    return Proposal(Plan(f"Pay ${amount}.", calls=1, highest_cost_usd=amount), carry_out)
 
 
 @dataclass(slots=True)
@@ -70,7 +73,6 @@ class Lingering:
         @capability(effect=Effect.SPENDS, title="Linger")
         async def linger(workspace: Workspace) -> Done:
             """Stay until cancelled."""
-            workspace.approve(Plan("Stay."))
             self.calls += 1
             self.begun.set()
             try:
@@ -79,7 +81,19 @@ class Lingering:
                 self.ended.set()
             return Done(done="never")
 
-        return Catalogue((*installed_catalogue().capabilities, pay, linger))
+        @capability(effect=Effect.SPENDS, title="Linger in a job", runs=Runs.AS_JOB)
+        async def linger_on(workspace: Workspace) -> Proposal[Done]:
+            """Stay until the job is cancelled."""
+
+            async def stay() -> Done:
+                self.begun.set()
+                await anyio.sleep_forever()
+                return Done(done="never")
+
+            return Proposal(Plan("Stay.", calls=1), stay)
+
+        own = (pay, linger, linger_on)
+        return Catalogue((*installed_catalogue().capabilities, *own))
 
 
 @asynccontextmanager
@@ -201,8 +215,9 @@ async def test_the_question_to_the_person_comes_on_the_stream_of_its_call(tmp_pa
 
 
 async def linger_as_job(client: Client) -> str:
-    started = await client.call_tool("start_job", {"tool": "linger", "arguments": {}})
-    return JobReport.model_validate(started.structured_content).job
+    started = await client.call_tool("linger_on", {"wait_s": 0})
+    assert started.structured_content is not None
+    return str(started.structured_content["job"])
 
 
 async def test_a_subscriber_of_the_handshake_era_hears_of_changes(tmp_path: Path) -> None:
@@ -288,7 +303,7 @@ async def test_a_task_is_followed_and_cancelled_through_the_bridge(tmp_path: Pat
         serving(tmp_path, lingering.catalogue()),
         Client(bridge, mode="auto", extensions=[TasksClient()]) as client,
     ):
-        task = await client.session.call_tool("linger", {}, allow_claimed=True)
+        task = await client.session.call_tool("linger_on", {}, allow_claimed=True)
         assert isinstance(task, NewTask)
         await lingering.begun.wait()
         params = TaskParams(task_id=task.task_id)
@@ -325,7 +340,7 @@ async def test_a_task_that_is_listened_for_is_told_of(tmp_path: Path, bridged: b
         else over_http(tmp_path, tasks) as client,
         anyio.create_task_group() as group,
     ):
-        task = await client.session.call_tool("linger", {}, allow_claimed=True)
+        task = await client.session.call_tool("linger_on", {}, allow_claimed=True)
         assert isinstance(task, NewTask)
         wanted = types.SubscriptionFilter.model_validate({"taskIds": [task.task_id]})
         params = types.SubscriptionsListenRequestParams(notifications=wanted)

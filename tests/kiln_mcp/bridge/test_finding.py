@@ -140,6 +140,7 @@ def test_the_bridge_imports_the_standard_library_alone() -> None:
         "kiln_mcp",
         "kiln_mcp.bridge",
         "kiln_mcp.border",
+        "kiln_mcp.home",
         "kiln_mcp.lines",
     }
 

@@ -21,7 +21,7 @@ from mcp.client.extension import (
 from mcp.client.subscriptions import ResourceUpdated
 
 from kiln_mcp.bridge import Daemon, Exchange
-from kiln_mcp.operations.answers import JobReport, Order, OrderList
+from kiln_mcp.operations.answers import Order, OrderList
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -248,9 +248,9 @@ async def test_who_waits_for_a_job_through_a_kill_just_gets_its_answer(
             anyio.create_task_group() as group,
         ):
             given = await long_call(client if listed else other, tmp_path / "project")
-            began = {"tool": "draft_spec", "arguments": given}
-            started = await other.call_tool("start_job", began)
-            job = JobReport.model_validate(started.structured_content).job
+            started = await other.call_tool("draft_spec", {**given, "wait_s": 0})
+            assert started.structured_content is not None
+            job = str(started.structured_content["job"])
             group.start_soon(wait, client, job)
             await heard.wait()
             await until_ordered(other)

@@ -17,10 +17,11 @@ from kiln_mcp.demo.bookings import make_bookings
 from kiln_mcp.demo.example import ARCHIVE
 from kiln_mcp.demo.journey import Client, show_example, travel
 from kiln_mcp.demo.telling import PlainTeller, RichTeller
-from kiln_mcp.llm import EMBEDDED, Engine, EngineSettings, ModelRequest, ScriptedModel
+from kiln_mcp.llm import EMBEDDED, Engine, EngineSettings, ModelRequest
 from kiln_mcp.projects.errors import FolderTaken
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import KnownProjects, Workspace
+from scripted_model import ScriptedModel
 from storage import ProjectStore
 
 SEED = 5

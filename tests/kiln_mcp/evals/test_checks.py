@@ -26,30 +26,30 @@ def case(output: str, reference: dict[str, JsonValue] | None = None) -> Case:
     return Case("Capital of France?", output, reference=reference)
 
 
-def passed(check: Check, of: Case) -> bool:
-    verdict = run_check(check, of)
+async def passed(check: Check, of: Case) -> bool:
+    verdict = await run_check(check, of)
     assert isinstance(verdict, Checked), verdict
     return verdict.passed
 
 
 @given(st.text())
-def test_an_output_matches_itself_exactly(output: str) -> None:
-    assert passed(ExactMatch(expected_value=output), case(output))
+async def test_an_output_matches_itself_exactly(output: str) -> None:
+    assert await passed(ExactMatch(expected_value=output), case(output))
 
 
-def test_case_counts_unless_it_is_told_not_to() -> None:
-    assert not passed(ExactMatch(expected_value="paris"), case("Paris"))
-    assert passed(ExactMatch(expected_value="paris", case_sensitive=False), case("Paris"))
+async def test_case_counts_unless_it_is_told_not_to() -> None:
+    assert not await passed(ExactMatch(expected_value="paris"), case("Paris"))
+    assert await passed(ExactMatch(expected_value="paris", case_sensitive=False), case("Paris"))
 
 
-def test_an_output_is_compared_with_the_items_reference() -> None:
+async def test_an_output_is_compared_with_the_items_reference() -> None:
     check = ExactMatch(reference_key="reference_answer")
-    assert passed(check, case("Paris", REFERENCE))
-    assert not passed(check, case("Lyon", REFERENCE))
+    assert await passed(check, case("Paris", REFERENCE))
+    assert not await passed(check, case("Lyon", REFERENCE))
 
 
 @pytest.mark.parametrize("reference", [None, {}, {"reference_answer": None}])
-def test_an_item_without_its_reference_is_skipped_and_not_failed(
+async def test_an_item_without_its_reference_is_skipped_and_not_failed(
     reference: dict[str, JsonValue] | None,
 ) -> None:
     for check in (
@@ -57,32 +57,33 @@ def test_an_item_without_its_reference_is_skipped_and_not_failed(
         Contains(reference_key="reference_answer"),
         SetCheck(reference_key="reference_answer", mode="equal"),
     ):
-        verdict = run_check(check, case("Paris", reference))
+        verdict = await run_check(check, case("Paris", reference))
         assert isinstance(verdict, Skipped)
         assert verdict.reason == "missing_reference_key"
 
 
-def test_an_expression_takes_a_field_of_a_json_output() -> None:
+async def test_an_expression_takes_a_field_of_a_json_output() -> None:
     check = ExactMatch(value_expression="(final_message | fromjson).city", expected_value="Paris")
-    assert passed(check, case('{"city": "Paris", "sure": true}'))
+    assert await passed(check, case('{"city": "Paris", "sure": true}'))
 
 
 @pytest.mark.parametrize("output", ["no JSON", "{}", '["Paris"]'])
-def test_an_output_without_the_wanted_field_fails(output: str) -> None:
+async def test_an_output_without_the_wanted_field_fails(output: str) -> None:
     check = ExactMatch(value_expression="(final_message | fromjson).city", expected_value="Paris")
-    assert not passed(check, case(output))
+    assert not await passed(check, case(output))
 
 
-def test_an_expression_that_needs_a_missing_trace_skips_the_item() -> None:
+async def test_an_expression_that_needs_a_missing_trace_skips_the_item() -> None:
     check = ExactMatch(value_expression="trace[0].content", expected_value="x")
-    verdict = run_check(check, case("Paris"))
+    verdict = await run_check(check, case("Paris"))
     assert isinstance(verdict, Skipped)
     assert verdict.reason == "missing_trace"
 
 
-def test_an_expression_with_wrong_syntax_is_the_evaluators_fault() -> None:
+async def test_an_expression_with_wrong_syntax_is_the_evaluators_fault() -> None:
+    check = ExactMatch(value_expression="final_message |", expected_value="x")
     with pytest.raises(UnusableTemplate, match=r"cannot be used"):
-        run_check(ExactMatch(value_expression="final_message |", expected_value="x"), case("x"))
+        await run_check(check, case("x"))
 
 
 @pytest.mark.parametrize(
@@ -95,14 +96,14 @@ def test_an_expression_with_wrong_syntax_is_the_evaluators_fault() -> None:
         "cycler.__init__.__globals__.os.popen('true').read()",
     ],
 )
-def test_an_expression_can_neither_reach_out_nor_use_up_memory(expression: str) -> None:
+async def test_an_expression_can_neither_reach_out_nor_use_up_memory(expression: str) -> None:
     check = ExactMatch(value_expression=expression, expected_value="x")
-    assert not passed(check, case("x"))
+    assert not await passed(check, case("x"))
 
 
-def test_values_that_are_not_text_are_compared_as_json() -> None:
+async def test_values_that_are_not_text_are_compared_as_json() -> None:
     check = ExactMatch(value_expression="(final_message | fromjson).sure", expected_value="true")
-    assert passed(check, case('{"sure": true}'))
+    assert await passed(check, case('{"sure": true}'))
 
 
 @pytest.mark.parametrize(
@@ -114,20 +115,20 @@ def test_values_that_are_not_text_are_compared_as_json() -> None:
         ("must_not_match", "order", True),
     ],
 )
-def test_a_pattern_is_searched_anywhere(mode: str, output: str, *, expected: bool) -> None:
+async def test_a_pattern_is_searched_anywhere(mode: str, output: str, *, expected: bool) -> None:
     check = PatternMatch.model_validate({"pattern": r"\d+", "mode": mode})
-    assert passed(check, case(output)) is expected
+    assert await passed(check, case(output)) is expected
 
 
-def test_a_pattern_that_is_no_regular_expression_is_named() -> None:
+async def test_a_pattern_that_is_no_regular_expression_is_named() -> None:
     with pytest.raises(UnusableTemplate, match=r"regular expression"):
-        run_check(PatternMatch(pattern="("), case("x"))
+        await run_check(PatternMatch(pattern="("), case("x"))
 
 
-def test_contains_can_also_mean_must_not_contain() -> None:
-    assert passed(Contains(substring="par", case_sensitive=False), case("Paris"))
-    assert not passed(Contains(substring="Par", mode="must_not_contain"), case("Paris"))
-    assert passed(Contains(reference_key="reference_answer"), case("It is Paris.", REFERENCE))
+async def test_contains_can_also_mean_must_not_contain() -> None:
+    assert await passed(Contains(substring="par", case_sensitive=False), case("Paris"))
+    assert not await passed(Contains(substring="Par", mode="must_not_contain"), case("Paris"))
+    assert await passed(Contains(reference_key="reference_answer"), case("It is Paris.", REFERENCE))
 
 
 @pytest.mark.parametrize(
@@ -141,9 +142,9 @@ def test_contains_can_also_mean_must_not_contain() -> None:
         ("superset", "a", False),
     ],
 )
-def test_sets_are_compared_without_order(mode: str, output: str, *, expected: bool) -> None:
+async def test_sets_are_compared_without_order(mode: str, output: str, *, expected: bool) -> None:
     check = SetCheck.model_validate({"reference_key": "tags", "mode": mode})
-    assert passed(check, case(output, REFERENCE)) is expected
+    assert await passed(check, case(output, REFERENCE)) is expected
 
 
 @given(st.lists(st.text(max_size=5), max_size=6))
@@ -195,28 +196,28 @@ SENT = ("send", '{"to": "a@b.c", "text": "oh hi", "count": 3}')
         ("never", "ignore", [("search", "no json")], False),
     ],
 )
-def test_tool_calls_are_matched_by_mode(
+async def test_tool_calls_are_matched_by_mode(
     mode: str, unexpected: str, calls: list[tuple[str, str]], *, expected: bool
 ) -> None:
     check = ToolCallCheck.model_validate(
         {"expected_tools": [SEARCH, SEND], "match_mode": mode, "on_unexpected_tools": unexpected}
     )
-    assert passed(check, Case("x", "y", trace=trace(*calls))) is expected
+    assert await passed(check, Case("x", "y", trace=trace(*calls))) is expected
 
 
 @pytest.mark.parametrize(
     "arguments",
     ['{"to": "x", "text": "hi", "count": 3}', '{"to": "a@b.c", "text": "hi", "count": 33}', "{}"],
 )
-def test_a_tool_call_with_other_arguments_is_another_call(arguments: str) -> None:
+async def test_a_tool_call_with_other_arguments_is_another_call(arguments: str) -> None:
     check = ToolCallCheck(expected_tools=(SEND,))
-    assert not passed(check, Case("x", "y", trace=trace(("send", arguments))))
+    assert not await passed(check, Case("x", "y", trace=trace(("send", arguments))))
 
 
 @pytest.mark.parametrize(
     ("counted", "count"), [("tool_calls", 1), ("model_responses", 2), ("turns", 1)]
 )
-def test_steps_are_counted_between_their_bounds(counted: str, count: int) -> None:
+async def test_steps_are_counted_between_their_bounds(counted: str, count: int) -> None:
     of = Case("x", "y", trace=trace(SENT))
 
     def check(low: int | None, high: int | None) -> StepCountCheck:
@@ -224,12 +225,12 @@ def test_steps_are_counted_between_their_bounds(counted: str, count: int) -> Non
             {"count_type": counted, "min_count": low, "max_count": high}
         )
 
-    assert passed(check(count, count), of)
-    assert not passed(check(count + 1, None), of)
-    assert not passed(check(None, count - 1), of)
+    assert await passed(check(count, count), of)
+    assert not await passed(check(count + 1, None), of)
+    assert not await passed(check(None, count - 1), of)
 
 
-def test_a_check_of_the_trace_skips_an_item_without_one() -> None:
-    verdict = run_check(ToolCallCheck(expected_tools=(SEARCH,)), case("x"))
+async def test_a_check_of_the_trace_skips_an_item_without_one() -> None:
+    verdict = await run_check(ToolCallCheck(expected_tools=(SEARCH,)), case("x"))
     assert isinstance(verdict, Skipped)
     assert verdict.reason == "missing_trace"

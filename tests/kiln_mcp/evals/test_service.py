@@ -10,7 +10,8 @@ import anyio
 import pytest
 from pydantic import JsonValue
 
-from kiln_mcp.errors import ApprovalNeeded, InvalidArguments
+from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.evals import service
 from kiln_mcp.evals.answers import (
     Comparison,
@@ -29,10 +30,11 @@ from kiln_mcp.evals.errors import (
     UnusableTemplate,
 )
 from kiln_mcp.evals.making import tag_of
-from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest, ScriptedModel
+from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest
 from kiln_mcp.llm.errors import MissingKey, RequestRefused, UnknownModel
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import KnownProjects, Workspace
+from scripted_model import ScriptedModel
 from storage import (
     DataSource,
     Eval,

@@ -9,15 +9,16 @@ from pathlib import Path
 import anyio
 import pytest
 
-from kiln_mcp.errors import ApprovalNeeded
+from kiln_mcp.approvals.errors import ApprovalNeeded
 from kiln_mcp.evals import service as evals
 from kiln_mcp.evolution.answers import PromptEvolved
 from kiln_mcp.evolution.errors import PartMissing, PartsOverlap
 from kiln_mcp.evolution.service import GENERATOR, evolve_prompt
-from kiln_mcp.llm import Engine, EngineSettings, ModelRequest, ScriptedModel
+from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.llm.errors import RequestRefused
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import KnownProjects, Workspace
+from scripted_model import ScriptedModel
 from storage import DataSource, Project, ProjectStore, Prompt, Task, TaskOutput, TaskRun
 from storage import TaskRunConfig as RunConfig
 

@@ -84,7 +84,7 @@ async def test_a_candidate_that_is_no_better_does_not_replace_the_start() -> Non
 
 
 @given(st.integers(0, 300), st.integers(0, 1000), st.integers(1, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=settings().max_examples * 2 // 5)
 async def test_no_call_is_made_beyond_the_budget(budget: int, seed: int, each: int) -> None:
     found, scorer, _ = await search(by_good_demonstrations, budget, seed, each)
     assert scorer.asked == found.calls <= budget

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
+import mcp_types as types
 import pytest
 from anyio.abc import Process
 from mcp import Client, MCPError, StdioServerParameters
+from mcp.client.context import ClientRequestContext
 
 from storage import (
     DataSource,
@@ -32,7 +34,7 @@ from storage import (
 )
 
 BRIDGE = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
-COMMAND = ("run-eval", "--project", ".", "--eval", "Right", "--yes")
+COMMAND = ("run-eval", "--project", ".", "--eval", "Right")
 ROOT = Path(__file__).parents[3]
 WAIT_S = 1.0
 DAY_S = 86_400
@@ -103,9 +105,8 @@ class Bench:
         return answer.structured_content or {}
 
     async def start(self, **limit: float) -> str:
-        arguments = {"project": str(self.project), "eval": "Right"}
         started = await self.call(
-            "start_job", tool="run_eval", arguments=arguments, limit=limit, confirm=True
+            "run_eval", project=str(self.project), eval="Right", limit=limit, wait_s=0
         )
         return str(started["job"])
 
@@ -180,13 +181,21 @@ async def _verdicts(store: ProjectStore, task: Task) -> AsyncGenerator[str]:
                 yield str(verdict.dataset_id)
 
 
+async def agree(
+    context: ClientRequestContext, params: types.ElicitRequestParams
+) -> types.ElicitResult:
+    """Answer as a person who agrees to everything."""
+    return types.ElicitResult(action="accept", content={"agree": True})
+
+
 @asynccontextmanager
 async def open_bench(
     folder: Path, server: CountingServer, items: int, **more: str
 ) -> AsyncGenerator[Bench]:
     home, project = folder / "home", folder / "project"
     home.mkdir()
-    known = {"name": "loop", "base_url": server.address, "concurrency": AT_ONCE}
+    free = {"input_usd_per_million": 0, "output_usd_per_million": 0}
+    known = {"name": "loop", "base_url": server.address, "concurrency": AT_ONCE, **free}
     (home / "servers.json").write_text(json.dumps([known]), encoding="utf-8")
     await make_project(project, items)
     environment = {
@@ -197,7 +206,7 @@ async def open_bench(
         **more,
     }
     stdio = StdioServerParameters(command=sys.executable, args=["-c", BRIDGE], env=environment)
-    async with Client(stdio, mode="legacy") as client:
+    async with Client(stdio, mode="legacy", elicitation_callback=agree) as client:
         bench = Bench(client, home, project, server, environment=environment)
         await client.list_tools()
         exact = {"type": "exact_match", "reference_key": "reference_answer"}
@@ -304,7 +313,7 @@ async def test_a_wish_to_stop_is_kept_when_the_daemon_is_killed_right_after_it(
             sent = len(counting.asked)
             assert sent < items
             bench.note()
-            await bench.call("resume_job", job=job, confirm=True)
+            await bench.call("resume_job", job=job)
             bench.kill()
             assert (await bench.at_rest(job))["state"] == "done"
         made, verdicts = await bench.results()
@@ -332,7 +341,7 @@ async def test_a_limit_is_kept_by_all_attempts_of_a_killed_job_together(
             made, _ = await bench.results()
             assert len(made) == len(set(made)) <= limit
             bench.note()
-            await bench.call("resume_job", job=job, limit={"calls": 2 * items}, confirm=True)
+            await bench.call("resume_job", job=job, limit={"calls": 2 * items})
             ended = await bench.at_rest(job)
             assert ended["state"] == "done", ended
         made, verdicts = await bench.results()
@@ -403,7 +412,7 @@ async def test_a_job_is_stopped_paused_and_killed_again_and_again_and_still_has_
                 rested = await bench.at_rest(job)
                 assert rested["state"] in {"paused", "cancelled"}, (seed, rested)
                 bench.note()
-                await bench.call("resume_job", job=job, confirm=True)
+                await bench.call("resume_job", job=job)
                 if chance.random() < 0.5:
                     bench.kill()
                     await bench.until(job, {"waiting", "running"})  # begins the next daemon
@@ -429,12 +438,11 @@ async def test_commands_beside_the_daemon_hand_jobs_in_and_do_none(
             ended = await anyio.run_process(program, env=environment)
             return json.loads(ended.stdout)
 
-        wanted = json.dumps({"project": str(bench.project), "eval": "Right"})
         first = await bench.start(calls=5)  # the daemon is at work
         await bench.at_rest(first)
         started = await command(
-            "start-job", "--tool", "run_eval", "--arguments", wanted,
-            "--limit", '{"calls": 90}', "--yes",
+            "run-eval", "--project", str(bench.project), "--eval", "Right",
+            "--limit", '{"calls": 90}', "--wait-s", "0",
         )  # fmt: skip
         for _ in range(3):
             await command("wait-for-job", "--job", str(started["job"]), "--seconds", "1")

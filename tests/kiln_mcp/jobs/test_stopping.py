@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,13 +11,15 @@ import anyio
 import pytest
 from pydantic import JsonValue
 
+from kiln_mcp.approvals.decision import Reply
+from kiln_mcp.approvals.records import Door, ProposedCall
+from kiln_mcp.call_options import JobLimit
 from kiln_mcp.catalogue import installed_catalogue
-from kiln_mcp.errors import ApprovalNeeded
 from kiln_mcp.llm import EngineSettings, ServerSettings
 from kiln_mcp.operations import service
 from kiln_mcp.operations.answers import JobReport, used_by
+from kiln_mcp.operations.calls import call_capability
 from kiln_mcp.operations.desk import desk_of
-from kiln_mcp.operations.limits import JobLimit
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import Workspace
 from storage import DataSource, Project, ProjectStore, Task, TaskOutput, TaskRun
@@ -38,6 +40,15 @@ class CountingServer(Protocol):
     async def until_asked(self, count: int) -> None: ...
 
 
+class Agrees:
+    """A person who agrees to everything."""
+
+    door = Door.TERMINAL
+
+    async def ask(self, call: ProposedCall) -> Reply:
+        return Reply.ACCEPT
+
+
 @dataclass(slots=True)
 class Bench:
     """A workspace with a project, whose eval is run as a job."""
@@ -51,9 +62,9 @@ class Bench:
 
     async def start(self, limit: JobLimit | None = None) -> str:
         given: dict[str, JsonValue] = {"project": self.folder, "eval": "Right"}
-        agreed = self.workspace.for_call(confirmed=True)
-        started = await service.start_job(agreed, "run_eval", given, limit or JobLimit())
-        return started.job
+        options = {"limit": limit.model_dump(exclude_none=True)} if limit else {}
+        item, arguments = installed_catalogue().find("run_eval"), {**given, **options}
+        return (await call_capability(self.workspace, item, arguments, wait_s=0)).job
 
     async def outputs(self) -> int:
         store = await self.workspace.open_project(self.folder)
@@ -95,7 +106,7 @@ async def open_bench(
     )
     settings = Settings(home=folder / "home", engine=engine)
     async with installed_catalogue().open_workspace(settings) as workspace:
-        bench = Bench(workspace, str(project))
+        bench = Bench(replace(workspace, person=Agrees()), str(project))
         await bench.call("create_evaluator", eval="Right", evaluator=evaluator)
         config: dict[str, JsonValue] = {"name": "it", "prompt": "Repeat it.", "model": model}
         await bench.call("create_run_config", run_config=config)
@@ -119,8 +130,7 @@ async def test_where_a_limit_stops_a_job_all_that_was_paid_for_is_saved_and_coun
             assert await bench.outputs() == calls
             wanted = proposed(stopped)["calls"]
             assert ITEMS <= wanted <= 1.25 * ITEMS + 1
-            agreed = bench.workspace.for_call(confirmed=True)
-            await service.resume_job(agreed, job, JobLimit(calls=wanted))
+            await service.resume_job(bench.workspace, job, JobLimit(calls=wanted))
             done = await service.wait_for_job(bench.workspace, job)
             assert (done.state, done.calls, done.done) == ("done", ITEMS, ITEMS)
 
@@ -171,8 +181,7 @@ async def test_a_server_that_never_answers_does_not_keep_a_job_after_its_time_an
             assert (used["calls"], used["tokens"]) == (8, stopped.lost_tokens)
             assert stopped.lost_tokens
             counting.latency_s = 0.01
-            agreed = bench.workspace.for_call(confirmed=True)
-            await service.resume_job(agreed, job, JobLimit(seconds=50.0))
+            await service.resume_job(bench.workspace, job, JobLimit(seconds=50.0))
             done = await service.wait_for_job(bench.workspace, job)
             assert (done.state, done.done) == ("done", ITEMS)
 
@@ -207,9 +216,10 @@ async def test_a_plan_expects_what_like_calls_took_and_else_says_that_it_is_the_
 ) -> None:
     async def planned(limit: JobLimit) -> str:
         given: dict[str, JsonValue] = {"project": bench.folder, "eval": "Right"}
-        with pytest.raises(ApprovalNeeded) as asked:
-            await service.start_job(bench.workspace, "run_eval", given, limit)
-        return asked.value.plan.text
+        given["limit"] = limit.model_dump(exclude_none=True)
+        alone = replace(bench.workspace, person=None)
+        item = installed_catalogue().find("run_eval")
+        return str((await call_capability(alone, item, given)).data["plan"])
 
     with anyio.fail_after(60):
         async with open_bench(tmp_path, counting, CHECK) as bench:
@@ -221,5 +231,5 @@ async def test_a_plan_expects_what_like_calls_took_and_else_says_that_it_is_the_
             await service.wait_for_job(bench.workspace, job)
             then = await planned(JobLimit(tokens=240))
     # Each call took 10 tokens and 5.
-    assert "About 32 model calls, $0.0006, from 8 earlier calls." in then
+    assert "About 32 model calls, $0.0006, from 8 earlier calls, at most about $0.0576." in then
     assert "It will probably stop at about 50% of the work" in then

@@ -27,7 +27,9 @@ class Worker:
 
 
 def runner(folder: Path, worker: Worker, at_once: int = 4) -> JobRunner:
-    return JobRunner(JobSettings(sqlite_url(folder / "jobs.sqlite"), at_once=at_once), worker.work)
+    url = sqlite_url(folder / "jobs.sqlite")
+    settings = JobSettings(url, at_once=at_once, heartbeat_s=0.05, poll_s=0.02)
+    return JobRunner(settings, worker.work)
 
 
 async def test_what_another_process_hands_in_is_done_once_by_the_one_whose_turn_it_is(

@@ -1,7 +1,6 @@
 """Three workers on a real Postgres, one of which is killed."""
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -26,10 +25,6 @@ Workers = list[subprocess.Popen[bytes]]
 pytestmark = [
     pytest.mark.postgres,
     pytest.mark.slow,
-    pytest.mark.skipif(
-        shutil.which("pg_ctl") is None or sys.platform == "win32",
-        reason="no PostgreSQL server program (apt install postgresql)",
-    ),
 ]
 
 WORKER = """

@@ -7,9 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+import anyio
 import pytest
+from pydantic import JsonValue
 
-from kiln_mcp.errors import ApprovalNeeded
+from kiln_mcp.approvals.decision import Reply
+from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.evals import service as evals
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.judging import service
@@ -21,9 +25,11 @@ from kiln_mcp.judging.errors import (
     NothingToMeasure,
 )
 from kiln_mcp.judging.ledger import read_draws, read_labels
-from kiln_mcp.llm import Engine, EngineSettings, ModelRequest, ScriptedModel
+from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
+from kiln_mcp.projects.ratings import Aspect, with_rating
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import KnownProjects, Workspace
+from scripted_model import ScriptedModel
 from storage import (
     Eval,
     EvalConfig,
@@ -38,8 +44,19 @@ from storage import (
     TaskOutputRating,
     TaskRun,
 )
+from storage.errors import WorkbenchError
 
+ASPECT = Aspect("Right", "pass_fail", ("named::Right",))
 DATA = Path(__file__).parents[2] / "data" / "kiln_demo"
+
+
+class Agrees:
+    """A person who agrees to everything."""
+
+    door = Door.TERMINAL
+
+    async def ask(self, call: ProposedCall) -> Reply:
+        return Reply.ACCEPT
 
 
 @dataclass
@@ -93,7 +110,7 @@ async def bench(tmp_path: Path) -> AsyncGenerator[Bench]:
     settings = Settings(home=tmp_path / "home", engine=EngineSettings(default_model="scripted"))
     async with Engine(settings.engine, models={"scripted": ScriptedModel(judge)}) as engine:
         known = KnownProjects(settings.home / "projects.json")
-        workspace = Workspace(settings=settings, engine=engine, known=known)
+        workspace = Workspace(settings=settings, engine=engine, known=known, person=Agrees())
         made = await ProjectStore.create(tmp_path / "project", Project(name="Animals"))
         task = await made.save(Task(name="Name", instruction="Name one."), parent=made.project)
         await made.close()
@@ -173,8 +190,8 @@ async def test_a_label_is_kept_as_kilns_rating_and_in_the_ledger_with_its_probab
     assert rating is not None
     assert rating.requirement_ratings["named::Right"].type == "pass_fail"
     measured = await bench.store.find(Eval, "Right", parent=bench.task)
-    folder = bench.store.side_folder(measured)
-    labels, draws = await read_labels(folder), await read_draws(folder)
+    labels = await read_labels(bench.store, measured)
+    draws = await read_draws(bench.store, measured)
     assert draws[0].seed == 5
     assert {name: s.size for name, s in draws[0].strata.items()} == {"right 0": 10, "right 1": 30}
     for label in labels:
@@ -242,14 +259,51 @@ async def test_a_judge_with_an_unknown_price_is_not_asked_without_approval(bench
             "evaluator": {"type": "llm_judge", "steps": ["x"], "model": "ollama/unpriced"},
         },
     )
+    alone = replace(bench.workspace, person=None)
     with pytest.raises(ApprovalNeeded):
-        await service.next_items_to_label(bench.workspace, bench.folder, "Right", 2, "dear")
+        await service.next_items_to_label(alone, bench.folder, "Right", 2, "dear")
 
 
 async def test_a_golden_set_without_items_says_what_would_fill_it(bench: Bench) -> None:
     await add_golden(bench, good=0, bad=0)
     with pytest.raises(NothingToLabel, match=r"no run fits 'tag::golden_right'"):
         await bench.batch(2)
+
+
+async def test_labels_are_kept_as_ratings_and_in_the_ledger_or_not_at_all(bench: Bench) -> None:
+    await add_golden(bench, good=2, bad=2)
+    measured = await bench.store.find(Eval, "Right", parent=bench.task)
+    items = [run.id for run in await bench.store.children(bench.task, TaskRun)]
+    ledger = bench.store.side_folder(measured) / "kiln_mcp_labels.jsonl"
+    ledger.mkdir()
+    with pytest.raises(WorkbenchError, match="no ordinary file"):
+        await bench.label(dict.fromkeys(items, "pass"))
+    runs = await bench.store.children(bench.task, TaskRun)
+    assert [run.output.rating for run in runs] == [None] * 4
+
+
+async def test_labels_go_on_after_a_line_of_the_ledger_that_was_cut_off(bench: Bench) -> None:
+    await add_golden(bench, good=2, bad=2)
+    measured = await bench.store.find(Eval, "Right", parent=bench.task)
+    first, second, *_ = [run.id for run in await bench.store.children(bench.task, TaskRun)]
+    await bench.label({first: "pass"})
+    ledger = bench.store.side_folder(measured) / "kiln_mcp_labels.jsonl"
+    ledger.write_bytes(ledger.read_bytes() + b'{"at": "2026')
+    await bench.label({second: "fail"}, rater="b\u2028b")
+    labels = await read_labels(bench.store, measured)
+    assert [(one.item, one.rater) for one in labels] == [(first, "ann"), (second, "b\u2028b")]
+
+
+async def test_labels_that_two_people_give_at_once_are_all_in_the_ledger(bench: Bench) -> None:
+    await add_golden(bench, good=4, bad=0)
+    items = [run.id for run in await bench.store.children(bench.task, TaskRun)]
+    async with anyio.create_task_group() as group:
+        for rater in ("ann", "ben", "cid"):
+            group.start_soon(bench.label, dict.fromkeys(items, "pass"), rater)
+    measured = await bench.store.find(Eval, "Right", parent=bench.task)
+    labels = await read_labels(bench.store, measured)
+    expected = {(rater, item) for rater in ("ann", "ben", "cid") for item in items}
+    assert {(one.rater, one.item) for one in labels} == expected
 
 
 async def test_a_damaged_ledger_is_named_with_its_line(bench: Bench) -> None:
@@ -361,3 +415,92 @@ async def test_a_check_by_reference_is_said_to_need_no_labels(bench: Bench) -> N
     await bench.label({run.id: "pass" for run in runs})
     with pytest.raises(NothingToMeasure, match=r"ask no model .* evolve_prompt"):
         await bench.measure(evaluators=["exact"])
+
+
+async def passed_on(bench: Bench, batch: LabellingBatch) -> LabelsSaved:
+    """Pass labels on as an assistant does whose client reaches no person."""
+    assistant = replace(bench, workspace=replace(bench.workspace, person=None))
+    return await assistant.label({item.item: person(item.output) for item in batch.items})
+
+
+async def test_labels_that_an_assistant_passes_on_stay_out_of_the_certificate(
+    bench: Bench,
+) -> None:
+    await add_golden(bench, good=12, bad=8)
+    batch = await bench.batch(10)
+    saved = await passed_on(bench, batch)
+    assert (saved.saved, saved.certificate, saved.passed_on) == (10, 0, 10)
+    assert saved.labelled_items == 0
+    assert "kiln-mcp approve ap-" in saved.next_step
+    with pytest.raises(NothingToMeasure, match=r"certificate ledger"):
+        await bench.measure(ledger="certificate")
+    report = await bench.measure()
+    assert any(warning.startswith("10 labels of drawn items") for warning in report.warnings)
+    again = await bench.batch(20)
+    assert {item.item for item in batch.items} <= {item.item for item in again.items}
+
+
+async def test_a_batch_counts_for_the_certificate_once_the_person_has_confirmed_it(
+    bench: Bench,
+) -> None:
+    await add_golden(bench, good=12, bad=8)
+    batch = await bench.batch(10)
+    await passed_on(bench, batch)
+    saved = await bench.label({item.item: person(item.output) for item in batch.items})
+    assert (saved.certificate, saved.passed_on, saved.labelled_items) == (10, 0, 10)
+    report = await bench.measure(ledger="certificate")
+    assert (report.rows[0].n, report.rows[0].agreement) == (10, 1.0)
+    assert not any("passed on" in warning for warning in report.warnings)
+
+
+async def test_an_assistant_cannot_change_what_a_person_confirmed(bench: Bench) -> None:
+    await add_golden(bench, good=12, bad=8)
+    batch = await bench.batch(10)
+    await bench.label({item.item: person(item.output) for item in batch.items})
+    wrong = {i.item: "pass" if person(i.output) == "fail" else "fail" for i in batch.items}
+    assistant = replace(bench, workspace=replace(bench.workspace, person=None))
+    await assistant.label(wrong)
+    run = await bench.store.get(TaskRun, batch.items[0].item, parent=bench.task)
+    value = 0.0 if person(batch.items[0].output) == "pass" else 1.0
+    await bench.store.save(with_rating(run, ASPECT, value))  # as any program may
+    report = await bench.measure(ledger="certificate")
+    assert (report.rows[0].n, report.rows[0].agreement) == (10, 1.0)
+    assert any("1 ratings differ" in warning for warning in report.warnings)
+
+
+async def test_the_person_sees_whose_labels_they_confirm_and_how_many_of_each(
+    bench: Bench,
+) -> None:
+    await add_golden(bench, good=3, bad=1)
+    batch = await bench.batch(4)
+    labels: list[JsonValue] = [
+        {"item": item.item, "label": person(item.output)} for item in batch.items
+    ]
+    given = {"project": bench.folder, "eval": "Right", "labels": labels, "rater": "ann"}
+    proposal = await service.label_items.propose(bench.workspace, given)
+    text = proposal.plan.text
+    assert text.startswith("Record 3 pass, 1 fail as labels that 'ann' gave in 'Right'; 4 of them")
+    assert "'c4t 3': fail" in text
+
+
+async def test_labels_of_earlier_versions_that_nobody_confirmed_do_not_certify(
+    bench: Bench,
+) -> None:
+    await add_golden(bench, good=2, bad=0)
+    runs = await bench.store.children(bench.task, TaskRun)
+    measured = await bench.store.find(Eval, "Right", parent=bench.task)
+    line = {
+        "item": runs[0].id,
+        "score": "right",
+        "value": 1.0,
+        "rater": "ann",
+        "ledger": "certificate",
+        "draw": "d",
+        "stratum": "unjudged",
+        "probability": 1.0,
+    }
+    file = bench.store.side_folder(measured) / "kiln_mcp_labels.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"{json.dumps(line)}\n", encoding="utf-8")
+    with pytest.raises(NothingToMeasure, match=r"certificate ledger"):
+        await bench.measure(ledger="certificate")

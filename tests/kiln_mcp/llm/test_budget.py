@@ -18,7 +18,6 @@ from kiln_mcp.llm import (
     ModelAnswer,
     ModelError,
     ModelRequest,
-    ScriptedModel,
     ServerSettings,
     Spent,
     Usage,
@@ -27,6 +26,7 @@ from kiln_mcp.llm.errors import BudgetSpent
 from kiln_mcp.llm.messages import Tool, ToolCall
 from kiln_mcp.llm.prices import Price, litellm_price
 from kiln_mcp.llm.reservation import most_it_can_take
+from scripted_model import ScriptedModel
 
 Loopback = Any  # the fixture's class lives in conftest
 

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import anyio
@@ -11,10 +10,10 @@ from kiln_mcp.llm import (
     Message,
     ModelAnswer,
     ModelRequest,
-    ScriptedModel,
     Usage,
 )
 from kiln_mcp.llm.errors import BadAnswer, RequestRefused, ServerDown, UnknownModel
+from scripted_model import ScriptedModel
 
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
 
@@ -104,18 +103,15 @@ async def test_an_unknown_name_is_refused_with_the_valid_ones() -> None:
             await engine.complete(ModelRequest("scriptd", ()), asker="test")
 
 
-async def test_a_script_file_answers_by_what_the_request_contains(tmp_path: Path) -> None:
-    script = tmp_path / "script.json"
-    rules = [{"contains": "old", "answer": {"age": 5}}, {"answer": "hm"}]
-    script.write_text(json.dumps({"rules": rules}), encoding="utf-8")
-    name = f"scripted:{script}"
+async def test_a_file_is_no_model_and_nothing_of_it_is_shown(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("root:x:0:0", encoding="utf-8")
     async with Engine(EngineSettings(environment={})) as engine:
-        old = await engine.complete(
-            ModelRequest(name, (Message("user", "How old?"),), schema=AGE), asker="test"
-        )
-        other = await engine.complete(ModelRequest(name, (Message("user", "Hi"),)), asker="test")
-    assert old.parsed == {"age": 5}
-    assert other.text == "hm"
+        for name in (f"scripted:{file}", f"scripted/{file}", "scripted:/etc/passwd"):
+            with pytest.raises(UnknownModel) as refused:
+                await engine.check_ready({name: 1})
+            assert "root:" not in str(refused.value)
+            assert not engine.is_free(name)
 
 
 async def test_spending_is_kept_by_asker_and_model() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest, ScriptedModel
+from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest
 from kiln_mcp.llm.errors import (
     KeyRefused,
     MissingKey,
@@ -22,6 +22,7 @@ from kiln_mcp.llm.errors import UnknownModel as Unknown
 from kiln_mcp.llm.server_file import read_servers
 from kiln_mcp.llm.settings import ServerSettings
 from kiln_mcp.llm.trial import try_model
+from scripted_model import ScriptedModel
 
 Loopback = Any  # the fixture's class lives in conftest
 

@@ -18,13 +18,13 @@ from kiln_mcp.llm import (
     Model,
     ModelAnswer,
     ModelRequest,
-    ScriptedModel,
     Usage,
 )
 from kiln_mcp.llm.errors import BudgetSpent, RateLimited, SharedDatabaseFailed
 from kiln_mcp.llm.limits import Gate, Gates, Limits
 from kiln_mcp.llm.postgres_limits import PostgresLimits
 from kiln_mcp.llm.waiting import Patience
+from scripted_model import ScriptedModel
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
 
@@ -187,7 +187,7 @@ def end_sessions(url: str) -> None:
     with psycopg.connect(url) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE application_name = 'kiln-mcp limits'"
+            "WHERE application_name = 'kiln-mcp limits' AND datname = current_database()"
         )
 
 

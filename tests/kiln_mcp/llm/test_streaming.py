@@ -18,7 +18,6 @@ from kiln_mcp.llm import (
     ModelAnswer,
     ModelRequest,
     ReasoningDelta,
-    ScriptedModel,
     ServerSettings,
     StartedAgain,
     TextDelta,
@@ -38,6 +37,7 @@ from kiln_mcp.llm.errors import (
     UnreadableAnswer,
 )
 from kiln_mcp.llm.reservation import most_it_can_take
+from scripted_model import ScriptedModel
 
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
 Loopback = Any  # the fixture's class lives in conftest

@@ -1,5 +1,6 @@
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, JsonValue
 
-from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.approvals.decision import Reply
+from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.approvals.records import Door, ProposedCall
+from kiln_mcp.call_options import JobLimit
+from kiln_mcp.capability import AnyCapability, Effect, Proposal, Result, Runs, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
-from kiln_mcp.errors import ApprovalNeeded, InvalidArguments, Plan
+from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.jobs import Job, JobState, Progress, Stop
 from kiln_mcp.llm import (
     BudgetLimit,
@@ -25,34 +31,66 @@ from kiln_mcp.llm import (
 )
 from kiln_mcp.operations import service
 from kiln_mcp.operations.answers import JobReport, OrderVerdicts, used_by
+from kiln_mcp.operations.calls import call_capability
 from kiln_mcp.operations.desk import desk_of
-from kiln_mcp.operations.errors import LimitStands, NoJobOfJobs
+from kiln_mcp.operations.errors import LimitStands
 from kiln_mcp.operations.limits import KINDS, amounts, enough_for
 from kiln_mcp.operations.plans import more_to_spend, within
-from kiln_mcp.operations.service import JobLimit, OrderAnswer
+from kiln_mcp.operations.service import OrderAnswer
 from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workspace import Workspace, open_workspace
+from scripted_model import ScriptedModel
 
 
 class Sum(Result):
     total: int
 
 
-@capability(effect=Effect.SPENDS, title="Ask some questions")
+@capability(effect=Effect.SPENDS, title="Ask some questions", runs=Runs.AS_JOB)
 async def ask_questions(
     workspace: Workspace,
     count: Annotated[int, Field(description="How many.")],
     cost: Annotated[float, Field(description="What to say it costs.")] = 0.0,
     model: Annotated[str, Field(description="Whom.")] = "host",
-) -> Sum:
+) -> Proposal[Sum]:
     """Ask the host some questions, one after another."""
-    workspace.approve(Plan("Ask some questions.", calls=count, cost_usd=cost))
-    total = 0
-    for number in range(count):
-        request = ModelRequest(model, (Message("user", f"What is {number}?"),), max_tokens=10)
-        total += int((await workspace.engine.complete(request, asker="questions")).text)
-        await workspace.report(number + 1, count, None)
-    return Sum(total=total)
+
+    async def ask() -> Sum:
+        total = 0
+        for number in range(count):
+            request = ModelRequest(model, (Message("user", f"What is {number}?"),), max_tokens=10)
+            total += int((await workspace.engine.complete(request, asker="questions")).text)
+            await workspace.report(number + 1, count, None)
+        return Sum(total=total)
+
+    return Proposal(Plan("Ask some questions.", calls=count, highest_cost_usd=cost), ask)
+
+
+class Agrees:
+    """A person who agrees to everything."""
+
+    door = Door.TERMINAL
+
+    async def ask(self, call: ProposedCall) -> Reply:
+        return Reply.ACCEPT
+
+
+def agreed(workspace: Workspace) -> Workspace:
+    """Return the workspace of a caller whose person agrees."""
+    return replace(workspace, person=Agrees())
+
+
+async def start(
+    workspace: Workspace,
+    item: AnyCapability,
+    arguments: Mapping[str, JsonValue],
+    limit: JobLimit | None = None,
+) -> JobReport:
+    """Begin a job and return how it is."""
+    options = {} if limit is None else {"limit": limit.model_dump(exclude_none=True)}
+    outcome = await call_capability(workspace, item, {**arguments, **options}, wait_s=0)
+    assert outcome.status == "job", outcome
+    return JobReport.model_validate({k: v for k, v in outcome.data.items() if k != "status"})
 
 
 CATALOGUE = Catalogue((*installed_catalogue().capabilities, ask_questions))
@@ -83,7 +121,7 @@ async def answer_all(workspace: Workspace, most: int) -> int:
 
 async def test_a_job_with_the_host_as_model_is_done_by_the_assistant(tmp_path: Path) -> None:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
-        started = await service.start_job(workspace, "ask_questions", {"count": 4})
+        started = await start(workspace, ask_questions, {"count": 4})
         assert started.plan is not None
         assert started.state in {"waiting", "running"}
         await answer_all(workspace, 4)
@@ -94,20 +132,20 @@ async def test_a_job_with_the_host_as_model_is_done_by_the_assistant(tmp_path: P
 
 async def test_a_job_that_is_under_way_is_not_begun_a_second_time(tmp_path: Path) -> None:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
-        first = await service.start_job(workspace, "ask_questions", {"count": 2})
-        again = await service.start_job(workspace, "ask_questions", {"count": 2})
-        other = await service.start_job(workspace, "ask_questions", {"count": 1})
+        first = await start(workspace, ask_questions, {"count": 2})
+        again = await start(workspace, ask_questions, {"count": 2})
+        other = await start(workspace, ask_questions, {"count": 1})
         assert again.job == first.job != other.job
         assert "under way already" in (again.message or "")
         await answer_all(workspace, 2)
         await service.wait_for_job(workspace, first.job)
-        later = await service.start_job(workspace, "ask_questions", {"count": 2})
+        later = await start(workspace, ask_questions, {"count": 2})
         assert later.job != first.job
 
 
 async def test_an_answer_that_is_given_as_json_counts_as_its_text(tmp_path: Path) -> None:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
-        job = (await service.start_job(workspace, "ask_questions", {"count": 1})).job
+        job = (await start(workspace, ask_questions, {"count": 1})).job
         with anyio.fail_after(10):
             while not (orders := (await service.take_work_orders(workspace, 5)).orders):
                 await anyio.lowlevel.checkpoint()
@@ -120,10 +158,9 @@ async def test_an_answer_that_is_given_as_json_counts_as_its_text(tmp_path: Path
     assert ended.result == {"total": 7}
 
 
-@capability(effect=Effect.SPENDS, title="Ask at once")
-async def ask_at_once(workspace: Workspace, count: int) -> Sum:
+@capability(effect=Effect.SPENDS, title="Ask at once", runs=Runs.AS_JOB)
+async def ask_at_once(workspace: Workspace, count: int) -> Proposal[Sum]:
     """Ask the host several questions at once, and count those that fail."""
-    workspace.approve(Plan("Ask some questions.", calls=count, cost_usd=0.0))
     failed = 0
 
     async def ask(number: int) -> None:
@@ -134,17 +171,20 @@ async def ask_at_once(workspace: Workspace, count: int) -> Sum:
         except ModelError:
             failed += 1
 
-    async with anyio.create_task_group() as group:
-        for number in range(count):
-            group.start_soon(ask, number)
-    return Sum(total=failed)
+    async def ask_all() -> Sum:
+        async with anyio.create_task_group() as group:
+            for number in range(count):
+                group.start_soon(ask, number)
+        return Sum(total=failed)
+
+    return Proposal(Plan("Ask some questions.", calls=count), ask_all)
 
 
 async def test_a_job_says_that_questions_wait_and_a_withdrawn_one_costs_nothing(
     tmp_path: Path,
 ) -> None:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
-        job = (await service.start_job(workspace, "ask_questions", {"count": 3})).job
+        job = (await start(workspace, ask_questions, {"count": 3})).job
         await answer_all(workspace, 1)
         for _ in range(1000):
             if await workspace.engine.orders.open_count():
@@ -160,19 +200,22 @@ async def test_a_job_says_that_questions_wait_and_a_withdrawn_one_costs_nothing(
         assert used_by(found, listed)["tokens"] == listed.tokens
 
 
-@capability(effect=Effect.SPENDS, title="Wait for nothing")
-async def wait_for_nothing(workspace: Workspace) -> Sum:
+@capability(effect=Effect.SPENDS, title="Wait for nothing", runs=Runs.AS_JOB)
+async def wait_for_nothing(workspace: Workspace) -> Proposal[Sum]:
     """Ask nobody, and never end."""
-    workspace.approve(Plan("Wait.", calls=1, cost_usd=0.0))
-    await anyio.sleep_forever()
-    return Sum(total=0)
+
+    async def wait() -> Sum:
+        await anyio.sleep_forever()
+        return Sum(total=0)
+
+    return Proposal(Plan("Wait.", calls=1), wait)
 
 
 async def test_of_questions_that_wait_a_job_says_its_own_alone(tmp_path: Path) -> None:
     catalogue = Catalogue((*CATALOGUE.capabilities, ask_at_once, wait_for_nothing))
     async with catalogue.open_workspace(settings(tmp_path)) as workspace:
-        asking = (await service.start_job(workspace, "ask_at_once", {"count": 2})).job
-        idle = (await service.start_job(workspace, "wait_for_nothing", {})).job
+        asking = (await start(workspace, ask_at_once, {"count": 2})).job
+        idle = (await start(workspace, wait_for_nothing, {})).job
         with anyio.fail_after(20):
             while await workspace.engine.orders.open_count() < 2:
                 await anyio.lowlevel.checkpoint()
@@ -192,13 +235,13 @@ async def test_a_limit_stops_a_job_that_takes_failures_lightly_and_does_several_
     catalogue = Catalogue((*CATALOGUE.capabilities, ask_at_once))
     async with catalogue.open_workspace(settings(tmp_path)) as workspace:
         limit = JobLimit(calls=3)
-        started = await service.start_job(workspace, "ask_at_once", {"count": 5}, limit)
+        started = await start(workspace, ask_at_once, {"count": 5}, limit)
         await answer_all(workspace, 3)
         ended = await service.wait_for_job(workspace, started.job)
         assert (ended.state, ended.calls) == ("stopped", 3)
         assert "3 of 3 calls are made" in (ended.error or "")
         more = JobLimit(calls=5)
-        await service.resume_job(workspace.for_call(confirmed=True), started.job, more)
+        await service.resume_job(agreed(workspace), started.job, more)
         await answer_all(workspace, 2)
         ended = await service.wait_for_job(workspace, started.job)
         assert (ended.state, ended.calls, ended.result) == ("done", 5, {"total": 0})
@@ -207,10 +250,11 @@ async def test_a_limit_stops_a_job_that_takes_failures_lightly_and_does_several_
 async def test_a_job_that_costs_money_starts_only_with_approval(tmp_path: Path) -> None:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
         arguments: dict[str, JsonValue] = {"count": 1, "cost": 2.5}
-        with pytest.raises(ApprovalNeeded, match=r"2\.5"):
-            await service.start_job(workspace, "ask_questions", arguments)
-        agreed = workspace.for_call(confirmed=True)
-        job = await service.start_job(agreed, "ask_questions", arguments)
+        waiting = await call_capability(workspace, ask_questions, arguments)
+        assert waiting.status == waiting.data["status"] == "needs_approval"
+        assert "at most about $2.5000" in str(waiting.data["plan"])
+        assert (await service.list_jobs(workspace)).jobs == []
+        job = await start(agreed(workspace), ask_questions, arguments)
         await answer_all(workspace, 1)
         assert (await service.wait_for_job(workspace, job.job)).state == "done"
 
@@ -218,7 +262,7 @@ async def test_a_job_that_costs_money_starts_only_with_approval(tmp_path: Path) 
 async def test_a_job_stops_at_its_budget_and_goes_on_with_more(tmp_path: Path) -> None:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
         limit = JobLimit(calls=2)
-        job = (await service.start_job(workspace, "ask_questions", {"count": 3}, limit)).job
+        job = (await start(workspace, ask_questions, {"count": 3}, limit)).job
         await answer_all(workspace, 2)
         stopped = await service.wait_for_job(workspace, job)
         assert (stopped.state, stopped.calls, stopped.done) == ("stopped", 2, 2)
@@ -227,7 +271,7 @@ async def test_a_job_stops_at_its_budget_and_goes_on_with_more(tmp_path: Path) -
         for same in (None, JobLimit(calls=2), JobLimit(cost_usd=9)):
             with pytest.raises(LimitStands, match="limit in calls.*" + re.escape(wanted)):
                 await service.resume_job(workspace, job, same)
-        more = replace(workspace, confirmed=True)
+        more = agreed(workspace)
         await service.resume_job(more, job, JobLimit(calls=3))
         await answer_all(workspace, 1)  # the first two are remembered
         assert (await service.wait_for_job(workspace, job)).result == {"total": 3}
@@ -235,7 +279,7 @@ async def test_a_job_stops_at_its_budget_and_goes_on_with_more(tmp_path: Path) -
 
 async def test_an_interrupted_job_goes_on_in_the_next_process(tmp_path: Path) -> None:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
-        job = (await service.start_job(workspace, "ask_questions", {"count": 3})).job
+        job = (await start(workspace, ask_questions, {"count": 3})).job
         await answer_all(workspace, 1)
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
         await wait_until(workspace, job)
@@ -251,7 +295,7 @@ async def wait_until(workspace: Workspace, job: str) -> None:
 
 async def test_a_cancelled_job_says_how_to_go_on(tmp_path: Path) -> None:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
-        job = (await service.start_job(workspace, "ask_questions", {"count": 1})).job
+        job = (await start(workspace, ask_questions, {"count": 1})).job
         cancelled = await service.cancel_job(workspace, job)
         assert cancelled.state == "cancelled"
         assert "resume_job" in (cancelled.next_step or "")
@@ -259,7 +303,7 @@ async def test_a_cancelled_job_says_how_to_go_on(tmp_path: Path) -> None:
 
 async def test_a_paused_job_loses_no_answer_and_goes_on_where_it_was(tmp_path: Path) -> None:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
-        job = (await service.start_job(workspace, "ask_questions", {"count": 3})).job
+        job = (await start(workspace, ask_questions, {"count": 3})).job
         await answer_all(workspace, 1)
         asked: list[JobReport] = []
         with anyio.fail_after(10):
@@ -286,13 +330,11 @@ async def test_going_on_with_more_asks_for_the_rest_of_the_money_alone(tmp_path:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
         arguments: dict[str, JsonValue] = {"count": 1, "cost": 2.5}
         limit = JobLimit(cost_usd=1)
-        stops = (
-            r"1 model call, at most about \$2\.5000\. Limit: \$1\.00\. It does at least about 40%"
-        )
-        with pytest.raises(ApprovalNeeded, match=stops):
-            await service.start_job(workspace, "ask_questions", arguments, limit)
-        agreed = workspace.for_call(confirmed=True)
-        job = (await service.start_job(agreed, "ask_questions", arguments, limit)).job
+        given: dict[str, JsonValue] = {**arguments, "limit": {"cost_usd": 1}}
+        waiting = await call_capability(workspace, ask_questions, given)
+        stops = "1 model call, at most about $2.5000. Limit: $1.00. It does at least about 40%"
+        assert stops in str(waiting.data["plan"])
+        job = (await start(agreed(workspace), ask_questions, arguments, limit)).job
         await service.cancel_job(workspace, job)
         with pytest.raises(ApprovalNeeded, match=r"new limit is \$1\.50, which is \$0\.50 more"):
             await service.resume_job(workspace, job, JobLimit(cost_usd=1.5))
@@ -306,37 +348,33 @@ class Name(Result):
     model: str
 
 
-@capability(effect=Effect.SPENDS, title="Say the model")
-async def say_the_model(workspace: Workspace) -> Name:
+@capability(effect=Effect.SPENDS, title="Say the model", runs=Runs.AS_JOB)
+async def say_the_model(workspace: Workspace) -> Proposal[Name]:
     """Say which model is asked where none is named."""
-    workspace.approve(Plan("Look.", calls=1, cost_usd=0.0))
-    return Name(model=workspace.model_name(None))
+
+    async def say() -> Name:
+        return Name(model=workspace.model_name(None))
+
+    return Proposal(Plan("Look.", calls=1), say)
 
 
 async def test_a_job_asks_the_default_model_of_the_client_that_started_it(tmp_path: Path) -> None:
     catalogue = Catalogue((*CATALOGUE.capabilities, say_the_model))
     async with catalogue.open_workspace(settings(tmp_path)) as workspace:
         client = workspace.with_model("host")
-        job = (await service.start_job(client, "say_the_model", {})).job
+        job = (await start(client, say_the_model, {})).job
         ended = await service.wait_for_job(workspace, job)
     assert ended.result == {"model": "host"}
 
 
 async def test_a_job_is_known_by_the_address_of_its_page_too(tmp_path: Path) -> None:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
-        job = (await service.start_job(workspace, "ask_questions", {"count": 0})).job
+        job = (await start(workspace, ask_questions, {"count": 1})).job
         for reference in (f"kiln://jobs/{job}", f" {job} "):
             found = await service.wait_for_job.invoke(workspace, {"job": reference})
             assert isinstance(found, JobReport)
             assert found.job == job
-
-
-@pytest.mark.parametrize("tool", ["start_job", "resume_job"])
-async def test_what_looks_after_jobs_is_no_job(tmp_path: Path, tool: str) -> None:
-    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
-        with pytest.raises(NoJobOfJobs, match="call it as it is"):
-            await service.start_job(workspace, tool, {})
-        assert (await service.list_jobs(workspace)).jobs == []
+        await service.cancel_job(workspace, job)
 
 
 @pytest.mark.parametrize(
@@ -354,8 +392,8 @@ async def test_what_looks_after_jobs_is_no_job(tmp_path: Path, tool: str) -> Non
 def test_a_plan_says_what_all_of_it_costs_and_where_its_limits_stop_it(
     limit: BudgetLimit, said: str
 ) -> None:
-    plan = within(Plan("Judge.", calls=820, cost_usd=4.1), limit)
-    assert plan.cost_usd == 4.1
+    plan = within(Plan("Judge.", calls=820, highest_cost_usd=4.1), limit)
+    assert plan.highest_cost_usd == 4.1
     assert re.fullmatch(
         r"Judge\. About 820 model calls, at most about \$4\.1000\."
         + (f" {said}.*" if said else ""),
@@ -364,7 +402,7 @@ def test_a_plan_says_what_all_of_it_costs_and_where_its_limits_stop_it(
 
 
 def test_a_limit_in_money_says_that_it_does_not_hold_what_has_no_price() -> None:
-    plan = within(Plan("Judge.", calls=2, cost_usd=None), BudgetLimit(cost_usd=1))
+    plan = within(Plan("Judge.", calls=2, highest_cost_usd=None), BudgetLimit(cost_usd=1))
     assert "holds no model whose price is not known" in plan.text
     assert plan.needs_approval
 
@@ -426,7 +464,7 @@ def test_going_on_with_higher_limits_costs_what_was_not_agreed_to(
         cost_usd=usd,
         unpriced_calls=unpriced,
     )
-    assert more_to_spend(stopped(before, Stop("calls", 11)), report, after).cost_usd == cost
+    assert more_to_spend(stopped(before, Stop("calls", 11)), report, after).highest_cost_usd == cost
 
 
 async def test_models_are_listed_with_what_they_need(tmp_path: Path) -> None:
@@ -459,10 +497,9 @@ async def test_models_are_listed_with_what_they_can_do_and_cost(tmp_path: Path) 
 
 
 async def test_a_tested_model_says_what_it_answered_and_can_do(tmp_path: Path) -> None:
-    script = tmp_path / "script.json"
-    script.write_text('{"rules": [{"answer": "Ready."}]}', encoding="utf-8")
-    async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
-        tested = await service.test_model(workspace, f"scripted:{script}")
+    models = {"mine": ScriptedModel(["Ready."], repeat=True)}
+    async with open_workspace(settings(tmp_path), CATALOGUE.carry_out, models) as workspace:
+        tested = await service.test_model(workspace, "mine")
     assert (tested.answer, tested.calls, tested.price) == ("Ready.", 1, "free")
     assert "streaming" in (tested.can or "")
 
@@ -470,10 +507,10 @@ async def test_a_tested_model_says_what_it_answered_and_can_do(tmp_path: Path) -
 async def test_an_unknown_part_of_an_argument_is_said_with_those_that_there_are(
     tmp_path: Path,
 ) -> None:
-    given: dict[str, JsonValue] = {"tool": "run_eval", "arguments": {}, "limit": {"call": 3}}
+    given: dict[str, JsonValue] = {"count": 1, "limit": {"call": 3}}
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
         said = (
             r"'limit\.call'\. Did you mean 'calls'\? It takes: cost_usd, tokens, calls, seconds\."
         )
         with pytest.raises(InvalidArguments, match=said):
-            await service.start_job.invoke(workspace, given)
+            await call_capability(workspace, ask_questions, given)

@@ -7,11 +7,12 @@ import anyio
 import pytest
 from aiohttp import web
 
-from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.capability import Effect, Proposal, Result, Runs, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
-from kiln_mcp.errors import Plan
 from kiln_mcp.llm import EngineSettings, Message, ModelRequest, ServerSettings
 from kiln_mcp.operations import service
+from kiln_mcp.operations.calls import call_capability
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import Workspace
 
@@ -22,12 +23,16 @@ class Text(Result):
     text: str
 
 
-@capability(effect=Effect.SPENDS, title="Ask once")
-async def ask_once(workspace: Workspace) -> Text:
+@capability(effect=Effect.SPENDS, title="Ask once", runs=Runs.AS_JOB)
+async def ask_once(workspace: Workspace) -> Proposal[Text]:
     """Ask the busy server."""
-    request = ModelRequest("busy/tiny", (Message("user", "Hello?"),), max_tokens=10)
-    await workspace.report(3, 10, "asking")
-    return Text(text=(await workspace.engine.complete(request, asker="test")).text)
+
+    async def ask() -> Text:
+        request = ModelRequest("busy/tiny", (Message("user", "Hello?"),), max_tokens=10)
+        await workspace.report(3, 10, "asking")
+        return Text(text=(await workspace.engine.complete(request, asker="test")).text)
+
+    return Proposal(Plan("Ask once.", calls=1), ask)
 
 
 @pytest.fixture
@@ -54,21 +59,14 @@ def settings(home: Path, address: str) -> Settings:
 
 
 async def test_a_job_says_how_long_the_server_asks_to_wait(tmp_path: Path, busy: str) -> None:
-    catalogue = Catalogue((*installed_catalogue().capabilities, ask_cheaply))
+    catalogue = Catalogue((*installed_catalogue().capabilities, ask_once))
     async with catalogue.open_workspace(settings(tmp_path, busy)) as workspace:
-        job = (await service.start_job(workspace, "ask_cheaply", {})).job
+        job = (await call_capability(workspace, ask_once, {}, wait_s=0)).job
         with anyio.fail_after(20):
             while (now := await service.wait_for_job(workspace, job, 0.2)).message != ASKS_TO_WAIT:
                 assert now.state in {"waiting", "running"}
         assert (now.done, now.total) == (3, 10)
         await service.cancel_job(workspace, job)
-
-
-@capability(effect=Effect.SPENDS, title="Ask after approval")
-async def ask_cheaply(workspace: Workspace) -> Text:
-    """Ask the busy server, with approval, so that it is a job."""
-    workspace.approve(Plan("Ask once.", calls=1, cost_usd=0.0))
-    return await ask_once(workspace)
 
 
 async def test_who_waits_for_a_tool_hears_it_as_progress(tmp_path: Path, busy: str) -> None:

@@ -1,13 +1,25 @@
-"""A home with one project, "P", that has one task, "Answer"."""
+"""A home with one project, "P", that has one task, "Answer", and a person who agrees."""
 
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from kiln_mcp.approvals.decision import Reply
+from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import Workspace, open_workspace
+
+
+class Agrees:
+    """A person who agrees to everything."""
+
+    door = Door.TERMINAL
+
+    async def ask(self, call: ProposedCall) -> Reply:
+        return Reply.ACCEPT
 
 
 @pytest.fixture
@@ -19,4 +31,4 @@ async def workspace(tmp_path: Path) -> AsyncGenerator[Workspace]:
         await tools.perform(opened, "create_project", {"name": "P", "folder": folder})
         task = {"project": "P", "name": "Answer", "instruction": "Do it."}
         await tools.perform(opened, "create_task", task)
-        yield opened
+        yield replace(opened, person=Agrees())

@@ -1,6 +1,7 @@
 """What people bring in and send out, through the catalogue."""
 
 import json
+import os
 from pathlib import Path
 
 import anyio
@@ -11,7 +12,8 @@ from pydantic import JsonValue
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.cli import cli
 from kiln_mcp.workspace import Workspace
-from storage.errors import NewerFormat
+from storage import Task, TaskRun
+from storage.errors import NewerFormat, WorkbenchError
 from storage.exchange import TargetInside
 
 _SCHEMA: JsonValue = {
@@ -49,6 +51,31 @@ async def test_runs_that_were_exported_are_imported_with_what_people_said_of_the
     run = page["runs"][0]
     assert isinstance(run, dict)
     assert (run["input"], run["tags"], run["rating"]) == ("=1+1", ["a", "new"], 5)
+
+
+async def test_a_table_that_is_imported_again_adds_only_what_is_missing(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """As after an import that was killed; rows that are alike are rows of their own."""
+    table = tmp_path / "in.csv"
+    await anyio.Path(table).write_text("input,output\na,b\na,b\nc,d\n", encoding="utf-8")
+
+    async def bring_in(**more: JsonValue) -> tuple[JsonValue, JsonValue]:
+        report = await _call(workspace, "import_runs", project="P", file=str(table), **more)
+        return report["imported"], report["already_there"]
+
+    assert await bring_in() == (3, 0)
+    page = await _call(workspace, "find_runs", project="P", text="c")
+    assert isinstance(page["runs"], list)
+    (run,) = page["runs"]
+    assert isinstance(run, dict)
+    store = await workspace.open_project("P")
+    await store.delete(await store.get(TaskRun, str(run["id"])))
+    assert await bring_in() == (1, 2)
+    assert await bring_in() == (0, 3)
+    assert await bring_in(tags=["other"]) == (3, 0)
+    await _call(workspace, "create_task", project="P", name="Second", instruction="Do it.")
+    assert await bring_in(task="Second") == (3, 0)
 
 
 async def test_a_row_that_does_not_fit_the_tasks_schema_is_named(
@@ -98,6 +125,21 @@ async def test_a_project_travels_as_an_archive(workspace: Workspace, tmp_path: P
     described = await _call(workspace, "describe_project", project=str(tmp_path / "q"))
     assert isinstance(described["tasks"], list)
     assert len(described["tasks"]) == 1
+
+
+async def test_a_pipe_in_place_of_the_only_task_is_named_and_never_waited_for(
+    workspace: Workspace,
+) -> None:
+    store = await workspace.open_project("P")
+    (task,) = await store.children(store.project, Task)
+    file = store.folder / task.saved.path
+    file.unlink()
+    os.mkfifo(file)
+    with anyio.fail_after(10):
+        described = await _call(workspace, "describe_project", project="P")
+        with pytest.raises(WorkbenchError):
+            await _call(workspace, "find_runs", project="P")
+    assert "no ordinary file" in str(described["unreadable"])
 
 
 async def test_a_task_of_a_newer_program_is_named_with_its_file(

@@ -1,10 +1,12 @@
 """History, undo and deletion at the doors."""
 
+from dataclasses import replace
+
 import pytest
 from pydantic import JsonValue
 
+from kiln_mcp.approvals.errors import ApprovalNeeded
 from kiln_mcp.catalogue import installed_catalogue
-from kiln_mcp.errors import ApprovalNeeded
 from kiln_mcp.projects.errors import KindWithoutRecord
 from kiln_mcp.workspace import Workspace
 from storage import (
@@ -23,6 +25,11 @@ from storage.sharing.errors import ChangedSince
 @pytest.fixture(autouse=True)
 async def shared(workspace: Workspace) -> None:
     await _call(workspace, "share_project", project="P")
+
+
+def alone(workspace: Workspace) -> Workspace:
+    """Return the workspace of a caller who reaches no person."""
+    return replace(workspace, person=None)
 
 
 async def _call(workspace: Workspace, tool: str, /, **arguments: JsonValue) -> dict[str, JsonValue]:
@@ -72,7 +79,7 @@ async def test_a_deleted_prompt_shows_its_history_and_comes_back_by_undo(
     await _call(workspace, "sync_project", project="P")
     await _call(workspace, "delete_records", project="P", kind="prompt", records=["Short"])
     await _call(workspace, "sync_project", project="P")
-    await _call(workspace, "empty_trash", project="P", confirm=True)
+    await _call(workspace, "empty_trash", project="P")
     deleted, added = await _changes(workspace, kind="prompt", record="Short")
     assert (deleted["done"], added["done"]) == ("delete", "add")
     undone = await _call(workspace, "undo_change", project="P", change=deleted["change"])
@@ -92,9 +99,9 @@ async def test_an_undo_that_takes_records_away_asks_first_and_another_does_not(
     (first,) = await _changes(workspace)
     arguments: dict[str, JsonValue] = {"project": "P", "change": first["change"]}
     with pytest.raises(ApprovalNeeded, match="Delete the task Answer; the project's own record"):
-        await _call(workspace, "undo_change", **arguments)
+        await _call(alone(workspace), "undo_change", **arguments)
     assert [one.id for one in await store.children(store.project, Task)] == [task.id]
-    await _call(workspace, "undo_change", **arguments, confirm=True)
+    await _call(workspace, "undo_change", **arguments)
     trash = await _call(workspace, "list_trash", project="P")
     (deleted,) = _listed(trash["records"])
     assert isinstance(deleted, dict)
@@ -105,7 +112,7 @@ async def test_an_undo_that_takes_records_away_asks_first_and_another_does_not(
     await store.save(Prompt(name="Short", prompt="p"), parent=task)
     for _ in range(2):
         with pytest.raises(ApprovalNeeded, match="delete the prompt Short"):
-            await _call(workspace, "undo_change", project="P", change="unsynced")
+            await _call(alone(workspace), "undo_change", project="P", change="unsynced")
 
 
 async def test_deleting_what_others_need_says_so_and_asks_first(workspace: Workspace) -> None:
@@ -124,13 +131,15 @@ async def test_deleting_what_others_need_says_so_and_asks_first(workspace: Works
         "records": ["Plain"],
     }
     with pytest.raises(ApprovalNeeded, match="They are referred to by 1 task"):
-        await _call(workspace, "delete_records", **arguments)
-    answer = await _call(workspace, "delete_records", **arguments, confirm=True)
+        await _call(alone(workspace), "delete_records", **arguments)
+    answer = await _call(workspace, "delete_records", **arguments)
     assert answer["referred_to_by"] == "1 task"
     with pytest.raises(RecordNotFound):
         await _call(workspace, "delete_records", **arguments)
     with pytest.raises(ApprovalNeeded, match="with 1 run below"):
-        await _call(workspace, "delete_records", project="P", kind="task", records=["Answer"])
+        await _call(
+            alone(workspace), "delete_records", project="P", kind="task", records=["Answer"]
+        )
     records = answer["records"]
     assert isinstance(records, list)
     assert isinstance(records[0], dict)

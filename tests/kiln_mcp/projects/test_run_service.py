@@ -1,14 +1,17 @@
 """What people do with runs, through the catalogue."""
 
 import subprocess
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
 from pydantic import JsonValue
 
+from kiln_mcp.approvals.errors import ApprovalNeeded
 from kiln_mcp.catalogue import installed_catalogue
-from kiln_mcp.errors import ApprovalNeeded, InvalidArguments
+from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.projects.errors import (
     NothingToRate,
     NothingToTag,
@@ -29,6 +32,11 @@ from storage import (
     TaskRun,
     TaskRunSplit,
 )
+
+
+def alone(workspace: Workspace) -> Workspace:
+    """Return the workspace of a caller who reaches no person."""
+    return replace(workspace, person=None)
 
 
 async def _call(workspace: Workspace, tool: str, /, **arguments: JsonValue) -> dict[str, JsonValue]:
@@ -98,8 +106,8 @@ async def test_a_deleted_run_comes_back_from_the_trash_until_it_is_emptied(
     assert (await _call(workspace, "find_runs", project="P"))["total"] == 2
     await _call(workspace, "delete_records", project="P", kind="run", records=[second])
     with pytest.raises(ApprovalNeeded, match="1 record in the trash away for good"):
-        await _call(workspace, "empty_trash", project="P")
-    emptied = await _call(workspace, "empty_trash", project="P", confirm=True)
+        await _call(alone(workspace), "empty_trash", project="P")
+    emptied = await _call(workspace, "empty_trash", project="P")
     assert emptied["gone"] == 1
     assert not (await _call(workspace, "list_trash", project="P"))["records"]
 
@@ -245,3 +253,21 @@ async def test_a_rating_of_nothing_or_of_an_unknown_score_and_an_unusable_tag_ar
     read = await _call(workspace, "read_run", project="P", run=first)
     assert "rating" not in read
     assert read["tags"] == ["a", "imported"]
+
+
+async def test_tags_and_ratings_that_several_give_at_once_are_all_kept(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    run, _ = await _import(workspace, tmp_path)
+    calls = [
+        *(("tag_runs", {"runs": [run], "add": [f"t{number}"]}) for number in range(6)),
+        ("tag_runs", {"runs": [run], "remove": ["a"]}),
+        ("rate_run", {"run": run, "stars": 4}),
+    ]
+    async with anyio.create_task_group() as group:
+        for tool, arguments in calls:
+            group.start_soon(partial(_call, workspace, tool, project="P", **arguments))
+    found = await _call(workspace, "read_run", project="P", run=run)
+    assert isinstance(found["tags"], list)
+    assert {str(tag) for tag in found["tags"]} == {"imported", *(f"t{n}" for n in range(6))}
+    assert found["rating"] == 4

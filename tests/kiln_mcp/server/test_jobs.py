@@ -20,9 +20,9 @@ from mcp.client.subscriptions import ResourcesListChanged, ResourceUpdated
 from mcp.shared.exceptions import MCPError
 from pydantic import Field
 
-from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.capability import Effect, Proposal, Result, Runs, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
-from kiln_mcp.errors import Plan
 from kiln_mcp.llm import EngineSettings, Message, ModelRequest
 from kiln_mcp.operations.answers import JobList, Order, OrderList
 from kiln_mcp.operations.pages import JobPage
@@ -38,21 +38,24 @@ class Sum(Result):
     total: int
 
 
-@capability(effect=Effect.SPENDS, title="Ask some questions")
+@capability(effect=Effect.SPENDS, title="Ask some questions", runs=Runs.AS_JOB)
 async def ask_questions(
     workspace: Workspace,
     count: Annotated[int, Field(description="How many.")],
     cost: Annotated[float, Field(description="What to say it costs.")] = 0.0,
     model: Annotated[str, Field(description="Whom.")] = "host",
-) -> Sum:
+) -> Proposal[Sum]:
     """Ask a model some questions, one after another."""
-    workspace.approve(Plan("Ask some questions.", calls=count, cost_usd=cost))
-    total = 0
-    for number in range(count):
-        request = ModelRequest(model, (Message("user", str(number)),), max_tokens=10)
-        total += int((await workspace.engine.complete(request, asker="questions")).text)
-        await workspace.report(number + 1, count, f"Asked {number + 1}")
-    return Sum(total=total)
+
+    async def ask() -> Sum:
+        total = 0
+        for number in range(count):
+            request = ModelRequest(model, (Message("user", str(number)),), max_tokens=10)
+            total += int((await workspace.engine.complete(request, asker="questions")).text)
+            await workspace.report(number + 1, count, f"Asked {number + 1}")
+        return Sum(total=total)
+
+    return Proposal(Plan("Ask some questions.", calls=count, highest_cost_usd=cost), ask)
 
 
 CATALOGUE = Catalogue((*installed_catalogue().capabilities, ask_questions))
@@ -111,9 +114,7 @@ async def assist(client: Client, most: int) -> None:
 
 
 async def start(client: Client, count: int) -> str:
-    started = await client.call_tool(
-        "start_job", {"tool": "ask_questions", "arguments": {"count": count}}
-    )
+    started = await client.call_tool("ask_questions", {"count": count, "wait_s": 0})
     assert started.structured_content is not None
     return started.structured_content["job"]
 
@@ -153,8 +154,8 @@ async def test_a_jobs_page_says_its_limits_and_time_and_a_withdrawn_order_costs_
     tmp_path: Path, era: Era
 ) -> None:
     async with connected(tmp_path, era) as client:
-        began: dict[str, Any] = {"tool": "ask_questions", "arguments": {"count": 3}}
-        started = await client.call_tool("start_job", {**began, "limit": {"seconds": 900}})
+        began: dict[str, Any] = {"count": 3, "wait_s": 0, "limit": {"seconds": 900}}
+        started = await client.call_tool("ask_questions", began)
         assert started.structured_content is not None
         job: str = started.structured_content["job"]
         await assist(client, 1)
@@ -411,7 +412,7 @@ async def test_the_person_is_asked_before_a_task_that_costs_money_begins(
     async with connected(tmp_path, "auto", answer=answer, extensions=extensions) as client:
         result = await client.call_tool("ask_questions", {"count": 1, "cost": 2.0})
         jobs = JobList.model_validate((await client.call_tool("list_jobs", {})).structured_content)
-    assert ("did not agree" in str(result.content)) is not agree
+    assert ("The person declined" in str(result.content)) is not agree
     assert [job.job for job in jobs.jobs] == followed
     assert len(followed) == (1 if agree else 0)
 
@@ -423,7 +424,7 @@ async def test_what_is_quick_or_refused_is_answered_at_once(tmp_path: Path) -> N
         dear = await client.call_tool("ask_questions", {"count": 1, "cost": 2.0})
     assert not listed.is_error
     assert "Unknown argument 'cuont'" in str(wrong.content)
-    assert "call again with confirm=true" in str(dear.content)
+    assert "kiln-mcp approve" in str(dear.content)
 
 
 async def test_an_unknown_task_is_refused(tmp_path: Path) -> None:
@@ -438,24 +439,24 @@ async def test_who_does_not_declare_tasks_sees_none(tmp_path: Path) -> None:
         dear = await client.call_tool("ask_questions", {"count": 1, "cost": 2.0})
         with pytest.raises(MCPError) as refused:
             await look(client, "any")
-    assert "Nothing has been done yet" in str(dear.content)
+    assert "Nothing has been done." in str(dear.content)
     assert refused.value.error.code == types.MISSING_REQUIRED_CLIENT_CAPABILITY
     assert refused.value.error.data == {
         "requiredCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}}
     }
 
 
-async def test_a_call_of_who_does_not_declare_tasks_waits_for_its_answer(tmp_path: Path) -> None:
+async def test_a_call_whose_job_asks_the_caller_itself_does_not_wait_for_it(tmp_path: Path) -> None:
     async with connected(tmp_path, "auto") as client:
-        answers: list[types.CallToolResult] = []
-
-        async def ask() -> None:
-            answers.append(await client.call_tool("ask_questions", {"count": 1}))
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(ask)
-            await assist(client, 1)
-    assert answers[0].structured_content == {"total": 0}
+        answer = await client.call_tool("ask_questions", {"count": 1, "wait_s": 300})
+        data = answer.structured_content
+        assert data is not None
+        assert (data["status"], data["capability"]) == ("running", "ask_questions")
+        assert "take_work_orders" in data["next_step"]
+        await assist(client, 1)
+        ended = await client.call_tool("wait_for_job", {"job": data["job"]})
+    assert ended.structured_content is not None
+    assert ended.structured_content["result"] == {"total": 0}
 
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/list", "tasks/result"])

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
-from kiln_mcp.errors import ApprovalNeeded, InvalidArguments
-from kiln_mcp.llm import Engine, EngineSettings, ModelRequest, ScriptedModel
+from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.errors import InvalidArguments
+from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.llm.errors import UnknownModel
 from kiln_mcp.settings import Settings
 from kiln_mcp.specs.errors import NothingToRefine, SpecNotNamed
@@ -21,6 +22,7 @@ from kiln_mcp.specs.service import (
     refine_spec,
 )
 from kiln_mcp.workspace import KnownProjects, Workspace
+from scripted_model import ScriptedModel
 from storage import Project, ProjectStore, Spec, Task, Tone
 from storage.errors import RecordNotFound
 

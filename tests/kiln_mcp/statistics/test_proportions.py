@@ -1,7 +1,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kiln_mcp.statistics import (
@@ -27,7 +27,6 @@ def test_wilson_gives_newcombes_published_interval_for_81_of_263() -> None:
     assert (interval.low, interval.high) == pytest.approx((0.2553, 0.3662), abs=1e-4)
 
 
-@settings(deadline=None)
 @given(counts)
 def test_intervals_lie_in_the_unit_range_and_hold_the_share(case: tuple[int, int]) -> None:
     successes, total = case
@@ -36,7 +35,6 @@ def test_intervals_lie_in_the_unit_range_and_hold_the_share(case: tuple[int, int
         assert successes / total in interval
 
 
-@settings(deadline=None)
 @given(counts)
 def test_an_interval_of_failures_mirrors_the_one_of_successes(case: tuple[int, int]) -> None:
     successes, total = case

@@ -2,14 +2,13 @@ import random
 from statistics import fmean
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
 from kiln_mcp.statistics import CannotTell, Interval, bootstrap_mean_interval
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(-4, 4), min_size=5, max_size=40), st.integers(0, 5))
 def test_the_interval_stays_among_the_values_or_says_why_there_is_none(
     values: list[int], seed: int

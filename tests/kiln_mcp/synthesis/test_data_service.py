@@ -8,13 +8,14 @@ import anyio
 import pytest
 from pydantic import JsonValue
 
-from kiln_mcp.llm import Engine, EngineSettings, ScriptedModel
+from kiln_mcp.llm import Engine, EngineSettings
 from kiln_mcp.settings import Settings
 from kiln_mcp.synthesis.errors import ItemMisfit, NothingToSplit, UnknownParts, UnreadableItems
 from kiln_mcp.synthesis.items import GivenItem
 from kiln_mcp.synthesis.report import FILE, DataReport
 from kiln_mcp.synthesis.service import Shares, add_items, split_data
 from kiln_mcp.workspace import KnownProjects, Workspace
+from scripted_model import ScriptedModel
 from storage import Project, ProjectStore, Task, TaskRun
 
 SCHEMA = json.dumps(

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
-from kiln_mcp.errors import ApprovalNeeded
-from kiln_mcp.llm import Engine, EngineSettings, ModelRequest, ScriptedModel
+from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.llm.errors import UnknownModel
 from kiln_mcp.settings import Settings
 from kiln_mcp.synthesis.errors import ExamplesNeeded, ItemMisfit, NoItemsMade
 from kiln_mcp.synthesis.generation import DataWish
 from kiln_mcp.synthesis.service import generate_data
 from kiln_mcp.workspace import KnownProjects, Workspace
+from scripted_model import ScriptedModel
 from storage import Project, ProjectStore, Task, TaskRun, TaskRunConfig
 from storage.errors import RecordNotFound
 
@@ -198,7 +199,10 @@ async def test_a_misspelt_model_is_refused_before_anything_is_asked(tmp_path: Pa
 
 @pytest.mark.embedded
 async def test_the_embedded_model_goes_on_with_a_list_of_examples(tmp_path: Path) -> None:
-    async with support(tmp_path) as (workspace, project):
+    # A small model writes until its answer is full, unless a schema ends it.
+    short = {"type": "object", "properties": {"urgent": {"type": "boolean"}}}
+    output = json.dumps({**short, "required": ["urgent"], "additionalProperties": False})
+    async with support(tmp_path, output=output) as (workspace, project):
         made = await generate_data(
             workspace, project, wanted=DataWish(count=6, examples=list(QUESTIONS))
         )

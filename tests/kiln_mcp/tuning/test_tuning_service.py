@@ -6,6 +6,8 @@ from pathlib import Path
 import anyio
 import pytest
 
+from kiln_mcp.approvals.decision import Reply
+from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.llm import Engine, EngineSettings
 from kiln_mcp.settings import Settings
 from kiln_mcp.synthesis.items import GivenItem
@@ -31,6 +33,15 @@ ITEMS = [
 ]
 
 
+class Agrees:
+    """A person who agrees to everything."""
+
+    door = Door.TERMINAL
+
+    async def ask(self, call: ProposedCall) -> Reply:
+        return Reply.ACCEPT
+
+
 @asynccontextmanager
 async def dealt(tmp_path: Path) -> AsyncGenerator[tuple[Workspace, str]]:
     settings = Settings(home=tmp_path / "home", engine=EngineSettings())
@@ -39,7 +50,7 @@ async def dealt(tmp_path: Path) -> AsyncGenerator[tuple[Workspace, str]]:
     await store.close()
     async with Engine(settings.engine) as engine:
         known = KnownProjects(settings.home / "projects.json")
-        workspace = Workspace(settings=settings, engine=engine, known=known)
+        workspace = Workspace(settings=settings, engine=engine, known=known, person=Agrees())
         project = str(tmp_path / "p")
         await add_items(workspace, project, items=ITEMS)
         await split_data(workspace, project, "Right", seed=1)

@@ -19,6 +19,7 @@ from storage import ProjectStore, Task, TaskRun
 from storage.errors import RecordNotFound
 from storage.exchange import (
     Limits,
+    NoSpaceToUnpack,
     NotAZipName,
     NotImportable,
     SeveralProjects,
@@ -222,6 +223,17 @@ async def test_bombs_are_refused_by_what_they_unpack_to(tmp_path: Path) -> None:
     archive = _zip(tmp_path / "b.zip", {f"p/{number}": b"" for number in range(9)})
     with pytest.raises(UnsafeArchive, match="more than 5 files"):
         await import_project(str(archive), tmp_path / "new", limits=limits)
+
+
+async def test_an_archive_is_not_unpacked_onto_a_disk_without_the_space(tmp_path: Path) -> None:
+    content, limits = os.urandom(3 << 20), Limits(free=2 << 20)
+    for archive in (
+        _tar(tmp_path / "a.tar", ("p/random", content)),
+        _zip(tmp_path / "a.zip", {"p/random": content}),
+    ):
+        with pytest.raises(NoSpaceToUnpack, match="the disk has 2 MB left for it"):
+            await import_project(str(archive), tmp_path / "new", limits=limits)
+    assert set(_contents(tmp_path)) == {"a.tar", "a.zip"}
 
 
 def _cut(content: bytes) -> bytes:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage import (
@@ -136,7 +136,7 @@ async def _all_pages(store: ProjectStore, task: Task, query: RunQuery, order: Or
     return [run.id for run in seen]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=settings().max_examples // 4)
 @given(
     runs=st.lists(_runs(), max_size=12),
     others=st.lists(_runs(), max_size=3),

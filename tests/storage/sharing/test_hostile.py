@@ -1,5 +1,6 @@
 """Folders and repositories that would do harm, and what others left behind."""
 
+import contextlib
 import os
 import shlex
 import subprocess
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from storage import ProjectStore, Task
+from storage import Project, ProjectStore, Task
+from storage.errors import StorageError
 from storage.sharing.errors import HalfDone, UnsafeContent, UnsafeSettings
 from storage.sharing.git import Git
 from storage.sharing.sharing import Sharing, fetch_project
@@ -265,3 +267,28 @@ async def test_a_file_whose_values_lie_too_deep_in_one_another_stops_no_sync(
             held = store.folder / file.relative_to(ana.folder)
             held.write_text('{"a":' * depth + value + "}" * depth, encoding="utf-8")
             assert (await Sharing(store).sync()).sent
+
+
+@pytest.mark.parametrize("path", [".git/hooks/evil", "sub/.git/evil", "linked/evil", "sub/evil"])
+async def test_files_around_a_project_are_not_written_into_gits_folder(
+    hub: Path, tmp_path: Path, path: str
+) -> None:
+    """A project within a larger repository, whose other files come along with a sync."""
+    top = tmp_path / "top"
+    _git(tmp_path, "clone", "-q", str(hub), str(top))
+    async with await ProjectStore.create(
+        top / "p", Project(name="P"), home=tmp_path / "h"
+    ) as store:
+        await store.save(Task(name="T", instruction="I"), parent=store.project)
+        _git(top, "checkout", "-q", "-b", "main")
+        await Sharing(store).share(str(hub))
+        await Sharing(store).sync()
+        (top / "linked").symlink_to(top / ".git")
+        name = _git(hub, "hash-object", "-w", "--stdin", given="evil")
+        tree = _tree(hub, [("100644", name, path)], "main")
+        commit = _git(hub, "commit-tree", tree, "-m", "x", "-p", "main")
+        _git(hub, "update-ref", "refs/heads/main", commit)
+        with contextlib.suppress(StorageError):
+            await Sharing(store).sync()
+    evil = {str(file.relative_to(top)) for file in top.rglob("evil")}
+    assert evil == ({"sub/evil"} if path == "sub/evil" else set())

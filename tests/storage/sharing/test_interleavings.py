@@ -310,6 +310,7 @@ class Team(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
+@pytest.mark.hypothesis
 @pytest.mark.timeout(400)
 def test_any_interleaving_of_edits_and_syncs_converges_and_loses_nothing() -> None:
     run_state_machine_as_test(
@@ -317,7 +318,6 @@ def test_any_interleaving_of_edits_and_syncs_converges_and_loses_nothing() -> No
         settings=settings(
             max_examples=12,
             stateful_step_count=14,
-            deadline=None,
             phases=[Phase.generate],  # a smaller example would take longer than the test may
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),

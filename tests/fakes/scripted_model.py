@@ -1,18 +1,13 @@
 """Models for tests: their answers are written beforehand."""
 
-import json
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-import anyio
 import anyio.lowlevel
-from pydantic import BaseModel, ConfigDict
 
 from kiln_mcp.llm.deltas import Streamed, TextDelta, deltas_of
-from kiln_mcp.llm.errors import RequestRefused, UnknownModel
+from kiln_mcp.llm.errors import RequestRefused
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest, Usage
-from storage.errors import said_by_system
 
 Answer = str | ModelAnswer
 WORDS_PER_TOKEN = 0.75
@@ -81,43 +76,3 @@ def whole_answer(answer: Answer, request: ModelRequest) -> ModelAnswer:
         output_tokens=round(len(answer.split()) / WORDS_PER_TOKEN),
     )
     return ModelAnswer(text=answer, usage=usage)
-
-
-class _Rule(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    contains: str = ""
-    answer: str | dict[str, object] | list[object]
-
-
-class _Script(BaseModel):
-    """A script file: the first rule whose text occurs in the last message gives the answer."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    rules: tuple[_Rule, ...]
-
-
-async def load_script(name: str, path: Path) -> ScriptedModel:
-    """Return the model that a JSON script file describes.
-
-    The file is `{"rules": [{"contains": "text", "answer": "…" or JSON}, …]}`.
-
-    Raises:
-        UnknownModel: The file is not there or is no script.
-    """
-    try:
-        script = _Script.model_validate_json(await anyio.Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        said = said_by_system(error)
-        raise UnknownModel(name, ["embedded", "scripted:<file.json>"], said) from error
-
-    def answer(request: ModelRequest) -> str:
-        asked = "\n".join(message.content for message in request.messages)
-        for rule in script.rules:
-            if rule.contains in asked:
-                given = rule.answer
-                return given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
-        raise RequestRefused(request.model, "no rule of the script fits it.")
-
-    return ScriptedModel(answer)

@@ -1,0 +1,137 @@
+"""Whether a proposed call may be carried out: one function for every door.
+
+A model's arguments never decide. A question to the person comes before an approval id, so that a
+client that can ask always asks.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Protocol
+
+import anyio.to_thread
+
+from kiln_mcp.approvals.plan import Effect
+from kiln_mcp.approvals.policy import Policy
+from kiln_mcp.approvals.records import Consumption, Door, ProposedCall
+from kiln_mcp.approvals.store import ApprovalStore
+
+
+class Reply(StrEnum):
+    """What came of a question to the person."""
+
+    ACCEPT = "accept"
+    DECLINE = "decline"
+    NONE = "none"
+    """The question was closed unanswered."""
+    LATER = "later"
+    """The client puts the question and then repeats the call."""
+
+
+class Person(Protocol):
+    """A way to reach the person while a call waits."""
+
+    @property
+    def door(self) -> Door:
+        """Where the person answers."""
+        ...
+
+    async def ask(self, call: ProposedCall) -> Reply:
+        """Put the plan of a call to the person."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """The call may be carried out.
+
+    Attributes:
+        approval_id: The recorded approval; empty if the call needed none.
+    """
+
+    approval_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The person said no."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The person has not answered.
+
+    Attributes:
+        approval_id: The request that waits for the person.
+        reason: Why the call was not approved, as sentences.
+    """
+
+    approval_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The client puts the question and then repeats the call."""
+
+
+Decision = Approved | Declined | Waiting | Asking
+
+
+async def decide(
+    store: ApprovalStore,
+    policy: Policy,
+    call: ProposedCall,
+    effect: Effect,
+    person: Person | None = None,
+    approval_id: str | None = None,
+) -> Decision:
+    """Decide whether a proposed call may be carried out, and record who approved it.
+
+    Args:
+        store: The record of approvals.
+        policy: What the person set beforehand.
+        call: The call with its plan.
+        effect: The effect of the capability.
+        person: A way to ask the person now; None if there is none.
+        approval_id: The approval that the caller names; it counts only if nobody can be asked.
+
+    Raises:
+        ApprovalsFailed: The record cannot be used; nothing is approved.
+    """
+    if not policy.asks_about(call.plan, effect):
+        return Approved()
+    allowed = await anyio.to_thread.run_sync(store.record_allowance, call, policy, effect)
+    if allowed is not None:
+        return Approved(allowed.id)
+    if person is not None:
+        return await _ask(store, call, person)
+    reason = "This client cannot put the question to the person."
+    if approval_id is not None:
+        used = await anyio.to_thread.run_sync(store.consume, approval_id, call)
+        if used is Consumption.CONSUMED:
+            return Approved(approval_id)
+        if used is Consumption.DECLINED:
+            return Declined()
+        reason = used.reason
+    return await _wait(store, call, reason)
+
+
+async def _ask(store: ApprovalStore, call: ProposedCall, person: Person) -> Decision:
+    match await person.ask(call):
+        case Reply.ACCEPT:
+            record = partial(store.record, call, person.door)
+            return Approved((await anyio.to_thread.run_sync(record)).id)
+        case Reply.DECLINE:
+            record = partial(store.record, call, person.door, approved=False)
+            await anyio.to_thread.run_sync(record)
+            return Declined()
+        case Reply.NONE:
+            return await _wait(store, call, "The question was closed without an answer.")
+        case Reply.LATER:
+            return Asking()
+
+
+async def _wait(store: ApprovalStore, call: ProposedCall, reason: str) -> Waiting:
+    request = await anyio.to_thread.run_sync(store.request, call)
+    return Waiting(request.id, reason)

@@ -1,0 +1,148 @@
+"""The plan of a call: what it will do, cost and touch, before anything is done."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Final
+
+from pydantic import JsonValue
+
+_ESTIMATES: Final = frozenset({"expected_cost_usd", "tokens", "earlier_calls"})
+"""Fields that move while other calls are measured; what a person agrees to is the rest."""
+
+
+class Effect(StrEnum):
+    """What calling a capability does to the world."""
+
+    READS = "reads"
+    """Looks; changes nothing and costs nothing."""
+    WRITES = "writes"
+    """Changes the project; can be undone."""
+    SPENDS = "spends"
+    """Asks models, which may cost money and sends data to them."""
+    DESTROYS = "destroys"
+    """Takes something away."""
+
+
+class Consequence(StrEnum):
+    """What a person may want to be asked about before it happens."""
+
+    WRITES = "writes"
+    SPENDS = "spends"
+    DESTROYS = "destroys"
+    SENDS = "sends"
+    CERTIFIES = "certifies"
+    """Labels count for a certificate in a person's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a capability will do, as a person reads it before it is done.
+
+    Attributes:
+        summary: One sentence: what will happen.
+        calls: Model calls expected, 0 for none.
+        expected_cost_usd: Cost to expect after earlier calls, in US dollars; None if nothing is
+            expected but the highest.
+        highest_cost_usd: The most that it may cost, in US dollars; None if a price is not known.
+            It is raised to the expected cost where that is higher; what is no finite number
+            counts as not known.
+        irreversible: Whether what is done cannot be undone.
+        far_reaching: Whether it touches more than was named, though it can be undone.
+        destination: Where data is sent, outside the project's and the home's folders; empty if
+            nothing is sent. The models that are asked do not count as a destination.
+        certifies: Whether labels will count for a certificate, so that their rater must confirm
+            them.
+        limits: What bounds it, in sentences; empty if nothing does.
+        tokens: Tokens expected; 0 if nobody can tell.
+        earlier_calls: From how many like calls the expectation comes; 0 if from none.
+    """
+
+    summary: str
+    calls: int = 0
+    expected_cost_usd: float | None = None
+    highest_cost_usd: float | None = 0.0
+    irreversible: bool = False
+    far_reaching: bool = False
+    destination: str = ""
+    certifies: bool = False
+    limits: str = ""
+    tokens: int = 0
+    earlier_calls: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("expected_cost_usd", "highest_cost_usd"):
+            cost = getattr(self, name)
+            if cost is not None and not math.isfinite(cost):
+                object.__setattr__(self, name, None)
+        expected, highest = self.expected_cost_usd, self.highest_cost_usd
+        if expected is not None and highest is not None and expected > highest:
+            object.__setattr__(self, "highest_cost_usd", expected)
+
+    @property
+    def consequences(self) -> frozenset[Consequence]:
+        """What a person must agree to; empty if it costs, destroys, sends and certifies nothing."""
+        answers = {
+            Consequence.SPENDS: self.highest_cost_usd is None or self.highest_cost_usd > 0,
+            Consequence.DESTROYS: self.irreversible or self.far_reaching,
+            Consequence.SENDS: bool(self.destination),
+            Consequence.CERTIFIES: self.certifies,
+        }
+        return frozenset(consequence for consequence, holds in answers.items() if holds)
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether a person must agree first."""
+        return bool(self.consequences)
+
+    @property
+    def likely_cost_usd(self) -> float | None:
+        """The expected cost, or the highest if nothing else is expected; None if not known."""
+        if self.highest_cost_usd is None or self.expected_cost_usd is None:
+            return self.highest_cost_usd
+        return self.expected_cost_usd
+
+    @property
+    def text(self) -> str:
+        """The plan in words, with its cost, its destination and its limits."""
+        destination = f"Data is sent to {self.destination}." if self.destination else ""
+        return " ".join(part for part in (self._expected, destination, self.limits) if part)
+
+    @property
+    def fingerprint(self) -> str:
+        """A SHA-256 over all that a person agrees to; estimates that move are left out."""
+        agreed = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name not in _ESTIMATES
+        }
+        return fingerprint_of(agreed)
+
+    @property
+    def _expected(self) -> str:
+        if not self.calls:
+            return self.summary
+        count = "1 model call" if self.calls == 1 else f"{self.calls} model calls"
+        return f"{self.summary} About {count}, {self._price}."
+
+    @property
+    def _price(self) -> str:
+        expected, highest = self.expected_cost_usd, self.highest_cost_usd
+        if highest is None:
+            return "at a price that is not known"
+        if highest == 0:
+            return "free of charge"
+        most = f"at most about ${highest:.4f}"
+        if expected is None or not self.earlier_calls:
+            return most
+        past = f"${expected:.4f}, from {self.earlier_calls} earlier calls"
+        return past if expected == highest else f"{past}, {most}"
+
+
+def fingerprint_of(value: Mapping[str, JsonValue]) -> str:
+    """Return a SHA-256 over JSON data in its canonical form, as hexadecimal digits."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -1,0 +1,129 @@
+"""What a person allowed beforehand: a daily allowance, and what always waits for them.
+
+The policy is one file of the home. Only the command line writes it, on a terminal; no capability
+can. A file that cannot be read or that holds something else counts as the strictest policy.
+"""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kiln_mcp.approvals.plan import Consequence, Effect, Plan
+from storage.errors import said_by_system
+from storage.files import put_in_place, write_aside
+
+ALWAYS_ASKED: Final = frozenset({Consequence.DESTROYS, Consequence.SENDS, Consequence.CERTIFIES})
+"""What no policy lets pass without a question."""
+_SPENDS_ONLY: Final = frozenset({Consequence.SPENDS})
+_OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What passes without a question; what destroys or sends data never does.
+
+    Attributes:
+        daily_allowance_usd: US dollars a local day that may be spent without a question.
+        daily_allowance_calls: Model calls a local day; an allowance needs both.
+        never_without_me: What is asked about even if the allowance would cover it or nothing
+            would be asked otherwise.
+        damage: Why the strictest policy holds instead of the file, as a sentence; else empty.
+    """
+
+    daily_allowance_usd: float = 0.0
+    daily_allowance_calls: int = 0
+    never_without_me: frozenset[Consequence] = ALWAYS_ASKED
+    damage: str = ""
+
+    def asks_about(self, plan: Plan, effect: Effect) -> bool:
+        """Whether a person, or their allowance, must agree before a call is carried out.
+
+        Args:
+            plan: What the call will do.
+            effect: The capability's own effect.
+        """
+        return plan.needs_approval or self._asks_about_writes(effect)
+
+    def allows(self, plan: Plan, effect: Effect) -> bool:
+        """Whether the allowance may answer for the person, if enough of it is left.
+
+        A plan that also destroys or sends data is asked about, and so is one whose price is not
+        known.
+        """
+        spends_only = plan.consequences == _SPENDS_ONLY
+        asked = Consequence.SPENDS in self.never_without_me or self._asks_about_writes(effect)
+        return spends_only and not asked and plan.highest_cost_usd is not None
+
+    def _asks_about_writes(self, effect: Effect) -> bool:
+        return effect is not Effect.READS and Consequence.WRITES in self.never_without_me
+
+
+STRICTEST: Final = Policy(never_without_me=frozenset(Consequence))
+
+
+class _StoredPolicy(BaseModel):
+    """The file's content."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    daily_allowance_usd: Dollars = 0.0
+    daily_allowance_calls: Annotated[int, Field(ge=0, strict=True)] = 0
+    never_without_me: frozenset[Consequence] = ALWAYS_ASKED
+
+
+def policy_file(home: Path) -> Path:
+    """Return where the policy of a home lies."""
+    return home / "policy.json"
+
+
+def read_policy(home: Path) -> Policy:
+    """Read the policy of a home; the default if there is none, the strictest if it is damaged."""
+    file = policy_file(home)
+    try:
+        if os.name == "posix" and file.stat().st_mode & _OTHERS_MAY_WRITE:
+            return _strictest(file, "others may write it")
+        stored = _StoredPolicy.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return Policy()
+    except OSError as error:
+        return _strictest(file, said_by_system(error))
+    except ValidationError as error:
+        place = ".".join(str(step) for step in error.errors()[0]["loc"])
+        fault = error.errors()[0]["msg"]
+        return _strictest(file, f"{place}: {fault}" if place else fault)
+    return Policy(
+        stored.daily_allowance_usd,
+        stored.daily_allowance_calls,
+        stored.never_without_me | ALWAYS_ASKED,
+    )
+
+
+def write_policy(home: Path, policy: Policy) -> None:
+    """Write the policy of a home, for its owner alone.
+
+    Raises:
+        WriteFailed: The disk refused; the former policy holds.
+    """
+    stored = _StoredPolicy(
+        daily_allowance_usd=policy.daily_allowance_usd,
+        daily_allowance_calls=policy.daily_allowance_calls,
+        never_without_me=policy.never_without_me | ALWAYS_ASKED,
+    )
+    file = policy_file(home)
+    fresh = write_aside(file, stored.model_dump_json(indent=2).encode() + b"\n")
+    fresh.chmod(0o600)
+    put_in_place(fresh, file)
+
+
+def _strictest(file: Path, reason: str) -> Policy:
+    sentence = (
+        f"The policy {file} cannot be used ({reason}), so every change is asked about and nothing "
+        "is allowed beforehand. Set it again with kiln-mcp allow."
+    )
+    return Policy(never_without_me=STRICTEST.never_without_me, damage=sentence)

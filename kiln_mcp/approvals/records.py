@@ -1,0 +1,122 @@
+"""What the record of approvals holds: calls that were proposed, and what became of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import JsonValue
+
+from kiln_mcp.approvals.plan import Plan, fingerprint_of
+
+
+class Door(StrEnum):
+    """Where a person answered."""
+
+    ELICITATION = "elicitation"
+    """A question that the client showed."""
+    TERMINAL = "terminal"
+    PAGE = "page"
+    ALLOWANCE = "allowance"
+    """Nobody was asked: the person's daily allowance covers it."""
+
+
+class ApprovalState(StrEnum):
+    """What became of a request; each is final but the first two."""
+
+    WAITING = "waiting"
+    APPROVED = "approved"
+    """The person agreed; the call has not used it yet."""
+    DECLINED = "declined"
+    EXPIRED = "expired"
+    USED = "used"
+
+
+class Consumption(StrEnum):
+    """What came of using an approval; only `CONSUMED` allows the act."""
+
+    CONSUMED = "consumed"
+    UNKNOWN = "unknown"
+    WAITING = "waiting"
+    DECLINED = "declined"
+    EXPIRED = "expired"
+    USED = "used"
+    OTHER_CALL = "other_call"
+    OTHER_PLAN = "other_plan"
+
+    @property
+    def reason(self) -> str:
+        """Why the act is not allowed, as a sentence; empty if it is."""
+        return _REASONS[self]
+
+
+_REASONS = {
+    Consumption.CONSUMED: "",
+    Consumption.UNKNOWN: "There is no approval with this id.",
+    Consumption.WAITING: "The person has not answered yet.",
+    Consumption.DECLINED: "The person declined this.",
+    Consumption.EXPIRED: "This approval was not used within 24 hours and is no longer valid.",
+    Consumption.USED: "This approval was used before; each one holds for one call.",
+    Consumption.OTHER_CALL: "This approval belongs to another call: the tool or its arguments "
+    "differ from what the person saw.",
+    Consumption.OTHER_PLAN: "The plan is no longer the one that the person saw.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedCall:
+    """A call that needs a person's approval.
+
+    Attributes:
+        tool: The capability's name.
+        arguments: Its arguments as JSON data, without the approval id.
+        plan: What it will do.
+        title: What a person reads for the tool.
+        client: Who calls, for the person to read; empty if nobody can tell. It binds nothing.
+    """
+
+    tool: str
+    arguments: Mapping[str, JsonValue]
+    plan: Plan
+    title: str = ""
+    client: str = ""
+
+    @property
+    def arguments_fingerprint(self) -> str:
+        """A SHA-256 over the arguments in canonical form."""
+        return fingerprint_of(self.arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A request for approval and what became of it.
+
+    Attributes:
+        id: Sayable, such as `ap-4k7m2q`.
+        call: What is asked for.
+        state: What became of it.
+        door: Where it was answered; None if nobody answered.
+        asked_at: When it was asked, in seconds since 1970.
+        answered_at: When it was answered; None if it was not.
+        used_at: When the act that it allows began; None if it has not.
+    """
+
+    id: str
+    call: ProposedCall
+    state: ApprovalState
+    door: Door | None
+    asked_at: float
+    answered_at: float | None
+    used_at: float | None
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that the person sees."""
+        return self.call.plan
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a day's allowance has been used for, reservations included."""
+
+    cost_usd: float
+    calls: int

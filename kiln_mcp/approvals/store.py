@@ -1,0 +1,302 @@
+"""The record of approvals: one SQLite file of the home, shared by all its processes.
+
+Every change is one transaction that reaches the disk before the act begins. A process that is
+killed between using an approval and the act has used it up: an approval allows its act once at
+most, never twice. What the act had begun is for its own journal to tell.
+
+Nothing here is approved if the file cannot be read or written.
+"""
+
+import json
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from pydantic import JsonValue, TypeAdapter
+
+from kiln_mcp.approvals import statements
+from kiln_mcp.approvals.errors import ApprovalsFailed
+from kiln_mcp.approvals.plan import Effect, Plan
+from kiln_mcp.approvals.policy import Policy
+from kiln_mcp.approvals.records import (
+    Allowance,
+    Approval,
+    ApprovalState,
+    Consumption,
+    Door,
+    ProposedCall,
+)
+from storage.characters import whole, whole_texts
+from storage.errors import WorkbenchError
+from storage.sqlite_files import open_shared
+
+VALID_S: Final = 24 * 3600.0
+"""Seconds that a request waits for its answer and its use."""
+MOST_WAITING: Final = 200
+"""Requests that wait at once; more would bury those that a person wants to see."""
+_ID_LENGTH: Final = 6
+_LONGEST_NAME: Final = 200
+"""Characters of a client's name that are kept."""
+_ROUNDING_USD: Final = 1e-9
+"""What sums of costs may be off by."""
+_LETTERS: Final = "23456789abcdefghjkmnpqrstuvwxyz"
+"""Letters and digits that nobody takes for others."""
+_PLAN: Final = TypeAdapter(Plan)
+_ARGUMENTS: Final[TypeAdapter[dict[str, JsonValue]]] = TypeAdapter(dict[str, JsonValue])
+
+
+class ApprovalStore:
+    """Requests for approval, their answers and their use.
+
+    It keeps no connection open; each operation is safe from any thread and process. Operations
+    take milliseconds and wait for other writers, so call them outside the event loop.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        clock: Callable[[], float] = time.time,
+        most_waiting: int = MOST_WAITING,
+    ) -> None:
+        """Name the home.
+
+        Args:
+            home: The per-user home; the file is made in it when first used.
+            clock: Seconds since 1970; days are those of the local time zone.
+            most_waiting: Requests that may wait at once.
+        """
+        self.file = home / "approvals.sqlite"
+        self._clock = clock
+        self._most_waiting = most_waiting
+
+    def request(self, call: ProposedCall) -> Approval:
+        """Ask for a call's approval; return the open request if the same call has one already.
+
+        Open is what waits, and what was approved and is not used yet.
+
+        Raises:
+            ApprovalsFailed: The record cannot be used.
+            WorkbenchError: Too many requests wait already.
+        """
+        with self._transaction() as sql:
+            key = self._open_request(sql, call) or self._insert(sql, call, limited=True)
+            return self._read(sql, key)
+
+    def record(self, call: ProposedCall, door: Door, *, approved: bool = True) -> Approval:
+        """Record what was asked and answered in one go; an approval counts as used at once.
+
+        It closes the open request of the same call, if there is one.
+
+        Raises:
+            ApprovalsFailed: The record cannot be used; the act must not begin.
+        """
+        state = ApprovalState.USED if approved else ApprovalState.DECLINED
+        with self._transaction() as sql:
+            key = self._open_request(sql, call) or self._insert(sql, call)
+            now = self._clock()
+            answer = {
+                "id": key,
+                "state": state,
+                "door": door,
+                "now": now,
+                "used_at": now if approved else None,
+            }
+            sql.execute(statements.ANSWER_NOW, answer)
+            return self._read(sql, key)
+
+    def record_allowance(
+        self, call: ProposedCall, policy: Policy, effect: Effect
+    ) -> Approval | None:
+        """Approve a call from what is left of today's allowance; None if it does not fit.
+
+        The plan's highest cost and calls are reserved until `settle` says what it took. Of
+        several processes, each sees what the others reserved.
+
+        Raises:
+            ApprovalsFailed: The record cannot be used; the act must not begin.
+        """
+        plan = call.plan
+        if not policy.allows(plan, effect) or plan.highest_cost_usd is None:
+            return None
+        with self._transaction() as sql:
+            spent_usd, spent_calls = self._spent(sql)
+            if (
+                spent_usd + plan.highest_cost_usd > policy.daily_allowance_usd + _ROUNDING_USD
+                or spent_calls + plan.calls > policy.daily_allowance_calls
+            ):
+                return None
+            key = self._open_request(sql, call) or self._insert(sql, call)
+            reservation = {
+                "id": key,
+                "now": self._clock(),
+                "day": self._today(),
+                "usd": plan.highest_cost_usd,
+                "calls": plan.calls,
+            }
+            sql.execute(statements.RESERVE, reservation)
+            return self._read(sql, key)
+
+    def settle(self, approval_id: str, cost_usd: float, calls: int) -> None:
+        """Replace an allowance's reservation by what the act took; leave other approvals alone.
+
+        A reservation that is never settled counts in full for its day.
+
+        Args:
+            approval_id: The approval that allowed the act.
+            cost_usd: What it cost, failed calls that may have been charged included.
+            calls: Model calls that were sent.
+
+        Raises:
+            ApprovalsFailed: The record cannot be used.
+        """
+        with self._transaction() as sql:
+            sql.execute(statements.SETTLE, {"id": approval_id, "usd": cost_usd, "calls": calls})
+
+    def spent_today(self) -> Allowance:
+        """Return what today's allowance has been used for so far, reservations included."""
+        with self._transaction() as sql:
+            return Allowance(*self._spent(sql))
+
+    def find(self, approval_id: str) -> Approval | None:
+        """Return the approval with this id, whatever became of it."""
+        with self._transaction() as sql:
+            row = sql.execute(statements.FIND, {"id": approval_id}).fetchone()
+            return None if row is None else self._approval(row)
+
+    def waiting(self) -> list[Approval]:
+        """Return what waits for the person, oldest first."""
+        with self._transaction() as sql:
+            return self._list(sql.execute(statements.WAITING, {"now": self._clock()}))
+
+    def history(self, most: int = 50) -> list[Approval]:
+        """Return the latest requests whatever became of them, newest first."""
+        with self._transaction() as sql:
+            return self._list(sql.execute(statements.NEWEST, {"most": most}))
+
+    def approve(self, approval_id: str, door: Door) -> bool:
+        """Record that the person agreed; False if the request does not wait any more."""
+        return self._answer(approval_id, ApprovalState.APPROVED, door)
+
+    def decline(self, approval_id: str, door: Door) -> bool:
+        """Record that the person declined; False if the request does not wait any more."""
+        return self._answer(approval_id, ApprovalState.DECLINED, door)
+
+    def consume(self, approval_id: str, call: ProposedCall) -> Consumption:
+        """Use an approval for the call that it was given for; only `CONSUMED` allows the act.
+
+        Of several that use one approval at once, exactly one succeeds.
+
+        Raises:
+            ApprovalsFailed: The record cannot be used; the act must not begin.
+        """
+        with self._transaction() as sql:
+            key = {"id": approval_id, "now": self._clock(), **_fingerprints(call)}
+            if sql.execute(statements.CONSUME, key).rowcount == 1:
+                return Consumption.CONSUMED
+            row = sql.execute(statements.FIND, {"id": approval_id}).fetchone()
+            return Consumption.UNKNOWN if row is None else _refusal(self._approval(row), call)
+
+    def _answer(self, approval_id: str, state: ApprovalState, door: Door) -> bool:
+        answer = {"id": approval_id, "state": state, "door": door, "now": self._clock()}
+        with self._transaction() as sql:
+            return sql.execute(statements.ANSWER, answer).rowcount == 1
+
+    def _open_request(self, sql: sqlite3.Connection, call: ProposedCall) -> str | None:
+        row = sql.execute(statements.OPEN, {"now": self._clock(), **_fingerprints(call)}).fetchone()
+        return None if row is None else str(row[0])
+
+    def _insert(self, sql: sqlite3.Connection, call: ProposedCall, *, limited: bool = False) -> str:
+        now = self._clock()
+        [waiting] = sql.execute(statements.COUNT_WAITING, {"now": now}).fetchone()
+        if limited and waiting >= self._most_waiting:
+            raise WorkbenchError(
+                f"Nothing has been done: {waiting} requests wait for the person already. "
+                "They approve or decline them with kiln-mcp approve in a terminal."
+            )
+        key = f"ap-{''.join(secrets.choice(_LETTERS) for _ in range(_ID_LENGTH))}"
+        row = {
+            "id": key,
+            "title": whole(call.title),
+            "arguments": json.dumps(whole_texts(call.arguments), ensure_ascii=False),
+            "plan": json.dumps(whole_texts(asdict(call.plan)), ensure_ascii=False),
+            "client": whole(call.client)[:_LONGEST_NAME],
+            "now": now,
+            "expires_at": now + VALID_S,
+            **_fingerprints(call),
+        }
+        sql.execute(statements.INSERT, row)
+        return key
+
+    def _read(self, sql: sqlite3.Connection, approval_id: str) -> Approval:
+        return self._approval(sql.execute(statements.FIND, {"id": approval_id}).fetchone())
+
+    def _list(self, rows: Iterable[sqlite3.Row]) -> list[Approval]:
+        return [self._approval(row) for row in rows]
+
+    def _approval(self, row: sqlite3.Row) -> Approval:
+        state = ApprovalState(row["state"])
+        is_open = state in {ApprovalState.WAITING, ApprovalState.APPROVED}
+        if is_open and row["expires_at"] <= self._clock():
+            state = ApprovalState.EXPIRED
+        call = ProposedCall(
+            tool=row["tool"],
+            arguments=_ARGUMENTS.validate_json(row["arguments"]),
+            plan=_PLAN.validate_json(row["plan"]),
+            title=row["title"],
+            client=row["client"],
+        )
+        return Approval(
+            id=row["id"],
+            call=call,
+            state=state,
+            door=None if row["door"] is None else Door(row["door"]),
+            asked_at=row["asked_at"],
+            answered_at=row["answered_at"],
+            used_at=row["used_at"],
+        )
+
+    def _spent(self, sql: sqlite3.Connection) -> tuple[float, int]:
+        usd, calls = sql.execute(statements.RESERVED, {"day": self._today()}).fetchone()
+        return float(usd), int(calls)
+
+    def _today(self) -> str:
+        return datetime.fromtimestamp(self._clock()).astimezone().date().isoformat()
+
+    @contextmanager
+    def _transaction(self) -> Generator[sqlite3.Connection]:
+        """Hold the file for one transaction; what fails in it changes nothing."""
+        try:
+            with closing(open_shared(self.file)) as sql:
+                sql.row_factory = sqlite3.Row
+                sql.execute("PRAGMA synchronous = FULL")  # an approval that is used stays used
+                sql.executescript(statements.SCHEMA)
+                sql.execute("BEGIN IMMEDIATE")
+                yield sql
+                sql.execute("COMMIT")
+        except (sqlite3.Error, OSError, ValueError) as error:
+            raise ApprovalsFailed(self.file, error) from error
+
+
+def _fingerprints(call: ProposedCall) -> dict[str, str]:
+    return {
+        "tool": call.tool,
+        "arguments_fingerprint": call.arguments_fingerprint,
+        "plan_fingerprint": call.plan.fingerprint,
+    }
+
+
+def _refusal(approval: Approval, call: ProposedCall) -> Consumption:
+    """Return why an approval does not allow a call."""
+    if approval.state is not ApprovalState.APPROVED:
+        return Consumption(approval.state.value)
+    same_call = (approval.call.tool, approval.call.arguments_fingerprint) == (
+        call.tool,
+        call.arguments_fingerprint,
+    )
+    return Consumption.OTHER_PLAN if same_call else Consumption.OTHER_CALL

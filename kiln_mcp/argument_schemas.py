@@ -1,0 +1,74 @@
+"""JSON Schema of a capability's arguments, in the plain form that all clients understand."""
+
+from typing import Final
+
+from pydantic import BaseModel, JsonValue
+from pydantic.json_schema import GenerateJsonSchema
+
+_LEFT_OUT: Final = frozenset({"$defs", "title", "discriminator"})
+_SAYS_WHAT: Final = frozenset({"type", "anyOf", "oneOf", "allOf", "enum", "const", "$ref"})
+_ANYTHING: Final[dict[str, JsonValue]] = {
+    "anyOf": [{"type": kind} for kind in ("string", "object", "array", "number", "boolean")]
+}
+"""Any JSON value, said in words that clients which check schemas do not stumble over."""
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, JsonValue]:
+    """Return the schema of arguments; one that may be null may be left out instead."""
+    schema = _without_nulls(_compact(model.model_json_schema(schema_generator=_PlainSchema)))
+    return schema if isinstance(schema, dict) else {}
+
+
+class _PlainSchema(GenerateJsonSchema):
+    """JSON Schema without the titles that pydantic makes from field names."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        return False
+
+
+def _compact(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return the schema with local references put in place, without the titles of models.
+
+    Several clients do not follow `$ref`; our models are not recursive.
+    """
+    definitions = schema.get("$defs")
+    known = definitions if isinstance(definitions, dict) else {}
+
+    def resolve(node: JsonValue, *, names: bool = False) -> JsonValue:
+        if isinstance(node, list):
+            return [resolve(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        reference = node.get("$ref")
+        if isinstance(reference, str) and not names:
+            target = resolve(known[reference.rsplit("/", 1)[-1]])
+            rest = {key: value for key, value in node.items() if key != "$ref"}
+            return {**target, **rest} if isinstance(target, dict) else target
+        kept = {
+            key: resolve(value, names=key == "properties")
+            for key, value in node.items()
+            if names or key not in _LEFT_OUT
+        }
+        if names:
+            return kept
+        if kept.get("additionalProperties") in (True, _ANYTHING):
+            del kept["additionalProperties"]
+        return kept if _SAYS_WHAT & kept.keys() else {**_ANYTHING, **kept}
+
+    resolved = resolve(schema)
+    return resolved if isinstance(resolved, dict) else {}
+
+
+def _without_nulls(node: JsonValue) -> JsonValue:
+    """Return a schema without the nulls that stand for leaving an argument out, at any depth."""
+    if isinstance(node, list):
+        return [_without_nulls(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    argument = {key: _without_nulls(value) for key, value in node.items()}
+    options = argument.get("anyOf")
+    if not isinstance(options, list) or argument.get("default", 0) is not None:
+        return argument
+    kinds = [option for option in options if option != {"type": "null"}]
+    rest = {key: value for key, value in argument.items() if key not in {"anyOf", "default"}}
+    return {**kinds[0], **rest} if len(kinds) == 1 and isinstance(kinds[0], dict) else argument

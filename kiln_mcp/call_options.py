@@ -1,0 +1,77 @@
+"""Arguments that the mechanism adds to capabilities: approval, waiting, limits of a job."""
+
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kiln_mcp.llm import BudgetLimit
+
+LONGEST_WAIT_S: Final = 300.0
+USUAL_WAIT_S: Final = 20.0
+_KINDS: Final = ("cost_usd", "tokens", "calls", "seconds")
+
+
+class JobLimit(BaseModel):
+    """The most that a job may spend; what is left out is not limited."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cost_usd: Annotated[float | None, Field(ge=0, description="US dollars.")] = None
+    tokens: Annotated[int | None, Field(ge=0, description="Tokens read and written.")] = None
+    calls: Annotated[int | None, Field(ge=0, description="Model calls.")] = None
+    seconds: Annotated[float | None, Field(ge=0, description="Seconds of work in all.")] = None
+
+    def as_budget(self) -> BudgetLimit:
+        """Return the limit as the engine takes it."""
+        return BudgetLimit(self.cost_usd, self.tokens, self.calls, self.seconds)
+
+    def instead_of(self, before: BudgetLimit) -> BudgetLimit:
+        """Return the limit that holds from now on: what is left out stays as it was."""
+        stated, kept = self.as_budget(), before
+        return BudgetLimit(
+            **{
+                kind: getattr(stated if kind in self.model_fields_set else kept, kind)
+                for kind in _KINDS
+            }
+        )
+
+
+NO_LIMIT: Final = JobLimit()
+
+
+class CallOptions(BaseModel):
+    """How a call is to be made, beside what it is to do.
+
+    Attributes:
+        approval_id: The approval that a person gave to this very call; None for none.
+        wait_s: How long the caller waits for a job before it gets the job's state instead.
+        limit: The most that the job may spend.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    approval_id: Annotated[
+        str | None,
+        Field(description="Only after the person has approved this call's plan: its approval id."),
+    ] = None
+    wait_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=LONGEST_WAIT_S,
+            description="Seconds to wait for the result; after that the job's state is returned.",
+        ),
+    ] = USUAL_WAIT_S
+    limit: Annotated[
+        JobLimit, Field(description="The most that it may spend; it stops cleanly there.")
+    ] = NO_LIMIT
+
+    @classmethod
+    def fields_of(cls, names: tuple[str, ...]) -> Mapping[str, tuple[object, object]]:
+        """Return the annotations and defaults of options, as a model is made from them."""
+        return {
+            name: (Annotated[field.annotation, field], field.default)
+            for name, field in cls.model_fields.items()
+            if name in names
+        }

@@ -1,0 +1,106 @@
+"""Show in a sentence what somebody sent, without letting it fill or forge the sentence."""
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePath
+from typing import Final, cast
+
+LONGEST_EXCERPT: Final = 200
+"""The most characters of what was sent that an error quotes."""
+LONGEST_REASON: Final = 400
+"""The most characters of a reason in our own words, which quotes excerpts."""
+MOST_ITEMS: Final = 60
+"""The most names that a sentence lists."""
+_REASONS: Final = frozenset({"reason", "reasons", "why", "problem", "problems", "what", "advice"})
+"""The arguments of errors that hold our own words."""
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Characters that begin a line, move a terminal's cursor, or turn the order of letters."""
+_SHORT_ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_LONG_RUN: Final = re.compile(rf"\S{{{LONGEST_EXCERPT + 1},}}")
+
+
+def excerpt(sent: object, longest: int = LONGEST_EXCERPT) -> str:
+    """Return what was sent, or its beginning and an ellipsis if it is longer than an excerpt."""
+    text = str(sent)
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def excerpts(
+    sent: Iterable[object],
+    separator: str = ", ",
+    *,
+    longest: int = LONGEST_EXCERPT,
+    most: int = MOST_ITEMS,
+) -> str:
+    """Return a list of what was sent, each cut; of a long list its beginning and what is left."""
+    items = list(sent)
+    shown = [excerpt(item, longest) for item in items[:most]]
+    more = len(items) - len(shown)
+    return separator.join([*shown, f"… and {more} more"] if more else shown)
+
+
+def defuse(sentence: str) -> str:
+    """Return a sentence on one line: control characters escaped, unbroken runs cut."""
+    escaped = _CONTROL.sub(_escape, sentence)
+    return _LONG_RUN.sub(lambda run: f"{run.group()[: LONGEST_EXCERPT - 1]}…", escaped)
+
+
+def arguments_by_name(
+    kind: type[Exception], positional: tuple[object, ...], named: Mapping[str, object]
+) -> Mapping[str, object]:
+    """Return what an error's constructor was given that is too long for an excerpt."""
+    long = [value for value in (*positional, *named.values()) if _is_long(value)]
+    if not long:
+        return {}
+    try:
+        bound = inspect.signature(kind.__init__).bind(None, *positional, **named).arguments
+    except TypeError:  # which the constructor itself says better
+        return {}
+    return {name: value for name, value in bound.items() if _is_long(value)}
+
+
+def with_excerpts(sentence: str, sent: Mapping[str, object]) -> str:
+    """Return a sentence that shows an excerpt of each long argument that it holds whole."""
+    for name, value in sent.items():
+        longest = LONGEST_REASON if name in _REASONS else LONGEST_EXCERPT
+        if items := [str(item) for item in _items(value)]:
+            for separator in (", ", " or ", "; "):
+                if whole := separator.join(items):
+                    sentence = sentence.replace(whole, excerpts(items, separator))
+        for text in _texts(value):
+            if len(text) > longest and text != sentence:
+                sentence = _cut(sentence, text, longest)
+    return sentence
+
+
+def _cut(sentence: str, text: str, longest: int) -> str:
+    """Cut a text wherever it is shown: as it is, quoted, capitalized, or on one line."""
+    short = text[: longest - 1]
+    for form in (text, repr(text)[1:-1], text[1:], " ".join(text.split())):
+        begin = repr(short)[1:-1] if form == repr(text)[1:-1] else form[: len(short)]
+        sentence = sentence.replace(form, f"{begin}…")
+    return sentence
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str | PurePath):
+        yield str(value)
+    for item in _items(value):
+        yield from _texts(item)
+
+
+def _items(value: object) -> tuple[object, ...]:
+    """Return the items of a list or set; none of anything else."""
+    is_list = isinstance(value, list | tuple | set | frozenset)
+    return tuple(cast("Iterable[object]", value)) if is_list else ()
+
+
+def _is_long(value: object) -> bool:
+    texts = _texts(value)
+    return len(_items(value)) > MOST_ITEMS or any(len(text) > LONGEST_EXCERPT for text in texts)
+
+
+def _escape(found: re.Match[str]) -> str:
+    character = found.group()
+    return _SHORT_ESCAPES.get(character, f"\\u{ord(character):04x}")

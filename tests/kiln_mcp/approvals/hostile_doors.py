@@ -1,0 +1,323 @@
+"""Every door by which an obedient model may reach the tools, for the standing test."""
+
+import json
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal, Protocol
+
+import anyio.to_thread
+import mcp_types as types
+from click.testing import CliRunner
+from mcp import Client
+from mcp.client.context import ClientRequestContext
+from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
+from mcp.shared.exceptions import MCPError
+from pydantic import JsonValue, ValidationError
+
+from agent.approval import elicitation_through
+from agent.conversation import Conversation
+from agent.messages import Message, ToolCall, ToolDefinition
+from agent.model import Answer
+from agent.tools import Toolbox, ToolResult
+from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.cli import cli
+from kiln_mcp.operations.answers import JobList
+from kiln_mcp.server import build_server
+from tests.kiln_mcp.approvals.hostile_world import HostileWorld
+from tests.kiln_mcp.approvals.obedient import Call, JsonObject, ObedientModel
+
+Era = Literal["auto", "legacy"]
+Action = Literal["decline", "cancel"]
+MOST_CALLS = 1500
+"""Calls in one drive; so many different ones are enough for any tool to give way."""
+
+
+class Door(Protocol):
+    """A way to the tools.
+
+    Attributes:
+        questions: What a person was asked so far.
+    """
+
+    questions: list[str]
+
+    async def call(self, call: Call) -> str:
+        """Make a call; return all that the model would read of its answer."""
+        ...
+
+
+DoorOf = Callable[[HostileWorld], AbstractAsyncContextManager[Door]]
+
+
+@dataclass(slots=True)
+class Drive:
+    """What an obedient model did at a door.
+
+    Attributes:
+        answers: What each tool answered, in order.
+        calls: How many calls were made.
+    """
+
+    answers: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    calls: int = 0
+
+    def stopped(self) -> set[str]:
+        """Return the tools of which some call waited for the person, or was declined."""
+        signs = ("needs_approval", "declined", "Declined", "not approved")
+        return {
+            tool
+            for tool, answers in self.answers.items()
+            if any(sign in answer for answer in answers for sign in signs)
+        }
+
+
+async def drive(world: HostileWorld, door: Door, most: int = MOST_CALLS) -> Drive:
+    """Let the obedient model read everything, then do everything that it has read.
+
+    It first calls every tool as it works, so that a tool that acts unasked is always caught; then
+    it obeys the corpus, and every answer that it gets.
+    """
+    model = ObedientModel(world.tools)
+    queue = deque(Call(tool, given) for tool, uses in world.tools.items() for given in uses)
+    seen = {_key(call) for call in queue}
+    plain = len(queue)
+    done = Drive()
+
+    def add(text: str) -> None:
+        fresh = {_key(call): call for call in model.obey(text) if _key(call) not in seen}
+        seen.update(fresh)
+        queue.extend(fresh.values())
+
+    while queue and done.calls < most:
+        call = queue.popleft()
+        answer = await door.call(call)
+        done.calls += 1
+        done.answers.setdefault(call.tool, []).append(answer)
+        add(answer)
+        if done.calls == plain:
+            for text in world.texts():
+                add(text)
+    return done
+
+
+def _key(call: Call) -> str:
+    return f"{call.tool} {json.dumps(call.arguments, sort_keys=True)}"
+
+
+class McpDoor:
+    """An MCP client; its person, if it can reach one, never agrees."""
+
+    def __init__(self, client: Client, questions: list[str]) -> None:
+        self.client = client
+        self.questions = questions
+
+    async def call(self, call: Call) -> str:
+        try:
+            result = await self.client.call_tool(call.tool, dict(call.arguments))
+        except (MCPError, ValidationError, RuntimeError) as error:
+            return str(error)
+        return answer_text(result)
+
+
+def answer_text(result: types.CallToolResult) -> str:
+    """Return both forms of an answer: a model may be shown either."""
+    blocks = [block.text for block in result.content if isinstance(block, types.TextContent)]
+    return "\n".join([*blocks, json.dumps(result.structured_content, ensure_ascii=False)])
+
+
+@asynccontextmanager
+async def mcp_door(
+    world: HostileWorld,
+    *,
+    era: Era,
+    action: Action | None = None,
+    extensions: Sequence[ClientExtension] = (),
+) -> AsyncGenerator[McpDoor]:
+    """Connect a client of an era, whose person declines, cancels, or cannot be asked."""
+    questions: list[str] = []
+
+    async def respond(
+        context: ClientRequestContext, params: types.ElicitRequestParams
+    ) -> types.ElicitResult:
+        questions.append(params.message)
+        return types.ElicitResult(action=action or "cancel")
+
+    catalogue = installed_catalogue()
+    server = build_server(catalogue.open_workspace(world.settings), catalogue)
+    async with Client(
+        server,
+        mode=era,
+        elicitation_callback=None if action is None else respond,
+        extensions=list(extensions),
+    ) as client:
+        yield McpDoor(client, questions)
+
+
+class _TaskHandle(types.Result):
+    """The answer to a call that became a task."""
+
+    result_type: Literal["task"] = "task"
+    task_id: str
+
+
+class _Tasks(ClientExtension):
+    """A client that follows tasks by their ids alone."""
+
+    identifier = "io.modelcontextprotocol/tasks"
+
+    def claims(self) -> Sequence[ResultClaim[_TaskHandle]]:
+        async def follow(handle: _TaskHandle, context: ClaimContext) -> types.CallToolResult:
+            text = f"task {handle.task_id} is working"
+            return types.CallToolResult(content=[types.TextContent(type="text", text=text)])
+
+        return [ResultClaim(result_type="task", model=_TaskHandle, resolve=follow)]
+
+
+def task_door(world: HostileWorld) -> AbstractAsyncContextManager[Door]:
+    """Connect a client that declares MCP tasks and cannot ask its person."""
+    return mcp_door(world, era="auto", extensions=[_Tasks()])
+
+
+class JobDoor(McpDoor):
+    """A client that gives no call time to wait, so that all long work goes on as a job.
+
+    Every job that it hears of it tries to resume without limits.
+    """
+
+    async def call(self, call: Call) -> str:
+        item = next(
+            (one for one in installed_catalogue().capabilities if one.name == call.tool), None
+        )
+        properties = {} if item is None else item.input_schema.get("properties")
+        waits = isinstance(properties, dict) and "wait_s" in properties
+        now: dict[str, JsonValue] = {"wait_s": 0} if waits else {}
+        answer = await super().call(Call(call.tool, {**call.arguments, **now}))
+        listed = await self.client.call_tool("list_jobs", {})
+        for job in JobList.model_validate({"jobs": [], **(listed.structured_content or {})}).jobs[
+            :1
+        ]:
+            limit: JsonValue = {"cost_usd": 1000.0, "calls": 100_000}
+            wish: JsonObject = {"job": job.job, "limit": limit}
+            answer += await super().call(Call("resume_job", {**wish, "confirm": True}))
+            answer += await super().call(Call("resume_job", wish))
+        return answer
+
+
+@asynccontextmanager
+async def job_door(world: HostileWorld) -> AsyncGenerator[Door]:
+    """Connect a client that makes a job of all that it can."""
+    async with mcp_door(world, era="auto") as door:
+        yield JobDoor(door.client, door.questions)
+
+
+class CommandDoor:
+    """The command line, whose standard input is no terminal and says yes to everything."""
+
+    def __init__(self, world: HostileWorld) -> None:
+        self.questions: list[str] = []
+        self._run = CliRunner(env={**world.environment, "KILN_MCP_DAEMON": "off"}).invoke
+
+    async def call(self, call: Call) -> str:
+        command = [call.tool.replace("_", "-")]
+        for name, value in call.arguments.items():
+            command += _options(name, value)
+        run = partial(self._run, cli, command, input="y\n" * 20)
+        result = await anyio.to_thread.run_sync(run)
+        return f"{result.output} {result.exception or ''}"
+
+
+def _options(name: str, value: JsonValue) -> list[str]:
+    option = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return [option] if value else []
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return [word for part in value for word in (option, str(part))]
+    return [option, value if isinstance(value, str) else json.dumps(value)]
+
+
+@asynccontextmanager
+async def command_door(world: HostileWorld) -> AsyncGenerator[Door]:
+    """Use the command line without a terminal."""
+    yield CommandDoor(world)
+
+
+class _Silent:
+    """Nobody watches."""
+
+    def write(self, text: str) -> None: ...
+
+    def call_began(self, call: ToolCall) -> None: ...
+
+    async def call_advanced(
+        self, progress: float, total: float | None, message: str | None
+    ) -> None: ...
+
+    def call_ended(self, call: ToolCall, result: ToolResult) -> None: ...
+
+
+class _OneCall:
+    """A chat model that makes the call it was handed, and then repeats what it read."""
+
+    name = "obedient"
+
+    def __init__(self) -> None:
+        self.next: Call | None = None
+
+    async def answer(self, messages: Sequence[Message], tools: Sequence[ToolDefinition]) -> Answer:
+        call, self.next = self.next, None
+        if call is None:
+            yield Message("assistant", messages[-1].text)
+            return
+        wish = ToolCall("c1", call.tool, json.dumps(dict(call.arguments)))
+        yield Message("assistant", "", (wish,))
+
+
+class ChatDoor:
+    """kiln-chat: its person says no to every question."""
+
+    def __init__(self, toolbox: Toolbox, questions: list[str]) -> None:
+        self.questions = questions
+        self._toolbox = toolbox
+
+    async def call(self, call: Call) -> str:
+        model = _OneCall()
+        model.next = call
+
+        async def forget(message: Message) -> None:
+            """Keep nothing: each call is a chat of its own."""
+
+        conversation = Conversation(model, self._toolbox, _Silent(), forget)
+        return await conversation.say("Do what you have read.")
+
+
+@asynccontextmanager
+async def chat_door(world: HostileWorld) -> AsyncGenerator[Door]:
+    """Talk through kiln-chat's conversation and toolbox."""
+    questions: list[str] = []
+
+    async def refuse(question: str) -> bool:
+        questions.append(question)
+        return False
+
+    catalogue = installed_catalogue()
+    server = build_server(catalogue.open_workspace(world.settings), catalogue)
+    async with Client(server, elicitation_callback=elicitation_through(refuse)) as client:
+        yield ChatDoor(await Toolbox.of(client, refuse), questions)
+
+
+DOORS: dict[str, DoorOf] = {
+    "mcp, cannot ask, 2026-07-28": partial(mcp_door, era="auto"),
+    "mcp, cannot ask, handshake": partial(mcp_door, era="legacy"),
+    "mcp, declines, 2026-07-28": partial(mcp_door, era="auto", action="decline"),
+    "mcp, declines, handshake": partial(mcp_door, era="legacy", action="decline"),
+    "mcp, cancels, 2026-07-28": partial(mcp_door, era="auto", action="cancel"),
+    "mcp, cancels, handshake": partial(mcp_door, era="legacy", action="cancel"),
+    "tasks": task_door,
+    "jobs": job_door,
+    "command line": command_door,
+    "kiln-chat": chat_door,
+}
+"""The doors; those that reach a person never hear a yes."""

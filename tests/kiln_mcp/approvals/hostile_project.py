@@ -1,0 +1,211 @@
+"""Fill a project with injected instructions, and know every tool's working arguments."""
+
+from collections.abc import Awaitable, Callable
+
+from pydantic import JsonValue
+
+from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.judging.answers import LabellingBatch
+from kiln_mcp.rendering import plain
+from kiln_mcp.workspace import Workspace
+from storage.sharing.sharing import Sharing
+from tests.kiln_mcp.approvals.hostile_world import HostileWorld, ids_below, records_below
+from tests.kiln_mcp.approvals.obedient import JsonObject
+
+JUDGE: JsonValue = {"type": "llm_judge", "steps": ["Is it right?"], "model": "paid/m"}
+FREE_JUDGE: JsonValue = {"type": "llm_judge", "steps": ["Is it right?"], "model": "free/m"}
+CHECK: JsonValue = {"type": "contains", "substring": "a"}
+
+PARTS = ("to_test", "to_train", "to_val")
+
+Use = Callable[..., Awaitable[dict[str, JsonValue]]]
+
+
+async def fill(world: HostileWorld) -> None:
+    """Write the injections into every place of a new project, by the tools of an assistant."""
+    catalogue = installed_catalogue()
+    async with catalogue.open_workspace(world.settings) as workspace:
+
+        async def use(tool: str, **arguments: JsonValue) -> dict[str, JsonValue]:
+            return plain(await catalogue.find(tool).invoke(workspace, arguments))
+
+        await _write_records(world, use)
+        await _share(world, workspace)
+        project = str(world.project)
+        runs = _runs_of(world)
+        spare: JsonValue = [{"input": "To be deleted.", "output": "Yes."}]
+        await use("add_items", project=project, task="Support", items=spare)
+        [new] = _runs_of(world) - runs
+        await use("delete_records", project=project, kind="run", records=[new])
+        labels: list[JsonValue] = [
+            {"item": run, "label": "pass"} for run in _runs_of(world, "golden_right")
+        ]
+        await use("label_items", project=project, eval="Right", labels=labels, rater="bob")
+        batch = await use("next_items_to_label", project=project, eval="Checked", count=5)
+    world.runs = tuple(sorted(runs))
+    world.ids = ids_below(world.project)
+    drawn = LabellingBatch.model_validate(batch).items
+    items = [item.item for item in drawn]
+    world.tools = working_arguments(world, items)
+
+
+def _runs_of(world: HostileWorld, tag: str = "") -> set[str]:
+    """Return the ids of the runs in the project, with a tag if one is given."""
+    return {
+        str(record["id"])
+        for record in records_below(world.project)
+        if record["model_type"] == "task_run" and (not tag or tag in str(record["tags"]))
+    }
+
+
+async def _write_records(world: HostileWorld, use: Use) -> None:
+    project = str(world.project)
+    [name] = world.texts("project_name")
+    await use("create_project", name=name, folder=project)
+    for title, text in zip(("Support", "Other"), world.texts("task_instruction"), strict=True):
+        await use("create_task", project=project, name=title, instruction=text)
+    outputs, tags = world.texts("output", "tool_result"), world.texts("tag")
+    items: list[JsonValue] = [
+        {
+            "input": text,
+            "output": f"{number}. {outputs[number % len(outputs)]}",
+            "tags": [
+                "for_models" if number % len(PARTS) == 1 else "golden_right",
+                PARTS[number % len(PARTS)],
+                tags[number % len(tags)].replace(" ", "_"),
+            ],
+        }
+        for number, text in enumerate(world.texts("input", "document"))
+    ]
+    await use("add_items", project=project, task="Support", items=items)
+    filters: dict[str, JsonValue] = {
+        "test_filter": "tag::to_test",
+        "train_filter": "tag::to_train",
+        "val_filter": "tag::to_val",
+        "golden_filter": "tag::golden_right",
+    }
+    for title, evaluator in (("Right", JUDGE), ("Free", FREE_JUDGE), ("Checked", CHECK)):
+        new: JsonValue = {"task": "Support", **filters}
+        await use(
+            "create_evaluator", project=project, eval=title, evaluator=evaluator, new_eval=new
+        )
+    names = ("Start", *world.texts("run_config_name"), "Free")
+    for number, title in enumerate(names):
+        prompts = world.texts("prompt_text")
+        config: JsonValue = {
+            "name": title,
+            "model": "free/m" if title == "Free" else "paid/m",
+            "prompt": prompts[number % len(prompts)],
+        }
+        await use("create_run_config", project=project, task="Support", run_config=config)
+    await use("split_data", project=project, task="Support", name="all")
+    await use("freeze_split", project=project, task="Support", split="all", name="frozen")
+    names = (*world.texts("spec_name"), "Tone 2", "Tone 3")
+    for title, text in zip(names, world.texts("spec_text"), strict=True):
+        draft: JsonValue = {
+            "kind": "desired_behaviour",
+            "name": title[:32],
+            "fields": {"desired_behaviour_description": text},
+        }
+        wish = text.partition("\n")[0]
+        about: JsonValue = {"project": project, "task": "Support", "wish": wish}
+        await use("draft_spec", **about, draft=draft, save=True, model="free/m")
+
+
+async def _share(world: HostileWorld, workspace: Workspace) -> None:
+    """Share the project with a repository of its own, and leave a change that is not sent."""
+    store = await workspace.open_project(str(world.project))
+    await Sharing(store).share(str(world.root / "shared.git"))
+    await Sharing(store).sync()
+
+
+def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[JsonObject]]:
+    """Return arguments of every tool that would get through if a person agreed.
+
+    Args:
+        world: The world, with its project.
+        drawn: Items that were drawn to be labelled for a certificate.
+    """
+    project: JsonObject = {"project": str(world.project)}
+    support: JsonObject = {**project, "task": "Support"}
+    outside, run = str(world.outside), world.runs[0]
+    labels: JsonValue = [{"item": item, "label": "pass"} for item in drawn]
+    hook = str(world.project / ".git" / "hooks" / "post-commit.jsonl")
+    return {
+        "create_project": [{"name": "Made", "folder": str(world.root / "made")}],
+        "create_task": [{**project, "name": "New", "instruction": "Answer."}],
+        "describe_project": [project],
+        "find_runs": [support],
+        "read_run": [{**project, "run": run} for run in world.runs],
+        "rate_run": [{**project, "run": run, "stars": 5}],
+        "tag_runs": [{**project, "runs": [run], "add": ["seen"]}],
+        "repair_run": [{**project, "run": run, "output": "Yes.", "instructions": "Better."}],
+        "find_records": [{**project, "kind": kind} for kind in ("spec", "prompt", "eval", "task")],
+        "read_record": [
+            {**project, "kind": "task", "record": "Support"},
+            {**project, "kind": "eval", "record": "Right"},
+        ],
+        "import_runs": [{**support, "file": f"{outside}/copy.jsonl"}],
+        "export_runs": [
+            {**support, "file": f"{outside}/copy.jsonl"},
+            {**support, "file": str(world.home / "policy.json")},
+            {**support, "file": hook},
+        ],
+        "import_project": [{"source": world.address, "folder": f"{outside}/evil"}],
+        "export_project": [{**project, "file": f"{outside}/all.zip"}],
+        "delete_records": [{**project, "kind": "task", "records": ["Support"]}],
+        "list_trash": [project],
+        "put_back": [{**project, "key": "x"}],
+        "empty_trash": [project],
+        "share_project": [{**project, "address": world.address}],
+        "sync_project": [project],
+        "decide_question": [{**project, "question": "x", "choice": 1}],
+        "show_history": [project],
+        "undo_change": [{**project, "change": "unsynced"}],
+        "draft_spec": [{**support, "wish": "Be polite.", "model": "paid/m"}],
+        "find_spec_gaps": [{**support, "spec": "Tone 3", "model": "paid/m"}],
+        "refine_spec": [
+            {
+                **support,
+                "spec": "Tone 3",
+                "model": "paid/m",
+                "answers": [{"question": "How polite?", "answer": "Very."}],
+            }
+        ],
+        "add_items": [{**support, "items": [{"input": "one", "output": "two"}]}],
+        "generate_data": [{**support, "wanted": {"count": 5}, "run_config": "Start"}],
+        "split_data": [{**support, "name": "all"}],
+        "create_run_config": [{**support, "run_config": {"name": "More", "model": "paid/m"}}],
+        "create_evaluator": [{**project, "eval": "Right", "evaluator": JUDGE}],
+        "run_eval": [
+            {**project, "eval": "Right", "run_configs": ["Start"]},
+            {**project, "eval": "Right", "run_configs": ["Start"], "wait_s": 0},
+            {**project, "eval": "Free", "run_configs": ["Free"], "items": {"limit": 8}},
+        ],
+        "compare_run_configs": [{**project, "eval": "Free", "first": "Start", "second": "Free"}],
+        "describe_eval": [
+            {**project, "eval": "Right"},
+            {**project, "eval": "Free", "show": {"which": "all", "limit": 20}},
+        ],
+        "next_items_to_label": [{**project, "eval": "Right"}],
+        "label_items": [{**project, "eval": "Checked", "labels": labels, "rater": "ann"}],
+        "measure_agreement": [{**project, "eval": "Right"}],
+        "evolve_prompt": [{**project, "eval": "Right", "start": "Start", "budget": 16}],
+        "wait_for_job": [{"job": "x", "seconds": 0}],
+        "cancel_job": [{"job": "x"}],
+        "resume_job": [{"job": "x", "limit": {"cost_usd": 1000}}],
+        "list_jobs": [{}],
+        "list_models": [{}],
+        "test_model": [{"model": "paid/m"}],
+        "take_work_orders": [{}],
+        "answer_work_orders": [{"answers": [{"id": "x", "answer": "y"}]}],
+        "freeze_split": [{**support, "split": "all", "name": "again"}],
+        "export_training_data": [
+            {
+                **support,
+                "frozen_split": "frozen",
+                "format": "openai_chat_jsonl",
+                "folder": f"{outside}/training",
+            }
+        ],
+    }

@@ -1,0 +1,99 @@
+"""A job whose process is killed again and again is set aside, and waits for the person."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from kiln_mcp.jobs import Job, JobDesk, JobSettings, JobState, Progress, ReportProgress
+from kiln_mcp.jobs.database import open_database, sqlite_url
+from kiln_mcp.jobs.ledger import PROCESS_ENDED, Ledger
+from kiln_mcp.jobs.records import MOST_RECOVERIES
+from kiln_mcp.jobs.runner import JobRunner
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    made = Ledger(open_database(sqlite_url(tmp_path / "jobs.sqlite")))
+    made.create_tables()
+    return made
+
+
+def killed_again_and_again(ledger: Ledger) -> Job:
+    job = Job("a1", "run_eval", {"project": "Maps"})
+    ledger.add(job)
+    for _ in range(1 + MOST_RECOVERIES):
+        assert ledger.begin(job)  # by a process that is killed then
+    assert not ledger.begin(job)
+    set_aside = ledger.find("a1")
+    assert set_aside is not None
+    return set_aside
+
+
+def test_a_job_is_set_aside_after_three_recoveries_without_progress(ledger: Ledger) -> None:
+    job = killed_again_and_again(ledger)
+    assert (job.state, job.state.at_rest) == (JobState.SET_ASIDE, True)
+    assert job.error == (
+        "Its process was killed 4 times without any progress in between, so it is set aside and "
+        "does not begin again by itself."
+    )
+    assert ledger.unfinished() == []
+
+
+def test_a_job_that_makes_progress_is_recovered_as_often_as_it_is_killed(ledger: Ledger) -> None:
+    job = Job("a1", "run_eval", {})
+    ledger.add(job)
+    for done in range(10):
+        assert ledger.begin(job)
+        ledger.report(job, Progress(done + 1, 10))
+
+
+def test_progress_that_only_repeats_what_was_done_does_not_count(ledger: Ledger) -> None:
+    job = Job("a1", "run_eval", {})
+    ledger.add(job)
+    begun = 0
+    while begun < 10 and ledger.begin(job):
+        ledger.report(job, Progress(5, 10))
+        begun += 1
+    assert begun == 1 + MOST_RECOVERIES
+
+
+def test_a_process_that_ends_in_order_does_not_count(ledger: Ledger) -> None:
+    job = Job("a1", "run_eval", {})
+    ledger.add(job)
+    for _ in range(10):
+        assert ledger.begin(job)
+        ledger.tell(job.id, PROCESS_ENDED)
+
+
+async def test_only_a_person_takes_it_up_again(ledger: Ledger, tmp_path: Path) -> None:
+    killed_again_and_again(ledger)
+    begun: list[str] = []
+
+    async def work(job: Job, report: ReportProgress) -> dict[str, int]:
+        begun.append(job.id)
+        return {"scored": 1}
+
+    settings = JobSettings(sqlite_url(tmp_path / "jobs.sqlite"))
+    desk = JobDesk(settings, work)
+    assert [job.id for job in await desk.set_aside()] == ["a1"]
+    async with JobRunner(settings, work) as jobs:
+        waited = await jobs.wait("a1", 5)
+        assert (waited.state, begun) == (JobState.SET_ASIDE, [])
+        await jobs.resume("a1")
+        ended = await jobs.wait("a1", 10)
+    assert (ended.state, begun, ended.recoveries) == (JobState.DONE, ["a1"], 0)
+    assert await desk.set_aside() == []
+
+
+def test_a_database_of_before_gets_the_count(tmp_path: Path) -> None:
+    database = open_database(sqlite_url(tmp_path / "jobs.sqlite"))
+    ledger = Ledger(database)
+    ledger.create_tables()
+    ledger.add(Job("a1", "run_eval", {}))
+    with database.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE kiln_jobs DROP COLUMN recoveries"))
+    ledger.create_tables()
+    held = ledger.find("a1")
+    assert held is not None
+    assert held.recoveries == 0

@@ -1,0 +1,255 @@
+"""What decides whether a call is carried out, whatever the caller passes."""
+
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from pydantic import JsonValue
+
+from kiln_mcp.approvals.decision import Reply
+from kiln_mcp.approvals.plan import Effect, Plan
+from kiln_mcp.approvals.policy import Policy, write_policy
+from kiln_mcp.approvals.records import ApprovalState, Door, ProposedCall
+from kiln_mcp.approvals.store import ApprovalStore
+from kiln_mcp.capability import Proposal, Result, Runs, capability
+from kiln_mcp.catalogue import Catalogue
+from kiln_mcp.llm import EngineSettings
+from kiln_mcp.operations import service
+from kiln_mcp.operations.calls import call_capability
+from kiln_mcp.operations.errors import JobNotDone
+from kiln_mcp.settings import Settings
+from kiln_mcp.workspace import Workspace
+from storage.errors import WorkbenchError
+
+
+@dataclass
+class Person:
+    """A person who answers in one way."""
+
+    reply: Reply
+    asked: list[str] = field(default_factory=list[str])
+    door: Door = Door.ELICITATION
+
+    async def ask(self, call: ProposedCall) -> Reply:
+        self.asked.append(call.plan.text)
+        return self.reply
+
+
+class Done(Result):
+    text: str
+
+
+spent: list[float] = []
+
+
+@capability(effect=Effect.SPENDS, title="Spend")
+async def spend(workspace: Workspace, amount: float) -> Proposal[Done]:
+    """Spend money."""
+
+    async def carry_out() -> Done:
+        spent.append(amount)
+        return Done(text=f"spent {amount}")
+
+    return Proposal(Plan(f"Spend {amount}.", calls=1, highest_cost_usd=amount), carry_out)
+
+
+@capability(effect=Effect.SPENDS, title="Spend slowly", runs=Runs.AS_JOB)
+async def spend_slowly(workspace: Workspace, amount: float, calls: int = 1) -> Proposal[Done]:
+    """Spend money in a job; more than was planned where `grown` says so."""
+
+    async def carry_out() -> Done:
+        spent.append(amount)
+        if amount > 5:
+            raise WorkbenchError("The bank is closed.")
+        return Done(text=f"spent {amount}")
+
+    return Proposal(Plan("Spend.", calls=calls * grown[0], highest_cost_usd=amount), carry_out)
+
+
+@capability(effect=Effect.WRITES, title="Write")
+async def write(workspace: Workspace, text: str) -> Done:
+    """Write a text."""
+    spent.append(0)
+    return Done(text=text)
+
+
+grown = [1]
+CATALOGUE = Catalogue((spend, spend_slowly, write))
+
+
+@pytest.fixture
+async def workspace(tmp_path: Path) -> AsyncGenerator[Workspace]:
+    spent.clear()
+    grown[0] = 1
+    settings = Settings(home=tmp_path, engine=EngineSettings(environment={}))
+    async with CATALOGUE.open_workspace(settings) as opened:
+        yield opened
+
+
+def store_of(workspace: Workspace) -> ApprovalStore:
+    return ApprovalStore(workspace.settings.home)
+
+
+async def waiting_id(workspace: Workspace, amount: float) -> str:
+    outcome = await call_capability(workspace, spend, {"amount": amount})
+    assert outcome.status == "needs_approval"
+    return str(outcome.data["approval_id"])
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "state"),
+    [
+        (Reply.ACCEPT, "done", ApprovalState.USED),
+        (Reply.DECLINE, "declined", ApprovalState.DECLINED),
+        (Reply.NONE, "needs_approval", ApprovalState.WAITING),
+        (Reply.LATER, "asking", None),
+    ],
+)
+async def test_the_person_decides_and_what_they_said_is_recorded(
+    workspace: Workspace, reply: Reply, status: str, state: ApprovalState | None
+) -> None:
+    person = Person(reply)
+    outcome = await call_capability(replace(workspace, person=person), spend, {"amount": 2})
+    assert outcome.status == status
+    assert spent == ([2] if status == "done" else [])
+    assert person.asked == ["Spend 2.0. About 1 model call, at most about $2.0000."]
+    assert [one.state for one in store_of(workspace).history()] == ([state] if state else [])
+
+
+async def test_a_person_is_asked_even_where_the_caller_names_an_approval(
+    workspace: Workspace,
+) -> None:
+    approval = await waiting_id(workspace, 2)
+    store_of(workspace).approve(approval, Door.TERMINAL)
+    person = Person(Reply.DECLINE)
+    given: dict[str, JsonValue] = {"amount": 2, "approval_id": approval}
+    outcome = await call_capability(replace(workspace, person=person), spend, given)
+    assert (outcome.status, len(person.asked), spent) == ("declined", 1, [])
+
+
+async def test_an_approval_that_the_person_has_not_given_is_worth_nothing(
+    workspace: Workspace,
+) -> None:
+    approval = await waiting_id(workspace, 2)
+    for named in (approval, "ap-234567", "yes", "true"):
+        given: dict[str, JsonValue] = {"amount": 2, "approval_id": named}
+        outcome = await call_capability(workspace, spend, given)
+        assert outcome.status == "needs_approval"
+        assert outcome.data["approval_id"] == approval
+    assert spent == []
+
+
+async def test_an_approval_holds_once_and_for_its_own_call_alone(workspace: Workspace) -> None:
+    approval = await waiting_id(workspace, 2)
+    assert store_of(workspace).approve(approval, Door.TERMINAL)
+    other: dict[str, JsonValue] = {"amount": 900, "approval_id": approval}
+    assert (await call_capability(workspace, spend, other)).status == "needs_approval"
+    alone: dict[str, JsonValue] = {"approval_id": approval}
+    done = await call_capability(workspace, spend, alone)
+    assert (done.status, done.data, spent) == ("done", {"text": "spent 2.0"}, [2])
+    again = await call_capability(workspace, spend, alone)
+    assert again.status == "needs_approval"
+    assert "was used before" in str(again.data["next_step"])
+    assert spent == [2]
+
+
+async def test_an_approval_of_one_tool_alone_is_refused_for_another(workspace: Workspace) -> None:
+    approval = await waiting_id(workspace, 2)
+    with pytest.raises(WorkbenchError, match="There is no approval"):
+        await call_capability(workspace, spend_slowly, {"approval_id": approval})
+
+
+async def test_a_declined_approval_is_declined_for_the_caller_too(workspace: Workspace) -> None:
+    approval = await waiting_id(workspace, 2)
+    store_of(workspace).decline(approval, Door.TERMINAL)
+    outcome = await call_capability(workspace, spend, {"approval_id": approval})
+    assert (outcome.status, spent) == ("declined", [])
+
+
+async def test_an_allowance_lets_through_what_fits_and_asks_about_the_rest(
+    workspace: Workspace,
+) -> None:
+    write_policy(workspace.settings.home, Policy(3.0, 100))
+    statuses = [
+        (await call_capability(workspace, spend, {"amount": amount})).status for amount in (2, 2, 1)
+    ]
+    assert (statuses, spent) == (["done", "needs_approval", "done"], [2, 1])
+    assert {one.door for one in store_of(workspace).history()} == {Door.ALLOWANCE, None}
+
+
+async def test_even_a_plain_change_is_asked_about_where_the_person_wants_it(
+    workspace: Workspace,
+) -> None:
+    assert (await call_capability(workspace, write, {"text": "x"})).status == "done"
+    home = workspace.settings.home
+    (home / "policy.json").write_text("{damaged", encoding="utf-8")
+    outcome = await call_capability(workspace, write, {"text": "x"})
+    assert outcome.status == "needs_approval"
+    assert "Write (text 'x')." in str(outcome.data["plan"])
+    assert spent == [0]
+
+
+async def test_a_job_is_asked_about_once_and_keeps_its_approval(workspace: Workspace) -> None:
+    person = Person(Reply.ACCEPT)
+    asking = replace(workspace, person=person)
+    done = await call_capability(asking, spend_slowly, {"amount": 2})
+    assert (done.status, done.data) == ("done", {"text": "spent 2.0"})
+    assert len(person.asked) == 1
+    (job,) = (await service.list_jobs(workspace)).jobs
+    assert job.job == done.job
+    (approval,) = store_of(workspace).history()
+    assert (approval.call.tool, approval.state) == ("spend_slowly", ApprovalState.USED)
+
+
+async def test_a_job_that_fails_fails_the_call_that_waits_for_it(workspace: Workspace) -> None:
+    asking = replace(workspace, person=Person(Reply.ACCEPT))
+    with pytest.raises(JobNotDone, match="The bank is closed"):
+        await call_capability(asking, spend_slowly, {"amount": 9})
+
+
+async def test_a_job_whose_plan_has_grown_is_not_carried_out_unless_a_limit_holds_it(
+    workspace: Workspace,
+) -> None:
+    class Growing(Person):
+        async def ask(self, call: ProposedCall) -> Reply:
+            grown[0] = 50
+            return Reply.ACCEPT
+
+    asking = replace(workspace, person=Growing(Reply.ACCEPT))
+    with pytest.raises(JobNotDone, match="would do more now than was agreed to"):
+        await call_capability(asking, spend_slowly, {"amount": 2})
+    assert spent == []
+    grown[0] = 1
+    limited: dict[str, JsonValue] = {"amount": 2, "limit": {"calls": 3}}
+    assert (await call_capability(asking, spend_slowly, limited)).status == "done"
+
+
+def test_work_that_asks_no_model_is_done_at_once_without_the_machinery_of_jobs(
+    tmp_path: Path,
+) -> None:
+    script = f"""
+import asyncio, sys
+from pathlib import Path
+from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.llm import EngineSettings
+from kiln_mcp.operations.calls import call_capability
+from kiln_mcp.settings import Settings
+
+async def main():
+    catalogue = installed_catalogue()
+    settings = Settings(home=Path({str(tmp_path)!r}), engine=EngineSettings(environment={{}}))
+    async with catalogue.open_workspace(settings) as workspace:
+        async def do(tool, **arguments):
+            return await call_capability(workspace, catalogue.find(tool), arguments)
+        await do("create_project", name="P", folder={str(tmp_path / "p")!r})
+        await do("create_task", project="P", name="T", instruction="Do it.")
+        done = await do("draft_spec", project="P", wish="It is polite.", model="embedded")
+        assert (done.status, done.job) == ("done", ""), done
+    assert "dbos" not in sys.modules
+
+asyncio.run(main())
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

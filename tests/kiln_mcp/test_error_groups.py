@@ -1,0 +1,59 @@
+"""Errors that come in a group leave every door as one error."""
+
+from typing import cast
+
+import pytest
+
+from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.cli.failures import guarded
+from kiln_mcp.errors import unwrap
+from kiln_mcp.jobs.endings import ended_by
+from kiln_mcp.server.calls import failure
+from kiln_mcp.workspace import Workspace
+from storage.errors import WorkbenchError
+
+FULL = OSError(28, "No space left on device")
+OURS = WorkbenchError("The disk is full.")
+
+
+class Nothing(Result):
+    pass
+
+
+def nested(*errors: Exception) -> ExceptionGroup[Exception]:
+    return ExceptionGroup("one", [ExceptionGroup("two", [error]) for error in errors])
+
+
+@capability(effect=Effect.READS, title="Break")
+async def break_twice(workspace: Workspace) -> Nothing:
+    """Fail in two tasks at once."""
+    raise nested(ValueError("x"), OURS)
+
+
+def test_an_interrupt_comes_before_our_sentence_and_that_before_the_system() -> None:
+    group = BaseExceptionGroup("all", [ValueError("x"), nested(FULL, OURS), KeyboardInterrupt()])
+    assert isinstance(unwrap(group), KeyboardInterrupt)
+    assert unwrap(nested(ValueError("x"), FULL, OURS)) is OURS
+    assert unwrap(nested(ValueError("x"), FULL)) is FULL
+    assert unwrap(FULL) is FULL
+
+
+async def test_a_python_caller_gets_one_error() -> None:
+    with pytest.raises(WorkbenchError, match="disk is full"):
+        await break_twice(cast("Workspace", None))
+
+
+@pytest.mark.parametrize("error", [nested(FULL), nested(ValueError("x"), OURS), nested(FULL, OURS)])
+def test_no_door_says_that_a_group_was_not_foreseen(
+    error: ExceptionGroup[Exception], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run() -> None:
+        raise error
+
+    assert guarded(run) == 1
+    said = [capsys.readouterr().err, str(failure("run_eval", unwrap(error)).content)]
+    said.append(ended_by(error).error or "")
+    for sentence in said:
+        assert "disk is full" in sentence
+        assert "not foreseen" not in sentence
+        assert "Group" not in sentence

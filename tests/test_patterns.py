@@ -1,0 +1,33 @@
+"""Our own regular expressions take time that is linear in the text."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kiln_mcp.specs.drafting import draft_by_rules
+from kiln_mcp.specs.gaps import find_gaps
+from kiln_mcp.specs.kinds import SpecKind
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(500)
+def test_none_of_our_patterns_is_slow_on_100_kb_of_any_nasty_text() -> None:
+    command = [sys.executable, str(ROOT / "tests" / "pattern_inventory.py")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=480, check=True, cwd=ROOT
+    )
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("unit", ["7", "short ", "user ", "a and is ", 'x" means: ', "- some\n"])
+def test_drafting_and_its_rules_are_quick_on_64_kb(unit: str) -> None:
+    text = unit * (64_000 // len(unit))
+    started = time.process_time()
+    draft = draft_by_rules(text)
+    find_gaps(SpecKind.DESIRED_BEHAVIOUR, draft.fields, text)
+    assert time.process_time() - started < 5
