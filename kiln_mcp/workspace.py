@@ -3,10 +3,10 @@
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Self
-from weakref import WeakValueDictionary
 
 import anyio
 import anyio.from_thread
@@ -26,11 +26,17 @@ from kiln_mcp.llm import Budget, Engine, Model
 from kiln_mcp.llm.errors import JournalFailed
 from kiln_mcp.settings import Settings
 from kiln_mcp.trust import Trust
-from storage import ProjectStore
+from storage import ProjectStore, new_id
+from storage.files import check_room, disk_errors
 
 STILL_THERE: Final = 1e-6
 _BEFORE_ALL_ELSE: Final = 1e-9
 SAY_AGAIN_S: Final = 5.0
+FIRST_PAUSE_S: Final = 0.05
+LONGEST_PAUSE_S: Final = 1.0
+"""Between two looks at whether others are done with what they have claimed."""
+BYTES_A_CALL: Final = 16_384
+"""What an answer takes on a disk: its row in the journal, and the files of its result."""
 
 ProgressReport = Callable[[float, float | None, str | None], Awaitable[None]]
 """Called with what is done, what there is in all (None: not known), and a sentence."""
@@ -81,17 +87,6 @@ class Relay:
         await self._report(self._done, self._total, sentence)
 
 
-class Turns:
-    """Who of this process is at something that is not to be done twice."""
-
-    def __init__(self) -> None:
-        self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
-
-    def at(self, what: str) -> anyio.Lock:
-        """Return the lock that all who do this take."""
-        return self._locks.setdefault(what, anyio.Lock())
-
-
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """The context of a call: shared by all calls but for its progress and approval.
@@ -104,7 +99,7 @@ class Workspace:
         person: How this call's person is reached; None if its door cannot ask.
         desk: Where jobs are handed in.
         client: Who calls, so that it is known again; empty where nobody can tell.
-        turns: Who is at what, in this process.
+        job: The id of the job that this call is an attempt of; empty outside of jobs.
     """
 
     settings: Settings
@@ -114,7 +109,7 @@ class Workspace:
     person: Person | None = None
     desk: JobDesk | None = None
     client: str = ""
-    turns: Turns = field(default_factory=Turns)
+    job: str = ""
 
     def with_progress(self, report: ProgressReport) -> Self:
         """Return the same workspace with progress going to `report`, waits of models included."""
@@ -188,6 +183,61 @@ class Workspace:
         """Return the model that was named, or the default one."""
         return chosen or self.settings.default_model
 
+    async def check_ready(self, store: ProjectStore, calls: Mapping[str, int]) -> None:
+        """Refuse before anything is paid for whose answers could not be had, or not be kept.
+
+        Args:
+            store: The project that results are saved in.
+            calls: How often each model is to be asked.
+
+        Raises:
+            ModelError: What keeps a model from answering.
+            storage.errors.WriteFailed: The project or the home is read-only, or has no space.
+        """
+        await self.engine.check_ready(calls)
+        await self.check_room(store, sum(calls.values()))
+
+    async def check_room(self, store: ProjectStore, calls: int) -> None:
+        """Refuse what so many calls give if project or home could not keep it.
+
+        Raises:
+            storage.errors.WriteFailed: The project or the home is read-only, or has no space.
+        """
+        if calls:
+            await store.check_room(calls * BYTES_A_CALL)
+            await anyio.to_thread.run_sync(_check_home, self.settings.home, calls * BYTES_A_CALL)
+
+    @asynccontextmanager
+    async def turn(self, store: ProjectStore, work: str) -> AsyncGenerator[None]:
+        """Wait until no other call or process, of whatever home, does some work of a project.
+
+        What the work starts from is to be read again then.
+
+        Args:
+            store: The project.
+            work: The same text for all who do it.
+        """
+        pause_s = FIRST_PAUSE_S
+        while True:
+            async with store.claims([work]) as claims:
+                if claims:
+                    yield
+                    return
+            await self.report(0, None, "Another call or program does the same: it goes first.")
+            await anyio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def id_for(self, purpose: str) -> str:
+        """Return an id for a new record: the same for all attempts at a job, so made once.
+
+        Args:
+            purpose: What the record is, of those that one call makes.
+        """
+        if not self.job:
+            return new_id()
+        digest = blake2b(f"{self.job} {purpose}".encode(), digest_size=8).digest()
+        return f"{int.from_bytes(digest) % 10**12:012}"
+
     async def decide(
         self, call: ProposedCall, effect: Effect, approval_id: str | None = None
     ) -> Decision:
@@ -226,6 +276,12 @@ class Workspace:
                 raise ApprovalNeeded(call.plan)
 
 
+def _check_home(home: Path, size: int) -> None:
+    with disk_errors(home):
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_room(home, size)
+
+
 @asynccontextmanager
 async def open_workspace(
     settings: Settings,
@@ -252,7 +308,7 @@ async def open_workspace(
             budget = budgets[job.id] = await engine.budget(name, job.limit, job.worked_s)
             relay = Relay(report)
             heard = engine.within(budget).heard_by(relay.say)
-            own = replace(workspace, engine=heard, report=relay.report)
+            own = replace(workspace, engine=heard, report=relay.report, job=job.id)
             if job.model is not None:  # of the client that started it; the daemon serves others too
                 own = own.with_model(job.model)
             try:

@@ -24,6 +24,7 @@ from storage.errors import (
     AlreadyDeleted,
     ParentTakenAway,
     ProjectBusy,
+    ReadOnlyProject,
     StaleRevision,
     UnsafePath,
     WriteFailed,
@@ -131,6 +132,16 @@ class CommitLog:
             journal.unlink(missing_ok=True)
             raise
         journal.unlink(missing_ok=True)
+
+    def check_room(self, folder: Path, size: int) -> None:
+        """Refuse a folder of the project that new records of this size could not be saved in.
+
+        Raises:
+            WriteFailed: It is read-only, or there is too little space.
+        """
+        if not os.access(folder, os.W_OK):
+            raise ReadOnlyProject(folder)
+        self._pending.check_room(folder, size)
 
     def check_there(self, edits: Sequence[Edit], moves: Sequence[Move]) -> None:
         """Refuse to save below what is gone, or to move it.

@@ -311,5 +311,5 @@ class ReadOnlyProject(WriteFailed):
 class DiskFull(WriteFailed):
     """There is no space left."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "the disk is full; free some space and repeat")
+    def __init__(self, path: Path, state: str = "the disk is full") -> None:
+        super().__init__(path, f"{state}; free some space and repeat")

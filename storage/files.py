@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +27,9 @@ _PLAIN: Final = (
 
 UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.new")
 """Names of files that are being written, or that a process left which died meanwhile."""
+
+
+_PROBE_BYTES: Final = 65_536
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -111,6 +115,28 @@ def put_in_place(fresh: Path, path: Path) -> None:
             fresh.unlink(missing_ok=True)
             raise
         flush_folder(path.parent)
+
+
+def check_room(folder: Path, size: int, place: Path | None = None) -> None:
+    """Refuse a folder that could not take in new files of this size in all.
+
+    A small file is written and removed, since only the disk knows what it takes.
+
+    Args:
+        folder: The folder.
+        size: In bytes.
+        place: A folder of the same disk for the small file; None for the folder itself.
+
+    Raises:
+        WriteFailed: It is read-only, or there is too little space.
+    """
+    if not os.access(folder, os.W_OK):
+        raise ReadOnlyProject(folder)
+    write_aside(folder, bytes(min(size, _PROBE_BYTES)), place or folder).unlink(missing_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        left, needed = f"{free / 1e6:.1f} MB", f"{size / 1e6:.1f} MB"
+        raise DiskFull(folder, f"the disk has {left} left and this takes about {needed}")
 
 
 def remove_empty_folders(folder: Path, top: Path) -> None:

@@ -16,7 +16,14 @@ from uuid import uuid4
 
 from storage.border import FOREIGN, PENDING, check_links, has_links
 from storage.errors import UnsafePath
-from storage.files import disk_errors, move_atomically, read_plain, write_aside, write_atomically
+from storage.files import (
+    check_room,
+    disk_errors,
+    move_atomically,
+    read_plain,
+    write_aside,
+    write_atomically,
+)
 from storage.journal import Begun
 from storage.seal import JournalSeal
 from storage.trash import keep_out_of_git
@@ -50,6 +57,18 @@ class Pending:
             self._folder.mkdir(parents=True, exist_ok=True)
             with suppress(PermissionError):  # a disk without such modes
                 self._folder.chmod(S_IMODE(self._project.stat().st_mode))
+
+    def check_room(self, folder: Path, size: int) -> None:
+        """Refuse a folder of the project that new files of this size would not fit into.
+
+        The small file that shows it may be swept away by another writer, which changes nothing.
+
+        Raises:
+            WriteFailed: It is read-only, or there is too little space.
+        """
+        check_links(self._project, [PENDING])
+        self.prepare()
+        check_room(folder, size, self._folder)
 
     def write_aside(self, begun: Begun) -> list[Path]:
         """Write the new contents of a change aside and return where.

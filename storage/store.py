@@ -7,8 +7,8 @@ outside of the project, answers what would take reading many files.
 
 import hashlib
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -19,6 +19,7 @@ import anyio.to_thread
 from storage.attachments import FileToCopy, files_beside
 from storage.border import Reach, check_target
 from storage.changes import Change, new_text
+from storage.claims import hold_claims
 from storage.commits import CommitLog, Edit, Move
 from storage.errors import ProjectExists
 from storage.files import write_atomically
@@ -203,6 +204,35 @@ class ProjectStore(ProjectReader):
                 return work(self._log)
 
         return await anyio.to_thread.run_sync(locked)
+
+    @asynccontextmanager
+    async def claims(self, keys: Iterable[str]) -> AsyncGenerator[frozenset[str]]:
+        """Claim work of the project, so that no other process, of whatever home, does it too.
+
+        Args:
+            keys: What is to be claimed; the same text means the same work to everybody.
+
+        Yields:
+            Those that nobody else has claimed: they are this caller's until the block ends.
+
+        Raises:
+            WriteFailed: The project cannot be written.
+        """
+        with ExitStack() as held:
+            yield await anyio.to_thread.run_sync(held.enter_context, hold_claims(self.folder, keys))
+
+    async def check_room(self, size: int, *, below: Record | None = None) -> None:
+        """Refuse before anything is done whose results could not be saved.
+
+        Args:
+            size: What is to be saved, in bytes.
+            below: The record that it is saved below; None for the project.
+
+        Raises:
+            WriteFailed: The project is read-only, or its disk has too little space.
+        """
+        folder = self.side_folder(below) if below else self.folder
+        await anyio.to_thread.run_sync(self._log.check_room, folder, size)
 
     async def reload(self) -> None:
         """Read the project's own record again and look for changes in all others."""

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.held_out import runs_to_show
-from kiln_mcp.evals.runner import Measurement
+from kiln_mcp.evals.work import Measurement
 from storage import (
     Eval,
     EvalConfig,

@@ -34,10 +34,24 @@ from storage import (
 
 
 def make_run_config(
-    project: Project, task: Task, wanted: RunConfigDefinition, model: str, text: PromptText
+    project: Project,
+    task: Task,
+    wanted: RunConfigDefinition,
+    model: str,
+    text: PromptText,
+    record_id: str | None = None,
 ) -> TaskRunConfig:
-    """Return a run config whose prompt is frozen into it, so that it never changes."""
-    identity = new_id()
+    """Return a run config whose prompt is frozen into it, so that it never changes.
+
+    Args:
+        project: The project.
+        task: The task.
+        wanted: Its name and settings.
+        model: The model's name.
+        text: The prompt.
+        record_id: Its id; None for a new one.
+    """
+    identity = record_id or new_id()
     stored = stored_model(model)
     return TaskRunConfig(
         id=identity,

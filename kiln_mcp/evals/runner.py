@@ -6,7 +6,7 @@ by the next run.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -16,54 +16,18 @@ import anyio
 from kiln_mcp.evals.checks import Skipped
 from kiln_mcp.evals.code import with_code
 from kiln_mcp.evals.errors import EvalError
-from kiln_mcp.evals.items import Item, case_of, stored_case
-from kiln_mcp.evals.judges import Judged, calls_per_item, judge_case, judge_model
-from kiln_mcp.evals.task_runs import Setup, produce, resolve, stored_usage, to_task_run
+from kiln_mcp.evals.items import case_of, stored_case
+from kiln_mcp.evals.judges import Judged, judge_case, judge_model
+from kiln_mcp.evals.task_runs import produce, stored_usage, to_task_run
+from kiln_mcp.evals.work import Job, Measurement, Work, remaining
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.for_each import for_each
-from kiln_mcp.workspace import Workspace
-from storage import (
-    Eval,
-    EvalConfig,
-    EvalInput,
-    EvalRun,
-    ProjectStore,
-    Prompt,
-    Task,
-    TaskRun,
-    TaskRunConfig,
-)
-from storage.index.queries import RunQuery
+from kiln_mcp.workspace import FIRST_PAUSE_S, LONGEST_PAUSE_S, Workspace
+from storage import EvalRun, TaskRun
 
 RUN_LOG: Final = "kiln_mcp_runs.jsonl"
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """An eval with the evaluator that is used, and all that belongs to them.
-
-    Attributes:
-        store: The open project.
-        task: The eval's task.
-        measured: The eval.
-        judge: The evaluator.
-        runs: The task's runs that matter to it: its items, and those that evals made.
-        shown: Those that prompts may show as examples.
-        prompts: The task's saved prompts.
-        inputs: The task's eval inputs.
-        verdicts: The evaluator's results so far.
-    """
-
-    store: ProjectStore
-    task: Task
-    measured: Eval
-    judge: EvalConfig
-    runs: Sequence[TaskRun]
-    shown: Sequence[TaskRun]
-    prompts: Sequence[Prompt]
-    inputs: Sequence[EvalInput]
-    verdicts: Sequence[EvalRun]
+CLAIMED_AT_ONCE: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +45,7 @@ class RunOutcome:
 
     Attributes:
         scored: Items that have a new verdict.
-        kept: Items that had one already.
+        kept: Items that had one already, or got one from another call meanwhile.
         generated: Outputs that were made.
         skipped: Items that lack what the evaluator needs.
         failures: Items that could not be scored.
@@ -94,22 +58,13 @@ class RunOutcome:
     failures: tuple[Failure, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """One verdict to be made: of an output of a run config, or of a stored run as it is."""
-
-    item: Item
-    run_config: TaskRunConfig | None
-    setup: Setup | None
-    output: TaskRun | None
-
-
 @dataclass(slots=True)
 class _Tally:
     """What is done. Outputs and verdicts count where a model is asked, each by itself."""
 
     total: int
     judged_by_model: bool
+    kept: int = 0
     done: int = 0
     scored: int = 0
     generated: int = 0
@@ -127,8 +82,15 @@ class _Tally:
         else:
             self.scored += 1
 
+    def take_results_of_others(self, planned: Sequence[Job], left: Sequence[Job]) -> None:
+        """Count what others have done of some jobs since these were planned."""
+        outputs = sum(job.output is None for job in planned)
+        outputs -= sum(job.output is None for job in left)
+        self.kept += len(planned) - len(left)
+        self.done += len(planned) - len(left) + outputs * self.judged_by_model
+
     @property
-    def said(self) -> str:
+    def says(self) -> str:
         """What is done, in words."""
         counts = {
             "outputs made": self.generated if self.judged_by_model else 0,
@@ -138,112 +100,56 @@ class _Tally:
         }
         return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What is left to do for a measurement.
-
-    Attributes:
-        jobs: The verdicts to be made.
-        kept: Verdicts that are there already.
-    """
-
-    measurement: Measurement
-    jobs: tuple[_Job, ...]
-    kept: int
+    def says_of_others(self, items: int) -> str:
+        """What is waited for, in words."""
+        others = f"Another call or program scores {items} of the items: waiting for its results."
+        return f"{self.says}. {others}" if self.says else others
 
     @property
-    def generations(self) -> int:
-        """Return how many outputs must be made."""
-        return sum(job.output is None for job in self.jobs)
+    def did_anything(self) -> bool:
+        """Whether any item was tried here."""
+        return bool(self.scored or self.skipped or self.failures)
 
     @property
-    def steps(self) -> int:
-        """Return how much there is to do, as progress counts it."""
-        return len(self.jobs) + (self.generations if judge_model(self.measurement.judge) else 0)
-
-    @property
-    def calls_by_model(self) -> Mapping[str, int]:
-        """Return how often each model will be asked, corrections left out."""
-        calls: dict[str, int] = {}
-        judge = judge_model(self.measurement.judge)
-        if judge:
-            calls[judge] = len(self.jobs) * calls_per_item(self.measurement.judge)
-        for job in self.jobs:
-            if job.output is None and job.setup is not None:
-                each = 2 if job.setup.thinking else 1
-                calls[job.setup.model] = calls.get(job.setup.model, 0) + each
-        return calls
-
-
-def plan_run(
-    measurement: Measurement,
-    run_configs: Sequence[TaskRunConfig],
-    items: Sequence[Item],
-    seed: int = 0,
-) -> Work:
-    """Return what is left to do for run configs over items.
-
-    Raises:
-        UnsupportedRunConfig: A run config does not run here.
-    """
-    done = {
-        (verdict.dataset_id or verdict.eval_input_id, verdict.task_run_config_id)
-        for verdict in measurement.verdicts
-        if not verdict.eval_config_eval
-    }
-    made = _made(measurement.runs)
-    jobs: list[_Job] = []
-    kept = 0
-    for config in run_configs:
-        setup = resolve(measurement.task, config, measurement.prompts, measurement.shown, seed=seed)
-        for item in items:
-            if (item.id, config.id) in done:
-                kept += 1
-            else:
-                jobs.append(_Job(item, config, setup, made.get((item.id, config.id))))
-    return Work(measurement, tuple(jobs), kept)
-
-
-def _made(runs: Sequence[TaskRun]) -> dict[tuple[str, str | None], TaskRun]:
-    """Return the outputs that evals made, by item and run config."""
-    return {
-        (run.eval_source.source_id, run.output.source.run_config_id): run
-        for run in runs
-        if run.eval_source and run.output.source
-    }
-
-
-def plan_calibration(measurement: Measurement, runs: Sequence[TaskRun]) -> Work:
-    """Return what is left to do to judge stored outputs as they are."""
-    done = {v.dataset_id for v in measurement.verdicts if v.eval_config_eval}
-    jobs = tuple(
-        _Job(Item(run.id, "task_run", run.input), None, None, run)
-        for run in runs
-        if run.id not in done
-    )
-    return Work(measurement, jobs, len(runs) - len(jobs))
+    def outcome(self) -> RunOutcome:
+        """What was done in all."""
+        return RunOutcome(
+            scored=self.scored,
+            kept=self.kept,
+            generated=self.generated,
+            skipped=self.skipped,
+            failures=tuple(self.failures),
+        )
 
 
 async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
     """Make the outputs and verdicts, at most 16 items at once, and save each as it comes.
 
     An item that fails does not stop the others. What was done is written to a log beside the
-    evaluator, with fingerprints and seeds. Where another call scores items of the same task, this
-    one waits for it, and does what is left then.
+    evaluator, with fingerprints and seeds. Items are claimed in the project first: those that
+    another call or process is at, from whatever home, are left to it until the others are done,
+    then its results are taken, or what it has not done is done here.
     """
     about = await ready(workspace, work.measurement)
-    work = replace(work, measurement=about)
-    turn = workspace.turns.at(str(about.store.folder / about.task.saved.path))
-    others_first = turn.locked()
-    if others_first:
-        said = "Another call scores items of this task: it goes first."
-        await workspace.report(0, work.steps, said)
-    async with turn:
-        left = await _left_of(work) if others_first else work
-        if others_first and not left.jobs:
-            await workspace.report(work.steps, work.steps, "Another call has scored them all.")
-        return await _carry_out(workspace, left)
+    tally = _Tally(work.steps, judge_model(about.judge) is not None, kept=work.kept)
+    waiting: Sequence[Job] = work.jobs
+    pause_s = FIRST_PAUSE_S
+    while waiting:
+        elsewhere: list[Job] = []
+        for begin in range(0, len(waiting), CLAIMED_AT_ONCE):
+            chunk = waiting[begin : begin + CLAIMED_AT_ONCE]
+            elsewhere += await _carry_out_claimed(workspace, about, chunk, tally)
+        if len(elsewhere) < len(waiting):
+            pause_s = FIRST_PAUSE_S
+        else:
+            await workspace.report(tally.done, tally.total, tally.says_of_others(len(elsewhere)))
+            await anyio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        waiting = elsewhere
+    outcome = tally.outcome
+    if tally.did_anything:
+        await _write_log(work, outcome)
+    return outcome
 
 
 async def ready(workspace: Workspace, about: Measurement) -> Measurement:
@@ -257,50 +163,30 @@ async def ready(workspace: Workspace, about: Measurement) -> Measurement:
     return about if judge is about.judge else replace(about, judge=judge)
 
 
-async def _left_of(work: Work) -> Work:
-    """Return what is still to be done of a plan that others may have done part of."""
-    about = work.measurement
-    store = about.store
-    verdicts = await store.children(about.judge, EvalRun)
-    made = _made(await store.runs(about.task, RunQuery(made_by_evals=True)))
-    done = {
-        (v.dataset_id or v.eval_input_id, v.task_run_config_id, v.eval_config_eval)
-        for v in verdicts
-    }
-    left: list[_Job] = []
-    for job in work.jobs:
-        item, config = job.item.id, job.run_config.id if job.run_config else None
-        if (item, config, config is None) in done:
-            continue
-        output = job.output or (made.get((item, config)) if config else None)
-        left.append(replace(job, output=output))
-    return Work(about, tuple(left), work.kept + len(work.jobs) - len(left))
+async def _carry_out_claimed(
+    workspace: Workspace, about: Measurement, jobs: Sequence[Job], tally: _Tally
+) -> list[Job]:
+    """Do the jobs that nobody else is at; return the others."""
 
-
-async def _carry_out(workspace: Workspace, work: Work) -> RunOutcome:
-    engine, report = workspace.engine, workspace.report
-    tally = _Tally(work.steps, judge_model(work.measurement.judge) is not None)
-
-    async def do(job: _Job) -> None:
+    async def do(job: Job) -> None:
         try:
-            await _do(engine, work.measurement, job, tally)
+            await _do(workspace.engine, about, job, tally)
         finally:
-            await report(tally.done, tally.total, tally.said)
+            await workspace.report(tally.done, tally.total, tally.says)
 
-    await for_each(work.jobs, do)
-    outcome = RunOutcome(
-        scored=tally.scored,
-        kept=work.kept,
-        generated=tally.generated,
-        skipped=tally.skipped,
-        failures=tuple(tally.failures),
-    )
-    if work.jobs:
-        await _write_log(work, outcome)
-    return outcome
+    wanted = [key for job in jobs for key in job.claims(about.judge)]
+    async with about.store.claims(wanted) as claims:
+        is_own = [claims.issuperset(job.claims(about.judge)) for job in jobs]
+        own = [job for job, claimed in zip(jobs, is_own, strict=True) if claimed]
+        if own:
+            # Who had claimed them before may have done them since this was planned.
+            left = await remaining(about, own)
+            tally.take_results_of_others(own, left)
+            await for_each(left, do)
+    return [job for job, claimed in zip(jobs, is_own, strict=True) if not claimed]
 
 
-async def _do(engine: Engine, about: Measurement, job: _Job, tally: _Tally) -> None:
+async def _do(engine: Engine, about: Measurement, job: Job, tally: _Tally) -> None:
     asks = judge_model(about.judge) is not None
     try:
         output = job.output or await _generate(engine, about, job, tally)
@@ -317,7 +203,7 @@ async def _do(engine: Engine, about: Measurement, job: _Job, tally: _Tally) -> N
         tally.failures.append(Failure(job.item.id, name, str(error)))
 
 
-async def _generate(engine: Engine, about: Measurement, job: _Job, tally: _Tally) -> TaskRun:
+async def _generate(engine: Engine, about: Measurement, job: Job, tally: _Tally) -> TaskRun:
     if job.setup is None or job.run_config is None:
         raise RuntimeError("a stored output is judged as it is")
     asker = f"evals/run {job.run_config.name}"
@@ -330,7 +216,7 @@ async def _generate(engine: Engine, about: Measurement, job: _Job, tally: _Tally
     return run
 
 
-def _eval_run(about: Measurement, job: _Job, output: TaskRun, verdict: Judged | Skipped) -> EvalRun:
+def _eval_run(about: Measurement, job: Job, output: TaskRun, verdict: Judged | Skipped) -> EvalRun:
     judged = verdict if isinstance(verdict, Judged) else None
     skipped = verdict if isinstance(verdict, Skipped) else None
     by_input = job.item.kind == "eval_input"

@@ -6,8 +6,9 @@ from typing import Final
 from kiln_mcp.evals.answers import ComparisonRow
 from kiln_mcp.evals.judges import judge_model
 from kiln_mcp.evals.prompt_texts import WITH_EXAMPLES, split_examples
-from kiln_mcp.evals.runner import Measurement, RunOutcome
+from kiln_mcp.evals.runner import RunOutcome
 from kiln_mcp.evals.summaries import ScoreLine
+from kiln_mcp.evals.work import Measurement
 from storage import Eval
 
 FEW_ITEMS: Final = 30

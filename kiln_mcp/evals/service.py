@@ -50,7 +50,7 @@ from kiln_mcp.evals.lookups import (
 from kiln_mcp.evals.making import make_eval, make_evaluator, make_run_config
 from kiln_mcp.evals.parts import with_items
 from kiln_mcp.evals.prompt_texts import PromptText, built_prompt
-from kiln_mcp.evals.runner import Measurement, carry_out, plan_run, ready
+from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.sentences import (
     after_evaluator,
     after_run,
@@ -63,6 +63,7 @@ from kiln_mcp.evals.sentences import (
 from kiln_mcp.evals.shown import Looked, look_at
 from kiln_mcp.evals.spending import plan_of
 from kiln_mcp.evals.summaries import score_lines, scores_by_item
+from kiln_mcp.evals.work import Measurement, plan_run
 from kiln_mcp.projects.counting import count_items, golden_runs
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
 from kiln_mcp.workspace import Workspace
@@ -210,7 +211,7 @@ async def run_eval(
     work = plan_run(about, configs, chosen, seed=items.seed)
     ways = "1 run config" if len(configs) == 1 else f"{len(configs)} run configs"
     summary = f"Score {len(chosen)} items for {ways} of {about.task.name!r}."
-    await workspace.engine.check_ready(work.calls_by_model)
+    await workspace.check_ready(store, work.calls_by_model)
     plan = await plan_of(workspace.engine, summary, work.calls_by_model, "evals")
 
     async def score() -> EvalRunReport:

@@ -6,8 +6,8 @@ from typing import Final
 
 from kiln_mcp.evals.answers import ShownItem
 from kiln_mcp.evals.items import REFERENCE_KEY, Item
-from kiln_mcp.evals.runner import Measurement
 from kiln_mcp.evals.scores import normalised
+from kiln_mcp.evals.work import Measurement
 from storage import EvalRun, TaskRunConfig
 
 LONGEST_TEXT: Final = 600

@@ -9,9 +9,9 @@ from kiln_mcp.evals.judges import calls_per_item, judge_model
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.evals.making import tag_of
 from kiln_mcp.evals.prompt_texts import prompt_text
-from kiln_mcp.evals.runner import Measurement
 from kiln_mcp.evals.spending import plan_of
 from kiln_mcp.evals.task_runs import Setup, resolve
+from kiln_mcp.evals.work import Measurement
 from kiln_mcp.evolution.blocks import Block, Candidate
 from kiln_mcp.evolution.errors import PartMissing, PartsOverlap
 from kiln_mcp.evolution.operators import Pool
@@ -21,7 +21,7 @@ from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.prompts import load_prompt
 from kiln_mcp.synthesis.items import topic_of
 from kiln_mcp.workspace import Workspace
-from storage import TaskRunConfig, new_id
+from storage import TaskRunConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,8 @@ async def prepare(workspace: Workspace, about: Measurement, wanted: Wanted) -> Q
     parts = _parts_of(about)
     text = prompt_text(about.task, first, about.prompts, about.shown)
     shown, begin = demonstrations_of(parts.train, text.prompt)
-    file = FILE.format(run=f"{tag_of(first.name)}_{new_id()}")
+    number = workspace.id_for("trace")
+    file = FILE.format(run=f"{tag_of(first.name)}_{number}")
     reflecting = workspace.model_name(wanted.reflect_with)
     return Quest(
         workspace=workspace,

@@ -14,10 +14,11 @@ from kiln_mcp.evals.comparison import PairedDifference, in_words, paired_differe
 from kiln_mcp.evals.lookups import TaskEval, find_eval, gather
 from kiln_mcp.evals.making import make_run_config
 from kiln_mcp.evals.prompt_texts import PromptText
-from kiln_mcp.evals.runner import carry_out, plan_run, ready
+from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.service import EvalReference
 from kiln_mcp.evals.summaries import scores_by_item
 from kiln_mcp.evals.task_runs import agent_properties
+from kiln_mcp.evals.work import plan_run
 from kiln_mcp.evolution.allowance import Allowance
 from kiln_mcp.evolution.answers import PromptEvolved, RaceWon
 from kiln_mcp.evolution.quest import Quest, Wanted, calls_by_model, plan_quest, pool_of, prepare
@@ -88,7 +89,7 @@ async def evolve_prompt(
     store = await workspace.open_project(project)
     about = await ready(workspace, await gather(store, await find_eval(store, eval), None))
     quest = await prepare(workspace, about, Wanted(start, budget, seed, reflect_with))
-    await workspace.engine.check_ready(calls_by_model(quest))
+    await workspace.check_ready(store, calls_by_model(quest))
     return Proposal(await plan_quest(quest), partial(_evolve, quest))
 
 
@@ -136,14 +137,16 @@ async def _search(quest: Quest) -> Found:
 
 
 async def _save(quest: Quest, found: Found) -> _Saved:
-    """Save the winner as a prompt and a run config, both or none."""
-    about = quest.about
+    """Save the winner as a prompt and a run config, both or none; once for all attempts."""
+    about, workspace = quest.about, quest.workspace
+    config_id, prompt_id = workspace.id_for("run config"), workspace.id_for("prompt")
     text = PromptText(quest.shown.prompt(found.best), quest.setup.thinking)
     number = quest.trace.path.stem[-4:]
     name = f"{quest.first.name} evolved {number}"
     properties = agent_properties(quest.first)
     definition = RunConfigDefinition(name=name, prompt=text.prompt)
-    made = make_run_config(about.store.project, about.task, definition, quest.setup.model, text)
+    project, model = about.store.project, quest.setup.model
+    made = make_run_config(project, about.task, definition, model, text, config_id)
     frozen = getattr(made.run_config_properties, "prompt_id", "")
     config = made.replace(
         # All settings of the start, so that the prompt is all that differs.
@@ -151,6 +154,7 @@ async def _save(quest: Quest, found: Found) -> _Saved:
         prompt=made.prompt.replace(generator_id=GENERATOR) if made.prompt else None,
     )
     prompt = Prompt(
+        id=prompt_id,
         name=name,
         description=f"Found by evolve_prompt, seed {quest.wanted.seed}; every decision is in "
         f"{quest.trace.path.name} beside the eval {about.measured.name!r}.",
@@ -158,9 +162,11 @@ async def _save(quest: Quest, found: Found) -> _Saved:
         prompt=text.prompt,
         chain_of_thought_instructions=text.thinking,
     )
-    async with about.store.transaction() as change:
-        change.save(prompt, parent=about.task)
-        change.save(config, parent=about.task)
+    configs = await about.store.children(about.task, TaskRunConfig)
+    if config_id not in {one.id for one in configs}:
+        async with about.store.transaction() as change:
+            change.save(prompt, parent=about.task)
+            change.save(config, parent=about.task)
     return _Saved(config, prompt)
 
 

@@ -37,6 +37,7 @@ class FileTrace:
         self._store = store
         self._measured = measured
         self._prompt = prompt
+        self._is_begun = False
 
     async def race(self, race: Race) -> None:
         """Keep the result of a race."""
@@ -60,8 +61,12 @@ class FileTrace:
         )
 
     async def write(self, event: str, values: dict[str, JsonValue]) -> None:
-        """Add a line."""
+        """Add a line; the first one takes the place of what an earlier attempt wrote."""
         entry = {"v": 1, "at": datetime.now(UTC).isoformat(), "event": event, **values}
         line = json.dumps(entry, ensure_ascii=False)
         async with self._store.transaction() as change:
-            change.append_lines(self._measured, self.path.name, [line])
+            if self._is_begun:
+                change.append_lines(self._measured, self.path.name, [line])
+            else:
+                change.write_side_file(self._measured, self.path.name, f"{line}\n".encode())
+        self._is_begun = True

@@ -13,9 +13,9 @@ from kiln_mcp.evals.errors import EvalError
 from kiln_mcp.evals.items import REFERENCE_KEY, Item, case_of
 from kiln_mcp.evals.judges import calls_per_item, judge_case
 from kiln_mcp.evals.prompt_texts import Example, split_examples, with_examples
-from kiln_mcp.evals.runner import Measurement
 from kiln_mcp.evals.scores import normalised
 from kiln_mcp.evals.task_runs import Setup, produce, to_task_run
+from kiln_mcp.evals.work import Measurement
 from kiln_mcp.evolution.blocks import Candidate, split_blocks
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import BadAnswer, ContextOverflow, ModelError

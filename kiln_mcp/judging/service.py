@@ -11,10 +11,11 @@ from kiln_mcp.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.judges import judge_model
 from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, gather, with_judge
-from kiln_mcp.evals.runner import Measurement, RunOutcome, carry_out, plan_calibration
+from kiln_mcp.evals.runner import RunOutcome, carry_out
 from kiln_mcp.evals.service import EvalReference, EvaluatorReference
 from kiln_mcp.evals.spending import plan_of
 from kiln_mcp.evals.summaries import scores_by_item
+from kiln_mcp.evals.work import Measurement, plan_calibration
 from kiln_mcp.judging.answers import (
     AgreementReport,
     AgreementRow,
@@ -47,7 +48,7 @@ from kiln_mcp.statistics import (
     wilson_interval,
 )
 from kiln_mcp.workspace import Workspace
-from storage import EvalConfig, EvalOutputScore, EvalRun, ProjectStore, TaskRun, new_id
+from storage import EvalConfig, EvalOutputScore, EvalRun, ProjectStore, TaskRun
 
 LONGEST_SHOWN = 4000
 
@@ -78,35 +79,45 @@ async def next_items_to_label(
     judge = await _judge_of(store, found, evaluator)
     if judge is None:
         return Proposal(
-            Plan("Draw items to label."), partial(_draw, store, pool, None, count, seed)
+            Plan("Draw items to label."), partial(_draw, workspace, store, pool, None, count, seed)
         )
     work = plan_calibration(judge, pool.runs)
     summary = f"Judge {len(work.jobs)} items of the golden set, to draw from each verdict."
-    await workspace.engine.check_ready(work.calls_by_model)
+    await workspace.check_ready(store, work.calls_by_model)
     plan = await plan_of(workspace.engine, summary, work.calls_by_model, "evals")
 
     async def judge_and_draw() -> LabellingBatch:
         await carry_out(workspace, work)
-        return await _draw(store, pool, await with_judge(judge, judge.judge), count, seed)
+        return await _draw(
+            workspace, store, pool, await with_judge(judge, judge.judge), count, seed
+        )
 
     return Proposal(plan, judge_and_draw)
 
 
 async def _draw(
-    store: ProjectStore, pool: Pool, judge: Measurement | None, count: int, seed: int
+    workspace: Workspace,
+    store: ProjectStore,
+    pool: Pool,
+    judge: Measurement | None,
+    count: int,
+    seed: int,
 ) -> LabellingBatch:
     labelled = pool.complete()
     verdicts: Sequence[EvalRun] = judge.verdicts if judge else ()
     strata = strata_by_verdict(pool.runs, verdicts, pool.scores[0])
     draw = Draw(
-        id=new_id(),
+        id=workspace.id_for("draw"),
         seed=seed,
         ledger="certificate",
         evaluator=judge.judge.id if judge else None,
         strata=draw_strata(strata, labelled, count, seed),
     )
-    async with store.transaction() as change:
-        append_draw(change, pool.found.measured, draw)
+    earlier = next((one for one in pool.draws if one.id == draw.id), None)
+    if earlier is None:
+        async with store.transaction() as change:
+            append_draw(change, pool.found.measured, draw)
+    draw = earlier or draw  # an earlier attempt at this job has drawn
     chosen = {item for stratum in draw.strata.values() for item in stratum.drawn}
     # In the order of ids, which are random: neither verdict nor session shows.
     items = sorted((run for run in pool.runs if run.id in chosen), key=lambda run: run.id)
@@ -232,7 +243,7 @@ async def measure_agreement(
         for model, times in part.calls_by_model.items():
             calls[model] = calls.get(model, 0) + times
     summary = f"Judge {len(labelled)} labelled items of {found.name!r}."
-    await workspace.engine.check_ready(calls)
+    await workspace.check_ready(store, calls)
     plan = await plan_of(workspace.engine, summary, calls, "evals")
 
     async def measure_judges() -> AgreementReport:

@@ -166,6 +166,8 @@ async def draft_spec(
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
     asked = None if draft is not None else await _asked(workspace, owner, model)
+    if asked is not None and save:
+        await workspace.check_room(store, 1)
 
     async def write_draft() -> SpecDraft:
         if draft is not None:
@@ -259,6 +261,8 @@ async def refine_spec(
         raise NothingToRefine
     said = [Answered(item.question, item.answer) for item in answers or []]
     asked = await _asked(workspace, owner, model) if said and not edits else None
+    if asked is not None and save:
+        await workspace.check_room(store, 1)
 
     async def refine() -> SpecRefined:
         gaps = find_gaps(found.kind, found.fields, owner.instruction)

@@ -40,7 +40,6 @@ from storage import (
     Task,
     TaskRun,
     TaskRunConfig,
-    new_id,
 )
 
 GENERATOR: Final = "kiln_data_gen"
@@ -80,7 +79,8 @@ class Scene:
         setup: The same, resolved.
         brief: What inputs are made for.
         wish: What is wanted.
-        session: Six digits that mark this generation's items.
+        ids: The id of each item that is to be made; the same in all attempts at a job.
+        saved: Those of them that an earlier attempt has saved.
     """
 
     store: ProjectStore
@@ -90,7 +90,13 @@ class Scene:
     setup: Setup
     brief: Brief
     wish: DataWish
-    session: str
+    ids: tuple[str, ...]
+    saved: frozenset[str]
+
+    @property
+    def session(self) -> str:
+        """Six digits that mark this generation's items."""
+        return self.ids[0][:6]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +111,25 @@ class Inputs:
 
 
 async def set_scene(
-    store: ProjectStore, task: Task, wish: DataWish, run_config: str | None, model: str
+    store: ProjectStore,
+    task: Task,
+    wish: DataWish,
+    run_config: str | None,
+    model: str,
+    ids: Sequence[str],
 ) -> Scene:
     """Read what generation needs.
+
+    What an earlier attempt has saved is left out, so that the same is asked again, and answered
+    from the journal.
+
+    Args:
+        store: The open project.
+        task: The task.
+        wish: What is wanted.
+        run_config: What answers; None for the task's own.
+        model: What a new run config asks.
+        ids: The id of each item that is to be made.
 
     Raises:
         RecordNotFound: There is no such run config or specification.
@@ -122,7 +144,8 @@ async def set_scene(
         specification = (await store.find(Spec, wish.spec, parent=task)).definition
     guides = [guide.guide for guide in await store.children(task, DataGuide)]
     schema: JsonValue = json.loads(task.input_json_schema) if task.input_json_schema else None
-    known = tuple(run.input for run in data_set(runs))
+    saved = frozenset(ids) & {run.id for run in runs}
+    known = tuple(run.input for run in data_set(runs) if run.id not in saved)
     brief = Brief(
         instruction=task.instruction,
         specification=specification,
@@ -139,7 +162,8 @@ async def set_scene(
         setup=resolve(task, config, prompts, await runs_to_show(store, task), wish.seed),
         brief=brief,
         wish=wish,
-        session=new_id()[:6],
+        ids=tuple(ids),
+        saved=saved,
     )
 
 

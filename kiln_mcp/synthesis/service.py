@@ -16,6 +16,7 @@ from kiln_mcp.synthesis.answers import DataGenerated, DataSplit, ItemsAdded, Par
 from kiln_mcp.synthesis.errors import NoItemsMade, NothingToSplit, UnknownParts, UnreadableItems
 from kiln_mcp.synthesis.generation import (
     DataWish,
+    Scene,
     calls_of_generation,
     coverage,
     inputs_as_given,
@@ -149,50 +150,62 @@ async def generate_data(
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
     writer = workspace.model_name(model)
-    scene = await set_scene(
-        store, owner, wanted or DataWish(), run_config, workspace.model_name(None)
-    )
-    given = len(inputs or [])
-    await workspace.engine.check_ready(calls_of_generation(scene, writer, given=given))
+    wish, answerer, given = wanted or DataWish(), workspace.model_name(None), len(inputs or [])
+    ids = [workspace.id_for(f"item {number}") for number in range(given or wish.count)]
+    scene = await set_scene(store, owner, wish, run_config, answerer, ids)
+    await workspace.check_ready(store, calls_of_generation(scene, writer, given=given))
     plan = await plan_generation(workspace.engine, scene, writer, given=given)
 
     async def generate() -> DataGenerated:
-        await workspace.report(0, None, "Writing inputs.")
-        made = (
-            await inputs_as_given(scene, inputs)
-            if inputs
-            else await inputs_by_model(workspace.engine, scene, writer)
-        )
-        total = len(made.asked)
-
-        async def report_done(done: int) -> None:
-            await workspace.report(done, total, "Running the task on the inputs.")
-
-        answers = await answer_all(
-            workspace.engine, scene.config, scene.setup, made.asked, report_done
-        )
-        runs = [run for run in answers.runs if run is not None]
-        if not runs:
-            raise NoItemsMade(answers.failures)
-        if scene.config.origin is None:
-            await store.save(scene.config, parent=owner)
-        report = await save_runs(store, owner, runs)
-        return DataGenerated(
-            session=f"synthetic_session_{scene.session}",
-            made=len(runs),
-            inputs_by=made.made_by,
-            outputs_by=scene.config.name,
-            coverage=coverage(made, answers.runs),
-            dropped=made.dropped,
-            failed=len(answers.failures),
-            failures=list(answers.failures[:3]),
-            distinct_pairs=report.distinct_pairs,
-            nearest_similarity=report.nearest_similarity,
-            report=FILE,
-            next_step="split_data: deal the items into train, val, test and golden.",
-        )
+        async with workspace.turn(store, f"data {owner.id}"):
+            # Others may have added items since, which are not to be made again.
+            fresh = await set_scene(store, owner, wish, run_config, answerer, ids)
+            return await _generate(workspace, fresh, writer, inputs)
 
     return Proposal(plan, generate)
+
+
+async def _generate(
+    workspace: Workspace, scene: Scene, writer: str, inputs: Sequence[JsonValue] | None
+) -> DataGenerated:
+    engine, store = workspace.engine, scene.store
+    await workspace.report(0, None, "Writing inputs.")
+    made = (
+        await inputs_as_given(scene, inputs)
+        if inputs
+        else await inputs_by_model(engine, scene, writer)
+    )
+    total = len(made.asked)
+
+    async def report_done(done: int) -> None:
+        await workspace.report(done, total, "Running the task on the inputs.")
+
+    answers = await answer_all(engine, scene.config, scene.setup, made.asked, report_done)
+    runs = [
+        run.replace(id=scene.ids[place])
+        for place, run in enumerate(answers.runs)
+        if run is not None
+    ]
+    if not runs:
+        raise NoItemsMade(answers.failures)
+    if scene.config.origin is None:
+        await store.save(scene.config, parent=scene.task)
+    fresh = [run for run in runs if run.id not in scene.saved]
+    report = await save_runs(store, scene.task, fresh)
+    return DataGenerated(
+        session=f"synthetic_session_{scene.session}",
+        made=len(runs),
+        inputs_by=made.made_by,
+        outputs_by=scene.config.name,
+        coverage=coverage(made, answers.runs),
+        dropped=made.dropped,
+        failed=len(answers.failures),
+        failures=list(answers.failures[:3]),
+        distinct_pairs=report.distinct_pairs,
+        nearest_similarity=report.nearest_similarity,
+        report=FILE,
+        next_step="split_data: deal the items into train, val, test and golden.",
+    )
 
 
 @capability(effect=Effect.WRITES, title="Split the data")

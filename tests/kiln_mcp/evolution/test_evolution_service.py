@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
@@ -124,6 +124,25 @@ async def test_demonstrations_that_help_are_found_saved_and_measured(tmp_path: P
         assert winner.prompt is not None
         assert (winner.prompt.prompt, winner.prompt.generator_id) == (prompt.prompt, GENERATOR)
         assert without_prompt(winner) == without_prompt(first)
+
+
+async def test_a_search_that_begins_anew_after_a_kill_saves_one_winner_and_one_trace(
+    tmp_path: Path,
+) -> None:
+    async with open_bench(tmp_path, by_demonstrations) as bench:
+        attempt = replace(bench, workspace=replace(bench.workspace, job="4711"))
+        first = await attempt.evolve(budget=100, seed=1)
+        lines = await anyio.Path(first.trace).read_text(encoding="utf-8")
+        again = await attempt.evolve(budget=100, seed=1)
+        assert (again.winner, again.prompt_id, again.trace) == (
+            first.winner,
+            first.prompt_id,
+            first.trace,
+        )
+        assert len(await bench.store.children(bench.task, Prompt)) == 1
+        assert len(await bench.store.children(bench.task, RunConfig)) == 2
+        after = await anyio.Path(again.trace).read_text(encoding="utf-8")
+        assert (after.count("\n"), after.count('"event": "start"')) == (lines.count("\n"), 1)
 
 
 async def test_no_gain_is_said_and_nothing_is_saved_where_nothing_helps(tmp_path: Path) -> None:

@@ -144,6 +144,17 @@ def person(output: str) -> str:
     return "fail" if "4" in output else "pass"
 
 
+async def test_a_draw_that_begins_anew_after_a_kill_is_recorded_once(bench: Bench) -> None:
+    await add_golden(bench, good=20, bad=4)
+    attempt = replace(bench, workspace=replace(bench.workspace, job="4711"))
+    first, again = await attempt.batch(5), await attempt.batch(5)
+    assert [item.item for item in first.items] == [item.item for item in again.items]
+    (measured,) = await bench.store.children(bench.task, Eval)
+    assert len(await read_draws(bench.store, measured)) == 1
+    await bench.batch(5)
+    assert len(await read_draws(bench.store, measured)) == 2
+
+
 async def test_drawn_items_are_labelled_and_the_judge_is_measured_against_them(
     bench: Bench,
 ) -> None:

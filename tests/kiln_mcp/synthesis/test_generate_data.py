@@ -2,6 +2,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,22 @@ async def test_a_capable_model_covers_topics_and_difficulties(tmp_path: Path) ->
         (task,) = await store.children(store.project, Task)
         (config,) = await store.children(task, TaskRunConfig)
         assert {run.output.source.run_config_id for run in runs if run.output.source} == {config.id}
+
+
+async def test_a_job_that_is_killed_after_it_has_saved_adds_nothing_when_it_begins_anew(
+    tmp_path: Path,
+) -> None:
+    writer = Writer()
+    async with support(tmp_path, writer) as (workspace, project):
+        attempt = replace(workspace, job="4711")
+        first = await generate_data(attempt, project, wanted=DataWish(count=4))
+        asked, runs = len(writer.requests), await runs_in(workspace, project)
+        again = await generate_data(attempt, project, wanted=DataWish(count=4))
+        assert again == first
+        assert await runs_in(workspace, project) == runs
+        assert len(writer.requests) == asked
+        other = await generate_data(replace(workspace, job="4712"), project, inputs=["Why?"])
+        assert (other.made, other.session != first.session) == (1, True)
 
 
 async def test_too_like_inputs_are_dropped_and_the_shortfall_is_shown(tmp_path: Path) -> None:

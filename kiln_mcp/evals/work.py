@@ -1,0 +1,169 @@
+"""The work of a measurement: which verdicts are to be made, and which outputs for them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from kiln_mcp.evals.items import Item
+from kiln_mcp.evals.judges import calls_per_item, judge_model
+from kiln_mcp.evals.task_runs import Setup, resolve
+from storage import (
+    Eval,
+    EvalConfig,
+    EvalInput,
+    EvalRun,
+    ProjectStore,
+    Prompt,
+    Task,
+    TaskRun,
+    TaskRunConfig,
+)
+from storage.index.queries import RunQuery
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """An eval with the evaluator that is used, and all that belongs to them.
+
+    Attributes:
+        store: The open project.
+        task: The eval's task.
+        measured: The eval.
+        judge: The evaluator.
+        runs: The task's runs that matter to it: its items, and those that evals made.
+        shown: Those that prompts may show as examples.
+        prompts: The task's saved prompts.
+        inputs: The task's eval inputs.
+        verdicts: The evaluator's results so far.
+    """
+
+    store: ProjectStore
+    task: Task
+    measured: Eval
+    judge: EvalConfig
+    runs: Sequence[TaskRun]
+    shown: Sequence[TaskRun]
+    prompts: Sequence[Prompt]
+    inputs: Sequence[EvalInput]
+    verdicts: Sequence[EvalRun]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One verdict to be made: of an output of a run config, or of a stored run as it is."""
+
+    item: Item
+    run_config: TaskRunConfig | None
+    setup: Setup | None
+    output: TaskRun | None
+
+    def claims(self, judge: EvalConfig) -> tuple[str, ...]:
+        """Return what is claimed so that nobody else makes this verdict, or its output, too."""
+        item, config = self.item.id, self.run_config.id if self.run_config else "as stored"
+        verdict = f"verdict {judge.id} {item} {config}"
+        return (verdict,) if self.output else (f"output {item} {config}", verdict)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is left to do for a measurement.
+
+    Attributes:
+        jobs: The verdicts to be made.
+        kept: Verdicts that are there already.
+    """
+
+    measurement: Measurement
+    jobs: tuple[Job, ...]
+    kept: int
+
+    @property
+    def generations(self) -> int:
+        """Return how many outputs must be made."""
+        return sum(job.output is None for job in self.jobs)
+
+    @property
+    def steps(self) -> int:
+        """Return how much there is to do, as progress counts it."""
+        return len(self.jobs) + (self.generations if judge_model(self.measurement.judge) else 0)
+
+    @property
+    def calls_by_model(self) -> Mapping[str, int]:
+        """Return how often each model will be asked, corrections left out."""
+        calls: dict[str, int] = {}
+        judge = judge_model(self.measurement.judge)
+        if judge:
+            calls[judge] = len(self.jobs) * calls_per_item(self.measurement.judge)
+        for job in self.jobs:
+            if job.output is None and job.setup is not None:
+                each = 2 if job.setup.thinking else 1
+                calls[job.setup.model] = calls.get(job.setup.model, 0) + each
+        return calls
+
+
+def plan_run(
+    measurement: Measurement,
+    run_configs: Sequence[TaskRunConfig],
+    items: Sequence[Item],
+    seed: int = 0,
+) -> Work:
+    """Return what is left to do for run configs over items.
+
+    Raises:
+        UnsupportedRunConfig: A run config does not run here.
+    """
+    done = {
+        (verdict.dataset_id or verdict.eval_input_id, verdict.task_run_config_id)
+        for verdict in measurement.verdicts
+        if not verdict.eval_config_eval
+    }
+    made = _made(measurement.runs)
+    jobs: list[Job] = []
+    kept = 0
+    for config in run_configs:
+        setup = resolve(measurement.task, config, measurement.prompts, measurement.shown, seed=seed)
+        for item in items:
+            if (item.id, config.id) in done:
+                kept += 1
+            else:
+                jobs.append(Job(item, config, setup, made.get((item.id, config.id))))
+    return Work(measurement, tuple(jobs), kept)
+
+
+def _made(runs: Sequence[TaskRun]) -> dict[tuple[str, str | None], TaskRun]:
+    """Return the outputs that evals made, by item and run config."""
+    return {
+        (run.eval_source.source_id, run.output.source.run_config_id): run
+        for run in runs
+        if run.eval_source and run.output.source
+    }
+
+
+def plan_calibration(measurement: Measurement, runs: Sequence[TaskRun]) -> Work:
+    """Return what is left to do to judge stored outputs as they are."""
+    done = {v.dataset_id for v in measurement.verdicts if v.eval_config_eval}
+    jobs = tuple(
+        Job(Item(run.id, "task_run", run.input), None, None, run)
+        for run in runs
+        if run.id not in done
+    )
+    return Work(measurement, jobs, len(runs) - len(jobs))
+
+
+async def remaining(about: Measurement, jobs: Sequence[Job]) -> list[Job]:
+    """Return those of some jobs whose verdict is not there by now, with outputs made meanwhile."""
+    store = about.store
+    verdicts = await store.children(about.judge, EvalRun)
+    done = {
+        (v.dataset_id or v.eval_input_id, v.task_run_config_id, v.eval_config_eval)
+        for v in verdicts
+    }
+    made: dict[tuple[str, str | None], TaskRun] = {}
+    if not all(job.output for job in jobs):
+        await store.refresh()  # the outputs of other processes
+        made = _made(await store.runs(about.task, RunQuery(made_by_evals=True)))
+    left: list[Job] = []
+    for job in jobs:
+        item, config = job.item.id, job.run_config.id if job.run_config else None
+        if (item, config, config is None) not in done:
+            left.append(replace(job, output=job.output or made.get((item, config))))
+    return left

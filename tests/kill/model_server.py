@@ -1,0 +1,74 @@
+"""A model's server in a process of its own, which outlives every daemon and counts all requests.
+
+Prints its port. GET /asked?at_least=N answers, once N requests have come, with how often each text
+was asked.
+"""
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from zlib import crc32
+
+from aiohttp import web
+
+LATENCY_S = 0.02
+
+
+class CountingServer:
+    """OpenAI-compatible: equal questions get equal answers."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+        self._more = asyncio.Event()
+
+    async def chat(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        messages = body["messages"]
+        text = "\n".join(str(message["content"]) for message in messages)
+        self.asked[f"{crc32(text.encode())} {messages[-1]['content'][-60:]}"] += 1
+        self._more.set()
+        self._more = asyncio.Event()
+        await asyncio.sleep(LATENCY_S)
+        message = {"role": "assistant", "content": _answer(messages)}
+        return web.json_response(
+            {
+                "id": "1",
+                "object": "chat.completion",
+                "created": 0,
+                "model": "tiny",
+                "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+                "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+            }
+        )
+
+    async def count(self, request: web.Request) -> web.Response:
+        at_least = int(request.query.get("at_least", "0"))
+        while self.asked.total() < at_least:
+            await self._more.wait()
+        return web.json_response(self.asked)
+
+
+def _answer(messages: list[dict[str, str]]) -> str:
+    """Double the last number once a demonstration is shown; else answer with the text."""
+    last = messages[-1]["content"]
+    if not last.isdigit():
+        return f"answer to {last}"
+    return json.dumps(int(last) * (2 if len(messages) >= 4 else 1))
+
+
+async def main() -> None:
+    server = CountingServer()
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", server.chat)
+    app.router.add_get("/asked", server.count)
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    sys.stdout.write(f"{runner.addresses[0][1]}\n")
+    sys.stdout.flush()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
