@@ -280,6 +280,7 @@ async def test_a_command_that_is_begun_again_after_each_kill_keeps_its_limit(
 ) -> None:
     kills, step = share(0.1), 12
     limit = kills * step + 40
+    jobs: list[str] = []
     async with open_bench(tmp_path, test=range(2 * limit)) as bench:
         command = [
             sys.executable, "-c", BRIDGE, "run-eval", "--project", str(bench.project),
@@ -288,7 +289,7 @@ async def test_a_command_that_is_begun_again_after_each_kill_keeps_its_limit(
         async with anyio.create_task_group() as group:
             group.start_soon(bench.kill_while_asking, kills, step)
             done = await anyio.run_process(command, env=bench.environment)
-            jobs = [str(json.loads(done.stdout)["job"])]
+            jobs.append(str(json.loads(done.stdout)["job"]))
             while bench.kills < kills - 2:  # what is under way is not begun a second time
                 again = await anyio.run_process(command, env=bench.environment)
                 job = str(json.loads(again.stdout)["job"])
