@@ -330,7 +330,12 @@ async def open_workspace(
                 await budgets[job_id].hold()
 
         jobs = JobSettings(settings.database_url)
-        desk = JobDesk(jobs if settings.does_jobs else replace(jobs, at_once=0), work, hold)
+        desk = JobDesk(
+            jobs if settings.does_jobs else replace(jobs, at_once=0),
+            work,
+            hold,
+            lambda job_id: engine.count_answers(f"jobs/{job_id}/*"),
+        )
         workspace = Workspace(settings=settings, engine=engine, known=known, desk=desk)
         try:
             yield workspace

@@ -5,16 +5,26 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from kiln_mcp.jobs.records import Hold, Job, JobSettings, Work, hold_nothing
+from kiln_mcp.jobs.records import (
+    CountAnswers,
+    Hold,
+    Job,
+    JobSettings,
+    Work,
+    count_no_answers,
+    hold_nothing,
+)
 
 if TYPE_CHECKING:
     from kiln_mcp.jobs.runner import JobRunner
 
 
-def _new_runner(settings: JobSettings, work: Work, hold: Hold) -> "JobRunner":
+def _new_runner(
+    settings: JobSettings, work: Work, hold: Hold, count_answers: CountAnswers
+) -> "JobRunner":
     from kiln_mcp.jobs.runner import JobRunner
 
-    return JobRunner(settings, work, hold)
+    return JobRunner(settings, work, hold, count_answers)
 
 
 def _all_set_aside(database_url: str) -> list[Job]:
@@ -31,10 +41,17 @@ def _all_set_aside(database_url: str) -> list[Job]:
 class JobDesk:
     """Where jobs are handed in; the runner behind it is opened at the first one."""
 
-    def __init__(self, settings: JobSettings, work: Work, hold: Hold = hold_nothing) -> None:
+    def __init__(
+        self,
+        settings: JobSettings,
+        work: Work,
+        hold: Hold = hold_nothing,
+        count_answers: CountAnswers = count_no_answers,
+    ) -> None:
         self._settings = settings
         self._work = work
         self._hold = hold
+        self._count_answers = count_answers
         self._runner: JobRunner | None = None
         self._opening = anyio.Lock()
 
@@ -47,7 +64,7 @@ class JobDesk:
         async with self._opening:
             if self._runner is None:
                 runner = await anyio.to_thread.run_sync(
-                    _new_runner, self._settings, self._work, self._hold
+                    _new_runner, self._settings, self._work, self._hold, self._count_answers
                 )
                 self._runner = await runner.__aenter__()
             return self._runner

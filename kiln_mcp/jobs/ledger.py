@@ -48,7 +48,8 @@ _TABLES: Final[tuple[LiteralString, ...]] = (
         created_at DOUBLE PRECISION NOT NULL,
         changed_at DOUBLE PRECISION NOT NULL,
         number BIGINT NOT NULL DEFAULT 0,
-        recoveries INTEGER NOT NULL DEFAULT 0
+        recoveries INTEGER NOT NULL DEFAULT 0,
+        answers BIGINT NOT NULL DEFAULT 0
     )
     """,
     """
@@ -74,6 +75,9 @@ _ADDED: Final[Mapping[tuple[str, str], LiteralString]] = {
         """,
     ("kiln_jobs", "recoveries"): """
         ALTER TABLE kiln_jobs ADD COLUMN recoveries INTEGER NOT NULL DEFAULT 0
+        """,
+    ("kiln_jobs", "answers"): """
+        ALTER TABLE kiln_jobs ADD COLUMN answers BIGINT NOT NULL DEFAULT 0
         """,
     ("kiln_job_events", "number"): """
         ALTER TABLE kiln_job_events ADD COLUMN number BIGINT NOT NULL DEFAULT 0
@@ -124,12 +128,12 @@ WHERE id = :id AND state IN ('waiting', 'running')
 """
 _NEXT_ATTEMPT: Final[LiteralString] = """
 UPDATE kiln_jobs SET attempt = attempt + 1, error = NULL, stopped_by = NULL, budget = :budget,
-    changed_at = :now, recoveries = :recoveries,
+    changed_at = :now, recoveries = :recoveries, answers = :answers,
     state = CASE WHEN state IN ('cancelling', 'pausing') THEN state ELSE 'waiting' END
 WHERE id = :id AND attempt = :attempt
 """
 _RECOVERED: Final[LiteralString] = """
-UPDATE kiln_jobs SET recoveries = recoveries + 1, changed_at = :now
+UPDATE kiln_jobs SET recoveries = :recoveries, answers = :answers, changed_at = :now
 WHERE id = :id AND attempt = :attempt
 """
 _SET_ASIDE: Final[LiteralString] = """
@@ -225,14 +229,21 @@ class Ledger:
         [row] = self._read(_COUNT_UNFINISHED)
         return int(next(iter(row.values())))
 
-    def begin(self, job: Job) -> bool:
-        """Say that a job runs; False where it must not any more."""
+    def begin(self, job: Job, answers: int = 0) -> bool:
+        """Say that a job runs; False where it must not any more.
+
+        Args:
+            job: The job, as it was when it was to begin.
+            answers: How many of its calls are answered; new ones are progress.
+        """
         before = self.find(job.id)
         if before is not None and self._was_killed(before):
-            if before.recoveries >= MOST_RECOVERIES:
+            recoveries = before.recoveries_with(answers)
+            if recoveries > MOST_RECOVERIES:
                 self.set_aside(before)
                 return False
-            self._change(_RECOVERED, id=job.id, attempt=job.attempt)
+            counts = {"recoveries": recoveries, "answers": answers}
+            self._change(_RECOVERED, id=job.id, attempt=job.attempt, **counts)
         began = self._change(_BEGIN, id=job.id, attempt=job.attempt)
         if began:
             self.tell(job.id, self._how_begun(before or job))
@@ -295,7 +306,9 @@ class Ledger:
         if self._change(_PAUSE, id=job_id):
             self.tell(job_id, "Asked to pause.")
 
-    def next_attempt(self, job: Job, limit: BudgetLimit, recoveries: int = 0) -> bool:
+    def next_attempt(
+        self, job: Job, limit: BudgetLimit, recoveries: int = 0, answers: int = 0
+    ) -> bool:
         """Make a job wait for another attempt; False where somebody else did so first."""
         return self._change(
             _NEXT_ATTEMPT,
@@ -303,6 +316,7 @@ class Ledger:
             attempt=job.attempt,
             budget=json.dumps(asdict(limit)),
             recoveries=recoveries,
+            answers=answers,
         )
 
     def tell(self, job_id: str, text: str) -> None:
@@ -333,4 +347,5 @@ def _job(row: Mapping[str, Any]) -> Job:
         created_at=row["created_at"],
         changed_at=row["changed_at"],
         recoveries=row.get("recoveries", 0),
+        answers=row.get("answers", 0),
     )

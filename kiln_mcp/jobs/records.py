@@ -108,6 +108,7 @@ class Job:
         changed_at: Seconds since 1970: the last sign of life.
         plan: What was said of it before it began; empty where nothing was.
         recoveries: How often it was begun again after a kill since it last made progress.
+        answers: How many calls of it were answered when it was last begun again after a kill.
         agreement: What was agreed to before it began; None for jobs of earlier versions.
     """
 
@@ -127,7 +128,16 @@ class Job:
     changed_at: float = 0.0
     plan: str = ""
     recoveries: int = 0
+    answers: int = 0
     agreement: Agreement | None = None
+
+    def recoveries_with(self, answers: int) -> int:
+        """Return the count of recoveries without progress, one more after a kill now.
+
+        Args:
+            answers: How many of its calls are answered now; new ones are progress.
+        """
+        return 1 if answers > self.answers else self.recoveries + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +162,15 @@ ReportProgress = Callable[[float, float | None, str | None], Awaitable[None]]
 Work = Callable[[Job, ReportProgress], Awaitable[JsonObject]]
 Hold = Callable[[str], Awaitable[None]]
 """Keeps a job from asking models anything more; returns when no question is on its way."""
+
+
+CountAnswers = Callable[[str], Awaitable[int]]
+"""Counts the answered model calls of a job, all attempts together."""
+
+
+async def count_no_answers(job_id: str) -> int:
+    """Know of no model calls."""
+    return 0
 
 
 async def hold_nothing(job_id: str) -> None:

@@ -31,6 +31,7 @@ from kiln_mcp.jobs.ledger import PROCESS_ENDED, Ledger
 from kiln_mcp.jobs.records import (
     MOST_RECOVERIES,
     Agreement,
+    CountAnswers,
     End,
     Hold,
     Job,
@@ -41,6 +42,7 @@ from kiln_mcp.jobs.records import (
     Progress,
     ReportProgress,
     Work,
+    count_no_answers,
     hold_nothing,
 )
 from kiln_mcp.jobs.timing import Reporter, Silence, Stopwatch
@@ -64,7 +66,13 @@ class _GoOnLater(BaseException):
 class JobRunner:
     """Starts, follows and stops jobs. An async context manager; one a process."""
 
-    def __init__(self, settings: JobSettings, work: Work, hold: Hold = hold_nothing) -> None:
+    def __init__(
+        self,
+        settings: JobSettings,
+        work: Work,
+        hold: Hold = hold_nothing,
+        count_answers: CountAnswers = count_no_answers,
+    ) -> None:
         """Set up without any contact.
 
         Args:
@@ -72,10 +80,12 @@ class JobRunner:
             work: Does a job and returns its result; called again after a kill, so it must be
                 able to begin anew.
             hold: Holds a job's calls back, so that a pause loses no answer.
+            count_answers: Counts a job's answered calls: new ones are progress.
         """
         self._settings = settings
         self._work = work
         self._hold = hold
+        self._count_answers = count_answers
         self._database = open_database(settings.database_url)
         self._ledger = Ledger(self._database)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -358,8 +368,10 @@ class JobRunner:
             raise NotResumable(job.id, job.state)
         return await self._begin_again(job, limit or job.limit)
 
-    async def _begin_again(self, job: Job, limit: BudgetLimit, recoveries: int = 0) -> Job:
-        if await _in_thread(self._ledger.next_attempt, job, limit, recoveries):
+    async def _begin_again(
+        self, job: Job, limit: BudgetLimit, recoveries: int = 0, answers: int = 0
+    ) -> Job:
+        if await _in_thread(self._ledger.next_attempt, job, limit, recoveries, answers):
             await self._enqueue(replace(job, attempt=job.attempt + 1))
         return await self.find(job.id)
 
@@ -392,7 +404,8 @@ class JobRunner:
         beating = asyncio.create_task(self._heartbeat(job, worked, reporter))
         try:
             async with self._slots:
-                if not await _in_thread(self._ledger.begin, job):
+                answers = await self._count_answers(job.id)
+                if not await _in_thread(self._ledger.begin, job, answers):
                     return
                 worked.start()
                 result = await self._do(job, reporter)
@@ -465,10 +478,16 @@ class JobRunner:
             for job in silent:
                 if job.state is JobState.WAITING:
                     await self._enqueue(job)  # its process was killed right before it did so
-                elif job.recoveries >= MOST_RECOVERIES:
-                    await _in_thread(self._ledger.set_aside, job)
                 else:
-                    await self._begin_again(job, job.limit, job.recoveries + 1)
+                    await self._recover(job)
+
+    async def _recover(self, job: Job) -> None:
+        answers = await self._count_answers(job.id)
+        recoveries = job.recoveries_with(answers)
+        if recoveries > MOST_RECOVERIES:
+            await _in_thread(self._ledger.set_aside, job)
+        else:
+            await self._begin_again(job, job.limit, recoveries, answers)
 
 
 def _workflow_id(job: Job) -> str:

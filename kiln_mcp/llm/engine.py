@@ -220,6 +220,10 @@ class Engine:
         """Return what was sent under a budget and not answered: on its way, or lost with it."""
         return await self._journal.unheard(budget)
 
+    async def count_answers(self, asker: str = "*") -> int:
+        """Return how many calls were answered; `asker` may hold `*` as in file names."""
+        return sum(spending.usage.calls for spending in await self.spending(asker))
+
     async def spending(self, asker: str = "*") -> tuple[Spending, ...]:
         """Return what was spent on each model; `asker` may hold `*` as in file names."""
         return await self._journal.spending(asker)

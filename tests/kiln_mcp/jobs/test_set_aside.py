@@ -48,6 +48,17 @@ def test_a_job_that_makes_progress_is_recovered_as_often_as_it_is_killed(ledger:
         ledger.report(job, Progress(done + 1, 10))
 
 
+def test_new_answers_of_models_are_progress_and_the_same_ones_are_not(ledger: Ledger) -> None:
+    job = Job("a1", "run_eval", {})
+    ledger.add(job)
+    for answers in range(10):
+        assert ledger.begin(job, answers)
+    begun = 0
+    while begun < 10 and ledger.begin(job, 9):
+        begun += 1
+    assert begun == MOST_RECOVERIES - 1
+
+
 def test_progress_that_only_repeats_what_was_done_does_not_count(ledger: Ledger) -> None:
     job = Job("a1", "run_eval", {})
     ledger.add(job)
