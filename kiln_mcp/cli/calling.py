@@ -113,7 +113,8 @@ async def _invoke(
     # A command soon ends: it hands jobs in, and the daemon or a worker does them.
     handing_in = replace(settings, does_jobs=nobody is not None)
     async with installed_catalogue().open_workspace(handing_in) as workspace:
-        outcome = await _call(replace(workspace, person=person), item, arguments, as_job=alone)
+        mine = replace(workspace, person=person, caller="the command line")
+        outcome = await _call(mine, item, arguments, as_job=alone)
         if outcome.status != "job" or item.name in _JOBS_WANTED or await _find(find_daemon) is None:
             return await _end_of(workspace, outcome, arguments)
     # Nobody else does the job, so this command does.

@@ -28,6 +28,9 @@ class Nobody:
     async def line(self, prompt: str) -> str | None:
         return None
 
+    async def answer(self, question: str) -> str | None:
+        return None
+
 
 def screen() -> Screen:
     return Screen(Console(file=StringIO()), Nobody())

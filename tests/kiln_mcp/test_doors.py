@@ -56,6 +56,8 @@ async def break_down(workspace: Workspace) -> Paid:
 
 CATALOGUE = Catalogue((*installed_catalogue().capabilities, pay, break_down))
 
+PLANNER = types.Implementation(name="planner", version="2.1")
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
@@ -77,7 +79,9 @@ async def connected(
     server = build_server(open_workspace(settings), CATALOGUE)
     callback = respond if answer is not None else None
     with anyio.fail_after(30):
-        async with Client(server, mode=era, elicitation_callback=callback) as client:
+        async with Client(
+            server, mode=era, client_info=PLANNER, elicitation_callback=callback
+        ) as client:
             yield client
 
 
@@ -159,6 +163,8 @@ async def test_a_client_that_cannot_ask_gets_the_plan_and_the_way_to_the_person(
         assert data["status"] == "needs_approval"
         assert data["plan"] == "Pay $3.0. About 2 model calls, at most about $3.0000."
         assert f"kiln-mcp approve {data['approval_id']}" in text_of(plan)
+        [request] = approvals.waiting()
+        assert request.call.client == "planner 2.1"
         given = {"approval_id": data["approval_id"]}
         again = await client.call_tool("pay", given)
         assert again.structured_content is not None
