@@ -165,7 +165,7 @@ class ApprovalStore:
             sql.execute(statements.SETTLE, {"id": approval_id, "usd": cost_usd, "calls": calls})
 
     def used_for(self, tool: str, argument: str, value: str) -> list[str]:
-        """Return the ids of used approvals of a tool, oldest first, whose argument ends in a value."""
+        """Return used approvals of a tool whose argument ends in a value, oldest first, as ids."""
         about = {"tool": tool, "path": f"$.{argument}", "value": value}
         with self._transaction() as sql:
             return [str(row[0]) for row in sql.execute(statements.USED_FOR, about)]

@@ -14,6 +14,7 @@ import click
 from pydantic import JsonValue
 
 from kiln_mcp.approvals.decision import Reply
+from kiln_mcp.approvals.plan import LONGEST_CODE
 from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.capability import AnyCapability
 from kiln_mcp.catalogue import installed_catalogue
@@ -58,6 +59,8 @@ class TerminalPerson:
 
     async def ask(self, call: ProposedCall) -> Reply:
         """Put the plan to the person; nothing else of this command goes on meanwhile."""
+        if len(call.plan.code) > LONGEST_CODE:
+            click.echo(for_terminal(f"All of the code:\n{call.plan.code}\n"), err=True)
         text = f"{for_terminal(call.plan.text)} Go ahead?"
         return Reply.ACCEPT if self.agrees or click.confirm(text, err=True) else Reply.DECLINE
 

@@ -258,10 +258,10 @@ async def test_code_is_saved_only_after_a_person_has_read_it_even_in_a_trusted_f
         await bench.task()
         bench.workspace.trust.grant(bench.store.folder)
         bench.workspace = replace(bench.workspace, person=None)
-        await bench.evaluator(type="exact_match", expected_value="x")
-        with pytest.raises(ApprovalNeeded, match="Its code can run on this machine:\ndef score"):
+        with pytest.raises(ApprovalNeeded, match=r"run on this machine:.*def score"):
             await bench.evaluator(type="code_eval", code=LENGTH)
         assert list(bench.store.folder.rglob("scorer.py")) == []
+        await bench.evaluator(type="exact_match", expected_value="x")
 
 
 async def test_code_of_a_trusted_folder_scores_each_item(tmp_path: Path) -> None:
