@@ -64,7 +64,8 @@ def elicitation_through(ask: Ask) -> ElicitationFnT:
         if set(fields) != {"agree"}:
             return types.ElicitResult(action="decline")
         reply = await ask(params.message)
-        content = {"agree": True} if reply == "accept" else None
-        return types.ElicitResult(action=reply, content=content)
+        if reply == "accept":
+            return types.ElicitResult(action="accept", content={"agree": True})
+        return types.ElicitResult(action=reply)
 
     return respond

@@ -170,7 +170,7 @@ def test_the_policy_and_what_was_used_are_shown(tmp_path: Path) -> None:
     allowance, used, never = run(tmp_path, "allow").stdout.splitlines()
     assert allowance == "Without a question: $2.50 and 40 model calls a day."
     assert used == "Used today: $0.0000 and 0 model calls."
-    assert never.endswith("destroys, sends, writes.")
+    assert never.endswith("destroys, executes, sends, writes.")
     policy_file(tmp_path).write_text("{")
     assert "cannot be used" in run(tmp_path, "allow").stdout
 
