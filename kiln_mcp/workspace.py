@@ -29,6 +29,7 @@ from kiln_mcp.settings import Settings
 from kiln_mcp.trust import Trust
 from storage import ProjectStore, new_id
 from storage.files import check_room, disk_errors
+from storage.records.record import login_name
 
 RESUME: Final = "resume_job"
 """The capability whose approvals allow a job more than was agreed to at its beginning."""
@@ -103,6 +104,7 @@ class Workspace:
         desk: Where jobs are handed in.
         client: Who calls, so that it is known again; empty where nobody can tell.
         caller: Who calls, as a person reads it: the client's own name, or the door.
+        assistant: The client whose model calls; empty if the person calls by themselves.
         job: The id of the job that this call is an attempt of; empty outside of jobs.
     """
 
@@ -114,6 +116,7 @@ class Workspace:
     desk: JobDesk | None = None
     client: str = ""
     caller: str = "Python"
+    assistant: str = ""
     job: str = ""
 
     def with_progress(self, report: ProgressReport) -> Self:
@@ -125,6 +128,12 @@ class Workspace:
         """Return the same workspace with another default model."""
         engine = replace(self.settings.engine, default_model=name)
         return replace(self, settings=replace(self.settings, engine=engine))
+
+    @property
+    def author(self) -> str:
+        """Who a record names as its author: the person, and the assistant that passed it on."""
+        person = login_name()
+        return f"{person}, passed on by {self.assistant}" if self.assistant else person
 
     @property
     def trust(self) -> Trust:

@@ -87,7 +87,8 @@ async def call(
         wait_s: How long to wait for a job; None for what the caller chose.
     """
     person = person_of(context, params)
-    workspace = replace(_workspace_of(context), person=person, caller=_caller_of(context))
+    name = _caller_of(context)
+    workspace = replace(_workspace_of(context), person=person, caller=name, assistant=name)
     try:
         await workspace.engine.orders.renew(workspace.client)
         item = catalogue.find(params.name)

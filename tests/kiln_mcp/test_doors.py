@@ -307,3 +307,26 @@ async def test_what_the_disk_refuses_is_said_with_the_place(
     assert result.is_error
     assert place in text_of(result) or str(tmp_path / "file") in text_of(result)
     assert "not foreseen" not in text_of(result)
+
+
+async def test_a_repair_that_an_assistant_passes_on_is_not_the_persons_own(
+    settings: Settings, tmp_path: Path
+) -> None:
+    project = str(tmp_path / "p")
+    items = [{"input": "a", "output": "b"}]
+    async with connected(settings, "auto") as client:
+        await client.call_tool("create_project", {"name": "P", "folder": project})
+        await client.call_tool(
+            "create_task", {"project": project, "name": "T", "instruction": "Answer."}
+        )
+        await client.call_tool("add_items", {"project": project, "items": items})
+        found = await client.call_tool("find_runs", {"project": project})
+        assert found.structured_content is not None
+        repair = {"run": found.structured_content["runs"][0]["id"], "output": "c"}
+        repaired = await client.call_tool(
+            "repair_run", {"project": project, **repair, "instructions": "Better."}
+        )
+    assert not repaired.is_error
+    [file] = list((tmp_path / "p").rglob("task_run.kiln"))
+    kept = json.loads(file.read_text(encoding="utf-8"))["repaired_output"]["source"]["properties"]
+    assert kept["created_by"].endswith(", passed on by planner 2.1")
