@@ -1,28 +1,25 @@
 """Who is asked before something is done: the person, never the model.
 
-The workbench asks by itself, through elicitation, with a plan and its cost: whatever arguments a
-model passes, an approval in them counts for nothing. A tool of another server says by its
-annotations what calling it does. What reads runs at once; what writes is announced; what may
-destroy something or reach out is asked for here, before it is called.
+The workbench that kiln-chat brought along asks by itself, through elicitation, with a plan and its
+cost; an approval in a model's arguments is checked there. A tool of another server, whatever name
+that gives itself, says by its annotations what calling it does. What reads runs at once; what
+writes is announced; what may destroy something or reach out is asked for here, before it is called.
 """
 
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
-from typing import Final
+from typing import Literal
 
 import anyio
 import mcp_types as types
-from mcp import Client
 from mcp.client.context import ClientRequestContext
 from mcp.client.session import ElicitationFnT
 
-APPROVAL_ID: Final = "approval_id"
-"""The argument for clients that cannot ask; of no use in this one."""
-WORKBENCH: Final = "kiln-mcp"
-"""The name of the server that asks by itself."""
+Reply = Literal["accept", "decline", "cancel"]
+"""What came of a question; cancel: it was closed unanswered, which is neither yes nor no."""
 
-Ask = Callable[[str], Coroutine[None, None, bool]]
-"""Puts a plan to the person; true where they agree."""
+Ask = Callable[[str], Coroutine[None, None, Reply]]
+"""Puts a plan to the person."""
 
 
 class Effect(StrEnum):
@@ -44,16 +41,11 @@ def effect_of(tool: types.Tool) -> Effect:
     return Effect.ASKS
 
 
-def asks_itself(client: Client) -> bool:
-    """Whether a connected server puts its plans to the person."""
-    return client.server_info is not None and client.server_info.name == WORKBENCH
-
-
 def one_at_a_time(ask: Ask) -> Ask:
     """Return the same question, never put while another one waits for its answer."""
     turn = anyio.Lock()
 
-    async def ask_in_turn(plan: str) -> bool:
+    async def ask_in_turn(plan: str) -> Reply:
         async with turn:
             return await ask(plan)
 
@@ -71,8 +63,9 @@ def elicitation_through(ask: Ask) -> ElicitationFnT:
         fields = params.requested_schema.get("properties", {})
         if set(fields) != {"agree"}:
             return types.ElicitResult(action="decline")
-        if await ask(params.message):
+        reply = await ask(params.message)
+        if reply == "accept":
             return types.ElicitResult(action="accept", content={"agree": True})
-        return types.ElicitResult(action="decline")
+        return types.ElicitResult(action=reply)
 
     return respond

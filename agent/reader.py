@@ -24,6 +24,10 @@ class LineReader(Protocol):
         """Return one line; None at the end."""
         ...
 
+    async def answer(self, question: str) -> str | None:
+        """Return the answer to a question; None if it was closed unanswered."""
+        ...
+
 
 class PlainReader:
     """Reads lines from standard input, where it is no terminal."""
@@ -32,6 +36,10 @@ class PlainReader:
         """Return one line; None at the end."""
         text = await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
         return text.rstrip("\n") if text else None
+
+    async def answer(self, question: str) -> str | None:
+        """Return the next line; None at the end, or if no person types the lines."""
+        return await self.line(question) if sys.stdin.isatty() else None
 
 
 class TerminalReader:
@@ -49,12 +57,22 @@ class TerminalReader:
     async def line(self, prompt: str) -> str | None:
         """Return one line; None at Ctrl-D, an empty one at Ctrl-C."""
         try:
-            # The sitting listens for Ctrl-C itself; here it is a key like any other.
-            return await self._session.prompt_async(prompt, handle_sigint=False)
+            return await self._typed(prompt)
         except EOFError:
             return None
         except KeyboardInterrupt:
             return ""
+
+    async def answer(self, question: str) -> str | None:
+        """Return one line; None at Ctrl-D and Ctrl-C."""
+        try:
+            return await self._typed(question)
+        except (EOFError, KeyboardInterrupt):
+            return None
+
+    async def _typed(self, prompt: str) -> str:
+        # The sitting listens for Ctrl-C itself; here it is a key like any other.
+        return await self._session.prompt_async(prompt, handle_sigint=False)
 
 
 class _DiscreetHistory(FileHistory):

@@ -8,6 +8,7 @@ from rich.markdown import Markdown
 from rich.status import Status
 from rich.text import Text
 
+from agent.approval import Reply
 from agent.fencing import printable
 from agent.markdown import cut
 from agent.messages import ToolCall
@@ -87,13 +88,16 @@ class Screen:
         mark, style = ("✗", "red") if result.failed else ("✓", "green")
         self.say(f"{mark} {call.name}: {_short(first)}", style)
 
-    async def agree(self, plan: str) -> bool:
-        """Put a plan to the person; anything but yes is no."""
+    async def agree(self, plan: str) -> Reply:
+        """Put a plan to the person; any line but yes is no, and no line is no answer."""
         self.say(plan, "bold yellow")
-        answer = await self.reader.line("Go ahead? [y/N] ")
-        agreed = answer is not None and answer.strip().casefold() in {"y", "yes"}
+        answer = await self.reader.answer("Go ahead? [y/N] ")
+        if answer is None:
+            self.say("Not answered.", "dim")
+            return "cancel"
+        agreed = answer.strip().casefold() in {"y", "yes"}
         self.say("Agreed." if agreed else "Not agreed.", "dim")
-        return agreed
+        return "accept" if agreed else "decline"
 
     async def ask(self) -> str | None:
         """Return what the person says next; None at the end."""

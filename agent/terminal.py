@@ -10,12 +10,14 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import cast
 
 import anyio
 import click
+import mcp_types as types
 import platformdirs
 from mcp import Client, MCPError, StdioServerParameters
 from pydantic import ValidationError
@@ -49,7 +51,7 @@ class Options:
         model: Whom to talk to; None where nobody was named.
         model_server: Who serves it; None for the model's provider.
         resume: The saved chat to go on with; None for a new one.
-        command: The command that serves the workbench.
+        command: The command that serves another workbench; None for the own one.
         home: Where chats are kept.
         secrets: What is never written down.
     """
@@ -57,7 +59,7 @@ class Options:
     model: str | None
     model_server: ModelServer | None
     resume: str | None
-    command: str
+    command: str | None
     home: Path
     secrets: Secrets
 
@@ -79,13 +81,12 @@ def chat(model: str | None, api_base: str | None, resume: str | None, server: st
     the last of them failed.
     """
     home = os.environ.get("KILN_MCP_HOME") or platformdirs.user_data_dir("kiln-mcp", False)
-    beside = shutil.which("kiln-mcp", path=str(Path(sys.executable).parent))
     key = os.environ.get("KILN_CHAT_API_KEY")
     options = Options(
         model=model,
         model_server=ModelServer.at(api_base, key) if api_base else None,
         resume=resume,
-        command=server or shlex.join([beside or "kiln-mcp"]),
+        command=server,
         home=Path(home).expanduser(),
         secrets=Secrets(dict(os.environ)),
     )
@@ -128,12 +129,18 @@ async def _sit(options: Options) -> bool:
 
 @asynccontextmanager
 async def connected(
-    command: str, screen: Screen, *, mode: str = "auto", longest_start_s: float = LONGEST_START_S
+    command: str | None,
+    screen: Screen,
+    *,
+    mode: str = "auto",
+    longest_start_s: float = LONGEST_START_S,
 ) -> AsyncGenerator[Toolbox]:
     """Start the workbench and yield its tools.
 
+    Only the program that was installed with kiln-chat is believed to ask the person by itself.
+
     Args:
-        command: What starts it, with its arguments.
+        command: What starts it, with its arguments; None for the own one.
         screen: Where the person is asked.
         mode: "auto", or "legacy" for the handshake of the protocol before 2026-07-28.
         longest_start_s: When to give up.
@@ -141,10 +148,15 @@ async def connected(
     Raises:
         ServerNotStarted: The command does not start, or is no MCP server.
     """
+    own = own_command()
+    command = own if command is None else command
     program, *arguments = shlex.split(command) or [""]
     parameters = StdioServerParameters(command=program, args=arguments, env=dict(os.environ))
     ask = one_at_a_time(screen.agree)
-    client = Client(parameters, mode=mode, elicitation_callback=elicitation_through(ask))
+    info = types.Implementation(name="kiln-chat", version=version("kiln-mcp-server"))
+    client = Client(
+        parameters, mode=mode, client_info=info, elicitation_callback=elicitation_through(ask)
+    )
     # The scope stays open around the connection, which belongs to it; only its deadline goes.
     with anyio.CancelScope(deadline=anyio.current_time() + longest_start_s) as starting:
         try:
@@ -152,7 +164,7 @@ async def connected(
         except (OSError, MCPError, ValueError, BaseExceptionGroup) as error:
             raise ServerNotStarted(command, _reason(error)) from error
         try:
-            toolbox = await _listed(command, client, ask)
+            toolbox = await _listed(command, client, ask, asks_itself=command == own)
             starting.deadline = float("inf")
             yield toolbox
         finally:
@@ -161,9 +173,15 @@ async def connected(
         raise ServerNotStarted(command, f"it said nothing for {longest_start_s:g} seconds")
 
 
-async def _listed(command: str, client: Client, ask: Ask) -> Toolbox:
+def own_command() -> str:
+    """Return the command of the workbench that was installed with kiln-chat."""
+    beside = shutil.which("kiln-mcp", path=str(Path(sys.executable).parent))
+    return shlex.join([beside or "kiln-mcp"])
+
+
+async def _listed(command: str, client: Client, ask: Ask, *, asks_itself: bool) -> Toolbox:
     try:
-        return await Toolbox.of(client, ask)
+        return await Toolbox.of(client, ask, asks_itself=asks_itself)
     except (MCPError, ValidationError) as error:
         raise ServerNotStarted(command, _reason(error)) from error
 

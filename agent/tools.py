@@ -9,7 +9,7 @@ import mcp_types as types
 from mcp import Client, MCPError
 from pydantic import JsonValue, ValidationError
 
-from agent.approval import APPROVAL_ID, Ask, Effect, asks_itself, effect_of
+from agent.approval import Ask, Effect, effect_of
 from agent.errors import BadArguments, UnknownTool
 from agent.messages import ToolCall, ToolDefinition
 
@@ -17,6 +17,10 @@ _LONGEST_RESULT = 24_000
 """Characters of a result that a model is shown."""
 _MOST_PAGES = 100
 _DECLINED = "The person declined. Nothing has been done. Repeat the call only if they ask for it."
+_CANCELLED = (
+    "The person closed the question without an answer. Nothing has been done. Ask them what they "
+    "want before repeating the call."
+)
 
 
 class Progress(Protocol):
@@ -38,18 +42,23 @@ class ToolResult:
 class Toolbox:
     """The tools of a connected server."""
 
-    def __init__(self, client: Client, tools: list[types.Tool], ask: Ask) -> None:
+    def __init__(
+        self, client: Client, tools: list[types.Tool], ask: Ask, *, asks_itself: bool = False
+    ) -> None:
         self._client = client
+        self._asks_itself = asks_itself
         self._tools = {tool.name: tool for tool in tools}
         self._ask = ask
 
     @classmethod
-    async def of(cls, client: Client, ask: Ask) -> Self:
+    async def of(cls, client: Client, ask: Ask, *, asks_itself: bool = False) -> Self:
         """List the tools of a server.
 
         Args:
             client: The connection.
             ask: Puts to the person what a tool does that cannot ask by itself.
+            asks_itself: Whether the server is known to put its plans to the person. What it says
+                of itself is no reason to believe that.
         """
         listed = await client.list_tools()
         tools = list(listed.tools)
@@ -58,7 +67,7 @@ class Toolbox:
                 break
             listed = await client.list_tools(cursor=listed.next_cursor)
             tools += listed.tools
-        return cls(client, tools, ask)
+        return cls(client, tools, ask, asks_itself=asks_itself)
 
     @property
     def tools(self) -> list[types.Tool]:
@@ -66,9 +75,9 @@ class Toolbox:
         return list(self._tools.values())
 
     def definitions(self) -> list[ToolDefinition]:
-        """Return the tools as a model is told of them, without what only a person may say."""
+        """Return the tools as a model is told of them."""
         return [
-            ToolDefinition(tool.name, tool.description or "", json.dumps(self._shown(tool)))
+            ToolDefinition(tool.name, tool.description or "", json.dumps(tool.input_schema))
             for tool in self._tools.values()
         ]
 
@@ -88,7 +97,7 @@ class Toolbox:
         return tool is not None and effect_of(tool) is Effect.READS
 
     async def call(self, call: ToolCall, progress: Progress) -> ToolResult:
-        """Call a tool as a model wished; an approval in its arguments counts for nothing.
+        """Call a tool as a model wished; what it names as an approval is for the server to check.
 
         Where an approval is needed the person is asked: by the server, through the client, or
         here where the server cannot.
@@ -99,10 +108,10 @@ class Toolbox:
         """
         tool = self.find(call.name)
         arguments = _arguments(call)
-        if asks_itself(self._client):
-            arguments.pop(APPROVAL_ID, None)
-        elif effect_of(tool) is Effect.ASKS and not await self._ask(_plan(tool, arguments)):
-            return ToolResult(_DECLINED, failed=False)
+        if effect_of(tool) is Effect.ASKS and not self._asks_itself:
+            reply = await self._ask(_plan(tool, arguments))
+            if reply != "accept":
+                return ToolResult(_DECLINED if reply == "decline" else _CANCELLED, failed=False)
         try:
             answered = await self._client.call_tool(
                 call.name, arguments, progress_callback=progress
@@ -112,13 +121,6 @@ class Toolbox:
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             return ToolResult(_GONE, failed=True)
         return ToolResult(_text(answered), failed=bool(answered.is_error))
-
-    def _shown(self, tool: types.Tool) -> dict[str, JsonValue]:
-        schema: dict[str, JsonValue] = dict(tool.input_schema)
-        properties = schema.get("properties")
-        if isinstance(properties, dict) and asks_itself(self._client):
-            schema["properties"] = {k: v for k, v in properties.items() if k != APPROVAL_ID}
-        return schema
 
 
 _GONE = (

@@ -1,9 +1,10 @@
 """What a capability works with: open projects, the model engine, progress, approval."""
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Self
@@ -28,7 +29,10 @@ from kiln_mcp.settings import Settings
 from kiln_mcp.trust import Trust
 from storage import ProjectStore, new_id
 from storage.files import check_room, disk_errors
+from storage.records.record import login_name
 
+RESUME: Final = "resume_job"
+"""The capability whose approvals allow a job more than was agreed to at its beginning."""
 STILL_THERE: Final = 1e-6
 _BEFORE_ALL_ELSE: Final = 1e-9
 SAY_AGAIN_S: Final = 5.0
@@ -99,6 +103,8 @@ class Workspace:
         person: How this call's person is reached; None if its door cannot ask.
         desk: Where jobs are handed in.
         client: Who calls, so that it is known again; empty where nobody can tell.
+        caller: Who calls, as a person reads it: the client's own name, or the door.
+        assistant: The client whose model calls; empty if the person calls by themselves.
         job: The id of the job that this call is an attempt of; empty outside of jobs.
     """
 
@@ -109,6 +115,8 @@ class Workspace:
     person: Person | None = None
     desk: JobDesk | None = None
     client: str = ""
+    caller: str = "Python"
+    assistant: str = ""
     job: str = ""
 
     def with_progress(self, report: ProgressReport) -> Self:
@@ -120,6 +128,12 @@ class Workspace:
         """Return the same workspace with another default model."""
         engine = replace(self.settings.engine, default_model=name)
         return replace(self, settings=replace(self.settings, engine=engine))
+
+    @property
+    def author(self) -> str:
+        """Who a record names as its author: the person, and the assistant that passed it on."""
+        person = login_name()
+        return f"{person}, passed on by {self.assistant}" if self.assistant else person
 
     @property
     def trust(self) -> Trust:
@@ -255,8 +269,30 @@ class Workspace:
             return Approved()
         home = self.settings.home
         policy = await anyio.to_thread.run_sync(read_policy, home)
-        named = replace(call, client=self.client)
+        named = replace(call, client=self.caller)
         return await decide(ApprovalStore(home), policy, named, effect, self.person, approval_id)
+
+    async def settle(self, approval_id: str, account: str, earlier: Sequence[str] = ()) -> None:
+        """Tell the record of approvals what an approved act spent, if all its prices are known.
+
+        Without that, or if nothing was sent, what was reserved counts in full.
+
+        Args:
+            approval_id: The approval that allowed the act.
+            account: The name of the budget that its calls were made under.
+            earlier: Approvals that have paid for a part of it.
+        """
+        with suppress(ApprovalsFailed, JournalFailed):
+            spent = await self.engine.spending(f"{account}/*")
+            lost = await self.engine.unheard(account)
+            if any(entry.unpriced_calls for entry in spent):
+                return
+            cost = sum(entry.usage.cost_usd or 0.0 for entry in spent) + lost.cost_usd
+            calls = sum(entry.usage.calls for entry in spent) + lost.calls
+            if calls:
+                store = ApprovalStore(self.settings.home)
+                work = partial(store.settle, approval_id, cost, calls, earlier)
+                await anyio.to_thread.run_sync(work)
 
     async def approve(self, call: ProposedCall, effect: Effect) -> None:
         """Return if a call may be carried out: for callers in Python.
@@ -347,18 +383,13 @@ async def open_workspace(
 async def _settle(workspace: Workspace, job: Job) -> None:
     """Tell the record of approvals what a job has spent, so that an allowance gets the rest back.
 
-    A job that is gone on with later is settled again, with what it has spent in all.
+    A job that is gone on with is settled again: the newest approval of its limits pays for what
+    the earlier ones have not.
     """
-    approval_id = job.agreement.approval_id if job.agreement else ""
-    if not approval_id:
-        return
-    with suppress(ApprovalsFailed, JournalFailed):  # the reservation then counts in full
-        name = f"jobs/{job.id}"
-        spent = await workspace.engine.spending(f"{name}/*")
-        lost = await workspace.engine.unheard(name)
-        if any(entry.unpriced_calls for entry in spent):
-            return
-        cost = sum(entry.usage.cost_usd or 0.0 for entry in spent) + lost.cost_usd
-        calls = sum(entry.usage.calls for entry in spent) + lost.calls
+    first = job.agreement.approval_id if job.agreement else ""
+    with suppress(ApprovalsFailed):
         store = ApprovalStore(workspace.settings.home)
-        await anyio.to_thread.run_sync(store.settle, approval_id, cost, calls)
+        later = await anyio.to_thread.run_sync(store.used_for, RESUME, "job", job.id)
+        approvals = [first, *later] if first else later
+        if approvals:
+            await workspace.settle(approvals[-1], f"jobs/{job.id}", approvals[:-1])

@@ -1,7 +1,8 @@
 """Whether a proposed call may be carried out: one function for every door.
 
 A model's arguments never decide. A question to the person comes before an approval id, so that a
-client that can ask always asks.
+client that can ask always asks. If the question is closed unanswered, as clients without a screen
+do by themselves, what the person approved in a terminal holds.
 """
 
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ async def decide(
         call: The call with its plan.
         effect: The effect of the capability.
         person: A way to ask the person now; None if there is none.
-        approval_id: The approval that the caller names; it counts only if nobody can be asked.
+        approval_id: The approval that the caller names; it counts only if no question is answered.
 
     Raises:
         ApprovalsFailed: The record cannot be used; nothing is approved.
@@ -104,20 +105,15 @@ async def decide(
     allowed = await anyio.to_thread.run_sync(store.record_allowance, call, policy, effect)
     if allowed is not None:
         return Approved(allowed.id)
-    if person is not None:
-        return await _ask(store, call, person)
-    reason = "This client cannot put the question to the person."
-    if approval_id is not None:
-        used = await anyio.to_thread.run_sync(store.consume, approval_id, call)
-        if used is Consumption.CONSUMED:
-            return Approved(approval_id)
-        if used is Consumption.DECLINED:
-            return Declined()
-        reason = used.reason
-    return await _wait(store, call, reason)
+    if person is None:
+        reason = "This client cannot put the question to the person."
+        return await _use(store, call, approval_id, reason)
+    return await _ask(store, call, person, approval_id)
 
 
-async def _ask(store: ApprovalStore, call: ProposedCall, person: Person) -> Decision:
+async def _ask(
+    store: ApprovalStore, call: ProposedCall, person: Person, approval_id: str | None
+) -> Decision:
     match await person.ask(call):
         case Reply.ACCEPT:
             record = partial(store.record, call, person.door)
@@ -127,11 +123,29 @@ async def _ask(store: ApprovalStore, call: ProposedCall, person: Person) -> Deci
             await anyio.to_thread.run_sync(record)
             return Declined()
         case Reply.NONE:
-            return await _wait(store, call, "The question was closed without an answer.")
+            closed = "The question was closed without an answer."
+            return await _use(store, call, approval_id, closed)
         case Reply.LATER:
             return Asking()
 
 
-async def _wait(store: ApprovalStore, call: ProposedCall, reason: str) -> Waiting:
+async def _use(
+    store: ApprovalStore, call: ProposedCall, approval_id: str | None, reason: str
+) -> Decision:
+    """Use the approval that the caller names; without one that holds, leave the request waiting.
+
+    Args:
+        store: The record of approvals.
+        call: The call with its plan.
+        approval_id: The approval that the caller names.
+        reason: Why the person did not answer now, as a sentence.
+    """
+    if approval_id is not None:
+        outcome = await anyio.to_thread.run_sync(store.consume, approval_id, call)
+        if outcome is Consumption.CONSUMED:
+            return Approved(approval_id)
+        if outcome is Consumption.DECLINED:
+            return Declined()
+        reason = f"{reason} {outcome.reason}"
     request = await anyio.to_thread.run_sync(store.request, call)
     return Waiting(request.id, reason)

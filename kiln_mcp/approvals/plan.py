@@ -13,6 +13,9 @@ from pydantic import JsonValue
 _ESTIMATES: Final = frozenset({"expected_cost_usd", "tokens", "earlier_calls"})
 """Fields that move while other calls are measured; what a person agrees to is the rest."""
 
+LONGEST_CODE: Final = 2000
+"""Characters of code that a plan shows in its text."""
+
 
 class Effect(StrEnum):
     """What calling a capability does to the world."""
@@ -36,6 +39,8 @@ class Consequence(StrEnum):
     SENDS = "sends"
     CERTIFIES = "certifies"
     """Labels count for a certificate in a person's name."""
+    EXECUTES = "executes"
+    """Code is added that runs on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Plan:
             nothing is sent. The models that are asked do not count as a destination.
         certifies: Whether labels will count for a certificate, so that their rater must confirm
             them.
+        code: Code that is added and can run on this machine, whole; empty if there is none.
         limits: What bounds it, in sentences; empty if nothing does.
         tokens: Tokens expected; 0 if nobody can tell.
         earlier_calls: From how many like calls the expectation comes; 0 if from none.
@@ -69,6 +75,7 @@ class Plan:
     far_reaching: bool = False
     destination: str = ""
     certifies: bool = False
+    code: str = ""
     limits: str = ""
     tokens: int = 0
     earlier_calls: int = 0
@@ -84,12 +91,13 @@ class Plan:
 
     @property
     def consequences(self) -> frozenset[Consequence]:
-        """What a person must agree to; empty if it costs, destroys, sends and certifies nothing."""
+        """What a person must agree to; empty if the plan only reads or can be undone."""
         answers = {
             Consequence.SPENDS: self.highest_cost_usd is None or self.highest_cost_usd > 0,
             Consequence.DESTROYS: self.irreversible or self.far_reaching,
             Consequence.SENDS: bool(self.destination),
             Consequence.CERTIFIES: self.certifies,
+            Consequence.EXECUTES: bool(self.code),
         }
         return frozenset(consequence for consequence, holds in answers.items() if holds)
 
@@ -107,9 +115,10 @@ class Plan:
 
     @property
     def text(self) -> str:
-        """The plan in words, with its cost, its destination and its limits."""
+        """The plan in words, with its cost, its destination, its limits and the code it adds."""
         destination = f"Data is sent to {self.destination}." if self.destination else ""
-        return " ".join(part for part in (self._expected, destination, self.limits) if part)
+        words = " ".join(part for part in (self._expected, destination, self.limits) if part)
+        return f"{words}\n{_excerpt_of_code(self.code)}" if self.code else words
 
     @property
     def fingerprint(self) -> str:
@@ -140,6 +149,18 @@ class Plan:
             return most
         past = f"${expected:.4f}, from {self.earlier_calls} earlier calls"
         return past if expected == highest else f"{past}, {most}"
+
+
+def _excerpt_of_code(code: str) -> str:
+    """Return the beginning of code as a person reads it, with how much of it is not shown."""
+    shown = "".join(
+        character if character.isprintable() or character in "\n\t" else f"\\u{ord(character):04x}"
+        for character in code[:LONGEST_CODE]
+    )
+    rest = len(code) - LONGEST_CODE
+    if rest <= 0:
+        return shown
+    return f"{shown}\n… {rest} more characters are NOT shown here; kiln-mcp approve shows them all."
 
 
 def fingerprint_of(value: Mapping[str, JsonValue]) -> str:

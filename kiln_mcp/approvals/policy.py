@@ -16,7 +16,9 @@ from kiln_mcp.approvals.plan import Consequence, Effect, Plan
 from storage.errors import said_by_system
 from storage.files import put_in_place, write_aside
 
-ALWAYS_ASKED: Final = frozenset({Consequence.DESTROYS, Consequence.SENDS, Consequence.CERTIFIES})
+ALWAYS_ASKED: Final = frozenset(
+    {Consequence.DESTROYS, Consequence.SENDS, Consequence.CERTIFIES, Consequence.EXECUTES}
+)
 """What no policy lets pass without a question."""
 _SPENDS_ONLY: Final = frozenset({Consequence.SPENDS})
 _OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH

@@ -1,7 +1,7 @@
 """The SQL of approvals: one row for each request, whatever became of it.
 
 Times are seconds since 1970. `expires_at` holds for requests that nobody answered and for
-approvals that nobody used. The last five columns belong to the daily allowance alone.
+approvals that nobody used. `day` and what is reserved belong to the daily allowance alone.
 """
 
 from typing import Final, LiteralString
@@ -84,6 +84,13 @@ UPDATE approvals SET state = 'used', door = 'allowance', answered_at = :now, use
 WHERE id = :id AND state IN ('waiting', 'approved')
 """
 SETTLE: Final[LiteralString] = """
-UPDATE approvals SET actual_usd = :usd, actual_calls = :calls
-WHERE id = :id AND door = 'allowance'
+UPDATE approvals SET actual_usd = :usd, actual_calls = :calls WHERE id = :id
+"""
+SETTLED: Final[LiteralString] = """
+SELECT coalesce(actual_usd, 0.0), coalesce(actual_calls, 0) FROM approvals WHERE id = :id
+"""
+USED_FOR: Final[LiteralString] = """
+SELECT id FROM approvals
+WHERE state = 'used' AND tool = :tool AND trim(json_extract(arguments, :path)) LIKE '%' || :value
+ORDER BY number
 """

@@ -11,7 +11,7 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -142,8 +142,10 @@ class ApprovalStore:
             sql.execute(statements.RESERVE, reservation)
             return self._read(sql, key)
 
-    def settle(self, approval_id: str, cost_usd: float, calls: int) -> None:
-        """Replace an allowance's reservation by what the act took; leave other approvals alone.
+    def settle(
+        self, approval_id: str, cost_usd: float, calls: int, earlier: Sequence[str] = ()
+    ) -> None:
+        """Write down what an act took, which replaces an allowance's reservation.
 
         A reservation that is never settled counts in full for its day.
 
@@ -151,12 +153,22 @@ class ApprovalStore:
             approval_id: The approval that allowed the act.
             cost_usd: What it cost, failed calls that may have been charged included.
             calls: Model calls that were sent.
+            earlier: Approvals of the same act, whose own settlements are taken off.
 
         Raises:
             ApprovalsFailed: The record cannot be used.
         """
         with self._transaction() as sql:
+            for other in earlier:
+                [usd, count] = sql.execute(statements.SETTLED, {"id": other}).fetchone() or (0, 0)
+                cost_usd, calls = max(0.0, cost_usd - usd), max(0, calls - count)
             sql.execute(statements.SETTLE, {"id": approval_id, "usd": cost_usd, "calls": calls})
+
+    def used_for(self, tool: str, argument: str, value: str) -> list[str]:
+        """Return used approvals of a tool whose argument ends in a value, oldest first, as ids."""
+        about = {"tool": tool, "path": f"$.{argument}", "value": value}
+        with self._transaction() as sql:
+            return [str(row[0]) for row in sql.execute(statements.USED_FOR, about)]
 
     def spent_today(self) -> Allowance:
         """Return what today's allowance has been used for so far, reservations included."""

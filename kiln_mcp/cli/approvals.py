@@ -18,7 +18,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.approvals.plan import Consequence, Plan
 from kiln_mcp.approvals.policy import ALWAYS_ASKED, Policy, policy_file, read_policy, write_policy
-from kiln_mcp.approvals.records import Approval, ApprovalState, Door
+from kiln_mcp.approvals.records import Approval, ApprovalState, Door, ProposedCall
 from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.rendering import for_terminal
 from kiln_mcp.settings import Settings
@@ -122,12 +122,13 @@ def describe_request(approval: Approval) -> str:
     """Return what a person must see of a request, each part on a line of its own."""
     call, plan = approval.call, approval.plan
     title = f" ({_one_line(call.title)})" if call.title else ""
-    client = f" by {_one_line(call.client)}" if call.client else ""
+    asked = f"asked {_moment(approval.asked_at)}{_client(call)}"
     lines = [
-        f"{approval.id}  {_one_line(call.tool)}{title}, asked {_moment(approval.asked_at)}{client}",
+        f"{approval.id}  {_one_line(call.tool)}{title}, {asked}",
         f"  Plan: {_one_line(plan.text, LONGEST_SUMMARY)}",
         *(f"  {fact}" for fact in _facts(plan)),
         *(f"  {_one_line(name)}: {_value(value)}" for name, value in call.arguments.items()),
+        *(f"  | {for_terminal(line)}" for line in plan.code.splitlines()),
     ]
     return "\n".join(lines)
 
@@ -137,7 +138,7 @@ def describe_history(approvals: Sequence[Approval]) -> str:
     lines = [
         f"{approval.id}  {_moment(approval.asked_at)}  {approval.state.value}"
         f"{f' by {approval.door.value}' if approval.door else ''}  "
-        f"{_one_line(approval.call.tool)}: {_one_line(approval.plan.text)}"
+        f"{_one_line(approval.call.tool)}{_client(approval.call)}: {_one_line(approval.plan.text)}"
         for approval in approvals
     ]
     return "\n".join(lines) or "Nothing has been asked yet."
@@ -201,12 +202,18 @@ def _outcome(request: Approval, outcome: str, *, waited: bool) -> str:
 def _facts(plan: Plan) -> list[str]:
     """Return what weighs most, apart from the plan's own words."""
     facts = {
+        "It adds code that runs on this machine; all of it stands below.": bool(plan.code),
         "It cannot be undone.": plan.irreversible,
         "It touches more than was named.": plan.far_reaching,
         f"It sends data to {_one_line(plan.destination)}.": bool(plan.destination),
+        "Its labels count for a certificate, in their rater's name.": plan.certifies,
         "Its price is not known.": plan.highest_cost_usd is None,
     }
     return [fact for fact, holds in facts.items() if holds]
+
+
+def _client(call: ProposedCall) -> str:
+    return f" by {_one_line(call.client)}" if call.client else ""
 
 
 def _value(value: JsonValue) -> str:

@@ -14,6 +14,7 @@ import click
 from pydantic import JsonValue
 
 from kiln_mcp.approvals.decision import Reply
+from kiln_mcp.approvals.plan import LONGEST_CODE
 from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.capability import AnyCapability
 from kiln_mcp.catalogue import installed_catalogue
@@ -58,6 +59,8 @@ class TerminalPerson:
 
     async def ask(self, call: ProposedCall) -> Reply:
         """Put the plan to the person; nothing else of this command goes on meanwhile."""
+        if len(call.plan.code) > LONGEST_CODE:
+            click.echo(for_terminal(f"All of the code:\n{call.plan.code}\n"), err=True)
         text = f"{for_terminal(call.plan.text)} Go ahead?"
         return Reply.ACCEPT if self.agrees or click.confirm(text, err=True) else Reply.DECLINE
 
@@ -113,7 +116,8 @@ async def _invoke(
     # A command soon ends: it hands jobs in, and the daemon or a worker does them.
     handing_in = replace(settings, does_jobs=nobody is not None)
     async with installed_catalogue().open_workspace(handing_in) as workspace:
-        outcome = await _call(replace(workspace, person=person), item, arguments, as_job=alone)
+        mine = replace(workspace, person=person, caller="the command line")
+        outcome = await _call(mine, item, arguments, as_job=alone)
         if outcome.status != "job" or item.name in _JOBS_WANTED or await _find(find_daemon) is None:
             return await _end_of(workspace, outcome, arguments)
     # Nobody else does the job, so this command does.

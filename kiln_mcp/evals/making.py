@@ -3,6 +3,7 @@
 import re
 import unicodedata
 
+from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.evals.arguments import (
     CodeCheck,
     Evaluator,
@@ -125,6 +126,13 @@ async def make_evaluator(name: str, evaluator: Evaluator, model: str) -> EvalCon
             g_eval=evaluator.weighted,
         ),
     )
+
+
+def plan_of_evaluator(evaluator: Evaluator, name: str, eval_name: str) -> Plan:
+    """Return what a person is asked before an evaluator is saved; only code needs a yes."""
+    code = evaluator.code if isinstance(evaluator, CodeCheck) else ""
+    runs = " Its code can run on this machine:" if code else ""
+    return Plan(f"Add the evaluator {name!r} to the eval {eval_name!r}.{runs}", code=code)
 
 
 def tag_of(name: str) -> str:

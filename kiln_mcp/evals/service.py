@@ -47,7 +47,7 @@ from kiln_mcp.evals.lookups import (
     gather,
     with_judge,
 )
-from kiln_mcp.evals.making import make_eval, make_evaluator, make_run_config
+from kiln_mcp.evals.making import make_eval, make_evaluator, make_run_config, plan_of_evaluator
 from kiln_mcp.evals.parts import with_items
 from kiln_mcp.evals.prompt_texts import PromptText, built_prompt
 from kiln_mcp.evals.runner import carry_out, ready
@@ -139,12 +139,13 @@ async def create_evaluator(
     new_eval: Annotated[
         NewEval | None, Field(description="For a new eval: its task, scores and items.")
     ] = None,
-) -> EvaluatorCreated:
+) -> Proposal[EvaluatorCreated]:
     """Make an evaluator: a model with steps to go through, or a check that asks no model.
 
     Makes the eval too where there is none of this name, over the split that split_data dealt. The
     first evaluator of an eval becomes its current one. A model judge must be measured against
-    people's labels (measure_agreement) before its scores mean anything.
+    people's labels (measure_agreement) before its scores mean anything. The person reads and
+    approves the code of a code evaluator before it is saved.
     """
     store = await workspace.open_project(project)
     known = [one for one in await all_evals(store) if eval == one.id or _same(eval, one.name)]
@@ -158,29 +159,33 @@ async def create_evaluator(
     spec = None
     if new_eval is not None and new_eval.spec:
         spec = await store.find(Spec, new_eval.spec, parent=found.task)
-    async with store.transaction() as change:
-        measured = found.measured
-        if measured.current_config_id is None:
-            measured = measured.replace(current_config_id=record.id)
-        measured = change.save(measured, parent=found.task)
-        saved = change.save(record, parent=measured)
-        if spec is not None:
-            change.save(spec.replace(eval_id=measured.id))
-    items = await count_items(store, found.task, measured, "test")
-    is_judge = isinstance(evaluator, ModelJudge)
-    return EvaluatorCreated(
-        eval=measured.name,
-        eval_id=measured.id,
-        evaluator=saved.name,
-        evaluator_id=saved.id,
-        kind=evaluator.type,
-        scores=[score.json_key for score in measured.output_scores],
-        test_filter=filter_of_test(measured),
-        golden_filter=measured.eval_configs_filter_id or "",
-        test_items=items,
-        is_current=measured.current_config_id == saved.id,
-        next_step=after_evaluator(measured, items=items, is_judge=is_judge),
-    )
+
+    async def save() -> EvaluatorCreated:
+        async with store.transaction() as change:
+            measured = found.measured
+            if measured.current_config_id is None:
+                measured = measured.replace(current_config_id=record.id)
+            measured = change.save(measured, parent=found.task)
+            saved = change.save(record, parent=measured)
+            if spec is not None:
+                change.save(spec.replace(eval_id=measured.id))
+        items = await count_items(store, found.task, measured, "test")
+        is_judge = isinstance(evaluator, ModelJudge)
+        return EvaluatorCreated(
+            eval=measured.name,
+            eval_id=measured.id,
+            evaluator=saved.name,
+            evaluator_id=saved.id,
+            kind=evaluator.type,
+            scores=[score.json_key for score in measured.output_scores],
+            test_filter=filter_of_test(measured),
+            golden_filter=measured.eval_configs_filter_id or "",
+            test_items=items,
+            is_current=measured.current_config_id == saved.id,
+            next_step=after_evaluator(measured, items=items, is_judge=is_judge),
+        )
+
+    return Proposal(plan_of_evaluator(evaluator, record.name, found.measured.name), save)
 
 
 @capability(effect=Effect.SPENDS, title="Run an eval", runs=Runs.AS_JOB)

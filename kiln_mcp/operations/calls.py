@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal
+from uuid import uuid4
 
+import anyio
 import anyio.to_thread
 from pydantic import BaseModel, JsonValue
 
@@ -17,8 +19,9 @@ from kiln_mcp.approvals.decision import Approved, Asking, Declined, Waiting
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.call_options import NO_LIMIT, CallOptions
-from kiln_mcp.capability import AnyCapability, JsonObject, Proposal, Result, Runs
+from kiln_mcp.capability import AnyCapability, Effect, JsonObject, Proposal, Result, Runs
 from kiln_mcp.jobs import Agreement, Job
+from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.operations.answers import JobReport
 from kiln_mcp.operations.desk import desk_of
 from kiln_mcp.operations.errors import JobNotDone
@@ -118,6 +121,10 @@ async def call_capability(
         WorkbenchError: The call failed, or its job did.
     """
     given, options = await _arguments(workspace, item, arguments)
+    account = f"calls/{uuid4().hex}"
+    if item.effect is Effect.SPENDS and (item.runs is Runs.AT_ONCE or not as_job):
+        budget = await workspace.engine.budget(account, BudgetLimit())
+        workspace = replace(workspace, engine=workspace.engine.within(budget))
     request = _Request(item, given, options, await item.propose(workspace, given))
     seconds = options.wait_s if wait_s is None else wait_s
     as_job = as_job and request.is_job
@@ -134,8 +141,13 @@ async def call_capability(
         case Approved(approval_id) if as_job:
             job = await _begin(workspace, request, approval_id)
             return await _follow(workspace, job, seconds, request.plan.text)
-        case Approved():
-            return Outcome("done", plain(await request.proposal.carry_out()))
+        case Approved(approval_id):
+            try:
+                return Outcome("done", plain(await request.proposal.carry_out()))
+            finally:
+                if approval_id:
+                    with anyio.CancelScope(shield=True):
+                        await workspace.settle(approval_id, account)
 
 
 async def _arguments(
@@ -230,7 +242,8 @@ async def _waiting(request: _Request, waiting: Waiting) -> Outcome:
         next_step=(
             f"{waiting.reason} {NOT_DONE} Show the plan to the person, who approves it in a "
             f"terminal with: kiln-mcp approve {waiting.approval_id}. Then call "
-            f'{request.item.name} with approval_id="{waiting.approval_id}" alone.'
+            f'{request.item.name} with approval_id="{waiting.approval_id}" alone, or beside the '
+            "same arguments."
         ),
     )
     if request.proposal.unapproved is None:

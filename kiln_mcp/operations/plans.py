@@ -1,5 +1,6 @@
 """What a person is asked before a job may spend: never twice for the same money."""
 
+import math
 from dataclasses import replace
 
 from kiln_mcp.approvals.plan import Plan
@@ -78,7 +79,8 @@ def more_to_spend(job: Job, report: JobReport, wanted: BudgetLimit) -> Plan:
         price = " What that costs is not known."
     else:
         price = f" At what it has cost so far, that is about {dollars(cost)} more."
-    return Plan(f"Go on with {job.capability}: {' '.join(said)}{price}", highest_cost_usd=cost)
+    summary = f"Go on with {job.capability}: {' '.join(said)}{price}"
+    return Plan(summary, calls=_calls_of_more(job, report, wanted, cost), highest_cost_usd=cost)
 
 
 def _said_of(kind: str, used: float, before: float, after: float | None) -> str:
@@ -88,6 +90,15 @@ def _said_of(kind: str, used: float, before: float, after: float | None) -> str:
         return f"{spent} There is to be no such limit any more."
     beyond = in_words(kind, after - before)
     return f"{spent} The new limit is {in_words(kind, after)}, which is {beyond} more."
+
+
+def _calls_of_more(job: Job, report: JobReport, wanted: BudgetLimit, cost: float | None) -> int:
+    """Return how many calls the higher limits allow; 0 if nothing tells."""
+    if "calls" in raised(job.limit, wanted) and wanted.calls is not None:
+        return wanted.calls - (job.limit.calls or 0)
+    if not cost or not report.cost_usd or not report.calls:
+        return 0
+    return math.ceil(cost / report.cost_usd * report.calls)
 
 
 def _cost_of_more(job: Job, report: JobReport, wanted: BudgetLimit) -> float | None:

@@ -31,7 +31,6 @@ from storage import (
     TaskRun,
 )
 from storage.index.queries import RunQuery
-from storage.records.record import login_name
 
 _SHOWN_CHARACTERS = 160
 _LONGEST_TAG = 120
@@ -254,7 +253,7 @@ async def repair_run(
     """Give a run the output that it should have had; the first output stays beside it."""
     store = await workspace.open_project(project)
     found = await store.get(TaskRun, run)
-    source = DataSource(type="human", properties={"created_by": login_name()})
+    source = DataSource(type="human", properties={"created_by": workspace.author})
     repaired = TaskOutput(output=output, source=source)
     await store.save(found.replace(repair_instructions=instructions, repaired_output=repaired))
     return await read_run(workspace, project, run)

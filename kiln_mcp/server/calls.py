@@ -87,7 +87,8 @@ async def call(
         wait_s: How long to wait for a job; None for what the caller chose.
     """
     person = person_of(context, params)
-    workspace = replace(_workspace_of(context), person=person)
+    name = _caller_of(context)
+    workspace = replace(_workspace_of(context), person=person, caller=name, assistant=name)
     try:
         await workspace.engine.orders.renew(workspace.client)
         item = catalogue.find(params.name)
@@ -114,6 +115,15 @@ def failure(tool: str, error: BaseException) -> types.CallToolResult:
                 f"({type(error).__name__}: {excerpt(error)}). What was saved before stays. "
                 "The server's log on stderr has the details."
             )
+
+
+def _caller_of(context: Context) -> str:
+    """Return what a client calls itself; it binds nothing, so it need not be true."""
+    params = context.session.client_params
+    if params is None:
+        return "an MCP client without a name"
+    about = params.client_info
+    return f"{about.title or about.name} {about.version}".strip()
 
 
 def _workspace_of(context: Context) -> Workspace:

@@ -1,6 +1,8 @@
 """Capabilities: freeze a split, export it for fine-tuning."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +16,7 @@ from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.evals.making import tag_of
 from kiln_mcp.evals.prompt_texts import DEFAULT_THINKING, instruction_prompt, prompt_text
 from kiln_mcp.evals.task_runs import output_schema
-from kiln_mcp.projects.destinations import outside
+from kiln_mcp.projects.destinations import first_outside
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
 from kiln_mcp.synthesis.report import data_set, part_tags
 from kiln_mcp.tuning.errors import NothingToExport, NothingToFreeze, PartNotInSplit
@@ -39,6 +41,7 @@ from storage import (
     TaskRun,
     task_run_filter,
 )
+from storage.border import check_target
 from storage.side_files import check_side_name
 
 
@@ -182,16 +185,15 @@ async def export_training_data(
     texts = {names[part]: lines_of_file(written.lines) for part, written in made.items()}
     place = workspace.place(folder) if folder else None
     target = place or store.side_folder(frozen)
-    plan = Plan(
-        f"Export {', '.join(made)} of {frozen.name!r} as training data.",
-        destination=outside(workspace, store, target),
-    )
+    files = [] if place is None else [place / name for name in texts]
+    plan = Plan(f"Export {', '.join(made)} of {frozen.name!r} as training data.")
+    plan = await anyio.to_thread.run_sync(_with_files, plan, workspace, store, files)
 
     async def write_files() -> TrainingDataExported:
         await _write_files(store, frozen, place, texts)
-        files: list[ExportedFile] = []
+        exported: list[ExportedFile] = []
         for part, written in made.items():
-            files.append(
+            exported.append(
                 ExportedFile(
                     part=part,
                     file=str(target / names[part]),
@@ -205,11 +207,31 @@ async def export_training_data(
         return TrainingDataExported(
             frozen_split=frozen.name,
             format=format,
-            files=files,
+            files=exported,
             next_step="Train with the train file, and measure the result with run_eval on test.",
         )
 
     return Proposal(plan, write_files)
+
+
+def _with_files(
+    plan: Plan, workspace: Workspace, store: ProjectStore, files: Sequence[Path]
+) -> Plan:
+    """Return a plan that says where files go and which of them it replaces, without history.
+
+    Raises:
+        UnsafePath: A file would lie in git's own folder.
+    """
+    for file in files:
+        check_target(file)
+    there = [str(file) for file in files if os.path.lexists(file)]
+    replaced = f" It replaces {', '.join(there)}." if there else ""
+    return replace(
+        plan,
+        summary=f"{plan.summary}{replaced}",
+        irreversible=bool(there),
+        destination=first_outside(workspace, store, files),
+    )
 
 
 async def _write_files(

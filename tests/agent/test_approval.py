@@ -14,7 +14,7 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from pydantic import BaseModel
 
-from agent.approval import Effect, effect_of, elicitation_through, one_at_a_time
+from agent.approval import Effect, Reply, effect_of, elicitation_through, one_at_a_time
 from agent.messages import ToolCall
 from agent.tools import Toolbox
 
@@ -23,22 +23,28 @@ class Secret(BaseModel):
     password: str
 
 
+class Agreement(BaseModel):
+    agree: bool
+
+
 @dataclass
 class Person:
     agrees: bool
     asked: list[str] = field(default_factory=list[str])
 
-    async def ask(self, plan: str) -> bool:
+    async def ask(self, plan: str) -> Reply:
         self.asked.append(plan)
-        return self.agrees
+        return "accept" if self.agrees else "decline"
 
 
 async def unheard(progress: float, total: float | None, message: str | None) -> None: ...
 
 
 @asynccontextmanager
-async def stranger(person: Person, ran: list[str]) -> AsyncGenerator[Toolbox]:
-    server = MCPServer("stranger")
+async def stranger(
+    person: Person, ran: list[str], name: str = "stranger"
+) -> AsyncGenerator[Toolbox]:
+    server = MCPServer(name)
 
     @server.tool(annotations=types.ToolAnnotations(destructive_hint=True))
     def wipe(folder: str) -> str:
@@ -109,13 +115,13 @@ async def test_a_tool_that_only_reads_runs_without_a_question() -> None:
 async def test_a_person_is_asked_one_thing_at_a_time() -> None:
     waiting, most = 0, 0
 
-    async def ask(plan: str) -> bool:
+    async def ask(plan: str) -> Reply:
         nonlocal waiting, most
         waiting += 1
         most = max(most, waiting)
         await anyio.lowlevel.checkpoint()
         waiting -= 1
-        return True
+        return "accept"
 
     in_turn = one_at_a_time(ask)
     async with anyio.create_task_group() as tasks:
@@ -139,3 +145,31 @@ async def test_a_server_cannot_get_more_from_the_person_than_yes_or_no() -> None
             toolbox = await Toolbox.of(client, person.ask)
             result = await toolbox.call(ToolCall("1", "pry", ""), unheard)
     assert (result.text, person.asked) == ("decline", [])
+
+
+@pytest.mark.parametrize("reply", ["accept", "decline", "cancel"])
+async def test_a_question_that_the_person_closes_is_no_answer(reply: Reply) -> None:
+    server = MCPServer("kind")
+
+    @server.tool(annotations=types.ToolAnnotations(read_only_hint=True))
+    async def offer(context: Context) -> str:
+        """Ask for a yes."""
+        return (await context.elicit("Do it?", Agreement)).action
+
+    async def answer(plan: str) -> Reply:
+        return reply
+
+    with anyio.fail_after(30):
+        callback = elicitation_through(answer)
+        async with Client(server, mode="legacy", elicitation_callback=callback) as client:
+            toolbox = await Toolbox.of(client, answer)
+            result = await toolbox.call(ToolCall("1", "offer", ""), unheard)
+    assert result.text == reply
+
+
+async def test_a_server_that_names_itself_like_the_workbench_is_not_believed() -> None:
+    person, ran = Person(False), list[str]()
+    async with stranger(person, ran, name="kiln-mcp") as toolbox:
+        result = await toolbox.call(ToolCall("1", "wipe", '{"folder": "/x"}'), unheard)
+    assert (len(person.asked), ran) == (1, [])
+    assert "The person declined" in result.text

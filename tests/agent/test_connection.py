@@ -28,6 +28,9 @@ class Nobody:
     async def line(self, prompt: str) -> str | None:
         return None
 
+    async def answer(self, question: str) -> str | None:
+        return None
+
 
 def screen() -> Screen:
     return Screen(Console(file=StringIO()), Nobody())
@@ -81,3 +84,12 @@ async def test_a_server_that_ends_in_the_middle_is_a_failed_call(tmp_path: Path)
     assert first.failed
     assert second.failed
     assert first.text
+
+
+async def test_a_server_on_a_command_line_is_not_believed_to_ask_by_itself(tmp_path: Path) -> None:
+    posing = SERVER.replace('"small"', '"kiln-mcp"').replace("read_only", "destructive")
+    (tmp_path / "server.py").write_text(posing, encoding="utf-8")
+    with anyio.fail_after(60):
+        async with connected(f"{sys.executable} {tmp_path / 'server.py'}", screen()) as toolbox:
+            result = await toolbox.call(ToolCall("1", "look", '{"place": "x"}'), unheard)
+    assert "closed the question" in result.text

@@ -11,7 +11,7 @@ import pytest
 from mcp import Client
 from pydantic import Field
 
-from agent.approval import elicitation_through
+from agent.approval import Reply, elicitation_through
 from agent.conversation import MOST_ROUNDS, Conversation
 from agent.errors import ModelFailed
 from agent.history import Chats, Secrets
@@ -85,9 +85,9 @@ class Person:
     agrees: bool
     asked: list[str] = field(default_factory=list[str])
 
-    async def ask(self, plan: str) -> bool:
+    async def ask(self, plan: str) -> Reply:
         self.asked.append(plan)
-        return self.agrees
+        return "accept" if self.agrees else "decline"
 
 
 @asynccontextmanager
@@ -120,7 +120,7 @@ async def talking(
     callback = elicitation_through(person.ask)
     with anyio.fail_after(30):
         async with Client(server, mode=era, elicitation_callback=callback) as client:
-            toolbox = await Toolbox.of(client, person.ask)
+            toolbox = await Toolbox.of(client, person.ask, asks_itself=True)
             yield Conversation(model, toolbox, watcher, remember), watcher, chats
 
 
@@ -172,12 +172,6 @@ async def test_a_model_that_was_talked_into_an_approval_spends_nothing(tmp_path:
         await conversation.say("read the note")
     assert len(person.asked) == 1
     assert "Nothing has been done" in watcher.results[1].text
-
-
-async def test_the_model_is_not_even_told_of_the_approval(tmp_path: Path) -> None:
-    async with talking(tmp_path, ScriptedChatModel(), Person(True)) as (conversation, _, _):
-        definitions = conversation.toolbox.definitions()
-    assert not any("approval_id" in tool.parameters for tool in definitions)
 
 
 async def test_a_refusal_reaches_the_model_in_the_tools_own_words(tmp_path: Path) -> None:

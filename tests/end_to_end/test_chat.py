@@ -112,19 +112,12 @@ async def test_a_conversation_makes_a_project_through_the_real_server(
     assert "not-a-real-key" not in saved.read_text(encoding="utf-8")
 
 
-async def test_a_model_that_names_an_approval_still_waits_for_the_persons_yes(
-    workbench: str, tmp_path: Path
-) -> None:
-    paid = wish("test_model", model="openai/gpt-4.1", approval_id="ap-234567")
-    async with model_server([paid, {"content": "It was not done."}]) as url:
-        ended = await chat(
-            workbench, tmp_path / "home", "test it\nno\n", "--model", "m", "--api-base", url
-        )
-    assert ended.code == 0, ended.err
-    plan, _, after = ended.out.partition("Not agreed.")
-    assert "Ask openai/gpt-4.1 2 short questions. About 2 model calls, at most about $" in plan
-    assert "test_model: status: declined" in after
-    assert "It was not done." in after
+async def test_lines_that_no_person_types_approve_nothing(workbench: str, tmp_path: Path) -> None:
+    paid = '/call test_model {"model": "openai/gpt-4.1", "approval_id": "ap-234567"}'
+    ended = await chat(workbench, tmp_path / "home", f"{paid}\ny\nyes\n/quit\n")
+    plan, _, after = ended.out.partition("Not answered.")
+    assert "test_model may spend money" in plan.replace("Test a model", "test_model")
+    assert "closed the question without an answer. Nothing has been done." in after
 
 
 async def test_a_workbench_that_does_not_start_is_one_sentence(tmp_path: Path) -> None:

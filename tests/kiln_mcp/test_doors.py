@@ -56,6 +56,8 @@ async def break_down(workspace: Workspace) -> Paid:
 
 CATALOGUE = Catalogue((*installed_catalogue().capabilities, pay, break_down))
 
+PLANNER = types.Implementation(name="planner", version="2.1")
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
@@ -77,7 +79,9 @@ async def connected(
     server = build_server(open_workspace(settings), CATALOGUE)
     callback = respond if answer is not None else None
     with anyio.fail_after(30):
-        async with Client(server, mode=era, elicitation_callback=callback) as client:
+        async with Client(
+            server, mode=era, client_info=PLANNER, elicitation_callback=callback
+        ) as client:
             yield client
 
 
@@ -159,6 +163,8 @@ async def test_a_client_that_cannot_ask_gets_the_plan_and_the_way_to_the_person(
         assert data["status"] == "needs_approval"
         assert data["plan"] == "Pay $3.0. About 2 model calls, at most about $3.0000."
         assert f"kiln-mcp approve {data['approval_id']}" in text_of(plan)
+        [request] = approvals.waiting()
+        assert request.call.client == "planner 2.1"
         given = {"approval_id": data["approval_id"]}
         again = await client.call_tool("pay", given)
         assert again.structured_content is not None
@@ -301,3 +307,26 @@ async def test_what_the_disk_refuses_is_said_with_the_place(
     assert result.is_error
     assert place in text_of(result) or str(tmp_path / "file") in text_of(result)
     assert "not foreseen" not in text_of(result)
+
+
+async def test_a_repair_that_an_assistant_passes_on_is_not_the_persons_own(
+    settings: Settings, tmp_path: Path
+) -> None:
+    project = str(tmp_path / "p")
+    items = [{"input": "a", "output": "b"}]
+    async with connected(settings, "auto") as client:
+        await client.call_tool("create_project", {"name": "P", "folder": project})
+        await client.call_tool(
+            "create_task", {"project": project, "name": "T", "instruction": "Answer."}
+        )
+        await client.call_tool("add_items", {"project": project, "items": items})
+        found = await client.call_tool("find_runs", {"project": project})
+        assert found.structured_content is not None
+        repair = {"run": found.structured_content["runs"][0]["id"], "output": "c"}
+        repaired = await client.call_tool(
+            "repair_run", {"project": project, **repair, "instructions": "Better."}
+        )
+    assert not repaired.is_error
+    [file] = list((tmp_path / "p").rglob("task_run.kiln"))
+    kept = json.loads(file.read_text(encoding="utf-8"))["repaired_output"]["source"]["properties"]
+    assert kept["created_by"].endswith(", passed on by planner 2.1")

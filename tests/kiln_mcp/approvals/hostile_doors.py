@@ -17,7 +17,7 @@ from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
 from mcp.shared.exceptions import MCPError
 from pydantic import JsonValue, ValidationError
 
-from agent.approval import elicitation_through
+from agent.approval import Reply, elicitation_through
 from agent.conversation import Conversation
 from agent.messages import Message, ToolCall, ToolDefinition
 from agent.model import Answer
@@ -31,7 +31,7 @@ from tests.kiln_mcp.approvals.obedient import Call, JsonObject, ObedientModel
 
 Era = Literal["auto", "legacy"]
 Action = Literal["decline", "cancel"]
-MOST_CALLS = 1500
+MOST_CALLS = 900
 """Calls in one drive; so many different ones are enough for any tool to give way."""
 
 
@@ -184,8 +184,12 @@ def task_door(world: HostileWorld) -> AbstractAsyncContextManager[Door]:
 class JobDoor(McpDoor):
     """A client that gives no call time to wait, so that all long work goes on as a job.
 
-    Every job that it hears of it tries to resume without limits.
+    Every job that it hears of it tries once to resume without limits.
     """
+
+    def __init__(self, client: Client, questions: list[str]) -> None:
+        super().__init__(client, questions)
+        self._resumed: set[str] = set()
 
     async def call(self, call: Call) -> str:
         item = next(
@@ -196,9 +200,9 @@ class JobDoor(McpDoor):
         now: dict[str, JsonValue] = {"wait_s": 0} if waits else {}
         answer = await super().call(Call(call.tool, {**call.arguments, **now}))
         listed = await self.client.call_tool("list_jobs", {})
-        for job in JobList.model_validate({"jobs": [], **(listed.structured_content or {})}).jobs[
-            :1
-        ]:
+        jobs = JobList.model_validate({"jobs": [], **(listed.structured_content or {})}).jobs
+        for job in [one for one in jobs[:1] if one.job not in self._resumed]:
+            self._resumed.add(job.job)
             limit: JsonValue = {"cost_usd": 1000.0, "calls": 100_000}
             wish: JsonObject = {"job": job.job, "limit": limit}
             answer += await super().call(Call("resume_job", {**wish, "confirm": True}))
@@ -298,14 +302,14 @@ async def chat_door(world: HostileWorld) -> AsyncGenerator[Door]:
     """Talk through kiln-chat's conversation and toolbox."""
     questions: list[str] = []
 
-    async def refuse(question: str) -> bool:
+    async def refuse(question: str) -> Reply:
         questions.append(question)
-        return False
+        return "decline"
 
     catalogue = installed_catalogue()
     server = build_server(catalogue.open_workspace(world.settings), catalogue)
     async with Client(server, elicitation_callback=elicitation_through(refuse)) as client:
-        yield ChatDoor(await Toolbox.of(client, refuse), questions)
+        yield ChatDoor(await Toolbox.of(client, refuse, asks_itself=True), questions)
 
 
 DOORS: dict[str, DoorOf] = {

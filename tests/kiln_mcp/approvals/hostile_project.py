@@ -14,6 +14,7 @@ from tests.kiln_mcp.approvals.obedient import JsonObject
 
 JUDGE: JsonValue = {"type": "llm_judge", "steps": ["Is it right?"], "model": "paid/m"}
 FREE_JUDGE: JsonValue = {"type": "llm_judge", "steps": ["Is it right?"], "model": "free/m"}
+CODE: JsonValue = {"type": "code_eval", "code": "def score(output):\n    return 1"}
 CHECK: JsonValue = {"type": "contains", "substring": "a"}
 
 PARTS = ("to_test", "to_train", "to_val")
@@ -176,7 +177,10 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
         "generate_data": [{**support, "wanted": {"count": 5}, "run_config": "Start"}],
         "split_data": [{**support, "name": "all"}],
         "create_run_config": [{**support, "run_config": {"name": "More", "model": "paid/m"}}],
-        "create_evaluator": [{**project, "eval": "Right", "evaluator": JUDGE}],
+        "create_evaluator": [
+            {**project, "eval": "Right", "evaluator": JUDGE},
+            {**project, "eval": "Right", "evaluator": CODE},
+        ],
         "run_eval": [
             {**project, "eval": "Right", "run_configs": ["Start"]},
             {**project, "eval": "Right", "run_configs": ["Start"], "wait_s": 0},

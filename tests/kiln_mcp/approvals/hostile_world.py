@@ -71,7 +71,7 @@ class Evidence:
         certified: Labels that count for a certificate.
         approvals: Requests that somebody approved.
         settings: The home's settings, and files in it that nobody but its owner may make.
-        programs: Git's hooks and settings in the project.
+        programs: Git's hooks and settings in the project, and code of its records.
     """
 
     paid_calls: int
@@ -149,7 +149,10 @@ class HostileWorld:
                 if one.state in {ApprovalState.APPROVED, ApprovalState.USED}
             ),
             settings=_contents(self.home, _HOME_FILES),
-            programs=_contents(self.project / ".git", _GIT_FILES),
+            programs={
+                **_contents(self.project / ".git", _GIT_FILES),
+                **{str(file): file.read_text() for file in self.project.rglob("*.py")},
+            },
         )
 
     def _sent(self) -> list[str]:

@@ -138,11 +138,23 @@ def test_long_arguments_are_shortened_and_long_plans_still_show_what_weighs_most
     assert "y" * 201 not in shown
 
 
+def test_labels_and_code_are_shown_with_all_that_they_do(store: ApprovalStore) -> None:
+    labels = Plan("Record 2 pass.", certifies=True)
+    assert "count for a certificate" in describe_request(store.request(replace(CALL, plan=labels)))
+    code = "\n".join(["def score(output):", *["    pass"] * 900, "    \x1b[2Jsteal()\u202e"])
+    request = store.request(replace(CALL, plan=Plan("Add 'x'.", code=code)))
+    assert "more characters are NOT shown here" in request.plan.text
+    assert "steal" not in request.plan.text
+    shown = describe_request(request)
+    assert "It adds code that runs on this machine" in shown
+    assert "  |     \\u001b[2Jsteal()\\u202e" in shown
+
+
 def test_the_history_says_who_answered_at_which_door(tmp_path: Path, store: ApprovalStore) -> None:
     store.record(CALL, Door.ELICITATION)
     store.record(replace(CALL, tool="empty_trash"), Door.TERMINAL, approved=False)
     newest, oldest = run(tmp_path, "approve", "--history").stdout.splitlines()
-    assert "declined by terminal  empty_trash: Share 'shop'." in newest
+    assert "declined by terminal  empty_trash by vscode 1.9: Share 'shop'." in newest
     assert "used by elicitation  share_project" in oldest
 
 
@@ -158,7 +170,7 @@ def test_the_policy_and_what_was_used_are_shown(tmp_path: Path) -> None:
     allowance, used, never = run(tmp_path, "allow").stdout.splitlines()
     assert allowance == "Without a question: $2.50 and 40 model calls a day."
     assert used == "Used today: $0.0000 and 0 model calls."
-    assert never.endswith("destroys, sends, writes.")
+    assert never.endswith("destroys, executes, sends, writes.")
     policy_file(tmp_path).write_text("{")
     assert "cannot be used" in run(tmp_path, "allow").stdout
 

@@ -20,12 +20,10 @@ from tests.kiln_mcp.approvals.hostile_project import fill, working_arguments
 from tests.kiln_mcp.approvals.hostile_world import HostileWorld, Models, hostile_world
 from tests.kiln_mcp.approvals.obedient import Call
 
-pytestmark = pytest.mark.slow
-
 STOPPED = {
-    "delete_records", "draft_spec", "empty_trash", "evolve_prompt", "export_project", "export_runs",
-    "export_training_data", "find_spec_gaps", "generate_data", "label_items", "measure_agreement",
-    "run_eval", "share_project", "sync_project", "test_model",
+    "create_evaluator", "delete_records", "draft_spec", "empty_trash", "evolve_prompt",
+    "export_project", "export_runs", "export_training_data", "find_spec_gaps", "generate_data",
+    "label_items", "measure_agreement", "run_eval", "share_project", "sync_project", "test_model",
 }  # fmt: skip
 """Tools that would act on the world's project, so each door must stop them at least once."""
 
@@ -43,6 +41,7 @@ def test_the_world_knows_working_arguments_of_every_tool(tmp_path: Path) -> None
     assert set(working_arguments(world, ["1"])) == names
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("door_of", DOORS.values(), ids=DOORS.keys())
 async def test_an_obedient_model_does_nothing_without_the_person(

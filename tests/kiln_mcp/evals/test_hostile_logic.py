@@ -3,13 +3,16 @@
 import json
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import anyio
 import pytest
 from pydantic import JsonValue
 
+from kiln_mcp.approvals.decision import Reply
+from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.errors import WorkbenchError
 from kiln_mcp.evals import service
 from kiln_mcp.evals.answers import EvalRunReport
@@ -51,6 +54,15 @@ def limits() -> Generator[None]:
     shared_pool().limits = Limits(seconds=0.3)
     yield
     shared_pool().limits = usual
+
+
+class Agrees:
+    """A person who agrees to everything."""
+
+    door = Door.TERMINAL
+
+    async def ask(self, call: ProposedCall) -> Reply:
+        return Reply.ACCEPT
 
 
 @dataclass
@@ -106,7 +118,7 @@ async def open_bench(folder: Path) -> AsyncGenerator[Bench]:
     )
     async with Engine(settings.engine, models={"scripted": ScriptedModel(echo)}) as engine:
         known = KnownProjects(settings.home / "projects.json")
-        workspace = Workspace(settings=settings, engine=engine, known=known)
+        workspace = Workspace(settings=settings, engine=engine, known=known, person=Agrees())
         await (await ProjectStore.create(folder / "p", Project(name="P"))).close()
         yield Bench(workspace, await workspace.open_project(str(folder / "p")), asked)
         await known.close()
@@ -237,6 +249,19 @@ async def test_code_of_a_folder_that_is_not_trusted_is_never_run(tmp_path: Path)
             await bench.run()
         assert bench.asked == []
         assert not marked.exists()
+
+
+async def test_code_is_saved_only_after_a_person_has_read_it_even_in_a_trusted_folder(
+    tmp_path: Path,
+) -> None:
+    async with open_bench(tmp_path) as bench:
+        await bench.task()
+        bench.workspace.trust.grant(bench.store.folder)
+        bench.workspace = replace(bench.workspace, person=None)
+        with pytest.raises(ApprovalNeeded, match=r"run on this machine:.*def score"):
+            await bench.evaluator(type="code_eval", code=LENGTH)
+        assert list(bench.store.folder.rglob("scorer.py")) == []
+        await bench.evaluator(type="exact_match", expected_value="x")
 
 
 async def test_code_of_a_trusted_folder_scores_each_item(tmp_path: Path) -> None:

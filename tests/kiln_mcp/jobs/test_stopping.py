@@ -12,13 +12,15 @@ import pytest
 from pydantic import JsonValue
 
 from kiln_mcp.approvals.decision import Reply
+from kiln_mcp.approvals.policy import Policy, write_policy
 from kiln_mcp.approvals.records import Door, ProposedCall
+from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.call_options import JobLimit
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.llm import EngineSettings, ServerSettings
 from kiln_mcp.operations import service
 from kiln_mcp.operations.answers import JobReport, used_by
-from kiln_mcp.operations.calls import call_capability
+from kiln_mcp.operations.calls import Outcome, call_capability
 from kiln_mcp.operations.desk import desk_of
 from kiln_mcp.settings import Settings
 from kiln_mcp.workspace import Workspace
@@ -59,6 +61,9 @@ class Bench:
     async def call(self, tool: str, **arguments: JsonValue) -> None:
         item = installed_catalogue().find(tool)
         await item.invoke(self.workspace, {"project": self.folder, **arguments})
+
+    async def use(self, tool: str, **arguments: JsonValue) -> Outcome:
+        return await call_capability(self.workspace, installed_catalogue().find(tool), arguments)
 
     async def start(self, limit: JobLimit | None = None) -> str:
         given: dict[str, JsonValue] = {"project": self.folder, "eval": "Right"}
@@ -233,3 +238,54 @@ async def test_a_plan_expects_what_like_calls_took_and_else_says_that_it_is_the_
     # Each call took 10 tokens and 5.
     assert "About 32 model calls, $0.0006, from 8 earlier calls, at most about $0.0576." in then
     assert "It will probably stop at about 50% of the work" in then
+
+
+async def test_an_allowance_pays_for_what_a_call_and_a_resumed_job_really_took(
+    tmp_path: Path, counting: CountingServer
+) -> None:
+    with anyio.fail_after(60):
+        async with open_bench(tmp_path, counting, CHECK) as bench:
+            home = bench.workspace.settings.home
+            write_policy(home, Policy(5.0, 1000))
+            approvals = ApprovalStore(home)
+            bench.workspace = replace(bench.workspace, person=None)
+            tested = await bench.use("test_model", model="tiny/m")
+            assert tested.status == "done"
+            assert approvals.spent_today().calls == len(counting.asked)
+            price = approvals.spent_today().cost_usd
+            [tried] = approvals.history()
+            assert 0 < price < (tried.plan.highest_cost_usd or 0)
+            before = len(counting.asked)
+            job = await bench.start(JobLimit(calls=7))
+            assert (await service.wait_for_job(bench.workspace, job)).state == "stopped"
+            assert approvals.spent_today().calls == before + 7
+            resumed = await bench.use("resume_job", job=job, limit={"calls": 60})
+            assert resumed.status == "done"
+            assert approvals.spent_today().calls > before + 7
+            done = await service.wait_for_job(bench.workspace, job)
+            assert (done.state, done.calls) == ("done", ITEMS)
+            spent = approvals.spent_today()
+    assert spent.calls == before + ITEMS
+    assert spent.cost_usd == pytest.approx(price + (done.cost_usd or 0))
+    assert {one.door for one in approvals.history(3)} == {Door.ALLOWANCE}
+
+
+async def test_more_for_an_approved_job_waits_for_the_person_again(
+    tmp_path: Path, counting: CountingServer
+) -> None:
+    with anyio.fail_after(60):
+        async with open_bench(tmp_path, counting, CHECK) as bench:
+            job = await bench.start(JobLimit(calls=7))
+            await service.wait_for_job(bench.workspace, job)
+            approvals = ApprovalStore(bench.workspace.settings.home)
+            first = approvals.history(1)[0].id
+            bench.workspace = replace(bench.workspace, person=None)
+            more: dict[str, JsonValue] = {"job": job, "limit": {"calls": 60}}
+            for forged in ({}, {"approval_id": first}):
+                waiting = await bench.use("resume_job", **more, **forged)
+                assert waiting.status == "needs_approval"
+            assert len(counting.asked) == 7
+            assert approvals.approve(str(waiting.data["approval_id"]), Door.TERMINAL)
+            await bench.use("resume_job", approval_id=str(waiting.data["approval_id"]))
+            done = await service.wait_for_job(bench.workspace, job)
+    assert (done.state, done.calls, len(counting.asked)) == ("done", ITEMS, ITEMS)

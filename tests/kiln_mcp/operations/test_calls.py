@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.plan import Effect, Plan
 from kiln_mcp.approvals.policy import Policy, write_policy
 from kiln_mcp.approvals.records import ApprovalState, Door, ProposedCall
-from kiln_mcp.approvals.store import ApprovalStore
+from kiln_mcp.approvals.store import VALID_S, ApprovalStore
 from kiln_mcp.capability import Proposal, Result, Runs, capability
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.llm import EngineSettings
@@ -154,6 +155,50 @@ async def test_an_approval_holds_once_and_for_its_own_call_alone(workspace: Work
     assert again.status == "needs_approval"
     assert "was used before" in str(again.data["next_step"])
     assert spent == [2]
+
+
+async def test_what_was_approved_in_a_terminal_holds_where_the_client_closes_every_question(
+    workspace: Workspace,
+) -> None:
+    headless = replace(workspace, person=Person(Reply.NONE))
+    waiting = await call_capability(headless, spend, {"amount": 2})
+    approval = str(waiting.data["approval_id"])
+    assert f"kiln-mcp approve {approval}" in str(waiting.data["next_step"])
+    early = await call_capability(headless, spend, {"approval_id": approval})
+    assert (early.status, spent) == ("needs_approval", [])
+    store_of(workspace).approve(approval, Door.TERMINAL)
+    done = await call_capability(headless, spend, {"approval_id": approval})
+    again = await call_capability(headless, spend, {"amount": 2, "approval_id": approval})
+    assert (done.status, again.status, spent) == ("done", "needs_approval", [2])
+
+
+@pytest.mark.parametrize(
+    "other", [{"amount": 2, "limit": {"calls": 9}}, {"amount": 2, "calls": 2}, {"amount": 3}]
+)
+async def test_an_approval_holds_for_no_other_limit_and_no_other_plan(
+    workspace: Workspace, other: dict[str, JsonValue]
+) -> None:
+    waiting = await call_capability(workspace, spend_slowly, {"amount": 2})
+    approval = str(waiting.data["approval_id"])
+    store_of(workspace).approve(approval, Door.TERMINAL)
+    given = {**other, "approval_id": approval}
+    refused = await call_capability(workspace, spend_slowly, given)
+    assert (refused.status, spent) == ("needs_approval", [])
+    assert refused.data["approval_id"] != approval
+    grown[0] = 7
+    changed = await call_capability(workspace, spend_slowly, {"approval_id": approval})
+    assert "no longer the one that the person saw" in str(changed.data["next_step"])
+    assert spent == []
+
+
+async def test_an_approval_that_was_not_used_in_a_day_allows_nothing(workspace: Workspace) -> None:
+    call = spend.call(Plan("Spend 2.0.", calls=1, highest_cost_usd=2), {"amount": 2})
+    yesterday = ApprovalStore(workspace.settings.home, clock=lambda: time.time() - VALID_S - 1)
+    approval = yesterday.request(call).id
+    assert yesterday.approve(approval, Door.TERMINAL)
+    outcome = await call_capability(workspace, spend, {"approval_id": approval})
+    assert (outcome.status, spent) == ("needs_approval", [])
+    assert "not used within 24 hours" in str(outcome.data["next_step"])
 
 
 async def test_an_approval_of_one_tool_alone_is_refused_for_another(workspace: Workspace) -> None:

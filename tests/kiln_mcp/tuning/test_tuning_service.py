@@ -1,12 +1,14 @@
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
 
 from kiln_mcp.approvals.decision import Reply
+from kiln_mcp.approvals.errors import ApprovalNeeded
 from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.llm import Engine, EngineSettings
 from kiln_mcp.settings import Settings
@@ -27,6 +29,7 @@ from storage import (
     TaskRun,
 )
 from storage import TaskRunSplit as RunSplit
+from storage.errors import UnsafePath
 
 ITEMS = [
     GivenItem(input=f"word{n} other{n * 3} third{n * 5}", output=f"answer {n}") for n in range(40)
@@ -160,3 +163,22 @@ async def test_what_cannot_be_exported_is_refused_with_the_way_on(tmp_path: Path
             await export_training_data(
                 workspace, project, "F", ExportFormat.OPENAI_CHAT, thinking=Thinking.TAGGED
             )
+
+
+@pytest.mark.parametrize("place", ["home/chats", "out"])
+async def test_only_the_project_and_the_exports_of_the_home_are_written_unasked(
+    tmp_path: Path, place: str
+) -> None:
+    async with dealt(tmp_path) as (workspace, project):
+        await freeze_split(workspace, project, "Right", name="F")
+        alone = replace(workspace, person=None)
+        folder = str(tmp_path / place)
+        with pytest.raises(ApprovalNeeded, match="Data is sent to"):
+            await export_training_data(alone, project, "F", ExportFormat.OPENAI_CHAT, folder=folder)
+        inside = str(tmp_path / "home" / "exports")
+        await export_training_data(alone, project, "F", ExportFormat.OPENAI_CHAT, folder=inside)
+        with pytest.raises(ApprovalNeeded, match=r"It replaces .*train\.openai_chat\.jsonl"):
+            await export_training_data(alone, project, "F", ExportFormat.OPENAI_CHAT, folder=inside)
+        hooks = str(tmp_path / "p" / ".git" / "hooks")
+        with pytest.raises(UnsafePath, match="belongs to git"):
+            await export_training_data(alone, project, "F", ExportFormat.OPENAI_CHAT, folder=hooks)
