@@ -114,6 +114,7 @@ class UnsafeSettings(StorageError):
     """The folder's own git settings could run programs or lead elsewhere."""
 
     def __init__(self, file: Path, keys: Sequence[str]) -> None:
+        self.keys = tuple(keys)
         super().__init__(
             f"{file} has settings that can run programs or lead elsewhere: {', '.join(keys)}. "
             "Nothing was run. Take them out if they came with the folder; if they are yours, move "

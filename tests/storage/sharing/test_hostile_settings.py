@@ -75,7 +75,7 @@ def test_no_setting_that_git_knows_runs_a_program_unseen(tmp_path: Path) -> None
     config.write_text(plain + "".join(lines), encoding="utf-8")
     with pytest.raises(UnsafeSettings) as error:
         check_settings(Git(tmp_path))
-    named = {key.casefold() for key in re.split(r"[:,]? ", str(error.value).replace(". ", " "))}
+    named = {key.casefold() for key in error.value.keys}
     assert {key for key in wanted if key not in named} - REVIEWED == set()
 
 
@@ -122,3 +122,43 @@ async def test_a_repository_within_a_project_runs_nothing(
     await Sharing(ana).sync()
     await Sharing(ana).history()
     assert not ran.exists()
+
+
+async def test_no_filter_of_the_persons_own_settings_runs_for_a_foreign_gitattributes(
+    ana: ProjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = tmp_path / "ran"
+    program = f"touch {shlex.quote(str(ran))}; cat"
+    settings = tmp_path / "gitconfig"
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    for key in ("filter.l=f s.clean", "filter.l=f s.smudge", "filter.lfs.clean", "diff.d.textconv"):
+        line = ("git", "config", "--file", settings, key, program)
+        subprocess.run(line, check=True)
+    subprocess.run(["git", "config", "--file", settings, "filter.lfs.required", "true"], check=True)
+    attributes = "* filter=lfs diff=d\n*.kiln filter=lfs diff=d\n"
+    (ana.folder / ".gitattributes").write_text(attributes, encoding="utf-8")
+    await ana.save(Task(name="New", instruction="Do it."), parent=ana.project)
+    await Sharing(ana).sync()
+    assert await Sharing(ana).unsaved() == ""
+    await Sharing(ana).history()
+    assert not ran.exists()
+
+
+async def test_files_that_a_filter_wrote_are_sent_as_they_were(
+    ana: ProjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What git-lfs put in place of a pointer is not sent instead of the pointer."""
+    settings = tmp_path / "gitconfig"
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    subprocess.run(["git", "config", "--file", settings, "filter.lfs.clean", "cat"], check=True)
+    (task,) = await ana.children(ana.project, Task)
+    folder = ana.side_folder(task)
+    (folder / "large.bin").write_text("pointer", encoding="utf-8")
+    await Sharing(ana).sync()
+    (ana.folder / ".gitattributes").write_text("*.bin filter=lfs\n", encoding="utf-8")
+    (folder / "large.bin").write_text("what it stands for", encoding="utf-8")
+    await ana.save(task.replace(instruction="Edited."))
+    await Sharing(ana).sync()
+    name = (folder / "large.bin").relative_to(ana.folder).as_posix()
+    assert Git(ana.folder).blobs([f"HEAD:{name}"]) == [b"pointer"]
+    assert (folder / "large.bin").read_text(encoding="utf-8") == "what it stands for"
