@@ -5,6 +5,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import anyio
 import pytest
 
 from storage import ProjectStore, Task
@@ -132,9 +133,8 @@ async def test_no_filter_of_the_persons_own_settings_runs_for_a_foreign_gitattri
     settings = tmp_path / "gitconfig"
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
     for key in ("filter.l=f s.clean", "filter.l=f s.smudge", "filter.lfs.clean", "diff.d.textconv"):
-        line = ("git", "config", "--file", settings, key, program)
-        subprocess.run(line, check=True)
-    subprocess.run(["git", "config", "--file", settings, "filter.lfs.required", "true"], check=True)
+        await anyio.run_process(["git", "config", "--file", settings, key, program])
+    await anyio.run_process(["git", "config", "--file", settings, "filter.lfs.required", "true"])
     attributes = "* filter=lfs diff=d\n*.kiln filter=lfs diff=d\n"
     (ana.folder / ".gitattributes").write_text(attributes, encoding="utf-8")
     await ana.save(Task(name="New", instruction="Do it."), parent=ana.project)
@@ -150,7 +150,7 @@ async def test_files_that_a_filter_wrote_are_sent_as_they_were(
     """What git-lfs put in place of a pointer is not sent instead of the pointer."""
     settings = tmp_path / "gitconfig"
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
-    subprocess.run(["git", "config", "--file", settings, "filter.lfs.clean", "cat"], check=True)
+    await anyio.run_process(["git", "config", "--file", settings, "filter.lfs.clean", "cat"])
     (task,) = await ana.children(ana.project, Task)
     folder = ana.side_folder(task)
     (folder / "large.bin").write_text("pointer", encoding="utf-8")
