@@ -165,7 +165,7 @@ def disk_sentence(error: OSError) -> str:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return "The disk is full. Free some space and try again; what was saved before stays."
     reason = (error.strerror or str(error)).rstrip(".").casefold()
-    what = f"'{error.filename}'" if error.filename else "A file or connection"
+    what = f"'{excerpt(error.filename)}'" if error.filename else "A file or connection"
     return f"{what} cannot be used: {reason}. Choose another, or mend that, and try again."
 
 

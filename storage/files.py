@@ -15,15 +15,17 @@ from storage.errors import DiskFull, ReadOnlyProject, WriteFailed
 
 LARGEST_FILE: Final = 256 << 20
 """No record, journal or file beside one is larger; what is, was not made by a program of ours."""
+LARGEST_TABLE: Final = 1 << 30
+"""A table of runs or items is read whole."""
 LINK: Final = "it is a link, and none is followed"
 NO_FILE: Final = "it is no ordinary file"
-_PLAIN: Final = (
+_ORDINARY: Final = (
     os.O_RDONLY
-    | getattr(os, "O_NOFOLLOW", 0)
     | getattr(os, "O_NONBLOCK", 0)
     | getattr(os, "O_BINARY", 0)
     | getattr(os, "O_CLOEXEC", 0)
 )
+_PLAIN: Final = _ORDINARY | getattr(os, "O_NOFOLLOW", 0)
 
 UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.new")
 """Names of files that are being written, or that a process left which died meanwhile."""
@@ -51,8 +53,25 @@ def read_plain(path: Path, most: int = LARGEST_FILE) -> bytes:
     Raises:
         OSError: It cannot be read, is no ordinary file, or is larger; `strerror` says which.
     """
-    _check_plain(path, path.lstat(), most)
-    descriptor = os.open(path, _PLAIN)
+    return _read_checked(path, path.lstat(), _PLAIN, most)
+
+
+def read_ordinary(path: Path, most: int = LARGEST_TABLE) -> bytes:
+    """Read a file that a person names: a link is followed; a pipe or device is not read.
+
+    Args:
+        path: The file.
+        most: The most bytes that it may have.
+
+    Raises:
+        OSError: It cannot be read, is no ordinary file, or is larger; `strerror` says which.
+    """
+    return _read_checked(path, path.stat(), _ORDINARY, most)
+
+
+def _read_checked(path: Path, status: os.stat_result, flags: int, most: int) -> bytes:
+    _check_plain(path, status, most)
+    descriptor = os.open(path, flags)
     with os.fdopen(descriptor, "rb") as file:
         _check_plain(path, os.fstat(descriptor), most)
         content = file.read(most + 1)
@@ -68,11 +87,12 @@ def _check_plain(path: Path, status: os.stat_result, most: int) -> None:
         number = errno.EISDIR if S_ISDIR(status.st_mode) else errno.EINVAL
         raise OSError(number, NO_FILE, str(path))
     if status.st_size > most:
-        raise OSError(errno.EFBIG, _too_large(most), str(path))
+        raise OSError(errno.EFBIG, _too_large(most, status.st_size), str(path))
 
 
-def _too_large(most: int) -> str:
-    return f"it has more than {most:,} bytes, the most that is read"
+def _too_large(most: int, size: int | None = None) -> str:
+    has = f"more than {most:,}" if size is None else f"{size:,}"
+    return f"it has {has} bytes, and no more than {most:,} are read"
 
 
 def write_aside(path: Path, content: bytes, place: Path | None = None) -> Path:

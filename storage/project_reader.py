@@ -7,7 +7,14 @@ from typing import Generic, TypeVar
 import anyio.to_thread
 
 from storage.attachments import attached_file
-from storage.errors import AmbiguousName, CorruptRecord, RecordNotFound, said_by_system
+from storage.errors import (
+    AmbiguousName,
+    CorruptRecord,
+    RecordNotFound,
+    UnsafePath,
+    said_by_system,
+)
+from storage.excerpts import excerpts
 from storage.index.building import Heard, Refreshed
 from storage.index.keeper import IndexKeeper
 from storage.index.queries import IndexReader, Order, RunQuery, ScoreCell, Scored
@@ -16,7 +23,13 @@ from storage.names import close_names, folded_name
 from storage.pending import list_foreign
 from storage.record_files import RecordFiles, RecordProblem
 from storage.records import Attachment, Eval, Project, Record, Task, TaskRun
-from storage.side_files import read_side_file, side_path, whole_lines
+from storage.side_files import (
+    damaged_lines,
+    list_side_files,
+    read_side_file,
+    side_path,
+    whole_lines,
+)
 from storage.trash import list_unwritten
 
 R = TypeVar("R", bound=Record)
@@ -98,6 +111,26 @@ class ProjectReader:
             return await anyio.to_thread.run_sync(read_side_file, self.folder, path)
         except OSError as error:
             raise CorruptRecord(path, said_by_system(error)) from error
+
+    async def damaged_side_files(self, record: Record) -> list[RecordProblem]:
+        """Return the files of lines beside a record that cannot be read, or not all of them."""
+        return await anyio.to_thread.run_sync(self._damaged_beside, record.saved.path)
+
+    def _damaged_beside(self, record_path: str) -> list[RecordProblem]:
+        problems: list[RecordProblem] = []
+        for path in list_side_files(self.folder, record_path):
+            try:
+                damaged = damaged_lines(read_side_file(self.folder, path) or b"")
+            except OSError as error:
+                problems.append(RecordProblem(path, said_by_system(error)))
+            except UnsafePath as error:
+                problems.append(RecordProblem(path, str(error)))
+            else:
+                if damaged:
+                    lines = excerpts(damaged, most=5)
+                    reason = f"these lines are no JSON objects and are left out: {lines}"
+                    problems.append(RecordProblem(path, reason))
+        return problems
 
     def attached_file(self, record: Record, attachment: Attachment) -> Path:
         """Return where a file is that lies beside its saved record.

@@ -17,6 +17,7 @@ from storage.files import LARGEST_FILE, read_plain
 from storage.layout import folder_of
 
 _NAME: Final = re.compile(r"[^\W_][\w.\- ]{0,200}\.jsonl?")
+_NO_JSON: Final = object()
 _REPORT: Final = re.compile(r"kiln_mcp_\w+\.json")
 
 
@@ -58,8 +59,17 @@ def with_lines(held: bytes | None, lines: Sequence[str]) -> bytes:
     """
     if any("\n" in line for line in lines):
         raise ValueError("a line of a side file holds a line break")
-    whole = "".join(f"{line}\n" for line in (*whole_lines(held or b""), *lines))
-    return whole.encode("utf-8", "surrogateescape")
+    added = "".join(f"{line}\n" for line in lines)
+    return _whole_part(held or b"") + added.encode("utf-8", "surrogateescape")
+
+
+def _whole_part(content: bytes) -> bytes:
+    """Return a file of lines up to its last line, with it if it was not cut off."""
+    end = content.rfind(b"\n") + 1
+    last = content[end:]
+    if last and _is_json(last.decode("utf-8", "surrogateescape")):
+        return content + b"\n"
+    return content[:end]
 
 
 def whole_lines(content: bytes) -> list[str]:
@@ -82,9 +92,28 @@ def read_side_file(project: Path, path: str) -> bytes | None:
         return None
 
 
+def list_side_files(project: Path, record_path: str) -> list[str]:
+    """Return the paths, within the project, of the files of lines beside a record."""
+    folder = project / folder_of(record_path)
+    names = sorted(one.name for one in folder.glob("*.jsonl") if _NAME.fullmatch(one.name))
+    return [side_path(record_path, name) for name in names]
+
+
+def damaged_lines(content: bytes) -> list[int]:
+    """Return the numbers of the lines that are no JSON object; a cut off last line is none."""
+    return [
+        number
+        for number, line in enumerate(whole_lines(content), 1)
+        if line.strip() and not isinstance(_parsed(line), dict)
+    ]
+
+
 def _is_json(text: str) -> bool:
+    return _parsed(text) is not _NO_JSON
+
+
+def _parsed(text: str) -> object:
     try:
-        json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return _NO_JSON

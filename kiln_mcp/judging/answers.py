@@ -24,6 +24,7 @@ class LabellingBatch(Result):
     unlabelled_left: int = Field(description="Items without a label, these included.")
     ledger: str
     seed: int
+    warnings: list[str] = Field(default=[], description="Lines of the ledger that are damaged.")
     next_step: str
 
 
@@ -32,6 +33,7 @@ class LabelsSaved(Result):
 
     eval: str
     saved: int
+    repeated: int = Field(default=0, description="Of them, as the rater's last labels already.")
     certificate: int = Field(description="Of them, in the certificate ledger.")
     development: int
     passed_on: int = Field(

@@ -4,12 +4,10 @@ storage.errors.WorkbenchError
 └── JudgingError
     ├── LabelsRefused     some labels do not fit; none was saved
     ├── NothingToLabel    every item has a label, or there is none
-    ├── NothingToMeasure  no item has both a label and a verdict
-    └── LedgerDamaged     a side file of labels or draws cannot be read
+    └── NothingToMeasure  no item has both a label and a verdict
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from storage.errors import WorkbenchError
 
@@ -32,13 +30,3 @@ class NothingToLabel(JudgingError):  # noqa: N818
 
 class NothingToMeasure(JudgingError):  # noqa: N818
     """No item has both a label and a verdict."""
-
-
-class LedgerDamaged(JudgingError):  # noqa: N818
-    """A side file of labels or draws cannot be read."""
-
-    def __init__(self, file: Path, line: int, reason: str) -> None:
-        super().__init__(
-            f"{file}, line {line}, cannot be read: {reason}. Restore the file from the project's "
-            "history, or take that line out."
-        )

@@ -55,7 +55,7 @@ def ledger_entries(pool: Pool, labels: Sequence[ItemLabel], rater: str) -> list[
     """
     known = {run.id for run in pool.runs}
     problems: list[str] = []
-    entries: list[Label] = []
+    entries: dict[tuple[str, str], Label] = {}
     now = datetime.now(UTC)
     for given in labels:
         score = _score_of(pool.scores, given.score)
@@ -69,10 +69,12 @@ def ledger_entries(pool: Pool, labels: Sequence[ItemLabel], rater: str) -> list[
             valid = ", ".join(VALUES[score.type])
             problems.append(f"{given.item}: {given.label!r} is none of {valid}.")
         else:
-            entries.append(_entry(pool, given.item, score, value, (rater, now, len(labels))))
+            entry = _entry(pool, given.item, score, value, (rater, now, len(labels)))
+            if entries.setdefault((entry.item, entry.score), entry).value != value:
+                problems.append(f"{given.item} has two different labels: give one.")
     if problems:
         raise LabelsRefused(problems)
-    return entries
+    return list(entries.values())
 
 
 def confirmed(entries: Sequence[Label]) -> list[Label]:

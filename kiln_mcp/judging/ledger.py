@@ -3,16 +3,22 @@
 Kiln's own rating holds one label an item. These side files hold the rest: who labelled, when,
 whether the item was drawn at random and with which probability, and which ledger it belongs to.
 Labels of the development ledger may teach a judge; labels of the certificate ledger only measure.
+
+A line that cannot be read costs itself alone: it stays in the file, and warnings name it.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Literal, TypeVar
+from functools import partial
+from typing import Annotated, Final, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import anyio.to_thread
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from kiln_mcp.judging.errors import LedgerDamaged
 from storage import Change, Eval, ProjectStore
+from storage.excerpts import excerpt
+from storage.side_files import whole_lines, with_lines
 
 LABELS: Final = "kiln_mcp_labels.jsonl"
 DRAWS: Final = "kiln_mcp_draws.jsonl"
@@ -20,11 +26,18 @@ DRAWS: Final = "kiln_mcp_draws.jsonl"
 Ledger = Literal["development", "certificate"]
 
 
+def _in_utc(at: datetime) -> datetime:
+    """Take a time without a zone, which a person or another program wrote, for UTC."""
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
 class _Line(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
     v: int = 1
-    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    at: Annotated[datetime, AfterValidator(_in_utc)] = Field(
+        default_factory=lambda: datetime.now(UTC)
+    )
 
 
 LineT = TypeVar("LineT", bound=_Line)
@@ -76,9 +89,15 @@ class DrawnStratum(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    size: int
-    open: int
+    size: int = Field(ge=0)
+    open: int = Field(ge=0)
     drawn: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _check_drawn(self) -> Self:
+        if len(self.drawn) > self.open:
+            raise ValueError("more items were drawn than there were")
+        return self
 
 
 class Draw(_Line):
@@ -103,29 +122,40 @@ class Draw(_Line):
         return next((name for name, s in self.strata.items() if item in s.drawn), None)
 
 
-async def read_labels(store: ProjectStore, measured: Eval) -> list[Label]:
+@dataclass(frozen=True, slots=True)
+class SideLines(Generic[LineT]):
+    """What a file of lines holds.
+
+    Attributes:
+        entries: The lines that can be read, in their order.
+        problems: A sentence for each line that cannot be read.
+    """
+
+    entries: Sequence[LineT]
+    problems: Sequence[str]
+
+
+async def read_labels(store: ProjectStore, measured: Eval) -> SideLines[Label]:
     """Return the labels of an eval, in the order in which they were given.
 
     Raises:
-        LedgerDamaged: A line cannot be read.
         UnsafePath: The file is a link, or a link leads to it.
     """
     return await _read(store, measured, LABELS, Label)
 
 
-async def read_draws(store: ProjectStore, measured: Eval) -> list[Draw]:
+async def read_draws(store: ProjectStore, measured: Eval) -> SideLines[Draw]:
     """Return the draws of an eval, the oldest first.
 
     Raises:
-        LedgerDamaged: A line cannot be read.
         UnsafePath: The file is a link, or a link leads to it.
     """
     return await _read(store, measured, DRAWS, Draw)
 
 
 def append_labels(change: Change, measured: Eval, labels: Sequence[Label]) -> None:
-    """Note labels to be added at the end of the ledger."""
-    change.append_lines(measured, LABELS, [label.model_dump_json() for label in labels])
+    """Note labels to be added at the end of the ledger, but none that repeats its rater's last."""
+    change.write_side_file(measured, LABELS, partial(_with_labels, labels=labels))
 
 
 def append_draw(change: Change, measured: Eval, draw: Draw) -> None:
@@ -142,15 +172,48 @@ def latest(labels: Sequence[Label], score: str) -> dict[str, dict[str, Label]]:
     return found
 
 
-async def _read(store: ProjectStore, measured: Eval, name: str, kind: type[LineT]) -> list[LineT]:
-    found: list[LineT] = []
-    for number, line in enumerate(await store.side_lines(measured, name), 1):
+async def _read(
+    store: ProjectStore, measured: Eval, name: str, kind: type[LineT]
+) -> SideLines[LineT]:
+    lines = await store.side_lines(measured, name)
+    return await anyio.to_thread.run_sync(_parse, lines, kind, name)
+
+
+def _parse(lines: Sequence[str], kind: type[LineT], name: str) -> SideLines[LineT]:
+    entries: list[LineT] = []
+    problems: list[str] = []
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            found.append(kind.model_validate_json(line))
+            entries.append(kind.model_validate_json(line.encode("utf-8", "surrogateescape")))
         except ValidationError as error:
-            reason = error.errors(include_url=False)[0]["msg"]
-            file = store.side_folder(measured) / name
-            raise LedgerDamaged(file, number, reason) from error
-    return found
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            reason = excerpt(f"{place}: {first['msg']}" if place else first["msg"])
+            problems.append(f"Line {number} of {name} cannot be read and is left out: {reason}.")
+    return SideLines(entries, problems)
+
+
+def _with_labels(held: bytes | None, labels: Sequence[Label]) -> bytes | None:
+    """Return a ledger with labels added; None where it has them all."""
+    items = {label.item for label in labels}
+    lines = [line for line in whole_lines(held or b"") if any(item in line for item in items)]
+    last = {_giver(label): label for label in _parse(lines, Label, "").entries}
+    fresh: list[Label] = []
+    for label in labels:
+        if not _repeats(label, last.get(_giver(label))):
+            fresh.append(label)
+            last[_giver(label)] = label
+    return with_lines(held, [label.model_dump_json() for label in fresh]) if fresh else None
+
+
+def _giver(label: Label) -> tuple[str, str, str]:
+    return label.rater, label.item, label.score
+
+
+def _repeats(label: Label, last: Label | None) -> bool:
+    """Whether a label says nothing that its rater's last one of the item does not say."""
+    if last is None or (last.value, last.draw) != (label.value, label.draw):
+        return False
+    return last.confirmed or not label.confirmed

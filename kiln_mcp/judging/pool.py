@@ -26,12 +26,14 @@ class Pool:
         runs: The golden items.
         labels: The ledger.
         draws: The draws so far.
+        problems: A sentence for each line of the ledgers that cannot be read.
     """
 
     found: TaskEval
     runs: Sequence[TaskRun]
     labels: Sequence[Label]
     draws: Sequence[Draw]
+    problems: Sequence[str] = ()
 
     @property
     def scores(self) -> tuple[EvalOutputScore, ...]:
@@ -154,7 +156,7 @@ async def open_pool(store: ProjectStore, found: TaskEval) -> Pool:
 
     Raises:
         NothingToLabel: The eval has no golden set, or it is empty.
-        LedgerDamaged: A side file cannot be read.
+        storage.errors.StorageError: A ledger is no ordinary file.
     """
     filter_id = found.measured.eval_configs_filter_id
     if not filter_id:
@@ -167,8 +169,10 @@ async def open_pool(store: ProjectStore, found: TaskEval) -> Pool:
             f"The golden set of {found.name!r} is empty: no run fits {filter_id!r}. Generate "
             "outputs with that tag, good ones and bad ones, then call this again."
         )
-    measured = found.measured
-    return Pool(found, runs, await read_labels(store, measured), await read_draws(store, measured))
+    labels = await read_labels(store, found.measured)
+    draws = await read_draws(store, found.measured)
+    problems = (*labels.problems, *draws.problems)
+    return Pool(found, runs, labels.entries, draws.entries, problems)
 
 
 def strata_by_verdict(

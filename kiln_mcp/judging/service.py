@@ -51,6 +51,7 @@ from kiln_mcp.workspace import Workspace
 from storage import EvalConfig, EvalOutputScore, EvalRun, ProjectStore, TaskRun
 
 LONGEST_SHOWN = 4000
+_MOST_PROBLEMS = 5
 
 
 @capability(effect=Effect.SPENDS, title="Choose items to label", runs=Runs.AS_JOB)
@@ -131,6 +132,7 @@ async def _draw(
         unlabelled_left=len(pool.runs) - len(labelled),
         ledger=draw.ledger,
         seed=seed,
+        warnings=_ledger_warnings(pool),
         next_step="label_items: give the person's labels, several at once.",
     )
 
@@ -188,10 +190,15 @@ async def _save_labels(store: ProjectStore, pool: Pool, entries: Sequence[Label]
     certificate = sum(entry.certifies for entry in entries)
     drawn = sum(entry.draw is not None for entry in entries)
     done = len(after.complete())
-    warnings = _label_warnings(after, {s.json_key: after.labelled(s) for s in after.scores})
+    warnings = [
+        *_ledger_warnings(after),
+        *_label_warnings(after, {s.json_key: after.labelled(s) for s in after.scores}),
+    ]
+    fresh = {(label.item, label.score, label.rater, label.at) for label in after.labels}
     return LabelsSaved(
         eval=pool.found.name,
         saved=len(entries),
+        repeated=sum((one.item, one.score, one.rater, one.at) not in fresh for one in entries),
         certificate=certificate,
         development=len(entries) - drawn,
         passed_on=drawn - certificate,
@@ -367,6 +374,13 @@ def _ceiling(pool: Pool, score: EvalOutputScore, seed: int) -> Ceiling | None:
     )
 
 
+def _ledger_warnings(pool: Pool) -> list[str]:
+    """Return the first lines of the ledgers that cannot be read, and how many more there are."""
+    more = len(pool.problems) - _MOST_PROBLEMS
+    shown = pool.problems[:_MOST_PROBLEMS]
+    return [*shown, f"… and {more} more lines."] if more > 0 else list(shown)
+
+
 def _label_warnings(pool: Pool, chosen: dict[str, list[TaskRun]]) -> list[str]:
     """Return what is suspicious about labels, each once, with the score where there are several."""
     several = len(pool.scores) > 1
@@ -406,7 +420,11 @@ def _failure_warnings(outcomes: Sequence[RunOutcome]) -> list[str]:
 def _warnings(
     pool: Pool, chosen: dict[str, list[TaskRun]], rows: Sequence[AgreementRow], ledger: str
 ) -> list[str]:
-    warnings = [*_confirmation_warnings(pool), *_label_warnings(pool, chosen)]
+    warnings = [
+        *_ledger_warnings(pool),
+        *_confirmation_warnings(pool),
+        *_label_warnings(pool, chosen),
+    ]
     by_hand = any(
         not pool.in_ledger(run, score, "certificate")
         for score in pool.scores

@@ -15,7 +15,7 @@ from kiln_mcp.projects.references import NameProblem, ProjectReference, unreadab
 from kiln_mcp.projects.schemas import schema_text
 from kiln_mcp.projects.sharing_service import OpenQuestion, faults_said, open_questions
 from kiln_mcp.workspace import Workspace
-from storage import Project, ProjectStore, Prompt, Spec, Task, TaskRunConfig
+from storage import Eval, Project, ProjectStore, Prompt, RecordProblem, Spec, Task, TaskRunConfig
 from storage.errors import WorkbenchError
 from storage.names import folded_name
 from storage.sharing.sharing import Sharing
@@ -179,6 +179,7 @@ async def describe_project(
     """
     store = await workspace.open_project(project)
     tasks: list[TaskDescription] = []
+    damaged: list[RecordProblem] = []
     for task in await store.children(store.project, Task):
         found = await take_inventory(store, task)
         tasks.append(
@@ -207,6 +208,8 @@ async def describe_project(
                 next_step=next_step(found),
             )
         )
+        for measured in await store.children(task, Eval):
+            damaged += await store.damaged_side_files(measured)
     broken = None if tasks else await unreadable_task(store)
     first_step = (
         f"No task can be read. In {store.folder}: {broken}"
@@ -219,7 +222,7 @@ async def describe_project(
         name_problem=await workspace.known.name_problem(store),
         description=store.project.description,
         tasks=tasks,
-        unreadable=faults_said(await store.unreadable(), most_faults),
+        unreadable=faults_said([*await store.unreadable(), *damaged], most_faults),
         repeated=faults_said(await store.repeated(), most_faults),
         jobs_set_aside=await jobs_set_aside(workspace, store),
         to_decide=open_questions(await Sharing(store).questions()),

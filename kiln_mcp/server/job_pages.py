@@ -13,6 +13,7 @@ from kiln_mcp.rendering import plain, render
 from kiln_mcp.server.context import Context
 from storage.characters import whole_texts
 from storage.errors import WorkbenchError
+from storage.excerpts import excerpt
 
 PREFIX: Final = "kiln://jobs/"
 MOST_LISTED: Final = 50
@@ -31,7 +32,7 @@ def job_of(uri: str) -> str:
     """
     job = uri.removeprefix(PREFIX)
     if not uri.startswith(PREFIX) or not job or "/" in job:
-        raise no_such_page(uri, f"There is no resource {uri!r}. Jobs are at {PREFIX}<id>.")
+        raise no_such_page(uri, f"There is no resource {excerpt(uri)!r}. Jobs are at {PREFIX}<id>.")
     return job
 
 
@@ -41,7 +42,7 @@ def _json(page: JobPage) -> str:
 
 def no_such_page(uri: str, sentence: str) -> MCPError:
     """Return the protocol's error for a resource that is not there."""
-    return MCPError(types.INVALID_PARAMS, sentence, {"uri": uri})
+    return MCPError(types.INVALID_PARAMS, sentence, {"uri": excerpt(uri)})
 
 
 class JobPages:

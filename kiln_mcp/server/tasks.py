@@ -28,6 +28,7 @@ from kiln_mcp.server.calls import answer, call, refusal
 from kiln_mcp.server.context import Context
 from kiln_mcp.workspace import Workspace
 from storage.errors import WorkbenchError
+from storage.excerpts import excerpt
 
 TASKS: Final = "io.modelcontextprotocol/tasks"
 POLL_MS: Final = 1000
@@ -139,7 +140,8 @@ async def _find(context: Context, params: TaskParams) -> JobPage:
     if request is not None:  # it came over HTTP
         named = decode_header_value(request.headers.get(MCP_NAME_HEADER))
         if named != params.task_id:
-            sentence = f"The header Mcp-Name must say the task: {params.task_id!r}, not {named!r}."
+            task, header = excerpt(params.task_id), excerpt(named)
+            sentence = f"The header Mcp-Name must say the task: {task!r}, not {header!r}."
             raise MCPError(types.HEADER_MISMATCH, sentence)
     try:
         return await read_job(context.lifespan_context, params.task_id)

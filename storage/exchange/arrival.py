@@ -28,7 +28,7 @@ from storage.exchange.errors import (
     TargetTaken,
     UnsafeArchive,
 )
-from storage.files import disk_errors, move_atomically, read_plain
+from storage.files import NO_FILE, disk_errors, move_atomically, read_plain
 from storage.layout import PROJECT_FILE
 from storage.names import folded_name
 from storage.reading import read_record
@@ -91,6 +91,8 @@ def _import_copy(source: Path, target: Path, name: str | None, limits: Limits) -
             _copy_folder(chosen, fresh)
             _settle(fresh, fresh, target)
             return
+        if not source.is_file():
+            raise NotImportable(str(source), NO_FILE)
         with disk_errors(fresh):
             fresh.mkdir(parents=True)
         unpack(source, fresh, limits)

@@ -148,7 +148,7 @@ class OtherProject(StorageError):
 
 
 class UnusableAddress(StorageError):
-    """Git would take an address for an option or a program."""
+    """An address is too long, or git would take it for an option or a program."""
 
     def __init__(self, address: str) -> None:
         super().__init__(

@@ -55,6 +55,14 @@ _NEVER_ASK = {
     "GCM_INTERACTIVE": "never",
     "LC_ALL": "C",
 }
+_READ_NO_FILES = frozenset(
+    {
+        *("cat-file", "check-attr", "check-ignore", "commit-tree", "config", "diff-tree", "init"),
+        *("for-each-ref", "log", "ls-files", "ls-remote", "ls-tree", "merge-base", "remote"),
+        *("rev-list", "rev-parse", "show-ref", "symbolic-ref", "update-ref", "fetch", "push"),
+    }
+)
+"""The commands that read no file of the folder, not even to renew the index."""
 _SSH_OPTIONS = (
     "-oBatchMode=yes -oConnectTimeout=15 -oServerAliveInterval=15 -oServerAliveCountMax=2"
 )
@@ -113,7 +121,7 @@ class Git:
                     with_exceptions=False,
                     stdout_as_string=False,
                     strip_newline_in_stdout=False,
-                    env={**_NEVER_ASK, **(extra or {})},
+                    env={**_NEVER_ASK, **self._no_filters(arguments), **(extra or {})},
                     kill_after_timeout=slowest_s,
                 )
             except (git.GitCommandNotFound, OSError) as error:
@@ -178,6 +186,27 @@ class Git:
             return self.text(*arguments)
         except GitFailed:
             return None
+
+    def filters(self) -> list[str]:
+        """Return the names of the filters that settings of this machine define, such as `lfs`."""
+        keys = self.try_text("config", "--name-only", "-z", "--get-regexp", r"^filter\.") or ""
+        return list(dict.fromkeys(key[7:].rpartition(".")[0] for key in keys.split("\0") if key))
+
+    def _no_filters(self, arguments: Sequence[str]) -> dict[str, str]:
+        """Return the environment in which no filter runs for the .gitattributes of a folder.
+
+        Attributes are the folder's, which may be foreign; the programs are the person's.
+        """
+        if arguments[0] in _READ_NO_FILES:
+            return {}
+        values = (("clean", ""), ("smudge", ""), ("process", ""), ("required", "false"))
+        pairs = [(f"filter.{one}.{key}", value) for one in self.filters() for key, value in values]
+        count = os.environ.get("GIT_CONFIG_COUNT", "")
+        first = int(count) if count.isdecimal() else 0
+        settings = {"GIT_CONFIG_COUNT": str(first + len(pairs))}
+        for number, (key, value) in enumerate(pairs, first):
+            settings |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+        return settings
 
     def inner(self, name: str) -> Path:
         """Return the path of one of git's own files of this folder, such as "index"."""

@@ -38,6 +38,7 @@ _HARMLESS = re.compile(
     re.IGNORECASE,
 )
 _TOP_FOLDERS = frozenset(place.folder for place in children_of(Project))
+_LONGEST_ADDRESS = 2000
 _LINK, _MODULE = "120000", "160000"
 NO_FILES = frozenset({_LINK, _MODULE})
 """Git's modes of what is no file: links, and repositories within."""
@@ -93,13 +94,14 @@ def _is_part(path: PurePosixPath, folders: AbstractSet[str]) -> bool:
 
 
 def check_address(address: str) -> None:
-    """Refuse an address that git would take for an option or a program, or with a password.
+    """Refuse an endless address, one that git takes for an option or program, or a password in it.
 
     Raises:
-        UnusableAddress: Git would.
+        UnusableAddress: It is too long, or git would.
         TokenInAddress: It holds a password or token.
     """
-    if address.startswith("-") or re.match(r"[a-z0-9+.-]+::", address, re.IGNORECASE):
+    is_option = address.startswith("-") or re.match(r"[a-z0-9+.-]+::", address, re.IGNORECASE)
+    if is_option or len(address) > _LONGEST_ADDRESS:
         raise UnusableAddress(address)
     if _has_secret(address):
         raise TokenInAddress

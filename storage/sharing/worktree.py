@@ -94,15 +94,35 @@ class WorkTree:
         with self._own_index() as index:
             start = ("--reset", head) if head else ("--empty",)
             self.git.run("read-tree", *start, extra=index)
+            filtered = self._filtered(index)
             self.git.run("add", "-u", "--", ".", action="save the history", extra=index)
             added = _listing(self._new_parts(index, coming))
             take = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
             self.git.run(*take, action="save the history", extra=index, given=added)
             held = self.git.lines("ls-files", "-s", "-z", "--", ".", extra=index)
+            there = {path for _, path in map(_listed, held)}
+            if kept := [line for line in filtered if _listed(line)[1] in there]:
+                self.git.run(
+                    "update-index", "-z", "--index-info", extra=index, given=_listing(kept)
+                )
             if unsafe := [path for mode, path in map(_listed, held) if fault_of(path, mode)]:
                 away = ("update-index", "-z", "--force-remove", "--stdin")
                 self.git.run(*away, extra=index, given=_listing(unsafe))
             return self.git.text("write-tree", extra=index)
+
+    def _filtered(self, index: Mapping[str, str]) -> list[str]:
+        """Return the lines of the index of files that a filter, such as git-lfs, has written.
+
+        No filter is run, so what they stand for cannot be made anew, and they stay as they are.
+        """
+        filters = set(self.git.filters())
+        lines = self.git.lines("ls-files", "-s", "-z", "--", ".", extra=index) if filters else []
+        if not lines:
+            return []
+        paths = _listing([_listed(line)[1] for line in lines])
+        told = self.git.run("check-attr", "-z", "--stdin", "filter", extra=index, given=paths)
+        values = told.decode("utf-8", "surrogateescape").split("\0")[2::3]
+        return [line for line, value in zip(lines, values, strict=True) if value in filters]
 
     def _new_parts(self, index: Mapping[str, str], coming: str | None) -> list[str]:
         """Return the files that were never sent and are part of the project; no other is read."""

@@ -20,7 +20,6 @@ from kiln_mcp.judging import service
 from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, LabelsSaved
 from kiln_mcp.judging.errors import (
     LabelsRefused,
-    LedgerDamaged,
     NothingToLabel,
     NothingToMeasure,
 )
@@ -150,9 +149,9 @@ async def test_a_draw_that_begins_anew_after_a_kill_is_recorded_once(bench: Benc
     first, again = await attempt.batch(5), await attempt.batch(5)
     assert [item.item for item in first.items] == [item.item for item in again.items]
     (measured,) = await bench.store.children(bench.task, Eval)
-    assert len(await read_draws(bench.store, measured)) == 1
+    assert len((await read_draws(bench.store, measured)).entries) == 1
     await bench.batch(5)
-    assert len(await read_draws(bench.store, measured)) == 2
+    assert len((await read_draws(bench.store, measured)).entries) == 2
 
 
 async def test_drawn_items_are_labelled_and_the_judge_is_measured_against_them(
@@ -190,8 +189,8 @@ async def test_a_label_is_kept_as_kilns_rating_and_in_the_ledger_with_its_probab
     assert rating is not None
     assert rating.requirement_ratings["named::Right"].type == "pass_fail"
     measured = await bench.store.find(Eval, "Right", parent=bench.task)
-    labels = await read_labels(bench.store, measured)
-    draws = await read_draws(bench.store, measured)
+    labels = (await read_labels(bench.store, measured)).entries
+    draws = (await read_draws(bench.store, measured)).entries
     assert draws[0].seed == 5
     assert {name: s.size for name, s in draws[0].strata.items()} == {"right 0": 10, "right 1": 30}
     for label in labels:
@@ -290,7 +289,7 @@ async def test_labels_go_on_after_a_line_of_the_ledger_that_was_cut_off(bench: B
     ledger = bench.store.side_folder(measured) / "kiln_mcp_labels.jsonl"
     ledger.write_bytes(ledger.read_bytes() + b'{"at": "2026')
     await bench.label({second: "fail"}, rater="b\u2028b")
-    labels = await read_labels(bench.store, measured)
+    labels = (await read_labels(bench.store, measured)).entries
     assert [(one.item, one.rater) for one in labels] == [(first, "ann"), (second, "b\u2028b")]
 
 
@@ -301,18 +300,82 @@ async def test_labels_that_two_people_give_at_once_are_all_in_the_ledger(bench: 
         for rater in ("ann", "ben", "cid"):
             group.start_soon(bench.label, dict.fromkeys(items, "pass"), rater)
     measured = await bench.store.find(Eval, "Right", parent=bench.task)
-    labels = await read_labels(bench.store, measured)
+    labels = (await read_labels(bench.store, measured)).entries
     expected = {(rater, item) for rater in ("ann", "ben", "cid") for item in items}
     assert {(one.rater, one.item) for one in labels} == expected
 
 
-async def test_a_damaged_ledger_is_named_with_its_line(bench: Bench) -> None:
-    await add_golden(bench, good=2, bad=0)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"{broken",
+        b"\xff\xfe\x00",
+        b"[" * 10_000,
+        b'{"item": "1", "score": "right", "value": NaN, "rater": "a", "ledger": "development"}',
+        b'{"item": "1", "score": "right", "value": 1e999, "rater": "a", "ledger": "development"}',
+        b'{"item": 1}',
+        b"null",
+        b'"' + b"x" * 5000 + b'"',
+    ],
+)
+async def test_a_damaged_line_of_a_ledger_costs_itself_alone_and_is_named(
+    bench: Bench, damage: bytes
+) -> None:
+    await add_golden(bench, good=8, bad=6)
+    await bench.label({item.item: person(item.output) for item in (await bench.batch(6)).items})
+    measured = await bench.store.find(Eval, "Right", parent=bench.task)
+    for name in ("kiln_mcp_labels.jsonl", "kiln_mcp_draws.jsonl"):
+        file = bench.store.side_folder(measured) / name
+        file.write_bytes(damage + b"\n" + file.read_bytes())
+    batch = await bench.batch(6)
+    saved = await bench.label({item.item: person(item.output) for item in batch.items})
+    report = await bench.measure(ledger="certificate")
+    assert (saved.labelled_items, report.labelled_items) == (12, 12)
+    for warnings in (batch.warnings, saved.warnings, report.warnings):
+        assert any(one.startswith("Line 1 of kiln_mcp_labels.jsonl") for one in warnings)
+        assert any(one.startswith("Line 1 of kiln_mcp_draws.jsonl") for one in warnings)
+        assert all(len(one) < 400 for one in warnings)
+    assert file.read_bytes().startswith(damage)
+
+
+async def test_a_time_without_a_zone_in_a_ledger_is_one_of_utc(bench: Bench) -> None:
+    await add_golden(bench, good=4, bad=2)
+    batch = await bench.batch(3)
+    await bench.label({item.item: "pass" for item in batch.items})
     measured = await bench.store.find(Eval, "Right", parent=bench.task)
     file = bench.store.side_folder(measured) / "kiln_mcp_labels.jsonl"
-    file.write_text("\n{broken\n", encoding="utf-8")
-    with pytest.raises(LedgerDamaged, match=r"line 2"):
-        await bench.batch(1)
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    for line in lines:
+        line.update(at="2026-01-01T00:00:00", rater="ben")
+    file.write_text(
+        file.read_text(encoding="utf-8") + "".join(f"{json.dumps(line)}\n" for line in lines),
+        encoding="utf-8",
+    )
+    report = await bench.measure()
+    assert report.human_ceiling[0].n == 3
+
+
+async def test_labels_given_again_add_no_line_and_changed_ones_do(bench: Bench) -> None:
+    await add_golden(bench, good=3, bad=1)
+    items = [run.id for run in await bench.store.children(bench.task, TaskRun)]
+    measured = await bench.store.find(Eval, "Right", parent=bench.task)
+    labels = dict.fromkeys(items, "pass")
+    first, again = await bench.label(labels), await bench.label(labels)
+    assert (first.repeated, again.repeated) == (0, 4)
+    assert len((await read_labels(bench.store, measured)).entries) == 4
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(bench.label, labels, "ben")
+    assert len((await read_labels(bench.store, measured)).entries) == 8
+    changed = await bench.label({**labels, items[0]: "fail"})
+    back = await bench.label(labels)
+    assert (changed.repeated, back.repeated) == (3, 3)
+    values = [
+        one.value
+        for one in (await read_labels(bench.store, measured)).entries
+        if (one.item, one.rater) == (items[0], "ann")
+    ]
+    assert values == [1.0, 0.0, 1.0]
 
 
 async def demo_eval(bench: Bench) -> None:

@@ -242,3 +242,25 @@ async def test_the_first_look_at_many_files_reports_how_far_it_came(
         "4000 records so far.",
     ]
     assert 0 < told[0][0] < told[1][0] < 1
+
+
+async def test_damaged_lines_beside_an_eval_are_named_and_stop_nothing(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    store = await workspace.open_project("P")
+    (task,) = await store.children(store.project, Task)
+    measured = await store.save(
+        Eval(name="Right", output_scores=(_RIGHT,), eval_set_filter_id="tag::test"), parent=task
+    )
+    folder = store.side_folder(measured)
+    (folder / "kiln_mcp_labels.jsonl").write_bytes(b'{"v": 1}\n{broken\n\n[]\n\xff\xfe\n{"cut')
+    (folder / "kiln_mcp_draws.jsonl").symlink_to(tmp_path / "elsewhere")
+    os.mkfifo(folder / "kiln_mcp_other.jsonl")
+    described = await _call(workspace, "describe_project", project="P")
+    unreadable = described["unreadable"]
+    assert isinstance(unreadable, list)
+    draws, labels, other = map(str, unreadable)
+    assert "kiln_mcp_labels.jsonl" in labels
+    assert "2, 4, 5" in labels
+    assert "link" in draws
+    assert "no ordinary file" in other

@@ -193,3 +193,42 @@ async def test_bad_rows_that_are_too_many_for_an_answer_are_all_in_a_file(
     await table.write_text("input,output,rating\na,b,x\n", encoding="utf-8")
     report = await _call(workspace, "import_runs", project="P", file=str(table))
     assert "all_bad_rows" not in report
+
+
+@pytest.mark.parametrize("tool", ["import_runs", "add_items", "import_project"])
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("pipe.csv", "no ordinary file"),
+        ("zero.csv", "no ordinary file"),
+        ("folder.csv", "no ordinary file|no project.kiln"),
+        ("loop.csv", "(?i)too many levels|does not exist"),
+        ("huge.csv", "10,737,418,240 bytes|no project.kiln"),
+        ("missing.csv", "(?i)no such file|does not exist"),
+    ],
+)
+async def test_what_is_no_file_of_a_usual_size_is_refused_at_once(
+    tool: str, place: str, words: str, workspace: Workspace, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "zero.csv").symlink_to("/dev/zero")
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    with (tmp_path / "huge.csv").open("wb") as huge:
+        huge.truncate(10 << 30)
+    source: dict[str, JsonValue] = (
+        {"source": str(tmp_path / place), "folder": str(tmp_path / "new")}
+        if tool == "import_project"
+        else {"project": "P", "file": str(tmp_path / place)}
+    )
+    with anyio.fail_after(5), pytest.raises(WorkbenchError, match=words):
+        await _call(workspace, tool, **source)
+
+
+async def test_a_link_to_a_table_is_followed_since_the_person_names_it(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    await anyio.Path(tmp_path / "real.csv").write_text("input,output\na,b\n", encoding="utf-8")
+    (tmp_path / "link.csv").symlink_to("real.csv")
+    report = await _call(workspace, "import_runs", project="P", file=str(tmp_path / "link.csv"))
+    assert report["imported"] == 1

@@ -182,6 +182,30 @@ async def test_a_page_that_is_not_there_is_refused(tmp_path: Path, era: Era, uri
     assert refused.value.error.data == {"uri": uri}
 
 
+@pytest.mark.parametrize("start", ["kiln://jobs/", "kiln://other/"])
+async def test_the_refusal_of_a_page_quotes_200_characters(tmp_path: Path, start: str) -> None:
+    async with connected(tmp_path, "legacy") as client:
+        with pytest.raises(MCPError, match="There is no") as refused:
+            await client.read_resource(start + "x" * 50_000)
+    assert len(refused.value.error.model_dump_json()) < 700
+
+
+async def test_the_refusal_of_a_folder_quotes_200_characters(tmp_path: Path) -> None:
+    async with connected(tmp_path, "legacy") as client:
+        folder = {"name": "P", "folder": f"/{'x' * 50_000}"}
+        refused = await client.call_tool("create_project", folder)
+    assert "cannot be used: file name too long" in refused.model_dump_json()
+    assert len(refused.model_dump_json()) < 1000
+
+
+async def test_no_plan_shows_an_endless_address(tmp_path: Path) -> None:
+    async with connected(tmp_path, "legacy") as client:
+        source = {"source": f"https://{'x' * 50_000}", "folder": str(tmp_path / "new")}
+        refused = await client.call_tool("import_project", source)
+    assert "no address of a repository" in refused.model_dump_json()
+    assert len(refused.model_dump_json()) < 1000
+
+
 async def subscribe(client: Client, uri: str) -> None:
     params = types.SubscribeRequestParams(uri=uri)
     await client.session.send_request(types.SubscribeRequest(params=params), types.EmptyResult)

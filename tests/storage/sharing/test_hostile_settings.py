@@ -5,6 +5,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import anyio
 import pytest
 
 from storage import ProjectStore, Task
@@ -122,3 +123,42 @@ async def test_a_repository_within_a_project_runs_nothing(
     await Sharing(ana).sync()
     await Sharing(ana).history()
     assert not ran.exists()
+
+
+async def test_no_filter_of_the_persons_own_settings_runs_for_a_foreign_gitattributes(
+    ana: ProjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = tmp_path / "ran"
+    program = f"touch {shlex.quote(str(ran))}; cat"
+    settings = tmp_path / "gitconfig"
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    for key in ("filter.l=f s.clean", "filter.l=f s.smudge", "filter.lfs.clean", "diff.d.textconv"):
+        await anyio.run_process(["git", "config", "--file", settings, key, program])
+    await anyio.run_process(["git", "config", "--file", settings, "filter.lfs.required", "true"])
+    attributes = "* filter=lfs diff=d\n*.kiln filter=lfs diff=d\n"
+    (ana.folder / ".gitattributes").write_text(attributes, encoding="utf-8")
+    await ana.save(Task(name="New", instruction="Do it."), parent=ana.project)
+    await Sharing(ana).sync()
+    assert await Sharing(ana).unsaved() == ""
+    await Sharing(ana).history()
+    assert not ran.exists()
+
+
+async def test_files_that_a_filter_wrote_are_sent_as_they_were(
+    ana: ProjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What git-lfs put in place of a pointer is not sent instead of the pointer."""
+    settings = tmp_path / "gitconfig"
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    await anyio.run_process(["git", "config", "--file", settings, "filter.lfs.clean", "cat"])
+    (task,) = await ana.children(ana.project, Task)
+    folder = ana.side_folder(task)
+    (folder / "large.bin").write_text("pointer", encoding="utf-8")
+    await Sharing(ana).sync()
+    (ana.folder / ".gitattributes").write_text("*.bin filter=lfs\n", encoding="utf-8")
+    (folder / "large.bin").write_text("what it stands for", encoding="utf-8")
+    await ana.save(task.replace(instruction="Edited."))
+    await Sharing(ana).sync()
+    name = (folder / "large.bin").relative_to(ana.folder).as_posix()
+    assert Git(ana.folder).blobs([f"HEAD:{name}"]) == [b"pointer"]
+    assert (folder / "large.bin").read_text(encoding="utf-8") == "what it stands for"
