@@ -15,6 +15,8 @@ from storage.errors import DiskFull, ReadOnlyProject, WriteFailed
 
 LARGEST_FILE: Final = 256 << 20
 """No record, journal or file beside one is larger; what is, was not made by a program of ours."""
+LARGEST_TABLE: Final = 64 << 20
+"""A table of items is read as a whole, so a larger one would take the memory of all clients."""
 LINK: Final = "it is a link, and none is followed"
 NO_FILE: Final = "it is no ordinary file"
 _PLAIN: Final = (
@@ -59,6 +61,15 @@ def read_plain(path: Path, most: int = LARGEST_FILE) -> bytes:
     if len(content) > most:
         raise OSError(errno.EFBIG, _too_large(most), str(path))
     return content
+
+
+def read_table(path: Path) -> bytes:
+    """Read a table: an ordinary file of at most `LARGEST_TABLE` bytes, and no link.
+
+    Raises:
+        OSError: As for `read_plain`.
+    """
+    return read_plain(path, LARGEST_TABLE)
 
 
 def _check_plain(path: Path, status: os.stat_result, most: int) -> None:

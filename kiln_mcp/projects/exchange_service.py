@@ -17,8 +17,10 @@ from kiln_mcp.projects.run_service import Filter
 from kiln_mcp.workspace import Workspace
 from storage import Change, Task, TaskRun, exchange
 from storage.changes import Once
+from storage.errors import said_by_system
 from storage.exchange import BadRow, RunTable, new_run_table, table_format
 from storage.exchange.tables import id_after
+from storage.files import read_table
 from storage.index.queries import RunQuery
 from storage.sharing.safety import check_address
 
@@ -155,10 +157,14 @@ async def import_runs(
     """
     store = await workspace.open_project(project)
     chosen = await task_of(store, task)
-    place = anyio.Path(workspace.place(file))
+    place = workspace.place(file)
     table_format(place.name)
+    try:
+        content = await anyio.to_thread.run_sync(read_table, place)
+    except OSError as error:
+        raise exchange.UnusableTable(f"{place} cannot be read: {said_by_system(error)}") from error
     purpose = json.dumps([chosen.id, sorted(set(tags or []))])
-    table = RunTable(await place.read_bytes(), place.name, purpose)
+    table = RunTable(content, place.name, purpose)
     rows = batched(fitting(table, chosen))
     bad: list[str] = []
     imported = seen = there = 0

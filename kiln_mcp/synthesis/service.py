@@ -39,6 +39,7 @@ from kiln_mcp.synthesis.splits import SHARES, deal
 from kiln_mcp.workspace import Workspace
 from storage import ProjectStore, Task, TaskRun, task_run_filter
 from storage.errors import said_by_system
+from storage.files import read_table
 
 FEW_TEST = 25
 FEW_GOLDEN = 12
@@ -301,7 +302,7 @@ def _keys(runs: Sequence[TaskRun], *, by_topic: bool) -> list[str | None]:
 
 async def _read(path: Path) -> list[GivenItem]:
     try:
-        content = await anyio.Path(path).read_text(encoding="utf-8-sig")
+        content = (await anyio.to_thread.run_sync(read_table, path)).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UnreadableItems(str(path), said_by_system(error)) from error
     return await anyio.to_thread.run_sync(read_items, path, content)

@@ -30,7 +30,7 @@ from tests.hostile_corpus.world import World
 BRIDGE: Final = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
 FORBIDDEN: Final = re.compile(r"not foreseen|ExceptionGroup|Traceback|canary-5812|root:x:0|Errno")
 LONGEST_ERROR: Final = 4_000
-CALL_WITHIN_S: Final = 90.0
+CALL_WITHIN_S: Final = 25.0
 META: Final[Mapping[str, object]] = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientCapabilities": {},
