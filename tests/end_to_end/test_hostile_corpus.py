@@ -4,7 +4,6 @@ The inputs lie in `tests/hostile_corpus`.
 """
 
 import sys
-from pathlib import Path
 
 import anyio
 import pytest

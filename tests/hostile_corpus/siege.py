@@ -275,9 +275,7 @@ async def _give_archives(siege: Siege, client: Client) -> None:
         file = siege.world.files / f"{number}.{ending}"
         await anyio.to_thread.run_sync(build, file, siege.world.person)
         folder = str(siege.world.projects / f"archive-{number}")
-        text = await _call(
-            siege, client, "import_project", {"source": str(file), "folder": folder}
-        )
+        text = await _call(siege, client, "import_project", {"source": str(file), "folder": folder})
         if (siege.world.projects / f"archive-{number}").exists():
             text = await _call(siege, client, "describe_project", {"project": folder})
     _end_kind(siege, "archives", began)
@@ -319,8 +317,7 @@ async def _give_requests(siege: Siege) -> None:
     slots: dict[str, JsonValue] = {
         "local": local,
         "known": f"{local}Authorization: Bearer {known['token']}\r\n",
-        "json": "Content-Type: application/json\r\n"
-        "Accept: application/json, text/event-stream\r\n",
+        "json": "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n",
         "evil": str(siege.world.tools / "evil"),
     }
     for one in read_inputs("http_requests"):

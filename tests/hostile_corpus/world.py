@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -134,21 +134,15 @@ class World:
         return slots
 
     def untouched(self) -> dict[str, str]:
-        """Return what no input may change: all outside home and projects, and git's programs."""
+        """Return what no input may change: all outside the home and the projects."""
         own = {self.home, self.projects, self.files, self.root / "data", self.root / "cache"}
         paths = [path for top in self.root.iterdir() if top not in own for path in _below(top)]
-        return {str(path): _state(path) for path in [*paths, *self._hooks()]}
-
-    def _hooks(self) -> Iterator[Path]:
-        for hook in self.projects.glob("*/.git/hooks/*"):
-            if hook.suffix != ".sample":
-                yield hook
+        return {str(path): _state(path) for path in paths}
 
 
-def _below(top: Path) -> Iterator[Path]:
-    yield top
-    if top.is_dir() and not top.is_symlink():
-        yield from top.rglob("*")
+def _below(top: Path) -> Iterable[Path]:
+    is_folder = top.is_dir() and not top.is_symlink()
+    return [top, *(top.rglob("*") if is_folder else ())]
 
 
 def _state(path: Path) -> str:
