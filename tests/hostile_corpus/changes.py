@@ -10,7 +10,7 @@ from typing import Any
 from tests.hostile_corpus.inputs import JsonObject
 
 
-def apply_change(folder: Path, change: JsonObject) -> None:
+def apply_change(folder: Path, change: JsonObject) -> None:  # noqa: C901 - a case a kind
     """Make one change; its paths are relative to the folder, or absolute."""
     match change:
         case {"write": str(path), "text": str(text)}:

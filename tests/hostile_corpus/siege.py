@@ -275,9 +275,9 @@ async def _give_archives(siege: Siege, client: Client) -> None:
         file = siege.world.files / f"{number}.{ending}"
         await anyio.to_thread.run_sync(build, file, siege.world.person)
         folder = str(siege.world.projects / f"archive-{number}")
-        text = await _call(siege, client, "import_project", {"source": str(file), "folder": folder})
+        await _call(siege, client, "import_project", {"source": str(file), "folder": folder})
         if (siege.world.projects / f"archive-{number}").exists():
-            text = await _call(siege, client, "describe_project", {"project": folder})
+            await _call(siege, client, "describe_project", {"project": folder})
     _end_kind(siege, "archives", began)
 
 
