@@ -15,7 +15,7 @@ from storage.errors import DiskFull, ReadOnlyProject, WriteFailed
 
 LARGEST_FILE: Final = 256 << 20
 """No record, journal or file beside one is larger; what is, was not made by a program of ours."""
-LARGEST_TABLE: Final = 1 << 30
+LARGEST_TABLE: Final = 256 << 20
 """A table of runs or items is read whole."""
 LINK: Final = "it is a link, and none is followed"
 NO_FILE: Final = "it is no ordinary file"

@@ -13,6 +13,7 @@ from kiln_mcp.evals.model_names import StoredModel, engine_model
 from kiln_mcp.evals.prompt_texts import Example, prompt_text, split_examples
 from kiln_mcp.llm import Engine, Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm import Usage as ModelUsage
+from kiln_mcp.llm.errors import UnusableSchema
 from storage import (
     DataSource,
     KilnAgentProperties,
@@ -126,10 +127,17 @@ def resolve(
 
 
 def output_schema(task: Task) -> Mapping[str, JsonValue] | None:
-    """Return the JSON Schema of a task's outputs, None for plain text."""
+    """Return the JSON Schema of a task's outputs, None for plain text.
+
+    Raises:
+        UnusableSchema: It is no JSON, or nested too deeply.
+    """
     if not task.output_json_schema:
         return None
-    schema: JsonValue = json.loads(task.output_json_schema)
+    try:
+        schema: JsonValue = json.loads(task.output_json_schema)
+    except (ValueError, RecursionError) as error:
+        raise UnusableSchema("it is no JSON, or nested too deeply") from error
     return schema if isinstance(schema, dict) else None
 
 

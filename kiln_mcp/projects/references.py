@@ -10,7 +10,7 @@ from pydantic import Field
 
 from kiln_mcp.projects.errors import NoTask, TaskNotNamed
 from storage import ProjectStore, Spec, Task, TaskRun
-from storage.errors import UnreadableRecord
+from storage.errors import CorruptRecord, UnreadableRecord
 from storage.files import read_plain
 from storage.layout import folder_of, place_named, place_of
 from storage.names import folded_name
@@ -58,9 +58,15 @@ def told_apart(records: Sequence[Task] | Sequence[Spec]) -> list[str]:
 
 
 async def task_of_run(store: ProjectStore, run: TaskRun) -> Task:
-    """Return the task that a run is of."""
-    tasks = await store.children(store.project, Task)
-    return next(t for t in tasks if run.saved.path.startswith(f"{folder_of(t.saved.path)}/"))
+    """Return the task that a run is of.
+
+    Raises:
+        CorruptRecord: The run can be read and its task cannot.
+    """
+    for task in await store.children(store.project, Task):
+        if run.saved.path.startswith(f"{folder_of(task.saved.path)}/"):
+            return task
+    raise CorruptRecord(run.saved.path, "the task that it belongs to cannot be read")
 
 
 async def unreadable_task(store: ProjectStore) -> UnreadableRecord | None:

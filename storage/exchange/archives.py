@@ -30,6 +30,7 @@ from storage.files import disk_errors
 _CHUNK = 1 << 20
 _LONGEST_READ = 64 << 20
 _LONGEST_LINK = 4096
+_DEEPEST = 100
 _ENCRYPTED = 0x1
 _UTF8_NAME = 0x800
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -217,6 +218,8 @@ def _inside(archive: Path, name: str, link: str | None = None) -> PurePosixPath:
     path = PurePosixPath(posixpath.normpath(slashed or "."))
     if ".." in PurePosixPath(slashed).parts and (link is None or path.parts[:1] == ("..",)):
         raise UnsafeArchive(archive.name, f"{said} leads out of it")
+    if len(path.parts) > _DEEPEST:
+        raise UnsafeArchive(archive.name, f"{said[:100]}… is more than {_DEEPEST} folders deep")
     return path
 
 

@@ -81,6 +81,8 @@ async def import_project(
 def _import_copy(source: Path, target: Path, name: str | None, limits: Limits) -> None:
     if not source.exists():
         raise NotImportable(str(source), "it does not exist")
+    if not (source.is_file() or source.is_dir()):
+        raise NotImportable(str(source), "it is neither a file nor a folder")
     if source.name == PROJECT_FILE:
         source = source.parent
     with _aside(target) as fresh:

@@ -10,10 +10,14 @@ import shlex
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from stat import S_ISDIR, S_ISREG
 from types import ModuleType
+from typing import Final
 
+from storage.files import read_plain
 from storage.sharing.errors import GitFailed
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -26,6 +30,13 @@ _LONGEST_LOCK_S = 5.0
 _LOCK_ROUNDS = 40
 _PAUSE_S = 0.2
 _NO_OBJECT = "0" * 40
+_LONGEST_POINTER: Final = 4096
+_READ_BY_GIT: Final = (
+    *(".gitattributes", ".gitignore", ".gitmodules", ".git", ".git/config", ".git/config.worktree"),
+    *(".git/HEAD", ".git/index", ".git/packed-refs", ".git/commondir", ".git/shallow"),
+    *(".git/info/exclude", ".git/info/attributes", ".git/info/grafts"),
+    *(".git/objects/info/alternates", ".git/MERGE_HEAD"),
+)
 _SETTINGS = (
     "core.quotePath=false",
     "core.autocrlf=false",
@@ -68,6 +79,30 @@ _SSH_OPTIONS = (
 )
 
 
+def _strange_file(folder: Path) -> Path | None:
+    """Return a pipe or device where git reads a file of the folder, if there is one."""
+    for name in _READ_BY_GIT:
+        file = folder / name
+        with suppress(OSError):
+            mode = file.stat().st_mode
+            if not (S_ISREG(mode) or S_ISDIR(mode)):
+                return file
+    return None
+
+
+def _leads_elsewhere(place: Path) -> bool:
+    """Whether a folder's `.git` is a link, or names a repository that does not name it back."""
+    if place.is_symlink():
+        return True
+    if not place.is_file():
+        return False
+    with suppress(OSError, UnicodeDecodeError):
+        named = read_plain(place, _LONGEST_POINTER).decode().removeprefix("gitdir:").strip()
+        back = read_plain(place.parent / named / "gitdir", _LONGEST_POINTER).decode().strip()
+        return (place.parent / named / back).resolve() != place.resolve()
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class FileChange:
     """A file that differs between two trees; no object where it is not there.
@@ -108,6 +143,15 @@ class Git:
         Raises:
             GitFailed: It failed or took too long.
         """
+        strange = _strange_file(self.folder)
+        if strange is not None:
+            raise GitFailed(action, f"{strange} is no ordinary file, and git would wait for it")
+        if _leads_elsewhere(self.folder / ".git"):
+            raise GitFailed(
+                action,
+                f"{self.folder / '.git'} leads to a repository of another folder. Clone the "
+                "project instead, or make a work tree with git worktree add",
+            )
         settings = [part for setting in _SETTINGS for part in ("-c", setting)]
         with tempfile.TemporaryFile() as source:
             source.write(given or b"")
