@@ -29,10 +29,10 @@ from kiln_mcp.argument_schemas import schema_of
 from kiln_mcp.call_options import CallOptions
 from kiln_mcp.errors import InvalidArguments, UnusableValue, closest, one_error
 from storage import records
-from storage.characters import whole
-from storage.excerpts import excerpt
-from storage.kind_words import kind_word
 from storage.records.record import Part, Record, first_fault
+from storage.text.characters import whole
+from storage.text.excerpts import excerpt
+from storage.text.kind_words import kind_word
 
 
 class Runs(StrEnum):

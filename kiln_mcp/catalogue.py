@@ -34,7 +34,7 @@ from kiln_mcp.specs import service as specs
 from kiln_mcp.synthesis import service as synthesis
 from kiln_mcp.tuning import service as tuning
 from kiln_mcp.workspace import Workspace, open_workspace
-from storage.excerpts import defuse, excerpt
+from storage.text.excerpts import defuse, excerpt
 
 _log = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import cast
 
 from storage.errors import WorkbenchError, said_by_system
-from storage.excerpts import LONGEST_REASON, excerpt, excerpts
+from storage.text.excerpts import LONGEST_REASON, excerpt, excerpts
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

@@ -25,8 +25,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from kiln_mcp.errors import AmbiguousProject, MissingProject, UnknownProject
 from kiln_mcp.home import prepare_home, write_private
 from storage import ProjectStore
-from storage.layout import PROJECT_FILE
-from storage.names import folded_name, name_to_store, shown_name
+from storage.format.layout import PROJECT_FILE
+from storage.records.names import folded_name, name_to_store, shown_name
 
 _LOCK_WAIT_S: Final = 10.0
 _PATH: Final = re.compile(r"[/\\~]|\.{1,2}(?:[/\\]|\Z)|[A-Za-z]:[/\\]")

@@ -13,7 +13,7 @@ from typing import get_args, get_origin
 from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
-from storage.characters import whole_texts
+from storage.text.characters import whole_texts
 
 _MEDDLING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that move a terminal's cursor, change its colours, or turn the order of letters."""

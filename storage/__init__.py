@@ -1,7 +1,7 @@
 """The project on disk: Kiln-format files are the truth, SQLite is an index."""
 
 from storage.errors import StorageError, WorkbenchError
-from storage.filters import eval_input_filter, is_high_quality, task_run_filter
+from storage.format.filters import eval_input_filter, is_high_quality, task_run_filter
 from storage.record_files import RecordProblem
 from storage.records import (
     NO_EXAMPLES,

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from storage.errors import UnsafePath
-from storage.layout import PROJECT_FILE, children_of
+from storage.format.layout import PROJECT_FILE, children_of
 from storage.records import Project
 
 TRASH: Final = ".trash"

@@ -10,8 +10,11 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
-from storage.attachments import FileToCopy, files_to_copy
-from storage.commits import Edit, Move
+from storage.commits.attachments import FileToCopy, files_to_copy
+from storage.commits.commit_log import Edit, Move
+from storage.commits.side_files import read_side_file, side_path, with_lines
+from storage.commits.trash import Trashed, trashed_now
+from storage.commits.write_ahead import Rewrite
 from storage.errors import (
     AlreadyDeleted,
     CorruptRecord,
@@ -21,17 +24,14 @@ from storage.errors import (
     said_by_system,
 )
 from storage.files import read_plain
-from storage.fitting import Ancestors
+from storage.format.layout import SCORER_FILE, folder_of, place_of
+from storage.format.record_text import parse_record, read_record, revision_of
+from storage.format.validation import Ancestors
 from storage.index.rows import name_of
-from storage.journal import Rewrite
-from storage.json_text import patch_json, write_json
-from storage.kind_words import kind_word
-from storage.layout import SCORER_FILE, folder_of, place_of
-from storage.names import folder_name, known_as
-from storage.reading import parse_record, read_record, revision_of
 from storage.records import CodeEval, EvalConfig, Origin, Record, Task, TaskRun
-from storage.side_files import read_side_file, side_path, with_lines
-from storage.trash import Trashed, trashed_now
+from storage.records.names import folder_name, known_as
+from storage.text.json_text import patch_json, write_json
+from storage.text.kind_words import kind_word
 
 R = TypeVar("R", bound=Record)
 

@@ -30,9 +30,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
-from storage.characters import whole
-from storage.excerpts import arguments_by_name, defuse, with_excerpts
-from storage.kind_words import kind_word, listed_by
+from storage.text.characters import whole
+from storage.text.excerpts import arguments_by_name, defuse, with_excerpts
+from storage.text.kind_words import kind_word, listed_by
 
 _LONGEST_SAID = 60
 _LONGEST_PATH = 200

@@ -6,7 +6,16 @@ from typing import Generic, TypeVar
 
 import anyio.to_thread
 
-from storage.attachments import attached_file
+from storage.commits.attachments import attached_file
+from storage.commits.recovery import list_foreign
+from storage.commits.side_files import (
+    damaged_lines,
+    list_side_files,
+    read_side_file,
+    side_path,
+    whole_lines,
+)
+from storage.commits.trash import list_unwritten
 from storage.errors import (
     AmbiguousName,
     CorruptRecord,
@@ -14,23 +23,14 @@ from storage.errors import (
     UnsafePath,
     said_by_system,
 )
-from storage.excerpts import excerpts
-from storage.index.building import Heard, Refreshed
+from storage.format.layout import folder_of, id_in, place_of
 from storage.index.keeper import IndexKeeper
 from storage.index.queries import IndexReader, Order, RunQuery, ScoreCell, Scored
-from storage.layout import folder_of, id_in, place_of
-from storage.names import close_names, folded_name
-from storage.pending import list_foreign
+from storage.index.refresh import Heard, Refreshed
 from storage.record_files import RecordFiles, RecordProblem
 from storage.records import Attachment, Eval, Project, Record, Task, TaskRun
-from storage.side_files import (
-    damaged_lines,
-    list_side_files,
-    read_side_file,
-    side_path,
-    whole_lines,
-)
-from storage.trash import list_unwritten
+from storage.records.names import close_names, folded_name
+from storage.text.excerpts import excerpts
 
 R = TypeVar("R", bound=Record)
 

@@ -16,8 +16,8 @@ from storage.errors import (
     said_by_system,
 )
 from storage.files import LINK, NO_FILE, read_plain
-from storage.layout import PROJECT_FILE, folder_of, place_named, place_of
-from storage.reading import read_record
+from storage.format.layout import PROJECT_FILE, folder_of, place_named, place_of
+from storage.format.record_text import read_record
 from storage.records import Project, Record
 
 R = TypeVar("R", bound=Record)

@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from storage.commits.trash import FOLDER as TRASH
 from storage.files import read_plain
-from storage.layout import place_named
-from storage.trash import FOLDER as TRASH
+from storage.format.layout import place_named
 
 _REFERRERS: Mapping[str, frozenset[str]] = {
     "task_run": frozenset({"dataset_split", "eval_run"}),

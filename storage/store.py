@@ -16,20 +16,20 @@ from typing import Self, TypeVar
 import anyio
 import anyio.to_thread
 
-from storage.attachments import FileToCopy, files_beside
 from storage.border import Reach, check_target
 from storage.changes import Change, new_text
-from storage.claims import hold_claims
-from storage.commits import CommitLog, Edit, Move
+from storage.commits.attachments import FileToCopy, files_beside
+from storage.commits.claims import hold_claims
+from storage.commits.commit_log import CommitLog, Edit, Move
+from storage.commits.restoration import put_back
+from storage.commits.trash import Trashed, empty_trash, keep_out_of_git, list_trash
 from storage.errors import ProjectExists
 from storage.files import write_atomically
-from storage.layout import PROJECT_FILE
+from storage.format.layout import PROJECT_FILE
 from storage.project_reader import ProjectReader
 from storage.record_files import read_project
 from storage.records import Project, Record
 from storage.records.record import login_name
-from storage.returning import put_back
-from storage.trash import Trashed, empty_trash, keep_out_of_git, list_trash
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from storage import Eval, EvalConfig, EvalRun, Project, ProjectStore, Task, TaskOutput, TaskRun
 from storage.index.queries import RunQuery
-from storage.json_text import write_json
+from storage.text.json_text import write_json
 
 _KILN = """
 import sys, time, warnings

@@ -32,9 +32,9 @@ from kiln_mcp.approvals.records import (
     Door,
     ProposedCall,
 )
-from storage.characters import whole, whole_texts
 from storage.errors import WorkbenchError
 from storage.sqlite_files import open_shared
+from storage.text.characters import whole, whole_texts
 
 VALID_S: Final = 24 * 3600.0
 """Seconds that a request waits for its answer and its use."""

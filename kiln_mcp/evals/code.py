@@ -13,9 +13,9 @@ from kiln_mcp.evals.errors import EvalError, UnsupportedEvaluator, UnusableTempl
 from kiln_mcp.evals.expressions import Case
 from kiln_mcp.workspace import Workspace
 from storage import CodeEval, Eval, EvalConfig, ProjectStore
+from storage.format.layout import SCORER_FILE
 from storage.isolation.outcomes import Failed, Invalid, Value
 from storage.isolation.pool import shared_pool
-from storage.layout import SCORER_FILE
 
 LARGEST_CODE: Final = 65_536
 

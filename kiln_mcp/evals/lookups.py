@@ -20,7 +20,7 @@ from storage import (
     TaskRunSplit,
 )
 from storage.errors import AmbiguousName, RecordNotFound
-from storage.filters import is_filter
+from storage.format.filters import is_filter
 from storage.index.queries import RunQuery
 
 

@@ -17,8 +17,8 @@ import anyio.to_thread
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from storage import Change, Eval, ProjectStore
-from storage.excerpts import excerpt
-from storage.side_files import whole_lines, with_lines
+from storage.commits.side_files import whole_lines, with_lines
+from storage.text.excerpts import excerpt
 
 LABELS: Final = "kiln_mcp_labels.jsonl"
 DRAWS: Final = "kiln_mcp_draws.jsonl"

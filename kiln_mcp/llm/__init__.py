@@ -5,7 +5,7 @@ async with Engine(EngineSettings()) as engine:
     answer = await engine.complete(request, asker="docs/example")
 """
 
-from kiln_mcp.llm.budget import Budget, BudgetLimit
+from kiln_mcp.llm.budget.budget import Budget, BudgetLimit
 from kiln_mcp.llm.deltas import (
     Delta,
     ReasoningDelta,
@@ -15,11 +15,12 @@ from kiln_mcp.llm.deltas import (
     TextDelta,
     ToolCallDelta,
 )
-from kiln_mcp.llm.embedded import EmbeddedSettings, find_embedded_model
 from kiln_mcp.llm.engine import Engine
 from kiln_mcp.llm.errors import ModelError
-from kiln_mcp.llm.journal import Spending
+from kiln_mcp.llm.journal.journal import Spending
+from kiln_mcp.llm.journal.spent import Spent
 from kiln_mcp.llm.messages import (
+    EMBEDDED,
     Alternative,
     FinishReason,
     JsonSchema,
@@ -33,10 +34,11 @@ from kiln_mcp.llm.messages import (
     ToolCall,
     Usage,
 )
-from kiln_mcp.llm.orders import HOST, WorkOrder, WorkOrders
-from kiln_mcp.llm.pull import pull_embedded_model
-from kiln_mcp.llm.settings import EMBEDDED, EngineSettings, ServerSettings
-from kiln_mcp.llm.spent import Spent
+from kiln_mcp.llm.providers.embedded import EmbeddedSettings, find_embedded_model
+from kiln_mcp.llm.providers.embedded_download import pull_embedded_model
+from kiln_mcp.llm.providers.host import HOST, WorkOrder, WorkOrders
+from kiln_mcp.llm.providers.server_settings import ServerSettings
+from kiln_mcp.llm.settings import EngineSettings
 
 __all__ = [
     "EMBEDDED",

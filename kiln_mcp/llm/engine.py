@@ -7,22 +7,22 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
-from kiln_mcp.llm.asking import Asking, Call
-from kiln_mcp.llm.budget import Budget, BudgetLimit, Past
+from kiln_mcp.llm.backends import open_journal, open_limits
+from kiln_mcp.llm.budget.budget import Budget, BudgetLimit, Past
+from kiln_mcp.llm.budget.wait_policy import Listener, Patience
+from kiln_mcp.llm.corrections import Tally
 from kiln_mcp.llm.deltas import StartedAgain, Streamed
-from kiln_mcp.llm.inventory import ModelDescription
-from kiln_mcp.llm.journal import JournalEntry, Spending
-from kiln_mcp.llm.limits import Gates
+from kiln_mcp.llm.journal.in_flight import OnTheWay
+from kiln_mcp.llm.journal.journal import JournalEntry, Spending
+from kiln_mcp.llm.journal.spent import Spent
+from kiln_mcp.llm.limits.gate import Gates
 from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
-from kiln_mcp.llm.on_the_way import OnTheWay
-from kiln_mcp.llm.orders import WorkOrders
+from kiln_mcp.llm.providers.descriptions import ModelDescription
+from kiln_mcp.llm.providers.host import WorkOrders
+from kiln_mcp.llm.retries import Route, Sender
 from kiln_mcp.llm.roster import Roster
-from kiln_mcp.llm.sending import Route, Sender
 from kiln_mcp.llm.settings import EngineSettings
-from kiln_mcp.llm.sharing import open_journal, open_limits
-from kiln_mcp.llm.spent import Spent
-from kiln_mcp.llm.tally import Tally
-from kiln_mcp.llm.waiting import Listener, Patience
+from kiln_mcp.llm.single_call import Asking, Call
 
 USUAL_INPUT: Final = 1200
 USUAL_OUTPUT: Final = 300

@@ -38,7 +38,7 @@ from typing import Final
 
 from kiln_mcp.errors import database_sentence
 from storage.errors import WorkbenchError
-from storage.excerpts import excerpt
+from storage.text.excerpts import excerpt
 
 KEYRING_SERVICE = "kiln-mcp"
 

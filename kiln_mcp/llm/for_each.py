@@ -5,7 +5,7 @@ from typing import Final, TypeVar
 
 import anyio
 
-from kiln_mcp.llm.budget import AWAITED_S
+from kiln_mcp.llm.budget.budget import AWAITED_S
 from kiln_mcp.llm.errors import BudgetSpent
 
 CONCURRENCY: Final = 16

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from pydantic import JsonValue
 
@@ -180,3 +180,6 @@ class Model(Protocol):
     async def complete(self, request: ModelRequest) -> ModelAnswer:
         """Answer a request, without journal, limits or corrections."""
         ...
+
+
+EMBEDDED: Final = "embedded"

@@ -5,10 +5,12 @@ from dataclasses import replace
 from typing import Final
 
 from kiln_mcp.llm.abilities import OF_INJECTED
-from kiln_mcp.llm.embedded import EmbeddedModel
 from kiln_mcp.llm.errors import MissingKey, ModelError, UnknownModel
-from kiln_mcp.llm.hosted import HostedModel
-from kiln_mcp.llm.inventory import (
+from kiln_mcp.llm.limits.gate import Gate, Gates, Limits
+from kiln_mcp.llm.messages import EMBEDDED, Model
+from kiln_mcp.llm.prices import FREE, Price, litellm_price
+from kiln_mcp.llm.providers.configured_servers import Servers
+from kiln_mcp.llm.providers.descriptions import (
     ModelDescription,
     describe_embedded,
     describe_host,
@@ -19,17 +21,20 @@ from kiln_mcp.llm.inventory import (
     describe_unready,
     hosted_with_key,
 )
-from kiln_mcp.llm.keys import find_key
-from kiln_mcp.llm.limits import Gate, Gates, Limits
-from kiln_mcp.llm.messages import Model
-from kiln_mcp.llm.names import check_hosted_name, leads_elsewhere, likely_keys, needs_of
-from kiln_mcp.llm.orders import HOST, HostModel, WorkOrders
-from kiln_mcp.llm.prices import FREE, Price, litellm_price
-from kiln_mcp.llm.sending import Route
-from kiln_mcp.llm.server import ServerModel
-from kiln_mcp.llm.servers import Servers
-from kiln_mcp.llm.settings import EMBEDDED, EngineSettings
-from kiln_mcp.llm.tools_in_words import ToolsInWords
+from kiln_mcp.llm.providers.embedded import EmbeddedModel
+from kiln_mcp.llm.providers.host import HOST, HostModel, WorkOrders
+from kiln_mcp.llm.providers.keys import find_key
+from kiln_mcp.llm.providers.litellm_models import HostedModel
+from kiln_mcp.llm.providers.litellm_names import (
+    check_hosted_name,
+    leads_elsewhere,
+    likely_keys,
+    needs_of,
+)
+from kiln_mcp.llm.providers.openai_server import ServerModel
+from kiln_mcp.llm.providers.prompted_tools import ToolsInWords
+from kiln_mcp.llm.retries import Route
+from kiln_mcp.llm.settings import EngineSettings
 
 UNLIMITED: Final = Limits(concurrency=1_000_000)
 

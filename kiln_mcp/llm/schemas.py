@@ -8,8 +8,8 @@ from pydantic import JsonValue
 
 from kiln_mcp.llm.errors import UnusableSchema
 from kiln_mcp.llm.messages import JsonSchema, Message, ModelAnswer, ModelRequest
-from storage.characters import whole_texts
-from storage.json_schema import check_schema, find_problem
+from storage.text.characters import whole_texts
+from storage.text.json_schema import check_schema, find_problem
 
 LONGEST_STRING: Final = 300
 LONGEST_ARRAY: Final = 24

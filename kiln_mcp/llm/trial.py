@@ -7,8 +7,8 @@ from typing import Final
 from kiln_mcp.llm.abilities import Ability, Feature
 from kiln_mcp.llm.engine import Engine
 from kiln_mcp.llm.errors import ModelError
-from kiln_mcp.llm.inventory import ModelDescription
 from kiln_mcp.llm.messages import Message, ModelAnswer, ModelRequest, Tool, Usage
+from kiln_mcp.llm.providers.descriptions import ModelDescription
 
 MOST_TOKENS: Final = 50
 _SCHEMA: Final = {

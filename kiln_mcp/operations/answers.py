@@ -9,8 +9,8 @@ from kiln_mcp.capability import Result
 from kiln_mcp.jobs import Job, JobState
 from kiln_mcp.llm import Spending, Spent, Usage
 from kiln_mcp.llm.abilities import TITLES, Abilities, Ability
-from kiln_mcp.llm.inventory import ModelDescription
 from kiln_mcp.llm.prices import FREE, Price
+from kiln_mcp.llm.providers.descriptions import ModelDescription
 from kiln_mcp.llm.trial import Trial
 from kiln_mcp.operations.limits import amounts, enough_for
 

@@ -15,7 +15,7 @@ from storage import (
     TaskRunSplit,
     eval_input_filter,
 )
-from storage.filters import is_filter, is_input_filter
+from storage.format.filters import is_filter, is_input_filter
 from storage.index.queries import RunQuery
 
 

@@ -22,8 +22,8 @@ from storage.exchange import BadRow, RunTable, new_run_table, table_format
 from storage.exchange.errors import UnusableTable
 from storage.exchange.tables import id_after
 from storage.files import read_ordinary
+from storage.git.safety import check_address
 from storage.index.queries import RunQuery
-from storage.sharing.safety import check_address
 
 _PAGE = 1000
 _MOST_NAMED = 20

@@ -5,7 +5,7 @@ from itertools import islice
 
 from storage import Task, TaskRun
 from storage.exchange import BadRow
-from storage.fitting import misfit
+from storage.format.validation import misfit
 
 _BATCH = 200
 

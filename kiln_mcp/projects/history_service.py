@@ -20,13 +20,13 @@ from kiln_mcp.projects.kinds import (
 from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.workspace import Workspace
 from storage import ProjectStore
+from storage.commits.trash import Trashed
 from storage.errors import RecordNotFound, UnreadableRecord
-from storage.kind_words import kind_word
-from storage.layout import folder_of
+from storage.format.layout import folder_of
 from storage.references import Surroundings, surroundings
-from storage.sharing.sharing import HistoryEntry, Sharing
+from storage.sharing.sync import HistoryEntry, Sharing
 from storage.sharing.words import noun, spoken
-from storage.trash import Trashed
+from storage.text.kind_words import kind_word
 
 _SHOWN_CHARACTERS = 200
 _MOST_FIELDS = 12

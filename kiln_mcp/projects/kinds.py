@@ -5,12 +5,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from storage import ProjectStore, layout
+from storage import ProjectStore
 from storage.changes import Change
+from storage.commits.trash import Trashed
 from storage.errors import AmbiguousName, RecordNotFound, UnreadableRecord
-from storage.kind_words import format_name
+from storage.format import layout
 from storage.records import Project, Record
-from storage.trash import Trashed
+from storage.text.kind_words import format_name
 
 Kind = Literal[
     "task",

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from storage.layout import folder_of
+from storage.format.layout import folder_of
 from storage.record_files import RecordFiles, read_project
 from storage.records import CodeEval, CodeTool, Eval, EvalConfig, ExternalToolServer, Project, Task
 from storage.records.tools import LocalServer

@@ -7,8 +7,8 @@ from typing import Final
 
 from kiln_mcp.projects.errors import UnknownScore, UnusableRating
 from storage import Eval, EvalOutputScore, RequirementRating, Task, TaskOutputRating, TaskRun
-from storage.names import folded_name
-from storage.records.rating import RatingType
+from storage.records.names import folded_name
+from storage.records.ratings import RatingType
 
 VALUES: Final[Mapping[str, Mapping[str, float]]] = {
     "pass_fail": {"pass": 1.0, "fail": 0.0},

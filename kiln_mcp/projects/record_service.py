@@ -12,10 +12,10 @@ from kiln_mcp.projects.cutting import LONGEST_TEXT, Longest, cut
 from kiln_mcp.projects.kinds import RecordKind, RecordReference, find_record, type_name_of
 from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.workspace import Workspace
-from storage import layout
 from storage.files import read_plain
-from storage.kind_words import kind_word
-from storage.names import known_as
+from storage.format import layout
+from storage.records.names import known_as
+from storage.text.kind_words import kind_word
 
 _DOCUMENT: Final = TypeAdapter(dict[str, JsonValue])
 _MAY_BE_SECRET: Final = frozenset({"headers", "env_vars"})

@@ -12,9 +12,9 @@ from kiln_mcp.projects.errors import NoTask, TaskNotNamed
 from storage import ProjectStore, Spec, Task, TaskRun
 from storage.errors import CorruptRecord, UnreadableRecord
 from storage.files import read_plain
-from storage.layout import folder_of, place_named, place_of
-from storage.names import folded_name
-from storage.reading import read_record
+from storage.format.layout import folder_of, place_named, place_of
+from storage.format.record_text import read_record
+from storage.records.names import folded_name
 
 ProjectReference = Annotated[
     str, Field(description="The project's name, or the path of its folder.")

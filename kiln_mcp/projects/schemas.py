@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from kiln_mcp.projects.errors import NotAnObjectSchema
-from storage.json_schema import check_schema
+from storage.text.json_schema import check_schema
 
 _DEFINITIONS: Final = "#/$defs/"
 

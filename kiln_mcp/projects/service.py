@@ -17,8 +17,8 @@ from kiln_mcp.projects.sharing_service import OpenQuestion, faults_said, open_qu
 from kiln_mcp.workspace import Workspace
 from storage import Eval, Project, ProjectStore, Prompt, RecordProblem, Spec, Task, TaskRunConfig
 from storage.errors import WorkbenchError
-from storage.names import folded_name
-from storage.sharing.sharing import Sharing
+from storage.records.names import folded_name
+from storage.sharing.sync import Sharing
 
 MOST_NAMES: Final = 10
 TaskName = Annotated[str, Field(description="What to call the task.")]

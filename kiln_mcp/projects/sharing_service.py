@@ -11,9 +11,9 @@ from kiln_mcp.capability import Effect, Proposal, Result, capability
 from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.workspace import Workspace
 from storage import ProjectStore, RecordProblem
-from storage.sharing.questions import Question
-from storage.sharing.safety import check_address
-from storage.sharing.sharing import Sharing
+from storage.git.safety import check_address
+from storage.sharing.conflicts import Question
+from storage.sharing.sync import Sharing
 
 _MOST_NAMES = 10
 

@@ -24,7 +24,7 @@ from kiln_mcp.server.context import Context
 from kiln_mcp.server.person import PersonLater, person_of
 from kiln_mcp.workspace import Workspace
 from storage.errors import WorkbenchError
-from storage.excerpts import excerpt
+from storage.text.excerpts import excerpt
 
 _log = logging.getLogger(__name__)
 

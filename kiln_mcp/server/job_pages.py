@@ -11,9 +11,9 @@ from kiln_mcp.errors import UnknownCapability
 from kiln_mcp.operations.pages import JobPage, newest_jobs, read_job
 from kiln_mcp.rendering import plain, render
 from kiln_mcp.server.context import Context
-from storage.characters import whole_texts
 from storage.errors import WorkbenchError
-from storage.excerpts import excerpt
+from storage.text.characters import whole_texts
+from storage.text.excerpts import excerpt
 
 PREFIX: Final = "kiln://jobs/"
 MOST_LISTED: Final = 50

@@ -28,7 +28,7 @@ from kiln_mcp.server.calls import answer, call, refusal
 from kiln_mcp.server.context import Context
 from kiln_mcp.workspace import Workspace
 from storage.errors import WorkbenchError
-from storage.excerpts import excerpt
+from storage.text.excerpts import excerpt
 
 TASKS: Final = "io.modelcontextprotocol/tasks"
 POLL_MS: Final = 1000

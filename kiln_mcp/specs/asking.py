@@ -12,7 +12,7 @@ from kiln_mcp.specs.drafting import Draft, short_name
 from kiln_mcp.specs.gaps import Gap, Rule
 from kiln_mcp.specs.kinds import FORMS, SpecKind, definition, forms_text, properties_of
 from kiln_mcp.specs.refinement import Answered, Edit, Refinement
-from storage.names import acceptable_name
+from storage.records.names import acceptable_name
 
 MOST_QUESTIONS: Final = 5
 _LONGEST_ANSWER: Final = 2000

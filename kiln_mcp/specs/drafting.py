@@ -7,7 +7,7 @@ from typing import Final
 
 from kiln_mcp.specs.kinds import FORMS, SpecKind
 from kiln_mcp.specs.text import clauses, quoted
-from storage.names import acceptable_name
+from storage.records.names import acceptable_name
 
 LONGEST_NAME: Final = 32
 """Kiln's limit for the name of a score, which is made from the specification's name."""

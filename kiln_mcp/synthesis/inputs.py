@@ -14,7 +14,7 @@ from kiln_mcp.llm.schemas import embedded
 from kiln_mcp.prompts import load_prompt
 from kiln_mcp.synthesis.plan import Cell
 from kiln_mcp.synthesis.similarity import NEAR, jaccard, shingles
-from storage.json_schema import find_problem
+from storage.text.json_schema import find_problem
 
 EXAMPLES_SHOWN: Final = 4
 """Entries that the embedded model's list starts with; measured: four give varied inputs."""

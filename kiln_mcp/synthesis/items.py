@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, Valid
 from kiln_mcp.evals.task_runs import ADAPTER
 from kiln_mcp.synthesis.errors import ItemMisfit, UnreadableItems
 from storage import DataSource, Task, TaskOutput, TaskRun
-from storage.json_schema import find_problem
 from storage.records.record import login_name
+from storage.text.json_schema import find_problem
 
 TOPIC: Final = "topic_path"
 """Where a run's input source holds its topic, as Kiln does."""

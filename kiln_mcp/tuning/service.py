@@ -42,7 +42,7 @@ from storage import (
     task_run_filter,
 )
 from storage.border import check_target
-from storage.side_files import check_side_name
+from storage.commits.side_files import check_side_name
 
 
 class FrozenPart(Result):

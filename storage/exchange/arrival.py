@@ -29,11 +29,11 @@ from storage.exchange.errors import (
     UnsafeArchive,
 )
 from storage.files import NO_FILE, disk_errors, move_atomically, read_plain
-from storage.layout import PROJECT_FILE
-from storage.names import folded_name
-from storage.reading import read_record
+from storage.format.layout import PROJECT_FILE
+from storage.format.record_text import read_record
 from storage.records import Project
-from storage.sharing.sharing import fetch_project
+from storage.records.names import folded_name
+from storage.sharing.sync import fetch_project
 
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://|[^/\\:\s]{2,}:")
 _ABANDONED_S = 3600.0

@@ -11,9 +11,9 @@ from typing import Final, Literal, NoReturn, cast
 
 from pydantic import ValidationError
 
-from storage.json_text import write_json
 from storage.records import DataSource, TaskOutput, TaskRun
 from storage.records.record import fault_said
+from storage.text.json_text import write_json
 
 Row = Mapping[str, object]
 """Values by column: text, numbers, times, and lists or objects where the form of table has them."""

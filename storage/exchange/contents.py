@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from storage.layout import PROJECT_FILE
+from storage.format.layout import PROJECT_FILE
 
 _DEEPEST = 4
 _NEVER = frozenset({".git", ".trash", "__macosx", ".ds_store", "thumbs.db", "desktop.ini"})

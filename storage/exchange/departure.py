@@ -15,9 +15,9 @@ from storage.border import check_target
 from storage.exchange.contents import travels
 from storage.exchange.errors import NotAZipName, TargetInside, TargetTaken
 from storage.files import disk_errors, flush_folder
-from storage.names import acceptable_name, stored_name
-from storage.sharing.git import Git, GitFailed
-from storage.sharing.safety import left_at_home
+from storage.git.git import Git, GitFailed
+from storage.git.safety import left_at_home
+from storage.records.names import acceptable_name, stored_name
 from storage.store import ProjectStore
 
 _TIME = (1980, 1, 1, 0, 0, 0)

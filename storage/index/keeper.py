@@ -16,8 +16,8 @@ import anyio
 import anyio.to_thread
 
 from storage.errors import ProjectBusy
-from storage.index.building import Heard, IndexBuilder, Refreshed, forget_index
 from storage.index.queries import IndexReader
+from storage.index.refresh import Heard, IndexBuilder, Refreshed, forget_index
 from storage.sqlite_files import BUSY_S, is_busy
 
 T = TypeVar("T")

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from storage.filters import is_high_quality, shows_thought
-from storage.names import shown_name
+from storage.format.filters import is_high_quality, shows_thought
 from storage.records import EvalRun, Record, TaskRun
+from storage.records.names import shown_name
 
 SqlValue = str | int | float | None
 

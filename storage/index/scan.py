@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from storage.errors import NotAProject
 from storage.files import LINK, NO_FILE
-from storage.layout import PROJECT_FILE, Place, children_of, place_named, place_of
+from storage.format.layout import PROJECT_FILE, Place, children_of, place_named, place_of
 
 NO_FOLDER: Final = "it is a file, where a folder of records has to be"
 _PART = 1000

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import LiteralString, cast
 
-from storage.filters import AllOf, Named, Tagged, parse_filter
+from storage.format.filters import AllOf, Named, Tagged, parse_filter
 from storage.index import sql
 from storage.index.rows import MADE_BY_EVAL, SqlValue, mark_of
 from storage.index.words import phrase_of

@@ -55,12 +55,7 @@ from storage.records.prompt import (
     BasePrompt,
     Prompt,
 )
-from storage.records.rating import (
-    RATING_RANGES,
-    RatingType,
-    RequirementRating,
-    TaskOutputRating,
-)
+from storage.records.ratings import RATING_RANGES, RatingType, RequirementRating, TaskOutputRating
 from storage.records.record import (
     FromDisk,
     NestedRecord,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, JsonValue, field_validator, model_validator
 
-from storage.records.rating import RATING_RANGES, RatingType
+from storage.records.ratings import RATING_RANGES, RatingType
 from storage.records.record import Name, Part, Record, ShortName
 from storage.records.run import Usage, check_tags
 from storage.records.task import Priority

@@ -21,8 +21,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from storage.errors import InvalidRecord
-from storage.excerpts import excerpt
-from storage.names import (
+from storage.records.names import (
     LONGEST_SHORT_NAME,
     TYPED,
     check_name,
@@ -32,6 +31,7 @@ from storage.names import (
     stored_name,
     typed_name,
 )
+from storage.text.excerpts import excerpt
 
 FORMAT_VERSION = 1
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)

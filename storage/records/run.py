@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, model_validator
 
-from storage.records.rating import TaskOutputRating
+from storage.records.ratings import TaskOutputRating
 from storage.records.record import NestedRecord, Part, Record, Text
 from storage.records.run_config import RunConfigProperties
 

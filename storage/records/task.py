@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from storage.records.rating import RatingType
+from storage.records.ratings import RatingType
 from storage.records.record import Name, Part, Record, ShortName, Text, new_id
 
 Priority = Literal[0, 1, 2, 3]

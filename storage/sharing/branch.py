@@ -10,15 +10,16 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.commits import CommitLog
+from storage.commits.commit_log import CommitLog
 from storage.errors import StaleRevision
 from storage.files import write_atomically
-from storage.layout import PROJECT_FILE
+from storage.format.layout import PROJECT_FILE
+from storage.git.errors import GitFailed
+from storage.git.git import EMPTY_TREE, Git
+from storage.git.safety import check_content, check_project, check_settings
 from storage.records.record import login_name
-from storage.sharing.errors import GitFailed, NotShared, OtherProject
-from storage.sharing.git import EMPTY_TREE, Git
-from storage.sharing.safety import check_content, check_project, check_settings
-from storage.sharing.telling import told
+from storage.sharing.errors import NotShared, OtherProject
+from storage.sharing.notices import told
 from storage.sharing.tree_merge import merge_commits
 from storage.sharing.words import document_of
 from storage.sharing.worktree import WorkTree

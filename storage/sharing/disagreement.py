@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
-from storage.sharing.git import FileChange, Git
-from storage.sharing.merging import ABSENT, Clash, Value, equal
-from storage.sharing.questions import FOLDER, Question, value_at
+from storage.git.git import FileChange, Git
+from storage.sharing.conflicts import FOLDER, Question, value_at
+from storage.sharing.three_way_merge import ABSENT, Clash, Value, equal
 from storage.sharing.words import document_of
 
 Changes = Mapping[str, FileChange]

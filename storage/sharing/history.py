@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
-from storage.names import folded_name
+from storage.git.git import EMPTY_TREE, Git
+from storage.records.names import folded_name
 from storage.sharing.errors import NotShared
-from storage.sharing.git import EMPTY_TREE, Git
-from storage.sharing.telling import files_of, is_beside
+from storage.sharing.notices import files_of, is_beside
 from storage.sharing.words import (
     FieldChange,
     RecordChange,

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from storage.sharing.git import Git
-from storage.sharing.questions import Choice, Question, choice_at
+from storage.git.git import Git
+from storage.sharing.conflicts import Choice, Question, choice_at
 from storage.sharing.words import Document, document_of
 
 _MOST_QUESTIONS = 100

@@ -8,10 +8,13 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import JsonValue
 
+from storage.commits.side_files import is_report
 from storage.errors import UnreadableRecord
-from storage.json_text import patch_json, same
-from storage.layout import place_named
-from storage.reading import read_record, revision_of
+from storage.format.layout import place_named
+from storage.format.record_text import read_record, revision_of
+from storage.git.errors import GitFailed
+from storage.git.git import EMPTY_TREE, FileChange, Git
+from storage.sharing.conflicts import QuestionFile, deletion_question, file_question, question_of
 from storage.sharing.disagreement import (
     Answered,
     answered,
@@ -19,9 +22,7 @@ from storage.sharing.disagreement import (
     clashing_values,
     kept_on_purpose,
 )
-from storage.sharing.errors import GitFailed
-from storage.sharing.git import EMPTY_TREE, FileChange, Git
-from storage.sharing.merging import (
+from storage.sharing.three_way_merge import (
     ABSENT,
     Clash,
     merge_lines,
@@ -29,14 +30,8 @@ from storage.sharing.merging import (
     merge_reports,
     units_joined,
 )
-from storage.sharing.questions import (
-    QuestionFile,
-    deletion_question,
-    file_question,
-    question_of,
-)
 from storage.sharing.words import document_of
-from storage.side_files import is_report
+from storage.text.json_text import patch_json, same
 
 _FILE_MODE = "100644"
 

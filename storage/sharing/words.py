@@ -8,8 +8,8 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from storage.json_text import same
-from storage.names import TYPED, shown_name_of
+from storage.records.names import TYPED, shown_name_of
+from storage.text.json_text import same
 
 Document = dict[str, JsonValue]
 

@@ -17,15 +17,16 @@ from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
 from storage.border import Reach, has_links
-from storage.commits import CommitLog, Edit, Move
+from storage.commits.commit_log import CommitLog, Edit, Move
+from storage.commits.trash import FOLDER as TRASH
+from storage.commits.trash import keep_out_of_git, remove_for_good
 from storage.errors import StaleRevision
 from storage.files import UNFINISHED, write_atomically
-from storage.reading import revision_of
-from storage.sharing.errors import FileInTheWay, GitFailed, HalfDone
-from storage.sharing.git import FileChange, Git
-from storage.sharing.safety import NO_FILES, fault_of, left_at_home
-from storage.trash import FOLDER as TRASH
-from storage.trash import keep_out_of_git, remove_for_good
+from storage.format.record_text import revision_of
+from storage.git.errors import GitFailed
+from storage.git.git import FileChange, Git
+from storage.git.safety import NO_FILES, fault_of, left_at_home
+from storage.sharing.errors import FileInTheWay, HalfDone
 
 _DEAD_S = 60.0
 """Nobody takes this long to write one file: who began it died."""

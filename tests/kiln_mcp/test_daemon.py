@@ -20,8 +20,8 @@ from mcp.client.context import ClientRequestContext
 from kiln_mcp import __version__
 from kiln_mcp.bridge import Daemon, Exchange, home_folder
 from kiln_mcp.llm import Message, ModelRequest, WorkOrders
-from kiln_mcp.llm.inventory import WELL_KNOWN
-from kiln_mcp.llm.orders import HostModel
+from kiln_mcp.llm.providers.descriptions import WELL_KNOWN
+from kiln_mcp.llm.providers.host import HostModel
 from kiln_mcp.settings import Settings
 
 BRIDGE = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"

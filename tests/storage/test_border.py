@@ -23,7 +23,9 @@ from storage import (
     TaskRun,
 )
 from storage.border import Reach, check_path, check_target
-from storage.commits import CommitLog
+from storage.commits.commit_log import CommitLog
+from storage.commits.seal import JournalSeal
+from storage.commits.write_ahead import Begun, Edit, Move
 from storage.errors import (
     CorruptRecord,
     InvalidRecord,
@@ -34,9 +36,7 @@ from storage.errors import (
 )
 from storage.exchange import import_project
 from storage.files import LARGEST_FILE
-from storage.journal import Begun, Edit, Move
-from storage.seal import JournalSeal
-from storage.sharing.sharing import Sharing
+from storage.sharing.sync import Sharing
 
 if sys.platform == "win32":
     pytest.skip("links and pipes are made as on POSIX", allow_module_level=True)

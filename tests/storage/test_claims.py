@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from storage.claims import FILE, hold_claims
+from storage.commits.claims import FILE, hold_claims
 from storage.errors import UnsafePath
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from storage.claims import hold_claims
+from storage.commits.claims import hold_claims
 
 with hold_claims(Path(sys.argv[1]), ["first", "second"]) as claims:
     print(len(claims), flush=True)

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from storage import Project, ProjectStore, Task, TaskOutput, TaskRun
-from storage.commits import CommitLog
+from storage.commits.commit_log import CommitLog
+from storage.commits.seal import JournalSeal
+from storage.commits.write_ahead import Begun, Edit, Move
 from storage.errors import UnsafePath
 from storage.files import UNFINISHED
-from storage.journal import Begun, Edit, Move
-from storage.reading import revision_of
-from storage.seal import JournalSeal
-from storage.sharing.git import Git
+from storage.format.record_text import revision_of
+from storage.git.git import Git
 
 _WORKER = """
 import asyncio, sys

@@ -10,17 +10,17 @@ from shutil import rmtree
 import pytest
 
 from storage import Project, ProjectStore, Task, TaskOutput, TaskRun
+from storage.commits.locks import ProjectLock
 from storage.errors import CorruptRecord, DiskFull, ProjectBusy, ReadOnlyProject, StaleRevision
+from storage.git.git import Git
 from storage.index.queries import RunQuery
-from storage.locking import ProjectLock
 from storage.records import Record
-from storage.sharing.git import Git
 
 _SIZE_KIB = 512
 _HOLDER = """
 import sys, time
 from pathlib import Path
-from storage.locking import ProjectLock
+from storage.commits.locks import ProjectLock
 
 with ProjectLock(Path(sys.argv[1]), Path(sys.argv[2])).held():
     print("held", flush=True)

@@ -9,8 +9,8 @@ from typing import Protocol
 import pytest
 
 from storage import ProjectStore
-from storage.layout import kind_named
-from storage.reading import read_record
+from storage.format.layout import kind_named
+from storage.format.record_text import read_record
 
 _KILN_READS = Path(__file__).parents[2] / "benchmarks" / "store" / "kiln_reads.py"
 

@@ -1,5 +1,5 @@
 from storage import TaskOutput, TaskRun
-from storage.filters import task_run_filter
+from storage.format.filters import task_run_filter
 
 
 def test_a_run_with_a_chain_of_thought_is_one_of_a_thinking_model() -> None:

@@ -21,7 +21,7 @@ from storage import (
     TaskRunSplit,
 )
 from storage.errors import InvalidRecord
-from storage.json_schema import problem_with
+from storage.text.json_schema import problem_with
 
 _SCHEMA = json.dumps(
     {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}

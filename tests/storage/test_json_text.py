@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from storage.json_text import patch_json, same, write_json
+from storage.text.json_text import patch_json, same, write_json
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 _SCALAR = (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from storage import Project, ProjectStore, Task
 from storage.errors import InvalidName
-from storage.names import (
+from storage.records.names import (
     LONGEST_NAME,
     check_name,
     folder_name,

@@ -13,8 +13,8 @@ from storage import (
     TaskOutput,
     TaskRun,
 )
+from storage.commits.seal import JournalSeal
 from storage.errors import NotAProject, ProjectExists, RecordNotFound, StaleRevision
-from storage.seal import JournalSeal
 
 _OLD_RUN = """{
   "v": 1,

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from storage import ProjectStore
-from storage.json_text import patch_json
-from storage.layout import kind_named
-from storage.reading import read_record
+from storage.format.layout import kind_named
+from storage.format.record_text import read_record
+from storage.text.json_text import patch_json
 
 _ARCHIVES = [
     parent / "shared" / "data" / "ffmpeg_demo_project.tar.xz" for parent in Path(__file__).parents

@@ -8,7 +8,7 @@ from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.judging.answers import LabellingBatch
 from kiln_mcp.rendering import plain
 from kiln_mcp.workspace import Workspace
-from storage.sharing.sharing import Sharing
+from storage.sharing.sync import Sharing
 from tests.kiln_mcp.approvals.hostile_world import HostileWorld, ids_below, records_below
 from tests.kiln_mcp.approvals.obedient import JsonObject
 

@@ -8,8 +8,8 @@ import pytest
 from kiln_mcp.border.lending import LentVariables, NotLendable
 from kiln_mcp.border.provider_variables import lendable
 from kiln_mcp.border.provider_variables import variables_of_servers as named_in
-from kiln_mcp.llm.names import needs_of
 from kiln_mcp.llm.prices import providers
+from kiln_mcp.llm.providers.litellm_names import needs_of
 
 
 def test_what_providers_need_is_lent_and_nothing_else() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kiln_mcp.demo.bookings import DAYS, FORMS, SCHEMA, WORDS, make_bookings
-from storage.json_schema import problem_with
+from storage.text.json_schema import problem_with
 
 
 def test_no_name_and_no_wording_stands_in_two_forms() -> None:

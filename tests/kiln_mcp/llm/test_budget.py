@@ -22,10 +22,10 @@ from kiln_mcp.llm import (
     Spent,
     Usage,
 )
+from kiln_mcp.llm.budget.reservation import most_it_can_take
 from kiln_mcp.llm.errors import BudgetSpent
 from kiln_mcp.llm.messages import Tool, ToolCall
 from kiln_mcp.llm.prices import Price, litellm_price
-from kiln_mcp.llm.reservation import most_it_can_take
 from scripted_model import ScriptedModel
 
 Loopback = Any  # the fixture's class lives in conftest

@@ -38,7 +38,7 @@ from kiln_mcp.llm.errors import (
     UnknownModel,
     UnreadableAnswer,
 )
-from kiln_mcp.llm.on_the_way import Note, OnTheWay
+from kiln_mcp.llm.journal.in_flight import Note, OnTheWay
 
 KEY = "precious-secret"
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}

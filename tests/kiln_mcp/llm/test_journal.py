@@ -13,8 +13,8 @@ from kiln_mcp.llm import (
     Usage,
 )
 from kiln_mcp.llm.errors import JournalFailed
-from kiln_mcp.llm.journal import request_key
-from kiln_mcp.llm.journal_writer import Batch, Change, JournalWriter
+from kiln_mcp.llm.journal.journal import request_key
+from kiln_mcp.llm.journal.writer import Batch, Change, JournalWriter
 from kiln_mcp.llm.messages import Tool
 from scripted_model import ScriptedModel
 

@@ -7,7 +7,7 @@ import pytest
 
 from kiln_mcp.llm import Message, ModelRequest
 from kiln_mcp.llm.errors import RateLimited
-from kiln_mcp.llm.limits import Gate, Limits
+from kiln_mcp.llm.limits.gate import Gate, Limits
 
 REQUEST = ModelRequest("m", (Message("user", "?"),), max_tokens=1)
 OTHER = replace(REQUEST, model="other")

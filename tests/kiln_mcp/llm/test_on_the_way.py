@@ -5,8 +5,8 @@ import anyio.lowlevel
 import pytest
 
 from kiln_mcp.llm.errors import JournalFailed
-from kiln_mcp.llm.on_the_way import Note, OnTheWay
-from kiln_mcp.llm.spent import Spent
+from kiln_mcp.llm.journal.in_flight import Note, OnTheWay
+from kiln_mcp.llm.journal.spent import Spent
 
 
 class SlowBook:

@@ -19,8 +19,8 @@ from kiln_mcp.llm.errors import (
     ServerFileUnreadable,
 )
 from kiln_mcp.llm.errors import UnknownModel as Unknown
-from kiln_mcp.llm.server_file import read_servers
-from kiln_mcp.llm.settings import ServerSettings
+from kiln_mcp.llm.providers.server_file import read_servers
+from kiln_mcp.llm.providers.server_settings import ServerSettings
 from kiln_mcp.llm.trial import try_model
 from scripted_model import ScriptedModel
 

@@ -20,10 +20,10 @@ from kiln_mcp.llm import (
     ModelRequest,
     Usage,
 )
+from kiln_mcp.llm.budget.wait_policy import Patience
 from kiln_mcp.llm.errors import BudgetSpent, RateLimited, SharedDatabaseFailed
-from kiln_mcp.llm.limits import Gate, Gates, Limits
-from kiln_mcp.llm.postgres_limits import PostgresLimits
-from kiln_mcp.llm.waiting import Patience
+from kiln_mcp.llm.limits.gate import Gate, Gates, Limits
+from kiln_mcp.llm.limits.postgres import PostgresLimits
 from scripted_model import ScriptedModel
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]

@@ -26,6 +26,7 @@ from kiln_mcp.llm import (
     Usage,
     find_embedded_model,
 )
+from kiln_mcp.llm.budget.reservation import most_it_can_take
 from kiln_mcp.llm.errors import (
     AnswerTimedOut,
     BudgetSpent,
@@ -36,7 +37,6 @@ from kiln_mcp.llm.errors import (
     ServerFailed,
     UnreadableAnswer,
 )
-from kiln_mcp.llm.reservation import most_it_can_take
 from scripted_model import ScriptedModel
 
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}

@@ -16,8 +16,8 @@ from kiln_mcp.llm import (
     ToolCall,
     find_embedded_model,
 )
-from kiln_mcp.llm.orders import WorkOrder
-from kiln_mcp.llm.tools_in_words import ToolsInWords
+from kiln_mcp.llm.providers.host import WorkOrder
+from kiln_mcp.llm.providers.prompted_tools import ToolsInWords
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER = Tool("weather", "Tells the weather of a city.", CITY)

@@ -10,7 +10,7 @@ import pytest
 
 from kiln_mcp.llm import BudgetLimit, Engine, EngineSettings, Message, ModelRequest, ServerSettings
 from kiln_mcp.llm.errors import AsksTooLong, BudgetSpent, RateLimited
-from kiln_mcp.llm.refusals import retry_after
+from kiln_mcp.llm.providers.http_errors import retry_after
 
 Loopback = Any  # the fixture's class lives in conftest
 

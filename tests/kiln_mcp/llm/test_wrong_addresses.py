@@ -16,7 +16,7 @@ from kiln_mcp.llm.errors import (
     UnreadableAnswer,
     WrongAddress,
 )
-from kiln_mcp.llm.limits import FAILURES_TO_OPEN, Gate, Limits
+from kiln_mcp.llm.limits.gate import FAILURES_TO_OPEN, Gate, Limits
 
 Loopback = Any  # the fixture's class lives in conftest
 PAGE = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Who are you?</body></html>"

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.workspace import Workspace
 from storage import ProjectStore, Task
-from storage.sharing.sharing import Sharing, fetch_project
+from storage.sharing.sync import Sharing, fetch_project
 
 
 async def _call(workspace: Workspace, tool: str, /, **arguments: JsonValue) -> dict[str, JsonValue]:

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from kiln_mcp.specs.drafting import choose_kind, draft_by_rules, short_name
 from kiln_mcp.specs.kinds import FORMS, SpecKind, properties_of
-from storage.names import check_name
+from storage.records.names import check_name
 
 
 @pytest.mark.parametrize(

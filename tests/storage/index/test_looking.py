@@ -11,9 +11,9 @@ import pytest
 from kiln_mcp.projects.kinds import find_record
 from storage import Feedback, Project, ProjectStore, Task, TaskOutput, TaskRun
 from storage.errors import RecordNotFound
-from storage.index.building import Refreshed
 from storage.index.keeper import IndexKeeper
 from storage.index.queries import RunQuery
+from storage.index.refresh import Refreshed
 
 
 class _Walked:

@@ -11,8 +11,8 @@ import pytest
 
 from storage import Feedback, Project, ProjectStore, Task, TaskOutput, TaskRun
 from storage.errors import RecordNotFound
-from storage.index.building import Refreshed
 from storage.index.queries import RunQuery
+from storage.index.refresh import Refreshed
 
 
 @pytest.fixture

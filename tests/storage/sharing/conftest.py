@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from storage import Project, ProjectStore, Task, TaskOutput, TaskRun
-from storage.sharing.sharing import Sharing
+from storage.sharing.sync import Sharing
 
 
 @pytest.fixture

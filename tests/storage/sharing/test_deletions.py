@@ -19,8 +19,8 @@ from storage import (
     TaskRun,
 )
 from storage.errors import ThereAgain
-from storage.sharing.questions import Question
-from storage.sharing.sharing import Sharing, fetch_project
+from storage.sharing.conflicts import Question
+from storage.sharing.sync import Sharing, fetch_project
 
 
 class EveryKind(Protocol):

@@ -21,9 +21,9 @@ from storage import (
     TaskRunSplit,
 )
 from storage.errors import RecordNotFound
-from storage.layout import kind_named, place_named
+from storage.format.layout import kind_named, place_named
 from storage.sharing.errors import AlreadyUndone, ChangedSince, NothingToUndo, ProjectStays
-from storage.sharing.sharing import UNSYNCED, Sharing
+from storage.sharing.sync import UNSYNCED, Sharing
 
 
 class EveryKind(Protocol):

@@ -11,9 +11,10 @@ import pytest
 
 from storage import Project, ProjectStore, Task
 from storage.errors import StorageError
-from storage.sharing.errors import HalfDone, UnsafeContent, UnsafeSettings
-from storage.sharing.git import Git
-from storage.sharing.sharing import Sharing, fetch_project
+from storage.git.errors import UnsafeContent, UnsafeSettings
+from storage.git.git import Git
+from storage.sharing.errors import HalfDone
+from storage.sharing.sync import Sharing, fetch_project
 
 _LONG_AGO = 1_000_000_000
 

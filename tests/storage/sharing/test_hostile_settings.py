@@ -9,11 +9,11 @@ import anyio
 import pytest
 
 from storage import ProjectStore, Task
-from storage.authors import last_author
-from storage.sharing.errors import UnsafeSettings
-from storage.sharing.git import Git
-from storage.sharing.safety import check_settings
-from storage.sharing.sharing import Sharing
+from storage.git.authors import last_author
+from storage.git.errors import UnsafeSettings
+from storage.git.git import Git
+from storage.git.safety import check_settings
+from storage.sharing.sync import Sharing
 
 PROGRAMS = re.compile(
     r"command|cmd|program|helper|hook|proxy|editor|pager|driver|textconv|clean|smudge|process"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from storage import ProjectStore, Task, TaskOutput, TaskRun
+from storage.git.git import Git
 from storage.sharing.errors import FileInTheWay
-from storage.sharing.git import Git
-from storage.sharing.sharing import Sharing, fetch_project
+from storage.sharing.sync import Sharing, fetch_project
 
 
 @pytest.fixture

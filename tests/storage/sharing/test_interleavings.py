@@ -27,7 +27,7 @@ from storage import (
     TaskRun,
 )
 from storage.errors import RecordNotFound
-from storage.sharing.sharing import Sharing, fetch_project
+from storage.sharing.sync import Sharing, fetch_project
 
 _PEOPLE = ("ana", "ben", "eve")
 _someone = st.sampled_from(_PEOPLE)

@@ -13,14 +13,14 @@ import pytest
 
 from storage import Project, ProjectStore, Task, TaskOutput, TaskRun
 from storage.files import UNFINISHED
-from storage.sharing.git import Git
-from storage.sharing.sharing import Sharing, fetch_project
+from storage.git.git import Git
+from storage.sharing.sync import Sharing, fetch_project
 
 _WORKER = """
 import asyncio, sys
 from pathlib import Path
 from storage import ProjectStore, Task, TaskOutput, TaskRun
-from storage.sharing.sharing import Sharing
+from storage.sharing.sync import Sharing
 
 async def work(folder, home, name):
     async with await ProjectStore.open(Path(folder), home=Path(home)) as store:

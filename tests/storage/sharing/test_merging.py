@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from storage.json_text import same
-from storage.sharing.merging import merge_lines, merge_objects
+from storage.sharing.three_way_merge import merge_lines, merge_objects
+from storage.text.json_text import same
 
 _value = st.recursive(
     st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from(["a", "b"]),

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from storage import Project, ProjectStore, Task
+from storage.git.errors import GitFailed, UnusableAddress
+from storage.git.git import Git
 from storage.records.record import login_name
-from storage.sharing.errors import GitFailed, NoProjectThere, OtherProject, UnusableAddress
-from storage.sharing.git import Git
-from storage.sharing.sharing import Sharing, fetch_project
+from storage.sharing.errors import NoProjectThere, OtherProject
+from storage.sharing.sync import Sharing, fetch_project
 
 _TOKEN = "ghp_0123456789abcdef"
 

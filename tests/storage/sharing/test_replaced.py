@@ -15,8 +15,8 @@ from storage import (
     TaskOutputRating,
     TaskRun,
 )
-from storage.sharing.git import Git
-from storage.sharing.sharing import UNSYNCED, Sharing, fetch_project
+from storage.git.git import Git
+from storage.sharing.sync import UNSYNCED, Sharing, fetch_project
 
 
 @pytest.fixture

@@ -15,16 +15,10 @@ from storage import (
     TaskRun,
 )
 from storage.errors import RecordNotFound
-from storage.sharing.errors import (
-    AlreadyUndone,
-    ChangedSince,
-    GitFailed,
-    NoSuchChoice,
-    NotShared,
-    TokenInAddress,
-)
-from storage.sharing.git import Git
-from storage.sharing.sharing import Sharing, fetch_project
+from storage.git.errors import GitFailed, TokenInAddress
+from storage.git.git import Git
+from storage.sharing.errors import AlreadyUndone, ChangedSince, NoSuchChoice, NotShared
+from storage.sharing.sync import Sharing, fetch_project
 
 
 @pytest.fixture

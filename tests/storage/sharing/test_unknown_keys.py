@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from storage import ProjectStore, Task, TaskRun
-from storage.sharing.sharing import Sharing, fetch_project
+from storage.sharing.sync import Sharing, fetch_project
 
 _UNKNOWN = (
     '  "precise": 0.12345678901234567890123,\n  "whole": 1e2,\n'

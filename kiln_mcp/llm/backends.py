@@ -1,0 +1,41 @@
+"""What the workers of a shared database have in common: the journal, and each model's limits."""
+
+from typing import Final
+
+from kiln_mcp.llm.errors import SharedDatabaseFailed
+from kiln_mcp.llm.journal.journal import Journal
+from kiln_mcp.llm.journal.sqlite import SqliteJournal
+from kiln_mcp.llm.limits.gate import SharedLimits
+from kiln_mcp.llm.settings import EngineSettings
+
+_NO_DRIVER: Final = "psycopg is not installed: pip install 'kiln-mcp-server[postgres]'"
+
+
+def open_journal(settings: EngineSettings) -> Journal:
+    """Return the journal: the shared database's where one is named, else this machine's.
+
+    Raises:
+        SharedDatabaseFailed: Its driver is not installed.
+    """
+    if settings.shared_database_url is None:
+        return SqliteJournal(settings.journal)
+    try:
+        from kiln_mcp.llm.journal.postgres import PostgresJournal
+    except ImportError as error:
+        raise SharedDatabaseFailed("Postgres", _NO_DRIVER) from error
+    return PostgresJournal(settings.shared_database_url)
+
+
+def open_limits(settings: EngineSettings) -> SharedLimits | None:
+    """Return the limits that hold for all workers together; None where there is one process.
+
+    Raises:
+        SharedDatabaseFailed: The database's driver is not installed.
+    """
+    if settings.shared_database_url is None:
+        return None
+    try:
+        from kiln_mcp.llm.limits.postgres import PostgresLimits
+    except ImportError as error:
+        raise SharedDatabaseFailed("Postgres", _NO_DRIVER) from error
+    return PostgresLimits(settings.shared_database_url)

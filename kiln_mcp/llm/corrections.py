@@ -1,0 +1,67 @@
+"""What became of a request: its answer, and what its corrections took."""
+
+from dataclasses import replace
+from typing import Final
+
+from kiln_mcp.llm.errors import BadAnswer
+from kiln_mcp.llm.journal.journal import JournalEntry
+from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
+from kiln_mcp.llm.schemas import correction
+
+CORRECTIONS: Final = 2
+
+
+class Tally:
+    """What became of a request so far, its corrections included.
+
+    Attributes:
+        asked: What is to be asked next; None when it is over.
+        problem: What is wrong with the newest answer; None where it fits.
+    """
+
+    def __init__(self, request: ModelRequest) -> None:
+        self.asked: ModelRequest | None = request
+        self.problem: str | None = None
+        self._request = request
+        self._answers: list[ModelAnswer] = []
+        self._askers: list[str] = []
+
+    def take(self, entry: JournalEntry) -> None:
+        """Take the answer to what was asked, and tell what was wrong with it, at most twice."""
+        self._answers.append(entry.answer)
+        self._askers.append(entry.asker)
+        self.problem = entry.problem
+        if self.asked is None or entry.problem is None or len(self._answers) > CORRECTIONS:
+            self.asked = None
+        else:
+            self.asked = self.asked.with_messages(*correction(entry.answer, entry.problem))
+
+    def failed_before(self, own: str | None) -> bool:
+        """Whether all was remembered, and ended with no answer that fits.
+
+        Then it is worth asking anew: the server may have been mended. A job does not do so within
+        itself, which would pay again whenever it is gone on with.
+
+        Args:
+            own: The beginning of the askers of the job that asks; None where none does.
+        """
+        if self.asked is not None or self.problem is None:
+            return False
+        if not all(answer.journalled for answer in self._answers):
+            return False
+        return own is None or not all(asker.startswith(own) for asker in self._askers)
+
+    def answer(self) -> ModelAnswer:
+        """Return the answer that fits, with what all of them took.
+
+        Raises:
+            BadAnswer: None fits.
+        """
+        if self.problem is not None:
+            raise BadAnswer(self._request.model, self.problem, len(self._answers))
+        first, *more = self._answers
+        if not more:
+            return first
+        usage = sum((answer.usage for answer in more), first.usage)
+        journalled = all(answer.journalled for answer in self._answers)
+        return replace(self._answers[-1], usage=usage, journalled=journalled)

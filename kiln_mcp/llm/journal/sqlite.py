@@ -1,0 +1,198 @@
+"""The journal of one machine: a SQLite file that several processes may share."""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final, LiteralString
+
+import anyio.to_thread
+
+from kiln_mcp.llm.errors import JournalFailed
+from kiln_mcp.llm.journal.in_flight import Note
+from kiln_mcp.llm.journal.journal import (
+    JournalEntry,
+    Key,
+    Spending,
+    Writing,
+    entry_of,
+    row_of,
+    row_of_note,
+    spending_of,
+)
+from kiln_mcp.llm.journal.spent import Spent
+from kiln_mcp.llm.journal.writer import Batch, Change, JournalWriter
+from storage.sqlite_files import open_shared
+
+_SCHEMA: Final[LiteralString] = """
+CREATE TABLE IF NOT EXISTS calls (
+    id INTEGER PRIMARY KEY,
+    request_hash BLOB NOT NULL CHECK (length(request_hash) = 16),
+    sample INTEGER NOT NULL,
+    asked_at REAL NOT NULL,
+    asker TEXT NOT NULL,
+    model TEXT NOT NULL,
+    answer TEXT NOT NULL CHECK (json_valid(answer)),
+    problem TEXT,
+    input_tokens INTEGER NOT NULL CHECK (input_tokens >= 0),
+    output_tokens INTEGER NOT NULL CHECK (output_tokens >= 0),
+    cached_tokens INTEGER NOT NULL CHECK (cached_tokens >= 0),
+    cost_usd REAL,
+    latency_s REAL NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS calls_by_request ON calls (request_hash, sample, id);
+CREATE INDEX IF NOT EXISTS calls_by_asker ON calls (asker);
+CREATE TABLE IF NOT EXISTS on_the_way (
+    id TEXT PRIMARY KEY,
+    budget TEXT NOT NULL,
+    noted_at REAL NOT NULL,
+    cost_usd REAL NOT NULL,
+    tokens INTEGER NOT NULL,
+    calls INTEGER NOT NULL,
+    unpriced_calls INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS on_the_way_by_budget ON on_the_way (budget);
+DELETE FROM on_the_way WHERE calls = 0;
+"""
+_STATEMENTS: Final[dict[Change, LiteralString]] = {
+    Change.NOTE: """
+        INSERT OR REPLACE INTO on_the_way
+            (id, budget, noted_at, cost_usd, tokens, calls, unpriced_calls)
+        VALUES (:id, :budget, :noted_at, :cost_usd, :tokens, :calls, :unpriced_calls)
+        """,
+    Change.WRITE: """
+        INSERT INTO calls (request_hash, sample, asked_at, asker, model, answer, problem,
+            input_tokens, output_tokens, cached_tokens, cost_usd, latency_s)
+        VALUES (:request_hash, :sample, :asked_at, :asker, :model, :answer, :problem,
+            :input_tokens, :output_tokens, :cached_tokens, :cost_usd, :latency_s)
+        """,
+}
+_NEWEST: Final[LiteralString] = """
+SELECT answer, problem, input_tokens, output_tokens, cached_tokens, cost_usd, latency_s, asker
+FROM calls
+WHERE request_hash = :request_hash AND sample = :sample ORDER BY id DESC LIMIT 1
+"""
+_SPENT: Final[LiteralString] = """
+SELECT model, count(*), sum(input_tokens), sum(output_tokens), sum(cached_tokens),
+    total(cost_usd), sum(cost_usd IS NULL)
+FROM calls WHERE asker GLOB :asker GROUP BY model ORDER BY model
+"""
+_UNHEARD: Final[LiteralString] = """
+SELECT total(cost_usd), coalesce(sum(tokens), 0), coalesce(sum(calls), 0),
+    coalesce(sum(unpriced_calls), 0)
+FROM on_the_way WHERE budget = :budget
+"""
+
+
+class SqliteJournal:
+    """A journal in a SQLite file.
+
+    A row is read in the event loop: a point lookup in WAL mode takes microseconds and never
+    waits for a writer.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        """Name the file; None for one that is deleted at the end."""
+        self._path = path
+        self._writer: JournalWriter | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._writing: sqlite3.Connection | None = None
+        self._folder: TemporaryDirectory[str] | None = None
+        self._opening = anyio.Lock()
+        self._is_open = False
+
+    async def open(self) -> None:
+        """Make it ready, without a look at the file: who asks no model needs none."""
+        self._is_open = True
+
+    async def close(self) -> None:
+        """Write what waits, and close the file."""
+        self._is_open = False
+        if self._writer is not None:
+            await self._writer.close()
+            self._writer = None
+        for connection in (self._connection, self._writing):
+            if connection is not None:
+                connection.close()
+        self._connection = self._writing = None
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    async def _opened(self) -> JournalWriter:
+        """Open the file where it is not, and make it where it is not there."""
+        if self._writer is not None:
+            return self._writer
+        if not self._is_open:
+            raise JournalFailed(self._path, "it is not open")
+        async with self._opening:
+            if self._writer is None:
+                self._connection = await anyio.to_thread.run_sync(self._connect)
+                self._writing = await anyio.to_thread.run_sync(self._connect)
+                self._writer = JournalWriter(self._write_batch)
+            return self._writer
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            if self._path is None:
+                self._folder = TemporaryDirectory(prefix="kiln-mcp-")
+                self._path = Path(self._folder.name, "journal.sqlite")
+            connection = open_shared(self._path)
+            connection.executescript(_SCHEMA)
+        except (sqlite3.Error, OSError) as error:
+            raise JournalFailed(self._path, error) from error
+        return connection
+
+    def _rows(self, statement: LiteralString, **values: bytes | str | int) -> Sequence[Any]:
+        if self._connection is None:
+            raise JournalFailed(self._path, "it is not open")
+        try:
+            return self._connection.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise JournalFailed(self._path, error) from error
+
+    async def read(self, key: Key) -> JournalEntry | None:
+        """Return the newest answer to a request, or None where it was never answered."""
+        if self._connection is None:
+            await self._opened()
+        rows = self._rows(_NEWEST, request_hash=key[0], sample=key[1])
+        return entry_of(rows[0]) if rows else None
+
+    async def write(self, writing: Writing) -> None:
+        """Remember an answer; returns when it is in the file."""
+        # The answer has been paid for: a cancelled asker must not lose it, and the row is written
+        # whether or not anyone still waits.
+        await (await self._opened()).put(Change.WRITE, row_of(writing))
+
+    async def note(self, note: Note) -> None:
+        """Keep a note; returns when it is in the file."""
+        await (await self._opened()).put(Change.NOTE, row_of_note(note))
+
+    def note_soon(self, note: Note) -> None:
+        """Keep a note, soon."""
+        if self._writer is None:
+            raise JournalFailed(self._path, "it is not open")
+        self._writer.put_soon(Change.NOTE, row_of_note(note))
+
+    async def spending(self, asker: str = "*") -> tuple[Spending, ...]:
+        """Return what was spent, by model; `asker` may hold `*` as in file names."""
+        await self._opened()
+        rows = await anyio.to_thread.run_sync(lambda: self._rows(_SPENT, asker=asker))
+        return tuple(spending_of(row) for row in rows)
+
+    async def unheard(self, budget: str) -> Spent:
+        """Return what is noted as on its way under a budget, or as lost."""
+        await (await self._opened()).flush()
+        [row] = await anyio.to_thread.run_sync(lambda: self._rows(_UNHEARD, budget=budget))
+        return Spent(*row)
+
+    def _write_batch(self, batch: Batch) -> None:
+        connection = self._writing
+        if connection is None:
+            raise JournalFailed(self._path, "it is not open")
+        try:
+            with connection:  # ends the transaction, however it goes
+                connection.execute("BEGIN IMMEDIATE")
+                for change in Change:
+                    connection.executemany(_STATEMENTS[change], batch[change])
+        except (sqlite3.Error, UnicodeError, OverflowError) as error:
+            raise JournalFailed(self._path, error) from error

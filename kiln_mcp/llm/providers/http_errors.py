@@ -1,0 +1,191 @@
+"""What a server or a connection refused, as our errors and in our words."""
+
+import json
+import re
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, cast
+
+from kiln_mcp.llm.errors import (
+    ContextOverflow,
+    KeyRefused,
+    ModelError,
+    RateLimited,
+    RequestRefused,
+    ServerDown,
+    ServerFailed,
+    UnknownModel,
+    WrongAddress,
+)
+from kiln_mcp.llm.providers.addresses import without_logins
+
+LONGEST_QUOTA_S: Final = 31 * 86_400.0
+"""No quota is of more than a month: who asks to wait longer has its clock or its unit wrong."""
+_OVERFLOW: Final = ("context length", "context size", "context window", "maximum context")
+_TITLE: Final = re.compile(r"<title[^>]{0,200}>([^<]+)", re.IGNORECASE)
+_VERSION: Final = re.compile(r"/v\d")
+_NO_REASON: Final = "it gives no reason."
+# Keys as providers write them, also where they have masked the middle of one.
+_TAG: Final = re.compile(r"<[^<>]{1,200}>")
+_KEY: Final = re.compile(r"\b(?:sk|pk|rk|gsk|xai|key|AIza|AKIA)[-_*A-Za-z0-9]{8,}")
+# Names of a library's error classes before what the provider said.
+_CLASSES: Final = re.compile(
+    r"^(?:.{0,120}?\b\w*Exception - |(?:litellm\.)?\w+(?:Error|Timeout): )+"
+)
+_HANDLING: Final = re.compile(r"Handle with `litellm\.\w+`\.?$")
+
+
+def refusal(
+    model: str, status: int, text: str, headers: Mapping[str, str], keys: Sequence[str] = ()
+) -> ModelError:
+    """Return the error for a reply that is not 200; `keys` are the variables of its key."""
+    said = said_by_server(text)
+    wait = retry_after(headers)
+    match status:
+        case 401 | 403:
+            return KeyRefused(model, said, keys)
+        case 404:
+            return UnknownModel(model, [], said)
+        case 408 | 409 | 425:
+            return ServerFailed(model, said, wait)
+        case 429:
+            return RateLimited(model, said, wait)
+        case _ if any(words in said.lower() for words in _OVERFLOW):  # 500 on some servers
+            return ContextOverflow(model, said)
+        case _ if status >= 500:  # a gateway's too: what is behind it may have answered
+            return ServerFailed(model, said, wait, unanswered=True)
+        case _:
+            return RequestRefused(model, said)
+
+
+def is_page(content: bytes) -> bool:
+    """Whether an answer is a web page, as of a proxy or of a server that is no model's."""
+    return content[:64].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+
+
+def said_of_page(content: bytes) -> str:
+    """Return what came with a web page, as the rest of a sentence."""
+    title = _TITLE.search(content.decode("utf-8", "replace"))
+    named = said_by_server(title.group(1)[:100]).rstrip(".") if title else ""
+    return f"sent a web page ({named})" if named else "sent a web page"
+
+
+def nothing_there(model: str, address: str) -> WrongAddress:
+    """Return the error for an address where neither answers nor a list of models are found."""
+    proposal = None if _VERSION.search(address) else f"{address}/v1"
+    return WrongAddress(model, address, "has nothing there (404)", proposal)
+
+
+def refusal_in(model: str, reply: Any, mask: Callable[[str], str] = str) -> ModelError | None:
+    """Return the error that a server put into a reply of 200, or into the middle of a stream.
+
+    Args:
+        model: Whom the request was for.
+        reply: The JSON.
+        mask: Takes secrets out of what the server says.
+
+    Returns:
+        None where it is no error.
+    """
+    error = cast("Mapping[str, Any]", reply).get("error") if isinstance(reply, Mapping) else None
+    if not error:
+        return None
+    details = cast("Mapping[str, Any]", error if isinstance(error, Mapping) else {})
+    kinds = (str(details.get(key)) for key in ("code", "status", "type"))
+    status = next((_STATUSES[kind] for kind in kinds if kind in _STATUSES), 500)
+    return refusal(model, status, mask(json.dumps({"error": error})), {})
+
+
+_STATUSES: Final[Mapping[str, int]] = {str(status): status for status in range(400, 600)} | {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "rate_limit_error": 429,
+}
+
+
+def said_by_server(text: str) -> str:
+    """Return the message in an error reply, or its text: one sentence without a key."""
+    try:
+        error: object = json.loads(text)
+        if isinstance(error, list) and error:
+            error = cast("list[object]", error)[0]
+        if isinstance(error, Mapping):
+            error = cast("Mapping[str, object]", error).get("error", cast("object", error))
+        if isinstance(error, Mapping):
+            error = cast("Mapping[str, object]", error).get("message", cast("object", error))
+        text = str(cast("object", error))
+    except (ValueError, RecursionError):
+        pass
+    said = _KEY.sub("…", " ".join(_TAG.sub(" ", without_logins(text)).split()))
+    if not said:
+        return _NO_REASON
+    return said if said.endswith((".", "!", "?")) else f"{said}."
+
+
+def said_through_litellm(text: str) -> str:
+    """Return what a provider said, without the names of litellm's classes around it."""
+    said = said_by_server(_HANDLING.sub("", _CLASSES.sub("", text.strip())))
+    return _NO_REASON if "litellm" in said.lower() else said
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that a Retry-After header asks to wait, None for none or a senseless time.
+
+    The header names seconds or a time: RFC 9110, section 10.2.3.
+    """
+    asked_s = _asked_to_wait(headers)
+    return asked_s if asked_s is not None and asked_s <= LONGEST_QUOTA_S else None
+
+
+def _asked_to_wait(headers: Mapping[str, str]) -> float | None:
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            return max(0.0, float(headers[name]) * scale)
+        except (KeyError, ValueError):
+            continue
+    try:
+        until = parsedate_to_datetime(headers["retry-after"])
+    except (KeyError, ValueError):
+        return None
+    until = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return max(0.0, (until - datetime.now(UTC)).total_seconds())
+
+
+def unreachable(model: str, address: str, error: BaseException, *, reached: bool) -> ServerDown:
+    """Return the error for a connection that failed, with what is known of the cause.
+
+    Args:
+        model: Whom the request was for.
+        address: Where.
+        error: What failed.
+        reached: Whether there was a connection, so that the request may have arrived.
+    """
+    for cause in causes(error):
+        for kind, words in _CAUSES:
+            if isinstance(cause, kind):
+                return ServerDown(model, words(address), unanswered=reached)
+    return ServerDown(model, f"the connection to {address} failed.", unanswered=reached)
+
+
+_CAUSES: Final[tuple[tuple[type[BaseException], Callable[[str], str]], ...]] = (
+    (socket.gaierror, lambda address: f"the host of {address} is not known."),
+    (ssl.SSLError, lambda address: f"the certificate of {address} is not accepted."),
+    (ConnectionRefusedError, lambda address: f"nothing listens at {address}."),
+    (ConnectionError, lambda address: f"the connection to {address} was closed."),
+    (TimeoutError, lambda address: f"no connection to {address} came about in time."),
+)
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what lies behind it, the nearest first."""
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        yield found
+        found = found.__cause__ or found.__context__

@@ -1,0 +1,276 @@
+"""Hosted models through litellm, which is imported when the first of them is asked."""
+
+import importlib
+import os
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
+
+import anyio
+import anyio.to_thread
+
+from kiln_mcp.llm.abilities import Abilities, Ability, Experience, Feature
+from kiln_mcp.llm.deltas import Streamed
+from kiln_mcp.llm.errors import (
+    AnswerTimedOut,
+    ContextOverflow,
+    KeyRefused,
+    MissingKey,
+    ModelError,
+    RateLimited,
+    RequestRefused,
+    ServerFailed,
+    UnknownModel,
+    UnreadableAnswer,
+)
+from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
+from kiln_mcp.llm.prices import counted, litellm_abilities, litellm_price, priced
+from kiln_mcp.llm.providers.addresses import Address, shown
+from kiln_mcp.llm.providers.http_errors import (
+    causes,
+    retry_after,
+    said_through_litellm,
+    unreachable,
+)
+from kiln_mcp.llm.providers.keys import find_key, secret_forms, without, without_keys
+from kiln_mcp.llm.providers.litellm_names import key_variables
+from kiln_mcp.llm.providers.openai_format import chat_body, read_chat_answer
+from kiln_mcp.llm.providers.stream_assembly import CUT_OFF, Assembly
+
+CLOSING_S: Final = 2.0
+"""Seconds that closing a stream may take after it was stopped."""
+_LIBRARIES: Final = frozenset({"litellm", "openai", "httpx", "aiohttp"})
+_BROKEN_OFF: Final = frozenset({"ClientPayloadError", "RemoteProtocolError", "ReadError"})
+_NEVER_REACHED: Final = frozenset({"ClientConnectorError", "ConnectError", "ConnectTimeout"})
+"""The names of aiohttp's and httpx' errors for a reply that ends too early, or never begins."""
+_REFUSALS: Final = frozenset({"HTTPStatusError", "APIStatusError"})
+_UNREADABLE: Final = frozenset({"ValidationError", "JSONDecodeError"})
+_UNREADABLE_WORDS: Final = (
+    "Invalid response object",
+    "Empty or invalid response",
+    "provider returned 'choices'",
+)
+"""The names of errors, and litellm's own words, for a reply of 200 that it cannot read."""
+# litellm fetches its price map at import and reports usage unless it is told not to. Outside of
+# "production" it also takes over every variable of a .env in the working folder.
+_QUIET: Final[Mapping[str, str]] = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "LITELLM_TELEMETRY": "False",
+    "LITELLM_LOG": "ERROR",
+    "LITELLM_MODE": "PRODUCTION",
+}
+
+
+def load_litellm() -> Any:  # litellm has no usable types
+    """Import litellm without any contact to the network; takes seconds, so call it in a thread."""
+    os.environ.update(_QUIET)
+    litellm = cast("Any", importlib.import_module("litellm"))
+    litellm.telemetry = False
+    litellm.suppress_debug_info = True
+    litellm.turn_off_message_logging = True
+    litellm.drop_params = True
+    litellm.callbacks = []
+    return litellm
+
+
+class HostedModel:
+    """Every model that litellm knows, by its names."""
+
+    def __init__(self, environment: Mapping[str, str], timeout_s: float) -> None:
+        self._environment = environment
+        self._timeout_s = timeout_s
+        self._litellm: Any = None
+        self._secrets: frozenset[str] = frozenset()  # the keys that were sent
+        self._loading = anyio.Lock()
+        self._experience = Experience()
+
+    def abilities(self, model: str) -> Abilities:
+        """Return what a model can do: seen since this process began, or by litellm's table."""
+        return self._experience.of(model).over(litellm_abilities(model))
+
+    async def _library(self) -> Any:
+        async with self._loading:
+            if self._litellm is None:
+                self._litellm = await anyio.to_thread.run_sync(load_litellm)
+            return self._litellm
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        """Answer a request.
+
+        Raises:
+            ModelError: One of its kinds, for everything that can go wrong.
+        """
+        litellm = await self._library()
+        arguments = await self._arguments(litellm, request)
+        started = time.perf_counter()
+        async with self._failures_named(litellm, request.model):
+            with anyio.fail_after(self._timeout_s):
+                reply = await litellm.acompletion(**arguments)
+        latency = time.perf_counter() - started
+        mask = self._mask_for(request.model)
+        answer = read_chat_answer(request.model, reply.model_dump(), latency_s=latency, mask=mask)
+        await self._experience.take(request, answer, self._json_by(litellm, request))
+        return priced(counted(answer, request), litellm_price(request.model))
+
+    def _json_by(self, litellm: Any, request: ModelRequest) -> Feature | None:
+        asked = request.schema is not None and _speaks_schemas(litellm, request.model)
+        return "json_schema" if asked else None
+
+    async def stream(self, request: ModelRequest) -> Streamed:
+        """Answer a request while it is being written.
+
+        Raises:
+            ModelError: One of its kinds, also in the middle of an answer.
+        """
+        litellm = await self._library()
+        arguments = await self._arguments(litellm, request)
+        arguments |= {"stream": True, "stream_options": {"include_usage": True}}
+        assembly = Assembly(request.model, self._mask_for(request.model))
+        started = time.perf_counter()
+        async with self._failures_named(litellm, request.model):
+            with anyio.fail_after(self._timeout_s):
+                stream = await litellm.acompletion(**arguments)
+            try:
+                while (chunk := await self._next(stream, assembly)) is not None:
+                    for delta in assembly.feed(chunk):
+                        yield delta
+            finally:
+                with anyio.move_on_after(CLOSING_S, shield=True):
+                    await stream.aclose()
+        for delta in assembly.end():
+            yield delta
+        answer = assembly.answer(time.perf_counter() - started)
+        if answer == replace(answer, text="", reasoning="", tool_calls=()):
+            # litellm makes an empty answer of what it cannot read.
+            raise UnreadableAnswer(request.model, "it is empty.")
+        self._experience.learn(request.model, "streaming", Ability.SEEN)
+        await self._experience.take(request, answer, self._json_by(litellm, request))
+        yield priced(counted(answer, request), litellm_price(request.model))
+
+    async def _next(self, stream: Any, assembly: Assembly) -> Mapping[str, Any] | None:
+        """Return the next chunk of a stream; None at its end, if only its usage is broken."""
+        try:
+            with anyio.fail_after(self._timeout_s):
+                chunk = await anext(stream, None)
+        except Exception:
+            if assembly.finished:
+                return None
+            raise
+        return None if chunk is None else chunk.model_dump()
+
+    async def _arguments(self, litellm: Any, request: ModelRequest) -> dict[str, Any]:
+        key = await self._key(litellm, request.model)
+        native = _speaks_schemas(litellm, request.model)
+        return chat_body(request, request.model, schema_in_words=not native) | {
+            "api_key": key,
+            "api_base": self._address(request.model),
+            "timeout": self._timeout_s,
+            "num_retries": 0,
+            "max_retries": 0,
+        }
+
+    def _address(self, model: str) -> str | None:
+        """Return the address that the environment names for a provider; None for its own."""
+        provider = model.partition("/")[0].upper()
+        variables = (f"{provider}_BASE_URL", f"{provider}_API_BASE")
+        return next(filter(None, map(self._environment.get, variables)), None)
+
+    def _mask_for(self, model: str) -> Callable[[str], str]:
+        """Return what takes out of a provider's words the secrets that it was sent."""
+        secrets = self._secrets | Address.of(self._address(model) or "").secrets
+        return lambda text: without(without_keys(text, self._environment), secrets)
+
+    @asynccontextmanager
+    async def _failures_named(self, litellm: Any, model: str) -> AsyncGenerator[None]:
+        try:
+            yield
+        except TimeoutError as error:
+            raise AnswerTimedOut(model, self._timeout_s) from error
+        except Exception as error:
+            # litellm lets errors of the libraries below it through, most of all in a stream.
+            if type(error).__module__.partition(".")[0] not in _LIBRARIES:
+                raise
+            address = shown(self._address(model) or "") or f"{model.partition('/')[0]}'s address"
+            said = self._mask_for(model)(str(getattr(error, "message", error)))
+            reached = Reached(model, address, self._timeout_s)
+            raise translated(litellm, reached, error, said_through_litellm(said)) from error
+
+    async def _key(self, litellm: Any, model: str) -> str | None:
+        found = litellm.validate_environment(model)
+        # litellm counts addresses among them, which have a default.
+        wanted = [str(name) for name in found.get("missing_keys", ())]
+        missing = [name for name in wanted if not name.endswith(("_BASE", "_URL"))]
+        if found.get("keys_in_environment") or not missing:
+            return None
+        for variable in missing:
+            key = await find_key(variable, self._environment)
+            if key:
+                self._secrets |= secret_forms(key)
+                return key
+        raise MissingKey(model, missing)
+
+
+def _speaks_schemas(litellm: Any, model: str) -> bool:
+    return bool(litellm.supports_response_schema(model=model))
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Whom a request was for, where, and how long it may have taken."""
+
+    model: str
+    address: str
+    timeout_s: float
+
+
+def translated(litellm: Any, reached: Reached, error: Exception, said: str) -> ModelError:
+    """Return our error for one of litellm's; the most special class wins."""
+    known = litellm.exceptions
+    model = reached.model
+    match error:
+        case known.ContextWindowExceededError():
+            return ContextOverflow(model, said)
+        case known.AuthenticationError() | known.PermissionDeniedError():
+            return KeyRefused(model, said, key_variables(model))
+        case known.NotFoundError():
+            return UnknownModel(model, ["embedded"], said)
+        case known.RateLimitError():
+            return RateLimited(model, said, _retry_after(error))
+        case known.Timeout():
+            return AnswerTimedOut(model, reached.timeout_s)
+        # litellm has no class of its own for a name without a provider; this is its sentence.
+        case known.BadRequestError() if "LLM Provider NOT provided" in str(error):
+            return UnknownModel(model, ["embedded"])
+        case known.BadRequestError() | known.UnprocessableEntityError():
+            return RequestRefused(model, said)
+        case _ if getattr(error, "status_code", 0) == 403:  # known for some providers only
+            return KeyRefused(model, said, key_variables(model))
+        case _:
+            broken = _broken_connection(litellm, reached, error)
+            unanswered = int(getattr(error, "status_code", None) or 0) >= 500
+            wait = _retry_after(error)
+            return broken or ServerFailed(model, said, wait, unanswered=unanswered)
+
+
+def _broken_connection(litellm: Any, reached: Reached, error: Exception) -> ModelError | None:
+    """Return the error for a connection that failed, which litellm calls the server's error."""
+    behind = list(causes(error))
+    names = {type(cause).__name__ for cause in behind}
+    # litellm's own class of this name stands for anything that it cannot tell.
+    failed = any(type(cause) is litellm.openai.APIConnectionError for cause in behind)
+    if failed or names & _NEVER_REACHED:
+        connected = not names & _NEVER_REACHED
+        return unreachable(reached.model, reached.address, error, reached=connected)
+    if names & _BROKEN_OFF:
+        return ServerFailed(reached.model, CUT_OFF, unanswered=True)
+    if names & _REFUSALS:
+        return None
+    if names & _UNREADABLE or any(words in str(error) for words in _UNREADABLE_WORDS):
+        return UnreadableAnswer(reached.model, "it is no chat completion.")
+    return None
+
+
+def _retry_after(error: Exception) -> float | None:
+    return retry_after(getattr(getattr(error, "response", None), "headers", None) or {})

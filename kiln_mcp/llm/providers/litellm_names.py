@@ -1,0 +1,142 @@
+"""Whether a hosted model's name can be right, told from litellm's table without importing it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final
+
+from kiln_mcp.llm.errors import UnknownModel
+from kiln_mcp.llm.prices import hosted_names, litellm_facts, providers
+from kiln_mcp.llm.providers.descriptions import WELL_KNOWN
+
+# Their models are what their users install or deploy, so the table does not list them.
+_UNLISTED: Final = frozenset(
+    {
+        "custom_openai",
+        "github",
+        "hosted_vllm",
+        "huggingface",
+        "litellm_proxy",
+        "llamafile",
+        "lm_studio",
+        "nvidia_nim",
+        "ollama",
+        "ollama_chat",
+        "openai_like",
+        "openrouter",
+        "xinference",
+    }
+)
+_KEYS: Final = {model.partition("/")[0]: variable for variable, model in WELL_KNOWN.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The variables that a provider's models need.
+
+    Attributes:
+        key: One of these holds the key; empty where that is not known.
+        settings: One of each of these is set besides.
+    """
+
+    key: tuple[str, ...] = ()
+    settings: tuple[tuple[str, ...], ...] = ()
+
+
+_NEEDS: Final[Mapping[str, Needs]] = {
+    provider: Needs((key,)) for provider, key in _KEYS.items()
+} | {
+    "anthropic": Needs(("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")),
+    "azure": Needs(("AZURE_API_KEY",), (("AZURE_API_BASE", "AZURE_BASE_URL"),)),
+    "bedrock": Needs(
+        (
+            "AWS_ACCESS_KEY_ID",
+            "AWS_PROFILE",
+            "AWS_ROLE_ARN",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        )
+    ),
+    "cohere": Needs(("COHERE_API_KEY",)),
+    "gemini": Needs(("GEMINI_API_KEY", "GOOGLE_API_KEY")),
+    "huggingface": Needs(("HUGGINGFACE_API_KEY",)),
+    "perplexity": Needs(("PERPLEXITYAI_API_KEY",)),
+    "replicate": Needs(("REPLICATE_API_KEY",)),
+    "together_ai": Needs(("TOGETHERAI_API_KEY",)),
+    # Its login is Google's own, of which nothing is known here.
+    "vertex_ai": Needs((), (("VERTEXAI_PROJECT",), ("VERTEXAI_LOCATION",))),
+}
+
+
+_LEADS_ELSEWHERE: Final = re.compile(r"//|\\|[?#%\s\x00-\x1f\x7f]|(?:^|/)\.{1,2}(?:/|$)")
+"""What makes an address of a name: litellm sends some providers' keys where the name says."""
+
+
+def leads_elsewhere(name: str) -> bool:
+    """Whether a hosted model's name holds an address, or a part of one, and no model."""
+    return _LEADS_ELSEWHERE.search(name) is not None
+
+
+def check_hosted_name(name: str, valid: Sequence[str]) -> None:
+    """Refuse a name that no hosted model can have.
+
+    The table lists all models of the well-known providers, but it ages: of these a name that it
+    lacks passes too where it has a colon (a fine-tuned model), where it differs from a listed one
+    in its numbers alone (a newer version), or where nothing is like it (a new family). What is left
+    is taken for a misspelling. Of any other provider all names pass.
+
+    Args:
+        name: What was given.
+        valid: The names that are valid apart from hosted ones, for the error.
+
+    Raises:
+        UnknownModel: It has no provider, or an unknown one, or it is nearly a model's name.
+    """
+    if leads_elsewhere(name):
+        raise UnknownModel(name, valid)
+    known = providers()
+    if not known:
+        return
+    provider, slash, rest = name.partition("/")
+    listed = provider in _KEYS and provider not in _UNLISTED
+    names = hosted_names()
+    within = [one for one in names if one.startswith(f"{provider}/")] if listed else names
+    if slash and rest:
+        if listed and (litellm_facts(name) or ":" in rest or _may_be_newer(name, within)):
+            return
+        if not listed and (provider in known or provider in _UNLISTED):
+            return
+    close = get_close_matches(name, within, n=3)
+    if not close and not slash:
+        without = [one.removeprefix("openai/") for one in names if one.startswith("openai/")]
+        close = [f"openai/{one}" for one in get_close_matches(name, without, n=3)]
+    raise UnknownModel(name, valid, close=close)
+
+
+def _may_be_newer(name: str, listed: Sequence[str]) -> bool:
+    """Whether a name that the table lacks may be a newer model's, and no misspelling."""
+    skeletons = {_without_numbers(one) for one in listed}
+    return _without_numbers(name) in skeletons or not get_close_matches(
+        name, listed, n=1, cutoff=0.8
+    )
+
+
+def _without_numbers(name: str) -> str:
+    return re.sub(r"[\d.\-_]+", "", name.casefold())
+
+
+def needs_of(model: str) -> Needs:
+    """Return the variables that a hosted model needs, as far as that is known."""
+    return _NEEDS.get(model.partition("/")[0], Needs())
+
+
+def key_variables(model: str) -> tuple[str, ...]:
+    """Return the variables one of which must hold the key; none where that is not known."""
+    return needs_of(model).key
+
+
+def likely_keys(model: str) -> tuple[str, ...]:
+    """Return the variables one of which may hold the key: those known, else litellm's usual one."""
+    return key_variables(model) or (f"{model.partition('/')[0].upper()}_API_KEY",)

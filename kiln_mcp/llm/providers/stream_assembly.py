@@ -1,0 +1,175 @@
+"""An answer from a stream in the OpenAI format: deltas as they come, then the whole."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+from kiln_mcp.llm.deltas import Delta, ReasoningDelta, TextDelta, ToolCallDelta
+from kiln_mcp.llm.errors import ServerFailed, UnreadableAnswer
+from kiln_mcp.llm.messages import ModelAnswer
+from kiln_mcp.llm.providers.http_errors import refusal_in
+from kiln_mcp.llm.providers.openai_format import arguments_in, read_chat_answer, text_in
+from kiln_mcp.llm.providers.reasoning import ThoughtSplitter
+from storage.text.characters import Joiner, whole
+
+DONE: Final = "[DONE]"
+CUT_OFF: Final = "its answer broke off in the middle."
+
+
+@dataclass(slots=True)
+class _Call:
+    id: str
+    name: str
+    arguments: str = ""
+    joiner: Joiner = field(default_factory=Joiner)
+
+
+class Assembly:
+    """Puts one answer together.
+
+    Attributes:
+        finished: Whether the model said why its answer ends; only its usage may follow.
+        ended: Whether the stream said that nothing follows.
+    """
+
+    def __init__(self, model: str, mask: Callable[[str], str] = str) -> None:
+        """Set up.
+
+        Args:
+            model: Who answers.
+            mask: Takes secrets out of what is said of what cannot be read.
+        """
+        self.finished = False
+        self.ended = False
+        self._model = model
+        self._mask = mask
+        self._joiners = Joiner(), Joiner()  # of the reasoning and of the content
+        self._splitter = ThoughtSplitter()
+        self._content: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: list[_Call] = []
+        self._place_of: dict[int, int] = {}
+        self._logprobs: list[Any] = []
+        self._finish: object = None
+        self._usage: object = None
+
+    def read(self, data: str) -> list[Delta]:
+        """Take the data of an event; return what it adds to the answer.
+
+        Raises:
+            ModelError: It is or holds an error, or cannot be read.
+        """
+        if data.strip() == DONE:
+            self.ended = True
+            return []
+        try:
+            chunk = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise self._unreadable("not JSON in its stream", data) from error
+        return self.feed(chunk)
+
+    def _unreadable(self, what: str, data: str) -> UnreadableAnswer:
+        return UnreadableAnswer(self._model, self._mask(f"{what}: {data}"))
+
+    def feed(self, chunk: Mapping[str, Any]) -> list[Delta]:
+        """Take a chunk; return what it adds to the answer.
+
+        Raises:
+            ModelError: It holds an error, or has another shape.
+        """
+        failure = refusal_in(self._model, chunk, self._mask)
+        if failure is not None:
+            raise failure
+        try:
+            self._usage = chunk.get("usage") or self._usage
+            for choice in chunk.get("choices") or ():
+                if not choice.get("index"):
+                    return list(self._take(choice))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise self._unreadable("no chunk of a chat completion", str(chunk)) from error
+        return []
+
+    def _take(self, choice: Mapping[str, Any]) -> Iterator[Delta]:
+        # llama.cpp streams a raw continuation as `text`.
+        delta: Mapping[str, Any] = choice.get("delta") or {"content": choice.get("text")}
+        self._logprobs += (
+            cast("Mapping[str, Any]", choice.get("logprobs") or {}).get("content") or ()
+        )
+        thoughts, contents = self._joiners
+        reasoning = thoughts.feed(text_in(delta.get("reasoning_content") or delta.get("reasoning")))
+        content = contents.feed(text_in(delta.get("content")))
+        self._reasoning.append(reasoning)
+        self._content.append(content)
+        text, thought = self._splitter.feed(content)
+        self._finish = choice.get("finish_reason") or self._finish
+        self.finished = self._finish is not None
+        yield from _not_empty(ReasoningDelta(reasoning + thought), TextDelta(text))
+        for part in delta.get("tool_calls") or ():
+            yield self._tool_call(part)
+
+    def _tool_call(self, part: Mapping[str, Any]) -> ToolCallDelta:
+        function: Mapping[str, Any] = part.get("function") or {}
+        given, name = (whole(str(said or "")) for said in (part.get("id"), function.get("name")))
+        place = self._place(part.get("index"), given, name)
+        call = self._calls[place]
+        # Some servers repeat the id and the name with every part.
+        call.id, call.name = call.id or given, call.name or name
+        arguments = call.joiner.feed(arguments_in(function))
+        call.arguments += arguments
+        return ToolCallDelta(place, given, name, arguments)
+
+    def _place(self, index: int | None, given: str, name: str) -> int:
+        """Return which call a part belongs to; some servers number none, or all alike."""
+        place = len(self._calls) - 1 if index is None else self._place_of.get(index, -1)
+        another = bool(name and given and place >= 0 and self._calls[place].id not in {"", given})
+        if place < 0 or another or (index is None and name and not given):
+            self._calls.append(_Call(given, name))
+            place = len(self._calls) - 1
+            if index is not None:
+                self._place_of[index] = place
+        return place
+
+    def end(self) -> Iterator[Delta]:
+        """Yield what was held back: it might have been the beginning of a tag or a character."""
+        reasoning, content = (joiner.end() for joiner in self._joiners)
+        self._reasoning.append(reasoning)
+        self._content.append(content)
+        parts = self._splitter.feed(content), self._splitter.end()
+        text, thought = ("".join(part) for part in zip(*parts, strict=True))
+        yield from _not_empty(ReasoningDelta(reasoning + thought), TextDelta(text))
+        for place, call in enumerate(self._calls):
+            if held := call.joiner.end():
+                call.arguments += held
+                yield ToolCallDelta(place, "", "", held)
+
+    def answer(self, latency_s: float) -> ModelAnswer:
+        """Return the whole answer; its cost is not known yet.
+
+        Raises:
+            ModelError: The stream ended before the answer did, or it cannot be read.
+        """
+        if not (self.finished or self.ended):
+            raise ServerFailed(self._model, CUT_OFF, unanswered=True)
+        message = {
+            "content": "".join(self._content),
+            "reasoning_content": "".join(self._reasoning),
+            "tool_calls": [
+                {
+                    "id": call.id,
+                    "function": {"name": call.name, "arguments": call.arguments or "{}"},
+                }
+                for call in self._calls
+            ],
+        }
+        choice = {
+            "message": message,
+            "finish_reason": self._finish,
+            "logprobs": {"content": self._logprobs},
+        }
+        reply = {"choices": [choice], "usage": self._usage}
+        return read_chat_answer(self._model, reply, latency_s=latency_s, mask=self._mask)
+
+
+def _not_empty(*deltas: ReasoningDelta | TextDelta) -> Iterator[Delta]:
+    return (delta for delta in deltas if delta.text)

@@ -1,0 +1,124 @@
+"""Files that lie beside their record: copied in when it is saved, and found again.
+
+They are in the record's folder, so they move, travel and go to the trash with it.
+"""
+
+import os
+import shutil
+import stat
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from storage.border import check_links, check_path
+from storage.errors import InvalidRecord, RecordNotFound, UnsafePath, said_by_system
+from storage.files import disk_errors, flush_folder, remove_empty_folders
+from storage.format.layout import folder_of
+from storage.records import Attachment, ChunkedDocument, Document, Extraction, Record
+
+
+@dataclass(frozen=True, slots=True)
+class FileToCopy:
+    """A file that a person gave.
+
+    Attributes:
+        kind: The kind of record that it belongs to.
+        source: Where it is now.
+        target: Where it goes, within the project.
+    """
+
+    kind: str
+    source: Path
+    target: str
+
+
+def attachments_of(record: Record) -> tuple[Attachment, ...]:
+    """Return the files that a record names."""
+    match record:
+        case Document():
+            return (record.original_file.attachment,)
+        case Extraction():
+            return (record.output,)
+        case ChunkedDocument():
+            return tuple(chunk.content for chunk in record.chunks)
+        case _:
+            return ()
+
+
+def attached_file(project: Path, record: Record, attachment: Attachment) -> Path:
+    """Return where a saved record's file is.
+
+    Raises:
+        UnsafePath: It would lie outside of the record's folder, also through a link.
+        RecordNotFound: It is not there.
+    """
+    folder = project / folder_of(record.saved.path)
+    file = folder / attachment.path
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise UnsafePath(attachment.path)
+    check_links(project, [str(folder_of(record.saved.path) / attachment.path)])
+    if not file.is_file():
+        raise RecordNotFound("attachment", attachment.path)
+    return file
+
+
+def files_to_copy(record: Record, path: str) -> list[FileToCopy]:
+    """Return the files that must be copied for a record that is saved at a path."""
+    return [
+        FileToCopy(record.type_name(), one.source, str(folder_of(path) / one.path))
+        for one in attachments_of(record)
+        if one.source is not None
+    ]
+
+
+@contextmanager
+def files_beside(project: Path, files: Sequence[FileToCopy]) -> Generator[None]:
+    """Copy files to where their records will be; take them away again where the block fails.
+
+    A file that is there already is left as it is: its name, which holds a random number, was made
+    for it alone.
+
+    Raises:
+        InvalidRecord: One cannot be read, or is no ordinary file.
+        UnsafePath: It would lie elsewhere than beside its record, or behind a link.
+        WriteFailed: The disk refused.
+    """
+    for one in files:
+        check_path(one.target)
+    check_links(project, [one.target for one in files])
+    copied: list[Path] = []
+    try:
+        for one in files:
+            target = project / one.target
+            if not target.exists():
+                copied.append(target)
+                _copy(one, target)
+        yield
+    except BaseException:
+        for target in copied:
+            target.unlink(missing_ok=True)
+            remove_empty_folders(target.parent, project)
+        raise
+
+
+def _copy(one: FileToCopy, target: Path) -> None:
+    fresh = target.with_name(f".{target.name}.{uuid4().hex[:8]}.new")
+    try:
+        ordinary = stat.S_ISREG(one.source.stat().st_mode)
+    except OSError as error:
+        raise InvalidRecord(one.kind, f"{one.source}: {said_by_system(error)}") from error
+    if not ordinary:
+        raise InvalidRecord(one.kind, f"{one.source} is no file")
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with one.source.open("rb") as source, fresh.open("xb") as out:
+                shutil.copyfileobj(source, out)
+                out.flush()
+                os.fsync(out.fileno())
+            fresh.replace(target)
+        finally:
+            fresh.unlink(missing_ok=True)
+        flush_folder(target.parent)

@@ -1,0 +1,167 @@
+"""What is under way in a project: journals and files written aside, in the project's trash.
+
+The folder may hold what a stranger put there. A journal counts only if a process of this person
+began it (`seal.py`) and it touches nothing but what a change of a project may (`border.py`). All
+else is moved to `.trash/foreign`, where it is named among the project's problems.
+"""
+
+import errno
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from stat import S_IMODE
+from typing import Final
+from uuid import uuid4
+
+from storage.border import FOREIGN, PENDING, check_links, has_links
+from storage.commits.seal import JournalSeal
+from storage.commits.trash import keep_out_of_git
+from storage.commits.write_ahead import Begun
+from storage.errors import UnsafePath
+from storage.files import (
+    check_room,
+    disk_errors,
+    move_atomically,
+    read_plain,
+    write_aside,
+    write_atomically,
+)
+
+_LONGEST_STEM: Final = 80
+_NO_JOURNAL: Final = frozenset({errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.EFBIG})
+"""A link, a pipe or device, a folder, or more bytes than any journal has."""
+_log = logging.getLogger(__name__)
+
+
+class Pending:
+    """The changes under way in one project. Use it while all other writers are kept out.
+
+    Args:
+        project: The project's folder.
+        state: This person's folder for the project.
+    """
+
+    def __init__(self, project: Path, state: Path) -> None:
+        self._project = project
+        self._folder = project / PENDING
+        self._former = state / "pending"
+        self._seal = JournalSeal(state)
+
+    def prepare(self) -> None:
+        """Make the folder for what is under way; whoever may write to the project may here."""
+        if self._folder.is_dir():
+            return
+        keep_out_of_git(self._project)
+        with disk_errors(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with suppress(PermissionError):  # a disk without such modes
+                self._folder.chmod(S_IMODE(self._project.stat().st_mode))
+
+    def check_room(self, folder: Path, size: int) -> None:
+        """Refuse a folder of the project that new files of this size would not fit into.
+
+        The small file that shows it may be swept away by another writer, which changes nothing.
+
+        Raises:
+            WriteFailed: It is read-only, or there is too little space.
+        """
+        check_links(self._project, [PENDING])
+        self.prepare()
+        check_room(folder, size, self._folder)
+
+    def write_aside(self, begun: Begun) -> list[Path]:
+        """Write the new contents of a change aside and return where.
+
+        Raises:
+            WriteFailed: The disk refused; nothing was changed.
+        """
+        return [
+            write_aside(self._project / edit.path, edit.content, self._folder)
+            for edit in begun.edits
+        ]
+
+    def journal(self, begun: Begun) -> Path:
+        """Return the file of a change's journal; a change of one file alone needs none.
+
+        Raises:
+            WriteFailed: The disk refused; nothing was changed.
+        """
+        file = self._folder / f"{uuid4().hex}.json"
+        if len(begun.paths) > 1:
+            write_atomically(file, self._seal.mark(begun.text()))
+        return file
+
+    def left(self) -> list[Path]:
+        """Return what processes that died left of what they had under way.
+
+        Raises:
+            UnsafePath: The folder for it is a link: what is there is not ours to touch.
+        """
+        check_links(self._project, [PENDING])
+        with disk_errors(self._folder):
+            try:
+                return sorted(self._folder.iterdir())
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+
+    def former(self) -> list[Path]:
+        """Return the journals that an older version left in the home."""
+        return sorted(self._former.glob("*.json"))
+
+    def read_former(self, journal: Path) -> Begun | None:
+        """Return the change of a journal in the home; None where it was damaged and set aside."""
+        try:
+            begun = Begun.read(read_plain(journal))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            begun = None
+        if begun is not None and self._is_safe(begun):
+            return begun
+        _log.warning("%s cannot be used and is set aside", journal)
+        journal.rename(journal.with_suffix(".broken"))
+        return None
+
+    def read_own(self, journal: Path) -> Begun | None:
+        """Return the change that a process of this person began; None for any other, put aside."""
+        try:
+            text = self._seal.text_of(read_plain(journal))
+        except OSError as error:
+            if error.errno not in _NO_JOURNAL:
+                raise
+            text = None
+        begun = None if text is None else Begun.read(text)
+        if begun is not None and self._is_safe(begun):
+            return begun
+        self._put_aside(journal)
+        return None
+
+    def sweep(self, left: Sequence[Path]) -> None:
+        """Take away what was written aside and not put in place."""
+        for file in left:
+            if file.suffix != ".new":
+                continue
+            if file.is_dir() and not file.is_symlink():
+                self._put_aside(file)
+            else:
+                file.unlink(missing_ok=True)
+
+    def _is_safe(self, begun: Begun) -> bool:
+        try:
+            begun.check()
+            check_links(self._project, begun.paths)
+        except UnsafePath:
+            return False
+        return True
+
+    def _put_aside(self, entry: Path) -> None:
+        check_links(self._project, [FOREIGN])
+        place = self._project / FOREIGN / f"{entry.stem[:_LONGEST_STEM]}.{uuid4().hex[:8]}"
+        move_atomically(entry, place)
+        _log.warning("%s was begun by nobody here; it was not carried out: see %s", entry, place)
+
+
+def list_foreign(project: Path) -> list[str]:
+    """Return what a stranger left among what was under way, within the project."""
+    if has_links(project, FOREIGN):
+        return []
+    return sorted(f"{FOREIGN}/{one.name}" for one in (project / FOREIGN).glob("*"))

@@ -1,0 +1,83 @@
+"""Put a deleted record back where it was, over nothing that is there."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from storage.commits.commit_log import CommitLog, Move
+from storage.commits.trash import FOLDER, Trashed, find_by_folder, find_trashed, remove_for_good
+from storage.errors import ParentNotThere, ThereAgain
+from storage.format.layout import place_named, place_of
+from storage.text.kind_words import kind_word
+
+_UNDONE = "undone"
+
+
+def put_back(project: Path, log: CommitLog, key: str) -> Trashed:
+    """Put what is in the trash back where it was, while all other writers are kept out.
+
+    Where its folder holds leftovers, but no such record, they stay; what differs from one of them
+    stays in the trash.
+
+    Raises:
+        RecordNotFound: Nothing of this key is in the trash.
+        ParentNotThere: What it lay below is not there.
+        ThereAgain: It is there again already.
+    """
+    found = find_trashed(project, key)
+    _check_parents(project, found)
+    target = project / found.folder
+    if (target / f"{found.kind}.kiln").exists():
+        raise ThereAgain(_said(found))
+    content = project / found.place
+    moves: list[Move] = []
+    away = PurePosixPath(FOLDER, _UNDONE, found.key)
+    if _fits(project, content, target, moves):
+        moves.append(Move(str(PurePosixPath(FOLDER, found.key)), str(away)))
+    log.commit([], moves)
+    remove_for_good(project, str(away))
+    return found
+
+
+def _check_parents(project: Path, found: Trashed) -> None:
+    """Refuse what would lie below a record that is not there; say which is to come first."""
+    missing = [file for file in _parents(found) if not (project / file).is_file()]
+    if not missing:
+        return
+    parent = PurePosixPath(missing[-1])
+    trashed = find_by_folder(project, str(parent.parent))
+    name = _said(trashed) if trashed else f"the {_words(parent.stem)} it lay below"
+    raise ParentNotThere(_said(found), name, trashed.key if trashed else None)
+
+
+def _parents(found: Trashed) -> Iterator[str]:
+    """Yield the files of the records that a deleted one lay below, the nearest first."""
+    folder = PurePosixPath(found.folder)
+    place = place_named(f"{found.kind}.kiln")
+    while place is not None and place.parents and len(folder.parts) > len(("tasks", "one")):
+        place, folder = place_of(place.parents[0]), folder.parent.parent
+        yield str(folder / place.file_name)
+
+
+def _fits(project: Path, source: Path, target: Path, moves: list[Move]) -> bool:
+    """Note the moves of all whose place is free; return whether nothing else must be kept."""
+    if not os.path.lexists(target):
+        if os.path.lexists(source):
+            pair = (path.relative_to(project).as_posix() for path in (source, target))
+            moves.append(Move(*pair))
+        return True
+    if source.is_symlink() or target.is_symlink():
+        return False
+    if source.is_dir() and target.is_dir():
+        inside = sorted(source.iterdir())
+        fitting = [_fits(project, one, target / one.name, moves) for one in inside]
+        return all(fitting)
+    return source.is_file() and target.is_file() and source.read_bytes() == target.read_bytes()
+
+
+def _said(one: Trashed) -> str:
+    return f"the {_words(one.kind)} '{one.label}'"
+
+
+def _words(kind: str) -> str:
+    return kind_word(kind).replace("_", " ")

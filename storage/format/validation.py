@@ -1,0 +1,112 @@
+"""Whether a record fits the records above it, which its own model cannot know."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from storage.errors import InvalidRecord, UnreadableRecord
+from storage.files import read_plain
+from storage.format.layout import place_of
+from storage.format.record_text import parse_record
+from storage.records import Eval, EvalRun, Record, Task, TaskRun
+from storage.text.json_schema import problem_with, schema_fault
+
+R = TypeVar("R", bound=Record)
+
+
+def misfit(run: TaskRun, task: Task, before: TaskRun | None = None) -> str | None:
+    """Return what keeps a run from being one of this task, None where nothing does.
+
+    Args:
+        run: The run.
+        task: The task, which may have schemas.
+        before: What the run was: parts that are as they were are not looked at.
+    """
+    known = {part: text for part, text, _ in _parts(before, task)} if before else {}
+    for part, text, schema in _parts(run, task):
+        if schema is None or known.get(part) == text:
+            continue
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            return f"its {part} is not the JSON that the task asks for ({error})"
+        try:
+            problem = problem_with(value, json.loads(schema))
+        except (ValueError, RecursionError) as error:
+            return f"its {part} cannot be checked against the task's schema: {error}"
+        if problem is not None:
+            return f"its {part} does not fit the task's schema: {problem}"
+    return None
+
+
+class Ancestors:
+    """Reads the records above others, each once, to check what is saved below them.
+
+    A check may wait for a worker process, so it blocks.
+
+    Args:
+        folder: The project's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._read: dict[str, Record | None] = {}
+
+    def check(self, record: Record, path: str, before: Record | None) -> None:
+        """Refuse a record that does not fit what is above it.
+
+        Args:
+            record: What is to be saved.
+            path: Its file, within the project.
+            before: What the file holds now; None for a new one.
+
+        Raises:
+            InvalidRecord: It does not fit.
+        """
+        fault: str | None = None
+        if isinstance(record, Task):
+            fault = _schema_fault(record, before if isinstance(before, Task) else None)
+        elif isinstance(record, TaskRun):
+            task = self._above(Task, path, 2)
+            known = before if isinstance(before, TaskRun) else None
+            fault = misfit(record, task, known) if task else None
+        elif isinstance(record, EvalRun) and record.skipped_reason is None:
+            measured = self._above(Eval, path, 4)
+            same = isinstance(before, EvalRun) and before.scores == record.scores
+            fault = measured.fault_of(record.scores) if measured and not same else None
+        if fault:
+            raise InvalidRecord(record.type_name(), fault)
+
+    def _above(self, kind: type[R], path: str, folders: int) -> R | None:
+        """Return a record some folders above; None where there is none that can be read."""
+        file = str(PurePosixPath(path).parents[folders] / place_of(kind).file_name)
+        if file not in self._read:
+            try:
+                content = read_plain(self._folder / file)
+                self._read[file] = parse_record(kind, content, file)
+            except (OSError, UnreadableRecord):
+                self._read[file] = None
+        found = self._read[file]
+        return found if isinstance(found, kind) else None
+
+
+def _schema_fault(task: Task, before: Task | None) -> str | None:
+    """Return why a schema of a task cannot be used; those that it had already are not looked at."""
+    for part in ("input", "output"):
+        text: str | None = getattr(task, f"{part}_json_schema")
+        if text is None or (before and getattr(before, f"{part}_json_schema") == text):
+            continue
+        fault = schema_fault(text)
+        if fault:
+            return f"its {part} schema cannot be used: {fault}"
+    return None
+
+
+def _parts(run: TaskRun, task: Task) -> Iterator[tuple[str, str, str | None]]:
+    """Yield name, text and schema of what a run holds. A conversation's turns are plain text."""
+    if task.turn_mode == "single_turn":
+        yield "input", run.input, task.input_json_schema
+    yield "output", run.output.output, task.output_json_schema
+    if run.repaired_output:
+        yield "repaired output", run.repaired_output.output, task.output_json_schema

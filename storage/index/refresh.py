@@ -1,0 +1,323 @@
+"""Build the index and keep it true: the only place that writes it.
+
+The index is derived from the files and disposable. Missing, of an older version or broken, it is
+built again. Several processes share it; each keeps to short transactions.
+"""
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from storage.errors import UnreadableRecord
+from storage.format.layout import (
+    PROJECT_FILE,
+    Place,
+    children_of,
+    folder_of,
+    kind_named,
+    place_at,
+    place_of,
+)
+from storage.format.record_text import parse_record
+from storage.index import sql
+from storage.index.rows import SLOTS, first_row, mark_of, name_of, run_row, score_rows
+from storage.index.scan import FileState, Found, PlainState, find, project_state, states
+from storage.index.words import searchable
+from storage.records import EvalRun, Project, Record, TaskRun
+from storage.records.names import folded_name
+from storage.sqlite_files import open_shared
+
+Heard = Callable[[int], None]
+_BATCH = 2000
+_AFTER_ALL = "\U0010ffff"
+"""Comes after every path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a refresh found: how many records are new or changed, and how many are gone."""
+
+    changed: int
+    gone: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """A record whose file is not there any more."""
+
+    path: str
+    parent: str
+    kind: str
+
+
+class IndexBuilder:
+    """Writes the index of one project. Its methods block: call them in a thread, one at a time.
+
+    Attributes:
+        passed_over: What the last refresh found in a record's place and did not read, and why.
+    """
+
+    def __init__(self, project: Path, file: Path) -> None:
+        self._project = project
+        self._root = str(project)
+        self._connection = _open(file)
+        self.passed_over: dict[str, str] = {}
+        self._numbers: dict[str, int] = {}
+        """Of the tasks and judges, by their files."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def refresh(self, heard: Heard | None = None) -> Refreshed:
+        """Compare the index with the files' times and sizes, and read what differs.
+
+        Args:
+            heard: Told after each part of much work how many records were read so far.
+        """
+        self.passed_over = {}
+        return self._take_in(self._differences(), heard)
+
+    def note(self, written: Iterable[str], moved: Iterable[str] = ()) -> None:
+        """Take in what was changed, and look at nothing else.
+
+        Args:
+            written: Files to read again; those that are gone are found by the next refresh.
+            moved: Files or folders that are there now or are gone, to be compared with all below.
+        """
+        with self._transaction():
+            for path in written:
+                found = find(self._project, path)
+                if found is not None:
+                    self._put(found)
+        for folder in dict.fromkeys(map(_record_folder, moved)):
+            self._take_in(self._differences_in(folder))
+
+    @contextmanager
+    def _transaction(self) -> Generator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            self._numbers.clear()
+            raise
+        self._connection.execute("COMMIT")
+
+    # ------------------------------------------------------------ what differs
+
+    def _differences(self) -> Iterator[Found | _Gone]:
+        """Yield what differs between files and index, in one walk over both in the same order."""
+        part: list[PlainState] = [project_state(self._project)]
+        yield from self._among([part], "", place_of(Project))
+
+    def _differences_in(self, folder: PurePosixPath) -> Iterator[Found | _Gone]:
+        """Yield what differs in the folder of one record, where such a folder can be."""
+        place = place_at(folder)
+        if place is None or not place.parents:
+            return
+        path = str(folder / place.file_name)
+        parent = str(folder.parent.parent / place_of(place.parents[0]).file_name)
+        wanted = {"parent": parent, "kind": place.record.type_name(), "path": path}
+        stored = self._connection.execute(sql.STATE, wanted).fetchall()
+        found = find(self._project, path)
+        part: list[PlainState] = [] if found is None else [found.state]
+        yield from self._compared(part, stored, parent, place)
+
+    def _below(self, path: str, place: Place) -> Iterator[Found | _Gone]:
+        folder = "" if path == PROJECT_FILE else f"{folder_of(path)}/"
+        for child in children_of(place.record):
+            parts = states(self._project, f"{folder}{child.folder}", child, self.passed_over)
+            yield from self._among(parts, path, child)
+
+    def _among(
+        self, parts: Iterable[list[PlainState]], parent: str, place: Place
+    ) -> Iterator[Found | _Gone]:
+        """Yield what differs among the records of one kind below one parent, and below these.
+
+        What is stored is read a part at a time: a statement that stays open would keep the
+        write-ahead log from being emptied. What is put meanwhile comes earlier in this order.
+        """
+        between = {"parent": parent, "kind": place.record.type_name(), "after": ""}
+        for part in parts:
+            between["last"] = part[-1][0]
+            stored = self._connection.execute(sql.STATES, between).fetchall()
+            yield from self._compared(part, stored, parent, place)
+            between["after"] = between["last"]
+        between["last"] = _AFTER_ALL
+        stored = self._connection.execute(sql.STATES, between).fetchall()
+        yield from self._compared([], stored, parent, place)
+
+    def _compared(
+        self, part: list[PlainState], stored: list[PlainState], parent: str, place: Place
+    ) -> Iterator[Found | _Gone]:
+        if part != stored:
+            kind = place.record.type_name()
+            known = {state[0]: state for state in stored}
+            for state in part:
+                if known.pop(state[0], None) != state:
+                    yield Found(FileState(*state), parent, kind)
+            for path in known:
+                yield _Gone(path, parent, kind)
+        for path, _, _, below in part:
+            if below:
+                yield from self._below(path, place)
+
+    # ------------------------------------------------------------ what is kept
+
+    def _take_in(
+        self, differences: Iterator[Found | _Gone], heard: Heard | None = None
+    ) -> Refreshed:
+        """Put what differs in place of what was known, in short transactions."""
+        changed = gone = 0
+        for batch in _batches(differences):
+            with self._transaction():
+                for difference in batch:
+                    if isinstance(difference, Found):
+                        self._put(difference)
+                        changed += 1
+                    else:
+                        gone += self._forget_all(difference)
+            if heard is not None and len(batch) == _BATCH:
+                heard(changed)
+        return Refreshed(changed, gone)
+
+    def _forget_all(self, gone: _Gone) -> int:
+        """Forget a record and all below it; return how many these are."""
+        place = {"parent": gone.parent, "kind": gone.kind, "path": gone.path}
+        rows = [row for (row,) in self._connection.execute(sql.ROW_OF, place)]
+        rows += self._rows_below(gone.path)
+        self._forget(rows)
+        return len(rows)
+
+    def _rows_below(self, path: str) -> list[int]:
+        return [row for (row,) in self._connection.execute(sql.ROWS_BELOW, {"path": path})]
+
+    def _forget(self, rows: list[int]) -> None:
+        for statement in sql.FORGET:
+            self._connection.executemany(statement, [{"row": row} for row in rows])
+
+    def _put(self, found: Found) -> None:
+        """Read a file and put what it says in place of what was known."""
+        state = found.state
+        place = {"parent": found.parent, "kind": found.kind, "path": state.path}
+        known = [row for (row,) in self._connection.execute(sql.ROW_OF, place)]
+        record, problem = self._read(found)
+        first = first_row(record.created_at) if record else 0
+        row = next((row for row in known if first <= row < first + SLOTS), None)
+        row = self._free_row(first) if row is None else row
+        if known:
+            self._forget(known)
+        if not state.below and children_of(kind_named(found.kind)):
+            self._forget(self._rows_below(state.path))
+        self._connection.execute(
+            sql.ADD_RECORD,
+            {
+                **place,
+                "row": row,
+                "id": record.id if record else "",
+                "name": name_of(record) if record else "",
+                "folded": folded_name(name_of(record)) if record else "",
+                "changed_ns": state.changed_ns,
+                "size": state.size,
+                "below": state.below,
+                "problem": problem,
+            },
+        )
+        if isinstance(record, TaskRun):
+            self._put_run(record, self._number_of(found.parent), row)
+        elif isinstance(record, EvalRun):
+            self._connection.executemany(
+                sql.ADD_SCORE, score_rows(record, self._number_of(found.parent), row)
+            )
+
+    def _put_run(self, run: TaskRun, task: int, row: int) -> None:
+        connection = self._connection
+        kept = run_row(run)
+        connection.execute(sql.ADD_RUN, {"row": row, "task": task, "rating": kept.rating})
+        connection.executemany(sql.ADD_FACET, [(task, facet, row) for facet in kept.facets])
+        marks = " ".join(map(mark_of, (f"task:{task}", *kept.facets)))
+        connection.execute(sql.ADD_TEXT, (row, *map(searchable, kept.texts), marks))
+
+    def _number_of(self, parent: str) -> int:
+        if parent not in self._numbers:
+            self._connection.execute(sql.ADD_PARENT, {"path": parent})
+            (number,) = self._connection.execute(sql.NUMBER_OF, {"path": parent}).fetchone()
+            self._numbers[parent] = number
+        return self._numbers[parent]
+
+    def _free_row(self, first: int) -> int:
+        """Return the lowest row number from here on that comes after those of the same moment."""
+        while True:
+            span = {"first": first, "end": first + SLOTS}
+            (last,) = self._connection.execute(sql.LAST_ROW, span).fetchone()
+            if last is None:
+                return first
+            if last + 1 < first + SLOTS:
+                return last + 1
+            first += SLOTS
+
+    def _read(self, found: Found) -> tuple[Record | None, str | None]:
+        path = found.state.path
+        try:
+            with open(f"{self._root}/{path}", "rb") as file:  # noqa: PTH123 - thousands of times
+                content = file.read()
+            return parse_record(kind_named(found.kind), content, path), None
+        except UnreadableRecord as error:
+            return None, error.reason
+        except OSError as error:
+            return None, error.strerror or str(error)
+
+
+def forget_index(file: Path) -> None:
+    """Take away the files of an index, and whatever else has their names, as far as that goes."""
+    for leftover in file.parent.glob(file.name + "*"):
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                leftover.unlink(missing_ok=True)
+
+
+def _open(file: Path) -> sqlite3.Connection:
+    """Open the index's file.
+
+    Raises:
+        sqlite3.DatabaseError: It cannot be used.
+    """
+    try:
+        connection = open_shared(file)
+    except OSError as error:
+        raise sqlite3.DatabaseError(str(error)) from error
+    try:
+        for pragma in sql.PRAGMAS:
+            connection.execute(pragma)
+        _check_version(connection)
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_version(connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute(sql.GET_VERSION).fetchone()
+    if version == 0:
+        connection.executescript(sql.SCHEMA)
+    elif version != sql.VERSION:
+        raise sqlite3.DatabaseError(f"an index of version {version}")
+
+
+def _record_folder(path: str) -> PurePosixPath:
+    """Return the folder of the record that a file or a folder belongs to."""
+    inside = PurePosixPath(path)
+    return inside.parent if len(inside.parts) % 2 else inside
+
+
+def _batches(found: Iterable[Found | _Gone]) -> Iterator[list[Found | _Gone]]:
+    left = iter(found)
+    while batch := list(islice(left, _BATCH)):
+        yield batch
