@@ -14,7 +14,6 @@ from typing import Protocol, cast
 
 from pydantic import JsonValue
 
-from kiln_mcp.capability import AnyCapability, Capability
 from kiln_mcp.errors import UnknownCapability
 from kiln_mcp.evals import service as evals
 from kiln_mcp.evolution import service as evolution
@@ -28,12 +27,14 @@ from kiln_mcp.projects import record_service as records
 from kiln_mcp.projects import run_service as runs
 from kiln_mcp.projects import service as projects
 from kiln_mcp.projects import sharing_service as sharing
-from kiln_mcp.rendering import plain
 from kiln_mcp.settings import Settings
 from kiln_mcp.specs import service as specs
 from kiln_mcp.synthesis import service as synthesis
 from kiln_mcp.tuning import service as tuning
-from kiln_mcp.workspace import Workspace, open_workspace
+from kiln_mcp.workbench.capability import AnyCapability, Capability
+from kiln_mcp.workbench.home import open_workspace
+from kiln_mcp.workbench.plain_text import plain
+from kiln_mcp.workbench.workspace import Workspace
 from storage.text.excerpts import defuse, excerpt
 
 _log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ def test_the_three_packages_lie_side_by_side() -> None:
 
 def test_the_bridge_imports_nothing_but_the_standard_library() -> None:
     program = (
-        "import sys; before = set(sys.modules); import kiln_mcp.bridge; "
+        "import sys; before = set(sys.modules); import kiln_mcp.doors.bridge; "
         "new = {name.partition('.')[0] for name in set(sys.modules) - before}; "
         "print(sorted(new - set(sys.stdlib_module_names) - {'kiln_mcp'}))"
     )
@@ -34,7 +34,7 @@ def test_the_bridge_imports_nothing_but_the_standard_library() -> None:
 
 def test_the_doors_start_without_what_is_heavy() -> None:
     program = (
-        "import sys, kiln_mcp.cli, kiln_mcp.server; "
+        "import sys, kiln_mcp.doors.cli, kiln_mcp.doors.server; "
         "heavy = {'litellm', 'torch', 'scipy', 'dbos', 'xllamacpp', 'git'}; "
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -16,9 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from kiln_mcp.bridge import Daemon, Exchange
+from kiln_mcp.doors.bridge import Daemon, Exchange
 
-BRIDGE = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
+BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 PEER = """
 from mcp.server import MCPServer
 server = MCPServer("peer", version="1")

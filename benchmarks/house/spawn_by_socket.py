@@ -12,7 +12,7 @@ from pathlib import Path
 
 from startup import LEGACY, MODERN, spawn_to_tools
 
-from kiln_mcp.bridge import Daemon, Exchange
+from kiln_mcp.doors.bridge import Daemon, Exchange
 
 
 def main() -> None:

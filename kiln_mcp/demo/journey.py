@@ -20,7 +20,8 @@ from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.projects.service import ProjectCreated, ProjectDescription, TaskCreated
 from kiln_mcp.specs.service import SpecDraft
 from kiln_mcp.synthesis.answers import DataSplit, ItemsAdded
-from kiln_mcp.workspace import ProgressReport, Workspace
+from kiln_mcp.workbench.progress import ProgressReport
+from kiln_mcp.workbench.workspace import Workspace
 
 BUDGET: Final = 200
 """Model calls of the search; with 72 held-out items twice, 350 in all at most."""

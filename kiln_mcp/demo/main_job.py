@@ -19,12 +19,12 @@ from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.demo.journey import Journey, client_of, show_example, travel
 from kiln_mcp.demo.telling import teller_for
 from kiln_mcp.judging.answers import AgreementReport
-from kiln_mcp.known_projects import KnownProjects
 from kiln_mcp.llm import EMBEDDED, Engine, find_embedded_model
 from kiln_mcp.llm.errors import EmbeddedModelMissing
 from kiln_mcp.projects.errors import FolderTaken
 from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.known_projects import KnownProjects
+from kiln_mcp.workbench.workspace import Workspace
 
 OWN: Final = "table-bookings"
 EXAMPLE: Final = "ffmpeg-example"

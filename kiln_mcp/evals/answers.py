@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from kiln_mcp.capability import Result
 from kiln_mcp.evals.comparison import PairedDifference
 from kiln_mcp.evals.summaries import ScoreLine
 from kiln_mcp.statistics import CannotTell, Interval
+from kiln_mcp.workbench.capability import Result
 
 
 class RunConfigCreated(Result):

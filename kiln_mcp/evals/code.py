@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from kiln_mcp.evals.checks import Skipped
 from kiln_mcp.evals.errors import EvalError, UnsupportedEvaluator, UnusableTemplate
 from kiln_mcp.evals.expressions import Case
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.workspace import Workspace
 from storage import CodeEval, Eval, EvalConfig, ProjectStore
 from storage.format.layout import SCORER_FILE
 from storage.isolation.outcomes import Failed, Invalid, Value

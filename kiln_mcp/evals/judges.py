@@ -12,7 +12,7 @@ from kiln_mcp.evals.model_names import StoredModel, engine_model
 from kiln_mcp.evals.scores import answer_schema, binary_scores, read_scores, weighted_scores
 from kiln_mcp.llm import Engine, Message, ModelRequest
 from kiln_mcp.llm import Usage as ModelUsage
-from kiln_mcp.prompts import load_prompt
+from kiln_mcp.workbench.prompts import load_prompt
 from storage import CodeEval, Eval, EvalConfig, LlmJudge, StepsJudge, Task
 
 TOP_LOGPROBS: Final = 10

@@ -18,7 +18,7 @@ from kiln_mcp.evals.expressions import check_template
 from kiln_mcp.evals.items import REFERENCE_KEY
 from kiln_mcp.evals.model_names import stored_model
 from kiln_mcp.evals.prompt_texts import PromptText
-from kiln_mcp.prompts import load_prompt
+from kiln_mcp.workbench.prompts import load_prompt
 from storage import (
     BasePrompt,
     Eval,

@@ -23,7 +23,7 @@ from kiln_mcp.evals.work import Job, Measurement, Work, remaining
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.for_each import for_each
-from kiln_mcp.workspace import FIRST_PAUSE_S, LONGEST_PAUSE_S, Workspace
+from kiln_mcp.workbench.workspace import FIRST_PAUSE_S, LONGEST_PAUSE_S, Workspace
 from storage import EvalRun, TaskRun
 
 RUN_LOG: Final = "kiln_mcp_runs.jsonl"

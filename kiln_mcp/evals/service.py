@@ -4,7 +4,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kiln_mcp.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.evals.answers import (
     Comparison,
     ComparisonRow,
@@ -66,7 +65,8 @@ from kiln_mcp.evals.summaries import score_lines, scores_by_item
 from kiln_mcp.evals.work import Measurement, plan_run
 from kiln_mcp.projects.counting import count_items, golden_runs
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
+from kiln_mcp.workbench.workspace import Workspace
 from storage import (
     Eval,
     EvalConfig,

@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
-from kiln_mcp.capability import Result
 from kiln_mcp.evals.answers import ComparisonRow
+from kiln_mcp.workbench.capability import Result
 
 
 class RaceWon(Result):

@@ -18,9 +18,9 @@ from kiln_mcp.evolution.operators import Pool
 from kiln_mcp.evolution.trace import FILE, FileTrace
 from kiln_mcp.evolution.trials import Demonstrations, Trials, demonstrations_of
 from kiln_mcp.llm import EMBEDDED
-from kiln_mcp.prompts import load_prompt
 from kiln_mcp.synthesis.items import topic_of
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.prompts import load_prompt
+from kiln_mcp.workbench.workspace import Workspace
 from storage import TaskRunConfig
 
 

@@ -13,7 +13,7 @@ from kiln_mcp.evolution.operators import Operator, Proposal
 from kiln_mcp.evolution.trials import Attempt, Trials
 from kiln_mcp.llm import Engine, JsonSchema, Message, ModelRequest
 from kiln_mcp.llm.errors import BadAnswer
-from kiln_mcp.prompts import load_prompt
+from kiln_mcp.workbench.prompts import load_prompt
 
 LOOKED_AT: Final = 6
 MOST_EDITS: Final = 3

@@ -7,7 +7,6 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from kiln_mcp.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.evals.answers import ComparisonRow
 from kiln_mcp.evals.arguments import RunConfigDefinition
 from kiln_mcp.evals.comparison import PairedDifference, in_words, paired_difference
@@ -28,7 +27,8 @@ from kiln_mcp.evolution.search import Found, Ground, evolve
 from kiln_mcp.evolution.trials import ValidationScorer
 from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.statistics import Interval
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
+from kiln_mcp.workbench.workspace import Workspace
 from storage import Prompt, TaskRunConfig
 
 GENERATOR: Final = "kiln_mcp::evolve_prompt"

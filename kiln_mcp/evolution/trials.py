@@ -20,7 +20,7 @@ from kiln_mcp.evolution.blocks import Candidate, split_blocks
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import BadAnswer, ContextOverflow, ModelError
 from kiln_mcp.llm.for_each import for_each
-from kiln_mcp.workspace import ProgressReport
+from kiln_mcp.workbench.progress import ProgressReport
 from storage import TaskRunConfig
 
 CONCURRENCY: Final = 8

@@ -2,9 +2,9 @@
 
 from pydantic import Field
 
-from kiln_mcp.capability import Result
 from kiln_mcp.judging.measurement import Agreement, label_text
 from kiln_mcp.statistics import CannotTell, Interval
+from kiln_mcp.workbench.capability import Result
 
 
 class ItemToLabel(Result):

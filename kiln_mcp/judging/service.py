@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.judges import judge_model
 from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, gather, with_judge
@@ -47,7 +46,8 @@ from kiln_mcp.statistics import (
     percent_agreement,
     wilson_interval,
 )
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
+from kiln_mcp.workbench.workspace import Workspace
 from storage import EvalConfig, EvalOutputScore, EvalRun, ProjectStore, TaskRun
 
 LONGEST_SHOWN = 4000

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from pydantic import Field, JsonValue
 
-from kiln_mcp.capability import Result
 from kiln_mcp.jobs import Job, JobState
 from kiln_mcp.llm import Spending, Spent, Usage
 from kiln_mcp.llm.abilities import TITLES, Abilities, Ability
@@ -13,6 +12,7 @@ from kiln_mcp.llm.prices import FREE, Price
 from kiln_mcp.llm.providers.descriptions import ModelDescription
 from kiln_mcp.llm.trial import Trial
 from kiln_mcp.operations.limits import amounts, enough_for
+from kiln_mcp.workbench.capability import Result
 
 
 class JobReport(Result):

@@ -18,8 +18,6 @@ from pydantic import BaseModel, JsonValue
 from kiln_mcp.approvals.decision import Approved, Asking, Declined, Waiting
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.approvals.store import ApprovalStore
-from kiln_mcp.call_options import NO_LIMIT, CallOptions
-from kiln_mcp.capability import AnyCapability, Effect, JsonObject, Proposal, Result, Runs
 from kiln_mcp.jobs import Agreement, Job
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.operations.answers import JobReport
@@ -27,8 +25,10 @@ from kiln_mcp.operations.desk import desk_of
 from kiln_mcp.operations.errors import JobNotDone
 from kiln_mcp.operations.plans import within
 from kiln_mcp.operations.reports import questions_of, report_of
-from kiln_mcp.rendering import plain
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.call_options import NO_LIMIT, CallOptions
+from kiln_mcp.workbench.capability import AnyCapability, Effect, JsonObject, Proposal, Result, Runs
+from kiln_mcp.workbench.plain_text import plain
+from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import WorkbenchError
 
 NOT_DONE: Final = "Nothing has been done."

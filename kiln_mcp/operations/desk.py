@@ -2,7 +2,7 @@
 
 from kiln_mcp.jobs import JobDesk
 from kiln_mcp.operations.errors import NoJobsHere
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.workspace import Workspace
 
 
 def desk_of(workspace: Workspace) -> JobDesk:

@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 from pydantic import JsonValue
 
-from kiln_mcp.capability import Result
 from kiln_mcp.jobs import Job, JobEvent
 from kiln_mcp.operations.answers import JobReport, job_report
 from kiln_mcp.operations.desk import desk_of
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.capability import Result
+from kiln_mcp.workbench.workspace import Workspace
 
 
 class JobMoment(Result):

@@ -2,7 +2,7 @@
 
 from kiln_mcp.jobs import Job
 from kiln_mcp.operations.answers import JobReport, job_report
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.workspace import Workspace
 
 
 async def report_of(workspace: Workspace, job: Job, *, whole: bool = True) -> JobReport:

@@ -6,8 +6,6 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.call_options import NO_LIMIT, JobLimit
-from kiln_mcp.capability import Effect, Proposal, capability
 from kiln_mcp.llm.errors import UnknownOrder
 from kiln_mcp.llm.trial import to_find_out, try_model
 from kiln_mcp.operations.answers import (
@@ -29,7 +27,9 @@ from kiln_mcp.operations.errors import LimitStands
 from kiln_mcp.operations.limits import enough_for, raised
 from kiln_mcp.operations.plans import more_to_spend
 from kiln_mcp.operations.reports import report_of
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.call_options import NO_LIMIT, JobLimit
+from kiln_mcp.workbench.capability import Effect, Proposal, capability
+from kiln_mcp.workbench.workspace import Workspace
 
 LONGEST_WAIT_S = 30.0
 

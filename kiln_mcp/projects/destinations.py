@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
 
 EXPORTS: Final = "exports"

@@ -9,12 +9,12 @@ import anyio.to_thread
 from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.capability import Effect, Proposal, Result, capability
 from kiln_mcp.projects.destinations import outside
 from kiln_mcp.projects.fitting import batched, fitting
 from kiln_mcp.projects.references import NameProblem, ProjectReference, TaskReference, task_of
 from kiln_mcp.projects.run_service import Filter
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
+from kiln_mcp.workbench.workspace import Workspace
 from storage import Change, Task, TaskRun, exchange
 from storage.changes import Once
 from storage.errors import said_by_system

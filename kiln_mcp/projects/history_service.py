@@ -7,7 +7,6 @@ import anyio.to_thread
 from pydantic import Field, JsonValue
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.capability import Effect, Proposal, Result, capability
 from kiln_mcp.projects.errors import KindWithoutRecord
 from kiln_mcp.projects.kinds import (
     Kind,
@@ -18,7 +17,8 @@ from kiln_mcp.projects.kinds import (
     type_name_of,
 )
 from kiln_mcp.projects.references import ProjectReference
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
+from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
 from storage.commits.trash import Trashed
 from storage.errors import RecordNotFound, UnreadableRecord

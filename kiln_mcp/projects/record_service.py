@@ -7,11 +7,11 @@ from typing import Annotated, Final
 import anyio.to_thread
 from pydantic import Field, JsonValue, TypeAdapter
 
-from kiln_mcp.capability import Effect, Result, capability
-from kiln_mcp.projects.cutting import LONGEST_TEXT, Longest, cut
 from kiln_mcp.projects.kinds import RecordKind, RecordReference, find_record, type_name_of
 from kiln_mcp.projects.references import ProjectReference
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.capability import Effect, Result, capability
+from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT, Longest, cut
+from kiln_mcp.workbench.workspace import Workspace
 from storage.files import read_plain
 from storage.format import layout
 from storage.records.names import known_as

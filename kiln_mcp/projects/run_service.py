@@ -5,8 +5,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kiln_mcp.capability import Effect, Result, capability
-from kiln_mcp.projects.cutting import LONGEST_TEXT, Longest, cut
 from kiln_mcp.projects.errors import (
     NothingToRate,
     NothingToTag,
@@ -23,7 +21,9 @@ from kiln_mcp.projects.ratings import (
     with_rating,
 )
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of, task_of_run
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.capability import Effect, Result, capability
+from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT, Longest, cut
+from kiln_mcp.workbench.workspace import Workspace
 from storage import (
     DataSource,
     Eval,

@@ -7,14 +7,14 @@ from typing import Annotated, Final
 import anyio
 from pydantic import Field, JsonValue
 
-from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.projects.counting import take_inventory
 from kiln_mcp.projects.errors import FolderTaken, TaskExists
 from kiln_mcp.projects.inventory import next_step, weaknesses
 from kiln_mcp.projects.references import NameProblem, ProjectReference, unreadable_task
 from kiln_mcp.projects.schemas import schema_text
 from kiln_mcp.projects.sharing_service import OpenQuestion, faults_said, open_questions
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.capability import Effect, Result, capability
+from kiln_mcp.workbench.workspace import Workspace
 from storage import Eval, Project, ProjectStore, Prompt, RecordProblem, Spec, Task, TaskRunConfig
 from storage.errors import WorkbenchError
 from storage.records.names import folded_name

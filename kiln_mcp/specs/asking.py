@@ -7,11 +7,11 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from kiln_mcp.llm import Engine, Message, ModelRequest
-from kiln_mcp.prompts import PromptPart, load_prompt
 from kiln_mcp.specs.drafting import Draft, short_name
 from kiln_mcp.specs.gaps import Gap, Rule
 from kiln_mcp.specs.kinds import FORMS, SpecKind, definition, forms_text, properties_of
 from kiln_mcp.specs.refinement import Answered, Edit, Refinement
+from kiln_mcp.workbench.prompts import PromptPart, load_prompt
 from storage.records.names import acceptable_name
 
 MOST_QUESTIONS: Final = 5

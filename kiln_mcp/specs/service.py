@@ -6,7 +6,6 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.capability import Effect, Proposal, Result, Runs, capability
 from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of, told_apart
 from kiln_mcp.specs.asking import (
@@ -21,7 +20,8 @@ from kiln_mcp.specs.errors import NothingToRefine, SpecNotNamed
 from kiln_mcp.specs.gaps import Gap, find_gaps
 from kiln_mcp.specs.kinds import SpecKind, definition, fields_of, kind_of, properties_of
 from kiln_mcp.specs.refinement import Answered, Edit, Refinement, incorporate
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.capability import Effect, Proposal, Result, Runs, capability
+from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Spec, Task
 
 MORE_QUESTIONS = "Ask the person the questions, then call refine_spec with their answers."

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from kiln_mcp.capability import Result
+from kiln_mcp.workbench.capability import Result
 
 
 class ItemsAdded(Result):

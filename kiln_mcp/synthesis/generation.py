@@ -14,7 +14,6 @@ from kiln_mcp.evals.model_names import stored_model
 from kiln_mcp.evals.spending import plan_of
 from kiln_mcp.evals.task_runs import Setup, resolve
 from kiln_mcp.llm import EMBEDDED, Engine
-from kiln_mcp.prompts import load_prompt
 from kiln_mcp.synthesis.answers import CellMade
 from kiln_mcp.synthesis.errors import ExamplesNeeded
 from kiln_mcp.synthesis.inputs import (
@@ -31,6 +30,7 @@ from kiln_mcp.synthesis.items import TOPIC, Origin, as_stored_text
 from kiln_mcp.synthesis.outputs import Asked, choose_run_config
 from kiln_mcp.synthesis.plan import Aim, Cell, coverage_plan
 from kiln_mcp.synthesis.report import data_set
+from kiln_mcp.workbench.prompts import load_prompt
 from storage import (
     DataGuide,
     DataSource,

@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from kiln_mcp.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.evals.making import tag_of
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
 from kiln_mcp.synthesis.answers import DataGenerated, DataSplit, ItemsAdded, PartSize
@@ -36,7 +35,8 @@ from kiln_mcp.synthesis.report import (
 )
 from kiln_mcp.synthesis.similarity import grouped
 from kiln_mcp.synthesis.splits import SHARES, deal
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
+from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Task, TaskRun, task_run_filter
 from storage.errors import said_by_system
 from storage.files import read_ordinary

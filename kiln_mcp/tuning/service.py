@@ -10,7 +10,6 @@ import anyio
 from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.capability import Effect, Proposal, Result, capability
 from kiln_mcp.evals.held_out import HELD_OUT, measured_on, runs_to_show
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.evals.making import tag_of
@@ -30,7 +29,8 @@ from kiln_mcp.tuning.export import (
     write_file,
 )
 from kiln_mcp.tuning.formats import ExportFormat, Instructions, Thinking
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
+from kiln_mcp.workbench.workspace import Workspace
 from storage import (
     DatasetSplit,
     Eval,

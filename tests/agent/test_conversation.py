@@ -19,11 +19,12 @@ from agent.messages import Message, ToolCall, ToolDefinition
 from agent.model import Answer, Piece, ScriptedChatModel
 from agent.tools import Toolbox, ToolResult
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.capability import Effect, Proposal, Result, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
-from kiln_mcp.server import build_server
+from kiln_mcp.doors.server import build_server
 from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import Workspace, open_workspace
+from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
+from kiln_mcp.workbench.home import open_workspace
+from kiln_mcp.workbench.workspace import Workspace
 
 Era = Literal["auto", "legacy"]
 ERAS: tuple[Era, ...] = ("auto", "legacy")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-MAIN = "from kiln_mcp.cli import main; main()"
+MAIN = "from kiln_mcp.doors.cli import main; main()"
 # Started by a shell in the background, a process hears no Ctrl-C unless it asks for it.
 AT_A_TERMINAL = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 

@@ -12,13 +12,13 @@ import anyio
 import pytest
 from aiohttp import web
 
-from kiln_mcp.bridge import Daemon, Exchange
+from kiln_mcp.doors.bridge import Daemon, Exchange
 
 CHAT = "from agent.terminal import main; main()"
 SERVER = """\
 import os
 os.environ["KILN_MCP_HOME"] = {home!r}
-from kiln_mcp.bridge import main
+from kiln_mcp.doors.bridge import main
 main()
 """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SERVER = "from kiln_mcp.cli import main; main()"
+SERVER = "from kiln_mcp.doors.cli import main; main()"
 
 
 def inspect(home: Path, era: str, *arguments: str) -> subprocess.CompletedProcess[str]:

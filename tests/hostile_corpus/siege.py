@@ -20,14 +20,14 @@ from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.context import ClientRequestContext
 from pydantic import JsonValue
 
-from kiln_mcp.bridge import Daemon, Exchange
+from kiln_mcp.doors.bridge import Daemon, Exchange
 from tests.hostile_corpus.archives import ARCHIVES
 from tests.hostile_corpus.changes import apply_change
 from tests.hostile_corpus.inputs import HostileInput, JsonObject, fill, read_inputs
 from tests.hostile_corpus.model_server import hostile_models
 from tests.hostile_corpus.world import World
 
-BRIDGE: Final = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
+BRIDGE: Final = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 FORBIDDEN: Final = re.compile(r"not foreseen|ExceptionGroup|Traceback|canary-5812|root:x:0|Errno")
 LONGEST_ERROR: Final = 4_000
 CALL_WITHIN_S: Final = 25.0

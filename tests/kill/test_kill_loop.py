@@ -37,7 +37,7 @@ from storage import (
 )
 from storage.sharing.sync import Sharing, fetch_project
 
-BRIDGE = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
+BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 ROOT = Path(__file__).parents[2]
 SERVER = Path(__file__).with_name("model_server.py")
 KILLS = int(os.environ.get("KILN_MCP_KILLS", "216"))

@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field, JsonValue, ValidationError
 from kiln_mcp.approvals.errors import ApprovalDeclined, ApprovalNeeded
 from kiln_mcp.approvals.plan import Effect, Plan
 from kiln_mcp.approvals.records import ProposedCall
-from kiln_mcp.capability import Proposal, Result, Runs, capability
 from kiln_mcp.errors import InvalidArguments, UnusableValue
+from kiln_mcp.workbench.capability import Proposal, Result, Runs, capability
 from storage import Task, TaskOutput
 
 

@@ -16,7 +16,7 @@ from pydantic import JsonValue
 from kiln_mcp.approvals.records import ApprovalState, Door
 from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.catalogue import installed_catalogue
-from kiln_mcp.cli import cli
+from kiln_mcp.doors.cli import cli
 from kiln_mcp.llm.errors import UnknownOrder
 from kiln_mcp.settings import Settings
 
@@ -117,7 +117,7 @@ async def test_without_a_terminal_nothing_is_destroyed_and_the_way_to_the_person
 async def in_a_terminal(home: Path, typed: bytes, *arguments: str) -> tuple[int, str]:
     """Run a command whose standard input is a terminal; return its exit code and what it says."""
     ours, theirs = os.openpty()
-    program = [sys.executable, "-c", "from kiln_mcp.cli import main; main()", *arguments]
+    program = [sys.executable, "-c", "from kiln_mcp.doors.cli import main; main()", *arguments]
     environment = {**os.environ, "KILN_MCP_HOME": str(home)}
     try:
         async with await anyio.open_process(

@@ -18,13 +18,13 @@ from mcp import Client, StdioServerParameters
 from mcp.client.context import ClientRequestContext
 
 from kiln_mcp import __version__
-from kiln_mcp.bridge import Daemon, Exchange, home_folder
+from kiln_mcp.doors.bridge import Daemon, Exchange, home_folder
 from kiln_mcp.llm import Message, ModelRequest, WorkOrders
 from kiln_mcp.llm.providers.descriptions import WELL_KNOWN
 from kiln_mcp.llm.providers.host import HostModel
 from kiln_mcp.settings import Settings
 
-BRIDGE = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
+BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 ROOT = Path(__file__).parents[2]
 
 
@@ -198,7 +198,7 @@ def test_only_who_knows_the_token_and_is_no_web_page_is_let_in(home: Path) -> No
 
 @pytest.mark.slow
 def test_an_idle_daemon_ends_by_itself(home: Path) -> None:
-    program = "import sys; from kiln_mcp.cli import main; sys.exit(main())"
+    program = "import sys; from kiln_mcp.doors.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", program, "serve", "--idle-minutes", "0.01"]
     done = subprocess.run(command, env=environment(home), timeout=60, check=False)
     assert done.returncode == 0

@@ -19,13 +19,14 @@ from kiln_mcp.approvals.errors import ApprovalNeeded
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.approvals.records import Door
 from kiln_mcp.approvals.store import ApprovalStore
-from kiln_mcp.capability import Effect, Proposal, Result, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
-from kiln_mcp.cli import cli
-from kiln_mcp.rendering import plain, render
-from kiln_mcp.server import build_server
+from kiln_mcp.doors.cli import cli
+from kiln_mcp.doors.server import build_server
 from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import Workspace, open_workspace
+from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
+from kiln_mcp.workbench.home import open_workspace
+from kiln_mcp.workbench.plain_text import plain, render
+from kiln_mcp.workbench.workspace import Workspace
 
 ERAS = ("auto", "legacy")
 Era = Literal["auto", "legacy"]

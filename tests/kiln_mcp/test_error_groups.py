@@ -4,11 +4,11 @@ import pytest
 
 from kiln_mcp.approvals.plan import Effect
 from kiln_mcp.approvals.records import ProposedCall
-from kiln_mcp.capability import Result, capability
-from kiln_mcp.cli.failures import guarded
+from kiln_mcp.doors.cli.failures import guarded
+from kiln_mcp.doors.server.calls import failure
 from kiln_mcp.errors import unwrap
 from kiln_mcp.jobs.endings import ended_by
-from kiln_mcp.server.calls import failure
+from kiln_mcp.workbench.capability import Result, capability
 from storage.errors import WorkbenchError
 
 FULL = OSError(28, "No space left on device")

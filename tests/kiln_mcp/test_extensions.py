@@ -7,10 +7,10 @@ from typing import cast
 
 import pytest
 
-from kiln_mcp.capability import Effect, Result, capability
 from kiln_mcp.catalogue import Extension, installed_catalogue, with_extensions
-from kiln_mcp.server.door import build_server
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.doors.server.door import build_server
+from kiln_mcp.workbench.capability import Effect, Result, capability
+from kiln_mcp.workbench.workspace import Workspace
 
 
 class Greeting(Result):

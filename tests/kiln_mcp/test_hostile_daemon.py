@@ -13,7 +13,7 @@ import anyio
 import pytest
 from mcp import Client, StdioServerParameters
 
-from kiln_mcp.bridge import Daemon, Exchange
+from kiln_mcp.doors.bridge import Daemon, Exchange
 from storage import (
     DataSource,
     Eval,
@@ -29,7 +29,7 @@ from storage import (
     TaskRunSplit,
 )
 
-BRIDGE = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
+BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 ROOT = Path(__file__).parents[2]
 LONGEST_ANSWER_S = 2.0
 ENDLESS = "a" * 40 + "!"

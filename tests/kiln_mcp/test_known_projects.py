@@ -12,9 +12,10 @@ import pytest
 
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.errors import AmbiguousProject, MissingProject, UnknownProject
-from kiln_mcp.known_projects import KnownProjects
 from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import Workspace, open_workspace
+from kiln_mcp.workbench.home import open_workspace
+from kiln_mcp.workbench.known_projects import KnownProjects
+from kiln_mcp.workbench.workspace import Workspace
 from storage import Project, ProjectStore
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln_mcp.prompts import (
+from kiln_mcp.workbench.prompts import (
     PromptPart,
     PromptSlotMismatch,
     PromptTemplate,

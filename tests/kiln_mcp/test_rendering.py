@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, JsonValue
 
-from kiln_mcp.rendering import for_terminal, plain, render
+from kiln_mcp.workbench.plain_text import for_terminal, plain, render
 
 _texts = st.text(st.characters(blacklist_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=30)
 _scalars = st.one_of(_texts, st.integers(), st.booleans())

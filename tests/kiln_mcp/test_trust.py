@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kiln_mcp.trust import TRUST_FILE, Trust, UntrustedFolder
+from kiln_mcp.workbench.trust import TRUST_FILE, Trust, UntrustedFolder
 from storage import Project, ProjectStore
 
 

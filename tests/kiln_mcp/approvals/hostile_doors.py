@@ -23,9 +23,9 @@ from agent.messages import Message, ToolCall, ToolDefinition
 from agent.model import Answer
 from agent.tools import Toolbox, ToolResult
 from kiln_mcp.catalogue import installed_catalogue
-from kiln_mcp.cli import cli
+from kiln_mcp.doors.cli import cli
+from kiln_mcp.doors.server import build_server
 from kiln_mcp.operations.answers import JobList
-from kiln_mcp.server import build_server
 from tests.kiln_mcp.approvals.hostile_world import HostileWorld
 from tests.kiln_mcp.approvals.obedient import Call, JsonObject, ObedientModel
 

@@ -14,8 +14,8 @@ from kiln_mcp.approvals.plan import Consequence, Plan
 from kiln_mcp.approvals.policy import ALWAYS_ASKED, Policy, policy_file, read_policy, write_policy
 from kiln_mcp.approvals.records import ApprovalState, Consumption, Door, ProposedCall
 from kiln_mcp.approvals.store import ApprovalStore
-from kiln_mcp.cli import cli
-from kiln_mcp.cli.approvals import (
+from kiln_mcp.doors.cli import cli
+from kiln_mcp.doors.cli.approvals import (
     answer_requests,
     change_policy,
     describe_request,
@@ -207,7 +207,7 @@ def _type(home: Path, keys: str, *arguments: str) -> None:
     try:
         os.write(ours, keys.encode())
         subprocess.run(
-            [sys.executable, "-c", "from kiln_mcp.bridge import main; main()", *arguments],
+            [sys.executable, "-c", "from kiln_mcp.doors.bridge import main; main()", *arguments],
             stdin=theirs,
             capture_output=True,
             env={**os.environ, "KILN_MCP_HOME": str(home)},

@@ -16,7 +16,7 @@ from typing import Final
 
 import pytest
 
-from kiln_mcp.bridge import Daemon, Exchange
+from kiln_mcp.doors.bridge import Daemon, Exchange
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,7 +24,7 @@ pytestmark = [
 ]
 
 ROOT: Final = Path(__file__).parents[3]
-PROGRAM: Final = "import sys; from kiln_mcp.cli import main; sys.exit(main())"
+PROGRAM: Final = "import sys; from kiln_mcp.doors.cli import main; sys.exit(main())"
 OPEN_FILES: Final = 256
 ANSWERED_WITHIN_S: Final = 2.0
 META: Final[Mapping[str, object]] = {

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from kiln_mcp.border.log_limit import MOST_ALIKE, WINDOW_S, LogLimit, RepetitionFilter
+from kiln_mcp.doors.border.log_limit import MOST_ALIKE, WINDOW_S, LogLimit, RepetitionFilter
 
 
 def records(count: int, line: int) -> list[logging.LogRecord]:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from kiln_mcp.border.lending import LentVariables, NotLendable
-from kiln_mcp.border.provider_variables import lendable
-from kiln_mcp.border.provider_variables import variables_of_servers as named_in
+from kiln_mcp.doors.border.lent_variables import LentVariables, NotLendable
+from kiln_mcp.doors.border.provider_variables import lendable
+from kiln_mcp.doors.border.provider_variables import variables_of_servers as named_in
 from kiln_mcp.llm.prices import providers
 from kiln_mcp.llm.providers.litellm_names import needs_of
 

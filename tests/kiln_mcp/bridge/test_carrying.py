@@ -28,16 +28,16 @@ from mcp.client.subscriptions import ResourceUpdated
 from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.bridge import Daemon, Exchange
-from kiln_mcp.capability import Effect, Proposal, Result, Runs, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
-from kiln_mcp.daemon import serve
+from kiln_mcp.doors.bridge import Daemon, Exchange
+from kiln_mcp.doors.daemon import serve
 from kiln_mcp.llm import EngineSettings
 from kiln_mcp.operations.answers import ModelList
 from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.capability import Effect, Proposal, Result, Runs, capability
+from kiln_mcp.workbench.workspace import Workspace
 
-BRIDGE = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
+BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 ROOT = Path(__file__).parents[3]
 ERAS = ("auto", "legacy")
 Era = Literal["auto", "legacy"]

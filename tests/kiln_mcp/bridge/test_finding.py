@@ -14,11 +14,12 @@ import pytest
 from filelock import FileLock
 
 from kiln_mcp import __version__
-from kiln_mcp.bridge import Daemon, Exchange, finding
-from kiln_mcp.bridge.finding import is_outdated
-from kiln_mcp.cli import failures
+from kiln_mcp.doors.bridge import Daemon, Exchange
+from kiln_mcp.doors.bridge import discovery as finding
+from kiln_mcp.doors.bridge.discovery import is_outdated
+from kiln_mcp.doors.cli import failures
 
-BRIDGE = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
+BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 ROOT = Path(__file__).parents[3]
 CONVERSATION = b"""\
 {"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25",\
@@ -123,7 +124,7 @@ def test_a_daemon_of_an_older_release_or_another_build_is_outdated(
 
 def test_the_bridge_imports_the_standard_library_alone() -> None:
     program = (
-        "import sys; before = set(sys.modules); import kiln_mcp.bridge\n"
+        "import sys; before = set(sys.modules); import kiln_mcp.doors.bridge\n"
         "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))\n"
         "print(*sorted(name for name in sys.modules if name.startswith('kiln_mcp')))"
     )
@@ -136,12 +137,13 @@ def test_the_bridge_imports_the_standard_library_alone() -> None:
     )
     imported, own = (line.split() for line in done.stdout.decode().splitlines())
     assert set(imported) - sys.stdlib_module_names == {"kiln_mcp"}
-    assert {".".join(name.split(".")[:2]) for name in own} == {
+    assert {".".join(name.split(".")[:3]) for name in own} == {
         "kiln_mcp",
-        "kiln_mcp.bridge",
-        "kiln_mcp.border",
+        "kiln_mcp.doors",
+        "kiln_mcp.doors.bridge",
+        "kiln_mcp.doors.border",
         "kiln_mcp.home",
-        "kiln_mcp.lines",
+        "kiln_mcp.doors.lines",
     }
 
 
@@ -167,7 +169,7 @@ def test_where_no_daemon_starts_the_client_is_served_all_the_same_and_told_why(
 @pytest.mark.slow
 def test_a_client_waits_for_a_daemon_that_is_about_to_listen(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from kiln_mcp.bridge import Daemon\n"
+        "import sys; from pathlib import Path; from kiln_mcp.doors.bridge import Daemon\n"
         "Daemon(Path(sys.argv[1])).find()"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]

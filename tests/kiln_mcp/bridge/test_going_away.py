@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import pytest
 
-from kiln_mcp.bridge import Bridge, Daemon
-from kiln_mcp.bridge.carrying import MOST_DAEMONS
-from kiln_mcp.bridge.exchange import Address
+from kiln_mcp.doors.bridge import Bridge, Daemon
+from kiln_mcp.doors.bridge.exchange import Address
+from kiln_mcp.doors.bridge.transport import MOST_DAEMONS
 
 READS: Final = "wait_for_job"
 WRITES: Final = "draft_spec"

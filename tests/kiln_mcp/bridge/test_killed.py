@@ -20,13 +20,13 @@ from mcp.client.extension import (
 )
 from mcp.client.subscriptions import ResourceUpdated
 
-from kiln_mcp.bridge import Daemon, Exchange
+from kiln_mcp.doors.bridge import Daemon, Exchange
 from kiln_mcp.operations.answers import Order, OrderList
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
-BRIDGE: Final = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
-SERVE: Final = "import sys; from kiln_mcp.cli import main; sys.exit(main())"
+BRIDGE: Final = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
+SERVE: Final = "import sys; from kiln_mcp.doors.cli import main; sys.exit(main())"
 ROOT: Final = Path(__file__).parents[3]
 ERAS: Final = ("auto", "legacy")
 Era = Literal["auto", "legacy"]

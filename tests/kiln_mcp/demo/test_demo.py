@@ -20,7 +20,7 @@ from kiln_mcp.demo.telling import PlainTeller, RichTeller
 from kiln_mcp.llm import EMBEDDED, Engine, EngineSettings, ModelRequest
 from kiln_mcp.projects.errors import FolderTaken
 from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import KnownProjects, Workspace
+from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import ProjectStore
 

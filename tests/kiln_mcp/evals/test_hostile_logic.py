@@ -22,8 +22,8 @@ from kiln_mcp.projects import service as projects
 from kiln_mcp.projects.errors import NotAnObjectSchema
 from kiln_mcp.settings import Settings
 from kiln_mcp.synthesis import service as synthesis
-from kiln_mcp.trust import UntrustedFolder
-from kiln_mcp.workspace import KnownProjects, Workspace
+from kiln_mcp.workbench.trust import UntrustedFolder
+from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import Project, ProjectStore, Task
 from storage.isolation.limits import Limits

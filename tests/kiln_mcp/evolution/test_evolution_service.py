@@ -17,7 +17,7 @@ from kiln_mcp.evolution.service import GENERATOR, evolve_prompt
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.llm.errors import RequestRefused
 from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import KnownProjects, Workspace
+from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import DataSource, Project, ProjectStore, Prompt, Task, TaskOutput, TaskRun
 from storage import TaskRunConfig as RunConfig

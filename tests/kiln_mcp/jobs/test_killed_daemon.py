@@ -33,7 +33,7 @@ from storage import (
     TaskRun,
 )
 
-BRIDGE = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
+BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 COMMAND = ("run-eval", "--project", ".", "--eval", "Right")
 ROOT = Path(__file__).parents[3]
 WAIT_S = 1.0

@@ -15,7 +15,6 @@ from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.policy import Policy, write_policy
 from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.approvals.store import ApprovalStore
-from kiln_mcp.call_options import JobLimit
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.llm import EngineSettings, ServerSettings
 from kiln_mcp.operations import service
@@ -23,7 +22,8 @@ from kiln_mcp.operations.answers import JobReport, used_by
 from kiln_mcp.operations.calls import Outcome, call_capability
 from kiln_mcp.operations.desk import desk_of
 from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.call_options import JobLimit
+from kiln_mcp.workbench.workspace import Workspace
 from storage import DataSource, Project, ProjectStore, Task, TaskOutput, TaskRun
 from storage.index.queries import RunQuery
 

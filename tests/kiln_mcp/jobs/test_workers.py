@@ -30,11 +30,11 @@ pytestmark = [
 WORKER = """
 import asyncio, sys
 from pathlib import Path
-from kiln_mcp.capability import Effect, Result, capability
+from kiln_mcp.workbench.capability import Effect, Result, capability
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.llm import EngineSettings, Message, ModelRequest, ServerSettings
 from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.workspace import Workspace
 
 folder, url, address, limit, name = Path(sys.argv[1]), *sys.argv[2:6]
 

@@ -27,7 +27,7 @@ from kiln_mcp.judging.ledger import read_draws, read_labels
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.projects.ratings import Aspect, with_rating
 from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import KnownProjects, Workspace
+from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import (
     Eval,

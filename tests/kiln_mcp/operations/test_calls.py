@@ -15,14 +15,14 @@ from kiln_mcp.approvals.plan import Effect, Plan
 from kiln_mcp.approvals.policy import Policy, write_policy
 from kiln_mcp.approvals.records import ApprovalState, Door, ProposedCall
 from kiln_mcp.approvals.store import VALID_S, ApprovalStore
-from kiln_mcp.capability import Proposal, Result, Runs, capability
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.llm import EngineSettings
 from kiln_mcp.operations import service
 from kiln_mcp.operations.calls import call_capability
 from kiln_mcp.operations.errors import JobNotDone
 from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.capability import Proposal, Result, Runs, capability
+from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import WorkbenchError
 
 

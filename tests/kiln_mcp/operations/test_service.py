@@ -16,8 +16,6 @@ from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.errors import ApprovalNeeded
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.approvals.records import Door, ProposedCall
-from kiln_mcp.call_options import JobLimit
-from kiln_mcp.capability import AnyCapability, Effect, Proposal, Result, Runs, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.jobs import Job, JobState, Progress, Stop
@@ -38,7 +36,10 @@ from kiln_mcp.operations.limits import KINDS, amounts, enough_for
 from kiln_mcp.operations.plans import more_to_spend, within
 from kiln_mcp.operations.service import OrderAnswer
 from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import Workspace, open_workspace
+from kiln_mcp.workbench.call_options import JobLimit
+from kiln_mcp.workbench.capability import AnyCapability, Effect, Proposal, Result, Runs, capability
+from kiln_mcp.workbench.home import open_workspace
+from kiln_mcp.workbench.workspace import Workspace
 from scripted_model import ScriptedModel
 
 

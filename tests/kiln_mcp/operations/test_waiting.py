@@ -8,13 +8,13 @@ import pytest
 from aiohttp import web
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.capability import Effect, Proposal, Result, Runs, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.llm import EngineSettings, Message, ModelRequest, ServerSettings
 from kiln_mcp.operations import service
 from kiln_mcp.operations.calls import call_capability
 from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.capability import Effect, Proposal, Result, Runs, capability
+from kiln_mcp.workbench.workspace import Workspace
 
 ASKS_TO_WAIT = "The server of 'busy/tiny' asks to wait 45 s."
 

@@ -12,7 +12,7 @@ import pytest
 from kiln_mcp.evals import service as evals
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import KnownProjects, Workspace
+from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import (
     DataSource,

@@ -17,7 +17,7 @@ from kiln_mcp.evolution.service import evolve_prompt
 from kiln_mcp.judging.service import label_items, measure_agreement, next_items_to_label
 from kiln_mcp.specs.service import draft_spec
 from kiln_mcp.synthesis.service import generate_data
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.workspace import Workspace
 from storage import Task
 from storage.errors import DiskFull, ReadOnlyProject
 from storage.index.queries import RunQuery

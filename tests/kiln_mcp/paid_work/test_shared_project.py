@@ -13,7 +13,7 @@ from kiln_mcp.judging.service import label_items, measure_agreement
 from kiln_mcp.synthesis.errors import NoItemsMade
 from kiln_mcp.synthesis.generation import DataWish
 from kiln_mcp.synthesis.service import generate_data
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.workspace import Workspace
 from storage import Task
 from storage.index.queries import RunQuery
 

@@ -10,7 +10,8 @@ from pydantic import JsonValue
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.projects.errors import TaskExists, TaskNotNamed
 from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import Workspace, open_workspace
+from kiln_mcp.workbench.home import open_workspace
+from kiln_mcp.workbench.workspace import Workspace
 from storage import (
     Eval,
     EvalConfig,

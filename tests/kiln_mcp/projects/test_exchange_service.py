@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from pydantic import JsonValue
 
 from kiln_mcp.catalogue import installed_catalogue
-from kiln_mcp.cli import cli
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.doors.cli import cli
+from kiln_mcp.workbench.workspace import Workspace
 from storage import Task, TaskRun
 from storage.errors import NewerFormat, WorkbenchError
 from storage.exchange import TargetInside

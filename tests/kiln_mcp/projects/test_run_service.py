@@ -20,7 +20,7 @@ from kiln_mcp.projects.errors import (
     UnusableRating,
     UnusableTag,
 )
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.workspace import Workspace
 from storage import (
     Eval,
     EvalInputSplit,

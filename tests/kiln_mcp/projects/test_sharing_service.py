@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from kiln_mcp.catalogue import installed_catalogue
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Task
 from storage.sharing.sync import Sharing, fetch_project
 

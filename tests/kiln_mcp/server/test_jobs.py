@@ -21,14 +21,14 @@ from mcp.shared.exceptions import MCPError
 from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.capability import Effect, Proposal, Result, Runs, capability
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
+from kiln_mcp.doors.server import build_server
 from kiln_mcp.llm import EngineSettings, Message, ModelRequest
 from kiln_mcp.operations.answers import JobList, Order, OrderList
 from kiln_mcp.operations.pages import JobPage
-from kiln_mcp.server import build_server
 from kiln_mcp.settings import Settings
-from kiln_mcp.workspace import Workspace
+from kiln_mcp.workbench.capability import Effect, Proposal, Result, Runs, capability
+from kiln_mcp.workbench.workspace import Workspace
 
 Era = Literal["auto", "legacy"]
 ERAS = ("auto", "legacy")

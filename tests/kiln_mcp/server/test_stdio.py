@@ -11,7 +11,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-PROGRAM: Final = "import sys; from kiln_mcp.bridge import main; sys.exit(main())"
+PROGRAM: Final = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 ROOT: Final = Path(__file__).parents[3]
 META: Final[dict[str, object]] = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",

@@ -21,7 +21,7 @@ from kiln_mcp.specs.service import (
     find_spec_gaps,
     refine_spec,
 )
-from kiln_mcp.workspace import KnownProjects, Workspace
+from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import Project, ProjectStore, Spec, Task, Tone
 from storage.errors import RecordNotFound

@@ -14,7 +14,7 @@ from kiln_mcp.synthesis.errors import ItemMisfit, NothingToSplit, UnknownParts, 
 from kiln_mcp.synthesis.items import GivenItem
 from kiln_mcp.synthesis.report import FILE, DataReport
 from kiln_mcp.synthesis.service import Shares, add_items, split_data
-from kiln_mcp.workspace import KnownProjects, Workspace
+from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import Project, ProjectStore, Task, TaskRun
 

@@ -15,7 +15,7 @@ from kiln_mcp.settings import Settings
 from kiln_mcp.synthesis.errors import ExamplesNeeded, ItemMisfit, NoItemsMade
 from kiln_mcp.synthesis.generation import DataWish
 from kiln_mcp.synthesis.service import generate_data
-from kiln_mcp.workspace import KnownProjects, Workspace
+from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import Project, ProjectStore, Task, TaskRun, TaskRunConfig
 from storage.errors import RecordNotFound

@@ -17,7 +17,7 @@ from kiln_mcp.synthesis.service import add_items, split_data
 from kiln_mcp.tuning.errors import FormatMisfit, NothingToExport, NothingToFreeze, PartNotInSplit
 from kiln_mcp.tuning.formats import ExportFormat, Thinking
 from kiln_mcp.tuning.service import export_training_data, freeze_split
-from kiln_mcp.workspace import KnownProjects, Workspace
+from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from storage import (
     DatasetSplit,
     Eval,

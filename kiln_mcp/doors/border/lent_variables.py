@@ -1,0 +1,83 @@
+"""What a client's lending changes in the daemon's environment.
+
+A provider's variables go together. A key of one client is never used with the address of another:
+who lends a key sets the whole group, and who has no key changes nothing of a group that has one.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from kiln_mcp.doors.border.provider_variables import GROUPS, lendable, variables_of_servers
+
+MOST_NAMED: Final = 10
+_SECRET: Final = re.compile(
+    r"(KEY|KEY_ID|TOKEN|SECRET|PASSWORD|CREDENTIALS|JWT|PROFILE|ROLE_ARN|TOKEN_FILE|_URI)$"
+)
+
+
+def changes_by_lending(
+    lent: Mapping[str, str], environment: Mapping[str, str]
+) -> dict[str, str | None]:
+    """Return what a lending changes in the daemon's environment; None for a variable to remove.
+
+    Args:
+        lent: What a client lends, all of it lendable.
+        environment: The daemon's, as it is.
+    """
+    changes: dict[str, str | None] = {n: v for n, v in lent.items() if n not in GROUPS}
+    for provider in dict.fromkeys(GROUPS[name] for name in lent if name in GROUPS):
+        group = [name for name, owner in GROUPS.items() if owner == provider]
+        if _has_secret(group, lent) or not _has_secret(group, environment):
+            changes.update({n: lent.get(n) for n in group if n in lent or n in environment})
+    return changes
+
+
+def _has_secret(group: Iterable[str], variables: Mapping[str, str]) -> bool:
+    return any(variables.get(name) and _SECRET.search(name) for name in group)
+
+
+class NotLendable(ValueError):  # noqa: N818 - a fault of the client's, told to it
+    """A client lends what it may not."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        listed = ", ".join(name[:64] for name in names[:MOST_NAMED])
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        super().__init__(
+            f"These variables may not be lent: {listed}{more}. Only those of model providers may, "
+            "and those that 'key_variable' in servers.json names. Nothing was taken."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LentVariables:
+    """The environment that clients lend their variables to.
+
+    Attributes:
+        environment: It changes with each lending.
+        server_file: The person's own servers; None for none.
+    """
+
+    environment: MutableMapping[str, str] = field(repr=False)
+    server_file: Path | None = None
+
+    def take(self, lent: Mapping[str, str]) -> None:
+        """Take over what a client lends, all or nothing.
+
+        Raises:
+            NotLendable: One of the variables may not be lent.
+            ValueError: No environment can hold one of the values.
+        """
+        named = variables_of_servers(self.server_file) if self.server_file else frozenset[str]()
+        refused = sorted(lent.keys() - lendable(lent, named).keys())
+        if refused:
+            raise NotLendable(refused)
+        if any("\0" in value for value in lent.values()):
+            raise ValueError("a value holds NUL")
+        for name, value in changes_by_lending(lent, self.environment).items():
+            if value is None:
+                del self.environment[name]
+            else:
+                self.environment[name] = value

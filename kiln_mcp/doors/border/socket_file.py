@@ -1,0 +1,106 @@
+"""The Unix socket of a home: where it lies, and how it is made for one person alone."""
+
+import hashlib
+import os
+import socket
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from kiln_mcp.doors.border.peers import own_user, peer_user
+
+SOCKET_FILE: Final = "daemon.sock"
+LONGEST_PATH: Final = 103
+"""Bytes of a socket's path on macOS, the system that takes the fewest; Linux takes 107."""
+BACKLOG: Final = 512
+
+
+def listen_at_home(home: Path) -> tuple[socket.socket, Path] | None:
+    """Listen on a Unix socket that only this person can reach, and return it with its path.
+
+    It lies in the home, or in the person's runtime folder where the home's path is too long or its
+    disk holds no sockets. The caller holds the daemon's lock, so a socket that is there is stale.
+
+    Returns:
+        None where the system has no such sockets, does not tell who connects, or refuses one.
+    """
+    if sys.platform == "win32" or not hasattr(socket, "AF_UNIX"):
+        return None
+    for path in _places(home):
+        with suppress(OSError):
+            listener = _listen(path)
+            if _tells_who_connects(path, listener):
+                return listener, path
+            remove_socket(path)
+            listener.close()
+            return None
+    return None
+
+
+def remove_socket(path: Path) -> None:
+    """Remove a socket of ours; leave whatever else lies there.
+
+    Raises:
+        FileExistsError: Something else lies there.
+    """
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode) or found.st_uid != own_user():
+        raise FileExistsError(f"{path} is no socket of ours")
+    path.unlink()
+
+
+def _places(home: Path) -> Iterator[Path]:
+    """Yield where the socket may lie, the home first; folders are checked or made."""
+    name = hashlib.sha256(os.fsencode(home)).hexdigest()[:16] + ".sock"
+    if is_private(home):
+        yield home / SOCKET_FILE
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and is_private(Path(runtime)):
+        yield Path(runtime, f"kiln-mcp-{name}")
+    shared = Path(tempfile.gettempdir(), f"kiln-mcp-{own_user()}")
+    with suppress(OSError):
+        shared.mkdir(mode=0o700, exist_ok=True)
+        if is_private(shared):
+            yield shared / name
+
+
+def is_private(folder: Path) -> bool:
+    """Whether a folder, no link to one, is this person's and nobody else can enter or write it."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == own_user()
+    return ours and not stat.S_IMODE(found.st_mode) & 0o077
+
+
+def _listen(path: Path) -> socket.socket:
+    if len(os.fsencode(path)) > LONGEST_PATH:
+        raise OSError("the path is too long for a socket")
+    remove_socket(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(os.fspath(path))
+        path.chmod(0o600)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _tells_who_connects(path: Path, listener: socket.socket) -> bool:
+    """Whether the system says of a connection whose it is; some containers do not."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        probe.connect(os.fspath(path))
+        connection, _ = listener.accept()
+        with connection:
+            return peer_user(connection) == peer_user(probe) == own_user()

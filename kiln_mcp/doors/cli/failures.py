@@ -1,0 +1,63 @@
+"""What a command says when it fails, and its exit code."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+import click
+
+from kiln_mcp.errors import AlreadyServing, InvalidArguments, disk_sentence, unwrap
+from kiln_mcp.workbench.plain_text import for_terminal
+from storage.errors import WorkbenchError
+
+FAILED = 1
+USAGE = 2
+NOT_APPROVED = 3
+SERVED_ALREADY = 75
+"""Another daemon serves the home: EX_TEMPFAIL; the bridge knows it too."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT."""
+
+_log = logging.getLogger(__name__)
+
+
+def guarded(run: Callable[[], object]) -> int:
+    """Run it and return the exit code."""
+    try:
+        run()
+    except BaseException as error:  # noqa: BLE001 - the outermost door
+        return _explain(unwrap(error))
+    return 0
+
+
+def _explain(error: BaseException) -> int:
+    """Say what happened in a sentence and return the exit code for it."""
+    match error:
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else FAILED
+        case KeyboardInterrupt() | click.Abort():
+            return _say("Stopped. What was finished is saved; run it again to go on.", INTERRUPTED)
+        case click.exceptions.Exit():
+            return error.exit_code
+        case click.ClickException():
+            error.show()
+            return error.exit_code
+        case InvalidArguments():
+            return _say(str(error), USAGE)
+        case WorkbenchError():
+            code = SERVED_ALREADY if isinstance(error, AlreadyServing) else FAILED
+            return _say(str(error), code)
+        case BrokenPipeError():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FAILED
+        case OSError():
+            return _say(disk_sentence(error), FAILED)
+        case _:
+            _log.error("unforeseen", exc_info=error)
+            return _say(f"An error that was not foreseen: {type(error).__name__}: {error}", FAILED)
+
+
+def _say(sentence: str, code: int) -> int:
+    click.echo(f"kiln-mcp: {for_terminal(sentence)}", err=True)
+    return code

@@ -1,0 +1,50 @@
+"""Follow the job of a command: Ctrl-C pauses it; it outlives a command that is killed."""
+
+import time
+
+import anyio
+import click
+
+from kiln_mcp.jobs import JobState
+from kiln_mcp.operations.answers import JobReport
+from kiln_mcp.operations.calls import Outcome, job_outcome
+from kiln_mcp.operations.service import LONGEST_WAIT_S as LONGEST_LOOK_S
+from kiln_mcp.operations.service import cancel_job, wait_for_job
+from kiln_mcp.workbench.workspace import Workspace
+
+_LAST_WORD_S = 10.0
+
+
+async def follow_job(workspace: Workspace, job: str, longest_s: float | None) -> Outcome:
+    """Wait for a job and return what came of it.
+
+    Args:
+        workspace: Where progress is shown.
+        job: The job's id.
+        longest_s: The longest wait; None for as long as it takes.
+
+    Raises:
+        JobNotDone: It failed.
+    """
+    click.echo(
+        f"kiln-mcp: This is the job {job}. Ctrl-C pauses it; where this command is killed, it "
+        "goes on.",
+        err=True,
+    )
+    until = None if longest_s is None else time.monotonic() + longest_s
+    try:
+        return job_outcome(await _wait(workspace, job, until))
+    except anyio.get_cancelled_exc_class():
+        with anyio.move_on_after(_LAST_WORD_S, shield=True):
+            await cancel_job(workspace, job, pause=True)
+            again = f"kiln-mcp resume-job --job {job}"
+            click.echo(f"kiln-mcp: The job is paused; {again} goes on.", err=True)
+        raise
+
+
+async def _wait(workspace: Workspace, job: str, until: float | None) -> JobReport:
+    while True:
+        left = LONGEST_LOOK_S if until is None else max(0.0, until - time.monotonic())
+        report = await wait_for_job(workspace, job, min(left, LONGEST_LOOK_S))
+        if JobState(report.state).at_rest or (until is not None and time.monotonic() >= until):
+            return report

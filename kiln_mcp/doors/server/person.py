@@ -1,0 +1,95 @@
+"""Reach the person through the client: elicitation, in both eras of the protocol.
+
+Before 2026-07-28 the server pushes the question while the call waits. Since then the call is
+answered with the question, and the client repeats the call with the person's answer.
+"""
+
+from typing import Final
+
+import mcp_types as types
+from mcp.shared.exceptions import MCPError
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import JsonValue
+
+from kiln_mcp.approvals.decision import Person, Reply
+from kiln_mcp.approvals.plan import fingerprint_of
+from kiln_mcp.approvals.records import Door, ProposedCall
+from kiln_mcp.doors.server.context import Context
+
+_FORM: Final[types.ElicitRequestedSchema] = {
+    "type": "object",
+    "properties": {
+        "agree": {"type": "boolean", "title": "Do it", "description": "Whether to go ahead."}
+    },
+    "required": ["agree"],
+}
+
+
+def person_of(context: Context, params: types.CallToolRequestParams) -> Person | None:
+    """Return how the person of a call is reached; None if its client cannot ask."""
+    declared = context.session.client_capabilities
+    if declared is None or declared.elicitation is None:
+        return None
+    if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
+        return PersonLater(params)
+    return PersonNow(context)
+
+
+class PersonNow:
+    """A person whom the client asks while the call waits."""
+
+    door = Door.ELICITATION
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def ask(self, call: ProposedCall) -> Reply:
+        """Push the question and wait for the answer."""
+        # On the call's own stream: the one for all else may not be open yet.
+        asked = self._context.session.elicit_form(
+            call.plan.text, _FORM, related_request_id=self._context.request_id
+        )
+        try:
+            return _reply(await asked)
+        except MCPError:  # the client could not ask after all
+            return Reply.NONE
+
+
+class PersonLater:
+    """A person whom the client asks between two requests of the same call.
+
+    Attributes:
+        question: What the client is to put to the person; None before it was asked.
+    """
+
+    door = Door.ELICITATION
+
+    def __init__(self, params: types.CallToolRequestParams) -> None:
+        self._answers = params.input_responses or {}
+        self.question: types.InputRequiredResult | None = None
+
+    async def ask(self, call: ProposedCall) -> Reply:
+        """Take the answer that came with the call; without one, leave the question."""
+        # The key names call and plan, so that an answer cannot be spent on another.
+        bound: dict[str, JsonValue] = {
+            "tool": call.tool,
+            "arguments": call.arguments_fingerprint,
+            "plan": call.plan.fingerprint,
+        }
+        key = f"approve-{fingerprint_of(bound)[:24]}"
+        answer = self._answers.get(key)
+        if isinstance(answer, types.ElicitResult):
+            return _reply(answer)
+        form = types.ElicitRequestFormParams(message=call.plan.text, requested_schema=_FORM)
+        request = types.ElicitRequest(params=form)
+        self.question = types.InputRequiredResult(input_requests={key: request})
+        return Reply.LATER
+
+
+def _reply(answer: types.ElicitResult) -> Reply:
+    """Return what a person's answer means; one that is neither yes nor no is none."""
+    if answer.action == "accept":
+        replies = {True: Reply.ACCEPT, False: Reply.DECLINE}
+        agrees = (answer.content or {}).get("agree")
+        return replies[agrees] if isinstance(agrees, bool) else Reply.NONE
+    return Reply.DECLINE if answer.action == "decline" else Reply.NONE

@@ -1,0 +1,75 @@
+"""Home."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+
+from kiln_mcp.home import prepare_home
+from kiln_mcp.jobs import Job, JobDesk, JobSettings, JsonObject
+from kiln_mcp.llm import Budget, Engine, Model
+from kiln_mcp.settings import Settings
+from kiln_mcp.workbench.known_projects import KnownProjects
+from kiln_mcp.workbench.progress import ProgressReport, Relay
+from kiln_mcp.workbench.workspace import CarryOut, Workspace, _know_nothing, _settle
+
+
+@asynccontextmanager
+async def open_workspace(
+    settings: Settings,
+    carry_out: CarryOut = _know_nothing,
+    models: Mapping[str, Model] | None = None,
+) -> AsyncGenerator[Workspace]:
+    """Open the workspace of this person for the life of a process.
+
+    Args:
+        settings: What the person set.
+        carry_out: Carries out what a job was begun for.
+        models: Further models by name.
+    """
+    with suppress(OSError):  # who needs the home says what is wrong with it
+        prepare_home(settings.home)
+    shared = replace(settings.engine, shared_database_url=settings.shared_database_url)
+    async with Engine(shared, models) as engine:
+        known = KnownProjects(settings.home / "projects.json")
+
+        budgets: dict[str, Budget] = {}
+
+        async def work(job: Job, report: ProgressReport) -> JsonObject:
+            name = f"jobs/{job.id}"
+            budget = budgets[job.id] = await engine.budget(name, job.limit, job.worked_s)
+            relay = Relay(report)
+            heard = engine.within(budget).heard_by(relay.say)
+            own = replace(workspace, engine=heard, report=relay.report, job=job.id)
+            if job.model is not None:  # of the client that started it; the daemon serves others too
+                own = own.with_model(job.model)
+            try:
+                result = await carry_out(own, job)
+            except Exception as error:
+                # It comes alone, or in the group of a capability that does several things at once.
+                if budget.refusal is not None and budget.refusal is not error:
+                    raise budget.refusal from error
+                raise
+            finally:
+                del budgets[job.id]
+                await _settle(own, job)
+            if budget.refusal is not None:
+                raise budget.refusal
+            return result
+
+        async def hold(job_id: str) -> None:
+            if job_id in budgets:
+                await budgets[job_id].hold()
+
+        jobs = JobSettings(settings.database_url)
+        desk = JobDesk(
+            jobs if settings.does_jobs else replace(jobs, at_once=0),
+            work,
+            hold,
+            lambda job_id: engine.count_answers(f"jobs/{job_id}/*"),
+        )
+        workspace = Workspace(settings=settings, engine=engine, known=known, desk=desk)
+        try:
+            yield workspace
+        finally:
+            await desk.close()
+            await known.close()
