@@ -8,7 +8,7 @@ from typing import Protocol
 import anyio
 
 from agent.errors import ChatError, ModelFailed
-from agent.fencing import fenced
+from agent.fences import fenced
 from agent.memory import reminded
 from agent.messages import Message, ToolCall
 from agent.model import ChatModel, Piece

@@ -16,8 +16,6 @@ ChatError
 └── ChatNotSaved       the disk refused a message
 """
 
-# ruff: noqa: N818
-
 import difflib
 import re
 from collections.abc import Sequence

@@ -9,7 +9,7 @@ from rich.status import Status
 from rich.text import Text
 
 from agent.approval import Reply
-from agent.fencing import printable
+from agent.fences import printable
 from agent.markdown import cut
 from agent.messages import ToolCall
 from agent.reader import LineReader

@@ -14,19 +14,23 @@ from typing import Protocol, cast
 
 from pydantic import JsonValue
 
+from kiln_mcp.advice import service as advice
 from kiln_mcp.errors import UnknownCapability
 from kiln_mcp.evals import service as evals
 from kiln_mcp.evolution import service as evolution
 from kiln_mcp.jobs import Job, JsonObject
 from kiln_mcp.judging import service as judging
-from kiln_mcp.operations import service as operations
-from kiln_mcp.operations.plans import check_agreement
-from kiln_mcp.projects import exchange_service as exchange
-from kiln_mcp.projects import history_service as history
-from kiln_mcp.projects import record_service as records
-from kiln_mcp.projects import run_service as runs
+from kiln_mcp.operations.job_control import service as operations
+from kiln_mcp.operations.job_control.plans import check_agreement
+from kiln_mcp.operations.models import service as models
+from kiln_mcp.operations.work_orders import service as work_orders
 from kiln_mcp.projects import service as projects
-from kiln_mcp.projects import sharing_service as sharing
+from kiln_mcp.projects.exchange import service as exchange
+from kiln_mcp.projects.history import service as history
+from kiln_mcp.projects.records import service as records
+from kiln_mcp.projects.runs import service as runs
+from kiln_mcp.projects.sharing import service as sharing
+from kiln_mcp.run_configs import service as run_configs
 from kiln_mcp.settings import Settings
 from kiln_mcp.specs import service as specs
 from kiln_mcp.synthesis import service as synthesis
@@ -42,7 +46,7 @@ _log = logging.getLogger(__name__)
 _OWN: tuple[AnyCapability, ...] = (
     projects.create_project,
     projects.create_task,
-    projects.describe_project,
+    advice.describe_project,
     runs.find_runs,
     runs.read_run,
     runs.rate_run,
@@ -69,7 +73,7 @@ _OWN: tuple[AnyCapability, ...] = (
     synthesis.add_items,
     synthesis.generate_data,
     synthesis.split_data,
-    evals.create_run_config,
+    run_configs.create_run_config,
     evals.create_evaluator,
     evals.run_eval,
     evals.compare_run_configs,
@@ -82,10 +86,10 @@ _OWN: tuple[AnyCapability, ...] = (
     operations.cancel_job,
     operations.resume_job,
     operations.list_jobs,
-    operations.list_models,
-    operations.test_model,
-    operations.take_work_orders,
-    operations.answer_work_orders,
+    models.list_models,
+    models.test_model,
+    work_orders.take_work_orders,
+    work_orders.answer_work_orders,
     tuning.freeze_split,
     tuning.export_training_data,
 )

@@ -15,8 +15,6 @@
 Errors are named by their cause, without a suffix; the constructor writes the sentence.
 """
 
-# ruff: noqa: N818
-
 import difflib
 import errno
 import os

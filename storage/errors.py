@@ -72,7 +72,7 @@ class StorageError(WorkbenchError):
     """Something about the project on disk is not as it must be."""
 
 
-class NotAProject(StorageError):  # noqa: N818 - errors are named by their cause
+class NotAProject(StorageError):
     """The folder holds no project.kiln."""
 
     def __init__(self, folder: Path) -> None:
@@ -85,7 +85,7 @@ class NotAProject(StorageError):  # noqa: N818 - errors are named by their cause
         )
 
 
-class ProjectExists(StorageError):  # noqa: N818
+class ProjectExists(StorageError):
     """A project is there already."""
 
     def __init__(self, folder: Path) -> None:
@@ -93,7 +93,7 @@ class ProjectExists(StorageError):  # noqa: N818
         super().__init__(f"{folder} holds a project already. Open it, or choose another folder.")
 
 
-class RecordNotFound(StorageError):  # noqa: N818
+class RecordNotFound(StorageError):
     """No record has this id or name."""
 
     def __init__(self, kind: str, wanted: str, close: Sequence[str] = ()) -> None:
@@ -105,7 +105,7 @@ class RecordNotFound(StorageError):  # noqa: N818
         super().__init__(f"There is no {word} with the id or name {wanted!r}.{hint}")
 
 
-class ParentNotThere(StorageError):  # noqa: N818
+class ParentNotThere(StorageError):
     """What a deleted record lay below is not there any more.
 
     Attributes:
@@ -125,7 +125,7 @@ class ParentNotThere(StorageError):  # noqa: N818
         )
 
 
-class ThereAgain(StorageError):  # noqa: N818
+class ThereAgain(StorageError):
     """A deleted record is there again already."""
 
     def __init__(self, what: str) -> None:
@@ -136,7 +136,7 @@ class ThereAgain(StorageError):  # noqa: N818
         )
 
 
-class AmbiguousName(StorageError):  # noqa: N818
+class AmbiguousName(StorageError):
     """Several records have this name."""
 
     def __init__(self, kind: str, name: str, ids: Sequence[str]) -> None:
@@ -147,7 +147,7 @@ class AmbiguousName(StorageError):  # noqa: N818
         )
 
 
-class InvalidQuery(StorageError):  # noqa: N818
+class InvalidQuery(StorageError):
     """A filter or cursor that does not exist."""
 
     def __init__(self, reason: str) -> None:
@@ -155,7 +155,7 @@ class InvalidQuery(StorageError):  # noqa: N818
         super().__init__(f"Nothing was looked up: {reason}.")
 
 
-class InvalidName(StorageError):  # noqa: N818
+class InvalidName(StorageError):
     """A name cannot be stored.
 
     Attributes:
@@ -169,7 +169,7 @@ class InvalidName(StorageError):  # noqa: N818
         super().__init__(f"The name {begins!r} {reason}. {hint}.")
 
 
-class InvalidRecord(StorageError):  # noqa: N818
+class InvalidRecord(StorageError):
     """A record breaks a rule of the format."""
 
     def __init__(self, kind: str, reason: str) -> None:
@@ -179,7 +179,7 @@ class InvalidRecord(StorageError):  # noqa: N818
         )
 
 
-class UnreadableRecord(StorageError):  # noqa: N818
+class UnreadableRecord(StorageError):
     """One file cannot be used; the rest of the project works.
 
     Attributes:
@@ -229,7 +229,7 @@ class NewerFormat(UnreadableRecord):
         )
 
 
-class UnsafePath(StorageError):  # noqa: N818
+class UnsafePath(StorageError):
     """A path would leave its folder, or is not to be touched.
 
     Attributes:
@@ -247,7 +247,7 @@ class UnsafePath(StorageError):  # noqa: N818
         )
 
 
-class StaleRevision(StorageError):  # noqa: N818
+class StaleRevision(StorageError):
     """Somebody changed the record since it was read."""
 
     def __init__(self, path: str, who: str | None, when: datetime | None) -> None:
@@ -272,7 +272,7 @@ class ParentTakenAway(StaleRevision):
         )
 
 
-class AlreadyDeleted(StorageError):  # noqa: N818
+class AlreadyDeleted(StorageError):
     """What is to be deleted is not there any more."""
 
     def __init__(self, path: str) -> None:
@@ -283,7 +283,7 @@ class AlreadyDeleted(StorageError):  # noqa: N818
         )
 
 
-class ProjectBusy(StorageError):  # noqa: N818
+class ProjectBusy(StorageError):
     """Another process holds the project's lock for too long."""
 
     def __init__(self, folder: Path, seconds: float) -> None:
@@ -293,7 +293,7 @@ class ProjectBusy(StorageError):  # noqa: N818
         )
 
 
-class WriteFailed(StorageError):  # noqa: N818
+class WriteFailed(StorageError):
     """The disk refused a write; nothing was changed."""
 
     def __init__(self, path: Path, reason: str) -> None:

@@ -14,8 +14,8 @@ import agent
 import kiln_mcp
 import storage
 from agent.errors import ChatError
-from kiln_mcp.evals.errors import UnusableVerdict
-from kiln_mcp.specs.kinds import SpecKind
+from kiln_mcp.evaluators.errors import UnusableVerdict
+from kiln_mcp.spec_texts.kinds import SpecKind
 from storage.errors import WorkbenchError
 
 _WORDS = "lorem ip'sum "

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kiln_mcp.specs.drafting import draft_by_rules
-from kiln_mcp.specs.gaps import find_gaps
-from kiln_mcp.specs.kinds import SpecKind
+from kiln_mcp.spec_texts.kinds import SpecKind
+from kiln_mcp.spec_texts.lint import find_gaps
+from kiln_mcp.specs.drafts import draft_by_rules
 
 ROOT = Path(__file__).parents[1]
 

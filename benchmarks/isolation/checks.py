@@ -5,8 +5,8 @@ import inspect
 import sys
 import time
 
-from kiln_mcp.evals.checks import Check, run_check
-from kiln_mcp.evals.expressions import Case
+from kiln_mcp.evaluators.checks import Check, run_check
+from kiln_mcp.run_configs.templates import Case
 from storage import ExactMatch, PatternMatch
 
 ITEMS = 10_000

@@ -8,8 +8,6 @@ kiln_mcp.errors and storage.errors draw the whole tree.
     └── ApprovalsFailed     the record of approvals cannot be used, so nothing is approved
 """
 
-# ruff: noqa: N818
-
 import sqlite3
 from pathlib import Path
 

@@ -10,14 +10,16 @@ import anyio
 import anyio.to_thread
 from pydantic import BaseModel, JsonValue
 
+from kiln_mcp.advice.service import ProjectDescription
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.demo.bookings import INSTRUCTION, SCHEMA, WISH, make_bookings
 from kiln_mcp.demo.example import EVAL, unpack_example
-from kiln_mcp.evals.answers import Comparison, EvalRunReport, EvaluatorCreated, RunConfigCreated
+from kiln_mcp.evals.answers import Comparison, EvalRunReport, EvaluatorCreated
 from kiln_mcp.evolution.answers import PromptEvolved
 from kiln_mcp.judging.answers import AgreementReport
 from kiln_mcp.llm import EMBEDDED
-from kiln_mcp.projects.service import ProjectCreated, ProjectDescription, TaskCreated
+from kiln_mcp.projects.service import ProjectCreated, TaskCreated
+from kiln_mcp.run_configs.answers import RunConfigCreated
 from kiln_mcp.specs.service import SpecDraft
 from kiln_mcp.synthesis.answers import DataSplit, ItemsAdded
 from kiln_mcp.workbench.progress import ProgressReport

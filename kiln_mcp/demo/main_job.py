@@ -16,8 +16,8 @@ import anyio.to_thread
 from rich.console import Console
 
 from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.demo.console import teller_for
 from kiln_mcp.demo.journey import Journey, client_of, show_example, travel
-from kiln_mcp.demo.telling import teller_for
 from kiln_mcp.judging.answers import AgreementReport
 from kiln_mcp.llm import EMBEDDED, Engine, find_embedded_model
 from kiln_mcp.llm.errors import EmbeddedModelMissing

@@ -1,1 +1,1 @@
-"""Doors."""
+"""The ways in: bridge, command line, daemon, MCP server."""

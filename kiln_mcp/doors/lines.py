@@ -16,7 +16,7 @@ CUT: Final = (
 Body = dict[str, Any]  # a JSON-RPC message, passed on as it is
 
 
-class NotAMessage(ValueError):  # noqa: N818 - a fault of the client's, told to it
+class NotAMessage(ValueError):
     """A line holds no message that can be carried."""
 
     def __init__(self, sentence: str, code: int = -32600, request_id: object = None) -> None:

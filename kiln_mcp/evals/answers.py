@@ -10,17 +10,6 @@ from kiln_mcp.statistics import CannotTell, Interval
 from kiln_mcp.workbench.capability import Result
 
 
-class RunConfigCreated(Result):
-    """A new run config."""
-
-    run_config: str
-    id: str
-    model: str
-    prompt: str
-    warnings: list[str]
-    next_step: str
-
-
 class EvaluatorCreated(Result):
     """A new evaluator, and the eval that it belongs to."""
 

@@ -19,63 +19,14 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from storage.errors import WorkbenchError
+from kiln_mcp.run_configs.errors import EvalError
 
 
-class EvalError(WorkbenchError):
-    """Something about an eval prevents the result."""
-
-
-class UnusableTemplate(EvalError):  # noqa: N818 - errors are named by their cause
-    """A Jinja template or expression cannot be used."""
-
-    def __init__(self, text: str, reason: str) -> None:
-        shown = text if len(text) <= 80 else text[:79] + "…"
-        super().__init__(
-            f"The template {shown!r} cannot be used: {reason}. It may name final_message, "
-            "task_input, trace and reference_data."
-        )
-
-
-class ExtractionFailed(EvalError):  # noqa: N818
-    """An expression finds nothing usable in an output."""
-
-
-class UnusableVerdict(EvalError):  # noqa: N818
-    """A judge's answer holds no score."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(
-            f"The judge's answer holds no score: {reason}. Run the eval again, or use another "
-            "judge."
-        )
-
-
-class UnsupportedEvaluator(EvalError):  # noqa: N818
-    """This kind of evaluator does not run here."""
-
-    def __init__(self, name: str, kind: str) -> None:
-        super().__init__(
-            f"The evaluator {name!r} is of kind {kind}, which does not run here. Choose an "
-            "llm_judge, a deterministic check, or make one with create_evaluator."
-        )
-
-
-class UnsupportedRunConfig(EvalError):  # noqa: N818
-    """This kind of run config does not run here."""
-
-    def __init__(self, name: str, why: str) -> None:
-        super().__init__(
-            f"The run config {name!r} does not run here: {why}. Make another with "
-            "create_run_config."
-        )
-
-
-class NothingToEvaluate(EvalError):  # noqa: N818
+class NothingToEvaluate(EvalError):
     """There is no item, or no judge."""
 
 
-class NoSplit(EvalError):  # noqa: N818
+class NoSplit(EvalError):
     """A new eval's items cannot be told: no split was dealt, or several were."""
 
     def __init__(self, name: str, splits: Sequence[str], alone: Sequence[str] = ()) -> None:
@@ -98,17 +49,7 @@ class NoSplit(EvalError):  # noqa: N818
             )
 
 
-class RunConfigExists(EvalError):  # noqa: N818
-    """A run config of this name is there already, and it never changes."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f"There is a run config '{name}' already, and run configs never change. Choose another "
-            "name; nothing has been saved."
-        )
-
-
-class EvalExists(EvalError):  # noqa: N818
+class EvalExists(EvalError):
     """An eval of this name is there already, so it cannot be made anew."""
 
     def __init__(self, name: str) -> None:
@@ -118,7 +59,7 @@ class EvalExists(EvalError):  # noqa: N818
         )
 
 
-class AllFailed(EvalError):  # noqa: N818
+class AllFailed(EvalError):
     """No item of a run could be scored."""
 
     def __init__(self, reasons: Sequence[str]) -> None:
@@ -141,7 +82,7 @@ class AllFailed(EvalError):  # noqa: N818
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
-class NotComparable(EvalError):  # noqa: N818
+class NotComparable(EvalError):
     """Two run configs share no scored item."""
 
     def __init__(self, first: str, second: str, counts: Sequence[int]) -> None:

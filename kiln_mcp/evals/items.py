@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from kiln_mcp.evals.expressions import Case
-from kiln_mcp.evals.filters import Split, split_items
+from kiln_mcp.datasets.split_items import Split, split_items
+from kiln_mcp.evaluators.records import REFERENCE_KEY
+from kiln_mcp.run_configs.templates import Case
 from storage import EvalInput, EvalItemSource, TaskRun, is_high_quality
 
-REFERENCE_KEY = "reference_answer"
 GIVEN_BY_ASSISTANT = "host"
 """The provider of outputs that the connected assistant gave as right."""
 

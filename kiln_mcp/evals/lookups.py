@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
+from kiln_mcp.datasets.held_out import runs_to_show
 from kiln_mcp.evals.errors import NothingToEvaluate
-from kiln_mcp.evals.held_out import runs_to_show
 from kiln_mcp.evals.work import Measurement
 from storage import (
     Eval,

@@ -1,32 +1,10 @@
 """Which items a new eval takes where its filters are not given: the parts of a dealt split."""
 
-import re
-from collections import defaultdict
 from collections.abc import Mapping
-from typing import Final
 
+from kiln_mcp.datasets.parts import dealt_splits, tag_of
 from kiln_mcp.evals.arguments import NewEval
 from kiln_mcp.evals.errors import NoSplit
-from kiln_mcp.evals.making import tag_of
-
-_PART: Final = re.compile(r"(train|val|test|golden)_(.+)")
-"""The tags by which split_data deals items: `test_<split>`."""
-
-
-def dealt_splits(tags: Mapping[str, int]) -> Mapping[str, Mapping[str, int]]:
-    """Return the items of each part of each dealt split, by the split's name.
-
-    A name is a split's where a test part and another part have it.
-
-    Args:
-        tags: How many runs have each tag.
-    """
-    found: dict[str, dict[str, int]] = defaultdict(dict)
-    for tag, runs in tags.items():
-        part = _PART.fullmatch(tag)
-        if part:
-            found[part[2]][part[1]] = runs
-    return {name: parts for name, parts in found.items() if "test" in parts and len(parts) > 1}
 
 
 def with_items(name: str, wanted: NewEval, tags: Mapping[str, int]) -> NewEval:

@@ -13,16 +13,16 @@ from typing import Final
 
 import anyio
 
-from kiln_mcp.evals.checks import Skipped
-from kiln_mcp.evals.code import with_code
-from kiln_mcp.evals.errors import EvalError
 from kiln_mcp.evals.items import case_of, stored_case
-from kiln_mcp.evals.judges import Judged, judge_case, judge_model
-from kiln_mcp.evals.task_runs import produce, stored_usage, to_task_run
 from kiln_mcp.evals.work import Job, Measurement, Work, remaining
+from kiln_mcp.evaluators.checks import Skipped
+from kiln_mcp.evaluators.code import with_code
+from kiln_mcp.evaluators.llm_judge import Judged, judge_case, judge_model
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.for_each import for_each
+from kiln_mcp.run_configs.errors import EvalError
+from kiln_mcp.run_configs.task_runs import produce, stored_usage, to_task_run
 from kiln_mcp.workbench.workspace import FIRST_PAUSE_S, LONGEST_PAUSE_S, Workspace
 from storage import EvalRun, TaskRun
 

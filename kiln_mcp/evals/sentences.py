@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from kiln_mcp.evals.answers import ComparisonRow
-from kiln_mcp.evals.judges import judge_model
-from kiln_mcp.evals.prompt_texts import WITH_EXAMPLES, split_examples
 from kiln_mcp.evals.runner import RunOutcome
 from kiln_mcp.evals.summaries import ScoreLine
 from kiln_mcp.evals.work import Measurement
+from kiln_mcp.evaluators.llm_judge import judge_model
 from storage import Eval
 
 FEW_ITEMS: Final = 30
@@ -18,17 +17,6 @@ def filter_of_test(measured: Eval) -> str:
     """Return the filter of an eval's test items, "" where it has none."""
     split = measured.split("test")
     return split.filter_id if split else ""
-
-
-def lack_of_examples(prompt_id: str, prompt: str) -> list[str]:
-    """Return a warning where a prompt that shows examples has none to show."""
-    if prompt_id not in WITH_EXAMPLES or split_examples(prompt)[1]:
-        return []
-    return [
-        "The prompt shows no example: no run has 4 stars or a repair, except those that evals "
-        "measure on, which no prompt shows. Rate or repair runs of the train part, then make "
-        "another run config."
-    ]
 
 
 def after_evaluator(measured: Eval, *, items: int, is_judge: bool) -> str:

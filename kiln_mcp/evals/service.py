@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from kiln_mcp.datasets.counts import count_items, golden_runs
 from kiln_mcp.evals.answers import (
     Comparison,
     ComparisonRow,
@@ -13,30 +14,13 @@ from kiln_mcp.evals.answers import (
     EvaluatorCreated,
     EvaluatorSummary,
     FailedItem,
-    RunConfigCreated,
     ScoreRow,
     first_failures,
 )
-from kiln_mcp.evals.arguments import (
-    Evaluator,
-    ItemChoice,
-    ItemsToShow,
-    ModelJudge,
-    NewEval,
-    RunConfigDefinition,
-)
+from kiln_mcp.evals.arguments import ItemChoice, ItemsToShow, NewEval
 from kiln_mcp.evals.comparison import in_words, paired_difference
-from kiln_mcp.evals.errors import (
-    AllFailed,
-    EvalExists,
-    NotComparable,
-    NothingToEvaluate,
-    RunConfigExists,
-    UnsupportedRunConfig,
-)
-from kiln_mcp.evals.held_out import runs_to_show
+from kiln_mcp.evals.errors import AllFailed, EvalExists, NotComparable, NothingToEvaluate
 from kiln_mcp.evals.items import Item, items_of
-from kiln_mcp.evals.judges import judge_model
 from kiln_mcp.evals.lookups import (
     TaskEval,
     all_evals,
@@ -46,34 +30,32 @@ from kiln_mcp.evals.lookups import (
     gather,
     with_judge,
 )
-from kiln_mcp.evals.making import make_eval, make_evaluator, make_run_config, plan_of_evaluator
+from kiln_mcp.evals.making import make_eval, plan_of_evaluator
 from kiln_mcp.evals.parts import with_items
-from kiln_mcp.evals.prompt_texts import PromptText, built_prompt
 from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.sentences import (
     after_evaluator,
     after_run,
     comparison_warnings,
     filter_of_test,
-    lack_of_examples,
     no_items,
     run_warnings,
 )
-from kiln_mcp.evals.shown import Looked, look_at
-from kiln_mcp.evals.spending import plan_of
 from kiln_mcp.evals.summaries import score_lines, scores_by_item
 from kiln_mcp.evals.work import Measurement, plan_run
-from kiln_mcp.projects.counting import count_items, golden_runs
-from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
+from kiln_mcp.evals.worst_items import Looked, look_at
+from kiln_mcp.evaluators.arguments import Evaluator, ModelJudge
+from kiln_mcp.evaluators.llm_judge import judge_model
+from kiln_mcp.evaluators.records import make_evaluator
+from kiln_mcp.projects.references import ProjectReference, is_same_name, task_of
+from kiln_mcp.run_configs.cost_estimates import plan_of
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import (
     Eval,
     EvalConfig,
     ProjectStore,
-    Prompt,
     Spec,
-    TaskRunConfig,
 )
 from storage.index.queries import RunQuery
 
@@ -82,44 +64,6 @@ EvaluatorReference = Annotated[
     str | None, Field(description="The evaluator's name or id; left out: the eval's current one.")
 ]
 ALL_ITEMS = ItemChoice()
-
-
-@capability(effect=Effect.WRITES, title="Create a run config")
-async def create_run_config(
-    workspace: Workspace,
-    project: ProjectReference,
-    run_config: Annotated[
-        RunConfigDefinition, Field(description="Its name, prompt, model and temperature.")
-    ],
-    task: TaskReference = None,
-) -> RunConfigCreated:
-    """Save one way to run a task: a model with a prompt, frozen so that it never changes.
-
-    Measure it with run_eval.
-    """
-    store = await workspace.open_project(project)
-    owner = await task_of(store, task)
-    if any(_same(run_config.name, one.name) for one in await store.children(owner, TaskRunConfig)):
-        raise RunConfigExists(run_config.name)
-    text = PromptText(run_config.prompt) if run_config.prompt else None
-    if text is None:
-        prompts = await store.children(owner, Prompt)
-        shown = await runs_to_show(store, owner)
-        text = built_prompt(owner, run_config.prompt_id, prompts, shown)
-    if text is None:
-        raise UnsupportedRunConfig(run_config.name, f"there is no prompt {run_config.prompt_id!r}")
-    chosen = workspace.model_name(run_config.model)
-    workspace.engine.check_name(chosen)
-    config = make_run_config(store.project, owner, run_config, chosen, text)
-    saved = await store.save(config, parent=owner)
-    return RunConfigCreated(
-        run_config=saved.name,
-        id=saved.id,
-        model=chosen,
-        prompt=text.prompt,
-        warnings=[] if run_config.prompt else lack_of_examples(run_config.prompt_id, text.prompt),
-        next_step="run_eval: measure it.",
-    )
 
 
 @capability(effect=Effect.WRITES, title="Create an evaluator")
@@ -148,7 +92,9 @@ async def create_evaluator(
     approves the code of a code evaluator before it is saved.
     """
     store = await workspace.open_project(project)
-    known = [one for one in await all_evals(store) if eval == one.id or _same(eval, one.name)]
+    known = [
+        one for one in await all_evals(store) if eval == one.id or is_same_name(eval, one.name)
+    ]
     if known and new_eval is not None:
         raise EvalExists(known[0].name)
     model = workspace.model_name(evaluator.model if isinstance(evaluator, ModelJudge) else None)
@@ -335,10 +281,6 @@ async def _new(store: ProjectStore, name: str, wanted: NewEval) -> TaskEval:
     owner = await task_of(store, wanted.task)
     complete = with_items(name, wanted, await store.tags(owner))
     return TaskEval(owner, make_eval(name, complete))
-
-
-def _same(one: str, other: str) -> bool:
-    return one.strip().casefold() == other.casefold()
 
 
 async def _look(

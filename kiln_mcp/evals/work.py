@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kiln_mcp.evals.items import Item
-from kiln_mcp.evals.judges import calls_per_item, judge_model
-from kiln_mcp.evals.task_runs import Setup, resolve
+from kiln_mcp.evaluators.llm_judge import calls_per_item, judge_model
+from kiln_mcp.run_configs.task_runs import Setup, resolve
 from storage import (
     Eval,
     EvalConfig,

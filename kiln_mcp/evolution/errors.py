@@ -6,8 +6,6 @@ storage.errors.WorkbenchError
     └── PartsOverlap    an item is in two parts
 """
 
-# ruff: noqa: N818 - errors are named by their cause
-
 from storage.errors import WorkbenchError
 
 

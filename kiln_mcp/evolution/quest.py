@@ -4,21 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.datasets.parts import tag_of, topic_of
 from kiln_mcp.evals.items import Item, items_of
-from kiln_mcp.evals.judges import calls_per_item, judge_model
 from kiln_mcp.evals.lookups import find_run_configs
-from kiln_mcp.evals.making import tag_of
-from kiln_mcp.evals.prompt_texts import prompt_text
-from kiln_mcp.evals.spending import plan_of
-from kiln_mcp.evals.task_runs import Setup, resolve
 from kiln_mcp.evals.work import Measurement
+from kiln_mcp.evaluators.llm_judge import calls_per_item, judge_model
 from kiln_mcp.evolution.blocks import Block, Candidate
 from kiln_mcp.evolution.errors import PartMissing, PartsOverlap
 from kiln_mcp.evolution.operators import Pool
 from kiln_mcp.evolution.trace import FILE, FileTrace
 from kiln_mcp.evolution.trials import Demonstrations, Trials, demonstrations_of
 from kiln_mcp.llm import EMBEDDED
-from kiln_mcp.synthesis.items import topic_of
+from kiln_mcp.run_configs.cost_estimates import plan_of
+from kiln_mcp.run_configs.prompts import prompt_text
+from kiln_mcp.run_configs.task_runs import Setup, resolve
 from kiln_mcp.workbench.prompts import load_prompt
 from kiln_mcp.workbench.workspace import Workspace
 from storage import TaskRunConfig

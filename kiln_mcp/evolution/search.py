@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from kiln_mcp.evolution.allowance import Allowance
 from kiln_mcp.evolution.blocks import Candidate
 from kiln_mcp.evolution.operators import Operator, Pool, Proposal, propose
-from kiln_mcp.evolution.racing import Standing, evidence, standing
+from kiln_mcp.evolution.race import Standing, evidence, standing
 
 CHUNK: Final = 8
 EARLY: Final = 0.5

@@ -8,24 +8,24 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from kiln_mcp.evals.answers import ComparisonRow
-from kiln_mcp.evals.arguments import RunConfigDefinition
 from kiln_mcp.evals.comparison import PairedDifference, in_words, paired_difference
 from kiln_mcp.evals.lookups import TaskEval, find_eval, gather
-from kiln_mcp.evals.making import make_run_config
-from kiln_mcp.evals.prompt_texts import PromptText
 from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.service import EvalReference
 from kiln_mcp.evals.summaries import scores_by_item
-from kiln_mcp.evals.task_runs import agent_properties
 from kiln_mcp.evals.work import plan_run
 from kiln_mcp.evolution.allowance import Allowance
 from kiln_mcp.evolution.answers import PromptEvolved, RaceWon
 from kiln_mcp.evolution.quest import Quest, Wanted, calls_by_model, plan_quest, pool_of, prepare
-from kiln_mcp.evolution.racing import Standing
+from kiln_mcp.evolution.race import Standing
 from kiln_mcp.evolution.reflection import Mirror, ModelReflector
 from kiln_mcp.evolution.search import Found, Ground, evolve
 from kiln_mcp.evolution.trials import ValidationScorer
 from kiln_mcp.projects.references import ProjectReference
+from kiln_mcp.run_configs.arguments import RunConfigDefinition
+from kiln_mcp.run_configs.prompts import PromptText
+from kiln_mcp.run_configs.records import make_run_config
+from kiln_mcp.run_configs.task_runs import agent_properties
 from kiln_mcp.statistics import Interval
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace

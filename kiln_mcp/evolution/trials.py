@@ -8,18 +8,19 @@ from typing import Final
 
 import anyio
 
-from kiln_mcp.evals.checks import Skipped
-from kiln_mcp.evals.errors import EvalError
-from kiln_mcp.evals.items import REFERENCE_KEY, Item, case_of
-from kiln_mcp.evals.judges import calls_per_item, judge_case
-from kiln_mcp.evals.prompt_texts import Example, split_examples, with_examples
-from kiln_mcp.evals.scores import normalised
-from kiln_mcp.evals.task_runs import Setup, produce, to_task_run
+from kiln_mcp.evals.items import Item, case_of
 from kiln_mcp.evals.work import Measurement
+from kiln_mcp.evaluators.checks import Skipped
+from kiln_mcp.evaluators.g_eval import normalised
+from kiln_mcp.evaluators.llm_judge import calls_per_item, judge_case
+from kiln_mcp.evaluators.records import REFERENCE_KEY
 from kiln_mcp.evolution.blocks import Candidate, split_blocks
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import BadAnswer, ContextOverflow, ModelError
 from kiln_mcp.llm.for_each import for_each
+from kiln_mcp.run_configs.errors import EvalError
+from kiln_mcp.run_configs.prompts import Example, split_examples, with_examples
+from kiln_mcp.run_configs.task_runs import Setup, produce, to_task_run
 from kiln_mcp.workbench.progress import ProgressReport
 from storage import TaskRunConfig
 

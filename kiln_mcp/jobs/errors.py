@@ -18,7 +18,7 @@ class JobError(WorkbenchError):
     """Something about a job."""
 
 
-class UnknownJob(JobError):  # noqa: N818 - errors are named by their cause
+class UnknownJob(JobError):
     """No job has this id."""
 
     def __init__(self, job_id: str, newest: Sequence[str]) -> None:
@@ -26,7 +26,7 @@ class UnknownJob(JobError):  # noqa: N818 - errors are named by their cause
         super().__init__(f"There is no job {job_id!r}.{known} Call list_jobs for all of them.")
 
 
-class NotResumable(JobError):  # noqa: N818
+class NotResumable(JobError):
     """The job is not at rest."""
 
     def __init__(self, job_id: str, state: str) -> None:
@@ -36,7 +36,7 @@ class NotResumable(JobError):  # noqa: N818
         )
 
 
-class JobStoreFailed(JobError):  # noqa: N818
+class JobStoreFailed(JobError):
     """The database of jobs cannot be used."""
 
     def __init__(self, place: str, error: Exception, *, is_file: bool) -> None:

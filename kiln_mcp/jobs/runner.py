@@ -24,6 +24,7 @@ import anyio.to_thread
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
 from kiln_mcp.errors import unwrap
+from kiln_mcp.jobs.clocks import Reporter, Silence, Stopwatch
 from kiln_mcp.jobs.database import in_plain_words, open_database
 from kiln_mcp.jobs.endings import ended_by
 from kiln_mcp.jobs.errors import JobStoreFailed, NotResumable, UnknownJob
@@ -45,7 +46,6 @@ from kiln_mcp.jobs.records import (
     count_no_answers,
     hold_nothing,
 )
-from kiln_mcp.jobs.timing import Reporter, Silence, Stopwatch
 from kiln_mcp.jobs.turn import Turn
 from kiln_mcp.llm import BudgetLimit
 from storage.errors import WorkbenchError

@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from kiln_mcp.judging.measurement import Agreement, label_text
+from kiln_mcp.judging.measurement import Agreement
+from kiln_mcp.labels.values import label_text
 from kiln_mcp.statistics import CannotTell, Interval
 from kiln_mcp.workbench.capability import Result
 

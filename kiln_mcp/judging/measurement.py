@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from kiln_mcp.labels.ledger import LabelledVerdict
+from kiln_mcp.labels.values import label_text
 from kiln_mcp.statistics import (
     CannotTell,
     ConstantAnswer,
@@ -24,21 +26,6 @@ from kiln_mcp.statistics import (
 )
 
 MIDDLE = {"pass_fail": 0.5, "pass_fail_critical": 0.5}
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledVerdict:
-    """One item with a judge's verdict and a person's label.
-
-    Attributes:
-        judged: The judge's score.
-        labelled: The person's label.
-        stratum: The stratum that the item was drawn from at random; None for no random draw.
-    """
-
-    judged: float
-    labelled: float
-    stratum: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +131,6 @@ def in_words(measured: Agreement, kind: str) -> str:
     if measured.beats_constant.low <= 0:
         return f"Better than chance, but not shown to beat {always}: {numbers}; {chance}."
     return f"Better than {always}: {numbers}; {chance}."
-
-
-def label_text(value: float, kind: str) -> str:
-    """Return a label as a person says it: pass, fail, critical, or stars."""
-    if kind == "five_star":
-        return f"{value:g}"
-    return {1.0: "pass", 0.0: "fail", -1.0: "critical"}.get(value, f"{value:g}")
 
 
 def _verdict(score: float, kind: str) -> float:

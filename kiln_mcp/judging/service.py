@@ -8,13 +8,12 @@ from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.evals.errors import NothingToEvaluate
-from kiln_mcp.evals.judges import judge_model
 from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, gather, with_judge
 from kiln_mcp.evals.runner import RunOutcome, carry_out
 from kiln_mcp.evals.service import EvalReference, EvaluatorReference
-from kiln_mcp.evals.spending import plan_of
 from kiln_mcp.evals.summaries import scores_by_item
 from kiln_mcp.evals.work import Measurement, plan_calibration
+from kiln_mcp.evaluators.llm_judge import judge_model
 from kiln_mcp.judging.answers import (
     AgreementReport,
     AgreementRow,
@@ -23,21 +22,16 @@ from kiln_mcp.judging.answers import (
     LabellingBatch,
     LabelsSaved,
 )
-from kiln_mcp.judging.draws import draw_strata
-from kiln_mcp.judging.errors import NothingToLabel, NothingToMeasure
-from kiln_mcp.judging.hygiene import label_warnings
-from kiln_mcp.judging.labelling import (
-    ItemLabel,
-    confirmed,
-    ledger_entries,
-    passed_on,
-    plan_of_labels,
-)
-from kiln_mcp.judging.ledger import Draw, Label, append_draw, append_labels, latest
 from kiln_mcp.judging.measurement import in_words, measure
-from kiln_mcp.judging.pool import Pool, open_pool, strata_by_verdict
-from kiln_mcp.projects.ratings import VALUES, aspect_of, with_rating
+from kiln_mcp.labels.draws import draw_strata
+from kiln_mcp.labels.entries import ItemLabel, confirmed, ledger_entries, passed_on, plan_of_labels
+from kiln_mcp.labels.errors import NothingToLabel, NothingToMeasure
+from kiln_mcp.labels.golden_set import Pool, open_pool, strata_by_verdict
+from kiln_mcp.labels.hygiene import label_warnings
+from kiln_mcp.labels.ledger import Draw, Label, append_draw, append_labels, latest
 from kiln_mcp.projects.references import ProjectReference
+from kiln_mcp.projects.runs.ratings import VALUES, aspect_of, with_rating
+from kiln_mcp.run_configs.cost_estimates import plan_of
 from kiln_mcp.statistics import (
     CannotTell,
     Interval,

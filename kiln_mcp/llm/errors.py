@@ -65,7 +65,7 @@ class ModelError(WorkbenchError):
     unanswered: bool = False
 
 
-class UnknownModel(ModelError):  # noqa: N818 - errors are named by their cause
+class UnknownModel(ModelError):
     """No model has this name."""
 
     def __init__(
@@ -86,7 +86,7 @@ class UnknownModel(ModelError):  # noqa: N818 - errors are named by their cause
         )
 
 
-class EmbeddedModelMissing(ModelError):  # noqa: N818
+class EmbeddedModelMissing(ModelError):
     """The embedded model's file is not there."""
 
     def __init__(self, path: str | None = None) -> None:
@@ -97,7 +97,7 @@ class EmbeddedModelMissing(ModelError):  # noqa: N818
         )
 
 
-class EmbeddedModelNotFetched(ModelError):  # noqa: N818
+class EmbeddedModelNotFetched(ModelError):
     """pip could not install the embedded model."""
 
     def __init__(self, detail: str) -> None:
@@ -107,7 +107,7 @@ class EmbeddedModelNotFetched(ModelError):  # noqa: N818
         )
 
 
-class MissingKey(ModelError):  # noqa: N818
+class MissingKey(ModelError):
     """The provider wants a key and none is set."""
 
     def __init__(
@@ -135,7 +135,7 @@ class MissingKey(ModelError):  # noqa: N818
         )
 
 
-class KeyRefused(ModelError):  # noqa: N818
+class KeyRefused(ModelError):
     """The provider does not accept the key."""
 
     def __init__(self, model: str, detail: str, variables: Sequence[str] = ()) -> None:
@@ -146,7 +146,7 @@ class KeyRefused(ModelError):  # noqa: N818
         )
 
 
-class RequestRefused(ModelError):  # noqa: N818
+class RequestRefused(ModelError):
     """The model's server will not answer this request, now or later."""
 
     def __init__(self, model: str, detail: str) -> None:
@@ -168,7 +168,7 @@ class ContextOverflow(RequestRefused):
 _LOST: Final = "What was answered before is asked, and paid for, once more"
 
 
-class JournalFailed(ModelError):  # noqa: N818
+class JournalFailed(ModelError):
     """The journal of calls cannot be read or written."""
 
     def __init__(self, path: Path | None, error: Exception | str, lost: str = _LOST) -> None:
@@ -201,7 +201,7 @@ class SharedDatabaseFailed(JournalFailed):
         )
 
 
-class BudgetSpent(WorkbenchError):  # noqa: N818
+class BudgetSpent(WorkbenchError):
     """The call does not fit into what is left of the budget.
 
     No ModelError, for no model has failed: a job must not count it among the items that failed,
@@ -225,7 +225,7 @@ class BudgetSpent(WorkbenchError):  # noqa: N818
         )
 
 
-class WrongAddress(ModelError):  # noqa: N818
+class WrongAddress(ModelError):
     """What answers at a server's address answers for no models: asking again does not help.
 
     Attributes:
@@ -249,7 +249,7 @@ class WrongAddress(ModelError):  # noqa: N818
         )
 
 
-class NoModelList(ModelError):  # noqa: N818
+class NoModelList(ModelError):
     """The server does not list its models."""
 
     def __init__(self, server: str, address: str) -> None:
@@ -259,7 +259,7 @@ class NoModelList(ModelError):  # noqa: N818
         )
 
 
-class CircuitOpen(ModelError):  # noqa: N818
+class CircuitOpen(ModelError):
     """The server was down again and again just now, so it is not asked."""
 
     def __init__(self, model: str, reason: str) -> None:
@@ -269,7 +269,7 @@ class CircuitOpen(ModelError):  # noqa: N818
         )
 
 
-class AsksTooLong(ModelError):  # noqa: N818
+class AsksTooLong(ModelError):
     """The server asks for a longer wait than makes sense."""
 
     def __init__(self, model: str, asked_s: float, longest_s: float) -> None:
@@ -291,7 +291,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / length:.0f} {unit}"
 
 
-class HostSilent(ModelError):  # noqa: N818
+class HostSilent(ModelError):
     """No connected assistant answered a work order."""
 
     def __init__(self, seconds: float) -> None:
@@ -301,7 +301,7 @@ class HostSilent(ModelError):  # noqa: N818
         )
 
 
-class UnknownOrder(ModelError):  # noqa: N818
+class UnknownOrder(ModelError):
     """No open work order has this id."""
 
     def __init__(self, order_id: str) -> None:
@@ -311,7 +311,7 @@ class UnknownOrder(ModelError):  # noqa: N818
         )
 
 
-class ServerFileUnreadable(ModelError):  # noqa: N818
+class ServerFileUnreadable(ModelError):
     """The list of model servers cannot be used."""
 
     def __init__(self, path: Path, detail: str) -> None:
@@ -322,7 +322,7 @@ class ServerFileUnreadable(ModelError):  # noqa: N818
         )
 
 
-class UnusableSchema(ModelError):  # noqa: N818
+class UnusableSchema(ModelError):
     """No answer can be checked against the request's schema."""
 
     def __init__(self, reason: str) -> None:
@@ -332,7 +332,7 @@ class UnusableSchema(ModelError):  # noqa: N818
         )
 
 
-class BadAnswer(ModelError):  # noqa: N818
+class BadAnswer(ModelError):
     """The model's answer does not fit the schema, after corrections."""
 
     def __init__(self, model: str, problem: str, attempts: int) -> None:
@@ -344,7 +344,7 @@ class BadAnswer(ModelError):  # noqa: N818
         )
 
 
-class UnreadableAnswer(ModelError):  # noqa: N818
+class UnreadableAnswer(ModelError):
     """The server answered, and what it sent is no answer: asked again, it would send the same."""
 
     unanswered = True
@@ -356,7 +356,7 @@ class UnreadableAnswer(ModelError):  # noqa: N818
         )
 
 
-class Unavailable(ModelError):  # noqa: N818
+class Unavailable(ModelError):
     """The answer failed for a reason that may pass: worth trying again.
 
     Attributes:

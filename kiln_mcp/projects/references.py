@@ -83,3 +83,8 @@ async def unreadable_task(store: ProjectStore) -> UnreadableRecord | None:
         except OSError:
             continue
     return None
+
+
+def is_same_name(one: str, other: str) -> bool:
+    """Return whether two names are the same for a person: case and outer spaces do not count."""
+    return one.strip().casefold() == other.casefold()

@@ -6,8 +6,6 @@ storage.errors.WorkbenchError
 └── NothingToRefine        neither answers nor edits
 """
 
-# ruff: noqa: N818 - errors are named by their cause
-
 from collections.abc import Sequence
 
 from storage.errors import WorkbenchError

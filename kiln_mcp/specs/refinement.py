@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kiln_mcp.specs.gaps import Gap, Rule, settled
-from kiln_mcp.specs.kinds import FORMS, SpecKind
+from kiln_mcp.spec_texts.kinds import FORMS, SpecKind
+from kiln_mcp.spec_texts.lint import Gap, Rule, settled
 from storage import NO_EXAMPLES
 
 _UNDECIDED = frozenset({"", "?", "skip", "not sure", "i don't know", "don't know", "unknown"})

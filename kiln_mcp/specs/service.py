@@ -8,17 +8,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of, told_apart
-from kiln_mcp.specs.asking import (
+from kiln_mcp.spec_texts.kinds import SpecKind, definition, fields_of, kind_of, properties_of
+from kiln_mcp.spec_texts.lint import Gap, find_gaps
+from kiln_mcp.specs.drafts import Draft, draft_by_rules, short_name
+from kiln_mcp.specs.errors import NothingToRefine, SpecNotNamed
+from kiln_mcp.specs.model_calls import (
     MOST_QUESTIONS,
     Asked,
     draft_with_model,
     question_with_model,
     refine_with_model,
 )
-from kiln_mcp.specs.drafting import Draft, draft_by_rules, short_name
-from kiln_mcp.specs.errors import NothingToRefine, SpecNotNamed
-from kiln_mcp.specs.gaps import Gap, find_gaps
-from kiln_mcp.specs.kinds import SpecKind, definition, fields_of, kind_of, properties_of
 from kiln_mcp.specs.refinement import Answered, Edit, Refinement, incorporate
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace

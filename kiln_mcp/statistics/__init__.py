@@ -11,6 +11,7 @@ from kiln_mcp.statistics.agreement import (
     stratified_kappa,
     stratified_kappa_interval,
 )
+from kiln_mcp.statistics.bootstrap import bootstrap_mean_interval
 from kiln_mcp.statistics.correlation import kendall_tau_b, pearson, spearman
 from kiln_mcp.statistics.differences import (
     PairedCounts,
@@ -27,7 +28,6 @@ from kiln_mcp.statistics.proportions import (
     post_stratified_interval,
     wilson_interval,
 )
-from kiln_mcp.statistics.resampling import bootstrap_mean_interval
 from kiln_mcp.statistics.significance import holm, mcnemar_exact, sign_test, wilcoxon_signed_rank
 
 __all__ = [

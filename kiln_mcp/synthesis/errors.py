@@ -9,8 +9,6 @@ storage.errors.WorkbenchError
 └── NoItemsMade          the models gave no usable item
 """
 
-# ruff: noqa: N818 - errors are named by their cause
-
 from collections.abc import Sequence
 
 from storage.errors import WorkbenchError

@@ -9,11 +9,12 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.evals.held_out import runs_to_show
-from kiln_mcp.evals.model_names import stored_model
-from kiln_mcp.evals.spending import plan_of
-from kiln_mcp.evals.task_runs import Setup, resolve
+from kiln_mcp.datasets.held_out import runs_to_show
+from kiln_mcp.datasets.parts import TOPIC, data_set
 from kiln_mcp.llm import EMBEDDED, Engine
+from kiln_mcp.run_configs.cost_estimates import plan_of
+from kiln_mcp.run_configs.model_names import stored_model
+from kiln_mcp.run_configs.task_runs import Setup, resolve
 from kiln_mcp.synthesis.answers import CellMade
 from kiln_mcp.synthesis.errors import ExamplesNeeded
 from kiln_mcp.synthesis.inputs import (
@@ -26,10 +27,9 @@ from kiln_mcp.synthesis.inputs import (
     make_inputs,
     propose_topics,
 )
-from kiln_mcp.synthesis.items import TOPIC, Origin, as_stored_text
+from kiln_mcp.synthesis.items import Origin, as_stored_text
 from kiln_mcp.synthesis.outputs import Asked, choose_run_config
 from kiln_mcp.synthesis.plan import Aim, Cell, coverage_plan
-from kiln_mcp.synthesis.report import data_set
 from kiln_mcp.workbench.prompts import load_prompt
 from storage import (
     DataGuide,

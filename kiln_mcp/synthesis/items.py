@@ -10,14 +10,12 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
-from kiln_mcp.evals.task_runs import ADAPTER
+from kiln_mcp.datasets.parts import TOPIC
+from kiln_mcp.run_configs.task_runs import ADAPTER
 from kiln_mcp.synthesis.errors import ItemMisfit, UnreadableItems
 from storage import DataSource, Task, TaskOutput, TaskRun
 from storage.records.record import login_name
 from storage.text.json_schema import find_problem
-
-TOPIC: Final = "topic_path"
-"""Where a run's input source holds its topic, as Kiln does."""
 
 Author = Literal["person", "assistant"]
 
@@ -152,9 +150,3 @@ async def runs_of(
         except ValidationError as error:
             raise ItemMisfit(position, error.errors(include_url=False)[0]["msg"]) from error
     return runs
-
-
-def topic_of(run: TaskRun) -> str | None:
-    """Return the topic of a run, None where it has none."""
-    value = run.input_source.properties.get(TOPIC) if run.input_source else None
-    return str(value) if value else None

@@ -4,14 +4,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kiln_mcp.evals.arguments import RunConfigDefinition
 from kiln_mcp.evals.lookups import choose
-from kiln_mcp.evals.making import make_run_config
-from kiln_mcp.evals.prompt_texts import PromptText, instruction_prompt
-from kiln_mcp.evals.task_runs import Setup, produce, to_task_run
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.for_each import for_each
+from kiln_mcp.run_configs.arguments import RunConfigDefinition
+from kiln_mcp.run_configs.prompts import PromptText, instruction_prompt
+from kiln_mcp.run_configs.records import make_run_config
+from kiln_mcp.run_configs.task_runs import Setup, produce, to_task_run
 from storage import DataSource, Project, Task, TaskRun, TaskRunConfig
 
 FIRST: Final = "Starting prompt"

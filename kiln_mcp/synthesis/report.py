@@ -7,9 +7,8 @@ from typing import Final
 import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kiln_mcp.synthesis.items import topic_of
+from kiln_mcp.datasets.parts import topic_of
 from kiln_mcp.synthesis.similarity import diversity, near_duplicates
-from kiln_mcp.synthesis.splits import SHARES
 from storage import Change, Task, TaskRun
 
 FILE: Final = "kiln_mcp_data_report.json"
@@ -68,13 +67,6 @@ class DataReport(BaseModel):
     splits: list[SplitRecord] = Field(default_factory=list[SplitRecord])
 
 
-def data_set(runs: Sequence[TaskRun]) -> list[TaskRun]:
-    """Return the runs of the data set in a stable order: none of evals, no middle turns."""
-    continued = {run.parent_task_run_id for run in runs}
-    own = [run for run in runs if run.eval_source is None and run.id not in continued]
-    return sorted(own, key=lambda run: (run.created_at, run.id))
-
-
 def report_on(runs: Sequence[TaskRun]) -> DataReport:
     """Measure a data set."""
     inputs = [run.input for run in runs]
@@ -91,11 +83,6 @@ def report_on(runs: Sequence[TaskRun]) -> DataReport:
         ),
         tags=_counted([tag for run in runs for tag in run.tags]),
     )
-
-
-def part_tags(name: str) -> dict[str, str]:
-    """Return the tag of each part of a split, such as `train_<name>`."""
-    return {part: f"{part}_{name}" for part in SHARES}
 
 
 async def write_report(

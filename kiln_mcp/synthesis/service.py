@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from kiln_mcp.evals.making import tag_of
+from kiln_mcp.datasets.parts import SHARES, data_set, part_tags, tag_of, topic_of
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
 from kiln_mcp.synthesis.answers import DataGenerated, DataSplit, ItemsAdded, PartSize
 from kiln_mcp.synthesis.errors import NoItemsMade, NothingToSplit, UnknownParts, UnreadableItems
@@ -23,18 +23,11 @@ from kiln_mcp.synthesis.generation import (
     plan_generation,
     set_scene,
 )
-from kiln_mcp.synthesis.items import Author, GivenItem, Origin, read_items, runs_of, topic_of
+from kiln_mcp.synthesis.items import Author, GivenItem, Origin, read_items, runs_of
 from kiln_mcp.synthesis.outputs import answer_all
-from kiln_mcp.synthesis.report import (
-    FILE,
-    DataReport,
-    SplitRecord,
-    data_set,
-    part_tags,
-    write_report,
-)
+from kiln_mcp.synthesis.report import FILE, DataReport, SplitRecord, write_report
 from kiln_mcp.synthesis.similarity import grouped
-from kiln_mcp.synthesis.splits import SHARES, deal
+from kiln_mcp.synthesis.splits import deal
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Task, TaskRun, task_run_filter

@@ -3,10 +3,6 @@
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Final
-
-SHARES: Final[Mapping[str, int]] = {"train": 40, "val": 25, "test": 25, "golden": 10}
-"""The usual shares, in percent. Golden items are for people to label."""
 
 
 def split_sizes(count: int, shares: Mapping[str, int]) -> dict[str, int]:

@@ -7,8 +7,6 @@ storage.errors.WorkbenchError
 └── FormatMisfit         the format does not suit the task or one of its items
 """
 
-# ruff: noqa: N818 - errors are named by their cause
-
 from collections.abc import Sequence
 
 from storage.errors import WorkbenchError

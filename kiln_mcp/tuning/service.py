@@ -10,14 +10,13 @@ import anyio
 from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.evals.held_out import HELD_OUT, measured_on, runs_to_show
+from kiln_mcp.datasets.held_out import HELD_OUT, measured_on, runs_to_show
+from kiln_mcp.datasets.parts import data_set, part_tags, tag_of
 from kiln_mcp.evals.lookups import find_run_configs
-from kiln_mcp.evals.making import tag_of
-from kiln_mcp.evals.prompt_texts import DEFAULT_THINKING, instruction_prompt, prompt_text
-from kiln_mcp.evals.task_runs import output_schema
-from kiln_mcp.projects.destinations import first_outside
+from kiln_mcp.projects.exchange.destinations import first_outside
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
-from kiln_mcp.synthesis.report import data_set, part_tags
+from kiln_mcp.run_configs.prompts import DEFAULT_THINKING, instruction_prompt, prompt_text
+from kiln_mcp.run_configs.task_runs import output_schema
 from kiln_mcp.tuning.errors import NothingToExport, NothingToFreeze, PartNotInSplit
 from kiln_mcp.tuning.export import (
     Recipe,

@@ -1,4 +1,4 @@
-"""Home."""
+"""Open the workspace of a person for the life of a process."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -10,13 +10,13 @@ from kiln_mcp.llm import Budget, Engine, Model
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.known_projects import KnownProjects
 from kiln_mcp.workbench.progress import ProgressReport, Relay
-from kiln_mcp.workbench.workspace import CarryOut, Workspace, _know_nothing, _settle
+from kiln_mcp.workbench.workspace import CarryOut, Workspace, carry_out_nothing, settle_reservation
 
 
 @asynccontextmanager
 async def open_workspace(
     settings: Settings,
-    carry_out: CarryOut = _know_nothing,
+    carry_out: CarryOut = carry_out_nothing,
     models: Mapping[str, Model] | None = None,
 ) -> AsyncGenerator[Workspace]:
     """Open the workspace of this person for the life of a process.
@@ -51,7 +51,7 @@ async def open_workspace(
                 raise
             finally:
                 del budgets[job.id]
-                await _settle(own, job)
+                await settle_reservation(own, job)
             if budget.refusal is not None:
                 raise budget.refusal
             return result

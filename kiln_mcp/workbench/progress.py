@@ -1,4 +1,4 @@
-"""Progress."""
+"""Progress of a call, passed on to whoever listens."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ ProgressReport = Callable[[float, float | None, str | None], Awaitable[None]]
 """Called with what is done, what there is in all (None: not known), and a sentence."""
 
 
-async def _unheard(done: float, total: float | None, message: str | None) -> None:
+async def report_nothing(done: float, total: float | None, message: str | None) -> None:
     """Report to nobody."""
 
 

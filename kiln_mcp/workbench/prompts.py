@@ -24,7 +24,7 @@ _SLOT: Final = re.compile(r"\{\{\s*([a-z][a-z0-9_]*)\s*\}\}")
 _ROLE: Final = re.compile(r"^# (System|User|Assistant)[ \t]*$", re.MULTILINE)
 
 
-class UnknownPrompt(WorkbenchError):  # noqa: N818 - errors are named by their cause
+class UnknownPrompt(WorkbenchError):
     """No prompt file has this name."""
 
     def __init__(self, room: str, name: str, known: list[str]) -> None:
@@ -32,7 +32,7 @@ class UnknownPrompt(WorkbenchError):  # noqa: N818 - errors are named by their c
         super().__init__(f"There is no prompt {name!r} in {room}; valid names: {valid}.")
 
 
-class PromptSlotMismatch(WorkbenchError):  # noqa: N818
+class PromptSlotMismatch(WorkbenchError):
     """The values given are not the slots that the template has."""
 
     def __init__(self, name: str, given: set[str], slots: frozenset[str]) -> None:

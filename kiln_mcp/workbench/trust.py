@@ -56,7 +56,7 @@ class _TrustFile(BaseModel):
 _Change = Callable[[tuple[TrustedFolder, ...]], tuple[TrustedFolder, ...]]
 
 
-class UntrustedFolder(WorkbenchError):  # noqa: N818 - errors are named by their cause
+class UntrustedFolder(WorkbenchError):
     """A project folder would run a program, and its person has not trusted it.
 
     Attributes:

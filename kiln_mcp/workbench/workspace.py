@@ -24,7 +24,7 @@ from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import JournalFailed
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.known_projects import KnownProjects, Reference
-from kiln_mcp.workbench.progress import STILL_THERE, ProgressReport, Relay, _unheard
+from kiln_mcp.workbench.progress import STILL_THERE, ProgressReport, Relay, report_nothing
 from kiln_mcp.workbench.trust import Trust
 from storage import ProjectStore, new_id
 from storage.files import check_room, disk_errors
@@ -44,7 +44,7 @@ CarryOut = Callable[["Workspace", Job], Awaitable[JsonObject]]
 """Carries out what a job was begun for."""
 
 
-async def _know_nothing(workspace: "Workspace", job: Job) -> JsonObject:
+async def carry_out_nothing(workspace: "Workspace", job: Job) -> JsonObject:
     """Know no capability."""
     raise UnknownCapability(job.capability, [])
 
@@ -69,7 +69,7 @@ class Workspace:
     settings: Settings
     engine: Engine
     known: KnownProjects
-    report: ProgressReport = _unheard
+    report: ProgressReport = report_nothing
     person: Person | None = None
     desk: JobDesk | None = None
     client: str = ""
@@ -276,7 +276,7 @@ def _check_home(home: Path, size: int) -> None:
     check_room(home, size)
 
 
-async def _settle(workspace: Workspace, job: Job) -> None:
+async def settle_reservation(workspace: Workspace, job: Job) -> None:
     """Tell the record of approvals what a job has spent, so that an allowance gets the rest back.
 
     A job that is gone on with is settled again: the newest approval of its limits pays for what

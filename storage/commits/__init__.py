@@ -1,1 +1,1 @@
-"""Commits."""
+"""Transactions: write-ahead log, recovery, locks, claims, trash, side files."""

@@ -13,8 +13,6 @@ storage.errors.StorageError
 └── UnsafeArchive     an archive, or a folder, holds what nobody should unpack
 """
 
-# ruff: noqa: N818
-
 from collections.abc import Sequence
 from pathlib import Path
 

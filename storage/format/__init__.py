@@ -1,1 +1,1 @@
-"""Format."""
+"""Kiln's format: where records lie, how they are read and checked, filters."""

@@ -1,1 +1,1 @@
-"""Git."""
+"""Git, called with settings that run no foreign program."""

@@ -1,4 +1,4 @@
-"""Errors."""
+"""Errors of git."""
 
 import re
 from collections.abc import Sequence

@@ -137,7 +137,7 @@ def work_of(schema: Mapping[str, Any]) -> int | None:
         return None
 
 
-class _NotPlain(Exception):  # noqa: N818 - it never leaves this module
+class _NotPlain(Exception):
     """A keyword is not known to be quick, or a reference recurs."""
 
 

@@ -100,7 +100,7 @@ def _fault(outcome: Outcome) -> str | None:
             return f"checking it {reason}"
 
 
-class _NeedsWorker(Exception):  # noqa: N818 - it never leaves this module
+class _NeedsWorker(Exception):
     """A pattern cannot be run on this text in this process."""
 
 

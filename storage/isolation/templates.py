@@ -21,7 +21,7 @@ _OF_ITEM: Final = frozenset({"final_message", "trace", "task_input"})
 _USUAL: Final = (TemplateError, ArithmeticError, TypeError, ValueError, LookupError)
 
 
-class _ItemFailed(Exception):  # noqa: N818 - it never leaves this module
+class _ItemFailed(Exception):
     """A filter cannot be applied to this item."""
 
 

@@ -48,7 +48,7 @@ class Translation:
     no_last_line_end: bool = False
 
 
-class _Untranslatable(Exception):  # noqa: N818 - it never leaves this module
+class _Untranslatable(Exception):
     """RE2 has nothing that means the same."""
 
 

@@ -20,8 +20,6 @@ storage.errors.StorageError
 └── HalfDone         somebody began something with git itself and did not finish it
 """
 
-# ruff: noqa: N818 - errors are named by their cause
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""Text."""
+"""Text: JSON that keeps its spelling, schemas, characters, excerpts, words for kinds."""

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.fencing import fenced, printable
+from agent.fences import fenced, printable
 
 TAG_LIKE = st.lists(
     st.sampled_from(["<", "/", " ", "\\", ">", "tool-result", "TOOL-RESULT", "x", "\n", "_"])

@@ -39,7 +39,7 @@ def _has_secret(group: Iterable[str], variables: Mapping[str, str]) -> bool:
     return any(variables.get(name) and _SECRET.search(name) for name in group)
 
 
-class NotLendable(ValueError):  # noqa: N818 - a fault of the client's, told to it
+class NotLendable(ValueError):
     """A client lends what it may not."""
 
     def __init__(self, names: Sequence[str]) -> None:

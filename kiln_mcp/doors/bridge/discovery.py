@@ -32,7 +32,7 @@ PATHS: Final = ("KILN_MCP_GGUF", "GOOGLE_APPLICATION_CREDENTIALS", "AWS_WEB_IDEN
 """Variables that hold a path, which may begin in the client's folder."""
 
 
-class DaemonUnreachable(Exception):  # noqa: N818 - this file knows none of our other errors
+class DaemonUnreachable(Exception):
     """No daemon runs here, and none could be started."""
 
 

@@ -21,7 +21,7 @@ from kiln_mcp.doors.cli.failures import NOT_APPROVED
 from kiln_mcp.doors.cli.job import follow_job
 from kiln_mcp.errors import unwrap
 from kiln_mcp.llm.errors import OrdersFailed
-from kiln_mcp.operations.calls import Outcome, call_capability
+from kiln_mcp.operations.job_control.calls import Outcome, call_capability
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import AnyCapability
 from kiln_mcp.workbench.plain_text import for_terminal, render

@@ -6,10 +6,10 @@ import anyio
 import click
 
 from kiln_mcp.jobs import JobState
-from kiln_mcp.operations.answers import JobReport
-from kiln_mcp.operations.calls import Outcome, job_outcome
-from kiln_mcp.operations.service import LONGEST_WAIT_S as LONGEST_LOOK_S
-from kiln_mcp.operations.service import cancel_job, wait_for_job
+from kiln_mcp.operations.job_control.answers import JobReport
+from kiln_mcp.operations.job_control.calls import Outcome, job_outcome
+from kiln_mcp.operations.job_control.service import LONGEST_WAIT_S as LONGEST_LOOK_S
+from kiln_mcp.operations.job_control.service import cancel_job, wait_for_job
 from kiln_mcp.workbench.workspace import Workspace
 
 _LAST_WORD_S = 10.0

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from kiln_mcp.projects.programs import list_programs
+from kiln_mcp.projects.records.programs import list_programs
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.plain_text import for_terminal
 from kiln_mcp.workbench.trust import Trust

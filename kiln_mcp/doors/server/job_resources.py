@@ -9,7 +9,7 @@ from mcp.shared.exceptions import MCPError
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.doors.server.context import Context
 from kiln_mcp.errors import UnknownCapability
-from kiln_mcp.operations.pages import JobPage, newest_jobs, read_job
+from kiln_mcp.operations.job_control.pages import JobPage, newest_jobs, read_job
 from kiln_mcp.workbench.plain_text import plain, render
 from storage.errors import WorkbenchError
 from storage.text.characters import whole_texts

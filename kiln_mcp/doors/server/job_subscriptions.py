@@ -20,7 +20,7 @@ from kiln_mcp.doors.server.context import Context
 from kiln_mcp.doors.server.job_resources import PREFIX, job_of, job_uri, no_such_page
 from kiln_mcp.doors.server.task_notifications import Listener, tasks_asked_for, tell
 from kiln_mcp.jobs import Job, Progress
-from kiln_mcp.operations.desk import desk_of
+from kiln_mcp.operations.job_control.desk import desk_of
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import WorkbenchError
 

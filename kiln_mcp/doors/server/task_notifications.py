@@ -17,7 +17,7 @@ from pydantic import BaseModel, JsonValue
 from kiln_mcp.doors.server.context import Context
 from kiln_mcp.doors.server.job_resources import PREFIX, job_uri
 from kiln_mcp.doors.server.tasks import require_declared, task_state
-from kiln_mcp.operations.pages import read_job
+from kiln_mcp.operations.job_control.pages import read_job
 from storage.errors import WorkbenchError
 
 TASK_IDS: Final = "taskIds"

@@ -24,8 +24,8 @@ from starlette.requests import Request
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.doors.server.calls import answer, call, refusal
 from kiln_mcp.doors.server.context import Context
-from kiln_mcp.operations.desk import desk_of
-from kiln_mcp.operations.pages import JobPage, read_job
+from kiln_mcp.operations.job_control.desk import desk_of
+from kiln_mcp.operations.job_control.pages import JobPage, read_job
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import WorkbenchError
 from storage.text.excerpts import excerpt

@@ -1,1 +1,1 @@
-"""Budget."""
+"""What a job may spend and has spent, and how long it waits."""

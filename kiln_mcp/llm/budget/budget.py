@@ -17,7 +17,7 @@ AWAITED_S: Final = 60.0
 """Seconds that calls on their way are waited for when a budget allows no more."""
 
 
-class NotSent(Exception):  # noqa: N818 - no error: the call is to be held again
+class NotSent(Exception):
     """A call came to its turn when no more calls are to be sent."""
 
 

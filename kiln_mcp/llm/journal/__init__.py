@@ -1,1 +1,1 @@
-"""Journal."""
+"""The journal of all calls: response cache and account of costs."""

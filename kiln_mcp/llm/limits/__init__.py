@@ -1,1 +1,1 @@
-"""Limits."""
+"""The rate limiter of each server: concurrency, rates, pauses, circuit breaker."""

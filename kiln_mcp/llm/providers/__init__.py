@@ -1,1 +1,1 @@
-"""Providers."""
+"""How each kind of model is reached: hosted, servers, llama.cpp, the host."""

@@ -1,4 +1,4 @@
-"""Server settings."""
+"""The settings of a configured server."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar

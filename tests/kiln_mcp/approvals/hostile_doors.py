@@ -25,7 +25,7 @@ from agent.tools import Toolbox, ToolResult
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.cli import cli
 from kiln_mcp.doors.server import build_server
-from kiln_mcp.operations.answers import JobList
+from kiln_mcp.operations.job_control.answers import JobList
 from tests.kiln_mcp.approvals.hostile_world import HostileWorld
 from tests.kiln_mcp.approvals.obedient import Call, JsonObject, ObedientModel
 

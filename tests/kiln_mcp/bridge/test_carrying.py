@@ -32,7 +32,7 @@ from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.doors.bridge import Daemon, Exchange
 from kiln_mcp.doors.daemon import serve
 from kiln_mcp.llm import EngineSettings
-from kiln_mcp.operations.answers import ModelList
+from kiln_mcp.operations.models.answers import ModelList
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace

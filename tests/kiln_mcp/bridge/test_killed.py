@@ -21,7 +21,7 @@ from mcp.client.extension import (
 from mcp.client.subscriptions import ResourceUpdated
 
 from kiln_mcp.doors.bridge import Daemon, Exchange
-from kiln_mcp.operations.answers import Order, OrderList
+from kiln_mcp.operations.work_orders.answers import Order, OrderList
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 

@@ -14,9 +14,9 @@ from rich.console import Console
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.demo import run_demo
 from kiln_mcp.demo.bookings import make_bookings
+from kiln_mcp.demo.console import PlainTeller, RichTeller
 from kiln_mcp.demo.example import ARCHIVE
 from kiln_mcp.demo.journey import Client, show_example, travel
-from kiln_mcp.demo.telling import PlainTeller, RichTeller
 from kiln_mcp.llm import EMBEDDED, Engine, EngineSettings, ModelRequest
 from kiln_mcp.projects.errors import FolderTaken
 from kiln_mcp.settings import Settings

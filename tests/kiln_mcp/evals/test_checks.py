@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from kiln_mcp.evals.checks import Check, Checked, Skipped, as_set, as_text, run_check
-from kiln_mcp.evals.errors import UnusableTemplate
-from kiln_mcp.evals.expressions import Case
+from kiln_mcp.evaluators.checks import Check, Checked, Skipped, as_set, as_text, run_check
+from kiln_mcp.run_configs.errors import UnusableTemplate
+from kiln_mcp.run_configs.templates import Case
 from storage import (
     ArgMatch,
     Contains,

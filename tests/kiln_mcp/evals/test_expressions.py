@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln_mcp.evals.errors import ExtractionFailed, UnusableTemplate
-from kiln_mcp.evals.expressions import Case, check_template, extract, render_template
+from kiln_mcp.run_configs.errors import ExtractionFailed, UnusableTemplate
+from kiln_mcp.run_configs.templates import Case, check_template, extract, render_template
 from storage.isolation.templates import run_template
 
 TEMPLATE = "<task_input>\n{{ task_input }}\n</task_input>\n<out>\n{{ final_message }}\n</out>"

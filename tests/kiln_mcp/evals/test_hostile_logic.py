@@ -16,10 +16,12 @@ from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.errors import WorkbenchError
 from kiln_mcp.evals import service
 from kiln_mcp.evals.answers import EvalRunReport
-from kiln_mcp.evals.errors import AllFailed, UnusableTemplate
+from kiln_mcp.evals.errors import AllFailed
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.projects import service as projects
 from kiln_mcp.projects.errors import NotAnObjectSchema
+from kiln_mcp.run_configs import service as run_configs_service
+from kiln_mcp.run_configs.errors import UnusableTemplate
 from kiln_mcp.settings import Settings
 from kiln_mcp.synthesis import service as synthesis
 from kiln_mcp.workbench.trust import UntrustedFolder
@@ -98,7 +100,7 @@ class Bench:
     async def run(self) -> EvalRunReport:
         config: JsonValue = {"name": "echo", "prompt": "Repeat."}
         made: dict[str, JsonValue] = {"project": self.folder, "run_config": config}
-        await service.create_run_config.invoke(self.workspace, made)
+        await run_configs_service.create_run_config.invoke(self.workspace, made)
         given: dict[str, JsonValue] = {"project": self.folder, "eval": "Right"}
         report = await service.run_eval.invoke(self.workspace, given)
         assert isinstance(report, EvalRunReport)

@@ -1,6 +1,6 @@
 import pytest
 
-from kiln_mcp.evals.model_names import StoredModel, engine_model, stored_model
+from kiln_mcp.run_configs.model_names import StoredModel, engine_model, stored_model
 
 
 @pytest.mark.parametrize(

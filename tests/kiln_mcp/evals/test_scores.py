@@ -3,8 +3,8 @@ from math import log
 
 import pytest
 
-from kiln_mcp.evals.errors import UnusableVerdict
-from kiln_mcp.evals.scores import (
+from kiln_mcp.evaluators.errors import UnusableVerdict
+from kiln_mcp.evaluators.g_eval import (
     answer_schema,
     binary_scores,
     normalised,

@@ -11,27 +11,16 @@ import pytest
 from pydantic import JsonValue
 
 from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.datasets.parts import tag_of
 from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.evals import service
-from kiln_mcp.evals.answers import (
-    Comparison,
-    EvalReport,
-    EvalRunReport,
-    EvaluatorCreated,
-    RunConfigCreated,
-)
-from kiln_mcp.evals.errors import (
-    AllFailed,
-    EvalExists,
-    NoSplit,
-    NotComparable,
-    NothingToEvaluate,
-    RunConfigExists,
-    UnusableTemplate,
-)
-from kiln_mcp.evals.making import tag_of
+from kiln_mcp.evals.answers import Comparison, EvalReport, EvalRunReport, EvaluatorCreated
+from kiln_mcp.evals.errors import AllFailed, EvalExists, NoSplit, NotComparable, NothingToEvaluate
 from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest
 from kiln_mcp.llm.errors import MissingKey, RequestRefused, UnknownModel
+from kiln_mcp.run_configs import service as run_configs_service
+from kiln_mcp.run_configs.answers import RunConfigCreated
+from kiln_mcp.run_configs.errors import RunConfigExists, UnusableTemplate
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
@@ -80,7 +69,7 @@ class Bench:
         return str(self.store.folder)
 
     async def config(self, name: str, prompt: str) -> str:
-        made = await service.create_run_config.invoke(
+        made = await run_configs_service.create_run_config.invoke(
             self.workspace, {"project": self.folder, "run_config": {"name": name, "prompt": prompt}}
         )
         return str(made.model_dump()["id"])
@@ -284,7 +273,7 @@ async def test_saved_results_point_at_saved_runs_and_say_how_they_were_made(benc
 
 
 async def test_a_run_config_keeps_the_prompt_that_it_was_made_with(bench: Bench) -> None:
-    made = await service.create_run_config.invoke(
+    made = await run_configs_service.create_run_config.invoke(
         bench.workspace, {"project": bench.folder, "run_config": {"name": "plain"}}
     )
     assert made.model_dump()["prompt"] == "Do it."
@@ -300,7 +289,7 @@ async def test_few_shot_shows_the_best_rated_runs(bench: Bench) -> None:
     runs = await bench.store.children(bench.task, TaskRun)
     rated = runs[1].replace(output=runs[1].output.replace(rating={"type": "five_star", "value": 5}))
     await bench.store.save(rated)
-    made = await service.create_run_config.invoke(
+    made = await run_configs_service.create_run_config.invoke(
         bench.workspace,
         {
             "project": bench.folder,
@@ -319,7 +308,7 @@ async def test_few_shot_shows_nothing_that_an_eval_measures_on_and_says_so(bench
         rating = {"type": "five_star", "value": 5}
         await bench.store.save(run.replace(output=run.output.replace(rating=rating)))
     wanted: JsonValue = {"name": "shots", "prompt_id": "few_shot_prompt_builder"}
-    made = await service.create_run_config.invoke(
+    made = await run_configs_service.create_run_config.invoke(
         bench.workspace, {"project": bench.folder, "run_config": wanted}
     )
     assert isinstance(made, RunConfigCreated)
@@ -490,7 +479,7 @@ async def test_a_model_with_an_unknown_price_is_not_asked_without_approval(
     async with open_bench(tmp_path, double) as bench:
         await add_items(bench, [1])
         await bench.evaluator(**EXACT)
-        await service.create_run_config.invoke(
+        await run_configs_service.create_run_config.invoke(
             bench.workspace,
             {
                 "project": bench.folder,
@@ -509,7 +498,7 @@ async def test_a_model_that_no_provider_has_is_refused_with_close_names(bench: B
             "prompt": "x",
             "model": model,
         }
-        await service.create_run_config.invoke(
+        await run_configs_service.create_run_config.invoke(
             bench.workspace, {"project": bench.folder, "run_config": definition}
         )
 
@@ -539,7 +528,7 @@ async def test_a_hosted_model_without_its_key_is_refused_before_money_is_spoken_
             "prompt": "x",
             "model": "openai/gpt-4.1",
         }
-        await service.create_run_config.invoke(
+        await run_configs_service.create_run_config.invoke(
             bench.workspace, {"project": bench.folder, "run_config": definition}
         )
         with pytest.raises(MissingKey, match=r"OPENAI_API_KEY"):

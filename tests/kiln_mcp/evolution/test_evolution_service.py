@@ -16,6 +16,7 @@ from kiln_mcp.evolution.errors import PartMissing, PartsOverlap
 from kiln_mcp.evolution.service import GENERATOR, evolve_prompt
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.llm.errors import RequestRefused
+from kiln_mcp.run_configs import service as run_configs_service
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
@@ -101,7 +102,7 @@ async def open_bench(
                 },
             },
         )
-        await evals.create_run_config.invoke(
+        await run_configs_service.create_run_config.invoke(
             workspace, {"project": project, "run_config": {"name": "start", "model": "small"}}
         )
         yield Bench(workspace, store, task, task_model)

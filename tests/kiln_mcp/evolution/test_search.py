@@ -18,7 +18,7 @@ from kiln_mcp.evolution.operators import (
     draw_demonstrations,
     propose,
 )
-from kiln_mcp.evolution.racing import Standing, standing
+from kiln_mcp.evolution.race import Standing, standing
 from kiln_mcp.evolution.search import Found, Ground, Race, evolve
 
 START = Candidate(split_blocks("Do it."))

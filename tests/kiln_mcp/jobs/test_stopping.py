@@ -17,10 +17,10 @@ from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.llm import EngineSettings, ServerSettings
-from kiln_mcp.operations import service
-from kiln_mcp.operations.answers import JobReport, used_by
-from kiln_mcp.operations.calls import Outcome, call_capability
-from kiln_mcp.operations.desk import desk_of
+from kiln_mcp.operations.job_control import service
+from kiln_mcp.operations.job_control.answers import JobReport, used_by
+from kiln_mcp.operations.job_control.calls import Outcome, call_capability
+from kiln_mcp.operations.job_control.desk import desk_of
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.call_options import JobLimit
 from kiln_mcp.workbench.workspace import Workspace

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln_mcp.judging.draws import draw_strata
+from kiln_mcp.labels.draws import draw_strata
 
 pools = st.dictionaries(
     st.sampled_from(["pass", "fail", "critical", "unjudged"]), st.integers(1, 40), min_size=1

@@ -2,7 +2,7 @@ import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from kiln_mcp.judging.hygiene import GivenLabel, label_warnings
+from kiln_mcp.labels.hygiene import GivenLabel, label_warnings
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

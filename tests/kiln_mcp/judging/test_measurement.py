@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from kiln_mcp.judging.measurement import LabelledVerdict, in_words, measure
+from kiln_mcp.judging.measurement import in_words, measure
+from kiln_mcp.labels.ledger import LabelledVerdict
 from kiln_mcp.statistics import CannotTell, Interval
 
 GOLDEN = Path(__file__).parents[2] / "data" / "kiln_demo" / "golden.csv"

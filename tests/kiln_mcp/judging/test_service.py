@@ -18,14 +18,10 @@ from kiln_mcp.evals import service as evals
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.judging import service
 from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, LabelsSaved
-from kiln_mcp.judging.errors import (
-    LabelsRefused,
-    NothingToLabel,
-    NothingToMeasure,
-)
-from kiln_mcp.judging.ledger import read_draws, read_labels
+from kiln_mcp.labels.errors import LabelsRefused, NothingToLabel, NothingToMeasure
+from kiln_mcp.labels.ledger import read_draws, read_labels
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
-from kiln_mcp.projects.ratings import Aspect, with_rating
+from kiln_mcp.projects.runs.ratings import Aspect, with_rating
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel

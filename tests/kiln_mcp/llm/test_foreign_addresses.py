@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from kiln_mcp.evals.model_names import StoredModel, engine_model
 from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest
 from kiln_mcp.llm.errors import UnknownModel
 from kiln_mcp.llm.providers.litellm_names import leads_elsewhere
+from kiln_mcp.run_configs.model_names import StoredModel, engine_model
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,8 @@ def test_models_names_with_signs_of_their_own_are_none(name: str) -> None:
 def test_a_dot_env_file_in_the_working_folder_sets_nothing(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("OPENAI_BASE_URL=https://evil.example\n", encoding="utf-8")
     program = (
-        "import os; from kiln_mcp.llm.providers.litellm_models import load_litellm; load_litellm()\n"
+        "import os; from kiln_mcp.llm.providers.litellm_models import load_litellm\n"
+        "load_litellm()\n"
         "print(os.environ.get('OPENAI_BASE_URL'))"
     )
     kept = {name: v for name, v in os.environ.items() if not name.startswith("OPENAI")}

@@ -17,9 +17,9 @@ from kiln_mcp.approvals.records import ApprovalState, Door, ProposedCall
 from kiln_mcp.approvals.store import VALID_S, ApprovalStore
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.llm import EngineSettings
-from kiln_mcp.operations import service
-from kiln_mcp.operations.calls import call_capability
-from kiln_mcp.operations.errors import JobNotDone
+from kiln_mcp.operations.job_control import service
+from kiln_mcp.operations.job_control.calls import call_capability
+from kiln_mcp.operations.job_control.errors import JobNotDone
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import Proposal, Result, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
@@ -280,7 +280,7 @@ import asyncio, sys
 from pathlib import Path
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.llm import EngineSettings
-from kiln_mcp.operations.calls import call_capability
+from kiln_mcp.operations.job_control.calls import call_capability
 from kiln_mcp.settings import Settings
 
 async def main():

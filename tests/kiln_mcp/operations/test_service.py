@@ -27,14 +27,17 @@ from kiln_mcp.llm import (
     ModelRequest,
     ServerSettings,
 )
-from kiln_mcp.operations import service
-from kiln_mcp.operations.answers import JobReport, OrderVerdicts, used_by
-from kiln_mcp.operations.calls import call_capability
-from kiln_mcp.operations.desk import desk_of
-from kiln_mcp.operations.errors import LimitStands
-from kiln_mcp.operations.limits import KINDS, amounts, enough_for
-from kiln_mcp.operations.plans import more_to_spend, within
-from kiln_mcp.operations.service import OrderAnswer
+from kiln_mcp.operations.job_control import service
+from kiln_mcp.operations.job_control.answers import JobReport, used_by
+from kiln_mcp.operations.job_control.calls import call_capability
+from kiln_mcp.operations.job_control.desk import desk_of
+from kiln_mcp.operations.job_control.errors import LimitStands
+from kiln_mcp.operations.job_control.limits import KINDS, amounts, enough_for
+from kiln_mcp.operations.job_control.plans import more_to_spend, within
+from kiln_mcp.operations.models import service as models_service
+from kiln_mcp.operations.work_orders import service as work_orders_service
+from kiln_mcp.operations.work_orders.answers import OrderVerdicts
+from kiln_mcp.operations.work_orders.service import OrderAnswer
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.call_options import JobLimit
 from kiln_mcp.workbench.capability import AnyCapability, Effect, Proposal, Result, Runs, capability
@@ -108,11 +111,11 @@ async def answer_all(workspace: Workspace, most: int) -> int:
     """Be the assistant until so many orders are answered."""
     answered = 0
     for _ in range(1000):
-        orders = (await service.take_work_orders(workspace, 20)).orders
+        orders = (await work_orders_service.take_work_orders(workspace, 20)).orders
         for order in orders:
             number = order.messages[0].content.removeprefix("What is ").removesuffix("?")
             given = OrderAnswer(id=order.id, answer=number)
-            verdicts = await service.answer_work_orders(workspace, [given])
+            verdicts = await work_orders_service.answer_work_orders(workspace, [given])
             answered += sum(verdict.accepted for verdict in verdicts.answers)
         if answered >= most:
             return answered
@@ -148,11 +151,11 @@ async def test_an_answer_that_is_given_as_json_counts_as_its_text(tmp_path: Path
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
         job = (await start(workspace, ask_questions, {"count": 1})).job
         with anyio.fail_after(10):
-            while not (orders := (await service.take_work_orders(workspace, 5)).orders):
+            while not (orders := (await work_orders_service.take_work_orders(workspace, 5)).orders):
                 await anyio.lowlevel.checkpoint()
         given: list[JsonValue] = [{"id": "none", "answer": {"a": 1}}]
         given.append({"id": orders[0].id, "answer": 7})
-        handed = await service.answer_work_orders.invoke(workspace, {"answers": given})
+        handed = await work_orders_service.answer_work_orders.invoke(workspace, {"answers": given})
         accepted = [verdict.accepted for verdict in OrderVerdicts.model_validate(handed).answers]
         assert accepted == [False, True]
         ended = await service.wait_for_job(workspace, job)
@@ -320,7 +323,7 @@ async def test_a_paused_job_loses_no_answer_and_goes_on_where_it_was(tmp_path: P
         assert asked[0].state in {"pausing", "paused"}  # it is waited for, but not for ever
         rested = await service.wait_for_job(workspace, job)
         assert (rested.state, rested.calls) == ("paused", 2)
-        assert (await service.take_work_orders(workspace, 5)).orders == []
+        assert (await work_orders_service.take_work_orders(workspace, 5)).orders == []
         await service.resume_job(workspace, job)
         await answer_all(workspace, 1)
         ended = await service.wait_for_job(workspace, job)
@@ -470,7 +473,7 @@ def test_going_on_with_higher_limits_costs_what_was_not_agreed_to(
 
 async def test_models_are_listed_with_what_they_need(tmp_path: Path) -> None:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
-        listed = await service.list_models(workspace)
+        listed = await models_service.list_models(workspace)
     names = [model.name for model in listed.models]
     assert names[:2] == ["embedded", "host"]
     assert listed.default == "embedded"
@@ -484,7 +487,7 @@ async def test_models_are_listed_with_what_they_can_do_and_cost(tmp_path: Path) 
     )
     engine = EngineSettings(servers=servers, environment={"OPENAI_API_KEY": "none"})
     async with CATALOGUE.open_workspace(Settings(home=tmp_path, engine=engine)) as workspace:
-        listed = await service.list_models(workspace, ["openai/gpt-4o-mini"])
+        listed = await models_service.list_models(workspace, ["openai/gpt-4o-mini"])
     models = {model.name: model for model in listed.models}
     assert models["cheap/<model>"].price == "$0.5 read, $2 written, a million tokens"
     assert models["unpriced/<model>"].price == "price not known"
@@ -500,7 +503,7 @@ async def test_models_are_listed_with_what_they_can_do_and_cost(tmp_path: Path) 
 async def test_a_tested_model_says_what_it_answered_and_can_do(tmp_path: Path) -> None:
     models = {"mine": ScriptedModel(["Ready."], repeat=True)}
     async with open_workspace(settings(tmp_path), CATALOGUE.carry_out, models) as workspace:
-        tested = await service.test_model(workspace, "mine")
+        tested = await models_service.test_model(workspace, "mine")
     assert (tested.answer, tested.calls, tested.price) == ("Ready.", 1, "free")
     assert "streaming" in (tested.can or "")
 

@@ -11,6 +11,7 @@ import pytest
 
 from kiln_mcp.evals import service as evals
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
+from kiln_mcp.run_configs import service as run_configs_service
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
@@ -121,7 +122,7 @@ async def _fill(project: SharedProject, workspace: Workspace) -> None:
     )
     for name in ("one", "other"):
         prompt = f"Answer. {name}"
-        await evals.create_run_config.invoke(
+        await run_configs_service.create_run_config.invoke(
             workspace,
             {"project": str(project.folder), "run_config": {"name": name, "prompt": prompt}},
         )

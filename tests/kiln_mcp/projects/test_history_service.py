@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.approvals.errors import ApprovalNeeded
 from kiln_mcp.catalogue import installed_catalogue
-from kiln_mcp.projects.errors import KindWithoutRecord
+from kiln_mcp.projects.history.errors import KindWithoutRecord
 from kiln_mcp.workbench.workspace import Workspace
 from storage import (
     KilnAgentProperties,

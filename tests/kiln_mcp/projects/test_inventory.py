@@ -1,7 +1,7 @@
 from dataclasses import replace
 
-from kiln_mcp.projects.inventory import EvalInventory, TaskInventory, next_step, weaknesses
-from kiln_mcp.projects.service import first_names
+from kiln_mcp.advice.inventory import EvalInventory, TaskInventory, next_step, weaknesses
+from kiln_mcp.advice.service import first_names
 from storage import Prompt
 
 SOUND = EvalInventory(

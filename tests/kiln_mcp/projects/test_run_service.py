@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from kiln_mcp.approvals.errors import ApprovalNeeded
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.errors import InvalidArguments
-from kiln_mcp.projects.errors import (
+from kiln_mcp.projects.runs.errors import (
     NothingToRate,
     NothingToTag,
     TagBothWays,

@@ -24,8 +24,9 @@ from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.doors.server import build_server
 from kiln_mcp.llm import EngineSettings, Message, ModelRequest
-from kiln_mcp.operations.answers import JobList, Order, OrderList
-from kiln_mcp.operations.pages import JobPage
+from kiln_mcp.operations.job_control.answers import JobList
+from kiln_mcp.operations.job_control.pages import JobPage
+from kiln_mcp.operations.work_orders.answers import Order, OrderList
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln_mcp.specs.drafting import choose_kind, draft_by_rules, short_name
-from kiln_mcp.specs.kinds import FORMS, SpecKind, properties_of
+from kiln_mcp.spec_texts.kinds import FORMS, SpecKind, properties_of
+from kiln_mcp.specs.drafts import choose_kind, draft_by_rules, short_name
 from storage.records.names import check_name
 
 

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln_mcp.specs.drafting import draft_by_rules
-from kiln_mcp.specs.gaps import Gap, Rule, find_gaps
-from kiln_mcp.specs.kinds import SpecKind
+from kiln_mcp.spec_texts.kinds import SpecKind
+from kiln_mcp.spec_texts.lint import Gap, Rule, find_gaps
+from kiln_mcp.specs.drafts import draft_by_rules
 from kiln_mcp.specs.refinement import Answered, incorporate
 
 CHECKABLE = {

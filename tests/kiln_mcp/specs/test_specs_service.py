@@ -11,8 +11,8 @@ from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.llm.errors import UnknownModel
 from kiln_mcp.settings import Settings
+from kiln_mcp.spec_texts.kinds import FieldsMismatch, SpecKind
 from kiln_mcp.specs.errors import NothingToRefine, SpecNotNamed
-from kiln_mcp.specs.kinds import FieldsMismatch, SpecKind
 from kiln_mcp.specs.service import (
     Answer,
     FieldEdit,

@@ -1,0 +1,1 @@
+"""A task's items: parts, tags, topics, held-out items, the golden set."""

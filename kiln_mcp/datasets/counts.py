@@ -1,0 +1,43 @@
+"""How many items a dataset's parts have."""
+
+from storage import (
+    Eval,
+    EvalInput,
+    EvalInputSplit,
+    ProjectStore,
+    Task,
+    TaskRun,
+    TaskRunSplit,
+    eval_input_filter,
+)
+from storage.format.filters import is_filter, is_input_filter
+from storage.index.queries import RunQuery
+
+
+async def count_items(store: ProjectStore, task: Task, one: Eval, part: str) -> int:
+    """Return how many items a part of an eval's data has, such as `test`.
+
+    There are none of a filter that is not known here, such as one of a newer Kiln.
+    """
+    split = one.split(part)
+    if split is None or not is_known_filter(split):
+        return 0
+    if isinstance(split, EvalInputSplit):
+        cases = await store.children(task, EvalInput)
+        return sum(map(eval_input_filter(split.filter_id), cases))
+    return await store.count_runs(task, RunQuery(split.filter_id, made_by_evals=False))
+
+
+async def golden_runs(store: ProjectStore, task: Task, one: Eval) -> list[TaskRun]:
+    """Return the golden set of an eval, the oldest first; empty where its filter is unknown."""
+    filter_id = one.eval_configs_filter_id
+    if filter_id is None or not is_filter(filter_id):
+        return []
+    return await store.runs(task, RunQuery(filter_id, made_by_evals=False))
+
+
+def is_known_filter(split: TaskRunSplit | EvalInputSplit) -> bool:
+    """Return whether a split's filter is one that is known here; a newer Kiln may have others."""
+    if isinstance(split, EvalInputSplit):
+        return is_input_filter(split.filter_id)
+    return is_filter(split.filter_id)

@@ -1,0 +1,86 @@
+"""Items of an eval with their outputs and scores, the worst first: what to look at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from kiln_mcp.evals.answers import ShownItem
+from kiln_mcp.evals.items import Item
+from kiln_mcp.evals.work import Measurement
+from kiln_mcp.evaluators.g_eval import normalised
+from kiln_mcp.evaluators.records import REFERENCE_KEY
+from storage import EvalRun, TaskRunConfig
+
+LONGEST_TEXT: Final = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The items that are shown, and how many there are of them in all."""
+
+    items: list[ShownItem]
+    found: int
+
+
+def look_at(
+    about: Measurement,
+    configs: Sequence[TaskRunConfig],
+    items: Sequence[Item],
+    *,
+    failures: bool,
+    limit: int,
+) -> Looked:
+    """Return items with what run configs answered and how that was scored, the worst first.
+
+    Args:
+        about: The eval with its results.
+        configs: The run configs whose outputs are shown.
+        items: The items of the split.
+        failures: Whether to show only what has not the best score throughout.
+        limit: The most to show.
+    """
+    by_id = {item.id: item for item in items}
+    names = {config.id: config.name for config in configs}
+    outputs = {run.id: run.output.output for run in about.runs}
+    ranked: list[tuple[float, str, ShownItem]] = []
+    seen: set[tuple[str, str]] = set()
+    for verdict in sorted(about.verdicts, key=lambda v: (v.created_at, v.id)):
+        item = by_id.get(verdict.dataset_id or verdict.eval_input_id or "")
+        config = verdict.task_run_config_id or ""
+        if item is None or config not in names or (item.id, config) in seen:
+            continue
+        seen.add((item.id, config))
+        worth = _worth(about, verdict)
+        if failures and (worth is None or worth >= 1):
+            continue
+        made = outputs.get(verdict.scored_run_id or "", verdict.output or "")
+        shown = _shown(item, names[config], made, verdict)
+        ranked.append((2.0 if worth is None else worth, item.id, shown))
+    ranked.sort(key=lambda one: one[:2])
+    return Looked([shown for _, _, shown in ranked[:limit]], len(ranked))
+
+
+def _worth(about: Measurement, verdict: EvalRun) -> float | None:
+    """Return the mean score from 0 to 1; None where there is none."""
+    kinds = {score.json_key: score.type for score in about.measured.output_scores}
+    values = [normalised(v, kinds[k]) for k, v in verdict.scores.items() if k in kinds]
+    return sum(values) / len(values) if values else None
+
+
+def _shown(item: Item, run_config: str, output: str, verdict: EvalRun) -> ShownItem:
+    expected = (item.reference or {}).get(REFERENCE_KEY)
+    thought = (verdict.intermediate_outputs or {}).get("chain_of_thought")
+    why = verdict.skipped_detail or thought
+    return ShownItem(
+        item=item.id,
+        run_config=run_config,
+        input=_brief(item.task_input),
+        expected=None if expected is None else _brief(str(expected)),
+        output=_brief(output),
+        scores=dict(verdict.scores),
+        why=_brief(str(why)) if why else None,
+    )
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"

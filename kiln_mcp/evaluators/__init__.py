@@ -1,0 +1,1 @@
+"""What gives an output its scores: checks and judges."""

@@ -1,0 +1,156 @@
+"""Scores: what a judge may answer, and what its answers are worth."""
+
+from collections.abc import Mapping, Sequence
+from math import exp
+from typing import Final
+
+from pydantic import JsonValue
+
+from kiln_mcp.evaluators.errors import UnusableVerdict
+from kiln_mcp.llm import TokenLogprob
+from kiln_mcp.projects.runs.ratings import VALUES
+from storage import EvalOutputScore
+
+MISSING_LOGPROB: Final = -9999.0
+"""What some servers give for a token that has no logprob."""
+
+
+def answer_schema(scores: Sequence[EvalOutputScore], *, reasoning: bool) -> Mapping[str, JsonValue]:
+    """Return the JSON schema of a judge's answer: one property a score, reasons first."""
+    properties: dict[str, JsonValue] = {}
+    if reasoning:
+        properties["reasoning"] = {
+            "type": "string",
+            "description": "What you found, step by step, in a few sentences.",
+            "maxLength": 1000,
+        }
+    for score in scores:
+        properties[score.json_key] = _score_schema(score)
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def read_scores(answer: JsonValue, scores: Sequence[EvalOutputScore]) -> Mapping[str, float]:
+    """Return a judge's answer as values by score key.
+
+    Raises:
+        UnusableVerdict: A score is missing or is not one of the valid values.
+    """
+    if not isinstance(answer, dict):
+        raise UnusableVerdict("it is no JSON object")
+    return {score.json_key: _value(answer.get(score.json_key), score) for score in scores}
+
+
+def weighted_scores(
+    tokens: Sequence[TokenLogprob], scores: Sequence[EvalOutputScore]
+) -> Mapping[str, float]:
+    """Return scores weighted by the judge's own probabilities, as G-Eval does.
+
+    For each score the first token after its name that is a valid value is found; the score is
+    the mean of the valid values among that token's alternatives, weighted by probability.
+
+    Raises:
+        UnusableVerdict: A score's name does not occur exactly once, or no value follows it.
+
+    Source:
+        Liu et al. (2023), G-Eval, section 2, weighting of scores by token probabilities.
+    """
+    starts: list[int] = []
+    text = ""
+    for token in tokens:
+        starts.append(len(text))
+        text += token.token
+    places = {score.json_key: _place(text, score.json_key) for score in scores}
+    return {
+        score.json_key: _weighted(
+            [
+                token
+                for start, token in zip(starts, tokens, strict=True)
+                if places[score.json_key] <= start < _next_place(places, score.json_key, len(text))
+            ],
+            score,
+        )
+        for score in scores
+    }
+
+
+def binary_scores(scores: Sequence[EvalOutputScore], *, passed: bool) -> Mapping[str, float]:
+    """Return a pass or fail as values of every score: the best of its scale, or the worst mark.
+
+    A fail is 0 on pass/fail scales and 1 on five stars.
+    """
+    return {
+        score.json_key: (5.0 if passed else 1.0) if score.type == "five_star" else float(passed)
+        for score in scores
+    }
+
+
+def normalised(value: float, kind: str) -> float:
+    """Return a score on a scale from 0 to 1.
+
+    Raises:
+        ValueError: The kind of score has no scale.
+    """
+    match kind:
+        case "five_star":
+            return (value - 1) / 4
+        case "pass_fail":
+            return value
+        case "pass_fail_critical":
+            return (value + 1) / 2
+        case _:
+            raise ValueError(f"A score of kind {kind} has no scale.")
+
+
+def _score_schema(score: EvalOutputScore) -> JsonValue:
+    description = score.instruction or score.name
+    if score.type == "five_star":
+        return {"type": "integer", "minimum": 1, "maximum": 5, "description": description}
+    choices: list[JsonValue] = list(VALUES[score.type])
+    return {"type": "string", "enum": choices, "description": description}
+
+
+def _value(answer: JsonValue, score: EvalOutputScore) -> float:
+    valid = VALUES[score.type]
+    said = str(answer).strip().strip('"').lower().removesuffix(".0")
+    if said not in valid:
+        raise UnusableVerdict(f"{score.json_key} is {answer!r}, valid are {', '.join(valid)}")
+    return valid[said]
+
+
+def _place(text: str, key: str) -> int:
+    quoted = f'"{key}"'
+    if text.count(quoted) != 1:
+        raise UnusableVerdict(f"{quoted} occurs {text.count(quoted)} times in it, not once")
+    return text.index(quoted) + len(quoted)
+
+
+def _next_place(places: Mapping[str, int], key: str, end: int) -> int:
+    later = [place for place in places.values() if place > places[key]]
+    return min(later, default=end + 1)
+
+
+def _weighted(tokens: Sequence[TokenLogprob], score: EvalOutputScore) -> float:
+    valid = VALUES[score.type]
+    for token in tokens:
+        primary = _plain(token.token)
+        if primary not in valid:
+            continue
+        options = [(_plain(other.token), other.logprob) for other in token.alternatives]
+        if primary not in {option for option, _ in options}:
+            certain = token.logprob <= MISSING_LOGPROB
+            options.append((primary, 0.0 if certain else token.logprob))
+        weights = [(valid[option], exp(logprob)) for option, logprob in options if option in valid]
+        total = sum(weight for _, weight in weights)
+        if total == 0:
+            return valid[primary]
+        return sum(value * weight for value, weight in weights) / total
+    raise UnusableVerdict(f"no value follows {score.json_key}")
+
+
+def _plain(token: str) -> str:
+    return token.strip().strip('"').strip().lower()

@@ -1,0 +1,1 @@
+"""People's labels: events, ledgers, draws, hygiene."""

@@ -1,0 +1,234 @@
+"""The ledgers of an eval: every label and every draw, appended to files beside it.
+
+Kiln's own rating holds one label an item. These side files hold the rest: who labelled, when,
+whether the item was drawn at random and with which probability, and which ledger it belongs to.
+Labels of the development ledger may teach a judge; labels of the certificate ledger only measure.
+
+A line that cannot be read costs itself alone: it stays in the file, and warnings name it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated, Final, Generic, Literal, Self, TypeVar
+
+import anyio.to_thread
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from storage import Change, Eval, ProjectStore
+from storage.commits.side_files import whole_lines, with_lines
+from storage.text.excerpts import excerpt
+
+LABELS: Final = "kiln_mcp_labels.jsonl"
+DRAWS: Final = "kiln_mcp_draws.jsonl"
+
+Ledger = Literal["development", "certificate"]
+
+
+def _in_utc(at: datetime) -> datetime:
+    """Take a time without a zone, which a person or another program wrote, for UTC."""
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    v: int = 1
+    at: Annotated[datetime, AfterValidator(_in_utc)] = Field(
+        default_factory=lambda: datetime.now(UTC)
+    )
+
+
+LineT = TypeVar("LineT", bound=_Line)
+
+
+class Label(_Line):
+    """One label of one score of one item.
+
+    Attributes:
+        at: When it was given.
+        item: The task run's id.
+        score: The score's key.
+        value: On the score's scale.
+        rater: Who gave it.
+        ledger: What it may be used for.
+        draw: The id of the draw that the item came from; None for an item chosen by hand.
+        stratum: The stratum that it was drawn from.
+        probability: The probability with which it was drawn.
+        seconds: Time from the draw to the labels, for each label; None where not known.
+        confirmed: Whether the person confirmed it where no model answers for them. A label that
+            an assistant passed on is not confirmed, and measures nothing.
+    """
+
+    item: str
+    score: str
+    value: float
+    rater: str
+    ledger: Ledger
+    draw: str | None = None
+    stratum: str | None = None
+    probability: float | None = Field(default=None, gt=0, le=1)
+    seconds: float | None = None
+    confirmed: bool = False
+
+    @property
+    def certifies(self) -> bool:
+        """Whether it counts for a certificate."""
+        return self.confirmed and self.ledger == "certificate"
+
+
+class DrawnStratum(BaseModel):
+    """One stratum of a draw.
+
+    Attributes:
+        size: Items of the whole pool in it, labelled ones included.
+        open: Items of it that had no label when the draw was made.
+        drawn: The items drawn.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    size: int = Field(ge=0)
+    open: int = Field(ge=0)
+    drawn: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _check_drawn(self) -> Self:
+        if len(self.drawn) > self.open:
+            raise ValueError("more items were drawn than there were")
+        return self
+
+
+class Draw(_Line):
+    """A random draw of items to be labelled.
+
+    Attributes:
+        id: The draw's id.
+        seed: Repeats the draw over the same pool.
+        ledger: What the labels are for.
+        evaluator: The id of the judge whose verdicts made the strata; None for one stratum.
+        strata: By name.
+    """
+
+    id: str
+    seed: int
+    ledger: Ledger
+    evaluator: str | None
+    strata: dict[str, DrawnStratum]
+
+    def stratum_of(self, item: str) -> str | None:
+        """Return the stratum that an item was drawn from, None where it was not drawn."""
+        return next((name for name, s in self.strata.items() if item in s.drawn), None)
+
+
+@dataclass(frozen=True, slots=True)
+class SideLines(Generic[LineT]):
+    """What a file of lines holds.
+
+    Attributes:
+        entries: The lines that can be read, in their order.
+        problems: A sentence for each line that cannot be read.
+    """
+
+    entries: Sequence[LineT]
+    problems: Sequence[str]
+
+
+async def read_labels(store: ProjectStore, measured: Eval) -> SideLines[Label]:
+    """Return the labels of an eval, in the order in which they were given.
+
+    Raises:
+        UnsafePath: The file is a link, or a link leads to it.
+    """
+    return await _read(store, measured, LABELS, Label)
+
+
+async def read_draws(store: ProjectStore, measured: Eval) -> SideLines[Draw]:
+    """Return the draws of an eval, the oldest first.
+
+    Raises:
+        UnsafePath: The file is a link, or a link leads to it.
+    """
+    return await _read(store, measured, DRAWS, Draw)
+
+
+def append_labels(change: Change, measured: Eval, labels: Sequence[Label]) -> None:
+    """Note labels to be added at the end of the ledger, but none that repeats its rater's last."""
+    change.write_side_file(measured, LABELS, partial(_with_labels, labels=labels))
+
+
+def append_draw(change: Change, measured: Eval, draw: Draw) -> None:
+    """Note a draw to be added at the end of the record of draws."""
+    change.append_lines(measured, DRAWS, [draw.model_dump_json()])
+
+
+def latest(labels: Sequence[Label], score: str) -> dict[str, dict[str, Label]]:
+    """Return each rater's last label of each item, for one score: item, then rater."""
+    found: dict[str, dict[str, Label]] = {}
+    for label in labels:
+        if label.score == score:
+            found.setdefault(label.item, {})[label.rater] = label
+    return found
+
+
+async def _read(
+    store: ProjectStore, measured: Eval, name: str, kind: type[LineT]
+) -> SideLines[LineT]:
+    lines = await store.side_lines(measured, name)
+    return await anyio.to_thread.run_sync(_parse, lines, kind, name)
+
+
+def _parse(lines: Sequence[str], kind: type[LineT], name: str) -> SideLines[LineT]:
+    entries: list[LineT] = []
+    problems: list[str] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            entries.append(kind.model_validate_json(line.encode("utf-8", "surrogateescape")))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            reason = excerpt(f"{place}: {first['msg']}" if place else first["msg"])
+            problems.append(f"Line {number} of {name} cannot be read and is left out: {reason}.")
+    return SideLines(entries, problems)
+
+
+def _with_labels(held: bytes | None, labels: Sequence[Label]) -> bytes | None:
+    """Return a ledger with labels added; None where it has them all."""
+    items = {label.item for label in labels}
+    lines = [line for line in whole_lines(held or b"") if any(item in line for item in items)]
+    last = {_giver(label): label for label in _parse(lines, Label, "").entries}
+    fresh: list[Label] = []
+    for label in labels:
+        if not _repeats(label, last.get(_giver(label))):
+            fresh.append(label)
+            last[_giver(label)] = label
+    return with_lines(held, [label.model_dump_json() for label in fresh]) if fresh else None
+
+
+def _giver(label: Label) -> tuple[str, str, str]:
+    return label.rater, label.item, label.score
+
+
+def _repeats(label: Label, last: Label | None) -> bool:
+    """Whether a label says nothing that its rater's last one of the item does not say."""
+    if last is None or (last.value, last.draw) != (label.value, label.draw):
+        return False
+    return last.confirmed or not label.confirmed
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledVerdict:
+    """One item with a judge's verdict and a person's label.
+
+    Attributes:
+        judged: The judge's score.
+        labelled: The person's label.
+        stratum: The stratum that the item was drawn from at random; None for no random draw.
+    """
+
+    judged: float
+    labelled: float
+    stratum: str | None = None

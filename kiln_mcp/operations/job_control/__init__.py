@@ -1,0 +1,1 @@
+"""Start, follow, pause and resume jobs."""

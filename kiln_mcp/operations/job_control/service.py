@@ -1,0 +1,94 @@
+"""Capabilities: follow long work, look at models, fulfil work orders."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from kiln_mcp.operations.job_control.answers import JobList, JobReport, used_by
+from kiln_mcp.operations.job_control.desk import desk_of
+from kiln_mcp.operations.job_control.errors import LimitStands
+from kiln_mcp.operations.job_control.limits import enough_for, raised
+from kiln_mcp.operations.job_control.plans import more_to_spend
+from kiln_mcp.operations.job_control.reports import report_of
+from kiln_mcp.workbench.call_options import NO_LIMIT, JobLimit
+from kiln_mcp.workbench.capability import Effect, Proposal, capability
+from kiln_mcp.workbench.workspace import Workspace
+
+LONGEST_WAIT_S = 30.0
+
+
+def _as_id(reference: str) -> str:
+    """Return the id in what a client gives: the address of the job's page is one, too."""
+    return reference.strip().removeprefix("kiln://jobs/")
+
+
+JobReference = Annotated[
+    str,
+    AfterValidator(_as_id),
+    Field(description="The job's id, as the call that began it answered."),
+]
+
+
+@capability(effect=Effect.READS, title="Wait for a job")
+async def wait_for_job(
+    workspace: Workspace,
+    job: JobReference,
+    seconds: Annotated[
+        float, Field(ge=0, le=LONGEST_WAIT_S, description="The longest wait; 30 at most.")
+    ] = LONGEST_WAIT_S,
+) -> JobReport:
+    """Wait until a job has ended or the time is over; say how far it is and what it has spent."""
+    runner = await desk_of(workspace).runner()
+    return await report_of(workspace, await runner.wait(job, seconds, workspace.report))
+
+
+@capability(effect=Effect.WRITES, title="Cancel or pause a job")
+async def cancel_job(
+    workspace: Workspace,
+    job: JobReference,
+    pause: Annotated[
+        bool,
+        Field(description="Pause it: wait for the answers on their way, so that none is lost."),
+    ] = False,
+) -> JobReport:
+    """Stop a job: cancel it at once, or pause it. What it has done is kept; resume_job goes on."""
+    runner = await desk_of(workspace).runner()
+    await (runner.pause(job) if pause else runner.cancel(job))
+    return await report_of(workspace, await runner.wait(job, 5))
+
+
+@capability(effect=Effect.SPENDS, title="Go on with a job")
+async def resume_job(
+    workspace: Workspace,
+    job: JobReference,
+    limit: Annotated[
+        JobLimit | None,
+        Field(description="Higher limits, all attempts together; what is left out stays."),
+    ] = None,
+) -> Proposal[JobReport]:
+    """Go on with a job that failed, was paused, cancelled or set aside, or spent its budget.
+
+    What is paid for is kept. A job that a limit stopped needs a higher one of that kind. Only what
+    new limits allow beyond the old ones needs approval.
+    """
+    runner = await desk_of(workspace).runner()
+    found = await runner.find(job)
+    wanted = (limit or NO_LIMIT).instead_of(found.limit)
+    report = await report_of(workspace, found)
+    if found.stop is not None and found.stop.kind not in raised(found.limit, wanted):
+        raise LimitStands(job, found.stop.kind, enough_for(found, used_by(found, report)))
+
+    async def resume() -> JobReport:
+        return await report_of(workspace, await runner.resume(job, wanted))
+
+    return Proposal(more_to_spend(found, report, wanted), resume)
+
+
+@capability(effect=Effect.READS, title="List jobs")
+async def list_jobs(
+    workspace: Workspace,
+    most: Annotated[int, Field(ge=1, le=100, description="How many, newest first.")] = 20,
+) -> JobList:
+    """List the newest jobs with their state; wait_for_job shows one with its result."""
+    jobs = await desk_of(workspace).newest(most)
+    return JobList(jobs=[await report_of(workspace, job, whole=False) for job in jobs])

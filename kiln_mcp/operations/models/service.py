@@ -1,0 +1,53 @@
+"""Capabilities: list and test models."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.llm.trial import to_find_out, try_model
+from kiln_mcp.operations.models.answers import ModelList, ModelTest, model_entry, model_test
+from kiln_mcp.workbench.capability import Effect, Proposal, capability
+from kiln_mcp.workbench.workspace import Workspace
+
+
+@capability(effect=Effect.READS, title="List models")
+async def list_models(
+    workspace: Workspace,
+    models: Annotated[
+        list[str] | None, Field(description="Names of further models to describe.")
+    ] = None,
+) -> ModelList:
+    """List the models that can be used here: which are ready, what they can do and cost."""
+    default = workspace.model_name(None)
+    described = await workspace.engine.models([default, *(models or ())])
+    return ModelList(
+        default=default,
+        models=[model_entry(model) for model in described],
+        others=(
+            "Any hosted model by its litellm name (provider/model) once its key is in the "
+            "environment or the system's keyring; OpenAI-compatible servers in "
+            f"{workspace.settings.home / 'servers.json'}."
+        ),
+    )
+
+
+@capability(effect=Effect.SPENDS, title="Test a model")
+async def test_model(
+    workspace: Workspace,
+    model: Annotated[str, Field(description="The model's name.")],
+) -> Proposal[ModelTest]:
+    """Ask a model a few short questions, to see that it answers, how fast, and what it can do.
+
+    One where all is known; else one more each for JSON by schema, logprobs and tools.
+    """
+    engine = workspace.engine
+    await engine.check_ready({model: 1})
+    calls = 1 + len(await to_find_out(engine, model))
+    questions = "one short question" if calls == 1 else f"{calls} short questions"
+    cost = engine.price_of(model, calls)
+
+    async def ask() -> ModelTest:
+        return model_test(model, await try_model(engine, model, "operations/test_model"))
+
+    return Proposal(Plan(f"Ask {model} {questions}.", calls=calls, highest_cost_usd=cost), ask)

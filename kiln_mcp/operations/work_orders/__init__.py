@@ -1,0 +1,1 @@
+"""Take and answer the questions that wait for the host."""

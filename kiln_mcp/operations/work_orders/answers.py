@@ -1,0 +1,44 @@
+"""What the capabilities about work orders answer."""
+
+from pydantic import JsonValue
+
+from kiln_mcp.workbench.capability import Result
+
+
+class OrderMessage(Result):
+    """One message of a work order."""
+
+    role: str
+    content: str
+
+
+class Order(Result):
+    """A work order: answer its messages, and nothing else."""
+
+    id: str
+    messages: list[OrderMessage]
+    answer_schema: dict[str, JsonValue] | None = None
+    choices: list[str] | None = None
+
+
+class OrderList(Result):
+    """Work orders for the assistant."""
+
+    orders: list[Order]
+    still_waiting: int
+    next_step: str
+
+
+class OrderVerdict(Result):
+    """What became of an answer."""
+
+    id: str
+    accepted: bool
+    problem: str | None = None
+
+
+class OrderVerdicts(Result):
+    """What became of the answers."""
+
+    answers: list[OrderVerdict]
+    still_waiting: int

@@ -1,0 +1,82 @@
+"""Capabilities: take and answer work orders."""
+
+import json
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from kiln_mcp.llm.errors import UnknownOrder
+from kiln_mcp.operations.work_orders.answers import (
+    Order,
+    OrderList,
+    OrderMessage,
+    OrderVerdict,
+    OrderVerdicts,
+)
+from kiln_mcp.workbench.capability import Effect, capability
+from kiln_mcp.workbench.workspace import Workspace
+
+
+@capability(effect=Effect.WRITES, title="Take work orders")
+async def take_work_orders(
+    workspace: Workspace,
+    most: Annotated[int, Field(ge=1, le=20, description="How many to take.")] = 5,
+) -> OrderList:
+    """Take questions that wait for the model `host`, which is you; answer each on its own.
+
+    An order's messages are a task for you as a model: answer them as if nothing else had been
+    said, with JSON that fits answer_schema where there is one. Orders go back on the queue when
+    you have called no tool for 90 seconds, or have gone.
+    """
+    orders = await workspace.engine.orders.take(most, workspace.client)
+    waiting = await workspace.engine.orders.open_count()
+    return OrderList(
+        orders=[
+            Order(
+                id=order.id,
+                messages=[OrderMessage(role=m.role, content=m.content) for m in order.messages],
+                answer_schema=None if order.schema is None else dict(order.schema),
+                choices=list(order.choices) or None,
+            )
+            for order in orders
+        ],
+        still_waiting=waiting,
+        next_step="Hand your answers in with answer_work_orders."
+        if orders
+        else "Nothing to do. Look again while a job with the model host runs.",
+    )
+
+
+def _as_text(answer: object) -> object:
+    """Return JSON that was given as such as the text that it is."""
+    return answer if answer is None or isinstance(answer, str) else json.dumps(answer)
+
+
+class OrderAnswer(BaseModel):
+    """Your answer to one order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Annotated[str, Field(description="The order's id.")]
+    answer: Annotated[
+        str,
+        BeforeValidator(_as_text),
+        Field(description="The answer as text; JSON where it has a schema."),
+    ]
+
+
+@capability(effect=Effect.WRITES, title="Answer work orders")
+async def answer_work_orders(
+    workspace: Workspace,
+    answers: Annotated[list[OrderAnswer], Field(description="Your answers.", min_length=1)],
+) -> OrderVerdicts:
+    """Hand in answers to work orders; one that does not fit its schema comes back with why."""
+    orders = workspace.engine.orders
+    verdicts: list[OrderVerdict] = []
+    for given in answers:
+        try:
+            problem = await orders.answer(given.id, given.answer)
+        except UnknownOrder as error:  # the other answers count all the same
+            problem = str(error)
+        verdicts.append(OrderVerdict(id=given.id, accepted=problem is None, problem=problem))
+    return OrderVerdicts(answers=verdicts, still_waiting=await orders.open_count())

@@ -1,0 +1,1 @@
+"""Import and export projects and tables of runs."""

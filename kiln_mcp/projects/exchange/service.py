@@ -1,0 +1,257 @@
+"""Capabilities: bring projects and runs in, and send them out."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import anyio.to_thread
+from pydantic import Field
+
+from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.projects.exchange.destinations import outside
+from kiln_mcp.projects.exchange.row_checks import batched, fitting
+from kiln_mcp.projects.references import NameProblem, ProjectReference, TaskReference, task_of
+from kiln_mcp.projects.runs.service import Filter
+from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
+from kiln_mcp.workbench.workspace import Workspace
+from storage import Change, Task, TaskRun, exchange
+from storage.changes import Once
+from storage.errors import said_by_system
+from storage.exchange import BadRow, RunTable, new_run_table, table_format
+from storage.exchange.errors import UnusableTable
+from storage.exchange.tables import id_after
+from storage.files import read_ordinary
+from storage.git.safety import check_address
+from storage.index.queries import RunQuery
+
+_PAGE = 1000
+_MOST_NAMED = 20
+_MOST_BAD = 500
+_LONGEST_NAME = 60
+
+
+class ProjectImported(Result):
+    """A project that was brought in."""
+
+    project: str
+    folder: str
+    name_problem: NameProblem
+    next_step: str
+
+
+class ProjectExported(Result):
+    """Where the archive is, and what is not in it."""
+
+    file: str
+    files: int
+    megabytes: float
+    left_out: list[str] = Field(description="What lies in the folder and is not in the archive.")
+
+
+class ImportReport(Result):
+    """What came of an import."""
+
+    imported: int
+    already_there: int = Field(
+        description="Rows that an earlier import of this table into this task saved."
+    )
+    tags: list[str]
+    bad_rows: list[str]
+    all_bad_rows: str | None = Field(
+        description="The file that names them all, one a line, where not all are named here."
+    )
+    columns_not_used: list[str]
+
+
+class ExportReport(Result):
+    """Where the table is."""
+
+    file: str
+    runs: int
+
+
+@capability(effect=Effect.WRITES, title="Import a project", sends_out=True)
+async def import_project(
+    workspace: Workspace,
+    source: Annotated[
+        str,
+        Field(
+            description="Path of a folder or archive (zip, tar, tar.gz, tar.xz) that holds a "
+            "project, or the address of a git repository."
+        ),
+    ],
+    folder: Annotated[str, Field(description="A new folder to put it in.")],
+    name: Annotated[
+        str | None,
+        Field(description="Which project, by name or folder, where the source holds several."),
+    ] = None,
+) -> Proposal[ProjectImported]:
+    """Bring a project into a new folder: a copy of a folder or archive, or a clone from git.
+
+    A copy has no git history and no trash; a clone keeps its history and can be synced.
+    """
+    is_address = exchange.is_address(source)
+    if is_address:
+        check_address(source)
+    origin, target = source if is_address else str(workspace.place(source)), workspace.place(folder)
+    plan = Plan(f"Import a project into {target}.", destination=source if is_address else "")
+
+    async def bring_in() -> ProjectImported:
+        place = await exchange.import_project(origin, target, name=name)
+        store = await workspace.open_project(str(place))
+        return ProjectImported(
+            project=store.project.name,
+            folder=str(store.folder),
+            name_problem=await workspace.known.name_problem(store),
+            next_step="describe_project: see what is there.",
+        )
+
+    return Proposal(plan, bring_in)
+
+
+@capability(effect=Effect.WRITES, title="Export a project", sends_out=True)
+async def export_project(
+    workspace: Workspace,
+    project: ProjectReference,
+    file: Annotated[str, Field(description="Path of a new .zip file.")],
+) -> Proposal[ProjectExported]:
+    """Pack a project into a zip that import_project and Kiln open.
+
+    Without git history, trash, what .gitignore names, and files that are no part of a project,
+    such as a .env.
+    """
+    store = await workspace.open_project(project)
+    target = workspace.place(file)
+    plan = Plan(
+        f"Export the project {store.project.name!r} as an archive.",
+        destination=outside(workspace, store, target),
+    )
+
+    async def pack() -> ProjectExported:
+        packed = await exchange.export_project(store, target)
+        return ProjectExported(
+            file=str(packed.file),
+            files=packed.files,
+            megabytes=packed.size / 1e6,
+            left_out=_first(list(packed.left_out), _MOST_NAMED),
+        )
+
+    return Proposal(plan, pack)
+
+
+@capability(effect=Effect.WRITES, title="Import runs")
+async def import_runs(
+    workspace: Workspace,
+    project: ProjectReference,
+    file: Annotated[
+        str, Field(description="Path of a .jsonl, .csv or .parquet file on this machine.")
+    ],
+    task: TaskReference = None,
+    tags: Annotated[list[str] | None, Field(description="Tags for all of them.")] = None,
+) -> ImportReport:
+    """Import runs from a table with columns input and output, and if there tags, reasoning, rating.
+
+    Also takes the other columns that export_runs writes; each run gets an id of its own. Bad rows
+    are named one by one, beyond 500 in a file, and the good ones are kept. Importing the same table
+    with the same tags again, also after an import that was cut off, adds only what is missing.
+    """
+    store = await workspace.open_project(project)
+    chosen = await task_of(store, task)
+    place = workspace.place(file)
+    table_format(place.name)
+    purpose = json.dumps([chosen.id, sorted(set(tags or []))])
+    try:
+        content = await anyio.to_thread.run_sync(read_ordinary, place)
+    except OSError as error:
+        raise UnusableTable(f"{place}: {said_by_system(error)}") from error
+    table = RunTable(content, place.name, purpose)
+    rows = batched(fitting(table, chosen))
+    bad: list[str] = []
+    imported = seen = there = 0
+    while batch := await anyio.to_thread.run_sync(next, rows, None):
+        bad += [f"row {row.number}: {row.reason}" for row in batch if isinstance(row, BadRow)]
+        runs = [row for row in batch if isinstance(row, TaskRun)]
+        async with store.transaction() as change:
+            tagged = [
+                run.replace(tags=(*dict.fromkeys([*run.tags, *(tags or [])]),)) for run in runs
+            ]
+            fresh = sum(_save_row(change, run, chosen) for run in tagged)
+        imported += fresh
+        there += len(runs) - fresh
+        seen += len(batch)
+        await workspace.report(seen, None, f"{imported} of {seen} rows imported")
+    every = None
+    if len(bad) > _MOST_BAD:
+        every = await anyio.to_thread.run_sync(_keep, workspace.settings.home, place.name, bad)
+    return ImportReport(
+        imported=imported,
+        already_there=there,
+        tags=list(tags or ()),
+        all_bad_rows=every,
+        bad_rows=_first(bad, _MOST_BAD),
+        columns_not_used=_first(list(table.unused), _MOST_NAMED),
+    )
+
+
+@capability(effect=Effect.WRITES, title="Export runs", sends_out=True)
+async def export_runs(
+    workspace: Workspace,
+    project: ProjectReference,
+    file: Annotated[str, Field(description="Path of a new .jsonl, .csv or .parquet file.")],
+    task: TaskReference = None,
+    filter: Filter = "all",
+) -> Proposal[ExportReport]:
+    """Write runs of a task to a table that other programs read and import_runs reads back.
+
+    In CSV, text that a spreadsheet would run as a formula has a ' before it.
+    """
+    store = await workspace.open_project(project)
+    chosen = await task_of(store, task)
+    place = workspace.place(file)
+    plan = Plan(
+        f"Export runs of the task {chosen.name!r} ({filter}).",
+        destination=outside(workspace, store, place),
+    )
+
+    async def write_table() -> ExportReport:
+        query, cursor = RunQuery(filter_id=filter), None
+        with new_run_table(place, of=store.folder) as table:
+            while True:
+                page = await store.page_of_runs(
+                    chosen, query, order="oldest", limit=_PAGE, cursor=cursor
+                )
+                await anyio.to_thread.run_sync(table.add, page.records)
+                total = page.total if page.total_is_exact else None
+                await workspace.report(table.count, total, f"{table.count} runs exported")
+                cursor = page.next_cursor
+                if cursor is None:
+                    break
+        return ExportReport(file=str(place), runs=table.count)
+
+    return Proposal(plan, write_table)
+
+
+def _save_row(change: Change, run: TaskRun, task: Task) -> bool:
+    """Save a row's run, or return False where an earlier import of the same table did."""
+
+    def is_it(held: TaskRun) -> bool:
+        return held.input_source == run.input_source
+
+    while (outcome := change.save_once(run, task, is_it)) is Once.TAKEN:
+        run = run.replace(id=id_after(run.id))
+    return outcome is Once.SAVED
+
+
+def _keep(home: Path, table: str, bad: list[str]) -> str:
+    """Write down in the home what is wrong with each bad row of a table; return where."""
+    folder = home / "imports"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f} {table[:_LONGEST_NAME]}.bad-rows.txt"
+    file.write_text("".join(f"{row}\n" for row in bad), encoding="utf-8", errors="replace")
+    return str(file)
+
+
+def _first(texts: list[str], most: int) -> list[str]:
+    more = len(texts) - most
+    return [*texts[:most], f"… and {more} more"] if more > 0 else texts

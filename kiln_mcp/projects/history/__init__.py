@@ -1,0 +1,1 @@
+"""History, undo, deletion and the trash."""

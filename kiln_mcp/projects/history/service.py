@@ -1,0 +1,299 @@
+"""Capabilities: what was done, by whom; take it back; delete to the trash and back."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import anyio.to_thread
+from pydantic import Field, JsonValue
+
+from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.projects.history.errors import KindWithoutRecord
+from kiln_mcp.projects.records.kinds import (
+    Kind,
+    RecordKind,
+    RecordToDelete,
+    find_record,
+    find_to_delete,
+    type_name_of,
+)
+from kiln_mcp.projects.references import ProjectReference
+from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
+from kiln_mcp.workbench.workspace import Workspace
+from storage import ProjectStore
+from storage.commits.trash import Trashed
+from storage.errors import RecordNotFound, UnreadableRecord
+from storage.format.layout import folder_of
+from storage.references import Surroundings, surroundings
+from storage.sharing.sync import HistoryEntry, Sharing
+from storage.sharing.words import noun, spoken
+from storage.text.kind_words import kind_word
+
+_SHOWN_CHARACTERS = 200
+_MOST_FIELDS = 12
+
+OptionalKind = Annotated[
+    Kind | None, Field(description="The record's kind; left out, with `record`, for all.")
+]
+OptionalRecord = Annotated[str | None, Field(description="The record's id or name.")]
+
+
+class ChangeEntry(Result):
+    """One change."""
+
+    change: str
+    who: str
+    when: str
+    done: str
+    fields: list[str]
+
+
+class History(Result):
+    """The changes of a record or of the project, the latest first."""
+
+    not_synced_yet: str | None = Field(
+        description="What was done in the project since the last sync."
+    )
+    changes: list[ChangeEntry]
+
+
+class Undone(Result):
+    """A change that was taken back."""
+
+    change: str
+    done: str
+
+
+class TrashedRecord(Result):
+    """A deleted record."""
+
+    key: str
+    kind: str
+    name: str
+    deleted_at: str
+    deleted_by: str
+
+
+class Trash(Result):
+    """What is in the trash, the latest first."""
+
+    records: list[TrashedRecord]
+
+
+class PutBack(Result):
+    """A record that is back where it was."""
+
+    put_back: TrashedRecord
+    still_in_the_trash: int
+
+
+class Deleted(Result):
+    """What went to the trash, and what still points to it."""
+
+    records: list[TrashedRecord]
+    referred_to_by: str | None
+    next_step: str
+
+
+class TrashEmptied(Result):
+    """How many records are gone for good."""
+
+    gone: int
+
+
+@capability(effect=Effect.READS, title="Show the history")
+async def show_history(
+    workspace: Workspace,
+    project: ProjectReference,
+    kind: OptionalKind = None,
+    record: OptionalRecord = None,
+    limit: Annotated[int, Field(ge=1, le=200, description="The most changes.")] = 20,
+) -> History:
+    """Say who changed what and when, the latest first: in the project, or of one record.
+
+    Of one record, deleted ones too, each changed field is shown. undo_change takes one back.
+    """
+    store = await workspace.open_project(project)
+    sharing = Sharing(store)
+    path = await _path_of(store, kind, record)
+    entries = await sharing.history(path, limit)
+    return History(
+        not_synced_yet=await sharing.unsaved() or None, changes=[_shown(entry) for entry in entries]
+    )
+
+
+@capability(effect=Effect.DESTROYS, title="Undo a change")
+async def undo_change(
+    workspace: Workspace,
+    project: ProjectReference,
+    change: Annotated[
+        str,
+        Field(description="The change's id, from show_history, or 'unsynced': what is not synced."),
+    ],
+    kind: OptionalKind = None,
+    record: OptionalRecord = None,
+) -> Proposal[Undone]:
+    """Take a change back, all of it or what it did to one record; later changes stay.
+
+    What it added goes to the trash, for which it asks first; what it deleted comes back. Refuses
+    where later changes are of the same fields.
+    """
+    store = await workspace.open_project(project)
+    sharing = Sharing(store)
+    undo = await sharing.undo_plan(change, await _path_of(store, kind, record))
+    plan = Plan(
+        f"Take a change back: {undo.done}. put_back returns records that went to the trash.",
+        far_reaching=undo.takes_away > 0,
+    )
+
+    async def take_back() -> Undone:
+        await sharing.carry_out(undo)
+        return Undone(change=change, done=undo.done)
+
+    return Proposal(plan, take_back)
+
+
+@capability(effect=Effect.DESTROYS, title="Delete records")
+async def delete_records(
+    workspace: Workspace,
+    project: ProjectReference,
+    kind: RecordKind,
+    records: Annotated[
+        list[str], Field(min_length=1, max_length=500, description="Their ids or names.")
+    ],
+) -> Proposal[Deleted]:
+    """Put records of a kind into the trash, with all below them; put_back returns them.
+
+    Asks first where other records lie below them or refer to them.
+    """
+    store = await workspace.open_project(project)
+    named = [await find_to_delete(store, kind, name) for name in records]
+    found = {one.path: one for one in named}
+    around = await _surroundings(store, type_name_of(kind), list(found.values()))
+    said = _said(around)
+    plan = Plan(
+        f"Put {len(found)} {noun(type_name_of(kind), len(found))} into the trash{said}. "
+        "put_back returns what is in the trash.",
+        far_reaching=bool(said),
+    )
+
+    async def put_away() -> Deleted:
+        async with store.transaction() as change:
+            trashed = [one.put_away(change) for one in found.values()]
+        return Deleted(
+            records=[_trashed(one) for one in trashed],
+            referred_to_by=_counted(around.referring) or None,
+            next_step="put_back: return one by its key; sync_project tells the others.",
+        )
+
+    return Proposal(plan, put_away)
+
+
+@capability(effect=Effect.READS, title="List the trash")
+async def list_trash(workspace: Workspace, project: ProjectReference) -> Trash:
+    """Say what was deleted and can be put back."""
+    store = await workspace.open_project(project)
+    return Trash(records=[_trashed(one) for one in await store.trash()])
+
+
+@capability(effect=Effect.WRITES, title="Put back from the trash")
+async def put_back(
+    workspace: Workspace,
+    project: ProjectReference,
+    key: Annotated[str, Field(description="The key, from list_trash.")],
+) -> PutBack:
+    """Put a deleted record back where it was, with all that was below it."""
+    store = await workspace.open_project(project)
+    record = _trashed(await store.put_back(key))
+    return PutBack(put_back=record, still_in_the_trash=len(await store.trash()))
+
+
+@capability(effect=Effect.DESTROYS, title="Empty the trash")
+async def empty_trash(workspace: Workspace, project: ProjectReference) -> Proposal[TrashEmptied]:
+    """Take away for good what is in the trash."""
+    store = await workspace.open_project(project)
+    count = len(await store.trash())
+    what = "1 record" if count == 1 else f"{count} records"
+    plan = Plan(f"Take {what} in the trash away for good.", irreversible=count > 0)
+
+    async def take_away() -> TrashEmptied:
+        return TrashEmptied(gone=await store.empty_trash())
+
+    return Proposal(plan, take_away)
+
+
+async def _path_of(store: ProjectStore, kind: Kind | None, record: str | None) -> str | None:
+    """Return the file of a record, also of a deleted one; None where the project is meant.
+
+    Raises:
+        KindWithoutRecord: One of the two is missing.
+        storage.errors.RecordNotFound: There is none, and never was.
+    """
+    if kind is None and record is None:
+        return None
+    if kind is None or record is None:
+        raise KindWithoutRecord
+    try:
+        return (await find_record(store, kind, record)).saved.path
+    except UnreadableRecord as error:
+        return error.path  # its history is what mends it
+    except RecordNotFound:
+        path = await Sharing(store).deleted(type_name_of(kind), record)
+        if path is None:
+            raise
+        return path
+
+
+async def _surroundings(
+    store: ProjectStore, kind: str, found: list[RecordToDelete]
+) -> Surroundings:
+    ids = [one.id for one in found]
+    folders = [str(folder_of(one.path)) for one in found]
+    return await anyio.to_thread.run_sync(surroundings, store.folder, kind, ids, folders)
+
+
+def _said(around: Surroundings) -> str:
+    """Return what hangs on records as the end of a sentence; "" for nothing."""
+    parts: list[str] = []
+    if around.below:
+        parts.append(f", with {_counted(around.below)} below")
+    if around.referring:
+        parts.append(f". They are referred to by {_counted(around.referring)}")
+    return "".join(parts)
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    ordered = sorted(counts.items(), key=lambda one: one[1], reverse=True)
+    return ", ".join(f"{count} {noun(kind, count)}" for kind, count in ordered)
+
+
+def _trashed(one: Trashed) -> TrashedRecord:
+    return TrashedRecord(
+        key=one.key,
+        kind=kind_word(one.kind),
+        name=one.label,
+        deleted_at=one.deleted_at.isoformat(),
+        deleted_by=one.deleted_by,
+    )
+
+
+def _shown(entry: HistoryEntry) -> ChangeEntry:
+    fields = [
+        _short(f"{field.field}: {_value(field.before)} → {_value(field.after)}")
+        for field in entry.fields[:_MOST_FIELDS]
+    ]
+    more = len(entry.fields) - _MOST_FIELDS
+    return ChangeEntry(
+        change=entry.change,
+        who=entry.who,
+        when=entry.when.isoformat(),
+        done=entry.done,
+        fields=[*fields, f"… and {more} more"] if more > 0 else fields,
+    )
+
+
+def _value(value: JsonValue) -> str:
+    return "nothing" if value in (None, "", [], {}) else spoken(value)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"

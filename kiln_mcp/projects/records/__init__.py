@@ -1,0 +1,1 @@
+"""Find and read records of any kind."""

@@ -1,0 +1,113 @@
+"""Capabilities: find and read records of every kind."""
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Annotated, Final
+
+import anyio.to_thread
+from pydantic import Field, JsonValue, TypeAdapter
+
+from kiln_mcp.projects.records.kinds import RecordKind, RecordReference, find_record, type_name_of
+from kiln_mcp.projects.references import ProjectReference
+from kiln_mcp.workbench.capability import Effect, Result, capability
+from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT, Longest, cut
+from kiln_mcp.workbench.workspace import Workspace
+from storage.files import read_plain
+from storage.format import layout
+from storage.records.names import known_as
+from storage.text.kind_words import kind_word
+
+_DOCUMENT: Final = TypeAdapter(dict[str, JsonValue])
+_MAY_BE_SECRET: Final = frozenset({"headers", "env_vars"})
+
+
+class RecordSummary(Result):
+    """A record in one line."""
+
+    id: str
+    known_as: str = Field(description="Its name, or how it begins.")
+    folder: str = Field(description="Where it lies in the project.")
+    created_at: str
+    created_by: str
+
+
+class RecordPage(Result):
+    """Some of the records of a kind, the newest first."""
+
+    total: int
+    records: list[RecordSummary]
+    next_cursor: str | None
+
+
+class RecordDetails(Result):
+    """A record in full."""
+
+    file: str
+    record: dict[str, JsonValue]
+    below: dict[str, int] = Field(description="How many records of each kind lie below it.")
+
+
+@capability(effect=Effect.READS, title="Find records")
+async def find_records(
+    workspace: Workspace,
+    project: ProjectReference,
+    kind: RecordKind,
+    text: Annotated[str, Field(description="Part of their names; left out: all.")] = "",
+    limit: Annotated[int, Field(ge=1, le=100, description="How many on a page.")] = 20,
+    cursor: Annotated[str | None, Field(description="next_cursor of the page before.")] = None,
+) -> RecordPage:
+    """Find a project's records of any kind, page by page.
+
+    For runs, find_runs knows more: tags, ratings, words. Read one with read_record.
+    """
+    store = await workspace.open_project(project)
+    model = layout.kind_named(type_name_of(kind))
+    page = await store.page_of(model, text=text, limit=limit, cursor=cursor)
+    return RecordPage(
+        total=page.total,
+        records=[
+            RecordSummary(
+                id=record.id,
+                known_as=known_as(dict(record)),
+                folder=str(PurePosixPath(record.saved.path).parent),
+                created_at=record.created_at.isoformat(),
+                created_by=record.created_by,
+            )
+            for record in page.records
+        ],
+        next_cursor=page.next_cursor,
+    )
+
+
+@capability(effect=Effect.READS, title="Read a record")
+async def read_record(
+    workspace: Workspace,
+    project: ProjectReference,
+    kind: RecordKind,
+    record: RecordReference,
+    longest: Longest = LONGEST_TEXT,
+) -> RecordDetails:
+    """Read one record of any kind as its file has it, fields that are not known here included.
+
+    Values of headers and environment variables are not shown: they may be secret.
+    """
+    store = await workspace.open_project(project)
+    found = await find_record(store, kind, record)
+    file = store.folder / found.saved.path
+    content = await anyio.to_thread.run_sync(read_plain, file)
+    document = _DOCUMENT.validate_json(content)
+    return RecordDetails(
+        file=found.saved.path,
+        record={key: _shown(key, value, longest) for key, value in document.items()},
+        below={kind_word(kind): n for kind, n in (await store.counts(found)).items()},
+    )
+
+
+def _shown(key: str, value: JsonValue, longest: int) -> JsonValue:
+    if isinstance(value, Mapping):
+        if key in _MAY_BE_SECRET:
+            return dict.fromkeys(value, "(not shown)")
+        return {name: _shown(name, part, longest) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_shown(key, part, longest) for part in value]
+    return cut(value, longest) if isinstance(value, str) else value

@@ -1,0 +1,1 @@
+"""Find, read, rate, tag and repair runs."""

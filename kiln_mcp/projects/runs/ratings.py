@@ -1,0 +1,154 @@
+"""People's ratings of an output, where Kiln keeps and looks for them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from kiln_mcp.projects.runs.errors import UnknownScore, UnusableRating
+from storage import Eval, EvalOutputScore, RequirementRating, Task, TaskOutputRating, TaskRun
+from storage.records.names import folded_name
+from storage.records.ratings import RatingType
+
+VALUES: Final[Mapping[str, Mapping[str, float]]] = {
+    "pass_fail": {"pass": 1.0, "fail": 0.0},
+    "pass_fail_critical": {"pass": 1.0, "fail": 0.0, "critical": -1.0},
+    "five_star": {"1": 1.0, "2": 2.0, "3": 3.0, "4": 4.0, "5": 5.0},
+}
+"""What a person or a judge may answer on each scale, and what it is worth."""
+
+_NAMED: Final = "named::"
+
+
+@dataclass(frozen=True, slots=True)
+class Aspect:
+    """What an output is rated by.
+
+    Attributes:
+        name: As people call it.
+        type: The scale.
+        keys: Where its rating may lie, the one that counts first; empty for the overall rating.
+    """
+
+    name: str
+    type: RatingType
+    keys: tuple[str, ...]
+
+
+STARS: Final = Aspect("overall rating", "five_star", ())
+"""The overall rating."""
+
+
+def aspect_of(score: EvalOutputScore, task: Task) -> Aspect:
+    """Return what people rate by for a score of an eval.
+
+    Found as Kiln does: the overall rating for `overall_rating`, the rating of a task requirement
+    of this name, the rating named after the score.
+    """
+    if score.json_key == "overall_rating":
+        return Aspect(score.name, score.type, ())
+    required = [one.id for one in task.requirements if one.name == score.name]
+    return Aspect(score.name, score.type, (*required, _NAMED + score.name))
+
+
+def aspects(task: Task, evals: Sequence[Eval]) -> dict[str, Aspect]:
+    """Return what people rate the outputs of a task by, by name: evals' scores, requirements."""
+    scores = [aspect_of(score, task) for one in evals for score in one.output_scores]
+    required = [
+        Aspect(one.name, one.type, (one.id, _NAMED + one.name)) for one in task.requirements
+    ]
+    found: dict[str, Aspect] = {}
+    for aspect in (*scores, *required):
+        found.setdefault(aspect.name, aspect)
+    return found
+
+
+def aspect_named(name: str, known: Mapping[str, Aspect]) -> Aspect:
+    """Return what is rated under a name, whatever the case of its letters.
+
+    Raises:
+        UnknownScore: Nothing is.
+    """
+    if name in known:
+        return known[name]
+    wanted = folded_name(name)
+    for one in known:
+        if folded_name(one) == wanted:
+            return known[one]
+    raise UnknownScore(name, list(known))
+
+
+def rating_of(run: TaskRun, aspect: Aspect) -> float | None:
+    """Return a person's rating of a run, None where there is none."""
+    rating = run.output.rating
+    if rating is None:
+        return None
+    if not aspect.keys:
+        return rating.value
+    given = rating.requirement_ratings
+    return next((given[key].value for key in aspect.keys if key in given), None)
+
+
+def with_rating(run: TaskRun, aspect: Aspect, value: float | None) -> TaskRun:
+    """Return a run with a person's rating, written as Kiln writes it; None takes it away."""
+    rating = run.output.rating or TaskOutputRating()
+    if not aspect.keys:
+        changed = rating.replace(value=value, type=rating.type if value is None else aspect.type)
+    else:
+        others = {k: v for k, v in rating.requirement_ratings.items() if k not in aspect.keys}
+        given = (
+            {}
+            if value is None
+            else {aspect.keys[0]: RequirementRating(value=value, type=aspect.type)}
+        )
+        changed = rating.replace(requirement_ratings={**others, **given})
+    is_empty = changed.value is None and not changed.requirement_ratings
+    return run.replace(output=run.output.replace(rating=None if is_empty else changed))
+
+
+def value_of(aspect: Aspect, said: bool | float | str) -> float:
+    """Return what a rating is worth that a person put in a word or a number.
+
+    True is pass and false is fail, where the scale has them.
+
+    Raises:
+        UnusableRating: The scale has no such rating.
+    """
+    words = VALUES.get(aspect.type, {})
+    word = str(said).strip().casefold()
+    if isinstance(said, bool):
+        word = "pass" if said else "fail"
+    try:
+        value = words[word] if word in words else float(word)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or (words and value not in words.values()):
+        raise UnusableRating(aspect.name, str(said), list(words) or ["any number"])
+    return value
+
+
+def said_as(value: float, scale: RatingType) -> float | str:
+    """Return a rating as people read it: a word where the scale has words, else the number."""
+    if scale == "five_star" or scale not in VALUES:
+        return value
+    return next((word for word, worth in VALUES[scale].items() if worth == value), value)
+
+
+def overall_rating(run: TaskRun) -> float | str | None:
+    """Return a person's overall rating of a run as people read it, None where there is none."""
+    rating = run.output.rating
+    if rating is None or rating.value is None:
+        return None
+    return said_as(rating.value, rating.type)
+
+
+def ratings_by_name(run: TaskRun, task: Task) -> dict[str, float | str]:
+    """Return a person's ratings of a run, except the overall one, by what they are of."""
+    rating = run.output.rating
+    given = rating.requirement_ratings if rating is not None else {}
+    required = {one.id: one.name for one in task.requirements}
+    first_what_counts_less = sorted(given.items(), key=lambda entry: entry[0] in required)
+    return {
+        required.get(key, key.removeprefix(_NAMED)): said_as(one.value, one.type)
+        for key, one in first_what_counts_less
+    }

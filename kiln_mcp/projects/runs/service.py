@@ -1,0 +1,270 @@
+"""Capabilities: find and read runs, rate, tag and repair them."""
+
+from functools import partial
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of, task_of_run
+from kiln_mcp.projects.runs.errors import NothingToRate, NothingToTag, TagBothWays, UnusableTag
+from kiln_mcp.projects.runs.ratings import (
+    STARS,
+    aspect_named,
+    aspects,
+    overall_rating,
+    ratings_by_name,
+    value_of,
+    with_rating,
+)
+from kiln_mcp.workbench.capability import Effect, Result, capability
+from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT, Longest, cut
+from kiln_mcp.workbench.workspace import Workspace
+from storage import (
+    DataSource,
+    Eval,
+    TaskOutput,
+    TaskRun,
+)
+from storage.index.queries import RunQuery
+
+_SHOWN_CHARACTERS = 160
+_LONGEST_TAG = 120
+
+RunId = Annotated[str, Field(description="The run's id, from find_runs.")]
+RunIds = Annotated[
+    list[str], Field(min_length=1, max_length=500, description="The runs' ids, from find_runs.")
+]
+Filter = Annotated[
+    str,
+    Field(description="all, high_rating, thinking_model, tag::<tag>, or multi_filter::<a>&<b>."),
+]
+
+
+Source = Literal["human", "synthetic", "file_import", "tool_call"]
+
+
+class RunSummary(Result):
+    """The start of a run."""
+
+    id: str
+    input: str
+    output: str
+    tags: list[str]
+    rating: float | str | None
+    repaired: bool
+
+
+class RunPage(Result):
+    """Some of the runs that were asked for.
+
+    Where several conditions must hold, only the first thousand are counted: total is then a
+    lower bound.
+    """
+
+    total: int
+    total_is_exact: bool
+    runs: list[RunSummary]
+    next_cursor: str | None
+
+
+class RunDetails(Result):
+    """A run; texts longer than asked for end in how much is left out."""
+
+    id: str
+    input: str
+    output: str
+    repaired_output: str | None
+    repair_instructions: str | None
+    reasoning: str | None
+    tags: list[str]
+    rating: float | str | None
+    score_ratings: dict[str, float | str] = Field(
+        description="By score or requirement: pass, fail or critical, or a number."
+    )
+    created_at: str
+    created_by: str
+    model: str | None
+    cost_usd: float | None
+
+
+class RunsChanged(Result):
+    """How many runs were changed."""
+
+    changed: int
+
+
+@capability(effect=Effect.READS, title="Find runs")
+async def find_runs(
+    workspace: Workspace,
+    project: ProjectReference,
+    task: TaskReference = None,
+    filter: Filter = "all",
+    text: Annotated[
+        str | None,
+        Field(
+            description="Words in the input or output, all of them, in any case; of three letters "
+            "or more also how words begin."
+        ),
+    ] = None,
+    rated: Annotated[bool | None, Field(description="With or without an overall rating.")] = None,
+    least_stars: Annotated[float | None, Field(description="Rated so high or higher.")] = None,
+    most_stars: Annotated[float | None, Field(description="Rated so low or lower.")] = None,
+    source: Annotated[Source | None, Field(description="Where its output came from.")] = None,
+    order: Annotated[
+        Literal["newest", "oldest", "best", "worst"], Field(description="Which come first.")
+    ] = "newest",
+    limit: Annotated[int, Field(ge=1, le=100, description="How many on a page.")] = 20,
+    cursor: Annotated[str | None, Field(description="next_cursor of the page before.")] = None,
+) -> RunPage:
+    """Find a task's runs, page by page: inputs and outputs in short, tags and ratings.
+
+    Read more of one with read_run.
+    """
+    store = await workspace.open_project(project)
+    chosen = await task_of(store, task)
+    query = RunQuery(
+        filter_id=filter,
+        text=text,
+        rated=rated,
+        least_rating=least_stars,
+        most_rating=most_stars,
+        source=source,
+    )
+    page = await store.page_of_runs(chosen, query, order=order, limit=limit, cursor=cursor)
+    return RunPage(
+        total=page.total,
+        total_is_exact=page.total_is_exact,
+        runs=[_summary(run) for run in page.records],
+        next_cursor=page.next_cursor,
+    )
+
+
+@capability(effect=Effect.READS, title="Read a run")
+async def read_run(
+    workspace: Workspace,
+    project: ProjectReference,
+    run: RunId,
+    longest: Longest = LONGEST_TEXT,
+) -> RunDetails:
+    """Read one run: input, output, repair, reasoning, ratings and where it came from."""
+    store = await workspace.open_project(project)
+    found = await store.get(TaskRun, run)
+    repaired, thoughts = found.repaired_output, found.intermediate_outputs or {}
+
+    def shown(text: str | None) -> str | None:
+        return None if text is None else cut(text, longest)
+
+    source = found.output.source.properties if found.output.source else {}
+    model = source.get("model_name")
+    return RunDetails(
+        id=found.id,
+        input=cut(found.input, longest),
+        output=cut(found.output.output, longest),
+        repaired_output=shown(repaired.output if repaired else None),
+        repair_instructions=shown(found.repair_instructions),
+        reasoning=shown(thoughts.get("reasoning") or thoughts.get("chain_of_thought")),
+        tags=list(found.tags),
+        rating=overall_rating(found),
+        score_ratings=ratings_by_name(found, await task_of_run(store, found)),
+        created_at=found.created_at.isoformat(),
+        created_by=found.created_by,
+        model=str(model) if model is not None else None,
+        cost_usd=found.usage.cost if found.usage else None,
+    )
+
+
+@capability(effect=Effect.WRITES, title="Rate a run")
+async def rate_run(
+    workspace: Workspace,
+    project: ProjectReference,
+    run: RunId,
+    stars: Annotated[
+        int | None,
+        Field(ge=0, le=5, description="Overall, 1 to 5 stars; 0 takes the rating away."),
+    ] = None,
+    scores: Annotated[
+        dict[str, bool | float | str | None] | None,
+        Field(
+            description="By the name of an eval's score or a requirement: pass (or true, 1), fail "
+            "(or false, 0) or critical (or -1), 1 to 5 for stars; null takes the rating away."
+        ),
+    ] = None,
+) -> RunDetails:
+    """Write down what a person thinks of a run's output. Never rate in a person's name."""
+    if stars is None and not scores:
+        raise NothingToRate
+    store = await workspace.open_project(project)
+    found = await store.get(TaskRun, run)
+    task = await task_of_run(store, found)
+    known = aspects(task, await store.children(task, Eval))
+    given = [] if stars is None else [(STARS, float(stars) or None)]
+    for name, said in (scores or {}).items():
+        aspect = aspect_named(name, known)
+        given.append((aspect, None if said is None else value_of(aspect, said)))
+    async with store.transaction() as change:
+        for aspect, value in given:
+            change.amend(found, partial(with_rating, aspect=aspect, value=value))
+    return await read_run(workspace, project, run)
+
+
+@capability(effect=Effect.WRITES, title="Tag runs")
+async def tag_runs(
+    workspace: Workspace,
+    project: ProjectReference,
+    runs: RunIds,
+    add: Annotated[list[str] | None, Field(description="Tags to add; no spaces in them.")] = None,
+    remove: Annotated[list[str] | None, Field(description="Tags to take away.")] = None,
+) -> RunsChanged:
+    """Add tags to runs or take some away, for all of them or for none."""
+    if not add and not remove:
+        raise NothingToTag
+    if both := sorted(set(add or []) & set(remove or [])):
+        raise TagBothWays(both)
+    for tag in add or []:
+        if not 0 < len(tag) <= _LONGEST_TAG or " " in tag or not tag.isprintable():
+            raise UnusableTag(tag, _LONGEST_TAG)
+
+    def retag(run: TaskRun) -> TaskRun:
+        kept = [tag for tag in run.tags if tag not in (remove or [])]
+        return run.replace(tags=tuple(dict.fromkeys([*kept, *(add or [])])))
+
+    store = await workspace.open_project(project)
+    changed = 0
+    async with store.transaction() as change:
+        for run_id in dict.fromkeys(runs):
+            run = await store.get(TaskRun, run_id)
+            changed += change.amend(run, retag) is not run
+    return RunsChanged(changed=changed)
+
+
+@capability(effect=Effect.WRITES, title="Repair a run")
+async def repair_run(
+    workspace: Workspace,
+    project: ProjectReference,
+    run: RunId,
+    output: Annotated[str, Field(min_length=1, description="What the output should have been.")],
+    instructions: Annotated[str, Field(min_length=1, description="What was wrong with it.")],
+) -> RunDetails:
+    """Give a run the output that it should have had; the first output stays beside it."""
+    store = await workspace.open_project(project)
+    found = await store.get(TaskRun, run)
+    source = DataSource(type="human", properties={"created_by": workspace.author})
+    repaired = TaskOutput(output=output, source=source)
+    await store.save(found.replace(repair_instructions=instructions, repaired_output=repaired))
+    return await read_run(workspace, project, run)
+
+
+def _summary(run: TaskRun) -> RunSummary:
+    return RunSummary(
+        id=run.id,
+        input=_short(run.input),
+        output=_short(run.best_output),
+        tags=list(run.tags),
+        rating=overall_rating(run),
+        repaired=run.repaired_output is not None,
+    )
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[: _SHOWN_CHARACTERS - 1]}…"

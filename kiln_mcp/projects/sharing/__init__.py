@@ -1,0 +1,1 @@
+"""Share a project by git, sync it, decide conflicts."""

@@ -1,0 +1,42 @@
+"""Errors of run configs and their templates."""
+
+from storage.errors import WorkbenchError
+
+
+class EvalError(WorkbenchError):
+    """Something about an eval prevents the result."""
+
+
+class UnusableTemplate(EvalError):
+    """A Jinja template or expression cannot be used."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        shown = text if len(text) <= 80 else text[:79] + "…"
+        super().__init__(
+            f"The template {shown!r} cannot be used: {reason}. It may name final_message, "
+            "task_input, trace and reference_data."
+        )
+
+
+class ExtractionFailed(EvalError):
+    """An expression finds nothing usable in an output."""
+
+
+class UnsupportedRunConfig(EvalError):
+    """This kind of run config does not run here."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(
+            f"The run config {name!r} does not run here: {why}. Make another with "
+            "create_run_config."
+        )
+
+
+class RunConfigExists(EvalError):
+    """A run config of this name is there already, and it never changes."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"There is a run config '{name}' already, and run configs never change. Choose another "
+            "name; nothing has been saved."
+        )

@@ -1,0 +1,42 @@
+"""The records of run configs."""
+
+from kiln_mcp.run_configs.arguments import RunConfigDefinition
+from kiln_mcp.run_configs.model_names import stored_model
+from kiln_mcp.run_configs.prompts import PromptText
+from storage import BasePrompt, KilnAgentProperties, Project, Task, TaskRunConfig, new_id
+
+
+def make_run_config(
+    project: Project,
+    task: Task,
+    wanted: RunConfigDefinition,
+    model: str,
+    text: PromptText,
+    record_id: str | None = None,
+) -> TaskRunConfig:
+    """Return a run config whose prompt is frozen into it, so that it never changes.
+
+    Args:
+        project: The project.
+        task: The task.
+        wanted: Its name and settings.
+        model: The model's name.
+        text: The prompt.
+        record_id: Its id; None for a new one.
+    """
+    identity = record_id or new_id()
+    stored = stored_model(model)
+    return TaskRunConfig(
+        id=identity,
+        name=wanted.name,
+        run_config_properties=KilnAgentProperties(
+            model_name=stored.name,
+            model_provider_name=stored.provider,
+            prompt_id=f"task_run_config::{project.id}::{task.id}::{identity}",
+            temperature=wanted.temperature,
+            structured_output_mode="json_schema" if task.output_json_schema else "default",
+        ),
+        prompt=BasePrompt(
+            name=wanted.name, prompt=text.prompt, chain_of_thought_instructions=text.thinking
+        ),
+    )

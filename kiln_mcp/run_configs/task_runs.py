@@ -1,0 +1,245 @@
+"""Running a task on one input, as a run config says."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pydantic import JsonValue
+
+from kiln_mcp.llm import Engine, Message, ModelAnswer, ModelRequest
+from kiln_mcp.llm import Usage as ModelUsage
+from kiln_mcp.llm.errors import UnusableSchema
+from kiln_mcp.run_configs.errors import UnsupportedRunConfig
+from kiln_mcp.run_configs.model_names import StoredModel, engine_model
+from kiln_mcp.run_configs.prompts import Example, prompt_text, split_examples
+from kiln_mcp.run_configs.templates import Case, render_template
+from storage import (
+    DataSource,
+    KilnAgentProperties,
+    Prompt,
+    Task,
+    TaskOutput,
+    TaskRun,
+    TaskRunConfig,
+    TraceMessage,
+    Usage,
+)
+
+ADAPTER = "kiln_mcp"
+LONGEST_ANSWER = 1024
+FINAL_ANSWER = "Now give the final answer alone."
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A run config, resolved: everything that an output depends on but the input.
+
+    Attributes:
+        model: The model's name for the engine.
+        prompt: The system prompt, without its demonstrations.
+        examples: The demonstrations, shown as turns of the conversation.
+        thinking: What the model is told to think about first; None for no thinking.
+        schema: JSON Schema of the output; None for plain text.
+        temperature: 0 for the most probable answer.
+        input_template: A Jinja template that the input passes through; None for none.
+        seed: Makes sampling repeatable where the model offers it.
+        longest_answer: In tokens.
+    """
+
+    model: str
+    prompt: str
+    examples: tuple[Example, ...] = ()
+    thinking: str | None = None
+    schema: Mapping[str, JsonValue] | None = None
+    temperature: float = 0.0
+    input_template: str | None = None
+    seed: int = 0
+    longest_answer: int = LONGEST_ANSWER
+
+    @property
+    def fingerprint(self) -> str:
+        """12 hexadecimal digits that differ where any of it differs."""
+        shown = [[example.task_input, example.output] for example in self.examples]
+        parts = [self.model, self.prompt, shown, self.thinking, self.schema, self.temperature]
+        text = json.dumps([*parts, self.input_template, self.seed], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Produced:
+    """An output with what it took.
+
+    Attributes:
+        output: The text; JSON text where the task has an output schema.
+        thinking: What the model thought first, "" for nothing.
+        messages: The whole conversation.
+        usage: Tokens and cost.
+        latency_s: Seconds of waiting.
+    """
+
+    output: str
+    thinking: str
+    messages: tuple[Message, ...]
+    usage: ModelUsage
+    latency_s: float
+
+
+def agent_properties(run_config: TaskRunConfig) -> KilnAgentProperties:
+    """Return a run config's model settings.
+
+    Raises:
+        UnsupportedRunConfig: It calls an MCP tool, or lets the model call tools.
+    """
+    properties = run_config.run_config_properties
+    if not isinstance(properties, KilnAgentProperties):
+        raise UnsupportedRunConfig(run_config.name, "it calls an MCP tool instead of a model")
+    if properties.tools_config and properties.tools_config.tools:
+        raise UnsupportedRunConfig(run_config.name, "it lets the model call tools")
+    return properties
+
+
+def resolve(
+    task: Task,
+    run_config: TaskRunConfig,
+    prompts: Sequence[Prompt] = (),
+    runs: Sequence[TaskRun] = (),
+    seed: int = 0,
+) -> Setup:
+    """Return the set-up that a run config stands for.
+
+    Raises:
+        UnsupportedRunConfig: Part of it does not run here.
+    """
+    properties = agent_properties(run_config)
+    text = prompt_text(task, run_config, prompts, runs)
+    prompt, examples = split_examples(text.prompt)
+    return Setup(
+        model=engine_model(StoredModel(properties.model_name, properties.model_provider_name)),
+        prompt=prompt,
+        examples=examples,
+        thinking=text.thinking,
+        schema=output_schema(task),
+        temperature=properties.temperature,
+        input_template=properties.input_transform.template if properties.input_transform else None,
+        seed=seed,
+    )
+
+
+def output_schema(task: Task) -> Mapping[str, JsonValue] | None:
+    """Return the JSON Schema of a task's outputs, None for plain text.
+
+    Raises:
+        UnusableSchema: It is no JSON, or nested too deeply.
+    """
+    if not task.output_json_schema:
+        return None
+    try:
+        schema: JsonValue = json.loads(task.output_json_schema)
+    except (ValueError, RecursionError) as error:
+        raise UnusableSchema("it is no JSON, or nested too deeply") from error
+    return schema if isinstance(schema, dict) else None
+
+
+async def produce(engine: Engine, setup: Setup, task_input: str, asker: str) -> Produced:
+    """Ask the model for an output.
+
+    Raises:
+        ModelError: The model gave no usable answer.
+        EvalError: The input's template cannot be filled.
+    """
+    request = await _request(setup, task_input)
+    thinking, latency, usage = "", 0.0, None
+    if setup.thinking:
+        thought = await engine.complete(
+            request.with_messages(Message("user", setup.thinking)), asker=asker
+        )
+        thinking, latency, usage = thought.text, thought.latency_s, thought.usage
+        request = request.with_messages(
+            Message("user", setup.thinking),
+            Message("assistant", thought.text),
+            Message("user", FINAL_ANSWER),
+        )
+    answer = await engine.complete(_with_schema(request, setup), asker=asker)
+    output = _output(answer, setup)
+    return Produced(
+        output=output,
+        thinking=thinking or answer.reasoning,
+        messages=(*request.messages, Message("assistant", output)),
+        usage=answer.usage if usage is None else usage + answer.usage,
+        latency_s=latency + answer.latency_s,
+    )
+
+
+def to_task_run(
+    produced: Produced, task_input: str, run_config: TaskRunConfig, setup: Setup
+) -> TaskRun:
+    """Return the run to be saved, with its source as Kiln writes it."""
+    properties = agent_properties(run_config)
+    source = DataSource(
+        type="synthetic",
+        properties={
+            "model_name": properties.model_name,
+            "model_provider": properties.model_provider_name,
+            "adapter_name": ADAPTER,
+            "prompt_id": properties.prompt_id,
+            "structured_output_mode": properties.structured_output_mode,
+            "temperature": properties.temperature,
+            "top_p": properties.top_p,
+            "seed": setup.seed,
+            "setup_fingerprint": setup.fingerprint,
+        },
+        run_config_id=run_config.id,
+        run_config=properties,
+    )
+    return TaskRun(
+        input=task_input,
+        output=TaskOutput(output=produced.output, source=source),
+        intermediate_outputs=(
+            {"chain_of_thought": produced.thinking} if produced.thinking else None
+        ),
+        usage=stored_usage(produced.usage, produced.latency_s),
+        trace=tuple(TraceMessage(role=m.role, content=m.content) for m in produced.messages),
+    )
+
+
+def stored_usage(usage: ModelUsage, latency_s: float) -> Usage:
+    """Return what an answer took, as Kiln's files hold it."""
+    return Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        total_tokens=usage.input_tokens + usage.output_tokens,
+        cost=usage.cost_usd,
+        cached_tokens=usage.cached_tokens,
+        total_llm_latency_ms=round(latency_s * 1000),
+    )
+
+
+async def _request(setup: Setup, task_input: str) -> ModelRequest:
+    messages = [Message("system", setup.prompt)]
+    for example in setup.examples:
+        messages.append(Message("user", await _shown(setup, example.task_input)))
+        messages.append(Message("assistant", example.output))
+    return ModelRequest(
+        model=setup.model,
+        messages=(*messages, Message("user", await _shown(setup, task_input))),
+        temperature=setup.temperature,
+        max_tokens=setup.longest_answer,
+        seed=setup.seed,
+    )
+
+
+async def _shown(setup: Setup, task_input: str) -> str:
+    if not setup.input_template:
+        return task_input
+    return await render_template(setup.input_template, Case(task_input, ""))
+
+
+def _with_schema(request: ModelRequest, setup: Setup) -> ModelRequest:
+    return replace(request, schema=setup.schema) if setup.schema else request
+
+
+def _output(answer: ModelAnswer, setup: Setup) -> str:
+    if setup.schema is None:
+        return answer.text
+    return json.dumps(answer.parsed, ensure_ascii=False)

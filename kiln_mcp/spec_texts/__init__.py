@@ -1,0 +1,1 @@
+"""The text of specs: clauses, kinds, lint. Pure."""
