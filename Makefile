@@ -33,8 +33,8 @@ coverage: .venv/.tested-with
 
 # Ten times the examples, drawn at random, in random order. What it finds becomes an @example.
 search: .venv/.tested-with
-	timeout 600 $(RUN)/python -m pytest -n auto -p randomly --hypothesis-profile=search \
-	    -m hypothesis --timeout=400
+	timeout 300 $(RUN)/python -m pytest -n auto -p randomly --hypothesis-profile=search \
+	    -m hypothesis --timeout=200
 
 setup: .venv/.tested-with
 

@@ -101,7 +101,7 @@ async def at_the_keyboard(terminal: Terminal) -> None:
     terminal.press(ENTER)
     await terminal.until("Go ahead?")
     terminal.press(CTRL_C)
-    await terminal.until("The person declined. Nothing has been done.")
+    await terminal.until("The person closed the question without an answer.")
     await terminal.until("you>")
     terminal.press("my key is very-secret-value" + ENTER)
     await terminal.until("and so on")
