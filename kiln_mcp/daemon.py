@@ -36,7 +36,7 @@ from kiln_mcp.border.connections import (
     connection_of,
     limits_by_files,
 )
-from kiln_mcp.border.lending import LentVariables, NotLendable
+from kiln_mcp.border.lending import LentVariables, NotLendable, UnusableValue
 from kiln_mcp.border.log_limit import LogLimit
 from kiln_mcp.border.socket_file import listen_at_home, remove_socket
 from kiln_mcp.catalogue import Catalogue
@@ -189,7 +189,7 @@ class Guard:
 
 def _reason(error: ValueError) -> str:
     """Return why keys are not taken, without what was sent."""
-    if isinstance(error, NotLendable):
+    if isinstance(error, NotLendable | UnusableValue):
         return str(error)
     return "Not a JSON object of texts that an environment can hold."
 
