@@ -333,6 +333,7 @@ def test_a_list_of_objects_is_read_like_lines() -> None:
     ("content", "name", "reason"),
     [
         (b"input,answer\n1,2\n", "t.csv", "no column output, but input, answer"),
+        (b"export SECRET=1\n", "t.csv", "no column output, but one of another name"),
         (b"prompt;answer\n1;2\n", "t.csv", "no column input and no column output, but prompt"),
         (b"input,output,Input\n1,2,3\n", "t.csv", "the column input more than once"),
         (b"", "t.csv", "is empty"),
