@@ -37,7 +37,7 @@ from kiln_mcp.doors.border.connections import (
     connection_of,
     limits_by_files,
 )
-from kiln_mcp.doors.border.lent_variables import LentVariables, NotLendable
+from kiln_mcp.doors.border.lent_variables import LentVariables, NotLendable, UnusableValue
 from kiln_mcp.doors.border.log_limit import LogLimit
 from kiln_mcp.doors.border.socket_file import listen_at_home, remove_socket
 from kiln_mcp.doors.server import build_server
@@ -189,7 +189,7 @@ class Guard:
 
 def _reason(error: ValueError) -> str:
     """Return why keys are not taken, without what was sent."""
-    if isinstance(error, NotLendable):
+    if isinstance(error, NotLendable | UnusableValue):
         return str(error)
     return "Not a JSON object of texts that an environment can hold."
 

@@ -111,7 +111,7 @@ async def fit(answer: ModelAnswer, request: ModelRequest) -> tuple[JsonValue, st
     """Return the answer as JSON and what is wrong with it, None where it fits the request."""
     if request.choices and answer.text.strip() not in request.choices:
         return None, f"the answer must be exactly one of {list(request.choices)}"
-    if request.schema is None or answer.tool_calls:
+    if request.schema is None or (answer.tool_calls and request.tools):
         return None, None
     try:
         value = read_json(answer.text)

@@ -17,15 +17,29 @@ NEAR: Final = 0.7
 T = TypeVar("T")
 
 _WORD: Final = re.compile(r"\w+")
+_LONGEST: Final = 1_000_000
+"""How many characters of a text are compared."""
 _REACH: Final = 500
 _DRAWN: Final = 1000
 
 
 def shingles(text: str) -> frozenset[str]:
-    """Return the text's words and pairs of neighbouring words, case folded."""
-    words = _WORD.findall(text.casefold())
-    pairs = (f"{first} {second}" for first, second in itertools.pairwise(words))
-    return frozenset((*words, *pairs))
+    """Return the words and pairs of neighbouring words, case folded, of a text's beginning.
+
+    Each is read only when it is needed: a list of all words takes 100 times the text's memory.
+    """
+    found: set[str] = set()
+    before = None
+    for word in _words(text):
+        found.add(word)
+        if before is not None:
+            found.add(f"{before} {word}")
+        before = word
+    return frozenset(found)
+
+
+def _words(text: str) -> Iterator[str]:
+    return (match.group() for match in _WORD.finditer(text[:_LONGEST].casefold()))
 
 
 def jaccard(first: frozenset[T], second: Collection[T]) -> float:
@@ -140,8 +154,7 @@ def diversity(texts: Sequence[str]) -> Diversity:
     """Measure the texts; fewer than two count as fully diverse."""
     pairs: Counter[str] = Counter()
     for text in texts:
-        words = _WORD.findall(text.casefold())
-        pairs.update(f"{a} {b}" for a, b in itertools.pairwise(words))
+        pairs.update(f"{a} {b}" for a, b in itertools.pairwise(_words(text)))
     nearest = _nearest(texts) if len(texts) > 1 else [0.0]
     return Diversity(
         distinct_pairs=round(len(pairs) / pairs.total(), 4) if pairs else 1.0,

@@ -1,17 +1,21 @@
 """Rows of CSV text, where a quote that is not closed costs its own row and no others.
 
 Such a quote takes the lines after it for more of its cell, up to the next quote or to the end.
-Where those lines look like rows of their own, only the line with the quote is given up.
+Where those lines look like rows of their own, only the line with the quote is given up. To see
+that, lines are read again; a table whose lines were read again too often is taken as it stands.
 """
 
 import csv
 import re
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 _FITTING_TO_ONE: Final = 9
 """How many lines must look like rows for each that does not: prose seldom has so many."""
+_READ_AGAIN: Final = 20
+"""How often the whole text may be read again; more would let a table cost its length squared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +48,32 @@ class CsvLines:
 
     def rows(self) -> Iterator[Sequence[str] | str]:
         """Return each row's cells, or what is wrong with it."""
+        lengths = list(accumulate(map(len, self.lines), initial=0))
+        rest = _READ_AGAIN * lengths[-1]
         start: int | None = 0
         while start is not None:
-            start = yield from self._until_astray(start)
+            astray = yield from self._until_astray(start, lengths, rest)
+            start, rest = astray or (None, 0)
 
-    def _until_astray(self, start: int) -> Generator[Sequence[str] | str, None, int | None]:
-        """Return rows from a line on, and at last the line to begin again at; None at the end."""
+    def _until_astray(
+        self, start: int, lengths: Sequence[int], rest: int
+    ) -> Generator[Sequence[str] | str, None, tuple[int, int] | None]:
+        """Return rows from a line on, and at last where to begin again; None at the end.
+
+        Args:
+            start: The line.
+            lengths: How many characters come before each line.
+            rest: How many characters may be read again; what is left of them is returned.
+        """
         for row in self._parsed(start, len(self.lines)):
             is_long = row.end > row.first + 1
             is_usable = self.least <= len(row.cells) <= self.width
-            if is_long and not is_usable and self._swallows_rows(row):
-                yield "it is no CSV (a quote in it is not closed)"
-                return row.first + 1
+            length = lengths[row.end] - lengths[row.first]
+            if is_long and not is_usable and length <= rest:
+                rest -= length
+                if self._swallows_rows(row):
+                    yield "it is no CSV (a quote in it is not closed)"
+                    return row.first + 1, rest
             if row.fault is None:
                 yield row.cells
             elif is_long:

@@ -190,7 +190,9 @@ def _header(text: str, delimiters: str) -> tuple[list[str], str]:
             return _numbered(names), delimiter
         found = max(found, names, key=len)
     missing = [column for column in NEEDED if column not in found]
-    there = ", ".join(name[:40] for name in found[:10])
+    # A file of one column may be no table at all: what it begins with may be a secret.
+    is_table = len(found) > 1 or found[0] in COLUMNS
+    there = ", ".join(name[:40] for name in found[:10]) if is_table else "one of another name"
     raise UnusableTable(f"the table has no column {' and no column '.join(missing)}, but {there}")
 
 

@@ -293,19 +293,39 @@ async def _give_work_orders(siege: Siege, client: Client) -> None:
         item: JsonValue = {"input": one.name, "output": "x", "tags": ["test"]}
         await _call(siege, client, "add_items", {"project": project, "items": [item]})
         started: JsonObject = {"project": project, "eval": "Structured", "run_configs": ["host"]}
-        await _call(siege, client, "run_eval", {**started, "wait_s": 0})
-        taken = await client.call_tool("take_work_orders", {"most": 20})
-        content: Mapping[str, Any] = taken.structured_content or {}
-        answers: JsonValue = [
-            {"id": order["id"], "answer": one.input} for order in content.get("orders", [])
-        ]
-        wrong: JsonObject = {"id": "../../x", "answer": one.input}
-        await _call(siege, client, "answer_work_orders", {"answers": [wrong]})
-        if answers:
-            await _call(siege, client, "answer_work_orders", {"answers": answers})
-        else:
-            siege.faults.append(f"{siege.current}: no order came")
+        text = await _call(siege, client, "run_eval", {**started, "wait_s": 0})
+        job = json.loads(text.splitlines()[-1]).get("job", "")
+        if not await _answer_orders(siege, client, job, one.input):
+            siege.faults.append(f"{siege.current}: no order came: {text[:500]}")
     _end_kind(siege, "work_orders", began)
+
+
+async def _answer_orders(siege: Siege, client: Client, job: str, answer: JsonValue) -> int:
+    """Answer a job's orders until it is at rest; return how many came."""
+    wrong: JsonObject = {"id": "../../x", "answer": answer}
+    await _call(siege, client, "answer_work_orders", {"answers": [wrong]})
+    came = 0
+    with anyio.move_on_after(CALL_WITHIN_S) as scope:
+        is_open = True
+        while is_open:
+            taken = await client.call_tool("take_work_orders", {"most": 20})
+            content: Mapping[str, Any] = taken.structured_content or {}
+            answers: list[JsonObject] = [
+                {"id": order["id"], "answer": answer} for order in content.get("orders", [])
+            ]
+            if answers:
+                came += len(answers)
+                await _call(siege, client, "answer_work_orders", {"answers": [*answers]})
+                plain: JsonValue = [{"id": one["id"], "answer": "x"} for one in answers]
+                # One that was refused stays ours, and its job would wait for it.
+                await _call(siege, client, "answer_work_orders", {"answers": plain})
+            waited = await client.call_tool("wait_for_job", {"job": job, "seconds": 0.2})
+            report: Mapping[str, Any] = waited.structured_content or {}
+            is_open = report.get("state") in {"waiting", "running"}
+    if scope.cancelled_caught:
+        siege.faults.append(f"{siege.current}: the job did not end in {CALL_WITHIN_S} s")
+        await _call(siege, client, "cancel_job", {"job": job})
+    return came
 
 
 async def _give_requests(siege: Siege) -> None:

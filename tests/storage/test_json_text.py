@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
@@ -61,3 +62,14 @@ def test_an_item_taken_from_the_middle_leaves_the_others_as_they_were() -> None:
 
 def test_new_text_is_in_the_style_of_kiln() -> None:
     assert write_json({"a": ["é"], "b": {}}) == '{\n  "a": [\n    "é"\n  ],\n  "b": {}\n}'
+
+
+@pytest.mark.parametrize("part", ["x ", "\\n", "x\\n"])
+def test_a_text_of_megabytes_is_kept_without_much_memory(part: str) -> None:
+    held = '{"a": "' + part * 500_000 + '", "b": 1}'
+    resource = pytest.importorskip("resource")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    value = json.loads(held)
+    assert patch_json(held, value, value | {"b": 2}) == held.replace(": 1}", ": 2}")
+    grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown_kb < 40 * len(held) / 1024, grown_kb

@@ -13,6 +13,7 @@ from typing import Final
 from kiln_mcp.doors.border.provider_variables import GROUPS, lendable, variables_of_servers
 
 MOST_NAMED: Final = 10
+_BREAK: Final = re.compile(r"[\r\n]")
 _SECRET: Final = re.compile(
     r"(KEY|KEY_ID|TOKEN|SECRET|PASSWORD|CREDENTIALS|JWT|PROFILE|ROLE_ARN|TOKEN_FILE|_URI)$"
 )
@@ -39,6 +40,14 @@ def _has_secret(group: Iterable[str], variables: Mapping[str, str]) -> bool:
     return any(variables.get(name) and _SECRET.search(name) for name in group)
 
 
+def _is_one_value(name: str, value: str) -> bool:
+    """Whether it can stand in a header or an address; credentials may be JSON or PEM in lines."""
+    if "\0" in value:
+        return False
+    is_document = bool(_SECRET.search(name)) and value.lstrip().startswith(("{", "-----BEGIN"))
+    return is_document or not _BREAK.search(value.strip())
+
+
 class NotLendable(ValueError):
     """A client lends what it may not."""
 
@@ -48,6 +57,16 @@ class NotLendable(ValueError):
         super().__init__(
             f"These variables may not be lent: {listed}{more}. Only those of model providers may, "
             "and those that 'key_variable' in servers.json names. Nothing was taken."
+        )
+
+
+class UnusableValue(ValueError):
+    """A client lends a value that would not stay one value."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The value of {name[:64]} holds a line break or NUL. Send it in one line without "
+            "them. Nothing was taken."
         )
 
 
@@ -68,14 +87,15 @@ class LentVariables:
 
         Raises:
             NotLendable: One of the variables may not be lent.
-            ValueError: No environment can hold one of the values.
+            UnusableValue: A value holds NUL, or line breaks where there are none.
         """
         named = variables_of_servers(self.server_file) if self.server_file else frozenset[str]()
         refused = sorted(lent.keys() - lendable(lent, named).keys())
         if refused:
             raise NotLendable(refused)
-        if any("\0" in value for value in lent.values()):
-            raise ValueError("a value holds NUL")
+        for name, value in lent.items():
+            if not _is_one_value(name, value):
+                raise UnusableValue(name)
         for name, value in changes_by_lending(lent, self.environment).items():
             if value is None:
                 del self.environment[name]

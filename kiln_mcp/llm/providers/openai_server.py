@@ -40,6 +40,7 @@ from kiln_mcp.llm.providers.http_errors import (
 )
 from kiln_mcp.llm.providers.keys import find_key, secret_forms, without, without_keys
 from kiln_mcp.llm.providers.openai_format import chat_body, read_chat_answer
+from kiln_mcp.llm.providers.reply_bodies import LARGEST_REPLY_BYTES, MOST_QUOTED_BYTES, read_body
 from kiln_mcp.llm.providers.server_settings import ServerSettings
 from kiln_mcp.llm.providers.sse import EventReader
 from kiln_mcp.llm.providers.stream_assembly import CUT_OFF, Assembly
@@ -56,7 +57,6 @@ _FEATURES: Final[Mapping[_JsonMode | None, Feature]] = {
     "object": "json_object",
 }
 _NO_SCHEMA_MODE: Final = ("response_format", "json_schema", "guided", "grammar")
-LARGEST_REPLY_BYTES: Final = 64 * 2**20
 LONGEST_LISTING_S: Final = 10.0
 MOST_NAMES: Final = 20
 LONGEST_TAIL_S: Final = 5.0
@@ -266,11 +266,7 @@ class ServerModel:
         async with self._failures_named(self._full(request)):
             session = await self._open()
             async with session.post(f"{self._address.url}/chat/completions", json=body) as response:
-                content = await response.content.read(LARGEST_REPLY_BYTES)
-                if response.status != 200:
-                    text = content.decode("utf-8", "replace")
-                    raise await self._refusal(request, response.status, text, response.headers)
-        return self._read(request, content, time.perf_counter() - started)
+                return await self._whole(request, response, started)
 
     def _read(self, request: ModelRequest, content: bytes, latency_s: float) -> ModelAnswer:
         if is_page(content):
@@ -278,7 +274,8 @@ class ServerModel:
         try:
             reply = json.loads(content)
         except (ValueError, RecursionError) as error:
-            said = self._mask(f"no JSON: {content.decode('utf-8', 'replace')}")
+            start = content[:MOST_QUOTED_BYTES].decode("utf-8", "replace")
+            said = self._mask(f"no JSON: {start}")
             raise UnreadableAnswer(self._full(request), said) from error
         model = self._full(request)
         answer = read_chat_answer(model, reply, latency_s=latency_s, mask=self._mask)
@@ -326,9 +323,9 @@ class ServerModel:
     async def _whole(
         self, request: ModelRequest, response: "aiohttp.ClientResponse", started: float
     ) -> ModelAnswer:
-        """Return the answer of a server that does not stream, or raise what it refused."""
+        """Return the answer that comes in one piece, or raise what the server refused."""
         with anyio.fail_after(self._timeout_s):
-            content = await response.content.read(LARGEST_REPLY_BYTES)
+            content = await read_body(response, self._full(request))
         if response.status != 200:
             text = content.decode("utf-8", "replace")
             raise await self._refusal(request, response.status, text, response.headers)
@@ -347,7 +344,7 @@ class ServerModel:
         async with self._failures_named(name, LONGEST_LISTING_S):
             session = await self._open()
             async with session.get(f"{self._address.url}/models", timeout=soon) as response:
-                content = await response.content.read(LARGEST_REPLY_BYTES)
+                content = await read_body(response, name)
                 if response.status == 404:
                     wrong = nothing_there(name, self.address)
                     raise wrong if wrong.proposal else NoModelList(name, self.address)

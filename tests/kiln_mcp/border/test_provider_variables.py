@@ -82,3 +82,18 @@ def test_of_a_lending_that_is_refused_nothing_is_taken() -> None:
     with pytest.raises(ValueError, match="NUL"):
         LentVariables(environment).take({"OPENAI_API_KEY": "k", "XAI_API_KEY": "a\0"})
     assert environment == {}
+
+
+@pytest.mark.parametrize("value", ["http://x\r\nHost: y", "http://x\ny", "{\r\nHost: y"])
+def test_an_address_in_two_lines_is_not_taken(value: str) -> None:
+    environment: dict[str, str] = {}
+    with pytest.raises(ValueError, match="The value of OPENAI_BASE_URL holds a line break"):
+        LentVariables(environment).take({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": value})
+    assert environment == {}
+
+
+def test_credentials_that_are_a_document_may_have_lines() -> None:
+    lent = {"VERTEXAI_CREDENTIALS": '{\n"type": "service_account"\n}', "OPENAI_API_KEY": "k\n"}
+    environment: dict[str, str] = {}
+    LentVariables(environment).take(lent)
+    assert environment == lent

@@ -3,11 +3,16 @@
 import os
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 from pydantic import JsonValue
 
 from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.jobs import Job
+from kiln_mcp.jobs.database import open_database
+from kiln_mcp.jobs.ledger import Ledger
+from kiln_mcp.jobs.records import MOST_RECOVERIES
 from kiln_mcp.projects.errors import TaskExists, TaskNotNamed
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.home import open_workspace
@@ -265,3 +270,24 @@ async def test_damaged_lines_beside_an_eval_are_named_and_stop_nothing(
     assert "2, 4, 5" in labels
     assert "link" in draws
     assert "no ordinary file" in other
+
+
+async def test_a_job_set_aside_is_named_wherever_somebody_looks_for_it(
+    workspace: Workspace,
+) -> None:
+    ledger = Ledger(open_database(workspace.settings.database_url))
+    ledger.create_tables()
+    job = Job("a1", "run_eval", {"project": "P"})
+    ledger.add(job)
+    while ledger.begin(job):
+        assert job.recoveries <= MOST_RECOVERIES
+    (described,) = cast(
+        "list[str]", (await _call(workspace, "describe_project", project="P"))["jobs_set_aside"]
+    )
+    assert described.startswith("a1 (run_eval): Its process was killed 4 times")
+    (listed,) = cast("list[dict[str, JsonValue]]", (await _call(workspace, "list_jobs"))["jobs"])
+    waited = await _call(workspace, "wait_for_job", job="a1", seconds=1)
+    for report in (listed, waited):
+        assert (report["job"], report["state"]) == ("a1", "set aside")
+        assert "so it is set aside" in str(report["error"])
+        assert "resume_job" in str(report["next_step"])

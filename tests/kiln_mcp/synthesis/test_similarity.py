@@ -1,3 +1,4 @@
+import tracemalloc
 from statistics import fmean
 
 import pytest
@@ -86,3 +87,12 @@ def test_common_shingles_do_not_hide_duplicates_in_a_large_set() -> None:
     lines = [f"common words here item{place}" for place in range(300)]
     pairs = near_duplicates([*lines, lines[7]])
     assert (7, 300) in {(pair.first, pair.second) for pair in pairs}
+
+
+def test_a_text_of_megabytes_takes_little_memory() -> None:
+    text = "x " * 500_000
+    tracemalloc.start()
+    assert shingles(text) == {"x", "x x"}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * len(text), peak

@@ -249,6 +249,13 @@ def test_a_quote_that_is_closed_by_another_open_one_costs_their_rows_alone() -> 
     assert bad.keys() == {2}
 
 
+def test_quotes_that_are_not_closed_again_and_again_cannot_cost_the_square_of_the_lines() -> None:
+    lines = (['x","a'] + ["a,b"] * 10) * 1_000
+    runs, bad = _read("\n".join(["input,output", *lines]), "t.csv")
+    assert 100 <= len(runs) <= 300
+    assert list(bad.values())[-1].endswith("to 11001 of the file could not be read")
+
+
 def test_a_cell_that_the_end_of_the_file_cuts_is_no_row_and_neither_are_its_lines() -> None:
     runs, bad = _read('sep=,\ninput,output\na,b\n"Dear all,\nthis is\ntext', "t.csv")
     assert [run.input for run in runs] == ["a"]
@@ -326,6 +333,7 @@ def test_a_list_of_objects_is_read_like_lines() -> None:
     ("content", "name", "reason"),
     [
         (b"input,answer\n1,2\n", "t.csv", "no column output, but input, answer"),
+        (b"export SECRET=1\n", "t.csv", "no column output, but one of another name"),
         (b"prompt;answer\n1;2\n", "t.csv", "no column input and no column output, but prompt"),
         (b"input,output,Input\n1,2,3\n", "t.csv", "the column input more than once"),
         (b"", "t.csv", "is empty"),

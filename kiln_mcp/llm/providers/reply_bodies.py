@@ -1,0 +1,29 @@
+"""Read what a server replies piece by piece, so that none fills the memory."""
+
+from typing import TYPE_CHECKING, Final
+
+from kiln_mcp.llm.errors import UnreadableAnswer
+
+if TYPE_CHECKING:
+    import aiohttp
+
+LARGEST_REPLY_BYTES: Final = 16 * 2**20
+MOST_QUOTED_BYTES: Final = 2**16
+"""How much of a reply that is no answer is looked at for what it says."""
+_PIECE_BYTES: Final = 2**16
+
+
+async def read_body(response: "aiohttp.ClientResponse", model: str) -> bytes:
+    """Return all of a reply, or of a refusal its beginning.
+
+    Raises:
+        UnreadableAnswer: It is larger than an answer can be, also only once it is unpacked.
+    """
+    content = bytearray()
+    async for piece in response.content.iter_chunked(_PIECE_BYTES):
+        content += piece
+        if response.status != 200 and len(content) > MOST_QUOTED_BYTES:
+            return bytes(content[:MOST_QUOTED_BYTES])
+        if len(content) > LARGEST_REPLY_BYTES:
+            raise UnreadableAnswer(model, f"it is larger than {LARGEST_REPLY_BYTES // 2**20} MiB.")
+    return bytes(content)
