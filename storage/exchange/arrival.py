@@ -82,7 +82,7 @@ def _import_copy(source: Path, target: Path, name: str | None, limits: Limits) -
     if not source.exists():
         raise NotImportable(str(source), "it does not exist")
     if not (source.is_file() or source.is_dir()):
-        raise NotImportable(str(source), "it is neither a file nor a folder")
+        raise NotImportable(str(source), NO_FILE)
     if source.name == PROJECT_FILE:
         source = source.parent
     with _aside(target) as fresh:
@@ -93,8 +93,6 @@ def _import_copy(source: Path, target: Path, name: str | None, limits: Limits) -
             _copy_folder(chosen, fresh)
             _settle(fresh, fresh, target)
             return
-        if not source.is_file():
-            raise NotImportable(str(source), NO_FILE)
         with disk_errors(fresh):
             fresh.mkdir(parents=True)
         unpack(source, fresh, limits)

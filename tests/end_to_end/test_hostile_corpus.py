@@ -12,7 +12,7 @@ from tests.hostile_corpus.siege import Siege, besiege
 
 ANSWERED_WITHIN_S = 2.0
 LEAST_INPUTS = 100
-MOST_MB = 600
+MOST_MB = 900
 
 pytestmark = [
     pytest.mark.hostile,
