@@ -35,7 +35,7 @@ if "TMPDIR" not in os.environ and _can_hold_the_tests(_MEMORY):
 _PERSON = tempfile.TemporaryDirectory(prefix="kiln-mcp-person-")
 os.environ["XDG_DATA_HOME"] = _PERSON.name
 
-# The default draws the same examples every time. The search, a step of CI, draws ten times as
+# The default draws the same examples every time. The search (`make search`) draws ten times as
 # many at random; what it finds becomes an @example. Machines are noisy: how long an example takes
 # says nothing about the code.
 settings.register_profile(
