@@ -33,6 +33,23 @@ _TO_SHOW = str.maketrans(_STAND_INS, _FORBIDDEN)
 _UNSEEN = re.compile(r"[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 """Characters without a look of their own, which turn the order of letters or part a word."""
 _BLANK = frozenset({"Cc", "Cs", "Zs", "Zl", "Zp"})
+
+
+class _Seen(dict[int, int | str | None]):
+    """What each character becomes in a name, looked up once: a name of a megabyte stays quick."""
+
+    def __missing__(self, code: int) -> int | str | None:
+        character = chr(code)
+        shown: int | str | None = code
+        if _UNSEEN.match(character):
+            shown = None
+        elif unicodedata.category(character) in _BLANK:
+            shown = " "
+        self[code] = shown
+        return shown
+
+
+_SEEN = _Seen()
 _SPACES = re.compile(r" {2,}")
 _DOUBLED = re.compile(r"([\s_])[\s_]+")
 
@@ -103,8 +120,7 @@ def check_name(text: str, longest: int = LONGEST_NAME) -> str:
 
 def _blanked(text: str) -> str:
     """Return a text without what nobody can see, and with a space for each kind of blank."""
-    seen = _UNSEEN.sub("", text)
-    return "".join(" " if unicodedata.category(c) in _BLANK else c for c in seen)
+    return text.translate(_SEEN)
 
 
 def name_to_store(text: str) -> str:
