@@ -1,6 +1,7 @@
 """Errors of the store.
 
 WorkbenchError                 the root: its text is one sentence for the reader
+├── Refusal                    what was asked cannot be done
 └── StorageError               something about the project on disk
 ├── NotAProject            the folder holds no project.kiln
 ├── ProjectExists          a project is there already
@@ -30,8 +31,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
+from pydantic import BaseModel, ConfigDict, JsonValue
+
 from storage.text.characters import whole
-from storage.text.excerpts import arguments_by_name, defuse, with_excerpts
+from storage.text.excerpts import arguments_by_name, defuse, excerpt, excerpts, with_excerpts
 from storage.text.kind_words import kind_word, listed_by
 
 _LONGEST_SAID = 60
@@ -59,6 +62,56 @@ class WorkbenchError(Exception):
     def __init__(self, sentence: str = "") -> None:
         shown = with_excerpts(whole(sentence), self._sent)
         super().__init__(_TWO_STOPS.sub(".", defuse(shown)))
+
+
+class NextStep(BaseModel):
+    """A call that helps, as data: the doors show it, and a test checks it against the catalogue.
+
+    The store itself suggests none: it knows no tools.
+
+    Attributes:
+        tool: The capability's name.
+        reason: What the call is good for, in the imperative: "measure it".
+        arguments: The arguments that are known already.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tool: str
+    reason: str
+    arguments: Mapping[str, JsonValue] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.tool}: {self.reason}"
+
+
+class Refusal(WorkbenchError):
+    """What was asked cannot be done; the sentence says why, and what to do instead.
+
+    The class of all errors that nobody tells apart by type.
+    """
+
+    def __init__(
+        self, sentence: str, /, *, next: Sequence[NextStep] = (), **values: object
+    ) -> None:
+        """Write the sentence.
+
+        Args:
+            sentence: With a named slot for each value: "There is no eval '{name}'."
+            next: Calls that help; shown after the sentence.
+            values: What the slots show: an excerpt of each, lists with commas.
+        """
+        self.next = tuple(next)
+        shown = {name: _shown(value) for name, value in values.items()}
+        steps = "".join(f" Next: {step}." for step in self.next)
+        super().__init__(f"{sentence.format_map(shown)}{steps}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list | tuple | set | frozenset):
+        items: Sequence[object] = list(value)  # pyright: ignore[reportUnknownArgumentType]
+        return excerpts(items)
+    return excerpt(value)
 
 
 def said_by_system(error: OSError | ValueError) -> str:

@@ -1,17 +1,24 @@
-"""A real PostgreSQL, where it is installed: one server a session, one database a test."""
+"""A home with one project, and a real PostgreSQL where it is installed, one a session."""
 
 import getpass
 import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
 import psycopg
 import pytest
+
+from kiln_mcp.approvals.decision import Reply
+from kiln_mcp.approvals.records import Door, ProposedCall
+from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.settings import Settings
+from kiln_mcp.workbench.home import open_workspace
+from kiln_mcp.workbench.workspace import Workspace
 
 _numbers = count(1)
 
@@ -74,3 +81,25 @@ def postgres(postgres_server: PostgresServer) -> Iterator[str]:
     postgres_server.execute(f"CREATE DATABASE {name}")
     yield postgres_server.url(name)
     postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+class Agrees:
+    """A person who agrees to everything."""
+
+    door = Door.TERMINAL
+
+    async def ask(self, call: ProposedCall) -> Reply:
+        return Reply.ACCEPT
+
+
+@pytest.fixture
+async def workspace(tmp_path: Path) -> AsyncGenerator[Workspace]:
+    """A home with one project, "P", that has one task, "Answer", and a person who agrees."""
+    settings = Settings.from_environment({"KILN_MCP_HOME": str(tmp_path / "home")})
+    tools = installed_catalogue()
+    async with open_workspace(settings) as opened:
+        folder = str(tmp_path / "p")
+        await tools.perform(opened, "create_project", {"name": "P", "folder": folder})
+        task = {"project": "P", "name": "Answer", "instruction": "Do it."}
+        await tools.perform(opened, "create_task", task)
+        yield replace(opened, person=Agrees())

@@ -18,7 +18,7 @@ from kiln_mcp.doors.bridge import Daemon, Exchange
 pytestmark = pytest.mark.slow
 
 BRIDGE: Final = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
-ROOT: Final = Path(__file__).parents[3]
+ROOT: Final = Path(__file__).parents[4]
 META: Final[Mapping[str, object]] = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientCapabilities": {},

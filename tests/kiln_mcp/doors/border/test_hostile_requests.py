@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc"),
 ]
 
-ROOT: Final = Path(__file__).parents[3]
+ROOT: Final = Path(__file__).parents[4]
 PROGRAM: Final = "import sys; from kiln_mcp.doors.cli import main; sys.exit(main())"
 OPEN_FILES: Final = 256
 ANSWERED_WITHIN_S: Final = 2.0

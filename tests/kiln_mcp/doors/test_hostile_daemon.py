@@ -30,7 +30,7 @@ from storage import (
 )
 
 BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LONGEST_ANSWER_S = 2.0
 ENDLESS = "a" * 40 + "!"
 TOO_BIG = "(final_message|fromjson).x"

@@ -25,7 +25,7 @@ from kiln_mcp.llm.providers.host import HostModel
 from kiln_mcp.settings import Settings
 
 BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def environment(home: Path) -> dict[str, str]:

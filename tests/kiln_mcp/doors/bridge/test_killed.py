@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 BRIDGE: Final = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 SERVE: Final = "import sys; from kiln_mcp.doors.cli import main; sys.exit(main())"
-ROOT: Final = Path(__file__).parents[3]
+ROOT: Final = Path(__file__).parents[4]
 ERAS: Final = ("auto", "legacy")
 Era = Literal["auto", "legacy"]
 

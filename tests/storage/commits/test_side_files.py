@@ -16,7 +16,7 @@ from storage.errors import StaleRevision
 from storage.sharing.three_way_merge import merge_lines, merge_reports
 
 _NAME = "kiln_mcp_labels.jsonl"
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def test_a_dot_env_file_in_the_working_folder_sets_nothing(tmp_path: Path) -> No
         "print(os.environ.get('OPENAI_BASE_URL'))"
     )
     kept = {name: v for name, v in os.environ.items() if not name.startswith("OPENAI")}
-    kept["PYTHONPATH"] = str(Path(__file__).parents[3])
+    kept["PYTHONPATH"] = str(Path(__file__).parents[4])
     done = subprocess.run(
         [sys.executable, "-P", "-c", program],
         cwd=tmp_path,

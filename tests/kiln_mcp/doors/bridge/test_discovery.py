@@ -20,7 +20,7 @@ from kiln_mcp.doors.bridge.discovery import is_outdated
 from kiln_mcp.doors.cli import failures
 
 BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 CONVERSATION = b"""\
 {"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25",\
 "capabilities":{},"clientInfo":{"name":"test","version":"1"}}}

@@ -12,7 +12,7 @@ from storage import ProjectStore
 from storage.format.layout import kind_named
 from storage.format.record_text import read_record
 
-_KILN_READS = Path(__file__).parents[2] / "benchmarks" / "store" / "kiln_reads.py"
+_KILN_READS = Path(__file__).parents[3] / "benchmarks" / "store" / "kiln_reads.py"
 
 
 class _EveryKind(Protocol):

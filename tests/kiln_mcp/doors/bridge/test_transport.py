@@ -38,7 +38,7 @@ from kiln_mcp.workbench.capability import Effect, Proposal, Result, Runs, capabi
 from kiln_mcp.workbench.workspace import Workspace
 
 BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 ERAS = ("auto", "legacy")
 Era = Literal["auto", "legacy"]
 

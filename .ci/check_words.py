@@ -1,0 +1,123 @@
+"""Check the words of names, docstrings and docs; print each fault and exit with 1 if there is one.
+
+Faults: a name that says how a thing came about instead of what it is, a module named by a
+gerund, and a sentence of more than 40 words in a docstring or in the documentation.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+PACKAGES: Final = ("kiln_mcp", "agent", "storage")
+DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "docs/*.md", "benchmarks/**/README.md")
+LONGEST_SENTENCE: Final = 40
+BANNED: Final = frozenset(
+    """
+    about again alone already also always any anything apart away before begun both bought broken
+    brought built caught chosen come dealt drawn driven each elsewhere enough fallen far few
+    forgotten found given gone got heard held here hidden kept known least left lent less lost
+    made meant more most much never none now once one ones others paid put said seen sent shown
+    sought spent spoken still struck taken then there thought thrown thus together told two
+    understood what whatever whole whose won written
+    """.split()  # noqa: SIM905 - a list would take a page
+)
+"""Irregular participles, adverbs and pronouns: none says what a thing is, alone as its name."""
+
+PLAIN: Final = frozenset(
+    """
+    accepted bed breed cached cancelled changed closed created deed deleted embed embedded
+    enabled expected failed feed finished greed merged need passed refused removed required saved
+    seed shared shed skipped speed started trusted updated weed weighted
+    """.split()  # noqa: SIM905
+)
+"""Words in -ed that are nouns, or that the field uses alone: counts, flags and states."""
+
+_PHRASE: Final = re.compile(
+    r"(?P<head>[a-z]+)_(?:again|as|away|back|before|by|for|from|in|of|on|out|to|up|with)(?:_|$)"
+)
+_STATE: Final = re.compile(r"[A-Z][A-Z_]+")
+
+
+def says_nothing(name: str) -> bool:
+    """Return whether a name is a participle, an adverb or a pronoun instead of a noun or a verb."""
+    word = name.strip("_")
+    if word.startswith(("held_out", "created_by")) or name == "_":
+        return False
+    if match := _PHRASE.match(word.casefold()):
+        return _is_empty(match["head"])
+    return "_" not in word and _is_empty(word.casefold()) and not _STATE.fullmatch(name)
+
+
+def _is_empty(word: str) -> bool:
+    return word in BANNED or (word.endswith("ed") and word not in PLAIN)
+
+
+_FENCE: Final = re.compile(r"```.*?```", re.DOTALL)
+_SENTENCE_END: Final = re.compile(r"(?<=[.!?:;])\s+")
+
+
+def names_in(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield each name that a module stores, with its line."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield node.lineno, name
+            case ast.arg(arg=name):
+                yield node.lineno, name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield node.lineno, name
+            case ast.ClassDef(name=name):
+                yield node.lineno, name
+            case _:
+                pass
+
+
+def docstrings_in(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield each docstring of a module, with the line of what it describes."""
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    for node in ast.walk(tree):
+        if isinstance(node, kinds) and (text := ast.get_docstring(node)):
+            yield getattr(node, "lineno", 1), text
+
+
+def long_sentences(text: str) -> Iterator[str]:
+    """Yield the sentences of more than 40 words; code, tables and headings are left out."""
+    for paragraph in re.split(r"\n\s*\n|\n(?=\s*(?:[-*|#]|\d+\.) )", _FENCE.sub("", text)):
+        if paragraph.lstrip().startswith(("|", "    ")):
+            continue
+        for sentence in _SENTENCE_END.split(" ".join(paragraph.split())):
+            if len(sentence.split()) > LONGEST_SENTENCE:
+                yield sentence
+
+
+def faults_of_module(path: Path) -> Iterator[str]:
+    """Yield what is wrong with the words of a Python file."""
+    if path.stem.endswith("ing"):
+        yield f"{path}: the module is named by a gerund; name it by a noun."
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for line, name in names_in(tree):
+        if says_nothing(name):
+            yield f"{path}:{line}: '{name}' does not say what it is; name it by its noun."
+    for line, text in docstrings_in(tree):
+        for sentence in long_sentences(text):
+            yield f"{path}:{line}: {len(sentence.split())} words in a sentence: {sentence[:70]}…"
+
+
+def faults() -> Iterator[str]:
+    """Yield every fault of the project, file by file."""
+    for package in PACKAGES:
+        for path in sorted(Path(package).rglob("*.py")):
+            yield from faults_of_module(path)
+    for pattern in DOCUMENTS:
+        for path in sorted(Path().glob(pattern)):
+            for sentence in long_sentences(path.read_text(encoding="utf-8")):
+                yield f"{path}: {len(sentence.split())} words in a sentence: {sentence[:70]}…"
+
+
+if __name__ == "__main__":
+    lines = list(faults())
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.exit(1 if lines else 0)

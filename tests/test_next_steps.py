@@ -1,0 +1,77 @@
+"""Suggested calls are in the catalogue; lower rooms suggest none."""
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from kiln_mcp.catalogue import installed_catalogue
+
+ROOT = Path(__file__).parents[1]
+TOOLS = {item.name: set(item.arguments.model_fields) for item in installed_catalogue().capabilities}
+WITHOUT_TOOLS = (
+    *("storage", "kiln_mcp/llm", "kiln_mcp/datasets", "kiln_mcp/statistics"),
+    "kiln_mcp/spec_texts",
+)
+
+
+def modules(*folders: str) -> Iterator[tuple[Path, ast.Module]]:
+    """Yield each module below some folders, parsed."""
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            yield path.relative_to(ROOT), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def constants(node: ast.expr) -> Iterator[str]:
+    """Yield the texts that an expression may have as its value."""
+    match node:
+        case ast.Constant(value=str() as text):
+            yield text
+        case ast.IfExp(body=body, orelse=orelse):
+            yield from constants(body)
+            yield from constants(orelse)
+        case _:
+            raise AssertionError(f"no literal: {ast.unparse(node)}")
+
+
+def part_of(call: ast.Call, name: str) -> ast.expr | None:
+    return next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
+
+
+def suggested() -> Iterator[tuple[str, ast.Call]]:
+    """Yield each literal of NextStep with the place where it stands."""
+    for path, module in modules("kiln_mcp", "agent"):
+        for node in ast.walk(module):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("NextStep"):
+                yield f"{path}:{node.lineno}", node
+
+
+def test_every_suggested_call_is_in_the_catalogue_with_its_arguments() -> None:
+    for place, call in suggested():
+        tool = part_of(call, "tool")
+        assert tool is not None, place
+        arguments = part_of(call, "arguments")
+        keys = (
+            []
+            if not isinstance(arguments, ast.Dict)
+            else [ast.literal_eval(key) for key in arguments.keys if key]
+        )
+        for name in constants(tool):
+            assert name in TOOLS, place
+            assert set(keys) <= TOOLS[name], place
+
+
+@pytest.mark.parametrize("folder", WITHOUT_TOOLS)
+def test_a_lower_room_names_no_tool(folder: str) -> None:
+    named = re.compile(rf"\b({'|'.join(TOOLS)})\b")
+    faults: Mapping[str, str] = {
+        f"{path}:{node.lineno}": found.group()
+        for path, module in modules(folder)
+        for node in ast.walk(module)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and (found := named.search(node.value))
+    }
+    assert faults == {}
