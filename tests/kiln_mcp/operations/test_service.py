@@ -319,6 +319,9 @@ async def test_a_paused_job_loses_no_answer_and_goes_on_where_it_was(tmp_path: P
 
         async with anyio.create_task_group() as group:
             group.start_soon(pause)
+            with anyio.fail_after(10):
+                while (await service.list_jobs(workspace)).jobs[0].state != "pausing":
+                    await anyio.lowlevel.checkpoint()
             await answer_all(workspace, 1)  # the question on its way is still answered
         assert asked[0].state in {"pausing", "paused"}  # it is waited for, but not for ever
         rested = await service.wait_for_job(workspace, job)
