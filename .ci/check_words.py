@@ -56,7 +56,7 @@ def _is_empty(word: str) -> bool:
 
 
 _FENCE: Final = re.compile(r"```.*?```", re.DOTALL)
-_SENTENCE_END: Final = re.compile(r"(?<=[.!?:;])\s+")
+_SENTENCE_END: Final = re.compile(r"[.!?:;][\"'*)\]`]*\s+")
 
 
 def names_in(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -86,7 +86,7 @@ def docstrings_in(tree: ast.AST) -> Iterator[tuple[int, str]]:
 def long_sentences(text: str) -> Iterator[str]:
     """Yield the sentences of more than 40 words; code, tables and headings are left out."""
     for paragraph in re.split(r"\n\s*\n|\n(?=\s*(?:[-*|#]|\d+\.) )", _FENCE.sub("", text)):
-        if paragraph.lstrip().startswith(("|", "    ")):
+        if paragraph.strip("\n").startswith(("|", "    ")):
             continue
         for sentence in _SENTENCE_END.split(" ".join(paragraph.split())):
             if len(sentence.split()) > LONGEST_SENTENCE:

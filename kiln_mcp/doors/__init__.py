@@ -1,1 +1,15 @@
-"""The ways in: bridge, command line, daemon, MCP server."""
+"""The ways in: bridge, command line, daemon, MCP server.
+
+The daemon (`kiln-mcp serve`) owns a home. It serves MCP at /mcp on a Unix socket and on 127.0.0.1,
+behind a token in `daemon.json`. It runs in the home, so no client's folder influences it. It ends
+when it is idle and no job is left. Its umask stays the person's, because several people of one
+machine may share a project; files of the home are narrowed one by one.
+
+A command of the command line runs in its own process, with one exception. A command that asks
+models for long hands the work to the daemon as a job and waits (`cli/job.py`). So limits hold for
+the whole home, and equal questions of two commands are paid once. Ctrl-C pauses such a job. Without
+a daemon the command does the work itself.
+
+A relative path means the folder that a process was started in. The daemon serves clients of several
+folders, so it refuses relative paths.
+"""

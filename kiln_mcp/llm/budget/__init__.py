@@ -1,1 +1,6 @@
-"""What a job may spend and has spent, and how long it waits."""
+"""What a job may spend and has spent, and how long it waits.
+
+The most that a call can take is reserved before it is sent. It counts as spent if no answer came,
+an error of the server (5xx) included; only a refused call is free. If a model takes more than was
+asked, later reservations learn from it, and nothing is sent past a limit.
+"""
