@@ -65,13 +65,13 @@ class Abilities:
         """Return each ability by its feature."""
         return {name: getattr(self, name) for name in TITLES}
 
-    def over(self, others: "Abilities") -> "Abilities":
+    def over(self, defaults: "Abilities") -> "Abilities":
         """Return these abilities, and where one is not known that of the others."""
         return Abilities(
             *(
                 mine if (mine := getattr(self, field.name)) is not Ability.UNKNOWN else theirs
                 for field in fields(self)
-                for theirs in [getattr(others, field.name)]
+                for theirs in [getattr(defaults, field.name)]
             )
         )
 
@@ -90,11 +90,11 @@ class Experience:
     """What the models of a server showed that they can do, since this process began."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, Abilities] = {}
+        self._abilities: dict[str, Abilities] = {}
 
     def of(self, model: str) -> Abilities:
         """Return what was seen of a model."""
-        return self._seen.get(model, UNKNOWN)
+        return self._abilities.get(model, UNKNOWN)
 
     async def take(
         self, request: ModelRequest, answer: ModelAnswer, json_by: Feature | None
@@ -111,20 +111,20 @@ class Experience:
             if problem is None:
                 self.learn(request.model, json_by, Ability.SEEN)
         if request.top_logprobs:
-            there = Ability.SEEN if answer.logprobs else Ability.REFUSED
-            self.learn(request.model, "logprobs", there)
+            ability = Ability.SEEN if answer.logprobs else Ability.REFUSED
+            self.learn(request.model, "logprobs", ability)
         if request.tools and answer.tool_calls:  # a model that calls none may not have wanted to
             self.learn(request.model, "tools", Ability.SEEN)
 
-    def refused(self, request: ModelRequest, said: str) -> None:
+    def learn_refusal(self, request: ModelRequest, message: str) -> None:
         """Learn from the sentence of a refusal, where it names what was asked for."""
-        if request.top_logprobs and "logprobs" in said:
+        if request.top_logprobs and "logprobs" in message:
             self.learn(request.model, "logprobs", Ability.REFUSED)
-        if request.tools and "tool" in said:
+        if request.tools and "tool" in message:
             self.learn(request.model, "tools", Ability.REFUSED)
 
     def learn(self, model: str, feature: Feature, ability: Ability) -> None:
         """Keep what was seen."""
-        seen = self.of(model)
-        if getattr(seen, feature) is not ability:
-            self._seen[model] = replace(seen, **{feature: ability})
+        abilities = self.of(model)
+        if getattr(abilities, feature) is not ability:
+            self._abilities[model] = replace(abilities, **{feature: ability})

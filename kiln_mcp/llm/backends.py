@@ -2,13 +2,16 @@
 
 from typing import Final
 
-from kiln_mcp.llm.errors import SharedDatabaseFailed
+from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.llm.journal.journal import Journal
 from kiln_mcp.llm.journal.sqlite import SqliteJournal
 from kiln_mcp.llm.limits.gate import SharedLimits
 from kiln_mcp.llm.settings import EngineSettings
 
-_NO_DRIVER: Final = "psycopg is not installed: pip install 'kiln-mcp-server[postgres]'"
+_NO_DRIVER: Final = (
+    "The workers' database cannot be used: psycopg is not installed. Install it with "
+    "pip install 'kiln-mcp-server[postgres]', then try again."
+)
 
 
 def open_journal(settings: EngineSettings) -> Journal:
@@ -22,7 +25,7 @@ def open_journal(settings: EngineSettings) -> Journal:
     try:
         from kiln_mcp.llm.journal.postgres import PostgresJournal
     except ImportError as error:
-        raise SharedDatabaseFailed("Postgres", _NO_DRIVER) from error
+        raise DatabaseFailure(_NO_DRIVER) from error
     return PostgresJournal(settings.shared_database_url)
 
 
@@ -37,5 +40,5 @@ def open_limits(settings: EngineSettings) -> SharedLimits | None:
     try:
         from kiln_mcp.llm.limits.postgres import PostgresLimits
     except ImportError as error:
-        raise SharedDatabaseFailed("Postgres", _NO_DRIVER) from error
+        raise DatabaseFailure(_NO_DRIVER) from error
     return PostgresLimits(settings.shared_database_url)

@@ -15,12 +15,12 @@ class Tally:
     """What became of a request so far, its corrections included.
 
     Attributes:
-        asked: What is to be asked next; None when it is over.
+        next_request: What is to be asked next; None when it is over.
         problem: What is wrong with the newest answer; None where it fits.
     """
 
     def __init__(self, request: ModelRequest) -> None:
-        self.asked: ModelRequest | None = request
+        self.next_request: ModelRequest | None = request
         self.problem: str | None = None
         self._request = request
         self._answers: list[ModelAnswer] = []
@@ -31,10 +31,12 @@ class Tally:
         self._answers.append(entry.answer)
         self._askers.append(entry.asker)
         self.problem = entry.problem
-        if self.asked is None or entry.problem is None or len(self._answers) > CORRECTIONS:
-            self.asked = None
+        if self.next_request is None or entry.problem is None or len(self._answers) > CORRECTIONS:
+            self.next_request = None
         else:
-            self.asked = self.asked.with_messages(*correction(entry.answer, entry.problem))
+            self.next_request = self.next_request.with_messages(
+                *correction(entry.answer, entry.problem)
+            )
 
     def failed_before(self, own: str | None) -> bool:
         """Whether all was remembered, and ended with no answer that fits.
@@ -45,9 +47,9 @@ class Tally:
         Args:
             own: The beginning of the askers of the job that asks; None where none does.
         """
-        if self.asked is not None or self.problem is None:
+        if self.next_request is not None or self.problem is None:
             return False
-        if not all(answer.journalled for answer in self._answers):
+        if not all(answer.is_cached for answer in self._answers):
             return False
         return own is None or not all(asker.startswith(own) for asker in self._askers)
 
@@ -59,9 +61,9 @@ class Tally:
         """
         if self.problem is not None:
             raise BadAnswer(self._request.model, self.problem, len(self._answers))
-        first, *more = self._answers
-        if not more:
+        first, *corrections = self._answers
+        if not corrections:
             return first
-        usage = sum((answer.usage for answer in more), first.usage)
-        journalled = all(answer.journalled for answer in self._answers)
-        return replace(self._answers[-1], usage=usage, journalled=journalled)
+        usage = sum((answer.usage for answer in corrections), first.usage)
+        is_cached = all(answer.is_cached for answer in self._answers)
+        return replace(self._answers[-1], usage=usage, is_cached=is_cached)

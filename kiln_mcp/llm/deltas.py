@@ -46,7 +46,7 @@ class StartedAgain:
 
 
 Delta = TextDelta | ReasoningDelta | ToolCallDelta | StartedAgain
-Streamed = AsyncGenerator[Delta | ModelAnswer]
+AnswerStream = AsyncGenerator[Delta | ModelAnswer]
 """Deltas as they come, then the whole answer, last."""
 
 
@@ -54,19 +54,19 @@ Streamed = AsyncGenerator[Delta | ModelAnswer]
 class StreamingModel(Protocol):
     """A model that can show its answer while it writes it."""
 
-    def stream(self, request: ModelRequest) -> Streamed:
+    def stream(self, request: ModelRequest) -> AnswerStream:
         """Answer a request, without journal, limits or corrections; raises as `complete` does."""
         ...
 
 
-def streamed_by(model: Model, request: ModelRequest) -> Streamed:
+def stream_from(model: Model, request: ModelRequest) -> AnswerStream:
     """Return a model's answer as it is written, in one piece from a model that cannot."""
     if isinstance(model, StreamingModel):
         return model.stream(request)
     return _in_one_piece(model, request)
 
 
-async def _in_one_piece(model: Model, request: ModelRequest) -> Streamed:
+async def _in_one_piece(model: Model, request: ModelRequest) -> AnswerStream:
     answer = await model.complete(request)
     for delta in deltas_of(answer):
         yield delta

@@ -9,12 +9,12 @@ from typing import Final, Self
 
 from kiln_mcp.llm.backends import open_journal, open_limits
 from kiln_mcp.llm.budget.budget import Budget, BudgetLimit, Past
-from kiln_mcp.llm.budget.wait_policy import Listener, Patience
+from kiln_mcp.llm.budget.wait_policy import Listener, WaitPolicy
 from kiln_mcp.llm.corrections import Tally
-from kiln_mcp.llm.deltas import StartedAgain, Streamed
-from kiln_mcp.llm.journal.in_flight import OnTheWay
+from kiln_mcp.llm.deltas import AnswerStream, StartedAgain
+from kiln_mcp.llm.journal.expense import Expense
+from kiln_mcp.llm.journal.in_flight import InFlightCalls
 from kiln_mcp.llm.journal.journal import JournalEntry, Spending
-from kiln_mcp.llm.journal.spent import Spent
 from kiln_mcp.llm.limits.gate import Gates
 from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
 from kiln_mcp.llm.providers.descriptions import ModelDescription
@@ -79,7 +79,7 @@ class Engine:
 
         Raises:
             UnknownModel: No model has this name.
-            ServerFileUnreadable: The list that it may stand in cannot be used.
+            ModelError: The list that it may stand in cannot be used.
         """
         self._roster.check_name(model)
 
@@ -101,9 +101,9 @@ class Engine:
         price = self._roster.price(model)
         return None if price is None else calls * price.cost_usd(USUAL_INPUT, USUAL_OUTPUT)
 
-    async def models(self, named: Sequence[str] = ()) -> list[ModelDescription]:
+    async def models(self, extra_names: Sequence[str] = ()) -> list[ModelDescription]:
         """Return what is configured, was asked or is named: what it can do, and what it costs."""
-        return await self._roster.describe(named)
+        return await self._roster.describe(extra_names)
 
     async def describe(self, model: str) -> ModelDescription:
         """Return what one model can do and costs, or what keeps it from answering."""
@@ -120,11 +120,11 @@ class Engine:
             limit: The most that may be spent, what was spent before included.
             seconds: How long was worked before.
         """
-        lost = spent = await self._journal.unheard(name)
+        losses = expense = await self._journal.unanswered_expense(name)
         for past in await self._journal.spending(f"{name}/*"):
-            spent += replace(Spent.of(past.usage), unpriced_calls=past.unpriced_calls)
-        past = Past(spent, lost, seconds)
-        way = OnTheWay(name, self._journal)
+            expense += replace(Expense.of(past.usage), unpriced_calls=past.unpriced_calls)
+        past = Past(expense, losses, seconds)
+        way = InFlightCalls(name, self._journal)
         return Budget(name, limit, way, past, self.settings.awaited_s)
 
     def within(self, budget: Budget) -> "Engine":
@@ -133,7 +133,7 @@ class Engine:
         view._budget = budget
         return view
 
-    def heard_by(self, listener: Listener) -> "Engine":
+    def with_listener(self, listener: Listener) -> "Engine":
         """Return this engine with somebody who hears what its calls have to wait for."""
         view = copy(self)
         view._listener = listener
@@ -170,8 +170,8 @@ class Engine:
 
     async def _ask(self, route: Route, request: ModelRequest, call: Call) -> Tally:
         tally = Tally(request)
-        while (asked := tally.asked) is not None:
-            tally.take(await self._asking.once(route, asked, call))
+        while (next_request := tally.next_request) is not None:
+            tally.take(await self._asking.ask(route, next_request, call))
         return tally
 
     async def stream(
@@ -181,7 +181,7 @@ class Engine:
         asker: str,
         fresh: bool = False,
         budget: Budget | None = None,
-    ) -> Streamed:
+    ) -> AnswerStream:
         """Answer a request as `complete` does, and show the answer while it is being written.
 
         Yields deltas, then the whole answer, last. An answer from the journal comes at once. What
@@ -199,11 +199,11 @@ class Engine:
             if tally.failed_before(call.own):
                 yield StartedAgain(tally.problem or "")
                 tally, call = Tally(request), replace(call, fresh=True)
-            if (asked := tally.asked) is None:
+            if (next_request := tally.next_request) is None:
                 break
             if tally.problem is not None:
                 yield StartedAgain(tally.problem)
-            async with aclosing(self._asking.stream(route, asked, call)) as parts:
+            async with aclosing(self._asking.stream(route, next_request, call)) as parts:
                 async for part in parts:
                     if isinstance(part, JournalEntry):
                         tally.take(part)
@@ -214,11 +214,11 @@ class Engine:
     def _call(self, model: str, asker: str, budget: Budget | None, *, fresh: bool) -> Call:
         budget = budget or self._budget
         asker = f"{budget.name}/{asker}" if budget else asker
-        return Call(asker, fresh, budget, Patience(model, budget, self._listener))
+        return Call(asker, fresh, budget, WaitPolicy(model, budget, self._listener))
 
-    async def unheard(self, budget: str) -> Spent:
+    async def unanswered_expense(self, budget: str) -> Expense:
         """Return what was sent under a budget and not answered: on its way, or lost with it."""
-        return await self._journal.unheard(budget)
+        return await self._journal.unanswered_expense(budget)
 
     async def count_answers(self, asker: str = "*") -> int:
         """Return how many calls were answered; `asker` may hold `*` as in file names."""

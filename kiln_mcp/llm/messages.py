@@ -85,9 +85,9 @@ class ModelRequest:
     tools: tuple[Tool, ...] = ()
     sample: int = 0
 
-    def with_messages(self, *more: Message) -> "ModelRequest":
+    def with_messages(self, *messages: Message) -> "ModelRequest":
         """Return this request with more messages at its end."""
-        return replace(self, messages=(*self.messages, *more))
+        return replace(self, messages=(*self.messages, *messages))
 
     @property
     def raw_text(self) -> str | None:
@@ -120,12 +120,12 @@ class Usage:
     calls: int = 1
 
     def __add__(self, other: "Usage") -> "Usage":
-        known = self.cost_usd is not None and other.cost_usd is not None
+        is_priced = self.cost_usd is not None and other.cost_usd is not None
         return Usage(
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
             cached_tokens=self.cached_tokens + other.cached_tokens,
-            cost_usd=(self.cost_usd or 0.0) + (other.cost_usd or 0.0) if known else None,
+            cost_usd=(self.cost_usd or 0.0) + (other.cost_usd or 0.0) if is_priced else None,
             calls=self.calls + other.calls,
         )
 
@@ -153,25 +153,25 @@ class ModelAnswer:
 
     Attributes:
         text: The answer's text, without reasoning.
-        parsed: The answer as JSON, where the request had a schema.
+        value: The answer as JSON, where the request had a schema.
         usage: What it took, corrections included.
         finish: Why the answer ended.
         logprobs: One entry for each token, where asked for and offered.
         tool_calls: The tools that the model wants to call.
         reasoning: The model's reasoning text, where it gave any.
         latency_s: Seconds from the request to the whole answer.
-        journalled: Whether the answer was remembered, and cost nothing this time.
+        is_cached: Whether the answer was remembered, and cost nothing this time.
     """
 
     text: str
-    parsed: JsonValue = None
+    value: JsonValue = None
     usage: Usage = Usage()
     finish: FinishReason = "stop"
     logprobs: tuple[TokenLogprob, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
     reasoning: str = ""
     latency_s: float = 0.0
-    journalled: bool = False
+    is_cached: bool = False
 
 
 class Model(Protocol):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from kiln_mcp.llm.abilities import OF_INJECTED
-from kiln_mcp.llm.errors import MissingKey, ModelError, UnknownModel
+from kiln_mcp.llm.errors import ModelError, UnknownModel
 from kiln_mcp.llm.limits.gate import Gate, Gates, Limits
 from kiln_mcp.llm.messages import EMBEDDED, Model
 from kiln_mcp.llm.prices import FREE, Price, litellm_price
@@ -19,11 +19,11 @@ from kiln_mcp.llm.providers.descriptions import (
     describe_problem,
     describe_servers,
     describe_unready,
-    hosted_with_key,
+    hosted_models_with_key,
 )
 from kiln_mcp.llm.providers.embedded import EmbeddedModel
 from kiln_mcp.llm.providers.host import HOST, HostModel, WorkOrders
-from kiln_mcp.llm.providers.keys import find_key
+from kiln_mcp.llm.providers.keys import find_key, missing_key
 from kiln_mcp.llm.providers.litellm_models import HostedModel
 from kiln_mcp.llm.providers.litellm_names import (
     check_hosted_name,
@@ -62,7 +62,7 @@ class Roster:
         self._gates = gates
         self._orders = orders
         self._embedded = EmbeddedModel(settings.embedded)
-        self._hosted = HostedModel(settings.environment, settings.timeout_s)
+        self._hosted_model = HostedModel(settings.environment, settings.timeout_s)
         self._servers = Servers(settings, gates)
         self._routes: dict[str, Route] = {}
 
@@ -80,7 +80,7 @@ class Roster:
 
         Raises:
             UnknownModel: No model has this name.
-            ServerFileUnreadable: The list that it may stand in cannot be used.
+            ModelError: The list that it may stand in cannot be used.
         """
         if not self.is_free(model) and self._server_of(model) is None:
             check_hosted_name(model, self.names())
@@ -89,7 +89,7 @@ class Roster:
         """Return the configured server that a model's name begins with, None where none does.
 
         Raises:
-            ServerFileUnreadable: The list that it may stand in cannot be used.
+            ModelError: The list that it may stand in cannot be used.
         """
         for changed in self._servers.refresh():
             for name in [name for name in self._routes if name.partition("/")[0] == changed]:
@@ -115,12 +115,14 @@ class Roster:
                 await server.check_has(model.partition("/")[2])
                 continue
             needs = needs_of(model)
-            keys = needs.key if await self._found(needs.key) is None else ()
-            settings = [names for names in needs.settings if await self._found(names) is None]
+            keys = needs.key if await self._find_variable(needs.key) is None else ()
+            settings = [
+                names for names in needs.settings if await self._find_variable(names) is None
+            ]
             if keys or settings:
-                raise MissingKey(model, keys, settings)
+                raise missing_key(model, keys, settings)
 
-    async def _found(self, variables: Sequence[str]) -> str | None:
+    async def _find_variable(self, variables: Sequence[str]) -> str | None:
         """Return the first variable that is set, in the environment or in the keyring."""
         for name in variables:
             if await find_key(name, self._settings.environment):
@@ -134,21 +136,29 @@ class Roster:
         server = self._server_of(model)
         return litellm_price(model) if server is None else server.price
 
-    async def describe(self, named: Sequence[str] = ()) -> list[ModelDescription]:
+    async def describe(self, extra_names: Sequence[str] = ()) -> list[ModelDescription]:
         """Return what is configured and what was named, what it can do, and what it costs."""
         self._servers.refresh()
-        listed = [
+        descriptions = [
             await describe_embedded(),
             describe_host(await self._orders.open_count()),
             *([describe_problem(self._servers.problem)] if self._servers.problem else []),
             *await describe_servers(self._servers.by_name),
         ]
-        keyed = await hosted_with_key(self._settings.environment)
-        asked = [name for name, route in self._routes.items() if route.model is self._hosted]
-        wanted = dict.fromkeys([*keyed, *asked, *named])
-        known = {name for one in listed for name in (one.name, *one.also)}
-        more = [await self.describe_one(name) for name in wanted if name not in known]
-        return [*listed, *more]
+        models_with_key = await hosted_models_with_key(self._settings.environment)
+        used_models = [
+            name for name, route in self._routes.items() if route.model is self._hosted_model
+        ]
+        names = dict.fromkeys([*models_with_key, *used_models, *extra_names])
+        described_names = {
+            name
+            for description in descriptions
+            for name in (description.name, *description.siblings)
+        }
+        extra_descriptions = [
+            await self.describe_one(name) for name in names if name not in described_names
+        ]
+        return [*descriptions, *extra_descriptions]
 
     async def describe_one(self, name: str) -> ModelDescription:
         """Return what a model can do and costs, or what keeps it from answering."""
@@ -165,15 +175,15 @@ class Roster:
         if (server := self._server_of(name)) is not None:
             first, _, rest = name.partition("/")
             return describe_of_server(first, server, rest)
-        key = await self._found(likely_keys(name))
-        return describe_hosted(name, key, self._hosted.abilities(name))
+        key = await self._find_variable(likely_keys(name))
+        return describe_hosted(name, key, self._hosted_model.abilities(name))
 
     async def route(self, name: str, asker: str = "") -> Route:
         """Return the way to a model, for who asks it (as a path).
 
         Raises:
             UnknownModel: No model has this name.
-            ServerFileUnreadable: The list that it may stand in cannot be used.
+            ModelError: The list that it may stand in cannot be used.
         """
         server = None if self.is_free(name) else self._server_of(name)
         route = self._routes.get(name)
@@ -199,7 +209,7 @@ class Roster:
             return Route(server, rest, f"{server.address} {rest}", server.gate, server.price)
         if rest and not leads_elsewhere(name):
             gate = self._gates.gate(name, Limits(self._settings.hosted_concurrency))
-            return Route(self._hosted, name, name, gate, litellm_price(name))
+            return Route(self._hosted_model, name, name, gate, litellm_price(name))
         raise UnknownModel(name, self.names())
 
     def names(self) -> list[str]:

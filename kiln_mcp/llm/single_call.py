@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import anyio
 
 from kiln_mcp.llm.budget.budget import Budget
-from kiln_mcp.llm.budget.reservation import Reservation, held, most_it_can_take
-from kiln_mcp.llm.budget.wait_policy import Patience
+from kiln_mcp.llm.budget.reservation import Reservation, hold_reservation, maximum_expense
+from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 from kiln_mcp.llm.deltas import Delta, deltas_of
-from kiln_mcp.llm.errors import JournalFailed
+from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.llm.journal.journal import Journal, JournalEntry, Key, Writing, request_key
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.retries import Route, Sender
@@ -31,7 +31,7 @@ class Call:
     asker: str
     fresh: bool
     budget: Budget | None
-    patience: Patience
+    wait_policy: WaitPolicy
 
     @property
     def own(self) -> str | None:
@@ -44,8 +44,10 @@ class Call:
         """Hold what the call can take at most, where it has a budget."""
         if self.budget is None:
             return nullcontext(Reservation())
-        most = most_it_can_take(request, route.price)
-        return held(Reservation(self.budget, request.model, most, withdraws=route.withdraws))
+        maximum = maximum_expense(request, route.price)
+        return hold_reservation(
+            Reservation(self.budget, request.model, maximum, withdraws=route.withdraws)
+        )
 
     def in_time(self, route: Route) -> AbstractAsyncContextManager[None]:
         """Give up what is not over when the time of its budget is."""
@@ -70,7 +72,7 @@ class Asking:
         self._sender = sender
         self._asking: dict[Key, anyio.Event] = {}
 
-    async def once(self, route: Route, request: ModelRequest, call: Call) -> JournalEntry:
+    async def ask(self, route: Route, request: ModelRequest, call: Call) -> JournalEntry:
         """Return the answer to a request, remembered or new.
 
         Raises:
@@ -82,13 +84,13 @@ class Asking:
                 return turn.entry
             await check_usable(request)
             async with call.in_time(route), call.reserve(request, route) as reservation:
-                answer = await self._sender.send(route, request, reservation, call.patience)
+                answer = await self._sender.send(route, request, reservation, call.wait_policy)
                 return await self._remember(turn.key, request, call, answer, reservation)
 
     async def stream(
         self, route: Route, request: ModelRequest, call: Call
     ) -> AsyncGenerator[Delta | JournalEntry]:
-        """Yield an answer's deltas, then its entry in the journal; raises as `once` does."""
+        """Yield an answer's deltas, then its entry in the journal; raises as `ask` does."""
         async with self._turn(request, route, call) as turn:
             if turn.entry is not None:
                 for delta in deltas_of(turn.entry.answer):
@@ -98,7 +100,9 @@ class Asking:
             await check_usable(request)
             async with (
                 call.reserve(request, route) as reservation,
-                aclosing(self._sender.stream(route, request, reservation, call.patience)) as parts,
+                aclosing(
+                    self._sender.stream(route, request, reservation, call.wait_policy)
+                ) as parts,
             ):
                 async for part in parts:
                     if isinstance(part, ModelAnswer):
@@ -128,15 +132,15 @@ class Asking:
         answer: ModelAnswer,
         reservation: Reservation,
     ) -> JournalEntry:
-        parsed, problem = None, None
+        value, problem = None, None
         with anyio.CancelScope(shield=True):  # the answer is paid for
-            parsed, problem = await fit(answer, request)
-        entry = JournalEntry(replace(answer, parsed=parsed), problem)
+            value, problem = await fit(answer, request)
+        entry = JournalEntry(replace(answer, value=value), problem)
         # Also where this is cancelled: the row is written all the same.
-        reservation.journalled = True
+        reservation.is_journalled = True
         try:
             await self._journal.write(Writing(key, request.model, entry, call.asker))
-        except JournalFailed:
-            reservation.journalled = False
+        except DatabaseFailure:
+            reservation.is_journalled = False
             raise
         return entry

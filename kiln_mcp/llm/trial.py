@@ -59,14 +59,14 @@ def _question(model: str, feature: Feature) -> ModelRequest | None:
             return None
 
 
-async def to_find_out(engine: Engine, model: str) -> list[ModelRequest]:
+async def open_questions(engine: Engine, model: str) -> list[ModelRequest]:
     """Return the questions that a trial asks after its first."""
-    known = (await engine.describe(model)).abilities.by_feature()
+    abilities = (await engine.describe(model)).abilities.by_feature()
     open_questions: list[Feature] = [
-        feature for feature, how in known.items() if how is Ability.UNKNOWN
+        feature for feature, how in abilities.items() if how is Ability.UNKNOWN
     ]
-    asked = [_question(model, feature) for feature in open_questions]
-    return [request for request in asked if request is not None]
+    questions = [_question(model, feature) for feature in open_questions]
+    return [request for request in questions if request is not None]
 
 
 async def try_model(engine: Engine, model: str, asker: str) -> Trial:
@@ -75,7 +75,7 @@ async def try_model(engine: Engine, model: str, asker: str) -> Trial:
     Raises:
         ModelError: It does not answer the first.
     """
-    more = await to_find_out(engine, model)
+    questions = await open_questions(engine, model)
     hello = Message("user", "Say in a few words that you are ready.")
     # A sample of its own, so that no answer to an order of before is taken for this one's.
     request = ModelRequest(model, (hello,), max_tokens=MOST_TOKENS, sample=secrets.randbits(31))
@@ -86,7 +86,7 @@ async def try_model(engine: Engine, model: str, asker: str) -> Trial:
     assert answer is not None
     usage = answer.usage
     problems: list[str] = []
-    for question in more:
+    for question in questions:
         try:
             usage += (await engine.complete(question, asker=asker, fresh=True)).usage
         except ModelError as error:

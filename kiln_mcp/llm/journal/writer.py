@@ -30,7 +30,7 @@ Changed = tuple[Change, Row]
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     changes: Sequence[Changed]
-    written: asyncio.Future[None] | None = None
+    completion: asyncio.Future[None] | None = None
 
 
 Batch = dict[Change, list[Row]]
@@ -48,7 +48,7 @@ class JournalWriter:
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    async def put(self, change: Change, row: Row) -> None:
+    async def add(self, change: Change, row: Row) -> None:
         """Make a change; returns when it is made, and makes it if cancelled too.
 
         Raises:
@@ -61,11 +61,11 @@ class JournalWriter:
         await self._wait_for([])
 
     async def _wait_for(self, changes: Sequence[Changed]) -> None:
-        written: asyncio.Future[None] = self._loop.create_future()
-        self._queue.put(_Waiting(changes, written))
-        await written
+        completion: asyncio.Future[None] = self._loop.create_future()
+        self._queue.put(_Waiting(changes, completion))
+        await completion
 
-    def put_soon(self, change: Change, row: Row) -> None:
+    def add_soon(self, change: Change, row: Row) -> None:
         """Make a change that nobody waits for."""
         self._queue.put(_Waiting([(change, row)]))
 
@@ -78,20 +78,22 @@ class JournalWriter:
     def _run(self) -> None:
         goes_on = True
         while goes_on:
-            taken = [self._queue.get()]
+            items = [self._queue.get()]
             while not self._queue.empty():
-                taken.append(self._queue.get())
-            waiting = [one for one in taken if one is not None]
-            goes_on = len(waiting) == len(taken)
+                items.append(self._queue.get())
+            pending = [item for item in items if item is not None]
+            goes_on = len(pending) == len(items)
             batch: Batch = {change: [] for change in Change}
-            for change, row in chain.from_iterable(one.changes for one in waiting):
+            for change, row in chain.from_iterable(item.changes for item in pending):
                 batch[change].append(row)
             failure: Exception | None = None
             try:
                 self._write(batch)
             except Exception as error:  # noqa: BLE001 - who waits hears of it; the thread goes on
                 failure = error
-            self._tell([one.written for one in waiting if one.written is not None], failure)
+            self._tell(
+                [item.completion for item in pending if item.completion is not None], failure
+            )
 
     def _tell(self, futures: Sequence[asyncio.Future[None]], failure: Exception | None) -> None:
         def settle() -> None:

@@ -13,12 +13,12 @@ _LOGIN: re.Pattern[str] = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECA
 _LOGIN_WITHIN: re.Pattern[str] = re.compile(r"(?<=[a-z0-9+.-]://)[^\s/]*@", re.IGNORECASE)
 
 
-def shown(address: str) -> str:
+def mask_login(address: str) -> str:
     """Return an address as it may be read by anybody: `…` for the name and the password in it."""
     return _LOGIN.sub(r"\1…@", address)
 
 
-def without_logins(text: str) -> str:
+def mask_logins(text: str) -> str:
     """Return a text, for example of a server, with every address in it as it may be shown."""
     return _LOGIN_WITHIN.sub("…@", text)
 
@@ -38,7 +38,7 @@ def has_login(address: str) -> bool:
     return "@" in urlsplit(address).netloc
 
 
-def everywhere(address: str) -> str:
+def shared_name(address: str) -> str:
     """Return what an address is called on every machine: a loopback is each one's own."""
     host = urlsplit(address).hostname or ""
     own = host in {"localhost", "::1"} or host.startswith("127.")
@@ -51,13 +51,13 @@ class Address:
 
     Attributes:
         url: Without a slash at its end, and without the name and the password.
-        shown: With `…` in their place.
+        display_url: With `…` in their place.
         authorization: The header's value that they make; None where there are none.
         secrets: What of them must not be read by anybody.
     """
 
     url: str
-    shown: str
+    display_url: str
     authorization: str | None = field(default=None, repr=False)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
@@ -72,4 +72,4 @@ class Address:
         pair = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
         secrets = {pair, *secret_forms(password), *secret_forms(unquote(password))}
         url = urlsplit(address)._replace(netloc=place).geturl()
-        return cls(url, shown(address), f"Basic {pair}", frozenset(secrets))
+        return cls(url, mask_login(address), f"Basic {pair}", frozenset(secrets))

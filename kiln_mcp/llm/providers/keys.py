@@ -2,12 +2,14 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import anyio.to_thread
 
-from kiln_mcp.llm.errors import KEYRING_SERVICE
+from kiln_mcp.llm.errors import KeyProblem, as_sentence
+
+KEYRING_SERVICE: Final = "kiln-mcp"
 
 
 def _from_keyring(variable: str) -> str | None:
@@ -56,3 +58,45 @@ def without(text: str, secrets: Iterable[str]) -> str:
         else:
             text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "…", text)
     return text
+
+
+def missing_key(
+    model: str, variables: Sequence[str], settings: Sequence[Sequence[str]] = ()
+) -> KeyProblem:
+    """Return the error for a key or a setting that is not there.
+
+    Args:
+        model: The model that needs it.
+        variables: One of them must hold the key; empty if the key is there.
+        settings: One of each of these is missing, too.
+    """
+    missing = [" or ".join(group) for group in (variables, *settings) if group]
+    needs = "a key and none is set" if variables or not settings else "settings that are missing"
+    return KeyProblem(
+        "The model {model} needs {needs}. Set {missing} in the environment that your client, or "
+        "terminal, starts kiln-mcp with, and start the client again. Or keep it in the system's "
+        "keyring (keyring set {service} {variable}). Or use the model 'embedded', which needs no "
+        "key.",
+        model=model,
+        needs=needs,
+        missing=" and ".join(missing) or "the provider's API key variable",
+        service=KEYRING_SERVICE,
+        variable=variables[0] if variables else "VARIABLE",
+    )
+
+
+def rejected_key(model: str, detail: str, variables: Sequence[str] = ()) -> KeyProblem:
+    """Return the error for a key that the provider does not accept.
+
+    Args:
+        model: The model that was asked.
+        detail: The provider's own words.
+        variables: Where the key may be set.
+    """
+    return KeyProblem(
+        "The provider of {model} does not accept the key{place}: {detail} Check the key's value "
+        "and rights, then try again.",
+        model=model,
+        place=f" in {' or '.join(variables)}" if variables else "",
+        detail=as_sentence(detail),
+    )

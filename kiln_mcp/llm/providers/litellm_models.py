@@ -12,29 +12,34 @@ import anyio
 import anyio.to_thread
 
 from kiln_mcp.llm.abilities import Abilities, Ability, Experience, Feature
-from kiln_mcp.llm.deltas import Streamed
+from kiln_mcp.llm.deltas import AnswerStream
 from kiln_mcp.llm.errors import (
-    AnswerTimedOut,
     ContextOverflow,
-    KeyRefused,
-    MissingKey,
     ModelError,
-    RateLimited,
-    RequestRefused,
-    ServerFailed,
+    RejectedRequest,
+    ServerFailure,
+    TooManyRequests,
     UnknownModel,
-    UnreadableAnswer,
 )
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
-from kiln_mcp.llm.prices import counted, litellm_abilities, litellm_price, priced
-from kiln_mcp.llm.providers.addresses import Address, shown
+from kiln_mcp.llm.prices import litellm_abilities, litellm_price, with_cost, with_token_count
+from kiln_mcp.llm.providers.addresses import Address, mask_login
 from kiln_mcp.llm.providers.http_errors import (
     causes,
+    litellm_message,
     retry_after,
-    said_through_litellm,
+    timeout,
     unreachable,
+    unreadable_answer,
 )
-from kiln_mcp.llm.providers.keys import find_key, secret_forms, without, without_keys
+from kiln_mcp.llm.providers.keys import (
+    find_key,
+    missing_key,
+    rejected_key,
+    secret_forms,
+    without,
+    without_keys,
+)
 from kiln_mcp.llm.providers.litellm_names import key_variables
 from kiln_mcp.llm.providers.openai_format import chat_body, read_chat_answer
 from kiln_mcp.llm.providers.stream_assembly import CUT_OFF, Assembly
@@ -112,13 +117,13 @@ class HostedModel:
         mask = self._mask_for(request.model)
         answer = read_chat_answer(request.model, reply.model_dump(), latency_s=latency, mask=mask)
         await self._experience.take(request, answer, self._json_by(litellm, request))
-        return priced(counted(answer, request), litellm_price(request.model))
+        return with_cost(with_token_count(answer, request), litellm_price(request.model))
 
     def _json_by(self, litellm: Any, request: ModelRequest) -> Feature | None:
-        asked = request.schema is not None and _speaks_schemas(litellm, request.model)
-        return "json_schema" if asked else None
+        has_schema_mode = request.schema is not None and _speaks_schemas(litellm, request.model)
+        return "json_schema" if has_schema_mode else None
 
-    async def stream(self, request: ModelRequest) -> Streamed:
+    async def stream(self, request: ModelRequest) -> AnswerStream:
         """Answer a request while it is being written.
 
         Raises:
@@ -144,10 +149,10 @@ class HostedModel:
         answer = assembly.answer(time.perf_counter() - started)
         if answer == replace(answer, text="", reasoning="", tool_calls=()):
             # litellm makes an empty answer of what it cannot read.
-            raise UnreadableAnswer(request.model, "it is empty.")
+            raise unreadable_answer(request.model, "it is empty.")
         self._experience.learn(request.model, "streaming", Ability.SEEN)
         await self._experience.take(request, answer, self._json_by(litellm, request))
-        yield priced(counted(answer, request), litellm_price(request.model))
+        yield with_cost(with_token_count(answer, request), litellm_price(request.model))
 
     async def _next(self, stream: Any, assembly: Assembly) -> Mapping[str, Any] | None:
         """Return the next chunk of a stream; None at its end, if only its usage is broken."""
@@ -187,29 +192,31 @@ class HostedModel:
         try:
             yield
         except TimeoutError as error:
-            raise AnswerTimedOut(model, self._timeout_s) from error
+            raise timeout(model, self._timeout_s) from error
         except Exception as error:
             # litellm lets errors of the libraries below it through, most of all in a stream.
             if type(error).__module__.partition(".")[0] not in _LIBRARIES:
                 raise
-            address = shown(self._address(model) or "") or f"{model.partition('/')[0]}'s address"
-            said = self._mask_for(model)(str(getattr(error, "message", error)))
-            reached = Reached(model, address, self._timeout_s)
-            raise translated(litellm, reached, error, said_through_litellm(said)) from error
+            address = (
+                mask_login(self._address(model) or "") or f"{model.partition('/')[0]}'s address"
+            )
+            message = self._mask_for(model)(str(getattr(error, "message", error)))
+            destination = Destination(model, address, self._timeout_s)
+            raise translate_error(litellm, destination, error, litellm_message(message)) from error
 
     async def _key(self, litellm: Any, model: str) -> str | None:
-        found = litellm.validate_environment(model)
+        report = litellm.validate_environment(model)
         # litellm counts addresses among them, which have a default.
-        wanted = [str(name) for name in found.get("missing_keys", ())]
-        missing = [name for name in wanted if not name.endswith(("_BASE", "_URL"))]
-        if found.get("keys_in_environment") or not missing:
+        variables = [str(name) for name in report.get("missing_keys", ())]
+        missing = [name for name in variables if not name.endswith(("_BASE", "_URL"))]
+        if report.get("keys_in_environment") or not missing:
             return None
         for variable in missing:
             key = await find_key(variable, self._environment)
             if key:
                 self._secrets |= secret_forms(key)
                 return key
-        raise MissingKey(model, missing)
+        raise missing_key(model, missing)
 
 
 def _speaks_schemas(litellm: Any, model: str) -> bool:
@@ -217,7 +224,7 @@ def _speaks_schemas(litellm: Any, model: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
+class Destination:
     """Whom a request was for, where, and how long it may have taken."""
 
     model: str
@@ -225,50 +232,54 @@ class Reached:
     timeout_s: float
 
 
-def translated(litellm: Any, reached: Reached, error: Exception, said: str) -> ModelError:
+def translate_error(
+    litellm: Any, destination: Destination, error: Exception, message: str
+) -> ModelError:
     """Return our error for one of litellm's; the most special class wins."""
-    known = litellm.exceptions
-    model = reached.model
+    exceptions = litellm.exceptions
+    model = destination.model
     match error:
-        case known.ContextWindowExceededError():
-            return ContextOverflow(model, said)
-        case known.AuthenticationError() | known.PermissionDeniedError():
-            return KeyRefused(model, said, key_variables(model))
-        case known.NotFoundError():
-            return UnknownModel(model, ["embedded"], said)
-        case known.RateLimitError():
-            return RateLimited(model, said, _retry_after(error))
-        case known.Timeout():
-            return AnswerTimedOut(model, reached.timeout_s)
+        case exceptions.ContextWindowExceededError():
+            return ContextOverflow(model, message)
+        case exceptions.AuthenticationError() | exceptions.PermissionDeniedError():
+            return rejected_key(model, message, key_variables(model))
+        case exceptions.NotFoundError():
+            return UnknownModel(model, ["embedded"], message)
+        case exceptions.RateLimitError():
+            return TooManyRequests(model, message, _retry_after(error))
+        case exceptions.Timeout():
+            return timeout(model, destination.timeout_s)
         # litellm has no class of its own for a name without a provider; this is its sentence.
-        case known.BadRequestError() if "LLM Provider NOT provided" in str(error):
+        case exceptions.BadRequestError() if "LLM Provider NOT provided" in str(error):
             return UnknownModel(model, ["embedded"])
-        case known.BadRequestError() | known.UnprocessableEntityError():
-            return RequestRefused(model, said)
+        case exceptions.BadRequestError() | exceptions.UnprocessableEntityError():
+            return RejectedRequest(model, message)
         case _ if getattr(error, "status_code", 0) == 403:  # known for some providers only
-            return KeyRefused(model, said, key_variables(model))
+            return rejected_key(model, message, key_variables(model))
         case _:
-            broken = _broken_connection(litellm, reached, error)
-            unanswered = int(getattr(error, "status_code", None) or 0) >= 500
+            failure = _connection_failure(litellm, destination, error)
+            is_unanswered = int(getattr(error, "status_code", None) or 0) >= 500
             wait = _retry_after(error)
-            return broken or ServerFailed(model, said, wait, unanswered=unanswered)
+            return failure or ServerFailure(model, message, wait, is_unanswered=is_unanswered)
 
 
-def _broken_connection(litellm: Any, reached: Reached, error: Exception) -> ModelError | None:
+def _connection_failure(
+    litellm: Any, destination: Destination, error: Exception
+) -> ModelError | None:
     """Return the error for a connection that failed, which litellm calls the server's error."""
     behind = list(causes(error))
     names = {type(cause).__name__ for cause in behind}
     # litellm's own class of this name stands for anything that it cannot tell.
     failed = any(type(cause) is litellm.openai.APIConnectionError for cause in behind)
     if failed or names & _NEVER_REACHED:
-        connected = not names & _NEVER_REACHED
-        return unreachable(reached.model, reached.address, error, reached=connected)
+        is_connected = not names & _NEVER_REACHED
+        return unreachable(destination.model, destination.address, error, is_connected=is_connected)
     if names & _BROKEN_OFF:
-        return ServerFailed(reached.model, CUT_OFF, unanswered=True)
+        return ServerFailure(destination.model, CUT_OFF, is_unanswered=True)
     if names & _REFUSALS:
         return None
     if names & _UNREADABLE or any(words in str(error) for words in _UNREADABLE_WORDS):
-        return UnreadableAnswer(reached.model, "it is no chat completion.")
+        return unreadable_answer(destination.model, "it is no chat completion.")
     return None
 
 

@@ -11,7 +11,7 @@ from kiln_mcp.llm.prices import hosted_names, litellm_facts, providers
 from kiln_mcp.llm.providers.descriptions import WELL_KNOWN
 
 # Their models are what their users install or deploy, so the table does not list them.
-_UNLISTED: Final = frozenset(
+_OPEN_PROVIDERS: Final = frozenset(
     {
         "custom_openai",
         "github",
@@ -96,30 +96,35 @@ def check_hosted_name(name: str, valid: Sequence[str]) -> None:
     """
     if leads_elsewhere(name):
         raise UnknownModel(name, valid)
-    known = providers()
-    if not known:
+    table_providers = providers()
+    if not table_providers:
         return
     provider, slash, rest = name.partition("/")
-    listed = provider in _KEYS and provider not in _UNLISTED
+    is_listed = provider in _KEYS and provider not in _OPEN_PROVIDERS
     names = hosted_names()
-    within = [one for one in names if one.startswith(f"{provider}/")] if listed else names
+    of_provider = [other for other in names if other.startswith(f"{provider}/")]
+    candidates = of_provider if is_listed else names
     if slash and rest:
-        if listed and (litellm_facts(name) or ":" in rest or _may_be_newer(name, within)):
+        if is_listed and (litellm_facts(name) or ":" in rest or _may_be_newer(name, candidates)):
             return
-        if not listed and (provider in known or provider in _UNLISTED):
+        if not is_listed and (provider in table_providers or provider in _OPEN_PROVIDERS):
             return
-    close = get_close_matches(name, within, n=3)
+    close = get_close_matches(name, candidates, n=3)
     if not close and not slash:
-        without = [one.removeprefix("openai/") for one in names if one.startswith("openai/")]
-        close = [f"openai/{one}" for one in get_close_matches(name, without, n=3)]
+        without = [
+            candidate.removeprefix("openai/")
+            for candidate in names
+            if candidate.startswith("openai/")
+        ]
+        close = [f"openai/{match}" for match in get_close_matches(name, without, n=3)]
     raise UnknownModel(name, valid, close=close)
 
 
-def _may_be_newer(name: str, listed: Sequence[str]) -> bool:
+def _may_be_newer(name: str, names: Sequence[str]) -> bool:
     """Whether a name that the table lacks may be a newer model's, and no misspelling."""
-    skeletons = {_without_numbers(one) for one in listed}
+    skeletons = {_without_numbers(name) for name in names}
     return _without_numbers(name) in skeletons or not get_close_matches(
-        name, listed, n=1, cutoff=0.8
+        name, names, n=1, cutoff=0.8
     )
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from kiln_mcp.llm.deltas import Streamed, deltas_of, streamed_by
+from kiln_mcp.llm.deltas import AnswerStream, deltas_of, stream_from
 from kiln_mcp.llm.messages import (
     JsonSchema,
     Message,
@@ -39,7 +39,7 @@ class ToolsInWords:
             return await self._model.complete(request)
         return _read(await self._model.complete(in_words(request)), request)
 
-    async def stream(self, request: ModelRequest) -> Streamed:
+    async def stream(self, request: ModelRequest) -> AnswerStream:
         """Answer a request as it is written; in one piece where it has tools.
 
         Raises:
@@ -51,7 +51,7 @@ class ToolsInWords:
                 yield delta
             yield answer
             return
-        parts = streamed_by(self._model, request)
+        parts = stream_from(self._model, request)
         try:
             async for part in parts:
                 yield part
@@ -62,10 +62,10 @@ class ToolsInWords:
 def in_words(request: ModelRequest) -> ModelRequest:
     """Return a request without tools whose answer says which tool is called, or answers."""
     names = {call.id: call.name for message in request.messages for call in message.tool_calls}
-    told = [_told(message, names) for message in request.messages]
+    messages = [_message_in_words(message, names) for message in request.messages]
     return replace(
         request,
-        messages=(Message("system", _instruction(request.tools)), *told),
+        messages=(Message("system", _instruction(request.tools)), *messages),
         schema=_schema(request),
         choices=(),
         tools=(),
@@ -73,13 +73,13 @@ def in_words(request: ModelRequest) -> ModelRequest:
 
 
 def _instruction(tools: tuple[Tool, ...]) -> str:
-    listed = "\n".join(
+    tool_list = "\n".join(
         f"- {tool.name}: {tool.description} Arguments: "
         f"{json.dumps(tool.parameters, ensure_ascii=False)}"
         for tool in tools
     )
     return (
-        f"You may call these tools, one at a time:\n{listed}\nTo call one, answer with JSON: "
+        f"You may call these tools, one at a time:\n{tool_list}\nTo call one, answer with JSON: "
         f'{{"{_TOOL}": its name, "{_ARGUMENTS}": its arguments}}. The next message tells you its '
         f'result. To answer without one: {{"{_ANSWER}": your answer}}.'
     )
@@ -89,11 +89,11 @@ def _schema(request: ModelRequest) -> JsonSchema:
     definitions: dict[str, JsonValue] = {}
     ways: list[JsonValue] = []
     for number, tool in enumerate(request.tools):
-        arguments, defined = embedded(tool.parameters, f"arguments_{number}")
+        arguments, new_definitions = embedded(tool.parameters, f"arguments_{number}")
         ways.append(_object({_TOOL: {"const": tool.name}, _ARGUMENTS: dict(arguments)}))
-        definitions |= defined
-    answer, defined = embedded(_answer_schema(request), "answer")
-    definitions |= defined
+        definitions |= new_definitions
+    answer, new_definitions = embedded(_answer_schema(request), "answer")
+    definitions |= new_definitions
     ways.append(_object({_ANSWER: dict(answer)}))
     return {"anyOf": ways, "$defs": definitions} if definitions else {"anyOf": ways}
 
@@ -108,7 +108,7 @@ def _object(properties: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-def _told(message: Message, names: dict[str, str]) -> Message:
+def _message_in_words(message: Message, names: dict[str, str]) -> Message:
     """Return a message of a conversation with tools in words."""
     if message.tool_calls:
         calls = [_call_text(call) for call in message.tool_calls]

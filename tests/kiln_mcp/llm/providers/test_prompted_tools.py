@@ -96,7 +96,7 @@ async def test_the_connected_assistant_calls_a_tool_by_its_work_order() -> None:
                 assert await engine.orders.answer(order.id, said) is None
         again = await engine.complete(request, asker="test")
     assert [answer.tool_calls for answer in (*answers, again)] == [(CALL,), (CALL,)]
-    assert again.journalled
+    assert again.is_cached
 
 
 @pytest.mark.embedded

@@ -7,7 +7,7 @@ from kiln_mcp.llm.messages import Usage
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class Expense:
     """What is spent, or reserved for calls on their way.
 
     Attributes:
@@ -22,16 +22,16 @@ class Spent:
     calls: int = 0
     unpriced_calls: int = 0
 
-    def __add__(self, other: "Spent") -> "Spent":
-        return Spent(
+    def __add__(self, other: "Expense") -> "Expense":
+        return Expense(
             self.cost_usd + other.cost_usd,
             self.tokens + other.tokens,
             self.calls + other.calls,
             self.unpriced_calls + other.unpriced_calls,
         )
 
-    def __sub__(self, other: "Spent") -> "Spent":
-        return Spent(
+    def __sub__(self, other: "Expense") -> "Expense":
+        return Expense(
             self.cost_usd - other.cost_usd,
             self.tokens - other.tokens,
             self.calls - other.calls,
@@ -39,7 +39,7 @@ class Spent:
         )
 
     @classmethod
-    def of(cls, usage: Usage) -> "Spent":
+    def of(cls, usage: Usage) -> "Expense":
         """Return what an answer took."""
         return cls(
             cost_usd=usage.cost_usd or 0.0,
@@ -48,7 +48,7 @@ class Spent:
             unpriced_calls=usage.calls if usage.cost_usd is None else 0,
         )
 
-    def covers(self, other: "Spent") -> bool:
+    def covers(self, other: "Expense") -> bool:
         """Whether it is as much as another, or more, in each of its kinds."""
         return (
             self.cost_usd >= other.cost_usd
@@ -57,9 +57,9 @@ class Spent:
             and self.unpriced_calls >= other.unpriced_calls
         )
 
-    def or_more(self, other: "Spent") -> "Spent":
+    def or_more(self, other: "Expense") -> "Expense":
         """Return the larger of two, in each of its kinds."""
-        return Spent(
+        return Expense(
             max(self.cost_usd, other.cost_usd),
             max(self.tokens, other.tokens),
             max(self.calls, other.calls),
@@ -67,4 +67,4 @@ class Spent:
         )
 
 
-NOTHING: Final = Spent()
+NOTHING: Final = Expense()

@@ -19,45 +19,45 @@ class ThoughtSplitter:
 
     def __init__(self) -> None:
         self._place = _Place.BEFORE
-        self._held = ""
+        self._buffer = ""
 
     def feed(self, piece: str) -> tuple[str, str]:
         """Take the next piece; return what is text and what is reasoning, as far as is certain."""
-        text = thought = ""
-        self._held += piece
+        text = reasoning = ""
+        self._buffer += piece
         if self._place is _Place.BEFORE:
             self._begin()
         if self._place is _Place.THINKING:
-            thought = self._think()
+            reasoning = self._think()
         if self._place is _Place.AFTER:
-            self._held = self._held.lstrip()
-            self._place = _Place.TEXT if self._held else _Place.AFTER
+            self._buffer = self._buffer.lstrip()
+            self._place = _Place.TEXT if self._buffer else _Place.AFTER
         if self._place is _Place.TEXT:
-            text, self._held = self._held, ""
-        return text, thought
+            text, self._buffer = self._buffer, ""
+        return text, reasoning
 
     def end(self) -> tuple[str, str]:
         """Return the text and the reasoning that were held back, at the end of the answer."""
-        held, self._held = self._held, ""
-        return ("", held) if self._place is _Place.THINKING else (held, "")
+        rest, self._buffer = self._buffer, ""
+        return ("", rest) if self._place is _Place.THINKING else (rest, "")
 
     def _begin(self) -> None:
-        started = self._held.lstrip()
+        started = self._buffer.lstrip()
         if started.startswith(OPENED):
             self._place = _Place.THINKING
-            self._held = started[len(OPENED) :]
+            self._buffer = started[len(OPENED) :]
         elif not OPENED.startswith(started):
             self._place = _Place.TEXT
 
     def _think(self) -> str:
-        thought, closed, rest = self._held.partition(CLOSED)
+        reasoning, closed, rest = self._buffer.partition(CLOSED)
         if closed:
             self._place = _Place.AFTER
-            self._held = rest
-            return thought
-        kept = next(n for n in range(len(CLOSED) - 1, -1, -1) if thought.endswith(CLOSED[:n]))
-        self._held = thought[len(thought) - kept :]
-        return thought[: len(thought) - kept]
+            self._buffer = rest
+            return reasoning
+        overlap = next(n for n in range(len(CLOSED) - 1, -1, -1) if reasoning.endswith(CLOSED[:n]))
+        self._buffer = reasoning[len(reasoning) - overlap :]
+        return reasoning[: len(reasoning) - overlap]
 
 
 def split_reasoning(content: str, reasoning: str) -> tuple[str, str]:
@@ -66,5 +66,5 @@ def split_reasoning(content: str, reasoning: str) -> tuple[str, str]:
         return content, reasoning
     splitter = ThoughtSplitter()
     parts = splitter.feed(content), splitter.end()
-    text, thought = ("".join(part) for part in zip(*parts, strict=True))
-    return text, reasoning or thought.strip()
+    text, inline_reasoning = ("".join(part) for part in zip(*parts, strict=True))
+    return text, reasoning or inline_reasoning.strip()
