@@ -7,20 +7,14 @@ from socket import gethostname
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
-from kiln_mcp.llm.providers.keys import secret_forms
+from storage.text.secret_masks import MASK, forms_of
 
 _LOGIN: re.Pattern[str] = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE | re.DOTALL)
-_LOGIN_WITHIN: re.Pattern[str] = re.compile(r"(?<=[a-z0-9+.-]://)[^\s/]*@", re.IGNORECASE)
 
 
 def mask_login(address: str) -> str:
     """Return an address as it may be read by anybody: `…` for the name and the password in it."""
-    return _LOGIN.sub(r"\1…@", address)
-
-
-def mask_logins(text: str) -> str:
-    """Return a text, for example of a server, with every address in it as it may be shown."""
-    return _LOGIN_WITHIN.sub("…@", text)
+    return _LOGIN.sub(rf"\g<1>{MASK}@", address)
 
 
 def is_address(address: str) -> bool:
@@ -70,6 +64,6 @@ class Address:
         login, _, place = urlsplit(address).netloc.rpartition("@")
         user, _, password = login.partition(":")
         pair = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
-        secrets = {pair, *secret_forms(password), *secret_forms(unquote(password))}
+        secrets = {pair, *forms_of(password), *forms_of(unquote(password))}
         url = urlsplit(address)._replace(netloc=place).geturl()
         return cls(url, mask_login(address), f"Basic {pair}", frozenset(secrets))

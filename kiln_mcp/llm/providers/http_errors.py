@@ -21,8 +21,8 @@ from kiln_mcp.llm.errors import (
     WrongAddress,
     as_sentence,
 )
-from kiln_mcp.llm.providers.addresses import mask_logins
 from kiln_mcp.llm.providers.keys import rejected_key
+from storage.text.secret_masks import mask_keys, mask_logins
 
 LONGEST_QUOTA_S: Final = 31 * 86_400.0
 """No quota is of more than a month: who asks to wait longer has its clock or its unit wrong."""
@@ -30,9 +30,7 @@ _OVERFLOW: Final = ("context length", "context size", "context window", "maximum
 _TITLE: Final = re.compile(r"<title[^>]{0,200}>([^<]+)", re.IGNORECASE)
 _VERSION: Final = re.compile(r"/v\d")
 _NO_REASON: Final = "it gives no reason."
-# Keys as providers write them, also where they have masked the middle of one.
 _TAG: Final = re.compile(r"<[^<>]{1,200}>")
-_KEY: Final = re.compile(r"\b(?:sk|pk|rk|gsk|xai|key|AIza|AKIA)[-_*A-Za-z0-9]{8,}")
 # Names of a library's error classes before what the provider said.
 _CLASSES: Final = re.compile(
     r"^(?:.{0,120}?\b\w*Exception - |(?:litellm\.)?\w+(?:Error|Timeout): )+"
@@ -177,7 +175,7 @@ def server_message(text: str) -> str:
         text = str(cast("object", error))
     except (ValueError, RecursionError):
         pass
-    message = _KEY.sub("…", " ".join(_TAG.sub(" ", mask_logins(text)).split()))
+    message = mask_keys(" ".join(_TAG.sub(" ", mask_logins(text)).split()))
     if not message:
         return _NO_REASON
     return message if message.endswith((".", "!", "?")) else f"{message}."

@@ -32,17 +32,11 @@ from kiln_mcp.llm.providers.http_errors import (
     unreachable,
     unreadable_answer,
 )
-from kiln_mcp.llm.providers.keys import (
-    find_key,
-    missing_key,
-    rejected_key,
-    secret_forms,
-    without,
-    without_keys,
-)
+from kiln_mcp.llm.providers.keys import find_key, missing_key, rejected_key
 from kiln_mcp.llm.providers.litellm_names import key_variables
 from kiln_mcp.llm.providers.openai_format import chat_body, read_chat_answer
 from kiln_mcp.llm.providers.stream_assembly import CUT_OFF, Assembly
+from storage.text.secret_masks import forms_of, mask_environment, mask_secrets
 
 CLOSING_S: Final = 2.0
 """Seconds that closing a stream may take after it was stopped."""
@@ -185,7 +179,7 @@ class HostedModel:
     def _mask_for(self, model: str) -> Callable[[str], str]:
         """Return what takes out of a provider's words the secrets that it was sent."""
         secrets = self._secrets | Address.of(self._address(model) or "").secrets
-        return lambda text: without(without_keys(text, self._environment), secrets)
+        return lambda text: mask_secrets(mask_environment(text, self._environment), secrets)
 
     @asynccontextmanager
     async def _failures_named(self, litellm: Any, model: str) -> AsyncGenerator[None]:
@@ -214,7 +208,7 @@ class HostedModel:
         for variable in missing:
             key = await find_key(variable, self._environment)
             if key:
-                self._secrets |= secret_forms(key)
+                self._secrets |= forms_of(key)
                 return key
         raise missing_key(model, missing)
 

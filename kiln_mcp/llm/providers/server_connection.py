@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 from kiln_mcp.llm.errors import ServerFailure
 from kiln_mcp.llm.providers.addresses import Address
 from kiln_mcp.llm.providers.http_errors import timeout, unreachable
-from kiln_mcp.llm.providers.keys import find_key, missing_key, secret_forms, without, without_keys
+from kiln_mcp.llm.providers.keys import find_key, missing_key
 from kiln_mcp.llm.providers.server_settings import ServerSettings
 from kiln_mcp.llm.providers.stream_assembly import CUT_OFF
+from storage.text.secret_masks import forms_of, mask_environment, mask_secrets
 
 if TYPE_CHECKING:
     import aiohttp
@@ -61,7 +62,7 @@ class ServerConnection:
         key = await find_key(variable, self._environment) if variable else None
         if variable and not key:
             raise missing_key(f"{self._settings.name}/…", [variable])
-        self._secrets |= secret_forms(key or "")
+        self._secrets |= forms_of(key or "")
         authorization = f"Bearer {key}" if key else self._address.authorization
         if self._session is None:  # another request may have opened it meanwhile
             self._session = aiohttp.ClientSession(
@@ -74,7 +75,7 @@ class ServerConnection:
 
     def mask(self, text: str) -> str:
         """Return the server's words without the secrets that it was sent."""
-        return without(without_keys(text, self._environment), self._secrets)
+        return mask_secrets(mask_environment(text, self._environment), self._secrets)
 
     @asynccontextmanager
     async def translate_failures(
