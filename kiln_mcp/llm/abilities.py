@@ -1,4 +1,4 @@
-"""What models can do: known beforehand, seen here, or not known."""
+"""The abilities of models: known beforehand, shown here, or unknown."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -19,26 +19,26 @@ TITLES: Final[Mapping[Feature, str]] = {
 
 
 class Ability(StrEnum):
-    """Whether a model can do something, and how that is known."""
+    """Whether a model can do something, and how this is known."""
 
     YES = "yes"
     NO = "no"
     SEEN = "seen"
-    """An answer showed that it can."""
+    """An answer showed it."""
     REFUSED = "refused"
-    """It was asked for it here, and refused or left it out."""
+    """The model refused it here, or left it out."""
     IN_WORDS = "in words"
-    """It is asked for it in words, and what it writes is checked."""
+    """The model is asked in words, and its answer is checked."""
     UNKNOWN = "unknown"
 
     @property
     def is_there(self) -> bool:
-        """Whether it can be counted on."""
+        """Whether it can be relied on."""
         return self in {Ability.YES, Ability.SEEN, Ability.IN_WORDS}
 
     @property
     def is_missing(self) -> bool:
-        """Whether it is known not to be there."""
+        """Whether it is known to be missing."""
         return self in {Ability.NO, Ability.REFUSED}
 
 
@@ -47,8 +47,8 @@ class Abilities:
     """What a model can do.
 
     Attributes:
-        json_schema: JSON that is held to a schema by the server. Where it is missing, JSON is
-            asked for in another way, and checked.
+        json_schema: JSON that the server holds to a schema. If it is missing, JSON is requested in
+            another way, and checked.
         json_object: Any JSON object.
         logprobs: The logarithms of its tokens' probabilities.
         tools: Calls of tools.
@@ -66,7 +66,7 @@ class Abilities:
         return {name: getattr(self, name) for name in TITLES}
 
     def over(self, defaults: "Abilities") -> "Abilities":
-        """Return these abilities, and where one is not known that of the others."""
+        """Return these abilities, with defaults for the unknown ones."""
         return Abilities(
             *(
                 mine if (mine := getattr(self, field.name)) is not Ability.UNKNOWN else theirs
@@ -87,13 +87,13 @@ UNKNOWN: Final = Abilities()
 
 
 class Experience:
-    """What the models of a server showed that they can do, since this process began."""
+    """The abilities that a server's models have shown since this process began."""
 
     def __init__(self) -> None:
         self._abilities: dict[str, Abilities] = {}
 
     def of(self, model: str) -> Abilities:
-        """Return what was seen of a model."""
+        """Return the abilities that a model has shown."""
         return self._abilities.get(model, UNKNOWN)
 
     async def take(
@@ -102,9 +102,9 @@ class Experience:
         """Learn from an answer.
 
         Args:
-            request: What was asked.
-            answer: What was answered.
-            json_by: How JSON was asked for; None where it was not, or in words alone.
+            request: The request.
+            answer: Its answer.
+            json_by: How JSON was requested; None if it was not, or in words only.
         """
         if json_by is not None and getattr(self.of(request.model), json_by) is not Ability.SEEN:
             _, problem = await fit(answer, request)
@@ -113,18 +113,18 @@ class Experience:
         if request.top_logprobs:
             ability = Ability.SEEN if answer.logprobs else Ability.REFUSED
             self.learn(request.model, "logprobs", ability)
-        if request.tools and answer.tool_calls:  # a model that calls none may not have wanted to
+        if request.tools and answer.tool_calls:  # a model that calls none may have had no reason to
             self.learn(request.model, "tools", Ability.SEEN)
 
     def learn_refusal(self, request: ModelRequest, message: str) -> None:
-        """Learn from the sentence of a refusal, where it names what was asked for."""
+        """Learn from the sentence of a refusal, if it names an ability."""
         if request.top_logprobs and "logprobs" in message:
             self.learn(request.model, "logprobs", Ability.REFUSED)
         if request.tools and "tool" in message:
             self.learn(request.model, "tools", Ability.REFUSED)
 
     def learn(self, model: str, feature: Feature, ability: Ability) -> None:
-        """Keep what was seen."""
+        """Remember an ability."""
         abilities = self.of(model)
         if getattr(abilities, feature) is not ability:
             self._abilities[model] = replace(abilities, **{feature: ability})

@@ -1,4 +1,4 @@
-"""What the workers of a shared database have in common: the journal, and each model's limits."""
+"""The journal and the limits: of one machine, or of all workers of a shared database."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ _NO_DRIVER: Final = (
 
 
 def open_journal(settings: EngineSettings) -> Journal:
-    """Return the journal: the shared database's where one is named, else this machine's.
+    """Return the journal of the shared database if one is configured, else of this machine.
 
     Raises:
         SharedDatabaseFailed: Its driver is not installed.
@@ -30,7 +30,7 @@ def open_journal(settings: EngineSettings) -> Journal:
 
 
 def open_limits(settings: EngineSettings) -> SharedLimits | None:
-    """Return the limits that hold for all workers together; None where there is one process.
+    """Return the limits that hold for all workers together; None for one process.
 
     Raises:
         SharedDatabaseFailed: The database's driver is not installed.

@@ -1,4 +1,4 @@
-"""What became of a request: its answer, and what its corrections took."""
+"""The corrections of a request: its answers so far, their problems and their usage."""
 
 from dataclasses import replace
 from typing import Final
@@ -12,11 +12,11 @@ CORRECTIONS: Final = 2
 
 
 class Tally:
-    """What became of a request so far, its corrections included.
+    """The answers to a request so far, corrections included.
 
     Attributes:
-        next_request: What is to be asked next; None when it is over.
-        problem: What is wrong with the newest answer; None where it fits.
+        next_request: The request to send next; None at the end.
+        problem: The problem with the newest answer; None if it fits.
     """
 
     def __init__(self, request: ModelRequest) -> None:
@@ -27,7 +27,7 @@ class Tally:
         self._askers: list[str] = []
 
     def take(self, entry: JournalEntry) -> None:
-        """Take the answer to what was asked, and tell what was wrong with it, at most twice."""
+        """Take an answer; ask for a correction if it has a problem, at most twice."""
         self._answers.append(entry.answer)
         self._askers.append(entry.asker)
         self.problem = entry.problem
@@ -39,13 +39,13 @@ class Tally:
             )
 
     def failed_before(self, own: str | None) -> bool:
-        """Whether all was remembered, and ended with no answer that fits.
+        """Return whether all answers came from the journal, and none fits.
 
-        Then it is worth asking anew: the server may have been mended. A job does not do so within
-        itself, which would pay again whenever it is gone on with.
+        Then the request is worth asking anew, because the server may have been repaired. A job does
+        not repeat its own requests, or it would pay again whenever it is resumed.
 
         Args:
-            own: The beginning of the askers of the job that asks; None where none does.
+            own: The prefix of all askers of the job that asks; None outside of jobs.
         """
         if self.next_request is not None or self.problem is None:
             return False
@@ -54,7 +54,7 @@ class Tally:
         return own is None or not all(asker.startswith(own) for asker in self._askers)
 
     def answer(self) -> ModelAnswer:
-        """Return the answer that fits, with what all of them took.
+        """Return the answer that fits, with the usage of all answers.
 
         Raises:
             BadAnswer: None fits.

@@ -16,7 +16,7 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """The next part of the model's reasoning, which is no part of its answer."""
+    """The next part of the model's reasoning, which is not part of its answer."""
 
     text: str
 
@@ -40,7 +40,7 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class StartedAgain:
-    """What came so far does not fit what was asked for: the model begins a new answer."""
+    """The answer so far does not fit the request: the model begins a new one."""
 
     problem: str
 
@@ -60,7 +60,7 @@ class StreamingModel(Protocol):
 
 
 def stream_from(model: Model, request: ModelRequest) -> AnswerStream:
-    """Return a model's answer as it is written, in one piece from a model that cannot."""
+    """Return a model's answer as a stream, in one piece if the model cannot stream."""
     if isinstance(model, StreamingModel):
         return model.stream(request)
     return _in_one_piece(model, request)

@@ -1,4 +1,4 @@
-"""What models cost: from litellm's own table, read as a file, without importing litellm."""
+"""Prices of models, from litellm's table, which is read without importing litellm."""
 
 import importlib.util
 import json
@@ -25,7 +25,7 @@ class Price:
         per_input_token: A token of the request.
         per_output_token: A token of the answer, reasoning included.
         per_cached_token: A token of the request that the server had in its cache.
-        above: What all of a call costs whose request is longer than so many tokens, shortest first.
+        above: Prices of whole calls whose request is longer than a number of tokens, in order.
     """
 
     per_input_token: float
@@ -50,7 +50,7 @@ FREE: Final = Price(0.0, 0.0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What litellm's table knows of a model; None where it says nothing."""
+    """The entry of a model in litellm's table; None for what is not in it."""
 
     price: Price | None
     context_tokens: int | None
@@ -69,7 +69,7 @@ def _table() -> Mapping[str, Mapping[str, Any]]:
 
 @lru_cache(maxsize=512)
 def litellm_facts(model: str) -> ModelFacts | None:
-    """Return what litellm's table knows of a model, or None where it is not in it."""
+    """Return a model's entry in litellm's table; None if there is none."""
     entry = _table().get(model) or _table().get(model.partition("/")[2])
     if entry is None:
         return None
@@ -91,19 +91,19 @@ def _ability(flag: bool | None) -> Ability:
 
 
 def litellm_price(model: str) -> Price | None:
-    """Return a hosted model's price, or None where it is not known."""
+    """Return a hosted model's price, or None if it is not known."""
     facts = litellm_facts(model)
     return None if facts is None else facts.price
 
 
 def litellm_abilities(model: str) -> Abilities:
-    """Return what litellm's table says that a model can do."""
+    """Return a model's abilities by litellm's table."""
     facts = litellm_facts(model)
     return Abilities() if facts is None else facts.abilities
 
 
 def hosted_names() -> list[str]:
-    """Return the names of every chat model in litellm's table, with their provider in front."""
+    """Return the names of all chat models in litellm's table, with their provider in front."""
     return [
         name if "/" in name else f"{entry.get('litellm_provider')}/{name}"
         for name, entry in _table().items()
@@ -113,13 +113,13 @@ def hosted_names() -> list[str]:
 
 @lru_cache(maxsize=1)
 def providers() -> frozenset[str]:
-    """Return the providers in litellm's table; empty where the table is not there."""
+    """Return the providers in litellm's table; none if the table is missing."""
     names = {str(entry.get("litellm_provider")) for entry in _table().values()}
     return frozenset(names | {name.partition("/")[0] for name in _table() if "/" in name})
 
 
 def _price(entry: Mapping[str, Any]) -> Price | None:
-    """Return a price as litellm's table says it, in either of its two ways for long requests."""
+    """Return the price in an entry, which may state long requests in one of two ways."""
     tiers = [tier for tier in entry.get("tiered_pricing") or () if "range" in tier]
     first, *longer = sorted(tiers, key=lambda tier: tier["range"][0]) or [entry]
     above = [(int(tier["range"][0]), _price_at(tier)) for tier in longer]
@@ -133,7 +133,7 @@ def _price(entry: Mapping[str, Any]) -> Price | None:
 
 
 def _price_at(entry: Mapping[str, Any], suffix: str = "") -> Price | None:
-    """Return the price of requests of a length; what it does not name is as for shorter ones."""
+    """Return the price at one length of requests; missing values are those of shorter ones."""
     read, output, cached = (
         entry.get(f"{key}{suffix}", entry.get(key))
         for key in ("input_cost_per_token", "output_cost_per_token", "cache_read_input_token_cost")
@@ -144,7 +144,7 @@ def _price_at(entry: Mapping[str, Any], suffix: str = "") -> Price | None:
 
 
 def with_cost(answer: ModelAnswer, price: Price | None) -> ModelAnswer:
-    """Return the answer with its cost, None where the price is not known."""
+    """Return the answer with its cost, None if the price is not known."""
     usage = answer.usage
     cost = (
         None
@@ -155,7 +155,7 @@ def with_cost(answer: ModelAnswer, price: Price | None) -> ModelAnswer:
 
 
 def with_token_count(answer: ModelAnswer, request: ModelRequest) -> ModelAnswer:
-    """Return the answer with a rough count of its tokens where its server gave none."""
+    """Return the answer with a rough count of its tokens if its server gave none."""
     usage = answer.usage
     if usage.input_tokens or usage.output_tokens:
         return answer
@@ -165,7 +165,7 @@ def with_token_count(answer: ModelAnswer, request: ModelRequest) -> ModelAnswer:
 
 
 def rough_usage(request: ModelRequest, characters: int, price: Price | None = None) -> Usage:
-    """Return what a request and so many characters of an answer take, by a rule of thumb."""
+    """Estimate the usage of a request and of the characters of its answer."""
     request_characters = sum(len(message.content) for message in request.messages)
     tokens = -(-request_characters // CHARACTERS_PER_TOKEN), -(-characters // CHARACTERS_PER_TOKEN)
     return Usage(*tokens, cost_usd=None if price is None else price.cost_usd(*tokens))

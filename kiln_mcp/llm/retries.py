@@ -1,4 +1,4 @@
-"""One request on its way to a model: within its budget, past its gate, and sent again."""
+"""Sending a request: within its budget, through its gate, with retries."""
 
 import random
 from contextlib import aclosing
@@ -22,15 +22,15 @@ LONGEST_WAIT_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a model's requests go.
+    """The route of a model's requests.
 
     Attributes:
-        model: What answers.
+        model: The provider's model.
         name: The model's name as its server knows it.
-        identity: What the answers depend on, for the journal.
-        gate: How fast its server, and it, may be asked.
-        price: What it costs; None where not known.
-        withdraws: Whether a request that is given up is withdrawn, and has cost nothing.
+        identity: What the answers depend on, for the journal's key.
+        gate: The rate limiter and circuit breaker of its server.
+        price: What it costs; None if not known.
+        withdraws: Whether a cancelled request is withdrawn, and costs nothing.
     """
 
     model: Model
@@ -42,14 +42,14 @@ class Route:
 
 
 class Sender:
-    """Sends requests, each as often as is worth it."""
+    """The retry policy: sends each request, and again after failures that may pass."""
 
     def __init__(self, attempts: int, first_wait_s: float) -> None:
-        """Set how often.
+        """Set the policy.
 
         Args:
-            attempts: How often a request is sent at most, when its failure may pass.
-            first_wait_s: The longest first wait before it is sent again; later ones double.
+            attempts: How often a request is sent at most.
+            first_wait_s: The longest wait before the first retry; it doubles with each retry.
         """
         self._attempts = attempts
         self._first_wait_s = first_wait_s
@@ -82,7 +82,7 @@ class Sender:
     async def stream(
         self, route: Route, request: ModelRequest, reservation: Reservation, wait_policy: WaitPolicy
     ) -> AnswerStream:
-        """Yield a model's answer as it is written; after its first part it is not sent again.
+        """Yield a model's answer while it is written; there is no retry after its first part.
 
         Raises:
             ModelError: As `send`.
@@ -95,7 +95,7 @@ class Sender:
                     reservation.pay(part.usage)
                 else:
                     characters += size_of(part)
-                    # Counted on the way: a stream that is broken off is paid for as well.
+                    # Counted with each part: an incomplete stream is paid for, too.
                     reservation.usage = rough_usage(request, characters, route.price)
                 yield part
 
@@ -124,12 +124,12 @@ class Sender:
     async def _pause(
         self, attempt: int, error: Unavailable, reservation: Reservation, wait_policy: WaitPolicy
     ) -> None:
-        """Wait before a request is sent again, or raise its error after the last attempt.
+        """Wait before a retry, or raise the error after the last attempt.
 
         Raises:
             ModelError: The server asks for a longer wait than makes sense.
-            BudgetSpent: The time ends before, or what was sent counts as spent and leaves too
-                little for the next attempt.
+            BudgetSpent: The time ends before, or the last attempt counts as spent and leaves too
+                little for the next.
         """
         if attempt >= self._attempts:
             raise error
@@ -138,8 +138,8 @@ class Sender:
         else:
             reservation.record_refusal()
         longest = min(self._first_wait_s * 2 ** (attempt - 1), LONGEST_WAIT_S)
-        # Full jitter: Brooker (2015), Exponential Backoff and Jitter. On top of what the
-        # server asked to wait, so that not all come back at once.
+        # Full jitter: Brooker (2015), Exponential Backoff and Jitter. It is added to the wait that
+        # the server asked for, so that not all calls come back at once.
         jitter = self._random.uniform(0, longest)
         if error.retry_after_s is None:
             await wait_policy.wait_to_retry(jitter)

@@ -1,4 +1,4 @@
-"""Which models there are: by what name, on which way, at what price, and whether they are ready."""
+"""The models that can be named: names, routes, prices, and whether they are ready."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -54,8 +54,8 @@ class Roster:
         Args:
             settings: What is configured.
             models: Further models by name.
-            gates: Makes the gates of servers and hosted models.
-            orders: What the model `host` is asked by.
+            gates: Makes the rate limiters of servers and hosted models.
+            orders: The work orders of the model `host`.
         """
         self._settings = settings
         self._extra = dict(models)
@@ -72,7 +72,7 @@ class Roster:
         await self._servers.close()
 
     def is_free(self, model: str) -> bool:
-        """Whether asking this model costs nothing and asks no service but the person's own."""
+        """Return whether this model costs nothing and runs at no other service."""
         return model in self._extra or model in {EMBEDDED, HOST}
 
     def check_name(self, model: str) -> None:
@@ -80,16 +80,16 @@ class Roster:
 
         Raises:
             UnknownModel: No model has this name.
-            ModelError: The list that it may stand in cannot be used.
+            ModelError: The list of servers cannot be used.
         """
         if not self.is_free(model) and self._server_of(model) is None:
             check_hosted_name(model, self.names())
 
     def _server_of(self, model: str) -> ServerModel | None:
-        """Return the configured server that a model's name begins with, None where none does.
+        """Return the configured server of a model's name; None if it names none.
 
         Raises:
-            ModelError: The list that it may stand in cannot be used.
+            ModelError: The list of servers cannot be used.
         """
         for changed in self._servers.refresh():
             for name in [name for name in self._routes if name.partition("/")[0] == changed]:
@@ -100,12 +100,12 @@ class Roster:
         return server
 
     async def check_ready(self, models: Sequence[str]) -> None:
-        """Refuse models that cannot answer: unknown ones, those without their key, servers down.
+        """Refuse models that cannot answer: unknown names, missing keys, servers that are down.
 
-        A configured server is asked for its list of models; nobody else is asked anything.
+        A configured server is asked for its list of models. No other service is contacted.
 
         Raises:
-            ModelError: What keeps one of them from answering.
+            ModelError: One of them cannot answer.
         """
         for model in models:
             self.check_name(model)
@@ -130,14 +130,14 @@ class Roster:
         return None
 
     def price(self, model: str) -> Price | None:
-        """Return what a model costs; None where not known."""
+        """Return what a model costs; None if not known."""
         if self.is_free(model):
             return FREE
         server = self._server_of(model)
         return litellm_price(model) if server is None else server.price
 
     async def describe(self, extra_names: Sequence[str] = ()) -> list[ModelDescription]:
-        """Return what is configured and what was named, what it can do, and what it costs."""
+        """Describe the configured models and the named ones: abilities and prices."""
         self._servers.refresh()
         descriptions = [
             await describe_embedded(),
@@ -161,7 +161,7 @@ class Roster:
         return [*descriptions, *extra_descriptions]
 
     async def describe_one(self, name: str) -> ModelDescription:
-        """Return what a model can do and costs, or what keeps it from answering."""
+        """Describe a model: abilities and price, or why it cannot answer."""
         try:
             await self.check_ready([name])
         except ModelError as problem:
@@ -179,18 +179,18 @@ class Roster:
         return describe_hosted(name, key, self._hosted_model.abilities(name))
 
     async def route(self, name: str, asker: str = "") -> Route:
-        """Return the way to a model, for who asks it (as a path).
+        """Return the route to a model for an asker (a path).
 
         Raises:
             UnknownModel: No model has this name.
-            ModelError: The list that it may stand in cannot be used.
+            ModelError: The list of servers cannot be used.
         """
         server = None if self.is_free(name) else self._server_of(name)
         route = self._routes.get(name)
         if route is None:
             route = await self._find_route(name, server)
             route = self._routes.setdefault(name, route)
-        if name == HOST:  # its orders say whose they are
+        if name == HOST:  # each order names its asker
             return replace(route, model=ToolsInWords(HostModel(self._orders, asker=asker)))
         return route
 
@@ -213,7 +213,7 @@ class Roster:
         raise UnknownModel(name, self.names())
 
     def names(self) -> list[str]:
-        """Return the names that are valid here, apart from litellm's many."""
+        """Return the valid names, without those of hosted models."""
         return [
             EMBEDDED,
             HOST,

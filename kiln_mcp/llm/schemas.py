@@ -1,4 +1,4 @@
-"""Answers that must fit a JSON schema: reading, checking, bounding."""
+"""Answers that must fit a JSON schema: their text, their problems, their bounds."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from storage.text.json_schema import check_schema, find_problem
 LONGEST_STRING: Final = 300
 LONGEST_ARRAY: Final = 24
 DEEPEST: Final = 100
-"""Levels of nesting of an answer: more than any schema asks for, fewer than Python can write."""
+"""Levels of nesting: more than any schema needs, fewer than Python can write."""
 _FENCE: Final = "```"
 _MOST_REMEMBERED: Final = 256
 _BOUNDED_STRING_KEYS: Final = frozenset({"maxLength", "enum", "const", "pattern", "format"})
@@ -34,7 +34,7 @@ def choices_instruction(choices: tuple[str, ...]) -> str:
 
 
 def read_json(text: str) -> JsonValue:
-    """Return the JSON value in a model's text, also from a code fence or between prose.
+    """Return the JSON value in a model's text, even in a code fence or between prose.
 
     Raises:
         ValueError: There is none.
@@ -55,7 +55,7 @@ def read_json(text: str) -> JsonValue:
 
 
 def _fence_content(text: str) -> str:
-    """Return what is in the first code fence; empty if there is none."""
+    """Return the content of the first code fence; empty if there is none."""
     _, fence, rest = text.partition(_FENCE)
     label, line_end, block = rest.partition("\n")
     content, end, _ = block.partition(_FENCE)
@@ -64,7 +64,7 @@ def _fence_content(text: str) -> str:
 
 
 def _check_depth(value: JsonValue) -> JsonValue:
-    """Return JSON data with whole characters.
+    """Return JSON data without lone surrogates.
 
     Raises:
         ValueError: It is nested too deeply to be checked and written again.
@@ -117,7 +117,7 @@ async def check_usable(request: ModelRequest) -> None:
 
 
 async def fit(answer: ModelAnswer, request: ModelRequest) -> tuple[JsonValue, str | None]:
-    """Return the answer as JSON and what is wrong with it, None where it fits the request."""
+    """Return the answer as JSON and its problem; None if it fits the request."""
     if request.choices and answer.text.strip() not in request.choices:
         return None, f"the answer must be exactly one of {list(request.choices)}"
     if request.schema is None or (answer.tool_calls and request.tools):
@@ -134,11 +134,11 @@ async def fit(answer: ModelAnswer, request: ModelRequest) -> tuple[JsonValue, st
 
 
 def embedded(schema: JsonSchema, name: str) -> tuple[JsonSchema, dict[str, JsonValue]]:
-    """Return a schema as a part of another, and what must be in the `$defs` of the other.
+    """Return a schema as a part of another, and what the other needs in its `$defs`.
 
     Args:
         schema: A whole schema, whose `$ref` begin at its own root.
-        name: What to call it there.
+        name: Its name there.
     """
     if '"$ref"' not in json.dumps(schema):
         return schema, {}
@@ -160,7 +160,7 @@ def _move_references(value: JsonValue, place: str) -> JsonValue:
 
 
 def correction(answer: ModelAnswer, problem: str) -> tuple[Message, Message]:
-    """Return the messages that tell a model what was wrong with its answer."""
+    """Return the messages that tell a model the problem with its answer."""
     return (
         Message("assistant", answer.text),
         Message(
@@ -174,7 +174,7 @@ def correction(answer: ModelAnswer, problem: str) -> tuple[Message, Message]:
 def bound_lengths(schema: JsonSchema) -> dict[str, JsonValue]:
     """Return the schema with a longest length for every string and array that has none.
 
-    A small model under a grammar runs on where nothing ends a string.
+    A small model under a grammar does not end a string by itself.
     """
     return {key: _bound_value(key, value) for key, value in _with_bounds(schema).items()}
 

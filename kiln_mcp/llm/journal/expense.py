@@ -1,4 +1,4 @@
-"""What is spent: money, tokens, calls."""
+"""Amounts of money, tokens and calls."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,13 +8,13 @@ from kiln_mcp.llm.messages import Usage
 
 @dataclass(frozen=True, slots=True)
 class Expense:
-    """What is spent, or reserved for calls on their way.
+    """An amount that is spent or reserved.
 
     Attributes:
-        cost_usd: US dollars, of the calls whose price is known.
+        cost_usd: US dollars for the calls whose price is known.
         tokens: Tokens read and written.
         calls: Calls sent to models.
-        unpriced_calls: Of them, those whose price is not known.
+        unpriced_calls: How many of the calls have no known price.
     """
 
     cost_usd: float = 0.0
@@ -49,7 +49,7 @@ class Expense:
         )
 
     def covers(self, other: "Expense") -> bool:
-        """Whether it is as much as another, or more, in each of its kinds."""
+        """Return whether it is at least another amount, in each kind."""
         return (
             self.cost_usd >= other.cost_usd
             and self.tokens >= other.tokens
@@ -58,7 +58,7 @@ class Expense:
         )
 
     def or_more(self, other: "Expense") -> "Expense":
-        """Return the larger of two, in each of its kinds."""
+        """Return the larger of two amounts, in each kind."""
         return Expense(
             max(self.cost_usd, other.cost_usd),
             max(self.tokens, other.tokens),

@@ -170,7 +170,7 @@ class Journal(NoteBook, Protocol):
         ...
 
     async def spending(self, asker: str = "*") -> tuple[Spending, ...]:
-        """Return what was spent, by model; `asker` may hold `*` as in file names."""
+        """Return the spending by model; `asker` may hold `*` as in file names."""
         ...
 
     async def unanswered_expense(self, budget: str) -> Expense:

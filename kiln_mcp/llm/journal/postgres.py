@@ -1,4 +1,4 @@
-"""The journal that the workers of a Postgres database share: what one was answered, all know."""
+"""The journal in a Postgres database, shared by all workers."""
 
 import asyncio
 import secrets
@@ -106,7 +106,7 @@ Entries = Mapping[Key, JournalEntry]
 
 
 class PostgresJournal:
-    """A journal in a Postgres database. Requests that are looked up at once go in one query."""
+    """A journal in a Postgres database. Concurrent lookups go in one query."""
 
     def __init__(self, url: str) -> None:
         """Name the database, without any contact."""
@@ -118,18 +118,18 @@ class PostgresJournal:
         self._has_tables = False
 
     def _run(self, link: PostgresLink, work: Work[T]) -> T:
-        """Do work; the tables are made first where they are not there."""
+        """Do work; create the tables first."""
         if not self._has_tables:
             self._writing.run(_create_tables)
             self._has_tables = True
         return link.run(work)
 
     async def open(self) -> None:
-        """Make it ready, without any contact: who asks no model needs no database."""
+        """Get ready without contact: a process that asks no model needs no database."""
         self._writer = JournalWriter(self._write_batch)
 
     async def close(self) -> None:
-        """Write what waits, and close the connections."""
+        """Write the rows that wait, and close the connections."""
         if self._writer is not None:
             await self._writer.close()
             self._writer = None
@@ -142,17 +142,17 @@ class PostgresJournal:
         return self._writer
 
     async def read(self, key: Key) -> JournalEntry | None:
-        """Return the newest answer to a request, or None where it was never answered."""
+        """Return the newest answer to a request, None if it was never answered."""
         lookup = self._lookups.get(key)
         if lookup is None:
             lookup = self._lookups[key] = asyncio.get_running_loop().create_future()
             if self._looking is None:
                 self._looking = asyncio.create_task(self._look_up())
-        # Others may wait for it too.
+        # Other callers may wait for it, too.
         return await asyncio.shield(lookup)
 
     async def _look_up(self) -> None:
-        """Answer all who wait, batch by batch."""
+        """Answer all lookups, batch by batch."""
         while self._lookups:
             lookups, self._lookups = self._lookups, {}
             try:
@@ -160,7 +160,7 @@ class PostgresJournal:
             except BaseException as error:
                 for future in lookups.values():
                     future.set_exception(error)
-                    future.exception()  # seen, also where nobody waits any more
+                    future.exception()  # retrieved, even if no caller waits any more
                 if not isinstance(error, Exception):
                     raise
                 continue
@@ -176,15 +176,15 @@ class PostgresJournal:
         return {(bytes(row[0]), row[1]): entry_of(row[2:]) for row in rows}
 
     async def write(self, writing: Writing) -> None:
-        """Remember an answer; returns when it is in the database."""
+        """Write an answer; return when it is in the database."""
         row = row_of(writing) | {
-            "token": secrets.token_hex(8),  # so that a row that is sent again is written once
+            "token": secrets.token_hex(8),  # a row that is sent twice is written once
             "problem": _storable(writing.entry.problem),
         }
         await self._open_writer().add(Change.WRITE, row)
 
     async def note(self, note: Note) -> None:
-        """Keep a note; returns when it is in the database."""
+        """Keep a note; return when it is in the database."""
         await self._open_writer().add(Change.NOTE, row_of_note(note))
 
     def note_soon(self, note: Note) -> None:
@@ -192,12 +192,12 @@ class PostgresJournal:
         self._open_writer().add_soon(Change.NOTE, row_of_note(note))
 
     async def spending(self, asker: str = "*") -> tuple[Spending, ...]:
-        """Return what was spent, by model; `asker` may hold `*` as in file names."""
+        """Return the spending by model; `asker` may hold `*` as in file names."""
         rows = await self._rows(_SPENDING, asker=_like(asker))
         return tuple(spending_of(row) for row in rows)
 
     async def unanswered_expense(self, budget: str) -> Expense:
-        """Return what is noted as on its way under a budget, or as lost."""
+        """Return the maximum of the in-flight and lost calls under a budget."""
         await self._open_writer().flush()
         [row] = await self._rows(_UNHEARD, budget=budget)
         return Expense(*row)
@@ -225,7 +225,7 @@ def _create_tables(connection: Connection[TupleRow]) -> None:
 
 
 def _storable(text: str | None) -> str | None:
-    """Return a text as Postgres can keep it: without zero bytes and halves of characters."""
+    """Return a text that Postgres can keep: without zero bytes and lone surrogates."""
     return (
         text and text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
     )

@@ -103,11 +103,11 @@ class SqliteJournal:
         self._is_open = False
 
     async def open(self) -> None:
-        """Make it ready, without a look at the file: who asks no model needs none."""
+        """Get ready without opening the file: a process that asks no model needs none."""
         self._is_open = True
 
     async def close(self) -> None:
-        """Write what waits, and close the file."""
+        """Write the rows that wait, and close the file."""
         self._is_open = False
         if self._writer is not None:
             await self._writer.close()
@@ -120,7 +120,7 @@ class SqliteJournal:
             self._folder.cleanup()
 
     async def _open_writer(self) -> JournalWriter:
-        """Open the file where it is not, and make it where it is not there."""
+        """Return the writer; open or create the file first."""
         if self._writer is not None:
             return self._writer
         if not self._is_open:
@@ -156,20 +156,20 @@ class SqliteJournal:
             raise self._failure(error) from error
 
     async def read(self, key: Key) -> JournalEntry | None:
-        """Return the newest answer to a request, or None where it was never answered."""
+        """Return the newest answer to a request, None if it was never answered."""
         if self._connection is None:
             await self._open_writer()
         rows = self._rows(_NEWEST, request_hash=key[0], sample=key[1])
         return entry_of(rows[0]) if rows else None
 
     async def write(self, writing: Writing) -> None:
-        """Remember an answer; returns when it is in the file."""
+        """Write an answer; return when it is in the file."""
         # The answer has been paid for: a cancelled asker must not lose it, and the row is written
         # whether or not anyone still waits.
         await (await self._open_writer()).add(Change.WRITE, row_of(writing))
 
     async def note(self, note: Note) -> None:
-        """Keep a note; returns when it is in the file."""
+        """Keep a note; return when it is in the file."""
         await (await self._open_writer()).add(Change.NOTE, row_of_note(note))
 
     def note_soon(self, note: Note) -> None:
@@ -179,13 +179,13 @@ class SqliteJournal:
         self._writer.add_soon(Change.NOTE, row_of_note(note))
 
     async def spending(self, asker: str = "*") -> tuple[Spending, ...]:
-        """Return what was spent, by model; `asker` may hold `*` as in file names."""
+        """Return the spending by model; `asker` may hold `*` as in file names."""
         await self._open_writer()
         rows = await anyio.to_thread.run_sync(lambda: self._rows(_SPENDING, asker=asker))
         return tuple(spending_of(row) for row in rows)
 
     async def unanswered_expense(self, budget: str) -> Expense:
-        """Return what is noted as on its way under a budget, or as lost."""
+        """Return the maximum of the in-flight and lost calls under a budget."""
         await (await self._open_writer()).flush()
         [row] = await anyio.to_thread.run_sync(lambda: self._rows(_UNHEARD, budget=budget))
         return Expense(*row)

@@ -1,4 +1,4 @@
-"""One thread that writes: all rows that wait go into one transaction."""
+"""The journal's writer thread: all rows that wait go into one transaction."""
 
 import asyncio
 import queue
@@ -35,7 +35,7 @@ class _Waiting:
 
 Batch = dict[Change, list[Row]]
 WriteBatch = Callable[[Batch], None]
-"""Makes the changes of a batch in one transaction; raises JournalFailed."""
+"""Makes the changes of a batch in one transaction; raises DatabaseFailure."""
 
 
 class JournalWriter:
@@ -49,7 +49,7 @@ class JournalWriter:
         self._thread.start()
 
     async def add(self, change: Change, row: Row) -> None:
-        """Make a change; returns when it is made, and makes it if cancelled too.
+        """Make a change; return when it is made. It is made even if the caller is cancelled.
 
         Raises:
             JournalFailed: It cannot be made, for example because the disk is full.
@@ -57,7 +57,7 @@ class JournalWriter:
         await self._wait_for([(change, row)])
 
     async def flush(self) -> None:
-        """Return when all that was put is written."""
+        """Return when all added rows are written."""
         await self._wait_for([])
 
     async def _wait_for(self, changes: Sequence[Changed]) -> None:
@@ -66,7 +66,7 @@ class JournalWriter:
         await completion
 
     def add_soon(self, change: Change, row: Row) -> None:
-        """Make a change that nobody waits for."""
+        """Make a change without waiting for it."""
         self._queue.put(_Waiting([(change, row)]))
 
     async def close(self) -> None:
@@ -89,7 +89,7 @@ class JournalWriter:
             failure: Exception | None = None
             try:
                 self._write(batch)
-            except Exception as error:  # noqa: BLE001 - who waits hears of it; the thread goes on
+            except Exception as error:  # noqa: BLE001 - the caller gets it; the thread continues
                 failure = error
             self._tell(
                 [item.completion for item in pending if item.completion is not None], failure
@@ -106,5 +106,5 @@ class JournalWriter:
                     future.set_exception(failure)
 
         if futures:
-            with suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            with suppress(RuntimeError):  # the loop has ended: no caller waits any more
                 self._loop.call_soon_threadsafe(settle)

@@ -1,4 +1,4 @@
-"""Addresses of servers: what is asked, what is shown, and the password that is in one."""
+"""Addresses of servers: the URL to ask, the URL to show, and the password within."""
 
 import re
 from base64 import b64encode
@@ -13,27 +13,27 @@ _LOGIN: re.Pattern[str] = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECA
 
 
 def mask_login(address: str) -> str:
-    """Return an address as it may be read by anybody: `…` for the name and the password in it."""
+    """Return an address that may be shown: `…` for the user and the password in it."""
     return _LOGIN.sub(rf"\g<1>{MASK}@", address)
 
 
 def is_address(address: str) -> bool:
-    """Whether this is an address that can be asked."""
+    """Return whether a URL is an address of a server."""
     try:
         parts = urlsplit(address)
-        _ = parts.port  # wrong ones are found when they are read
+        _ = parts.port  # raises ValueError if it is wrong
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def has_login(address: str) -> bool:
-    """Whether an address names a user or a password."""
+    """Return whether an address names a user or a password."""
     return "@" in urlsplit(address).netloc
 
 
 def shared_name(address: str) -> str:
-    """Return what an address is called on every machine: a loopback is each one's own."""
+    """Return the name of an address on every machine: a loopback address is local to each."""
     host = urlsplit(address).hostname or ""
     own = host in {"localhost", "::1"} or host.startswith("127.")
     return f"{gethostname()} {address}" if own else address
@@ -44,10 +44,10 @@ class Address:
     """Where a server is.
 
     Attributes:
-        url: Without a slash at its end, and without the name and the password.
-        display_url: With `…` in their place.
-        authorization: The header's value that they make; None where there are none.
-        secrets: What of them must not be read by anybody.
+        url: Without a slash at its end, and without user and password.
+        display_url: With `…` in place of user and password.
+        authorization: The header's value for user and password; None if there are none.
+        secrets: The forms of the password, which must not be shown.
     """
 
     url: str

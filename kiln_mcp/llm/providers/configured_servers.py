@@ -1,4 +1,4 @@
-"""The configured servers as they are now: their list may change while a process runs."""
+"""The configured servers; their list may change while a process runs."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -18,7 +18,7 @@ class Servers:
     """The servers of the settings and of the file that they name, by name.
 
     Attributes:
-        problem: What keeps the file from being used; None where nothing does.
+        problem: Why the file cannot be used; None if it can.
     """
 
     def __init__(self, settings: EngineSettings, gates: Gates) -> None:
@@ -31,7 +31,7 @@ class Servers:
         self._set(ServerList())
 
     def refresh(self) -> frozenset[str]:
-        """Read the file where it has changed; return the names whose servers did."""
+        """Read the file if it has changed; return the names of changed servers."""
         stamp = self._file_stamp()
         if stamp == self._stamp:
             return frozenset()
@@ -60,12 +60,12 @@ class Servers:
                 environment, timeout_s = self._settings.environment, self._settings.timeout_s
                 entry = settings, ServerModel(settings, environment, timeout_s, self._gates)
             self._models[settings.name] = entry
-        # Closed at the end only: they may be in the middle of an answer.
+        # Closed only at the end, because they may be in the middle of an answer.
         current = self.by_name.values()
         self._old_models += [model for _, model in previous.values() if model not in current]
 
     def find(self, name: str) -> ServerModel | None:
-        """Return the server of this name; None where there is none."""
+        """Return the server of this name; None if there is none."""
         entry = self._models.get(name)
         return None if entry is None else entry[1]
 

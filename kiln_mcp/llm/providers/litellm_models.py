@@ -1,4 +1,4 @@
-"""Hosted models through litellm, which is imported when the first of them is asked."""
+"""Hosted models through litellm, which is imported once, at the first request."""
 
 import importlib
 import os
@@ -86,7 +86,7 @@ class HostedModel:
         self._experience = Experience()
 
     def abilities(self, model: str) -> Abilities:
-        """Return what a model can do: seen since this process began, or by litellm's table."""
+        """Return a model's abilities: shown since this process began, or by litellm's table."""
         return self._experience.of(model).over(litellm_abilities(model))
 
     async def _library(self) -> Any:
@@ -99,12 +99,12 @@ class HostedModel:
         """Answer a request.
 
         Raises:
-            ModelError: One of its kinds, for everything that can go wrong.
+            ModelError: Whatever goes wrong.
         """
         litellm = await self._library()
         arguments = await self._arguments(litellm, request)
         started = time.perf_counter()
-        async with self._failures_named(litellm, request.model):
+        async with self._translate_failures(litellm, request.model):
             with anyio.fail_after(self._timeout_s):
                 reply = await litellm.acompletion(**arguments)
         latency = time.perf_counter() - started
@@ -121,14 +121,14 @@ class HostedModel:
         """Answer a request while it is being written.
 
         Raises:
-            ModelError: One of its kinds, also in the middle of an answer.
+            ModelError: Whatever goes wrong, also in the middle of an answer.
         """
         litellm = await self._library()
         arguments = await self._arguments(litellm, request)
         arguments |= {"stream": True, "stream_options": {"include_usage": True}}
         assembly = Assembly(request.model, self._mask_for(request.model))
         started = time.perf_counter()
-        async with self._failures_named(litellm, request.model):
+        async with self._translate_failures(litellm, request.model):
             with anyio.fail_after(self._timeout_s):
                 stream = await litellm.acompletion(**arguments)
             try:
@@ -142,14 +142,14 @@ class HostedModel:
             yield delta
         answer = assembly.answer(time.perf_counter() - started)
         if answer == replace(answer, text="", reasoning="", tool_calls=()):
-            # litellm makes an empty answer of what it cannot read.
+            # litellm returns an empty answer for a reply that it cannot read.
             raise unreadable_answer(request.model, "it is empty.")
         self._experience.learn(request.model, "streaming", Ability.SEEN)
         await self._experience.take(request, answer, self._json_by(litellm, request))
         yield with_cost(with_token_count(answer, request), litellm_price(request.model))
 
     async def _next(self, stream: Any, assembly: Assembly) -> Mapping[str, Any] | None:
-        """Return the next chunk of a stream; None at its end, if only its usage is broken."""
+        """Return the next chunk of a stream; None at its end, or if only its usage is broken."""
         try:
             with anyio.fail_after(self._timeout_s):
                 chunk = await anext(stream, None)
@@ -177,18 +177,18 @@ class HostedModel:
         return next(filter(None, map(self._environment.get, variables)), None)
 
     def _mask_for(self, model: str) -> Callable[[str], str]:
-        """Return what takes out of a provider's words the secrets that it was sent."""
+        """Return a function that masks the secrets which a provider was sent."""
         secrets = self._secrets | Address.of(self._address(model) or "").secrets
         return lambda text: mask_secrets(mask_environment(text, self._environment), secrets)
 
     @asynccontextmanager
-    async def _failures_named(self, litellm: Any, model: str) -> AsyncGenerator[None]:
+    async def _translate_failures(self, litellm: Any, model: str) -> AsyncGenerator[None]:
         try:
             yield
         except TimeoutError as error:
             raise timeout(model, self._timeout_s) from error
         except Exception as error:
-            # litellm lets errors of the libraries below it through, most of all in a stream.
+            # litellm passes on errors of the libraries below it, most of all in a stream.
             if type(error).__module__.partition(".")[0] not in _LIBRARIES:
                 raise
             address = (
@@ -219,7 +219,7 @@ def _speaks_schemas(litellm: Any, model: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Whom a request was for, where, and how long it may have taken."""
+    """The model and address of a request, and its time limit."""
 
     model: str
     address: str
@@ -229,7 +229,7 @@ class Destination:
 def translate_error(
     litellm: Any, destination: Destination, error: Exception, message: str
 ) -> ModelError:
-    """Return our error for one of litellm's; the most special class wins."""
+    """Return our error for one of litellm's; the most specific class wins."""
     exceptions = litellm.exceptions
     model = destination.model
     match error:
@@ -248,7 +248,9 @@ def translate_error(
             return UnknownModel(model, ["embedded"])
         case exceptions.BadRequestError() | exceptions.UnprocessableEntityError():
             return RejectedRequest(model, message)
-        case _ if getattr(error, "status_code", 0) == 403:  # known for some providers only
+        case _ if (
+            getattr(error, "status_code", 0) == 403
+        ):  # litellm knows this for some providers only
             return rejected_key(model, message, key_variables(model))
         case _:
             failure = _connection_failure(litellm, destination, error)
@@ -260,10 +262,10 @@ def translate_error(
 def _connection_failure(
     litellm: Any, destination: Destination, error: Exception
 ) -> ModelError | None:
-    """Return the error for a connection that failed, which litellm calls the server's error."""
+    """Return the error for a failed connection, which litellm calls a server's error."""
     behind = list(causes(error))
     names = {type(cause).__name__ for cause in behind}
-    # litellm's own class of this name stands for anything that it cannot tell.
+    # litellm's own class of this name stands for any unknown failure.
     failed = any(type(cause) is litellm.openai.APIConnectionError for cause in behind)
     if failed or names & _NEVER_REACHED:
         is_connected = not names & _NEVER_REACHED

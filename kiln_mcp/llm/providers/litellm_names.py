@@ -1,4 +1,4 @@
-"""Whether a hosted model's name can be right, told from litellm's table without importing it."""
+"""The names and keys of hosted models, by litellm's table, without importing litellm."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ class Needs:
     """The variables that a provider's models need.
 
     Attributes:
-        key: One of these holds the key; empty where that is not known.
+        key: One of these holds the key; empty if that is not known.
         settings: One of each of these is set besides.
     """
 
@@ -65,34 +65,38 @@ _NEEDS: Final[Mapping[str, Needs]] = {
     "perplexity": Needs(("PERPLEXITYAI_API_KEY",)),
     "replicate": Needs(("REPLICATE_API_KEY",)),
     "together_ai": Needs(("TOGETHERAI_API_KEY",)),
-    # Its login is Google's own, of which nothing is known here.
+    # Its login is Google's own and cannot be checked here.
     "vertex_ai": Needs((), (("VERTEXAI_PROJECT",), ("VERTEXAI_LOCATION",))),
 }
 
 
 _LEADS_ELSEWHERE: Final = re.compile(r"//|\\|[?#%\s\x00-\x1f\x7f]|(?:^|/)\.{1,2}(?:/|$)")
-"""What makes an address of a name: litellm sends some providers' keys where the name says."""
+"""Parts of addresses: litellm sends the keys of some providers to an address in the name."""
 
 
 def leads_elsewhere(name: str) -> bool:
-    """Whether a hosted model's name holds an address, or a part of one, and no model."""
+    """Return whether a hosted model's name holds an address or a part of one."""
     return _LEADS_ELSEWHERE.search(name) is not None
 
 
 def check_hosted_name(name: str, valid: Sequence[str]) -> None:
     """Refuse a name that no hosted model can have.
 
-    The table lists all models of the well-known providers, but it ages: of these a name that it
-    lacks passes too where it has a colon (a fine-tuned model), where it differs from a listed one
-    in its numbers alone (a newer version), or where nothing is like it (a new family). What is left
-    is taken for a misspelling. Of any other provider all names pass.
+    The table lists all models of the well-known providers, but it ages. So a name of these that is
+    not in the table passes in three cases:
+
+    - it has a colon (a fine-tuned model);
+    - only its numbers differ from a listed name (a newer version);
+    - no listed name is like it (a new family).
+
+    Any other one is a misspelling. Of all other providers every name passes.
 
     Args:
-        name: What was given.
-        valid: The names that are valid apart from hosted ones, for the error.
+        name: The name.
+        valid: The valid names that are not hosted, for the error.
 
     Raises:
-        UnknownModel: It has no provider, or an unknown one, or it is nearly a model's name.
+        UnknownModel: It has no known provider, or it is nearly a model's name.
     """
     if leads_elsewhere(name):
         raise UnknownModel(name, valid)
@@ -121,7 +125,7 @@ def check_hosted_name(name: str, valid: Sequence[str]) -> None:
 
 
 def _may_be_newer(name: str, names: Sequence[str]) -> bool:
-    """Whether a name that the table lacks may be a newer model's, and no misspelling."""
+    """Return whether a name that is not in the table may be of a newer model."""
     skeletons = {_without_numbers(name) for name in names}
     return _without_numbers(name) in skeletons or not get_close_matches(
         name, names, n=1, cutoff=0.8
@@ -133,15 +137,15 @@ def _without_numbers(name: str) -> str:
 
 
 def needs_of(model: str) -> Needs:
-    """Return the variables that a hosted model needs, as far as that is known."""
+    """Return the variables that a hosted model is known to need."""
     return _NEEDS.get(model.partition("/")[0], Needs())
 
 
 def key_variables(model: str) -> tuple[str, ...]:
-    """Return the variables one of which must hold the key; none where that is not known."""
+    """Return the variables of which one must hold the key; none if that is not known."""
     return needs_of(model).key
 
 
 def likely_keys(model: str) -> tuple[str, ...]:
-    """Return the variables one of which may hold the key: those known, else litellm's usual one."""
+    """Return the variables of which one may hold the key; by default litellm's usual one."""
     return key_variables(model) or (f"{model.partition('/')[0].upper()}_API_KEY",)

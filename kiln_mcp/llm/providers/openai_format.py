@@ -30,7 +30,7 @@ _FINISH: Final[dict[str, FinishReason]] = {
     "content_filter": "refused",
 }
 MOST_TOKENS: Final = 10**9
-"""More than any call can take."""
+"""No call can take more."""
 
 
 def chat_body(
@@ -39,11 +39,11 @@ def chat_body(
     """Return a request as the JSON body of `/chat/completions`.
 
     Args:
-        request: What is asked.
+        request: The request.
         model: The model's name as its server knows it.
-        schema_in_words: Whether the schema is asked for in the messages, for models without a
+        schema_in_words: Whether the messages ask for the schema, for models without a
             schema mode.
-        choices_in_words: Whether the choices are asked for in the messages.
+        choices_in_words: Whether the messages ask for the choices.
     """
     messages = [_message(message) for message in _conversation(request)]
     if schema_in_words and request.schema is not None:
@@ -110,10 +110,10 @@ def read_chat_answer(
     """Return the answer in a reply of `/chat/completions`; its cost is not known yet.
 
     Args:
-        model: Who answers.
+        model: The model that answers.
         reply: The reply's JSON.
         latency_s: How long it took.
-        mask: Takes secrets out of what is said of the reply.
+        mask: Masks secrets in quotations of the reply.
 
     Raises:
         ModelError: It holds an error, or has another shape.
@@ -164,13 +164,13 @@ def _text_of_part(part: Any) -> str:
 
 
 def arguments_in(function: Mapping[str, Any]) -> str:
-    """Return the arguments of a tool call as JSON text, where a server gives the object too."""
+    """Return the arguments of a tool call as JSON text, even if a server sends the object."""
     arguments = function.get("arguments")
     return arguments if isinstance(arguments, str) else json.dumps(arguments) if arguments else ""
 
 
 def _usage(reply: Mapping[str, Any]) -> Usage:
-    """Return what an answer took; nothing, as if it were not said, where it cannot be true."""
+    """Return an answer's usage; an empty one if the numbers cannot be true."""
     usage = _object(reply.get("usage"))
     input_tokens = _tokens(usage.get("prompt_tokens"))
     output_tokens = _tokens(usage.get("completion_tokens"))
@@ -185,7 +185,7 @@ def _object(value: object) -> Mapping[str, Any]:
 
 
 def _tokens(value: Any) -> int | None:
-    """Return a number of tokens; None where this cannot be one."""
+    """Return a number of tokens; None if it cannot be one."""
     try:
         count = int(value or 0)
     except (TypeError, ValueError, OverflowError):

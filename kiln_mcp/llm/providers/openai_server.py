@@ -77,7 +77,7 @@ class ServerModel:
                 return None
 
     def abilities(self, model: str) -> Abilities:
-        """Return what one of its models can do: seen since this process began, or configured."""
+        """Return a model's abilities: shown since this process began, or configured."""
         return self._json.abilities.over(self._experience.of(model))
 
     async def names(self) -> list[str]:
@@ -193,7 +193,7 @@ class ServerModel:
                     yield delta
                 yield self._with_cost(request, assembly.answer(time.perf_counter() - started))
             finally:
-                response.close()  # not given back to the pool: the server hears that it may stop
+                response.close()  # not returned to the pool: the server learns that it may stop
 
     async def _begin_stream(self, request: ModelRequest) -> "aiohttp.ClientResponse":
         import aiohttp

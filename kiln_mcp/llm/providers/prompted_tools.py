@@ -1,4 +1,4 @@
-"""Tool calls for models that have none of their own: the answer's schema makes room for them."""
+"""Tool calls for models without native ones: a schema asks for a call or an answer."""
 
 import json
 from dataclasses import replace
@@ -24,13 +24,13 @@ _ANSWER: Final = "answer"
 
 
 class ToolsInWords:
-    """A model that is told of tools in words, and calls one by what it answers."""
+    """A model that is told of tools in words, and calls one by its answer."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
 
     async def complete(self, request: ModelRequest) -> ModelAnswer:
-        """Answer a request, as the model itself does where it has no tools.
+        """Answer a request. Without tools this is the model's own `complete`.
 
         Raises:
             ModelError: As the model's own `complete`.
@@ -40,7 +40,7 @@ class ToolsInWords:
         return _read(await self._model.complete(in_words(request)), request)
 
     async def stream(self, request: ModelRequest) -> AnswerStream:
-        """Answer a request as it is written; in one piece where it has tools.
+        """Answer a request while it is being written; in one piece if the request has tools.
 
         Raises:
             ModelError: As `complete`.
@@ -60,7 +60,7 @@ class ToolsInWords:
 
 
 def in_words(request: ModelRequest) -> ModelRequest:
-    """Return a request without tools whose answer says which tool is called, or answers."""
+    """Return a request without tools, whose answer names a tool to call or is the answer."""
     names = {call.id: call.name for message in request.messages for call in message.tool_calls}
     messages = [_message_in_words(message, names) for message in request.messages]
     return replace(
@@ -109,7 +109,7 @@ def _object(properties: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def _message_in_words(message: Message, names: dict[str, str]) -> Message:
-    """Return a message of a conversation with tools in words."""
+    """Return a message with its tool calls in words."""
     if message.tool_calls:
         calls = [_call_text(call) for call in message.tool_calls]
         return Message(message.role, "\n".join([message.content, *calls]).strip())
@@ -124,7 +124,7 @@ def _call_text(call: ToolCall) -> str:
 
 
 def _read(answer: ModelAnswer, request: ModelRequest) -> ModelAnswer:
-    """Return an answer in words as the answer that it means; as it is where it means none."""
+    """Return the answer or the tool call that an answer in words means."""
     try:
         value = read_json(answer.text)
     except ValueError:  # cut off

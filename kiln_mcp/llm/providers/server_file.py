@@ -1,4 +1,4 @@
-"""The person's list of OpenAI-compatible servers: a JSON file in the per-user home."""
+"""The list of OpenAI-compatible servers: a JSON file in the home."""
 
 import json
 import math
@@ -28,14 +28,14 @@ _SECRETS: Final = frozenset({"key", "api_key", "apikey", "token"})
 
 @dataclass(frozen=True, slots=True)
 class ServerList:
-    """The configured servers, or what keeps the file from being used; then there are none."""
+    """The configured servers; or no servers and the problem with the file."""
 
     servers: tuple[ServerSettings, ...] = ()
     problem: ModelError | None = None
 
 
 def list_servers(path: Path) -> ServerList:
-    """Return the servers in a file, or what is wrong with it: not everybody needs them."""
+    """Return the servers in a file, or the problem with it instead of an error."""
     try:
         return ServerList(read_servers(path))
     except ModelError as error:
@@ -54,10 +54,10 @@ def unusable_file(path: Path, detail: str) -> ModelError:
 
 
 def read_servers(path: Path) -> tuple[ServerSettings, ...]:
-    """Return the servers in a file, none where there is no file.
+    """Return the servers in a file; none if there is no file.
 
     Each entry has the fields of `ServerSettings`. A key is never written here: `key_variable`
-    names where it is found.
+    names the variable that holds it.
 
     Raises:
         ModelError: The file is no such list; it says the line.
@@ -69,14 +69,14 @@ def read_servers(path: Path) -> tuple[ServerSettings, ...]:
     except OSError as error:
         raise unusable_file(path, said_by_system(error)) from error
     except UnicodeDecodeError as error:
-        raise unusable_file(path, "it is no text in UTF-8") from error
+        raise unusable_file(path, "it is not text in UTF-8") from error
     try:
         values = json.loads(text)
     except ValueError as error:
         where = f"line {error.lineno}: " if isinstance(error, json.JSONDecodeError) else ""
-        raise unusable_file(path, f"{where}it is no JSON ({error})") from error
+        raise unusable_file(path, f"{where}it is not JSON ({error})") from error
     if not isinstance(values, list):
-        raise unusable_file(path, f"line 1: it is {_KINDS[type(values)]}, and no list")
+        raise unusable_file(path, f"line 1: it is {_KINDS[type(values)]}, and not a list")
     servers: list[ServerSettings] = []
     for entry in _entries(text):
         names = [server.name for server in servers]
@@ -111,7 +111,7 @@ class _Entry:
     line: int
 
     def line_of(self, field: str) -> int:
-        """Return the line that a field stands on; the entry's first where it is not there."""
+        """Return the line of a field; the entry's first line if the field is missing."""
         head, match, _ = self.text.partition(json.dumps(field))
         return self.line + head.count("\n") if match else self.line
 
@@ -129,7 +129,7 @@ def _entries(text: str) -> Iterator[_Entry]:
 
 
 def _entry_problem(entry: _Entry, error: ValidationError) -> str:
-    """Return the first thing that is wrong with an entry, with its line."""
+    """Return the first problem of an entry, with its line."""
     first = error.errors(include_url=False)[0]
     field = str(first["loc"][0]) if first["loc"] else ""
     where = f"line {entry.line_of(field)}: "
@@ -151,7 +151,7 @@ def _entry_problem(entry: _Entry, error: ValidationError) -> str:
 
 
 def _problem(server: ServerSettings, names: list[str]) -> tuple[str, str] | None:
-    """Return the field that cannot be used and why; None where all can."""
+    """Return the first field that cannot be used, and why; None if all can."""
     if not server.name or "/" in server.name or server.name in _RESERVED_NAMES:
         return "name", f"{server.name!r} cannot be a server's name: take one without a slash"
     if server.name in names:

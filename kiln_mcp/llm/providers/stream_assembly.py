@@ -30,15 +30,15 @@ class Assembly:
 
     Attributes:
         finished: Whether the model said why its answer ends; only its usage may follow.
-        is_closed: Whether the stream said that nothing follows.
+        is_closed: Whether the stream has sent its end mark.
     """
 
     def __init__(self, model: str, mask: Callable[[str], str] = str) -> None:
         """Set up.
 
         Args:
-            model: Who answers.
-            mask: Takes secrets out of what is said of what cannot be read.
+            model: The model that answers.
+            mask: Masks secrets in quotations of unreadable data.
         """
         self.finished = False
         self.is_closed = False
@@ -122,7 +122,7 @@ class Assembly:
         return ToolCallDelta(place, call_id, name, arguments)
 
     def _place(self, index: int | None, call_id: str, name: str) -> int:
-        """Return which call a part belongs to; some servers number none, or all alike."""
+        """Return the call that a part belongs to; some servers number no call, or all alike."""
         place = len(self._calls) - 1 if index is None else self._place_of.get(index, -1)
         another = bool(
             name and call_id and place >= 0 and self._calls[place].id not in {"", call_id}
@@ -135,7 +135,7 @@ class Assembly:
         return place
 
     def end(self) -> Iterator[Delta]:
-        """Yield what was held back: it might have been the beginning of a tag or a character."""
+        """Yield the rest, which might have been the beginning of a tag or a character."""
         reasoning, content = (joiner.end() for joiner in self._joiners)
         self._reasoning.append(reasoning)
         self._content.append(content)

@@ -1,4 +1,4 @@
-"""Reasoning that a server left in the text of an answer, between <think> tags at its beginning."""
+"""The reasoning that a server leaves in an answer's text, between <think> tags at its beginning."""
 
 from enum import Enum, auto
 from typing import Final
@@ -15,14 +15,14 @@ class _Place(Enum):
 
 
 class ThoughtSplitter:
-    """Tells reasoning from text, in pieces cut anywhere, tags included."""
+    """Separates reasoning from text, in pieces that are cut anywhere, even within tags."""
 
     def __init__(self) -> None:
         self._place = _Place.BEFORE
         self._buffer = ""
 
     def feed(self, piece: str) -> tuple[str, str]:
-        """Take the next piece; return what is text and what is reasoning, as far as is certain."""
+        """Take the next piece; return the text and the reasoning that are certain by now."""
         text = reasoning = ""
         self._buffer += piece
         if self._place is _Place.BEFORE:
@@ -37,7 +37,7 @@ class ThoughtSplitter:
         return text, reasoning
 
     def end(self) -> tuple[str, str]:
-        """Return the text and the reasoning that were held back, at the end of the answer."""
+        """Return the rest of the text and of the reasoning, at the end of the answer."""
         rest, self._buffer = self._buffer, ""
         return ("", rest) if self._place is _Place.THINKING else (rest, "")
 
@@ -61,7 +61,7 @@ class ThoughtSplitter:
 
 
 def split_reasoning(content: str, reasoning: str) -> tuple[str, str]:
-    """Return the answer and the reasoning, also where a server left it in the text."""
+    """Return the answer and the reasoning, even if a server left it in the text."""
     if not content.lstrip().startswith(OPENED):
         return content, reasoning
     splitter = ThoughtSplitter()

@@ -41,9 +41,9 @@ FIRST = '[\n  {"name": "a", "base_url": "http://x/v1"},\n  {\n    "name": "b",\n
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[\n{", "line 2: it is no JSON"),
-        ("{}", "line 1: it is an object, and no list"),
-        ("null", "line 1: it is null, and no list"),
+        ("[\n{", "line 2: it is not JSON"),
+        ("{}", "line 1: it is an object, and not a list"),
+        ("null", "line 1: it is null, and not a list"),
         ("[7]", "line 1: an entry is an object with 'name'"),
         ('[{"name": "a"}]', "line 1: the entry has no 'base_url'"),
         ('[{"name": "a/b", "base_url": "http://x"}]', "line 1: 'a/b' cannot be a server's name"),

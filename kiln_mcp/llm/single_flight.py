@@ -1,4 +1,4 @@
-"""One request, asked once: remembered by the journal, or sent within its budget."""
+"""Single flight: equal requests share one call, from the journal or sent within a budget."""
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
@@ -19,13 +19,13 @@ from kiln_mcp.llm.schemas import check_usable, fit
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Who asks, and how.
+    """The asker and the terms of a call.
 
     Attributes:
-        asker: Who, as a path.
-        fresh: Whether the model is asked also where the journal has an answer.
+        asker: Who asks, as a path.
+        fresh: Whether the model is asked even if the journal has an answer.
         budget: What may be spent; None for no limit.
-        patience: How long it waits, and who hears of it.
+        wait_policy: How long it may wait, and who is told.
     """
 
     asker: str
@@ -35,13 +35,13 @@ class Call:
 
     @property
     def own(self) -> str | None:
-        """The beginning of the askers of the job that it belongs to; None for no job."""
+        """The prefix of all askers of its job; None outside of jobs."""
         return None if self.budget is None else f"{self.budget.name}/"
 
     def reserve(
         self, request: ModelRequest, route: Route
     ) -> AbstractAsyncContextManager[Reservation]:
-        """Hold what the call can take at most, where it has a budget."""
+        """Reserve what the call can take, if it has a budget."""
         if self.budget is None:
             return nullcontext(Reservation())
         maximum = maximum_expense(request, route.price)
@@ -50,7 +50,7 @@ class Call:
         )
 
     def in_time(self, route: Route) -> AbstractAsyncContextManager[None]:
-        """Give up what is not over when the time of its budget is."""
+        """Cancel the body at the end of the budget's time."""
         if self.budget is None:
             return nullcontext()
         return self.budget.in_time(withdraws=route.withdraws)
@@ -58,25 +58,25 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """A question's key in the journal, and its answer where it was answered before."""
+    """A request's key in the journal, and its answer if there is one."""
 
     key: Key
     entry: JournalEntry | None = None
 
 
-class Asking:
-    """Answers requests, the same one at the same time once."""
+class SingleFlight:
+    """Answers requests; equal ones at the same time share one call."""
 
     def __init__(self, journal: Journal, sender: Sender) -> None:
         self._journal = journal
         self._sender = sender
-        self._asking: dict[Key, anyio.Event] = {}
+        self._in_flight: dict[Key, anyio.Event] = {}
 
     async def ask(self, route: Route, request: ModelRequest, call: Call) -> JournalEntry:
-        """Return the answer to a request, remembered or new.
+        """Return the answer to a request, from the journal or new.
 
         Raises:
-            ModelError: One of its kinds.
+            ModelError: The call failed.
             BudgetSpent: The budget does not allow it.
         """
         async with self._turn(request, route, call) as turn:
@@ -112,16 +112,16 @@ class Asking:
 
     @asynccontextmanager
     async def _turn(self, request: ModelRequest, route: Route, call: Call) -> AsyncGenerator[_Turn]:
-        """Wait while the same question is on its way, then read its answer, or ask it."""
+        """Wait while an equal request is in flight, then read its answer from the journal."""
         key = request_key(request, route.identity)
-        while (other := self._asking.get(key)) is not None:
+        while (other := self._in_flight.get(key)) is not None:
             async with call.in_time(route):
                 await other.wait()
-        done = self._asking[key] = anyio.Event()
+        done = self._in_flight[key] = anyio.Event()
         try:
             yield _Turn(key, None if call.fresh else await self._journal.read(key))
         finally:
-            del self._asking[key]
+            del self._in_flight[key]
             done.set()
 
     async def _remember(
@@ -136,7 +136,7 @@ class Asking:
         with anyio.CancelScope(shield=True):  # the answer is paid for
             value, problem = await fit(answer, request)
         entry = JournalEntry(replace(answer, value=value), problem)
-        # Also where this is cancelled: the row is written all the same.
+        # Even if this task is cancelled, the row is written.
         reservation.is_journalled = True
         try:
             await self._journal.write(Writing(key, request.model, entry, call.asker))
