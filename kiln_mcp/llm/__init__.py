@@ -7,10 +7,10 @@ async with Engine(EngineSettings()) as engine:
 
 from kiln_mcp.llm.budget.budget import Budget, BudgetLimit
 from kiln_mcp.llm.deltas import (
+    AnswerRestart,
     AnswerStream,
     Delta,
     ReasoningDelta,
-    StartedAgain,
     StreamingModel,
     TextDelta,
     ToolCallDelta,
@@ -44,6 +44,7 @@ __all__ = [
     "EMBEDDED",
     "HOST",
     "Alternative",
+    "AnswerRestart",
     "AnswerStream",
     "Budget",
     "BudgetLimit",
@@ -63,7 +64,6 @@ __all__ = [
     "Role",
     "ServerSettings",
     "Spending",
-    "StartedAgain",
     "StreamingModel",
     "TextDelta",
     "TokenLogprob",

@@ -76,17 +76,19 @@ class Abilities:
         )
 
 
-OF_EMBEDDED: Final = Abilities(Ability.YES, Ability.YES, Ability.YES, Ability.IN_WORDS, Ability.YES)
-OF_HOST: Final = Abilities(
+EMBEDDED_ABILITIES: Final = Abilities(
+    Ability.YES, Ability.YES, Ability.YES, Ability.IN_WORDS, Ability.YES
+)
+HOST_ABILITIES: Final = Abilities(
     Ability.IN_WORDS, Ability.IN_WORDS, Ability.NO, Ability.IN_WORDS, Ability.NO
 )
-OF_INJECTED: Final = Abilities(
+LOCAL_ABILITIES: Final = Abilities(
     Ability.IN_WORDS, Ability.IN_WORDS, Ability.NO, Ability.NO, Ability.YES
 )
 UNKNOWN: Final = Abilities()
 
 
-class Experience:
+class ObservedAbilities:
     """The abilities that a server's models have shown since this process began."""
 
     def __init__(self) -> None:

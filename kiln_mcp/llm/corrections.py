@@ -8,10 +8,10 @@ from kiln_mcp.llm.journal.journal import JournalEntry
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.schemas import correction
 
-CORRECTIONS: Final = 2
+MOST_CORRECTIONS: Final = 2
 
 
-class Tally:
+class Corrections:
     """The answers to a request so far, corrections included.
 
     Attributes:
@@ -31,14 +31,18 @@ class Tally:
         self._answers.append(entry.answer)
         self._askers.append(entry.asker)
         self.problem = entry.problem
-        if self.next_request is None or entry.problem is None or len(self._answers) > CORRECTIONS:
+        if (
+            self.next_request is None
+            or entry.problem is None
+            or len(self._answers) > MOST_CORRECTIONS
+        ):
             self.next_request = None
         else:
             self.next_request = self.next_request.with_messages(
                 *correction(entry.answer, entry.problem)
             )
 
-    def failed_before(self, own: str | None) -> bool:
+    def is_cached_failure(self, own: str | None) -> bool:
         """Return whether all answers came from the journal, and none fits.
 
         Then the request is worth asking anew, because the server may have been repaired. A job does

@@ -39,13 +39,13 @@ class ToolCallDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class StartedAgain:
+class AnswerRestart:
     """The answer so far does not fit the request: the model begins a new one."""
 
     problem: str
 
 
-Delta = TextDelta | ReasoningDelta | ToolCallDelta | StartedAgain
+Delta = TextDelta | ReasoningDelta | ToolCallDelta | AnswerRestart
 AnswerStream = AsyncGenerator[Delta | ModelAnswer]
 """Deltas as they come, then the whole answer, last."""
 
@@ -90,5 +90,5 @@ def size_of(delta: Delta) -> int:
             return len(text)
         case ToolCallDelta(name=name, arguments=arguments):
             return len(name) + len(arguments)
-        case StartedAgain():
+        case AnswerRestart():
             return 0

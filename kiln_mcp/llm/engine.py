@@ -10,8 +10,8 @@ from typing import Final, Self
 from kiln_mcp.llm.backends import open_journal, open_limits
 from kiln_mcp.llm.budget.budget import Budget, BudgetLimit, Past
 from kiln_mcp.llm.budget.wait_policy import Listener, WaitPolicy
-from kiln_mcp.llm.corrections import Tally
-from kiln_mcp.llm.deltas import AnswerStream, StartedAgain
+from kiln_mcp.llm.corrections import Corrections
+from kiln_mcp.llm.deltas import AnswerRestart, AnswerStream
 from kiln_mcp.llm.journal.expense import Expense
 from kiln_mcp.llm.journal.in_flight import InFlightCalls
 from kiln_mcp.llm.journal.journal import JournalEntry, Spending
@@ -125,8 +125,8 @@ class Engine:
         for past in await self._journal.spending(f"{name}/*"):
             expense += replace(Expense.of(past.usage), unpriced_calls=past.unpriced_calls)
         past = Past(expense, losses, seconds)
-        way = InFlightCalls(name, self._journal)
-        return Budget(name, limit, way, past, self.settings.awaited_s)
+        in_flight_calls = InFlightCalls(name, self._journal)
+        return Budget(name, limit, in_flight_calls, past, self.settings.awaited_s)
 
     def within(self, budget: Budget) -> "Engine":
         """Return this engine with a budget for every call made through it."""
@@ -165,16 +165,16 @@ class Engine:
         """
         call = self._call(request.model, asker, budget, fresh=fresh)
         route = await self._roster.route(request.model, call.asker)
-        tally = await self._ask(route, request, call)
-        if tally.failed_before(call.own):
-            tally = await self._ask(route, request, replace(call, fresh=True))
-        return tally.answer()
+        corrections = await self._ask(route, request, call)
+        if corrections.is_cached_failure(call.own):
+            corrections = await self._ask(route, request, replace(call, fresh=True))
+        return corrections.answer()
 
-    async def _ask(self, route: Route, request: ModelRequest, call: Call) -> Tally:
-        tally = Tally(request)
-        while (next_request := tally.next_request) is not None:
-            tally.take(await self._single_flight.ask(route, next_request, call))
-        return tally
+    async def _ask(self, route: Route, request: ModelRequest, call: Call) -> Corrections:
+        corrections = Corrections(request)
+        while (next_request := corrections.next_request) is not None:
+            corrections.take(await self._single_flight.ask(route, next_request, call))
+        return corrections
 
     async def stream(
         self,
@@ -187,7 +187,7 @@ class Engine:
         """Answer a request as `complete` does, and show the answer while it is being written.
 
         Yields deltas, then the whole answer. An answer from the journal comes at once. A call is
-        retried only before its first delta. `StartedAgain` says that the answer so far did not fit
+        retried only before its first delta. `AnswerRestart` says that the answer so far did not fit
         and that the model corrects it. Close the stream (`contextlib.aclosing`) to stop the model;
         the part that was written counts as spent and is not journalled.
 
@@ -197,22 +197,22 @@ class Engine:
         """
         call = self._call(request.model, asker, budget, fresh=fresh)
         route = await self._roster.route(request.model, call.asker)
-        tally = Tally(request)
+        corrections = Corrections(request)
         while True:
-            if tally.failed_before(call.own):
-                yield StartedAgain(tally.problem or "")
-                tally, call = Tally(request), replace(call, fresh=True)
-            if (next_request := tally.next_request) is None:
+            if corrections.is_cached_failure(call.own):
+                yield AnswerRestart(corrections.problem or "")
+                corrections, call = Corrections(request), replace(call, fresh=True)
+            if (next_request := corrections.next_request) is None:
                 break
-            if tally.problem is not None:
-                yield StartedAgain(tally.problem)
+            if corrections.problem is not None:
+                yield AnswerRestart(corrections.problem)
             async with aclosing(self._single_flight.stream(route, next_request, call)) as parts:
                 async for part in parts:
                     if isinstance(part, JournalEntry):
-                        tally.take(part)
+                        corrections.take(part)
                     else:
                         yield part
-        yield tally.answer()
+        yield corrections.answer()
 
     def _call(self, model: str, asker: str, budget: Budget | None, *, fresh: bool) -> Call:
         budget = budget or self._budget

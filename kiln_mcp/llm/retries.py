@@ -74,7 +74,7 @@ class Sender:
                     reservation.pay(answer.usage)
                     return answer
             except NotSent:
-                await reservation.hold_again()
+                await reservation.renew()
             except Unavailable as error:
                 await self._pause(attempt, error, reservation, wait_policy)
         raise AssertionError("count() does not end")
@@ -115,7 +115,7 @@ class Sender:
                             yield part
                     return
             except NotSent:
-                await reservation.hold_again()
+                await reservation.renew()
             except Unavailable as error:
                 if began:
                     raise
@@ -134,7 +134,7 @@ class Sender:
         if attempt >= self._attempts:
             raise error
         if error.is_unanswered:
-            reservation.lose()
+            reservation.record_loss()
         else:
             reservation.record_refusal()
         longest = min(self._first_wait_s * 2 ** (attempt - 1), LONGEST_WAIT_S)

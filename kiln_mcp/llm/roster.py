@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from kiln_mcp.llm.abilities import OF_INJECTED
+from kiln_mcp.llm.abilities import LOCAL_ABILITIES
 from kiln_mcp.llm.errors import ModelError, UnknownModel
 from kiln_mcp.llm.limits.gate import Gate, Gates, Limits
 from kiln_mcp.llm.messages import EMBEDDED, Model
@@ -27,12 +27,12 @@ from kiln_mcp.llm.providers.keys import find_key, missing_key
 from kiln_mcp.llm.providers.litellm_models import HostedModel
 from kiln_mcp.llm.providers.litellm_names import (
     check_hosted_name,
-    leads_elsewhere,
+    holds_address,
     likely_keys,
     needs_of,
 )
 from kiln_mcp.llm.providers.openai_server import ServerModel
-from kiln_mcp.llm.providers.prompted_tools import ToolsInWords
+from kiln_mcp.llm.providers.prompted_tools import PromptedTools
 from kiln_mcp.llm.retries import Route
 from kiln_mcp.llm.settings import EngineSettings
 
@@ -171,7 +171,9 @@ class Roster:
         if name == HOST:
             return describe_host(await self._orders.open_count())
         if self.is_free(name):
-            return ModelDescription(name, True, "Answers in this process.", abilities=OF_INJECTED)
+            return ModelDescription(
+                name, True, "Answers in this process.", abilities=LOCAL_ABILITIES
+            )
         if (server := self._server_of(name)) is not None:
             first, _, rest = name.partition("/")
             return describe_of_server(first, server, rest)
@@ -191,7 +193,7 @@ class Roster:
             route = await self._find_route(name, server)
             route = self._routes.setdefault(name, route)
         if name == HOST:  # each order names its asker
-            return replace(route, model=ToolsInWords(HostModel(self._orders, asker=asker)))
+            return replace(route, model=PromptedTools(HostModel(self._orders, asker=asker)))
         return route
 
     async def _find_route(self, name: str, server: ServerModel | None) -> Route:
@@ -200,14 +202,14 @@ class Roster:
             return Route(self._extra[name], name, name, Gate(name, UNLIMITED))
         if name == EMBEDDED:
             identity = self._embedded.identity
-            model = ToolsInWords(self._embedded)
+            model = PromptedTools(self._embedded)
             return Route(model, name, identity, Gate(name, UNLIMITED))
         if name == HOST:
-            host = ToolsInWords(HostModel(self._orders))
+            host = PromptedTools(HostModel(self._orders))
             return Route(host, name, name, Gate(name, UNLIMITED), withdraws=True)
         if server is not None:
             return Route(server, rest, f"{server.address} {rest}", server.gate, server.price)
-        if rest and not leads_elsewhere(name):
+        if rest and not holds_address(name):
             gate = self._gates.gate(name, Limits(self._settings.hosted_concurrency))
             return Route(self._hosted_model, name, name, gate, litellm_price(name))
         raise UnknownModel(name, self.names())

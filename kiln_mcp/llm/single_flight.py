@@ -11,7 +11,7 @@ from kiln_mcp.llm.budget.reservation import Reservation, hold_reservation, maxim
 from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 from kiln_mcp.llm.deltas import Delta, deltas_of
 from kiln_mcp.llm.errors import DatabaseFailure
-from kiln_mcp.llm.journal.journal import Journal, JournalEntry, Key, Writing, request_key
+from kiln_mcp.llm.journal.journal import Journal, JournalEntry, Key, NewEntry, request_key
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.retries import Route, Sender
 from kiln_mcp.llm.schemas import check_usable, fit
@@ -139,7 +139,7 @@ class SingleFlight:
         # Even if this task is cancelled, the row is written.
         reservation.is_journalled = True
         try:
-            await self._journal.write(Writing(key, request.model, entry, call.asker))
+            await self._journal.write(NewEntry(key, request.model, entry, call.asker))
         except DatabaseFailure:
             reservation.is_journalled = False
             raise

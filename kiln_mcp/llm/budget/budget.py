@@ -75,7 +75,7 @@ class Budget:
     Attributes:
         name: The first part of the asker of every call under it, in the journal.
         limit: The most that may be spent.
-        way: The record of in-flight calls.
+        in_flight_calls: The record of in-flight calls.
         expense: What is spent, without in-flight calls.
         losses: The part of it for calls that got no answer, at their maximum.
         withdrawn: How many work orders were withdrawn unanswered; they cost nothing.
@@ -86,7 +86,7 @@ class Budget:
         self,
         name: str,
         limit: BudgetLimit,
-        way: InFlightCalls,
+        in_flight_calls: InFlightCalls,
         past: Past | None = None,
         awaited_s: float = AWAITED_S,
     ) -> None:
@@ -95,14 +95,14 @@ class Budget:
         Args:
             name: Who spends, as a path: `jobs/4711`.
             limit: The most that may be spent, earlier attempts included.
-            way: The record of in-flight calls.
+            in_flight_calls: The record of in-flight calls.
             past: What earlier attempts at the same job took; None for the first attempt.
             awaited_s: Seconds that in-flight calls are awaited when the time is over.
         """
         past = past or Past()
         self.name = name
         self.limit = limit
-        self.way = way
+        self.in_flight_calls = in_flight_calls
         self.expense = past.expense
         self.losses = past.losses
         self.withdrawn = 0
@@ -148,7 +148,7 @@ class Budget:
             raise NotSent
         self._in_flight += maximum
         try:
-            await self.way.begin(maximum)
+            await self.in_flight_calls.begin(maximum)
         except BaseException:
             self._in_flight -= maximum
             self._has_changed()
@@ -162,7 +162,7 @@ class Budget:
             loss: What it took that the journal does not hold.
         """
         self._in_flight -= maximum
-        self.way.end(maximum, loss)
+        self.in_flight_calls.end(maximum, loss)
         self._has_changed()
 
     def _has_changed(self) -> None:
@@ -241,7 +241,7 @@ class Budget:
         """Raise the reservation of an in-flight call that took more."""
         self._reservations += extra
         self._in_flight += extra
-        self.way.grow(extra)
+        self.in_flight_calls.grow(extra)
 
     def _expected(self, model: str, estimate: Expense) -> Expense:
         """Return what a call can take by its request and by earlier calls of its model."""

@@ -83,13 +83,13 @@ class Reservation:
         """Record that the call is sent now: if this process is killed, it counts as spent.
 
         Raises:
-            NotSent: It must not be sent now; call `hold_again`, then try again.
+            NotSent: It must not be sent now; call `renew`, then try again.
         """
         if self._budget is not None and not self._is_sent:
             await self._budget.send(self._model, self._maximum)
             self._is_sent = True
 
-    async def hold_again(self) -> None:
+    async def renew(self) -> None:
         """Free the reservation of a call that was not sent, and reserve anew.
 
         Raises:
@@ -114,7 +114,7 @@ class Reservation:
             self._budget.arrive(self._maximum, NOTHING)
             self._is_sent = False
 
-    def lose(self) -> None:
+    def record_loss(self) -> None:
         """Count the whole reservation as spent: the call got no answer, and may have to be paid.
 
         To be sent again, it must be reserved again.

@@ -11,7 +11,7 @@ from kiln_mcp.llm.journal.expense import Expense
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class InFlightNote:
     """What one process has in flight under a budget.
 
     Attributes:
@@ -25,14 +25,14 @@ class Note:
     maximum: Expense
 
 
-class NoteBook(Protocol):
+class InFlightNotes(Protocol):
     """The store of notes; it keeps the newest of each id."""
 
-    async def note(self, note: Note) -> None:
+    async def note(self, note: InFlightNote) -> None:
         """Keep a note; return when it would survive a kill of this process."""
         ...
 
-    def note_soon(self, note: Note) -> None:
+    def note_soon(self, note: InFlightNote) -> None:
         """Keep a note, soon."""
         ...
 
@@ -44,10 +44,12 @@ class InFlightCalls:
     written when the number of in-flight calls reaches a new height, and not for each call.
     """
 
-    def __init__(self, budget: str, book: NoteBook) -> None:
-        self._note: Callable[[Expense], Note] = lambda maximum: Note(self._id, budget, maximum)
+    def __init__(self, budget: str, notes: InFlightNotes) -> None:
+        self._note: Callable[[Expense], InFlightNote] = lambda maximum: InFlightNote(
+            self._id, budget, maximum
+        )
         self._id = secrets.token_hex(8)
-        self._book = book
+        self._notes = notes
         self._total = Expense()
         self._written_total = Expense()
         self._noting = anyio.Lock()
@@ -61,7 +63,7 @@ class InFlightCalls:
             async with self._noting:
                 if not self._written_total.covers(self._total):
                     target = self._total.or_more(self._written_total)
-                    await self._book.note(self._note(target))
+                    await self._notes.note(self._note(target))
                     self._written_total = target
         except BaseException:
             self._total -= maximum
@@ -83,4 +85,4 @@ class InFlightCalls:
             return
         if loss.calls or 2 * self._total.calls <= self._written_total.calls:
             self._written_total = self._total
-            self._book.note_soon(self._note(self._written_total))
+            self._notes.note_soon(self._note(self._written_total))

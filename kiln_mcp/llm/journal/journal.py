@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import Any, Protocol
 
 from kiln_mcp.llm.journal.expense import Expense
-from kiln_mcp.llm.journal.in_flight import Note, NoteBook
+from kiln_mcp.llm.journal.in_flight import InFlightNote, InFlightNotes
 from kiln_mcp.llm.messages import (
     Alternative,
     ModelAnswer,
@@ -134,7 +134,7 @@ Row = dict[str, bytes | str | int | float | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Writing:
+class NewEntry:
     """An answer to write.
 
     Attributes:
@@ -150,7 +150,7 @@ class Writing:
     asker: str
 
 
-class Journal(NoteBook, Protocol):
+class Journal(InFlightNotes, Protocol):
     """The store of answers. Every method raises DatabaseFailure if it cannot be used."""
 
     async def open(self) -> None:
@@ -165,7 +165,7 @@ class Journal(NoteBook, Protocol):
         """Return the newest answer to a request; None if it was never answered."""
         ...
 
-    async def write(self, writing: Writing) -> None:
+    async def write(self, new_entry: NewEntry) -> None:
         """Write an answer; return when it would survive a kill of this process."""
         ...
 
@@ -178,17 +178,17 @@ class Journal(NoteBook, Protocol):
         ...
 
 
-def row_of(writing: Writing) -> Row:
+def entry_row(new_entry: NewEntry) -> Row:
     """Return an answer as the table's columns hold it."""
-    answer = writing.entry.answer
+    answer = new_entry.entry.answer
     return {
-        "request_hash": writing.key[0],
-        "sample": writing.key[1],
+        "request_hash": new_entry.key[0],
+        "sample": new_entry.key[1],
         "asked_at": time.time(),
-        "asker": writing.asker,
-        "model": writing.model,
+        "asker": new_entry.asker,
+        "model": new_entry.model,
         "answer": _answer_text(answer),
-        "problem": writing.entry.problem,
+        "problem": new_entry.entry.problem,
         "input_tokens": answer.usage.input_tokens,
         "output_tokens": answer.usage.output_tokens,
         "cached_tokens": answer.usage.cached_tokens,
@@ -197,7 +197,7 @@ def row_of(writing: Writing) -> Row:
     }
 
 
-def row_of_note(note: Note) -> Row:
+def note_row(note: InFlightNote) -> Row:
     """Return a note as the table's columns hold it."""
     return {
         "id": note.id,
@@ -210,14 +210,14 @@ def row_of_note(note: Note) -> Row:
     }
 
 
-def entry_of(row: Sequence[Any]) -> JournalEntry:
+def entry_in(row: Sequence[Any]) -> JournalEntry:
     """Return the answer in a row of answer, problem, tokens, cost, latency and asker."""
     answer, problem, input_tokens, output_tokens, cached_tokens, cost_usd, latency_s, asker = row
     usage = Usage(input_tokens, output_tokens, cached_tokens, cost_usd)
     return JournalEntry(_read_answer(answer, usage, latency_s), problem, asker)
 
 
-def spending_of(row: Sequence[Any]) -> Spending:
+def spending_in(row: Sequence[Any]) -> Spending:
     """Return the spending in a row of model, calls, tokens, cost and unpriced calls."""
     model, calls, input_tokens, output_tokens, cached_tokens, cost_usd, unpriced_calls = row
     return Spending(

@@ -10,16 +10,16 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from kiln_mcp.llm.journal.expense import Expense
-from kiln_mcp.llm.journal.in_flight import Note
+from kiln_mcp.llm.journal.in_flight import InFlightNote
 from kiln_mcp.llm.journal.journal import (
     JournalEntry,
     Key,
+    NewEntry,
     Spending,
-    Writing,
-    entry_of,
-    row_of,
-    row_of_note,
-    spending_of,
+    entry_in,
+    entry_row,
+    note_row,
+    spending_in,
 )
 from kiln_mcp.llm.journal.writer import Batch, Change, JournalWriter
 from kiln_mcp.llm.postgres import PostgresLink, T, Work
@@ -173,28 +173,28 @@ class PostgresJournal:
         rows = self._run(
             self._reading, lambda connection: connection.execute(_NEWEST, values).fetchall()
         )
-        return {(bytes(row[0]), row[1]): entry_of(row[2:]) for row in rows}
+        return {(bytes(row[0]), row[1]): entry_in(row[2:]) for row in rows}
 
-    async def write(self, writing: Writing) -> None:
+    async def write(self, new_entry: NewEntry) -> None:
         """Write an answer; return when it is in the database."""
-        row = row_of(writing) | {
+        row = entry_row(new_entry) | {
             "token": secrets.token_hex(8),  # a row that is sent twice is written once
-            "problem": _storable(writing.entry.problem),
+            "problem": _storable(new_entry.entry.problem),
         }
         await self._open_writer().add(Change.WRITE, row)
 
-    async def note(self, note: Note) -> None:
+    async def note(self, note: InFlightNote) -> None:
         """Keep a note; return when it is in the database."""
-        await self._open_writer().add(Change.NOTE, row_of_note(note))
+        await self._open_writer().add(Change.NOTE, note_row(note))
 
-    def note_soon(self, note: Note) -> None:
+    def note_soon(self, note: InFlightNote) -> None:
         """Keep a note, soon."""
-        self._open_writer().add_soon(Change.NOTE, row_of_note(note))
+        self._open_writer().add_soon(Change.NOTE, note_row(note))
 
     async def spending(self, asker: str = "*") -> tuple[Spending, ...]:
         """Return the spending by model; `asker` may hold `*` as in file names."""
         rows = await self._rows(_SPENDING, asker=_like(asker))
-        return tuple(spending_of(row) for row in rows)
+        return tuple(spending_in(row) for row in rows)
 
     async def unanswered_expense(self, budget: str) -> Expense:
         """Return the maximum of the in-flight and lost calls under a budget."""

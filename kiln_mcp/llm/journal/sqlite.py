@@ -11,16 +11,16 @@ import anyio.to_thread
 from kiln_mcp.errors import database_sentence
 from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.llm.journal.expense import Expense
-from kiln_mcp.llm.journal.in_flight import Note
+from kiln_mcp.llm.journal.in_flight import InFlightNote
 from kiln_mcp.llm.journal.journal import (
     JournalEntry,
     Key,
+    NewEntry,
     Spending,
-    Writing,
-    entry_of,
-    row_of,
-    row_of_note,
-    spending_of,
+    entry_in,
+    entry_row,
+    note_row,
+    spending_in,
 )
 from kiln_mcp.llm.journal.writer import Batch, Change, JournalWriter
 from storage.sqlite_files import open_shared
@@ -160,29 +160,29 @@ class SqliteJournal:
         if self._connection is None:
             await self._open_writer()
         rows = self._rows(_NEWEST, request_hash=key[0], sample=key[1])
-        return entry_of(rows[0]) if rows else None
+        return entry_in(rows[0]) if rows else None
 
-    async def write(self, writing: Writing) -> None:
+    async def write(self, new_entry: NewEntry) -> None:
         """Write an answer; return when it is in the file."""
         # The answer has been paid for: a cancelled asker must not lose it, and the row is written
         # whether or not anyone still waits.
-        await (await self._open_writer()).add(Change.WRITE, row_of(writing))
+        await (await self._open_writer()).add(Change.WRITE, entry_row(new_entry))
 
-    async def note(self, note: Note) -> None:
+    async def note(self, note: InFlightNote) -> None:
         """Keep a note; return when it is in the file."""
-        await (await self._open_writer()).add(Change.NOTE, row_of_note(note))
+        await (await self._open_writer()).add(Change.NOTE, note_row(note))
 
-    def note_soon(self, note: Note) -> None:
+    def note_soon(self, note: InFlightNote) -> None:
         """Keep a note, soon."""
         if self._writer is None:
             raise self._failure("it is not open")
-        self._writer.add_soon(Change.NOTE, row_of_note(note))
+        self._writer.add_soon(Change.NOTE, note_row(note))
 
     async def spending(self, asker: str = "*") -> tuple[Spending, ...]:
         """Return the spending by model; `asker` may hold `*` as in file names."""
         await self._open_writer()
         rows = await anyio.to_thread.run_sync(lambda: self._rows(_SPENDING, asker=asker))
-        return tuple(spending_of(row) for row in rows)
+        return tuple(spending_in(row) for row in rows)
 
     async def unanswered_expense(self, budget: str) -> Expense:
         """Return the maximum of the in-flight and lost calls under a budget."""

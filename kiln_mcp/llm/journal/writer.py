@@ -28,7 +28,7 @@ Changed = tuple[Change, Row]
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _PendingChanges:
     changes: Sequence[Changed]
     completion: asyncio.Future[None] | None = None
 
@@ -44,7 +44,7 @@ class JournalWriter:
     def __init__(self, write: WriteBatch) -> None:
         self._write = write
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_PendingChanges | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
@@ -62,12 +62,12 @@ class JournalWriter:
 
     async def _wait_for(self, changes: Sequence[Changed]) -> None:
         completion: asyncio.Future[None] = self._loop.create_future()
-        self._queue.put(_Waiting(changes, completion))
+        self._queue.put(_PendingChanges(changes, completion))
         await completion
 
     def add_soon(self, change: Change, row: Row) -> None:
         """Make a change without waiting for it."""
-        self._queue.put(_Waiting([(change, row)]))
+        self._queue.put(_PendingChanges([(change, row)]))
 
     async def close(self) -> None:
         """Write what waits and end the thread."""

@@ -8,7 +8,7 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from kiln_mcp.llm.abilities import OF_EMBEDDED, OF_HOST, UNKNOWN, Abilities
+from kiln_mcp.llm.abilities import EMBEDDED_ABILITIES, HOST_ABILITIES, UNKNOWN, Abilities
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.prices import FREE, Price, litellm_facts
 from kiln_mcp.llm.providers.embedded import find_embedded_model
@@ -67,7 +67,9 @@ async def describe_embedded() -> ModelDescription:
     )
     missing = "Not fetched yet: kiln-mcp models pull."
     ready = path is not None
-    return ModelDescription("embedded", ready, note if ready else missing, abilities=OF_EMBEDDED)
+    return ModelDescription(
+        "embedded", ready, note if ready else missing, abilities=EMBEDDED_ABILITIES
+    )
 
 
 def describe_host(waiting: int) -> ModelDescription:
@@ -76,7 +78,7 @@ def describe_host(waiting: int) -> ModelDescription:
         "The connected assistant itself. It takes and answers work orders; "
         f"{waiting} waiting. No key."
     )
-    return ModelDescription("host", ready=True, note=note, abilities=OF_HOST)
+    return ModelDescription("host", ready=True, note=note, abilities=HOST_ABILITIES)
 
 
 async def describe_server(name: str, server: ServerModel) -> list[ModelDescription]:

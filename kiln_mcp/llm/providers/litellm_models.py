@@ -6,12 +6,13 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import anyio
 import anyio.to_thread
 
-from kiln_mcp.llm.abilities import Abilities, Ability, Experience, Feature
+from kiln_mcp.llm.abilities import Abilities, Ability, Feature, ObservedAbilities
 from kiln_mcp.llm.deltas import AnswerStream
 from kiln_mcp.llm.errors import (
     ContextOverflow,
@@ -62,8 +63,9 @@ _QUIET: Final[Mapping[str, str]] = {
 }
 
 
+@lru_cache(maxsize=1)
 def load_litellm() -> Any:  # litellm has no usable types
-    """Import litellm without any contact to the network; takes seconds, so call it in a thread."""
+    """Import litellm once, without contact to the network. Call it in a thread: it takes seconds."""
     os.environ.update(_QUIET)
     litellm = cast("Any", importlib.import_module("litellm"))
     litellm.telemetry = False
@@ -83,11 +85,11 @@ class HostedModel:
         self._litellm: Any = None
         self._secrets: frozenset[str] = frozenset()  # the keys that were sent
         self._loading = anyio.Lock()
-        self._experience = Experience()
+        self._observations = ObservedAbilities()
 
     def abilities(self, model: str) -> Abilities:
         """Return a model's abilities: shown since this process began, or by litellm's table."""
-        return self._experience.of(model).over(litellm_abilities(model))
+        return self._observations.of(model).over(litellm_abilities(model))
 
     async def _library(self) -> Any:
         async with self._loading:
@@ -110,7 +112,7 @@ class HostedModel:
         latency = time.perf_counter() - started
         mask = self._mask_for(request.model)
         answer = read_chat_answer(request.model, reply.model_dump(), latency_s=latency, mask=mask)
-        await self._experience.take(request, answer, self._json_by(litellm, request))
+        await self._observations.take(request, answer, self._json_by(litellm, request))
         return with_cost(with_token_count(answer, request), litellm_price(request.model))
 
     def _json_by(self, litellm: Any, request: ModelRequest) -> Feature | None:
@@ -144,8 +146,8 @@ class HostedModel:
         if answer == replace(answer, text="", reasoning="", tool_calls=()):
             # litellm returns an empty answer for a reply that it cannot read.
             raise unreadable_answer(request.model, "it is empty.")
-        self._experience.learn(request.model, "streaming", Ability.SEEN)
-        await self._experience.take(request, answer, self._json_by(litellm, request))
+        self._observations.learn(request.model, "streaming", Ability.SEEN)
+        await self._observations.take(request, answer, self._json_by(litellm, request))
         yield with_cost(with_token_count(answer, request), litellm_price(request.model))
 
     async def _next(self, stream: Any, assembly: Assembly) -> Mapping[str, Any] | None:

@@ -70,13 +70,13 @@ _NEEDS: Final[Mapping[str, Needs]] = {
 }
 
 
-_LEADS_ELSEWHERE: Final = re.compile(r"//|\\|[?#%\s\x00-\x1f\x7f]|(?:^|/)\.{1,2}(?:/|$)")
+_ADDRESS_PART: Final = re.compile(r"//|\\|[?#%\s\x00-\x1f\x7f]|(?:^|/)\.{1,2}(?:/|$)")
 """Parts of addresses: litellm sends the keys of some providers to an address in the name."""
 
 
-def leads_elsewhere(name: str) -> bool:
+def holds_address(name: str) -> bool:
     """Return whether a hosted model's name holds an address or a part of one."""
-    return _LEADS_ELSEWHERE.search(name) is not None
+    return _ADDRESS_PART.search(name) is not None
 
 
 def check_hosted_name(name: str, valid: Sequence[str]) -> None:
@@ -98,7 +98,7 @@ def check_hosted_name(name: str, valid: Sequence[str]) -> None:
     Raises:
         UnknownModel: It has no known provider, or it is nearly a model's name.
     """
-    if leads_elsewhere(name):
+    if holds_address(name):
         raise UnknownModel(name, valid)
     table_providers = providers()
     if not table_providers:

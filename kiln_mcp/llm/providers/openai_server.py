@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from kiln_mcp.llm.abilities import Abilities, Ability, Experience
+from kiln_mcp.llm.abilities import Abilities, Ability, ObservedAbilities
 from kiln_mcp.llm.deltas import AnswerStream, deltas_of
 from kiln_mcp.llm.errors import KeyProblem, ModelError, RejectedRequest, ServerDown
 from kiln_mcp.llm.limits.gate import Gates, Limits
@@ -54,7 +54,7 @@ class ServerModel:
         self._list = ModelList(settings.name, self._connection)
         self._json = JsonModes(has_schema_mode=settings.schema_mode)
         self._asks_for_usage = True
-        self._experience = Experience()
+        self._observations = ObservedAbilities()
         limits = Limits(
             settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute
         )
@@ -78,7 +78,7 @@ class ServerModel:
 
     def abilities(self, model: str) -> Abilities:
         """Return a model's abilities: shown since this process began, or configured."""
-        return self._json.abilities.over(self._experience.of(model))
+        return self._json.abilities.over(self._observations.of(model))
 
     async def names(self) -> list[str]:
         """Return the models that the server lists.
@@ -115,11 +115,11 @@ class ServerModel:
             try:
                 answer = await self._post(request)
             except RejectedRequest as error:
-                self._experience.learn_refusal(request, str(error))
+                self._observations.learn_refusal(request, str(error))
                 if not self._json.adapt(error, mode):
                     raise
             else:
-                await self._experience.take(request, answer, feature)
+                await self._observations.take(request, answer, feature)
                 return answer
 
     async def stream(self, request: ModelRequest) -> AnswerStream:
@@ -136,10 +136,10 @@ class ServerModel:
                     async for part in parts:
                         began = True
                         if isinstance(part, ModelAnswer):
-                            await self._experience.take(request, part, feature)
+                            await self._observations.take(request, part, feature)
                         yield part
             except RejectedRequest as error:
-                self._experience.learn_refusal(request, str(error))
+                self._observations.learn_refusal(request, str(error))
                 if began or not (self._drop_usage(error) or self._json.adapt(error, mode)):
                     raise
             else:
@@ -175,7 +175,7 @@ class ServerModel:
                 is_whole = response.content_type in {"application/json", "text/html"}
                 if response.status == 200 and response.content_type != "text/html":
                     streams = Ability.NO if is_whole else Ability.SEEN
-                    self._experience.learn(request.model, "streaming", streams)
+                    self._observations.learn(request.model, "streaming", streams)
                 if response.status != 200 or is_whole:
                     answer = await self._read_whole(request, response, started)
                     for delta in deltas_of(answer):

@@ -23,7 +23,7 @@ _ARGUMENTS: Final = "arguments"
 _ANSWER: Final = "answer"
 
 
-class ToolsInWords:
+class PromptedTools:
     """A model that is told of tools in words, and calls one by its answer."""
 
     def __init__(self, model: Model) -> None:

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from kiln_mcp.llm import (
+    AnswerRestart,
     Budget,
     BudgetLimit,
     Engine,
@@ -18,7 +19,6 @@ from kiln_mcp.llm import (
     ModelRequest,
     ReasoningDelta,
     ServerSettings,
-    StartedAgain,
     TextDelta,
     Tool,
     ToolCall,
@@ -35,7 +35,7 @@ from kiln_mcp.llm.errors import (
     Unavailable,
     UnknownModel,
 )
-from kiln_mcp.llm.journal.in_flight import InFlightCalls, Note
+from kiln_mcp.llm.journal.in_flight import InFlightCalls, InFlightNote
 
 KEY = "precious-secret"
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
@@ -107,7 +107,7 @@ async def streamed(
                     call = calls.setdefault(part.index, ["", "", ""])
                     for place, piece in enumerate((part.id, part.name, part.arguments)):
                         call[place] += piece
-                case StartedAgain():
+                case AnswerRestart():
                     text = reasoning = ""
                     calls.clear()
                 case ModelAnswer():
@@ -228,7 +228,7 @@ async def test_what_is_no_completion_is_said_and_not_asked_for_again(
     loopback: Loopback, open_engine: Opened, ask: Ask, text: str
 ) -> None:
     loopback.replies.append(web.Response(text=text, content_type="application/json"))
-    budget = Budget("jobs/1", BudgetLimit(), InFlightCalls("jobs/1", NoBook()))
+    budget = Budget("jobs/1", BudgetLimit(), InFlightCalls("jobs/1", NoNotes()))
     with pytest.raises(ModelError, match="cannot be read") as caught:
         await ask(open_engine(loopback), budget)
     assert "litellm" not in str(caught.value)
@@ -253,7 +253,7 @@ async def test_a_refusal_in_a_reply_of_200_is_one(
     kind: type[ModelError],
 ) -> None:
     loopback.replies.append(web.json_response({"error": error}))
-    budget = Budget("jobs/1", BudgetLimit(), InFlightCalls("jobs/1", NoBook()))
+    budget = Budget("jobs/1", BudgetLimit(), InFlightCalls("jobs/1", NoNotes()))
     with pytest.raises(ModelError) as caught:
         await ask(open_engine(loopback), budget)
     assert KEY not in str(caught.value)
@@ -359,19 +359,19 @@ async def test_of_calls_that_failed_only_such_as_may_have_been_answered_count_as
         case _:
             loopback.breaks = fate
     opened = open_engine(loopback, timeout_s=0.3, attempts=2)
-    budget = Budget("jobs/1", BudgetLimit(), InFlightCalls("jobs/1", NoBook()))
+    budget = Budget("jobs/1", BudgetLimit(), InFlightCalls("jobs/1", NoNotes()))
     with pytest.raises(ModelError):
         await ask(opened, budget)
     assert (budget.expense.calls, budget.losses.calls) == (count, count)
 
 
-class NoBook:
+class NoNotes:
     """Keeps no notes."""
 
-    async def note(self, note: Note) -> None:
+    async def note(self, note: InFlightNote) -> None:
         pass
 
-    def note_soon(self, note: Note) -> None:
+    def note_soon(self, note: InFlightNote) -> None:
         pass
 
 

@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from kiln_mcp.llm import (
+    AnswerRestart,
     BudgetLimit,
     Delta,
     Engine,
@@ -19,7 +20,6 @@ from kiln_mcp.llm import (
     ModelRequest,
     ReasoningDelta,
     ServerSettings,
-    StartedAgain,
     TextDelta,
     ToolCall,
     ToolCallDelta,
@@ -162,7 +162,7 @@ async def test_an_answer_that_does_not_fit_is_begun_again_in_the_open() -> None:
         deltas, answer = await heard(engine, asked("m", schema=AGE))
     first, again, *rest = deltas
     assert first == TextDelta("old")
-    assert isinstance(again, StartedAgain)
+    assert isinstance(again, AnswerRestart)
     assert "not valid JSON" in again.problem
     assert "".join(d.text for d in rest if isinstance(d, TextDelta)) == '{"age": 5}'
     assert (answer.value, answer.usage.calls) == ({"age": 5}, 2)

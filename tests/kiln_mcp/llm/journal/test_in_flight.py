@@ -6,7 +6,7 @@ import pytest
 
 from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.llm.journal.expense import Expense
-from kiln_mcp.llm.journal.in_flight import InFlightCalls, Note
+from kiln_mcp.llm.journal.in_flight import InFlightCalls, InFlightNote
 
 
 class SlowBook:
@@ -16,9 +16,9 @@ class SlowBook:
         self.kept = Expense()
         self.full = False
         self.waited_for = 0
-        self._waiting: list[Note] = []
+        self._waiting: list[InFlightNote] = []
 
-    async def note(self, note: Note) -> None:
+    async def note(self, note: InFlightNote) -> None:
         self.waited_for += 1
         self._waiting.append(note)
         for _ in range(3):
@@ -29,7 +29,7 @@ class SlowBook:
             last = self._waiting.index(note) + 1
             self.kept, self._waiting = self._waiting[last - 1].maximum, self._waiting[last:]
 
-    def note_soon(self, note: Note) -> None:
+    def note_soon(self, note: InFlightNote) -> None:
         self._waiting.append(note)
 
 
