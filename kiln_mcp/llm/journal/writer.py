@@ -52,7 +52,7 @@ class JournalWriter:
         """Make a change; return when it is made. It is made even if the caller is cancelled.
 
         Raises:
-            JournalFailed: It cannot be made, for example because the disk is full.
+            DatabaseFailure: It cannot be made, for example because the disk is full.
         """
         await self._wait_for([(change, row)])
 

@@ -65,7 +65,7 @@ _QUIET: Final[Mapping[str, str]] = {
 
 @lru_cache(maxsize=1)
 def load_litellm() -> Any:  # litellm has no usable types
-    """Import litellm once, without contact to the network. Call it in a thread: it takes seconds."""
+    """Import litellm once, without contact to the network; it takes seconds, in a thread."""
     os.environ.update(_QUIET)
     litellm = cast("Any", importlib.import_module("litellm"))
     litellm.telemetry = False
