@@ -48,7 +48,7 @@ async def gates(url: str, count: int = WORKERS) -> AsyncGenerator[list[Gates]]:
         yield made
 
 
-async def test_what_one_worker_was_answered_another_does_not_ask_again(postgres: str) -> None:
+async def test_an_answer_of_one_worker_serves_all_workers(postgres: str) -> None:
     odd = ModelAnswer("ok \0 \ud800 % _", usage=Usage(3, 4, 1, 0.5), reasoning="so")
     async with worker(postgres, ScriptedModel([odd])) as first:
         answer = await first.complete(request("one"), asker="jobs/1/a")
@@ -72,7 +72,7 @@ async def test_after_a_row_that_cannot_be_written_the_next_is(postgres: str) -> 
             assert (await engine.complete(request("one"), asker="a")).text == "fine"
 
 
-async def test_many_are_looked_up_at_once(postgres: str) -> None:
+async def test_many_concurrent_lookups_find_every_answer(postgres: str) -> None:
     texts = [str(number) for number in range(200)]
     async with worker(postgres, ScriptedModel(texts)) as engine:
         for _ in range(2):
@@ -94,7 +94,9 @@ class Endless:
         raise AssertionError("nothing wakes it")
 
 
-async def test_a_budget_counts_what_every_worker_spent_and_had_on_its_way(postgres: str) -> None:
+async def test_a_budget_counts_the_spending_and_in_flight_calls_of_every_worker(
+    postgres: str,
+) -> None:
     limit = BudgetLimit(calls=3)
     async with worker(postgres, ScriptedModel(["a"])) as first:
         budget = await first.budget("jobs/1", limit)
@@ -144,7 +146,7 @@ async def test_all_workers_together_ask_no_more_at_once_than_allowed(postgres: s
     assert took < 8
 
 
-async def test_nobody_waits_for_ever_while_another_worker_is_busy(postgres: str) -> None:
+async def test_a_worker_gets_a_slot_while_another_worker_is_busy(postgres: str) -> None:
     allowed = Limits(concurrency=2)
     async with gates(postgres, 2) as (busy, late), anyio.create_task_group() as group:
         gate = busy.gate("m", allowed)
@@ -208,7 +210,7 @@ async def test_requests_a_minute_are_those_of_all_workers_together(postgres: str
         assert 0.9 <= time.monotonic() - started < 5
 
 
-async def test_a_database_that_is_away_is_said_without_its_password() -> None:
+async def test_an_unreachable_database_is_named_without_its_password() -> None:
     url = "postgresql://kiln:secret@127.0.0.1:9/kiln"
     async with worker(url, ScriptedModel([])) as engine:
         with pytest.raises(DatabaseFailure, match=r"127\.0\.0\.1:9/kiln") as raised:
@@ -239,7 +241,7 @@ async def all_hear(url: str, count: int) -> None:
     raise AssertionError("it was never told")
 
 
-async def test_what_one_worker_learned_from_a_refusal_all_keep_to(postgres: str) -> None:
+async def test_a_limit_that_one_worker_learned_holds_for_all_workers(postgres: str) -> None:
     allowed = Limits(concurrency=12)
     running = most = 0
     async with gates(postgres) as several:
@@ -272,7 +274,7 @@ async def test_what_one_worker_learned_from_a_refusal_all_keep_to(postgres: str)
         raise AssertionError("nothing was given back")
 
 
-async def test_a_pause_that_one_worker_is_asked_for_all_wait_and_hear_of(postgres: str) -> None:
+async def test_a_pause_that_a_server_asks_of_one_worker_holds_all_workers(postgres: str) -> None:
     heard: list[str] = []
     said = anyio.Event()
 

@@ -144,7 +144,7 @@ def changed(reply: web.Response, **changes: object) -> web.Response:
         None,
     ],
 )
-async def test_a_usage_that_cannot_be_true_is_counted_as_where_none_is_said(
+async def test_a_usage_that_cannot_be_true_is_replaced_by_an_estimate(
     loopback: Loopback, open_engine: Opened, ask: Ask, usage: object
 ) -> None:
     loopback.replies.append(changed(loopback.reply(), usage=usage))
@@ -224,7 +224,7 @@ async def test_every_refusal_becomes_our_error(
 
 
 @pytest.mark.parametrize("text", ['{"hello": 1}', "null", "[1]", '{"choices": []}', "OK", ""])
-async def test_what_is_no_completion_is_said_and_not_asked_for_again(
+async def test_a_reply_without_a_completion_is_reported_and_not_retried(
     loopback: Loopback, open_engine: Opened, ask: Ask, text: str
 ) -> None:
     loopback.replies.append(web.Response(text=text, content_type="application/json"))
@@ -275,7 +275,7 @@ async def test_content_may_be_a_list_of_parts(
     assert len(loopback.bodies) == 1
 
 
-async def test_halves_of_characters_are_joined_or_replaced(
+async def test_lone_surrogates_are_joined_or_replaced(
     loopback: Loopback, open_engine: Opened, ask: Ask
 ) -> None:
     arguments = '{"a": "\ud83d\ude00\ud83d"}'
@@ -290,7 +290,7 @@ async def test_halves_of_characters_are_joined_or_replaced(
     assert answer.tool_calls == (ToolCall("c\ufffd", "l", '{"a": "😀\ufffd"}'),)
 
 
-async def test_halves_of_characters_in_json_are_replaced(
+async def test_lone_surrogates_in_json_are_replaced(
     loopback: Loopback, open_engine: Opened, ask: Ask
 ) -> None:
     loopback.text = '{"name": "a\\ud800"}'
@@ -298,7 +298,7 @@ async def test_halves_of_characters_in_json_are_replaced(
     assert answer.value == {"name": "a\ufffd"}
 
 
-async def test_halves_of_characters_in_an_error_are_replaced(
+async def test_lone_surrogates_in_an_error_are_replaced(
     loopback: Loopback, open_engine: Opened, ask: Ask
 ) -> None:
     loopback.fail(400, "odd: \ud800")
@@ -306,7 +306,7 @@ async def test_halves_of_characters_in_an_error_are_replaced(
         await ask(open_engine(loopback))
 
 
-async def test_a_request_is_sent_again_after_a_failure_that_passes(
+async def test_a_request_is_retried_after_a_failure_that_passes(
     loopback: Loopback, open_engine: Opened, ask: Ask
 ) -> None:
     loopback.fail(503, "overloaded")
@@ -315,7 +315,7 @@ async def test_a_request_is_sent_again_after_a_failure_that_passes(
     assert len(loopback.bodies) == 3
 
 
-async def test_a_server_that_is_down_is_said_and_after_five_times_not_asked(
+async def test_a_server_that_is_down_opens_its_circuit_breaker_after_five_failures(
     loopback: Loopback, open_engine: Opened
 ) -> None:
     loopback.address = "http://127.0.0.1:9/v1"
@@ -333,7 +333,9 @@ async def test_a_missing_key_is_named(loopback: Loopback, open_engine: Opened, a
         await ask(open_engine(loopback, environment={}))
 
 
-async def test_a_slow_answer_is_given_up(loopback: Loopback, open_engine: Opened, ask: Ask) -> None:
+async def test_a_slow_answer_ends_with_a_timeout(
+    loopback: Loopback, open_engine: Opened, ask: Ask
+) -> None:
     with pytest.raises(Unavailable, match="gave no answer within"):
         await ask(open_engine(loopback, timeout_s=0.0001, attempts=1))
 
@@ -342,7 +344,7 @@ async def test_a_slow_answer_is_given_up(loopback: Loopback, open_engine: Opened
     ("fate", "count"),
     [("late", 2), ("before", 2), ("refused", 0), ("too many", 0), (500, 2), (504, 2)],
 )
-async def test_of_calls_that_failed_only_such_as_may_have_been_answered_count_as_spent(
+async def test_a_failed_call_counts_as_spent_only_if_it_may_have_been_answered(
     loopback: Loopback, open_engine: Opened, ask: Ask, fate: str | int, count: int
 ) -> None:
     match fate:

@@ -36,7 +36,7 @@ async def test_a_repeated_request_is_answered_from_the_journal() -> None:
     assert len(model.requests) == 1
 
 
-async def test_the_journal_outlives_its_engine(tmp_path: Path) -> None:
+async def test_the_journal_survives_its_engine(tmp_path: Path) -> None:
     model = ScriptedModel(["five"])
     for _ in range(2):
         async with engine_with(model, tmp_path / "home" / "journal.sqlite") as engine:
@@ -79,7 +79,7 @@ async def test_an_answer_that_does_not_fit_is_sent_back_with_the_reason() -> Non
     assert "'five' is not of type 'integer' (at ['age'])" in model.requests[2].messages[-1].content
 
 
-async def test_after_two_corrections_the_last_problem_is_told() -> None:
+async def test_after_two_corrections_the_last_problem_is_reported() -> None:
     model = ScriptedModel(["no"], repeat=True)
     async with engine_with(model) as engine:
         with pytest.raises(BadAnswer, match="3 attempts"):
@@ -87,7 +87,7 @@ async def test_after_two_corrections_the_last_problem_is_told() -> None:
     assert len(model.requests) == 3
 
 
-async def test_a_passing_failure_is_tried_again_and_a_lasting_one_is_not() -> None:
+async def test_a_passing_failure_is_retried_and_a_lasting_one_is_not() -> None:
     passing = ScriptedModel([ServerDown("m", "refused"), "there"])
     lasting = ScriptedModel([RejectedRequest("m", "no"), "there"])
     async with engine_with(passing) as engine:
@@ -128,7 +128,7 @@ async def test_spending_is_kept_by_asker_and_model() -> None:
     assert (second.model, second.usage.calls, second.unpriced_calls) == ("u", 1, 1)
 
 
-async def test_what_never_fitted_is_asked_anew_by_somebody_else_and_not_within_its_job() -> None:
+async def test_a_request_without_a_fitting_answer_is_asked_anew_only_by_another_job() -> None:
     bad = ["no JSON", "none", "nothing"]
     model = ScriptedModel([*bad, *bad, '{"age": 5}'])
     request = ModelRequest("m", (Message("user", "How old?"),), schema=AGE)

@@ -106,7 +106,7 @@ every_model = pytest.mark.parametrize(
 
 
 @every_model
-async def test_a_streamed_answer_is_what_its_parts_say_and_is_remembered(
+async def test_a_streamed_answer_is_the_sum_of_its_parts_and_is_journalled(
     loopback: Loopback, kind: str, in_pieces: bool
 ) -> None:
     loopback.text = "hello there"
@@ -125,7 +125,7 @@ async def test_a_streamed_answer_is_what_its_parts_say_and_is_remembered(
 
 
 @every_model
-async def test_who_stops_listening_can_ask_again(
+async def test_a_request_can_be_asked_again_after_its_stream_was_closed(
     loopback: Loopback, kind: str, in_pieces: bool
 ) -> None:
     loopback.text = "hello there"
@@ -142,7 +142,7 @@ async def test_who_stops_listening_can_ask_again(
 
 @pytest.mark.embedded
 @pytest.mark.skipif(find_embedded_model() is None, reason="kiln-mcp models pull")
-async def test_the_embedded_model_says_the_same_whole_and_in_pieces() -> None:
+async def test_the_embedded_model_answers_the_same_whole_and_streamed() -> None:
     async with Engine(EngineSettings(environment={})) as engine:
         request = asked("embedded", max_tokens=24)
         _, streamed = await heard(engine, request)
@@ -156,7 +156,7 @@ async def test_the_embedded_model_says_the_same_whole_and_in_pieces() -> None:
     assert len(order) > 1
 
 
-async def test_an_answer_that_does_not_fit_is_begun_again_in_the_open() -> None:
+async def test_a_stream_shows_that_an_answer_is_corrected() -> None:
     model = ScriptedModel(["old", '{"age": 5}'])
     async with Engine(EngineSettings(environment={}), {"m": model}) as engine:
         deltas, answer = await heard(engine, asked("m", schema=AGE))
@@ -200,14 +200,14 @@ async def test_of_equal_streams_at_the_same_time_one_is_sent() -> None:
     assert len(model.requests) == 1
 
 
-async def test_a_failure_before_the_first_part_is_tried_again() -> None:
+async def test_a_failure_before_the_first_part_is_retried() -> None:
     model = ScriptedModel([ServerDown("m", "refused."), "there"])
     async with Engine(EngineSettings(environment={}, first_wait_s=0.01), {"m": model}) as engine:
         deltas, _ = await heard(engine, asked("m"))
     assert deltas == [TextDelta("there")]
 
 
-async def test_a_stream_is_held_by_its_budget_and_counts_what_was_broken_off() -> None:
+async def test_a_stream_keeps_to_its_budget_and_counts_its_incomplete_answer() -> None:
     answers = [ModelAnswer("a b c d", usage=Usage(10, 5, 0, 0.01))]
     async with Engine(
         EngineSettings(environment={}), {"m": ScriptedModel(answers, repeat=True)}
@@ -224,7 +224,7 @@ async def test_a_stream_is_held_by_its_budget_and_counts_what_was_broken_off() -
             await heard(engine, asked("m", seed=2), budget=budget)
 
 
-async def test_a_stream_whose_connection_breaks_counts_at_the_most_that_it_can_take(
+async def test_a_stream_whose_connection_breaks_counts_as_its_whole_reservation(
     loopback: Loopback,
 ) -> None:
     loopback.pieces, loopback.ends = [words("Hello")], False
@@ -293,7 +293,7 @@ async def test_a_stream_is_read_however_a_server_writes_it(
         ((), ServerFailure, "broke off in the middle"),
     ],
 )
-async def test_a_failure_in_the_middle_is_said_and_not_tried_again(
+async def test_a_failure_in_the_middle_is_reported_and_not_retried(
     loopback: Loopback, pieces: tuple[bytes, ...], kind: type[ModelError], said: str
 ) -> None:
     with pytest.raises(kind, match=said):
@@ -302,7 +302,7 @@ async def test_a_failure_in_the_middle_is_said_and_not_tried_again(
 
 
 @pytest.mark.parametrize("kind", ["lean", pytest.param("litellm", marks=quiet)])
-async def test_a_connection_that_breaks_in_the_middle_is_said(
+async def test_a_connection_that_breaks_in_the_middle_is_reported(
     loopback: Loopback, kind: str
 ) -> None:
     loopback.pieces = [words("hel")]
@@ -313,9 +313,7 @@ async def test_a_connection_that_breaks_in_the_middle_is_said(
 
 
 @pytest.mark.parametrize("kind", ["lean", pytest.param("litellm", marks=quiet)])
-async def test_the_server_is_told_when_nobody_listens_any_more(
-    loopback: Loopback, kind: str
-) -> None:
+async def test_the_server_learns_that_a_stream_was_closed(loopback: Loopback, kind: str) -> None:
     loopback.pieces = [words("hel")]
     loopback.hangs = True
     async with opened(kind, loopback) as (engine, model):
@@ -328,7 +326,7 @@ async def test_the_server_is_told_when_nobody_listens_any_more(
             await loopback.hung_up.wait()
 
 
-async def test_signs_of_life_alone_are_no_answer(loopback: Loopback) -> None:
+async def test_comments_in_a_stream_do_not_extend_its_time(loopback: Loopback) -> None:
     loopback.hangs = True
     with pytest.raises(Unavailable, match="gave no answer within"):
         await lean(loopback, words("hel"), timeout_s=0.2)

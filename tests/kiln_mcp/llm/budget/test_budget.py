@@ -120,7 +120,7 @@ class EndlessModel:
         raise AssertionError("nothing wakes it")
 
 
-async def test_a_call_that_was_sent_and_given_up_counts_as_spent_now_and_later(
+async def test_a_cancelled_call_counts_as_spent_now_and_later(
     tmp_path: Path,
 ) -> None:
     settings = EngineSettings(journal=tmp_path / "journal.sqlite", environment={})
@@ -263,7 +263,7 @@ async def ask_server(server: Loopback, limit: BudgetLimit, **settings: float) ->
 MOST = maximum_expense(requests(1)[0], Price(0.001, 0.002, 0.001))
 
 
-async def test_a_call_that_got_no_answer_in_time_counts_at_the_most_that_it_can_take(
+async def test_a_call_without_an_answer_in_time_counts_as_its_whole_reservation(
     loopback: Loopback,
 ) -> None:
     loopback.late_s = 60.0
@@ -291,7 +291,7 @@ async def test_a_call_that_was_refused_costs_nothing(loopback: Loopback, status:
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-async def test_a_call_that_its_server_failed_at_holds_to_the_limits_as_one_without_an_answer(
+async def test_a_call_that_its_server_failed_counts_like_one_without_an_answer(
     loopback: Loopback, status: int
 ) -> None:
     for _ in range(5):
@@ -309,7 +309,7 @@ async def test_a_call_that_never_reached_a_server_costs_nothing(loopback: Loopba
     assert (budget.expense, budget.losses) == (Expense(), Expense())
 
 
-async def test_calls_that_got_no_answer_never_pass_the_limit_and_are_said(
+async def test_calls_without_an_answer_never_pass_the_limit_and_are_reported(
     loopback: Loopback,
 ) -> None:
     loopback.late_s = 60.0
@@ -353,7 +353,7 @@ async def test_a_server_that_takes_more_than_it_was_asked_to_is_not_asked_past_t
     assert "the server of 'p/tiny' took more than it was asked to: 150,000 tokens" in refusals[0]
 
 
-async def test_what_a_model_was_seen_to_take_is_kept_for_its_next_call(
+async def test_an_excess_of_a_model_raises_the_reservation_of_its_next_call(
     loopback: Loopback,
 ) -> None:
     taken = {"prompt_tokens": 10, "completion_tokens": 5_000}

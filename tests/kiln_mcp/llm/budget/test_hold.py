@@ -62,7 +62,7 @@ async def test_calls_in_the_queue_are_not_sent_once_a_budget_is_held(
     assert budget.losses == Expense()
 
 
-async def test_a_call_that_waits_to_be_sent_again_does_not_keep_a_pause_waiting(
+async def test_a_call_that_waits_for_its_retry_does_not_delay_a_pause(
     loopback: Loopback,
 ) -> None:
     loopback.fail(429, "slow down", retry_after="45")
@@ -83,7 +83,7 @@ async def test_calls_of_others_pass_while_a_budget_is_held(loopback: Loopback) -
     assert len(loopback.bodies) == 2
 
 
-async def test_no_call_is_sent_when_the_time_is_over_and_those_on_their_way_are_answered(
+async def test_no_call_is_sent_after_the_time_and_in_flight_calls_are_awaited(
     loopback: Loopback,
 ) -> None:
     loopback.late_s = 0.5

@@ -56,7 +56,7 @@ async def asking(*engines: Engine) -> AsyncGenerator[None]:
         group.cancel_scope.cancel()
 
 
-async def test_who_waits_hears_how_long_the_server_asks_to_wait(loopback: Loopback) -> None:
+async def test_the_listener_is_told_how_long_the_server_asks_to_wait(loopback: Loopback) -> None:
     loopback.fail(429, "slow down", retry_after="45")
     ear = Ear()
     async with engine_of(loopback) as engine, asking(engine.with_listener(ear.hear)):
@@ -65,7 +65,7 @@ async def test_who_waits_hears_how_long_the_server_asks_to_wait(loopback: Loopba
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_others_who_ask_the_server_meanwhile_hear_it_too(
+async def test_other_callers_of_a_paused_server_are_told_too(
     loopback: Loopback, status: int
 ) -> None:
     loopback.fail(status, "slow down", retry_after="45")
@@ -80,7 +80,7 @@ async def test_others_who_ask_the_server_meanwhile_hear_it_too(
     assert len(loopback.bodies) == 1
 
 
-async def test_who_waits_for_a_limit_of_the_own_settings_hears_it(loopback: Loopback) -> None:
+async def test_the_listener_is_told_of_a_wait_for_a_configured_limit(loopback: Loopback) -> None:
     ear = Ear()
     async with engine_of(loopback, per_minute=6) as engine:
         heard = engine.with_listener(ear.hear)
@@ -113,7 +113,7 @@ async def test_a_model_that_is_to_wait_long_keeps_no_other_of_its_server_back(
 
 
 @pytest.mark.parametrize("asked_to", ["Fri, 01 Jan 2099 00:00:00 GMT", "99999999999", "inf"])
-async def test_a_senseless_wait_is_taken_as_none_given(loopback: Loopback, asked_to: str) -> None:
+async def test_a_senseless_retry_after_is_ignored(loopback: Loopback, asked_to: str) -> None:
     loopback.fail(429, "slow down", retry_after=asked_to)
     async with engine_of(loopback) as engine:
         with anyio.fail_after(20):
@@ -123,7 +123,7 @@ async def test_a_senseless_wait_is_taken_as_none_given(loopback: Loopback, asked
 @pytest.mark.parametrize(
     ("seconds", "words"), [("7100", "118 min"), ("40000", "11 hours"), ("260000", "3 days")]
 )
-async def test_a_long_wait_is_said_in_words_for_people(
+async def test_a_long_wait_is_written_in_hours_or_days(
     loopback: Loopback, seconds: str, words: str
 ) -> None:
     loopback.fail(429, "quota", retry_after=seconds)
@@ -144,7 +144,7 @@ async def test_a_wait_that_is_longer_than_the_time_that_is_left_ends_the_job_at_
     assert budget.refusal is not None
 
 
-async def test_a_short_wait_is_not_worth_a_sentence(loopback: Loopback) -> None:
+async def test_the_listener_is_not_told_of_a_short_wait(loopback: Loopback) -> None:
     loopback.fail(429, "slow down", retry_after="0.05")
     ear = Ear()
     async with engine_of(loopback) as engine:
@@ -152,7 +152,7 @@ async def test_a_short_wait_is_not_worth_a_sentence(loopback: Loopback) -> None:
     assert ear.heard == []
 
 
-async def test_the_last_attempt_says_that_it_was_refused(loopback: Loopback) -> None:
+async def test_the_error_of_the_last_attempt_is_raised(loopback: Loopback) -> None:
     loopback.fail(429, "slow down", retry_after="3600")
     async with engine_of(loopback, attempts=1) as engine:
         with pytest.raises(TooManyRequests, match="asks to wait 60 min"):

@@ -34,7 +34,7 @@ class SlowBook:
 
 
 @pytest.mark.parametrize("seed", range(20))
-async def test_what_is_kept_covers_every_call_that_was_sent(seed: int) -> None:
+async def test_the_note_covers_every_call_that_was_sent(seed: int) -> None:
     chance = random.Random(seed)
     book = SlowBook()
     way = InFlightCalls("jobs/1", book)

@@ -25,7 +25,9 @@ def request(text: str = "Hi", **changes: object) -> ModelRequest:
     return ModelRequest("m", (Message("user", text),), **changes)  # pyright: ignore[reportArgumentType]
 
 
-async def test_a_journal_that_cannot_be_made_is_said_with_what_to_do(tmp_path: Path) -> None:
+async def test_a_journal_that_cannot_be_created_is_reported_with_the_next_step(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "file").touch()
     settings = EngineSettings(journal=tmp_path / "file" / "journal.sqlite", environment={})
     async with Engine(settings, {"m": ScriptedModel(["never asked"])}) as engine:
@@ -33,7 +35,7 @@ async def test_a_journal_that_cannot_be_made_is_said_with_what_to_do(tmp_path: P
             await engine.complete(request(), asker="test")
 
 
-async def test_a_file_that_is_no_database_stops_only_who_asks_a_model(tmp_path: Path) -> None:
+async def test_a_damaged_journal_stops_only_calls_of_models(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     path.write_bytes(b"no database at all, but long enough to be read as one" * 100)
     model = ScriptedModel(["answered"])
@@ -47,7 +49,7 @@ async def test_a_file_that_is_no_database_stops_only_who_asks_a_model(tmp_path: 
         assert (await engine.complete(request(), asker="test")).text == "answered"
 
 
-async def test_a_full_disk_is_said_and_nothing_is_half_written(tmp_path: Path) -> None:
+async def test_a_full_disk_is_reported_and_nothing_is_half_written(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     settings = EngineSettings(journal=path, environment={})
     async with Engine(settings, {"m": ScriptedModel(["small"])}) as engine:
@@ -79,7 +81,7 @@ async def test_after_a_row_that_cannot_be_written_the_next_is(tmp_path: Path) ->
             assert [entry.usage.calls for entry in await engine.spending()] == [1]
 
 
-async def test_half_a_character_that_was_journalled_before_is_replaced(tmp_path: Path) -> None:
+async def test_a_lone_surrogate_of_an_older_journal_is_replaced(tmp_path: Path) -> None:
     old = ModelAnswer("a\ud800", reasoning="\udc00b")
     settings = EngineSettings(journal=tmp_path / "journal.sqlite", environment={})
     async with Engine(settings, {"m": ScriptedModel([old])}) as engine:
@@ -89,7 +91,7 @@ async def test_half_a_character_that_was_journalled_before_is_replaced(tmp_path:
     assert (answer.text, answer.reasoning) == ("a\ufffd", "\ufffdb")
 
 
-async def test_the_writer_outlives_whatever_goes_wrong() -> None:
+async def test_the_writer_survives_any_failure() -> None:
     failures: list[Exception] = [MemoryError("too large"), DatabaseFailure("no disk")]
 
     def write(_: Batch) -> None:

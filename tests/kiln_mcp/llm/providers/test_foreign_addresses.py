@@ -48,7 +48,7 @@ async def test_a_model_that_a_project_names_is_never_an_address(provider: str, n
         "openrouter/google/gemini-2.5-flash:free",
     ],
 )
-def test_models_names_with_signs_of_their_own_are_none(name: str) -> None:
+def test_a_name_with_the_characters_of_an_address_is_no_models(name: str) -> None:
     assert not holds_address(name)
 
 

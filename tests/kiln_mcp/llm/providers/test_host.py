@@ -66,7 +66,7 @@ async def test_the_same_request_is_one_order_and_another_sample_is_another() -> 
     await orders.close()
 
 
-async def test_an_order_outlives_the_process_that_waited_for_it(tmp_path: Path) -> None:
+async def test_an_order_survives_the_process_that_waited_for_it(tmp_path: Path) -> None:
     path = tmp_path / "orders.sqlite"
     before, assistant, after = WorkOrders(path), WorkOrders(path), WorkOrders(path)
     order = None
@@ -83,7 +83,7 @@ async def test_an_order_outlives_the_process_that_waited_for_it(tmp_path: Path) 
     await after.close()
 
 
-async def test_an_order_that_nobody_waits_for_any_more_is_not_handed_out() -> None:
+async def test_an_order_without_a_waiting_process_is_not_handed_out() -> None:
     now = 1000.0
     orders = WorkOrders(None, clock=lambda: now)
     await orders.add(REQUEST)
@@ -116,7 +116,7 @@ async def test_the_order_of_a_killed_asker_is_not_handed_out_for_long() -> None:
     await orders.close()
 
 
-async def test_what_a_client_took_is_there_again_as_soon_as_it_has_gone() -> None:
+async def test_the_orders_of_a_client_are_open_again_when_it_disconnects() -> None:
     orders = WorkOrders(None)
     await orders.add(REQUEST)
     [order] = await orders.take(5, "first")
@@ -127,7 +127,7 @@ async def test_what_a_client_took_is_there_again_as_soon_as_it_has_gone() -> Non
     await orders.close()
 
 
-async def test_an_order_is_kept_for_who_shows_signs_of_life() -> None:
+async def test_an_order_is_leased_as_long_as_its_taker_gives_heartbeats() -> None:
     now = 1000.0
     orders = WorkOrders(None, clock=lambda: now)
     order_id = await orders.add(REQUEST)
@@ -157,7 +157,7 @@ async def test_orders_of_an_earlier_version_are_still_served(tmp_path: Path) -> 
     await after.close()
 
 
-async def test_a_trial_asks_anew_though_an_answer_of_before_waits_for_nobody(
+async def test_a_trial_asks_anew_though_an_answer_to_an_earlier_order_is_there(
     tmp_path: Path,
 ) -> None:
     settings = EngineSettings(orders=tmp_path / "orders.sqlite", environment={})

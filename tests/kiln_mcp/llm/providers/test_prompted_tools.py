@@ -37,7 +37,7 @@ class _Said:
         return ModelAnswer(next(self._texts))
 
 
-async def test_a_call_comes_as_one_and_its_result_goes_back_in_words() -> None:
+async def test_a_tool_call_in_words_is_read_and_its_result_returned_in_words() -> None:
     model = _Said(['{"tool": "weather", "arguments": {"city": "Bergen"}}', '{"answer": "Yes."}'])
     request = ModelRequest("x", ASKED, tools=(WEATHER,))
     called = await PromptedTools(model).complete(request)

@@ -76,7 +76,7 @@ def test_a_bad_list_is_refused_with_line_reason_and_example(
     assert f"{file} cannot be used: {said}" in str(caught.value)
 
 
-async def test_a_bad_list_stops_only_who_may_need_it_until_it_is_mended(
+async def test_a_bad_list_stops_only_calls_that_may_need_it_until_it_is_corrected(
     loopback: Loopback, tmp_path: Path
 ) -> None:
     file = tmp_path / "servers.json"
@@ -103,7 +103,7 @@ async def test_a_bad_list_stops_only_who_may_need_it_until_it_is_mended(
             engine.check_name("local/tiny")
 
 
-async def test_what_keeps_a_servers_model_from_answering_is_said_beforehand(
+async def test_a_server_that_cannot_answer_is_refused_before_the_first_call(
     loopback: Loopback,
 ) -> None:
     servers = (
@@ -127,7 +127,7 @@ async def test_what_keeps_a_servers_model_from_answering_is_said_beforehand(
     assert loopback.bodies == []
 
 
-async def test_models_of_a_server_of_which_the_same_is_known_are_named_together(
+async def test_models_of_a_server_with_the_same_abilities_are_listed_together(
     loopback: Loopback,
 ) -> None:
     loopback.names = [f"m{number}" for number in range(14)]
@@ -161,7 +161,7 @@ async def test_models_of_a_server_of_which_the_same_is_known_are_named_together(
         ({"GOOGLE_API_KEY": "k"}, "gemini/gemini-2.5-flash", True, "GOOGLE_API_KEY is set"),
     ],
 )
-async def test_of_a_hosted_models_key_is_said_what_is_known(
+async def test_a_hosted_model_is_described_with_the_state_of_its_key(
     environment: dict[str, str], model: str, ready: bool | None, note: str
 ) -> None:
     async with Engine(EngineSettings(environment=environment)) as engine:
@@ -207,7 +207,7 @@ async def test_a_refused_key_is_named_by_its_variable_and_not_shown(loopback: Lo
         ),
     ],
 )
-def test_a_secret_where_none_belongs_is_refused_and_not_repeated(
+def test_a_secret_in_the_wrong_field_is_refused_and_not_shown(
     tmp_path: Path, fields: dict[str, str], said: str
 ) -> None:
     file = tmp_path / "servers.json"

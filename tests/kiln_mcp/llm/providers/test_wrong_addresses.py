@@ -37,9 +37,7 @@ async def ask(engine: Engine, request: ModelRequest, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["whole", "streamed"])
-async def test_a_web_page_is_said_as_such_and_not_asked_for_again(
-    loopback: Loopback, how: str
-) -> None:
+async def test_a_web_page_is_reported_as_such_and_not_retried(loopback: Loopback, how: str) -> None:
     loopback.replies.append(web.Response(text=PAGE, content_type="text/html"))
     async with engine_of(loopback.address) as engine:
         said = rf"local/tiny at {loopback.address}: it sent a web page \(Sign in\)"
@@ -48,7 +46,7 @@ async def test_a_web_page_is_said_as_such_and_not_asked_for_again(
     assert len(loopback.bodies) == 1
 
 
-async def test_an_address_without_its_version_is_said_with_the_one_that_may_be_meant(
+async def test_an_address_without_its_version_comes_with_a_proposal(
     loopback: Loopback,
 ) -> None:
     short = loopback.address.removesuffix("/v1")
@@ -59,7 +57,7 @@ async def test_an_address_without_its_version_is_said_with_the_one_that_may_be_m
     assert f"{short}/v1 may be meant" in described.note
 
 
-async def test_a_server_without_a_list_of_models_is_said_to_have_none(loopback: Loopback) -> None:
+async def test_a_server_without_a_list_of_models_is_described_so(loopback: Loopback) -> None:
     address = loopback.address.replace("/v1", "/v1/else")
     async with engine_of(address) as engine:
         [described] = [one for one in await engine.models() if one.name.startswith("local/")]
@@ -76,7 +74,7 @@ async def test_a_listed_model_that_is_not_there_is_no_close_name_of_itself(
     assert "Close names" not in str(refused.value)
 
 
-async def test_what_a_server_says_ends_as_a_sentence(loopback: Loopback) -> None:
+async def test_a_servers_words_end_as_a_sentence(loopback: Loopback) -> None:
     loopback.replies.append(web.json_response({"choices": []}))
     async with engine_of(loopback.address, attempts=1) as engine:
         with pytest.raises(ModelError, match=r'\{"choices": \[\]\}\. Check'):
