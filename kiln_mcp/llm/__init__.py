@@ -36,8 +36,8 @@ from kiln_mcp.llm.messages import (
 )
 from kiln_mcp.llm.providers.embedded import EmbeddedSettings, find_embedded_model
 from kiln_mcp.llm.providers.embedded_download import pull_embedded_model
-from kiln_mcp.llm.providers.host import HOST, WorkOrder, WorkOrders
 from kiln_mcp.llm.providers.server_settings import ServerSettings
+from kiln_mcp.llm.providers.work_orders import HOST, WorkOrder, WorkOrders
 from kiln_mcp.llm.settings import EngineSettings
 
 __all__ = [

@@ -5,7 +5,7 @@ from typing import Final
 from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.llm.journal.journal import Journal
 from kiln_mcp.llm.journal.sqlite import SqliteJournal
-from kiln_mcp.llm.limits.gate import SharedLimits
+from kiln_mcp.llm.limits.shared_limits import SharedLimits
 from kiln_mcp.llm.settings import EngineSettings
 
 _NO_DRIVER: Final = (

@@ -18,7 +18,7 @@ from kiln_mcp.llm.journal.journal import JournalEntry, Spending
 from kiln_mcp.llm.limits.gate import Gates
 from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
 from kiln_mcp.llm.providers.descriptions import ModelDescription
-from kiln_mcp.llm.providers.host import WorkOrders
+from kiln_mcp.llm.providers.work_orders import WorkOrders
 from kiln_mcp.llm.retries import Route, Sender
 from kiln_mcp.llm.roster import Roster
 from kiln_mcp.llm.settings import EngineSettings

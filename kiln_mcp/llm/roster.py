@@ -6,7 +6,8 @@ from typing import Final
 
 from kiln_mcp.llm.abilities import LOCAL_ABILITIES
 from kiln_mcp.llm.errors import ModelError, UnknownModel
-from kiln_mcp.llm.limits.gate import Gate, Gates, Limits
+from kiln_mcp.llm.limits.gate import Gate, Gates
+from kiln_mcp.llm.limits.shared_limits import Limits
 from kiln_mcp.llm.messages import EMBEDDED, Model
 from kiln_mcp.llm.prices import FREE, Price, litellm_price
 from kiln_mcp.llm.providers.configured_servers import Servers
@@ -22,7 +23,7 @@ from kiln_mcp.llm.providers.descriptions import (
     hosted_models_with_key,
 )
 from kiln_mcp.llm.providers.embedded import EmbeddedModel
-from kiln_mcp.llm.providers.host import HOST, HostModel, WorkOrders
+from kiln_mcp.llm.providers.host import HostModel
 from kiln_mcp.llm.providers.keys import find_key, missing_key
 from kiln_mcp.llm.providers.litellm_models import HostedModel
 from kiln_mcp.llm.providers.litellm_names import (
@@ -33,6 +34,7 @@ from kiln_mcp.llm.providers.litellm_names import (
 )
 from kiln_mcp.llm.providers.openai_server import ServerModel
 from kiln_mcp.llm.providers.prompted_tools import PromptedTools
+from kiln_mcp.llm.providers.work_orders import HOST, WorkOrders
 from kiln_mcp.llm.retries import Route
 from kiln_mcp.llm.settings import EngineSettings
 

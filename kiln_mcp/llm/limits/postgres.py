@@ -22,8 +22,9 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from kiln_mcp.llm.errors import DatabaseFailure
-from kiln_mcp.llm.limits.gate import BURST_S, Limits, Slot
 from kiln_mcp.llm.limits.postgres_pace import News, PostgresPace
+from kiln_mcp.llm.limits.shared_limits import Limits, Slot
+from kiln_mcp.llm.limits.token_bucket import BURST_S
 from kiln_mcp.llm.postgres import PostgresLink
 
 LONGEST_HELD_S: Final = 2.0

@@ -11,7 +11,8 @@ import anyio
 from kiln_mcp.llm.abilities import Abilities, Ability, ObservedAbilities
 from kiln_mcp.llm.deltas import AnswerStream, deltas_of
 from kiln_mcp.llm.errors import KeyProblem, ModelError, RejectedRequest, ServerDown
-from kiln_mcp.llm.limits.gate import Gates, Limits
+from kiln_mcp.llm.limits.gate import Gates
+from kiln_mcp.llm.limits.shared_limits import Limits
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.prices import Price, with_cost, with_token_count
 from kiln_mcp.llm.providers.addresses import shared_name

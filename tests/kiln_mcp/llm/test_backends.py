@@ -22,8 +22,9 @@ from kiln_mcp.llm import (
 )
 from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 from kiln_mcp.llm.errors import BudgetSpent, DatabaseFailure, TooManyRequests
-from kiln_mcp.llm.limits.gate import Gate, Gates, Limits
+from kiln_mcp.llm.limits.gate import Gate, Gates
 from kiln_mcp.llm.limits.postgres import PostgresLimits
+from kiln_mcp.llm.limits.shared_limits import Limits
 from scripted_model import ScriptedModel
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]

@@ -74,9 +74,7 @@ def test_a_key_is_known_by_its_form(key: str) -> None:
     assert mask_keys(f"key {key}, refused") == f"key {MASK}, refused"
 
 
-@pytest.mark.parametrize(
-    "text", ["keyboard-shortcuts", "sk-learn", "a key_value table"]
-)
+@pytest.mark.parametrize("text", ["keyboard-shortcuts", "sk-learn", "a key_value table"])
 def test_a_word_that_begins_like_a_key_is_none(text: str) -> None:
     assert mask_keys(text) == text
 

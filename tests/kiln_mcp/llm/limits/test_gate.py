@@ -7,7 +7,8 @@ import pytest
 
 from kiln_mcp.llm import Message, ModelRequest
 from kiln_mcp.llm.errors import TooManyRequests
-from kiln_mcp.llm.limits.gate import Gate, Limits
+from kiln_mcp.llm.limits.gate import Gate
+from kiln_mcp.llm.limits.shared_limits import Limits
 
 REQUEST = ModelRequest("m", (Message("user", "?"),), max_tokens=1)
 OTHER = replace(REQUEST, model="other")

@@ -7,7 +7,8 @@ import pytest
 
 from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest
 from kiln_mcp.llm.errors import UnknownOrder
-from kiln_mcp.llm.providers.host import HostModel, WorkOrder, WorkOrders
+from kiln_mcp.llm.providers.host import HostModel
+from kiln_mcp.llm.providers.work_orders import WorkOrder, WorkOrders
 from kiln_mcp.llm.trial import try_model
 
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}

@@ -16,8 +16,8 @@ from kiln_mcp.llm import (
     ToolCall,
     find_embedded_model,
 )
-from kiln_mcp.llm.providers.host import WorkOrder
 from kiln_mcp.llm.providers.prompted_tools import PromptedTools
+from kiln_mcp.llm.providers.work_orders import WorkOrder
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER = Tool("weather", "Tells the weather of a city.", CITY)

@@ -14,7 +14,9 @@ from kiln_mcp.llm.errors import (
     UnknownModel,
     WrongAddress,
 )
-from kiln_mcp.llm.limits.gate import FAILURES_TO_OPEN, Gate, Limits
+from kiln_mcp.llm.limits.circuit_breaker import FAILURES_TO_OPEN
+from kiln_mcp.llm.limits.gate import Gate
+from kiln_mcp.llm.limits.shared_limits import Limits
 
 Loopback = Any  # the fixture's class lives in conftest
 PAGE = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Who are you?</body></html>"
