@@ -50,10 +50,10 @@ async def task_of(store: ProjectStore, reference: str | None) -> Task:
 
 def told_apart(records: Sequence[Task] | Sequence[Spec]) -> list[str]:
     """Return the names of records, with its id where another one is called the same."""
-    count = Counter(folded_name(one.name) for one in records)
+    count = Counter(folded_name(record.name) for record in records)
     return [
-        one.name if count[folded_name(one.name)] == 1 else f"{one.name} (id {one.id})"
-        for one in records
+        record.name if count[folded_name(record.name)] == 1 else f"{record.name} (id {record.id})"
+        for record in records
     ]
 
 
@@ -85,6 +85,6 @@ async def unreadable_task(store: ProjectStore) -> UnreadableRecord | None:
     return None
 
 
-def is_same_name(one: str, other: str) -> bool:
+def is_same_name(first: str, other: str) -> bool:
     """Return whether two names are the same for a person: case and outer spaces do not count."""
-    return one.strip().casefold() == other.casefold()
+    return first.strip().casefold() == other.casefold()

@@ -28,10 +28,10 @@ async def schema_text(which: str, schema: Mapping[str, JsonValue] | None) -> str
         await check_schema(schema)
     except ValueError as error:
         raise NotAnObjectSchema(which, str(error)) from error
-    described = _with_root(schema)
-    if described.get("type") != "object" or not isinstance(described.get("properties"), dict):
+    description = _with_root(schema)
+    if description.get("type") != "object" or not isinstance(description.get("properties"), dict):
         raise NotAnObjectSchema(which, "it does not describe an object with properties")
-    return json.dumps(described, ensure_ascii=False)
+    return json.dumps(description, ensure_ascii=False)
 
 
 def _with_root(schema: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:

@@ -72,11 +72,11 @@ async def create_project(
         Path(place), Project(name=name, description=description), home=workspace.settings.home
     )
     await store.close()
-    opened = await workspace.open_project(str(place))
+    store = await workspace.open_project(str(place))
     return ProjectCreated(
-        project=opened.project.name,
-        folder=str(opened.folder),
-        name_problem=await workspace.known.name_problem(opened),
+        project=store.project.name,
+        folder=str(store.folder),
+        name_problem=await workspace.known.name_problem(store),
         next_step="create_task: say what a model is to do.",
     )
 
@@ -92,9 +92,9 @@ async def create_task(
 ) -> TaskCreated:
     """Add a task to a project: what a model is told to do with each input."""
     store = await workspace.open_project(project)
-    for one in await store.children(store.project, Task):
-        if folded_name(one.name) == folded_name(name):
-            raise TaskExists(one.name, one.id)
+    for task in await store.children(store.project, Task):
+        if folded_name(task.name) == folded_name(name):
+            raise TaskExists(task.name, task.id)
     task = Task(
         name=name,
         instruction=instruction,

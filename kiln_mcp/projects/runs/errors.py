@@ -16,18 +16,18 @@ class UnknownScore(WorkbenchError):
     """The task's outputs are not rated by this."""
 
     def __init__(self, name: str, names: Sequence[str]) -> None:
-        known = f"There are: {', '.join(names)}." if names else "The task has no eval yet."
+        evals = f"There are: {', '.join(names)}." if names else "The task has no eval yet."
         super().__init__(
-            f"No eval or requirement of the task has a score '{name}'. {known} Nothing was rated."
+            f"No eval or requirement of the task has a score '{name}'. {evals} Nothing was rated."
         )
 
 
 class UnusableRating(WorkbenchError):
     """A score's scale has no such rating."""
 
-    def __init__(self, name: str, said: str, valid: Sequence[str]) -> None:
+    def __init__(self, name: str, value: str, valid: Sequence[str]) -> None:
         super().__init__(
-            f"'{name}' cannot be rated {said[:40]!r}: valid are {', '.join(valid)}. Nothing was "
+            f"'{name}' cannot be rated {value[:40]!r}: valid are {', '.join(valid)}. Nothing was "
             "rated."
         )
 

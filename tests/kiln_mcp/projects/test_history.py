@@ -133,7 +133,7 @@ async def test_deleting_what_others_need_says_so_and_asks_first(workspace: Works
     with pytest.raises(ApprovalNeeded, match="They are referred to by 1 task"):
         await _call(alone(workspace), "delete_records", **arguments)
     answer = await _call(workspace, "delete_records", **arguments)
-    assert answer["referred_to_by"] == "1 task"
+    assert answer["referrers"] == "1 task"
     with pytest.raises(RecordNotFound):
         await _call(workspace, "delete_records", **arguments)
     with pytest.raises(ApprovalNeeded, match="with 1 run below"):
