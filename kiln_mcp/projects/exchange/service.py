@@ -17,7 +17,7 @@ from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Change, Task, TaskRun, exchange
 from storage.changes import Once
-from storage.errors import said_by_system
+from storage.errors import NextStep, said_by_system
 from storage.exchange import BadRow, RunTable, new_run_table, table_format
 from storage.exchange.errors import UnusableTable
 from storage.exchange.tables import id_after
@@ -37,7 +37,7 @@ class ProjectImported(Result):
     project: str
     folder: str
     name_problem: NameProblem
-    next_step: str
+    next: list[NextStep]
 
 
 class ProjectExported(Result):
@@ -46,7 +46,9 @@ class ProjectExported(Result):
     file: str
     files: int
     megabytes: float
-    unpacked_files: list[str] = Field(description="What lies in the folder and is not in the archive.")
+    unpacked_files: list[str] = Field(
+        description="What lies in the folder and is not in the archive."
+    )
 
 
 class ImportReport(Result):
@@ -104,7 +106,7 @@ async def import_project(
             project=store.project.name,
             folder=str(store.folder),
             name_problem=await workspace.known.name_problem(store),
-            next_step="describe_project: see what is there.",
+            next=[NextStep(tool="describe_project", reason="see what is there")],
         )
 
     return Proposal(plan, bring_in)

@@ -7,7 +7,6 @@ import anyio.to_thread
 from pydantic import Field, JsonValue
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.projects.history.errors import KindWithoutRecord
 from kiln_mcp.projects.records.kinds import (
     Kind,
     RecordKind,
@@ -21,7 +20,7 @@ from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
 from storage.commits.trash import Trashed
-from storage.errors import RecordNotFound, UnreadableRecord
+from storage.errors import NextStep, RecordNotFound, Refusal, UnreadableRecord
 from storage.format.layout import folder_of
 from storage.references import Surroundings, surroundings
 from storage.sharing.sync import HistoryEntry, Sharing
@@ -91,7 +90,7 @@ class Deleted(Result):
 
     records: list[TrashedRecord]
     referrers: str | None
-    next_step: str
+    next: list[NextStep]
 
 
 class TrashEmptied(Result):
@@ -117,7 +116,8 @@ async def show_history(
     path = await _path_of(store, kind, record)
     entries = await sharing.history(path, limit)
     return History(
-        not_synced_yet=await sharing.unsaved() or None, changes=[_change_entry(entry) for entry in entries]
+        not_synced_yet=await sharing.unsaved() or None,
+        changes=[_change_entry(entry) for entry in entries],
     )
 
 
@@ -170,8 +170,9 @@ async def delete_records(
     targets_by_path = {target.path: target for target in targets}
     around = await _surroundings(store, type_name_of(kind), list(targets_by_path.values()))
     warning = _surroundings_text(around)
+    count = len(targets_by_path)
     plan = Plan(
-        f"Put {len(targets_by_path)} {noun(type_name_of(kind), len(targets_by_path))} into the trash{warning}. "
+        f"Put {count} {noun(type_name_of(kind), count)} into the trash{warning}. "
         "put_back returns what is in the trash.",
         far_reaching=bool(warning),
     )
@@ -182,7 +183,10 @@ async def delete_records(
         return Deleted(
             records=[_trashed_record(one) for one in records],
             referrers=_counts_text(around.referring) or None,
-            next_step="put_back: return one by its key; sync_project tells the others.",
+            next=[
+                NextStep(tool="put_back", reason="undo it, by the record's key"),
+                NextStep(tool="sync_project", reason="delete it for the others too"),
+            ],
         )
 
     return Proposal(plan, put_away)
@@ -225,13 +229,15 @@ async def _path_of(store: ProjectStore, kind: Kind | None, record: str | None) -
     """Return the file of a record, also of a deleted one; None where the project is meant.
 
     Raises:
-        KindWithoutRecord: One of the two is missing.
+        Refusal: One of the two is missing.
         storage.errors.RecordNotFound: There is none, and never was.
     """
     if kind is None and record is None:
         return None
     if kind is None or record is None:
-        raise KindWithoutRecord
+        raise Refusal(
+            "Give both `kind` and `record` for one record, or neither for the whole project."
+        )
     try:
         return (await find_record(store, kind, record)).saved.path
     except UnreadableRecord as error:

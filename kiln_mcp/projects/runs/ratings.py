@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kiln_mcp.projects.runs.errors import UnknownScore, UnusableRating
 from storage import Eval, EvalOutputScore, RequirementRating, Task, TaskOutputRating, TaskRun
+from storage.errors import Refusal
 from storage.records.names import folded_name
 from storage.records.ratings import RatingType
 
@@ -47,7 +47,9 @@ def aspect_of(score: EvalOutputScore, task: Task) -> Aspect:
     """
     if score.json_key == "overall_rating":
         return Aspect(score.name, score.type, ())
-    required = [requirement.id for requirement in task.requirements if requirement.name == score.name]
+    required = [
+        requirement.id for requirement in task.requirements if requirement.name == score.name
+    ]
     return Aspect(score.name, score.type, (*required, _NAME_PREFIX + score.name))
 
 
@@ -55,7 +57,10 @@ def aspects(task: Task, evals: Sequence[Eval]) -> dict[str, Aspect]:
     """Return what people rate the outputs of a task by, by name: evals' scores, requirements."""
     scores = [aspect_of(score, task) for parent in evals for score in parent.output_scores]
     required = [
-        Aspect(requirement.name, requirement.type, (requirement.id, _NAME_PREFIX + requirement.name)) for requirement in task.requirements
+        Aspect(
+            requirement.name, requirement.type, (requirement.id, _NAME_PREFIX + requirement.name)
+        )
+        for requirement in task.requirements
     ]
     aspects: dict[str, Aspect] = {}
     for aspect in (*scores, *required):
@@ -67,7 +72,7 @@ def aspect_named(name: str, candidates: Mapping[str, Aspect]) -> Aspect:
     """Return what is rated under a name, whatever the case of its letters.
 
     Raises:
-        UnknownScore: Nothing is.
+        Refusal: Nothing is.
     """
     if name in candidates:
         return candidates[name]
@@ -75,7 +80,14 @@ def aspect_named(name: str, candidates: Mapping[str, Aspect]) -> Aspect:
     for candidate in candidates:
         if folded_name(candidate) == lookup_name:
             return candidates[candidate]
-    raise UnknownScore(name, list(candidates))
+    if not candidates:
+        raise Refusal("The task has no eval yet, so nothing is rated as '{name}'.", name=name)
+    raise Refusal(
+        "No eval or requirement of the task has a score '{name}'. There are: {names}. Nothing was "
+        "rated.",
+        name=name,
+        names=list(candidates),
+    )
 
 
 def rating_of(run: TaskRun, aspect: Aspect) -> float | None:
@@ -95,7 +107,9 @@ def with_rating(run: TaskRun, aspect: Aspect, value: float | None) -> TaskRun:
     if not aspect.keys:
         changed = rating.replace(value=value, type=rating.type if value is None else aspect.type)
     else:
-        other_ratings = {k: v for k, v in rating.requirement_ratings.items() if k not in aspect.keys}
+        other_ratings = {
+            k: v for k, v in rating.requirement_ratings.items() if k not in aspect.keys
+        }
         new_ratings = (
             {}
             if value is None
@@ -112,7 +126,7 @@ def value_of(aspect: Aspect, answer: bool | float | str) -> float:
     True is pass and false is fail, where the scale has them.
 
     Raises:
-        UnusableRating: The scale has no such rating.
+        Refusal: The scale has no such rating.
     """
     words = VALUES.get(aspect.type, {})
     word = str(answer).strip().casefold()
@@ -123,7 +137,12 @@ def value_of(aspect: Aspect, answer: bool | float | str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or (words and value not in words.values()):
-        raise UnusableRating(aspect.name, str(answer), list(words) or ["any number"])
+        raise Refusal(
+            "'{name}' cannot be rated '{answer}': valid are {valid}. Nothing was rated.",
+            name=aspect.name,
+            answer=answer,
+            valid=list(words) or ["any number"],
+        )
     return value
 
 

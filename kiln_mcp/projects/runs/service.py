@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of, task_of_run
-from kiln_mcp.projects.runs.errors import NothingToRate, NothingToTag, TagBothWays, UnusableTag
 from kiln_mcp.projects.runs.ratings import (
     STARS,
     aspect_named,
@@ -25,6 +24,7 @@ from storage import (
     TaskOutput,
     TaskRun,
 )
+from storage.errors import Refusal
 from storage.index.queries import RunQuery
 
 _SHOWN_CHARACTERS = 160
@@ -106,7 +106,9 @@ async def find_runs(
             "or more also how words begin."
         ),
     ] = None,
-    is_rated: Annotated[bool | None, Field(description="With or without an overall rating.")] = None,
+    is_rated: Annotated[
+        bool | None, Field(description="With or without an overall rating.")
+    ] = None,
     least_stars: Annotated[float | None, Field(description="Rated so high or higher.")] = None,
     most_stars: Annotated[float | None, Field(description="Rated so low or lower.")] = None,
     source: Annotated[Source | None, Field(description="Where its output came from.")] = None,
@@ -192,7 +194,7 @@ async def rate_run(
 ) -> RunDetails:
     """Write down what a person thinks of a run's output. Never rate in a person's name."""
     if stars is None and not scores:
-        raise NothingToRate
+        raise Refusal("Nothing was rated. Give `stars`, `scores` or both.")
     store = await workspace.open_project(project)
     record = await store.get(TaskRun, run)
     task = await task_of_run(store, record)
@@ -217,12 +219,21 @@ async def tag_runs(
 ) -> RunsChanged:
     """Add tags to runs or take some away, for all of them or for none."""
     if not add and not remove:
-        raise NothingToTag
+        raise Refusal("No run was tagged. Give tags to `add`, to `remove`, or both.")
     if contradictions := sorted(set(add or []) & set(remove or [])):
-        raise TagBothWays(contradictions)
+        raise Refusal(
+            "No run was tagged: {tags} cannot be added and removed at once. Name a tag in `add` "
+            "or in `remove`.",
+            tags=contradictions,
+        )
     for tag in add or []:
         if not 0 < len(tag) <= _LONGEST_TAG or " " in tag or not tag.isprintable():
-            raise UnusableTag(tag, _LONGEST_TAG)
+            raise Refusal(
+                "The tag '{tag}' cannot be used. A tag has 1 to {longest} visible characters and "
+                "no spaces. Nothing was tagged.",
+                tag=tag,
+                longest=_LONGEST_TAG,
+            )
 
     def retag(run: TaskRun) -> TaskRun:
         remaining_tags = [tag for tag in run.tags if tag not in (remove or [])]

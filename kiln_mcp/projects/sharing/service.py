@@ -11,6 +11,7 @@ from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, RecordProblem
+from storage.errors import NextStep
 from storage.git.safety import check_address
 from storage.sharing.conflicts import Question
 from storage.sharing.sync import Sharing
@@ -22,7 +23,7 @@ class Shared(Result):
     """A project that has a history."""
 
     folder: str
-    next_step: str
+    next: list[NextStep]
 
 
 class OpenQuestion(Result):
@@ -38,7 +39,9 @@ class SyncReport(Result):
 
     saved: str | None = Field(description="What was done here since the last sync.")
     incoming: str | None = Field(description="What others did.")
-    is_sent: bool | None = Field(description="Whether all is with the others; none if there are none.")
+    is_sent: bool | None = Field(
+        description="Whether all is with the others; none if there are none."
+    )
     waiting: int | None = Field(description="How many changes are not with the others yet.")
     offline: str | None = Field(description="Why the others could not be reached, if so.")
     notice: str | None = Field(description="Where the history is kept, if not with the others.")
@@ -56,7 +59,7 @@ class DecisionReport(Result):
     """What is still to be decided."""
 
     still_open: int
-    next_step: str
+    next: list[NextStep]
 
 
 def open_questions(questions: Sequence[Question]) -> list[OpenQuestion]:
@@ -100,7 +103,8 @@ async def share_project(
     async def share() -> Shared:
         await Sharing(store).share(address)
         return Shared(
-            folder=str(store.folder), next_step="sync_project: save the history and send it."
+            folder=str(store.folder),
+            next=[NextStep(tool="sync_project", reason="save the history and send it")],
         )
 
     return Proposal(plan, share)
@@ -151,7 +155,9 @@ async def decide_question(
     open_questions = len(await sharing.questions())
     return DecisionReport(
         still_open=open_questions,
-        next_step="decide_question: decide the next one."
-        if open_questions
-        else "sync_project: tell the others what was decided.",
+        next=[
+            NextStep(tool="decide_question", reason="decide the next one")
+            if open_questions
+            else NextStep(tool="sync_project", reason="tell the others what was decided")
+        ],
     )

@@ -12,14 +12,6 @@ from pydantic import JsonValue
 from kiln_mcp.approvals.errors import ApprovalNeeded
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.errors import InvalidArguments
-from kiln_mcp.projects.runs.errors import (
-    NothingToRate,
-    NothingToTag,
-    TagBothWays,
-    UnknownScore,
-    UnusableRating,
-    UnusableTag,
-)
 from kiln_mcp.workbench.workspace import Workspace
 from storage import (
     Eval,
@@ -32,6 +24,7 @@ from storage import (
     TaskRun,
     TaskRunSplit,
 )
+from storage.errors import Refusal
 
 
 def alone(workspace: Workspace) -> Workspace:
@@ -173,7 +166,7 @@ async def test_every_scale_is_rated_in_its_words_and_kept_where_kiln_looks_for_i
         ("Short", 0, "1, 2, 3, 4, 5"),
         ("Short", True, "1, 2, 3, 4, 5"),
     ):
-        with pytest.raises(UnusableRating, match=f"'{name}' cannot be rated .* valid are {valid}"):
+        with pytest.raises(Refusal, match=f"'{name}' cannot be rated .* valid are {valid}"):
             await _call(workspace, "rate_run", project="P", run=first, scores={name: said})
     assert (await store.get(TaskRun, first)).output.rating == kept
     for safe, word in ((1, "pass"), (0, "fail"), (-1, "critical"), (True, "pass"), ("0", "fail")):
@@ -239,16 +232,16 @@ async def test_a_rating_of_nothing_or_of_an_unknown_score_and_an_unusable_tag_ar
     workspace: Workspace, tmp_path: Path
 ) -> None:
     first, _ = await _import(workspace, tmp_path)
-    with pytest.raises(NothingToRate):
+    with pytest.raises(Refusal):
         await _call(workspace, "rate_run", project="P", run=first)
-    with pytest.raises(UnknownScore, match="no eval yet"):
+    with pytest.raises(Refusal, match="no eval yet"):
         await _call(workspace, "rate_run", project="P", run=first, scores={"Nope": True})
     for tag in ("", "a b", "a\x1b[31mb", "x" * 5000):
-        with pytest.raises(UnusableTag):
+        with pytest.raises(Refusal):
             await _call(workspace, "tag_runs", project="P", runs=[first], add=[tag])
-    with pytest.raises(NothingToTag):
+    with pytest.raises(Refusal):
         await _call(workspace, "tag_runs", project="P", runs=[first])
-    with pytest.raises(TagBothWays, match="good cannot be added and taken away"):
+    with pytest.raises(Refusal, match="good cannot be added and taken away"):
         await _call(workspace, "tag_runs", project="P", runs=[first], add=["good"], remove=["good"])
     read = await _call(workspace, "read_run", project="P", run=first)
     assert "rating" not in read
