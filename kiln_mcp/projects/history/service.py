@@ -181,7 +181,7 @@ async def delete_records(
         async with store.transaction() as change:
             records = [target.put_away(change) for target in targets_by_path.values()]
         return Deleted(
-            records=[_trashed_record(one) for one in records],
+            records=[_trashed_record(record) for record in records],
             referrers=_counts_text(around.referring) or None,
             next=[
                 NextStep(tool="put_back", reason="undo it, by the record's key"),

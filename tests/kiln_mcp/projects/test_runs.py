@@ -241,7 +241,7 @@ async def test_a_rating_of_nothing_or_of_an_unknown_score_and_an_unusable_tag_ar
             await _call(workspace, "tag_runs", project="P", runs=[first], add=[tag])
     with pytest.raises(Refusal):
         await _call(workspace, "tag_runs", project="P", runs=[first])
-    with pytest.raises(Refusal, match="good cannot be added and taken away"):
+    with pytest.raises(Refusal, match="good cannot be added and removed"):
         await _call(workspace, "tag_runs", project="P", runs=[first], add=["good"], remove=["good"])
     read = await _call(workspace, "read_run", project="P", run=first)
     assert "rating" not in read

@@ -50,6 +50,7 @@ async def test_a_question_numbers_its_choices_and_its_decision_names_the_next_st
     assert second.startswith('2: "Theirs." (')
     decided = await _call(workspace, "decide_question", question=question["id"], choice=1)
     assert decided["still_open"] == 0
-    assert str(decided["next_step"]).startswith("sync_project")
+    assert isinstance(decided["next"], list)
+    assert [step["tool"] for step in decided["next"] if isinstance(step, dict)] == ["sync_project"]
     (task,) = await store.children(store.project, Task)
     assert task.instruction == "Ours."
