@@ -21,10 +21,10 @@ from kiln_mcp.demo.journey import Journey, client_of, show_example, travel
 from kiln_mcp.judging.answers import AgreementReport
 from kiln_mcp.llm import EMBEDDED, Engine, find_embedded_model
 from kiln_mcp.llm.providers.embedded import missing_embedded_model
-from kiln_mcp.projects.errors import FolderTaken
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.known_projects import KnownProjects
 from kiln_mcp.workbench.workspace import Workspace
+from storage.errors import Refusal
 
 OWN: Final = "table-bookings"
 EXAMPLE: Final = "ffmpeg-example"
@@ -66,7 +66,7 @@ async def run_demo(
     Whatever ends it early, an interrupt included, the unfinished projects are removed.
 
     Raises:
-        FolderTaken: One of the two projects is there already.
+        Refusal: One of the two projects is there already.
         ModelError: The embedded model was not fetched.
     """
     begun = time.monotonic()
@@ -135,7 +135,7 @@ def _free_places(folder: Path) -> _Places:
     places = _Places(folder / OWN, folder / EXAMPLE)
     for place in (places.own, places.example):
         if place.exists():
-            raise FolderTaken(place)
+            raise Refusal("{place} is there already. Choose another folder.", place=place)
     return places
 
 
