@@ -37,7 +37,7 @@ from kiln_mcp.doors.border.connections import (
     connection_of,
     limits_by_files,
 )
-from kiln_mcp.doors.border.lent_variables import LentVariables, NotLendable, UnusableValue
+from kiln_mcp.doors.border.lent_variables import LentVariables, LendingError, LendingError
 from kiln_mcp.doors.border.log_limit import LogLimit
 from kiln_mcp.doors.border.socket_file import listen_at_home, remove_socket
 from kiln_mcp.doors.server import build_server
@@ -83,7 +83,7 @@ class Activity:
         return self.open == 0 and time.monotonic() - self.last >= seconds
 
 
-Gone = Callable[[str], Awaitable[None]]
+GoodbyeListener = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,9 @@ class Guard:
     No body is read before. Who is refused is sent away: the connection is closed.
     """
 
-    def __init__(self, app: ASGIApp, entrance: Entrance, activity: Activity, gone: Gone) -> None:
+    def __init__(
+        self, app: ASGIApp, entrance: Entrance, activity: Activity, on_goodbye: GoodbyeListener
+    ) -> None:
         """Set up.
 
         Args:
@@ -122,7 +124,7 @@ class Guard:
             gone: Called with a client that has said goodbye.
         """
         self._app = app
-        self._gone = gone
+        self._on_goodbye = on_goodbye
         self._entrance = entrance
         self._expected = f"Bearer {entrance.token}".encode()
         self._activity = activity
@@ -158,7 +160,7 @@ class Guard:
             with self._activity.request():
                 await self._app(scope, receive, send)
             if scope["method"] == "DELETE" and (client := client_of(Headers(scope=scope))):
-                await self._gone(client)
+                await self._on_goodbye(client)
 
     async def _take_keys(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take over the keys that a client lends; the newest is the one that somebody has mended.
@@ -176,12 +178,12 @@ class Guard:
     def _refusal(self, headers: Headers) -> Response | None:
         host = headers.get("host", "").rpartition(":")[0]
         if host not in LOCAL_NAMES:  # a name of somebody else's that leads here
-            return _sent_away("Wrong Host.", 421)
+            return _rejection("Wrong Host.", 421)
         if not set(headers.getlist("origin")) <= self._entrance.origins:
-            return _sent_away("Only pages of the daemon's own address may ask it.", 403)
-        given = [value.encode() for value in headers.getlist("authorization")]
-        if len(given) != 1 or not hmac.compare_digest(given[0], self._expected):
-            refused = _sent_away("The daemon's token is wanted: daemon.json in the home holds it.")
+            return _rejection("Only pages of the daemon's own address may ask it.", 403)
+        credentials = [value.encode() for value in headers.getlist("authorization")]
+        if len(credentials) != 1 or not hmac.compare_digest(credentials[0], self._expected):
+            refused = _rejection("The daemon's token is wanted: daemon.json in the home holds it.")
             refused.headers["WWW-Authenticate"] = "Bearer"
             return refused
         return None
@@ -189,29 +191,29 @@ class Guard:
 
 def _reason(error: ValueError) -> str:
     """Return why keys are not taken, without what was sent."""
-    if isinstance(error, NotLendable | UnusableValue):
+    if isinstance(error, LendingError | LendingError):
         return str(error)
     return "Not a JSON object of texts that an environment can hold."
 
 
-def _sent_away(sentence: str, status: int = 401) -> Response:
+def _rejection(sentence: str, status: int = 401) -> Response:
     """Return a refusal after which the connection is closed, so that no body is read."""
     return PlainTextResponse(sentence, status, {"Connection": "close"})
 
 
 def _impatient(receive: Receive) -> Receive:
     """Return a body's receiver that takes a client for gone which stops in the middle."""
-    more = True
+    has_more = True
 
     async def receive_in_time() -> Message:
-        nonlocal more
-        if not more:
+        nonlocal has_more
+        if not has_more:
             return await receive()
         with anyio.move_on_after(BODY_PIECE_WITHIN_S):
             message = await receive()
-            more = message["type"] == "http.request" and message.get("more_body", False)
+            has_more = message["type"] == "http.request" and message.get("more_body", False)
             return message
-        more = False
+        has_more = False
         return {"type": "http.disconnect"}
 
     return receive_in_time
@@ -224,13 +226,13 @@ async def _small_body(receive: Receive) -> bytes:
         ValueError: It is larger than keys can be.
     """
     body = b""
-    more = True
-    while more:
+    has_more = True
+    while has_more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ValueError("broken off")
         body += message.get("body", b"")
-        more = message.get("more_body", False)
+        has_more = message.get("more_body", False)
         if len(body) > LARGEST_KEYS:
             raise ValueError("too large")
     return body
@@ -301,9 +303,9 @@ async def _serve(workspace: Workspace, catalogue: Catalogue, port: int, idle_s: 
     async def announce_and_watch() -> None:
         # The sockets listen already: who connects before uvicorn is ready waits for it.
         await anyio.to_thread.run_sync(_announce, where, port, path, token)
-        said = ""
+        last_problem = ""
         while not (activity.idle_for(idle_s) and await _nothing_to_do(workspace)):
-            said = await _go_on(workspace, said)
+            last_problem = await _go_on(workspace, last_problem)
             await anyio.to_thread.run_sync(log.trim)
             with anyio.move_on_after(min(LOOK_EVERY_S, idle_s)):
                 await activity.stop.wait()
@@ -345,7 +347,7 @@ def _close(listeners: Sequence[socket.socket], path: Path | None) -> None:
             remove_socket(path)
 
 
-async def _go_on(workspace: Workspace, said: str) -> str:
+async def _go_on(workspace: Workspace, last_problem: str) -> str:
     """Do the jobs that other processes leave or hand in; say once why that cannot be done.
 
     Without their database all the rest still works.
@@ -354,7 +356,7 @@ async def _go_on(workspace: Workspace, said: str) -> str:
         if workspace.desk is not None:
             await workspace.desk.go_on()
     except WorkbenchError as error:
-        if str(error) != said:
+        if str(error) != last_problem:
             _log.warning("%s", error)
         return str(error)
     return ""
@@ -368,12 +370,12 @@ def _announce(where: Path, port: int, path: Path | None, token: str) -> None:
     """Write down where the daemon listens, for its person alone, whole or not at all."""
     fresh = where.with_suffix(".new")
     fresh.unlink(missing_ok=True)
-    known: dict[str, object] = {"port": port, "token": token}
-    known |= {"pid": os.getpid(), "version": __version__}
+    content: dict[str, object] = {"port": port, "token": token}
+    content |= {"pid": os.getpid(), "version": __version__}
     if path is not None:
-        known["socket"] = str(path)
+        content["socket"] = str(path)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(known, file)
+        json.dump(content, file)
     fresh.replace(where)
     _log.info("Serving on %s:%s", HOST, port)

@@ -371,7 +371,7 @@ async def _look_around(siege: Siege) -> None:
     daemon = Daemon(siege.world.home)
     known = json.loads((siege.world.home / "daemon.json").read_text(encoding="utf-8"))
     daemon.find()
-    siege.is_alive = known["pid"] == siege.pid and daemon.is_well()
+    siege.is_alive = known["pid"] == siege.pid and daemon.is_healthy()
     with Exchange(daemon.address, "POST", "/stop", {}, b"") as exchange:
         exchange.send()
     after = siege.world.untouched()

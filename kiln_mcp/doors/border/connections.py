@@ -92,8 +92,8 @@ class Connection(H11Protocol):
 
 def connection_of(scope: Scope) -> Connection | None:
     """Return the connection of a request; None where a test calls the application itself."""
-    found: Any = scope.get("state", {}).get("connection")
-    return found if isinstance(found, Connection) else None
+    connection: Any = scope.get("state", {}).get("connection")
+    return connection if isinstance(connection, Connection) else None
 
 
 @dataclass(slots=True)
@@ -227,9 +227,9 @@ def allow_files() -> None:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    limit = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def limits_by_files() -> ConnectionLimits:
@@ -239,5 +239,5 @@ def limits_by_files() -> ConnectionLimits:
     import resource
 
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = MOST_OPEN if soft == resource.RLIM_INFINITY else min(MOST_OPEN, soft // 2)
-    return ConnectionLimits(silent=min(MOST_SILENT, most // 2), open=most)
+    limit = MOST_OPEN if soft == resource.RLIM_INFINITY else min(MOST_OPEN, soft // 2)
+    return ConnectionLimits(silent=min(MOST_SILENT, limit // 2), open=limit)

@@ -20,7 +20,7 @@ _SECRET: Final = re.compile(
 
 
 def changes_by_lending(
-    lent: Mapping[str, str], environment: Mapping[str, str]
+    loan: Mapping[str, str], environment: Mapping[str, str]
 ) -> dict[str, str | None]:
     """Return what a lending changes in the daemon's environment; None for a variable to remove.
 
@@ -28,11 +28,11 @@ def changes_by_lending(
         lent: What a client lends, all of it lendable.
         environment: The daemon's, as it is.
     """
-    changes: dict[str, str | None] = {n: v for n, v in lent.items() if n not in GROUPS}
-    for provider in dict.fromkeys(GROUPS[name] for name in lent if name in GROUPS):
+    changes: dict[str, str | None] = {n: v for n, v in loan.items() if n not in GROUPS}
+    for provider in dict.fromkeys(GROUPS[name] for name in loan if name in GROUPS):
         group = [name for name, owner in GROUPS.items() if owner == provider]
-        if _has_secret(group, lent) or not _has_secret(group, environment):
-            changes.update({n: lent.get(n) for n in group if n in lent or n in environment})
+        if _has_secret(group, loan) or not _has_secret(group, environment):
+            changes.update({n: loan.get(n) for n in group if n in loan or n in environment})
     return changes
 
 
@@ -48,19 +48,19 @@ def _is_one_value(name: str, value: str) -> bool:
     return is_document or not _BREAK.search(value.strip())
 
 
-class NotLendable(ValueError):
+class LendingError(ValueError):
     """A client lends what it may not."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        listed = ", ".join(name[:64] for name in names[:MOST_NAMED])
-        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        listing = ", ".join(name[:64] for name in names[:MOST_NAMED])
+        rest = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         super().__init__(
-            f"These variables may not be lent: {listed}{more}. Only those of model providers may, "
+            f"These variables may not be lent: {listing}{rest}. Only those of model providers may, "
             "and those that 'key_variable' in servers.json names. Nothing was taken."
         )
 
 
-class UnusableValue(ValueError):
+class LendingError(ValueError):
     """A client lends a value that would not stay one value."""
 
     def __init__(self, name: str) -> None:
@@ -82,21 +82,23 @@ class LentVariables:
     environment: MutableMapping[str, str] = field(repr=False)
     server_file: Path | None = None
 
-    def take(self, lent: Mapping[str, str]) -> None:
+    def take(self, loan: Mapping[str, str]) -> None:
         """Take over what a client lends, all or nothing.
 
         Raises:
-            NotLendable: One of the variables may not be lent.
-            UnusableValue: A value holds NUL, or line breaks where there are none.
+            LendingError: One of the variables may not be lent.
+            LendingError: A value holds NUL, or line breaks where there are none.
         """
-        named = variables_of_servers(self.server_file) if self.server_file else frozenset[str]()
-        refused = sorted(lent.keys() - lendable(lent, named).keys())
+        server_variables = (
+            variables_of_servers(self.server_file) if self.server_file else frozenset[str]()
+        )
+        refused = sorted(loan.keys() - lendable(loan, server_variables).keys())
         if refused:
-            raise NotLendable(refused)
-        for name, value in lent.items():
+            raise LendingError(refused)
+        for name, value in loan.items():
             if not _is_one_value(name, value):
-                raise UnusableValue(name)
-        for name, value in changes_by_lending(lent, self.environment).items():
+                raise LendingError(name)
+        for name, value in changes_by_lending(loan, self.environment).items():
             if value is None:
                 del self.environment[name]
             else:

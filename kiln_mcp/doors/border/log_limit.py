@@ -19,8 +19,8 @@ MOST_SENTENCES: Final = 1_000
 @dataclass(slots=True)
 class _Sentence:
     began: float
-    written: int = 0
-    left_out: int = 0
+    count: int = 0
+    omissions: int = 0
 
 
 class RepetitionFilter(logging.Filter):
@@ -36,21 +36,21 @@ class RepetitionFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a record is to be written."""
-        now = self._clock()
+        time_s = self._clock()
         key = record.pathname, record.lineno, record.levelname
         sentence = self._sentences.get(key)
-        if sentence is None or now - sentence.began >= WINDOW_S:
+        if sentence is None or time_s - sentence.began >= WINDOW_S:
             if len(self._sentences) >= MOST_SENTENCES:
                 self._sentences.clear()
-            left_out = sentence.left_out if sentence is not None else 0
-            self._sentences[key] = sentence = _Sentence(now)
-            if left_out:
-                record.msg = f"{record.getMessage()} ({left_out} more like it were left out)"
+            omissions = sentence.omissions if sentence is not None else 0
+            self._sentences[key] = sentence = _Sentence(time_s)
+            if omissions:
+                record.msg = f"{record.getMessage()} ({omissions} more like it were left out)"
                 record.args = ()
-        if sentence.written >= MOST_ALIKE:
-            sentence.left_out += 1
+        if sentence.count >= MOST_ALIKE:
+            sentence.omissions += 1
             return False
-        sentence.written += 1
+        sentence.count += 1
         return True
 
 
@@ -79,10 +79,10 @@ class LogLimit:
                 return
             aside = self._file.with_name(f"{self._file.name}.1")
             aside.unlink(missing_ok=True)
-            with self._file.open("r+b") as log, aside.open("xb") as kept:
+            with self._file.open("r+b") as log, aside.open("xb") as backup:
                 aside.chmod(0o600)
                 log.seek(-self._largest, 2)
-                shutil.copyfileobj(log, kept)
+                shutil.copyfileobj(log, backup)
                 log.truncate(0)
         except FileNotFoundError:
             return

@@ -46,13 +46,13 @@ def fault_of_file(file: Path) -> str | None:
     Raises:
         OSError: There is no such file.
     """
-    found = file.lstat()
-    if not stat.S_ISREG(found.st_mode):
+    status = file.lstat()
+    if not stat.S_ISREG(status.st_mode):
         return "is a link, or no file"
     if sys.platform == "win32":
         return None
-    if found.st_uid != own_user():
-        return f"belongs to another user ({found.st_uid})"
-    if stat.S_IMODE(found.st_mode) & 0o022:
+    if status.st_uid != own_user():
+        return f"belongs to another user ({status.st_uid})"
+    if stat.S_IMODE(status.st_mode) & 0o022:
         return "can be written by others"
     return None

@@ -78,7 +78,7 @@ _FAMILIES: Final[Mapping[str, str]] = {
         WX_URL WX_PROJECT_ID WX_SPACE_ID WX_REGION WML_URL""",
 }
 """Providers that have more of them, and those by litellm's name."""
-_NEVER: Final = (
+_UNLENDABLE: Final = (
     r"(?!.*(KEY|TOKEN|SECRET|PASSWORD|LOGIN)$)("
     r"PATH|HOME|SHELL|ENV|BASH_ENV|IFS|TMPDIR|TEMP|TMP|PWD|USER|LOGNAME|TERM|LANG|EDITOR|PAGER"
     r"|(LD|DYLD|KILN_MCP|GIT|SSH|LC|XDG|LITELLM|SSL|REQUESTS|CURL|NODE|OPENSSL|PIP|MALLOC|DBOS)_.*"
@@ -114,7 +114,7 @@ def variables_of_servers(file: Path) -> frozenset[str]:
     return frozenset(
         name
         for name in names
-        if re.fullmatch(_NAME, name) and not re.fullmatch(_NEVER, name, re.IGNORECASE)
+        if re.fullmatch(_NAME, name) and not re.fullmatch(_UNLENDABLE, name, re.IGNORECASE)
     )
 
 

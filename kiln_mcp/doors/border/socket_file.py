@@ -48,10 +48,10 @@ def remove_socket(path: Path) -> None:
         FileExistsError: Something else lies there.
     """
     try:
-        found = path.lstat()
+        status = path.lstat()
     except FileNotFoundError:
         return
-    if not stat.S_ISSOCK(found.st_mode) or found.st_uid != own_user():
+    if not stat.S_ISSOCK(status.st_mode) or status.st_uid != own_user():
         raise FileExistsError(f"{path} is no socket of ours")
     path.unlink()
 
@@ -74,11 +74,11 @@ def _places(home: Path) -> Iterator[Path]:
 def is_private(folder: Path) -> bool:
     """Whether a folder, no link to one, is this person's and nobody else can enter or write it."""
     try:
-        found = folder.lstat()
+        status = folder.lstat()
     except OSError:
         return False
-    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == own_user()
-    return ours and not stat.S_IMODE(found.st_mode) & 0o077
+    ours = stat.S_ISDIR(status.st_mode) and status.st_uid == own_user()
+    return ours and not stat.S_IMODE(status.st_mode) & 0o077
 
 
 def _listen(path: Path) -> socket.socket:

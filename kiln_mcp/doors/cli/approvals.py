@@ -72,7 +72,7 @@ def approve(ids: tuple[str, ...], *, only_list: bool, history: bool) -> None:
     help="Ask about this even within the allowance; may be repeated, and replaces the earlier "
     "choice. What destroys or sends data is always asked about.",
 )
-def allow(daily_usd: float | None, daily_calls: int | None, never: tuple[str, ...]) -> None:
+def allow(daily_usd: float | None, daily_calls: int | None, exclusions: tuple[str, ...]) -> None:
     """Show or set what may be spent each day without a question to you.
 
     An allowance needs both money and calls. It covers plans that only spend, at a known price.
@@ -80,10 +80,10 @@ def allow(daily_usd: float | None, daily_calls: int | None, never: tuple[str, ..
     """
     home = Settings.from_environment(os.environ).home
     policy = read_policy(home)
-    if daily_usd is None and daily_calls is None and not never:
+    if daily_usd is None and daily_calls is None and not exclusions:
         _print(describe_policy(policy, ApprovalStore(home)))
         return
-    changed = change_policy(policy, daily_usd, daily_calls, never)
+    changed = change_policy(policy, daily_usd, daily_calls, exclusions)
     _need_terminal("allow")
     _print(describe_policy(changed))
     click.confirm(f"Write this to {for_terminal(str(policy_file(home)))}?", abort=True, err=True)
@@ -110,11 +110,13 @@ def answer_requests(store: ApprovalStore, requests: Sequence[Approval], ask: Ask
         if answer == "q":
             break
         if answer == "y":
-            waited = store.approve(request.id, Door.TERMINAL)
-            lines.append(_outcome(request, "approved; tell your assistant to go on", waited=waited))
+            is_recorded = store.approve(request.id, Door.TERMINAL)
+            lines.append(
+                _outcome(request, "approved; tell your assistant to go on", waited=is_recorded)
+            )
         elif answer == "n":
-            waited = store.decline(request.id, Door.TERMINAL)
-            lines.append(_outcome(request, "declined", waited=waited))
+            is_recorded = store.decline(request.id, Door.TERMINAL)
+            lines.append(_outcome(request, "declined", waited=is_recorded))
     return lines
 
 
@@ -152,14 +154,14 @@ def describe_policy(policy: Policy, store: ApprovalStore | None = None) -> str:
         f"{policy.daily_allowance_calls} model calls a day."
     )
     if store is not None:
-        spent = store.spent_today()
-        lines.append(f"Used today: ${spent.cost_usd:.4f} and {spent.calls} model calls.")
+        usage = store.spent_today()
+        lines.append(f"Used today: ${usage.cost_usd:.4f} and {usage.calls} model calls.")
     asked = ", ".join(sorted(policy.never_without_me))
     return "\n".join([*lines, f"Never without you: what {asked}."])
 
 
 def change_policy(
-    policy: Policy, daily_usd: float | None, daily_calls: int | None, never: Sequence[str]
+    policy: Policy, daily_usd: float | None, daily_calls: int | None, exclusions: Sequence[str]
 ) -> Policy:
     """Return a policy with what was given replaced.
 
@@ -173,12 +175,12 @@ def change_policy(
             "An allowance needs both money and calls. Give --daily-usd and --daily-calls, or 0 "
             "for both."
         )
-    chosen = frozenset(map(Consequence, never)) | ALWAYS_ASKED
+    consequences = frozenset(map(Consequence, exclusions)) | ALWAYS_ASKED
     return replace(
         policy,
         daily_allowance_usd=usd,
         daily_allowance_calls=calls,
-        never_without_me=chosen if never else policy.never_without_me,
+        never_without_me=consequences if exclusions else policy.never_without_me,
         damage="",
     )
 
@@ -187,8 +189,8 @@ def _waiting_request(store: ApprovalStore, approval_id: str) -> Approval:
     approval = store.find(approval_id)
     if approval is not None and approval.state is ApprovalState.WAITING:
         return approval
-    shown = _one_line(approval_id)
-    fault = f"There is no request {shown}" if approval is None else f"{shown} does not wait for you"
+    name = _one_line(approval_id)
+    fault = f"There is no request {name}" if approval is None else f"{name} does not wait for you"
     became = "" if approval is None else f": it is {approval.state.value}"
     raise WorkbenchError(f"{fault}{became}. kiln-mcp approve --list shows what waits.")
 

@@ -22,7 +22,7 @@ INTERRUPTED = 130
 _log = logging.getLogger(__name__)
 
 
-def guarded(run: Callable[[], object]) -> int:
+def run_guarded(run: Callable[[], object]) -> int:
     """Run it and return the exit code."""
     try:
         run()

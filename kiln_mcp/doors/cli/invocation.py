@@ -80,12 +80,12 @@ def call(
     find_daemon: FindDaemon = click.get_current_context().obj or find_none
     person = TerminalPerson(yes) if sys.stdin.isatty() else None
     outcome = anyio.run(_invoke, item, arguments, find_daemon, person)
-    approved = outcome.status not in {"declined", "needs_approval"}
-    if approved or as_json or outcome.data.keys() - _NOTICE:
+    is_carried_out = outcome.status not in {"declined", "needs_approval"}
+    if is_carried_out or as_json or outcome.data.keys() - _NOTICE:
         data = outcome.data
         text = json.dumps(data, indent=2, ensure_ascii=False) if as_json else render(data)
         click.echo(for_terminal(text))
-    if not approved:
+    if not is_carried_out:
         click.echo(f"kiln-mcp: {for_terminal(_notice(item, outcome))}", err=True)
         sys.exit(NOT_APPROVED)
 
@@ -109,15 +109,15 @@ async def _invoke(
     person: TerminalPerson | None,
 ) -> Outcome:
     settings = Settings.from_environment(os.environ)
-    alone = settings.shared_database_url is None
+    is_local = settings.shared_database_url is None
     nobody = None
-    if alone and item.name in _JOBS_WANTED:
+    if is_local and item.name in _JOBS_WANTED:
         nobody = await _find(find_daemon)
     # A command soon ends: it hands jobs in, and the daemon or a worker does them.
     handing_in = replace(settings, does_jobs=nobody is not None)
     async with installed_catalogue().open_workspace(handing_in) as workspace:
         mine = replace(workspace, person=person, caller="the command line")
-        outcome = await _call(mine, item, arguments, as_job=alone)
+        outcome = await _call(mine, item, arguments, as_job=is_local)
         if outcome.status != "job" or item.name in _JOBS_WANTED or await _find(find_daemon) is None:
             return await _end_of(workspace, outcome, arguments)
     # Nobody else does the job, so this command does.
@@ -135,9 +135,9 @@ async def _find(find_daemon: FindDaemon) -> str | None:
 async def _call(
     workspace: Workspace, item: AnyCapability, arguments: Mapping[str, JsonValue], *, as_job: bool
 ) -> Outcome:
-    heard = workspace.with_progress(_show_progress)
+    listening = workspace.with_progress(_show_progress)
     return await _beside_orders(
-        heard, call_capability(heard, item, arguments, wait_s=0, as_job=as_job)
+        listening, call_capability(listening, item, arguments, wait_s=0, as_job=as_job)
     )
 
 
@@ -148,8 +148,8 @@ async def _end_of(
         return outcome
     wait_s = arguments.get("wait_s")
     longest = float(wait_s) if isinstance(wait_s, int | float) else None
-    heard = workspace.with_progress(_show_progress)
-    return await _beside_orders(heard, follow_job(heard, outcome.job, longest))
+    listening = workspace.with_progress(_show_progress)
+    return await _beside_orders(listening, follow_job(listening, outcome.job, longest))
 
 
 async def _beside_orders(workspace: Workspace, work: Awaitable[Outcome]) -> Outcome:

@@ -37,14 +37,14 @@ async def follow_job(workspace: Workspace, job: str, longest_s: float | None) ->
     except anyio.get_cancelled_exc_class():
         with anyio.move_on_after(_LAST_WORD_S, shield=True):
             await cancel_job(workspace, job, pause=True)
-            again = f"kiln-mcp resume-job --job {job}"
-            click.echo(f"kiln-mcp: The job is paused; {again} goes on.", err=True)
+            command = f"kiln-mcp resume-job --job {job}"
+            click.echo(f"kiln-mcp: The job is paused; {command} goes on.", err=True)
         raise
 
 
 async def _wait(workspace: Workspace, job: str, until: float | None) -> JobReport:
     while True:
-        left = LONGEST_LOOK_S if until is None else max(0.0, until - time.monotonic())
-        report = await wait_for_job(workspace, job, min(left, LONGEST_LOOK_S))
+        wait_s = LONGEST_LOOK_S if until is None else max(0.0, until - time.monotonic())
+        report = await wait_for_job(workspace, job, min(wait_s, LONGEST_LOOK_S))
         if JobState(report.state).at_rest or (until is not None and time.monotonic() >= until):
             return report

@@ -20,8 +20,10 @@ def option_of(name: str, schema: Mapping[str, JsonValue], *, required: bool) -> 
     note = description if isinstance(description, str) else ""
     default = schema.get("default")
     if default not in (None, "", []):
-        shown = default if isinstance(default, str) else json.dumps(default, ensure_ascii=False)
-        note = f"{note} [default: {shown}]"
+        default_text = (
+            default if isinstance(default, str) else json.dumps(default, ensure_ascii=False)
+        )
+        note = f"{note} [default: {default_text}]"
     flag = f"--{name.replace('_', '-')}"
     enum = schema.get("enum")
     if isinstance(enum, list):
@@ -62,11 +64,11 @@ def _shape(schema: Mapping[str, JsonValue]) -> str:
         kind = schema.get("type")
         return "{…}" if kind == "object" else str(kind or "any value")
     required = schema.get("required")
-    needed = required if isinstance(required, list) else []
+    required_names = required if isinstance(required, list) else []
     names = [
         f'{name}: "{part["const"]}"'
         if isinstance(part, dict) and "const" in part
-        else name + ("" if name in needed else "?")
+        else name + ("" if name in required_names else "?")
         for name, part in properties.items()
     ]
     return "{" + ", ".join(names) + "}"

@@ -70,13 +70,13 @@ def serve_over_stdio() -> None:
         )
     settings = Settings.from_environment(os.environ)
     catalogue = installed_catalogue()
-    opened = False
+    is_open = False
     failures: list[str] = []  # an exit within `except*` would come out in a group
 
     async def run() -> None:
-        nonlocal opened
+        nonlocal is_open
         async with catalogue.open_workspace(settings) as workspace:
-            opened = True
+            is_open = True
             await serve_stdio(nullcontext(workspace), catalogue)
 
     try:
@@ -89,7 +89,7 @@ def serve_over_stdio() -> None:
         ]
     if failures:
         click.echo(f"kiln-mcp: {' '.join(failures)}", err=True)
-        if not (opened or sys.stdin.isatty()):
+        if not (is_open or sys.stdin.isatty()):
             refuse_all(" ".join(failures), sys.stdin.buffer, sys.stdout.buffer)
         sys.exit(FAILED)
 
@@ -177,11 +177,11 @@ def _command(item: AnyCapability) -> click.Command:
     """Make the command of a capability from its schema."""
     properties = item.input_schema.get("properties")
     required = item.input_schema.get("required")
-    known = properties if isinstance(properties, dict) else {}
-    needed = required if isinstance(required, list) else []
+    schemas = properties if isinstance(properties, dict) else {}
+    required_names = required if isinstance(required, list) else []
     options = [
-        option_of(name, schema if isinstance(schema, dict) else {}, required=name in needed)
-        for name, schema in known.items()
+        option_of(name, schema if isinstance(schema, dict) else {}, required=name in required_names)
+        for name, schema in schemas.items()
     ]
     if item.proposes:
         text = "In a terminal: agree to its plan without a question."

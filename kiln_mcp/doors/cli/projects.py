@@ -22,7 +22,7 @@ def projects(keep_name: Path | None, forget: Path | None) -> None:
 
     Only a person in a terminal can change what a name means.
     """
-    known = KnownProjects(Settings.from_environment(os.environ).home / "projects.json")
+    records = KnownProjects(Settings.from_environment(os.environ).home / "projects.json")
     if (keep_name or forget) and not sys.stdin.isatty():
         raise WorkbenchError(
             "What a name means is said by a person: run kiln-mcp projects in a terminal. Nothing "
@@ -30,16 +30,16 @@ def projects(keep_name: Path | None, forget: Path | None) -> None:
         )
     if keep_name:
         place = keep_name.expanduser().absolute()
-        _say(f"'{known.keep_name(place)}' means the project in {place} from now on.")
+        _say(f"'{records.keep_name(place)}' means the project in {place} from now on.")
     if forget:
         place = forget.expanduser().absolute()
-        _say(f"'{known.forget(place)}' in {place} is known no longer; its files stay.")
+        _say(f"'{records.forget(place)}' in {place} is known no longer; its files stay.")
     if keep_name or forget:
         return
-    for one in known.listed():
-        state = "" if one.is_there else "  (not there any more)"
-        click.echo(for_terminal(f"{one.name}  {one.folder}{state}"))
-    if problem := known.damage():
+    for record in records.listed():
+        state = "" if record.is_there else "  (not there any more)"
+        click.echo(for_terminal(f"{record.name}  {record.folder}{state}"))
+    if problem := records.damage():
         _say(problem)
 
 

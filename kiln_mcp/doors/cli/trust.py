@@ -69,11 +69,11 @@ def _list(trusted: Trust) -> None:
 
 def _show(place: Path, programs: list[str]) -> None:
     _say(f"Trust {place}? {_ALLOWS}")
-    shown = programs[:_MOST_LINES]
-    for line in shown:
+    visible = programs[:_MOST_LINES]
+    for line in visible:
         _say(f"  {line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + '…'}")
-    if len(programs) > len(shown):
-        _say(f"  … and {len(programs) - len(shown)} more")
+    if len(programs) > len(visible):
+        _say(f"  … and {len(programs) - len(visible)} more")
     if not programs:
         _say("  Now it names none.")
 

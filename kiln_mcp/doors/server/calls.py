@@ -122,8 +122,8 @@ def _caller_of(context: Context) -> str:
     params = context.session.client_params
     if params is None:
         return "an MCP client without a name"
-    about = params.client_info
-    return f"{about.title or about.name} {about.version}".strip()
+    info = params.client_info
+    return f"{info.title or info.name} {info.version}".strip()
 
 
 def _workspace_of(context: Context) -> Workspace:

@@ -43,9 +43,9 @@ def build_server(
 
     @asynccontextmanager
     async def lifespan(_: Server[Workspace]) -> AsyncGenerator[Workspace]:
-        async with workspace as opened, anyio.create_task_group() as beside:
-            beside.start_soon(watch.run, opened)
-            yield opened
+        async with workspace as open_workspace, anyio.create_task_group() as beside:
+            beside.start_soon(watch.run, open_workspace)
+            yield open_workspace
             beside.cancel_scope.cancel()
 
     async def list_tools(

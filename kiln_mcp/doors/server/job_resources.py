@@ -97,11 +97,11 @@ class JobPages:
     def _resource(self, page: JobPage) -> types.Resource:
         title = self._title(page.capability)
         so_far = "" if page.total is None else f" {page.done:g} of {page.total:g}"
-        said = f"{page.state}{so_far}, begun {page.created[:16].replace('T', ' ')} UTC"
+        progress = f"{page.state}{so_far}, begun {page.created[:16].replace('T', ' ')} UTC"
         return types.Resource(
             uri=job_uri(page.job),
             name=f"{title} ({page.job})",
-            title=f"{title}: {said}",
+            title=f"{title}: {progress}",
             description=page.message,
             mime_type="application/json",
         )

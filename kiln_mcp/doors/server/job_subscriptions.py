@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _PageState:
     """What a page shows, without its signs of life; of the list, its newest job."""
 
     state: str
@@ -40,7 +40,7 @@ class _Seen:
     progress: Progress | None = None
 
     @classmethod
-    def of(cls, job: Job) -> "_Seen":
+    def of(cls, job: Job) -> "_PageState":
         return cls(job.state, job.attempt, job.progress)
 
 
@@ -49,8 +49,8 @@ class JobWatch:
 
     def __init__(self) -> None:
         self._listeners: set[Listener] = set()
-        self._subscribed: OrderedDict[tuple[str, int], ServerSession] = OrderedDict()
-        self._seen: dict[str, _Seen] = {}
+        self._sessions: OrderedDict[tuple[str, int], ServerSession] = OrderedDict()
+        self._states: dict[str, _PageState] = {}
         self._somebody = anyio.Event()
 
     async def subscribe(
@@ -63,13 +63,13 @@ class JobWatch:
         """
         uri = str(params.uri)
         try:
-            now = await _look(context.lifespan_context, uri)
+            state = await _look(context.lifespan_context, uri)
         except WorkbenchError as error:
             raise no_such_page(uri, str(error)) from error
-        self._seen.setdefault(uri, now)
-        self._subscribed[uri, _client(context)] = context.session
-        while len(self._subscribed) > MOST_SUBSCRIPTIONS:
-            self._subscribed.popitem(last=False)
+        self._states.setdefault(uri, state)
+        self._sessions[uri, _client(context)] = context.session
+        while len(self._sessions) > MOST_SUBSCRIPTIONS:
+            self._sessions.popitem(last=False)
         self._somebody.set()
         return types.EmptyResult()
 
@@ -77,7 +77,7 @@ class JobWatch:
         self, context: Context, params: types.UnsubscribeRequestParams
     ) -> types.EmptyResult:
         """Tell a client no more."""
-        self._subscribed.pop((str(params.uri), _client(context)), None)
+        self._sessions.pop((str(params.uri), _client(context)), None)
         return types.EmptyResult()
 
     async def listen(
@@ -88,43 +88,47 @@ class JobWatch:
         Raises:
             MCPError: It asks for tasks, and has not declared their extension.
         """
-        asked, workspace = params.notifications, context.lifespan_context
-        tasks = await self._there(workspace, map(job_uri, tasks_asked_for(context, asked)))
-        wanted = [uri for uri in asked.resource_subscriptions or () if uri.startswith(PREFIX)]
-        if asked.resources_list_changed:
-            wanted.append(PREFIX)
-        pages = await self._there(workspace, wanted)
+        filter_, workspace = params.notifications, context.lifespan_context
+        tasks = await self._existing_pages(
+            workspace, map(job_uri, tasks_asked_for(context, filter_))
+        )
+        uris = [uri for uri in filter_.resource_subscriptions or () if uri.startswith(PREFIX)]
+        if filter_.resources_list_changed:
+            uris.append(PREFIX)
+        pages = await self._existing_pages(workspace, uris)
         listener = Listener(pages, map(job_of, tasks))
-        self._seen = {**tasks, **pages, **self._seen}
+        self._states = {**tasks, **pages, **self._states}
         self._listeners.add(listener)
         self._somebody.set()
         try:
-            await tell(context, asked, listener)
+            await tell(context, filter_, listener)
         finally:
             self._listeners.discard(listener)
         return types.SubscriptionsListenResult(_meta={SUBSCRIPTION_ID_META_KEY: context.request_id})
 
-    async def _there(self, workspace: Workspace, uris: Iterable[str]) -> dict[str, _Seen]:
+    async def _existing_pages(
+        self, workspace: Workspace, uris: Iterable[str]
+    ) -> dict[str, _PageState]:
         """Return how those pages are that are there: who asks for others hears nothing of them."""
-        there: dict[str, _Seen] = {}
+        pages: dict[str, _PageState] = {}
         for uri in uris:
             try:
-                there[uri] = await _look(workspace, uri)
+                pages[uri] = await _look(workspace, uri)
             except (WorkbenchError, MCPError) as error:
                 _log.debug("%s cannot be looked at: %s", uri, error)
-        return there
+        return pages
 
     async def run(self, workspace: Workspace) -> None:
         """Look at what anybody wants to know about; ends when it is cancelled."""
         while True:
             await self._somebody.wait()
             await anyio.sleep(LOOK_EVERY_S)
-            wanted = {uri for listener in self._listeners for uri in listener.addresses}
-            wanted |= {uri for uri, _ in self._subscribed}
-            if not wanted:
+            uris = {uri for listener in self._listeners for uri in listener.addresses}
+            uris |= {uri for uri, _ in self._sessions}
+            if not uris:
                 self._somebody = anyio.Event()
-                self._seen.clear()
-            for uri in wanted:
+                self._states.clear()
+            for uri in uris:
                 try:
                     if await self._has_changed(workspace, uri):
                         await self._tell(uri)
@@ -133,23 +137,23 @@ class JobWatch:
 
     async def _has_changed(self, workspace: Workspace, uri: str) -> bool:
         """Whether it has changed since it was looked at last."""
-        before = self._seen.get(uri)
-        self._seen[uri] = now = await _look(workspace, uri)
-        return before is not None and before != now
+        previous = self._states.get(uri)
+        self._states[uri] = state = await _look(workspace, uri)
+        return previous is not None and previous != state
 
     async def _tell(self, uri: str) -> None:
         for listener in self._listeners:
             listener.note(uri)
-        for (page, client), session in list(self._subscribed.items()):
+        for (page, client), session in list(self._sessions.items()):
             if page != uri:
                 continue
             try:
                 await session.send_resource_updated(uri)
             except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-                self._subscribed.pop((page, client), None)
+                self._sessions.pop((page, client), None)
 
 
-async def _look(workspace: Workspace, uri: str) -> _Seen:
+async def _look(workspace: Workspace, uri: str) -> _PageState:
     """Return what a page shows now.
 
     Raises:
@@ -158,8 +162,8 @@ async def _look(workspace: Workspace, uri: str) -> _Seen:
     """
     desk = desk_of(workspace)
     if uri == PREFIX:
-        return _Seen(next((job.id for job in await desk.newest(1)), ""))
-    return _Seen.of(await (await desk.runner()).find(job_of(uri)))
+        return _PageState(next((job.id for job in await desk.newest(1)), ""))
+    return _PageState.of(await (await desk.runner()).find(job_of(uri)))
 
 
 def _client(context: Context) -> int:

@@ -27,8 +27,8 @@ _FORM: Final[types.ElicitRequestedSchema] = {
 
 def person_of(context: Context, params: types.CallToolRequestParams) -> Person | None:
     """Return how the person of a call is reached; None if its client cannot ask."""
-    declared = context.session.client_capabilities
-    if declared is None or declared.elicitation is None:
+    capabilities = context.session.client_capabilities
+    if capabilities is None or capabilities.elicitation is None:
         return None
     if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
         return PersonLater(params)
@@ -46,11 +46,11 @@ class PersonNow:
     async def ask(self, call: ProposedCall) -> Reply:
         """Push the question and wait for the answer."""
         # On the call's own stream: the one for all else may not be open yet.
-        asked = self._context.session.elicit_form(
+        answer = self._context.session.elicit_form(
             call.plan.text, _FORM, related_request_id=self._context.request_id
         )
         try:
-            return _reply(await asked)
+            return _reply(await answer)
         except MCPError:  # the client could not ask after all
             return Reply.NONE
 

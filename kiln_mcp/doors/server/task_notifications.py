@@ -73,21 +73,21 @@ class Listener:
                 yield address
 
 
-def tasks_asked_for(context: Context, asked: types.SubscriptionFilter) -> list[str]:
+def tasks_asked_for(context: Context, filter_: types.SubscriptionFilter) -> list[str]:
     """Return the tasks that a client wants to hear of.
 
     Raises:
         MCPError: It has not declared the extension, or they are no list of ids.
     """
-    given: JsonValue = (asked.model_extra or {}).get(TASK_IDS) or []
-    if not isinstance(given, list) or not all(isinstance(task, str) for task in given):
+    tasks: JsonValue = (filter_.model_extra or {}).get(TASK_IDS) or []
+    if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
         raise MCPError(types.INVALID_PARAMS, f"{TASK_IDS} must be a list of the ids of tasks.")
-    if given:
+    if tasks:
         require_declared(context)
-    return [str(task) for task in given]
+    return [str(task) for task in tasks]
 
 
-async def tell(context: Context, asked: types.SubscriptionFilter, listener: Listener) -> None:
+async def tell(context: Context, filter_: types.SubscriptionFilter, listener: Listener) -> None:
     """Tell a client what it listens for, until it goes.
 
     Args:
@@ -97,17 +97,17 @@ async def tell(context: Context, asked: types.SubscriptionFilter, listener: List
     """
     meta: dict[str, Any] = {SUBSCRIPTION_ID_META_KEY: context.request_id}
     own = set(types.SubscriptionFilter.model_fields)
-    honored = asked.model_dump(by_alias=True, include=own, exclude_defaults=True)
+    filter_content = filter_.model_dump(by_alias=True, include=own, exclude_defaults=True)
     if listener.tasks:
-        honored[TASK_IDS] = sorted(uri.removeprefix(PREFIX) for uri in listener.tasks)
-    acknowledged = types.SubscriptionsAcknowledgedNotificationParams(
-        notifications=types.SubscriptionFilter.model_validate(honored), _meta=meta
+        filter_content[TASK_IDS] = sorted(uri.removeprefix(PREFIX) for uri in listener.tasks)
+    content = types.SubscriptionsAcknowledgedNotificationParams(
+        notifications=types.SubscriptionFilter.model_validate(filter_content), _meta=meta
     )
-    await _send(context, types.SubscriptionsAcknowledgedNotification(params=acknowledged))
+    await _send(context, types.SubscriptionsAcknowledgedNotification(params=content))
     async for address in listener.changes():
         if address == PREFIX:
-            listed = types.NotificationParams(_meta=meta)
-            await _send(context, types.ResourceListChangedNotification(params=listed))
+            content = types.NotificationParams(_meta=meta)
+            await _send(context, types.ResourceListChangedNotification(params=content))
             continue
         if address in listener.pages:
             updated = types.ResourceUpdatedNotificationParams(uri=address, _meta=meta)

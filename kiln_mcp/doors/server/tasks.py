@@ -82,12 +82,12 @@ class JobTasks:
 
     async def call(self, context: Context, params: types.CallToolRequestParams) -> HandlerResult:
         """Call a tool; as a task where it is long and the client can follow one."""
-        if not _declared(context):
+        if not _supports_tasks(context):
             return (await call(context, self._catalogue, params)).result
-        answered = await call(context, self._catalogue, params, wait_s=0)
-        if not answered.job:
-            return answered.result
-        page = await read_job(context.lifespan_context, answered.job)
+        call_answer = await call(context, self._catalogue, params, wait_s=0)
+        if not call_answer.job:
+            return call_answer.result
+        page = await read_job(context.lifespan_context, call_answer.job)
         return task_state(page, "task").on_the_wire()
 
     async def get(self, context: Context, params: TaskParams) -> HandlerResult:
@@ -107,12 +107,12 @@ class JobTasks:
         return {}
 
 
-def _declared(context: Context) -> bool:
+def _supports_tasks(context: Context) -> bool:
     """Whether the client has declared the extension with this very request."""
     if context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
         return False
-    declared = context.session.client_capabilities
-    return declared is not None and TASKS in (declared.extensions or {})
+    capabilities = context.session.client_capabilities
+    return capabilities is not None and TASKS in (capabilities.extensions or {})
 
 
 def require_declared(context: Context) -> None:
@@ -121,7 +121,7 @@ def require_declared(context: Context) -> None:
     Raises:
         MCPError: It has not.
     """
-    if not _declared(context):
+    if not _supports_tasks(context):
         missing: JsonValue = {"requiredCapabilities": {"extensions": {TASKS: {}}}}
         sentence = f"Only clients that declare {TASKS} can ask for tasks."
         raise MCPError(types.MISSING_REQUIRED_CLIENT_CAPABILITY, sentence, missing)
@@ -138,9 +138,9 @@ async def _find(context: Context, params: TaskParams) -> JobPage:
     require_declared(context)
     request = cast("Request | None", context.request)
     if request is not None:  # it came over HTTP
-        named = decode_header_value(request.headers.get(MCP_NAME_HEADER))
-        if named != params.task_id:
-            task, header = excerpt(params.task_id), excerpt(named)
+        header_task = decode_header_value(request.headers.get(MCP_NAME_HEADER))
+        if header_task != params.task_id:
+            task, header = excerpt(params.task_id), excerpt(header_task)
             sentence = f"The header Mcp-Name must say the task: {task!r}, not {header!r}."
             raise MCPError(types.HEADER_MISMATCH, sentence)
     try:
@@ -176,5 +176,5 @@ def task_state(page: JobPage, result_type: Literal["task", "complete"] | None = 
 def _message(page: JobPage) -> str:
     """Say in a line how far the job is, and what to do where somebody must do something."""
     so_far = f"{page.done:g} of {page.total:g}" if page.total is not None else None
-    said = page.next_step if page.state in {"paused", "cancelled"} else page.message
-    return ", ".join(filter(None, (page.state, so_far, said)))
+    next_text = page.next_step if page.state in {"paused", "cancelled"} else page.message
+    return ", ".join(filter(None, (page.state, so_far, next_text)))

@@ -15,7 +15,7 @@ from mcp import Client
 from mcp.client.context import ClientRequestContext
 from pydantic import Field, JsonValue
 
-from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.approvals.records import Door
 from kiln_mcp.approvals.store import ApprovalStore
@@ -258,7 +258,7 @@ async def test_progress_reaches_the_client(settings: Settings, era: Era) -> None
 
 async def test_nothing_is_done_before_the_person_has_agreed(settings: Settings) -> None:
     async with open_workspace(settings) as workspace:
-        with pytest.raises(ApprovalNeeded):
+        with pytest.raises(MissingApproval):
             await pay.invoke(workspace, {"amount": 1.0})
 
 
