@@ -1,4 +1,4 @@
-"""Keeps the daemon's log small: what repeats is counted, and a full file is put aside once."""
+"""The size limit of the daemon's log: repetitions are counted, and a full file is rotated."""
 
 import logging
 import shutil
@@ -11,7 +11,7 @@ from typing import Final
 
 LARGEST_LOG: Final = 5 * 2**20
 MOST_ALIKE: Final = 10
-"""How often one sentence is written within a window."""
+"""How often one sentence is written in a window of time."""
 WINDOW_S: Final = 60.0
 MOST_SENTENCES: Final = 1_000
 
@@ -24,9 +24,9 @@ class _Sentence:
 
 
 class RepetitionFilter(logging.Filter):
-    """Lets a sentence through a few times a minute; then says how often it was left out.
+    """Passes a sentence a few times a minute, and later writes how often it was left out.
 
-    Sentences are alike that come from one place of the code, whatever values they hold.
+    Records from one place of the code count as the same sentence, whatever values they hold.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -35,7 +35,7 @@ class RepetitionFilter(logging.Filter):
         self._sentences: dict[tuple[str, int, str], _Sentence] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a record is to be written."""
+        """Return whether a record should be written."""
         time_s = self._clock()
         key = record.pathname, record.lineno, record.levelname
         sentence = self._sentences.get(key)
@@ -55,36 +55,36 @@ class RepetitionFilter(logging.Filter):
 
 
 class LogLimit:
-    """Holds the file that this process's errors go to below a size."""
+    """Keeps this process's log file below a size."""
 
     def __init__(self, file: Path, largest: int = LARGEST_LOG) -> None:
         """Set up.
 
         Args:
             file: The log, which standard error appends to.
-            largest: The most bytes of it; as much is kept beside it as `<name>.1`.
+            largest: The most bytes; as many older ones are kept in `<name>.1`.
         """
         self._file = file
         self._largest = largest
 
     def attach(self) -> None:
-        """Leave out what repeats, in all that this process logs."""
+        """Filter repetitions in all that this process logs."""
         for handler in logging.getLogger().handlers:
             handler.addFilter(RepetitionFilter())
 
     def trim(self) -> None:
-        """Put a full log aside; the file itself stays, since others may have it open."""
+        """Move the end of a full log to its backup; empty the file, which others may have open."""
         try:
             if self._file.stat().st_size <= self._largest:
                 return
-            aside = self._file.with_name(f"{self._file.name}.1")
-            aside.unlink(missing_ok=True)
-            with self._file.open("r+b") as log, aside.open("xb") as backup:
-                aside.chmod(0o600)
+            backup_file = self._file.with_name(f"{self._file.name}.1")
+            backup_file.unlink(missing_ok=True)
+            with self._file.open("r+b") as log, backup_file.open("xb") as backup:
+                backup_file.chmod(0o600)
                 log.seek(-self._largest, 2)
                 shutil.copyfileobj(log, backup)
                 log.truncate(0)
         except FileNotFoundError:
             return
-        except OSError as error:  # a log that cannot be put aside stops nothing
-            sys.stderr.write(f"{self._file} cannot be put aside: {error.strerror}\n")
+        except OSError as error:  # a log that cannot be rotated stops nothing
+            sys.stderr.write(f"{self._file} cannot be rotated: {error.strerror}\n")

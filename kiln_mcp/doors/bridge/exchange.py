@@ -15,7 +15,7 @@ LONGEST_HEAD: Final = 65_536
 CONNECT_WITHIN_S: Final = 10.0
 MOST_CONNECTING: Final = 32
 """Connections that have not sent their request: the daemon closes the oldest of too many."""
-AGAIN_AFTER_S: Final = 0.02
+RETRY_PAUSE_S: Final = 0.02
 
 _connecting = threading.BoundedSemaphore(MOST_CONNECTING)
 
@@ -58,7 +58,7 @@ class Address(NamedTuple):
                 connection.close()
                 if time.monotonic() > until:
                     raise TimeoutError("the daemon accepts no connections") from None
-                time.sleep(AGAIN_AFTER_S)
+                time.sleep(RETRY_PAUSE_S)
             except OSError:
                 connection.close()
                 raise

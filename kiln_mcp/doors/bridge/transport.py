@@ -18,7 +18,7 @@ ATTEMPTS: Final = 6
 """How often one daemon gets the same request: a new daemon does not know the session."""
 MOST_DAEMONS: Final = 12
 """How many daemons may end during one request."""
-AGAIN_AFTER_S: Final = 0.1
+RETRY_PAUSE_S: Final = 0.1
 PING_EVERY_S: Final = 15.0
 """How often a daemon is asked for its health while calls wait for its answers."""
 MOST_SILENT: Final = 2
@@ -202,7 +202,7 @@ class Bridge:
                 failure = str(error)
                 lost_daemons.add(address)
                 if self._daemon.address == address:  # a dying daemon may still accept
-                    time.sleep(AGAIN_AFTER_S)
+                    time.sleep(RETRY_PAUSE_S)
             is_last = attempts[address] >= ATTEMPTS or len(lost_daemons) >= MOST_DAEMONS
             if self._is_closed or is_last:
                 return self._loss_sentence(len(lost_daemons), failure)
@@ -356,7 +356,7 @@ class Bridge:
         is_answer = "id" in message and "method" not in message
         for attempt in range(ATTEMPTS if is_answer else 1):
             if attempt:
-                time.sleep(AGAIN_AFTER_S)
+                time.sleep(RETRY_PAUSE_S)
             # If it is not reached, the next request finds the daemon again.
             with (
                 suppress(OSError, ValueError),

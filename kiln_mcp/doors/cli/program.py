@@ -16,7 +16,7 @@ import click
 
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.cli.approvals import allow, approve
-from kiln_mcp.doors.cli.failures import FAILED, guarded
+from kiln_mcp.doors.cli.failures import FAILED, run_guarded
 from kiln_mcp.doors.cli.invocation import FindDaemon, call, find_none
 from kiln_mcp.doors.cli.options import option_of
 from kiln_mcp.doors.cli.projects import projects
@@ -203,4 +203,4 @@ def main(find_daemon: FindDaemon = find_none) -> None:
         find_daemon: How the daemon is found or started.
     """
     logging.basicConfig(stream=sys.stderr, level=os.environ.get("KILN_MCP_LOG", "WARNING").upper())
-    sys.exit(guarded(lambda: cli.main(standalone_mode=False, obj=find_daemon)))
+    sys.exit(run_guarded(lambda: cli.main(standalone_mode=False, obj=find_daemon)))
