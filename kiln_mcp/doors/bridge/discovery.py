@@ -226,8 +226,8 @@ class Daemon:
             size = log.seek(0, os.SEEK_END)
             log.seek(log_start if log_start <= size else 0)  # a full log was cut
             lines = log.read().decode(errors="replace").split("\n")
-        stripped = (line.strip() for line in reversed(lines))
-        last_line = next(filter(None, stripped), "it wrote nothing")
+        texts = (line.strip() for line in reversed(lines))
+        last_line = next(filter(None, texts), "it wrote nothing")
         quote = last_line[:LONGEST_QUOTE].rstrip(".")
         return f"{quote}. The whole log is {self.home / 'daemon.log'}."
 

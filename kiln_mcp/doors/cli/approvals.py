@@ -1,7 +1,7 @@
-"""The person's door in a terminal: approve what waits, and set what needs no question.
+"""Approval in a terminal: answer waiting requests, and set the daily allowance.
 
 Only a terminal answers. Texts of requests may come from a hostile project or model, so each is
-shown on one line, shortened, without anything that moves the cursor.
+shown shortened on one line, without characters that move the cursor.
 """
 
 import json
@@ -30,7 +30,7 @@ _HISTORY: Final = 50
 _QUESTION: Final = "y: approve, n: decline, s: leave it waiting, q: leave all"
 
 Ask = Callable[[str], str]
-"""Puts a question to the person on the terminal; returns one of y, n, s and q."""
+"""Asks the person on the terminal; returns one of y, n, s and q."""
 
 
 @click.command()
@@ -40,7 +40,7 @@ Ask = Callable[[str], str]
     "--history", "--all", "history", is_flag=True, help=f"Show the last {_HISTORY} requests."
 )
 def approve(ids: tuple[str, ...], *, only_list: bool, history: bool) -> None:
-    """Approve or decline what waits for you: all of it, or the given IDs.
+    """Approve or decline the requests that wait for you: all of them, or the given IDs.
 
     An assistant whose client cannot ask you leaves its plan here. It needs a terminal: nobody
     else can answer for you.
@@ -66,14 +66,14 @@ def approve(ids: tuple[str, ...], *, only_list: bool, history: bool) -> None:
 @click.option("--daily-calls", type=click.IntRange(min=0), help="Model calls a day.")
 @click.option(
     "--never-without-me",
-    "never",
+    "exclusions",
     type=click.Choice([consequence.value for consequence in Consequence]),
     multiple=True,
     help="Ask about this even within the allowance; may be repeated, and replaces the earlier "
     "choice. What destroys or sends data is always asked about.",
 )
 def allow(daily_usd: float | None, daily_calls: int | None, exclusions: tuple[str, ...]) -> None:
-    """Show or set what may be spent each day without a question to you.
+    """Show or set the daily allowance: what may be spent without a question to you.
 
     An allowance needs both money and calls. It covers plans that only spend, at a known price.
     Setting it needs a terminal; no tool of an assistant can.
@@ -83,27 +83,27 @@ def allow(daily_usd: float | None, daily_calls: int | None, exclusions: tuple[st
     if daily_usd is None and daily_calls is None and not exclusions:
         _print(describe_policy(policy, ApprovalStore(home)))
         return
-    changed = change_policy(policy, daily_usd, daily_calls, exclusions)
+    new_policy = change_policy(policy, daily_usd, daily_calls, exclusions)
     _need_terminal("allow")
-    _print(describe_policy(changed))
+    _print(describe_policy(new_policy))
     click.confirm(f"Write this to {for_terminal(str(policy_file(home)))}?", abort=True, err=True)
-    write_policy(home, changed)
+    write_policy(home, new_policy)
     _print("Saved. It holds from the next call on.")
 
 
 def requests_of(store: ApprovalStore, ids: Sequence[str]) -> list[Approval]:
-    """Return the requests with these ids, or all that wait if none is given.
+    """Return the requests with these ids, or all waiting ones without an id.
 
     Raises:
         WorkbenchError: An id names no request that waits.
     """
     if not ids:
         return store.waiting()
-    return [_waiting_request(store, given.strip().casefold()) for given in dict.fromkeys(ids)]
+    return [_waiting_request(store, id_.strip().casefold()) for id_ in dict.fromkeys(ids)]
 
 
 def answer_requests(store: ApprovalStore, requests: Sequence[Approval], ask: Ask) -> list[str]:
-    """Show each request, ask about it and record the answer; return what came of each."""
+    """Show each request, ask about it and record the answer; return a line for each."""
     lines: list[str] = []
     for request in requests:
         answer = ask(f"{describe_request(request)}\n{_QUESTION}")
@@ -112,21 +112,23 @@ def answer_requests(store: ApprovalStore, requests: Sequence[Approval], ask: Ask
         if answer == "y":
             is_recorded = store.approve(request.id, Door.TERMINAL)
             lines.append(
-                _outcome(request, "approved; tell your assistant to go on", waited=is_recorded)
+                _outcome(
+                    request, "approved; tell your assistant to continue", is_recorded=is_recorded
+                )
             )
         elif answer == "n":
             is_recorded = store.decline(request.id, Door.TERMINAL)
-            lines.append(_outcome(request, "declined", waited=is_recorded))
+            lines.append(_outcome(request, "declined", is_recorded=is_recorded))
     return lines
 
 
 def describe_request(approval: Approval) -> str:
-    """Return what a person must see of a request, each part on a line of its own."""
+    """Return the description of a request for a person, each part on its own line."""
     call, plan = approval.call, approval.plan
     title = f" ({_one_line(call.title)})" if call.title else ""
-    asked = f"asked {_moment(approval.asked_at)}{_client(call)}"
+    origin = f"asked {_moment(approval.asked_at)}{_client(call)}"
     lines = [
-        f"{approval.id}  {_one_line(call.tool)}{title}, {asked}",
+        f"{approval.id}  {_one_line(call.tool)}{title}, {origin}",
         f"  Plan: {_one_line(plan.text, LONGEST_SUMMARY)}",
         *(f"  {fact}" for fact in _facts(plan)),
         *(f"  {_one_line(name)}: {_value(value)}" for name, value in call.arguments.items()),
@@ -136,7 +138,7 @@ def describe_request(approval: Approval) -> str:
 
 
 def describe_history(approvals: Sequence[Approval]) -> str:
-    """Return one line for each request: when, what became of it, by which door, the plan."""
+    """Return one line for each request: time, state, door and plan."""
     lines = [
         f"{approval.id}  {_moment(approval.asked_at)}  {approval.state.value}"
         f"{f' by {approval.door.value}' if approval.door else ''}  "
@@ -147,7 +149,7 @@ def describe_history(approvals: Sequence[Approval]) -> str:
 
 
 def describe_policy(policy: Policy, store: ApprovalStore | None = None) -> str:
-    """Return the policy in words, with what was used today if a store is given."""
+    """Return the policy in words, with today's use if a store is given."""
     lines = [policy.damage] if policy.damage else []
     lines.append(
         f"Without a question: ${policy.daily_allowance_usd:.2f} and "
@@ -156,17 +158,17 @@ def describe_policy(policy: Policy, store: ApprovalStore | None = None) -> str:
     if store is not None:
         usage = store.spent_today()
         lines.append(f"Used today: ${usage.cost_usd:.4f} and {usage.calls} model calls.")
-    asked = ", ".join(sorted(policy.never_without_me))
-    return "\n".join([*lines, f"Never without you: what {asked}."])
+    consequences = ", ".join(sorted(policy.never_without_me))
+    return "\n".join([*lines, f"Never without you: what {consequences}."])
 
 
 def change_policy(
     policy: Policy, daily_usd: float | None, daily_calls: int | None, exclusions: Sequence[str]
 ) -> Policy:
-    """Return a policy with what was given replaced.
+    """Return a policy with the given values replaced.
 
     Raises:
-        WorkbenchError: The allowance is no finite number, or has money without calls.
+        WorkbenchError: The allowance is not finite, or has money without calls.
     """
     usd = policy.daily_allowance_usd if daily_usd is None else daily_usd
     calls = policy.daily_allowance_calls if daily_calls is None else daily_calls
@@ -191,18 +193,18 @@ def _waiting_request(store: ApprovalStore, approval_id: str) -> Approval:
         return approval
     name = _one_line(approval_id)
     fault = f"There is no request {name}" if approval is None else f"{name} does not wait for you"
-    became = "" if approval is None else f": it is {approval.state.value}"
-    raise WorkbenchError(f"{fault}{became}. kiln-mcp approve --list shows what waits.")
+    state = "" if approval is None else f": it is {approval.state.value}"
+    raise WorkbenchError(f"{fault}{state}. kiln-mcp approve --list shows the waiting requests.")
 
 
-def _outcome(request: Approval, outcome: str, *, waited: bool) -> str:
-    if waited:
+def _outcome(request: Approval, outcome: str, *, is_recorded: bool) -> str:
+    if is_recorded:
         return f"{request.id} is {outcome}."
-    return f"{request.id} did not wait any more: it was answered elsewhere or has expired."
+    return f"{request.id} is not waiting: it was answered elsewhere or has expired."
 
 
 def _facts(plan: Plan) -> list[str]:
-    """Return what weighs most, apart from the plan's own words."""
+    """Return the most important facts of a plan as sentences."""
     facts = {
         "It adds code that runs on this machine; all of it stands below.": bool(plan.code),
         "It cannot be undone.": plan.irreversible,

@@ -1,4 +1,4 @@
-"""Options of a command, made from the schema of a capability's arguments."""
+"""Options of a command, from the schema of a capability's arguments."""
 
 import json
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from storage.errors import said_by_system
 
 
 def option_of(name: str, schema: Mapping[str, JsonValue], *, required: bool) -> click.Option:
-    """Make the option of one argument; what is no simple value is given as JSON or @file."""
+    """Return the option of one argument; a structured value is given as JSON or @file."""
     choices = schema.get("anyOf")
     if isinstance(choices, list):
-        real = [c for c in choices if isinstance(c, dict) and c.get("type") != "null"]
-        schema = {**schema, **(real[0] if len(real) == 1 else {})}
+        types = [c for c in choices if isinstance(c, dict) and c.get("type") != "null"]
+        schema = {**schema, **(types[0] if len(types) == 1 else {})}
     description = schema.get("description")
     note = description if isinstance(description, str) else ""
     default = schema.get("default")
@@ -53,7 +53,7 @@ def option_of(name: str, schema: Mapping[str, JsonValue], *, required: bool) -> 
 
 
 def _shape(schema: Mapping[str, JsonValue]) -> str:
-    """Return how a JSON argument looks, in short: `{name, size?}`, `[{input, output?}, …]`."""
+    """Return the shape of a JSON argument in short: `{name, size?}`, `[{input, output?}, …]`."""
     kinds = schema.get("oneOf")
     if isinstance(kinds, list):
         return " or ".join(_shape(kind) for kind in kinds if isinstance(kind, dict))

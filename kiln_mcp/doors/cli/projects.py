@@ -1,4 +1,4 @@
-"""The command that lists the projects a person has opened, and settles what their names mean."""
+"""The command that lists the projects that a person has opened, and assigns their names."""
 
 import os
 import sys
@@ -15,29 +15,29 @@ _Folder = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option("--keep-name", type=_Folder, help="Let the project's name mean the one in here.")
-@click.option("--forget", type=_Folder, help="Know the project in here no longer; it stays there.")
+@click.option("--keep-name", type=_Folder, help="Let the name mean the project in this folder.")
+@click.option("--forget", type=_Folder, help="Forget the project in this folder; its files stay.")
 def projects(keep_name: Path | None, forget: Path | None) -> None:
-    """List the projects that were opened, and say which one a name means.
+    """List the opened projects, and assign a name to one of them.
 
     Only a person in a terminal can change what a name means.
     """
     records = KnownProjects(Settings.from_environment(os.environ).home / "projects.json")
     if (keep_name or forget) and not sys.stdin.isatty():
         raise WorkbenchError(
-            "What a name means is said by a person: run kiln-mcp projects in a terminal. Nothing "
-            "has been changed."
+            "Only a person assigns names: run kiln-mcp projects in a terminal. Nothing has been "
+            "changed."
         )
     if keep_name:
         place = keep_name.expanduser().absolute()
         _say(f"'{records.keep_name(place)}' means the project in {place} from now on.")
     if forget:
         place = forget.expanduser().absolute()
-        _say(f"'{records.forget(place)}' in {place} is known no longer; its files stay.")
+        _say(f"'{records.forget(place)}' in {place} is forgotten; its files stay.")
     if keep_name or forget:
         return
     for record in records.listed():
-        state = "" if record.is_there else "  (not there any more)"
+        state = "" if record.is_there else "  (missing)"
         click.echo(for_terminal(f"{record.name}  {record.folder}{state}"))
     if problem := records.damage():
         _say(problem)

@@ -1,4 +1,4 @@
-"""The command by which a person trusts a project's folder, in a terminal alone."""
+"""The command by which a person trusts a project's folder, in a terminal only."""
 
 import os
 import sys
@@ -17,15 +17,15 @@ _LONGEST_LINE: Final = 200
 _MOST_LINES: Final = 20
 _ALLOWS: Final = (
     "It may then run, with your rights: the code of its code evaluators and code tools, the MCP "
-    "tool servers that it starts, and other programs that it names. That holds for what is "
-    "changed in the folder later too, such as by sync_project."
+    "tool servers that it starts, and other programs that it names. That includes "
+    "later changes in the folder, such as by sync_project."
 )
 
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
-@click.option("--list", "lists", is_flag=True, help="Only list the folders that are trusted.")
-@click.option("--revoke", is_flag=True, help="Trust the folder no longer.")
+@click.option("--list", "lists", is_flag=True, help="Only list the trusted folders.")
+@click.option("--revoke", is_flag=True, help="Stop trusting the folder.")
 def trust(folder: Path | None, lists: bool, revoke: bool) -> None:
     """Let a project run its own programs: code evaluators, tool servers.
 
@@ -38,23 +38,22 @@ def trust(folder: Path | None, lists: bool, revoke: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise WorkbenchError(
-            "Trust is given by a person: run kiln-mcp trust in a terminal. Nothing has been "
-            "changed."
+            "Only a person gives trust: run kiln-mcp trust in a terminal. Nothing has been changed."
         )
     place = (folder or Path.cwd()).expanduser().absolute()
     if revoke:
-        was = trusted.revoke(place)
-        _say(f"{place} is trusted no longer." if was else f"{place} was not trusted.")
+        was_trusted = trusted.revoke(place)
+        _say(f"{place} is not trusted any more." if was_trusted else f"{place} was not trusted.")
         return
     if trusted.is_trusted(place):
-        _say(f"{place} is trusted already; --revoke takes it back.")
+        _say(f"{place} is trusted already; --revoke ends that.")
         return
     _show(place, list_programs(place))
     if not click.confirm("Trust it?", err=True):
         _say("It is not trusted. Nothing has been changed.")
         return
     trusted.grant(place)
-    _say(f"{place} is trusted; kiln-mcp trust --revoke takes it back.")
+    _say(f"{place} is trusted; kiln-mcp trust --revoke ends that.")
 
 
 def _list(trusted: Trust) -> None:
@@ -75,7 +74,7 @@ def _show(place: Path, programs: list[str]) -> None:
     if len(programs) > len(visible):
         _say(f"  … and {len(programs) - len(visible)} more")
     if not programs:
-        _say("  Now it names none.")
+        _say("  It names none now.")
 
 
 def _say(line: str) -> None:

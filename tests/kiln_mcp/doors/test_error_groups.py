@@ -61,5 +61,5 @@ def test_no_door_says_that_a_group_was_not_foreseen(
     said.append(ended_by(error).error or "")
     for sentence in said:
         assert "disk is full" in sentence
-        assert "not foreseen" not in sentence
+        assert "unexpected error" not in sentence
         assert "Group" not in sentence

@@ -91,7 +91,7 @@ def test_each_request_is_approved_declined_or_left(store: ApprovalStore) -> None
         ApprovalState.WAITING,
     ]
     assert said == [
-        f"{requests[0].id} is approved; tell your assistant to go on.",
+        f"{requests[0].id} is approved; tell your assistant to continue.",
         f"{requests[1].id} is declined.",
     ]
     assert store.consume(requests[0].id, requests[0].call) is Consumption.CONSUMED
@@ -101,7 +101,7 @@ def test_what_was_answered_elsewhere_meanwhile_is_said_so(store: ApprovalStore) 
     request = store.request(CALL)
     store.record(CALL, Door.ELICITATION, agrees=False)
     [said] = answer_requests(store, [request], answers("y"))
-    assert "did not wait any more" in said
+    assert "is not waiting: it was answered elsewhere" in said
     assert store.consume(request.id, CALL) is Consumption.DECLINED
 
 
