@@ -26,7 +26,8 @@ class MissingApproval(WorkbenchError):
         self.approval_id = approval_id
         command = f" with: kiln-mcp approve {approval_id}" if approval_id else ""
         super().__init__(
-            f"{plan.text} Nothing has been done yet: a person must approve it in a terminal{command}."
+            f"{plan.text} Nothing has been done yet: a person must approve it in a "
+            f"terminal{command}."
         )
 
 

@@ -32,7 +32,7 @@ from kiln_mcp.approvals.records import (
     Door,
     ProposedCall,
 )
-from storage.errors import WorkbenchError
+from storage.errors import Refusal
 from storage.sqlite_files import open_shared
 from storage.text.characters import whole, whole_texts
 
@@ -82,7 +82,7 @@ class ApprovalStore:
 
         Raises:
             ApprovalStoreFailure: The record cannot be used.
-            WorkbenchError: Too many requests wait already.
+            Refusal: Too many requests wait already.
         """
         with self._transaction() as sql:
             key = self._open_request(sql, call) or self._insert(sql, call, is_limited=True)
@@ -229,9 +229,10 @@ class ApprovalStore:
         time_s = self._clock()
         [waiting] = sql.execute(statements.COUNT_WAITING, {"now": time_s}).fetchone()
         if is_limited and waiting >= self._most_waiting:
-            raise WorkbenchError(
-                f"Nothing has been done: {waiting} requests wait for the person already. "
-                "They approve or decline them with kiln-mcp approve in a terminal."
+            raise Refusal(
+                "Nothing has been done: {count} requests wait for the person already. They "
+                "approve or decline them with kiln-mcp approve in a terminal.",
+                count=waiting,
             )
         key = f"ap-{''.join(secrets.choice(_LETTERS) for _ in range(_ID_LENGTH))}"
         row = {

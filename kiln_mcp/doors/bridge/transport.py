@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final
 from kiln_mcp.doors.bridge.discovery import ANSWERS_WITHIN_S, Daemon, DaemonUnreachable
 from kiln_mcp.doors.bridge.envelope import modern_headers
 from kiln_mcp.doors.bridge.exchange import Address, Exchange
+from kiln_mcp.doors.bridge.open_call import OpenCall
 from kiln_mcp.doors.lines import ENDLESS, LAST_ANSWERS_S, Body, MessageError, parse_message, part_of
 
 ATTEMPTS: Final = 6
@@ -28,42 +29,6 @@ LARGEST_MESSAGE: Final = 4 * 2**20
 TOO_LARGE: Final = -32600
 FAILED: Final = -32603
 OWN_ID: Final = "kiln-mcp-bridge"
-
-
-class _Call:
-    """An open request."""
-
-    __slots__ = (
-        "earlier",
-        "exchange",
-        "has_answer",
-        "headers",
-        "id",
-        "is_cancelled",
-        "method",
-        "name",
-        "over",
-    )
-
-    def __init__(self, message: Body, earlier: "_Call | None") -> None:
-        self.id = message["id"]
-        self.method: object = message["method"]
-        self.name: object = part_of(message, "params").get("name")
-        self.headers = modern_headers(message)
-        self.earlier = earlier
-        self.exchange: Exchange | None = None
-        self.is_cancelled = False
-        self.has_answer = False
-        self.over = threading.Event()
-
-    def cancel(self) -> bool:
-        """Cancel a request of the modern era by closing its connection; False for others."""
-        if not self.headers:
-            return False
-        self.is_cancelled = True
-        if self.exchange is not None:
-            self.exchange.cancel()
-        return True
 
 
 class Bridge:
@@ -91,7 +56,7 @@ class Bridge:
         self._outgoing = outgoing
         self._client_headers = client_headers
         self._writing = threading.Lock()
-        self._open: dict[object, _Call] = {}
+        self._open: dict[object, OpenCall] = {}
         self._threads: list[threading.Thread] = []
         self._first: Body | None = None
         self._subscriptions: dict[str, bytes] = {}
@@ -141,7 +106,7 @@ class Bridge:
         if len(line) > LARGEST_MESSAGE:
             self._write_error(message.get("id"), TOO_LARGE, _size_sentence(len(line)))
         elif "method" in message and "id" in message:
-            call = _Call(message, self._open.get(message["id"]))
+            call = OpenCall(message, self._open.get(message["id"]))
             self._open[call.id] = call
             if call.method == "initialize":  # later requests need its session
                 self._ask(message, line, call)
@@ -165,7 +130,7 @@ class Bridge:
         call = self._open.get(request_id) if isinstance(request_id, int | str) else None
         return call is not None and call.cancel()
 
-    def _ask(self, message: Body, line: bytes, call: _Call) -> None:
+    def _ask(self, message: Body, line: bytes, call: OpenCall) -> None:
         """Carry a request to the daemon and its replies back; try again if the daemon ended."""
         if call.earlier is not None:
             call.earlier.over.wait()  # the daemon would answer only one of two with the same id
@@ -181,7 +146,7 @@ class Bridge:
         if failure is not None and not (call.is_cancelled or call.has_answer):
             self._write_error(call.id, FAILED, failure)
 
-    def _try(self, message: Body, line: bytes, call: _Call) -> str | None:
+    def _try(self, message: Body, line: bytes, call: OpenCall) -> str | None:
         """Carry a request; return the reason if that is impossible, else None."""
         attempts: Counter[Address] = Counter()
         lost_daemons: set[Address] = set()
@@ -207,7 +172,7 @@ class Bridge:
             if self._is_closed or is_last:
                 return self._loss_sentence(len(lost_daemons), failure)
 
-    def _retry_fault(self, message: Body, call: _Call, session: Mapping[str, str]) -> str | None:
+    def _retry_fault(self, message: Body, call: OpenCall, session: Mapping[str, str]) -> str | None:
         """Find a daemon after a failure; return why the request must not be repeated, if so."""
         interruption = self._interruption(call)
         try:
@@ -226,7 +191,7 @@ class Bridge:
             f"jobs continue by themselves. {self._daemon.home / 'daemon.log'} may say why."
         )
 
-    def _interruption(self, call: _Call) -> str | None:
+    def _interruption(self, call: OpenCall) -> str | None:
         """Return the sentence for a daemon that ended during a tool call; else None."""
         was_sent = call.exchange is not None and call.exchange.was_sent
         if not was_sent or call.method != "tools/call":
@@ -236,7 +201,7 @@ class Bridge:
             "the project first (jobs continue by themselves: list_jobs); call it again if needed."
         )
 
-    def _only_reads(self, message: Body, call: _Call, session: Mapping[str, str]) -> bool:
+    def _only_reads(self, message: Body, call: OpenCall, session: Mapping[str, str]) -> bool:
         """Return whether a tool changes nothing; ask the new daemon if the client never did."""
         for _ in range(ATTEMPTS):  # a dying daemon may still accept
             if self._read_only_tools is not None or self._is_closed:
@@ -270,7 +235,9 @@ class Bridge:
         every = {**self._client_headers, **headers}
         return Exchange(self._daemon.address, method, "/mcp", every, line, within_s=within_s)
 
-    def _carry(self, message: Body, line: bytes, call: _Call, session: Mapping[str, str]) -> bool:
+    def _carry(
+        self, message: Body, line: bytes, call: OpenCall, session: Mapping[str, str]
+    ) -> bool:
         """Carry one request; False if the daemon does not know the session."""
         call.exchange = None
         headers = call.headers or session
@@ -287,7 +254,7 @@ class Bridge:
                 self._pass_on(message, call, exchange)
             return True
 
-    def _pass_on(self, message: Body, call: _Call, exchange: Exchange) -> None:
+    def _pass_on(self, message: Body, call: OpenCall, exchange: Exchange) -> None:
         """Carry the replies to a request back; the last one is its answer."""
         for reply in exchange.messages():
             body = part_of({"reply": json.loads(reply)}, "reply")
@@ -316,7 +283,7 @@ class Bridge:
             case _:
                 pass
 
-    def _begin_session(self, call: _Call, exchange: Exchange) -> None:
+    def _begin_session(self, call: OpenCall, exchange: Exchange) -> None:
         """Keep the headers for later requests of the legacy era before the client continues."""
         replies = list(exchange.messages())
         for reply in replies:

@@ -7,7 +7,6 @@ shown shortened on one line, without characters that move the cursor.
 import json
 import math
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -20,11 +19,11 @@ from kiln_mcp.approvals.plan import Consequence, Plan
 from kiln_mcp.approvals.policy import ALWAYS_ASKED, Policy, policy_file, read_policy, write_policy
 from kiln_mcp.approvals.records import Approval, ApprovalState, Door, ProposedCall
 from kiln_mcp.approvals.store import ApprovalStore
+from kiln_mcp.doors.cli.terminal import one_line, require_terminal
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.plain_text import for_terminal
-from storage.errors import WorkbenchError
+from storage.errors import Refusal
 
-LONGEST_ARGUMENT: Final = 200
 LONGEST_SUMMARY: Final = 600
 _HISTORY: Final = 50
 _QUESTION: Final = "y: approve, n: decline, s: leave it waiting, q: leave all"
@@ -54,7 +53,7 @@ def approve(ids: tuple[str, ...], *, only_list: bool, history: bool) -> None:
     if only_list:
         _print("\n\n".join(map(describe_request, requests)) or "Nothing waits for you.")
         return
-    _need_terminal("approve")
+    require_terminal("approve")
     if not requests:
         _print("Nothing waits for you.")
     for line in answer_requests(store, requests, _ask):
@@ -84,7 +83,7 @@ def allow(daily_usd: float | None, daily_calls: int | None, exclusions: tuple[st
         _print(describe_policy(policy, ApprovalStore(home)))
         return
     new_policy = change_policy(policy, daily_usd, daily_calls, exclusions)
-    _need_terminal("allow")
+    require_terminal("allow")
     _print(describe_policy(new_policy))
     click.confirm(f"Write this to {for_terminal(str(policy_file(home)))}?", abort=True, err=True)
     write_policy(home, new_policy)
@@ -95,7 +94,7 @@ def requests_of(store: ApprovalStore, ids: Sequence[str]) -> list[Approval]:
     """Return the requests with these ids, or all waiting ones without an id.
 
     Raises:
-        WorkbenchError: An id names no request that waits.
+        Refusal: An id names no request that waits.
     """
     if not ids:
         return store.waiting()
@@ -125,13 +124,13 @@ def answer_requests(store: ApprovalStore, requests: Sequence[Approval], ask: Ask
 def describe_request(approval: Approval) -> str:
     """Return the description of a request for a person, each part on its own line."""
     call, plan = approval.call, approval.plan
-    title = f" ({_one_line(call.title)})" if call.title else ""
+    title = f" ({one_line(call.title)})" if call.title else ""
     origin = f"asked {_moment(approval.asked_at)}{_client(call)}"
     lines = [
-        f"{approval.id}  {_one_line(call.tool)}{title}, {origin}",
-        f"  Plan: {_one_line(plan.text, LONGEST_SUMMARY)}",
+        f"{approval.id}  {one_line(call.tool)}{title}, {origin}",
+        f"  Plan: {one_line(plan.text, LONGEST_SUMMARY)}",
         *(f"  {fact}" for fact in _facts(plan)),
-        *(f"  {_one_line(name)}: {_value(value)}" for name, value in call.arguments.items()),
+        *(f"  {one_line(name)}: {_value(value)}" for name, value in call.arguments.items()),
         *(f"  | {for_terminal(line)}" for line in plan.code.splitlines()),
     ]
     return "\n".join(lines)
@@ -142,7 +141,7 @@ def describe_history(approvals: Sequence[Approval]) -> str:
     lines = [
         f"{approval.id}  {_moment(approval.asked_at)}  {approval.state.value}"
         f"{f' by {approval.door.value}' if approval.door else ''}  "
-        f"{_one_line(approval.call.tool)}{_client(approval.call)}: {_one_line(approval.plan.text)}"
+        f"{one_line(approval.call.tool)}{_client(approval.call)}: {one_line(approval.plan.text)}"
         for approval in approvals
     ]
     return "\n".join(lines) or "Nothing has been asked yet."
@@ -168,12 +167,12 @@ def change_policy(
     """Return a policy with the given values replaced.
 
     Raises:
-        WorkbenchError: The allowance is not finite, or has money without calls.
+        Refusal: The allowance is not finite, or has money without calls.
     """
     usd = policy.daily_allowance_usd if daily_usd is None else daily_usd
     calls = policy.daily_allowance_calls if daily_calls is None else daily_calls
     if not math.isfinite(usd) or (usd > 0) != (calls > 0):
-        raise WorkbenchError(
+        raise Refusal(
             "An allowance needs both money and calls. Give --daily-usd and --daily-calls, or 0 "
             "for both."
         )
@@ -191,10 +190,17 @@ def _waiting_request(store: ApprovalStore, approval_id: str) -> Approval:
     approval = store.find(approval_id)
     if approval is not None and approval.state is ApprovalState.WAITING:
         return approval
-    name = _one_line(approval_id)
-    fault = f"There is no request {name}" if approval is None else f"{name} does not wait for you"
-    state = "" if approval is None else f": it is {approval.state.value}"
-    raise WorkbenchError(f"{fault}{state}. kiln-mcp approve --list shows the waiting requests.")
+    if approval is None:
+        raise Refusal(
+            "There is no request {request}. kiln-mcp approve --list shows the waiting requests.",
+            request=approval_id,
+        )
+    raise Refusal(
+        "{request} does not wait for you: it is {state}. kiln-mcp approve --list shows the "
+        "waiting requests.",
+        request=approval_id,
+        state=approval.state.value,
+    )
 
 
 def _outcome(request: Approval, outcome: str, *, is_recorded: bool) -> str:
@@ -209,7 +215,7 @@ def _facts(plan: Plan) -> list[str]:
         "It adds code that runs on this machine; all of it stands below.": bool(plan.code),
         "It cannot be undone.": plan.irreversible,
         "It touches more than was named.": plan.far_reaching,
-        f"It sends data to {_one_line(plan.destination)}.": bool(plan.destination),
+        f"It sends data to {one_line(plan.destination)}.": bool(plan.destination),
         "Its labels count for a certificate, in their rater's name.": plan.certifies,
         "Its price is not known.": plan.highest_cost_usd is None,
     }
@@ -217,17 +223,12 @@ def _facts(plan: Plan) -> list[str]:
 
 
 def _client(call: ProposedCall) -> str:
-    return f" by {_one_line(call.client)}" if call.client else ""
+    return f" by {one_line(call.client)}" if call.client else ""
 
 
 def _value(value: JsonValue) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return _one_line(text)
-
-
-def _one_line(text: str, longest: int = LONGEST_ARGUMENT) -> str:
-    line = " ".join(for_terminal(text).split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+    return one_line(text)
 
 
 def _moment(seconds: float) -> str:
@@ -238,14 +239,6 @@ def _ask(question: str) -> str:
     click.echo(f"\n{question}", err=True)
     choice = click.Choice(["y", "n", "s", "q"], case_sensitive=False)
     return str(click.prompt("Your answer", type=choice, default="s", err=True))
-
-
-def _need_terminal(command: str) -> None:
-    if not sys.stdin.isatty():
-        raise WorkbenchError(
-            f"kiln-mcp {command} asks a person, so it needs a terminal. Run it in a shell of "
-            "your own."
-        )
 
 
 def _print(text: str) -> None:

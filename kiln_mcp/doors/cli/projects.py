@@ -1,15 +1,14 @@
 """The command that lists the projects that a person has opened, and assigns their names."""
 
 import os
-import sys
 from pathlib import Path
 
 import click
 
+from kiln_mcp.doors.cli.terminal import print_note, require_terminal
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.known_projects import KnownProjects
 from kiln_mcp.workbench.plain_text import for_terminal
-from storage.errors import WorkbenchError
 
 _Folder = click.Path(path_type=Path)
 
@@ -23,25 +22,18 @@ def projects(keep_name: Path | None, forget: Path | None) -> None:
     Only a person in a terminal can change what a name means.
     """
     records = KnownProjects(Settings.from_environment(os.environ).home / "projects.json")
-    if (keep_name or forget) and not sys.stdin.isatty():
-        raise WorkbenchError(
-            "Only a person assigns names: run kiln-mcp projects in a terminal. Nothing has been "
-            "changed."
-        )
+    if keep_name or forget:
+        require_terminal("projects")
     if keep_name:
         place = keep_name.expanduser().absolute()
-        _say(f"'{records.keep_name(place)}' means the project in {place} from now on.")
+        print_note(f"'{records.keep_name(place)}' means the project in {place} from now on.")
     if forget:
         place = forget.expanduser().absolute()
-        _say(f"'{records.forget(place)}' in {place} is forgotten; its files stay.")
+        print_note(f"'{records.forget(place)}' in {place} is forgotten; its files stay.")
     if keep_name or forget:
         return
     for record in records.listed():
         state = "" if record.is_there else "  (missing)"
         click.echo(for_terminal(f"{record.name}  {record.folder}{state}"))
     if problem := records.damage():
-        _say(problem)
-
-
-def _say(line: str) -> None:
-    click.echo(for_terminal(line), err=True)
+        print_note(problem)
