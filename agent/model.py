@@ -15,12 +15,12 @@ from kiln_mcp.llm import (
     ModelAnswer,
     ModelRequest,
     ServerSettings,
-    Streamed,
+    AnswerStream,
     TextDelta,
     Tool,
     ToolCall,
 )
-from kiln_mcp.llm.errors import BudgetSpent, ContextOverflow, KeyRefused
+from kiln_mcp.llm.errors import BudgetSpent, ContextOverflow, KeyProblem
 from kiln_mcp.llm.providers.addresses import has_login, is_address
 from storage.errors import Refusal
 
@@ -130,7 +130,7 @@ class ChatModel:
                     case _:
                         pass
 
-    async def _stream(self, request: ModelRequest) -> Streamed:
+    async def _stream(self, request: ModelRequest) -> AnswerStream:
         engine = self.engine.within(self.budget)
         try:
             async with aclosing(engine.stream(request, asker="conversation", fresh=True)) as parts:
@@ -148,7 +148,7 @@ class ChatModel:
                 "what is spent. Start kiln-chat with a higher --budget and --resume to continue.",
                 name=self.name,
             ) from error
-        except KeyRefused as error:
+        except KeyProblem as error:
             if not self.name.startswith(f"{API_BASE}/"):
                 raise
             raise Refusal(

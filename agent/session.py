@@ -14,7 +14,7 @@ from agent.conversation import Conversation
 from agent.history import Chats
 from agent.model import API_BASE
 from agent.screen import Screen
-from kiln_mcp.llm import Spent, ToolCall
+from kiln_mcp.llm import Expense, ToolCall
 from storage.errors import WorkbenchError
 
 HELP: Final = """\
@@ -170,7 +170,7 @@ class Session:
         self.screen.say(f"The model is now {self.conversation.model.name}.")
 
     async def _show_cost(self, _: str) -> None:
-        self.screen.say(_cost_sentence(self.conversation.model.budget.spent))
+        self.screen.say(_cost_sentence(self.conversation.model.budget.expense))
 
     async def _begin_chat(self, _: str) -> None:
         await self._change_chat(self.chats.new_name())
@@ -194,7 +194,7 @@ def model_name(name: str, has_api_base: bool) -> str:
     return f"{API_BASE}/{name}" if is_own else name
 
 
-def _cost_sentence(expense: Spent) -> str:
+def _cost_sentence(expense: Expense) -> str:
     sentence = f"{expense.calls} calls, {expense.tokens:,} tokens, ${expense.cost_usd:.4f}"
     if expense.unpriced_calls:
         sentence += f" without {expense.unpriced_calls} calls, whose price is not known"

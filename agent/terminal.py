@@ -158,7 +158,7 @@ async def _open_session(
     chats = Chats(options.home / "chats", options.secrets)
     name = chats.new_name()
     conversation = Conversation(
-        model=await ChatModel.open(engine.heard_by(show_wait), options.model, name, options.limit),
+        model=await ChatModel.open(engine.with_listener(show_wait), options.model, name, options.limit),
         toolbox=toolbox,
         audience=screen,
         record=partial(chats.add, name),

@@ -20,7 +20,7 @@ from kiln_mcp.demo.console import teller_for
 from kiln_mcp.demo.journey import Journey, client_of, show_example, travel
 from kiln_mcp.judging.answers import AgreementReport
 from kiln_mcp.llm import EMBEDDED, Engine, find_embedded_model
-from kiln_mcp.llm.errors import EmbeddedModelMissing
+from kiln_mcp.llm.providers.embedded import missing_embedded_model
 from kiln_mcp.projects.errors import FolderTaken
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.known_projects import KnownProjects
@@ -67,13 +67,13 @@ async def run_demo(
 
     Raises:
         FolderTaken: One of the two projects is there already.
-        EmbeddedModelMissing: The embedded model was not fetched.
+        ModelError: The embedded model was not fetched.
     """
     begun = time.monotonic()
     settings = replace(settings, engine=replace(settings.engine, default_model=EMBEDDED))
     chosen = settings.engine.embedded.path
     if chosen is None and find_embedded_model() is None:
-        raise EmbeddedModelMissing(None)
+        raise missing_embedded_model()
     places = await anyio.to_thread.run_sync(_free_places, folder)
     with _all_or_nothing(folder, places):
         async with Engine(settings.engine) as engine:

@@ -7,18 +7,18 @@ async with Engine(EngineSettings()) as engine:
 
 from kiln_mcp.llm.budget.budget import Budget, BudgetLimit
 from kiln_mcp.llm.deltas import (
+    AnswerRestart,
+    AnswerStream,
     Delta,
     ReasoningDelta,
-    StartedAgain,
-    Streamed,
     StreamingModel,
     TextDelta,
     ToolCallDelta,
 )
 from kiln_mcp.llm.engine import Engine
 from kiln_mcp.llm.errors import ModelError
+from kiln_mcp.llm.journal.expense import Expense
 from kiln_mcp.llm.journal.journal import Spending
-from kiln_mcp.llm.journal.spent import Spent
 from kiln_mcp.llm.messages import (
     EMBEDDED,
     Alternative,
@@ -44,12 +44,15 @@ __all__ = [
     "EMBEDDED",
     "HOST",
     "Alternative",
+    "AnswerRestart",
+    "AnswerStream",
     "Budget",
     "BudgetLimit",
     "Delta",
     "EmbeddedSettings",
     "Engine",
     "EngineSettings",
+    "Expense",
     "FinishReason",
     "JsonSchema",
     "Message",
@@ -61,9 +64,6 @@ __all__ = [
     "Role",
     "ServerSettings",
     "Spending",
-    "Spent",
-    "StartedAgain",
-    "Streamed",
     "StreamingModel",
     "TextDelta",
     "TokenLogprob",

@@ -17,8 +17,8 @@ from agent.tools import Toolbox, ToolResult
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.doors.server import build_server
-from kiln_mcp.llm import Message, ModelAnswer, ModelRequest, Streamed, TextDelta, ToolCall
-from kiln_mcp.llm.errors import RequestRefused
+from kiln_mcp.llm import Message, ModelAnswer, ModelRequest, AnswerStream, TextDelta, ToolCall
+from kiln_mcp.llm.errors import RejectedRequest
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.home import open_workspace
@@ -211,7 +211,7 @@ async def test_what_was_done_before_a_turn_was_stopped_is_not_said_to_be_undone(
 
 async def test_an_answer_that_was_cut_off_stays_in_the_conversation(tmp_path: Path) -> None:
     class Stuck(ScriptedModel):
-        async def stream(self, request: ModelRequest) -> Streamed:
+        async def stream(self, request: ModelRequest) -> AnswerStream:
             yield TextDelta("The first half")
             await anyio.sleep_forever()
 
@@ -251,7 +251,7 @@ async def test_a_model_that_never_stops_calling_is_stopped(tmp_path: Path) -> No
 
 async def test_a_model_that_fails_says_so_and_the_chat_is_kept(tmp_path: Path) -> None:
     async with talking(tmp_path, scripted(), Person(True)) as (conversation, _, chats):
-        with pytest.raises(RequestRefused):
+        with pytest.raises(RejectedRequest):
             await conversation.say("hello")
         assert await chats.read("one") == [Message("user", "hello")]
 

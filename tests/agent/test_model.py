@@ -273,10 +273,10 @@ async def test_what_a_chat_costs_is_accounted_to_it_and_counts_when_it_is_resume
     settings = EngineSettings(journal=tmp_path / "journal.sqlite", environment={})
     async with chat_model(scripted(ModelAnswer("Hi.", usage=usage)), settings=settings) as model:
         await collect(model)
-        assert model.budget.spent.cost_usd == 0.25
+        assert model.budget.expense.cost_usd == 0.25
     async with chat_model(scripted("Hi."), settings=settings) as model:
-        assert (model.budget.spent.calls, model.budget.spent.tokens) == (1, 120)
-        assert (await model.for_chat("two")).budget.spent.calls == 0
+        assert (model.budget.expense.calls, model.budget.expense.tokens) == (1, 120)
+        assert (await model.for_chat("two")).budget.expense.calls == 0
 
 
 async def test_a_chat_without_budget_left_asks_nobody() -> None:

@@ -15,7 +15,7 @@ from kiln_mcp.llm import (
     ToolCall,
     Usage,
 )
-from kiln_mcp.llm.errors import RequestRefused
+from kiln_mcp.llm.errors import RejectedRequest
 from scripted_model import ScriptedModel
 
 Step = str | ModelAnswer | Callable[[ModelRequest], ModelAnswer]
@@ -29,7 +29,7 @@ def scripted(*steps: Step) -> ScriptedModel:
     def answer(request: ModelRequest) -> str | ModelAnswer:
         step = next(script, None)
         if step is None:
-            raise RequestRefused(request.model, "the script has no more answers.")
+            raise RejectedRequest(request.model, "the script has no more answers.")
         return step(request) if callable(step) else step
 
     return ScriptedModel(answer)

@@ -20,7 +20,7 @@ from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.cli.failures import NOT_APPROVED
 from kiln_mcp.doors.cli.job import follow_job
 from kiln_mcp.errors import unwrap
-from kiln_mcp.llm.errors import OrdersFailed
+from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.operations.job_control.calls import Outcome, call_capability
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import AnyCapability
@@ -177,7 +177,7 @@ async def _announce_orders(workspace: Workspace) -> None:
     while True:
         await anyio.sleep(_POLL_EVERY_S)
         if file is not None and await anyio.Path(file).exists():
-            with suppress(OrdersFailed):  # the call that asks the host reports it
+            with suppress(DatabaseFailure):  # the call that asks the host reports it
                 waiting = await workspace.engine.orders.open_count()
         if waiting:
             break

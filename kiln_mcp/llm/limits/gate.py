@@ -1,8 +1,8 @@
-"""How fast a model may be asked: set limits, learned limits, and a circuit for servers down.
+"""The rate limiter and the circuit breaker of a model's server.
 
-What is set holds for a server, what is learned for one model: others of its server go on.
-Concurrency is learned as TCP learns its window (Chiu and Jain 1989, additive increase,
-multiplicative decrease): a refusal for being too fast takes a third away, success gives back.
+Configured limits hold for a server. Learned limits hold for one model, so others of its server
+continue. Concurrency is learned by additive increase and multiplicative decrease (Chiu and Jain
+1989), as in TCP: a refusal for being too fast takes a third away, success gives it back.
 """
 
 import time
@@ -13,14 +13,14 @@ from typing import Final, Protocol
 
 import anyio
 
-from kiln_mcp.llm.budget.wait_policy import LONGEST_ASKED_S, Patience
+from kiln_mcp.llm.budget.wait_policy import LONGEST_ASKED_S, WaitPolicy
 from kiln_mcp.llm.errors import (
-    CircuitOpen,
     ModelError,
-    RateLimited,
     ServerDown,
-    ServerFailed,
+    ServerFailure,
+    TooManyRequests,
     Unavailable,
+    as_sentence,
 )
 from kiln_mcp.llm.messages import ModelRequest, Usage
 
@@ -34,7 +34,7 @@ BYTES_PER_TOKEN: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a model allows; None for no limit."""
+    """The configured limits of a server; None for no limit."""
 
     concurrency: int = 16
     requests_per_minute: int | None = None
@@ -47,8 +47,8 @@ class Slot:
 
     Attributes:
         number: Which of them.
-        since: When this process got it, by its own clock that nobody can set.
-        session: Of the connection that holds it.
+        since: When this process got it, by the monotonic clock.
+        session: The number of the connection that holds it.
     """
 
     number: int
@@ -66,24 +66,24 @@ class SharedPace(Protocol):
 
     @property
     def asked_s(self) -> float:
-        """How long the model's server asked any of them to wait, the last time."""
+        """How long the model's server last asked any of them to wait."""
         ...
 
     @property
     def pause_left(self) -> float:
-        """Seconds to wait for that from now on; 0 or less for none."""
+        """Seconds of that wait that remain; 0 or less for none."""
         ...
 
     def slow_down(self, factor: float, pause_s: float) -> None:
         """Tell all that requests came too fast.
 
         Args:
-            factor: By what to multiply how many are made at once; 1 for a pause alone.
+            factor: Multiplies the number of requests at once; 1 for a pause alone.
             pause_s: How long the server asked to wait.
         """
         ...
 
-    def succeeded(self) -> None:
+    def record_success(self) -> None:
         """Tell all that a request was answered."""
         ...
 
@@ -104,19 +104,19 @@ class SharedLimit(Protocol):
         ...
 
     async def take(self, tokens: int) -> float:
-        """Count a request of about so many tokens; return the seconds to wait before it."""
+        """Count a request by its estimated tokens; return the seconds to wait before it."""
         ...
 
     def give_back(self, tokens: int) -> None:
-        """Count tokens that were taken and not used; a negative number takes more."""
+        """Return tokens that were taken and not used; a negative number takes more."""
         ...
 
 
 class SharedLimits(Protocol):
-    """Where the workers of a shared database keep to each server's limits."""
+    """The limits that all workers of a shared database keep together."""
 
     def of(self, key: str, limits: Limits) -> SharedLimit:
-        """Return the limit of a server, by what it is called on every machine."""
+        """Return the limit of a server, by its name on every machine."""
         ...
 
     async def close(self) -> None:
@@ -125,19 +125,19 @@ class SharedLimits(Protocol):
 
 
 class _Bucket:
-    """A token bucket that may be overdrawn: who overdraws it waits until it is filled again."""
+    """A token bucket that may be overdrawn: then the caller waits until it is level again."""
 
     def __init__(self, per_minute: int) -> None:
         self._rate = per_minute / 60
-        self._most = max(1.0, self._rate * BURST_S)
-        self._level = self._most
+        self._capacity = max(1.0, self._rate * BURST_S)
+        self._level = self._capacity
         self._filled_at = time.monotonic()
 
     def take(self, amount: float) -> float:
         """Take an amount; return the seconds to wait before it may be used."""
-        now = time.monotonic()
-        self._level = min(self._most, self._level + (now - self._filled_at) * self._rate)
-        self._filled_at = now
+        now_s = time.monotonic()
+        self._level = min(self._capacity, self._level + (now_s - self._filled_at) * self._rate)
+        self._filled_at = now_s
         self._level -= amount
         return max(0.0, -self._level / self._rate)
 
@@ -148,13 +148,15 @@ class _Bucket:
 
 def estimated_tokens(request: ModelRequest) -> int:
     """Return roughly how many tokens a request and its answer take."""
-    written = min(request.max_tokens, 256)
-    return sum(len(message.content) for message in request.messages) // BYTES_PER_TOKEN + written
+    output_tokens = min(request.max_tokens, 256)
+    return (
+        sum(len(message.content) for message in request.messages) // BYTES_PER_TOKEN + output_tokens
+    )
 
 
 @dataclass(slots=True)
-class _Circuit:
-    """Opens when the connection failed again and again; then nobody is asked for a while."""
+class _CircuitBreaker:
+    """The circuit breaker: opens for some seconds after several failures in a row."""
 
     failures: int = 0
     open_until: float = 0.0
@@ -168,13 +170,13 @@ class _Circuit:
 
 
 class _Pace:
-    """What is learned of one model: how many requests at once, pauses, and whether it breaks."""
+    """The learned limits of one model: concurrency, pauses, and its circuit breaker."""
 
-    def __init__(self, most: int, shared: SharedPace | None) -> None:
-        self.limiter = anyio.CapacityLimiter(most)
-        self.broken = _Circuit()
-        self._most = float(most)
-        self._width = self._most
+    def __init__(self, concurrency: int, shared: SharedPace | None) -> None:
+        self.limiter = anyio.CapacityLimiter(concurrency)
+        self.circuit = _CircuitBreaker()
+        self._concurrency = float(concurrency)
+        self._width = self._concurrency
         self._shared = shared
         self._asked_s = 0.0
         self._paused_until = 0.0
@@ -188,12 +190,12 @@ class _Pace:
         shared_s = 0.0 if self._shared is None else self._shared.pause_left
         return max(shared_s, self._paused_until - time.monotonic()) > 0
 
-    async def wait_out(self, patience: Patience) -> None:
-        """Wait until no pause is left that was asked for here or of another worker."""
-        while (left := self._paused_until - time.monotonic()) > 0:
-            await patience.as_asked(self._asked_s, left)
-        while self._shared is not None and (left := self._shared.pause_left) > 0:
-            await patience.as_asked(self._shared.asked_s, left)
+    async def wait_out(self, wait_policy: WaitPolicy) -> None:
+        """Wait until every pause is over that a server asked of this or another worker."""
+        while (remaining_s := self._paused_until - time.monotonic()) > 0:
+            await wait_policy.wait_for_server(self._asked_s, remaining_s)
+        while self._shared is not None and (remaining_s := self._shared.pause_left) > 0:
+            await wait_policy.wait_for_server(self._shared.asked_s, remaining_s)
 
     def slow_down(self, factor: float, pause_s: float) -> None:
         if self._shared is not None:
@@ -204,22 +206,22 @@ class _Pace:
         if until > self._paused_until:
             self._asked_s, self._paused_until = pause_s, until
 
-    def succeeded(self) -> None:
-        self.broken = _Circuit()
+    def record_success(self) -> None:
+        self.circuit = _CircuitBreaker()
         if self._shared is not None:
-            self._shared.succeeded()
-        elif self._width < self._most:
+            self._shared.record_success()
+        elif self._width < self._concurrency:
             self._widen_to(self._width + 1 / self._width)
 
     def _widen_to(self, width: float) -> None:
-        self._width = min(max(1.0, width), self._most)
+        self._width = min(max(1.0, width), self._concurrency)
         self.limiter.total_tokens = int(self._width)
 
 
 class Gate:
     """The way to one server: every request passes it.
 
-    What the person has set holds for the server; what is learned, for each of its models.
+    Configured limits hold for the server, learned limits for each of its models.
     """
 
     def __init__(self, name: str, limits: Limits, shared: SharedLimit | None = None) -> None:
@@ -230,7 +232,7 @@ class Gate:
         requests, tokens = limits.requests_per_minute, limits.tokens_per_minute
         self._requests = _Bucket(requests) if requests and shared is None else None
         self._tokens = _Bucket(tokens) if tokens and shared is None else None
-        self._unreached = _Circuit()
+        self._server_circuit = _CircuitBreaker()
         self._paces: dict[str, _Pace] = {}
 
     def _pace(self, model: str) -> _Pace:
@@ -240,49 +242,48 @@ class Gate:
         return self._paces[model]
 
     def width(self, model: str) -> int:
-        """Return how many requests a model may have at once just now, of all workers together."""
+        """Return how many requests all workers together may make to a model at once now."""
         return self._pace(model).width
 
     @asynccontextmanager
     async def request(
-        self, request: ModelRequest, patience: Patience | None = None
+        self, request: ModelRequest, wait_policy: WaitPolicy | None = None
     ) -> AsyncGenerator["Pass"]:
-        """Wait for this request's turn, and learn from what becomes of it.
+        """Wait for a request's turn, and learn from its outcome.
 
         Args:
             request: What is asked.
-            patience: How long it waits and who hears of it; None for nobody.
+            wait_policy: How long it may wait, and who is told; None for nobody.
 
         Raises:
-            CircuitOpen: The server was down again and again just now.
-            AsksTooLong: The server asks for a longer wait than makes sense.
+            ModelError: The circuit breaker is open, or the server asks for too long a wait.
             BudgetSpent: The time that is left ends before its turn.
         """
         passing = Pass()
         pace = self._pace(request.model)
-        patience = patience or Patience(self._name)
-        async with _held(pace.limiter, passing):
+        wait_policy = wait_policy or WaitPolicy(self._name)
+        async with _hold(pace.limiter, passing):
             while True:
                 self._check_circuits(request, pace)
                 # Before the turn: a model that pauses takes none from the server's others.
-                await pace.wait_out(patience)
+                await pace.wait_out(wait_policy)
                 async with self._turn(request.model, passing):
                     if pace.is_paused:  # another request was refused meanwhile
                         continue
-                    await self._keep_to_rates(request, patience)
+                    await self._keep_to_rates(request, wait_policy)
                     try:
                         yield passing
                     except ModelError as error:
                         self._failed(pace, error)
                         raise
-                    self._succeeded(pace, request, passing.usage)
+                    self._record_success(pace, request, passing.usage)
                     return
 
     @asynccontextmanager
     async def _turn(self, model: str, passing: "Pass") -> AsyncGenerator[None]:
-        """Hold one of the server's requests at once, which all workers have together."""
+        """Hold one of the requests at once that the server allows to all workers together."""
         if self._shared is None:
-            async with _held(self._limiter, passing):
+            async with _hold(self._limiter, passing):
                 yield
             return
         slot = await self._shared.enter(model)
@@ -292,11 +293,20 @@ class Gate:
             self._shared.leave(slot)
 
     def _check_circuits(self, request: ModelRequest, pace: _Pace) -> None:
-        for circuit, name in ((self._unreached, self._name), (pace.broken, self._full(request))):
+        for circuit, name in (
+            (self._server_circuit, self._name),
+            (pace.circuit, self._full(request)),
+        ):
             if circuit.open_until > time.monotonic():
-                raise CircuitOpen(name, circuit.reason)
+                raise ModelError(
+                    "{name!r} failed again and again just now and is not asked for a while. The "
+                    "last reason: {reason} Check that its server is running and its address is "
+                    "right.",
+                    name=name,
+                    reason=as_sentence(circuit.reason),
+                )
 
-    async def _keep_to_rates(self, request: ModelRequest, patience: Patience) -> None:
+    async def _keep_to_rates(self, request: ModelRequest, wait_policy: WaitPolicy) -> None:
         wait = 0.0
         if self._requests:
             wait = max(wait, self._requests.take(1))
@@ -305,7 +315,7 @@ class Gate:
         if self._shared:
             wait = max(wait, await self._shared.take(estimated_tokens(request)))
         if wait > 0:
-            await patience.for_limit(wait)
+            await wait_policy.wait_for_rate(wait)
 
     def _full(self, request: ModelRequest) -> str:
         """Return a model's full name: a gate is a server's, or a single model's."""
@@ -313,37 +323,37 @@ class Gate:
         return name if name.endswith(request.model) else f"{name}/{request.model}"
 
     def _failed(self, pace: _Pace, error: ModelError) -> None:
-        if isinstance(error, RateLimited):
+        if isinstance(error, TooManyRequests):
             pace.slow_down(
                 DECREASE, PAUSE_S if error.retry_after_s is None else error.retry_after_s
             )
         elif isinstance(error, Unavailable) and error.retry_after_s is not None:
             pace.slow_down(1.0, error.retry_after_s)
-        if isinstance(error, ServerDown) and not error.unanswered:
-            self._unreached.fail(error.detail)
+        if isinstance(error, ServerDown) and not error.is_unanswered:
+            self._server_circuit.fail(error.detail)
             return
-        self._unreached = _Circuit()
-        # It was reached, so what fails may be this model alone.
+        self._server_circuit = _CircuitBreaker()
+        # The server was reached, so this model alone may fail.
         match error:
             case ServerDown():
-                pace.broken.fail(error.detail)
-            case ServerFailed():  # its own words say more than the connections that break
-                pace.broken.reason = error.detail
+                pace.circuit.fail(error.detail)
+            case ServerFailure():  # its own words say more than a broken connection
+                pace.circuit.reason = error.detail
             case _:
-                pace.broken = _Circuit()  # it answers, if only to refuse
+                pace.circuit = _CircuitBreaker()  # it answers, if only to refuse
 
-    def _succeeded(self, pace: _Pace, request: ModelRequest, usage: Usage) -> None:
-        if self._unreached.failures:
-            self._unreached = _Circuit()
-        pace.succeeded()
+    def _record_success(self, pace: _Pace, request: ModelRequest, usage: Usage) -> None:
+        if self._server_circuit.failures:
+            self._server_circuit = _CircuitBreaker()
+        pace.record_success()
         bucket = self._tokens or self._shared
         if bucket:
-            used = usage.input_tokens + usage.output_tokens
-            bucket.give_back(estimated_tokens(request) - used)
+            tokens = usage.input_tokens + usage.output_tokens
+            bucket.give_back(estimated_tokens(request) - tokens)
 
 
 @asynccontextmanager
-async def _held(limiter: anyio.CapacityLimiter, passing: "Pass") -> AsyncGenerator[None]:
+async def _hold(limiter: anyio.CapacityLimiter, passing: "Pass") -> AsyncGenerator[None]:
     # On behalf of the pass, not of the task: a stream may be closed by another task.
     await limiter.acquire_on_behalf_of(passing)
     try:
@@ -353,7 +363,7 @@ async def _held(limiter: anyio.CapacityLimiter, passing: "Pass") -> AsyncGenerat
 
 
 class Pass:
-    """One request on its way; `usage` is set when its answer is there."""
+    """One request that passes the gate; `usage` is set when its answer is there."""
 
     def __init__(self) -> None:
         self.usage = Usage()
@@ -369,9 +379,9 @@ class Gates:
         """Return a new gate.
 
         Args:
-            name: What it is called here.
-            limits: What holds for all processes together.
-            key: What it is called on every machine; None for its name.
+            name: The server's name here.
+            limits: The limits of all processes together.
+            key: The server's name on every machine; None for `name`.
         """
         shared = self._shared.of(key or name, limits) if self._shared else None
         return Gate(name, limits, shared)

@@ -1,7 +1,7 @@
-"""Work orders: what the connected assistant is asked to think about, as the model `host`.
+"""Work orders: questions to the connected assistant, in the role of the model `host`.
 
-Kept in SQLite, so that an order outlives the process that waits for it, and the answer of an
-assistant finds its way whichever process holds the connection.
+They are kept in SQLite. So an order survives the process that waits for it, and an answer is found
+whichever process holds the assistant's connection.
 """
 
 import asyncio
@@ -17,7 +17,8 @@ from typing import Final, LiteralString, TypeVar
 import anyio
 import anyio.to_thread
 
-from kiln_mcp.llm.errors import HostSilent, OrdersFailed, UnknownOrder
+from kiln_mcp.errors import database_sentence
+from kiln_mcp.llm.errors import DatabaseFailure, ModelError, UnknownOrder
 from kiln_mcp.llm.journal.journal import request_key
 from kiln_mcp.llm.messages import JsonSchema, Message, ModelAnswer, ModelRequest, Usage
 from kiln_mcp.llm.schemas import fit
@@ -25,14 +26,14 @@ from storage.sqlite_files import open_shared
 
 HOST: Final = "host"
 LEASE_S: Final = 90.0
-"""Seconds that an order is kept for who took it, from the last sign of life."""
+"""The lease: seconds that an order is kept for its taker after the last heartbeat."""
 RENEW_EVERY_S: Final = 5.0
-WANTED_S: Final = 15.0
-"""Seconds that an order is handed out after the last sign that somebody waits for it."""
-FORGOTTEN_S: Final = 30 * 86_400.0
+WAITER_LEASE_S: Final = 15.0
+"""Seconds that an order is handed out after the last sign that a process waits for it."""
+LONGEST_KEPT_S: Final = 30 * 86_400.0
 WAIT_S: Final = 3600.0
 POLL_S: Final = 0.5
-LAST_WORD_S: Final = 2.0
+LONGEST_CANCEL_S: Final = 2.0
 BYTES_PER_TOKEN: Final = 4
 
 _SCHEMA: Final[LiteralString] = """
@@ -57,7 +58,7 @@ _ADD_COLUMNS: Final[Mapping[str, LiteralString]] = {
     "asker": "ALTER TABLE work_orders ADD COLUMN asker TEXT NOT NULL DEFAULT ''",
 }
 _FORGET_OLD: Final[LiteralString] = "DELETE FROM work_orders WHERE put_at < :before"
-_PUT: Final[LiteralString] = """
+_ADD: Final[LiteralString] = """
 INSERT INTO work_orders (id, request_hash, sample, body, put_at, waited_for_until, asker)
 VALUES (:id, :request_hash, :sample, :body, :now, :until, :asker)
 ON CONFLICT (request_hash, sample)
@@ -97,7 +98,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class WorkOrder:
-    """A request for the assistant, and nothing but it.
+    """A request for the assistant.
 
     Attributes:
         id: Handed back with the answer.
@@ -132,14 +133,14 @@ class WorkOrders:
 
         Args:
             path: The SQLite file; None for one in memory, for this object alone.
-            clock: Seconds since 1970; leases are told between processes by it.
+            clock: Seconds since 1970; processes compare leases by it.
         """
         self._path = path
         self._clock = clock
         self._connection: sqlite3.Connection | None = None
         self._using = asyncio.Lock()
-        self._answered = anyio.Event()
-        self._renewed: dict[str, float] = {}
+        self._answer_event = anyio.Event()
+        self._renewal_times: dict[str, float] = {}
 
     async def _run(self, statements: Callable[[sqlite3.Connection], T]) -> T:
         def work() -> T:
@@ -151,118 +152,120 @@ class WorkOrders:
             async with self._using:
                 return await anyio.to_thread.run_sync(work)
         except (sqlite3.Error, OSError) as error:
-            raise OrdersFailed(self._path, error) from error
+            place = self._path or Path("memory")
+            loss = "Questions that are open are asked again"
+            raise DatabaseFailure(database_sentence(place, error, loss)) from error
 
     def _open(self) -> sqlite3.Connection:
         connection = open_shared(self._path)
         try:
             connection.executescript(_SCHEMA)
             connection.execute("BEGIN IMMEDIATE")
-            there = connection.execute(_COLUMNS).fetchall()
+            columns = connection.execute(_COLUMNS).fetchall()
             for name, statement in _ADD_COLUMNS.items():
-                if (name,) not in there:
+                if (name,) not in columns:
                     connection.execute(statement)
-            connection.execute(_FORGET_OLD, {"before": self._clock() - FORGOTTEN_S})
+            connection.execute(_FORGET_OLD, {"before": self._clock() - LONGEST_KEPT_S})
             connection.execute("COMMIT")
         except BaseException:
             connection.close()
             raise
         return connection
 
-    async def put(self, request: ModelRequest, asker: str = "") -> str:
-        """Put a request on the queue, unless it is on it already; return the order's id."""
+    async def add(self, request: ModelRequest, asker: str = "") -> str:
+        """Add a request to the queue, unless it is there already; return the order's id."""
         digest, sample = request_key(request, HOST)
-        now = self._clock()
+        now_s = self._clock()
         row = {
             "id": secrets.token_hex(4),
             "request_hash": digest,
             "sample": sample,
             "body": _body(request),
-            "now": now,
-            "until": now + WANTED_S,
+            "now": now_s,
+            "until": now_s + WAITER_LEASE_S,
             "asker": asker,
         }
-        return await self._run(lambda sql: str(sql.execute(_PUT, row).fetchone()[0]))
+        return await self._run(lambda sql: str(sql.execute(_ADD, row).fetchone()[0]))
 
     async def take(
-        self, most: int, taker: str = "", lease_s: float = LEASE_S
+        self, limit: int, taker: str = "", lease_s: float = LEASE_S
     ) -> tuple[WorkOrder, ...]:
-        """Take the oldest open orders; those not answered in time go to the next who takes.
+        """Take the oldest open orders; those not answered in time go to the next taker.
 
         Args:
-            most: How many.
-            taker: Who takes them, so that they are kept as long as it shows signs of life, and
-                given back when it goes; empty where that is not known.
-            lease_s: For how long they are kept without a sign of life.
+            limit: The most orders to take.
+            taker: The client that takes them. They are kept while it gives heartbeats, and given
+                back when it disconnects. Empty if it is not known.
+            lease_s: How long they are kept without a heartbeat.
         """
-        now = self._clock()
-        row = {"now": now, "until": now + lease_s, "most": most, "taker": taker}
-        taken = await self._run(lambda sql: sql.execute(_TAKE, row).fetchall())
-        if taken and taker:
-            self._renewed[taker] = now
-        return tuple(_order(order_id, body) for order_id, body in taken)
+        now_s = self._clock()
+        row = {"now": now_s, "until": now_s + lease_s, "most": limit, "taker": taker}
+        rows = await self._run(lambda sql: sql.execute(_TAKE, row).fetchall())
+        if rows and taker:
+            self._renewal_times[taker] = now_s
+        return tuple(_order(order_id, body) for order_id, body in rows)
 
     async def renew(self, taker: str) -> None:
-        """Keep what somebody took for longer, because it has just shown a sign of life."""
-        now = self._clock()
-        if taker not in self._renewed or now - self._renewed[taker] < RENEW_EVERY_S:
+        """Extend the lease of a client's orders after a heartbeat."""
+        now_s = self._clock()
+        if taker not in self._renewal_times or now_s - self._renewal_times[taker] < RENEW_EVERY_S:
             return
-        self._renewed[taker] = now
-        row = {"taker": taker, "now": now, "until": now + LEASE_S}
+        self._renewal_times[taker] = now_s
+        row = {"taker": taker, "now": now_s, "until": now_s + LEASE_S}
         await self._run(lambda sql: sql.execute(_RENEW, row))
 
     async def give_back(self, taker: str) -> None:
-        """Put what somebody took and has not answered back on the queue, because it has gone."""
-        if self._renewed.pop(taker, None) is not None:
+        """Put a client's unanswered orders back on the queue, because it has disconnected."""
+        if self._renewal_times.pop(taker, None) is not None:
             await self._run(lambda sql: sql.execute(_GIVE_BACK, {"taker": taker}))
 
     async def answer(self, order_id: str, text: str) -> str | None:
-        """Answer an order; return why the answer cannot be used, None where it is taken.
+        """Answer an order; return why the answer cannot be used, None if it is accepted.
 
         Raises:
             UnknownOrder: No open order has this id.
         """
         row = {"id": order_id, "answer": text}
-        found: Sequence[str] | None = await self._run(
+        record: Sequence[str] | None = await self._run(
             lambda sql: sql.execute(_BODY, row).fetchone()
         )
-        if found is None:
+        if record is None:
             raise UnknownOrder(order_id)
-        order = _order(order_id, found[0])
+        order = _order(order_id, record[0])
         request = ModelRequest(HOST, order.messages, schema=order.schema, choices=order.choices)
         _, problem = await fit(ModelAnswer(text), request)
         if problem is None:
             await self._run(lambda sql: sql.execute(_ANSWER, row))
-            self._answered.set()
-            self._answered = anyio.Event()
+            self._answer_event.set()
+            self._answer_event = anyio.Event()
         return problem
 
     async def wait_for(self, order_id: str) -> str:
-        """Return the answer to an order when it is there; then the order is gone.
+        """Wait for the answer to an order, then remove the order.
 
-        An order that is no longer waited for is not handed out; the answer of who has it already
-        is kept for the next who asks the same.
+        An order that no process waits for is not handed out. If a client has it already, its answer
+        is kept for the next process that asks the same.
         """
         row = {"id": order_id}
         said_at = self._clock()
         try:
             while True:
-                answered = self._answered
-                found = await self._run(lambda sql: sql.execute(_READ, row).fetchone())
-                if found is not None and found[0] is not None:
+                answer_event = self._answer_event
+                record = await self._run(lambda sql: sql.execute(_READ, row).fetchone())
+                if record is not None and record[0] is not None:
                     await self._run(lambda sql: sql.execute(_FORGET, row))
-                    return str(found[0])
+                    return str(record[0])
                 if not 0 <= self._clock() - said_at < RENEW_EVERY_S:
                     said_at = self._clock()
-                    await self._waited_for(order_id, said_at + WANTED_S)
-                with anyio.move_on_after(POLL_S):  # another process may take the answer
-                    await answered.wait()
+                    await self._extend_wait(order_id, said_at + WAITER_LEASE_S)
+                with anyio.move_on_after(POLL_S):  # another process may receive the answer
+                    await answer_event.wait()
         except anyio.get_cancelled_exc_class():
-            with anyio.move_on_after(LAST_WORD_S, shield=True):
-                await self._waited_for(order_id, 0.0)
+            with anyio.move_on_after(LONGEST_CANCEL_S, shield=True):
+                await self._extend_wait(order_id, 0.0)
             raise
 
-    async def _waited_for(self, order_id: str, until: float) -> None:
+    async def _extend_wait(self, order_id: str, until: float) -> None:
         row: dict[str, str | float] = {"id": order_id, "until": until}
         await self._run(lambda sql: sql.execute(_STILL_WAITED_FOR, row))
 
@@ -286,7 +289,7 @@ class HostModel:
 
         Args:
             orders: The queue.
-            wait_s: How long an answer is waited for.
+            wait_s: The longest wait for an answer.
             asker: Who asks, as a path.
         """
         self._orders = orders
@@ -294,18 +297,22 @@ class HostModel:
         self._wait_s = wait_s
 
     async def complete(self, request: ModelRequest) -> ModelAnswer:
-        """Put the request on the queue and wait for the assistant.
+        """Add the request to the queue and wait for the assistant.
 
         Raises:
-            HostSilent: No assistant answered in time.
+            ModelError: No assistant answered in time.
         """
         started = time.perf_counter()
-        order_id = await self._orders.put(replace(request, seed=None), self._asker)
+        order_id = await self._orders.add(replace(request, seed=None), self._asker)
         try:
             with anyio.fail_after(self._wait_s):
                 text = await self._orders.wait_for(order_id)
         except TimeoutError as error:
-            raise HostSilent(self._wait_s) from error
+            raise ModelError(
+                "No assistant answered the work order within {seconds} s. Connect one that takes "
+                "and answers work orders, or name another model.",
+                seconds=round(self._wait_s),
+            ) from error
         read = sum(len(message.content) for message in request.messages)
         usage = Usage(read // BYTES_PER_TOKEN, len(text) // BYTES_PER_TOKEN)
         return ModelAnswer(text, usage=usage, latency_s=time.perf_counter() - started)

@@ -6,7 +6,7 @@ import pytest
 
 from kiln_mcp.llm import Engine, EngineSettings, ServerSettings
 from kiln_mcp.llm.abilities import Abilities, Ability
-from kiln_mcp.llm.trial import to_find_out, try_model
+from kiln_mcp.llm.trial import open_questions, try_model
 
 Loopback = Any  # the fixture's class lives in conftest
 
@@ -44,7 +44,7 @@ async def test_a_trial_finds_out_what_a_server_can_do(loopback: Loopback) -> Non
         seen = Ability.SEEN
         expected = Abilities(seen, Ability.UNKNOWN, seen, seen, seen)
         assert trial.description.abilities == await abilities(engine) == expected
-        assert await to_find_out(engine, "p/tiny") == []
+        assert await open_questions(engine, "p/tiny") == []
 
 
 async def test_a_trial_tells_what_was_refused_and_goes_on(loopback: Loopback) -> None:
@@ -79,7 +79,7 @@ async def test_of_hosted_models_the_table_is_told_and_no_more() -> None:
 @pytest.mark.parametrize("name", ["embedded", "host"])
 async def test_of_models_of_our_own_all_is_known(name: str) -> None:
     async with Engine(EngineSettings(environment={})) as engine:
-        assert await to_find_out(engine, name) == []
+        assert await open_questions(engine, name) == []
         assert Ability.UNKNOWN not in (await abilities(engine, name)).by_feature().values()
 
 

@@ -20,8 +20,8 @@ from kiln_mcp.llm import (
     ModelRequest,
     Usage,
 )
-from kiln_mcp.llm.budget.wait_policy import Patience
-from kiln_mcp.llm.errors import BudgetSpent, RateLimited, SharedDatabaseFailed
+from kiln_mcp.llm.budget.wait_policy import WaitPolicy
+from kiln_mcp.llm.errors import BudgetSpent, DatabaseFailure, TooManyRequests
 from kiln_mcp.llm.limits.gate import Gate, Gates, Limits
 from kiln_mcp.llm.limits.postgres import PostgresLimits
 from scripted_model import ScriptedModel
@@ -55,7 +55,7 @@ async def test_what_one_worker_was_answered_another_does_not_ask_again(postgres:
     async with worker(postgres, ScriptedModel(["other"])) as second:
         again = await second.complete(request("one"), asker="jobs/2/a")
         assert again.text == answer.text.replace("\ud800", "\ufffd")
-        assert (again.usage, again.journalled) == (answer.usage, True)
+        assert (again.usage, again.is_cached) == (answer.usage, True)
         assert (await second.complete(request("one", sample=1), asker="x")).text == "other"
         assert [one.usage.cost_usd for one in await second.spending("jobs/*")] == [0.5]
         assert [one.usage.calls for one in await second.spending()] == [2]
@@ -67,7 +67,7 @@ async def test_after_a_row_that_cannot_be_written_the_next_is(postgres: str) -> 
     with anyio.fail_after(60):
         async with worker(postgres, ScriptedModel([*odd, "fine"])) as engine:
             for _ in odd:
-                with pytest.raises(SharedDatabaseFailed):
+                with pytest.raises(DatabaseFailure):
                     await engine.complete(request("one"), asker="a")
             assert (await engine.complete(request("one"), asker="a")).text == "fine"
 
@@ -105,7 +105,7 @@ async def test_a_budget_counts_what_every_worker_spent_and_had_on_its_way(postgr
             await second.complete(request("two"), asker="a", budget=budget)
     async with worker(postgres, ScriptedModel(["b"])) as third:
         budget = await third.budget("jobs/1", limit)
-        assert budget.spent.calls == 2
+        assert budget.expense.calls == 2
         await third.complete(request("three"), asker="a", budget=budget)
         with pytest.raises(BudgetSpent):
             await third.complete(request("four"), asker="a", budget=budget)
@@ -211,16 +211,16 @@ async def test_requests_a_minute_are_those_of_all_workers_together(postgres: str
 async def test_a_database_that_is_away_is_said_without_its_password() -> None:
     url = "postgresql://kiln:secret@127.0.0.1:9/kiln"
     async with worker(url, ScriptedModel([])) as engine:
-        with pytest.raises(SharedDatabaseFailed, match=r"127\.0\.0\.1:9/kiln") as raised:
+        with pytest.raises(DatabaseFailure, match=r"127\.0\.0\.1:9/kiln") as raised:
             await engine.spending()
     assert "secret" not in str(raised.value)
 
 
 async def refuse(gate: Gate, wait_s: float) -> None:
     """Have a request refused for being too fast."""
-    with pytest.raises(RateLimited):
+    with pytest.raises(TooManyRequests):
         async with gate.request(request("?")):
-            raise RateLimited("m", "slow down", wait_s)
+            raise TooManyRequests("m", "slow down", wait_s)
 
 
 async def all_hear(url: str, count: int) -> None:
@@ -286,7 +286,7 @@ async def test_a_pause_that_one_worker_is_asked_for_all_wait_and_hear_of(postgre
 
         async def ask() -> None:
             async with other.gate("m", allowed).request(
-                request("?"), Patience("p/m", listener=hear)
+                request("?"), WaitPolicy("p/m", listener=hear)
             ):
                 raise AssertionError("it did not wait")
 

@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from kiln_mcp.llm import (
+    AnswerRestart,
     BudgetLimit,
     Delta,
     Engine,
@@ -19,23 +20,21 @@ from kiln_mcp.llm import (
     ModelRequest,
     ReasoningDelta,
     ServerSettings,
-    StartedAgain,
     TextDelta,
     ToolCall,
     ToolCallDelta,
     Usage,
     find_embedded_model,
 )
-from kiln_mcp.llm.budget.reservation import most_it_can_take
+from kiln_mcp.llm.budget.reservation import maximum_expense
 from kiln_mcp.llm.errors import (
-    AnswerTimedOut,
     BudgetSpent,
-    KeyRefused,
+    KeyProblem,
     ModelError,
-    RateLimited,
     ServerDown,
-    ServerFailed,
-    UnreadableAnswer,
+    ServerFailure,
+    TooManyRequests,
+    Unavailable,
 )
 from scripted_model import ScriptedModel
 
@@ -122,7 +121,7 @@ async def test_a_streamed_answer_is_what_its_parts_say_and_is_remembered(
     assert answer.usage.input_tokens > 0
     assert answer.usage.output_tokens > 0
     assert again == [TextDelta(answer.text)]
-    assert remembered == whole == replace(answer, journalled=True)
+    assert remembered == whole == replace(answer, is_cached=True)
 
 
 @every_model
@@ -136,7 +135,7 @@ async def test_who_stops_listening_can_ask_again(
         assert isinstance(first, TextDelta)
         if kind != "host":  # the assistant has answered one order only
             _, answer = await heard(engine, asked(model))
-            assert not answer.journalled
+            assert not answer.is_cached
             assert answer.text.startswith(first.text)
     assert in_pieces or first.text == "hello there"
 
@@ -153,7 +152,7 @@ async def test_the_embedded_model_says_the_same_whole_and_in_pieces() -> None:
         whole = await engine.complete(request, asker="test", fresh=True)
     assert (streamed.text, streamed.finish) == (whole.text, whole.finish)
     assert line.text == "".join(d.text for d in deltas if isinstance(d, TextDelta))
-    assert isinstance(parsed.parsed, dict)
+    assert isinstance(parsed.value, dict)
     assert len(order) > 1
 
 
@@ -163,10 +162,10 @@ async def test_an_answer_that_does_not_fit_is_begun_again_in_the_open() -> None:
         deltas, answer = await heard(engine, asked("m", schema=AGE))
     first, again, *rest = deltas
     assert first == TextDelta("old")
-    assert isinstance(again, StartedAgain)
+    assert isinstance(again, AnswerRestart)
     assert "not valid JSON" in again.problem
     assert "".join(d.text for d in rest if isinstance(d, TextDelta)) == '{"age": 5}'
-    assert (answer.parsed, answer.usage.calls) == ({"age": 5}, 2)
+    assert (answer.value, answer.usage.calls) == ({"age": 5}, 2)
 
 
 async def test_reasoning_and_tool_calls_are_replayed_apart_from_the_text() -> None:
@@ -215,12 +214,12 @@ async def test_a_stream_is_held_by_its_budget_and_counts_what_was_broken_off() -
     ) as engine:
         budget = await engine.budget("jobs/1", BudgetLimit(calls=2))
         await heard(engine, asked("m"), budget=budget)
-        assert (budget.spent.calls, budget.spent.tokens) == (1, 15)
+        assert (budget.expense.calls, budget.expense.tokens) == (1, 15)
         parts = engine.stream(asked("m", seed=1), asker="test", budget=budget)
         async with aclosing(parts):
             await anext(parts)
-        assert budget.spent.calls == 2
-        assert budget.spent.tokens > 15
+        assert budget.expense.calls == 2
+        assert budget.expense.tokens > 15
         with pytest.raises(BudgetSpent):
             await heard(engine, asked("m", seed=2), budget=budget)
 
@@ -231,10 +230,10 @@ async def test_a_stream_whose_connection_breaks_counts_at_the_most_that_it_can_t
     loopback.pieces, loopback.ends = [words("Hello")], False
     async with opened("lean", loopback) as (engine, name):
         budget = await engine.budget("jobs/1", BudgetLimit())
-        with pytest.raises(ServerFailed):
+        with pytest.raises(ServerFailure):
             await heard(engine, asked(name), budget=budget)
-    most = most_it_can_take(asked(name), None)
-    assert budget.spent == budget.lost == most
+    most = maximum_expense(asked(name), None)
+    assert budget.expense == budget.losses == most
 
 
 def event(text: str) -> bytes:
@@ -286,12 +285,12 @@ async def test_a_stream_is_read_however_a_server_writes_it(
 @pytest.mark.parametrize(
     ("pieces", "kind", "said"),
     [
-        ((event('{"error": {"message": "no memory", "code": 500}}'),), ServerFailed, "no memory"),
-        ((event('{"error": {"message": "slow", "code": "429"}}'),), RateLimited, "slow"),
-        ((event('{"error": {"message": "bad", "code": 401}}'),), KeyRefused, "bad"),
-        ((b"data: {oops\n\n",), UnreadableAnswer, "not JSON"),
-        ((event('{"choices": [7]}'),), UnreadableAnswer, "no chunk"),
-        ((), ServerFailed, "broke off in the middle"),
+        ((event('{"error": {"message": "no memory", "code": 500}}'),), ServerFailure, "no memory"),
+        ((event('{"error": {"message": "slow", "code": "429"}}'),), TooManyRequests, "slow"),
+        ((event('{"error": {"message": "bad", "code": 401}}'),), KeyProblem, "bad"),
+        ((b"data: {oops\n\n",), ModelError, "not JSON"),
+        ((event('{"choices": [7]}'),), ModelError, "no chunk"),
+        ((), ServerFailure, "broke off in the middle"),
     ],
 )
 async def test_a_failure_in_the_middle_is_said_and_not_tried_again(
@@ -309,7 +308,7 @@ async def test_a_connection_that_breaks_in_the_middle_is_said(
     loopback.pieces = [words("hel")]
     loopback.ends = False
     async with opened(kind, loopback) as (engine, model):
-        with pytest.raises(ServerFailed, match="broke off in the middle"):
+        with pytest.raises(ServerFailure, match="broke off in the middle"):
             await heard(engine, asked(model))
 
 
@@ -331,7 +330,7 @@ async def test_the_server_is_told_when_nobody_listens_any_more(
 
 async def test_signs_of_life_alone_are_no_answer(loopback: Loopback) -> None:
     loopback.hangs = True
-    with pytest.raises(AnswerTimedOut):
+    with pytest.raises(Unavailable, match="gave no answer within"):
         await lean(loopback, words("hel"), timeout_s=0.2)
 
 
@@ -377,4 +376,4 @@ async def test_a_streams_answer_is_in_the_journal_of_another_process(tmp_path: P
         await heard(engine, asked("m"))
     async with Engine(settings, {"m": model}) as engine:
         deltas, answer = await heard(engine, asked("m"))
-    assert (deltas, answer.journalled) == ([TextDelta("one two")], True)
+    assert (deltas, answer.is_cached) == ([TextDelta("one two")], True)

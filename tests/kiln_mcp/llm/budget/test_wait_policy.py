@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from kiln_mcp.llm import BudgetLimit, Engine, EngineSettings, Message, ModelRequest, ServerSettings
-from kiln_mcp.llm.errors import AsksTooLong, BudgetSpent, RateLimited
+from kiln_mcp.llm.errors import BudgetSpent, ModelError, TooManyRequests
 from kiln_mcp.llm.providers.http_errors import retry_after
 
 Loopback = Any  # the fixture's class lives in conftest
@@ -59,7 +59,7 @@ async def asking(*engines: Engine) -> AsyncGenerator[None]:
 async def test_who_waits_hears_how_long_the_server_asks_to_wait(loopback: Loopback) -> None:
     loopback.fail(429, "slow down", retry_after="45")
     ear = Ear()
-    async with engine_of(loopback) as engine, asking(engine.heard_by(ear.hear)):
+    async with engine_of(loopback) as engine, asking(engine.with_listener(ear.hear)):
         await ear.wait_for(1)
     assert ear.heard == ["The server of 'p/tiny' asks to wait 45 s."]
 
@@ -73,7 +73,7 @@ async def test_others_who_ask_the_server_meanwhile_hear_it_too(
     async with engine_of(loopback, attempts=1) as engine:
         with pytest.raises(Exception, match="slow down"):
             await engine.complete(asked(), asker="first")
-        heard = engine.heard_by(ear.hear)
+        heard = engine.with_listener(ear.hear)
         async with asking(heard, heard):
             await ear.wait_for(2)
     assert ear.heard == ["The server of 'p/tiny' asks to wait 45 s."] * 2
@@ -83,7 +83,7 @@ async def test_others_who_ask_the_server_meanwhile_hear_it_too(
 async def test_who_waits_for_a_limit_of_the_own_settings_hears_it(loopback: Loopback) -> None:
     ear = Ear()
     async with engine_of(loopback, per_minute=6) as engine:
-        heard = engine.heard_by(ear.hear)
+        heard = engine.with_listener(ear.hear)
         await heard.complete(asked(9), asker="first")
         async with asking(heard):
             await ear.wait_for(1)
@@ -94,7 +94,7 @@ async def test_a_server_that_asks_for_an_hour_is_not_waited_for(loopback: Loopba
     loopback.fail(429, "quota", retry_after="3600")
     async with engine_of(loopback) as engine:
         for number in range(2):  # the second is not even sent
-            with anyio.fail_after(10), pytest.raises(AsksTooLong, match="asks to wait 60 min"):
+            with anyio.fail_after(10), pytest.raises(ModelError, match="asks to wait 60 min"):
                 await engine.complete(asked(number), asker="test")
     assert len(loopback.bodies) == 1
 
@@ -104,7 +104,7 @@ async def test_a_model_that_is_to_wait_long_keeps_no_other_of_its_server_back(
 ) -> None:
     loopback.fail(429, "quota", retry_after="3600")
     async with engine_of(loopback) as engine:
-        with pytest.raises(AsksTooLong, match="p/tiny asks to wait 60 min"):
+        with pytest.raises(ModelError, match="p/tiny asks to wait 60 min"):
             await engine.complete(asked(), asker="test")
         with anyio.fail_after(10):
             answer = await engine.complete(replace(asked(), model="p/other"), asker="test")
@@ -128,7 +128,7 @@ async def test_a_long_wait_is_said_in_words_for_people(
 ) -> None:
     loopback.fail(429, "quota", retry_after=seconds)
     async with engine_of(loopback) as engine:
-        with pytest.raises(AsksTooLong, match=f"asks to wait {words}, and a call waits 120 s"):
+        with pytest.raises(ModelError, match=f"asks to wait {words}, and a call waits 120 s"):
             await engine.complete(asked(), asker="test")
 
 
@@ -148,14 +148,14 @@ async def test_a_short_wait_is_not_worth_a_sentence(loopback: Loopback) -> None:
     loopback.fail(429, "slow down", retry_after="0.05")
     ear = Ear()
     async with engine_of(loopback) as engine:
-        await engine.heard_by(ear.hear).complete(asked(), asker="test")
+        await engine.with_listener(ear.hear).complete(asked(), asker="test")
     assert ear.heard == []
 
 
 async def test_the_last_attempt_says_that_it_was_refused(loopback: Loopback) -> None:
     loopback.fail(429, "slow down", retry_after="3600")
     async with engine_of(loopback, attempts=1) as engine:
-        with pytest.raises(RateLimited, match="asks to wait 60 min"):
+        with pytest.raises(TooManyRequests, match="asks to wait 60 min"):
             await engine.complete(asked(), asker="test")
 
 

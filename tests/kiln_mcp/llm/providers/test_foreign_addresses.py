@@ -9,7 +9,7 @@ import pytest
 
 from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest
 from kiln_mcp.llm.errors import UnknownModel
-from kiln_mcp.llm.providers.litellm_names import leads_elsewhere
+from kiln_mcp.llm.providers.litellm_names import holds_address
 from kiln_mcp.run_configs.model_names import StoredModel, engine_model
 
 
@@ -49,7 +49,7 @@ async def test_a_model_that_a_project_names_is_never_an_address(provider: str, n
     ],
 )
 def test_models_names_with_signs_of_their_own_are_none(name: str) -> None:
-    assert not leads_elsewhere(name)
+    assert not holds_address(name)
 
 
 @pytest.mark.slow

@@ -3,8 +3,8 @@ from typing import TypeVar
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln_mcp.llm.providers.reasoning import ThoughtSplitter, split_reasoning
 from kiln_mcp.llm.providers.sse import EventReader
+from kiln_mcp.llm.providers.think_tags import ThoughtSplitter, split_reasoning
 
 line = st.text(st.characters(exclude_characters="\r\n", exclude_categories=("Cs",)), min_size=1)
 cuts = st.lists(st.integers(min_value=1, max_value=9), max_size=60)
