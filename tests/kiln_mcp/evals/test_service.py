@@ -10,7 +10,7 @@ import anyio
 import pytest
 from pydantic import JsonValue
 
-from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.datasets.parts import tag_of
 from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.evals import service
@@ -486,7 +486,7 @@ async def test_a_model_with_an_unknown_price_is_not_asked_without_approval(
                 "run_config": {"name": "dear", "model": "ollama/unpriced", "prompt": "double"},
             },
         )
-        with pytest.raises(ApprovalNeeded, match=r"price that is not known"):
+        with pytest.raises(MissingApproval, match=r"price that is not known"):
             await bench.run()
         assert bench.model.asked == []
 

@@ -11,7 +11,7 @@ import pytest
 from pydantic import JsonValue
 
 from kiln_mcp.approvals.decision import Reply
-from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.errors import WorkbenchError
 from kiln_mcp.evals import service
@@ -260,7 +260,7 @@ async def test_code_is_saved_only_after_a_person_has_read_it_even_in_a_trusted_f
         await bench.task()
         bench.workspace.trust.grant(bench.store.folder)
         bench.workspace = replace(bench.workspace, person=None)
-        with pytest.raises(ApprovalNeeded, match=r"run on this machine:.*def score"):
+        with pytest.raises(MissingApproval, match=r"run on this machine:.*def score"):
             await bench.evaluator(type="code_eval", code=LENGTH)
         assert list(bench.store.folder.rglob("scorer.py")) == []
         await bench.evaluator(type="exact_match", expected_value="x")

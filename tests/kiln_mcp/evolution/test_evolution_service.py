@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.evals import service as evals
 from kiln_mcp.evolution.answers import PromptEvolved
 from kiln_mcp.evolution.errors import PartMissing, PartsOverlap
@@ -203,7 +203,7 @@ async def test_a_capable_model_edits_the_instruction(tmp_path: Path) -> None:
 
 async def test_a_search_that_costs_money_asks_before_it_does_anything(tmp_path: Path) -> None:
     async with open_bench(tmp_path, by_demonstrations) as bench:
-        with pytest.raises(ApprovalNeeded, match=r"60 held-out items"):
+        with pytest.raises(MissingApproval, match=r"60 held-out items"):
             await bench.evolve(reflect_with="fireworks_ai/some-model")
         assert bench.model.requests == []
 
