@@ -103,7 +103,7 @@ async def show_example(client: Client, folder: Path, teller: Teller) -> Agreemen
     described = await client.call(ProjectDescription, "describe_project", project=str(folder))
     for task in described.tasks:
         judges = sum(one.judges for one in task.evals)
-        rated = sum(one.rated_golden for one in task.evals)
+        rated = sum(one.rated_items for one in task.evals)
         results = sum(one.results for one in task.evals)
         teller.say(
             f"{described.project} has {task.runs} runs, {task.run_configs} run configs, {judges} "
