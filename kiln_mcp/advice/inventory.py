@@ -74,8 +74,8 @@ def _eval_faults(counts: EvalInventory) -> Iterable[str]:
         yield "its test split is empty."
     elif counts.test_items < FEW_TEST:
         yield (
-            f"its test split has {counts.test_items} items; below {FEW_TEST} only large differences "
-            "between prompts or models can be told from chance."
+            f"its test split has {counts.test_items} items; below {FEW_TEST} only large "
+            "differences between prompts or models can be told from chance."
         )
     if counts.judges and not counts.model_judges:
         return  # checks that ask no model are right by their definition

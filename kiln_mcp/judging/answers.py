@@ -38,7 +38,7 @@ class SavedLabels(Result):
     repeats: int = Field(default=0, description="Of them, equal to the rater's last labels.")
     certificate: int = Field(description="Of them, in the certificate ledger.")
     development: int
-    unconfirmed: int = Field(
+    unconfirmed_labels: int = Field(
         default=0,
         description="Of them, drawn for the certificate and not confirmed by the person: they "
         "measure nothing.",

@@ -77,17 +77,17 @@ def agreement_warnings(
 
 def _confirmation_warnings(pool: Pool) -> list[str]:
     """Return what does not count, because no person confirmed it."""
-    unconfirmed = sum(map(pool.count_unconfirmed, pool.scores))
-    contradictions = sum(map(pool.count_contradictions, pool.scores))
+    unconfirmed_labels = sum(map(pool.count_unconfirmed, pool.scores))
+    contradictory_ratings = sum(map(pool.count_contradictions, pool.scores))
     warnings: list[str] = []
-    if unconfirmed:
+    if unconfirmed_labels:
         warnings.append(
-            f"{unconfirmed} labels of drawn items were passed on and not confirmed by the person: "
+            f"{unconfirmed_labels} labels of drawn items were passed on and not confirmed by the person: "
             "the certificate leaves them out. Call label_items again and have them confirmed."
         )
-    if contradictions:
+    if contradictory_ratings:
         warnings.append(
-            f"{contradictions} ratings differ from the labels that the person confirmed: the "
+            f"{contradictory_ratings} ratings differ from the labels that the person confirmed: the "
             "confirmed labels count."
         )
     return warnings

@@ -68,7 +68,7 @@ def _result(pool: Pool, entries: Sequence[Label]) -> SavedLabels:
         repeats=sum((e.item, e.score, e.rater, e.at) not in lines for e in entries),
         certificate=certificate,
         development=len(entries) - of_draws,
-        unconfirmed=of_draws - certificate,
+        unconfirmed_labels=of_draws - certificate,
         labelled_items=complete,
         unlabelled_items=len(pool.runs) - complete,
         warnings=[

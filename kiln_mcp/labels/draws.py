@@ -25,11 +25,11 @@ def draw_strata(
     """
     if count < 1:
         raise ValueError(f"At least 1 item is drawn, not {count}.")
-    unlabelled = {
+    candidates = {
         name: sorted(item for item in items if item not in labelled_items)
         for name, items in sorted(strata.items())
     }
-    shares = _allocate({name: len(items) for name, items in unlabelled.items()}, count)
+    shares = _allocate({name: len(items) for name, items in candidates.items()}, count)
     draw = random.Random(seed)
     return {
         name: DrawnStratum(
@@ -37,7 +37,7 @@ def draw_strata(
             open=len(items),
             drawn=tuple(draw.sample(items, shares[name])),
         )
-        for name, items in unlabelled.items()
+        for name, items in candidates.items()
     }
 
 

@@ -43,8 +43,9 @@ def quotations(text: str) -> tuple[str, ...]:
 
 def overlap(first: str, second: str) -> float:
     """Return the Jaccard similarity of two texts' content words, 0 to 1; 0 if neither has any."""
-    left, right = content_words(first), content_words(second)
-    return len(left & right) / len(left | right) if left | right else 0.0
+    first_words, second_words = content_words(first), content_words(second)
+    union = first_words | second_words
+    return len(first_words & second_words) / len(union) if union else 0.0
 
 
 def _stem(word: str) -> str:

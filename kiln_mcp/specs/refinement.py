@@ -53,7 +53,7 @@ def incorporate(
     """
     texts = dict(fields)
     reasons: dict[str, list[str]] = {}
-    unused: list[str] = []
+    unused_answers: list[str] = []
     for item in answers:
         answer = " ".join(item.answer.split())
         gap = next((g for g in gaps if item.question in {g.id, g.question}), None)
@@ -61,9 +61,9 @@ def incorporate(
             gap = Gap(Rule.UNDECIDED, FORMS[kind].detail, "", "", item.question)
         if gap is None:
             ids = ", ".join(open_gap.id for open_gap in gaps) or "none"
-            unused.append(f"{item.question}: no open question has this id; open: {ids}.")
+            unused_answers.append(f"{item.question}: no open question has this id; open: {ids}.")
         elif answer.casefold().rstrip(".") in _NON_ANSWERS:
-            unused.append(f"{gap.id}: the answer leaves it open.")
+            unused_answers.append(f"{gap.id}: the answer leaves it open.")
         else:
             for field, text in _new_texts(kind, texts, gap, answer).items():
                 texts[field] = text
@@ -73,7 +73,7 @@ def incorporate(
         for field, why in reasons.items()
         if texts[field] != fields.get(field, "")
     )
-    return Refinement(edits, tuple(unused))
+    return Refinement(edits, tuple(unused_answers))
 
 
 def _new_texts(kind: SpecKind, fields: Mapping[str, str], gap: Gap, answer: str) -> dict[str, str]:

@@ -216,8 +216,8 @@ def _own_edits(
         Edit(edit.field, current.fields.get(edit.field, ""), edit.text, edit.reason)
         for edit in edits
     )
-    unused = tuple(f"{item.question}: left to your own edits." for item in replies)
-    return Refinement(changes, unused)
+    unused_answers = tuple(f"{item.question}: left to your own edits." for item in replies)
+    return Refinement(changes, unused_answers)
 
 
 async def _current(

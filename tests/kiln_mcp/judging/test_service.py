@@ -15,10 +15,8 @@ from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.errors import ApprovalNeeded
 from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.evals import service as evals
-from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.judging import service
-from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, LabelsSaved
-from kiln_mcp.labels.errors import LabelsRefused, NothingToLabel, NothingToMeasure
+from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels
 from kiln_mcp.labels.ledger import read_draws, read_labels
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.projects.runs.ratings import Aspect, with_rating
@@ -39,7 +37,7 @@ from storage import (
     TaskOutputRating,
     TaskRun,
 )
-from storage.errors import WorkbenchError
+from storage.errors import Refusal, WorkbenchError
 
 ASPECT = Aspect("Right", "pass_fail", ("named::Right",))
 DATA = Path(__file__).parents[2] / "data" / "kiln_demo"
@@ -71,7 +69,7 @@ class Bench:
             self.workspace, self.folder, "Right", count, None, seed
         )
 
-    async def label(self, labels: dict[str, str], rater: str = "ann") -> LabelsSaved:
+    async def label(self, labels: dict[str, str], rater: str = "ann") -> SavedLabels:
         made = await service.label_items.invoke(
             self.workspace,
             {
@@ -81,7 +79,7 @@ class Bench:
                 "rater": rater,
             },
         )
-        assert isinstance(made, LabelsSaved)
+        assert isinstance(made, SavedLabels)
         return made
 
     async def measure(self, **arguments: object) -> AgreementReport:
@@ -160,9 +158,9 @@ async def test_drawn_items_are_labelled_and_the_judge_is_measured_against_them(
     assert (saved.certificate, saved.development, saved.labelled_items) == (40, 0, 40)
     report = await bench.measure(ledger="certificate")
     row = report.rows[0]
-    assert (row.n, row.agreement, row.fails_found) == (40, 1.0, 1.0)
+    assert (row.n, row.agreement, row.true_fail_rate) == (40, 1.0, 1.0)
     assert row.low < 0.97
-    assert "Better than always answering 'pass'" in report.says[0]
+    assert "Better than always answering 'pass'" in report.conclusions[0]
     assert not any("not drawn at random" in warning for warning in report.warnings)
 
 
@@ -202,7 +200,7 @@ async def test_items_picked_by_hand_never_enter_the_certificate(bench: Bench) ->
     picked = {run.id: person(run.output.output) for run in runs[:4]}
     saved = await bench.label(picked)
     assert (saved.certificate, saved.development) == (0, 4)
-    with pytest.raises(NothingToMeasure, match=r"certificate ledger"):
+    with pytest.raises(Refusal, match=r"certificate ledger"):
         await bench.measure(ledger="certificate")
     report = await bench.measure()
     assert any("not drawn at random" in warning for warning in report.warnings)
@@ -216,16 +214,16 @@ async def test_a_labelled_item_is_not_drawn_again(bench: Bench) -> None:
     assert not {i.item for i in first.items} & {i.item for i in second.items}
     assert len(second.items) == 2
     await bench.label({item.item: "pass" for item in second.items})
-    with pytest.raises(NothingToLabel, match=r"All 6 items"):
+    with pytest.raises(Refusal, match=r"All 6 items"):
         await bench.batch(1)
 
 
 async def test_one_wrong_label_keeps_all_of_them_from_being_saved(bench: Bench) -> None:
     await add_golden(bench, good=2, bad=0)
     runs = await bench.store.children(bench.task, TaskRun)
-    with pytest.raises(LabelsRefused, match=r"'maybe' is none of pass, fail") as caught:
+    with pytest.raises(Refusal, match=r"'maybe' is none of pass, fail") as caught:
         await bench.label({runs[0].id: "pass", runs[1].id: "maybe", "123": "pass"})
-    assert len(caught.value.problems) == 2
+    assert "123 is not in the golden set" in str(caught.value)
     kept = await bench.store.get(TaskRun, runs[0].id, parent=bench.task)
     assert kept.output.rating is None
 
@@ -261,7 +259,7 @@ async def test_a_judge_with_an_unknown_price_is_not_asked_without_approval(bench
 
 async def test_a_golden_set_without_items_says_what_would_fill_it(bench: Bench) -> None:
     await add_golden(bench, good=0, bad=0)
-    with pytest.raises(NothingToLabel, match=r"no run fits 'tag::golden_right'"):
+    with pytest.raises(Refusal, match=r"no run fits 'tag::golden_right'"):
         await bench.batch(2)
 
 
@@ -357,7 +355,7 @@ async def test_labels_given_again_add_no_line_and_changed_ones_do(bench: Bench) 
     measured = await bench.store.find(Eval, "Right", parent=bench.task)
     labels = dict.fromkeys(items, "pass")
     first, again = await bench.label(labels), await bench.label(labels)
-    assert (first.repeated, again.repeated) == (0, 4)
+    assert (first.repeats, again.repeats) == (0, 4)
     assert len((await read_labels(bench.store, measured)).entries) == 4
     async with anyio.create_task_group() as group:
         for _ in range(3):
@@ -365,7 +363,7 @@ async def test_labels_given_again_add_no_line_and_changed_ones_do(bench: Bench) 
     assert len((await read_labels(bench.store, measured)).entries) == 8
     changed = await bench.label({**labels, items[0]: "fail"})
     back = await bench.label(labels)
-    assert (changed.repeated, back.repeated) == (3, 3)
+    assert (changed.repeats, back.repeats) == (3, 3)
     values = [
         one.value
         for one in (await read_labels(bench.store, measured)).entries
@@ -430,12 +428,13 @@ async def test_the_demo_project_is_told_that_its_judges_and_its_labels_are_no_go
     report = await bench.measure()
     assert len(report.rows) == 10
     assert {row.n for row in report.rows} == {34}
-    assert len(report.says) == 10
-    for words in report.says:
+    assert len(report.conclusions) == 10
+    for words in report.conclusions:
         assert ": No better than always answering 'pass': it agrees on" in words
-    assert report.newly_judged == 0
-    assert report.next_step.startswith("Do not rank run configs by these judges")
+    assert report.new_verdicts == 0
+    assert [step.tool for step in report.next] == ["next_items_to_label", "create_evaluator"]
     text = " ".join(report.warnings)
+    assert "do not rank run configs by these judges" in text
     for sign in ("too fast to have read", "in 2 blocks", "confounded with the generation session"):
         assert sign in text
     assert "10 judges were compared" in text
@@ -455,7 +454,7 @@ async def test_an_eval_without_a_judge_can_be_labelled_but_not_measured(bench: B
     await bench.store.save(run, parent=bench.task)
     batch = await bench.batch(1)
     await bench.label({batch.items[0].item: "pass"})
-    with pytest.raises(NothingToEvaluate, match=r"has no evaluator"):
+    with pytest.raises(Refusal, match=r"has no evaluator"):
         await bench.measure()
 
 
@@ -472,11 +471,11 @@ async def test_a_check_by_reference_is_said_to_need_no_labels(bench: Bench) -> N
     )
     runs = await bench.store.children(bench.task, TaskRun)
     await bench.label({run.id: "pass" for run in runs})
-    with pytest.raises(NothingToMeasure, match=r"ask no model .* evolve_prompt"):
+    with pytest.raises(Refusal, match=r"ask no model .*evolve_prompt"):
         await bench.measure(evaluators=["exact"])
 
 
-async def passed_on(bench: Bench, batch: LabellingBatch) -> LabelsSaved:
+async def passed_on(bench: Bench, batch: LabellingBatch) -> SavedLabels:
     """Pass labels on as an assistant does whose client reaches no person."""
     assistant = replace(bench, workspace=replace(bench.workspace, person=None))
     return await assistant.label({item.item: person(item.output) for item in batch.items})
@@ -488,10 +487,11 @@ async def test_labels_that_an_assistant_passes_on_stay_out_of_the_certificate(
     await add_golden(bench, good=12, bad=8)
     batch = await bench.batch(10)
     saved = await passed_on(bench, batch)
-    assert (saved.saved, saved.certificate, saved.passed_on) == (10, 0, 10)
+    assert (saved.saved, saved.certificate, saved.unconfirmed_labels) == (10, 0, 10)
     assert saved.labelled_items == 0
-    assert "kiln-mcp approve ap-" in saved.next_step
-    with pytest.raises(NothingToMeasure, match=r"certificate ledger"):
+    assert "kiln-mcp approve ap-" in str(saved.message)
+    assert [step.tool for step in saved.next] == ["label_items"]
+    with pytest.raises(Refusal, match=r"certificate ledger"):
         await bench.measure(ledger="certificate")
     report = await bench.measure()
     assert any(warning.startswith("10 labels of drawn items") for warning in report.warnings)
@@ -506,7 +506,7 @@ async def test_a_batch_counts_for_the_certificate_once_the_person_has_confirmed_
     batch = await bench.batch(10)
     await passed_on(bench, batch)
     saved = await bench.label({item.item: person(item.output) for item in batch.items})
-    assert (saved.certificate, saved.passed_on, saved.labelled_items) == (10, 0, 10)
+    assert (saved.certificate, saved.unconfirmed_labels, saved.labelled_items) == (10, 0, 10)
     report = await bench.measure(ledger="certificate")
     assert (report.rows[0].n, report.rows[0].agreement) == (10, 1.0)
     assert not any("passed on" in warning for warning in report.warnings)
@@ -561,5 +561,5 @@ async def test_labels_of_earlier_versions_that_nobody_confirmed_do_not_certify(
     file = bench.store.side_folder(measured) / "kiln_mcp_labels.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(f"{json.dumps(line)}\n", encoding="utf-8")
-    with pytest.raises(NothingToMeasure, match=r"certificate ledger"):
+    with pytest.raises(Refusal, match=r"certificate ledger"):
         await bench.measure(ledger="certificate")

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from kiln_mcp.spec_texts.kinds import (
     FORMS,
     NO_EXAMPLES,
-    FieldsMismatch,
     SpecKind,
     definition,
     fields_of,
@@ -16,6 +15,7 @@ from kiln_mcp.spec_texts.kinds import (
     properties_of,
 )
 from storage import Spec
+from storage.errors import Refusal
 from storage.records.spec import SpecProperties
 
 RECORDS = {
@@ -69,7 +69,7 @@ def test_needed_examples_may_be_missing_and_are_marked_as_such() -> None:
     ],
 )
 def test_wrong_fields_are_refused_with_the_valid_ones(fields: dict[str, str], reason: str) -> None:
-    with pytest.raises(FieldsMismatch, match=rf"{reason}.*optional: acceptable_examples"):
+    with pytest.raises(Refusal, match=rf"{reason}.*optional: acceptable_examples"):
         properties_of(SpecKind.TONE, fields)
 
 
