@@ -1,4 +1,4 @@
-"""The warnings beside labels and measurements: what makes their numbers less reliable."""
+"""Warnings about labels and measurements whose numbers are less reliable."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -20,7 +20,7 @@ def ledger_warnings(pool: Pool) -> list[str]:
 
 
 def hygiene_warnings(pool: Pool, runs_by_score: Mapping[str, Sequence[TaskRun]]) -> list[str]:
-    """Return what is suspicious about labels, each once, with the score if there are several."""
+    """Return a sentence for each suspicious property of labels, with the score if several."""
     several = len(pool.scores) > 1
     warnings = [
         f"{score.name}: {sentence}" if several else sentence
@@ -44,7 +44,7 @@ def agreement_warnings(
     rows: Sequence[AgreementRow],
     ledger: str,
 ) -> list[str]:
-    """Return what makes the numbers of an agreement report less reliable."""
+    """Return the warnings of an agreement report."""
     warnings = [
         *ledger_warnings(pool),
         *_confirmation_warnings(pool),
@@ -76,18 +76,18 @@ def agreement_warnings(
 
 
 def _confirmation_warnings(pool: Pool) -> list[str]:
-    """Return what does not count, because no person confirmed it."""
+    """Warn of labels that nobody confirmed, and of ratings that differ from confirmed labels."""
     unconfirmed_labels = sum(map(pool.count_unconfirmed, pool.scores))
     contradictory_ratings = sum(map(pool.count_contradictions, pool.scores))
     warnings: list[str] = []
     if unconfirmed_labels:
         warnings.append(
-            f"{unconfirmed_labels} labels of drawn items were passed on and not confirmed by the person: "
-            "the certificate leaves them out. Call label_items again and have them confirmed."
+            f"{unconfirmed_labels} labels of drawn items were passed on and not confirmed by the "
+            "person: the certificate leaves them out. Have them confirmed with label_items."
         )
     if contradictory_ratings:
         warnings.append(
-            f"{contradictory_ratings} ratings differ from the labels that the person confirmed: the "
-            "confirmed labels count."
+            f"{contradictory_ratings} ratings differ from the labels that the person confirmed: "
+            "the confirmed labels count."
         )
     return warnings

@@ -38,7 +38,7 @@ async def save_labels(store: ProjectStore, pool: Pool, entries: Sequence[Label])
 async def save_unconfirmed_labels(
     store: ProjectStore, pool: Pool, entries: Sequence[Label], approval_id: str
 ) -> SavedLabels:
-    """Save labels that an assistant passed on, and return what the person does to confirm them."""
+    """Save labels that an assistant passed on, and say how the person confirms them."""
     result = await save_labels(store, pool, entries)
     approval: dict[str, JsonValue] = {"approval_id": approval_id}
     return result.model_copy(
@@ -57,7 +57,7 @@ async def save_unconfirmed_labels(
 
 
 def _result(pool: Pool, entries: Sequence[Label]) -> SavedLabels:
-    """Return what was saved, and what the golden set holds now."""
+    """Return the counts of the entries and of the golden set after the save."""
     certificate = sum(entry.certifies for entry in entries)
     of_draws = sum(entry.draw is not None for entry in entries)
     complete = len(pool.complete())

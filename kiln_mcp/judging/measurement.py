@@ -125,7 +125,7 @@ def measure(
 
 
 def describe(agreement: Agreement, kind: str) -> str:
-    """Return what a measurement means for a judge, in one or two sentences."""
+    """Return a measurement in words: whether the judge is better than a constant answer."""
     constant = f"always answering {label_text(agreement.constant.label, kind)!r}"
     numbers = (
         f"it agrees on {agreement.agreement:.0%} (95 % interval {agreement.interval.low:.0%} to "

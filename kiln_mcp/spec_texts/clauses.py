@@ -41,6 +41,15 @@ def quotations(text: str) -> tuple[str, ...]:
     return tuple(_QUOTATION.findall(text))
 
 
+def as_sentence(text: str) -> str:
+    """Return a text with a capital letter and a full stop; "" for a text without characters."""
+    text = text.strip()
+    if not text:
+        return ""
+    sentence = text if text[-1] in ".!?" else f"{text}."
+    return sentence[:1].upper() + sentence[1:]
+
+
 def overlap(first: str, second: str) -> float:
     """Return the Jaccard similarity of two texts' content words, 0 to 1; 0 if neither has any."""
     first_words, second_words = content_words(first), content_words(second)

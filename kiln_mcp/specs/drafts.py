@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from kiln_mcp.spec_texts.clauses import clauses, quotations
+from kiln_mcp.spec_texts.clauses import as_sentence, clauses, quotations
 from kiln_mcp.spec_texts.kinds import FORMS, SpecKind
 from storage.records.names import acceptable_name
 
@@ -91,7 +91,7 @@ def draft_by_rules(wish: str, kind: SpecKind | None = None, name: str | None = N
         kind: The kind; None lets the wish's words decide.
         name: The name; None makes one from the wish's words.
     """
-    requirement = _sentence(_OPENING.sub("", " ".join(wish.split())))
+    requirement = as_sentence(_OPENING.sub("", " ".join(wish.split())))
     spec_kind = kind or choose_kind(wish)
     form = FORMS[spec_kind]
     fields = {form.core: requirement}
@@ -137,14 +137,6 @@ def short_name(wish: str) -> str:
 
 def _acceptable(name: str) -> str:
     return acceptable_name(name, LONGEST_NAME)
-
-
-def _sentence(text: str) -> str:
-    text = text.strip()
-    if not text:
-        return ""
-    sentence = text if text[-1] in ".!?" else f"{text}."
-    return sentence[:1].upper() + sentence[1:]
 
 
 def _examples(wish: str) -> tuple[str, ...]:

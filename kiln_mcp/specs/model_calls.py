@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from kiln_mcp.llm import Engine, Message, ModelRequest
 from kiln_mcp.spec_texts.kinds import FORMS, SpecKind, definition, forms_text, properties_of
 from kiln_mcp.spec_texts.lint import Gap, Rule
-from kiln_mcp.specs.drafts import Draft, short_name
+from kiln_mcp.specs.drafts import LONGEST_NAME, Draft, short_name
 from kiln_mcp.specs.refinement import Edit, PersonAnswer, Refinement
 from kiln_mcp.workbench.prompts import PromptPart, load_prompt
 from storage.records.names import acceptable_name
@@ -89,7 +89,7 @@ async def draft_with_model(
     properties_of(spec_kind, fields)
     return Draft(
         kind=spec_kind,
-        name=acceptable_name(name or answer.name, 32) or short_name(wish),
+        name=acceptable_name(name or answer.name, LONGEST_NAME) or short_name(wish),
         fields={field: fields[field] for field in FORMS[spec_kind].fields if field in fields},
         assumptions=tuple(answer.assumptions),
         omissions=tuple(answer.omissions),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from kiln_mcp.spec_texts.clauses import as_sentence
 from kiln_mcp.spec_texts.kinds import FORMS, SpecKind
 from kiln_mcp.spec_texts.lint import Gap, Rule, definition_of
 from storage import NO_EXAMPLES
@@ -84,13 +85,13 @@ def _new_texts(kind: SpecKind, fields: Mapping[str, str], gap: Gap, answer: str)
             examples = fields.get(gap.field, "").replace(NO_EXAMPLES, "")
             return {gap.field: _with_line(examples, f"- {answer}")}
         case Rule.POLARITY:
-            return _replace(fields, gap.quote, _sentence(answer))
+            return _replace(fields, gap.quote, as_sentence(answer))
         case Rule.COMPOUND if answer in gap.options[1:]:
-            return _replace(fields, gap.quote, _sentence(answer.split(":", 1)[1]))
+            return _replace(fields, gap.quote, as_sentence(answer.split(":", 1)[1]))
         case Rule.CONTRADICTION | Rule.OVERLAP if answer in gap.options:
             return _choose_clause(kind, fields, gap, answer)
         case Rule.UNDECIDED:
-            return {gap.field: _with_line(fields.get(gap.field, ""), f"- {_sentence(answer)}")}
+            return {gap.field: _with_line(fields.get(gap.field, ""), f"- {as_sentence(answer)}")}
         case _:
             place = form.detail if gap.field == form.core else gap.field
             return {place: _with_line(fields.get(place, ""), definition_of(gap.quote, answer))}
@@ -130,9 +131,3 @@ def _with_line(text: str, line: str) -> str:
 
 def _without_line(text: str, clause: str) -> str:
     return "\n".join(line for line in text.split("\n") if clause not in line).strip()
-
-
-def _sentence(text: str) -> str:
-    text = text.strip()
-    sentence = text if text[-1:] in {".", "!", "?"} else f"{text}."
-    return sentence[:1].upper() + sentence[1:]
