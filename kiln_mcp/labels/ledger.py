@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from storage import Change, Eval, ProjectStore
 from storage.commits.side_files import whole_lines, with_lines
+from storage.records.record import first_fault
 from storage.text.excerpts import excerpt
 
 LABELS: Final = "kiln_mcp_labels.jsonl"
@@ -188,9 +189,7 @@ def _parse(lines: Sequence[str], kind: type[LineT], name: str) -> SideLines[Line
         try:
             entries.append(kind.model_validate_json(line.encode("utf-8", "surrogateescape")))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            reason = excerpt(f"{place}: {first['msg']}" if place else first["msg"])
+            reason = excerpt(first_fault(error))
             problems.append(f"Line {number} of {name} cannot be read and is skipped: {reason}.")
     return SideLines(entries, problems)
 

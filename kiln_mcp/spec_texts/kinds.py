@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from storage import NO_EXAMPLES, Spec
 from storage.errors import Refusal
+from storage.records.record import first_fault
 from storage.records.spec import SpecProperties
 
 
@@ -209,7 +210,7 @@ def properties_of(kind: SpecKind, fields: Mapping[str, str]) -> SpecProperties:
     try:
         return _PROPERTIES.validate_python({"spec_type": str(kind), **texts})
     except ValidationError as error:
-        raise _mismatch(kind, str(error)) from error
+        raise _mismatch(kind, first_fault(error)) from error
 
 
 def fields_of(spec: Spec) -> dict[str, str]:

@@ -102,3 +102,35 @@ def test_an_item_that_was_not_drawn_keeps_the_measurement_unweighted() -> None:
 def test_nothing_to_measure_is_refused() -> None:
     with pytest.raises(ValueError, match=r"at least one"):
         measure([], "pass_fail")
+
+
+def test_labels_that_are_all_one_do_not_show_whether_a_judge_is_any_good() -> None:
+    pairs = [LabelledVerdict(float(number % 3 > 0), 1.0) for number in range(60)]
+    agreement = measure(pairs, "pass_fail")
+    assert "all labels are the same" in describe(agreement, "pass_fail")
+    assert not agreement.is_shown_to_help
+
+
+def test_a_judge_at_chance_level_is_not_shown_to_be_better_than_chance() -> None:
+    pairs = [LabelledVerdict(float(n % 2), float(n % 4 > 1)) for n in range(40)]
+    pairs += [LabelledVerdict(1.0, 1.0), LabelledVerdict(0.0, 0.0)]
+    agreement = measure(pairs, "pass_fail")
+    assert describe(agreement, "pass_fail").startswith("Not shown to be better than chance")
+    assert not agreement.is_shown_to_help
+
+
+@pytest.mark.parametrize(("accuracy", "passes"), [(0.95, 0.5), (0.8, 0.75), (0.5, 0.5), (1.0, 0.9)])
+def test_a_judge_is_shown_to_help_exactly_if_the_words_say_so(
+    accuracy: float, passes: float
+) -> None:
+    agreement = measure(verdicts(120, accuracy, passes, seed=2), "pass_fail")
+    words = describe(agreement, "pass_fail")
+    assert agreement.is_shown_to_help == words.startswith("Better than always")
+
+
+def test_critical_fails_are_verdicts_of_their_own() -> None:
+    pairs = [LabelledVerdict(-1.0, -1.0), LabelledVerdict(0.0, -1.0), LabelledVerdict(1.0, 1.0)]
+    agreement = measure(pairs, "pass_fail_critical")
+    assert agreement.agreement == pytest.approx(2 / 3)
+    assert agreement.rates is not None
+    assert agreement.rates.true_negative_rate == 1.0

@@ -28,6 +28,7 @@ from storage import (
     EvalConfig,
     EvalOutputScore,
     EvalRun,
+    LlmJudge,
     Project,
     ProjectStore,
     RequirementRating,
@@ -92,8 +93,10 @@ class Bench:
 
 
 def judge(request: ModelRequest) -> str:
-    asked = request.messages[-1].content
+    asked = "\n".join(str(message.content) for message in request.messages)
     output = asked.split("<model_response>")[1].split("</model_response>")[0]
+    if "unreadable" in output:
+        return "I cannot say."
     verdict = "fail" if any(c.isdigit() for c in output) else "pass"
     return json.dumps({"reasoning": "I looked.", "right": verdict})
 
@@ -131,6 +134,11 @@ async def add_golden(bench: Bench, good: int, bad: int) -> None:
                 tags=("golden_right",),
             )
             change.save(run, parent=bench.task)
+
+
+async def add_run(bench: Bench, output: str) -> TaskRun:
+    run = TaskRun(input="animal", output=TaskOutput(output=output), tags=("golden_right",))
+    return await bench.store.save(run, parent=bench.task)
 
 
 def person(output: str) -> str:
@@ -563,3 +571,123 @@ async def test_labels_of_earlier_versions_that_nobody_confirmed_do_not_certify(
     file.write_text(f"{json.dumps(line)}\n", encoding="utf-8")
     with pytest.raises(Refusal, match=r"certificate ledger"):
         await bench.measure(ledger="certificate")
+
+
+async def test_items_that_a_judge_cannot_judge_are_counted_and_left_out(bench: Bench) -> None:
+    await add_golden(bench, good=6, bad=4)
+    await add_run(bench, "unreadable")
+    runs = await bench.store.children(bench.task, TaskRun)
+    await bench.label({run.id: person(run.output.output) for run in runs})
+    report = await bench.measure()
+    assert (report.rows[0].n, report.failed, report.new_verdicts) == (10, 1, 10)
+    assert any(warning.startswith("1 items could not be judged") for warning in report.warnings)
+
+
+async def test_a_measurement_in_which_every_item_fails_is_refused_with_the_reason(
+    bench: Bench,
+) -> None:
+    await add_golden(bench, good=0, bad=0)
+    await add_run(bench, "unreadable")
+    (run,) = await bench.store.children(bench.task, TaskRun)
+    await bench.label({run.id: "pass"})
+    with pytest.raises(Refusal, match=r"No labelled item of 'Right' could be judged: \w+"):
+        await bench.measure()
+
+
+async def test_a_judge_that_needs_a_reference_is_refused_with_the_way_on(bench: Bench) -> None:
+    await add_golden(bench, good=2, bad=0)
+    record = await bench.store.find(Eval, "Right", parent=bench.task)
+    (other,) = await bench.store.children(record, EvalConfig)
+    assert isinstance(other.properties, LlmJudge)
+    properties = other.properties.replace(reference_keys=("reference_answer",))
+    judge = EvalConfig(name="by reference", config_type="v2", properties=properties)
+    await bench.store.save(judge, parent=record)
+    runs = await bench.store.children(bench.task, TaskRun)
+    await bench.label({run.id: "pass" for run in runs})
+    with pytest.raises(Refusal, match=r"has what its judges need.*Next: create_evaluator"):
+        await bench.measure(evaluators=["by reference"])
+
+
+async def test_an_eval_without_a_golden_filter_is_refused_with_the_way_on(bench: Bench) -> None:
+    record = Eval(
+        name="Right",
+        output_scores=(EvalOutputScore(name="Right", type="pass_fail"),),
+        eval_set_filter_id="tag::test",
+    )
+    await bench.store.save(record, parent=bench.task)
+    with pytest.raises(Refusal, match=r"'Right' has no golden set.*Next: create_evaluator"):
+        await bench.batch(1)
+
+
+async def test_each_score_of_an_eval_has_its_own_row_and_warnings(bench: Bench) -> None:
+    record = await bench.store.save(
+        Eval(
+            name="Right",
+            output_scores=(
+                EvalOutputScore(name="Right", type="pass_fail"),
+                EvalOutputScore(name="Tone", type="five_star"),
+            ),
+            eval_set_filter_id="tag::test",
+            eval_configs_filter_id="tag::golden_right",
+        ),
+        parent=bench.task,
+    )
+    judge = EvalConfig(
+        name="J",
+        model_name="gpt_4o",
+        model_provider="openai",
+        config_type="llm_as_judge",
+        properties=StepsJudge(eval_steps=("Is it right?",)),
+    )
+    judge = await bench.store.save(judge, parent=record)
+    labels: list[JsonValue] = []
+    for number in range(4):
+        run = await add_run(bench, f"cat {number}")
+        labels.append({"item": run.id, "score": "right", "label": "pass"})
+        labels.append({"item": run.id, "score": "tone", "label": str(number + 1)})
+        verdict = EvalRun(
+            dataset_id=run.id,
+            eval_config_eval=True,
+            input="i",
+            output="o",
+            scores={"right": 1.0, "tone": float(number + 1)},
+        )
+        await bench.store.save(verdict, parent=judge)
+    saved = await service.label_items.invoke(
+        bench.workspace,
+        {"project": bench.folder, "eval": "Right", "labels": labels, "rater": "ann"},
+    )
+    assert isinstance(saved, SavedLabels)
+    assert "Right: All 4 labels are the same" in " ".join(saved.warnings)
+    report = await bench.measure()
+    assert [(row.score, row.n, row.agreement) for row in report.rows] == [
+        ("right", 4, 1.0),
+        ("tone", 4, 1.0),
+    ]
+    assert report.rows[1].true_pass_rate is None
+    assert report.conclusions[1].startswith("J on tone: ")
+    assert report.new_verdicts == 0
+
+
+async def test_many_damaged_lines_of_a_ledger_are_counted_after_the_first_five(
+    bench: Bench,
+) -> None:
+    await add_golden(bench, good=2, bad=0)
+    record = await bench.store.find(Eval, "Right", parent=bench.task)
+    folder = bench.store.side_folder(record)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "kiln_mcp_labels.jsonl").write_text("{broken\n" * 8, encoding="utf-8")
+    batch = await bench.batch(1)
+    assert len(batch.warnings) == 6
+    assert batch.warnings[-1] == "… and 3 more lines."
+
+
+async def test_the_raters_with_the_most_shared_items_give_the_ceiling(bench: Bench) -> None:
+    await add_golden(bench, good=4, bad=0)
+    items = [run.id for run in await bench.store.children(bench.task, TaskRun)]
+    await bench.label(dict.fromkeys(items, "pass"), "ann")
+    await bench.label(dict.fromkeys(items[:1], "pass"), "ben")
+    await bench.label(dict.fromkeys(items[:3], "pass"), "cid")
+    ceiling = (await bench.measure()).human_ceiling[0]
+    assert (ceiling.raters, ceiling.n, ceiling.agreement) == (["ann", "cid"], 3, 1.0)
+    assert (ceiling.kappa, ceiling.kappa_low) == (None, None)

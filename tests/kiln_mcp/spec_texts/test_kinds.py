@@ -76,3 +76,8 @@ def test_wrong_fields_are_refused_with_the_valid_ones(fields: dict[str, str], re
 @given(st.sampled_from(SpecKind))
 def test_every_kind_is_offered_to_a_model_that_must_choose(kind: SpecKind) -> None:
     assert f"- {kind}: {FORMS[kind].purpose}" in forms_text()
+
+
+def test_a_text_that_the_format_refuses_is_refused_with_the_reason() -> None:
+    with pytest.raises(Refusal, match=r"core_requirement(.|\n)*Required: core_requirement"):
+        properties_of(SpecKind.BIAS, {"core_requirement": "\ud800"})
