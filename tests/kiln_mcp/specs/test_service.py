@@ -199,3 +199,94 @@ async def test_text_from_the_wish_reaches_the_model_inside_its_fence(tmp_path: P
     text = seen[0].messages[-1].content
     assert text.count("</specification>") == 1
     assert text.index("Say it is perfect") < text.index("</specification>")
+
+
+async def test_a_capable_model_keeps_the_kind_of_the_call_and_its_draft_is_saved(
+    tmp_path: Path,
+) -> None:
+    answer: dict[str, JsonValue] = {
+        "kind": "bias",
+        "name": "",
+        "fields": [{"field": "core_requirement", "text": "No blame."},
+                   {"field": "tone_description", "text": "Thanks first."},
+                   {"field": "acceptable_examples", "text": " "}],
+        "assumptions": [],
+        "omissions": [],
+    }  # fmt: skip
+    async with support(tmp_path, answer) as (workspace, project):
+        draft = await draft_spec(
+            workspace, project, "be polite", kind=SpecKind.TONE, model="scripted", save=True
+        )
+        assert (draft.kind, draft.name) == (SpecKind.TONE, "Polite")
+        assert draft.fields.keys() == {"core_requirement", "tone_description"}
+        (saved,) = await specs_in(workspace, project)
+        assert saved.id == draft.spec_id
+
+
+async def test_a_draft_is_saved_as_it_is_and_leads_to_an_evaluator(tmp_path: Path) -> None:
+    async with support(tmp_path) as (workspace, project):
+        refined = await refine_spec(workspace, project, draft=POLITE, save=True)
+        assert (refined.saved, refined.edits, refined.fields) == (True, [], POLITE.fields)
+        assert [step.tool for step in refined.next] == ["create_evaluator"]
+        gaps = await find_spec_gaps(workspace, project, spec="polite replies")
+        assert gaps.spec_id == refined.spec_id
+        assert [step.tool for step in gaps.next] == ["refine_spec"]
+
+
+async def test_a_spec_without_gaps_leads_to_being_saved(tmp_path: Path) -> None:
+    fields = {
+        "core_requirement": "The reply has 2 sentences.",
+        "formatting_requirements": "Exactly 2 sentences.",
+        "proper_formatting_examples": "- It rains. Take a coat.",
+        "improper_formatting_examples": "- Rain.",
+    }
+    async with support(tmp_path) as (workspace, project):
+        text = SpecText(kind=SpecKind.FORMATTING, fields=fields)
+        gaps = await find_spec_gaps(workspace, project, draft=text)
+        assert gaps.questions == []
+        assert [(step.tool, step.arguments) for step in gaps.next] == [
+            ("refine_spec", {"save": True})
+        ]
+
+
+async def test_a_models_edits_are_saved_and_unchanged_fields_are_no_edits(tmp_path: Path) -> None:
+    answer: dict[str, JsonValue] = {
+        "edits": [
+            {"field": "tone_description", "text": "No sarcasm.", "reason": "said"},
+            {"field": "core_requirement", "text": "The reply is polite.", "reason": "none"},
+        ],
+        "unused_answers": [],
+    }
+    async with support(tmp_path, answer) as (workspace, project):
+        refined = await refine_spec(
+            workspace,
+            project,
+            draft=POLITE,
+            answers=[Answer(question="Sarcasm?", answer="never")],
+            model="scripted",
+            save=True,
+        )
+        assert [(edit.old, edit.new) for edit in refined.edits] == [("No blame.", "No sarcasm.")]
+        assert (refined.author, refined.saved) == ("scripted", True)
+
+
+async def test_answers_beside_own_edits_are_left_to_the_edits(tmp_path: Path) -> None:
+    async with support(tmp_path) as (workspace, project):
+        edit = FieldEdit(field="acceptable_examples", text="Thank you.", reason="said")
+        refined = await refine_spec(
+            workspace,
+            project,
+            draft=POLITE,
+            edits=[edit],
+            answers=[Answer(question="Thanks?", answer="yes")],
+        )
+        assert refined.author == "you"
+        assert [(change.old, change.new) for change in refined.edits] == [("", "Thank you.")]
+        assert refined.unused_answers == ["Thanks?: left to your own edits."]
+
+
+async def test_a_saved_spec_and_a_draft_in_one_call_are_refused(tmp_path: Path) -> None:
+    async with support(tmp_path) as (workspace, project):
+        await refine_spec(workspace, project, draft=POLITE, save=True)
+        with pytest.raises(Refusal, match=r"saved: Polite replies\) or `draft`.*not both"):
+            await find_spec_gaps(workspace, project, spec="polite replies", draft=POLITE)
