@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from statistics import fmean
 
 from kiln_mcp.labels.ledger import LabelledVerdict
@@ -27,6 +28,17 @@ from kiln_mcp.statistics import (
 
 MIDDLE = {"pass_fail": 0.5, "pass_fail_critical": 0.5}
 """The score from which on an output passes, by the kinds of score that tell pass from fail."""
+
+
+class Standing(StrEnum):
+    """What a measurement shows about a judge; the value begins the sentence that describes it."""
+
+    NO_SPREAD = "Cannot tell if this judge is any good, all verdicts and labels are one"
+    ONE_LABEL = "Cannot tell if this judge is any good, all labels are the same"
+    NO_BETTER = "No better than {constant}"
+    NOT_ABOVE_CHANCE = "Not shown to be better than chance"
+    ABOVE_CHANCE = "Better than chance, but not shown to beat {constant}"
+    BETTER = "Better than {constant}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +74,18 @@ class Agreement:
     beats_constant: Interval
 
     @property
-    def is_shown_to_help(self) -> bool:
-        """Return whether the judge is shown to beat both chance and the best constant answer."""
+    def standing(self) -> Standing:
+        """Return how the judge compares with chance and with the best constant answer."""
         interval = self.kappa_interval
-        return (
-            isinstance(interval, Interval)
-            and interval.low > 0
-            and self.beats_constant.low > 0
-            and self.constant.agreement <= 1 - 1e-9
-            and self.agreement > self.constant.agreement
-        )
+        if isinstance(self.kappa, CannotTell) or isinstance(interval, CannotTell):
+            return Standing.NO_SPREAD
+        if self.constant.agreement > 1 - 1e-9:
+            return Standing.ONE_LABEL
+        if self.agreement <= self.constant.agreement:
+            return Standing.NO_BETTER
+        if interval.low <= 0:
+            return Standing.NOT_ABOVE_CHANCE
+        return Standing.ABOVE_CHANCE if self.beats_constant.low <= 0 else Standing.BETTER
 
 
 def measure(
@@ -131,19 +145,16 @@ def describe(agreement: Agreement, kind: str) -> str:
         f"it agrees on {agreement.agreement:.0%} (95 % interval {agreement.interval.low:.0%} to "
         f"{agreement.interval.high:.0%}), {constant} on {agreement.constant.agreement:.0%}"
     )
-    kappa, interval = agreement.kappa, agreement.kappa_interval
-    if isinstance(kappa, CannotTell) or isinstance(interval, CannotTell):
-        return f"Cannot tell if this judge is any good, all verdicts and labels are one: {numbers}."
-    if agreement.constant.agreement > 1 - 1e-9:
-        return f"Cannot tell if this judge is any good, all labels are the same: {numbers}."
-    chance = f"κ = {kappa:.2f}, {interval.low:.2f} to {interval.high:.2f}"
-    if agreement.agreement <= agreement.constant.agreement:
-        return f"No better than {constant}: {numbers}; {chance}."
-    if interval.low <= 0:
-        return f"Not shown to be better than chance: {numbers}; {chance}."
-    if agreement.beats_constant.low <= 0:
-        return f"Better than chance, but not shown to beat {constant}: {numbers}; {chance}."
-    return f"Better than {constant}: {numbers}; {chance}."
+    standing, interval = agreement.standing, agreement.kappa_interval
+    opening = standing.value.format(constant=constant)
+    if (
+        standing is Standing.ONE_LABEL
+        or isinstance(agreement.kappa, CannotTell)
+        or isinstance(interval, CannotTell)
+    ):
+        return f"{opening}: {numbers}."
+    chance = f"κ = {agreement.kappa:.2f}, {interval.low:.2f} to {interval.high:.2f}"
+    return f"{opening}: {numbers}; {chance}."
 
 
 def _verdict(score: float, kind: str) -> float:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kiln_mcp.judging.measurement import describe, measure
+from kiln_mcp.judging.measurement import Standing, describe, measure
 from kiln_mcp.labels.ledger import LabelledVerdict
 from kiln_mcp.statistics import CannotTell, Interval
 
@@ -108,7 +108,6 @@ def test_labels_that_are_all_one_do_not_show_whether_a_judge_is_any_good() -> No
     pairs = [LabelledVerdict(float(number % 3 > 0), 1.0) for number in range(60)]
     agreement = measure(pairs, "pass_fail")
     assert "all labels are the same" in describe(agreement, "pass_fail")
-    assert not agreement.is_shown_to_help
 
 
 def test_a_judge_at_chance_level_is_not_shown_to_be_better_than_chance() -> None:
@@ -116,16 +115,7 @@ def test_a_judge_at_chance_level_is_not_shown_to_be_better_than_chance() -> None
     pairs += [LabelledVerdict(1.0, 1.0), LabelledVerdict(0.0, 0.0)]
     agreement = measure(pairs, "pass_fail")
     assert describe(agreement, "pass_fail").startswith("Not shown to be better than chance")
-    assert not agreement.is_shown_to_help
-
-
-@pytest.mark.parametrize(("accuracy", "passes"), [(0.95, 0.5), (0.8, 0.75), (0.5, 0.5), (1.0, 0.9)])
-def test_a_judge_is_shown_to_help_exactly_if_the_words_say_so(
-    accuracy: float, passes: float
-) -> None:
-    agreement = measure(verdicts(120, accuracy, passes, seed=2), "pass_fail")
-    words = describe(agreement, "pass_fail")
-    assert agreement.is_shown_to_help == words.startswith("Better than always")
+    assert agreement.standing is Standing.NOT_ABOVE_CHANCE
 
 
 def test_critical_fails_are_verdicts_of_their_own() -> None:

@@ -167,6 +167,8 @@ async def test_drawn_items_are_labelled_and_the_judge_is_measured_against_them(
     report = await bench.measure(ledger="certificate")
     row = report.rows[0]
     assert (row.n, row.agreement, row.true_fail_rate) == (40, 1.0, 1.0)
+    assert row.beats_constant
+    assert [step.tool for step in report.next] == ["run_eval"]
     assert row.low < 0.97
     assert "Better than always answering 'pass'" in report.conclusions[0]
     assert not any("not drawn at random" in warning for warning in report.warnings)
@@ -437,6 +439,7 @@ async def test_the_demo_project_is_told_that_its_judges_and_its_labels_are_no_go
     assert len(report.rows) == 10
     assert {row.n for row in report.rows} == {34}
     assert len(report.conclusions) == 10
+    assert not any(row.beats_constant for row in report.rows)
     for words in report.conclusions:
         assert ": No better than always answering 'pass': it agrees on" in words
     assert report.new_verdicts == 0
