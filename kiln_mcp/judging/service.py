@@ -10,9 +10,9 @@ from pydantic import Field
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, gather, with_judge
-from kiln_mcp.evals.runner import RunOutcome, carry_out
+from kiln_mcp.evals.runner import carry_out
 from kiln_mcp.evals.service import EvalReference, EvaluatorReference
-from kiln_mcp.evals.work import Measurement, plan_calibration
+from kiln_mcp.evals.work import Measurement, Work, plan_calibration
 from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels
 from kiln_mcp.judging.batches import BatchRequest, draw_batch
 from kiln_mcp.judging.cautions import agreement_warnings, failure_warnings
@@ -161,7 +161,7 @@ async def measure_agreement(
 
     async def measure_judges() -> AgreementReport:
         outcomes = [await carry_out(workspace, part) for part in work]
-        newest = await _with_new_verdicts(judges, outcomes)
+        newest = await _with_new_verdicts(judges, work)
         results = agreement_rows(pool, runs_by_score, newest, seed)
         if not results:
             raise nothing_measured(task_eval, judges, outcomes)
@@ -212,12 +212,12 @@ async def _judges(
 
 
 async def _with_new_verdicts(
-    judges: Sequence[Measurement], outcomes: Sequence[RunOutcome]
+    judges: Sequence[Measurement], work: Sequence[Work]
 ) -> list[Measurement]:
-    """Return the judges, read again if they were asked for verdicts."""
+    """Return the judges, read again if verdicts were missing; others may have made them."""
     return [
-        await with_judge(judge, judge.judge) if outcome.scored else judge
-        for judge, outcome in zip(judges, outcomes, strict=True)
+        await with_judge(judge, judge.judge) if part.jobs else judge
+        for judge, part in zip(judges, work, strict=True)
     ]
 
 

@@ -21,7 +21,7 @@ from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.errors import UnknownCapability, UnusablePath
 from kiln_mcp.jobs import Job, JobDesk, JsonObject
 from kiln_mcp.llm import Engine
-from kiln_mcp.llm.errors import JournalFailed
+from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.known_projects import KnownProjects, Reference
 from kiln_mcp.workbench.progress import STILL_THERE, ProgressReport, Relay, report_nothing
@@ -80,7 +80,7 @@ class Workspace:
     def with_progress(self, report: ProgressReport) -> Self:
         """Return the same workspace with progress going to `report`, waits of models included."""
         relay = Relay(report, STILL_THERE)
-        return replace(self, report=relay.report, engine=self.engine.heard_by(relay.say))
+        return replace(self, report=relay.report, engine=self.engine.with_listener(relay.say))
 
     def with_model(self, name: str) -> Self:
         """Return the same workspace with another default model."""
@@ -240,9 +240,9 @@ class Workspace:
             account: The name of the budget that its calls were made under.
             earlier: Approvals that have paid for a part of it.
         """
-        with suppress(ApprovalsFailed, JournalFailed):
+        with suppress(ApprovalsFailed, DatabaseFailure):
             spent = await self.engine.spending(f"{account}/*")
-            lost = await self.engine.unheard(account)
+            lost = await self.engine.unanswered_expense(account)
             if any(entry.unpriced_calls for entry in spent):
                 return
             cost = sum(entry.usage.cost_usd or 0.0 for entry in spent) + lost.cost_usd

@@ -20,7 +20,7 @@ from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.cli.failures import NOT_APPROVED
 from kiln_mcp.doors.cli.job import follow_job
 from kiln_mcp.errors import unwrap
-from kiln_mcp.llm.errors import OrdersFailed
+from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.operations.job_control.calls import Outcome, call_capability
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import AnyCapability
@@ -172,7 +172,7 @@ async def _say_who_is_waited_for(workspace: Workspace) -> None:
     while True:
         await anyio.sleep(_LOOK_EVERY_S)
         if file is not None and await anyio.Path(file).exists():
-            with suppress(OrdersFailed):  # who asks the host is told
+            with suppress(DatabaseFailure):  # who asks the host is told
                 waiting = await workspace.engine.orders.open_count()
         if waiting:
             break

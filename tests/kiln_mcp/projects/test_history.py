@@ -7,7 +7,6 @@ from pydantic import JsonValue
 
 from kiln_mcp.approvals.errors import ApprovalNeeded
 from kiln_mcp.catalogue import installed_catalogue
-from kiln_mcp.projects.history.errors import KindWithoutRecord
 from kiln_mcp.workbench.workspace import Workspace
 from storage import (
     KilnAgentProperties,
@@ -18,7 +17,7 @@ from storage import (
     TaskRun,
     TaskRunConfig,
 )
-from storage.errors import RecordNotFound
+from storage.errors import RecordNotFound, Refusal
 from storage.sharing.errors import ChangedSince
 
 
@@ -67,7 +66,7 @@ async def test_what_happened_lately_is_told_of_a_project_and_of_any_record(
     ]
     changed, _ = await _changes(workspace, kind="prompt", record="short")
     assert changed["fields"] == ['prompt: "Be short." → "Be very short."']
-    with pytest.raises(KindWithoutRecord):
+    with pytest.raises(Refusal):
         await _changes(workspace, kind="prompt")
 
 
@@ -133,7 +132,7 @@ async def test_deleting_what_others_need_says_so_and_asks_first(workspace: Works
     with pytest.raises(ApprovalNeeded, match="They are referred to by 1 task"):
         await _call(alone(workspace), "delete_records", **arguments)
     answer = await _call(workspace, "delete_records", **arguments)
-    assert answer["referred_to_by"] == "1 task"
+    assert answer["referrers"] == "1 task"
     with pytest.raises(RecordNotFound):
         await _call(workspace, "delete_records", **arguments)
     with pytest.raises(ApprovalNeeded, match="with 1 run below"):
