@@ -1,1 +1,1 @@
-"""What there is in a project, what is weak, and what to do next."""
+"""The inventory of a project, its weaknesses, and the next steps."""

@@ -1,49 +1,51 @@
-"""What a project holds, what is weak about it, and the best next step: pure, from counts."""
+"""The weaknesses of a task and the best next steps, from counts alone."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from storage.errors import NextStep
+
 FEW_RATED = 30
-"""Below this many rated items a judge's agreement has an interval wider than ± 0.15 or so."""
+"""Below this many rated items a judge's agreement has an interval wider than about ± 0.15."""
 
 FEW_TEST = 60
-"""Below this many test items a paired difference of 0.2 is usually not told from none."""
+"""Below this many test items a paired difference of 0.2 is usually not told from 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvalInventory:
-    """What there is of one eval.
+    """The counts of one eval.
 
     Attributes:
         name: Its name.
         judges: How many judges it has.
-        model_judges: How many of them ask a model: only these are compared with people's labels.
-        calibrated: Whether a model judge was compared with them.
+        model_judges: How many of them ask a model. Only these are compared with people's labels.
+        is_calibrated: Whether a model judge was compared with people's labels.
         test_items: Items of its test split.
-        golden_items: Items of its golden set, that people rate.
-        rated: Of the golden items, those with a rating for every score.
+        golden_items: Items of its golden set, which people rate.
+        rated_items: Of the golden items, those with a rating for every score.
         one_sided: Whether all ratings of the golden set are alike.
         results: Results of run configs on it.
-        compared: Run configs with results.
-        unknown_filter: A filter of its test or golden items that is not known here.
+        result_run_configs: Run configs with results.
+        unknown_filter: A filter of its test or golden items that this program cannot read.
     """
 
     name: str
     judges: int
     test_items: int
     golden_items: int
-    rated: int
+    rated_items: int
     one_sided: bool
     results: int
-    compared: int
+    result_run_configs: int
     model_judges: int
-    calibrated: bool
+    is_calibrated: bool
     unknown_filter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TaskInventory:
-    """What there is of one task."""
+    """The counts of one task."""
 
     name: str
     runs: int
@@ -54,60 +56,100 @@ class TaskInventory:
 
 
 def weaknesses(task: TaskInventory) -> list[str]:
-    """Return what is weak about a task's measurements, the gravest first."""
-    found: list[str] = []
+    """Return the weaknesses of a task's measurements, the gravest first."""
     if not task.evals:
-        found.append(f"{task.name}: nothing is measured; it has no eval.")
-    for one in task.evals:
-        found.extend(f"{one.name}: {fault}" for fault in _eval_faults(one))
-    return found
+        return [f"{task.name}: nothing is measured; it has no eval."]
+    return [f"{counts.name}: {fault}" for counts in task.evals for fault in _eval_faults(counts)]
 
 
-def _eval_faults(one: EvalInventory) -> Iterable[str]:
-    if one.judges == 0:
+def _eval_faults(counts: EvalInventory) -> Iterable[str]:
+    if counts.judges == 0:
         yield "it has no judge, so nothing can be scored."
-    if one.unknown_filter is not None:
+    if counts.unknown_filter is not None:
         yield (
-            f"the filter {one.unknown_filter!r} of its items is not known here, so none are found."
+            f"this program cannot read the filter {counts.unknown_filter!r} of its items, so it "
+            "has none."
         )
-    elif one.test_items == 0:
+    elif counts.test_items == 0:
         yield "its test split is empty."
-    elif one.test_items < FEW_TEST:
+    elif counts.test_items < FEW_TEST:
         yield (
-            f"its test split has {one.test_items} items; below {FEW_TEST} only large differences "
-            "between prompts or models can be told from chance."
+            f"its test split has {counts.test_items} items; below {FEW_TEST} only large "
+            "differences between prompts or models can be told from chance."
         )
-    if one.judges and not one.model_judges:
+    if counts.judges and not counts.model_judges:
         return  # checks that ask no model are right by their definition
-    if one.golden_items and one.rated == 0:
-        yield f"none of its {one.golden_items} golden items is rated: its judges are unchecked."
-    elif 0 < one.rated < FEW_RATED:
-        yield f"only {one.rated} golden items are rated: judges' agreement is known coarsely."
-    if one.rated and one.one_sided:
+    if counts.golden_items and counts.rated_items == 0:
+        yield f"none of its {counts.golden_items} golden items is rated: nobody checked its judges."
+    elif 0 < counts.rated_items < FEW_RATED:
+        yield (
+            f"only {counts.rated_items} golden items are rated: the agreement of its judges has a "
+            "wide interval."
+        )
+    if counts.rated_items and counts.one_sided:
         yield "all ratings are alike: they cannot tell a good judge from a constant answer."
-    if one.results and not one.rated:
-        yield f"{one.compared} run configs were scored by a judge that nobody has checked."
+    if counts.results and not counts.rated_items:
+        yield (
+            f"{counts.result_run_configs} run configs were scored by a judge that nobody has "
+            "checked."
+        )
 
 
-def next_step(task: TaskInventory) -> str:
-    """Return the one call that helps most now, as a sentence that names the capability."""
+def next_steps(task: TaskInventory) -> list[NextStep]:
+    """Return the calls that help most now, in their order."""
     if not task.evals:
-        if task.specs:
-            return "create_evaluator: turn the spec into something that can be measured."
-        return "draft_spec: say in one sentence what a good answer is."
-    scored = [one for one in task.evals if one.judges]
-    if not scored:
-        return "create_evaluator: give the eval a judge or a deterministic check."
-    if not any(one.test_items for one in scored):
-        return "add_items or generate_data, then split_data: the evals have no test items."
-    by_model = [one for one in scored if one.model_judges]
-    unchecked = [one for one in by_model if one.golden_items and one.rated < FEW_RATED]
-    if unchecked:
-        return f"label_items: rate golden items of '{unchecked[0].name}', then measure_agreement."
+        return [_begin_eval(task)]
+    with_judges = [inventory for inventory in task.evals if inventory.judges]
+    if not with_judges:
+        return [
+            NextStep(
+                tool="create_evaluator",
+                reason="give the eval a judge, or a check that asks no model",
+                arguments={"eval": task.evals[0].name},
+            )
+        ]
+    if not any(inventory.test_items for inventory in with_judges):
+        return [
+            NextStep(tool="add_items", reason="bring items of your own for the evals"),
+            NextStep(tool="generate_data", reason="or generate them"),
+            NextStep(tool="split_data", reason="then deal them into parts"),
+        ]
+    return [_measure(task, with_judges)]
+
+
+def _begin_eval(task: TaskInventory) -> NextStep:
+    if task.specs:
+        return NextStep(tool="create_evaluator", reason="measure outputs by the spec")
+    return NextStep(tool="draft_spec", reason="describe a good answer in one sentence")
+
+
+def _measure(task: TaskInventory, with_judges: Sequence[EvalInventory]) -> NextStep:
+    """Return the next call for a task whose evals have judges and items."""
+    with_models = [inventory for inventory in with_judges if inventory.model_judges]
+    for inventory in with_models:
+        if inventory.golden_items and inventory.rated_items < FEW_RATED:
+            return NextStep(
+                tool="next_items_to_label",
+                reason="draw golden items for a person to rate, then measure the judges",
+                arguments={"eval": inventory.name},
+            )
     if task.run_configs == 0:
-        return "create_run_config: name the prompt and model to measure."
-    if not any(one.results for one in scored):
-        return "run_eval: measure the run configs on the test split."
-    if any(one.rated and not one.calibrated for one in by_model):
-        return "measure_agreement: see whether the judges may be trusted before you optimise."
-    return "evolve_prompt: search for a better prompt and measure it on held-out items."
+        return NextStep(tool="create_run_config", reason="name the prompt and model to measure")
+    if not any(inventory.results for inventory in with_judges):
+        return NextStep(
+            tool="run_eval",
+            reason="measure the run configs on the test split",
+            arguments={"eval": with_judges[0].name},
+        )
+    for inventory in with_models:
+        if inventory.rated_items and not inventory.is_calibrated:
+            return NextStep(
+                tool="measure_agreement",
+                reason="measure whether the judges can be trusted, before you optimise",
+                arguments={"eval": inventory.name},
+            )
+    return NextStep(
+        tool="evolve_prompt",
+        reason="search for a better prompt, and measure it on held-out items",
+        arguments={"eval": with_judges[0].name},
+    )

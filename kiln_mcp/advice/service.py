@@ -1,4 +1,4 @@
-"""Capabilities: describe a project."""
+"""Capabilities: describe a project, its weaknesses and the next steps."""
 
 from collections.abc import Sequence
 from typing import Annotated, Final
@@ -6,31 +6,33 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from kiln_mcp.advice.counts import take_inventory
-from kiln_mcp.advice.inventory import next_step, weaknesses
+from kiln_mcp.advice.inventory import next_steps, weaknesses
 from kiln_mcp.projects.references import NameProblem, ProjectReference, unreadable_task
 from kiln_mcp.projects.service import jobs_set_aside
 from kiln_mcp.projects.sharing.service import OpenQuestion, faults_said, open_questions
 from kiln_mcp.workbench.capability import Effect, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
-from storage import Eval, Prompt, RecordProblem, Spec, Task, TaskRunConfig
+from storage import Eval, ProjectStore, Prompt, RecordProblem, Spec, Task, TaskRunConfig
+from storage.errors import NextStep
 from storage.sharing.sync import Sharing
 
 MOST_NAMES: Final = 10
+_CREATE_TASK: Final = NextStep(tool="create_task", reason="describe the work of a model")
 
 
 class EvalDescription(Result):
-    """What there is of one eval."""
+    """The counts of one eval."""
 
     name: str
     judges: int
     test_items: int
     golden_items: int
-    rated_golden: int
+    rated_items: int = Field(description="Golden items with a rating for every score.")
     results: int
 
 
 class TaskDescription(Result):
-    """What there is of one task."""
+    """The counts of one task, its weaknesses and the next steps."""
 
     name: str
     id: str
@@ -38,16 +40,16 @@ class TaskDescription(Result):
     specs: int
     run_configs: int
     prompts: int
-    spec_names: list[str] = Field(description="The first ten; so are the next two.")
+    spec_names: list[str] = Field(description="The first ten, as in the next two lists.")
     run_config_names: list[str]
     prompt_names: list[str]
     evals: list[EvalDescription]
-    weak: list[str]
-    next_step: str
+    weaknesses: list[str] = Field(description="What is weak about its measurements.")
+    next: list[NextStep] = Field(default=[], description="Calls that help most now.")
 
 
 class ProjectDescription(Result):
-    """What is there, what is weak, and the best next step."""
+    """A project's tasks, their weaknesses, its faults, and the next steps."""
 
     project: str
     folder: str
@@ -55,16 +57,19 @@ class ProjectDescription(Result):
     description: str | None
     tasks: list[TaskDescription]
     unreadable: list[str] = Field(
-        description="Files that cannot be used, and why; all else works without them."
+        description="Files that cannot be used, with the reason. All else works without them."
     )
-    repeated: list[str] = Field(
+    duplicate_ids: list[str] = Field(
         description="Records whose id another one has, such as copies made in a file manager."
     )
-    to_decide: list[OpenQuestion] = Field(description="Two people's values: decide_question.")
-    jobs_set_aside: list[str] = Field(
-        description="Jobs whose process was killed again and again; they wait for the person."
+    conflicts: list[OpenQuestion] = Field(
+        description="Two people's values of one key, for the person to decide with decide_question."
     )
-    next_step: str | None
+    jobs_set_aside: list[str] = Field(
+        description="Jobs whose process was killed several times. They wait for the person."
+    )
+    message: str | None = Field(default=None, description="Why no task can be read.")
+    next: list[NextStep] = Field(default=[], description="Calls that help if there is no task.")
 
 
 @capability(effect=Effect.READS, title="Describe a project")
@@ -72,68 +77,66 @@ async def describe_project(
     workspace: Workspace,
     project: ProjectReference,
     most_faults: Annotated[
-        int, Field(ge=1, description="The most unreadable files and repeated records named.")
+        int, Field(ge=1, description="The most unreadable files and duplicate ids to list.")
     ] = MOST_NAMES,
 ) -> ProjectDescription:
-    """Say what a project holds, what is weak about it, and the best next step.
+    """Describe what a project holds, its weaknesses, and the best next steps.
 
     Start here with a project that exists.
     """
     store = await workspace.open_project(project)
     tasks: list[TaskDescription] = []
-    damaged: list[RecordProblem] = []
+    side_faults: list[RecordProblem] = []
     for task in await store.children(store.project, Task):
-        found = await take_inventory(store, task)
-        tasks.append(
-            TaskDescription(
-                name=task.name,
-                id=task.id,
-                runs=found.runs,
-                specs=found.specs,
-                run_configs=found.run_configs,
-                prompts=found.prompts,
-                spec_names=first_names(await store.children(task, Spec)),
-                run_config_names=first_names(await store.children(task, TaskRunConfig)),
-                prompt_names=first_names(await store.children(task, Prompt)),
-                evals=[
-                    EvalDescription(
-                        name=one.name,
-                        judges=one.judges,
-                        test_items=one.test_items,
-                        golden_items=one.golden_items,
-                        rated_golden=one.rated,
-                        results=one.results,
-                    )
-                    for one in found.evals
-                ],
-                weak=weaknesses(found),
-                next_step=next_step(found),
-            )
-        )
-        for measured in await store.children(task, Eval):
-            damaged += await store.damaged_side_files(measured)
-    broken = None if tasks else await unreadable_task(store)
-    first_step = (
-        f"No task can be read. In {store.folder}: {broken}"
-        if broken
-        else "create_task: say what a model is to do."
-    )
+        tasks.append(await _describe_task(store, task))
+        for record in await store.children(task, Eval):
+            side_faults += await store.damaged_side_files(record)
+    task_fault = None if tasks else await unreadable_task(store)
     return ProjectDescription(
         project=store.project.name,
         folder=str(store.folder),
         name_problem=await workspace.known.name_problem(store),
         description=store.project.description,
         tasks=tasks,
-        unreadable=faults_said([*await store.unreadable(), *damaged], most_faults),
-        repeated=faults_said(await store.repeated(), most_faults),
+        unreadable=faults_said([*await store.unreadable(), *side_faults], most_faults),
+        duplicate_ids=faults_said(await store.repeated(), most_faults),
         jobs_set_aside=await jobs_set_aside(workspace, store),
-        to_decide=open_questions(await Sharing(store).questions()),
-        next_step=None if tasks else first_step,
+        conflicts=open_questions(await Sharing(store).questions()),
+        message=f"No task can be read. In {store.folder}: {task_fault}" if task_fault else None,
+        next=[] if tasks or task_fault else [_CREATE_TASK],
+    )
+
+
+async def _describe_task(store: ProjectStore, task: Task) -> TaskDescription:
+    inventory = await take_inventory(store, task)
+    return TaskDescription(
+        name=task.name,
+        id=task.id,
+        runs=inventory.runs,
+        specs=inventory.specs,
+        run_configs=inventory.run_configs,
+        prompts=inventory.prompts,
+        spec_names=first_names(await store.children(task, Spec)),
+        run_config_names=first_names(await store.children(task, TaskRunConfig)),
+        prompt_names=first_names(await store.children(task, Prompt)),
+        evals=[
+            EvalDescription(
+                name=counts.name,
+                judges=counts.judges,
+                test_items=counts.test_items,
+                golden_items=counts.golden_items,
+                rated_items=counts.rated_items,
+                results=counts.results,
+            )
+            for counts in inventory.evals
+        ],
+        weaknesses=weaknesses(inventory),
+        next=next_steps(inventory),
     )
 
 
 def first_names(records: Sequence[Spec] | Sequence[TaskRunConfig] | Sequence[Prompt]) -> list[str]:
-    """Return the names of the first ten records, and how many more there are."""
+    """Return the names of the first ten records, and the number of the others."""
     names = [record.name for record in records[:MOST_NAMES]]
-    more = len(records) - len(names)
-    return [*names, f"… and {more} more"] if more else names
+    rest = len(records) - len(names)
+    return [*names, f"… and {rest} more"] if rest else names

@@ -162,7 +162,8 @@ def verdict_on_judges(report: AgreementReport) -> list[str]:
     else:
         sentences.append(f"{len(beating)} of {len(rows)} judges beat the constant answer.")
     # The labels may be at fault as well as the judges, and the report says so.
-    return [*sentences, *report.warnings[:SHOWN_WARNINGS], report.next_step]
+    steps = [f"Next: {step}." for step in report.next]
+    return [*sentences, *report.warnings[:SHOWN_WARNINGS], *steps]
 
 
 def _best_first(rows: Sequence[AgreementRow]) -> list[AgreementRow]:

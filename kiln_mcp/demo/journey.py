@@ -20,7 +20,7 @@ from kiln_mcp.judging.answers import AgreementReport
 from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.projects.service import ProjectCreated, TaskCreated
 from kiln_mcp.run_configs.answers import RunConfigCreated
-from kiln_mcp.specs.service import SpecDraft
+from kiln_mcp.specs.answers import SpecDraft
 from kiln_mcp.synthesis.answers import DataSplit, ItemsAdded
 from kiln_mcp.workbench.progress import ProgressReport
 from kiln_mcp.workbench.workspace import Workspace
@@ -103,7 +103,7 @@ async def show_example(client: Client, folder: Path, teller: Teller) -> Agreemen
     described = await client.call(ProjectDescription, "describe_project", project=str(folder))
     for task in described.tasks:
         judges = sum(one.judges for one in task.evals)
-        rated = sum(one.rated_golden for one in task.evals)
+        rated = sum(one.rated_items for one in task.evals)
         results = sum(one.results for one in task.evals)
         teller.say(
             f"{described.project} has {task.runs} runs, {task.run_configs} run configs, {judges} "
@@ -164,7 +164,7 @@ async def _set_up(client: Client, project: str, teller: Teller) -> str:
     draft = await client.call(SpecDraft, "draft_spec", project=project, wish=WISH, save=True)
     teller.say(
         f"Specification '{draft.name}' ({draft.kind.value.replace('_', ' ')}), drafted by "
-        f"{draft.drafted_by}; {draft.open_gaps} open questions."
+        f"{draft.author}; {draft.open_gaps} open questions."
     )
     for question in draft.questions[:2]:
         teller.say(f"It would ask: {question.question}")

@@ -1,4 +1,4 @@
-"""How far a judge agrees with people, and how to refine it.
+"""The agreement of judges with people.
 
-A judge is set beside the best constant answer, and beside a second rater if there is one.
+A judge is compared with the best constant answer, and with a second rater if there is one.
 """

@@ -1,15 +1,16 @@
-"""What the capabilities of this room answer."""
+"""The results of the capabilities of this room."""
 
 from pydantic import Field
 
-from kiln_mcp.judging.measurement import Agreement
+from kiln_mcp.judging.measurement import Agreement, Standing
 from kiln_mcp.labels.values import label_text
 from kiln_mcp.statistics import CannotTell, Interval
 from kiln_mcp.workbench.capability import Result
+from storage.errors import NextStep
 
 
 class ItemToLabel(Result):
-    """An item to be labelled, without what the judge says of it."""
+    """An item to be labelled, without its verdicts."""
 
     item: str
     input: str
@@ -22,22 +23,22 @@ class LabellingBatch(Result):
     eval: str
     scores: list[str] = Field(description="Each with its valid labels.")
     items: list[ItemToLabel]
-    unlabelled_left: int = Field(description="Items without a label, these included.")
+    unlabelled_items: int = Field(description="Items without a label, these included.")
     ledger: str
     seed: int
     warnings: list[str] = Field(default=[], description="Lines of the ledger that are damaged.")
-    next_step: str
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
-class LabelsSaved(Result):
+class SavedLabels(Result):
     """Labels that were saved."""
 
     eval: str
     saved: int
-    repeated: int = Field(default=0, description="Of them, as the rater's last labels already.")
+    repeats: int = Field(default=0, description="Of them, equal to the rater's last labels.")
     certificate: int = Field(description="Of them, in the certificate ledger.")
     development: int
-    passed_on: int = Field(
+    unconfirmed_labels: int = Field(
         default=0,
         description="Of them, drawn for the certificate and not confirmed by the person: they "
         "measure nothing.",
@@ -45,11 +46,15 @@ class LabelsSaved(Result):
     labelled_items: int = Field(description="Items of the golden set that have a label now.")
     unlabelled_items: int
     warnings: list[str]
-    next_step: str
+    message: str | None = Field(default=None, description="What the person must do, if anything.")
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
 class AgreementRow(Result):
-    """A judge beside people's labels, for one score; each pair of ends is a 95 % interval."""
+    """A judge's agreement with people's labels, for one score.
+
+    Each pair of ends is a 95 % interval.
+    """
 
     evaluator: str
     score: str
@@ -59,43 +64,45 @@ class AgreementRow(Result):
     high: float
     constant_answer: str
     constant_agreement: float
+    beats_constant: bool = Field(description="Whether it is shown to beat the constant answer.")
     kappa: float | None
     kappa_low: float | None
     kappa_high: float | None
-    passes_found: float | None = Field(description="Share of labelled passes that it passes.")
-    fails_found: float | None = Field(description="Share of labelled fails that it fails.")
+    true_pass_rate: float | None = Field(description="Share of labelled passes that it passes.")
+    true_fail_rate: float | None = Field(description="Share of labelled fails that it fails.")
     tau_b: float | None
     mean_error: float
     bias: float
 
     @classmethod
-    def of(cls, evaluator: str, score: str, kind: str, measured: Agreement) -> "AgreementRow":
+    def of(cls, evaluator: str, score: str, kind: str, agreement: Agreement) -> "AgreementRow":
         """Return the row of a measurement, rounded for reading."""
-        interval = measured.kappa_interval
-        known = interval if isinstance(interval, Interval) else None
-        rates = measured.rates
+        interval = agreement.kappa_interval
+        ends = interval if isinstance(interval, Interval) else None
+        rates = agreement.rates
         return cls(
             evaluator=evaluator,
             score=score,
-            n=measured.count,
-            agreement=round(measured.agreement, 4),
-            low=round(measured.interval.low, 4),
-            high=round(measured.interval.high, 4),
-            constant_answer=label_text(measured.constant.label, kind),
-            constant_agreement=round(measured.constant.agreement, 4),
-            kappa=_known(measured.kappa),
-            kappa_low=_known(known.low) if known else None,
-            kappa_high=_known(known.high) if known else None,
-            passes_found=_known(rates.true_positive_rate) if rates else None,
-            fails_found=_known(rates.true_negative_rate) if rates else None,
-            tau_b=_known(measured.tau_b),
-            mean_error=round(measured.mean_error, 4),
-            bias=round(measured.bias, 4),
+            n=agreement.count,
+            agreement=round(agreement.agreement, 4),
+            low=round(agreement.interval.low, 4),
+            high=round(agreement.interval.high, 4),
+            constant_answer=label_text(agreement.constant.label, kind),
+            constant_agreement=round(agreement.constant.agreement, 4),
+            beats_constant=agreement.standing is Standing.BETTER,
+            kappa=round_if_known(agreement.kappa),
+            kappa_low=round_if_known(ends.low) if ends else None,
+            kappa_high=round_if_known(ends.high) if ends else None,
+            true_pass_rate=round_if_known(rates.true_positive_rate) if rates else None,
+            true_fail_rate=round_if_known(rates.true_negative_rate) if rates else None,
+            tau_b=round_if_known(agreement.tau_b),
+            mean_error=round(agreement.mean_error, 4),
+            bias=round(agreement.bias, 4),
         )
 
 
 class Ceiling(Result):
-    """How far two people agree: no judge can be shown to agree further."""
+    """The agreement of two people: no judge can be shown to agree further."""
 
     score: str
     raters: list[str]
@@ -109,19 +116,20 @@ class Ceiling(Result):
 
 
 class AgreementReport(Result):
-    """What an eval's judges are worth, measured on people's labels."""
+    """The agreement of an eval's judges with people's labels."""
 
     eval: str
     labelled_items: int
     ledger: str
     rows: list[AgreementRow]
-    says: list[str] = Field(description="What each row means, in the same order.")
+    conclusions: list[str] = Field(description="What each row means, in the same order.")
     human_ceiling: list[Ceiling]
-    newly_judged: int
+    new_verdicts: int = Field(description="Verdicts that this call asked of judges.")
     failed: int
     warnings: list[str]
-    next_step: str
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
-def _known(value: float | CannotTell) -> float | None:
+def round_if_known(value: float | CannotTell) -> float | None:
+    """Return a number with four digits; None if it cannot be told."""
     return None if isinstance(value, CannotTell) else round(value, 4)

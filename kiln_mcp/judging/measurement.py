@@ -1,7 +1,8 @@
-"""How far a judge agrees with people: numbers with intervals, beside the best constant answer."""
+"""Measure a judge's agreement with people, with intervals, beside the best constant answer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from statistics import fmean
 
 from kiln_mcp.labels.ledger import LabelledVerdict
@@ -26,18 +27,30 @@ from kiln_mcp.statistics import (
 )
 
 MIDDLE = {"pass_fail": 0.5, "pass_fail_critical": 0.5}
+"""The score from which on an output passes, by the kinds of score that tell pass from fail."""
+
+
+class Standing(StrEnum):
+    """What a measurement shows about a judge; the value begins the sentence that describes it."""
+
+    NO_SPREAD = "Cannot tell if this judge is any good, all verdicts and labels are one"
+    ONE_LABEL = "Cannot tell if this judge is any good, all labels are the same"
+    NO_BETTER = "No better than {constant}"
+    NOT_ABOVE_CHANCE = "Not shown to be better than chance"
+    ABOVE_CHANCE = "Better than chance, but not shown to beat {constant}"
+    BETTER = "Better than {constant}"
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far a judge agrees with a person's labels.
+    """A judge's agreement with a person's labels.
 
     Attributes:
         count: Items with a verdict and a label.
-        agreement: The share of items on which they agree, weighted by stratum where drawn so.
+        agreement: The share of items on which they agree, weighted by stratum if drawn so.
         interval: Its 95 % interval.
         weighted: Whether labels were drawn by stratum and weighted.
-        constant: The best constant answer, and how far it agrees.
+        constant: The best constant answer, and its agreement.
         kappa: Cohen's κ, or why there is none.
         kappa_interval: Its 95 % interval, or why there is none.
         rates: True and false passes and fails; None for stars.
@@ -60,6 +73,20 @@ class Agreement:
     bias: float
     beats_constant: Interval
 
+    @property
+    def standing(self) -> Standing:
+        """Return how the judge compares with chance and with the best constant answer."""
+        interval = self.kappa_interval
+        if isinstance(self.kappa, CannotTell) or isinstance(interval, CannotTell):
+            return Standing.NO_SPREAD
+        if self.constant.agreement > 1 - 1e-9:
+            return Standing.ONE_LABEL
+        if self.agreement <= self.constant.agreement:
+            return Standing.NO_BETTER
+        if interval.low <= 0:
+            return Standing.NOT_ABOVE_CHANCE
+        return Standing.ABOVE_CHANCE if self.beats_constant.low <= 0 else Standing.BETTER
+
 
 def measure(
     pairs: Sequence[LabelledVerdict],
@@ -71,66 +98,63 @@ def measure(
 
     Args:
         pairs: The items.
-        kind: The score's kind; pass and fail are told apart in the middle, stars are rounded.
-        strata: Sizes of the strata in the whole pool, where every item was drawn from one.
+        kind: The score's kind. Pass and fail are told apart in the middle; stars are rounded.
+        strata: Sizes of the strata in the whole pool, if every item was drawn from one.
         seed: Of the intervals that are simulated.
 
     Raises:
         ValueError: There is no item.
     """
-    known = _by_stratum(pairs, kind, strata)
-    judged = [verdict for stratum in known for verdict in stratum.judged]
-    labelled = [label for stratum in known for label in stratum.labelled]
-    constant = _best_constant(known)
-    right = [Stratum(s.size, s.agreeing(s.judged), s.count) for s in known]
-    against = [(s.size, s.against(constant.label)) for s in known]
-    tables = [LabelStratum(s.size, s.judged, s.labelled) for s in known]
-    raw = [pair.judged for pair in pairs], [pair.labelled for pair in pairs]
-    one = len(known) == 1
+    parts = _by_stratum(pairs, kind, strata)
+    verdicts = [verdict for part in parts for verdict in part.verdicts]
+    labels = [label for part in parts for label in part.labels]
+    constant = _best_constant(parts)
+    right = [Stratum(part.size, part.agreements, part.count) for part in parts]
+    against = [(part.size, part.against(constant.label)) for part in parts]
+    tables = [LabelStratum(part.size, part.verdicts, part.labels) for part in parts]
+    raw = [pair.verdict for pair in pairs], [pair.label for pair in pairs]
+    weighted = len(parts) > 1
     return Agreement(
         count=len(pairs),
         agreement=post_stratified_estimate(right),
         interval=(
-            wilson_interval(right[0].successes, right[0].total)
-            if one
-            else post_stratified_interval(right, seed=seed)
+            post_stratified_interval(right, seed=seed)
+            if weighted
+            else wilson_interval(right[0].successes, right[0].total)
         ),
-        weighted=not one,
+        weighted=weighted,
         constant=constant,
         kappa=stratified_kappa(tables),
         kappa_interval=stratified_kappa_interval(tables, seed=seed),
-        rates=_rates(judged, labelled) if kind in MIDDLE else None,
+        rates=_rates(verdicts, labels) if kind in MIDDLE else None,
         tau_b=kendall_tau_b(*raw),
         mean_error=mean_absolute_error(*raw),
         bias=fmean(raw[0]) - fmean(raw[1]),
         beats_constant=(
-            paired_newcombe_interval(against[0][1])
-            if one
-            else post_stratified_difference(against, seed=seed)
+            post_stratified_difference(against, seed=seed)
+            if weighted
+            else paired_newcombe_interval(against[0][1])
         ),
     )
 
 
-def in_words(measured: Agreement, kind: str) -> str:
-    """Return what a measurement says of a judge, in one or two sentences."""
-    always = f"always answering {label_text(measured.constant.label, kind)!r}"
+def describe(agreement: Agreement, kind: str) -> str:
+    """Return a measurement in words: whether the judge is better than a constant answer."""
+    constant = f"always answering {label_text(agreement.constant.label, kind)!r}"
     numbers = (
-        f"it agrees on {measured.agreement:.0%} (95 % interval {measured.interval.low:.0%} to "
-        f"{measured.interval.high:.0%}), {always} on {measured.constant.agreement:.0%}"
+        f"it agrees on {agreement.agreement:.0%} (95 % interval {agreement.interval.low:.0%} to "
+        f"{agreement.interval.high:.0%}), {constant} on {agreement.constant.agreement:.0%}"
     )
-    if isinstance(measured.kappa, CannotTell) or isinstance(measured.kappa_interval, CannotTell):
-        return f"Cannot tell what this judge is worth, all verdicts and labels are one: {numbers}."
-    if measured.constant.agreement > 1 - 1e-9:
-        return f"Cannot tell what this judge is worth, all labels are the same: {numbers}."
-    low, high = measured.kappa_interval.low, measured.kappa_interval.high
-    chance = f"κ = {measured.kappa:.2f}, {low:.2f} to {high:.2f}"
-    if measured.agreement <= measured.constant.agreement:
-        return f"No better than {always}: {numbers}; {chance}."
-    if measured.kappa_interval.low <= 0:
-        return f"Not shown to be better than chance: {numbers}; {chance}."
-    if measured.beats_constant.low <= 0:
-        return f"Better than chance, but not shown to beat {always}: {numbers}; {chance}."
-    return f"Better than {always}: {numbers}; {chance}."
+    standing, interval = agreement.standing, agreement.kappa_interval
+    opening = standing.value.format(constant=constant)
+    if (
+        standing is Standing.ONE_LABEL
+        or isinstance(agreement.kappa, CannotTell)
+        or isinstance(interval, CannotTell)
+    ):
+        return f"{opening}: {numbers}."
+    chance = f"κ = {agreement.kappa:.2f}, {interval.low:.2f} to {interval.high:.2f}"
+    return f"{opening}: {numbers}; {chance}."
 
 
 def _verdict(score: float, kind: str) -> float:
@@ -139,61 +163,62 @@ def _verdict(score: float, kind: str) -> float:
     return float(round(score))
 
 
-def _rates(judged: Sequence[float], labelled: Sequence[float]) -> DetectionCounts:
-    return DetectionCounts.of([v >= 0.5 for v in judged], [v >= 0.5 for v in labelled])
+def _rates(verdicts: Sequence[float], labels: Sequence[float]) -> DetectionCounts:
+    return DetectionCounts.of([value >= 0.5 for value in verdicts], [v >= 0.5 for v in labels])
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """The labelled items of one stratum."""
+class _Part:
+    """The labelled items of one stratum, with verdicts and labels in the same order."""
 
     size: float
-    judged: tuple[float, ...]
-    labelled: tuple[float, ...]
+    verdicts: tuple[float, ...]
+    labels: tuple[float, ...]
 
     @property
     def count(self) -> int:
-        return len(self.labelled)
+        return len(self.labels)
 
-    def agreeing(self, answers: Sequence[float]) -> int:
-        return sum(a == b for a, b in zip(answers, self.labelled, strict=True))
+    @property
+    def agreements(self) -> int:
+        return sum(a == b for a, b in zip(self.verdicts, self.labels, strict=True))
 
     def against(self, constant: float) -> PairedCounts:
         """Count the constant answer's right answers (first) beside the judge's (second)."""
         return PairedCounts.of(
-            [label == constant for label in self.labelled],
-            [a == b for a, b in zip(self.judged, self.labelled, strict=True)],
+            [label == constant for label in self.labels],
+            [a == b for a, b in zip(self.verdicts, self.labels, strict=True)],
         )
 
 
 def _by_stratum(
     pairs: Sequence[LabelledVerdict], kind: str, sizes: Mapping[str, int] | None
-) -> list[_Known]:
-    """Return the items by stratum; as one stratum where an item was not drawn from one."""
+) -> list[_Part]:
+    """Return the items by stratum; as one stratum if an item was not drawn from one."""
     if not pairs:
         raise ValueError("Agreement needs at least one labelled item.")
-    drawn = bool(sizes) and all(pair.stratum in (sizes or {}) for pair in pairs)
-    names = sorted({pair.stratum or "" for pair in pairs}) if drawn else [None]
-    known: list[_Known] = []
+    is_stratified = bool(sizes) and all(pair.stratum in (sizes or {}) for pair in pairs)
+    names = sorted({pair.stratum or "" for pair in pairs}) if is_stratified else [None]
+    parts: list[_Part] = []
     for name in names:
         own = [pair for pair in pairs if name is None or pair.stratum == name]
         size = (sizes or {}).get(name, 0) if name is not None else len(own)
-        known.append(
-            _Known(
+        parts.append(
+            _Part(
                 size=max(size, len(own)),
-                judged=tuple(_verdict(pair.judged, kind) for pair in own),
-                labelled=tuple(_verdict(pair.labelled, kind) for pair in own),
+                verdicts=tuple(_verdict(pair.verdict, kind) for pair in own),
+                labels=tuple(_verdict(pair.label, kind) for pair in own),
             )
         )
-    return known
+    return parts
 
 
-def _best_constant(known: Sequence[_Known]) -> ConstantAnswer[float]:
+def _best_constant(parts: Sequence[_Part]) -> ConstantAnswer[float]:
     shares: dict[float, float] = {}
-    total = sum(stratum.size for stratum in known)
-    for stratum in known:
-        for label in stratum.labelled:
-            share = stratum.size / total / stratum.count
+    total = sum(part.size for part in parts)
+    for part in parts:
+        for label in part.labels:
+            share = part.size / total / part.count
             shares[label] = shares.get(label, 0.0) + share
     best = max(shares, key=lambda label: (shares[label], label))
     return ConstantAnswer(best, min(1.0, shares[best]))

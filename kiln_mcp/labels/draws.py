@@ -1,4 +1,4 @@
-"""Drawing items to be labelled, stratified by what a judge says of them."""
+"""Draw items to be labelled, stratified by a judge's verdicts."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -7,17 +7,17 @@ from kiln_mcp.labels.ledger import DrawnStratum
 
 
 def draw_strata(
-    strata: Mapping[str, Sequence[str]], labelled: frozenset[str], count: int, seed: int
+    strata: Mapping[str, Sequence[str]], labelled_items: frozenset[str], count: int, seed: int
 ) -> dict[str, DrawnStratum]:
     """Draw items without a label, half evenly over the strata and half by their size.
 
-    Rare verdicts are thus drawn more often than their share; as every item of a stratum has the
-    same chance, weighting by stratum size makes up for it.
+    So rare verdicts are drawn more often than their share. Every item of a stratum has the same
+    chance, so weighting by stratum size corrects for it.
 
     Args:
         strata: The pool's items by stratum, labelled ones included.
-        labelled: Items that have a label.
-        count: How many to draw; fewer where fewer are left.
+        labelled_items: Items that have a label.
+        count: How many to draw; fewer if fewer have no label.
         seed: Repeats the draw over the same pool.
 
     Raises:
@@ -25,11 +25,11 @@ def draw_strata(
     """
     if count < 1:
         raise ValueError(f"At least 1 item is drawn, not {count}.")
-    left = {
-        name: sorted(item for item in items if item not in labelled)
+    candidates = {
+        name: sorted(item for item in items if item not in labelled_items)
         for name, items in sorted(strata.items())
     }
-    shares = _allocate({name: len(items) for name, items in left.items()}, count)
+    shares = _allocate({name: len(items) for name, items in candidates.items()}, count)
     draw = random.Random(seed)
     return {
         name: DrawnStratum(
@@ -37,22 +37,22 @@ def draw_strata(
             open=len(items),
             drawn=tuple(draw.sample(items, shares[name])),
         )
-        for name, items in left.items()
+        for name, items in candidates.items()
     }
 
 
 def _allocate(sizes: Mapping[str, int], count: int) -> dict[str, int]:
-    """Return how many to draw from each stratum; no more than it has, `count` in all if it can."""
+    """Return how many to draw from each stratum: at most its size, `count` in all if possible."""
     total = sum(sizes.values())
-    filled = [name for name in sizes if sizes[name]]
-    wanted = min(count, total)
+    names = [name for name in sizes if sizes[name]]
+    number = min(count, total)
     ideal = {
-        name: wanted / 2 / len(filled) + wanted / 2 * sizes[name] / total if sizes[name] else 0.0
+        name: number / 2 / len(names) + number / 2 * sizes[name] / total if sizes[name] else 0.0
         for name in sizes
     }
     shares = {name: min(sizes[name], int(ideal[name])) for name in sizes}
-    while sum(shares.values()) < wanted:
-        open_names = [name for name in filled if shares[name] < sizes[name]]
+    while sum(shares.values()) < number:
+        open_names = [name for name in names if shares[name] < sizes[name]]
         neediest = max(open_names, key=lambda name: (ideal[name] - shares[name], name))
         shares[neediest] += 1
     return shares

@@ -6,29 +6,30 @@ from dataclasses import dataclass
 from kiln_mcp.datasets.counts import golden_runs
 from kiln_mcp.evals.lookups import TaskEval
 from kiln_mcp.evals.summaries import scores_by_item
-from kiln_mcp.labels.errors import NothingToLabel
-from kiln_mcp.labels.hygiene import GivenLabel
+from kiln_mcp.labels.hygiene import TimedLabel
 from kiln_mcp.labels.ledger import Draw, Label, LabelledVerdict, latest, read_draws, read_labels
 from kiln_mcp.projects.runs.ratings import aspect_of, rating_of
 from storage import EvalOutputScore, EvalRun, ProjectStore, TaskRun
+from storage.errors import NextStep, Refusal
 
-UNJUDGED = "unjudged"
+WITHOUT_VERDICT = "unjudged"
+"""The stratum of items that the judge has no verdict of; the name stands in users' ledgers."""
 _SESSION_TAG = "synthetic_session_"
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The golden set of an eval with everything known of its labels.
+    """The golden set of an eval with its labels and draws.
 
     Attributes:
-        found: The eval and its task.
+        task_eval: The eval and its task.
         runs: The golden items.
         labels: The ledger.
         draws: The draws so far.
         problems: A sentence for each line of the ledgers that cannot be read.
     """
 
-    found: TaskEval
+    task_eval: TaskEval
     runs: Sequence[TaskRun]
     labels: Sequence[Label]
     draws: Sequence[Draw]
@@ -37,45 +38,48 @@ class Pool:
     @property
     def scores(self) -> tuple[EvalOutputScore, ...]:
         """Return the eval's scores."""
-        return self.found.measured.output_scores
+        return self.task_eval.measured.output_scores
 
     def label(self, run: TaskRun, score: EvalOutputScore) -> float | None:
-        """Return the label that counts for an item, None if there is none.
+        """Return the label that counts for an item; None if there is none.
 
         A label that the person confirmed counts before the rating, which any program may change.
         """
-        certified = self.certified(run, score)
-        return certified.value if certified else self.rating(run, score)
+        certificate = self.certificate_label(run, score)
+        return certificate.value if certificate else self.rating(run, score)
 
     def rating(self, run: TaskRun, score: EvalOutputScore) -> float | None:
-        """Return the rating that an item has in its record, None if there is none."""
-        return rating_of(run, aspect_of(score, self.found.task))
+        """Return the rating that an item has in its record; None if there is none."""
+        return rating_of(run, aspect_of(score, self.task_eval.task))
 
-    def certified(self, run: TaskRun, score: EvalOutputScore) -> Label | None:
+    def certificate_label(self, run: TaskRun, score: EvalOutputScore) -> Label | None:
         """Return the newest certificate label of an item that the person confirmed."""
-        labels = (one for one in self.labels if (one.item, one.score) == (run.id, score.json_key))
+        key = (run.id, score.json_key)
+        labels = [label for label in self.labels if (label.item, label.score) == key]
         return max(
-            (label for label in labels if label.certifies), key=lambda one: one.at, default=None
+            (label for label in labels if label.certifies),
+            key=lambda label: label.at,
+            default=None,
         )
 
-    def unconfirmed(self, score: EvalOutputScore) -> int:
+    def count_unconfirmed(self, score: EvalOutputScore) -> int:
         """Return how many drawn items have labels of which the person confirmed none."""
-        return sum(self._is_passed_on(run, score) for run in self.runs)
+        return sum(self._is_unconfirmed(run, score) for run in self.runs)
 
-    def contradicted(self, score: EvalOutputScore) -> int:
+    def count_contradictions(self, score: EvalOutputScore) -> int:
         """Return how many ratings differ from the label that the person confirmed."""
         return sum(
-            self.certified(run, score) is not None
+            self.certificate_label(run, score) is not None
             and self.rating(run, score) != self.label(run, score)
             for run in self.runs
         )
 
-    def _is_passed_on(self, run: TaskRun, score: EvalOutputScore) -> bool:
+    def _is_unconfirmed(self, run: TaskRun, score: EvalOutputScore) -> bool:
         last = self.last_label(run, score)
-        drawn = last is not None and last.draw is not None
-        return drawn and self.certified(run, score) is None
+        is_of_draw = last is not None and last.draw is not None
+        return is_of_draw and self.certificate_label(run, score) is None
 
-    def labelled(self, score: EvalOutputScore) -> list[TaskRun]:
+    def labelled_runs(self, score: EvalOutputScore) -> list[TaskRun]:
         """Return the items that have a label for a score."""
         return [run for run in self.runs if self.label(run, score) is not None]
 
@@ -88,105 +92,119 @@ class Pool:
             run.id
             for run in self.runs
             if all(
-                self.label(run, score) is not None and not self._is_passed_on(run, score)
+                self.label(run, score) is not None and not self._is_unconfirmed(run, score)
                 for score in self.scores
             )
         )
 
     def last_label(self, run: TaskRun, score: EvalOutputScore) -> Label | None:
-        """Return the ledger's newest label of an item, None where it has none."""
+        """Return the ledger's newest label of an item; None if it has none."""
         raters = latest(self.labels, score.json_key).get(run.id, {})
         return max(raters.values(), key=lambda label: label.at, default=None)
 
     def in_ledger(self, run: TaskRun, score: EvalOutputScore, ledger: str) -> bool:
-        """Return whether an item's label belongs to a ledger; all but certificate's are of one."""
-        certifies = self.certified(run, score) is not None
+        """Return whether an item's label belongs to a ledger.
+
+        Every label that is not in the certificate ledger belongs to development.
+        """
+        certifies = self.certificate_label(run, score) is not None
         return ledger == "all" or certifies == (ledger == "certificate")
 
-    def given(self, runs: Sequence[TaskRun], score: EvalOutputScore) -> list[GivenLabel]:
-        """Return the labels of items with the circumstances that they were given in."""
-        found: list[GivenLabel] = []
+    def timed_labels(self, runs: Sequence[TaskRun], score: EvalOutputScore) -> list[TimedLabel]:
+        """Return the labels of items with their times and the items' sessions."""
+        labels: list[TimedLabel] = []
         for run in runs:
             value, rating = self.label(run, score), run.output.rating
-            last = self.certified(run, score) or self.last_label(run, score)
+            last = self.certificate_label(run, score) or self.last_label(run, score)
             at = last.at if last else rating.created_at if rating else None
             if value is None or at is None:
                 continue
-            found.append(
-                GivenLabel(
+            labels.append(
+                TimedLabel(
                     value=value,
                     at=at,
                     seconds=last.seconds if last else None,
                     session=_session_of(run),
                 )
             )
-        return found
+        return labels
 
     def pairs(
         self, runs: Sequence[TaskRun], score: EvalOutputScore, verdicts: Mapping[str, float]
     ) -> list[LabelledVerdict]:
         """Return the items that have both a label and a verdict."""
-        found: list[LabelledVerdict] = []
+        pairs: list[LabelledVerdict] = []
         for run in runs:
             value = self.label(run, score)
             if value is None or run.id not in verdicts:
                 continue
-            certified = self.certified(run, score)
-            stratum = certified.stratum if certified else None
-            found.append(LabelledVerdict(verdicts[run.id], value, stratum))
-        return found
+            certificate = self.certificate_label(run, score)
+            stratum = certificate.stratum if certificate else None
+            pairs.append(LabelledVerdict(verdicts[run.id], value, stratum))
+        return pairs
 
     def stratum_sizes(self, score: EvalOutputScore) -> Mapping[str, int] | None:
         """Return the sizes of the strata that labels were drawn from.
 
-        None where nothing was drawn, or the draws were stratified by different judges.
+        None if nothing was drawn, or if the draws were stratified by different judges.
         """
-        used = {
+        ids = {
             label.draw for label in self.labels if label.score == score.json_key and label.certifies
         }
-        draws = [draw for draw in self.draws if draw.id in used and draw.ledger == "certificate"]
+        draws = [draw for draw in self.draws if draw.id in ids and draw.ledger == "certificate"]
         if not draws or len({draw.evaluator for draw in draws}) > 1:
             return None
         return {name: stratum.size for name, stratum in draws[-1].strata.items()}
 
 
-async def open_pool(store: ProjectStore, found: TaskEval) -> Pool:
+async def open_pool(store: ProjectStore, task_eval: TaskEval) -> Pool:
     """Return the golden set of an eval.
 
     Raises:
-        NothingToLabel: The eval has no golden set, or it is empty.
+        Refusal: The eval has no golden set, or it is empty.
         storage.errors.StorageError: A ledger is no ordinary file.
     """
-    filter_id = found.measured.eval_configs_filter_id
+    filter_id = task_eval.measured.eval_configs_filter_id
     if not filter_id:
-        raise NothingToLabel(
-            f"The eval {found.name!r} has no golden set: nothing says which runs people label."
+        raise Refusal(
+            "The eval '{name}' has no golden set: it has no filter for the runs that people label. "
+            "Set that filter in Kiln, or create another eval.",
+            name=task_eval.name,
+            next=[
+                NextStep(
+                    tool="create_evaluator",
+                    reason="create an eval with new_eval.golden_filter, such as 'tag::golden'",
+                )
+            ],
         )
-    runs = await golden_runs(store, found.task, found.measured)
+    runs = await golden_runs(store, task_eval.task, task_eval.measured)
     if not runs:
-        raise NothingToLabel(
-            f"The golden set of {found.name!r} is empty: no run fits {filter_id!r}. Generate "
-            "outputs with that tag, good ones and bad ones, then call this again."
+        raise Refusal(
+            "The golden set of '{name}' is empty: no run fits '{filter}'. Give that tag to good "
+            "outputs and to bad ones, then call this again.",
+            name=task_eval.name,
+            filter=filter_id,
+            next=[NextStep(tool="tag_runs", reason="give outputs that tag")],
         )
-    labels = await read_labels(store, found.measured)
-    draws = await read_draws(store, found.measured)
+    labels = await read_labels(store, task_eval.measured)
+    draws = await read_draws(store, task_eval.measured)
     problems = (*labels.problems, *draws.problems)
-    return Pool(found, runs, labels.entries, draws.entries, problems)
+    return Pool(task_eval, runs, labels.entries, draws.entries, problems)
 
 
 def strata_by_verdict(
     runs: Sequence[TaskRun], verdicts: Sequence[EvalRun], score: EvalOutputScore
 ) -> dict[str, list[str]]:
-    """Return items by what a judge says of them: `pass`, `fail`, stars, or `unjudged`."""
+    """Return items by a judge's verdict of them: the score's key and value, or `unjudged`."""
     by_item = scores_by_item(verdicts, None, score.json_key)
     strata: dict[str, list[str]] = {}
     for run in runs:
         value = by_item.get(run.id)
-        name = UNJUDGED if value is None else f"{score.json_key} {round(value)}"
+        name = WITHOUT_VERDICT if value is None else f"{score.json_key} {round(value)}"
         strata.setdefault(name, []).append(run.id)
     return strata
 
 
 def _session_of(run: TaskRun) -> str | None:
-    """Return the generation session of a run, None where it has no such tag."""
+    """Return the generation session of a run; None if it has no such tag."""
     return next((tag for tag in run.tags if tag.startswith(_SESSION_TAG)), None)

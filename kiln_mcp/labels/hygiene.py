@@ -1,4 +1,4 @@
-"""Whether labels look like labels: signs that they were clicked through or decided by session."""
+"""Find signs that labels were entered without care, or that they follow the generation session."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from math import sqrt
 from statistics import median
 
 FEWEST = 8
+"""Labels below which neither their speed nor their order is tested."""
 FEW = 30
 FASTEST_S = 2.0
 LONG_PAUSE_S = 120.0
@@ -15,14 +16,14 @@ SUSPICIOUS_Z = -2.58
 
 
 @dataclass(frozen=True, slots=True)
-class GivenLabel:
-    """A label with the circumstances that it was given in.
+class TimedLabel:
+    """A label with its time, and with the session that generated its item.
 
     Attributes:
         value: On the score's scale.
-        at: When it was given.
-        seconds: Time taken for it, where that was recorded; None where only `at` is known.
-        session: What the item was generated with; None where not known.
+        at: When it was entered.
+        seconds: The time that it took; None if only `at` is known.
+        session: The item's generation session; None if it is not known.
     """
 
     value: float
@@ -31,50 +32,44 @@ class GivenLabel:
     session: str | None = None
 
 
-def label_warnings(labels: Sequence[GivenLabel]) -> list[str]:
-    """Return what is suspicious about labels, one sentence each."""
+def label_warnings(labels: Sequence[TimedLabel]) -> list[str]:
+    """Return a sentence for each suspicious property of labels."""
     if not labels:
         return []
-    ordered = sorted(labels, key=lambda label: label.at)
-    found = [
-        _few(ordered),
-        _constant(ordered),
-        _fast(ordered),
-        _in_blocks(ordered),
-        _by_session(ordered),
-    ]
-    return [sentence for sentence in found if sentence]
+    sequence = sorted(labels, key=lambda label: label.at)
+    checks = (_check_count, _check_values, _check_speed, _check_blocks, _check_sessions)
+    return [sentence for check in checks if (sentence := check(sequence))]
 
 
-def _few(labels: Sequence[GivenLabel]) -> str | None:
+def _check_count(labels: Sequence[TimedLabel]) -> str | None:
     if len(labels) >= FEW:
         return None
     return f"Only {len(labels)} labels: expect wide intervals; 100 with both verdicts are better."
 
 
-def _constant(labels: Sequence[GivenLabel]) -> str | None:
+def _check_values(labels: Sequence[TimedLabel]) -> str | None:
     if len({label.value for label in labels}) > 1:
         return None
     return (
-        f"All {len(labels)} labels are the same: nothing can be said of how a judge treats the "
-        "other verdict. Label items that fail."
+        f"All {len(labels)} labels are the same, so they do not show how a judge treats the other "
+        "verdict. Label items that should get it."
     )
 
 
-def _fast(labels: Sequence[GivenLabel]) -> str | None:
-    recorded = [label.seconds for label in labels if label.seconds is not None]
+def _check_speed(labels: Sequence[TimedLabel]) -> str | None:
+    timings = [label.seconds for label in labels if label.seconds is not None]
     rest = [label.at for label in labels if label.seconds is None]
     gaps = [(b - a).total_seconds() for a, b in pairwise(rest)]
-    taken = recorded + [gap for gap in gaps if gap < LONG_PAUSE_S]
-    if len(taken) < FEWEST - 1 or median(taken) >= FASTEST_S:
+    seconds = timings + [gap for gap in gaps if gap < LONG_PAUSE_S]
+    if len(seconds) < FEWEST - 1 or median(seconds) >= FASTEST_S:
         return None
     return (
-        f"The labels were entered every {median(taken):.1f} s (median): too fast to have read the "
-        "items."
+        f"The labels were entered every {median(seconds):.1f} s (median): too fast to have read "
+        "the items."
     )
 
 
-def _in_blocks(labels: Sequence[GivenLabel]) -> str | None:
+def _check_blocks(labels: Sequence[TimedLabel]) -> str | None:
     """Test for too few runs of equal labels (Wald and Wolfowitz 1940, normal approximation)."""
     values = [label.value for label in labels]
     high = sum(value == max(values) for value in values)
@@ -89,20 +84,20 @@ def _in_blocks(labels: Sequence[GivenLabel]) -> str | None:
         return None
     return (
         f"Equal labels follow each other: {total} labels in {runs} blocks, where about {mean:.0f} "
-        "were to be expected. Shuffle the items before labelling."
+        "were expected. Shuffle the items before labelling."
     )
 
 
-def _by_session(labels: Sequence[GivenLabel]) -> str | None:
+def _check_sessions(labels: Sequence[TimedLabel]) -> str | None:
     sessions: dict[str, set[float]] = {}
     for label in labels:
         if label.session is None:
             return None
         sessions.setdefault(label.session, set()).add(label.value)
-    varied = len({label.value for label in labels}) > 1
-    if len(sessions) < 2 or not varied or any(len(values) > 1 for values in sessions.values()):
+    is_constant = len({label.value for label in labels}) == 1
+    if len(sessions) < 2 or is_constant or any(len(values) > 1 for values in sessions.values()):
         return None
     return (
         f"The labels are confounded with the generation session: in each of {len(sessions)} "
-        "sessions all labels are the same, so agreement may come from how the items were made."
+        "sessions all labels are the same, so agreement may come from how the items were generated."
     )

@@ -1,10 +1,10 @@
 """The ledgers of an eval: every label and every draw, appended to files beside it.
 
-Kiln's own rating holds one label an item. These side files hold the rest: who labelled, when,
-whether the item was drawn at random and with which probability, and which ledger it belongs to.
-Labels of the development ledger may teach a judge; labels of the certificate ledger only measure.
+Kiln's own rating holds one label an item. These side files hold the rest: the rater, the time, the
+random draw with its probability, and the ledger that the label belongs to. Specs and judges may
+learn from labels of the development ledger. Labels of the certificate ledger only measure.
 
-A line that cannot be read costs itself alone: it stays in the file, and warnings name it.
+A line that cannot be read is skipped. It stays in the file, and warnings name it.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from storage import Change, Eval, ProjectStore
 from storage.commits.side_files import whole_lines, with_lines
+from storage.records.record import first_fault
 from storage.text.excerpts import excerpt
 
 LABELS: Final = "kiln_mcp_labels.jsonl"
@@ -27,7 +28,7 @@ Ledger = Literal["development", "certificate"]
 
 
 def _in_utc(at: datetime) -> datetime:
-    """Take a time without a zone, which a person or another program wrote, for UTC."""
+    """Take a time without a zone for UTC. People and other programs write such times."""
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
@@ -47,18 +48,18 @@ class Label(_Line):
     """One label of one score of one item.
 
     Attributes:
-        at: When it was given.
+        at: When it was entered.
         item: The task run's id.
         score: The score's key.
         value: On the score's scale.
-        rater: Who gave it.
+        rater: The person who gave it.
         ledger: What it may be used for.
-        draw: The id of the draw that the item came from; None for an item chosen by hand.
+        draw: The id of the draw that the item came from; None for an item picked by hand.
         stratum: The stratum that it was drawn from.
         probability: The probability with which it was drawn.
-        seconds: Time from the draw to the labels, for each label; None where not known.
-        confirmed: Whether the person confirmed it where no model answers for them. A label that
-            an assistant passed on is not confirmed, and measures nothing.
+        seconds: Time from the draw to the labels, for each label; None if not known.
+        confirmed: Whether the person confirmed it at a door where no model answers for them. A
+            label that an assistant passed on is not confirmed, and measures nothing.
     """
 
     item: str
@@ -74,7 +75,7 @@ class Label(_Line):
 
     @property
     def certifies(self) -> bool:
-        """Whether it counts for a certificate."""
+        """Return whether it counts for a certificate."""
         return self.confirmed and self.ledger == "certificate"
 
 
@@ -83,7 +84,7 @@ class DrawnStratum(BaseModel):
 
     Attributes:
         size: Items of the whole pool in it, labelled ones included.
-        open: Items of it that had no label when the draw was made.
+        open: Items of it that had no label at the time of the draw.
         drawn: The items drawn.
     """
 
@@ -96,7 +97,7 @@ class DrawnStratum(BaseModel):
     @model_validator(mode="after")
     def _check_drawn(self) -> Self:
         if len(self.drawn) > self.open:
-            raise ValueError("more items were drawn than there were")
+            raise ValueError("more items were drawn than were open")
         return self
 
 
@@ -107,7 +108,7 @@ class Draw(_Line):
         id: The draw's id.
         seed: Repeats the draw over the same pool.
         ledger: What the labels are for.
-        evaluator: The id of the judge whose verdicts made the strata; None for one stratum.
+        evaluator: The id of the judge whose verdicts are the strata; None for one stratum.
         strata: By name.
     """
 
@@ -118,13 +119,13 @@ class Draw(_Line):
     strata: dict[str, DrawnStratum]
 
     def stratum_of(self, item: str) -> str | None:
-        """Return the stratum that an item was drawn from, None where it was not drawn."""
+        """Return the stratum that an item was drawn from; None if it was not drawn."""
         return next((name for name, s in self.strata.items() if item in s.drawn), None)
 
 
 @dataclass(frozen=True, slots=True)
 class SideLines(Generic[LineT]):
-    """What a file of lines holds.
+    """The content of a file of lines.
 
     Attributes:
         entries: The lines that can be read, in their order.
@@ -135,47 +136,47 @@ class SideLines(Generic[LineT]):
     problems: Sequence[str]
 
 
-async def read_labels(store: ProjectStore, measured: Eval) -> SideLines[Label]:
-    """Return the labels of an eval, in the order in which they were given.
+async def read_labels(store: ProjectStore, eval_record: Eval) -> SideLines[Label]:
+    """Return the labels of an eval, in the order in which they were entered.
 
     Raises:
         UnsafePath: The file is a link, or a link leads to it.
     """
-    return await _read(store, measured, LABELS, Label)
+    return await _read(store, eval_record, LABELS, Label)
 
 
-async def read_draws(store: ProjectStore, measured: Eval) -> SideLines[Draw]:
+async def read_draws(store: ProjectStore, eval_record: Eval) -> SideLines[Draw]:
     """Return the draws of an eval, the oldest first.
 
     Raises:
         UnsafePath: The file is a link, or a link leads to it.
     """
-    return await _read(store, measured, DRAWS, Draw)
+    return await _read(store, eval_record, DRAWS, Draw)
 
 
-def append_labels(change: Change, measured: Eval, labels: Sequence[Label]) -> None:
-    """Note labels to be added at the end of the ledger, but none that repeats its rater's last."""
-    change.write_side_file(measured, LABELS, partial(_with_labels, labels=labels))
+def append_labels(change: Change, eval_record: Eval, labels: Sequence[Label]) -> None:
+    """Add labels to the end of the ledger, except those that repeat their rater's last one."""
+    change.write_side_file(eval_record, LABELS, partial(_with_labels, labels=labels))
 
 
-def append_draw(change: Change, measured: Eval, draw: Draw) -> None:
-    """Note a draw to be added at the end of the record of draws."""
-    change.append_lines(measured, DRAWS, [draw.model_dump_json()])
+def append_draw(change: Change, eval_record: Eval, draw: Draw) -> None:
+    """Add a draw to the end of the record of draws."""
+    change.append_lines(eval_record, DRAWS, [draw.model_dump_json()])
 
 
 def latest(labels: Sequence[Label], score: str) -> dict[str, dict[str, Label]]:
     """Return each rater's last label of each item, for one score: item, then rater."""
-    found: dict[str, dict[str, Label]] = {}
+    items: dict[str, dict[str, Label]] = {}
     for label in labels:
         if label.score == score:
-            found.setdefault(label.item, {})[label.rater] = label
-    return found
+            items.setdefault(label.item, {})[label.rater] = label
+    return items
 
 
 async def _read(
-    store: ProjectStore, measured: Eval, name: str, kind: type[LineT]
+    store: ProjectStore, eval_record: Eval, name: str, kind: type[LineT]
 ) -> SideLines[LineT]:
-    lines = await store.side_lines(measured, name)
+    lines = await store.side_lines(eval_record, name)
     return await anyio.to_thread.run_sync(_parse, lines, kind, name)
 
 
@@ -188,32 +189,30 @@ def _parse(lines: Sequence[str], kind: type[LineT], name: str) -> SideLines[Line
         try:
             entries.append(kind.model_validate_json(line.encode("utf-8", "surrogateescape")))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            reason = excerpt(f"{place}: {first['msg']}" if place else first["msg"])
-            problems.append(f"Line {number} of {name} cannot be read and is left out: {reason}.")
+            reason = excerpt(first_fault(error))
+            problems.append(f"Line {number} of {name} cannot be read and is skipped: {reason}.")
     return SideLines(entries, problems)
 
 
-def _with_labels(held: bytes | None, labels: Sequence[Label]) -> bytes | None:
-    """Return a ledger with labels added; None where it has them all."""
+def _with_labels(content: bytes | None, labels: Sequence[Label]) -> bytes | None:
+    """Return a ledger with labels added; None if it has them all."""
     items = {label.item for label in labels}
-    lines = [line for line in whole_lines(held or b"") if any(item in line for item in items)]
-    last = {_giver(label): label for label in _parse(lines, Label, "").entries}
+    lines = [line for line in whole_lines(content or b"") if any(item in line for item in items)]
+    last = {_key(label): label for label in _parse(lines, Label, "").entries}
     fresh: list[Label] = []
     for label in labels:
-        if not _repeats(label, last.get(_giver(label))):
+        if not _repeats(label, last.get(_key(label))):
             fresh.append(label)
-            last[_giver(label)] = label
-    return with_lines(held, [label.model_dump_json() for label in fresh]) if fresh else None
+            last[_key(label)] = label
+    return with_lines(content, [label.model_dump_json() for label in fresh]) if fresh else None
 
 
-def _giver(label: Label) -> tuple[str, str, str]:
+def _key(label: Label) -> tuple[str, str, str]:
     return label.rater, label.item, label.score
 
 
 def _repeats(label: Label, last: Label | None) -> bool:
-    """Whether a label says nothing that its rater's last one of the item does not say."""
+    """Return whether a label adds nothing to its rater's last one of the item."""
     if last is None or (last.value, last.draw) != (label.value, label.draw):
         return False
     return last.confirmed or not label.confirmed
@@ -224,11 +223,11 @@ class LabelledVerdict:
     """One item with a judge's verdict and a person's label.
 
     Attributes:
-        judged: The judge's score.
-        labelled: The person's label.
+        verdict: The judge's score.
+        label: The person's label.
         stratum: The stratum that the item was drawn from at random; None for no random draw.
     """
 
-    judged: float
-    labelled: float
+    verdict: float
+    label: float
     stratum: str | None = None

@@ -1,1 +1,1 @@
-"""The text of specs: clauses, kinds, lint. Pure."""
+"""The text of specs: clauses, kinds and rules that find gaps. Pure."""

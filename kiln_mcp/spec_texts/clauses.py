@@ -1,4 +1,4 @@
-"""Sentences, clauses and the words that matter in them."""
+"""Split texts into clauses, and clauses into the words that carry their meaning."""
 
 import re
 from functools import lru_cache
@@ -7,7 +7,7 @@ from typing import Final
 _WORD: Final = re.compile(r"[^\W\d_][\w'\u2019-]*|\d+(?:[.,]\d+)*%?")
 _BREAK: Final = re.compile(r"(?<=[.!?;])\s+|\n+")
 _BULLET: Final = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
-_QUOTED: Final = re.compile(r"[\"“]([^\"“”\n]{2,})[\"”]")
+_QUOTATION: Final = re.compile(r"[\"“]([^\"“”\n]{2,})[\"”]")
 
 _EMPTY_TEXT: Final = """
     a an and any are as at be been but by can could do does for from had has have i if in into
@@ -20,7 +20,7 @@ _EMPTY: Final = frozenset(_EMPTY_TEXT.split())
 
 
 def clauses(text: str) -> tuple[str, ...]:
-    """Return the text's sentences and list entries, without bullets, empty ones left out."""
+    """Return the text's sentences and list entries without bullets; empty ones are left out."""
     pieces = (_BULLET.sub("", piece).strip() for piece in _BREAK.split(text))
     return tuple(piece for piece in pieces if _WORD.search(piece))
 
@@ -32,19 +32,29 @@ def words(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def content_words(text: str) -> frozenset[str]:
-    """Return the words that say what a clause is about, plural and verb endings cut."""
+    """Return the words that carry a clause's meaning, without plural and verb endings."""
     return frozenset(_stem(word) for word in words(text) if word not in _EMPTY)
 
 
-def quoted(text: str) -> tuple[str, ...]:
-    """Return what stands between double quotation marks."""
-    return tuple(_QUOTED.findall(text))
+def quotations(text: str) -> tuple[str, ...]:
+    """Return the texts between double quotation marks."""
+    return tuple(_QUOTATION.findall(text))
+
+
+def as_sentence(text: str) -> str:
+    """Return a text with a capital letter and a full stop; "" for a text without characters."""
+    text = text.strip()
+    if not text:
+        return ""
+    sentence = text if text[-1] in ".!?" else f"{text}."
+    return sentence[:1].upper() + sentence[1:]
 
 
 def overlap(first: str, second: str) -> float:
-    """Return shared content words over all of both, 0 to 1; 0 where neither has any."""
-    one, other = content_words(first), content_words(second)
-    return len(one & other) / len(one | other) if one | other else 0.0
+    """Return the Jaccard similarity of two texts' content words, 0 to 1; 0 if neither has any."""
+    first_words, second_words = content_words(first), content_words(second)
+    union = first_words | second_words
+    return len(first_words & second_words) / len(union) if union else 0.0
 
 
 def _stem(word: str) -> str:

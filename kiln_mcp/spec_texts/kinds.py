@@ -1,4 +1,4 @@
-"""The 17 kinds of specification: what each is for, its fields, and its text."""
+"""The 17 kinds of specification: their purposes, fields and texts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,9 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from storage import NO_EXAMPLES, Spec, WorkbenchError
+from storage import NO_EXAMPLES, Spec
+from storage.errors import Refusal
+from storage.records.record import first_fault
 from storage.records.spec import SpecProperties
 
 
@@ -33,18 +35,6 @@ class SpecKind(StrEnum):
     PROMPT_LEAKAGE = "prompt_leakage"
 
 
-class FieldsMismatch(WorkbenchError):
-    """The fields given are not those that the kind has."""
-
-    def __init__(self, kind: SpecKind, reason: str) -> None:
-        shape = FORMS[kind]
-        optional = ", ".join(shape.optional) or "none"
-        super().__init__(
-            f"A specification of kind {kind} cannot be made of these fields: {reason}. "
-            f"Needed: {', '.join(shape.required)}; optional: {optional}."
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Form:
     """The fields of one kind.
@@ -52,9 +42,9 @@ class Form:
     Attributes:
         purpose: When to choose it, one clause.
         core: The field that holds the requirement itself.
-        detail: The field that holds it in full; the core field where there is no other.
-        good: The field for examples that pass, None where the kind has none.
-        bad: The field for examples that fail, None where the kind has none.
+        detail: The field that holds it in full; the core field if there is no other.
+        good: The field for examples that pass; None if the kind has none.
+        bad: The field for examples that fail; None if the kind has none.
         required: Fields that must not be empty.
         optional: Further fields.
     """
@@ -69,16 +59,16 @@ class Form:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """All fields, the needed ones first."""
+        """Return all fields, the required ones first."""
         return (*self.required, *self.optional)
 
 
 def _form(
-    purpose: str, core: str, *more: str, good: str | None = None, bad: str | None = None
+    purpose: str, core: str, *names: str, good: str | None = None, bad: str | None = None
 ) -> Form:
-    """Make a form; in `more` a name that ends in ? is optional."""
-    required = tuple(name for name in more if not name.endswith("?"))
-    optional = tuple(name[:-1] for name in more if name.endswith("?"))
+    """Return a form; a further name that ends in ? is that of an optional field."""
+    required = tuple(name for name in names if not name.endswith("?"))
+    optional = tuple(name[:-1] for name in names if name.endswith("?"))
     detail = next((name for name in required if name not in {good, bad}), core)
     return Form(purpose, core, detail, good, bad, (core, *required), optional)
 
@@ -183,7 +173,7 @@ def label(field: str) -> str:
 
 
 def definition(kind: SpecKind, fields: Mapping[str, str]) -> str:
-    """Return the specification's text: a heading and the value for each field that has one."""
+    """Return the specification's text: a heading and the text of each field that has one."""
     parts = [f"## {label(name)}\n{fields[name]}" for name in FORMS[kind].fields if fields.get(name)]
     return "\n\n".join(parts)
 
@@ -199,35 +189,49 @@ def forms_text() -> str:
 
 
 def properties_of(kind: SpecKind, fields: Mapping[str, str]) -> SpecProperties:
-    """Return the fields as Kiln's format holds them; required example fields may be empty here.
+    """Return the fields as Kiln's format holds them.
+
+    Required fields for examples may be empty: a placeholder fills them.
 
     Raises:
-        FieldsMismatch: A field is unknown, or a needed one is empty.
+        Refusal: A field is unknown, or a required one is empty.
     """
     form = FORMS[kind]
     unknown = [name for name in fields if name not in form.fields]
     if unknown:
-        raise FieldsMismatch(kind, f"unknown {', '.join(unknown)}")
-    given = {name: value.strip() for name, value in fields.items() if value.strip()}
+        raise _mismatch(kind, f"unknown {', '.join(unknown)}")
+    texts = {name: value.strip() for name, value in fields.items() if value.strip()}
     for name in (form.good, form.bad):
         if name is not None and name in form.required:
-            given.setdefault(name, NO_EXAMPLES)
-    missing = [name for name in form.required if name not in given]
+            texts.setdefault(name, NO_EXAMPLES)
+    missing = [name for name in form.required if name not in texts]
     if missing:
-        raise FieldsMismatch(kind, f"{', '.join(missing)} missing or empty")
+        raise _mismatch(kind, f"{', '.join(missing)} missing or empty")
     try:
-        return _PROPERTIES.validate_python({"spec_type": str(kind), **given})
+        return _PROPERTIES.validate_python({"spec_type": str(kind), **texts})
     except ValidationError as error:
-        raise FieldsMismatch(kind, str(error)) from error
+        raise _mismatch(kind, first_fault(error)) from error
 
 
 def fields_of(spec: Spec) -> dict[str, str]:
-    """Return the filled fields of a saved specification, placeholders left out."""
-    held = spec.properties.model_dump()
-    names = FORMS[kind_of(spec)].fields
-    return {name: str(held[name]) for name in names if held.get(name) and held[name] != NO_EXAMPLES}
+    """Return the fields of a saved specification that have a text, without placeholders."""
+    texts = spec.properties.model_dump()
+    names = [name for name in FORMS[kind_of(spec)].fields if texts.get(name)]
+    return {name: str(texts[name]) for name in names if texts[name] != NO_EXAMPLES}
 
 
 def kind_of(spec: Spec) -> SpecKind:
     """Return the kind of a saved specification."""
     return SpecKind(spec.properties.spec_type)
+
+
+def _mismatch(kind: SpecKind, reason: str) -> Refusal:
+    form = FORMS[kind]
+    return Refusal(
+        "A specification of kind {kind} cannot be made of these fields: {reason}. "
+        "Required: {required}; optional: {optional}.",
+        kind=kind,
+        reason=reason,
+        required=form.required,
+        optional=form.optional or "none",
+    )

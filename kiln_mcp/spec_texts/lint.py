@@ -1,4 +1,4 @@
-"""Find by rules where a specification leaves two careful reviewers room to disagree."""
+"""Find by rules the gaps that let two careful reviewers of a specification disagree."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -18,21 +18,21 @@ class Rule(StrEnum):
     CONTRADICTION = "contradiction"
     """Two clauses, or a clause and the task's instruction, ask for opposite things."""
     UNMEASURABLE = "unmeasurable"
-    """It is about what a person thinks or feels, which the output does not show."""
+    """It is about a person's thoughts or feelings, which the output does not show."""
     UNDECIDED = "undecided"
-    """A case that the specification does not decide, found by a model."""
+    """A case that the specification does not decide; a model finds it."""
     VAGUE = "vague"
-    """A word that each reviewer reads in another way."""
+    """A word that each reviewer understands differently."""
     COMPOUND = "compound"
     """Several requirements in one clause: an output may meet one and break the other."""
     NO_EXAMPLE = "no_example"
     """No example of an output that fails, or of one that passes."""
     POLARITY = "polarity"
-    """It is not plain whether the clause describes good or bad outputs."""
+    """It is unclear whether the clause describes good or bad outputs."""
     OVERLAP = "overlap"
     """Two clauses, or examples of both sides, say the same."""
     ABSOLUTE = "absolute"
-    """Always or never: an exception decides the borderline cases."""
+    """Always or never: exceptions decide the borderline cases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,11 @@ class Gap:
     """One weakness and the question that would close it.
 
     Attributes:
-        rule: What kind of weakness.
+        rule: The kind of weakness.
         field: The field that it is in.
-        quote: The words that show it, "" for something missing.
+        quote: The words that show it; "" if something is missing.
         why: One sentence for the person.
-        question: What to ask them.
+        question: The question for the person.
         options: Answers to choose from; they may also answer freely.
     """
 
@@ -57,7 +57,7 @@ class Gap:
 
     @property
     def id(self) -> str:
-        """A stable name by which an answer says what it answers."""
+        """Return a stable id, by which an answer names its question."""
         words = re.sub(r"[^a-z0-9]+", "_", self.quote.casefold()).strip("_")[:40]
         return ":".join(part for part in (str(self.rule), self.field, words) if part)
 
@@ -109,9 +109,9 @@ _PREDICATE: Final = (
 _COMPOUND: Final = rf"\b(?:and(?: also)?|as well as|but also|but)\b (?:it |they |to )?{_PREDICATE}"
 _NEGATION: Final = r"\b(?:not|never|no|none|cannot|without|avoid|unless|except|n't)\b|n't\b"
 _ABSOLUTE: Final = r"\b(?:always|never|under no circumstances|in all cases|no matter what)\b"
-_COUNTED: Final = re.compile(r"\W*(?:\w+\W+){0,6}?(?:\d+|one|two|three|four|five)\b")
+_AMOUNT: Final = re.compile(r"\W*(?:\w+\W+){0,6}?(?:\d+|one|two|three|four|five)\b")
 MOST_COMPARED: Final = 200
-"""The most clauses that are compared with each other: the work grows with their square."""
+"""The most clauses that are compared with each other; the work grows with their square."""
 _GOOD_WISH: Final = r"\b(?:must|should|shall|has to|needs to|have to)\b(?! (?:not|never)\b|n't)"
 
 
@@ -126,43 +126,43 @@ def find_gaps(kind: SpecKind, fields: Mapping[str, str], instruction: str = "") 
 
     Args:
         kind: Its kind.
-        fields: Its filled fields.
-        instruction: The task's instruction, against which contradictions are looked for.
+        fields: Its fields that have a text.
+        instruction: The task's instruction, which clauses must not contradict.
     """
     form = FORMS[kind]
     examples = {form.good, form.bad}
     prose = {name: text for name, text in fields.items() if name not in examples and text.strip()}
-    found: dict[str, Gap] = {}
-    settlements = [text.casefold() for text in prose.values() if _MEANS in text.casefold()]
+    gaps: dict[str, Gap] = {}
+    definitions = [text.casefold() for text in prose.values() if _MEANS in text.casefold()]
     for name, text in prose.items():
         for clause in clauses(text):
             for gap in _clause_gaps(name, clause):
                 key = f"{gap.rule} {gap.quote.casefold()}"
-                if key not in found and not _is_settled(gap, settlements):
-                    found[key] = gap
+                if key not in gaps and not _is_defined(gap, definitions):
+                    gaps[key] = gap
     for gap in [
         *_polarity(kind, prose),
         *_missing_examples(kind, fields),
         *_pair_gaps(form.core, form.detail, prose, instruction),
         *_example_overlap(kind, fields),
     ]:
-        found.setdefault(gap.id, gap)
+        gaps.setdefault(gap.id, gap)
     order = list(Rule)
-    return tuple(sorted(found.values(), key=lambda gap: order.index(gap.rule)))
+    return tuple(sorted(gaps.values(), key=lambda gap: order.index(gap.rule)))
 
 
 _MEANS: Final = '" means:'
 
 
-def settled(quote: str, meaning: str) -> str:
-    """Return the clause that settles what some words mean; `find_gaps` then asks no more."""
+def definition_of(quote: str, meaning: str) -> str:
+    """Return the clause that defines some words; `find_gaps` then asks no more about them."""
     return f'- "{quote}" means: {meaning}'
 
 
-def _is_settled(gap: Gap, settlements: Iterable[str]) -> bool:
-    """Return whether texts, case folded, say what the words of a gap mean."""
-    mark = settled(gap.quote, "").casefold().strip()
-    return any(mark in text for text in settlements)
+def _is_defined(gap: Gap, definitions: Iterable[str]) -> bool:
+    """Return whether texts, case folded, define the words of a gap."""
+    mark = definition_of(gap.quote, "").casefold().strip()
+    return any(mark in text for text in definitions)
 
 
 def _clause_gaps(name: str, clause: str) -> Iterable[Gap]:
@@ -195,8 +195,8 @@ def _vague(name: str, clause: str) -> Iterable[Gap]:
 
 
 def _is_counted(clause: str, end: int) -> bool:
-    """Whether a number stands behind the word and says how much: "short: at most 20 words"."""
-    return _COUNTED.match(clause, end) is not None
+    """Return whether a number after the word says how much: "short: at most 20 words"."""
+    return _AMOUNT.match(clause, end) is not None
 
 
 def _unmeasurable(name: str, clause: str) -> Iterable[Gap]:
@@ -262,7 +262,7 @@ def _polarity(kind: SpecKind, prose: Mapping[str, str]) -> Iterable[Gap]:
             Rule.POLARITY,
             core,
             text,
-            "An issue describes the fault, and this describes what would be right.",
+            "An issue describes the fault, and this describes the right output.",
             "What does the fault look like when it happens?",
         )
 
@@ -275,13 +275,13 @@ def _missing_examples(kind: SpecKind, fields: Mapping[str, str]) -> Iterable[Gap
                 Rule.NO_EXAMPLE,
                 name,
                 "",
-                f"Without an output that {verdict}, the line between pass and fail is guessed.",
+                f"Without an output that {verdict}, each reviewer guesses where that begins.",
                 f"Can you give an output that only just {verdict}?",
             )
 
 
-def _pair_gaps(core: str, detail: str, prose: Mapping[str, str], told: str) -> Iterable[Gap]:
-    """Compare clauses with each other and with what the task's model is told."""
+def _pair_gaps(core: str, detail: str, prose: Mapping[str, str], instruction: str) -> Iterable[Gap]:
+    """Compare clauses with each other and with the task's instruction."""
     own = [
         (name, clause)
         for name, text in prose.items()
@@ -302,9 +302,9 @@ def _pair_gaps(core: str, detail: str, prose: Mapping[str, str], told: str) -> I
                 (first, second),
             )
     for name, clause in own:
-        for instruction in clauses(told)[:MOST_COMPARED]:
-            if _is_opposite(clause, instruction):
-                yield _contradiction(name, clause, instruction)
+        for other in clauses(instruction)[:MOST_COMPARED]:
+            if _is_opposite(clause, other):
+                yield _contradiction(name, clause, other)
 
 
 def _contradiction(name: str, clause: str, other: str) -> Gap:
@@ -319,10 +319,10 @@ def _contradiction(name: str, clause: str, other: str) -> Gap:
 
 
 def _is_opposite(first: str, second: str) -> bool:
-    """Whether two clauses are about the same things and exactly one of them forbids."""
-    one, other = (len(re.findall(_NEGATION, text, re.IGNORECASE)) % 2 for text in (first, second))
+    """Return whether two clauses are about the same things and exactly one of them forbids."""
+    odd = [len(re.findall(_NEGATION, text, re.IGNORECASE)) % 2 for text in (first, second)]
     shared = content_words(first) & content_words(second)
-    return one != other and len(shared) >= 2 and overlap(first, second) >= 0.6
+    return odd[0] != odd[1] and len(shared) >= 2 and overlap(first, second) >= 0.6
 
 
 def _example_overlap(kind: SpecKind, fields: Mapping[str, str]) -> Iterable[Gap]:
@@ -332,8 +332,7 @@ def _example_overlap(kind: SpecKind, fields: Mapping[str, str]) -> Iterable[Gap]
     good, bad = fields.get(form.good, NO_EXAMPLES), fields.get(form.bad, NO_EXAMPLES)
     if NO_EXAMPLES in {good, bad}:
         return
-    both = [text for text in clauses(good) if text in clauses(bad)]
-    for text in both:
+    for text in (text for text in clauses(good) if text in clauses(bad)):
         yield Gap(
             Rule.CONTRADICTION,
             form.bad,

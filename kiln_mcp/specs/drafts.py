@@ -1,11 +1,11 @@
-"""Draft a specification from one sentence by rules: no model, the same draft every time."""
+"""Draft a specification from one sentence by rules, without a model."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from kiln_mcp.spec_texts.clauses import clauses, quoted
+from kiln_mcp.spec_texts.clauses import as_sentence, clauses, quotations
 from kiln_mcp.spec_texts.kinds import FORMS, SpecKind
 from storage.records.names import acceptable_name
 
@@ -18,21 +18,21 @@ class Draft:
     """A specification that is not saved yet.
 
     Attributes:
-        kind: What it is about.
+        kind: Its kind.
         name: Up to 32 characters that Kiln's format allows.
-        fields: The text of each field, by Kiln's field names; empty ones left out.
-        assumptions: What was decided where the wish left it open.
-        left_out: Parts of the wish that this specification does not cover.
+        fields: The text of each field, by Kiln's field names, without empty ones.
+        assumptions: Decisions on what the wish leaves open.
+        omissions: Parts of the wish that this specification does not cover.
     """
 
     kind: SpecKind
     name: str
     fields: Mapping[str, str]
     assumptions: tuple[str, ...] = field(default=())
-    left_out: tuple[str, ...] = field(default=())
+    omissions: tuple[str, ...] = field(default=())
 
 
-# The first rule that fits decides: the narrow kinds stand before the wide ones.
+# The first rule that fits decides, so the narrow kinds stand before the wide ones.
 _RULES: Final[tuple[tuple[SpecKind, str], ...]] = (
     (SpecKind.PROMPT_LEAKAGE, r"system prompt|"
                               r"(leak|reveal|show)\w{0,5} .{0,20}(prompt|instructions)"),
@@ -84,16 +84,16 @@ _NAME_SKIPS: Final = frozenset(_NAME_SKIPS_TEXT.split())
 
 
 def draft_by_rules(wish: str, kind: SpecKind | None = None, name: str | None = None) -> Draft:
-    """Return a draft that says what the wish says, sorted into the fields of its kind.
+    """Return the wish's own words, sorted into the fields of its kind.
 
     Args:
         wish: One sentence or a few.
-        kind: The kind, where it is decided already.
-        name: The name, where it is decided already.
+        kind: The kind; None lets the wish's words decide.
+        name: The name; None makes one from the wish's words.
     """
-    requirement = _sentence(_OPENING.sub("", " ".join(wish.split())))
-    chosen = kind or choose_kind(wish)
-    form = FORMS[chosen]
+    requirement = as_sentence(_OPENING.sub("", " ".join(wish.split())))
+    spec_kind = kind or choose_kind(wish)
+    form = FORMS[spec_kind]
     fields = {form.core: requirement}
     if form.detail != form.core:
         parts = clauses(requirement)
@@ -102,9 +102,9 @@ def draft_by_rules(wish: str, kind: SpecKind | None = None, name: str | None = N
     target = form.bad if form.bad and (_NEGATIVE.search(wish) or not form.good) else form.good
     if examples and target:
         fields[target] = "\n".join(f"- {example}" for example in examples)
-    assumptions = [] if kind else [f"It is about: {form.purpose} ({chosen})."]
+    assumptions = [] if kind else [f"It is about: {form.purpose} ({spec_kind})."]
     return Draft(
-        kind=chosen,
+        kind=spec_kind,
         name=_acceptable(name or "") or short_name(wish),
         fields={field: fields[field] for field in form.fields if field in fields},
         assumptions=tuple(assumptions),
@@ -112,7 +112,7 @@ def draft_by_rules(wish: str, kind: SpecKind | None = None, name: str | None = N
 
 
 def choose_kind(wish: str) -> SpecKind:
-    """Return the kind that the wish's words point to; desired behaviour where none do."""
+    """Return the kind that the wish's words point to; desired behaviour if none do."""
     for kind, pattern in _PATTERNS:
         if pattern.search(wish):
             return kind
@@ -139,18 +139,9 @@ def _acceptable(name: str) -> str:
     return acceptable_name(name, LONGEST_NAME)
 
 
-def _sentence(text: str) -> str:
-    text = text.strip()
-    if not text:
-        return ""
-    ended = text if text[-1] in ".!?" else f"{text}."
-    return ended[:1].upper() + ended[1:]
-
-
 def _examples(wish: str) -> tuple[str, ...]:
-    found = quoted(wish)
-    if found:
-        return found
+    if examples := quotations(wish):
+        return examples
     match = _EXAMPLE.search(wish)
     tail = wish[match.end() :].strip(" .") if match else ""
     return (tail,) if tail else ()

@@ -1,4 +1,4 @@
-"""Ask a capable model to draft, question and refine; its answers are checked like anyone's."""
+"""Ask a capable model to draft, question and refine a specification, and check its answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from kiln_mcp.llm import Engine, Message, ModelRequest
 from kiln_mcp.spec_texts.kinds import FORMS, SpecKind, definition, forms_text, properties_of
 from kiln_mcp.spec_texts.lint import Gap, Rule
-from kiln_mcp.specs.drafts import Draft, short_name
-from kiln_mcp.specs.refinement import Answered, Edit, Refinement
+from kiln_mcp.specs.drafts import LONGEST_NAME, Draft, short_name
+from kiln_mcp.specs.refinement import Edit, PersonAnswer, Refinement
 from kiln_mcp.workbench.prompts import PromptPart, load_prompt
 from storage.records.names import acceptable_name
 
@@ -19,8 +19,8 @@ _LONGEST_ANSWER: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The model that is asked, and the task that it is about."""
+class SpecWriter:
+    """A model that drafts, questions and refines, and the instruction of the spec's task."""
 
     engine: Engine
     model: str
@@ -41,7 +41,7 @@ class _DraftAnswer(_Answer):
     name: str
     fields: list[_FieldText]
     assumptions: list[str]
-    left_out: list[str]
+    omissions: list[str]
 
 
 class _QuestionAnswer(_Answer):
@@ -63,54 +63,56 @@ class _EditAnswer(_Answer):
 
 class _EditsAnswer(_Answer):
     edits: list[_EditAnswer]
-    not_incorporated: list[str]
+    unused_answers: list[str]
 
 
 AnswerT = TypeVar("AnswerT", bound=_Answer)
 
 
 async def draft_with_model(
-    asked: Asked, wish: str, kind: SpecKind | None = None, name: str | None = None
+    writer: SpecWriter, wish: str, kind: SpecKind | None = None, name: str | None = None
 ) -> Draft:
-    """Return a model's draft of a wish.
+    """Ask the model for a draft of a wish.
 
     Raises:
         ModelError: The model gave no usable answer.
-        FieldsMismatch: Its fields are not those of the kind that it chose.
+        storage.errors.Refusal: Its fields are not those of the kind that it chose.
     """
     prompt = load_prompt("specs", "draft")
     kinds = forms_text()
     if kind is not None:
         kinds = next(line for line in kinds.split("\n") if line.startswith(f"- {kind}:"))
-    parts = prompt.messages(task_instruction=asked.instruction, wish=wish, kinds=kinds)
-    answer = await _ask(asked, parts, _DraftAnswer, "specs/draft")
+    parts = prompt.messages(task_instruction=writer.instruction, wish=wish, kinds=kinds)
+    answer = await _ask(writer, parts, _DraftAnswer, "specs/draft")
     fields = {item.field: item.text for item in answer.fields if item.text.strip()}
-    chosen = kind or answer.kind
-    properties_of(chosen, fields)
+    spec_kind = kind or answer.kind
+    properties_of(spec_kind, fields)
     return Draft(
-        kind=chosen,
-        name=acceptable_name(name or answer.name, 32) or short_name(wish),
-        fields={field: fields[field] for field in FORMS[chosen].fields if field in fields},
+        kind=spec_kind,
+        name=acceptable_name(name or answer.name, LONGEST_NAME) or short_name(wish),
+        fields={field: fields[field] for field in FORMS[spec_kind].fields if field in fields},
         assumptions=tuple(answer.assumptions),
-        left_out=tuple(answer.left_out),
+        omissions=tuple(answer.omissions),
     )
 
 
-async def question_with_model(asked: Asked, draft: Draft, known: Sequence[Gap]) -> tuple[Gap, ...]:
-    """Return what a model would ask beyond the gaps that are known.
+async def question_with_model(
+    writer: SpecWriter, draft: Draft, gaps: Sequence[Gap]
+) -> tuple[Gap, ...]:
+    """Ask the model for gaps beyond those that the rules find.
 
     Raises:
         ModelError: The model gave no usable answer.
     """
     parts = load_prompt("specs", "questions").messages(
-        task_instruction=asked.instruction,
+        task_instruction=writer.instruction,
         kind=str(draft.kind),
         specification=definition(draft.kind, draft.fields),
         field_names=", ".join(FORMS[draft.kind].fields),
-        known="\n".join(f"- {gap.question}" for gap in known) or "None.",
+        open_questions="\n".join(f"- {gap.question}" for gap in gaps) or "None.",
         most=MOST_QUESTIONS,
     )
-    answer = await _ask(asked, parts, _QuestionsAnswer, "specs/questions")
+    answer = await _ask(writer, parts, _QuestionsAnswer, "specs/questions")
     form = FORMS[draft.kind]
     return tuple(
         Gap(
@@ -126,62 +128,62 @@ async def question_with_model(asked: Asked, draft: Draft, known: Sequence[Gap]) 
 
 
 async def refine_with_model(
-    asked: Asked, draft: Draft, answers: Sequence[Answered], gaps: Sequence[Gap]
+    writer: SpecWriter, draft: Draft, answers: Sequence[PersonAnswer], gaps: Sequence[Gap]
 ) -> Refinement:
-    """Return the edits that a model makes of a person's answers.
+    """Ask the model for the edits that a person's answers call for.
 
     Raises:
         ModelError: The model gave no usable answer.
-        FieldsMismatch: Its edits do not fit the kind.
+        storage.errors.Refusal: Its edits do not fit the kind.
     """
     questions = {gap.id: gap.question for gap in gaps}
-    said = "\n".join(
+    lines = "\n".join(
         f"- {questions.get(item.question, item.question)}\n  {item.answer}" for item in answers
     )
     parts = load_prompt("specs", "refine").messages(
-        task_instruction=asked.instruction,
+        task_instruction=writer.instruction,
         kind=str(draft.kind),
         specification=definition(draft.kind, draft.fields),
         field_names=", ".join(FORMS[draft.kind].fields),
-        answers=said,
+        answers=lines,
     )
-    answer = await _ask(asked, parts, _EditsAnswer, "specs/refine")
+    answer = await _ask(writer, parts, _EditsAnswer, "specs/refine")
     edits = tuple(
         Edit(item.field, draft.fields.get(item.field, ""), item.text, item.reason)
         for item in answer.edits
         if item.text != draft.fields.get(item.field, "")
     )
-    refinement = Refinement(edits, tuple(answer.not_incorporated))
-    properties_of(draft.kind, refinement.applied_to(draft.fields))
+    refinement = Refinement(edits, tuple(answer.unused_answers))
+    properties_of(draft.kind, refinement.apply(draft.fields))
     return refinement
 
 
 async def _ask(
-    asked: Asked, parts: Sequence[PromptPart], shape: type[AnswerT], asker: str
+    writer: SpecWriter, parts: Sequence[PromptPart], shape: type[AnswerT], asker: str
 ) -> AnswerT:
     request = ModelRequest(
-        model=asked.model,
+        model=writer.model,
         messages=tuple(Message(part.role, part.content) for part in parts),
         schema=_schema(shape),
         max_tokens=_LONGEST_ANSWER,
     )
-    answer = await asked.engine.complete(request, asker=asker)
+    answer = await writer.engine.complete(request, asker=asker)
     return shape.model_validate(answer.value)
 
 
 def _schema(shape: type[BaseModel]) -> dict[str, JsonValue]:
-    """Return the JSON schema of an answer, references put in place for servers without them."""
+    """Return the JSON schema of an answer, with references inlined for servers without them."""
     schema: dict[str, Any] = shape.model_json_schema()
     definitions = schema.pop("$defs", {})
 
-    def resolved(node: JsonValue) -> JsonValue:
+    def inline(node: JsonValue) -> JsonValue:
         if isinstance(node, list):
-            return [resolved(item) for item in node]
+            return [inline(item) for item in node]
         if not isinstance(node, dict):
             return node
         reference = node.get("$ref")
         if isinstance(reference, str):
-            return resolved(definitions[reference.rsplit("/", 1)[-1]])
-        return {key: resolved(value) for key, value in node.items()}
+            return inline(definitions[reference.rsplit("/", 1)[-1]])
+        return {key: inline(value) for key, value in node.items()}
 
-    return {key: resolved(value) for key, value in schema.items()}
+    return {key: inline(value) for key, value in schema.items()}

@@ -1,18 +1,19 @@
-"""Write answers back into a specification: which field changes, to what, and why."""
+"""Work answers into a specification by rules: the fields that change, their texts, the reasons."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from kiln_mcp.spec_texts.clauses import as_sentence
 from kiln_mcp.spec_texts.kinds import FORMS, SpecKind
-from kiln_mcp.spec_texts.lint import Gap, Rule, settled
+from kiln_mcp.spec_texts.lint import Gap, Rule, definition_of
 from storage import NO_EXAMPLES
 
-_UNDECIDED = frozenset({"", "?", "skip", "not sure", "i don't know", "don't know", "unknown"})
+_NON_ANSWERS = frozenset({"", "?", "skip", "not sure", "i don't know", "don't know", "unknown"})
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """An answer and the id or text of the question that it answers."""
+class PersonAnswer:
+    """A person's answer, and the id or text of its question."""
 
     question: str
     answer: str
@@ -20,84 +21,86 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A change to one field; `before` is "" for a field that was empty."""
+    """A change to one field; `old` is "" for a field that was empty."""
 
     field: str
-    before: str
-    after: str
+    old: str
+    new: str
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Refinement:
-    """The changes that answers make, and the answers that made none, with the reason."""
+    """The edits that answers call for, and a reason for each answer that was not used."""
 
     edits: tuple[Edit, ...]
-    not_incorporated: tuple[str, ...]
+    unused_answers: tuple[str, ...]
 
-    def applied_to(self, fields: Mapping[str, str]) -> dict[str, str]:
-        """Return the fields with the edits made."""
-        return {**fields, **{edit.field: edit.after for edit in self.edits}}
+    def apply(self, fields: Mapping[str, str]) -> dict[str, str]:
+        """Return the fields with the edits."""
+        return {**fields, **{edit.field: edit.new for edit in self.edits}}
 
 
 def incorporate(
-    kind: SpecKind, fields: Mapping[str, str], gaps: Sequence[Gap], answers: Sequence[Answered]
+    kind: SpecKind, fields: Mapping[str, str], gaps: Sequence[Gap], answers: Sequence[PersonAnswer]
 ) -> Refinement:
-    """Return what the answers change, by rules: the answer's own words, nothing added.
+    """Return the edits that answers call for, in the answers' own words.
 
     Args:
         kind: The specification's kind.
-        fields: Its filled fields.
-        gaps: Its gaps, as `find_gaps` gives them.
-        answers: What the person said.
+        fields: Its fields that have a text.
+        gaps: Its gaps, as `find_gaps` returns them.
+        answers: The person's answers.
     """
-    now = dict(fields)
+    texts = dict(fields)
     reasons: dict[str, list[str]] = {}
-    refused: list[str] = []
-    for answered in answers:
-        answer = " ".join(answered.answer.split())
-        gap = next((g for g in gaps if answered.question in {g.id, g.question}), None)
-        if gap is None and " " in answered.question.strip():
-            gap = Gap(Rule.UNDECIDED, FORMS[kind].detail, "", "", answered.question)
+    unused_answers: list[str] = []
+    for item in answers:
+        answer = " ".join(item.answer.split())
+        gap = next((g for g in gaps if item.question in {g.id, g.question}), None)
+        if gap is None and " " in item.question.strip():
+            gap = Gap(Rule.UNDECIDED, FORMS[kind].detail, "", "", item.question)
         if gap is None:
-            known = ", ".join(open_gap.id for open_gap in gaps) or "none"
-            refused.append(f"{answered.question}: no open question has this id; open: {known}.")
-        elif answer.casefold().rstrip(".") in _UNDECIDED:
-            refused.append(f"{gap.id}: the answer leaves it open.")
+            ids = ", ".join(open_gap.id for open_gap in gaps) or "none"
+            unused_answers.append(f"{item.question}: no open question has this id; open: {ids}.")
+        elif answer.casefold().rstrip(".") in _NON_ANSWERS:
+            unused_answers.append(f"{gap.id}: the answer leaves it open.")
         else:
-            for field, text in _after(kind, now, gap, answer).items():
-                now[field] = text
+            for field, text in _new_texts(kind, texts, gap, answer).items():
+                texts[field] = text
                 reasons.setdefault(field, []).append(f"{gap.question} {answer}")
     edits = tuple(
-        Edit(field, fields.get(field, ""), now[field], " | ".join(why))
+        Edit(field, fields.get(field, ""), texts[field], " | ".join(why))
         for field, why in reasons.items()
-        if now[field] != fields.get(field, "")
+        if texts[field] != fields.get(field, "")
     )
-    return Refinement(edits, tuple(refused))
+    return Refinement(edits, tuple(unused_answers))
 
 
-def _after(kind: SpecKind, fields: Mapping[str, str], gap: Gap, answer: str) -> dict[str, str]:
+def _new_texts(kind: SpecKind, fields: Mapping[str, str], gap: Gap, answer: str) -> dict[str, str]:
     """Return the new text of each field that an answer changes."""
     form = FORMS[kind]
     match gap.rule:
         case Rule.NO_EXAMPLE:
-            held = fields.get(gap.field, "").replace(NO_EXAMPLES, "")
-            return {gap.field: _with_line(held, f"- {answer}")}
+            examples = fields.get(gap.field, "").replace(NO_EXAMPLES, "")
+            return {gap.field: _with_line(examples, f"- {answer}")}
         case Rule.POLARITY:
-            return _replaced(fields, gap.quote, _sentence(answer))
+            return _replace(fields, gap.quote, as_sentence(answer))
         case Rule.COMPOUND if answer in gap.options[1:]:
-            return _replaced(fields, gap.quote, _sentence(answer.split(":", 1)[1]))
+            return _replace(fields, gap.quote, as_sentence(answer.split(":", 1)[1]))
         case Rule.CONTRADICTION | Rule.OVERLAP if answer in gap.options:
-            return _chosen(kind, fields, gap, answer)
+            return _choose_clause(kind, fields, gap, answer)
         case Rule.UNDECIDED:
-            return {gap.field: _with_line(fields.get(gap.field, ""), f"- {_sentence(answer)}")}
+            return {gap.field: _with_line(fields.get(gap.field, ""), f"- {as_sentence(answer)}")}
         case _:
             place = form.detail if gap.field == form.core else gap.field
-            return {place: _with_line(fields.get(place, ""), settled(gap.quote, answer))}
+            return {place: _with_line(fields.get(place, ""), definition_of(gap.quote, answer))}
 
 
-def _chosen(kind: SpecKind, fields: Mapping[str, str], gap: Gap, answer: str) -> dict[str, str]:
-    """Keep one of two clauses; the other leaves the fields that hold it."""
+def _choose_clause(
+    kind: SpecKind, fields: Mapping[str, str], gap: Gap, answer: str
+) -> dict[str, str]:
+    """Return the fields without the clauses that the answer did not choose."""
     form = FORMS[kind]
     if gap.options == ("It passes", "It fails"):
         loser = form.bad if answer == "It passes" else form.good
@@ -114,9 +117,11 @@ def _chosen(kind: SpecKind, fields: Mapping[str, str], gap: Gap, answer: str) ->
     return changed
 
 
-def _replaced(fields: Mapping[str, str], quote: str, text: str) -> dict[str, str]:
+def _replace(fields: Mapping[str, str], quote: str, text: str) -> dict[str, str]:
     return {
-        name: held.replace(quote, text) for name, held in fields.items() if quote and quote in held
+        name: value.replace(quote, text)
+        for name, value in fields.items()
+        if quote and quote in value
     }
 
 
@@ -126,9 +131,3 @@ def _with_line(text: str, line: str) -> str:
 
 def _without_line(text: str, clause: str) -> str:
     return "\n".join(line for line in text.split("\n") if clause not in line).strip()
-
-
-def _sentence(text: str) -> str:
-    text = text.strip()
-    ended = text if text[-1:] in {".", "!", "?"} else f"{text}."
-    return ended[:1].upper() + ended[1:]

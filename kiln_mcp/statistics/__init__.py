@@ -1,4 +1,4 @@
-"""Pure statistics: no number without its uncertainty, or a sentence that says why there is none."""
+"""Pure statistics: each number has its uncertainty, or the reason why it cannot be told."""
 
 from kiln_mcp.statistics.agreement import (
     ConstantAnswer,

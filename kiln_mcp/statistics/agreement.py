@@ -1,4 +1,4 @@
-"""How far two raters, or a judge and a person, say the same of the same items."""
+"""The agreement of two raters, or of a judge and a person, on the same items."""
 
 import random
 from collections import Counter
@@ -17,7 +17,7 @@ _Cell = tuple[Hashable, Hashable]
 
 @dataclass(frozen=True, slots=True)
 class ConstantAnswer(Generic[LabelT]):
-    """The one answer that agrees most with the labels when it is always given.
+    """The answer that agrees most with the labels if it is given for every item.
 
     Attributes:
         label: The answer.
@@ -30,13 +30,13 @@ class ConstantAnswer(Generic[LabelT]):
 
 @dataclass(frozen=True, slots=True)
 class DetectionCounts:
-    """A judge's verdicts against a person's labels, pass or fail.
+    """Counts of a judge's verdicts and a person's labels, pass or fail.
 
     Attributes:
-        true_pass: Both say pass.
-        false_pass: The judge says pass, the person fail.
-        true_fail: Both say fail.
-        false_fail: The judge says fail, the person pass.
+        true_pass: Verdict and label are pass.
+        false_pass: The verdict is pass, the label fail.
+        true_fail: Verdict and label are fail.
+        false_fail: The verdict is fail, the label pass.
     """
 
     true_pass: int
@@ -45,13 +45,13 @@ class DetectionCounts:
     false_fail: int
 
     @classmethod
-    def of(cls, judged: Sequence[bool], labelled: Sequence[bool]) -> "DetectionCounts":
+    def of(cls, verdicts: Sequence[bool], labels: Sequence[bool]) -> "DetectionCounts":
         """Count verdicts and labels of the same items, in the same order.
 
         Raises:
             ValueError: The sequences differ in length.
         """
-        pairs = list(zip(judged, labelled, strict=True))
+        pairs = list(zip(verdicts, labels, strict=True))
         return cls(
             true_pass=pairs.count((True, True)),
             false_pass=pairs.count((True, False)),
@@ -62,18 +62,18 @@ class DetectionCounts:
     @property
     def true_positive_rate(self) -> float | CannotTell:
         """Return the share of labelled passes that the judge passes."""
-        labelled = self.true_pass + self.false_fail
-        if not labelled:
+        count = self.true_pass + self.false_fail
+        if not count:
             return CannotTell("no item is labelled pass")
-        return self.true_pass / labelled
+        return self.true_pass / count
 
     @property
     def true_negative_rate(self) -> float | CannotTell:
         """Return the share of labelled fails that the judge fails."""
-        labelled = self.true_fail + self.false_pass
-        if not labelled:
+        count = self.true_fail + self.false_pass
+        if not count:
             return CannotTell("no item is labelled fail")
-        return self.true_fail / labelled
+        return self.true_fail / count
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def percent_agreement(first: Sequence[Hashable], second: Sequence[Hashable]) -> 
 
 
 def best_constant_answer(labels: Sequence[LabelT]) -> ConstantAnswer[LabelT]:
-    """Return the answer that agrees most with the labels when it is always given.
+    """Return the answer that agrees most with the labels if it is given for every item.
 
     A judge that does not beat it has shown nothing.
 
@@ -120,8 +120,8 @@ def cohens_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float
     """Return Cohen's κ for two raters' labels of the same items.
 
     Returns:
-        1 for perfect agreement, 0 for chance, below 0 for worse than chance; or why it is not
-        defined: both raters give every item the same one label.
+        1 for perfect agreement, 0 for chance, below 0 for worse than chance. If both raters give
+        every item the same one label, κ is not defined, and the reason is returned.
 
     Raises:
         ValueError: The sequences are empty or differ in length.
@@ -139,14 +139,14 @@ def cohens_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float
 def kappa_interval(
     first: Sequence[Hashable], second: Sequence[Hashable], level: float = 0.95, seed: int = 0
 ) -> Interval | CannotTell:
-    """Return an interval of Cohen's κ that holds up with few items.
+    """Return an interval of Cohen's κ that keeps its coverage with few items.
 
     κ is computed on draws from the Dirichlet posterior of the table of labels, whose prior weighs
     2 items in all (Jeffreys' prior for two labels). Unlike the large-sample standard error it
-    does not shrink to nothing when the raters agree on every item.
+    does not shrink to 0 if the raters agree on every item.
 
     Returns:
-        The interval, or why there is none: only one label occurs in the two sequences.
+        The interval, or the reason why there is none: the two sequences hold only one label.
 
     Raises:
         ValueError: The sequences are empty or differ in length, or the level is impossible.
@@ -160,14 +160,14 @@ def kappa_interval(
 
 
 def stratified_kappa(strata: Sequence[LabelStratum]) -> float | CannotTell:
-    """Return Cohen's κ of a population of which a part of each stratum was labelled.
+    """Return Cohen's κ of a population, from the labelled items of each stratum.
 
     Strata without a labelled item are left out.
 
     Raises:
         ValueError: No item is labelled, or two sequences differ in length.
     """
-    kappa = _kappa(_mixture(strata, [_shares(stratum) for stratum in _labelled(strata)]))
+    kappa = _kappa(_mixture(strata, [_shares(stratum) for stratum in _labelled_strata(strata)]))
     if kappa is None:
         return CannotTell("both raters give every item the same label")
     return kappa
@@ -183,13 +183,13 @@ def stratified_kappa_interval(
             impossible.
     """
     check_level(level)
-    known = _labelled(strata)
-    labels = list(dict.fromkeys(label for s in known for label in [*s.first, *s.second]))
+    parts = _labelled_strata(strata)
+    labels = list(dict.fromkeys(label for s in parts for label in [*s.first, *s.second]))
     if len(labels) < 2:
         return CannotTell("both raters give every item the same label")
     cells = [(a, b) for a in labels for b in labels]
     prior = 2 / len(cells)
-    counts = [Counter(zip(s.first, s.second, strict=True)) for s in known]
+    counts = [Counter(zip(s.first, s.second, strict=True)) for s in parts]
     draw = random.Random(seed)
     draws: list[float] = []
     for _ in range(KAPPA_DRAWS):
@@ -204,14 +204,14 @@ def stratified_kappa_interval(
     return percentile_interval(sorted(draws), level)
 
 
-def _labelled(strata: Sequence[LabelStratum]) -> list[LabelStratum]:
+def _labelled_strata(strata: Sequence[LabelStratum]) -> list[LabelStratum]:
     for stratum in strata:
         if len(stratum.first) != len(stratum.second):
             _check_pairs(stratum.first, stratum.second)
-    known = [stratum for stratum in strata if stratum.first]
-    if not known:
+    parts = [stratum for stratum in strata if stratum.first]
+    if not parts:
         raise ValueError("Agreement needs at least one labelled item.")
-    return known
+    return parts
 
 
 def _shares(stratum: LabelStratum) -> Mapping[_Cell, float]:
@@ -222,32 +222,32 @@ def _shares(stratum: LabelStratum) -> Mapping[_Cell, float]:
 def _mixture(
     strata: Sequence[LabelStratum], tables: Sequence[Mapping[_Cell, float]]
 ) -> Mapping[_Cell, float]:
-    mixed: dict[_Cell, float] = {}
-    for stratum, table in zip(_labelled(strata), tables, strict=True):
+    mixture: dict[_Cell, float] = {}
+    for stratum, table in zip(_labelled_strata(strata), tables, strict=True):
         for cell, share in table.items():
-            mixed[cell] = mixed.get(cell, 0.0) + stratum.weight * share
-    return mixed
+            mixture[cell] = mixture.get(cell, 0.0) + stratum.weight * share
+    return mixture
 
 
 def _kappa(table: Mapping[tuple[Hashable, Hashable], float]) -> float | None:
     total = sum(table.values())
     rows: dict[Hashable, float] = {}
     columns: dict[Hashable, float] = {}
-    observed = 0.0
+    agreement = 0.0
     for (a, b), weight in table.items():
         rows[a] = rows.get(a, 0.0) + weight
         columns[b] = columns.get(b, 0.0) + weight
-        observed += weight if a == b else 0.0
+        agreement += weight if a == b else 0.0
     chance = sum(rows[label] * columns.get(label, 0.0) for label in rows) / total**2
     if 1 - chance < 1e-12:
         return None
-    return (observed / total - chance) / (1 - chance)
+    return (agreement / total - chance) / (1 - chance)
 
 
 def _check_pairs(first: Sequence[Hashable], second: Sequence[Hashable]) -> None:
     if not first or len(first) != len(second):
         message = (
-            f"Two raters' labels are compared item by item: {len(first)} and {len(second)} labels "
-            "do not fit."
+            f"Two raters' labels are compared item by item, so {len(first)} and {len(second)} "
+            "labels do not fit."
         )
         raise ValueError(message)

@@ -19,7 +19,7 @@ def bootstrap_mean_interval(
     than its level. The same seed gives the same interval.
 
     Returns:
-        The interval, or why there is none: fewer than 2 values, or all the same.
+        The interval, or the reason why there is none: fewer than 2 values, or all the same.
 
     Raises:
         ValueError: The level lies outside (0, 1).
@@ -44,15 +44,15 @@ def bootstrap_mean_interval(
 
     def end(share: float) -> float:
         z = bias + normal.inv_cdf(share)
-        adjusted = normal.cdf(bias + z / (1 - skew * z))
-        return means[min(len(means) - 1, max(0, round(adjusted * (len(means) - 1))))]
+        percentile = normal.cdf(bias + z / (1 - skew * z))
+        return means[min(len(means) - 1, max(0, round(percentile * (len(means) - 1))))]
 
     low, high = end((1 - level) / 2), end((1 + level) / 2)
     return Interval(min(low, high), max(low, high), level)
 
 
 def _resampled_means(values: Sequence[float], seed: int) -> list[float]:
-    import numpy as np  # imported here: heavy, and most callers have pass or fail
+    import numpy as np  # imported late: slow to import, and pass or fail needs none
 
     draw = np.random.default_rng(seed)
     data = np.asarray(values, dtype=np.float64)

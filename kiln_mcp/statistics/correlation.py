@@ -13,8 +13,8 @@ def pearson(first: Sequence[float], second: Sequence[float]) -> float | CannotTe
     """Return Pearson's correlation of two raters' scores of the same items, in [-1, 1].
 
     Returns:
-        The correlation, or why it is not defined: fewer than 2 items, or one rater's scores are
-        all the same.
+        The correlation, or the reason why it is not defined: fewer than 2 items, or one rater's
+        scores are all the same.
 
     Raises:
         ValueError: The sequences differ in length.
@@ -22,25 +22,25 @@ def pearson(first: Sequence[float], second: Sequence[float]) -> float | CannotTe
     Source:
         Pearson (1895), Note on Regression and Inheritance in the Case of Two Parents.
     """
-    undefined = _why_undefined(first, second)
-    if undefined:
-        return undefined
+    problem = _find_problem(first, second)
+    if problem:
+        return problem
     mean_first, mean_second = fmean(first), fmean(second)
     from_first = [value - mean_first for value in first]
     from_second = [value - mean_second for value in second]
     spread = sqrt(sum(v * v for v in from_first)) * sqrt(sum(v * v for v in from_second))
     if spread == 0:
-        return CannotTell("the scores differ by less than a float can tell")
+        return CannotTell("the scores differ by less than a float can hold")
     product = sum(a * b for a, b in zip(from_first, from_second, strict=True))
     return max(-1.0, min(1.0, product / spread))
 
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> float | CannotTell:
-    """Return Spearman's rank correlation, ties given their mean rank, in [-1, 1].
+    """Return Spearman's rank correlation, with the mean rank for ties, in [-1, 1].
 
     Returns:
-        The correlation, or why it is not defined: fewer than 2 items, or one rater's scores are
-        all the same.
+        The correlation, or the reason why it is not defined: fewer than 2 items, or one rater's
+        scores are all the same.
 
     Raises:
         ValueError: The sequences differ in length.
@@ -48,9 +48,9 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> float | CannotT
     Source:
         Spearman (1904), The Proof and Measurement of Association Between Two Things.
     """
-    undefined = _why_undefined(first, second)
-    if undefined:
-        return undefined
+    problem = _find_problem(first, second)
+    if problem:
+        return problem
     return pearson(_ranks(first), _ranks(second))
 
 
@@ -60,8 +60,8 @@ def kendall_tau_b(first: Sequence[float], second: Sequence[float]) -> float | Ca
     Time grows with the square of the number of different pairs of scores.
 
     Returns:
-        The correlation, or why it is not defined: fewer than 2 items, or one rater's scores are
-        all the same.
+        The correlation, or the reason why it is not defined: fewer than 2 items, or one rater's
+        scores are all the same.
 
     Raises:
         ValueError: The sequences differ in length.
@@ -69,22 +69,22 @@ def kendall_tau_b(first: Sequence[float], second: Sequence[float]) -> float | Ca
     Source:
         Kendall (1945), The Treatment of Ties in Ranking Problems.
     """
-    undefined = _why_undefined(first, second)
-    if undefined:
-        return undefined
+    problem = _find_problem(first, second)
+    if problem:
+        return problem
     cells = Counter(zip(first, second, strict=True))
     balance = 0
     for ((a, b), count), ((c, d), other) in combinations(cells.items(), 2):
         balance += count * other * _sign(a - c) * _sign(b - d)
     pairs = len(first) * (len(first) - 1) // 2
-    untied_first, untied_second = pairs - _tied(first), pairs - _tied(second)
+    untied_first, untied_second = pairs - _count_ties(first), pairs - _count_ties(second)
     tau = balance / (sqrt(untied_first) * sqrt(untied_second))
     return max(-1.0, min(1.0, tau))
 
 
-def _why_undefined(first: Sequence[float], second: Sequence[float]) -> CannotTell | None:
+def _find_problem(first: Sequence[float], second: Sequence[float]) -> CannotTell | None:
     if len(first) != len(second):
-        message = f"{len(first)} scores cannot be set beside {len(second)}."
+        message = f"{len(first)} scores cannot be compared with {len(second)}."
         raise ValueError(message)
     if len(first) < 2:
         return CannotTell("a correlation needs at least 2 items")
@@ -106,5 +106,5 @@ def _sign(value: float) -> int:
     return (value > 0) - (value < 0)
 
 
-def _tied(values: Sequence[float]) -> int:
+def _count_ties(values: Sequence[float]) -> int:
     return sum(count * (count - 1) // 2 for count in Counter(values).values())

@@ -15,19 +15,19 @@ from kiln_mcp.statistics.proportions import (
 
 @dataclass(frozen=True, slots=True)
 class PairedCounts:
-    """How two systems did on the same items.
+    """Counts of two systems' verdicts on the same items.
 
     Attributes:
-        both: Items that both passed.
+        both_pass: Items that both passed.
         only_first: Items that only the first passed.
         only_second: Items that only the second passed.
-        neither: Items that both failed.
+        both_fail: Items that both failed.
     """
 
-    both: int
+    both_pass: int
     only_first: int
     only_second: int
-    neither: int
+    both_fail: int
 
     @classmethod
     def of(cls, first: Sequence[bool], second: Sequence[bool]) -> "PairedCounts":
@@ -38,16 +38,16 @@ class PairedCounts:
         """
         pairs = list(zip(first, second, strict=True))
         return cls(
-            both=pairs.count((True, True)),
+            both_pass=pairs.count((True, True)),
             only_first=pairs.count((True, False)),
             only_second=pairs.count((False, True)),
-            neither=pairs.count((False, False)),
+            both_fail=pairs.count((False, False)),
         )
 
     @property
     def total(self) -> int:
         """Return the number of items."""
-        return self.both + self.only_first + self.only_second + self.neither
+        return self.both_pass + self.only_first + self.only_second + self.both_fail
 
     @property
     def difference(self) -> float:
@@ -76,18 +76,21 @@ def newcombe_interval(
         Newcombe (1998), Interval Estimation for the Difference Between Independent Proportions,
         method 10.
     """
-    one, two = wilson_interval(*first, level), wilson_interval(*second, level)
-    share_one, share_two = first[0] / first[1], second[0] / second[1]
-    difference = share_two - share_one
-    down = sqrt((share_two - two.low) ** 2 + (one.high - share_one) ** 2)
-    up = sqrt((two.high - share_two) ** 2 + (share_one - one.low) ** 2)
+    first_interval = wilson_interval(*first, level)
+    second_interval = wilson_interval(*second, level)
+    first_share, second_share = first[0] / first[1], second[0] / second[1]
+    difference = second_share - first_share
+    down = sqrt(
+        (second_share - second_interval.low) ** 2 + (first_interval.high - first_share) ** 2
+    )
+    up = sqrt((second_interval.high - second_share) ** 2 + (first_share - first_interval.low) ** 2)
     return Interval(max(-1.0, difference - down), min(1.0, difference + up), level)
 
 
 def paired_newcombe_interval(counts: PairedCounts, level: float = 0.95) -> Interval:
     """Return the interval of the second pass rate less the first, on the same items.
 
-    The two Wilson intervals are put together by the method of variance estimates recovery
+    The two Wilson intervals are combined by the method of variance estimates recovery
     (MOVER), with the items' own correlation.
 
     Raises:
@@ -98,14 +101,18 @@ def paired_newcombe_interval(counts: PairedCounts, level: float = 0.95) -> Inter
         Proportions Based on Paired Data, method 10.
     """
     total = counts.total
-    passed_one, passed_two = counts.both + counts.only_first, counts.both + counts.only_second
-    one, two = wilson_interval(passed_one, total, level), wilson_interval(passed_two, total, level)
-    share_one, share_two = passed_one / total, passed_two / total
+    first_passes, second_passes = (
+        counts.both_pass + counts.only_first,
+        counts.both_pass + counts.only_second,
+    )
+    first_interval = wilson_interval(first_passes, total, level)
+    second_interval = wilson_interval(second_passes, total, level)
+    first_share, second_share = first_passes / total, second_passes / total
     phi = _phi(counts)
-    low_two, up_two = share_two - two.low, two.high - share_two
-    low_one, up_one = share_one - one.low, one.high - share_one
-    down = sqrt(max(0.0, low_two**2 - 2 * phi * low_two * up_one + up_one**2))
-    up = sqrt(max(0.0, up_two**2 - 2 * phi * up_two * low_one + low_one**2))
+    second_down, second_up = second_share - second_interval.low, second_interval.high - second_share
+    first_down, first_up = first_share - first_interval.low, first_interval.high - first_share
+    down = sqrt(max(0.0, second_down**2 - 2 * phi * second_down * first_up + first_up**2))
+    up = sqrt(max(0.0, second_up**2 - 2 * phi * second_up * first_down + first_down**2))
     difference = counts.difference
     return Interval(max(-1.0, difference - down), min(1.0, difference + up), level)
 
@@ -113,10 +120,10 @@ def paired_newcombe_interval(counts: PairedCounts, level: float = 0.95) -> Inter
 def post_stratified_difference(
     strata: Sequence[tuple[float, PairedCounts]], level: float = 0.95, seed: int = 0
 ) -> Interval:
-    """Return the interval of a paired difference in a population that was labelled by strata.
+    """Return the interval of a paired difference, from labels that were drawn by strata.
 
     Args:
-        strata: The weight of each stratum, and how the two did on its labelled items.
+        strata: The weight of each stratum, and the counts of its labelled items.
         level: Nominal coverage.
         seed: Of the draws from the strata's Dirichlet posteriors (Jeffreys' prior).
 
@@ -133,7 +140,7 @@ def post_stratified_difference(
         for size, counts in strata:
             first = draw.gammavariate(counts.only_first + 0.5, 1.0)
             second = draw.gammavariate(counts.only_second + 0.5, 1.0)
-            same = draw.gammavariate(counts.both + counts.neither + 0.5, 1.0)
+            same = draw.gammavariate(counts.both_pass + counts.both_fail + 0.5, 1.0)
             difference += size / weight * (second - first) / (first + second + same)
         differences.append(difference)
     return percentile_interval(sorted(differences), level)
@@ -142,11 +149,14 @@ def post_stratified_difference(
 def _phi(counts: PairedCounts) -> float:
     """Return the correlation that method 10 uses: positive products get a continuity correction."""
     total = counts.total
-    passed_one, passed_two = counts.both + counts.only_first, counts.both + counts.only_second
-    margins = passed_one * (total - passed_one) * passed_two * (total - passed_two)
+    first_passes, second_passes = (
+        counts.both_pass + counts.only_first,
+        counts.both_pass + counts.only_second,
+    )
+    margins = first_passes * (total - first_passes) * second_passes * (total - second_passes)
     if margins == 0:
         return 0.0
-    product = counts.both * counts.neither - counts.only_first * counts.only_second
+    product = counts.both_pass * counts.both_fail - counts.only_first * counts.only_second
     if product > 0:
         product = max(product - total / 2, 0)
     return product / sqrt(margins)

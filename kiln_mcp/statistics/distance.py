@@ -1,4 +1,4 @@
-"""How far apart two raters' scores lie."""
+"""Distances of two raters' scores."""
 
 from collections.abc import Sequence
 from statistics import fmean

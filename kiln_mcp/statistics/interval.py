@@ -1,4 +1,4 @@
-"""What every estimate here is made of: an interval, or a sentence that says why there is none."""
+"""The results of estimates: an interval, or the reason why there is none."""
 
 from dataclasses import dataclass
 

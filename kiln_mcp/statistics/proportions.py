@@ -53,8 +53,8 @@ def wilson_interval(successes: int, total: int, level: float = 0.95) -> Interval
 def jeffreys_interval(successes: int, total: int, level: float = 0.95) -> Interval:
     """Return the equal-tailed Jeffreys interval of a proportion, within [0, 1].
 
-    The low end is 0 when nothing succeeded, and the high end 1 when everything did. With no item
-    at all it is [0, 1].
+    The low end is 0 if nothing succeeded, and the high end 1 if everything did. Without items it
+    is [0, 1].
 
     Raises:
         ValueError: `successes` lies outside 0…total, or the level outside (0, 1).
@@ -64,7 +64,7 @@ def jeffreys_interval(successes: int, total: int, level: float = 0.95) -> Interv
     """
     _check_counts(successes, total)
     check_level(level)
-    from scipy.special import betaincinv  # imported here: costs a tenth of a second
+    from scipy.special import betaincinv  # imported late: costs a tenth of a second
 
     alpha, beta, tail = successes + 0.5, total - successes + 0.5, (1 - level) / 2
     low = 0.0 if successes == 0 else float(betaincinv(alpha, beta, tail))
@@ -88,11 +88,11 @@ def post_stratified_estimate(strata: Sequence[Stratum]) -> float:
 def post_stratified_interval(
     strata: Sequence[Stratum], level: float = 0.95, seed: int = 0
 ) -> Interval:
-    """Return the equal-tailed interval of a share that was estimated stratum by stratum.
+    """Return the equal-tailed interval of a share, from the labels of each stratum.
 
-    Every stratum's share has the Jeffreys posterior of its labels; the interval is taken from
-    draws of the weighted sum, so the same seed gives the same interval. Unlike a normal
-    approximation it keeps its coverage when a stratum has only few labels.
+    Every stratum's share has the Jeffreys posterior of its labels. The interval is read from draws
+    of the weighted sum, so the same seed gives the same interval. Unlike a normal approximation it
+    keeps its coverage if a stratum has only few labels.
 
     Raises:
         ValueError: There is no stratum, or one's counts, weight or the level are impossible.
@@ -117,18 +117,18 @@ def post_stratified_interval(
     return Interval(0.0 if nothing else interval.low, 1.0 if everything else interval.high, level)
 
 
-def percentile_interval(ordered: Sequence[float], level: float = 0.95) -> Interval:
+def percentile_interval(draws: Sequence[float], level: float = 0.95) -> Interval:
     """Return the middle part of ascending draws that holds the share `level` of them.
 
     Raises:
         ValueError: There is no draw.
     """
-    if not ordered:
+    if not draws:
         message = "An interval needs at least one draw."
         raise ValueError(message)
-    last = len(ordered) - 1
+    last = len(draws) - 1
     tail = (1 - level) / 2
-    return Interval(ordered[round(last * tail)], ordered[round(last * (1 - tail))], level)
+    return Interval(draws[round(last * tail)], draws[round(last * (1 - tail))], level)
 
 
 def _check_counts(successes: int, total: int) -> None:

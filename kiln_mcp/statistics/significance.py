@@ -1,4 +1,4 @@
-"""Tests of "the two systems do equally well" on the same items, and Holm's correction."""
+"""Tests of the hypothesis that two systems do equally well on the same items; Holm's correction."""
 
 from collections.abc import Sequence
 from math import comb
@@ -14,7 +14,7 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
         only_second: Items that only the second system passed.
 
     Returns:
-        1 when the systems differ on no item.
+        1 if the systems differ on no item.
 
     Raises:
         ValueError: A count is below 0.
@@ -32,7 +32,7 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
 
 
 def sign_test(differences: Sequence[float]) -> float:
-    """Return the exact two-sided p-value of the sign test, zeros left out, in (0, 1].
+    """Return the exact two-sided p-value of the sign test, without zeros, in (0, 1].
 
     Source:
         Conover (1999), Practical Nonparametric Statistics, section 3.4.
@@ -41,10 +41,10 @@ def sign_test(differences: Sequence[float]) -> float:
 
 
 def wilcoxon_signed_rank(differences: Sequence[float]) -> float | CannotTell:
-    """Return the two-sided p-value of Wilcoxon's signed-rank test, zeros left out, in (0, 1].
+    """Return the two-sided p-value of Wilcoxon's signed-rank test, without zeros, in (0, 1].
 
     Returns:
-        The p-value, or why there is none: no item differs.
+        The p-value, or the reason why there is none: no item differs.
 
     Source:
         Wilcoxon (1945), Individual Comparisons by Ranking Methods; computed by scipy.
@@ -52,13 +52,13 @@ def wilcoxon_signed_rank(differences: Sequence[float]) -> float | CannotTell:
     unequal = [difference for difference in differences if difference != 0]
     if not unequal:
         return CannotTell("the two sides have the same score on every item")
-    from scipy.stats import wilcoxon  # imported here: costs a second
+    from scipy.stats import wilcoxon  # imported late: costs a second
 
     return min(1.0, float(wilcoxon(unequal).pvalue))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for having made several comparisons, in the given order.
+    """Return p-values corrected for several comparisons, in the order of the arguments.
 
     Each is at least the original one and at most 1.
 
@@ -71,9 +71,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     if any(not 0 <= p <= 1 for p in p_values):
         message = f"p-values lie between 0 and 1: {list(p_values)}."
         raise ValueError(message)
-    corrected = [0.0] * len(p_values)
+    corrections = [0.0] * len(p_values)
     largest = 0.0
     for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        corrected[place] = largest
-    return corrected
+        corrections[place] = largest
+    return corrections

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from kiln_mcp.advice.inventory import EvalInventory, TaskInventory, next_step, weaknesses
+from kiln_mcp.advice.inventory import EvalInventory, TaskInventory, next_steps, weaknesses
 from kiln_mcp.advice.service import first_names
 from storage import Prompt
 
@@ -9,14 +9,19 @@ SOUND = EvalInventory(
     judges=1,
     test_items=100,
     golden_items=40,
-    rated=40,
+    rated_items=40,
     one_sided=False,
     results=200,
-    compared=2,
+    result_run_configs=2,
     model_judges=1,
-    calibrated=False,
+    is_calibrated=False,
 )
 TASK = TaskInventory(name="Support", runs=300, specs=1, run_configs=2, prompts=1, evals=(SOUND,))
+
+
+def tools(task: TaskInventory) -> list[str]:
+    """Return the tools of the next steps of a task."""
+    return [step.tool for step in next_steps(task)]
 
 
 def test_a_task_with_a_rated_eval_of_enough_items_has_no_weakness() -> None:
@@ -26,18 +31,18 @@ def test_a_task_with_a_rated_eval_of_enough_items_has_no_weakness() -> None:
 def test_a_task_without_evals_is_told_to_say_what_is_good() -> None:
     bare = replace(TASK, evals=(), specs=0)
     assert weaknesses(bare) == ["Support: nothing is measured; it has no eval."]
-    assert next_step(bare).startswith("draft_spec")
-    assert next_step(replace(bare, specs=1)).startswith("create_evaluator")
+    assert tools(bare) == ["draft_spec"]
+    assert tools(replace(bare, specs=1)) == ["create_evaluator"]
 
 
 def test_results_of_a_judge_that_nobody_checked_are_called_so() -> None:
-    unrated = replace(SOUND, rated=0)
+    unrated = replace(SOUND, rated_items=0)
     faults = weaknesses(replace(TASK, evals=(unrated,)))
     assert faults == [
-        "Correctness: none of its 40 golden items is rated: its judges are unchecked.",
+        "Correctness: none of its 40 golden items is rated: nobody checked its judges.",
         "Correctness: 2 run configs were scored by a judge that nobody has checked.",
     ]
-    assert next_step(replace(TASK, evals=(unrated,))).startswith("label_items")
+    assert tools(replace(TASK, evals=(unrated,))) == ["next_items_to_label"]
 
 
 def test_ratings_that_are_all_alike_are_called_so() -> None:
@@ -52,30 +57,29 @@ def test_a_small_test_split_is_called_small_and_an_empty_one_empty() -> None:
 
 
 def test_each_stage_leads_to_the_next_call() -> None:
-    def step(**changes: object) -> str:
-        changed = replace(SOUND, **changes)
-        return next_step(replace(TASK, evals=(changed,))).split(":")[0]
+    def step(**changes: object) -> list[str]:
+        return tools(replace(TASK, evals=(replace(SOUND, **changes),)))
 
-    assert step(judges=0) == "create_evaluator"
-    assert step(test_items=0) == "add_items or generate_data, then split_data"
-    assert step(golden_items=0, rated=0, results=0) == "run_eval"
-    assert step(golden_items=0, rated=0) == "evolve_prompt"
-    assert step() == "measure_agreement"
-    assert next_step(replace(TASK, run_configs=0)).startswith("create_run_config")
+    assert step(judges=0) == ["create_evaluator"]
+    assert step(test_items=0) == ["add_items", "generate_data", "split_data"]
+    assert step(golden_items=0, rated_items=0, results=0) == ["run_eval"]
+    assert step(golden_items=0, rated_items=0) == ["evolve_prompt"]
+    assert step() == ["measure_agreement"]
+    assert tools(replace(TASK, run_configs=0)) == ["create_run_config"]
 
 
 def test_checks_that_ask_no_model_are_never_to_be_compared_with_labels() -> None:
-    check = replace(SOUND, model_judges=0, rated=0)
+    check = replace(SOUND, model_judges=0, rated_items=0)
     task = replace(TASK, evals=(check,))
     assert weaknesses(task) == []
-    assert next_step(task).startswith("evolve_prompt")
-    assert next_step(replace(TASK, evals=(replace(check, rated=5),))).startswith("evolve_prompt")
-    assert next_step(replace(TASK, evals=(replace(check, results=0),))).startswith("run_eval")
+    assert tools(task) == ["evolve_prompt"]
+    assert tools(replace(TASK, evals=(replace(check, rated_items=5),))) == ["evolve_prompt"]
+    assert tools(replace(TASK, evals=(replace(check, results=0),))) == ["run_eval"]
 
 
 def test_a_judge_that_was_compared_with_labels_is_not_sent_there_again() -> None:
-    task = replace(TASK, evals=(replace(SOUND, calibrated=True),))
-    assert next_step(task).startswith("evolve_prompt")
+    task = replace(TASK, evals=(replace(SOUND, is_calibrated=True),))
+    assert tools(task) == ["evolve_prompt"]
 
 
 def test_of_many_names_the_first_ten_are_said_and_how_many_more() -> None:

@@ -74,7 +74,7 @@ async def test_the_examples_judges_are_said_to_be_no_better_than_the_constant_an
     async with open_client(tmp_path, teller) as client:
         report = await show_example(client, tmp_path / "example", teller)
     assert len(report.rows) == 10
-    assert report.newly_judged == 0
+    assert report.new_verdicts == 0
     assert "None of its 10 judges is shown to beat the constant answer" in text_of(console)
     licence = await anyio.Path(tmp_path / "example" / "LICENSE.txt").read_text(encoding="utf-8")
     assert "Chesterfield Laboratories" in licence

@@ -15,10 +15,8 @@ from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.evals import service as evals
-from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.judging import service
-from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, LabelsSaved
-from kiln_mcp.labels.errors import LabelsRefused, NothingToLabel, NothingToMeasure
+from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels
 from kiln_mcp.labels.ledger import read_draws, read_labels
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.projects.runs.ratings import Aspect, with_rating
@@ -30,6 +28,7 @@ from storage import (
     EvalConfig,
     EvalOutputScore,
     EvalRun,
+    LlmJudge,
     Project,
     ProjectStore,
     RequirementRating,
@@ -39,7 +38,7 @@ from storage import (
     TaskOutputRating,
     TaskRun,
 )
-from storage.errors import WorkbenchError
+from storage.errors import Refusal, WorkbenchError
 
 ASPECT = Aspect("Right", "pass_fail", ("named::Right",))
 DATA = Path(__file__).parents[2] / "data" / "kiln_demo"
@@ -71,7 +70,7 @@ class Bench:
             self.workspace, self.folder, "Right", count, None, seed
         )
 
-    async def label(self, labels: dict[str, str], rater: str = "ann") -> LabelsSaved:
+    async def label(self, labels: dict[str, str], rater: str = "ann") -> SavedLabels:
         made = await service.label_items.invoke(
             self.workspace,
             {
@@ -81,7 +80,7 @@ class Bench:
                 "rater": rater,
             },
         )
-        assert isinstance(made, LabelsSaved)
+        assert isinstance(made, SavedLabels)
         return made
 
     async def measure(self, **arguments: object) -> AgreementReport:
@@ -94,8 +93,10 @@ class Bench:
 
 
 def judge(request: ModelRequest) -> str:
-    asked = request.messages[-1].content
+    asked = "\n".join(str(message.content) for message in request.messages)
     output = asked.split("<model_response>")[1].split("</model_response>")[0]
+    if "unreadable" in output:
+        return "I cannot say."
     verdict = "fail" if any(c.isdigit() for c in output) else "pass"
     return json.dumps({"reasoning": "I looked.", "right": verdict})
 
@@ -135,6 +136,11 @@ async def add_golden(bench: Bench, good: int, bad: int) -> None:
             change.save(run, parent=bench.task)
 
 
+async def add_run(bench: Bench, output: str) -> TaskRun:
+    run = TaskRun(input="animal", output=TaskOutput(output=output), tags=("golden_right",))
+    return await bench.store.save(run, parent=bench.task)
+
+
 def person(output: str) -> str:
     return "fail" if "4" in output else "pass"
 
@@ -160,9 +166,11 @@ async def test_drawn_items_are_labelled_and_the_judge_is_measured_against_them(
     assert (saved.certificate, saved.development, saved.labelled_items) == (40, 0, 40)
     report = await bench.measure(ledger="certificate")
     row = report.rows[0]
-    assert (row.n, row.agreement, row.fails_found) == (40, 1.0, 1.0)
+    assert (row.n, row.agreement, row.true_fail_rate) == (40, 1.0, 1.0)
+    assert row.beats_constant
+    assert [step.tool for step in report.next] == ["run_eval"]
     assert row.low < 0.97
-    assert "Better than always answering 'pass'" in report.says[0]
+    assert "Better than always answering 'pass'" in report.conclusions[0]
     assert not any("not drawn at random" in warning for warning in report.warnings)
 
 
@@ -202,7 +210,7 @@ async def test_items_picked_by_hand_never_enter_the_certificate(bench: Bench) ->
     picked = {run.id: person(run.output.output) for run in runs[:4]}
     saved = await bench.label(picked)
     assert (saved.certificate, saved.development) == (0, 4)
-    with pytest.raises(NothingToMeasure, match=r"certificate ledger"):
+    with pytest.raises(Refusal, match=r"certificate ledger"):
         await bench.measure(ledger="certificate")
     report = await bench.measure()
     assert any("not drawn at random" in warning for warning in report.warnings)
@@ -216,16 +224,16 @@ async def test_a_labelled_item_is_not_drawn_again(bench: Bench) -> None:
     assert not {i.item for i in first.items} & {i.item for i in second.items}
     assert len(second.items) == 2
     await bench.label({item.item: "pass" for item in second.items})
-    with pytest.raises(NothingToLabel, match=r"All 6 items"):
+    with pytest.raises(Refusal, match=r"All 6 items"):
         await bench.batch(1)
 
 
 async def test_one_wrong_label_keeps_all_of_them_from_being_saved(bench: Bench) -> None:
     await add_golden(bench, good=2, bad=0)
     runs = await bench.store.children(bench.task, TaskRun)
-    with pytest.raises(LabelsRefused, match=r"'maybe' is none of pass, fail") as caught:
+    with pytest.raises(Refusal, match=r"'maybe' is none of pass, fail") as caught:
         await bench.label({runs[0].id: "pass", runs[1].id: "maybe", "123": "pass"})
-    assert len(caught.value.problems) == 2
+    assert "123 is not in the golden set" in str(caught.value)
     kept = await bench.store.get(TaskRun, runs[0].id, parent=bench.task)
     assert kept.output.rating is None
 
@@ -261,7 +269,7 @@ async def test_a_judge_with_an_unknown_price_is_not_asked_without_approval(bench
 
 async def test_a_golden_set_without_items_says_what_would_fill_it(bench: Bench) -> None:
     await add_golden(bench, good=0, bad=0)
-    with pytest.raises(NothingToLabel, match=r"no run fits 'tag::golden_right'"):
+    with pytest.raises(Refusal, match=r"no run fits 'tag::golden_right'"):
         await bench.batch(2)
 
 
@@ -357,7 +365,7 @@ async def test_labels_given_again_add_no_line_and_changed_ones_do(bench: Bench) 
     measured = await bench.store.find(Eval, "Right", parent=bench.task)
     labels = dict.fromkeys(items, "pass")
     first, again = await bench.label(labels), await bench.label(labels)
-    assert (first.repeated, again.repeated) == (0, 4)
+    assert (first.repeats, again.repeats) == (0, 4)
     assert len((await read_labels(bench.store, measured)).entries) == 4
     async with anyio.create_task_group() as group:
         for _ in range(3):
@@ -365,7 +373,7 @@ async def test_labels_given_again_add_no_line_and_changed_ones_do(bench: Bench) 
     assert len((await read_labels(bench.store, measured)).entries) == 8
     changed = await bench.label({**labels, items[0]: "fail"})
     back = await bench.label(labels)
-    assert (changed.repeated, back.repeated) == (3, 3)
+    assert (changed.repeats, back.repeats) == (3, 3)
     values = [
         one.value
         for one in (await read_labels(bench.store, measured)).entries
@@ -430,12 +438,14 @@ async def test_the_demo_project_is_told_that_its_judges_and_its_labels_are_no_go
     report = await bench.measure()
     assert len(report.rows) == 10
     assert {row.n for row in report.rows} == {34}
-    assert len(report.says) == 10
-    for words in report.says:
+    assert len(report.conclusions) == 10
+    assert not any(row.beats_constant for row in report.rows)
+    for words in report.conclusions:
         assert ": No better than always answering 'pass': it agrees on" in words
-    assert report.newly_judged == 0
-    assert report.next_step.startswith("Do not rank run configs by these judges")
+    assert report.new_verdicts == 0
+    assert [step.tool for step in report.next] == ["next_items_to_label", "create_evaluator"]
     text = " ".join(report.warnings)
+    assert "do not rank run configs by these judges" in text
     for sign in ("too fast to have read", "in 2 blocks", "confounded with the generation session"):
         assert sign in text
     assert "10 judges were compared" in text
@@ -455,7 +465,7 @@ async def test_an_eval_without_a_judge_can_be_labelled_but_not_measured(bench: B
     await bench.store.save(run, parent=bench.task)
     batch = await bench.batch(1)
     await bench.label({batch.items[0].item: "pass"})
-    with pytest.raises(NothingToEvaluate, match=r"has no evaluator"):
+    with pytest.raises(Refusal, match=r"has no evaluator"):
         await bench.measure()
 
 
@@ -472,11 +482,11 @@ async def test_a_check_by_reference_is_said_to_need_no_labels(bench: Bench) -> N
     )
     runs = await bench.store.children(bench.task, TaskRun)
     await bench.label({run.id: "pass" for run in runs})
-    with pytest.raises(NothingToMeasure, match=r"ask no model .* evolve_prompt"):
+    with pytest.raises(Refusal, match=r"ask no model .*evolve_prompt"):
         await bench.measure(evaluators=["exact"])
 
 
-async def passed_on(bench: Bench, batch: LabellingBatch) -> LabelsSaved:
+async def passed_on(bench: Bench, batch: LabellingBatch) -> SavedLabels:
     """Pass labels on as an assistant does whose client reaches no person."""
     assistant = replace(bench, workspace=replace(bench.workspace, person=None))
     return await assistant.label({item.item: person(item.output) for item in batch.items})
@@ -488,10 +498,11 @@ async def test_labels_that_an_assistant_passes_on_stay_out_of_the_certificate(
     await add_golden(bench, good=12, bad=8)
     batch = await bench.batch(10)
     saved = await passed_on(bench, batch)
-    assert (saved.saved, saved.certificate, saved.passed_on) == (10, 0, 10)
+    assert (saved.saved, saved.certificate, saved.unconfirmed_labels) == (10, 0, 10)
     assert saved.labelled_items == 0
-    assert "kiln-mcp approve ap-" in saved.next_step
-    with pytest.raises(NothingToMeasure, match=r"certificate ledger"):
+    assert "kiln-mcp approve ap-" in str(saved.message)
+    assert [step.tool for step in saved.next] == ["label_items"]
+    with pytest.raises(Refusal, match=r"certificate ledger"):
         await bench.measure(ledger="certificate")
     report = await bench.measure()
     assert any(warning.startswith("10 labels of drawn items") for warning in report.warnings)
@@ -506,7 +517,7 @@ async def test_a_batch_counts_for_the_certificate_once_the_person_has_confirmed_
     batch = await bench.batch(10)
     await passed_on(bench, batch)
     saved = await bench.label({item.item: person(item.output) for item in batch.items})
-    assert (saved.certificate, saved.passed_on, saved.labelled_items) == (10, 0, 10)
+    assert (saved.certificate, saved.unconfirmed_labels, saved.labelled_items) == (10, 0, 10)
     report = await bench.measure(ledger="certificate")
     assert (report.rows[0].n, report.rows[0].agreement) == (10, 1.0)
     assert not any("passed on" in warning for warning in report.warnings)
@@ -561,5 +572,125 @@ async def test_labels_of_earlier_versions_that_nobody_confirmed_do_not_certify(
     file = bench.store.side_folder(measured) / "kiln_mcp_labels.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(f"{json.dumps(line)}\n", encoding="utf-8")
-    with pytest.raises(NothingToMeasure, match=r"certificate ledger"):
+    with pytest.raises(Refusal, match=r"certificate ledger"):
         await bench.measure(ledger="certificate")
+
+
+async def test_items_that_a_judge_cannot_judge_are_counted_and_left_out(bench: Bench) -> None:
+    await add_golden(bench, good=6, bad=4)
+    await add_run(bench, "unreadable")
+    runs = await bench.store.children(bench.task, TaskRun)
+    await bench.label({run.id: person(run.output.output) for run in runs})
+    report = await bench.measure()
+    assert (report.rows[0].n, report.failed, report.new_verdicts) == (10, 1, 10)
+    assert any(warning.startswith("1 items could not be judged") for warning in report.warnings)
+
+
+async def test_a_measurement_in_which_every_item_fails_is_refused_with_the_reason(
+    bench: Bench,
+) -> None:
+    await add_golden(bench, good=0, bad=0)
+    await add_run(bench, "unreadable")
+    (run,) = await bench.store.children(bench.task, TaskRun)
+    await bench.label({run.id: "pass"})
+    with pytest.raises(Refusal, match=r"No labelled item of 'Right' could be judged: \w+"):
+        await bench.measure()
+
+
+async def test_a_judge_that_needs_a_reference_is_refused_with_the_way_on(bench: Bench) -> None:
+    await add_golden(bench, good=2, bad=0)
+    record = await bench.store.find(Eval, "Right", parent=bench.task)
+    (other,) = await bench.store.children(record, EvalConfig)
+    assert isinstance(other.properties, LlmJudge)
+    properties = other.properties.replace(reference_keys=("reference_answer",))
+    judge = EvalConfig(name="by reference", config_type="v2", properties=properties)
+    await bench.store.save(judge, parent=record)
+    runs = await bench.store.children(bench.task, TaskRun)
+    await bench.label({run.id: "pass" for run in runs})
+    with pytest.raises(Refusal, match=r"has what its judges need.*Next: create_evaluator"):
+        await bench.measure(evaluators=["by reference"])
+
+
+async def test_an_eval_without_a_golden_filter_is_refused_with_the_way_on(bench: Bench) -> None:
+    record = Eval(
+        name="Right",
+        output_scores=(EvalOutputScore(name="Right", type="pass_fail"),),
+        eval_set_filter_id="tag::test",
+    )
+    await bench.store.save(record, parent=bench.task)
+    with pytest.raises(Refusal, match=r"'Right' has no golden set.*Next: create_evaluator"):
+        await bench.batch(1)
+
+
+async def test_each_score_of_an_eval_has_its_own_row_and_warnings(bench: Bench) -> None:
+    record = await bench.store.save(
+        Eval(
+            name="Right",
+            output_scores=(
+                EvalOutputScore(name="Right", type="pass_fail"),
+                EvalOutputScore(name="Tone", type="five_star"),
+            ),
+            eval_set_filter_id="tag::test",
+            eval_configs_filter_id="tag::golden_right",
+        ),
+        parent=bench.task,
+    )
+    judge = EvalConfig(
+        name="J",
+        model_name="gpt_4o",
+        model_provider="openai",
+        config_type="llm_as_judge",
+        properties=StepsJudge(eval_steps=("Is it right?",)),
+    )
+    judge = await bench.store.save(judge, parent=record)
+    labels: list[JsonValue] = []
+    for number in range(4):
+        run = await add_run(bench, f"cat {number}")
+        labels.append({"item": run.id, "score": "right", "label": "pass"})
+        labels.append({"item": run.id, "score": "tone", "label": str(number + 1)})
+        verdict = EvalRun(
+            dataset_id=run.id,
+            eval_config_eval=True,
+            input="i",
+            output="o",
+            scores={"right": 1.0, "tone": float(number + 1)},
+        )
+        await bench.store.save(verdict, parent=judge)
+    saved = await service.label_items.invoke(
+        bench.workspace,
+        {"project": bench.folder, "eval": "Right", "labels": labels, "rater": "ann"},
+    )
+    assert isinstance(saved, SavedLabels)
+    assert "Right: All 4 labels are the same" in " ".join(saved.warnings)
+    report = await bench.measure()
+    assert [(row.score, row.n, row.agreement) for row in report.rows] == [
+        ("right", 4, 1.0),
+        ("tone", 4, 1.0),
+    ]
+    assert report.rows[1].true_pass_rate is None
+    assert report.conclusions[1].startswith("J on tone: ")
+    assert report.new_verdicts == 0
+
+
+async def test_many_damaged_lines_of_a_ledger_are_counted_after_the_first_five(
+    bench: Bench,
+) -> None:
+    await add_golden(bench, good=2, bad=0)
+    record = await bench.store.find(Eval, "Right", parent=bench.task)
+    folder = bench.store.side_folder(record)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "kiln_mcp_labels.jsonl").write_text("{broken\n" * 8, encoding="utf-8")
+    batch = await bench.batch(1)
+    assert len(batch.warnings) == 6
+    assert batch.warnings[-1] == "… and 3 more lines."
+
+
+async def test_the_raters_with_the_most_shared_items_give_the_ceiling(bench: Bench) -> None:
+    await add_golden(bench, good=4, bad=0)
+    items = [run.id for run in await bench.store.children(bench.task, TaskRun)]
+    await bench.label(dict.fromkeys(items, "pass"), "ann")
+    await bench.label(dict.fromkeys(items[:1], "pass"), "ben")
+    await bench.label(dict.fromkeys(items[:3], "pass"), "cid")
+    ceiling = (await bench.measure()).human_ceiling[0]
+    assert (ceiling.raters, ceiling.n, ceiling.agreement) == (["ann", "cid"], 3, 1.0)
+    assert (ceiling.kappa, ceiling.kappa_low) == (None, None)

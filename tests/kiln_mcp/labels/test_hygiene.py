@@ -2,16 +2,16 @@ import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from kiln_mcp.labels.hygiene import GivenLabel, label_warnings
+from kiln_mcp.labels.hygiene import TimedLabel, label_warnings
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def labels(
     values: Sequence[float], gap_s: float = 20, sessions: Sequence[str] | None = None
-) -> list[GivenLabel]:
+) -> list[TimedLabel]:
     return [
-        GivenLabel(
+        TimedLabel(
             value=value,
             at=START + timedelta(seconds=gap_s * place),
             session=sessions[place] if sessions else None,
@@ -44,8 +44,8 @@ def test_labels_entered_once_a_second_are_warned_of() -> None:
 
 
 def test_labels_given_together_are_timed_from_the_draw_and_not_from_each_other() -> None:
-    slow = [GivenLabel(v, START, seconds=25.0) for v in honest(40)]
-    fast = [GivenLabel(v, START, seconds=0.4) for v in honest(40)]
+    slow = [TimedLabel(v, START, seconds=25.0) for v in honest(40)]
+    fast = [TimedLabel(v, START, seconds=0.4) for v in honest(40)]
     assert not any("too fast" in warning for warning in label_warnings(slow))
     assert any("too fast" in warning for warning in label_warnings(fast))
 

@@ -101,7 +101,7 @@ async def test_verdicts_that_another_home_made_since_the_plan_are_measured(
     await measure_agreement.invoke(first, _call(shared))
     report = await proposal.carry_out()
     assert isinstance(report, AgreementReport)
-    assert report.newly_judged == 0
+    assert report.new_verdicts == 0
     assert [row.n for row in report.rows] == [len(golden)]
 
 

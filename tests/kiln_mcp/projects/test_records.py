@@ -107,7 +107,7 @@ async def test_broken_records_and_copies_made_by_hand_are_named_with_the_next_st
     (store.folder / other.saved.path).write_text("{", encoding="utf-8")
     await store.refresh()
     told = await _call(workspace, "describe_project", project="P")
-    (broken,), (copy,) = _texts(told["unreadable"]), _texts(told["repeated"])
+    (broken,), (copy,) = _texts(told["unreadable"]), _texts(told["duplicate_ids"])
     assert broken.startswith(f"{other.saved.path}: it is no JSON")
     assert f"{run.id} - Copy/task_run.kiln: it has the same id as {run.saved.path}" in copy
     assert "Move one of the two folders" in copy

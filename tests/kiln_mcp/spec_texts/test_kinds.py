@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from kiln_mcp.spec_texts.kinds import (
     FORMS,
     NO_EXAMPLES,
-    FieldsMismatch,
     SpecKind,
     definition,
     fields_of,
@@ -16,6 +15,7 @@ from kiln_mcp.spec_texts.kinds import (
     properties_of,
 )
 from storage import Spec
+from storage.errors import Refusal
 from storage.records.spec import SpecProperties
 
 RECORDS = {
@@ -69,10 +69,15 @@ def test_needed_examples_may_be_missing_and_are_marked_as_such() -> None:
     ],
 )
 def test_wrong_fields_are_refused_with_the_valid_ones(fields: dict[str, str], reason: str) -> None:
-    with pytest.raises(FieldsMismatch, match=rf"{reason}.*optional: acceptable_examples"):
+    with pytest.raises(Refusal, match=rf"{reason}.*optional: acceptable_examples"):
         properties_of(SpecKind.TONE, fields)
 
 
 @given(st.sampled_from(SpecKind))
 def test_every_kind_is_offered_to_a_model_that_must_choose(kind: SpecKind) -> None:
     assert f"- {kind}: {FORMS[kind].purpose}" in forms_text()
+
+
+def test_a_text_that_the_format_refuses_is_refused_with_the_reason() -> None:
+    with pytest.raises(Refusal, match=r"core_requirement(.|\n)*Required: core_requirement"):
+        properties_of(SpecKind.BIAS, {"core_requirement": "\ud800"})

@@ -1,11 +1,7 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from kiln_mcp.spec_texts.kinds import SpecKind
 from kiln_mcp.spec_texts.lint import Gap, Rule, find_gaps
-from kiln_mcp.specs.drafts import draft_by_rules
-from kiln_mcp.specs.refinement import Answered, incorporate
 
 CHECKABLE = {
     "core_requirement": "The output is one JSON object.",
@@ -84,11 +80,6 @@ def test_one_output_on_both_sides_is_a_contradiction() -> None:
     fields = {**CHECKABLE, "improper_formatting_examples": CHECKABLE["proper_formatting_examples"]}
     (gap,) = find_gaps(SpecKind.FORMATTING, fields)
     assert gap.rule is Rule.CONTRADICTION
-    kept = incorporate(
-        SpecKind.FORMATTING, fields, (gap,), [Answered(gap.id, "It passes")]
-    ).applied_to(fields)
-    assert kept["improper_formatting_examples"] == ""
-    assert kept["proper_formatting_examples"] == fields["proper_formatting_examples"]
 
 
 def test_an_issue_that_describes_the_right_thing_is_asked_about() -> None:
@@ -96,62 +87,3 @@ def test_an_issue_that_describes_the_right_thing_is_asked_about() -> None:
               "non_issue_examples": "- 2026-05-02"}  # fmt: skip
     (gap,) = find_gaps(SpecKind.ISSUE, fields)
     assert gap.rule is Rule.POLARITY
-    after = incorporate(
-        SpecKind.ISSUE, fields, (gap,), [Answered(gap.id, "the date is not ISO 8601")]
-    ).applied_to(fields)
-    assert after["issue_description"] == "The date is not ISO 8601."
-    assert find_gaps(SpecKind.ISSUE, after) == ()
-
-
-@given(
-    st.lists(
-        st.sampled_from(
-            [
-                "short",
-                "polite",
-                "never",
-                "and must",
-                "the user feels",
-                "helpful",
-                "order",
-                "not",
-                "without",
-                "names the city.",
-                "always",
-                "several",
-                "\n- ",
-            ]
-        ),
-        min_size=1,
-    ).map(" ".join)
-)
-def test_answering_every_vague_unmeasurable_and_absolute_word_closes_it(wish: str) -> None:
-    draft = draft_by_rules(wish, SpecKind.TONE)
-    asked = {Rule.VAGUE, Rule.UNMEASURABLE, Rule.ABSOLUTE}
-    gaps = [g for g in find_gaps(draft.kind, draft.fields) if g.rule in asked]
-    answers = [Answered(gap.id, "Sentence one holds a greeting.") for gap in gaps]
-    refined = incorporate(draft.kind, draft.fields, gaps, answers)
-    assert refined.not_incorporated == ()
-    left = find_gaps(draft.kind, refined.applied_to(draft.fields))
-    assert not [gap for gap in left if gap.rule in asked]
-
-
-def test_only_one_of_two_requirements_may_be_kept() -> None:
-    fields = {"desired_behaviour_description": "It names the city and must end with a question."}
-    gap = next(g for g in find_gaps(SpecKind.DESIRED_BEHAVIOUR, fields) if g.rule is Rule.COMPOUND)
-    refined = incorporate(
-        SpecKind.DESIRED_BEHAVIOUR, fields, (gap,), [Answered(gap.question, gap.options[1])]
-    )
-    (edit,) = refined.edits
-    assert edit.after == "It names the city."
-
-
-def test_answers_that_say_nothing_are_named_with_the_reason() -> None:
-    fields = {"core_requirement": "Short.", "tone_description": "Short."}
-    gaps = find_gaps(SpecKind.TONE, fields)
-    refined = incorporate(
-        SpecKind.TONE, fields, gaps, [Answered("vague:x", "y"), Answered(gaps[0].id, "Not sure.")]
-    )
-    assert refined.edits == ()
-    assert "vague:x: no open question has this id; open: vague:" in refined.not_incorporated[0]
-    assert "leaves it open" in refined.not_incorporated[1]

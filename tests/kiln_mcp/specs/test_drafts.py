@@ -54,3 +54,13 @@ def test_a_chosen_kind_is_stated_as_an_assumption_and_a_given_one_is_not() -> No
 
 def test_a_name_holds_the_telling_words() -> None:
     assert short_name("The answer must be valid JSON with a city") == "Valid json city"
+
+
+def test_a_wish_without_words_still_makes_a_draft() -> None:
+    draft = draft_by_rules("  ", SpecKind.TONE)
+    assert (draft.fields["core_requirement"], draft.name) == ("", "Requirement")
+
+
+def test_an_example_after_such_as_is_taken_without_quotation_marks() -> None:
+    draft = draft_by_rules("Greet people by name, such as: Hello Ann.", SpecKind.TONE)
+    assert draft.fields["acceptable_examples"] == "- Hello Ann"

@@ -53,3 +53,8 @@ def test_a_squared_mean_distance_is_at_least_the_square_of_the_mean_distance(
 def test_a_mean_distance_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match=r"at least one item"):
         mean_absolute_error([], [])
+
+
+def test_scores_whose_spread_a_float_cannot_hold_have_no_correlation() -> None:
+    tiny = [0.0, 5e-324]
+    assert isinstance(pearson(tiny, [1.0, 2.0]), CannotTell)

@@ -33,7 +33,9 @@ def test_a_paired_interval_holds_its_difference_and_stays_in_range(counts: Paire
 
 @given(tables)
 def test_exchanging_the_systems_mirrors_the_interval(counts: PairedCounts) -> None:
-    swapped = PairedCounts(counts.both, counts.only_second, counts.only_first, counts.neither)
+    swapped = PairedCounts(
+        counts.both_pass, counts.only_second, counts.only_first, counts.both_fail
+    )
     straight, mirrored = paired_newcombe_interval(counts), paired_newcombe_interval(swapped)
     assert straight.low == pytest.approx(-mirrored.high, abs=1e-12)
 

@@ -12,6 +12,7 @@ from kiln_mcp.statistics import (
     post_stratified_interval,
     wilson_interval,
 )
+from kiln_mcp.statistics.proportions import percentile_interval
 
 counts = st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -115,3 +116,8 @@ def test_unequal_draws_from_strata_keep_their_coverage_while_the_plain_share_doe
         naive += truth in wilson_interval(easy + hard, 50)
     assert covered / runs >= 0.92
     assert naive / runs < 0.2
+
+
+def test_an_interval_of_no_draws_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one draw"):
+        percentile_interval([])

@@ -116,11 +116,11 @@ async def test_what_evals_made_is_counted_neither_as_item_nor_as_golden(
             "judges": 1,
             "test_items": 4,
             "golden_items": 3,
-            "rated_golden": 2,
+            "rated_items": 2,
             "results": 3,
         }
     ]
-    assert str(described["next_step"]).startswith("label_items")
+    assert "next_items_to_label" in str(described["next"])
 
 
 async def test_two_tasks_are_never_made_under_one_name_and_old_ones_are_told_apart_by_ids(
@@ -172,8 +172,8 @@ async def test_an_eval_with_a_filter_that_is_not_known_here_is_described_as_such
     store = await workspace.open_project("P")
     await _measured(store, split)
     described = await _described(workspace)
-    assert isinstance(described["weak"], list)
-    assert any(f"'{split.filter_id}'" in str(weak) for weak in described["weak"])
+    assert isinstance(described["weaknesses"], list)
+    assert any(f"'{split.filter_id}'" in str(weak) for weak in described["weaknesses"])
     listed = await _call(workspace, "describe_eval", project="P")
     assert isinstance(listed["evals"], list)
     assert [one["test_items"] for one in listed["evals"] if isinstance(one, dict)] == [0]

@@ -11,20 +11,13 @@ from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.llm.errors import UnknownModel
 from kiln_mcp.settings import Settings
-from kiln_mcp.spec_texts.kinds import FieldsMismatch, SpecKind
-from kiln_mcp.specs.errors import NothingToRefine, SpecNotNamed
-from kiln_mcp.specs.service import (
-    Answer,
-    FieldEdit,
-    SpecText,
-    draft_spec,
-    find_spec_gaps,
-    refine_spec,
-)
+from kiln_mcp.spec_texts.kinds import SpecKind
+from kiln_mcp.specs.arguments import Answer, FieldEdit, SpecText
+from kiln_mcp.specs.service import draft_spec, find_spec_gaps, refine_spec
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import Project, ProjectStore, Spec, Task, Tone
-from storage.errors import RecordNotFound
+from storage.errors import RecordNotFound, Refusal
 
 POLITE = SpecText(
     kind=SpecKind.TONE,
@@ -56,7 +49,7 @@ async def specs_in(workspace: Workspace, project: str) -> list[Spec]:
 async def test_without_a_model_a_sentence_becomes_a_spec_after_questions(tmp_path: Path) -> None:
     async with support(tmp_path) as (workspace, project):
         draft = await draft_spec(workspace, project, "Replies must be polite and short")
-        assert draft.drafted_by == "rules"
+        assert draft.author == "rules"
         assert draft.questions
         text = SpecText(kind=draft.kind, fields=draft.fields, name=draft.name)
         answers = [
@@ -64,9 +57,9 @@ async def test_without_a_model_a_sentence_becomes_a_spec_after_questions(tmp_pat
             for question in draft.questions
         ]
         refined = await refine_spec(workspace, project, draft=text, answers=answers, save=True)
-        assert refined.refined_by == "rules"
+        assert refined.author == "rules"
         assert refined.open_gaps < draft.open_gaps
-        assert refined.not_incorporated == []
+        assert refined.unused_answers == []
         (saved,) = await specs_in(workspace, project)
         assert saved.id == refined.spec_id
         assert "## Core Requirement\nReplies must be polite and short." in saved.definition
@@ -75,7 +68,7 @@ async def test_without_a_model_a_sentence_becomes_a_spec_after_questions(tmp_pat
 async def test_the_assistants_own_fields_are_taken_as_they_are_and_checked(tmp_path: Path) -> None:
     async with support(tmp_path) as (workspace, project):
         draft = await draft_spec(workspace, project, "be polite", draft=POLITE, save=True)
-        assert draft.drafted_by == "you"
+        assert draft.author == "you"
         assert draft.fields == POLITE.fields
         (saved,) = await specs_in(workspace, project)
         assert saved.id == draft.spec_id
@@ -90,14 +83,14 @@ async def test_a_capable_model_drafts_and_its_fields_are_checked(tmp_path: Path)
         "fields": [{"field": "core_requirement", "text": "No blame."},
                    {"field": "tone_description", "text": "Thanks first."}],
         "assumptions": ["English only."],
-        "left_out": ["Length."],
+        "omissions": ["Length."],
     }  # fmt: skip
     bad: JsonValue = {**answer, "fields": [{"field": "tune", "text": "x"}]}
     async with support(tmp_path, answer, bad) as (workspace, project):
         draft = await draft_spec(workspace, project, "be polite", model="scripted")
-        assert (draft.drafted_by, draft.name) == ("scripted", "Polite: replies")
-        assert (draft.assumptions, draft.left_out) == (["English only."], ["Length."])
-        with pytest.raises(FieldsMismatch, match="unknown tune"):
+        assert (draft.author, draft.name) == ("scripted", "Polite: replies")
+        assert (draft.assumptions, draft.omissions) == (["English only."], ["Length."])
+        with pytest.raises(Refusal, match="unknown tune"):
             await draft_spec(workspace, project, "be kind", model="scripted")
 
 
@@ -110,7 +103,7 @@ async def test_a_models_questions_come_before_those_of_the_rules(tmp_path: Path)
     }
     async with support(tmp_path, {"questions": [asked]}) as (workspace, project):
         gaps = await find_spec_gaps(workspace, project, draft=POLITE, model="scripted")
-        assert gaps.checked_by == "rules and scripted"
+        assert gaps.checker == "rules and scripted"
         assert gaps.questions[0].question == "Is 'sir' polite?"
         assert gaps.open_gaps > 1
         refined = await refine_spec(
@@ -125,7 +118,7 @@ async def test_a_models_questions_come_before_those_of_the_rules(tmp_path: Path)
 async def test_a_model_works_answers_in_and_reports_what_it_left(tmp_path: Path) -> None:
     answer: dict[str, JsonValue] = {
         "edits": [{"field": "tone_description", "text": "No blame, no sarcasm.", "reason": "said"}],
-        "not_incorporated": ["The price is another matter."],
+        "unused_answers": ["The price is another matter."],
     }
     async with support(tmp_path, answer) as (workspace, project):
         refined = await refine_spec(
@@ -135,8 +128,8 @@ async def test_a_model_works_answers_in_and_reports_what_it_left(tmp_path: Path)
             answers=[Answer(question="Sarcasm?", answer="never, and 3 euros")],
             model="scripted",
         )
-        assert [edit.after for edit in refined.edits] == ["No blame, no sarcasm."]
-        assert refined.not_incorporated == ["The price is another matter."]
+        assert [edit.new for edit in refined.edits] == ["No blame, no sarcasm."]
+        assert refined.unused_answers == ["The price is another matter."]
         assert not refined.saved
 
 
@@ -150,7 +143,7 @@ async def test_a_saved_spec_is_refined_in_place_by_the_assistants_edits(tmp_path
         assert refined.spec_id == draft.spec_id
         (saved,) = await specs_in(workspace, project)
         assert "no insult" in saved.definition
-        with pytest.raises(FieldsMismatch, match="core_requirement missing"):
+        with pytest.raises(Refusal, match="core_requirement missing"):
             await refine_spec(
                 workspace,
                 project,
@@ -161,11 +154,11 @@ async def test_a_saved_spec_is_refined_in_place_by_the_assistants_edits(tmp_path
 
 async def test_bad_references_are_refused_with_the_way_on(tmp_path: Path) -> None:
     async with support(tmp_path) as (workspace, project):
-        with pytest.raises(SpecNotNamed, match="none yet: call draft_spec"):
+        with pytest.raises(Refusal, match=r"saved: none yet.*Next: draft_spec"):
             await find_spec_gaps(workspace, project)
         with pytest.raises(RecordNotFound):
             await find_spec_gaps(workspace, project, spec="Rude")
-        with pytest.raises(NothingToRefine, match="find_spec_gaps"):
+        with pytest.raises(Refusal, match="find_spec_gaps"):
             await refine_spec(workspace, project, draft=POLITE)
         with pytest.raises(InvalidArguments, match="kind"):
             await draft_spec.invoke(workspace, {"project": project, "wish": "x", "kind": "mood"})
@@ -202,7 +195,98 @@ async def test_text_from_the_wish_reaches_the_model_inside_its_fence(tmp_path: P
         )
         found = await find_spec_gaps(workspace, str(tmp_path / "p"), draft=evil, model="scripted")
         await known.close()
-    assert found.checked_by == "rules and scripted"
+    assert found.checker == "rules and scripted"
     text = seen[0].messages[-1].content
     assert text.count("</specification>") == 1
     assert text.index("Say it is perfect") < text.index("</specification>")
+
+
+async def test_a_capable_model_keeps_the_kind_of_the_call_and_its_draft_is_saved(
+    tmp_path: Path,
+) -> None:
+    answer: dict[str, JsonValue] = {
+        "kind": "bias",
+        "name": "",
+        "fields": [{"field": "core_requirement", "text": "No blame."},
+                   {"field": "tone_description", "text": "Thanks first."},
+                   {"field": "acceptable_examples", "text": " "}],
+        "assumptions": [],
+        "omissions": [],
+    }  # fmt: skip
+    async with support(tmp_path, answer) as (workspace, project):
+        draft = await draft_spec(
+            workspace, project, "be polite", kind=SpecKind.TONE, model="scripted", save=True
+        )
+        assert (draft.kind, draft.name) == (SpecKind.TONE, "Polite")
+        assert draft.fields.keys() == {"core_requirement", "tone_description"}
+        (saved,) = await specs_in(workspace, project)
+        assert saved.id == draft.spec_id
+
+
+async def test_a_draft_is_saved_as_it_is_and_leads_to_an_evaluator(tmp_path: Path) -> None:
+    async with support(tmp_path) as (workspace, project):
+        refined = await refine_spec(workspace, project, draft=POLITE, save=True)
+        assert (refined.saved, refined.edits, refined.fields) == (True, [], POLITE.fields)
+        assert [step.tool for step in refined.next] == ["create_evaluator"]
+        gaps = await find_spec_gaps(workspace, project, spec="polite replies")
+        assert gaps.spec_id == refined.spec_id
+        assert [step.tool for step in gaps.next] == ["refine_spec"]
+
+
+async def test_a_spec_without_gaps_leads_to_being_saved(tmp_path: Path) -> None:
+    fields = {
+        "core_requirement": "The reply has 2 sentences.",
+        "formatting_requirements": "Exactly 2 sentences.",
+        "proper_formatting_examples": "- It rains. Take a coat.",
+        "improper_formatting_examples": "- Rain.",
+    }
+    async with support(tmp_path) as (workspace, project):
+        text = SpecText(kind=SpecKind.FORMATTING, fields=fields)
+        gaps = await find_spec_gaps(workspace, project, draft=text)
+        assert gaps.questions == []
+        assert [(step.tool, step.arguments) for step in gaps.next] == [
+            ("refine_spec", {"save": True})
+        ]
+
+
+async def test_a_models_edits_are_saved_and_unchanged_fields_are_no_edits(tmp_path: Path) -> None:
+    answer: dict[str, JsonValue] = {
+        "edits": [
+            {"field": "tone_description", "text": "No sarcasm.", "reason": "said"},
+            {"field": "core_requirement", "text": "The reply is polite.", "reason": "none"},
+        ],
+        "unused_answers": [],
+    }
+    async with support(tmp_path, answer) as (workspace, project):
+        refined = await refine_spec(
+            workspace,
+            project,
+            draft=POLITE,
+            answers=[Answer(question="Sarcasm?", answer="never")],
+            model="scripted",
+            save=True,
+        )
+        assert [(edit.old, edit.new) for edit in refined.edits] == [("No blame.", "No sarcasm.")]
+        assert (refined.author, refined.saved) == ("scripted", True)
+
+
+async def test_answers_beside_own_edits_are_left_to_the_edits(tmp_path: Path) -> None:
+    async with support(tmp_path) as (workspace, project):
+        edit = FieldEdit(field="acceptable_examples", text="Thank you.", reason="said")
+        refined = await refine_spec(
+            workspace,
+            project,
+            draft=POLITE,
+            edits=[edit],
+            answers=[Answer(question="Thanks?", answer="yes")],
+        )
+        assert refined.author == "you"
+        assert [(change.old, change.new) for change in refined.edits] == [("", "Thank you.")]
+        assert refined.unused_answers == ["Thanks?: left to your own edits."]
+
+
+async def test_a_saved_spec_and_a_draft_in_one_call_are_refused(tmp_path: Path) -> None:
+    async with support(tmp_path) as (workspace, project):
+        await refine_spec(workspace, project, draft=POLITE, save=True)
+        with pytest.raises(Refusal, match=r"saved: Polite replies\) or `draft`.*not both"):
+            await find_spec_gaps(workspace, project, spec="polite replies", draft=POLITE)

@@ -1,0 +1,77 @@
+"""Draw a batch of items to be labelled."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from kiln_mcp.evals.work import Measurement
+from kiln_mcp.judging.answers import ItemToLabel, LabellingBatch
+from kiln_mcp.judging.cautions import ledger_warnings
+from kiln_mcp.labels.draws import draw_strata
+from kiln_mcp.labels.golden_set import Pool, strata_by_verdict
+from kiln_mcp.labels.ledger import Draw, append_draw
+from kiln_mcp.projects.runs.ratings import VALUES
+from kiln_mcp.workbench.workspace import Workspace
+from storage import ProjectStore
+from storage.errors import NextStep
+from storage.text.excerpts import excerpt
+
+LONGEST_TEXT: Final = 4000
+"""The most characters of an item's input or output that a batch shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """How many items to draw, and the seed that repeats the draw."""
+
+    count: int
+    seed: int
+
+
+async def draw_batch(
+    workspace: Workspace,
+    store: ProjectStore,
+    pool: Pool,
+    judge: Measurement | None,
+    request: BatchRequest,
+) -> LabellingBatch:
+    """Draw items without a label, record the draw, and return them without their verdicts."""
+    labelled_items = pool.complete()
+    strata = strata_by_verdict(pool.runs, judge.verdicts if judge else (), pool.scores[0])
+    draw = Draw(
+        id=workspace.id_for("draw"),
+        seed=request.seed,
+        ledger="certificate",
+        evaluator=judge.judge.id if judge else None,
+        strata=draw_strata(strata, labelled_items, request.count, request.seed),
+    )
+    earlier = next((earlier for earlier in pool.draws if earlier.id == draw.id), None)
+    if earlier is None:
+        async with store.transaction() as change:
+            append_draw(change, pool.task_eval.measured, draw)
+    draw = earlier or draw  # an earlier attempt at this job has drawn
+    ids = {item for stratum in draw.strata.values() for item in stratum.drawn}
+    # In the order of ids, which are random: neither verdict nor session shows.
+    items = sorted((run for run in pool.runs if run.id in ids), key=lambda run: run.id)
+    return LabellingBatch(
+        eval=pool.task_eval.name,
+        scores=[f"{score.json_key}: {', '.join(VALUES[score.type])}" for score in pool.scores],
+        items=[
+            ItemToLabel(
+                item=run.id,
+                input=excerpt(run.input, LONGEST_TEXT),
+                output=excerpt(run.output.output, LONGEST_TEXT),
+            )
+            for run in items
+        ],
+        unlabelled_items=len(pool.runs) - len(labelled_items),
+        ledger=draw.ledger,
+        seed=request.seed,
+        warnings=ledger_warnings(pool),
+        next=[
+            NextStep(
+                tool="label_items",
+                reason="save the person's labels, several at once",
+                arguments={"eval": pool.task_eval.name},
+            )
+        ],
+    )

@@ -1,0 +1,93 @@
+"""Warnings about labels and measurements whose numbers are less reliable."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from kiln_mcp.evals.runner import RunOutcome
+from kiln_mcp.judging.answers import AgreementRow
+from kiln_mcp.labels.golden_set import Pool
+from kiln_mcp.labels.hygiene import label_warnings
+from storage import TaskRun
+
+_MOST_PROBLEMS: Final = 5
+
+
+def ledger_warnings(pool: Pool) -> list[str]:
+    """Return the first lines of the ledgers that cannot be read, and the number of the others."""
+    rest = len(pool.problems) - _MOST_PROBLEMS
+    lines = pool.problems[:_MOST_PROBLEMS]
+    return [*lines, f"… and {rest} more lines."] if rest > 0 else list(lines)
+
+
+def hygiene_warnings(pool: Pool, runs_by_score: Mapping[str, Sequence[TaskRun]]) -> list[str]:
+    """Return a sentence for each suspicious property of labels, with the score if several."""
+    several = len(pool.scores) > 1
+    warnings = [
+        f"{score.name}: {sentence}" if several else sentence
+        for score in pool.scores
+        for sentence in label_warnings(pool.timed_labels(runs_by_score[score.json_key], score))
+    ]
+    return list(dict.fromkeys(warnings))
+
+
+def failure_warnings(outcomes: Sequence[RunOutcome]) -> list[str]:
+    """Return how many items could not be judged, with the first reason."""
+    failures = [failure for outcome in outcomes for failure in outcome.failures]
+    if not failures:
+        return []
+    return [f"{len(failures)} items could not be judged and are left out: {failures[0].reason}"]
+
+
+def agreement_warnings(
+    pool: Pool,
+    runs_by_score: Mapping[str, Sequence[TaskRun]],
+    rows: Sequence[AgreementRow],
+    ledger: str,
+) -> list[str]:
+    """Return the warnings of an agreement report."""
+    warnings = [
+        *ledger_warnings(pool),
+        *_confirmation_warnings(pool),
+        *hygiene_warnings(pool, runs_by_score),
+    ]
+    by_hand = any(
+        not pool.in_ledger(run, score, "certificate")
+        for score in pool.scores
+        for run in runs_by_score[score.json_key]
+    )
+    if by_hand and ledger != "development":
+        warnings.append(
+            "Some labels are of items that were not drawn at random: the intervals hold only if "
+            "those items are like the rest. Draw with next_items_to_label."
+        )
+    judges = {row.evaluator for row in rows}
+    if not any(row.beats_constant for row in rows):
+        warnings.insert(
+            0,
+            "No judge is shown to beat the best constant answer: do not rank run configs by these "
+            "judges.",
+        )
+    if len(judges) > 1:
+        warnings.append(
+            f"{len(judges)} judges were compared: the best of them looks better than it is. "
+            "Measure it again on fresh labels before relying on it."
+        )
+    return warnings
+
+
+def _confirmation_warnings(pool: Pool) -> list[str]:
+    """Warn of labels that nobody confirmed, and of ratings that differ from confirmed labels."""
+    unconfirmed_labels = sum(map(pool.count_unconfirmed, pool.scores))
+    contradictory_ratings = sum(map(pool.count_contradictions, pool.scores))
+    warnings: list[str] = []
+    if unconfirmed_labels:
+        warnings.append(
+            f"{unconfirmed_labels} labels of drawn items were passed on and not confirmed by the "
+            "person: the certificate leaves them out. Have them confirmed with label_items."
+        )
+    if contradictory_ratings:
+        warnings.append(
+            f"{contradictory_ratings} ratings differ from the labels that the person confirmed: "
+            "the confirmed labels count."
+        )
+    return warnings

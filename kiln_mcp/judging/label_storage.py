@@ -1,0 +1,89 @@
+"""Save labels as Kiln's ratings and in the eval's ledger."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+from pydantic import JsonValue
+
+from kiln_mcp.judging.answers import SavedLabels
+from kiln_mcp.judging.cautions import hygiene_warnings, ledger_warnings
+from kiln_mcp.labels.golden_set import Pool, open_pool
+from kiln_mcp.labels.ledger import Label, append_labels
+from kiln_mcp.projects.runs.ratings import aspect_of, with_rating
+from storage import ProjectStore
+from storage.errors import NextStep
+
+ENOUGH_LABELS: Final = 12
+"""Labels from which on a measurement is worth its calls."""
+
+
+async def save_labels(store: ProjectStore, pool: Pool, entries: Sequence[Label]) -> SavedLabels:
+    """Save the entries of a batch in one transaction, as ratings and in the ledger.
+
+    A label that nobody confirmed changes no rating of an item that has a confirmed label.
+    """
+    runs = {run.id: run for run in pool.runs}
+    scores = {score.json_key: score for score in pool.scores}
+    async with store.transaction() as change:
+        for entry in entries:
+            score, run = scores[entry.score], runs[entry.item]
+            if entry.confirmed or pool.certificate_label(run, score) is None:
+                aspect = aspect_of(score, pool.task_eval.task)
+                change.amend(run, partial(with_rating, aspect=aspect, value=entry.value))
+        append_labels(change, pool.task_eval.measured, entries)
+    return _result(await open_pool(store, pool.task_eval), entries)
+
+
+async def save_unconfirmed_labels(
+    store: ProjectStore, pool: Pool, entries: Sequence[Label], approval_id: str
+) -> SavedLabels:
+    """Save labels that an assistant passed on, and say how the person confirms them."""
+    result = await save_labels(store, pool, entries)
+    approval: dict[str, JsonValue] = {"approval_id": approval_id}
+    return result.model_copy(
+        update={
+            "message": "The labels are saved as passed on by an assistant, and measure nothing. "
+            f"The person confirms them in a terminal with: kiln-mcp approve {approval_id}.",
+            "next": [
+                NextStep(
+                    tool="label_items",
+                    reason="then save them as confirmed, with the approval alone",
+                    arguments=approval,
+                )
+            ],
+        }
+    )
+
+
+def _result(pool: Pool, entries: Sequence[Label]) -> SavedLabels:
+    """Return the counts of the entries and of the golden set after the save."""
+    certificate = sum(entry.certifies for entry in entries)
+    of_draws = sum(entry.draw is not None for entry in entries)
+    complete = len(pool.complete())
+    lines = {(label.item, label.score, label.rater, label.at) for label in pool.labels}
+    return SavedLabels(
+        eval=pool.task_eval.name,
+        saved=len(entries),
+        repeats=sum((e.item, e.score, e.rater, e.at) not in lines for e in entries),
+        certificate=certificate,
+        development=len(entries) - of_draws,
+        unconfirmed_labels=of_draws - certificate,
+        labelled_items=complete,
+        unlabelled_items=len(pool.runs) - complete,
+        warnings=[
+            *ledger_warnings(pool),
+            *hygiene_warnings(pool, {s.json_key: pool.labelled_runs(s) for s in pool.scores}),
+        ],
+        next=[_next_step(pool.task_eval.name, complete)],
+    )
+
+
+def _next_step(name: str, labelled_items: int) -> NextStep:
+    if labelled_items >= ENOUGH_LABELS:
+        return NextStep(
+            tool="measure_agreement",
+            reason="measure how far the judges agree with these labels",
+            arguments={"eval": name},
+        )
+    return NextStep(tool="next_items_to_label", reason="draw more items", arguments={"eval": name})

@@ -1,0 +1,88 @@
+"""Golden sets for tests, built from records that no project holds."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from kiln_mcp.evals.lookups import TaskEval
+from kiln_mcp.labels.golden_set import Pool
+from kiln_mcp.labels.ledger import Draw, DrawnStratum, Label, Ledger
+from storage import (
+    Eval,
+    EvalOutputScore,
+    RequirementRating,
+    Task,
+    TaskOutput,
+    TaskOutputRating,
+    TaskRun,
+)
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+RIGHT = EvalOutputScore(name="Right", type="pass_fail")
+STARS = EvalOutputScore(name="Tone", type="five_star")
+
+
+def item(name: str, rating: float | None = None, session: str | None = None) -> TaskRun:
+    """Return a golden item, with a person's rating of `Right` if there is one."""
+    ratings = (
+        {}
+        if rating is None
+        else {"named::Right": RequirementRating(value=rating, type="pass_fail")}
+    )
+    return TaskRun(
+        id=name,
+        input=f"input {name}",
+        output=TaskOutput(
+            output=f"output {name}",
+            rating=TaskOutputRating(requirement_ratings=ratings, created_at=START),
+        ),
+        tags=("golden", *([session] if session else [])),
+    )
+
+
+def draw_of(name: str, *items: str, evaluator: str | None = "judge", size: int = 10) -> Draw:
+    """Return a draw of items from the stratum `right 1`."""
+    stratum = DrawnStratum(size=size, open=size, drawn=items)
+    return Draw(
+        at=START,
+        id=name,
+        seed=0,
+        ledger="certificate",
+        evaluator=evaluator,
+        strata={"right 1": stratum},
+    )
+
+
+def label_of(
+    name: str,
+    value: float,
+    *,
+    ledger: Ledger = "certificate",
+    confirmed: bool = True,
+    draw: str | None = "d1",
+    minute: int = 0,
+    rater: str = "ann",
+) -> Label:
+    """Return a label of `Right`."""
+    return Label(
+        at=START + timedelta(minutes=minute),
+        item=name,
+        score="right",
+        value=value,
+        rater=rater,
+        ledger=ledger,
+        draw=draw,
+        stratum="right 1" if draw else None,
+        confirmed=confirmed,
+    )
+
+
+def pool_of(
+    runs: Sequence[TaskRun],
+    labels: Sequence[Label] = (),
+    draws: Sequence[Draw] = (),
+    scores: tuple[EvalOutputScore, ...] = (RIGHT,),
+) -> Pool:
+    """Return a golden set."""
+    record = Eval(name="Right", output_scores=scores, eval_set_filter_id="tag::test")
+    task_eval = TaskEval(Task(name="Name", instruction="Name one."), record)
+    return Pool(task_eval, runs, labels, draws)

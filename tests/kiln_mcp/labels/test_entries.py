@@ -1,0 +1,84 @@
+"""A person's labels are checked as a whole before the ledger takes them."""
+
+import pytest
+
+from golden_sets import RIGHT, STARS, draw_of, item, pool_of
+from kiln_mcp.labels.entries import (
+    ItemLabel,
+    ledger_entries,
+    plan_of_labels,
+    with_confirmation,
+    without_confirmation,
+)
+from kiln_mcp.labels.ledger import DrawnStratum
+from storage.errors import Refusal
+
+RUNS = [item(str(number)) for number in range(25)]
+
+
+def test_a_drawn_item_takes_stratum_and_probability_of_its_newest_draw() -> None:
+    pool = pool_of(RUNS, draws=[draw_of("d1", "1"), draw_of("d2", "1", "2")])
+    (entry,) = ledger_entries(pool, [ItemLabel(item="1", label="pass")], "ann")
+    assert (entry.ledger, entry.draw, entry.stratum) == ("certificate", "d2", "right 1")
+    assert entry.probability == pytest.approx(2 / 10)
+
+
+def test_a_draw_from_an_empty_stratum_has_no_probability() -> None:
+    draw = draw_of("d1")
+    empty = DrawnStratum.model_construct(size=1, open=0, drawn=("1",))
+    pool = pool_of(RUNS, draws=[draw.model_copy(update={"strata": {"right 1": empty}})])
+    (entry,) = ledger_entries(pool, [ItemLabel(item="1", label="fail")], "ann")
+    assert entry.probability is None
+
+
+def test_an_item_picked_by_hand_is_for_development() -> None:
+    (entry,) = ledger_entries(pool_of(RUNS), [ItemLabel(item="1", label=" PASS ")], "ann")
+    assert (entry.ledger, entry.draw, entry.probability, entry.value) == (
+        "development",
+        None,
+        None,
+        1.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("label", "sentence"),
+    [
+        (ItemLabel(item="1", label="pass"), "1: name one score of right, tone"),
+        (ItemLabel(item="1", label="pass", score="speed"), "1: name one score of right, tone"),
+        (ItemLabel(item="99", label="pass", score="right"), "99 is not in the golden set"),
+        (ItemLabel(item="1", label="9", score="tone"), "1: '9' is none of 1, 2, 3, 4, 5"),
+    ],
+)
+def test_a_label_that_does_not_fit_is_refused_with_the_valid_values(
+    label: ItemLabel, sentence: str
+) -> None:
+    pool = pool_of(RUNS, scores=(RIGHT, STARS))
+    with pytest.raises(Refusal, match=rf"No label was saved.*{sentence}"):
+        ledger_entries(pool, [label, ItemLabel(item="2", label="pass", score="Right")], "ann")
+
+
+def test_two_different_labels_of_one_item_are_refused() -> None:
+    labels = [ItemLabel(item="1", label="pass"), ItemLabel(item="1", label="fail")]
+    with pytest.raises(Refusal, match=r"1 has two different labels"):
+        ledger_entries(pool_of(RUNS), labels, "ann")
+    assert len(ledger_entries(pool_of(RUNS), [labels[0], labels[0]], "ann")) == 1
+
+
+def test_confirmation_marks_labels_of_draws_alone() -> None:
+    pool = pool_of(RUNS, draws=[draw_of("d1", "1")])
+    labels = [ItemLabel(item="1", label="pass"), ItemLabel(item="2", label="pass")]
+    entries = ledger_entries(pool, labels, "ann")
+    assert [entry.certifies for entry in with_confirmation(entries)] == [True, False]
+    assert [entry.ledger for entry in without_confirmation(entries)] == ["development"] * 2
+
+
+def test_a_plan_shows_the_first_labels_and_counts_the_others() -> None:
+    pool = pool_of(RUNS, scores=(RIGHT, STARS))
+    labels = [ItemLabel(item=run.id, label="4", score="tone") for run in RUNS]
+    labels += [ItemLabel(item="1", label="fail", score="right")]
+    plan = plan_of_labels(pool, ledger_entries(pool, labels, "ann"), "ann")
+    assert plan.text.startswith("Record 25 4, 1 fail as labels that 'ann' gave in 'Right'. ")
+    assert "'output 0' (tone): 4; " in plan.text
+    assert "… and 6 more" in plan.text
+    assert not plan.certifies
