@@ -3,16 +3,20 @@
 The text says all that the structured form says, in fewer tokens: `key: value` lines, Markdown
 tables for lists of like things, indented blocks for longer text. Empty values are left out of
 both forms by `plain`, so that the two always mean the same.
+
+The field `next` of a result holds the calls that help, as `NextStep`. Each becomes one line, which
+a door may write in its own way.
 """
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import get_args, get_origin
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic.fields import FieldInfo
 
+from storage.errors import NextStep
 from storage.text.characters import whole_texts
 
 _MEDDLING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -21,6 +25,9 @@ _MEDDLING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\
 _INLINE = 100
 """Characters that a list of short values may take on one line."""
 
+
+_STEPS = "next"
+"""The key of next steps."""
 
 _VERBATIM = "content"
 """The key of messages' texts: a model answers them as they are, so no table's cell holds them."""
@@ -48,9 +55,42 @@ def _lists_records(field: FieldInfo | None) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
-def render(data: Mapping[str, JsonValue]) -> str:
-    """Return the text form of a structured answer."""
-    return "\n".join(_mapping_lines(data, ""))
+def render(data: Mapping[str, JsonValue], step_line: Callable[[NextStep], str] = str) -> str:
+    """Return the text form of a structured answer.
+
+    Args:
+        data: The answer.
+        step_line: Writes a next step as one line.
+    """
+    shown = _with_step_lines(dict(data), step_line)
+    return "\n".join(_mapping_lines(shown, "")) if isinstance(shown, dict) else ""
+
+
+def _with_step_lines(
+    node: JsonValue, step_line: Callable[[NextStep], str], *, in_list: bool = False
+) -> JsonValue:
+    """Replace next steps by their lines; in the rows of a list they are one text."""
+    if isinstance(node, list):
+        return [_with_step_lines(item, step_line, in_list=True) for item in node]
+    if not isinstance(node, dict):
+        return node
+    shown: dict[str, JsonValue] = {}
+    for key, value in node.items():
+        steps = _steps_in(value) if key == _STEPS else []
+        lines: list[JsonValue] = [step_line(step) for step in steps]
+        if lines and in_list:
+            shown[key] = "; ".join(map(str, lines))
+        else:
+            shown[key] = lines or _with_step_lines(value, step_line, in_list=in_list)
+    return shown
+
+
+def _steps_in(value: JsonValue) -> list[NextStep]:
+    """Return a list of next steps from its JSON form; an empty list if it is something else."""
+    try:
+        return [NextStep.model_validate(row) for row in value] if isinstance(value, list) else []
+    except ValidationError:
+        return []
 
 
 def for_terminal(text: str) -> str:
@@ -92,7 +132,8 @@ def _list_lines(key: str, items: list[JsonValue], indent: str) -> Iterable[str]:
         yield from _table(rows, indent) if _is_flat(rows) else _blocks(rows, indent + "  ")
         return
     texts = [_scalar(item) for item in items]
-    if sum(map(len, texts)) <= _INLINE and not any("\n" in text for text in texts):
+    is_short = sum(map(len, texts)) <= _INLINE and not any("\n" in text for text in texts)
+    if is_short and key != _STEPS:
         yield f"{indent}{key}: [{', '.join(texts)}]"
     else:
         yield f"{indent}{key}:"

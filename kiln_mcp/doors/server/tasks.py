@@ -161,7 +161,7 @@ def task_state(page: JobPage, result_type: Literal["task", "complete"] | None = 
     if page.state == "done":
         result = answer(page.result or {})
     elif status == "completed":
-        result = refusal(f"{page.error or page.state} {page.next_step or ''}".strip())
+        result = refusal(" ".join([page.error or page.state, *_steps_of(page)]))
     return TaskState(
         result_type=result_type,
         task_id=page.job,
@@ -176,5 +176,10 @@ def task_state(page: JobPage, result_type: Literal["task", "complete"] | None = 
 def _message(page: JobPage) -> str:
     """Say in a line how far the job is, and what to do where somebody must do something."""
     so_far = f"{page.done:g} of {page.total:g}" if page.total is not None else None
-    said = page.next_step if page.state in {"paused", "cancelled"} else page.message
-    return ", ".join(filter(None, (page.state, so_far, said)))
+    steps = " ".join(_steps_of(page))
+    message = steps if page.state in {"paused", "cancelled"} else page.message
+    return ", ".join(filter(None, (page.state, so_far, message)))
+
+
+def _steps_of(page: JobPage) -> list[str]:
+    return [f"Next: {step}." for step in page.next]

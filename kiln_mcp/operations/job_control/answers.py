@@ -1,11 +1,15 @@
 """What the capabilities of this room answer."""
 
+from collections.abc import Mapping
+from typing import Final
+
 from pydantic import Field, JsonValue
 
 from kiln_mcp.jobs import Job, JobState
 from kiln_mcp.llm import Spending, Spent, Usage
 from kiln_mcp.operations.job_control.limits import amounts, enough_for
 from kiln_mcp.workbench.capability import Result
+from storage.errors import NextStep
 
 
 class JobReport(Result):
@@ -34,7 +38,7 @@ class JobReport(Result):
     plan: str | None = None
     result: dict[str, JsonValue] | None = None
     error: str | None = None
-    next_step: str | None = None
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
 class JobList(Result):
@@ -43,16 +47,18 @@ class JobList(Result):
     jobs: list[JobReport]
 
 
-_NEXT = {
-    "waiting": "Call wait_for_job.",
-    "running": "Call wait_for_job again.",
-    "cancelling": "Call wait_for_job again.",
-    "pausing": "Call wait_for_job again: it rests once the answers on their way are there.",
-    "failed": "Mend what the error says, then call resume_job: what is done is kept.",
-    "cancelled": "Call resume_job to go on: what is done is kept.",
-    "set aside": "Tell the person. resume_job takes it up again if they want that: what is done is "
-    "kept.",
-    "paused": "Call resume_job to go on: what is done is kept.",
+_FOLLOW = "follow it"
+_GO_ON = "go on; what is done is kept"
+_REASONS: Final[Mapping[JobState, str]] = {
+    JobState.WAITING: _FOLLOW,
+    JobState.RUNNING: _FOLLOW,
+    JobState.CANCELLING: _FOLLOW,
+    JobState.PAUSING: "follow it; it rests once its calls in flight are answered",
+    JobState.FAILED: "go on once the cause in `error` is gone; what is done is kept",
+    JobState.STOPPED: "go on with this or another higher limit; what is done is kept",
+    JobState.CANCELLED: _GO_ON,
+    JobState.PAUSED: _GO_ON,
+    JobState.SET_ASIDE: "take it up again, if the person wants that; what is done is kept",
 }
 
 
@@ -82,12 +88,25 @@ def job_report(
         worked_s=max(0.1, round(job.worked_s, 1)) if job.worked_s else None,
         result=dict(job.result) if whole and job.result is not None else None,
         error=job.error,
-        next_step=_NEXT.get(job.state.value),
     )
-    if job.state is not JobState.STOPPED:
-        return report
-    asked = f"Call resume_job with {enough_for(job, used_by(job, report))}: what is done is kept."
-    return report.model_copy(update={"next_step": asked})
+    return report.model_copy(update={"next": _next_steps(job, report)})
+
+
+def _next_steps(job: Job, report: JobReport) -> list[NextStep]:
+    if job.state is JobState.DONE:
+        return []
+    reason = _REASONS[job.state]
+    if not job.state.at_rest:
+        return [NextStep(tool="wait_for_job", reason=reason, arguments={"job": job.id})]
+    if job.state is JobState.STOPPED:
+        return [resume_step(job, used_by(job, report), reason)]
+    return [NextStep(tool="resume_job", reason=reason, arguments={"job": job.id})]
+
+
+def resume_step(job: Job, usage: Mapping[str, float], reason: str) -> NextStep:
+    """Return the call that lets a stopped job go on, with a limit that is high enough."""
+    limit: JsonValue = dict(enough_for(job, usage))
+    return NextStep(tool="resume_job", reason=reason, arguments={"job": job.id, "limit": limit})
 
 
 def used_by(job: Job, report: JobReport) -> dict[str, float]:

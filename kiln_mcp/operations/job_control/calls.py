@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import anyio
 import anyio.to_thread
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, Field, JsonValue
 
 from kiln_mcp.approvals.decision import Approved, Asking, Declined, Waiting
 from kiln_mcp.approvals.plan import Plan
@@ -22,14 +22,13 @@ from kiln_mcp.jobs import Agreement, Job
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.operations.job_control.answers import JobReport
 from kiln_mcp.operations.job_control.desk import desk_of
-from kiln_mcp.operations.job_control.errors import JobNotDone
 from kiln_mcp.operations.job_control.plans import within
 from kiln_mcp.operations.job_control.reports import questions_of, report_of
 from kiln_mcp.workbench.call_options import NO_LIMIT, CallOptions
 from kiln_mcp.workbench.capability import AnyCapability, Effect, JsonObject, Proposal, Result, Runs
 from kiln_mcp.workbench.plain_text import plain
 from kiln_mcp.workbench.workspace import Workspace
-from storage.errors import WorkbenchError
+from storage.errors import NextStep, Refusal
 
 NOT_DONE: Final = "Nothing has been done."
 
@@ -61,7 +60,8 @@ class NotApproved(Result):
     status: Literal["declined", "needs_approval"]
     plan: str
     approval_id: str | None = None
-    next_step: str
+    message: str
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +160,11 @@ async def _arguments(
         store = ApprovalStore(workspace.settings.home)
         found = await anyio.to_thread.run_sync(partial(store.find, named))
         if found is None or found.call.tool != item.name:
-            raise WorkbenchError(
-                f"There is no approval {named[:40]!r} for {item.name}. Call {item.name} with its "
-                "arguments to get the plan and the approval's id."
+            raise Refusal(
+                "There is no approval '{id}' for {tool}. Call {tool} with its arguments to get the "
+                "plan and the approval's id.",
+                id=named,
+                tool=item.name,
             )
         given, stored = item.split(found.call.arguments)
         options = options.model_copy(update={"limit": stored.limit})
@@ -214,12 +216,18 @@ def job_outcome(report: JobReport) -> Outcome:
     """Return a job as the outcome of the call that began it.
 
     Raises:
-        JobNotDone: It failed.
+        Refusal: It failed.
     """
     if report.state == "done":
         return Outcome("done", dict(report.result or {}), report.job)
     if report.state == "failed":
-        raise JobNotDone(report.job, report.state, report.error)
+        raise Refusal(
+            "The job {job} is {state}. {reason}",
+            job=report.job,
+            state=report.state,
+            reason=report.error or "",
+            next=report.next,
+        )
     at_rest = {"stopped", "cancelled", "paused"}
     status = report.state if report.state in at_rest else "running"
     return Outcome("job", {"status": status, **plain(report)}, report.job)
@@ -229,7 +237,7 @@ def _declined(plan: Plan) -> Outcome:
     answer = NotApproved(
         status="declined",
         plan=plan.text,
-        next_step=f"The person declined. {NOT_DONE} Repeat the call only if they ask for it.",
+        message=f"The person declined. {NOT_DONE} Repeat the call only if they ask for it.",
     )
     return Outcome("declined", plain(answer))
 
@@ -239,15 +247,20 @@ async def _waiting(request: _Request, waiting: Waiting) -> Outcome:
         status="needs_approval",
         plan=request.plan.text,
         approval_id=waiting.approval_id,
-        next_step=(
+        message=(
             f"{waiting.reason} {NOT_DONE} Show the plan to the person, who approves it in a "
-            f"terminal with: kiln-mcp approve {waiting.approval_id}. Then call "
-            f'{request.item.name} with approval_id="{waiting.approval_id}" alone, or beside the '
-            "same arguments."
+            f"terminal with: kiln-mcp approve {waiting.approval_id}."
         ),
+        next=[
+            NextStep(
+                tool=request.item.name,
+                reason="then carry it out; the same arguments may stand beside the approval",
+                arguments={"approval_id": waiting.approval_id},
+            )
+        ],
     )
     if request.proposal.unapproved is None:
         return Outcome("needs_approval", plain(answer))
     done = plain(await request.proposal.unapproved(waiting.approval_id))
-    kept = {name: value for name, value in plain(answer).items() if name != "next_step"}
+    kept = {name: value for name, value in plain(answer).items() if name not in {"message", "next"}}
     return Outcome("needs_approval", {**kept, **done})

@@ -1,6 +1,5 @@
 """The limits of a job in words: what they hold, where they stop it, and what it takes to go on."""
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Final
@@ -49,23 +48,23 @@ def in_words(kind: str, amount: float) -> str:
             return f"{amount:,.0f} {kind if amount != 1 else kind.removesuffix('s')}"
 
 
-def enough_for(job: Job, used: Mapping[str, float]) -> str:
-    """Return the arguments with which a stopped job can be gone on with.
+def enough_for(job: Job, used: Mapping[str, float]) -> dict[str, float]:
+    """Return a limit with which a stopped job can go on; empty if no limit stopped it.
 
     Args:
         job: The job, stopped.
         used: What it has used so far, by kind.
     """
     if job.stop is None:
-        return f'job="{job.id}" and a higher limit'
+        return {}
     kind, now = job.stop.kind, amounts(job.limit).get(job.stop.kind) or 0.0
     done, total = job.progress.done, job.progress.total
     if total is None or done <= 0:
         expected = 2 * max(now, used[kind])
     else:
         expected = used[kind] / done * total * _MARGIN
-    amount = _round_up(max(expected, job.stop.needed, now * _MARGIN, 1e-6), kind == "cost_usd")
-    return f'job="{job.id}" and limit={json.dumps({kind: amount})}, or another higher limit'
+    amount = max(expected, job.stop.needed, now * _MARGIN, 1e-6)
+    return {kind: _round_up(amount, kind == "cost_usd")}
 
 
 def _round_up(amount: float, in_parts: bool) -> float:

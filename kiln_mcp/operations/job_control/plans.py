@@ -7,8 +7,8 @@ from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.jobs import Job
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.operations.job_control.answers import JobReport, used_by
-from kiln_mcp.operations.job_control.errors import PlanGrew
 from kiln_mcp.operations.job_control.limits import amounts, dollars, in_words, raised
+from storage.errors import Refusal
 
 
 def within(plan: Plan, limit: BudgetLimit) -> Plan:
@@ -45,7 +45,7 @@ def check_agreement(job: Job, plan: Plan) -> None:
     """Refuse a job whose plan has grown beyond what was agreed to, unless its limit holds it.
 
     Raises:
-        PlanGrew: It has.
+        Refusal: It has.
     """
     if job.agreement is None or not plan.needs_approval:
         return
@@ -54,7 +54,13 @@ def check_agreement(job: Job, plan: Plan) -> None:
     costs_more = plan.calls > agreed.calls and not limited
     new = plan.consequences - agreed.consequences or plan.destination != agreed.destination
     if costs_more or new:
-        raise PlanGrew(job.id, job.capability, plan.text, agreed.text)
+        raise Refusal(
+            "The job {job} would do more now than was agreed to: {reason} Call {tool} again to "
+            "have the new plan approved: what is done is kept.",
+            job=job.id,
+            tool=job.capability,
+            reason=f"{plan.text} Agreed to was: {agreed.text}",
+        )
 
 
 def more_to_spend(job: Job, report: JobReport, wanted: BudgetLimit) -> Plan:

@@ -3,6 +3,7 @@
 from kiln_mcp.jobs import Job
 from kiln_mcp.operations.job_control.answers import JobReport, job_report
 from kiln_mcp.workbench.workspace import Workspace
+from storage.errors import NextStep
 
 
 async def report_of(workspace: Workspace, job: Job, *, whole: bool = True) -> JobReport:
@@ -13,8 +14,8 @@ async def report_of(workspace: Workspace, job: Job, *, whole: bool = True) -> Jo
     waiting = 0 if job.state.at_rest else await questions_of(workspace, job.id)
     if waiting:
         questions = "1 question waits" if waiting == 1 else f"{waiting} questions wait"
-        asks = f"{questions} for you: call take_work_orders and answer_work_orders"
-        report = report.model_copy(update={"next_step": f"{asks}, then wait_for_job again."})
+        take = NextStep(tool="take_work_orders", reason=f"{questions} for you; answer them")
+        report = report.model_copy(update={"next": [take, *report.next]})
     return report
 
 

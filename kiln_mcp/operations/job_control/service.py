@@ -4,17 +4,18 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from kiln_mcp.operations.job_control.answers import JobList, JobReport, used_by
+from kiln_mcp.operations.job_control.answers import JobList, JobReport, resume_step, used_by
 from kiln_mcp.operations.job_control.desk import desk_of
-from kiln_mcp.operations.job_control.errors import LimitStands
-from kiln_mcp.operations.job_control.limits import enough_for, raised
+from kiln_mcp.operations.job_control.limits import raised
 from kiln_mcp.operations.job_control.plans import more_to_spend
 from kiln_mcp.operations.job_control.reports import report_of
 from kiln_mcp.workbench.call_options import NO_LIMIT, JobLimit
 from kiln_mcp.workbench.capability import Effect, Proposal, capability
 from kiln_mcp.workbench.workspace import Workspace
+from storage.errors import Refusal
 
 LONGEST_WAIT_S = 30.0
+_KINDS = {"cost_usd": "money", "seconds": "time"}
 
 
 def _as_id(reference: str) -> str:
@@ -76,7 +77,13 @@ async def resume_job(
     wanted = (limit or NO_LIMIT).instead_of(found.limit)
     report = await report_of(workspace, found)
     if found.stop is not None and found.stop.kind not in raised(found.limit, wanted):
-        raise LimitStands(job, found.stop.kind, enough_for(found, used_by(found, report)))
+        higher = resume_step(found, used_by(found, report), "go on with this or a higher limit")
+        raise Refusal(
+            "The job {job} was stopped by its limit in {kind}, and would stop at once again.",
+            job=job,
+            kind=_KINDS.get(found.stop.kind, found.stop.kind),
+            next=[higher],
+        )
 
     async def resume() -> JobReport:
         return await report_of(workspace, await runner.resume(job, wanted))

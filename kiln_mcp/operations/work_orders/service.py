@@ -15,6 +15,7 @@ from kiln_mcp.operations.work_orders.answers import (
 )
 from kiln_mcp.workbench.capability import Effect, capability
 from kiln_mcp.workbench.workspace import Workspace
+from storage.errors import NextStep
 
 
 @capability(effect=Effect.WRITES, title="Take work orders")
@@ -41,9 +42,13 @@ async def take_work_orders(
             for order in orders
         ],
         still_waiting=waiting,
-        next_step="Hand your answers in with answer_work_orders."
-        if orders
-        else "Nothing to do. Look again while a job with the model host runs.",
+        next=[
+            NextStep(tool="answer_work_orders", reason="hand your answers in")
+            if orders
+            else NextStep(
+                tool="take_work_orders", reason="look again while a job with the model host runs"
+            )
+        ],
     )
 
 

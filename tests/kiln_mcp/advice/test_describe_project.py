@@ -290,4 +290,4 @@ async def test_a_job_set_aside_is_named_wherever_somebody_looks_for_it(
     for report in (listed, waited):
         assert (report["job"], report["state"]) == ("a1", "set aside")
         assert "so it is set aside" in str(report["error"])
-        assert "resume_job" in str(report["next_step"])
+        assert "resume_job" in str(report["next"])

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from pydantic import JsonValue
@@ -19,11 +20,10 @@ from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.llm import EngineSettings
 from kiln_mcp.operations.job_control import service
 from kiln_mcp.operations.job_control.calls import call_capability
-from kiln_mcp.operations.job_control.errors import JobNotDone
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import Proposal, Result, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
-from storage.errors import WorkbenchError
+from storage.errors import Refusal, WorkbenchError
 
 
 @dataclass
@@ -153,7 +153,7 @@ async def test_an_approval_holds_once_and_for_its_own_call_alone(workspace: Work
     assert (done.status, done.data, spent) == ("done", {"text": "spent 2.0"}, [2])
     again = await call_capability(workspace, spend, alone)
     assert again.status == "needs_approval"
-    assert "was used before" in str(again.data["next_step"])
+    assert "was used before" in str(again.data["message"])
     assert spent == [2]
 
 
@@ -163,7 +163,9 @@ async def test_what_was_approved_in_a_terminal_holds_where_the_client_closes_eve
     headless = replace(workspace, person=Person(Reply.NONE))
     waiting = await call_capability(headless, spend, {"amount": 2})
     approval = str(waiting.data["approval_id"])
-    assert f"kiln-mcp approve {approval}" in str(waiting.data["next_step"])
+    assert f"kiln-mcp approve {approval}" in str(waiting.data["message"])
+    [step] = cast("list[dict[str, JsonValue]]", waiting.data["next"])
+    assert (step["tool"], step["arguments"]) == ("spend", {"approval_id": approval})
     early = await call_capability(headless, spend, {"approval_id": approval})
     assert (early.status, spent) == ("needs_approval", [])
     store_of(workspace).approve(approval, Door.TERMINAL)
@@ -187,7 +189,7 @@ async def test_an_approval_holds_for_no_other_limit_and_no_other_plan(
     assert refused.data["approval_id"] != approval
     grown[0] = 7
     changed = await call_capability(workspace, spend_slowly, {"approval_id": approval})
-    assert "no longer the one that the person saw" in str(changed.data["next_step"])
+    assert "no longer the one that the person saw" in str(changed.data["message"])
     assert spent == []
 
 
@@ -198,7 +200,7 @@ async def test_an_approval_that_was_not_used_in_a_day_allows_nothing(workspace: 
     assert yesterday.approve(approval, Door.TERMINAL)
     outcome = await call_capability(workspace, spend, {"approval_id": approval})
     assert (outcome.status, spent) == ("needs_approval", [])
-    assert "not used within 24 hours" in str(outcome.data["next_step"])
+    assert "not used within 24 hours" in str(outcome.data["message"])
 
 
 async def test_an_approval_of_one_tool_alone_is_refused_for_another(workspace: Workspace) -> None:
@@ -251,7 +253,7 @@ async def test_a_job_is_asked_about_once_and_keeps_its_approval(workspace: Works
 
 async def test_a_job_that_fails_fails_the_call_that_waits_for_it(workspace: Workspace) -> None:
     asking = replace(workspace, person=Person(Reply.ACCEPT))
-    with pytest.raises(JobNotDone, match="The bank is closed"):
+    with pytest.raises(Refusal, match="The bank is closed"):
         await call_capability(asking, spend_slowly, {"amount": 9})
 
 
@@ -264,7 +266,7 @@ async def test_a_job_whose_plan_has_grown_is_not_carried_out_unless_a_limit_hold
             return Reply.ACCEPT
 
     asking = replace(workspace, person=Growing(Reply.ACCEPT))
-    with pytest.raises(JobNotDone, match="would do more now than was agreed to"):
+    with pytest.raises(Refusal, match="would do more now than was agreed to"):
         await call_capability(asking, spend_slowly, {"amount": 2})
     assert spent == []
     grown[0] = 1

@@ -1,4 +1,3 @@
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,7 +30,6 @@ from kiln_mcp.operations.job_control import service
 from kiln_mcp.operations.job_control.answers import JobReport, used_by
 from kiln_mcp.operations.job_control.calls import call_capability
 from kiln_mcp.operations.job_control.desk import desk_of
-from kiln_mcp.operations.job_control.errors import LimitStands
 from kiln_mcp.operations.job_control.limits import KINDS, amounts, enough_for
 from kiln_mcp.operations.job_control.plans import more_to_spend, within
 from kiln_mcp.operations.models import service as models_service
@@ -44,6 +42,7 @@ from kiln_mcp.workbench.capability import AnyCapability, Effect, Proposal, Resul
 from kiln_mcp.workbench.home import open_workspace
 from kiln_mcp.workbench.workspace import Workspace
 from scripted_model import ScriptedModel
+from storage.errors import Refusal
 
 
 class Sum(Result):
@@ -195,7 +194,8 @@ async def test_a_job_says_that_questions_wait_and_a_withdrawn_one_costs_nothing(
                 break
             await anyio.sleep(0.01)
         waiting = await service.wait_for_job(workspace, job, 0)
-        assert "1 question waits for you: call take_work_orders" in (waiting.next_step or "")
+        assert [step.tool for step in waiting.next] == ["take_work_orders", "wait_for_job"]
+        assert waiting.next[0].reason.startswith("1 question waits for you")
         await service.cancel_job(workspace, job)
         [listed] = (await service.list_jobs(workspace)).jobs
         assert (listed.state, listed.calls, listed.lost_calls) == ("cancelled", 1, None)
@@ -225,12 +225,11 @@ async def test_of_questions_that_wait_a_job_says_its_own_alone(tmp_path: Path) -
                 await anyio.lowlevel.checkpoint()
             while (await service.wait_for_job(workspace, idle, 0)).state != "running":
                 await anyio.lowlevel.checkpoint()
-        said = [(await service.wait_for_job(workspace, job, 0)).next_step for job in (asking, idle)]
+        steps = [(await service.wait_for_job(workspace, job, 0)).next for job in (asking, idle)]
         for job in (asking, idle):
             await service.cancel_job(workspace, job)
-    assert said[0] is not None
-    assert said[0].startswith("2 questions wait for you")
-    assert said[1] == "Call wait_for_job again."
+    assert steps[0][0].reason.startswith("2 questions wait for you")
+    assert [step.tool for step in steps[1]] == ["wait_for_job"]
 
 
 async def test_a_limit_stops_a_job_that_takes_failures_lightly_and_does_several_things_at_once(
@@ -270,11 +269,12 @@ async def test_a_job_stops_at_its_budget_and_goes_on_with_more(tmp_path: Path) -
         await answer_all(workspace, 2)
         stopped = await service.wait_for_job(workspace, job)
         assert (stopped.state, stopped.calls, stopped.done) == ("stopped", 2, 2)
-        wanted = f'resume_job with job="{job}" and limit={{"calls": 4}}'
-        assert wanted in (stopped.next_step or "")
+        [step] = stopped.next
+        assert step.arguments == {"job": job, "limit": {"calls": 4}}
         for same in (None, JobLimit(calls=2), JobLimit(cost_usd=9)):
-            with pytest.raises(LimitStands, match="limit in calls.*" + re.escape(wanted)):
+            with pytest.raises(Refusal, match="limit in calls") as refused:
                 await service.resume_job(workspace, job, same)
+            assert [step.arguments for step in refused.value.next] == [step.arguments]
         more = agreed(workspace)
         await service.resume_job(more, job, JobLimit(calls=3))
         await answer_all(workspace, 1)  # the first two are remembered
@@ -302,7 +302,8 @@ async def test_a_cancelled_job_says_how_to_go_on(tmp_path: Path) -> None:
         job = (await start(workspace, ask_questions, {"count": 1})).job
         cancelled = await service.cancel_job(workspace, job)
         assert cancelled.state == "cancelled"
-        assert "resume_job" in (cancelled.next_step or "")
+        [step] = cancelled.next
+        assert (step.tool, step.arguments) == ("resume_job", {"job": job})
 
 
 async def test_a_paused_job_loses_no_answer_and_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -431,8 +432,7 @@ def test_what_is_proposed_to_go_on_with_is_more_than_before_and_enough(
     kind: str, limit: int, needed: float, done: int, total: int | None
 ) -> None:
     job = stopped(BudgetLimit(**{kind: limit}), Stop(kind, needed), Progress(done, total))
-    said = enough_for(job, dict.fromkeys(KINDS, float(limit)))
-    proposed = json.loads(said[said.index("{") : said.index("}") + 1])
+    proposed = enough_for(job, dict.fromkeys(KINDS, float(limit)))
     limits = JobLimit.model_validate(proposed).instead_of(BudgetLimit(cost_usd=1, calls=1))
     assert amounts(limits)[kind] == proposed[kind] > limit
     assert proposed[kind] >= needed

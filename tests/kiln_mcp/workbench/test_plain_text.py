@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, JsonValue
 
 from kiln_mcp.workbench.plain_text import for_terminal, plain, render
+from storage.errors import NextStep
 
 _texts = st.text(st.characters(blacklist_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=30)
 _scalars = st.one_of(_texts, st.integers(), st.booleans())
@@ -48,6 +49,32 @@ def test_rows_of_short_values_become_a_table() -> None:
     rows: list[JsonValue] = [{"name": "a|b", "score": 0.5}, {"name": "c", "n": 3}]
     assert render({"judges": rows}) == (
         "judges:\n| name | score | n |\n|---|---|---|\n| a\\|b | 0.5 |  |\n| c |  | 3 |"
+    )
+
+
+def test_next_steps_are_lines_that_hold_tool_reason_and_arguments() -> None:
+    class Measured(BaseModel):
+        score: float
+        next: list[NextStep] = []
+
+    resume = NextStep(tool="resume_job", reason="go on", arguments={"job": "a1", "limit": {"n": 2}})
+    data = plain(Measured(score=0.5, next=[resume, NextStep(tool="list_jobs", reason="see all")]))
+    assert render(data) == (
+        "score: 0.5\nnext:\n"
+        '  - resume_job {"job": "a1", "limit": {"n": 2}}: go on\n'
+        "  - list_jobs: see all"
+    )
+    assert render(data, lambda step: step.tool) == (
+        "score: 0.5\nnext:\n  - resume_job\n  - list_jobs"
+    )
+    assert "next" not in plain(Measured(score=0.5))
+
+
+def test_next_steps_of_rows_stay_in_their_table() -> None:
+    step: JsonValue = {"tool": "wait_for_job", "reason": "follow it"}
+    rows: list[JsonValue] = [{"job": "a", "next": [step]}, {"job": "b"}]
+    assert render({"jobs": rows}) == (
+        "jobs:\n| job | next |\n|---|---|\n| a | wait_for_job: follow it |\n| b |  |"
     )
 
 
