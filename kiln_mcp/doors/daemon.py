@@ -352,7 +352,7 @@ async def _go_on(workspace: Workspace, said: str) -> str:
     """
     try:
         if workspace.desk is not None:
-            await workspace.desk.go_on()
+            await workspace.desk.run_unfinished()
     except WorkbenchError as error:
         if str(error) != said:
             _log.warning("%s", error)
@@ -361,7 +361,7 @@ async def _go_on(workspace: Workspace, said: str) -> str:
 
 
 async def _nothing_to_do(workspace: Workspace) -> bool:
-    return workspace.desk is None or await workspace.desk.unfinished() == 0
+    return workspace.desk is None or await workspace.desk.count_unfinished() == 0
 
 
 def _announce(where: Path, port: int, path: Path | None, token: str) -> None:

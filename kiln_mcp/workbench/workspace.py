@@ -282,7 +282,7 @@ async def settle_reservation(workspace: Workspace, job: Job) -> None:
     A job that is gone on with is settled again: the newest approval of its limits pays for what
     the earlier ones have not.
     """
-    first = job.agreement.approval_id if job.agreement else ""
+    first = job.approved_plan.approval_id if job.approved_plan else ""
     with suppress(ApprovalsFailed):
         store = ApprovalStore(workspace.settings.home)
         later = await anyio.to_thread.run_sync(store.used_for, RESUME, "job", job.id)

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, JsonValue
 from kiln_mcp.approvals.decision import Approved, Asking, Declined, Waiting
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.approvals.store import ApprovalStore
-from kiln_mcp.jobs import Agreement, Job
+from kiln_mcp.jobs import ApprovedPlan, Job
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.operations.job_control.answers import JobReport
 from kiln_mcp.operations.job_control.desk import desk_of
@@ -178,7 +178,7 @@ async def _arguments(
 async def _under_way(workspace: Workspace, request: _Request) -> Job | None:
     runner = await desk_of(workspace).runner()
     limit, model = request.options.limit.as_budget(), workspace.settings.default_model
-    return await runner.under_way(request.item.name, request.arguments, limit, model)
+    return await runner.find_active(request.item.name, request.arguments, limit, model)
 
 
 async def _begin(workspace: Workspace, request: _Request, approval_id: str) -> str:
@@ -188,7 +188,7 @@ async def _begin(workspace: Workspace, request: _Request, approval_id: str) -> s
         request.arguments,
         request.options.limit.as_budget(),
         workspace.settings.default_model,
-        Agreement(request.proposal.plan, approval_id),
+        ApprovedPlan(request.proposal.plan, approval_id),
     )
     return job.id
 

@@ -38,7 +38,7 @@ def _page(job: Job, report: JobReport, events: list[JobEvent]) -> JobPage:
     return JobPage(
         **dict(report),
         arguments=dict(job.arguments),
-        approval_id=job.agreement.approval_id or None if job.agreement else None,
+        approval_id=job.approved_plan.approval_id or None if job.approved_plan else None,
         created=when(job.created_at),
         changed=when(job.changed_at),
         attempt=job.attempt,

@@ -47,9 +47,9 @@ def check_agreement(job: Job, plan: Plan) -> None:
     Raises:
         Refusal: It has.
     """
-    if job.agreement is None or not plan.needs_approval:
+    if job.approved_plan is None or not plan.needs_approval:
         return
-    agreed = job.agreement.plan
+    agreed = job.approved_plan.plan
     limited = any(amounts(job.limit)[kind] is not None for kind in ("cost_usd", "calls", "tokens"))
     costs_more = plan.calls > agreed.calls and not limited
     new = plan.consequences - agreed.consequences or plan.destination != agreed.destination

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.jobs import Job
 from kiln_mcp.jobs.database import open_database
-from kiln_mcp.jobs.ledger import Ledger
+from kiln_mcp.jobs.job_table import JobTable
 from kiln_mcp.jobs.records import MOST_RECOVERIES
 from kiln_mcp.projects.errors import TaskExists, TaskNotNamed
 from kiln_mcp.settings import Settings
@@ -275,11 +275,11 @@ async def test_damaged_lines_beside_an_eval_are_named_and_stop_nothing(
 async def test_a_job_set_aside_is_named_wherever_somebody_looks_for_it(
     workspace: Workspace,
 ) -> None:
-    ledger = Ledger(open_database(workspace.settings.database_url))
-    ledger.create_tables()
+    table = JobTable(open_database(workspace.settings.database_url))
+    table.create_tables()
     job = Job("a1", "run_eval", {"project": "P"})
-    ledger.add(job)
-    while ledger.begin(job):
+    table.add(job)
+    while table.begin(job):
         assert job.recoveries <= MOST_RECOVERIES
     (described,) = cast(
         "list[str]", (await _call(workspace, "describe_project", project="P"))["jobs_set_aside"]

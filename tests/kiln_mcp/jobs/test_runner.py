@@ -13,11 +13,12 @@ import sqlalchemy as sa
 from kiln_mcp.errors import WorkbenchError
 from kiln_mcp.jobs import Job, JobSettings, JobState, Progress, ReportProgress
 from kiln_mcp.jobs.database import open_database, sqlite_url
-from kiln_mcp.jobs.errors import JobStoreFailed, NotResumable, UnknownJob
-from kiln_mcp.jobs.ledger import Ledger
+from kiln_mcp.jobs.errors import JobStoreFailure
+from kiln_mcp.jobs.job_table import JobTable
 from kiln_mcp.jobs.runner import JobRunner
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.llm.errors import BudgetSpent
+from storage.errors import Refusal
 
 Result = dict[str, int]
 
@@ -64,7 +65,7 @@ async def test_waiting_ends_at_its_time_and_cancelling_ends_the_job(tmp_path: Pa
     async with runner(tmp_path, never) as jobs:
         job = await jobs.start("never", {})
         assert (await jobs.wait(job.id, 0.3)).state is JobState.RUNNING
-        with pytest.raises(NotResumable, match="running"):
+        with pytest.raises(Refusal, match="running"):
             await jobs.resume(job.id)
         await jobs.cancel(job.id)
         assert (await jobs.wait(job.id, 10)).state is JobState.CANCELLED
@@ -99,7 +100,7 @@ async def test_a_failed_job_says_why_and_can_be_gone_on_with(tmp_path: Path) -> 
         assert (failed.state, failed.error) == (JobState.FAILED, "The server is down. Start it.")
         await jobs.resume(job.id)
         assert (await jobs.wait(job.id, 10)).result == {"attempt": 2}
-        with pytest.raises(NotResumable, match="done"):
+        with pytest.raises(Refusal, match="done"):
             await jobs.resume(job.id)
 
 
@@ -198,7 +199,7 @@ async def test_a_paused_job_rests_when_its_calls_are_held_and_can_be_gone_on_wit
         assert (await jobs.pause(job.id)).state is JobState.PAUSING
         assert (await jobs.wait(job.id, 10)).state is JobState.PAUSED
         assert held == [job.id]
-        assert await jobs.unfinished() == 0
+        assert await jobs.count_unfinished() == 0
         assert (await jobs.resume(job.id)).state in {JobState.WAITING, JobState.RUNNING}
 
 
@@ -221,8 +222,8 @@ async def test_a_wish_to_stop_outlives_the_process_that_was_to_hear_it(
     async with runner(tmp_path, never) as jobs:
         job = await jobs.start("never", {})
         await jobs.wait(job.id, 0.3)
-        ledger = Ledger(open_database(sqlite_url(tmp_path / "jobs.sqlite")))
-        wish = ledger.cancel if state is JobState.CANCELLED else ledger.pause
+        table = JobTable(open_database(sqlite_url(tmp_path / "jobs.sqlite")))
+        wish = table.request_cancel if state is JobState.CANCELLED else table.request_pause
         await asyncio.to_thread(wish, job.id)
     async with runner(tmp_path, double) as jobs:
         assert (await jobs.wait(job.id, 20)).state is state
@@ -240,7 +241,7 @@ async def test_a_job_goes_on_after_its_process_ended_in_good_order(tmp_path: Pat
 async def test_an_unknown_job_is_refused_with_the_newest(tmp_path: Path) -> None:
     async with runner(tmp_path, double) as jobs:
         job = await jobs.start("double", {"number": 1})
-        with pytest.raises(UnknownJob, match=job.id):
+        with pytest.raises(Refusal, match=job.id):
             await jobs.find("nothing")
 
 
@@ -249,7 +250,7 @@ import asyncio, sys
 from pathlib import Path
 from kiln_mcp.jobs import JobSettings
 from kiln_mcp.jobs.database import open_database, sqlite_url
-from kiln_mcp.jobs.ledger import Ledger
+from kiln_mcp.jobs.job_table import JobTable
 from kiln_mcp.jobs.runner import JobRunner
 from kiln_mcp.llm import Engine, EngineSettings, Message, ModelAnswer, ModelRequest, Usage
 
@@ -336,7 +337,7 @@ async def test_a_database_of_jobs_that_is_none_is_named_with_the_next_step(
                 pass
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     for _ in range(2):
-        with pytest.raises(JobStoreFailed, match=said) as failed:
+        with pytest.raises(JobStoreFailure, match=said) as failed:
             await runner(tmp_path, double).__aenter__()
         assert "sql" not in str(failed.value).replace(str(file), "")
 
@@ -357,25 +358,25 @@ async def test_a_job_tells_a_process_that_ended_from_one_that_was_killed(tmp_pat
             *_, ended, again = await begun(jobs, 2)
         assert (ended, again) == ("Its process ended; it goes on in the next.", "Begun again.")
     database = open_database(sqlite_url(tmp_path / "other.sqlite"))
-    ledger = Ledger(database)
-    ledger.create_tables()
-    ledger.add(job)
+    table = JobTable(database)
+    table.create_tables()
+    table.add(job)
     for _ in range(2):  # a killed process writes nothing more
-        assert ledger.begin(job)
-    *_, again = ledger.events(job.id)
+        assert table.begin(job)
+    *_, again = table.events(job.id)
     assert again.text == "Begun again: the process before was killed."
     database.dispose()
 
 
 def test_a_database_of_before_gets_the_columns_that_came_later(tmp_path: Path) -> None:
     database = open_database(sqlite_url(tmp_path / "jobs.sqlite"))
-    ledger = Ledger(database)
-    ledger.create_tables()
+    table = JobTable(database)
+    table.create_tables()
     with database.begin() as connection:
         connection.execute(sa.text("ALTER TABLE kiln_jobs DROP COLUMN plan"))
-    ledger.create_tables()
-    ledger.add(Job("a1", "work", {}, plan="Work."))
-    found = ledger.find("a1")
+    table.create_tables()
+    table.add(Job("a1", "work", {}, plan="Work."))
+    found = table.find("a1")
     assert found is not None
     assert found.plan == "Work."
     database.dispose()
