@@ -36,7 +36,7 @@ from kiln_mcp.specs import service as specs
 from kiln_mcp.synthesis import service as synthesis
 from kiln_mcp.tuning import service as tuning
 from kiln_mcp.workbench.capability import AnyCapability, Capability
-from kiln_mcp.workbench.home import open_workspace
+from kiln_mcp.workbench.lifecycle import open_workspace
 from kiln_mcp.workbench.plain_text import plain
 from kiln_mcp.workbench.workspace import Workspace
 from storage.text.excerpts import defuse, excerpt

@@ -121,7 +121,7 @@ async def describe_project(
     return ProjectDescription(
         project=store.project.name,
         folder=str(store.folder),
-        name_problem=await workspace.known.name_problem(store),
+        name_problem=await workspace.projects.name_problem(store),
         description=store.project.description,
         tasks=tasks,
         unreadable=faults_said([*await store.unreadable(), *damaged], most_faults),

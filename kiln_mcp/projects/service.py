@@ -76,7 +76,7 @@ async def create_project(
     return ProjectCreated(
         project=opened.project.name,
         folder=str(opened.folder),
-        name_problem=await workspace.known.name_problem(opened),
+        name_problem=await workspace.projects.name_problem(opened),
         next_step="create_task: say what a model is to do.",
     )
 

@@ -36,9 +36,9 @@ def projects(keep_name: Path | None, forget: Path | None) -> None:
         _say(f"'{known.forget(place)}' in {place} is known no longer; its files stay.")
     if keep_name or forget:
         return
-    for one in known.listed():
-        state = "" if one.is_there else "  (not there any more)"
-        click.echo(for_terminal(f"{one.name}  {one.folder}{state}"))
+    for project in known.projects():
+        state = "" if project.exists else "  (not there any more)"
+        click.echo(for_terminal(f"{project.name}  {project.folder}{state}"))
     if problem := known.damage():
         _say(problem)
 

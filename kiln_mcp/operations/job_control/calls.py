@@ -259,8 +259,8 @@ async def _waiting(request: _Request, waiting: Waiting) -> Outcome:
             )
         ],
     )
-    if request.proposal.unapproved is None:
+    if request.proposal.before_approval is None:
         return Outcome("needs_approval", plain(answer))
-    done = plain(await request.proposal.unapproved(waiting.approval_id))
+    done = plain(await request.proposal.before_approval(waiting.approval_id))
     kept = {name: value for name, value in plain(answer).items() if name not in {"message", "next"}}
     return Outcome("needs_approval", {**kept, **done})

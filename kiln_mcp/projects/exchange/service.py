@@ -103,7 +103,7 @@ async def import_project(
         return ProjectImported(
             project=store.project.name,
             folder=str(store.folder),
-            name_problem=await workspace.known.name_problem(store),
+            name_problem=await workspace.projects.name_problem(store),
             next_step="describe_project: see what is there.",
         )
 

@@ -15,7 +15,7 @@ from kiln_mcp.jobs.job_table import JobTable
 from kiln_mcp.jobs.records import MOST_RECOVERIES
 from kiln_mcp.projects.errors import TaskExists, TaskNotNamed
 from kiln_mcp.settings import Settings
-from kiln_mcp.workbench.home import open_workspace
+from kiln_mcp.workbench.lifecycle import open_workspace
 from kiln_mcp.workbench.workspace import Workspace
 from storage import (
     Eval,

@@ -39,7 +39,7 @@ from kiln_mcp.operations.work_orders.service import OrderAnswer
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.call_options import JobLimit
 from kiln_mcp.workbench.capability import AnyCapability, Effect, Proposal, Result, Runs, capability
-from kiln_mcp.workbench.home import open_workspace
+from kiln_mcp.workbench.lifecycle import open_workspace
 from kiln_mcp.workbench.workspace import Workspace
 from scripted_model import ScriptedModel
 from storage.errors import Refusal

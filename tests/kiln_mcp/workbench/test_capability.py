@@ -8,9 +8,10 @@ from pydantic import BaseModel, Field, JsonValue, ValidationError
 from kiln_mcp.approvals.errors import ApprovalDeclined, ApprovalNeeded
 from kiln_mcp.approvals.plan import Effect, Plan
 from kiln_mcp.approvals.records import ProposedCall
-from kiln_mcp.errors import InvalidArguments, UnusableValue
+from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.workbench.capability import Proposal, Result, Runs, capability
 from storage import Task, TaskOutput
+from storage.errors import Refusal
 
 
 @dataclass
@@ -194,7 +195,7 @@ async def weigh(
         ),
         (
             {"pieces": [{"name": "a\ud800"}]},
-            "'pieces.0.name' is wrong: it holds half a character (given: 'a\\ud800')",
+            "'pieces.0.name' is wrong: it holds a lone surrogate (given: 'a\\ud800')",
         ),
     ],
 )
@@ -223,9 +224,9 @@ async def test_what_a_record_refuses_is_a_sentence_but_not_what_our_own_answer_d
         ("task", "make stopped: this task cannot be saved: instruction: it is empty."),
         ("output", "make stopped: this TaskOutput cannot be saved: output: it is no text."),
     ):
-        with pytest.raises(UnusableValue, match=said):
+        with pytest.raises(Refusal, match=said):
             await make.invoke(Context(), {"kind": kind})
-        with pytest.raises(UnusableValue, match=said):
+        with pytest.raises(Refusal, match=said):
             await make(Context(), kind)
     with pytest.raises(ValidationError):
         await make.invoke(Context(), {"kind": "answer"})

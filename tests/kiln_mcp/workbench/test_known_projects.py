@@ -11,10 +11,10 @@ import anyio
 import pytest
 
 from kiln_mcp.catalogue import installed_catalogue
-from kiln_mcp.errors import AmbiguousProject, MissingProject, UnknownProject
+from kiln_mcp.errors import AmbiguousProject, UnknownProject
 from kiln_mcp.settings import Settings
-from kiln_mcp.workbench.home import open_workspace
 from kiln_mcp.workbench.known_projects import KnownProjects
+from kiln_mcp.workbench.lifecycle import open_workspace
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Project, ProjectStore
 
@@ -62,7 +62,7 @@ async def test_a_project_named_like_a_path_never_stands_for_that_path(tmp_path: 
     async with opened(tmp_path / "home") as workspace:
         for number in range(4):
             store = await workspace.open_project(str(tmp_path / f"foreign{number}"))
-            assert "give its folder" in (await workspace.known.name_problem(store) or "")
+            assert "give its folder" in (await workspace.projects.name_problem(store) or "")
         assert (await workspace.open_project(str(support))).project.name == "Mine"
         assert await workspace.project_folder(f"{support}/project.kiln") == support
         for reference in ("~/support", str(support).replace("/", "\uff0f")):
@@ -83,9 +83,9 @@ async def test_a_name_of_two_projects_means_neither_until_the_person_says_which(
         assert f"{mine} and {foreign}" in str(described["name_problem"])
         with pytest.raises(AmbiguousProject, match=f"{mine} and {foreign}. Give the path"):
             await workspace.open_project("P")
-        workspace.known.keep_name(mine)
+        workspace.projects.keep_name(mine)
         assert await workspace.project_folder("P") == mine
-        workspace.known.forget(mine)
+        workspace.projects.forget(mine)
         assert await workspace.project_folder("P") == foreign
 
 
@@ -96,7 +96,7 @@ async def test_the_name_of_a_project_that_is_gone_is_free_for_another(tmp_path: 
         shutil.rmtree(old)
         await workspace.open_project(str(new))
         assert await workspace.project_folder("P") == new
-        assert await workspace.known.name_problem(await workspace.open_project("P")) is None
+        assert await workspace.projects.name_problem(await workspace.open_project("P")) is None
 
 
 async def test_a_project_moved_away_is_not_there_any_more_by_path_and_by_name(
@@ -107,7 +107,7 @@ async def test_a_project_moved_away_is_not_there_any_more_by_path_and_by_name(
         await workspace.open_project(str(folder))
         folder.rename(tmp_path / "moved")
         for reference in ("P", str(folder)):
-            with pytest.raises(MissingProject, match="'P' is not there any more"):
+            with pytest.raises(UnknownProject, match="'P' is not there any more"):
                 await workspace.open_project(reference)
         await workspace.open_project(str(tmp_path / "moved"))
         assert await workspace.project_folder("P") == tmp_path / "moved"
@@ -137,4 +137,4 @@ def test_processes_that_open_projects_at_once_lose_no_entry(tmp_path: Path) -> N
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(remember, range(24)))
-    assert len(KnownProjects(listed).listed()) == 24
+    assert len(KnownProjects(listed).projects()) == 24

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kiln_mcp.workbench.trust import TRUST_FILE, Trust, UntrustedFolder
+from kiln_mcp.workbench.trust import TRUST_FILE, Trust
 from storage import Project, ProjectStore
+from storage.errors import Refusal
 
 
 async def made(folder: Path, home: Path, project: Project | None = None) -> Path:
@@ -26,7 +27,7 @@ def home(tmp_path: Path) -> Path:
 
 async def test_a_folder_is_foreign_until_its_person_trusts_it(tmp_path: Path, home: Path) -> None:
     folder, trust = await made(tmp_path / "my p", home), Trust(home)
-    with pytest.raises(UntrustedFolder, match=r"kiln-mcp trust '.*/my p'") as refused:
+    with pytest.raises(Refusal, match=r"kiln-mcp trust '.*/my p'") as refused:
         trust.require_trust(folder, "the code evaluator 'Length'")
     assert str(refused.value).startswith("The code evaluator 'Length' was not run")
     trust.grant(folder)
@@ -46,7 +47,7 @@ async def test_a_copy_at_the_path_of_a_trusted_folder_is_not_trusted(
     for _ in range(5):  # the number of a removed folder is given to the next
         shutil.rmtree(folder)
         shutil.copytree(tmp_path / "copy", folder)
-        with pytest.raises(UntrustedFolder, match="another folder than the one that was trusted"):
+        with pytest.raises(Refusal, match="another folder than the one that was trusted"):
             trust.require_trust(folder, "the tool server 'T'")
 
 
