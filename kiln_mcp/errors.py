@@ -1,13 +1,13 @@
 """Errors of the server's own rooms; the store's are in `storage.errors`.
 
-storage.errors.WorkbenchError  the root: its text is one sentence for the reader
-├── storage.errors.Refusal
-│   └── UnknownProject         no project is listed by this name or path
-│       └── AmbiguousProject   several projects have this name
-├── InvalidArguments           a call's arguments do not fit the capability
-├── UnknownCapability          no capability has this name
-├── AlreadyServing             another daemon serves this home
-└── UnusablePath               a path that means no place
+    storage.errors.WorkbenchError  the root: its text is one sentence for the reader
+    ├── storage.errors.Refusal
+    │   └── UnknownProject         no project is listed by this name or path
+    │       └── AmbiguousProject   several projects have this name
+    ├── InvalidArguments           a call's arguments do not fit the capability
+    ├── UnknownCapability          no capability has this name
+    ├── AlreadyServing             another daemon serves this home
+    └── UnusablePath               a path that means no place
 
 Errors of approvals are in `kiln_mcp/approvals/errors.py`, those of models in
 `kiln_mcp/llm/errors.py`.

@@ -67,7 +67,7 @@ class JobTable:
 
     def add(self, job: Job) -> None:
         """Write a new job."""
-        approved = job.approved_plan
+        record = job.approved_plan
         self._change(
             statements.INSERT_JOB,
             id=job.id,
@@ -75,7 +75,7 @@ class JobTable:
             arguments=json.dumps(dict(job.arguments), ensure_ascii=False),
             budget=json.dumps(asdict(job.limit)),
             plan=job.plan,
-            agreement=None if approved is None else _APPROVED_PLAN.dump_json(approved).decode(),
+            agreement=None if record is None else _APPROVED_PLAN.dump_json(record).decode(),
             model=job.model,
         )
         self.add_event(job.id, "Created.")
@@ -169,7 +169,7 @@ class JobTable:
             state=end.state.value,
             result=result,
             error=end.error,
-            stopped_by=None if end.stop is None else json.dumps(asdict(end.stop)),
+            stopped_by=None if end.stop is None else json.dumps(_stop_data(end.stop)),
         ):
             reason = f" {end.error}" if end.error else ""
             self.add_event(job.id, f"{end.state.value.capitalize()}.{reason}")
@@ -207,22 +207,31 @@ class JobTable:
         return [JobEvent(row["at"], row["text"]) for row in rows]
 
 
+def _stop_data(stop: Stop) -> Mapping[str, str | float]:
+    """Return the stored form of a stop. Databases of users hold it, so its keys stay."""
+    return {"kind": stop.kind, "needed": stop.minimum}
+
+
+def _stop(data: Mapping[str, Any]) -> Stop:
+    return Stop(data["kind"], data["needed"])
+
+
 def _job(row: Mapping[str, Any]) -> Job:
-    approved = row["agreement"]
+    plan, stop = row["agreement"], row["stopped_by"]
     return Job(
         id=row["id"],
         capability=row["capability"],
         arguments=json.loads(row["arguments"]),
         limit=BudgetLimit(**json.loads(row["budget"])),
         plan=row["plan"],
-        approved_plan=None if approved is None else _APPROVED_PLAN.validate_json(approved),
+        approved_plan=None if plan is None else _APPROVED_PLAN.validate_json(plan),
         model=row["model"],
         attempt=row["attempt"],
         state=JobState(row["state"]),
         progress=Progress(row["done"], row["total"], row["message"]),
         result=None if row["result"] is None else json.loads(row["result"]),
         error=row["error"],
-        stop=None if row["stopped_by"] is None else Stop(**json.loads(row["stopped_by"])),
+        stop=None if stop is None else _stop(json.loads(stop)),
         worked_s=row["worked_s"],
         created_at=row["created_at"],
         changed_at=row["changed_at"],

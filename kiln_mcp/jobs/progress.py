@@ -78,8 +78,8 @@ class ProgressAccount:
         if self._total is None:
             earlier = self._earlier.total  # 0 is a total: an attempt that had nothing to do
             return (amount if earlier is None else min(amount, earlier)), earlier
-        planned = self._ended_parts + self._total + (self._skipped_total or 0.0)
-        total = max(planned, self._earlier.total or 0.0, self._last.done)
+        plan = self._ended_parts + self._total + (self._skipped_total or 0.0)
+        total = max(plan, self._earlier.total or 0.0, self._last.done)
         return min(amount, total), total
 
 

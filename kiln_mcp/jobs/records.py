@@ -70,11 +70,11 @@ class Stop:
 
     Attributes:
         kind: As `BudgetLimit` calls it.
-        needed: The least limit of this kind with which it could go on.
+        minimum: The lowest limit of this kind with which it could go on.
     """
 
     kind: str
-    needed: float
+    minimum: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ class WorkerRecovery:
 
     async def recover(self) -> None:
         """Look once for lost heartbeats, and take their jobs over."""
-        unfinished = await in_thread(self._table.unfinished_jobs)
-        for job in self._heartbeats.among(unfinished):
+        jobs = await in_thread(self._table.unfinished_jobs)
+        for job in self._heartbeats.among(jobs):
             if job.state is JobState.WAITING:
                 await self._workflows.enqueue(job)  # its process was killed before it did so
             else:

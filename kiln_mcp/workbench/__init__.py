@@ -1,7 +1,7 @@
 """What a capability works with: the mechanism, the workspace, progress, prompts, trust.
 
 A project is data until its person trusts its folder. Whatever would run a program that a project
-names calls `workspace.trust.require_trust(folder, what)` first. `trusted.json` in the home is
+names calls `workspace.trust.require_trust(folder, program)` first. `trusted.json` in the home is
 written by `kiln-mcp trust` in a terminal alone. Trust belongs to the path, the project's id, and
 the folder's inode with its time of creation, so a folder put in its place is foreign again. On file
 systems without a time of creation a copy with the same inode is not told apart.

@@ -105,15 +105,15 @@ def _tag(slot: str) -> str:
     return slot.replace("_", "-")
 
 
-def fence(tag: str, value: str, reserved: frozenset[str] = frozenset()) -> str:
+def fence(tag: str, value: str, more_tags: frozenset[str] = frozenset()) -> str:
     """Return the value between `<tag>` and `</tag>`, with such tags inside it defused.
 
     Args:
         tag: Lower-case letters, digits and hyphens.
         value: Any text.
-        reserved: More tags that the value must not be able to write.
+        more_tags: More tags that the value must not be able to write.
     """
-    names = "|".join(re.escape(name) for name in sorted(reserved | {tag}))
+    names = "|".join(re.escape(name) for name in sorted(more_tags | {tag}))
     # Models read `< /tag`, `<\tag` and `< / TAG` as tags too, so anything but a word may stand
     # between the bracket and the name.
     safe = re.sub(rf"<(?=[^<a-zA-Z0-9]*(?:{names}))", "&lt;", value, flags=re.IGNORECASE)

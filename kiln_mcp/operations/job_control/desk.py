@@ -1,4 +1,4 @@
-"""Where jobs are handed in, for those who need one."""
+"""The desk of a workspace, where jobs are handed in."""
 
 from kiln_mcp.jobs import JobDesk
 from kiln_mcp.workbench.workspace import Workspace
@@ -6,7 +6,7 @@ from storage.errors import Refusal
 
 
 def desk_of(workspace: Workspace) -> JobDesk:
-    """Return where jobs are handed in.
+    """Return the desk of a workspace.
 
     Raises:
         Refusal: This workspace was opened without jobs.

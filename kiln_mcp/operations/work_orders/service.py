@@ -21,7 +21,7 @@ from storage.errors import NextStep
 @capability(effect=Effect.WRITES, title="Take work orders")
 async def take_work_orders(
     workspace: Workspace,
-    most: Annotated[int, Field(ge=1, le=20, description="How many to take.")] = 5,
+    count: Annotated[int, Field(ge=1, le=20, description="How many to take.")] = 5,
 ) -> OrderList:
     """Take questions that wait for the model `host`, which is you; answer each on its own.
 
@@ -29,7 +29,7 @@ async def take_work_orders(
     said, with JSON that fits answer_schema where there is one. Orders go back on the queue when
     you have called no tool for 90 seconds, or have gone.
     """
-    orders = await workspace.engine.orders.take(most, workspace.client)
+    orders = await workspace.engine.orders.take(count, workspace.client)
     waiting = await workspace.engine.orders.open_count()
     return OrderList(
         orders=[
@@ -53,7 +53,7 @@ async def take_work_orders(
 
 
 def _as_text(answer: object) -> object:
-    """Return JSON that was given as such as the text that it is."""
+    """Return an answer that arrived as JSON as its text."""
     return answer if answer is None or isinstance(answer, str) else json.dumps(answer)
 
 
@@ -78,10 +78,10 @@ async def answer_work_orders(
     """Hand in answers to work orders; one that does not fit its schema comes back with why."""
     orders = workspace.engine.orders
     verdicts: list[OrderVerdict] = []
-    for given in answers:
+    for item in answers:
         try:
-            problem = await orders.answer(given.id, given.answer)
-        except UnknownOrder as error:  # the other answers count all the same
+            problem = await orders.answer(item.id, item.answer)
+        except UnknownOrder as error:  # the other answers still count
             problem = str(error)
-        verdicts.append(OrderVerdict(id=given.id, accepted=problem is None, problem=problem))
+        verdicts.append(OrderVerdict(id=item.id, accepted=problem is None, problem=problem))
     return OrderVerdicts(answers=verdicts, still_waiting=await orders.open_count())

@@ -17,7 +17,7 @@ from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.llm import EngineSettings, ServerSettings
 from kiln_mcp.operations.job_control import service
-from kiln_mcp.operations.job_control.answers import JobReport, used_by
+from kiln_mcp.operations.job_control.answers import JobReport, usage_of
 from kiln_mcp.operations.job_control.calls import Outcome, call_capability
 from kiln_mcp.operations.job_control.desk import desk_of
 from kiln_mcp.settings import Settings
@@ -181,7 +181,7 @@ async def test_a_server_that_never_answers_does_not_keep_a_job_after_its_time_an
             )
             assert len(counting.asked) == 8
             found = await (await desk_of(bench.workspace).runner()).find(job)
-            used = used_by(found, stopped)
+            used = usage_of(found, stopped)
             assert (used["calls"], used["tokens"]) == (8, stopped.lost_tokens)
             assert stopped.lost_tokens
             counting.latency_s = 0.01

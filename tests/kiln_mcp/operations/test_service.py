@@ -27,11 +27,11 @@ from kiln_mcp.llm import (
     ServerSettings,
 )
 from kiln_mcp.operations.job_control import service
-from kiln_mcp.operations.job_control.answers import JobReport, used_by
+from kiln_mcp.operations.job_control.answers import JobReport, usage_of
 from kiln_mcp.operations.job_control.calls import call_capability
 from kiln_mcp.operations.job_control.desk import desk_of
-from kiln_mcp.operations.job_control.limits import KINDS, amounts, enough_for
-from kiln_mcp.operations.job_control.plans import more_to_spend, within
+from kiln_mcp.operations.job_control.limit_texts import KINDS, amounts, sufficient_limit
+from kiln_mcp.operations.job_control.plans import plan_with_limit, resume_plan
 from kiln_mcp.operations.models import service as models_service
 from kiln_mcp.operations.work_orders import service as work_orders_service
 from kiln_mcp.operations.work_orders.answers import OrderVerdicts
@@ -200,8 +200,8 @@ async def test_a_job_says_that_questions_wait_and_a_withdrawn_one_costs_nothing(
         [listed] = (await service.list_jobs(workspace)).jobs
         assert (listed.state, listed.calls, listed.lost_calls) == ("cancelled", 1, None)
         found = await (await desk_of(workspace).runner()).find(job)
-        assert used_by(found, listed)["calls"] == 1
-        assert used_by(found, listed)["tokens"] == listed.tokens
+        assert usage_of(found, listed)["calls"] == 1
+        assert usage_of(found, listed)["tokens"] == listed.tokens
 
 
 @capability(effect=Effect.SPENDS, title="Wait for nothing", runs=Runs.AS_JOB)
@@ -400,7 +400,7 @@ async def test_a_job_is_known_by_the_address_of_its_page_too(tmp_path: Path) -> 
 def test_a_plan_says_what_all_of_it_costs_and_where_its_limits_stop_it(
     limit: BudgetLimit, said: str
 ) -> None:
-    plan = within(Plan("Judge.", calls=820, highest_cost_usd=4.1), limit)
+    plan = plan_with_limit(Plan("Judge.", calls=820, highest_cost_usd=4.1), limit)
     assert plan.highest_cost_usd == 4.1
     assert re.fullmatch(
         r"Judge\. About 820 model calls, at most about \$4\.1000\."
@@ -410,7 +410,7 @@ def test_a_plan_says_what_all_of_it_costs_and_where_its_limits_stop_it(
 
 
 def test_a_limit_in_money_says_that_it_does_not_hold_what_has_no_price() -> None:
-    plan = within(Plan("Judge.", calls=2, highest_cost_usd=None), BudgetLimit(cost_usd=1))
+    plan = plan_with_limit(Plan("Judge.", calls=2, highest_cost_usd=None), BudgetLimit(cost_usd=1))
     assert "holds no model whose price is not known" in plan.text
     assert plan.needs_approval
 
@@ -432,8 +432,8 @@ def test_what_is_proposed_to_go_on_with_is_more_than_before_and_enough(
     kind: str, limit: int, needed: float, done: int, total: int | None
 ) -> None:
     job = stopped(BudgetLimit(**{kind: limit}), Stop(kind, needed), Progress(done, total))
-    proposed = enough_for(job, dict.fromkeys(KINDS, float(limit)))
-    limits = JobLimit.model_validate(proposed).instead_of(BudgetLimit(cost_usd=1, calls=1))
+    proposed = sufficient_limit(job, dict.fromkeys(KINDS, float(limit)))
+    limits = JobLimit.model_validate(proposed).override(BudgetLimit(cost_usd=1, calls=1))
     assert amounts(limits)[kind] == proposed[kind] > limit
     assert proposed[kind] >= needed
     assert {k: v for k, v in amounts(limits).items() if k != kind} == {
@@ -471,7 +471,7 @@ def test_going_on_with_higher_limits_costs_what_was_not_agreed_to(
         cost_usd=usd,
         unpriced_calls=unpriced,
     )
-    assert more_to_spend(stopped(before, Stop("calls", 11)), report, after).highest_cost_usd == cost
+    assert resume_plan(stopped(before, Stop("calls", 11)), report, after).highest_cost_usd == cost
 
 
 async def test_models_are_listed_with_what_they_need(tmp_path: Path) -> None:
