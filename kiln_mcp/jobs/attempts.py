@@ -158,7 +158,7 @@ class Attempts:
         return current.state if current is not None and current.state in stops else None
 
     async def _end(self, job: Job, watch: Stopwatch, end: End) -> None:
-        # Before anybody can see that it ended, and go on with it from what is written.
+        # First the seconds of work: a caller who sees the end may resume the job at once.
         await in_thread(self._table.write_heartbeat, job, watch.seconds)
         await in_thread(self._table.end, job, end)
 

@@ -47,7 +47,7 @@ class JobState(StrEnum):
 
 
 MOST_RECOVERIES: Final = 3
-"""How often a job is begun again after its process was killed, without progress in between."""
+"""The most recoveries of a job without progress in between."""
 
 ACTIVE_STATES: Final = frozenset(
     {JobState.WAITING, JobState.RUNNING, JobState.CANCELLING, JobState.PAUSING}

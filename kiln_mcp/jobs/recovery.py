@@ -1,4 +1,4 @@
-"""What waits and nobody runs: jobs that were handed in, and jobs of workers that died.
+"""Jobs that wait and no process runs: those handed in, and those of workers that died.
 
 This is all that is added to the recovery of DBOS; `kiln_mcp/jobs/workflows.py` has the reasons.
 """

@@ -2,7 +2,7 @@
 
 A capability is a typed `async def` whose first parameter is the context of the call and whose
 other parameters are its arguments. The signature is the schema, the docstring the help, and the
-effect says what a person must know before it runs.
+effect says what a call may spend, destroy or send out.
 
 What spends, destroys or sends data out returns a `Proposal`: a plan, and the function that carries
 it out. The other capabilities return their result. No argument is ever an approval: `approval_id`
@@ -60,8 +60,8 @@ class Capability(Generic[ContextT, P, ResultT]):
 
     Attributes:
         name: The verb phrase by which every door knows it.
-        title: What a person reads on a button or in an approval.
-        effect: What calling it does.
+        title: The name for people, on a button or in an approval.
+        effect: The effect of a call.
         sends_out: Whether it may send data to an address or folder that the caller names.
         runs: Whether a call through a door is a job.
     """
@@ -86,7 +86,7 @@ class Capability(Generic[ContextT, P, ResultT]):
         """Propose, have the plan approved by the context, and carry it out: Python's door.
 
         Raises:
-            WorkbenchError: A person must agree first, or did not; or the work failed.
+            WorkbenchError: A person must approve it first, or declined; or the work failed.
         """
         parameters = inspect.signature(self._function).bind(context, *args, **kwargs).arguments
         values = dict(list(parameters.items())[1:])
@@ -147,7 +147,7 @@ class Capability(Generic[ContextT, P, ResultT]):
         return schema_of(self.arguments)
 
     def split(self, arguments: Mapping[str, JsonValue]) -> tuple[JsonObject, CallOptions]:
-        """Return the arguments that say what to do, without nulls, and the call's options.
+        """Return the arguments without nulls and options, and the options.
 
         Raises:
             InvalidArguments: An option is of the wrong kind.
@@ -157,28 +157,26 @@ class Capability(Generic[ContextT, P, ResultT]):
         try:
             return values, CallOptions.model_validate(options)
         except ValidationError as error:
-            raise InvalidArguments(
-                self.name, argument_problems(error, self.input_schema)
-            ) from error
+            raise self._invalid(error) from error
 
     async def propose(
         self, context: ContextT, arguments: Mapping[str, JsonValue]
     ) -> Proposal[ResultT]:
-        """Check the arguments and say what the call would do; nothing is done yet.
+        """Validate the arguments and return what the call would do; nothing is done yet.
 
         Raises:
             InvalidArguments: An argument is unknown, missing or of the wrong kind.
-            Refusal: A record that was to be made of them breaks a rule of its kind.
+            Refusal: A record made of the arguments breaks a rule of its kind.
         """
         return await self._propose(context, self._validate(arguments), arguments)
 
     async def invoke(self, context: ContextT, arguments: Mapping[str, JsonValue]) -> ResultT:
-        """Call it with arguments as they arrived; approval is the context's matter.
+        """Call it with JSON arguments; the context decides about approval.
 
         Raises:
             InvalidArguments: An argument is unknown, missing or of the wrong kind.
-            Refusal: A record that was to be made of them breaks a rule of its kind.
-            WorkbenchError: A person must agree first, or did not; or the work failed.
+            Refusal: A record made of the arguments breaks a rule of its kind.
+            WorkbenchError: A person must approve it first, or declined; or the work failed.
         """
         values, _ = self.split(arguments)
         proposal = await self.propose(context, values)
@@ -188,7 +186,7 @@ class Capability(Generic[ContextT, P, ResultT]):
         return InvalidArguments(self.name, argument_problems(error, self.input_schema))
 
     def call(self, plan: Plan, arguments: Mapping[str, JsonValue]) -> ProposedCall:
-        """Return a call with its plan, as it is put to a person."""
+        """Return a call with its plan, for approval."""
         return ProposedCall(self.name, dict(arguments), plan, self.title)
 
     async def _carry_out(
@@ -206,9 +204,7 @@ class Capability(Generic[ContextT, P, ResultT]):
         try:
             values = self.arguments.model_validate(dict(arguments))
         except ValidationError as error:
-            raise InvalidArguments(
-                self.name, argument_problems(error, self.input_schema)
-            ) from error
+            raise self._invalid(error) from error
         if problems := list(unintended_values(arguments, values.model_dump())):
             raise InvalidArguments(self.name, problems)
         names = [name for name in type(values).model_fields if name not in self.options]
@@ -233,7 +229,7 @@ class Capability(Generic[ContextT, P, ResultT]):
         )
 
     def _argument_excerpts(self, arguments: Mapping[str, JsonValue]) -> str:
-        """Return the arguments as part of a plan, which a person may be asked about."""
+        """Return excerpts of the arguments for the plan of a call that only writes."""
         if self.effect is Effect.READS:
             return ""
         texts = [f"{name} {str(value)[:_LONGEST_ARGUMENT]!r}" for name, value in arguments.items()]

@@ -1,12 +1,13 @@
 """The projects that this person has opened, and what a reference to a project means.
 
-A path always means that path: an absolute one, one from `~`, `.` or `..`. Any other reference is a
-name, or a folder below the one that the process was started in. Names come out of the projects
-themselves, so a foreign project can bear any: one that looks like a path is not kept as a name, and
-one that two projects bear means neither until the person says which.
+A path from the root, `~`, `.` or `..` always means that path. Any other reference is a name, or a
+folder below the one that the process was started in.
 
-`projects.json` in the home lists each folder once, the oldest first. Several processes change it,
-one after the other under a lock.
+Names come from the projects themselves, so a foreign project can have any name. A name that looks
+like a path is not kept. A name of two projects means neither until the person chooses one.
+
+`projects.json` in the home lists each folder once, the oldest first. Processes change it under a
+lock.
 """
 
 import os
@@ -40,7 +41,7 @@ class KnownProject(BaseModel):
     Attributes:
         name: Its name when it was last opened.
         folder: Its folder.
-        keeps_name: Whether the person has said that this one is meant by its name.
+        keeps_name: Whether the person chose it among the projects of its name.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -66,11 +67,11 @@ _Change = Callable[[Sequence[KnownProject]], Sequence[KnownProject]]
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What was given for a project, and the folder that it stands for as a path.
+    """A reference to a project, as a text and as a path.
 
     Attributes:
-        text: As it was given.
-        path: The absolute path; None if it is a relative one and there is no folder to begin in.
+        text: The reference as it arrived.
+        path: Its absolute path; None if it is relative and there is no folder to begin in.
     """
 
     text: str
@@ -107,11 +108,11 @@ class KnownProjects:
         """Return a sentence about a list that cannot be read, "" if none was."""
         if self._read() is None:
             return (
-                f"The list of known projects, {self._file}, is damaged and is kept aside when the "
+                f"The list of projects, {self._file}, is damaged. It is kept aside when the "
                 "next project is opened by the path of its folder."
             )
         aside = sorted(self._file.parent.glob(f"{self._file.stem}.damaged-*"))
-        return f"A damaged list of known projects was kept as {aside[-1]}." if aside else ""
+        return f"A damaged list of projects was kept as {aside[-1]}." if aside else ""
 
     def find(self, reference: Reference) -> Path:
         """Return the folder that a reference means.

@@ -1,4 +1,4 @@
-"""What a capability returns, and what it needs from its caller."""
+"""Results and proposals of capabilities, and the context that a call needs."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -29,13 +29,13 @@ class CallContext(Protocol):
         """Return if the call may be carried out.
 
         Raises:
-            WorkbenchError: A person must agree first, or did not.
+            WorkbenchError: A person must approve it first, or declined.
         """
         ...
 
 
 class Result(BaseModel):
-    """What a capability answers: frozen, compact, the same data for every door."""
+    """The result of a capability: frozen, compact, the same data for every door."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

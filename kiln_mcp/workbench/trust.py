@@ -2,7 +2,7 @@
 
 A project is data until its person trusts its folder: opening, reading and measuring it needs no
 trust. Code evaluators, MCP tool servers and other programs that a project names do, because its
-author would run commands with the rights of whoever opens it.
+author would run commands with the rights of the person who opens it.
 
 `trusted.json` in the home holds one line a folder. Only a person's door writes it: the command
 `kiln-mcp trust` in a terminal. No capability grants trust. The record holds the folder's path, an

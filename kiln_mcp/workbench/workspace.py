@@ -42,7 +42,7 @@ BYTES_A_CALL: Final = 16_384
 
 
 CarryOut = Callable[["Workspace", Job], Awaitable[JsonObject]]
-"""Carries out what a job was begun for."""
+"""Carries out the capability of a job."""
 
 
 async def carry_out_nothing(workspace: "Workspace", job: Job) -> JsonObject:
@@ -60,7 +60,7 @@ class Workspace:
         projects: The projects that this person has opened.
         report: Where progress goes.
         person: How this call's person is reached; None if its door cannot ask.
-        desk: Where jobs are handed in.
+        desk: The desk where jobs are handed in.
         client: The id of the client that calls, the same for all its calls; empty if unknown.
         caller: The name of the caller for people: the client's own name, or the door.
         assistant: The client whose model calls; empty if the person calls by themselves.
@@ -116,7 +116,7 @@ class Workspace:
         return (self.settings.started_in or Path("/")) / place
 
     async def open_project(self, reference: str) -> ProjectStore:
-        """Open a project by the path of its folder or by the name it is known by.
+        """Open a project by the path of its folder or by its name.
 
         Raises:
             UnknownProject: Neither a folder nor a name of the list, or a name of several projects.
@@ -262,7 +262,7 @@ class Workspace:
 
         Raises:
             ApprovalNeeded: The person must be asked first.
-            ApprovalDeclined: The person said no.
+            ApprovalDeclined: The person declined.
         """
         match await self.decide(call, effect):
             case Approved():

@@ -32,7 +32,7 @@ from storage.errors import NextStep, Refusal
 
 NOT_DONE: Final = "Nothing has been done."
 
-_ACTIVE: Final = "This job was under way already, so none was begun beside it."
+_ACTIVE: Final = "This job is under way already, so no second one was started."
 
 OutcomeStatus = Literal["done", "declined", "needs_approval", "asking", "job"]
 
@@ -206,7 +206,7 @@ async def _follow(workspace: Workspace, job_id: str, wait_s: float, plan: str) -
 
 
 def _outcome_of_active(outcome: Outcome) -> Outcome:
-    """Return the outcome of a job that another call had begun, with a message that says so."""
+    """Return the outcome of a job that another call started, with a message that says so."""
     if outcome.status != "job":
         return outcome
     return replace(outcome, data={**outcome.data, "message": _ACTIVE})

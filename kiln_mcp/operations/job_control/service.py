@@ -79,7 +79,7 @@ async def resume_job(
     if record.stop is not None and record.stop.kind not in raised_kinds(record.limit, new_limit):
         higher = resume_step(record, usage_of(record, report), "go on with this or a higher limit")
         raise Refusal(
-            "The job {job} was stopped by its limit in {kind}, and would stop at once again.",
+            "The job {job} was stopped by its limit in {kind}, and would stop again at once.",
             job=job,
             kind=_KINDS.get(record.stop.kind, record.stop.kind),
             next=[higher],

@@ -100,7 +100,7 @@ def model_test(model: str, trial: Trial) -> ModelTest:
     )
 
 
-_SHOWN_ABILITIES = {Ability.SEEN, Ability.REFUSED, Ability.IN_WORDS}
+_WITH_NOTE = {Ability.SEEN, Ability.REFUSED, Ability.IN_WORDS}
 
 
 class _AbilityTexts(NamedTuple):
@@ -115,9 +115,7 @@ def _ability_texts(abilities: Abilities) -> _AbilityTexts:
 
     def features(condition: Callable[[Ability], bool]) -> str | None:
         titles = [
-            f"{TITLES[feature]} ({ability.value})"
-            if ability in _SHOWN_ABILITIES
-            else TITLES[feature]
+            f"{TITLES[feature]} ({ability.value})" if ability in _WITH_NOTE else TITLES[feature]
             for feature, ability in by_feature
             if condition(ability)
         ]

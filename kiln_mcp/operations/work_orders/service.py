@@ -25,9 +25,9 @@ async def take_work_orders(
 ) -> OrderList:
     """Take questions that wait for the model `host`, which is you; answer each on its own.
 
-    An order's messages are a task for you as a model: answer them as if nothing else had been
-    said, with JSON that fits answer_schema where there is one. Orders go back on the queue when
-    you have called no tool for 90 seconds, or have gone.
+    An order's messages are a task for you as a model. Answer them without any other context, with
+    JSON that fits answer_schema if there is one. Orders go back on the queue when you are
+    disconnected, or have called no tool for 90 seconds.
     """
     orders = await workspace.engine.orders.take(count, workspace.client)
     waiting = await workspace.engine.orders.open_count()
@@ -66,7 +66,7 @@ class OrderAnswer(BaseModel):
     answer: Annotated[
         str,
         BeforeValidator(_as_text),
-        Field(description="The answer as text; JSON where it has a schema."),
+        Field(description="The answer as text; JSON if the order has a schema."),
     ]
 
 

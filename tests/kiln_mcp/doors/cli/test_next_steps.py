@@ -8,9 +8,9 @@ import pytest
 from pydantic import JsonValue
 
 from kiln_mcp.catalogue import installed_catalogue
-from kiln_mcp.doors.cli.next_steps import command_line
+from kiln_mcp.doors.cli.next_steps import command_line, error_text
 from kiln_mcp.doors.cli.options import option_of
-from storage.errors import NextStep
+from storage.errors import NextStep, Refusal, WorkbenchError
 
 
 def typed(line: str, tool: str) -> dict[str, JsonValue]:
@@ -58,3 +58,15 @@ def test_a_next_step_without_arguments_is_the_bare_command() -> None:
 def test_a_next_step_of_an_unknown_tool_is_still_a_command() -> None:
     step = NextStep(tool="foreign_tool", reason="look", arguments={"names": ["a"]})
     assert command_line(step) == """kiln-mcp foreign-tool --names '["a"]'  # look"""
+
+
+def test_the_next_steps_of_an_error_are_commands_on_lines_of_their_own() -> None:
+    steps = [
+        NextStep(tool="resume_job", reason="go on", arguments={"job": "a1"}),
+        NextStep(tool="list_jobs", reason="see all"),
+    ]
+    assert error_text(Refusal("The job {job} failed.", job="a1", next=steps)) == (
+        "The job a1 failed.\n  kiln-mcp resume-job --job a1  # go on\n"
+        "  kiln-mcp list-jobs  # see all"
+    )
+    assert error_text(WorkbenchError("The server is down.")) == "The server is down."
