@@ -2,7 +2,6 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,11 +11,6 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from kiln_mcp.jobs.errors import JobStoreFailure
 from kiln_mcp.jobs.records import sqlite_file
 from storage.sqlite_files import make_private, share
-
-
-def sqlite_url(path: Path) -> str:
-    """Return the URL of a SQLite file."""
-    return f"sqlite:///{path}"
 
 
 def open_database(url: str) -> sa.Engine:

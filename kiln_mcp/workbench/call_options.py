@@ -9,7 +9,7 @@ from kiln_mcp.llm import BudgetLimit
 
 LONGEST_WAIT_S: Final = 300.0
 USUAL_WAIT_S: Final = 20.0
-_KINDS: Final = ("cost_usd", "tokens", "calls", "seconds")
+LIMIT_KINDS: Final = ("cost_usd", "tokens", "calls", "seconds")
 
 
 class JobLimit(BaseModel):
@@ -32,7 +32,7 @@ class JobLimit(BaseModel):
         return BudgetLimit(
             **{
                 kind: getattr(own if kind in self.model_fields_set else earlier, kind)
-                for kind in _KINDS
+                for kind in LIMIT_KINDS
             }
         )
 

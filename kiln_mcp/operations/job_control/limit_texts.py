@@ -7,7 +7,6 @@ from typing import Final
 from kiln_mcp.jobs import Job
 from kiln_mcp.llm import BudgetLimit
 
-KINDS: Final = ("cost_usd", "tokens", "calls", "seconds")
 _MARGIN: Final = 1.2
 """A proposed limit is higher than the expected need by this factor."""
 

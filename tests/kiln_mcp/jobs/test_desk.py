@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kiln_mcp.jobs import Job, JobDesk, JobSettings, JobState, ReportProgress
 from kiln_mcp.jobs.backlog import has_jobs
-from kiln_mcp.jobs.database import open_database, sqlite_url
+from kiln_mcp.jobs.database import open_database
 from kiln_mcp.jobs.job_table import JobTable
 from kiln_mcp.jobs.records import ACTIVE_STATES, End
 
@@ -45,7 +45,7 @@ def imports_of(home: Path, *tools: str) -> str:
 
 
 def end_a_job(home: Path, state: JobState) -> None:
-    database = open_database(sqlite_url(home / "jobs.sqlite"))
+    database = open_database(f"sqlite:///{home / 'jobs.sqlite'}")
     table = JobTable(database)
     table.create_tables()
     job = Job(f"{state.value[:4]}", "run_eval", {"project": "P"})
@@ -70,7 +70,7 @@ async def no_work(job: Job, report: ReportProgress) -> dict[str, int]:
 
 
 async def test_a_job_that_another_process_hands_in_later_is_run(tmp_path: Path) -> None:
-    settings = JobSettings(sqlite_url(tmp_path / "jobs.sqlite"), heartbeat_s=0.05, poll_s=0.02)
+    settings = JobSettings(f"sqlite:///{tmp_path / 'jobs.sqlite'}", heartbeat_s=0.05, poll_s=0.02)
     desk = JobDesk(settings, no_work)
     await desk.run_unfinished()
     assert await desk.newest() == []

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from kiln_mcp.errors import WorkbenchError
 from kiln_mcp.jobs import Job, JobSettings, JobState, Progress, ReportProgress
-from kiln_mcp.jobs.database import open_database, sqlite_url
+from kiln_mcp.jobs.database import open_database
 from kiln_mcp.jobs.errors import JobStoreFailure
 from kiln_mcp.jobs.job_table import JobTable
 from kiln_mcp.jobs.runner import JobRunner
@@ -25,7 +25,7 @@ Result = dict[str, int]
 
 def quick(folder: Path, pause_within_s: float = 60.0) -> JobSettings:
     """Return settings with which nobody waits long for a heartbeat."""
-    url = sqlite_url(folder / "jobs.sqlite")
+    url = f"sqlite:///{folder / 'jobs.sqlite'}"
     return JobSettings(
         url, pause_within_s=pause_within_s, heartbeat_s=0.05, poll_s=0.02, tell_every_s=0.3
     )
@@ -222,7 +222,7 @@ async def test_a_wish_to_stop_outlives_the_process_that_was_to_hear_it(
     async with runner(tmp_path, never) as jobs:
         job = await jobs.start("never", {})
         await jobs.wait(job.id, 0.3)
-        table = JobTable(open_database(sqlite_url(tmp_path / "jobs.sqlite")))
+        table = JobTable(open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}"))
         wish = table.request_cancel if state is JobState.CANCELLED else table.request_pause
         await asyncio.to_thread(wish, job.id)
     async with runner(tmp_path, double) as jobs:
@@ -249,7 +249,7 @@ KILLED = """
 import asyncio, sys
 from pathlib import Path
 from kiln_mcp.jobs import JobSettings
-from kiln_mcp.jobs.database import open_database, sqlite_url
+from kiln_mcp.jobs.database import open_database
 from kiln_mcp.jobs.job_table import JobTable
 from kiln_mcp.jobs.runner import JobRunner
 from kiln_mcp.llm import Engine, EngineSettings, Message, ModelAnswer, ModelRequest, Usage
@@ -276,7 +276,7 @@ async def main():
                     await report(len(texts), calls, None)
             await asyncio.gather(*(worker() for _ in range(20)))
             return {"different": len(set(texts)), "all": len(texts)}
-        async with JobRunner(JobSettings(sqlite_url(folder / "jobs.sqlite")), work) as jobs:
+        async with JobRunner(JobSettings(f"sqlite:///{folder / 'jobs.sqlite'}"), work) as jobs:
             known = await jobs.newest()
             job = known[0] if known else await jobs.start("count", {})
             job = await jobs.wait(job.id, 60)
@@ -357,7 +357,7 @@ async def test_a_job_tells_a_process_that_ended_from_one_that_was_killed(tmp_pat
         async with runner(tmp_path, never) as jobs:
             *_, ended, again = await begun(jobs, 2)
         assert (ended, again) == ("Its process ended; it goes on in the next.", "Begun again.")
-    database = open_database(sqlite_url(tmp_path / "other.sqlite"))
+    database = open_database(f"sqlite:///{tmp_path / 'other.sqlite'}")
     table = JobTable(database)
     table.create_tables()
     table.add(job)
@@ -369,7 +369,7 @@ async def test_a_job_tells_a_process_that_ended_from_one_that_was_killed(tmp_pat
 
 
 def test_a_database_of_before_gets_the_columns_that_came_later(tmp_path: Path) -> None:
-    database = open_database(sqlite_url(tmp_path / "jobs.sqlite"))
+    database = open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
     table = JobTable(database)
     table.create_tables()
     with database.begin() as connection:

@@ -4,7 +4,6 @@ import asyncio
 from pathlib import Path
 
 from kiln_mcp.jobs import Job, JobSettings, JobState, ReportProgress
-from kiln_mcp.jobs.database import sqlite_url
 from kiln_mcp.jobs.runner import JobRunner
 from kiln_mcp.llm import BudgetLimit
 
@@ -27,7 +26,7 @@ class Worker:
 
 
 def runner(folder: Path, worker: Worker, at_once: int = 4) -> JobRunner:
-    url = sqlite_url(folder / "jobs.sqlite")
+    url = f"sqlite:///{folder / 'jobs.sqlite'}"
     settings = JobSettings(url, at_once=at_once, heartbeat_s=0.05, poll_s=0.02)
     return JobRunner(settings, worker.work)
 

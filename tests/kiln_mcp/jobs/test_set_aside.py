@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from kiln_mcp.jobs import Job, JobDesk, JobSettings, JobState, Progress, ReportProgress
-from kiln_mcp.jobs.database import open_database, sqlite_url
+from kiln_mcp.jobs.database import open_database
 from kiln_mcp.jobs.job_table import PROCESS_ENDED, JobTable
 from kiln_mcp.jobs.records import MOST_RECOVERIES
 from kiln_mcp.jobs.runner import JobRunner
@@ -14,7 +14,7 @@ from kiln_mcp.jobs.runner import JobRunner
 
 @pytest.fixture
 def table(tmp_path: Path) -> JobTable:
-    made = JobTable(open_database(sqlite_url(tmp_path / "jobs.sqlite")))
+    made = JobTable(open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}"))
     made.create_tables()
     return made
 
@@ -85,7 +85,7 @@ async def test_only_a_person_takes_it_up_again(table: JobTable, tmp_path: Path) 
         begun.append(job.id)
         return {"scored": 1}
 
-    settings = JobSettings(sqlite_url(tmp_path / "jobs.sqlite"))
+    settings = JobSettings(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
     desk = JobDesk(settings, work)
     assert [job.id for job in await desk.jobs_set_aside()] == ["a1"]
     async with JobRunner(settings, work) as jobs:
@@ -98,7 +98,7 @@ async def test_only_a_person_takes_it_up_again(table: JobTable, tmp_path: Path) 
 
 
 def test_a_database_of_before_gets_the_count(tmp_path: Path) -> None:
-    database = open_database(sqlite_url(tmp_path / "jobs.sqlite"))
+    database = open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
     table = JobTable(database)
     table.create_tables()
     table.add(Job("a1", "run_eval", {}))

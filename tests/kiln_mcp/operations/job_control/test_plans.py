@@ -8,9 +8,9 @@ from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.jobs import Job, JobState, Progress, Stop
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.operations.job_control.answers import JobReport
-from kiln_mcp.operations.job_control.limit_texts import KINDS, amounts, sufficient_limit
+from kiln_mcp.operations.job_control.limit_texts import amounts, sufficient_limit
 from kiln_mcp.operations.job_control.plans import plan_with_limit, resume_plan
-from kiln_mcp.workbench.call_options import JobLimit
+from kiln_mcp.workbench.call_options import LIMIT_KINDS, JobLimit
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def stopped(limit: BudgetLimit, stop: Stop, progress: Progress | None = None) ->
 
 
 @given(
-    kind=st.sampled_from(KINDS),
+    kind=st.sampled_from(LIMIT_KINDS),
     limit=st.integers(0, 10**6),
     needed=st.floats(0, 1e6),
     done=st.integers(0, 50),
@@ -60,12 +60,14 @@ def test_what_is_proposed_to_go_on_with_is_more_than_before_and_enough(
     kind: str, limit: int, needed: float, done: int, total: int | None
 ) -> None:
     job = stopped(BudgetLimit(**{kind: limit}), Stop(kind, needed), Progress(done, total))
-    proposed = sufficient_limit(job, dict.fromkeys(KINDS, float(limit)))
+    proposed = sufficient_limit(job, dict.fromkeys(LIMIT_KINDS, float(limit)))
     limits = JobLimit.model_validate(proposed).override(BudgetLimit(cost_usd=1, calls=1))
     assert amounts(limits)[kind] == proposed[kind] > limit
     assert proposed[kind] >= needed
     assert {k: v for k, v in amounts(limits).items() if k != kind} == {
-        k: v for k, v in {**dict.fromkeys(KINDS), "cost_usd": 1, "calls": 1}.items() if k != kind
+        k: v
+        for k, v in {**dict.fromkeys(LIMIT_KINDS), "cost_usd": 1, "calls": 1}.items()
+        if k != kind
     }
 
 
