@@ -81,9 +81,9 @@ async def test_a_job_that_another_process_hands_in_later_is_run(tmp_path: Path) 
     JobTable(database).add(Job("later", "run_eval", {}))
     database.dispose()
     await desk.run_unfinished()
-    ended = await (await desk.runner()).wait("later", 10)
+    final = await (await desk.runner()).wait("later", 10)
     await desk.close()
-    assert ended.state is JobState.DONE
+    assert final.state is JobState.DONE
 
 
 def test_a_database_that_cannot_be_read_counts_as_one_with_jobs(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ from kiln_mcp.jobs.runner import JobRunner
 
 @pytest.fixture
 def table(tmp_path: Path) -> JobTable:
-    made = JobTable(open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}"))
-    made.create_tables()
-    return made
+    created = JobTable(open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}"))
+    created.create_tables()
+    return created
 
 
-def killed_again_and_again(table: JobTable) -> Job:
+def kill_until_set_aside(table: JobTable) -> Job:
     job = Job("a1", "run_eval", {"project": "Maps"})
     table.add(job)
     for _ in range(1 + MOST_RECOVERIES):
@@ -31,7 +31,7 @@ def killed_again_and_again(table: JobTable) -> Job:
 
 
 def test_a_job_is_set_aside_after_three_recoveries_without_progress(table: JobTable) -> None:
-    job = killed_again_and_again(table)
+    job = kill_until_set_aside(table)
     assert (job.state, job.state.at_rest) == (JobState.SET_ASIDE, True)
     assert job.error == (
         "Its process was killed 4 times without any progress in between, so it is set aside and "
@@ -53,20 +53,20 @@ def test_new_answers_of_models_are_progress_and_the_same_ones_are_not(table: Job
     table.add(job)
     for answers in range(10):
         assert table.begin(job, answers)
-    begun = 0
-    while begun < 10 and table.begin(job, 9):
-        begun += 1
-    assert begun == MOST_RECOVERIES - 1
+    begins = 0
+    while begins < 10 and table.begin(job, 9):
+        begins += 1
+    assert begins == MOST_RECOVERIES - 1
 
 
 def test_progress_that_only_repeats_what_was_done_does_not_count(table: JobTable) -> None:
     job = Job("a1", "run_eval", {})
     table.add(job)
-    begun = 0
-    while begun < 10 and table.begin(job):
+    begins = 0
+    while begins < 10 and table.begin(job):
         table.write_progress(job, Progress(5, 10))
-        begun += 1
-    assert begun == 1 + MOST_RECOVERIES
+        begins += 1
+    assert begins == 1 + MOST_RECOVERIES
 
 
 def test_a_process_that_ends_in_order_does_not_count(table: JobTable) -> None:
@@ -78,22 +78,22 @@ def test_a_process_that_ends_in_order_does_not_count(table: JobTable) -> None:
 
 
 async def test_only_a_person_takes_it_up_again(table: JobTable, tmp_path: Path) -> None:
-    killed_again_and_again(table)
-    begun: list[str] = []
+    kill_until_set_aside(table)
+    begins: list[str] = []
 
     async def work(job: Job, report: ReportProgress) -> dict[str, int]:
-        begun.append(job.id)
+        begins.append(job.id)
         return {"scored": 1}
 
     settings = JobSettings(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
     desk = JobDesk(settings, work)
     assert [job.id for job in await desk.jobs_set_aside()] == ["a1"]
     async with JobRunner(settings, work) as jobs:
-        waited = await jobs.wait("a1", 5)
-        assert (waited.state, begun) == (JobState.SET_ASIDE, [])
+        waiting_job = await jobs.wait("a1", 5)
+        assert (waiting_job.state, begins) == (JobState.SET_ASIDE, [])
         await jobs.resume("a1")
-        ended = await jobs.wait("a1", 10)
-    assert (ended.state, begun, ended.recoveries) == (JobState.DONE, ["a1"], 0)
+        final = await jobs.wait("a1", 10)
+    assert (final.state, begins, final.recoveries) == (JobState.DONE, ["a1"], 0)
     assert await desk.jobs_set_aside() == []
 
 
@@ -105,6 +105,6 @@ def test_a_database_of_before_gets_the_count(tmp_path: Path) -> None:
     with database.begin() as connection:
         connection.execute(sa.text("ALTER TABLE kiln_jobs DROP COLUMN recoveries"))
     table.create_tables()
-    held = table.find("a1")
-    assert held is not None
-    assert held.recoveries == 0
+    holds = table.find("a1")
+    assert holds is not None
+    assert holds.recoveries == 0

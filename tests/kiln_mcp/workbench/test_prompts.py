@@ -28,9 +28,9 @@ hostile = st.lists(
 def test_no_value_can_end_its_fence_or_open_another(first: str, second: str) -> None:
     text = TWO_SLOTS.render(the_task=first, wish=second)
     for tag in ("the-task", "wish"):
-        opened = list(re.finditer(rf"<[^<a-zA-Z0-9]*{tag}", text, re.IGNORECASE))
-        assert [hit[0] for hit in opened if "/" not in hit[0]] == [f"<{tag}"]
-        assert [hit[0] for hit in opened if "/" in hit[0]] == [f"</{tag}"]
+        project = list(re.finditer(rf"<[^<a-zA-Z0-9]*{tag}", text, re.IGNORECASE))
+        assert [hit[0] for hit in project if "/" not in hit[0]] == [f"<{tag}"]
+        assert [hit[0] for hit in project if "/" in hit[0]] == [f"</{tag}"]
 
 
 @given(hostile, hostile)

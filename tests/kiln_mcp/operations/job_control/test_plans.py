@@ -14,7 +14,7 @@ from kiln_mcp.workbench.call_options import LIMIT_KINDS, JobLimit
 
 
 @pytest.mark.parametrize(
-    ("limit", "said"),
+    ("limit", "sentence"),
     [
         (BudgetLimit(), ""),
         (BudgetLimit(cost_usd=1), r"Limit: \$1\.00\. It does at least about 24% .* higher"),
@@ -26,13 +26,13 @@ from kiln_mcp.workbench.call_options import LIMIT_KINDS, JobLimit
     ],
 )
 def test_a_plan_says_what_all_of_it_costs_and_where_its_limits_stop_it(
-    limit: BudgetLimit, said: str
+    limit: BudgetLimit, sentence: str
 ) -> None:
     plan = plan_with_limit(Plan("Judge.", calls=820, highest_cost_usd=4.1), limit)
     assert plan.highest_cost_usd == 4.1
     assert re.fullmatch(
         r"Judge\. About 820 model calls, at most about \$4\.1000\."
-        + (f" {said}.*" if said else ""),
+        + (f" {sentence}.*" if sentence else ""),
         plan.text,
     )
 
@@ -43,7 +43,7 @@ def test_a_limit_in_money_says_that_it_does_not_hold_what_has_no_price() -> None
     assert plan.needs_approval
 
 
-def stopped(limit: BudgetLimit, stop: Stop, progress: Progress | None = None) -> Job:
+def stopped_job(limit: BudgetLimit, stop: Stop, progress: Progress | None = None) -> Job:
     return Job(
         "a1", "judge", {}, limit, state=JobState.STOPPED, stop=stop, progress=progress or Progress()
     )
@@ -52,18 +52,18 @@ def stopped(limit: BudgetLimit, stop: Stop, progress: Progress | None = None) ->
 @given(
     kind=st.sampled_from(LIMIT_KINDS),
     limit=st.integers(0, 10**6),
-    needed=st.floats(0, 1e6),
+    minimum=st.floats(0, 1e6),
     done=st.integers(0, 50),
     total=st.none() | st.integers(1, 100),
 )
 def test_what_is_proposed_to_go_on_with_is_more_than_before_and_enough(
-    kind: str, limit: int, needed: float, done: int, total: int | None
+    kind: str, limit: int, minimum: float, done: int, total: int | None
 ) -> None:
-    job = stopped(BudgetLimit(**{kind: limit}), Stop(kind, needed), Progress(done, total))
-    proposed = sufficient_limit(job, dict.fromkeys(LIMIT_KINDS, float(limit)))
-    limits = JobLimit.model_validate(proposed).override(BudgetLimit(cost_usd=1, calls=1))
-    assert amounts(limits)[kind] == proposed[kind] > limit
-    assert proposed[kind] >= needed
+    job = stopped_job(BudgetLimit(**{kind: limit}), Stop(kind, minimum), Progress(done, total))
+    proposed_limit = sufficient_limit(job, dict.fromkeys(LIMIT_KINDS, float(limit)))
+    limits = JobLimit.model_validate(proposed_limit).override(BudgetLimit(cost_usd=1, calls=1))
+    assert amounts(limits)[kind] == proposed_limit[kind] > limit
+    assert proposed_limit[kind] >= minimum
     assert {k: v for k, v in amounts(limits).items() if k != kind} == {
         k: v
         for k, v in {**dict.fromkeys(LIMIT_KINDS), "cost_usd": 1, "calls": 1}.items()
@@ -72,7 +72,7 @@ def test_what_is_proposed_to_go_on_with_is_more_than_before_and_enough(
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "spent", "cost"),
+    ("earlier", "after", "usage_values", "cost"),
     [
         (BudgetLimit(calls=10), BudgetLimit(calls=30), (10, 1.0, None), 2.0),
         (BudgetLimit(calls=10), BudgetLimit(calls=30), (10, 0.0, None), 0.0),
@@ -87,18 +87,19 @@ def test_what_is_proposed_to_go_on_with_is_more_than_before_and_enough(
     ],
 )
 def test_going_on_with_higher_limits_costs_what_was_not_agreed_to(
-    before: BudgetLimit,
+    earlier: BudgetLimit,
     after: BudgetLimit,
-    spent: tuple[int, float, int | None],
+    usage_values: tuple[int, float, int | None],
     cost: float | None,
 ) -> None:
-    calls, usd, unpriced = spent
+    calls, usd, unpriced_calls = usage_values
     report = JobReport(
         job="a1",
         capability="judge",
         state="stopped",
         calls=calls,
         cost_usd=usd,
-        unpriced_calls=unpriced,
+        unpriced_calls=unpriced_calls,
     )
-    assert resume_plan(stopped(before, Stop("calls", 11)), report, after).highest_cost_usd == cost
+    plan = resume_plan(stopped_job(earlier, Stop("calls", 11)), report, after)
+    assert plan.highest_cost_usd == cost

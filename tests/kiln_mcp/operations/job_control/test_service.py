@@ -67,7 +67,7 @@ class Agrees:
         return Reply.ACCEPT
 
 
-def agreed(workspace: Workspace) -> Workspace:
+def with_consent(workspace: Workspace) -> Workspace:
     """Return the workspace of a caller whose person agrees."""
     return replace(workspace, person=Agrees())
 
@@ -95,20 +95,20 @@ def settings(home: Path) -> Settings:
     return Settings(home=home, engine=engine)
 
 
-async def answer_all(workspace: Workspace, most: int) -> int:
+async def answer_all(workspace: Workspace, minimum: int) -> int:
     """Be the assistant until so many orders are answered."""
-    answered = 0
+    answers = 0
     for _ in range(1000):
         orders = (await work_orders_service.take_work_orders(workspace, 20)).orders
         for order in orders:
             number = order.messages[0].content.removeprefix("What is ").removesuffix("?")
-            given = OrderAnswer(id=order.id, answer=number)
-            verdicts = await work_orders_service.answer_work_orders(workspace, [given])
-            answered += sum(verdict.accepted for verdict in verdicts.answers)
-        if answered >= most:
-            return answered
+            answer = OrderAnswer(id=order.id, answer=number)
+            verdicts = await work_orders_service.answer_work_orders(workspace, [answer])
+            answers += sum(verdict.accepted for verdict in verdicts.answers)
+        if answers >= minimum:
+            return answers
         await anyio.sleep(0.01)
-    raise AssertionError(f"only {answered} of {most} orders came")
+    raise AssertionError(f"only {answers} of {minimum} orders came")
 
 
 async def test_a_job_with_the_host_as_model_is_done_by_the_assistant(tmp_path: Path) -> None:
@@ -117,18 +117,18 @@ async def test_a_job_with_the_host_as_model_is_done_by_the_assistant(tmp_path: P
         assert started.plan is not None
         assert started.state in {"waiting", "running"}
         await answer_all(workspace, 4)
-        ended = await service.wait_for_job(workspace, started.job)
-        assert (ended.state, ended.result, ended.calls) == ("done", {"total": 6}, 4)
+        final = await service.wait_for_job(workspace, started.job)
+        assert (final.state, final.result, final.calls) == ("done", {"total": 6}, 4)
         assert [job.job for job in (await service.list_jobs(workspace)).jobs] == [started.job]
 
 
 async def test_a_job_that_is_under_way_is_not_begun_a_second_time(tmp_path: Path) -> None:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
         first = await start(workspace, ask_questions, {"count": 2})
-        again = await start(workspace, ask_questions, {"count": 2})
+        second_run = await start(workspace, ask_questions, {"count": 2})
         other = await start(workspace, ask_questions, {"count": 1})
-        assert again.job == first.job != other.job
-        assert "under way already" in (again.message or "")
+        assert second_run.job == first.job != other.job
+        assert "under way already" in (second_run.message or "")
         await answer_all(workspace, 2)
         await service.wait_for_job(workspace, first.job)
         # The journal answers it, so it may be done already.
@@ -142,13 +142,17 @@ async def test_an_answer_that_is_given_as_json_counts_as_its_text(tmp_path: Path
         with anyio.fail_after(10):
             while not (orders := (await work_orders_service.take_work_orders(workspace, 5)).orders):
                 await anyio.lowlevel.checkpoint()
-        given: list[JsonValue] = [{"id": "none", "answer": {"a": 1}}]
-        given.append({"id": orders[0].id, "answer": 7})
-        handed = await work_orders_service.answer_work_orders.invoke(workspace, {"answers": given})
-        accepted = [verdict.accepted for verdict in OrderVerdicts.model_validate(handed).answers]
+        call_arguments: list[JsonValue] = [{"id": "none", "answer": {"a": 1}}]
+        call_arguments.append({"id": orders[0].id, "answer": 7})
+        verdict_data = await work_orders_service.answer_work_orders.invoke(
+            workspace, {"answers": call_arguments}
+        )
+        accepted = [
+            verdict.accepted for verdict in OrderVerdicts.model_validate(verdict_data).answers
+        ]
         assert accepted == [False, True]
-        ended = await service.wait_for_job(workspace, job)
-    assert ended.result == {"total": 7}
+        final = await service.wait_for_job(workspace, job)
+    assert final.result == {"total": 7}
 
 
 @capability(effect=Effect.SPENDS, title="Ask at once", runs=Runs.AS_JOB)
@@ -187,11 +191,11 @@ async def test_a_job_says_that_questions_wait_and_a_withdrawn_one_costs_nothing(
         assert [step.tool for step in waiting.next] == ["take_work_orders", "wait_for_job"]
         assert waiting.next[0].reason.startswith("1 question waits for you")
         await service.cancel_job(workspace, job)
-        [listed] = (await service.list_jobs(workspace)).jobs
-        assert (listed.state, listed.calls, listed.lost_calls) == ("cancelled", 1, None)
-        found = await (await desk_of(workspace).runner()).find(job)
-        assert usage_of(found, listed)["calls"] == 1
-        assert usage_of(found, listed)["tokens"] == listed.tokens
+        [listing] = (await service.list_jobs(workspace)).jobs
+        assert (listing.state, listing.calls, listing.lost_calls) == ("cancelled", 1, None)
+        record = await (await desk_of(workspace).runner()).find(job)
+        assert usage_of(record, listing)["calls"] == 1
+        assert usage_of(record, listing)["tokens"] == listing.tokens
 
 
 @capability(effect=Effect.SPENDS, title="Wait for nothing", runs=Runs.AS_JOB)
@@ -230,14 +234,14 @@ async def test_a_limit_stops_a_job_that_takes_failures_lightly_and_does_several_
         limit = JobLimit(calls=3)
         started = await start(workspace, ask_at_once, {"count": 5}, limit)
         await answer_all(workspace, 3)
-        ended = await service.wait_for_job(workspace, started.job)
-        assert (ended.state, ended.calls) == ("stopped", 3)
-        assert "3 of 3 calls are made" in (ended.error or "")
-        more = JobLimit(calls=5)
-        await service.resume_job(agreed(workspace), started.job, more)
+        final = await service.wait_for_job(workspace, started.job)
+        assert (final.state, final.calls) == ("stopped", 3)
+        assert "3 of 3 calls are made" in (final.error or "")
+        more_calls = JobLimit(calls=5)
+        await service.resume_job(with_consent(workspace), started.job, more_calls)
         await answer_all(workspace, 2)
-        ended = await service.wait_for_job(workspace, started.job)
-        assert (ended.state, ended.calls, ended.result) == ("done", 5, {"total": 0})
+        final = await service.wait_for_job(workspace, started.job)
+        assert (final.state, final.calls, final.result) == ("done", 5, {"total": 0})
 
 
 async def test_a_job_that_costs_money_starts_only_with_approval(tmp_path: Path) -> None:
@@ -247,7 +251,7 @@ async def test_a_job_that_costs_money_starts_only_with_approval(tmp_path: Path) 
         assert waiting.status == waiting.data["status"] == "needs_approval"
         assert "at most about $2.5000" in str(waiting.data["plan"])
         assert (await service.list_jobs(workspace)).jobs == []
-        job = await start(agreed(workspace), ask_questions, arguments)
+        job = await start(with_consent(workspace), ask_questions, arguments)
         await answer_all(workspace, 1)
         assert (await service.wait_for_job(workspace, job.job)).state == "done"
 
@@ -257,16 +261,16 @@ async def test_a_job_stops_at_its_budget_and_goes_on_with_more(tmp_path: Path) -
         limit = JobLimit(calls=2)
         job = (await start(workspace, ask_questions, {"count": 3}, limit)).job
         await answer_all(workspace, 2)
-        stopped = await service.wait_for_job(workspace, job)
-        assert (stopped.state, stopped.calls, stopped.done) == ("stopped", 2, 2)
-        [step] = stopped.next
+        report = await service.wait_for_job(workspace, job)
+        assert (report.state, report.calls, report.done) == ("stopped", 2, 2)
+        [step] = report.next
         assert step.arguments == {"job": job, "limit": {"calls": 4}}
         for same in (None, JobLimit(calls=2), JobLimit(cost_usd=9)):
             with pytest.raises(Refusal, match="limit in calls") as refused:
                 await service.resume_job(workspace, job, same)
             assert [step.arguments for step in refused.value.next] == [step.arguments]
-        more = agreed(workspace)
-        await service.resume_job(more, job, JobLimit(calls=3))
+        more_calls = with_consent(workspace)
+        await service.resume_job(more_calls, job, JobLimit(calls=3))
         await answer_all(workspace, 1)  # the first two are remembered
         assert (await service.wait_for_job(workspace, job)).result == {"total": 3}
 
@@ -277,8 +281,8 @@ async def test_an_interrupted_job_goes_on_in_the_next_process(tmp_path: Path) ->
         await answer_all(workspace, 1)
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
         await wait_until(workspace, job)
-        ended = await service.wait_for_job(workspace, job)
-        assert (ended.result, ended.calls) == ({"total": 3}, 3)
+        final = await service.wait_for_job(workspace, job)
+        assert (final.result, final.calls) == ({"total": 3}, 3)
 
 
 async def wait_until(workspace: Workspace, job: str) -> None:
@@ -300,13 +304,13 @@ async def test_a_paused_job_loses_no_answer_and_goes_on_where_it_was(tmp_path: P
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
         job = (await start(workspace, ask_questions, {"count": 3})).job
         await answer_all(workspace, 1)
-        asked: list[JobReport] = []
+        questions: list[JobReport] = []
         with anyio.fail_after(10):
             while not await workspace.engine.orders.open_count():
                 await anyio.lowlevel.checkpoint()
 
         async def pause() -> None:
-            asked.append(await service.cancel_job(workspace, job, pause=True))
+            questions.append(await service.cancel_job(workspace, job, pause=True))
 
         async with anyio.create_task_group() as group:
             group.start_soon(pause)
@@ -314,30 +318,30 @@ async def test_a_paused_job_loses_no_answer_and_goes_on_where_it_was(tmp_path: P
                 while (await service.list_jobs(workspace)).jobs[0].state != "pausing":
                     await anyio.lowlevel.checkpoint()
             await answer_all(workspace, 1)  # the question on its way is still answered
-        assert asked[0].state in {"pausing", "paused"}  # it is waited for, but not for ever
-        rested = await service.wait_for_job(workspace, job)
-        assert (rested.state, rested.calls) == ("paused", 2)
+        assert questions[0].state in {"pausing", "paused"}  # it is waited for, but not for ever
+        paused_job = await service.wait_for_job(workspace, job)
+        assert (paused_job.state, paused_job.calls) == ("paused", 2)
         assert (await work_orders_service.take_work_orders(workspace, 5)).orders == []
         await service.resume_job(workspace, job)
         await answer_all(workspace, 1)
-        ended = await service.wait_for_job(workspace, job)
-        assert (ended.state, ended.result, ended.calls) == ("done", {"total": 3}, 3)
+        final = await service.wait_for_job(workspace, job)
+        assert (final.state, final.result, final.calls) == ("done", {"total": 3}, 3)
 
 
 async def test_going_on_with_more_asks_for_the_rest_of_the_money_alone(tmp_path: Path) -> None:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
         arguments: dict[str, JsonValue] = {"count": 1, "cost": 2.5}
         limit = JobLimit(cost_usd=1)
-        given: dict[str, JsonValue] = {**arguments, "limit": {"cost_usd": 1}}
-        waiting = await call_capability(workspace, ask_questions, given)
+        call_arguments: dict[str, JsonValue] = {**arguments, "limit": {"cost_usd": 1}}
+        waiting = await call_capability(workspace, ask_questions, call_arguments)
         stops = "1 model call, at most about $2.5000. Limit: $1.00. It does at least about 40%"
         assert stops in str(waiting.data["plan"])
-        job = (await start(agreed(workspace), ask_questions, arguments, limit)).job
+        job = (await start(with_consent(workspace), ask_questions, arguments, limit)).job
         await service.cancel_job(workspace, job)
         with pytest.raises(ApprovalNeeded, match=r"new limit is \$1\.50, which is \$0\.50 more"):
             await service.resume_job(workspace, job, JobLimit(cost_usd=1.5))
-        resumed = await service.resume_job(workspace, job, JobLimit(cost_usd=0.9))
-        assert resumed.state in {"waiting", "running"}
+        resumed_job = await service.resume_job(workspace, job, JobLimit(cost_usd=0.9))
+        assert resumed_job.state in {"waiting", "running"}
         await answer_all(workspace, 1)
         assert (await service.wait_for_job(workspace, job)).state == "done"
 
@@ -361,27 +365,27 @@ async def test_a_job_asks_the_default_model_of_the_client_that_started_it(tmp_pa
     async with catalogue.open_workspace(settings(tmp_path)) as workspace:
         client = workspace.with_model("host")
         job = (await start(client, say_the_model, {})).job
-        ended = await service.wait_for_job(workspace, job)
-    assert ended.result == {"model": "host"}
+        final = await service.wait_for_job(workspace, job)
+    assert final.result == {"model": "host"}
 
 
 async def test_a_job_is_known_by_the_address_of_its_page_too(tmp_path: Path) -> None:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
         job = (await start(workspace, ask_questions, {"count": 1})).job
         for reference in (f"kiln://jobs/{job}", f" {job} "):
-            found = await service.wait_for_job.invoke(workspace, {"job": reference})
-            assert isinstance(found, JobReport)
-            assert found.job == job
+            record = await service.wait_for_job.invoke(workspace, {"job": reference})
+            assert isinstance(record, JobReport)
+            assert record.job == job
         await service.cancel_job(workspace, job)
 
 
 async def test_an_unknown_part_of_an_argument_is_said_with_those_that_there_are(
     tmp_path: Path,
 ) -> None:
-    given: dict[str, JsonValue] = {"count": 1, "limit": {"call": 3}}
+    call_arguments: dict[str, JsonValue] = {"count": 1, "limit": {"call": 3}}
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
-        said = (
+        sentence = (
             r"'limit\.call'\. Did you mean 'calls'\? It takes: cost_usd, tokens, calls, seconds\."
         )
-        with pytest.raises(InvalidArguments, match=said):
-            await call_capability(workspace, ask_questions, given)
+        with pytest.raises(InvalidArguments, match=sentence):
+            await call_capability(workspace, ask_questions, call_arguments)

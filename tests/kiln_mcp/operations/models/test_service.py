@@ -19,10 +19,10 @@ def settings(home: Path) -> Settings:
 
 async def test_models_are_listed_with_what_they_need(tmp_path: Path) -> None:
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
-        listed = await models_service.list_models(workspace)
-    names = [model.name for model in listed.models]
+        listing = await models_service.list_models(workspace)
+    names = [model.name for model in listing.models]
     assert names[:2] == ["embedded", "host"]
-    assert listed.default == "embedded"
+    assert listing.default == "embedded"
 
 
 async def test_models_are_listed_with_what_they_can_do_and_cost(tmp_path: Path) -> None:
@@ -33,22 +33,22 @@ async def test_models_are_listed_with_what_they_can_do_and_cost(tmp_path: Path) 
     )
     engine = EngineSettings(servers=servers, environment={"OPENAI_API_KEY": "none"})
     async with CATALOGUE.open_workspace(Settings(home=tmp_path, engine=engine)) as workspace:
-        listed = await models_service.list_models(workspace, ["openai/gpt-4o-mini"])
-    models = {model.name: model for model in listed.models}
+        listing = await models_service.list_models(workspace, ["openai/gpt-4o-mini"])
+    models = {model.name: model for model in listing.models}
     assert models["cheap/<model>"].price == "$0.5 read, $2 written, a million tokens"
     assert models["unpriced/<model>"].price == "price not known"
     assert not models["unpriced/<model>"].ready
     assert models["embedded"].price == "free"
     assert models["host"].can == "JSON by schema (in words), JSON mode (in words), tools (in words)"
     assert models["host"].cannot == "logprobs, streaming"
-    hosted = models["openai/gpt-4o-mini"]
-    assert "JSON by schema" in (hosted.can or "")
-    assert "logprobs" in (hosted.not_known or "")
+    hosted_model = models["openai/gpt-4o-mini"]
+    assert "JSON by schema" in (hosted_model.can or "")
+    assert "logprobs" in (hosted_model.not_known or "")
 
 
 async def test_a_tested_model_says_what_it_answered_and_can_do(tmp_path: Path) -> None:
     models = {"mine": ScriptedModel(["Ready."], repeat=True)}
     async with open_workspace(settings(tmp_path), CATALOGUE.carry_out, models) as workspace:
-        tested = await models_service.test_model(workspace, "mine")
-    assert (tested.answer, tested.calls, tested.price) == ("Ready.", 1, "free")
-    assert "streaming" in (tested.can or "")
+        answer = await models_service.test_model(workspace, "mine")
+    assert (answer.answer, answer.calls, answer.price) == ("Ready.", 1, "free")
+    assert "streaming" in (answer.can or "")
