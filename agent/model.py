@@ -8,6 +8,7 @@ from typing import Final, Self
 from kiln_mcp.llm import (
     EMBEDDED,
     HOST,
+    AnswerStream,
     Budget,
     BudgetLimit,
     Engine,
@@ -15,7 +16,6 @@ from kiln_mcp.llm import (
     ModelAnswer,
     ModelRequest,
     ServerSettings,
-    AnswerStream,
     TextDelta,
     Tool,
     ToolCall,

@@ -157,8 +157,10 @@ async def _open_session(
 
     chats = Chats(options.home / "chats", options.secrets)
     name = chats.new_name()
+    listening = engine.with_listener(show_wait)
+    model = await ChatModel.open(listening, options.model, name, options.limit)
     conversation = Conversation(
-        model=await ChatModel.open(engine.with_listener(show_wait), options.model, name, options.limit),
+        model=model,
         toolbox=toolbox,
         audience=screen,
         record=partial(chats.add, name),

@@ -21,7 +21,7 @@ from kiln_mcp.evolution import service as evolution
 from kiln_mcp.jobs import Job, JsonObject
 from kiln_mcp.judging import service as judging
 from kiln_mcp.operations.job_control import service as operations
-from kiln_mcp.operations.job_control.plans import check_agreement
+from kiln_mcp.operations.job_control.plans import check_plan_growth
 from kiln_mcp.operations.models import service as models
 from kiln_mcp.operations.work_orders import service as work_orders
 from kiln_mcp.projects import service as projects
@@ -36,7 +36,7 @@ from kiln_mcp.specs import service as specs
 from kiln_mcp.synthesis import service as synthesis
 from kiln_mcp.tuning import service as tuning
 from kiln_mcp.workbench.capability import AnyCapability, Capability
-from kiln_mcp.workbench.home import open_workspace
+from kiln_mcp.workbench.lifecycle import open_workspace
 from kiln_mcp.workbench.plain_text import plain
 from kiln_mcp.workbench.workspace import Workspace
 from storage.text.excerpts import defuse, excerpt
@@ -113,9 +113,9 @@ class Catalogue:
         Raises:
             UnknownCapability: There is none.
         """
-        wanted = name.replace("-", "_")
+        tool = name.replace("-", "_")
         for item in self.capabilities:
-            if item.name == wanted:
+            if item.name == tool:
                 return item
         raise UnknownCapability(name, [item.name for item in self.capabilities])
 
@@ -132,19 +132,19 @@ class Catalogue:
         return plain(await self.find(name).invoke(workspace, arguments))
 
     async def carry_out(self, workspace: Workspace, job: Job) -> dict[str, JsonValue]:
-        """Carry out what a job was begun for; it was approved then, and is not asked about again.
+        """Carry out the capability of a job, which was approved when the job was started.
 
         Raises:
-            UnknownCapability: There is none of this name any more.
+            UnknownCapability: No capability has this name any more.
             InvalidArguments: The arguments do not fit it.
-            PlanGrew: It would do more now than was agreed to, and no limit holds it.
+            Refusal: Its plan has grown beyond the approved one, and no limit holds it.
         """
         proposal = await self.find(job.capability).propose(workspace, job.arguments)
-        check_agreement(job, proposal.plan)
+        check_plan_growth(job, proposal.plan)
         return plain(await proposal.carry_out())
 
     def open_workspace(self, settings: Settings) -> AbstractAsyncContextManager[Workspace]:
-        """Open the workspace of this person, with these capabilities as what jobs can do."""
+        """Open the workspace of this person, with these capabilities for jobs."""
         return open_workspace(settings, self.carry_out)
 
 
@@ -174,19 +174,23 @@ def with_extensions(points: Iterable[Extension]) -> Catalogue:
     return Catalogue(tuple(items), tuple(problems))
 
 
-def _usable(item: object, others: Sequence[AnyCapability]) -> AnyCapability:
-    """Return what an extension named, if a door can offer it.
+def _usable(item: object, capabilities: Sequence[AnyCapability]) -> AnyCapability:
+    """Return the capability of an extension, if a door can offer it.
+
+    Args:
+        item: What the extension names.
+        capabilities: Those that the catalogue has already.
 
     Raises:
         TypeError: It is no capability, or another one has its name.
     """
     if not isinstance(item, Capability):
         raise TypeError(f"it names a {type(item).__name__}, not a capability")
-    found = cast("AnyCapability", item)
-    if any(other.name == found.name for other in others):
-        raise TypeError(f"there is a capability {found.name!r} already")
-    _ = found.input_schema, found.result  # a signature that cannot be read fails here
-    return found
+    capability = cast("AnyCapability", item)
+    if any(own.name == capability.name for own in capabilities):
+        raise TypeError(f"there is a capability {capability.name!r} already")
+    _ = capability.input_schema, capability.result  # a signature that cannot be read fails here
+    return capability
 
 
 @cache

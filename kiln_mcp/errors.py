@@ -1,18 +1,16 @@
 """Errors of the server's own rooms; the store's are in `storage.errors`.
 
     storage.errors.WorkbenchError  the root: its text is one sentence for the reader
+    ├── storage.errors.Refusal
+    │   └── UnknownProject         no project is listed by this name or path
+    │       └── AmbiguousProject   several projects have this name
     ├── InvalidArguments           a call's arguments do not fit the capability
-    ├── UnusableValue              a record breaks a rule of its kind
     ├── UnknownCapability          no capability has this name
-    ├── UnknownProject             no project is known by this name or path
-    │   ├── MissingProject         its folder is not there any more
-    │   └── AmbiguousProject       several projects have this name
     ├── AlreadyServing             another daemon serves this home
-    ├── UnusablePath               a path that cannot be meant
-    ├── approvals.errors           a person must agree first (kiln_mcp/approvals/errors.py)
-    └── llm.errors.ModelError      everything about models (kiln_mcp/llm/errors.py)
+    └── UnusablePath               a path that means no place
 
-Errors are named by their cause, without a suffix; the constructor writes the sentence.
+Errors of approvals are in `kiln_mcp/approvals/errors.py`, those of models in
+`kiln_mcp/llm/errors.py`.
 """
 
 import difflib
@@ -24,30 +22,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
-from storage.errors import WorkbenchError, said_by_system
+from storage.errors import Refusal, WorkbenchError, said_by_system
 from storage.text.excerpts import LONGEST_REASON, excerpt, excerpts
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """Return the errors of a group, however deep they lie in it; one that is none, by itself."""
+    """Flatten an exception group; a plain exception yields itself."""
     if not isinstance(error, BaseExceptionGroup):
         yield error
         return
-    for one in cast("BaseExceptionGroup[BaseException]", error).exceptions:
-        yield from leaves(one)
+    for member in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+        yield from leaves(member)
 
 
 def unwrap(error: BaseException) -> BaseException:
     """Return the error of a group that tells a reader most; a plain exception as it is.
 
-    An interrupt comes first, then one of our own sentences, then what the system refused.
+    An interrupt comes first, then an error with a sentence of ours, then an error of the system.
     """
-    each = list(leaves(error))
+    errors = list(leaves(error))
     for kinds in (_INTERRUPTS, WorkbenchError, OSError):
-        for one in each:
-            if isinstance(one, kinds):
-                return one
-    return each[0]
+        for leaf in errors:
+            if isinstance(leaf, kinds):
+                return leaf
+    return errors[0]
 
 
 _INTERRUPTS = (KeyboardInterrupt, SystemExit)
@@ -55,7 +53,7 @@ _INTERRUPTS = (KeyboardInterrupt, SystemExit)
 
 @contextmanager
 def one_error() -> Generator[None]:
-    """Raise one error where a task group would raise a group of them."""
+    """Raise one error instead of the group that a task group raises."""
     try:
         yield
     except BaseExceptionGroup as group:
@@ -65,9 +63,9 @@ def one_error() -> Generator[None]:
 def closest(name: str, candidates: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the candidate nearest to `name`, or nothing."""
     name = excerpt(name)  # comparing takes time with the square of the length
-    found = difflib.get_close_matches(name.casefold(), {c.casefold(): c for c in candidates}, n=1)
-    originals = {c.casefold(): c for c in candidates}
-    return f" Did you mean '{originals[found[0]]}'?" if found else ""
+    originals = {candidate.casefold(): candidate for candidate in candidates}
+    matches = difflib.get_close_matches(name.casefold(), originals, n=1)
+    return f" Did you mean '{originals[matches[0]]}'?" if matches else ""
 
 
 _MOST_PROBLEMS = 10
@@ -79,64 +77,25 @@ class InvalidArguments(WorkbenchError):
     def __init__(self, capability: str, problems: Sequence[str]) -> None:
         self.capability = capability
         self.problems = tuple(problems)
-        shown = excerpts(problems, " ", longest=LONGEST_REASON, most=_MOST_PROBLEMS)
-        super().__init__(f"{capability} was not called: {shown}")
-
-
-class UnusableValue(WorkbenchError):
-    """A record that a capability was to make of its arguments breaks a rule of its kind."""
-
-    def __init__(self, capability: str, kind: str, reason: str) -> None:
-        super().__init__(
-            f"{capability} stopped: this {kind} cannot be saved: {reason}. Give another value and "
-            "call again; what was saved before stays."
-        )
+        sentences = excerpts(problems, " ", longest=LONGEST_REASON, most=_MOST_PROBLEMS)
+        super().__init__(f"{capability} was not called: {sentences}")
 
 
 class UnknownCapability(WorkbenchError):
     """No capability has this name."""
 
-    def __init__(self, name: str, known: Sequence[str]) -> None:
+    def __init__(self, name: str, names: Sequence[str]) -> None:
         super().__init__(
-            f"There is no '{name}'.{closest(name, known)} There are: {', '.join(sorted(known))}."
+            f"There is no '{name}'.{closest(name, names)} There are: {', '.join(sorted(names))}."
         )
 
 
-class UnknownProject(WorkbenchError):
-    """No project is known by this name, and no folder of this path holds one."""
-
-    def __init__(self, reference: str, known: Sequence[str], damage: str = "") -> None:
-        names = f" Known projects: {', '.join(known)}." if known else " No project is known yet."
-        said = f" {damage}" if damage else ""
-        super().__init__(
-            f"No project '{reference}'.{closest(reference, known)}{names}{said} "
-            "Give the path of a folder that holds a project.kiln, or call create_project."
-        )
-
-
-class MissingProject(UnknownProject):
-    """The folder that a known project lay in is not there any more."""
-
-    def __init__(self, reference: str, folder: Path) -> None:
-        WorkbenchError.__init__(
-            self,
-            f"The project '{reference}' is not there any more: its folder was {folder}. If it was "
-            "moved, give the path of its new folder; if it was deleted, bring it back from a "
-            "backup or with import_project.",
-        )
+class UnknownProject(Refusal):
+    """No project is listed by this name, or its folder does not exist."""
 
 
 class AmbiguousProject(UnknownProject):
     """Several projects have this name."""
-
-    def __init__(self, reference: str, folders: Sequence[Path]) -> None:
-        places = " and ".join(str(folder) for folder in folders)
-        WorkbenchError.__init__(
-            self,
-            f"'{reference}' may mean any of {len(folders)} projects: {places}. Give the path of "
-            "the one that is meant. For the name to mean one of them from now on, the person runs "
-            "in a terminal: kiln-mcp projects --keep-name FOLDER",
-        )
 
 
 class AlreadyServing(WorkbenchError):
@@ -150,7 +109,7 @@ class AlreadyServing(WorkbenchError):
 
 
 class UnusablePath(WorkbenchError):
-    """A path that cannot be meant here."""
+    """A path that means no place here."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(
@@ -159,27 +118,27 @@ class UnusablePath(WorkbenchError):
 
 
 def disk_sentence(error: OSError) -> str:
-    """Return a sentence for what the disk or the system refused, where no room foresaw it."""
+    """Return a sentence for an error of the disk or the system that no room handles."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return "The disk is full. Free some space and try again; what was saved before stays."
     reason = (error.strerror or str(error)).rstrip(".").casefold()
-    what = f"'{excerpt(error.filename)}'" if error.filename else "A file or connection"
-    return f"{what} cannot be used: {reason}. Choose another, or mend that, and try again."
+    place = f"'{excerpt(error.filename)}'" if error.filename else "A file or connection"
+    return f"{place} cannot be used: {reason}. Choose another, or mend that, and try again."
 
 
-def database_sentence(file: Path, error: Exception | str, lost: str) -> str:
+def database_sentence(file: Path, error: Exception | str, loss: str) -> str:
     """Return a sentence for a database of the home that cannot be used.
 
     Args:
-        file: Where it is.
-        error: What SQLite or the system says.
-        lost: What is lost with it, as a sentence without its end.
+        file: The database.
+        error: The error of SQLite or of the system.
+        loss: What is lost with it, as a sentence without its full stop.
     """
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what extends it
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extended code
     if os.path.isdir(file):  # noqa: PTH112 - raises nothing, however long it is
         return f"{file} is a folder, where a file has to be. Move it away, then try again."
     if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
-        return f"{file} is damaged, or no database. Move it away, then try again. {lost}."
+        return f"{file} is damaged, or no database. Move it away, then try again. {loss}."
     if code in _NO_RIGHTS or isinstance(error, PermissionError):
         return (
             f"{file} cannot be written. Give yourself the right to write it and its folder, or "

@@ -5,7 +5,7 @@ KILN_MCP_HOME    the per-user home (index, journal, known projects); default: th
 KILN_MCP_DATABASE_URL  a Postgres database for jobs on several machines
 KILN_MCP_ITEM_SECONDS, KILN_MCP_ITEM_MB  limits of one item of logic that a project or a caller
                  supplies (`storage/isolation/limits.py`)
-KILN_MCP_MODEL   the model to use where none is named; default: the embedded one
+KILN_MCP_MODEL   the model of calls that name none; default: the embedded one
 """
 
 from collections.abc import Mapping
@@ -20,16 +20,17 @@ from kiln_mcp.llm import EMBEDDED, EmbeddedSettings, EngineSettings
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the person set, for the life of a process.
+    """The settings of a process, for its whole life.
 
     Attributes:
-        home: The per-user home: everything derived or private lives here, no project does.
-        engine: What the model engine must be told.
-        started_in: The folder that relative paths begin in; None where several clients with
-            folders of their own are served.
-        shared_database_url: Jobs of several machines, in Postgres; None for the home's own.
-        does_jobs: Whether this process does jobs where no other of the home does; False for one
-            that soon ends, so that it hands them in only.
+        home: The per-user home, for all private and derived data; no project lies in it.
+        engine: The settings of the model engine.
+        started_in: The folder that relative paths begin in; None if several clients are served,
+            which have folders of their own.
+        shared_database_url: The Postgres database for jobs of several machines; None for the
+            database of the home.
+        does_jobs: Whether this process runs jobs if no other process of the home does. A process
+            that soon ends only hands them in.
     """
 
     home: Path
@@ -40,19 +41,19 @@ class Settings:
 
     @property
     def database_url(self) -> str:
-        """Where jobs are kept: in the home, unless a shared database is named."""
+        """The database of jobs: in the home, unless a shared one is named."""
         return self.shared_database_url or f"sqlite:///{self.home / 'jobs.sqlite'}"
 
     @property
     def default_model(self) -> str:
-        """The model that is asked where a call names none."""
+        """The model of calls that name none."""
         return self.engine.default_model
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Read the settings from environment variables."""
-        chosen = environment.get("KILN_MCP_HOME")
-        home = Path(chosen) if chosen else Path(platformdirs.user_data_dir("kiln-mcp", False))
+        folder = environment.get("KILN_MCP_HOME")
+        home = Path(folder) if folder else Path(platformdirs.user_data_dir("kiln-mcp", False))
         home = home.expanduser().absolute()
         gguf = environment.get("KILN_MCP_GGUF")
         engine = EngineSettings(

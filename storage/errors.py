@@ -23,6 +23,7 @@ WorkbenchError                 the root: its text is one sentence for the reader
 └── DiskFull           no space left
 """
 
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -34,7 +35,15 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from storage.text.characters import whole
-from storage.text.excerpts import arguments_by_name, defuse, excerpt, excerpts, with_excerpts
+from storage.text.excerpts import (
+    LONGEST_EXCERPT,
+    LONGEST_REASON,
+    arguments_by_name,
+    defuse,
+    excerpt,
+    excerpts,
+    with_excerpts,
+)
 from storage.text.kind_words import kind_word, listed_by
 
 _LONGEST_SAID = 60
@@ -82,7 +91,9 @@ class NextStep(BaseModel):
     arguments: Mapping[str, JsonValue] | None = None
 
     def __str__(self) -> str:
-        return f"{self.tool}: {self.reason}"
+        arguments = self.model_dump(mode="json")["arguments"]
+        call = f"{self.tool} {json.dumps(arguments)}" if arguments else self.tool
+        return f"{call}: {self.reason}"
 
 
 class Refusal(WorkbenchError):
@@ -99,19 +110,20 @@ class Refusal(WorkbenchError):
         Args:
             sentence: With a named slot for each value: "There is no eval '{name}'."
             next: Calls that help; shown after the sentence.
-            values: What the slots show: an excerpt of each, lists with commas.
+            values: What the slots show: an excerpt of each, lists with commas. A `reason`
+                is a sentence of our own, so more of it is shown.
         """
         self.next = tuple(next)
-        shown = {name: _shown(value) for name, value in values.items()}
+        shown = {name: _shown(name, value) for name, value in values.items()}
         steps = "".join(f" Next: {step}." for step in self.next)
         super().__init__(f"{sentence.format_map(shown)}{steps}")
 
 
-def _shown(value: object) -> str:
+def _shown(name: str, value: object) -> str:
     if isinstance(value, list | tuple | set | frozenset):
         items: Sequence[object] = list(value)  # pyright: ignore[reportUnknownArgumentType]
         return excerpts(items)
-    return excerpt(value)
+    return excerpt(value, LONGEST_REASON if name == "reason" else LONGEST_EXCERPT)
 
 
 def said_by_system(error: OSError | ValueError) -> str:

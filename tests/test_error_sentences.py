@@ -70,7 +70,7 @@ def _made(kind: type[Exception], text: str) -> str:
     if any(p.name in {"plan", "sentence"} for p in parameters):
         pytest.skip("its text is a sentence of ours")
     if "kind" in needed and hints["kind"] is str:
-        needed["kind"] = "calls" if "LimitStands" in kind.__name__ else "task_run"
+        needed["kind"] = "task_run"
     return str(kind(**needed))
 
 

@@ -29,6 +29,8 @@ def constants(node: ast.expr) -> Iterator[str]:
     match node:
         case ast.Constant(value=str() as text):
             yield text
+        case ast.Attribute(value=ast.Attribute(attr="item"), attr="name"):
+            return  # the capability that is being called
         case ast.IfExp(body=body, orelse=orelse):
             yield from constants(body)
             yield from constants(orelse)

@@ -95,7 +95,7 @@ async def describe_project(
     return ProjectDescription(
         project=store.project.name,
         folder=str(store.folder),
-        name_problem=await workspace.known.name_problem(store),
+        name_problem=await workspace.projects.name_problem(store),
         description=store.project.description,
         tasks=tasks,
         unreadable=faults_said([*await store.unreadable(), *side_faults], most_faults),

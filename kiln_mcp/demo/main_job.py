@@ -80,7 +80,7 @@ async def run_demo(
             # Known to the person only when all is done: names of removed folders are no use.
             known = KnownProjects(places.example / ".known.json")
             try:
-                workspace = Workspace(settings=settings, engine=engine, known=known)
+                workspace = Workspace(settings=settings, engine=engine, projects=known)
                 before = await _calls(engine)
                 with teller_for(console) as teller:
                     client = client_of(installed_catalogue(), workspace, teller.progress)

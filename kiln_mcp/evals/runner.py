@@ -156,7 +156,7 @@ async def ready(workspace: Workspace, about: Measurement) -> Measurement:
     """Return an eval whose evaluator can be run: a code evaluator gets its code.
 
     Raises:
-        UntrustedFolder: The evaluator is code, and the person has not trusted the folder.
+        Refusal: The evaluator is code, and the person has not trusted the folder.
         EvalError: The code cannot be read, or calls tools.
     """
     judge = await with_code(workspace, about.store, about.judge)

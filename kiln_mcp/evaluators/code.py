@@ -36,7 +36,7 @@ async def with_code(workspace: Workspace, store: ProjectStore, judge: EvalConfig
     """Return a code evaluator with its code, read from beside it; any other as it is.
 
     Raises:
-        UntrustedFolder: The person has not trusted the project's folder.
+        Refusal: The person has not trusted the project's folder.
         UnsupportedEvaluator: It calls tools.
         EvalError: Its file cannot be read.
     """

@@ -1,8 +1,13 @@
-"""Long work that outlives the client that started it and the process that ran it."""
+"""Long work that survives its client and its process.
+
+The parts: `desk` opens the runner when it is needed, and `backlog` says whether it is. `runner` is
+the interface. `workflows` hands attempts to DBOS, `attempts` makes them, and `recovery` takes over
+from workers that died. `job_table` with `statements` is what people see of jobs.
+"""
 
 from kiln_mcp.jobs.desk import JobDesk
 from kiln_mcp.jobs.records import (
-    Agreement,
+    ApprovedPlan,
     Hold,
     Job,
     JobEvent,
@@ -16,7 +21,7 @@ from kiln_mcp.jobs.records import (
 )
 
 __all__ = [
-    "Agreement",
+    "ApprovedPlan",
     "Hold",
     "Job",
     "JobDesk",

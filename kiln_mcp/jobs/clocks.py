@@ -1,40 +1,45 @@
-"""How long, since when and how often: by clocks that nobody can set."""
+"""Times of jobs by monotonic clocks, which nobody can set."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-import anyio
+from kiln_mcp.jobs.records import Job
 
-from kiln_mcp.jobs.progress import Course
-from kiln_mcp.jobs.records import Job, Progress
-
-SILENCE_S: Final = 10.0
-REPORT_EVERY_S: Final = 0.25
+HEARTBEAT_LOST_S: Final = 10.0
+"""Without a heartbeat for so long, a job's process counts as dead."""
 
 
-class Silence:
-    """Which jobs have shown no sign of life for long, by this process's own clock."""
+class LostHeartbeats:
+    """Which jobs have had no heartbeat for long, by the clock of this process."""
 
     def __init__(self) -> None:
-        self._heard: dict[str, tuple[Job, float]] = {}
+        self._changes: dict[str, tuple[Job, float]] = {}
 
-    def of(self, jobs: Sequence[Job]) -> list[Job]:
-        """Return those of these jobs that are as they were for long."""
-        now = time.monotonic()
-        before = self._heard
-        self._heard = {
-            job.id: before[job.id] if job.id in before and before[job.id][0] == job else (job, now)
+    def among(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return those of these jobs that have not changed for long."""
+        now_s, previous = time.monotonic(), self._changes
+        self._changes = {
+            job.id: previous[job.id]
+            if job.id in previous and previous[job.id][0] == job
+            else (job, now_s)
             for job in jobs
         }
-        return [job for job, heard in self._heard.values() if now - heard >= SILENCE_S]
+        return [
+            job for job, change_s in self._changes.values() if now_s - change_s >= HEARTBEAT_LOST_S
+        ]
 
 
 class Stopwatch:
-    """For how long a job was worked at, by a clock that nobody can set."""
+    """How long a job was worked at, all attempts together."""
 
-    def __init__(self, before: float) -> None:
-        self._before = before
+    def __init__(self, earlier_s: float) -> None:
+        """Set up.
+
+        Args:
+            earlier_s: The seconds of earlier attempts.
+        """
+        self._earlier_s = earlier_s
         self._started: float | None = None
 
     def start(self) -> None:
@@ -44,40 +49,6 @@ class Stopwatch:
     @property
     def seconds(self) -> float:
         """All seconds so far."""
-        now = 0.0 if self._started is None else time.monotonic() - self._started
-        return self._before + now
-
-
-class Reporter:
-    """Writes progress at most every quarter of a second, and what is left at the end."""
-
-    def __init__(self, before: Progress, write: Callable[[Progress], Awaitable[None]]) -> None:
-        """Set up.
-
-        Args:
-            before: How far earlier attempts came.
-            write: Keeps progress.
-        """
-        self._course = Course(before)
-        self._write = write
-        self._last = 0.0
-        self._waiting: Progress | None = None
-        self._writing = anyio.Lock()
-
-    async def report(self, done: float, total: float | None, message: str | None) -> None:
-        """Take progress, and write it unless some was written just before."""
-        self._waiting = self._course.at(done, total, message)
-        if time.monotonic() - self._last >= REPORT_EVERY_S:
-            await self.flush()
-
-    def complete(self) -> None:
-        """Take in that the job is done."""
-        self._waiting = self._course.at_its_end() or self._waiting
-
-    async def flush(self) -> None:
-        """Write what was reported last."""
-        async with self._writing:  # the newest is written last
-            if self._waiting is not None:
-                progress, self._waiting = self._waiting, None
-                self._last = time.monotonic()
-                await self._write(progress)
+        if self._started is None:
+            return self._earlier_s
+        return self._earlier_s + time.monotonic() - self._started

@@ -2,21 +2,15 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from kiln_mcp.jobs.errors import JobStoreFailed
+from kiln_mcp.jobs.errors import JobStoreFailure
 from kiln_mcp.jobs.records import sqlite_file
 from storage.sqlite_files import make_private, share
-
-
-def sqlite_url(path: Path) -> str:
-    """Return the URL of a SQLite file."""
-    return f"sqlite:///{path}"
 
 
 def open_database(url: str) -> sa.Engine:
@@ -44,18 +38,18 @@ def open_database(url: str) -> sa.Engine:
 
 
 @contextmanager
-def in_plain_words(database: sa.Engine) -> Generator[None]:
-    """Let what fails within say what is wrong with the database, and what to do.
+def database_errors(database: sa.Engine) -> Generator[None]:
+    """Raise the failures of a database as sentences that say what to do.
 
     Raises:
-        JobStoreFailed: The database cannot be used.
+        JobStoreFailure: The database cannot be used.
     """
     try:
         yield
     except SQLAlchemyError as error:
         cause = error.orig if isinstance(error, DBAPIError) else None
-        said = cause if isinstance(cause, Exception) else error
+        reason = cause if isinstance(cause, Exception) else error
         url = database.url
         is_file = sqlite_file(str(url)) is not None
         place = url.database if is_file else url.render_as_string(hide_password=True)
-        raise JobStoreFailed(place or "memory", said, is_file=is_file) from error
+        raise JobStoreFailure(place or "memory", reason, is_file=is_file) from error

@@ -1,15 +1,18 @@
-"""Jobs, opened when first needed: DBOS takes half a second to import."""
+"""The place to hand in jobs; the runner behind it is opened when it is first needed."""
 
 from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
 
+from kiln_mcp.jobs.backlog import has_jobs
 from kiln_mcp.jobs.records import (
+    ACTIVE_STATES,
     CountAnswers,
     Hold,
     Job,
     JobSettings,
+    JobState,
     Work,
     count_no_answers,
     hold_nothing,
@@ -27,19 +30,19 @@ def _new_runner(
     return JobRunner(settings, work, hold, count_answers)
 
 
-def _all_set_aside(database_url: str) -> list[Job]:
+def _jobs_set_aside(database_url: str) -> list[Job]:
     from kiln_mcp.jobs.database import open_database
-    from kiln_mcp.jobs.ledger import Ledger
+    from kiln_mcp.jobs.job_table import JobTable
 
     database = open_database(database_url)
     try:
-        return Ledger(database).all_set_aside()
+        return JobTable(database).jobs_set_aside()
     finally:
         database.dispose()
 
 
 class JobDesk:
-    """Where jobs are handed in; the runner behind it is opened at the first one."""
+    """Opens the runner at the first job. DBOS and SQLAlchemy take half a second to import."""
 
     def __init__(
         self,
@@ -56,10 +59,10 @@ class JobDesk:
         self._opening = anyio.Lock()
 
     async def runner(self) -> "JobRunner":
-        """Return the open runner; unfinished jobs go on here, where no other process does them.
+        """Return the open runner; unfinished jobs go on here if no other process runs them.
 
         Raises:
-            JobStoreFailed: The database of jobs cannot be used.
+            JobStoreFailure: The database of jobs cannot be used.
         """
         async with self._opening:
             if self._runner is None:
@@ -69,31 +72,38 @@ class JobDesk:
                 self._runner = await runner.__aenter__()
             return self._runner
 
-    async def go_on(self) -> None:
-        """Open the runner where there may be unfinished jobs of an earlier process."""
-        file = self._settings.file
-        if file is None or await anyio.Path(file).exists():
-            await self.runner()
-
-    async def newest(self, most: int = 20) -> list[Job]:
-        """Return the newest jobs, newest first, without opening what was never used."""
-        await self.go_on()
-        return [] if self._runner is None else await self._runner.newest(most)
-
-    async def set_aside(self) -> list[Job]:
-        """Return the newest jobs that are set aside, without beginning any job.
+    async def run_unfinished(self) -> None:
+        """Open the runner if an earlier process left jobs, or another one handed jobs in.
 
         Raises:
-            JobStoreFailed: The database of jobs cannot be used.
+            JobStoreFailure: The database of jobs cannot be used.
         """
         file = self._settings.file
-        if file is not None and not await anyio.Path(file).exists():
-            return []
-        return await anyio.to_thread.run_sync(_all_set_aside, self._settings.database_url)
+        if file is None or await anyio.to_thread.run_sync(has_jobs, file, ACTIVE_STATES):
+            await self.runner()
 
-    async def unfinished(self) -> int:
-        """Return how many jobs are not at rest; 0 where no job was ever looked at."""
-        return 0 if self._runner is None else await self._runner.unfinished()
+    async def newest(self, limit: int = 20) -> list[Job]:
+        """Return the newest jobs, newest first, without opening what was never used."""
+        file = self._settings.file
+        if file is None or await anyio.Path(file).exists():
+            return await (await self.runner()).newest(limit)
+        return []
+
+    async def jobs_set_aside(self) -> list[Job]:
+        """Return the newest jobs that are set aside, without running any job.
+
+        Raises:
+            JobStoreFailure: The database of jobs cannot be used.
+        """
+        file = self._settings.file
+        states = (JobState.SET_ASIDE,)
+        if file is not None and not await anyio.to_thread.run_sync(has_jobs, file, states):
+            return []
+        return await anyio.to_thread.run_sync(_jobs_set_aside, self._settings.database_url)
+
+    async def count_unfinished(self) -> int:
+        """Return how many jobs are not at rest; 0 if this process never opened the runner."""
+        return 0 if self._runner is None else await self._runner.count_unfinished()
 
     async def close(self) -> None:
         """End this process's part; unfinished jobs go on in the next one."""

@@ -1,4 +1,4 @@
-"""How a job ends that an error stopped: in the words of the error, and of one alone."""
+"""How an error ends a job: with the sentence of one error alone."""
 
 from kiln_mcp.errors import disk_sentence, unwrap
 from kiln_mcp.jobs.records import End, JobState, Stop
@@ -6,15 +6,15 @@ from kiln_mcp.llm.errors import BudgetSpent
 from storage.errors import WorkbenchError
 
 
-def ended_by(error: Exception) -> End:
-    """Return how a job ends because of an error, which may be a group of them."""
+def end_of(error: Exception) -> End:
+    """Return the end of a job that an error stopped; the error may be a group."""
     match unwrap(error):
-        case BudgetSpent() as spent:
-            return End(JobState.STOPPED, error=str(spent), stop=Stop(spent.kind, spent.minimum))
-        case WorkbenchError() as ours:
-            return End(JobState.FAILED, error=str(ours))
-        case OSError() as refused:
-            return End(JobState.FAILED, error=disk_sentence(refused))
+        case BudgetSpent() as limit:
+            return End(JobState.STOPPED, error=str(limit), stop=Stop(limit.kind, limit.minimum))
+        case WorkbenchError() as refusal:
+            return End(JobState.FAILED, error=str(refusal))
+        case OSError() as system_error:
+            return End(JobState.FAILED, error=disk_sentence(system_error))
         case other:
-            said = f"It broke: {type(other).__name__}: {other}"
-            return End(JobState.FAILED, error=said)
+            sentence = f"It broke: {type(other).__name__}: {other}"
+            return End(JobState.FAILED, error=sentence)

@@ -1,4 +1,4 @@
-"""What is known about a job."""
+"""The records of jobs."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,44 +17,47 @@ _SQLITE: Final = "sqlite:///"
 
 
 class JobState(StrEnum):
-    """Where a job is on its way."""
+    """The state of a job."""
 
     WAITING = "waiting"
-    """Not yet begun, or to be gone on with."""
+    """Not yet begun, or waiting for its next attempt."""
     RUNNING = "running"
-    """Some process is at it."""
+    """A process runs it."""
     CANCELLING = "cancelling"
-    """To be given up as soon as the process that is at it hears so."""
+    """To be cancelled as soon as its process sees the request."""
     PAUSING = "pausing"
-    """To rest as soon as the calls on their way are answered."""
+    """To pause as soon as its calls in flight are answered."""
     DONE = "done"
     """Ended, with a result."""
     FAILED = "failed"
-    """Ended with an error; can be gone on with."""
+    """Ended with an error; can be resumed."""
     STOPPED = "stopped"
-    """At the end of its budget; can be gone on with, with a higher limit."""
+    """Stopped by its budget; can be resumed with a higher limit."""
     CANCELLED = "cancelled"
-    """Given up on somebody's wish; can be gone on with."""
+    """Cancelled by a caller; can be resumed."""
     PAUSED = "paused"
-    """At rest on somebody's wish, with every call that was paid for; can be gone on with."""
+    """Paused by a caller, with every answer that was paid for; can be resumed."""
     SET_ASIDE = "set aside"
-    """Its process was killed again and again without progress: only a person goes on with it."""
+    """Its process was killed again and again without progress: only a person resumes it."""
 
     @property
     def at_rest(self) -> bool:
         """Whether nothing more happens by itself."""
-        return self not in _UNDER_WAY
+        return self not in ACTIVE_STATES
 
 
 MOST_RECOVERIES: Final = 3
-"""How often a job is begun again after its process was killed, without progress in between."""
+"""The most recoveries of a job without progress in between."""
 
-_UNDER_WAY = frozenset({JobState.WAITING, JobState.RUNNING, JobState.CANCELLING, JobState.PAUSING})
+ACTIVE_STATES: Final = frozenset(
+    {JobState.WAITING, JobState.RUNNING, JobState.CANCELLING, JobState.PAUSING}
+)
+"""The states of jobs that a process has to run or to stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is: `total` is None where it is not known."""
+    """How far a job is; `total` is None if it is unknown."""
 
     done: float = 0.0
     total: float | None = None
@@ -67,19 +70,19 @@ class Stop:
 
     Attributes:
         kind: As `BudgetLimit` calls it.
-        needed: The least limit of this kind with which it could go on.
+        minimum: The lowest limit of this kind with which it could go on.
     """
 
     kind: str
-    needed: float
+    minimum: float
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
-    """What was agreed to before a job began.
+class ApprovedPlan:
+    """The plan that was approved before a job began.
 
     Attributes:
-        plan: What it was to do and cost.
+        plan: What the job was to do and cost.
         approval_id: The recorded approval; empty if the plan needed none.
     """
 
@@ -92,24 +95,24 @@ class Job:
     """A piece of long work.
 
     Attributes:
-        id: By which it is asked for.
-        capability: What it does.
-        arguments: With what.
+        id: Its id.
+        capability: The name of the capability that it runs.
+        arguments: The capability's arguments.
         limit: What it may spend, all attempts together.
-        model: The default model of who started it; None for that of the process that is at it.
-        attempt: How often it was begun or gone on with; counts from 1.
-        state: Where it is on its way.
+        model: The default model of its caller; None for that of the process that runs it.
+        attempt: The number of the attempt; counts from 1.
+        state: Its state.
         progress: How far it is.
-        result: Its answer, once done.
+        result: Its result, once it is done.
         error: Why it ended otherwise, as a sentence.
-        stop: Which limit stopped it, where one did.
-        worked_s: For how long it was worked at, all attempts together.
+        stop: The limit that stopped it; None if no limit did.
+        worked_s: Seconds of work, all attempts together.
         created_at: Seconds since 1970.
-        changed_at: Seconds since 1970: the last sign of life.
-        plan: What was said of it before it began; empty where nothing was.
-        recoveries: How often it was begun again after a kill since it last made progress.
-        answers: How many calls of it were answered when it was last begun again after a kill.
-        agreement: What was agreed to before it began; None for jobs of earlier versions.
+        changed_at: Seconds since 1970 of its last heartbeat or change.
+        plan: The text of the plan before it began; empty if there was none.
+        recoveries: Recoveries after kills since it last made progress.
+        answers: The number of its answered calls at its last recovery.
+        approved_plan: The plan that was approved; None for jobs of earlier versions.
     """
 
     id: str
@@ -129,13 +132,13 @@ class Job:
     plan: str = ""
     recoveries: int = 0
     answers: int = 0
-    agreement: Agreement | None = None
+    approved_plan: ApprovedPlan | None = None
 
     def recoveries_with(self, answers: int) -> int:
         """Return the count of recoveries without progress, one more after a kill now.
 
         Args:
-            answers: How many of its calls are answered now; new ones are progress.
+            answers: The number of its calls that are answered now; new ones are progress.
         """
         return 1 if answers > self.answers else self.recoveries + 1
 
@@ -161,7 +164,7 @@ class JobEvent:
 ReportProgress = Callable[[float, float | None, str | None], Awaitable[None]]
 Work = Callable[[Job, ReportProgress], Awaitable[JsonObject]]
 Hold = Callable[[str], Awaitable[None]]
-"""Keeps a job from asking models anything more; returns when no question is on its way."""
+"""Holds back a job's new calls, and returns when none is in flight."""
 
 
 CountAnswers = Callable[[str], Awaitable[int]]
@@ -169,16 +172,16 @@ CountAnswers = Callable[[str], Awaitable[int]]
 
 
 async def count_no_answers(job_id: str) -> int:
-    """Know of no model calls."""
+    """Count no calls."""
     return 0
 
 
 async def hold_nothing(job_id: str) -> None:
-    """Hold nothing back: a paused job is stopped where it is."""
+    """Hold nothing back, so that a pause stops the job where it is."""
 
 
 def sqlite_file(database_url: str) -> Path | None:
-    """Return the file that a URL names; None where it names a server."""
+    """Return the file that a URL names; None if it names a server."""
     file = database_url.removeprefix(_SQLITE)
     return None if file == database_url else Path(file)
 
@@ -191,10 +194,10 @@ class JobSettings:
         database_url: `sqlite:///…` or `postgresql://…`.
         at_once: The most jobs that run at once in this process; 0 to hand jobs in only, for the
             workers of a shared database or the daemon of this home.
-        pause_within_s: The longest that a pause waits for the answers on their way.
-        heartbeat_s: How often a process shows that it lives and looks for new jobs.
-        poll_s: How often one who waits for a job looks at it.
-        tell_every_s: How often one who waits is told of a job that stands still.
+        pause_within_s: The longest that a pause waits for calls in flight.
+        heartbeat_s: How often a process writes its heartbeats and looks for new jobs.
+        poll_s: How often a caller who waits for a job looks at it.
+        tell_every_s: How often a caller who waits gets a report while nothing changes.
     """
 
     database_url: str
@@ -206,5 +209,5 @@ class JobSettings:
 
     @property
     def file(self) -> Path | None:
-        """The SQLite file of one home; None where workers share a database."""
+        """The SQLite file of one home; None if workers share a database."""
         return sqlite_file(self.database_url)

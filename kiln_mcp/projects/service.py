@@ -79,7 +79,7 @@ async def create_project(
     return ProjectCreated(
         project=store.project.name,
         folder=str(store.folder),
-        name_problem=await workspace.known.name_problem(store),
+        name_problem=await workspace.projects.name_problem(store),
         next=[NextStep(tool="create_task", reason="say what a model is to do")],
     )
 
@@ -121,7 +121,7 @@ async def create_task(
 async def jobs_set_aside(workspace: Workspace, store: ProjectStore) -> list[str]:
     """Return the project's jobs that were killed again and again, in words."""
     try:
-        jobs = await workspace.desk.set_aside() if workspace.desk else []
+        jobs = await workspace.desk.jobs_set_aside() if workspace.desk else []
     except WorkbenchError:  # a project is described without its jobs, too
         return []
     names = {store.project.name, str(store.folder)}

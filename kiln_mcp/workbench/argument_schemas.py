@@ -5,16 +5,16 @@ from typing import Final
 from pydantic import BaseModel, JsonValue
 from pydantic.json_schema import GenerateJsonSchema
 
-_LEFT_OUT: Final = frozenset({"$defs", "title", "discriminator"})
-_SAYS_WHAT: Final = frozenset({"type", "anyOf", "oneOf", "allOf", "enum", "const", "$ref"})
-_ANYTHING: Final[dict[str, JsonValue]] = {
+_DROPPED_KEYS: Final = frozenset({"$defs", "title", "discriminator"})
+_TYPE_KEYS: Final = frozenset({"type", "anyOf", "oneOf", "allOf", "enum", "const", "$ref"})
+_ANY_VALUE: Final[dict[str, JsonValue]] = {
     "anyOf": [{"type": kind} for kind in ("string", "object", "array", "number", "boolean")]
 }
-"""Any JSON value, said in words that clients which check schemas do not stumble over."""
+"""The schema of any JSON value, in a form that every client reads."""
 
 
 def schema_of(model: type[BaseModel]) -> dict[str, JsonValue]:
-    """Return the schema of arguments; one that may be null may be left out instead."""
+    """Return the schema of arguments; an argument that may be null may be left out instead."""
     schema = _without_nulls(_compact(model.model_json_schema(schema_generator=_PlainSchema)))
     return schema if isinstance(schema, dict) else {}
 
@@ -32,7 +32,7 @@ def _compact(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
     Several clients do not follow `$ref`; our models are not recursive.
     """
     definitions = schema.get("$defs")
-    known = definitions if isinstance(definitions, dict) else {}
+    models = definitions if isinstance(definitions, dict) else {}
 
     def resolve(node: JsonValue, *, names: bool = False) -> JsonValue:
         if isinstance(node, list):
@@ -41,26 +41,26 @@ def _compact(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
             return node
         reference = node.get("$ref")
         if isinstance(reference, str) and not names:
-            target = resolve(known[reference.rsplit("/", 1)[-1]])
+            target = resolve(models[reference.rsplit("/", 1)[-1]])
             rest = {key: value for key, value in node.items() if key != "$ref"}
             return {**target, **rest} if isinstance(target, dict) else target
-        kept = {
+        schema_node = {
             key: resolve(value, names=key == "properties")
             for key, value in node.items()
-            if names or key not in _LEFT_OUT
+            if names or key not in _DROPPED_KEYS
         }
         if names:
-            return kept
-        if kept.get("additionalProperties") in (True, _ANYTHING):
-            del kept["additionalProperties"]
-        return kept if _SAYS_WHAT & kept.keys() else {**_ANYTHING, **kept}
+            return schema_node
+        if schema_node.get("additionalProperties") in (True, _ANY_VALUE):
+            del schema_node["additionalProperties"]
+        return schema_node if _TYPE_KEYS & schema_node.keys() else {**_ANY_VALUE, **schema_node}
 
-    resolved = resolve(schema)
-    return resolved if isinstance(resolved, dict) else {}
+    compact = resolve(schema)
+    return compact if isinstance(compact, dict) else {}
 
 
 def _without_nulls(node: JsonValue) -> JsonValue:
-    """Return a schema without the nulls that stand for leaving an argument out, at any depth."""
+    """Return a schema without the nulls that mean an argument is left out, at any depth."""
     if isinstance(node, list):
         return [_without_nulls(item) for item in node]
     if not isinstance(node, dict):

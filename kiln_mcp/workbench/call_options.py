@@ -9,11 +9,11 @@ from kiln_mcp.llm import BudgetLimit
 
 LONGEST_WAIT_S: Final = 300.0
 USUAL_WAIT_S: Final = 20.0
-_KINDS: Final = ("cost_usd", "tokens", "calls", "seconds")
+LIMIT_KINDS: Final = ("cost_usd", "tokens", "calls", "seconds")
 
 
 class JobLimit(BaseModel):
-    """The most that a job may spend; what is left out is not limited."""
+    """The most that a job may spend; a kind that is left out is not limited."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,13 +26,13 @@ class JobLimit(BaseModel):
         """Return the limit as the engine takes it."""
         return BudgetLimit(self.cost_usd, self.tokens, self.calls, self.seconds)
 
-    def instead_of(self, before: BudgetLimit) -> BudgetLimit:
-        """Return the limit that holds from now on: what is left out stays as it was."""
-        stated, kept = self.as_budget(), before
+    def override(self, earlier: BudgetLimit) -> BudgetLimit:
+        """Return an earlier limit with the kinds of this one; kinds that are left out stay."""
+        own = self.as_budget()
         return BudgetLimit(
             **{
-                kind: getattr(stated if kind in self.model_fields_set else kept, kind)
-                for kind in _KINDS
+                kind: getattr(own if kind in self.model_fields_set else earlier, kind)
+                for kind in LIMIT_KINDS
             }
         )
 
@@ -41,7 +41,7 @@ NO_LIMIT: Final = JobLimit()
 
 
 class CallOptions(BaseModel):
-    """How a call is to be made, beside what it is to do.
+    """How a call is to be made, beside its arguments.
 
     Attributes:
         approval_id: The approval that a person gave to this very call; None for none.

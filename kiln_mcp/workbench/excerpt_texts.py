@@ -1,4 +1,4 @@
-"""How long a text of a record may be that is shown at the doors."""
+"""Excerpts of long texts of records, for the doors."""
 
 from typing import Annotated, Final
 
@@ -11,6 +11,6 @@ Longest = Annotated[
 
 
 def cut(text: str, longest: int) -> str:
-    """Return a text, cut where it is longer, and then with how much of it is not shown."""
-    more = len(text) - longest
-    return text if more <= 0 else f"{text[:longest]}… ({more} more characters)"
+    """Return a text, or its beginning with the number of characters that are not shown."""
+    rest = len(text) - longest
+    return text if rest <= 0 else f"{text[:longest]}… ({rest} more characters)"

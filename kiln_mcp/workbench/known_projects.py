@@ -1,12 +1,13 @@
 """The projects that this person has opened, and what a reference to a project means.
 
-A path always means that path: an absolute one, one from `~`, `.` or `..`. Any other reference is a
-name, or a folder below the one that the process was started in. Names come out of the projects
-themselves, so a foreign project can bear any: one that looks like a path is not kept as a name, and
-one that two projects bear means neither until the person says which.
+A path from the root, `~`, `.` or `..` always means that path. Any other reference is a name, or a
+folder below the one that the process was started in.
 
-`projects.json` in the home lists each folder once, the oldest first. Several processes change it,
-one after the other under a lock.
+Names come from the projects themselves, so a foreign project can have any name. A name that looks
+like a path is not kept. A name of two projects means neither until the person chooses one.
+
+`projects.json` in the home lists each folder once, the oldest first. Processes change it under a
+lock.
 """
 
 import os
@@ -22,11 +23,13 @@ import anyio.to_thread
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kiln_mcp.errors import AmbiguousProject, MissingProject, UnknownProject
+from kiln_mcp.errors import AmbiguousProject, UnknownProject, closest
 from kiln_mcp.home import prepare_home, write_private
 from storage import ProjectStore
+from storage.errors import NextStep
 from storage.format.layout import PROJECT_FILE
 from storage.records.names import folded_name, name_to_store, shown_name
+from storage.text.excerpts import excerpt
 
 _LOCK_WAIT_S: Final = 10.0
 _PATH: Final = re.compile(r"[/\\~]|\.{1,2}(?:[/\\]|\Z)|[A-Za-z]:[/\\]")
@@ -38,7 +41,7 @@ class KnownProject(BaseModel):
     Attributes:
         name: Its name when it was last opened.
         folder: Its folder.
-        keeps_name: Whether the person has said that this one is meant by its name.
+        keeps_name: Whether the person chose it among the projects of its name.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -48,7 +51,7 @@ class KnownProject(BaseModel):
     keeps_name: bool = False
 
     @property
-    def is_there(self) -> bool:
+    def exists(self) -> bool:
         """Whether its folder holds a project now."""
         return _holds_project(self.folder)
 
@@ -64,11 +67,11 @@ _Change = Callable[[Sequence[KnownProject]], Sequence[KnownProject]]
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What was given for a project, and the folder that it stands for as a path.
+    """A reference to a project, as a text and as a path.
 
     Attributes:
-        text: As it was given.
-        path: The absolute path; None if it is a relative one and there is no folder to begin in.
+        text: The reference as it arrived.
+        path: Its absolute path; None if it is relative and there is no folder to begin in.
     """
 
     text: str
@@ -97,47 +100,46 @@ class KnownProjects:
         self._file = file
         self._open: dict[Path, ProjectStore] = {}
 
-    def listed(self) -> tuple[KnownProject, ...]:
-        """Return all of them, the oldest first; none if the list is damaged."""
+    def projects(self) -> tuple[KnownProject, ...]:
+        """Return all projects of the list, the oldest first; none if the list is damaged."""
         return self._read() or ()
 
     def damage(self) -> str:
         """Return a sentence about a list that cannot be read, "" if none was."""
         if self._read() is None:
             return (
-                f"The list of known projects, {self._file}, is damaged and is kept aside when the "
+                f"The list of projects, {self._file}, is damaged. It is kept aside when the "
                 "next project is opened by the path of its folder."
             )
         aside = sorted(self._file.parent.glob(f"{self._file.stem}.damaged-*"))
-        return f"A damaged list of known projects was kept as {aside[-1]}." if aside else ""
+        return f"A damaged list of projects was kept as {aside[-1]}." if aside else ""
 
     def find(self, reference: Reference) -> Path:
         """Return the folder that a reference means.
 
         Raises:
-            UnknownProject: No project has this name, and no folder this path.
-            MissingProject: The folder that it means is not there any more.
+            UnknownProject: No project has this name or path, or its folder does not exist.
             AmbiguousProject: Two projects have this name.
         """
         if looks_like_path(reference.text):
             return self._at_path(reference)
-        named = [one for one in self.listed() if _same_name(one.name, reference.text)]
-        there = [one for one in named if one.is_there]
+        namesakes = [p for p in self.projects() if _same_name(p.name, reference.text)]
+        existing = [project for project in namesakes if project.exists]
         below = reference.path
-        if chosen := [one for one in there if one.keeps_name]:
-            there, below = chosen[-1:], None
-        folders = [one.folder for one in there]
-        if below is not None and _holds_project(below) and below not in _resolved(folders):
+        if owners := [project for project in existing if project.keeps_name]:
+            existing, below = owners[-1:], None
+        folders = [project.folder for project in existing]
+        if below is not None and _holds_project(below) and below not in _with_targets(folders):
             folders.append(below)
         match folders:
             case [folder]:
                 return folder
             case []:
-                if named and not (below and _exists(below)):
-                    raise MissingProject(reference.text, named[-1].folder)
+                if namesakes and not (below and _exists(below)):
+                    raise _missing(reference.text, namesakes[-1].folder)
                 return self._at_path(reference)
             case _:
-                raise AmbiguousProject(reference.text, folders)
+                raise _ambiguous(reference.text, folders)
 
     def _at_path(self, reference: Reference) -> Path:
         path = reference.path
@@ -145,11 +147,11 @@ class KnownProjects:
             path = path.parent
         if path is not None and _exists(path):
             return path
-        for one in self.listed():
-            if one.folder == path:
-                raise MissingProject(one.name, one.folder)
-        names = dict.fromkeys(one.name for one in self.listed() if one.is_there)
-        raise UnknownProject(reference.text, list(names), self.damage())
+        for project in self.projects():
+            if project.folder == path:
+                raise _missing(project.name, project.folder)
+        names = dict.fromkeys(project.name for project in self.projects() if project.exists)
+        raise _unknown(reference.text, list(names), self.damage())
 
     async def name_problem(self, store: ProjectStore) -> str | None:
         """Return a sentence if a project's name does not mean it."""
@@ -172,14 +174,14 @@ class KnownProjects:
         """
         name, folder = store.project.name, store.folder
         if looks_like_path(name) or any(
-            (one.name, one.folder) == (name, folder) for one in self.listed()
+            (project.name, project.folder) == (name, folder) for project in self.projects()
         ):
             return
 
         def add(projects: Sequence[KnownProject]) -> Sequence[KnownProject]:
             own = KnownProject(name=name, folder=folder)
-            if any(one.folder == folder for one in projects):  # it was renamed
-                return [own if one.folder == folder else one for one in projects]
+            if any(project.folder == folder for project in projects):  # it was renamed
+                return [own if project.folder == folder else project for project in projects]
             return [*projects, own]
 
         self._write(add)
@@ -191,44 +193,44 @@ class KnownProjects:
             The name.
 
         Raises:
-            UnknownProject: No known project lies there.
+            UnknownProject: No project of the list lies there.
             OSError: The disk refused.
         """
         own = self._listed_at(folder)
 
         def choose(projects: Sequence[KnownProject]) -> Sequence[KnownProject]:
             return [
-                one.model_copy(update={"keeps_name": one.folder == own.folder})
-                if _same_name(one.name, own.name)
-                else one
-                for one in projects
+                project.model_copy(update={"keeps_name": project.folder == own.folder})
+                if _same_name(project.name, own.name)
+                else project
+                for project in projects
             ]
 
         self._write(choose)
         return own.name
 
     def forget(self, folder: Path) -> str:
-        """Know a project no longer; its folder is left as it is. Only a person's door calls this.
+        """Remove a project from the list; its folder stays. Only a person's door calls this.
 
         Returns:
-            The name that it was known by.
+            The name that it had in the list.
 
         Raises:
-            UnknownProject: No known project lies there.
+            UnknownProject: No project of the list lies there.
             OSError: The disk refused.
         """
         own = self._listed_at(folder)
-        self._write(lambda projects: [one for one in projects if one.folder != own.folder])
+        self._write(lambda projects: [p for p in projects if p.folder != own.folder])
         return own.name
 
     def _listed_at(self, folder: Path) -> KnownProject:
-        for one in self.listed():
-            if folder in {one.folder, one.folder.resolve()}:
-                return one
-        raise UnknownProject(str(folder), [str(one.folder) for one in self.listed()])
+        for project in self.projects():
+            if folder in {project.folder, project.folder.resolve()}:
+                return project
+        raise _unknown(str(folder), [str(project.folder) for project in self.projects()])
 
     def _read(self) -> tuple[KnownProject, ...] | None:
-        """Return what is listed; None if the list is damaged."""
+        """Return the list; None if it is damaged."""
         try:
             return _ProjectList.model_validate_json(self._file.read_bytes()).projects
         except FileNotFoundError:
@@ -262,9 +264,43 @@ class KnownProjects:
         self._open.clear()
 
 
-def _same_name(one: str, other: str) -> bool:
-    return folded_name(one) == folded_name(other)
+def _same_name(first: str, second: str) -> bool:
+    return folded_name(first) == folded_name(second)
 
 
-def _resolved(folders: Sequence[Path]) -> set[Path]:
+def _with_targets(folders: Sequence[Path]) -> set[Path]:
+    """Return folders with those that their links lead to."""
     return {*folders, *(folder.resolve() for folder in folders)}
+
+
+def _unknown(reference: str, names: Sequence[str], damage: str = "") -> UnknownProject:
+    return UnknownProject(
+        "No project '{reference}'.{hint} Projects: {names}.{reason} Give the path of a folder that "
+        "holds a project.kiln.",
+        reference=reference,
+        hint=closest(reference, names),
+        names=names or "none yet",
+        reason=f" {damage}" if damage else "",
+        next=[NextStep(tool="create_project", reason="create one")],
+    )
+
+
+def _missing(reference: str, folder: Path) -> UnknownProject:
+    return UnknownProject(
+        "The project '{reference}' is not there any more: its folder was {folder}. If it was "
+        "moved, give the path of its new folder. If it was deleted, bring it back from a backup.",
+        reference=reference,
+        folder=folder,
+        next=[NextStep(tool="import_project", reason="bring it back from an export")],
+    )
+
+
+def _ambiguous(reference: str, folders: Sequence[Path]) -> AmbiguousProject:
+    return AmbiguousProject(
+        "'{reference}' may mean any of {count} projects: {places}. Give the path of the one that "
+        "is meant. For the name to mean one of them from now on, the person runs in a terminal: "
+        "kiln-mcp projects --keep-name FOLDER",
+        reference=reference,
+        count=len(folders),
+        places=" and ".join(excerpt(folder) for folder in folders),
+    )

@@ -1,17 +1,16 @@
-"""Progress of a call, passed on to whoever listens."""
+"""The progress of a call, passed on to its listener."""
 
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 STILL_THERE: Final = 1e-6
-
-
+"""By how much a sentence counts as progress for listeners that want only higher numbers."""
 SAY_AGAIN_S: Final = 5.0
-
+"""The same sentence is repeated only after so many seconds."""
 
 ProgressReport = Callable[[float, float | None, str | None], Awaitable[None]]
-"""Called with what is done, what there is in all (None: not known), and a sentence."""
+"""Called with the amount that is done, the whole amount (None if unknown), and a sentence."""
 
 
 async def report_nothing(done: float, total: float | None, message: str | None) -> None:
@@ -19,21 +18,21 @@ async def report_nothing(done: float, total: float | None, message: str | None) 
 
 
 class Relay:
-    """Passes progress on, and between two reports the sentences that say what is waited for."""
+    """Passes progress on, and between two reports the sentences about waits of models."""
 
     def __init__(self, report: ProgressReport, step: float = 0.0) -> None:
         """Set up.
 
         Args:
-            report: Where all goes.
-            step: By how much a sentence counts as progress, for those who want only higher numbers.
+            report: Where everything goes.
+            step: By how much a sentence counts as progress.
         """
         self._report = report
         self._step = step
         self._done = 0.0
         self._total: float | None = None
-        self._said = ""
-        self._said_at = 0.0
+        self._sentence = ""
+        self._sentence_s = 0.0
 
     async def report(self, done: float, total: float | None, message: str | None) -> None:
         """Pass progress on."""
@@ -41,10 +40,10 @@ class Relay:
         await self._report(done, total, message)
 
     async def say(self, sentence: str) -> None:
-        """Pass a sentence on, once for all calls that wait for the same."""
-        now = time.monotonic()
-        if sentence == self._said and now - self._said_at < SAY_AGAIN_S:
+        """Pass a sentence on, once for all calls that wait for the same thing."""
+        now_s = time.monotonic()
+        if sentence == self._sentence and now_s - self._sentence_s < SAY_AGAIN_S:
             return
-        self._said, self._said_at = sentence, now
+        self._sentence, self._sentence_s = sentence, now_s
         self._done += self._step
         await self._report(self._done, self._total, sentence)

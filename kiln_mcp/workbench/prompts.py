@@ -4,9 +4,9 @@ A prompt is the file `kiln_mcp/<room>/prompts/<name>.md`. `{{slot}}` marks a pla
 A line that is just `# System`, `# User` or `# Assistant` starts a message of that role; a file
 without one is a single user message.
 
-A value is put between `<slot>` and `</slot>` (underscores become hyphens), and whatever inside
-a value looks like one of the template's own tags loses its angle bracket, so that text from
-data or from a model can neither leave its fence nor pretend to be another slot.
+A value is put between `<slot>` and `</slot>`, with hyphens for underscores. If a value contains
+one of the template's own tags, that tag loses its angle bracket. So text from data or from a model
+can neither leave its fence nor imitate another slot.
 """
 
 import functools
@@ -16,33 +16,12 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final, Literal, cast
 
-from storage.errors import WorkbenchError
+from storage.errors import Refusal
 
 Role = Literal["system", "user", "assistant"]
 
 _SLOT: Final = re.compile(r"\{\{\s*([a-z][a-z0-9_]*)\s*\}\}")
 _ROLE: Final = re.compile(r"^# (System|User|Assistant)[ \t]*$", re.MULTILINE)
-
-
-class UnknownPrompt(WorkbenchError):
-    """No prompt file has this name."""
-
-    def __init__(self, room: str, name: str, known: list[str]) -> None:
-        valid = ", ".join(known) or "none"
-        super().__init__(f"There is no prompt {name!r} in {room}; valid names: {valid}.")
-
-
-class PromptSlotMismatch(WorkbenchError):
-    """The values given are not the slots that the template has."""
-
-    def __init__(self, name: str, given: set[str], slots: frozenset[str]) -> None:
-        parts = [
-            f"{label} {', '.join(sorted(names))}"
-            for label, names in (("missing", slots - given), ("unknown", given - slots))
-            if names
-        ]
-        valid = ", ".join(sorted(slots)) or "none"
-        super().__init__(f"Prompt {name!r}: {'; '.join(parts)}. Its slots are: {valid}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +58,7 @@ class PromptTemplate:
         """Return the whole text with every slot filled, role headings included.
 
         Raises:
-            PromptSlotMismatch: A slot has no value, or a value has no slot.
+            Refusal: A slot has no value, or a value has no slot.
         """
         return self._fill(self.text, values)
 
@@ -89,7 +68,7 @@ class PromptTemplate:
         The template is cut into messages before values go in: a value cannot start a message.
 
         Raises:
-            PromptSlotMismatch: A slot has no value, or a value has no slot.
+            Refusal: A slot has no value, or a value has no slot.
         """
         pieces = _ROLE.split(self.text)
         preamble = pieces[0].strip()
@@ -102,25 +81,39 @@ class PromptTemplate:
 
     def _fill(self, text: str, values: dict[str, str | int]) -> str:
         slots = self.slots
-        if slots ^ set(values):
-            raise PromptSlotMismatch(self.name, set(values), slots)
+        if slots ^ values.keys():
+            raise _slot_mismatch(self.name, frozenset(values), slots)
         tags = frozenset(_tag(slot) for slot in slots)
         return _SLOT.sub(lambda hit: fence(_tag(hit[1]), str(values[hit[1]]), tags), text)
+
+
+def _slot_mismatch(name: str, values: frozenset[str], slots: frozenset[str]) -> Refusal:
+    parts = [
+        f"{label} {', '.join(sorted(names))}"
+        for label, names in (("missing", slots - values), ("unknown", values - slots))
+        if names
+    ]
+    return Refusal(
+        "Prompt '{name}': {reason}. Its slots are: {slots}.",
+        name=name,
+        reason="; ".join(parts),
+        slots=sorted(slots) or "none",
+    )
 
 
 def _tag(slot: str) -> str:
     return slot.replace("_", "-")
 
 
-def fence(tag: str, value: str, also: frozenset[str] = frozenset()) -> str:
+def fence(tag: str, value: str, more_tags: frozenset[str] = frozenset()) -> str:
     """Return the value between `<tag>` and `</tag>`, with such tags inside it defused.
 
     Args:
         tag: Lower-case letters, digits and hyphens.
         value: Any text.
-        also: More tags that the value must not be able to write.
+        more_tags: More tags that the value must not be able to write.
     """
-    names = "|".join(re.escape(name) for name in sorted(also | {tag}))
+    names = "|".join(re.escape(name) for name in sorted(more_tags | {tag}))
     # Models read `< /tag`, `<\tag` and `< / TAG` as tags too, so anything but a word may stand
     # between the bracket and the name.
     safe = re.sub(rf"<(?=[^<a-zA-Z0-9]*(?:{names}))", "&lt;", value, flags=re.IGNORECASE)
@@ -133,12 +126,17 @@ def load_prompt(room: str, name: str) -> PromptTemplate:
     """Return the prompt `kiln_mcp/<room>/prompts/<name>.md`.
 
     Raises:
-        UnknownPrompt: There is no such file.
+        Refusal: There is no such file.
     """
     folder = files("kiln_mcp") / room / "prompts"
-    known: list[str] = []
+    names: list[str] = []
     if re.fullmatch(r"[a-z_]+", room) and folder.is_dir():
-        known = sorted(item.name[:-3] for item in folder.iterdir() if item.name.endswith(".md"))
-    if name not in known:
-        raise UnknownPrompt(room, name, known)
+        names = sorted(item.name[:-3] for item in folder.iterdir() if item.name.endswith(".md"))
+    if name not in names:
+        raise Refusal(
+            "There is no prompt '{name}' in {room}; valid names: {names}.",
+            name=name,
+            room=room,
+            names=names or "none",
+        )
     return PromptTemplate(f"{room}/{name}", (folder / f"{name}.md").read_text(encoding="utf-8"))

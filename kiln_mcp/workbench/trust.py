@@ -2,7 +2,7 @@
 
 A project is data until its person trusts its folder: opening, reading and measuring it needs no
 trust. Code evaluators, MCP tool servers and other programs that a project names do, because its
-author would run commands with the rights of whoever opens it.
+author would run commands with the rights of the person who opens it.
 
 `trusted.json` in the home holds one line a folder. Only a person's door writes it: the command
 `kiln-mcp trust` in a terminal. No capability grants trust. The record holds the folder's path, an
@@ -21,7 +21,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kiln_mcp.home import prepare_home, write_private
-from storage.errors import StorageError, WorkbenchError
+from storage.errors import Refusal, StorageError, WorkbenchError
 from storage.folder_identity import folder_identity
 from storage.record_files import read_project
 
@@ -56,26 +56,6 @@ class _TrustFile(BaseModel):
 _Change = Callable[[tuple[TrustedFolder, ...]], tuple[TrustedFolder, ...]]
 
 
-class UntrustedFolder(WorkbenchError):
-    """A project folder would run a program, and its person has not trusted it.
-
-    Attributes:
-        folder: The project's folder.
-    """
-
-    def __init__(self, folder: Path, what: str, reason: str) -> None:
-        self.folder = folder
-        super().__init__(
-            f"{what[:1].upper()}{what[1:]} was not run: {reason}. If the person trusts everything "
-            f"in that folder, they run in a terminal: kiln-mcp trust {_quoted(folder)}"
-        )
-
-
-def _quoted(folder: Path) -> str:
-    """Return a path as a shell takes it."""
-    return shlex.quote(str(folder))
-
-
 @dataclass(frozen=True, slots=True)
 class Trust:
     """The trusted folders of one home. Its methods block for a moment.
@@ -90,19 +70,25 @@ class Trust:
         """Return whether the person has trusted the project that lies in this folder now."""
         return self._objection(folder) is None
 
-    def require_trust(self, folder: Path, what: str) -> None:
+    def require_trust(self, folder: Path, program: str) -> None:
         """Refuse to go on if the folder is not trusted.
 
         Args:
             folder: The project's folder.
-            what: What would be run, as a noun phrase: "the code evaluator 'Length'".
+            program: What would be run, as a noun phrase: "the code evaluator 'Length'".
 
         Raises:
-            UntrustedFolder: The person has not trusted it; the sentence names the command.
+            Refusal: The person has not trusted it; the sentence names the command.
         """
         reason = self._objection(folder)
         if reason is not None:
-            raise UntrustedFolder(folder, what, reason)
+            raise Refusal(
+                "{program} was not run: {reason}. If the person trusts everything in that folder, "
+                "they run in a terminal: kiln-mcp trust {folder}",
+                program=f"{program[:1].upper()}{program[1:]}",
+                reason=reason,
+                folder=shlex.quote(str(folder)),
+            )
 
     def folders(self) -> tuple[TrustedFolder, ...]:
         """Return the records of all trusted folders; none if the file cannot be read."""
@@ -134,20 +120,20 @@ class Trust:
             identity=folder_identity(place),
             trusted_at=datetime.now(UTC),
         )
-        self._write(lambda others: (*(o for o in others if o.folder != place), record))
+        self._write(lambda records: (*(r for r in records if r.folder != place), record))
         return record
 
     def revoke(self, folder: Path) -> bool:
-        """Trust a folder no longer, which need not be there any more; False if it was not trusted.
+        """Withdraw the trust in a folder, which need not exist; return whether it was trusted.
 
         Raises:
             WorkbenchError: The file of trusted folders cannot be read.
             OSError: The disk refused.
         """
         place = folder.resolve()
-        listed = any(record.folder == place for record in self.folders())
-        self._write(lambda others: tuple(o for o in others if o.folder != place))
-        return listed
+        was_trusted = any(record.folder == place for record in self.folders())
+        self._write(lambda records: tuple(r for r in records if r.folder != place))
+        return was_trusted
 
     @property
     def _file(self) -> Path:

@@ -39,20 +39,21 @@ from storage.records.record import login_name
 
 RESUME: Final = "resume_job"
 """The capability whose approvals allow a job more than was agreed to at its beginning."""
-_BEFORE_ALL_ELSE: Final = 1e-9
+_SMALLEST_PROGRESS: Final = 1e-9
+"""The progress of one record that is read; the progress of the call itself is larger."""
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 1.0
-"""Between two looks at whether others are done with what they have claimed."""
+"""The pause between two tries to claim work grows from the first to the second."""
 BYTES_A_CALL: Final = 16_384
-"""What an answer takes on a disk: its row in the journal, and the files of its result."""
+"""The room that an answer takes on a disk: its row in the journal and the files of its result."""
 
 
 CarryOut = Callable[["Workspace", Job], Awaitable[JsonObject]]
-"""Carries out what a job was begun for."""
+"""Carries out the capability of a job."""
 
 
 async def carry_out_nothing(workspace: "Workspace", job: Job) -> JsonObject:
-    """Know no capability."""
+    """Refuse every job: no capability is known."""
     raise UnknownCapability(job.capability, [])
 
 
@@ -63,19 +64,19 @@ class Workspace:
     Attributes:
         settings: What the person set.
         engine: The one way to ask a model anything.
-        known: The projects that this person has opened.
+        projects: The projects that this person has opened.
         report: Where progress goes.
         person: How this call's person is reached; None if its door cannot ask.
-        desk: Where jobs are handed in.
-        client: Who calls, so that it is known again; empty where nobody can tell.
-        caller: Who calls, as a person reads it: the client's own name, or the door.
+        desk: The desk where jobs are handed in.
+        client: The id of the client that calls, the same for all its calls; empty if unknown.
+        caller: The name of the caller for people: the client's own name, or the door.
         assistant: The client whose model calls; empty if the person calls by themselves.
         job: The id of the job that this call is an attempt of; empty outside of jobs.
     """
 
     settings: Settings
     engine: Engine
-    known: KnownProjects
+    projects: KnownProjects
     report: ProgressReport = report_nothing
     person: Person | None = None
     desk: JobDesk | None = None
@@ -109,75 +110,77 @@ class Workspace:
         """Return the absolute path that a person or an assistant means.
 
         Raises:
-            UnusablePath: It is relative, and nobody knows to which folder; or it is no path.
+            UnusablePath: It is no path, or it is relative and there is no folder to begin in.
         """
         if "\0" in path or not path.strip():
-            raise UnusablePath(path, "is none")
+            raise UnusablePath(path, "is no path")
         try:
-            meant = Path(path).expanduser()
+            place = Path(path).expanduser()
         except RuntimeError as error:
-            raise UnusablePath(path, "names a user that is not known") from error
-        if not meant.is_absolute() and self.settings.started_in is None:
+            raise UnusablePath(path, "names a user that does not exist") from error
+        if not place.is_absolute() and self.settings.started_in is None:
             raise UnusablePath(path, "is relative, and this server has no folder of yours")
-        return (self.settings.started_in or Path("/")) / meant
+        return (self.settings.started_in or Path("/")) / place
 
     async def open_project(self, reference: str) -> ProjectStore:
-        """Open a project by the path of its folder or by the name it is known by.
+        """Open a project by the path of its folder or by its name.
 
         Raises:
-            UnknownProject: Neither a folder nor a known name, or a name of several projects.
+            UnknownProject: Neither a folder nor a name of the list, or a name of several projects.
             storage.StorageError: The folder cannot be opened as a project.
         """
         folder = await self.project_folder(reference)
-        store = await self.known.open(folder, self.settings.home)
+        store = await self.projects.open(folder, self.settings.home)
         if not store.is_indexed:
-            await store.refresh(self._looking_at(store))
+            await store.refresh(self._index_progress(store))
         return store
 
     async def project_folder(self, reference: str) -> Path:
         """Return the folder of a project that is named or pointed at.
 
         Raises:
-            UnknownProject: Neither a folder nor a known name, or a name of several projects.
+            UnknownProject: Neither a folder nor a name of the list, or a name of several projects.
         """
         try:
             path = self.place(reference)
         except UnusablePath:
             path = None
-        return await anyio.to_thread.run_sync(self.known.find, Reference(reference, path))
+        return await anyio.to_thread.run_sync(self.projects.find, Reference(reference, path))
 
-    def _looking_at(self, store: ProjectStore) -> Callable[[int], None]:
-        """Return what reports the first look at a project, which may take long."""
+    def _index_progress(self, store: ProjectStore) -> Callable[[int], None]:
+        """Return a function that reports the first reading of a project, which may take long."""
 
-        async def tell(records: int) -> None:
-            said = f"Looking at the files of '{store.project.name}': {records} records so far."
-            await self.report(records * _BEFORE_ALL_ELSE, None, said)
+        async def report(records: int) -> None:
+            message = f"Looking at the files of '{store.project.name}': {records} records so far."
+            await self.report(records * _SMALLEST_PROGRESS, None, message)
 
-        def heard(records: int) -> None:
-            anyio.from_thread.run(tell, records)
+        def report_from_thread(records: int) -> None:
+            anyio.from_thread.run(report, records)
 
-        return heard
+        return report_from_thread
 
-    def model_name(self, chosen: str | None) -> str:
-        """Return the model that was named, or the default one."""
-        return chosen or self.settings.default_model
+    def model_name(self, name: str | None) -> str:
+        """Return the name of a model, or that of the default model for None."""
+        return name or self.settings.default_model
 
     async def check_ready(self, store: ProjectStore, calls: Mapping[str, int]) -> None:
-        """Refuse before anything is paid for whose answers could not be had, or not be kept.
+        """Refuse work whose answers a model could not give, or a disk could not keep.
+
+        Nothing has been paid for then.
 
         Args:
             store: The project that results are saved in.
-            calls: How often each model is to be asked.
+            calls: The number of calls by model.
 
         Raises:
-            ModelError: What keeps a model from answering.
+            ModelError: A model cannot answer.
             storage.errors.WriteFailed: The project or the home is read-only, or has no space.
         """
         await self.engine.check_ready(calls)
         await self.check_room(store, sum(calls.values()))
 
     async def check_room(self, store: ProjectStore, calls: int) -> None:
-        """Refuse what so many calls give if project or home could not keep it.
+        """Refuse work whose answers the project or the home could not keep.
 
         Raises:
             storage.errors.WriteFailed: The project or the home is read-only, or has no space.
@@ -188,13 +191,13 @@ class Workspace:
 
     @asynccontextmanager
     async def turn(self, store: ProjectStore, work: str) -> AsyncGenerator[None]:
-        """Wait until no other call or process, of whatever home, does some work of a project.
+        """Wait until no other call or process, of any home, does the same work in a project.
 
-        What the work starts from is to be read again then.
+        The caller reads the records that it starts from again then.
 
         Args:
             store: The project.
-            work: The same text for all who do it.
+            work: The name of the work, the same for all callers.
         """
         pause_s = FIRST_PAUSE_S
         while True:
@@ -207,10 +210,12 @@ class Workspace:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def id_for(self, purpose: str) -> str:
-        """Return an id for a new record: the same for all attempts at a job, so made once.
+        """Return an id for a new record, the same for all attempts at a job.
+
+        So an attempt after a kill finds the record instead of making a second one.
 
         Args:
-            purpose: What the record is, of those that one call makes.
+            purpose: Which record it is of those that one call makes.
         """
         if not self.job:
             return new_id()
@@ -234,26 +239,26 @@ class Workspace:
             return Consent()
         home = self.settings.home
         policy = await anyio.to_thread.run_sync(read_policy, home)
-        named = replace(call, client=self.caller)
-        return await decide(ApprovalStore(home), policy, named, effect, self.person, approval_id)
+        call = replace(call, client=self.caller)
+        return await decide(ApprovalStore(home), policy, call, effect, self.person, approval_id)
 
     async def settle(self, approval_id: str, account: str, earlier: Sequence[str] = ()) -> None:
-        """Tell the record of approvals what an approved act spent, if all its prices are known.
+        """Settle an approval's reservation with its real cost, if all prices are known.
 
-        Without that, or if nothing was sent, what was reserved counts in full.
+        Otherwise, or if nothing was sent, the reservation counts in full.
 
         Args:
-            approval_id: The approval that allowed the act.
+            approval_id: The approval that allowed the work.
             account: The name of the budget that its calls were made under.
             earlier: Approvals that have paid for a part of it.
         """
         with suppress(ApprovalStoreFailure, DatabaseFailure):
-            spent = await self.engine.spending(f"{account}/*")
-            lost = await self.engine.unanswered_expense(account)
-            if any(entry.unpriced_calls for entry in spent):
+            entries = await self.engine.spending(f"{account}/*")
+            lost_calls = await self.engine.unanswered_expense(account)
+            if any(entry.unpriced_calls for entry in entries):
                 return
-            cost = sum(entry.usage.cost_usd or 0.0 for entry in spent) + lost.cost_usd
-            calls = sum(entry.usage.calls for entry in spent) + lost.calls
+            cost = sum(entry.usage.cost_usd or 0.0 for entry in entries) + lost_calls.cost_usd
+            calls = sum(entry.usage.calls for entry in entries) + lost_calls.calls
             if calls:
                 store = ApprovalStore(self.settings.home)
                 work = partial(store.settle, approval_id, cost, calls, earlier)
@@ -284,12 +289,12 @@ def _check_home(home: Path, size: int) -> None:
 
 
 async def settle_reservation(workspace: Workspace, job: Job) -> None:
-    """Tell the record of approvals what a job has spent, so that an allowance gets the rest back.
+    """Settle the reservation of a job, so that an allowance gets the rest back.
 
-    A job that is gone on with is settled again: the newest approval of its limits pays for what
-    the earlier ones have not.
+    A job that was resumed is settled again: the newest approval of its limits pays what the earlier
+    ones have not paid.
     """
-    first = job.agreement.approval_id if job.agreement else ""
+    first = job.approved_plan.approval_id if job.approved_plan else ""
     with suppress(ApprovalStoreFailure):
         store = ApprovalStore(workspace.settings.home)
         later = await anyio.to_thread.run_sync(store.used_approvals, RESUME, "job", job.id)

@@ -17,11 +17,11 @@ from agent.tools import Toolbox, ToolResult
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.doors.server import build_server
-from kiln_mcp.llm import Message, ModelAnswer, ModelRequest, AnswerStream, TextDelta, ToolCall
+from kiln_mcp.llm import AnswerStream, Message, ModelAnswer, ModelRequest, TextDelta, ToolCall
 from kiln_mcp.llm.errors import RejectedRequest
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
-from kiln_mcp.workbench.home import open_workspace
+from kiln_mcp.workbench.lifecycle import open_workspace
 from kiln_mcp.workbench.workspace import Workspace
 from scripted_chat import calling, chat_model, scripted
 from scripted_model import ScriptedModel

@@ -310,7 +310,7 @@ async def _answer_orders(siege: Siege, client: Client, job: str, answer: JsonVal
     with anyio.move_on_after(CALL_WITHIN_S) as scope:
         is_open = True
         while is_open:
-            taken = await client.call_tool("take_work_orders", {"most": 20})
+            taken = await client.call_tool("take_work_orders", {"count": 20})
             content: Mapping[str, Any] = taken.structured_content or {}
             answers: list[JsonObject] = [
                 {"id": order["id"], "answer": answer} for order in content.get("orders", [])

@@ -17,7 +17,7 @@ from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.settings import Settings
-from kiln_mcp.workbench.home import open_workspace
+from kiln_mcp.workbench.lifecycle import open_workspace
 from kiln_mcp.workbench.workspace import Workspace
 
 _numbers = count(1)

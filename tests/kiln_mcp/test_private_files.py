@@ -9,7 +9,6 @@ from anyio import Path as AsyncPath
 
 from kiln_mcp.home import prepare_home
 from kiln_mcp.jobs import JobSettings
-from kiln_mcp.jobs.database import sqlite_url
 from kiln_mcp.jobs.records import Job, JsonObject, ReportProgress
 from kiln_mcp.jobs.runner import JobRunner
 from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest
@@ -26,7 +25,7 @@ async def test_nobody_else_may_read_journal_jobs_and_orders_in_a_home_that_all_m
     request = ModelRequest("m", (Message("user", "Hello?"),))
     async with (
         Engine(settings, {"m": ScriptedModel(["hi"])}) as engine,
-        JobRunner(JobSettings(sqlite_url(tmp_path / "jobs")), work) as jobs,
+        JobRunner(JobSettings(f"sqlite:///{tmp_path / 'jobs'}"), work) as jobs,
     ):
         await engine.complete(request, asker="test")
         await engine.orders.add(request)

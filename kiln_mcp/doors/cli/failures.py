@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import click
 
+from kiln_mcp.doors.cli.next_steps import error_text
 from kiln_mcp.errors import AlreadyServing, InvalidArguments, disk_sentence, unwrap
 from kiln_mcp.workbench.plain_text import for_terminal
 from storage.errors import WorkbenchError
@@ -49,7 +50,7 @@ def _explain(error: BaseException) -> int:
             return _say(str(error), USAGE)
         case WorkbenchError():
             code = SERVED_ALREADY if isinstance(error, AlreadyServing) else FAILED
-            return _say(str(error), code)
+            return _say(error_text(error), code)
         case BrokenPipeError():
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return FAILED

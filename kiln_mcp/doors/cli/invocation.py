@@ -19,6 +19,7 @@ from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.cli.failures import NOT_APPROVED
 from kiln_mcp.doors.cli.job import follow_job
+from kiln_mcp.doors.cli.next_steps import command_line
 from kiln_mcp.errors import unwrap
 from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.operations.job_control.calls import Outcome, call_capability
@@ -28,7 +29,7 @@ from kiln_mcp.workbench.plain_text import for_terminal, render
 from kiln_mcp.workbench.workspace import Workspace
 
 _POLL_EVERY_S = 1.0
-_NOTICE: Final = frozenset({"status", "plan", "approval_id", "next_step"})
+_NOTICE: Final = frozenset({"status", "plan", "approval_id", "message", "next"})
 """The fields of the answer to a call that was not approved and did nothing."""
 _JOB_COMMANDS: Final = frozenset({"resume_job", "wait_for_job"})
 """Capabilities that need a process that runs jobs."""
@@ -83,7 +84,11 @@ def call(
     is_carried_out = outcome.status not in {"declined", "needs_approval"}
     if is_carried_out or as_json or outcome.data.keys() - _NOTICE:
         data = outcome.data
-        text = json.dumps(data, indent=2, ensure_ascii=False) if as_json else render(data)
+        text = (
+            json.dumps(data, indent=2, ensure_ascii=False)
+            if as_json
+            else render(data, command_line)
+        )
         click.echo(for_terminal(text))
     if not is_carried_out:
         click.echo(f"kiln-mcp: {for_terminal(_notice(item, outcome))}", err=True)

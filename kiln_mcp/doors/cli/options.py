@@ -39,7 +39,7 @@ def option_of(name: str, schema: Mapping[str, JsonValue], *, required: bool) -> 
         case "boolean":
             switch = f"{flag}/--no-{name.replace('_', '-')}"
             return click.Option([switch, name], default=None, help=note)
-        case "array" if _items_are_text(schema):
+        case "array" if items_are_text(schema):
             return click.Option(
                 [flag, name], multiple=True, required=required, help=f"{note} (may be repeated)"
             )
@@ -74,7 +74,8 @@ def _shape(schema: Mapping[str, JsonValue]) -> str:
     return "{" + ", ".join(names) + "}"
 
 
-def _items_are_text(schema: Mapping[str, JsonValue]) -> bool:
+def items_are_text(schema: Mapping[str, JsonValue]) -> bool:
+    """Return whether an argument is a list of texts, so that its option may be repeated."""
     items = schema.get("items")
     return isinstance(items, dict) and items.get("type") == "string" and "enum" not in items
 

@@ -32,8 +32,8 @@ def projects(keep_name: Path | None, forget: Path | None) -> None:
         print_note(f"'{records.forget(place)}' in {place} is forgotten; its files stay.")
     if keep_name or forget:
         return
-    for record in records.listed():
-        state = "" if record.is_there else "  (missing)"
-        click.echo(for_terminal(f"{record.name}  {record.folder}{state}"))
+    for project in records.projects():
+        state = "" if project.exists else "  (missing)"
+        click.echo(for_terminal(f"{project.name}  {project.folder}{state}"))
     if problem := records.damage():
         print_note(problem)

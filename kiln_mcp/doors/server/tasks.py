@@ -160,7 +160,7 @@ def task_state(page: JobPage, result_type: Literal["task", "complete"] | None = 
     if page.state == "done":
         result = answer(page.result or {})
     elif status == "completed":
-        result = refusal(f"{page.error or page.state} {page.next_step or ''}".strip())
+        result = refusal(" ".join([page.error or page.state, *_steps_of(page)]))
     return TaskState(
         result_type=result_type,
         task_id=page.job,
@@ -175,5 +175,10 @@ def task_state(page: JobPage, result_type: Literal["task", "complete"] | None = 
 def _message(page: JobPage) -> str:
     """Return a line with the job's progress, and the next step if it waits for somebody."""
     so_far = f"{page.done:g} of {page.total:g}" if page.total is not None else None
-    next_text = page.next_step if page.state in {"paused", "cancelled"} else page.message
-    return ", ".join(filter(None, (page.state, so_far, next_text)))
+    steps = " ".join(_steps_of(page))
+    message = steps if page.state in {"paused", "cancelled"} else page.message
+    return ", ".join(filter(None, (page.state, so_far, message)))
+
+
+def _steps_of(page: JobPage) -> list[str]:
+    return [f"Next: {step}." for step in page.next]

@@ -1,16 +1,18 @@
-"""Where jobs are handed in, for those who need one."""
+"""The desk of a workspace, where jobs are handed in."""
 
 from kiln_mcp.jobs import JobDesk
-from kiln_mcp.operations.job_control.errors import NoJobsHere
 from kiln_mcp.workbench.workspace import Workspace
+from storage.errors import Refusal
 
 
 def desk_of(workspace: Workspace) -> JobDesk:
-    """Return where jobs are handed in.
+    """Return the desk of a workspace.
 
     Raises:
-        NoJobsHere: This workspace has none.
+        Refusal: This workspace was opened without jobs.
     """
     if workspace.desk is None:
-        raise NoJobsHere
+        raise Refusal(
+            "This process runs no jobs. Start the tool through `kiln-mcp` or `kiln-mcp serve`."
+        )
     return workspace.desk

@@ -1,4 +1,4 @@
-"""Everything that is known about a job, on one page."""
+"""The page of a job: its report with arguments, times and events."""
 
 from datetime import UTC, datetime
 
@@ -12,14 +12,14 @@ from kiln_mcp.workbench.workspace import Workspace
 
 
 class JobMoment(Result):
-    """Something that happened to a job."""
+    """An event of a job."""
 
     at: str
     text: str
 
 
 class JobPage(JobReport):
-    """A job with its arguments, its times and what happened to it."""
+    """A job with its arguments, its times and its events."""
 
     arguments: dict[str, JsonValue]
     approval_id: str | None = None
@@ -38,7 +38,7 @@ def _page(job: Job, report: JobReport, events: list[JobEvent]) -> JobPage:
     return JobPage(
         **dict(report),
         arguments=dict(job.arguments),
-        approval_id=job.agreement.approval_id or None if job.agreement else None,
+        approval_id=job.approved_plan.approval_id or None if job.approved_plan else None,
         created=when(job.created_at),
         changed=when(job.changed_at),
         attempt=job.attempt,
@@ -50,17 +50,17 @@ async def read_job(workspace: Workspace, job_id: str) -> JobPage:
     """Return a job's page.
 
     Raises:
-        UnknownJob: No job has this id.
+        Refusal: No job has this id.
     """
     runner = await desk_of(workspace).runner()
     job = await runner.find(job_id)
     engine, name = workspace.engine, f"jobs/{job_id}"
-    spent, lost = await engine.spending(f"{name}/*"), await engine.unanswered_expense(name)
-    report = job_report(job, spent, lost).model_copy(update={"plan": job.plan or None})
+    entries, open_usage = await engine.spending(f"{name}/*"), await engine.unanswered_expense(name)
+    report = job_report(job, entries, open_usage).model_copy(update={"plan": job.plan or None})
     return _page(job, report, await runner.events(job_id))
 
 
-async def newest_jobs(workspace: Workspace, most: int) -> list[JobPage]:
-    """Return the newest jobs, newest first, without what they spent, did and gave."""
-    jobs = await desk_of(workspace).newest(most)
-    return [_page(job, job_report(job, (), whole=False), []) for job in jobs]
+async def newest_jobs(workspace: Workspace, limit: int) -> list[JobPage]:
+    """Return the newest jobs, newest first, without their costs, events and results."""
+    jobs = await desk_of(workspace).newest(limit)
+    return [_page(job, job_report(job, (), with_result=False), []) for job in jobs]

@@ -1,20 +1,21 @@
-"""Report a job: its state, what it has spent, and what its caller does next."""
+"""Report a job: its state, its costs, and its next steps."""
 
 from kiln_mcp.jobs import Job
 from kiln_mcp.operations.job_control.answers import JobReport, job_report
 from kiln_mcp.workbench.workspace import Workspace
+from storage.errors import NextStep
 
 
-async def report_of(workspace: Workspace, job: Job, *, whole: bool = True) -> JobReport:
-    """Return a job's report; `whole` also with its result."""
+async def report_of(workspace: Workspace, job: Job, *, with_result: bool = True) -> JobReport:
+    """Return the report of a job, with the questions that wait for the host."""
     engine, name = workspace.engine, f"jobs/{job.id}"
-    spent, lost = await engine.spending(f"{name}/*"), await engine.unanswered_expense(name)
-    report = job_report(job, spent, lost, whole=whole)
+    entries, open_usage = await engine.spending(f"{name}/*"), await engine.unanswered_expense(name)
+    report = job_report(job, entries, open_usage, with_result=with_result)
     waiting = 0 if job.state.at_rest else await questions_of(workspace, job.id)
     if waiting:
         questions = "1 question waits" if waiting == 1 else f"{waiting} questions wait"
-        asks = f"{questions} for you: call take_work_orders and answer_work_orders"
-        report = report.model_copy(update={"next_step": f"{asks}, then wait_for_job again."})
+        take = NextStep(tool="take_work_orders", reason=f"{questions} for you; answer them")
+        report = report.model_copy(update={"next": [take, *report.next]})
     return report
 
 

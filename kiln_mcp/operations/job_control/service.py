@@ -1,24 +1,25 @@
-"""Capabilities: follow long work, look at models, fulfil work orders."""
+"""Capabilities: follow, pause, cancel, resume and list jobs."""
 
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from kiln_mcp.operations.job_control.answers import JobList, JobReport, used_by
+from kiln_mcp.operations.job_control.answers import JobList, JobReport, resume_step, usage_of
 from kiln_mcp.operations.job_control.desk import desk_of
-from kiln_mcp.operations.job_control.errors import LimitStands
-from kiln_mcp.operations.job_control.limits import enough_for, raised
-from kiln_mcp.operations.job_control.plans import more_to_spend
+from kiln_mcp.operations.job_control.limit_texts import raised_kinds
+from kiln_mcp.operations.job_control.plans import resume_plan
 from kiln_mcp.operations.job_control.reports import report_of
 from kiln_mcp.workbench.call_options import NO_LIMIT, JobLimit
 from kiln_mcp.workbench.capability import Effect, Proposal, capability
 from kiln_mcp.workbench.workspace import Workspace
+from storage.errors import Refusal
 
 LONGEST_WAIT_S = 30.0
+_KINDS = {"cost_usd": "money", "seconds": "time"}
 
 
 def _as_id(reference: str) -> str:
-    """Return the id in what a client gives: the address of the job's page is one, too."""
+    """Return the id of a job, which a client may also give as the address of its page."""
     return reference.strip().removeprefix("kiln://jobs/")
 
 
@@ -48,7 +49,7 @@ async def cancel_job(
     job: JobReference,
     pause: Annotated[
         bool,
-        Field(description="Pause it: wait for the answers on their way, so that none is lost."),
+        Field(description="Pause it: wait for the calls in flight, so that no answer is lost."),
     ] = False,
 ) -> JobReport:
     """Stop a job: cancel it at once, or pause it. What it has done is kept; resume_job goes on."""
@@ -63,7 +64,7 @@ async def resume_job(
     job: JobReference,
     limit: Annotated[
         JobLimit | None,
-        Field(description="Higher limits, all attempts together; what is left out stays."),
+        Field(description="Higher limits, all attempts together; kinds left out stay."),
     ] = None,
 ) -> Proposal[JobReport]:
     """Go on with a job that failed, was paused, cancelled or set aside, or spent its budget.
@@ -72,23 +73,29 @@ async def resume_job(
     new limits allow beyond the old ones needs approval.
     """
     runner = await desk_of(workspace).runner()
-    found = await runner.find(job)
-    wanted = (limit or NO_LIMIT).instead_of(found.limit)
-    report = await report_of(workspace, found)
-    if found.stop is not None and found.stop.kind not in raised(found.limit, wanted):
-        raise LimitStands(job, found.stop.kind, enough_for(found, used_by(found, report)))
+    record = await runner.find(job)
+    new_limit = (limit or NO_LIMIT).override(record.limit)
+    report = await report_of(workspace, record)
+    if record.stop is not None and record.stop.kind not in raised_kinds(record.limit, new_limit):
+        higher = resume_step(record, usage_of(record, report), "go on with this or a higher limit")
+        raise Refusal(
+            "The job {job} was stopped by its limit in {kind}, and would stop again at once.",
+            job=job,
+            kind=_KINDS.get(record.stop.kind, record.stop.kind),
+            next=[higher],
+        )
 
     async def resume() -> JobReport:
-        return await report_of(workspace, await runner.resume(job, wanted))
+        return await report_of(workspace, await runner.resume(job, new_limit))
 
-    return Proposal(more_to_spend(found, report, wanted), resume)
+    return Proposal(resume_plan(record, report, new_limit), resume)
 
 
 @capability(effect=Effect.READS, title="List jobs")
 async def list_jobs(
     workspace: Workspace,
-    most: Annotated[int, Field(ge=1, le=100, description="How many, newest first.")] = 20,
+    count: Annotated[int, Field(ge=1, le=100, description="How many, newest first.")] = 20,
 ) -> JobList:
     """List the newest jobs with their state; wait_for_job shows one with its result."""
-    jobs = await desk_of(workspace).newest(most)
-    return JobList(jobs=[await report_of(workspace, job, whole=False) for job in jobs])
+    jobs = await desk_of(workspace).newest(count)
+    return JobList(jobs=[await report_of(workspace, job, with_result=False) for job in jobs])

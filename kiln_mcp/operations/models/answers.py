@@ -16,13 +16,13 @@ class ModelEntry(Result):
     """A model that can be named."""
 
     name: str
-    also: list[str] | None = Field(
-        default=None, description="More models of its server, of which all of this holds too."
+    siblings: list[str] | None = Field(
+        default=None, description="More models of its server, with the same values."
     )
-    more: str | None = None
-    ready: bool | None = Field(default=None, description="Left out where it is not known.")
+    hint: str | None = None
+    ready: bool | None = Field(default=None, description="Left out if unknown.")
     note: str | None = Field(
-        default=None, description="Left out: that of the model before it, of the same server."
+        default=None, description="If left out, that of the previous model of the same server."
     )
     price: str
     input_usd_per_million: float | None = None
@@ -41,11 +41,11 @@ class ModelList(Result):
 
     default: str
     models: list[ModelEntry]
-    others: str
+    other_models: str
 
 
 class ModelTest(Result):
-    """What a model said to a short question, and what further ones showed that it can do."""
+    """What a model answered to a short question, and what more questions showed."""
 
     model: str
     answer: str
@@ -62,30 +62,30 @@ class ModelTest(Result):
 
 
 def model_entry(model: ModelDescription) -> ModelEntry:
-    """Return a model with its price for a million tokens."""
+    """Return the entry of a model, with its price for a million tokens."""
     price = model.price
-    known = _known(model.abilities)
+    texts = _ability_texts(model.abilities)
     return ModelEntry(
         name=model.name,
-        also=list(model.siblings) or None,
-        more=f"And {model.unlisted_count} more: name one in `models`."
+        siblings=list(model.siblings) or None,
+        hint=f"And {model.unlisted_count} more: name one in `models`."
         if model.unlisted_count
         else None,
         ready=model.ready,
         note=model.note or None,
-        price=said_of_price(price),
+        price=price_text(price),
         input_usd_per_million=None if price is None else round(price.per_input_token * 1e6, 4),
         output_usd_per_million=None if price is None else round(price.per_output_token * 1e6, 4),
         context_tokens=model.context_tokens,
-        can=known.can,
-        cannot=known.cannot,
-        not_known=known.not_known,
+        can=texts.can,
+        cannot=texts.cannot,
+        not_known=texts.not_known,
     )
 
 
 def model_test(model: str, trial: Trial) -> ModelTest:
-    """Return what a model answered, and what that taught."""
-    known = _known(trial.description.abilities)
+    """Return what a model answered, and what it can do."""
+    texts = _ability_texts(trial.description.abilities)
     return ModelTest(
         model=model,
         answer=trial.answer.text,
@@ -94,47 +94,47 @@ def model_test(model: str, trial: Trial) -> ModelTest:
         input_tokens=trial.usage.input_tokens,
         output_tokens=trial.usage.output_tokens,
         cost_usd=trial.usage.cost_usd,
-        price=said_of_price(trial.description.price),
-        can=known.can,
-        cannot=known.cannot,
-        not_known=known.not_known,
+        price=price_text(trial.description.price),
+        can=texts.can,
+        cannot=texts.cannot,
+        not_known=texts.not_known,
         problems=list(trial.problems),
     )
 
 
-_HOW = {Ability.SEEN, Ability.REFUSED, Ability.IN_WORDS}
+_WITH_NOTE = {Ability.SEEN, Ability.REFUSED, Ability.IN_WORDS}
 
 
-class _Known(NamedTuple):
+class _AbilityTexts(NamedTuple):
     can: str | None
     cannot: str | None
     not_known: str | None
 
 
-def _known(abilities: Abilities) -> _Known:
-    """Return what can be done, what cannot, and what is not known, in words."""
+def _ability_texts(abilities: Abilities) -> _AbilityTexts:
+    """Return the features that a model has, lacks, and may have."""
     by_feature = abilities.by_feature().items()
 
-    def those(wanted: Callable[[Ability], bool]) -> str | None:
-        named = [
-            f"{TITLES[feature]} ({how.value})" if how in _HOW else TITLES[feature]
-            for feature, how in by_feature
-            if wanted(how)
+    def features(condition: Callable[[Ability], bool]) -> str | None:
+        titles = [
+            f"{TITLES[feature]} ({ability.value})" if ability in _WITH_NOTE else TITLES[feature]
+            for feature, ability in by_feature
+            if condition(ability)
         ]
-        return ", ".join(named) or None
+        return ", ".join(titles) or None
 
-    return _Known(
-        those(lambda how: how.is_there),
-        those(lambda how: how.is_missing),
-        those(lambda how: how is Ability.UNKNOWN),
+    return _AbilityTexts(
+        features(lambda ability: ability.is_there),
+        features(lambda ability: ability.is_missing),
+        features(lambda ability: ability is Ability.UNKNOWN),
     )
 
 
-def said_of_price(price: Price | None) -> str:
-    """Return what a model costs, in words."""
+def price_text(price: Price | None) -> str:
+    """Return the price of a model in words."""
     if price is None:
         return "price not known"
     if price == FREE:
         return "free"
-    input_usd, output_usd = price.per_input_token * 1e6, price.per_output_token * 1e6
-    return f"${input_usd:.4g} read, ${output_usd:.4g} written, a million tokens"
+    read_usd, write_usd = price.per_input_token * 1e6, price.per_output_token * 1e6
+    return f"${read_usd:.4g} read, ${write_usd:.4g} written, a million tokens"

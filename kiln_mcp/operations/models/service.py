@@ -20,11 +20,11 @@ async def list_models(
 ) -> ModelList:
     """List the models that can be used here: which are ready, what they can do and cost."""
     default = workspace.model_name(None)
-    described = await workspace.engine.models([default, *(models or ())])
+    descriptions = await workspace.engine.models([default, *(models or ())])
     return ModelList(
         default=default,
-        models=[model_entry(model) for model in described],
-        others=(
+        models=[model_entry(model) for model in descriptions],
+        other_models=(
             "Any hosted model by its litellm name (provider/model) once its key is in the "
             "environment or the system's keyring; OpenAI-compatible servers in "
             f"{workspace.settings.home / 'servers.json'}."
@@ -39,7 +39,7 @@ async def test_model(
 ) -> Proposal[ModelTest]:
     """Ask a model a few short questions, to see that it answers, how fast, and what it can do.
 
-    One where all is known; else one more each for JSON by schema, logprobs and tools.
+    One question; and one more each for JSON by schema, logprobs and tools if they are unknown.
     """
     engine = workspace.engine
     await engine.check_ready({model: 1})

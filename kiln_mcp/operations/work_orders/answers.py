@@ -1,8 +1,9 @@
 """What the capabilities about work orders answer."""
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from kiln_mcp.workbench.capability import Result
+from storage.errors import NextStep
 
 
 class OrderMessage(Result):
@@ -26,7 +27,7 @@ class OrderList(Result):
 
     orders: list[Order]
     still_waiting: int
-    next_step: str
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
 class OrderVerdict(Result):

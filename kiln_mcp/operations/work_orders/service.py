@@ -15,20 +15,21 @@ from kiln_mcp.operations.work_orders.answers import (
 )
 from kiln_mcp.workbench.capability import Effect, capability
 from kiln_mcp.workbench.workspace import Workspace
+from storage.errors import NextStep
 
 
 @capability(effect=Effect.WRITES, title="Take work orders")
 async def take_work_orders(
     workspace: Workspace,
-    most: Annotated[int, Field(ge=1, le=20, description="How many to take.")] = 5,
+    count: Annotated[int, Field(ge=1, le=20, description="How many to take.")] = 5,
 ) -> OrderList:
     """Take questions that wait for the model `host`, which is you; answer each on its own.
 
-    An order's messages are a task for you as a model: answer them as if nothing else had been
-    said, with JSON that fits answer_schema where there is one. Orders go back on the queue when
-    you have called no tool for 90 seconds, or have gone.
+    An order's messages are a task for you as a model. Answer them without any other context, with
+    JSON that fits answer_schema if there is one. Orders go back on the queue when you are
+    disconnected, or have called no tool for 90 seconds.
     """
-    orders = await workspace.engine.orders.take(most, workspace.client)
+    orders = await workspace.engine.orders.take(count, workspace.client)
     waiting = await workspace.engine.orders.open_count()
     return OrderList(
         orders=[
@@ -41,14 +42,18 @@ async def take_work_orders(
             for order in orders
         ],
         still_waiting=waiting,
-        next_step="Hand your answers in with answer_work_orders."
-        if orders
-        else "Nothing to do. Look again while a job with the model host runs.",
+        next=[
+            NextStep(tool="answer_work_orders", reason="hand your answers in")
+            if orders
+            else NextStep(
+                tool="take_work_orders", reason="look again while a job with the model host runs"
+            )
+        ],
     )
 
 
 def _as_text(answer: object) -> object:
-    """Return JSON that was given as such as the text that it is."""
+    """Return an answer that arrived as JSON as its text."""
     return answer if answer is None or isinstance(answer, str) else json.dumps(answer)
 
 
@@ -61,7 +66,7 @@ class OrderAnswer(BaseModel):
     answer: Annotated[
         str,
         BeforeValidator(_as_text),
-        Field(description="The answer as text; JSON where it has a schema."),
+        Field(description="The answer as text; JSON if the order has a schema."),
     ]
 
 
@@ -73,10 +78,10 @@ async def answer_work_orders(
     """Hand in answers to work orders; one that does not fit its schema comes back with why."""
     orders = workspace.engine.orders
     verdicts: list[OrderVerdict] = []
-    for given in answers:
+    for item in answers:
         try:
-            problem = await orders.answer(given.id, given.answer)
-        except UnknownOrder as error:  # the other answers count all the same
+            problem = await orders.answer(item.id, item.answer)
+        except UnknownOrder as error:  # the other answers still count
             problem = str(error)
-        verdicts.append(OrderVerdict(id=given.id, accepted=problem is None, problem=problem))
+        verdicts.append(OrderVerdict(id=item.id, accepted=problem is None, problem=problem))
     return OrderVerdicts(answers=verdicts, still_waiting=await orders.open_count())

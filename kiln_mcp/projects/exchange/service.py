@@ -105,7 +105,7 @@ async def import_project(
         return ProjectImported(
             project=store.project.name,
             folder=str(store.folder),
-            name_problem=await workspace.known.name_problem(store),
+            name_problem=await workspace.projects.name_problem(store),
             next=[NextStep(tool="describe_project", reason="see what is there")],
         )
 

@@ -11,10 +11,10 @@ from pydantic import JsonValue
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.jobs import Job
 from kiln_mcp.jobs.database import open_database
-from kiln_mcp.jobs.ledger import Ledger
+from kiln_mcp.jobs.job_table import JobTable
 from kiln_mcp.jobs.records import MOST_RECOVERIES
 from kiln_mcp.settings import Settings
-from kiln_mcp.workbench.home import open_workspace
+from kiln_mcp.workbench.lifecycle import open_workspace
 from kiln_mcp.workbench.workspace import Workspace
 from storage import (
     Eval,
@@ -274,11 +274,11 @@ async def test_damaged_lines_beside_an_eval_are_named_and_stop_nothing(
 async def test_a_job_set_aside_is_named_wherever_somebody_looks_for_it(
     workspace: Workspace,
 ) -> None:
-    ledger = Ledger(open_database(workspace.settings.database_url))
-    ledger.create_tables()
+    table = JobTable(open_database(workspace.settings.database_url))
+    table.create_tables()
     job = Job("a1", "run_eval", {"project": "P"})
-    ledger.add(job)
-    while ledger.begin(job):
+    table.add(job)
+    while table.begin(job):
         assert job.recoveries <= MOST_RECOVERIES
     (described,) = cast(
         "list[str]", (await _call(workspace, "describe_project", project="P"))["jobs_set_aside"]
@@ -289,4 +289,4 @@ async def test_a_job_set_aside_is_named_wherever_somebody_looks_for_it(
     for report in (listed, waited):
         assert (report["job"], report["state"]) == ("a1", "set aside")
         assert "so it is set aside" in str(report["error"])
-        assert "resume_job" in str(report["next_step"])
+        assert "resume_job" in str(report["next"])

@@ -57,7 +57,7 @@ async def open_client(folder: Path, teller: PlainTeller) -> AsyncGenerator[Clien
     models = {EMBEDDED: ScriptedModel(reads_after_four_demonstrations)}
     async with Engine(settings.engine, models=models) as engine:
         known = KnownProjects(settings.home / "projects.json")
-        workspace = Workspace(settings=settings, engine=engine, known=known)
+        workspace = Workspace(settings=settings, engine=engine, projects=known)
         yield Client(installed_catalogue(), workspace.with_progress(teller.progress))
         await known.close()
 

@@ -7,7 +7,7 @@ from kiln_mcp.approvals.records import ProposedCall
 from kiln_mcp.doors.cli.failures import run_guarded
 from kiln_mcp.doors.server.calls import failure
 from kiln_mcp.errors import unwrap
-from kiln_mcp.jobs.endings import ended_by
+from kiln_mcp.jobs.endings import end_of
 from kiln_mcp.workbench.capability import Result, capability
 from storage.errors import WorkbenchError
 
@@ -58,7 +58,7 @@ def test_no_door_says_that_a_group_was_not_foreseen(
 
     assert run_guarded(run) == 1
     said = [capsys.readouterr().err, str(failure("run_eval", unwrap(error)).content)]
-    said.append(ended_by(error).error or "")
+    said.append(end_of(error).error or "")
     for sentence in said:
         assert "disk is full" in sentence
         assert "unexpected error" not in sentence

@@ -23,7 +23,6 @@ from kiln_mcp.run_configs import service as run_configs_service
 from kiln_mcp.run_configs.errors import UnusableTemplate
 from kiln_mcp.settings import Settings
 from kiln_mcp.synthesis import service as synthesis
-from kiln_mcp.workbench.trust import UntrustedFolder
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import Project, ProjectStore, Task
@@ -120,7 +119,7 @@ async def open_bench(folder: Path) -> AsyncGenerator[Bench]:
     )
     async with Engine(settings.engine, models={"scripted": ScriptedModel(echo)}) as engine:
         known = KnownProjects(settings.home / "projects.json")
-        workspace = Workspace(settings=settings, engine=engine, known=known, person=Agrees())
+        workspace = Workspace(settings=settings, engine=engine, projects=known, person=Agrees())
         await (await ProjectStore.create(folder / "p", Project(name="P"))).close()
         yield Bench(workspace, await workspace.open_project(str(folder / "p")), asked)
         await known.close()
@@ -247,7 +246,7 @@ async def test_code_of_a_folder_that_is_not_trusted_is_never_run(tmp_path: Path)
         await bench.items("aaa", "a")
         marked = tmp_path / "ran"
         await bench.evaluator(type="code_eval", code=f"open({str(marked)!r}, 'w')\n{LENGTH}")
-        with pytest.raises(UntrustedFolder, match="The code evaluator 'code eval' was not run"):
+        with pytest.raises(Refusal, match="The code evaluator 'code eval' was not run"):
             await bench.run()
         assert bench.asked == []
         assert not marked.exists()

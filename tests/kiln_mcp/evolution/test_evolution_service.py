@@ -71,7 +71,7 @@ async def open_bench(
     models = {"small": task_model, "editor": editor}
     async with Engine(settings.engine, models=models) as engine:
         known = KnownProjects(settings.home / "projects.json")
-        workspace = Workspace(settings=settings, engine=engine, known=known)
+        workspace = Workspace(settings=settings, engine=engine, projects=known)
         created = await ProjectStore.create(folder / "project", Project(name="Numbers"))
         task = await created.save(
             Task(name="Double", instruction="Do it.", output_json_schema=SCHEMA),

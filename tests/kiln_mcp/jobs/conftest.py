@@ -23,23 +23,23 @@ class CountingServer:
         address: Up to and including `/v1`.
     """
 
-    asked: list[str] = field(default_factory=list[str])
-    arrived: list[float] = field(default_factory=list[float])
+    questions: list[str] = field(default_factory=list[str])
+    arrivals: list[float] = field(default_factory=list[float])
     at_once: int = 0
     latency_s: float = 0.02
     address: str = ""
     _open: int = 0
-    _more: anyio.Event = field(default_factory=anyio.Event)
+    _arrival: anyio.Event = field(default_factory=anyio.Event)
 
     async def chat(self, request: web.Request) -> web.Response:
         body = await request.json()
         text = str(body["messages"][-1]["content"])
-        self.asked.append(text)
-        self.arrived.append(anyio.current_time())
+        self.questions.append(text)
+        self.arrivals.append(anyio.current_time())
         self._open += 1
         self.at_once = max(self.at_once, self._open)
-        self._more.set()
-        self._more = anyio.Event()
+        self._arrival.set()
+        self._arrival = anyio.Event()
         try:
             await anyio.sleep(self.latency_s)
         finally:
@@ -58,8 +58,8 @@ class CountingServer:
 
     async def until_asked(self, count: int) -> None:
         """Wait until so many requests have arrived in all."""
-        while len(self.asked) < count:
-            await self._more.wait()
+        while len(self.questions) < count:
+            await self._arrival.wait()
 
 
 @pytest.fixture
@@ -100,9 +100,9 @@ def clock(tmp_path: Path) -> SettableClock:
     compiler = shutil.which("cc")
     if compiler is None or sys.platform != "linux":
         pytest.skip("no C compiler for Linux")
-    made = SettableClock(tmp_path / "settable_clock.so", tmp_path / "clock")
+    created = SettableClock(tmp_path / "settable_clock.so", tmp_path / "clock")
     source = Path(__file__).with_name("settable_clock.c")
-    command = [compiler, "-shared", "-fPIC", "-O2", "-o", str(made.library), str(source)]
+    command = [compiler, "-shared", "-fPIC", "-O2", "-o", str(created.library), str(source)]
     subprocess.run(command, check=True, timeout=60)
-    made.file.write_bytes(bytes(8))
-    return made
+    created.file.write_bytes(bytes(8))
+    return created

@@ -47,7 +47,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 class CountingServer(Protocol):
     """The model's server, as conftest.py makes it."""
 
-    asked: list[str]
+    questions: list[str]
     address: str
     latency_s: float
 
@@ -95,7 +95,7 @@ class Bench:
     server: CountingServer
     kills: int = 0
     environment: dict[str, str] = field(default_factory=dict[str, str])
-    _journalled: list[tuple[int, frozenset[str]]] = field(
+    _journal_rows: list[tuple[int, frozenset[str]]] = field(
         default_factory=list[tuple[int, frozenset[str]]]
     )
 
@@ -142,8 +142,8 @@ class Bench:
 
     def kill(self) -> None:
         """Kill the daemon, and note what its journal held then."""
-        known = json.loads((self.home / "daemon.json").read_text(encoding="utf-8"))
-        os.kill(known["pid"], signal.SIGKILL)
+        names = json.loads((self.home / "daemon.json").read_text(encoding="utf-8"))
+        os.kill(names["pid"], signal.SIGKILL)
         self.kills += 1
         self.note()
 
@@ -152,16 +152,16 @@ class Bench:
         journal = sqlite3.connect(self.home / "journal.sqlite")
         texts = [json.loads(row[0])["text"] for row in journal.execute("SELECT answer FROM calls")]
         journal.close()
-        answered = frozenset(text.removeprefix("answer to ") for text in texts)
-        self._journalled.append((len(self.server.asked), answered))
+        answers = frozenset(text.removeprefix("answer to ") for text in texts)
+        self._journal_rows.append((len(self.server.questions), answers))
 
     @property
     def paid_twice(self) -> list[str]:
         return [
             text
-            for sent, answered in self._journalled
-            for text in self.server.asked[sent:]
-            if text in answered
+            for requests, answers in self._journal_rows
+            for text in self.server.questions[requests:]
+            if text in answers
         ]
 
     async def results(self) -> tuple[list[str], list[str]]:
@@ -170,13 +170,13 @@ class Bench:
             [task] = await store.children(store.project, Task)
             runs = await store.children(task, TaskRun)
             verdicts = [verdict async for verdict in _verdicts(store, task)]
-        made = [run.input for run in runs if run.eval_source]
-        return made, verdicts
+        created = [run.input for run in runs if run.eval_source]
+        return created, verdicts
 
 
 async def _verdicts(store: ProjectStore, task: Task) -> AsyncGenerator[str]:
-    for measured in await store.children(task, Eval):
-        for judge in await store.children(measured, EvalConfig):
+    for elapsed_s in await store.children(task, Eval):
+        for judge in await store.children(elapsed_s, EvalConfig):
             for verdict in await store.children(judge, EvalRun):
                 yield str(verdict.dataset_id)
 
@@ -190,20 +190,20 @@ async def agree(
 
 @asynccontextmanager
 async def open_bench(
-    folder: Path, server: CountingServer, items: int, **more: str
+    folder: Path, server: CountingServer, items: int, **more_calls: str
 ) -> AsyncGenerator[Bench]:
     home, project = folder / "home", folder / "project"
     home.mkdir()
     free = {"input_usd_per_million": 0, "output_usd_per_million": 0}
-    known = {"name": "loop", "base_url": server.address, "concurrency": AT_ONCE, **free}
-    (home / "servers.json").write_text(json.dumps([known]), encoding="utf-8")
+    names = {"name": "loop", "base_url": server.address, "concurrency": AT_ONCE, **free}
+    (home / "servers.json").write_text(json.dumps([names]), encoding="utf-8")
     await make_project(project, items)
     environment = {
         **os.environ,
         "KILN_MCP_HOME": str(home),
         "KILN_MCP_MODEL": "loop/tiny",
         "PYTHONPATH": str(ROOT),
-        **more,
+        **more_calls,
     }
     stdio = StdioServerParameters(command=sys.executable, args=["-c", BRIDGE], env=environment)
     async with Client(stdio, mode="legacy", elicitation_callback=agree) as client:
@@ -240,17 +240,17 @@ async def test_a_job_of_2000_calls_survives_a_daemon_that_is_killed_again_and_ag
         with anyio.fail_after(240):
             async with anyio.create_task_group() as group:
                 group.start_soon(kill_at_random)
-                ended = await bench.at_rest(job)
-                assert ended["state"] == "done", (seed, ended)
+                final = await bench.at_rest(job)
+                assert final["state"] == "done", (seed, final)
         assert bench.kills == 6
-        made, verdicts = await bench.results()
+        created, verdicts = await bench.results()
     expected = [say(number) for number in range(items)]
-    assert sorted(made) == expected
+    assert sorted(created) == expected
     assert len(verdicts) == len(set(verdicts)) == items
     assert bench.paid_twice == [], seed
     # What was on its way at a kill is not known to have been answered, and is sent again.
-    assert set(counting.asked) == set(expected)
-    assert len(counting.asked) - items <= AT_ONCE * bench.kills, seed
+    assert set(counting.questions) == set(expected)
+    assert len(counting.questions) - items <= AT_ONCE * bench.kills, seed
 
 
 async def test_a_command_and_a_client_that_want_the_same_at_once_pay_for_it_once(
@@ -266,10 +266,10 @@ async def test_a_command_and_a_client_that_want_the_same_at_once_pay_for_it_once
             assert command.returncode == 0
             assert json.loads(answer)["items"] == items
             assert (await bench.at_rest(job))["state"] == "done"
-        made, verdicts = await bench.results()
-    assert sorted(made) == [say(number) for number in range(items)]
+        created, verdicts = await bench.results()
+    assert sorted(created) == [say(number) for number in range(items)]
     assert len(verdicts) == len(set(verdicts)) == items
-    assert len(counting.asked) == len(set(counting.asked)) == items
+    assert len(counting.questions) == len(set(counting.questions)) == items
 
 
 async def test_ctrl_c_pauses_what_a_command_began_and_a_killed_command_does_not(
@@ -281,19 +281,19 @@ async def test_ctrl_c_pauses_what_a_command_began_and_a_killed_command_does_not(
             async with await bench.command(*COMMAND) as command:
                 await counting.until_asked(20)
                 command.send_signal(signal.SIGINT)
-                said = b"".join([part async for part in command.stderr or ()]).decode()
-            assert command.returncode == 130, said
-            [job] = [one["job"] for one in (await bench.call("list_jobs"))["jobs"]]
-            assert f"kiln-mcp resume-job --job {job} goes on." in said
+                sentence = b"".join([part async for part in command.stderr or ()]).decode()
+            assert command.returncode == 130, sentence
+            [job] = [entry["job"] for entry in (await bench.call("list_jobs"))["jobs"]]
+            assert f"kiln-mcp resume-job --job {job} goes on." in sentence
             assert (await bench.at_rest(job))["state"] == "paused"
-            assert len(counting.asked) < items
-            sent = len(counting.asked)
+            assert len(counting.questions) < items
+            requests = len(counting.questions)
             async with await bench.command(*COMMAND) as command:
-                await counting.until_asked(sent + 20)
+                await counting.until_asked(requests + 20)
                 command.kill()
-            [job, _] = [one["job"] for one in (await bench.call("list_jobs"))["jobs"]]
+            [job, _] = [entry["job"] for entry in (await bench.call("list_jobs"))["jobs"]]
             assert (await bench.at_rest(job))["state"] == "done"
-    assert len(counting.asked) == len(set(counting.asked)) == items
+    assert len(counting.questions) == len(set(counting.questions)) == items
 
 
 @pytest.mark.parametrize(("pause", "state"), [(False, "cancelled"), (True, "paused")])
@@ -310,17 +310,17 @@ async def test_a_wish_to_stop_is_kept_when_the_daemon_is_killed_right_after_it(
                 await bench.until(job, {state, "cancelling", "pausing"})
                 bench.kill()
             assert (await bench.at_rest(job))["state"] == state
-            sent = len(counting.asked)
-            assert sent < items
+            requests = len(counting.questions)
+            assert requests < items
             bench.note()
             await bench.call("resume_job", job=job)
             bench.kill()
             assert (await bench.at_rest(job))["state"] == "done"
-        made, verdicts = await bench.results()
-    assert sorted(made) == [say(number) for number in range(items)]
+        created, verdicts = await bench.results()
+    assert sorted(created) == [say(number) for number in range(items)]
     assert len(verdicts) == len(set(verdicts)) == items
     assert bench.paid_twice == []
-    assert len(counting.asked) - items <= AT_ONCE * bench.kills
+    assert len(counting.questions) - items <= AT_ONCE * bench.kills
 
 
 async def test_a_limit_is_kept_by_all_attempts_of_a_killed_job_together(
@@ -332,20 +332,20 @@ async def test_a_limit_is_kept_by_all_attempts_of_a_killed_job_together(
         with anyio.fail_after(120):
             async with anyio.create_task_group() as group:
                 group.start_soon(bench.kill_when_asked, [60, 120])
-                stopped = await bench.at_rest(job)
-                assert stopped["state"] == "stopped"
-                assert "200 of 200 calls are made" in stopped["error"]
+                report = await bench.at_rest(job)
+                assert report["state"] == "stopped"
+                assert "200 of 200 calls are made" in report["error"]
             assert bench.kills == 2
             # What was on its way at a kill counts as made: the server saw no more than allowed.
-            assert limit - AT_ONCE * bench.kills <= len(counting.asked) <= limit
-            made, _ = await bench.results()
-            assert len(made) == len(set(made)) <= limit
+            assert limit - AT_ONCE * bench.kills <= len(counting.questions) <= limit
+            created, _ = await bench.results()
+            assert len(created) == len(set(created)) <= limit
             bench.note()
             await bench.call("resume_job", job=job, limit={"calls": 2 * items})
-            ended = await bench.at_rest(job)
-            assert ended["state"] == "done", ended
-        made, verdicts = await bench.results()
-    assert sorted(made) == [say(number) for number in range(items)]
+            final = await bench.at_rest(job)
+            assert final["state"] == "done", final
+        created, verdicts = await bench.results()
+    assert sorted(created) == [say(number) for number in range(items)]
     assert len(verdicts) == len(set(verdicts)) == items
     assert bench.paid_twice == []
 
@@ -367,13 +367,13 @@ async def test_a_clock_that_is_set_changes_nothing_but_the_times_that_are_shown(
         with anyio.fail_after(120):
             async with anyio.create_task_group() as group:
                 group.start_soon(set_the_clock)
-                ended = await bench.at_rest(job)
-                assert ended["state"] == "done", ended
-        made, verdicts = await bench.results()
-    assert sorted(made) == [say(number) for number in range(items)]
+                final = await bench.at_rest(job)
+                assert final["state"] == "done", final
+        created, verdicts = await bench.results()
+    assert sorted(created) == [say(number) for number in range(items)]
     assert len(verdicts) == len(set(verdicts)) == items
     assert bench.paid_twice == []
-    assert len(counting.asked) - items <= AT_ONCE
+    assert len(counting.questions) - items <= AT_ONCE
 
 
 async def test_a_time_limit_is_true_though_the_clock_goes_back(
@@ -387,12 +387,12 @@ async def test_a_time_limit_is_true_though_the_clock_goes_back(
         with anyio.fail_after(60):
             await counting.until_asked(30)
             clock.jump(-DAY_S)
-            stopped = await bench.at_rest(job)
+            report = await bench.at_rest(job)
         took = anyio.current_time() - started
-    assert stopped["state"] == "stopped", stopped
-    assert "the 4 s are over" in stopped["error"]
+    assert report["state"] == "stopped", report
+    assert "the 4 s are over" in report["error"]
     assert 4 <= took < 10
-    assert len(counting.asked) < items
+    assert len(counting.questions) < items
 
 
 async def test_a_job_is_stopped_paused_and_killed_again_and_again_and_still_has_every_result_once(
@@ -409,8 +409,8 @@ async def test_a_job_is_stopped_paused_and_killed_again_and_again_and_still_has_
                 await bench.call("cancel_job", job=job, pause=number % 2 == 0)
                 if chance.random() < 0.5:
                     bench.kill()
-                rested = await bench.at_rest(job)
-                assert rested["state"] in {"paused", "cancelled"}, (seed, rested)
+                paused_job = await bench.at_rest(job)
+                assert paused_job["state"] in {"paused", "cancelled"}, (seed, paused_job)
                 bench.note()
                 await bench.call("resume_job", job=job)
                 if chance.random() < 0.5:
@@ -418,12 +418,12 @@ async def test_a_job_is_stopped_paused_and_killed_again_and_again_and_still_has_
                     await bench.until(job, {"waiting", "running"})  # begins the next daemon
             last = await bench.at_rest(job)
             assert last["state"] == "done", (seed, last)
-        made, verdicts = await bench.results()
-    assert sorted(made) == [say(number) for number in range(items)]
+        created, verdicts = await bench.results()
+    assert sorted(created) == [say(number) for number in range(items)]
     assert len(verdicts) == len(set(verdicts)) == items
     assert bench.paid_twice == [], seed
     # A pause waits for its answers; a cancelled job and a killed process lose them.
-    assert len(counting.asked) - items <= AT_ONCE * (bench.kills + 3), seed
+    assert len(counting.questions) - items <= AT_ONCE * (bench.kills + 3), seed
 
 
 async def test_commands_beside_the_daemon_hand_jobs_in_and_do_none(
@@ -435,8 +435,8 @@ async def test_commands_beside_the_daemon_hand_jobs_in_and_do_none(
 
         async def command(*arguments: str) -> Mapping[str, Any]:
             program = [sys.executable, "-c", BRIDGE, *arguments, "--json"]
-            ended = await anyio.run_process(program, env=environment)
-            return json.loads(ended.stdout)
+            final = await anyio.run_process(program, env=environment)
+            return json.loads(final.stdout)
 
         first = await bench.start(calls=5)  # the daemon is at work
         await bench.at_rest(first)
@@ -446,6 +446,6 @@ async def test_commands_beside_the_daemon_hand_jobs_in_and_do_none(
         )  # fmt: skip
         for _ in range(3):
             await command("wait-for-job", "--job", str(started["job"]), "--seconds", "1")
-        ended = await bench.at_rest(str(started["job"]))
-        assert (ended["state"], ended["calls"], ended.get("lost_calls")) == ("stopped", 90, None)
-        assert len(counting.asked) == 95
+        final = await bench.at_rest(str(started["job"]))
+        assert (final["state"], final["calls"], final.get("lost_calls")) == ("stopped", 90, None)
+        assert len(counting.questions) == 95

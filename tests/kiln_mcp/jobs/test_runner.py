@@ -12,19 +12,20 @@ import sqlalchemy as sa
 
 from kiln_mcp.errors import WorkbenchError
 from kiln_mcp.jobs import Job, JobSettings, JobState, Progress, ReportProgress
-from kiln_mcp.jobs.database import open_database, sqlite_url
-from kiln_mcp.jobs.errors import JobStoreFailed, NotResumable, UnknownJob
-from kiln_mcp.jobs.ledger import Ledger
+from kiln_mcp.jobs.database import open_database
+from kiln_mcp.jobs.errors import JobStoreFailure
+from kiln_mcp.jobs.job_table import JobTable
 from kiln_mcp.jobs.runner import JobRunner
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.llm.errors import BudgetSpent
+from storage.errors import Refusal
 
 Result = dict[str, int]
 
 
 def quick(folder: Path, pause_within_s: float = 60.0) -> JobSettings:
     """Return settings with which nobody waits long for a heartbeat."""
-    url = sqlite_url(folder / "jobs.sqlite")
+    url = f"sqlite:///{folder / 'jobs.sqlite'}"
     return JobSettings(
         url, pause_within_s=pause_within_s, heartbeat_s=0.05, poll_s=0.02, tell_every_s=0.3
     )
@@ -41,7 +42,7 @@ async def double(job: Job, report: ReportProgress) -> Result:
     return {"double": 2 * number}
 
 
-async def never(job: Job, report: ReportProgress) -> Result:
+async def work_forever(job: Job, report: ReportProgress) -> Result:
     await asyncio.Event().wait()
     raise AssertionError("an event that nobody sets was set")
 
@@ -49,9 +50,9 @@ async def never(job: Job, report: ReportProgress) -> Result:
 async def test_a_job_starts_at_once_and_ends_with_its_result(tmp_path: Path) -> None:
     async with runner(tmp_path, double) as jobs:
         job = await jobs.start("double", {"number": 21})
-        ended = await jobs.wait(job.id, 10)
-        assert (ended.state, ended.result) == (JobState.DONE, {"double": 42})
-        assert ended.progress.message == "doubled"
+        final = await jobs.wait(job.id, 10)
+        assert (final.state, final.result) == (JobState.DONE, {"double": 42})
+        assert final.progress.message == "doubled"
         assert [event.text for event in await jobs.events(job.id)] == [
             "Created.",
             "Begun.",
@@ -61,10 +62,10 @@ async def test_a_job_starts_at_once_and_ends_with_its_result(tmp_path: Path) -> 
 
 
 async def test_waiting_ends_at_its_time_and_cancelling_ends_the_job(tmp_path: Path) -> None:
-    async with runner(tmp_path, never) as jobs:
+    async with runner(tmp_path, work_forever) as jobs:
         job = await jobs.start("never", {})
         assert (await jobs.wait(job.id, 0.3)).state is JobState.RUNNING
-        with pytest.raises(NotResumable, match="running"):
+        with pytest.raises(Refusal, match="running"):
             await jobs.resume(job.id)
         await jobs.cancel(job.id)
         assert (await jobs.wait(job.id, 10)).state is JobState.CANCELLED
@@ -73,18 +74,18 @@ async def test_waiting_ends_at_its_time_and_cancelling_ends_the_job(tmp_path: Pa
 async def test_who_waits_for_a_job_that_stands_still_hears_of_it_again_and_again(
     tmp_path: Path,
 ) -> None:
-    heard: list[tuple[float, str | None]] = []
+    reports: list[tuple[float, str | None]] = []
 
     async def hear(done: float, _total: float | None, message: str | None) -> None:
-        heard.append((done, message))
+        reports.append((done, message))
 
-    async with runner(tmp_path, never) as jobs:
+    async with runner(tmp_path, work_forever) as jobs:
         job = await jobs.start("never", {})
         await jobs.wait(job.id, 1.5, hear)
         await jobs.cancel(job.id)
-    assert len(heard) >= 3
-    assert [done for done, _ in heard] == sorted({done for done, _ in heard})
-    assert heard[-1][1] == "The job is running."
+    assert len(reports) >= 3
+    assert [done for done, _ in reports] == sorted({done for done, _ in reports})
+    assert reports[-1][1] == "The job is running."
 
 
 async def test_a_failed_job_says_why_and_can_be_gone_on_with(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ async def test_a_failed_job_says_why_and_can_be_gone_on_with(tmp_path: Path) -> 
         assert (failed.state, failed.error) == (JobState.FAILED, "The server is down. Start it.")
         await jobs.resume(job.id)
         assert (await jobs.wait(job.id, 10)).result == {"attempt": 2}
-        with pytest.raises(NotResumable, match="done"):
+        with pytest.raises(Refusal, match="done"):
             await jobs.resume(job.id)
 
 
@@ -109,16 +110,16 @@ async def test_the_next_attempt_does_not_seem_to_start_from_nothing(tmp_path: Pa
         if job.attempt == 1:
             await report(3, 5, "Asked")
             raise WorkbenchError("The server is down. Start it.")
-        return await never(job, report)
+        return await work_forever(job, report)
 
     async with runner(tmp_path, work) as jobs:
         job = await jobs.start("work", {})
         failed = await jobs.wait(job.id, 10)
         await jobs.resume(job.id)
-        now = await jobs.wait(job.id, 1)
+        current = await jobs.wait(job.id, 1)
         await jobs.cancel(job.id)
     assert failed.progress == Progress(3, 5, "Asked")
-    assert now.progress == Progress(3, 5, "Going through what was done before: 1 of 3. Asked")
+    assert current.progress == Progress(3, 5, "Going through what was done before: 1 of 3. Asked")
 
 
 async def test_a_job_at_the_end_of_its_budget_goes_on_with_more(tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ SPENT = BudgetSpent("jobs/1", "calls", "all calls are made", 3)
 
 
 @pytest.mark.parametrize(
-    ("error", "state", "said"),
+    ("error", "state", "sentence"),
     [
         (ExceptionGroup("many", [DOWN, WorkbenchError("Other.")]), JobState.FAILED, str(DOWN)),
         (ExceptionGroup("many", [ValueError("no"), DOWN]), JobState.FAILED, str(DOWN)),
@@ -152,22 +153,22 @@ SPENT = BudgetSpent("jobs/1", "calls", "all calls are made", 3)
     ],
 )
 async def test_a_job_that_several_errors_end_says_the_one_that_tells_the_most(
-    tmp_path: Path, error: Exception, state: JobState, said: str
+    tmp_path: Path, error: Exception, state: JobState, sentence: str
 ) -> None:
     async def work(job: Job, report: ReportProgress) -> Result:
         raise error
 
     async with runner(tmp_path, work) as jobs:
         job = await jobs.start("work", {})
-        ended = await jobs.wait(job.id, 10)
-    assert (ended.state, ended.error) == (state, said)
+        final = await jobs.wait(job.id, 10)
+    assert (final.state, final.error) == (state, sentence)
 
 
 async def test_the_time_of_all_attempts_is_added_up(tmp_path: Path) -> None:
-    worked: list[float] = []
+    work_times: list[float] = []
 
     async def work(job: Job, report: ReportProgress) -> Result:
-        worked.append(job.worked_s)
+        work_times.append(job.worked_s)
         if job.attempt < 3:
             raise WorkbenchError("Not yet.")
         return {}
@@ -177,28 +178,28 @@ async def test_the_time_of_all_attempts_is_added_up(tmp_path: Path) -> None:
         for _ in range(2):
             assert (await jobs.wait(job.id, 10)).state is JobState.FAILED
             await jobs.resume(job.id)
-        ended = await jobs.wait(job.id, 10)
-    assert worked[0] == 0.0
-    assert 0.0 < worked[1] < worked[2]
-    assert ended.worked_s >= worked[2]
+        final = await jobs.wait(job.id, 10)
+    assert work_times[0] == 0.0
+    assert 0.0 < work_times[1] < work_times[2]
+    assert final.worked_s >= work_times[2]
 
 
 async def test_a_paused_job_rests_when_its_calls_are_held_and_can_be_gone_on_with(
     tmp_path: Path,
 ) -> None:
-    held: list[str] = []
+    holds: list[str] = []
 
     async def hold(job_id: str) -> None:
-        held.append(job_id)
+        holds.append(job_id)
 
     settings = quick(tmp_path)
-    async with JobRunner(settings, never, hold) as jobs:
+    async with JobRunner(settings, work_forever, hold) as jobs:
         job = await jobs.start("never", {})
         assert (await jobs.wait(job.id, 0.3)).state is JobState.RUNNING
         assert (await jobs.pause(job.id)).state is JobState.PAUSING
         assert (await jobs.wait(job.id, 10)).state is JobState.PAUSED
-        assert held == [job.id]
-        assert await jobs.unfinished() == 0
+        assert holds == [job.id]
+        assert await jobs.count_unfinished() == 0
         assert (await jobs.resume(job.id)).state in {JobState.WAITING, JobState.RUNNING}
 
 
@@ -207,7 +208,7 @@ async def test_a_pause_does_not_wait_for_ever_for_answers(tmp_path: Path) -> Non
         await asyncio.Event().wait()
 
     settings = quick(tmp_path, pause_within_s=0.2)
-    async with JobRunner(settings, never, hold) as jobs:
+    async with JobRunner(settings, work_forever, hold) as jobs:
         job = await jobs.start("never", {})
         await jobs.wait(job.id, 0.3)
         await jobs.pause(job.id)
@@ -218,18 +219,18 @@ async def test_a_pause_does_not_wait_for_ever_for_answers(tmp_path: Path) -> Non
 async def test_a_wish_to_stop_outlives_the_process_that_was_to_hear_it(
     tmp_path: Path, state: JobState
 ) -> None:
-    async with runner(tmp_path, never) as jobs:
+    async with runner(tmp_path, work_forever) as jobs:
         job = await jobs.start("never", {})
         await jobs.wait(job.id, 0.3)
-        ledger = Ledger(open_database(sqlite_url(tmp_path / "jobs.sqlite")))
-        wish = ledger.cancel if state is JobState.CANCELLED else ledger.pause
+        table = JobTable(open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}"))
+        wish = table.request_cancel if state is JobState.CANCELLED else table.request_pause
         await asyncio.to_thread(wish, job.id)
     async with runner(tmp_path, double) as jobs:
         assert (await jobs.wait(job.id, 20)).state is state
 
 
 async def test_a_job_goes_on_after_its_process_ended_in_good_order(tmp_path: Path) -> None:
-    async with runner(tmp_path, never) as jobs:
+    async with runner(tmp_path, work_forever) as jobs:
         job = await jobs.start("double", {"number": 4})
         with anyio.fail_after(10):
             await jobs.wait(job.id, 0.3)
@@ -240,7 +241,7 @@ async def test_a_job_goes_on_after_its_process_ended_in_good_order(tmp_path: Pat
 async def test_an_unknown_job_is_refused_with_the_newest(tmp_path: Path) -> None:
     async with runner(tmp_path, double) as jobs:
         job = await jobs.start("double", {"number": 1})
-        with pytest.raises(UnknownJob, match=job.id):
+        with pytest.raises(Refusal, match=job.id):
             await jobs.find("nothing")
 
 
@@ -248,8 +249,8 @@ KILLED = """
 import asyncio, sys
 from pathlib import Path
 from kiln_mcp.jobs import JobSettings
-from kiln_mcp.jobs.database import open_database, sqlite_url
-from kiln_mcp.jobs.ledger import Ledger
+from kiln_mcp.jobs.database import open_database
+from kiln_mcp.jobs.job_table import JobTable
 from kiln_mcp.jobs.runner import JobRunner
 from kiln_mcp.llm import Engine, EngineSettings, Message, ModelAnswer, ModelRequest, Usage
 
@@ -275,7 +276,7 @@ async def main():
                     await report(len(texts), calls, None)
             await asyncio.gather(*(worker() for _ in range(20)))
             return {"different": len(set(texts)), "all": len(texts)}
-        async with JobRunner(JobSettings(sqlite_url(folder / "jobs.sqlite")), work) as jobs:
+        async with JobRunner(JobSettings(f"sqlite:///{folder / 'jobs.sqlite'}"), work) as jobs:
             known = await jobs.newest()
             job = known[0] if known else await jobs.start("count", {})
             job = await jobs.wait(job.id, 60)
@@ -292,27 +293,27 @@ def lines(file: Path) -> list[str]:
 @pytest.mark.slow
 def test_a_job_killed_again_and_again_ends_with_every_result_once(tmp_path: Path) -> None:
     calls, kills_at = 2000, [200, 600, 601, 1000, 1500, 1900]
-    script, sent = tmp_path / "killed.py", tmp_path / "sent"
+    script, requests = tmp_path / "killed.py", tmp_path / "sent"
     script.write_text(KILLED, encoding="utf-8")
     command = [sys.executable, str(script), str(tmp_path), str(calls)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     for moment in kills_at:
         process = subprocess.Popen(command, env=environment)
         for _ in range(6000):
-            if len(lines(sent)) >= moment:
+            if len(lines(requests)) >= moment:
                 break
             time.sleep(0.01)
         process.kill()
         process.wait()
     subprocess.run(command, env=environment, timeout=60, check=True)
     assert (tmp_path / "result").read_text() == "done {'different': 2000, 'all': 2000}"
-    assert len(set(lines(sent))) == calls
+    assert len(set(lines(requests))) == calls
     # Only calls that were on their way at a kill, 20 at most, may have been sent again.
-    assert len(lines(sent)) - calls <= 20 * len(kills_at)
+    assert len(lines(requests)) - calls <= 20 * len(kills_at)
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "sentence"),
     [
         (
             "garbage",
@@ -323,7 +324,7 @@ def test_a_job_killed_again_and_again_ends_with_every_result_once(tmp_path: Path
     ],
 )
 async def test_a_database_of_jobs_that_is_none_is_named_with_the_next_step(
-    tmp_path: Path, kind: str, said: str
+    tmp_path: Path, kind: str, sentence: str
 ) -> None:
     file = tmp_path / "jobs.sqlite"
     match kind:
@@ -336,46 +337,46 @@ async def test_a_database_of_jobs_that_is_none_is_named_with_the_next_step(
                 pass
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     for _ in range(2):
-        with pytest.raises(JobStoreFailed, match=said) as failed:
+        with pytest.raises(JobStoreFailure, match=sentence) as failed:
             await runner(tmp_path, double).__aenter__()
         assert "sql" not in str(failed.value).replace(str(file), "")
 
 
 async def test_a_job_tells_a_process_that_ended_from_one_that_was_killed(tmp_path: Path) -> None:
-    async def begun(jobs: JobRunner, times: int) -> list[str]:
+    async def begins(jobs: JobRunner, times: int) -> list[str]:
         while True:
-            told = [event.text for event in await jobs.events(job.id)]
-            if sum(text.startswith("Begun") for text in told) == times:
-                return told
+            events = [event.text for event in await jobs.events(job.id)]
+            if sum(text.startswith("Begun") for text in events) == times:
+                return events
             await asyncio.sleep(0.01)
 
     async with asyncio.timeout(30):
-        async with runner(tmp_path, never) as jobs:
+        async with runner(tmp_path, work_forever) as jobs:
             job = await jobs.start("never", {})
-            await begun(jobs, 1)
-        async with runner(tmp_path, never) as jobs:
-            *_, ended, again = await begun(jobs, 2)
-        assert (ended, again) == ("Its process ended; it goes on in the next.", "Begun again.")
-    database = open_database(sqlite_url(tmp_path / "other.sqlite"))
-    ledger = Ledger(database)
-    ledger.create_tables()
-    ledger.add(job)
+            await begins(jobs, 1)
+        async with runner(tmp_path, work_forever) as jobs:
+            *_, final, second_run = await begins(jobs, 2)
+        assert (final, second_run) == ("Its process ended; it goes on in the next.", "Begun again.")
+    database = open_database(f"sqlite:///{tmp_path / 'other.sqlite'}")
+    table = JobTable(database)
+    table.create_tables()
+    table.add(job)
     for _ in range(2):  # a killed process writes nothing more
-        assert ledger.begin(job)
-    *_, again = ledger.events(job.id)
-    assert again.text == "Begun again: the process before was killed."
+        assert table.begin(job)
+    *_, second_run = table.events(job.id)
+    assert second_run.text == "Begun again: the process before was killed."
     database.dispose()
 
 
 def test_a_database_of_before_gets_the_columns_that_came_later(tmp_path: Path) -> None:
-    database = open_database(sqlite_url(tmp_path / "jobs.sqlite"))
-    ledger = Ledger(database)
-    ledger.create_tables()
+    database = open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    table = JobTable(database)
+    table.create_tables()
     with database.begin() as connection:
         connection.execute(sa.text("ALTER TABLE kiln_jobs DROP COLUMN plan"))
-    ledger.create_tables()
-    ledger.add(Job("a1", "work", {}, plan="Work."))
-    found = ledger.find("a1")
-    assert found is not None
-    assert found.plan == "Work."
+    table.create_tables()
+    table.add(Job("a1", "work", {}, plan="Work."))
+    record = table.find("a1")
+    assert record is not None
+    assert record.plan == "Work."
     database.dispose()

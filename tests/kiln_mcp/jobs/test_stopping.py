@@ -1,11 +1,10 @@
 """What a job says to have done when a limit stops it, or a person: what is really kept."""
 
-import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import anyio
 import pytest
@@ -18,7 +17,7 @@ from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.llm import EngineSettings, ServerSettings
 from kiln_mcp.operations.job_control import service
-from kiln_mcp.operations.job_control.answers import JobReport, used_by
+from kiln_mcp.operations.job_control.answers import JobReport, usage_of
 from kiln_mcp.operations.job_control.calls import Outcome, call_capability
 from kiln_mcp.operations.job_control.desk import desk_of
 from kiln_mcp.settings import Settings
@@ -35,7 +34,7 @@ JUDGE: dict[str, JsonValue] = {"type": "llm_judge", "steps": ["Look."], "model":
 class CountingServer(Protocol):
     """The model's server, as conftest.py makes it."""
 
-    asked: list[str]
+    questions: list[str]
     address: str
     latency_s: float
 
@@ -66,9 +65,9 @@ class Bench:
         return await call_capability(self.workspace, installed_catalogue().find(tool), arguments)
 
     async def start(self, limit: JobLimit | None = None) -> str:
-        given: dict[str, JsonValue] = {"project": self.folder, "eval": "Right"}
+        call_arguments: dict[str, JsonValue] = {"project": self.folder, "eval": "Right"}
         options = {"limit": limit.model_dump(exclude_none=True)} if limit else {}
-        item, arguments = installed_catalogue().find("run_eval"), {**given, **options}
+        item, arguments = installed_catalogue().find("run_eval"), {**call_arguments, **options}
         return (await call_capability(self.workspace, item, arguments, wait_s=0)).job
 
     async def outputs(self) -> int:
@@ -118,9 +117,9 @@ async def open_bench(
         yield bench
 
 
-def proposed(report: JobReport) -> Any:
-    said = report.next_step or ""
-    return json.loads(said[said.index("{") : said.index("}") + 1])
+def proposed_limit(report: JobReport) -> Any:
+    [step] = report.next
+    return cast("dict[str, Any]", step.arguments)["limit"]
 
 
 @pytest.mark.parametrize("calls", [7, 14])
@@ -130,12 +129,12 @@ async def test_where_a_limit_stops_a_job_all_that_was_paid_for_is_saved_and_coun
     with anyio.fail_after(60):
         async with open_bench(tmp_path, counting, CHECK) as bench:
             job = await bench.start(JobLimit(calls=calls))
-            stopped = await service.wait_for_job(bench.workspace, job)
-            assert (stopped.state, stopped.calls, stopped.done) == ("stopped", calls, calls)
+            report = await service.wait_for_job(bench.workspace, job)
+            assert (report.state, report.calls, report.done) == ("stopped", calls, calls)
             assert await bench.outputs() == calls
-            wanted = proposed(stopped)["calls"]
-            assert ITEMS <= wanted <= 1.25 * ITEMS + 1
-            await service.resume_job(bench.workspace, job, JobLimit(calls=wanted))
+            new_limit = proposed_limit(report)["calls"]
+            assert ITEMS <= new_limit <= 1.25 * ITEMS + 1
+            await service.resume_job(bench.workspace, job, JobLimit(calls=new_limit))
             done = await service.wait_for_job(bench.workspace, job)
             assert (done.state, done.calls, done.done) == ("done", ITEMS, ITEMS)
 
@@ -148,9 +147,9 @@ async def test_a_paused_job_has_saved_and_counted_every_answer(
         async with open_bench(tmp_path, counting, CHECK) as bench:
             job = await bench.start()
             await counting.until_asked(10)
-            paused = await service.cancel_job(bench.workspace, job, pause=True)
-            assert paused.state == "paused"
-            assert paused.done == paused.calls == await bench.outputs()
+            paused_job = await service.cancel_job(bench.workspace, job, pause=True)
+            assert paused_job.state == "paused"
+            assert paused_job.done == paused_job.calls == await bench.outputs()
             await service.resume_job(bench.workspace, job)
             done = await service.wait_for_job(bench.workspace, job)
             assert (done.state, done.calls, done.done) == ("done", ITEMS, ITEMS)
@@ -163,9 +162,9 @@ async def test_at_the_end_of_its_time_a_job_hears_the_answers_that_are_on_their_
     with anyio.fail_after(60):
         async with open_bench(tmp_path, counting, CHECK) as bench:
             job = await bench.start(JobLimit(seconds=0.6))
-            stopped = await service.wait_for_job(bench.workspace, job)
-            assert (stopped.state, stopped.lost_calls) == ("stopped", None)
-            assert stopped.done == stopped.calls == len(counting.asked) == await bench.outputs()
+            report = await service.wait_for_job(bench.workspace, job)
+            assert (report.state, report.lost_calls) == ("stopped", None)
+            assert report.done == report.calls == len(counting.questions) == await bench.outputs()
 
 
 async def test_a_server_that_never_answers_does_not_keep_a_job_after_its_time_and_it_goes_on(
@@ -175,16 +174,16 @@ async def test_a_server_that_never_answers_does_not_keep_a_job_after_its_time_an
     with anyio.fail_after(60):
         async with open_bench(tmp_path, counting, CHECK, awaited_s=0.1) as bench:
             job = await bench.start(JobLimit(seconds=1.0))
-            stopped = await service.wait_for_job(bench.workspace, job)
-            assert (stopped.state, stopped.done, stopped.lost_calls) == ("stopped", 0, 8)
-            assert "the 1 s are over, and in-flight calls were awaited; 8 calls got no" in (
-                stopped.error or ""
+            report = await service.wait_for_job(bench.workspace, job)
+            assert (report.state, report.done, report.lost_calls) == ("stopped", 0, 8)
+            assert "the 1 s are over, and calls on their way were awaited; 8 calls got no" in (
+                report.error or ""
             )
-            assert len(counting.asked) == 8
-            found = await (await desk_of(bench.workspace).runner()).find(job)
-            used = used_by(found, stopped)
-            assert (used["calls"], used["tokens"]) == (8, stopped.lost_tokens)
-            assert stopped.lost_tokens
+            assert len(counting.questions) == 8
+            record = await (await desk_of(bench.workspace).runner()).find(job)
+            usage = usage_of(record, report)
+            assert (usage["calls"], usage["tokens"]) == (8, report.lost_tokens)
+            assert report.lost_tokens
             counting.latency_s = 0.01
             await service.resume_job(bench.workspace, job, JobLimit(seconds=50.0))
             done = await service.wait_for_job(bench.workspace, job)
@@ -197,9 +196,9 @@ async def test_an_assistant_that_is_not_there_does_not_keep_a_job_after_its_time
     with anyio.fail_after(60):
         async with open_bench(tmp_path, counting, CHECK, model="host") as bench:
             job = await bench.start(JobLimit(seconds=1.0))
-            stopped = await service.wait_for_job(bench.workspace, job)
-            assert (stopped.state, stopped.calls, stopped.lost_calls) == ("stopped", 0, None)
-            assert "work orders that were not answered cost nothing" in (stopped.error or "")
+            report = await service.wait_for_job(bench.workspace, job)
+            assert (report.state, report.calls, report.lost_calls) == ("stopped", 0, None)
+            assert "work orders that were not answered cost nothing" in (report.error or "")
             assert await bench.workspace.engine.orders.open_count() == 0
 
 
@@ -213,31 +212,33 @@ async def test_what_failed_is_not_said_to_be_done(tmp_path: Path, counting: Coun
             assert (failed.done, failed.total) == (ITEMS, 2 * ITEMS)
             assert failed.message == f"{ITEMS} outputs made, {ITEMS} failed"
             assert "run_eval" not in (failed.error or "")
-            assert "resume_job" in (failed.next_step or "")
+            assert [step.tool for step in failed.next] == ["resume_job"]
 
 
 async def test_a_plan_expects_what_like_calls_took_and_else_says_that_it_is_the_most(
     tmp_path: Path, counting: CountingServer
 ) -> None:
-    async def planned(limit: JobLimit) -> str:
-        given: dict[str, JsonValue] = {"project": bench.folder, "eval": "Right"}
-        given["limit"] = limit.model_dump(exclude_none=True)
-        alone = replace(bench.workspace, person=None)
+    async def plan_text(limit: JobLimit) -> str:
+        call_arguments: dict[str, JsonValue] = {"project": bench.folder, "eval": "Right"}
+        call_arguments["limit"] = limit.model_dump(exclude_none=True)
+        approval_only = replace(bench.workspace, person=None)
         item = installed_catalogue().find("run_eval")
-        return str((await call_capability(alone, item, given)).data["plan"])
+        return str((await call_capability(approval_only, item, call_arguments)).data["plan"])
 
     with anyio.fail_after(60):
         async with open_bench(tmp_path, counting, CHECK) as bench:
-            first = await planned(JobLimit(tokens=6000))
+            first = await plan_text(JobLimit(tokens=6000))
             assert "Score 40 items for 1 run config of" in first
             assert "About 40 model calls, at most about $0.0720." in first
             assert "It does at least about 10% of the work" in first
             job = await bench.start(JobLimit(calls=8))
             await service.wait_for_job(bench.workspace, job)
-            then = await planned(JobLimit(tokens=240))
+            later_job = await plan_text(JobLimit(tokens=240))
     # Each call took 10 tokens and 5.
-    assert "About 32 model calls, $0.0006, from 8 earlier calls, at most about $0.0576." in then
-    assert "It will probably stop at about 50% of the work" in then
+    assert (
+        "About 32 model calls, $0.0006, from 8 earlier calls, at most about $0.0576." in later_job
+    )
+    assert "It will probably stop at about 50% of the work" in later_job
 
 
 async def test_an_allowance_pays_for_what_a_call_and_a_resumed_job_really_took(
@@ -249,25 +250,25 @@ async def test_an_allowance_pays_for_what_a_call_and_a_resumed_job_really_took(
             write_policy(home, Policy(5.0, 1000))
             approvals = ApprovalStore(home)
             bench.workspace = replace(bench.workspace, person=None)
-            tested = await bench.use("test_model", model="tiny/m")
-            assert tested.status == "done"
-            assert approvals.spent_today().calls == len(counting.asked)
+            answer = await bench.use("test_model", model="tiny/m")
+            assert answer.status == "done"
+            assert approvals.spent_today().calls == len(counting.questions)
             price = approvals.spent_today().cost_usd
-            [tried] = approvals.history()
-            assert 0 < price < (tried.plan.highest_cost_usd or 0)
-            before = len(counting.asked)
+            [attempt] = approvals.history()
+            assert 0 < price < (attempt.plan.highest_cost_usd or 0)
+            earlier = len(counting.questions)
             job = await bench.start(JobLimit(calls=7))
             assert (await service.wait_for_job(bench.workspace, job)).state == "stopped"
-            assert approvals.spent_today().calls == before + 7
-            resumed = await bench.use("resume_job", job=job, limit={"calls": 60})
-            assert resumed.status == "done"
-            assert approvals.spent_today().calls > before + 7
+            assert approvals.spent_today().calls == earlier + 7
+            resumed_job = await bench.use("resume_job", job=job, limit={"calls": 60})
+            assert resumed_job.status == "done"
+            assert approvals.spent_today().calls > earlier + 7
             done = await service.wait_for_job(bench.workspace, job)
             assert (done.state, done.calls) == ("done", ITEMS)
-            spent = approvals.spent_today()
-    assert spent.calls == before + ITEMS
-    assert spent.cost_usd == pytest.approx(price + (done.cost_usd or 0))
-    assert {one.door for one in approvals.history(3)} == {Door.ALLOWANCE}
+            usage_values = approvals.spent_today()
+    assert usage_values.calls == earlier + ITEMS
+    assert usage_values.cost_usd == pytest.approx(price + (done.cost_usd or 0))
+    assert {entry.door for entry in approvals.history(3)} == {Door.ALLOWANCE}
 
 
 async def test_more_for_an_approved_job_waits_for_the_person_again(
@@ -280,12 +281,12 @@ async def test_more_for_an_approved_job_waits_for_the_person_again(
             approvals = ApprovalStore(bench.workspace.settings.home)
             first = approvals.history(1)[0].id
             bench.workspace = replace(bench.workspace, person=None)
-            more: dict[str, JsonValue] = {"job": job, "limit": {"calls": 60}}
-            for forged in ({}, {"approval_id": first}):
-                waiting = await bench.use("resume_job", **more, **forged)
+            more_calls: dict[str, JsonValue] = {"job": job, "limit": {"calls": 60}}
+            for forgery in ({}, {"approval_id": first}):
+                waiting = await bench.use("resume_job", **more_calls, **forgery)
                 assert waiting.status == "needs_approval"
-            assert len(counting.asked) == 7
+            assert len(counting.questions) == 7
             assert approvals.approve(str(waiting.data["approval_id"]), Door.TERMINAL)
             await bench.use("resume_job", approval_id=str(waiting.data["approval_id"]))
             done = await service.wait_for_job(bench.workspace, job)
-    assert (done.state, done.calls, len(counting.asked)) == ("done", ITEMS, ITEMS)
+    assert (done.state, done.calls, len(counting.questions)) == ("done", ITEMS, ITEMS)

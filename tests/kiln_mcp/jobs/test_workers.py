@@ -71,7 +71,7 @@ asyncio.run(main())
 class CountingServer(Protocol):
     """The model's server, as conftest.py makes it."""
 
-    asked: list[str]
+    questions: list[str]
     address: str
     at_once: int
     latency_s: float
@@ -146,13 +146,13 @@ async def test_the_work_of_a_killed_worker_is_taken_over_and_the_limits_hold(
             # Two of the three may have taken all jobs.
             [busy, *_] = [n for n in NAMES if (tmp_path / f"at-work-{n}").exists()]
             workers[NAMES.index(busy)].kill()
-            ended = await all_ended(jobs, ids)
-    assert [(job.state, job.error) for job in ended] == [(JobState.DONE, None)] * JOBS
-    assert [job.result for job in ended] == [{"different": CALLS}] * JOBS
-    assert any(job.attempt > 1 for job in ended)
-    assert len(set(counting.asked)) == JOBS * CALLS
+            final = await all_ended(jobs, ids)
+    assert [(job.state, job.error) for job in final] == [(JobState.DONE, None)] * JOBS
+    assert [job.result for job in final] == [{"different": CALLS}] * JOBS
+    assert any(job.attempt > 1 for job in final)
+    assert len(set(counting.questions)) == JOBS * CALLS
     # No more than the killed worker had on its way is asked twice.
-    assert len(counting.asked) - JOBS * CALLS <= AT_ONCE
+    assert len(counting.questions) - JOBS * CALLS <= AT_ONCE
     assert counting.at_once == AT_ONCE
 
 
@@ -169,10 +169,10 @@ async def test_nothing_is_taken_over_because_the_workers_clock_is_set(
                 with anyio.fail_after(60):
                     await counting.until_asked(JOBS * CALLS // share)
                 clock.jump(jump)
-            ended = await all_ended(jobs, ids)
-    assert [(job.state, job.error) for job in ended] == [(JobState.DONE, None)] * JOBS
-    assert {job.attempt for job in ended} == {1}
-    assert len(counting.asked) == len(set(counting.asked)) == JOBS * CALLS
+            final = await all_ended(jobs, ids)
+    assert [(job.state, job.error) for job in final] == [(JobState.DONE, None)] * JOBS
+    assert {job.attempt for job in final} == {1}
+    assert len(counting.questions) == len(set(counting.questions)) == JOBS * CALLS
     assert counting.at_once == AT_ONCE
     # The time of the work is true, though the clock went forward by a year and more.
-    assert all(0 < job.worked_s < 90 for job in ended)
+    assert all(0 < job.worked_s < 90 for job in final)

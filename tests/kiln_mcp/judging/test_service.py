@@ -106,7 +106,7 @@ async def bench(tmp_path: Path) -> AsyncGenerator[Bench]:
     settings = Settings(home=tmp_path / "home", engine=EngineSettings(default_model="scripted"))
     async with Engine(settings.engine, models={"scripted": ScriptedModel(judge)}) as engine:
         known = KnownProjects(settings.home / "projects.json")
-        workspace = Workspace(settings=settings, engine=engine, known=known, person=Agrees())
+        workspace = Workspace(settings=settings, engine=engine, projects=known, person=Agrees())
         made = await ProjectStore.create(tmp_path / "project", Project(name="Animals"))
         task = await made.save(Task(name="Name", instruction="Name one."), parent=made.project)
         await made.close()

@@ -90,7 +90,7 @@ async def shared(tmp_path: Path) -> AsyncGenerator[SharedProject]:
             engine = await homes.enter_async_context(Engine(settings.engine, models=models))
             known = KnownProjects(home / "projects.json")
             homes.push_async_callback(known.close)
-            return Workspace(settings=settings, engine=engine, known=known)
+            return Workspace(settings=settings, engine=engine, projects=known)
 
         project = SharedProject(folder, model, open_home)
         await _fill(project, await open_home("first"))

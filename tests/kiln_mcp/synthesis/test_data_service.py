@@ -36,7 +36,7 @@ async def extraction(
     models = {"scripted": script} if script else {}
     async with Engine(settings.engine, models) as engine:
         known = KnownProjects(settings.home / "projects.json")
-        yield Workspace(settings=settings, engine=engine, known=known), str(tmp_path / "p")
+        yield Workspace(settings=settings, engine=engine, projects=known), str(tmp_path / "p")
         await known.close()
 
 

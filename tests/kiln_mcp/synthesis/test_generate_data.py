@@ -76,7 +76,7 @@ async def support(
     models = {"scripted": ScriptedModel(writer)} if writer else {}
     async with Engine(engine_settings, models) as engine:
         known = KnownProjects(settings.home / "projects.json")
-        yield Workspace(settings=settings, engine=engine, known=known), str(tmp_path / "p")
+        yield Workspace(settings=settings, engine=engine, projects=known), str(tmp_path / "p")
         await known.close()
 
 

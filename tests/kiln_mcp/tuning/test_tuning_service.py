@@ -53,7 +53,7 @@ async def dealt(tmp_path: Path) -> AsyncGenerator[tuple[Workspace, str]]:
     await store.close()
     async with Engine(settings.engine) as engine:
         known = KnownProjects(settings.home / "projects.json")
-        workspace = Workspace(settings=settings, engine=engine, known=known, person=Agrees())
+        workspace = Workspace(settings=settings, engine=engine, projects=known, person=Agrees())
         project = str(tmp_path / "p")
         await add_items(workspace, project, items=ITEMS)
         await split_data(workspace, project, "Right", seed=1)

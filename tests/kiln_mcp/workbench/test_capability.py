@@ -8,10 +8,10 @@ from pydantic import BaseModel, Field, JsonValue, ValidationError
 from kiln_mcp.approvals.errors import MissingApproval, rejection_error
 from kiln_mcp.approvals.plan import Effect, Plan
 from kiln_mcp.approvals.records import ProposedCall
-from kiln_mcp.errors import InvalidArguments, UnusableValue
+from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.workbench.capability import Proposal, Result, Runs, capability
 from storage import Task, TaskOutput
-from storage.errors import WorkbenchError
+from storage.errors import Refusal, WorkbenchError
 
 
 @dataclass
@@ -19,12 +19,12 @@ class Context:
     """A context whose person answers as told; None if there is nobody to ask."""
 
     agrees: bool | None = True
-    asked: list[ProposedCall] = field(default_factory=list[ProposedCall])
+    questions: list[ProposedCall] = field(default_factory=list[ProposedCall])
 
     async def approve(self, call: ProposedCall, effect: Effect) -> None:
         if not call.plan.needs_approval:
             return
-        self.asked.append(call)
+        self.questions.append(call)
         if self.agrees is None:
             raise MissingApproval(call.plan, "ap-234567")
         if not self.agrees:
@@ -41,11 +41,11 @@ class Part(BaseModel):
     size: int = 1
 
 
-class Painted(Result):
+class Picture(Result):
     text: str
 
 
-painted: list[str] = []
+picture: list[str] = []
 
 
 @capability(effect=Effect.SPENDS, title="Paint it", runs=Runs.AS_JOB)
@@ -54,33 +54,33 @@ async def paint(
     thing: Annotated[str, Field(description="What to paint.")],
     colour: Annotated[Colour, Field(description="Which colour.")] = Colour.RED,
     parts: Annotated[list[Part], Field(description="Its parts.")] = [],  # noqa: B006
-) -> Proposal[Painted]:
+) -> Proposal[Picture]:
     """Paint a thing."""
 
-    async def carry_out() -> Painted:
-        painted.append(thing)
-        return Painted(text=f"{thing} {colour} {len(parts)}")
+    async def carry_out() -> Picture:
+        picture.append(thing)
+        return Picture(text=f"{thing} {colour} {len(parts)}")
 
     return Proposal(Plan(f"Paint {thing}.", calls=1, highest_cost_usd=2.0), carry_out)
 
 
 @pytest.fixture(autouse=True)
 def nothing_painted() -> None:
-    painted.clear()
+    picture.clear()
 
 
 async def test_a_capability_answers_the_same_called_as_a_function_and_by_its_arguments() -> None:
     direct = await paint(Context(), thing="door", colour=Colour.BLUE)
-    invoked = await paint.invoke(Context(), {"thing": "door", "colour": "blue"})
-    assert direct == invoked == Painted(text="door blue 0")
+    result = await paint.invoke(Context(), {"thing": "door", "colour": "blue"})
+    assert direct == result == Picture(text="door blue 0")
 
 
 async def test_a_proposal_does_nothing_until_it_is_carried_out() -> None:
     context = Context()
     proposal = await paint.propose(context, {"thing": "door"})
-    assert (proposal.plan.summary, painted, context.asked) == ("Paint door.", [], [])
+    assert (proposal.plan.summary, picture, context.questions) == ("Paint door.", [], [])
     assert (await proposal.carry_out()).text == "door red 0"
-    assert painted == ["door"]
+    assert picture == ["door"]
 
 
 @pytest.mark.parametrize(("agrees", "error"), [(False, WorkbenchError), (None, MissingApproval)])
@@ -92,15 +92,15 @@ async def test_a_python_caller_is_stopped_where_nobody_approves(
         await paint(context, thing="door")
     with pytest.raises(error):
         await paint.invoke(context, {"thing": "door", "approval_id": "ap-234567"})
-    assert painted == []
-    assert [call.arguments for call in context.asked] == [{"thing": "door"}] * 2
+    assert picture == []
+    assert [call.arguments for call in context.questions] == [{"thing": "door"}] * 2
 
 
 async def test_what_needs_no_approval_is_done_where_nobody_approves_the_rest() -> None:
     @capability(effect=Effect.WRITES, title="Note")
-    async def note(context: Context, text: str) -> Proposal[Painted]:
-        async def save(suffix: str = "") -> Painted:
-            return Painted(text=text + suffix)
+    async def note(context: Context, text: str) -> Proposal[Picture]:
+        async def save(suffix: str = "") -> Picture:
+            return Picture(text=text + suffix)
 
         return Proposal(Plan("Note.", certifies=True), save, save)
 
@@ -111,20 +111,20 @@ async def test_what_needs_no_approval_is_done_where_nobody_approves_the_rest() -
 
 
 async def test_an_unknown_argument_is_refused_with_the_nearest_and_all_valid_names() -> None:
-    with pytest.raises(InvalidArguments) as caught:
+    with pytest.raises(InvalidArguments) as refusal:
         await paint.invoke(Context(), {"thing": "door", "color": "blue"})
-    assert str(caught.value) == (
+    assert str(refusal.value) == (
         "paint was not called: Unknown argument 'color'. Did you mean 'colour'? "
         "It takes: thing, colour, parts, approval_id, wait_s, limit."
     )
 
 
 async def test_all_problems_of_a_call_are_named_at_once() -> None:
-    with pytest.raises(InvalidArguments) as caught:
+    with pytest.raises(InvalidArguments) as refusal:
         await paint.invoke(Context(), {"colour": "green", "parts": [{"size": 1}]})
-    assert caught.value.problems[0] == "The argument 'thing' is missing."
-    assert "'colour' is wrong: Input should be 'red' or 'blue'" in caught.value.problems[1]
-    assert caught.value.problems[2] == "The argument 'parts.0.name' is missing."
+    assert refusal.value.problems[0] == "The argument 'thing' is missing."
+    assert "'colour' is wrong: Input should be 'red' or 'blue'" in refusal.value.problems[1]
+    assert refusal.value.problems[2] == "The argument 'parts.0.name' is missing."
 
 
 async def test_a_number_given_for_a_text_is_taken_as_text() -> None:
@@ -144,17 +144,17 @@ def test_the_schema_has_no_titles_or_references_and_describes_each_argument() ->
 
 def test_only_what_proposes_takes_an_approval_and_only_a_job_takes_limits() -> None:
     @capability(effect=Effect.READS, title="Look")
-    async def look(context: Context) -> Painted:
-        return Painted(text="")
+    async def look(context: Context) -> Picture:
+        return Picture(text="")
 
     @capability(effect=Effect.DESTROYS, title="Wipe")
-    async def wipe(context: Context) -> Proposal[Painted]:
+    async def wipe(context: Context) -> Proposal[Picture]:
         raise NotImplementedError
 
-    taken = wipe.input_schema["properties"]
-    assert isinstance(taken, dict)
-    assert list(taken) == ["approval_id"]
-    assert wipe.result is look.result is Painted
+    values = wipe.input_schema["properties"]
+    assert isinstance(values, dict)
+    assert list(values) == ["approval_id"]
+    assert wipe.result is look.result is Picture
 
     assert look.input_schema["properties"] == {}
 
@@ -163,8 +163,8 @@ async def test_an_argument_that_may_be_null_reads_as_one_that_may_be_left_out() 
     @capability(effect=Effect.READS, title="Look")
     async def look(
         context: Context, size: Annotated[int | None, Field(description="How big.")] = None
-    ) -> Painted:
-        return Painted(text=str(size))
+    ) -> Picture:
+        return Picture(text=str(size))
 
     properties = look.input_schema["properties"]
     assert properties == {"size": {"type": "integer", "description": "How big."}}
@@ -177,9 +177,9 @@ async def weigh(
     load: Annotated[float | None, Field(description="In kilograms.")] = None,
     pieces: Annotated[list[Part] | None, Field(description="Its parts.")] = None,
     notes: Annotated[dict[str, JsonValue] | None, Field(description="Anything.")] = None,
-) -> Painted:
+) -> Picture:
     """Weigh a thing."""
-    return Painted(text=f"{load} {notes}")
+    return Picture(text=f"{load} {notes}")
 
 
 @pytest.mark.parametrize(
@@ -195,16 +195,16 @@ async def weigh(
         ),
         (
             {"pieces": [{"name": "a\ud800"}]},
-            "'pieces.0.name' is wrong: it holds half a character (given: 'a\\ud800')",
+            "'pieces.0.name' is wrong: it holds a lone surrogate (given: 'a\\ud800')",
         ),
     ],
 )
 async def test_what_nobody_means_is_refused_at_any_depth(
     arguments: dict[str, JsonValue], problem: str
 ) -> None:
-    with pytest.raises(InvalidArguments) as caught:
+    with pytest.raises(InvalidArguments) as refusal:
         await weigh.invoke(Context(), arguments)
-    assert caught.value.problems == (f"The argument {problem}.",)
+    assert refusal.value.problems == (f"The argument {problem}.",)
 
 
 async def test_true_stays_true_where_anything_may_be_given() -> None:
@@ -213,20 +213,20 @@ async def test_true_stays_true_where_anything_may_be_given() -> None:
 
 async def test_what_a_record_refuses_is_a_sentence_but_not_what_our_own_answer_does() -> None:
     @capability(effect=Effect.WRITES, title="Make")
-    async def make(context: Context, kind: str) -> Painted:
+    async def make(context: Context, kind: str) -> Picture:
         if kind == "task":
             Task(name="T", instruction="")
         if kind == "output":
             TaskOutput.model_validate({"output": None})
-        return Painted.model_validate({"wrong": kind})
+        return Picture.model_validate({"wrong": kind})
 
-    for kind, said in (
+    for kind, sentence in (
         ("task", "make stopped: this task cannot be saved: instruction: it is empty."),
         ("output", "make stopped: this TaskOutput cannot be saved: output: it is no text."),
     ):
-        with pytest.raises(UnusableValue, match=said):
+        with pytest.raises(Refusal, match=sentence):
             await make.invoke(Context(), {"kind": kind})
-        with pytest.raises(UnusableValue, match=said):
+        with pytest.raises(Refusal, match=sentence):
             await make(Context(), kind)
     with pytest.raises(ValidationError):
         await make.invoke(Context(), {"kind": "answer"})

@@ -1,11 +1,12 @@
 import json
 import unicodedata
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, JsonValue
 
 from kiln_mcp.workbench.plain_text import for_terminal, plain, render
+from storage.errors import NextStep
 
 _texts = st.text(st.characters(blacklist_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=30)
 _scalars = st.one_of(_texts, st.integers(), st.booleans())
@@ -26,8 +27,10 @@ def _leaves(node: JsonValue) -> list[JsonValue]:
 
 
 @given(st.dictionaries(_keys, _data, max_size=4))
+@example({"_": "\\|"})
 def test_the_text_holds_every_value_of_the_structured_form(data: dict[str, JsonValue]) -> None:
-    text = render(data).replace("\\|", "|")
+    rendering = render(data)
+    text = rendering + rendering.replace("\\|", "|")  # cells of tables escape the bar
     for leaf in _leaves(data):
         match leaf:
             case bool():
@@ -35,19 +38,45 @@ def test_the_text_holds_every_value_of_the_structured_form(data: dict[str, JsonV
             case str() if "\n" in leaf:
                 assert all(line.strip() in text for line in leaf.split("\n"))
             case _:
-                shown = str(leaf)
-                assert shown in text or json.dumps(shown, ensure_ascii=False)[1:-1] in text
+                visible = str(leaf)
+                assert visible in text or json.dumps(visible, ensure_ascii=False)[1:-1] in text
 
 
 def test_messages_keep_one_form_and_their_very_words() -> None:
-    said = render({"messages": [{"role": "system", "content": "a|b"}, {"role": "user"}]})
-    assert said == "messages:\n  - role: system\n    content: a|b\n  - role: user"
+    sentence = render({"messages": [{"role": "system", "content": "a|b"}, {"role": "user"}]})
+    assert sentence == "messages:\n  - role: system\n    content: a|b\n  - role: user"
 
 
 def test_rows_of_short_values_become_a_table() -> None:
     rows: list[JsonValue] = [{"name": "a|b", "score": 0.5}, {"name": "c", "n": 3}]
     assert render({"judges": rows}) == (
         "judges:\n| name | score | n |\n|---|---|---|\n| a\\|b | 0.5 |  |\n| c |  | 3 |"
+    )
+
+
+def test_next_steps_are_lines_that_hold_tool_reason_and_arguments() -> None:
+    class Score(BaseModel):
+        score: float
+        next: list[NextStep] = []
+
+    resume = NextStep(tool="resume_job", reason="go on", arguments={"job": "a1", "limit": {"n": 2}})
+    data = plain(Score(score=0.5, next=[resume, NextStep(tool="list_jobs", reason="see all")]))
+    assert render(data) == (
+        "score: 0.5\nnext:\n"
+        '  - resume_job {"job": "a1", "limit": {"n": 2}}: go on\n'
+        "  - list_jobs: see all"
+    )
+    assert render(data, lambda step: step.tool) == (
+        "score: 0.5\nnext:\n  - resume_job\n  - list_jobs"
+    )
+    assert "next" not in plain(Score(score=0.5))
+
+
+def test_next_steps_of_rows_stay_in_their_table() -> None:
+    step: JsonValue = {"tool": "wait_for_job", "reason": "follow it"}
+    rows: list[JsonValue] = [{"job": "a", "next": [step]}, {"job": "b"}]
+    assert render({"jobs": rows}) == (
+        "jobs:\n| job | next |\n|---|---|\n| a | wait_for_job: follow it |\n| b |  |"
     )
 
 
@@ -72,12 +101,12 @@ def test_nulls_and_empty_lists_are_left_out_but_lists_of_records_that_every_answ
 
 @given(st.text())
 def test_nothing_of_a_text_meddles_with_a_terminal_and_json_keeps_its_value(text: str) -> None:
-    shown = for_terminal(text)
+    visible = for_terminal(text)
     assert not any(
-        unicodedata.category(sign) in {"Cc", "Cs"} for sign in shown if sign not in "\n\t"
+        unicodedata.category(sign) in {"Cc", "Cs"} for sign in visible if sign not in "\n\t"
     )
-    written = json.dumps({"a": text}, indent=2, ensure_ascii=False)
-    assert json.loads(for_terminal(written)) == {"a": text}
+    json_text = json.dumps({"a": text}, indent=2, ensure_ascii=False)
+    assert json.loads(for_terminal(json_text)) == {"a": text}
 
 
 def test_what_meddles_is_seen() -> None:

@@ -6,12 +6,11 @@ from hypothesis import strategies as st
 
 from kiln_mcp.workbench.prompts import (
     PromptPart,
-    PromptSlotMismatch,
     PromptTemplate,
-    UnknownPrompt,
     fence,
     load_prompt,
 )
+from storage.errors import Refusal
 
 TWO_SLOTS = PromptTemplate(
     "room/two", "# System\nBe brief.\n\n# User\nTask: {{the_task}}\nWish: {{wish}}\n"
@@ -29,9 +28,9 @@ hostile = st.lists(
 def test_no_value_can_end_its_fence_or_open_another(first: str, second: str) -> None:
     text = TWO_SLOTS.render(the_task=first, wish=second)
     for tag in ("the-task", "wish"):
-        opened = list(re.finditer(rf"<[^<a-zA-Z0-9]*{tag}", text, re.IGNORECASE))
-        assert [hit[0] for hit in opened if "/" not in hit[0]] == [f"<{tag}"]
-        assert [hit[0] for hit in opened if "/" in hit[0]] == [f"</{tag}"]
+        project = list(re.finditer(rf"<[^<a-zA-Z0-9]*{tag}", text, re.IGNORECASE))
+        assert [hit[0] for hit in project if "/" not in hit[0]] == [f"<{tag}"]
+        assert [hit[0] for hit in project if "/" in hit[0]] == [f"</{tag}"]
 
 
 @given(hostile, hostile)
@@ -54,7 +53,7 @@ def test_a_value_is_not_searched_for_slots() -> None:
 
 def test_missing_and_unknown_slots_are_named_with_the_valid_ones() -> None:
     with pytest.raises(
-        PromptSlotMismatch, match=r"missing wish; unknown wsih\. Its slots are: the_task, wish"
+        Refusal, match=r"missing wish; unknown wsih\. Its slots are: the_task, wish"
     ):
         TWO_SLOTS.render(the_task="a", wsih="b")
 
@@ -78,11 +77,11 @@ def test_a_prompt_file_is_loaded_by_room_and_name() -> None:
 
 @pytest.mark.parametrize(("room", "name"), [("specs", "nothing"), ("specs", "../prompts/draft")])
 def test_an_unknown_prompt_is_refused_with_the_known_names(room: str, name: str) -> None:
-    with pytest.raises(UnknownPrompt, match=r"valid names: .*draft"):
+    with pytest.raises(Refusal, match=r"valid names: .*draft"):
         load_prompt(room, name)
 
 
 @pytest.mark.parametrize("room", ["nowhere", "../tests", ""])
 def test_an_unknown_room_has_no_prompts(room: str) -> None:
-    with pytest.raises(UnknownPrompt, match="valid names: none"):
+    with pytest.raises(Refusal, match="valid names: none"):
         load_prompt(room, "draft")

@@ -4,7 +4,6 @@ import asyncio
 from pathlib import Path
 
 from kiln_mcp.jobs import Job, JobSettings, JobState, ReportProgress
-from kiln_mcp.jobs.database import sqlite_url
 from kiln_mcp.jobs.runner import JobRunner
 from kiln_mcp.llm import BudgetLimit
 
@@ -16,18 +15,18 @@ class Worker:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.begun: list[str] = []
+        self.begins: list[str] = []
         self.may_end = asyncio.Event()
 
     async def work(self, job: Job, report: ReportProgress) -> Result:
-        self.begun.append(job.id)
+        self.begins.append(job.id)
         await report(1, 2, "half")
         await self.may_end.wait()
         return {"by": self.name}
 
 
 def runner(folder: Path, worker: Worker, at_once: int = 4) -> JobRunner:
-    url = sqlite_url(folder / "jobs.sqlite")
+    url = f"sqlite:///{folder / 'jobs.sqlite'}"
     settings = JobSettings(url, at_once=at_once, heartbeat_s=0.05, poll_s=0.02)
     return JobRunner(settings, worker.work)
 
@@ -38,32 +37,32 @@ async def test_what_another_process_hands_in_is_done_once_by_the_one_whose_turn_
     first, second = Worker("first"), Worker("second")
     async with runner(tmp_path, first) as doing, runner(tmp_path, second) as handing_in:
         job = await handing_in.start("work", {}, BudgetLimit(calls=3))
-        while not first.begun:
+        while not first.begins:
             job = await handing_in.wait(job.id, 0.2)
         assert job.state in {JobState.WAITING, JobState.RUNNING}
         # Its own eyes on the job, as a command has that waits beside the daemon.
         async with runner(tmp_path, Worker("third")) as watching:
             assert (await watching.wait(job.id, 0.2)).state is JobState.RUNNING
         first.may_end.set()
-        ended = await handing_in.wait(job.id, 10)
-        assert (ended.state, ended.result) == (JobState.DONE, {"by": "first"})
-        assert (await doing.find(job.id)).result == ended.result
-    assert (first.begun, second.begun) == ([job.id], [])
+        final = await handing_in.wait(job.id, 10)
+        assert (final.state, final.result) == (JobState.DONE, {"by": "first"})
+        assert (await doing.find(job.id)).result == final.result
+    assert (first.begins, second.begins) == ([job.id], [])
 
 
 async def test_a_process_cancels_and_goes_on_with_what_another_does(tmp_path: Path) -> None:
     first, second = Worker("first"), Worker("second")
     async with runner(tmp_path, first), runner(tmp_path, second) as asking:
         job = await asking.start("work", {})
-        while not first.begun:
+        while not first.begins:
             await asking.wait(job.id, 0.2)
         await asking.cancel(job.id)
         assert (await asking.wait(job.id, 10)).state is JobState.CANCELLED
         first.may_end.set()
         await asking.resume(job.id)
-        ended = await asking.wait(job.id, 10)
-        assert (ended.state, ended.attempt) == (JobState.DONE, 2)
-    assert (first.begun, second.begun) == ([job.id, job.id], [])
+        final = await asking.wait(job.id, 10)
+        assert (final.state, final.attempt) == (JobState.DONE, 2)
+    assert (first.begins, second.begins) == ([job.id, job.id], [])
 
 
 async def test_whoever_is_left_takes_the_turn_of_a_process_that_has_ended(tmp_path: Path) -> None:
@@ -71,12 +70,12 @@ async def test_whoever_is_left_takes_the_turn_of_a_process_that_has_ended(tmp_pa
     second.may_end.set()
     async with runner(tmp_path, first) as doing:
         job = await doing.start("work", {})
-        while not first.begun:
+        while not first.begins:
             await doing.wait(job.id, 0.1)
     # One that only hands in leaves the job alone, however long it waits.
     async with runner(tmp_path, late, at_once=0) as handing_in:
         assert (await handing_in.wait(job.id, 2.5)).state is JobState.RUNNING
         async with runner(tmp_path, second):
-            ended = await handing_in.wait(job.id, 10)
-    assert (ended.state, ended.result) == (JobState.DONE, {"by": "second"})
-    assert late.begun == []
+            final = await handing_in.wait(job.id, 10)
+    assert (final.state, final.result) == (JobState.DONE, {"by": "second"})
+    assert late.begins == []

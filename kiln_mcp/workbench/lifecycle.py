@@ -22,15 +22,15 @@ async def open_workspace(
     """Open the workspace of this person for the life of a process.
 
     Args:
-        settings: What the person set.
-        carry_out: Carries out what a job was begun for.
+        settings: The settings of this process.
+        carry_out: Carries out the capability of a job.
         models: Further models by name.
     """
-    with suppress(OSError):  # who needs the home says what is wrong with it
+    with suppress(OSError):  # the first use of the home says what is wrong with it
         prepare_home(settings.home)
     shared = replace(settings.engine, shared_database_url=settings.shared_database_url)
     async with Engine(shared, models) as engine:
-        known = KnownProjects(settings.home / "projects.json")
+        projects = KnownProjects(settings.home / "projects.json")
 
         budgets: dict[str, Budget] = {}
 
@@ -38,8 +38,8 @@ async def open_workspace(
             name = f"jobs/{job.id}"
             budget = budgets[job.id] = await engine.budget(name, job.limit, job.worked_s)
             relay = Relay(report)
-            heard = engine.within(budget).with_listener(relay.say)
-            own = replace(workspace, engine=heard, report=relay.report, job=job.id)
+            job_engine = engine.within(budget).with_listener(relay.say)
+            own = replace(workspace, engine=job_engine, report=relay.report, job=job.id)
             if job.model is not None:  # of the client that started it; the daemon serves others too
                 own = own.with_model(job.model)
             try:
@@ -67,9 +67,9 @@ async def open_workspace(
             hold,
             lambda job_id: engine.count_answers(f"jobs/{job_id}/*"),
         )
-        workspace = Workspace(settings=settings, engine=engine, known=known, desk=desk)
+        workspace = Workspace(settings=settings, engine=engine, projects=projects, desk=desk)
         try:
             yield workspace
         finally:
             await desk.close()
-            await known.close()
+            await projects.close()

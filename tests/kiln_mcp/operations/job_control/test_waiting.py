@@ -63,9 +63,11 @@ async def test_a_job_says_how_long_the_server_asks_to_wait(tmp_path: Path, busy:
     async with catalogue.open_workspace(settings(tmp_path, busy)) as workspace:
         job = (await call_capability(workspace, ask_once, {}, wait_s=0)).job
         with anyio.fail_after(20):
-            while (now := await service.wait_for_job(workspace, job, 0.2)).message != ASKS_TO_WAIT:
-                assert now.state in {"waiting", "running"}
-        assert (now.done, now.total) == (3, 10)
+            while (
+                current := await service.wait_for_job(workspace, job, 0.2)
+            ).message != ASKS_TO_WAIT:
+                assert current.state in {"waiting", "running"}
+        assert (current.done, current.total) == (3, 10)
         await service.cancel_job(workspace, job)
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from pydantic import JsonValue
@@ -19,11 +20,10 @@ from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.llm import EngineSettings
 from kiln_mcp.operations.job_control import service
 from kiln_mcp.operations.job_control.calls import call_capability
-from kiln_mcp.operations.job_control.errors import JobNotDone
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import Proposal, Result, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
-from storage.errors import WorkbenchError
+from storage.errors import Refusal, WorkbenchError
 
 
 @dataclass
@@ -31,11 +31,11 @@ class Person:
     """A person who answers in one way."""
 
     reply: Reply
-    asked: list[str] = field(default_factory=list[str])
+    questions: list[str] = field(default_factory=list[str])
     door: Door = Door.ELICITATION
 
     async def ask(self, call: ProposedCall) -> Reply:
-        self.asked.append(call.plan.text)
+        self.questions.append(call.plan.text)
         return self.reply
 
 
@@ -43,7 +43,7 @@ class Done(Result):
     text: str
 
 
-spent: list[float] = []
+usage_values: list[float] = []
 
 
 @capability(effect=Effect.SPENDS, title="Spend")
@@ -51,7 +51,7 @@ async def spend(workspace: Workspace, amount: float) -> Proposal[Done]:
     """Spend money."""
 
     async def carry_out() -> Done:
-        spent.append(amount)
+        usage_values.append(amount)
         return Done(text=f"spent {amount}")
 
     return Proposal(Plan(f"Spend {amount}.", calls=1, highest_cost_usd=amount), carry_out)
@@ -62,7 +62,7 @@ async def spend_slowly(workspace: Workspace, amount: float, calls: int = 1) -> P
     """Spend money in a job; more than was planned where `grown` says so."""
 
     async def carry_out() -> Done:
-        spent.append(amount)
+        usage_values.append(amount)
         if amount > 5:
             raise WorkbenchError("The bank is closed.")
         return Done(text=f"spent {amount}")
@@ -73,7 +73,7 @@ async def spend_slowly(workspace: Workspace, amount: float, calls: int = 1) -> P
 @capability(effect=Effect.WRITES, title="Write")
 async def write(workspace: Workspace, text: str) -> Done:
     """Write a text."""
-    spent.append(0)
+    usage_values.append(0)
     return Done(text=text)
 
 
@@ -83,11 +83,11 @@ CATALOGUE = Catalogue((spend, spend_slowly, write))
 
 @pytest.fixture
 async def workspace(tmp_path: Path) -> AsyncGenerator[Workspace]:
-    spent.clear()
+    usage_values.clear()
     grown[0] = 1
     settings = Settings(home=tmp_path, engine=EngineSettings(environment={}))
-    async with CATALOGUE.open_workspace(settings) as opened:
-        yield opened
+    async with CATALOGUE.open_workspace(settings) as project:
+        yield project
 
 
 def store_of(workspace: Workspace) -> ApprovalStore:
@@ -115,9 +115,9 @@ async def test_the_person_decides_and_what_they_said_is_recorded(
     person = Person(reply)
     outcome = await call_capability(replace(workspace, person=person), spend, {"amount": 2})
     assert outcome.status == status
-    assert spent == ([2] if status == "done" else [])
-    assert person.asked == ["Spend 2.0. About 1 model call, at most about $2.0000."]
-    assert [one.state for one in store_of(workspace).history()] == ([state] if state else [])
+    assert usage_values == ([2] if status == "done" else [])
+    assert person.questions == ["Spend 2.0. About 1 model call, at most about $2.0000."]
+    assert [entry.state for entry in store_of(workspace).history()] == ([state] if state else [])
 
 
 async def test_a_person_is_asked_even_where_the_caller_names_an_approval(
@@ -126,21 +126,21 @@ async def test_a_person_is_asked_even_where_the_caller_names_an_approval(
     approval = await waiting_id(workspace, 2)
     store_of(workspace).approve(approval, Door.TERMINAL)
     person = Person(Reply.DECLINE)
-    given: dict[str, JsonValue] = {"amount": 2, "approval_id": approval}
-    outcome = await call_capability(replace(workspace, person=person), spend, given)
-    assert (outcome.status, len(person.asked), spent) == ("declined", 1, [])
+    call_arguments: dict[str, JsonValue] = {"amount": 2, "approval_id": approval}
+    outcome = await call_capability(replace(workspace, person=person), spend, call_arguments)
+    assert (outcome.status, len(person.questions), usage_values) == ("declined", 1, [])
 
 
 async def test_an_approval_that_the_person_has_not_given_is_worth_nothing(
     workspace: Workspace,
 ) -> None:
     approval = await waiting_id(workspace, 2)
-    for named in (approval, "ap-234567", "yes", "true"):
-        given: dict[str, JsonValue] = {"amount": 2, "approval_id": named}
-        outcome = await call_capability(workspace, spend, given)
+    for reference in (approval, "ap-234567", "yes", "true"):
+        call_arguments: dict[str, JsonValue] = {"amount": 2, "approval_id": reference}
+        outcome = await call_capability(workspace, spend, call_arguments)
         assert outcome.status == "needs_approval"
         assert outcome.data["approval_id"] == approval
-    assert spent == []
+    assert usage_values == []
 
 
 async def test_an_approval_holds_once_and_for_its_own_call_alone(workspace: Workspace) -> None:
@@ -148,13 +148,13 @@ async def test_an_approval_holds_once_and_for_its_own_call_alone(workspace: Work
     assert store_of(workspace).approve(approval, Door.TERMINAL)
     other: dict[str, JsonValue] = {"amount": 900, "approval_id": approval}
     assert (await call_capability(workspace, spend, other)).status == "needs_approval"
-    alone: dict[str, JsonValue] = {"approval_id": approval}
-    done = await call_capability(workspace, spend, alone)
-    assert (done.status, done.data, spent) == ("done", {"text": "spent 2.0"}, [2])
-    again = await call_capability(workspace, spend, alone)
-    assert again.status == "needs_approval"
-    assert "was used before" in str(again.data["next_step"])
-    assert spent == [2]
+    approval_only: dict[str, JsonValue] = {"approval_id": approval}
+    done = await call_capability(workspace, spend, approval_only)
+    assert (done.status, done.data, usage_values) == ("done", {"text": "spent 2.0"}, [2])
+    second_run = await call_capability(workspace, spend, approval_only)
+    assert second_run.status == "needs_approval"
+    assert "was used before" in str(second_run.data["message"])
+    assert usage_values == [2]
 
 
 async def test_what_was_approved_in_a_terminal_holds_where_the_client_closes_every_question(
@@ -163,13 +163,15 @@ async def test_what_was_approved_in_a_terminal_holds_where_the_client_closes_eve
     headless = replace(workspace, person=Person(Reply.NONE))
     waiting = await call_capability(headless, spend, {"amount": 2})
     approval = str(waiting.data["approval_id"])
-    assert f"kiln-mcp approve {approval}" in str(waiting.data["next_step"])
+    assert f"kiln-mcp approve {approval}" in str(waiting.data["message"])
+    [step] = cast("list[dict[str, JsonValue]]", waiting.data["next"])
+    assert (step["tool"], step["arguments"]) == ("spend", {"approval_id": approval})
     early = await call_capability(headless, spend, {"approval_id": approval})
-    assert (early.status, spent) == ("needs_approval", [])
+    assert (early.status, usage_values) == ("needs_approval", [])
     store_of(workspace).approve(approval, Door.TERMINAL)
     done = await call_capability(headless, spend, {"approval_id": approval})
-    again = await call_capability(headless, spend, {"amount": 2, "approval_id": approval})
-    assert (done.status, again.status, spent) == ("done", "needs_approval", [2])
+    second_run = await call_capability(headless, spend, {"amount": 2, "approval_id": approval})
+    assert (done.status, second_run.status, usage_values) == ("done", "needs_approval", [2])
 
 
 @pytest.mark.parametrize(
@@ -181,14 +183,14 @@ async def test_an_approval_holds_for_no_other_limit_and_no_other_plan(
     waiting = await call_capability(workspace, spend_slowly, {"amount": 2})
     approval = str(waiting.data["approval_id"])
     store_of(workspace).approve(approval, Door.TERMINAL)
-    given = {**other, "approval_id": approval}
-    refused = await call_capability(workspace, spend_slowly, given)
-    assert (refused.status, spent) == ("needs_approval", [])
+    call_arguments = {**other, "approval_id": approval}
+    refused = await call_capability(workspace, spend_slowly, call_arguments)
+    assert (refused.status, usage_values) == ("needs_approval", [])
     assert refused.data["approval_id"] != approval
     grown[0] = 7
     changed = await call_capability(workspace, spend_slowly, {"approval_id": approval})
-    assert "no longer the one that the person saw" in str(changed.data["next_step"])
-    assert spent == []
+    assert "no longer the one that the person saw" in str(changed.data["message"])
+    assert usage_values == []
 
 
 async def test_an_approval_that_was_not_used_in_a_day_allows_nothing(workspace: Workspace) -> None:
@@ -197,8 +199,8 @@ async def test_an_approval_that_was_not_used_in_a_day_allows_nothing(workspace: 
     approval = yesterday.request(call).id
     assert yesterday.approve(approval, Door.TERMINAL)
     outcome = await call_capability(workspace, spend, {"approval_id": approval})
-    assert (outcome.status, spent) == ("needs_approval", [])
-    assert "not used within 24 hours" in str(outcome.data["next_step"])
+    assert (outcome.status, usage_values) == ("needs_approval", [])
+    assert "not used within 24 hours" in str(outcome.data["message"])
 
 
 async def test_an_approval_of_one_tool_alone_is_refused_for_another(workspace: Workspace) -> None:
@@ -211,7 +213,7 @@ async def test_a_declined_approval_is_declined_for_the_caller_too(workspace: Wor
     approval = await waiting_id(workspace, 2)
     store_of(workspace).decline(approval, Door.TERMINAL)
     outcome = await call_capability(workspace, spend, {"approval_id": approval})
-    assert (outcome.status, spent) == ("declined", [])
+    assert (outcome.status, usage_values) == ("declined", [])
 
 
 async def test_an_allowance_lets_through_what_fits_and_asks_about_the_rest(
@@ -221,8 +223,8 @@ async def test_an_allowance_lets_through_what_fits_and_asks_about_the_rest(
     statuses = [
         (await call_capability(workspace, spend, {"amount": amount})).status for amount in (2, 2, 1)
     ]
-    assert (statuses, spent) == (["done", "needs_approval", "done"], [2, 1])
-    assert {one.door for one in store_of(workspace).history()} == {Door.ALLOWANCE, None}
+    assert (statuses, usage_values) == (["done", "needs_approval", "done"], [2, 1])
+    assert {entry.door for entry in store_of(workspace).history()} == {Door.ALLOWANCE, None}
 
 
 async def test_even_a_plain_change_is_asked_about_where_the_person_wants_it(
@@ -234,7 +236,7 @@ async def test_even_a_plain_change_is_asked_about_where_the_person_wants_it(
     outcome = await call_capability(workspace, write, {"text": "x"})
     assert outcome.status == "needs_approval"
     assert "Write (text 'x')." in str(outcome.data["plan"])
-    assert spent == [0]
+    assert usage_values == [0]
 
 
 async def test_a_job_is_asked_about_once_and_keeps_its_approval(workspace: Workspace) -> None:
@@ -242,7 +244,7 @@ async def test_a_job_is_asked_about_once_and_keeps_its_approval(workspace: Works
     asking = replace(workspace, person=person)
     done = await call_capability(asking, spend_slowly, {"amount": 2})
     assert (done.status, done.data) == ("done", {"text": "spent 2.0"})
-    assert len(person.asked) == 1
+    assert len(person.questions) == 1
     (job,) = (await service.list_jobs(workspace)).jobs
     assert job.job == done.job
     (approval,) = store_of(workspace).history()
@@ -251,7 +253,7 @@ async def test_a_job_is_asked_about_once_and_keeps_its_approval(workspace: Works
 
 async def test_a_job_that_fails_fails_the_call_that_waits_for_it(workspace: Workspace) -> None:
     asking = replace(workspace, person=Person(Reply.ACCEPT))
-    with pytest.raises(JobNotDone, match="The bank is closed"):
+    with pytest.raises(Refusal, match="The bank is closed"):
         await call_capability(asking, spend_slowly, {"amount": 9})
 
 
@@ -264,12 +266,12 @@ async def test_a_job_whose_plan_has_grown_is_not_carried_out_unless_a_limit_hold
             return Reply.ACCEPT
 
     asking = replace(workspace, person=Growing(Reply.ACCEPT))
-    with pytest.raises(JobNotDone, match="would do more now than was agreed to"):
+    with pytest.raises(Refusal, match="would do more now than was agreed to"):
         await call_capability(asking, spend_slowly, {"amount": 2})
-    assert spent == []
+    assert usage_values == []
     grown[0] = 1
-    limited: dict[str, JsonValue] = {"amount": 2, "limit": {"calls": 3}}
-    assert (await call_capability(asking, spend_slowly, limited)).status == "done"
+    with_limit: dict[str, JsonValue] = {"amount": 2, "limit": {"calls": 3}}
+    assert (await call_capability(asking, spend_slowly, with_limit)).status == "done"
 
 
 def test_work_that_asks_no_model_is_done_at_once_without_the_machinery_of_jobs(

@@ -1,0 +1,53 @@
+"""Write a next step as the command line that does it."""
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+
+from pydantic import JsonValue
+
+from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.doors.cli.options import items_are_text
+from storage.errors import NextStep, Refusal, WorkbenchError
+
+
+def command_line(step: NextStep) -> str:
+    """Return the command of a next step with its options, and the reason as a comment."""
+    schemas = _schemas_of(step.tool)
+    words = ["kiln-mcp", step.tool.replace("_", "-")]
+    for name, value in (step.arguments or {}).items():
+        schema = schemas.get(name)
+        words += _option(name, value, schema if isinstance(schema, dict) else {})
+    return f"{shlex.join(words)}  # {step.reason}"
+
+
+def error_text(error: WorkbenchError) -> str:
+    """Return the sentence of an error, with its next steps as commands on lines of their own."""
+    text = str(error)
+    for step in error.next if isinstance(error, Refusal) else ():
+        text = text.replace(f" Next: {step}.", f"\n  {command_line(step)}")
+    return text
+
+
+def _schemas_of(tool: str) -> Mapping[str, JsonValue]:
+    try:
+        properties = installed_catalogue().find(tool).input_schema.get("properties")
+    except WorkbenchError:  # of an extension that is no longer installed
+        return {}
+    return properties if isinstance(properties, dict) else {}
+
+
+def _option(name: str, value: JsonValue, schema: Mapping[str, JsonValue]) -> Iterable[str]:
+    """Return the words of one option, as `option_of` reads them."""
+    flag = name.replace("_", "-")
+    match value:
+        case None:
+            return []
+        case bool():
+            return [f"--{flag}" if value else f"--no-{flag}"]
+        case str() | int() | float():
+            return [f"--{flag}", str(value)]
+        case list() if items_are_text(schema):
+            return [word for item in value for word in (f"--{flag}", str(item))]
+        case _:
+            return [f"--{flag}", json.dumps(value, ensure_ascii=False)]

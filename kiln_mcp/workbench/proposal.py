@@ -1,0 +1,56 @@
+"""Results and proposals of capabilities, and the context that a call needs."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from kiln_mcp.approvals.plan import Effect, Plan
+from kiln_mcp.approvals.records import ProposedCall
+
+T = TypeVar("T")
+JsonObject = Mapping[str, JsonValue]
+
+
+class Runs(StrEnum):
+    """How a call through a door is carried out."""
+
+    AT_ONCE = "at once"
+    AS_JOB = "as a job"
+    """It may take long: it goes on when its caller has gone or the process was killed."""
+
+
+class CallContext(Protocol):
+    """What a capability's first parameter must offer."""
+
+    async def approve(self, call: ProposedCall, effect: Effect) -> None:
+        """Return if the call may be carried out.
+
+        Raises:
+            WorkbenchError: A person must approve it first, or declined.
+        """
+        ...
+
+
+class Result(BaseModel):
+    """The result of a capability: frozen, compact, the same data for every door."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal(Generic[T]):
+    """What a capability will do once it is approved. Nothing has been done yet.
+
+    Attributes:
+        plan: What will be done, what it costs, and where data goes.
+        carry_out: Does it.
+        before_approval: Does the part that needs no approval, given the id of the approval that
+            a person may still give; None if there is no such part.
+    """
+
+    plan: Plan
+    carry_out: Callable[[], Awaitable[T]]
+    before_approval: Callable[[str], Awaitable[T]] | None = None
