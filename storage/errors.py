@@ -51,17 +51,17 @@ class WorkbenchError(Exception):
     control characters escaped.
     """
 
-    _sent: Mapping[str, object] = MappingProxyType({})
+    _arguments: Mapping[str, object] = MappingProxyType({})
 
-    def __new__(cls, *args: Any, **named: Any) -> Self:
+    def __new__(cls, *args: Any, **keywords: Any) -> Self:
         """Remember what the error is made of, before its sentence is written."""
-        error = super().__new__(cls, *args, **named)
-        error._sent = arguments_by_name(cls, args, named)
+        error = super().__new__(cls, *args, **keywords)
+        error._arguments = arguments_by_name(cls, args, keywords)
         return error
 
     def __init__(self, sentence: str = "") -> None:
-        shown = with_excerpts(whole(sentence), self._sent)
-        super().__init__(_TWO_STOPS.sub(".", defuse(shown)))
+        text = with_excerpts(whole(sentence), self._arguments)
+        super().__init__(_TWO_STOPS.sub(".", defuse(text)))
 
 
 class NextStep(BaseModel):
@@ -102,12 +102,12 @@ class Refusal(WorkbenchError):
             values: What the slots show: an excerpt of each, lists with commas.
         """
         self.next = tuple(next)
-        shown = {name: _shown(value) for name, value in values.items()}
+        excerpts_by_slot = {name: _show(value) for name, value in values.items()}
         steps = "".join(f" Next: {step}." for step in self.next)
-        super().__init__(f"{sentence.format_map(shown)}{steps}")
+        super().__init__(f"{sentence.format_map(excerpts_by_slot)}{steps}")
 
 
-def _shown(value: object) -> str:
+def _show(value: object) -> str:
     if isinstance(value, list | tuple | set | frozenset):
         items: Sequence[object] = list(value)  # pyright: ignore[reportUnknownArgumentType]
         return excerpts(items)

@@ -43,56 +43,56 @@ def write_atomically(path: Path, content: bytes) -> None:
     put_in_place(write_aside(path, content), path)
 
 
-def read_plain(path: Path, most: int = LARGEST_FILE) -> bytes:
+def read_plain(path: Path, size_limit: int = LARGEST_FILE) -> bytes:
     """Read an ordinary file: no link, no device, and nothing that never ends.
 
     Args:
         path: The file; what leads to it is the caller's to check.
-        most: The most bytes that it may have.
+        size_limit: The most bytes that it may have.
 
     Raises:
         OSError: It cannot be read, is no ordinary file, or is larger; `strerror` says which.
     """
-    return _read_checked(path, path.lstat(), _PLAIN, most)
+    return _read_checked(path, path.lstat(), _PLAIN, size_limit)
 
 
-def read_ordinary(path: Path, most: int = LARGEST_TABLE) -> bytes:
+def read_ordinary(path: Path, size_limit: int = LARGEST_TABLE) -> bytes:
     """Read a file that a person names: a link is followed; a pipe or device is not read.
 
     Args:
         path: The file.
-        most: The most bytes that it may have.
+        size_limit: The most bytes that it may have.
 
     Raises:
         OSError: It cannot be read, is no ordinary file, or is larger; `strerror` says which.
     """
-    return _read_checked(path, path.stat(), _ORDINARY, most)
+    return _read_checked(path, path.stat(), _ORDINARY, size_limit)
 
 
-def _read_checked(path: Path, status: os.stat_result, flags: int, most: int) -> bytes:
-    _check_plain(path, status, most)
+def _read_checked(path: Path, status: os.stat_result, flags: int, size_limit: int) -> bytes:
+    _check_plain(path, status, size_limit)
     descriptor = os.open(path, flags)
     with os.fdopen(descriptor, "rb") as file:
-        _check_plain(path, os.fstat(descriptor), most)
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise OSError(errno.EFBIG, _too_large(most), str(path))
+        _check_plain(path, os.fstat(descriptor), size_limit)
+        content = file.read(size_limit + 1)
+    if len(content) > size_limit:
+        raise OSError(errno.EFBIG, _too_large(size_limit), str(path))
     return content
 
 
-def _check_plain(path: Path, status: os.stat_result, most: int) -> None:
+def _check_plain(path: Path, status: os.stat_result, size_limit: int) -> None:
     if S_ISLNK(status.st_mode):
         raise OSError(errno.ELOOP, LINK, str(path))
     if not S_ISREG(status.st_mode):
         number = errno.EISDIR if S_ISDIR(status.st_mode) else errno.EINVAL
         raise OSError(number, NO_FILE, str(path))
-    if status.st_size > most:
-        raise OSError(errno.EFBIG, _too_large(most, status.st_size), str(path))
+    if status.st_size > size_limit:
+        raise OSError(errno.EFBIG, _too_large(size_limit, status.st_size), str(path))
 
 
-def _too_large(most: int, size: int | None = None) -> str:
-    has = f"more than {most:,}" if size is None else f"{size:,}"
-    return f"it has {has} bytes, and no more than {most:,} are read"
+def _too_large(size_limit: int, size: int | None = None) -> str:
+    has = f"more than {size_limit:,}" if size is None else f"{size:,}"
+    return f"it has {has} bytes, and no more than {size_limit:,} are read"
 
 
 def write_aside(path: Path, content: bytes, place: Path | None = None) -> Path:
@@ -155,8 +155,8 @@ def check_room(folder: Path, size: int, place: Path | None = None) -> None:
     write_aside(folder, bytes(min(size, _PROBE_BYTES)), place or folder).unlink(missing_ok=True)
     free = shutil.disk_usage(folder).free
     if free < size:
-        left, needed = f"{free / 1e6:.1f} MB", f"{size / 1e6:.1f} MB"
-        raise DiskFull(folder, f"the disk has {left} left and this takes about {needed}")
+        free_space, size_text = f"{free / 1e6:.1f} MB", f"{size / 1e6:.1f} MB"
+        raise DiskFull(folder, f"the disk has {free_space} left and this takes about {size_text}")
 
 
 def remove_empty_folders(folder: Path, top: Path) -> None:

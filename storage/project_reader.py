@@ -120,14 +120,14 @@ class ProjectReader:
         problems: list[RecordProblem] = []
         for path in list_side_files(self.folder, record_path):
             try:
-                damaged = damaged_lines(read_side_file(self.folder, path) or b"")
+                line_numbers = damaged_lines(read_side_file(self.folder, path) or b"")
             except OSError as error:
                 problems.append(RecordProblem(path, said_by_system(error)))
             except UnsafePath as error:
                 problems.append(RecordProblem(path, str(error)))
             else:
-                if damaged:
-                    lines = excerpts(damaged, most=5)
+                if line_numbers:
+                    lines = excerpts(line_numbers, most=5)
                     reason = f"these lines are no JSON objects and are left out: {lines}"
                     problems.append(RecordProblem(path, reason))
         return problems
@@ -215,17 +215,17 @@ class ProjectReader:
 
     async def _find(self, kind: type[R], reference: str, parent: Record) -> R:
         above, name = parent.saved.path, kind.type_name()
-        known = await self._index.ask(lambda index: index.names(above, name))
-        wanted = folded_name(reference)
-        found = [row for row in known if row[1] == reference.strip()] or [
-            row for row in known if row[3] == wanted and wanted
+        rows = await self._index.ask(lambda index: index.names(above, name))
+        name_key = folded_name(reference)
+        matches = [row for row in rows if row[1] == reference.strip()] or [
+            row for row in rows if row[3] == name_key and name_key
         ]
-        if not found:
-            close = close_names(reference, [row[2] for row in known if row[2]])
+        if not matches:
+            close = close_names(reference, [row[2] for row in rows if row[2]])
             raise RecordNotFound(kind.type_name(), reference, close)
-        if len(ids := sorted({row[1] for row in found})) > 1:
+        if len(ids := sorted({row[1] for row in matches})) > 1:
             raise AmbiguousName(kind.type_name(), reference, ids)
-        path = min((row[0] for row in found), key=lambda path: (len(path), path))
+        path = min((row[0] for row in matches), key=lambda path: (len(path), path))
         record = await anyio.to_thread.run_sync(self._files.read, kind, self.folder / path)
         if record is None:
             raise RecordNotFound(kind.type_name(), reference)
@@ -269,12 +269,12 @@ class ProjectReader:
         """
         above = task.saved.path
 
-        async def meant(index: IndexReader) -> set[str]:
+        async def run_paths(index: IndexReader) -> set[str]:
             return {path for query in queries for path in await index.run_paths(above, query)}
 
-        paths = await self._index.ask(meant)
-        found = await anyio.to_thread.run_sync(self._files.read_all, TaskRun, paths)
-        return sorted(found, key=lambda run: (run.created_at, run.id))
+        paths = await self._index.ask(run_paths)
+        runs = await anyio.to_thread.run_sync(self._files.read_all, TaskRun, paths)
+        return sorted(runs, key=lambda run: (run.created_at, run.id))
 
     async def count_runs(self, task: Task, query: RunQuery) -> int:
         """Return how many runs of a task are meant."""
@@ -298,8 +298,8 @@ class ProjectReader:
         page = await self._index.ask(
             lambda index: index.run_page(parent, query, order, limit, cursor)
         )
-        found = await anyio.to_thread.run_sync(self._files.read_all, TaskRun, page.paths)
-        return Page(found, page.total, page.total_is_exact, page.next_cursor)
+        runs = await anyio.to_thread.run_sync(self._files.read_all, TaskRun, page.paths)
+        return Page(runs, page.total, page.total_is_exact, page.next_cursor)
 
     async def page_of(
         self, kind: type[R], *, text: str = "", limit: int = 20, cursor: str | None = None
@@ -317,8 +317,8 @@ class ProjectReader:
         """
         name, part = kind.type_name(), folded_name(text)
         page = await self._index.ask(lambda index: index.page_of(name, part, limit, cursor))
-        found = await anyio.to_thread.run_sync(self._files.read_all, kind, page.paths)
-        return Page(found, page.total, page.total_is_exact, page.next_cursor)
+        records = await anyio.to_thread.run_sync(self._files.read_all, kind, page.paths)
+        return Page(records, page.total, page.total_is_exact, page.next_cursor)
 
     async def scored(self, measured: Eval) -> list[Scored]:
         """Return how many items every judge of an eval has scored, by run config."""
@@ -332,15 +332,15 @@ class ProjectReader:
 
     async def unreadable(self) -> list[RecordProblem]:
         """Return every file of the project that cannot be used, and why; and links, unfollowed."""
-        known = await self._index.ask(lambda index: index.problems())
-        told = {**dict(known), **self._index.passed_over()}
-        found = {path: RecordProblem(path, reason) for path, reason in told.items()}
+        index_problems = await self._index.ask(lambda index: index.problems())
+        reasons = {**dict(index_problems), **self._index.passed_over()}
+        problems = {path: RecordProblem(path, reason) for path, reason in reasons.items()}
         read = await anyio.to_thread.run_sync(self._files.problems_now)
         for path in await anyio.to_thread.run_sync(list_unwritten, self.folder):
-            found[path] = RecordProblem(path, _UNWRITTEN)
+            problems[path] = RecordProblem(path, _UNWRITTEN)
         for path in await anyio.to_thread.run_sync(list_foreign, self.folder):
-            found[path] = RecordProblem(path, _FOREIGN)
-        return sorted({**found, **read}.values(), key=lambda fault: fault.path)
+            problems[path] = RecordProblem(path, _FOREIGN)
+        return sorted({**problems, **read}.values(), key=lambda fault: fault.path)
 
     async def repeated(self) -> list[RecordProblem]:
         """Return the records whose id another one has, such as copies made in a file manager.
@@ -348,12 +348,12 @@ class ProjectReader:
         Named by their id, the one with the shortest path is meant; all are listed and counted.
         Of a copied folder only its topmost record is told.
         """
-        found: list[RecordProblem] = []
+        problems: list[RecordProblem] = []
         for first, *copies in await self._index.ask(lambda index: index.repeated()):
             reason = (
                 f"it has the same id as {first}, which is the one that its id means. Move one of "
                 "the two folders out of the project, or give one an id of its own, 12 digits "
                 "that nothing else has"
             )
-            found += [RecordProblem(path, reason) for path in copies]
-        return found
+            problems += [RecordProblem(path, reason) for path in copies]
+        return problems

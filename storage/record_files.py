@@ -75,12 +75,12 @@ class RecordFiles:
         folder = self._folder / folder_of(parent.saved.path) / place.folder
         if self._is_linked(folder):
             return []
-        found = [
+        records = [
             record
             for file in sorted(folder.glob(f"*/{place.file_name}"))
             if (record := self.read(kind, file)) is not None
         ]
-        return sorted(found, key=lambda record: (record.created_at, record.id))
+        return sorted(records, key=lambda record: (record.created_at, record.id))
 
     def _is_linked(self, place: Path) -> bool:
         """Whether a link leads to a place in the project; noted, and never followed."""
@@ -98,9 +98,9 @@ class RecordFiles:
         path = file.relative_to(self._folder).as_posix()
         try:
             mode = file.lstat().st_mode
-            linked = S_ISLNK(mode) or file.parent.is_symlink()
-            if linked or not S_ISREG(mode):  # reading a pipe would never end
-                self.problems[path] = RecordProblem(path, LINK if linked else NO_FILE)
+            is_link = S_ISLNK(mode) or file.parent.is_symlink()
+            if is_link or not S_ISREG(mode):  # reading a pipe would never end
+                self.problems[path] = RecordProblem(path, LINK if is_link else NO_FILE)
                 return None
             record = read_record(kind, read_plain(file), path)
         except UnreadableRecord as error:

@@ -63,7 +63,7 @@ def surroundings(
     referrers = _REFERRERS.get(kind, frozenset[str]())
     starts = tuple(f"{folder}/" for folder in folders)
     own = {f"{folder}/{kind}.kiln" for folder in folders}
-    wanted = [one.encode() for one in ids]
+    id_bytes = [record_id.encode() for record_id in ids]
     below: Counter[str] = Counter()
     referring: Counter[str] = Counter()
     for path in _records(project):
@@ -73,7 +73,7 @@ def surroundings(
         elif its_kind in referrers:
             with suppress(OSError):  # a pipe, or gone meanwhile
                 content = read_plain(project / path)
-                referring[its_kind] += any(one in content for one in wanted)
+                referring[its_kind] += any(value in content for value in id_bytes)
     return Surroundings(dict(+below), dict(+referring))
 
 

@@ -145,9 +145,9 @@ class ProjectStore(ProjectReader):
             ParentNotThere: What it lay below is not there.
             ThereAgain: It is there again already.
         """
-        found = await self.alone(lambda log: put_back(self.folder, log, key))
-        await self._index.note((), (found.folder,))
-        return found
+        entry = await self.alone(lambda log: put_back(self.folder, log, key))
+        await self._index.note((), (entry.folder,))
+        return entry
 
     async def empty_trash(self) -> int:
         """Take away for good what is in the trash; return how many records that were."""
@@ -177,7 +177,7 @@ class ProjectStore(ProjectReader):
         if not edits and not moves:
             return
 
-        def put() -> None:
+        def write_files() -> None:
             if moves or files:  # what comes before the commit makes folders
                 self._log.check_there(edits, moves)
             if moves:
@@ -185,12 +185,12 @@ class ProjectStore(ProjectReader):
             with files_beside(self.folder, files):
                 self._log.commit(edits, moves, reach=reach)
 
-        await anyio.to_thread.run_sync(put)
-        touched = [edit.path for edit in edits]
-        if PROJECT_FILE in touched:
+        await anyio.to_thread.run_sync(write_files)
+        edit_paths = [edit.path for edit in edits]
+        if PROJECT_FILE in edit_paths:
             self.project = await anyio.to_thread.run_sync(read_project, self.folder)
-        moved = [path for move in moves for path in (move.source, move.target)]
-        await self._index.note(touched, moved)
+        move_paths = [path for move in moves for path in (move.source, move.target)]
+        await self._index.note(edit_paths, move_paths)
 
     async def alone(self, work: Callable[[CommitLog], T]) -> T:
         """Do blocking work in a thread while all other writers of the project are kept out.
@@ -199,11 +199,11 @@ class ProjectStore(ProjectReader):
             work: Gets the log to commit its changes to.
         """
 
-        def locked() -> T:
+        def work_alone() -> T:
             with self._log.alone():
                 return work(self._log)
 
-        return await anyio.to_thread.run_sync(locked)
+        return await anyio.to_thread.run_sync(work_alone)
 
     @asynccontextmanager
     async def claims(self, keys: Iterable[str]) -> AsyncGenerator[frozenset[str]]:
@@ -218,8 +218,10 @@ class ProjectStore(ProjectReader):
         Raises:
             WriteFailed: The project cannot be written.
         """
-        with ExitStack() as held:
-            yield await anyio.to_thread.run_sync(held.enter_context, hold_claims(self.folder, keys))
+        with ExitStack() as stack:
+            yield await anyio.to_thread.run_sync(
+                stack.enter_context, hold_claims(self.folder, keys)
+            )
 
     async def check_room(self, size: int, *, below: Record | None = None) -> None:
         """Refuse before anything is done whose results could not be saved.

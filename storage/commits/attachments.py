@@ -67,9 +67,9 @@ def attached_file(project: Path, record: Record, attachment: Attachment) -> Path
 def files_to_copy(record: Record, path: str) -> list[FileToCopy]:
     """Return the files that must be copied for a record that is saved at a path."""
     return [
-        FileToCopy(record.type_name(), one.source, str(folder_of(path) / one.path))
-        for one in attachments_of(record)
-        if one.source is not None
+        FileToCopy(record.type_name(), attachment.source, str(folder_of(path) / attachment.path))
+        for attachment in attachments_of(record)
+        if attachment.source is not None
     ]
 
 
@@ -85,36 +85,36 @@ def files_beside(project: Path, files: Sequence[FileToCopy]) -> Generator[None]:
         UnsafePath: It would lie elsewhere than beside its record, or behind a link.
         WriteFailed: The disk refused.
     """
-    for one in files:
-        check_path(one.target)
-    check_links(project, [one.target for one in files])
-    copied: list[Path] = []
+    for file in files:
+        check_path(file.target)
+    check_links(project, [file.target for file in files])
+    targets: list[Path] = []
     try:
-        for one in files:
-            target = project / one.target
+        for file in files:
+            target = project / file.target
             if not target.exists():
-                copied.append(target)
-                _copy(one, target)
+                targets.append(target)
+                _copy(file, target)
         yield
     except BaseException:
-        for target in copied:
+        for target in targets:
             target.unlink(missing_ok=True)
             remove_empty_folders(target.parent, project)
         raise
 
 
-def _copy(one: FileToCopy, target: Path) -> None:
+def _copy(file: FileToCopy, target: Path) -> None:
     fresh = target.with_name(f".{target.name}.{uuid4().hex[:8]}.new")
     try:
-        ordinary = stat.S_ISREG(one.source.stat().st_mode)
+        ordinary = stat.S_ISREG(file.source.stat().st_mode)
     except OSError as error:
-        raise InvalidRecord(one.kind, f"{one.source}: {said_by_system(error)}") from error
+        raise InvalidRecord(file.kind, f"{file.source}: {said_by_system(error)}") from error
     if not ordinary:
-        raise InvalidRecord(one.kind, f"{one.source} is no file")
+        raise InvalidRecord(file.kind, f"{file.source} is no file")
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with one.source.open("rb") as source, fresh.open("xb") as out:
+            with file.source.open("rb") as source, fresh.open("xb") as out:
                 shutil.copyfileobj(source, out)
                 out.flush()
                 os.fsync(out.fileno())

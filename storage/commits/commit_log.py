@@ -102,33 +102,33 @@ class CommitLog:
             check_links(self._project, Begun(edits, moves, ()).paths)
             self.check_there(edits, moves)
             free = [self._with_free_target(move) for move in moves]
-            checked = [(edit, was) for edit, was in map(self._checked, edits) if edit is not None]
-            begun = Begun([edit for edit, _ in checked], free, [was for _, was in checked], reach)
+            checks = [(edit, was) for edit, was in map(self._check, edits) if edit is not None]
+            change = Begun([edit for edit, _ in checks], free, [was for _, was in checks], reach)
             try:
-                self._carry_out(begun)
+                self._carry_out(change)
             except BaseException:
-                for edit in begun.edits:
+                for edit in change.edits:
                     if edit.expected is None:
                         remove_empty_folders((self._project / edit.path).parent, self._project)
                 raise
 
-    def _carry_out(self, begun: Begun) -> None:
-        if not begun.paths:
+    def _carry_out(self, change: Begun) -> None:
+        if not change.paths:
             return
         self._pending.prepare()
         try:
-            fresh = self._pending.write_aside(begun)
-            journal = self._pending.journal(begun)
+            fresh = self._pending.write_aside(change)
+            journal = self._pending.journal(change)
         except BaseException:
             self._pending.sweep(self._pending.left())
             raise
         try:
-            for file, edit in zip(fresh, begun.edits, strict=True):
+            for file, edit in zip(fresh, change.edits, strict=True):
                 put_in_place(file, self._project / edit.path)
-            self._move(begun)
+            self._move(change)
         except BaseException:
             self._pending.sweep(self._pending.left())  # the old contents need the space
-            self._take_back(begun)
+            self._undo(change)
             journal.unlink(missing_ok=True)
             raise
         journal.unlink(missing_ok=True)
@@ -152,19 +152,19 @@ class CommitLog:
             ParentTakenAway: A record that is saved lies below nothing.
             AlreadyDeleted: A record that is moved is gone.
         """
-        written = {edit.path for edit in edits}
+        edit_paths = {edit.path for edit in edits}
         for path in self._missing(edits):
             raise ParentTakenAway(path)
         for move in moves:
-            if move.holds in written or not move.holds:
+            if move.holds in edit_paths or not move.holds:
                 continue
             if not (self._project / move.holds).is_file():
                 raise AlreadyDeleted(move.holds)
 
     def _missing(self, edits: Sequence[Edit]) -> list[str]:
         """Return the files of the records that edits lie below and that are not there."""
-        needed = {edit.below for edit in edits if edit.below} - {edit.path for edit in edits}
-        return [path for path in sorted(needed) if not (self._project / path).is_file()]
+        parents = {edit.below for edit in edits if edit.below} - {edit.path for edit in edits}
+        return [path for path in sorted(parents) if not (self._project / path).is_file()]
 
     @contextmanager
     def alone(self) -> Generator[None]:
@@ -182,96 +182,99 @@ class CommitLog:
 
     def _finish(self) -> int:
         """Settle the changes that this person's processes left; return how many."""
-        left = self._pending.left()
-        settled = 0
-        for journal in (file for file in left if file.suffix == ".json"):
+        leftovers = self._pending.left()
+        count = 0
+        for journal in (file for file in leftovers if file.suffix == ".json"):
             with disk_errors(journal):
-                begun = self._pending.read_own(journal)
-                if begun is not None:
-                    self._settle(begun, journal)
+                change = self._pending.read_own(journal)
+                if change is not None:
+                    self._settle(change, journal)
                     journal.unlink()
-                    settled += 1
-        self._pending.sweep(left)
-        return settled
+                    count += 1
+        self._pending.sweep(leftovers)
+        return count
 
     def _finish_former(self) -> int:
         """Settle the changes whose journals an older version kept in the home; return how many."""
         former = self._pending.former()
         for journal in former:
             with disk_errors(journal):
-                begun = self._pending.read_former(journal)
-                if begun is not None:
-                    self._settle(begun, journal)
+                change = self._pending.read_former(journal)
+                if change is not None:
+                    self._settle(change, journal)
                     journal.unlink()
         return len(former)
 
-    def _settle(self, begun: Begun, journal: Path) -> None:
+    def _settle(self, change: Begun, journal: Path) -> None:
         """Carry a change to its end, or take it back where another program has written since.
 
         Nobody was told that it was made. So it gives way: what others wrote meanwhile stays. What
         it would have written in files that do not hold it is kept in the trash.
         """
-        held = [self._held(edit.path) for edit in begun.edits]
-        gone = self._missing(begun.edits)
+        contents = [self._content_of(edit.path) for edit in change.edits]
+        missing = self._missing(change.edits)
         is_to_do = [
             was != edit.content
             and _revision(was) == edit.expected
-            and edit.below not in gone
+            and edit.below not in missing
             and not self._is_blocked(edit.path)
-            for edit, was in zip(begun.edits, held, strict=True)
+            for edit, was in zip(change.edits, contents, strict=True)
         ]
         is_foreign = [
             was != edit.content and not to_do
-            for edit, was, to_do in zip(begun.edits, held, is_to_do, strict=True)
+            for edit, was, to_do in zip(change.edits, contents, is_to_do, strict=True)
         ]
-        moves = [move for move in begun.moves if self._is_to_move(move)]
+        moves = [move for move in change.moves if self._is_to_move(move)]
         began = journal.stat().st_mtime_ns
         is_moved_since = any(_changed_since(self._project / move.source, began) for move in moves)
         if is_moved_since or (any(is_foreign) and (moves or any(is_to_do))):
-            self._take_back(begun)
+            self._undo(change)
         else:
-            for edit, to_do in zip(begun.edits, is_to_do, strict=True):
+            for edit, to_do in zip(change.edits, is_to_do, strict=True):
                 if to_do:
                     write_atomically(self._project / edit.path, edit.content)
-            self._move(begun)
+            self._move(change)
         if any(is_foreign) or is_moved_since:
-            self._keep_unwritten(begun, self._project / UNWRITTEN / journal.stem)
+            self._keep_unwritten(change, self._project / UNWRITTEN / journal.stem)
 
-    def _keep_unwritten(self, begun: Begun, place: Path) -> None:
+    def _keep_unwritten(self, change: Begun, place: Path) -> None:
         check_links(self._project, [place.relative_to(self._project).as_posix()])
-        for edit in begun.edits:
-            if not edit.path.startswith(f"{FOLDER}/") and self._held(edit.path) != edit.content:
+        for edit in change.edits:
+            if (
+                not edit.path.startswith(f"{FOLDER}/")
+                and self._content_of(edit.path) != edit.content
+            ):
                 write_atomically(place / edit.path, edit.content)
         _log.warning(
             "A process died while it changed %s; another program has written there since, whose "
             "work stays. What the change would have written is kept in %s",
-            ", ".join(begun.paths),
+            ", ".join(change.paths),
             place,
         )
 
-    def _held(self, path: str) -> bytes | None:
+    def _content_of(self, path: str) -> bytes | None:
         file = self._project / path
         return read_plain(file) if file.is_file() else None
 
     def _is_blocked(self, path: str) -> bool:
         """Whether there is a folder where a file is to be, or a file where a folder is."""
         file = self._project / path
-        return file.is_dir() or any(one.is_file() for one in file.parents)
+        return file.is_dir() or any(parent.is_file() for parent in file.parents)
 
-    def _checked(self, edit: Edit) -> tuple[Edit | None, bytes | None]:
+    def _check(self, edit: Edit) -> tuple[Edit | None, bytes | None]:
         """Return an edit and what its file holds, where that is what the edit expects.
 
         An edit that commutes is made anew of what the file holds; None where that has it already.
         """
-        held = self._held(edit.path)
-        revision = _revision(held)
+        content_on_disk = self._content_of(edit.path)
+        revision = _revision(content_on_disk)
         if revision == edit.expected:
-            return edit, held
+            return edit, content_on_disk
         if edit.rewrite is not None:
-            content = edit.rewrite(held)
+            content = edit.rewrite(content_on_disk)
             fresh = None if content is None else replace(edit, content=content, expected=revision)
-            return fresh, held
-        if held is None:
+            return fresh, content_on_disk
+        if content_on_disk is None:
             raise StaleRevision(edit.path, None, None)
         when = datetime.fromtimestamp((self._project / edit.path).stat().st_mtime, UTC)
         raise StaleRevision(edit.path, last_author(self._project, edit.path), when)
@@ -288,20 +291,20 @@ class CommitLog:
         """Whether a move was not made; where something is at its target, it was."""
         return self._is_there(move.source) and not self._is_there(move.target)
 
-    def _move(self, begun: Begun) -> None:
-        for move in begun.moves:
+    def _move(self, change: Begun) -> None:
+        for move in change.moves:
             if self._is_to_move(move):
                 move_atomically(self._project / move.source, self._project / move.target)
 
-    def _take_back(self, begun: Begun) -> None:
+    def _undo(self, change: Begun) -> None:
         """Undo what was made of a change; what it did not write stays."""
-        for move in reversed(begun.moves):
+        for move in reversed(change.moves):
             back = Move(move.target, move.source)
             if self._is_to_move(back):
                 move_atomically(self._project / back.source, self._project / back.target)
-        for edit, was in zip(begun.edits, begun.before, strict=True):
+        for edit, was in zip(change.edits, change.before, strict=True):
             path = self._project / edit.path
-            if self._held(edit.path) != edit.content:
+            if self._content_of(edit.path) != edit.content:
                 continue
             if edit.expected is None:
                 path.unlink()
@@ -310,12 +313,12 @@ class CommitLog:
                 write_atomically(path, was)
 
 
-def _revision(held: bytes | None) -> str | None:
-    return None if held is None else revision_of(held)
+def _revision(content: bytes | None) -> str | None:
+    return None if content is None else revision_of(content)
 
 
 def _changed_since(path: Path, began_ns: int) -> bool:
     """Whether a file, or any in a folder, was written since, or put there."""
     files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
     states = (file.lstat() for file in files if file.is_symlink() or not file.is_dir())
-    return any(max(one.st_mtime_ns, one.st_ctime_ns) >= began_ns for one in states)
+    return any(max(state.st_mtime_ns, state.st_ctime_ns) >= began_ns for state in states)

@@ -70,7 +70,7 @@ class Pending:
         self.prepare()
         check_room(folder, size, self._folder)
 
-    def write_aside(self, begun: Begun) -> list[Path]:
+    def write_aside(self, change: Begun) -> list[Path]:
         """Write the new contents of a change aside and return where.
 
         Raises:
@@ -78,18 +78,18 @@ class Pending:
         """
         return [
             write_aside(self._project / edit.path, edit.content, self._folder)
-            for edit in begun.edits
+            for edit in change.edits
         ]
 
-    def journal(self, begun: Begun) -> Path:
+    def journal(self, change: Begun) -> Path:
         """Return the file of a change's journal; a change of one file alone needs none.
 
         Raises:
             WriteFailed: The disk refused; nothing was changed.
         """
         file = self._folder / f"{uuid4().hex}.json"
-        if len(begun.paths) > 1:
-            write_atomically(file, self._seal.mark(begun.text()))
+        if len(change.paths) > 1:
+            write_atomically(file, self._seal.mark(change.text()))
         return file
 
     def left(self) -> list[Path]:
@@ -112,11 +112,11 @@ class Pending:
     def read_former(self, journal: Path) -> Begun | None:
         """Return the change of a journal in the home; None where it was damaged and set aside."""
         try:
-            begun = Begun.read(read_plain(journal))
+            change = Begun.read(read_plain(journal))
         except (ValueError, KeyError, TypeError, RecursionError):
-            begun = None
-        if begun is not None and self._is_safe(begun):
-            return begun
+            change = None
+        if change is not None and self._is_safe(change):
+            return change
         _log.warning("%s cannot be used and is set aside", journal)
         journal.rename(journal.with_suffix(".broken"))
         return None
@@ -129,15 +129,15 @@ class Pending:
             if error.errno not in _NO_JOURNAL:
                 raise
             text = None
-        begun = None if text is None else Begun.read(text)
-        if begun is not None and self._is_safe(begun):
-            return begun
+        change = None if text is None else Begun.read(text)
+        if change is not None and self._is_safe(change):
+            return change
         self._put_aside(journal)
         return None
 
-    def sweep(self, left: Sequence[Path]) -> None:
+    def sweep(self, leftovers: Sequence[Path]) -> None:
         """Take away what was written aside and not put in place."""
-        for file in left:
+        for file in leftovers:
             if file.suffix != ".new":
                 continue
             if file.is_dir() and not file.is_symlink():
@@ -145,10 +145,10 @@ class Pending:
             else:
                 file.unlink(missing_ok=True)
 
-    def _is_safe(self, begun: Begun) -> bool:
+    def _is_safe(self, change: Begun) -> bool:
         try:
-            begun.check()
-            check_links(self._project, begun.paths)
+            change.check()
+            check_links(self._project, change.paths)
         except UnsafePath:
             return False
         return True
@@ -164,4 +164,4 @@ def list_foreign(project: Path) -> list[str]:
     """Return what a stranger left among what was under way, within the project."""
     if has_links(project, FOREIGN):
         return []
-    return sorted(f"{FOREIGN}/{one.name}" for one in (project / FOREIGN).glob("*"))
+    return sorted(f"{FOREIGN}/{entry.name}" for entry in (project / FOREIGN).glob("*"))

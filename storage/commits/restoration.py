@@ -24,36 +24,36 @@ def put_back(project: Path, log: CommitLog, key: str) -> Trashed:
         ParentNotThere: What it lay below is not there.
         ThereAgain: It is there again already.
     """
-    found = find_trashed(project, key)
-    _check_parents(project, found)
-    target = project / found.folder
-    if (target / f"{found.kind}.kiln").exists():
-        raise ThereAgain(_said(found))
-    content = project / found.place
+    entry = find_trashed(project, key)
+    _check_parents(project, entry)
+    target = project / entry.folder
+    if (target / f"{entry.kind}.kiln").exists():
+        raise ThereAgain(_describe(entry))
+    content = project / entry.place
     moves: list[Move] = []
-    away = PurePosixPath(FOLDER, _UNDONE, found.key)
+    leftover_place = PurePosixPath(FOLDER, _UNDONE, entry.key)
     if _fits(project, content, target, moves):
-        moves.append(Move(str(PurePosixPath(FOLDER, found.key)), str(away)))
+        moves.append(Move(str(PurePosixPath(FOLDER, entry.key)), str(leftover_place)))
     log.commit([], moves)
-    remove_for_good(project, str(away))
-    return found
+    remove_for_good(project, str(leftover_place))
+    return entry
 
 
-def _check_parents(project: Path, found: Trashed) -> None:
+def _check_parents(project: Path, entry: Trashed) -> None:
     """Refuse what would lie below a record that is not there; say which is to come first."""
-    missing = [file for file in _parents(found) if not (project / file).is_file()]
+    missing = [file for file in _parents(entry) if not (project / file).is_file()]
     if not missing:
         return
     parent = PurePosixPath(missing[-1])
-    trashed = find_by_folder(project, str(parent.parent))
-    name = _said(trashed) if trashed else f"the {_words(parent.stem)} it lay below"
-    raise ParentNotThere(_said(found), name, trashed.key if trashed else None)
+    parent_entry = find_by_folder(project, str(parent.parent))
+    name = _describe(parent_entry) if parent_entry else f"the {_words(parent.stem)} it lay below"
+    raise ParentNotThere(_describe(entry), name, parent_entry.key if parent_entry else None)
 
 
-def _parents(found: Trashed) -> Iterator[str]:
+def _parents(entry: Trashed) -> Iterator[str]:
     """Yield the files of the records that a deleted one lay below, the nearest first."""
-    folder = PurePosixPath(found.folder)
-    place = place_named(f"{found.kind}.kiln")
+    folder = PurePosixPath(entry.folder)
+    place = place_named(f"{entry.kind}.kiln")
     while place is not None and place.parents and len(folder.parts) > len(("tasks", "one")):
         place, folder = place_of(place.parents[0]), folder.parent.parent
         yield str(folder / place.file_name)
@@ -70,13 +70,13 @@ def _fits(project: Path, source: Path, target: Path, moves: list[Move]) -> bool:
         return False
     if source.is_dir() and target.is_dir():
         inside = sorted(source.iterdir())
-        fitting = [_fits(project, one, target / one.name, moves) for one in inside]
+        fitting = [_fits(project, child, target / child.name, moves) for child in inside]
         return all(fitting)
     return source.is_file() and target.is_file() and source.read_bytes() == target.read_bytes()
 
 
-def _said(one: Trashed) -> str:
-    return f"the {_words(one.kind)} '{one.label}'"
+def _describe(entry: Trashed) -> str:
+    return f"the {_words(entry.kind)} '{entry.label}'"
 
 
 def _words(kind: str) -> str:

@@ -50,9 +50,11 @@ class JournalSeal:
     def text_of(self, content: bytes) -> bytes | None:
         """Return the text of a journal of this person's; None for any other."""
         head, _, text = content.partition(b"\n")
-        known = [_code(key, text) for place in self._places if (key := _read_key(place))]
+        own_codes = [_code(key, text) for place in self._places if (key := _read_key(place))]
         codes = head[:_LONGEST_HEAD].split(b" ")
-        is_own = any(hmac.compare_digest(code, one) for code in codes for one in known)
+        is_own = any(
+            hmac.compare_digest(code, own_code) for code in codes for own_code in own_codes
+        )
         return text if is_own else None
 
     def _key(self, place: Path) -> bytes:
@@ -80,10 +82,10 @@ def _new_key(folder: Path) -> bytes:
     fresh = folder / f".{_KEY_FILE}.{secrets.token_hex(4)}.new"
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as opened:
-            opened.write(secrets.token_bytes(_KEY_BYTES))
-            opened.flush()
-            os.fsync(opened.fileno())
+        with os.fdopen(descriptor, "wb") as key_file:
+            key_file.write(secrets.token_bytes(_KEY_BYTES))
+            key_file.flush()
+            os.fsync(key_file.fileno())
         _let_appear(fresh, file)
     finally:
         fresh.unlink(missing_ok=True)

@@ -65,9 +65,9 @@ class Trashed:
 
 def trashed_now(kind: str, record_id: str, label: str, folder: str) -> Trashed:
     """Return how a record is kept that is deleted now, by whoever is at work."""
-    now = datetime.now(UTC)
-    key = f"{now:%Y%m%dT%H%M%S}-{record_id}-{new_id()[:4]}"
-    return Trashed(key, kind, label, folder, now, login_name())
+    deleted_at = datetime.now(UTC)
+    key = f"{deleted_at:%Y%m%dT%H%M%S}-{record_id}-{new_id()[:4]}"
+    return Trashed(key, kind, label, folder, deleted_at, login_name())
 
 
 def keep_out_of_git(project: Path) -> None:
@@ -87,8 +87,8 @@ def list_trash(project: Path) -> list[Trashed]:
     if has_links(project, FOLDER):
         return []
     notes = (project / FOLDER).glob(f"*/{_NOTE}")
-    found = [one for note in notes if (one := _read_note(note)) is not None]
-    return sorted(found, key=lambda one: one.deleted_at, reverse=True)
+    entries = [one for note in notes if (one := _read_note(note)) is not None]
+    return sorted(entries, key=lambda entry: entry.deleted_at, reverse=True)
 
 
 def _read_note(note: Path) -> Trashed | None:
@@ -114,22 +114,22 @@ def find_trashed(project: Path, key: str) -> Trashed:
     Raises:
         RecordNotFound: Nothing is.
     """
-    for one in list_trash(project):
-        if one.key == key:
-            return one
+    for entry in list_trash(project):
+        if entry.key == key:
+            return entry
     raise RecordNotFound("deleted record", key)
 
 
 def find_by_folder(project: Path, folder: str) -> Trashed | None:
     """Return what is in the trash that lay in this folder, the latest; None for nothing."""
-    return next((one for one in list_trash(project) if one.folder == folder), None)
+    return next((entry for entry in list_trash(project) if entry.folder == folder), None)
 
 
 def list_unwritten(project: Path) -> list[str]:
     """Return the folders, within the project, with what was not written over newer work."""
     if has_links(project, UNWRITTEN):
         return []
-    return sorted(f"{UNWRITTEN}/{one.name}" for one in (project / UNWRITTEN).glob("*/"))
+    return sorted(f"{UNWRITTEN}/{entry.name}" for entry in (project / UNWRITTEN).glob("*/"))
 
 
 def empty_trash(project: Path) -> int:
@@ -141,11 +141,11 @@ def empty_trash(project: Path) -> int:
         UnsafePath: The trash is a link: what it leads to is not the project's.
     """
     check_links(project, [FOLDER])
-    found = list_trash(project)
+    entries = list_trash(project)
     for folder in (project / FOLDER).glob("*/"):
         if not folder.is_symlink():
             shutil.rmtree(folder)
-    return len(found)
+    return len(entries)
 
 
 def remove_for_good(project: Path, path: str) -> None:

@@ -68,8 +68,8 @@ class Begun:
     @property
     def paths(self) -> tuple[str, ...]:
         """All that it touches, within the project."""
-        moved = (path for move in self.moves for path in (move.source, move.target))
-        return (*(edit.path for edit in self.edits), *moved)
+        move_paths = (path for move in self.moves for path in (move.source, move.target))
+        return (*(edit.path for edit in self.edits), *move_paths)
 
     def check(self) -> None:
         """Refuse a change that touches what no change of a project may.
@@ -83,8 +83,8 @@ class Begun:
     def text(self) -> bytes:
         """Return what its journal holds."""
         entries: list[_Entry] = [
-            (one.path, _packed(one.content) or "", one.expected, one.below, _packed(was))
-            for one, was in zip(self.edits, self.before, strict=True)
+            (edit.path, _encode(edit.content) or "", edit.expected, edit.below, _encode(was))
+            for edit, was in zip(self.edits, self.before, strict=True)
         ]
         moves = [[move.source, move.target] for move in self.moves]
         return json.dumps({"edits": entries, "moves": moves, "reach": self.reach}).encode()
@@ -98,14 +98,14 @@ class Begun:
         """
         data = json.loads(text)
         edits: list[Edit] = []
-        before: list[bytes | None] = []
+        previous: list[bytes | None] = []
         for path, content, expected, *rest in data["edits"]:
             below, was = rest or (None, None)
             edits.append(Edit(path, base64.b64decode(content), expected, below))
-            before.append(None if was is None else base64.b64decode(was))
+            previous.append(None if was is None else base64.b64decode(was))
         moves = [Move(source, target) for source, target in data["moves"]]
-        return cls(edits, moves, before, Reach(data.get("reach", Reach.SHARED)))
+        return cls(edits, moves, previous, Reach(data.get("reach", Reach.SHARED)))
 
 
-def _packed(content: bytes | None) -> str | None:
+def _encode(content: bytes | None) -> str | None:
     return None if content is None else base64.b64encode(content).decode()

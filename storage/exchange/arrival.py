@@ -87,50 +87,51 @@ def _import_copy(source: Path, target: Path, name: str | None, limits: Limits) -
         source = source.parent
     with _aside(target) as fresh:
         if source.is_dir():
-            chosen = _chosen(str(source), source, name)
-            if target.resolve().is_relative_to(chosen.resolve()):
+            project = _choose_project(str(source), source, name)
+            if target.resolve().is_relative_to(project.resolve()):
                 raise TargetInside(target)
-            _copy_folder(chosen, fresh)
+            _copy_folder(project, fresh)
             _settle(fresh, fresh, target)
             return
         with disk_errors(fresh):
             fresh.mkdir(parents=True)
         unpack(source, fresh, limits)
-        _settle(fresh, _chosen(str(source), fresh, name), target)
+        _settle(fresh, _choose_project(str(source), fresh, name), target)
 
 
-def _settle(fresh: Path, chosen: Path, target: Path) -> None:
+def _settle(fresh: Path, project: Path, target: Path) -> None:
     """Flush what was put together to the disk, then let it appear at its place."""
     if hasattr(os, "sync"):
         os.sync()
     if target.exists():
         with disk_errors(target):
             target.rmdir()
-    move_atomically(chosen, target)
-    if chosen != fresh:
+    move_atomically(project, target)
+    if project != fresh:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _chosen(source: str, folder: Path, name: str | None) -> Path:
+def _choose_project(source: str, folder: Path, name: str | None) -> Path:
     """Return the folder of the project that is meant."""
-    found = {place: _project_name(place) for place in projects_in(folder)}
-    if not found:
+    names = {place: _project_name(place) for place in projects_in(folder)}
+    if not names:
         raise NotImportable(source, f"there is no {PROJECT_FILE} in it")
     if name is None:
-        if len(found) > 1:
-            raise SeveralProjects(source, [_label(folder, *one) for one in found.items()])
-        return _readable(source, next(iter(found)))
-    wanted = folded_name(name)
-    meant = [
+        if len(names) > 1:
+            raise SeveralProjects(source, [_label(folder, *item) for item in names.items()])
+        return _readable(source, next(iter(names)))
+    name_key = folded_name(name)
+    matches = [
         place
-        for place, known in found.items()
-        if wanted in (folded_name(known), folded_name(place.relative_to(folder).as_posix()))
+        for place, project_name in names.items()
+        if name_key
+        in (folded_name(project_name), folded_name(place.relative_to(folder).as_posix()))
     ]
-    if not meant:
-        raise RecordNotFound("project", name, sorted(set(found.values())))
-    if len(meant) > 1:
-        raise SeveralProjects(source, [_label(folder, place, found[place]) for place in meant])
-    return _readable(source, meant[0])
+    if not matches:
+        raise RecordNotFound("project", name, sorted(set(names.values())))
+    if len(matches) > 1:
+        raise SeveralProjects(source, [_label(folder, place, names[place]) for place in matches])
+    return _readable(source, matches[0])
 
 
 def _readable(source: str, folder: Path) -> Path:
@@ -162,21 +163,23 @@ def _copy_folder(source: Path, into: Path) -> None:
     """Copy what belongs to a project; links become copies of their files."""
     top = source.resolve()
     for folder, inner, files in os.walk(source):
-        here = PurePosixPath(Path(folder).relative_to(source).as_posix())
-        inner[:] = [one for one in inner if travels(here / one)]
-        with disk_errors(into / here):
-            (into / here).mkdir(parents=True, exist_ok=True)
-        for one in [*files, *(d for d in inner if (Path(folder) / d).is_symlink())]:
-            if travels(here / one):
-                _copy_file(str(source), Path(folder, one), into / here / one, top)
+        place = PurePosixPath(Path(folder).relative_to(source).as_posix())
+        inner[:] = [name for name in inner if travels(place / name)]
+        with disk_errors(into / place):
+            (into / place).mkdir(parents=True, exist_ok=True)
+        for entry in [*files, *(d for d in inner if (Path(folder) / d).is_symlink())]:
+            if travels(place / entry):
+                _copy_file(str(source), Path(folder, entry), into / place / entry, top)
 
 
 def _copy_file(source: str, file: Path, target: Path, top: Path) -> None:
     if file.is_symlink():
-        meant = file.resolve()
-        if not meant.is_relative_to(top):
+        link_target = file.resolve()
+        if not link_target.is_relative_to(top):
             raise UnsafeArchive(source, f"{file.name} is a link that leads out of it")
-        if not file.is_file() or not travels(PurePosixPath(meant.relative_to(top).as_posix())):
+        if not file.is_file() or not travels(
+            PurePosixPath(link_target.relative_to(top).as_posix())
+        ):
             return
     if not stat.S_ISREG(file.stat().st_mode):
         raise UnsafeArchive(source, f"{file.name} is no file but a device")
@@ -200,9 +203,9 @@ def _aside(target: Path) -> Generator[Path]:
     """Name a folder beside the target to put things together in, and clean up behind."""
     is_left_by = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.arriving").fullmatch
     beside = target.parent.iterdir() if target.parent.is_dir() else ()
-    for left in [one for one in beside if is_left_by(one.name)]:
-        if time.time() - left.stat().st_mtime > _ABANDONED_S:
-            shutil.rmtree(left, ignore_errors=True)
+    for leftover in [entry for entry in beside if is_left_by(entry.name)]:
+        if time.time() - leftover.stat().st_mtime > _ABANDONED_S:
+            shutil.rmtree(leftover, ignore_errors=True)
     fresh = target.with_name(f".{target.name}.{uuid4().hex[:8]}.arriving")
     try:
         yield fresh

@@ -66,13 +66,13 @@ def _pack(folder: Path, top: str, file: Path) -> PackedProject:
     if file.resolve().is_relative_to(folder):
         raise TargetInside(file)
     check_target(file)
-    found, left_out = _files(folder)
+    paths, exclusions = _files(folder)
     fresh = file.with_name(f".{file.name}.{uuid4().hex[:8]}.new")
     with disk_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
             with fresh.open("xb") as out:
-                _write(folder, top, found, out)
+                _write(folder, top, paths, out)
                 out.flush()
                 os.fsync(out.fileno())
             size = fresh.stat().st_size
@@ -80,45 +80,56 @@ def _pack(folder: Path, top: str, file: Path) -> PackedProject:
         finally:
             fresh.unlink(missing_ok=True)
         flush_folder(file.parent)
-    return PackedProject(file, len(found), size, tuple(left_out))
+    return PackedProject(file, len(paths), size, tuple(exclusions))
 
 
 def _files(folder: Path) -> tuple[list[PurePosixPath], list[str]]:
     """Return what goes into the archive, in order, and what is left out with the reason."""
-    ignored = _ignored(folder)
-    found: list[PurePosixPath] = []
-    left_out = [f"{path}: ignored by git" for path in sorted(ignored)]
+    gitignore_paths = _paths_in_gitignore(folder)
+    files: list[PurePosixPath] = []
+    exclusions = [f"{path}: ignored by git" for path in sorted(gitignore_paths)]
     for place, inner, names in os.walk(folder):
-        here = PurePosixPath(Path(place).relative_to(folder).as_posix())
-        links = [one for one in inner if Path(place, one).is_symlink()]
-        inner[:] = [one for one in inner if travels(here / one) and f"{here / one}/" not in ignored]
-        for path in (here / name for name in [*names, *links]):
-            if not travels(path) or str(path) in ignored:
+        relative = PurePosixPath(Path(place).relative_to(folder).as_posix())
+        links = [name for name in inner if Path(place, name).is_symlink()]
+        inner[:] = [
+            name
+            for name in inner
+            if travels(relative / name) and f"{relative / name}/" not in gitignore_paths
+        ]
+        for path in (relative / name for name in [*names, *links]):
+            if not travels(path) or str(path) in gitignore_paths:
                 continue
             if stat.S_ISREG((folder / path).lstat().st_mode):
-                found.append(path)
+                files.append(path)
             else:
-                left_out.append(f"{path}: a link or device")
-    strangers = set(left_at_home([str(path) for path in found]))
-    left_out += [f"{path}: no part of the project" for path in sorted(strangers)]
-    return sorted((path for path in found if str(path) not in strangers), key=str), left_out
+                exclusions.append(f"{path}: a link or device")
+    strangers = set(left_at_home([str(path) for path in files]))
+    exclusions += [f"{path}: no part of the project" for path in sorted(strangers)]
+    return sorted((path for path in files if str(path) not in strangers), key=str), exclusions
 
 
-def _ignored(folder: Path) -> set[str]:
+def _paths_in_gitignore(folder: Path) -> set[str]:
     """Return what the project's own .gitignore files name; folders end with a slash."""
     if not any(folder.rglob(".gitignore")):
         return set()
-    with tempfile.TemporaryDirectory(prefix="kiln-mcp-") as apart:
+    with tempfile.TemporaryDirectory(prefix="kiln-mcp-") as git_folder:
         git = Git(folder)
         try:
-            git.run("init", "-q", "--bare", apart)
-            held = ("--git-dir", apart, "--work-tree", str(folder), "-c", "core.excludesFile=")
-            listed = git.lines(
-                *held, "ls-files", "-o", "-i", "--exclude-standard", "--directory", "-z"
+            git.run("init", "-q", "--bare", git_folder)
+            options = (
+                "--git-dir",
+                git_folder,
+                "--work-tree",
+                str(folder),
+                "-c",
+                "core.excludesFile=",
+            )
+            paths = git.lines(
+                *options, "ls-files", "-o", "-i", "--exclude-standard", "--directory", "-z"
             )
         except GitFailed:
             return set()
-    return {path for path in listed if travels(PurePosixPath(path))}
+    return {path for path in paths if travels(PurePosixPath(path))}
 
 
 def _write(folder: Path, top: str, files: Sequence[PurePosixPath], out: IO[bytes]) -> None:

@@ -100,9 +100,9 @@ def _check(columns: Sequence[str]) -> None:
     names = [name.strip().casefold() for name in columns]
     missing = [column for column in NEEDED if column not in names]
     if missing:
-        there = ", ".join(columns[:10])
+        first_columns = ", ".join(columns[:10])
         raise UnusableTable(
-            f"the table has no column {' and no column '.join(missing)}, but {there}"
+            f"the table has no column {' and no column '.join(missing)}, but {first_columns}"
         )
     twice = [name for name in COLUMNS if names.count(name) > 1]
     if twice:

@@ -36,7 +36,7 @@ _ENDINGS: dict[str, TableFormat] = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
-_WRITTEN = (".jsonl", ".csv", ".parquet")
+_OUTPUT_ENDINGS = (".jsonl", ".csv", ".parquet")
 
 
 def table_format(file_name: str, *, to_write: bool = False) -> TableFormat:
@@ -46,8 +46,8 @@ def table_format(file_name: str, *, to_write: bool = False) -> TableFormat:
         UnknownTable: The ending is that of no table.
     """
     ending = PurePath(file_name).suffix.casefold()
-    if ending not in (_WRITTEN if to_write else _ENDINGS):
-        raise UnknownTable(file_name, _WRITTEN if to_write else tuple(_ENDINGS))
+    if ending not in (_OUTPUT_ENDINGS if to_write else _ENDINGS):
+        raise UnknownTable(file_name, _OUTPUT_ENDINGS if to_write else tuple(_ENDINGS))
     return _ENDINGS[ending]
 
 
@@ -78,7 +78,7 @@ class RunTable:
         """
         table = blake2b(self.content, digest_size=32, person=b"runs").digest()
         table += self.purpose.encode("utf-8", "surrogatepass")
-        taken: set[str] = set()
+        ids: set[str] = set()
         for place, (number, row) in enumerate(self._rows()):
             if isinstance(row, str):
                 yield number, BadRow(number, row)
@@ -90,9 +90,9 @@ class RunTable:
                 yield number, BadRow(number, str(error))
             else:
                 row_id = _id_from(table + place.to_bytes(8, "big"))
-                while row_id in taken:
+                while row_id in ids:
                     row_id = id_after(row_id)
-                taken.add(row_id)
+                ids.add(row_id)
                 yield number, run.replace(id=row_id)
 
     def _rows(self) -> Iterator[tuple[int, Row | str]]:

@@ -9,7 +9,7 @@ from storage.errors import InvalidQuery
 from storage.records import EvalInput, TaskRun
 
 _HIGH_STARS: Final = 4.0
-_NAMED: Final = ("all", "high_rating", "thinking_model", "thinking_model_high_rated")
+_FILTER_NAMES: Final = ("all", "high_rating", "thinking_model", "thinking_model_high_rated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def parse_filter(filter_id: str) -> Named | Tagged | AllOf:
     Raises:
         InvalidQuery: The format knows no such filter.
     """
-    if filter_id in _NAMED:
+    if filter_id in _FILTER_NAMES:
         return Named(filter_id)
     if filter_id.startswith("tag::"):
         return Tagged(filter_id.removeprefix("tag::"))
@@ -47,7 +47,7 @@ def parse_filter(filter_id: str) -> Named | Tagged | AllOf:
         parts = re.split(r"(?<!\\)&", filter_id.removeprefix("multi_filter::"))
         return AllOf(tuple(part.replace("\\&", "&") for part in parts))
     raise InvalidQuery(
-        f"the filter {filter_id!r} is none of {', '.join(_NAMED)}, tag::<tag>, "
+        f"the filter {filter_id!r} is none of {', '.join(_FILTER_NAMES)}, tag::<tag>, "
         "multi_filter::<a>&<b>"
     )
 

@@ -81,7 +81,7 @@ class IndexKeeper:
 
     async def _true_reader(self) -> IndexReader:
         if self._builder is None or self._clock() >= self._stale_at:
-            await self._refreshed()
+            await self._refresh()
         if self._reader is None:
             self._reader = await IndexReader.open(self._file)
         return self._reader
@@ -94,7 +94,7 @@ class IndexKeeper:
     async def refresh(self, heard: Heard | None = None) -> Refreshed:
         """Look for changes that were made elsewhere: by other programs, by git, by hand."""
         async with self._turn:
-            return await self._refreshed(heard)
+            return await self._refresh(heard)
 
     async def look_again(self) -> None:
         """Look for changes before saying that something is not there.
@@ -104,7 +104,7 @@ class IndexKeeper:
         """
         async with self._turn:
             if self._clock() >= self._missed_until:
-                await self._refreshed()
+                await self._refresh()
                 if self._took_s > _QUICK_S:
                     self._missed_until = self._clock() + self._took_s
 
@@ -116,35 +116,35 @@ class IndexKeeper:
         """Look for changes before the next use, however short ago that was done."""
         self._stale_at = 0.0
 
-    async def note(self, written: Iterable[str], moved: Iterable[str] = ()) -> None:
+    async def note(self, written_paths: Iterable[str], moved_paths: Iterable[str] = ()) -> None:
         """Take in the files that this store has written itself, and what it has moved."""
         async with self._turn:
             if self._builder is None:
                 return
             builder = self._builder
             try:
-                await anyio.to_thread.run_sync(builder.note, written, moved)
+                await anyio.to_thread.run_sync(builder.note, written_paths, moved_paths)
             except sqlite3.DatabaseError as error:
                 # The files are written; the next look at them mends the index.
                 _log.info("The index of %s missed a change: %s", self._project, error)
                 self.doubt()
 
-    async def _refreshed(self, heard: Heard | None = None) -> Refreshed:
+    async def _refresh(self, listener: Heard | None = None) -> Refreshed:
         began = self._clock()
         try:
-            found = await anyio.to_thread.run_sync(self._compare, heard)
+            result = await anyio.to_thread.run_sync(self._compare, listener)
         except sqlite3.DatabaseError as error:
             self._raise_where_busy(error)
             await self._begin_anew()
-            found = await self._compared_anew(heard)
+            result = await self._rebuild(listener)
         self._took_s = self._clock() - began
         self._stale_at = self._clock() + max(_FRESH_S, _REFRESH_SHARE * self._took_s)
-        return found
+        return result
 
-    async def _compared_anew(self, heard: Heard | None) -> Refreshed:
+    async def _rebuild(self, listener: Heard | None) -> Refreshed:
         """Build the index again; where its place cannot be used, in a folder of this process."""
         try:
-            return await anyio.to_thread.run_sync(self._compare, heard)
+            return await anyio.to_thread.run_sync(self._compare, listener)
         except sqlite3.DatabaseError as error:
             self._raise_where_busy(error)
             _log.warning("%s cannot be used (%s): an index is made beside it", self._file, error)
@@ -152,7 +152,7 @@ class IndexKeeper:
         if self._temporary is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="kiln-mcp-")
         self._file = Path(self._temporary.name) / "index.sqlite"
-        return await anyio.to_thread.run_sync(self._compare, heard)
+        return await anyio.to_thread.run_sync(self._compare, listener)
 
     async def _begin_anew(self) -> None:
         await self._let_go()
@@ -169,7 +169,7 @@ class IndexKeeper:
         if is_busy(error):
             raise ProjectBusy(self._project, BUSY_S) from error
 
-    def _compare(self, heard: Heard | None) -> Refreshed:
+    def _compare(self, listener: Heard | None) -> Refreshed:
         if self._builder is None:
             self._builder = IndexBuilder(self._project, self._file)
-        return self._builder.refresh(heard)
+        return self._builder.refresh(listener)

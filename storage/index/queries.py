@@ -135,14 +135,14 @@ class IndexReader:
         """
         _check_limit(limit)
         last = sql.LAST if cursor is None else _read_cursor(cursor)[1]
-        wanted: dict[str, SqlValue] = {"kind": kind, "text": text}
+        conditions: dict[str, SqlValue] = {"kind": kind, "text": text}
         count = sql.COUNT_NAMED if text else sql.COUNT_KIND
-        total = cast("int", (await self._rows(count, wanted))[0][0])
-        values = wanted | {"last": last, "limit": limit + 1}
+        total = cast("int", (await self._rows(count, conditions))[0][0])
+        values = conditions | {"last": last, "limit": limit + 1}
         rows = await self._rows(sql.PAGE_OF_KIND, values)
         page = rows[:limit]
-        more = _write_cursor(page[-1]) if len(rows) > limit else None
-        return PathPage(tuple(cast("str", row[0]) for row in page), total, True, more)
+        next_cursor = _write_cursor(page[-1]) if len(rows) > limit else None
+        return PathPage(tuple(cast("str", row[0]) for row in page), total, True, next_cursor)
 
     async def tags(self, parent: str) -> dict[str, int]:
         """Return how many task runs below a task have each tag, the commonest first."""
@@ -165,8 +165,8 @@ class IndexReader:
         Raises:
             InvalidQuery: The filter is none.
         """
-        wanted = await self._wanted(parent, query)
-        statement, values = wanted.text(sql.PAGE, sql.THEIR_FILES)
+        search = await self._search_for(parent, query)
+        statement, values = search.text(sql.PAGE, sql.THEIR_FILES)
         rows = await self._rows(statement, values)
         return [cast("str", row[0]) for row in rows]
 
@@ -176,8 +176,8 @@ class IndexReader:
         Raises:
             InvalidQuery: The filter is none.
         """
-        wanted = await self._wanted(parent, query)
-        return await self._count(wanted, _NO_LIMIT)
+        search = await self._search_for(parent, query)
+        return await self._count(search, _NO_LIMIT)
 
     async def run_page(
         self, parent: str, query: RunQuery, order: Order, limit: int, cursor: str | None
@@ -189,62 +189,62 @@ class IndexReader:
                 nothing.
         """
         _check_limit(limit)
-        wanted = await self._wanted(parent, query)
-        total = await self._count(wanted, _COUNTED + 1)
-        if order in {"best", "worst"} and total > _COUNTED:
-            wanted = wanted.by_rating()
+        search = await self._search_for(parent, query)
+        total = await self._count(search, _COUNT_LIMIT + 1)
+        if order in {"best", "worst"} and total > _COUNT_LIMIT:
+            search = search.by_rating()
         after, by = _ORDERS[order]
-        statement, values = wanted.text(sql.PAGE, sql.THEIR_FILES)
+        statement, values = search.text(sql.PAGE, sql.THEIR_FILES)
         if cursor is not None:
             values["at"], values["last"] = _read_cursor(cursor)
-            statement += _of_row(after, wanted.row)
+            statement += _of_row(after, search.row)
         values["limit"] = limit + 1
-        rows = await self._rows(statement + _of_row(by, wanted.row), values)
+        rows = await self._rows(statement + _of_row(by, search.row), values)
         page = rows[:limit]
-        more = _write_cursor(page[-1]) if len(rows) > limit else None
+        next_cursor = _write_cursor(page[-1]) if len(rows) > limit else None
         paths = tuple(cast("str", row[0]) for row in page)
-        exact = wanted.is_counted_fast or total <= _COUNTED
-        return PathPage(paths, total if exact else _COUNTED, exact, more)
+        exact = search.is_counted_fast or total <= _COUNT_LIMIT
+        return PathPage(paths, total if exact else _COUNT_LIMIT, exact, next_cursor)
 
-    async def _count(self, wanted: Wanted, most: int) -> int:
+    async def _count(self, search: Wanted, limit: int) -> int:
         """Return how many runs are meant; at most `most`, where counting them all is slow."""
-        if wanted.is_counted_fast:
-            statement = sql.COUNT_FACET if wanted.facets else sql.COUNT_TASK
-            values: dict[str, SqlValue] = {"task": wanted.task, "facet": "".join(wanted.facets)}
+        if search.is_counted_fast:
+            statement = sql.COUNT_FACET if search.facets else sql.COUNT_TASK
+            values: dict[str, SqlValue] = {"task": search.task, "facet": "".join(search.facets)}
         else:
-            statement, values = wanted.text(sql.COUNT)
-            statement, values["most"] = statement + sql.AT_MOST_SO_MANY, most
+            statement, values = search.text(sql.COUNT)
+            statement, values["most"] = statement + sql.AT_MOST_SO_MANY, limit
         return cast("int", (await self._rows(statement, values))[0][0])
 
-    async def _wanted(self, parent: str, query: RunQuery) -> Wanted:
+    async def _search_for(self, parent: str, query: RunQuery) -> Wanted:
         """Return what a query asks, to be looked for where the fewest are."""
         text = " ".join((query.text or "").replace("\0", " ").split())
         query = replace(query, text=text or None)
-        wanted = Wanted(await self._number(parent), facets_of(query), query)
+        search = Wanted(await self._number(parent), facets_of(query), query)
         if text:
-            wanted = replace(wanted, common=await self._common(text.split(), wanted.task))
-        elif len(wanted.facets) > 1:
+            search = replace(search, common=await self._common(text.split(), search.task))
+        elif len(search.facets) > 1:
             counts = [
-                await self._count(Wanted(wanted.task, (facet,), RunQuery()), _NO_LIMIT)
-                for facet in wanted.facets
+                await self._count(Wanted(search.task, (facet,), RunQuery()), _NO_LIMIT)
+                for facet in search.facets
             ]
             rarest = counts.index(min(counts))
-            others = wanted.facets[:rarest] + wanted.facets[rarest + 1 :]
-            wanted = Wanted(wanted.task, (wanted.facets[rarest], *others), query)
-        return wanted
+            other_facets = search.facets[:rarest] + search.facets[rarest + 1 :]
+            search = Wanted(search.task, (search.facets[rarest], *other_facets), query)
+        return search
 
     async def _common(self, words: list[str], task: int) -> frozenset[str]:
         """Return the words that so many runs have that longer ones need not be looked for.
 
         It would take long: all places of all words that begin so are put in order first.
         """
-        found: set[str] = set()
+        common: set[str] = set()
         for word in words:
-            asked = words_query(word, Wanted(task, (), RunQuery(), common=frozenset({word})))
-            values: dict[str, SqlValue] = {"words": asked, "most": _COUNTED + 1}
-            if (await self._rows(sql.COUNT_WORD, values))[0][0] == _COUNTED + 1:
-                found.add(word)
-        return frozenset(found)
+            query = words_query(word, Wanted(task, (), RunQuery(), common=frozenset({word})))
+            values: dict[str, SqlValue] = {"words": query, "most": _COUNT_LIMIT + 1}
+            if (await self._rows(sql.COUNT_WORD, values))[0][0] == _COUNT_LIMIT + 1:
+                common.add(word)
+        return frozenset(common)
 
     async def _number(self, task: str) -> int:
         """Return the number that the index has for a task; 0 where it knows no run of it."""
@@ -258,7 +258,7 @@ class IndexReader:
             return cast("list[tuple[SqlValue, ...]]", list(await cursor.fetchall()))
 
 
-_COUNTED: Final = 1000
+_COUNT_LIMIT: Final = 1000
 """Where several conditions must hold, no more than so many are counted."""
 
 

@@ -64,8 +64,8 @@ def run_row(run: TaskRun) -> RunRow:
         facets.append("thought")
     if run.eval_source is not None:
         facets.append(MADE_BY_EVAL)
-    given = rating.requirement_ratings if rating else {}
-    facets += [f"rated_for:{key}" for key in given]
+    requirement_ratings = rating.requirement_ratings if rating else {}
+    facets += [f"rated_for:{key}" for key in requirement_ratings]
     return RunRow(value, tuple(dict.fromkeys(facets)), (run.input, output.output))
 
 

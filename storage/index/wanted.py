@@ -84,35 +84,35 @@ class Wanted:
         return replace(self, all_in_order=True)
 
     def text(
-        self, start: LiteralString, joined: LiteralString = ""
+        self, start: LiteralString, join: LiteralString = ""
     ) -> tuple[LiteralString, dict[str, SqlValue]]:
         """Return the statement that begins so, without an order, and its values."""
         query = self.query
         words = words_query(query.text, self) if query.text else None
-        found = _Conditions({"task": self.task})
+        conditions = _Conditions({"task": self.task})
         source, condition, to_check = sql.ALL_RUNS, sql.OF_TASK, self.facets
         if self.all_in_order:
             if words:
-                found.add(sql.HAS_WORDS, words)
+                conditions.add(sql.HAS_WORDS, words)
         elif words:
             source, condition, to_check = sql.RUNS_WITH_WORDS, sql.MATCHING, ()
-            found.values["words"] = words
+            conditions.values["words"] = words
         elif self.facets:
             source, condition, to_check = (
                 sql.RUNS_WITH_FACET,
                 sql.OF_TASK_WITH_FACET,
                 self.facets[1:],
             )
-            found.values["facet"] = self.facets[0]
+            conditions.values["facet"] = self.facets[0]
         for facet in to_check:
-            found.add(sql.IS, facet)
+            conditions.add(sql.IS, facet)
         for facet in _lacking_facets_of(query):
-            found.add(sql.IS_NOT, facet)
+            conditions.add(sql.IS_NOT, facet)
         if query.least_rating is not None:
-            found.add(sql.AT_LEAST, query.least_rating)
+            conditions.add(sql.AT_LEAST, query.least_rating)
         if query.most_rating is not None:
-            found.add(sql.AT_MOST, query.most_rating)
-        return start + source + joined + condition + found.text, found.values
+            conditions.add(sql.AT_MOST, query.most_rating)
+        return start + source + join + condition + conditions.text, conditions.values
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ _UTF16 = "utf-16-le"
 
 def whole(text: str) -> str:
     """Return a text with two halves that belong together as one, and U+FFFD for any other."""
-    return text if text.isascii() else _encoded(text).decode(_UTF16, "replace")
+    return text if text.isascii() else _encode(text).decode(_UTF16, "replace")
 
 
 def whole_texts(value: Any) -> Any:
@@ -38,12 +38,12 @@ class Joiner:
 
     def feed(self, piece: str) -> str:
         """Take the next piece; return what is certain, which holds back half a character."""
-        return self._decoder.decode(_encoded(piece))
+        return self._decoder.decode(_encode(piece))
 
     def end(self) -> str:
         """Return what was held back, at the end of the text."""
         return self._decoder.decode(b"", final=True)
 
 
-def _encoded(text: str) -> bytes:
+def _encode(text: str) -> bytes:
     return text.encode(_UTF16, "surrogatepass")

@@ -20,54 +20,54 @@ _SHORT_ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _LONG_RUN: Final = re.compile(rf"\S{{{LONGEST_EXCERPT + 1},}}")
 
 
-def excerpt(sent: object, longest: int = LONGEST_EXCERPT) -> str:
+def excerpt(value: object, longest: int = LONGEST_EXCERPT) -> str:
     """Return what was sent, or its beginning and an ellipsis if it is longer than an excerpt."""
-    text = str(sent)
+    text = str(value)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def excerpts(
-    sent: Iterable[object],
+    values: Iterable[object],
     separator: str = ", ",
     *,
     longest: int = LONGEST_EXCERPT,
     most: int = MOST_ITEMS,
 ) -> str:
     """Return a list of what was sent, each cut; of a long list its beginning and what is left."""
-    items = list(sent)
-    shown = [excerpt(item, longest) for item in items[:most]]
-    more = len(items) - len(shown)
-    return separator.join([*shown, f"… and {more} more"] if more else shown)
+    items = list(values)
+    texts = [excerpt(item, longest) for item in items[:most]]
+    remainder = len(items) - len(texts)
+    return separator.join([*texts, f"… and {remainder} more"] if remainder else texts)
 
 
 def defuse(sentence: str) -> str:
     """Return a sentence on one line: control characters escaped, unbroken runs cut."""
-    escaped = _CONTROL.sub(_escape, sentence)
-    return _LONG_RUN.sub(lambda run: f"{run.group()[: LONGEST_EXCERPT - 1]}…", escaped)
+    safe = _CONTROL.sub(_escape, sentence)
+    return _LONG_RUN.sub(lambda run: f"{run.group()[: LONGEST_EXCERPT - 1]}…", safe)
 
 
 def arguments_by_name(
-    kind: type[Exception], positional: tuple[object, ...], named: Mapping[str, object]
+    kind: type[Exception], positional: tuple[object, ...], keywords: Mapping[str, object]
 ) -> Mapping[str, object]:
     """Return what an error's constructor was given that is too long for an excerpt."""
-    long = [value for value in (*positional, *named.values()) if _is_long(value)]
+    long = [value for value in (*positional, *keywords.values()) if _is_long(value)]
     if not long:
         return {}
     try:
-        bound = inspect.signature(kind.__init__).bind(None, *positional, **named).arguments
+        bound = inspect.signature(kind.__init__).bind(None, *positional, **keywords).arguments
     except TypeError:  # which the constructor itself says better
         return {}
     return {name: value for name, value in bound.items() if _is_long(value)}
 
 
-def with_excerpts(sentence: str, sent: Mapping[str, object]) -> str:
+def with_excerpts(sentence: str, arguments: Mapping[str, object]) -> str:
     """Return a sentence that shows an excerpt of each long argument that it holds whole."""
-    for name, value in sent.items():
+    for name, value in arguments.items():
         longest = LONGEST_REASON if name in _REASONS else LONGEST_EXCERPT
         if items := [str(item) for item in _items(value)]:
             for separator in (", ", " or ", "; "):
-                if whole := separator.join(items):
-                    sentence = sentence.replace(whole, excerpts(items, separator))
+                if full_list := separator.join(items):
+                    sentence = sentence.replace(full_list, excerpts(items, separator))
         for text in _texts(value):
             if len(text) > longest and text != sentence:
                 sentence = _cut(sentence, text, longest)
@@ -101,6 +101,6 @@ def _is_long(value: object) -> bool:
     return len(_items(value)) > MOST_ITEMS or any(len(text) > LONGEST_EXCERPT for text in texts)
 
 
-def _escape(found: re.Match[str]) -> str:
-    character = found.group()
+def _escape(match: re.Match[str]) -> str:
+    character = match.group()
     return _SHORT_ESCAPES.get(character, f"\\u{ord(character):04x}")
