@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
-from storage.errors import WorkbenchError, said_by_system
+from storage.errors import WorkbenchError, system_reason
 from storage.text.excerpts import LONGEST_REASON, excerpt, excerpts
 
 
@@ -79,7 +79,7 @@ class InvalidArguments(WorkbenchError):
     def __init__(self, capability: str, problems: Sequence[str]) -> None:
         self.capability = capability
         self.problems = tuple(problems)
-        shown = excerpts(problems, " ", longest=LONGEST_REASON, most=_MOST_PROBLEMS)
+        shown = excerpts(problems, " ", longest=LONGEST_REASON, limit=_MOST_PROBLEMS)
         super().__init__(f"{capability} was not called: {shown}")
 
 
@@ -187,7 +187,7 @@ def database_sentence(file: Path, error: Exception | str, lost: str) -> str:
         )
     if code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
         return disk_sentence(OSError(errno.ENOSPC, ""))
-    detail = said_by_system(error) if isinstance(error, OSError) else str(error)
+    detail = system_reason(error) if isinstance(error, OSError) else str(error)
     line = " ".join(detail.split())[:300].rstrip(".")
     return (
         f"{file} cannot be used: {line}. Check its rights and the disk, or name another home in "

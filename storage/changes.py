@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from storage.commits.attachments import FileToCopy, files_to_copy
 from storage.commits.commit_log import Edit, Move
 from storage.commits.side_files import read_side_file, side_path, with_lines
-from storage.commits.trash import Trashed, trashed_now
+from storage.commits.trash import TrashEntry, new_trash_entry
 from storage.commits.write_ahead import Rewrite
 from storage.errors import (
     AlreadyDeleted,
@@ -21,7 +21,7 @@ from storage.errors import (
     InvalidRecord,
     StaleRevision,
     UnreadableRecord,
-    said_by_system,
+    system_reason,
 )
 from storage.files import read_plain
 from storage.format.layout import SCORER_FILE, folder_of, place_of
@@ -29,14 +29,14 @@ from storage.format.record_text import parse_record, read_record, revision_of
 from storage.format.validation import Ancestors
 from storage.index.rows import name_of
 from storage.records import CodeEval, EvalConfig, Origin, Record, Task, TaskRun
-from storage.records.names import folder_name, known_as
+from storage.records.names import display_label, folder_name
 from storage.text.json_text import patch_json, write_json
 from storage.text.kind_words import kind_word
 
 R = TypeVar("R", bound=Record)
 
 
-class Once(Enum):
+class SaveOutcome(Enum):
     """What came of saving a record once.
 
     SAVED: It is noted to be saved.
@@ -155,7 +155,7 @@ class Change:
         content = self._rewrite(path, None, current, rewrite)
         return record if content is None else read_record(kind, content, path)
 
-    def save_once(self, record: R, parent: Record, is_it: Callable[[R], bool]) -> Once:
+    def save_once(self, record: R, parent: Record, is_it: Callable[[R], bool]) -> SaveOutcome:
         """Note a new record to be saved, unless it was saved before under the same id.
 
         Args:
@@ -168,15 +168,15 @@ class Change:
         """
         path, kind = _new_path(record, parent), type(record)
         if self._edit_of(path):
-            return Once.TAKEN
+            return SaveOutcome.TAKEN
         if os.path.lexists(self.folder / path):
             with suppress(OSError, UnreadableRecord):
                 record_on_disk = parse_record(kind, read_plain(self.folder / path), path)
-                return Once.THERE if is_it(record_on_disk) else Once.TAKEN
-            return Once.TAKEN
+                return SaveOutcome.THERE if is_it(record_on_disk) else SaveOutcome.TAKEN
+            return SaveOutcome.TAKEN
         self._ancestors.check(record, path, None)
         self._note(Edit(path, new_text(record), None, parent.saved.path, lambda _: None))
-        return Once.SAVED
+        return SaveOutcome.SAVED
 
     def append_lines(self, record: Record, name: str, lines: Sequence[str]) -> None:
         """Note lines to be added to a file beside a record; what others add meanwhile stays.
@@ -214,7 +214,7 @@ class Change:
         try:
             current = earlier_edit.content if earlier_edit else read_side_file(self.folder, path)
         except OSError as error:
-            raise CorruptRecord(path, said_by_system(error)) from error
+            raise CorruptRecord(path, system_reason(error)) from error
         self._rewrite(path, below, current, rewrite)
 
     def _rewrite(
@@ -253,16 +253,16 @@ class Change:
         place = self._places.get(path)
         return None if place is None else self.edits[place]
 
-    def delete(self, record: Record) -> Trashed:
+    def delete(self, record: Record) -> TrashEntry:
         """Note a record to be put into the trash, with all below it.
 
         Raises:
             AlreadyDeleted: This change puts it there already, or what it lies below.
         """
-        label = known_as(dict(record))
+        label = display_label(dict(record))
         return self._trash(record.saved.path, record.type_name(), record.id, label)
 
-    def delete_unread(self, path: str) -> Trashed:
+    def delete_unread(self, path: str) -> TrashEntry:
         """Note a record to be put into the trash of which only the file is known.
 
         Raises:
@@ -272,15 +272,15 @@ class Change:
         record_id, _, label = file.parent.name.partition(" - ")
         return self._trash(path, file.stem, record_id, label or record_id)
 
-    def _trash(self, path: str, kind: str, record_id: str, label: str) -> Trashed:
+    def _trash(self, path: str, kind: str, record_id: str, label: str) -> TrashEntry:
         folder = folder_of(path)
         if not self._deleted_folders.isdisjoint(map(str, (folder, *folder.parents))):
             raise AlreadyDeleted(path)
-        entry = trashed_now(kind, record_id, label, str(folder))
-        self.put_away(entry, path)
+        entry = new_trash_entry(kind, record_id, label, str(folder))
+        self.move_to_trash(entry, path)
         return entry
 
-    def put_away(self, entry: Trashed, holds: str | None = None) -> None:
+    def move_to_trash(self, entry: TrashEntry, holds: str | None = None) -> None:
         """Note a folder to be put into the trash; where a file is told, it must hold that."""
         path, content = entry.note
         self.edits.append(Edit(path, content, None))
@@ -310,7 +310,7 @@ class Change:
         except FileNotFoundError as error:
             raise StaleRevision(path, None, None) from error
         except OSError as error:
-            raise CorruptRecord(path, said_by_system(error)) from error
+            raise CorruptRecord(path, system_reason(error)) from error
 
 
 def new_text(record: Record) -> bytes:

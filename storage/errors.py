@@ -33,7 +33,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from storage.text.characters import whole
+from storage.text.characters import repair_surrogates
 from storage.text.excerpts import arguments_by_name, defuse, excerpt, excerpts, with_excerpts
 from storage.text.kind_words import kind_word, listed_by
 
@@ -60,7 +60,7 @@ class WorkbenchError(Exception):
         return error
 
     def __init__(self, sentence: str = "") -> None:
-        text = with_excerpts(whole(sentence), self._arguments)
+        text = with_excerpts(repair_surrogates(sentence), self._arguments)
         super().__init__(_TWO_STOPS.sub(".", defuse(text)))
 
 
@@ -114,7 +114,7 @@ def _show(value: object) -> str:
     return excerpt(value)
 
 
-def said_by_system(error: OSError | ValueError) -> str:
+def system_reason(error: OSError | ValueError) -> str:
     """Return what the system says of a file, in words without its number."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[:1].casefold() + error.strerror[1:]
@@ -346,7 +346,7 @@ class ProjectBusy(StorageError):
         )
 
 
-class WriteFailed(StorageError):
+class WriteError(StorageError):
     """The disk refused a write; nothing was changed."""
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -354,14 +354,14 @@ class WriteFailed(StorageError):
         super().__init__(f"{path} could not be written: {reason}. Nothing has been changed.")
 
 
-class ReadOnlyProject(WriteFailed):
+class ReadOnlyProject(WriteError):
     """There is no permission to write here."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "the folder or file is read-only for this user")
 
 
-class DiskFull(WriteFailed):
+class DiskFull(WriteError):
     """There is no space left."""
 
     def __init__(self, path: Path, state: str = "the disk is full") -> None:

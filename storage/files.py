@@ -11,7 +11,7 @@ from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Final
 from uuid import uuid4
 
-from storage.errors import DiskFull, ReadOnlyProject, WriteFailed
+from storage.errors import DiskFull, ReadOnlyProject, WriteError
 
 LARGEST_FILE: Final = 256 << 20
 """No record, journal or file beside one is larger; what is, was not made by a program of ours."""
@@ -40,7 +40,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         WriteFailed: The disk refused; nothing was changed.
     """
-    put_in_place(write_aside(path, content), path)
+    move_into_place(write_aside(path, content), path)
 
 
 def read_plain(path: Path, size_limit: int = LARGEST_FILE) -> bytes:
@@ -122,7 +122,7 @@ def write_aside(path: Path, content: bytes, place: Path | None = None) -> Path:
     return fresh
 
 
-def put_in_place(fresh: Path, path: Path) -> None:
+def move_into_place(fresh: Path, path: Path) -> None:
     """Let what was written aside be the file.
 
     Raises:
@@ -209,4 +209,4 @@ def disk_errors(path: Path) -> Generator[None]:
             raise DiskFull(path) from error
         if error.errno == errno.EROFS:
             raise ReadOnlyProject(path) from error
-        raise WriteFailed(path, error.strerror or str(error)) from error
+        raise WriteError(path, error.strerror or str(error)) from error

@@ -21,12 +21,12 @@ from storage.errors import (
     CorruptRecord,
     RecordNotFound,
     UnsafePath,
-    said_by_system,
+    system_reason,
 )
 from storage.format.layout import folder_of, id_in, place_of
 from storage.index.keeper import IndexKeeper
-from storage.index.queries import IndexReader, Order, RunQuery, ScoreCell, Scored
-from storage.index.refresh import Heard, Refreshed
+from storage.index.queries import IndexReader, Order, RunQuery, ScoreCell, ScoreCount
+from storage.index.refresh import ReadListener, RefreshResult
 from storage.record_files import RecordFiles, RecordProblem
 from storage.records import Attachment, Eval, Project, Record, Task, TaskRun
 from storage.records.names import close_names, folded_name
@@ -110,7 +110,7 @@ class ProjectReader:
         try:
             return await anyio.to_thread.run_sync(read_side_file, self.folder, path)
         except OSError as error:
-            raise CorruptRecord(path, said_by_system(error)) from error
+            raise CorruptRecord(path, system_reason(error)) from error
 
     async def damaged_side_files(self, record: Record) -> list[RecordProblem]:
         """Return the files of lines beside a record that cannot be read, or not all of them."""
@@ -122,12 +122,12 @@ class ProjectReader:
             try:
                 line_numbers = damaged_lines(read_side_file(self.folder, path) or b"")
             except OSError as error:
-                problems.append(RecordProblem(path, said_by_system(error)))
+                problems.append(RecordProblem(path, system_reason(error)))
             except UnsafePath as error:
                 problems.append(RecordProblem(path, str(error)))
             else:
                 if line_numbers:
-                    lines = excerpts(line_numbers, most=5)
+                    lines = excerpts(line_numbers, limit=5)
                     reason = f"these lines are no JSON objects and are left out: {lines}"
                     problems.append(RecordProblem(path, reason))
         return problems
@@ -238,13 +238,13 @@ class ProjectReader:
         """Whether this store has looked at all files already; the first look may take long."""
         return self._index.is_open
 
-    async def refresh(self, heard: Heard | None = None) -> Refreshed:
+    async def refresh(self, listener: ReadListener | None = None) -> RefreshResult:
         """Look for changes that were made elsewhere: by other programs, by git, by hand.
 
         Args:
-            heard: Told in a thread, where many records are read, how many these are so far.
+            listener: Told in a thread, where many records are read, how many these are so far.
         """
-        return await self._index.refresh(heard)
+        return await self._index.refresh(listener)
 
     async def look_again(self) -> None:
         """Look for changes made elsewhere before saying that something is not there.
@@ -320,20 +320,20 @@ class ProjectReader:
         records = await anyio.to_thread.run_sync(self._files.read_all, kind, page.paths)
         return Page(records, page.total, page.total_is_exact, page.next_cursor)
 
-    async def scored(self, measured: Eval) -> list[Scored]:
+    async def score_counts(self, eval_record: Eval) -> list[ScoreCount]:
         """Return how many items every judge of an eval has scored, by run config."""
-        folder = str(folder_of(measured.saved.path))
-        return await self._index.ask(lambda index: index.scored(folder))
+        folder = str(folder_of(eval_record.saved.path))
+        return await self._index.ask(lambda index: index.score_counts(folder))
 
-    async def score_table(self, measured: Eval) -> list[ScoreCell]:
+    async def score_table(self, eval_record: Eval) -> list[ScoreCell]:
         """Return every judge's mean score of every run config on an eval."""
-        folder = str(folder_of(measured.saved.path))
+        folder = str(folder_of(eval_record.saved.path))
         return await self._index.ask(lambda index: index.score_table(folder))
 
     async def unreadable(self) -> list[RecordProblem]:
         """Return every file of the project that cannot be used, and why; and links, unfollowed."""
         index_problems = await self._index.ask(lambda index: index.problems())
-        reasons = {**dict(index_problems), **self._index.passed_over()}
+        reasons = {**dict(index_problems), **self._index.skipped_files()}
         problems = {path: RecordProblem(path, reason) for path, reason in reasons.items()}
         read = await anyio.to_thread.run_sync(self._files.problems_now)
         for path in await anyio.to_thread.run_sync(list_unwritten, self.folder):
@@ -342,14 +342,14 @@ class ProjectReader:
             problems[path] = RecordProblem(path, _FOREIGN)
         return sorted({**problems, **read}.values(), key=lambda fault: fault.path)
 
-    async def repeated(self) -> list[RecordProblem]:
+    async def duplicates(self) -> list[RecordProblem]:
         """Return the records whose id another one has, such as copies made in a file manager.
 
         Named by their id, the one with the shortest path is meant; all are listed and counted.
         Of a copied folder only its topmost record is told.
         """
         problems: list[RecordProblem] = []
-        for first, *copies in await self._index.ask(lambda index: index.repeated()):
+        for first, *copies in await self._index.ask(lambda index: index.duplicates()):
             reason = (
                 f"it has the same id as {first}, which is the one that its id means. Move one of "
                 "the two folders out of the project, or give one an id of its own, 12 digits "

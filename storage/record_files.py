@@ -13,7 +13,7 @@ from storage.errors import (
     NotAProject,
     UnreadableProject,
     UnreadableRecord,
-    said_by_system,
+    system_reason,
 )
 from storage.files import LINK, NO_FILE, read_plain
 from storage.format.layout import PROJECT_FILE, folder_of, place_named, place_of
@@ -53,7 +53,7 @@ def read_project(folder: Path) -> Project:
     except PermissionError as error:
         raise UnreadableProject(folder, "this user may not read it") from error
     except OSError as error:
-        raise UnreadableProject(folder, said_by_system(error)) from error
+        raise UnreadableProject(folder, system_reason(error)) from error
     except CorruptRecord as error:
         raise UnreadableProject(folder, error.reason) from error
 

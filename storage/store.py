@@ -21,8 +21,8 @@ from storage.changes import Change, new_text
 from storage.commits.attachments import FileToCopy, files_beside
 from storage.commits.claims import hold_claims
 from storage.commits.commit_log import CommitLog, Edit, Move
-from storage.commits.restoration import put_back
-from storage.commits.trash import Trashed, empty_trash, keep_out_of_git, list_trash
+from storage.commits.restoration import restore
+from storage.commits.trash import TrashEntry, empty_trash, keep_out_of_git, list_trash
 from storage.errors import ProjectExists
 from storage.files import write_atomically
 from storage.format.layout import PROJECT_FILE
@@ -116,7 +116,7 @@ class ProjectStore(ProjectReader):
         async with self.transaction() as change:
             return change.save(record, parent)
 
-    async def delete(self, record: Record) -> Trashed:
+    async def delete(self, record: Record) -> TrashEntry:
         """Put a record into the trash, with all below it.
 
         Raises:
@@ -133,11 +133,11 @@ class ProjectStore(ProjectReader):
         await anyio.to_thread.run_sync(change.check)
         await self.write(change.edits, change.moves, change.files)
 
-    async def trash(self) -> list[Trashed]:
+    async def trash(self) -> list[TrashEntry]:
         """Return what is in the trash, the latest first."""
         return await anyio.to_thread.run_sync(list_trash, self.folder)
 
-    async def put_back(self, key: str) -> Trashed:
+    async def restore(self, key: str) -> TrashEntry:
         """Put what is in the trash back where it was.
 
         Raises:
@@ -145,13 +145,13 @@ class ProjectStore(ProjectReader):
             ParentNotThere: What it lay below is not there.
             ThereAgain: It is there again already.
         """
-        entry = await self.alone(lambda log: put_back(self.folder, log, key))
+        entry = await self.run_exclusive(lambda log: restore(self.folder, log, key))
         await self._index.note((), (entry.folder,))
         return entry
 
     async def empty_trash(self) -> int:
         """Take away for good what is in the trash; return how many records that were."""
-        return await self.alone(lambda _: empty_trash(self.folder))
+        return await self.run_exclusive(lambda _: empty_trash(self.folder))
 
     async def write(
         self,
@@ -179,7 +179,7 @@ class ProjectStore(ProjectReader):
 
         def write_files() -> None:
             if moves or files:  # what comes before the commit makes folders
-                self._log.check_there(edits, moves)
+                self._log.check_presence(edits, moves)
             if moves:
                 keep_out_of_git(self.folder)
             with files_beside(self.folder, files):
@@ -192,7 +192,7 @@ class ProjectStore(ProjectReader):
         move_paths = [path for move in moves for path in (move.source, move.target)]
         await self._index.note(edit_paths, move_paths)
 
-    async def alone(self, work: Callable[[CommitLog], T]) -> T:
+    async def run_exclusive(self, work: Callable[[CommitLog], T]) -> T:
         """Do blocking work in a thread while all other writers of the project are kept out.
 
         Args:
@@ -200,7 +200,7 @@ class ProjectStore(ProjectReader):
         """
 
         def work_alone() -> T:
-            with self._log.alone():
+            with self._log.exclusive():
                 return work(self._log)
 
         return await anyio.to_thread.run_sync(work_alone)

@@ -33,7 +33,7 @@ async def _eval(store: ProjectStore, task: Task, one: Eval) -> EvalInventory:
     asking = {
         judge.saved.path for judge in judges if isinstance(judge.properties, LlmJudge | StepsJudge)
     }
-    scored = await store.scored(one)
+    scored = await store.score_counts(one)
     of_configs = [cell for cell in scored if cell.run_config_id]
     golden = await golden_runs(store, task, one)
     asked = [aspect_of(score, task) for score in one.output_scores]

@@ -140,8 +140,8 @@ def _runs_that_matter(measured: Eval) -> list[RunQuery]:
     if measured.eval_configs_filter_id:
         filters.add(measured.eval_configs_filter_id)
     return [
-        RunQuery(made_by_evals=True),
-        *(RunQuery(one, made_by_evals=False) for one in filters if is_filter(one)),
+        RunQuery(is_from_eval=True),
+        *(RunQuery(one, is_from_eval=False) for one in filters if is_filter(one)),
     ]
 
 

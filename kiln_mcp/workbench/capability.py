@@ -30,7 +30,7 @@ from kiln_mcp.workbench.argument_schemas import schema_of
 from kiln_mcp.workbench.call_options import CallOptions
 from storage import records
 from storage.records.record import Part, Record, first_fault
-from storage.text.characters import whole
+from storage.text.characters import repair_surrogates
 from storage.text.excerpts import excerpt
 from storage.text.kind_words import kind_word
 
@@ -381,7 +381,7 @@ def _slips(place: str, given: object, taken: object) -> Iterator[str]:
             yield _wrong(place, "it is no finite number", taken)
         case int() | float() if isinstance(given, bool):
             yield _wrong(place, "it has to be a number", given)
-        case str() if whole(taken) != taken:
+        case str() if repair_surrogates(taken) != taken:
             yield _wrong(place, "it holds half a character", taken)
         case _:
             arrived = _entries(given)

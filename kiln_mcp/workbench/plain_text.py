@@ -13,7 +13,7 @@ from typing import get_args, get_origin
 from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
-from storage.text.characters import whole_texts
+from storage.text.characters import repair_texts
 
 _MEDDLING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that move a terminal's cursor, change its colours, or turn the order of letters."""
@@ -31,7 +31,7 @@ def plain(result: BaseModel) -> dict[str, JsonValue]:
 
     A list of records that every answer of its kind has stays: that there are none is the answer.
     """
-    data: dict[str, JsonValue] = whole_texts(result.model_dump(mode="json"))
+    data: dict[str, JsonValue] = repair_texts(result.model_dump(mode="json"))
     kept = {name: _prune(value) for name, value in data.items()}
     fields = type(result).model_fields
     return {

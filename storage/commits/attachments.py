@@ -13,7 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from storage.border import check_links, check_path
-from storage.errors import InvalidRecord, RecordNotFound, UnsafePath, said_by_system
+from storage.errors import InvalidRecord, RecordNotFound, UnsafePath, system_reason
 from storage.files import disk_errors, flush_folder, remove_empty_folders
 from storage.format.layout import folder_of
 from storage.records import Attachment, ChunkedDocument, Document, Extraction, Record
@@ -108,7 +108,7 @@ def _copy(file: FileToCopy, target: Path) -> None:
     try:
         ordinary = stat.S_ISREG(file.source.stat().st_mode)
     except OSError as error:
-        raise InvalidRecord(file.kind, f"{file.source}: {said_by_system(error)}") from error
+        raise InvalidRecord(file.kind, f"{file.source}: {system_reason(error)}") from error
     if not ordinary:
         raise InvalidRecord(file.kind, f"{file.source} is no file")
     with disk_errors(target):

@@ -22,7 +22,7 @@ from storage.border import Reach, check_links
 from storage.commits.locks import ProjectLock
 from storage.commits.recovery import Pending
 from storage.commits.trash import FOLDER, UNWRITTEN
-from storage.commits.write_ahead import Begun, Edit, Move
+from storage.commits.write_ahead import Edit, Move, PendingChange
 from storage.errors import (
     AlreadyDeleted,
     ParentTakenAway,
@@ -30,12 +30,12 @@ from storage.errors import (
     ReadOnlyProject,
     StaleRevision,
     UnsafePath,
-    WriteFailed,
+    WriteError,
 )
 from storage.files import (
     disk_errors,
     move_atomically,
-    put_in_place,
+    move_into_place,
     read_plain,
     remove_empty_folders,
     write_atomically,
@@ -70,13 +70,13 @@ class CommitLog:
         Where that is not possible, as on a disk that is read-only, they wait for the next one.
         """
         try:
-            if not self._pending.former() and not self._pending.left():
+            if not self._pending.former() and not self._pending.leftovers():
                 return 0
-            with self._lock.held(_WAIT_TO_OPEN_S):
+            with self._lock.hold(_WAIT_TO_OPEN_S):
                 return self._finish_former() + self._finish()
         except ProjectBusy:  # whoever writes has settled it first
             return 0
-        except (WriteFailed, UnsafePath) as error:
+        except (WriteError, UnsafePath) as error:
             _log.warning("What was begun in %s waits to be settled: %s", self._project, error)
             return 0
 
@@ -97,13 +97,15 @@ class CommitLog:
             ProjectBusy: Another process has been writing for too long.
             WriteFailed: The disk refused; nothing was changed.
         """
-        Begun(edits, moves, (), reach).check()
-        with self.alone():
-            check_links(self._project, Begun(edits, moves, ()).paths)
-            self.check_there(edits, moves)
+        PendingChange(edits, moves, (), reach).check()
+        with self.exclusive():
+            check_links(self._project, PendingChange(edits, moves, ()).paths)
+            self.check_presence(edits, moves)
             free = [self._with_free_target(move) for move in moves]
             checks = [(edit, was) for edit, was in map(self._check, edits) if edit is not None]
-            change = Begun([edit for edit, _ in checks], free, [was for _, was in checks], reach)
+            change = PendingChange(
+                [edit for edit, _ in checks], free, [was for _, was in checks], reach
+            )
             try:
                 self._carry_out(change)
             except BaseException:
@@ -112,7 +114,7 @@ class CommitLog:
                         remove_empty_folders((self._project / edit.path).parent, self._project)
                 raise
 
-    def _carry_out(self, change: Begun) -> None:
+    def _carry_out(self, change: PendingChange) -> None:
         if not change.paths:
             return
         self._pending.prepare()
@@ -120,14 +122,14 @@ class CommitLog:
             fresh = self._pending.write_aside(change)
             journal = self._pending.journal(change)
         except BaseException:
-            self._pending.sweep(self._pending.left())
+            self._pending.sweep(self._pending.leftovers())
             raise
         try:
             for file, edit in zip(fresh, change.edits, strict=True):
-                put_in_place(file, self._project / edit.path)
+                move_into_place(file, self._project / edit.path)
             self._move(change)
         except BaseException:
-            self._pending.sweep(self._pending.left())  # the old contents need the space
+            self._pending.sweep(self._pending.leftovers())  # the old contents need the space
             self._undo(change)
             journal.unlink(missing_ok=True)
             raise
@@ -143,7 +145,7 @@ class CommitLog:
             raise ReadOnlyProject(folder)
         self._pending.check_room(folder, size)
 
-    def check_there(self, edits: Sequence[Edit], moves: Sequence[Move]) -> None:
+    def check_presence(self, edits: Sequence[Edit], moves: Sequence[Move]) -> None:
         """Refuse to save below what is gone, or to move it.
 
         A folder that was taken away would be made again otherwise, without its record.
@@ -167,7 +169,7 @@ class CommitLog:
         return [path for path in sorted(parents) if not (self._project / path).is_file()]
 
     @contextmanager
-    def alone(self) -> Generator[None]:
+    def exclusive(self) -> Generator[None]:
         """Keep all other writers of the project out, and settle what one of them left that died.
 
         A journal that is still there belongs to a dead process: settled later, it would undo what
@@ -176,13 +178,13 @@ class CommitLog:
         Raises:
             ProjectBusy: Another process has been writing for too long.
         """
-        with self._lock.held():
+        with self._lock.hold():
             self._finish()
             yield
 
     def _finish(self) -> int:
         """Settle the changes that this person's processes left; return how many."""
-        leftovers = self._pending.left()
+        leftovers = self._pending.leftovers()
         count = 0
         for journal in (file for file in leftovers if file.suffix == ".json"):
             with disk_errors(journal):
@@ -205,7 +207,7 @@ class CommitLog:
                     journal.unlink()
         return len(former)
 
-    def _settle(self, change: Begun, journal: Path) -> None:
+    def _settle(self, change: PendingChange, journal: Path) -> None:
         """Carry a change to its end, or take it back where another program has written since.
 
         Nobody was told that it was made. So it gives way: what others wrote meanwhile stays. What
@@ -237,7 +239,7 @@ class CommitLog:
         if any(is_foreign) or is_moved_since:
             self._keep_unwritten(change, self._project / UNWRITTEN / journal.stem)
 
-    def _keep_unwritten(self, change: Begun, place: Path) -> None:
+    def _keep_unwritten(self, change: PendingChange, place: Path) -> None:
         check_links(self._project, [place.relative_to(self._project).as_posix()])
         for edit in change.edits:
             if (
@@ -291,18 +293,18 @@ class CommitLog:
         """Whether a move was not made; where something is at its target, it was."""
         return self._is_there(move.source) and not self._is_there(move.target)
 
-    def _move(self, change: Begun) -> None:
+    def _move(self, change: PendingChange) -> None:
         for move in change.moves:
             if self._is_to_move(move):
                 move_atomically(self._project / move.source, self._project / move.target)
 
-    def _undo(self, change: Begun) -> None:
+    def _undo(self, change: PendingChange) -> None:
         """Undo what was made of a change; what it did not write stays."""
         for move in reversed(change.moves):
             back = Move(move.target, move.source)
             if self._is_to_move(back):
                 move_atomically(self._project / back.source, self._project / back.target)
-        for edit, was in zip(change.edits, change.before, strict=True):
+        for edit, was in zip(change.edits, change.previous_contents, strict=True):
             path = self._project / edit.path
             if self._content_of(edit.path) != edit.content:
                 continue

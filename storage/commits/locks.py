@@ -38,7 +38,7 @@ class ProjectLock:
         self._file = FileLock(file)
 
     @contextmanager
-    def held(self, longest_wait_s: float | None = None) -> Generator[None]:
+    def hold(self, longest_wait_s: float | None = None) -> Generator[None]:
         """Keep all other writers out; may be nested within a thread.
 
         Args:

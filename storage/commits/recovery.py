@@ -17,7 +17,7 @@ from uuid import uuid4
 from storage.border import FOREIGN, PENDING, check_links, has_links
 from storage.commits.seal import JournalSeal
 from storage.commits.trash import keep_out_of_git
-from storage.commits.write_ahead import Begun
+from storage.commits.write_ahead import PendingChange
 from storage.errors import UnsafePath
 from storage.files import (
     check_room,
@@ -70,7 +70,7 @@ class Pending:
         self.prepare()
         check_room(folder, size, self._folder)
 
-    def write_aside(self, change: Begun) -> list[Path]:
+    def write_aside(self, change: PendingChange) -> list[Path]:
         """Write the new contents of a change aside and return where.
 
         Raises:
@@ -81,7 +81,7 @@ class Pending:
             for edit in change.edits
         ]
 
-    def journal(self, change: Begun) -> Path:
+    def journal(self, change: PendingChange) -> Path:
         """Return the file of a change's journal; a change of one file alone needs none.
 
         Raises:
@@ -92,7 +92,7 @@ class Pending:
             write_atomically(file, self._seal.mark(change.text()))
         return file
 
-    def left(self) -> list[Path]:
+    def leftovers(self) -> list[Path]:
         """Return what processes that died left of what they had under way.
 
         Raises:
@@ -109,10 +109,10 @@ class Pending:
         """Return the journals that an older version left in the home."""
         return sorted(self._former.glob("*.json"))
 
-    def read_former(self, journal: Path) -> Begun | None:
+    def read_former(self, journal: Path) -> PendingChange | None:
         """Return the change of a journal in the home; None where it was damaged and set aside."""
         try:
-            change = Begun.read(read_plain(journal))
+            change = PendingChange.read(read_plain(journal))
         except (ValueError, KeyError, TypeError, RecursionError):
             change = None
         if change is not None and self._is_safe(change):
@@ -121,7 +121,7 @@ class Pending:
         journal.rename(journal.with_suffix(".broken"))
         return None
 
-    def read_own(self, journal: Path) -> Begun | None:
+    def read_own(self, journal: Path) -> PendingChange | None:
         """Return the change that a process of this person began; None for any other, put aside."""
         try:
             text = self._seal.text_of(read_plain(journal))
@@ -129,7 +129,7 @@ class Pending:
             if error.errno not in _NO_JOURNAL:
                 raise
             text = None
-        change = None if text is None else Begun.read(text)
+        change = None if text is None else PendingChange.read(text)
         if change is not None and self._is_safe(change):
             return change
         self._put_aside(journal)
@@ -145,7 +145,7 @@ class Pending:
             else:
                 file.unlink(missing_ok=True)
 
-    def _is_safe(self, change: Begun) -> bool:
+    def _is_safe(self, change: PendingChange) -> bool:
         try:
             change.check()
             check_links(self._project, change.paths)

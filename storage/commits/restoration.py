@@ -5,7 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from storage.commits.commit_log import CommitLog, Move
-from storage.commits.trash import FOLDER, Trashed, find_by_folder, find_trashed, remove_for_good
+from storage.commits.trash import (
+    FOLDER,
+    TrashEntry,
+    find_by_folder,
+    find_trash_entry,
+    remove_for_good,
+)
 from storage.errors import ParentNotThere, ThereAgain
 from storage.format.layout import place_named, place_of
 from storage.text.kind_words import kind_word
@@ -13,7 +19,7 @@ from storage.text.kind_words import kind_word
 _UNDONE = "undone"
 
 
-def put_back(project: Path, log: CommitLog, key: str) -> Trashed:
+def restore(project: Path, log: CommitLog, key: str) -> TrashEntry:
     """Put what is in the trash back where it was, while all other writers are kept out.
 
     Where its folder holds leftovers, but no such record, they stay; what differs from one of them
@@ -24,7 +30,7 @@ def put_back(project: Path, log: CommitLog, key: str) -> Trashed:
         ParentNotThere: What it lay below is not there.
         ThereAgain: It is there again already.
     """
-    entry = find_trashed(project, key)
+    entry = find_trash_entry(project, key)
     _check_parents(project, entry)
     target = project / entry.folder
     if (target / f"{entry.kind}.kiln").exists():
@@ -39,7 +45,7 @@ def put_back(project: Path, log: CommitLog, key: str) -> Trashed:
     return entry
 
 
-def _check_parents(project: Path, entry: Trashed) -> None:
+def _check_parents(project: Path, entry: TrashEntry) -> None:
     """Refuse what would lie below a record that is not there; say which is to come first."""
     missing = [file for file in _parents(entry) if not (project / file).is_file()]
     if not missing:
@@ -50,7 +56,7 @@ def _check_parents(project: Path, entry: Trashed) -> None:
     raise ParentNotThere(_describe(entry), name, parent_entry.key if parent_entry else None)
 
 
-def _parents(entry: Trashed) -> Iterator[str]:
+def _parents(entry: TrashEntry) -> Iterator[str]:
     """Yield the files of the records that a deleted one lay below, the nearest first."""
     folder = PurePosixPath(entry.folder)
     place = place_named(f"{entry.kind}.kiln")
@@ -75,7 +81,7 @@ def _fits(project: Path, source: Path, target: Path, moves: list[Move]) -> bool:
     return source.is_file() and target.is_file() and source.read_bytes() == target.read_bytes()
 
 
-def _describe(entry: Trashed) -> str:
+def _describe(entry: TrashEntry) -> str:
     return f"the {_words(entry.kind)} '{entry.label}'"
 
 

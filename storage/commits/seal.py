@@ -16,7 +16,7 @@ from typing import Final
 
 import platformdirs
 
-from storage.errors import WriteFailed
+from storage.errors import WriteError
 from storage.files import disk_errors, flush_folder, read_plain
 
 _KEY_FILE: Final = "journal.key"
@@ -43,7 +43,7 @@ class JournalSeal:
         """
         person, state = self._places
         keys = [self._key(state)]
-        with suppress(WriteFailed):  # a data folder that is read-only, or no folder
+        with suppress(WriteError):  # a data folder that is read-only, or no folder
             keys.append(self._key(person))
         return b" ".join(_code(key, text) for key in keys) + b"\n" + text
 

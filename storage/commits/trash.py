@@ -25,7 +25,7 @@ _LONGEST_NOTE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Trashed:
+class TrashEntry:
     """A deleted record.
 
     Attributes:
@@ -63,11 +63,11 @@ class Trashed:
         return str(path), json.dumps(data, ensure_ascii=False, indent=2).encode()
 
 
-def trashed_now(kind: str, record_id: str, label: str, folder: str) -> Trashed:
+def new_trash_entry(kind: str, record_id: str, label: str, folder: str) -> TrashEntry:
     """Return how a record is kept that is deleted now, by whoever is at work."""
     deleted_at = datetime.now(UTC)
     key = f"{deleted_at:%Y%m%dT%H%M%S}-{record_id}-{new_id()[:4]}"
-    return Trashed(key, kind, label, folder, deleted_at, login_name())
+    return TrashEntry(key, kind, label, folder, deleted_at, login_name())
 
 
 def keep_out_of_git(project: Path) -> None:
@@ -82,7 +82,7 @@ def keep_out_of_git(project: Path) -> None:
         write_atomically(file, b"*\n")
 
 
-def list_trash(project: Path) -> list[Trashed]:
+def list_trash(project: Path) -> list[TrashEntry]:
     """Return what is in the trash, the latest first."""
     if has_links(project, FOLDER):
         return []
@@ -91,7 +91,7 @@ def list_trash(project: Path) -> list[Trashed]:
     return sorted(entries, key=lambda entry: entry.deleted_at, reverse=True)
 
 
-def _read_note(note: Path) -> Trashed | None:
+def _read_note(note: Path) -> TrashEntry | None:
     """Return what a note says; None for one that is no note of ours, or names no record's place."""
     if note.parent.is_symlink():
         return None
@@ -105,10 +105,10 @@ def _read_note(note: Path) -> Trashed | None:
         return None
     if not _KIND.fullmatch(kind):
         return None
-    return Trashed(note.parent.name, kind, label, folder, when, who)
+    return TrashEntry(note.parent.name, kind, label, folder, when, who)
 
 
-def find_trashed(project: Path, key: str) -> Trashed:
+def find_trash_entry(project: Path, key: str) -> TrashEntry:
     """Return what is in the trash under a key.
 
     Raises:
@@ -120,7 +120,7 @@ def find_trashed(project: Path, key: str) -> Trashed:
     raise RecordNotFound("deleted record", key)
 
 
-def find_by_folder(project: Path, folder: str) -> Trashed | None:
+def find_by_folder(project: Path, folder: str) -> TrashEntry | None:
     """Return what is in the trash that lay in this folder, the latest; None for nothing."""
     return next((entry for entry in list_trash(project) if entry.folder == folder), None)
 

@@ -50,19 +50,19 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class PendingChange:
     """A change that a process carries out, or began.
 
     Attributes:
         edits: Files that get a new content.
         moves: Folders that go elsewhere, after that.
-        before: What each file held; None where it was not there, or where nobody knows.
+        previous_contents: What each file held; None where it was not there, or where nobody knows.
         reach: Which files of the project it may touch.
     """
 
     edits: Sequence[Edit]
     moves: Sequence[Move]
-    before: Sequence[bytes | None]
+    previous_contents: Sequence[bytes | None]
     reach: Reach = Reach.RECORDS
 
     @property
@@ -84,7 +84,7 @@ class Begun:
         """Return what its journal holds."""
         entries: list[_Entry] = [
             (edit.path, _encode(edit.content) or "", edit.expected, edit.below, _encode(was))
-            for edit, was in zip(self.edits, self.before, strict=True)
+            for edit, was in zip(self.edits, self.previous_contents, strict=True)
         ]
         moves = [[move.source, move.target] for move in self.moves]
         return json.dumps({"edits": entries, "moves": moves, "reach": self.reach}).encode()

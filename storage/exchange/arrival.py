@@ -18,7 +18,7 @@ from uuid import uuid4
 import anyio.to_thread
 
 from storage.border import check_target
-from storage.errors import CorruptRecord, RecordNotFound, UnreadableRecord, said_by_system
+from storage.errors import CorruptRecord, RecordNotFound, UnreadableRecord, system_reason
 from storage.exchange.archives import LIMITS, Limits, unpack
 from storage.exchange.contents import projects_in, travels
 from storage.exchange.errors import (
@@ -141,7 +141,7 @@ def _readable(source: str, folder: Path) -> Path:
         reason = f"its {PROJECT_FILE} cannot be used, for {error.reason}"
         raise NotImportable(source, reason) from error
     except OSError as error:
-        reason = f"its {PROJECT_FILE} cannot be read, for {said_by_system(error)}"
+        reason = f"its {PROJECT_FILE} cannot be read, for {system_reason(error)}"
         raise NotImportable(source, reason) from error
     return folder
 

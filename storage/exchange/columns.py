@@ -12,7 +12,7 @@ from typing import Final, Literal, NoReturn, cast
 from pydantic import ValidationError
 
 from storage.records import DataSource, TaskOutput, TaskRun
-from storage.records.record import fault_said
+from storage.records.record import fault_text
 from storage.text.json_text import write_json
 
 Row = Mapping[str, object]
@@ -150,7 +150,7 @@ def _fault_of_row(error: ValidationError) -> str:
     fault = error.errors(include_url=False)[0]
     where = ".".join(str(step) for step in fault["loc"])
     columns = [column for start, column in _FROM_COLUMN.items() if where.startswith(start)]
-    message = fault_said(fault)
+    message = fault_text(fault)
     if not where:
         return message
     value = fault["input"]

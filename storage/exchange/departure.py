@@ -32,13 +32,13 @@ class PackedProject:
         file: The archive.
         files: How many files are in it.
         size: Its size in bytes.
-        left_out: What lies in the project's folder and is not in it, each with the reason.
+        exclusions: What lies in the project's folder and is not in it, each with the reason.
     """
 
     file: Path
     files: int
     size: int
-    left_out: tuple[str, ...]
+    exclusions: tuple[str, ...]
 
 
 async def export_project(store: ProjectStore, file: Path) -> PackedProject:
@@ -55,7 +55,7 @@ async def export_project(store: ProjectStore, file: Path) -> PackedProject:
         WriteFailed: The disk refused.
     """
     top = stored_name(acceptable_name(store.project.name)) or "project"
-    return await store.alone(lambda _: _pack(store.folder, top, file))
+    return await store.run_exclusive(lambda _: _pack(store.folder, top, file))
 
 
 def _pack(folder: Path, top: str, file: Path) -> PackedProject:

@@ -17,7 +17,7 @@ from storage.exchange.parquet import ParquetWriter, parquet_rows
 from storage.exchange.text_tables import (
     csv_header,
     csv_rows,
-    decoded,
+    decode_table,
     jsonl_rows,
     write_csv,
     write_jsonl,
@@ -60,13 +60,13 @@ class RunTable:
         file_name: Its name: says its form, and becomes the runs' source.
         purpose: What the runs are for, such as the task's id. With the content and the row's
             place it makes the ids, so that reading a table again gives the same runs.
-        unused: Columns that were met and are not known; filled while reading.
+        unknown_columns: Columns that were met and are not known; filled while reading.
     """
 
     content: bytes
     file_name: str
     purpose: str = ""
-    unused: dict[str, None] = field(default_factory=dict[str, None])
+    unknown_columns: dict[str, None] = field(default_factory=dict[str, None])
 
     def __iter__(self) -> Iterator[tuple[int, TaskRun | BadRow]]:
         """Return each row's number, and its run or what is wrong with it.
@@ -83,7 +83,9 @@ class RunTable:
             if isinstance(row, str):
                 yield number, BadRow(number, row)
                 continue
-            self.unused.update(dict.fromkeys(key for key in row if key and key not in COLUMNS))
+            self.unknown_columns.update(
+                dict.fromkeys(key for key in row if key and key not in COLUMNS)
+            )
             try:
                 run = run_of(row, self.file_name)
             except ValueError as error:
@@ -100,9 +102,9 @@ class RunTable:
             case "parquet":
                 return parquet_rows(self.content)
             case "csv":
-                return csv_rows(decoded(self.content, self.file_name, "csv"))
+                return csv_rows(decode_table(self.content, self.file_name, "csv"))
             case "jsonl":
-                return jsonl_rows(decoded(self.content, self.file_name, "jsonl"))
+                return jsonl_rows(decode_table(self.content, self.file_name, "jsonl"))
 
 
 def id_after(row_id: str) -> str:

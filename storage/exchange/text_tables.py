@@ -38,7 +38,7 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001 - spreadsh
 _SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 
 
-def decoded(content: bytes, file_name: str, form: TextFormat) -> str:
+def decode_table(content: bytes, file_name: str, form: TextFormat) -> str:
     """Return the text of a table: UTF-8, or UTF-16 as spreadsheets write it, with mark or without.
 
     A few bytes that are no UTF-8 spoil their rows alone: see `_spoiled`.

@@ -17,7 +17,7 @@ import anyio.to_thread
 
 from storage.errors import ProjectBusy
 from storage.index.queries import IndexReader
-from storage.index.refresh import Heard, IndexBuilder, Refreshed, forget_index
+from storage.index.refresh import IndexBuilder, ReadListener, RefreshResult, forget_index
 from storage.sqlite_files import BUSY_S, is_busy
 
 T = TypeVar("T")
@@ -91,10 +91,10 @@ class IndexKeeper:
         """Whether this process has looked at the project's files already."""
         return self._builder is not None
 
-    async def refresh(self, heard: Heard | None = None) -> Refreshed:
+    async def refresh(self, listener: ReadListener | None = None) -> RefreshResult:
         """Look for changes that were made elsewhere: by other programs, by git, by hand."""
         async with self._turn:
-            return await self._refresh(heard)
+            return await self._refresh(listener)
 
     async def look_again(self) -> None:
         """Look for changes before saying that something is not there.
@@ -108,9 +108,9 @@ class IndexKeeper:
                 if self._took_s > _QUICK_S:
                     self._missed_until = self._clock() + self._took_s
 
-    def passed_over(self) -> dict[str, str]:
+    def skipped_files(self) -> dict[str, str]:
         """Return what the last look found in a record's place and did not read, and why."""
-        return {} if self._builder is None else self._builder.passed_over
+        return {} if self._builder is None else self._builder.skipped_files
 
     def doubt(self) -> None:
         """Look for changes before the next use, however short ago that was done."""
@@ -129,7 +129,7 @@ class IndexKeeper:
                 _log.info("The index of %s missed a change: %s", self._project, error)
                 self.doubt()
 
-    async def _refresh(self, listener: Heard | None = None) -> Refreshed:
+    async def _refresh(self, listener: ReadListener | None = None) -> RefreshResult:
         began = self._clock()
         try:
             result = await anyio.to_thread.run_sync(self._compare, listener)
@@ -141,7 +141,7 @@ class IndexKeeper:
         self._stale_at = self._clock() + max(_FRESH_S, _REFRESH_SHARE * self._took_s)
         return result
 
-    async def _rebuild(self, listener: Heard | None) -> Refreshed:
+    async def _rebuild(self, listener: ReadListener | None) -> RefreshResult:
         """Build the index again; where its place cannot be used, in a folder of this process."""
         try:
             return await anyio.to_thread.run_sync(self._compare, listener)
@@ -169,7 +169,7 @@ class IndexKeeper:
         if is_busy(error):
             raise ProjectBusy(self._project, BUSY_S) from error
 
-    def _compare(self, listener: Heard | None) -> Refreshed:
+    def _compare(self, listener: ReadListener | None) -> RefreshResult:
         if self._builder is None:
             self._builder = IndexBuilder(self._project, self._file)
         return self._builder.refresh(listener)

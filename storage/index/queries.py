@@ -15,10 +15,10 @@ import aiosqlite
 from storage.errors import InvalidQuery
 from storage.index import sql
 from storage.index.rows import SqlValue
-from storage.index.wanted import RunQuery, Wanted, facets_of, words_query
+from storage.index.run_search import RunQuery, RunSearch, facets_of, words_query
 from storage.sqlite_files import BUSY_S
 
-__all__ = ["IndexReader", "Order", "PathPage", "RunQuery", "ScoreCell", "Scored"]
+__all__ = ["IndexReader", "Order", "PathPage", "RunQuery", "ScoreCell", "ScoreCount"]
 
 Order = Literal["newest", "oldest", "best", "worst"]
 
@@ -41,7 +41,7 @@ class PathPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoreCount:
     """How many items a judge has scores of, of one run config.
 
     Attributes:
@@ -106,9 +106,9 @@ class IndexReader:
         rows = await self._rows(sql.BY_ID, {"kind": kind, "id": record_id})
         return [cast("str", path) for (path,) in rows]
 
-    async def repeated(self) -> list[tuple[str, ...]]:
+    async def duplicates(self) -> list[tuple[str, ...]]:
         """Return the files of the records that share an id, the one that is meant first."""
-        rows = cast("list[tuple[str, str, str]]", await self._rows(sql.REPEATED, {}))
+        rows = cast("list[tuple[str, str, str]]", await self._rows(sql.DUPLICATES, {}))
         groups = [
             tuple(path for _, _, path in group)
             for _, group in groupby(rows, key=lambda row: row[:2])
@@ -154,10 +154,10 @@ class IndexReader:
         rows = await self._rows(sql.SCORE_TABLE, {"judges": f"{_literal(folder)}/*"})
         return [ScoreCell(*cast("tuple[str, str, str, int, float]", row)) for row in rows]
 
-    async def scored(self, folder: str) -> list[Scored]:
+    async def score_counts(self, folder: str) -> list[ScoreCount]:
         """Return how many items every judge below an eval's folder has scored, by run config."""
-        rows = await self._rows(sql.SCORED, {"judges": f"{_literal(folder)}/*"})
-        return [Scored(*cast("tuple[str, str, int]", row)) for row in rows]
+        rows = await self._rows(sql.SCORE_COUNTS, {"judges": f"{_literal(folder)}/*"})
+        return [ScoreCount(*cast("tuple[str, str, int]", row)) for row in rows]
 
     async def run_paths(self, parent: str, query: RunQuery) -> list[str]:
         """Return the files of all task runs that are meant.
@@ -206,7 +206,7 @@ class IndexReader:
         exact = search.is_counted_fast or total <= _COUNT_LIMIT
         return PathPage(paths, total if exact else _COUNT_LIMIT, exact, next_cursor)
 
-    async def _count(self, search: Wanted, limit: int) -> int:
+    async def _count(self, search: RunSearch, limit: int) -> int:
         """Return how many runs are meant; at most `most`, where counting them all is slow."""
         if search.is_counted_fast:
             statement = sql.COUNT_FACET if search.facets else sql.COUNT_TASK
@@ -216,21 +216,21 @@ class IndexReader:
             statement, values["most"] = statement + sql.AT_MOST_SO_MANY, limit
         return cast("int", (await self._rows(statement, values))[0][0])
 
-    async def _search_for(self, parent: str, query: RunQuery) -> Wanted:
+    async def _search_for(self, parent: str, query: RunQuery) -> RunSearch:
         """Return what a query asks, to be looked for where the fewest are."""
         text = " ".join((query.text or "").replace("\0", " ").split())
         query = replace(query, text=text or None)
-        search = Wanted(await self._number(parent), facets_of(query), query)
+        search = RunSearch(await self._number(parent), facets_of(query), query)
         if text:
             search = replace(search, common=await self._common(text.split(), search.task))
         elif len(search.facets) > 1:
             counts = [
-                await self._count(Wanted(search.task, (facet,), RunQuery()), _NO_LIMIT)
+                await self._count(RunSearch(search.task, (facet,), RunQuery()), _NO_LIMIT)
                 for facet in search.facets
             ]
             rarest = counts.index(min(counts))
             other_facets = search.facets[:rarest] + search.facets[rarest + 1 :]
-            search = Wanted(search.task, (search.facets[rarest], *other_facets), query)
+            search = RunSearch(search.task, (search.facets[rarest], *other_facets), query)
         return search
 
     async def _common(self, words: list[str], task: int) -> frozenset[str]:
@@ -240,7 +240,7 @@ class IndexReader:
         """
         common: set[str] = set()
         for word in words:
-            query = words_query(word, Wanted(task, (), RunQuery(), common=frozenset({word})))
+            query = words_query(word, RunSearch(task, (), RunQuery(), common=frozenset({word})))
             values: dict[str, SqlValue] = {"words": query, "most": _COUNT_LIMIT + 1}
             if (await self._rows(sql.COUNT_WORD, values))[0][0] == _COUNT_LIMIT + 1:
                 common.add(word)

@@ -25,24 +25,24 @@ from storage.format.layout import (
 from storage.format.record_text import parse_record
 from storage.index import sql
 from storage.index.rows import SLOTS, first_row, mark_of, name_of, run_row, score_rows
-from storage.index.scan import FileState, Found, PlainState, find, project_state, states
+from storage.index.scan import FileState, PlainState, RecordFile, find, project_state, states
 from storage.index.words import searchable
 from storage.records import EvalRun, Project, Record, TaskRun
 from storage.records.names import folded_name
 from storage.sqlite_files import open_shared
 
-Heard = Callable[[int], None]
+ReadListener = Callable[[int], None]
 _BATCH = 2000
 _AFTER_ALL = "\U0010ffff"
 """Comes after every path."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refreshed:
-    """What a refresh found: how many records are new or changed, and how many are gone."""
+class RefreshResult:
+    """What a refresh found: how many records are new or changed, and how many were removed."""
 
     changed: int
-    gone: int
+    removed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class IndexBuilder:
         self._project = project
         self._root = str(project)
         self._connection = _open(file)
-        self.passed_over: dict[str, str] = {}
+        self.skipped_files: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
         """Of the tasks and judges, by their files."""
 
@@ -73,14 +73,14 @@ class IndexBuilder:
         """Let go of the file."""
         self._connection.close()
 
-    def refresh(self, heard: Heard | None = None) -> Refreshed:
+    def refresh(self, listener: ReadListener | None = None) -> RefreshResult:
         """Compare the index with the files' times and sizes, and read what differs.
 
         Args:
-            heard: Told after each part of much work how many records were read so far.
+            listener: Told after each part of much work how many records were read so far.
         """
-        self.passed_over = {}
-        return self._take_in(self._differences(), heard)
+        self.skipped_files = {}
+        return self._take_in(self._differences(), listener)
 
     def note(self, written_paths: Iterable[str], moved_paths: Iterable[str] = ()) -> None:
         """Take in what was changed, and look at nothing else.
@@ -110,12 +110,12 @@ class IndexBuilder:
 
     # ------------------------------------------------------------ what differs
 
-    def _differences(self) -> Iterator[Found | _MissingRecord]:
+    def _differences(self) -> Iterator[RecordFile | _MissingRecord]:
         """Yield what differs between files and index, in one walk over both in the same order."""
         part: list[PlainState] = [project_state(self._project)]
         yield from self._among([part], "", place_of(Project))
 
-    def _differences_in(self, folder: PurePosixPath) -> Iterator[Found | _MissingRecord]:
+    def _differences_in(self, folder: PurePosixPath) -> Iterator[RecordFile | _MissingRecord]:
         """Yield what differs in the folder of one record, where such a folder can be."""
         place = place_at(folder)
         if place is None or not place.parents:
@@ -128,15 +128,15 @@ class IndexBuilder:
         part: list[PlainState] = [] if record_file is None else [record_file.state]
         yield from self._compare(part, states_in_index, parent, place)
 
-    def _below(self, path: str, place: Place) -> Iterator[Found | _MissingRecord]:
+    def _below(self, path: str, place: Place) -> Iterator[RecordFile | _MissingRecord]:
         folder = "" if path == PROJECT_FILE else f"{folder_of(path)}/"
         for child in children_of(place.record):
-            parts = states(self._project, f"{folder}{child.folder}", child, self.passed_over)
+            parts = states(self._project, f"{folder}{child.folder}", child, self.skipped_files)
             yield from self._among(parts, path, child)
 
     def _among(
         self, parts: Iterable[list[PlainState]], parent: str, place: Place
-    ) -> Iterator[Found | _MissingRecord]:
+    ) -> Iterator[RecordFile | _MissingRecord]:
         """Yield what differs among the records of one kind below one parent, and below these.
 
         What is stored is read a part at a time: a statement that stays open would keep the
@@ -154,13 +154,13 @@ class IndexBuilder:
 
     def _compare(
         self, part: list[PlainState], states_in_index: list[PlainState], parent: str, place: Place
-    ) -> Iterator[Found | _MissingRecord]:
+    ) -> Iterator[RecordFile | _MissingRecord]:
         if part != states_in_index:
             kind = place.record.type_name()
             by_path = {state[0]: state for state in states_in_index}
             for state in part:
                 if by_path.pop(state[0], None) != state:
-                    yield Found(FileState(*state), parent, kind)
+                    yield RecordFile(FileState(*state), parent, kind)
             for path in by_path:
                 yield _MissingRecord(path, parent, kind)
         for path, _, _, below in part:
@@ -170,21 +170,23 @@ class IndexBuilder:
     # ------------------------------------------------------------ what is kept
 
     def _take_in(
-        self, differences: Iterator[Found | _MissingRecord], listener: Heard | None = None
-    ) -> Refreshed:
+        self,
+        differences: Iterator[RecordFile | _MissingRecord],
+        listener: ReadListener | None = None,
+    ) -> RefreshResult:
         """Put what differs in place of what was known, in short transactions."""
         changed = removals = 0
         for batch in _batches(differences):
             with self._transaction():
                 for difference in batch:
-                    if isinstance(difference, Found):
+                    if isinstance(difference, RecordFile):
                         self._store(difference)
                         changed += 1
                     else:
                         removals += self._forget_all(difference)
             if listener is not None and len(batch) == _BATCH:
                 listener(changed)
-        return Refreshed(changed, removals)
+        return RefreshResult(changed, removals)
 
     def _forget_all(self, missing: _MissingRecord) -> int:
         """Forget a record and all below it; return how many these are."""
@@ -201,7 +203,7 @@ class IndexBuilder:
         for statement in sql.FORGET:
             self._connection.executemany(statement, [{"row": row} for row in rows])
 
-    def _store(self, record_file: Found) -> None:
+    def _store(self, record_file: RecordFile) -> None:
         """Read a file and put what it says in place of what was known."""
         state = record_file.state
         place = {"parent": record_file.parent, "kind": record_file.kind, "path": state.path}
@@ -263,7 +265,7 @@ class IndexBuilder:
                 return last + 1
             first += SLOTS
 
-    def _read(self, record_file: Found) -> tuple[Record | None, str | None]:
+    def _read(self, record_file: RecordFile) -> tuple[Record | None, str | None]:
         path = record_file.state.path
         try:
             with open(f"{self._root}/{path}", "rb") as file:  # noqa: PTH123 - thousands of times
@@ -320,8 +322,8 @@ def _record_folder(path: str) -> PurePosixPath:
 
 
 def _batches(
-    differences: Iterable[Found | _MissingRecord],
-) -> Iterator[list[Found | _MissingRecord]]:
+    differences: Iterable[RecordFile | _MissingRecord],
+) -> Iterator[list[RecordFile | _MissingRecord]]:
     remainder = iter(differences)
     while batch := list(islice(remainder, _BATCH)):
         yield batch

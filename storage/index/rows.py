@@ -10,7 +10,7 @@ from storage.records.names import shown_name
 
 SqlValue = str | int | float | None
 
-MADE_BY_EVAL: Final = "made_by_eval"
+FROM_EVAL: Final = "made_by_eval"
 """What a run is that an eval made of an item, so that it is no item itself."""
 
 SLOTS: Final = 2048
@@ -63,7 +63,7 @@ def run_row(run: TaskRun) -> RunRow:
     if shows_thought(run):
         facets.append("thought")
     if run.eval_source is not None:
-        facets.append(MADE_BY_EVAL)
+        facets.append(FROM_EVAL)
     requirement_ratings = rating.requirement_ratings if rating else {}
     facets += [f"rated_for:{key}" for key in requirement_ratings]
     return RunRow(value, tuple(dict.fromkeys(facets)), (run.input, output.output))

@@ -39,7 +39,7 @@ PlainState = tuple[str, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RecordFile:
     """A record's file.
 
     Attributes:
@@ -127,7 +127,7 @@ def _shorter_paths(folder: str) -> Generator[tuple[str, int | None]]:
             os.close(at)
 
 
-def find(root: Path, path: str) -> Found | None:
+def find(root: Path, path: str) -> RecordFile | None:
     """Return the record's file of this path as a walk would, None where there is none."""
     place = place_named(path.rpartition("/")[2])
     try:
@@ -144,7 +144,7 @@ def find(root: Path, path: str) -> Found | None:
         parent = next((file for file in files if (root / file).exists()), files[0])
         below = int(bool(children_of(place.record)) and links != _ONLY_ITSELF)
     state = FileState(path, status.st_mtime_ns, status.st_size, below)
-    return Found(state, parent, place.record.type_name())
+    return RecordFile(state, parent, place.record.type_name())
 
 
 def _folders(root: Path, folder: str, passed_over: dict[str, str]) -> list[str]:

@@ -31,17 +31,17 @@ def searchable(text: str) -> str:
     return _SCRIPTS_WITHOUT_SPACES.sub(_separate, nfkc_text)
 
 
-def phrase_of(word: str, *, whole: bool = False) -> str:
+def phrase_of(word: str, *, is_whole: bool = False) -> str:
     """Return the full-text query for a word as it is typed, or for words that begin with it.
 
     Args:
         word: The word.
-        whole: Whether longer words are not meant.
+        is_whole: Whether longer words are not meant.
     """
     indexed_word = searchable(word)
     last = indexed_word[-_SHORTEST_BEGINNING:]
     begins = len(last) == _SHORTEST_BEGINNING and all(map(_is_part_of_word, last))
-    return '"' + indexed_word.replace('"', '""') + ('"*' if begins and not whole else '"')
+    return '"' + indexed_word.replace('"', '""') + ('"*' if begins and not is_whole else '"')
 
 
 def _is_part_of_word(character: str) -> bool:

@@ -179,7 +179,7 @@ class WorkerPool:
             worker.close()
 
     def _give_back(self, worker: WorkerProcess) -> None:
-        if not worker.is_alive or worker.answered >= self.limits.tasks:
+        if not worker.is_alive or worker.answer_count >= self.limits.tasks:
             worker.close()
             return
         worker.idle_since = time.monotonic()

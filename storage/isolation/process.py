@@ -29,7 +29,7 @@ class WorkerProcess:
         self._limits = limits
         self._watchdog = watchdog
         self._tasks: set[str] = set()
-        self.answered = 0
+        self.answer_count = 0
         self.idle_since = 0.0
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-X", "utf8", _WORKER],
@@ -79,7 +79,7 @@ class WorkerProcess:
         while True:
             outcome = self._outcome(reply, seconds)
             outcomes.append(outcome)
-            self.answered += 1
+            self.answer_count += 1
             if not self.is_usable or len(outcomes) == len(items):
                 return outcomes
             reply = self._next_reply(seconds)

@@ -90,7 +90,7 @@ def folded_name(text: str) -> str:
     return name_to_store(text).casefold()
 
 
-def known_as(fields: Mapping[str, object]) -> str:
+def display_label(fields: Mapping[str, object]) -> str:
     """Return what people know a record by: its name, else how it begins, else its id."""
     candidates = (shown_name_of(fields), *(fields.get(key) for key in _LABEL_KEYS))
     text = next((text for text in candidates if isinstance(text, str) and text.strip()), "")

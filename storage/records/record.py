@@ -236,7 +236,7 @@ _FAULTS: Final[Mapping[str, str]] = {
 """Faults in words, by the type that pydantic gives them; others have their own words."""
 
 
-def fault_said(fault: ErrorDetails) -> str:
+def fault_text(fault: ErrorDetails) -> str:
     """Return what is wrong, in words that need no knowledge of pydantic."""
     if fault["loc"][-1:] == ("id",) and fault["type"] == "string_pattern_mismatch":
         return "it is empty, or has a slash or a character that nobody can see"
@@ -250,4 +250,4 @@ def first_fault(error: ValidationError) -> str:
     fault = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(step) for step in fault["loc"])
     remainder = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{excerpt(where) + ': ' if where else ''}{excerpt(fault_said(fault))}{remainder}"
+    return f"{excerpt(where) + ': ' if where else ''}{excerpt(fault_text(fault))}{remainder}"

@@ -11,21 +11,21 @@ from typing import Any, cast
 _UTF16 = "utf-16-le"
 
 
-def whole(text: str) -> str:
+def repair_surrogates(text: str) -> str:
     """Return a text with two halves that belong together as one, and U+FFFD for any other."""
     return text if text.isascii() else _encode(text).decode(_UTF16, "replace")
 
 
-def whole_texts(value: Any) -> Any:
+def repair_texts(value: Any) -> Any:
     """Return JSON data with every text in it made whole."""
     match value:
         case str():
-            return whole(value)
+            return repair_surrogates(value)
         case Mapping():
             items = cast("Mapping[str, Any]", value).items()
-            return {whole(key): whole_texts(part) for key, part in items}
+            return {repair_surrogates(key): repair_texts(part) for key, part in items}
         case list() | tuple():
-            return [whole_texts(part) for part in cast("Sequence[Any]", value)]
+            return [repair_texts(part) for part in cast("Sequence[Any]", value)]
         case _:
             return value
 

@@ -31,11 +31,11 @@ def excerpts(
     separator: str = ", ",
     *,
     longest: int = LONGEST_EXCERPT,
-    most: int = MOST_ITEMS,
+    limit: int = MOST_ITEMS,
 ) -> str:
     """Return a list of what was sent, each cut; of a long list its beginning and what is left."""
     items = list(values)
-    texts = [excerpt(item, longest) for item in items[:most]]
+    texts = [excerpt(item, longest) for item in items[:limit]]
     remainder = len(items) - len(texts)
     return separator.join([*texts, f"… and {remainder} more"] if remainder else texts)
 

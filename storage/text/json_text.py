@@ -76,14 +76,14 @@ def write_json(value: JsonValue) -> str:
     return _Style("", "  ").spell(value)
 
 
-def patch_json(text: str, old: JsonValue, new: JsonValue, spelled: str = "") -> str:
+def patch_json(text: str, old: JsonValue, new: JsonValue, donor_text: str = "") -> str:
     """Return the text with the difference between two values applied.
 
     Args:
         text: Valid JSON.
         old: What a reader understood of the text; keys that it left out are not touched.
         new: What the reader should understand of the result.
-        spelled: Valid JSON that has some of the new values at their places; they are taken from
+        donor_text: Valid JSON that has some of the new values at their places; they are taken from
             it as they are spelled there. None is "".
 
     Raises:
@@ -93,7 +93,7 @@ def patch_json(text: str, old: JsonValue, new: JsonValue, spelled: str = "") -> 
         return text
     start = _space_end(text, 0)
     root, end = _parse(text, start)
-    donor = _donor(spelled) if spelled else None
+    donor = _donor(donor_text) if donor_text else None
     changed = _patch(root, old, new, _Style("", _unit_of(root)), donor)
     return text[:start] + _render(changed) + text[end:]
 

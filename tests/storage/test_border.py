@@ -25,7 +25,7 @@ from storage import (
 from storage.border import Reach, check_path, check_target
 from storage.commits.commit_log import CommitLog
 from storage.commits.seal import JournalSeal
-from storage.commits.write_ahead import Begun, Edit, Move
+from storage.commits.write_ahead import Edit, Move, PendingChange
 from storage.errors import (
     CorruptRecord,
     InvalidRecord,
@@ -118,7 +118,7 @@ async def store(ground: Ground) -> AsyncGenerator[ProjectStore]:
 
 
 def _journal(edits: list[Edit], moves: list[Move]) -> bytes:
-    return Begun(edits, moves, [None] * len(edits)).text()
+    return PendingChange(edits, moves, [None] * len(edits)).text()
 
 
 def _make_huge(file: Path) -> None:
@@ -359,7 +359,7 @@ async def test_a_note_in_the_trash_brings_nothing_back_to_where_no_record_lies(
     (deleted / "deleted.json").write_text(json.dumps(note), encoding="utf-8")
     before = ground.elsewhere()
     with pytest.raises(RecordNotFound):
-        await store.put_back("evil")
+        await store.restore("evil")
     assert ground.elsewhere() == before
 
 

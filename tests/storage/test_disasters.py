@@ -22,7 +22,7 @@ import sys, time
 from pathlib import Path
 from storage.commits.locks import ProjectLock
 
-with ProjectLock(Path(sys.argv[1]), Path(sys.argv[2])).held():
+with ProjectLock(Path(sys.argv[1]), Path(sys.argv[2])).hold():
     print("held", flush=True)
     time.sleep(60)
 """
@@ -169,12 +169,12 @@ async def test_the_homes_of_several_people_keep_each_other_out(tmp_path: Path) -
         async with asyncio.timeout(30):
             assert await holder.stdout.readline() == b"held\n"
         mine = ProjectLock(project, tmp_path / "mine", longest_wait_s=0.05)
-        with pytest.raises(ProjectBusy, match="Another process"), mine.held():
+        with pytest.raises(ProjectBusy, match="Another process"), mine.hold():
             pass
     finally:
         holder.kill()
         await holder.wait()
-    with mine.held(), mine.held():
+    with mine.hold(), mine.hold():
         pass
 
 

@@ -217,5 +217,5 @@ async def test_a_new_record_can_be_deleted_in_the_same_transaction(
         new = change.save(TaskRun(input="n", output=TaskOutput(output="o")), task)
         trashed = change.delete(new)
     assert await store.children(task, TaskRun) == []
-    await store.put_back(trashed.key)
+    await store.restore(trashed.key)
     assert [run.id for run in await store.children(task, TaskRun)] == [new.id]

@@ -7,7 +7,7 @@ from shutil import rmtree
 import pytest
 
 from storage import Project, ProjectStore, Prompt, Task, TaskOutput, TaskRun
-from storage.errors import AlreadyDeleted, ParentTakenAway, StaleRevision, WriteFailed
+from storage.errors import AlreadyDeleted, ParentTakenAway, StaleRevision, WriteError
 from storage.index.queries import RunQuery
 
 
@@ -50,7 +50,7 @@ async def test_nothing_is_saved_below_a_task_that_somebody_else_deleted(
     assert isinstance(error.value, StaleRevision)
     assert error.value.path == task.saved.path
     assert _names(store.folder) == before
-    await other.put_back(deleted.key)
+    await other.restore(deleted.key)
     await store.save(_run(), parent=task)
     assert await store.count_runs(task, RunQuery()) == 1
 
@@ -109,7 +109,7 @@ async def test_a_record_is_deleted_once_and_lies_in_the_trash_once(
         with pytest.raises(AlreadyDeleted, match="was deleted already"):
             await one.delete(run)
     assert await store.trash() == [deleted]
-    await store.put_back(deleted.key)
+    await store.restore(deleted.key)
     assert await store.children(await _task(store), TaskRun) == [run]
     await other.delete(run)
 
@@ -140,6 +140,6 @@ async def test_a_save_that_fails_leaves_no_folder_behind(
                 change.save(_run("good"), task)
             change.save(_run("bad").replace(id="9" * 300), task)
 
-    with pytest.raises(WriteFailed):
+    with pytest.raises(WriteError):
         await save()
     assert _names(store.folder) == before

@@ -44,7 +44,7 @@ from kiln_mcp.llm.providers.reply_bodies import LARGEST_REPLY_BYTES, MOST_QUOTED
 from kiln_mcp.llm.providers.server_settings import ServerSettings
 from kiln_mcp.llm.providers.sse import EventReader
 from kiln_mcp.llm.providers.stream_assembly import CUT_OFF, Assembly
-from storage.text.characters import whole
+from storage.text.characters import repair_surrogates
 
 if TYPE_CHECKING:
     import aiohttp
@@ -355,7 +355,7 @@ class ServerModel:
                 if is_page(content):
                     raise WrongAddress(name, self.address, self._mask(said_of_page(content)))
         try:
-            return [whole(str(model["id"])) for model in json.loads(content)["data"]]
+            return [repair_surrogates(str(model["id"])) for model in json.loads(content)["data"]]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ServerFailed(name, "its list of models cannot be read.") from error
 

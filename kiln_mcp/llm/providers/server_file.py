@@ -13,7 +13,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from kiln_mcp.llm.errors import ServerFileUnreadable
 from kiln_mcp.llm.providers.addresses import has_login, is_address, shown
 from kiln_mcp.llm.providers.server_settings import ServerSettings
-from storage.errors import said_by_system
+from storage.errors import system_reason
 
 _RESERVED: Final = frozenset({"embedded", "host"})
 _SPACE: Final = " \t\r\n"
@@ -56,7 +56,7 @@ def read_servers(path: Path) -> tuple[ServerSettings, ...]:
     except FileNotFoundError:
         return ()
     except OSError as error:
-        raise ServerFileUnreadable(path, said_by_system(error)) from error
+        raise ServerFileUnreadable(path, system_reason(error)) from error
     except UnicodeDecodeError as error:
         raise ServerFileUnreadable(path, "it is no text in UTF-8") from error
     try:

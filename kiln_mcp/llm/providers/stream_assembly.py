@@ -11,7 +11,7 @@ from kiln_mcp.llm.messages import ModelAnswer
 from kiln_mcp.llm.providers.http_errors import refusal_in
 from kiln_mcp.llm.providers.openai_format import arguments_in, read_chat_answer, text_in
 from kiln_mcp.llm.providers.reasoning import ThoughtSplitter
-from storage.text.characters import Joiner, whole
+from storage.text.characters import Joiner, repair_surrogates
 
 DONE: Final = "[DONE]"
 CUT_OFF: Final = "its answer broke off in the middle."
@@ -110,7 +110,9 @@ class Assembly:
 
     def _tool_call(self, part: Mapping[str, Any]) -> ToolCallDelta:
         function: Mapping[str, Any] = part.get("function") or {}
-        given, name = (whole(str(said or "")) for said in (part.get("id"), function.get("name")))
+        given, name = (
+            repair_surrogates(str(said or "")) for said in (part.get("id"), function.get("name"))
+        )
         place = self._place(part.get("index"), given, name)
         call = self._calls[place]
         # Some servers repeat the id and the name with every part.

@@ -16,8 +16,8 @@ from kiln_mcp.projects.runs.service import Filter
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Change, Task, TaskRun, exchange
-from storage.changes import Once
-from storage.errors import said_by_system
+from storage.changes import SaveOutcome
+from storage.errors import system_reason
 from storage.exchange import BadRow, RunTable, new_run_table, table_format
 from storage.exchange.errors import UnusableTable
 from storage.exchange.tables import id_after
@@ -134,7 +134,7 @@ async def export_project(
             file=str(packed.file),
             files=packed.files,
             megabytes=packed.size / 1e6,
-            left_out=_first(list(packed.left_out), _MOST_NAMED),
+            left_out=_first(list(packed.exclusions), _MOST_NAMED),
         )
 
     return Proposal(plan, pack)
@@ -164,7 +164,7 @@ async def import_runs(
     try:
         content = await anyio.to_thread.run_sync(read_ordinary, place)
     except OSError as error:
-        raise UnusableTable(f"{place}: {said_by_system(error)}") from error
+        raise UnusableTable(f"{place}: {system_reason(error)}") from error
     table = RunTable(content, place.name, purpose)
     rows = batched(fitting(table, chosen))
     bad: list[str] = []
@@ -190,7 +190,7 @@ async def import_runs(
         tags=list(tags or ()),
         all_bad_rows=every,
         bad_rows=_first(bad, _MOST_BAD),
-        columns_not_used=_first(list(table.unused), _MOST_NAMED),
+        columns_not_used=_first(list(table.unknown_columns), _MOST_NAMED),
     )
 
 
@@ -238,9 +238,9 @@ def _save_row(change: Change, run: TaskRun, task: Task) -> bool:
     def is_it(held: TaskRun) -> bool:
         return held.input_source == run.input_source
 
-    while (outcome := change.save_once(run, task, is_it)) is Once.TAKEN:
+    while (outcome := change.save_once(run, task, is_it)) is SaveOutcome.TAKEN:
         run = run.replace(id=id_after(run.id))
-    return outcome is Once.SAVED
+    return outcome is SaveOutcome.SAVED
 
 
 def _keep(home: Path, table: str, bad: list[str]) -> str:

@@ -20,7 +20,7 @@ from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
-from storage.commits.trash import Trashed
+from storage.commits.trash import TrashEntry
 from storage.errors import RecordNotFound, UnreadableRecord
 from storage.format.layout import folder_of
 from storage.references import Surroundings, surroundings
@@ -203,7 +203,7 @@ async def put_back(
 ) -> PutBack:
     """Put a deleted record back where it was, with all that was below it."""
     store = await workspace.open_project(project)
-    record = _trashed(await store.put_back(key))
+    record = _trashed(await store.restore(key))
     return PutBack(put_back=record, still_in_the_trash=len(await store.trash()))
 
 
@@ -266,7 +266,7 @@ def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {noun(kind, count)}" for kind, count in ordered)
 
 
-def _trashed(one: Trashed) -> TrashedRecord:
+def _trashed(one: TrashEntry) -> TrashedRecord:
     return TrashedRecord(
         key=one.key,
         kind=kind_word(one.kind),

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from storage import ProjectStore
 from storage.changes import Change
-from storage.commits.trash import Trashed
+from storage.commits.trash import TrashEntry
 from storage.errors import AmbiguousName, RecordNotFound, UnreadableRecord
 from storage.format import layout
 from storage.records import Project, Record
@@ -104,7 +104,7 @@ class RecordToDelete:
     path: str
     record: Record | None
 
-    def put_away(self, change: Change) -> Trashed:
+    def put_away(self, change: Change) -> TrashEntry:
         """Note it to be put into the trash."""
         return change.delete(self.record) if self.record else change.delete_unread(self.path)
 

@@ -14,7 +14,7 @@ from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT, Longest, cut
 from kiln_mcp.workbench.workspace import Workspace
 from storage.files import read_plain
 from storage.format import layout
-from storage.records.names import known_as
+from storage.records.names import display_label
 from storage.text.kind_words import kind_word
 
 _DOCUMENT: Final = TypeAdapter(dict[str, JsonValue])
@@ -25,7 +25,7 @@ class RecordSummary(Result):
     """A record in one line."""
 
     id: str
-    known_as: str = Field(description="Its name, or how it begins.")
+    display_label: str = Field(description="Its name, or how it begins.")
     folder: str = Field(description="Where it lies in the project.")
     created_at: str
     created_by: str
@@ -68,7 +68,7 @@ async def find_records(
         records=[
             RecordSummary(
                 id=record.id,
-                known_as=known_as(dict(record)),
+                display_label=display_label(dict(record)),
                 folder=str(PurePosixPath(record.saved.path).parent),
                 created_at=record.created_at.isoformat(),
                 created_by=record.created_by,

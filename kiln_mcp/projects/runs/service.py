@@ -125,7 +125,7 @@ async def find_runs(
     query = RunQuery(
         filter_id=filter,
         text=text,
-        rated=rated,
+        is_rated=rated,
         least_rating=least_stars,
         most_rating=most_stars,
         source=source,

@@ -69,7 +69,7 @@ async def test_it_goes_to_the_trash_and_comes_back_and_travels_with_its_record(
     trashed = await store.delete(saved)
     with pytest.raises(RecordNotFound):
         store.attached_file(saved, saved.original_file.attachment)
-    await store.put_back(trashed.key)
+    await store.restore(trashed.key)
     await export_project(store, tmp_path / "p.zip")
     folder = await import_project(str(tmp_path / "p.zip"), tmp_path / "q")
     async with await ProjectStore.open(folder) as other:

@@ -78,7 +78,7 @@ async def test_an_exported_project_is_imported_again_byte_by_byte(
     for name in ("first.zip", "second.zip"):
         async with await ProjectStore.open(folder) as store:
             packed = await export_project(store, tmp_path / name)
-    assert (packed.files, packed.left_out) == (4, ())
+    assert (packed.files, packed.exclusions) == (4, ())
     first, second = ((tmp_path / name).read_bytes() for name in ("first.zip", "second.zip"))
     assert first == second
     place = await import_project(str(tmp_path / "first.zip"), tmp_path / "again")
@@ -100,7 +100,7 @@ async def test_trash_history_and_ignored_files_do_not_travel(folder: Path, tmp_p
             (folder / path).write_text("x", encoding="utf-8")
         (folder / "link").symlink_to("/etc/passwd")
         packed = await export_project(store, tmp_path / "p.zip")
-    assert packed.left_out == (
+    assert packed.exclusions == (
         "key.secret: ignored by git",
         "local/: ignored by git",
         "link: a link or device",

@@ -203,7 +203,7 @@ def test_what_would_become_something_else_is_refused_in_its_row(more: str, reaso
 def test_unknown_columns_of_one_name_are_all_named() -> None:
     table = RunTable(b"input,output,a,a\n1,2,3,4\n", "t.csv")
     assert [run.input for _, run in table if isinstance(run, TaskRun)] == ["1"]
-    assert list(table.unused) == ["a", "a (2)"]
+    assert list(table.unknown_columns) == ["a", "a (2)"]
 
 
 @pytest.mark.parametrize("after", ["", '"q, z",p\n', 'q,"r\ns"\n', '"q""",p\n', "z\n"])
@@ -287,7 +287,7 @@ def test_a_byte_that_is_no_text_costs_its_own_row_alone(
 def test_a_byte_that_is_no_text_in_the_name_of_a_column_costs_nothing() -> None:
     table = RunTable("input,output,né\n1,2,3\n4,5,6\n".encode("latin-1"), "t.csv")
     assert [run.input for _, run in table if isinstance(run, TaskRun)] == ["1", "4"]
-    assert list(table.unused) == ["n\ufffd"]
+    assert list(table.unknown_columns) == ["n\ufffd"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
@@ -306,7 +306,7 @@ def test_what_spreadsheets_save_is_read(encoding: str, delimiter: str, end: str)
     assert [(run.input, run.tags) for run in runs] == [("é", ("a", "b")), ("q", ()), ("s", ())]
     assert runs[0].output.output == 'say "a;b,c"\nand on'
     assert bad == [4, 7]
-    assert list(table.unused) == ["mine"]
+    assert list(table.unknown_columns) == ["mine"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])

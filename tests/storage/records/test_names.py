@@ -14,8 +14,8 @@ from storage.errors import InvalidName
 from storage.records.names import (
     LONGEST_NAME,
     check_name,
+    display_label,
     folder_name,
-    known_as,
     name_to_store,
     shown_name,
     stored_name,
@@ -93,7 +93,7 @@ async def test_a_name_is_shown_as_it_was_typed_and_stored_as_the_format_wants_it
         assert unicodedata.is_normalized("NFKD", held["name"])
         before = file.read_bytes()
         task = await store.save(task.replace(instruction="y"))
-        assert (task.name, known_as(dict(task)), known_as(held)) == (typed, typed, typed)
+        assert (task.name, display_label(dict(task)), display_label(held)) == (typed, typed, typed)
         await store.save(task.replace(instruction="x"))
         assert file.read_bytes() == before
         # Another program drops the key that it does not know, or gives another name.

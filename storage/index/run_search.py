@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field, replace
 from typing import LiteralString, cast
 
-from storage.format.filters import AllOf, Named, Tagged, parse_filter
+from storage.format.filters import AllOf, NamedFilter, TagFilter, parse_filter
 from storage.index import sql
-from storage.index.rows import MADE_BY_EVAL, SqlValue, mark_of
+from storage.index.rows import FROM_EVAL, SqlValue, mark_of
 from storage.index.words import phrase_of
 
 
@@ -19,11 +19,11 @@ class RunQuery:
         without_tags: Tags that it must not have.
         source: Where its output came from, such as "human" or "synthetic".
         run_config_id: The run config that made its output.
-        made_by_evals: Whether an eval made it of an item; None for either.
-        rated: Whether it has an overall rating; None for either.
+        is_from_eval: Whether an eval made it of an item; None for either.
+        is_rated: Whether it has an overall rating; None for either.
         least_rating: The lowest overall rating.
         most_rating: The highest overall rating.
-        unrated_for: The key of a score that nobody has rated, such as "named::Polite".
+        unrated_score: The key of a score that nobody has rated, such as "named::Polite".
         text: Words that occur in its input or output, or how they begin; of a word that more than
             a thousand runs have, no longer ones are looked for.
     """
@@ -33,16 +33,16 @@ class RunQuery:
     without_tags: tuple[str, ...] = ()
     source: str | None = None
     run_config_id: str | None = None
-    made_by_evals: bool | None = None
-    rated: bool | None = None
+    is_from_eval: bool | None = None
+    is_rated: bool | None = None
     least_rating: float | None = None
     most_rating: float | None = None
-    unrated_for: str | None = None
+    unrated_score: str | None = None
     text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RunSearch:
     """Which task runs are meant, and where to look for them.
 
     Attributes:
@@ -79,7 +79,7 @@ class Wanted:
             return "texts.rowid"
         return "facets.row" if self.facets else "runs.row"
 
-    def by_rating(self) -> "Wanted":
+    def by_rating(self) -> "RunSearch":
         """Return the same, to be looked for among all runs in the order of their ratings."""
         return replace(self, all_in_order=True)
 
@@ -133,10 +133,10 @@ class _Conditions:
 def facets_of(query: RunQuery) -> tuple[str, ...]:
     """Return what runs must be to be meant, each once."""
     facets = [*_facets_of_filter(query.filter_id), *(f"tag:{tag}" for tag in query.tags)]
-    if query.rated is not None:
-        facets.append("rated" if query.rated else "unrated")
-    if query.made_by_evals:
-        facets.append(MADE_BY_EVAL)
+    if query.is_rated is not None:
+        facets.append("rated" if query.is_rated else "unrated")
+    if query.is_from_eval:
+        facets.append(FROM_EVAL)
     if query.source is not None:
         facets.append(f"source:{query.source}")
     if query.run_config_id is not None:
@@ -147,32 +147,32 @@ def facets_of(query: RunQuery) -> tuple[str, ...]:
 def _lacking_facets_of(query: RunQuery) -> list[str]:
     """Return what runs must not be to be meant."""
     facets = [f"tag:{tag}" for tag in query.without_tags]
-    if query.made_by_evals is False:
-        facets.append(MADE_BY_EVAL)
-    if query.unrated_for is not None:
-        facets.append(f"rated_for:{query.unrated_for}")
+    if query.is_from_eval is False:
+        facets.append(FROM_EVAL)
+    if query.unrated_score is not None:
+        facets.append(f"rated_for:{query.unrated_score}")
     return facets
 
 
 def _facets_of_filter(filter_id: str) -> list[str]:
     """Return what one of Kiln's dataset filters asks for."""
     match parse_filter(filter_id):
-        case Tagged(tag):
+        case TagFilter(tag):
             return [f"tag:{tag}"]
-        case Named("all"):
+        case NamedFilter("all"):
             return []
-        case Named("high_rating"):
+        case NamedFilter("high_rating"):
             return ["high"]
-        case Named("thinking_model"):
+        case NamedFilter("thinking_model"):
             return ["thought"]
-        case Named(_):
+        case NamedFilter(_):
             return ["high", "thought"]
         case AllOf(parts):
             return [facet for part in parts for facet in _facets_of_filter(part)]
 
 
-def words_query(text: str, wanted: Wanted) -> str:
+def words_query(text: str, search: RunSearch) -> str:
     """Return a full-text query for all words of a text among the runs that are meant."""
-    phrases = " AND ".join(phrase_of(w, whole=w in wanted.common) for w in text.split())
-    marks = " AND ".join(map(mark_of, (f"task:{wanted.task}", *wanted.facets)))
+    phrases = " AND ".join(phrase_of(w, is_whole=w in search.common) for w in text.split())
+    marks = " AND ".join(map(mark_of, (f"task:{search.task}", *search.facets)))
     return f"{{input output}} : ({phrases}) AND marks : ({marks})"
