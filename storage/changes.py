@@ -16,9 +16,7 @@ from storage.commits.side_files import read_side_file, side_path, with_lines
 from storage.commits.trash import TrashEntry, new_trash_entry
 from storage.commits.write_ahead import Rewrite
 from storage.errors import (
-    AlreadyDeleted,
     CorruptRecord,
-    InvalidRecord,
     StaleRevision,
     UnreadableRecord,
     system_reason,
@@ -30,6 +28,7 @@ from storage.format.validation import Ancestors
 from storage.index.rows import name_of
 from storage.records import CodeEval, EvalConfig, Origin, Record, Task, TaskRun
 from storage.records.names import display_label, folder_name
+from storage.refusals import already_deleted, invalid_record
 from storage.text.json_text import patch_json, write_json
 from storage.text.kind_words import kind_word
 
@@ -79,7 +78,7 @@ class Change:
         """Refuse what does not fit a task's schemas. Blocks: call it in a thread.
 
         Raises:
-            InvalidRecord: A record does not fit.
+            StorageError: A record does not fit.
         """
         for record, path, previous in self._checks:
             self._ancestors.check(record, path, previous)
@@ -98,7 +97,7 @@ class Change:
         `check` tells whether it fits the schemas of its task.
 
         Raises:
-            InvalidRecord: It cannot be written, or does not fit what is above it.
+            StorageError: It cannot be written, or does not fit what is above it.
             StaleRevision: Its file was taken away.
         """
         if record.origin is None:
@@ -132,7 +131,7 @@ class Change:
             it is saved by `save`, for others may have changed it.
 
         Raises:
-            InvalidRecord: The result does not fit what is above it.
+            StorageError: The result does not fit what is above it.
             StaleRevision: The file was taken away.
         """
         path, kind = record.saved.path, type(record)
@@ -164,7 +163,7 @@ class Change:
             is_it: Whether a record that has this id is the same one; it may have been changed.
 
         Raises:
-            InvalidRecord: It cannot be written, or does not fit what is above it.
+            StorageError: It cannot be written, or does not fit what is above it.
         """
         path, kind = _new_path(record, parent), type(record)
         if self._edit_of(path):
@@ -188,7 +187,7 @@ class Change:
 
         Raises:
             CorruptRecord: The file cannot be read.
-            InvalidRecord: It is no name of such a file.
+            StorageError: It is no name of such a file.
             UnsafePath: It is a link, or a link leads to it.
         """
         if lines:
@@ -204,7 +203,7 @@ class Change:
 
         Raises:
             CorruptRecord: The file cannot be read.
-            InvalidRecord: It is no name of such a file.
+            StorageError: It is no name of such a file.
             UnsafePath: It is a link, or a link leads to it.
         """
         below = record.saved.path
@@ -257,7 +256,7 @@ class Change:
         """Note a record to be put into the trash, with all below it.
 
         Raises:
-            AlreadyDeleted: This change puts it there already, or what it lies below.
+            StorageError: This change puts it there already, or what it lies below.
         """
         label = display_label(dict(record))
         return self._trash(record.saved.path, record.type_name(), record.id, label)
@@ -266,7 +265,7 @@ class Change:
         """Note a record to be put into the trash of which only the file is known.
 
         Raises:
-            AlreadyDeleted: This change puts it there already, or what it lies below.
+            StorageError: This change puts it there already, or what it lies below.
         """
         file = PurePosixPath(path)
         record_id, _, label = file.parent.name.partition(" - ")
@@ -275,7 +274,7 @@ class Change:
     def _trash(self, path: str, kind: str, record_id: str, label: str) -> TrashEntry:
         folder = folder_of(path)
         if not self._deleted_folders.isdisjoint(map(str, (folder, *folder.parents))):
-            raise AlreadyDeleted(path)
+            raise already_deleted(path)
         entry = new_trash_entry(kind, record_id, label, str(folder))
         self.move_to_trash(entry, path)
         return entry
@@ -317,7 +316,7 @@ def new_text(record: Record) -> bytes:
     """Return the bytes of a new record's file.
 
     Raises:
-        InvalidRecord: It has a number that JSON cannot hold, or half a character.
+        StorageError: It has a number that JSON cannot hold, or half a character.
     """
     data: dict[str, JsonValue] = record.model_dump(mode="json")
     return _encode(record, lambda: write_json(data))
@@ -325,11 +324,11 @@ def new_text(record: Record) -> bytes:
 
 def _new_path(record: Record, parent: Record | None) -> str:
     if parent is None:
-        raise InvalidRecord(record.type_name(), "a new record needs the parent to save it below")
+        raise invalid_record(record.type_name(), "a new record needs the parent to save it below")
     place = place_of(type(record))
     if type(parent) not in place.parents:
         parent_kinds = ", ".join(kind_word(kind.type_name()) for kind in place.parents)
-        raise InvalidRecord(record.type_name(), f"its parent must be a {parent_kinds}")
+        raise invalid_record(record.type_name(), f"its parent must be a {parent_kinds}")
     own = folder_name(record.id, name_of(record))
     return str(folder_of(parent.saved.path) / place.folder / own / place.file_name)
 
@@ -338,7 +337,7 @@ def _encode(record: Record, text: Callable[[], str]) -> bytes:
     try:
         return text().encode("utf-8")
     except ValueError as error:
-        raise InvalidRecord(record.type_name(), str(error)) from error
+        raise invalid_record(record.type_name(), str(error)) from error
 
 
 def _compose(first: Rewrite, second: Rewrite) -> Rewrite:

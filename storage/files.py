@@ -11,7 +11,7 @@ from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Final
 from uuid import uuid4
 
-from storage.errors import DiskFull, ReadOnlyProject, WriteError
+from storage.errors import WriteError
 
 LARGEST_FILE: Final = 256 << 20
 """No record, journal or file beside one is larger; what is, was not made by a program of ours."""
@@ -151,12 +151,12 @@ def check_room(folder: Path, size: int, place: Path | None = None) -> None:
         WriteFailed: It is read-only, or there is too little space.
     """
     if not os.access(folder, os.W_OK):
-        raise ReadOnlyProject(folder)
+        raise read_only(folder)
     write_aside(folder, bytes(min(size, _PROBE_BYTES)), place or folder).unlink(missing_ok=True)
     free = shutil.disk_usage(folder).free
     if free < size:
         free_space, size_text = f"{free / 1e6:.1f} MB", f"{size / 1e6:.1f} MB"
-        raise DiskFull(folder, f"the disk has {free_space} left and this takes about {size_text}")
+        raise _disk_full(folder, f"the disk has {free_space} left and this takes about {size_text}")
 
 
 def remove_empty_folders(folder: Path, top: Path) -> None:
@@ -203,10 +203,19 @@ def disk_errors(path: Path) -> Generator[None]:
     try:
         yield
     except PermissionError as error:
-        raise ReadOnlyProject(path) from error
+        raise read_only(path) from error
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise DiskFull(path) from error
+            raise _disk_full(path, "the disk is full") from error
         if error.errno == errno.EROFS:
-            raise ReadOnlyProject(path) from error
+            raise read_only(path) from error
         raise WriteError(path, error.strerror or str(error)) from error
+
+
+def read_only(path: Path) -> WriteError:
+    """Return the error for a folder or file that this user must not write."""
+    return WriteError(path, "the folder or file is read-only for this user")
+
+
+def _disk_full(path: Path, state: str) -> WriteError:
+    return WriteError(path, f"{state}; free some space and repeat")

@@ -17,7 +17,6 @@ from storage.commits.side_files import (
 )
 from storage.commits.trash import list_unwritten
 from storage.errors import (
-    AmbiguousName,
     CorruptRecord,
     RecordNotFound,
     UnsafePath,
@@ -30,6 +29,7 @@ from storage.index.refresh import ReadListener, RefreshResult
 from storage.record_files import RecordFiles, RecordProblem
 from storage.records import Attachment, Eval, Project, Record, Task, TaskRun
 from storage.records.names import close_names, folded_name
+from storage.refusals import ambiguous_name
 from storage.text.excerpts import excerpts
 
 R = TypeVar("R", bound=Record)
@@ -203,7 +203,7 @@ class ProjectReader:
 
         Raises:
             RecordNotFound: None has this id or name.
-            AmbiguousName: Several have this name.
+            Refusal: Several have this name.
         """
         try:
             return await self._find(kind, reference, parent)
@@ -224,7 +224,7 @@ class ProjectReader:
             close = close_names(reference, [row[2] for row in rows if row[2]])
             raise RecordNotFound(kind.type_name(), reference, close)
         if len(ids := sorted({row[1] for row in matches})) > 1:
-            raise AmbiguousName(kind.type_name(), reference, ids)
+            raise ambiguous_name(kind.type_name(), reference, ids)
         path = min((row[0] for row in matches), key=lambda path: (len(path), path))
         record = await anyio.to_thread.run_sync(self._files.read, kind, self.folder / path)
         if record is None:

@@ -10,8 +10,6 @@ from typing import TypeVar
 
 from storage.errors import (
     CorruptRecord,
-    NotAProject,
-    UnreadableProject,
     UnreadableRecord,
     system_reason,
 )
@@ -19,6 +17,7 @@ from storage.files import LINK, NO_FILE, read_plain
 from storage.format.layout import PROJECT_FILE, folder_of, place_named, place_of
 from storage.format.record_text import read_record
 from storage.records import Project, Record
+from storage.refusals import no_project
 
 R = TypeVar("R", bound=Record)
 
@@ -40,22 +39,30 @@ def read_project(folder: Path) -> Project:
     """Return the project's own record.
 
     Raises:
-        NotAProject: The folder holds no project.kiln.
-        UnreadableProject: Its project.kiln cannot be used.
-        NewerFormat: A newer program wrote it.
+        StorageError: The folder holds no project.kiln.
+        UnreadableRecord: Its project.kiln cannot be used, or a newer program wrote it.
     """
     try:
         return read_record(Project, read_plain(folder / PROJECT_FILE), PROJECT_FILE)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotAProject(folder) from error
+        raise no_project(folder) from error
     except IsADirectoryError as error:
-        raise UnreadableProject(folder, "it is a folder, not a file") from error
+        raise _unreadable_project(folder, "it is a folder, not a file") from error
     except PermissionError as error:
-        raise UnreadableProject(folder, "this user may not read it") from error
+        raise _unreadable_project(folder, "this user may not read it") from error
     except OSError as error:
-        raise UnreadableProject(folder, system_reason(error)) from error
+        raise _unreadable_project(folder, system_reason(error)) from error
     except CorruptRecord as error:
-        raise UnreadableProject(folder, error.reason) from error
+        raise _unreadable_project(folder, error.reason) from error
+
+
+def _unreadable_project(folder: Path, reason: str) -> UnreadableRecord:
+    return UnreadableRecord(
+        str(folder / PROJECT_FILE),
+        reason,
+        "The project cannot be opened without it. Restore an earlier version of that file, from a "
+        "backup or with git, and open the project again; nothing has been changed.",
+    )
 
 
 class RecordFiles:

@@ -23,7 +23,7 @@ from storage.commits.claims import hold_claims
 from storage.commits.commit_log import CommitLog, Edit, Move
 from storage.commits.restoration import restore
 from storage.commits.trash import TrashEntry, empty_trash, keep_out_of_git, list_trash
-from storage.errors import ProjectExists
+from storage.errors import Refusal
 from storage.files import write_atomically
 from storage.format.layout import PROJECT_FILE
 from storage.project_reader import ProjectReader
@@ -58,9 +58,8 @@ class ProjectStore(ProjectReader):
                 a temporary folder, for this store alone.
 
         Raises:
-            NotAProject: The folder holds no project.kiln.
-            UnreadableProject: Its project.kiln cannot be used.
-            NewerFormat: A newer program wrote it.
+            StorageError: The folder holds no project.kiln.
+            UnreadableRecord: Its project.kiln cannot be used, or a newer program wrote it.
             WriteFailed: The home cannot be written.
         """
         absolute = Path(await anyio.Path(folder).resolve())
@@ -78,12 +77,15 @@ class ProjectStore(ProjectReader):
         """Make a new project in a folder.
 
         Raises:
-            ProjectExists: One is there already.
+            Refusal: One is there already.
             UnsafePath: It would lie in git's own folder.
         """
         await anyio.to_thread.run_sync(check_target, folder / PROJECT_FILE)
         if await anyio.Path(folder / PROJECT_FILE).exists():
-            raise ProjectExists(folder)
+            raise Refusal(
+                "{folder} holds a project already. Open it, or choose another folder.",
+                folder=folder,
+            )
         content = new_text(project)
         await anyio.to_thread.run_sync(write_atomically, folder / PROJECT_FILE, content)
         return await cls.open(folder, home=home)
@@ -120,7 +122,7 @@ class ProjectStore(ProjectReader):
         """Put a record into the trash, with all below it.
 
         Raises:
-            AlreadyDeleted: It is not there any more.
+            StorageError: It is not there any more.
         """
         async with self.transaction() as change:
             return change.delete(record)
@@ -142,8 +144,7 @@ class ProjectStore(ProjectReader):
 
         Raises:
             RecordNotFound: Nothing of this key is in the trash.
-            ParentNotThere: What it lay below is not there.
-            ThereAgain: It is there again already.
+            Refusal: What it lay below is not there, or it is there again already.
         """
         entry = await self.run_exclusive(lambda log: restore(self.folder, log, key))
         await self._index.note((), (entry.folder,))

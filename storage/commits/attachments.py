@@ -13,10 +13,11 @@ from pathlib import Path
 from uuid import uuid4
 
 from storage.border import check_links, check_path
-from storage.errors import InvalidRecord, RecordNotFound, UnsafePath, system_reason
+from storage.errors import RecordNotFound, UnsafePath, system_reason
 from storage.files import disk_errors, flush_folder, remove_empty_folders
 from storage.format.layout import folder_of
 from storage.records import Attachment, ChunkedDocument, Document, Extraction, Record
+from storage.refusals import invalid_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def files_beside(project: Path, files: Sequence[FileToCopy]) -> Generator[None]:
     for it alone.
 
     Raises:
-        InvalidRecord: One cannot be read, or is no ordinary file.
+        StorageError: One cannot be read, or is no ordinary file.
         UnsafePath: It would lie elsewhere than beside its record, or behind a link.
         WriteFailed: The disk refused.
     """
@@ -108,9 +109,9 @@ def _copy(file: FileToCopy, target: Path) -> None:
     try:
         ordinary = stat.S_ISREG(file.source.stat().st_mode)
     except OSError as error:
-        raise InvalidRecord(file.kind, f"{file.source}: {system_reason(error)}") from error
+        raise invalid_record(file.kind, f"{file.source}: {system_reason(error)}") from error
     if not ordinary:
-        raise InvalidRecord(file.kind, f"{file.source} is no file")
+        raise invalid_record(file.kind, f"{file.source} is no file")
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:

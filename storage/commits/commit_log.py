@@ -24,10 +24,7 @@ from storage.commits.recovery import Pending
 from storage.commits.trash import FOLDER, UNWRITTEN
 from storage.commits.write_ahead import Edit, Move, PendingChange
 from storage.errors import (
-    AlreadyDeleted,
-    ParentTakenAway,
     ProjectBusy,
-    ReadOnlyProject,
     StaleRevision,
     UnsafePath,
     WriteError,
@@ -36,12 +33,14 @@ from storage.files import (
     disk_errors,
     move_atomically,
     move_into_place,
+    read_only,
     read_plain,
     remove_empty_folders,
     write_atomically,
 )
 from storage.format.record_text import revision_of
 from storage.git.authors import last_author
+from storage.refusals import already_deleted
 
 __all__ = ["CommitLog", "Edit", "Move"]
 
@@ -92,7 +91,7 @@ class CommitLog:
 
         Raises:
             StaleRevision: A file is not as expected any more.
-            AlreadyDeleted: What is to be moved is gone.
+            StorageError: What is to be moved is gone.
             UnsafePath: A path leaves the project, leads through a link, or is not to be touched.
             ProjectBusy: Another process has been writing for too long.
             WriteFailed: The disk refused; nothing was changed.
@@ -142,7 +141,7 @@ class CommitLog:
             WriteFailed: It is read-only, or there is too little space.
         """
         if not os.access(folder, os.W_OK):
-            raise ReadOnlyProject(folder)
+            raise read_only(folder)
         self._pending.check_room(folder, size)
 
     def check_presence(self, edits: Sequence[Edit], moves: Sequence[Move]) -> None:
@@ -151,17 +150,17 @@ class CommitLog:
         A folder that was taken away would be made again otherwise, without its record.
 
         Raises:
-            ParentTakenAway: A record that is saved lies below nothing.
-            AlreadyDeleted: A record that is moved is gone.
+            StaleRevision: A record that is saved lies below nothing.
+            StorageError: A record that is moved is gone.
         """
         edit_paths = {edit.path for edit in edits}
         for path in self._missing(edits):
-            raise ParentTakenAway(path)
+            raise StaleRevision(path, None, None, is_parent=True)
         for move in moves:
             if move.holds in edit_paths or not move.holds:
                 continue
             if not (self._project / move.holds).is_file():
-                raise AlreadyDeleted(move.holds)
+                raise already_deleted(move.holds)
 
     def _missing(self, edits: Sequence[Edit]) -> list[str]:
         """Return the files of the records that edits lie below and that are not there."""

@@ -12,7 +12,7 @@ from storage.commits.trash import (
     find_trash_entry,
     remove_for_good,
 )
-from storage.errors import ParentNotThere, ThereAgain
+from storage.errors import Refusal
 from storage.format.layout import place_named, place_of
 from storage.text.kind_words import kind_word
 
@@ -27,14 +27,18 @@ def restore(project: Path, log: CommitLog, key: str) -> TrashEntry:
 
     Raises:
         RecordNotFound: Nothing of this key is in the trash.
-        ParentNotThere: What it lay below is not there.
-        ThereAgain: It is there again already.
+        Refusal: What it lay below is not there, or it is there again already.
     """
     entry = find_trash_entry(project, key)
     _check_parents(project, entry)
     target = project / entry.folder
     if (target / f"{entry.kind}.kiln").exists():
-        raise ThereAgain(_describe(entry))
+        raise Refusal(
+            "{record} was not restored, because it exists again: somebody else kept it or restored "
+            "it. To have the version in the trash, delete it and restore that one. Nothing has "
+            "been changed.",
+            record=_capitalize(_describe(entry)),
+        )
     content = project / entry.place
     moves: list[Move] = []
     leftover_place = PurePosixPath(FOLDER, _UNDONE, entry.key)
@@ -53,7 +57,29 @@ def _check_parents(project: Path, entry: TrashEntry) -> None:
     parent = PurePosixPath(missing[-1])
     parent_entry = find_by_folder(project, str(parent.parent))
     name = _describe(parent_entry) if parent_entry else f"the {_words(parent.stem)} it lay below"
-    raise ParentNotThere(_describe(entry), name, parent_entry.key if parent_entry else None)
+    raise _parent_missing(_describe(entry), name, parent_entry.key if parent_entry else None)
+
+
+def _parent_missing(record: str, parent: str, key: str | None) -> Refusal:
+    """Return the error for a record whose parent does not exist; the key is the parent's."""
+    if key is None:
+        return Refusal(
+            "{record} was not restored, because its parent does not exist. Bring back {parent} "
+            "first, by undoing its deletion, which the history shows. Nothing has been changed.",
+            record=_capitalize(record),
+            parent=parent,
+        )
+    return Refusal(
+        "{record} was not restored, because its parent does not exist. Restore {parent} first, by "
+        "its key {key}. Nothing has been changed.",
+        record=_capitalize(record),
+        parent=parent,
+        key=key,
+    )
+
+
+def _capitalize(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _parents(entry: TrashEntry) -> Iterator[str]:

@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from storage.border import check_links
-from storage.errors import InvalidRecord
 from storage.files import LARGEST_FILE, read_plain
 from storage.format.layout import folder_of
+from storage.refusals import invalid_record
 
 _NAME: Final = re.compile(r"[^\W_][\w.\- ]{0,200}\.jsonl?")
 _NO_JSON: Final = object()
@@ -34,7 +34,7 @@ def side_path(record_path: str, name: str) -> str:
         name: The file's name, which ends in .json or .jsonl.
 
     Raises:
-        InvalidRecord: It is no such name.
+        StorageError: It is no such name.
     """
     check_side_name(record_path, name)
     return str(folder_of(record_path) / name)
@@ -44,11 +44,11 @@ def check_side_name(record_path: str, name: str) -> None:
     """Refuse a name that no file beside a record may have, such as one with a slash.
 
     Raises:
-        InvalidRecord: It is no name that ends in .json or .jsonl.
+        StorageError: It is no name that ends in .json or .jsonl.
     """
     if not _NAME.fullmatch(name):
         kind = Path(record_path).stem
-        raise InvalidRecord(kind, f"{name!r} is no name of a .json or .jsonl file beside it")
+        raise invalid_record(kind, f"{name!r} is no name of a .json or .jsonl file beside it")
 
 
 def with_lines(content: bytes | None, lines: Sequence[str]) -> bytes:

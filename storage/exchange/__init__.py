@@ -6,21 +6,9 @@ copy; a clone brings its own. A broken row of a table costs itself alone.
 """
 
 from storage.exchange.archives import LIMITS, Limits
-from storage.exchange.arrival import import_project, is_address
+from storage.exchange.arrival import is_address, receive_project
 from storage.exchange.columns import COLUMNS, BadRow
-from storage.exchange.departure import PackedProject, export_project
-from storage.exchange.errors import (
-    NoSpaceToUnpack,
-    NotAZipName,
-    NotImportable,
-    ParquetMissing,
-    SeveralProjects,
-    TargetInside,
-    TargetTaken,
-    UnknownTable,
-    UnsafeArchive,
-    UnusableTable,
-)
+from storage.exchange.departure import PackedProject, pack_project
 from storage.exchange.tables import RunTable, RunTableWriter, new_run_table, table_format
 
 __all__ = [
@@ -28,22 +16,12 @@ __all__ = [
     "LIMITS",
     "BadRow",
     "Limits",
-    "NoSpaceToUnpack",
-    "NotAZipName",
-    "NotImportable",
     "PackedProject",
-    "ParquetMissing",
     "RunTable",
     "RunTableWriter",
-    "SeveralProjects",
-    "TargetInside",
-    "TargetTaken",
-    "UnknownTable",
-    "UnsafeArchive",
-    "UnusableTable",
-    "export_project",
-    "import_project",
     "is_address",
     "new_run_table",
+    "pack_project",
+    "receive_project",
     "table_format",
 ]

@@ -23,8 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal, Protocol
 
+from storage.errors import Refusal
 from storage.exchange.contents import travels
-from storage.exchange.errors import NoSpaceToUnpack, NotImportable, UnsafeArchive
+from storage.exchange.refusals import not_importable, unsafe_archive
 from storage.files import disk_errors
 
 _CHUNK = 1 << 20
@@ -125,29 +126,36 @@ class _Meter:
 
     def _check_files(self, files: int) -> None:
         if files > self.limits.files:
-            raise UnsafeArchive(
+            raise unsafe_archive(
                 self.archive.name, f"it holds more than {self.limits.files:,} files"
             )
 
     def _check(self, size: int) -> None:
         limit = max(self.limits.careless, self.archive_size * self.limits.ratio)
         if size > min(limit, self.limits.size):
-            raise UnsafeArchive(
+            raise unsafe_archive(
                 self.archive.name,
                 f"it unpacks to more than {min(limit, self.limits.size) >> 20:,} MB, "
                 f"from {self.archive_size:,} bytes",
             )
         if size > self.free:
-            raise NoSpaceToUnpack(self.archive.name, size, self.free)
+            raise Refusal(
+                "{archive} was not imported: unpacked it takes more than {size} MB, and the disk "
+                "has {free} MB left for it. Free some space, or choose a folder on another disk; "
+                "nothing has been changed.",
+                archive=self.archive.name,
+                size=f"{size >> 20:,}",
+                free=f"{self.free >> 20:,}",
+            )
 
 
 def unpack(archive: Path, into: Path, limits: Limits = LIMITS) -> None:
     """Unpack a zip or tar archive into an empty folder; links become copies of their files.
 
     Raises:
-        NotImportable: It is no such archive, or is damaged.
-        UnsafeArchive: It holds paths or links that lead out, devices, or too much.
-        NoSpaceToUnpack: It takes more space than the disk has left.
+        Refusal: It is no such archive, or is damaged.
+        Refusal: It holds paths or links that lead out, devices, or too much.
+        Refusal: It takes more space than the disk has left.
         WriteFailed: The disk refused.
     """
     meter = _Meter(archive, limits, into)
@@ -164,20 +172,20 @@ def unpack(archive: Path, into: Path, limits: Limits = LIMITS) -> None:
                 else:
                     _unpack_one(archive, entry, into / path, meter)
     except _READ_ERRORS as error:
-        raise NotImportable(archive.name, f"the archive is damaged ({error})") from error
+        raise not_importable(archive.name, f"the archive is damaged ({error})") from error
     _follow(links, into, meter)
 
 
 def _unpack_one(archive: Path, entry: _Entry, path: Path, meter: _Meter) -> None:
     if entry.kind == "device":
-        raise UnsafeArchive(archive.name, f"{entry.name!r} is no file but a device")
+        raise unsafe_archive(archive.name, f"{entry.name!r} is no file but a device")
     with disk_errors(path):
         if entry.kind == "folder":
             path.mkdir(parents=True, exist_ok=True)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            raise UnsafeArchive(archive.name, f"{entry.name!r} is in it twice")
+            raise unsafe_archive(archive.name, f"{entry.name!r} is in it twice")
     source = entry.open()
     if source is not None:
         with source, disk_errors(path), path.open("xb") as file:
@@ -212,14 +220,14 @@ def _inside(archive: Path, name: str, link: str | None = None) -> PurePosixPath:
     subject = f"the path {name!r}" if link is None else f"{link!r} is a link to {name!r}, which"
     posix_name = name.replace("\\", "/")
     if "\0" in name:
-        raise UnsafeArchive(archive.name, f"{subject} is no path")
+        raise unsafe_archive(archive.name, f"{subject} is no path")
     if _DRIVE.match(posix_name) or posix_name.startswith("/"):
-        raise UnsafeArchive(archive.name, f"{subject} is absolute")
+        raise unsafe_archive(archive.name, f"{subject} is absolute")
     path = PurePosixPath(posixpath.normpath(posix_name or "."))
     if ".." in PurePosixPath(posix_name).parts and (link is None or path.parts[:1] == ("..",)):
-        raise UnsafeArchive(archive.name, f"{subject} leads out of it")
+        raise unsafe_archive(archive.name, f"{subject} leads out of it")
     if len(path.parts) > _DEEPEST:
-        raise UnsafeArchive(archive.name, f"{subject[:100]}… is more than {_DEEPEST} folders deep")
+        raise unsafe_archive(archive.name, f"{subject[:100]}… is more than {_DEEPEST} folders deep")
     return path
 
 
@@ -239,14 +247,14 @@ def _entries(archive: Path, meter: _Meter) -> Generator[Iterable[_Entry]]:
         try:
             tar = stack.enter_context(tarfile.open(fileobj=stream, mode="r:"))
         except tarfile.ReadError as error:
-            raise NotImportable(archive.name, "it is neither a zip nor a tar archive") from error
+            raise not_importable(archive.name, "it is neither a zip nor a tar archive") from error
         yield _tar_entries(tar, stream)
 
 
 def _zip_entries(archive: Path, zip_file: zipfile.ZipFile) -> Iterator[_Entry]:
     for info in zip_file.infolist():
         if info.flag_bits & _ENCRYPTION_FLAG:
-            raise NotImportable(archive.name, "it is encrypted")
+            raise not_importable(archive.name, "it is encrypted")
         name = _zip_name(info)
         form = stat.S_IFMT(info.external_attr >> 16)
         if name.endswith("/"):

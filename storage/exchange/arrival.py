@@ -10,7 +10,7 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
@@ -18,16 +18,10 @@ from uuid import uuid4
 import anyio.to_thread
 
 from storage.border import check_target
-from storage.errors import CorruptRecord, RecordNotFound, UnreadableRecord, system_reason
+from storage.errors import CorruptRecord, RecordNotFound, Refusal, UnreadableRecord, system_reason
 from storage.exchange.archives import LIMITS, Limits, unpack
 from storage.exchange.contents import projects_in, travels
-from storage.exchange.errors import (
-    NotImportable,
-    SeveralProjects,
-    TargetInside,
-    TargetTaken,
-    UnsafeArchive,
-)
+from storage.exchange.refusals import not_importable, target_exists, target_inside, unsafe_archive
 from storage.files import NO_FILE, disk_errors, move_atomically, read_plain
 from storage.format.layout import PROJECT_FILE
 from storage.format.record_text import read_record
@@ -44,7 +38,7 @@ def is_address(source: str) -> bool:
     return _ADDRESS.match(source.strip()) is not None
 
 
-async def import_project(
+async def receive_project(
     source: str, target: Path, *, name: str | None = None, limits: Limits = LIMITS
 ) -> Path:
     """Bring a project into a folder that does not exist yet, or is empty.
@@ -59,11 +53,11 @@ async def import_project(
         The target, which holds project.kiln now.
 
     Raises:
-        TargetTaken: The target is there already.
+        Refusal: The target is there already.
         UnsafePath: The target lies in git's own folder.
-        NotImportable: There is no project in the source.
-        SeveralProjects: There are several, and none is named.
-        UnsafeArchive: It holds what nobody should unpack.
+        Refusal: There is no project in the source.
+        Refusal: There are several, and none is named.
+        Refusal: It holds what nobody should unpack.
         UnreadableRecord: The project's own file cannot be used.
         storage.sharing.errors.GitFailed: The repository could not be reached.
         storage.sharing.errors.NoProjectThere: It holds no project at its top.
@@ -80,16 +74,16 @@ async def import_project(
 
 def _import_copy(source: Path, target: Path, name: str | None, limits: Limits) -> None:
     if not source.exists():
-        raise NotImportable(str(source), "it does not exist")
+        raise not_importable(str(source), "it does not exist")
     if not (source.is_file() or source.is_dir()):
-        raise NotImportable(str(source), NO_FILE)
+        raise not_importable(str(source), NO_FILE)
     if source.name == PROJECT_FILE:
         source = source.parent
     with _aside(target) as fresh:
         if source.is_dir():
             project = _choose_project(str(source), source, name)
             if target.resolve().is_relative_to(project.resolve()):
-                raise TargetInside(target)
+                raise target_inside(target)
             _copy_folder(project, fresh)
             _settle(fresh, fresh, target)
             return
@@ -115,10 +109,10 @@ def _choose_project(source: str, folder: Path, name: str | None) -> Path:
     """Return the folder of the project that is meant."""
     names = {place: _project_name(place) for place in projects_in(folder)}
     if not names:
-        raise NotImportable(source, f"there is no {PROJECT_FILE} in it")
+        raise not_importable(source, f"there is no {PROJECT_FILE} in it")
     if name is None:
         if len(names) > 1:
-            raise SeveralProjects(source, [_label(folder, *item) for item in names.items()])
+            raise _several_projects(source, [_label(folder, *item) for item in names.items()])
         return _readable(source, next(iter(names)))
     name_key = folded_name(name)
     matches = [
@@ -130,8 +124,18 @@ def _choose_project(source: str, folder: Path, name: str | None) -> Path:
     if not matches:
         raise RecordNotFound("project", name, sorted(set(names.values())))
     if len(matches) > 1:
-        raise SeveralProjects(source, [_label(folder, place, names[place]) for place in matches])
+        raise _several_projects(source, [_label(folder, place, names[place]) for place in matches])
     return _readable(source, matches[0])
+
+
+def _several_projects(source: str, names: Sequence[str]) -> Refusal:
+    return Refusal(
+        "{source} holds {count} projects: {names}. Nothing has been imported: give the name or "
+        "folder of one.",
+        source=source,
+        count=len(names),
+        names=names,
+    )
 
 
 def _readable(source: str, folder: Path) -> Path:
@@ -139,10 +143,10 @@ def _readable(source: str, folder: Path) -> Path:
         read_record(Project, read_plain(folder / PROJECT_FILE), PROJECT_FILE)
     except CorruptRecord as error:
         reason = f"its {PROJECT_FILE} cannot be used, for {error.reason}"
-        raise NotImportable(source, reason) from error
+        raise not_importable(source, reason) from error
     except OSError as error:
         reason = f"its {PROJECT_FILE} cannot be read, for {system_reason(error)}"
-        raise NotImportable(source, reason) from error
+        raise not_importable(source, reason) from error
     return folder
 
 
@@ -176,13 +180,13 @@ def _copy_file(source: str, file: Path, target: Path, top: Path) -> None:
     if file.is_symlink():
         link_target = file.resolve()
         if not link_target.is_relative_to(top):
-            raise UnsafeArchive(source, f"{file.name} is a link that leads out of it")
+            raise unsafe_archive(source, f"{file.name} is a link that leads out of it")
         if not file.is_file() or not travels(
             PurePosixPath(link_target.relative_to(top).as_posix())
         ):
             return
     if not stat.S_ISREG(file.stat().st_mode):
-        raise UnsafeArchive(source, f"{file.name} is no file but a device")
+        raise unsafe_archive(source, f"{file.name} is no file but a device")
     with disk_errors(target):
         shutil.copyfile(file, target)
 
@@ -193,9 +197,9 @@ def _copy_file(source: str, file: Path, target: Path, top: Path) -> None:
 def _check_target(target: Path) -> None:
     check_target(target)
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise TargetTaken(target)
+        raise target_exists(target)
     if target.exists() and any(target.iterdir()):
-        raise TargetTaken(target)
+        raise target_exists(target)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from storage.records import DataSource, TaskOutput, TaskRun
 from storage.records.record import fault_text
+from storage.text.excerpts import excerpt
 from storage.text.json_text import write_json
 
 Row = Mapping[str, object]
@@ -154,13 +155,10 @@ def _fault_of_row(error: ValidationError) -> str:
     if not where:
         return message
     value = fault["input"]
-    value_text = f": {_shortened(value)}" if isinstance(value, str | int | float) else ""
+    value_text = (
+        f": {excerpt(repr(value), _LONGEST_SHOWN)}" if isinstance(value, str | int | float) else ""
+    )
     return f"its {columns[0] if columns else where} cannot be used: {message}{value_text}"
-
-
-def _shortened(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def _source(file_name: str, model: str | None = None) -> DataSource:
@@ -227,7 +225,7 @@ def _tags(row: Row) -> tuple[str, ...]:
 
 def _tag(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        text = _shortened(value)
+        text = excerpt(repr(value), _LONGEST_SHOWN)
         raise ValueError(f"its tags cannot be used: {text} is no text")  # noqa: TRY004
     return str(value)
 
@@ -260,7 +258,7 @@ def _each_key_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(data) < len(pairs):
         times = Counter(key for key, _ in pairs)
         twice = next(key for key, count in times.items() if count > 1)
-        raise ValueError(f"it has the key {_shortened(twice)} more than once")
+        raise ValueError(f"it has the key {excerpt(repr(twice), _LONGEST_SHOWN)} more than once")
     return data
 
 

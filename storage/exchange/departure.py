@@ -12,8 +12,9 @@ from typing import IO
 from uuid import uuid4
 
 from storage.border import check_target
+from storage.errors import Refusal
 from storage.exchange.contents import travels
-from storage.exchange.errors import NotAZipName, TargetInside, TargetTaken
+from storage.exchange.refusals import target_exists, target_inside
 from storage.files import disk_errors, flush_folder
 from storage.git.git import Git, GitFailed
 from storage.git.safety import left_at_home
@@ -41,16 +42,16 @@ class PackedProject:
     exclusions: tuple[str, ...]
 
 
-async def export_project(store: ProjectStore, file: Path) -> PackedProject:
+async def pack_project(store: ProjectStore, file: Path) -> PackedProject:
     """Pack a project into a new zip archive, without its history, trash, and what is no part of it.
 
     The same project gives the same bytes: files are in the order of their paths, in a folder
     named like the project, and carry no times. Nobody writes to the project meanwhile.
 
     Raises:
-        NotAZipName: The file's name ends in something else.
-        TargetTaken: The file is there already.
-        TargetInside: It would lie within the project.
+        Refusal: The file's name ends in something else.
+        Refusal: The file is there already.
+        Refusal: It would lie within the project.
         UnsafePath: It would lie in git's own folder.
         WriteFailed: The disk refused.
     """
@@ -60,11 +61,14 @@ async def export_project(store: ProjectStore, file: Path) -> PackedProject:
 
 def _pack(folder: Path, top: str, file: Path) -> PackedProject:
     if file.suffix.lower() not in {"", ".zip"}:
-        raise NotAZipName(file)
+        raise Refusal(
+            "A project is packed as zip: name a file that ends in .zip, not {name}.",
+            name=file.name,
+        )
     if file.exists() or file.is_symlink():
-        raise TargetTaken(file)
+        raise target_exists(file)
     if file.resolve().is_relative_to(folder):
-        raise TargetInside(file)
+        raise target_inside(file)
     check_target(file)
     paths, exclusions = _files(folder)
     fresh = file.with_name(f".{file.name}.{uuid4().hex[:8]}.new")

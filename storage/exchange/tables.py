@@ -11,9 +11,10 @@ from typing import IO, Literal, Protocol
 from uuid import uuid4
 
 from storage.border import check_target
+from storage.errors import Refusal
 from storage.exchange.columns import COLUMNS, BadRow, Row, row_of, run_of
-from storage.exchange.errors import TargetInside, TargetTaken, UnknownTable
 from storage.exchange.parquet import ParquetWriter, parquet_rows
+from storage.exchange.refusals import target_exists, target_inside
 from storage.exchange.text_tables import (
     csv_header,
     csv_rows,
@@ -43,11 +44,16 @@ def table_format(file_name: str, *, to_write: bool = False) -> TableFormat:
     """Return the form of a table by its file's ending.
 
     Raises:
-        UnknownTable: The ending is that of no table.
+        Refusal: The ending is that of no table.
     """
     ending = PurePath(file_name).suffix.casefold()
     if ending not in (_OUTPUT_ENDINGS if to_write else _ENDINGS):
-        raise UnknownTable(file_name, _OUTPUT_ENDINGS if to_write else tuple(_ENDINGS))
+        raise Refusal(
+            "{file_name} has the ending of no table. Use one of {endings}; from a spreadsheet, "
+            "save as 'CSV UTF-8'.",
+            file_name=file_name,
+            endings=_OUTPUT_ENDINGS if to_write else tuple(_ENDINGS),
+        )
     return _ENDINGS[ending]
 
 
@@ -72,9 +78,9 @@ class RunTable:
         """Return each row's number, and its run or what is wrong with it.
 
         Raises:
-            UnknownTable: The name has the ending of no table.
-            UnusableTable: It cannot be read, or lacks a column that is needed.
-            ParquetMissing: It is parquet, whose library is not installed.
+            Refusal: The name has the ending of no table.
+            Refusal: It cannot be read, or lacks a column that is needed.
+            Refusal: It is parquet, whose library is not installed.
         """
         table = blake2b(self.content, digest_size=32, person=b"runs").digest()
         table += self.purpose.encode("utf-8", "surrogatepass")
@@ -146,18 +152,18 @@ def new_run_table(file: Path, *, of: Path) -> Generator[RunTableWriter]:
         of: The folder of the project whose runs go into it.
 
     Raises:
-        UnknownTable: The name has the ending of no table.
-        TargetTaken: The file is there already.
-        TargetInside: It would lie within the project.
+        Refusal: The name has the ending of no table.
+        Refusal: The file is there already.
+        Refusal: It would lie within the project.
         UnsafePath: It would lie in git's own folder.
-        ParquetMissing: It is parquet, whose library is not installed.
+        Refusal: It is parquet, whose library is not installed.
         WriteFailed: The disk refused.
     """
     form = table_format(file.name, to_write=True)
     if file.exists() or file.is_symlink():
-        raise TargetTaken(file)
+        raise target_exists(file)
     if file.resolve().is_relative_to(of.resolve()):
-        raise TargetInside(file)
+        raise target_inside(file)
     check_target(file)
     fresh = file.with_name(f".{file.name}.{uuid4().hex[:8]}.new")
     with disk_errors(file):

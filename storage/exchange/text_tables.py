@@ -16,7 +16,7 @@ from typing import Final, Literal, TextIO, cast
 
 from storage.exchange.columns import COLUMNS, NEEDED, Row, read_json
 from storage.exchange.csv_lines import CsvLines
-from storage.exchange.errors import UnusableTable
+from storage.exchange.refusals import unusable_table
 
 TextFormat = Literal["jsonl", "csv"]
 
@@ -44,7 +44,7 @@ def decode_table(content: bytes, file_name: str, form: TextFormat) -> str:
     A few bytes that are no UTF-8 spoil their rows alone: see `_spoiled`.
 
     Raises:
-        UnusableTable: It is neither, or empty.
+        Refusal: It is neither, or empty.
     """
     encoding = _encoding_of(content[:_LOOKED_AT])
     advice = _ADVICE[form]
@@ -52,14 +52,14 @@ def decode_table(content: bytes, file_name: str, form: TextFormat) -> str:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         if encoding != "utf-8-sig":
-            raise UnusableTable(f"{file_name} is not UTF-16 text; {advice}") from error
+            raise unusable_table(f"{file_name} is not UTF-16 text; {advice}") from error
         text = content.decode(encoding, "surrogateescape")
         if _is_encoded_otherwise(text, has_header=form == "csv"):
-            raise UnusableTable(f"{file_name} is not UTF-8 text; {advice}") from error
+            raise unusable_table(f"{file_name} is not UTF-8 text; {advice}") from error
     if "\0" in text.lstrip().partition("\n")[0]:
-        raise UnusableTable(f"{file_name} is not UTF-8 text, nor UTF-16; {advice}")
+        raise unusable_table(f"{file_name} is not UTF-8 text, nor UTF-16; {advice}")
     if not text.strip():
-        raise UnusableTable(f"{file_name} is empty")
+        raise unusable_table(f"{file_name} is empty")
     return text
 
 
@@ -106,7 +106,7 @@ def jsonl_rows(text: str) -> Iterator[tuple[int, Row | str]]:
     """Return each row with its line, or what is wrong with it; one JSON list is taken as well.
 
     Raises:
-        UnusableTable: It begins like a list, and is none.
+        Refusal: It begins like a list, and is none.
     """
     if text.lstrip().startswith("["):
         yield from _list_rows(text)
@@ -125,7 +125,7 @@ def _list_rows(text: str) -> Iterator[tuple[int, Row | str]]:
     try:
         rows = read_json(text)
     except ValueError as error:
-        raise UnusableTable(f"it is no list of JSON objects ({error})") from error
+        raise unusable_table(f"it is no list of JSON objects ({error})") from error
     is_read = _is_read(text)
     for number, row in enumerate(cast("list[object]", rows), start=1):
         fault = None if is_read else _byte_fault(json.dumps(row, ensure_ascii=False))
@@ -149,7 +149,7 @@ def csv_rows(text: str) -> Iterator[tuple[int, Row | str]]:
     """Return each row with its number, or what is wrong with it.
 
     Raises:
-        UnusableTable: There is no column input or output, or one column is there twice.
+        Refusal: There is no column input or output, or one column is there twice.
     """
     csv.field_size_limit(_LONGEST_FIELD)
     separator = _SEPARATOR_LINE.match(text)
@@ -186,7 +186,7 @@ def _header(text: str, delimiters: str) -> tuple[list[str], str]:
         if set(NEEDED) <= set(names):
             twice = [name for name in COLUMNS if names.count(name) > 1]
             if twice:
-                raise UnusableTable(f"the table has the column {twice[0]} more than once")
+                raise unusable_table(f"the table has the column {twice[0]} more than once")
             return _unique_names(names), delimiter
         columns = max(columns, names, key=len)
     missing = [column for column in NEEDED if column not in columns]
@@ -195,7 +195,7 @@ def _header(text: str, delimiters: str) -> tuple[list[str], str]:
     other_columns = (
         ", ".join(name[:40] for name in columns[:10]) if is_table else "one of another name"
     )
-    raise UnusableTable(
+    raise unusable_table(
         f"the table has no column {' and no column '.join(missing)}, but {other_columns}"
     )
 

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from storage.errors import InvalidRecord, UnreadableRecord
+from storage.errors import UnreadableRecord
 from storage.files import read_plain
 from storage.format.layout import place_of
 from storage.format.record_text import parse_record
 from storage.records import Eval, EvalRun, Record, Task, TaskRun
+from storage.refusals import invalid_record
 from storage.text.json_schema import problem_with, schema_fault
 
 R = TypeVar("R", bound=Record)
@@ -62,7 +63,7 @@ class Ancestors:
             previous: What the file holds now; None for a new one.
 
         Raises:
-            InvalidRecord: It does not fit.
+            StorageError: It does not fit.
         """
         fault: str | None = None
         if isinstance(record, Task):
@@ -76,7 +77,7 @@ class Ancestors:
             same = isinstance(previous, EvalRun) and previous.scores == record.scores
             fault = eval_record.fault_of(record.scores) if eval_record and not same else None
         if fault:
-            raise InvalidRecord(record.type_name(), fault)
+            raise invalid_record(record.type_name(), fault)
 
     def _above(self, kind: type[R], path: str, folders: int) -> R | None:
         """Return a record some folders above; None where there is none that can be read."""

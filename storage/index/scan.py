@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Final, NamedTuple
 
-from storage.errors import NotAProject
 from storage.files import LINK, NO_FILE
 from storage.format.layout import PROJECT_FILE, Place, children_of, place_named, place_of
+from storage.refusals import no_project
 
 NO_FOLDER: Final = "it is a file, where a folder of records has to be"
 _PART = 1000
@@ -57,12 +57,12 @@ def project_state(root: Path) -> FileState:
     """Return how the project's own file is.
 
     Raises:
-        NotAProject: It is not there any more.
+        StorageError: It is not there any more.
     """
     try:
         status = os.lstat(root / PROJECT_FILE)
     except FileNotFoundError as error:
-        raise NotAProject(root) from error
+        raise no_project(root) from error
     return FileState(PROJECT_FILE, status.st_mtime_ns, status.st_size, 1)
 
 

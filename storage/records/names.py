@@ -15,7 +15,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 
-from storage.errors import InvalidName
+from storage.errors import Refusal
+from storage.text.excerpts import excerpt
 
 LONGEST_NAME = 120
 TYPED = "name_as_typed"
@@ -95,7 +96,7 @@ def display_label(fields: Mapping[str, object]) -> str:
     candidates = (shown_name_of(fields), *(fields.get(key) for key in _LABEL_KEYS))
     text = next((text for text in candidates if isinstance(text, str) and text.strip()), "")
     line = " ".join(shown_name(text).split())
-    return line if len(line) <= _LONGEST_SHOWN else f"{line[: _LONGEST_SHOWN - 1]}…"
+    return excerpt(line, _LONGEST_SHOWN)
 
 
 def acceptable_name(text: str, longest: int = LONGEST_NAME) -> str:
@@ -107,14 +108,20 @@ def check_name(text: str, longest: int = LONGEST_NAME) -> str:
     """Return the form that people see of a name that can be stored: shown as its file alone says.
 
     Raises:
-        InvalidName: Nothing of it can be seen, or it is too long.
+        Refusal: Nothing of it can be seen, or it is too long.
     """
     stored_form = name_to_store(text)
     if not stored_form:
-        raise InvalidName(text, "is empty", "")
+        raise Refusal("The name '{name}' is empty. Give it at least one character.", name=text)
     if len(stored_form) > longest:
-        reason = f"has {len(stored_form)} characters as files hold it, and {longest} is the most"
-        raise InvalidName(text, reason, acceptable_name(text, longest))
+        raise Refusal(
+            "The name '{name}' has {length} characters as files hold it, and {longest} is the "
+            "most. Use '{suggestion}'.",
+            name=excerpt(text, _LONGEST_SHOWN),
+            length=len(stored_form),
+            longest=longest,
+            suggestion=acceptable_name(text, longest),
+        )
     return shown_name(stored_form)
 
 

@@ -20,7 +20,6 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from storage.errors import InvalidRecord
 from storage.records.names import (
     LONGEST_SHORT_NAME,
     TYPED,
@@ -31,6 +30,7 @@ from storage.records.names import (
     stored_name,
     typed_name,
 )
+from storage.refusals import invalid_record
 from storage.text.excerpts import excerpt
 
 FORMAT_VERSION = 1
@@ -132,7 +132,7 @@ class Part(BaseModel):
         """Return a copy with some fields changed and all of it checked again.
 
         Raises:
-            InvalidRecord: The new values break a rule of the format.
+            StorageError: The new values break a rule of the format.
         """
         values = {name: getattr(self, name) for name in type(self).model_fields}
         try:
@@ -140,7 +140,7 @@ class Part(BaseModel):
         except ValidationError as error:
             kind = type(self).model_fields.get("model_type")
             name = str(kind.default) if kind else type(self).__name__
-            raise InvalidRecord(name, first_fault(error)) from error
+            raise invalid_record(name, first_fault(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +178,10 @@ class Record(Part):
         """Where this was read from or saved to.
 
         Raises:
-            InvalidRecord: It was never saved.
+            StorageError: It was never saved.
         """
         if self._origin is None:
-            raise InvalidRecord(self.type_name(), "it was never saved to a project")
+            raise invalid_record(self.type_name(), "it was never saved to a project")
         return self._origin
 
     def at(self, origin: Origin | None) -> Self:

@@ -12,7 +12,9 @@ LONGEST_REASON: Final = 400
 """The most characters of a reason in our own words, which quotes excerpts."""
 MOST_ITEMS: Final = 60
 """The most names that a sentence lists."""
-_REASONS: Final = frozenset({"reason", "reasons", "why", "problem", "problems", "what", "advice"})
+REASON_NAMES: Final = frozenset(
+    {"reason", "reasons", "why", "problem", "problems", "what", "advice"}
+)
 """The arguments of errors that hold our own words."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """Characters that begin a line, move a terminal's cursor, or turn the order of letters."""
@@ -24,6 +26,11 @@ def excerpt(value: object, longest: int = LONGEST_EXCERPT) -> str:
     """Return what was sent, or its beginning and an ellipsis if it is longer than an excerpt."""
     text = str(value)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def length_of(name: str) -> int:
+    """Return the most characters that an error shows of an argument of this name."""
+    return LONGEST_REASON if name in REASON_NAMES else LONGEST_EXCERPT
 
 
 def excerpts(
@@ -63,7 +70,7 @@ def arguments_by_name(
 def with_excerpts(sentence: str, arguments: Mapping[str, object]) -> str:
     """Return a sentence that shows an excerpt of each long argument that it holds whole."""
     for name, value in arguments.items():
-        longest = LONGEST_REASON if name in _REASONS else LONGEST_EXCERPT
+        longest = length_of(name)
         if items := [str(item) for item in _items(value)]:
             for separator in (", ", " or ", "; "):
                 if full_list := separator.join(items):

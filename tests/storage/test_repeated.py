@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from storage import Project, ProjectStore, Task, TaskOutput, TaskRun
-from storage.errors import AmbiguousName
+from storage.errors import Refusal
 from storage.index.queries import RunQuery
 
 
@@ -65,7 +65,7 @@ async def test_of_a_copied_task_only_the_task_is_told_and_it_is_found_by_name_an
             found = await store.find(Task, reference, parent=store.project)
             assert found.saved.path == task.saved.path
         await store.save(Task(name="Support", instruction="Other."), parent=store.project)
-        with pytest.raises(AmbiguousName, match="2 records"):
+        with pytest.raises(Refusal, match="2 records"):
             await store.find(Task, "Support", parent=store.project)
 
 

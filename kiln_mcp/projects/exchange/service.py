@@ -19,7 +19,7 @@ from storage import Change, Task, TaskRun, exchange
 from storage.changes import SaveOutcome
 from storage.errors import system_reason
 from storage.exchange import BadRow, RunTable, new_run_table, table_format
-from storage.exchange.errors import UnusableTable
+from storage.exchange.refusals import unusable_table
 from storage.exchange.tables import id_after
 from storage.files import read_ordinary
 from storage.git.safety import check_address
@@ -98,7 +98,7 @@ async def import_project(
     plan = Plan(f"Import a project into {target}.", destination=source if is_address else "")
 
     async def bring_in() -> ProjectImported:
-        place = await exchange.import_project(origin, target, name=name)
+        place = await exchange.receive_project(origin, target, name=name)
         store = await workspace.open_project(str(place))
         return ProjectImported(
             project=store.project.name,
@@ -129,7 +129,7 @@ async def export_project(
     )
 
     async def pack() -> ProjectExported:
-        packed = await exchange.export_project(store, target)
+        packed = await exchange.pack_project(store, target)
         return ProjectExported(
             file=str(packed.file),
             files=packed.files,
@@ -164,7 +164,7 @@ async def import_runs(
     try:
         content = await anyio.to_thread.run_sync(read_ordinary, place)
     except OSError as error:
-        raise UnusableTable(f"{place}: {system_reason(error)}") from error
+        raise unusable_table(f"{place}: {system_reason(error)}") from error
     table = RunTable(content, place.name, purpose)
     rows = batched(fitting(table, chosen))
     bad: list[str] = []

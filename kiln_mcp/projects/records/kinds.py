@@ -8,9 +8,10 @@ from pydantic import Field
 from storage import ProjectStore
 from storage.changes import Change
 from storage.commits.trash import TrashEntry
-from storage.errors import AmbiguousName, RecordNotFound, UnreadableRecord
+from storage.errors import RecordNotFound, UnreadableRecord
 from storage.format import layout
 from storage.records import Project, Record
+from storage.refusals import ambiguous_name
 from storage.text.kind_words import format_name
 
 Kind = Literal[
@@ -58,7 +59,7 @@ async def find_record(store: ProjectStore, kind: Kind, reference: str) -> Record
     Raises:
         storage.errors.RecordNotFound: There is none.
         storage.errors.UnreadableRecord: Its file cannot be used.
-        storage.errors.AmbiguousName: Several have this name.
+        storage.errors.Refusal: Several have this name.
     """
     try:
         return await _find_known(store, kind, reference.strip())
@@ -86,7 +87,7 @@ async def _find_known(store: ProjectStore, kind: Kind, wanted: str) -> Record:
     if not found:
         raise RecordNotFound(kind, wanted, close[:3])
     if len(found) > 1:
-        raise AmbiguousName(kind, wanted, [record.id for record in found])
+        raise ambiguous_name(kind, wanted, [record.id for record in found])
     return found[0]
 
 
@@ -114,7 +115,7 @@ async def find_to_delete(store: ProjectStore, kind: Kind, reference: str) -> Rec
 
     Raises:
         storage.errors.RecordNotFound: There is none.
-        storage.errors.AmbiguousName: Several have this name.
+        storage.errors.Refusal: Several have this name.
     """
     try:
         found = await find_record(store, kind, reference)

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from storage import Project, ProjectStore, Task, TaskOutput, TaskRun
-from storage.errors import CorruptRecord, ProjectBusy, UnreadableProject, WriteError
+from storage.errors import CorruptRecord, ProjectBusy, UnreadableRecord, WriteError
 from storage.index.keeper import IndexKeeper
 from storage.index.queries import RunQuery
 
@@ -153,7 +153,7 @@ async def test_a_project_file_that_cannot_be_used_is_named_with_its_folder_and_t
     project: Path, damage: Callable[[Path], None], reason: str
 ) -> None:
     damage(project / "project.kiln")
-    with pytest.raises(UnreadableProject) as refused:
+    with pytest.raises(UnreadableRecord, match="The project cannot be opened") as refused:
         await ProjectStore.open(project)
     said = str(refused.value)
     assert said.startswith(f"{project}/project.kiln: {reason}")

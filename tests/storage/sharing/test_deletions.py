@@ -18,7 +18,7 @@ from storage import (
     TaskOutputRating,
     TaskRun,
 )
-from storage.errors import ThereAgain
+from storage.errors import Refusal
 from storage.sharing.conflicts import Question
 from storage.sharing.sync import Sharing, fetch_project
 
@@ -130,7 +130,7 @@ async def test_a_run_that_one_deleted_and_another_commented_on_keeps_all_below_i
     (question,) = await _sync(ana, ben, ana)
     assert question.path == run.saved.path
     assert wanted == _files(ana) == _files(ben)
-    with pytest.raises(ThereAgain, match="somebody else kept it"):
+    with pytest.raises(Refusal, match="somebody else kept it"):
         await ana.restore(deleted.key)
 
 
