@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISDIR, S_ISLNK, S_ISREG
-from typing import Final
+from typing import IO, Final
 from uuid import uuid4
 
 from storage.errors import WriteError
@@ -41,6 +41,37 @@ def write_atomically(path: Path, content: bytes) -> None:
         WriteFailed: The disk refused; nothing was changed.
     """
     move_into_place(write_aside(path, content), path)
+
+
+@contextmanager
+def new_file(path: Path) -> Generator[IO[bytes]]:
+    """Open a file that appears whole at its path when the block ends without an error.
+
+    Raises:
+        WriteError: The disk refused; nothing was changed.
+    """
+    fresh = _aside(path)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with fresh.open("xb") as file:
+                yield file
+                flush_file(file)
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
+        flush_folder(path.parent)
+
+
+def flush_file(file: IO[bytes]) -> None:
+    """Write what an open file holds down to the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _aside(path: Path, folder: Path | None = None) -> Path:
+    """Return a path for a file's new content; `UNFINISHED` matches its name."""
+    return (folder or path.parent) / f".{path.name}.{uuid4().hex[:8]}.new"
 
 
 def read_plain(path: Path, size_limit: int = LARGEST_FILE) -> bytes:
@@ -108,14 +139,13 @@ def write_aside(path: Path, content: bytes, place: Path | None = None) -> Path:
     Raises:
         WriteFailed: The disk refused; nothing was changed.
     """
-    fresh = (place or path.parent) / f".{path.name}.{uuid4().hex[:8]}.new"
+    fresh = _aside(path, place)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with fresh.open("wb") as file:
                 file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+                flush_file(file)
         except BaseException:
             fresh.unlink(missing_ok=True)
             raise

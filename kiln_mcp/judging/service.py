@@ -43,6 +43,7 @@ from kiln_mcp.statistics import (
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import EvalConfig, EvalOutputScore, EvalRun, ProjectStore, TaskRun
+from storage.text.excerpts import excerpt
 
 LONGEST_SHOWN = 4000
 _MOST_PROBLEMS = 5
@@ -455,4 +456,4 @@ def _next_step(words: Sequence[str]) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
+    return excerpt(text, LONGEST_SHOWN)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -13,6 +13,7 @@ from kiln_mcp.specs.drafts import Draft, short_name
 from kiln_mcp.specs.refinement import Answered, Edit, Refinement
 from kiln_mcp.workbench.prompts import PromptPart, load_prompt
 from storage.records.names import acceptable_name
+from storage.text.schema_references import inline_references
 
 MOST_QUESTIONS: Final = 5
 _LONGEST_ANSWER: Final = 2000
@@ -171,17 +172,4 @@ async def _ask(
 
 def _schema(shape: type[BaseModel]) -> dict[str, JsonValue]:
     """Return the JSON schema of an answer, references put in place for servers without them."""
-    schema: dict[str, Any] = shape.model_json_schema()
-    definitions = schema.pop("$defs", {})
-
-    def resolved(node: JsonValue) -> JsonValue:
-        if isinstance(node, list):
-            return [resolved(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        reference = node.get("$ref")
-        if isinstance(reference, str):
-            return resolved(definitions[reference.rsplit("/", 1)[-1]])
-        return {key: resolved(value) for key, value in node.items()}
-
-    return {key: resolved(value) for key, value in schema.items()}
+    return inline_references(shape.model_json_schema())

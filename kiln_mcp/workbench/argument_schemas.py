@@ -5,6 +5,8 @@ from typing import Final
 from pydantic import BaseModel, JsonValue
 from pydantic.json_schema import GenerateJsonSchema
 
+from storage.text.schema_references import inline_references
+
 _LEFT_OUT: Final = frozenset({"$defs", "title", "discriminator"})
 _SAYS_WHAT: Final = frozenset({"type", "anyOf", "oneOf", "allOf", "enum", "const", "$ref"})
 _ANYTHING: Final[dict[str, JsonValue]] = {
@@ -31,19 +33,12 @@ def _compact(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
     Several clients do not follow `$ref`; our models are not recursive.
     """
-    definitions = schema.get("$defs")
-    known = definitions if isinstance(definitions, dict) else {}
 
     def resolve(node: JsonValue, *, names: bool = False) -> JsonValue:
         if isinstance(node, list):
             return [resolve(item) for item in node]
         if not isinstance(node, dict):
             return node
-        reference = node.get("$ref")
-        if isinstance(reference, str) and not names:
-            target = resolve(known[reference.rsplit("/", 1)[-1]])
-            rest = {key: value for key, value in node.items() if key != "$ref"}
-            return {**target, **rest} if isinstance(target, dict) else target
         kept = {
             key: resolve(value, names=key == "properties")
             for key, value in node.items()
@@ -55,7 +50,7 @@ def _compact(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
             del kept["additionalProperties"]
         return kept if _SAYS_WHAT & kept.keys() else {**_ANYTHING, **kept}
 
-    resolved = resolve(schema)
+    resolved = resolve(inline_references(schema))
     return resolved if isinstance(resolved, dict) else {}
 
 

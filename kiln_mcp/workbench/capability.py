@@ -361,9 +361,8 @@ def _problem(detail: ErrorDetails, known: Sequence[str]) -> str:
 
 
 def _wrong(place: str, reason: str, given: object) -> str:
-    text = repr(given)
-    shown = text if len(text) <= 60 else text[:57] + "…"
-    return f"The argument '{place}' is wrong: {excerpt(reason)} (given: {shown})."
+    value = excerpt(repr(given), 60)
+    return f"The argument '{place}' is wrong: {excerpt(reason)} (given: {value})."
 
 
 def _slips(place: str, given: object, taken: object) -> Iterator[str]:

@@ -3,18 +3,16 @@
 They are in the record's folder, so they move, travel and go to the trash with it.
 """
 
-import os
 import shutil
 import stat
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 from storage.border import check_links, check_path
 from storage.errors import RecordNotFound, UnsafePath, system_reason
-from storage.files import disk_errors, flush_folder, remove_empty_folders
+from storage.files import new_file, remove_empty_folders
 from storage.format.layout import folder_of
 from storage.records import Attachment, ChunkedDocument, Document, Extraction, Record
 from storage.refusals import invalid_record
@@ -105,21 +103,11 @@ def files_beside(project: Path, files: Sequence[FileToCopy]) -> Generator[None]:
 
 
 def _copy(file: FileToCopy, target: Path) -> None:
-    fresh = target.with_name(f".{target.name}.{uuid4().hex[:8]}.new")
     try:
         ordinary = stat.S_ISREG(file.source.stat().st_mode)
     except OSError as error:
         raise invalid_record(file.kind, f"{file.source}: {system_reason(error)}") from error
     if not ordinary:
         raise invalid_record(file.kind, f"{file.source} is no file")
-    with disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with file.source.open("rb") as source, fresh.open("xb") as out:
-                shutil.copyfileobj(source, out)
-                out.flush()
-                os.fsync(out.fileno())
-            fresh.replace(target)
-        finally:
-            fresh.unlink(missing_ok=True)
-        flush_folder(target.parent)
+    with new_file(target) as out, file.source.open("rb") as source:
+        shutil.copyfileobj(source, out)

@@ -17,7 +17,7 @@ from typing import Final
 import platformdirs
 
 from storage.errors import WriteError
-from storage.files import disk_errors, flush_folder, read_plain
+from storage.files import disk_errors, flush_file, flush_folder, read_plain
 
 _KEY_FILE: Final = "journal.key"
 _KEY_BYTES: Final = 32
@@ -84,8 +84,7 @@ def _new_key(folder: Path) -> bytes:
     try:
         with os.fdopen(descriptor, "wb") as key_file:
             key_file.write(secrets.token_bytes(_KEY_BYTES))
-            key_file.flush()
-            os.fsync(key_file.fileno())
+            flush_file(key_file)
         _let_appear(fresh, file)
     finally:
         fresh.unlink(missing_ok=True)

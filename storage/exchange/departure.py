@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
-from uuid import uuid4
 
 from storage.border import check_target
 from storage.errors import Refusal
 from storage.exchange.contents import travels
 from storage.exchange.refusals import target_exists, target_inside
-from storage.files import disk_errors, flush_folder
+from storage.files import new_file
 from storage.git.git import Git, GitFailed
 from storage.git.safety import left_at_home
 from storage.records.names import acceptable_name, stored_name
@@ -71,19 +70,9 @@ def _pack(folder: Path, top: str, file: Path) -> PackedProject:
         raise target_inside(file)
     check_target(file)
     paths, exclusions = _files(folder)
-    fresh = file.with_name(f".{file.name}.{uuid4().hex[:8]}.new")
-    with disk_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with fresh.open("xb") as out:
-                _write(folder, top, paths, out)
-                out.flush()
-                os.fsync(out.fileno())
-            size = fresh.stat().st_size
-            fresh.replace(file)
-        finally:
-            fresh.unlink(missing_ok=True)
-        flush_folder(file.parent)
+    with new_file(file) as out:
+        _write(folder, top, paths, out)
+    size = file.stat().st_size
     return PackedProject(file, len(paths), size, tuple(exclusions))
 
 

@@ -1,6 +1,5 @@
 """Runs as tables that other programs read and write: JSONL, CSV and parquet."""
 
-import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,7 +7,6 @@ from hashlib import blake2b
 from io import TextIOWrapper
 from pathlib import Path, PurePath
 from typing import IO, Literal, Protocol
-from uuid import uuid4
 
 from storage.border import check_target
 from storage.errors import Refusal
@@ -23,7 +21,7 @@ from storage.exchange.text_tables import (
     write_csv,
     write_jsonl,
 )
-from storage.files import disk_errors, flush_folder
+from storage.files import new_file
 from storage.records import TaskRun
 
 TableFormat = Literal["jsonl", "csv", "parquet"]
@@ -165,20 +163,10 @@ def new_run_table(file: Path, *, of: Path) -> Generator[RunTableWriter]:
     if file.resolve().is_relative_to(of.resolve()):
         raise target_inside(file)
     check_target(file)
-    fresh = file.with_name(f".{file.name}.{uuid4().hex[:8]}.new")
-    with disk_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with fresh.open("xb") as out:
-                writer = ParquetWriter(out) if form == "parquet" else _TextWriter(out, form)
-                yield RunTableWriter(writer)
-                writer.close()
-                out.flush()
-                os.fsync(out.fileno())
-            fresh.replace(file)
-        finally:
-            fresh.unlink(missing_ok=True)
-        flush_folder(file.parent)
+    with new_file(file) as out:
+        writer = ParquetWriter(out) if form == "parquet" else _TextWriter(out, form)
+        yield RunTableWriter(writer)
+        writer.close()
 
 
 class _TextWriter:

@@ -23,6 +23,7 @@ from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.plain_text import for_terminal
 from storage.errors import WorkbenchError
+from storage.text.excerpts import excerpt
 
 LONGEST_ARGUMENT: Final = 200
 LONGEST_SUMMARY: Final = 600
@@ -222,8 +223,7 @@ def _value(value: JsonValue) -> str:
 
 
 def _one_line(text: str, longest: int = LONGEST_ARGUMENT) -> str:
-    line = " ".join(for_terminal(text).split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+    return excerpt(" ".join(for_terminal(text).split()), longest)
 
 
 def _moment(seconds: float) -> str:

@@ -12,6 +12,7 @@ from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.plain_text import for_terminal
 from kiln_mcp.workbench.trust import Trust
 from storage.errors import WorkbenchError
+from storage.text.excerpts import excerpt
 
 _LONGEST_LINE: Final = 200
 _MOST_LINES: Final = 20
@@ -71,7 +72,7 @@ def _show(place: Path, programs: list[str]) -> None:
     _say(f"Trust {place}? {_ALLOWS}")
     shown = programs[:_MOST_LINES]
     for line in shown:
-        _say(f"  {line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + '…'}")
+        _say(f"  {excerpt(line, _LONGEST_LINE)}")
     if len(programs) > len(shown):
         _say(f"  … and {len(programs) - len(shown)} more")
     if not programs:

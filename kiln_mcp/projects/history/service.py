@@ -26,6 +26,7 @@ from storage.format.layout import folder_of
 from storage.references import Surroundings, surroundings
 from storage.sharing.sync import HistoryEntry, Sharing
 from storage.sharing.words import noun, spoken
+from storage.text.excerpts import excerpt
 from storage.text.kind_words import kind_word
 
 _SHOWN_CHARACTERS = 200
@@ -296,4 +297,4 @@ def _value(value: JsonValue) -> str:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"
+    return excerpt(text, _SHOWN_CHARACTERS)

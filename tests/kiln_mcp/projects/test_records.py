@@ -132,7 +132,7 @@ async def test_a_broken_record_goes_to_the_trash_by_its_id_and_comes_back_as_it_
     file = store.folder / run.saved.path
     file.write_text("{", encoding="utf-8")
     await store.refresh()
-    with pytest.raises(CorruptRecord, match=r"undo_change.*delete_records"):
+    with pytest.raises(CorruptRecord, match=r"undoing the change.*delete the record"):
         await _call(workspace, "read_run", project="P", run=run.id)
     await _call(workspace, "delete_records", project="P", kind="run", records=[run.id])
     assert not file.exists()

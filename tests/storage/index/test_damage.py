@@ -157,7 +157,7 @@ async def test_a_project_file_that_cannot_be_used_is_named_with_its_folder_and_t
         await ProjectStore.open(project)
     said = str(refused.value)
     assert said.startswith(f"{project}/project.kiln: {reason}")
-    assert "Put back an earlier version of that file" in said
+    assert "Restore an earlier version of that file" in said
 
 
 async def test_a_record_that_is_empty_is_called_so(project: Path) -> None:
