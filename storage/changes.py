@@ -1,4 +1,4 @@
-"""What is to be written: records to save and to put into the trash, as edits and moves of files."""
+"""Changes of a project: records to save and to delete, as edits and moves of files."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -36,9 +36,9 @@ R = TypeVar("R", bound=Record)
 
 
 class SaveOutcome(Enum):
-    """What came of saving a record once.
+    """The outcome of saving a record unless it exists.
 
-    SAVED: It is noted to be saved.
+    SAVED: It will be saved.
     THERE: It was saved before.
     TAKEN: Another record has its id.
     """
@@ -75,7 +75,7 @@ class Change:
         self._ancestors = Ancestors(self.folder)
 
     def check(self) -> None:
-        """Refuse what does not fit a task's schemas. Blocks: call it in a thread.
+        """Refuse records that do not fit a task's schemas. Blocks: call it in a thread.
 
         Raises:
             StorageError: A record does not fit.
@@ -92,7 +92,7 @@ class Change:
             self._ancestors.check(record, path, previous)
 
     def save(self, record: R, parent: Record | None = None) -> R:
-        """Note a record to be saved and return it as it will be.
+        """Save a record when the change is written; return it as it will be.
 
         `check` tells whether it fits the schemas of its task.
 
@@ -119,16 +119,16 @@ class Change:
     def amend(self, record: R, amendment: Callable[[R], R]) -> R:
         """Note a change that commutes with those of others, such as adding a tag.
 
-        Where somebody changed the file meanwhile, the amendment is made to what it holds by then,
-        so nothing is refused and nothing of theirs is lost.
+        If the file has changed meanwhile, the amendment applies to its new content. So nothing is
+        refused, and nobody's change is lost.
 
         Args:
             record: The record, as it was read.
             amendment: Returns a record as it is to be; may be called more than once.
 
         Returns:
-            The record as it will be, or the same one where nothing changes. Read it again before
-            it is saved by `save`, for others may have changed it.
+            The record as it will be, or the same one if nothing changes. Read it again before
+            you save it by `save`, because others may have changed it.
 
         Raises:
             StorageError: The result does not fit what is above it.
@@ -155,7 +155,7 @@ class Change:
         return record if content is None else read_record(kind, content, path)
 
     def save_once(self, record: R, parent: Record, is_it: Callable[[R], bool]) -> SaveOutcome:
-        """Note a new record to be saved, unless it was saved before under the same id.
+        """Save a new record unless it was saved before under the same id.
 
         Args:
             record: The record, whose id comes from what it is made of.
@@ -178,7 +178,7 @@ class Change:
         return SaveOutcome.SAVED
 
     def append_lines(self, record: Record, name: str, lines: Sequence[str]) -> None:
-        """Note lines to be added to a file beside a record; what others add meanwhile stays.
+        """Append lines to a file beside a record; lines that others append meanwhile stay.
 
         Args:
             record: The record, saved or noted to be.
@@ -194,7 +194,7 @@ class Change:
             self.write_side_file(record, name, lambda current: with_lines(current, lines))
 
     def write_side_file(self, record: Record, name: str, content: bytes | Rewrite) -> None:
-        """Note a new content of a file beside a record.
+        """Write a file beside a record.
 
         Args:
             record: The record, saved or noted to be.
@@ -253,7 +253,7 @@ class Change:
         return None if place is None else self.edits[place]
 
     def delete(self, record: Record) -> TrashEntry:
-        """Note a record to be put into the trash, with all below it.
+        """Delete a record with all below it; they go to the trash.
 
         Raises:
             StorageError: This change puts it there already, or what it lies below.
@@ -262,7 +262,7 @@ class Change:
         return self._trash(record.saved.path, record.type_name(), record.id, label)
 
     def delete_unread(self, path: str) -> TrashEntry:
-        """Note a record to be put into the trash of which only the file is known.
+        """Delete a record whose file cannot be read.
 
         Raises:
             StorageError: This change puts it there already, or what it lies below.
@@ -280,14 +280,14 @@ class Change:
         return entry
 
     def move_to_trash(self, entry: TrashEntry, holds: str | None = None) -> None:
-        """Note a folder to be put into the trash; where a file is told, it must hold that."""
+        """Move a folder to the trash; it must hold the file, if one is given."""
         path, content = entry.note
         self.edits.append(Edit(path, content, None))
         self.moves.append(Move(entry.folder, entry.place, holds))
         self._deleted_folders.add(entry.folder)
 
     def _changed_text(self, record: Record, origin: Origin) -> bytes | None:
-        """Return the file's new bytes; None where nothing changes."""
+        """Return the file's new bytes; None if nothing changes."""
         earlier_edit = self._edit_of(origin.path)
         if earlier_edit and revision_of(earlier_edit.content) == origin.revision:
             current = earlier_edit.content
@@ -316,7 +316,7 @@ def new_text(record: Record) -> bytes:
     """Return the bytes of a new record's file.
 
     Raises:
-        StorageError: It has a number that JSON cannot hold, or half a character.
+        StorageError: It has a number that JSON cannot hold, or a lone surrogate.
     """
     data: dict[str, JsonValue] = record.model_dump(mode="json")
     return _encode(record, lambda: write_json(data))

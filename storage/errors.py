@@ -36,8 +36,8 @@ from storage.text.excerpts import (
 )
 from storage.text.kind_words import kind_word, listing_advice
 
-_AGAIN = ". Nothing has been saved: read the record again and repeat the change."
-_BELOW = (
+_READ_AGAIN = ". Nothing has been saved: read the record again and repeat the change."
+_NO_PARENT = (
     ", so nothing can be saved below it. Nothing has been saved: restore it from the trash, or "
     "save elsewhere."
 )
@@ -209,7 +209,7 @@ class StaleRevision(StorageError):
         change = "was removed" if when is None else f"was changed at {when:%Y-%m-%d %H:%M:%S %Z}"
         super().__init__(
             f"{path} {change} by {who or 'another program'} since it was read"
-            f"{_BELOW if is_parent else _AGAIN}"
+            f"{_NO_PARENT if is_parent else _READ_AGAIN}"
         )
 
 

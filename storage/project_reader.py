@@ -1,4 +1,4 @@
-"""What a project holds: records one by one from its files, and many by its index."""
+"""Read a project: single records from their files, lists from the index."""
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -48,13 +48,13 @@ _FOREIGN = (
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[R]):
-    """Some of the records that were asked for.
+    """One page of the records of a query.
 
     Attributes:
         records: This page's.
-        total: How many there are in all, or at least that many.
-        total_is_exact: Which of the two; beyond a thousand not all are counted.
-        next_cursor: What to ask the next page with; None at the end.
+        total: How many there are in all; at least so many if it is not exact.
+        total_is_exact: False if there are more than a thousand, which are not all counted.
+        next_cursor: The cursor of the next page; None at the end.
     """
 
     records: tuple[R, ...]
@@ -100,7 +100,7 @@ class ProjectReader:
         return whole_lines(await self.side_file(record, name) or b"")
 
     async def side_file(self, record: Record, name: str) -> bytes | None:
-        """Return what a file beside a saved record holds; None where it is not there.
+        """Return what a file beside a saved record holds; None if it is not there.
 
         Raises:
             UnsafePath: It is a link, or a link leads to it.
@@ -247,9 +247,9 @@ class ProjectReader:
         return await self._index.refresh(listener)
 
     async def look_again(self) -> None:
-        """Look for changes made elsewhere before saying that something is not there.
+        """Look for changes made elsewhere, before a record is reported as missing.
 
-        Of many such in a row not each looks: it is done in half of the time at most.
+        Many calls in a row share one look, which takes half of the time at most.
         """
         await self._index.look_again()
 
@@ -345,8 +345,8 @@ class ProjectReader:
     async def duplicates(self) -> list[RecordProblem]:
         """Return the records whose id another one has, such as copies made in a file manager.
 
-        Named by their id, the one with the shortest path is meant; all are listed and counted.
-        Of a copied folder only its topmost record is told.
+        An id means the record with the shortest path; all are listed and counted. Of a copied
+        folder only the topmost record is returned.
         """
         problems: list[RecordProblem] = []
         for first, *copies in await self._index.ask(lambda index: index.duplicates()):

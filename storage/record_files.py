@@ -101,7 +101,7 @@ class RecordFiles:
         return True
 
     def read(self, kind: type[R], file: Path) -> R | None:
-        """Return the record of a file; None where it is not there, or cannot be used."""
+        """Return the record of a file; None if it is not there, or cannot be used."""
         path = file.relative_to(self._folder).as_posix()
         try:
             mode = file.lstat().st_mode

@@ -1,8 +1,8 @@
-"""A project on disk: read, find, save and take away its records.
+"""A project on disk: read, find, save and delete its records.
 
-The files are the truth. A record remembers the file and the bytes it was read from; a save that
-finds other bytes there refuses, and a save that changes nothing writes nothing. An index, kept
-outside of the project, answers what would take reading many files.
+The files are the truth. A record remembers the file and the bytes it was read from. A save over
+other bytes is refused, and a save that changes nothing writes nothing. An index outside of the
+project answers queries that would read many files.
 """
 
 import hashlib
@@ -102,7 +102,7 @@ class ProjectStore(ProjectReader):
         await self.close()
 
     async def close(self) -> None:
-        """Let go of the project; the index's thread ends only then."""
+        """Close the project and end the thread of its index."""
         await self._index.close()
         if self._temporary is not None:
             self._temporary.cleanup()
@@ -140,7 +140,7 @@ class ProjectStore(ProjectReader):
         return await anyio.to_thread.run_sync(list_trash, self.folder)
 
     async def restore(self, key: str) -> TrashEntry:
-        """Put what is in the trash back where it was.
+        """Restore a record from the trash to its place.
 
         Raises:
             RecordNotFound: Nothing of this key is in the trash.
@@ -151,7 +151,7 @@ class ProjectStore(ProjectReader):
         return entry
 
     async def empty_trash(self) -> int:
-        """Take away for good what is in the trash; return how many records that were."""
+        """Remove all records in the trash for good; return how many."""
         return await self.run_exclusive(lambda _: empty_trash(self.folder))
 
     async def write(
@@ -162,7 +162,7 @@ class ProjectStore(ProjectReader):
         *,
         reach: Reach = Reach.RECORDS,
     ) -> None:
-        """Change files of the project as they are told, all or none.
+        """Write files and move folders of the project, all or none.
 
         Args:
             edits: Files that get a new content.
@@ -194,7 +194,7 @@ class ProjectStore(ProjectReader):
         await self._index.note(edit_paths, move_paths)
 
     async def run_exclusive(self, work: Callable[[CommitLog], T]) -> T:
-        """Do blocking work in a thread while all other writers of the project are kept out.
+        """Run blocking work in a thread while no other writer of the project can write.
 
         Args:
             work: Gets the log to commit its changes to.
@@ -208,7 +208,7 @@ class ProjectStore(ProjectReader):
 
     @asynccontextmanager
     async def claims(self, keys: Iterable[str]) -> AsyncGenerator[frozenset[str]]:
-        """Claim work of the project, so that no other process, of whatever home, does it too.
+        """Claim work of the project, so that no other process of any home does it too.
 
         Args:
             keys: What is to be claimed; the same text means the same work to everybody.
@@ -225,7 +225,7 @@ class ProjectStore(ProjectReader):
             )
 
     async def check_room(self, size: int, *, below: Record | None = None) -> None:
-        """Refuse before anything is done whose results could not be saved.
+        """Refuse work whose results could not be saved, before it starts.
 
         Args:
             size: What is to be saved, in bytes.
@@ -244,7 +244,7 @@ class ProjectStore(ProjectReader):
 
     @property
     def person(self) -> str:
-        """Who is at work."""
+        """The name of the person who uses this store."""
         return login_name()
 
 

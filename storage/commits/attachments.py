@@ -74,10 +74,9 @@ def files_to_copy(record: Record, path: str) -> list[FileToCopy]:
 
 @contextmanager
 def files_beside(project: Path, files: Sequence[FileToCopy]) -> Generator[None]:
-    """Copy files to where their records will be; take them away again where the block fails.
+    """Copy files to their records' folders; remove them again if the block fails.
 
-    A file that is there already is left as it is: its name, which holds a random number, was made
-    for it alone.
+    A file that exists already is left as it is, because its name holds a random number.
 
     Raises:
         StorageError: One cannot be read, or is no ordinary file.

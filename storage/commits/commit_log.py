@@ -1,11 +1,11 @@
 """Put changes on disk: all of them or none, one process at a time, and never over another's.
 
-A change to several files is written to a journal in the project first, where every process that
-writes to the project finds it. One that dies in the middle leaves the journal there; the next one
-of the same person to write or to open the project settles it (`_settle`). A journal that no process
-of this person began is never carried out, only put aside. All new contents are
-written aside before the first is put in place, so that a full disk refuses while nothing is
-changed; where it refuses later, the old contents are put back.
+A change to several files is first written to a journal in the project, a write-ahead log. If a
+process dies in the middle, the next process of the same person settles the journal (`_settle`).
+A journal that no process of this person began is never carried out, only set aside.
+
+All new contents are written aside before the first one replaces a file. So a full disk refuses
+while nothing is changed. If it refuses later, the old contents are restored.
 """
 
 import logging
@@ -66,7 +66,7 @@ class CommitLog:
     def recover(self) -> int:
         """Settle changes that a process began and did not finish; return how many.
 
-        Where that is not possible, as on a disk that is read-only, they wait for the next one.
+        If that is not possible, as on a read-only disk, they wait for the next process.
         """
         try:
             if not self._pending.former() and not self._pending.leftovers():
@@ -145,9 +145,9 @@ class CommitLog:
         self._pending.check_room(folder, size)
 
     def check_presence(self, edits: Sequence[Edit], moves: Sequence[Move]) -> None:
-        """Refuse to save below what is gone, or to move it.
+        """Refuse to save below a record that is missing, or to move it.
 
-        A folder that was taken away would be made again otherwise, without its record.
+        Otherwise a removed folder would be created again, without its record.
 
         Raises:
             StaleRevision: A record that is saved lies below nothing.
@@ -169,10 +169,10 @@ class CommitLog:
 
     @contextmanager
     def exclusive(self) -> Generator[None]:
-        """Keep all other writers of the project out, and settle what one of them left that died.
+        """Hold the project's lock, and settle the journals of dead writers.
 
-        A journal that is still there belongs to a dead process: settled later, it would undo what
-        is written now.
+        A journal that is still there belongs to a dead process. If it were settled later, it would
+        undo what is written now.
 
         Raises:
             ProjectBusy: Another process has been writing for too long.
@@ -207,10 +207,10 @@ class CommitLog:
         return len(former)
 
     def _settle(self, change: PendingChange, journal: Path) -> None:
-        """Carry a change to its end, or take it back where another program has written since.
+        """Finish a change, or undo it if another program has written since.
 
-        Nobody was told that it was made. So it gives way: what others wrote meanwhile stays. What
-        it would have written in files that do not hold it is kept in the trash.
+        Nobody was told that the change was made. So what others wrote meanwhile stays, and the
+        unwritten contents of the change are kept in the trash.
         """
         contents = [self._content_of(edit.path) for edit in change.edits]
         missing = self._missing(change.edits)
@@ -265,7 +265,7 @@ class CommitLog:
     def _check(self, edit: Edit) -> tuple[Edit | None, bytes | None]:
         """Return an edit and what its file holds, where that is what the edit expects.
 
-        An edit that commutes is made anew of what the file holds; None where that has it already.
+        An edit that commutes is made anew of what the file holds; None if that has it already.
         """
         content_on_disk = self._content_of(edit.path)
         revision = _revision(content_on_disk)
@@ -298,7 +298,7 @@ class CommitLog:
                 move_atomically(self._project / move.source, self._project / move.target)
 
     def _undo(self, change: PendingChange) -> None:
-        """Undo what was made of a change; what it did not write stays."""
+        """Undo the finished part of a change; what it did not write stays."""
         for move in reversed(change.moves):
             back = Move(move.target, move.source)
             if self._is_to_move(back):

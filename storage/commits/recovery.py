@@ -1,6 +1,6 @@
-"""What is under way in a project: journals and files written aside, in the project's trash.
+"""Pending changes of a project: journals and files written aside, in the project's trash.
 
-The folder may hold what a stranger put there. A journal counts only if a process of this person
+A stranger may have put files there. A journal counts only if a process of this person
 began it (`seal.py`) and it touches nothing but what a change of a project may (`border.py`). All
 else is moved to `.trash/foreign`, where it is named among the project's problems.
 """
@@ -110,7 +110,7 @@ class Pending:
         return sorted(self._former.glob("*.json"))
 
     def read_former(self, journal: Path) -> PendingChange | None:
-        """Return the change of a journal in the home; None where it was damaged and set aside."""
+        """Return the change of a journal in the home; None if it was damaged and set aside."""
         try:
             change = PendingChange.read(read_plain(journal))
         except (ValueError, KeyError, TypeError, RecursionError):

@@ -1,4 +1,4 @@
-"""Put a deleted record back where it was, over nothing that is there."""
+"""Restore deleted records, without overwriting anything."""
 
 import os
 from collections.abc import Iterator
@@ -20,10 +20,10 @@ _UNDONE = "undone"
 
 
 def restore(project: Path, log: CommitLog, key: str) -> TrashEntry:
-    """Put what is in the trash back where it was, while all other writers are kept out.
+    """Restore a record from the trash to its place. Hold the project's lock meanwhile.
 
-    Where its folder holds leftovers, but no such record, they stay; what differs from one of them
-    stays in the trash.
+    If its folder holds other files, they stay; a file that differs from one of them stays in the
+    trash.
 
     Raises:
         RecordNotFound: Nothing of this key is in the trash.

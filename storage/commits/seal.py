@@ -63,7 +63,7 @@ class JournalSeal:
 
 
 def _read_key(place: Path) -> bytes | None:
-    """Return the key in a folder; None where there is none that can be used."""
+    """Return the key in a folder; None if no usable one exists."""
     try:
         key = read_plain(place / _KEY_FILE, _LONGEST_KEY)
     except OSError:
@@ -76,7 +76,7 @@ def _code(key: bytes, text: bytes) -> bytes:
 
 
 def _new_key(folder: Path) -> bytes:
-    """Write a new key where there is none; of two processes that do, one key stays."""
+    """Write a new key if there is none; of two processes that do, one key stays."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = folder / _KEY_FILE
     fresh = folder / f".{_KEY_FILE}.{secrets.token_hex(4)}.new"

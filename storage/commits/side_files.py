@@ -79,7 +79,7 @@ def whole_lines(content: bytes) -> list[str]:
 
 
 def read_side_file(project: Path, path: str) -> bytes | None:
-    """Return what a file beside a record holds; None where it is not there.
+    """Return what a file beside a record holds; None if it is not there.
 
     Raises:
         UnsafePath: It is a link, or a link leads to it.

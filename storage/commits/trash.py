@@ -87,7 +87,7 @@ def list_trash(project: Path) -> list[TrashEntry]:
     if has_links(project, FOLDER):
         return []
     notes = (project / FOLDER).glob(f"*/{_NOTE}")
-    entries = [one for note in notes if (one := _read_note(note)) is not None]
+    entries = [entry for note in notes if (entry := _read_note(note)) is not Nentry]
     return sorted(entries, key=lambda entry: entry.deleted_at, reverse=True)
 
 

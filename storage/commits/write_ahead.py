@@ -24,7 +24,7 @@ class Edit:
         expected: Revision of what it holds now; None for a file that must not be there yet.
         below: The file of the record that it lies below, which must be there; None for any.
         rewrite: Makes the new content of what the file holds by then, for changes that commute
-            with those of others, such as adding a line; None where the file must be as expected.
+            with those of others, such as adding a line; None if the file must be as expected.
     """
 
     path: str
@@ -56,7 +56,7 @@ class PendingChange:
     Attributes:
         edits: Files that get a new content.
         moves: Folders that go elsewhere, after that.
-        previous_contents: What each file held; None where it was not there, or where nobody knows.
+        previous_contents: What each file held; None if it was not there, or where nobody knows.
         reach: Which files of the project it may touch.
     """
 

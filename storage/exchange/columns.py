@@ -117,7 +117,7 @@ def run_of(row: Row, file_name: str) -> TaskRun:
     except ValidationError as error:
         raise ValueError(_fault_of_row(error)) from error
     except UnicodeEncodeError as error:
-        raise ValueError(f"it holds half a character ({error.object[error.start]!r})") from error
+        raise ValueError(f"it holds a lone surrogate ({error.object[error.start]!r})") from error
     return run
 
 
@@ -200,7 +200,7 @@ def _usage(row: Row) -> Mapping[str, object] | None:
 
 
 def _value(row: Row, key: str) -> object:
-    """Return a value; None where it is empty, as tables have it: no text, or no number."""
+    """Return a value; None if it is empty, as tables have it: no text, or no number."""
     value = row.get(key)
     if isinstance(value, float) and math.isnan(value):
         return None

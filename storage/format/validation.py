@@ -17,7 +17,7 @@ R = TypeVar("R", bound=Record)
 
 
 def misfit(run: TaskRun, task: Task, previous: TaskRun | None = None) -> str | None:
-    """Return what keeps a run from being one of this task, None where nothing does.
+    """Return what keeps a run from being one of this task, None if nothing does.
 
     Args:
         run: The run.
@@ -80,7 +80,7 @@ class Ancestors:
             raise invalid_record(record.type_name(), fault)
 
     def _above(self, kind: type[R], path: str, folders: int) -> R | None:
-        """Return a record some folders above; None where there is none that can be read."""
+        """Return a record some folders above; None if none can be read."""
         file = str(PurePosixPath(path).parents[folders] / place_of(kind).file_name)
         if file not in self._read:
             try:

@@ -1,7 +1,7 @@
-"""Keep a project's index true for its store: look for changes when it may be stale.
+"""Keep a project's index up to date for its store: refresh it when it may be stale.
 
-All that it says can be found out again, so an index that cannot be used is built again; where its
-place in the home cannot be used either, this process makes one for itself alone.
+The index is derived from files, so an unusable one is built again. If its place in the home cannot
+be used either, this process builds one in a temporary folder.
 """
 
 import logging
@@ -53,14 +53,14 @@ class IndexKeeper:
         self._clock = clock
 
     async def close(self) -> None:
-        """Let go of the index; its thread ends only then."""
+        """Close the index and end its thread."""
         await self._let_go()
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
 
     async def ask(self, question: Callable[[IndexReader], Awaitable[T]]) -> T:
-        """Return what the index answers, made true where it may not be.
+        """Return the answer of the index, which is refreshed first if it may be stale.
 
         Raises:
             ProjectBusy: Another process has been writing to the index for too long.
@@ -97,10 +97,9 @@ class IndexKeeper:
             return await self._refresh(listener)
 
     async def look_again(self) -> None:
-        """Look for changes before saying that something is not there.
+        """Refresh the index before a record is reported as missing.
 
-        Of many such in a row, those that come within the time that such a look took rely on it,
-        unless it was a quick one.
+        A slow refresh serves all calls that come within the time that it took.
         """
         async with self._turn:
             if self._clock() >= self._missed_until:
@@ -109,7 +108,7 @@ class IndexKeeper:
                     self._missed_until = self._clock() + self._took_s
 
     def skipped_files(self) -> dict[str, str]:
-        """Return what the last look found in a record's place and did not read, and why."""
+        """Return the paths that the last refresh skipped, each with the reason."""
         return {} if self._builder is None else self._builder.skipped_files
 
     def doubt(self) -> None:

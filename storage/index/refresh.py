@@ -1,4 +1,4 @@
-"""Build the index and keep it true: the only place that writes it.
+"""Build and refresh the index: the only module that writes it.
 
 The index is derived from the files and disposable. Missing, of an older version or broken, it is
 built again. Several processes share it; each keeps to short transactions.

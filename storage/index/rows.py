@@ -35,7 +35,7 @@ class RunRow:
 
 
 def name_of(record: Record) -> str:
-    """Return a record's name as people see it; "" where its kind has none."""
+    """Return a record's name as people see it; "" if its kind has none."""
     name = getattr(record, "name", None)
     return shown_name(name) if isinstance(name, str) else ""
 

@@ -1,4 +1,4 @@
-"""Which task runs are meant, and the SQL that looks for them where the fewest are."""
+"""Queries of task runs, and the SQL that starts from the rarest condition."""
 
 from dataclasses import dataclass, field, replace
 from typing import LiteralString, cast
@@ -11,7 +11,7 @@ from storage.index.words import phrase_of
 
 @dataclass(frozen=True, slots=True)
 class RunQuery:
-    """Which task runs are meant; every condition that is set must hold.
+    """A query of task runs; every condition that is set must hold.
 
     Attributes:
         filter_id: One of Kiln's dataset filters, such as "tag::golden".
@@ -43,7 +43,7 @@ class RunQuery:
 
 @dataclass(frozen=True, slots=True)
 class RunSearch:
-    """Which task runs are meant, and where to look for them.
+    """A query of task runs with the place where the search starts.
 
     Attributes:
         task: The task's number.

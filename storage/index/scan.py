@@ -128,7 +128,7 @@ def _shorter_paths(folder: str) -> Generator[tuple[str, int | None]]:
 
 
 def find(root: Path, path: str) -> RecordFile | None:
-    """Return the record's file of this path as a walk would, None where there is none."""
+    """Return the record's file of this path as a walk would, None if there is none."""
     place = place_named(path.rpartition("/")[2])
     try:
         status = os.lstat(root / path)

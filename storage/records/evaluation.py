@@ -101,7 +101,7 @@ class Eval(Record):
         return next((score for score in self.output_scores if score.json_key == key), None)
 
     def fault_of(self, scores: dict[str, float]) -> str:
-        """Return why a result's scores do not fit this eval, "" where they do."""
+        """Return why a result's scores do not fit this eval, "" if they do."""
         scores_by_key = {score.json_key: score for score in self.output_scores}
         if set(scores) != set(scores_by_key):
             return f"scores must have exactly the keys {', '.join(sorted(scores_by_key))}"

@@ -75,7 +75,7 @@ def typed_name(text: str) -> str:
 
 
 def shown_name_of(fields: Mapping[str, object]) -> str:
-    """Return the name in a record's file as people see it; "" where it has none."""
+    """Return the name in a record's file as people see it; "" if it has none."""
     name, input_name = fields.get("name"), fields.get(TYPED)
     if not isinstance(name, str):
         return ""
@@ -100,7 +100,7 @@ def display_label(fields: Mapping[str, object]) -> str:
 
 
 def acceptable_name(text: str, longest: int = LONGEST_NAME) -> str:
-    """Return the nearest name that can be stored, "" where nothing of the text can."""
+    """Return the nearest name that can be stored, "" if nothing of the text can."""
     return shown_name(name_to_store(text)[:longest].strip(" _"))
 
 

@@ -1,4 +1,4 @@
-"""Show in a sentence what somebody sent, without letting it fill or forge the sentence."""
+"""Show foreign text in a sentence, so that it can neither fill nor forge the sentence."""
 
 import inspect
 import re
@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Final, cast
 
 LONGEST_EXCERPT: Final = 200
-"""The most characters of what was sent that an error quotes."""
+"""The most characters of a value that an error quotes."""
 LONGEST_REASON: Final = 400
 """The most characters of a reason in our own words, which quotes excerpts."""
 MOST_ITEMS: Final = 60
@@ -23,7 +23,7 @@ _LONG_RUN: Final = re.compile(rf"\S{{{LONGEST_EXCERPT + 1},}}")
 
 
 def excerpt(value: object, longest: int = LONGEST_EXCERPT) -> str:
-    """Return what was sent, or its beginning and an ellipsis if it is longer than an excerpt."""
+    """Return a value as text, cut at its end with an ellipsis if it is longer."""
     text = str(value)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
@@ -40,7 +40,7 @@ def excerpts(
     longest: int = LONGEST_EXCERPT,
     limit: int = MOST_ITEMS,
 ) -> str:
-    """Return a list of what was sent, each cut; of a long list its beginning and what is left."""
+    """Join values, each cut; a long list ends with the number of the remaining ones."""
     items = list(values)
     texts = [excerpt(item, longest) for item in items[:limit]]
     remainder = len(items) - len(texts)
@@ -56,7 +56,7 @@ def defuse(sentence: str) -> str:
 def arguments_by_name(
     kind: type[Exception], positional: tuple[object, ...], keywords: Mapping[str, object]
 ) -> Mapping[str, object]:
-    """Return what an error's constructor was given that is too long for an excerpt."""
+    """Return the arguments of an error's constructor that are too long for an excerpt."""
     long = [value for value in (*positional, *keywords.values()) if _is_long(value)]
     if not long:
         return {}
@@ -68,7 +68,7 @@ def arguments_by_name(
 
 
 def with_excerpts(sentence: str, arguments: Mapping[str, object]) -> str:
-    """Return a sentence that shows an excerpt of each long argument that it holds whole."""
+    """Replace each long argument in a sentence by an excerpt of it."""
     for name, value in arguments.items():
         longest = length_of(name)
         if items := [str(item) for item in _items(value)]:

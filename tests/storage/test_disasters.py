@@ -151,7 +151,7 @@ async def test_what_vanishes_under_an_open_store_is_said_and_stays_away(tmp_path
         gone = await store.save(_run("gone"), parent=task)
         kept = await store.save(_run("kept"), parent=task)
         rmtree(_file(folder, gone).parent)
-        with pytest.raises(StaleRevision, match="was taken away"):
+        with pytest.raises(StaleRevision, match="was removed"):
             await store.save(gone.replace(tags=("x",)))
         assert [run.id for run in await store.children(task, TaskRun)] == [kept.id]
         rmtree(_file(folder, task).parent)
