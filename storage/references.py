@@ -1,4 +1,4 @@
-"""Who refers to a record: what would point to nothing if it were gone."""
+"""Find the records that refer to others, before those are deleted."""
 
 import os
 from collections import Counter
@@ -38,7 +38,7 @@ _REFERRERS: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What hangs on some records of a kind.
+    """The records that depend on some records of a kind.
 
     Attributes:
         below: How many records of each kind lie below them.
@@ -52,7 +52,7 @@ class Surroundings:
 def surroundings(
     project: Path, kind: str, ids: Collection[str], folders: Collection[str]
 ) -> Surroundings:
-    """Return what hangs on some records of a kind; reads every file that may refer to them.
+    """Count the records that depend on others; reads every file that may refer to them.
 
     Args:
         project: The project's folder.

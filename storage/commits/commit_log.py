@@ -281,7 +281,7 @@ class CommitLog:
         raise StaleRevision(edit.path, last_author(self._project, edit.path), when)
 
     def _with_free_target(self, move: Move) -> Move:
-        """Return a move whose target in the trash is not taken: one that is there, was made."""
+        """Return a move with a free target in the trash; a move whose target exists was made."""
         is_taken = move.target.startswith(f"{FOLDER}/") and self._is_there(move.target)
         return replace(move, target=f"{move.target}.{uuid4().hex[:8]}") if is_taken else move
 

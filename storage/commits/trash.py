@@ -1,4 +1,4 @@
-"""The trash of a project: what was deleted, until it is put back or emptied.
+"""The trash of a project: deleted records until they are restored or removed for good.
 
 It lies in the project's folder, so that deleting is one rename, and keeps itself out of git.
 """
@@ -64,7 +64,7 @@ class TrashEntry:
 
 
 def new_trash_entry(kind: str, record_id: str, label: str, folder: str) -> TrashEntry:
-    """Return how a record is kept that is deleted now, by whoever is at work."""
+    """Return the entry of a record that the current person deletes now."""
     deleted_at = datetime.now(UTC)
     key = f"{deleted_at:%Y%m%dT%H%M%S}-{record_id}-{new_id()[:4]}"
     return TrashEntry(key, kind, label, folder, deleted_at, login_name())
@@ -83,11 +83,11 @@ def keep_out_of_git(project: Path) -> None:
 
 
 def list_trash(project: Path) -> list[TrashEntry]:
-    """Return what is in the trash, the latest first."""
+    """Return the records in the trash, the latest first."""
     if has_links(project, FOLDER):
         return []
     notes = (project / FOLDER).glob(f"*/{_NOTE}")
-    entries = [entry for note in notes if (entry := _read_note(note)) is not Nentry]
+    entries = [entry for note in notes if (entry := _read_note(note)) is not None]
     return sorted(entries, key=lambda entry: entry.deleted_at, reverse=True)
 
 
@@ -133,7 +133,7 @@ def list_unwritten(project: Path) -> list[str]:
 
 
 def empty_trash(project: Path) -> int:
-    """Take away for good what is in the trash; return how many records that were.
+    """Remove all records in the trash for good; return how many.
 
     No change may be under way: its files are there too.
 
@@ -149,6 +149,6 @@ def empty_trash(project: Path) -> int:
 
 
 def remove_for_good(project: Path, path: str) -> None:
-    """Take away a folder of the trash, as far as that goes; nothing where a link leads to it."""
+    """Remove a folder of the trash as far as possible; nothing where a link leads to it."""
     if not has_links(project, path):
         shutil.rmtree(project / path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""A change to files of a project as it is kept on disk while it is made."""
+"""The write-ahead log: a change to files of a project, as bytes of its journal."""
 
 import base64
 import json
@@ -91,7 +91,7 @@ class PendingChange:
 
     @classmethod
     def read(cls, text: bytes) -> Self:
-        """Return the change of a journal; an older one does not say what the files held.
+        """Read the change of a journal. An older journal has no previous contents.
 
         Raises:
             ValueError: It is no journal; also KeyError and TypeError.

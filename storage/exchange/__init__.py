@@ -1,8 +1,8 @@
-"""What comes into a project and goes out of it: whole projects, and runs as tables.
+"""Import and export of whole projects, and of runs as tables.
 
-What arrives is built beside its target and renamed at the end. Archives are not trusted: no link is
-made, and files, bytes and free space are counted while unpacking. `.git` never comes along in a
-copy; a clone brings its own. A broken row of a table costs itself alone.
+An imported project is built beside its target and renamed at the end. Archives are not trusted: no
+link is made, and files, bytes and free space are counted while unpacking. A copy never includes
+`.git`; a clone brings its own. A broken row of a table costs itself alone.
 """
 
 from storage.exchange.archives import LIMITS, Limits

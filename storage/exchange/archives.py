@@ -1,8 +1,9 @@
-"""Unpack an archive that somebody else made, and trust nothing in it.
+"""Unpack an untrusted archive.
 
-No file is written outside of the folder, no link is ever made on the disk, and devices are
-refused. Files, bytes and the share of air are looked at before unpacking, as far as the headers
-tell, and counted while unpacking, for headers lie; so is the space that is left on the disk.
+No file is written outside of the folder, no link is made on the disk, and devices are refused.
+The number of files, the bytes and the compression ratio are checked before unpacking, as far as
+the headers tell. They are counted again while unpacking, because headers lie. So is the free space
+of the disk.
 """
 
 import bz2
@@ -195,7 +196,7 @@ def _unpack_one(archive: Path, entry: _Entry, path: Path, meter: _Meter) -> None
 
 
 def _follow(links: dict[PurePosixPath, PurePosixPath], into: Path, meter: _Meter) -> None:
-    """Put copies where links were, also links to links; those that lead to no file are left out."""
+    """Copy the targets of links to their places, also of links to links; skip dangling ones."""
     open_links = dict(links)
     while open_links:
         ready = [path for path, target in open_links.items() if (into / target).is_file()]
@@ -270,7 +271,7 @@ def _zip_entries(archive: Path, zip_file: zipfile.ZipFile) -> Iterator[_Entry]:
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
-    """Return a name as it was meant: some programs write UTF-8 and do not say so."""
+    """Decode a name: some programs write UTF-8 without the flag for it."""
     if info.flag_bits & _UTF8_NAME:
         return info.filename
     try:

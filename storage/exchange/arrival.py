@@ -1,8 +1,8 @@
-"""Bring a project in: from a folder, an archive or a git repository.
+"""Import a project from a folder, an archive or a git repository.
 
-What arrives is put together in a folder beside the target and renamed at the end, so that the
-target is whole or not there. A copy of a folder or archive has no history of its own; what comes
-from git keeps it, and can be synced.
+The project is built in a folder beside the target and renamed at the end, so that the target is
+whole or not there. A copy of a folder or archive has no history. A clone of a repository keeps its
+history and can be synced.
 """
 
 import os
@@ -41,7 +41,7 @@ def is_address(source: str) -> bool:
 async def receive_project(
     source: str, target: Path, *, name: str | None = None, limits: Limits = LIMITS
 ) -> Path:
-    """Bring a project into a folder that does not exist yet, or is empty.
+    """Import a project into a folder that does not exist yet, or is empty.
 
     Args:
         source: The path of a folder, archive or git repository, or a repository's address.
@@ -94,7 +94,7 @@ def _import_copy(source: Path, target: Path, name: str | None, limits: Limits) -
 
 
 def _settle(fresh: Path, project: Path, target: Path) -> None:
-    """Flush what was put together to the disk, then let it appear at its place."""
+    """Flush the copy to the disk, then rename it to the target."""
     if hasattr(os, "sync"):
         os.sync()
     if target.exists():
@@ -106,7 +106,7 @@ def _settle(fresh: Path, project: Path, target: Path) -> None:
 
 
 def _choose_project(source: str, folder: Path, name: str | None) -> Path:
-    """Return the folder of the project that is meant."""
+    """Return the folder of the project with this name; without a name, of the only one."""
     names = {place: _project_name(place) for place in projects_in(folder)}
     if not names:
         raise not_importable(source, f"there is no {PROJECT_FILE} in it")
@@ -204,7 +204,7 @@ def _check_target(target: Path) -> None:
 
 @contextmanager
 def _aside(target: Path) -> Generator[Path]:
-    """Name a folder beside the target to put things together in, and clean up behind."""
+    """Yield the path of a temporary folder beside the target, and remove it at the end."""
     is_left_by = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.arriving").fullmatch
     beside = target.parent.iterdir() if target.parent.is_dir() else ()
     for leftover in [entry for entry in beside if is_left_by(entry.name)]:

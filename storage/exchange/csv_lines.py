@@ -1,8 +1,8 @@
-"""Rows of CSV text, where a quote that is not closed costs its own row and no others.
+"""Rows of CSV text, in which an unclosed quote costs its own row alone.
 
-Such a quote takes the lines after it for more of its cell, up to the next quote or to the end.
-Where those lines look like rows of their own, only the line with the quote is given up. To see
-that, lines are read again; a table whose lines were read again too often is taken as it stands.
+Such a quote swallows the lines after it, up to the next quote or to the end. If those lines look
+like rows of their own, only the line with the quote is dropped. To find out, lines are read again.
+After too many of these the rest of the table is read without the check.
 """
 
 import csv

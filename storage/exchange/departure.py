@@ -42,7 +42,7 @@ class PackedProject:
 
 
 async def pack_project(store: ProjectStore, file: Path) -> PackedProject:
-    """Pack a project into a new zip archive, without its history, trash, and what is no part of it.
+    """Pack a project into a new zip archive, without its history, its trash and foreign files.
 
     The same project gives the same bytes: files are in the order of their paths, in a folder
     named like the project, and carry no times. Nobody writes to the project meanwhile.

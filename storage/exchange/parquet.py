@@ -1,7 +1,7 @@
-"""Tables of runs as parquet, through a library that is there only where somebody wanted it.
+"""Tables of runs as parquet, through an optional library.
 
-Text is text, tags are a list of text, ratings and costs are doubles, times are microseconds in
-UTC, and what has a shape of its own (ratings by score, traces) is JSON text.
+Text is text, tags are a list of text, ratings and costs are doubles, and times are microseconds in
+UTC. Nested values (ratings by score, traces) are JSON text.
 """
 
 import importlib
@@ -53,7 +53,7 @@ class ParquetWriter:
         self._waiting: list[Row] = []
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Take rows; they are written when there are enough of them."""
+        """Add rows; they are written in groups."""
         self._waiting += [_as_columns(row) for row in rows]
         if len(self._waiting) >= _ROWS:
             self._flush()

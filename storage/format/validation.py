@@ -17,7 +17,7 @@ R = TypeVar("R", bound=Record)
 
 
 def misfit(run: TaskRun, task: Task, previous: TaskRun | None = None) -> str | None:
-    """Return what keeps a run from being one of this task, None if nothing does.
+    """Return why a run does not fit its task; None if it fits.
 
     Args:
         run: The run.
@@ -55,7 +55,7 @@ class Ancestors:
         self._read: dict[str, Record | None] = {}
 
     def check(self, record: Record, path: str, previous: Record | None) -> None:
-        """Refuse a record that does not fit what is above it.
+        """Refuse a record that does not fit its ancestors.
 
         Args:
             record: What is to be saved.

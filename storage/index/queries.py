@@ -1,4 +1,4 @@
-"""Ask the index: pages, counts, tables. Reads only, in its own thread, never waits for a writer."""
+"""Query the index: pages, counts, tables. It reads in its own thread and waits for no writer."""
 
 import base64
 import json
@@ -28,9 +28,9 @@ class PathPage:
     """The files of one page.
 
     Attributes:
-        paths: They, in order.
-        total: How many are meant in all, or at least that many.
-        total_is_exact: Which of the two.
+        paths: Their paths, in order.
+        total: How many match in all; at least so many if it is not exact.
+        total_is_exact: Whether all were counted.
         next_cursor: Where the next page starts; None at the end.
     """
 
@@ -102,12 +102,12 @@ class IndexReader:
         return dict(rows)
 
     async def by_id(self, kind: str, record_id: str) -> list[str]:
-        """Return the files of the records of this id, the one that is meant first."""
+        """Return the files of the records with an id; the id means the first one."""
         rows = await self._rows(sql.BY_ID, {"kind": kind, "id": record_id})
         return [cast("str", path) for (path,) in rows]
 
     async def duplicates(self) -> list[tuple[str, ...]]:
-        """Return the files of the records that share an id, the one that is meant first."""
+        """Return the groups of files that share an id; the id means the first one of each."""
         rows = cast("list[tuple[str, str, str]]", await self._rows(sql.DUPLICATES, {}))
         groups = [
             tuple(path for _, _, path in group)
@@ -160,7 +160,7 @@ class IndexReader:
         return [ScoreCount(*cast("tuple[str, str, int]", row)) for row in rows]
 
     async def run_paths(self, parent: str, query: RunQuery) -> list[str]:
-        """Return the files of all task runs that are meant.
+        """Return the files of all task runs that match a query.
 
         Raises:
             InvalidQuery: The filter is none.
@@ -171,7 +171,7 @@ class IndexReader:
         return [cast("str", row[0]) for row in rows]
 
     async def count_runs(self, parent: str, query: RunQuery) -> int:
-        """Return how many task runs of a task are meant.
+        """Return how many runs of a task match a query.
 
         Raises:
             InvalidQuery: The filter is none.
@@ -182,7 +182,7 @@ class IndexReader:
     async def run_page(
         self, parent: str, query: RunQuery, order: Order, limit: int, cursor: str | None
     ) -> PathPage:
-        """Return one page of the task runs that are meant.
+        """Return one page of the task runs that match a query.
 
         Raises:
             InvalidQuery: The cursor is none that a page gave, the filter is none, or the page holds
@@ -207,7 +207,7 @@ class IndexReader:
         return PathPage(paths, total if exact else _COUNT_LIMIT, exact, next_cursor)
 
     async def _count(self, search: RunSearch, limit: int) -> int:
-        """Return how many runs are meant; at most `most`, where counting them all is slow."""
+        """Return how many runs match; at most `limit`, if counting them all is slow."""
         if search.is_counted_fast:
             statement = sql.COUNT_FACET if search.facets else sql.COUNT_TASK
             values: dict[str, SqlValue] = {"task": search.task, "facet": "".join(search.facets)}
@@ -217,7 +217,7 @@ class IndexReader:
         return cast("int", (await self._rows(statement, values))[0][0])
 
     async def _search_for(self, parent: str, query: RunQuery) -> RunSearch:
-        """Return what a query asks, to be looked for where the fewest are."""
+        """Return the search for a query, which starts from the rarest condition."""
         text = " ".join((query.text or "").replace("\0", " ").split())
         query = replace(query, text=text or None)
         search = RunSearch(await self._number(parent), facets_of(query), query)
@@ -234,9 +234,10 @@ class IndexReader:
         return search
 
     async def _common(self, words: list[str], task: int) -> frozenset[str]:
-        """Return the words that so many runs have that longer ones need not be looked for.
+        """Return the words that more than a thousand runs have.
 
-        It would take long: all places of all words that begin so are put in order first.
+        These are searched as whole words. Their longer forms would take long, because SQLite sorts
+        all places of all words with the prefix first.
         """
         common: set[str] = set()
         for word in words:
@@ -259,7 +260,7 @@ class IndexReader:
 
 
 _COUNT_LIMIT: Final = 1000
-"""Where several conditions must hold, no more than so many are counted."""
+"""The most runs that are counted if several conditions must hold."""
 
 
 def _check_limit(limit: int) -> None:

@@ -58,7 +58,7 @@ class IndexBuilder:
     """Writes the index of one project. Its methods block: call them in a thread, one at a time.
 
     Attributes:
-        passed_over: What the last refresh found in a record's place and did not read, and why.
+        skipped_files: Paths that the last refresh skipped, each with the reason.
     """
 
     def __init__(self, project: Path, file: Path) -> None:
@@ -83,7 +83,7 @@ class IndexBuilder:
         return self._take_in(self._differences(), listener)
 
     def note(self, written_paths: Iterable[str], moved_paths: Iterable[str] = ()) -> None:
-        """Take in what was changed, and look at nothing else.
+        """Index the files that were changed, and look at nothing else.
 
         Args:
             written_paths: Files to read again; those that are gone are found by the next refresh.
@@ -111,7 +111,7 @@ class IndexBuilder:
     # ------------------------------------------------------------ what differs
 
     def _differences(self) -> Iterator[RecordFile | _MissingRecord]:
-        """Yield what differs between files and index, in one walk over both in the same order."""
+        """Yield the differences of files and index, in one walk over both in the same order."""
         part: list[PlainState] = [project_state(self._project)]
         yield from self._among([part], "", place_of(Project))
 
@@ -174,7 +174,7 @@ class IndexBuilder:
         differences: Iterator[RecordFile | _MissingRecord],
         listener: ReadListener | None = None,
     ) -> RefreshResult:
-        """Put what differs in place of what was known, in short transactions."""
+        """Write differences to the index, in short transactions."""
         changed = removals = 0
         for batch in _batches(differences):
             with self._transaction():
@@ -204,7 +204,7 @@ class IndexBuilder:
             self._connection.executemany(statement, [{"row": row} for row in rows])
 
     def _store(self, record_file: RecordFile) -> None:
-        """Read a file and put what it says in place of what was known."""
+        """Read a file and replace its row in the index."""
         state = record_file.state
         place = {"parent": record_file.parent, "kind": record_file.kind, "path": state.path}
         rows = [row for (row,) in self._connection.execute(sql.ROW_OF, place)]
@@ -278,7 +278,7 @@ class IndexBuilder:
 
 
 def forget_index(file: Path) -> None:
-    """Take away the files of an index, and whatever else has their names, as far as that goes."""
+    """Remove the files of an index as far as possible, and anything else with their names."""
     for leftover in file.parent.glob(file.name + "*"):
         if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover, ignore_errors=True)

@@ -61,7 +61,7 @@ class RunSearch:
 
     @property
     def is_counted_fast(self) -> bool:
-        """Whether counting them all takes no more than walking along one index."""
+        """Whether one walk along an index counts them all."""
         query = self.query
         return len(self.facets) <= 1 and not (
             query.text
@@ -72,7 +72,7 @@ class RunSearch:
 
     @property
     def row(self) -> LiteralString:
-        """The column that has the row numbers where they are looked for."""
+        """The column with the row numbers at the place where the search starts."""
         if self.all_in_order:
             return "runs.row"
         if self.query.text:
@@ -80,7 +80,7 @@ class RunSearch:
         return "facets.row" if self.facets else "runs.row"
 
     def by_rating(self) -> "RunSearch":
-        """Return the same, to be looked for among all runs in the order of their ratings."""
+        """Return the same search, through all runs in the order of their ratings."""
         return replace(self, all_in_order=True)
 
     def text(
@@ -131,7 +131,7 @@ class _Conditions:
 
 
 def facets_of(query: RunQuery) -> tuple[str, ...]:
-    """Return what runs must be to be meant, each once."""
+    """Return the facets that a matching run must have, each once."""
     facets = [*_facets_of_filter(query.filter_id), *(f"tag:{tag}" for tag in query.tags)]
     if query.is_rated is not None:
         facets.append("rated" if query.is_rated else "unrated")
@@ -145,7 +145,7 @@ def facets_of(query: RunQuery) -> tuple[str, ...]:
 
 
 def _lacking_facets_of(query: RunQuery) -> list[str]:
-    """Return what runs must not be to be meant."""
+    """Return the facets that a matching run must not have."""
     facets = [f"tag:{tag}" for tag in query.without_tags]
     if query.is_from_eval is False:
         facets.append(FROM_EVAL)
@@ -155,7 +155,7 @@ def _lacking_facets_of(query: RunQuery) -> list[str]:
 
 
 def _facets_of_filter(filter_id: str) -> list[str]:
-    """Return what one of Kiln's dataset filters asks for."""
+    """Return the facets that one of Kiln's dataset filters requires."""
     match parse_filter(filter_id):
         case TagFilter(tag):
             return [f"tag:{tag}"]
@@ -172,7 +172,7 @@ def _facets_of_filter(filter_id: str) -> list[str]:
 
 
 def words_query(text: str, search: RunSearch) -> str:
-    """Return a full-text query for all words of a text among the runs that are meant."""
+    """Return a full-text query for all words of a text, within the facets of a search."""
     phrases = " AND ".join(phrase_of(w, is_whole=w in search.common) for w in text.split())
     marks = " AND ".join(map(mark_of, (f"task:{search.task}", *search.facets)))
     return f"{{input output}} : ({phrases}) AND marks : ({marks})"

@@ -19,7 +19,7 @@ _ONLY_ITSELF = 2
 
 
 class FileState(NamedTuple):
-    """What is compared to see whether a record's file is as it was.
+    """The state of a record's file, compared to detect changes.
 
     Attributes:
         path: The file, within the project, with forward slashes.
@@ -54,7 +54,7 @@ class RecordFile:
 
 
 def project_state(root: Path) -> FileState:
-    """Return how the project's own file is.
+    """Return the state of the project's own file.
 
     Raises:
         StorageError: It is not there any more.
@@ -67,9 +67,9 @@ def project_state(root: Path) -> FileState:
 
 
 def states(
-    root: Path, folder: str, place: Place, passed_over: dict[str, str]
+    root: Path, folder: str, place: Place, skipped_files: dict[str, str]
 ) -> Iterator[list[PlainState]]:
-    """Yield how the files of one kind of record below one parent are, in the order of their paths.
+    """Yield the states of the files of one kind of record below one parent, sorted by path.
 
     Links are not followed: what they point to may lie outside of the project.
 
@@ -77,7 +77,7 @@ def states(
         root: The project's folder.
         folder: The folder that holds a folder for each of the records, within the project.
         place: The kind.
-        passed_over: Gets what lies in a record's place and is not read, by its path, and why.
+        skipped_files: Gets what lies in a record's place and is not read, by its path, and why.
 
     Returns:
         Parts of what is there, none of them empty.
@@ -85,7 +85,7 @@ def states(
     part: list[PlainState] = []
     may_branch = bool(children_of(place.record))
     file_name = place.file_name
-    names = _folders(root, folder, passed_over)
+    names = _folders(root, folder, skipped_files)
     with _shorter_paths(f"{root}/{folder}") as (top, at):
         for name in names:
             own = top + name
@@ -104,7 +104,7 @@ def states(
                     yield part
                     part = []
             else:
-                passed_over[path] = LINK if S_ISLNK(status.st_mode) else NO_FILE
+                skipped_files[path] = LINK if S_ISLNK(status.st_mode) else NO_FILE
     if part:
         yield part
 
@@ -147,20 +147,20 @@ def find(root: Path, path: str) -> RecordFile | None:
     return RecordFile(state, parent, place.record.type_name())
 
 
-def _folders(root: Path, folder: str, passed_over: dict[str, str]) -> list[str]:
+def _folders(root: Path, folder: str, skipped_files: dict[str, str]) -> list[str]:
     """Return the names of a folder's folders, each with a slash, in the order of their paths."""
     names: list[str] = []
     try:
         mode = os.lstat(f"{root}/{folder}").st_mode
         if not S_ISDIR(mode):
-            passed_over[folder] = LINK if S_ISLNK(mode) else NO_FOLDER
+            skipped_files[folder] = LINK if S_ISLNK(mode) else NO_FOLDER
             return []
         with os.scandir(f"{root}/{folder}") as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     names.append(entry.name + "/")
                 elif entry.is_symlink() and _is_text(entry.name) and entry.is_dir():
-                    passed_over[f"{folder}/{entry.name}"] = LINK
+                    skipped_files[f"{folder}/{entry.name}"] = LINK
     except OSError:
         return []
     if not all(map(str.isascii, names)):

@@ -1,4 +1,4 @@
-"""Words as full-text search keeps and finds them: in any case of letters, also by how they begin.
+"""Words of full-text search: case-insensitive, and found by their prefixes.
 
 Scripts that put no spaces between words are kept as words of one character each, and so are
 emoji and other pictures, so that any part of such a text is found as it stands.
@@ -24,7 +24,7 @@ _SCRIPTS_WITHOUT_SPACES: Final = re.compile(
 
 
 def searchable(text: str) -> str:
-    """Return a text as it is kept for full-text search, which knows only words and ASCII's case."""
+    """Prepare a text for SQLite's full-text search, which folds only ASCII letters."""
     if text.isascii():
         return text
     nfkc_text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())

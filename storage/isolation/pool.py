@@ -221,7 +221,7 @@ class WorkerPool:
 
 
 def _current_batches() -> dict[_Key, list[_Entry]]:
-    """Return what this event loop's callers have asked for in this turn."""
+    """Return the batches that callers of this event loop gather in this turn."""
     table = _batches.get(None)
     if table is None:
         table = dict[_Key, list[_Entry]]()

@@ -1,4 +1,4 @@
-"""The references and the size of a JSON Schema, told without checking any value."""
+"""Check the references of a JSON Schema and measure its size, without a value."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

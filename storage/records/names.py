@@ -6,8 +6,8 @@ stand-in is stored. Spaces in a row become one, and what nobody can see is left 
 
 What decomposition alters for good, such as ½ or a full-width letter, and the underscores that the
 format refuses at a name's ends or in a row, a record of ours keeps beside its name, under `TYPED`.
-Other programs pay no heed to that key, and drop it when they save: then the name is shown as it is
-stored, and so it is where the two do not fit any more.
+Other programs drop that key when they save. Then, or if the two do not fit any more, the name is
+shown as it is stored.
 """
 
 import difflib
