@@ -162,7 +162,7 @@ def test_bad_rows_are_named_one_by_one_and_the_good_ones_kept() -> None:
         6: "has a space",
         8: "no input (its keys: prompt, output)",
         9: "NaN",
-        10: "half a character",
+        10: "a lone surrogate",
         11: "its created_at cannot be used: it is no date and time: 'yesterday'",
         12: "come together",
         13: "its trace is no JSON",
