@@ -1,9 +1,9 @@
-"""Who is asked before something is done: the person, never the model.
+"""Approval of tool calls: by the person, never by the model.
 
-The workbench that kiln-chat brought along asks by itself, through elicitation, with a plan and its
-cost; an approval in a model's arguments is checked there. A tool of another server, whatever name
-that gives itself, says by its annotations what calling it does. What reads runs at once; what
-writes is announced; what may destroy something or reach out is asked for here, before it is called.
+The workbench that was installed with kiln-chat asks the person itself, through elicitation, with a
+plan and its cost. It also checks an approval id in a model's arguments. A tool of any other server
+states its effect by annotations. A tool that reads runs at once. A tool that writes is announced.
+For a tool that may destroy or send data out the person is asked here, before it is called.
 """
 
 from collections.abc import Callable, Coroutine
@@ -16,23 +16,23 @@ from mcp.client.context import ClientRequestContext
 from mcp.client.session import ElicitationFnT
 
 Reply = Literal["accept", "decline", "cancel"]
-"""What came of a question; cancel: it was closed unanswered, which is neither yes nor no."""
+"""The answer to a question; cancel: it was closed unanswered, which is neither yes nor no."""
 
 Ask = Callable[[str], Coroutine[None, None, Reply]]
 """Puts a plan to the person."""
 
 
 class Effect(StrEnum):
-    """What calling a tool does to the world, as far as its annotations say."""
+    """The effect of calling a tool, by its annotations."""
 
     READS = "reads"
     WRITES = "writes"
     ASKS = "asks first"
-    """It may spend or destroy: the person must agree."""
+    """It may spend or destroy; the person must agree."""
 
 
 def effect_of(tool: types.Tool) -> Effect:
-    """Return what calling a tool does; the worst that the protocol assumes where it is silent."""
+    """Return the effect of a tool; without annotations, the worst that the protocol assumes."""
     hints = tool.annotations
     if hints is not None and hints.read_only_hint:
         return Effect.READS
@@ -41,19 +41,19 @@ def effect_of(tool: types.Tool) -> Effect:
     return Effect.ASKS
 
 
-def one_at_a_time(ask: Ask) -> Ask:
-    """Return the same question, never put while another one waits for its answer."""
-    turn = anyio.Lock()
+def serialize(ask: Ask) -> Ask:
+    """Return a function that asks the same, but waits while another question is open."""
+    lock = anyio.Lock()
 
     async def ask_in_turn(plan: str) -> Reply:
-        async with turn:
+        async with lock:
             return await ask(plan)
 
     return ask_in_turn
 
 
-def elicitation_through(ask: Ask) -> ElicitationFnT:
-    """Return the callback by which the server reaches the person: a plan, and yes or no."""
+def elicitation_callback(ask: Ask) -> ElicitationFnT:
+    """Return the callback by which the server puts a plan to the person: yes or no."""
 
     async def respond(
         context: ClientRequestContext, params: types.ElicitRequestParams

@@ -1,54 +1,54 @@
-"""The conversation: what the person says, what the model says, and the tools in between."""
+"""The conversation: the turns of the person and the model, and the tool calls between them."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 import anyio
 
-from agent.errors import ChatError, ModelFailed
-from agent.fences import fenced
-from agent.memory import reminded
-from agent.messages import Message, ToolCall
-from agent.model import ChatModel, Piece
+from agent.fences import fence
+from agent.memory import shorten_history
+from agent.model import TRUNCATION_NOTE, ChatModel
 from agent.tools import Toolbox, ToolResult
+from kiln_mcp.llm import Message, ToolCall
+from storage.errors import Refusal, WorkbenchError
 
-MOST_ROUNDS = 40
-"""Rounds of tool calls in one turn; then the person is asked to go on."""
+MOST_ROUNDS: Final = 40
+"""Rounds of tool calls in one turn; after them the person is asked to continue."""
 
-_STOPPED = (
+_CANCEL_NOTE: Final = (
     "The person stopped this call. What it had saved by then stays: look before doing it again."
 )
-_CUT_OFF = "\n[The answer was cut off here.]"
-_TOO_LONG = (
+_ROUND_LIMIT_NOTE: Final = (
     f"That took {MOST_ROUNDS} rounds of tool calls, so I stopped here. Say 'go on' to continue."
 )
 
 
 class Audience(Protocol):
-    """Who watches the conversation."""
+    """Shows the conversation."""
 
     def write(self, text: str) -> None:
         """Show a piece of the model's text."""
         ...
 
-    def call_began(self, call: ToolCall) -> None:
+    def show_call(self, call: ToolCall) -> None:
         """Show that a tool is being called."""
         ...
 
-    async def call_advanced(
+    async def show_progress(
         self, progress: float, total: float | None, message: str | None
     ) -> None:
-        """Show how far a tool is."""
+        """Show the progress of a call."""
         ...
 
-    def call_ended(self, call: ToolCall, result: ToolResult) -> None:
-        """Show what a tool answered."""
+    def show_result(self, call: ToolCall, result: ToolResult) -> None:
+        """Show the result of a call."""
         ...
 
 
-Remember = Callable[[Message], Awaitable[None]]
+Recorder = Callable[[Message], Awaitable[None]]
+"""Saves a message."""
 
 
 @dataclass(slots=True)
@@ -56,70 +56,73 @@ class Conversation:
     """A conversation with one model about one workbench.
 
     Attributes:
-        model: Who answers.
-        toolbox: What can be done.
-        audience: Who watches.
-        remember: Keeps every message.
-        messages: What was said, beginning with the system's message.
+        model: The model that answers.
+        toolbox: The tools that it may call.
+        audience: Shows the conversation.
+        record: Saves each message.
+        messages: All messages, beginning with the system's.
     """
 
     model: ChatModel
     toolbox: Toolbox
     audience: Audience
-    remember: Remember
+    record: Recorder
     messages: list[Message] = field(default_factory=list[Message])
 
     async def say(self, text: str) -> str:
-        """Say something as the person; return the model's last words on it.
+        """Send the person's text, carry out the tool calls, and return the model's last text.
 
-        Cancelling it leaves a conversation that can go on: what was written stays, calls that
-        were finished have their answers, and those that were not, a sentence that says so.
+        After a cancellation the conversation can continue. Written text stays, finished calls
+        keep their results, and each unfinished call gets a sentence that says so.
 
         Raises:
-            ChatError: The model does not answer. What was said stays, without an answer.
+            WorkbenchError: The model does not answer. The person's text stays without an answer.
         """
         await self._add(Message("user", text))
         for _ in range(MOST_ROUNDS):
             message = await self._answer()
-            if not message.calls:
-                return message.text
-            await self._carry_out(message.calls)
-        self.audience.write(_TOO_LONG)
-        await self._add(Message("assistant", _TOO_LONG))
-        return _TOO_LONG
+            if not message.tool_calls:
+                return message.content
+            await self._carry_out(message.tool_calls)
+        self.audience.write(_ROUND_LIMIT_NOTE)
+        await self._add(Message("assistant", _ROUND_LIMIT_NOTE))
+        return _ROUND_LIMIT_NOTE
 
     async def _answer(self) -> Message:
-        written: list[str] = []
-        whole: Message | None = None
+        pieces: list[str] = []
+        message: Message | None = None
+        history = shorten_history(self.messages)
         try:
-            async with aclosing(
-                self.model.answer(reminded(self.messages), self.toolbox.definitions())
-            ) as answer:
+            async with aclosing(self.model.answer(history, self.toolbox.definitions())) as answer:
                 async for part in answer:
-                    if isinstance(part, Piece):
-                        self.audience.write(part.text)
-                        written.append(part.text)
+                    if isinstance(part, str):
+                        self.audience.write(part)
+                        pieces.append(part)
                     else:
-                        whole = part
+                        message = part
         finally:
-            if whole is None and written:
+            if message is None and pieces:
                 with anyio.CancelScope(shield=True):
-                    await self._add(Message("assistant", "".join(written) + _CUT_OFF))
-        if whole is None:
-            raise ModelFailed(self.model.name, "its answer was empty.")
-        await self._add(whole)
-        return whole
+                    await self._add(Message("assistant", "".join(pieces) + TRUNCATION_NOTE))
+        if message is None:
+            raise Refusal(
+                "The model '{name}' ended without an answer. Say it again, or change the model "
+                "with /model NAME.",
+                name=self.model.name,
+            )
+        await self._add(message)
+        return message
 
     async def _carry_out(self, calls: Sequence[ToolCall]) -> None:
-        """Call tools, at once where all only read, else one after another, and keep the answers.
+        """Carry out calls and keep their results: concurrently if all only read, else in order.
 
-        Every call gets an answer, also when this is cancelled: models refuse a conversation with
+        Every call gets a result, also after a cancellation: models refuse a conversation with
         open calls.
         """
-        answers = [_STOPPED] * len(calls)
+        results = [_CANCEL_NOTE] * len(calls)
 
         async def run(place: int) -> None:
-            answers[place] = (await self._call(calls[place])).text
+            results[place] = (await self._call(calls[place])).text
 
         try:
             if all(self.toolbox.only_reads(call.name) for call in calls):
@@ -131,18 +134,19 @@ class Conversation:
                     await run(place)
         finally:
             with anyio.CancelScope(shield=True):
-                for call, text in zip(calls, answers, strict=True):
-                    await self._add(Message("tool", fenced(call.name, text), call_id=call.id))
+                for call, text in zip(calls, results, strict=True):
+                    result = fence(call.name, text)
+                    await self._add(Message("tool", result, tool_call_id=call.id))
 
     async def _call(self, call: ToolCall) -> ToolResult:
-        self.audience.call_began(call)
+        self.audience.show_call(call)
         try:
-            result = await self.toolbox.call(call, self.audience.call_advanced)
-        except ChatError as error:
+            result = await self.toolbox.call(call, self.audience.show_progress)
+        except WorkbenchError as error:
             result = ToolResult(str(error), failed=True)
-        self.audience.call_ended(call, result)
+        self.audience.show_result(call, result)
         return result
 
     async def _add(self, message: Message) -> None:
         self.messages.append(message)
-        await self.remember(message)
+        await self.record(message)

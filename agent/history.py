@@ -1,4 +1,4 @@
-"""Saved chats: one JSON line a message, in the per-user home; secrets are left out."""
+"""Saved chats: one JSON line for each message, in the home, with secrets masked."""
 
 import os
 import re
@@ -6,50 +6,72 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final, Literal, Self
 
 import anyio.to_thread
 from pydantic import TypeAdapter, ValidationError
 
-from agent.errors import ChatNotSaved, NoSuchChat
-from agent.messages import Message, ToolCall
+from kiln_mcp.llm import Message, ToolCall
+from storage.errors import Refusal
 
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
-_KEY_LIKE = re.compile(
+_SECRET_NAME: Final = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
+_KEY_PATTERN: Final = re.compile(
     r"\b(?:(?:sk|pk|gsk|xai|hf|ghp|github_pat)[-_][A-Za-z0-9_\-]{16,}"
     r"|AKIA[A-Z0-9]{16}|AIza[A-Za-z0-9_\-]{30,})"
     r"|(?<=Bearer )[A-Za-z0-9._~+/\-]{16,}=*"
 )
-_SHORTEST_SECRET = 8
-_NAME = re.compile(r"[\w-]+")
-_UNANSWERED = (
-    "The sitting ended before this was answered. Look at the project before doing it again."
+_SHORTEST_SECRET: Final = 8
+_CHAT_NAME: Final = re.compile(r"[\w-]+")
+_MOST_NAMES: Final = 50
+_INTERRUPTION_NOTE: Final = (
+    "The session ended before this was answered. Look at the project before doing it again."
 )
-_MESSAGE = TypeAdapter(Message)
+
+
+@dataclass(frozen=True, slots=True)
+class _SavedMessage:
+    """A message as a line of a chat's file holds it; the file outlives the engine's own names."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    text: str
+    calls: tuple[ToolCall, ...] = ()
+    call_id: str | None = None
+
+    @classmethod
+    def from_message(cls, message: Message) -> Self:
+        role = "user" if message.role == "raw" else message.role
+        return cls(role, message.content, message.tool_calls, message.tool_call_id)
+
+    def to_message(self) -> Message:
+        return Message(self.role, self.text, self.calls, self.call_id)
+
+
+_LINE: Final = TypeAdapter(_SavedMessage)
 
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What must not be written down: the environment's keys, and what looks like a key."""
+    """What must not be written to a file: the environment's keys, and what looks like a key."""
 
     environment: Mapping[str, str]
 
-    def without(self, text: str) -> str:
+    def mask(self, text: str) -> str:
         """Return the text with every secret replaced by its name."""
-        known = {
+        names = {
             value: name
             for name, value in self.environment.items()
             if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET
         }
-        for value in sorted(known, key=len, reverse=True):
-            text = text.replace(value, f"[{known[value]}]")
-        return _KEY_LIKE.sub("[a key]", text)
+        for value in sorted(names, key=len, reverse=True):
+            text = text.replace(value, f"[{names[value]}]")
+        return _KEY_PATTERN.sub("[a key]", text)
 
-    def without_in(self, message: Message) -> Message:
+    def mask_message(self, message: Message) -> Message:
         """Return the message with every secret replaced by its name."""
         calls = tuple(
-            ToolCall(call.id, call.name, self.without(call.arguments)) for call in message.calls
+            replace(call, arguments=self.mask(call.arguments)) for call in message.tool_calls
         )
-        return replace(message, text=self.without(message.text), calls=calls)
+        return replace(message, content=self.mask(message.content), tool_calls=calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,81 +80,101 @@ class Chats:
 
     Attributes:
         folder: Where they are.
-        secrets: What is left out of them.
+        secrets: What is masked in them.
     """
 
     folder: Path
     secrets: Secrets
 
     def new_name(self) -> str:
-        """Return a name for a new chat: when it began."""
-        begun = f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}-{os.getpid()}"
-        taken = sum(name.startswith(begun) for name in self.names())
-        return f"{begun}-{taken + 1}" if taken else begun
+        """Return a name for a new chat: its start time and this process."""
+        stem = f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}-{os.getpid()}"
+        count = sum(name.startswith(stem) for name in self.names())
+        return f"{stem}-{count + 1}" if count else stem
 
     def names(self) -> list[str]:
         """Return the names of the saved chats, the oldest first."""
         return sorted(file.stem for file in self.folder.glob("*.jsonl"))
 
     async def add(self, name: str, message: Message) -> None:
-        """Keep a message of a chat.
+        """Append a message to a chat.
 
         Raises:
-            ChatNotSaved: The disk refused it.
+            Refusal: The disk refused it.
         """
-        line = _MESSAGE.dump_json(self.secrets.without_in(message)) + b"\n"
+        saved_message = _SavedMessage.from_message(self.secrets.mask_message(message))
         file = self.folder / f"{name}.jsonl"
         try:
-            await anyio.to_thread.run_sync(_append, file, line)
+            await anyio.to_thread.run_sync(_append, file, _LINE.dump_json(saved_message) + b"\n")
         except OSError as error:
-            raise ChatNotSaved(file, error.strerror or str(error)) from error
+            raise Refusal(
+                "The chat could not be saved to {file}: {reason}. Free some space, or make the "
+                "folder writable. The results of the workbench are saved in the project.",
+                file=file,
+                reason=error.strerror or str(error),
+            ) from error
 
     async def read(self, name: str) -> list[Message]:
-        """Return the messages of a saved chat, ready to go on with.
+        """Return the messages of a saved chat, ready to be continued.
 
-        A line that cannot be read, as one that was cut off, is left out.
+        A line that cannot be read, such as a torn one, is left out.
 
         Raises:
-            NoSuchChat: None has this name.
+            Refusal: No chat has this name.
         """
-        if _NAME.fullmatch(name) is None or name not in self.names():
-            raise NoSuchChat(name, self.names())
+        names = self.names()
+        if _CHAT_NAME.fullmatch(name) is None or name not in names:
+            raise _missing_chat(name, names)
         text = await anyio.Path(self.folder / f"{name}.jsonl").read_text(
             encoding="utf-8", errors="replace"
         )
         messages: list[Message] = []
         for line in text.split("\n"):
             try:
-                messages.append(_MESSAGE.validate_json(line))
+                messages.append(_LINE.validate_json(line).to_message())
             except ValidationError:
                 continue
-        return answered(messages)
+        return complete_calls(messages)
 
 
-def answered(messages: Sequence[Message]) -> list[Message]:
-    """Return the messages such that every call is followed by its answer, and no answer lacks one.
+def _missing_chat(name: str, names: Sequence[str]) -> Refusal:
+    if not names:
+        return Refusal("There is no saved chat '{name}'. No chat is saved yet.", name=name)
+    return Refusal(
+        "There is no saved chat '{name}'. Saved chats: {names}.",
+        name=name,
+        names=list(names[-_MOST_NAMES:]),
+    )
 
-    Models refuse a conversation where it is otherwise, as it is after a kill in the middle.
+
+def complete_calls(messages: Sequence[Message]) -> list[Message]:
+    """Return the messages with one result for every tool call, and no result without a call.
+
+    Models refuse any other conversation, and a kill in the middle of a turn leaves one.
     """
-    whole: list[Message] = []
-    waiting: dict[str, ToolCall] = {}
+    complete: list[Message] = []
+    open_calls: dict[str, ToolCall] = {}
     for message in messages:
         if message.role == "tool":
-            if waiting.pop(message.call_id or "", None) is not None:
-                whole.append(message)
+            if open_calls.pop(message.tool_call_id or "", None) is not None:
+                complete.append(message)
             continue
-        whole += [Message("tool", _UNANSWERED, call_id=name) for name in waiting]
-        waiting = {call.id: call for call in message.calls}
-        whole.append(message)
-    return [*whole, *(Message("tool", _UNANSWERED, call_id=name) for name in waiting)]
+        complete += _interruptions(open_calls)
+        open_calls = {call.id: call for call in message.tool_calls}
+        complete.append(message)
+    return [*complete, *_interruptions(open_calls)]
+
+
+def _interruptions(open_calls: Mapping[str, ToolCall]) -> list[Message]:
+    return [Message("tool", _INTERRUPTION_NOTE, tool_call_id=id_) for id_ in open_calls]
 
 
 def _append(file: Path, line: bytes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(descriptor, "r+b") as opened:
-        if opened.seek(0, os.SEEK_END) > 0:
-            opened.seek(-1, os.SEEK_END)
-            # A line that was cut off by a kill must not swallow the next one.
-            line = line if opened.read(1) == b"\n" else b"\n" + line
-        opened.write(line)
+    with os.fdopen(descriptor, "r+b") as stream:
+        if stream.seek(0, os.SEEK_END) > 0:
+            stream.seek(-1, os.SEEK_END)
+            # A line that was torn by a kill must not swallow the next one.
+            line = line if stream.read(1) == b"\n" else b"\n" + line
+        stream.write(line)

@@ -1,4 +1,4 @@
-"""Markdown while it is being written: which blocks are whole, and which one still grows."""
+"""Markdown while it is being written: finished blocks, and the one that still grows."""
 
 from dataclasses import dataclass
 
@@ -7,23 +7,23 @@ _FENCES = ("```", "~~~")
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """A text cut into its blocks.
+    """A text split into its blocks.
 
     Attributes:
-        whole: Blocks that no later text can change, with the blank lines that end them.
-        growing: The rest.
+        finished: Blocks that no later text can change, with the blank lines that end them.
+        open: The rest.
     """
 
-    whole: tuple[str, ...]
-    growing: str
+    finished: tuple[str, ...]
+    open: str
 
 
-def cut(text: str) -> Blocks:
-    """Cut a text at its blank lines, but for those inside fenced code.
+def split_blocks(text: str) -> Blocks:
+    """Split a text at its blank lines, except those inside fenced code.
 
-    `"".join(whole) + growing` is the text.
+    `"".join(finished) + open` is the text.
     """
-    whole: list[str] = []
+    finished: list[str] = []
     block: list[str] = []
     fence = ""
     for line in text.splitlines(keepends=True):
@@ -34,6 +34,6 @@ def cut(text: str) -> Blocks:
         elif mark in _FENCES:
             fence = mark
         elif line == "\n":
-            whole.append("".join(block))
+            finished.append("".join(block))
             block.clear()
-    return Blocks(tuple(whole), "".join(block))
+    return Blocks(tuple(finished), "".join(block))

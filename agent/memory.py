@@ -1,39 +1,42 @@
-"""What a model is reminded of, when a conversation grows longer than it should be told again."""
+"""The part of a long conversation that a model is sent again."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
-from agent.messages import Message
+from kiln_mcp.llm import Message
 
-MOST_CHARACTERS = 240_000
-"""About 60,000 tokens: what most models take with room for an answer."""
-LEFT_OUT = "[An older result, left out here. Call the tool again where it is needed.]"
+MOST_CHARACTERS: Final = 240_000
+"""About 60,000 tokens: what most models read with room for an answer."""
+OMISSION_NOTE: Final = "[An older result, left out here. Call the tool again if it is needed.]"
 
 
-def reminded(messages: Sequence[Message], most: int = MOST_CHARACTERS) -> list[Message]:
-    """Return the messages without the texts of older tool results, where all are too long.
+def shorten_history(
+    messages: Sequence[Message], most_characters: int = MOST_CHARACTERS
+) -> list[Message]:
+    """Return the messages without the texts of older tool results, if all are too long together.
 
-    What people and models said stays, and so do the results of the last round. Results are left
-    out many at a time, so that providers that remember the beginning of a conversation can.
+    The texts of people and models stay, and so do the results of the last round. Many results are
+    left out at a time, so that providers can cache the beginning of a conversation.
 
     Args:
         messages: The whole conversation.
-        most: Characters that bring about a leaving out.
+        most_characters: The length above which results are left out.
     """
-    length = spoken = 0
-    round_began = left_out_before = 0
+    length = dialogue_length = 0
+    round_start = cutoff = 0
     for place, message in enumerate(messages):
         if message.role == "assistant":
-            round_began = place
-        length += len(message.text)
-        spoken += 0 if message.role == "tool" else len(message.text)
-        if length > most and round_began > left_out_before:
-            left_out_before = round_began
-            latest = sum(len(m.text) for m in messages[round_began : place + 1] if m.role == "tool")
-            length = spoken + latest
+            round_start = place
+        length += len(message.content)
+        dialogue_length += 0 if message.role == "tool" else len(message.content)
+        if length > most_characters and round_start > cutoff:
+            cutoff = round_start
+            latest = messages[round_start : place + 1]
+            length = dialogue_length + sum(len(m.content) for m in latest if m.role == "tool")
     return [
-        replace(message, text=LEFT_OUT)
-        if message.role == "tool" and place < left_out_before
+        replace(message, content=OMISSION_NOTE)
+        if message.role == "tool" and place < cutoff
         else message
         for place, message in enumerate(messages)
     ]

@@ -1,60 +1,198 @@
-"""The models that hold the conversation, and one that is written beforehand."""
+"""The model that holds the conversation, asked through the engine under the budget of one chat."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
-import anyio.lowlevel
+from kiln_mcp.llm import (
+    EMBEDDED,
+    HOST,
+    AnswerStream,
+    Budget,
+    BudgetLimit,
+    Engine,
+    Message,
+    ModelAnswer,
+    ModelRequest,
+    ServerSettings,
+    TextDelta,
+    Tool,
+    ToolCall,
+)
+from kiln_mcp.llm.errors import BudgetSpent, ContextOverflow, KeyProblem
+from kiln_mcp.llm.providers.addresses import has_login, is_address
+from storage.errors import Refusal
 
-from agent.errors import ModelFailed
-from agent.messages import Message, ToolDefinition
+MAX_TOKENS: Final = 8192
+"""The longest answer. Every hosted model in use writes as much; reasoning counts."""
+API_BASE: Final = "api-base"
+"""The engine's name for the server of --api-base."""
+KEY_VARIABLE: Final = "KILN_CHAT_API_KEY"
+TRUNCATION_NOTE: Final = "\n[The answer was cut off here.]"
 
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Part of an answer while it is being written."""
-
-    text: str
-
-
-Answer = AsyncGenerator[Piece | Message]
+Answer = AsyncGenerator[str | Message]
 """Pieces of text as they come, then the whole message, last."""
 
 
-class ChatModel(Protocol):
-    """Anything that can hold a conversation with tools."""
+def api_base_server(address: str, environment: Mapping[str, str]) -> ServerSettings:
+    """Return the settings of the OpenAI-compatible server at an address.
 
-    @property
-    def name(self) -> str:
-        """What the person calls it."""
-        ...
+    Raises:
+        Refusal: It is not the address of a web server. The sentence does not show it, because it
+            may hold a password.
+    """
+    if not is_address(address):
+        raise Refusal(
+            "The value of --api-base (or KILN_CHAT_API_BASE) is not the address of a web server. "
+            "Give one such as http://localhost:11434/v1. In a name or password, write @, / and : "
+            "as %40, %2F and %3A."
+        )
+    needs_key = bool(environment.get(KEY_VARIABLE)) and not has_login(address)
+    return ServerSettings(API_BASE, address, KEY_VARIABLE if needs_key else None)
 
-    def answer(self, messages: Sequence[Message], tools: Sequence[ToolDefinition]) -> Answer:
-        """Answer the conversation so far.
+
+@dataclass(frozen=True, slots=True)
+class ChatModel:
+    """A model of the engine, asked on behalf of one chat.
+
+    Attributes:
+        engine: How it is asked.
+        name: The engine's name for it; empty if the person named none.
+        budget: What the chat has spent, and the most that it may spend.
+    """
+
+    engine: Engine
+    name: str
+    budget: Budget
+
+    @classmethod
+    async def open(cls, engine: Engine, name: str, chat: str, limit: BudgetLimit) -> Self:
+        """Return a model for a chat; what the chat spent in earlier sessions counts."""
+        return cls(engine, name, await engine.budget(f"chats/{chat}", limit))
+
+    async def for_chat(self, chat: str) -> "ChatModel":
+        """Return the same model for another chat, with the same limit."""
+        return await ChatModel.open(self.engine, self.name, chat, self.budget.limit)
+
+    def with_name(self, name: str) -> "ChatModel":
+        """Return another model for the same chat.
 
         Raises:
-            ModelError: No answer came.
+            Refusal: It cannot hold a conversation.
+            UnknownModel: No model can have this name.
         """
-        ...
+        model = replace(self, name=name)
+        model.check()
+        return model
+
+    def check(self) -> None:
+        """Refuse a name that no model has, and the models that cannot hold a conversation.
+
+        Raises:
+            Refusal: No model is named, or it cannot hold a conversation.
+            UnknownModel: No model can have this name.
+        """
+        if not self.name:
+            raise _missing_model()
+        if self.name in {EMBEDDED, HOST}:
+            raise Refusal(
+                "The model '{name}' cannot hold a conversation: the embedded model is too small, "
+                "and the host model answers work orders. Name another one with /model "
+                "provider/name, for example /model anthropic/claude-sonnet-4-5.",
+                name=self.name,
+            )
+        self.engine.check_name(self.name)
+
+    async def answer(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Answer:
+        """Stream the model's answer: pieces of text, then the whole message.
+
+        A repeated question is asked again: a conversation wants a new answer, not the journal's.
+
+        Raises:
+            Refusal: It cannot hold this conversation, or its answer is empty.
+            WorkbenchError: Any other failure of the engine.
+        """
+        self.check()
+        request = ModelRequest(
+            self.name, tuple(messages), max_tokens=MAX_TOKENS, tools=tuple(tools)
+        )
+        async with aclosing(self._stream(request)) as parts:
+            async for part in parts:
+                match part:
+                    case TextDelta(text):
+                        yield text
+                    case ModelAnswer():
+                        message = self._message(part)
+                        if part.finish == "length":
+                            yield TRUNCATION_NOTE
+                        yield message
+                    case _:
+                        pass
+
+    async def _stream(self, request: ModelRequest) -> AnswerStream:
+        engine = self.engine.within(self.budget)
+        try:
+            async with aclosing(engine.stream(request, asker="conversation", fresh=True)) as parts:
+                async for part in parts:
+                    yield part
+        except ContextOverflow as error:
+            raise Refusal(
+                "This conversation is too long for '{name}'. /new begins another one, and the "
+                "project stays as it is; /model NAME changes to a model that reads more.",
+                name=self.name,
+            ) from error
+        except BudgetSpent as error:
+            raise Refusal(
+                "The budget of this chat does not allow another call to '{name}'. /cost shows "
+                "what is spent. Start kiln-chat with a higher --budget and --resume to continue.",
+                name=self.name,
+            ) from error
+        except KeyProblem as error:
+            if not self.name.startswith(f"{API_BASE}/"):
+                raise
+            raise Refusal(
+                "The server of '{name}' needs a key, or refuses the one that it was sent. Set "
+                "KILN_CHAT_API_KEY in the environment and start kiln-chat again.",
+                name=self.name,
+            ) from error
+
+    def _message(self, answer: ModelAnswer) -> Message:
+        """Return the answer as a message of the conversation.
+
+        Raises:
+            Refusal: It holds neither text nor tool calls.
+        """
+        calls = _with_distinct_ids(answer.tool_calls)
+        if not (answer.text or calls):
+            raise Refusal(
+                "The model '{name}' gave an empty answer ({finish}). Say it again, or change the "
+                "model with /model NAME.",
+                name=self.name,
+                finish="refused" if answer.finish == "refused" else "no text and no tool call",
+            )
+        note = TRUNCATION_NOTE if answer.finish == "length" else ""
+        return Message("assistant", answer.text + note, calls)
 
 
-class ScriptedChatModel:
-    """Answers written beforehand, for tests: a message, or a function of the conversation."""
+def _with_distinct_ids(calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
+    """Return the calls with an id for each: some servers give none, or the same to all."""
+    distinct: list[ToolCall] = []
+    for number, call in enumerate(calls):
+        is_usable = call.id and all(call.id != other.id for other in distinct)
+        distinct.append(call if is_usable else replace(call, id=f"{call.id}call-{number}"))
+    return tuple(distinct)
 
-    name = "scripted"
 
-    def __init__(self, *answers: Message | Callable[[Sequence[Message]], Message]) -> None:
-        self._answers = list(answers)
-        self.heard: list[tuple[Message, ...]] = []
-
-    async def answer(self, messages: Sequence[Message], tools: Sequence[ToolDefinition]) -> Answer:
-        """Give the next answer."""
-        await anyio.lowlevel.checkpoint()
-        self.heard.append(tuple(messages))
-        if not self._answers:
-            raise ModelFailed(self.name, "its script is at its end")
-        given = self._answers.pop(0)
-        message = given(messages) if callable(given) else given
-        if message.text:
-            yield Piece(message.text)
-        yield message
+def _missing_model() -> Refusal:
+    return Refusal(
+        "No model is configured for the conversation. Name one with --model or KILN_CHAT_MODEL, "
+        "and give its provider's key in the environment. Examples: "
+        "ANTHROPIC_API_KEY=… kiln-chat --model anthropic/claude-sonnet-4-5, "
+        "OPENAI_API_KEY=… kiln-chat --model openai/gpt-4.1, "
+        "GEMINI_API_KEY=… kiln-chat --model gemini/gemini-2.5-pro. For an OpenAI-compatible "
+        "server of your own (Ollama, LM Studio, vLLM): "
+        "kiln-chat --api-base http://localhost:11434/v1 --model NAME, with KILN_CHAT_API_KEY if "
+        "it needs a key. /tools and /call work without a model. (The embedded model is too small "
+        "to hold a conversation.)"
+    )

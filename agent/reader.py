@@ -1,4 +1,4 @@
-"""How the person types: in a terminal with what was typed before, or as plain lines."""
+"""Input from the person: a terminal with a history, or plain lines."""
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -14,11 +14,11 @@ from prompt_toolkit.history import FileHistory
 from agent.history import Secrets
 
 Words = Callable[[str], Sequence[str]]
-"""What may stand next after the text that was typed so far."""
+"""Returns the words that may follow a text."""
 
 
 class LineReader(Protocol):
-    """Reads what the person types."""
+    """Reads lines from the person."""
 
     async def line(self, prompt: str) -> str | None:
         """Return one line; None at the end."""
@@ -30,7 +30,7 @@ class LineReader(Protocol):
 
 
 class PlainReader:
-    """Reads lines from standard input, where it is no terminal."""
+    """Reads lines from standard input that is not a terminal."""
 
     async def line(self, prompt: str) -> str | None:
         """Return one line; None at the end."""
@@ -43,13 +43,13 @@ class PlainReader:
 
 
 class TerminalReader:
-    """Reads lines from a terminal: arrow keys, search with Ctrl-R, Tab, what was typed before."""
+    """Reads lines from a terminal, with arrow keys, Tab, a history and its search (Ctrl-R)."""
 
     def __init__(self, history: Path, secrets: Secrets, words: Words) -> None:
         history.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         history.touch(mode=0o600)
         self._session: PromptSession[str] = PromptSession(
-            history=_DiscreetHistory(history, secrets),
+            history=_MaskedHistory(history, secrets),
             completer=_WordCompleter(words),
             complete_while_typing=False,
         )
@@ -57,7 +57,7 @@ class TerminalReader:
     async def line(self, prompt: str) -> str | None:
         """Return one line; None at Ctrl-D, an empty one at Ctrl-C."""
         try:
-            return await self._typed(prompt)
+            return await self._prompt(prompt)
         except EOFError:
             return None
         except KeyboardInterrupt:
@@ -66,24 +66,24 @@ class TerminalReader:
     async def answer(self, question: str) -> str | None:
         """Return one line; None at Ctrl-D and Ctrl-C."""
         try:
-            return await self._typed(question)
+            return await self._prompt(question)
         except (EOFError, KeyboardInterrupt):
             return None
 
-    async def _typed(self, prompt: str) -> str:
-        # The sitting listens for Ctrl-C itself; here it is a key like any other.
+    async def _prompt(self, prompt: str) -> str:
+        # The session handles Ctrl-C itself; here it is a key like any other.
         return await self._session.prompt_async(prompt, handle_sigint=False)
 
 
-class _DiscreetHistory(FileHistory):
-    """What was typed before, without secrets."""
+class _MaskedHistory(FileHistory):
+    """The lines typed earlier, with secrets masked."""
 
     def __init__(self, file: Path, secrets: Secrets) -> None:
         super().__init__(str(file))
         self._secrets = secrets
 
     def store_string(self, string: str) -> None:
-        super().store_string(self._secrets.without(string))
+        super().store_string(self._secrets.mask(string))
 
 
 class _WordCompleter(Completer):
@@ -93,8 +93,8 @@ class _WordCompleter(Completer):
     def get_completions(
         self, document: Document, complete_event: CompleteEvent
     ) -> Iterable[Completion]:
-        del complete_event  # why it was asked for makes no difference
-        before, _, typed = document.text_before_cursor.rpartition(" ")
-        for word in self._words(before):
-            if word.startswith(typed):
-                yield Completion(word, start_position=-len(typed))
+        del complete_event  # the cause of the completion makes no difference
+        text, _, prefix = document.text_before_cursor.rpartition(" ")
+        for word in self._words(text):
+            if word.startswith(prefix):
+                yield Completion(word, start_position=-len(prefix))

@@ -1,4 +1,4 @@
-"""What the person sees: a rich terminal, or plain lines where there is none."""
+"""The output for the person: a rich terminal, or plain lines without one."""
 
 from dataclasses import dataclass, field
 
@@ -10,12 +10,12 @@ from rich.text import Text
 
 from agent.approval import Reply
 from agent.fences import printable
-from agent.markdown import cut
-from agent.messages import ToolCall
+from agent.markdown import split_blocks
 from agent.reader import LineReader
 from agent.tools import ToolResult
+from kiln_mcp.llm import ToolCall
 
-_SHORT = 160
+_LONGEST_SUMMARY = 160
 
 
 @dataclass(slots=True)
@@ -23,105 +23,105 @@ class Screen:
     """Shows the conversation and asks the person.
 
     Attributes:
-        console: Where it is shown.
-        reader: How the person answers.
+        console: The terminal or stream that shows it.
+        reader: Reads the person's answers.
     """
 
     console: Console
     reader: LineReader
-    _moving: Live | Status | None = field(default=None)
-    _growing: str = field(default="")
+    _animation: Live | Status | None = field(default=None)
+    _open_block: str = field(default="")
     _in_line: bool = field(default=False)
 
     def write(self, text: str) -> None:
-        """Show a piece of the model's text: whole blocks for good, the last one as it grows."""
+        """Show a piece of the model's text: finished blocks for good, the last one as it grows."""
         text = printable(text)
         if not self.console.is_terminal:
             self.console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
             self._in_line = not text.endswith("\n")
             return
-        blocks = cut(self._growing + text)
-        self._growing = blocks.growing
-        live = self._moving
+        blocks = split_blocks(self._open_block + text)
+        self._open_block = blocks.open
+        live = self._animation
         if not isinstance(live, Live):
-            self._settle_moving()
-            live = self._moving = Live(
+            self._stop_animation()
+            live = self._animation = Live(
                 console=self.console, transient=True, vertical_overflow="ellipsis"
             )
             live.start()
-        for block in blocks.whole:
+        for block in blocks.finished:
             self.console.print(Markdown(block))
-        live.update(Markdown(blocks.growing), refresh=True)
+        live.update(Markdown(blocks.open), refresh=True)
 
     def say(self, text: str, style: str = "") -> None:
-        """Show a line of our own."""
+        """Show a line of the program itself."""
         self.settle()
         self.console.print(Text(printable(text), style=style), soft_wrap=True)
 
-    def wait(self, what: str) -> None:
-        """Show that something is being waited for; only where it can be taken away again."""
+    def show_wait(self, reason: str) -> None:
+        """Show a spinner with the reason for a wait; on a terminal only."""
         if not self.console.is_terminal:
             return
-        shown = Text(_short(printable(what)), "dim")
-        if isinstance(self._moving, Status):
-            self._moving.update(shown)
+        status = Text(_shorten(printable(reason)), "dim")
+        if isinstance(self._animation, Status):
+            self._animation.update(status)
             return
         self.settle()
-        self._moving = self.console.status(shown)
-        self._moving.start()
+        self._animation = self.console.status(status)
+        self._animation.start()
 
-    def call_began(self, call: ToolCall) -> None:
+    def show_call(self, call: ToolCall) -> None:
         """Show that a tool is being called."""
-        self.say(f"→ {call.name} {_short(call.arguments)}", "cyan")
-        self.wait(call.name)
+        self.say(f"→ {call.name} {_shorten(call.arguments)}", "cyan")
+        self.show_wait(call.name)
 
-    async def call_advanced(
+    async def show_progress(
         self, progress: float, total: float | None, message: str | None
     ) -> None:
-        """Show how far a tool is."""
+        """Show the progress of a call."""
         share = f"{progress:g}/{total:g}" if total else f"{progress:g}"
-        self.wait(f"{share} {message or ''}")
+        self.show_wait(f"{share} {message or ''}")
 
-    def call_ended(self, call: ToolCall, result: ToolResult) -> None:
-        """Show what a tool answered, in short."""
+    def show_result(self, call: ToolCall, result: ToolResult) -> None:
+        """Show the first line of a result."""
         first, _, _ = result.text.partition("\n")
         mark, style = ("✗", "red") if result.failed else ("✓", "green")
-        self.say(f"{mark} {call.name}: {_short(first)}", style)
+        self.say(f"{mark} {call.name}: {_shorten(first)}", style)
 
     async def agree(self, plan: str) -> Reply:
-        """Put a plan to the person; any line but yes is no, and no line is no answer."""
+        """Put a plan to the person: any line but yes declines it, and no line leaves it open."""
         self.say(plan, "bold yellow")
         answer = await self.reader.answer("Go ahead? [y/N] ")
         if answer is None:
             self.say("Not answered.", "dim")
             return "cancel"
-        agreed = answer.strip().casefold() in {"y", "yes"}
-        self.say("Agreed." if agreed else "Not agreed.", "dim")
-        return "accept" if agreed else "decline"
+        agrees = answer.strip().casefold() in {"y", "yes"}
+        self.say("Agreed." if agrees else "Not agreed.", "dim")
+        return "accept" if agrees else "decline"
 
-    async def ask(self) -> str | None:
-        """Return what the person says next; None at the end."""
+    async def next_line(self) -> str | None:
+        """Return the person's next line; None at the end."""
         self.settle()
         return await self.reader.line("you> ")
 
     def settle(self) -> None:
-        """Let what is on the screen stay there: nothing moves any more, and a new line begins."""
-        self._settle_moving()
-        if self._growing:
-            self.console.print(Markdown(self._growing))
-            self._growing = ""
+        """Keep what is on the screen: stop the animation and begin a new line."""
+        self._stop_animation()
+        if self._open_block:
+            self.console.print(Markdown(self._open_block))
+            self._open_block = ""
         if self._in_line:
             self.console.print()
             self._in_line = False
 
-    def _settle_moving(self) -> None:
-        if isinstance(self._moving, Live):
-            self._moving.update(Text(""))
-        if self._moving is not None:
-            self._moving.stop()
-            self._moving = None
+    def _stop_animation(self) -> None:
+        if isinstance(self._animation, Live):
+            self._animation.update(Text(""))
+        if self._animation is not None:
+            self._animation.stop()
+            self._animation = None
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= _SHORT else line[: _SHORT - 1] + "…"
+    return line if len(line) <= _LONGEST_SUMMARY else line[: _LONGEST_SUMMARY - 1] + "…"

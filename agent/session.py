@@ -1,71 +1,71 @@
-"""One sitting: what the person types becomes commands, or is said to the model."""
+"""One session of kiln-chat: each line from the person is a command, or is sent to the model."""
 
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import anyio
 
 from agent.approval import effect_of
 from agent.conversation import Conversation
-from agent.errors import ChatError, NoModel
 from agent.history import Chats
-from agent.hosted import LiteLlmChatModel, ModelServer
-from agent.messages import ToolCall
+from agent.model import API_BASE
 from agent.screen import Screen
+from kiln_mcp.llm import Expense, ToolCall
+from storage.errors import WorkbenchError
 
-HELP = """\
-/tools             list what the workbench can do
-/call NAME JSON    do it yourself, for example /call describe_project {"project": "demo"}
-/model NAME        talk to another model (litellm's names, or those of --api-base)
+HELP: Final = """\
+/tools             list the workbench's tools
+/call NAME JSON    call a tool yourself, for example /call describe_project {"project": "demo"}
+/model NAME        change the model (provider/name, or a name of the --api-base server)
+/cost              show what the model calls of this chat cost
 /new               begin another chat
-/resume NAME       go on with a saved chat; without a name, with the last one
+/resume NAME       continue a saved chat; without a name, the last one
 /chats             list the saved chats
-/help              this
-/quit              end (also Ctrl-D); Ctrl-C stops what is being done"""
+/help              show this text
+/quit              end (also Ctrl-D); Ctrl-C stops the running command"""
 
 
 @dataclass(slots=True)
 class Session:
-    """A sitting in a terminal.
+    """A session in a terminal.
 
     Attributes:
-        screen: What the person sees.
+        screen: Shows the session.
         chats: The saved chats.
-        chat: The name of the chat that is going on.
-        conversation: What is being said.
-        model_is_set: Whether there is anybody to talk to.
-        server: Whose models are meant by a name, where it is not litellm's.
-        failed: Whether the last thing that was asked for failed.
+        chat: The name of the current chat.
+        conversation: The current conversation.
+        has_api_base: Whether model names are those of the --api-base server.
+        failed: Whether the last command failed.
     """
 
     screen: Screen
     chats: Chats
     chat: str
     conversation: Conversation
-    model_is_set: bool
-    server: ModelServer | None = None
+    has_api_base: bool = False
     failed: bool = False
 
     async def run(self) -> None:
-        """Go on until the person ends it."""
-        while (line := await self.screen.ask()) is not None:
+        """Read and carry out lines until the person ends the session."""
+        while (line := await self.screen.next_line()) is not None:
             if line.strip() == "/quit":
                 break
             if not line.strip():
                 continue
             self.failed = False
             try:
-                await self._interruptible(partial(self._heard, line.strip()))
-            except ChatError as error:
+                await self._run_interruptible(partial(self._carry_out, line.strip()))
+            except WorkbenchError as error:
                 self.failed = True
                 self.screen.say(str(error), "red")
 
-    def next_words(self, typed: str) -> Sequence[str]:
-        """Return what may follow the words that were typed: commands, tools, chats."""
-        match typed.split():
+    def next_words(self, text: str) -> Sequence[str]:
+        """Return the words that may follow a text: commands, tools, chats."""
+        match text.split():
             case []:
                 return [*self._commands, "/quit"]
             case ["/call"]:
@@ -76,28 +76,28 @@ class Session:
                 return []
 
     async def resume(self, name: str) -> None:
-        """Go on with a saved chat.
+        """Continue a saved chat.
 
         Raises:
-            NoSuchChat: None has this name.
+            Refusal: No chat has this name.
         """
-        others = [other for other in self.chats.names() if other != self.chat]
-        name = name or (others[-1] if others else "")
-        saved = await self.chats.read(name)
-        self._turn_to(name)
-        self.conversation.messages += [m for m in saved if m.role != "system"]
-        said = [m.text for m in saved if m.role in {"user", "assistant"} and m.text]
-        self.screen.say(f"Going on with {name}, {len(saved)} messages. The last words:")
-        self.screen.write(said[-1] + "\n" if said else "(none)\n")
+        candidates = [chat for chat in self.chats.names() if chat != self.chat]
+        name = name or (candidates[-1] if candidates else "")
+        messages = await self.chats.read(name)
+        await self._change_chat(name)
+        self.conversation.messages += [m for m in messages if m.role != "system"]
+        texts = [m.content for m in messages if m.role in {"user", "assistant"} and m.content]
+        self.screen.say(f"Continuing {name}, {len(messages)} messages. The last text:")
+        self.screen.write(texts[-1] + "\n" if texts else "(none)\n")
 
-    async def _heard(self, text: str) -> None:
-        if not text.startswith("/"):
-            if not self.model_is_set:
-                raise NoModel
-            self.screen.wait(f"{self.conversation.model.name} …")
-            await self.conversation.say(text)
+    async def _carry_out(self, line: str) -> None:
+        if not line.startswith("/"):
+            model = self.conversation.model
+            model.check()
+            self.screen.show_wait(f"{model.name} …")
+            await self.conversation.say(line)
             return
-        name, _, rest = text.partition(" ")
+        name, _, rest = line.partition(" ")
         command = self._commands.get(name)
         if command is None:
             self.failed = True
@@ -109,75 +109,93 @@ class Session:
     def _commands(self) -> Mapping[str, Callable[[str], Awaitable[None]]]:
         return {
             "/help": self._help,
-            "/tools": self._tools,
+            "/tools": self._list_tools,
             "/call": self._call,
-            "/model": self._model,
-            "/new": self._new,
+            "/model": self._change_model,
+            "/cost": self._show_cost,
+            "/new": self._begin_chat,
             "/resume": self.resume,
-            "/chats": self._chats,
+            "/chats": self._list_chats,
         }
 
-    async def _interruptible(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do something that Ctrl-C stops without ending the sitting."""
-        if sys.platform == "win32":  # where no loop hears signals
-            await work()
+    async def _run_interruptible(self, command: Callable[[], Awaitable[None]]) -> None:
+        """Run a command that Ctrl-C cancels without ending the session."""
+        if sys.platform == "win32":  # no event loop receives signals there
+            await command()
             return
-        stopped = False
-        failure: ChatError | None = None
+        is_interrupted = False
+        failure: WorkbenchError | None = None
         with anyio.open_signal_receiver(signal.SIGINT) as signals:
             async with anyio.create_task_group() as tasks:
 
-                async def stop_at_signal() -> None:
-                    nonlocal stopped
+                async def cancel_at_signal() -> None:
+                    nonlocal is_interrupted
                     async for _ in signals:
-                        stopped = True
+                        is_interrupted = True
                         tasks.cancel_scope.cancel()
 
-                tasks.start_soon(stop_at_signal)
+                tasks.start_soon(cancel_at_signal)
                 try:
-                    await work()
-                except ChatError as error:
+                    await command()
+                except WorkbenchError as error:
                     failure = error
                 tasks.cancel_scope.cancel()
         if failure is not None:
             raise failure
-        if stopped:
+        if is_interrupted:
             self.screen.say("Stopped.", "yellow")
 
     async def _help(self, _: str) -> None:
         self.screen.say(HELP)
 
-    async def _tools(self, _: str) -> None:
+    async def _list_tools(self, _: str) -> None:
         for tool in self.conversation.toolbox.tools:
-            first, _, _ = (tool.description or "").partition("\n")
-            self.screen.say(f"{tool.name} ({effect_of(tool)}): {first}")
+            summary, _, _ = (tool.description or "").partition("\n")
+            self.screen.say(f"{tool.name} ({effect_of(tool)}): {summary}")
 
     async def _call(self, rest: str) -> None:
         name, _, arguments = rest.partition(" ")
         call = ToolCall("by-hand", name, arguments or "{}")
-        self.screen.wait(name)
-        result = await self.conversation.toolbox.call(call, self.screen.call_advanced)
+        self.screen.show_wait(name)
+        result = await self.conversation.toolbox.call(call, self.screen.show_progress)
         self.failed = result.failed
         self.screen.say(result.text, "red" if result.failed else "")
 
-    async def _model(self, name: str) -> None:
+    async def _change_model(self, name: str) -> None:
+        model = self.conversation.model
         if not name:
-            self.screen.say(self.conversation.model.name if self.model_is_set else "none")
+            self.screen.say(model.name or "none")
             return
-        self.conversation.model = LiteLlmChatModel(name, self.server)
-        self.model_is_set = True
-        self.screen.say(f"Now talking to {name}.")
+        self.conversation.model = model.with_name(model_name(name, self.has_api_base))
+        self.screen.say(f"The model is now {self.conversation.model.name}.")
 
-    async def _new(self, _: str) -> None:
-        self._turn_to(self.chats.new_name())
+    async def _show_cost(self, _: str) -> None:
+        self.screen.say(_cost_sentence(self.conversation.model.budget.expense))
+
+    async def _begin_chat(self, _: str) -> None:
+        await self._change_chat(self.chats.new_name())
         self.screen.say(f"This is chat {self.chat}.")
 
-    async def _chats(self, _: str) -> None:
+    async def _list_chats(self, _: str) -> None:
         self.screen.say("\n".join(self.chats.names()) or "No chat is saved yet.")
 
-    def _turn_to(self, chat: str) -> None:
+    async def _change_chat(self, chat: str) -> None:
+        self.conversation.model = await self.conversation.model.for_chat(chat)
         self.chat = chat
-        self.conversation.remember = partial(self.chats.add, chat)
+        self.conversation.record = partial(self.chats.add, chat)
         self.conversation.messages[:] = [
             message for message in self.conversation.messages if message.role == "system"
         ]
+
+
+def model_name(name: str, has_api_base: bool) -> str:
+    """Return the engine's name for a model that the person named."""
+    is_own = has_api_base and name and not name.startswith(f"{API_BASE}/")
+    return f"{API_BASE}/{name}" if is_own else name
+
+
+def _cost_sentence(expense: Expense) -> str:
+    sentence = f"{expense.calls} calls, {expense.tokens:,} tokens, ${expense.cost_usd:.4f}"
+    if expense.unpriced_calls:
+        sentence += f" without {expense.unpriced_calls} calls, whose price is not known"
+    return f"{sentence}."

@@ -7,8 +7,8 @@ import shutil
 import sys
 import warnings
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
@@ -18,46 +18,53 @@ from typing import cast
 import anyio
 import click
 import mcp_types as types
-import platformdirs
 from mcp import Client, MCPError, StdioServerParameters
 from pydantic import ValidationError
 from rich.console import Console
 
-from agent.approval import Ask, elicitation_through, one_at_a_time
+from agent.approval import Ask, elicitation_callback, serialize
 from agent.conversation import Conversation
-from agent.errors import ChatError, ServerNotStarted
 from agent.history import Chats, Secrets
-from agent.hosted import LiteLlmChatModel, ModelServer
-from agent.messages import Message
+from agent.model import ChatModel, api_base_server
 from agent.reader import PlainReader, TerminalReader
 from agent.screen import Screen
-from agent.session import HELP, Session
+from agent.session import HELP, Session, model_name
 from agent.tools import Toolbox
+from kiln_mcp.home import prepare_home
+from kiln_mcp.llm import BudgetLimit, Engine, EngineSettings, Message
+from kiln_mcp.settings import Settings
+from storage.errors import Refusal, WorkbenchError
 
 FAILED = 1
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT."""
 LONGEST_START_S = 60.0
-"""Seconds after which a server that says nothing counts as not started."""
+"""Seconds after which a silent server counts as not started."""
+ATTEMPTS = 3
+"""How often a request to the model is sent at most: a person waits."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was given on the command line and in the environment.
+    """The command line and the environment.
 
     Attributes:
-        model: Whom to talk to; None where nobody was named.
-        model_server: Who serves it; None for the model's provider.
-        resume: The saved chat to go on with; None for a new one.
+        model: The engine's name of the model; empty if none was named.
+        engine: The engine's settings.
+        has_api_base: Whether model names are those of the --api-base server.
+        limit: The most that a chat's model calls may cost.
+        resume: The saved chat to continue; None for a new one.
         command: The command that serves another workbench; None for the own one.
-        home: Where chats are kept.
-        secrets: What is never written down.
+        home: The home, with the chats.
+        secrets: What is never written to a file.
     """
 
-    model: str | None
-    model_server: ModelServer | None
+    model: str
+    engine: EngineSettings
+    has_api_base: bool
+    limit: BudgetLimit
     resume: str | None
     command: str | None
     home: Path
@@ -65,58 +72,67 @@ class Options:
 
 
 @click.command()
-@click.option("--model", envvar="KILN_CHAT_MODEL", help="The model to talk to (litellm's names).")
+@click.option("--model", envvar="KILN_CHAT_MODEL", help="The model to talk to: provider/name.")
 @click.option("--api-base", envvar="KILN_CHAT_API_BASE", help="An OpenAI-compatible server's URL.")
-@click.option("--resume", help="Go on with a saved chat.")
+@click.option(
+    "--budget",
+    envvar="KILN_CHAT_BUDGET",
+    type=click.FloatRange(min=0),
+    help="The most that the model calls of one chat may cost, in US dollars.",
+)
+@click.option("--resume", help="Continue a saved chat.")
 @click.option("--server", help="The command that serves the workbench.  [default: kiln-mcp]")
 @click.version_option(package_name="kiln-mcp-server")
-def chat(model: str | None, api_base: str | None, resume: str | None, server: str | None) -> None:
+def chat(
+    model: str | None,
+    api_base: str | None,
+    budget: float | None,
+    resume: str | None,
+    server: str | None,
+) -> None:
     """Talk to a copilot that measures an AI feature and makes it better.
 
-    Keys are read from the environment: those of litellm's providers (ANTHROPIC_API_KEY,
-    OPENAI_API_KEY …), and KILN_CHAT_API_KEY for the server of --api-base. An address that holds
-    a password belongs in KILN_CHAT_API_BASE, since others can read a command line.
+    Keys are read from the environment (ANTHROPIC_API_KEY, OPENAI_API_KEY …) or the system's
+    keyring; KILN_CHAT_API_KEY is the key for the server of --api-base. An address that holds a
+    password belongs in KILN_CHAT_API_BASE, since others can read a command line.
 
-    Where standard input is no terminal, its lines are what is said, and the exit code is 1 when
-    the last of them failed.
+    If standard input is not a terminal, its lines are the person's. The exit code is 1 if the last
+    of them failed.
     """
-    home = os.environ.get("KILN_MCP_HOME") or platformdirs.user_data_dir("kiln-mcp", False)
-    key = os.environ.get("KILN_CHAT_API_KEY")
+    settings = Settings.from_environment(os.environ)
+    servers = (api_base_server(api_base, os.environ),) if api_base else ()
     options = Options(
-        model=model,
-        model_server=ModelServer.at(api_base, key) if api_base else None,
+        model=model_name(model or "", bool(api_base)),
+        engine=replace(
+            settings.engine,
+            servers=servers,
+            attempts=ATTEMPTS,
+            shared_database_url=settings.shared_database_url,
+        ),
+        has_api_base=bool(api_base),
+        limit=BudgetLimit(cost_usd=budget),
         resume=resume,
         command=server,
-        home=Path(home).expanduser(),
+        home=settings.home,
         secrets=Secrets(dict(os.environ)),
     )
-    if anyio.run(_sit, options):
+    if anyio.run(_run_session, options):
         sys.exit(FAILED)
 
 
-async def _sit(options: Options) -> bool:
-    """Hold one sitting; return whether the last thing in it failed."""
+async def _run_session(options: Options) -> bool:
+    """Run one session; return whether its last command failed."""
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
     console = Console() if interactive else Console(color_system=None, width=4000)
     screen = Screen(console, PlainReader())
-    chats = Chats(options.home / "chats", options.secrets)
-    name = chats.new_name()
-    async with connected(options.command, screen) as toolbox:
-        conversation = Conversation(
-            model=LiteLlmChatModel(options.model or "none", options.model_server),
-            toolbox=toolbox,
-            audience=screen,
-            remember=partial(chats.add, name),
-            messages=[_system_message()],
-        )
-        session = Session(
-            screen, chats, name, conversation, bool(options.model), options.model_server
-        )
+    async with connect(options.command, screen) as toolbox, _open_engine(options) as engine:
+        session = await _open_session(options, screen, toolbox, engine)
         if interactive:
             screen.reader = TerminalReader(
                 options.home / "chat-history", options.secrets, session.next_words
             )
-            screen.say(f"Chat {name} with {options.model or 'no model yet'}. /help says more.")
+            name = options.model or "no model yet"
+            screen.say(f"Chat {session.chat} with {name}. /help lists the commands.")
             screen.say("" if options.model else HELP)
         if options.resume:
             await session.resume(options.resume)
@@ -127,8 +143,32 @@ async def _sit(options: Options) -> bool:
     return session.failed
 
 
+def _open_engine(options: Options) -> Engine:
+    with suppress(OSError):  # the journal's own error says what is wrong with the home
+        prepare_home(options.home)
+    return Engine(options.engine)
+
+
+async def _open_session(
+    options: Options, screen: Screen, toolbox: Toolbox, engine: Engine
+) -> Session:
+    async def show_wait(reason: str) -> None:
+        screen.show_wait(reason)
+
+    chats = Chats(options.home / "chats", options.secrets)
+    name = chats.new_name()
+    conversation = Conversation(
+        model=await ChatModel.open(engine.with_listener(show_wait), options.model, name, options.limit),
+        toolbox=toolbox,
+        audience=screen,
+        record=partial(chats.add, name),
+        messages=[_system_message()],
+    )
+    return Session(screen, chats, name, conversation, options.has_api_base)
+
+
 @asynccontextmanager
-async def connected(
+async def connect(
     command: str | None,
     screen: Screen,
     *,
@@ -137,53 +177,62 @@ async def connected(
 ) -> AsyncGenerator[Toolbox]:
     """Start the workbench and yield its tools.
 
-    Only the program that was installed with kiln-chat is believed to ask the person by itself.
+    Only the program that was installed with kiln-chat is trusted to ask the person itself.
 
     Args:
-        command: What starts it, with its arguments; None for the own one.
-        screen: Where the person is asked.
+        command: The command that starts it, with its arguments; None for the own one.
+        screen: Asks the person.
         mode: "auto", or "legacy" for the handshake of the protocol before 2026-07-28.
         longest_start_s: When to give up.
 
     Raises:
-        ServerNotStarted: The command does not start, or is no MCP server.
+        Refusal: The command does not start, or is not an MCP server.
     """
     own = own_command()
     command = own if command is None else command
     program, *arguments = shlex.split(command) or [""]
     parameters = StdioServerParameters(command=program, args=arguments, env=dict(os.environ))
-    ask = one_at_a_time(screen.agree)
+    ask = serialize(screen.agree)
     info = types.Implementation(name="kiln-chat", version=version("kiln-mcp-server"))
     client = Client(
-        parameters, mode=mode, client_info=info, elicitation_callback=elicitation_through(ask)
+        parameters, mode=mode, client_info=info, elicitation_callback=elicitation_callback(ask)
     )
-    # The scope stays open around the connection, which belongs to it; only its deadline goes.
-    with anyio.CancelScope(deadline=anyio.current_time() + longest_start_s) as starting:
+    # The connection belongs to the scope, which stays open; only its deadline is removed.
+    with anyio.CancelScope(deadline=anyio.current_time() + longest_start_s) as start_scope:
         try:
             await client.__aenter__()
         except (OSError, MCPError, ValueError, BaseExceptionGroup) as error:
-            raise ServerNotStarted(command, _reason(error)) from error
+            raise _failed_start(command, _reason(error)) from error
         try:
-            toolbox = await _listed(command, client, ask, asks_itself=command == own)
-            starting.deadline = float("inf")
+            toolbox = await _load_tools(command, client, ask, asks_itself=command == own)
+            start_scope.deadline = float("inf")
             yield toolbox
         finally:
             await client.__aexit__(None, None, None)
-    if starting.cancelled_caught:
-        raise ServerNotStarted(command, f"it said nothing for {longest_start_s:g} seconds")
+    if start_scope.cancelled_caught:
+        raise _failed_start(command, f"it said nothing for {longest_start_s:g} seconds")
 
 
 def own_command() -> str:
     """Return the command of the workbench that was installed with kiln-chat."""
-    beside = shutil.which("kiln-mcp", path=str(Path(sys.executable).parent))
-    return shlex.join([beside or "kiln-mcp"])
+    sibling = shutil.which("kiln-mcp", path=str(Path(sys.executable).parent))
+    return shlex.join([sibling or "kiln-mcp"])
 
 
-async def _listed(command: str, client: Client, ask: Ask, *, asks_itself: bool) -> Toolbox:
+async def _load_tools(command: str, client: Client, ask: Ask, *, asks_itself: bool) -> Toolbox:
     try:
-        return await Toolbox.of(client, ask, asks_itself=asks_itself)
+        return await Toolbox.load(client, ask, asks_itself=asks_itself)
     except (MCPError, ValidationError) as error:
-        raise ServerNotStarted(command, _reason(error)) from error
+        raise _failed_start(command, _reason(error)) from error
+
+
+def _failed_start(command: str, reason: str) -> Refusal:
+    return Refusal(
+        "The workbench could not be started with '{command}': {reason}. Run that command by itself "
+        "to see why.",
+        command=command,
+        reason=reason.rstrip("."),
+    )
 
 
 def _reason(error: BaseException) -> str:
@@ -202,10 +251,10 @@ def _system_message() -> Message:
 
 
 def main() -> None:
-    """Run kiln-chat; every failure is one sentence on stderr and an exit code."""
+    """Run kiln-chat; a failure is one sentence on stderr and an exit code."""
     logging.basicConfig(stream=sys.stderr, level=os.environ.get("KILN_MCP_LOG", "ERROR").upper())
     if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # libraries warn of what no reader can act on
+        warnings.simplefilter("ignore")  # no reader can act on the warnings of libraries
     try:
         chat.main(standalone_mode=False)
     except click.exceptions.Exit as error:
@@ -220,22 +269,22 @@ def main() -> None:
 
 
 def _explain(error: BaseException) -> None:
-    """Say what happened in a sentence and end with the exit code for it."""
+    """Print the sentence of an error and exit with its code."""
     match error:
         case SystemExit():
             raise error
         case KeyboardInterrupt():
             _end("stopped. The chat is saved.", INTERRUPTED)
-        case ChatError():
+        case WorkbenchError():
             _end(str(error), FAILED)
         case BrokenPipeError():
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(FAILED)
         case _:
-            _log.debug("unforeseen", exc_info=error)
+            _log.debug("unexpected error", exc_info=error)
             _end(
-                f"an error that was not foreseen: {type(error).__name__}: {error}. The chat up to "
-                "here is saved; KILN_MCP_LOG=debug shows more.",
+                f"an unexpected error: {type(error).__name__}: {error}. The chat up to "
+                "this point is saved; KILN_MCP_LOG=debug shows more.",
                 FAILED,
             )
 

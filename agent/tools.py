@@ -1,8 +1,9 @@
 """The workbench's tools, as an MCP client sees them."""
 
+import difflib
 import json
 from dataclasses import dataclass
-from typing import Protocol, Self, cast
+from typing import Final, Protocol, Self, cast
 
 import anyio
 import mcp_types as types
@@ -10,30 +11,36 @@ from mcp import Client, MCPError
 from pydantic import JsonValue, ValidationError
 
 from agent.approval import Ask, Effect, effect_of
-from agent.errors import BadArguments, UnknownTool
-from agent.messages import ToolCall, ToolDefinition
+from kiln_mcp.llm import Tool, ToolCall
+from storage.errors import Refusal
 
-_LONGEST_RESULT = 24_000
+_LONGEST_RESULT: Final = 24_000
 """Characters of a result that a model is shown."""
-_MOST_PAGES = 100
-_DECLINED = "The person declined. Nothing has been done. Repeat the call only if they ask for it."
-_CANCELLED = (
+_MOST_PAGES: Final = 100
+_DECLINE_NOTE: Final = (
+    "The person declined. Nothing has been done. Repeat the call only if they ask for it."
+)
+_CANCEL_NOTE: Final = (
     "The person closed the question without an answer. Nothing has been done. Ask them what they "
     "want before repeating the call."
+)
+_LOSS_NOTE: Final = (
+    "The workbench's server has ended. What it had saved stays; start kiln-chat again and /resume "
+    "this chat."
 )
 
 
 class Progress(Protocol):
-    """Hears how far a call is."""
+    """Receives the progress of a call."""
 
     async def __call__(self, progress: float, total: float | None, message: str | None) -> None:
-        """Hear it: what is done, what there is in all (None: not known), and a sentence."""
+        """Take the work done, the total (None: unknown) and a sentence."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a tool answered, in its own words."""
+    """The text that a tool answered."""
 
     text: str
     failed: bool
@@ -51,22 +58,22 @@ class Toolbox:
         self._ask = ask
 
     @classmethod
-    async def of(cls, client: Client, ask: Ask, *, asks_itself: bool = False) -> Self:
+    async def load(cls, client: Client, ask: Ask, *, asks_itself: bool = False) -> Self:
         """List the tools of a server.
 
         Args:
             client: The connection.
-            ask: Puts to the person what a tool does that cannot ask by itself.
-            asks_itself: Whether the server is known to put its plans to the person. What it says
-                of itself is no reason to believe that.
+            ask: Asks the person about a call whose server cannot ask.
+            asks_itself: Whether the server is trusted to put its plans to the person. What it
+                claims about itself is no reason for trust.
         """
-        listed = await client.list_tools()
-        tools = list(listed.tools)
+        page = await client.list_tools()
+        tools = list(page.tools)
         for _ in range(_MOST_PAGES):
-            if listed.next_cursor is None:
+            if page.next_cursor is None:
                 break
-            listed = await client.list_tools(cursor=listed.next_cursor)
-            tools += listed.tools
+            page = await client.list_tools(cursor=page.next_cursor)
+            tools += page.tools
         return cls(client, tools, ask, asks_itself=asks_itself)
 
     @property
@@ -74,10 +81,10 @@ class Toolbox:
         """The tools, in the server's order."""
         return list(self._tools.values())
 
-    def definitions(self) -> list[ToolDefinition]:
-        """Return the tools as a model is told of them."""
+    def definitions(self) -> list[Tool]:
+        """Return the tools as a model is shown them."""
         return [
-            ToolDefinition(tool.name, tool.description or "", json.dumps(tool.input_schema))
+            Tool(tool.name, tool.description or "", tool.input_schema)
             for tool in self._tools.values()
         ]
 
@@ -85,63 +92,72 @@ class Toolbox:
         """Return a tool.
 
         Raises:
-            UnknownTool: There is none of this name.
+            Refusal: There is none of this name.
         """
         if name not in self._tools:
-            raise UnknownTool(name, list(self._tools))
+            close = difflib.get_close_matches(name, self._tools, n=1)
+            raise Refusal(
+                "There is no tool '{name}'.{hint} /tools lists them.",
+                name=name,
+                hint=f" Did you mean '{close[0]}'?" if close else "",
+            )
         return self._tools[name]
 
     def only_reads(self, name: str) -> bool:
-        """Whether a tool changes nothing, so that several may run at once."""
+        """Return whether a tool changes nothing, so that several calls may run at once."""
         tool = self._tools.get(name)
         return tool is not None and effect_of(tool) is Effect.READS
 
     async def call(self, call: ToolCall, progress: Progress) -> ToolResult:
-        """Call a tool as a model wished; what it names as an approval is for the server to check.
+        """Call a tool for a model.
 
-        Where an approval is needed the person is asked: by the server, through the client, or
-        here where the server cannot.
+        If approval is needed the person is asked: by the server through the client, or here if
+        the server cannot ask. The server checks an approval id in the arguments.
 
         Raises:
-            UnknownTool: There is none of this name.
-            BadArguments: The arguments are no JSON object.
+            Refusal: There is no tool of this name, or the arguments are not a JSON object.
         """
         tool = self.find(call.name)
         arguments = _arguments(call)
         if effect_of(tool) is Effect.ASKS and not self._asks_itself:
             reply = await self._ask(_plan(tool, arguments))
             if reply != "accept":
-                return ToolResult(_DECLINED if reply == "decline" else _CANCELLED, failed=False)
+                return ToolResult(_DECLINE_NOTE if reply == "decline" else _CANCEL_NOTE, False)
         try:
-            answered = await self._client.call_tool(
-                call.name, arguments, progress_callback=progress
-            )
+            result = await self._client.call_tool(call.name, arguments, progress_callback=progress)
         except (MCPError, ValidationError, RuntimeError) as error:
             return ToolResult(str(error), failed=True)
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-            return ToolResult(_GONE, failed=True)
-        return ToolResult(_text(answered), failed=bool(answered.is_error))
-
-
-_GONE = (
-    "The workbench's server has ended. What it had saved stays; start kiln-chat again and /resume "
-    "this chat."
-)
+            return ToolResult(_LOSS_NOTE, failed=True)
+        return ToolResult(_text(result), failed=bool(result.is_error))
 
 
 def _plan(tool: types.Tool, arguments: dict[str, JsonValue]) -> str:
-    shown = json.dumps(arguments, ensure_ascii=False)
-    return f"{tool.title or tool.name} may spend money or destroy something: {tool.name} {shown}"
+    text = json.dumps(arguments, ensure_ascii=False)
+    return f"{tool.title or tool.name} may spend money or destroy something: {tool.name} {text}"
 
 
 def _arguments(call: ToolCall) -> dict[str, JsonValue]:
+    """Return the arguments of a call.
+
+    Raises:
+        Refusal: They are not a JSON object.
+    """
     try:
-        given = cast("JsonValue", json.loads(call.arguments or "{}"))
+        arguments = cast("JsonValue", json.loads(call.arguments or "{}"))
     except (ValueError, RecursionError) as error:
-        raise BadArguments(call.name, str(error)) from error
-    if not isinstance(given, dict):
-        raise BadArguments(call.name, f"they are a {type(given).__name__}")
-    return given
+        raise _malformed_arguments(call, str(error)) from error
+    if not isinstance(arguments, dict):
+        raise _malformed_arguments(call, f"they are a {type(arguments).__name__}")
+    return arguments
+
+
+def _malformed_arguments(call: ToolCall, reason: str) -> Refusal:
+    return Refusal(
+        "The arguments of {tool} are not a JSON object ({reason}). Write them again.",
+        tool=call.name,
+        reason=reason,
+    )
 
 
 def _text(result: types.CallToolResult) -> str:

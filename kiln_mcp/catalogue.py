@@ -127,7 +127,7 @@ class Catalogue:
         Raises:
             UnknownCapability: There is none.
             InvalidArguments: The arguments do not fit it.
-            ApprovalNeeded: A person must agree first.
+            MissingApproval: A person must agree first.
         """
         return plain(await self.find(name).invoke(workspace, arguments))
 

@@ -38,7 +38,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that at every moment the old or the new content is there, whole.
 
     Raises:
-        WriteFailed: The disk refused; nothing was changed.
+        WriteError: The disk refused; nothing was changed.
     """
     move_into_place(write_aside(path, content), path)
 
@@ -137,7 +137,7 @@ def write_aside(path: Path, content: bytes, place: Path | None = None) -> Path:
         place: A folder of the same disk that is there; None for the file's own.
 
     Raises:
-        WriteFailed: The disk refused; nothing was changed.
+        WriteError: The disk refused; nothing was changed.
     """
     fresh = _aside(path, place)
     with disk_errors(path):
@@ -156,7 +156,7 @@ def move_into_place(fresh: Path, path: Path) -> None:
     """Let what was written aside be the file.
 
     Raises:
-        WriteFailed: The disk refused; nothing was changed.
+        WriteError: The disk refused; nothing was changed.
     """
     with disk_errors(path):
         try:
@@ -178,7 +178,7 @@ def check_room(folder: Path, size: int, place: Path | None = None) -> None:
         place: A folder of the same disk for the small file; None for the folder itself.
 
     Raises:
-        WriteFailed: It is read-only, or there is too little space.
+        WriteError: It is read-only, or there is too little space.
     """
     if not os.access(folder, os.W_OK):
         raise read_only(folder)
@@ -203,7 +203,7 @@ def move_atomically(source: Path, target: Path) -> None:
     """Move a folder within one file system.
 
     Raises:
-        WriteFailed: The disk refused; nothing was changed.
+        WriteError: The disk refused; nothing was changed.
     """
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -228,7 +228,7 @@ def disk_errors(path: Path) -> Generator[None]:
     """Turn what the disk refuses into the store's own errors.
 
     Raises:
-        WriteFailed: The disk refused.
+        WriteError: The disk refused.
     """
     try:
         yield

@@ -60,7 +60,7 @@ class ProjectStore(ProjectReader):
         Raises:
             StorageError: The folder holds no project.kiln.
             UnreadableRecord: Its project.kiln cannot be used, or a newer program wrote it.
-            WriteFailed: The home cannot be written.
+            WriteError: The home cannot be written.
         """
         absolute = Path(await anyio.Path(folder).resolve())
         project = await anyio.to_thread.run_sync(read_project, absolute)
@@ -113,7 +113,7 @@ class ProjectStore(ProjectReader):
         Raises:
             StaleRevision: Somebody changed the file since the record was read, or took away what
                 it lies below.
-            WriteFailed: The disk refused; nothing was changed.
+            WriteError: The disk refused; nothing was changed.
         """
         async with self.transaction() as change:
             return change.save(record, parent)
@@ -173,7 +173,7 @@ class ProjectStore(ProjectReader):
         Raises:
             StaleRevision: A file is not as expected any more.
             UnsafePath: A path is not to be touched, or leads through a link.
-            WriteFailed: The disk refused; nothing was changed.
+            WriteError: The disk refused; nothing was changed.
         """
         if not edits and not moves:
             return
@@ -217,7 +217,7 @@ class ProjectStore(ProjectReader):
             Those that nobody else has claimed: they are this caller's until the block ends.
 
         Raises:
-            WriteFailed: The project cannot be written.
+            WriteError: The project cannot be written.
         """
         with ExitStack() as stack:
             yield await anyio.to_thread.run_sync(
@@ -232,7 +232,7 @@ class ProjectStore(ProjectReader):
             below: The record that it is saved below; None for the project.
 
         Raises:
-            WriteFailed: The project is read-only, or its disk has too little space.
+            WriteError: The project is read-only, or its disk has too little space.
         """
         folder = self.side_folder(below) if below else self.folder
         await anyio.to_thread.run_sync(self._log.check_room, folder, size)

@@ -13,7 +13,6 @@ import pytest
 import agent
 import kiln_mcp
 import storage
-from agent.errors import ChatError
 from kiln_mcp.evaluators.errors import UnusableVerdict
 from kiln_mcp.spec_texts.kinds import SpecKind
 from storage.errors import WorkbenchError
@@ -38,7 +37,7 @@ def _below(kind: type[Exception]) -> Iterator[type[Exception]]:
 
 def _errors() -> list[type[Exception]]:
     _modules()
-    every = dict.fromkeys([*_below(WorkbenchError), *_below(ChatError)])
+    every = dict.fromkeys([*_below(WorkbenchError)])
     own = [kind for kind in every if "__init__" in vars(kind)]
     return [kind for kind in own if kind.__module__.partition(".")[0] != "tests"]
 

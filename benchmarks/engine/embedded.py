@@ -63,7 +63,7 @@ async def main() -> None:
         "of_them_cached": sum(a.usage.cached_tokens for a in answers),
         "written_tokens": sum(a.usage.output_tokens for a in answers),
         "right": sum(
-            a.parsed == {"name": "Hanna", "count": n + 2, "item": "spoons", "city": "Berlin"}
+            a.value == {"name": "Hanna", "count": n + 2, "item": "spoons", "city": "Berlin"}
             for n, a in enumerate(answers)
         ),
         "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),

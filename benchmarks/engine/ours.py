@@ -52,7 +52,7 @@ async def run(engine: Engine, asked: list[ModelRequest], concurrency: int) -> fl
     async def worker() -> None:
         for request in waiting:
             answer = await engine.complete(request, asker="judge", budget=budget)
-            assert answer.parsed == {"score": "pass"}
+            assert answer.value == {"score": "pass"}
 
     started = time.perf_counter()
     await asyncio.gather(*(worker() for _ in range(concurrency)))

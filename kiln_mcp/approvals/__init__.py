@@ -1,7 +1,7 @@
-"""Approvals: what a person agreed to, by which door, and what waits for them.
+"""Approvals: the person's consent to plans, their doors, and the requests that wait.
 
-Only a person's door gives an approval: a question that the client shows, a terminal, a page, or
-the allowance that the person set beforehand. Nothing in the arguments of a call is one.
+An approval comes only through a person's door: a question that the client shows, a terminal, a
+page, or the allowance that the person set beforehand. The arguments of a call never approve it.
 
 A request is one row of `approvals.sqlite`: the call, its plan, who answered, and at which door. It
 holds for one tool, these arguments and this plan, for 24 hours, and for one use. Using it is one

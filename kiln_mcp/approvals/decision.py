@@ -1,8 +1,8 @@
-"""Whether a proposed call may be carried out: one function for every door.
+"""The decision whether a proposed call may be carried out: one function for every door.
 
 A model's arguments never decide. A question to the person comes before an approval id, so that a
-client that can ask always asks. If the question is closed unanswered, as clients without a screen
-do by themselves, what the person approved in a terminal holds.
+client that can ask always asks. Clients without a screen close the question unanswered; then an
+approval that the person gave in a terminal counts.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from kiln_mcp.approvals.store import ApprovalStore
 
 
 class Reply(StrEnum):
-    """What came of a question to the person."""
+    """The answer to a question to the person."""
 
     ACCEPT = "accept"
     DECLINE = "decline"
@@ -43,7 +43,7 @@ class Person(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Approved:
+class Consent:
     """The call may be carried out.
 
     Attributes:
@@ -54,12 +54,12 @@ class Approved:
 
 
 @dataclass(frozen=True, slots=True)
-class Declined:
+class Rejection:
     """The person said no."""
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class PendingApproval:
     """The person has not answered.
 
     Attributes:
@@ -72,11 +72,11 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class PendingQuestion:
     """The client puts the question and then repeats the call."""
 
 
-Decision = Approved | Declined | Waiting | Asking
+Decision = Consent | Rejection | PendingApproval | PendingQuestion
 
 
 async def decide(
@@ -91,20 +91,20 @@ async def decide(
 
     Args:
         store: The record of approvals.
-        policy: What the person set beforehand.
+        policy: The person's settings.
         call: The call with its plan.
         effect: The effect of the capability.
         person: A way to ask the person now; None if there is none.
         approval_id: The approval that the caller names; it counts only if no question is answered.
 
     Raises:
-        ApprovalsFailed: The record cannot be used; nothing is approved.
+        ApprovalStoreFailure: The record cannot be used; nothing is approved.
     """
     if not policy.asks_about(call.plan, effect):
-        return Approved()
-    allowed = await anyio.to_thread.run_sync(store.record_allowance, call, policy, effect)
-    if allowed is not None:
-        return Approved(allowed.id)
+        return Consent()
+    approval = await anyio.to_thread.run_sync(store.record_allowance, call, policy, effect)
+    if approval is not None:
+        return Consent(approval.id)
     if person is None:
         reason = "This client cannot put the question to the person."
         return await _use(store, call, approval_id, reason)
@@ -117,16 +117,16 @@ async def _ask(
     match await person.ask(call):
         case Reply.ACCEPT:
             record = partial(store.record, call, person.door)
-            return Approved((await anyio.to_thread.run_sync(record)).id)
+            return Consent((await anyio.to_thread.run_sync(record)).id)
         case Reply.DECLINE:
-            record = partial(store.record, call, person.door, approved=False)
+            record = partial(store.record, call, person.door, agrees=False)
             await anyio.to_thread.run_sync(record)
-            return Declined()
+            return Rejection()
         case Reply.NONE:
-            closed = "The question was closed without an answer."
-            return await _use(store, call, approval_id, closed)
+            reason = "The question was closed without an answer."
+            return await _use(store, call, approval_id, reason)
         case Reply.LATER:
-            return Asking()
+            return PendingQuestion()
 
 
 async def _use(
@@ -143,9 +143,9 @@ async def _use(
     if approval_id is not None:
         outcome = await anyio.to_thread.run_sync(store.consume, approval_id, call)
         if outcome is Consumption.CONSUMED:
-            return Approved(approval_id)
+            return Consent(approval_id)
         if outcome is Consumption.DECLINED:
-            return Declined()
+            return Rejection()
         reason = f"{reason} {outcome.reason}"
     request = await anyio.to_thread.run_sync(store.request, call)
-    return Waiting(request.id, reason)
+    return PendingApproval(request.id, reason)

@@ -11,14 +11,14 @@ from typing import Final
 from pydantic import JsonValue
 
 _ESTIMATES: Final = frozenset({"expected_cost_usd", "tokens", "earlier_calls"})
-"""Fields that move while other calls are measured; what a person agrees to is the rest."""
+"""Estimates, which change while other calls are measured; a person agrees to the other fields."""
 
 LONGEST_CODE: Final = 2000
 """Characters of code that a plan shows in its text."""
 
 
 class Effect(StrEnum):
-    """What calling a capability does to the world."""
+    """The effect of calling a capability."""
 
     READS = "reads"
     """Looks; changes nothing and costs nothing."""
@@ -27,11 +27,11 @@ class Effect(StrEnum):
     SPENDS = "spends"
     """Asks models, which may cost money and sends data to them."""
     DESTROYS = "destroys"
-    """Takes something away."""
+    """Removes something for good."""
 
 
 class Consequence(StrEnum):
-    """What a person may want to be asked about before it happens."""
+    """A consequence that a person may want to be asked about first."""
 
     WRITES = "writes"
     SPENDS = "spends"
@@ -45,7 +45,7 @@ class Consequence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a capability will do, as a person reads it before it is done.
+    """The plan of a call, as a person reads it before the call is carried out.
 
     Attributes:
         summary: One sentence: what will happen.
@@ -53,9 +53,9 @@ class Plan:
         expected_cost_usd: Cost to expect after earlier calls, in US dollars; None if nothing is
             expected but the highest.
         highest_cost_usd: The most that it may cost, in US dollars; None if a price is not known.
-            It is raised to the expected cost where that is higher; what is no finite number
-            counts as not known.
-        irreversible: Whether what is done cannot be undone.
+            It is raised to the expected cost if that is higher. A value that is not finite
+            counts as unknown.
+        irreversible: Whether it cannot be undone.
         far_reaching: Whether it touches more than was named, though it can be undone.
         destination: Where data is sent, outside the project's and the home's folders; empty if
             nothing is sent. The models that are asked do not count as a destination.
@@ -122,13 +122,13 @@ class Plan:
 
     @property
     def fingerprint(self) -> str:
-        """A SHA-256 over all that a person agrees to; estimates that move are left out."""
-        agreed = {
+        """A SHA-256 over all that a person agrees to, without the estimates."""
+        terms = {
             field.name: getattr(self, field.name)
             for field in fields(self)
             if field.name not in _ESTIMATES
         }
-        return fingerprint_of(agreed)
+        return fingerprint_of(terms)
 
     @property
     def _expected(self) -> str:
@@ -144,23 +144,25 @@ class Plan:
             return "at a price that is not known"
         if highest == 0:
             return "free of charge"
-        most = f"at most about ${highest:.4f}"
+        highest_text = f"at most about ${highest:.4f}"
         if expected is None or not self.earlier_calls:
-            return most
+            return highest_text
         past = f"${expected:.4f}, from {self.earlier_calls} earlier calls"
-        return past if expected == highest else f"{past}, {most}"
+        return past if expected == highest else f"{past}, {highest_text}"
 
 
 def _excerpt_of_code(code: str) -> str:
-    """Return the beginning of code as a person reads it, with how much of it is not shown."""
-    shown = "".join(
+    """Return the beginning of code for a person, with the number of characters not shown."""
+    excerpt = "".join(
         character if character.isprintable() or character in "\n\t" else f"\\u{ord(character):04x}"
         for character in code[:LONGEST_CODE]
     )
     rest = len(code) - LONGEST_CODE
     if rest <= 0:
-        return shown
-    return f"{shown}\n… {rest} more characters are NOT shown here; kiln-mcp approve shows them all."
+        return excerpt
+    return (
+        f"{excerpt}\n… {rest} more characters are NOT shown here; kiln-mcp approve shows them all."
+    )
 
 
 def fingerprint_of(value: Mapping[str, JsonValue]) -> str:

@@ -1,4 +1,4 @@
-"""What a person allowed beforehand: a daily allowance, and what always waits for them.
+"""The person's policy: a daily allowance, and the consequences that are always asked about.
 
 The policy is one file of the home. Only the command line writes it, on a terminal; no capability
 can. A file that cannot be read or that holds something else counts as the strictest policy.
@@ -19,7 +19,7 @@ from storage.files import move_into_place, write_aside
 ALWAYS_ASKED: Final = frozenset(
     {Consequence.DESTROYS, Consequence.SENDS, Consequence.CERTIFIES, Consequence.EXECUTES}
 )
-"""What no policy lets pass without a question."""
+"""Consequences that every policy asks about."""
 _SPENDS_ONLY: Final = frozenset({Consequence.SPENDS})
 _OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
@@ -28,14 +28,13 @@ Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What passes without a question; what destroys or sends data never does.
+    """The policy of a home; a plan that destroys or sends data is always asked about.
 
     Attributes:
         daily_allowance_usd: US dollars a local day that may be spent without a question.
         daily_allowance_calls: Model calls a local day; an allowance needs both.
-        never_without_me: What is asked about even if the allowance would cover it or nothing
-            would be asked otherwise.
-        damage: Why the strictest policy holds instead of the file, as a sentence; else empty.
+        never_without_me: Consequences that are asked about even within the allowance.
+        damage: The reason why the strictest policy replaces the file, as a sentence; else empty.
     """
 
     daily_allowance_usd: float = 0.0
@@ -44,23 +43,23 @@ class Policy:
     damage: str = ""
 
     def asks_about(self, plan: Plan, effect: Effect) -> bool:
-        """Whether a person, or their allowance, must agree before a call is carried out.
+        """Return whether a person, or their allowance, must agree before a call is carried out.
 
         Args:
-            plan: What the call will do.
+            plan: The plan of the call.
             effect: The capability's own effect.
         """
         return plan.needs_approval or self._asks_about_writes(effect)
 
     def allows(self, plan: Plan, effect: Effect) -> bool:
-        """Whether the allowance may answer for the person, if enough of it is left.
+        """Return whether the allowance may answer for the person, if enough of it is left.
 
         A plan that also destroys or sends data is asked about, and so is one whose price is not
         known.
         """
         spends_only = plan.consequences == _SPENDS_ONLY
-        asked = Consequence.SPENDS in self.never_without_me or self._asks_about_writes(effect)
-        return spends_only and not asked and plan.highest_cost_usd is not None
+        is_excluded = Consequence.SPENDS in self.never_without_me or self._asks_about_writes(effect)
+        return spends_only and not is_excluded and plan.highest_cost_usd is not None
 
     def _asks_about_writes(self, effect: Effect) -> bool:
         return effect is not Effect.READS and Consequence.WRITES in self.never_without_me
@@ -80,7 +79,7 @@ class _StoredPolicy(BaseModel):
 
 
 def policy_file(home: Path) -> Path:
-    """Return where the policy of a home lies."""
+    """Return the policy file of a home."""
     return home / "policy.json"
 
 
@@ -90,7 +89,7 @@ def read_policy(home: Path) -> Policy:
     try:
         if os.name == "posix" and file.stat().st_mode & _OTHERS_MAY_WRITE:
             return _strictest(file, "others may write it")
-        stored = _StoredPolicy.model_validate_json(file.read_bytes())
+        content = _StoredPolicy.model_validate_json(file.read_bytes())
     except FileNotFoundError:
         return Policy()
     except OSError as error:
@@ -100,9 +99,9 @@ def read_policy(home: Path) -> Policy:
         fault = error.errors()[0]["msg"]
         return _strictest(file, f"{place}: {fault}" if place else fault)
     return Policy(
-        stored.daily_allowance_usd,
-        stored.daily_allowance_calls,
-        stored.never_without_me | ALWAYS_ASKED,
+        content.daily_allowance_usd,
+        content.daily_allowance_calls,
+        content.never_without_me | ALWAYS_ASKED,
     )
 
 
@@ -110,15 +109,15 @@ def write_policy(home: Path, policy: Policy) -> None:
     """Write the policy of a home, for its owner alone.
 
     Raises:
-        WriteFailed: The disk refused; the former policy holds.
+        WriteError: The disk refused; the former policy holds.
     """
-    stored = _StoredPolicy(
+    content = _StoredPolicy(
         daily_allowance_usd=policy.daily_allowance_usd,
         daily_allowance_calls=policy.daily_allowance_calls,
         never_without_me=policy.never_without_me | ALWAYS_ASKED,
     )
     file = policy_file(home)
-    fresh = write_aside(file, stored.model_dump_json(indent=2).encode() + b"\n")
+    fresh = write_aside(file, content.model_dump_json(indent=2).encode() + b"\n")
     fresh.chmod(0o600)
     move_into_place(fresh, file)
 

@@ -1,4 +1,4 @@
-"""What the record of approvals holds: calls that were proposed, and what became of them."""
+"""The records of approvals: proposed calls, their states and their answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from kiln_mcp.approvals.plan import Plan, fingerprint_of
 
 
 class Door(StrEnum):
-    """Where a person answered."""
+    """The door through which a person answered."""
 
     ELICITATION = "elicitation"
     """A question that the client showed."""
@@ -21,7 +21,7 @@ class Door(StrEnum):
 
 
 class ApprovalState(StrEnum):
-    """What became of a request; each is final but the first two."""
+    """The state of a request; all but the first two are final."""
 
     WAITING = "waiting"
     APPROVED = "approved"
@@ -32,7 +32,7 @@ class ApprovalState(StrEnum):
 
 
 class Consumption(StrEnum):
-    """What came of using an approval; only `CONSUMED` allows the act."""
+    """The result of using an approval; only `CONSUMED` allows the act."""
 
     CONSUMED = "consumed"
     UNKNOWN = "unknown"
@@ -45,7 +45,7 @@ class Consumption(StrEnum):
 
     @property
     def reason(self) -> str:
-        """Why the act is not allowed, as a sentence; empty if it is."""
+        """The reason why the act is not allowed, as a sentence; empty if it is."""
         return _REASONS[self]
 
 
@@ -69,9 +69,9 @@ class ProposedCall:
     Attributes:
         tool: The capability's name.
         arguments: Its arguments as JSON data, without the approval id.
-        plan: What it will do.
-        title: What a person reads for the tool.
-        client: Who calls, for the person to read; empty if nobody can tell. It binds nothing.
+        plan: Its plan.
+        title: The tool's title for a person.
+        client: The caller's name for a person; empty if unknown. Nothing depends on it.
     """
 
     tool: str
@@ -88,13 +88,13 @@ class ProposedCall:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A request for approval and what became of it.
+    """A request for approval, with its state and answer.
 
     Attributes:
         id: Sayable, such as `ap-4k7m2q`.
-        call: What is asked for.
-        state: What became of it.
-        door: Where it was answered; None if nobody answered.
+        call: The call that needs approval.
+        state: Its state.
+        door: The door of the answer; None if nobody answered.
         asked_at: When it was asked, in seconds since 1970.
         answered_at: When it was answered; None if it was not.
         used_at: When the act that it allows began; None if it has not.
@@ -116,7 +116,7 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What a day's allowance has been used for, reservations included."""
+    """The used part of a day's allowance, reservations included."""
 
     cost_usd: float
     calls: int

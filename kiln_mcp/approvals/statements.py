@@ -1,4 +1,4 @@
-"""The SQL of approvals: one row for each request, whatever became of it.
+"""The SQL of approvals: one row for each request in any state.
 
 Times are seconds since 1970. `expires_at` holds for requests that nobody answered and for
 approvals that nobody used. `day` and what is reserved belong to the daily allowance alone.
@@ -89,7 +89,7 @@ UPDATE approvals SET actual_usd = :usd, actual_calls = :calls WHERE id = :id
 SETTLED: Final[LiteralString] = """
 SELECT coalesce(actual_usd, 0.0), coalesce(actual_calls, 0) FROM approvals WHERE id = :id
 """
-USED_FOR: Final[LiteralString] = """
+USED_APPROVALS: Final[LiteralString] = """
 SELECT id FROM approvals
 WHERE state = 'used' AND tool = :tool AND trim(json_extract(arguments, :path)) LIKE '%' || :value
 ORDER BY number

@@ -2,7 +2,7 @@
 
 Every change is one transaction that reaches the disk before the act begins. A process that is
 killed between using an approval and the act has used it up: an approval allows its act once at
-most, never twice. What the act had begun is for its own journal to tell.
+most. The act's own journal tells what it had begun.
 
 Nothing here is approved if the file cannot be read or written.
 """
@@ -21,7 +21,7 @@ from typing import Final
 from pydantic import JsonValue, TypeAdapter
 
 from kiln_mcp.approvals import statements
-from kiln_mcp.approvals.errors import ApprovalsFailed
+from kiln_mcp.approvals.errors import ApprovalStoreFailure
 from kiln_mcp.approvals.plan import Effect, Plan
 from kiln_mcp.approvals.policy import Policy
 from kiln_mcp.approvals.records import (
@@ -32,21 +32,21 @@ from kiln_mcp.approvals.records import (
     Door,
     ProposedCall,
 )
-from storage.errors import WorkbenchError
+from storage.errors import Refusal
 from storage.sqlite_files import open_shared
 from storage.text.characters import repair_surrogates, repair_texts
 
 VALID_S: Final = 24 * 3600.0
 """Seconds that a request waits for its answer and its use."""
 MOST_WAITING: Final = 200
-"""Requests that wait at once; more would bury those that a person wants to see."""
+"""Requests that may wait at once; a person must be able to read them all."""
 _ID_LENGTH: Final = 6
 _LONGEST_NAME: Final = 200
 """Characters of a client's name that are kept."""
 _ROUNDING_USD: Final = 1e-9
-"""What sums of costs may be off by."""
+"""The rounding error of sums of costs."""
 _LETTERS: Final = "23456789abcdefghjkmnpqrstuvwxyz"
-"""Letters and digits that nobody takes for others."""
+"""Letters and digits that are not mistaken for others."""
 _PLAN: Final = TypeAdapter(Plan)
 _ARGUMENTS: Final[TypeAdapter[dict[str, JsonValue]]] = TypeAdapter(dict[str, JsonValue])
 
@@ -78,34 +78,34 @@ class ApprovalStore:
     def request(self, call: ProposedCall) -> Approval:
         """Ask for a call's approval; return the open request if the same call has one already.
 
-        Open is what waits, and what was approved and is not used yet.
+        A request is open while it waits, and while it is approved but not used.
 
         Raises:
-            ApprovalsFailed: The record cannot be used.
-            WorkbenchError: Too many requests wait already.
+            ApprovalStoreFailure: The record cannot be used.
+            Refusal: Too many requests wait already.
         """
         with self._transaction() as sql:
-            key = self._open_request(sql, call) or self._insert(sql, call, limited=True)
+            key = self._open_request(sql, call) or self._insert(sql, call, is_limited=True)
             return self._read(sql, key)
 
-    def record(self, call: ProposedCall, door: Door, *, approved: bool = True) -> Approval:
-        """Record what was asked and answered in one go; an approval counts as used at once.
+    def record(self, call: ProposedCall, door: Door, *, agrees: bool = True) -> Approval:
+        """Record a question with its answer; an approval counts as used at once.
 
         It closes the open request of the same call, if there is one.
 
         Raises:
-            ApprovalsFailed: The record cannot be used; the act must not begin.
+            ApprovalStoreFailure: The record cannot be used; the act must not begin.
         """
-        state = ApprovalState.USED if approved else ApprovalState.DECLINED
+        state = ApprovalState.USED if agrees else ApprovalState.DECLINED
         with self._transaction() as sql:
             key = self._open_request(sql, call) or self._insert(sql, call)
-            now = self._clock()
+            time_s = self._clock()
             answer = {
                 "id": key,
                 "state": state,
                 "door": door,
-                "now": now,
-                "used_at": now if approved else None,
+                "now": time_s,
+                "used_at": time_s if agrees else None,
             }
             sql.execute(statements.ANSWER_NOW, answer)
             return self._read(sql, key)
@@ -119,13 +119,13 @@ class ApprovalStore:
         several processes, each sees what the others reserved.
 
         Raises:
-            ApprovalsFailed: The record cannot be used; the act must not begin.
+            ApprovalStoreFailure: The record cannot be used; the act must not begin.
         """
         plan = call.plan
         if not policy.allows(plan, effect) or plan.highest_cost_usd is None:
             return None
         with self._transaction() as sql:
-            spent_usd, spent_calls = self._spent(sql)
+            spent_usd, spent_calls = self._spending(sql)
             if (
                 spent_usd + plan.highest_cost_usd > policy.daily_allowance_usd + _ROUNDING_USD
                 or spent_calls + plan.calls > policy.daily_allowance_calls
@@ -145,18 +145,18 @@ class ApprovalStore:
     def settle(
         self, approval_id: str, cost_usd: float, calls: int, earlier: Sequence[str] = ()
     ) -> None:
-        """Write down what an act took, which replaces an allowance's reservation.
+        """Record the cost of an act, which replaces the reservation of the allowance.
 
         A reservation that is never settled counts in full for its day.
 
         Args:
             approval_id: The approval that allowed the act.
-            cost_usd: What it cost, failed calls that may have been charged included.
+            cost_usd: Its cost, with failed calls that may have been charged.
             calls: Model calls that were sent.
-            earlier: Approvals of the same act, whose own settlements are taken off.
+            earlier: Approvals of the same act, whose settlements are subtracted.
 
         Raises:
-            ApprovalsFailed: The record cannot be used.
+            ApprovalStoreFailure: The record cannot be used.
         """
         with self._transaction() as sql:
             for other in earlier:
@@ -164,32 +164,32 @@ class ApprovalStore:
                 cost_usd, calls = max(0.0, cost_usd - usd), max(0, calls - count)
             sql.execute(statements.SETTLE, {"id": approval_id, "usd": cost_usd, "calls": calls})
 
-    def used_for(self, tool: str, argument: str, value: str) -> list[str]:
+    def used_approvals(self, tool: str, argument: str, value: str) -> list[str]:
         """Return used approvals of a tool whose argument ends in a value, oldest first, as ids."""
-        about = {"tool": tool, "path": f"$.{argument}", "value": value}
+        values = {"tool": tool, "path": f"$.{argument}", "value": value}
         with self._transaction() as sql:
-            return [str(row[0]) for row in sql.execute(statements.USED_FOR, about)]
+            return [str(row[0]) for row in sql.execute(statements.USED_APPROVALS, values)]
 
     def spent_today(self) -> Allowance:
-        """Return what today's allowance has been used for so far, reservations included."""
+        """Return the used part of today's allowance, reservations included."""
         with self._transaction() as sql:
-            return Allowance(*self._spent(sql))
+            return Allowance(*self._spending(sql))
 
     def find(self, approval_id: str) -> Approval | None:
-        """Return the approval with this id, whatever became of it."""
+        """Return the approval with this id in any state; None if there is none."""
         with self._transaction() as sql:
             row = sql.execute(statements.FIND, {"id": approval_id}).fetchone()
             return None if row is None else self._approval(row)
 
     def waiting(self) -> list[Approval]:
-        """Return what waits for the person, oldest first."""
+        """Return the requests that wait for the person, oldest first."""
         with self._transaction() as sql:
             return self._list(sql.execute(statements.WAITING, {"now": self._clock()}))
 
-    def history(self, most: int = 50) -> list[Approval]:
-        """Return the latest requests whatever became of them, newest first."""
+    def history(self, limit: int = 50) -> list[Approval]:
+        """Return the latest requests in any state, newest first."""
         with self._transaction() as sql:
-            return self._list(sql.execute(statements.NEWEST, {"most": most}))
+            return self._list(sql.execute(statements.NEWEST, {"most": limit}))
 
     def approve(self, approval_id: str, door: Door) -> bool:
         """Record that the person agreed; False if the request does not wait any more."""
@@ -202,10 +202,10 @@ class ApprovalStore:
     def consume(self, approval_id: str, call: ProposedCall) -> Consumption:
         """Use an approval for the call that it was given for; only `CONSUMED` allows the act.
 
-        Of several that use one approval at once, exactly one succeeds.
+        If several calls use one approval at once, exactly one succeeds.
 
         Raises:
-            ApprovalsFailed: The record cannot be used; the act must not begin.
+            ApprovalStoreFailure: The record cannot be used; the act must not begin.
         """
         with self._transaction() as sql:
             key = {"id": approval_id, "now": self._clock(), **_fingerprints(call)}
@@ -223,13 +223,16 @@ class ApprovalStore:
         row = sql.execute(statements.OPEN, {"now": self._clock(), **_fingerprints(call)}).fetchone()
         return None if row is None else str(row[0])
 
-    def _insert(self, sql: sqlite3.Connection, call: ProposedCall, *, limited: bool = False) -> str:
-        now = self._clock()
-        [waiting] = sql.execute(statements.COUNT_WAITING, {"now": now}).fetchone()
-        if limited and waiting >= self._most_waiting:
-            raise WorkbenchError(
-                f"Nothing has been done: {waiting} requests wait for the person already. "
-                "They approve or decline them with kiln-mcp approve in a terminal."
+    def _insert(
+        self, sql: sqlite3.Connection, call: ProposedCall, *, is_limited: bool = False
+    ) -> str:
+        time_s = self._clock()
+        [waiting] = sql.execute(statements.COUNT_WAITING, {"now": time_s}).fetchone()
+        if is_limited and waiting >= self._most_waiting:
+            raise Refusal(
+                "Nothing has been done: {count} requests wait for the person already. They "
+                "approve or decline them with kiln-mcp approve in a terminal.",
+                count=waiting,
             )
         key = f"ap-{''.join(secrets.choice(_LETTERS) for _ in range(_ID_LENGTH))}"
         row = {
@@ -238,8 +241,8 @@ class ApprovalStore:
             "arguments": json.dumps(repair_texts(call.arguments), ensure_ascii=False),
             "plan": json.dumps(repair_texts(asdict(call.plan)), ensure_ascii=False),
             "client": repair_surrogates(call.client)[:_LONGEST_NAME],
-            "now": now,
-            "expires_at": now + VALID_S,
+            "now": time_s,
+            "expires_at": time_s + VALID_S,
             **_fingerprints(call),
         }
         sql.execute(statements.INSERT, row)
@@ -273,7 +276,7 @@ class ApprovalStore:
             used_at=row["used_at"],
         )
 
-    def _spent(self, sql: sqlite3.Connection) -> tuple[float, int]:
+    def _spending(self, sql: sqlite3.Connection) -> tuple[float, int]:
         usd, calls = sql.execute(statements.RESERVED, {"day": self._today()}).fetchone()
         return float(usd), int(calls)
 
@@ -282,7 +285,7 @@ class ApprovalStore:
 
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection]:
-        """Hold the file for one transaction; what fails in it changes nothing."""
+        """Hold the file for one transaction; a failure changes nothing."""
         try:
             with closing(open_shared(self.file)) as sql:
                 sql.row_factory = sqlite3.Row
@@ -292,7 +295,7 @@ class ApprovalStore:
                 yield sql
                 sql.execute("COMMIT")
         except (sqlite3.Error, OSError, ValueError) as error:
-            raise ApprovalsFailed(self.file, error) from error
+            raise ApprovalStoreFailure(self.file, error) from error
 
 
 def _fingerprints(call: ProposedCall) -> dict[str, str]:
@@ -304,7 +307,7 @@ def _fingerprints(call: ProposedCall) -> dict[str, str]:
 
 
 def _refusal(approval: Approval, call: ProposedCall) -> Consumption:
-    """Return why an approval does not allow a call."""
+    """Return the reason why an approval does not allow a call."""
     if approval.state is not ApprovalState.APPROVED:
         return Consumption(approval.state.value)
     same_call = (approval.call.tool, approval.call.arguments_fingerprint) == (

@@ -20,11 +20,11 @@ from kiln_mcp.demo.console import teller_for
 from kiln_mcp.demo.journey import Journey, client_of, show_example, travel
 from kiln_mcp.judging.answers import AgreementReport
 from kiln_mcp.llm import EMBEDDED, Engine, find_embedded_model
-from kiln_mcp.llm.errors import EmbeddedModelMissing
-from kiln_mcp.projects.errors import FolderTaken
+from kiln_mcp.llm.providers.embedded import missing_embedded_model
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.known_projects import KnownProjects
 from kiln_mcp.workbench.workspace import Workspace
+from storage.errors import Refusal
 
 OWN: Final = "table-bookings"
 EXAMPLE: Final = "ffmpeg-example"
@@ -66,14 +66,14 @@ async def run_demo(
     Whatever ends it early, an interrupt included, the unfinished projects are removed.
 
     Raises:
-        FolderTaken: One of the two projects is there already.
-        EmbeddedModelMissing: The embedded model was not fetched.
+        Refusal: One of the two projects is there already.
+        ModelError: The embedded model was not fetched.
     """
     begun = time.monotonic()
     settings = replace(settings, engine=replace(settings.engine, default_model=EMBEDDED))
     chosen = settings.engine.embedded.path
     if chosen is None and find_embedded_model() is None:
-        raise EmbeddedModelMissing(None)
+        raise missing_embedded_model()
     places = await anyio.to_thread.run_sync(_free_places, folder)
     with _all_or_nothing(folder, places):
         async with Engine(settings.engine) as engine:
@@ -135,7 +135,7 @@ def _free_places(folder: Path) -> _Places:
     places = _Places(folder / OWN, folder / EXAMPLE)
     for place in (places.own, places.example):
         if place.exists():
-            raise FolderTaken(place)
+            raise Refusal("{place} is there already. Choose another folder.", place=place)
     return places
 
 

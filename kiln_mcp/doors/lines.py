@@ -5,18 +5,18 @@ from typing import Any, Final, cast
 
 INVALID_PARAMS: Final = -32602
 LAST_ANSWERS_S: Final = 5.0
-"""How long calls that are open are still answered when a client says no more."""
+"""Seconds for which open requests are still answered after a client closes its side."""
 ENDLESS: Final = "subscriptions/listen"
-"""A request that has no end of its own, so that nobody waits for its answer."""
-CUT: Final = (
-    "This message holds half a character, as \\ud800 is one, which no text can hold. Send whole "
+"""A request without an end of its own; nobody waits for its answer."""
+LONE_SURROGATE: Final = (
+    "This message holds a lone surrogate such as \\ud800, which no text can hold. Send whole "
     "characters: perhaps a text was cut in the middle of one."
 )
 
 Body = dict[str, Any]  # a JSON-RPC message, passed on as it is
 
 
-class NotAMessage(ValueError):
+class MessageError(ValueError):
     """A line holds no message that can be carried."""
 
     def __init__(self, sentence: str, code: int = -32600, request_id: object = None) -> None:
@@ -25,41 +25,42 @@ class NotAMessage(ValueError):
         self.request_id: Final = request_id
 
 
-def as_message(line: bytes) -> Body:
+def parse_message(line: bytes) -> Body:
     """Return the message on a line.
 
     Raises:
-        NotAMessage: The line is not JSON, or none that makes a message.
+        MessageError: The line is not JSON, or its JSON is not a message.
     """
     try:
-        parsed = json.loads(line)
-        cut = rb"\u" in line and not _is_whole(parsed)
+        value = json.loads(line)
+        is_whole = rb"\u" not in line or _is_whole(value)
     except (ValueError, RecursionError) as error:
-        said = "This line is not JSON. Each line must hold one message."
-        raise NotAMessage(said, -32700) from error
-    if isinstance(parsed, list):
-        raise NotAMessage("Batches are not taken: send each message on a line of its own.")
-    if not isinstance(parsed, dict):
-        raise NotAMessage("A message must be a JSON object.")
-    message = cast("Body", parsed)
+        sentence = "This line is not JSON. Each line must hold one message."
+        raise MessageError(sentence, -32700) from error
+    if isinstance(value, list):
+        raise MessageError("Batches are not taken: send each message on a line of its own.")
+    if not isinstance(value, dict):
+        raise MessageError("A message must be a JSON object.")
+    message = cast("Body", value)
     request_id = message.get("id", 0)
-    if cut:
-        known_by = request_id if _is_whole(request_id) and "id" in message else None
-        raise NotAMessage(CUT, INVALID_PARAMS, known_by)
+    if not is_whole:
+        can_answer = "id" in message and _is_whole(request_id)
+        raise MessageError(LONE_SURROGATE, INVALID_PARAMS, request_id if can_answer else None)
     if isinstance(request_id, bool) or not isinstance(request_id, int | str):
-        raise NotAMessage("The id of a message must be a whole number or a text.")
+        raise MessageError("The id of a message must be a whole number or a text.")
     if not isinstance(part_of(message, "params").get("arguments", {}), dict | None):
-        said = "The arguments of a call must be a JSON object, which may be empty: {}."
-        raise NotAMessage(said, INVALID_PARAMS, message.get("id"))
+        sentence = "The arguments of a call must be a JSON object, which may be empty: {}."
+        raise MessageError(sentence, INVALID_PARAMS, message.get("id"))
     fault = _fault_of(message)
     if fault is not None:
-        raise NotAMessage(fault, request_id=message.get("id"))
+        raise MessageError(fault, request_id=message.get("id"))
     return message
 
 
-def _is_whole(parsed: object) -> bool:
+def _is_whole(value: object) -> bool:
+    """Return whether JSON data holds no lone surrogate."""
     try:
-        json.dumps(parsed, ensure_ascii=False).encode()
+        json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return False
     return True
@@ -78,6 +79,6 @@ def _fault_of(message: Body) -> str | None:
 
 
 def part_of(message: Body, key: str) -> Body:
-    """Return an object in a message; an empty one where there is none."""
+    """Return an object in a message; an empty one if there is none."""
     part = message.get(key)
     return cast("Body", part) if isinstance(part, dict) else {}

@@ -149,9 +149,9 @@ async def _ask(
     )
     answer = await engine.complete(request, asker=asker)
     values = (
-        weighted_scores(answer.logprobs, scores) if weighted else read_scores(answer.parsed, scores)
+        weighted_scores(answer.logprobs, scores) if weighted else read_scores(answer.value, scores)
     )
-    said = answer.parsed.get("reasoning") if isinstance(answer.parsed, dict) else None
+    said = answer.value.get("reasoning") if isinstance(answer.value, dict) else None
     return Judged(
         scores=values,
         reasoning=thought or str(said or answer.reasoning),

@@ -133,7 +133,7 @@ class ModelReflector:
         )
         try:
             answer = await self._mirror.engine.complete(request, asker="evolution/reflect")
-            read = _Answer.model_validate(answer.parsed)
+            read = _Answer.model_validate(answer.value)
         except (BadAnswer, ValidationError):
             return []
         return [Edit(one.operation, one.block, one.text, one.reason) for one in read.edits]

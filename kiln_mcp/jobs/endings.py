@@ -10,7 +10,7 @@ def ended_by(error: Exception) -> End:
     """Return how a job ends because of an error, which may be a group of them."""
     match unwrap(error):
         case BudgetSpent() as spent:
-            return End(JobState.STOPPED, error=str(spent), stop=Stop(spent.kind, spent.needed))
+            return End(JobState.STOPPED, error=str(spent), stop=Stop(spent.kind, spent.minimum))
         case WorkbenchError() as ours:
             return End(JobState.FAILED, error=str(ours))
         case OSError() as refused:

@@ -251,8 +251,8 @@ async def measure_agreement(
     async def measure_judges() -> AgreementReport:
         outcomes = [await carry_out(workspace, part) for part in work]
         measured = [
-            await with_judge(judge, judge.judge) if outcome.scored else judge
-            for judge, outcome in zip(judges, outcomes, strict=True)
+            await with_judge(judge, judge.judge) if part.jobs else judge
+            for judge, part in zip(judges, work, strict=True)
         ]
         results = _rows(pool, chosen, measured, seed)
         if not results:

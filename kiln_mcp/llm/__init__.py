@@ -7,18 +7,18 @@ async with Engine(EngineSettings()) as engine:
 
 from kiln_mcp.llm.budget.budget import Budget, BudgetLimit
 from kiln_mcp.llm.deltas import (
+    AnswerRestart,
+    AnswerStream,
     Delta,
     ReasoningDelta,
-    StartedAgain,
-    Streamed,
     StreamingModel,
     TextDelta,
     ToolCallDelta,
 )
 from kiln_mcp.llm.engine import Engine
 from kiln_mcp.llm.errors import ModelError
+from kiln_mcp.llm.journal.expense import Expense
 from kiln_mcp.llm.journal.journal import Spending
-from kiln_mcp.llm.journal.spent import Spent
 from kiln_mcp.llm.messages import (
     EMBEDDED,
     Alternative,
@@ -36,20 +36,23 @@ from kiln_mcp.llm.messages import (
 )
 from kiln_mcp.llm.providers.embedded import EmbeddedSettings, find_embedded_model
 from kiln_mcp.llm.providers.embedded_download import pull_embedded_model
-from kiln_mcp.llm.providers.host import HOST, WorkOrder, WorkOrders
 from kiln_mcp.llm.providers.server_settings import ServerSettings
+from kiln_mcp.llm.providers.work_orders import HOST, WorkOrder, WorkOrders
 from kiln_mcp.llm.settings import EngineSettings
 
 __all__ = [
     "EMBEDDED",
     "HOST",
     "Alternative",
+    "AnswerRestart",
+    "AnswerStream",
     "Budget",
     "BudgetLimit",
     "Delta",
     "EmbeddedSettings",
     "Engine",
     "EngineSettings",
+    "Expense",
     "FinishReason",
     "JsonSchema",
     "Message",
@@ -61,9 +64,6 @@ __all__ = [
     "Role",
     "ServerSettings",
     "Spending",
-    "Spent",
-    "StartedAgain",
-    "Streamed",
     "StreamingModel",
     "TextDelta",
     "TokenLogprob",

@@ -1,4 +1,4 @@
-"""What models can do: known beforehand, seen here, or not known."""
+"""The abilities of models: known beforehand, shown here, or unknown."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -19,26 +19,26 @@ TITLES: Final[Mapping[Feature, str]] = {
 
 
 class Ability(StrEnum):
-    """Whether a model can do something, and how that is known."""
+    """Whether a model can do something, and how this is known."""
 
     YES = "yes"
     NO = "no"
     SEEN = "seen"
-    """An answer showed that it can."""
+    """An answer showed it."""
     REFUSED = "refused"
-    """It was asked for it here, and refused or left it out."""
+    """The model refused it here, or left it out."""
     IN_WORDS = "in words"
-    """It is asked for it in words, and what it writes is checked."""
+    """The model is asked in words, and its answer is checked."""
     UNKNOWN = "unknown"
 
     @property
     def is_there(self) -> bool:
-        """Whether it can be counted on."""
+        """Whether it can be relied on."""
         return self in {Ability.YES, Ability.SEEN, Ability.IN_WORDS}
 
     @property
     def is_missing(self) -> bool:
-        """Whether it is known not to be there."""
+        """Whether it is known to be missing."""
         return self in {Ability.NO, Ability.REFUSED}
 
 
@@ -47,8 +47,8 @@ class Abilities:
     """What a model can do.
 
     Attributes:
-        json_schema: JSON that is held to a schema by the server. Where it is missing, JSON is
-            asked for in another way, and checked.
+        json_schema: JSON that the server holds to a schema. If it is missing, JSON is requested in
+            another way, and checked.
         json_object: Any JSON object.
         logprobs: The logarithms of its tokens' probabilities.
         tools: Calls of tools.
@@ -65,36 +65,38 @@ class Abilities:
         """Return each ability by its feature."""
         return {name: getattr(self, name) for name in TITLES}
 
-    def over(self, others: "Abilities") -> "Abilities":
-        """Return these abilities, and where one is not known that of the others."""
+    def over(self, defaults: "Abilities") -> "Abilities":
+        """Return these abilities, with defaults for the unknown ones."""
         return Abilities(
             *(
                 mine if (mine := getattr(self, field.name)) is not Ability.UNKNOWN else theirs
                 for field in fields(self)
-                for theirs in [getattr(others, field.name)]
+                for theirs in [getattr(defaults, field.name)]
             )
         )
 
 
-OF_EMBEDDED: Final = Abilities(Ability.YES, Ability.YES, Ability.YES, Ability.IN_WORDS, Ability.YES)
-OF_HOST: Final = Abilities(
+EMBEDDED_ABILITIES: Final = Abilities(
+    Ability.YES, Ability.YES, Ability.YES, Ability.IN_WORDS, Ability.YES
+)
+HOST_ABILITIES: Final = Abilities(
     Ability.IN_WORDS, Ability.IN_WORDS, Ability.NO, Ability.IN_WORDS, Ability.NO
 )
-OF_INJECTED: Final = Abilities(
+LOCAL_ABILITIES: Final = Abilities(
     Ability.IN_WORDS, Ability.IN_WORDS, Ability.NO, Ability.NO, Ability.YES
 )
 UNKNOWN: Final = Abilities()
 
 
-class Experience:
-    """What the models of a server showed that they can do, since this process began."""
+class ObservedAbilities:
+    """The abilities that a server's models have shown since this process began."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, Abilities] = {}
+        self._abilities: dict[str, Abilities] = {}
 
     def of(self, model: str) -> Abilities:
-        """Return what was seen of a model."""
-        return self._seen.get(model, UNKNOWN)
+        """Return the abilities that a model has shown."""
+        return self._abilities.get(model, UNKNOWN)
 
     async def take(
         self, request: ModelRequest, answer: ModelAnswer, json_by: Feature | None
@@ -102,29 +104,29 @@ class Experience:
         """Learn from an answer.
 
         Args:
-            request: What was asked.
-            answer: What was answered.
-            json_by: How JSON was asked for; None where it was not, or in words alone.
+            request: The request.
+            answer: Its answer.
+            json_by: How JSON was requested; None if it was not, or in words only.
         """
         if json_by is not None and getattr(self.of(request.model), json_by) is not Ability.SEEN:
             _, problem = await fit(answer, request)
             if problem is None:
                 self.learn(request.model, json_by, Ability.SEEN)
         if request.top_logprobs:
-            there = Ability.SEEN if answer.logprobs else Ability.REFUSED
-            self.learn(request.model, "logprobs", there)
-        if request.tools and answer.tool_calls:  # a model that calls none may not have wanted to
+            ability = Ability.SEEN if answer.logprobs else Ability.REFUSED
+            self.learn(request.model, "logprobs", ability)
+        if request.tools and answer.tool_calls:  # a model that calls none may have had no reason to
             self.learn(request.model, "tools", Ability.SEEN)
 
-    def refused(self, request: ModelRequest, said: str) -> None:
-        """Learn from the sentence of a refusal, where it names what was asked for."""
-        if request.top_logprobs and "logprobs" in said:
+    def learn_refusal(self, request: ModelRequest, message: str) -> None:
+        """Learn from the sentence of a refusal, if it names an ability."""
+        if request.top_logprobs and "logprobs" in message:
             self.learn(request.model, "logprobs", Ability.REFUSED)
-        if request.tools and "tool" in said:
+        if request.tools and "tool" in message:
             self.learn(request.model, "tools", Ability.REFUSED)
 
     def learn(self, model: str, feature: Feature, ability: Ability) -> None:
-        """Keep what was seen."""
-        seen = self.of(model)
-        if getattr(seen, feature) is not ability:
-            self._seen[model] = replace(seen, **{feature: ability})
+        """Remember an ability."""
+        abilities = self.of(model)
+        if getattr(abilities, feature) is not ability:
+            self._abilities[model] = replace(abilities, **{feature: ability})

@@ -1,18 +1,21 @@
-"""What the workers of a shared database have in common: the journal, and each model's limits."""
+"""The journal and the limits: of one machine, or of all workers of a shared database."""
 
 from typing import Final
 
-from kiln_mcp.llm.errors import SharedDatabaseFailed
+from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.llm.journal.journal import Journal
 from kiln_mcp.llm.journal.sqlite import SqliteJournal
-from kiln_mcp.llm.limits.gate import SharedLimits
+from kiln_mcp.llm.limits.shared_limits import SharedLimits
 from kiln_mcp.llm.settings import EngineSettings
 
-_NO_DRIVER: Final = "psycopg is not installed: pip install 'kiln-mcp-server[postgres]'"
+_NO_DRIVER: Final = (
+    "The workers' database cannot be used: psycopg is not installed. Install it with "
+    "pip install 'kiln-mcp-server[postgres]', then try again."
+)
 
 
 def open_journal(settings: EngineSettings) -> Journal:
-    """Return the journal: the shared database's where one is named, else this machine's.
+    """Return the journal of the shared database if one is configured, else of this machine.
 
     Raises:
         SharedDatabaseFailed: Its driver is not installed.
@@ -22,12 +25,12 @@ def open_journal(settings: EngineSettings) -> Journal:
     try:
         from kiln_mcp.llm.journal.postgres import PostgresJournal
     except ImportError as error:
-        raise SharedDatabaseFailed("Postgres", _NO_DRIVER) from error
+        raise DatabaseFailure(_NO_DRIVER) from error
     return PostgresJournal(settings.shared_database_url)
 
 
 def open_limits(settings: EngineSettings) -> SharedLimits | None:
-    """Return the limits that hold for all workers together; None where there is one process.
+    """Return the limits that hold for all workers together; None for one process.
 
     Raises:
         SharedDatabaseFailed: The database's driver is not installed.
@@ -37,5 +40,5 @@ def open_limits(settings: EngineSettings) -> SharedLimits | None:
     try:
         from kiln_mcp.llm.limits.postgres import PostgresLimits
     except ImportError as error:
-        raise SharedDatabaseFailed("Postgres", _NO_DRIVER) from error
+        raise DatabaseFailure(_NO_DRIVER) from error
     return PostgresLimits(settings.shared_database_url)

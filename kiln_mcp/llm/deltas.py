@@ -16,7 +16,7 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """The next part of the model's reasoning, which is no part of its answer."""
+    """The next part of the model's reasoning, which is not part of its answer."""
 
     text: str
 
@@ -39,14 +39,14 @@ class ToolCallDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class StartedAgain:
-    """What came so far does not fit what was asked for: the model begins a new answer."""
+class AnswerRestart:
+    """The answer so far does not fit the request: the model begins a new one."""
 
     problem: str
 
 
-Delta = TextDelta | ReasoningDelta | ToolCallDelta | StartedAgain
-Streamed = AsyncGenerator[Delta | ModelAnswer]
+Delta = TextDelta | ReasoningDelta | ToolCallDelta | AnswerRestart
+AnswerStream = AsyncGenerator[Delta | ModelAnswer]
 """Deltas as they come, then the whole answer, last."""
 
 
@@ -54,19 +54,19 @@ Streamed = AsyncGenerator[Delta | ModelAnswer]
 class StreamingModel(Protocol):
     """A model that can show its answer while it writes it."""
 
-    def stream(self, request: ModelRequest) -> Streamed:
+    def stream(self, request: ModelRequest) -> AnswerStream:
         """Answer a request, without journal, limits or corrections; raises as `complete` does."""
         ...
 
 
-def streamed_by(model: Model, request: ModelRequest) -> Streamed:
-    """Return a model's answer as it is written, in one piece from a model that cannot."""
+def stream_from(model: Model, request: ModelRequest) -> AnswerStream:
+    """Return a model's answer as a stream, in one piece if the model cannot stream."""
     if isinstance(model, StreamingModel):
         return model.stream(request)
     return _in_one_piece(model, request)
 
 
-async def _in_one_piece(model: Model, request: ModelRequest) -> Streamed:
+async def _in_one_piece(model: Model, request: ModelRequest) -> AnswerStream:
     answer = await model.complete(request)
     for delta in deltas_of(answer):
         yield delta
@@ -90,5 +90,5 @@ def size_of(delta: Delta) -> int:
             return len(text)
         case ToolCallDelta(name=name, arguments=arguments):
             return len(name) + len(arguments)
-        case StartedAgain():
+        case AnswerRestart():
             return 0

@@ -1,4 +1,4 @@
-"""The one way to ask a model anything: names, journal, corrections, retries."""
+"""The engine: the one way to ask a model anything."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
@@ -9,27 +9,27 @@ from typing import Final, Self
 
 from kiln_mcp.llm.backends import open_journal, open_limits
 from kiln_mcp.llm.budget.budget import Budget, BudgetLimit, Past
-from kiln_mcp.llm.budget.wait_policy import Listener, Patience
-from kiln_mcp.llm.corrections import Tally
-from kiln_mcp.llm.deltas import StartedAgain, Streamed
-from kiln_mcp.llm.journal.in_flight import OnTheWay
+from kiln_mcp.llm.budget.wait_policy import Listener, WaitPolicy
+from kiln_mcp.llm.corrections import Corrections
+from kiln_mcp.llm.deltas import AnswerRestart, AnswerStream
+from kiln_mcp.llm.journal.expense import Expense
+from kiln_mcp.llm.journal.in_flight import InFlightCalls
 from kiln_mcp.llm.journal.journal import JournalEntry, Spending
-from kiln_mcp.llm.journal.spent import Spent
 from kiln_mcp.llm.limits.gate import Gates
 from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
 from kiln_mcp.llm.providers.descriptions import ModelDescription
-from kiln_mcp.llm.providers.host import WorkOrders
+from kiln_mcp.llm.providers.work_orders import WorkOrders
 from kiln_mcp.llm.retries import Route, Sender
 from kiln_mcp.llm.roster import Roster
 from kiln_mcp.llm.settings import EngineSettings
-from kiln_mcp.llm.single_call import Asking, Call
+from kiln_mcp.llm.single_flight import Call, SingleFlight
 
 USUAL_INPUT: Final = 1200
 USUAL_OUTPUT: Final = 300
 
 
 class Engine:
-    """Asks models: every call journalled, answered once, corrected and tried again.
+    """Asks models: every call is journalled, shared with equal calls, corrected and retried.
 
     An async context manager; one object serves a whole process.
     """
@@ -38,7 +38,7 @@ class Engine:
         """Set up without any contact.
 
         Args:
-            settings: What is configured.
+            settings: The configuration.
             models: Further models by name, for example those of tests.
         """
         self.settings = settings
@@ -46,7 +46,9 @@ class Engine:
         self._gates = Gates(open_limits(settings))
         self.orders = WorkOrders(settings.orders)
         self._roster = Roster(settings, models or {}, self._gates, self.orders)
-        self._asking = Asking(self._journal, Sender(settings.attempts, settings.first_wait_s))
+        self._single_flight = SingleFlight(
+            self._journal, Sender(settings.attempts, settings.first_wait_s)
+        )
         self._budget: Budget | None = None
         self._listener: Listener | None = None
 
@@ -67,11 +69,11 @@ class Engine:
 
     @property
     def default_model(self) -> str:
-        """The model for those who name none."""
+        """The model of calls that name none."""
         return self.settings.default_model
 
     def is_free(self, model: str) -> bool:
-        """Whether asking this model costs nothing and asks no service but the person's own."""
+        """Return whether this model costs nothing and runs at no other service."""
         return self._roster.is_free(model)
 
     def check_name(self, model: str) -> None:
@@ -79,62 +81,61 @@ class Engine:
 
         Raises:
             UnknownModel: No model has this name.
-            ServerFileUnreadable: The list that it may stand in cannot be used.
+            ModelError: The list of servers cannot be used.
         """
         self._roster.check_name(model)
 
     async def check_ready(self, calls: Mapping[str, int]) -> None:
-        """Refuse models that cannot answer: unknown ones, those without their key, servers down.
+        """Refuse models that cannot answer: unknown names, missing keys, servers that are down.
 
-        A configured server is asked for its list of models; nobody else is asked anything.
+        A configured server is asked for its list of models. No other service is contacted.
 
         Args:
-            calls: How often each model is to be asked; who is not asked need not be ready.
+            calls: How often each model will be asked. A model with no calls need not be ready.
 
         Raises:
-            ModelError: What keeps one of them from answering.
+            ModelError: One of them cannot answer.
         """
         await self._roster.check_ready([model for model, times in calls.items() if times])
 
     def price_of(self, model: str, calls: int) -> float | None:
-        """Return what so many calls of usual length cost in US dollars; None where not known."""
+        """Return the cost in US dollars of some calls of usual length; None if not known."""
         price = self._roster.price(model)
         return None if price is None else calls * price.cost_usd(USUAL_INPUT, USUAL_OUTPUT)
 
-    async def models(self, named: Sequence[str] = ()) -> list[ModelDescription]:
-        """Return what is configured, was asked or is named: what it can do, and what it costs."""
-        return await self._roster.describe(named)
+    async def models(self, extra_names: Sequence[str] = ()) -> list[ModelDescription]:
+        """Describe the models that are configured, were asked, or are named here."""
+        return await self._roster.describe(extra_names)
 
     async def describe(self, model: str) -> ModelDescription:
-        """Return what one model can do and costs, or what keeps it from answering."""
+        """Describe a model: abilities and price, or why it cannot answer."""
         return await self._roster.describe_one(model)
 
     async def budget(self, name: str, limit: BudgetLimit, seconds: float = 0.0) -> Budget:
-        """Open a budget, with what was spent under its name before.
+        """Open a budget, with all that was spent under its name before.
 
-        Calls that were on their way when their process ended, and such as got no answer, count as
-        spent.
+        Calls count as spent if they got no answer, or were in flight when their process ended.
 
         Args:
-            name: Who spends, as a path: `jobs/4711`. Every call under it is journalled below it.
-            limit: The most that may be spent, what was spent before included.
-            seconds: How long was worked before.
+            name: Who spends, as a path: `jobs/4711`. It is the prefix of its calls' askers.
+            limit: The most that may be spent, earlier attempts included.
+            seconds: How long earlier attempts worked.
         """
-        lost = spent = await self._journal.unheard(name)
+        losses = expense = await self._journal.unanswered_expense(name)
         for past in await self._journal.spending(f"{name}/*"):
-            spent += replace(Spent.of(past.usage), unpriced_calls=past.unpriced_calls)
-        past = Past(spent, lost, seconds)
-        way = OnTheWay(name, self._journal)
-        return Budget(name, limit, way, past, self.settings.awaited_s)
+            expense += replace(Expense.of(past.usage), unpriced_calls=past.unpriced_calls)
+        past = Past(expense, losses, seconds)
+        in_flight_calls = InFlightCalls(name, self._journal)
+        return Budget(name, limit, in_flight_calls, past, self.settings.awaited_s)
 
     def within(self, budget: Budget) -> "Engine":
-        """Return this engine with a budget that holds for every call made through it."""
+        """Return this engine with a budget for every call made through it."""
         view = copy(self)
         view._budget = budget
         return view
 
-    def heard_by(self, listener: Listener) -> "Engine":
-        """Return this engine with somebody who hears what its calls have to wait for."""
+    def with_listener(self, listener: Listener) -> "Engine":
+        """Return this engine with a listener that is told why its calls wait."""
         view = copy(self)
         view._listener = listener
         return view
@@ -147,32 +148,33 @@ class Engine:
         fresh: bool = False,
         budget: Budget | None = None,
     ) -> ModelAnswer:
-        """Answer a request, from the journal where it was answered before.
+        """Answer a request, from the journal if it was answered before.
 
-        An answer that does not fit the request's schema or choices is sent back with what is
-        wrong, at most twice.
+        An answer that does not fit the request's schema or choices goes back to the model with the
+        problem, at most twice.
 
         Args:
-            request: What is asked.
+            request: The request.
             asker: Who asks, as a path: `evals/run 123456789012`.
             fresh: Whether to ask the model again, even if the journal has an answer.
             budget: What may be spent; answers from the journal cost nothing.
 
         Raises:
-            ModelError: One of its kinds; see `kiln_mcp.llm.errors`.
+            ModelError: The model gives no usable answer; see `kiln_mcp.llm.errors`.
+            BudgetSpent: The budget does not allow the call.
         """
         call = self._call(request.model, asker, budget, fresh=fresh)
         route = await self._roster.route(request.model, call.asker)
-        tally = await self._ask(route, request, call)
-        if tally.failed_before(call.own):
-            tally = await self._ask(route, request, replace(call, fresh=True))
-        return tally.answer()
+        corrections = await self._ask(route, request, call)
+        if corrections.is_cached_failure(call.own):
+            corrections = await self._ask(route, request, replace(call, fresh=True))
+        return corrections.answer()
 
-    async def _ask(self, route: Route, request: ModelRequest, call: Call) -> Tally:
-        tally = Tally(request)
-        while (asked := tally.asked) is not None:
-            tally.take(await self._asking.once(route, asked, call))
-        return tally
+    async def _ask(self, route: Route, request: ModelRequest, call: Call) -> Corrections:
+        corrections = Corrections(request)
+        while (next_request := corrections.next_request) is not None:
+            corrections.take(await self._single_flight.ask(route, next_request, call))
+        return corrections
 
     async def stream(
         self,
@@ -181,49 +183,50 @@ class Engine:
         asker: str,
         fresh: bool = False,
         budget: Budget | None = None,
-    ) -> Streamed:
+    ) -> AnswerStream:
         """Answer a request as `complete` does, and show the answer while it is being written.
 
-        Yields deltas, then the whole answer, last. An answer from the journal comes at once. What
-        fails before its first delta is tried again; what fails later is not. `StartedAgain` says
-        that what came so far did not fit and is corrected. Close it (`contextlib.aclosing`) to
-        stop the model; what was written by then counts as spent and is not journalled.
+        Yields deltas, then the whole answer. An answer from the journal comes at once. A call is
+        retried only before its first delta. `AnswerRestart` says that the answer so far did not fit
+        and that the model corrects it. Close the stream (`contextlib.aclosing`) to stop the model;
+        the part that was written counts as spent and is not journalled.
 
         Raises:
-            ModelError: One of its kinds; see `kiln_mcp.llm.errors`.
+            ModelError: The model gives no usable answer; see `kiln_mcp.llm.errors`.
+            BudgetSpent: The budget does not allow the call.
         """
         call = self._call(request.model, asker, budget, fresh=fresh)
         route = await self._roster.route(request.model, call.asker)
-        tally = Tally(request)
+        corrections = Corrections(request)
         while True:
-            if tally.failed_before(call.own):
-                yield StartedAgain(tally.problem or "")
-                tally, call = Tally(request), replace(call, fresh=True)
-            if (asked := tally.asked) is None:
+            if corrections.is_cached_failure(call.own):
+                yield AnswerRestart(corrections.problem or "")
+                corrections, call = Corrections(request), replace(call, fresh=True)
+            if (next_request := corrections.next_request) is None:
                 break
-            if tally.problem is not None:
-                yield StartedAgain(tally.problem)
-            async with aclosing(self._asking.stream(route, asked, call)) as parts:
+            if corrections.problem is not None:
+                yield AnswerRestart(corrections.problem)
+            async with aclosing(self._single_flight.stream(route, next_request, call)) as parts:
                 async for part in parts:
                     if isinstance(part, JournalEntry):
-                        tally.take(part)
+                        corrections.take(part)
                     else:
                         yield part
-        yield tally.answer()
+        yield corrections.answer()
 
     def _call(self, model: str, asker: str, budget: Budget | None, *, fresh: bool) -> Call:
         budget = budget or self._budget
         asker = f"{budget.name}/{asker}" if budget else asker
-        return Call(asker, fresh, budget, Patience(model, budget, self._listener))
+        return Call(asker, fresh, budget, WaitPolicy(model, budget, self._listener))
 
-    async def unheard(self, budget: str) -> Spent:
-        """Return what was sent under a budget and not answered: on its way, or lost with it."""
-        return await self._journal.unheard(budget)
+    async def unanswered_expense(self, budget: str) -> Expense:
+        """Return the maximum of the in-flight and lost calls under a budget."""
+        return await self._journal.unanswered_expense(budget)
 
     async def count_answers(self, asker: str = "*") -> int:
-        """Return how many calls were answered; `asker` may hold `*` as in file names."""
+        """Return the number of answered calls; `asker` may hold `*` as in file names."""
         return sum(spending.usage.calls for spending in await self.spending(asker))
 
     async def spending(self, asker: str = "*") -> tuple[Spending, ...]:
-        """Return what was spent on each model; `asker` may hold `*` as in file names."""
+        """Return the spending by model; `asker` may hold `*` as in file names."""
         return await self._journal.spending(asker)

@@ -1,4 +1,4 @@
-"""Doing something with each of many, several at once, so that the end of a budget loses nothing."""
+"""A concurrent loop that loses nothing at the end of a budget."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeVar
@@ -16,13 +16,13 @@ T = TypeVar("T")
 async def for_each(
     things: Iterable[T], do: Callable[[T], Awaitable[None]], at_once: int = CONCURRENCY
 ) -> None:
-    """Do something with each, several at once.
+    """Call a function with each item, several at once.
 
-    Where one comes to the end of its budget, the others that are begun are finished, as far as it
-    allows, for their answers may be on their way and paid for.
+    If one call reaches the end of the budget, no further call begins. The running ones may finish,
+    because their answers may be in flight and paid for.
 
     Raises:
-        BudgetSpent: The first, once they are.
+        BudgetSpent: The first one, after the running calls have ended.
     """
     waiting = iter(things)
     refusals: list[BudgetSpent] = []

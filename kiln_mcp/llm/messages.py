@@ -1,4 +1,4 @@
-"""What is asked of a model, and what it answers."""
+"""Requests to models and their answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ FinishReason = Literal["stop", "length", "tool_calls", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A model's wish to call a tool.
+    """A call of a tool that a model asks for.
 
     Attributes:
         id: The call's id, repeated in the tool's answer.
@@ -85,9 +85,9 @@ class ModelRequest:
     tools: tuple[Tool, ...] = ()
     sample: int = 0
 
-    def with_messages(self, *more: Message) -> "ModelRequest":
+    def with_messages(self, *messages: Message) -> "ModelRequest":
         """Return this request with more messages at its end."""
-        return replace(self, messages=(*self.messages, *more))
+        return replace(self, messages=(*self.messages, *messages))
 
     @property
     def raw_text(self) -> str | None:
@@ -103,13 +103,13 @@ class ModelRequest:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an answer took.
+    """The tokens and the cost of an answer.
 
     Attributes:
         input_tokens: Tokens read.
         output_tokens: Tokens written.
-        cached_tokens: Of the tokens read, those that the server had in its cache.
-        cost_usd: US dollars; None where the model's price is not known.
+        cached_tokens: Input tokens that came from the server's cache.
+        cost_usd: US dollars; None if the model's price is not known.
         calls: How many times the model was asked.
     """
 
@@ -120,12 +120,12 @@ class Usage:
     calls: int = 1
 
     def __add__(self, other: "Usage") -> "Usage":
-        known = self.cost_usd is not None and other.cost_usd is not None
+        is_priced = self.cost_usd is not None and other.cost_usd is not None
         return Usage(
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
             cached_tokens=self.cached_tokens + other.cached_tokens,
-            cost_usd=(self.cost_usd or 0.0) + (other.cost_usd or 0.0) if known else None,
+            cost_usd=(self.cost_usd or 0.0) + (other.cost_usd or 0.0) if is_priced else None,
             calls=self.calls + other.calls,
         )
 
@@ -153,25 +153,25 @@ class ModelAnswer:
 
     Attributes:
         text: The answer's text, without reasoning.
-        parsed: The answer as JSON, where the request had a schema.
+        value: The answer as JSON, if the request had a schema.
         usage: What it took, corrections included.
         finish: Why the answer ended.
-        logprobs: One entry for each token, where asked for and offered.
-        tool_calls: The tools that the model wants to call.
-        reasoning: The model's reasoning text, where it gave any.
+        logprobs: One entry for each token, if requested and offered.
+        tool_calls: The tool calls that the model asks for.
+        reasoning: The model's reasoning text, if there is any.
         latency_s: Seconds from the request to the whole answer.
-        journalled: Whether the answer was remembered, and cost nothing this time.
+        is_cached: Whether the answer came from the journal, and cost nothing this time.
     """
 
     text: str
-    parsed: JsonValue = None
+    value: JsonValue = None
     usage: Usage = Usage()
     finish: FinishReason = "stop"
     logprobs: tuple[TokenLogprob, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
     reasoning: str = ""
     latency_s: float = 0.0
-    journalled: bool = False
+    is_cached: bool = False
 
 
 class Model(Protocol):

@@ -9,10 +9,10 @@ import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from kiln_mcp.llm.errors import SharedDatabaseFailed
+from kiln_mcp.llm.errors import DatabaseFailure, one_line
 
 CONNECT_S: Final = 10
-# A machine that loses its power says nothing: the server asks, and frees what it held.
+# A machine that loses power says nothing: the server finds out by keepalives and frees its locks.
 _NOTICE_DEAD: Final = " ".join(
     f"-c tcp_keepalives_{name}={value}"
     for name, value in {"idle": 10, "interval": 5, "count": 3}.items()
@@ -23,10 +23,10 @@ Work = Callable[[Connection[TupleRow]], T]
 
 
 class PostgresLink:
-    """One connection, made when first used and made again after it broke. Its methods block.
+    """One connection, opened at its first use and again after it broke. Its methods block.
 
     Attributes:
-        session: Counts the connections that were made: what an earlier one held is gone.
+        session: The number of connections so far. The locks of earlier ones are gone.
     """
 
     def __init__(self, url: str, purpose: str) -> None:
@@ -42,12 +42,12 @@ class PostgresLink:
         parts = urlsplit(self._url)
         return f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
 
-    def run(self, work: Work[T], *, again: bool = True) -> T:
-        """Do work in one transaction, once more where the connection had broken.
+    def run(self, work: Work[T], *, may_repeat: bool = True) -> T:
+        """Do work in one transaction; repeat it once if the connection was broken.
 
         Args:
-            work: What is done; with `again`, it must do no harm when it is done twice.
-            again: Whether it may be done on a new connection.
+            work: The work; with `may_repeat`, a repetition must do no harm.
+            may_repeat: Whether it may be repeated on a new connection.
 
         Raises:
             SharedDatabaseFailed: The database cannot be reached or refuses the work.
@@ -56,14 +56,21 @@ class PostgresLink:
             try:
                 return self._run(work)
             except psycopg.OperationalError as error:
-                if not again:
-                    raise SharedDatabaseFailed(self.place, str(error)) from error
+                if not may_repeat:
+                    raise self._failure(error) from error
             except (psycopg.Error, UnicodeError) as error:
-                raise SharedDatabaseFailed(self.place, str(error)) from error
+                raise self._failure(error) from error
             try:
                 return self._run(work)
             except (psycopg.Error, UnicodeError) as error:
-                raise SharedDatabaseFailed(self.place, str(error)) from error
+                raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> DatabaseFailure:
+        return DatabaseFailure(
+            f"The workers' database at {self.place} cannot be used: {one_line(str(error))}. Check "
+            "that it runs and that KILN_MCP_DATABASE_URL or --database-url names it, then resume "
+            "the job."
+        )
 
     def _run(self, work: Work[T]) -> T:
         if self._connection is None or self._connection.closed:
@@ -83,7 +90,7 @@ class PostgresLink:
             raise
 
     def close(self) -> None:
-        """Close the connection; the database frees what it held."""
+        """Close the connection; the database frees its locks."""
         with self._using:
             if self._connection is not None:
                 self._connection.close()

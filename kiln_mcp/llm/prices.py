@@ -1,4 +1,4 @@
-"""What models cost: from litellm's own table, read as a file, without importing litellm."""
+"""Prices of models, from litellm's table, which is read without importing litellm."""
 
 import importlib.util
 import json
@@ -22,23 +22,27 @@ class Price:
     """US dollars for a token.
 
     Attributes:
-        read: A token of the request.
-        written: A token of the answer, reasoning included.
-        read_from_cache: A token of the request that the server had in its cache.
-        above: What all of a call costs whose request is longer than so many tokens, shortest first.
+        per_input_token: A token of the request.
+        per_output_token: A token of the answer, reasoning included.
+        per_cached_token: A token of the request that the server had in its cache.
+        above: Prices of whole calls whose request is longer than a number of tokens, in order.
     """
 
-    read: float
-    written: float
-    read_from_cache: float
+    per_input_token: float
+    per_output_token: float
+    per_cached_token: float
     above: tuple[tuple[int, "Price"], ...] = ()
 
-    def cost_usd(self, read: int, written: int, cached: int = 0) -> float:
-        """Return the price of a call; `cached` of the tokens read came from the cache."""
+    def cost_usd(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
+        """Return the price of a call; `cached_tokens` of its input came from the server's cache."""
         for tokens, price in reversed(self.above):
-            if read > tokens:
-                return price.cost_usd(read, written, cached)
-        return (read - cached) * self.read + cached * self.read_from_cache + written * self.written
+            if input_tokens > tokens:
+                return price.cost_usd(input_tokens, output_tokens, cached_tokens)
+        return (
+            (input_tokens - cached_tokens) * self.per_input_token
+            + cached_tokens * self.per_cached_token
+            + output_tokens * self.per_output_token
+        )
 
 
 FREE: Final = Price(0.0, 0.0, 0.0)
@@ -46,7 +50,7 @@ FREE: Final = Price(0.0, 0.0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What litellm's table knows of a model; None where it says nothing."""
+    """The entry of a model in litellm's table; None for what is not in it."""
 
     price: Price | None
     context_tokens: int | None
@@ -55,8 +59,8 @@ class ModelFacts:
 
 @lru_cache(maxsize=1)
 def _table() -> Mapping[str, Mapping[str, Any]]:
-    found = importlib.util.find_spec("litellm")
-    for folder in (found.submodule_search_locations or []) if found else []:
+    spec = importlib.util.find_spec("litellm")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
         file = Path(folder, TABLE)
         if file.is_file():
             return json.loads(file.read_text(encoding="utf-8"))
@@ -65,7 +69,7 @@ def _table() -> Mapping[str, Mapping[str, Any]]:
 
 @lru_cache(maxsize=512)
 def litellm_facts(model: str) -> ModelFacts | None:
-    """Return what litellm's table knows of a model, or None where it is not in it."""
+    """Return a model's entry in litellm's table; None if there is none."""
     entry = _table().get(model) or _table().get(model.partition("/")[2])
     if entry is None:
         return None
@@ -80,26 +84,26 @@ def litellm_facts(model: str) -> ModelFacts | None:
     )
 
 
-def _ability(said: bool | None) -> Ability:
-    if said is None:
+def _ability(flag: bool | None) -> Ability:
+    if flag is None:
         return Ability.UNKNOWN
-    return Ability.YES if said else Ability.NO
+    return Ability.YES if flag else Ability.NO
 
 
 def litellm_price(model: str) -> Price | None:
-    """Return a hosted model's price, or None where it is not known."""
+    """Return a hosted model's price, or None if it is not known."""
     facts = litellm_facts(model)
     return None if facts is None else facts.price
 
 
 def litellm_abilities(model: str) -> Abilities:
-    """Return what litellm's table says that a model can do."""
+    """Return a model's abilities by litellm's table."""
     facts = litellm_facts(model)
     return Abilities() if facts is None else facts.abilities
 
 
 def hosted_names() -> list[str]:
-    """Return the names of every chat model in litellm's table, with their provider in front."""
+    """Return the names of all chat models in litellm's table, with their provider in front."""
     return [
         name if "/" in name else f"{entry.get('litellm_provider')}/{name}"
         for name, entry in _table().items()
@@ -109,38 +113,38 @@ def hosted_names() -> list[str]:
 
 @lru_cache(maxsize=1)
 def providers() -> frozenset[str]:
-    """Return the providers in litellm's table; empty where the table is not there."""
-    named = {str(entry.get("litellm_provider")) for entry in _table().values()}
-    return frozenset(named | {name.partition("/")[0] for name in _table() if "/" in name})
+    """Return the providers in litellm's table; none if the table is missing."""
+    names = {str(entry.get("litellm_provider")) for entry in _table().values()}
+    return frozenset(names | {name.partition("/")[0] for name in _table() if "/" in name})
 
 
 def _price(entry: Mapping[str, Any]) -> Price | None:
-    """Return a price as litellm's table says it, in either of its two ways for long requests."""
+    """Return the price in an entry, which may state long requests in one of two ways."""
     tiers = [tier for tier in entry.get("tiered_pricing") or () if "range" in tier]
     first, *longer = sorted(tiers, key=lambda tier: tier["range"][0]) or [entry]
     above = [(int(tier["range"][0]), _price_at(tier)) for tier in longer]
-    lengths = [found[1] for found in map(_LONGER.fullmatch, entry) if found]
+    lengths = [match[1] for match in map(_LONGER.fullmatch, entry) if match]
     above += [(int(k) * 1000, _price_at(entry, f"_above_{k}k_tokens")) for k in lengths]
     price = _price_at(first)
     if price is None:
         return None
-    known = [(tokens, one) for tokens, one in above if one is not None]
-    return replace(price, above=tuple(sorted(known, key=lambda one: one[0])))
+    valid_tiers = [(tokens, tier_price) for tokens, tier_price in above if tier_price is not None]
+    return replace(price, above=tuple(sorted(valid_tiers, key=lambda tier: tier[0])))
 
 
 def _price_at(entry: Mapping[str, Any], suffix: str = "") -> Price | None:
-    """Return the price of requests of a length; what it does not name is as for shorter ones."""
-    read, written, cached = (
+    """Return the price at one length of requests; missing values are those of shorter ones."""
+    read, output, cached = (
         entry.get(f"{key}{suffix}", entry.get(key))
         for key in ("input_cost_per_token", "output_cost_per_token", "cache_read_input_token_cost")
     )
-    if read is None or written is None:
+    if read is None or output is None:
         return None
-    return Price(float(read), float(written), float(read if cached is None else cached))
+    return Price(float(read), float(output), float(read if cached is None else cached))
 
 
-def priced(answer: ModelAnswer, price: Price | None) -> ModelAnswer:
-    """Return the answer with its cost, None where the price is not known."""
+def with_cost(answer: ModelAnswer, price: Price | None) -> ModelAnswer:
+    """Return the answer with its cost, None if the price is not known."""
     usage = answer.usage
     cost = (
         None
@@ -150,18 +154,18 @@ def priced(answer: ModelAnswer, price: Price | None) -> ModelAnswer:
     return replace(answer, usage=replace(usage, cost_usd=cost))
 
 
-def counted(answer: ModelAnswer, request: ModelRequest) -> ModelAnswer:
-    """Return the answer with a rough count of its tokens where its server gave none."""
+def with_token_count(answer: ModelAnswer, request: ModelRequest) -> ModelAnswer:
+    """Return the answer with a rough count of its tokens if its server gave none."""
     usage = answer.usage
     if usage.input_tokens or usage.output_tokens:
         return answer
     calls = sum(len(call.name) + len(call.arguments) for call in answer.tool_calls)
-    written = len(answer.text) + len(answer.reasoning) + calls
-    return replace(answer, usage=rough_usage(request, written))
+    characters = len(answer.text) + len(answer.reasoning) + calls
+    return replace(answer, usage=rough_usage(request, characters))
 
 
-def rough_usage(request: ModelRequest, written: int, price: Price | None = None) -> Usage:
-    """Return what a request and so many characters of an answer take, by a rule of thumb."""
-    asked = sum(len(message.content) for message in request.messages)
-    tokens = -(-asked // CHARACTERS_PER_TOKEN), -(-written // CHARACTERS_PER_TOKEN)
+def rough_usage(request: ModelRequest, characters: int, price: Price | None = None) -> Usage:
+    """Estimate the usage of a request and of the characters of its answer."""
+    request_characters = sum(len(message.content) for message in request.messages)
+    tokens = -(-request_characters // CHARACTERS_PER_TOKEN), -(-characters // CHARACTERS_PER_TOKEN)
     return Usage(*tokens, cost_usd=None if price is None else price.cost_usd(*tokens))

@@ -1,12 +1,13 @@
-"""Which models there are: by what name, on which way, at what price, and whether they are ready."""
+"""The models that can be named: names, routes, prices, and whether they are ready."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from kiln_mcp.llm.abilities import OF_INJECTED
-from kiln_mcp.llm.errors import MissingKey, ModelError, UnknownModel
-from kiln_mcp.llm.limits.gate import Gate, Gates, Limits
+from kiln_mcp.llm.abilities import LOCAL_ABILITIES
+from kiln_mcp.llm.errors import ModelError, UnknownModel
+from kiln_mcp.llm.limits.gate import Gate, Gates
+from kiln_mcp.llm.limits.shared_limits import Limits
 from kiln_mcp.llm.messages import EMBEDDED, Model
 from kiln_mcp.llm.prices import FREE, Price, litellm_price
 from kiln_mcp.llm.providers.configured_servers import Servers
@@ -19,20 +20,21 @@ from kiln_mcp.llm.providers.descriptions import (
     describe_problem,
     describe_servers,
     describe_unready,
-    hosted_with_key,
+    hosted_models_with_key,
 )
 from kiln_mcp.llm.providers.embedded import EmbeddedModel
-from kiln_mcp.llm.providers.host import HOST, HostModel, WorkOrders
-from kiln_mcp.llm.providers.keys import find_key
+from kiln_mcp.llm.providers.host import HostModel
+from kiln_mcp.llm.providers.keys import find_key, missing_key
 from kiln_mcp.llm.providers.litellm_models import HostedModel
 from kiln_mcp.llm.providers.litellm_names import (
     check_hosted_name,
-    leads_elsewhere,
+    holds_address,
     likely_keys,
     needs_of,
 )
 from kiln_mcp.llm.providers.openai_server import ServerModel
-from kiln_mcp.llm.providers.prompted_tools import ToolsInWords
+from kiln_mcp.llm.providers.prompted_tools import PromptedTools
+from kiln_mcp.llm.providers.work_orders import HOST, WorkOrders
 from kiln_mcp.llm.retries import Route
 from kiln_mcp.llm.settings import EngineSettings
 
@@ -54,15 +56,15 @@ class Roster:
         Args:
             settings: What is configured.
             models: Further models by name.
-            gates: Makes the gates of servers and hosted models.
-            orders: What the model `host` is asked by.
+            gates: Makes the rate limiters of servers and hosted models.
+            orders: The work orders of the model `host`.
         """
         self._settings = settings
         self._extra = dict(models)
         self._gates = gates
         self._orders = orders
         self._embedded = EmbeddedModel(settings.embedded)
-        self._hosted = HostedModel(settings.environment, settings.timeout_s)
+        self._hosted_model = HostedModel(settings.environment, settings.timeout_s)
         self._servers = Servers(settings, gates)
         self._routes: dict[str, Route] = {}
 
@@ -72,7 +74,7 @@ class Roster:
         await self._servers.close()
 
     def is_free(self, model: str) -> bool:
-        """Whether asking this model costs nothing and asks no service but the person's own."""
+        """Return whether this model costs nothing and runs at no other service."""
         return model in self._extra or model in {EMBEDDED, HOST}
 
     def check_name(self, model: str) -> None:
@@ -80,16 +82,16 @@ class Roster:
 
         Raises:
             UnknownModel: No model has this name.
-            ServerFileUnreadable: The list that it may stand in cannot be used.
+            ModelError: The list of servers cannot be used.
         """
         if not self.is_free(model) and self._server_of(model) is None:
             check_hosted_name(model, self.names())
 
     def _server_of(self, model: str) -> ServerModel | None:
-        """Return the configured server that a model's name begins with, None where none does.
+        """Return the configured server of a model's name; None if it names none.
 
         Raises:
-            ServerFileUnreadable: The list that it may stand in cannot be used.
+            ModelError: The list of servers cannot be used.
         """
         for changed in self._servers.refresh():
             for name in [name for name in self._routes if name.partition("/")[0] == changed]:
@@ -100,12 +102,12 @@ class Roster:
         return server
 
     async def check_ready(self, models: Sequence[str]) -> None:
-        """Refuse models that cannot answer: unknown ones, those without their key, servers down.
+        """Refuse models that cannot answer: unknown names, missing keys, servers that are down.
 
-        A configured server is asked for its list of models; nobody else is asked anything.
+        A configured server is asked for its list of models. No other service is contacted.
 
         Raises:
-            ModelError: What keeps one of them from answering.
+            ModelError: One of them cannot answer.
         """
         for model in models:
             self.check_name(model)
@@ -115,12 +117,14 @@ class Roster:
                 await server.check_has(model.partition("/")[2])
                 continue
             needs = needs_of(model)
-            keys = needs.key if await self._found(needs.key) is None else ()
-            settings = [names for names in needs.settings if await self._found(names) is None]
+            keys = needs.key if await self._find_variable(needs.key) is None else ()
+            settings = [
+                names for names in needs.settings if await self._find_variable(names) is None
+            ]
             if keys or settings:
-                raise MissingKey(model, keys, settings)
+                raise missing_key(model, keys, settings)
 
-    async def _found(self, variables: Sequence[str]) -> str | None:
+    async def _find_variable(self, variables: Sequence[str]) -> str | None:
         """Return the first variable that is set, in the environment or in the keyring."""
         for name in variables:
             if await find_key(name, self._settings.environment):
@@ -128,30 +132,38 @@ class Roster:
         return None
 
     def price(self, model: str) -> Price | None:
-        """Return what a model costs; None where not known."""
+        """Return what a model costs; None if not known."""
         if self.is_free(model):
             return FREE
         server = self._server_of(model)
         return litellm_price(model) if server is None else server.price
 
-    async def describe(self, named: Sequence[str] = ()) -> list[ModelDescription]:
-        """Return what is configured and what was named, what it can do, and what it costs."""
+    async def describe(self, extra_names: Sequence[str] = ()) -> list[ModelDescription]:
+        """Describe the configured models and the named ones: abilities and prices."""
         self._servers.refresh()
-        listed = [
+        descriptions = [
             await describe_embedded(),
             describe_host(await self._orders.open_count()),
             *([describe_problem(self._servers.problem)] if self._servers.problem else []),
             *await describe_servers(self._servers.by_name),
         ]
-        keyed = await hosted_with_key(self._settings.environment)
-        asked = [name for name, route in self._routes.items() if route.model is self._hosted]
-        wanted = dict.fromkeys([*keyed, *asked, *named])
-        known = {name for one in listed for name in (one.name, *one.also)}
-        more = [await self.describe_one(name) for name in wanted if name not in known]
-        return [*listed, *more]
+        models_with_key = await hosted_models_with_key(self._settings.environment)
+        used_models = [
+            name for name, route in self._routes.items() if route.model is self._hosted_model
+        ]
+        names = dict.fromkeys([*models_with_key, *used_models, *extra_names])
+        described_names = {
+            name
+            for description in descriptions
+            for name in (description.name, *description.siblings)
+        }
+        extra_descriptions = [
+            await self.describe_one(name) for name in names if name not in described_names
+        ]
+        return [*descriptions, *extra_descriptions]
 
     async def describe_one(self, name: str) -> ModelDescription:
-        """Return what a model can do and costs, or what keeps it from answering."""
+        """Describe a model: abilities and price, or why it cannot answer."""
         try:
             await self.check_ready([name])
         except ModelError as problem:
@@ -161,27 +173,29 @@ class Roster:
         if name == HOST:
             return describe_host(await self._orders.open_count())
         if self.is_free(name):
-            return ModelDescription(name, True, "Answers in this process.", abilities=OF_INJECTED)
+            return ModelDescription(
+                name, True, "Answers in this process.", abilities=LOCAL_ABILITIES
+            )
         if (server := self._server_of(name)) is not None:
             first, _, rest = name.partition("/")
             return describe_of_server(first, server, rest)
-        key = await self._found(likely_keys(name))
-        return describe_hosted(name, key, self._hosted.abilities(name))
+        key = await self._find_variable(likely_keys(name))
+        return describe_hosted(name, key, self._hosted_model.abilities(name))
 
     async def route(self, name: str, asker: str = "") -> Route:
-        """Return the way to a model, for who asks it (as a path).
+        """Return the route to a model for an asker (a path).
 
         Raises:
             UnknownModel: No model has this name.
-            ServerFileUnreadable: The list that it may stand in cannot be used.
+            ModelError: The list of servers cannot be used.
         """
         server = None if self.is_free(name) else self._server_of(name)
         route = self._routes.get(name)
         if route is None:
             route = await self._find_route(name, server)
             route = self._routes.setdefault(name, route)
-        if name == HOST:  # its orders say whose they are
-            return replace(route, model=ToolsInWords(HostModel(self._orders, asker=asker)))
+        if name == HOST:  # each order names its asker
+            return replace(route, model=PromptedTools(HostModel(self._orders, asker=asker)))
         return route
 
     async def _find_route(self, name: str, server: ServerModel | None) -> Route:
@@ -190,20 +204,20 @@ class Roster:
             return Route(self._extra[name], name, name, Gate(name, UNLIMITED))
         if name == EMBEDDED:
             identity = self._embedded.identity
-            model = ToolsInWords(self._embedded)
+            model = PromptedTools(self._embedded)
             return Route(model, name, identity, Gate(name, UNLIMITED))
         if name == HOST:
-            host = ToolsInWords(HostModel(self._orders))
+            host = PromptedTools(HostModel(self._orders))
             return Route(host, name, name, Gate(name, UNLIMITED), withdraws=True)
         if server is not None:
             return Route(server, rest, f"{server.address} {rest}", server.gate, server.price)
-        if rest and not leads_elsewhere(name):
+        if rest and not holds_address(name):
             gate = self._gates.gate(name, Limits(self._settings.hosted_concurrency))
-            return Route(self._hosted, name, name, gate, litellm_price(name))
+            return Route(self._hosted_model, name, name, gate, litellm_price(name))
         raise UnknownModel(name, self.names())
 
     def names(self) -> list[str]:
-        """Return the names that are valid here, apart from litellm's many."""
+        """Return the valid names, without those of hosted models."""
         return [
             EMBEDDED,
             HOST,

@@ -1,4 +1,4 @@
-"""Answers that must fit a JSON schema: reading, checking, bounding."""
+"""Answers that must fit a JSON schema: their text, their problems, their bounds."""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from kiln_mcp.llm.errors import UnusableSchema
+from kiln_mcp.llm.errors import ModelError, one_line
 from kiln_mcp.llm.messages import JsonSchema, Message, ModelAnswer, ModelRequest
 from storage.text.characters import repair_texts
 from storage.text.json_schema import check_schema, find_problem
@@ -14,7 +14,7 @@ from storage.text.json_schema import check_schema, find_problem
 LONGEST_STRING: Final = 300
 LONGEST_ARRAY: Final = 24
 DEEPEST: Final = 100
-"""Levels of nesting of an answer: more than any schema asks for, fewer than Python can write."""
+"""Levels of nesting: more than any schema needs, fewer than Python can write."""
 _FENCE: Final = "```"
 _MOST_REMEMBERED: Final = 256
 _BOUNDED_STRING_KEYS: Final = frozenset({"maxLength", "enum", "const", "pattern", "format"})
@@ -34,14 +34,14 @@ def choices_instruction(choices: tuple[str, ...]) -> str:
 
 
 def read_json(text: str) -> JsonValue:
-    """Return the JSON value in a model's text, also from a code fence or between prose.
+    """Return the JSON value in a model's text, even in a code fence or between prose.
 
     Raises:
         ValueError: There is none.
     """
-    for candidate in (text, _fenced(text)):
+    for candidate in (text, _fence_content(text)):
         try:
-            return _whole(json.loads(candidate))
+            return _check_depth(json.loads(candidate))
         except (ValueError, RecursionError):
             continue
     starts = [place for place in (text.find("{"), text.find("[")) if place >= 0]
@@ -51,11 +51,11 @@ def read_json(text: str) -> JsonValue:
         value, _ = json.JSONDecoder().raw_decode(text, min(starts))
     except RecursionError as error:
         raise ValueError("its JSON is nested too deeply") from error
-    return _whole(value)
+    return _check_depth(value)
 
 
-def _fenced(text: str) -> str:
-    """Return what is in the first code fence; empty if there is none."""
+def _fence_content(text: str) -> str:
+    """Return the content of the first code fence; empty if there is none."""
     _, fence, rest = text.partition(_FENCE)
     label, line_end, block = rest.partition("\n")
     content, end, _ = block.partition(_FENCE)
@@ -63,8 +63,8 @@ def _fenced(text: str) -> str:
     return content if is_fence else ""
 
 
-def _whole(value: JsonValue) -> JsonValue:
-    """Return JSON data with whole characters.
+def _check_depth(value: JsonValue) -> JsonValue:
+    """Return JSON data without lone surrogates.
 
     Raises:
         ValueError: It is nested too deeply to be checked and written again.
@@ -73,7 +73,7 @@ def _whole(value: JsonValue) -> JsonValue:
     for _ in range(DEEPEST):
         if not level:
             return repair_texts(value)
-        level = [part for one in level for part in _parts(one)]
+        level = [part for node in level for part in _parts(node)]
     raise ValueError(f"its JSON is nested more than {DEEPEST} levels deep")
 
 
@@ -84,6 +84,15 @@ def _parts(value: JsonValue) -> Iterator[JsonValue]:
         yield from value
 
 
+def unusable_schema(reason: str) -> ModelError:
+    """Return the error for a schema that no answer can be checked against."""
+    return ModelError(
+        "No model was asked: the schema of its answer cannot be used, for {reason}. Correct the "
+        "schema in task.kiln, or create another task.",
+        reason=one_line(reason),
+    )
+
+
 _usable_schemas: Final[set[str]] = set()
 
 
@@ -91,7 +100,7 @@ async def check_usable(request: ModelRequest) -> None:
     """Refuse a request whose schema no answer could be checked against, before it costs anything.
 
     Raises:
-        UnusableSchema: Its schema cannot be used.
+        ModelError: Its schema cannot be used.
     """
     if request.schema is None:
         return
@@ -101,14 +110,14 @@ async def check_usable(request: ModelRequest) -> None:
     try:
         await check_schema(request.schema)
     except ValueError as error:
-        raise UnusableSchema(str(error)) from error
+        raise unusable_schema(str(error)) from error
     if len(_usable_schemas) >= _MOST_REMEMBERED:
         _usable_schemas.clear()
     _usable_schemas.add(text)
 
 
 async def fit(answer: ModelAnswer, request: ModelRequest) -> tuple[JsonValue, str | None]:
-    """Return the answer as JSON and what is wrong with it, None where it fits the request."""
+    """Return the answer as JSON and its problem; None if it fits the request."""
     if request.choices and answer.text.strip() not in request.choices:
         return None, f"the answer must be exactly one of {list(request.choices)}"
     if request.schema is None or (answer.tool_calls and request.tools):
@@ -125,33 +134,33 @@ async def fit(answer: ModelAnswer, request: ModelRequest) -> tuple[JsonValue, st
 
 
 def embedded(schema: JsonSchema, name: str) -> tuple[JsonSchema, dict[str, JsonValue]]:
-    """Return a schema as a part of another, and what must be in the `$defs` of the other.
+    """Return a schema as a part of another, and what the other needs in its `$defs`.
 
     Args:
         schema: A whole schema, whose `$ref` begin at its own root.
-        name: What to call it there.
+        name: Its name there.
     """
     if '"$ref"' not in json.dumps(schema):
         return schema, {}
     place = f"#/$defs/{name}"
-    return {"$ref": place}, {name: _moved(dict(schema), place)}
+    return {"$ref": place}, {name: _move_references(dict(schema), place)}
 
 
-def _moved(value: JsonValue, place: str) -> JsonValue:
+def _move_references(value: JsonValue, place: str) -> JsonValue:
     """Return a schema whose root is now at a place of another."""
     if isinstance(value, list):
-        return [_moved(part, place) for part in value]
+        return [_move_references(part, place) for part in value]
     if not isinstance(value, dict):
         return value
-    moved = {key: _moved(part, place) for key, part in value.items()}
+    result = {key: _move_references(part, place) for key, part in value.items()}
     reference = value.get("$ref")
     if isinstance(reference, str) and (reference == "#" or reference.startswith("#/")):
-        moved["$ref"] = place + reference[1:]
-    return moved
+        result["$ref"] = place + reference[1:]
+    return result
 
 
 def correction(answer: ModelAnswer, problem: str) -> tuple[Message, Message]:
-    """Return the messages that tell a model what was wrong with its answer."""
+    """Return the messages that tell a model the problem with its answer."""
     return (
         Message("assistant", answer.text),
         Message(
@@ -162,12 +171,12 @@ def correction(answer: ModelAnswer, problem: str) -> tuple[Message, Message]:
     )
 
 
-def bounded(schema: JsonSchema) -> dict[str, JsonValue]:
+def bound_lengths(schema: JsonSchema) -> dict[str, JsonValue]:
     """Return the schema with a longest length for every string and array that has none.
 
-    A small model under a grammar runs on where nothing ends a string.
+    A small model under a grammar does not end a string by itself.
     """
-    return {key: _bounded_value(key, value) for key, value in _with_bounds(schema).items()}
+    return {key: _bound_value(key, value) for key, value in _with_bounds(schema).items()}
 
 
 def _with_bounds(schema: JsonSchema) -> dict[str, JsonValue]:
@@ -182,15 +191,15 @@ def _with_bounds(schema: JsonSchema) -> dict[str, JsonValue]:
     return result
 
 
-def _bounded_value(key: str, value: JsonValue) -> JsonValue:
+def _bound_value(key: str, value: JsonValue) -> JsonValue:
     if key in {"properties", "$defs", "definitions"} and isinstance(value, dict):
-        return {name: _bounded_if_schema(part) for name, part in value.items()}
+        return {name: _bound_if_schema(part) for name, part in value.items()}
     if key in {"items", "additionalProperties"}:
-        return _bounded_if_schema(value)
+        return _bound_if_schema(value)
     if key in {"anyOf", "oneOf", "allOf", "prefixItems"} and isinstance(value, list):
-        return [_bounded_if_schema(part) for part in value]
+        return [_bound_if_schema(part) for part in value]
     return value
 
 
-def _bounded_if_schema(value: JsonValue) -> JsonValue:
-    return bounded(value) if isinstance(value, dict) else value
+def _bound_if_schema(value: JsonValue) -> JsonValue:
+    return bound_lengths(value) if isinstance(value, dict) else value

@@ -1,4 +1,4 @@
-"""The engine's settings: read once at the door and handed in."""
+"""The engine's settings, read once by a door."""
 
 import os
 from collections.abc import Mapping
@@ -14,23 +14,23 @@ from kiln_mcp.llm.providers.server_settings import ServerSettings
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """Everything that the engine must be told.
+    """The engine's settings.
 
     Attributes:
         journal: The SQLite file of the journal; None for one that is deleted at the end.
         shared_database_url: A Postgres database for the journal and the limits of several
             workers, instead of the file; None for one machine.
         orders: The SQLite file of the work orders of the model `host`; None for one in memory.
-        default_model: The model for those who name none.
+        default_model: The model of calls that name none.
         servers: The configured OpenAI-compatible servers.
-        server_file: A JSON file that lists more of them, read when it has changed.
+        server_file: A JSON file that lists more of them; it is read again when it has changed.
         embedded: How the embedded model runs.
         environment: Where keys are looked up first; then the system's keyring.
         timeout_s: The longest wait for one answer.
-        first_wait_s: The longest first wait before a request is sent again; later ones double.
-        attempts: How often a request is sent at most, when its failure may pass.
+        first_wait_s: The longest wait before the first retry; it doubles with each retry.
+        attempts: How often a request is sent at most.
         hosted_concurrency: The most requests at once to one hosted model.
-        awaited_s: Seconds that calls on their way are awaited when a job's time is over.
+        awaited_s: Seconds that in-flight calls are awaited when a job's time is over.
     """
 
     journal: Path | None = None

@@ -1,4 +1,4 @@
-"""Finding out what a model can do: a few short questions, asked anew."""
+"""The trial of a model: a few short questions that show its abilities."""
 
 import secrets
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ _TOOL: Final = Tool(
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a model answered, and what that taught.
+    """What a model answered, and its abilities.
 
     Attributes:
         answer: To the first question.
-        usage: What all questions took.
-        description: What is known of the model now.
-        problems: What it refused, or got wrong, as sentences.
+        usage: The usage of all questions.
+        description: The description of the model after the trial.
+        problems: What it refused or answered wrongly, as sentences.
     """
 
     answer: ModelAnswer
@@ -40,7 +40,7 @@ class Trial:
 
 
 def _question(model: str, feature: Feature) -> ModelRequest | None:
-    """Return the question that shows an ability; None where the first question does."""
+    """Return the question that shows an ability; None if the first question shows it."""
 
     def ask(text: str) -> tuple[Message, ...]:
         return (Message("user", text),)
@@ -59,25 +59,25 @@ def _question(model: str, feature: Feature) -> ModelRequest | None:
             return None
 
 
-async def to_find_out(engine: Engine, model: str) -> list[ModelRequest]:
+async def open_questions(engine: Engine, model: str) -> list[ModelRequest]:
     """Return the questions that a trial asks after its first."""
-    known = (await engine.describe(model)).abilities.by_feature()
+    abilities = (await engine.describe(model)).abilities.by_feature()
     open_questions: list[Feature] = [
-        feature for feature, how in known.items() if how is Ability.UNKNOWN
+        feature for feature, how in abilities.items() if how is Ability.UNKNOWN
     ]
-    asked = [_question(model, feature) for feature in open_questions]
-    return [request for request in asked if request is not None]
+    questions = [_question(model, feature) for feature in open_questions]
+    return [request for request in questions if request is not None]
 
 
 async def try_model(engine: Engine, model: str, asker: str) -> Trial:
-    """Ask a model short questions: that it answers, and what it can do where that is not known.
+    """Ask a model short questions, to see that it answers and what it can do.
 
     Raises:
         ModelError: It does not answer the first.
     """
-    more = await to_find_out(engine, model)
+    questions = await open_questions(engine, model)
     hello = Message("user", "Say in a few words that you are ready.")
-    # A sample of its own, so that no answer to an order of before is taken for this one's.
+    # A sample of its own, so that no answer to an earlier work order is taken for this one's.
     request = ModelRequest(model, (hello,), max_tokens=MOST_TOKENS, sample=secrets.randbits(31))
     answer = None
     async for part in engine.stream(request, asker=asker, fresh=True):
@@ -86,7 +86,7 @@ async def try_model(engine: Engine, model: str, asker: str) -> Trial:
     assert answer is not None
     usage = answer.usage
     problems: list[str] = []
-    for question in more:
+    for question in questions:
         try:
             usage += (await engine.complete(question, asker=asker, fresh=True)).usage
         except ModelError as error:

@@ -8,9 +8,8 @@ from typing import Annotated
 import anyio.to_thread
 from pydantic import Field
 
-from kiln_mcp.projects.errors import NoTask, TaskNotNamed
 from storage import ProjectStore, Spec, Task, TaskRun
-from storage.errors import CorruptRecord, UnreadableRecord
+from storage.errors import CorruptRecord, NextStep, Refusal, UnreadableRecord
 from storage.files import read_plain
 from storage.format.layout import folder_of, place_named, place_of
 from storage.format.record_text import read_record
@@ -33,27 +32,35 @@ async def task_of(store: ProjectStore, reference: str | None) -> Task:
     """Return the task that is meant: the named one, or the only one.
 
     Raises:
-        NoTask: The project has no task yet.
+        Refusal: The project has no task yet, or several and none is named.
         storage.UnreadableRecord: It has one that cannot be read.
-        TaskNotNamed: None is named and the project has several.
         storage.RecordNotFound: No task has this name or id.
     """
     if reference is not None:
         return await store.find(Task, reference, parent=store.project)
     tasks = await store.children(store.project, Task)
     if not tasks:
-        raise await unreadable_task(store) or NoTask(store.project.name)
+        raise await unreadable_task(store) or Refusal(
+            "The project '{project}' has no task yet.",
+            project=store.project.name,
+            next=[NextStep(tool="create_task", reason="say what a model is to do")],
+        )
     if len(tasks) > 1:
-        raise TaskNotNamed(store.project.name, told_apart(tasks))
+        raise Refusal(
+            "The project '{project}' has several tasks: {names}. Name one as `task`, by its name "
+            "or id.",
+            project=store.project.name,
+            names=told_apart(tasks),
+        )
     return tasks[0]
 
 
 def told_apart(records: Sequence[Task] | Sequence[Spec]) -> list[str]:
     """Return the names of records, with its id where another one is called the same."""
-    count = Counter(folded_name(one.name) for one in records)
+    count = Counter(folded_name(record.name) for record in records)
     return [
-        one.name if count[folded_name(one.name)] == 1 else f"{one.name} (id {one.id})"
-        for one in records
+        record.name if count[folded_name(record.name)] == 1 else f"{record.name} (id {record.id})"
+        for record in records
     ]
 
 
@@ -85,6 +92,6 @@ async def unreadable_task(store: ProjectStore) -> UnreadableRecord | None:
     return None
 
 
-def is_same_name(one: str, other: str) -> bool:
+def is_same_name(first: str, other: str) -> bool:
     """Return whether two names are the same for a person: case and outer spaces do not count."""
-    return one.strip().casefold() == other.casefold()
+    return first.strip().casefold() == other.casefold()

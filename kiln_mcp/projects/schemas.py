@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from kiln_mcp.projects.errors import NotAnObjectSchema
+from storage.errors import Refusal
 from storage.text.json_schema import check_schema
 
 _DEFINITIONS: Final = "#/$defs/"
@@ -20,18 +20,27 @@ async def schema_text(which: str, schema: Mapping[str, JsonValue] | None) -> str
         schema: A JSON Schema of draft 2020-12.
 
     Raises:
-        NotAnObjectSchema: It is no JSON Schema of an object with properties.
+        Refusal: It is no JSON Schema of an object with properties.
     """
     if schema is None:
         return None
     try:
         await check_schema(schema)
     except ValueError as error:
-        raise NotAnObjectSchema(which, str(error)) from error
-    described = _with_root(schema)
-    if described.get("type") != "object" or not isinstance(described.get("properties"), dict):
-        raise NotAnObjectSchema(which, "it does not describe an object with properties")
-    return json.dumps(described, ensure_ascii=False)
+        raise _unusable(which, str(error)) from error
+    description = _with_root(schema)
+    if description.get("type") != "object" or not isinstance(description.get("properties"), dict):
+        raise _unusable(which, "it does not describe an object with properties")
+    return json.dumps(description, ensure_ascii=False)
+
+
+def _unusable(which: str, reason: str) -> Refusal:
+    return Refusal(
+        "The {which} schema cannot be used: {reason}. Give a JSON Schema of type object with "
+        "properties, or leave it out for plain text.",
+        which=which,
+        reason=reason,
+    )
 
 
 def _with_root(schema: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:

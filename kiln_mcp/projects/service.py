@@ -6,13 +6,12 @@ from typing import Annotated
 import anyio
 from pydantic import Field, JsonValue
 
-from kiln_mcp.projects.errors import FolderTaken, TaskExists
 from kiln_mcp.projects.references import NameProblem, ProjectReference
 from kiln_mcp.projects.schemas import schema_text
 from kiln_mcp.workbench.capability import Effect, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Project, ProjectStore, Task
-from storage.errors import WorkbenchError
+from storage.errors import NextStep, Refusal, WorkbenchError
 from storage.records.names import folded_name
 
 TaskName = Annotated[str, Field(description="What to call the task.")]
@@ -39,7 +38,7 @@ class ProjectCreated(Result):
     project: str
     folder: str
     name_problem: NameProblem
-    next_step: str
+    next: list[NextStep]
 
 
 class TaskCreated(Result):
@@ -48,7 +47,7 @@ class TaskCreated(Result):
     project: str
     task: str
     id: str
-    next_step: str
+    next: list[NextStep]
 
 
 @capability(effect=Effect.WRITES, title="Create a project")
@@ -67,17 +66,21 @@ async def create_project(
     """
     place = anyio.Path(workspace.place(folder or f"~/Kiln Projects/{name}"))
     if await place.exists() and [entry async for entry in place.iterdir()]:
-        raise FolderTaken(Path(place))
+        raise Refusal(
+            "{folder} is not empty. Choose another folder.",
+            folder=place,
+            next=[NextStep(tool="describe_project", reason="look at it, if it holds a project")],
+        )
     store = await ProjectStore.create(
         Path(place), Project(name=name, description=description), home=workspace.settings.home
     )
     await store.close()
-    opened = await workspace.open_project(str(place))
+    store = await workspace.open_project(str(place))
     return ProjectCreated(
-        project=opened.project.name,
-        folder=str(opened.folder),
-        name_problem=await workspace.known.name_problem(opened),
-        next_step="create_task: say what a model is to do.",
+        project=store.project.name,
+        folder=str(store.folder),
+        name_problem=await workspace.known.name_problem(store),
+        next=[NextStep(tool="create_task", reason="say what a model is to do")],
     )
 
 
@@ -92,9 +95,14 @@ async def create_task(
 ) -> TaskCreated:
     """Add a task to a project: what a model is told to do with each input."""
     store = await workspace.open_project(project)
-    for one in await store.children(store.project, Task):
-        if folded_name(one.name) == folded_name(name):
-            raise TaskExists(one.name, one.id)
+    for task in await store.children(store.project, Task):
+        if folded_name(task.name) == folded_name(name):
+            raise Refusal(
+                "There is a task '{name}' already, with the id {task_id}. Choose another name, or "
+                "go on with that one.",
+                name=task.name,
+                task_id=task.id,
+            )
     task = Task(
         name=name,
         instruction=instruction,
@@ -106,7 +114,7 @@ async def create_task(
         project=store.project.name,
         task=saved.name,
         id=saved.id,
-        next_step="draft_spec: say in one sentence what a good answer is.",
+        next=[NextStep(tool="draft_spec", reason="say in one sentence what a good answer is")],
     )
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.llm import Engine, Spending
 from kiln_mcp.llm.engine import USUAL_INPUT, USUAL_OUTPUT
-from kiln_mcp.llm.errors import JournalFailed
+from kiln_mcp.llm.errors import DatabaseFailure
 
 ENOUGH: Final = 5
 """Earlier calls of a model from which what the next ones take can be told."""
@@ -55,7 +55,7 @@ async def plan_of(
 
 async def _earlier(engine: Engine, kind: str) -> Mapping[str, Spending]:
     """Return what calls of a kind took, by model, where there were enough with a price."""
-    with suppress(JournalFailed):  # who asks a model is told
+    with suppress(DatabaseFailure):  # who asks a model is told
         spent = await engine.spending(f"*{kind}/*")
         return {
             entry.model: entry

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.llm import Engine, Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm import Usage as ModelUsage
-from kiln_mcp.llm.errors import UnusableSchema
+from kiln_mcp.llm.schemas import unusable_schema
 from kiln_mcp.run_configs.errors import UnsupportedRunConfig
 from kiln_mcp.run_configs.model_names import StoredModel, engine_model
 from kiln_mcp.run_configs.prompts import Example, prompt_text, split_examples
@@ -130,14 +130,14 @@ def output_schema(task: Task) -> Mapping[str, JsonValue] | None:
     """Return the JSON Schema of a task's outputs, None for plain text.
 
     Raises:
-        UnusableSchema: It is no JSON, or nested too deeply.
+        ModelError: It is no JSON, or nested too deeply.
     """
     if not task.output_json_schema:
         return None
     try:
         schema: JsonValue = json.loads(task.output_json_schema)
     except (ValueError, RecursionError) as error:
-        raise UnusableSchema("it is no JSON, or nested too deeply") from error
+        raise unusable_schema("it is no JSON, or nested too deeply") from error
     return schema if isinstance(schema, dict) else None
 
 
@@ -242,4 +242,4 @@ def _with_schema(request: ModelRequest, setup: Setup) -> ModelRequest:
 def _output(answer: ModelAnswer, setup: Setup) -> str:
     if setup.schema is None:
         return answer.text
-    return json.dumps(answer.parsed, ensure_ascii=False)
+    return json.dumps(answer.value, ensure_ascii=False)

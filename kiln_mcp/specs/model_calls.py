@@ -167,7 +167,7 @@ async def _ask(
         max_tokens=_LONGEST_ANSWER,
     )
     answer = await asked.engine.complete(request, asker=asker)
-    return shape.model_validate(answer.parsed)
+    return shape.model_validate(answer.value)
 
 
 def _schema(shape: type[BaseModel]) -> dict[str, JsonValue]:

@@ -230,7 +230,7 @@ async def _fits(text: str, schema: JsonValue) -> bool:
 
 
 def _values(answer: ModelAnswer, name: str) -> list[JsonValue]:
-    values = answer.parsed.get(name) if isinstance(answer.parsed, dict) else None
+    values = answer.value.get(name) if isinstance(answer.value, dict) else None
     return values if isinstance(values, list) else []
 
 

@@ -22,7 +22,7 @@ from typing import Concatenate, Final, Generic, ParamSpec, Protocol, TypeVar, ov
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, create_model
 from pydantic_core import ErrorDetails, to_jsonable_python
 
-from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.approvals.plan import Effect, Plan
 from kiln_mcp.approvals.records import ProposedCall
 from kiln_mcp.errors import InvalidArguments, UnusableValue, closest, one_error
@@ -224,7 +224,7 @@ class Capability(Generic[ContextT, P, ResultT]):
     ) -> ResultT:
         try:
             await context.approve(self.call(proposal.plan, arguments), self.effect)
-        except ApprovalNeeded as needed:
+        except MissingApproval as needed:
             if proposal.unapproved is None:
                 raise
             return await proposal.unapproved(needed.approval_id)

@@ -38,7 +38,7 @@ async def open_workspace(
             name = f"jobs/{job.id}"
             budget = budgets[job.id] = await engine.budget(name, job.limit, job.worked_s)
             relay = Relay(report)
-            heard = engine.within(budget).heard_by(relay.say)
+            heard = engine.within(budget).with_listener(relay.say)
             own = replace(workspace, engine=heard, report=relay.report, job=job.id)
             if job.model is not None:  # of the client that started it; the daemon serves others too
                 own = own.with_model(job.model)

@@ -12,8 +12,15 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 
-from kiln_mcp.approvals.decision import Approved, Decision, Declined, Person, Waiting, decide
-from kiln_mcp.approvals.errors import ApprovalDeclined, ApprovalNeeded, ApprovalsFailed
+from kiln_mcp.approvals.decision import (
+    Consent,
+    Decision,
+    PendingApproval,
+    Person,
+    Rejection,
+    decide,
+)
+from kiln_mcp.approvals.errors import ApprovalStoreFailure, MissingApproval, rejection_error
 from kiln_mcp.approvals.plan import Effect
 from kiln_mcp.approvals.policy import read_policy
 from kiln_mcp.approvals.records import ProposedCall
@@ -21,7 +28,7 @@ from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.errors import UnknownCapability, UnusablePath
 from kiln_mcp.jobs import Job, JobDesk, JsonObject
 from kiln_mcp.llm import Engine
-from kiln_mcp.llm.errors import JournalFailed
+from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.known_projects import KnownProjects, Reference
 from kiln_mcp.workbench.progress import STILL_THERE, ProgressReport, Relay, report_nothing
@@ -80,7 +87,7 @@ class Workspace:
     def with_progress(self, report: ProgressReport) -> Self:
         """Return the same workspace with progress going to `report`, waits of models included."""
         relay = Relay(report, STILL_THERE)
-        return replace(self, report=relay.report, engine=self.engine.heard_by(relay.say))
+        return replace(self, report=relay.report, engine=self.engine.with_listener(relay.say))
 
     def with_model(self, name: str) -> Self:
         """Return the same workspace with another default model."""
@@ -164,7 +171,7 @@ class Workspace:
 
         Raises:
             ModelError: What keeps a model from answering.
-            storage.errors.WriteFailed: The project or the home is read-only, or has no space.
+            storage.errors.WriteError: The project or the home is read-only, or has no space.
         """
         await self.engine.check_ready(calls)
         await self.check_room(store, sum(calls.values()))
@@ -173,7 +180,7 @@ class Workspace:
         """Refuse what so many calls give if project or home could not keep it.
 
         Raises:
-            storage.errors.WriteFailed: The project or the home is read-only, or has no space.
+            storage.errors.WriteError: The project or the home is read-only, or has no space.
         """
         if calls:
             await store.check_room(calls * BYTES_A_CALL)
@@ -221,10 +228,10 @@ class Workspace:
             approval_id: The approval that the caller names.
 
         Raises:
-            ApprovalsFailed: The record of approvals cannot be used.
+            ApprovalStoreFailure: The record of approvals cannot be used.
         """
         if effect is Effect.READS and not call.plan.needs_approval:
-            return Approved()
+            return Consent()
         home = self.settings.home
         policy = await anyio.to_thread.run_sync(read_policy, home)
         named = replace(call, client=self.caller)
@@ -240,9 +247,9 @@ class Workspace:
             account: The name of the budget that its calls were made under.
             earlier: Approvals that have paid for a part of it.
         """
-        with suppress(ApprovalsFailed, JournalFailed):
+        with suppress(ApprovalStoreFailure, DatabaseFailure):
             spent = await self.engine.spending(f"{account}/*")
-            lost = await self.engine.unheard(account)
+            lost = await self.engine.unanswered_expense(account)
             if any(entry.unpriced_calls for entry in spent):
                 return
             cost = sum(entry.usage.cost_usd or 0.0 for entry in spent) + lost.cost_usd
@@ -256,18 +263,18 @@ class Workspace:
         """Return if a call may be carried out: for callers in Python.
 
         Raises:
-            ApprovalNeeded: The person must be asked first.
-            ApprovalDeclined: The person said no.
+            MissingApproval: The person must be asked first.
+            WorkbenchError: The person declined.
         """
         match await self.decide(call, effect):
-            case Approved():
+            case Consent():
                 return
-            case Declined():
-                raise ApprovalDeclined(call.plan)
-            case Waiting(approval_id):
-                raise ApprovalNeeded(call.plan, approval_id)
+            case Rejection():
+                raise rejection_error(call.plan)
+            case PendingApproval(approval_id):
+                raise MissingApproval(call.plan, approval_id)
             case _:
-                raise ApprovalNeeded(call.plan)
+                raise MissingApproval(call.plan)
 
 
 def _check_home(home: Path, size: int) -> None:
@@ -283,9 +290,9 @@ async def settle_reservation(workspace: Workspace, job: Job) -> None:
     the earlier ones have not.
     """
     first = job.agreement.approval_id if job.agreement else ""
-    with suppress(ApprovalsFailed):
+    with suppress(ApprovalStoreFailure):
         store = ApprovalStore(workspace.settings.home)
-        later = await anyio.to_thread.run_sync(store.used_for, RESUME, "job", job.id)
+        later = await anyio.to_thread.run_sync(store.used_approvals, RESUME, "job", job.id)
         approvals = [first, *later] if first else later
         if approvals:
             await workspace.settle(approvals[-1], f"jobs/{job.id}", approvals[:-1])

@@ -81,7 +81,7 @@ def files_beside(project: Path, files: Sequence[FileToCopy]) -> Generator[None]:
     Raises:
         StorageError: One cannot be read, or is no ordinary file.
         UnsafePath: It would lie elsewhere than beside its record, or behind a link.
-        WriteFailed: The disk refused.
+        WriteError: The disk refused.
     """
     for file in files:
         check_path(file.target)

@@ -94,7 +94,7 @@ class CommitLog:
             StorageError: What is to be moved is gone.
             UnsafePath: A path leaves the project, leads through a link, or is not to be touched.
             ProjectBusy: Another process has been writing for too long.
-            WriteFailed: The disk refused; nothing was changed.
+            WriteError: The disk refused; nothing was changed.
         """
         PendingChange(edits, moves, (), reach).check()
         with self.exclusive():
@@ -138,7 +138,7 @@ class CommitLog:
         """Refuse a folder of the project that new records of this size could not be saved in.
 
         Raises:
-            WriteFailed: It is read-only, or there is too little space.
+            WriteError: It is read-only, or there is too little space.
         """
         if not os.access(folder, os.W_OK):
             raise read_only(folder)

@@ -64,7 +64,7 @@ class Pending:
         The small file that shows it may be swept away by another writer, which changes nothing.
 
         Raises:
-            WriteFailed: It is read-only, or there is too little space.
+            WriteError: It is read-only, or there is too little space.
         """
         check_links(self._project, [PENDING])
         self.prepare()
@@ -74,7 +74,7 @@ class Pending:
         """Write the new contents of a change aside and return where.
 
         Raises:
-            WriteFailed: The disk refused; nothing was changed.
+            WriteError: The disk refused; nothing was changed.
         """
         return [
             write_aside(self._project / edit.path, edit.content, self._folder)
@@ -85,7 +85,7 @@ class Pending:
         """Return the file of a change's journal; a change of one file alone needs none.
 
         Raises:
-            WriteFailed: The disk refused; nothing was changed.
+            WriteError: The disk refused; nothing was changed.
         """
         file = self._folder / f"{uuid4().hex}.json"
         if len(change.paths) > 1:

@@ -39,7 +39,7 @@ class JournalSeal:
         """Return what a journal holds: the codes of its text, and the text.
 
         Raises:
-            WriteFailed: There is no key, and none can be written.
+            WriteError: There is no key, and none can be written.
         """
         person, state = self._places
         keys = [self._key(state)]

@@ -157,7 +157,7 @@ def unpack(archive: Path, into: Path, limits: Limits = LIMITS) -> None:
         Refusal: It is no such archive, or is damaged.
         Refusal: It holds paths or links that lead out, devices, or too much.
         Refusal: It takes more space than the disk has left.
-        WriteFailed: The disk refused.
+        WriteError: The disk refused.
     """
     meter = _Meter(archive, limits, into)
     links: dict[PurePosixPath, PurePosixPath] = {}

@@ -52,7 +52,7 @@ async def pack_project(store: ProjectStore, file: Path) -> PackedProject:
         Refusal: The file is there already.
         Refusal: It would lie within the project.
         UnsafePath: It would lie in git's own folder.
-        WriteFailed: The disk refused.
+        WriteError: The disk refused.
     """
     top = stored_name(acceptable_name(store.project.name)) or "project"
     return await store.run_exclusive(lambda _: _pack(store.folder, top, file))

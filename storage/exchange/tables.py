@@ -155,7 +155,7 @@ def new_run_table(file: Path, *, of: Path) -> Generator[RunTableWriter]:
         Refusal: It would lie within the project.
         UnsafePath: It would lie in git's own folder.
         Refusal: It is parquet, whose library is not installed.
-        WriteFailed: The disk refused.
+        WriteError: The disk refused.
     """
     form = table_format(file.name, to_write=True)
     if file.exists() or file.is_symlink():

@@ -5,12 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from storage.errors import StorageError
-
-_SECRET = re.compile(r"(?<=://)[^/\s]*@")
-
-
-_SECRET_ARGUMENT = re.compile(r"((?:token|password|secret|key)=)[^&\s'\"]+", re.IGNORECASE)
-
+from storage.text.secret_masks import mask_arguments, mask_logins
 
 _CAUSE = re.compile(r"(?:fatal|error|ssh|remote: error): ?(.*)", re.IGNORECASE)
 
@@ -135,7 +130,7 @@ class UnusableAddress(StorageError):
 
 def without_secrets(text: str) -> str:
     """Return a text whose URLs have no user names, passwords and tokens."""
-    return _SECRET_ARGUMENT.sub(r"\1***", _SECRET.sub("***@", text))
+    return mask_arguments(mask_logins(text))
 
 
 def _reason(output: str) -> str:

@@ -14,9 +14,9 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from pydantic import BaseModel
 
-from agent.approval import Effect, Reply, effect_of, elicitation_through, one_at_a_time
-from agent.messages import ToolCall
+from agent.approval import Effect, Reply, effect_of, elicitation_callback, serialize
 from agent.tools import Toolbox
+from kiln_mcp.llm import ToolCall
 
 
 class Secret(BaseModel):
@@ -66,7 +66,7 @@ async def stranger(
 
     with anyio.fail_after(30):
         async with Client(server) as client:
-            yield await Toolbox.of(client, person.ask)
+            yield await Toolbox.load(client, person.ask)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ async def test_a_person_is_asked_one_thing_at_a_time() -> None:
         waiting -= 1
         return "accept"
 
-    in_turn = one_at_a_time(ask)
+    in_turn = serialize(ask)
     async with anyio.create_task_group() as tasks:
         for number in range(5):
             tasks.start_soon(in_turn, str(number))
@@ -139,10 +139,10 @@ async def test_a_server_cannot_get_more_from_the_person_than_yes_or_no() -> None
         """Ask for a password."""
         return (await context.elicit("Your password?", Secret)).action
 
-    callback = elicitation_through(person.ask)
+    callback = elicitation_callback(person.ask)
     with anyio.fail_after(30):
         async with Client(server, mode="legacy", elicitation_callback=callback) as client:
-            toolbox = await Toolbox.of(client, person.ask)
+            toolbox = await Toolbox.load(client, person.ask)
             result = await toolbox.call(ToolCall("1", "pry", ""), unheard)
     assert (result.text, person.asked) == ("decline", [])
 
@@ -160,9 +160,9 @@ async def test_a_question_that_the_person_closes_is_no_answer(reply: Reply) -> N
         return reply
 
     with anyio.fail_after(30):
-        callback = elicitation_through(answer)
+        callback = elicitation_callback(answer)
         async with Client(server, mode="legacy", elicitation_callback=callback) as client:
-            toolbox = await Toolbox.of(client, answer)
+            toolbox = await Toolbox.load(client, answer)
             result = await toolbox.call(ToolCall("1", "offer", ""), unheard)
     assert result.text == reply
 

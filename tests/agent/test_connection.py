@@ -8,10 +8,10 @@ import anyio
 import pytest
 from rich.console import Console
 
-from agent.errors import ServerNotStarted
-from agent.messages import ToolCall
 from agent.screen import Screen
-from agent.terminal import connected
+from agent.terminal import connect
+from kiln_mcp.llm import ToolCall
+from storage.errors import Refusal
 
 SERVER = """\
 import mcp_types as types
@@ -44,7 +44,7 @@ async def test_a_server_of_either_era_is_reached_over_stdio(tmp_path: Path, mode
     (tmp_path / "a server.py").write_text(SERVER, encoding="utf-8")
     command = f"{sys.executable} '{tmp_path / 'a server.py'}'"
     with anyio.fail_after(60):
-        async with connected(command, screen(), mode=mode) as toolbox:
+        async with connect(command, screen(), mode=mode) as toolbox:
             result = await toolbox.call(ToolCall("1", "look", '{"place": "x"}'), unheard)
     assert result.text == "x is empty"
 
@@ -60,8 +60,8 @@ async def test_a_server_of_either_era_is_reached_over_stdio(tmp_path: Path, mode
 )
 async def test_what_is_no_server_is_said_in_a_sentence(command: str, sentence: str) -> None:
     with anyio.fail_after(60):
-        with pytest.raises(ServerNotStarted) as caught:
-            async with connected(command, screen()):
+        with pytest.raises(Refusal) as caught:
+            async with connect(command, screen()):
                 raise AssertionError("it started")
     assert sentence in str(caught.value)
 
@@ -69,8 +69,8 @@ async def test_what_is_no_server_is_said_in_a_sentence(command: str, sentence: s
 async def test_a_server_that_says_nothing_is_given_up() -> None:
     command = f"{sys.executable} -c 'import sys; sys.stdin.read()'"
     with anyio.fail_after(60):
-        with pytest.raises(ServerNotStarted, match="said nothing for 2 seconds"):
-            async with connected(command, screen(), longest_start_s=2):
+        with pytest.raises(Refusal, match="said nothing for 2 seconds"):
+            async with connect(command, screen(), longest_start_s=2):
                 raise AssertionError("it started")
 
 
@@ -78,7 +78,7 @@ async def test_a_server_that_ends_in_the_middle_is_a_failed_call(tmp_path: Path)
     dying = SERVER.replace('return f"{place} is empty"', "import os; os._exit(3)")
     (tmp_path / "server.py").write_text(dying, encoding="utf-8")
     with anyio.fail_after(60):
-        async with connected(f"{sys.executable} {tmp_path / 'server.py'}", screen()) as toolbox:
+        async with connect(f"{sys.executable} {tmp_path / 'server.py'}", screen()) as toolbox:
             first = await toolbox.call(ToolCall("1", "look", '{"place": "x"}'), unheard)
             second = await toolbox.call(ToolCall("2", "look", '{"place": "x"}'), unheard)
     assert first.failed
@@ -90,6 +90,6 @@ async def test_a_server_on_a_command_line_is_not_believed_to_ask_by_itself(tmp_p
     posing = SERVER.replace('"small"', '"kiln-mcp"').replace("read_only", "destructive")
     (tmp_path / "server.py").write_text(posing, encoding="utf-8")
     with anyio.fail_after(60):
-        async with connected(f"{sys.executable} {tmp_path / 'server.py'}", screen()) as toolbox:
+        async with connect(f"{sys.executable} {tmp_path / 'server.py'}", screen()) as toolbox:
             result = await toolbox.call(ToolCall("1", "look", '{"place": "x"}'), unheard)
     assert "closed the question" in result.text

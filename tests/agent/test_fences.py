@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.fences import fenced, printable
+from agent.fences import fence, printable
 
 TAG_LIKE = st.lists(
     st.sampled_from(["<", "/", " ", "\\", ">", "tool-result", "TOOL-RESULT", "x", "\n", "_"])
@@ -14,7 +14,7 @@ TAG_LIKE = st.lists(
 
 @given(TAG_LIKE | st.text())
 def test_nothing_in_a_result_can_close_its_fence_or_open_another(text: str) -> None:
-    first, _, rest = fenced("t", text).partition("\n")
+    first, _, rest = fence("t", text).partition("\n")
     inside, _, last = rest.rpartition("\n")
     assert first == '<tool-result tool="t">'
     assert last == "</tool-result>"
@@ -23,7 +23,7 @@ def test_nothing_in_a_result_can_close_its_fence_or_open_another(text: str) -> N
 
 @given(st.text())
 def test_a_tools_name_cannot_leave_its_attribute(name: str) -> None:
-    assert re.fullmatch(r'<tool-result tool="[\w.-]*">', fenced(name, "x").split("\n", 1)[0])
+    assert re.fullmatch(r'<tool-result tool="[\w.-]*">', fence(name, "x").split("\n", 1)[0])
 
 
 @given(st.text(alphabet=st.characters(categories=["L", "N", "P", "S", "Zs"])))

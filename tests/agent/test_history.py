@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import ChatNotSaved, NoSuchChat
-from agent.history import Chats, Secrets, answered
-from agent.messages import Message, ToolCall
+from agent.history import Chats, Secrets, complete_calls
+from kiln_mcp.llm import Message, ToolCall
+from storage.errors import Refusal
 
 NOTHING = Secrets({})
 CALL = Message("assistant", "", (ToolCall("c1", "look", "{}"), ToolCall("c2", "look", "{}")))
@@ -18,7 +18,7 @@ def calling(ids: list[str]) -> Message:
 
 
 def answering(name: str) -> Message:
-    return Message("tool", "x", call_id=name)
+    return Message("tool", "x", tool_call_id=name)
 
 
 MESSAGES = st.lists(
@@ -36,20 +36,20 @@ def test_a_chat_to_go_on_with_has_one_answer_to_every_call_and_no_other(
     messages: list[Message],
 ) -> None:
     open_calls: list[str | None] = []
-    for message in answered(messages):
+    for message in complete_calls(messages):
         if message.role == "tool":
-            assert message.call_id in open_calls
-            open_calls.remove(message.call_id)
+            assert message.tool_call_id in open_calls
+            open_calls.remove(message.tool_call_id)
         else:
             assert open_calls == []
-            open_calls += [call.id for call in message.calls]
+            open_calls += [call.id for call in message.tool_calls]
     assert open_calls == []
 
 
 @given(MESSAGES)
 def test_a_chat_that_is_whole_is_gone_on_with_as_it_is(messages: list[Message]) -> None:
-    whole = answered(messages)
-    assert answered(whole) == whole
+    whole = complete_calls(messages)
+    assert complete_calls(whole) == whole
     assert [m for m in whole if m.role != "tool"] == [m for m in messages if m.role != "tool"]
 
 
@@ -59,7 +59,7 @@ async def test_what_was_said_after_a_line_that_was_cut_off_is_not_lost(tmp_path:
     with (tmp_path / "a.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"role": "assi')
     await chats.add("a", Message("user", "two"))
-    assert [m.text for m in await chats.read("a")] == ["one", "two"]
+    assert [m.content for m in await chats.read("a")] == ["one", "two"]
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ async def test_a_secret_of_the_environment_is_not_written_whatever_it_is_made_of
     chats = Chats(tmp_path, Secrets({variable: value}))
     wish = Message("assistant", f"I use {value}", (ToolCall("c", "look", f"<{value}>"),))
     await chats.add("a", wish)
-    kept = (await chats.read("a"))[0]
-    assert kept.text == f"I use [{variable}]"
-    assert kept.calls[0].arguments == f"<[{variable}]>"
+    saved = (await chats.read("a"))[0]
+    assert saved.content == f"I use [{variable}]"
+    assert saved.tool_calls[0].arguments == f"<[{variable}]>"
 
 
 @pytest.mark.parametrize(
@@ -86,13 +86,13 @@ async def test_a_secret_of_the_environment_is_not_written_whatever_it_is_made_of
     ["sk-ant-api03-abcdefghijklmnop", "AKIAABCDEFGHIJKLMNOP", "ghp_abcdefghijklmnopqrstuv"],
 )
 def test_what_looks_like_a_key_is_not_written(key: str) -> None:
-    assert NOTHING.without(f"my key: {key}.") == "my key: [a key]."
-    assert NOTHING.without("Bearer abcdefghijklmnopq") == "Bearer [a key]"
+    assert NOTHING.mask(f"my key: {key}.") == "my key: [a key]."
+    assert NOTHING.mask("Bearer abcdefghijklmnopq") == "Bearer [a key]"
 
 
 def test_ordinary_words_are_written_as_they_are() -> None:
     text = "sk-1, the desk-lamp, HF_HUB and a task-oriented-conversation-with-hyphens"
-    assert Secrets({"MODEL": "conversation"}).without(text) == text
+    assert Secrets({"MODEL": "conversation"}).mask(text) == text
 
 
 async def test_only_the_person_can_read_a_chat(tmp_path: Path) -> None:
@@ -108,11 +108,26 @@ async def test_a_chat_that_is_not_there_is_answered_with_those_that_are(
 ) -> None:
     chats = Chats(tmp_path, NOTHING)
     await chats.add("a", Message("user", "one"))
-    with pytest.raises(NoSuchChat, match="Saved chats: a"):
+    with pytest.raises(Refusal, match="Saved chats: a"):
         await chats.read(name)
 
 
 async def test_a_chat_that_cannot_be_saved_is_said_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "chats").write_text("in the way", encoding="utf-8")
-    with pytest.raises(ChatNotSaved, match="could not be saved"):
+    with pytest.raises(Refusal, match="could not be saved"):
         await Chats(tmp_path / "chats", NOTHING).add("a", CALL)
+
+
+async def test_a_chat_of_an_earlier_version_can_be_continued(tmp_path: Path) -> None:
+    lines = [
+        '{"role":"user","text":"look","calls":[],"call_id":null}',
+        '{"role":"assistant","text":"","calls":[{"id":"c1","name":"look","arguments":"{}"}],'
+        '"call_id":null}',
+        '{"role":"tool","text":"empty","calls":[],"call_id":"c1"}',
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    assert await Chats(tmp_path, NOTHING).read("a") == [
+        Message("user", "look"),
+        Message("assistant", "", (ToolCall("c1", "look", "{}"),)),
+        Message("tool", "empty", tool_call_id="c1"),
+    ]

@@ -9,19 +9,21 @@ from pathlib import Path
 
 import anyio
 import mcp_types as types
+import pytest
 from mcp import Client
 from mcp.server import MCPServer
 from rich.console import Console
 
 from agent.conversation import Conversation
 from agent.history import Chats, Secrets
-from agent.messages import Message, ToolCall
-from agent.model import ScriptedChatModel
 from agent.screen import Screen
-from agent.session import Session
+from agent.session import Session, model_name
 from agent.tools import Toolbox
+from kiln_mcp.llm import BudgetLimit, Message, ModelAnswer, Usage
+from scripted_chat import Step, calling, chat_model, scripted
 
 SYSTEM = Message("system", "You help.")
+NO_LIMIT = BudgetLimit()
 
 
 @dataclass
@@ -52,7 +54,11 @@ class Sitting:
 
 @asynccontextmanager
 async def sitting(
-    tmp_path: Path, *answers: Message, model_is_set: bool = True, terminal: bool = False
+    tmp_path: Path,
+    *answers: Step,
+    has_model: bool = True,
+    terminal: bool = False,
+    limit: BudgetLimit = NO_LIMIT,
 ) -> AsyncGenerator[Sitting]:
     server = MCPServer("small")
 
@@ -71,20 +77,23 @@ async def sitting(
     screen = Screen(console, Typist())
     chats = Chats(tmp_path / "chats", Secrets({}))
     with anyio.fail_after(30):
-        async with Client(server) as client:
+        async with (
+            Client(server) as client,
+            chat_model(scripted(*answers) if has_model else None, limit) as model,
+        ):
             conversation = Conversation(
-                ScriptedChatModel(*answers),
-                await Toolbox.of(client, screen.agree),
+                model,
+                await Toolbox.load(client, screen.agree),
                 screen,
                 partial(chats.add, "one"),
                 [SYSTEM],
             )
-            session = Session(screen, chats, "one", conversation, model_is_set)
+            session = Session(screen, chats, "one", conversation)
             yield Sitting(session, shown)
 
 
 async def test_without_a_model_talking_says_how_to_name_one_and_tools_work(tmp_path: Path) -> None:
-    async with sitting(tmp_path, model_is_set=False) as it:
+    async with sitting(tmp_path, has_model=False) as it:
         said = await it.type("hello")
         assert it.session.failed
         assert "--model" in said
@@ -95,7 +104,7 @@ async def test_without_a_model_talking_says_how_to_name_one_and_tools_work(tmp_p
 
 
 async def test_the_tools_are_listed_with_what_they_do(tmp_path: Path) -> None:
-    async with sitting(tmp_path, model_is_set=False) as it:
+    async with sitting(tmp_path, has_model=False) as it:
         shown = await it.type("/tools")
     assert "look (reads): Look at a place." in shown
     assert "wipe (asks first): Wipe everything." in shown
@@ -113,7 +122,7 @@ async def test_what_a_tool_refuses_and_what_is_no_command_counts_as_failed(tmp_p
     async with sitting(tmp_path) as it:
         for line, sentence in (
             ("/call lok {}", "Did you mean 'look'?"),
-            ("/call look [1]", "no JSON object"),
+            ("/call look [1]", "not a JSON object"),
             ("/nonsense", "There is no /nonsense."),
         ):
             assert sentence in await it.type(line)
@@ -121,35 +130,35 @@ async def test_what_a_tool_refuses_and_what_is_no_command_counts_as_failed(tmp_p
 
 
 async def test_a_chat_is_gone_on_with_where_it_was_left(tmp_path: Path) -> None:
-    wish = Message("assistant", "", (ToolCall("c", "look", '{"place": "x"}'),))
-    async with sitting(tmp_path, wish, Message("assistant", "It is empty.")) as it:
+    wish = calling(("look", {"place": "x"}))
+    async with sitting(tmp_path, wish, "It is empty.") as it:
         await it.type("Look at x")
-    async with sitting(tmp_path, Message("assistant", "Yes.")) as it:
+    async with sitting(tmp_path, "Yes.") as it:
         it.session.chat = "two"
         shown = await it.type("/resume", "Are you sure?")
-        assert "Going on with one, 4 messages" in shown
+        assert "Continuing one, 4 messages" in shown
         assert "It is empty." in shown
         assert it.session.conversation.messages[0] == SYSTEM
         assert [m.role for m in it.session.conversation.messages[1:]] == [
             *("user", "assistant", "tool", "assistant"),
             *("user", "assistant"),
         ]
-        assert [m.text for m in await it.session.chats.read("one")][-2:] == [
+        assert [m.content for m in await it.session.chats.read("one")][-2:] == [
             "Are you sure?",
             "Yes.",
         ]
 
 
 async def test_a_new_chat_knows_nothing_of_the_old_one(tmp_path: Path) -> None:
-    async with sitting(tmp_path, Message("assistant", "a"), Message("assistant", "b")) as it:
+    async with sitting(tmp_path, "a", "b") as it:
         await it.type("first", "/new", "second")
-        assert [m.text for m in it.session.conversation.messages[1:]] == ["second", "b"]
+        assert [m.content for m in it.session.conversation.messages[1:]] == ["second", "b"]
         assert len(it.session.chats.names()) == 2
 
 
 async def test_on_a_terminal_an_answer_is_formatted_and_shown_once(tmp_path: Path) -> None:
     text = "# Title\n\nSome **bold** words.\n\n- one\n- two"
-    async with sitting(tmp_path, Message("assistant", text), terminal=True) as it:
+    async with sitting(tmp_path, text, terminal=True) as it:
         shown = await it.type("go")
     assert "**" not in shown
     # The block that grows is drawn and taken away again before it is drawn for good.
@@ -164,9 +173,51 @@ async def test_a_tools_text_cannot_move_the_cursor(tmp_path: Path) -> None:
 
 
 async def test_what_may_be_typed_next_is_known(tmp_path: Path) -> None:
-    async with sitting(tmp_path, Message("assistant", "a")) as it:
+    async with sitting(tmp_path, "a") as it:
         await it.type("hello")
         assert "/resume" in it.session.next_words("")
         assert it.session.next_words("/call") == ["look", "wipe"]
         assert it.session.next_words("/resume") == ["one"]
         assert it.session.next_words("/call look") == []
+
+
+async def test_the_cost_of_a_chat_is_shown_and_a_new_chat_begins_at_zero(tmp_path: Path) -> None:
+    answer = ModelAnswer("a", usage=Usage(1000, 234, cost_usd=0.5))
+    async with sitting(tmp_path, answer) as it:
+        assert "1 calls, 1,234 tokens, $0.5000." in await it.type("first", "/cost")
+        assert "0 calls, 0 tokens, $0.0000." in await it.type("/new", "/cost")
+
+
+async def test_calls_without_a_known_price_are_counted_apart(tmp_path: Path) -> None:
+    answer = ModelAnswer("a", usage=Usage(10, 5, cost_usd=None))
+    async with sitting(tmp_path, answer) as it:
+        assert "without 1 calls, whose price is not known." in await it.type("first", "/cost")
+
+
+async def test_a_chat_that_has_spent_its_budget_says_how_to_go_on(tmp_path: Path) -> None:
+    async with sitting(tmp_path, "a", "b", limit=BudgetLimit(calls=1)) as it:
+        assert "higher --budget and --resume" in await it.type("first", "second")
+        assert it.session.failed
+
+
+async def test_another_model_is_named_only_if_it_can_hold_a_conversation(tmp_path: Path) -> None:
+    async with sitting(tmp_path) as it:
+        assert "cannot hold a conversation" in await it.type("/model host")
+        assert "scripted" in await it.type("/model")
+        assert "There is no model 'nonsense'" in await it.type("/model nonsense")
+        assert "The model is now openai/gpt-4.1" in await it.type("/model openai/gpt-4.1")
+
+
+@pytest.mark.parametrize(
+    ("name", "has_api_base", "expected"),
+    [
+        ("openai/gpt-4.1", False, "openai/gpt-4.1"),
+        ("org/m", True, "api-base/org/m"),
+        ("api-base/m", True, "api-base/m"),
+        ("", True, ""),
+    ],
+)
+def test_with_an_own_server_every_name_is_one_of_its_models(
+    name: str, has_api_base: bool, expected: str
+) -> None:
+    assert model_name(name, has_api_base) == expected

@@ -102,11 +102,12 @@ async def test_a_conversation_makes_a_project_through_the_real_server(
     answers: list[Mapping[str, object]] = [wanted, {"content": "It is there."}]
     async with model_server(answers) as url:
         ended = await chat(
-            workbench, tmp_path / "home", "make one\n", "--model", "openai/m", "--api-base", url
+            workbench, tmp_path / "home", "make one\n/cost\n", "--model", "m", "--api-base", url
         )
     assert ended.code == 0, ended.err
     assert "✓ create_project" in ended.out
     assert "It is there." in ended.out
+    assert "2 calls, " in ended.out
     assert (folder / "project.kiln").exists()
     (saved,) = (tmp_path / "home" / "chats").glob("*.jsonl")
     assert "not-a-real-key" not in saved.read_text(encoding="utf-8")
@@ -150,10 +151,11 @@ async def test_a_model_server_that_is_down_is_said_in_one_sentence(
         tmp_path / "home",
         "hello\n",
         "--model",
-        "openai/m",
+        "m",
         "--api-base",
         "http://127.0.0.1:9/v1",
     )
     assert ended.code == 1
-    assert ended.out.startswith("Nothing answers at http://127.0.0.1:9/v1 for the model openai/m.")
+    assert ended.out.startswith("The server of api-base/m does not answer:")
+    assert "http://127.0.0.1:9/v1" in ended.out
     assert "Traceback" not in ended.out + ended.err

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import anyio.lowlevel
 
-from kiln_mcp.llm.deltas import Streamed, TextDelta, deltas_of
-from kiln_mcp.llm.errors import RequestRefused
+from kiln_mcp.llm.deltas import AnswerStream, TextDelta, deltas_of
+from kiln_mcp.llm.errors import RejectedRequest
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest, Usage
 
 Answer = str | ModelAnswer
@@ -45,7 +45,7 @@ class ScriptedModel:
         if callable(self._answers):
             return whole_answer(self._answers(request), request)
         if position >= len(self._answers) and not self._repeat:
-            raise RequestRefused(
+            raise RejectedRequest(
                 request.model, f"the script has only {len(self._answers)} answers."
             )
         answer = self._answers[position % len(self._answers)]
@@ -53,7 +53,7 @@ class ScriptedModel:
             raise answer
         return whole_answer(answer, request)
 
-    async def stream(self, request: ModelRequest) -> Streamed:
+    async def stream(self, request: ModelRequest) -> AnswerStream:
         """Give the next answer word by word."""
         answer = await self.complete(request)
         for delta in deltas_of(answer):

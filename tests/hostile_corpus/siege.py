@@ -28,7 +28,9 @@ from tests.hostile_corpus.model_server import hostile_models
 from tests.hostile_corpus.world import World
 
 BRIDGE: Final = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
-FORBIDDEN: Final = re.compile(r"not foreseen|ExceptionGroup|Traceback|canary-5812|root:x:0|Errno")
+FORBIDDEN: Final = re.compile(
+    r"unexpected error|ExceptionGroup|Traceback|canary-5812|root:x:0|Errno"
+)
 LONGEST_ERROR: Final = 4_000
 CALL_WITHIN_S: Final = 25.0
 META: Final[Mapping[str, object]] = {
@@ -371,7 +373,7 @@ async def _look_around(siege: Siege) -> None:
     daemon = Daemon(siege.world.home)
     known = json.loads((siege.world.home / "daemon.json").read_text(encoding="utf-8"))
     daemon.find()
-    siege.is_alive = known["pid"] == siege.pid and daemon.is_well()
+    siege.is_alive = known["pid"] == siege.pid and daemon.is_healthy()
     with Exchange(daemon.address, "POST", "/stop", {}, b"") as exchange:
         exchange.send()
     after = siege.world.untouched()

@@ -29,7 +29,7 @@ async def test_nobody_else_may_read_journal_jobs_and_orders_in_a_home_that_all_m
         JobRunner(JobSettings(sqlite_url(tmp_path / "jobs")), work) as jobs,
     ):
         await engine.complete(request, asker="test")
-        await engine.orders.put(request)
+        await engine.orders.add(request)
         await jobs.start("capability", {})
         files = {
             file.name: (await file.stat()).st_mode & 0o777

@@ -1,4 +1,4 @@
-"""The border between this person's daemon and every other process of the machine.
+"""The border between this person's daemon and the other processes of the machine.
 
-`peers` and `provider_variables` are of the standard library alone: the bridge uses them too.
+`peers` and `provider_variables` use the standard library alone, because the bridge imports them.
 """

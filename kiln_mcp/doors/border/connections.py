@@ -1,7 +1,7 @@
-"""The daemon's connections: few that have shown no token, none that stays silent, never too many.
+"""The daemon's connections, with limits on their number and their silence.
 
-uvicorn speaks HTTP on them; which ones there are is decided here. uvicorn's own accepting has no
-limit, and asyncio's goes round in circles where no file descriptor is free.
+uvicorn speaks HTTP on them. They are accepted here, because uvicorn sets no limit on them, and
+asyncio's accept loop spins if no file descriptor is free.
 """
 
 import asyncio
@@ -23,25 +23,25 @@ from kiln_mcp.doors.border.peers import is_own_peer
 MOST_SILENT: Final = 64
 MOST_OPEN: Final = 512
 HEAD_WITHIN_S: Final = 5.0
-AGAIN_AFTER_S: Final = 0.5
+ACCEPT_PAUSE_S: Final = 0.5
 LONGEST_HEAD: Final = 2**17
-PIECE: Final = 2**12
-"""Bytes read at once: others have their turn between two pieces, however many chunks one holds."""
-FILES_WANTED: Final = 4_096
+READ_SIZE: Final = 2**12
+"""Bytes read at once; other connections have their turn between two reads."""
+MOST_FILES: Final = 4_096
 _NO_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_CLIENT_GONE: Final = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.EPERM})
+_CLIENT_LOST: Final = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.EPERM})
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What connections may take.
+    """The limits on connections.
 
     Attributes:
-        silent: The most that have shown no token yet; of more, the oldest is closed.
+        silent: The most without a token so far; the oldest of more is closed.
         open: The most in all.
-        head_within_s: Seconds until a request's head, with its token, must be there.
+        head_within_s: Seconds within which a request's head, with its token, must arrive.
     """
 
     silent: int = MOST_SILENT
@@ -50,15 +50,15 @@ class ConnectionLimits:
 
 
 class Connection(H11Protocol):
-    """One connection, which its requests find as `scope["state"]["connection"]`."""
+    """One connection; its requests have it as `scope["state"]["connection"]`."""
 
     def __init__(self, connections: "Connections", server: "Server", trusted: bool) -> None:
         """Set up without contact.
 
         Args:
-            connections: Where it is counted.
-            server: What its requests are handed to.
-            trusted: Whether the system says that this person is at the other end.
+            connections: Counts it.
+            server: Answers its requests.
+            trusted: Whether the system confirms that this person is at the other end.
         """
         state = {**server.lifespan.state, "connection": self}
         super().__init__(server.config, server.server_state, state, asyncio.get_running_loop())
@@ -66,34 +66,34 @@ class Connection(H11Protocol):
         self._connections = connections
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count it."""
+        """Add it to the connections."""
         assert isinstance(transport, asyncio.Transport)
-        cast("Any", transport).max_size = PIECE  # of asyncio's own transports
+        cast("Any", transport).max_size = READ_SIZE  # of asyncio's own transports
         super().connection_made(transport)
-        self._connections.opened(self)
+        self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count it no more."""
-        self._connections.closed(self)
+        """Remove it from the connections."""
+        self._connections.remove(self)
         super().connection_lost(exc)
 
     def admit(self) -> None:
-        """Let it stay while its request is answered: it has shown the token."""
-        self._connections.admitted(self)
+        """Keep it open while its request is answered: the request carries the token."""
+        self._connections.admit(self)
 
     def await_head(self) -> None:
-        """Give it a little time for its next request."""
+        """Close it unless its next request comes in time."""
         self._connections.expect_head(self)
 
-    def give_up(self) -> None:
+    def abort(self) -> None:
         """Close it at once."""
         self.transport.abort()
 
 
 def connection_of(scope: Scope) -> Connection | None:
-    """Return the connection of a request; None where a test calls the application itself."""
-    found: Any = scope.get("state", {}).get("connection")
-    return found if isinstance(found, Connection) else None
+    """Return the connection of a request; None if a test calls the application itself."""
+    connection: Any = scope.get("state", {}).get("connection")
+    return connection if isinstance(connection, Connection) else None
 
 
 @dataclass(slots=True)
@@ -104,44 +104,44 @@ class Connections:
     _open: dict[Connection, asyncio.TimerHandle | None] = field(default_factory=dict)
     _silent: dict[Connection, None] = field(default_factory=dict)  # the oldest first
 
-    def opened(self, connection: Connection) -> None:
-        """Count a connection, and close the oldest silent one where there are too many."""
+    def add(self, connection: Connection) -> None:
+        """Count a connection, and close the oldest silent one if there are too many."""
         self._open[connection] = None
         if not connection.trusted:
             self._silent[connection] = None
         self.expect_head(connection)
         too_many = len(self._silent) > self.limits.silent or len(self._open) > self.limits.open
         if too_many and not self.drop_silent():
-            connection.give_up()
+            connection.abort()
 
     def drop_silent(self) -> bool:
-        """Close the connection that has shown no token for longest; False where there is none.
+        """Close the oldest connection without a token; return False if there is none.
 
-        The newest stays: else whoever holds all places would keep everybody out.
+        The newest stays, so that nobody who holds all places can keep others out.
         """
         oldest = next(iter(self._silent), None)
         if oldest is None:
             return False
-        self.closed(oldest)
-        oldest.give_up()
+        self.remove(oldest)
+        oldest.abort()
         return True
 
-    def closed(self, connection: Connection) -> None:
-        """Count a connection no more."""
+    def remove(self, connection: Connection) -> None:
+        """Stop counting a connection."""
         self._silent.pop(connection, None)
         timer = self._open.pop(connection, None)
         if timer is not None:
             timer.cancel()
 
-    def admitted(self, connection: Connection) -> None:
-        """Let a connection stay."""
+    def admit(self, connection: Connection) -> None:
+        """Keep a connection open."""
         self._silent.pop(connection, None)
         self._set_timer(connection, None)
 
     def expect_head(self, connection: Connection) -> None:
         """Close a connection unless the next request's head comes in time."""
         later = asyncio.get_running_loop().call_later
-        self._set_timer(connection, later(self.limits.head_within_s, connection.give_up))
+        self._set_timer(connection, later(self.limits.head_within_s, connection.abort))
 
     def _set_timer(self, connection: Connection, timer: asyncio.TimerHandle | None) -> None:
         if connection not in self._open:
@@ -155,7 +155,7 @@ class Connections:
 
 
 class Server(uvicorn.Server):
-    """uvicorn on listeners of ours, whose connections are counted."""
+    """uvicorn on our own listeners, with counted connections."""
 
     def __init__(
         self,
@@ -166,27 +166,27 @@ class Server(uvicorn.Server):
         """Set up without contact.
 
         Args:
-            config: Of uvicorn.
-            listeners: Sockets that listen.
-            connections: Where their connections are counted.
+            config: The settings of uvicorn.
+            listeners: The listening sockets.
+            connections: Counts their connections.
         """
         super().__init__(config)
         self._listeners = listeners
         self._connections = connections
-        self._accepting: list[asyncio.Task[None]] = []
+        self._accept_tasks: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept."""
         await super().startup([])
-        self._accepting = [
+        self._accept_tasks = [
             asyncio.create_task(self._accept(listener)) for listener in self._listeners
         ]
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept no more, and wait a little for what is being answered."""
-        for task in self._accepting:
+        """Stop accepting, and wait a little for the open requests."""
+        for task in self._accept_tasks:
             task.cancel()
-        await asyncio.gather(*self._accepting, return_exceptions=True)
+        await asyncio.gather(*self._accept_tasks, return_exceptions=True)
         for listener in self._listeners:
             listener.close()
         await super().shutdown([])
@@ -196,48 +196,48 @@ class Server(uvicorn.Server):
         listener.setblocking(False)
         while True:
             try:
-                accepted, _ = await loop.sock_accept(listener)
+                client, _ = await loop.sock_accept(listener)
             except OSError as error:
                 if error.errno in _NO_FILES:
-                    _log.warning("No more connections are let in: %s.", error.strerror)
+                    _log.warning("No more connections are accepted: %s.", error.strerror)
                     self._connections.drop_silent()
-                    await asyncio.sleep(AGAIN_AFTER_S)
-                elif error.errno not in _CLIENT_GONE:
+                    await asyncio.sleep(ACCEPT_PAUSE_S)
+                elif error.errno not in _CLIENT_LOST:
                     raise
                 continue
-            await self._take(accepted)
+            await self._connect(client)
 
-    async def _take(self, accepted: socket.socket) -> None:
-        by_path = accepted.family == getattr(socket, "AF_UNIX", None)
-        if by_path and not is_own_peer(accepted):
-            _log.warning("A process of another user was not let in.")
-            accepted.close()
+    async def _connect(self, client: socket.socket) -> None:
+        is_unix = client.family == getattr(socket, "AF_UNIX", None)
+        if is_unix and not is_own_peer(client):
+            _log.warning("A connection of another user's process was refused.")
+            client.close()
             return
-        make = partial(Connection, self._connections, self, by_path)
+        create = partial(Connection, self._connections, self, is_unix)
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(make, accepted)
-        except OSError:  # the client has gone already
-            accepted.close()
+            await asyncio.get_running_loop().connect_accepted_socket(create, client)
+        except OSError:  # the client has closed it
+            client.close()
 
 
 def allow_files() -> None:
-    """Raise the soft limit on open files, which is 256 on some systems, as far as is wanted."""
+    """Raise the soft limit on open files, which is 256 on some systems, to `MOST_FILES`."""
     if sys.platform == "win32":
         return
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    limit = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def limits_by_files() -> ConnectionLimits:
-    """Return limits that leave half of the files that may be open to all else."""
+    """Return limits that leave half of the open files to other uses."""
     if sys.platform == "win32":
         return ConnectionLimits()
     import resource
 
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = MOST_OPEN if soft == resource.RLIM_INFINITY else min(MOST_OPEN, soft // 2)
-    return ConnectionLimits(silent=min(MOST_SILENT, most // 2), open=most)
+    limit = MOST_OPEN if soft == resource.RLIM_INFINITY else min(MOST_OPEN, soft // 2)
+    return ConnectionLimits(silent=min(MOST_SILENT, limit // 2), open=limit)

@@ -1,7 +1,8 @@
-"""What a client's lending changes in the daemon's environment.
+"""The variables that clients lend to the daemon's environment.
 
-A provider's variables go together. A key of one client is never used with the address of another:
-who lends a key sets the whole group, and who has no key changes nothing of a group that has one.
+The variables of a provider form a group. A key of one client is never used with the address of
+another. A loan with a key therefore replaces the whole group, and a loan without a key does not
+change a group that has one.
 """
 
 import re
@@ -12,27 +13,27 @@ from typing import Final
 
 from kiln_mcp.doors.border.provider_variables import GROUPS, lendable, variables_of_servers
 
-MOST_NAMED: Final = 10
-_BREAK: Final = re.compile(r"[\r\n]")
+MOST_NAMES: Final = 10
+_LINE_BREAK: Final = re.compile(r"[\r\n]")
 _SECRET: Final = re.compile(
     r"(KEY|KEY_ID|TOKEN|SECRET|PASSWORD|CREDENTIALS|JWT|PROFILE|ROLE_ARN|TOKEN_FILE|_URI)$"
 )
 
 
-def changes_by_lending(
-    lent: Mapping[str, str], environment: Mapping[str, str]
+def changes_by_loan(
+    loan: Mapping[str, str], environment: Mapping[str, str]
 ) -> dict[str, str | None]:
-    """Return what a lending changes in the daemon's environment; None for a variable to remove.
+    """Return the changes that a loan makes in an environment; None removes a variable.
 
     Args:
-        lent: What a client lends, all of it lendable.
-        environment: The daemon's, as it is.
+        loan: The lendable variables of a client.
+        environment: The daemon's current environment.
     """
-    changes: dict[str, str | None] = {n: v for n, v in lent.items() if n not in GROUPS}
-    for provider in dict.fromkeys(GROUPS[name] for name in lent if name in GROUPS):
+    changes: dict[str, str | None] = {n: v for n, v in loan.items() if n not in GROUPS}
+    for provider in dict.fromkeys(GROUPS[name] for name in loan if name in GROUPS):
         group = [name for name, owner in GROUPS.items() if owner == provider]
-        if _has_secret(group, lent) or not _has_secret(group, environment):
-            changes.update({n: lent.get(n) for n in group if n in lent or n in environment})
+        if _has_secret(group, loan) or not _has_secret(group, environment):
+            changes.update({n: loan.get(n) for n in group if n in loan or n in environment})
     return changes
 
 
@@ -41,33 +42,31 @@ def _has_secret(group: Iterable[str], variables: Mapping[str, str]) -> bool:
 
 
 def _is_one_value(name: str, value: str) -> bool:
-    """Whether it can stand in a header or an address; credentials may be JSON or PEM in lines."""
+    """Return whether a value fits in a header or an address; credentials may be JSON or PEM."""
     if "\0" in value:
         return False
     is_document = bool(_SECRET.search(name)) and value.lstrip().startswith(("{", "-----BEGIN"))
-    return is_document or not _BREAK.search(value.strip())
+    return is_document or not _LINE_BREAK.search(value.strip())
 
 
-class NotLendable(ValueError):
-    """A client lends what it may not."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        listed = ", ".join(name[:64] for name in names[:MOST_NAMED])
-        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-        super().__init__(
-            f"These variables may not be lent: {listed}{more}. Only those of model providers may, "
-            "and those that 'key_variable' in servers.json names. Nothing was taken."
-        )
+class LendingError(ValueError):
+    """A loan cannot be taken; nothing was changed."""
 
 
-class UnusableValue(ValueError):
-    """A client lends a value that would not stay one value."""
+def _unlendable(names: Sequence[str]) -> LendingError:
+    listing = ", ".join(name[:64] for name in names[:MOST_NAMES])
+    rest = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return LendingError(
+        f"These variables may not be lent: {listing}{rest}. Only those of model providers may, "
+        "and those that 'key_variable' in servers.json names. Nothing was taken."
+    )
 
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f"The value of {name[:64]} holds a line break or NUL. Send it in one line without "
-            "them. Nothing was taken."
-        )
+
+def _unusable_value(name: str) -> LendingError:
+    return LendingError(
+        f"The value of {name[:64]} holds a line break or NUL. Send it in one line without them. "
+        "Nothing was taken."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +74,29 @@ class LentVariables:
     """The environment that clients lend their variables to.
 
     Attributes:
-        environment: It changes with each lending.
+        environment: The daemon's environment; each loan changes it.
         server_file: The person's own servers; None for none.
     """
 
     environment: MutableMapping[str, str] = field(repr=False)
     server_file: Path | None = None
 
-    def take(self, lent: Mapping[str, str]) -> None:
-        """Take over what a client lends, all or nothing.
+    def take(self, loan: Mapping[str, str]) -> None:
+        """Take over a client's variables, all or none.
 
         Raises:
-            NotLendable: One of the variables may not be lent.
-            UnusableValue: A value holds NUL, or line breaks where there are none.
+            LendingError: A variable may not be lent, or a value holds NUL or line breaks.
         """
-        named = variables_of_servers(self.server_file) if self.server_file else frozenset[str]()
-        refused = sorted(lent.keys() - lendable(lent, named).keys())
-        if refused:
-            raise NotLendable(refused)
-        for name, value in lent.items():
+        server_variables = (
+            variables_of_servers(self.server_file) if self.server_file else frozenset[str]()
+        )
+        names = sorted(loan.keys() - lendable(loan, server_variables).keys())
+        if names:
+            raise _unlendable(names)
+        for name, value in loan.items():
             if not _is_one_value(name, value):
-                raise UnusableValue(name)
-        for name, value in changes_by_lending(lent, self.environment).items():
+                raise _unusable_value(name)
+        for name, value in changes_by_loan(loan, self.environment).items():
             if value is None:
                 del self.environment[name]
             else:

@@ -1,4 +1,4 @@
-"""Keeps the daemon's log small: what repeats is counted, and a full file is put aside once."""
+"""The size limit of the daemon's log: repetitions are counted, and a full file is rotated."""
 
 import logging
 import shutil
@@ -11,7 +11,7 @@ from typing import Final
 
 LARGEST_LOG: Final = 5 * 2**20
 MOST_ALIKE: Final = 10
-"""How often one sentence is written within a window."""
+"""How often one sentence is written in a window of time."""
 WINDOW_S: Final = 60.0
 MOST_SENTENCES: Final = 1_000
 
@@ -19,14 +19,14 @@ MOST_SENTENCES: Final = 1_000
 @dataclass(slots=True)
 class _Sentence:
     began: float
-    written: int = 0
-    left_out: int = 0
+    count: int = 0
+    omissions: int = 0
 
 
 class RepetitionFilter(logging.Filter):
-    """Lets a sentence through a few times a minute; then says how often it was left out.
+    """Passes a sentence a few times a minute, and later writes how often it was left out.
 
-    Sentences are alike that come from one place of the code, whatever values they hold.
+    Records from one place of the code count as the same sentence, whatever values they hold.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -35,56 +35,56 @@ class RepetitionFilter(logging.Filter):
         self._sentences: dict[tuple[str, int, str], _Sentence] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a record is to be written."""
-        now = self._clock()
+        """Return whether a record should be written."""
+        time_s = self._clock()
         key = record.pathname, record.lineno, record.levelname
         sentence = self._sentences.get(key)
-        if sentence is None or now - sentence.began >= WINDOW_S:
+        if sentence is None or time_s - sentence.began >= WINDOW_S:
             if len(self._sentences) >= MOST_SENTENCES:
                 self._sentences.clear()
-            left_out = sentence.left_out if sentence is not None else 0
-            self._sentences[key] = sentence = _Sentence(now)
-            if left_out:
-                record.msg = f"{record.getMessage()} ({left_out} more like it were left out)"
+            omissions = sentence.omissions if sentence is not None else 0
+            self._sentences[key] = sentence = _Sentence(time_s)
+            if omissions:
+                record.msg = f"{record.getMessage()} ({omissions} more like it were left out)"
                 record.args = ()
-        if sentence.written >= MOST_ALIKE:
-            sentence.left_out += 1
+        if sentence.count >= MOST_ALIKE:
+            sentence.omissions += 1
             return False
-        sentence.written += 1
+        sentence.count += 1
         return True
 
 
 class LogLimit:
-    """Holds the file that this process's errors go to below a size."""
+    """Keeps this process's log file below a size."""
 
     def __init__(self, file: Path, largest: int = LARGEST_LOG) -> None:
         """Set up.
 
         Args:
             file: The log, which standard error appends to.
-            largest: The most bytes of it; as much is kept beside it as `<name>.1`.
+            largest: The most bytes; as many older ones are kept in `<name>.1`.
         """
         self._file = file
         self._largest = largest
 
     def attach(self) -> None:
-        """Leave out what repeats, in all that this process logs."""
+        """Filter repetitions in all that this process logs."""
         for handler in logging.getLogger().handlers:
             handler.addFilter(RepetitionFilter())
 
     def trim(self) -> None:
-        """Put a full log aside; the file itself stays, since others may have it open."""
+        """Move the end of a full log to its backup; empty the file, which others may have open."""
         try:
             if self._file.stat().st_size <= self._largest:
                 return
-            aside = self._file.with_name(f"{self._file.name}.1")
-            aside.unlink(missing_ok=True)
-            with self._file.open("r+b") as log, aside.open("xb") as kept:
-                aside.chmod(0o600)
+            backup_file = self._file.with_name(f"{self._file.name}.1")
+            backup_file.unlink(missing_ok=True)
+            with self._file.open("r+b") as log, backup_file.open("xb") as backup:
+                backup_file.chmod(0o600)
                 log.seek(-self._largest, 2)
-                shutil.copyfileobj(log, kept)
+                shutil.copyfileobj(log, backup)
                 log.truncate(0)
         except FileNotFoundError:
             return
-        except OSError as error:  # a log that cannot be put aside stops nothing
-            sys.stderr.write(f"{self._file} cannot be put aside: {error.strerror}\n")
+        except OSError as error:  # a log that cannot be rotated stops nothing
+            sys.stderr.write(f"{self._file} cannot be rotated: {error.strerror}\n")

@@ -1,4 +1,4 @@
-"""Who is at the other end of a socket, and whether a file is this person's alone."""
+"""The owners of sockets and files: this person, or somebody else."""
 
 import os
 import socket
@@ -33,26 +33,26 @@ def own_user() -> int | None:
 
 
 def is_own_peer(connection: socket.socket) -> bool:
-    """Whether this person is at the other end of a Unix socket."""
+    """Return whether this person is at the other end of a Unix socket."""
     user = peer_user(connection)
     return user is not None and user == own_user()
 
 
 def fault_of_file(file: Path) -> str | None:
-    """Return why a file may be another person's work; None if only its owner, us, writes it.
+    """Return why a file may be written by another person; None if only this person writes it.
 
-    Windows keeps such rights elsewhere, so there only a link is a fault.
+    On Windows only a link is a fault, because rights are not in the file's mode.
 
     Raises:
         OSError: There is no such file.
     """
-    found = file.lstat()
-    if not stat.S_ISREG(found.st_mode):
+    status = file.lstat()
+    if not stat.S_ISREG(status.st_mode):
         return "is a link, or no file"
     if sys.platform == "win32":
         return None
-    if found.st_uid != own_user():
-        return f"belongs to another user ({found.st_uid})"
-    if stat.S_IMODE(found.st_mode) & 0o022:
+    if status.st_uid != own_user():
+        return f"belongs to another user ({status.st_uid})"
+    if stat.S_IMODE(status.st_mode) & 0o022:
         return "can be written by others"
     return None

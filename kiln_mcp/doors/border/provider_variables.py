@@ -1,8 +1,8 @@
 """The variables that a client may lend to the daemon: those of model providers, and no others.
 
-The bridge sends by this list and the daemon refuses by it. A variable that starts programs, or
-sends all traffic another way (PATH, LD_PRELOAD, PYTHONPATH, HTTPS_PROXY, AWS_CONFIG_FILE), is not
-on it, whoever names it.
+The bridge sends what is on this list, and the daemon refuses everything else. A variable that
+starts programs or redirects all traffic (PATH, LD_PRELOAD, PYTHONPATH, HTTPS_PROXY,
+AWS_CONFIG_FILE) is not on it, even if a server file names it.
 """
 
 import json
@@ -25,7 +25,7 @@ _NAMES: Final = """
     PUBLICAI RAGFLOW REDUCTO SAGEMAKER SAIL SAMBANOVA SARVAM SCALEDOWN SCX_AI STABILITY SYNTHETIC
     TENSORMESH TRITON TYPESAFE V0 VLLM VOLCENGINE WANDB XAI XIAOMI_MIMO XINFERENCE ZAI AIHUBMIX
 """
-"""Providers whose variables are these alone: NAME_API_KEY, NAME_API_BASE and NAME_BASE_URL."""
+"""Providers with only NAME_API_KEY, NAME_API_BASE and NAME_BASE_URL."""
 _FAMILIES: Final[Mapping[str, str]] = {
     "ANTHROPIC": "ANTHROPIC_AUTH_TOKEN ANTHROPIC_WORKSPACE_ID",
     "AZURE": """AZURE_API_VERSION AZURE_API_TYPE AZURE_AD_TOKEN AZURE_OPENAI_API_KEY
@@ -77,8 +77,8 @@ _FAMILIES: Final[Mapping[str, str]] = {
         WATSONX_PROJECT_ID WATSONX_SPACE_ID WATSONX_DEPLOYMENT_SPACE_ID WATSONX_REGION WX_API_KEY
         WX_URL WX_PROJECT_ID WX_SPACE_ID WX_REGION WML_URL""",
 }
-"""Providers that have more of them, and those by litellm's name."""
-_NEVER: Final = (
+"""Providers with further variables, by litellm's names."""
+_UNLENDABLE: Final = (
     r"(?!.*(KEY|TOKEN|SECRET|PASSWORD|LOGIN)$)("
     r"PATH|HOME|SHELL|ENV|BASH_ENV|IFS|TMPDIR|TEMP|TMP|PWD|USER|LOGNAME|TERM|LANG|EDITOR|PAGER"
     r"|(LD|DYLD|KILN_MCP|GIT|SSH|LC|XDG|LITELLM|SSL|REQUESTS|CURL|NODE|OPENSSL|PIP|MALLOC|DBOS)_.*"
@@ -98,13 +98,13 @@ def _groups() -> Mapping[str, str]:
 
 
 GROUPS: Final = _groups()
-"""The provider of each of their variables."""
+"""The provider of each lendable variable."""
 
 
 def variables_of_servers(file: Path) -> frozenset[str]:
-    """Return the key variables that a server file names, without those that no list may name.
+    """Return the key variables that a server file names, without those that may never be lent.
 
-    What is wrong with the file is said by who asks a model.
+    A fault of the file is reported when a model is asked.
     """
     try:
         servers = json.loads(file.read_text(encoding="utf-8"))
@@ -114,7 +114,7 @@ def variables_of_servers(file: Path) -> frozenset[str]:
     return frozenset(
         name
         for name in names
-        if re.fullmatch(_NAME, name) and not re.fullmatch(_NEVER, name, re.IGNORECASE)
+        if re.fullmatch(_NAME, name) and not re.fullmatch(_UNLENDABLE, name, re.IGNORECASE)
     )
 
 
@@ -122,7 +122,7 @@ def lendable(environment: Mapping[str, str], of_servers: Iterable[str]) -> dict[
     """Return the variables of an environment that may be lent.
 
     Args:
-        environment: All of them.
+        environment: All variables.
         of_servers: The key variables of the person's own servers.
     """
     names = frozenset(of_servers)

@@ -1,4 +1,4 @@
-"""The Unix socket of a home: where it lies, and how it is made for one person alone."""
+"""The Unix socket of a home, which only its person can reach."""
 
 import hashlib
 import os
@@ -22,18 +22,18 @@ BACKLOG: Final = 512
 def listen_at_home(home: Path) -> tuple[socket.socket, Path] | None:
     """Listen on a Unix socket that only this person can reach, and return it with its path.
 
-    It lies in the home, or in the person's runtime folder where the home's path is too long or its
-    disk holds no sockets. The caller holds the daemon's lock, so a socket that is there is stale.
+    The socket is in the home, or in the person's runtime folder if the home's path is too long or
+    its disk holds no sockets. The caller holds the daemon's lock, so an existing socket is stale.
 
     Returns:
-        None where the system has no such sockets, does not tell who connects, or refuses one.
+        None if the system has no such sockets, does not identify peers, or refuses one.
     """
     if sys.platform == "win32" or not hasattr(socket, "AF_UNIX"):
         return None
     for path in _places(home):
         with suppress(OSError):
             listener = _listen(path)
-            if _tells_who_connects(path, listener):
+            if _identifies_peers(path, listener):
                 return listener, path
             remove_socket(path)
             listener.close()
@@ -42,22 +42,22 @@ def listen_at_home(home: Path) -> tuple[socket.socket, Path] | None:
 
 
 def remove_socket(path: Path) -> None:
-    """Remove a socket of ours; leave whatever else lies there.
+    """Remove our own socket; leave anything else.
 
     Raises:
-        FileExistsError: Something else lies there.
+        FileExistsError: Something else is at the path.
     """
     try:
-        found = path.lstat()
+        status = path.lstat()
     except FileNotFoundError:
         return
-    if not stat.S_ISSOCK(found.st_mode) or found.st_uid != own_user():
-        raise FileExistsError(f"{path} is no socket of ours")
+    if not stat.S_ISSOCK(status.st_mode) or status.st_uid != own_user():
+        raise FileExistsError(f"{path} is not our own socket")
     path.unlink()
 
 
 def _places(home: Path) -> Iterator[Path]:
-    """Yield where the socket may lie, the home first; folders are checked or made."""
+    """Yield the possible places of the socket, the home first; check or create their folders."""
     name = hashlib.sha256(os.fsencode(home)).hexdigest()[:16] + ".sock"
     if is_private(home):
         yield home / SOCKET_FILE
@@ -72,13 +72,13 @@ def _places(home: Path) -> Iterator[Path]:
 
 
 def is_private(folder: Path) -> bool:
-    """Whether a folder, no link to one, is this person's and nobody else can enter or write it."""
+    """Return whether a path is a real folder that only this person can enter or write."""
     try:
-        found = folder.lstat()
+        status = folder.lstat()
     except OSError:
         return False
-    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == own_user()
-    return ours and not stat.S_IMODE(found.st_mode) & 0o077
+    is_own = stat.S_ISDIR(status.st_mode) and status.st_uid == own_user()
+    return is_own and not stat.S_IMODE(status.st_mode) & 0o077
 
 
 def _listen(path: Path) -> socket.socket:
@@ -96,8 +96,8 @@ def _listen(path: Path) -> socket.socket:
     return listener
 
 
-def _tells_who_connects(path: Path, listener: socket.socket) -> bool:
-    """Whether the system says of a connection whose it is; some containers do not."""
+def _identifies_peers(path: Path, listener: socket.socket) -> bool:
+    """Return whether the system identifies the peer of a connection; some containers do not."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         probe.connect(os.fspath(path))

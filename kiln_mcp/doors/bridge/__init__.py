@@ -1,8 +1,8 @@
-"""What a client starts over stdio: carries messages to and from the daemon of this machine.
+"""The program that a client starts over stdio: it carries messages to and from the daemon.
 
-On the standard library alone, so that it is up in a few hundredths of a second: the daemon has
-long imported what takes time. It speaks both protocol eras, starts the daemon where none runs,
-and where that fails, or KILN_MCP_DAEMON is "off", serves MCP in its own process.
+It uses the standard library alone, so that it starts in a few hundredths of a second. The daemon
+has imported the slow libraries already. The bridge speaks both protocol eras and starts the daemon
+if none runs. If that fails, or KILN_MCP_DAEMON is "off", it serves MCP in its own process.
 """
 
 import os
@@ -18,11 +18,11 @@ from kiln_mcp.doors.bridge.transport import Bridge
 __all__ = ["Bridge", "Daemon", "Exchange", "home_folder", "main"]
 
 
-def _lent(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what this client's calls say of it and of its own settings."""
-    lent = {"kiln-mcp-client": os.urandom(8).hex()}
+def _client_headers(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that identify this client and carry its own settings."""
+    headers = {"kiln-mcp-client": os.urandom(8).hex()}
     model = environment.get("KILN_MCP_MODEL")
-    return {**lent, "kiln-mcp-model": header_value(model)} if model else lent
+    return {**headers, "kiln-mcp-model": header_value(model)} if model else headers
 
 
 def _serve_here(reason: str) -> int:
@@ -35,7 +35,7 @@ def _serve_here(reason: str) -> int:
 
 
 def _find(daemon: Daemon) -> str | None:
-    """Find or start the daemon, and lend it this client's keys; return why not, where not."""
+    """Find or start the daemon and lend it this client's keys; return the reason if it fails."""
     if os.environ.get("KILN_MCP_DAEMON") == "off":
         return "no daemon, as KILN_MCP_DAEMON says."
     try:
@@ -49,7 +49,7 @@ def _find(daemon: Daemon) -> str | None:
 
 
 def main() -> int:
-    """Bridge where no command is given; else run the command line."""
+    """Run the bridge without a command, else the command line."""
     daemon = Daemon(home_folder(os.environ, sys.platform))
     if len(sys.argv) > 1 or sys.stdin.isatty():
         from kiln_mcp.doors.cli import main as command_line
@@ -60,6 +60,6 @@ def main() -> int:
     if reason is not None:
         return _serve_here(f"{reason} Serving from this process instead: jobs pause when it ends.")
     with suppress(KeyboardInterrupt):
-        Bridge(daemon, sys.stdin.buffer, sys.stdout.buffer, _lent(os.environ)).run()
-    # A thread may still write to a client that reads no more: waiting for it would take for ever.
+        Bridge(daemon, sys.stdin.buffer, sys.stdout.buffer, _client_headers(os.environ)).run()
+    # A thread may still write to a client that has stopped reading; its end would never come.
     os._exit(0)

@@ -1,4 +1,4 @@
-"""The daemon of a home: where it listens, and how it is started."""
+"""Discovery of a home's daemon: its address, and its start if none runs."""
 
 import json
 import os
@@ -19,17 +19,17 @@ from kiln_mcp.home import prepare_home
 
 START_WITHIN_S: Final = 30.0
 SERVED_ALREADY: Final = 75
-"""How a daemon ends that finds another in its home, which may be about to listen."""
+"""Exit code of a daemon that finds another in its home, which may be about to listen."""
 OTHERS_WITHIN_S: Final = 10.0
 STARTS_AFTER_KILLS: Final = 3
-"""How often another is started in place of one that was killed before it could be found."""
-LONGEST_WORDS: Final = 300
+"""How often a daemon is started again after one was killed before it answered."""
+LONGEST_QUOTE: Final = 300
 ANSWERS_WITHIN_S: Final = 10.0
-"""How long a daemon that is well may take for an answer that needs no work."""
+"""Seconds that a healthy daemon may take for an answer that needs no work."""
 OWN_TO_A_CLIENT: Final = frozenset({"KILN_MCP_MODEL"})
-"""What each client lends with its calls; the daemon that one of them starts serves others too."""
+"""Variables that each client sends with its calls; a daemon serves several clients."""
 PATHS: Final = ("KILN_MCP_GGUF", "GOOGLE_APPLICATION_CREDENTIALS", "AWS_WEB_IDENTITY_TOKEN_FILE")
-"""Variables that hold a path, which may begin in the client's folder."""
+"""Variables that hold a path, which may be relative to the client's folder."""
 
 
 class DaemonUnreachable(Exception):
@@ -37,10 +37,10 @@ class DaemonUnreachable(Exception):
 
 
 def home_folder(environment: Mapping[str, str], platform: str) -> Path:
-    """Return the per-user home; the same as `Settings`, without what that imports."""
-    chosen = environment.get("KILN_MCP_HOME")
-    if chosen:
-        return Path(chosen).expanduser().absolute()
+    """Return the home as `Settings` does, without its imports."""
+    folder = environment.get("KILN_MCP_HOME")
+    if folder:
+        return Path(folder).expanduser().absolute()
     if platform == "win32":
         local = environment.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
         return Path(local, "kiln-mcp")
@@ -51,14 +51,15 @@ def home_folder(environment: Mapping[str, str], platform: str) -> Path:
 
 
 def is_outdated(running: str, own: str) -> bool:
-    """Whether a running daemon is to be replaced by one's own version.
+    """Return whether a running daemon should be replaced by this program's version.
 
-    A newer one is not: it serves older clients too, and two clients of different versions would
-    replace each other's daemon for ever. Of two builds of one release nobody knows.
+    A newer daemon stays: it serves older clients too, and two clients of different versions would
+    replace each other's daemon for ever. Two different builds of one release replace each other,
+    because their order is unknown.
     """
     releases = [
-        tuple(int(number) for number in re.findall(r"\d+", found.group()))
-        if (found := re.match(r"[\d.]+", version))
+        tuple(int(number) for number in re.findall(r"\d+", match.group()))
+        if (match := re.match(r"[\d.]+", version))
         else ()
         for version in (running, own)
     ]
@@ -66,42 +67,48 @@ def is_outdated(running: str, own: str) -> bool:
 
 
 class Daemon:
-    """Where the daemon of a home listens, and how it is started."""
+    """The daemon of a home, as a client finds and starts it.
+
+    Attributes:
+        home: The home.
+        address: Where the daemon listens; valid after `find`.
+    """
 
     def __init__(self, home: Path, answers_within_s: float = ANSWERS_WITHIN_S) -> None:
         self.home = home
         self._answers_within_s = answers_within_s
         self.address = Address(0, "")
-        self._finding = threading.Lock()
+        self._find_lock = threading.Lock()
 
     def find(self, *, replacing: bool = False) -> None:
         """Find the running daemon, or start one.
 
         Args:
-            replacing: Whether to replace an older one; its jobs go on in the next. Clients do
-                so when they start and never later, lest a call of another's be broken twice.
+            replacing: Whether to replace an older one, whose jobs continue in the next. Clients
+                do so only when they start, so that a call of another client is broken once at
+                most.
 
         Raises:
-            DaemonUnreachable: None runs, and none came up in time.
+            DaemonUnreachable: None runs, and none started in time.
         """
-        with self._finding:
-            if self._is_there(replacing):
+        with self._find_lock:
+            if self._is_running(replacing):
                 return
             prepare_home(self.home)
             with (self.home / "start.lock").open("a") as lock:
-                _lock(lock.fileno())  # of two clients that start at once, one starts it
-                if self._is_there(replacing):
+                _lock(lock.fileno())  # only one of two clients starts it
+                if self._is_running(replacing):
                     return
-                if self._is_there():
+                if self._is_running():
                     self._stop()
                 self._start()
 
-    def _is_there(self, recent: bool = False) -> bool:
+    def _is_running(self, recent: bool = False) -> bool:
         file = self.home / "daemon.json"
         try:
             fault = fault_of_file(file)
-            known: dict[str, object] = json.loads(file.read_text(encoding="utf-8"))
-            address = address_in(file, known)
+            content: dict[str, object] = json.loads(file.read_text(encoding="utf-8"))
+            address = address_in(file, content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return False
         if fault is not None:
@@ -110,41 +117,41 @@ class Daemon:
                 "end that daemon if it is yours."
             )
         try:
-            self._hear(address)
+            self._ping(address)
         except TimeoutError as error:
             raise DaemonUnreachable(
-                f"The daemon (process {known.get('pid')}) does not answer. End that process, then "
-                "ask again, which starts another; jobs go on by themselves."
+                f"The daemon (process {content.get('pid')}) does not answer. End that process, "
+                "then ask again, which starts another one; jobs continue by themselves."
             ) from error
         except (OSError, ValueError):
             return False
         self.address = address
-        return not recent or not is_outdated(str(known.get("version")), __version__)
+        return not recent or not is_outdated(str(content.get("version")), __version__)
 
-    def _hear(self, address: Address) -> None:
-        """Hear anything of a daemon.
+    def _ping(self, address: Address) -> None:
+        """Ask a daemon for its health.
 
         Raises:
-            TimeoutError: It is there and says nothing.
-            OSError: It is not there, or not this person's.
-            ValueError: What it says is no HTTP.
+            TimeoutError: It listens and does not answer.
+            OSError: It does not listen, or belongs to another person.
+            ValueError: Its answer is not HTTP.
         """
         within_s = self._answers_within_s
         with Exchange(address, "GET", "/health", {}, b"", within_s=within_s) as exchange:
             exchange.send()
 
-    def is_well(self) -> bool:
-        """Whether the daemon answers; not whether the work goes on that it was asked for."""
+    def is_healthy(self) -> bool:
+        """Return whether the daemon answers; this says nothing about the progress of its work."""
         try:
-            self._hear(self.address)
+            self._ping(self.address)
         except (OSError, ValueError):
             return False
         return True
 
     def _stop(self) -> None:
-        """Ask an older daemon to end; its jobs go on in the next one."""
+        """Ask an older daemon to end; its jobs continue in the next one."""
         try:
-            with self._brief("/stop", b"") as exchange:
+            with self._request("/stop", b"") as exchange:
                 exchange.send()
         except OSError:
             return
@@ -153,46 +160,46 @@ class Daemon:
             time.sleep(0.05)
 
     def lend_keys(self, environment: Mapping[str, str]) -> None:
-        """Give the daemon the providers' keys that this client was configured with.
+        """Lend the daemon the providers' keys of this client's environment.
 
-        The daemon may have been started by another client, whose environment has none.
+        The daemon may have been started by another client, whose environment has no keys.
         """
         keys = lendable(environment, variables_of_servers(self.home / "servers.json"))
         if not keys:
             return
         try:
-            with self._brief("/keys", json.dumps(keys).encode()) as exchange:
+            with self._request("/keys", json.dumps(keys).encode()) as exchange:
                 exchange.send()
         except (OSError, ValueError):
             return  # the first call that needs a key will name it
 
-    def _brief(self, path: str, body: bytes) -> Exchange:
+    def _request(self, path: str, body: bytes) -> Exchange:
         return Exchange(self.address, "POST", path, {}, body, within_s=self._answers_within_s)
 
     def _start(self) -> None:
-        begun_at = time.monotonic()
-        until = begun_at + START_WITHIN_S
-        process, begun = self._spawn()
-        killed = 0
+        start_s = time.monotonic()
+        until = start_s + START_WITHIN_S
+        process, log_start = self._spawn()
+        kills = 0
         while time.monotonic() < until:
-            if self._is_there():
+            if self._is_running():
                 return
-            ended = process.poll()
-            if ended == SERVED_ALREADY:
-                until = min(until, begun_at + OTHERS_WITHIN_S)
-            elif ended is not None and ended < 0 and killed < STARTS_AFTER_KILLS:
-                killed += 1
-                process, begun = self._spawn()
-            elif ended is not None:
-                raise DaemonUnreachable(f"The daemon did not start: {self._last_words(begun)}")
+            exit_code = process.poll()
+            if exit_code == SERVED_ALREADY:
+                until = min(until, start_s + OTHERS_WITHIN_S)
+            elif exit_code is not None and exit_code < 0 and kills < STARTS_AFTER_KILLS:
+                kills += 1
+                process, log_start = self._spawn()
+            elif exit_code is not None:
+                raise DaemonUnreachable(f"The daemon did not start: {self._last_line(log_start)}")
             time.sleep(0.02)
-        within = f" within {until - begun_at:.0f} s"
-        raise DaemonUnreachable(f"The daemon did not start{within}: {self._last_words(begun)}")
+        within = f" within {until - start_s:.0f} s"
+        raise DaemonUnreachable(f"The daemon did not start{within}: {self._last_line(log_start)}")
 
     def _spawn(self) -> "tuple[subprocess.Popen[bytes], int]":
-        """Return the process of a new daemon, and where in the log its words begin.
+        """Start a daemon; return its process and the offset of its lines in the log.
 
-        It works in the home, so that nothing in the folder of this client has a say in it.
+        It runs in the home, so that no file in this client's folder can influence it.
         """
         program = "import sys; from kiln_mcp.doors.cli import main; sys.exit(main())"
         own = {name: v for name, v in os.environ.items() if name not in OWN_TO_A_CLIENT}
@@ -201,7 +208,7 @@ class Daemon:
         with os.fdopen(os.open(self.home / "daemon.log", flags, 0o600), "ab") as log:
             if sys.platform != "win32":
                 os.fchmod(log.fileno(), 0o600)
-            begun = log.tell()
+            log_start = log.tell()
             process = subprocess.Popen(
                 [sys.executable, "-P", "-c", program, "serve"],
                 stdin=subprocess.DEVNULL,
@@ -211,19 +218,22 @@ class Daemon:
                 env={**own, "KILN_MCP_HOME": str(self.home)},
                 start_new_session=True,
             )
-        return process, begun
+        return process, log_start
 
-    def _last_words(self, begun: int) -> str:
-        """Return the last line that the daemon wrote, and where the others are."""
+    def _last_line(self, log_start: int) -> str:
+        """Return the daemon's last line in the log, and the place of the log."""
         with (self.home / "daemon.log").open("rb") as log:
-            log.seek(begun if begun <= log.seek(0, os.SEEK_END) else 0)  # a full one is cut
+            size = log.seek(0, os.SEEK_END)
+            log.seek(log_start if log_start <= size else 0)  # a full log was cut
             lines = log.read().decode(errors="replace").split("\n")
-        said = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
-        return f"{said[:LONGEST_WORDS].rstrip('.')}. All of it is in {self.home / 'daemon.log'}."
+        texts = (line.strip() for line in reversed(lines))
+        last_line = next(filter(None, texts), "it wrote nothing")
+        quote = last_line[:LONGEST_QUOTE].rstrip(".")
+        return f"{quote}. The whole log is {self.home / 'daemon.log'}."
 
 
 def _lock(file: int) -> None:
-    """Wait for the lock on a file; it goes with the file."""
+    """Wait for the lock on a file; closing the file releases it."""
     if sys.platform == "win32":
         import msvcrt
 

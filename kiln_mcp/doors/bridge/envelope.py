@@ -1,4 +1,4 @@
-"""What the headers of a request repeat of its message."""
+"""The HTTP headers that repeat parts of a message."""
 
 import base64
 import re
@@ -36,7 +36,7 @@ def modern_headers(message: Body) -> dict[str, str]:
 
 
 def header_value(value: str) -> str:
-    """Return a text as a header can carry it."""
+    """Return a text in a form that a header can carry."""
     if _HEADER_SAFE.match(value) and not value.startswith("=?base64?"):
         return value
     return f"=?base64?{base64.b64encode(value.encode(errors='replace')).decode()}?="

@@ -1,4 +1,4 @@
-"""HTTP, as much as is needed to talk to the daemon."""
+"""A small HTTP client for the daemon, on the standard library alone."""
 
 import io
 import socket
@@ -14,19 +14,19 @@ from kiln_mcp.doors.border.peers import is_own_peer
 LONGEST_HEAD: Final = 65_536
 CONNECT_WITHIN_S: Final = 10.0
 MOST_CONNECTING: Final = 32
-"""Connections that have sent nothing yet: the daemon closes the oldest of very many."""
-AGAIN_AFTER_S: Final = 0.02
+"""Connections that have not sent their request: the daemon closes the oldest of too many."""
+RETRY_PAUSE_S: Final = 0.02
 
 _connecting = threading.BoundedSemaphore(MOST_CONNECTING)
 
 
 class Address(NamedTuple):
-    """Where the daemon listens, and what it lets in.
+    """The daemon's address and token.
 
     Attributes:
-        port: On 127.0.0.1.
-        token: What it must be shown.
-        path: Of its Unix socket; empty where it has none.
+        port: The port on 127.0.0.1.
+        token: The token that a request must carry.
+        path: The path of its Unix socket; empty if it has none.
     """
 
     port: int
@@ -34,17 +34,17 @@ class Address(NamedTuple):
     path: str = ""
 
     def connect(self) -> socket.socket:
-        """Open a connection, to this person's own process where the system tells whose it is.
+        """Open a connection; on a Unix socket, only to a process of this person.
 
         Raises:
             OSError: Nobody answers, or another user does.
         """
         if self.path:
-            with suppress(FileNotFoundError):  # cleaned away, while the daemon still runs
-                return self._connect_by_path()
+            with suppress(FileNotFoundError):  # removed by a cleaner while the daemon runs
+                return self._connect_to_socket()
         return socket.create_connection(("127.0.0.1", self.port), timeout=CONNECT_WITHIN_S)
 
-    def _connect_by_path(self) -> socket.socket:
+    def _connect_to_socket(self) -> socket.socket:
         until = time.monotonic() + CONNECT_WITHIN_S
         while True:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -54,26 +54,26 @@ class Address(NamedTuple):
                 if is_own_peer(connection):
                     return connection
                 raise PermissionError(f"{self.path} is served by another user")
-            except BlockingIOError:  # many connect at once
+            except BlockingIOError:  # too many connect at once
                 connection.close()
                 if time.monotonic() > until:
-                    raise TimeoutError("the daemon lets nobody in") from None
-                time.sleep(AGAIN_AFTER_S)
+                    raise TimeoutError("the daemon accepts no connections") from None
+                time.sleep(RETRY_PAUSE_S)
             except OSError:
                 connection.close()
                 raise
 
 
-def address_in(file: Path, known: Mapping[str, object]) -> Address:
-    """Return the address that a daemon's file announces.
+def address_in(file: Path, content: Mapping[str, object]) -> Address:
+    """Return the address in a daemon's file.
 
     Raises:
-        ValueError: It announces none.
+        ValueError: The file holds no usable address.
     """
-    by_path = str(known.get("socket") or "") if hasattr(socket, "AF_UNIX") else ""
-    if by_path and not Path(by_path).is_absolute():
-        raise ValueError(f"{file} names no whole path")
-    return Address(int(str(known["port"])), str(known["token"]), by_path)
+    path = str(content.get("socket") or "") if hasattr(socket, "AF_UNIX") else ""
+    if path and not Path(path).is_absolute():
+        raise ValueError(f"{file} names no absolute path")
+    return Address(int(str(content["port"])), str(content["token"]), path)
 
 
 class Exchange:
@@ -92,11 +92,11 @@ class Exchange:
         """Prepare without contact.
 
         Args:
-            address: Whom to ask.
-            method: Of HTTP.
-            path: Of HTTP.
-            headers: Besides those that every request has.
-            body: Of the request.
+            address: The daemon's address.
+            method: The HTTP method.
+            path: The HTTP path.
+            headers: Further headers.
+            body: The request's body.
             within_s: How long the daemon may be silent; None for as long as the work takes.
         """
         lines = [
@@ -116,8 +116,8 @@ class Exchange:
         self._reply: BinaryIO = io.BytesIO()
         self.status = 0
         self.headers: dict[str, str] = {}
-        self.sent = False
-        self.given_up = False
+        self.was_sent = False
+        self.is_cancelled = False
 
     def __enter__(self) -> "Exchange":
         return self
@@ -131,15 +131,15 @@ class Exchange:
         """Send the request and read the reply's head.
 
         Raises:
-            OSError: The daemon is not reached, or goes away, or is silent for too long.
+            OSError: The daemon is not reached, ends, or is silent for too long.
         """
         if not _connecting.acquire(timeout=CONNECT_WITHIN_S):
-            raise TimeoutError("the daemon lets nobody in")
+            raise TimeoutError("the daemon accepts no connections")
         try:
             self._connect().sendall(self._request)
         finally:
             _connecting.release()
-        self.sent = True
+        self.was_sent = True
         status = self._reply.readline(LONGEST_HEAD).split(b" ", 2)
         if len(status) < 2:
             raise ConnectionError("the daemon closed the connection")
@@ -153,13 +153,13 @@ class Exchange:
         connection.settimeout(self._within_s)
         self._reply = connection.makefile("rb")
         self._socket = connection
-        if self.given_up:
-            raise ConnectionError("the request was given up")
+        if self.is_cancelled:
+            raise ConnectionError("the request was cancelled")
         return connection
 
-    def give_up(self) -> None:
-        """Close the connection, from any thread: that is how a request is cancelled."""
-        self.given_up = True
+    def cancel(self) -> None:
+        """Cancel the request by closing its connection; safe from any thread."""
+        self.is_cancelled = True
         if self._socket is not None:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
@@ -167,24 +167,24 @@ class Exchange:
     def _pieces(self) -> Iterator[bytes]:
         if self.headers.get("transfer-encoding", "").lower() != "chunked":
             length = self.headers.get("content-length")
-            yield self._reply.read() if length is None else self._exactly(int(length))
+            yield self._reply.read() if length is None else self._read_exactly(int(length))
             return
         while size := int(self._reply.readline(LONGEST_HEAD).split(b";")[0].strip() or b"-1", 16):
-            yield self._exactly(size)
+            yield self._read_exactly(size)
             self._reply.readline()
 
-    def _exactly(self, size: int) -> bytes:
+    def _read_exactly(self, size: int) -> bytes:
         piece = self._reply.read(size) if size > 0 else b""
         if size < 0 or len(piece) < size:
             raise ConnectionError("the daemon broke off its reply")
         return piece
 
     def messages(self) -> Iterator[bytes]:
-        """Return the JSON-RPC messages of the reply as they come."""
+        """Yield the JSON-RPC messages of the reply as they arrive."""
         if not self.headers.get("content-type", "").startswith("text/event-stream"):
-            whole = b"".join(self._pieces()).strip()
-            if whole:
-                yield whole
+            body = b"".join(self._pieces()).strip()
+            if body:
+                yield body
             return
         rest = b""
         for piece in self._pieces():

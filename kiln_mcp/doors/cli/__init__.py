@@ -1,4 +1,4 @@
-"""The command line: every capability as a command, and what starts and sets up the rest."""
+"""The command line: every capability as a command, and commands for setup and service."""
 
 from kiln_mcp.doors.cli.program import cli, main, serve_over_stdio
 

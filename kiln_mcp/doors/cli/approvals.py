@@ -1,13 +1,12 @@
-"""The person's door in a terminal: approve what waits, and set what needs no question.
+"""Approval in a terminal: answer waiting requests, and set the daily allowance.
 
 Only a terminal answers. Texts of requests may come from a hostile project or model, so each is
-shown on one line, shortened, without anything that moves the cursor.
+shown shortened on one line, without characters that move the cursor.
 """
 
 import json
 import math
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -20,18 +19,17 @@ from kiln_mcp.approvals.plan import Consequence, Plan
 from kiln_mcp.approvals.policy import ALWAYS_ASKED, Policy, policy_file, read_policy, write_policy
 from kiln_mcp.approvals.records import Approval, ApprovalState, Door, ProposedCall
 from kiln_mcp.approvals.store import ApprovalStore
+from kiln_mcp.doors.cli.terminal import one_line, require_terminal
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.plain_text import for_terminal
-from storage.errors import WorkbenchError
-from storage.text.excerpts import excerpt
+from storage.errors import Refusal
 
-LONGEST_ARGUMENT: Final = 200
 LONGEST_SUMMARY: Final = 600
 _HISTORY: Final = 50
 _QUESTION: Final = "y: approve, n: decline, s: leave it waiting, q: leave all"
 
 Ask = Callable[[str], str]
-"""Puts a question to the person on the terminal; returns one of y, n, s and q."""
+"""Asks the person on the terminal; returns one of y, n, s and q."""
 
 
 @click.command()
@@ -41,7 +39,7 @@ Ask = Callable[[str], str]
     "--history", "--all", "history", is_flag=True, help=f"Show the last {_HISTORY} requests."
 )
 def approve(ids: tuple[str, ...], *, only_list: bool, history: bool) -> None:
-    """Approve or decline what waits for you: all of it, or the given IDs.
+    """Approve or decline the requests that wait for you: all of them, or the given IDs.
 
     An assistant whose client cannot ask you leaves its plan here. It needs a terminal: nobody
     else can answer for you.
@@ -55,7 +53,7 @@ def approve(ids: tuple[str, ...], *, only_list: bool, history: bool) -> None:
     if only_list:
         _print("\n\n".join(map(describe_request, requests)) or "Nothing waits for you.")
         return
-    _need_terminal("approve")
+    require_terminal("approve")
     if not requests:
         _print("Nothing waits for you.")
     for line in answer_requests(store, requests, _ask):
@@ -67,119 +65,123 @@ def approve(ids: tuple[str, ...], *, only_list: bool, history: bool) -> None:
 @click.option("--daily-calls", type=click.IntRange(min=0), help="Model calls a day.")
 @click.option(
     "--never-without-me",
-    "never",
+    "exclusions",
     type=click.Choice([consequence.value for consequence in Consequence]),
     multiple=True,
     help="Ask about this even within the allowance; may be repeated, and replaces the earlier "
     "choice. What destroys or sends data is always asked about.",
 )
-def allow(daily_usd: float | None, daily_calls: int | None, never: tuple[str, ...]) -> None:
-    """Show or set what may be spent each day without a question to you.
+def allow(daily_usd: float | None, daily_calls: int | None, exclusions: tuple[str, ...]) -> None:
+    """Show or set the daily allowance: what may be spent without a question to you.
 
     An allowance needs both money and calls. It covers plans that only spend, at a known price.
     Setting it needs a terminal; no tool of an assistant can.
     """
     home = Settings.from_environment(os.environ).home
     policy = read_policy(home)
-    if daily_usd is None and daily_calls is None and not never:
+    if daily_usd is None and daily_calls is None and not exclusions:
         _print(describe_policy(policy, ApprovalStore(home)))
         return
-    changed = change_policy(policy, daily_usd, daily_calls, never)
-    _need_terminal("allow")
-    _print(describe_policy(changed))
+    new_policy = change_policy(policy, daily_usd, daily_calls, exclusions)
+    require_terminal("allow")
+    _print(describe_policy(new_policy))
     click.confirm(f"Write this to {for_terminal(str(policy_file(home)))}?", abort=True, err=True)
-    write_policy(home, changed)
+    write_policy(home, new_policy)
     _print("Saved. It holds from the next call on.")
 
 
 def requests_of(store: ApprovalStore, ids: Sequence[str]) -> list[Approval]:
-    """Return the requests with these ids, or all that wait if none is given.
+    """Return the requests with these ids, or all waiting ones without an id.
 
     Raises:
-        WorkbenchError: An id names no request that waits.
+        Refusal: An id names no request that waits.
     """
     if not ids:
         return store.waiting()
-    return [_waiting_request(store, given.strip().casefold()) for given in dict.fromkeys(ids)]
+    return [_waiting_request(store, id_.strip().casefold()) for id_ in dict.fromkeys(ids)]
 
 
 def answer_requests(store: ApprovalStore, requests: Sequence[Approval], ask: Ask) -> list[str]:
-    """Show each request, ask about it and record the answer; return what came of each."""
+    """Show each request, ask about it and record the answer; return a line for each."""
     lines: list[str] = []
     for request in requests:
         answer = ask(f"{describe_request(request)}\n{_QUESTION}")
         if answer == "q":
             break
         if answer == "y":
-            waited = store.approve(request.id, Door.TERMINAL)
-            lines.append(_outcome(request, "approved; tell your assistant to go on", waited=waited))
+            is_recorded = store.approve(request.id, Door.TERMINAL)
+            lines.append(
+                _outcome(
+                    request, "approved; tell your assistant to continue", is_recorded=is_recorded
+                )
+            )
         elif answer == "n":
-            waited = store.decline(request.id, Door.TERMINAL)
-            lines.append(_outcome(request, "declined", waited=waited))
+            is_recorded = store.decline(request.id, Door.TERMINAL)
+            lines.append(_outcome(request, "declined", is_recorded=is_recorded))
     return lines
 
 
 def describe_request(approval: Approval) -> str:
-    """Return what a person must see of a request, each part on a line of its own."""
+    """Return the description of a request for a person, each part on its own line."""
     call, plan = approval.call, approval.plan
-    title = f" ({_one_line(call.title)})" if call.title else ""
-    asked = f"asked {_moment(approval.asked_at)}{_client(call)}"
+    title = f" ({one_line(call.title)})" if call.title else ""
+    origin = f"asked {_moment(approval.asked_at)}{_client(call)}"
     lines = [
-        f"{approval.id}  {_one_line(call.tool)}{title}, {asked}",
-        f"  Plan: {_one_line(plan.text, LONGEST_SUMMARY)}",
+        f"{approval.id}  {one_line(call.tool)}{title}, {origin}",
+        f"  Plan: {one_line(plan.text, LONGEST_SUMMARY)}",
         *(f"  {fact}" for fact in _facts(plan)),
-        *(f"  {_one_line(name)}: {_value(value)}" for name, value in call.arguments.items()),
+        *(f"  {one_line(name)}: {_value(value)}" for name, value in call.arguments.items()),
         *(f"  | {for_terminal(line)}" for line in plan.code.splitlines()),
     ]
     return "\n".join(lines)
 
 
 def describe_history(approvals: Sequence[Approval]) -> str:
-    """Return one line for each request: when, what became of it, by which door, the plan."""
+    """Return one line for each request: time, state, door and plan."""
     lines = [
         f"{approval.id}  {_moment(approval.asked_at)}  {approval.state.value}"
         f"{f' by {approval.door.value}' if approval.door else ''}  "
-        f"{_one_line(approval.call.tool)}{_client(approval.call)}: {_one_line(approval.plan.text)}"
+        f"{one_line(approval.call.tool)}{_client(approval.call)}: {one_line(approval.plan.text)}"
         for approval in approvals
     ]
     return "\n".join(lines) or "Nothing has been asked yet."
 
 
 def describe_policy(policy: Policy, store: ApprovalStore | None = None) -> str:
-    """Return the policy in words, with what was used today if a store is given."""
+    """Return the policy in words, with today's use if a store is given."""
     lines = [policy.damage] if policy.damage else []
     lines.append(
         f"Without a question: ${policy.daily_allowance_usd:.2f} and "
         f"{policy.daily_allowance_calls} model calls a day."
     )
     if store is not None:
-        spent = store.spent_today()
-        lines.append(f"Used today: ${spent.cost_usd:.4f} and {spent.calls} model calls.")
-    asked = ", ".join(sorted(policy.never_without_me))
-    return "\n".join([*lines, f"Never without you: what {asked}."])
+        usage = store.spent_today()
+        lines.append(f"Used today: ${usage.cost_usd:.4f} and {usage.calls} model calls.")
+    consequences = ", ".join(sorted(policy.never_without_me))
+    return "\n".join([*lines, f"Never without you: what {consequences}."])
 
 
 def change_policy(
-    policy: Policy, daily_usd: float | None, daily_calls: int | None, never: Sequence[str]
+    policy: Policy, daily_usd: float | None, daily_calls: int | None, exclusions: Sequence[str]
 ) -> Policy:
-    """Return a policy with what was given replaced.
+    """Return a policy with the given values replaced.
 
     Raises:
-        WorkbenchError: The allowance is no finite number, or has money without calls.
+        Refusal: The allowance is not finite, or has money without calls.
     """
     usd = policy.daily_allowance_usd if daily_usd is None else daily_usd
     calls = policy.daily_allowance_calls if daily_calls is None else daily_calls
     if not math.isfinite(usd) or (usd > 0) != (calls > 0):
-        raise WorkbenchError(
+        raise Refusal(
             "An allowance needs both money and calls. Give --daily-usd and --daily-calls, or 0 "
             "for both."
         )
-    chosen = frozenset(map(Consequence, never)) | ALWAYS_ASKED
+    consequences = frozenset(map(Consequence, exclusions)) | ALWAYS_ASKED
     return replace(
         policy,
         daily_allowance_usd=usd,
         daily_allowance_calls=calls,
-        never_without_me=chosen if never else policy.never_without_me,
+        never_without_me=consequences if exclusions else policy.never_without_me,
         damage="",
     )
 
@@ -188,25 +190,32 @@ def _waiting_request(store: ApprovalStore, approval_id: str) -> Approval:
     approval = store.find(approval_id)
     if approval is not None and approval.state is ApprovalState.WAITING:
         return approval
-    shown = _one_line(approval_id)
-    fault = f"There is no request {shown}" if approval is None else f"{shown} does not wait for you"
-    became = "" if approval is None else f": it is {approval.state.value}"
-    raise WorkbenchError(f"{fault}{became}. kiln-mcp approve --list shows what waits.")
+    if approval is None:
+        raise Refusal(
+            "There is no request {request}. kiln-mcp approve --list shows the waiting requests.",
+            request=approval_id,
+        )
+    raise Refusal(
+        "{request} does not wait for you: it is {state}. kiln-mcp approve --list shows the "
+        "waiting requests.",
+        request=approval_id,
+        state=approval.state.value,
+    )
 
 
-def _outcome(request: Approval, outcome: str, *, waited: bool) -> str:
-    if waited:
+def _outcome(request: Approval, outcome: str, *, is_recorded: bool) -> str:
+    if is_recorded:
         return f"{request.id} is {outcome}."
-    return f"{request.id} did not wait any more: it was answered elsewhere or has expired."
+    return f"{request.id} is not waiting: it was answered elsewhere or has expired."
 
 
 def _facts(plan: Plan) -> list[str]:
-    """Return what weighs most, apart from the plan's own words."""
+    """Return the most important facts of a plan as sentences."""
     facts = {
         "It adds code that runs on this machine; all of it stands below.": bool(plan.code),
         "It cannot be undone.": plan.irreversible,
         "It touches more than was named.": plan.far_reaching,
-        f"It sends data to {_one_line(plan.destination)}.": bool(plan.destination),
+        f"It sends data to {one_line(plan.destination)}.": bool(plan.destination),
         "Its labels count for a certificate, in their rater's name.": plan.certifies,
         "Its price is not known.": plan.highest_cost_usd is None,
     }
@@ -214,16 +223,12 @@ def _facts(plan: Plan) -> list[str]:
 
 
 def _client(call: ProposedCall) -> str:
-    return f" by {_one_line(call.client)}" if call.client else ""
+    return f" by {one_line(call.client)}" if call.client else ""
 
 
 def _value(value: JsonValue) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return _one_line(text)
-
-
-def _one_line(text: str, longest: int = LONGEST_ARGUMENT) -> str:
-    return excerpt(" ".join(for_terminal(text).split()), longest)
+    return one_line(text)
 
 
 def _moment(seconds: float) -> str:
@@ -234,14 +239,6 @@ def _ask(question: str) -> str:
     click.echo(f"\n{question}", err=True)
     choice = click.Choice(["y", "n", "s", "q"], case_sensitive=False)
     return str(click.prompt("Your answer", type=choice, default="s", err=True))
-
-
-def _need_terminal(command: str) -> None:
-    if not sys.stdin.isatty():
-        raise WorkbenchError(
-            f"kiln-mcp {command} asks a person, so it needs a terminal. Run it in a shell of "
-            "your own."
-        )
 
 
 def _print(text: str) -> None:

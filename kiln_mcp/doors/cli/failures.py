@@ -1,4 +1,4 @@
-"""What a command says when it fails, and its exit code."""
+"""Failures of commands: one sentence and an exit code for each."""
 
 import logging
 import os
@@ -15,15 +15,15 @@ FAILED = 1
 USAGE = 2
 NOT_APPROVED = 3
 SERVED_ALREADY = 75
-"""Another daemon serves the home: EX_TEMPFAIL; the bridge knows it too."""
+"""Another daemon serves the home: EX_TEMPFAIL; the bridge uses the same code."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT."""
 
 _log = logging.getLogger(__name__)
 
 
-def guarded(run: Callable[[], object]) -> int:
-    """Run it and return the exit code."""
+def run_guarded(run: Callable[[], object]) -> int:
+    """Run a command and return its exit code; print a failure as one sentence."""
     try:
         run()
     except BaseException as error:  # noqa: BLE001 - the outermost door
@@ -32,12 +32,14 @@ def guarded(run: Callable[[], object]) -> int:
 
 
 def _explain(error: BaseException) -> int:
-    """Say what happened in a sentence and return the exit code for it."""
+    """Print the sentence of an error and return its exit code."""
     match error:
         case SystemExit():
             return error.code if isinstance(error.code, int) else FAILED
         case KeyboardInterrupt() | click.Abort():
-            return _say("Stopped. What was finished is saved; run it again to go on.", INTERRUPTED)
+            return _say(
+                "Stopped. Finished work is saved; run the command again to continue.", INTERRUPTED
+            )
         case click.exceptions.Exit():
             return error.exit_code
         case click.ClickException():
@@ -54,8 +56,8 @@ def _explain(error: BaseException) -> int:
         case OSError():
             return _say(disk_sentence(error), FAILED)
         case _:
-            _log.error("unforeseen", exc_info=error)
-            return _say(f"An error that was not foreseen: {type(error).__name__}: {error}", FAILED)
+            _log.error("unexpected error", exc_info=error)
+            return _say(f"An unexpected error: {type(error).__name__}: {error}", FAILED)
 
 
 def _say(sentence: str, code: int) -> int:

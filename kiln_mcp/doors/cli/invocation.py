@@ -1,4 +1,4 @@
-"""Call a capability from the command line, and print its answer."""
+"""Invocation of a capability from the command line."""
 
 import json
 import os
@@ -20,26 +20,26 @@ from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.cli.failures import NOT_APPROVED
 from kiln_mcp.doors.cli.job import follow_job
 from kiln_mcp.errors import unwrap
-from kiln_mcp.llm.errors import OrdersFailed
+from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.operations.job_control.calls import Outcome, call_capability
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import AnyCapability
 from kiln_mcp.workbench.plain_text import for_terminal, render
 from kiln_mcp.workbench.workspace import Workspace
 
-_LOOK_EVERY_S = 1.0
+_POLL_EVERY_S = 1.0
 _NOTICE: Final = frozenset({"status", "plan", "approval_id", "next_step"})
-"""What the answer holds to a call that was not approved, if nothing of it was done."""
-_JOBS_WANTED: Final = frozenset({"resume_job", "wait_for_job"})
-"""Capabilities for which somebody must do jobs."""
+"""The fields of the answer to a call that was not approved and did nothing."""
+_JOB_COMMANDS: Final = frozenset({"resume_job", "wait_for_job"})
+"""Capabilities that need a process that runs jobs."""
 
 FindDaemon = Callable[[], str | None]
-"""Finds or starts the daemon; returns why there is none, where there is none."""
+"""Finds or starts the daemon; returns the reason if there is none."""
 
 
 def find_none() -> str | None:
-    """Find no daemon: nobody has said how."""
-    return "no daemon is known here."
+    """Find no daemon."""
+    return "there is no daemon here."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +47,18 @@ class TerminalPerson:
     """The person at the terminal of this command.
 
     Attributes:
-        agrees: Whether they agreed to the plan with the command itself.
+        agrees: Whether they agreed to the plan with an option of the command.
     """
 
     agrees: bool = False
 
     @property
     def door(self) -> Door:
-        """Where the person answers."""
+        """The door of the person's answers."""
         return Door.TERMINAL
 
     async def ask(self, call: ProposedCall) -> Reply:
-        """Put the plan to the person; nothing else of this command goes on meanwhile."""
+        """Ask the person about the plan; the command waits for the answer."""
         if len(call.plan.code) > LONGEST_CODE:
             click.echo(for_terminal(f"All of the code:\n{call.plan.code}\n"), err=True)
         text = f"{for_terminal(call.plan.text)} Go ahead?"
@@ -68,9 +68,9 @@ class TerminalPerson:
 def call(
     item: AnyCapability, *, as_json: bool, yes: bool = False, **options: JsonValue | tuple[str, ...]
 ) -> None:
-    """Call a capability and print its answer; ask the person where it needs approval.
+    """Call a capability and print its answer; ask the person if it needs approval.
 
-    Only a person at a terminal is asked, and only there does `yes` count.
+    Only a person at a terminal is asked, and `yes` counts only there.
     """
     arguments: dict[str, JsonValue] = {
         name: list(value) if isinstance(value, tuple) else value
@@ -80,12 +80,12 @@ def call(
     find_daemon: FindDaemon = click.get_current_context().obj or find_none
     person = TerminalPerson(yes) if sys.stdin.isatty() else None
     outcome = anyio.run(_invoke, item, arguments, find_daemon, person)
-    approved = outcome.status not in {"declined", "needs_approval"}
-    if approved or as_json or outcome.data.keys() - _NOTICE:
+    is_carried_out = outcome.status not in {"declined", "needs_approval"}
+    if is_carried_out or as_json or outcome.data.keys() - _NOTICE:
         data = outcome.data
         text = json.dumps(data, indent=2, ensure_ascii=False) if as_json else render(data)
         click.echo(for_terminal(text))
-    if not approved:
+    if not is_carried_out:
         click.echo(f"kiln-mcp: {for_terminal(_notice(item, outcome))}", err=True)
         sys.exit(NOT_APPROVED)
 
@@ -109,35 +109,40 @@ async def _invoke(
     person: TerminalPerson | None,
 ) -> Outcome:
     settings = Settings.from_environment(os.environ)
-    alone = settings.shared_database_url is None
-    nobody = None
-    if alone and item.name in _JOBS_WANTED:
-        nobody = await _find(find_daemon)
-    # A command soon ends: it hands jobs in, and the daemon or a worker does them.
-    handing_in = replace(settings, does_jobs=nobody is not None)
-    async with installed_catalogue().open_workspace(handing_in) as workspace:
-        mine = replace(workspace, person=person, caller="the command line")
-        outcome = await _call(mine, item, arguments, as_job=alone)
-        if outcome.status != "job" or item.name in _JOBS_WANTED or await _find(find_daemon) is None:
+    is_local = settings.shared_database_url is None
+    problem = None
+    if is_local and item.name in _JOB_COMMANDS:
+        problem = await _find(find_daemon)
+    # A command ends soon: it submits jobs, and the daemon or a worker runs them.
+    submitter = replace(settings, does_jobs=problem is not None)
+    async with installed_catalogue().open_workspace(submitter) as workspace:
+        own = replace(workspace, person=person, caller="the command line")
+        outcome = await _call(own, item, arguments, as_job=is_local)
+        if (
+            outcome.status != "job"
+            or item.name in _JOB_COMMANDS
+            or await _find(find_daemon) is None
+        ):
             return await _end_of(workspace, outcome, arguments)
-    # Nobody else does the job, so this command does.
+    # No other process runs the job, so this command does.
     async with installed_catalogue().open_workspace(settings) as workspace:
         return await _end_of(workspace, outcome, arguments)
 
 
 async def _find(find_daemon: FindDaemon) -> str | None:
-    nobody = await anyio.to_thread.run_sync(find_daemon)
-    if nobody is not None:
-        click.echo(f"kiln-mcp: {nobody} Jobs pause when this command ends.", err=True)
-    return nobody
+    problem = await anyio.to_thread.run_sync(find_daemon)
+    if problem is not None:
+        click.echo(f"kiln-mcp: {problem} Jobs pause when this command ends.", err=True)
+    return problem
 
 
 async def _call(
     workspace: Workspace, item: AnyCapability, arguments: Mapping[str, JsonValue], *, as_job: bool
 ) -> Outcome:
-    heard = workspace.with_progress(_show_progress)
-    return await _beside_orders(
-        heard, call_capability(heard, item, arguments, wait_s=0, as_job=as_job)
+    own = workspace.with_progress(_show_progress)
+    return await _watch_orders(
+        own,
+        call_capability(own, item, arguments, wait_s=0, as_job=as_job),
     )
 
 
@@ -148,31 +153,31 @@ async def _end_of(
         return outcome
     wait_s = arguments.get("wait_s")
     longest = float(wait_s) if isinstance(wait_s, int | float) else None
-    heard = workspace.with_progress(_show_progress)
-    return await _beside_orders(heard, follow_job(heard, outcome.job, longest))
+    own = workspace.with_progress(_show_progress)
+    return await _watch_orders(own, follow_job(own, outcome.job, longest))
 
 
-async def _beside_orders(workspace: Workspace, work: Awaitable[Outcome]) -> Outcome:
-    """Do the work, and say beside it where questions to the host can be answered."""
+async def _watch_orders(workspace: Workspace, work: Awaitable[Outcome]) -> Outcome:
+    """Do the work, and tell the person meanwhile where to answer questions to the host."""
     outcome = Outcome("done", {})
     try:
-        async with anyio.create_task_group() as beside:
-            beside.start_soon(_say_who_is_waited_for, workspace)
+        async with anyio.create_task_group() as group:
+            group.start_soon(_announce_orders, workspace)
             outcome = await work
-            beside.cancel_scope.cancel()
+            group.cancel_scope.cancel()
     except BaseExceptionGroup as error:
         raise unwrap(error) from error
     return outcome
 
 
-async def _say_who_is_waited_for(workspace: Workspace) -> None:
-    """Say once where an answer can be given, when a question to the host waits for one."""
+async def _announce_orders(workspace: Workspace) -> None:
+    """Print once where to answer, as soon as a question to the host waits."""
     file = workspace.settings.engine.orders
     waiting = 0
     while True:
-        await anyio.sleep(_LOOK_EVERY_S)
+        await anyio.sleep(_POLL_EVERY_S)
         if file is not None and await anyio.Path(file).exists():
-            with suppress(OrdersFailed):  # who asks the host is told
+            with suppress(DatabaseFailure):  # the call that asks the host reports it
                 waiting = await workspace.engine.orders.open_count()
         if waiting:
             break

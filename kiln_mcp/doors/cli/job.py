@@ -1,4 +1,4 @@
-"""Follow the job of a command: Ctrl-C pauses it; it outlives a command that is killed."""
+"""The job of a command: Ctrl-C pauses it, and it survives a kill of the command."""
 
 import time
 
@@ -12,14 +12,14 @@ from kiln_mcp.operations.job_control.service import LONGEST_WAIT_S as LONGEST_LO
 from kiln_mcp.operations.job_control.service import cancel_job, wait_for_job
 from kiln_mcp.workbench.workspace import Workspace
 
-_LAST_WORD_S = 10.0
+_PAUSE_WITHIN_S = 10.0
 
 
 async def follow_job(workspace: Workspace, job: str, longest_s: float | None) -> Outcome:
-    """Wait for a job and return what came of it.
+    """Wait for a job and return its outcome.
 
     Args:
-        workspace: Where progress is shown.
+        workspace: Shows the progress.
         job: The job's id.
         longest_s: The longest wait; None for as long as it takes.
 
@@ -27,24 +27,24 @@ async def follow_job(workspace: Workspace, job: str, longest_s: float | None) ->
         JobNotDone: It failed.
     """
     click.echo(
-        f"kiln-mcp: This is the job {job}. Ctrl-C pauses it; where this command is killed, it "
-        "goes on.",
+        f"kiln-mcp: This is the job {job}. Ctrl-C pauses it. If this command is killed, the job "
+        "continues.",
         err=True,
     )
     until = None if longest_s is None else time.monotonic() + longest_s
     try:
         return job_outcome(await _wait(workspace, job, until))
     except anyio.get_cancelled_exc_class():
-        with anyio.move_on_after(_LAST_WORD_S, shield=True):
+        with anyio.move_on_after(_PAUSE_WITHIN_S, shield=True):
             await cancel_job(workspace, job, pause=True)
-            again = f"kiln-mcp resume-job --job {job}"
-            click.echo(f"kiln-mcp: The job is paused; {again} goes on.", err=True)
+            command = f"kiln-mcp resume-job --job {job}"
+            click.echo(f"kiln-mcp: The job is paused; {command} continues it.", err=True)
         raise
 
 
 async def _wait(workspace: Workspace, job: str, until: float | None) -> JobReport:
     while True:
-        left = LONGEST_LOOK_S if until is None else max(0.0, until - time.monotonic())
-        report = await wait_for_job(workspace, job, min(left, LONGEST_LOOK_S))
+        wait_s = LONGEST_LOOK_S if until is None else max(0.0, until - time.monotonic())
+        report = await wait_for_job(workspace, job, min(wait_s, LONGEST_LOOK_S))
         if JobState(report.state).at_rest or (until is not None and time.monotonic() >= until):
             return report

@@ -1,4 +1,4 @@
-"""Options of a command, made from the schema of a capability's arguments."""
+"""Options of a command, from the schema of a capability's arguments."""
 
 import json
 from collections.abc import Mapping
@@ -11,17 +11,19 @@ from storage.errors import system_reason
 
 
 def option_of(name: str, schema: Mapping[str, JsonValue], *, required: bool) -> click.Option:
-    """Make the option of one argument; what is no simple value is given as JSON or @file."""
+    """Return the option of one argument; a structured value is given as JSON or @file."""
     choices = schema.get("anyOf")
     if isinstance(choices, list):
-        real = [c for c in choices if isinstance(c, dict) and c.get("type") != "null"]
-        schema = {**schema, **(real[0] if len(real) == 1 else {})}
+        types = [c for c in choices if isinstance(c, dict) and c.get("type") != "null"]
+        schema = {**schema, **(types[0] if len(types) == 1 else {})}
     description = schema.get("description")
     note = description if isinstance(description, str) else ""
     default = schema.get("default")
     if default not in (None, "", []):
-        shown = default if isinstance(default, str) else json.dumps(default, ensure_ascii=False)
-        note = f"{note} [default: {shown}]"
+        default_text = (
+            default if isinstance(default, str) else json.dumps(default, ensure_ascii=False)
+        )
+        note = f"{note} [default: {default_text}]"
     flag = f"--{name.replace('_', '-')}"
     enum = schema.get("enum")
     if isinstance(enum, list):
@@ -51,7 +53,7 @@ def option_of(name: str, schema: Mapping[str, JsonValue], *, required: bool) -> 
 
 
 def _shape(schema: Mapping[str, JsonValue]) -> str:
-    """Return how a JSON argument looks, in short: `{name, size?}`, `[{input, output?}, …]`."""
+    """Return the shape of a JSON argument in short: `{name, size?}`, `[{input, output?}, …]`."""
     kinds = schema.get("oneOf")
     if isinstance(kinds, list):
         return " or ".join(_shape(kind) for kind in kinds if isinstance(kind, dict))
@@ -62,11 +64,11 @@ def _shape(schema: Mapping[str, JsonValue]) -> str:
         kind = schema.get("type")
         return "{…}" if kind == "object" else str(kind or "any value")
     required = schema.get("required")
-    needed = required if isinstance(required, list) else []
+    required_names = required if isinstance(required, list) else []
     names = [
         f'{name}: "{part["const"]}"'
         if isinstance(part, dict) and "const" in part
-        else name + ("" if name in needed else "?")
+        else name + ("" if name in required_names else "?")
         for name, part in properties.items()
     ]
     return "{" + ", ".join(names) + "}"

@@ -1,6 +1,6 @@
-"""The command line: every capability as a command, and what starts and sets up the rest.
+"""The command line: every capability as a command, and commands for setup and service.
 
-Without a command it serves MCP over standard input and output: what a client starts.
+Without a command it serves MCP over standard input and output, as a client starts it.
 """
 
 import logging
@@ -16,7 +16,7 @@ import click
 
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.cli.approvals import allow, approve
-from kiln_mcp.doors.cli.failures import FAILED, guarded
+from kiln_mcp.doors.cli.failures import FAILED, run_guarded
 from kiln_mcp.doors.cli.invocation import FindDaemon, call, find_none
 from kiln_mcp.doors.cli.options import option_of
 from kiln_mcp.doors.cli.projects import projects
@@ -32,7 +32,7 @@ class _Capabilities(click.Group):
 
     @cached_property
     def _capabilities(self) -> dict[str, AnyCapability]:
-        """The catalogue by the names of commands; to look for extensions takes time."""
+        """The catalogue by command name; cached, because the search for extensions takes time."""
         return {c.name.replace("_", "-"): c for c in installed_catalogue().capabilities}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -59,7 +59,7 @@ def cli(context: click.Context) -> None:
 
 
 def serve_over_stdio() -> None:
-    """Serve MCP over standard input and output until they close; else tell the client why not."""
+    """Serve MCP over standard input and output; if that fails, tell the client the reason."""
     from kiln_mcp.doors.server import refuse_all, serve_stdio
 
     if sys.stdin.isatty():
@@ -70,13 +70,13 @@ def serve_over_stdio() -> None:
         )
     settings = Settings.from_environment(os.environ)
     catalogue = installed_catalogue()
-    opened = False
-    failures: list[str] = []  # an exit within `except*` would come out in a group
+    is_open = False
+    failures: list[str] = []  # an exit within `except*` would be wrapped in a group
 
     async def run() -> None:
-        nonlocal opened
+        nonlocal is_open
         async with catalogue.open_workspace(settings) as workspace:
-            opened = True
+            is_open = True
             await serve_stdio(nullcontext(workspace), catalogue)
 
     try:
@@ -85,11 +85,11 @@ def serve_over_stdio() -> None:
         failures += [
             disk_sentence(error) if isinstance(error, OSError) else str(error)
             for error in leaves(errors)
-            if not isinstance(error, BrokenPipeError)  # the client has gone
+            if not isinstance(error, BrokenPipeError)  # the client has ended
         ]
     if failures:
         click.echo(f"kiln-mcp: {' '.join(failures)}", err=True)
-        if not (opened or sys.stdin.isatty()):
+        if not (is_open or sys.stdin.isatty()):
             refuse_all(" ".join(failures), sys.stdin.buffer, sys.stdout.buffer)
         sys.exit(FAILED)
 
@@ -99,14 +99,14 @@ def serve_over_stdio() -> None:
     "--port",
     type=click.IntRange(0, 65_535),
     default=0,
-    help="Where to listen on 127.0.0.1; 0: anywhere free.",
+    help="Port on 127.0.0.1; 0: any free port.",
 )
 @click.option(
     "--idle-minutes",
     type=click.FloatRange(min=0, min_open=True),
     default=15.0,
     show_default=True,
-    help="When to end.",
+    help="Minutes without a request after which it ends.",
 )
 def serve(port: int, idle_minutes: float) -> None:
     """Serve MCP over HTTP at /mcp and run jobs: the daemon that clients share."""
@@ -120,11 +120,11 @@ def serve(port: int, idle_minutes: float) -> None:
 @cli.command()
 @click.option("--database-url", help="With a password, set KILN_MCP_DATABASE_URL instead.")
 def worker(database_url: str | None) -> None:
-    """Do jobs from a shared Postgres database until stopped; run as many as wanted."""
+    """Run jobs from a shared Postgres database until stopped; start any number of workers."""
     settings = Settings.from_environment(os.environ)
     url = database_url or settings.shared_database_url
     if url is None or not url.startswith(("postgresql://", "postgres://")):
-        other = "" if url is None else f", and {url.partition(':')[0]!r} is no Postgres"
+        other = "" if url is None else f", and {url.partition(':')[0]!r} is not Postgres"
         raise click.UsageError(
             "A worker needs a shared database: postgresql://… in KILN_MCP_DATABASE_URL (with a "
             f"password), or in --database-url{other}."
@@ -136,7 +136,7 @@ async def _work(settings: Settings) -> None:
     async with installed_catalogue().open_workspace(settings) as workspace:
         if workspace.desk is not None:
             await workspace.desk.runner()
-        click.echo("kiln-mcp: Ready: this worker does jobs until Ctrl-C stops it.", err=True)
+        click.echo("kiln-mcp: Ready: this worker runs jobs until Ctrl-C stops it.", err=True)
         await anyio.sleep_forever()
 
 
@@ -146,7 +146,7 @@ cli.add_command(projects)
 
 @cli.group()
 def models() -> None:
-    """Look after the models."""
+    """Manage models."""
 
 
 @models.command()
@@ -154,13 +154,11 @@ def pull() -> None:
     """Fetch the embedded model (93 MB, once)."""
     from kiln_mcp.llm import pull_embedded_model
 
-    click.echo(f"The embedded model is there: {pull_embedded_model()}")
+    click.echo(f"The embedded model is installed: {pull_embedded_model()}")
 
 
 @cli.command()
-@click.option(
-    "--folder", type=click.Path(path_type=Path), help="Where to put the two projects it makes."
-)
+@click.option("--folder", type=click.Path(path_type=Path), help="Folder for its two projects.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Seed of every random choice.")
 def demo(folder: Path | None, seed: int) -> None:
     """Take a one-line wish to a measured, better prompt with the embedded model."""
@@ -174,14 +172,14 @@ cli.add_command(allow)
 
 
 def _command(item: AnyCapability) -> click.Command:
-    """Make the command of a capability from its schema."""
+    """Return the command of a capability, from its schema."""
     properties = item.input_schema.get("properties")
     required = item.input_schema.get("required")
-    known = properties if isinstance(properties, dict) else {}
-    needed = required if isinstance(required, list) else []
+    schemas = properties if isinstance(properties, dict) else {}
+    required_names = required if isinstance(required, list) else []
     options = [
-        option_of(name, schema if isinstance(schema, dict) else {}, required=name in needed)
-        for name, schema in known.items()
+        option_of(name, schema if isinstance(schema, dict) else {}, required=name in required_names)
+        for name, schema in schemas.items()
     ]
     if item.proposes:
         text = "In a terminal: agree to its plan without a question."
@@ -200,7 +198,7 @@ def main(find_daemon: FindDaemon = find_none) -> None:
     """Run the command line; every failure is one sentence on stderr and an exit code.
 
     Args:
-        find_daemon: How the daemon is found or started.
+        find_daemon: Finds or starts the daemon.
     """
     logging.basicConfig(stream=sys.stderr, level=os.environ.get("KILN_MCP_LOG", "WARNING").upper())
-    sys.exit(guarded(lambda: cli.main(standalone_mode=False, obj=find_daemon)))
+    sys.exit(run_guarded(lambda: cli.main(standalone_mode=False, obj=find_daemon)))

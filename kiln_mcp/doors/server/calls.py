@@ -1,8 +1,8 @@
-"""Tools: every capability, called as it is.
+"""Tool calls: every capability is a tool.
 
-Both forms of an answer are complete: some clients show a model only the structured form, some
-only the text. Errors reach the model in our own words. A plan that waits for the person, or that
-they declined, is an ordinary answer with a status.
+Both forms of an answer are complete, because some clients show a model only the structured form,
+and some only the text. An error reaches the model as one sentence of ours. A plan that waits for
+the person, or that they declined, is an ordinary answer with a status.
 """
 
 import logging
@@ -29,9 +29,9 @@ from storage.text.excerpts import excerpt
 _log = logging.getLogger(__name__)
 
 MODEL_HEADER: Final = "kiln-mcp-model"
-"""In which the bridge lends the default model of its client."""
+"""The header with the default model of the bridge's client."""
 CLIENT_HEADER: Final = "kiln-mcp-client"
-"""In which the bridge says which client it serves: the same as long as it lives."""
+"""The header with the bridge's id for its client, constant for the life of the bridge."""
 SESSION_HEADER: Final = "mcp-session-id"
 
 
@@ -40,8 +40,8 @@ class CallAnswer:
     """The answer to a call.
 
     Attributes:
-        result: What the client is sent.
-        job: The job that goes on with the call; empty if there is none.
+        result: The result for the client.
+        job: The job that continues the call; empty if there is none.
     """
 
     result: types.CallToolResult | types.InputRequiredResult
@@ -49,9 +49,9 @@ class CallAnswer:
 
 
 def client_of(headers: Mapping[str, str]) -> str:
-    """Return by what a client is known again: its bridge's name for it, or its session.
+    """Return the id of a client: the one of its bridge, else its session.
 
-    Without a bridge, requests since 2026-07-28 do not say whose they are.
+    Without a bridge, requests since 2026-07-28 do not identify their client.
     """
     return headers.get(CLIENT_HEADER) or headers.get(SESSION_HEADER) or ""
 
@@ -82,9 +82,9 @@ async def call(
 
     Args:
         context: The request.
-        catalogue: What can be called.
-        params: What is called, with its arguments.
-        wait_s: How long to wait for a job; None for what the caller chose.
+        catalogue: The capabilities.
+        params: The name of the capability and its arguments.
+        wait_s: How long to wait for a job; None for the caller's choice.
     """
     person = person_of(context, params)
     name = _caller_of(context)
@@ -101,33 +101,33 @@ async def call(
 
 
 def failure(tool: str, error: BaseException) -> types.CallToolResult:
-    """Return why a call failed, in a sentence."""
+    """Return the reason why a call failed, as a sentence."""
     match error:
         case WorkbenchError():
             return refusal(str(error))
         case OSError():
-            _log.warning("%s met the system's refusal", tool, exc_info=error)
+            _log.warning("%s failed in a call of the operating system", tool, exc_info=error)
             return refusal(disk_sentence(error))
         case _:
             _log.error("%s failed", tool, exc_info=error)
             return refusal(
-                f"{tool} stopped on an error that was not foreseen "
-                f"({type(error).__name__}: {excerpt(error)}). What was saved before stays. "
+                f"{tool} stopped on an unexpected error "
+                f"({type(error).__name__}: {excerpt(error)}). Earlier changes are saved. "
                 "The server's log on stderr has the details."
             )
 
 
 def _caller_of(context: Context) -> str:
-    """Return what a client calls itself; it binds nothing, so it need not be true."""
+    """Return a client's own name; nothing depends on its truth."""
     params = context.session.client_params
     if params is None:
         return "an MCP client without a name"
-    about = params.client_info
-    return f"{about.title or about.name} {about.version}".strip()
+    info = params.client_info
+    return f"{info.title or info.name} {info.version}".strip()
 
 
 def _workspace_of(context: Context) -> Workspace:
-    """Return what the call works with: its own progress, its client, and its default model."""
+    """Return the workspace of a call, with its progress, its client and its default model."""
     workspace = context.lifespan_context.with_progress(context.session.report_progress)
     request = cast("Request | None", context.request)
     if request is None:
@@ -145,7 +145,7 @@ def answer(data: dict[str, JsonValue]) -> types.CallToolResult:
 
 
 def refusal(sentence: str) -> types.CallToolResult:
-    """Return what went wrong, as the sentence that says so."""
+    """Return the result of a failed call: one sentence."""
     return types.CallToolResult(
         content=[types.TextContent(type="text", text=sentence)], is_error=True
     )

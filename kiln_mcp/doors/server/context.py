@@ -1,4 +1,4 @@
-"""The context of a request, as the handlers of the server get it."""
+"""The context that the server's handlers get with a request."""
 
 from mcp.server.context import ServerRequestContext
 

@@ -1,4 +1,4 @@
-"""The server itself: what is offered, and for how long."""
+"""The MCP server with its tools, resources and tasks."""
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -37,16 +37,16 @@ def build_server(
 
     Args:
         workspace: Opened once for the server's life, closed at its end.
-        catalogue: What is offered.
+        catalogue: The capabilities.
     """
     pages, watch = JobPages(catalogue), JobWatch()
 
     @asynccontextmanager
     async def lifespan(_: Server[Workspace]) -> AsyncGenerator[Workspace]:
-        async with workspace as opened, anyio.create_task_group() as beside:
-            beside.start_soon(watch.run, opened)
-            yield opened
-            beside.cancel_scope.cancel()
+        async with workspace as open_workspace, anyio.create_task_group() as group:
+            group.start_soon(watch.run, open_workspace)
+            yield open_workspace
+            group.cancel_scope.cancel()
 
     async def list_tools(
         context: Context, params: types.PaginatedRequestParams | None
@@ -73,4 +73,4 @@ def build_server(
 
 
 def _no_headers(tool: str) -> None:
-    """Say that no argument is repeated in a header; else the server lists its tools a call."""
+    """Return no schema: no argument is repeated in a header, so no call needs the tools' list."""

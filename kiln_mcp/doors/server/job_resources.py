@@ -25,10 +25,10 @@ def job_uri(job_id: str) -> str:
 
 
 def job_of(uri: str) -> str:
-    """Return the job whose page this is.
+    """Return the id of the job that an address names.
 
     Raises:
-        MCPError: It is no job's page.
+        MCPError: It is not the address of a job.
     """
     job = uri.removeprefix(PREFIX)
     if not uri.startswith(PREFIX) or not job or "/" in job:
@@ -41,12 +41,12 @@ def _json(page: JobPage) -> str:
 
 
 def no_such_page(uri: str, sentence: str) -> MCPError:
-    """Return the protocol's error for a resource that is not there."""
+    """Return the protocol's error for a missing resource."""
     return MCPError(types.INVALID_PARAMS, sentence, {"uri": excerpt(uri)})
 
 
 class JobPages:
-    """What a client can list and read about jobs."""
+    """The resources of jobs."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -64,7 +64,7 @@ class JobPages:
     async def list_templates(
         self, context: Context, params: types.PaginatedRequestParams | None
     ) -> types.ListResourceTemplatesResult:
-        """Say where the page of a job is."""
+        """Return the template of a job's address."""
         template = types.ResourceTemplate(
             uri_template=f"{PREFIX}{{job}}",
             name="job",
@@ -97,11 +97,11 @@ class JobPages:
     def _resource(self, page: JobPage) -> types.Resource:
         title = self._title(page.capability)
         so_far = "" if page.total is None else f" {page.done:g} of {page.total:g}"
-        said = f"{page.state}{so_far}, begun {page.created[:16].replace('T', ' ')} UTC"
+        progress = f"{page.state}{so_far}, started {page.created[:16].replace('T', ' ')} UTC"
         return types.Resource(
             uri=job_uri(page.job),
             name=f"{title} ({page.job})",
-            title=f"{title}: {said}",
+            title=f"{title}: {progress}",
             description=page.message,
             mime_type="application/json",
         )

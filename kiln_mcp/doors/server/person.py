@@ -1,4 +1,4 @@
-"""Reach the person through the client: elicitation, in both eras of the protocol.
+"""The person, reached through the client: elicitation in both eras of the protocol.
 
 Before 2026-07-28 the server pushes the question while the call waits. Since then the call is
 answered with the question, and the client repeats the call with the person's answer.
@@ -26,9 +26,9 @@ _FORM: Final[types.ElicitRequestedSchema] = {
 
 
 def person_of(context: Context, params: types.CallToolRequestParams) -> Person | None:
-    """Return how the person of a call is reached; None if its client cannot ask."""
-    declared = context.session.client_capabilities
-    if declared is None or declared.elicitation is None:
+    """Return the way to the person of a call; None if the client cannot ask."""
+    capabilities = context.session.client_capabilities
+    if capabilities is None or capabilities.elicitation is None:
         return None
     if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
         return PersonLater(params)
@@ -45,12 +45,12 @@ class PersonNow:
 
     async def ask(self, call: ProposedCall) -> Reply:
         """Push the question and wait for the answer."""
-        # On the call's own stream: the one for all else may not be open yet.
-        asked = self._context.session.elicit_form(
+        # On the call's own stream: the session's stream may not be open yet.
+        question = self._context.session.elicit_form(
             call.plan.text, _FORM, related_request_id=self._context.request_id
         )
         try:
-            return _reply(await asked)
+            return _reply(await question)
         except MCPError:  # the client could not ask after all
             return Reply.NONE
 
@@ -59,7 +59,7 @@ class PersonLater:
     """A person whom the client asks between two requests of the same call.
 
     Attributes:
-        question: What the client is to put to the person; None before it was asked.
+        question: The question for the client to ask; None before `ask`.
     """
 
     door = Door.ELICITATION
@@ -69,8 +69,8 @@ class PersonLater:
         self.question: types.InputRequiredResult | None = None
 
     async def ask(self, call: ProposedCall) -> Reply:
-        """Take the answer that came with the call; without one, leave the question."""
-        # The key names call and plan, so that an answer cannot be spent on another.
+        """Return the answer that came with the call; without one, keep the question."""
+        # The key is bound to call and plan, so that an answer counts for no other.
         bound: dict[str, JsonValue] = {
             "tool": call.tool,
             "arguments": call.arguments_fingerprint,
@@ -87,7 +87,7 @@ class PersonLater:
 
 
 def _reply(answer: types.ElicitResult) -> Reply:
-    """Return what a person's answer means; one that is neither yes nor no is none."""
+    """Return the meaning of a person's answer; one that is neither yes nor no is none."""
     if answer.action == "accept":
         replies = {True: Reply.ACCEPT, False: Reply.DECLINE}
         agrees = (answer.content or {}).get("agree")

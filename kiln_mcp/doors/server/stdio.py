@@ -1,7 +1,7 @@
 """MCP over standard input and output, in this process.
 
-As the bridge does: a line that is no message is refused in a sentence, and what was asked before
-the client closed its side is still answered.
+It behaves as the bridge does: a line without a message is refused in a sentence. Requests that
+were open when the client closed its side are still answered.
 """
 
 import json
@@ -18,114 +18,115 @@ from mcp.shared.message import SessionMessage
 from pydantic import ValidationError
 
 from kiln_mcp.catalogue import Catalogue
-from kiln_mcp.doors.lines import ENDLESS, LAST_ANSWERS_S, NotAMessage, as_message
+from kiln_mcp.doors.lines import ENDLESS, LAST_ANSWERS_S, MessageError, parse_message
 from kiln_mcp.doors.server.door import build_server
 from kiln_mcp.workbench.workspace import Workspace
 
-Heard = SessionMessage | Exception
-"""A message, or why a line is none."""
+Incoming = SessionMessage | Exception
+"""A message, or the reason why a line holds none."""
 
 
 async def serve_stdio(
     workspace: AbstractAsyncContextManager[Workspace], catalogue: Catalogue
 ) -> None:
-    """Serve MCP until the client closes its side, and what was asked by then is answered."""
+    """Serve MCP until the client closes its side and its open requests are answered."""
     server = build_server(workspace, catalogue)
-    to_server, asked = anyio.create_memory_object_stream[Heard](0)
-    said, from_server = anyio.create_memory_object_stream[SessionMessage](0)
-    unanswered = _Unanswered()
+    to_server, requests = anyio.create_memory_object_stream[Incoming](0)
+    replies, from_server = anyio.create_memory_object_stream[SessionMessage](0)
+    open_requests = _OpenRequests()
     async with stdio_server() as (incoming, outgoing), anyio.create_task_group() as group:
-        group.start_soon(_carry_in, incoming, to_server, said.clone(), unanswered)
-        group.start_soon(_carry_out, from_server, outgoing, unanswered, group.cancel_scope)
-        await server.run(asked, said, server.create_initialization_options())
-        said.close()  # what is still to be said is carried out first
+        group.start_soon(_carry_in, incoming, to_server, replies.clone(), open_requests)
+        group.start_soon(_carry_out, from_server, outgoing, open_requests, group.cancel_scope)
+        await server.run(requests, replies, server.create_initialization_options())
+        replies.close()  # the remaining replies are carried out first
 
 
-class _Unanswered:
-    """The requests that have no answer yet."""
+class _OpenRequests:
+    """The requests without an answer so far."""
 
     def __init__(self) -> None:
         self._open: Counter[object] = Counter()
-        self._fewer = anyio.Event()
+        self._change = anyio.Event()
 
-    def asked(self, message: types.JSONRPCMessage) -> None:
-        """Take in what the client says."""
+    def receive(self, message: types.JSONRPCMessage) -> None:
+        """Count a client's request, or forget one that the client cancels."""
         match message:
-            case types.JSONRPCRequest(id=asked, method=method) if method != ENDLESS:
-                self._open[asked] += 1
+            case types.JSONRPCRequest(id=request_id, method=method) if method != ENDLESS:
+                self._open[request_id] += 1
             case types.JSONRPCNotification(method="notifications/cancelled", params=params):
                 self._close((params or {}).get("requestId"))
             case _:
                 pass
 
-    def answered(self, message: types.JSONRPCMessage) -> None:
-        """Take in what the server says."""
+    def send(self, message: types.JSONRPCMessage) -> None:
+        """Forget a request that the server answers."""
         if isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
             self._close(message.id)
 
-    def _close(self, request: object) -> None:
-        self._open -= Counter([request])
-        self._fewer.set()
-        self._fewer = anyio.Event()
+    def _close(self, request_id: object) -> None:
+        self._open -= Counter([request_id])
+        self._change.set()
+        self._change = anyio.Event()
 
-    async def none(self) -> None:
-        """Wait until all are answered."""
+    async def drain(self) -> None:
+        """Wait until all requests are answered."""
         while self._open:
-            await self._fewer.wait()
+            await self._change.wait()
 
 
 async def _carry_in(
-    incoming: AsyncIterator[Heard],
-    to_server: MemoryObjectSendStream[Heard],
+    incoming: AsyncIterator[Incoming],
+    to_server: MemoryObjectSendStream[Incoming],
     outgoing: MemoryObjectSendStream[SessionMessage],
-    unanswered: _Unanswered,
+    open_requests: _OpenRequests,
 ) -> None:
     async with to_server, outgoing:
-        async for heard in incoming:
-            if isinstance(heard, Exception):
-                await outgoing.send(SessionMessage(_refused(heard)))
+        async for message in incoming:
+            if isinstance(message, Exception):
+                await outgoing.send(SessionMessage(_refusal(message)))
                 continue
-            unanswered.asked(heard.message)
-            await to_server.send(heard)
+            open_requests.receive(message.message)
+            await to_server.send(message)
         with anyio.move_on_after(LAST_ANSWERS_S):
-            await unanswered.none()
+            await open_requests.drain()
 
 
 async def _carry_out(
     from_server: MemoryObjectReceiveStream[SessionMessage],
     outgoing: Any,
-    unanswered: _Unanswered,
-    serving: anyio.CancelScope,
+    open_requests: _OpenRequests,
+    server_scope: anyio.CancelScope,
 ) -> None:
     async with outgoing:  # its writer ends with it
         async for message in from_server:
             try:
                 await outgoing.send(message)
-            except anyio.BrokenResourceError:  # the client reads no more
-                serving.cancel()
+            except anyio.BrokenResourceError:  # the client has closed its side
+                server_scope.cancel()
                 return
-            unanswered.answered(message.message)
+            open_requests.send(message.message)
 
 
-def _refused(error: Exception) -> types.JSONRPCError:
-    """Return why a line is no message, in the words of the bridge."""
-    code, said, request_id = types.INVALID_REQUEST, "This line holds no message.", None
+def _refusal(error: Exception) -> types.JSONRPCError:
+    """Return the reason why a line holds no message, in the words of the bridge."""
+    code, sentence, request_id = types.INVALID_REQUEST, "This line holds no message.", None
     try:
         if isinstance(error, ValidationError):
-            as_message(_line_of(error))
-    except NotAMessage as fault:
-        code, said, request_id = fault.code, str(fault), fault.request_id
-    named = cast("types.RequestId | None", request_id)
+            parse_message(_line_of(error))
+    except MessageError as fault:
+        code, sentence, request_id = fault.code, str(fault), fault.request_id
     return types.JSONRPCError(
-        jsonrpc="2.0", id=named, error=types.ErrorData(code=code, message=said)
+        jsonrpc="2.0",
+        id=cast("types.RequestId | None", request_id),
+        error=types.ErrorData(code=code, message=sentence),
     )
 
 
 def _line_of(error: ValidationError) -> bytes:
-    """Return the line that was read; of one that is JSON, the same value."""
-    # Of all that a message may be, one says of the whole value that something is missing.
+    """Return the line that was read, or the same JSON value written again."""
+    # One alternative of the message type reports a missing field of the whole value.
     details = error.errors(include_url=False)
-    first = min(details, key=lambda one: (len(one["loc"]), one["type"] != "missing"))
+    first = min(details, key=lambda detail: (len(detail["loc"]), detail["type"] != "missing"))
     if first["type"] == "json_invalid":
         return str(first["input"]).encode(errors="replace")
     return json.dumps(first["input"]).encode()

@@ -1,11 +1,10 @@
-"""The extension io.modelcontextprotocol/tasks: long calls as tasks, which are our jobs.
+"""The extension io.modelcontextprotocol/tasks: a job is served as a task.
 
-A client that declares it, since 2026-07-28, gets a task where a call is a job: the task is the job.
-To all others nothing of this exists. What a job answers in words (its failure, the end of its
-budget) is an answer of the tool, so the task is completed; a paused job goes on working, only
-later.
+A client that declares the extension, since 2026-07-28, gets a task for a call that becomes a job.
+Other clients see nothing of it. A job's failure or the end of its budget is an answer of the tool,
+so the task is completed. A paused job counts as working.
 
-After the extension's specification of 2026-07-28 (SEP-2663).
+Source: the extension's specification of 2026-07-28 (SEP-2663).
 """
 
 from collections.abc import Mapping
@@ -42,13 +41,13 @@ _STATUS: Final[Mapping[str, Status]] = {
 
 
 class TaskParams(types.RequestParams):
-    """Which task is meant."""
+    """The parameters that name a task."""
 
     task_id: str
 
 
 class TaskState(BaseModel):
-    """A job, as the extension describes a task. Jobs are kept: their time to live has no end."""
+    """A job as the extension describes a task. Jobs are kept, so their time to live has no end."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
 
@@ -61,8 +60,8 @@ class TaskState(BaseModel):
     poll_interval_ms: int = POLL_MS
     result: types.CallToolResult | None = None
 
-    def on_the_wire(self) -> dict[str, Any]:
-        """Return the message, with the one null that must be said."""
+    def to_wire(self) -> dict[str, Any]:
+        """Return the message with the one null that the protocol requires."""
         return {**self.model_dump(mode="json", by_alias=True, exclude_none=True), "ttlMs": None}
 
 
@@ -73,7 +72,7 @@ class JobTasks:
         self._catalogue = catalogue
 
     def install(self, server: Server[Workspace]) -> None:
-        """Offer the extension; takes over the server's tool calls."""
+        """Add the extension to a server; it replaces the handler of tool calls."""
         server.extensions[TASKS] = {}
         server.add_request_handler("tools/call", types.CallToolRequestParams, self.call)
         server.add_request_handler("tasks/get", TaskParams, self.get)
@@ -81,21 +80,21 @@ class JobTasks:
         server.add_request_handler("tasks/cancel", TaskParams, self.cancel)
 
     async def call(self, context: Context, params: types.CallToolRequestParams) -> HandlerResult:
-        """Call a tool; as a task where it is long and the client can follow one."""
-        if not _declared(context):
+        """Call a tool; return a task if it becomes a job and the client supports tasks."""
+        if not _supports_tasks(context):
             return (await call(context, self._catalogue, params)).result
-        answered = await call(context, self._catalogue, params, wait_s=0)
-        if not answered.job:
-            return answered.result
-        page = await read_job(context.lifespan_context, answered.job)
-        return task_state(page, "task").on_the_wire()
+        call_answer = await call(context, self._catalogue, params, wait_s=0)
+        if not call_answer.job:
+            return call_answer.result
+        page = await read_job(context.lifespan_context, call_answer.job)
+        return task_state(page, "task").to_wire()
 
     async def get(self, context: Context, params: TaskParams) -> HandlerResult:
-        """Say how a task is; once it is completed, with the tool's answer."""
-        return task_state(await _find(context, params), "complete").on_the_wire()
+        """Return the state of a task, with the tool's answer once it is completed."""
+        return task_state(await _find(context, params), "complete").to_wire()
 
     async def update(self, context: Context, params: TaskParams) -> HandlerResult:
-        """Take answers to questions; a job asks none once it is begun."""
+        """Accept answers to questions; a running job asks none."""
         await _find(context, params)
         return {}
 
@@ -107,40 +106,40 @@ class JobTasks:
         return {}
 
 
-def _declared(context: Context) -> bool:
-    """Whether the client has declared the extension with this very request."""
+def _supports_tasks(context: Context) -> bool:
+    """Return whether the client declares the extension with this request."""
     if context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
         return False
-    declared = context.session.client_capabilities
-    return declared is not None and TASKS in (declared.extensions or {})
+    capabilities = context.session.client_capabilities
+    return capabilities is not None and TASKS in (capabilities.extensions or {})
 
 
-def require_declared(context: Context) -> None:
-    """Go on only where the client has declared the extension with this very request.
+def require_task_support(context: Context) -> None:
+    """Refuse a request whose client does not declare the extension.
 
     Raises:
-        MCPError: It has not.
+        MCPError: The client does not declare it.
     """
-    if not _declared(context):
+    if not _supports_tasks(context):
         missing: JsonValue = {"requiredCapabilities": {"extensions": {TASKS: {}}}}
         sentence = f"Only clients that declare {TASKS} can ask for tasks."
         raise MCPError(types.MISSING_REQUIRED_CLIENT_CAPABILITY, sentence, missing)
 
 
 async def _find(context: Context, params: TaskParams) -> JobPage:
-    """Return the job that is meant.
+    """Return the job of a task.
 
     Raises:
-        MCPError: The client may not ask, says two different ids, or there is none.
+        MCPError: The client may not ask, sends two different ids, or there is no such job.
     """
     if context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
         raise MCPError(types.METHOD_NOT_FOUND, "Method not found", context.method)
-    require_declared(context)
+    require_task_support(context)
     request = cast("Request | None", context.request)
     if request is not None:  # it came over HTTP
-        named = decode_header_value(request.headers.get(MCP_NAME_HEADER))
-        if named != params.task_id:
-            task, header = excerpt(params.task_id), excerpt(named)
+        header_task = decode_header_value(request.headers.get(MCP_NAME_HEADER))
+        if header_task != params.task_id:
+            task, header = excerpt(params.task_id), excerpt(header_task)
             sentence = f"The header Mcp-Name must say the task: {task!r}, not {header!r}."
             raise MCPError(types.HEADER_MISMATCH, sentence)
     try:
@@ -154,7 +153,7 @@ def task_state(page: JobPage, result_type: Literal["task", "complete"] | None = 
 
     Args:
         page: The job.
-        result_type: Which kind of answer this is; None where it answers nothing.
+        result_type: The kind of answer; None for a notification.
     """
     status: Status = _STATUS.get(page.state, "working")
     result = None
@@ -174,7 +173,7 @@ def task_state(page: JobPage, result_type: Literal["task", "complete"] | None = 
 
 
 def _message(page: JobPage) -> str:
-    """Say in a line how far the job is, and what to do where somebody must do something."""
+    """Return a line with the job's progress, and the next step if it waits for somebody."""
     so_far = f"{page.done:g} of {page.total:g}" if page.total is not None else None
-    said = page.next_step if page.state in {"paused", "cancelled"} else page.message
-    return ", ".join(filter(None, (page.state, so_far, said)))
+    next_text = page.next_step if page.state in {"paused", "cancelled"} else page.message
+    return ", ".join(filter(None, (page.state, so_far, next_text)))

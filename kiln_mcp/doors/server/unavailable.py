@@ -1,6 +1,7 @@
-"""What a client is told when nothing can be served: why, as the answer to whatever it asks.
+"""The refusal of all requests if nothing can be served.
 
-A client that only sees the connection close tells its person no more than that.
+A client whose connection just closes can tell its person no reason, so each request is answered
+with the reason.
 """
 
 import json
@@ -13,9 +14,9 @@ def refuse_all(sentence: str, incoming: BinaryIO, outgoing: BinaryIO) -> None:
     """Answer each request with the same sentence, until the client closes its side.
 
     Args:
-        sentence: Why nothing can be served, and what to do.
-        incoming: What the client says, a message a line.
-        outgoing: What it hears.
+        sentence: The reason and the next step.
+        incoming: The client's messages, one a line.
+        outgoing: The messages to the client.
     """
     for line in incoming:
         try:

@@ -1,4 +1,4 @@
-"""Budgets: a call is reserved before it is sent, so that the limit is never passed."""
+"""Budgets: each call is reserved before it is sent, so that no limit is ever passed."""
 
 import math
 import time
@@ -10,15 +10,15 @@ from typing import Final
 import anyio
 
 from kiln_mcp.llm.errors import BudgetSpent
-from kiln_mcp.llm.journal.in_flight import OnTheWay
-from kiln_mcp.llm.journal.spent import NOTHING, Spent
+from kiln_mcp.llm.journal.expense import NOTHING, Expense
+from kiln_mcp.llm.journal.in_flight import InFlightCalls
 
 AWAITED_S: Final = 60.0
-"""Seconds that calls on their way are waited for when a budget allows no more."""
+"""Seconds that in-flight calls are awaited when a budget allows no more."""
 
 
 class NotSent(Exception):
-    """A call came to its turn when no more calls are to be sent."""
+    """The call must not be sent now. Its reservation is made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,8 @@ class BudgetLimit:
     """The most that may be spent; None for no limit.
 
     Attributes:
-        cost_usd: US dollars. Calls to models without a known price are not held by it: they are
-            counted, and said.
+        cost_usd: US dollars. Calls to models without a known price do not count against it; their
+            number is reported.
         tokens: Tokens read and written.
         calls: Calls sent to models.
         seconds: Seconds of work, all attempts together.
@@ -41,52 +41,52 @@ class BudgetLimit:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What earlier attempts at the same work took.
+    """What earlier attempts at the same job took.
 
     Attributes:
-        spent: What they spent, in all.
-        lost: Of it, the calls that got no answer.
+        expense: What they spent, in all.
+        losses: Of it, the calls that got no answer.
         seconds: How long they worked.
     """
 
-    spent: Spent = NOTHING
-    lost: Spent = NOTHING
+    expense: Expense = NOTHING
+    losses: Expense = NOTHING
     seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """A call that took more than its request allowed: the server went beyond what it was asked to.
+    """A call that took more than its request allowed.
 
     Attributes:
-        model: Who was asked.
-        asked: What it could take at most.
-        taken: The most that a call of the model took.
+        model: The model that was asked.
+        maximum: What the call could take by its request.
+        actual: The most that a call of the model took.
     """
 
     model: str
-    asked: Spent
-    taken: Spent
+    maximum: Expense
+    actual: Expense
 
 
 class Budget:
-    """What one job may spend. A call counts as spent until its answer is in the journal.
+    """What one job may spend, and what it has spent.
 
     Attributes:
         name: The first part of the asker of every call under it, in the journal.
         limit: The most that may be spent.
-        way: Where calls on their way are noted.
-        spent: What is spent, calls on their way left out.
-        lost: Of it, the calls that got no answer, at the most that they can have taken.
-        withdrawn: The work orders that were withdrawn unanswered, which cost nothing.
-        refusal: Why a call was refused; None where none was.
+        in_flight_calls: The record of in-flight calls.
+        expense: What is spent, without in-flight calls.
+        losses: The part of it for calls that got no answer, at their maximum.
+        withdrawn: How many work orders were withdrawn unanswered; they cost nothing.
+        refusal: Why a call was refused; None if none was.
     """
 
     def __init__(
         self,
         name: str,
         limit: BudgetLimit,
-        way: OnTheWay,
+        in_flight_calls: InFlightCalls,
         past: Past | None = None,
         awaited_s: float = AWAITED_S,
     ) -> None:
@@ -94,118 +94,127 @@ class Budget:
 
         Args:
             name: Who spends, as a path: `jobs/4711`.
-            limit: The most that may be spent, what was spent before included.
-            way: Where calls on their way are noted.
-            past: What earlier attempts at the same work took; None where there were none.
-            awaited_s: Seconds that calls on their way are awaited when the time is over.
+            limit: The most that may be spent, earlier attempts included.
+            in_flight_calls: The record of in-flight calls.
+            past: What earlier attempts at the same job took; None for the first attempt.
+            awaited_s: Seconds that in-flight calls are awaited when the time is over.
         """
         past = past or Past()
         self.name = name
         self.limit = limit
-        self.way = way
-        self.spent = past.spent
-        self.lost = past.lost
+        self.in_flight_calls = in_flight_calls
+        self.expense = past.expense
+        self.losses = past.losses
         self.withdrawn = 0
         self._awaited_s = awaited_s
-        self._reserved = NOTHING
+        self._reservations = NOTHING
         self._started = time.monotonic() - past.seconds
         self.refusal: BudgetSpent | None = None
         self._over_at_s = limit.seconds
         self._over_for: BudgetSpent | None = None
         self._changed = anyio.Event()
-        self._held = False
+        self._is_held = False
         self._is_wanted = False
-        self._sent = NOTHING
+        self._in_flight = NOTHING
         self._excesses: dict[str, Excess] = {}
         self._ends: dict[anyio.CancelScope, float] = {}
 
     async def hold(self) -> None:
-        """Let no more calls be sent; return when one would be, and none is on its way any more.
+        """Stop sending calls; return when one waits to be sent and none is in flight.
 
-        Those that wait for their turn are not on their way, and are not sent.
+        Calls that wait for their turn are not sent.
         """
-        self._held = True
-        while self._sent.calls or not (self._reserved.calls or self._is_wanted):
+        self._is_held = True
+        while self._in_flight.calls or not (self._reservations.calls or self._is_wanted):
             await self._changed.wait()
 
-    async def send(self, model: str, most: Spent) -> None:
-        """Note that a call is sent now, and what it can take at most.
+    async def send(self, model: str, maximum: Expense) -> None:
+        """Record that a call is sent now, with its reservation.
+
+        Args:
+            model: The model that is asked.
+            maximum: The call's reservation.
 
         Raises:
-            NotSent: It must not be sent any more, or not with so little kept for it.
+            NotSent: It must not be sent now, or its reservation is too small.
         """
-        passes = self._passed(self.spent + self._sent + most, most) is not None
-        if self._held or self._out_of_time() or passes or self._expected(model, most) != most:
+        passes = self._passed(self.expense + self._in_flight + maximum, maximum) is not None
+        if (
+            self._is_held
+            or self._out_of_time()
+            or passes
+            or self._expected(model, maximum) != maximum
+        ):
             raise NotSent
-        self._sent += most
+        self._in_flight += maximum
         try:
-            await self.way.begin(most)
+            await self.in_flight_calls.begin(maximum)
         except BaseException:
-            self._sent -= most
+            self._in_flight -= maximum
             self._has_changed()
             raise
 
-    def arrive(self, most: Spent, lost: Spent) -> None:
-        """Note that a call is not on its way any more.
+    def arrive(self, maximum: Expense, loss: Expense) -> None:
+        """Record that a call is no longer in flight.
 
         Args:
-            most: What it could take.
-            lost: What it took of which the journal knows nothing.
+            maximum: Its reservation.
+            loss: What it took that the journal does not hold.
         """
-        self._sent -= most
-        self.way.end(most, lost)
+        self._in_flight -= maximum
+        self.in_flight_calls.end(maximum, loss)
         self._has_changed()
 
     def _has_changed(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
 
-    async def hold_back(self, model: str, asked: Spent) -> Spent:
-        """Keep for a call what it can take; wait while calls on their way may still free it.
+    async def reserve(self, model: str, estimate: Expense) -> Expense:
+        """Reserve what a call can take; wait while in-flight calls may still free it.
 
         Args:
-            model: Whom it asks.
-            asked: What it can take by its request.
+            model: The model that is asked.
+            estimate: What the call can take by its request.
 
         Returns:
-            What is kept: more than that, where the model was seen to take more.
+            The reservation: more than the estimate if a call of the model took more before.
 
         Raises:
-            BudgetSpent: It is not left.
+            BudgetSpent: The rest of the budget is too small.
         """
         await self._pass()
         while True:
-            most = self._expected(model, asked)
-            kind = self._missing(most)
+            maximum = self._expected(model, estimate)
+            kind = self._missing(maximum)
             if kind is None:
-                self._reserved += most
-                return most
+                self._reservations += maximum
+                return maximum
             if kind == "seconds":
                 await self._arrivals()
-            elif self._reserved.calls:
+            elif self._reservations.calls:
                 await self._changed.wait()
                 await self._pass()
                 continue
-            raise self._refused(kind, most)
+            raise self._refused(kind, maximum)
 
-    def _refused(self, kind: str, most: Spent) -> BudgetSpent:
-        left, needed = self._left(kind, most), self._needed(kind, most)
+    def _refused(self, kind: str, maximum: Expense) -> BudgetSpent:
+        balance, minimum = self._reason(kind, maximum), self._limit_for(kind, maximum)
         early = self._over_for if kind == "seconds" else None
-        self.refusal = early or BudgetSpent(self.name, kind, left, needed)
+        self.refusal = early or BudgetSpent(self.name, kind, balance, minimum)
         return self.refusal
 
     @asynccontextmanager
     async def in_time(self, *, withdraws: bool = False) -> AsyncGenerator[None]:
-        """Give up what is not over some seconds after the end of the time.
+        """Cancel the body some seconds after the end of the budget's time.
 
         Args:
-            withdraws: Whether it is given up at the end of the time already, for nothing is lost.
+            withdraws: Whether to cancel at the end of the time already, because nothing is lost.
 
         Raises:
-            BudgetSpent: It was given up.
+            BudgetSpent: The body was cancelled.
         """
         awaited_s = 0.0 if withdraws else self._awaited_s
-        with anyio.CancelScope(deadline=self._given_up_at(awaited_s)) as scope:
+        with anyio.CancelScope(deadline=self._deadline(awaited_s)) as scope:
             self._ends[scope] = awaited_s
             try:
                 yield
@@ -215,90 +224,90 @@ class Budget:
             await self._arrivals()
             raise self._refused("seconds", NOTHING)
 
-    def _given_up_at(self, awaited_s: float) -> float:
+    def _deadline(self, awaited_s: float) -> float:
         if self._over_at_s is None:
             return math.inf
         return anyio.current_time() + self._over_at_s - self._worked_s + awaited_s
 
-    def learn(self, model: str, asked: Spent, taken: Spent) -> None:
-        """Note what a call took, where that is more than it was asked to."""
-        if not asked.covers(taken):
-            known = self._excesses.get(model)
-            if known is None or not known.taken.covers(taken):
-                most = taken if known is None else taken.or_more(known.taken)
-                self._excesses[model] = Excess(model, asked, most)
+    def learn(self, model: str, estimate: Expense, actual: Expense) -> None:
+        """Remember what a call took if it is more than its request allowed."""
+        if not estimate.covers(actual):
+            excess = self._excesses.get(model)
+            if excess is None or not excess.actual.covers(actual):
+                highest = actual if excess is None else actual.or_more(excess.actual)
+                self._excesses[model] = Excess(model, estimate, highest)
 
-    def keep_more(self, more: Spent) -> None:
-        """Keep so much more for a call that is on its way, because it took that."""
-        self._reserved += more
-        self._sent += more
-        self.way.grow(more)
+    def raise_reservation(self, extra: Expense) -> None:
+        """Raise the reservation of an in-flight call that took more."""
+        self._reservations += extra
+        self._in_flight += extra
+        self.in_flight_calls.grow(extra)
 
-    def _expected(self, model: str, asked: Spent) -> Spent:
-        """Return what a call can take, by its request and by what its model was seen to take."""
+    def _expected(self, model: str, estimate: Expense) -> Expense:
+        """Return what a call can take by its request and by earlier calls of its model."""
         excess = self._excesses.get(model)
-        return asked if excess is None else asked.or_more(excess.taken)
+        return estimate if excess is None else estimate.or_more(excess.actual)
 
-    def settle(self, most: Spent, taken: Spent, lost: Spent) -> None:
-        """Count what a call took, and free the rest of what was kept for it."""
-        self._reserved -= most
-        self.spent += taken
-        self.lost += lost
+    def settle(self, maximum: Expense, actual: Expense, loss: Expense) -> None:
+        """Count what a call took, and free the rest of its reservation."""
+        self._reservations -= maximum
+        self.expense += actual
+        self.losses += loss
         self._has_changed()
 
     async def _pass(self) -> None:
-        """Wait for ever where calls are held."""
-        if self._held:
+        """Wait for ever if the budget holds its calls."""
+        if self._is_held:
             self._is_wanted = True
             self._has_changed()
             await anyio.sleep_forever()
 
     async def _arrivals(self) -> None:
-        """Wait for the calls that were sent before the time was over, for a while."""
-        with anyio.CancelScope(deadline=self._given_up_at(self._awaited_s)):
-            while self._sent.calls:
+        """Wait some seconds for the calls that are in flight."""
+        with anyio.CancelScope(deadline=self._deadline(self._awaited_s)):
+            while self._in_flight.calls:
                 await self._changed.wait()
 
-    def _missing(self, most: Spent) -> str | None:
-        """Return the kind of limit that a call would pass, or None where it fits."""
+    def _missing(self, maximum: Expense) -> str | None:
+        """Return the kind of limit that a call would pass; None if it fits."""
         if self._out_of_time():
             return "seconds"
-        return self._passed(self.spent + self._reserved + most, most)
+        return self._passed(self.expense + self._reservations + maximum, maximum)
 
-    def _passed(self, after: Spent, most: Spent) -> str | None:
-        """Return the kind of limit that a call passes, where so much is spent after it."""
+    def _passed(self, after: Expense, maximum: Expense) -> str | None:
+        """Return the kind of limit that is passed after a call; None if none is."""
         limit = self.limit
         checks: tuple[tuple[str, float | None, float], ...] = (
-            ("cost_usd", limit.cost_usd if most.cost_usd else None, after.cost_usd),
+            ("cost_usd", limit.cost_usd if maximum.cost_usd else None, after.cost_usd),
             ("tokens", limit.tokens, after.tokens),
             ("calls", limit.calls, after.calls),
         )
-        for kind, allowed, wanted in checks:
-            if allowed is not None and wanted > allowed + 1e-12:
+        for kind, ceiling, amount in checks:
+            if ceiling is not None and amount > ceiling + 1e-12:
                 return kind
         return None
 
     async def check_time(self, seconds: float, reason: str) -> None:
-        """Refuse to wait so long where the time that is left ends before.
+        """Refuse a wait that is longer than the rest of the budget's time.
 
-        Then no more calls are sent, and those on their way are awaited first.
+        After a refusal no more calls are sent. In-flight calls are awaited first.
 
         Args:
-            seconds: How long.
-            reason: What for, as the beginning of a sentence.
+            seconds: How long the wait would be.
+            reason: Why to wait, as the beginning of a sentence.
 
         Raises:
-            BudgetSpent: It does; every other call would wait as well.
+            BudgetSpent: The time ends before; every other call would wait as well.
         """
         limit = self.limit.seconds
-        if limit is None or (left := limit - self._worked_s) > seconds:
+        if limit is None or (remaining_s := limit - self._worked_s) > seconds:
             return
-        time_left = f"{max(0.0, left):.0f} of its {limit:.0f} s are left"
-        needed = self._worked_s + seconds
+        time_left = f"{max(0.0, remaining_s):.0f} of its {limit:.0f} s are left"
+        minimum = self._worked_s + seconds
         self._over_at_s = min(self._over_at_s or 0.0, self._worked_s)
         for scope, awaited_s in self._ends.items():
-            scope.deadline = self._given_up_at(awaited_s)
-        self._over_for = BudgetSpent(self.name, "seconds", f"{reason}, and {time_left}", needed)
+            scope.deadline = self._deadline(awaited_s)
+        self._over_for = BudgetSpent(self.name, "seconds", f"{reason}, and {time_left}", minimum)
         await self._arrivals()
         self.refusal = self._over_for
         raise self.refusal
@@ -307,55 +316,56 @@ class Budget:
     def _worked_s(self) -> float:
         return time.monotonic() - self._started
 
-    def _needed(self, kind: str, most: Spent) -> float:
+    def _limit_for(self, kind: str, maximum: Expense) -> float:
         if kind == "seconds":
             return self._worked_s
-        after = self.spent + most
+        after = self.expense + maximum
         return {"cost_usd": after.cost_usd, "tokens": after.tokens}.get(kind, after.calls)
 
-    def _left(self, kind: str, most: Spent) -> str:
-        if kind == "seconds":  # what is still on its way is given up
+    def _reason(self, kind: str, maximum: Expense) -> str:
+        if kind == "seconds":  # in-flight calls are given up
             over = f"the {round(self.limit.seconds or 0.0, 1):g} s are over"
-            awaited = f"and calls on their way were awaited{said_of_withdrawn(self.withdrawn)}"
-            return f"{over}, {awaited}{said_of_lost(self.lost + self._sent)}"
-        excess = "".join(said_of_excess(excess) for excess in self._excesses.values())
-        return self._left_of(kind, most) + excess + said_of_lost(self.lost)
+            ending = f"and in-flight calls were awaited{withdrawal_note(self.withdrawn)}"
+            return f"{over}, {ending}{loss_note(self.losses + self._in_flight)}"
+        excess = "".join(excess_note(excess) for excess in self._excesses.values())
+        return self._balance(kind, maximum) + excess + loss_note(self.losses)
 
-    def _left_of(self, kind: str, most: Spent) -> str:
-        spent, limit = self.spent, self.limit
+    def _balance(self, kind: str, maximum: Expense) -> str:
+        expense, limit = self.expense, self.limit
         match kind:
             case "cost_usd":
-                is_spent = f"${spent.cost_usd:.4f} of ${limit.cost_usd or 0:.4f} is spent"
-                return f"{is_spent}, and the next call may take up to ${most.cost_usd:.4f}"
+                is_spent = f"${expense.cost_usd:.4f} of ${limit.cost_usd or 0:.4f} is spent"
+                return f"{is_spent}, and the next call may take up to ${maximum.cost_usd:.4f}"
             case "tokens":
-                are_spent = f"{spent.tokens} of {limit.tokens} tokens are spent"
-                return f"{are_spent}, and the next call may take up to {most.tokens}"
+                are_spent = f"{expense.tokens} of {limit.tokens} tokens are spent"
+                return f"{are_spent}, and the next call may take up to {maximum.tokens}"
             case _:
-                return f"{spent.calls} of {limit.calls} calls are made"
+                return f"{expense.calls} of {limit.calls} calls are made"
 
     def _out_of_time(self) -> bool:
         return self._over_at_s is not None and self._worked_s >= self._over_at_s
 
 
-def said_of_withdrawn(orders: int) -> str:
-    """Return what is to be said of work orders that were withdrawn, as the end of a sentence."""
+def withdrawal_note(orders: int) -> str:
+    """Return a note on withdrawn work orders, as the end of a sentence."""
     if not orders:
         return ""
     which = "1 work order that was" if orders == 1 else f"{orders} work orders that were"
     return f"; {which} not answered cost nothing and can be asked again"
 
 
-def said_of_excess(excess: Excess) -> str:
-    """Return what is to be said of a server that takes too much, as the end of a sentence."""
+def excess_note(excess: Excess) -> str:
+    """Return a note on a server that takes too much, as the end of a sentence."""
     return (
         f"; the server of {excess.model!r} took more than it was asked to: "
-        f"{excess.taken.tokens:,} tokens in a call that could take {excess.asked.tokens:,} at most"
+        f"{excess.actual.tokens:,} tokens in a call that could take "
+        f"{excess.maximum.tokens:,} at most"
     )
 
 
-def said_of_lost(lost: Spent) -> str:
-    """Return what is to be said of calls that got no answer, as the end of a sentence."""
-    match lost.calls:
+def loss_note(loss: Expense) -> str:
+    """Return a note on calls that got no answer, as the end of a sentence."""
+    match loss.calls:
         case 0:
             return ""
         case 1:

@@ -1,4 +1,4 @@
-"""One call under a budget: what it can take is kept for it, until it is known what it took."""
+"""Reservations: what a call can take is reserved before it is sent, and settled after."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -7,7 +7,7 @@ from typing import Final
 
 from kiln_mcp.llm.budget.budget import Budget
 from kiln_mcp.llm.errors import ModelError
-from kiln_mcp.llm.journal.spent import NOTHING, Spent
+from kiln_mcp.llm.journal.expense import NOTHING, Expense
 from kiln_mcp.llm.messages import ModelRequest, Usage
 from kiln_mcp.llm.prices import Price
 from kiln_mcp.llm.schemas import choices_instruction, instruction_for
@@ -16,8 +16,8 @@ TOKENS_PER_MESSAGE: Final = 16
 """An upper bound of what a chat template adds to a message."""
 
 
-def most_it_can_take(request: ModelRequest, price: Price | None) -> Spent:
-    """Return an upper bound of what a call takes: a token is at least one byte of its text."""
+def maximum_expense(request: ModelRequest, price: Price | None) -> Expense:
+    """Return an upper bound of what a call takes; a token is at least one byte of text."""
     texts = [message.content for message in request.messages]
     for message in request.messages:
         texts += [f"{call.id}{call.name}{call.arguments}" for call in message.tool_calls]
@@ -32,134 +32,134 @@ def most_it_can_take(request: ModelRequest, price: Price | None) -> Spent:
     parts += sum(len(message.tool_calls) for message in request.messages)
     read = sum(len(text.encode()) for text in texts) + parts * TOKENS_PER_MESSAGE
     cost = 0.0 if price is None else price.cost_usd(read, request.max_tokens)
-    return Spent(cost, read + request.max_tokens, 1, 1 if price is None else 0)
+    return Expense(cost, read + request.max_tokens, 1, 1 if price is None else 0)
 
 
 class Reservation:
-    """A call, under a budget or under none.
+    """What one call takes from a budget, or from none.
 
     Attributes:
         usage: What has been paid for.
-        journalled: Set when the journal knows of that.
+        is_journalled: Whether the journal holds the answer.
     """
 
     def __init__(
         self,
         budget: Budget | None = None,
         model: str = "",
-        most: Spent = NOTHING,
+        maximum: Expense = NOTHING,
         *,
         withdraws: bool = False,
     ) -> None:
-        """Set up, without holding anything yet.
+        """Set up, without reserving anything yet.
 
         Args:
-            budget: What it is held by; None for nothing.
-            model: Whom it asks.
-            most: What it can take at most, as far as can be told from its request.
-            withdraws: Whether it is withdrawn where it is given up, and has cost nothing.
+            budget: The budget; None for no limit.
+            model: The model that is asked.
+            maximum: What the call can take by its request.
+            withdraws: Whether a cancelled call is withdrawn, and costs nothing.
         """
         self.usage = Usage(calls=0)
-        self.journalled = False
+        self.is_journalled = False
         self._budget = budget
         self._model = model
-        self._asked = most
-        self._most = most
+        self._estimate = maximum
+        self._maximum = maximum
         self._withdraws = withdraws
         self._holds = False
-        self._sent = False
+        self._is_sent = False
 
     async def hold(self) -> None:
-        """Hold what the call can take at most, where that is not held.
+        """Reserve what the call can take, unless that is done.
 
         Raises:
-            BudgetSpent: It is not left.
+            BudgetSpent: The rest of the budget is too small.
         """
         if self._budget is not None and not self._holds:
-            self._most = await self._budget.hold_back(self._model, self._asked)
+            self._maximum = await self._budget.reserve(self._model, self._estimate)
             self._holds = True
 
     async def begin(self) -> None:
-        """Note that it is sent now: if this process is killed, it counts as spent.
+        """Record that the call is sent now: if this process is killed, it counts as spent.
 
         Raises:
-            NotSent: It must not be sent any more; `hold_again` says what becomes of it.
+            NotSent: It must not be sent now; call `renew`, then try again.
         """
-        if self._budget is not None and not self._sent:
-            await self._budget.send(self._model, self._most)
-            self._sent = True
+        if self._budget is not None and not self._is_sent:
+            await self._budget.send(self._model, self._maximum)
+            self._is_sent = True
 
-    async def hold_again(self) -> None:
-        """Give back what is held for a call that was not sent, and hold it once more.
+    async def renew(self) -> None:
+        """Free the reservation of a call that was not sent, and reserve anew.
 
         Raises:
-            BudgetSpent: It is not left.
+            BudgetSpent: The rest of the budget is too small.
         """
         self._end(NOTHING)
         await self.hold()
 
     def pay(self, usage: Usage) -> None:
-        """Note what its answer took, before another call takes its turn."""
+        """Record what the answer took, before another call takes its turn."""
         self.usage = usage
-        if self._budget is not None and self._sent:
-            taken = Spent.of(usage)
-            self._budget.learn(self._model, self._asked, taken)
-            more = taken.or_more(self._most) - self._most
-            self._budget.keep_more(more)
-            self._most += more
+        if self._budget is not None and self._is_sent:
+            actual = Expense.of(usage)
+            self._budget.learn(self._model, self._estimate, actual)
+            extra = actual.or_more(self._maximum) - self._maximum
+            self._budget.raise_reservation(extra)
+            self._maximum += extra
 
-    def come_back(self) -> None:
-        """Note that it was refused, so that it is on its way no more until it is sent again."""
-        if self._budget is not None and self._sent:
-            self._budget.arrive(self._most, NOTHING)
-            self._sent = False
+    def record_refusal(self) -> None:
+        """Record that the call was refused, so that it is not in flight until it is sent again."""
+        if self._budget is not None and self._is_sent:
+            self._budget.arrive(self._maximum, NOTHING)
+            self._is_sent = False
 
-    def lose(self) -> None:
-        """Count what was sent as spent, at its most: it got no answer, and may have to be paid.
+    def record_loss(self) -> None:
+        """Count the whole reservation as spent: the call got no answer, and may have to be paid.
 
-        To be sent again, it must be held again.
+        To be sent again, it must be reserved again.
         """
-        self._end(self._most)
+        self._end(self._maximum)
 
     def settle(self, failure: BaseException | None) -> None:
-        """Count what it took in the end.
+        """Count what the call took in the end.
 
         Args:
-            failure: What kept it from its answer; None where nothing did.
+            failure: Why it got no answer; None if it got one.
         """
-        if isinstance(failure, ModelError) and failure.unanswered:
-            self._end(self._most)
+        if isinstance(failure, ModelError) and failure.is_unanswered:
+            self._end(self._maximum)
         elif self.usage.calls:
-            self._end(Spent.of(self.usage))
+            self._end(Expense.of(self.usage))
         elif failure is None or isinstance(failure, Exception):
             self._end(NOTHING)  # it was refused, so it cost nothing
         elif self._withdraws:
             self._withdraw()
         else:
-            self._end(self._most)  # it was given up
+            self._end(self._maximum)  # it was given up
 
     def _withdraw(self) -> None:
-        if self._budget is not None and self._sent:
+        if self._budget is not None and self._is_sent:
             self._budget.withdrawn += 1
         self._end(NOTHING)
 
-    def _end(self, taken: Spent) -> None:
+    def _end(self, actual: Expense) -> None:
         if self._budget is None or not self._holds:
             return
-        taken = taken if self._sent else NOTHING
-        lost = NOTHING if self.journalled else taken
-        if self._sent:
-            self._budget.arrive(self._most, lost)
-        self._budget.settle(self._most, taken, lost)
-        self._holds = self._sent = False
+        actual = actual if self._is_sent else NOTHING
+        loss = NOTHING if self.is_journalled else actual
+        if self._is_sent:
+            self._budget.arrive(self._maximum, loss)
+        self._budget.settle(self._maximum, actual, loss)
+        self._holds = self._is_sent = False
 
 
 @asynccontextmanager
-async def held(reservation: Reservation) -> AsyncGenerator[Reservation]:
-    """Hold what a call can take at most; wait while calls on their way may still free it.
+async def hold_reservation(reservation: Reservation) -> AsyncGenerator[Reservation]:
+    """Reserve what a call can take for the time of the body; settle it at the end.
 
     Raises:
-        BudgetSpent: The call does not fit into what is left.
+        BudgetSpent: The call does not fit into the rest of the budget.
     """
     await reservation.hold()
     try:

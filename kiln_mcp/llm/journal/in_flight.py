@@ -1,4 +1,4 @@
-"""What calls on their way take at most, noted where a kill of this process does not reach it."""
+"""Notes of in-flight calls, kept where a kill of this process does not reach them."""
 
 import secrets
 from collections.abc import Callable
@@ -7,80 +7,82 @@ from typing import Protocol
 
 import anyio
 
-from kiln_mcp.llm.journal.spent import Spent
+from kiln_mcp.llm.journal.expense import Expense
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """What one process has on its way under a budget.
+class InFlightNote:
+    """What one process has in flight under a budget.
 
     Attributes:
-        id: Of the process's work under the budget.
+        id: The id of the process's work under the budget.
         budget: The budget's name.
-        most: What is on its way takes so much at most, with what nobody will ever hear of.
+        maximum: The most that in-flight and lost calls can take.
     """
 
     id: str
     budget: str
-    most: Spent
+    maximum: Expense
 
 
-class NoteBook(Protocol):
-    """Where notes are kept, the newest of each id."""
+class InFlightNotes(Protocol):
+    """The store of notes; it keeps the newest of each id."""
 
-    async def note(self, note: Note) -> None:
-        """Keep a note; returns when it would outlive this process."""
+    async def note(self, note: InFlightNote) -> None:
+        """Keep a note; return when it would survive a kill of this process."""
         ...
 
-    def note_soon(self, note: Note) -> None:
+    def note_soon(self, note: InFlightNote) -> None:
         """Keep a note, soon."""
         ...
 
 
-class OnTheWay:
-    """The calls on their way under a budget.
+class InFlightCalls:
+    """The in-flight calls under a budget.
 
-    The note is never less than what is on its way, and by number at most twice it: so it is
-    written when more calls than ever are on their way, and not for each call.
+    The note is never less than what is in flight, and at most twice as many calls. So it is
+    written when the number of in-flight calls reaches a new height, and not for each call.
     """
 
-    def __init__(self, budget: str, book: NoteBook) -> None:
-        self._note: Callable[[Spent], Note] = lambda most: Note(self._id, budget, most)
+    def __init__(self, budget: str, notes: InFlightNotes) -> None:
+        self._note: Callable[[Expense], InFlightNote] = lambda maximum: InFlightNote(
+            self._id, budget, maximum
+        )
         self._id = secrets.token_hex(8)
-        self._book = book
-        self._now = Spent()
-        self._noted = Spent()
+        self._notes = notes
+        self._total = Expense()
+        self._written_total = Expense()
         self._noting = anyio.Lock()
 
-    async def begin(self, most: Spent) -> None:
-        """Note a call that is about to be sent; returns when a note that is kept covers it."""
-        self._now += most
-        if self._noted.covers(self._now):
+    async def begin(self, maximum: Expense) -> None:
+        """Add a call that is about to be sent; return when a note that is kept covers it."""
+        self._total += maximum
+        if self._written_total.covers(self._total):
             return
         try:
             async with self._noting:
-                if not self._noted.covers(self._now):
-                    wanted = self._now.or_more(self._noted)
-                    await self._book.note(self._note(wanted))
-                    self._noted = wanted
+                if not self._written_total.covers(self._total):
+                    target = self._total.or_more(self._written_total)
+                    await self._notes.note(self._note(target))
+                    self._written_total = target
         except BaseException:
-            self._now -= most
+            self._total -= maximum
             raise
 
-    def grow(self, more: Spent) -> None:
-        """Note, with the next call, that one on its way takes so much more than was noted."""
-        self._now += more
+    def grow(self, extra: Expense) -> None:
+        """Add what an in-flight call takes beyond its reservation; the next note holds it."""
+        self._total += extra
 
-    def end(self, most: Spent, lost: Spent) -> None:
-        """Take a call off again.
+    def end(self, maximum: Expense, loss: Expense) -> None:
+        """Remove a call.
 
         Args:
-            most: What it could take.
-            lost: What it took of which the journal knows nothing; stays noted for ever.
+            maximum: Its reservation.
+            loss: What it took that the journal does not hold; it stays in the note for ever.
         """
-        self._now += lost - most
+        self._total += loss - maximum
         if self._noting.locked():  # a larger note is just being written
             return
-        if lost.calls or 2 * self._now.calls <= self._noted.calls:
-            self._noted = self._now
-            self._book.note_soon(self._note(self._noted))
+        if loss.calls or 2 * self._total.calls <= self._written_total.calls:
+            self._written_total = self._total
+            self._notes.note_soon(self._note(self._written_total))

@@ -1,10 +1,9 @@
-"""The journal: every answer that a model ever gave, with what it cost and who asked.
+"""The journal: every answer that a model ever gave, with its cost and its asker.
 
-One row a call, never changed. An answer to a request that was asked before, with the same sample
-number, is read from here. Keys never come here: a row holds a hash of the request and the answer.
-It also keeps notes of what is on its way under a budget (`on_the_way.py`), so that a call whose
-process was killed counts as spent. `sqlite_journal.py` keeps it for one machine,
-`postgres_journal.py` for several.
+It is the response cache, too: the same request with the same sample number is answered from here.
+A row is never changed. It holds a hash of the request and the answer, and no keys. Notes of
+in-flight calls (`in_flight.py`) let a call count as spent whose process was killed. `sqlite.py` is
+the journal of one machine, `postgres.py` that of several.
 """
 
 import json
@@ -14,8 +13,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
 
-from kiln_mcp.llm.journal.in_flight import Note, NoteBook
-from kiln_mcp.llm.journal.spent import Spent
+from kiln_mcp.llm.journal.expense import Expense
+from kiln_mcp.llm.journal.in_flight import InFlightNote, InFlightNotes
 from kiln_mcp.llm.messages import (
     Alternative,
     ModelAnswer,
@@ -35,8 +34,8 @@ class JournalEntry:
 
     Attributes:
         answer: The answer.
-        problem: Why it does not fit its schema; None where it does.
-        asker: Who asked, where it comes from the journal.
+        problem: Why it does not fit its schema; None if it fits.
+        asker: Who asked; empty for a new answer.
     """
 
     answer: ModelAnswer
@@ -46,7 +45,7 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """What some asker has spent on one model; unpriced calls have no known price."""
+    """What an asker has spent on one model; unpriced calls have no known price."""
 
     model: str
     usage: Usage
@@ -54,12 +53,12 @@ class Spending:
 
 
 def request_key(request: ModelRequest, identity: str) -> Key:
-    """Return what makes two requests the same: everything but who asks.
+    """Return the key of a request in the response cache: everything but the asker.
 
     Args:
         request: What is asked.
         identity: The model behind the name: its address or file, so that a changed
-            configuration does not answer from another model's memory.
+            configuration does not get another model's answers.
     """
     content = (
         identity,
@@ -86,8 +85,8 @@ def _call(call: ToolCall) -> tuple[str, str, str]:
 
 def _answer_text(answer: ModelAnswer) -> str:
     parts: dict[str, Any] = {"text": answer.text, "finish": answer.finish}
-    if answer.parsed is not None:
-        parts["parsed"] = answer.parsed
+    if answer.value is not None:
+        parts["parsed"] = answer.value
     if answer.reasoning:
         parts["reasoning"] = answer.reasoning
     if answer.tool_calls:
@@ -98,7 +97,7 @@ def _answer_text(answer: ModelAnswer) -> str:
             for entry in answer.logprobs
         ]
     text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
-    # Half a surrogate pair, which a model's server may send, cannot be written as it is.
+    # A lone surrogate, which a model's server may send, cannot be written as it is.
     return text if text.isascii() or _encodable(text) else json.dumps(parts)
 
 
@@ -116,17 +115,17 @@ def _read_answer(text: str, usage: Usage, latency_s: float) -> ModelAnswer:
         parts = repair_texts(parts)
     return ModelAnswer(
         text=parts["text"],
-        parsed=parts.get("parsed"),
+        value=parts.get("parsed"),
         usage=usage,
         finish=parts["finish"],
         logprobs=tuple(
-            TokenLogprob(token, logprob, tuple(Alternative(*other) for other in others))
-            for token, logprob, others in parts.get("logprobs", ())
+            TokenLogprob(token, logprob, tuple(Alternative(*other) for other in alternatives))
+            for token, logprob, alternatives in parts.get("logprobs", ())
         ),
         tool_calls=tuple(ToolCall(*call) for call in parts.get("tool_calls", ())),
         reasoning=parts.get("reasoning", ""),
         latency_s=latency_s,
-        journalled=True,
+        is_cached=True,
     )
 
 
@@ -135,12 +134,12 @@ Row = dict[str, bytes | str | int | float | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Writing:
-    """An answer to be written down.
+class NewEntry:
+    """An answer to write.
 
     Attributes:
-        key: The request.
-        model: The name that it was asked by.
+        key: The request's key.
+        model: The model's name in the request.
         entry: The answer.
         asker: Who asked.
     """
@@ -151,45 +150,45 @@ class Writing:
     asker: str
 
 
-class Journal(NoteBook, Protocol):
-    """Where answers are remembered. All of it raises JournalFailed where it cannot be used."""
+class Journal(InFlightNotes, Protocol):
+    """The store of answers. Every method raises DatabaseFailure if it cannot be used."""
 
     async def open(self) -> None:
-        """Make it ready."""
+        """Get ready."""
         ...
 
     async def close(self) -> None:
-        """Write what waits, and close it."""
+        """Write the rows that wait, and close."""
         ...
 
     async def read(self, key: Key) -> JournalEntry | None:
-        """Return the newest answer to a request, or None where it was never answered."""
+        """Return the newest answer to a request; None if it was never answered."""
         ...
 
-    async def write(self, writing: Writing) -> None:
-        """Remember an answer; returns when it would outlive this process."""
+    async def write(self, new_entry: NewEntry) -> None:
+        """Write an answer; return when it would survive a kill of this process."""
         ...
 
     async def spending(self, asker: str = "*") -> tuple[Spending, ...]:
-        """Return what was spent, by model; `asker` may hold `*` as in file names."""
+        """Return the spending by model; `asker` may hold `*` as in file names."""
         ...
 
-    async def unheard(self, budget: str) -> Spent:
-        """Return what is noted as on its way under a budget, or as lost."""
+    async def unanswered_expense(self, budget: str) -> Expense:
+        """Return the maximum of the in-flight and lost calls under a budget."""
         ...
 
 
-def row_of(writing: Writing) -> Row:
+def entry_row(new_entry: NewEntry) -> Row:
     """Return an answer as the table's columns hold it."""
-    answer = writing.entry.answer
+    answer = new_entry.entry.answer
     return {
-        "request_hash": writing.key[0],
-        "sample": writing.key[1],
+        "request_hash": new_entry.key[0],
+        "sample": new_entry.key[1],
         "asked_at": time.time(),
-        "asker": writing.asker,
-        "model": writing.model,
+        "asker": new_entry.asker,
+        "model": new_entry.model,
         "answer": _answer_text(answer),
-        "problem": writing.entry.problem,
+        "problem": new_entry.entry.problem,
         "input_tokens": answer.usage.input_tokens,
         "output_tokens": answer.usage.output_tokens,
         "cached_tokens": answer.usage.cached_tokens,
@@ -198,27 +197,29 @@ def row_of(writing: Writing) -> Row:
     }
 
 
-def row_of_note(note: Note) -> Row:
+def note_row(note: InFlightNote) -> Row:
     """Return a note as the table's columns hold it."""
     return {
         "id": note.id,
         "budget": note.budget,
         "noted_at": time.time(),
-        "cost_usd": note.most.cost_usd,
-        "tokens": note.most.tokens,
-        "calls": note.most.calls,
-        "unpriced_calls": note.most.unpriced_calls,
+        "cost_usd": note.maximum.cost_usd,
+        "tokens": note.maximum.tokens,
+        "calls": note.maximum.calls,
+        "unpriced_calls": note.maximum.unpriced_calls,
     }
 
 
-def entry_of(row: Sequence[Any]) -> JournalEntry:
+def entry_in(row: Sequence[Any]) -> JournalEntry:
     """Return the answer in a row of answer, problem, tokens, cost, latency and asker."""
-    answer, problem, read, written, cached, cost_usd, latency_s, asker = row
-    usage = Usage(read, written, cached, cost_usd)
+    answer, problem, input_tokens, output_tokens, cached_tokens, cost_usd, latency_s, asker = row
+    usage = Usage(input_tokens, output_tokens, cached_tokens, cost_usd)
     return JournalEntry(_read_answer(answer, usage, latency_s), problem, asker)
 
 
-def spending_of(row: Sequence[Any]) -> Spending:
+def spending_in(row: Sequence[Any]) -> Spending:
     """Return the spending in a row of model, calls, tokens, cost and unpriced calls."""
-    model, calls, read, written, cached, cost_usd, unpriced = row
-    return Spending(model, Usage(read, written, cached, cost_usd, calls), unpriced)
+    model, calls, input_tokens, output_tokens, cached_tokens, cost_usd, unpriced_calls = row
+    return Spending(
+        model, Usage(input_tokens, output_tokens, cached_tokens, cost_usd, calls), unpriced_calls
+    )

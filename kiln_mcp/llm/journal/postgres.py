@@ -1,4 +1,4 @@
-"""The journal that the workers of a Postgres database share: what one was answered, all know."""
+"""The journal in a Postgres database, shared by all workers."""
 
 import asyncio
 import secrets
@@ -9,18 +9,18 @@ import anyio.to_thread
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from kiln_mcp.llm.journal.in_flight import Note
+from kiln_mcp.llm.journal.expense import Expense
+from kiln_mcp.llm.journal.in_flight import InFlightNote
 from kiln_mcp.llm.journal.journal import (
     JournalEntry,
     Key,
+    NewEntry,
     Spending,
-    Writing,
-    entry_of,
-    row_of,
-    row_of_note,
-    spending_of,
+    entry_in,
+    entry_row,
+    note_row,
+    spending_in,
 )
-from kiln_mcp.llm.journal.spent import Spent
 from kiln_mcp.llm.journal.writer import Batch, Change, JournalWriter
 from kiln_mcp.llm.postgres import PostgresLink, T, Work
 
@@ -91,7 +91,7 @@ CROSS JOIN LATERAL (
     ORDER BY id DESC LIMIT 1
 ) AS newest
 """
-_SPENT: Final[LiteralString] = """
+_SPENDING: Final[LiteralString] = """
 SELECT model, count(*), sum(input_tokens)::bigint, sum(output_tokens)::bigint,
     sum(cached_tokens)::bigint, coalesce(sum(cost_usd), 0), count(*) FILTER (WHERE cost_usd IS NULL)
 FROM kiln_calls WHERE asker LIKE %(asker)s GROUP BY model ORDER BY model COLLATE "C"
@@ -102,34 +102,34 @@ SELECT coalesce(sum(cost_usd), 0), coalesce(sum(tokens), 0)::bigint,
 FROM kiln_on_the_way WHERE budget = %(budget)s
 """
 
-Found = Mapping[Key, JournalEntry]
+Entries = Mapping[Key, JournalEntry]
 
 
 class PostgresJournal:
-    """A journal in a Postgres database. Requests that are looked up at once go in one query."""
+    """A journal in a Postgres database. Concurrent lookups go in one query."""
 
     def __init__(self, url: str) -> None:
         """Name the database, without any contact."""
         self._reading = PostgresLink(url, "reads")
         self._writing = PostgresLink(url, "writes")
         self._writer: JournalWriter | None = None
-        self._wanted: dict[Key, asyncio.Future[JournalEntry | None]] = {}
+        self._lookups: dict[Key, asyncio.Future[JournalEntry | None]] = {}
         self._looking: asyncio.Task[None] | None = None
         self._has_tables = False
 
     def _run(self, link: PostgresLink, work: Work[T]) -> T:
-        """Do work; the tables are made first where they are not there."""
+        """Do work; create the tables first."""
         if not self._has_tables:
             self._writing.run(_create_tables)
             self._has_tables = True
         return link.run(work)
 
     async def open(self) -> None:
-        """Make it ready, without any contact: who asks no model needs no database."""
+        """Get ready without contact: a process that asks no model needs no database."""
         self._writer = JournalWriter(self._write_batch)
 
     async def close(self) -> None:
-        """Write what waits, and close the connections."""
+        """Write the rows that wait, and close the connections."""
         if self._writer is not None:
             await self._writer.close()
             self._writer = None
@@ -142,65 +142,65 @@ class PostgresJournal:
         return self._writer
 
     async def read(self, key: Key) -> JournalEntry | None:
-        """Return the newest answer to a request, or None where it was never answered."""
-        found = self._wanted.get(key)
-        if found is None:
-            found = self._wanted[key] = asyncio.get_running_loop().create_future()
+        """Return the newest answer to a request, None if it was never answered."""
+        lookup = self._lookups.get(key)
+        if lookup is None:
+            lookup = self._lookups[key] = asyncio.get_running_loop().create_future()
             if self._looking is None:
                 self._looking = asyncio.create_task(self._look_up())
-        # Others may wait for it too.
-        return await asyncio.shield(found)
+        # Other callers may wait for it, too.
+        return await asyncio.shield(lookup)
 
     async def _look_up(self) -> None:
-        """Answer all who wait, batch by batch."""
-        while self._wanted:
-            wanted, self._wanted = self._wanted, {}
+        """Answer all lookups, batch by batch."""
+        while self._lookups:
+            lookups, self._lookups = self._lookups, {}
             try:
-                found = await anyio.to_thread.run_sync(self._newest, list(wanted))
+                entries = await anyio.to_thread.run_sync(self._newest, list(lookups))
             except BaseException as error:
-                for future in wanted.values():
+                for future in lookups.values():
                     future.set_exception(error)
-                    future.exception()  # seen, also where nobody waits any more
+                    future.exception()  # retrieved, even if no caller waits any more
                 if not isinstance(error, Exception):
                     raise
                 continue
-            for key, future in wanted.items():
-                future.set_result(found.get(key))
+            for key, future in lookups.items():
+                future.set_result(entries.get(key))
         self._looking = None
 
-    def _newest(self, keys: Sequence[Key]) -> Found:
-        asked = {"hashes": [key[0] for key in keys], "samples": [key[1] for key in keys]}
+    def _newest(self, keys: Sequence[Key]) -> Entries:
+        values = {"hashes": [key[0] for key in keys], "samples": [key[1] for key in keys]}
         rows = self._run(
-            self._reading, lambda connection: connection.execute(_NEWEST, asked).fetchall()
+            self._reading, lambda connection: connection.execute(_NEWEST, values).fetchall()
         )
-        return {(bytes(row[0]), row[1]): entry_of(row[2:]) for row in rows}
+        return {(bytes(row[0]), row[1]): entry_in(row[2:]) for row in rows}
 
-    async def write(self, writing: Writing) -> None:
-        """Remember an answer; returns when it is in the database."""
-        row = row_of(writing) | {
-            "token": secrets.token_hex(8),  # so that a row that is sent again is written once
-            "problem": _storable(writing.entry.problem),
+    async def write(self, new_entry: NewEntry) -> None:
+        """Write an answer; return when it is in the database."""
+        row = entry_row(new_entry) | {
+            "token": secrets.token_hex(8),  # a row that is sent twice is written once
+            "problem": _storable(new_entry.entry.problem),
         }
-        await self._open_writer().put(Change.WRITE, row)
+        await self._open_writer().add(Change.WRITE, row)
 
-    async def note(self, note: Note) -> None:
-        """Keep a note; returns when it is in the database."""
-        await self._open_writer().put(Change.NOTE, row_of_note(note))
+    async def note(self, note: InFlightNote) -> None:
+        """Keep a note; return when it is in the database."""
+        await self._open_writer().add(Change.NOTE, note_row(note))
 
-    def note_soon(self, note: Note) -> None:
+    def note_soon(self, note: InFlightNote) -> None:
         """Keep a note, soon."""
-        self._open_writer().put_soon(Change.NOTE, row_of_note(note))
+        self._open_writer().add_soon(Change.NOTE, note_row(note))
 
     async def spending(self, asker: str = "*") -> tuple[Spending, ...]:
-        """Return what was spent, by model; `asker` may hold `*` as in file names."""
-        rows = await self._rows(_SPENT, asker=_like(asker))
-        return tuple(spending_of(row) for row in rows)
+        """Return the spending by model; `asker` may hold `*` as in file names."""
+        rows = await self._rows(_SPENDING, asker=_like(asker))
+        return tuple(spending_in(row) for row in rows)
 
-    async def unheard(self, budget: str) -> Spent:
-        """Return what is noted as on its way under a budget, or as lost."""
+    async def unanswered_expense(self, budget: str) -> Expense:
+        """Return the maximum of the in-flight and lost calls under a budget."""
         await self._open_writer().flush()
         [row] = await self._rows(_UNHEARD, budget=budget)
-        return Spent(*row)
+        return Expense(*row)
 
     async def _rows(self, statement: LiteralString, **values: str) -> Sequence[TupleRow]:
         def select(connection: Connection[TupleRow]) -> Sequence[TupleRow]:
@@ -225,7 +225,7 @@ def _create_tables(connection: Connection[TupleRow]) -> None:
 
 
 def _storable(text: str | None) -> str | None:
-    """Return a text as Postgres can keep it: without zero bytes and halves of characters."""
+    """Return a text that Postgres can keep: without zero bytes and lone surrogates."""
     return (
         text and text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
     )

@@ -8,19 +8,20 @@ from typing import Any, Final, LiteralString
 
 import anyio.to_thread
 
-from kiln_mcp.llm.errors import JournalFailed
-from kiln_mcp.llm.journal.in_flight import Note
+from kiln_mcp.errors import database_sentence
+from kiln_mcp.llm.errors import DatabaseFailure
+from kiln_mcp.llm.journal.expense import Expense
+from kiln_mcp.llm.journal.in_flight import InFlightNote
 from kiln_mcp.llm.journal.journal import (
     JournalEntry,
     Key,
+    NewEntry,
     Spending,
-    Writing,
-    entry_of,
-    row_of,
-    row_of_note,
-    spending_of,
+    entry_in,
+    entry_row,
+    note_row,
+    spending_in,
 )
-from kiln_mcp.llm.journal.spent import Spent
 from kiln_mcp.llm.journal.writer import Batch, Change, JournalWriter
 from storage.sqlite_files import open_shared
 
@@ -72,7 +73,7 @@ SELECT answer, problem, input_tokens, output_tokens, cached_tokens, cost_usd, la
 FROM calls
 WHERE request_hash = :request_hash AND sample = :sample ORDER BY id DESC LIMIT 1
 """
-_SPENT: Final[LiteralString] = """
+_SPENDING: Final[LiteralString] = """
 SELECT model, count(*), sum(input_tokens), sum(output_tokens), sum(cached_tokens),
     total(cost_usd), sum(cost_usd IS NULL)
 FROM calls WHERE asker GLOB :asker GROUP BY model ORDER BY model
@@ -102,11 +103,11 @@ class SqliteJournal:
         self._is_open = False
 
     async def open(self) -> None:
-        """Make it ready, without a look at the file: who asks no model needs none."""
+        """Get ready without opening the file: a process that asks no model needs none."""
         self._is_open = True
 
     async def close(self) -> None:
-        """Write what waits, and close the file."""
+        """Write the rows that wait, and close the file."""
         self._is_open = False
         if self._writer is not None:
             await self._writer.close()
@@ -118,12 +119,12 @@ class SqliteJournal:
         if self._folder is not None:
             self._folder.cleanup()
 
-    async def _opened(self) -> JournalWriter:
-        """Open the file where it is not, and make it where it is not there."""
+    async def _open_writer(self) -> JournalWriter:
+        """Return the writer; open or create the file first."""
         if self._writer is not None:
             return self._writer
         if not self._is_open:
-            raise JournalFailed(self._path, "it is not open")
+            raise self._failure("it is not open")
         async with self._opening:
             if self._writer is None:
                 self._connection = await anyio.to_thread.run_sync(self._connect)
@@ -139,60 +140,64 @@ class SqliteJournal:
             connection = open_shared(self._path)
             connection.executescript(_SCHEMA)
         except (sqlite3.Error, OSError) as error:
-            raise JournalFailed(self._path, error) from error
+            raise self._failure(error) from error
         return connection
+
+    def _failure(self, error: Exception | str) -> DatabaseFailure:
+        loss = "What was answered before is asked, and paid for, once more"
+        return DatabaseFailure(database_sentence(self._path or Path("memory"), error, loss))
 
     def _rows(self, statement: LiteralString, **values: bytes | str | int) -> Sequence[Any]:
         if self._connection is None:
-            raise JournalFailed(self._path, "it is not open")
+            raise self._failure("it is not open")
         try:
             return self._connection.execute(statement, values).fetchall()
         except sqlite3.Error as error:
-            raise JournalFailed(self._path, error) from error
+            raise self._failure(error) from error
 
     async def read(self, key: Key) -> JournalEntry | None:
-        """Return the newest answer to a request, or None where it was never answered."""
+        """Return the newest answer to a request, None if it was never answered."""
         if self._connection is None:
-            await self._opened()
+            await self._open_writer()
         rows = self._rows(_NEWEST, request_hash=key[0], sample=key[1])
-        return entry_of(rows[0]) if rows else None
+        return entry_in(rows[0]) if rows else None
 
-    async def write(self, writing: Writing) -> None:
-        """Remember an answer; returns when it is in the file."""
+    async def write(self, new_entry: NewEntry) -> None:
+        """Write an answer; return when it is in the file."""
         # The answer has been paid for: a cancelled asker must not lose it, and the row is written
         # whether or not anyone still waits.
-        await (await self._opened()).put(Change.WRITE, row_of(writing))
+        await (await self._open_writer()).add(Change.WRITE, entry_row(new_entry))
 
-    async def note(self, note: Note) -> None:
-        """Keep a note; returns when it is in the file."""
-        await (await self._opened()).put(Change.NOTE, row_of_note(note))
+    async def note(self, note: InFlightNote) -> None:
+        """Keep a note; return when it is in the file."""
+        await (await self._open_writer()).add(Change.NOTE, note_row(note))
 
-    def note_soon(self, note: Note) -> None:
+    def note_soon(self, note: InFlightNote) -> None:
         """Keep a note, soon."""
         if self._writer is None:
-            raise JournalFailed(self._path, "it is not open")
-        self._writer.put_soon(Change.NOTE, row_of_note(note))
+            raise self._failure("it is not open")
+        self._writer.add_soon(Change.NOTE, note_row(note))
 
     async def spending(self, asker: str = "*") -> tuple[Spending, ...]:
-        """Return what was spent, by model; `asker` may hold `*` as in file names."""
-        await self._opened()
-        rows = await anyio.to_thread.run_sync(lambda: self._rows(_SPENT, asker=asker))
-        return tuple(spending_of(row) for row in rows)
+        """Return the spending by model; `asker` may hold `*` as in file names."""
+        await self._open_writer()
+        rows = await anyio.to_thread.run_sync(lambda: self._rows(_SPENDING, asker=asker))
+        return tuple(spending_in(row) for row in rows)
 
-    async def unheard(self, budget: str) -> Spent:
-        """Return what is noted as on its way under a budget, or as lost."""
-        await (await self._opened()).flush()
+    async def unanswered_expense(self, budget: str) -> Expense:
+        """Return the maximum of the in-flight and lost calls under a budget."""
+        await (await self._open_writer()).flush()
         [row] = await anyio.to_thread.run_sync(lambda: self._rows(_UNHEARD, budget=budget))
-        return Spent(*row)
+        return Expense(*row)
 
     def _write_batch(self, batch: Batch) -> None:
         connection = self._writing
         if connection is None:
-            raise JournalFailed(self._path, "it is not open")
+            raise self._failure("it is not open")
         try:
             with connection:  # ends the transaction, however it goes
                 connection.execute("BEGIN IMMEDIATE")
                 for change in Change:
                     connection.executemany(_STATEMENTS[change], batch[change])
         except (sqlite3.Error, UnicodeError, OverflowError) as error:
-            raise JournalFailed(self._path, error) from error
+            raise self._failure(error) from error

@@ -1,4 +1,4 @@
-"""One thread that writes: all rows that wait go into one transaction."""
+"""The journal's writer thread: all rows that wait go into one transaction."""
 
 import asyncio
 import queue
@@ -28,14 +28,14 @@ Changed = tuple[Change, Row]
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _PendingChanges:
     changes: Sequence[Changed]
-    written: asyncio.Future[None] | None = None
+    completion: asyncio.Future[None] | None = None
 
 
 Batch = dict[Change, list[Row]]
 WriteBatch = Callable[[Batch], None]
-"""Makes the changes of a batch in one transaction; raises JournalFailed."""
+"""Makes the changes of a batch in one transaction; raises DatabaseFailure."""
 
 
 class JournalWriter:
@@ -44,30 +44,30 @@ class JournalWriter:
     def __init__(self, write: WriteBatch) -> None:
         self._write = write
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_PendingChanges | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    async def put(self, change: Change, row: Row) -> None:
-        """Make a change; returns when it is made, and makes it if cancelled too.
+    async def add(self, change: Change, row: Row) -> None:
+        """Make a change; return when it is made. It is made even if the caller is cancelled.
 
         Raises:
-            JournalFailed: It cannot be made, for example because the disk is full.
+            DatabaseFailure: It cannot be made, for example because the disk is full.
         """
         await self._wait_for([(change, row)])
 
     async def flush(self) -> None:
-        """Return when all that was put is written."""
+        """Return when all added rows are written."""
         await self._wait_for([])
 
     async def _wait_for(self, changes: Sequence[Changed]) -> None:
-        written: asyncio.Future[None] = self._loop.create_future()
-        self._queue.put(_Waiting(changes, written))
-        await written
+        completion: asyncio.Future[None] = self._loop.create_future()
+        self._queue.put(_PendingChanges(changes, completion))
+        await completion
 
-    def put_soon(self, change: Change, row: Row) -> None:
-        """Make a change that nobody waits for."""
-        self._queue.put(_Waiting([(change, row)]))
+    def add_soon(self, change: Change, row: Row) -> None:
+        """Make a change without waiting for it."""
+        self._queue.put(_PendingChanges([(change, row)]))
 
     async def close(self) -> None:
         """Write what waits and end the thread."""
@@ -78,20 +78,22 @@ class JournalWriter:
     def _run(self) -> None:
         goes_on = True
         while goes_on:
-            taken = [self._queue.get()]
+            items = [self._queue.get()]
             while not self._queue.empty():
-                taken.append(self._queue.get())
-            waiting = [one for one in taken if one is not None]
-            goes_on = len(waiting) == len(taken)
+                items.append(self._queue.get())
+            pending = [item for item in items if item is not None]
+            goes_on = len(pending) == len(items)
             batch: Batch = {change: [] for change in Change}
-            for change, row in chain.from_iterable(one.changes for one in waiting):
+            for change, row in chain.from_iterable(item.changes for item in pending):
                 batch[change].append(row)
             failure: Exception | None = None
             try:
                 self._write(batch)
-            except Exception as error:  # noqa: BLE001 - who waits hears of it; the thread goes on
+            except Exception as error:  # noqa: BLE001 - the caller gets it; the thread continues
                 failure = error
-            self._tell([one.written for one in waiting if one.written is not None], failure)
+            self._tell(
+                [item.completion for item in pending if item.completion is not None], failure
+            )
 
     def _tell(self, futures: Sequence[asyncio.Future[None]], failure: Exception | None) -> None:
         def settle() -> None:
@@ -104,5 +106,5 @@ class JournalWriter:
                     future.set_exception(failure)
 
         if futures:
-            with suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            with suppress(RuntimeError):  # the loop has ended: no caller waits any more
                 self._loop.call_soon_threadsafe(settle)

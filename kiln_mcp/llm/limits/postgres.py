@@ -1,9 +1,9 @@
 """Limits that hold for all workers of a Postgres database together.
 
-A slot is an advisory lock of the database session: when a worker is killed, its session ends and
+A slot is an advisory lock of the database session. When a worker is killed, its session ends and
 the database frees its slots, with no lease to wait for and no clock to trust. Requests and tokens
-a minute are one token bucket a server, in a row, filled by the database's clock. A model that was
-refused for being too fast may have the slots of low numbers alone.
+per minute are one token bucket for each server: a row, filled by the database's clock. A model that
+was refused for being too fast may take the slots of low numbers only.
 """
 
 import asyncio
@@ -21,9 +21,10 @@ import anyio.to_thread
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from kiln_mcp.llm.errors import SharedDatabaseFailed
-from kiln_mcp.llm.limits.gate import BURST_S, Limits, Slot
-from kiln_mcp.llm.limits.postgres_pace import Learned, News
+from kiln_mcp.llm.errors import DatabaseFailure
+from kiln_mcp.llm.limits.postgres_pace import News, PostgresPace
+from kiln_mcp.llm.limits.shared_limits import Limits, Slot
+from kiln_mcp.llm.limits.token_bucket import BURST_S
 from kiln_mcp.llm.postgres import PostgresLink
 
 LONGEST_HELD_S: Final = 2.0
@@ -49,7 +50,7 @@ WHERE pg_try_advisory_lock(%(gate)s, number) LIMIT %(most)s
 _UNLOCK: Final[LiteralString] = """
 SELECT pg_advisory_unlock(%(gate)s, number) FROM unnest(%(numbers)s::int[]) AS number
 """
-# A clock that was set, forward or back, gives one burst too much at most.
+# A clock that was changed gives one burst too much at most.
 _TAKE: Final[LiteralString] = """
 INSERT INTO kiln_rates AS known (gate, requests, tokens, filled_at)
 VALUES (%(gate)s, %(most_requests)s - 1, %(most_tokens)s - %(tokens)s, clock_timestamp())
@@ -90,7 +91,7 @@ class PostgresLimits:
 class _Turn:
     """A request that waits for a slot."""
 
-    pace: Learned
+    pace: PostgresPace
     slot: asyncio.Future[Slot]
 
 
@@ -101,14 +102,14 @@ class PostgresLimit:
         self._link = link
         self._rates = _Rates(link, key, limits)
         self._key = key
-        self._most = limits.concurrency
-        self._paces: dict[str, Learned] = {}
+        self._concurrency = limits.concurrency
+        self._paces: dict[str, PostgresPace] = {}
         self._gate = int.from_bytes(blake2b(key.encode(), digest_size=4).digest(), signed=True)
-        self._held: dict[int, Slot] = {}
+        self._slots: dict[int, Slot] = {}
         self._free: list[Slot] = []
         self._waiting: deque[_Turn] = deque()
         self._woken = asyncio.Event()
-        self._wanted = asyncio.Event()
+        self._demand = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
 
     async def take(self, tokens: int) -> float:
@@ -119,10 +120,10 @@ class PostgresLimit:
         """Count tokens that were taken and not used; a negative number takes more."""
         self._rates.give_back(tokens)
 
-    def pace(self, model: str) -> Learned:
+    def pace(self, model: str) -> PostgresPace:
         """Return what is learned of one of its models."""
         if model not in self._paces:
-            self._paces[model] = Learned(f"{self._key} {model}", self._most, self._wake)
+            self._paces[model] = PostgresPace(f"{self._key} {model}", self._concurrency, self._wake)
         return self._paces[model]
 
     async def enter(self, model: str) -> Slot:
@@ -132,7 +133,7 @@ class PostgresLimit:
             return self._free.pop()
         turn = _Turn(pace, asyncio.get_running_loop().create_future())
         self._waiting.append(turn)
-        self._wanted.set()
+        self._demand.set()
         self._wake()
         try:
             return await turn.slot
@@ -144,19 +145,19 @@ class PostgresLimit:
             raise
 
     def leave(self, slot: Slot) -> None:
-        """Give a slot to the next who waits here, or back to all."""
-        if self._held.get(slot.number) is not slot:
+        """Give a slot to the next request that waits here, or back to all workers."""
+        if self._slots.get(slot.number) is not slot:
             return  # its connection broke, and the slot may be another worker's by now
         if not self._hand(slot):
             self._free.append(slot)
         self._wake()
 
-    def _is_for(self, pace: Learned, slot: Slot) -> bool:
+    def _is_for(self, pace: PostgresPace, slot: Slot) -> bool:
         is_within = slot.number < int(pace.width)
         return is_within and time.monotonic() - slot.since < LONGEST_HELD_S
 
     def _hand(self, slot: Slot) -> bool:
-        """Give a slot to the first who waits here and may have it."""
+        """Give a slot to the first request that waits here and may have it."""
         for turn in tuple(self._waiting):
             if turn.slot.done():
                 self._waiting.remove(turn)
@@ -176,78 +177,81 @@ class PostgresLimit:
         return any(pace.is_urgent for pace in self._paces.values())
 
     async def _keep(self) -> None:
-        """Take slots while somebody waits, and give back those that nobody needs any more."""
-        while self._waiting or self._held or self._is_urgent:
+        """Take slots while requests wait, and give back those that none needs any more."""
+        while self._waiting or self._slots or self._is_urgent:
             self._woken.clear()
-            self._wanted.clear()
+            self._demand.clear()
             pause = POLL_S * random.uniform(0.5, 1.5)
             try:
                 if await self._exchange():
                     continue
-            except SharedDatabaseFailed as error:
+            except DatabaseFailure as error:
                 _log.warning("No slot can be had, next try in %s s: %s", RETRY_S, error)
                 pause = RETRY_S
             if self._waiting:  # other workers have them all, or it is their turn
                 await asyncio.sleep(pause)
                 continue
-            if self._held and not self._free:
+            if self._slots and not self._free:
                 await self._woken.wait()
             if not self._waiting:  # the next request will come soon and find its slot still here
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
-                        await self._wanted.wait()
+                        await self._demand.wait()
         self._keeping = None
 
     async def _exchange(self) -> bool:
-        """Give back what is free, or else take what is wanted; return whether all was had."""
+        """Give back free slots, or else take slots; return whether all requests got one."""
         # A slot that is given back is not taken again at once: others have been waiting.
         back, self._free = self._free, []
-        wanted = [] if back else [turn.pace for turn in self._waiting]
+        paces = [] if back else [turn.pace for turn in self._waiting]
         for slot in back:
-            del self._held[slot.number]
-        if not back and not wanted and not self._is_urgent:
+            del self._slots[slot.number]
+        if not back and not paces and not self._is_urgent:
             return False
         due = [pace for pace in self._paces.values() if pace.is_due]
-        news = {pace: pace.take_news() for pace in due if pace.has_news or pace in wanted}
+        news = {pace: pace.take_news() for pace in due if pace.has_news or pace in paces}
         try:
-            got, session = await anyio.to_thread.run_sync(
-                self._exchanged, [slot.number for slot in back], wanted, news
+            numbers, session = await anyio.to_thread.run_sync(
+                self._exchange_slots, [slot.number for slot in back], paces, news
             )
-        except SharedDatabaseFailed:
-            for pace, told in news.items():
-                pace.put_back(told)
+        except DatabaseFailure:
+            for pace, report in news.items():
+                pace.restore_news(report)
             raise
-        for number in [number for number, slot in self._held.items() if slot.session != session]:
-            del self._held[number]
-        for number in got:
-            slot = self._held[number] = Slot(number, time.monotonic(), session)
+        for number in [number for number, slot in self._slots.items() if slot.session != session]:
+            del self._slots[number]
+        for number in numbers:
+            slot = self._slots[number] = Slot(number, time.monotonic(), session)
             if not self._hand(slot):
                 self._free.append(slot)
-        return 0 < len(wanted) == len(got)
+        return 0 < len(paces) == len(numbers)
 
-    def _exchanged(
-        self, back: Sequence[int], wanted: Sequence[Learned], news: Mapping[Learned, News]
+    def _exchange_slots(
+        self, back: Sequence[int], paces: Sequence[PostgresPace], news: Mapping[PostgresPace, News]
     ) -> tuple[list[int], int]:
-        """Do it, in a thread.
+        """Exchange slots and news with the database, in a thread.
 
         Args:
-            back: The slots that are given back.
-            wanted: For which models slots are wanted, once for each.
-            news: The models of which it is time to tell and to hear.
+            back: The slots to give back.
+            paces: The model of each request that waits for a slot.
+            news: The news of each model that is due.
+
+        Returns:
+            The numbers of the new slots, and the connection's session.
         """
 
         def exchange(connection: Connection[TupleRow]) -> list[int]:
             if back:
                 connection.execute(_UNLOCK, {"gate": self._gate, "numbers": list(back)})
-            for pace, told in news.items():
-                pace.hear(pace.exchange(connection, told))
-            width = max((int(pace.width) for pace in wanted), default=0)
-            others = [number for number in range(width) if number not in self._held]
-            random.shuffle(others)
-            if not others:
+            for pace, report in news.items():
+                pace.hear(pace.exchange(connection, report))
+            width = max((int(pace.width) for pace in paces), default=0)
+            candidates = [number for number in range(width) if number not in self._slots]
+            random.shuffle(candidates)
+            if not candidates:
                 return []
-            asked = {"gate": self._gate, "numbers": others, "most": len(wanted)}
-            return [row[0] for row in connection.execute(_LOCK, asked).fetchall()]
+            values = {"gate": self._gate, "numbers": candidates, "most": len(paces)}
+            return [row[0] for row in connection.execute(_LOCK, values).fetchall()]
 
         return self._link.run(exchange), self._link.session
 
@@ -259,11 +263,11 @@ class PostgresLimit:
 
 
 class _Rates:
-    """Requests and tokens a minute, of all workers together."""
+    """Requests and tokens per minute of all workers together."""
 
     def __init__(self, link: PostgresLink, key: str, limits: Limits) -> None:
         self._link = link
-        self._limited = bool(limits.requests_per_minute or limits.tokens_per_minute)
+        self._has_limits = bool(limits.requests_per_minute or limits.tokens_per_minute)
         self._requests_s = (limits.requests_per_minute or 0) / 60
         self._tokens_s = (limits.tokens_per_minute or 0) / 60
         self._values = {
@@ -273,32 +277,32 @@ class _Rates:
             "most_requests": max(1.0, self._requests_s * BURST_S),
             "most_tokens": max(1.0, self._tokens_s * BURST_S),
         }
-        self._owed = 0
-        self._made = False
+        self._debt = 0
+        self._has_table = False
 
     async def take(self, tokens: int) -> float:
-        if not self._limited:
+        if not self._has_limits:
             return 0.0
-        taken, self._owed = tokens - self._owed, 0
-        return await anyio.to_thread.run_sync(self._take, taken)
+        amount, self._debt = tokens - self._debt, 0
+        return await anyio.to_thread.run_sync(self._take, amount)
 
     def give_back(self, tokens: int) -> None:
-        self._owed += tokens  # by the next that is taken
+        self._debt += tokens  # the next request pays it
 
     def _take(self, tokens: int) -> float:
         def take(connection: Connection[TupleRow]) -> tuple[float, float]:
-            if not self._made:
+            if not self._has_table:
                 for statement in _TABLES:
                     connection.execute(statement)
-            taken = connection.execute(_TAKE, {**self._values, "tokens": tokens})
-            [requests, left] = taken.fetchone() or (0.0, 0.0)
-            return requests, left
+            cursor = connection.execute(_TAKE, {**self._values, "tokens": tokens})
+            [requests, tokens_left] = cursor.fetchone() or (0.0, 0.0)
+            return requests, tokens_left
 
-        requests, left = self._link.run(take)
-        self._made = True
+        requests, tokens_left = self._link.run(take)
+        self._has_table = True
         waits = [0.0]
         if self._requests_s:
             waits.append(-requests / self._requests_s)
         if self._tokens_s:
-            waits.append(-left / self._tokens_s)
+            waits.append(-tokens_left / self._tokens_s)
         return max(waits)

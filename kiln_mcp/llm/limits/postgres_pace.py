@@ -1,7 +1,7 @@
-"""What the workers of a database have learned of a model together: how many at once, and pauses.
+"""The limits that all workers of a database have learned of a model: concurrency and pauses.
 
-One row a model. A worker that is refused for being too fast narrows it for all, as a gate does for
-one process (`limits.py`); whoever takes or gives back slots reads it on the way.
+There is one row for each model. A worker that is refused for being too fast narrows it for all, as
+a gate does for one process (`gate.py`). Every exchange of slots reads it.
 """
 
 import time
@@ -47,10 +47,10 @@ FROM kiln_learned WHERE gate = %(gate)s
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What this worker has learned and the others have not heard yet.
+    """What this worker has learned and the others have not read yet.
 
     Attributes:
-        factor: By what the number of requests at once is multiplied.
+        factor: Multiplies the number of requests at once.
         pause_s: How long the model's server asked to wait.
         successes: How many requests were answered.
     """
@@ -70,46 +70,46 @@ class News:
 NOTHING: Final = News()
 
 
-class Learned:
-    """What is learned of one model.
+class PostgresPace:
+    """The learned limits of one model.
 
     Attributes:
         width: How many requests all workers together may make at once.
-        asked_s: How long the model's server asked to wait, the last time.
+        asked_s: How long the model's server last asked to wait.
     """
 
-    def __init__(self, key: str, most: int, wake: Callable[[], None]) -> None:
+    def __init__(self, key: str, concurrency: int, wake: Callable[[], None]) -> None:
         """Begin with the configured limit.
 
         Args:
-            key: What the model is called on every machine.
-            most: The configured number of requests at once.
-            wake: Called when the others should hear of something at once.
+            key: The model's name on every machine.
+            concurrency: The configured number of requests at once.
+            wake: Called when the others should read news at once.
         """
         self._wake = wake
-        self.width = float(most)
+        self.width = float(concurrency)
         self.asked_s = 0.0
         self._key = key
-        self._most = most
+        self._concurrency = concurrency
         self._news = NOTHING
         self._paused_until = 0.0
         self._seen_pause = 0.0
         self._read_at = 0.0
-        self._made = False
+        self._has_table = False
 
     @property
     def is_urgent(self) -> bool:
-        """Whether the others should hear at once."""
+        """Whether the others should read the news at once."""
         return bool(self._news.pause_s) or self._news.factor < 1
 
     @property
     def has_news(self) -> bool:
-        """Whether there is something that the others have not heard yet."""
+        """Whether there is something that the others have not read yet."""
         return self._news != NOTHING
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time to hear from the others, or to tell them."""
+        """Whether it is time to exchange news."""
         return self.is_urgent or time.monotonic() - self._read_at >= READ_EVERY_S
 
     @property
@@ -122,28 +122,28 @@ class Learned:
         self._news += News(factor, pause_s)
         self._wake()
 
-    def succeeded(self) -> None:
+    def record_success(self) -> None:
         """Learn that a request was answered."""
-        if self.width < self._most:
+        if self.width < self._concurrency:
             self._news += News(successes=1)
 
     def take_news(self) -> News:
-        """Return what the others have not heard yet, and forget it."""
+        """Return the news and forget it."""
         news, self._news = self._news, NOTHING
         return news
 
-    def put_back(self, news: News) -> None:
-        """Keep what could not be told."""
+    def restore_news(self, news: News) -> None:
+        """Keep news that could not be written."""
         self._news += news
 
     def exchange(self, connection: Connection[TupleRow], news: News) -> TupleRow | None:
-        """Tell the others and hear from them; blocks."""
-        if not self._made:
+        """Write the news and read the row; blocks."""
+        if not self._has_table:
             for statement in _TABLES:
                 connection.execute(statement)
         values = {
             "gate": self._key,
-            "most": float(self._most),
+            "most": float(self._concurrency),
             "factor": news.factor,
             "pause_s": news.pause_s,
             "longest_s": LONGEST_ASKED_S,
@@ -154,13 +154,15 @@ class Learned:
         return connection.execute(_READ, values).fetchone()
 
     def hear(self, row: TupleRow | None) -> None:
-        """Take what the others have learned."""
-        self._made = True
+        """Take the limits in the row."""
+        self._has_table = True
         self._read_at = time.monotonic()
         if row is None:
             return
-        width, self.asked_s, pause, left = row
-        self.width = min(float(self._most), width)
-        if pause != self._seen_pause:  # the database's clock may be set: it is asked once a pause
+        width, self.asked_s, pause, remaining_s = row
+        self.width = min(float(self._concurrency), width)
+        if (
+            pause != self._seen_pause
+        ):  # the database's clock may change: it is read once for each pause
             self._seen_pause = pause
-            self._paused_until = time.monotonic() + min(left, self.asked_s)
+            self._paused_until = time.monotonic() + min(remaining_s, self.asked_s)

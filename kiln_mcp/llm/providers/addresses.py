@@ -1,4 +1,4 @@
-"""Addresses of servers: what is asked, what is shown, and the password that is in one."""
+"""Addresses of servers: the URL to ask, the URL to show, and the password within."""
 
 import re
 from base64 import b64encode
@@ -7,39 +7,33 @@ from socket import gethostname
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
-from kiln_mcp.llm.providers.keys import secret_forms
+from storage.text.secret_masks import MASK, forms_of
 
 _LOGIN: re.Pattern[str] = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE | re.DOTALL)
-_LOGIN_WITHIN: re.Pattern[str] = re.compile(r"(?<=[a-z0-9+.-]://)[^\s/]*@", re.IGNORECASE)
 
 
-def shown(address: str) -> str:
-    """Return an address as it may be read by anybody: `…` for the name and the password in it."""
-    return _LOGIN.sub(r"\1…@", address)
-
-
-def without_logins(text: str) -> str:
-    """Return a text, for example of a server, with every address in it as it may be shown."""
-    return _LOGIN_WITHIN.sub("…@", text)
+def mask_login(address: str) -> str:
+    """Return an address that may be shown: `…` for the user and the password in it."""
+    return _LOGIN.sub(rf"\g<1>{MASK}@", address)
 
 
 def is_address(address: str) -> bool:
-    """Whether this is an address that can be asked."""
+    """Return whether a URL is an address of a server."""
     try:
         parts = urlsplit(address)
-        _ = parts.port  # wrong ones are found when they are read
+        _ = parts.port  # raises ValueError if it is wrong
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def has_login(address: str) -> bool:
-    """Whether an address names a user or a password."""
+    """Return whether an address names a user or a password."""
     return "@" in urlsplit(address).netloc
 
 
-def everywhere(address: str) -> str:
-    """Return what an address is called on every machine: a loopback is each one's own."""
+def shared_name(address: str) -> str:
+    """Return the name of an address on every machine: a loopback address is local to each."""
     host = urlsplit(address).hostname or ""
     own = host in {"localhost", "::1"} or host.startswith("127.")
     return f"{gethostname()} {address}" if own else address
@@ -50,14 +44,14 @@ class Address:
     """Where a server is.
 
     Attributes:
-        url: Without a slash at its end, and without the name and the password.
-        shown: With `…` in their place.
-        authorization: The header's value that they make; None where there are none.
-        secrets: What of them must not be read by anybody.
+        url: Without a slash at its end, and without user and password.
+        display_url: With `…` in place of user and password.
+        authorization: The header's value for user and password; None if there are none.
+        secrets: The forms of the password, which must not be shown.
     """
 
     url: str
-    shown: str
+    display_url: str
     authorization: str | None = field(default=None, repr=False)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
@@ -70,6 +64,6 @@ class Address:
         login, _, place = urlsplit(address).netloc.rpartition("@")
         user, _, password = login.partition(":")
         pair = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
-        secrets = {pair, *secret_forms(password), *secret_forms(unquote(password))}
+        secrets = {pair, *forms_of(password), *forms_of(unquote(password))}
         url = urlsplit(address)._replace(netloc=place).geturl()
-        return cls(url, shown(address), f"Basic {pair}", frozenset(secrets))
+        return cls(url, mask_login(address), f"Basic {pair}", frozenset(secrets))

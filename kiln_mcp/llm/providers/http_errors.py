@@ -1,4 +1,4 @@
-"""What a server or a connection refused, as our errors and in our words."""
+"""Our errors for the refusals of servers and for broken connections."""
 
 import json
 import re
@@ -11,27 +11,27 @@ from typing import Any, Final, cast
 
 from kiln_mcp.llm.errors import (
     ContextOverflow,
-    KeyRefused,
     ModelError,
-    RateLimited,
-    RequestRefused,
+    RejectedRequest,
     ServerDown,
-    ServerFailed,
+    ServerFailure,
+    TooManyRequests,
+    Unavailable,
     UnknownModel,
     WrongAddress,
+    as_sentence,
 )
-from kiln_mcp.llm.providers.addresses import without_logins
+from kiln_mcp.llm.providers.keys import rejected_key
+from storage.text.secret_masks import mask_keys, mask_logins
 
 LONGEST_QUOTA_S: Final = 31 * 86_400.0
-"""No quota is of more than a month: who asks to wait longer has its clock or its unit wrong."""
+"""No quota is longer than a month; a longer wait is a mistake of the server's clock or unit."""
 _OVERFLOW: Final = ("context length", "context size", "context window", "maximum context")
 _TITLE: Final = re.compile(r"<title[^>]{0,200}>([^<]+)", re.IGNORECASE)
 _VERSION: Final = re.compile(r"/v\d")
 _NO_REASON: Final = "it gives no reason."
-# Keys as providers write them, also where they have masked the middle of one.
 _TAG: Final = re.compile(r"<[^<>]{1,200}>")
-_KEY: Final = re.compile(r"\b(?:sk|pk|rk|gsk|xai|key|AIza|AKIA)[-_*A-Za-z0-9]{8,}")
-# Names of a library's error classes before what the provider said.
+# Names of a library's error classes before the provider's words.
 _CLASSES: Final = re.compile(
     r"^(?:.{0,120}?\b\w*Exception - |(?:litellm\.)?\w+(?:Error|Timeout): )+"
 )
@@ -42,53 +42,107 @@ def refusal(
     model: str, status: int, text: str, headers: Mapping[str, str], keys: Sequence[str] = ()
 ) -> ModelError:
     """Return the error for a reply that is not 200; `keys` are the variables of its key."""
-    said = said_by_server(text)
+    message = server_message(text)
     wait = retry_after(headers)
     match status:
         case 401 | 403:
-            return KeyRefused(model, said, keys)
+            return rejected_key(model, message, keys)
         case 404:
-            return UnknownModel(model, [], said)
+            return UnknownModel(model, [], message)
         case 408 | 409 | 425:
-            return ServerFailed(model, said, wait)
+            return ServerFailure(model, message, wait)
         case 429:
-            return RateLimited(model, said, wait)
-        case _ if any(words in said.lower() for words in _OVERFLOW):  # 500 on some servers
-            return ContextOverflow(model, said)
-        case _ if status >= 500:  # a gateway's too: what is behind it may have answered
-            return ServerFailed(model, said, wait, unanswered=True)
+            return TooManyRequests(model, message, wait)
+        case _ if any(words in message.lower() for words in _OVERFLOW):  # 500 on some servers
+            return ContextOverflow(model, message)
+        case _ if status >= 500:  # also of a gateway: the server behind it may have answered
+            return ServerFailure(model, message, wait, is_unanswered=True)
         case _:
-            return RequestRefused(model, said)
+            return RejectedRequest(model, message)
 
 
 def is_page(content: bytes) -> bool:
-    """Whether an answer is a web page, as of a proxy or of a server that is no model's."""
+    """Return whether an answer is a web page, as a proxy or another kind of server sends."""
     return content[:64].lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
-def said_of_page(content: bytes) -> str:
-    """Return what came with a web page, as the rest of a sentence."""
+def page_description(content: bytes) -> str:
+    """Describe a web page, as the rest of a sentence."""
     title = _TITLE.search(content.decode("utf-8", "replace"))
-    named = said_by_server(title.group(1)[:100]).rstrip(".") if title else ""
-    return f"sent a web page ({named})" if named else "sent a web page"
+    label = server_message(title.group(1)[:100]).rstrip(".") if title else ""
+    return f"sent a web page ({label})" if label else "sent a web page"
 
 
 def nothing_there(model: str, address: str) -> WrongAddress:
     """Return the error for an address where neither answers nor a list of models are found."""
-    proposal = None if _VERSION.search(address) else f"{address}/v1"
-    return WrongAddress(model, address, "has nothing there (404)", proposal)
+    proposal = "" if _VERSION.search(address) else f"{address}/v1"
+    return wrong_address(model, address, "has nothing there (404)", proposal)
+
+
+def wrong_address(model: str, address: str, fact: str, proposal: str = "") -> WrongAddress:
+    """Return the error for an address that belongs to no model server.
+
+    Args:
+        model: The model that was asked.
+        address: Where, as it may be shown.
+        fact: What is there instead, as the rest of a sentence.
+        proposal: The address that may be meant; empty if none is known.
+    """
+    return WrongAddress(
+        "No model server answers for {model} at {address}: it {fact}. Check its 'base_url' in "
+        "servers.json{hint}.",
+        model=model,
+        address=address,
+        fact=fact,
+        hint=f"; {proposal} may be meant" if proposal else "",
+    )
+
+
+def missing_list(server: str, address: str) -> WrongAddress:
+    """Return the error for a server that has no list of its models."""
+    if not _VERSION.search(address):
+        return nothing_there(server, address)
+    return WrongAddress(
+        "The server {server!r} has no list of its models at {address}/models. Test a model that "
+        "you name.",
+        server=server,
+        address=address,
+    )
+
+
+def unreadable_answer(model: str, detail: str) -> ModelError:
+    """Return the error for a reply of 200 that holds no answer; a retry would not help."""
+    error = ModelError(
+        "What the server of {model} answers cannot be read: {detail} Check that its address is "
+        "that of an OpenAI-compatible server, or use another model.",
+        model=model,
+        detail=as_sentence(detail),
+    )
+    error.is_unanswered = True
+    return error
+
+
+def timeout(model: str, seconds: float) -> Unavailable:
+    """Return the error for an answer that did not come within the time limit."""
+    return Unavailable(
+        "The model {model} gave no answer within {seconds} s. Try again, raise the time limit, or "
+        "use a faster model.",
+        is_unanswered=True,
+        model=model,
+        seconds=round(seconds),
+    )
 
 
 def refusal_in(model: str, reply: Any, mask: Callable[[str], str] = str) -> ModelError | None:
     """Return the error that a server put into a reply of 200, or into the middle of a stream.
 
     Args:
-        model: Whom the request was for.
+        model: The model that was asked.
         reply: The JSON.
-        mask: Takes secrets out of what the server says.
+        mask: Masks secrets in the server's words.
 
     Returns:
-        None where it is no error.
+        None if it is no error.
     """
     error = cast("Mapping[str, Any]", reply).get("error") if isinstance(reply, Mapping) else None
     if not error:
@@ -108,7 +162,7 @@ _STATUSES: Final[Mapping[str, int]] = {str(status): status for status in range(4
 }
 
 
-def said_by_server(text: str) -> str:
+def server_message(text: str) -> str:
     """Return the message in an error reply, or its text: one sentence without a key."""
     try:
         error: object = json.loads(text)
@@ -121,28 +175,28 @@ def said_by_server(text: str) -> str:
         text = str(cast("object", error))
     except (ValueError, RecursionError):
         pass
-    said = _KEY.sub("…", " ".join(_TAG.sub(" ", without_logins(text)).split()))
-    if not said:
+    message = mask_keys(" ".join(_TAG.sub(" ", mask_logins(text)).split()))
+    if not message:
         return _NO_REASON
-    return said if said.endswith((".", "!", "?")) else f"{said}."
+    return message if message.endswith((".", "!", "?")) else f"{message}."
 
 
-def said_through_litellm(text: str) -> str:
-    """Return what a provider said, without the names of litellm's classes around it."""
-    said = said_by_server(_HANDLING.sub("", _CLASSES.sub("", text.strip())))
-    return _NO_REASON if "litellm" in said.lower() else said
+def litellm_message(text: str) -> str:
+    """Return a provider's message without the names of litellm's classes around it."""
+    message = server_message(_HANDLING.sub("", _CLASSES.sub("", text.strip())))
+    return _NO_REASON if "litellm" in message.lower() else message
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a Retry-After header asks to wait, None for none or a senseless time.
+    """Return the seconds that a Retry-After header asks for; None if there is no sensible time.
 
     The header names seconds or a time: RFC 9110, section 10.2.3.
     """
-    asked_s = _asked_to_wait(headers)
+    asked_s = _wait_in(headers)
     return asked_s if asked_s is not None and asked_s <= LONGEST_QUOTA_S else None
 
 
-def _asked_to_wait(headers: Mapping[str, str]) -> float | None:
+def _wait_in(headers: Mapping[str, str]) -> float | None:
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             return max(0.0, float(headers[name]) * scale)
@@ -156,20 +210,22 @@ def _asked_to_wait(headers: Mapping[str, str]) -> float | None:
     return max(0.0, (until - datetime.now(UTC)).total_seconds())
 
 
-def unreachable(model: str, address: str, error: BaseException, *, reached: bool) -> ServerDown:
-    """Return the error for a connection that failed, with what is known of the cause.
+def unreachable(
+    model: str, address: str, error: BaseException, *, is_connected: bool
+) -> ServerDown:
+    """Return the error for a failed connection, with its cause.
 
     Args:
-        model: Whom the request was for.
-        address: Where.
-        error: What failed.
-        reached: Whether there was a connection, so that the request may have arrived.
+        model: The model that was asked.
+        address: The server's address.
+        error: The failure.
+        is_connected: Whether the connection was made, so that the request may have arrived.
     """
     for cause in causes(error):
         for kind, words in _CAUSES:
             if isinstance(cause, kind):
-                return ServerDown(model, words(address), unanswered=reached)
-    return ServerDown(model, f"the connection to {address} failed.", unanswered=reached)
+                return ServerDown(model, words(address), is_unanswered=is_connected)
+    return ServerDown(model, f"the connection to {address} failed.", is_unanswered=is_connected)
 
 
 _CAUSES: Final[tuple[tuple[type[BaseException], Callable[[str], str]], ...]] = (
@@ -182,10 +238,10 @@ _CAUSES: Final[tuple[tuple[type[BaseException], Callable[[str], str]], ...]] = (
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what lies behind it, the nearest first."""
-    seen: set[int] = set()
-    found: BaseException | None = error
-    while found is not None and id(found) not in seen:
-        seen.add(id(found))
-        yield found
-        found = found.__cause__ or found.__context__
+    """Yield an error and its causes, the nearest first."""
+    visits: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in visits:
+        visits.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__

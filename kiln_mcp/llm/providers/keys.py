@@ -1,13 +1,13 @@
 """Keys of model providers: from the environment, else from the system's keyring."""
 
-import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import anyio.to_thread
 
-from kiln_mcp.llm.errors import KEYRING_SERVICE
+from kiln_mcp.llm.errors import KeyProblem, as_sentence
+
+KEYRING_SERVICE: Final = "kiln-mcp"
 
 
 def _from_keyring(variable: str) -> str | None:
@@ -22,37 +22,52 @@ def _from_keyring(variable: str) -> str | None:
         return None
 
 
-_SECRET: Final = ("KEY", "TOKEN", "SECRET", "PASSWORD")
-SHORTEST_KEY: Final = 6
-
-
 async def find_key(variable: str, environment: Mapping[str, str]) -> str | None:
-    """Return a key by the name of its environment variable, or None where none is set.
+    """Return a key by the name of its environment variable; None if none is set.
 
-    Where the environment has none, the system's keyring is asked for the service `kiln-mcp` and
-    the same name.
+    If the environment has none, the system's keyring is asked for the service `kiln-mcp` and the
+    same name.
     """
     return environment.get(variable) or await anyio.to_thread.run_sync(_from_keyring, variable)
 
 
-def without_keys(text: str, environment: Mapping[str, str]) -> str:
-    """Return a text, for example of a server, without any key of the environment in it."""
-    keys = (value for name, value in environment.items() if name.upper().endswith(_SECRET))
-    return without(
-        text, [form for key in keys if len(key) >= SHORTEST_KEY for form in secret_forms(key)]
+def missing_key(
+    model: str, variables: Sequence[str], settings: Sequence[Sequence[str]] = ()
+) -> KeyProblem:
+    """Return the error for a key or a setting that is not there.
+
+    Args:
+        model: The model that needs it.
+        variables: One of them must hold the key; empty if the key is there.
+        settings: One of each of these is missing, too.
+    """
+    missing = [" or ".join(group) for group in (variables, *settings) if group]
+    needs = "a key and none is set" if variables or not settings else "settings that are missing"
+    return KeyProblem(
+        "The model {model} needs {needs}. Set {missing} in the environment that your client, or "
+        "terminal, starts kiln-mcp with, and start the client again. Or keep it in the system's "
+        "keyring (keyring set {service} {variable}). Or use the model 'embedded', which needs no "
+        "key.",
+        model=model,
+        needs=needs,
+        missing=" and ".join(missing) or "the provider's API key variable",
+        service=KEYRING_SERVICE,
+        variable=variables[0] if variables else "VARIABLE",
     )
 
 
-def secret_forms(secret: str) -> frozenset[str]:
-    """Return how a secret is written: as it is, and within JSON; nothing where there is none."""
-    return frozenset({secret, json.dumps(secret)[1:-1]} - {""})
+def rejected_key(model: str, detail: str, variables: Sequence[str] = ()) -> KeyProblem:
+    """Return the error for a key that the provider does not accept.
 
-
-def without(text: str, secrets: Iterable[str]) -> str:
-    """Return a text with `…` for every secret in it; of a short one, where it is a word."""
-    for secret in sorted(secrets, key=len, reverse=True):  # one may hold another
-        if len(secret) >= SHORTEST_KEY:
-            text = text.replace(secret, "…")
-        else:
-            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "…", text)
-    return text
+    Args:
+        model: The model that was asked.
+        detail: The provider's own words.
+        variables: Where the key may be set.
+    """
+    return KeyProblem(
+        "The provider of {model} does not accept the key{place}: {detail} Check the key's value "
+        "and rights, then try again.",
+        model=model,
+        place=f" in {' or '.join(variables)}" if variables else "",
+        detail=as_sentence(detail),
+    )

@@ -1,4 +1,4 @@
-"""Hosted models through litellm, which is imported when the first of them is asked."""
+"""Hosted models through litellm, which is imported once, at the first request."""
 
 import importlib
 import os
@@ -6,38 +6,38 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import anyio
 import anyio.to_thread
 
-from kiln_mcp.llm.abilities import Abilities, Ability, Experience, Feature
-from kiln_mcp.llm.deltas import Streamed
+from kiln_mcp.llm.abilities import Abilities, Ability, Feature, ObservedAbilities
+from kiln_mcp.llm.deltas import AnswerStream
 from kiln_mcp.llm.errors import (
-    AnswerTimedOut,
     ContextOverflow,
-    KeyRefused,
-    MissingKey,
     ModelError,
-    RateLimited,
-    RequestRefused,
-    ServerFailed,
+    RejectedRequest,
+    ServerFailure,
+    TooManyRequests,
     UnknownModel,
-    UnreadableAnswer,
 )
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
-from kiln_mcp.llm.prices import counted, litellm_abilities, litellm_price, priced
-from kiln_mcp.llm.providers.addresses import Address, shown
+from kiln_mcp.llm.prices import litellm_abilities, litellm_price, with_cost, with_token_count
+from kiln_mcp.llm.providers.addresses import Address, mask_login
 from kiln_mcp.llm.providers.http_errors import (
     causes,
+    litellm_message,
     retry_after,
-    said_through_litellm,
+    timeout,
     unreachable,
+    unreadable_answer,
 )
-from kiln_mcp.llm.providers.keys import find_key, secret_forms, without, without_keys
+from kiln_mcp.llm.providers.keys import find_key, missing_key, rejected_key
 from kiln_mcp.llm.providers.litellm_names import key_variables
 from kiln_mcp.llm.providers.openai_format import chat_body, read_chat_answer
 from kiln_mcp.llm.providers.stream_assembly import CUT_OFF, Assembly
+from storage.text.secret_masks import forms_of, mask_environment, mask_secrets
 
 CLOSING_S: Final = 2.0
 """Seconds that closing a stream may take after it was stopped."""
@@ -63,8 +63,9 @@ _QUIET: Final[Mapping[str, str]] = {
 }
 
 
+@lru_cache(maxsize=1)
 def load_litellm() -> Any:  # litellm has no usable types
-    """Import litellm without any contact to the network; takes seconds, so call it in a thread."""
+    """Import litellm once, without contact to the network; it takes seconds, in a thread."""
     os.environ.update(_QUIET)
     litellm = cast("Any", importlib.import_module("litellm"))
     litellm.telemetry = False
@@ -84,11 +85,11 @@ class HostedModel:
         self._litellm: Any = None
         self._secrets: frozenset[str] = frozenset()  # the keys that were sent
         self._loading = anyio.Lock()
-        self._experience = Experience()
+        self._observations = ObservedAbilities()
 
     def abilities(self, model: str) -> Abilities:
-        """Return what a model can do: seen since this process began, or by litellm's table."""
-        return self._experience.of(model).over(litellm_abilities(model))
+        """Return a model's abilities: shown since this process began, or by litellm's table."""
+        return self._observations.of(model).over(litellm_abilities(model))
 
     async def _library(self) -> Any:
         async with self._loading:
@@ -100,36 +101,36 @@ class HostedModel:
         """Answer a request.
 
         Raises:
-            ModelError: One of its kinds, for everything that can go wrong.
+            ModelError: Whatever goes wrong.
         """
         litellm = await self._library()
         arguments = await self._arguments(litellm, request)
         started = time.perf_counter()
-        async with self._failures_named(litellm, request.model):
+        async with self._translate_failures(litellm, request.model):
             with anyio.fail_after(self._timeout_s):
                 reply = await litellm.acompletion(**arguments)
         latency = time.perf_counter() - started
         mask = self._mask_for(request.model)
         answer = read_chat_answer(request.model, reply.model_dump(), latency_s=latency, mask=mask)
-        await self._experience.take(request, answer, self._json_by(litellm, request))
-        return priced(counted(answer, request), litellm_price(request.model))
+        await self._observations.take(request, answer, self._json_by(litellm, request))
+        return with_cost(with_token_count(answer, request), litellm_price(request.model))
 
     def _json_by(self, litellm: Any, request: ModelRequest) -> Feature | None:
-        asked = request.schema is not None and _speaks_schemas(litellm, request.model)
-        return "json_schema" if asked else None
+        has_schema_mode = request.schema is not None and _speaks_schemas(litellm, request.model)
+        return "json_schema" if has_schema_mode else None
 
-    async def stream(self, request: ModelRequest) -> Streamed:
+    async def stream(self, request: ModelRequest) -> AnswerStream:
         """Answer a request while it is being written.
 
         Raises:
-            ModelError: One of its kinds, also in the middle of an answer.
+            ModelError: Whatever goes wrong, also in the middle of an answer.
         """
         litellm = await self._library()
         arguments = await self._arguments(litellm, request)
         arguments |= {"stream": True, "stream_options": {"include_usage": True}}
         assembly = Assembly(request.model, self._mask_for(request.model))
         started = time.perf_counter()
-        async with self._failures_named(litellm, request.model):
+        async with self._translate_failures(litellm, request.model):
             with anyio.fail_after(self._timeout_s):
                 stream = await litellm.acompletion(**arguments)
             try:
@@ -143,14 +144,14 @@ class HostedModel:
             yield delta
         answer = assembly.answer(time.perf_counter() - started)
         if answer == replace(answer, text="", reasoning="", tool_calls=()):
-            # litellm makes an empty answer of what it cannot read.
-            raise UnreadableAnswer(request.model, "it is empty.")
-        self._experience.learn(request.model, "streaming", Ability.SEEN)
-        await self._experience.take(request, answer, self._json_by(litellm, request))
-        yield priced(counted(answer, request), litellm_price(request.model))
+            # litellm returns an empty answer for a reply that it cannot read.
+            raise unreadable_answer(request.model, "it is empty.")
+        self._observations.learn(request.model, "streaming", Ability.SEEN)
+        await self._observations.take(request, answer, self._json_by(litellm, request))
+        yield with_cost(with_token_count(answer, request), litellm_price(request.model))
 
     async def _next(self, stream: Any, assembly: Assembly) -> Mapping[str, Any] | None:
-        """Return the next chunk of a stream; None at its end, if only its usage is broken."""
+        """Return the next chunk of a stream; None at its end, or if only its usage is broken."""
         try:
             with anyio.fail_after(self._timeout_s):
                 chunk = await anext(stream, None)
@@ -178,38 +179,40 @@ class HostedModel:
         return next(filter(None, map(self._environment.get, variables)), None)
 
     def _mask_for(self, model: str) -> Callable[[str], str]:
-        """Return what takes out of a provider's words the secrets that it was sent."""
+        """Return a function that masks the secrets which a provider was sent."""
         secrets = self._secrets | Address.of(self._address(model) or "").secrets
-        return lambda text: without(without_keys(text, self._environment), secrets)
+        return lambda text: mask_secrets(mask_environment(text, self._environment), secrets)
 
     @asynccontextmanager
-    async def _failures_named(self, litellm: Any, model: str) -> AsyncGenerator[None]:
+    async def _translate_failures(self, litellm: Any, model: str) -> AsyncGenerator[None]:
         try:
             yield
         except TimeoutError as error:
-            raise AnswerTimedOut(model, self._timeout_s) from error
+            raise timeout(model, self._timeout_s) from error
         except Exception as error:
-            # litellm lets errors of the libraries below it through, most of all in a stream.
+            # litellm passes on errors of the libraries below it, most of all in a stream.
             if type(error).__module__.partition(".")[0] not in _LIBRARIES:
                 raise
-            address = shown(self._address(model) or "") or f"{model.partition('/')[0]}'s address"
-            said = self._mask_for(model)(str(getattr(error, "message", error)))
-            reached = Reached(model, address, self._timeout_s)
-            raise translated(litellm, reached, error, said_through_litellm(said)) from error
+            address = (
+                mask_login(self._address(model) or "") or f"{model.partition('/')[0]}'s address"
+            )
+            message = self._mask_for(model)(str(getattr(error, "message", error)))
+            destination = Destination(model, address, self._timeout_s)
+            raise translate_error(litellm, destination, error, litellm_message(message)) from error
 
     async def _key(self, litellm: Any, model: str) -> str | None:
-        found = litellm.validate_environment(model)
+        report = litellm.validate_environment(model)
         # litellm counts addresses among them, which have a default.
-        wanted = [str(name) for name in found.get("missing_keys", ())]
-        missing = [name for name in wanted if not name.endswith(("_BASE", "_URL"))]
-        if found.get("keys_in_environment") or not missing:
+        variables = [str(name) for name in report.get("missing_keys", ())]
+        missing = [name for name in variables if not name.endswith(("_BASE", "_URL"))]
+        if report.get("keys_in_environment") or not missing:
             return None
         for variable in missing:
             key = await find_key(variable, self._environment)
             if key:
-                self._secrets |= secret_forms(key)
+                self._secrets |= forms_of(key)
                 return key
-        raise MissingKey(model, missing)
+        raise missing_key(model, missing)
 
 
 def _speaks_schemas(litellm: Any, model: str) -> bool:
@@ -217,58 +220,64 @@ def _speaks_schemas(litellm: Any, model: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
-    """Whom a request was for, where, and how long it may have taken."""
+class Destination:
+    """The model and address of a request, and its time limit."""
 
     model: str
     address: str
     timeout_s: float
 
 
-def translated(litellm: Any, reached: Reached, error: Exception, said: str) -> ModelError:
-    """Return our error for one of litellm's; the most special class wins."""
-    known = litellm.exceptions
-    model = reached.model
+def translate_error(
+    litellm: Any, destination: Destination, error: Exception, message: str
+) -> ModelError:
+    """Return our error for one of litellm's; the most specific class wins."""
+    exceptions = litellm.exceptions
+    model = destination.model
     match error:
-        case known.ContextWindowExceededError():
-            return ContextOverflow(model, said)
-        case known.AuthenticationError() | known.PermissionDeniedError():
-            return KeyRefused(model, said, key_variables(model))
-        case known.NotFoundError():
-            return UnknownModel(model, ["embedded"], said)
-        case known.RateLimitError():
-            return RateLimited(model, said, _retry_after(error))
-        case known.Timeout():
-            return AnswerTimedOut(model, reached.timeout_s)
+        case exceptions.ContextWindowExceededError():
+            return ContextOverflow(model, message)
+        case exceptions.AuthenticationError() | exceptions.PermissionDeniedError():
+            return rejected_key(model, message, key_variables(model))
+        case exceptions.NotFoundError():
+            return UnknownModel(model, ["embedded"], message)
+        case exceptions.RateLimitError():
+            return TooManyRequests(model, message, _retry_after(error))
+        case exceptions.Timeout():
+            return timeout(model, destination.timeout_s)
         # litellm has no class of its own for a name without a provider; this is its sentence.
-        case known.BadRequestError() if "LLM Provider NOT provided" in str(error):
+        case exceptions.BadRequestError() if "LLM Provider NOT provided" in str(error):
             return UnknownModel(model, ["embedded"])
-        case known.BadRequestError() | known.UnprocessableEntityError():
-            return RequestRefused(model, said)
-        case _ if getattr(error, "status_code", 0) == 403:  # known for some providers only
-            return KeyRefused(model, said, key_variables(model))
+        case exceptions.BadRequestError() | exceptions.UnprocessableEntityError():
+            return RejectedRequest(model, message)
+        case _ if (
+            getattr(error, "status_code", 0) == 403
+        ):  # litellm knows this for some providers only
+            return rejected_key(model, message, key_variables(model))
         case _:
-            broken = _broken_connection(litellm, reached, error)
-            unanswered = int(getattr(error, "status_code", None) or 0) >= 500
+            failure = _connection_failure(litellm, destination, error)
+            is_unanswered = int(getattr(error, "status_code", None) or 0) >= 500
             wait = _retry_after(error)
-            return broken or ServerFailed(model, said, wait, unanswered=unanswered)
+            return failure or ServerFailure(model, message, wait, is_unanswered=is_unanswered)
 
 
-def _broken_connection(litellm: Any, reached: Reached, error: Exception) -> ModelError | None:
-    """Return the error for a connection that failed, which litellm calls the server's error."""
+def _connection_failure(
+    litellm: Any, destination: Destination, error: Exception
+) -> ModelError | None:
+    """Return the error for a failed connection, which litellm calls a server's error."""
     behind = list(causes(error))
     names = {type(cause).__name__ for cause in behind}
-    # litellm's own class of this name stands for anything that it cannot tell.
+    # litellm's own class of this name stands for any unknown failure.
     failed = any(type(cause) is litellm.openai.APIConnectionError for cause in behind)
     if failed or names & _NEVER_REACHED:
-        connected = not names & _NEVER_REACHED
-        return unreachable(reached.model, reached.address, error, reached=connected)
+        is_connected = not names & _NEVER_REACHED
+        return unreachable(destination.model, destination.address, error, is_connected=is_connected)
     if names & _BROKEN_OFF:
-        return ServerFailed(reached.model, CUT_OFF, unanswered=True)
+        return ServerFailure(destination.model, CUT_OFF, is_unanswered=True)
     if names & _REFUSALS:
         return None
     if names & _UNREADABLE or any(words in str(error) for words in _UNREADABLE_WORDS):
-        return UnreadableAnswer(reached.model, "it is no chat completion.")
+        return unreadable_answer(destination.model, "it is no chat completion.")
     return None
 
 

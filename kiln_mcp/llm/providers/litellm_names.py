@@ -1,4 +1,4 @@
-"""Whether a hosted model's name can be right, told from litellm's table without importing it."""
+"""The names and keys of hosted models, by litellm's table, without importing litellm."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from kiln_mcp.llm.prices import hosted_names, litellm_facts, providers
 from kiln_mcp.llm.providers.descriptions import WELL_KNOWN
 
 # Their models are what their users install or deploy, so the table does not list them.
-_UNLISTED: Final = frozenset(
+_OPEN_PROVIDERS: Final = frozenset(
     {
         "custom_openai",
         "github",
@@ -36,7 +36,7 @@ class Needs:
     """The variables that a provider's models need.
 
     Attributes:
-        key: One of these holds the key; empty where that is not known.
+        key: One of these holds the key; empty if that is not known.
         settings: One of each of these is set besides.
     """
 
@@ -65,61 +65,70 @@ _NEEDS: Final[Mapping[str, Needs]] = {
     "perplexity": Needs(("PERPLEXITYAI_API_KEY",)),
     "replicate": Needs(("REPLICATE_API_KEY",)),
     "together_ai": Needs(("TOGETHERAI_API_KEY",)),
-    # Its login is Google's own, of which nothing is known here.
+    # Its login is Google's own and cannot be checked here.
     "vertex_ai": Needs((), (("VERTEXAI_PROJECT",), ("VERTEXAI_LOCATION",))),
 }
 
 
-_LEADS_ELSEWHERE: Final = re.compile(r"//|\\|[?#%\s\x00-\x1f\x7f]|(?:^|/)\.{1,2}(?:/|$)")
-"""What makes an address of a name: litellm sends some providers' keys where the name says."""
+_ADDRESS_PART: Final = re.compile(r"//|\\|[?#%\s\x00-\x1f\x7f]|(?:^|/)\.{1,2}(?:/|$)")
+"""Parts of addresses: litellm sends the keys of some providers to an address in the name."""
 
 
-def leads_elsewhere(name: str) -> bool:
-    """Whether a hosted model's name holds an address, or a part of one, and no model."""
-    return _LEADS_ELSEWHERE.search(name) is not None
+def holds_address(name: str) -> bool:
+    """Return whether a hosted model's name holds an address or a part of one."""
+    return _ADDRESS_PART.search(name) is not None
 
 
 def check_hosted_name(name: str, valid: Sequence[str]) -> None:
     """Refuse a name that no hosted model can have.
 
-    The table lists all models of the well-known providers, but it ages: of these a name that it
-    lacks passes too where it has a colon (a fine-tuned model), where it differs from a listed one
-    in its numbers alone (a newer version), or where nothing is like it (a new family). What is left
-    is taken for a misspelling. Of any other provider all names pass.
+    The table lists all models of the well-known providers, but it ages. So a name of these that is
+    not in the table passes in three cases:
+
+    - it has a colon (a fine-tuned model);
+    - only its numbers differ from a listed name (a newer version);
+    - no listed name is like it (a new family).
+
+    Any other one is a misspelling. Of all other providers every name passes.
 
     Args:
-        name: What was given.
-        valid: The names that are valid apart from hosted ones, for the error.
+        name: The name.
+        valid: The valid names that are not hosted, for the error.
 
     Raises:
-        UnknownModel: It has no provider, or an unknown one, or it is nearly a model's name.
+        UnknownModel: It has no known provider, or it is nearly a model's name.
     """
-    if leads_elsewhere(name):
+    if holds_address(name):
         raise UnknownModel(name, valid)
-    known = providers()
-    if not known:
+    table_providers = providers()
+    if not table_providers:
         return
     provider, slash, rest = name.partition("/")
-    listed = provider in _KEYS and provider not in _UNLISTED
+    is_listed = provider in _KEYS and provider not in _OPEN_PROVIDERS
     names = hosted_names()
-    within = [one for one in names if one.startswith(f"{provider}/")] if listed else names
+    of_provider = [other for other in names if other.startswith(f"{provider}/")]
+    candidates = of_provider if is_listed else names
     if slash and rest:
-        if listed and (litellm_facts(name) or ":" in rest or _may_be_newer(name, within)):
+        if is_listed and (litellm_facts(name) or ":" in rest or _may_be_newer(name, candidates)):
             return
-        if not listed and (provider in known or provider in _UNLISTED):
+        if not is_listed and (provider in table_providers or provider in _OPEN_PROVIDERS):
             return
-    close = get_close_matches(name, within, n=3)
+    close = get_close_matches(name, candidates, n=3)
     if not close and not slash:
-        without = [one.removeprefix("openai/") for one in names if one.startswith("openai/")]
-        close = [f"openai/{one}" for one in get_close_matches(name, without, n=3)]
+        without = [
+            candidate.removeprefix("openai/")
+            for candidate in names
+            if candidate.startswith("openai/")
+        ]
+        close = [f"openai/{match}" for match in get_close_matches(name, without, n=3)]
     raise UnknownModel(name, valid, close=close)
 
 
-def _may_be_newer(name: str, listed: Sequence[str]) -> bool:
-    """Whether a name that the table lacks may be a newer model's, and no misspelling."""
-    skeletons = {_without_numbers(one) for one in listed}
+def _may_be_newer(name: str, names: Sequence[str]) -> bool:
+    """Return whether a name that is not in the table may be of a newer model."""
+    skeletons = {_without_numbers(name) for name in names}
     return _without_numbers(name) in skeletons or not get_close_matches(
-        name, listed, n=1, cutoff=0.8
+        name, names, n=1, cutoff=0.8
     )
 
 
@@ -128,15 +137,15 @@ def _without_numbers(name: str) -> str:
 
 
 def needs_of(model: str) -> Needs:
-    """Return the variables that a hosted model needs, as far as that is known."""
+    """Return the variables that a hosted model is known to need."""
     return _NEEDS.get(model.partition("/")[0], Needs())
 
 
 def key_variables(model: str) -> tuple[str, ...]:
-    """Return the variables one of which must hold the key; none where that is not known."""
+    """Return the variables of which one must hold the key; none if that is not known."""
     return needs_of(model).key
 
 
 def likely_keys(model: str) -> tuple[str, ...]:
-    """Return the variables one of which may hold the key: those known, else litellm's usual one."""
+    """Return the variables of which one may hold the key; by default litellm's usual one."""
     return key_variables(model) or (f"{model.partition('/')[0].upper()}_API_KEY",)

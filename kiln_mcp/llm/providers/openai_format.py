@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
-from kiln_mcp.llm.errors import UnreadableAnswer
 from kiln_mcp.llm.messages import (
     Alternative,
     FinishReason,
@@ -16,8 +15,8 @@ from kiln_mcp.llm.messages import (
     ToolCall,
     Usage,
 )
-from kiln_mcp.llm.providers.http_errors import refusal_in
-from kiln_mcp.llm.providers.reasoning import split_reasoning
+from kiln_mcp.llm.providers.http_errors import refusal_in, unreadable_answer
+from kiln_mcp.llm.providers.think_tags import split_reasoning
 from kiln_mcp.llm.schemas import choices_instruction, instruction_for
 from storage.text.characters import repair_surrogates
 
@@ -31,7 +30,7 @@ _FINISH: Final[dict[str, FinishReason]] = {
     "content_filter": "refused",
 }
 MOST_TOKENS: Final = 10**9
-"""More than any call can take."""
+"""No call can take more."""
 
 
 def chat_body(
@@ -40,11 +39,11 @@ def chat_body(
     """Return a request as the JSON body of `/chat/completions`.
 
     Args:
-        request: What is asked.
+        request: The request.
         model: The model's name as its server knows it.
-        schema_in_words: Whether the schema is asked for in the messages, for models without a
+        schema_in_words: Whether the messages ask for the schema, for models without a
             schema mode.
-        choices_in_words: Whether the choices are asked for in the messages.
+        choices_in_words: Whether the messages ask for the choices.
     """
     messages = [_message(message) for message in _conversation(request)]
     if schema_in_words and request.schema is not None:
@@ -111,10 +110,10 @@ def read_chat_answer(
     """Return the answer in a reply of `/chat/completions`; its cost is not known yet.
 
     Args:
-        model: Who answers.
+        model: The model that answers.
         reply: The reply's JSON.
         latency_s: How long it took.
-        mask: Takes secrets out of what is said of the reply.
+        mask: Masks secrets in quotations of the reply.
 
     Raises:
         ModelError: It holds an error, or has another shape.
@@ -141,8 +140,8 @@ def read_chat_answer(
             latency_s=latency_s,
         )
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        said = mask(f"no chat completion: {json.dumps(reply)}")
-        raise UnreadableAnswer(model, said) from error
+        detail = mask(f"no chat completion: {json.dumps(reply)}")
+        raise unreadable_answer(model, detail) from error
 
 
 def text_in(content: Any) -> str:
@@ -167,29 +166,30 @@ def _text_of_part(part: Any) -> str:
 
 
 def arguments_in(function: Mapping[str, Any]) -> str:
-    """Return the arguments of a tool call as JSON text, where a server gives the object too."""
-    given = function.get("arguments")
-    return given if isinstance(given, str) else json.dumps(given) if given else ""
+    """Return the arguments of a tool call as JSON text, even if a server sends the object."""
+    arguments = function.get("arguments")
+    return arguments if isinstance(arguments, str) else json.dumps(arguments) if arguments else ""
 
 
 def _usage(reply: Mapping[str, Any]) -> Usage:
-    """Return what an answer took; nothing, as if it were not said, where it cannot be true."""
+    """Return an answer's usage; an empty one if the numbers cannot be true."""
     usage = _object(reply.get("usage"))
-    read, written = _tokens(usage.get("prompt_tokens")), _tokens(usage.get("completion_tokens"))
-    if read is None or written is None:
+    input_tokens = _tokens(usage.get("prompt_tokens"))
+    output_tokens = _tokens(usage.get("completion_tokens"))
+    if input_tokens is None or output_tokens is None:
         return Usage(cost_usd=None)
     cached = _tokens(_object(usage.get("prompt_tokens_details")).get("cached_tokens")) or 0
-    return Usage(read, written, min(cached, read), cost_usd=None)
+    return Usage(input_tokens, output_tokens, min(cached, input_tokens), cost_usd=None)
 
 
 def _object(value: object) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
 
 
-def _tokens(said: Any) -> int | None:
-    """Return a number of tokens; None where this cannot be one."""
+def _tokens(value: Any) -> int | None:
+    """Return a number of tokens; None if it cannot be one."""
     try:
-        count = int(said or 0)
+        count = int(value or 0)
     except (TypeError, ValueError, OverflowError):
         return None
     return count if 0 <= count <= MOST_TOKENS else None

@@ -1,4 +1,4 @@
-"""Tool calls for models that have none of their own: the answer's schema makes room for them."""
+"""Tool calls for models without native ones: a schema asks for a call or an answer."""
 
 import json
 from dataclasses import replace
@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from kiln_mcp.llm.deltas import Streamed, deltas_of, streamed_by
+from kiln_mcp.llm.deltas import AnswerStream, deltas_of, stream_from
 from kiln_mcp.llm.messages import (
     JsonSchema,
     Message,
@@ -23,14 +23,14 @@ _ARGUMENTS: Final = "arguments"
 _ANSWER: Final = "answer"
 
 
-class ToolsInWords:
-    """A model that is told of tools in words, and calls one by what it answers."""
+class PromptedTools:
+    """A model that is told of tools in words, and calls one by its answer."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
 
     async def complete(self, request: ModelRequest) -> ModelAnswer:
-        """Answer a request, as the model itself does where it has no tools.
+        """Answer a request. Without tools this is the model's own `complete`.
 
         Raises:
             ModelError: As the model's own `complete`.
@@ -39,8 +39,8 @@ class ToolsInWords:
             return await self._model.complete(request)
         return _read(await self._model.complete(in_words(request)), request)
 
-    async def stream(self, request: ModelRequest) -> Streamed:
-        """Answer a request as it is written; in one piece where it has tools.
+    async def stream(self, request: ModelRequest) -> AnswerStream:
+        """Answer a request while it is being written; in one piece if the request has tools.
 
         Raises:
             ModelError: As `complete`.
@@ -51,7 +51,7 @@ class ToolsInWords:
                 yield delta
             yield answer
             return
-        parts = streamed_by(self._model, request)
+        parts = stream_from(self._model, request)
         try:
             async for part in parts:
                 yield part
@@ -60,12 +60,12 @@ class ToolsInWords:
 
 
 def in_words(request: ModelRequest) -> ModelRequest:
-    """Return a request without tools whose answer says which tool is called, or answers."""
+    """Return a request without tools, whose answer names a tool to call or is the answer."""
     names = {call.id: call.name for message in request.messages for call in message.tool_calls}
-    told = [_told(message, names) for message in request.messages]
+    messages = [_message_in_words(message, names) for message in request.messages]
     return replace(
         request,
-        messages=(Message("system", _instruction(request.tools)), *told),
+        messages=(Message("system", _instruction(request.tools)), *messages),
         schema=_schema(request),
         choices=(),
         tools=(),
@@ -73,13 +73,13 @@ def in_words(request: ModelRequest) -> ModelRequest:
 
 
 def _instruction(tools: tuple[Tool, ...]) -> str:
-    listed = "\n".join(
+    tool_list = "\n".join(
         f"- {tool.name}: {tool.description} Arguments: "
         f"{json.dumps(tool.parameters, ensure_ascii=False)}"
         for tool in tools
     )
     return (
-        f"You may call these tools, one at a time:\n{listed}\nTo call one, answer with JSON: "
+        f"You may call these tools, one at a time:\n{tool_list}\nTo call one, answer with JSON: "
         f'{{"{_TOOL}": its name, "{_ARGUMENTS}": its arguments}}. The next message tells you its '
         f'result. To answer without one: {{"{_ANSWER}": your answer}}.'
     )
@@ -89,11 +89,11 @@ def _schema(request: ModelRequest) -> JsonSchema:
     definitions: dict[str, JsonValue] = {}
     ways: list[JsonValue] = []
     for number, tool in enumerate(request.tools):
-        arguments, defined = embedded(tool.parameters, f"arguments_{number}")
+        arguments, new_definitions = embedded(tool.parameters, f"arguments_{number}")
         ways.append(_object({_TOOL: {"const": tool.name}, _ARGUMENTS: dict(arguments)}))
-        definitions |= defined
-    answer, defined = embedded(_answer_schema(request), "answer")
-    definitions |= defined
+        definitions |= new_definitions
+    answer, new_definitions = embedded(_answer_schema(request), "answer")
+    definitions |= new_definitions
     ways.append(_object({_ANSWER: dict(answer)}))
     return {"anyOf": ways, "$defs": definitions} if definitions else {"anyOf": ways}
 
@@ -108,8 +108,8 @@ def _object(properties: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-def _told(message: Message, names: dict[str, str]) -> Message:
-    """Return a message of a conversation with tools in words."""
+def _message_in_words(message: Message, names: dict[str, str]) -> Message:
+    """Return a message with its tool calls in words."""
     if message.tool_calls:
         calls = [_call_text(call) for call in message.tool_calls]
         return Message(message.role, "\n".join([message.content, *calls]).strip())
@@ -124,7 +124,7 @@ def _call_text(call: ToolCall) -> str:
 
 
 def _read(answer: ModelAnswer, request: ModelRequest) -> ModelAnswer:
-    """Return an answer in words as the answer that it means; as it is where it means none."""
+    """Return the answer or the tool call that an answer in words means."""
     try:
         value = read_json(answer.text)
     except ValueError:  # cut off

@@ -1,4 +1,4 @@
-"""The person's list of OpenAI-compatible servers: a JSON file in the per-user home."""
+"""The list of OpenAI-compatible servers: a JSON file in the home."""
 
 import json
 import math
@@ -10,12 +10,12 @@ from typing import Final
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from kiln_mcp.llm.errors import ServerFileUnreadable
-from kiln_mcp.llm.providers.addresses import has_login, is_address, shown
+from kiln_mcp.llm.errors import ModelError, one_line
+from kiln_mcp.llm.providers.addresses import has_login, is_address, mask_login
 from kiln_mcp.llm.providers.server_settings import ServerSettings
 from storage.errors import system_reason
 
-_RESERVED: Final = frozenset({"embedded", "host"})
+_RESERVED_NAMES: Final = frozenset({"embedded", "host"})
 _SPACE: Final = " \t\r\n"
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _KEY: Final = re.compile(r"(?=\w*\d)(?:sk|pk|rk|gsk|xai|hf|AIza|AKIA)\w{14}")
@@ -28,54 +28,65 @@ _SECRETS: Final = frozenset({"key", "api_key", "apikey", "token"})
 
 @dataclass(frozen=True, slots=True)
 class ServerList:
-    """The configured servers, or what keeps the file from being used; then there are none."""
+    """The configured servers; or no servers and the problem with the file."""
 
     servers: tuple[ServerSettings, ...] = ()
-    problem: ServerFileUnreadable | None = None
+    problem: ModelError | None = None
 
 
 def list_servers(path: Path) -> ServerList:
-    """Return the servers in a file, or what is wrong with it: not everybody needs them."""
+    """Return the servers in a file, or the problem with it instead of an error."""
     try:
         return ServerList(read_servers(path))
-    except ServerFileUnreadable as error:
+    except ModelError as error:
         return ServerList(problem=error)
 
 
+def unusable_file(path: Path, detail: str) -> ModelError:
+    """Return the error for a list of servers that cannot be used."""
+    return ModelError(
+        "The list of model servers in {path} cannot be used: {detail}. Correct it, or name a model "
+        "that is not in it, such as 'embedded'. It is a JSON list such as "
+        '[{{"name": "local", "base_url": "http://127.0.0.1:8000/v1"}}].',
+        path=path,
+        detail=one_line(detail),
+    )
+
+
 def read_servers(path: Path) -> tuple[ServerSettings, ...]:
-    """Return the servers in a file, none where there is no file.
+    """Return the servers in a file; none if there is no file.
 
     Each entry has the fields of `ServerSettings`. A key is never written here: `key_variable`
-    names where it is found.
+    names the variable that holds it.
 
     Raises:
-        ServerFileUnreadable: The file is no such list; it says the line.
+        ModelError: The file is no such list; it says the line.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return ()
     except OSError as error:
-        raise ServerFileUnreadable(path, system_reason(error)) from error
+        raise unusable_file(path, system_reason(error)) from error
     except UnicodeDecodeError as error:
-        raise ServerFileUnreadable(path, "it is no text in UTF-8") from error
+        raise unusable_file(path, "it is not text in UTF-8") from error
     try:
         values = json.loads(text)
     except ValueError as error:
         where = f"line {error.lineno}: " if isinstance(error, json.JSONDecodeError) else ""
-        raise ServerFileUnreadable(path, f"{where}it is no JSON ({error})") from error
+        raise unusable_file(path, f"{where}it is not JSON ({error})") from error
     if not isinstance(values, list):
-        raise ServerFileUnreadable(path, f"line 1: it is {_KINDS[type(values)]}, and no list")
+        raise unusable_file(path, f"line 1: it is {_KINDS[type(values)]}, and not a list")
     servers: list[ServerSettings] = []
     for entry in _entries(text):
-        known = [server.name for server in servers]
+        names = [server.name for server in servers]
         try:
             server = _ENTRY.validate_python(entry.value)
         except ValidationError as error:
-            raise ServerFileUnreadable(path, _said(entry, error)) from error
-        problem = _problem(server, known)
+            raise unusable_file(path, _entry_problem(entry, error)) from error
+        problem = _problem(server, names)
         if problem is not None:
-            raise ServerFileUnreadable(path, f"line {entry.line_of(problem[0])}: {problem[1]}")
+            raise unusable_file(path, f"line {entry.line_of(problem[0])}: {problem[1]}")
         servers.append(server)
     return tuple(servers)
 
@@ -100,9 +111,9 @@ class _Entry:
     line: int
 
     def line_of(self, field: str) -> int:
-        """Return the line that a field stands on; the entry's first where it is not there."""
-        before, found, _ = self.text.partition(json.dumps(field))
-        return self.line + before.count("\n") if found else self.line
+        """Return the line of a field; the entry's first line if the field is missing."""
+        head, match, _ = self.text.partition(json.dumps(field))
+        return self.line + head.count("\n") if match else self.line
 
 
 def _entries(text: str) -> Iterator[_Entry]:
@@ -117,8 +128,8 @@ def _entries(text: str) -> Iterator[_Entry]:
         place = end
 
 
-def _said(entry: _Entry, error: ValidationError) -> str:
-    """Return the first thing that is wrong with an entry, with its line."""
+def _entry_problem(entry: _Entry, error: ValidationError) -> str:
+    """Return the first problem of an entry, with its line."""
     first = error.errors(include_url=False)[0]
     field = str(first["loc"][0]) if first["loc"] else ""
     where = f"line {entry.line_of(field)}: "
@@ -139,14 +150,17 @@ def _said(entry: _Entry, error: ValidationError) -> str:
             return f"{where}an entry is an object with 'name' and 'base_url'"
 
 
-def _problem(server: ServerSettings, known: list[str]) -> tuple[str, str] | None:
-    """Return the field that cannot be used and why; None where all can."""
-    if not server.name or "/" in server.name or server.name in _RESERVED:
+def _problem(server: ServerSettings, names: list[str]) -> tuple[str, str] | None:
+    """Return the first field that cannot be used, and why; None if all can."""
+    if not server.name or "/" in server.name or server.name in _RESERVED_NAMES:
         return "name", f"{server.name!r} cannot be a server's name: take one without a slash"
-    if server.name in known:
+    if server.name in names:
         return "name", f"two servers have the name {server.name!r}"
     if not is_address(server.base_url):
-        return "base_url", f"{shown(server.base_url)!r} is no address such as http://host:8000/v1"
+        return (
+            "base_url",
+            f"{mask_login(server.base_url)!r} is no address such as http://host:8000/v1",
+        )
     if server.key_variable is not None:
         if not _VARIABLE.fullmatch(server.key_variable) or _KEY.match(server.key_variable):
             return "key_variable", _NO_VARIABLE

@@ -18,8 +18,8 @@ class ServerSettings:
         requests_per_minute: The most requests a minute; None for no limit.
         tokens_per_minute: The most tokens a minute; None for no limit.
         schema_mode: Whether it takes `response_format: json_schema`.
-        input_usd_per_million: Price of a million tokens read; None where not known.
-        output_usd_per_million: Price of a million tokens written; None where not known.
+        input_usd_per_million: Price of a million tokens read; None if not known.
+        output_usd_per_million: Price of a million tokens written; None if not known.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from kiln_mcp.llm.deltas import Delta, ReasoningDelta, TextDelta, ToolCallDelta
-from kiln_mcp.llm.errors import ServerFailed, UnreadableAnswer
+from kiln_mcp.llm.errors import ModelError, ServerFailure
 from kiln_mcp.llm.messages import ModelAnswer
-from kiln_mcp.llm.providers.http_errors import refusal_in
+from kiln_mcp.llm.providers.http_errors import refusal_in, unreadable_answer
 from kiln_mcp.llm.providers.openai_format import arguments_in, read_chat_answer, text_in
-from kiln_mcp.llm.providers.reasoning import ThoughtSplitter
+from kiln_mcp.llm.providers.think_tags import ThoughtSplitter
 from storage.text.characters import Joiner, repair_surrogates
 
 DONE: Final = "[DONE]"
@@ -30,18 +30,18 @@ class Assembly:
 
     Attributes:
         finished: Whether the model said why its answer ends; only its usage may follow.
-        ended: Whether the stream said that nothing follows.
+        is_closed: Whether the stream has sent its end mark.
     """
 
     def __init__(self, model: str, mask: Callable[[str], str] = str) -> None:
         """Set up.
 
         Args:
-            model: Who answers.
-            mask: Takes secrets out of what is said of what cannot be read.
+            model: The model that answers.
+            mask: Masks secrets in quotations of unreadable data.
         """
         self.finished = False
-        self.ended = False
+        self.is_closed = False
         self._model = model
         self._mask = mask
         self._joiners = Joiner(), Joiner()  # of the reasoning and of the content
@@ -61,7 +61,7 @@ class Assembly:
             ModelError: It is or holds an error, or cannot be read.
         """
         if data.strip() == DONE:
-            self.ended = True
+            self.is_closed = True
             return []
         try:
             chunk = json.loads(data)
@@ -69,8 +69,8 @@ class Assembly:
             raise self._unreadable("not JSON in its stream", data) from error
         return self.feed(chunk)
 
-    def _unreadable(self, what: str, data: str) -> UnreadableAnswer:
-        return UnreadableAnswer(self._model, self._mask(f"{what}: {data}"))
+    def _unreadable(self, problem: str, data: str) -> ModelError:
+        return unreadable_answer(self._model, self._mask(f"{problem}: {data}"))
 
     def feed(self, chunk: Mapping[str, Any]) -> list[Delta]:
         """Take a chunk; return what it adds to the answer.
@@ -101,49 +101,51 @@ class Assembly:
         content = contents.feed(text_in(delta.get("content")))
         self._reasoning.append(reasoning)
         self._content.append(content)
-        text, thought = self._splitter.feed(content)
+        text, inline_reasoning = self._splitter.feed(content)
         self._finish = choice.get("finish_reason") or self._finish
         self.finished = self._finish is not None
-        yield from _not_empty(ReasoningDelta(reasoning + thought), TextDelta(text))
+        yield from _not_empty(ReasoningDelta(reasoning + inline_reasoning), TextDelta(text))
         for part in delta.get("tool_calls") or ():
             yield self._tool_call(part)
 
     def _tool_call(self, part: Mapping[str, Any]) -> ToolCallDelta:
         function: Mapping[str, Any] = part.get("function") or {}
-        given, name = (
-            repair_surrogates(str(said or "")) for said in (part.get("id"), function.get("name"))
+        call_id, name = (
+            repair_surrogates(str(value or "")) for value in (part.get("id"), function.get("name"))
         )
-        place = self._place(part.get("index"), given, name)
+        place = self._place(part.get("index"), call_id, name)
         call = self._calls[place]
         # Some servers repeat the id and the name with every part.
-        call.id, call.name = call.id or given, call.name or name
+        call.id, call.name = call.id or call_id, call.name or name
         arguments = call.joiner.feed(arguments_in(function))
         call.arguments += arguments
-        return ToolCallDelta(place, given, name, arguments)
+        return ToolCallDelta(place, call_id, name, arguments)
 
-    def _place(self, index: int | None, given: str, name: str) -> int:
-        """Return which call a part belongs to; some servers number none, or all alike."""
+    def _place(self, index: int | None, call_id: str, name: str) -> int:
+        """Return the call that a part belongs to; some servers number no call, or all alike."""
         place = len(self._calls) - 1 if index is None else self._place_of.get(index, -1)
-        another = bool(name and given and place >= 0 and self._calls[place].id not in {"", given})
-        if place < 0 or another or (index is None and name and not given):
-            self._calls.append(_Call(given, name))
+        another = bool(
+            name and call_id and place >= 0 and self._calls[place].id not in {"", call_id}
+        )
+        if place < 0 or another or (index is None and name and not call_id):
+            self._calls.append(_Call(call_id, name))
             place = len(self._calls) - 1
             if index is not None:
                 self._place_of[index] = place
         return place
 
     def end(self) -> Iterator[Delta]:
-        """Yield what was held back: it might have been the beginning of a tag or a character."""
+        """Yield the rest, which might have been the beginning of a tag or a character."""
         reasoning, content = (joiner.end() for joiner in self._joiners)
         self._reasoning.append(reasoning)
         self._content.append(content)
         parts = self._splitter.feed(content), self._splitter.end()
-        text, thought = ("".join(part) for part in zip(*parts, strict=True))
-        yield from _not_empty(ReasoningDelta(reasoning + thought), TextDelta(text))
+        text, inline_reasoning = ("".join(part) for part in zip(*parts, strict=True))
+        yield from _not_empty(ReasoningDelta(reasoning + inline_reasoning), TextDelta(text))
         for place, call in enumerate(self._calls):
-            if held := call.joiner.end():
-                call.arguments += held
-                yield ToolCallDelta(place, "", "", held)
+            if rest := call.joiner.end():
+                call.arguments += rest
+                yield ToolCallDelta(place, "", "", rest)
 
     def answer(self, latency_s: float) -> ModelAnswer:
         """Return the whole answer; its cost is not known yet.
@@ -151,8 +153,8 @@ class Assembly:
         Raises:
             ModelError: The stream ended before the answer did, or it cannot be read.
         """
-        if not (self.finished or self.ended):
-            raise ServerFailed(self._model, CUT_OFF, unanswered=True)
+        if not (self.finished or self.is_closed):
+            raise ServerFailure(self._model, CUT_OFF, is_unanswered=True)
         message = {
             "content": "".join(self._content),
             "reasoning_content": "".join(self._reasoning),

@@ -3,7 +3,7 @@
 from pydantic import Field, JsonValue
 
 from kiln_mcp.jobs import Job, JobState
-from kiln_mcp.llm import Spending, Spent, Usage
+from kiln_mcp.llm import Expense, Spending, Usage
 from kiln_mcp.operations.job_control.limits import amounts, enough_for
 from kiln_mcp.workbench.capability import Result
 
@@ -57,13 +57,13 @@ _NEXT = {
 
 
 def job_report(
-    job: Job, spent: tuple[Spending, ...], lost: Spent | None = None, *, whole: bool = True
+    job: Job, spent: tuple[Spending, ...], lost: Expense | None = None, *, whole: bool = True
 ) -> JobReport:
     """Return a job with what it has spent; `whole` also with its result."""
     usage = sum((entry.usage for entry in spent), Usage(calls=0))
     unpriced = sum(entry.unpriced_calls for entry in spent)
     # Before a job is at rest, nobody knows which calls are lost and which on their way.
-    gone = lost if lost is not None and job.state.at_rest else Spent()
+    gone = lost if lost is not None and job.state.at_rest else Expense()
     report = JobReport(
         job=job.id,
         capability=job.capability,

@@ -15,7 +15,7 @@ import anyio
 import anyio.to_thread
 from pydantic import BaseModel, JsonValue
 
-from kiln_mcp.approvals.decision import Approved, Asking, Declined, Waiting
+from kiln_mcp.approvals.decision import Consent, PendingApproval, PendingQuestion, Rejection
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.jobs import Agreement, Job
@@ -132,16 +132,16 @@ async def call_capability(
         return _joined(await _follow(workspace, same.id, seconds, same.plan))
     call = item.call(request.plan, request.bound_arguments)
     match await workspace.decide(call, item.effect, options.approval_id):
-        case Asking():
+        case PendingQuestion():
             return Outcome("asking", {})
-        case Declined():
+        case Rejection():
             return _declined(request.plan)
-        case Waiting() as waiting:
+        case PendingApproval() as waiting:
             return await _waiting(request, waiting)
-        case Approved(approval_id) if as_job:
+        case Consent(approval_id) if as_job:
             job = await _begin(workspace, request, approval_id)
             return await _follow(workspace, job, seconds, request.plan.text)
-        case Approved(approval_id):
+        case Consent(approval_id):
             try:
                 return Outcome("done", plain(await request.proposal.carry_out()))
             finally:
@@ -234,7 +234,7 @@ def _declined(plan: Plan) -> Outcome:
     return Outcome("declined", plain(answer))
 
 
-async def _waiting(request: _Request, waiting: Waiting) -> Outcome:
+async def _waiting(request: _Request, waiting: PendingApproval) -> Outcome:
     answer = NotApproved(
         status="needs_approval",
         plan=request.plan.text,

@@ -55,7 +55,7 @@ async def read_job(workspace: Workspace, job_id: str) -> JobPage:
     runner = await desk_of(workspace).runner()
     job = await runner.find(job_id)
     engine, name = workspace.engine, f"jobs/{job_id}"
-    spent, lost = await engine.spending(f"{name}/*"), await engine.unheard(name)
+    spent, lost = await engine.spending(f"{name}/*"), await engine.unanswered_expense(name)
     report = job_report(job, spent, lost).model_copy(update={"plan": job.plan or None})
     return _page(job, report, await runner.events(job_id))
 

@@ -8,7 +8,7 @@ from kiln_mcp.workbench.workspace import Workspace
 async def report_of(workspace: Workspace, job: Job, *, whole: bool = True) -> JobReport:
     """Return a job's report; `whole` also with its result."""
     engine, name = workspace.engine, f"jobs/{job.id}"
-    spent, lost = await engine.spending(f"{name}/*"), await engine.unheard(name)
+    spent, lost = await engine.spending(f"{name}/*"), await engine.unanswered_expense(name)
     report = job_report(job, spent, lost, whole=whole)
     waiting = 0 if job.state.at_rest else await questions_of(workspace, job.id)
     if waiting:

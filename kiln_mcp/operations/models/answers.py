@@ -67,13 +67,15 @@ def model_entry(model: ModelDescription) -> ModelEntry:
     known = _known(model.abilities)
     return ModelEntry(
         name=model.name,
-        also=list(model.also) or None,
-        more=f"And {model.unnamed} more: name one in `models`." if model.unnamed else None,
+        also=list(model.siblings) or None,
+        more=f"And {model.unlisted_count} more: name one in `models`."
+        if model.unlisted_count
+        else None,
         ready=model.ready,
         note=model.note or None,
         price=said_of_price(price),
-        input_usd_per_million=None if price is None else round(price.read * 1e6, 4),
-        output_usd_per_million=None if price is None else round(price.written * 1e6, 4),
+        input_usd_per_million=None if price is None else round(price.per_input_token * 1e6, 4),
+        output_usd_per_million=None if price is None else round(price.per_output_token * 1e6, 4),
         context_tokens=model.context_tokens,
         can=known.can,
         cannot=known.cannot,
@@ -134,4 +136,5 @@ def said_of_price(price: Price | None) -> str:
         return "price not known"
     if price == FREE:
         return "free"
-    return f"${price.read * 1e6:.4g} read, ${price.written * 1e6:.4g} written, a million tokens"
+    input_usd, output_usd = price.per_input_token * 1e6, price.per_output_token * 1e6
+    return f"${input_usd:.4g} read, ${output_usd:.4g} written, a million tokens"

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.llm.trial import to_find_out, try_model
+from kiln_mcp.llm.trial import open_questions, try_model
 from kiln_mcp.operations.models.answers import ModelList, ModelTest, model_entry, model_test
 from kiln_mcp.workbench.capability import Effect, Proposal, capability
 from kiln_mcp.workbench.workspace import Workspace
@@ -43,7 +43,7 @@ async def test_model(
     """
     engine = workspace.engine
     await engine.check_ready({model: 1})
-    calls = 1 + len(await to_find_out(engine, model))
+    calls = 1 + len(await open_questions(engine, model))
     questions = "one short question" if calls == 1 else f"{calls} short questions"
     cost = engine.price_of(model, calls)
 

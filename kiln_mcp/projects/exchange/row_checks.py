@@ -17,7 +17,7 @@ def fitting(rows: Iterable[tuple[int, TaskRun | BadRow]], task: Task) -> Iterato
         yield row if reason is None else BadRow(number, reason)
 
 
-def batched(rows: Iterator[TaskRun | BadRow]) -> Iterator[list[TaskRun | BadRow]]:
+def batches(rows: Iterator[TaskRun | BadRow]) -> Iterator[list[TaskRun | BadRow]]:
     """Return rows some at a time; the last batch may be smaller, and none is empty."""
     while batch := list(islice(rows, _BATCH)):
         yield batch

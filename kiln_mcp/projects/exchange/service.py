@@ -10,14 +10,14 @@ from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.projects.exchange.destinations import outside
-from kiln_mcp.projects.exchange.row_checks import batched, fitting
+from kiln_mcp.projects.exchange.row_checks import batches, fitting
 from kiln_mcp.projects.references import NameProblem, ProjectReference, TaskReference, task_of
 from kiln_mcp.projects.runs.service import Filter
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Change, Task, TaskRun, exchange
 from storage.changes import SaveOutcome
-from storage.errors import system_reason
+from storage.errors import NextStep, system_reason
 from storage.exchange import BadRow, RunTable, new_run_table, table_format
 from storage.exchange.refusals import unusable_table
 from storage.exchange.tables import id_after
@@ -37,7 +37,7 @@ class ProjectImported(Result):
     project: str
     folder: str
     name_problem: NameProblem
-    next_step: str
+    next: list[NextStep]
 
 
 class ProjectExported(Result):
@@ -46,7 +46,9 @@ class ProjectExported(Result):
     file: str
     files: int
     megabytes: float
-    left_out: list[str] = Field(description="What lies in the folder and is not in the archive.")
+    unpacked_files: list[str] = Field(
+        description="What lies in the folder and is not in the archive."
+    )
 
 
 class ImportReport(Result):
@@ -104,7 +106,7 @@ async def import_project(
             project=store.project.name,
             folder=str(store.folder),
             name_problem=await workspace.known.name_problem(store),
-            next_step="describe_project: see what is there.",
+            next=[NextStep(tool="describe_project", reason="see what is there")],
         )
 
     return Proposal(plan, bring_in)
@@ -129,12 +131,12 @@ async def export_project(
     )
 
     async def pack() -> ProjectExported:
-        packed = await exchange.pack_project(store, target)
+        package = await exchange.pack_project(store, target)
         return ProjectExported(
-            file=str(packed.file),
-            files=packed.files,
-            megabytes=packed.size / 1e6,
-            left_out=_first(list(packed.exclusions), _MOST_NAMED),
+            file=str(package.file),
+            files=package.files,
+            megabytes=package.size / 1e6,
+            unpacked_files=_first(list(package.exclusions), _MOST_NAMED),
         )
 
     return Proposal(plan, pack)
@@ -157,36 +159,36 @@ async def import_runs(
     with the same tags again, also after an import that was cut off, adds only what is missing.
     """
     store = await workspace.open_project(project)
-    chosen = await task_of(store, task)
+    task_record = await task_of(store, task)
     place = workspace.place(file)
     table_format(place.name)
-    purpose = json.dumps([chosen.id, sorted(set(tags or []))])
+    purpose = json.dumps([task_record.id, sorted(set(tags or []))])
     try:
         content = await anyio.to_thread.run_sync(read_ordinary, place)
     except OSError as error:
         raise unusable_table(f"{place}: {system_reason(error)}") from error
     table = RunTable(content, place.name, purpose)
-    rows = batched(fitting(table, chosen))
+    rows = batches(fitting(table, task_record))
     bad: list[str] = []
-    imported = seen = there = 0
+    imported = row_count = repeat_count = 0
     while batch := await anyio.to_thread.run_sync(next, rows, None):
         bad += [f"row {row.number}: {row.reason}" for row in batch if isinstance(row, BadRow)]
         runs = [row for row in batch if isinstance(row, TaskRun)]
         async with store.transaction() as change:
-            tagged = [
+            tagged_runs = [
                 run.replace(tags=(*dict.fromkeys([*run.tags, *(tags or [])]),)) for run in runs
             ]
-            fresh = sum(_save_row(change, run, chosen) for run in tagged)
+            fresh = sum(_save_row(change, run, task_record) for run in tagged_runs)
         imported += fresh
-        there += len(runs) - fresh
-        seen += len(batch)
-        await workspace.report(seen, None, f"{imported} of {seen} rows imported")
+        repeat_count += len(runs) - fresh
+        row_count += len(batch)
+        await workspace.report(row_count, None, f"{imported} of {row_count} rows imported")
     every = None
     if len(bad) > _MOST_BAD:
         every = await anyio.to_thread.run_sync(_keep, workspace.settings.home, place.name, bad)
     return ImportReport(
         imported=imported,
-        already_there=there,
+        already_there=repeat_count,
         tags=list(tags or ()),
         all_bad_rows=every,
         bad_rows=_first(bad, _MOST_BAD),
@@ -207,10 +209,10 @@ async def export_runs(
     In CSV, text that a spreadsheet would run as a formula has a ' before it.
     """
     store = await workspace.open_project(project)
-    chosen = await task_of(store, task)
+    task_record = await task_of(store, task)
     place = workspace.place(file)
     plan = Plan(
-        f"Export runs of the task {chosen.name!r} ({filter}).",
+        f"Export runs of the task {task_record.name!r} ({filter}).",
         destination=outside(workspace, store, place),
     )
 
@@ -219,7 +221,7 @@ async def export_runs(
         with new_run_table(place, of=store.folder) as table:
             while True:
                 page = await store.page_of_runs(
-                    chosen, query, order="oldest", limit=_PAGE, cursor=cursor
+                    task_record, query, order="oldest", limit=_PAGE, cursor=cursor
                 )
                 await anyio.to_thread.run_sync(table.add, page.records)
                 total = page.total if page.total_is_exact else None
@@ -235,8 +237,8 @@ async def export_runs(
 def _save_row(change: Change, run: TaskRun, task: Task) -> bool:
     """Save a row's run, or return False where an earlier import of the same table did."""
 
-    def is_it(held: TaskRun) -> bool:
-        return held.input_source == run.input_source
+    def is_it(record: TaskRun) -> bool:
+        return record.input_source == run.input_source
 
     while (outcome := change.save_once(run, task, is_it)) is SaveOutcome.TAKEN:
         run = run.replace(id=id_after(run.id))
@@ -252,6 +254,6 @@ def _keep(home: Path, table: str, bad: list[str]) -> str:
     return str(file)
 
 
-def _first(texts: list[str], most: int) -> list[str]:
-    more = len(texts) - most
-    return [*texts[:most], f"… and {more} more"] if more > 0 else texts
+def _first(texts: list[str], limit: int) -> list[str]:
+    rest_count = len(texts) - limit
+    return [*texts[:limit], f"… and {rest_count} more"] if rest_count > 0 else texts

@@ -7,7 +7,6 @@ import anyio.to_thread
 from pydantic import Field, JsonValue
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.projects.history.errors import KindWithoutRecord
 from kiln_mcp.projects.records.kinds import (
     Kind,
     RecordKind,
@@ -21,12 +20,11 @@ from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
 from storage.commits.trash import TrashEntry
-from storage.errors import RecordNotFound, UnreadableRecord
+from storage.errors import NextStep, RecordNotFound, Refusal, UnreadableRecord
 from storage.format.layout import folder_of
 from storage.references import Surroundings, surroundings
 from storage.sharing.sync import HistoryEntry, Sharing
 from storage.sharing.words import noun, spoken
-from storage.text.excerpts import excerpt
 from storage.text.kind_words import kind_word
 
 _SHOWN_CHARACTERS = 200
@@ -84,21 +82,21 @@ class PutBack(Result):
     """A record that is back where it was."""
 
     put_back: TrashedRecord
-    still_in_the_trash: int
+    remaining: int
 
 
 class Deleted(Result):
     """What went to the trash, and what still points to it."""
 
     records: list[TrashedRecord]
-    referred_to_by: str | None
-    next_step: str
+    referrers: str | None
+    next: list[NextStep]
 
 
 class TrashEmptied(Result):
     """How many records are gone for good."""
 
-    gone: int
+    removed: int
 
 
 @capability(effect=Effect.READS, title="Show the history")
@@ -118,7 +116,8 @@ async def show_history(
     path = await _path_of(store, kind, record)
     entries = await sharing.history(path, limit)
     return History(
-        not_synced_yet=await sharing.unsaved() or None, changes=[_shown(entry) for entry in entries]
+        not_synced_yet=await sharing.unsaved() or None,
+        changes=[_change_entry(entry) for entry in entries],
     )
 
 
@@ -167,23 +166,27 @@ async def delete_records(
     Asks first where other records lie below them or refer to them.
     """
     store = await workspace.open_project(project)
-    named = [await find_to_delete(store, kind, name) for name in records]
-    found = {one.path: one for one in named}
-    around = await _surroundings(store, type_name_of(kind), list(found.values()))
-    said = _said(around)
+    targets = [await find_to_delete(store, kind, name) for name in records]
+    targets_by_path = {target.path: target for target in targets}
+    around = await _surroundings(store, type_name_of(kind), list(targets_by_path.values()))
+    warning = _surroundings_text(around)
+    count = len(targets_by_path)
     plan = Plan(
-        f"Put {len(found)} {noun(type_name_of(kind), len(found))} into the trash{said}. "
+        f"Put {count} {noun(type_name_of(kind), count)} into the trash{warning}. "
         "put_back returns what is in the trash.",
-        far_reaching=bool(said),
+        far_reaching=bool(warning),
     )
 
     async def put_away() -> Deleted:
         async with store.transaction() as change:
-            trashed = [one.put_away(change) for one in found.values()]
+            records = [target.move_to_trash(change) for target in targets_by_path.values()]
         return Deleted(
-            records=[_trashed(one) for one in trashed],
-            referred_to_by=_counted(around.referring) or None,
-            next_step="put_back: return one by its key; sync_project tells the others.",
+            records=[_trashed_record(record) for record in records],
+            referrers=_counts_text(around.referring) or None,
+            next=[
+                NextStep(tool="put_back", reason="undo it, by the record's key"),
+                NextStep(tool="sync_project", reason="delete it for the others too"),
+            ],
         )
 
     return Proposal(plan, put_away)
@@ -193,7 +196,7 @@ async def delete_records(
 async def list_trash(workspace: Workspace, project: ProjectReference) -> Trash:
     """Say what was deleted and can be put back."""
     store = await workspace.open_project(project)
-    return Trash(records=[_trashed(one) for one in await store.trash()])
+    return Trash(records=[_trashed_record(record) for record in await store.trash()])
 
 
 @capability(effect=Effect.WRITES, title="Put back from the trash")
@@ -204,8 +207,8 @@ async def put_back(
 ) -> PutBack:
     """Put a deleted record back where it was, with all that was below it."""
     store = await workspace.open_project(project)
-    record = _trashed(await store.restore(key))
-    return PutBack(put_back=record, still_in_the_trash=len(await store.trash()))
+    record = _trashed_record(await store.restore(key))
+    return PutBack(put_back=record, remaining=len(await store.trash()))
 
 
 @capability(effect=Effect.DESTROYS, title="Empty the trash")
@@ -213,11 +216,11 @@ async def empty_trash(workspace: Workspace, project: ProjectReference) -> Propos
     """Take away for good what is in the trash."""
     store = await workspace.open_project(project)
     count = len(await store.trash())
-    what = "1 record" if count == 1 else f"{count} records"
-    plan = Plan(f"Take {what} in the trash away for good.", irreversible=count > 0)
+    subject = "1 record" if count == 1 else f"{count} records"
+    plan = Plan(f"Take {subject} in the trash away for good.", irreversible=count > 0)
 
     async def take_away() -> TrashEmptied:
-        return TrashEmptied(gone=await store.empty_trash())
+        return TrashEmptied(removed=await store.empty_trash())
 
     return Proposal(plan, take_away)
 
@@ -226,13 +229,15 @@ async def _path_of(store: ProjectStore, kind: Kind | None, record: str | None) -
     """Return the file of a record, also of a deleted one; None where the project is meant.
 
     Raises:
-        KindWithoutRecord: One of the two is missing.
+        Refusal: One of the two is missing.
         storage.errors.RecordNotFound: There is none, and never was.
     """
     if kind is None and record is None:
         return None
     if kind is None or record is None:
-        raise KindWithoutRecord
+        raise Refusal(
+            "Give both `kind` and `record` for one record, or neither for the whole project."
+        )
     try:
         return (await find_record(store, kind, record)).saved.path
     except UnreadableRecord as error:
@@ -245,50 +250,50 @@ async def _path_of(store: ProjectStore, kind: Kind | None, record: str | None) -
 
 
 async def _surroundings(
-    store: ProjectStore, kind: str, found: list[RecordToDelete]
+    store: ProjectStore, kind: str, targets: list[RecordToDelete]
 ) -> Surroundings:
-    ids = [one.id for one in found]
-    folders = [str(folder_of(one.path)) for one in found]
+    ids = [target.id for target in targets]
+    folders = [str(folder_of(target.path)) for target in targets]
     return await anyio.to_thread.run_sync(surroundings, store.folder, kind, ids, folders)
 
 
-def _said(around: Surroundings) -> str:
+def _surroundings_text(around: Surroundings) -> str:
     """Return what hangs on records as the end of a sentence; "" for nothing."""
     parts: list[str] = []
     if around.below:
-        parts.append(f", with {_counted(around.below)} below")
+        parts.append(f", with {_counts_text(around.below)} below")
     if around.referring:
-        parts.append(f". They are referred to by {_counted(around.referring)}")
+        parts.append(f". They are referred to by {_counts_text(around.referring)}")
     return "".join(parts)
 
 
-def _counted(counts: Mapping[str, int]) -> str:
-    ordered = sorted(counts.items(), key=lambda one: one[1], reverse=True)
-    return ", ".join(f"{count} {noun(kind, count)}" for kind, count in ordered)
+def _counts_text(counts: Mapping[str, int]) -> str:
+    pairs = sorted(counts.items(), key=lambda pair: pair[1], reverse=True)
+    return ", ".join(f"{count} {noun(kind, count)}" for kind, count in pairs)
 
 
-def _trashed(one: TrashEntry) -> TrashedRecord:
+def _trashed_record(trashed: TrashEntry) -> TrashedRecord:
     return TrashedRecord(
-        key=one.key,
-        kind=kind_word(one.kind),
-        name=one.label,
-        deleted_at=one.deleted_at.isoformat(),
-        deleted_by=one.deleted_by,
+        key=trashed.key,
+        kind=kind_word(trashed.kind),
+        name=trashed.label,
+        deleted_at=trashed.deleted_at.isoformat(),
+        deleted_by=trashed.deleted_by,
     )
 
 
-def _shown(entry: HistoryEntry) -> ChangeEntry:
+def _change_entry(entry: HistoryEntry) -> ChangeEntry:
     fields = [
         _short(f"{field.field}: {_value(field.before)} → {_value(field.after)}")
         for field in entry.fields[:_MOST_FIELDS]
     ]
-    more = len(entry.fields) - _MOST_FIELDS
+    rest_count = len(entry.fields) - _MOST_FIELDS
     return ChangeEntry(
         change=entry.change,
         who=entry.who,
         when=entry.when.isoformat(),
         done=entry.done,
-        fields=[*fields, f"… and {more} more"] if more > 0 else fields,
+        fields=[*fields, f"… and {rest_count} more"] if rest_count > 0 else fields,
     )
 
 
@@ -297,4 +302,4 @@ def _value(value: JsonValue) -> str:
 
 
 def _short(text: str) -> str:
-    return excerpt(text, _SHOWN_CHARACTERS)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"

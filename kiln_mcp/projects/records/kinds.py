@@ -68,27 +68,27 @@ async def find_record(store: ProjectStore, kind: Kind, reference: str) -> Record
     return await _find_known(store, kind, reference.strip())
 
 
-async def _find_known(store: ProjectStore, kind: Kind, wanted: str) -> Record:
+async def _find_known(store: ProjectStore, kind: Kind, reference: str) -> Record:
     """Return a record as `find_record` does, without looking for changes made elsewhere."""
     model = layout.kind_named(type_name_of(kind))
     try:
-        return await store.get(model, wanted, look=False)
+        return await store.get(model, reference, look=False)
     except RecordNotFound:
         pass
     if "name" not in model.model_fields:
-        raise RecordNotFound(kind, wanted)
-    found: list[Record] = []
+        raise RecordNotFound(kind, reference)
+    matches: list[Record] = []
     close: list[str] = []
     for parent in await _parents(store, model):
         try:
-            found.append(await store.find(model, wanted, parent=parent, look=False))
+            matches.append(await store.find(model, reference, parent=parent, look=False))
         except RecordNotFound as error:
             close += error.close
-    if not found:
-        raise RecordNotFound(kind, wanted, close[:3])
-    if len(found) > 1:
-        raise ambiguous_name(kind, wanted, [record.id for record in found])
-    return found[0]
+    if not matches:
+        raise RecordNotFound(kind, reference, close[:3])
+    if len(matches) > 1:
+        raise ambiguous_name(kind, reference, [record.id for record in matches])
+    return matches[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class RecordToDelete:
     path: str
     record: Record | None
 
-    def put_away(self, change: Change) -> TrashEntry:
+    def move_to_trash(self, change: Change) -> TrashEntry:
         """Note it to be put into the trash."""
         return change.delete(self.record) if self.record else change.delete_unread(self.path)
 
@@ -118,19 +118,19 @@ async def find_to_delete(store: ProjectStore, kind: Kind, reference: str) -> Rec
         storage.errors.Refusal: Several have this name.
     """
     try:
-        found = await find_record(store, kind, reference)
+        record = await find_record(store, kind, reference)
     except UnreadableRecord as error:
         return RecordToDelete(reference.strip(), error.path, None)
-    return RecordToDelete(found.id, found.saved.path, found)
+    return RecordToDelete(record.id, record.saved.path, record)
 
 
 async def _parents(store: ProjectStore, model: type[Record]) -> list[Record]:
     """Return every record that may hold records of a kind."""
-    found: list[Record] = []
+    records: list[Record] = []
     for parent in layout.place_of(model).parents:
         if parent is Project:
-            found.append(store.project)
+            records.append(store.project)
             continue
         for above in await _parents(store, parent):
-            found += await store.children(above, parent)
-    return found
+            records += await store.children(above, parent)
+    return records

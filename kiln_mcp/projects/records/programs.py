@@ -40,8 +40,8 @@ def _tool_servers(files: RecordFiles, project: Project) -> Iterator[str]:
 
 def _code_evaluators(files: RecordFiles, project: Project) -> Iterator[str]:
     for task in files.children(project, Task):
-        for measured in files.children(task, Eval):
-            for judge in files.children(measured, EvalConfig):
+        for parent in files.children(task, Eval):
+            for judge in files.children(parent, EvalConfig):
                 if isinstance(judge.properties, CodeEval):
                     code = f"{folder_of(judge.saved.path)}/scorer.py"
                     yield f"code evaluator '{judge.name}': {code}"

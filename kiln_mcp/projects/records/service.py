@@ -25,7 +25,7 @@ class RecordSummary(Result):
     """A record in one line."""
 
     id: str
-    display_label: str = Field(description="Its name, or how it begins.")
+    label: str = Field(description="Its name, or how it begins.")
     folder: str = Field(description="Where it lies in the project.")
     created_at: str
     created_by: str
@@ -68,7 +68,7 @@ async def find_records(
         records=[
             RecordSummary(
                 id=record.id,
-                display_label=display_label(dict(record)),
+                label=display_label(dict(record)),
                 folder=str(PurePosixPath(record.saved.path).parent),
                 created_at=record.created_at.isoformat(),
                 created_by=record.created_by,
@@ -92,22 +92,22 @@ async def read_record(
     Values of headers and environment variables are not shown: they may be secret.
     """
     store = await workspace.open_project(project)
-    found = await find_record(store, kind, record)
-    file = store.folder / found.saved.path
+    target = await find_record(store, kind, record)
+    file = store.folder / target.saved.path
     content = await anyio.to_thread.run_sync(read_plain, file)
     document = _DOCUMENT.validate_json(content)
     return RecordDetails(
-        file=found.saved.path,
-        record={key: _shown(key, value, longest) for key, value in document.items()},
-        below={kind_word(kind): n for kind, n in (await store.counts(found)).items()},
+        file=target.saved.path,
+        record={key: _shortened_value(key, value, longest) for key, value in document.items()},
+        below={kind_word(kind): n for kind, n in (await store.counts(target)).items()},
     )
 
 
-def _shown(key: str, value: JsonValue, longest: int) -> JsonValue:
+def _shortened_value(key: str, value: JsonValue, longest: int) -> JsonValue:
     if isinstance(value, Mapping):
         if key in _MAY_BE_SECRET:
             return dict.fromkeys(value, "(not shown)")
-        return {name: _shown(name, part, longest) for name, part in value.items()}
+        return {name: _shortened_value(name, part, longest) for name, part in value.items()}
     if isinstance(value, list):
-        return [_shown(key, part, longest) for part in value]
+        return [_shortened_value(key, part, longest) for part in value]
     return cut(value, longest) if isinstance(value, str) else value

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kiln_mcp.projects.runs.errors import UnknownScore, UnusableRating
 from storage import Eval, EvalOutputScore, RequirementRating, Task, TaskOutputRating, TaskRun
+from storage.errors import Refusal
 from storage.records.names import folded_name
 from storage.records.ratings import RatingType
 
@@ -17,7 +17,7 @@ VALUES: Final[Mapping[str, Mapping[str, float]]] = {
 }
 """What a person or a judge may answer on each scale, and what it is worth."""
 
-_NAMED: Final = "named::"
+_NAME_PREFIX: Final = "named::"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,35 +47,47 @@ def aspect_of(score: EvalOutputScore, task: Task) -> Aspect:
     """
     if score.json_key == "overall_rating":
         return Aspect(score.name, score.type, ())
-    required = [one.id for one in task.requirements if one.name == score.name]
-    return Aspect(score.name, score.type, (*required, _NAMED + score.name))
+    required = [
+        requirement.id for requirement in task.requirements if requirement.name == score.name
+    ]
+    return Aspect(score.name, score.type, (*required, _NAME_PREFIX + score.name))
 
 
 def aspects(task: Task, evals: Sequence[Eval]) -> dict[str, Aspect]:
     """Return what people rate the outputs of a task by, by name: evals' scores, requirements."""
-    scores = [aspect_of(score, task) for one in evals for score in one.output_scores]
+    scores = [aspect_of(score, task) for parent in evals for score in parent.output_scores]
     required = [
-        Aspect(one.name, one.type, (one.id, _NAMED + one.name)) for one in task.requirements
+        Aspect(
+            requirement.name, requirement.type, (requirement.id, _NAME_PREFIX + requirement.name)
+        )
+        for requirement in task.requirements
     ]
-    found: dict[str, Aspect] = {}
+    aspects: dict[str, Aspect] = {}
     for aspect in (*scores, *required):
-        found.setdefault(aspect.name, aspect)
-    return found
+        aspects.setdefault(aspect.name, aspect)
+    return aspects
 
 
-def aspect_named(name: str, known: Mapping[str, Aspect]) -> Aspect:
+def aspect_named(name: str, candidates: Mapping[str, Aspect]) -> Aspect:
     """Return what is rated under a name, whatever the case of its letters.
 
     Raises:
-        UnknownScore: Nothing is.
+        Refusal: Nothing is.
     """
-    if name in known:
-        return known[name]
-    wanted = folded_name(name)
-    for one in known:
-        if folded_name(one) == wanted:
-            return known[one]
-    raise UnknownScore(name, list(known))
+    if name in candidates:
+        return candidates[name]
+    lookup_name = folded_name(name)
+    for candidate in candidates:
+        if folded_name(candidate) == lookup_name:
+            return candidates[candidate]
+    if not candidates:
+        raise Refusal("The task has no eval yet, so nothing is rated as '{name}'.", name=name)
+    raise Refusal(
+        "No eval or requirement of the task has a score '{name}'. There are: {names}. Nothing was "
+        "rated.",
+        name=name,
+        names=list(candidates),
+    )
 
 
 def rating_of(run: TaskRun, aspect: Aspect) -> float | None:
@@ -85,8 +97,8 @@ def rating_of(run: TaskRun, aspect: Aspect) -> float | None:
         return None
     if not aspect.keys:
         return rating.value
-    given = rating.requirement_ratings
-    return next((given[key].value for key in aspect.keys if key in given), None)
+    ratings = rating.requirement_ratings
+    return next((ratings[key].value for key in aspect.keys if key in ratings), None)
 
 
 def with_rating(run: TaskRun, aspect: Aspect, value: float | None) -> TaskRun:
@@ -95,39 +107,46 @@ def with_rating(run: TaskRun, aspect: Aspect, value: float | None) -> TaskRun:
     if not aspect.keys:
         changed = rating.replace(value=value, type=rating.type if value is None else aspect.type)
     else:
-        others = {k: v for k, v in rating.requirement_ratings.items() if k not in aspect.keys}
-        given = (
+        other_ratings = {
+            k: v for k, v in rating.requirement_ratings.items() if k not in aspect.keys
+        }
+        new_ratings = (
             {}
             if value is None
             else {aspect.keys[0]: RequirementRating(value=value, type=aspect.type)}
         )
-        changed = rating.replace(requirement_ratings={**others, **given})
+        changed = rating.replace(requirement_ratings={**other_ratings, **new_ratings})
     is_empty = changed.value is None and not changed.requirement_ratings
     return run.replace(output=run.output.replace(rating=None if is_empty else changed))
 
 
-def value_of(aspect: Aspect, said: bool | float | str) -> float:
+def value_of(aspect: Aspect, answer: bool | float | str) -> float:
     """Return what a rating is worth that a person put in a word or a number.
 
     True is pass and false is fail, where the scale has them.
 
     Raises:
-        UnusableRating: The scale has no such rating.
+        Refusal: The scale has no such rating.
     """
     words = VALUES.get(aspect.type, {})
-    word = str(said).strip().casefold()
-    if isinstance(said, bool):
-        word = "pass" if said else "fail"
+    word = str(answer).strip().casefold()
+    if isinstance(answer, bool):
+        word = "pass" if answer else "fail"
     try:
         value = words[word] if word in words else float(word)
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or (words and value not in words.values()):
-        raise UnusableRating(aspect.name, str(said), list(words) or ["any number"])
+        raise Refusal(
+            "'{name}' cannot be rated '{answer}': valid are {valid}. Nothing was rated.",
+            name=aspect.name,
+            answer=answer,
+            valid=list(words) or ["any number"],
+        )
     return value
 
 
-def said_as(value: float, scale: RatingType) -> float | str:
+def shown_value(value: float, scale: RatingType) -> float | str:
     """Return a rating as people read it: a word where the scale has words, else the number."""
     if scale == "five_star" or scale not in VALUES:
         return value
@@ -139,16 +158,16 @@ def overall_rating(run: TaskRun) -> float | str | None:
     rating = run.output.rating
     if rating is None or rating.value is None:
         return None
-    return said_as(rating.value, rating.type)
+    return shown_value(rating.value, rating.type)
 
 
 def ratings_by_name(run: TaskRun, task: Task) -> dict[str, float | str]:
     """Return a person's ratings of a run, except the overall one, by what they are of."""
     rating = run.output.rating
-    given = rating.requirement_ratings if rating is not None else {}
-    required = {one.id: one.name for one in task.requirements}
-    first_what_counts_less = sorted(given.items(), key=lambda entry: entry[0] in required)
+    ratings = rating.requirement_ratings if rating is not None else {}
+    required = {requirement.id: requirement.name for requirement in task.requirements}
+    first_what_counts_less = sorted(ratings.items(), key=lambda entry: entry[0] in required)
     return {
-        required.get(key, key.removeprefix(_NAMED)): said_as(one.value, one.type)
-        for key, one in first_what_counts_less
+        required.get(key, key.removeprefix(_NAME_PREFIX)): shown_value(rating.value, rating.type)
+        for key, rating in first_what_counts_less
     }

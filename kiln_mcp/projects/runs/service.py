@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of, task_of_run
-from kiln_mcp.projects.runs.errors import NothingToRate, NothingToTag, TagBothWays, UnusableTag
 from kiln_mcp.projects.runs.ratings import (
     STARS,
     aspect_named,
@@ -25,8 +24,8 @@ from storage import (
     TaskOutput,
     TaskRun,
 )
+from storage.errors import Refusal
 from storage.index.queries import RunQuery
-from storage.text.excerpts import excerpt
 
 _SHOWN_CHARACTERS = 160
 _LONGEST_TAG = 120
@@ -52,7 +51,7 @@ class RunSummary(Result):
     output: str
     tags: list[str]
     rating: float | str | None
-    repaired: bool
+    is_repaired: bool
 
 
 class RunPage(Result):
@@ -107,7 +106,9 @@ async def find_runs(
             "or more also how words begin."
         ),
     ] = None,
-    rated: Annotated[bool | None, Field(description="With or without an overall rating.")] = None,
+    is_rated: Annotated[
+        bool | None, Field(description="With or without an overall rating.")
+    ] = None,
     least_stars: Annotated[float | None, Field(description="Rated so high or higher.")] = None,
     most_stars: Annotated[float | None, Field(description="Rated so low or lower.")] = None,
     source: Annotated[Source | None, Field(description="Where its output came from.")] = None,
@@ -122,16 +123,16 @@ async def find_runs(
     Read more of one with read_run.
     """
     store = await workspace.open_project(project)
-    chosen = await task_of(store, task)
+    task_record = await task_of(store, task)
     query = RunQuery(
         filter_id=filter,
         text=text,
-        is_rated=rated,
+        is_rated=is_rated,
         least_rating=least_stars,
         most_rating=most_stars,
         source=source,
     )
-    page = await store.page_of_runs(chosen, query, order=order, limit=limit, cursor=cursor)
+    page = await store.page_of_runs(task_record, query, order=order, limit=limit, cursor=cursor)
     return RunPage(
         total=page.total,
         total_is_exact=page.total_is_exact,
@@ -149,28 +150,28 @@ async def read_run(
 ) -> RunDetails:
     """Read one run: input, output, repair, reasoning, ratings and where it came from."""
     store = await workspace.open_project(project)
-    found = await store.get(TaskRun, run)
-    repaired, thoughts = found.repaired_output, found.intermediate_outputs or {}
+    record = await store.get(TaskRun, run)
+    repair, thoughts = record.repaired_output, record.intermediate_outputs or {}
 
-    def shown(text: str | None) -> str | None:
+    def short(text: str | None) -> str | None:
         return None if text is None else cut(text, longest)
 
-    source = found.output.source.properties if found.output.source else {}
+    source = record.output.source.properties if record.output.source else {}
     model = source.get("model_name")
     return RunDetails(
-        id=found.id,
-        input=cut(found.input, longest),
-        output=cut(found.output.output, longest),
-        repaired_output=shown(repaired.output if repaired else None),
-        repair_instructions=shown(found.repair_instructions),
-        reasoning=shown(thoughts.get("reasoning") or thoughts.get("chain_of_thought")),
-        tags=list(found.tags),
-        rating=overall_rating(found),
-        score_ratings=ratings_by_name(found, await task_of_run(store, found)),
-        created_at=found.created_at.isoformat(),
-        created_by=found.created_by,
+        id=record.id,
+        input=cut(record.input, longest),
+        output=cut(record.output.output, longest),
+        repaired_output=short(repair.output if repair else None),
+        repair_instructions=short(record.repair_instructions),
+        reasoning=short(thoughts.get("reasoning") or thoughts.get("chain_of_thought")),
+        tags=list(record.tags),
+        rating=overall_rating(record),
+        score_ratings=ratings_by_name(record, await task_of_run(store, record)),
+        created_at=record.created_at.isoformat(),
+        created_by=record.created_by,
         model=str(model) if model is not None else None,
-        cost_usd=found.usage.cost if found.usage else None,
+        cost_usd=record.usage.cost if record.usage else None,
     )
 
 
@@ -193,18 +194,18 @@ async def rate_run(
 ) -> RunDetails:
     """Write down what a person thinks of a run's output. Never rate in a person's name."""
     if stars is None and not scores:
-        raise NothingToRate
+        raise Refusal("Nothing was rated. Give `stars`, `scores` or both.")
     store = await workspace.open_project(project)
-    found = await store.get(TaskRun, run)
-    task = await task_of_run(store, found)
-    known = aspects(task, await store.children(task, Eval))
-    given = [] if stars is None else [(STARS, float(stars) or None)]
-    for name, said in (scores or {}).items():
-        aspect = aspect_named(name, known)
-        given.append((aspect, None if said is None else value_of(aspect, said)))
+    record = await store.get(TaskRun, run)
+    task = await task_of_run(store, record)
+    known_aspects = aspects(task, await store.children(task, Eval))
+    ratings = [] if stars is None else [(STARS, float(stars) or None)]
+    for name, answer in (scores or {}).items():
+        aspect = aspect_named(name, known_aspects)
+        ratings.append((aspect, None if answer is None else value_of(aspect, answer)))
     async with store.transaction() as change:
-        for aspect, value in given:
-            change.amend(found, partial(with_rating, aspect=aspect, value=value))
+        for aspect, value in ratings:
+            change.amend(record, partial(with_rating, aspect=aspect, value=value))
     return await read_run(workspace, project, run)
 
 
@@ -218,16 +219,25 @@ async def tag_runs(
 ) -> RunsChanged:
     """Add tags to runs or take some away, for all of them or for none."""
     if not add and not remove:
-        raise NothingToTag
-    if both := sorted(set(add or []) & set(remove or [])):
-        raise TagBothWays(both)
+        raise Refusal("No run was tagged. Give tags to `add`, to `remove`, or both.")
+    if contradictions := sorted(set(add or []) & set(remove or [])):
+        raise Refusal(
+            "No run was tagged: {tags} cannot be added and removed at once. Name a tag in `add` "
+            "or in `remove`.",
+            tags=contradictions,
+        )
     for tag in add or []:
         if not 0 < len(tag) <= _LONGEST_TAG or " " in tag or not tag.isprintable():
-            raise UnusableTag(tag, _LONGEST_TAG)
+            raise Refusal(
+                "The tag '{tag}' cannot be used. A tag has 1 to {longest} visible characters and "
+                "no spaces. Nothing was tagged.",
+                tag=tag,
+                longest=_LONGEST_TAG,
+            )
 
     def retag(run: TaskRun) -> TaskRun:
-        kept = [tag for tag in run.tags if tag not in (remove or [])]
-        return run.replace(tags=tuple(dict.fromkeys([*kept, *(add or [])])))
+        remaining_tags = [tag for tag in run.tags if tag not in (remove or [])]
+        return run.replace(tags=tuple(dict.fromkeys([*remaining_tags, *(add or [])])))
 
     store = await workspace.open_project(project)
     changed = 0
@@ -248,10 +258,10 @@ async def repair_run(
 ) -> RunDetails:
     """Give a run the output that it should have had; the first output stays beside it."""
     store = await workspace.open_project(project)
-    found = await store.get(TaskRun, run)
+    record = await store.get(TaskRun, run)
     source = DataSource(type="human", properties={"created_by": workspace.author})
-    repaired = TaskOutput(output=output, source=source)
-    await store.save(found.replace(repair_instructions=instructions, repaired_output=repaired))
+    repair = TaskOutput(output=output, source=source)
+    await store.save(record.replace(repair_instructions=instructions, repaired_output=repair))
     return await read_run(workspace, project, run)
 
 
@@ -262,9 +272,10 @@ def _summary(run: TaskRun) -> RunSummary:
         output=_short(run.best_output),
         tags=list(run.tags),
         rating=overall_rating(run),
-        repaired=run.repaired_output is not None,
+        is_repaired=run.repaired_output is not None,
     )
 
 
 def _short(text: str) -> str:
-    return excerpt(" ".join(text.split()), _SHOWN_CHARACTERS)
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[: _SHOWN_CHARACTERS - 1]}…"

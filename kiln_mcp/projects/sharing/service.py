@@ -11,6 +11,7 @@ from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, RecordProblem
+from storage.errors import NextStep
 from storage.git.safety import check_address
 from storage.sharing.conflicts import Question
 from storage.sharing.sync import Sharing
@@ -22,7 +23,7 @@ class Shared(Result):
     """A project that has a history."""
 
     folder: str
-    next_step: str
+    next: list[NextStep]
 
 
 class OpenQuestion(Result):
@@ -33,30 +34,32 @@ class OpenQuestion(Result):
     choices: list[str]
 
 
-class Synced(Result):
+class SyncReport(Result):
     """What a sync did."""
 
     saved: str | None = Field(description="What was done here since the last sync.")
-    received: str | None = Field(description="What others did.")
-    sent: bool | None = Field(description="Whether all is with the others; none if there are none.")
+    incoming: str | None = Field(description="What others did.")
+    is_sent: bool | None = Field(
+        description="Whether all is with the others; none if there are none."
+    )
     waiting: int | None = Field(description="How many changes are not with the others yet.")
     offline: str | None = Field(description="Why the others could not be reached, if so.")
     notice: str | None = Field(description="Where the history is kept, if not with the others.")
-    signed: str | None = Field(description="How changes are signed where git knows no name.")
+    signature: str | None = Field(description="How changes are signed where git knows no name.")
     questions: list[OpenQuestion]
     unreadable: list[str] = Field(
         description="Records that cannot be used, here and with the others; undo_change mends them."
     )
-    left_out: list[str] = Field(
+    unshared_files: list[str] = Field(
         description="Files in the folder that are no part of the project and were not sent."
     )
 
 
-class Decided(Result):
+class DecisionReport(Result):
     """What is still to be decided."""
 
     still_open: int
-    next_step: str
+    next: list[NextStep]
 
 
 def open_questions(questions: Sequence[Question]) -> list[OpenQuestion]:
@@ -65,21 +68,21 @@ def open_questions(questions: Sequence[Question]) -> list[OpenQuestion]:
         OpenQuestion(
             id=question.id,
             question=question.text,
-            choices=[f"{at}: {one}" for at, one in enumerate(question.options, start=1)],
+            choices=[f"{at}: {option}" for at, option in enumerate(question.options, start=1)],
         )
         for question in questions
     ]
 
 
-def faults_said(faults: Sequence[RecordProblem], most: int = _MOST_NAMES) -> list[str]:
+def faults_said(faults: Sequence[RecordProblem], limit: int = _MOST_NAMES) -> list[str]:
     """Return the first faults, each file's once, and how many more there are."""
-    said = {fault.path: f"{fault.path}: {fault.reason}." for fault in faults}
-    return _first([said[path] for path in sorted(said)], most)
+    sentences = {fault.path: f"{fault.path}: {fault.reason}." for fault in faults}
+    return _first([sentences[path] for path in sorted(sentences)], limit)
 
 
-def _first(names: Sequence[str], most: int = _MOST_NAMES) -> list[str]:
-    more = len(names) - most
-    return [*names[:most], f"… and {more} more"] if more > 0 else list(names)
+def _first(names: Sequence[str], limit: int = _MOST_NAMES) -> list[str]:
+    rest_count = len(names) - limit
+    return [*names[:limit], f"… and {rest_count} more"] if rest_count > 0 else list(names)
 
 
 @capability(effect=Effect.WRITES, title="Share a project", sends_out=True)
@@ -100,14 +103,15 @@ async def share_project(
     async def share() -> Shared:
         await Sharing(store).share(address)
         return Shared(
-            folder=str(store.folder), next_step="sync_project: save the history and send it."
+            folder=str(store.folder),
+            next=[NextStep(tool="sync_project", reason="save the history and send it")],
         )
 
     return Proposal(plan, share)
 
 
 @capability(effect=Effect.WRITES, title="Sync a project", sends_out=True)
-async def sync_project(workspace: Workspace, project: ProjectReference) -> Proposal[Synced]:
+async def sync_project(workspace: Workspace, project: ProjectReference) -> Proposal[SyncReport]:
     """Save the history of what was done here, bring in what others did, and send it all.
 
     Changes of different fields never clash. Two values of one field become a question: ask the
@@ -119,19 +123,19 @@ async def sync_project(workspace: Workspace, project: ProjectReference) -> Propo
     return Proposal(Plan(summary, destination=destination), partial(_sync, store))
 
 
-async def _sync(store: ProjectStore) -> Synced:
+async def _sync(store: ProjectStore) -> SyncReport:
     report = await Sharing(store).sync()
-    return Synced(
+    return SyncReport(
         saved=report.saved or None,
-        received=report.received or None,
-        sent=report.sent if report.is_shared else None,
+        incoming=report.received or None,
+        is_sent=report.sent if report.is_shared else None,
         waiting=report.waiting or None,
         offline=report.offline or None,
         notice=report.notice or None,
-        signed=report.signed or None,
+        signature=report.signed or None,
         questions=open_questions(report.questions),
         unreadable=faults_said(await store.unreadable()),
-        left_out=_first(report.left_out),
+        unshared_files=_first(report.left_out),
     )
 
 
@@ -143,15 +147,17 @@ async def decide_question(
     choice: Annotated[
         int, Field(ge=1, le=3, description="1 for the first of its choices, and so on.")
     ],
-) -> Decided:
+) -> DecisionReport:
     """Decide between two people's values of one field, as the person wants it."""
     store = await workspace.open_project(project)
     sharing = Sharing(store)
     await sharing.decide(question, choice - 1)
-    left = len(await sharing.questions())
-    return Decided(
-        still_open=left,
-        next_step="decide_question: decide the next one."
-        if left
-        else "sync_project: tell the others what was decided.",
+    open_questions = len(await sharing.questions())
+    return DecisionReport(
+        still_open=open_questions,
+        next=[
+            NextStep(tool="decide_question", reason="decide the next one")
+            if open_questions
+            else NextStep(tool="sync_project", reason="tell the others what was decided")
+        ],
     )

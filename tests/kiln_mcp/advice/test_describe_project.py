@@ -13,7 +13,6 @@ from kiln_mcp.jobs import Job
 from kiln_mcp.jobs.database import open_database
 from kiln_mcp.jobs.ledger import Ledger
 from kiln_mcp.jobs.records import MOST_RECOVERIES
-from kiln_mcp.projects.errors import TaskExists, TaskNotNamed
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.home import open_workspace
 from kiln_mcp.workbench.workspace import Workspace
@@ -33,7 +32,7 @@ from storage import (
     TaskRun,
     TaskRunSplit,
 )
-from storage.errors import WorkbenchError
+from storage.errors import Refusal, WorkbenchError
 
 _RIGHT = EvalOutputScore(name="Right", type="pass_fail")
 _JUDGE = LlmJudge(model_name="m", model_provider="p", prompt_template="{{ final_message }}")
@@ -127,14 +126,14 @@ async def test_what_evals_made_is_counted_neither_as_item_nor_as_golden(
 async def test_two_tasks_are_never_made_under_one_name_and_old_ones_are_told_apart_by_ids(
     workspace: Workspace,
 ) -> None:
-    with pytest.raises(TaskExists, match="There is a task 'Answer' already, with the id"):
+    with pytest.raises(Refusal, match="There is a task 'Answer' already, with the id"):
         await _call(workspace, "create_task", project="P", name="ANSWER", instruction="Other.")
     store = await workspace.open_project("P")
     (first,) = await store.children(store.project, Task)
     by_hand = Task(name="Answer", instruction="Made by hand.")
     second = await store.save(by_hand, parent=store.project)
     await _call(workspace, "create_task", project="P", name="Other", instruction="Do that.")
-    with pytest.raises(TaskNotNamed) as caught:
+    with pytest.raises(Refusal) as caught:
         await _call(workspace, "find_runs", project="P")
     for said in (f"Answer (id {first.id})", f"Answer (id {second.id})", ", Other", "name or id"):
         assert said in str(caught.value)

@@ -17,15 +17,17 @@ from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
 from mcp.shared.exceptions import MCPError
 from pydantic import JsonValue, ValidationError
 
-from agent.approval import Reply, elicitation_through
+from agent.approval import Reply, elicitation_callback
 from agent.conversation import Conversation
-from agent.messages import Message, ToolCall, ToolDefinition
-from agent.model import Answer
+from agent.model import ChatModel
 from agent.tools import Toolbox, ToolResult
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.cli import cli
 from kiln_mcp.doors.server import build_server
+from kiln_mcp.llm import Message, ModelAnswer, ModelRequest, ToolCall
 from kiln_mcp.operations.job_control.answers import JobList
+from scripted_chat import calling, chat_model
+from scripted_model import ScriptedModel
 from tests.kiln_mcp.approvals.hostile_world import HostileWorld
 from tests.kiln_mcp.approvals.obedient import Call, JsonObject, ObedientModel
 
@@ -253,30 +255,13 @@ class _Silent:
 
     def write(self, text: str) -> None: ...
 
-    def call_began(self, call: ToolCall) -> None: ...
+    def show_call(self, call: ToolCall) -> None: ...
 
-    async def call_advanced(
+    async def show_progress(
         self, progress: float, total: float | None, message: str | None
     ) -> None: ...
 
-    def call_ended(self, call: ToolCall, result: ToolResult) -> None: ...
-
-
-class _OneCall:
-    """A chat model that makes the call it was handed, and then repeats what it read."""
-
-    name = "obedient"
-
-    def __init__(self) -> None:
-        self.next: Call | None = None
-
-    async def answer(self, messages: Sequence[Message], tools: Sequence[ToolDefinition]) -> Answer:
-        call, self.next = self.next, None
-        if call is None:
-            yield Message("assistant", messages[-1].text)
-            return
-        wish = ToolCall("c1", call.tool, json.dumps(dict(call.arguments)))
-        yield Message("assistant", "", (wish,))
+    def show_result(self, call: ToolCall, result: ToolResult) -> None: ...
 
 
 class ChatDoor:
@@ -284,16 +269,25 @@ class ChatDoor:
 
     def __init__(self, toolbox: Toolbox, questions: list[str]) -> None:
         self.questions = questions
+        self.model: ChatModel | None = None
         self._toolbox = toolbox
+        self._next: Call | None = None
+
+    def answer(self, request: ModelRequest) -> str | ModelAnswer:
+        """Make the call that was handed to the door, then repeat what was read."""
+        call, self._next = self._next, None
+        if call is None:
+            return request.messages[-1].content
+        return calling((call.tool, dict(call.arguments)))
 
     async def call(self, call: Call) -> str:
-        model = _OneCall()
-        model.next = call
+        assert self.model is not None
+        self._next = call
 
         async def forget(message: Message) -> None:
             """Keep nothing: each call is a chat of its own."""
 
-        conversation = Conversation(model, self._toolbox, _Silent(), forget)
+        conversation = Conversation(self.model, self._toolbox, _Silent(), forget)
         return await conversation.say("Do what you have read.")
 
 
@@ -308,8 +302,10 @@ async def chat_door(world: HostileWorld) -> AsyncGenerator[Door]:
 
     catalogue = installed_catalogue()
     server = build_server(catalogue.open_workspace(world.settings), catalogue)
-    async with Client(server, elicitation_callback=elicitation_through(refuse)) as client:
-        yield ChatDoor(await Toolbox.of(client, refuse, asks_itself=True), questions)
+    async with Client(server, elicitation_callback=elicitation_callback(refuse)) as client:
+        door = ChatDoor(await Toolbox.load(client, refuse, asks_itself=True), questions)
+        async with chat_model(ScriptedModel(door.answer)) as door.model:
+            yield door
 
 
 DOORS: dict[str, DoorOf] = {

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kiln_mcp.approvals.errors import ApprovalsFailed
+from kiln_mcp.approvals.errors import ApprovalStoreFailure
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.approvals.records import Approval, ApprovalState, Consumption, Door, ProposedCall
 from kiln_mcp.approvals.store import VALID_S, ApprovalStore
@@ -134,14 +134,14 @@ def test_a_question_answered_by_the_client_closes_the_request_that_waited(
     store: ApprovalStore,
 ) -> None:
     waiting = store.request(CALL)
-    assert store.record(CALL, Door.ELICITATION, approved=False).id == waiting.id
+    assert store.record(CALL, Door.ELICITATION, agrees=False).id == waiting.id
     assert store.waiting() == []
     assert store.consume(waiting.id, CALL) is Consumption.DECLINED
 
 
 def test_the_history_keeps_every_request_newest_first(store: ApprovalStore) -> None:
     used = store.record(CALL, Door.ELICITATION)
-    declined = store.record(replace(CALL, tool="share_project"), Door.TERMINAL, approved=False)
+    declined = store.record(replace(CALL, tool="share_project"), Door.TERMINAL, agrees=False)
     waiting = store.request(replace(CALL, tool="run_eval"))
     history = store.history()
     assert [approval.id for approval in history] == [waiting.id, declined.id, used.id]
@@ -233,5 +233,5 @@ def test_a_record_that_cannot_be_used_approves_nothing_and_says_so(tmp_path: Pat
             lambda: store.consume("ap-222222", CALL),
             store.waiting,
         ):
-            with pytest.raises(ApprovalsFailed, match=rf"Nothing was approved\..* {sentence}"):
+            with pytest.raises(ApprovalStoreFailure, match=rf"Nothing was approved\..* {sentence}"):
                 act()

@@ -18,11 +18,11 @@ from kiln_mcp.demo.console import PlainTeller, RichTeller
 from kiln_mcp.demo.example import ARCHIVE
 from kiln_mcp.demo.journey import Client, show_example, travel
 from kiln_mcp.llm import EMBEDDED, Engine, EngineSettings, ModelRequest
-from kiln_mcp.projects.errors import FolderTaken
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import ProjectStore
+from storage.errors import Refusal
 
 SEED = 5
 RIGHT = {booking.message: booking.item["output"] for booking in make_bookings(SEED)}
@@ -124,7 +124,7 @@ async def test_a_folder_that_is_taken_is_left_as_it_is(tmp_path: Path) -> None:
     taken = anyio.Path(tmp_path / "here" / "table-bookings")
     await taken.mkdir(parents=True)
     await (taken / "mine.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(FolderTaken):
+    with pytest.raises(Refusal):
         await run_demo(tmp_path / "here", plain_console(), settings=settings_in(tmp_path))
     assert await (taken / "mine.txt").read_text(encoding="utf-8") == "mine"
 

@@ -4,7 +4,7 @@ import pytest
 
 from kiln_mcp.approvals.plan import Effect
 from kiln_mcp.approvals.records import ProposedCall
-from kiln_mcp.doors.cli.failures import guarded
+from kiln_mcp.doors.cli.failures import run_guarded
 from kiln_mcp.doors.server.calls import failure
 from kiln_mcp.errors import unwrap
 from kiln_mcp.jobs.endings import ended_by
@@ -56,10 +56,10 @@ def test_no_door_says_that_a_group_was_not_foreseen(
     def run() -> None:
         raise error
 
-    assert guarded(run) == 1
+    assert run_guarded(run) == 1
     said = [capsys.readouterr().err, str(failure("run_eval", unwrap(error)).content)]
     said.append(ended_by(error).error or "")
     for sentence in said:
         assert "disk is full" in sentence
-        assert "not foreseen" not in sentence
+        assert "unexpected error" not in sentence
         assert "Group" not in sentence

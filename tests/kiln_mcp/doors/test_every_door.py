@@ -15,7 +15,7 @@ from mcp import Client
 from mcp.client.context import ClientRequestContext
 from pydantic import Field, JsonValue
 
-from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.approvals.records import Door
 from kiln_mcp.approvals.store import ApprovalStore
@@ -139,7 +139,7 @@ async def test_every_door_shows_the_schema_and_title_of_the_capability(
         ("describe_project", {"projct": "x"}, "Unknown argument 'projct'. Did you mean 'project'?"),
         ("describe_project", {"project": "/nowhere"}, "No project '/nowhere'."),
         ("describe_projects", {}, "There is no 'describe_projects'. Did you mean"),
-        ("break_down", {}, "not foreseen (RuntimeError: boom)"),
+        ("break_down", {}, "unexpected error (RuntimeError: boom)"),
     ],
 )
 async def test_a_refusal_reaches_the_client_in_our_own_words(
@@ -258,7 +258,7 @@ async def test_progress_reaches_the_client(settings: Settings, era: Era) -> None
 
 async def test_nothing_is_done_before_the_person_has_agreed(settings: Settings) -> None:
     async with open_workspace(settings) as workspace:
-        with pytest.raises(ApprovalNeeded):
+        with pytest.raises(MissingApproval):
             await pay.invoke(workspace, {"amount": 1.0})
 
 
@@ -307,7 +307,7 @@ async def test_what_the_disk_refuses_is_said_with_the_place(
         result = await client.call_tool("create_project", {"name": "p", "folder": place})
     assert result.is_error
     assert place in text_of(result) or str(tmp_path / "file") in text_of(result)
-    assert "not foreseen" not in text_of(result)
+    assert "unexpected error" not in text_of(result)
 
 
 async def test_a_repair_that_an_assistant_passes_on_is_not_the_persons_own(

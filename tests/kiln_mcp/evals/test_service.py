@@ -10,14 +10,14 @@ import anyio
 import pytest
 from pydantic import JsonValue
 
-from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.datasets.parts import tag_of
 from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.evals import service
 from kiln_mcp.evals.answers import Comparison, EvalReport, EvalRunReport, EvaluatorCreated
 from kiln_mcp.evals.errors import AllFailed, EvalExists, NoSplit, NotComparable, NothingToEvaluate
 from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest
-from kiln_mcp.llm.errors import MissingKey, RequestRefused, UnknownModel
+from kiln_mcp.llm.errors import KeyProblem, RejectedRequest, UnknownModel
 from kiln_mcp.run_configs import service as run_configs_service
 from kiln_mcp.run_configs.answers import RunConfigCreated
 from kiln_mcp.run_configs.errors import RunConfigExists, UnusableTemplate
@@ -228,7 +228,7 @@ async def test_what_fails_is_reported_by_item_and_tried_again_by_the_next_run(
 
     def answer(request: ModelRequest) -> str:
         if broken and request.messages[-1].content == "3":
-            raise RequestRefused("scripted", "the server is in a bad mood.")
+            raise RejectedRequest("scripted", "the server is in a bad mood.")
         return double(request)
 
     async with open_bench(tmp_path, answer) as bench:
@@ -434,7 +434,7 @@ async def test_a_run_in_which_all_fails_is_an_error_that_says_the_reason_once(
     tmp_path: Path,
 ) -> None:
     def refuse(request: ModelRequest) -> str:
-        raise RequestRefused("scripted", "the server is in a bad mood.")
+        raise RejectedRequest("scripted", "the server is in a bad mood.")
 
     async with open_bench(tmp_path, refuse) as bench:
         await add_items(bench, range(4))
@@ -486,7 +486,7 @@ async def test_a_model_with_an_unknown_price_is_not_asked_without_approval(
                 "run_config": {"name": "dear", "model": "ollama/unpriced", "prompt": "double"},
             },
         )
-        with pytest.raises(ApprovalNeeded, match=r"price that is not known"):
+        with pytest.raises(MissingApproval, match=r"price that is not known"):
             await bench.run()
         assert bench.model.asked == []
 
@@ -531,7 +531,7 @@ async def test_a_hosted_model_without_its_key_is_refused_before_money_is_spoken_
         await run_configs_service.create_run_config.invoke(
             bench.workspace, {"project": bench.folder, "run_config": definition}
         )
-        with pytest.raises(MissingKey, match=r"OPENAI_API_KEY"):
+        with pytest.raises(KeyProblem, match=r"OPENAI_API_KEY"):
             await bench.run()
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import anyio
 import pytest
 
-from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.evals import service as evals
 from kiln_mcp.evolution.answers import PromptEvolved
 from kiln_mcp.evolution.errors import PartMissing, PartsOverlap
 from kiln_mcp.evolution.service import GENERATOR, evolve_prompt
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
-from kiln_mcp.llm.errors import RequestRefused
+from kiln_mcp.llm.errors import RejectedRequest
 from kiln_mcp.run_configs import service as run_configs_service
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
@@ -203,7 +203,7 @@ async def test_a_capable_model_edits_the_instruction(tmp_path: Path) -> None:
 
 async def test_a_search_that_costs_money_asks_before_it_does_anything(tmp_path: Path) -> None:
     async with open_bench(tmp_path, by_demonstrations) as bench:
-        with pytest.raises(ApprovalNeeded, match=r"60 held-out items"):
+        with pytest.raises(MissingApproval, match=r"60 held-out items"):
             await bench.evolve(reflect_with="fireworks_ai/some-model")
         assert bench.model.requests == []
 
@@ -223,9 +223,9 @@ async def test_a_model_that_cannot_be_reached_ends_the_search_with_its_own_sente
     tmp_path: Path,
 ) -> None:
     def down(request: ModelRequest) -> str:
-        raise RequestRefused(request.model, "it is closed today.")
+        raise RejectedRequest(request.model, "it is closed today.")
 
     async with open_bench(tmp_path, down) as bench:
-        with pytest.raises(RequestRefused, match="closed today"):
+        with pytest.raises(RejectedRequest, match="closed today"):
             await bench.evolve(budget=60)
         assert await bench.store.children(bench.task, Prompt) == []

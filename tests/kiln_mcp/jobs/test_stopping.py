@@ -177,7 +177,7 @@ async def test_a_server_that_never_answers_does_not_keep_a_job_after_its_time_an
             job = await bench.start(JobLimit(seconds=1.0))
             stopped = await service.wait_for_job(bench.workspace, job)
             assert (stopped.state, stopped.done, stopped.lost_calls) == ("stopped", 0, 8)
-            assert "the 1 s are over, and calls on their way were awaited; 8 calls got no" in (
+            assert "the 1 s are over, and in-flight calls were awaited; 8 calls got no" in (
                 stopped.error or ""
             )
             assert len(counting.asked) == 8

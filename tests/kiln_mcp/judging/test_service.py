@@ -12,7 +12,7 @@ import pytest
 from pydantic import JsonValue
 
 from kiln_mcp.approvals.decision import Reply
-from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.evals import service as evals
 from kiln_mcp.evals.errors import NothingToEvaluate
@@ -255,7 +255,7 @@ async def test_a_judge_with_an_unknown_price_is_not_asked_without_approval(bench
         },
     )
     alone = replace(bench.workspace, person=None)
-    with pytest.raises(ApprovalNeeded):
+    with pytest.raises(MissingApproval):
         await service.next_items_to_label(alone, bench.folder, "Right", 2, "dear")
 
 

@@ -12,7 +12,7 @@ from aiohttp import web
 
 
 def event(chunk: Mapping[str, Any]) -> bytes:
-    # Halves of characters as JSON writes them: escaped.
+    # Lone surrogates as JSON writes them: escaped.
     return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n".encode(errors="backslashreplace")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from kiln_mcp.llm import Engine, EngineSettings, ServerSettings
 from kiln_mcp.llm.abilities import Abilities, Ability
-from kiln_mcp.llm.trial import to_find_out, try_model
+from kiln_mcp.llm.trial import open_questions, try_model
 
 Loopback = Any  # the fixture's class lives in conftest
 
@@ -21,14 +21,14 @@ async def abilities(engine: Engine, model: str = "p/tiny") -> Abilities:
     return found.abilities
 
 
-async def test_of_a_server_nothing_is_known_until_it_was_asked(loopback: Loopback) -> None:
+async def test_the_abilities_of_a_server_are_unknown_until_it_was_asked(loopback: Loopback) -> None:
     async with engine_of(loopback) as engine:
         assert await abilities(engine) == Abilities()
     async with engine_of(loopback, schema_mode=False) as engine:
         assert (await abilities(engine)).json_schema is Ability.NO
 
 
-async def test_a_trial_finds_out_what_a_server_can_do(loopback: Loopback) -> None:
+async def test_a_trial_shows_the_abilities_of_a_server(loopback: Loopback) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "report_ready", "arguments": "{}"}}
     async with engine_of(loopback) as engine:
         loopback.replies.extend(
@@ -44,10 +44,10 @@ async def test_a_trial_finds_out_what_a_server_can_do(loopback: Loopback) -> Non
         seen = Ability.SEEN
         expected = Abilities(seen, Ability.UNKNOWN, seen, seen, seen)
         assert trial.description.abilities == await abilities(engine) == expected
-        assert await to_find_out(engine, "p/tiny") == []
+        assert await open_questions(engine, "p/tiny") == []
 
 
-async def test_a_trial_tells_what_was_refused_and_goes_on(loopback: Loopback) -> None:
+async def test_a_trial_reports_a_refusal_and_continues(loopback: Loopback) -> None:
     async with engine_of(loopback) as engine:
         loopback.replies.append(loopback.reply(content="I am ready."))
         loopback.fail(400, "response_format json_schema is not supported")
@@ -62,14 +62,14 @@ async def test_a_trial_tells_what_was_refused_and_goes_on(loopback: Loopback) ->
     assert "logprobs are not supported" in trial.problems[0]
 
 
-async def test_a_server_that_does_not_stream_is_seen_not_to(loopback: Loopback) -> None:
+async def test_a_server_that_does_not_stream_is_described_so(loopback: Loopback) -> None:
     async with engine_of(loopback) as engine:
         loopback.streams = False
         await try_model(engine, "p/tiny", "test")
         assert (await abilities(engine)).streaming is Ability.NO
 
 
-async def test_of_hosted_models_the_table_is_told_and_no_more() -> None:
+async def test_the_abilities_of_hosted_models_are_those_of_the_table() -> None:
     async with Engine(EngineSettings(environment={"OPENAI_API_KEY": "none"})) as engine:
         known = await abilities(engine, "openai/gpt-4o-mini")
         assert (known.json_schema, known.tools) == (Ability.YES, Ability.YES)
@@ -77,9 +77,9 @@ async def test_of_hosted_models_the_table_is_told_and_no_more() -> None:
 
 
 @pytest.mark.parametrize("name", ["embedded", "host"])
-async def test_of_models_of_our_own_all_is_known(name: str) -> None:
+async def test_the_abilities_of_our_own_models_are_all_known(name: str) -> None:
     async with Engine(EngineSettings(environment={})) as engine:
-        assert await to_find_out(engine, name) == []
+        assert await open_questions(engine, name) == []
         assert Ability.UNKNOWN not in (await abilities(engine, name)).by_feature().values()
 
 

@@ -20,10 +20,11 @@ from kiln_mcp.llm import (
     ModelRequest,
     Usage,
 )
-from kiln_mcp.llm.budget.wait_policy import Patience
-from kiln_mcp.llm.errors import BudgetSpent, RateLimited, SharedDatabaseFailed
-from kiln_mcp.llm.limits.gate import Gate, Gates, Limits
+from kiln_mcp.llm.budget.wait_policy import WaitPolicy
+from kiln_mcp.llm.errors import BudgetSpent, DatabaseFailure, TooManyRequests
+from kiln_mcp.llm.limits.gate import Gate, Gates
 from kiln_mcp.llm.limits.postgres import PostgresLimits
+from kiln_mcp.llm.limits.shared_limits import Limits
 from scripted_model import ScriptedModel
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
@@ -48,14 +49,14 @@ async def gates(url: str, count: int = WORKERS) -> AsyncGenerator[list[Gates]]:
         yield made
 
 
-async def test_what_one_worker_was_answered_another_does_not_ask_again(postgres: str) -> None:
+async def test_an_answer_of_one_worker_serves_all_workers(postgres: str) -> None:
     odd = ModelAnswer("ok \0 \ud800 % _", usage=Usage(3, 4, 1, 0.5), reasoning="so")
     async with worker(postgres, ScriptedModel([odd])) as first:
         answer = await first.complete(request("one"), asker="jobs/1/a")
     async with worker(postgres, ScriptedModel(["other"])) as second:
         again = await second.complete(request("one"), asker="jobs/2/a")
         assert again.text == answer.text.replace("\ud800", "\ufffd")
-        assert (again.usage, again.journalled) == (answer.usage, True)
+        assert (again.usage, again.is_cached) == (answer.usage, True)
         assert (await second.complete(request("one", sample=1), asker="x")).text == "other"
         assert [one.usage.cost_usd for one in await second.spending("jobs/*")] == [0.5]
         assert [one.usage.calls for one in await second.spending()] == [2]
@@ -67,12 +68,12 @@ async def test_after_a_row_that_cannot_be_written_the_next_is(postgres: str) -> 
     with anyio.fail_after(60):
         async with worker(postgres, ScriptedModel([*odd, "fine"])) as engine:
             for _ in odd:
-                with pytest.raises(SharedDatabaseFailed):
+                with pytest.raises(DatabaseFailure):
                     await engine.complete(request("one"), asker="a")
             assert (await engine.complete(request("one"), asker="a")).text == "fine"
 
 
-async def test_many_are_looked_up_at_once(postgres: str) -> None:
+async def test_many_concurrent_lookups_find_every_answer(postgres: str) -> None:
     texts = [str(number) for number in range(200)]
     async with worker(postgres, ScriptedModel(texts)) as engine:
         for _ in range(2):
@@ -94,7 +95,9 @@ class Endless:
         raise AssertionError("nothing wakes it")
 
 
-async def test_a_budget_counts_what_every_worker_spent_and_had_on_its_way(postgres: str) -> None:
+async def test_a_budget_counts_the_spending_and_in_flight_calls_of_every_worker(
+    postgres: str,
+) -> None:
     limit = BudgetLimit(calls=3)
     async with worker(postgres, ScriptedModel(["a"])) as first:
         budget = await first.budget("jobs/1", limit)
@@ -105,7 +108,7 @@ async def test_a_budget_counts_what_every_worker_spent_and_had_on_its_way(postgr
             await second.complete(request("two"), asker="a", budget=budget)
     async with worker(postgres, ScriptedModel(["b"])) as third:
         budget = await third.budget("jobs/1", limit)
-        assert budget.spent.calls == 2
+        assert budget.expense.calls == 2
         await third.complete(request("three"), asker="a", budget=budget)
         with pytest.raises(BudgetSpent):
             await third.complete(request("four"), asker="a", budget=budget)
@@ -144,7 +147,7 @@ async def test_all_workers_together_ask_no_more_at_once_than_allowed(postgres: s
     assert took < 8
 
 
-async def test_nobody_waits_for_ever_while_another_worker_is_busy(postgres: str) -> None:
+async def test_a_worker_gets_a_slot_while_another_worker_is_busy(postgres: str) -> None:
     allowed = Limits(concurrency=2)
     async with gates(postgres, 2) as (busy, late), anyio.create_task_group() as group:
         gate = busy.gate("m", allowed)
@@ -208,19 +211,19 @@ async def test_requests_a_minute_are_those_of_all_workers_together(postgres: str
         assert 0.9 <= time.monotonic() - started < 5
 
 
-async def test_a_database_that_is_away_is_said_without_its_password() -> None:
+async def test_an_unreachable_database_is_named_without_its_password() -> None:
     url = "postgresql://kiln:secret@127.0.0.1:9/kiln"
     async with worker(url, ScriptedModel([])) as engine:
-        with pytest.raises(SharedDatabaseFailed, match=r"127\.0\.0\.1:9/kiln") as raised:
+        with pytest.raises(DatabaseFailure, match=r"127\.0\.0\.1:9/kiln") as raised:
             await engine.spending()
     assert "secret" not in str(raised.value)
 
 
 async def refuse(gate: Gate, wait_s: float) -> None:
     """Have a request refused for being too fast."""
-    with pytest.raises(RateLimited):
+    with pytest.raises(TooManyRequests):
         async with gate.request(request("?")):
-            raise RateLimited("m", "slow down", wait_s)
+            raise TooManyRequests("m", "slow down", wait_s)
 
 
 async def all_hear(url: str, count: int) -> None:
@@ -239,7 +242,7 @@ async def all_hear(url: str, count: int) -> None:
     raise AssertionError("it was never told")
 
 
-async def test_what_one_worker_learned_from_a_refusal_all_keep_to(postgres: str) -> None:
+async def test_a_limit_that_one_worker_learned_holds_for_all_workers(postgres: str) -> None:
     allowed = Limits(concurrency=12)
     running = most = 0
     async with gates(postgres) as several:
@@ -272,7 +275,7 @@ async def test_what_one_worker_learned_from_a_refusal_all_keep_to(postgres: str)
         raise AssertionError("nothing was given back")
 
 
-async def test_a_pause_that_one_worker_is_asked_for_all_wait_and_hear_of(postgres: str) -> None:
+async def test_a_pause_that_a_server_asks_of_one_worker_holds_all_workers(postgres: str) -> None:
     heard: list[str] = []
     said = anyio.Event()
 
@@ -286,7 +289,7 @@ async def test_a_pause_that_one_worker_is_asked_for_all_wait_and_hear_of(postgre
 
         async def ask() -> None:
             async with other.gate("m", allowed).request(
-                request("?"), Patience("p/m", listener=hear)
+                request("?"), WaitPolicy("p/m", listener=hear)
             ):
                 raise AssertionError("it did not wait")
 

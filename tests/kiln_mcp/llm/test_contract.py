@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from kiln_mcp.llm import (
+    AnswerRestart,
     Budget,
     BudgetLimit,
     Engine,
@@ -18,27 +19,23 @@ from kiln_mcp.llm import (
     ModelRequest,
     ReasoningDelta,
     ServerSettings,
-    StartedAgain,
     TextDelta,
     Tool,
     ToolCall,
     ToolCallDelta,
 )
 from kiln_mcp.llm.errors import (
-    AnswerTimedOut,
-    CircuitOpen,
     ContextOverflow,
-    KeyRefused,
-    MissingKey,
+    KeyProblem,
     ModelError,
-    RateLimited,
-    RequestRefused,
+    RejectedRequest,
     ServerDown,
-    ServerFailed,
+    ServerFailure,
+    TooManyRequests,
+    Unavailable,
     UnknownModel,
-    UnreadableAnswer,
 )
-from kiln_mcp.llm.journal.in_flight import Note, OnTheWay
+from kiln_mcp.llm.journal.in_flight import InFlightCalls, InFlightNote
 
 KEY = "precious-secret"
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
@@ -110,7 +107,7 @@ async def streamed(
                     call = calls.setdefault(part.index, ["", "", ""])
                     for place, piece in enumerate((part.id, part.name, part.arguments)):
                         call[place] += piece
-                case StartedAgain():
+                case AnswerRestart():
                     text = reasoning = ""
                     calls.clear()
                 case ModelAnswer():
@@ -147,13 +144,13 @@ def changed(reply: web.Response, **changes: object) -> web.Response:
         None,
     ],
 )
-async def test_a_usage_that_cannot_be_true_is_counted_as_where_none_is_said(
+async def test_a_usage_that_cannot_be_true_is_replaced_by_an_estimate(
     loopback: Loopback, open_engine: Opened, ask: Ask, usage: object
 ) -> None:
     loopback.replies.append(changed(loopback.reply(), usage=usage))
     try:
         answer = await ask(open_engine(loopback))
-    except UnreadableAnswer:
+    except ModelError:
         assert open_engine is litellm  # it throws the whole answer away
     else:
         assert answer.text == "hello"
@@ -168,7 +165,7 @@ async def test_json_is_asked_by_schema_and_corrected(
     loopback.text = '{"age": 5}'
     loopback.replies.append(loopback.reply(content='{"age": "five"}'))
     answer = await ask(open_engine(loopback), schema=AGE)
-    assert answer.parsed == {"age": 5}
+    assert answer.value == {"age": 5}
     first, second = loopback.bodies
     assert first["response_format"]["json_schema"]["schema"] == AGE
     assert "not of type 'integer'" in json.dumps(second["messages"])
@@ -199,14 +196,14 @@ async def test_logprobs_come_through(loopback: Loopback, open_engine: Opened, as
 @pytest.mark.parametrize(
     ("status", "message", "kind"),
     [
-        (401, f"bad key: {KEY}", KeyRefused),
-        (403, "not yours", KeyRefused),
+        (401, f"bad key: {KEY}", KeyProblem),
+        (403, "not yours", KeyProblem),
         (404, "no such model", UnknownModel),
-        (400, "temperature is odd", RequestRefused),
+        (400, "temperature is odd", RejectedRequest),
         (400, "This model's maximum context length is 10 tokens", ContextOverflow),
-        (429, "slow down", RateLimited),
-        (500, "oops", ServerFailed),
-        (503, "overloaded", ServerFailed),
+        (429, "slow down", TooManyRequests),
+        (500, "oops", ServerFailure),
+        (503, "overloaded", ServerFailure),
     ],
 )
 async def test_every_refusal_becomes_our_error(
@@ -227,25 +224,25 @@ async def test_every_refusal_becomes_our_error(
 
 
 @pytest.mark.parametrize("text", ['{"hello": 1}', "null", "[1]", '{"choices": []}', "OK", ""])
-async def test_what_is_no_completion_is_said_and_not_asked_for_again(
+async def test_a_reply_without_a_completion_is_reported_and_not_retried(
     loopback: Loopback, open_engine: Opened, ask: Ask, text: str
 ) -> None:
     loopback.replies.append(web.Response(text=text, content_type="application/json"))
-    budget = Budget("jobs/1", BudgetLimit(), OnTheWay("jobs/1", NoBook()))
-    with pytest.raises(UnreadableAnswer) as caught:
+    budget = Budget("jobs/1", BudgetLimit(), InFlightCalls("jobs/1", NoNotes()))
+    with pytest.raises(ModelError, match="cannot be read") as caught:
         await ask(open_engine(loopback), budget)
     assert "litellm" not in str(caught.value)
     assert len(loopback.bodies) == 1
-    assert (budget.spent.calls, budget.lost.calls) == (1, 1)  # it may have to be paid for
+    assert (budget.expense.calls, budget.losses.calls) == (1, 1)  # it may have to be paid for
 
 
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
         ({"message": "context length exceeded", "code": 400}, ContextOverflow),
-        ({"message": "no such field", "type": "invalid_request_error"}, RequestRefused),
-        ({"message": "no such field", "code": 422}, RequestRefused),
-        ({"message": f"bad key: {KEY}", "code": 401}, KeyRefused),
+        ({"message": "no such field", "type": "invalid_request_error"}, RejectedRequest),
+        ({"message": "no such field", "code": 422}, RejectedRequest),
+        ({"message": f"bad key: {KEY}", "code": 401}, KeyProblem),
     ],
 )
 async def test_a_refusal_in_a_reply_of_200_is_one(
@@ -256,14 +253,14 @@ async def test_a_refusal_in_a_reply_of_200_is_one(
     kind: type[ModelError],
 ) -> None:
     loopback.replies.append(web.json_response({"error": error}))
-    budget = Budget("jobs/1", BudgetLimit(), OnTheWay("jobs/1", NoBook()))
+    budget = Budget("jobs/1", BudgetLimit(), InFlightCalls("jobs/1", NoNotes()))
     with pytest.raises(ModelError) as caught:
         await ask(open_engine(loopback), budget)
     assert KEY not in str(caught.value)
     assert len(loopback.bodies) == 1
     if open_engine is lean:
         assert type(caught.value) is kind
-        assert budget.spent.calls == 0
+        assert budget.expense.calls == 0
 
 
 async def test_content_may_be_a_list_of_parts(
@@ -273,12 +270,12 @@ async def test_content_may_be_a_list_of_parts(
     loopback.replies.append(loopback.reply(content=parts))
     try:
         assert (await ask(open_engine(loopback))).text == "hello"
-    except UnreadableAnswer:
+    except ModelError:
         assert open_engine is litellm
     assert len(loopback.bodies) == 1
 
 
-async def test_halves_of_characters_are_joined_or_replaced(
+async def test_lone_surrogates_are_joined_or_replaced(
     loopback: Loopback, open_engine: Opened, ask: Ask
 ) -> None:
     arguments = '{"a": "\ud83d\ude00\ud83d"}'
@@ -293,23 +290,23 @@ async def test_halves_of_characters_are_joined_or_replaced(
     assert answer.tool_calls == (ToolCall("c\ufffd", "l", '{"a": "😀\ufffd"}'),)
 
 
-async def test_halves_of_characters_in_json_are_replaced(
+async def test_lone_surrogates_in_json_are_replaced(
     loopback: Loopback, open_engine: Opened, ask: Ask
 ) -> None:
     loopback.text = '{"name": "a\\ud800"}'
     answer = await ask(open_engine(loopback), schema={"type": "object"})
-    assert answer.parsed == {"name": "a\ufffd"}
+    assert answer.value == {"name": "a\ufffd"}
 
 
-async def test_halves_of_characters_in_an_error_are_replaced(
+async def test_lone_surrogates_in_an_error_are_replaced(
     loopback: Loopback, open_engine: Opened, ask: Ask
 ) -> None:
     loopback.fail(400, "odd: \ud800")
-    with pytest.raises(RequestRefused, match="odd: \ufffd"):
+    with pytest.raises(RejectedRequest, match="odd: \ufffd"):
         await ask(open_engine(loopback))
 
 
-async def test_a_request_is_sent_again_after_a_failure_that_passes(
+async def test_a_request_is_retried_after_a_failure_that_passes(
     loopback: Loopback, open_engine: Opened, ask: Ask
 ) -> None:
     loopback.fail(503, "overloaded")
@@ -318,7 +315,7 @@ async def test_a_request_is_sent_again_after_a_failure_that_passes(
     assert len(loopback.bodies) == 3
 
 
-async def test_a_server_that_is_down_is_said_and_after_five_times_not_asked(
+async def test_a_server_that_is_down_opens_its_circuit_breaker_after_five_failures(
     loopback: Loopback, open_engine: Opened
 ) -> None:
     loopback.address = "http://127.0.0.1:9/v1"
@@ -327,26 +324,28 @@ async def test_a_server_that_is_down_is_said_and_after_five_times_not_asked(
     async with engine:
         with pytest.raises(ServerDown, match=r"nothing listens at http://127\.0\.0\.1:9/v1"):
             await engine.complete(request, asker="test")
-        with pytest.raises(CircuitOpen, match="not asked for"):
+        with pytest.raises(ModelError, match="not asked for"):
             await engine.complete(request, asker="test")
 
 
 async def test_a_missing_key_is_named(loopback: Loopback, open_engine: Opened, ask: Ask) -> None:
-    with pytest.raises(MissingKey, match=r"LOCAL_KEY|OPENAI_API_KEY"):
+    with pytest.raises(KeyProblem, match=r"LOCAL_KEY|OPENAI_API_KEY"):
         await ask(open_engine(loopback, environment={}))
 
 
-async def test_a_slow_answer_is_given_up(loopback: Loopback, open_engine: Opened, ask: Ask) -> None:
-    with pytest.raises(AnswerTimedOut):
+async def test_a_slow_answer_ends_with_a_timeout(
+    loopback: Loopback, open_engine: Opened, ask: Ask
+) -> None:
+    with pytest.raises(Unavailable, match="gave no answer within"):
         await ask(open_engine(loopback, timeout_s=0.0001, attempts=1))
 
 
 @pytest.mark.parametrize(
-    ("fate", "counted"),
+    ("fate", "count"),
     [("late", 2), ("before", 2), ("refused", 0), ("too many", 0), (500, 2), (504, 2)],
 )
-async def test_of_calls_that_failed_only_such_as_may_have_been_answered_count_as_spent(
-    loopback: Loopback, open_engine: Opened, ask: Ask, fate: str | int, counted: int
+async def test_a_failed_call_counts_as_spent_only_if_it_may_have_been_answered(
+    loopback: Loopback, open_engine: Opened, ask: Ask, fate: str | int, count: int
 ) -> None:
     match fate:
         case "late":
@@ -362,19 +361,19 @@ async def test_of_calls_that_failed_only_such_as_may_have_been_answered_count_as
         case _:
             loopback.breaks = fate
     opened = open_engine(loopback, timeout_s=0.3, attempts=2)
-    budget = Budget("jobs/1", BudgetLimit(), OnTheWay("jobs/1", NoBook()))
+    budget = Budget("jobs/1", BudgetLimit(), InFlightCalls("jobs/1", NoNotes()))
     with pytest.raises(ModelError):
         await ask(opened, budget)
-    assert (budget.spent.calls, budget.lost.calls) == (counted, counted)
+    assert (budget.expense.calls, budget.losses.calls) == (count, count)
 
 
-class NoBook:
+class NoNotes:
     """Keeps no notes."""
 
-    async def note(self, note: Note) -> None:
+    async def note(self, note: InFlightNote) -> None:
         pass
 
-    def note_soon(self, note: Note) -> None:
+    def note_soon(self, note: InFlightNote) -> None:
         pass
 
 

@@ -12,7 +12,7 @@ from kiln_mcp.llm import (
     ModelRequest,
     Usage,
 )
-from kiln_mcp.llm.errors import BadAnswer, RequestRefused, ServerDown, UnknownModel
+from kiln_mcp.llm.errors import BadAnswer, RejectedRequest, ServerDown, UnknownModel
 from scripted_model import ScriptedModel
 
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
@@ -31,12 +31,12 @@ async def test_a_repeated_request_is_answered_from_the_journal() -> None:
     async with engine_with(model) as engine:
         first = await engine.complete(question(), asker="test")
         second = await engine.complete(question(), asker="another")
-    assert (first.text, first.journalled) == ("five", False)
-    assert (second.text, second.journalled, second.usage) == ("five", True, first.usage)
+    assert (first.text, first.is_cached) == ("five", False)
+    assert (second.text, second.is_cached, second.usage) == ("five", True, first.usage)
     assert len(model.requests) == 1
 
 
-async def test_the_journal_outlives_its_engine(tmp_path: Path) -> None:
+async def test_the_journal_survives_its_engine(tmp_path: Path) -> None:
     model = ScriptedModel(["five"])
     for _ in range(2):
         async with engine_with(model, tmp_path / "home" / "journal.sqlite") as engine:
@@ -73,13 +73,13 @@ async def test_an_answer_that_does_not_fit_is_sent_back_with_the_reason() -> Non
     async with engine_with(model) as engine:
         answer = await engine.complete(question(schema=AGE), asker="test")
         again = await engine.complete(question(schema=AGE), asker="test")
-    assert answer.parsed == again.parsed == {"age": 5}
+    assert answer.value == again.value == {"age": 5}
     assert answer.usage.calls == 3
     assert "no JSON" in model.requests[1].messages[-1].content
     assert "'five' is not of type 'integer' (at ['age'])" in model.requests[2].messages[-1].content
 
 
-async def test_after_two_corrections_the_last_problem_is_told() -> None:
+async def test_after_two_corrections_the_last_problem_is_reported() -> None:
     model = ScriptedModel(["no"], repeat=True)
     async with engine_with(model) as engine:
         with pytest.raises(BadAnswer, match="3 attempts"):
@@ -87,13 +87,13 @@ async def test_after_two_corrections_the_last_problem_is_told() -> None:
     assert len(model.requests) == 3
 
 
-async def test_a_passing_failure_is_tried_again_and_a_lasting_one_is_not() -> None:
+async def test_a_passing_failure_is_retried_and_a_lasting_one_is_not() -> None:
     passing = ScriptedModel([ServerDown("m", "refused"), "there"])
-    lasting = ScriptedModel([RequestRefused("m", "no"), "there"])
+    lasting = ScriptedModel([RejectedRequest("m", "no"), "there"])
     async with engine_with(passing) as engine:
         assert (await engine.complete(question(), asker="test")).text == "there"
     async with engine_with(lasting) as engine:
-        with pytest.raises(RequestRefused):
+        with pytest.raises(RejectedRequest):
             await engine.complete(question(), asker="test")
 
 
@@ -128,7 +128,7 @@ async def test_spending_is_kept_by_asker_and_model() -> None:
     assert (second.model, second.usage.calls, second.unpriced_calls) == ("u", 1, 1)
 
 
-async def test_what_never_fitted_is_asked_anew_by_somebody_else_and_not_within_its_job() -> None:
+async def test_a_request_without_a_fitting_answer_is_asked_anew_only_by_another_job() -> None:
     bad = ["no JSON", "none", "nothing"]
     model = ScriptedModel([*bad, *bad, '{"age": 5}'])
     request = ModelRequest("m", (Message("user", "How old?"),), schema=AGE)
@@ -140,5 +140,5 @@ async def test_what_never_fitted_is_asked_anew_by_somebody_else_and_not_within_i
             with pytest.raises(BadAnswer):
                 await engine.complete(request, asker="a", budget=job)
         again = await engine.complete(request, asker="later")
-        assert again.parsed == {"age": 5}
-        assert (await engine.complete(request, asker="last")).journalled
+        assert again.value == {"age": 5}
+        assert (await engine.complete(request, asker="last")).is_cached

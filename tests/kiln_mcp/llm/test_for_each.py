@@ -11,7 +11,7 @@ from kiln_mcp.llm.for_each import for_each
 SPENT = BudgetSpent("test", "calls", "all calls are made", 1)
 
 
-async def test_each_is_done_once_and_no_more_at_once_than_allowed() -> None:
+async def test_each_item_is_done_once_and_no_more_run_at_once_than_allowed() -> None:
     done: list[int] = []
     now = most = 0
 
@@ -27,7 +27,7 @@ async def test_each_is_done_once_and_no_more_at_once_than_allowed() -> None:
     assert (sorted(done), most) == (list(range(20)), 3)
 
 
-async def test_the_end_of_a_budget_lets_what_is_begun_be_finished_and_begins_nothing() -> None:
+async def test_the_end_of_a_budget_lets_running_calls_finish_and_begins_none() -> None:
     begun: list[int] = []
     ended: list[int] = []
     all_begun, refused = anyio.Event(), anyio.Event()
@@ -49,7 +49,7 @@ async def test_the_end_of_a_budget_lets_what_is_begun_be_finished_and_begins_not
     assert (sorted(begun), sorted(ended)) == ([0, 1, 2], [0, 2])
 
 
-async def test_what_never_ends_is_awaited_for_a_limited_time(
+async def test_a_call_that_never_ends_is_awaited_for_a_limited_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "AWAITED_S", 0.05)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import Field, JsonValue
 
 from kiln_mcp.approvals.decision import Reply
-from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
@@ -343,7 +343,7 @@ async def test_going_on_with_more_asks_for_the_rest_of_the_money_alone(tmp_path:
         assert stops in str(waiting.data["plan"])
         job = (await start(agreed(workspace), ask_questions, arguments, limit)).job
         await service.cancel_job(workspace, job)
-        with pytest.raises(ApprovalNeeded, match=r"new limit is \$1\.50, which is \$0\.50 more"):
+        with pytest.raises(MissingApproval, match=r"new limit is \$1\.50, which is \$0\.50 more"):
             await service.resume_job(workspace, job, JobLimit(cost_usd=1.5))
         resumed = await service.resume_job(workspace, job, JobLimit(cost_usd=0.9))
         assert resumed.state in {"waiting", "running"}
@@ -378,7 +378,7 @@ async def test_a_job_is_known_by_the_address_of_its_page_too(tmp_path: Path) -> 
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
         job = (await start(workspace, ask_questions, {"count": 1})).job
         for reference in (f"kiln://jobs/{job}", f" {job} "):
-            found = await service.wait_for_job.invoke(workspace, {"job": reference})
+            found = await service.wait_for_job.invoke(workspace, {"job": reference, "seconds": 0})
             assert isinstance(found, JobReport)
             assert found.job == job
         await service.cancel_job(workspace, job)

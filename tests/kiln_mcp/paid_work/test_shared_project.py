@@ -9,6 +9,7 @@ import anyio
 from pydantic import JsonValue
 
 from kiln_mcp.evals.service import run_eval
+from kiln_mcp.judging.answers import AgreementReport
 from kiln_mcp.judging.service import label_items, measure_agreement
 from kiln_mcp.synthesis.errors import NoItemsMade
 from kiln_mcp.synthesis.generation import DataWish
@@ -85,6 +86,23 @@ async def test_two_homes_that_measure_one_judge_at_once_judge_each_item_once(
         group.start_soon(measure_agreement.invoke, second, _call(shared))
     _, verdicts = await shared.results()
     assert len(verdicts) == len(set(verdicts)) == len(shared.model.asked) == len(golden) == 4
+
+
+async def test_verdicts_that_another_home_made_since_the_plan_are_measured(
+    shared: SharedProject,
+) -> None:
+    first, second = await shared.open_home("first"), await shared.open_home("second")
+    store = await first.open_project(str(shared.folder))
+    (task,) = await store.children(store.project, Task)
+    golden = await store.runs(task, RunQuery("tag::golden"))
+    labels: list[JsonValue] = [{"item": run.id, "label": "pass"} for run in golden]
+    await label_items.invoke(first, {**_call(shared), "labels": labels, "rater": "ann"})
+    proposal = await measure_agreement.propose(second, _call(shared))
+    await measure_agreement.invoke(first, _call(shared))
+    report = await proposal.carry_out()
+    assert isinstance(report, AgreementReport)
+    assert report.newly_judged == 0
+    assert [row.n for row in report.rows] == [len(golden)]
 
 
 async def test_two_homes_that_generate_at_once_make_no_input_twice(shared: SharedProject) -> None:

@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 from pydantic import JsonValue
 
-from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.catalogue import installed_catalogue
-from kiln_mcp.projects.history.errors import KindWithoutRecord
 from kiln_mcp.workbench.workspace import Workspace
 from storage import (
     KilnAgentProperties,
@@ -18,7 +17,7 @@ from storage import (
     TaskRun,
     TaskRunConfig,
 )
-from storage.errors import RecordNotFound
+from storage.errors import RecordNotFound, Refusal
 from storage.sharing.errors import ChangedSince
 
 
@@ -67,7 +66,7 @@ async def test_what_happened_lately_is_told_of_a_project_and_of_any_record(
     ]
     changed, _ = await _changes(workspace, kind="prompt", record="short")
     assert changed["fields"] == ['prompt: "Be short." → "Be very short."']
-    with pytest.raises(KindWithoutRecord):
+    with pytest.raises(Refusal):
         await _changes(workspace, kind="prompt")
 
 
@@ -98,7 +97,7 @@ async def test_an_undo_that_takes_records_away_asks_first_and_another_does_not(
     await _call(workspace, "sync_project", project="P")
     (first,) = await _changes(workspace)
     arguments: dict[str, JsonValue] = {"project": "P", "change": first["change"]}
-    with pytest.raises(ApprovalNeeded, match="Delete the task Answer; the project's own record"):
+    with pytest.raises(MissingApproval, match="Delete the task Answer; the project's own record"):
         await _call(alone(workspace), "undo_change", **arguments)
     assert [one.id for one in await store.children(store.project, Task)] == [task.id]
     await _call(workspace, "undo_change", **arguments)
@@ -111,7 +110,7 @@ async def test_an_undo_that_takes_records_away_asks_first_and_another_does_not(
     assert (await store.get(Task, task.id)).instruction == "Do it."
     await store.save(Prompt(name="Short", prompt="p"), parent=task)
     for _ in range(2):
-        with pytest.raises(ApprovalNeeded, match="delete the prompt Short"):
+        with pytest.raises(MissingApproval, match="delete the prompt Short"):
             await _call(alone(workspace), "undo_change", project="P", change="unsynced")
 
 
@@ -130,13 +129,13 @@ async def test_deleting_what_others_need_says_so_and_asks_first(workspace: Works
         "kind": "run_config",
         "records": ["Plain"],
     }
-    with pytest.raises(ApprovalNeeded, match="They are referred to by 1 task"):
+    with pytest.raises(MissingApproval, match="They are referred to by 1 task"):
         await _call(alone(workspace), "delete_records", **arguments)
     answer = await _call(workspace, "delete_records", **arguments)
-    assert answer["referred_to_by"] == "1 task"
+    assert answer["referrers"] == "1 task"
     with pytest.raises(RecordNotFound):
         await _call(workspace, "delete_records", **arguments)
-    with pytest.raises(ApprovalNeeded, match="with 1 run below"):
+    with pytest.raises(MissingApproval, match="with 1 run below"):
         await _call(
             alone(workspace), "delete_records", project="P", kind="task", records=["Answer"]
         )

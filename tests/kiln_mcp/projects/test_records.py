@@ -34,7 +34,7 @@ async def _known(workspace: Workspace, **arguments: JsonValue) -> tuple[list[str
     page = await _call(workspace, "find_records", project="P", **arguments)
     records = page.get("records", [])
     assert isinstance(records, list)
-    known = [str(record["display_label"]) for record in records if isinstance(record, dict)]
+    known = [str(record["label"]) for record in records if isinstance(record, dict)]
     return known, page.get("next_cursor")
 
 

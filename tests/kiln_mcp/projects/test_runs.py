@@ -9,17 +9,9 @@ import anyio
 import pytest
 from pydantic import JsonValue
 
-from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.errors import InvalidArguments
-from kiln_mcp.projects.runs.errors import (
-    NothingToRate,
-    NothingToTag,
-    TagBothWays,
-    UnknownScore,
-    UnusableRating,
-    UnusableTag,
-)
 from kiln_mcp.workbench.workspace import Workspace
 from storage import (
     Eval,
@@ -32,6 +24,7 @@ from storage import (
     TaskRun,
     TaskRunSplit,
 )
+from storage.errors import Refusal
 
 
 def alone(workspace: Workspace) -> Workspace:
@@ -105,10 +98,10 @@ async def test_a_deleted_run_comes_back_from_the_trash_until_it_is_emptied(
     await _call(workspace, "put_back", project="P", key=deleted["key"])
     assert (await _call(workspace, "find_runs", project="P"))["total"] == 2
     await _call(workspace, "delete_records", project="P", kind="run", records=[second])
-    with pytest.raises(ApprovalNeeded, match="1 record in the trash away for good"):
+    with pytest.raises(MissingApproval, match="1 record in the trash away for good"):
         await _call(alone(workspace), "empty_trash", project="P")
     emptied = await _call(workspace, "empty_trash", project="P")
-    assert emptied["gone"] == 1
+    assert emptied["removed"] == 1
     assert not (await _call(workspace, "list_trash", project="P"))["records"]
 
 
@@ -119,13 +112,13 @@ async def test_a_project_is_shared_fetched_and_synced_and_a_change_undone(
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", hub], check=True)  # noqa: ASYNC221
     first, _ = await _import(workspace, tmp_path)
     await _call(workspace, "share_project", project="P", address=hub)
-    assert (await _call(workspace, "sync_project", project="P"))["sent"] is True
+    assert (await _call(workspace, "sync_project", project="P"))["is_sent"] is True
     other = str(tmp_path / "other")
     await _call(workspace, "import_project", source=hub, folder=other)
     await _call(workspace, "rate_run", project=other, run=first, stars=2)
     await _call(workspace, "sync_project", project=other)
     received = await _call(workspace, "sync_project", project=str(tmp_path / "p"))
-    assert received["received"] == "Rate 1 run"
+    assert received["incoming"] == "Rate 1 run"
     history = await _call(workspace, "show_history", project=other, kind="run", record=first)
     changes = history["changes"]
     assert isinstance(changes, list)
@@ -173,7 +166,7 @@ async def test_every_scale_is_rated_in_its_words_and_kept_where_kiln_looks_for_i
         ("Short", 0, "1, 2, 3, 4, 5"),
         ("Short", True, "1, 2, 3, 4, 5"),
     ):
-        with pytest.raises(UnusableRating, match=f"'{name}' cannot be rated .* valid are {valid}"):
+        with pytest.raises(Refusal, match=f"'{name}' cannot be rated .* valid are {valid}"):
             await _call(workspace, "rate_run", project="P", run=first, scores={name: said})
     assert (await store.get(TaskRun, first)).output.rating == kept
     for safe, word in ((1, "pass"), (0, "fail"), (-1, "critical"), (True, "pass"), ("0", "fail")):
@@ -193,7 +186,7 @@ async def test_an_overall_rating_on_a_scale_of_words_is_no_number_of_stars(
     rating = TaskOutputRating(type="pass_fail", value=1)
     await store.save(run.replace(output=run.output.replace(rating=rating)))
     assert (await _call(workspace, "read_run", project="P", run=first))["rating"] == "pass"
-    page = await _call(workspace, "find_runs", project="P", rated=True)
+    page = await _call(workspace, "find_runs", project="P", is_rated=True)
     assert isinstance(page["runs"], list)
     assert [run["rating"] for run in page["runs"] if isinstance(run, dict)] == ["pass"]
 
@@ -232,23 +225,23 @@ async def test_a_rating_that_is_taken_away_leaves_the_others_and_at_last_nothing
     none = await _call(workspace, "rate_run", project="P", run=first, stars=0)
     assert "rating" not in none
     assert (await store.get(TaskRun, first)).output.rating is None
-    assert (await _call(workspace, "find_runs", project="P", rated=True))["total"] == 0
+    assert (await _call(workspace, "find_runs", project="P", is_rated=True))["total"] == 0
 
 
 async def test_a_rating_of_nothing_or_of_an_unknown_score_and_an_unusable_tag_are_refused(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     first, _ = await _import(workspace, tmp_path)
-    with pytest.raises(NothingToRate):
+    with pytest.raises(Refusal):
         await _call(workspace, "rate_run", project="P", run=first)
-    with pytest.raises(UnknownScore, match="no eval yet"):
+    with pytest.raises(Refusal, match="no eval yet"):
         await _call(workspace, "rate_run", project="P", run=first, scores={"Nope": True})
     for tag in ("", "a b", "a\x1b[31mb", "x" * 5000):
-        with pytest.raises(UnusableTag):
+        with pytest.raises(Refusal):
             await _call(workspace, "tag_runs", project="P", runs=[first], add=[tag])
-    with pytest.raises(NothingToTag):
+    with pytest.raises(Refusal):
         await _call(workspace, "tag_runs", project="P", runs=[first])
-    with pytest.raises(TagBothWays, match="good cannot be added and taken away"):
+    with pytest.raises(Refusal, match="good cannot be added and removed"):
         await _call(workspace, "tag_runs", project="P", runs=[first], add=["good"], remove=["good"])
     read = await _call(workspace, "read_run", project="P", run=first)
     assert "rating" not in read

@@ -21,7 +21,7 @@ async def test_a_project_that_is_kept_on_this_machine_is_not_called_offline(
     await _call(workspace, "share_project")
     for _ in range(2):
         answer = await _call(workspace, "sync_project")
-        assert not {"sent", "waiting", "offline"} & answer.keys()
+        assert not {"is_sent", "waiting", "offline"} & answer.keys()
         assert str(answer["notice"]).startswith("The history is kept on this machine alone")
 
 
@@ -32,7 +32,7 @@ async def test_a_question_numbers_its_choices_and_its_decision_names_the_next_st
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", hub], check=True)  # noqa: ASYNC221
     await _call(workspace, "share_project", address=str(hub))
     answer = await _call(workspace, "sync_project")
-    assert answer["sent"] is True
+    assert answer["is_sent"] is True
     assert not {"waiting", "offline", "notice"} & answer.keys()
     await fetch_project(str(hub), tmp_path / "other")
     async with await ProjectStore.open(tmp_path / "other", home=tmp_path / "h2") as other:
@@ -50,6 +50,7 @@ async def test_a_question_numbers_its_choices_and_its_decision_names_the_next_st
     assert second.startswith('2: "Theirs." (')
     decided = await _call(workspace, "decide_question", question=question["id"], choice=1)
     assert decided["still_open"] == 0
-    assert str(decided["next_step"]).startswith("sync_project")
+    assert isinstance(decided["next"], list)
+    assert [step["tool"] for step in decided["next"] if isinstance(step, dict)] == ["sync_project"]
     (task,) = await store.children(store.project, Task)
     assert task.instruction == "Ours."

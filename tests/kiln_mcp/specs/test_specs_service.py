@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
-from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.llm.errors import UnknownModel
@@ -173,7 +173,7 @@ async def test_bad_references_are_refused_with_the_way_on(tmp_path: Path) -> Non
 
 async def test_a_model_that_may_cost_money_is_not_asked_before_approval(tmp_path: Path) -> None:
     async with support(tmp_path) as (workspace, project):
-        with pytest.raises(ApprovalNeeded):
+        with pytest.raises(MissingApproval):
             await draft_spec(workspace, project, "be polite", model="fireworks_ai/some-model")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
-from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.llm.errors import UnknownModel
 from kiln_mcp.settings import Settings
@@ -184,7 +184,7 @@ async def test_the_embedded_model_needs_examples_to_go_on_with(tmp_path: Path) -
 
 async def test_generation_that_may_cost_money_is_planned_first(tmp_path: Path) -> None:
     async with support(tmp_path, Writer()) as (workspace, project):
-        with pytest.raises(ApprovalNeeded, match="Generate 12 items"):
+        with pytest.raises(MissingApproval, match="Generate 12 items"):
             await generate_data(
                 workspace, project, wanted=DataWish(count=12), model="fireworks_ai/some-model"
             )

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from kiln_mcp.approvals.decision import Reply
-from kiln_mcp.approvals.errors import ApprovalNeeded
+from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.llm import Engine, EngineSettings
 from kiln_mcp.settings import Settings
@@ -173,11 +173,11 @@ async def test_only_the_project_and_the_exports_of_the_home_are_written_unasked(
         await freeze_split(workspace, project, "Right", name="F")
         alone = replace(workspace, person=None)
         folder = str(tmp_path / place)
-        with pytest.raises(ApprovalNeeded, match="Data is sent to"):
+        with pytest.raises(MissingApproval, match="Data is sent to"):
             await export_training_data(alone, project, "F", ExportFormat.OPENAI_CHAT, folder=folder)
         inside = str(tmp_path / "home" / "exports")
         await export_training_data(alone, project, "F", ExportFormat.OPENAI_CHAT, folder=inside)
-        with pytest.raises(ApprovalNeeded, match=r"It replaces .*train\.openai_chat\.jsonl"):
+        with pytest.raises(MissingApproval, match=r"It replaces .*train\.openai_chat\.jsonl"):
             await export_training_data(alone, project, "F", ExportFormat.OPENAI_CHAT, folder=inside)
         hooks = str(tmp_path / "p" / ".git" / "hooks")
         with pytest.raises(UnsafePath, match="belongs to git"):

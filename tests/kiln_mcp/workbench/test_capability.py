@@ -5,12 +5,13 @@ from typing import Annotated
 import pytest
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
-from kiln_mcp.approvals.errors import ApprovalDeclined, ApprovalNeeded
+from kiln_mcp.approvals.errors import MissingApproval, rejection_error
 from kiln_mcp.approvals.plan import Effect, Plan
 from kiln_mcp.approvals.records import ProposedCall
 from kiln_mcp.errors import InvalidArguments, UnusableValue
 from kiln_mcp.workbench.capability import Proposal, Result, Runs, capability
 from storage import Task, TaskOutput
+from storage.errors import WorkbenchError
 
 
 @dataclass
@@ -25,9 +26,9 @@ class Context:
             return
         self.asked.append(call)
         if self.agrees is None:
-            raise ApprovalNeeded(call.plan, "ap-234567")
+            raise MissingApproval(call.plan, "ap-234567")
         if not self.agrees:
-            raise ApprovalDeclined(call.plan)
+            raise rejection_error(call.plan)
 
 
 class Colour(StrEnum):
@@ -82,7 +83,7 @@ async def test_a_proposal_does_nothing_until_it_is_carried_out() -> None:
     assert painted == ["door"]
 
 
-@pytest.mark.parametrize(("agrees", "error"), [(False, ApprovalDeclined), (None, ApprovalNeeded)])
+@pytest.mark.parametrize(("agrees", "error"), [(False, WorkbenchError), (None, MissingApproval)])
 async def test_a_python_caller_is_stopped_where_nobody_approves(
     agrees: bool | None, error: type[Exception]
 ) -> None:
@@ -105,7 +106,7 @@ async def test_what_needs_no_approval_is_done_where_nobody_approves_the_rest() -
 
     assert (await note(Context(True), text="x")).text == "x"
     assert (await note(Context(None), text="x ")).text == "x ap-234567"
-    with pytest.raises(ApprovalDeclined):
+    with pytest.raises(WorkbenchError, match="declined"):
         await note(Context(False), text="x")
 
 

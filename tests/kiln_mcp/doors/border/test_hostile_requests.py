@@ -418,5 +418,5 @@ def test_a_bomb_of_tiny_chunks_with_the_token_keeps_nobody_out(target: Target) -
 def test_the_daemon_that_was_attacked_still_serves(target: Target) -> None:
     daemon = Daemon(target.home)
     daemon.find()
-    assert daemon.is_well()
+    assert daemon.is_healthy()
     assert "Traceback" not in (target.home / "daemon.log").read_text(encoding="utf-8")

@@ -111,7 +111,7 @@ class Hanging(Daemon):
     def find(self, *, replacing: bool = False) -> None:
         raise DaemonUnreachable("It does not answer.")
 
-    def is_well(self) -> bool:
+    def is_healthy(self) -> bool:
         return False
 
 
@@ -126,7 +126,7 @@ def test_a_call_of_a_daemon_that_hangs_is_answered_all_the_same(tmp_path: Path) 
     ):
         daemon = Hanging(tmp_path, listener)
         bridge = threading.Thread(
-            target=Bridge(daemon, incoming, outgoing, look_every_s=0.05).run, daemon=True
+            target=Bridge(daemon, incoming, outgoing, ping_every_s=0.05).run, daemon=True
         )
         bridge.start()
         with os.fdopen(to_bridge, "wb") as said:

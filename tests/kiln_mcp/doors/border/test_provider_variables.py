@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kiln_mcp.doors.border.lent_variables import LentVariables, NotLendable
+from kiln_mcp.doors.border.lent_variables import LendingError, LentVariables
 from kiln_mcp.doors.border.provider_variables import lendable
 from kiln_mcp.doors.border.provider_variables import variables_of_servers as named_in
 from kiln_mcp.llm.prices import providers
@@ -77,7 +77,7 @@ def test_who_has_a_region_alone_takes_nobodys_credentials_away() -> None:
 
 def test_of_a_lending_that_is_refused_nothing_is_taken() -> None:
     environment: dict[str, str] = {}
-    with pytest.raises(NotLendable, match="may not be lent: PATH"):
+    with pytest.raises(LendingError, match="may not be lent: PATH"):
         LentVariables(environment).take({"OPENAI_API_KEY": "k", "PATH": "/tmp"})
     with pytest.raises(ValueError, match="NUL"):
         LentVariables(environment).take({"OPENAI_API_KEY": "k", "XAI_API_KEY": "a\0"})

@@ -4,13 +4,15 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import anyio
 import mcp_types as types
 import pytest
+from aiohttp import web
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.extension import (
     ClaimContext,
@@ -100,6 +102,40 @@ def least(schema: Mapping[str, Any]) -> object:
             return schema.get("minimum", 0)
         case _:
             return "Offer a refund."
+
+
+@asynccontextmanager
+async def silent_model(home: Path) -> AsyncGenerator[anyio.Event]:
+    """Serve a free model that never answers, as `silent/m`; yield what is set when it is asked.
+
+    A call that asks the host returns as soon as its question waits; one that asks this model stays
+    open.
+    """
+    was_asked, released = anyio.Event(), anyio.Event()
+
+    async def complete(request: web.Request) -> web.Response:
+        was_asked.set()
+        await released.wait()
+        return web.Response(status=500)
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", complete)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    server = {
+        "name": "silent",
+        "base_url": f"http://127.0.0.1:{runner.addresses[0][1]}/v1",
+        "input_usd_per_million": 0,
+        "output_usd_per_million": 0,
+    }
+    await anyio.Path(home).mkdir(mode=0o700)
+    await anyio.Path(home / "servers.json").write_text(json.dumps([server]), encoding="utf-8")
+    try:
+        yield was_asked
+    finally:
+        released.set()
+        await runner.cleanup()
 
 
 class NewTask(types.Result):
@@ -206,11 +242,11 @@ async def test_a_call_that_its_daemon_was_killed_amid_is_not_made_again_unasked(
         refused.append(str(told.value))
 
     with anyio.fail_after(60):
-        async with Client(stdio(home), mode=era) as client:
+        async with silent_model(home) as was_asked, Client(stdio(home), mode=era) as client:
             arguments = await long_call(client, tmp_path / "project")
             async with anyio.create_task_group() as group:
-                group.start_soon(call, client, arguments)
-                await until_ordered(client)
+                group.start_soon(call, client, arguments | {"model": "silent/m"})
+                await was_asked.wait()
                 os.kill(pid_of(home), signal.SIGKILL)
             assert "ended while it worked on draft_spec" in refused[0]
             assert not (await client.call_tool("list_jobs", {})).is_error

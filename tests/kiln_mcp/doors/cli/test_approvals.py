@@ -91,7 +91,7 @@ def test_each_request_is_approved_declined_or_left(store: ApprovalStore) -> None
         ApprovalState.WAITING,
     ]
     assert said == [
-        f"{requests[0].id} is approved; tell your assistant to go on.",
+        f"{requests[0].id} is approved; tell your assistant to continue.",
         f"{requests[1].id} is declined.",
     ]
     assert store.consume(requests[0].id, requests[0].call) is Consumption.CONSUMED
@@ -99,9 +99,9 @@ def test_each_request_is_approved_declined_or_left(store: ApprovalStore) -> None
 
 def test_what_was_answered_elsewhere_meanwhile_is_said_so(store: ApprovalStore) -> None:
     request = store.request(CALL)
-    store.record(CALL, Door.ELICITATION, approved=False)
+    store.record(CALL, Door.ELICITATION, agrees=False)
     [said] = answer_requests(store, [request], answers("y"))
-    assert "did not wait any more" in said
+    assert "is not waiting: it was answered elsewhere" in said
     assert store.consume(request.id, CALL) is Consumption.DECLINED
 
 
@@ -152,7 +152,7 @@ def test_labels_and_code_are_shown_with_all_that_they_do(store: ApprovalStore) -
 
 def test_the_history_says_who_answered_at_which_door(tmp_path: Path, store: ApprovalStore) -> None:
     store.record(CALL, Door.ELICITATION)
-    store.record(replace(CALL, tool="empty_trash"), Door.TERMINAL, approved=False)
+    store.record(replace(CALL, tool="empty_trash"), Door.TERMINAL, agrees=False)
     newest, oldest = run(tmp_path, "approve", "--history").stdout.splitlines()
     assert "declined by terminal  empty_trash by vscode 1.9: Share 'shop'." in newest
     assert "used by elicitation  share_project" in oldest

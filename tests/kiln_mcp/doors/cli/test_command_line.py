@@ -33,8 +33,8 @@ def run(home: Path, *arguments: str) -> Result:
         (("serve", "--port", "-1"), "-1 is not in the range"),
         (("serve", "--idle-minutes", "-1"), "-1.0 is not in the range x>0"),
         (("serve", "--idle-minutes", "0"), "0.0 is not in the range x>0"),
-        (("worker", "--database-url", "mysql://x"), "'mysql' is no Postgres"),
-        (("worker", "--database-url", "sqlite:///x"), "'sqlite' is no Postgres"),
+        (("worker", "--database-url", "mysql://x"), "'mysql' is not Postgres"),
+        (("worker", "--database-url", "sqlite:///x"), "'sqlite' is not Postgres"),
         (("worker",), "A worker needs a shared database"),
     ],
 )

@@ -64,6 +64,6 @@ async def test_a_person_sees_what_would_run_and_their_yes_trusts_the_folder(fold
 async def test_without_a_terminal_nobody_is_trusted_whatever_is_piped_in(folder: Path) -> None:
     home = folder.parent / "home"
     runner = CliRunner(env={"KILN_MCP_HOME": str(home)})
-    with pytest.raises(WorkbenchError, match="in a terminal"):
+    with pytest.raises(WorkbenchError, match="needs a terminal"):
         runner.invoke(cli, ["trust", str(folder)], input="y\n", catch_exceptions=False)
     assert not Trust(home).is_trusted(folder)

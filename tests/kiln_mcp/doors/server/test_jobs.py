@@ -141,7 +141,7 @@ async def test_a_job_has_a_page_with_all_that_is_known_about_it(tmp_path: Path, 
         page, text = await page_of(client, job)
     assert str(listed.uri) == f"kiln://jobs/{job}"
     assert listed.name == f"Ask some questions ({job})"
-    assert (listed.title or "").startswith("Ask some questions: done 2 of 2, begun 20")
+    assert (listed.title or "").startswith("Ask some questions: done 2 of 2, started 20")
     assert template.uri_template == "kiln://jobs/{job}"
     assert (page.state, page.done, page.total) == ("done", 2, 2)
     assert (page.result, page.arguments) == ({"total": 1}, {"count": 2})

@@ -14,15 +14,15 @@ from kiln_mcp.llm import (
     BudgetLimit,
     Engine,
     EngineSettings,
+    Expense,
     Message,
     ModelAnswer,
     ModelError,
     ModelRequest,
     ServerSettings,
-    Spent,
     Usage,
 )
-from kiln_mcp.llm.budget.reservation import most_it_can_take
+from kiln_mcp.llm.budget.reservation import maximum_expense
 from kiln_mcp.llm.errors import BudgetSpent
 from kiln_mcp.llm.messages import Tool, ToolCall
 from kiln_mcp.llm.prices import Price, litellm_price
@@ -120,13 +120,13 @@ class EndlessModel:
         raise AssertionError("nothing wakes it")
 
 
-async def test_a_call_that_was_sent_and_given_up_counts_as_spent_now_and_later(
+async def test_a_cancelled_call_counts_as_spent_now_and_later(
     tmp_path: Path,
 ) -> None:
     settings = EngineSettings(journal=tmp_path / "journal.sqlite", environment={})
     model = EndlessModel()
     [request] = requests(1)
-    most = most_it_can_take(request, Price(0.0, 0.0, 0.0))
+    most = maximum_expense(request, Price(0.0, 0.0, 0.0))
     async with Engine(settings, {"m": model}) as engine:
         budget = await engine.budget("jobs/1", BudgetLimit(calls=5))
 
@@ -138,13 +138,13 @@ async def test_a_call_that_was_sent_and_given_up_counts_as_spent_now_and_later(
             with anyio.fail_after(10):
                 await model.sent.wait()
             group.cancel_scope.cancel()
-        assert budget.spent == most
+        assert budget.expense == most
     async with Engine(settings, {"m": ScriptedModel(["ok"])}) as engine:
         again = await engine.budget("jobs/1", BudgetLimit(calls=5))
-        assert again.spent == most
+        assert again.expense == most
         await engine.complete(request, asker="a", budget=again)
-        assert (await engine.budget("jobs/1", BudgetLimit())).spent.calls == 2
-        assert (await engine.budget("jobs/2", BudgetLimit())).spent.calls == 0
+        assert (await engine.budget("jobs/1", BudgetLimit())).expense.calls == 2
+        assert (await engine.budget("jobs/2", BudgetLimit())).expense.calls == 0
 
 
 async def test_a_failed_call_is_not_counted_by_a_later_attempt_either(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ async def test_a_failed_call_is_not_counted_by_a_later_attempt_either(tmp_path: 
         with pytest.raises(RuntimeError):
             await engine.complete(request, asker="a", budget=budget)
     async with Engine(settings) as engine:
-        assert (await engine.budget("jobs/1", BudgetLimit())).spent.calls == 0
+        assert (await engine.budget("jobs/1", BudgetLimit())).expense.calls == 0
 
 
 async def test_time_that_an_earlier_attempt_took_counts() -> None:
@@ -193,15 +193,15 @@ async def test_money_is_kept_to_the_cent_and_unpriced_calls_are_counted(
         free = ModelRequest("u/tiny", (Message("user", "?"),))
         answer = await engine.complete(free, asker="a", budget=budget)
     # 10 tokens in and 5 out are 0.02 each; the fifth could take 0.06 and pass the limit.
-    assert budget.spent.cost_usd == pytest.approx(0.08)
+    assert budget.expense.cost_usd == pytest.approx(0.08)
     assert answer.usage.cost_usd is None
-    assert budget.spent.unpriced_calls == 1
+    assert budget.expense.unpriced_calls == 1
 
 
 @given(st.text(max_size=200), st.integers(0, 100))
 def test_a_reservation_is_at_least_one_token_a_byte(text: str, max_tokens: int) -> None:
     request = ModelRequest("m", (Message("user", text),), max_tokens=max_tokens)
-    most = most_it_can_take(request, Price(1.0, 2.0, 1.0))
+    most = maximum_expense(request, Price(1.0, 2.0, 1.0))
     assert most.tokens >= len(text.encode()) + max_tokens
     assert most.cost_usd >= len(text.encode()) + 2 * max_tokens
 
@@ -220,7 +220,7 @@ def test_a_reservation_counts_all_that_is_sent_not_the_messages_texts_alone(
         tools=(Tool(text, text, {"description": text}),),
         max_tokens=0,
     )
-    assert most_it_can_take(request, None).tokens >= size * (2 * count + 2 + 1 + 1 + 3)
+    assert maximum_expense(request, None).tokens >= size * (2 * count + 2 + 1 + 1 + 3)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_a_long_request_has_the_price_of_long_requests(
     assert price is not None
     assert price.cost_usd(read, written, cached) == pytest.approx(cost)
     request = ModelRequest(model, (Message("user", "x" * read),), max_tokens=written)
-    assert most_it_can_take(request, price).cost_usd >= cost
+    assert maximum_expense(request, price).cost_usd >= cost
 
 
 async def ask_server(server: Loopback, limit: BudgetLimit, **settings: float) -> Budget:
@@ -256,20 +256,20 @@ async def ask_server(server: Loopback, limit: BudgetLimit, **settings: float) ->
         with suppress(ModelError, BudgetSpent):
             named = replace(request, model="p/tiny")
             await engine.complete(named, asker="a", budget=budget)
-        assert (await engine.budget("jobs/1", limit)).lost == budget.lost  # also after a kill
+        assert (await engine.budget("jobs/1", limit)).losses == budget.losses  # also after a kill
         return budget
 
 
-MOST = most_it_can_take(requests(1)[0], Price(0.001, 0.002, 0.001))
+MOST = maximum_expense(requests(1)[0], Price(0.001, 0.002, 0.001))
 
 
-async def test_a_call_that_got_no_answer_in_time_counts_at_the_most_that_it_can_take(
+async def test_a_call_without_an_answer_in_time_counts_as_its_whole_reservation(
     loopback: Loopback,
 ) -> None:
     loopback.late_s = 60.0
     budget = await ask_server(loopback, BudgetLimit(), timeout_s=0.05, attempts=3)
     assert len(loopback.bodies) == 3
-    assert budget.spent == budget.lost == MOST + MOST + MOST
+    assert budget.expense == budget.losses == MOST + MOST + MOST
 
 
 @pytest.mark.parametrize("where", ["before", "within"])
@@ -279,7 +279,7 @@ async def test_a_call_whose_connection_broke_after_it_was_sent_counts_as_spent(
     loopback.breaks = where
     budget = await ask_server(loopback, BudgetLimit(), attempts=1)
     assert len(loopback.bodies) == 1
-    assert budget.spent == budget.lost == MOST
+    assert budget.expense == budget.losses == MOST
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 408, 429])
@@ -287,11 +287,11 @@ async def test_a_call_that_was_refused_costs_nothing(loopback: Loopback, status:
     loopback.fail(status, "no")
     loopback.fail(status, "no")
     budget = await ask_server(loopback, BudgetLimit(), attempts=2)
-    assert (budget.spent, budget.lost) == (Spent(), Spent())
+    assert (budget.expense, budget.losses) == (Expense(), Expense())
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-async def test_a_call_that_its_server_failed_at_holds_to_the_limits_as_one_without_an_answer(
+async def test_a_call_that_its_server_failed_counts_like_one_without_an_answer(
     loopback: Loopback, status: int
 ) -> None:
     for _ in range(5):
@@ -299,24 +299,24 @@ async def test_a_call_that_its_server_failed_at_holds_to_the_limits_as_one_witho
     limit = BudgetLimit(calls=4, cost_usd=2.5 * MOST.cost_usd)
     budget = await ask_server(loopback, limit, attempts=5)
     assert len(loopback.bodies) == 2
-    assert budget.spent == budget.lost == MOST + MOST
+    assert budget.expense == budget.losses == MOST + MOST
     assert "2 calls got no answer and count as spent" in str(budget.refusal)
 
 
 async def test_a_call_that_never_reached_a_server_costs_nothing(loopback: Loopback) -> None:
     loopback.address = "http://127.0.0.1:9/v1"
     budget = await ask_server(loopback, BudgetLimit(), attempts=2)
-    assert (budget.spent, budget.lost) == (Spent(), Spent())
+    assert (budget.expense, budget.losses) == (Expense(), Expense())
 
 
-async def test_calls_that_got_no_answer_never_pass_the_limit_and_are_said(
+async def test_calls_without_an_answer_never_pass_the_limit_and_are_reported(
     loopback: Loopback,
 ) -> None:
     loopback.late_s = 60.0
     limit = BudgetLimit(cost_usd=2.5 * MOST.cost_usd)
     budget = await ask_server(loopback, limit, timeout_s=0.05, attempts=5)
     assert len(loopback.bodies) == 2
-    assert budget.spent.cost_usd == 2 * MOST.cost_usd
+    assert budget.expense.cost_usd == 2 * MOST.cost_usd
     assert "2 calls got no answer and count as spent" in str(budget.refusal)
 
 
@@ -348,12 +348,12 @@ async def test_a_server_that_takes_more_than_it_was_asked_to_is_not_asked_past_t
             async with anyio.create_task_group() as group:
                 for request in requests(8):
                     group.start_soon(ask, request)
-    assert len(loopback.bodies) == budget.spent.calls == 2  # all that were sent before one came
+    assert len(loopback.bodies) == budget.expense.calls == 2  # all that were sent before one came
     assert len(refusals) == 6
     assert "the server of 'p/tiny' took more than it was asked to: 150,000 tokens" in refusals[0]
 
 
-async def test_what_a_model_was_seen_to_take_is_kept_for_its_next_call(
+async def test_an_excess_of_a_model_raises_the_reservation_of_its_next_call(
     loopback: Loopback,
 ) -> None:
     taken = {"prompt_tokens": 10, "completion_tokens": 5_000}
@@ -367,4 +367,4 @@ async def test_what_a_model_was_seen_to_take_is_kept_for_its_next_call(
         await engine.complete(second, asker="a", budget=budget)
         with pytest.raises(BudgetSpent, match="the next call may take up to 5010"):
             await engine.complete(third, asker="a", budget=budget)
-    assert budget.spent.tokens == 10_020
+    assert budget.expense.tokens == 10_020

@@ -12,10 +12,10 @@ from kiln_mcp.llm import (
     BudgetLimit,
     Engine,
     EngineSettings,
+    Expense,
     Message,
     ModelRequest,
     ServerSettings,
-    Spent,
 )
 from kiln_mcp.llm.errors import BudgetSpent
 
@@ -58,11 +58,11 @@ async def test_calls_in_the_queue_are_not_sent_once_a_budget_is_held(
         budget = await engine.budget("jobs/1", BudgetLimit())
         async with asking(engine, budget, loopback, 8, at_once):
             await budget.hold()
-    assert len(loopback.bodies) == budget.spent.calls == at_once
-    assert budget.lost == Spent()
+    assert len(loopback.bodies) == budget.expense.calls == at_once
+    assert budget.losses == Expense()
 
 
-async def test_a_call_that_waits_to_be_sent_again_does_not_keep_a_pause_waiting(
+async def test_a_call_that_waits_for_its_retry_does_not_delay_a_pause(
     loopback: Loopback,
 ) -> None:
     loopback.fail(429, "slow down", retry_after="45")
@@ -70,7 +70,7 @@ async def test_a_call_that_waits_to_be_sent_again_does_not_keep_a_pause_waiting(
         budget = await engine.budget("jobs/1", BudgetLimit())
         async with asking(engine, budget, loopback, 1, 1):
             await budget.hold()
-    assert budget.spent == Spent()
+    assert budget.expense == Expense()
 
 
 async def test_calls_of_others_pass_while_a_budget_is_held(loopback: Loopback) -> None:
@@ -83,7 +83,7 @@ async def test_calls_of_others_pass_while_a_budget_is_held(loopback: Loopback) -
     assert len(loopback.bodies) == 2
 
 
-async def test_no_call_is_sent_when_the_time_is_over_and_those_on_their_way_are_answered(
+async def test_no_call_is_sent_after_the_time_and_in_flight_calls_are_awaited(
     loopback: Loopback,
 ) -> None:
     loopback.late_s = 0.5
@@ -92,14 +92,14 @@ async def test_no_call_is_sent_when_the_time_is_over_and_those_on_their_way_are_
         with pytest.raises(ExceptionGroup) as stopped:
             async with asking(engine, budget, loopback, 6, 2):
                 await anyio.sleep_forever()
-        assert len(loopback.bodies) == budget.spent.calls == 2
-        assert budget.lost == Spent()
-        assert "the 0.3 s are over, and calls on their way were awaited. What" in str(
+        assert len(loopback.bodies) == budget.expense.calls == 2
+        assert budget.losses == Expense()
+        assert "the 0.3 s are over, and in-flight calls were awaited. Finished" in str(
             budget.refusal
         )
         assert stopped.group_contains(BudgetSpent)
         again = [await engine.complete(asked(number), asker="item") for number in range(2)]
-    assert all(answer.journalled for answer in again)
+    assert all(answer.is_cached for answer in again)
 
 
 async def stopped(engine: Engine, budget: Budget, *requests: ModelRequest) -> list[BudgetSpent]:
@@ -126,10 +126,10 @@ async def test_a_server_that_never_answers_does_not_keep_a_job_after_its_time(
     async with engine_of(loopback, 2, awaited_s=0.1) as engine:
         budget = await engine.budget("jobs/1", BudgetLimit(seconds=0.3))
         refusals = await stopped(engine, budget, *map(asked, range(5)))
-        assert (await engine.budget("jobs/1", BudgetLimit())).lost == budget.lost
+        assert (await engine.budget("jobs/1", BudgetLimit())).losses == budget.losses
     assert [refusal.kind for refusal in refusals] == ["seconds"] * 5
-    assert len(loopback.bodies) == budget.spent.calls == budget.lost.calls == 2
-    said = "the 0.3 s are over, and calls on their way were awaited; 2 calls got no answer and"
+    assert len(loopback.bodies) == budget.expense.calls == budget.losses.calls == 2
+    said = "the 0.3 s are over, and in-flight calls were awaited; 2 calls got no answer and"
     assert said in str(refusals[0])
 
 
@@ -143,7 +143,7 @@ async def test_a_call_that_waits_for_its_turn_behind_others_ends_with_the_time_o
             budget = await engine.budget("jobs/1", BudgetLimit(seconds=0.1))
             [refusal] = await stopped(engine, budget, asked(7))
             [same] = await stopped(engine, budget, asked(0))  # as is on its way for the other
-    assert (refusal.kind, same.kind, budget.spent) == ("seconds", "seconds", Spent())
+    assert (refusal.kind, same.kind, budget.expense) == ("seconds", "seconds", Expense())
 
 
 async def test_work_orders_are_withdrawn_at_the_end_of_the_time_and_cost_nothing() -> None:
@@ -152,7 +152,7 @@ async def test_work_orders_are_withdrawn_at_the_end_of_the_time_and_cost_nothing
         budget = await engine.budget("jobs/1", BudgetLimit(seconds=0.3))
         refusals = await stopped(engine, budget, *orders)
         assert await engine.orders.open_count() == 0
-    assert budget.spent == Spent()
+    assert budget.expense == Expense()
     assert "3 work orders that were not answered cost nothing" in str(refusals[0])
 
 
@@ -164,4 +164,4 @@ async def test_an_early_end_of_the_time_ends_what_hangs_as_well(loopback: Loopba
             async with asking(engine, budget, loopback, 2, 2):
                 await budget.check_time(1000.0, "the server asks to wait")
         assert ended.group_contains(BudgetSpent, match="the server asks to wait")
-    assert budget.lost.calls == 2
+    assert budget.losses.calls == 2

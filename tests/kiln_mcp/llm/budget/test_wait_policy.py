@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from kiln_mcp.llm import BudgetLimit, Engine, EngineSettings, Message, ModelRequest, ServerSettings
-from kiln_mcp.llm.errors import AsksTooLong, BudgetSpent, RateLimited
+from kiln_mcp.llm.errors import BudgetSpent, ModelError, TooManyRequests
 from kiln_mcp.llm.providers.http_errors import retry_after
 
 Loopback = Any  # the fixture's class lives in conftest
@@ -56,16 +56,16 @@ async def asking(*engines: Engine) -> AsyncGenerator[None]:
         group.cancel_scope.cancel()
 
 
-async def test_who_waits_hears_how_long_the_server_asks_to_wait(loopback: Loopback) -> None:
+async def test_the_listener_is_told_how_long_the_server_asks_to_wait(loopback: Loopback) -> None:
     loopback.fail(429, "slow down", retry_after="45")
     ear = Ear()
-    async with engine_of(loopback) as engine, asking(engine.heard_by(ear.hear)):
+    async with engine_of(loopback) as engine, asking(engine.with_listener(ear.hear)):
         await ear.wait_for(1)
     assert ear.heard == ["The server of 'p/tiny' asks to wait 45 s."]
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_others_who_ask_the_server_meanwhile_hear_it_too(
+async def test_other_callers_of_a_paused_server_are_told_too(
     loopback: Loopback, status: int
 ) -> None:
     loopback.fail(status, "slow down", retry_after="45")
@@ -73,17 +73,17 @@ async def test_others_who_ask_the_server_meanwhile_hear_it_too(
     async with engine_of(loopback, attempts=1) as engine:
         with pytest.raises(Exception, match="slow down"):
             await engine.complete(asked(), asker="first")
-        heard = engine.heard_by(ear.hear)
+        heard = engine.with_listener(ear.hear)
         async with asking(heard, heard):
             await ear.wait_for(2)
     assert ear.heard == ["The server of 'p/tiny' asks to wait 45 s."] * 2
     assert len(loopback.bodies) == 1
 
 
-async def test_who_waits_for_a_limit_of_the_own_settings_hears_it(loopback: Loopback) -> None:
+async def test_the_listener_is_told_of_a_wait_for_a_configured_limit(loopback: Loopback) -> None:
     ear = Ear()
     async with engine_of(loopback, per_minute=6) as engine:
-        heard = engine.heard_by(ear.hear)
+        heard = engine.with_listener(ear.hear)
         await heard.complete(asked(9), asker="first")
         async with asking(heard):
             await ear.wait_for(1)
@@ -94,7 +94,7 @@ async def test_a_server_that_asks_for_an_hour_is_not_waited_for(loopback: Loopba
     loopback.fail(429, "quota", retry_after="3600")
     async with engine_of(loopback) as engine:
         for number in range(2):  # the second is not even sent
-            with anyio.fail_after(10), pytest.raises(AsksTooLong, match="asks to wait 60 min"):
+            with anyio.fail_after(10), pytest.raises(ModelError, match="asks to wait 60 min"):
                 await engine.complete(asked(number), asker="test")
     assert len(loopback.bodies) == 1
 
@@ -104,7 +104,7 @@ async def test_a_model_that_is_to_wait_long_keeps_no_other_of_its_server_back(
 ) -> None:
     loopback.fail(429, "quota", retry_after="3600")
     async with engine_of(loopback) as engine:
-        with pytest.raises(AsksTooLong, match="p/tiny asks to wait 60 min"):
+        with pytest.raises(ModelError, match="p/tiny asks to wait 60 min"):
             await engine.complete(asked(), asker="test")
         with anyio.fail_after(10):
             answer = await engine.complete(replace(asked(), model="p/other"), asker="test")
@@ -113,7 +113,7 @@ async def test_a_model_that_is_to_wait_long_keeps_no_other_of_its_server_back(
 
 
 @pytest.mark.parametrize("asked_to", ["Fri, 01 Jan 2099 00:00:00 GMT", "99999999999", "inf"])
-async def test_a_senseless_wait_is_taken_as_none_given(loopback: Loopback, asked_to: str) -> None:
+async def test_a_senseless_retry_after_is_ignored(loopback: Loopback, asked_to: str) -> None:
     loopback.fail(429, "slow down", retry_after=asked_to)
     async with engine_of(loopback) as engine:
         with anyio.fail_after(20):
@@ -123,12 +123,12 @@ async def test_a_senseless_wait_is_taken_as_none_given(loopback: Loopback, asked
 @pytest.mark.parametrize(
     ("seconds", "words"), [("7100", "118 min"), ("40000", "11 hours"), ("260000", "3 days")]
 )
-async def test_a_long_wait_is_said_in_words_for_people(
+async def test_a_long_wait_is_written_in_hours_or_days(
     loopback: Loopback, seconds: str, words: str
 ) -> None:
     loopback.fail(429, "quota", retry_after=seconds)
     async with engine_of(loopback) as engine:
-        with pytest.raises(AsksTooLong, match=f"asks to wait {words}, and a call waits 120 s"):
+        with pytest.raises(ModelError, match=f"asks to wait {words}, and a call waits 120 s"):
             await engine.complete(asked(), asker="test")
 
 
@@ -144,18 +144,18 @@ async def test_a_wait_that_is_longer_than_the_time_that_is_left_ends_the_job_at_
     assert budget.refusal is not None
 
 
-async def test_a_short_wait_is_not_worth_a_sentence(loopback: Loopback) -> None:
+async def test_the_listener_is_not_told_of_a_short_wait(loopback: Loopback) -> None:
     loopback.fail(429, "slow down", retry_after="0.05")
     ear = Ear()
     async with engine_of(loopback) as engine:
-        await engine.heard_by(ear.hear).complete(asked(), asker="test")
+        await engine.with_listener(ear.hear).complete(asked(), asker="test")
     assert ear.heard == []
 
 
-async def test_the_last_attempt_says_that_it_was_refused(loopback: Loopback) -> None:
+async def test_the_error_of_the_last_attempt_is_raised(loopback: Loopback) -> None:
     loopback.fail(429, "slow down", retry_after="3600")
     async with engine_of(loopback, attempts=1) as engine:
-        with pytest.raises(RateLimited, match="asks to wait 60 min"):
+        with pytest.raises(TooManyRequests, match="asks to wait 60 min"):
             await engine.complete(asked(), asker="test")
 
 

@@ -12,7 +12,7 @@ from kiln_mcp.llm import (
     ModelRequest,
     Usage,
 )
-from kiln_mcp.llm.errors import JournalFailed
+from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.llm.journal.journal import request_key
 from kiln_mcp.llm.journal.writer import Batch, Change, JournalWriter
 from kiln_mcp.llm.messages import Tool
@@ -25,21 +25,23 @@ def request(text: str = "Hi", **changes: object) -> ModelRequest:
     return ModelRequest("m", (Message("user", text),), **changes)  # pyright: ignore[reportArgumentType]
 
 
-async def test_a_journal_that_cannot_be_made_is_said_with_what_to_do(tmp_path: Path) -> None:
+async def test_a_journal_that_cannot_be_created_is_reported_with_the_next_step(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "file").touch()
     settings = EngineSettings(journal=tmp_path / "file" / "journal.sqlite", environment={})
     async with Engine(settings, {"m": ScriptedModel(["never asked"])}) as engine:
-        with pytest.raises(JournalFailed, match="KILN_MCP_HOME"):
+        with pytest.raises(DatabaseFailure, match="KILN_MCP_HOME"):
             await engine.complete(request(), asker="test")
 
 
-async def test_a_file_that_is_no_database_stops_only_who_asks_a_model(tmp_path: Path) -> None:
+async def test_a_damaged_journal_stops_only_calls_of_models(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     path.write_bytes(b"no database at all, but long enough to be read as one" * 100)
     model = ScriptedModel(["answered"])
     async with Engine(EngineSettings(journal=path, environment={}), {"m": model}) as engine:
         with pytest.raises(
-            JournalFailed, match=r"journal\.sqlite is damaged, or no database\. Move it away"
+            DatabaseFailure, match=r"journal\.sqlite is damaged, or no database\. Move it away"
         ):
             await engine.complete(request(), asker="test")
         assert not model.requests
@@ -47,7 +49,7 @@ async def test_a_file_that_is_no_database_stops_only_who_asks_a_model(tmp_path: 
         assert (await engine.complete(request(), asker="test")).text == "answered"
 
 
-async def test_a_full_disk_is_said_and_nothing_is_half_written(tmp_path: Path) -> None:
+async def test_a_full_disk_is_reported_and_nothing_is_half_written(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     settings = EngineSettings(journal=path, environment={})
     async with Engine(settings, {"m": ScriptedModel(["small"])}) as engine:
@@ -60,7 +62,7 @@ async def test_a_full_disk_is_said_and_nothing_is_half_written(tmp_path: Path) -
         )
     connection.close()
     async with Engine(settings, {"m": ScriptedModel(["more"])}) as engine:
-        with pytest.raises(JournalFailed, match="disk is full"):
+        with pytest.raises(DatabaseFailure, match="disk is full"):
             await engine.complete(request("other"), asker="test")
         assert (await engine.complete(request(), asker="test")).text == "small"
         assert [entry.usage.calls for entry in await engine.spending()] == [1]
@@ -73,24 +75,24 @@ async def test_after_a_row_that_cannot_be_written_the_next_is(tmp_path: Path) ->
     with anyio.fail_after(20):
         async with Engine(EngineSettings(journal=path, environment={}), {"m": model}) as engine:
             for _ in odd:
-                with pytest.raises(JournalFailed):
+                with pytest.raises(DatabaseFailure):
                     await engine.complete(request(), asker="test")
             assert (await engine.complete(request(), asker="test")).text == "fine"
             assert [entry.usage.calls for entry in await engine.spending()] == [1]
 
 
-async def test_half_a_character_that_was_journalled_before_is_replaced(tmp_path: Path) -> None:
+async def test_a_lone_surrogate_of_an_older_journal_is_replaced(tmp_path: Path) -> None:
     old = ModelAnswer("a\ud800", reasoning="\udc00b")
     settings = EngineSettings(journal=tmp_path / "journal.sqlite", environment={})
     async with Engine(settings, {"m": ScriptedModel([old])}) as engine:
         await engine.complete(request(), asker="test")
         answer = await engine.complete(request(), asker="test")
-    assert answer.journalled
+    assert answer.is_cached
     assert (answer.text, answer.reasoning) == ("a\ufffd", "\ufffdb")
 
 
-async def test_the_writer_outlives_whatever_goes_wrong() -> None:
-    failures: list[Exception] = [MemoryError("too large"), JournalFailed(None, "no disk")]
+async def test_the_writer_survives_any_failure() -> None:
+    failures: list[Exception] = [MemoryError("too large"), DatabaseFailure("no disk")]
 
     def write(_: Batch) -> None:
         if failures:
@@ -98,11 +100,11 @@ async def test_the_writer_outlives_whatever_goes_wrong() -> None:
 
     writer = JournalWriter(write)
     with anyio.fail_after(20):
-        with pytest.raises(JournalFailed, match="no disk"):
-            await writer.put(Change.WRITE, {})
+        with pytest.raises(DatabaseFailure, match="no disk"):
+            await writer.add(Change.WRITE, {})
         with pytest.raises(MemoryError, match="too large"):
-            await writer.put(Change.WRITE, {})
-        await writer.put(Change.WRITE, {})
+            await writer.add(Change.WRITE, {})
+        await writer.add(Change.WRITE, {})
         await writer.close()
 
 

@@ -6,8 +6,9 @@ import anyio.lowlevel
 import pytest
 
 from kiln_mcp.llm import Message, ModelRequest
-from kiln_mcp.llm.errors import RateLimited
-from kiln_mcp.llm.limits.gate import Gate, Limits
+from kiln_mcp.llm.errors import TooManyRequests
+from kiln_mcp.llm.limits.gate import Gate
+from kiln_mcp.llm.limits.shared_limits import Limits
 
 REQUEST = ModelRequest("m", (Message("user", "?"),), max_tokens=1)
 OTHER = replace(REQUEST, model="other")
@@ -38,9 +39,9 @@ async def test_never_more_run_at_once_than_allowed() -> None:
 
 async def test_a_refusal_for_being_too_fast_narrows_the_gate_and_success_widens_it() -> None:
     gate = Gate("m", Limits(concurrency=12))
-    with pytest.raises(RateLimited):
+    with pytest.raises(TooManyRequests):
         async with gate.request(REQUEST):
-            raise RateLimited("m", "slow down", 0.0)
+            raise TooManyRequests("m", "slow down", 0.0)
     assert gate.width("m") == 8
     for _ in range(60):
         await passing(gate)
@@ -49,9 +50,9 @@ async def test_a_refusal_for_being_too_fast_narrows_the_gate_and_success_widens_
 
 async def test_retry_after_holds_back_all_requests_to_the_model() -> None:
     gate = Gate("m", Limits(concurrency=4))
-    with pytest.raises(RateLimited):
+    with pytest.raises(TooManyRequests):
         async with gate.request(REQUEST):
-            raise RateLimited("m", "slow down", 0.1)
+            raise TooManyRequests("m", "slow down", 0.1)
     started = time.monotonic()
     await passing(gate)
     assert time.monotonic() - started >= 0.09
@@ -59,9 +60,9 @@ async def test_retry_after_holds_back_all_requests_to_the_model() -> None:
 
 async def test_requests_of_a_model_that_pauses_keep_none_of_the_servers_others_waiting() -> None:
     gate = Gate("server", Limits(concurrency=2))
-    with pytest.raises(RateLimited):
+    with pytest.raises(TooManyRequests):
         async with gate.request(REQUEST):
-            raise RateLimited("m", "slow down", 60.0)
+            raise TooManyRequests("m", "slow down", 60.0)
     async with anyio.create_task_group() as group:
         for _ in range(4):
             group.start_soon(passing, gate)

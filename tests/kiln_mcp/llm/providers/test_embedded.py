@@ -13,7 +13,7 @@ from kiln_mcp.llm import (
     ModelRequest,
     find_embedded_model,
 )
-from kiln_mcp.llm.errors import ContextOverflow, EmbeddedModelMissing
+from kiln_mcp.llm.errors import ContextOverflow, ModelError
 
 pytestmark = pytest.mark.embedded
 needs_model = pytest.mark.skipif(
@@ -33,7 +33,7 @@ def user(text: str, **changes: object) -> ModelRequest:
 async def test_a_missing_file_names_the_command_that_fetches_it(tmp_path: Path) -> None:
     settings = EmbeddedSettings(path=tmp_path / "none.gguf")
     async with Engine(EngineSettings(embedded=settings, environment={})) as engine:
-        with pytest.raises(EmbeddedModelMissing, match="kiln-mcp models pull"):
+        with pytest.raises(ModelError, match="kiln-mcp models pull"):
             await engine.complete(user("Hello"), asker="test")
 
 
@@ -50,8 +50,8 @@ async def test_the_embedded_model_answers_json_choices_logprobs_and_raw_text() -
             "embedded", (Message("raw", "1. Red\n2. Blue\n3."),), stop=("\n",), max_tokens=12
         )
         line = await engine.complete(raw, asker="test")
-    assert isinstance(order.parsed, dict)
-    assert set(order.parsed) == {"item", "count"}
+    assert isinstance(order.value, dict)
+    assert set(order.value) == {"item", "count"}
     assert order.usage.cost_usd == 0.0
     assert choice.text in {"yes", "no"}
     assert len(choice.logprobs[0].alternatives) == 5

@@ -9,7 +9,7 @@ import pytest
 
 from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest
 from kiln_mcp.llm.errors import UnknownModel
-from kiln_mcp.llm.providers.litellm_names import leads_elsewhere
+from kiln_mcp.llm.providers.litellm_names import holds_address
 from kiln_mcp.run_configs.model_names import StoredModel, engine_model
 
 
@@ -48,8 +48,8 @@ async def test_a_model_that_a_project_names_is_never_an_address(provider: str, n
         "openrouter/google/gemini-2.5-flash:free",
     ],
 )
-def test_models_names_with_signs_of_their_own_are_none(name: str) -> None:
-    assert not leads_elsewhere(name)
+def test_a_name_with_the_characters_of_an_address_is_no_models(name: str) -> None:
+    assert not holds_address(name)
 
 
 @pytest.mark.slow

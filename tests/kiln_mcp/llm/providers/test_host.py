@@ -7,7 +7,8 @@ import pytest
 
 from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest
 from kiln_mcp.llm.errors import UnknownOrder
-from kiln_mcp.llm.providers.host import HostModel, WorkOrder, WorkOrders
+from kiln_mcp.llm.providers.host import HostModel
+from kiln_mcp.llm.providers.work_orders import WorkOrder, WorkOrders
 from kiln_mcp.llm.trial import try_model
 
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
@@ -27,7 +28,7 @@ async def test_the_assistant_answers_and_a_bad_answer_comes_back_with_the_reason
     async with Engine(EngineSettings(environment={})) as engine:
 
         async def ask() -> None:
-            answers.append((await engine.complete(REQUEST, asker="test")).parsed)
+            answers.append((await engine.complete(REQUEST, asker="test")).value)
 
         with anyio.fail_after(10):
             async with anyio.create_task_group() as group:
@@ -39,7 +40,7 @@ async def test_the_assistant_answers_and_a_bad_answer_comes_back_with_the_reason
                 assert problem is not None
                 assert "not of type 'integer'" in problem
                 assert await engine.orders.answer(order.id, '{"age": 5}') is None
-                with pytest.raises(UnknownOrder, match="take_work_orders"):
+                with pytest.raises(UnknownOrder, match="Take the work orders"):
                     await engine.orders.answer(order.id, '{"age": 6}')
     assert answers == [{"age": 5}]
 
@@ -47,26 +48,26 @@ async def test_the_assistant_answers_and_a_bad_answer_comes_back_with_the_reason
 async def test_an_order_is_taken_by_one_until_its_lease_is_over() -> None:
     now = 1000.0
     orders = WorkOrders(None, clock=lambda: now)
-    await orders.put(REQUEST)
+    await orders.add(REQUEST)
     assert len(await orders.take(5, lease_s=60)) == 1
     assert await orders.take(5) == ()
     now += 61
-    await orders.put(REQUEST)  # somebody still waits for it
+    await orders.add(REQUEST)  # somebody still waits for it
     assert len(await orders.take(5)) == 1
     await orders.close()
 
 
 async def test_the_same_request_is_one_order_and_another_sample_is_another() -> None:
     orders = WorkOrders(None)
-    first, second = await orders.put(REQUEST), await orders.put(REQUEST)
+    first, second = await orders.add(REQUEST), await orders.add(REQUEST)
     assert first == second
     other = ModelRequest("host", REQUEST.messages, schema=AGE, sample=1)
-    assert await orders.put(other) != first
+    assert await orders.add(other) != first
     assert await orders.open_count() == 2
     await orders.close()
 
 
-async def test_an_order_outlives_the_process_that_waited_for_it(tmp_path: Path) -> None:
+async def test_an_order_survives_the_process_that_waited_for_it(tmp_path: Path) -> None:
     path = tmp_path / "orders.sqlite"
     before, assistant, after = WorkOrders(path), WorkOrders(path), WorkOrders(path)
     order = None
@@ -83,10 +84,10 @@ async def test_an_order_outlives_the_process_that_waited_for_it(tmp_path: Path) 
     await after.close()
 
 
-async def test_an_order_that_nobody_waits_for_any_more_is_not_handed_out() -> None:
+async def test_an_order_without_a_waiting_process_is_not_handed_out() -> None:
     now = 1000.0
     orders = WorkOrders(None, clock=lambda: now)
-    await orders.put(REQUEST)
+    await orders.add(REQUEST)
     now += 3600
     assert await orders.take(5) == ()
     await orders.close()
@@ -110,15 +111,15 @@ async def test_an_order_is_not_handed_out_once_its_asker_has_gone(tmp_path: Path
 async def test_the_order_of_a_killed_asker_is_not_handed_out_for_long() -> None:
     now = 1000.0
     orders = WorkOrders(None, clock=lambda: now)
-    await orders.put(REQUEST)
+    await orders.add(REQUEST)
     now += 16
     assert await orders.take(5) == ()
     await orders.close()
 
 
-async def test_what_a_client_took_is_there_again_as_soon_as_it_has_gone() -> None:
+async def test_the_orders_of_a_client_are_open_again_when_it_disconnects() -> None:
     orders = WorkOrders(None)
-    await orders.put(REQUEST)
+    await orders.add(REQUEST)
     [order] = await orders.take(5, "first")
     await orders.give_back("second")
     assert await orders.take(5, "third") == ()
@@ -127,18 +128,18 @@ async def test_what_a_client_took_is_there_again_as_soon_as_it_has_gone() -> Non
     await orders.close()
 
 
-async def test_an_order_is_kept_for_who_shows_signs_of_life() -> None:
+async def test_an_order_is_leased_as_long_as_its_taker_gives_heartbeats() -> None:
     now = 1000.0
     orders = WorkOrders(None, clock=lambda: now)
-    order_id = await orders.put(REQUEST)
+    order_id = await orders.add(REQUEST)
     await orders.take(5, "slow")
     for _ in range(5):
         now += 60
         await orders.renew("slow")
-        assert await orders.put(REQUEST) == order_id  # somebody still waits for it
+        assert await orders.add(REQUEST) == order_id  # somebody still waits for it
         assert await orders.take(5, "other") == ()
     now += 91
-    await orders.put(REQUEST)
+    await orders.add(REQUEST)
     assert len(await orders.take(5, "other")) == 1
     await orders.renew("slow")
     assert await orders.answer(order_id, '{"age": 5}') is None  # whoever answers first
@@ -148,7 +149,7 @@ async def test_an_order_is_kept_for_who_shows_signs_of_life() -> None:
 async def test_orders_of_an_earlier_version_are_still_served(tmp_path: Path) -> None:
     path = tmp_path / "orders.sqlite"
     before = WorkOrders(path)
-    await before.put(REQUEST)
+    await before.add(REQUEST)
     await before.close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("ALTER TABLE work_orders DROP COLUMN taken_by")
@@ -157,7 +158,7 @@ async def test_orders_of_an_earlier_version_are_still_served(tmp_path: Path) -> 
     await after.close()
 
 
-async def test_a_trial_asks_anew_though_an_answer_of_before_waits_for_nobody(
+async def test_a_trial_asks_anew_though_an_answer_to_an_earlier_order_is_there(
     tmp_path: Path,
 ) -> None:
     settings = EngineSettings(orders=tmp_path / "orders.sqlite", environment={})

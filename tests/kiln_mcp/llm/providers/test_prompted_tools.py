@@ -16,8 +16,8 @@ from kiln_mcp.llm import (
     ToolCall,
     find_embedded_model,
 )
-from kiln_mcp.llm.providers.host import WorkOrder
-from kiln_mcp.llm.providers.prompted_tools import ToolsInWords
+from kiln_mcp.llm.providers.prompted_tools import PromptedTools
+from kiln_mcp.llm.providers.work_orders import WorkOrder
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER = Tool("weather", "Tells the weather of a city.", CITY)
@@ -37,16 +37,16 @@ class _Said:
         return ModelAnswer(next(self._texts))
 
 
-async def test_a_call_comes_as_one_and_its_result_goes_back_in_words() -> None:
+async def test_a_tool_call_in_words_is_read_and_its_result_returned_in_words() -> None:
     model = _Said(['{"tool": "weather", "arguments": {"city": "Bergen"}}', '{"answer": "Yes."}'])
     request = ModelRequest("x", ASKED, tools=(WEATHER,))
-    called = await ToolsInWords(model).complete(request)
+    called = await PromptedTools(model).complete(request)
     assert (called.text, called.tool_calls, called.finish) == ("", (CALL,), "tool_calls")
     followed = request.with_messages(
         Message("assistant", "", tool_calls=called.tool_calls),
         Message("tool", "rain", tool_call_id="call_0"),
     )
-    assert (await ToolsInWords(model).complete(followed)).text == "Yes."
+    assert (await PromptedTools(model).complete(followed)).text == "Yes."
     first, second = model.asked
     assert first.tools == ()
     assert "weather: Tells the weather" in first.messages[0].content
@@ -69,7 +69,7 @@ async def test_an_answer_to_a_schema_comes_as_json_and_what_is_neither_as_it_is(
 ) -> None:
     schema = {"type": "object", "properties": {"wet": {"type": "boolean"}}}
     model = _Said([said])
-    answer = await ToolsInWords(model).complete(
+    answer = await PromptedTools(model).complete(
         ModelRequest("x", ASKED, schema=schema, tools=(WEATHER,))
     )
     assert (answer.text, answer.tool_calls) == (text, ())
@@ -96,7 +96,7 @@ async def test_the_connected_assistant_calls_a_tool_by_its_work_order() -> None:
                 assert await engine.orders.answer(order.id, said) is None
         again = await engine.complete(request, asker="test")
     assert [answer.tool_calls for answer in (*answers, again)] == [(CALL,), (CALL,)]
-    assert again.journalled
+    assert again.is_cached
 
 
 @pytest.mark.embedded

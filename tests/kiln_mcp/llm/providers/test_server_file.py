@@ -11,13 +11,7 @@ import anyio
 import pytest
 
 from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest
-from kiln_mcp.llm.errors import (
-    KeyRefused,
-    MissingKey,
-    ModelError,
-    ServerDown,
-    ServerFileUnreadable,
-)
+from kiln_mcp.llm.errors import KeyProblem, ModelError, ServerDown
 from kiln_mcp.llm.errors import UnknownModel as Unknown
 from kiln_mcp.llm.providers.server_file import read_servers
 from kiln_mcp.llm.providers.server_settings import ServerSettings
@@ -47,9 +41,9 @@ FIRST = '[\n  {"name": "a", "base_url": "http://x/v1"},\n  {\n    "name": "b",\n
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[\n{", "line 2: it is no JSON"),
-        ("{}", "line 1: it is an object, and no list"),
-        ("null", "line 1: it is null, and no list"),
+        ("[\n{", "line 2: it is not JSON"),
+        ("{}", "line 1: it is an object, and not a list"),
+        ("null", "line 1: it is null, and not a list"),
         ("[7]", "line 1: an entry is an object with 'name'"),
         ('[{"name": "a"}]', "line 1: the entry has no 'base_url'"),
         ('[{"name": "a/b", "base_url": "http://x"}]', "line 1: 'a/b' cannot be a server's name"),
@@ -77,12 +71,12 @@ def test_a_bad_list_is_refused_with_line_reason_and_example(
 ) -> None:
     file = tmp_path / "servers.json"
     file.write_text(text, "utf-8")
-    with pytest.raises(ServerFileUnreadable, match="base_url") as caught:
+    with pytest.raises(ModelError, match="base_url") as caught:
         read_servers(file)
     assert f"{file} cannot be used: {said}" in str(caught.value)
 
 
-async def test_a_bad_list_stops_only_who_may_need_it_until_it_is_mended(
+async def test_a_bad_list_stops_only_calls_that_may_need_it_until_it_is_corrected(
     loopback: Loopback, tmp_path: Path
 ) -> None:
     file = tmp_path / "servers.json"
@@ -92,9 +86,9 @@ async def test_a_bad_list_stops_only_who_may_need_it_until_it_is_mended(
         assert (await engine.complete(asked("m"), asker="test")).text == "hi"
         engine.check_name("embedded")
         for model in ("local/tiny", "openai/gpt-4.1"):
-            with pytest.raises(ServerFileUnreadable, match="line 1"):
+            with pytest.raises(ModelError, match="line 1"):
                 await engine.check_ready({model: 1})
-            with pytest.raises(ServerFileUnreadable):
+            with pytest.raises(ModelError, match="list of model servers"):
                 await engine.complete(asked(model), asker="test")
         [described] = [one for one in await engine.models() if "<server>" in one.name]
         assert (described.ready, "line 1" in described.note) == (False, True)
@@ -109,7 +103,7 @@ async def test_a_bad_list_stops_only_who_may_need_it_until_it_is_mended(
             engine.check_name("local/tiny")
 
 
-async def test_what_keeps_a_servers_model_from_answering_is_said_beforehand(
+async def test_a_server_that_cannot_answer_is_refused_before_the_first_call(
     loopback: Loopback,
 ) -> None:
     servers = (
@@ -123,7 +117,7 @@ async def test_what_keeps_a_servers_model_from_answering_is_said_beforehand(
             await engine.check_ready({"local/tinny": 1})
         with pytest.raises(ServerDown, match="nothing listens"):
             await engine.check_ready({"down/tiny": 1})
-        with pytest.raises(MissingKey, match="keyring set kiln-mcp LOCKED_KEY"):
+        with pytest.raises(KeyProblem, match="keyring set kiln-mcp LOCKED_KEY"):
             await engine.check_ready({"locked/tiny": 1})
         ready = {one.name: (one.ready, one.note) for one in await engine.models()}
     assert ready["local/tiny"][0]
@@ -133,7 +127,7 @@ async def test_what_keeps_a_servers_model_from_answering_is_said_beforehand(
     assert loopback.bodies == []
 
 
-async def test_models_of_a_server_of_which_the_same_is_known_are_named_together(
+async def test_models_of_a_server_with_the_same_abilities_are_listed_together(
     loopback: Loopback,
 ) -> None:
     loopback.names = [f"m{number}" for number in range(14)]
@@ -143,9 +137,13 @@ async def test_models_of_a_server_of_which_the_same_is_known_are_named_together(
         first, tried, second, *others = [
             one for one in await engine.models(["b/m13"]) if one.name[:2] in {"a/", "b/"}
         ]
-    assert (first.name, first.also[:3], first.unnamed) == ("a/m0", ("a/m1", "a/m2", "a/m4"), 3)
-    assert (tried.name, tried.also, tried.note) == ("a/m3", (), "")
-    assert (second.name, len(second.also), second.unnamed) == ("b/m0", 9, 4)
+    assert (first.name, first.siblings[:3], first.unlisted_count) == (
+        "a/m0",
+        ("a/m1", "a/m2", "a/m4"),
+        3,
+    )
+    assert (tried.name, tried.siblings, tried.note) == ("a/m3", (), "")
+    assert (second.name, len(second.siblings), second.unlisted_count) == ("b/m0", 9, 4)
     assert first.note == second.note == f"At {loopback.address}."
     assert [one.name for one in others] == ["b/m13"]
 
@@ -158,12 +156,12 @@ async def test_models_of_a_server_of_which_the_same_is_known_are_named_together(
         ({}, "bedrock/x", False, "Set AWS_ACCESS_KEY_ID or AWS_PROFILE or"),
         ({}, "vertex_ai/gemini-2.5-pro", False, "Set VERTEXAI_PROJECT and VERTEXAI_LOCATION in"),
         ({}, "huggingface/x/y", False, "HUGGINGFACE_API_KEY"),
-        ({}, "ollama/llama3", None, "Not known whether the key is set"),
+        ({}, "ollama/llama3", None, "Whether the key is set is not known"),
         ({"CEREBRAS_API_KEY": "k"}, "cerebras/x", True, "CEREBRAS_API_KEY is set"),
         ({"GOOGLE_API_KEY": "k"}, "gemini/gemini-2.5-flash", True, "GOOGLE_API_KEY is set"),
     ],
 )
-async def test_of_a_hosted_models_key_is_said_what_is_known(
+async def test_a_hosted_model_is_described_with_the_state_of_its_key(
     environment: dict[str, str], model: str, ready: bool | None, note: str
 ) -> None:
     async with Engine(EngineSettings(environment=environment)) as engine:
@@ -189,7 +187,7 @@ async def test_a_refused_key_is_named_by_its_variable_and_not_shown(loopback: Lo
     settings = EngineSettings(servers=(server,), environment={"LOCAL_KEY": "sk-very-secret"})
     async with Engine(settings) as engine:
         with pytest.raises(
-            KeyRefused, match="local/tiny does not accept the key in LOCAL_KEY"
+            KeyProblem, match="local/tiny does not accept the key in LOCAL_KEY"
         ) as e:
             await engine.complete(asked("local/tiny"), asker="test")
     assert "sk-very" not in str(e.value)
@@ -209,12 +207,12 @@ async def test_a_refused_key_is_named_by_its_variable_and_not_shown(loopback: Lo
         ),
     ],
 )
-def test_a_secret_where_none_belongs_is_refused_and_not_repeated(
+def test_a_secret_in_the_wrong_field_is_refused_and_not_shown(
     tmp_path: Path, fields: dict[str, str], said: str
 ) -> None:
     file = tmp_path / "servers.json"
     file.write_text(json.dumps([{"name": "a", "base_url": "http://x/v1"} | fields]), "utf-8")
-    with pytest.raises(ServerFileUnreadable, match=said) as caught:
+    with pytest.raises(ModelError, match=said) as caught:
         read_servers(file)
     assert not re.search("abc|9f8e|123@", str(caught.value))
 

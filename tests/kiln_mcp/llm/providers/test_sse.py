@@ -3,8 +3,8 @@ from typing import TypeVar
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln_mcp.llm.providers.reasoning import ThoughtSplitter, split_reasoning
 from kiln_mcp.llm.providers.sse import EventReader
+from kiln_mcp.llm.providers.think_tags import ThoughtSplitter, split_reasoning
 
 line = st.text(st.characters(exclude_characters="\r\n", exclude_categories=("Cs",)), min_size=1)
 cuts = st.lists(st.integers(min_value=1, max_value=9), max_size=60)
@@ -45,7 +45,7 @@ def test_lines_of_data_are_joined_and_other_fields_are_left_out() -> None:
     st.booleans(),
     cuts,
 )
-def test_thoughts_are_the_same_however_the_text_is_cut(
+def test_reasoning_is_the_same_however_the_text_is_cut(
     before: str, thought: str, closing: str, after: str, thinks: bool, lengths: list[int]
 ) -> None:
     whole = f"{before}<think>{thought}{closing}{after}" if thinks else f"{before}{after}"
@@ -57,7 +57,7 @@ def test_thoughts_are_the_same_however_the_text_is_cut(
         assert (text, reasoning) == (whole, "")
 
 
-def test_thoughts_that_were_cut_off_are_no_answer() -> None:
+def test_reasoning_that_was_cut_off_is_no_answer() -> None:
     assert split_reasoning("<think>so far", "") == ("", "so far")
     assert split_reasoning("<think>hm</think>\n\nfour", "") == ("four", "hm")
     assert split_reasoning("<thin ice>", "") == ("<thin ice>", "")

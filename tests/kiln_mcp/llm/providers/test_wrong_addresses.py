@@ -8,15 +8,15 @@ from aiohttp import web
 
 from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest, ServerSettings
 from kiln_mcp.llm.errors import (
-    CircuitOpen,
-    NoModelList,
+    ModelError,
     ServerDown,
-    ServerFailed,
+    ServerFailure,
     UnknownModel,
-    UnreadableAnswer,
     WrongAddress,
 )
-from kiln_mcp.llm.limits.gate import FAILURES_TO_OPEN, Gate, Limits
+from kiln_mcp.llm.limits.circuit_breaker import FAILURES_TO_OPEN
+from kiln_mcp.llm.limits.gate import Gate
+from kiln_mcp.llm.limits.shared_limits import Limits
 
 Loopback = Any  # the fixture's class lives in conftest
 PAGE = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Who are you?</body></html>"
@@ -39,9 +39,7 @@ async def ask(engine: Engine, request: ModelRequest, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["whole", "streamed"])
-async def test_a_web_page_is_said_as_such_and_not_asked_for_again(
-    loopback: Loopback, how: str
-) -> None:
+async def test_a_web_page_is_reported_as_such_and_not_retried(loopback: Loopback, how: str) -> None:
     loopback.replies.append(web.Response(text=PAGE, content_type="text/html"))
     async with engine_of(loopback.address) as engine:
         said = rf"local/tiny at {loopback.address}: it sent a web page \(Sign in\)"
@@ -50,7 +48,7 @@ async def test_a_web_page_is_said_as_such_and_not_asked_for_again(
     assert len(loopback.bodies) == 1
 
 
-async def test_an_address_without_its_version_is_said_with_the_one_that_may_be_meant(
+async def test_an_address_without_its_version_comes_with_a_proposal(
     loopback: Loopback,
 ) -> None:
     short = loopback.address.removesuffix("/v1")
@@ -61,11 +59,11 @@ async def test_an_address_without_its_version_is_said_with_the_one_that_may_be_m
     assert f"{short}/v1 may be meant" in described.note
 
 
-async def test_a_server_without_a_list_of_models_is_said_to_have_none(loopback: Loopback) -> None:
+async def test_a_server_without_a_list_of_models_is_described_so(loopback: Loopback) -> None:
     address = loopback.address.replace("/v1", "/v1/else")
     async with engine_of(address) as engine:
         [described] = [one for one in await engine.models() if one.name.startswith("local/")]
-    assert described.note == str(NoModelList("local", address))
+    assert described.note.startswith("The server 'local' has no list of its models at ")
 
 
 async def test_a_listed_model_that_is_not_there_is_no_close_name_of_itself(
@@ -78,10 +76,10 @@ async def test_a_listed_model_that_is_not_there_is_no_close_name_of_itself(
     assert "Close names" not in str(refused.value)
 
 
-async def test_what_a_server_says_ends_as_a_sentence(loopback: Loopback) -> None:
+async def test_a_servers_words_end_as_a_sentence(loopback: Loopback) -> None:
     loopback.replies.append(web.json_response({"choices": []}))
     async with engine_of(loopback.address, attempts=1) as engine:
-        with pytest.raises(UnreadableAnswer, match=r'\{"choices": \[\]\}\. Check'):
+        with pytest.raises(ModelError, match=r'\{"choices": \[\]\}\. Check'):
             await engine.complete(asked(), asker="test")
 
 
@@ -93,10 +91,10 @@ async def fail(gate: Gate, model: str, error: Exception) -> None:
 
 async def test_a_model_whose_connections_break_does_not_block_the_others() -> None:
     gate = Gate("loop", Limits())
-    await fail(gate, "bad", ServerFailed("loop/bad", "boom"))
+    await fail(gate, "bad", ServerFailure("loop/bad", "boom"))
     for _ in range(FAILURES_TO_OPEN):
-        await fail(gate, "bad", ServerDown("loop/bad", "it was closed.", unanswered=True))
-    with pytest.raises(CircuitOpen, match=r"'loop/bad' failed again and again .* reason: boom. "):
+        await fail(gate, "bad", ServerDown("loop/bad", "it was closed.", is_unanswered=True))
+    with pytest.raises(ModelError, match=r"'loop/bad' failed again and again .* reason: boom. "):
         async with gate.request(ModelRequest("bad", ())):
             pass
     async with gate.request(ModelRequest("good", ())):
@@ -107,8 +105,6 @@ async def test_a_server_that_cannot_be_reached_is_asked_for_none_of_its_models()
     gate = Gate("loop", Limits())
     for number in range(FAILURES_TO_OPEN):
         await fail(gate, f"m{number}", ServerDown("loop/m", "nothing listens there."))
-    with pytest.raises(
-        CircuitOpen, match=r"'loop' failed again .* reason: nothing listens there. "
-    ):
+    with pytest.raises(ModelError, match=r"'loop' failed again .* reason: nothing listens there. "):
         async with gate.request(ModelRequest("other", ())):
             pass

@@ -31,7 +31,7 @@ async def test_several_requests_at_once_learn_that_a_server_takes_no_schema(
     async with _engine(loopback) as engine:
         asked = [engine.complete(request, asker="test") for request in _ages(3)]
         answers = await asyncio.gather(*asked)
-    assert [answer.parsed for answer in answers] == [{"age": 5}] * 3
+    assert [answer.value for answer in answers] == [{"age": 5}] * 3
     forms = [body["response_format"]["type"] for body in loopback.bodies]
     assert forms == ["json_schema"] * 3 + ["json_object"] * 3
     assert "schema" in loopback.bodies[-1]["messages"][-1]["content"]
@@ -43,5 +43,5 @@ async def test_a_server_without_any_json_mode_is_asked_in_words(loopback: Loopba
     loopback.fail(400, "unknown field response_format")
     async with _engine(loopback) as engine:
         for request in _ages(2):
-            assert (await engine.complete(request, asker="test")).parsed == {"age": 5}
+            assert (await engine.complete(request, asker="test")).value == {"age": 5}
     assert ["response_format" in body for body in loopback.bodies] == [True, True, False, False]

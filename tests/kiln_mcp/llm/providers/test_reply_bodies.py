@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest, ServerSettings
-from kiln_mcp.llm.errors import BadAnswer, UnreadableAnswer
+from kiln_mcp.llm.errors import BadAnswer, ModelError
 
 Loopback = Any  # the fixture's class lives in conftest
 ASKED = ModelRequest("local/tiny", (Message("user", "Go on."),))
@@ -33,7 +33,7 @@ async def test_a_reply_that_is_small_only_while_packed_is_not_unpacked_whole(
     head = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
     loopback.replies.append(web.Response(body=gzip.compress(bytes(size), 1), headers=head))
     async with _engine(loopback) as engine:
-        with pytest.raises(UnreadableAnswer, match="it is larger than 16 MiB"):
+        with pytest.raises(ModelError, match="it is larger than 16 MiB"):
             await engine.complete(ASKED, asker="test")
 
 

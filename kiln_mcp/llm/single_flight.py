@@ -1,4 +1,4 @@
-"""One request, asked once: remembered by the journal, or sent within its budget."""
+"""Single flight: equal requests share one call, from the journal or sent within a budget."""
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import anyio
 
 from kiln_mcp.llm.budget.budget import Budget
-from kiln_mcp.llm.budget.reservation import Reservation, held, most_it_can_take
-from kiln_mcp.llm.budget.wait_policy import Patience
+from kiln_mcp.llm.budget.reservation import Reservation, hold_reservation, maximum_expense
+from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 from kiln_mcp.llm.deltas import Delta, deltas_of
-from kiln_mcp.llm.errors import JournalFailed
-from kiln_mcp.llm.journal.journal import Journal, JournalEntry, Key, Writing, request_key
+from kiln_mcp.llm.errors import DatabaseFailure
+from kiln_mcp.llm.journal.journal import Journal, JournalEntry, Key, NewEntry, request_key
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.retries import Route, Sender
 from kiln_mcp.llm.schemas import check_usable, fit
@@ -19,36 +19,38 @@ from kiln_mcp.llm.schemas import check_usable, fit
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Who asks, and how.
+    """The asker and the terms of a call.
 
     Attributes:
-        asker: Who, as a path.
-        fresh: Whether the model is asked also where the journal has an answer.
+        asker: Who asks, as a path.
+        fresh: Whether the model is asked even if the journal has an answer.
         budget: What may be spent; None for no limit.
-        patience: How long it waits, and who hears of it.
+        wait_policy: How long it may wait, and who is told.
     """
 
     asker: str
     fresh: bool
     budget: Budget | None
-    patience: Patience
+    wait_policy: WaitPolicy
 
     @property
     def own(self) -> str | None:
-        """The beginning of the askers of the job that it belongs to; None for no job."""
+        """The prefix of all askers of its job; None outside of jobs."""
         return None if self.budget is None else f"{self.budget.name}/"
 
     def reserve(
         self, request: ModelRequest, route: Route
     ) -> AbstractAsyncContextManager[Reservation]:
-        """Hold what the call can take at most, where it has a budget."""
+        """Reserve what the call can take, if it has a budget."""
         if self.budget is None:
             return nullcontext(Reservation())
-        most = most_it_can_take(request, route.price)
-        return held(Reservation(self.budget, request.model, most, withdraws=route.withdraws))
+        maximum = maximum_expense(request, route.price)
+        return hold_reservation(
+            Reservation(self.budget, request.model, maximum, withdraws=route.withdraws)
+        )
 
     def in_time(self, route: Route) -> AbstractAsyncContextManager[None]:
-        """Give up what is not over when the time of its budget is."""
+        """Cancel the body at the end of the budget's time."""
         if self.budget is None:
             return nullcontext()
         return self.budget.in_time(withdraws=route.withdraws)
@@ -56,25 +58,25 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """A question's key in the journal, and its answer where it was answered before."""
+    """A request's key in the journal, and its answer if there is one."""
 
     key: Key
     entry: JournalEntry | None = None
 
 
-class Asking:
-    """Answers requests, the same one at the same time once."""
+class SingleFlight:
+    """Answers requests; equal ones at the same time share one call."""
 
     def __init__(self, journal: Journal, sender: Sender) -> None:
         self._journal = journal
         self._sender = sender
-        self._asking: dict[Key, anyio.Event] = {}
+        self._in_flight: dict[Key, anyio.Event] = {}
 
-    async def once(self, route: Route, request: ModelRequest, call: Call) -> JournalEntry:
-        """Return the answer to a request, remembered or new.
+    async def ask(self, route: Route, request: ModelRequest, call: Call) -> JournalEntry:
+        """Return the answer to a request, from the journal or new.
 
         Raises:
-            ModelError: One of its kinds.
+            ModelError: The call failed.
             BudgetSpent: The budget does not allow it.
         """
         async with self._turn(request, route, call) as turn:
@@ -82,13 +84,13 @@ class Asking:
                 return turn.entry
             await check_usable(request)
             async with call.in_time(route), call.reserve(request, route) as reservation:
-                answer = await self._sender.send(route, request, reservation, call.patience)
+                answer = await self._sender.send(route, request, reservation, call.wait_policy)
                 return await self._remember(turn.key, request, call, answer, reservation)
 
     async def stream(
         self, route: Route, request: ModelRequest, call: Call
     ) -> AsyncGenerator[Delta | JournalEntry]:
-        """Yield an answer's deltas, then its entry in the journal; raises as `once` does."""
+        """Yield an answer's deltas, then its entry in the journal; raises as `ask` does."""
         async with self._turn(request, route, call) as turn:
             if turn.entry is not None:
                 for delta in deltas_of(turn.entry.answer):
@@ -98,7 +100,9 @@ class Asking:
             await check_usable(request)
             async with (
                 call.reserve(request, route) as reservation,
-                aclosing(self._sender.stream(route, request, reservation, call.patience)) as parts,
+                aclosing(
+                    self._sender.stream(route, request, reservation, call.wait_policy)
+                ) as parts,
             ):
                 async for part in parts:
                     if isinstance(part, ModelAnswer):
@@ -108,16 +112,16 @@ class Asking:
 
     @asynccontextmanager
     async def _turn(self, request: ModelRequest, route: Route, call: Call) -> AsyncGenerator[_Turn]:
-        """Wait while the same question is on its way, then read its answer, or ask it."""
+        """Wait while an equal request is in flight, then read its answer from the journal."""
         key = request_key(request, route.identity)
-        while (other := self._asking.get(key)) is not None:
+        while (other := self._in_flight.get(key)) is not None:
             async with call.in_time(route):
                 await other.wait()
-        done = self._asking[key] = anyio.Event()
+        done = self._in_flight[key] = anyio.Event()
         try:
             yield _Turn(key, None if call.fresh else await self._journal.read(key))
         finally:
-            del self._asking[key]
+            del self._in_flight[key]
             done.set()
 
     async def _remember(
@@ -128,15 +132,15 @@ class Asking:
         answer: ModelAnswer,
         reservation: Reservation,
     ) -> JournalEntry:
-        parsed, problem = None, None
+        value, problem = None, None
         with anyio.CancelScope(shield=True):  # the answer is paid for
-            parsed, problem = await fit(answer, request)
-        entry = JournalEntry(replace(answer, parsed=parsed), problem)
-        # Also where this is cancelled: the row is written all the same.
-        reservation.journalled = True
+            value, problem = await fit(answer, request)
+        entry = JournalEntry(replace(answer, value=value), problem)
+        # Even if this task is cancelled, the row is written.
+        reservation.is_journalled = True
         try:
-            await self._journal.write(Writing(key, request.model, entry, call.asker))
-        except JournalFailed:
-            reservation.journalled = False
+            await self._journal.write(NewEntry(key, request.model, entry, call.asker))
+        except DatabaseFailure:
+            reservation.is_journalled = False
             raise
         return entry

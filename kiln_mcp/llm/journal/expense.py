@@ -1,4 +1,4 @@
-"""What is spent: money, tokens, calls."""
+"""Amounts of money, tokens and calls."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,14 +7,14 @@ from kiln_mcp.llm.messages import Usage
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
-    """What is spent, or reserved for calls on their way.
+class Expense:
+    """An amount that is spent or reserved.
 
     Attributes:
-        cost_usd: US dollars, of the calls whose price is known.
+        cost_usd: US dollars for the calls whose price is known.
         tokens: Tokens read and written.
         calls: Calls sent to models.
-        unpriced_calls: Of them, those whose price is not known.
+        unpriced_calls: How many of the calls have no known price.
     """
 
     cost_usd: float = 0.0
@@ -22,16 +22,16 @@ class Spent:
     calls: int = 0
     unpriced_calls: int = 0
 
-    def __add__(self, other: "Spent") -> "Spent":
-        return Spent(
+    def __add__(self, other: "Expense") -> "Expense":
+        return Expense(
             self.cost_usd + other.cost_usd,
             self.tokens + other.tokens,
             self.calls + other.calls,
             self.unpriced_calls + other.unpriced_calls,
         )
 
-    def __sub__(self, other: "Spent") -> "Spent":
-        return Spent(
+    def __sub__(self, other: "Expense") -> "Expense":
+        return Expense(
             self.cost_usd - other.cost_usd,
             self.tokens - other.tokens,
             self.calls - other.calls,
@@ -39,7 +39,7 @@ class Spent:
         )
 
     @classmethod
-    def of(cls, usage: Usage) -> "Spent":
+    def of(cls, usage: Usage) -> "Expense":
         """Return what an answer took."""
         return cls(
             cost_usd=usage.cost_usd or 0.0,
@@ -48,8 +48,8 @@ class Spent:
             unpriced_calls=usage.calls if usage.cost_usd is None else 0,
         )
 
-    def covers(self, other: "Spent") -> bool:
-        """Whether it is as much as another, or more, in each of its kinds."""
+    def covers(self, other: "Expense") -> bool:
+        """Return whether it is at least another amount, in each kind."""
         return (
             self.cost_usd >= other.cost_usd
             and self.tokens >= other.tokens
@@ -57,9 +57,9 @@ class Spent:
             and self.unpriced_calls >= other.unpriced_calls
         )
 
-    def or_more(self, other: "Spent") -> "Spent":
-        """Return the larger of two, in each of its kinds."""
-        return Spent(
+    def or_more(self, other: "Expense") -> "Expense":
+        """Return the larger of two amounts, in each kind."""
+        return Expense(
             max(self.cost_usd, other.cost_usd),
             max(self.tokens, other.tokens),
             max(self.calls, other.calls),
@@ -67,4 +67,4 @@ class Spent:
         )
 
 
-NOTHING: Final = Spent()
+NOTHING: Final = Expense()
