@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
-from storage.errors import Refusal, WorkbenchError, said_by_system
+from storage.errors import Refusal, WorkbenchError, system_reason
 from storage.text.excerpts import LONGEST_REASON, excerpt, excerpts
 
 
@@ -77,7 +77,7 @@ class InvalidArguments(WorkbenchError):
     def __init__(self, capability: str, problems: Sequence[str]) -> None:
         self.capability = capability
         self.problems = tuple(problems)
-        sentences = excerpts(problems, " ", longest=LONGEST_REASON, most=_MOST_PROBLEMS)
+        sentences = excerpts(problems, " ", longest=LONGEST_REASON, limit=_MOST_PROBLEMS)
         super().__init__(f"{capability} was not called: {sentences}")
 
 
@@ -146,7 +146,7 @@ def database_sentence(file: Path, error: Exception | str, loss: str) -> str:
         )
     if code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
         return disk_sentence(OSError(errno.ENOSPC, ""))
-    detail = said_by_system(error) if isinstance(error, OSError) else str(error)
+    detail = system_reason(error) if isinstance(error, OSError) else str(error)
     line = " ".join(detail.split())[:300].rstrip(".")
     return (
         f"{file} cannot be used: {line}. Check its rights and the disk, or name another home in "

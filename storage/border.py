@@ -86,8 +86,10 @@ def is_trash_name(part: str) -> bool:
 
 def _bare(part: str) -> str:
     """Return a name as the most forgiving file systems read it."""
-    folded = unicodedata.normalize("NFKC", part).casefold().rstrip(". ")
-    return "".join(one for one in folded if unicodedata.category(one) != "Cf")
+    folded_name = unicodedata.normalize("NFKC", part).casefold().rstrip(". ")
+    return "".join(
+        character for character in folded_name if unicodedata.category(character) != "Cf"
+    )
 
 
 def check_links(folder: Path, paths: Iterable[str]) -> None:

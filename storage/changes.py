@@ -1,4 +1,4 @@
-"""What is to be written: records to save and to put into the trash, as edits and moves of files."""
+"""Changes of a project: records to save and to delete, as edits and moves of files."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -13,15 +13,13 @@ from pydantic import JsonValue
 from storage.commits.attachments import FileToCopy, files_to_copy
 from storage.commits.commit_log import Edit, Move
 from storage.commits.side_files import read_side_file, side_path, with_lines
-from storage.commits.trash import Trashed, trashed_now
+from storage.commits.trash import TrashEntry, new_trash_entry
 from storage.commits.write_ahead import Rewrite
 from storage.errors import (
-    AlreadyDeleted,
     CorruptRecord,
-    InvalidRecord,
     StaleRevision,
     UnreadableRecord,
-    said_by_system,
+    system_reason,
 )
 from storage.files import read_plain
 from storage.format.layout import SCORER_FILE, folder_of, place_of
@@ -29,17 +27,18 @@ from storage.format.record_text import parse_record, read_record, revision_of
 from storage.format.validation import Ancestors
 from storage.index.rows import name_of
 from storage.records import CodeEval, EvalConfig, Origin, Record, Task, TaskRun
-from storage.records.names import folder_name, known_as
+from storage.records.names import display_label, folder_name
+from storage.refusals import already_deleted, invalid_record
 from storage.text.json_text import patch_json, write_json
 from storage.text.kind_words import kind_word
 
 R = TypeVar("R", bound=Record)
 
 
-class Once(Enum):
-    """What came of saving a record once.
+class SaveOutcome(Enum):
+    """The outcome of saving a record unless it exists.
 
-    SAVED: It is noted to be saved.
+    SAVED: It will be saved.
     THERE: It was saved before.
     TAKEN: Another record has its id.
     """
@@ -65,8 +64,8 @@ class Change:
     moves: list[Move] = field(default_factory=list[Move])
     files: list[FileToCopy] = field(default_factory=list[FileToCopy])
     _places: dict[str, int] = field(init=False, default_factory=dict[str, int])
-    _away: set[str] = field(init=False, default_factory=set[str])
-    _unchecked: list[tuple[Record, str, Record | None]] = field(
+    _deleted_folders: set[str] = field(init=False, default_factory=set[str])
+    _checks: list[tuple[Record, str, Record | None]] = field(
         init=False, default_factory=list[tuple[Record, str, Record | None]]
     )
 
@@ -76,29 +75,29 @@ class Change:
         self._ancestors = Ancestors(self.folder)
 
     def check(self) -> None:
-        """Refuse what does not fit a task's schemas. Blocks: call it in a thread.
+        """Refuse records that do not fit a task's schemas. Blocks: call it in a thread.
 
         Raises:
-            InvalidRecord: A record does not fit.
+            StorageError: A record does not fit.
         """
-        for record, path, before in self._unchecked:
-            self._ancestors.check(record, path, before)
-        self._unchecked.clear()
+        for record, path, previous in self._checks:
+            self._ancestors.check(record, path, previous)
+        self._checks.clear()
 
-    def _check(self, record: Record, path: str, before: Record | None) -> None:
+    def _check(self, record: Record, path: str, previous: Record | None) -> None:
         """Check a record now, or later if a worker process may have to look at a schema."""
         if isinstance(record, Task | TaskRun):
-            self._unchecked.append((record, path, before))
+            self._checks.append((record, path, previous))
         else:
-            self._ancestors.check(record, path, before)
+            self._ancestors.check(record, path, previous)
 
     def save(self, record: R, parent: Record | None = None) -> R:
-        """Note a record to be saved and return it as it will be.
+        """Save a record when the change is written; return it as it will be.
 
         `check` tells whether it fits the schemas of its task.
 
         Raises:
-            InvalidRecord: It cannot be written, or does not fit what is above it.
+            StorageError: It cannot be written, or does not fit what is above it.
             StaleRevision: Its file was taken away.
         """
         if record.origin is None:
@@ -120,41 +119,43 @@ class Change:
     def amend(self, record: R, amendment: Callable[[R], R]) -> R:
         """Note a change that commutes with those of others, such as adding a tag.
 
-        Where somebody changed the file meanwhile, the amendment is made to what it holds by then,
-        so nothing is refused and nothing of theirs is lost.
+        If the file has changed meanwhile, the amendment applies to its new content. So nothing is
+        refused, and nobody's change is lost.
 
         Args:
             record: The record, as it was read.
             amendment: Returns a record as it is to be; may be called more than once.
 
         Returns:
-            The record as it will be, or the same one where nothing changes. Read it again before
-            it is saved by `save`, for others may have changed it.
+            The record as it will be, or the same one if nothing changes. Read it again before
+            you save it by `save`, because others may have changed it.
 
         Raises:
-            InvalidRecord: The result does not fit what is above it.
+            StorageError: The result does not fit what is above it.
             StaleRevision: The file was taken away.
         """
         path, kind = record.saved.path, type(record)
 
-        def rewrite(held: bytes | None) -> bytes | None:
-            if held is None:
+        def rewrite(current: bytes | None) -> bytes | None:
+            if current is None:
                 raise StaleRevision(path, None, None)
-            known = parse_record(kind, held, path)
-            changed = amendment(known)
-            self._ancestors.check(changed, path, known)
-            before: dict[str, JsonValue] = known.model_dump(mode="json")
-            after: dict[str, JsonValue] = changed.model_dump(mode="json")
-            content = _encoded(changed, lambda: patch_json(held.decode("utf-8"), before, after))
-            return None if content == held else content
+            previous = parse_record(kind, current, path)
+            changed = amendment(previous)
+            self._ancestors.check(changed, path, previous)
+            old_data: dict[str, JsonValue] = previous.model_dump(mode="json")
+            new_data: dict[str, JsonValue] = changed.model_dump(mode="json")
+            content = _encode(
+                changed, lambda: patch_json(current.decode("utf-8"), old_data, new_data)
+            )
+            return None if content == current else content
 
-        noted = self._noted(path)
-        held = noted.content if noted else self._on_disk(path)
-        content = self._rewrite(path, None, held, rewrite)
+        earlier_edit = self._edit_of(path)
+        current = earlier_edit.content if earlier_edit else self._on_disk(path)
+        content = self._rewrite(path, None, current, rewrite)
         return record if content is None else read_record(kind, content, path)
 
-    def save_once(self, record: R, parent: Record, is_it: Callable[[R], bool]) -> Once:
-        """Note a new record to be saved, unless it was saved before under the same id.
+    def save_once(self, record: R, parent: Record, is_it: Callable[[R], bool]) -> SaveOutcome:
+        """Save a new record unless it was saved before under the same id.
 
         Args:
             record: The record, whose id comes from what it is made of.
@@ -162,22 +163,22 @@ class Change:
             is_it: Whether a record that has this id is the same one; it may have been changed.
 
         Raises:
-            InvalidRecord: It cannot be written, or does not fit what is above it.
+            StorageError: It cannot be written, or does not fit what is above it.
         """
         path, kind = _new_path(record, parent), type(record)
-        if self._noted(path):
-            return Once.TAKEN
+        if self._edit_of(path):
+            return SaveOutcome.TAKEN
         if os.path.lexists(self.folder / path):
             with suppress(OSError, UnreadableRecord):
-                held = parse_record(kind, read_plain(self.folder / path), path)
-                return Once.THERE if is_it(held) else Once.TAKEN
-            return Once.TAKEN
+                record_on_disk = parse_record(kind, read_plain(self.folder / path), path)
+                return SaveOutcome.THERE if is_it(record_on_disk) else SaveOutcome.TAKEN
+            return SaveOutcome.TAKEN
         self._ancestors.check(record, path, None)
         self._note(Edit(path, new_text(record), None, parent.saved.path, lambda _: None))
-        return Once.SAVED
+        return SaveOutcome.SAVED
 
     def append_lines(self, record: Record, name: str, lines: Sequence[str]) -> None:
-        """Note lines to be added to a file beside a record; what others add meanwhile stays.
+        """Append lines to a file beside a record; lines that others append meanwhile stay.
 
         Args:
             record: The record, saved or noted to be.
@@ -186,14 +187,14 @@ class Change:
 
         Raises:
             CorruptRecord: The file cannot be read.
-            InvalidRecord: It is no name of such a file.
+            StorageError: It is no name of such a file.
             UnsafePath: It is a link, or a link leads to it.
         """
         if lines:
-            self.write_side_file(record, name, lambda held: with_lines(held, lines))
+            self.write_side_file(record, name, lambda current: with_lines(current, lines))
 
     def write_side_file(self, record: Record, name: str, content: bytes | Rewrite) -> None:
-        """Note a new content of a file beside a record.
+        """Write a file beside a record.
 
         Args:
             record: The record, saved or noted to be.
@@ -202,31 +203,31 @@ class Change:
 
         Raises:
             CorruptRecord: The file cannot be read.
-            InvalidRecord: It is no name of such a file.
+            StorageError: It is no name of such a file.
             UnsafePath: It is a link, or a link leads to it.
         """
         below = record.saved.path
         path = side_path(below, name)
-        noted = self._noted(path)
+        earlier_edit = self._edit_of(path)
         rewrite: Rewrite = content if callable(content) else lambda _: content
         try:
-            held = noted.content if noted else read_side_file(self.folder, path)
+            current = earlier_edit.content if earlier_edit else read_side_file(self.folder, path)
         except OSError as error:
-            raise CorruptRecord(path, said_by_system(error)) from error
-        self._rewrite(path, below, held, rewrite)
+            raise CorruptRecord(path, system_reason(error)) from error
+        self._rewrite(path, below, current, rewrite)
 
     def _rewrite(
-        self, path: str, below: str | None, held: bytes | None, rewrite: Rewrite
+        self, path: str, below: str | None, current: bytes | None, rewrite: Rewrite
     ) -> bytes | None:
         """Note an edit that commutes and return the file's new content; None for no change."""
-        content = rewrite(held)
-        if content is None or content == held:
+        content = rewrite(current)
+        if content is None or content == current:
             return None
-        noted = self._noted(path)
-        first = noted.rewrite if noted else None
-        expected = None if held is None else revision_of(held)
-        whole = rewrite if first is None else _one_after_the_other(first, rewrite)
-        self._note(Edit(path, content, expected, below, whole))
+        earlier_edit = self._edit_of(path)
+        first = earlier_edit.rewrite if earlier_edit else None
+        expected = None if current is None else revision_of(current)
+        combination = rewrite if first is None else _compose(first, rewrite)
+        self._note(Edit(path, content, expected, below, combination))
         return content
 
     def _note_code(self, record: Record, path: str) -> None:
@@ -238,69 +239,69 @@ class Change:
 
     def _note(self, edit: Edit) -> None:
         """Note an edit; of a file that this change writes already, it is the same one."""
-        noted = self._noted(edit.path)
-        if noted is None:
+        earlier_edit = self._edit_of(edit.path)
+        if earlier_edit is None:
             self._places[edit.path] = len(self.edits)
             self.edits.append(edit)
         else:
-            rewrite = edit.rewrite if noted.rewrite else None
-            both = replace(noted, content=edit.content, rewrite=rewrite)
-            self.edits[self._places[edit.path]] = both
+            rewrite = edit.rewrite if earlier_edit.rewrite else None
+            combination = replace(earlier_edit, content=edit.content, rewrite=rewrite)
+            self.edits[self._places[edit.path]] = combination
 
-    def _noted(self, path: str) -> Edit | None:
+    def _edit_of(self, path: str) -> Edit | None:
         place = self._places.get(path)
         return None if place is None else self.edits[place]
 
-    def delete(self, record: Record) -> Trashed:
-        """Note a record to be put into the trash, with all below it.
+    def delete(self, record: Record) -> TrashEntry:
+        """Delete a record with all below it; they go to the trash.
 
         Raises:
-            AlreadyDeleted: This change puts it there already, or what it lies below.
+            StorageError: This change puts it there already, or what it lies below.
         """
-        label = known_as(dict(record))
-        return self._put_away(record.saved.path, record.type_name(), record.id, label)
+        label = display_label(dict(record))
+        return self._trash(record.saved.path, record.type_name(), record.id, label)
 
-    def delete_unread(self, path: str) -> Trashed:
-        """Note a record to be put into the trash of which only the file is known.
+    def delete_unread(self, path: str) -> TrashEntry:
+        """Delete a record whose file cannot be read.
 
         Raises:
-            AlreadyDeleted: This change puts it there already, or what it lies below.
+            StorageError: This change puts it there already, or what it lies below.
         """
         file = PurePosixPath(path)
         record_id, _, label = file.parent.name.partition(" - ")
-        return self._put_away(path, file.stem, record_id, label or record_id)
+        return self._trash(path, file.stem, record_id, label or record_id)
 
-    def _put_away(self, path: str, kind: str, record_id: str, label: str) -> Trashed:
+    def _trash(self, path: str, kind: str, record_id: str, label: str) -> TrashEntry:
         folder = folder_of(path)
-        if not self._away.isdisjoint(map(str, (folder, *folder.parents))):
-            raise AlreadyDeleted(path)
-        trashed = trashed_now(kind, record_id, label, str(folder))
-        self.put_away(trashed, path)
-        return trashed
+        if not self._deleted_folders.isdisjoint(map(str, (folder, *folder.parents))):
+            raise already_deleted(path)
+        entry = new_trash_entry(kind, record_id, label, str(folder))
+        self.move_to_trash(entry, path)
+        return entry
 
-    def put_away(self, trashed: Trashed, holds: str | None = None) -> None:
-        """Note a folder to be put into the trash; where a file is told, it must hold that."""
-        path, content = trashed.note
+    def move_to_trash(self, entry: TrashEntry, holds: str | None = None) -> None:
+        """Move a folder to the trash; it must hold the file, if one is given."""
+        path, content = entry.note
         self.edits.append(Edit(path, content, None))
-        self.moves.append(Move(trashed.folder, trashed.place, holds))
-        self._away.add(trashed.folder)
+        self.moves.append(Move(entry.folder, entry.place, holds))
+        self._deleted_folders.add(entry.folder)
 
     def _changed_text(self, record: Record, origin: Origin) -> bytes | None:
-        """Return the file's new bytes; None where nothing changes."""
-        noted = self._noted(origin.path)
-        if noted and revision_of(noted.content) == origin.revision:
-            held = noted.content
+        """Return the file's new bytes; None if nothing changes."""
+        earlier_edit = self._edit_of(origin.path)
+        if earlier_edit and revision_of(earlier_edit.content) == origin.revision:
+            current = earlier_edit.content
         else:
-            held = self._on_disk(origin.path)
-        if revision_of(held) != origin.revision:
+            current = self._on_disk(origin.path)
+        if revision_of(current) != origin.revision:
             # The commit, which looks again under the lock, says who and when.
             return new_text(record)
-        known = parse_record(type(record), held, origin.path)
-        self._check(record, origin.path, known)
-        before: dict[str, JsonValue] = known.model_dump(mode="json")
-        after: dict[str, JsonValue] = record.model_dump(mode="json")
-        content = _encoded(record, lambda: patch_json(held.decode("utf-8"), before, after))
-        return None if content == held else content
+        previous = parse_record(type(record), current, origin.path)
+        self._check(record, origin.path, previous)
+        old_data: dict[str, JsonValue] = previous.model_dump(mode="json")
+        new_data: dict[str, JsonValue] = record.model_dump(mode="json")
+        content = _encode(record, lambda: patch_json(current.decode("utf-8"), old_data, new_data))
+        return None if content == current else content
 
     def _on_disk(self, path: str) -> bytes:
         try:
@@ -308,41 +309,41 @@ class Change:
         except FileNotFoundError as error:
             raise StaleRevision(path, None, None) from error
         except OSError as error:
-            raise CorruptRecord(path, said_by_system(error)) from error
+            raise CorruptRecord(path, system_reason(error)) from error
 
 
 def new_text(record: Record) -> bytes:
     """Return the bytes of a new record's file.
 
     Raises:
-        InvalidRecord: It has a number that JSON cannot hold, or half a character.
+        StorageError: It has a number that JSON cannot hold, or a lone surrogate.
     """
     data: dict[str, JsonValue] = record.model_dump(mode="json")
-    return _encoded(record, lambda: write_json(data))
+    return _encode(record, lambda: write_json(data))
 
 
 def _new_path(record: Record, parent: Record | None) -> str:
     if parent is None:
-        raise InvalidRecord(record.type_name(), "a new record needs the parent to save it below")
+        raise invalid_record(record.type_name(), "a new record needs the parent to save it below")
     place = place_of(type(record))
     if type(parent) not in place.parents:
-        allowed = ", ".join(kind_word(kind.type_name()) for kind in place.parents)
-        raise InvalidRecord(record.type_name(), f"its parent must be a {allowed}")
+        parent_kinds = ", ".join(kind_word(kind.type_name()) for kind in place.parents)
+        raise invalid_record(record.type_name(), f"its parent must be a {parent_kinds}")
     own = folder_name(record.id, name_of(record))
     return str(folder_of(parent.saved.path) / place.folder / own / place.file_name)
 
 
-def _encoded(record: Record, text: Callable[[], str]) -> bytes:
+def _encode(record: Record, text: Callable[[], str]) -> bytes:
     try:
         return text().encode("utf-8")
     except ValueError as error:
-        raise InvalidRecord(record.type_name(), str(error)) from error
+        raise invalid_record(record.type_name(), str(error)) from error
 
 
-def _one_after_the_other(first: Rewrite, second: Rewrite) -> Rewrite:
-    def both(held: bytes | None) -> bytes | None:
-        between = first(held)
-        after = second(held if between is None else between)
+def _compose(first: Rewrite, second: Rewrite) -> Rewrite:
+    def apply(current: bytes | None) -> bytes | None:
+        between = first(current)
+        after = second(current if between is None else between)
         return between if after is None else after
 
-    return both
+    return apply

@@ -8,10 +8,10 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISDIR, S_ISLNK, S_ISREG
-from typing import Final
+from typing import IO, Final
 from uuid import uuid4
 
-from storage.errors import DiskFull, ReadOnlyProject, WriteFailed
+from storage.errors import WriteError
 
 LARGEST_FILE: Final = 256 << 20
 """No record, journal or file beside one is larger; what is, was not made by a program of ours."""
@@ -38,61 +38,92 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that at every moment the old or the new content is there, whole.
 
     Raises:
-        WriteFailed: The disk refused; nothing was changed.
+        WriteError: The disk refused; nothing was changed.
     """
-    put_in_place(write_aside(path, content), path)
+    move_into_place(write_aside(path, content), path)
 
 
-def read_plain(path: Path, most: int = LARGEST_FILE) -> bytes:
+@contextmanager
+def new_file(path: Path) -> Generator[IO[bytes]]:
+    """Open a file that appears whole at its path when the block ends without an error.
+
+    Raises:
+        WriteError: The disk refused; nothing was changed.
+    """
+    fresh = _aside(path)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with fresh.open("xb") as file:
+                yield file
+                flush_file(file)
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
+        flush_folder(path.parent)
+
+
+def flush_file(file: IO[bytes]) -> None:
+    """Write what an open file holds down to the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _aside(path: Path, folder: Path | None = None) -> Path:
+    """Return a path for a file's new content; `UNFINISHED` matches its name."""
+    return (folder or path.parent) / f".{path.name}.{uuid4().hex[:8]}.new"
+
+
+def read_plain(path: Path, size_limit: int = LARGEST_FILE) -> bytes:
     """Read an ordinary file: no link, no device, and nothing that never ends.
 
     Args:
         path: The file; what leads to it is the caller's to check.
-        most: The most bytes that it may have.
+        size_limit: The most bytes that it may have.
 
     Raises:
         OSError: It cannot be read, is no ordinary file, or is larger; `strerror` says which.
     """
-    return _read_checked(path, path.lstat(), _PLAIN, most)
+    return _read_checked(path, path.lstat(), _PLAIN, size_limit)
 
 
-def read_ordinary(path: Path, most: int = LARGEST_TABLE) -> bytes:
+def read_ordinary(path: Path, size_limit: int = LARGEST_TABLE) -> bytes:
     """Read a file that a person names: a link is followed; a pipe or device is not read.
 
     Args:
         path: The file.
-        most: The most bytes that it may have.
+        size_limit: The most bytes that it may have.
 
     Raises:
         OSError: It cannot be read, is no ordinary file, or is larger; `strerror` says which.
     """
-    return _read_checked(path, path.stat(), _ORDINARY, most)
+    return _read_checked(path, path.stat(), _ORDINARY, size_limit)
 
 
-def _read_checked(path: Path, status: os.stat_result, flags: int, most: int) -> bytes:
-    _check_plain(path, status, most)
+def _read_checked(path: Path, status: os.stat_result, flags: int, size_limit: int) -> bytes:
+    _check_plain(path, status, size_limit)
     descriptor = os.open(path, flags)
     with os.fdopen(descriptor, "rb") as file:
-        _check_plain(path, os.fstat(descriptor), most)
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise OSError(errno.EFBIG, _too_large(most), str(path))
+        _check_plain(path, os.fstat(descriptor), size_limit)
+        content = file.read(size_limit + 1)
+    if len(content) > size_limit:
+        raise OSError(errno.EFBIG, _too_large(size_limit), str(path))
     return content
 
 
-def _check_plain(path: Path, status: os.stat_result, most: int) -> None:
+def _check_plain(path: Path, status: os.stat_result, size_limit: int) -> None:
     if S_ISLNK(status.st_mode):
         raise OSError(errno.ELOOP, LINK, str(path))
     if not S_ISREG(status.st_mode):
         number = errno.EISDIR if S_ISDIR(status.st_mode) else errno.EINVAL
         raise OSError(number, NO_FILE, str(path))
-    if status.st_size > most:
-        raise OSError(errno.EFBIG, _too_large(most, status.st_size), str(path))
+    if status.st_size > size_limit:
+        raise OSError(errno.EFBIG, _too_large(size_limit, status.st_size), str(path))
 
 
-def _too_large(most: int, size: int | None = None) -> str:
-    has = f"more than {most:,}" if size is None else f"{size:,}"
-    return f"it has {has} bytes, and no more than {most:,} are read"
+def _too_large(size_limit: int, size: int | None = None) -> str:
+    has = f"more than {size_limit:,}" if size is None else f"{size:,}"
+    return f"it has {has} bytes, and no more than {size_limit:,} are read"
 
 
 def write_aside(path: Path, content: bytes, place: Path | None = None) -> Path:
@@ -106,27 +137,26 @@ def write_aside(path: Path, content: bytes, place: Path | None = None) -> Path:
         place: A folder of the same disk that is there; None for the file's own.
 
     Raises:
-        WriteFailed: The disk refused; nothing was changed.
+        WriteError: The disk refused; nothing was changed.
     """
-    fresh = (place or path.parent) / f".{path.name}.{uuid4().hex[:8]}.new"
+    fresh = _aside(path, place)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with fresh.open("wb") as file:
                 file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+                flush_file(file)
         except BaseException:
             fresh.unlink(missing_ok=True)
             raise
     return fresh
 
 
-def put_in_place(fresh: Path, path: Path) -> None:
+def move_into_place(fresh: Path, path: Path) -> None:
     """Let what was written aside be the file.
 
     Raises:
-        WriteFailed: The disk refused; nothing was changed.
+        WriteError: The disk refused; nothing was changed.
     """
     with disk_errors(path):
         try:
@@ -148,15 +178,15 @@ def check_room(folder: Path, size: int, place: Path | None = None) -> None:
         place: A folder of the same disk for the small file; None for the folder itself.
 
     Raises:
-        WriteFailed: It is read-only, or there is too little space.
+        WriteError: It is read-only, or there is too little space.
     """
     if not os.access(folder, os.W_OK):
-        raise ReadOnlyProject(folder)
+        raise read_only(folder)
     write_aside(folder, bytes(min(size, _PROBE_BYTES)), place or folder).unlink(missing_ok=True)
     free = shutil.disk_usage(folder).free
     if free < size:
-        left, needed = f"{free / 1e6:.1f} MB", f"{size / 1e6:.1f} MB"
-        raise DiskFull(folder, f"the disk has {left} left and this takes about {needed}")
+        free_space, size_text = f"{free / 1e6:.1f} MB", f"{size / 1e6:.1f} MB"
+        raise _disk_full(folder, f"the disk has {free_space} left and this takes about {size_text}")
 
 
 def remove_empty_folders(folder: Path, top: Path) -> None:
@@ -173,7 +203,7 @@ def move_atomically(source: Path, target: Path) -> None:
     """Move a folder within one file system.
 
     Raises:
-        WriteFailed: The disk refused; nothing was changed.
+        WriteError: The disk refused; nothing was changed.
     """
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -198,15 +228,24 @@ def disk_errors(path: Path) -> Generator[None]:
     """Turn what the disk refuses into the store's own errors.
 
     Raises:
-        WriteFailed: The disk refused.
+        WriteError: The disk refused.
     """
     try:
         yield
     except PermissionError as error:
-        raise ReadOnlyProject(path) from error
+        raise read_only(path) from error
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise DiskFull(path) from error
+            raise _disk_full(path, "the disk is full") from error
         if error.errno == errno.EROFS:
-            raise ReadOnlyProject(path) from error
-        raise WriteFailed(path, error.strerror or str(error)) from error
+            raise read_only(path) from error
+        raise WriteError(path, error.strerror or str(error)) from error
+
+
+def read_only(path: Path) -> WriteError:
+    """Return the error for a folder or file that this user must not write."""
+    return WriteError(path, "the folder or file is read-only for this user")
+
+
+def _disk_full(path: Path, state: str) -> WriteError:
+    return WriteError(path, f"{state}; free some space and repeat")

@@ -1,4 +1,4 @@
-"""What a project holds: records one by one from its files, and many by its index."""
+"""Read a project: single records from their files, lists from the index."""
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,19 +17,19 @@ from storage.commits.side_files import (
 )
 from storage.commits.trash import list_unwritten
 from storage.errors import (
-    AmbiguousName,
     CorruptRecord,
     RecordNotFound,
     UnsafePath,
-    said_by_system,
+    system_reason,
 )
 from storage.format.layout import folder_of, id_in, place_of
 from storage.index.keeper import IndexKeeper
-from storage.index.queries import IndexReader, Order, RunQuery, ScoreCell, Scored
-from storage.index.refresh import Heard, Refreshed
+from storage.index.queries import IndexReader, Order, RunQuery, ScoreCell, ScoreCount
+from storage.index.refresh import ReadListener, RefreshResult
 from storage.record_files import RecordFiles, RecordProblem
 from storage.records import Attachment, Eval, Project, Record, Task, TaskRun
 from storage.records.names import close_names, folded_name
+from storage.refusals import ambiguous_name
 from storage.text.excerpts import excerpts
 
 R = TypeVar("R", bound=Record)
@@ -48,13 +48,13 @@ _FOREIGN = (
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[R]):
-    """Some of the records that were asked for.
+    """One page of the records of a query.
 
     Attributes:
         records: This page's.
-        total: How many there are in all, or at least that many.
-        total_is_exact: Which of the two; beyond a thousand not all are counted.
-        next_cursor: What to ask the next page with; None at the end.
+        total: How many there are in all; at least so many if it is not exact.
+        total_is_exact: False if there are more than a thousand, which are not all counted.
+        next_cursor: The cursor of the next page; None at the end.
     """
 
     records: tuple[R, ...]
@@ -100,7 +100,7 @@ class ProjectReader:
         return whole_lines(await self.side_file(record, name) or b"")
 
     async def side_file(self, record: Record, name: str) -> bytes | None:
-        """Return what a file beside a saved record holds; None where it is not there.
+        """Return what a file beside a saved record holds; None if it is not there.
 
         Raises:
             UnsafePath: It is a link, or a link leads to it.
@@ -110,7 +110,7 @@ class ProjectReader:
         try:
             return await anyio.to_thread.run_sync(read_side_file, self.folder, path)
         except OSError as error:
-            raise CorruptRecord(path, said_by_system(error)) from error
+            raise CorruptRecord(path, system_reason(error)) from error
 
     async def damaged_side_files(self, record: Record) -> list[RecordProblem]:
         """Return the files of lines beside a record that cannot be read, or not all of them."""
@@ -120,14 +120,14 @@ class ProjectReader:
         problems: list[RecordProblem] = []
         for path in list_side_files(self.folder, record_path):
             try:
-                damaged = damaged_lines(read_side_file(self.folder, path) or b"")
+                line_numbers = damaged_lines(read_side_file(self.folder, path) or b"")
             except OSError as error:
-                problems.append(RecordProblem(path, said_by_system(error)))
+                problems.append(RecordProblem(path, system_reason(error)))
             except UnsafePath as error:
                 problems.append(RecordProblem(path, str(error)))
             else:
-                if damaged:
-                    lines = excerpts(damaged, most=5)
+                if line_numbers:
+                    lines = excerpts(line_numbers, limit=5)
                     reason = f"these lines are no JSON objects and are left out: {lines}"
                     problems.append(RecordProblem(path, reason))
         return problems
@@ -203,7 +203,7 @@ class ProjectReader:
 
         Raises:
             RecordNotFound: None has this id or name.
-            AmbiguousName: Several have this name.
+            Refusal: Several have this name.
         """
         try:
             return await self._find(kind, reference, parent)
@@ -215,17 +215,17 @@ class ProjectReader:
 
     async def _find(self, kind: type[R], reference: str, parent: Record) -> R:
         above, name = parent.saved.path, kind.type_name()
-        known = await self._index.ask(lambda index: index.names(above, name))
-        wanted = folded_name(reference)
-        found = [row for row in known if row[1] == reference.strip()] or [
-            row for row in known if row[3] == wanted and wanted
+        rows = await self._index.ask(lambda index: index.names(above, name))
+        name_key = folded_name(reference)
+        matches = [row for row in rows if row[1] == reference.strip()] or [
+            row for row in rows if row[3] == name_key and name_key
         ]
-        if not found:
-            close = close_names(reference, [row[2] for row in known if row[2]])
+        if not matches:
+            close = close_names(reference, [row[2] for row in rows if row[2]])
             raise RecordNotFound(kind.type_name(), reference, close)
-        if len(ids := sorted({row[1] for row in found})) > 1:
-            raise AmbiguousName(kind.type_name(), reference, ids)
-        path = min((row[0] for row in found), key=lambda path: (len(path), path))
+        if len(ids := sorted({row[1] for row in matches})) > 1:
+            raise ambiguous_name(kind.type_name(), reference, ids)
+        path = min((row[0] for row in matches), key=lambda path: (len(path), path))
         record = await anyio.to_thread.run_sync(self._files.read, kind, self.folder / path)
         if record is None:
             raise RecordNotFound(kind.type_name(), reference)
@@ -238,18 +238,18 @@ class ProjectReader:
         """Whether this store has looked at all files already; the first look may take long."""
         return self._index.is_open
 
-    async def refresh(self, heard: Heard | None = None) -> Refreshed:
+    async def refresh(self, listener: ReadListener | None = None) -> RefreshResult:
         """Look for changes that were made elsewhere: by other programs, by git, by hand.
 
         Args:
-            heard: Told in a thread, where many records are read, how many these are so far.
+            listener: Told in a thread, where many records are read, how many these are so far.
         """
-        return await self._index.refresh(heard)
+        return await self._index.refresh(listener)
 
     async def look_again(self) -> None:
-        """Look for changes made elsewhere before saying that something is not there.
+        """Look for changes made elsewhere, before a record is reported as missing.
 
-        Of many such in a row not each looks: it is done in half of the time at most.
+        Many calls in a row share one look, which takes half of the time at most.
         """
         await self._index.look_again()
 
@@ -269,12 +269,12 @@ class ProjectReader:
         """
         above = task.saved.path
 
-        async def meant(index: IndexReader) -> set[str]:
+        async def run_paths(index: IndexReader) -> set[str]:
             return {path for query in queries for path in await index.run_paths(above, query)}
 
-        paths = await self._index.ask(meant)
-        found = await anyio.to_thread.run_sync(self._files.read_all, TaskRun, paths)
-        return sorted(found, key=lambda run: (run.created_at, run.id))
+        paths = await self._index.ask(run_paths)
+        runs = await anyio.to_thread.run_sync(self._files.read_all, TaskRun, paths)
+        return sorted(runs, key=lambda run: (run.created_at, run.id))
 
     async def count_runs(self, task: Task, query: RunQuery) -> int:
         """Return how many runs of a task are meant."""
@@ -298,8 +298,8 @@ class ProjectReader:
         page = await self._index.ask(
             lambda index: index.run_page(parent, query, order, limit, cursor)
         )
-        found = await anyio.to_thread.run_sync(self._files.read_all, TaskRun, page.paths)
-        return Page(found, page.total, page.total_is_exact, page.next_cursor)
+        runs = await anyio.to_thread.run_sync(self._files.read_all, TaskRun, page.paths)
+        return Page(runs, page.total, page.total_is_exact, page.next_cursor)
 
     async def page_of(
         self, kind: type[R], *, text: str = "", limit: int = 20, cursor: str | None = None
@@ -317,43 +317,43 @@ class ProjectReader:
         """
         name, part = kind.type_name(), folded_name(text)
         page = await self._index.ask(lambda index: index.page_of(name, part, limit, cursor))
-        found = await anyio.to_thread.run_sync(self._files.read_all, kind, page.paths)
-        return Page(found, page.total, page.total_is_exact, page.next_cursor)
+        records = await anyio.to_thread.run_sync(self._files.read_all, kind, page.paths)
+        return Page(records, page.total, page.total_is_exact, page.next_cursor)
 
-    async def scored(self, measured: Eval) -> list[Scored]:
+    async def score_counts(self, eval_record: Eval) -> list[ScoreCount]:
         """Return how many items every judge of an eval has scored, by run config."""
-        folder = str(folder_of(measured.saved.path))
-        return await self._index.ask(lambda index: index.scored(folder))
+        folder = str(folder_of(eval_record.saved.path))
+        return await self._index.ask(lambda index: index.score_counts(folder))
 
-    async def score_table(self, measured: Eval) -> list[ScoreCell]:
+    async def score_table(self, eval_record: Eval) -> list[ScoreCell]:
         """Return every judge's mean score of every run config on an eval."""
-        folder = str(folder_of(measured.saved.path))
+        folder = str(folder_of(eval_record.saved.path))
         return await self._index.ask(lambda index: index.score_table(folder))
 
     async def unreadable(self) -> list[RecordProblem]:
         """Return every file of the project that cannot be used, and why; and links, unfollowed."""
-        known = await self._index.ask(lambda index: index.problems())
-        told = {**dict(known), **self._index.passed_over()}
-        found = {path: RecordProblem(path, reason) for path, reason in told.items()}
+        index_problems = await self._index.ask(lambda index: index.problems())
+        reasons = {**dict(index_problems), **self._index.skipped_files()}
+        problems = {path: RecordProblem(path, reason) for path, reason in reasons.items()}
         read = await anyio.to_thread.run_sync(self._files.problems_now)
         for path in await anyio.to_thread.run_sync(list_unwritten, self.folder):
-            found[path] = RecordProblem(path, _UNWRITTEN)
+            problems[path] = RecordProblem(path, _UNWRITTEN)
         for path in await anyio.to_thread.run_sync(list_foreign, self.folder):
-            found[path] = RecordProblem(path, _FOREIGN)
-        return sorted({**found, **read}.values(), key=lambda fault: fault.path)
+            problems[path] = RecordProblem(path, _FOREIGN)
+        return sorted({**problems, **read}.values(), key=lambda fault: fault.path)
 
-    async def repeated(self) -> list[RecordProblem]:
+    async def duplicates(self) -> list[RecordProblem]:
         """Return the records whose id another one has, such as copies made in a file manager.
 
-        Named by their id, the one with the shortest path is meant; all are listed and counted.
-        Of a copied folder only its topmost record is told.
+        An id means the record with the shortest path; all are listed and counted. Of a copied
+        folder only the topmost record is returned.
         """
-        found: list[RecordProblem] = []
-        for first, *copies in await self._index.ask(lambda index: index.repeated()):
+        problems: list[RecordProblem] = []
+        for first, *copies in await self._index.ask(lambda index: index.duplicates()):
             reason = (
                 f"it has the same id as {first}, which is the one that its id means. Move one of "
                 "the two folders out of the project, or give one an id of its own, 12 digits "
                 "that nothing else has"
             )
-            found += [RecordProblem(path, reason) for path in copies]
-        return found
+            problems += [RecordProblem(path, reason) for path in copies]
+        return problems

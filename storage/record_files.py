@@ -10,15 +10,14 @@ from typing import TypeVar
 
 from storage.errors import (
     CorruptRecord,
-    NotAProject,
-    UnreadableProject,
     UnreadableRecord,
-    said_by_system,
+    system_reason,
 )
 from storage.files import LINK, NO_FILE, read_plain
 from storage.format.layout import PROJECT_FILE, folder_of, place_named, place_of
 from storage.format.record_text import read_record
 from storage.records import Project, Record
+from storage.refusals import no_project
 
 R = TypeVar("R", bound=Record)
 
@@ -40,22 +39,30 @@ def read_project(folder: Path) -> Project:
     """Return the project's own record.
 
     Raises:
-        NotAProject: The folder holds no project.kiln.
-        UnreadableProject: Its project.kiln cannot be used.
-        NewerFormat: A newer program wrote it.
+        StorageError: The folder holds no project.kiln.
+        UnreadableRecord: Its project.kiln cannot be used, or a newer program wrote it.
     """
     try:
         return read_record(Project, read_plain(folder / PROJECT_FILE), PROJECT_FILE)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotAProject(folder) from error
+        raise no_project(folder) from error
     except IsADirectoryError as error:
-        raise UnreadableProject(folder, "it is a folder, not a file") from error
+        raise _unreadable_project(folder, "it is a folder, not a file") from error
     except PermissionError as error:
-        raise UnreadableProject(folder, "this user may not read it") from error
+        raise _unreadable_project(folder, "this user may not read it") from error
     except OSError as error:
-        raise UnreadableProject(folder, said_by_system(error)) from error
+        raise _unreadable_project(folder, system_reason(error)) from error
     except CorruptRecord as error:
-        raise UnreadableProject(folder, error.reason) from error
+        raise _unreadable_project(folder, error.reason) from error
+
+
+def _unreadable_project(folder: Path, reason: str) -> UnreadableRecord:
+    return UnreadableRecord(
+        str(folder / PROJECT_FILE),
+        reason,
+        "The project cannot be opened without it. Restore an earlier version of that file, from a "
+        "backup or with git, and open the project again; nothing has been changed.",
+    )
 
 
 class RecordFiles:
@@ -75,12 +82,12 @@ class RecordFiles:
         folder = self._folder / folder_of(parent.saved.path) / place.folder
         if self._is_linked(folder):
             return []
-        found = [
+        records = [
             record
             for file in sorted(folder.glob(f"*/{place.file_name}"))
             if (record := self.read(kind, file)) is not None
         ]
-        return sorted(found, key=lambda record: (record.created_at, record.id))
+        return sorted(records, key=lambda record: (record.created_at, record.id))
 
     def _is_linked(self, place: Path) -> bool:
         """Whether a link leads to a place in the project; noted, and never followed."""
@@ -94,13 +101,13 @@ class RecordFiles:
         return True
 
     def read(self, kind: type[R], file: Path) -> R | None:
-        """Return the record of a file; None where it is not there, or cannot be used."""
+        """Return the record of a file; None if it is not there, or cannot be used."""
         path = file.relative_to(self._folder).as_posix()
         try:
             mode = file.lstat().st_mode
-            linked = S_ISLNK(mode) or file.parent.is_symlink()
-            if linked or not S_ISREG(mode):  # reading a pipe would never end
-                self.problems[path] = RecordProblem(path, LINK if linked else NO_FILE)
+            is_link = S_ISLNK(mode) or file.parent.is_symlink()
+            if is_link or not S_ISREG(mode):  # reading a pipe would never end
+                self.problems[path] = RecordProblem(path, LINK if is_link else NO_FILE)
                 return None
             record = read_record(kind, read_plain(file), path)
         except UnreadableRecord as error:

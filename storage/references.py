@@ -1,4 +1,4 @@
-"""Who refers to a record: what would point to nothing if it were gone."""
+"""Find the records that refer to others, before those are deleted."""
 
 import os
 from collections import Counter
@@ -38,7 +38,7 @@ _REFERRERS: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What hangs on some records of a kind.
+    """The records that depend on some records of a kind.
 
     Attributes:
         below: How many records of each kind lie below them.
@@ -52,7 +52,7 @@ class Surroundings:
 def surroundings(
     project: Path, kind: str, ids: Collection[str], folders: Collection[str]
 ) -> Surroundings:
-    """Return what hangs on some records of a kind; reads every file that may refer to them.
+    """Count the records that depend on others; reads every file that may refer to them.
 
     Args:
         project: The project's folder.
@@ -63,7 +63,7 @@ def surroundings(
     referrers = _REFERRERS.get(kind, frozenset[str]())
     starts = tuple(f"{folder}/" for folder in folders)
     own = {f"{folder}/{kind}.kiln" for folder in folders}
-    wanted = [one.encode() for one in ids]
+    id_bytes = [record_id.encode() for record_id in ids]
     below: Counter[str] = Counter()
     referring: Counter[str] = Counter()
     for path in _records(project):
@@ -73,7 +73,7 @@ def surroundings(
         elif its_kind in referrers:
             with suppress(OSError):  # a pipe, or gone meanwhile
                 content = read_plain(project / path)
-                referring[its_kind] += any(one in content for one in wanted)
+                referring[its_kind] += any(value in content for value in id_bytes)
     return Surroundings(dict(+below), dict(+referring))
 
 

@@ -16,7 +16,7 @@ def open_shared(path: Path | None) -> sqlite3.Connection:
     """Open a file for any thread, one at a time; each statement is a transaction of its own.
 
     Args:
-        path: The file, made where there is none, for its owner alone; None for one in memory.
+        path: The file, made if there is none, for its owner alone; None for one in memory.
 
     Raises:
         sqlite3.Error: It cannot be used.
@@ -64,7 +64,7 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 
 def make_private(path: Path) -> None:
-    """Make a file that its owner alone may read, where there is none, and the folders above it.
+    """Make a file that its owner alone may read, if there is none, and the folders above it.
 
     SQLite gives a database's rights to the files beside it. What keeps the file from being made,
     it says itself when it opens it.

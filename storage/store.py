@@ -1,8 +1,8 @@
-"""A project on disk: read, find, save and take away its records.
+"""A project on disk: read, find, save and delete its records.
 
-The files are the truth. A record remembers the file and the bytes it was read from; a save that
-finds other bytes there refuses, and a save that changes nothing writes nothing. An index, kept
-outside of the project, answers what would take reading many files.
+The files are the truth. A record remembers the file and the bytes it was read from. A save over
+other bytes is refused, and a save that changes nothing writes nothing. An index outside of the
+project answers queries that would read many files.
 """
 
 import hashlib
@@ -21,9 +21,9 @@ from storage.changes import Change, new_text
 from storage.commits.attachments import FileToCopy, files_beside
 from storage.commits.claims import hold_claims
 from storage.commits.commit_log import CommitLog, Edit, Move
-from storage.commits.restoration import put_back
-from storage.commits.trash import Trashed, empty_trash, keep_out_of_git, list_trash
-from storage.errors import ProjectExists
+from storage.commits.restoration import restore
+from storage.commits.trash import TrashEntry, empty_trash, keep_out_of_git, list_trash
+from storage.errors import Refusal
 from storage.files import write_atomically
 from storage.format.layout import PROJECT_FILE
 from storage.project_reader import ProjectReader
@@ -58,10 +58,9 @@ class ProjectStore(ProjectReader):
                 a temporary folder, for this store alone.
 
         Raises:
-            NotAProject: The folder holds no project.kiln.
-            UnreadableProject: Its project.kiln cannot be used.
-            NewerFormat: A newer program wrote it.
-            WriteFailed: The home cannot be written.
+            StorageError: The folder holds no project.kiln.
+            UnreadableRecord: Its project.kiln cannot be used, or a newer program wrote it.
+            WriteError: The home cannot be written.
         """
         absolute = Path(await anyio.Path(folder).resolve())
         project = await anyio.to_thread.run_sync(read_project, absolute)
@@ -78,12 +77,15 @@ class ProjectStore(ProjectReader):
         """Make a new project in a folder.
 
         Raises:
-            ProjectExists: One is there already.
+            Refusal: One is there already.
             UnsafePath: It would lie in git's own folder.
         """
         await anyio.to_thread.run_sync(check_target, folder / PROJECT_FILE)
         if await anyio.Path(folder / PROJECT_FILE).exists():
-            raise ProjectExists(folder)
+            raise Refusal(
+                "{folder} holds a project already. Open it, or choose another folder.",
+                folder=folder,
+            )
         content = new_text(project)
         await anyio.to_thread.run_sync(write_atomically, folder / PROJECT_FILE, content)
         return await cls.open(folder, home=home)
@@ -100,7 +102,7 @@ class ProjectStore(ProjectReader):
         await self.close()
 
     async def close(self) -> None:
-        """Let go of the project; the index's thread ends only then."""
+        """Close the project and end the thread of its index."""
         await self._index.close()
         if self._temporary is not None:
             self._temporary.cleanup()
@@ -111,16 +113,16 @@ class ProjectStore(ProjectReader):
         Raises:
             StaleRevision: Somebody changed the file since the record was read, or took away what
                 it lies below.
-            WriteFailed: The disk refused; nothing was changed.
+            WriteError: The disk refused; nothing was changed.
         """
         async with self.transaction() as change:
             return change.save(record, parent)
 
-    async def delete(self, record: Record) -> Trashed:
+    async def delete(self, record: Record) -> TrashEntry:
         """Put a record into the trash, with all below it.
 
         Raises:
-            AlreadyDeleted: It is not there any more.
+            StorageError: It is not there any more.
         """
         async with self.transaction() as change:
             return change.delete(record)
@@ -133,25 +135,24 @@ class ProjectStore(ProjectReader):
         await anyio.to_thread.run_sync(change.check)
         await self.write(change.edits, change.moves, change.files)
 
-    async def trash(self) -> list[Trashed]:
+    async def trash(self) -> list[TrashEntry]:
         """Return what is in the trash, the latest first."""
         return await anyio.to_thread.run_sync(list_trash, self.folder)
 
-    async def put_back(self, key: str) -> Trashed:
-        """Put what is in the trash back where it was.
+    async def restore(self, key: str) -> TrashEntry:
+        """Restore a record from the trash to its place.
 
         Raises:
             RecordNotFound: Nothing of this key is in the trash.
-            ParentNotThere: What it lay below is not there.
-            ThereAgain: It is there again already.
+            Refusal: What it lay below is not there, or it is there again already.
         """
-        found = await self.alone(lambda log: put_back(self.folder, log, key))
-        await self._index.note((), (found.folder,))
-        return found
+        entry = await self.run_exclusive(lambda log: restore(self.folder, log, key))
+        await self._index.note((), (entry.folder,))
+        return entry
 
     async def empty_trash(self) -> int:
-        """Take away for good what is in the trash; return how many records that were."""
-        return await self.alone(lambda _: empty_trash(self.folder))
+        """Remove all records in the trash for good; return how many."""
+        return await self.run_exclusive(lambda _: empty_trash(self.folder))
 
     async def write(
         self,
@@ -161,7 +162,7 @@ class ProjectStore(ProjectReader):
         *,
         reach: Reach = Reach.RECORDS,
     ) -> None:
-        """Change files of the project as they are told, all or none.
+        """Write files and move folders of the project, all or none.
 
         Args:
             edits: Files that get a new content.
@@ -172,42 +173,42 @@ class ProjectStore(ProjectReader):
         Raises:
             StaleRevision: A file is not as expected any more.
             UnsafePath: A path is not to be touched, or leads through a link.
-            WriteFailed: The disk refused; nothing was changed.
+            WriteError: The disk refused; nothing was changed.
         """
         if not edits and not moves:
             return
 
-        def put() -> None:
+        def write_files() -> None:
             if moves or files:  # what comes before the commit makes folders
-                self._log.check_there(edits, moves)
+                self._log.check_presence(edits, moves)
             if moves:
                 keep_out_of_git(self.folder)
             with files_beside(self.folder, files):
                 self._log.commit(edits, moves, reach=reach)
 
-        await anyio.to_thread.run_sync(put)
-        touched = [edit.path for edit in edits]
-        if PROJECT_FILE in touched:
+        await anyio.to_thread.run_sync(write_files)
+        edit_paths = [edit.path for edit in edits]
+        if PROJECT_FILE in edit_paths:
             self.project = await anyio.to_thread.run_sync(read_project, self.folder)
-        moved = [path for move in moves for path in (move.source, move.target)]
-        await self._index.note(touched, moved)
+        move_paths = [path for move in moves for path in (move.source, move.target)]
+        await self._index.note(edit_paths, move_paths)
 
-    async def alone(self, work: Callable[[CommitLog], T]) -> T:
-        """Do blocking work in a thread while all other writers of the project are kept out.
+    async def run_exclusive(self, work: Callable[[CommitLog], T]) -> T:
+        """Run blocking work in a thread while no other writer of the project can write.
 
         Args:
             work: Gets the log to commit its changes to.
         """
 
-        def locked() -> T:
-            with self._log.alone():
+        def work_alone() -> T:
+            with self._log.exclusive():
                 return work(self._log)
 
-        return await anyio.to_thread.run_sync(locked)
+        return await anyio.to_thread.run_sync(work_alone)
 
     @asynccontextmanager
     async def claims(self, keys: Iterable[str]) -> AsyncGenerator[frozenset[str]]:
-        """Claim work of the project, so that no other process, of whatever home, does it too.
+        """Claim work of the project, so that no other process of any home does it too.
 
         Args:
             keys: What is to be claimed; the same text means the same work to everybody.
@@ -216,20 +217,22 @@ class ProjectStore(ProjectReader):
             Those that nobody else has claimed: they are this caller's until the block ends.
 
         Raises:
-            WriteFailed: The project cannot be written.
+            WriteError: The project cannot be written.
         """
-        with ExitStack() as held:
-            yield await anyio.to_thread.run_sync(held.enter_context, hold_claims(self.folder, keys))
+        with ExitStack() as stack:
+            yield await anyio.to_thread.run_sync(
+                stack.enter_context, hold_claims(self.folder, keys)
+            )
 
     async def check_room(self, size: int, *, below: Record | None = None) -> None:
-        """Refuse before anything is done whose results could not be saved.
+        """Refuse work whose results could not be saved, before it starts.
 
         Args:
             size: What is to be saved, in bytes.
             below: The record that it is saved below; None for the project.
 
         Raises:
-            WriteFailed: The project is read-only, or its disk has too little space.
+            WriteError: The project is read-only, or its disk has too little space.
         """
         folder = self.side_folder(below) if below else self.folder
         await anyio.to_thread.run_sync(self._log.check_room, folder, size)
@@ -241,7 +244,7 @@ class ProjectStore(ProjectReader):
 
     @property
     def person(self) -> str:
-        """Who is at work."""
+        """The name of the person who uses this store."""
         return login_name()
 
 

@@ -53,3 +53,9 @@ def test_a_value_cannot_add_slots() -> None:
 def test_a_missing_value_is_a_fault_of_ours() -> None:
     with pytest.raises(KeyError):
         Refusal("No '{name}'.")
+
+
+def test_a_long_sentence_of_ours_is_shown_whole() -> None:
+    sentence = "Nothing was done. " + "This is why it was not done. " * 20
+    step = NextStep(tool="create_evaluator", reason="make one")
+    assert str(Refusal(sentence, next=[step])).startswith(sentence)

@@ -33,7 +33,7 @@ async def _eval(store: ProjectStore, task: Task, record: Eval) -> EvalInventory:
     asking = {
         judge.saved.path for judge in judges if isinstance(judge.properties, LlmJudge | StepsJudge)
     }
-    cells = await store.scored(record)
+    cells = await store.score_counts(record)
     of_configs = [cell for cell in cells if cell.run_config_id]
     golden = await golden_runs(store, task, record)
     aspects = [aspect_of(score, task) for score in record.output_scores]

@@ -13,8 +13,8 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kiln_mcp.approvals.plan import Consequence, Effect, Plan
-from storage.errors import said_by_system
-from storage.files import put_in_place, write_aside
+from storage.errors import system_reason
+from storage.files import move_into_place, write_aside
 
 ALWAYS_ASKED: Final = frozenset(
     {Consequence.DESTROYS, Consequence.SENDS, Consequence.CERTIFIES, Consequence.EXECUTES}
@@ -93,7 +93,7 @@ def read_policy(home: Path) -> Policy:
     except FileNotFoundError:
         return Policy()
     except OSError as error:
-        return _strictest(file, said_by_system(error))
+        return _strictest(file, system_reason(error))
     except ValidationError as error:
         place = ".".join(str(step) for step in error.errors()[0]["loc"])
         fault = error.errors()[0]["msg"]
@@ -109,7 +109,7 @@ def write_policy(home: Path, policy: Policy) -> None:
     """Write the policy of a home, for its owner alone.
 
     Raises:
-        WriteFailed: The disk refused; the former policy holds.
+        WriteError: The disk refused; the former policy holds.
     """
     content = _StoredPolicy(
         daily_allowance_usd=policy.daily_allowance_usd,
@@ -119,7 +119,7 @@ def write_policy(home: Path, policy: Policy) -> None:
     file = policy_file(home)
     fresh = write_aside(file, content.model_dump_json(indent=2).encode() + b"\n")
     fresh.chmod(0o600)
-    put_in_place(fresh, file)
+    move_into_place(fresh, file)
 
 
 def _strictest(file: Path, reason: str) -> Policy:

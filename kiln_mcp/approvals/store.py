@@ -34,7 +34,7 @@ from kiln_mcp.approvals.records import (
 )
 from storage.errors import Refusal
 from storage.sqlite_files import open_shared
-from storage.text.characters import whole, whole_texts
+from storage.text.characters import repair_surrogates, repair_texts
 
 VALID_S: Final = 24 * 3600.0
 """Seconds that a request waits for its answer and its use."""
@@ -237,10 +237,10 @@ class ApprovalStore:
         key = f"ap-{''.join(secrets.choice(_LETTERS) for _ in range(_ID_LENGTH))}"
         row = {
             "id": key,
-            "title": whole(call.title),
-            "arguments": json.dumps(whole_texts(call.arguments), ensure_ascii=False),
-            "plan": json.dumps(whole_texts(asdict(call.plan)), ensure_ascii=False),
-            "client": whole(call.client)[:_LONGEST_NAME],
+            "title": repair_surrogates(call.title),
+            "arguments": json.dumps(repair_texts(call.arguments), ensure_ascii=False),
+            "plan": json.dumps(repair_texts(asdict(call.plan)), ensure_ascii=False),
+            "client": repair_surrogates(call.client)[:_LONGEST_NAME],
             "now": time_s,
             "expires_at": time_s + VALID_S,
             **_fingerprints(call),

@@ -25,7 +25,7 @@ async def count_items(store: ProjectStore, task: Task, one: Eval, part: str) -> 
     if isinstance(split, EvalInputSplit):
         cases = await store.children(task, EvalInput)
         return sum(map(eval_input_filter(split.filter_id), cases))
-    return await store.count_runs(task, RunQuery(split.filter_id, made_by_evals=False))
+    return await store.count_runs(task, RunQuery(split.filter_id, is_from_eval=False))
 
 
 async def golden_runs(store: ProjectStore, task: Task, one: Eval) -> list[TaskRun]:
@@ -33,7 +33,7 @@ async def golden_runs(store: ProjectStore, task: Task, one: Eval) -> list[TaskRu
     filter_id = one.eval_configs_filter_id
     if filter_id is None or not is_filter(filter_id):
         return []
-    return await store.runs(task, RunQuery(filter_id, made_by_evals=False))
+    return await store.runs(task, RunQuery(filter_id, is_from_eval=False))
 
 
 def is_known_filter(split: TaskRunSplit | EvalInputSplit) -> bool:

@@ -29,7 +29,7 @@ async def runs_to_show(store: ProjectStore, task: Task) -> list[TaskRun]:
     A prompt that shows an item's answer would be measured on what it was told. Kiln shows such
     items too.
     """
-    good = await store.runs(task, RunQuery("high_rating", made_by_evals=False))
+    good = await store.runs(task, RunQuery("high_rating", is_from_eval=False))
     is_measured = measured_on(await store.children(task, Eval))
     return [run for run in good if not is_measured(run)]
 

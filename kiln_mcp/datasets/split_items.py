@@ -19,7 +19,7 @@ def filter_runs(runs: Sequence[TaskRun], filter_id: str) -> list[TaskRun]:
     """Return the runs that a filter lets through, without those that evals made.
 
     Raises:
-        InvalidRecord: The format knows no such filter.
+        InvalidQuery: The format knows no such filter.
     """
     fits = task_run_filter(filter_id)
     return [run for run in runs if run.eval_source is None and fits(run)]
@@ -31,7 +31,7 @@ def split_items(
     """Return the items of one part of an eval's data, oldest first.
 
     Raises:
-        InvalidRecord: The format knows no such filter.
+        InvalidQuery: The format knows no such filter.
     """
     if isinstance(split, EvalInputSplit):
         fits = eval_input_filter(split.filter_id)

@@ -45,7 +45,7 @@ def items_of(split: Split, runs: Sequence[TaskRun], inputs: Sequence[EvalInput])
     run config answered and nobody checked is none: it would be compared with itself.
 
     Raises:
-        InvalidRecord: The format knows no such filter.
+        InvalidQuery: The format knows no such filter.
     """
     return [_item(record) for record in split_items(split, runs, inputs)]
 

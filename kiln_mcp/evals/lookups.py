@@ -19,9 +19,10 @@ from storage import (
     TaskRunConfig,
     TaskRunSplit,
 )
-from storage.errors import AmbiguousName, RecordNotFound
+from storage.errors import RecordNotFound
 from storage.format.filters import is_filter
 from storage.index.queries import RunQuery
+from storage.refusals import ambiguous_name
 
 
 class _Named(Protocol):
@@ -57,14 +58,14 @@ def choose(kind: str, candidates: Sequence[NamedT], reference: str) -> NamedT:
 
     Raises:
         RecordNotFound: There is none; names those close to it, or all where there are few.
-        AmbiguousName: Several have the name.
+        Refusal: Several have the name.
     """
     wanted = reference.strip().casefold()
     found = [c for c in candidates if c.id == reference or c.name.casefold() == wanted]
     if len(found) == 1:
         return found[0]
     if found:
-        raise AmbiguousName(kind, reference, [c.id for c in found])
+        raise ambiguous_name(kind, reference, [c.id for c in found])
     names = [c.name for c in candidates]
     close = names if len(names) <= 8 else difflib.get_close_matches(reference, names, n=5)
     raise RecordNotFound(kind, reference, close)
@@ -140,8 +141,8 @@ def _runs_that_matter(measured: Eval) -> list[RunQuery]:
     if measured.eval_configs_filter_id:
         filters.add(measured.eval_configs_filter_id)
     return [
-        RunQuery(made_by_evals=True),
-        *(RunQuery(one, made_by_evals=False) for one in filters if is_filter(one)),
+        RunQuery(is_from_eval=True),
+        *(RunQuery(one, is_from_eval=False) for one in filters if is_filter(one)),
     ]
 
 

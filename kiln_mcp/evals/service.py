@@ -170,7 +170,7 @@ async def run_eval(
         if work.jobs and len(outcome.failures) == len(work.jobs):
             raise AllFailed([failure.reason for failure in outcome.failures])
         after = await with_judge(about, about.judge)
-        runs = await store.runs(about.task, RunQuery(made_by_evals=True))
+        runs = await store.runs(about.task, RunQuery(is_from_eval=True))
         lines = score_lines(
             after.verdicts, configs, _keys(about.measured), [item.id for item in chosen], runs
         )

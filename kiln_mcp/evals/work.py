@@ -160,7 +160,7 @@ async def remaining(about: Measurement, jobs: Sequence[Job]) -> list[Job]:
     made: dict[tuple[str, str | None], TaskRun] = {}
     if not all(job.output for job in jobs):
         await store.refresh()  # the outputs of other processes
-        made = _made(await store.runs(about.task, RunQuery(made_by_evals=True)))
+        made = _made(await store.runs(about.task, RunQuery(is_from_eval=True)))
     left: list[Job] = []
     for job in jobs:
         item, config = job.item.id, job.run_config.id if job.run_config else None

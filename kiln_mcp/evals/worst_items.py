@@ -10,6 +10,7 @@ from kiln_mcp.evals.work import Measurement
 from kiln_mcp.evaluators.g_eval import normalised
 from kiln_mcp.evaluators.records import REFERENCE_KEY
 from storage import EvalRun, TaskRunConfig
+from storage.text.excerpts import excerpt
 
 LONGEST_TEXT: Final = 600
 
@@ -83,4 +84,4 @@ def _shown(item: Item, run_config: str, output: str, verdict: EvalRun) -> ShownI
 
 
 def _brief(text: str) -> str:
-    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+    return excerpt(text, LONGEST_TEXT)

@@ -26,6 +26,7 @@ from storage import (
 from storage.isolation.outcomes import Invalid
 from storage.isolation.patterns import check_pattern, find_pattern
 from storage.isolation.pool import shared_pool
+from storage.text.excerpts import excerpt
 
 Check = ExactMatch | PatternMatch | Contains | SetCheck | ToolCallCheck | StepCountCheck
 """The properties of an evaluator that asks no model."""
@@ -282,4 +283,4 @@ def _tool_call(function: Mapping[str, JsonValue]) -> _ToolCall:
 
 
 def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:59] + "…")
+    return repr(excerpt(text, 60))

@@ -14,6 +14,7 @@ from kiln_mcp.evolution.trials import Attempt, Trials
 from kiln_mcp.llm import Engine, JsonSchema, Message, ModelRequest
 from kiln_mcp.llm.errors import BadAnswer
 from kiln_mcp.workbench.prompts import load_prompt
+from storage.text.excerpts import excerpt
 
 LOOKED_AT: Final = 6
 MOST_EDITS: Final = 3
@@ -153,4 +154,4 @@ def _described(attempts: Sequence[Attempt]) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + " […]"
+    return excerpt(text, LONGEST_SHOWN)

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.llm.errors import ModelError, one_line
 from kiln_mcp.llm.messages import JsonSchema, Message, ModelAnswer, ModelRequest
-from storage.text.characters import whole_texts
+from storage.text.characters import repair_texts
 from storage.text.json_schema import check_schema, find_problem
 
 LONGEST_STRING: Final = 300
@@ -72,7 +72,7 @@ def _check_depth(value: JsonValue) -> JsonValue:
     level = [value]
     for _ in range(DEEPEST):
         if not level:
-            return whole_texts(value)
+            return repair_texts(value)
         level = [part for node in level for part in _parts(node)]
     raise ValueError(f"its JSON is nested more than {DEEPEST} levels deep")
 

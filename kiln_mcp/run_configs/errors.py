@@ -1,6 +1,7 @@
 """Errors of run configs and their templates."""
 
 from storage.errors import WorkbenchError
+from storage.text.excerpts import excerpt
 
 
 class EvalError(WorkbenchError):
@@ -11,7 +12,7 @@ class UnusableTemplate(EvalError):
     """A Jinja template or expression cannot be used."""
 
     def __init__(self, text: str, reason: str) -> None:
-        shown = text if len(text) <= 80 else text[:79] + "…"
+        shown = excerpt(text, 80)
         super().__init__(
             f"The template {shown!r} cannot be used: {reason}. It may name final_message, "
             "task_input, trace and reference_data."

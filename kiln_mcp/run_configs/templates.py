@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from kiln_mcp.run_configs.errors import EvalError, ExtractionFailed, UnusableTemplate
 from storage.isolation.outcomes import Failed, Invalid, Outcome, Value
 from storage.isolation.pool import shared_pool
+from storage.text.excerpts import excerpt
 
 _LONGEST_QUOTE: Final = 80
 _MOST_REMEMBERED: Final = 256
@@ -159,4 +160,4 @@ def _names(case: Case) -> dict[str, JsonValue]:
 
 
 def _quoted(text: str) -> str:
-    return repr(text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 1] + "…")
+    return repr(excerpt(text, _LONGEST_QUOTE))

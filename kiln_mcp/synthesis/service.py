@@ -31,7 +31,7 @@ from kiln_mcp.synthesis.splits import deal
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Task, TaskRun, task_run_filter
-from storage.errors import said_by_system
+from storage.errors import system_reason
 from storage.files import read_ordinary
 
 FEW_TEST = 25
@@ -297,7 +297,7 @@ async def _read(path: Path) -> list[GivenItem]:
     try:
         content = (await anyio.to_thread.run_sync(read_ordinary, path)).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UnreadableItems(str(path), said_by_system(error)) from error
+        raise UnreadableItems(str(path), system_reason(error)) from error
     return await anyio.to_thread.run_sync(read_items, path, content)
 
 

@@ -129,7 +129,7 @@ def write_file(file: Path, content: bytes) -> None:
 
     Raises:
         UnsafePath: It would lie in git's own folder.
-        WriteFailed: The disk refused.
+        WriteError: The disk refused.
     """
     check_target(file)
     write_atomically(file, content)

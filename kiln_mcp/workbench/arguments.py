@@ -8,7 +8,7 @@ from pydantic import JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
 from kiln_mcp.errors import closest
-from storage.text.characters import whole
+from storage.text.characters import repair_surrogates
 from storage.text.excerpts import excerpt
 
 _LONGEST_VALUE = 60
@@ -42,7 +42,7 @@ def unintended_values(arguments: object, values: object, place: str = "") -> Ite
             yield _wrong_value(place, "it is no finite number", values)
         case int() | float() if isinstance(arguments, bool):
             yield _wrong_value(place, "it has to be a number", arguments)
-        case str() if whole(values) != values:
+        case str() if repair_surrogates(values) != values:
             yield _wrong_value(place, "it holds a lone surrogate", values)
         case _:
             inputs = _entries(arguments)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic.fields import FieldInfo
 
 from storage.errors import NextStep
-from storage.text.characters import whole_texts
+from storage.text.characters import repair_texts
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that move a terminal's cursor, change its colours, or turn the order of letters."""
@@ -38,7 +38,7 @@ def plain(result: BaseModel) -> dict[str, JsonValue]:
 
     A list of records that every answer of its kind has stays: that there are none is the answer.
     """
-    data: dict[str, JsonValue] = whole_texts(result.model_dump(mode="json"))
+    data: dict[str, JsonValue] = repair_texts(result.model_dump(mode="json"))
     values = {name: _prune(value) for name, value in data.items()}
     fields = type(result).model_fields
     return {

@@ -174,7 +174,7 @@ class Workspace:
 
         Raises:
             ModelError: A model cannot answer.
-            storage.errors.WriteFailed: The project or the home is read-only, or has no space.
+            storage.errors.WriteError: The project or the home is read-only, or has no space.
         """
         await self.engine.check_ready(calls)
         await self.check_room(store, sum(calls.values()))
@@ -183,7 +183,7 @@ class Workspace:
         """Refuse work whose answers the project or the home could not keep.
 
         Raises:
-            storage.errors.WriteFailed: The project or the home is read-only, or has no space.
+            storage.errors.WriteError: The project or the home is read-only, or has no space.
         """
         if calls:
             await store.check_room(calls * BYTES_A_CALL)

@@ -3,20 +3,19 @@
 They are in the record's folder, so they move, travel and go to the trash with it.
 """
 
-import os
 import shutil
 import stat
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 from storage.border import check_links, check_path
-from storage.errors import InvalidRecord, RecordNotFound, UnsafePath, said_by_system
-from storage.files import disk_errors, flush_folder, remove_empty_folders
+from storage.errors import RecordNotFound, UnsafePath, system_reason
+from storage.files import new_file, remove_empty_folders
 from storage.format.layout import folder_of
 from storage.records import Attachment, ChunkedDocument, Document, Extraction, Record
+from storage.refusals import invalid_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,58 +66,47 @@ def attached_file(project: Path, record: Record, attachment: Attachment) -> Path
 def files_to_copy(record: Record, path: str) -> list[FileToCopy]:
     """Return the files that must be copied for a record that is saved at a path."""
     return [
-        FileToCopy(record.type_name(), one.source, str(folder_of(path) / one.path))
-        for one in attachments_of(record)
-        if one.source is not None
+        FileToCopy(record.type_name(), attachment.source, str(folder_of(path) / attachment.path))
+        for attachment in attachments_of(record)
+        if attachment.source is not None
     ]
 
 
 @contextmanager
 def files_beside(project: Path, files: Sequence[FileToCopy]) -> Generator[None]:
-    """Copy files to where their records will be; take them away again where the block fails.
+    """Copy files to their records' folders; remove them again if the block fails.
 
-    A file that is there already is left as it is: its name, which holds a random number, was made
-    for it alone.
+    A file that exists already is left as it is, because its name holds a random number.
 
     Raises:
-        InvalidRecord: One cannot be read, or is no ordinary file.
+        StorageError: One cannot be read, or is no ordinary file.
         UnsafePath: It would lie elsewhere than beside its record, or behind a link.
-        WriteFailed: The disk refused.
+        WriteError: The disk refused.
     """
-    for one in files:
-        check_path(one.target)
-    check_links(project, [one.target for one in files])
-    copied: list[Path] = []
+    for file in files:
+        check_path(file.target)
+    check_links(project, [file.target for file in files])
+    targets: list[Path] = []
     try:
-        for one in files:
-            target = project / one.target
+        for file in files:
+            target = project / file.target
             if not target.exists():
-                copied.append(target)
-                _copy(one, target)
+                targets.append(target)
+                _copy(file, target)
         yield
     except BaseException:
-        for target in copied:
+        for target in targets:
             target.unlink(missing_ok=True)
             remove_empty_folders(target.parent, project)
         raise
 
 
-def _copy(one: FileToCopy, target: Path) -> None:
-    fresh = target.with_name(f".{target.name}.{uuid4().hex[:8]}.new")
+def _copy(file: FileToCopy, target: Path) -> None:
     try:
-        ordinary = stat.S_ISREG(one.source.stat().st_mode)
+        ordinary = stat.S_ISREG(file.source.stat().st_mode)
     except OSError as error:
-        raise InvalidRecord(one.kind, f"{one.source}: {said_by_system(error)}") from error
+        raise invalid_record(file.kind, f"{file.source}: {system_reason(error)}") from error
     if not ordinary:
-        raise InvalidRecord(one.kind, f"{one.source} is no file")
-    with disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with one.source.open("rb") as source, fresh.open("xb") as out:
-                shutil.copyfileobj(source, out)
-                out.flush()
-                os.fsync(out.fileno())
-            fresh.replace(target)
-        finally:
-            fresh.unlink(missing_ok=True)
-        flush_folder(target.parent)
+        raise invalid_record(file.kind, f"{file.source} is no file")
+    with new_file(target) as out, file.source.open("rb") as source:
+        shutil.copyfileobj(source, out)

@@ -43,7 +43,7 @@ def hold_claims(project: Path, keys: Iterable[str]) -> Generator[frozenset[str]]
 
     Raises:
         UnsafePath: The file is a link, or lies in a folder that is one.
-        WriteFailed: The project cannot be written.
+        WriteError: The project cannot be written.
     """
     file = _open(project)
     try:

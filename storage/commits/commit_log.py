@@ -1,11 +1,11 @@
 """Put changes on disk: all of them or none, one process at a time, and never over another's.
 
-A change to several files is written to a journal in the project first, where every process that
-writes to the project finds it. One that dies in the middle leaves the journal there; the next one
-of the same person to write or to open the project settles it (`_settle`). A journal that no process
-of this person began is never carried out, only put aside. All new contents are
-written aside before the first is put in place, so that a full disk refuses while nothing is
-changed; where it refuses later, the old contents are put back.
+A change to several files is first written to a journal in the project, a write-ahead log. If a
+process dies in the middle, the next process of the same person settles the journal (`_settle`).
+A journal that no process of this person began is never carried out, only set aside.
+
+All new contents are written aside before the first one replaces a file. So a full disk refuses
+while nothing is changed. If it refuses later, the old contents are restored.
 """
 
 import logging
@@ -22,26 +22,25 @@ from storage.border import Reach, check_links
 from storage.commits.locks import ProjectLock
 from storage.commits.recovery import Pending
 from storage.commits.trash import FOLDER, UNWRITTEN
-from storage.commits.write_ahead import Begun, Edit, Move
+from storage.commits.write_ahead import Edit, Move, PendingChange
 from storage.errors import (
-    AlreadyDeleted,
-    ParentTakenAway,
     ProjectBusy,
-    ReadOnlyProject,
     StaleRevision,
     UnsafePath,
-    WriteFailed,
+    WriteError,
 )
 from storage.files import (
     disk_errors,
     move_atomically,
-    put_in_place,
+    move_into_place,
+    read_only,
     read_plain,
     remove_empty_folders,
     write_atomically,
 )
 from storage.format.record_text import revision_of
 from storage.git.authors import last_author
+from storage.refusals import already_deleted
 
 __all__ = ["CommitLog", "Edit", "Move"]
 
@@ -67,16 +66,16 @@ class CommitLog:
     def recover(self) -> int:
         """Settle changes that a process began and did not finish; return how many.
 
-        Where that is not possible, as on a disk that is read-only, they wait for the next one.
+        If that is not possible, as on a read-only disk, they wait for the next process.
         """
         try:
-            if not self._pending.former() and not self._pending.left():
+            if not self._pending.former() and not self._pending.leftovers():
                 return 0
-            with self._lock.held(_WAIT_TO_OPEN_S):
+            with self._lock.hold(_WAIT_TO_OPEN_S):
                 return self._finish_former() + self._finish()
         except ProjectBusy:  # whoever writes has settled it first
             return 0
-        except (WriteFailed, UnsafePath) as error:
+        except (WriteError, UnsafePath) as error:
             _log.warning("What was begun in %s waits to be settled: %s", self._project, error)
             return 0
 
@@ -92,43 +91,45 @@ class CommitLog:
 
         Raises:
             StaleRevision: A file is not as expected any more.
-            AlreadyDeleted: What is to be moved is gone.
+            StorageError: What is to be moved is gone.
             UnsafePath: A path leaves the project, leads through a link, or is not to be touched.
             ProjectBusy: Another process has been writing for too long.
-            WriteFailed: The disk refused; nothing was changed.
+            WriteError: The disk refused; nothing was changed.
         """
-        Begun(edits, moves, (), reach).check()
-        with self.alone():
-            check_links(self._project, Begun(edits, moves, ()).paths)
-            self.check_there(edits, moves)
+        PendingChange(edits, moves, (), reach).check()
+        with self.exclusive():
+            check_links(self._project, PendingChange(edits, moves, ()).paths)
+            self.check_presence(edits, moves)
             free = [self._with_free_target(move) for move in moves]
-            checked = [(edit, was) for edit, was in map(self._checked, edits) if edit is not None]
-            begun = Begun([edit for edit, _ in checked], free, [was for _, was in checked], reach)
+            checks = [(edit, was) for edit, was in map(self._check, edits) if edit is not None]
+            change = PendingChange(
+                [edit for edit, _ in checks], free, [was for _, was in checks], reach
+            )
             try:
-                self._carry_out(begun)
+                self._carry_out(change)
             except BaseException:
-                for edit in begun.edits:
+                for edit in change.edits:
                     if edit.expected is None:
                         remove_empty_folders((self._project / edit.path).parent, self._project)
                 raise
 
-    def _carry_out(self, begun: Begun) -> None:
-        if not begun.paths:
+    def _carry_out(self, change: PendingChange) -> None:
+        if not change.paths:
             return
         self._pending.prepare()
         try:
-            fresh = self._pending.write_aside(begun)
-            journal = self._pending.journal(begun)
+            fresh = self._pending.write_aside(change)
+            journal = self._pending.journal(change)
         except BaseException:
-            self._pending.sweep(self._pending.left())
+            self._pending.sweep(self._pending.leftovers())
             raise
         try:
-            for file, edit in zip(fresh, begun.edits, strict=True):
-                put_in_place(file, self._project / edit.path)
-            self._move(begun)
+            for file, edit in zip(fresh, change.edits, strict=True):
+                move_into_place(file, self._project / edit.path)
+            self._move(change)
         except BaseException:
-            self._pending.sweep(self._pending.left())  # the old contents need the space
-            self._take_back(begun)
+            self._pending.sweep(self._pending.leftovers())  # the old contents need the space
+            self._undo(change)
             journal.unlink(missing_ok=True)
             raise
         journal.unlink(missing_ok=True)
@@ -137,147 +138,150 @@ class CommitLog:
         """Refuse a folder of the project that new records of this size could not be saved in.
 
         Raises:
-            WriteFailed: It is read-only, or there is too little space.
+            WriteError: It is read-only, or there is too little space.
         """
         if not os.access(folder, os.W_OK):
-            raise ReadOnlyProject(folder)
+            raise read_only(folder)
         self._pending.check_room(folder, size)
 
-    def check_there(self, edits: Sequence[Edit], moves: Sequence[Move]) -> None:
-        """Refuse to save below what is gone, or to move it.
+    def check_presence(self, edits: Sequence[Edit], moves: Sequence[Move]) -> None:
+        """Refuse to save below a record that is missing, or to move it.
 
-        A folder that was taken away would be made again otherwise, without its record.
+        Otherwise a removed folder would be created again, without its record.
 
         Raises:
-            ParentTakenAway: A record that is saved lies below nothing.
-            AlreadyDeleted: A record that is moved is gone.
+            StaleRevision: A record that is saved lies below nothing.
+            StorageError: A record that is moved is gone.
         """
-        written = {edit.path for edit in edits}
+        edit_paths = {edit.path for edit in edits}
         for path in self._missing(edits):
-            raise ParentTakenAway(path)
+            raise StaleRevision(path, None, None, is_parent=True)
         for move in moves:
-            if move.holds in written or not move.holds:
+            if move.holds in edit_paths or not move.holds:
                 continue
             if not (self._project / move.holds).is_file():
-                raise AlreadyDeleted(move.holds)
+                raise already_deleted(move.holds)
 
     def _missing(self, edits: Sequence[Edit]) -> list[str]:
         """Return the files of the records that edits lie below and that are not there."""
-        needed = {edit.below for edit in edits if edit.below} - {edit.path for edit in edits}
-        return [path for path in sorted(needed) if not (self._project / path).is_file()]
+        parents = {edit.below for edit in edits if edit.below} - {edit.path for edit in edits}
+        return [path for path in sorted(parents) if not (self._project / path).is_file()]
 
     @contextmanager
-    def alone(self) -> Generator[None]:
-        """Keep all other writers of the project out, and settle what one of them left that died.
+    def exclusive(self) -> Generator[None]:
+        """Hold the project's lock, and settle the journals of dead writers.
 
-        A journal that is still there belongs to a dead process: settled later, it would undo what
-        is written now.
+        A journal that is still there belongs to a dead process. If it were settled later, it would
+        undo what is written now.
 
         Raises:
             ProjectBusy: Another process has been writing for too long.
         """
-        with self._lock.held():
+        with self._lock.hold():
             self._finish()
             yield
 
     def _finish(self) -> int:
         """Settle the changes that this person's processes left; return how many."""
-        left = self._pending.left()
-        settled = 0
-        for journal in (file for file in left if file.suffix == ".json"):
+        leftovers = self._pending.leftovers()
+        count = 0
+        for journal in (file for file in leftovers if file.suffix == ".json"):
             with disk_errors(journal):
-                begun = self._pending.read_own(journal)
-                if begun is not None:
-                    self._settle(begun, journal)
+                change = self._pending.read_own(journal)
+                if change is not None:
+                    self._settle(change, journal)
                     journal.unlink()
-                    settled += 1
-        self._pending.sweep(left)
-        return settled
+                    count += 1
+        self._pending.sweep(leftovers)
+        return count
 
     def _finish_former(self) -> int:
         """Settle the changes whose journals an older version kept in the home; return how many."""
         former = self._pending.former()
         for journal in former:
             with disk_errors(journal):
-                begun = self._pending.read_former(journal)
-                if begun is not None:
-                    self._settle(begun, journal)
+                change = self._pending.read_former(journal)
+                if change is not None:
+                    self._settle(change, journal)
                     journal.unlink()
         return len(former)
 
-    def _settle(self, begun: Begun, journal: Path) -> None:
-        """Carry a change to its end, or take it back where another program has written since.
+    def _settle(self, change: PendingChange, journal: Path) -> None:
+        """Finish a change, or undo it if another program has written since.
 
-        Nobody was told that it was made. So it gives way: what others wrote meanwhile stays. What
-        it would have written in files that do not hold it is kept in the trash.
+        Nobody was told that the change was made. So what others wrote meanwhile stays, and the
+        unwritten contents of the change are kept in the trash.
         """
-        held = [self._held(edit.path) for edit in begun.edits]
-        gone = self._missing(begun.edits)
+        contents = [self._content_of(edit.path) for edit in change.edits]
+        missing = self._missing(change.edits)
         is_to_do = [
             was != edit.content
             and _revision(was) == edit.expected
-            and edit.below not in gone
+            and edit.below not in missing
             and not self._is_blocked(edit.path)
-            for edit, was in zip(begun.edits, held, strict=True)
+            for edit, was in zip(change.edits, contents, strict=True)
         ]
         is_foreign = [
             was != edit.content and not to_do
-            for edit, was, to_do in zip(begun.edits, held, is_to_do, strict=True)
+            for edit, was, to_do in zip(change.edits, contents, is_to_do, strict=True)
         ]
-        moves = [move for move in begun.moves if self._is_to_move(move)]
+        moves = [move for move in change.moves if self._is_to_move(move)]
         began = journal.stat().st_mtime_ns
         is_moved_since = any(_changed_since(self._project / move.source, began) for move in moves)
         if is_moved_since or (any(is_foreign) and (moves or any(is_to_do))):
-            self._take_back(begun)
+            self._undo(change)
         else:
-            for edit, to_do in zip(begun.edits, is_to_do, strict=True):
+            for edit, to_do in zip(change.edits, is_to_do, strict=True):
                 if to_do:
                     write_atomically(self._project / edit.path, edit.content)
-            self._move(begun)
+            self._move(change)
         if any(is_foreign) or is_moved_since:
-            self._keep_unwritten(begun, self._project / UNWRITTEN / journal.stem)
+            self._keep_unwritten(change, self._project / UNWRITTEN / journal.stem)
 
-    def _keep_unwritten(self, begun: Begun, place: Path) -> None:
+    def _keep_unwritten(self, change: PendingChange, place: Path) -> None:
         check_links(self._project, [place.relative_to(self._project).as_posix()])
-        for edit in begun.edits:
-            if not edit.path.startswith(f"{FOLDER}/") and self._held(edit.path) != edit.content:
+        for edit in change.edits:
+            if (
+                not edit.path.startswith(f"{FOLDER}/")
+                and self._content_of(edit.path) != edit.content
+            ):
                 write_atomically(place / edit.path, edit.content)
         _log.warning(
             "A process died while it changed %s; another program has written there since, whose "
             "work stays. What the change would have written is kept in %s",
-            ", ".join(begun.paths),
+            ", ".join(change.paths),
             place,
         )
 
-    def _held(self, path: str) -> bytes | None:
+    def _content_of(self, path: str) -> bytes | None:
         file = self._project / path
         return read_plain(file) if file.is_file() else None
 
     def _is_blocked(self, path: str) -> bool:
         """Whether there is a folder where a file is to be, or a file where a folder is."""
         file = self._project / path
-        return file.is_dir() or any(one.is_file() for one in file.parents)
+        return file.is_dir() or any(parent.is_file() for parent in file.parents)
 
-    def _checked(self, edit: Edit) -> tuple[Edit | None, bytes | None]:
+    def _check(self, edit: Edit) -> tuple[Edit | None, bytes | None]:
         """Return an edit and what its file holds, where that is what the edit expects.
 
-        An edit that commutes is made anew of what the file holds; None where that has it already.
+        An edit that commutes is made anew of what the file holds; None if that has it already.
         """
-        held = self._held(edit.path)
-        revision = _revision(held)
+        content_on_disk = self._content_of(edit.path)
+        revision = _revision(content_on_disk)
         if revision == edit.expected:
-            return edit, held
+            return edit, content_on_disk
         if edit.rewrite is not None:
-            content = edit.rewrite(held)
+            content = edit.rewrite(content_on_disk)
             fresh = None if content is None else replace(edit, content=content, expected=revision)
-            return fresh, held
-        if held is None:
+            return fresh, content_on_disk
+        if content_on_disk is None:
             raise StaleRevision(edit.path, None, None)
         when = datetime.fromtimestamp((self._project / edit.path).stat().st_mtime, UTC)
         raise StaleRevision(edit.path, last_author(self._project, edit.path), when)
 
     def _with_free_target(self, move: Move) -> Move:
-        """Return a move whose target in the trash is not taken: one that is there, was made."""
+        """Return a move with a free target in the trash; a move whose target exists was made."""
         is_taken = move.target.startswith(f"{FOLDER}/") and self._is_there(move.target)
         return replace(move, target=f"{move.target}.{uuid4().hex[:8]}") if is_taken else move
 
@@ -288,20 +292,20 @@ class CommitLog:
         """Whether a move was not made; where something is at its target, it was."""
         return self._is_there(move.source) and not self._is_there(move.target)
 
-    def _move(self, begun: Begun) -> None:
-        for move in begun.moves:
+    def _move(self, change: PendingChange) -> None:
+        for move in change.moves:
             if self._is_to_move(move):
                 move_atomically(self._project / move.source, self._project / move.target)
 
-    def _take_back(self, begun: Begun) -> None:
-        """Undo what was made of a change; what it did not write stays."""
-        for move in reversed(begun.moves):
+    def _undo(self, change: PendingChange) -> None:
+        """Undo the finished part of a change; what it did not write stays."""
+        for move in reversed(change.moves):
             back = Move(move.target, move.source)
             if self._is_to_move(back):
                 move_atomically(self._project / back.source, self._project / back.target)
-        for edit, was in zip(begun.edits, begun.before, strict=True):
+        for edit, was in zip(change.edits, change.previous_contents, strict=True):
             path = self._project / edit.path
-            if self._held(edit.path) != edit.content:
+            if self._content_of(edit.path) != edit.content:
                 continue
             if edit.expected is None:
                 path.unlink()
@@ -310,12 +314,12 @@ class CommitLog:
                 write_atomically(path, was)
 
 
-def _revision(held: bytes | None) -> str | None:
-    return None if held is None else revision_of(held)
+def _revision(content: bytes | None) -> str | None:
+    return None if content is None else revision_of(content)
 
 
 def _changed_since(path: Path, began_ns: int) -> bool:
     """Whether a file, or any in a folder, was written since, or put there."""
     files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
     states = (file.lstat() for file in files if file.is_symlink() or not file.is_dir())
-    return any(max(one.st_mtime_ns, one.st_ctime_ns) >= began_ns for one in states)
+    return any(max(state.st_mtime_ns, state.st_ctime_ns) >= began_ns for state in states)

@@ -38,7 +38,7 @@ class ProjectLock:
         self._file = FileLock(file)
 
     @contextmanager
-    def held(self, longest_wait_s: float | None = None) -> Generator[None]:
+    def hold(self, longest_wait_s: float | None = None) -> Generator[None]:
         """Keep all other writers out; may be nested within a thread.
 
         Args:
@@ -67,7 +67,7 @@ class ProjectLock:
             self._file.release()
 
     def _lock_folder(self, until: float) -> int | None:
-        """Return the locked folder, to be closed; None where there is nothing to lock."""
+        """Return the locked folder, to be closed; None if there is nothing to lock."""
         if sys.platform == "win32":
             return None
         try:

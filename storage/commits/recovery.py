@@ -1,6 +1,6 @@
-"""What is under way in a project: journals and files written aside, in the project's trash.
+"""Pending changes of a project: journals and files written aside, in the project's trash.
 
-The folder may hold what a stranger put there. A journal counts only if a process of this person
+A stranger may have put files there. A journal counts only if a process of this person
 began it (`seal.py`) and it touches nothing but what a change of a project may (`border.py`). All
 else is moved to `.trash/foreign`, where it is named among the project's problems.
 """
@@ -17,7 +17,7 @@ from uuid import uuid4
 from storage.border import FOREIGN, PENDING, check_links, has_links
 from storage.commits.seal import JournalSeal
 from storage.commits.trash import keep_out_of_git
-from storage.commits.write_ahead import Begun
+from storage.commits.write_ahead import PendingChange
 from storage.errors import UnsafePath
 from storage.files import (
     check_room,
@@ -64,35 +64,35 @@ class Pending:
         The small file that shows it may be swept away by another writer, which changes nothing.
 
         Raises:
-            WriteFailed: It is read-only, or there is too little space.
+            WriteError: It is read-only, or there is too little space.
         """
         check_links(self._project, [PENDING])
         self.prepare()
         check_room(folder, size, self._folder)
 
-    def write_aside(self, begun: Begun) -> list[Path]:
+    def write_aside(self, change: PendingChange) -> list[Path]:
         """Write the new contents of a change aside and return where.
 
         Raises:
-            WriteFailed: The disk refused; nothing was changed.
+            WriteError: The disk refused; nothing was changed.
         """
         return [
             write_aside(self._project / edit.path, edit.content, self._folder)
-            for edit in begun.edits
+            for edit in change.edits
         ]
 
-    def journal(self, begun: Begun) -> Path:
+    def journal(self, change: PendingChange) -> Path:
         """Return the file of a change's journal; a change of one file alone needs none.
 
         Raises:
-            WriteFailed: The disk refused; nothing was changed.
+            WriteError: The disk refused; nothing was changed.
         """
         file = self._folder / f"{uuid4().hex}.json"
-        if len(begun.paths) > 1:
-            write_atomically(file, self._seal.mark(begun.text()))
+        if len(change.paths) > 1:
+            write_atomically(file, self._seal.mark(change.text()))
         return file
 
-    def left(self) -> list[Path]:
+    def leftovers(self) -> list[Path]:
         """Return what processes that died left of what they had under way.
 
         Raises:
@@ -109,19 +109,19 @@ class Pending:
         """Return the journals that an older version left in the home."""
         return sorted(self._former.glob("*.json"))
 
-    def read_former(self, journal: Path) -> Begun | None:
-        """Return the change of a journal in the home; None where it was damaged and set aside."""
+    def read_former(self, journal: Path) -> PendingChange | None:
+        """Return the change of a journal in the home; None if it was damaged and set aside."""
         try:
-            begun = Begun.read(read_plain(journal))
+            change = PendingChange.read(read_plain(journal))
         except (ValueError, KeyError, TypeError, RecursionError):
-            begun = None
-        if begun is not None and self._is_safe(begun):
-            return begun
+            change = None
+        if change is not None and self._is_safe(change):
+            return change
         _log.warning("%s cannot be used and is set aside", journal)
         journal.rename(journal.with_suffix(".broken"))
         return None
 
-    def read_own(self, journal: Path) -> Begun | None:
+    def read_own(self, journal: Path) -> PendingChange | None:
         """Return the change that a process of this person began; None for any other, put aside."""
         try:
             text = self._seal.text_of(read_plain(journal))
@@ -129,15 +129,15 @@ class Pending:
             if error.errno not in _NO_JOURNAL:
                 raise
             text = None
-        begun = None if text is None else Begun.read(text)
-        if begun is not None and self._is_safe(begun):
-            return begun
+        change = None if text is None else PendingChange.read(text)
+        if change is not None and self._is_safe(change):
+            return change
         self._put_aside(journal)
         return None
 
-    def sweep(self, left: Sequence[Path]) -> None:
+    def sweep(self, leftovers: Sequence[Path]) -> None:
         """Take away what was written aside and not put in place."""
-        for file in left:
+        for file in leftovers:
             if file.suffix != ".new":
                 continue
             if file.is_dir() and not file.is_symlink():
@@ -145,10 +145,10 @@ class Pending:
             else:
                 file.unlink(missing_ok=True)
 
-    def _is_safe(self, begun: Begun) -> bool:
+    def _is_safe(self, change: PendingChange) -> bool:
         try:
-            begun.check()
-            check_links(self._project, begun.paths)
+            change.check()
+            check_links(self._project, change.paths)
         except UnsafePath:
             return False
         return True
@@ -164,4 +164,4 @@ def list_foreign(project: Path) -> list[str]:
     """Return what a stranger left among what was under way, within the project."""
     if has_links(project, FOREIGN):
         return []
-    return sorted(f"{FOREIGN}/{one.name}" for one in (project / FOREIGN).glob("*"))
+    return sorted(f"{FOREIGN}/{entry.name}" for entry in (project / FOREIGN).glob("*"))

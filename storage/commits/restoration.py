@@ -1,59 +1,91 @@
-"""Put a deleted record back where it was, over nothing that is there."""
+"""Restore deleted records, without overwriting anything."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from storage.commits.commit_log import CommitLog, Move
-from storage.commits.trash import FOLDER, Trashed, find_by_folder, find_trashed, remove_for_good
-from storage.errors import ParentNotThere, ThereAgain
+from storage.commits.trash import (
+    FOLDER,
+    TrashEntry,
+    find_by_folder,
+    find_trash_entry,
+    remove_for_good,
+)
+from storage.errors import Refusal
 from storage.format.layout import place_named, place_of
 from storage.text.kind_words import kind_word
 
 _UNDONE = "undone"
 
 
-def put_back(project: Path, log: CommitLog, key: str) -> Trashed:
-    """Put what is in the trash back where it was, while all other writers are kept out.
+def restore(project: Path, log: CommitLog, key: str) -> TrashEntry:
+    """Restore a record from the trash to its place. Hold the project's lock meanwhile.
 
-    Where its folder holds leftovers, but no such record, they stay; what differs from one of them
-    stays in the trash.
+    If its folder holds other files, they stay; a file that differs from one of them stays in the
+    trash.
 
     Raises:
         RecordNotFound: Nothing of this key is in the trash.
-        ParentNotThere: What it lay below is not there.
-        ThereAgain: It is there again already.
+        Refusal: What it lay below is not there, or it is there again already.
     """
-    found = find_trashed(project, key)
-    _check_parents(project, found)
-    target = project / found.folder
-    if (target / f"{found.kind}.kiln").exists():
-        raise ThereAgain(_said(found))
-    content = project / found.place
+    entry = find_trash_entry(project, key)
+    _check_parents(project, entry)
+    target = project / entry.folder
+    if (target / f"{entry.kind}.kiln").exists():
+        raise Refusal(
+            "{record} was not restored, because it exists again: somebody else kept it or restored "
+            "it. To have the version in the trash, delete it and restore that one. Nothing has "
+            "been changed.",
+            record=_capitalize(_describe(entry)),
+        )
+    content = project / entry.place
     moves: list[Move] = []
-    away = PurePosixPath(FOLDER, _UNDONE, found.key)
+    leftover_place = PurePosixPath(FOLDER, _UNDONE, entry.key)
     if _fits(project, content, target, moves):
-        moves.append(Move(str(PurePosixPath(FOLDER, found.key)), str(away)))
+        moves.append(Move(str(PurePosixPath(FOLDER, entry.key)), str(leftover_place)))
     log.commit([], moves)
-    remove_for_good(project, str(away))
-    return found
+    remove_for_good(project, str(leftover_place))
+    return entry
 
 
-def _check_parents(project: Path, found: Trashed) -> None:
+def _check_parents(project: Path, entry: TrashEntry) -> None:
     """Refuse what would lie below a record that is not there; say which is to come first."""
-    missing = [file for file in _parents(found) if not (project / file).is_file()]
+    missing = [file for file in _parents(entry) if not (project / file).is_file()]
     if not missing:
         return
     parent = PurePosixPath(missing[-1])
-    trashed = find_by_folder(project, str(parent.parent))
-    name = _said(trashed) if trashed else f"the {_words(parent.stem)} it lay below"
-    raise ParentNotThere(_said(found), name, trashed.key if trashed else None)
+    parent_entry = find_by_folder(project, str(parent.parent))
+    name = _describe(parent_entry) if parent_entry else f"the {_words(parent.stem)} it lay below"
+    raise _parent_missing(_describe(entry), name, parent_entry.key if parent_entry else None)
 
 
-def _parents(found: Trashed) -> Iterator[str]:
+def _parent_missing(record: str, parent: str, key: str | None) -> Refusal:
+    """Return the error for a record whose parent does not exist; the key is the parent's."""
+    if key is None:
+        return Refusal(
+            "{record} was not restored, because its parent does not exist. Bring back {parent} "
+            "first, by undoing its deletion, which the history shows. Nothing has been changed.",
+            record=_capitalize(record),
+            parent=parent,
+        )
+    return Refusal(
+        "{record} was not restored, because its parent does not exist. Restore {parent} first, by "
+        "its key {key}. Nothing has been changed.",
+        record=_capitalize(record),
+        parent=parent,
+        key=key,
+    )
+
+
+def _capitalize(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _parents(entry: TrashEntry) -> Iterator[str]:
     """Yield the files of the records that a deleted one lay below, the nearest first."""
-    folder = PurePosixPath(found.folder)
-    place = place_named(f"{found.kind}.kiln")
+    folder = PurePosixPath(entry.folder)
+    place = place_named(f"{entry.kind}.kiln")
     while place is not None and place.parents and len(folder.parts) > len(("tasks", "one")):
         place, folder = place_of(place.parents[0]), folder.parent.parent
         yield str(folder / place.file_name)
@@ -70,13 +102,13 @@ def _fits(project: Path, source: Path, target: Path, moves: list[Move]) -> bool:
         return False
     if source.is_dir() and target.is_dir():
         inside = sorted(source.iterdir())
-        fitting = [_fits(project, one, target / one.name, moves) for one in inside]
+        fitting = [_fits(project, child, target / child.name, moves) for child in inside]
         return all(fitting)
     return source.is_file() and target.is_file() and source.read_bytes() == target.read_bytes()
 
 
-def _said(one: Trashed) -> str:
-    return f"the {_words(one.kind)} '{one.label}'"
+def _describe(entry: TrashEntry) -> str:
+    return f"the {_words(entry.kind)} '{entry.label}'"
 
 
 def _words(kind: str) -> str:

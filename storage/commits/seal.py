@@ -16,8 +16,8 @@ from typing import Final
 
 import platformdirs
 
-from storage.errors import WriteFailed
-from storage.files import disk_errors, flush_folder, read_plain
+from storage.errors import WriteError
+from storage.files import disk_errors, flush_file, flush_folder, read_plain
 
 _KEY_FILE: Final = "journal.key"
 _KEY_BYTES: Final = 32
@@ -39,20 +39,22 @@ class JournalSeal:
         """Return what a journal holds: the codes of its text, and the text.
 
         Raises:
-            WriteFailed: There is no key, and none can be written.
+            WriteError: There is no key, and none can be written.
         """
         person, state = self._places
         keys = [self._key(state)]
-        with suppress(WriteFailed):  # a data folder that is read-only, or no folder
+        with suppress(WriteError):  # a data folder that is read-only, or no folder
             keys.append(self._key(person))
         return b" ".join(_code(key, text) for key in keys) + b"\n" + text
 
     def text_of(self, content: bytes) -> bytes | None:
         """Return the text of a journal of this person's; None for any other."""
         head, _, text = content.partition(b"\n")
-        known = [_code(key, text) for place in self._places if (key := _read_key(place))]
+        own_codes = [_code(key, text) for place in self._places if (key := _read_key(place))]
         codes = head[:_LONGEST_HEAD].split(b" ")
-        is_own = any(hmac.compare_digest(code, one) for code in codes for one in known)
+        is_own = any(
+            hmac.compare_digest(code, own_code) for code in codes for own_code in own_codes
+        )
         return text if is_own else None
 
     def _key(self, place: Path) -> bytes:
@@ -61,7 +63,7 @@ class JournalSeal:
 
 
 def _read_key(place: Path) -> bytes | None:
-    """Return the key in a folder; None where there is none that can be used."""
+    """Return the key in a folder; None if no usable one exists."""
     try:
         key = read_plain(place / _KEY_FILE, _LONGEST_KEY)
     except OSError:
@@ -74,16 +76,15 @@ def _code(key: bytes, text: bytes) -> bytes:
 
 
 def _new_key(folder: Path) -> bytes:
-    """Write a new key where there is none; of two processes that do, one key stays."""
+    """Write a new key if there is none; of two processes that do, one key stays."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = folder / _KEY_FILE
     fresh = folder / f".{_KEY_FILE}.{secrets.token_hex(4)}.new"
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as opened:
-            opened.write(secrets.token_bytes(_KEY_BYTES))
-            opened.flush()
-            os.fsync(opened.fileno())
+        with os.fdopen(descriptor, "wb") as key_file:
+            key_file.write(secrets.token_bytes(_KEY_BYTES))
+            flush_file(key_file)
         _let_appear(fresh, file)
     finally:
         fresh.unlink(missing_ok=True)

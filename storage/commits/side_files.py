@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from storage.border import check_links
-from storage.errors import InvalidRecord
 from storage.files import LARGEST_FILE, read_plain
 from storage.format.layout import folder_of
+from storage.refusals import invalid_record
 
 _NAME: Final = re.compile(r"[^\W_][\w.\- ]{0,200}\.jsonl?")
 _NO_JSON: Final = object()
@@ -34,7 +34,7 @@ def side_path(record_path: str, name: str) -> str:
         name: The file's name, which ends in .json or .jsonl.
 
     Raises:
-        InvalidRecord: It is no such name.
+        StorageError: It is no such name.
     """
     check_side_name(record_path, name)
     return str(folder_of(record_path) / name)
@@ -44,14 +44,14 @@ def check_side_name(record_path: str, name: str) -> None:
     """Refuse a name that no file beside a record may have, such as one with a slash.
 
     Raises:
-        InvalidRecord: It is no name that ends in .json or .jsonl.
+        StorageError: It is no name that ends in .json or .jsonl.
     """
     if not _NAME.fullmatch(name):
         kind = Path(record_path).stem
-        raise InvalidRecord(kind, f"{name!r} is no name of a .json or .jsonl file beside it")
+        raise invalid_record(kind, f"{name!r} is no name of a .json or .jsonl file beside it")
 
 
-def with_lines(held: bytes | None, lines: Sequence[str]) -> bytes:
+def with_lines(content: bytes | None, lines: Sequence[str]) -> bytes:
     """Return what a file of lines holds once some are added; a cut off last line goes.
 
     Raises:
@@ -59,8 +59,8 @@ def with_lines(held: bytes | None, lines: Sequence[str]) -> bytes:
     """
     if any("\n" in line for line in lines):
         raise ValueError("a line of a side file holds a line break")
-    added = "".join(f"{line}\n" for line in lines)
-    return _whole_part(held or b"") + added.encode("utf-8", "surrogateescape")
+    new_lines = "".join(f"{line}\n" for line in lines)
+    return _whole_part(content or b"") + new_lines.encode("utf-8", "surrogateescape")
 
 
 def _whole_part(content: bytes) -> bytes:
@@ -79,7 +79,7 @@ def whole_lines(content: bytes) -> list[str]:
 
 
 def read_side_file(project: Path, path: str) -> bytes | None:
-    """Return what a file beside a record holds; None where it is not there.
+    """Return what a file beside a record holds; None if it is not there.
 
     Raises:
         UnsafePath: It is a link, or a link leads to it.
@@ -95,7 +95,7 @@ def read_side_file(project: Path, path: str) -> bytes | None:
 def list_side_files(project: Path, record_path: str) -> list[str]:
     """Return the paths, within the project, of the files of lines beside a record."""
     folder = project / folder_of(record_path)
-    names = sorted(one.name for one in folder.glob("*.jsonl") if _NAME.fullmatch(one.name))
+    names = sorted(file.name for file in folder.glob("*.jsonl") if _NAME.fullmatch(file.name))
     return [side_path(record_path, name) for name in names]
 
 
@@ -104,15 +104,15 @@ def damaged_lines(content: bytes) -> list[int]:
     return [
         number
         for number, line in enumerate(whole_lines(content), 1)
-        if line.strip() and not isinstance(_parsed(line), dict)
+        if line.strip() and not isinstance(_parse(line), dict)
     ]
 
 
 def _is_json(text: str) -> bool:
-    return _parsed(text) is not _NO_JSON
+    return _parse(text) is not _NO_JSON
 
 
-def _parsed(text: str) -> object:
+def _parse(text: str) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

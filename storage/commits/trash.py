@@ -1,4 +1,4 @@
-"""The trash of a project: what was deleted, until it is put back or emptied.
+"""The trash of a project: deleted records until they are restored or removed for good.
 
 It lies in the project's folder, so that deleting is one rename, and keeps itself out of git.
 """
@@ -25,7 +25,7 @@ _LONGEST_NOTE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Trashed:
+class TrashEntry:
     """A deleted record.
 
     Attributes:
@@ -63,11 +63,11 @@ class Trashed:
         return str(path), json.dumps(data, ensure_ascii=False, indent=2).encode()
 
 
-def trashed_now(kind: str, record_id: str, label: str, folder: str) -> Trashed:
-    """Return how a record is kept that is deleted now, by whoever is at work."""
-    now = datetime.now(UTC)
-    key = f"{now:%Y%m%dT%H%M%S}-{record_id}-{new_id()[:4]}"
-    return Trashed(key, kind, label, folder, now, login_name())
+def new_trash_entry(kind: str, record_id: str, label: str, folder: str) -> TrashEntry:
+    """Return the entry of a record that the current person deletes now."""
+    deleted_at = datetime.now(UTC)
+    key = f"{deleted_at:%Y%m%dT%H%M%S}-{record_id}-{new_id()[:4]}"
+    return TrashEntry(key, kind, label, folder, deleted_at, login_name())
 
 
 def keep_out_of_git(project: Path) -> None:
@@ -82,16 +82,16 @@ def keep_out_of_git(project: Path) -> None:
         write_atomically(file, b"*\n")
 
 
-def list_trash(project: Path) -> list[Trashed]:
-    """Return what is in the trash, the latest first."""
+def list_trash(project: Path) -> list[TrashEntry]:
+    """Return the records in the trash, the latest first."""
     if has_links(project, FOLDER):
         return []
     notes = (project / FOLDER).glob(f"*/{_NOTE}")
-    found = [one for note in notes if (one := _read_note(note)) is not None]
-    return sorted(found, key=lambda one: one.deleted_at, reverse=True)
+    entries = [entry for note in notes if (entry := _read_note(note)) is not None]
+    return sorted(entries, key=lambda entry: entry.deleted_at, reverse=True)
 
 
-def _read_note(note: Path) -> Trashed | None:
+def _read_note(note: Path) -> TrashEntry | None:
     """Return what a note says; None for one that is no note of ours, or names no record's place."""
     if note.parent.is_symlink():
         return None
@@ -105,35 +105,35 @@ def _read_note(note: Path) -> Trashed | None:
         return None
     if not _KIND.fullmatch(kind):
         return None
-    return Trashed(note.parent.name, kind, label, folder, when, who)
+    return TrashEntry(note.parent.name, kind, label, folder, when, who)
 
 
-def find_trashed(project: Path, key: str) -> Trashed:
+def find_trash_entry(project: Path, key: str) -> TrashEntry:
     """Return what is in the trash under a key.
 
     Raises:
         RecordNotFound: Nothing is.
     """
-    for one in list_trash(project):
-        if one.key == key:
-            return one
+    for entry in list_trash(project):
+        if entry.key == key:
+            return entry
     raise RecordNotFound("deleted record", key)
 
 
-def find_by_folder(project: Path, folder: str) -> Trashed | None:
+def find_by_folder(project: Path, folder: str) -> TrashEntry | None:
     """Return what is in the trash that lay in this folder, the latest; None for nothing."""
-    return next((one for one in list_trash(project) if one.folder == folder), None)
+    return next((entry for entry in list_trash(project) if entry.folder == folder), None)
 
 
 def list_unwritten(project: Path) -> list[str]:
     """Return the folders, within the project, with what was not written over newer work."""
     if has_links(project, UNWRITTEN):
         return []
-    return sorted(f"{UNWRITTEN}/{one.name}" for one in (project / UNWRITTEN).glob("*/"))
+    return sorted(f"{UNWRITTEN}/{entry.name}" for entry in (project / UNWRITTEN).glob("*/"))
 
 
 def empty_trash(project: Path) -> int:
-    """Take away for good what is in the trash; return how many records that were.
+    """Remove all records in the trash for good; return how many.
 
     No change may be under way: its files are there too.
 
@@ -141,14 +141,14 @@ def empty_trash(project: Path) -> int:
         UnsafePath: The trash is a link: what it leads to is not the project's.
     """
     check_links(project, [FOLDER])
-    found = list_trash(project)
+    entries = list_trash(project)
     for folder in (project / FOLDER).glob("*/"):
         if not folder.is_symlink():
             shutil.rmtree(folder)
-    return len(found)
+    return len(entries)
 
 
 def remove_for_good(project: Path, path: str) -> None:
-    """Take away a folder of the trash, as far as that goes; nothing where a link leads to it."""
+    """Remove a folder of the trash as far as possible; nothing where a link leads to it."""
     if not has_links(project, path):
         shutil.rmtree(project / path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""A change to files of a project as it is kept on disk while it is made."""
+"""The write-ahead log: a change to files of a project, as bytes of its journal."""
 
 import base64
 import json
@@ -24,7 +24,7 @@ class Edit:
         expected: Revision of what it holds now; None for a file that must not be there yet.
         below: The file of the record that it lies below, which must be there; None for any.
         rewrite: Makes the new content of what the file holds by then, for changes that commute
-            with those of others, such as adding a line; None where the file must be as expected.
+            with those of others, such as adding a line; None if the file must be as expected.
     """
 
     path: str
@@ -50,26 +50,26 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class PendingChange:
     """A change that a process carries out, or began.
 
     Attributes:
         edits: Files that get a new content.
         moves: Folders that go elsewhere, after that.
-        before: What each file held; None where it was not there, or where nobody knows.
+        previous_contents: What each file held; None if it was not there, or where nobody knows.
         reach: Which files of the project it may touch.
     """
 
     edits: Sequence[Edit]
     moves: Sequence[Move]
-    before: Sequence[bytes | None]
+    previous_contents: Sequence[bytes | None]
     reach: Reach = Reach.RECORDS
 
     @property
     def paths(self) -> tuple[str, ...]:
         """All that it touches, within the project."""
-        moved = (path for move in self.moves for path in (move.source, move.target))
-        return (*(edit.path for edit in self.edits), *moved)
+        move_paths = (path for move in self.moves for path in (move.source, move.target))
+        return (*(edit.path for edit in self.edits), *move_paths)
 
     def check(self) -> None:
         """Refuse a change that touches what no change of a project may.
@@ -83,29 +83,29 @@ class Begun:
     def text(self) -> bytes:
         """Return what its journal holds."""
         entries: list[_Entry] = [
-            (one.path, _packed(one.content) or "", one.expected, one.below, _packed(was))
-            for one, was in zip(self.edits, self.before, strict=True)
+            (edit.path, _encode(edit.content) or "", edit.expected, edit.below, _encode(was))
+            for edit, was in zip(self.edits, self.previous_contents, strict=True)
         ]
         moves = [[move.source, move.target] for move in self.moves]
         return json.dumps({"edits": entries, "moves": moves, "reach": self.reach}).encode()
 
     @classmethod
     def read(cls, text: bytes) -> Self:
-        """Return the change of a journal; an older one does not say what the files held.
+        """Read the change of a journal. An older journal has no previous contents.
 
         Raises:
             ValueError: It is no journal; also KeyError and TypeError.
         """
         data = json.loads(text)
         edits: list[Edit] = []
-        before: list[bytes | None] = []
+        previous: list[bytes | None] = []
         for path, content, expected, *rest in data["edits"]:
             below, was = rest or (None, None)
             edits.append(Edit(path, base64.b64decode(content), expected, below))
-            before.append(None if was is None else base64.b64decode(was))
+            previous.append(None if was is None else base64.b64decode(was))
         moves = [Move(source, target) for source, target in data["moves"]]
-        return cls(edits, moves, before, Reach(data.get("reach", Reach.SHARED)))
+        return cls(edits, moves, previous, Reach(data.get("reach", Reach.SHARED)))
 
 
-def _packed(content: bytes | None) -> str | None:
+def _encode(content: bytes | None) -> str | None:
     return None if content is None else base64.b64encode(content).decode()

@@ -1,26 +1,14 @@
-"""What comes into a project and goes out of it: whole projects, and runs as tables.
+"""Import and export of whole projects, and of runs as tables.
 
-What arrives is built beside its target and renamed at the end. Archives are not trusted: no link is
-made, and files, bytes and free space are counted while unpacking. `.git` never comes along in a
-copy; a clone brings its own. A broken row of a table costs itself alone.
+An imported project is built beside its target and renamed at the end. Archives are not trusted: no
+link is made, and files, bytes and free space are counted while unpacking. A copy never includes
+`.git`; a clone brings its own. A broken row of a table costs itself alone.
 """
 
 from storage.exchange.archives import LIMITS, Limits
-from storage.exchange.arrival import import_project, is_address
+from storage.exchange.arrival import is_address, receive_project
 from storage.exchange.columns import COLUMNS, BadRow
-from storage.exchange.departure import PackedProject, export_project
-from storage.exchange.errors import (
-    NoSpaceToUnpack,
-    NotAZipName,
-    NotImportable,
-    ParquetMissing,
-    SeveralProjects,
-    TargetInside,
-    TargetTaken,
-    UnknownTable,
-    UnsafeArchive,
-    UnusableTable,
-)
+from storage.exchange.departure import PackedProject, pack_project
 from storage.exchange.tables import RunTable, RunTableWriter, new_run_table, table_format
 
 __all__ = [
@@ -28,22 +16,12 @@ __all__ = [
     "LIMITS",
     "BadRow",
     "Limits",
-    "NoSpaceToUnpack",
-    "NotAZipName",
-    "NotImportable",
     "PackedProject",
-    "ParquetMissing",
     "RunTable",
     "RunTableWriter",
-    "SeveralProjects",
-    "TargetInside",
-    "TargetTaken",
-    "UnknownTable",
-    "UnsafeArchive",
-    "UnusableTable",
-    "export_project",
-    "import_project",
     "is_address",
     "new_run_table",
+    "pack_project",
+    "receive_project",
     "table_format",
 ]

@@ -1,8 +1,9 @@
-"""Unpack an archive that somebody else made, and trust nothing in it.
+"""Unpack an untrusted archive.
 
-No file is written outside of the folder, no link is ever made on the disk, and devices are
-refused. Files, bytes and the share of air are looked at before unpacking, as far as the headers
-tell, and counted while unpacking, for headers lie; so is the space that is left on the disk.
+No file is written outside of the folder, no link is made on the disk, and devices are refused.
+The number of files, the bytes and the compression ratio are checked before unpacking, as far as
+the headers tell. They are counted again while unpacking, because headers lie. So is the free space
+of the disk.
 """
 
 import bz2
@@ -23,19 +24,20 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal, Protocol
 
+from storage.errors import Refusal
 from storage.exchange.contents import travels
-from storage.exchange.errors import NoSpaceToUnpack, NotImportable, UnsafeArchive
+from storage.exchange.refusals import not_importable, unsafe_archive
 from storage.files import disk_errors
 
 _CHUNK = 1 << 20
 _LONGEST_READ = 64 << 20
 _LONGEST_LINK = 4096
 _DEEPEST = 100
-_ENCRYPTED = 0x1
+_ENCRYPTION_FLAG = 0x1
 _UTF8_NAME = 0x800
 _DRIVE = re.compile(r"[A-Za-z]:")
 # What the readers raise on damaged bytes, found by changing bytes of whole archives.
-_BROKEN = (
+_READ_ERRORS = (
     tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
@@ -100,24 +102,24 @@ class _Meter:
     into: Path
     files: int = 0
     size: int = 0
-    packed: int = field(init=False)
+    archive_size: int = field(init=False)
     free: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.packed = self.archive.stat().st_size
+        self.archive_size = self.archive.stat().st_size
         free = self.limits.free
-        left = shutil.disk_usage(self.into).free - self.limits.spare
-        self.free = max(0, left) if free is None else free
+        free_space = shutil.disk_usage(self.into).free - self.limits.spare
+        self.free = max(0, free_space) if free is None else free
 
     def check_promise(self, files: int, size: int) -> None:
         """Refuse, before anything is unpacked, what the headers say is too much."""
         self._check_files(files)
         self._check(size)
 
-    def count_file(self, promised: int) -> None:
+    def count_file(self, size: int) -> None:
         self.files += 1
         self._check_files(self.files)
-        self._check(self.size + promised)
+        self._check(self.size + size)
 
     def count_bytes(self, size: int) -> None:
         self.size += size
@@ -125,30 +127,37 @@ class _Meter:
 
     def _check_files(self, files: int) -> None:
         if files > self.limits.files:
-            raise UnsafeArchive(
+            raise unsafe_archive(
                 self.archive.name, f"it holds more than {self.limits.files:,} files"
             )
 
     def _check(self, size: int) -> None:
-        most = max(self.limits.careless, self.packed * self.limits.ratio)
-        if size > min(most, self.limits.size):
-            raise UnsafeArchive(
+        limit = max(self.limits.careless, self.archive_size * self.limits.ratio)
+        if size > min(limit, self.limits.size):
+            raise unsafe_archive(
                 self.archive.name,
-                f"it unpacks to more than {min(most, self.limits.size) >> 20:,} MB, "
-                f"from {self.packed:,} bytes",
+                f"it unpacks to more than {min(limit, self.limits.size) >> 20:,} MB, "
+                f"from {self.archive_size:,} bytes",
             )
         if size > self.free:
-            raise NoSpaceToUnpack(self.archive.name, size, self.free)
+            raise Refusal(
+                "{archive} was not imported: unpacked it takes more than {size} MB, and the disk "
+                "has {free} MB left for it. Free some space, or choose a folder on another disk; "
+                "nothing has been changed.",
+                archive=self.archive.name,
+                size=f"{size >> 20:,}",
+                free=f"{self.free >> 20:,}",
+            )
 
 
 def unpack(archive: Path, into: Path, limits: Limits = LIMITS) -> None:
     """Unpack a zip or tar archive into an empty folder; links become copies of their files.
 
     Raises:
-        NotImportable: It is no such archive, or is damaged.
-        UnsafeArchive: It holds paths or links that lead out, devices, or too much.
-        NoSpaceToUnpack: It takes more space than the disk has left.
-        WriteFailed: The disk refused.
+        Refusal: It is no such archive, or is damaged.
+        Refusal: It holds paths or links that lead out, devices, or too much.
+        Refusal: It takes more space than the disk has left.
+        WriteError: The disk refused.
     """
     meter = _Meter(archive, limits, into)
     links: dict[PurePosixPath, PurePosixPath] = {}
@@ -163,21 +172,21 @@ def unpack(archive: Path, into: Path, limits: Limits = LIMITS) -> None:
                     links[path] = _inside(archive, entry.target, entry.name)
                 else:
                     _unpack_one(archive, entry, into / path, meter)
-    except _BROKEN as error:
-        raise NotImportable(archive.name, f"the archive is damaged ({error})") from error
+    except _READ_ERRORS as error:
+        raise not_importable(archive.name, f"the archive is damaged ({error})") from error
     _follow(links, into, meter)
 
 
 def _unpack_one(archive: Path, entry: _Entry, path: Path, meter: _Meter) -> None:
     if entry.kind == "device":
-        raise UnsafeArchive(archive.name, f"{entry.name!r} is no file but a device")
+        raise unsafe_archive(archive.name, f"{entry.name!r} is no file but a device")
     with disk_errors(path):
         if entry.kind == "folder":
             path.mkdir(parents=True, exist_ok=True)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            raise UnsafeArchive(archive.name, f"{entry.name!r} is in it twice")
+            raise unsafe_archive(archive.name, f"{entry.name!r} is in it twice")
     source = entry.open()
     if source is not None:
         with source, disk_errors(path), path.open("xb") as file:
@@ -187,7 +196,7 @@ def _unpack_one(archive: Path, entry: _Entry, path: Path, meter: _Meter) -> None
 
 
 def _follow(links: dict[PurePosixPath, PurePosixPath], into: Path, meter: _Meter) -> None:
-    """Put copies where links were, also links to links; those that lead to no file are left out."""
+    """Copy the targets of links to their places, also of links to links; skip dangling ones."""
     open_links = dict(links)
     while open_links:
         ready = [path for path, target in open_links.items() if (into / target).is_file()]
@@ -209,17 +218,17 @@ def _inside(archive: Path, name: str, link: str | None = None) -> PurePosixPath:
         name: The path, as it stands there.
         link: The link that leads to it; None for a path of the archive's own.
     """
-    said = f"the path {name!r}" if link is None else f"{link!r} is a link to {name!r}, which"
-    slashed = name.replace("\\", "/")
+    subject = f"the path {name!r}" if link is None else f"{link!r} is a link to {name!r}, which"
+    posix_name = name.replace("\\", "/")
     if "\0" in name:
-        raise UnsafeArchive(archive.name, f"{said} is no path")
-    if _DRIVE.match(slashed) or slashed.startswith("/"):
-        raise UnsafeArchive(archive.name, f"{said} is absolute")
-    path = PurePosixPath(posixpath.normpath(slashed or "."))
-    if ".." in PurePosixPath(slashed).parts and (link is None or path.parts[:1] == ("..",)):
-        raise UnsafeArchive(archive.name, f"{said} leads out of it")
+        raise unsafe_archive(archive.name, f"{subject} is no path")
+    if _DRIVE.match(posix_name) or posix_name.startswith("/"):
+        raise unsafe_archive(archive.name, f"{subject} is absolute")
+    path = PurePosixPath(posixpath.normpath(posix_name or "."))
+    if ".." in PurePosixPath(posix_name).parts and (link is None or path.parts[:1] == ("..",)):
+        raise unsafe_archive(archive.name, f"{subject} leads out of it")
     if len(path.parts) > _DEEPEST:
-        raise UnsafeArchive(archive.name, f"{said[:100]}… is more than {_DEEPEST} folders deep")
+        raise unsafe_archive(archive.name, f"{subject[:100]}… is more than {_DEEPEST} folders deep")
     return path
 
 
@@ -229,40 +238,40 @@ def _inside(archive: Path, name: str, link: str | None = None) -> PurePosixPath:
 @contextmanager
 def _entries(archive: Path, meter: _Meter) -> Generator[Iterable[_Entry]]:
     if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as opened:
-            files = opened.infolist()
+        with zipfile.ZipFile(archive) as zip_file:
+            files = zip_file.infolist()
             meter.check_promise(len(files), sum(info.file_size for info in files))
-            yield _zip_entries(archive, opened)
+            yield _zip_entries(archive, zip_file)
         return
-    with ExitStack() as held:
-        stream = _Guarded(held.enter_context(_decompressed(archive)))
+    with ExitStack() as stack:
+        stream = _BoundedStream(stack.enter_context(_decompress(archive)))
         try:
-            tar = held.enter_context(tarfile.open(fileobj=stream, mode="r:"))
+            tar = stack.enter_context(tarfile.open(fileobj=stream, mode="r:"))
         except tarfile.ReadError as error:
-            raise NotImportable(archive.name, "it is neither a zip nor a tar archive") from error
+            raise not_importable(archive.name, "it is neither a zip nor a tar archive") from error
         yield _tar_entries(tar, stream)
 
 
-def _zip_entries(archive: Path, opened: zipfile.ZipFile) -> Iterator[_Entry]:
-    for info in opened.infolist():
-        if info.flag_bits & _ENCRYPTED:
-            raise NotImportable(archive.name, "it is encrypted")
+def _zip_entries(archive: Path, zip_file: zipfile.ZipFile) -> Iterator[_Entry]:
+    for info in zip_file.infolist():
+        if info.flag_bits & _ENCRYPTION_FLAG:
+            raise not_importable(archive.name, "it is encrypted")
         name = _zip_name(info)
         form = stat.S_IFMT(info.external_attr >> 16)
         if name.endswith("/"):
             yield _Entry(name, "folder")
         elif form == stat.S_IFLNK:
-            with opened.open(info) as content:
+            with zip_file.open(info) as content:
                 target = content.read(_LONGEST_LINK).decode("utf-8", "replace")
             yield _Entry(name, "link", target=_from_top(name, target))
         elif form in (0, stat.S_IFREG):
-            yield _Entry(name, "file", info.file_size, lambda info=info: opened.open(info))
+            yield _Entry(name, "file", info.file_size, lambda info=info: zip_file.open(info))
         else:
             yield _Entry(name, "device")
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
-    """Return a name as it was meant: some programs write UTF-8 and do not say so."""
+    """Decode a name: some programs write UTF-8 without the flag for it."""
     if info.flag_bits & _UTF8_NAME:
         return info.filename
     try:
@@ -271,7 +280,7 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
         return info.filename
 
 
-def _tar_entries(tar: tarfile.TarFile, stream: "_Guarded") -> Iterator[_Entry]:
+def _tar_entries(tar: tarfile.TarFile, stream: "_BoundedStream") -> Iterator[_Entry]:
     for member in tar:
         if member.isdir():
             yield _Entry(member.name, "folder")
@@ -294,7 +303,7 @@ def _from_top(name: str, target: str) -> str:
     return target if target.startswith("/") else posixpath.join(posixpath.dirname(name), target)
 
 
-def _decompressed(archive: Path) -> IO[bytes] | gzip.GzipFile | lzma.LZMAFile | bz2.BZ2File:
+def _decompress(archive: Path) -> IO[bytes] | gzip.GzipFile | lzma.LZMAFile | bz2.BZ2File:
     with archive.open("rb") as file:
         start = file.read(6)
     if start.startswith(b"\x1f\x8b"):
@@ -304,7 +313,7 @@ def _decompressed(archive: Path) -> IO[bytes] | gzip.GzipFile | lzma.LZMAFile | 
     return bz2.open(archive) if start.startswith(b"BZh") else archive.open("rb")
 
 
-class _Guarded(io.BufferedIOBase):
+class _BoundedStream(io.BufferedIOBase):
     """A stream that refuses to be read in one huge piece, as a forged tar header would have it.
 
     Attributes:

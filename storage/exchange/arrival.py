@@ -1,8 +1,8 @@
-"""Bring a project in: from a folder, an archive or a git repository.
+"""Import a project from a folder, an archive or a git repository.
 
-What arrives is put together in a folder beside the target and renamed at the end, so that the
-target is whole or not there. A copy of a folder or archive has no history of its own; what comes
-from git keeps it, and can be synced.
+The project is built in a folder beside the target and renamed at the end, so that the target is
+whole or not there. A copy of a folder or archive has no history. A clone of a repository keeps its
+history and can be synced.
 """
 
 import os
@@ -10,7 +10,7 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
@@ -18,16 +18,10 @@ from uuid import uuid4
 import anyio.to_thread
 
 from storage.border import check_target
-from storage.errors import CorruptRecord, RecordNotFound, UnreadableRecord, said_by_system
+from storage.errors import CorruptRecord, RecordNotFound, Refusal, UnreadableRecord, system_reason
 from storage.exchange.archives import LIMITS, Limits, unpack
 from storage.exchange.contents import projects_in, travels
-from storage.exchange.errors import (
-    NotImportable,
-    SeveralProjects,
-    TargetInside,
-    TargetTaken,
-    UnsafeArchive,
-)
+from storage.exchange.refusals import not_importable, target_exists, target_inside, unsafe_archive
 from storage.files import NO_FILE, disk_errors, move_atomically, read_plain
 from storage.format.layout import PROJECT_FILE
 from storage.format.record_text import read_record
@@ -44,10 +38,10 @@ def is_address(source: str) -> bool:
     return _ADDRESS.match(source.strip()) is not None
 
 
-async def import_project(
+async def receive_project(
     source: str, target: Path, *, name: str | None = None, limits: Limits = LIMITS
 ) -> Path:
-    """Bring a project into a folder that does not exist yet, or is empty.
+    """Import a project into a folder that does not exist yet, or is empty.
 
     Args:
         source: The path of a folder, archive or git repository, or a repository's address.
@@ -59,11 +53,11 @@ async def import_project(
         The target, which holds project.kiln now.
 
     Raises:
-        TargetTaken: The target is there already.
+        Refusal: The target is there already.
         UnsafePath: The target lies in git's own folder.
-        NotImportable: There is no project in the source.
-        SeveralProjects: There are several, and none is named.
-        UnsafeArchive: It holds what nobody should unpack.
+        Refusal: There is no project in the source.
+        Refusal: There are several, and none is named.
+        Refusal: It holds what nobody should unpack.
         UnreadableRecord: The project's own file cannot be used.
         storage.sharing.errors.GitFailed: The repository could not be reached.
         storage.sharing.errors.NoProjectThere: It holds no project at its top.
@@ -80,57 +74,68 @@ async def import_project(
 
 def _import_copy(source: Path, target: Path, name: str | None, limits: Limits) -> None:
     if not source.exists():
-        raise NotImportable(str(source), "it does not exist")
+        raise not_importable(str(source), "it does not exist")
     if not (source.is_file() or source.is_dir()):
-        raise NotImportable(str(source), NO_FILE)
+        raise not_importable(str(source), NO_FILE)
     if source.name == PROJECT_FILE:
         source = source.parent
     with _aside(target) as fresh:
         if source.is_dir():
-            chosen = _chosen(str(source), source, name)
-            if target.resolve().is_relative_to(chosen.resolve()):
-                raise TargetInside(target)
-            _copy_folder(chosen, fresh)
+            project = _choose_project(str(source), source, name)
+            if target.resolve().is_relative_to(project.resolve()):
+                raise target_inside(target)
+            _copy_folder(project, fresh)
             _settle(fresh, fresh, target)
             return
         with disk_errors(fresh):
             fresh.mkdir(parents=True)
         unpack(source, fresh, limits)
-        _settle(fresh, _chosen(str(source), fresh, name), target)
+        _settle(fresh, _choose_project(str(source), fresh, name), target)
 
 
-def _settle(fresh: Path, chosen: Path, target: Path) -> None:
-    """Flush what was put together to the disk, then let it appear at its place."""
+def _settle(fresh: Path, project: Path, target: Path) -> None:
+    """Flush the copy to the disk, then rename it to the target."""
     if hasattr(os, "sync"):
         os.sync()
     if target.exists():
         with disk_errors(target):
             target.rmdir()
-    move_atomically(chosen, target)
-    if chosen != fresh:
+    move_atomically(project, target)
+    if project != fresh:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _chosen(source: str, folder: Path, name: str | None) -> Path:
-    """Return the folder of the project that is meant."""
-    found = {place: _project_name(place) for place in projects_in(folder)}
-    if not found:
-        raise NotImportable(source, f"there is no {PROJECT_FILE} in it")
+def _choose_project(source: str, folder: Path, name: str | None) -> Path:
+    """Return the folder of the project with this name; without a name, of the only one."""
+    names = {place: _project_name(place) for place in projects_in(folder)}
+    if not names:
+        raise not_importable(source, f"there is no {PROJECT_FILE} in it")
     if name is None:
-        if len(found) > 1:
-            raise SeveralProjects(source, [_label(folder, *one) for one in found.items()])
-        return _readable(source, next(iter(found)))
-    wanted = folded_name(name)
-    meant = [
+        if len(names) > 1:
+            raise _several_projects(source, [_label(folder, *item) for item in names.items()])
+        return _readable(source, next(iter(names)))
+    name_key = folded_name(name)
+    matches = [
         place
-        for place, known in found.items()
-        if wanted in (folded_name(known), folded_name(place.relative_to(folder).as_posix()))
+        for place, project_name in names.items()
+        if name_key
+        in (folded_name(project_name), folded_name(place.relative_to(folder).as_posix()))
     ]
-    if not meant:
-        raise RecordNotFound("project", name, sorted(set(found.values())))
-    if len(meant) > 1:
-        raise SeveralProjects(source, [_label(folder, place, found[place]) for place in meant])
-    return _readable(source, meant[0])
+    if not matches:
+        raise RecordNotFound("project", name, sorted(set(names.values())))
+    if len(matches) > 1:
+        raise _several_projects(source, [_label(folder, place, names[place]) for place in matches])
+    return _readable(source, matches[0])
+
+
+def _several_projects(source: str, names: Sequence[str]) -> Refusal:
+    return Refusal(
+        "{source} holds {count} projects: {names}. Nothing has been imported: give the name or "
+        "folder of one.",
+        source=source,
+        count=len(names),
+        names=names,
+    )
 
 
 def _readable(source: str, folder: Path) -> Path:
@@ -138,10 +143,10 @@ def _readable(source: str, folder: Path) -> Path:
         read_record(Project, read_plain(folder / PROJECT_FILE), PROJECT_FILE)
     except CorruptRecord as error:
         reason = f"its {PROJECT_FILE} cannot be used, for {error.reason}"
-        raise NotImportable(source, reason) from error
+        raise not_importable(source, reason) from error
     except OSError as error:
-        reason = f"its {PROJECT_FILE} cannot be read, for {said_by_system(error)}"
-        raise NotImportable(source, reason) from error
+        reason = f"its {PROJECT_FILE} cannot be read, for {system_reason(error)}"
+        raise not_importable(source, reason) from error
     return folder
 
 
@@ -162,24 +167,26 @@ def _copy_folder(source: Path, into: Path) -> None:
     """Copy what belongs to a project; links become copies of their files."""
     top = source.resolve()
     for folder, inner, files in os.walk(source):
-        here = PurePosixPath(Path(folder).relative_to(source).as_posix())
-        inner[:] = [one for one in inner if travels(here / one)]
-        with disk_errors(into / here):
-            (into / here).mkdir(parents=True, exist_ok=True)
-        for one in [*files, *(d for d in inner if (Path(folder) / d).is_symlink())]:
-            if travels(here / one):
-                _copy_file(str(source), Path(folder, one), into / here / one, top)
+        place = PurePosixPath(Path(folder).relative_to(source).as_posix())
+        inner[:] = [name for name in inner if travels(place / name)]
+        with disk_errors(into / place):
+            (into / place).mkdir(parents=True, exist_ok=True)
+        for entry in [*files, *(d for d in inner if (Path(folder) / d).is_symlink())]:
+            if travels(place / entry):
+                _copy_file(str(source), Path(folder, entry), into / place / entry, top)
 
 
 def _copy_file(source: str, file: Path, target: Path, top: Path) -> None:
     if file.is_symlink():
-        meant = file.resolve()
-        if not meant.is_relative_to(top):
-            raise UnsafeArchive(source, f"{file.name} is a link that leads out of it")
-        if not file.is_file() or not travels(PurePosixPath(meant.relative_to(top).as_posix())):
+        link_target = file.resolve()
+        if not link_target.is_relative_to(top):
+            raise unsafe_archive(source, f"{file.name} is a link that leads out of it")
+        if not file.is_file() or not travels(
+            PurePosixPath(link_target.relative_to(top).as_posix())
+        ):
             return
     if not stat.S_ISREG(file.stat().st_mode):
-        raise UnsafeArchive(source, f"{file.name} is no file but a device")
+        raise unsafe_archive(source, f"{file.name} is no file but a device")
     with disk_errors(target):
         shutil.copyfile(file, target)
 
@@ -190,19 +197,19 @@ def _copy_file(source: str, file: Path, target: Path, top: Path) -> None:
 def _check_target(target: Path) -> None:
     check_target(target)
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise TargetTaken(target)
+        raise target_exists(target)
     if target.exists() and any(target.iterdir()):
-        raise TargetTaken(target)
+        raise target_exists(target)
 
 
 @contextmanager
 def _aside(target: Path) -> Generator[Path]:
-    """Name a folder beside the target to put things together in, and clean up behind."""
+    """Yield the path of a temporary folder beside the target, and remove it at the end."""
     is_left_by = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.arriving").fullmatch
     beside = target.parent.iterdir() if target.parent.is_dir() else ()
-    for left in [one for one in beside if is_left_by(one.name)]:
-        if time.time() - left.stat().st_mtime > _ABANDONED_S:
-            shutil.rmtree(left, ignore_errors=True)
+    for leftover in [entry for entry in beside if is_left_by(entry.name)]:
+        if time.time() - leftover.stat().st_mtime > _ABANDONED_S:
+            shutil.rmtree(leftover, ignore_errors=True)
     fresh = target.with_name(f".{target.name}.{uuid4().hex[:8]}.arriving")
     try:
         yield fresh

@@ -12,7 +12,8 @@ from typing import Final, Literal, NoReturn, cast
 from pydantic import ValidationError
 
 from storage.records import DataSource, TaskOutput, TaskRun
-from storage.records.record import fault_said
+from storage.records.record import fault_text
+from storage.text.excerpts import excerpt
 from storage.text.json_text import write_json
 
 Row = Mapping[str, object]
@@ -71,7 +72,7 @@ class BadRow:
 def row_of(run: TaskRun) -> Row:
     """Return a run as a row, with a value for every column; None for what it does not have."""
     thoughts = run.intermediate_outputs or {}
-    rating, repaired = run.output.rating, run.repaired_output
+    rating, repair = run.output.rating, run.repaired_output
     scores = rating.model_dump(mode="json")["requirement_ratings"] if rating else None
     source = run.output.source.properties if run.output.source else {}
     trace = [message.model_dump(mode="json") for message in run.trace] if run.trace else None
@@ -81,7 +82,7 @@ def row_of(run: TaskRun) -> Row:
         "created_by": run.created_by,
         "input": run.input,
         "output": run.output.output,
-        "repaired": repaired.output if repaired else None,
+        "repaired": repair.output if repair else None,
         "repair_instructions": run.repair_instructions,
         "tags": list(run.tags),
         "reasoning": thoughts.get("reasoning") or thoughts.get("chain_of_thought"),
@@ -116,20 +117,20 @@ def run_of(row: Row, file_name: str) -> TaskRun:
     except ValidationError as error:
         raise ValueError(_fault_of_row(error)) from error
     except UnicodeEncodeError as error:
-        raise ValueError(f"it holds half a character ({error.object[error.start]!r})") from error
+        raise ValueError(f"it holds a lone surrogate ({error.object[error.start]!r})") from error
     return run
 
 
 def _run(row: Row, file_name: str) -> TaskRun:
     source = _source(file_name)
-    answered = _source(file_name, _text(row, "model"))
-    repaired, reasoning = _text(row, "repaired"), _text(row, "reasoning")
-    output = {"output": _text(row, "output"), "source": answered, "rating": _rating(row)}
-    given = {
+    output_source = _source(file_name, _text(row, "model"))
+    repair, reasoning = _text(row, "repaired"), _text(row, "reasoning")
+    output = {"output": _text(row, "output"), "source": output_source, "rating": _rating(row)}
+    optional = {
         "created_at": _value(row, "created_at"),
         "created_by": _text(row, "created_by"),
         "intermediate_outputs": {"reasoning": reasoning} if reasoning else None,
-        "repaired_output": TaskOutput(output=repaired, source=source) if repaired else None,
+        "repaired_output": TaskOutput(output=repair, source=source) if repair else None,
         "repair_instructions": _text(row, "repair_instructions"),
         "usage": _usage(row),
         "trace": _json(row, "trace"),
@@ -140,7 +141,7 @@ def _run(row: Row, file_name: str) -> TaskRun:
             "input_source": source,
             "output": output,
             "tags": _tags(row),
-            **{key: value for key, value in given.items() if value is not None},
+            **{key: value for key, value in optional.items() if value is not None},
         }
     )
 
@@ -150,22 +151,19 @@ def _fault_of_row(error: ValidationError) -> str:
     fault = error.errors(include_url=False)[0]
     where = ".".join(str(step) for step in fault["loc"])
     columns = [column for start, column in _FROM_COLUMN.items() if where.startswith(start)]
-    said = fault_said(fault)
+    message = fault_text(fault)
     if not where:
-        return said
-    given = fault["input"]
-    shown = f": {_shortened(given)}" if isinstance(given, str | int | float) else ""
-    return f"its {columns[0] if columns else where} cannot be used: {said}{shown}"
-
-
-def _shortened(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+        return message
+    value = fault["input"]
+    value_text = (
+        f": {excerpt(repr(value), _LONGEST_SHOWN)}" if isinstance(value, str | int | float) else ""
+    )
+    return f"its {columns[0] if columns else where} cannot be used: {message}{value_text}"
 
 
 def _source(file_name: str, model: str | None = None) -> DataSource:
-    named = {"model_name": model} if model else {}
-    return DataSource(type="file_import", properties={"file_name": file_name, **named})
+    model_name = {"model_name": model} if model else {}
+    return DataSource(type="file_import", properties={"file_name": file_name, **model_name})
 
 
 def _rating(row: Row) -> Mapping[str, object] | None:
@@ -184,8 +182,8 @@ def _refuse_switches(column: str, value: object) -> None:
     if isinstance(value, bool):
         raise ValueError(f"its {column} cannot be used: it is no number: {value}")  # noqa: TRY004
     if isinstance(value, dict):
-        for one in cast("dict[str, object]", value).values():
-            _refuse_switches(column, one)
+        for part in cast("dict[str, object]", value).values():
+            _refuse_switches(column, part)
 
 
 def _usage(row: Row) -> Mapping[str, object] | None:
@@ -202,7 +200,7 @@ def _usage(row: Row) -> Mapping[str, object] | None:
 
 
 def _value(row: Row, key: str) -> object:
-    """Return a value; None where it is empty, as tables have it: no text, or no number."""
+    """Return a value; None if it is empty, as tables have it: no text, or no number."""
     value = row.get(key)
     if isinstance(value, float) and math.isnan(value):
         return None
@@ -227,8 +225,8 @@ def _tags(row: Row) -> tuple[str, ...]:
 
 def _tag(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        said = _shortened(value)
-        raise ValueError(f"its tags cannot be used: {said} is no text")  # noqa: TRY004
+        text = excerpt(repr(value), _LONGEST_SHOWN)
+        raise ValueError(f"its tags cannot be used: {text} is no text")  # noqa: TRY004
     return str(value)
 
 
@@ -256,12 +254,12 @@ def read_json(text: str) -> object:
 
 
 def _each_key_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    data = dict(pairs)
+    if len(data) < len(pairs):
         times = Counter(key for key, _ in pairs)
         twice = next(key for key, count in times.items() if count > 1)
-        raise ValueError(f"it has the key {_shortened(twice)} more than once")
-    return found
+        raise ValueError(f"it has the key {excerpt(repr(twice), _LONGEST_SHOWN)} more than once")
+    return data
 
 
 def _refuse_constant(name: str) -> NoReturn:

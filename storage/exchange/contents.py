@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from storage.format.layout import PROJECT_FILE
 
 _DEEPEST = 4
-_NEVER = frozenset({".git", ".trash", "__macosx", ".ds_store", "thumbs.db", "desktop.ini"})
+_EXCLUDED_NAMES = frozenset({".git", ".trash", "__macosx", ".ds_store", "thumbs.db", "desktop.ini"})
 _TRANSIENT = re.compile(r"\._.*|\..+\.[0-9a-f]{8}\.new")
 
 
@@ -18,7 +18,9 @@ def travels(path: PurePosixPath) -> bool:
     the trash, half-written files and what operating systems leave behind.
     """
     parts = [part.casefold() for part in path.parts]
-    return not any(part in _NEVER for part in parts) and not _TRANSIENT.fullmatch(path.name)
+    return not any(part in _EXCLUDED_NAMES for part in parts) and not _TRANSIENT.fullmatch(
+        path.name
+    )
 
 
 def projects_in(folder: Path) -> list[Path]:

@@ -1,8 +1,8 @@
-"""Rows of CSV text, where a quote that is not closed costs its own row and no others.
+"""Rows of CSV text, in which an unclosed quote costs its own row alone.
 
-Such a quote takes the lines after it for more of its cell, up to the next quote or to the end.
-Where those lines look like rows of their own, only the line with the quote is given up. To see
-that, lines are read again; a table whose lines were read again too often is taken as it stands.
+Such a quote swallows the lines after it, up to the next quote or to the end. If those lines look
+like rows of their own, only the line with the quote is dropped. To find out, lines are read again.
+After too many of these the rest of the table is read without the check.
 """
 
 import csv
@@ -43,8 +43,8 @@ class CsvLines:
     lines: Sequence[str]
     delimiter: str
     width: int
-    least: int
-    before: int
+    least_cells: int
+    lines_before: int
 
     def rows(self) -> Iterator[Sequence[str] | str]:
         """Return each row's cells, or what is wrong with it."""
@@ -65,9 +65,9 @@ class CsvLines:
             lengths: How many characters come before each line.
             rest: How many characters may be read again; what is left of them is returned.
         """
-        for row in self._parsed(start, len(self.lines)):
+        for row in self._parse(start, len(self.lines)):
             is_long = row.end > row.first + 1
-            is_usable = self.least <= len(row.cells) <= self.width
+            is_usable = self.least_cells <= len(row.cells) <= self.width
             length = lengths[row.end] - lengths[row.first]
             if is_long and not is_usable and length <= rest:
                 rest -= length
@@ -77,8 +77,10 @@ class CsvLines:
             if row.fault is None:
                 yield row.cells
             elif is_long:
-                named = f"lines {self.before + row.first + 1} to {self.before + row.end}"
-                yield f"it is no CSV ({row.fault}); {named} of the file could not be read"
+                line_range = (
+                    f"lines {self.lines_before + row.first + 1} to {self.lines_before + row.end}"
+                )
+                yield f"it is no CSV ({row.fault}); {line_range} of the file could not be read"
             else:
                 yield f"it is no CSV ({row.fault})"
         return None
@@ -87,14 +89,14 @@ class CsvLines:
         """Whether the first of its lines looks like a row, and nearly all others are rows."""
         if self.lines[row.first].count(self.delimiter) < self.width - 1:
             return False
-        fitting = others = 0
-        for inner in self._parsed(row.first + 1, row.end):
+        fitting = misfits = 0
+        for inner in self._parse(row.first + 1, row.end):
             text = "".join(self.lines[inner.first : inner.end])
             if len(inner.cells) == self.width and self._quotes_are_in_order(text):
                 fitting += 1
             elif text.strip() and not (inner.fault and inner.end == row.end):
-                others += 1  # the last may go on after these lines
-        return fitting > _FITTING_TO_ONE * others
+                misfits += 1  # the last may go on after these lines
+        return fitting > _FITTING_TO_ONE * misfits
 
     def _quotes_are_in_order(self, text: str) -> bool:
         """Whether quotes come in pairs, each beside a cell's border or another quote."""
@@ -102,7 +104,7 @@ class CsvLines:
         stray = re.search(rf"(?<!^)(?<!{beside})\"(?!$)(?!{beside})", text)
         return text.count('"') % 2 == 0 and stray is None
 
-    def _parsed(self, start: int, end: int) -> Iterator[_Row]:
+    def _parse(self, start: int, end: int) -> Iterator[_Row]:
         lines = map(self.lines.__getitem__, range(start, end))
         reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
         while True:

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
-from uuid import uuid4
 
 from storage.border import check_target
+from storage.errors import Refusal
 from storage.exchange.contents import travels
-from storage.exchange.errors import NotAZipName, TargetInside, TargetTaken
-from storage.files import disk_errors, flush_folder
+from storage.exchange.refusals import target_exists, target_inside
+from storage.files import new_file
 from storage.git.git import Git, GitFailed
 from storage.git.safety import left_at_home
 from storage.records.names import acceptable_name, stored_name
@@ -32,93 +32,97 @@ class PackedProject:
         file: The archive.
         files: How many files are in it.
         size: Its size in bytes.
-        left_out: What lies in the project's folder and is not in it, each with the reason.
+        exclusions: What lies in the project's folder and is not in it, each with the reason.
     """
 
     file: Path
     files: int
     size: int
-    left_out: tuple[str, ...]
+    exclusions: tuple[str, ...]
 
 
-async def export_project(store: ProjectStore, file: Path) -> PackedProject:
-    """Pack a project into a new zip archive, without its history, trash, and what is no part of it.
+async def pack_project(store: ProjectStore, file: Path) -> PackedProject:
+    """Pack a project into a new zip archive, without its history, its trash and foreign files.
 
     The same project gives the same bytes: files are in the order of their paths, in a folder
     named like the project, and carry no times. Nobody writes to the project meanwhile.
 
     Raises:
-        NotAZipName: The file's name ends in something else.
-        TargetTaken: The file is there already.
-        TargetInside: It would lie within the project.
+        Refusal: The file's name ends in something else.
+        Refusal: The file is there already.
+        Refusal: It would lie within the project.
         UnsafePath: It would lie in git's own folder.
-        WriteFailed: The disk refused.
+        WriteError: The disk refused.
     """
     top = stored_name(acceptable_name(store.project.name)) or "project"
-    return await store.alone(lambda _: _pack(store.folder, top, file))
+    return await store.run_exclusive(lambda _: _pack(store.folder, top, file))
 
 
 def _pack(folder: Path, top: str, file: Path) -> PackedProject:
     if file.suffix.lower() not in {"", ".zip"}:
-        raise NotAZipName(file)
+        raise Refusal(
+            "A project is packed as zip: name a file that ends in .zip, not {name}.",
+            name=file.name,
+        )
     if file.exists() or file.is_symlink():
-        raise TargetTaken(file)
+        raise target_exists(file)
     if file.resolve().is_relative_to(folder):
-        raise TargetInside(file)
+        raise target_inside(file)
     check_target(file)
-    found, left_out = _files(folder)
-    fresh = file.with_name(f".{file.name}.{uuid4().hex[:8]}.new")
-    with disk_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with fresh.open("xb") as out:
-                _write(folder, top, found, out)
-                out.flush()
-                os.fsync(out.fileno())
-            size = fresh.stat().st_size
-            fresh.replace(file)
-        finally:
-            fresh.unlink(missing_ok=True)
-        flush_folder(file.parent)
-    return PackedProject(file, len(found), size, tuple(left_out))
+    paths, exclusions = _files(folder)
+    with new_file(file) as out:
+        _write(folder, top, paths, out)
+    size = file.stat().st_size
+    return PackedProject(file, len(paths), size, tuple(exclusions))
 
 
 def _files(folder: Path) -> tuple[list[PurePosixPath], list[str]]:
     """Return what goes into the archive, in order, and what is left out with the reason."""
-    ignored = _ignored(folder)
-    found: list[PurePosixPath] = []
-    left_out = [f"{path}: ignored by git" for path in sorted(ignored)]
+    gitignore_paths = _paths_in_gitignore(folder)
+    files: list[PurePosixPath] = []
+    exclusions = [f"{path}: ignored by git" for path in sorted(gitignore_paths)]
     for place, inner, names in os.walk(folder):
-        here = PurePosixPath(Path(place).relative_to(folder).as_posix())
-        links = [one for one in inner if Path(place, one).is_symlink()]
-        inner[:] = [one for one in inner if travels(here / one) and f"{here / one}/" not in ignored]
-        for path in (here / name for name in [*names, *links]):
-            if not travels(path) or str(path) in ignored:
+        relative = PurePosixPath(Path(place).relative_to(folder).as_posix())
+        links = [name for name in inner if Path(place, name).is_symlink()]
+        inner[:] = [
+            name
+            for name in inner
+            if travels(relative / name) and f"{relative / name}/" not in gitignore_paths
+        ]
+        for path in (relative / name for name in [*names, *links]):
+            if not travels(path) or str(path) in gitignore_paths:
                 continue
             if stat.S_ISREG((folder / path).lstat().st_mode):
-                found.append(path)
+                files.append(path)
             else:
-                left_out.append(f"{path}: a link or device")
-    strangers = set(left_at_home([str(path) for path in found]))
-    left_out += [f"{path}: no part of the project" for path in sorted(strangers)]
-    return sorted((path for path in found if str(path) not in strangers), key=str), left_out
+                exclusions.append(f"{path}: a link or device")
+    strangers = set(left_at_home([str(path) for path in files]))
+    exclusions += [f"{path}: no part of the project" for path in sorted(strangers)]
+    return sorted((path for path in files if str(path) not in strangers), key=str), exclusions
 
 
-def _ignored(folder: Path) -> set[str]:
+def _paths_in_gitignore(folder: Path) -> set[str]:
     """Return what the project's own .gitignore files name; folders end with a slash."""
     if not any(folder.rglob(".gitignore")):
         return set()
-    with tempfile.TemporaryDirectory(prefix="kiln-mcp-") as apart:
+    with tempfile.TemporaryDirectory(prefix="kiln-mcp-") as git_folder:
         git = Git(folder)
         try:
-            git.run("init", "-q", "--bare", apart)
-            held = ("--git-dir", apart, "--work-tree", str(folder), "-c", "core.excludesFile=")
-            listed = git.lines(
-                *held, "ls-files", "-o", "-i", "--exclude-standard", "--directory", "-z"
+            git.run("init", "-q", "--bare", git_folder)
+            options = (
+                "--git-dir",
+                git_folder,
+                "--work-tree",
+                str(folder),
+                "-c",
+                "core.excludesFile=",
+            )
+            paths = git.lines(
+                *options, "ls-files", "-o", "-i", "--exclude-standard", "--directory", "-z"
             )
         except GitFailed:
             return set()
-    return {path for path in listed if travels(PurePosixPath(path))}
+    return {path for path in paths if travels(PurePosixPath(path))}
 
 
 def _write(folder: Path, top: str, files: Sequence[PurePosixPath], out: IO[bytes]) -> None:

@@ -1,7 +1,7 @@
-"""Tables of runs as parquet, through a library that is there only where somebody wanted it.
+"""Tables of runs as parquet, through an optional library.
 
-Text is text, tags are a list of text, ratings and costs are doubles, times are microseconds in
-UTC, and what has a shape of its own (ratings by score, traces) is JSON text.
+Text is text, tags are a list of text, ratings and costs are doubles, and times are microseconds in
+UTC. Nested values (ratings by score, traces) are JSON text.
 """
 
 import importlib
@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import IO, Final, cast
 
+from storage.errors import Refusal
 from storage.exchange.columns import COLUMNS, NEEDED, Kind, Row
-from storage.exchange.errors import ParquetMissing, UnusableTable
+from storage.exchange.refusals import unusable_table
 
 _ROWS = 2000
 
@@ -20,19 +21,22 @@ def _library(name: str) -> ModuleType:
     """Return pyarrow or a part of it.
 
     Raises:
-        ParquetMissing: It is not installed.
+        Refusal: It is not installed.
     """
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise ParquetMissing from None
+        raise Refusal(
+            "Parquet needs a library that is not installed. Install it with "
+            "pip install 'kiln-mcp-server[parquet]', or use .jsonl or .csv."
+        ) from None
 
 
 class ParquetWriter:
     """Writes rows to a file in groups.
 
     Raises:
-        ParquetMissing: The library is not installed.
+        Refusal: The library is not installed.
     """
 
     def __init__(self, out: IO[bytes]) -> None:
@@ -49,7 +53,7 @@ class ParquetWriter:
         self._waiting: list[Row] = []
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Take rows; they are written when there are enough of them."""
+        """Add rows; they are written in groups."""
         self._waiting += [_as_columns(row) for row in rows]
         if len(self._waiting) >= _ROWS:
             self._flush()
@@ -79,8 +83,8 @@ def parquet_rows(content: bytes) -> Iterator[tuple[int, Row | str]]:
     """Return each row with its number, the first being 1.
 
     Raises:
-        ParquetMissing: The library is not installed.
-        UnusableTable: It is no parquet, or has no column input or output.
+        Refusal: The library is not installed.
+        Refusal: It is no parquet, or has no column input or output.
     """
     arrow, parquet = _library("pyarrow"), _library("pyarrow.parquet")
     try:
@@ -93,20 +97,20 @@ def parquet_rows(content: bytes) -> Iterator[tuple[int, Row | str]]:
                 number += 1
                 yield number, {key.strip().casefold(): value for key, value in row.items()}
     except (arrow.ArrowException, OSError) as error:
-        raise UnusableTable(f"it is no parquet that can be read ({error})") from error
+        raise unusable_table(f"it is no parquet that can be read ({error})") from error
 
 
 def _check(columns: Sequence[str]) -> None:
     names = [name.strip().casefold() for name in columns]
     missing = [column for column in NEEDED if column not in names]
     if missing:
-        there = ", ".join(columns[:10])
-        raise UnusableTable(
-            f"the table has no column {' and no column '.join(missing)}, but {there}"
+        first_columns = ", ".join(columns[:10])
+        raise unusable_table(
+            f"the table has no column {' and no column '.join(missing)}, but {first_columns}"
         )
     twice = [name for name in COLUMNS if names.count(name) > 1]
     if twice:
-        raise UnusableTable(f"the table has the column {twice[0]} more than once")
+        raise unusable_table(f"the table has the column {twice[0]} more than once")
 
 
 def _plain(arrow: ModuleType, batch: ModuleType) -> list[dict[str, object]]:

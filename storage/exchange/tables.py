@@ -1,6 +1,5 @@
 """Runs as tables that other programs read and write: JSONL, CSV and parquet."""
 
-import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,21 +7,21 @@ from hashlib import blake2b
 from io import TextIOWrapper
 from pathlib import Path, PurePath
 from typing import IO, Literal, Protocol
-from uuid import uuid4
 
 from storage.border import check_target
+from storage.errors import Refusal
 from storage.exchange.columns import COLUMNS, BadRow, Row, row_of, run_of
-from storage.exchange.errors import TargetInside, TargetTaken, UnknownTable
 from storage.exchange.parquet import ParquetWriter, parquet_rows
+from storage.exchange.refusals import target_exists, target_inside
 from storage.exchange.text_tables import (
     csv_header,
     csv_rows,
-    decoded,
+    decode_table,
     jsonl_rows,
     write_csv,
     write_jsonl,
 )
-from storage.files import disk_errors, flush_folder
+from storage.files import new_file
 from storage.records import TaskRun
 
 TableFormat = Literal["jsonl", "csv", "parquet"]
@@ -36,18 +35,23 @@ _ENDINGS: dict[str, TableFormat] = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
-_WRITTEN = (".jsonl", ".csv", ".parquet")
+_OUTPUT_ENDINGS = (".jsonl", ".csv", ".parquet")
 
 
 def table_format(file_name: str, *, to_write: bool = False) -> TableFormat:
     """Return the form of a table by its file's ending.
 
     Raises:
-        UnknownTable: The ending is that of no table.
+        Refusal: The ending is that of no table.
     """
     ending = PurePath(file_name).suffix.casefold()
-    if ending not in (_WRITTEN if to_write else _ENDINGS):
-        raise UnknownTable(file_name, _WRITTEN if to_write else tuple(_ENDINGS))
+    if ending not in (_OUTPUT_ENDINGS if to_write else _ENDINGS):
+        raise Refusal(
+            "{file_name} has the ending of no table. Use one of {endings}; from a spreadsheet, "
+            "save as 'CSV UTF-8'.",
+            file_name=file_name,
+            endings=_OUTPUT_ENDINGS if to_write else tuple(_ENDINGS),
+        )
     return _ENDINGS[ending]
 
 
@@ -60,39 +64,41 @@ class RunTable:
         file_name: Its name: says its form, and becomes the runs' source.
         purpose: What the runs are for, such as the task's id. With the content and the row's
             place it makes the ids, so that reading a table again gives the same runs.
-        unused: Columns that were met and are not known; filled while reading.
+        unknown_columns: Columns that were met and are not known; filled while reading.
     """
 
     content: bytes
     file_name: str
     purpose: str = ""
-    unused: dict[str, None] = field(default_factory=dict[str, None])
+    unknown_columns: dict[str, None] = field(default_factory=dict[str, None])
 
     def __iter__(self) -> Iterator[tuple[int, TaskRun | BadRow]]:
         """Return each row's number, and its run or what is wrong with it.
 
         Raises:
-            UnknownTable: The name has the ending of no table.
-            UnusableTable: It cannot be read, or lacks a column that is needed.
-            ParquetMissing: It is parquet, whose library is not installed.
+            Refusal: The name has the ending of no table.
+            Refusal: It cannot be read, or lacks a column that is needed.
+            Refusal: It is parquet, whose library is not installed.
         """
         table = blake2b(self.content, digest_size=32, person=b"runs").digest()
         table += self.purpose.encode("utf-8", "surrogatepass")
-        taken: set[str] = set()
+        ids: set[str] = set()
         for place, (number, row) in enumerate(self._rows()):
             if isinstance(row, str):
                 yield number, BadRow(number, row)
                 continue
-            self.unused.update(dict.fromkeys(key for key in row if key and key not in COLUMNS))
+            self.unknown_columns.update(
+                dict.fromkeys(key for key in row if key and key not in COLUMNS)
+            )
             try:
                 run = run_of(row, self.file_name)
             except ValueError as error:
                 yield number, BadRow(number, str(error))
             else:
                 row_id = _id_from(table + place.to_bytes(8, "big"))
-                while row_id in taken:
+                while row_id in ids:
                     row_id = id_after(row_id)
-                taken.add(row_id)
+                ids.add(row_id)
                 yield number, run.replace(id=row_id)
 
     def _rows(self) -> Iterator[tuple[int, Row | str]]:
@@ -100,9 +106,9 @@ class RunTable:
             case "parquet":
                 return parquet_rows(self.content)
             case "csv":
-                return csv_rows(decoded(self.content, self.file_name, "csv"))
+                return csv_rows(decode_table(self.content, self.file_name, "csv"))
             case "jsonl":
-                return jsonl_rows(decoded(self.content, self.file_name, "jsonl"))
+                return jsonl_rows(decode_table(self.content, self.file_name, "jsonl"))
 
 
 def id_after(row_id: str) -> str:
@@ -144,33 +150,23 @@ def new_run_table(file: Path, *, of: Path) -> Generator[RunTableWriter]:
         of: The folder of the project whose runs go into it.
 
     Raises:
-        UnknownTable: The name has the ending of no table.
-        TargetTaken: The file is there already.
-        TargetInside: It would lie within the project.
+        Refusal: The name has the ending of no table.
+        Refusal: The file is there already.
+        Refusal: It would lie within the project.
         UnsafePath: It would lie in git's own folder.
-        ParquetMissing: It is parquet, whose library is not installed.
-        WriteFailed: The disk refused.
+        Refusal: It is parquet, whose library is not installed.
+        WriteError: The disk refused.
     """
     form = table_format(file.name, to_write=True)
     if file.exists() or file.is_symlink():
-        raise TargetTaken(file)
+        raise target_exists(file)
     if file.resolve().is_relative_to(of.resolve()):
-        raise TargetInside(file)
+        raise target_inside(file)
     check_target(file)
-    fresh = file.with_name(f".{file.name}.{uuid4().hex[:8]}.new")
-    with disk_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with fresh.open("xb") as out:
-                writer = ParquetWriter(out) if form == "parquet" else _TextWriter(out, form)
-                yield RunTableWriter(writer)
-                writer.close()
-                out.flush()
-                os.fsync(out.fileno())
-            fresh.replace(file)
-        finally:
-            fresh.unlink(missing_ok=True)
-        flush_folder(file.parent)
+    with new_file(file) as out:
+        writer = ParquetWriter(out) if form == "parquet" else _TextWriter(out, form)
+        yield RunTableWriter(writer)
+        writer.close()
 
 
 class _TextWriter:

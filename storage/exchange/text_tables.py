@@ -16,7 +16,7 @@ from typing import Final, Literal, TextIO, cast
 
 from storage.exchange.columns import COLUMNS, NEEDED, Row, read_json
 from storage.exchange.csv_lines import CsvLines
-from storage.exchange.errors import UnusableTable
+from storage.exchange.refusals import unusable_table
 
 TextFormat = Literal["jsonl", "csv"]
 
@@ -35,16 +35,16 @@ _END = "\r\n"
 """The standard's end of a line; with it the writer also quotes text that holds half of one."""
 _DELIMITERS = ",;\t|"
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001 - spreadsheets take wide signs too
-_DECLARED = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+_SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 
 
-def decoded(content: bytes, file_name: str, form: TextFormat) -> str:
+def decode_table(content: bytes, file_name: str, form: TextFormat) -> str:
     """Return the text of a table: UTF-8, or UTF-16 as spreadsheets write it, with mark or without.
 
     A few bytes that are no UTF-8 spoil their rows alone: see `_spoiled`.
 
     Raises:
-        UnusableTable: It is neither, or empty.
+        Refusal: It is neither, or empty.
     """
     encoding = _encoding_of(content[:_LOOKED_AT])
     advice = _ADVICE[form]
@@ -52,14 +52,14 @@ def decoded(content: bytes, file_name: str, form: TextFormat) -> str:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         if encoding != "utf-8-sig":
-            raise UnusableTable(f"{file_name} is not UTF-16 text; {advice}") from error
+            raise unusable_table(f"{file_name} is not UTF-16 text; {advice}") from error
         text = content.decode(encoding, "surrogateescape")
         if _is_encoded_otherwise(text, has_header=form == "csv"):
-            raise UnusableTable(f"{file_name} is not UTF-8 text; {advice}") from error
+            raise unusable_table(f"{file_name} is not UTF-8 text; {advice}") from error
     if "\0" in text.lstrip().partition("\n")[0]:
-        raise UnusableTable(f"{file_name} is not UTF-8 text, nor UTF-16; {advice}")
+        raise unusable_table(f"{file_name} is not UTF-8 text, nor UTF-16; {advice}")
     if not text.strip():
-        raise UnusableTable(f"{file_name} is empty")
+        raise unusable_table(f"{file_name} is empty")
     return text
 
 
@@ -83,19 +83,19 @@ def _is_read(text: str) -> bool:
     return True
 
 
-def _spoiled(text: str) -> str | None:
+def _byte_fault(text: str) -> str | None:
     """Return what is wrong with a row's text where bytes of it are no UTF-8."""
-    found = _UNREAD.search(text)
-    return found and f"it holds a byte that is no UTF-8 (0x{ord(found.group()) - 0xDC00:02x})"
+    match = _UNREAD.search(text)
+    return match and f"it holds a byte that is no UTF-8 (0x{ord(match.group()) - 0xDC00:02x})"
 
 
 def _encoding_of(start: bytes) -> str:
     """Return how text is encoded that begins so; without a mark, the known columns tell."""
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
-    found = _WIDE.search(start)
-    if found is not None:
-        return "utf-16-be" if found.start() % 2 else "utf-16-le"
+    match = _WIDE.search(start)
+    if match is not None:
+        return "utf-16-be" if match.start() % 2 else "utf-16-le"
     return "utf-8-sig"
 
 
@@ -106,29 +106,29 @@ def jsonl_rows(text: str) -> Iterator[tuple[int, Row | str]]:
     """Return each row with its line, or what is wrong with it; one JSON list is taken as well.
 
     Raises:
-        UnusableTable: It begins like a list, and is none.
+        Refusal: It begins like a list, and is none.
     """
     if text.lstrip().startswith("["):
-        yield from _listed(text)
+        yield from _list_rows(text)
         return
     is_read = _is_read(text)
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            fault = None if is_read else _spoiled(line)
+            fault = None if is_read else _byte_fault(line)
             try:
                 yield number, fault or _object(read_json(line))
             except ValueError as error:
                 yield number, f"it is no JSON ({error})"
 
 
-def _listed(text: str) -> Iterator[tuple[int, Row | str]]:
+def _list_rows(text: str) -> Iterator[tuple[int, Row | str]]:
     try:
         rows = read_json(text)
     except ValueError as error:
-        raise UnusableTable(f"it is no list of JSON objects ({error})") from error
+        raise unusable_table(f"it is no list of JSON objects ({error})") from error
     is_read = _is_read(text)
     for number, row in enumerate(cast("list[object]", rows), start=1):
-        fault = None if is_read else _spoiled(json.dumps(row, ensure_ascii=False))
+        fault = None if is_read else _byte_fault(json.dumps(row, ensure_ascii=False))
         yield number, fault or _object(row)
 
 
@@ -149,27 +149,27 @@ def csv_rows(text: str) -> Iterator[tuple[int, Row | str]]:
     """Return each row with its number, or what is wrong with it.
 
     Raises:
-        UnusableTable: There is no column input or output, or one column is there twice.
+        Refusal: There is no column input or output, or one column is there twice.
     """
     csv.field_size_limit(_LONGEST_FIELD)
-    declared = _DECLARED.match(text)
-    body = text[declared.end() :] if declared else text
-    header, delimiter = _header(body, declared.group(1) if declared else _DELIMITERS)
+    separator = _SEPARATOR_LINE.match(text)
+    body = text[separator.end() :] if separator else text
+    header, delimiter = _header(body, separator.group(1) if separator else _DELIMITERS)
     is_read = _is_read(body)
     ours = set(COLUMNS) <= set(header)
-    before = 1 if declared else 0
-    least = 1 + max(header.index(column) for column in NEEDED)
-    held = list(StringIO(body, newline=""))
-    lines = CsvLines(held, delimiter, len(header), least, before)
-    for number, cells in islice(enumerate(lines.rows(), start=before + 1), 1, None):
+    lines_before = 1 if separator else 0
+    least_cells = 1 + max(header.index(column) for column in NEEDED)
+    body_lines = list(StringIO(body, newline=""))
+    lines = CsvLines(body_lines, delimiter, len(header), least_cells, lines_before)
+    for number, cells in islice(enumerate(lines.rows(), start=lines_before + 1), 1, None):
         if isinstance(cells, str):
             yield number, cells
         elif any(cells[len(header) :]):
             yield number, "it has more cells than the table has columns"
         elif any(cells):
             row = dict(zip(header, cells, strict=False))
-            fault = None if is_read else _spoiled("".join(cells))
-            theirs = {key: _unguarded(cell) for key, cell in row.items()} if ours else row
+            fault = None if is_read else _byte_fault("".join(cells))
+            theirs = {key: _unescape_formula(cell) for key, cell in row.items()} if ours else row
             yield number, fault or theirs
 
 
@@ -178,7 +178,7 @@ def _header(text: str, delimiters: str) -> tuple[list[str], str]:
 
     A column that is not known may be there several times: each has a name of its own.
     """
-    found: list[str] = []
+    columns: list[str] = []
     for delimiter in delimiters:
         reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter)
         first = next(reader, list[str]())
@@ -186,23 +186,27 @@ def _header(text: str, delimiters: str) -> tuple[list[str], str]:
         if set(NEEDED) <= set(names):
             twice = [name for name in COLUMNS if names.count(name) > 1]
             if twice:
-                raise UnusableTable(f"the table has the column {twice[0]} more than once")
-            return _numbered(names), delimiter
-        found = max(found, names, key=len)
-    missing = [column for column in NEEDED if column not in found]
+                raise unusable_table(f"the table has the column {twice[0]} more than once")
+            return _unique_names(names), delimiter
+        columns = max(columns, names, key=len)
+    missing = [column for column in NEEDED if column not in columns]
     # A file of one column may be no table at all: what it begins with may be a secret.
-    is_table = len(found) > 1 or found[0] in COLUMNS
-    there = ", ".join(name[:40] for name in found[:10]) if is_table else "one of another name"
-    raise UnusableTable(f"the table has no column {' and no column '.join(missing)}, but {there}")
+    is_table = len(columns) > 1 or columns[0] in COLUMNS
+    other_columns = (
+        ", ".join(name[:40] for name in columns[:10]) if is_table else "one of another name"
+    )
+    raise unusable_table(
+        f"the table has no column {' and no column '.join(missing)}, but {other_columns}"
+    )
 
 
-def _numbered(names: Sequence[str]) -> list[str]:
-    seen: Counter[str] = Counter()
-    found: list[str] = []
+def _unique_names(names: Sequence[str]) -> list[str]:
+    counts: Counter[str] = Counter()
+    unique: list[str] = []
     for name in names:
-        seen[name] += 1
-        found.append(name if seen[name] == 1 or not name else f"{name} ({seen[name]})")
-    return found
+        counts[name] += 1
+        unique.append(name if counts[name] == 1 or not name else f"{name} ({counts[name]})")
+    return unique
 
 
 def csv_header() -> str:
@@ -219,9 +223,9 @@ def write_csv(rows: Sequence[Row], out: TextIO) -> None:
 def _cell(value: object) -> object:
     match value:
         case list() | dict():
-            return _guarded(_as_cell(cast("list[object] | dict[str, object]", value)))
+            return _escape_formula(_as_cell(cast("list[object] | dict[str, object]", value)))
         case str():
-            return _guarded(value)
+            return _escape_formula(value)
         case datetime():
             return value.isoformat()
         case _:
@@ -237,11 +241,11 @@ def _as_cell(value: list[object] | Mapping[str, object]) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _guarded(text: str) -> str:
+def _escape_formula(text: str) -> str:
     return f"'{text}" if _FORMULA.match(text) else text
 
 
-def _unguarded(text: str) -> str:
+def _unescape_formula(text: str) -> str:
     return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 

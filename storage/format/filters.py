@@ -9,18 +9,18 @@ from storage.errors import InvalidQuery
 from storage.records import EvalInput, TaskRun
 
 _HIGH_STARS: Final = 4.0
-_NAMED: Final = ("all", "high_rating", "thinking_model", "thinking_model_high_rated")
+_FILTER_NAMES: Final = ("all", "high_rating", "thinking_model", "thinking_model_high_rated")
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class NamedFilter:
     """One of the filters that have a name."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class Tagged:
+class TagFilter:
     """What has a tag."""
 
     tag: str
@@ -33,21 +33,21 @@ class AllOf:
     parts: tuple[str, ...]
 
 
-def parse_filter(filter_id: str) -> Named | Tagged | AllOf:
+def parse_filter(filter_id: str) -> NamedFilter | TagFilter | AllOf:
     """Read a dataset filter's id.
 
     Raises:
         InvalidQuery: The format knows no such filter.
     """
-    if filter_id in _NAMED:
-        return Named(filter_id)
+    if filter_id in _FILTER_NAMES:
+        return NamedFilter(filter_id)
     if filter_id.startswith("tag::"):
-        return Tagged(filter_id.removeprefix("tag::"))
+        return TagFilter(filter_id.removeprefix("tag::"))
     if filter_id.startswith("multi_filter::"):
         parts = re.split(r"(?<!\\)&", filter_id.removeprefix("multi_filter::"))
         return AllOf(tuple(part.replace("\\&", "&") for part in parts))
     raise InvalidQuery(
-        f"the filter {filter_id!r} is none of {', '.join(_NAMED)}, tag::<tag>, "
+        f"the filter {filter_id!r} is none of {', '.join(_FILTER_NAMES)}, tag::<tag>, "
         "multi_filter::<a>&<b>"
     )
 
@@ -77,18 +77,18 @@ def task_run_filter(filter_id: str) -> Callable[[TaskRun], bool]:
         InvalidQuery: The format knows no such filter.
     """
     match parse_filter(filter_id):
-        case Tagged(tag):
+        case TagFilter(tag):
             return lambda run: tag in run.tags
         case AllOf(parts):
             tests = [task_run_filter(part) for part in parts]
             return lambda run: all(test(run) for test in tests)
-        case Named("all"):
+        case NamedFilter("all"):
             return lambda run: True
-        case Named("high_rating"):
+        case NamedFilter("high_rating"):
             return is_high_quality
-        case Named("thinking_model"):
+        case NamedFilter("thinking_model"):
             return shows_thought
-        case Named(_):
+        case NamedFilter(_):
             return lambda run: shows_thought(run) and is_high_quality(run)
 
 
@@ -99,9 +99,9 @@ def eval_input_filter(filter_id: str) -> Callable[[EvalInput], bool]:
         InvalidQuery: It is neither.
     """
     match parse_filter(filter_id):
-        case Tagged(tag):
+        case TagFilter(tag):
             return lambda case: tag in case.tags
-        case Named("all"):
+        case NamedFilter("all"):
             return lambda case: True
         case _:
             raise InvalidQuery(f"the filter {filter_id!r} of eval inputs is neither all nor a tag")

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pydantic import JsonValue, ValidationError
 
-from storage.errors import CorruptRecord, NewerFormat
+from storage.errors import CorruptRecord, UnreadableRecord
 from storage.records import FromDisk, Origin, Record
 from storage.records.record import FORMAT_VERSION, first_fault
 
@@ -24,7 +24,7 @@ def read_record(kind: type[R], content: bytes, path: str) -> R:
 
     Raises:
         CorruptRecord: They are none of this kind.
-        NewerFormat: A newer program wrote them.
+        UnreadableRecord: A newer program wrote them.
     """
     return parse_record(kind, content, path).at(Origin(path, revision_of(content)))
 
@@ -34,14 +34,14 @@ def parse_record(kind: type[R], content: bytes, path: str) -> R:
 
     Raises:
         CorruptRecord: The bytes are none of this kind.
-        NewerFormat: A newer program wrote them.
+        UnreadableRecord: A newer program wrote them.
     """
     try:
         record = kind.model_validate_json(content, context=FromDisk())
     except ValidationError as error:
         raise _reason(kind, content, path, error) from error
     if record.v > FORMAT_VERSION:
-        raise NewerFormat(path, record.v)
+        raise _newer_format(path, record.v)
     return record
 
 
@@ -52,7 +52,7 @@ def revision_of(content: bytes) -> str:
 
 def _reason(
     kind: type[Record], content: bytes, path: str, error: ValidationError
-) -> CorruptRecord | NewerFormat:
+) -> UnreadableRecord:
     """Say why the bytes are no record of this kind."""
     if not content.strip():
         return CorruptRecord(path, "it is empty")
@@ -64,7 +64,16 @@ def _reason(
         return CorruptRecord(path, "it is no JSON object")
     version = data.get("v", FORMAT_VERSION)
     if not isinstance(version, int) or version > FORMAT_VERSION:
-        return NewerFormat(path, version)
+        return _newer_format(path, version)
     if data.get("model_type", kind.type_name()) != kind.type_name():
         return CorruptRecord(path, f"its model_type is {data.get('model_type')!r}")
     return CorruptRecord(path, first_fault(error))
+
+
+def _newer_format(path: str, version: object) -> UnreadableRecord:
+    return UnreadableRecord(
+        path,
+        f"its format version {version!r} is newer than {FORMAT_VERSION}, the newest that this "
+        "program reads",
+        "Upgrade this program to read it; the file has been left as it is.",
+    )

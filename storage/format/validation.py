@@ -5,27 +5,28 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from storage.errors import InvalidRecord, UnreadableRecord
+from storage.errors import UnreadableRecord
 from storage.files import read_plain
 from storage.format.layout import place_of
 from storage.format.record_text import parse_record
 from storage.records import Eval, EvalRun, Record, Task, TaskRun
+from storage.refusals import invalid_record
 from storage.text.json_schema import problem_with, schema_fault
 
 R = TypeVar("R", bound=Record)
 
 
-def misfit(run: TaskRun, task: Task, before: TaskRun | None = None) -> str | None:
-    """Return what keeps a run from being one of this task, None where nothing does.
+def misfit(run: TaskRun, task: Task, previous: TaskRun | None = None) -> str | None:
+    """Return why a run does not fit its task; None if it fits.
 
     Args:
         run: The run.
         task: The task, which may have schemas.
-        before: What the run was: parts that are as they were are not looked at.
+        previous: What the run was: parts that are as they were are not looked at.
     """
-    known = {part: text for part, text, _ in _parts(before, task)} if before else {}
+    previous_texts = {part: text for part, text, _ in _parts(previous, task)} if previous else {}
     for part, text, schema in _parts(run, task):
-        if schema is None or known.get(part) == text:
+        if schema is None or previous_texts.get(part) == text:
             continue
         try:
             value = json.loads(text)
@@ -53,33 +54,33 @@ class Ancestors:
         self._folder = folder
         self._read: dict[str, Record | None] = {}
 
-    def check(self, record: Record, path: str, before: Record | None) -> None:
-        """Refuse a record that does not fit what is above it.
+    def check(self, record: Record, path: str, previous: Record | None) -> None:
+        """Refuse a record that does not fit its ancestors.
 
         Args:
             record: What is to be saved.
             path: Its file, within the project.
-            before: What the file holds now; None for a new one.
+            previous: What the file holds now; None for a new one.
 
         Raises:
-            InvalidRecord: It does not fit.
+            StorageError: It does not fit.
         """
         fault: str | None = None
         if isinstance(record, Task):
-            fault = _schema_fault(record, before if isinstance(before, Task) else None)
+            fault = _schema_fault(record, previous if isinstance(previous, Task) else None)
         elif isinstance(record, TaskRun):
             task = self._above(Task, path, 2)
-            known = before if isinstance(before, TaskRun) else None
-            fault = misfit(record, task, known) if task else None
+            previous_run = previous if isinstance(previous, TaskRun) else None
+            fault = misfit(record, task, previous_run) if task else None
         elif isinstance(record, EvalRun) and record.skipped_reason is None:
-            measured = self._above(Eval, path, 4)
-            same = isinstance(before, EvalRun) and before.scores == record.scores
-            fault = measured.fault_of(record.scores) if measured and not same else None
+            eval_record = self._above(Eval, path, 4)
+            same = isinstance(previous, EvalRun) and previous.scores == record.scores
+            fault = eval_record.fault_of(record.scores) if eval_record and not same else None
         if fault:
-            raise InvalidRecord(record.type_name(), fault)
+            raise invalid_record(record.type_name(), fault)
 
     def _above(self, kind: type[R], path: str, folders: int) -> R | None:
-        """Return a record some folders above; None where there is none that can be read."""
+        """Return a record some folders above; None if none can be read."""
         file = str(PurePosixPath(path).parents[folders] / place_of(kind).file_name)
         if file not in self._read:
             try:
@@ -87,15 +88,15 @@ class Ancestors:
                 self._read[file] = parse_record(kind, content, file)
             except (OSError, UnreadableRecord):
                 self._read[file] = None
-        found = self._read[file]
-        return found if isinstance(found, kind) else None
+        record = self._read[file]
+        return record if isinstance(record, kind) else None
 
 
-def _schema_fault(task: Task, before: Task | None) -> str | None:
+def _schema_fault(task: Task, previous: Task | None) -> str | None:
     """Return why a schema of a task cannot be used; those that it had already are not looked at."""
     for part in ("input", "output"):
         text: str | None = getattr(task, f"{part}_json_schema")
-        if text is None or (before and getattr(before, f"{part}_json_schema") == text):
+        if text is None or (previous and getattr(previous, f"{part}_json_schema") == text):
             continue
         fault = schema_fault(text)
         if fault:

@@ -1,7 +1,7 @@
-"""Keep a project's index true for its store: look for changes when it may be stale.
+"""Keep a project's index up to date for its store: refresh it when it may be stale.
 
-All that it says can be found out again, so an index that cannot be used is built again; where its
-place in the home cannot be used either, this process makes one for itself alone.
+The index is derived from files, so an unusable one is built again. If its place in the home cannot
+be used either, this process builds one in a temporary folder.
 """
 
 import logging
@@ -17,7 +17,7 @@ import anyio.to_thread
 
 from storage.errors import ProjectBusy
 from storage.index.queries import IndexReader
-from storage.index.refresh import Heard, IndexBuilder, Refreshed, forget_index
+from storage.index.refresh import IndexBuilder, ReadListener, RefreshResult, forget_index
 from storage.sqlite_files import BUSY_S, is_busy
 
 T = TypeVar("T")
@@ -53,14 +53,14 @@ class IndexKeeper:
         self._clock = clock
 
     async def close(self) -> None:
-        """Let go of the index; its thread ends only then."""
+        """Close the index and end its thread."""
         await self._let_go()
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
 
     async def ask(self, question: Callable[[IndexReader], Awaitable[T]]) -> T:
-        """Return what the index answers, made true where it may not be.
+        """Return the answer of the index, which is refreshed first if it may be stale.
 
         Raises:
             ProjectBusy: Another process has been writing to the index for too long.
@@ -81,7 +81,7 @@ class IndexKeeper:
 
     async def _true_reader(self) -> IndexReader:
         if self._builder is None or self._clock() >= self._stale_at:
-            await self._refreshed()
+            await self._refresh()
         if self._reader is None:
             self._reader = await IndexReader.open(self._file)
         return self._reader
@@ -91,60 +91,59 @@ class IndexKeeper:
         """Whether this process has looked at the project's files already."""
         return self._builder is not None
 
-    async def refresh(self, heard: Heard | None = None) -> Refreshed:
+    async def refresh(self, listener: ReadListener | None = None) -> RefreshResult:
         """Look for changes that were made elsewhere: by other programs, by git, by hand."""
         async with self._turn:
-            return await self._refreshed(heard)
+            return await self._refresh(listener)
 
     async def look_again(self) -> None:
-        """Look for changes before saying that something is not there.
+        """Refresh the index before a record is reported as missing.
 
-        Of many such in a row, those that come within the time that such a look took rely on it,
-        unless it was a quick one.
+        A slow refresh serves all calls that come within the time that it took.
         """
         async with self._turn:
             if self._clock() >= self._missed_until:
-                await self._refreshed()
+                await self._refresh()
                 if self._took_s > _QUICK_S:
                     self._missed_until = self._clock() + self._took_s
 
-    def passed_over(self) -> dict[str, str]:
-        """Return what the last look found in a record's place and did not read, and why."""
-        return {} if self._builder is None else self._builder.passed_over
+    def skipped_files(self) -> dict[str, str]:
+        """Return the paths that the last refresh skipped, each with the reason."""
+        return {} if self._builder is None else self._builder.skipped_files
 
     def doubt(self) -> None:
         """Look for changes before the next use, however short ago that was done."""
         self._stale_at = 0.0
 
-    async def note(self, written: Iterable[str], moved: Iterable[str] = ()) -> None:
+    async def note(self, written_paths: Iterable[str], moved_paths: Iterable[str] = ()) -> None:
         """Take in the files that this store has written itself, and what it has moved."""
         async with self._turn:
             if self._builder is None:
                 return
             builder = self._builder
             try:
-                await anyio.to_thread.run_sync(builder.note, written, moved)
+                await anyio.to_thread.run_sync(builder.note, written_paths, moved_paths)
             except sqlite3.DatabaseError as error:
                 # The files are written; the next look at them mends the index.
                 _log.info("The index of %s missed a change: %s", self._project, error)
                 self.doubt()
 
-    async def _refreshed(self, heard: Heard | None = None) -> Refreshed:
+    async def _refresh(self, listener: ReadListener | None = None) -> RefreshResult:
         began = self._clock()
         try:
-            found = await anyio.to_thread.run_sync(self._compare, heard)
+            result = await anyio.to_thread.run_sync(self._compare, listener)
         except sqlite3.DatabaseError as error:
             self._raise_where_busy(error)
             await self._begin_anew()
-            found = await self._compared_anew(heard)
+            result = await self._rebuild(listener)
         self._took_s = self._clock() - began
         self._stale_at = self._clock() + max(_FRESH_S, _REFRESH_SHARE * self._took_s)
-        return found
+        return result
 
-    async def _compared_anew(self, heard: Heard | None) -> Refreshed:
+    async def _rebuild(self, listener: ReadListener | None) -> RefreshResult:
         """Build the index again; where its place cannot be used, in a folder of this process."""
         try:
-            return await anyio.to_thread.run_sync(self._compare, heard)
+            return await anyio.to_thread.run_sync(self._compare, listener)
         except sqlite3.DatabaseError as error:
             self._raise_where_busy(error)
             _log.warning("%s cannot be used (%s): an index is made beside it", self._file, error)
@@ -152,7 +151,7 @@ class IndexKeeper:
         if self._temporary is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="kiln-mcp-")
         self._file = Path(self._temporary.name) / "index.sqlite"
-        return await anyio.to_thread.run_sync(self._compare, heard)
+        return await anyio.to_thread.run_sync(self._compare, listener)
 
     async def _begin_anew(self) -> None:
         await self._let_go()
@@ -169,7 +168,7 @@ class IndexKeeper:
         if is_busy(error):
             raise ProjectBusy(self._project, BUSY_S) from error
 
-    def _compare(self, heard: Heard | None) -> Refreshed:
+    def _compare(self, listener: ReadListener | None) -> RefreshResult:
         if self._builder is None:
             self._builder = IndexBuilder(self._project, self._file)
-        return self._builder.refresh(heard)
+        return self._builder.refresh(listener)

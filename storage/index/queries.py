@@ -1,4 +1,4 @@
-"""Ask the index: pages, counts, tables. Reads only, in its own thread, never waits for a writer."""
+"""Query the index: pages, counts, tables. It reads in its own thread and waits for no writer."""
 
 import base64
 import json
@@ -15,10 +15,10 @@ import aiosqlite
 from storage.errors import InvalidQuery
 from storage.index import sql
 from storage.index.rows import SqlValue
-from storage.index.wanted import RunQuery, Wanted, facets_of, words_query
+from storage.index.run_search import RunQuery, RunSearch, facets_of, words_query
 from storage.sqlite_files import BUSY_S
 
-__all__ = ["IndexReader", "Order", "PathPage", "RunQuery", "ScoreCell", "Scored"]
+__all__ = ["IndexReader", "Order", "PathPage", "RunQuery", "ScoreCell", "ScoreCount"]
 
 Order = Literal["newest", "oldest", "best", "worst"]
 
@@ -28,9 +28,9 @@ class PathPage:
     """The files of one page.
 
     Attributes:
-        paths: They, in order.
-        total: How many are meant in all, or at least that many.
-        total_is_exact: Which of the two.
+        paths: Their paths, in order.
+        total: How many match in all; at least so many if it is not exact.
+        total_is_exact: Whether all were counted.
         next_cursor: Where the next page starts; None at the end.
     """
 
@@ -41,7 +41,7 @@ class PathPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoreCount:
     """How many items a judge has scores of, of one run config.
 
     Attributes:
@@ -102,13 +102,13 @@ class IndexReader:
         return dict(rows)
 
     async def by_id(self, kind: str, record_id: str) -> list[str]:
-        """Return the files of the records of this id, the one that is meant first."""
+        """Return the files of the records with an id; the id means the first one."""
         rows = await self._rows(sql.BY_ID, {"kind": kind, "id": record_id})
         return [cast("str", path) for (path,) in rows]
 
-    async def repeated(self) -> list[tuple[str, ...]]:
-        """Return the files of the records that share an id, the one that is meant first."""
-        rows = cast("list[tuple[str, str, str]]", await self._rows(sql.REPEATED, {}))
+    async def duplicates(self) -> list[tuple[str, ...]]:
+        """Return the groups of files that share an id; the id means the first one of each."""
+        rows = cast("list[tuple[str, str, str]]", await self._rows(sql.DUPLICATES, {}))
         groups = [
             tuple(path for _, _, path in group)
             for _, group in groupby(rows, key=lambda row: row[:2])
@@ -135,14 +135,14 @@ class IndexReader:
         """
         _check_limit(limit)
         last = sql.LAST if cursor is None else _read_cursor(cursor)[1]
-        wanted: dict[str, SqlValue] = {"kind": kind, "text": text}
+        conditions: dict[str, SqlValue] = {"kind": kind, "text": text}
         count = sql.COUNT_NAMED if text else sql.COUNT_KIND
-        total = cast("int", (await self._rows(count, wanted))[0][0])
-        values = wanted | {"last": last, "limit": limit + 1}
+        total = cast("int", (await self._rows(count, conditions))[0][0])
+        values = conditions | {"last": last, "limit": limit + 1}
         rows = await self._rows(sql.PAGE_OF_KIND, values)
         page = rows[:limit]
-        more = _write_cursor(page[-1]) if len(rows) > limit else None
-        return PathPage(tuple(cast("str", row[0]) for row in page), total, True, more)
+        next_cursor = _write_cursor(page[-1]) if len(rows) > limit else None
+        return PathPage(tuple(cast("str", row[0]) for row in page), total, True, next_cursor)
 
     async def tags(self, parent: str) -> dict[str, int]:
         """Return how many task runs below a task have each tag, the commonest first."""
@@ -154,97 +154,98 @@ class IndexReader:
         rows = await self._rows(sql.SCORE_TABLE, {"judges": f"{_literal(folder)}/*"})
         return [ScoreCell(*cast("tuple[str, str, str, int, float]", row)) for row in rows]
 
-    async def scored(self, folder: str) -> list[Scored]:
+    async def score_counts(self, folder: str) -> list[ScoreCount]:
         """Return how many items every judge below an eval's folder has scored, by run config."""
-        rows = await self._rows(sql.SCORED, {"judges": f"{_literal(folder)}/*"})
-        return [Scored(*cast("tuple[str, str, int]", row)) for row in rows]
+        rows = await self._rows(sql.SCORE_COUNTS, {"judges": f"{_literal(folder)}/*"})
+        return [ScoreCount(*cast("tuple[str, str, int]", row)) for row in rows]
 
     async def run_paths(self, parent: str, query: RunQuery) -> list[str]:
-        """Return the files of all task runs that are meant.
+        """Return the files of all task runs that match a query.
 
         Raises:
             InvalidQuery: The filter is none.
         """
-        wanted = await self._wanted(parent, query)
-        statement, values = wanted.text(sql.PAGE, sql.THEIR_FILES)
+        search = await self._search_for(parent, query)
+        statement, values = search.text(sql.PAGE, sql.THEIR_FILES)
         rows = await self._rows(statement, values)
         return [cast("str", row[0]) for row in rows]
 
     async def count_runs(self, parent: str, query: RunQuery) -> int:
-        """Return how many task runs of a task are meant.
+        """Return how many runs of a task match a query.
 
         Raises:
             InvalidQuery: The filter is none.
         """
-        wanted = await self._wanted(parent, query)
-        return await self._count(wanted, _NO_LIMIT)
+        search = await self._search_for(parent, query)
+        return await self._count(search, _NO_LIMIT)
 
     async def run_page(
         self, parent: str, query: RunQuery, order: Order, limit: int, cursor: str | None
     ) -> PathPage:
-        """Return one page of the task runs that are meant.
+        """Return one page of the task runs that match a query.
 
         Raises:
             InvalidQuery: The cursor is none that a page gave, the filter is none, or the page holds
                 nothing.
         """
         _check_limit(limit)
-        wanted = await self._wanted(parent, query)
-        total = await self._count(wanted, _COUNTED + 1)
-        if order in {"best", "worst"} and total > _COUNTED:
-            wanted = wanted.by_rating()
+        search = await self._search_for(parent, query)
+        total = await self._count(search, _COUNT_LIMIT + 1)
+        if order in {"best", "worst"} and total > _COUNT_LIMIT:
+            search = search.by_rating()
         after, by = _ORDERS[order]
-        statement, values = wanted.text(sql.PAGE, sql.THEIR_FILES)
+        statement, values = search.text(sql.PAGE, sql.THEIR_FILES)
         if cursor is not None:
             values["at"], values["last"] = _read_cursor(cursor)
-            statement += _of_row(after, wanted.row)
+            statement += _of_row(after, search.row)
         values["limit"] = limit + 1
-        rows = await self._rows(statement + _of_row(by, wanted.row), values)
+        rows = await self._rows(statement + _of_row(by, search.row), values)
         page = rows[:limit]
-        more = _write_cursor(page[-1]) if len(rows) > limit else None
+        next_cursor = _write_cursor(page[-1]) if len(rows) > limit else None
         paths = tuple(cast("str", row[0]) for row in page)
-        exact = wanted.is_counted_fast or total <= _COUNTED
-        return PathPage(paths, total if exact else _COUNTED, exact, more)
+        exact = search.is_counted_fast or total <= _COUNT_LIMIT
+        return PathPage(paths, total if exact else _COUNT_LIMIT, exact, next_cursor)
 
-    async def _count(self, wanted: Wanted, most: int) -> int:
-        """Return how many runs are meant; at most `most`, where counting them all is slow."""
-        if wanted.is_counted_fast:
-            statement = sql.COUNT_FACET if wanted.facets else sql.COUNT_TASK
-            values: dict[str, SqlValue] = {"task": wanted.task, "facet": "".join(wanted.facets)}
+    async def _count(self, search: RunSearch, limit: int) -> int:
+        """Return how many runs match; at most `limit`, if counting them all is slow."""
+        if search.is_counted_fast:
+            statement = sql.COUNT_FACET if search.facets else sql.COUNT_TASK
+            values: dict[str, SqlValue] = {"task": search.task, "facet": "".join(search.facets)}
         else:
-            statement, values = wanted.text(sql.COUNT)
-            statement, values["most"] = statement + sql.AT_MOST_SO_MANY, most
+            statement, values = search.text(sql.COUNT)
+            statement, values["most"] = statement + sql.AT_MOST_SO_MANY, limit
         return cast("int", (await self._rows(statement, values))[0][0])
 
-    async def _wanted(self, parent: str, query: RunQuery) -> Wanted:
-        """Return what a query asks, to be looked for where the fewest are."""
+    async def _search_for(self, parent: str, query: RunQuery) -> RunSearch:
+        """Return the search for a query, which starts from the rarest condition."""
         text = " ".join((query.text or "").replace("\0", " ").split())
         query = replace(query, text=text or None)
-        wanted = Wanted(await self._number(parent), facets_of(query), query)
+        search = RunSearch(await self._number(parent), facets_of(query), query)
         if text:
-            wanted = replace(wanted, common=await self._common(text.split(), wanted.task))
-        elif len(wanted.facets) > 1:
+            search = replace(search, common=await self._common(text.split(), search.task))
+        elif len(search.facets) > 1:
             counts = [
-                await self._count(Wanted(wanted.task, (facet,), RunQuery()), _NO_LIMIT)
-                for facet in wanted.facets
+                await self._count(RunSearch(search.task, (facet,), RunQuery()), _NO_LIMIT)
+                for facet in search.facets
             ]
             rarest = counts.index(min(counts))
-            others = wanted.facets[:rarest] + wanted.facets[rarest + 1 :]
-            wanted = Wanted(wanted.task, (wanted.facets[rarest], *others), query)
-        return wanted
+            other_facets = search.facets[:rarest] + search.facets[rarest + 1 :]
+            search = RunSearch(search.task, (search.facets[rarest], *other_facets), query)
+        return search
 
     async def _common(self, words: list[str], task: int) -> frozenset[str]:
-        """Return the words that so many runs have that longer ones need not be looked for.
+        """Return the words that more than a thousand runs have.
 
-        It would take long: all places of all words that begin so are put in order first.
+        These are searched as whole words. Their longer forms would take long, because SQLite sorts
+        all places of all words with the prefix first.
         """
-        found: set[str] = set()
+        common: set[str] = set()
         for word in words:
-            asked = words_query(word, Wanted(task, (), RunQuery(), common=frozenset({word})))
-            values: dict[str, SqlValue] = {"words": asked, "most": _COUNTED + 1}
-            if (await self._rows(sql.COUNT_WORD, values))[0][0] == _COUNTED + 1:
-                found.add(word)
-        return frozenset(found)
+            query = words_query(word, RunSearch(task, (), RunQuery(), common=frozenset({word})))
+            values: dict[str, SqlValue] = {"words": query, "most": _COUNT_LIMIT + 1}
+            if (await self._rows(sql.COUNT_WORD, values))[0][0] == _COUNT_LIMIT + 1:
+                common.add(word)
+        return frozenset(common)
 
     async def _number(self, task: str) -> int:
         """Return the number that the index has for a task; 0 where it knows no run of it."""
@@ -258,8 +259,8 @@ class IndexReader:
             return cast("list[tuple[SqlValue, ...]]", list(await cursor.fetchall()))
 
 
-_COUNTED: Final = 1000
-"""Where several conditions must hold, no more than so many are counted."""
+_COUNT_LIMIT: Final = 1000
+"""The most runs that are counted if several conditions must hold."""
 
 
 def _check_limit(limit: int) -> None:

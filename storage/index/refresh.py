@@ -1,4 +1,4 @@
-"""Build the index and keep it true: the only place that writes it.
+"""Build and refresh the index: the only module that writes it.
 
 The index is derived from the files and disposable. Missing, of an older version or broken, it is
 built again. Several processes share it; each keeps to short transactions.
@@ -25,28 +25,28 @@ from storage.format.layout import (
 from storage.format.record_text import parse_record
 from storage.index import sql
 from storage.index.rows import SLOTS, first_row, mark_of, name_of, run_row, score_rows
-from storage.index.scan import FileState, Found, PlainState, find, project_state, states
+from storage.index.scan import FileState, PlainState, RecordFile, find, project_state, states
 from storage.index.words import searchable
 from storage.records import EvalRun, Project, Record, TaskRun
 from storage.records.names import folded_name
 from storage.sqlite_files import open_shared
 
-Heard = Callable[[int], None]
+ReadListener = Callable[[int], None]
 _BATCH = 2000
 _AFTER_ALL = "\U0010ffff"
 """Comes after every path."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refreshed:
-    """What a refresh found: how many records are new or changed, and how many are gone."""
+class RefreshResult:
+    """What a refresh found: how many records are new or changed, and how many were removed."""
 
     changed: int
-    gone: int
+    removed: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Gone:
+class _MissingRecord:
     """A record whose file is not there any more."""
 
     path: str
@@ -58,14 +58,14 @@ class IndexBuilder:
     """Writes the index of one project. Its methods block: call them in a thread, one at a time.
 
     Attributes:
-        passed_over: What the last refresh found in a record's place and did not read, and why.
+        skipped_files: Paths that the last refresh skipped, each with the reason.
     """
 
     def __init__(self, project: Path, file: Path) -> None:
         self._project = project
         self._root = str(project)
         self._connection = _open(file)
-        self.passed_over: dict[str, str] = {}
+        self.skipped_files: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
         """Of the tasks and judges, by their files."""
 
@@ -73,28 +73,28 @@ class IndexBuilder:
         """Let go of the file."""
         self._connection.close()
 
-    def refresh(self, heard: Heard | None = None) -> Refreshed:
+    def refresh(self, listener: ReadListener | None = None) -> RefreshResult:
         """Compare the index with the files' times and sizes, and read what differs.
 
         Args:
-            heard: Told after each part of much work how many records were read so far.
+            listener: Told after each part of much work how many records were read so far.
         """
-        self.passed_over = {}
-        return self._take_in(self._differences(), heard)
+        self.skipped_files = {}
+        return self._take_in(self._differences(), listener)
 
-    def note(self, written: Iterable[str], moved: Iterable[str] = ()) -> None:
-        """Take in what was changed, and look at nothing else.
+    def note(self, written_paths: Iterable[str], moved_paths: Iterable[str] = ()) -> None:
+        """Index the files that were changed, and look at nothing else.
 
         Args:
-            written: Files to read again; those that are gone are found by the next refresh.
-            moved: Files or folders that are there now or are gone, to be compared with all below.
+            written_paths: Files to read again; those that are gone are found by the next refresh.
+            moved_paths: Files or folders that appeared or went away, to be compared with all below.
         """
         with self._transaction():
-            for path in written:
-                found = find(self._project, path)
-                if found is not None:
-                    self._put(found)
-        for folder in dict.fromkeys(map(_record_folder, moved)):
+            for path in written_paths:
+                record_file = find(self._project, path)
+                if record_file is not None:
+                    self._store(record_file)
+        for folder in dict.fromkeys(map(_record_folder, moved_paths)):
             self._take_in(self._differences_in(folder))
 
     @contextmanager
@@ -110,33 +110,33 @@ class IndexBuilder:
 
     # ------------------------------------------------------------ what differs
 
-    def _differences(self) -> Iterator[Found | _Gone]:
-        """Yield what differs between files and index, in one walk over both in the same order."""
+    def _differences(self) -> Iterator[RecordFile | _MissingRecord]:
+        """Yield the differences of files and index, in one walk over both in the same order."""
         part: list[PlainState] = [project_state(self._project)]
         yield from self._among([part], "", place_of(Project))
 
-    def _differences_in(self, folder: PurePosixPath) -> Iterator[Found | _Gone]:
+    def _differences_in(self, folder: PurePosixPath) -> Iterator[RecordFile | _MissingRecord]:
         """Yield what differs in the folder of one record, where such a folder can be."""
         place = place_at(folder)
         if place is None or not place.parents:
             return
         path = str(folder / place.file_name)
         parent = str(folder.parent.parent / place_of(place.parents[0]).file_name)
-        wanted = {"parent": parent, "kind": place.record.type_name(), "path": path}
-        stored = self._connection.execute(sql.STATE, wanted).fetchall()
-        found = find(self._project, path)
-        part: list[PlainState] = [] if found is None else [found.state]
-        yield from self._compared(part, stored, parent, place)
+        key = {"parent": parent, "kind": place.record.type_name(), "path": path}
+        states_in_index = self._connection.execute(sql.STATE, key).fetchall()
+        record_file = find(self._project, path)
+        part: list[PlainState] = [] if record_file is None else [record_file.state]
+        yield from self._compare(part, states_in_index, parent, place)
 
-    def _below(self, path: str, place: Place) -> Iterator[Found | _Gone]:
+    def _below(self, path: str, place: Place) -> Iterator[RecordFile | _MissingRecord]:
         folder = "" if path == PROJECT_FILE else f"{folder_of(path)}/"
         for child in children_of(place.record):
-            parts = states(self._project, f"{folder}{child.folder}", child, self.passed_over)
+            parts = states(self._project, f"{folder}{child.folder}", child, self.skipped_files)
             yield from self._among(parts, path, child)
 
     def _among(
         self, parts: Iterable[list[PlainState]], parent: str, place: Place
-    ) -> Iterator[Found | _Gone]:
+    ) -> Iterator[RecordFile | _MissingRecord]:
         """Yield what differs among the records of one kind below one parent, and below these.
 
         What is stored is read a part at a time: a statement that stays open would keep the
@@ -145,24 +145,24 @@ class IndexBuilder:
         between = {"parent": parent, "kind": place.record.type_name(), "after": ""}
         for part in parts:
             between["last"] = part[-1][0]
-            stored = self._connection.execute(sql.STATES, between).fetchall()
-            yield from self._compared(part, stored, parent, place)
+            states_in_index = self._connection.execute(sql.STATES, between).fetchall()
+            yield from self._compare(part, states_in_index, parent, place)
             between["after"] = between["last"]
         between["last"] = _AFTER_ALL
-        stored = self._connection.execute(sql.STATES, between).fetchall()
-        yield from self._compared([], stored, parent, place)
+        states_in_index = self._connection.execute(sql.STATES, between).fetchall()
+        yield from self._compare([], states_in_index, parent, place)
 
-    def _compared(
-        self, part: list[PlainState], stored: list[PlainState], parent: str, place: Place
-    ) -> Iterator[Found | _Gone]:
-        if part != stored:
+    def _compare(
+        self, part: list[PlainState], states_in_index: list[PlainState], parent: str, place: Place
+    ) -> Iterator[RecordFile | _MissingRecord]:
+        if part != states_in_index:
             kind = place.record.type_name()
-            known = {state[0]: state for state in stored}
+            by_path = {state[0]: state for state in states_in_index}
             for state in part:
-                if known.pop(state[0], None) != state:
-                    yield Found(FileState(*state), parent, kind)
-            for path in known:
-                yield _Gone(path, parent, kind)
+                if by_path.pop(state[0], None) != state:
+                    yield RecordFile(FileState(*state), parent, kind)
+            for path in by_path:
+                yield _MissingRecord(path, parent, kind)
         for path, _, _, below in part:
             if below:
                 yield from self._below(path, place)
@@ -170,27 +170,29 @@ class IndexBuilder:
     # ------------------------------------------------------------ what is kept
 
     def _take_in(
-        self, differences: Iterator[Found | _Gone], heard: Heard | None = None
-    ) -> Refreshed:
-        """Put what differs in place of what was known, in short transactions."""
-        changed = gone = 0
+        self,
+        differences: Iterator[RecordFile | _MissingRecord],
+        listener: ReadListener | None = None,
+    ) -> RefreshResult:
+        """Write differences to the index, in short transactions."""
+        changed = removals = 0
         for batch in _batches(differences):
             with self._transaction():
                 for difference in batch:
-                    if isinstance(difference, Found):
-                        self._put(difference)
+                    if isinstance(difference, RecordFile):
+                        self._store(difference)
                         changed += 1
                     else:
-                        gone += self._forget_all(difference)
-            if heard is not None and len(batch) == _BATCH:
-                heard(changed)
-        return Refreshed(changed, gone)
+                        removals += self._forget_all(difference)
+            if listener is not None and len(batch) == _BATCH:
+                listener(changed)
+        return RefreshResult(changed, removals)
 
-    def _forget_all(self, gone: _Gone) -> int:
+    def _forget_all(self, missing: _MissingRecord) -> int:
         """Forget a record and all below it; return how many these are."""
-        place = {"parent": gone.parent, "kind": gone.kind, "path": gone.path}
+        place = {"parent": missing.parent, "kind": missing.kind, "path": missing.path}
         rows = [row for (row,) in self._connection.execute(sql.ROW_OF, place)]
-        rows += self._rows_below(gone.path)
+        rows += self._rows_below(missing.path)
         self._forget(rows)
         return len(rows)
 
@@ -201,18 +203,18 @@ class IndexBuilder:
         for statement in sql.FORGET:
             self._connection.executemany(statement, [{"row": row} for row in rows])
 
-    def _put(self, found: Found) -> None:
-        """Read a file and put what it says in place of what was known."""
-        state = found.state
-        place = {"parent": found.parent, "kind": found.kind, "path": state.path}
-        known = [row for (row,) in self._connection.execute(sql.ROW_OF, place)]
-        record, problem = self._read(found)
+    def _store(self, record_file: RecordFile) -> None:
+        """Read a file and replace its row in the index."""
+        state = record_file.state
+        place = {"parent": record_file.parent, "kind": record_file.kind, "path": state.path}
+        rows = [row for (row,) in self._connection.execute(sql.ROW_OF, place)]
+        record, problem = self._read(record_file)
         first = first_row(record.created_at) if record else 0
-        row = next((row for row in known if first <= row < first + SLOTS), None)
+        row = next((row for row in rows if first <= row < first + SLOTS), None)
         row = self._free_row(first) if row is None else row
-        if known:
-            self._forget(known)
-        if not state.below and children_of(kind_named(found.kind)):
+        if rows:
+            self._forget(rows)
+        if not state.below and children_of(kind_named(record_file.kind)):
             self._forget(self._rows_below(state.path))
         self._connection.execute(
             sql.ADD_RECORD,
@@ -229,19 +231,21 @@ class IndexBuilder:
             },
         )
         if isinstance(record, TaskRun):
-            self._put_run(record, self._number_of(found.parent), row)
+            self._store_run(record, self._number_of(record_file.parent), row)
         elif isinstance(record, EvalRun):
             self._connection.executemany(
-                sql.ADD_SCORE, score_rows(record, self._number_of(found.parent), row)
+                sql.ADD_SCORE, score_rows(record, self._number_of(record_file.parent), row)
             )
 
-    def _put_run(self, run: TaskRun, task: int, row: int) -> None:
+    def _store_run(self, run: TaskRun, task: int, row: int) -> None:
         connection = self._connection
-        kept = run_row(run)
-        connection.execute(sql.ADD_RUN, {"row": row, "task": task, "rating": kept.rating})
-        connection.executemany(sql.ADD_FACET, [(task, facet, row) for facet in kept.facets])
-        marks = " ".join(map(mark_of, (f"task:{task}", *kept.facets)))
-        connection.execute(sql.ADD_TEXT, (row, *map(searchable, kept.texts), marks))
+        run_row_values = run_row(run)
+        connection.execute(sql.ADD_RUN, {"row": row, "task": task, "rating": run_row_values.rating})
+        connection.executemany(
+            sql.ADD_FACET, [(task, facet, row) for facet in run_row_values.facets]
+        )
+        marks = " ".join(map(mark_of, (f"task:{task}", *run_row_values.facets)))
+        connection.execute(sql.ADD_TEXT, (row, *map(searchable, run_row_values.texts), marks))
 
     def _number_of(self, parent: str) -> int:
         if parent not in self._numbers:
@@ -261,12 +265,12 @@ class IndexBuilder:
                 return last + 1
             first += SLOTS
 
-    def _read(self, found: Found) -> tuple[Record | None, str | None]:
-        path = found.state.path
+    def _read(self, record_file: RecordFile) -> tuple[Record | None, str | None]:
+        path = record_file.state.path
         try:
             with open(f"{self._root}/{path}", "rb") as file:  # noqa: PTH123 - thousands of times
                 content = file.read()
-            return parse_record(kind_named(found.kind), content, path), None
+            return parse_record(kind_named(record_file.kind), content, path), None
         except UnreadableRecord as error:
             return None, error.reason
         except OSError as error:
@@ -274,7 +278,7 @@ class IndexBuilder:
 
 
 def forget_index(file: Path) -> None:
-    """Take away the files of an index, and whatever else has their names, as far as that goes."""
+    """Remove the files of an index as far as possible, and anything else with their names."""
     for leftover in file.parent.glob(file.name + "*"):
         if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover, ignore_errors=True)
@@ -317,7 +321,9 @@ def _record_folder(path: str) -> PurePosixPath:
     return inside.parent if len(inside.parts) % 2 else inside
 
 
-def _batches(found: Iterable[Found | _Gone]) -> Iterator[list[Found | _Gone]]:
-    left = iter(found)
-    while batch := list(islice(left, _BATCH)):
+def _batches(
+    differences: Iterable[RecordFile | _MissingRecord],
+) -> Iterator[list[RecordFile | _MissingRecord]]:
+    remainder = iter(differences)
+    while batch := list(islice(remainder, _BATCH)):
         yield batch

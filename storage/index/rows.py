@@ -1,4 +1,4 @@
-"""What the index keeps of a record."""
+"""The values of a record in the index."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,8 +10,8 @@ from storage.records.names import shown_name
 
 SqlValue = str | int | float | None
 
-MADE_BY_EVAL: Final = "made_by_eval"
-"""What a run is that an eval made of an item, so that it is no item itself."""
+FROM_EVAL: Final = "made_by_eval"
+"""The facet of a run that an eval made from an item; it is no item itself."""
 
 SLOTS: Final = 2048
 """Row numbers for each microsecond of time."""
@@ -21,7 +21,7 @@ _LAST_MICROSECOND: Final = 2**52 - 2**30
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """What is kept of a task run, for filters and sorting.
+    """The values of a task run in the index, for filters and sorting.
 
     Attributes:
         rating: Its overall rating.
@@ -35,7 +35,7 @@ class RunRow:
 
 
 def name_of(record: Record) -> str:
-    """Return a record's name as people see it; "" where its kind has none."""
+    """Return a record's name as people see it; "" if its kind has none."""
     name = getattr(record, "name", None)
     return shown_name(name) if isinstance(name, str) else ""
 
@@ -47,7 +47,7 @@ def first_row(created_at: datetime) -> int:
 
 
 def run_row(run: TaskRun) -> RunRow:
-    """Return what is kept of a task run."""
+    """Return the values of a task run in the index."""
     rating = run.output.rating
     source = run.output.source
     output = run.repaired_output or run.output
@@ -63,9 +63,9 @@ def run_row(run: TaskRun) -> RunRow:
     if shows_thought(run):
         facets.append("thought")
     if run.eval_source is not None:
-        facets.append(MADE_BY_EVAL)
-    given = rating.requirement_ratings if rating else {}
-    facets += [f"rated_for:{key}" for key in given]
+        facets.append(FROM_EVAL)
+    requirement_ratings = rating.requirement_ratings if rating else {}
+    facets += [f"rated_for:{key}" for key in requirement_ratings]
     return RunRow(value, tuple(dict.fromkeys(facets)), (run.input, output.output))
 
 

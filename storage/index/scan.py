@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Final, NamedTuple
 
-from storage.errors import NotAProject
 from storage.files import LINK, NO_FILE
 from storage.format.layout import PROJECT_FILE, Place, children_of, place_named, place_of
+from storage.refusals import no_project
 
 NO_FOLDER: Final = "it is a file, where a folder of records has to be"
 _PART = 1000
@@ -19,7 +19,7 @@ _ONLY_ITSELF = 2
 
 
 class FileState(NamedTuple):
-    """What is compared to see whether a record's file is as it was.
+    """The state of a record's file, compared to detect changes.
 
     Attributes:
         path: The file, within the project, with forward slashes.
@@ -39,7 +39,7 @@ PlainState = tuple[str, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RecordFile:
     """A record's file.
 
     Attributes:
@@ -54,22 +54,22 @@ class Found:
 
 
 def project_state(root: Path) -> FileState:
-    """Return how the project's own file is.
+    """Return the state of the project's own file.
 
     Raises:
-        NotAProject: It is not there any more.
+        StorageError: It is not there any more.
     """
     try:
         status = os.lstat(root / PROJECT_FILE)
     except FileNotFoundError as error:
-        raise NotAProject(root) from error
+        raise no_project(root) from error
     return FileState(PROJECT_FILE, status.st_mtime_ns, status.st_size, 1)
 
 
 def states(
-    root: Path, folder: str, place: Place, passed_over: dict[str, str]
+    root: Path, folder: str, place: Place, skipped_files: dict[str, str]
 ) -> Iterator[list[PlainState]]:
-    """Yield how the files of one kind of record below one parent are, in the order of their paths.
+    """Yield the states of the files of one kind of record below one parent, sorted by path.
 
     Links are not followed: what they point to may lie outside of the project.
 
@@ -77,7 +77,7 @@ def states(
         root: The project's folder.
         folder: The folder that holds a folder for each of the records, within the project.
         place: The kind.
-        passed_over: Gets what lies in a record's place and is not read, by its path, and why.
+        skipped_files: Gets what lies in a record's place and is not read, by its path, and why.
 
     Returns:
         Parts of what is there, none of them empty.
@@ -85,7 +85,7 @@ def states(
     part: list[PlainState] = []
     may_branch = bool(children_of(place.record))
     file_name = place.file_name
-    names = _folders(root, folder, passed_over)
+    names = _folders(root, folder, skipped_files)
     with _shorter_paths(f"{root}/{folder}") as (top, at):
         for name in names:
             own = top + name
@@ -104,7 +104,7 @@ def states(
                     yield part
                     part = []
             else:
-                passed_over[path] = LINK if S_ISLNK(status.st_mode) else NO_FILE
+                skipped_files[path] = LINK if S_ISLNK(status.st_mode) else NO_FILE
     if part:
         yield part
 
@@ -127,8 +127,8 @@ def _shorter_paths(folder: str) -> Generator[tuple[str, int | None]]:
             os.close(at)
 
 
-def find(root: Path, path: str) -> Found | None:
-    """Return the record's file of this path as a walk would, None where there is none."""
+def find(root: Path, path: str) -> RecordFile | None:
+    """Return the record's file of this path as a walk would, None if there is none."""
     place = place_named(path.rpartition("/")[2])
     try:
         status = os.lstat(root / path)
@@ -144,23 +144,23 @@ def find(root: Path, path: str) -> Found | None:
         parent = next((file for file in files if (root / file).exists()), files[0])
         below = int(bool(children_of(place.record)) and links != _ONLY_ITSELF)
     state = FileState(path, status.st_mtime_ns, status.st_size, below)
-    return Found(state, parent, place.record.type_name())
+    return RecordFile(state, parent, place.record.type_name())
 
 
-def _folders(root: Path, folder: str, passed_over: dict[str, str]) -> list[str]:
+def _folders(root: Path, folder: str, skipped_files: dict[str, str]) -> list[str]:
     """Return the names of a folder's folders, each with a slash, in the order of their paths."""
     names: list[str] = []
     try:
         mode = os.lstat(f"{root}/{folder}").st_mode
         if not S_ISDIR(mode):
-            passed_over[folder] = LINK if S_ISLNK(mode) else NO_FOLDER
+            skipped_files[folder] = LINK if S_ISLNK(mode) else NO_FOLDER
             return []
         with os.scandir(f"{root}/{folder}") as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     names.append(entry.name + "/")
                 elif entry.is_symlink() and _is_text(entry.name) and entry.is_dir():
-                    passed_over[f"{folder}/{entry.name}"] = LINK
+                    skipped_files[f"{folder}/{entry.name}"] = LINK
     except OSError:
         return []
     if not all(map(str.isascii, names)):

@@ -132,7 +132,7 @@ BY_ID: Final[LiteralString] = """
 SELECT path FROM records WHERE kind = :kind AND id = :id AND problem IS NULL
 ORDER BY length(path), path
 """
-REPEATED: Final[LiteralString] = """
+DUPLICATES: Final[LiteralString] = """
 SELECT kind, id, path FROM records
 WHERE (kind, id) IN (
     SELECT kind, id FROM records GROUP BY kind, id
@@ -169,7 +169,7 @@ WHERE parents.path GLOB :judges AND run_config_id <> ''
 GROUP BY judge, run_config_id, key ORDER BY parents.path, key, avg(value) DESC
 """
 
-SCORED: Final[LiteralString] = """
+SCORE_COUNTS: Final[LiteralString] = """
 SELECT parents.path, run_config_id, count(DISTINCT item_id)
 FROM parents JOIN scores ON scores.judge = parents.number
 WHERE parents.path GLOB :judges GROUP BY judge, run_config_id ORDER BY parents.path, run_config_id

@@ -1,4 +1,4 @@
-"""Words as full-text search keeps and finds them: in any case of letters, also by how they begin.
+"""Words of full-text search: case-insensitive, and found by their prefixes.
 
 Scripts that put no spaces between words are kept as words of one character each, and so are
 emoji and other pictures, so that any part of such a text is found as it stands.
@@ -11,7 +11,7 @@ from typing import Final
 _SHORTEST_BEGINNING: Final = 3
 """Fewer letters mean a whole word: those that begin with one or two would be most words."""
 
-_APART: Final = re.compile(
+_SCRIPTS_WITHOUT_SPACES: Final = re.compile(
     "["
     "\u00a6\u00a9\u00ae\u00b0"  # signs
     "\u0e00-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf"  # Thai, Lao, Tibetan, Burmese, Khmer
@@ -24,31 +24,31 @@ _APART: Final = re.compile(
 
 
 def searchable(text: str) -> str:
-    """Return a text as it is kept for full-text search, which knows only words and ASCII's case."""
+    """Prepare a text for SQLite's full-text search, which folds only ASCII letters."""
     if text.isascii():
         return text
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return _APART.sub(_one_by_one, folded)
+    nfkc_text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return _SCRIPTS_WITHOUT_SPACES.sub(_separate, nfkc_text)
 
 
-def phrase_of(word: str, *, whole: bool = False) -> str:
+def phrase_of(word: str, *, is_whole: bool = False) -> str:
     """Return the full-text query for a word as it is typed, or for words that begin with it.
 
     Args:
         word: The word.
-        whole: Whether longer words are not meant.
+        is_whole: Whether longer words are not meant.
     """
-    kept = searchable(word)
-    last = kept[-_SHORTEST_BEGINNING:]
+    indexed_word = searchable(word)
+    last = indexed_word[-_SHORTEST_BEGINNING:]
     begins = len(last) == _SHORTEST_BEGINNING and all(map(_is_part_of_word, last))
-    return '"' + kept.replace('"', '""') + ('"*' if begins and not whole else '"')
+    return '"' + indexed_word.replace('"', '""') + ('"*' if begins and not is_whole else '"')
 
 
 def _is_part_of_word(character: str) -> bool:
     return unicodedata.category(character)[0] in "LMN"
 
 
-def _one_by_one(found: re.Match[str]) -> str:
+def _separate(match: re.Match[str]) -> str:
     """Return each character as a word; what is no letter, search would pass over: by its number."""
-    words = (one if one.isalpha() else f"u{ord(one):x}" for one in found[0])
+    words = (character if character.isalpha() else f"u{ord(character):x}" for character in match[0])
     return f" {' '.join(words)} "

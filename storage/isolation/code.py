@@ -41,24 +41,26 @@ def run_code(code: str, names: Mapping[str, Any], seconds: int, folder: str) -> 
     try:
         exec(compile(code, "scorer.py", "exec"), namespace)
     except Exception as error:  # noqa: BLE001 - foreign code
-        return {"invalid": f"it cannot be loaded: {_said(error)}"}
+        return {"invalid": f"it cannot be loaded: {_describe(error)}"}
     score = namespace.get(ENTRY)
     if not callable(score):
         return {"invalid": "it defines no function score() at its top level"}
     try:
-        return _scores(score(**_taken(score, names)))
+        return _scores(score(**_arguments(score, names)))
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - foreign code
-        return {"failed": f"broke: {_said(error)}"}
+        return {"failed": f"broke: {_describe(error)}"}
 
 
-def _taken(score: Any, names: Mapping[str, Any]) -> dict[str, Any]:
+def _arguments(score: Any, names: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of the names that a function takes."""
     parameters = inspect.signature(score).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return dict(names)
-    return {one.name: names[one.name] for one in parameters if one.name in names}
+    return {
+        parameter.name: names[parameter.name] for parameter in parameters if parameter.name in names
+    }
 
 
 def _scores(result: object) -> Reply:
@@ -75,7 +77,7 @@ def _scores(result: object) -> Reply:
     return {"value": result}
 
 
-def _said(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     lines = [
         frame.lineno
         for frame in traceback.extract_tb(error.__traceback__)

@@ -41,9 +41,9 @@ class Limits:
         return cls(seconds or default.seconds, int(megabytes or default.megabytes))
 
 
-def _number(text: str | None, least: float, most: float) -> float | None:
+def _number(text: str | None, low: float, high: float) -> float | None:
     try:
         value = float(text or "")
     except ValueError:
         return None
-    return min(max(value, least), most) if math.isfinite(value) else None
+    return min(max(value, low), high) if math.isfinite(value) else None

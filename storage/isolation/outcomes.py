@@ -1,4 +1,4 @@
-"""What comes of an item: a value, logic that is not valid, or an item that failed."""
+"""Outcomes of an item: a value, invalid logic, or a failure."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -40,11 +40,11 @@ class LinearPattern:
         options.log_errors = False
         options.max_mem = _MOST_MEMORY
         try:
-            self._compiled = re2.compile(translation.pattern, options)
+            self._regex = re2.compile(translation.pattern, options)
         except re2.error as error:
             raise ValueError("RE2 does not take it") from error
         self._translation = translation
-        self._most_characters = _MOST_STEPS // max(1, self._compiled.programsize)
+        self._most_characters = _MOST_STEPS // max(1, self._regex.programsize)
 
     def find(self, text: str) -> bool | None:
         """Return whether the pattern is found in a text; None if only a worker can tell."""
@@ -56,7 +56,7 @@ class LinearPattern:
         ):
             return None
         try:
-            return self._compiled.search(text) is not None
+            return self._regex.search(text) is not None
         except UnicodeEncodeError:  # a lone surrogate
             return None
 

@@ -29,7 +29,7 @@ from storage.isolation.watchdog import Watchdog
 
 _MOST_WAITING: Final = 64
 _Key = tuple[int, str, str, float]
-_gathered: Final = RunVar[dict[_Key, list["_Entry"]]]("isolation_gathered")
+_batches: Final = RunVar[dict[_Key, list["_Entry"]]]("isolation_gathered")
 _waiting: Final = RunVar[anyio.CapacityLimiter]("isolation_waiting")
 
 
@@ -39,7 +39,7 @@ class _Entry:
 
     arguments: Mapping[str, JsonValue]
     outcome: Outcome | None = None
-    ended: anyio.Event = field(default_factory=anyio.Event)
+    finished: anyio.Event = field(default_factory=anyio.Event)
 
 
 class WorkerPool:
@@ -72,21 +72,21 @@ class WorkerPool:
         Calls of one logic that come together share a thread and a worker.
         """
         entry = _Entry(arguments)
-        together = _gathering().setdefault((id(self), task, logic, seconds), [])
-        together.append(entry)
-        if len(together) == 1:
+        batch = _current_batches().setdefault((id(self), task, logic, seconds), [])
+        batch.append(entry)
+        if len(batch) == 1:
             await cancel_shielded_checkpoint()  # who comes in the same turn of the loop joins
-            del _gathering()[id(self), task, logic, seconds]
-            if len(together) > 1:
-                await self._run_together(task, logic, together, seconds)
+            del _current_batches()[id(self), task, logic, seconds]
+            if len(batch) > 1:
+                await self._run_batch(task, logic, batch, seconds)
         else:
-            await entry.ended.wait()
+            await entry.finished.wait()
         if entry.outcome is not None:
             return entry.outcome
         work = partial(self.run, task, logic, arguments, seconds)
         return await anyio.to_thread.run_sync(work, limiter=_limiter(), abandon_on_cancel=True)
 
-    async def _run_together(
+    async def _run_batch(
         self, task: str, logic: str, entries: Sequence["_Entry"], seconds: float
     ) -> None:
         """Set the outcomes of some entries; those that are left without one run by themselves."""
@@ -99,7 +99,7 @@ class WorkerPool:
                     entry.outcome = outcome
         finally:
             for entry in entries:
-                entry.ended.set()
+                entry.finished.set()
 
     def run_some(
         self, task: str, logic: str, items: Sequence[Mapping[str, JsonValue]], seconds: float = 0.0
@@ -157,9 +157,9 @@ class WorkerPool:
 
     @contextmanager
     def _turn(self, logic: str) -> Generator[None]:
-        most = max(1, self._size - 1)
+        share = max(1, self._size - 1)
         with self._changed:
-            while self._busy.total() >= self._size or self._busy[logic] >= most:
+            while self._busy.total() >= self._size or self._busy[logic] >= share:
                 self._changed.wait()
             self._busy[logic] += 1
         try:
@@ -179,7 +179,7 @@ class WorkerPool:
             worker.close()
 
     def _give_back(self, worker: WorkerProcess) -> None:
-        if not worker.is_alive or worker.answered >= self.limits.tasks:
+        if not worker.is_alive or worker.answer_count >= self.limits.tasks:
             worker.close()
             return
         worker.idle_since = time.monotonic()
@@ -194,10 +194,10 @@ class WorkerPool:
         self._sweep.start()
 
     def _end_idle(self) -> None:
-        before = time.monotonic() - self.limits.idle_seconds
+        oldest = time.monotonic() - self.limits.idle_seconds
         with self._changed:
-            old = [worker for worker in self._idle if worker.idle_since <= before]
-            self._idle = [worker for worker in self._idle if worker.idle_since > before]
+            old = [worker for worker in self._idle if worker.idle_since <= oldest]
+            self._idle = [worker for worker in self._idle if worker.idle_since > oldest]
             self._sweep = None
             if self._idle:
                 self._start_sweep()
@@ -220,12 +220,12 @@ class WorkerPool:
             worker.close()
 
 
-def _gathering() -> dict[_Key, list[_Entry]]:
-    """Return what this event loop's callers have asked for in this turn."""
-    table = _gathered.get(None)
+def _current_batches() -> dict[_Key, list[_Entry]]:
+    """Return the batches that callers of this event loop gather in this turn."""
+    table = _batches.get(None)
     if table is None:
         table = dict[_Key, list[_Entry]]()
-        _gathered.set(table)
+        _batches.set(table)
     return table
 
 

@@ -18,7 +18,7 @@ START_S: Final = 60.0
 """The longest that a worker may take to start or to import what a task needs."""
 _WORKER: Final = str(Path(__file__).with_name("worker.py"))
 Reply = dict[str, JsonValue]
-_ENDED: Final = Failed("ended its worker process", "crash")
+_CRASH: Final = Failed("ended its worker process", "crash")
 
 
 class WorkerProcess:
@@ -28,8 +28,8 @@ class WorkerProcess:
         """Start the process; it gets no environment and no open files of this one."""
         self._limits = limits
         self._watchdog = watchdog
-        self._loaded: set[str] = set()
-        self.answered = 0
+        self._tasks: set[str] = set()
+        self.answer_count = 0
         self.idle_since = 0.0
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-X", "utf8", _WORKER],
@@ -68,7 +68,7 @@ class WorkerProcess:
             seconds: The limit of time of each item.
         """
         if not self._load(task):
-            return [_ENDED]
+            return [_CRASH]
         request: dict[str, JsonValue] = {
             "task": task,
             "items": [dict(arguments) for arguments in items],
@@ -79,7 +79,7 @@ class WorkerProcess:
         while True:
             outcome = self._outcome(reply, seconds)
             outcomes.append(outcome)
-            self.answered += 1
+            self.answer_count += 1
             if not self.is_usable or len(outcomes) == len(items):
                 return outcomes
             reply = self._next_reply(seconds)
@@ -88,13 +88,13 @@ class WorkerProcess:
 
     def _load(self, task: str) -> bool:
         """Let the worker import what a task needs, so that this does not count as its time."""
-        if task in self._loaded:
+        if task in self._tasks:
             return True
         request: dict[str, JsonValue] = {"task": task, "items": [None], "seconds": START_S}
         if not self.is_usable or self._exchange(request, START_S) != {"value": None}:
             self.close()
             return False
-        self._loaded.add(task)
+        self._tasks.add(task)
         return True
 
     def _exchange(self, request: Mapping[str, JsonValue], seconds: float) -> Reply | None:
@@ -146,7 +146,7 @@ class WorkerProcess:
         if reply is None:
             late = self._watchdog.has_killed(self._process)
             self.close()
-            return Failed(f"took longer than {seconds:g} s", "time") if late else _ENDED
+            return Failed(f"took longer than {seconds:g} s", "time") if late else _CRASH
         match reply:
             case {"failed": _, "breach": "memory"}:
                 self.close()

@@ -1,4 +1,4 @@
-"""The references and the size of a JSON Schema, told without checking any value."""
+"""Check the references of a JSON Schema and measure its size, without a value."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ _MAPS: Final = frozenset(
     {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
 )
 _INERT: Final = frozenset({"$defs", "definitions"})
-_APPLIED: Final = _IN_PLACE | {
+_SUBSCHEMAS: Final = _IN_PLACE | {
     "properties",
     "patternProperties",
     "items",
@@ -145,7 +145,7 @@ class _NotPlain(Exception):
 class _Sizes:
     """The sizes of schemas, each counted once however often it is referred to."""
 
-    known: dict[int, int | None] = field(default_factory=dict[int, int | None])
+    sizes: dict[int, int | None] = field(default_factory=dict[int, int | None])
 
     def of(self, schema: Any, resolver: _Resolver) -> int:
         if isinstance(schema, bool):
@@ -153,13 +153,13 @@ class _Sizes:
         if not isinstance(schema, dict):
             raise _NotPlain
         parts = cast("dict[str, Any]", schema)
-        if id(parts) in self.known:
-            size = self.known[id(parts)]
+        if id(parts) in self.sizes:
+            size = self.sizes[id(parts)]
             if size is None:  # it is being counted: it refers to itself
                 raise _NotPlain
             return size
-        self.known[id(parts)] = None
-        size = self.known[id(parts)] = self._count(parts, resolver)
+        self.sizes[id(parts)] = None
+        size = self.sizes[id(parts)] = self._count(parts, resolver)
         return size
 
     def _count(self, parts: Mapping[str, Any], resolver: _Resolver) -> int:
@@ -191,7 +191,7 @@ def _length(value: Any) -> int:
 
 def _children(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the schemas within a schema, with the keyword that holds them."""
-    for keyword in schema.keys() & _APPLIED:
+    for keyword in schema.keys() & _SUBSCHEMAS:
         value: object = schema[keyword]
         if keyword in _MAPS and isinstance(value, dict):
             for child in cast("dict[str, Any]", value).values():
@@ -224,7 +224,7 @@ def _look_up(reference: str, resolver: _Resolver) -> tuple[Any, _Resolver] | Non
     from referencing.exceptions import Unresolvable
 
     try:
-        found = resolver.lookup(reference)
+        match = resolver.lookup(reference)
     except (Unresolvable, ValueError, TypeError, AttributeError):
         return None
-    return found.contents, found.resolver
+    return match.contents, match.resolver

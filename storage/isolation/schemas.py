@@ -187,19 +187,19 @@ def _validator_class() -> "type[Draft202012Validator]":
     from jsonschema import Draft202012Validator, ValidationError, validators
 
     def pattern(
-        _validator: object, wanted: str, value: object, _schema: object
+        _validator: object, expression: str, value: object, _schema: object
     ) -> "Iterator[ValidationError]":
-        if isinstance(value, str) and not _is_found(wanted, value):
-            yield ValidationError(f"{value!r} does not match {wanted!r}")
+        if isinstance(value, str) and not _is_found(expression, value):
+            yield ValidationError(f"{value!r} does not match {expression!r}")
 
     extend = cast("Callable[..., object]", validators.extend)
     return cast("type[Draft202012Validator]", extend(Draft202012Validator, {"pattern": pattern}))
 
 
 def _is_found(pattern: str, text: str) -> bool:
-    found = found_at_once(pattern, text)
-    if found is not None:
-        return found
+    is_match = found_at_once(pattern, text)
+    if is_match is not None:
+        return is_match
     if not _in_worker.get():
         raise _NeedsWorker
     return re.search(pattern, text) is not None

@@ -23,5 +23,5 @@ _TASKS: Final[Mapping[str, str]] = {
 
 def find_task(name: str) -> Callable[..., Reply]:
     """Return a task: `run_<name>` of its module."""
-    found: Callable[..., Reply] = getattr(importlib.import_module(_TASKS[name]), f"run_{name}")
-    return found
+    task: Callable[..., Reply] = getattr(importlib.import_module(_TASKS[name]), f"run_{name}")
+    return task

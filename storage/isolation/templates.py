@@ -21,7 +21,7 @@ _OF_ITEM: Final = frozenset({"final_message", "trace", "task_input"})
 _USUAL: Final = (TemplateError, ArithmeticError, TypeError, ValueError, LookupError)
 
 
-class _ItemFailed(Exception):
+class _ItemError(Exception):
     """A filter cannot be applied to this item."""
 
 
@@ -34,26 +34,26 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         sizes = [len(value) for value in (left, right) if isinstance(value, Sized)]
         counts = [abs(value) for value in (left, right) if isinstance(value, int)]
         if operator == "**" or (sizes and counts and sizes[0] * counts[0] > LONGEST_PRODUCT):
-            raise _ItemFailed("it builds a value that is too large")
+            raise _ItemError("it builds a value that is too large")
         return cast("object", super().call_binop(context, operator, left, right))
 
 
 def _from_json(value: object) -> object:
     """Read JSON text, as the filter `fromjson`."""
     if not isinstance(value, str):
-        raise _ItemFailed("only text can be read as JSON")
+        raise _ItemError("only text can be read as JSON")
     try:
         return cast("object", json.loads(value))
     except ValueError as error:
-        raise _ItemFailed(f"the text is not valid JSON: {error}") from error
+        raise _ItemError(f"the text is not valid JSON: {error}") from error
     except RecursionError as error:
-        raise _ItemFailed("the text is JSON that is nested too deeply") from error
+        raise _ItemError("the text is JSON that is nested too deeply") from error
 
 
 def _format_trace(value: object) -> str:
     """Write a conversation as text, one labelled block a message."""
     if not isinstance(value, list | tuple):
-        raise _ItemFailed("there is no trace to write out")
+        raise _ItemError("there is no trace to write out")
     messages = cast("list[Mapping[str, Any]]", list(cast("list[object]", value)))
     return "\n\n".join(f"[{m.get('role', '?')}]\n{m.get('content') or ''}" for m in messages)
 
@@ -85,12 +85,12 @@ def run_check_expression(expression: str) -> Reply:
     """Run in a worker: compile an expression and return the names that it uses."""
     try:
         _compiled_expression(expression)
-        parsed = _environment(strict=False).parse("{{ " + expression + " }}")
+        tree = _environment(strict=False).parse("{{ " + expression + " }}")
     except TemplateSyntaxError as error:
         return {"invalid": error.message or "its syntax is wrong"}
     except TemplateError as error:
         return {"invalid": str(error)}
-    return {"value": sorted(meta.find_undeclared_variables(parsed))}
+    return {"value": sorted(meta.find_undeclared_variables(tree))}
 
 
 def run_expression(expression: str, names: Mapping[str, Any]) -> Reply:
@@ -102,7 +102,7 @@ def run_expression(expression: str, names: Mapping[str, Any]) -> Reply:
         return {"value": _plain(value)}
     except TemplateSyntaxError as error:
         return {"invalid": error.message or "its syntax is wrong"}
-    except _ItemFailed as failure:
+    except _ItemError as failure:
         return {"failed": str(failure)}
     except _USUAL as error:
         return {"failed": f"cannot be computed: {error}"}
@@ -119,13 +119,13 @@ def run_check_template(template: str) -> Reply:
     """Run in a worker: compile a judge's template, which must show the judge the item."""
     environment = _environment(strict=True)
     try:
-        used = meta.find_undeclared_variables(environment.parse(template))
+        names = meta.find_undeclared_variables(environment.parse(template))
         _compiled_template(template)
     except TemplateSyntaxError as error:
         return {"invalid": error.message or "its syntax is wrong"}
     except TemplateError as error:
         return {"invalid": str(error)}
-    if not used & _OF_ITEM:
+    if not names & _OF_ITEM:
         return {"invalid": "it shows the judge nothing of the item"}
     return {"value": None}
 
@@ -137,27 +137,27 @@ def run_template(template: str, names: Mapping[str, Any], instructions: str) -> 
     under judgement cannot leave the place that it was put in.
     """
     try:
-        compiled = _compiled_template(template)
+        renderer = _compiled_template(template)
         tags = frozenset(_TAG.findall(template))
-        defused = {key: _defused(value, tags) for key, value in names.items()}
-        return {"value": compiled.render(**defused, judge_instructions=instructions)}
+        safe_names = {key: _defuse(value, tags) for key, value in names.items()}
+        return {"value": renderer.render(**safe_names, judge_instructions=instructions)}
     except TemplateSyntaxError as error:
         return {"invalid": error.message or "its syntax is wrong"}
-    except _ItemFailed as failure:
+    except _ItemError as failure:
         return {"failed": str(failure)}
     except _USUAL as error:
         return {"failed": f"cannot be filled: {error}"}
 
 
-def _defused(value: object, tags: frozenset[str]) -> object:
+def _defuse(value: object, tags: frozenset[str]) -> object:
     if isinstance(value, str):
         if not tags:
             return value
         names = "|".join(re.escape(tag) for tag in sorted(tags, key=len, reverse=True))
         return re.sub(rf"<(?=[^<a-zA-Z0-9]*(?:{names}))", "&lt;", value, flags=re.IGNORECASE)
     if isinstance(value, list):
-        return [_defused(item, tags) for item in cast("list[object]", value)]
+        return [_defuse(item, tags) for item in cast("list[object]", value)]
     if isinstance(value, dict):
         parts = cast("dict[str, object]", value)
-        return {key: _defused(item, tags) for key, item in parts.items()}
+        return {key: _defuse(item, tags) for key, item in parts.items()}
     return value

@@ -67,7 +67,7 @@ def translate(pattern: str) -> Translation | None:
                 text, place = _class(pattern, place)
                 parts.append(text)
             else:
-                parts.append(_translated(token, marks))
+                parts.append(_translate(token, marks))
     except _Untranslatable:
         return None
     text = "".join(parts)
@@ -81,7 +81,7 @@ def _is_ascii(text: str) -> bool:
     return text.isascii() and all(int(code, 16) < 128 for code in codes)
 
 
-def _translated(token: re.Match[str], marks: set[str]) -> str:
+def _translate(token: re.Match[str], marks: set[str]) -> str:
     if code := token["hex"] or token["wide"]:
         return f"\\x{{{code}}}"
     if escape := token["escape"]:
@@ -104,10 +104,10 @@ def _translated(token: re.Match[str], marks: set[str]) -> str:
 
 
 def _count(token: re.Match[str]) -> str:
-    least, comma, most = token["least"], token["comma"], token["most"]
-    if not least and not most:
+    low, comma, high = token["least"], token["comma"], token["most"]
+    if not low and not high:
         raise _Untranslatable  # plain text
-    return f"{{{least or 0}{comma or ''}{most}}}"
+    return f"{{{low or 0}{comma or ''}{high}}}"
 
 
 def _escape(letter: str, marks: set[str]) -> str:
@@ -131,8 +131,8 @@ def _one_character(letter: str) -> str:
 
 def _class(pattern: str, place: int) -> tuple[str, int]:
     """Return a character class that begins after its bracket, and where it ends."""
-    negated = pattern.startswith("^", place)
-    place += negated
+    is_negative = pattern.startswith("^", place)
+    place += is_negative
     parts: list[str] = []
     first = True
     while first or not pattern.startswith("]", place):
@@ -152,7 +152,7 @@ def _class(pattern: str, place: int) -> tuple[str, int]:
         first = False
     if not parts:
         raise _Untranslatable
-    return f"[{'^' if negated else ''}{''.join(parts)}]", place + 1
+    return f"[{'^' if is_negative else ''}{''.join(parts)}]", place + 1
 
 
 def _class_escape(letter: str) -> str:

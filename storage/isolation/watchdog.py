@@ -29,7 +29,7 @@ class Watchdog:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._deadlines: dict[int, tuple[float, Process]] = {}
-        self._killed: set[int] = set()
+        self._victims: set[int] = set()
         self._wakes_at = math.inf
         self._thread: threading.Thread | None = None
 
@@ -38,7 +38,7 @@ class Watchdog:
         """Kill the process unless the block ends in time."""
         deadline = time.monotonic() + seconds
         with self._changed:
-            self._killed.discard(process.pid)
+            self._victims.discard(process.pid)
             self._deadlines[process.pid] = (deadline, process)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, daemon=True, name="watchdog")
@@ -54,17 +54,17 @@ class Watchdog:
     def has_killed(self, process: Process) -> bool:
         """Return whether a process was killed because its time was over."""
         with self._changed:
-            return process.pid in self._killed
+            return process.pid in self._victims
 
     def _watch(self) -> None:
         with self._changed:
             while True:
-                now = time.monotonic()
+                time_s = time.monotonic()
                 for pid, (deadline, process) in list(self._deadlines.items()):
-                    if deadline <= now:
-                        self._killed.add(pid)
+                    if deadline <= time_s:
+                        self._victims.add(pid)
                         kill(process)
                         del self._deadlines[pid]
                 nearest = min((at for at, _ in self._deadlines.values()), default=math.inf)
                 self._wakes_at = nearest
-                self._changed.wait(None if nearest == math.inf else nearest - now)
+                self._changed.wait(None if nearest == math.inf else nearest - time_s)

@@ -68,9 +68,9 @@ def _limit_memory(megabytes: int) -> None:
         import resource
     except ImportError:  # Windows
         return
-    most = megabytes * 1024 * 1024
+    limit = megabytes * 1024 * 1024
     try:
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     except (ValueError, OSError):  # macOS refuses a limit on the address space
         return

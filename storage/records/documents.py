@@ -31,7 +31,7 @@ class Attachment(Part):
 
     @property
     def source(self) -> Path | None:
-        """The file to copy; None where it is beside its record already."""
+        """The file to copy; None if it is beside its record already."""
         return self._source
 
     @field_validator("path")

@@ -101,12 +101,12 @@ class Eval(Record):
         return next((score for score in self.output_scores if score.json_key == key), None)
 
     def fault_of(self, scores: dict[str, float]) -> str:
-        """Return why a result's scores do not fit this eval, "" where they do."""
-        wanted = {score.json_key: score for score in self.output_scores}
-        if set(scores) != set(wanted):
-            return f"scores must have exactly the keys {', '.join(sorted(wanted))}"
+        """Return why a result's scores do not fit this eval, "" if they do."""
+        scores_by_key = {score.json_key: score for score in self.output_scores}
+        if set(scores) != set(scores_by_key):
+            return f"scores must have exactly the keys {', '.join(sorted(scores_by_key))}"
         for key, value in scores.items():
-            low, high = RATING_RANGES[wanted[key].type]
+            low, high = RATING_RANGES[scores_by_key[key].type]
             if not isfinite(value) or not low <= value <= high:
                 return f"{key} must be from {low:g} to {high:g}"
         return ""

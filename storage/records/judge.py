@@ -38,7 +38,7 @@ class ExactMatch(Part):
     case_sensitive: bool = True
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> "ExactMatch":
+    def _check_source(self) -> "ExactMatch":
         _exactly_one(expected_value=self.expected_value, reference_key=self.reference_key)
         return self
 
@@ -63,7 +63,7 @@ class Contains(Part):
     mode: Literal["must_contain", "must_not_contain"] = "must_contain"
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> "Contains":
+    def _check_source(self) -> "Contains":
         _exactly_one(substring=self.substring, reference_key=self.reference_key)
         return self
 
@@ -78,7 +78,7 @@ class SetCheck(Part):
     mode: Literal["subset", "superset", "equal"]
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> "SetCheck":
+    def _check_source(self) -> "SetCheck":
         _exactly_one(expected_set=self.expected_set, reference_key=self.reference_key)
         return self
 

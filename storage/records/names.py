@@ -6,8 +6,8 @@ stand-in is stored. Spaces in a row become one, and what nobody can see is left 
 
 What decomposition alters for good, such as ½ or a full-width letter, and the underscores that the
 format refuses at a name's ends or in a row, a record of ours keeps beside its name, under `TYPED`.
-Other programs pay no heed to that key, and drop it when they save: then the name is shown as it is
-stored, and so it is where the two do not fit any more.
+Other programs drop that key when they save. Then, or if the two do not fit any more, the name is
+shown as it is stored.
 """
 
 import difflib
@@ -15,13 +15,14 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 
-from storage.errors import InvalidName
+from storage.errors import Refusal
+from storage.text.excerpts import excerpt
 
 LONGEST_NAME = 120
 TYPED = "name_as_typed"
 """The key of a record's name as it was typed, where the stored form alone would not show it."""
 _LONGEST_SHOWN = 60
-_KNOWN_BY = ("input", "instruction", "text", "id")
+_LABEL_KEYS = ("input", "instruction", "text", "id")
 """The keys that tell people which record is meant where it has no name, the best one first."""
 LONGEST_SHORT_NAME = 32
 _FOLDER_NAME_LENGTH = 32
@@ -35,23 +36,23 @@ _UNSEEN = re.compile(r"[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff
 _BLANK = frozenset({"Cc", "Cs", "Zs", "Zl", "Zp"})
 
 
-class _Seen(dict[int, int | str | None]):
+class _VisibleForms(dict[int, int | str | None]):
     """What each character becomes in a name, looked up once: a name of a megabyte stays quick."""
 
     def __missing__(self, code: int) -> int | str | None:
         character = chr(code)
-        shown: int | str | None = code
+        form: int | str | None = code
         if _UNSEEN.match(character):
-            shown = None
+            form = None
         elif unicodedata.category(character) in _BLANK:
-            shown = " "
-        self[code] = shown
-        return shown
+            form = " "
+        self[code] = form
+        return form
 
 
-_SEEN = _Seen()
+_VISIBLE_FORMS = _VisibleForms()
 _SPACES = re.compile(r" {2,}")
-_DOUBLED = re.compile(r"([\s_])[\s_]+")
+_BLANK_RUNS = re.compile(r"([\s_])[\s_]+")
 
 
 def stored_name(text: str) -> str:
@@ -66,23 +67,23 @@ def shown_name(text: str) -> str:
 
 def typed_name(text: str) -> str:
     """Return a name as it was typed, as far as files can hold it."""
-    shown = unicodedata.normalize("NFC", text.translate(_TO_SHOW))
-    seen = _SPACES.sub(" ", _blanked(shown)).strip(" ")
-    stored = name_to_store(text)
-    fits = len(seen) <= LONGEST_NAME and name_to_store(seen) == stored
-    return seen if fits else shown_name(stored)
+    nfc_text = unicodedata.normalize("NFC", text.translate(_TO_SHOW))
+    visible = _SPACES.sub(" ", _replace_blanks(nfc_text)).strip(" ")
+    stored_form = name_to_store(text)
+    fits = len(visible) <= LONGEST_NAME and name_to_store(visible) == stored_form
+    return visible if fits else shown_name(stored_form)
 
 
 def shown_name_of(fields: Mapping[str, object]) -> str:
-    """Return the name in a record's file as people see it; "" where it has none."""
-    name, typed = fields.get("name"), fields.get(TYPED)
+    """Return the name in a record's file as people see it; "" if it has none."""
+    name, input_name = fields.get("name"), fields.get(TYPED)
     if not isinstance(name, str):
         return ""
-    is_its_form = isinstance(typed, str) and stored_name(name) in {
-        stored_name(typed),
-        name_to_store(typed),
+    is_its_form = isinstance(input_name, str) and stored_name(name) in {
+        stored_name(input_name),
+        name_to_store(input_name),
     }
-    return typed if is_its_form and isinstance(typed, str) else shown_name(name)
+    return input_name if is_its_form and isinstance(input_name, str) else shown_name(name)
 
 
 def folded_name(text: str) -> str:
@@ -90,16 +91,16 @@ def folded_name(text: str) -> str:
     return name_to_store(text).casefold()
 
 
-def known_as(fields: Mapping[str, object]) -> str:
+def display_label(fields: Mapping[str, object]) -> str:
     """Return what people know a record by: its name, else how it begins, else its id."""
-    said = (shown_name_of(fields), *(fields.get(key) for key in _KNOWN_BY))
-    text = next((text for text in said if isinstance(text, str) and text.strip()), "")
+    candidates = (shown_name_of(fields), *(fields.get(key) for key in _LABEL_KEYS))
+    text = next((text for text in candidates if isinstance(text, str) and text.strip()), "")
     line = " ".join(shown_name(text).split())
-    return line if len(line) <= _LONGEST_SHOWN else f"{line[: _LONGEST_SHOWN - 1]}…"
+    return excerpt(line, _LONGEST_SHOWN)
 
 
 def acceptable_name(text: str, longest: int = LONGEST_NAME) -> str:
-    """Return the nearest name that can be stored, "" where nothing of the text can."""
+    """Return the nearest name that can be stored, "" if nothing of the text can."""
     return shown_name(name_to_store(text)[:longest].strip(" _"))
 
 
@@ -107,30 +108,36 @@ def check_name(text: str, longest: int = LONGEST_NAME) -> str:
     """Return the form that people see of a name that can be stored: shown as its file alone says.
 
     Raises:
-        InvalidName: Nothing of it can be seen, or it is too long.
+        Refusal: Nothing of it can be seen, or it is too long.
     """
-    stored = name_to_store(text)
-    if not stored:
-        raise InvalidName(text, "is empty", "")
-    if len(stored) > longest:
-        reason = f"has {len(stored)} characters as files hold it, and {longest} is the most"
-        raise InvalidName(text, reason, acceptable_name(text, longest))
-    return shown_name(stored)
+    stored_form = name_to_store(text)
+    if not stored_form:
+        raise Refusal("The name '{name}' is empty. Give it at least one character.", name=text)
+    if len(stored_form) > longest:
+        raise Refusal(
+            "The name '{name}' has {length} characters as files hold it, and {longest} is the "
+            "most. Use '{suggestion}'.",
+            name=excerpt(text, _LONGEST_SHOWN),
+            length=len(stored_form),
+            longest=longest,
+            suggestion=acceptable_name(text, longest),
+        )
+    return shown_name(stored_form)
 
 
-def _blanked(text: str) -> str:
+def _replace_blanks(text: str) -> str:
     """Return a text without what nobody can see, and with a space for each kind of blank."""
-    return text.translate(_SEEN)
+    return text.translate(_VISIBLE_FORMS)
 
 
 def name_to_store(text: str) -> str:
     """Return the stored form of a name without what the format refuses in it."""
-    return _spaced(stored_name(text))
+    return _with_single_spaces(stored_name(text))
 
 
-def _spaced(text: str) -> str:
+def _with_single_spaces(text: str) -> str:
     """Return a text without what nobody can see, and with single spaces between words."""
-    return _DOUBLED.sub(r"\1", _blanked(text)).strip(" _")
+    return _BLANK_RUNS.sub(r"\1", _replace_blanks(text)).strip(" _")
 
 
 def folder_name(record_id: str, name: str | None) -> str:
@@ -142,10 +149,10 @@ def folder_name(record_id: str, name: str | None) -> str:
     return f"{record_id} - {safe}" if safe else record_id
 
 
-def close_names(wanted: str, names: Iterable[str], limit: int = 3) -> list[str]:
+def close_names(name: str, names: Iterable[str], limit: int = 3) -> list[str]:
     """Return up to `limit` names that look like the wanted one, the nearest first."""
     by_folded = {name.casefold(): name for name in names}
-    folded = wanted.casefold()
-    near = difflib.get_close_matches(folded, by_folded, n=limit, cutoff=0.5)
-    holding = [name for name in by_folded if folded and folded in name and name not in near]
+    name_key = name.casefold()
+    near = difflib.get_close_matches(name_key, by_folded, n=limit, cutoff=0.5)
+    holding = [name for name in by_folded if name_key and name_key in name and name not in near]
     return [by_folded[name] for name in [*near, *holding][:limit]]

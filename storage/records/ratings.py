@@ -40,7 +40,7 @@ class TaskOutputRating(NestedRecord):
     """A person's rating of an output.
 
     Attributes:
-        value: The overall rating, None where only single scores were rated.
+        value: The overall rating, None if only single scores were rated.
         requirement_ratings: By requirement id, or by `named::<score name>`.
     """
 

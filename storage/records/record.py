@@ -20,7 +20,6 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from storage.errors import InvalidRecord
 from storage.records.names import (
     LONGEST_SHORT_NAME,
     TYPED,
@@ -31,6 +30,7 @@ from storage.records.names import (
     stored_name,
     typed_name,
 )
+from storage.refusals import invalid_record
 from storage.text.excerpts import excerpt
 
 FORMAT_VERSION = 1
@@ -76,30 +76,34 @@ def _keep_typed(value: object, info: ValidationInfo) -> object:
     """Take a record's name as it was typed from the key that holds it, or put it there."""
     if not isinstance(value, dict):
         return value
-    held = cast("dict[str, object]", value)
-    name = held.get("name")
+    data = cast("dict[str, object]", value)
+    name = data.get("name")
     if not isinstance(name, str):
-        return held
+        return data
     if isinstance(info.context, FromDisk):
-        return {**held, "name": shown_name_of(held)} if TYPED in held else held
-    typed = typed_name(name)
-    without = {key: one for key, one in held.items() if key != TYPED}
-    return without if typed == shown_name(name_to_store(typed)) else {**without, TYPED: typed}
+        return {**data, "name": shown_name_of(data)} if TYPED in data else data
+    input_name = typed_name(name)
+    without = {key: item for key, item in data.items() if key != TYPED}
+    return (
+        without
+        if input_name == shown_name(name_to_store(input_name))
+        else {**without, TYPED: input_name}
+    )
 
 
 def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.astimezone()
 
 
-def _now() -> datetime:
+def _current_time() -> datetime:
     return datetime.now(UTC)
 
 
 def _stable_defaults(value: object, info: ValidationInfo) -> object:
     """Give what a file left out the same value at each reading, so that it is no change."""
     if isinstance(info.context, FromDisk) and isinstance(value, dict):
-        held = cast("dict[str, object]", value)
-        return {"id": "0" * 12, "created_at": _LONG_AGO, "created_by": "unknown", **held}
+        data = cast("dict[str, object]", value)
+        return {"id": "0" * 12, "created_at": _LONG_AGO, "created_by": "unknown", **data}
     return value
 
 
@@ -128,15 +132,15 @@ class Part(BaseModel):
         """Return a copy with some fields changed and all of it checked again.
 
         Raises:
-            InvalidRecord: The new values break a rule of the format.
+            StorageError: The new values break a rule of the format.
         """
-        held = {name: getattr(self, name) for name in type(self).model_fields}
+        values = {name: getattr(self, name) for name in type(self).model_fields}
         try:
-            return type(self).model_validate({**held, **(self.model_extra or {}), **changes})
+            return type(self).model_validate({**values, **(self.model_extra or {}), **changes})
         except ValidationError as error:
             kind = type(self).model_fields.get("model_type")
             name = str(kind.default) if kind else type(self).__name__
-            raise InvalidRecord(name, first_fault(error)) from error
+            raise invalid_record(name, first_fault(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +161,11 @@ class Record(Part):
 
     v: int = FORMAT_VERSION
     id: str = Field(default_factory=new_id, pattern=r"^[^/\\\x00-\x1f]+$")
-    created_at: Moment = Field(default_factory=_now)
+    created_at: Moment = Field(default_factory=_current_time)
     created_by: str = Field(default_factory=login_name)
 
     _origin: Origin | None = PrivateAttr(default=None)
-    _typed = model_validator(mode="before")(_keep_typed)
+    _input_name = model_validator(mode="before")(_keep_typed)
     _defaults = model_validator(mode="before")(_stable_defaults)
 
     @property
@@ -174,10 +178,10 @@ class Record(Part):
         """Where this was read from or saved to.
 
         Raises:
-            InvalidRecord: It was never saved.
+            StorageError: It was never saved.
         """
         if self._origin is None:
-            raise InvalidRecord(self.type_name(), "it was never saved to a project")
+            raise invalid_record(self.type_name(), "it was never saved to a project")
         return self._origin
 
     def at(self, origin: Origin | None) -> Self:
@@ -202,7 +206,7 @@ class NestedRecord(Part):
     v: int = FORMAT_VERSION
     id: str = Field(default_factory=new_id)
     path: None = None
-    created_at: Moment = Field(default_factory=_now)
+    created_at: Moment = Field(default_factory=_current_time)
     created_by: str = Field(default_factory=login_name)
 
     _defaults = model_validator(mode="before")(_stable_defaults)
@@ -232,7 +236,7 @@ _FAULTS: Final[Mapping[str, str]] = {
 """Faults in words, by the type that pydantic gives them; others have their own words."""
 
 
-def fault_said(fault: ErrorDetails) -> str:
+def fault_text(fault: ErrorDetails) -> str:
     """Return what is wrong, in words that need no knowledge of pydantic."""
     if fault["loc"][-1:] == ("id",) and fault["type"] == "string_pattern_mismatch":
         return "it is empty, or has a slash or a character that nobody can see"
@@ -245,5 +249,5 @@ def first_fault(error: ValidationError) -> str:
     """Return the first fault of a validation as "field: what is wrong"."""
     fault = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(step) for step in fault["loc"])
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{excerpt(where) + ': ' if where else ''}{excerpt(fault_said(fault))}{more}"
+    remainder = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{excerpt(where) + ': ' if where else ''}{excerpt(fault_text(fault))}{remainder}"

@@ -8,7 +8,7 @@ from storage.records.ratings import TaskOutputRating
 from storage.records.record import NestedRecord, Part, Record, Text
 from storage.records.run_config import RunConfigProperties
 
-_NEEDED: dict[str, tuple[str, ...]] = {
+_SOURCE_PROPERTIES: dict[str, tuple[str, ...]] = {
     "human": ("created_by",),
     "synthetic": ("model_name", "model_provider", "adapter_name"),
     "file_import": ("file_name",),
@@ -36,7 +36,7 @@ class DataSource(Part):
 
     @model_validator(mode="after")
     def _has_what_its_type_needs(self) -> "DataSource":
-        missing = [key for key in _NEEDED[self.type] if not self.properties.get(key)]
+        missing = [key for key in _SOURCE_PROPERTIES[self.type] if not self.properties.get(key)]
         if missing:
             raise ValueError(f"a source of type {self.type} needs {', '.join(missing)}")
         for key, owner in _ONLY_FOR.items():

@@ -26,10 +26,10 @@ NO_EXAMPLES = "No examples yet."
 """What files hold where examples are required and there are none."""
 
 Optional = Annotated[str | None, BeforeValidator(_none_if_empty), Field(exclude_if=_absent)]
-"""Text that a file leaves out where there is none."""
+"""Text that a file leaves out if there is none."""
 
 Examples = Annotated[Text, BeforeValidator(_said_if_empty)]
-"""Text that a file must hold; `NO_EXAMPLES` where there is none."""
+"""Text that a file must hold; `NO_EXAMPLES` if there is none."""
 
 
 class DesiredBehaviour(Part):

@@ -22,12 +22,12 @@ from pydantic import (
 from storage.border import TRASH, Reach, check_links, check_path, has_links
 from storage.changes import Change
 from storage.commits.commit_log import Edit, Move
-from storage.commits.trash import Trashed, trashed_now
+from storage.commits.trash import TrashEntry, new_trash_entry
 from storage.errors import RecordNotFound, UnsafePath
 from storage.files import read_plain
 from storage.format.layout import PROJECT_FILE, place_named
 from storage.format.record_text import read_record, revision_of
-from storage.records.names import known_as
+from storage.records.names import display_label
 from storage.sharing.errors import NoSuchChoice
 from storage.sharing.three_way_merge import ABSENT, Absent, Clash, Value
 from storage.sharing.words import (
@@ -173,7 +173,7 @@ class Question(BaseModel):
         if self.other is not None:
             return f"which {PurePosixPath(self.path).name} is kept"
         kind = noun(PurePosixPath(self.path).stem)
-        record = f"the {kind} '{known_as(document)}'" if document else f"a {kind}"
+        record = f"the {kind} '{display_label(document)}'" if document else f"a {kind}"
         if not self.field:
             return f"whether {record} is kept"
         return f"the {field_name(self.field)} of {record}"
@@ -269,7 +269,7 @@ def _record_file(project: Path, path: str) -> Path:
 
 def _as_it_stands(question: Question, kind: str, document: Document) -> Question:
     """Return a question with its record's name, and the value that the field was given since."""
-    what = f"the {noun(kind)} '{known_as(document)}'"
+    what = f"the {noun(kind)} '{display_label(document)}'"
     known = question.model_copy(update={"what": what})
     held = [
         (field, choice_at(document, field))
@@ -334,7 +334,7 @@ def decision(project: Path, question: Question, number: int) -> Change:
         _decide_file(change, question.path, question.other, keep_other=number == 1)
     elif not question.field:
         if choice.absent and file.is_file():
-            change.put_away(_trashed(project, question.path))
+            change.move_to_trash(_trashed(project, question.path))
     elif file.is_file():
         held = file.read_bytes()
         document = document_of(held) or {}
@@ -370,11 +370,11 @@ def _decide_file(change: Change, path: str, other: str, *, keep_other: bool) -> 
     change.moves.append(Move(other, f".trash/decided/{PurePosixPath(other).name}"))
 
 
-def _trashed(project: Path, path: str) -> Trashed:
+def _trashed(project: Path, path: str) -> TrashEntry:
     document = document_of((project / path).read_bytes()) or {}
     record_id = str(document.get("id", ""))
     kind, folder = PurePosixPath(path).stem, str(PurePosixPath(path).parent)
-    return trashed_now(kind, record_id, known_as(document), folder)
+    return new_trash_entry(kind, record_id, display_label(document), folder)
 
 
 def with_choice(

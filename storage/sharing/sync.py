@@ -78,7 +78,7 @@ class Sharing:
         """
         if address is not None:
             check_address(address)
-        await self._store.alone(lambda _: self._branch.share(address))
+        await self._store.run_exclusive(lambda _: self._branch.share(address))
 
     async def destinations(self) -> list[str]:
         """Return every address that a sync talks to, without passwords.
@@ -105,7 +105,7 @@ class Sharing:
             GitFailed: Git refused for another reason than being offline.
         """
         await anyio.to_thread.run_sync(self._branch.check)
-        saved = [await self._store.alone(self._branch.save)]
+        saved = [await self._store.run_exclusive(self._branch.save)]
         received: list[str] = []
         offline, sent = "", False
         is_shared = await anyio.to_thread.run_sync(self._branch.address) is not None
@@ -180,7 +180,7 @@ class Sharing:
     async def unsaved(self) -> str:
         """Return what was done since the last sync, in words; "" for nothing."""
         await anyio.to_thread.run_sync(self._branch.check)
-        return await self._store.alone(self._branch.unsaved)
+        return await self._store.run_exclusive(self._branch.unsaved)
 
     async def undo_plan(self, change: str, path: str | None = None) -> Undo:
         """Return how a change is taken back, all of it or that of one record; nothing is done yet.
@@ -199,7 +199,7 @@ class Sharing:
         change = change.strip().casefold()
         if change != UNSYNCED:
             return await anyio.to_thread.run_sync(undo_plan, self._git, change, path)
-        before, after = await self._store.alone(self._branch.unsaved_tree)
+        before, after = await self._store.run_exclusive(self._branch.unsaved_tree)
         return await anyio.to_thread.run_sync(undo_plan_of_unsaved, self._git, before, after, path)
 
     async def carry_out(self, plan: Undo) -> None:
@@ -211,7 +211,7 @@ class Sharing:
             StaleRevision: A file was changed since the plan was made.
         """
         if plan.is_of_unsaved:
-            await self._store.alone(self._branch.save)
+            await self._store.run_exclusive(self._branch.save)
         await self._store.write(plan.change.edits, plan.change.moves, reach=Reach.SHARED)
 
     async def undo(self, change: str, path: str | None = None) -> str:
@@ -230,8 +230,8 @@ class Sharing:
             await anyio.to_thread.run_sync(self._branch.fetch)
             name = await anyio.to_thread.run_sync(self._branch.name_there)
             if name is not None:
-                await self._store.alone(lambda _, name=name: self._branch.call(name))
-            more, got = await self._store.alone(self._branch.bring_in)
+                await self._store.run_exclusive(lambda _, name=name: self._branch.call(name))
+            more, got = await self._store.run_exclusive(self._branch.bring_in)
             saved.append(more)
             received.append(got)
             if await anyio.to_thread.run_sync(self._branch.send):

@@ -10,12 +10,12 @@ from pydantic import ValidationError
 
 from storage.changes import Change
 from storage.commits.commit_log import Edit, Move
-from storage.commits.trash import find_by_folder, trashed_now
+from storage.commits.trash import find_by_folder, new_trash_entry
 from storage.errors import RecordNotFound
 from storage.format.layout import PROJECT_FILE, place_named
 from storage.format.record_text import revision_of
 from storage.git.git import EMPTY_TREE, FileChange, Git
-from storage.records.names import known_as
+from storage.records.names import display_label
 from storage.sharing.conflicts import FOLDER as QUESTIONS
 from storage.sharing.conflicts import Question, edited
 from storage.sharing.errors import AlreadyUndone, ChangedSince, NothingToUndo, ProjectStays
@@ -223,7 +223,7 @@ def _take_away(plan: Change, added: Sequence[_Version]) -> None:
         document = document_of(one.now) or {}
         record_id = str(document.get("id", ""))
         kind = PurePosixPath(one.path).stem
-        plan.put_away(trashed_now(kind, record_id, known_as(document), str(folder)))
+        plan.move_to_trash(new_trash_entry(kind, record_id, display_label(document), str(folder)))
     for one in added:
         if not any(str(above) in folders for above in PurePosixPath(one.path).parents):
             plan.moves.append(Move(one.path, f".trash/undone/{one.path}"))
@@ -296,4 +296,4 @@ def _said(one: _Version) -> str:
     if not one.is_record:
         return PurePosixPath(one.path).name
     document = document_of(one.now) or document_of(one.before) or {}
-    return f"the {noun(PurePosixPath(one.path).stem)} {known_as(document)}"
+    return f"the {noun(PurePosixPath(one.path).stem)} {display_label(document)}"

@@ -146,7 +146,7 @@ class WorkTree:
         Raises:
             StaleRevision: A file is not as the first commit says: another program wrote it.
             FileInTheWay: There is something that is not shared where a file is to be.
-            WriteFailed: The disk refused; nothing was changed.
+            WriteError: The disk refused; nothing was changed.
         """
         changes = self.git.changes(before, after, "--relative")
         held = self.git.blobs([change.before for change in changes])

@@ -1,4 +1,4 @@
-"""Show in a sentence what somebody sent, without letting it fill or forge the sentence."""
+"""Show foreign text in a sentence, so that it can neither fill nor forge the sentence."""
 
 import inspect
 import re
@@ -7,12 +7,14 @@ from pathlib import PurePath
 from typing import Final, cast
 
 LONGEST_EXCERPT: Final = 200
-"""The most characters of what was sent that an error quotes."""
+"""The most characters of a value that an error quotes."""
 LONGEST_REASON: Final = 400
 """The most characters of a reason in our own words, which quotes excerpts."""
 MOST_ITEMS: Final = 60
 """The most names that a sentence lists."""
-_REASONS: Final = frozenset({"reason", "reasons", "why", "problem", "problems", "what", "advice"})
+REASON_NAMES: Final = frozenset(
+    {"reason", "reasons", "why", "problem", "problems", "what", "advice"}
+)
 """The arguments of errors that hold our own words."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """Characters that begin a line, move a terminal's cursor, or turn the order of letters."""
@@ -20,54 +22,59 @@ _SHORT_ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _LONG_RUN: Final = re.compile(rf"\S{{{LONGEST_EXCERPT + 1},}}")
 
 
-def excerpt(sent: object, longest: int = LONGEST_EXCERPT) -> str:
-    """Return what was sent, or its beginning and an ellipsis if it is longer than an excerpt."""
-    text = str(sent)
+def excerpt(value: object, longest: int = LONGEST_EXCERPT) -> str:
+    """Return a value as text, cut at its end with an ellipsis if it is longer."""
+    text = str(value)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
+def length_of(name: str) -> int:
+    """Return the most characters that an error shows of an argument of this name."""
+    return LONGEST_REASON if name in REASON_NAMES else LONGEST_EXCERPT
+
+
 def excerpts(
-    sent: Iterable[object],
+    values: Iterable[object],
     separator: str = ", ",
     *,
     longest: int = LONGEST_EXCERPT,
-    most: int = MOST_ITEMS,
+    limit: int = MOST_ITEMS,
 ) -> str:
-    """Return a list of what was sent, each cut; of a long list its beginning and what is left."""
-    items = list(sent)
-    shown = [excerpt(item, longest) for item in items[:most]]
-    more = len(items) - len(shown)
-    return separator.join([*shown, f"… and {more} more"] if more else shown)
+    """Join values, each cut; a long list ends with the number of the remaining ones."""
+    items = list(values)
+    texts = [excerpt(item, longest) for item in items[:limit]]
+    remainder = len(items) - len(texts)
+    return separator.join([*texts, f"… and {remainder} more"] if remainder else texts)
 
 
 def defuse(sentence: str) -> str:
     """Return a sentence on one line: control characters escaped, unbroken runs cut."""
-    escaped = _CONTROL.sub(_escape, sentence)
-    return _LONG_RUN.sub(lambda run: f"{run.group()[: LONGEST_EXCERPT - 1]}…", escaped)
+    safe = _CONTROL.sub(_escape, sentence)
+    return _LONG_RUN.sub(lambda run: f"{run.group()[: LONGEST_EXCERPT - 1]}…", safe)
 
 
 def arguments_by_name(
-    kind: type[Exception], positional: tuple[object, ...], named: Mapping[str, object]
+    kind: type[Exception], positional: tuple[object, ...], keywords: Mapping[str, object]
 ) -> Mapping[str, object]:
-    """Return what an error's constructor was given that is too long for an excerpt."""
-    long = [value for value in (*positional, *named.values()) if _is_long(value)]
+    """Return the arguments of an error's constructor that are too long for an excerpt."""
+    long = [value for value in (*positional, *keywords.values()) if _is_long(value)]
     if not long:
         return {}
     try:
-        bound = inspect.signature(kind.__init__).bind(None, *positional, **named).arguments
+        bound = inspect.signature(kind.__init__).bind(None, *positional, **keywords).arguments
     except TypeError:  # which the constructor itself says better
         return {}
     return {name: value for name, value in bound.items() if _is_long(value)}
 
 
-def with_excerpts(sentence: str, sent: Mapping[str, object]) -> str:
-    """Return a sentence that shows an excerpt of each long argument that it holds whole."""
-    for name, value in sent.items():
-        longest = LONGEST_REASON if name in _REASONS else LONGEST_EXCERPT
+def with_excerpts(sentence: str, arguments: Mapping[str, object]) -> str:
+    """Replace each long argument in a sentence by an excerpt of it."""
+    for name, value in arguments.items():
+        longest = length_of(name)
         if items := [str(item) for item in _items(value)]:
             for separator in (", ", " or ", "; "):
-                if whole := separator.join(items):
-                    sentence = sentence.replace(whole, excerpts(items, separator))
+                if full_list := separator.join(items):
+                    sentence = sentence.replace(full_list, excerpts(items, separator))
         for text in _texts(value):
             if len(text) > longest and text != sentence:
                 sentence = _cut(sentence, text, longest)
@@ -101,6 +108,6 @@ def _is_long(value: object) -> bool:
     return len(_items(value)) > MOST_ITEMS or any(len(text) > LONGEST_EXCERPT for text in texts)
 
 
-def _escape(found: re.Match[str]) -> str:
-    character = found.group()
+def _escape(match: re.Match[str]) -> str:
+    character = match.group()
     return _SHORT_ESCAPES.get(character, f"\\u{ord(character):04x}")

@@ -24,9 +24,9 @@ class _Leaf:
 class _Entry:
     """One member of an object, or one item of an array (without a key)."""
 
-    before: str
+    space_before: str
     value: "_Node"
-    after: str = ""
+    space_after: str = ""
     key: str = ""
     head: str = ""
 
@@ -51,7 +51,9 @@ class _Donor:
     def members(self) -> "dict[str, _Donor]":
         if isinstance(self.node, _Leaf) or not isinstance(self.value, dict):
             return {}
-        return {one.key: _Donor(one.value, self.value[one.key]) for one in self.node.entries}
+        return {
+            entry.key: _Donor(entry.value, self.value[entry.key]) for entry in self.node.entries
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +76,14 @@ def write_json(value: JsonValue) -> str:
     return _Style("", "  ").spell(value)
 
 
-def patch_json(text: str, old: JsonValue, new: JsonValue, spelled: str = "") -> str:
+def patch_json(text: str, old: JsonValue, new: JsonValue, donor_text: str = "") -> str:
     """Return the text with the difference between two values applied.
 
     Args:
         text: Valid JSON.
         old: What a reader understood of the text; keys that it left out are not touched.
         new: What the reader should understand of the result.
-        spelled: Valid JSON that has some of the new values at their places; they are taken from
+        donor_text: Valid JSON that has some of the new values at their places; they are taken from
             it as they are spelled there. None is "".
 
     Raises:
@@ -91,7 +93,7 @@ def patch_json(text: str, old: JsonValue, new: JsonValue, spelled: str = "") -> 
         return text
     start = _space_end(text, 0)
     root, end = _parse(text, start)
-    donor = _donor(spelled) if spelled else None
+    donor = _donor(donor_text) if donor_text else None
     changed = _patch(root, old, new, _Style("", _unit_of(root)), donor)
     return text[:start] + _render(changed) + text[end:]
 
@@ -128,7 +130,7 @@ def _parse_branch(text: str, start: int, brackets: str) -> tuple[_Branch, int]:
         branch.inner = text[position:space_end]
         return branch, space_end + 1
     while True:
-        entry, position = _parse_entry(text, position, keyed=brackets == "{}")
+        entry, position = _parse_entry(text, position, has_key=brackets == "{}")
         branch.entries.append(entry)
         closing = text[position : position + 1]
         position += 1
@@ -138,10 +140,10 @@ def _parse_branch(text: str, start: int, brackets: str) -> tuple[_Branch, int]:
             raise ValueError(f"no JSON at character {position}")
 
 
-def _parse_entry(text: str, position: int, *, keyed: bool) -> tuple[_Entry, int]:
+def _parse_entry(text: str, position: int, *, has_key: bool) -> tuple[_Entry, int]:
     begin = _space_end(text, position)
-    before, key, head, value_at = text[position:begin], "", "", begin
-    if keyed:
+    space, key, head, value_at = text[position:begin], "", "", begin
+    if has_key:
         match = _STRING.match(text, begin)
         if match is None:
             raise ValueError(f"no key at character {begin}")
@@ -150,21 +152,23 @@ def _parse_entry(text: str, position: int, *, keyed: bool) -> tuple[_Entry, int]
         key, head = str(json.loads(match.group())), text[begin:value_at]
     value, end = _parse(text, value_at)
     after = _space_end(text, end)
-    return _Entry(before, value, text[end:after], key, head), after
+    return _Entry(space, value, text[end:after], key, head), after
 
 
 def _render(node: _Node) -> str:
     if isinstance(node, _Leaf):
         return node.text
-    body = ",".join(e.before + e.head + _render(e.value) + e.after for e in node.entries)
+    body = ",".join(
+        e.space_before + e.head + _render(e.value) + e.space_after for e in node.entries
+    )
     return node.brackets[0] + (body or node.inner) + node.brackets[1]
 
 
 def _unit_of(root: _Node) -> str | None:
     if isinstance(root, _Leaf) or not root.entries:
         return "  "
-    before = root.entries[0].before
-    return before.rpartition("\n")[2] if "\n" in before else None
+    space = root.entries[0].space_before
+    return space.rpartition("\n")[2] if "\n" in space else None
 
 
 def _donor(text: str) -> _Donor:
@@ -193,27 +197,29 @@ def _patch_object(
     style: _Style,
     donor: _Donor | None,
 ) -> _Node:
-    given = donor.members() if donor else {}
-    kept = [e for e in node.entries if e.key in new or e.key not in old]
-    position = {entry.key: index for index, entry in enumerate(kept)}
-    inserted: list[tuple[int, _Entry]] = []
+    donors = donor.members() if donor else {}
+    entries = [e for e in node.entries if e.key in new or e.key not in old]
+    position = {entry.key: index for index, entry in enumerate(entries)}
+    insertions: list[tuple[int, _Entry]] = []
     place = 0
     for key, value in new.items():
         index = position.get(key)
         if index is not None:
-            held = kept[index].value
-            kept[index].value = _patch(held, old.get(key), value, style.deeper(), given.get(key))
+            member = entries[index].value
+            entries[index].value = _patch(
+                member, old.get(key), value, style.deeper(), donors.get(key)
+            )
             place = index + 1
         elif not (key in old and same(old[key], value)):
-            spelled = _spelled(value, style.deeper(), given.get(key))
+            new_node = _new_node(value, style.deeper(), donors.get(key))
             head = json.dumps(key, ensure_ascii=False) + ": "
-            inserted.append((place, _Entry("", spelled, key=key, head=head)))
-    for index, entry in reversed(inserted):
-        kept.insert(index, entry)
-    return _spaced(node, kept)
+            insertions.append((place, _Entry("", new_node, key=key, head=head)))
+    for index, entry in reversed(insertions):
+        entries.insert(index, entry)
+    return _with_spacing(node, entries)
 
 
-def _spelled(value: JsonValue, style: _Style, donor: _Donor | None) -> _Node:
+def _new_node(value: JsonValue, style: _Style, donor: _Donor | None) -> _Node:
     if donor is not None and same(donor.value, value):
         return donor.node
     return _Leaf(style.spell(value))
@@ -223,24 +229,24 @@ def _patch_array(node: _Branch, old: list[JsonValue], new: list[JsonValue], styl
     if len(old) != len(node.entries) or not new:
         return _Leaf(style.spell(new))
     sources = _sources(old, new)
-    kept = [
+    entries = [
         _Entry("", _Leaf(style.deeper().spell(value)))
         if source is None
         else _Entry("", _patch(node.entries[source].value, old[source], value, style.deeper()))
         for source, value in zip(sources, new, strict=True)
     ]
-    return _spaced(node, kept)
+    return _with_spacing(node, entries)
 
 
-def _spaced(node: _Branch, entries: list[_Entry]) -> _Branch:
+def _with_spacing(node: _Branch, entries: list[_Entry]) -> _Branch:
     """Give entries the whitespace of the branch that they belong to."""
     if [id(e) for e in entries] == [id(e) for e in node.entries]:
         return node
-    first, last = node.entries[0].before, node.entries[-1].after
-    between = node.entries[1].before if len(node.entries) > 1 else first
+    first, last = node.entries[0].space_before, node.entries[-1].space_after
+    between = node.entries[1].space_before if len(node.entries) > 1 else first
     for index, entry in enumerate(entries):
-        entry.before = entry.before or (between if index else first)
-        entry.after = last if index == len(entries) - 1 else ""
+        entry.space_before = entry.space_before or (between if index else first)
+        entry.space_after = last if index == len(entries) - 1 else ""
     return _Branch(node.brackets, entries)
 
 
@@ -255,17 +261,21 @@ def _sources(old: list[JsonValue], new: list[JsonValue]) -> list[int | None]:
                 sources[target] = source
                 del free[source]
 
-    spelled = [json.dumps(item, sort_keys=True) for item in old]
-    wanted = [json.dumps(item, sort_keys=True) for item in new]
-    claim([(i, i) for i in range(min(len(old), len(new))) if spelled[i] == wanted[i]])
+    old_texts = [json.dumps(item, sort_keys=True) for item in old]
+    new_texts = [json.dumps(item, sort_keys=True) for item in new]
+    claim([(i, i) for i in range(min(len(old), len(new))) if old_texts[i] == new_texts[i]])
     places: dict[str, list[int]] = {}
-    for index, text in enumerate(spelled):
+    for index, text in enumerate(old_texts):
         places.setdefault(text, []).append(index)
-    claim([(i, s) for i, text in enumerate(wanted) for s in places.get(text, ())])
+    claim([(i, s) for i, text in enumerate(new_texts) for s in places.get(text, ())])
     for mark in ("id", "name"):
-        known = {_mark(item, mark): index for index, item in enumerate(old)}
+        index_by_mark = {_mark(item, mark): index for index, item in enumerate(old)}
         claim(
-            [(i, known[m]) for i, item in enumerate(new) if (m := _mark(item, mark)) in known and m]
+            [
+                (i, index_by_mark[m])
+                for i, item in enumerate(new)
+                if (m := _mark(item, mark)) in index_by_mark and m
+            ]
         )
     if len(old) == len(new):
         claim([(i, i) for i in range(len(new))])

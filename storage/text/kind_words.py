@@ -1,4 +1,4 @@
-"""What people call the kinds of record, at every door and in every error, and who lists them."""
+"""What people call the kinds of record, at every door and in every error."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -10,13 +10,6 @@ _WORDS: Final[Mapping[str, str]] = {
     "eval_run": "eval_result",
 }
 _FORMAT: Final[Mapping[str, str]] = {word: name for name, word in _WORDS.items()}
-_LISTED_BY: Final[Mapping[str, str]] = {
-    "run": "find_runs",
-    "task": "describe_project",
-    "question": "describe_project",
-    "change": "show_history",
-    "deleted record": "list_trash",
-}
 _NOT_LISTED: Final = frozenset({"attachment", "choice", "project"})
 
 
@@ -30,6 +23,10 @@ def format_name(word: str) -> str:
     return _FORMAT.get(word, word)
 
 
-def listed_by(word: str) -> str | None:
-    """Return the capability that lists what people call so; None where there is none."""
-    return None if word in _NOT_LISTED else _LISTED_BY.get(word, "find_records")
+def listing_advice(kind: str) -> str:
+    """Return the sentence that tells how to find a record of a kind; "" if there is no list."""
+    word = kind_word(kind)
+    if word in _NOT_LISTED:
+        return ""
+    plural = word if word.endswith("s") else f"{word}s"
+    return f" List the {plural.replace('_', ' ')} to see their names and ids."

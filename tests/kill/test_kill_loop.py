@@ -156,7 +156,7 @@ class Bench:
         assert asked.total() - len(asked) <= AT_ONCE * self.kills
         async with self.store() as store:
             assert await store.unreadable() == []
-            assert await store.repeated() == []
+            assert await store.duplicates() == []
         pending = self.project / ".trash" / "pending"
         left = [file.name for file in pending.glob("*")]
         assert left == []

@@ -25,16 +25,15 @@ from storage import (
 from storage.border import Reach, check_path, check_target
 from storage.commits.commit_log import CommitLog
 from storage.commits.seal import JournalSeal
-from storage.commits.write_ahead import Begun, Edit, Move
+from storage.commits.write_ahead import Edit, Move, PendingChange
 from storage.errors import (
     CorruptRecord,
-    InvalidRecord,
     RecordNotFound,
     StorageError,
-    UnreadableProject,
+    UnreadableRecord,
     UnsafePath,
 )
-from storage.exchange import import_project
+from storage.exchange import receive_project
 from storage.files import LARGEST_FILE
 from storage.sharing.sync import Sharing
 
@@ -118,7 +117,7 @@ async def store(ground: Ground) -> AsyncGenerator[ProjectStore]:
 
 
 def _journal(edits: list[Edit], moves: list[Move]) -> bytes:
-    return Begun(edits, moves, [None] * len(edits)).text()
+    return PendingChange(edits, moves, [None] * len(edits)).text()
 
 
 def _make_huge(file: Path) -> None:
@@ -359,7 +358,7 @@ async def test_a_note_in_the_trash_brings_nothing_back_to_where_no_record_lies(
     (deleted / "deleted.json").write_text(json.dumps(note), encoding="utf-8")
     before = ground.elsewhere()
     with pytest.raises(RecordNotFound):
-        await store.put_back("evil")
+        await store.restore("evil")
     assert ground.elsewhere() == before
 
 
@@ -459,7 +458,7 @@ async def test_a_side_file_lies_in_its_records_folder_and_is_json(
         async with store.transaction() as change:
             change.append_lines(ground.measured, name, ["{}"])
 
-    with pytest.raises(InvalidRecord):
+    with pytest.raises(StorageError, match="cannot be saved"):
         await append()
 
 
@@ -478,7 +477,7 @@ async def test_a_projects_own_file_is_not_read_where_it_is_no_file_or_has_no_end
         (lambda: _make_huge(file), "more than"),
     ):
         make()
-        with pytest.raises(UnreadableProject, match=reason):
+        with pytest.raises(UnreadableRecord, match=reason):
             await ProjectStore.open(ground.folder, home=ground.home)
         file.unlink()
 
@@ -498,10 +497,10 @@ async def test_a_folder_whose_links_lead_to_its_git_folder_is_imported_without_i
 ) -> None:
     (ground.folder / ".git" / "config").write_text("token", encoding="utf-8")
     (ground.folder / "notes.txt").symlink_to(ground.folder / ".git" / "config")
-    copy = await import_project(str(ground.folder), tmp_path / "copy")
+    copy = await receive_project(str(ground.folder), tmp_path / "copy")
     assert not (copy / "notes.txt").exists()
     with pytest.raises(UnsafePath, match="belongs to git"):
-        await import_project(str(ground.folder), ground.folder / ".git" / "copy")
+        await receive_project(str(ground.folder), ground.folder / ".git" / "copy")
 
 
 def test_a_log_without_a_home_of_its_own_still_takes_nothing_from_a_stranger(

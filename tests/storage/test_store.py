@@ -14,7 +14,7 @@ from storage import (
     TaskRun,
 )
 from storage.commits.seal import JournalSeal
-from storage.errors import NotAProject, ProjectExists, RecordNotFound, StaleRevision
+from storage.errors import RecordNotFound, Refusal, StaleRevision, StorageError
 
 _OLD_RUN = """{
   "v": 1,
@@ -135,10 +135,10 @@ async def test_a_transaction_that_fails_leaves_nothing(store: ProjectStore, task
 async def test_a_folder_without_a_project_and_one_with_a_project_are_told_apart(
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(NotAProject, match=r"holds no project\.kiln"):
+    with pytest.raises(StorageError, match=r"holds no project\.kiln"):
         await ProjectStore.open(tmp_path)
     await (await ProjectStore.create(tmp_path, Project(name="a"))).close()
-    with pytest.raises(ProjectExists):
+    with pytest.raises(Refusal, match="holds a project already"):
         await ProjectStore.create(tmp_path, Project(name="b"))
 
 
@@ -217,5 +217,5 @@ async def test_a_new_record_can_be_deleted_in_the_same_transaction(
         new = change.save(TaskRun(input="n", output=TaskOutput(output="o")), task)
         trashed = change.delete(new)
     assert await store.children(task, TaskRun) == []
-    await store.put_back(trashed.key)
+    await store.restore(trashed.key)
     assert [run.id for run in await store.children(task, TaskRun)] == [new.id]

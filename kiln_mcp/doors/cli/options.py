@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from pydantic import JsonValue
 
-from storage.errors import said_by_system
+from storage.errors import system_reason
 
 
 def option_of(name: str, schema: Mapping[str, JsonValue], *, required: bool) -> click.Option:
@@ -88,5 +88,5 @@ def _json_value(context: click.Context, parameter: click.Parameter, value: str |
         return json.loads(text)
     except (OSError, ValueError) as error:
         raise click.BadParameter(
-            f"neither JSON nor @file: {said_by_system(error)}", context, parameter
+            f"neither JSON nor @file: {system_reason(error)}", context, parameter
         ) from error

@@ -12,7 +12,7 @@ from kiln_mcp.errors import UnknownCapability
 from kiln_mcp.operations.job_control.pages import JobPage, newest_jobs, read_job
 from kiln_mcp.workbench.plain_text import plain, render
 from storage.errors import WorkbenchError
-from storage.text.characters import whole_texts
+from storage.text.characters import repair_texts
 from storage.text.excerpts import excerpt
 
 PREFIX: Final = "kiln://jobs/"
@@ -37,7 +37,7 @@ def job_of(uri: str) -> str:
 
 
 def _json(page: JobPage) -> str:
-    return json.dumps(whole_texts(page.model_dump(mode="json")), ensure_ascii=False, indent=2)
+    return json.dumps(repair_texts(page.model_dump(mode="json")), ensure_ascii=False, indent=2)
 
 
 def no_such_page(uri: str, sentence: str) -> MCPError:

@@ -23,7 +23,7 @@ from kiln_mcp.llm.messages import (
     ToolCall,
     Usage,
 )
-from storage.text.characters import whole_texts
+from storage.text.characters import repair_texts
 
 Key = tuple[bytes, int]
 
@@ -112,7 +112,7 @@ def _encodable(text: str) -> bool:
 def _read_answer(text: str, usage: Usage, latency_s: float) -> ModelAnswer:
     parts: dict[str, Any] = json.loads(text)
     if "\\ud" in text:  # written before answers were made whole
-        parts = whole_texts(parts)
+        parts = repair_texts(parts)
     return ModelAnswer(
         text=parts["text"],
         value=parts.get("parsed"),

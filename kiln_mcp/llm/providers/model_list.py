@@ -17,7 +17,7 @@ from kiln_mcp.llm.providers.http_errors import (
 )
 from kiln_mcp.llm.providers.reply_bodies import read_body
 from kiln_mcp.llm.providers.server_connection import ServerConnection
-from storage.text.characters import whole
+from storage.text.characters import repair_surrogates
 
 LONGEST_LISTING_S: Final = 10.0
 MOST_NAMES: Final = 20
@@ -54,7 +54,7 @@ class ModelList:
                     fact = connection.mask(page_description(content))
                     raise wrong_address(name, connection.address, fact)
         try:
-            return [whole(str(model["id"])) for model in json.loads(content)["data"]]
+            return [repair_surrogates(str(model["id"])) for model in json.loads(content)["data"]]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ServerFailure(name, "its list of models cannot be read.") from error
 

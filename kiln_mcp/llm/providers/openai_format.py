@@ -18,7 +18,7 @@ from kiln_mcp.llm.messages import (
 from kiln_mcp.llm.providers.http_errors import refusal_in, unreadable_answer
 from kiln_mcp.llm.providers.think_tags import split_reasoning
 from kiln_mcp.llm.schemas import choices_instruction, instruction_for
-from storage.text.characters import whole
+from storage.text.characters import repair_surrogates
 
 CONTINUE: Final = (
     "Go on with the text exactly where it ends. Write only what comes next, without repeating it."
@@ -125,8 +125,10 @@ def read_chat_answer(
         choice = reply["choices"][0]
         message = choice["message"]
         text, reasoning = split_reasoning(
-            whole(text_in(message.get("content"))),
-            whole(text_in(message.get("reasoning_content") or message.get("reasoning"))),
+            repair_surrogates(text_in(message.get("content"))),
+            repair_surrogates(
+                text_in(message.get("reasoning_content") or message.get("reasoning"))
+            ),
         )
         return ModelAnswer(
             text=text,
@@ -196,9 +198,9 @@ def _tokens(value: Any) -> int | None:
 def _tool_call(call: Mapping[str, Any]) -> ToolCall:
     function = call["function"]
     return ToolCall(
-        id=whole(str(call.get("id") or "")),
-        name=whole(str(function["name"])),
-        arguments=whole(arguments_in(function)) or "{}",
+        id=repair_surrogates(str(call.get("id") or "")),
+        name=repair_surrogates(str(function["name"])),
+        arguments=repair_surrogates(arguments_in(function)) or "{}",
     )
 
 
@@ -206,10 +208,10 @@ def _chat_logprobs(choice: Mapping[str, Any]) -> tuple[TokenLogprob, ...]:
     logprobs = cast("Mapping[str, Any]", choice.get("logprobs") or {})
     return tuple(
         TokenLogprob(
-            token=whole(entry["token"]),
+            token=repair_surrogates(entry["token"]),
             logprob=entry["logprob"],
             alternatives=tuple(
-                Alternative(whole(other["token"]), other["logprob"])
+                Alternative(repair_surrogates(other["token"]), other["logprob"])
                 for other in entry.get("top_logprobs") or ()
             ),
         )

@@ -13,7 +13,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from kiln_mcp.llm.errors import ModelError, one_line
 from kiln_mcp.llm.providers.addresses import has_login, is_address, mask_login
 from kiln_mcp.llm.providers.server_settings import ServerSettings
-from storage.errors import said_by_system
+from storage.errors import system_reason
 
 _RESERVED_NAMES: Final = frozenset({"embedded", "host"})
 _SPACE: Final = " \t\r\n"
@@ -67,7 +67,7 @@ def read_servers(path: Path) -> tuple[ServerSettings, ...]:
     except FileNotFoundError:
         return ()
     except OSError as error:
-        raise unusable_file(path, said_by_system(error)) from error
+        raise unusable_file(path, system_reason(error)) from error
     except UnicodeDecodeError as error:
         raise unusable_file(path, "it is not text in UTF-8") from error
     try:

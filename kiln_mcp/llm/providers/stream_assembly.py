@@ -11,7 +11,7 @@ from kiln_mcp.llm.messages import ModelAnswer
 from kiln_mcp.llm.providers.http_errors import refusal_in, unreadable_answer
 from kiln_mcp.llm.providers.openai_format import arguments_in, read_chat_answer, text_in
 from kiln_mcp.llm.providers.think_tags import ThoughtSplitter
-from storage.text.characters import Joiner, whole
+from storage.text.characters import Joiner, repair_surrogates
 
 DONE: Final = "[DONE]"
 CUT_OFF: Final = "its answer broke off in the middle."
@@ -111,7 +111,7 @@ class Assembly:
     def _tool_call(self, part: Mapping[str, Any]) -> ToolCallDelta:
         function: Mapping[str, Any] = part.get("function") or {}
         call_id, name = (
-            whole(str(value or "")) for value in (part.get("id"), function.get("name"))
+            repair_surrogates(str(value or "")) for value in (part.get("id"), function.get("name"))
         )
         place = self._place(part.get("index"), call_id, name)
         call = self._calls[place]

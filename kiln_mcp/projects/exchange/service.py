@@ -16,10 +16,10 @@ from kiln_mcp.projects.runs.service import Filter
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Change, Task, TaskRun, exchange
-from storage.changes import Once
-from storage.errors import NextStep, said_by_system
+from storage.changes import SaveOutcome
+from storage.errors import NextStep, system_reason
 from storage.exchange import BadRow, RunTable, new_run_table, table_format
-from storage.exchange.errors import UnusableTable
+from storage.exchange.refusals import unusable_table
 from storage.exchange.tables import id_after
 from storage.files import read_ordinary
 from storage.git.safety import check_address
@@ -100,7 +100,7 @@ async def import_project(
     plan = Plan(f"Import a project into {target}.", destination=source if is_address else "")
 
     async def bring_in() -> ProjectImported:
-        place = await exchange.import_project(origin, target, name=name)
+        place = await exchange.receive_project(origin, target, name=name)
         store = await workspace.open_project(str(place))
         return ProjectImported(
             project=store.project.name,
@@ -131,12 +131,12 @@ async def export_project(
     )
 
     async def pack() -> ProjectExported:
-        package = await exchange.export_project(store, target)
+        package = await exchange.pack_project(store, target)
         return ProjectExported(
             file=str(package.file),
             files=package.files,
             megabytes=package.size / 1e6,
-            unpacked_files=_first(list(package.left_out), _MOST_NAMED),
+            unpacked_files=_first(list(package.exclusions), _MOST_NAMED),
         )
 
     return Proposal(plan, pack)
@@ -166,7 +166,7 @@ async def import_runs(
     try:
         content = await anyio.to_thread.run_sync(read_ordinary, place)
     except OSError as error:
-        raise UnusableTable(f"{place}: {said_by_system(error)}") from error
+        raise unusable_table(f"{place}: {system_reason(error)}") from error
     table = RunTable(content, place.name, purpose)
     rows = batches(fitting(table, task_record))
     bad: list[str] = []
@@ -192,7 +192,7 @@ async def import_runs(
         tags=list(tags or ()),
         all_bad_rows=every,
         bad_rows=_first(bad, _MOST_BAD),
-        columns_not_used=_first(list(table.unused), _MOST_NAMED),
+        columns_not_used=_first(list(table.unknown_columns), _MOST_NAMED),
     )
 
 
@@ -240,9 +240,9 @@ def _save_row(change: Change, run: TaskRun, task: Task) -> bool:
     def is_it(record: TaskRun) -> bool:
         return record.input_source == run.input_source
 
-    while (outcome := change.save_once(run, task, is_it)) is Once.TAKEN:
+    while (outcome := change.save_once(run, task, is_it)) is SaveOutcome.TAKEN:
         run = run.replace(id=id_after(run.id))
-    return outcome is Once.SAVED
+    return outcome is SaveOutcome.SAVED
 
 
 def _keep(home: Path, table: str, bad: list[str]) -> str:

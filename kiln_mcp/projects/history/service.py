@@ -19,7 +19,7 @@ from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
-from storage.commits.trash import Trashed
+from storage.commits.trash import TrashEntry
 from storage.errors import NextStep, RecordNotFound, Refusal, UnreadableRecord
 from storage.format.layout import folder_of
 from storage.references import Surroundings, surroundings
@@ -179,7 +179,7 @@ async def delete_records(
 
     async def put_away() -> Deleted:
         async with store.transaction() as change:
-            records = [target.put_away(change) for target in targets_by_path.values()]
+            records = [target.move_to_trash(change) for target in targets_by_path.values()]
         return Deleted(
             records=[_trashed_record(record) for record in records],
             referrers=_counts_text(around.referring) or None,
@@ -207,7 +207,7 @@ async def put_back(
 ) -> PutBack:
     """Put a deleted record back where it was, with all that was below it."""
     store = await workspace.open_project(project)
-    record = _trashed_record(await store.put_back(key))
+    record = _trashed_record(await store.restore(key))
     return PutBack(put_back=record, remaining=len(await store.trash()))
 
 
@@ -272,7 +272,7 @@ def _counts_text(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {noun(kind, count)}" for kind, count in pairs)
 
 
-def _trashed_record(trashed: Trashed) -> TrashedRecord:
+def _trashed_record(trashed: TrashEntry) -> TrashedRecord:
     return TrashedRecord(
         key=trashed.key,
         kind=kind_word(trashed.kind),

@@ -7,10 +7,11 @@ from pydantic import Field
 
 from storage import ProjectStore
 from storage.changes import Change
-from storage.commits.trash import Trashed
-from storage.errors import AmbiguousName, RecordNotFound, UnreadableRecord
+from storage.commits.trash import TrashEntry
+from storage.errors import RecordNotFound, UnreadableRecord
 from storage.format import layout
 from storage.records import Project, Record
+from storage.refusals import ambiguous_name
 from storage.text.kind_words import format_name
 
 Kind = Literal[
@@ -58,7 +59,7 @@ async def find_record(store: ProjectStore, kind: Kind, reference: str) -> Record
     Raises:
         storage.errors.RecordNotFound: There is none.
         storage.errors.UnreadableRecord: Its file cannot be used.
-        storage.errors.AmbiguousName: Several have this name.
+        storage.errors.Refusal: Several have this name.
     """
     try:
         return await _find_known(store, kind, reference.strip())
@@ -86,7 +87,7 @@ async def _find_known(store: ProjectStore, kind: Kind, reference: str) -> Record
     if not matches:
         raise RecordNotFound(kind, reference, close[:3])
     if len(matches) > 1:
-        raise AmbiguousName(kind, reference, [record.id for record in matches])
+        raise ambiguous_name(kind, reference, [record.id for record in matches])
     return matches[0]
 
 
@@ -104,7 +105,7 @@ class RecordToDelete:
     path: str
     record: Record | None
 
-    def put_away(self, change: Change) -> Trashed:
+    def move_to_trash(self, change: Change) -> TrashEntry:
         """Note it to be put into the trash."""
         return change.delete(self.record) if self.record else change.delete_unread(self.path)
 
@@ -114,7 +115,7 @@ async def find_to_delete(store: ProjectStore, kind: Kind, reference: str) -> Rec
 
     Raises:
         storage.errors.RecordNotFound: There is none.
-        storage.errors.AmbiguousName: Several have this name.
+        storage.errors.Refusal: Several have this name.
     """
     try:
         record = await find_record(store, kind, reference)

@@ -14,7 +14,7 @@ from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT, Longest, cut
 from kiln_mcp.workbench.workspace import Workspace
 from storage.files import read_plain
 from storage.format import layout
-from storage.records.names import known_as
+from storage.records.names import display_label
 from storage.text.kind_words import kind_word
 
 _DOCUMENT: Final = TypeAdapter(dict[str, JsonValue])
@@ -68,7 +68,7 @@ async def find_records(
         records=[
             RecordSummary(
                 id=record.id,
-                label=known_as(dict(record)),
+                label=display_label(dict(record)),
                 folder=str(PurePosixPath(record.saved.path).parent),
                 created_at=record.created_at.isoformat(),
                 created_by=record.created_by,

@@ -127,7 +127,7 @@ async def find_runs(
     query = RunQuery(
         filter_id=filter,
         text=text,
-        rated=is_rated,
+        is_rated=is_rated,
         least_rating=least_stars,
         most_rating=most_stars,
         source=source,

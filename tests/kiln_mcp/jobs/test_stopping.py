@@ -73,7 +73,7 @@ class Bench:
     async def outputs(self) -> int:
         store = await self.workspace.open_project(self.folder)
         [task] = await store.children(store.project, Task)
-        return len(await store.runs(task, RunQuery(made_by_evals=True)))
+        return len(await store.runs(task, RunQuery(is_from_eval=True)))
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from kiln_mcp.specs.service import draft_spec
 from kiln_mcp.synthesis.service import generate_data
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Task
-from storage.errors import DiskFull, ReadOnlyProject
+from storage.errors import WriteError
 from storage.index.queries import RunQuery
 
 DISK_KIB = 2048
@@ -126,7 +126,7 @@ async def test_on_a_read_only_disk_nothing_is_paid_for(
 ) -> None:
     workspace = await labelled.open_home("elsewhere")
     _mount("-o", "remount,ro", disk)
-    with pytest.raises(ReadOnlyProject, match=r"is read-only for this user\. Nothing has"):
+    with pytest.raises(WriteError, match=r"is read-only for this user\. Nothing has"):
         await paid(workspace, str(labelled.folder))
     assert labelled.model.asked == []
 
@@ -137,7 +137,7 @@ async def test_on_a_full_disk_nothing_is_paid_for(
 ) -> None:
     workspace = await labelled.open_home("elsewhere")
     _fill(disk / "ballast")
-    with pytest.raises(DiskFull, match=r"free some space and repeat\. Nothing has"):
+    with pytest.raises(WriteError, match=r"free some space and repeat\. Nothing has"):
         await paid(workspace, str(labelled.folder))
     assert labelled.model.asked == []
 
@@ -151,7 +151,7 @@ async def test_with_a_home_that_cannot_be_written_nothing_is_paid_for(
     await workspace.open_project(str(elsewhere))
     broken = replace(workspace, settings=replace(workspace.settings, home=disk))
     _mount("-o", "remount,ro", disk)
-    with pytest.raises(ReadOnlyProject, match=rf"{disk} could not be written"):
+    with pytest.raises(WriteError, match=rf"{disk} could not be written"):
         await score(broken, str(elsewhere))
     assert shared.model.asked == []
 
@@ -161,7 +161,7 @@ async def test_too_little_space_for_all_results_is_said_with_what_is_needed(
 ) -> None:
     workspace = await labelled.open_home("elsewhere")
     _fill(disk / "ballast", leave=256 * 1024)
-    with pytest.raises(DiskFull, match=r"has 0\.\d MB left and this takes about 0\.8 MB"):
+    with pytest.raises(WriteError, match=r"has 0\.\d MB left and this takes about 0\.8 MB"):
         await score(workspace, str(labelled.folder))
     assert labelled.model.asked == []
 

@@ -10,7 +10,13 @@ from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.projects.records.kinds import Kind
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Prompt, Task, TaskOutput, TaskRun
-from storage.errors import CorruptRecord, InvalidQuery, InvalidRecord, NewerFormat, RecordNotFound
+from storage.errors import (
+    CorruptRecord,
+    InvalidQuery,
+    RecordNotFound,
+    StorageError,
+    UnreadableRecord,
+)
 from storage.records import ExternalToolServer
 
 
@@ -126,7 +132,7 @@ async def test_a_broken_record_goes_to_the_trash_by_its_id_and_comes_back_as_it_
     file = store.folder / run.saved.path
     file.write_text("{", encoding="utf-8")
     await store.refresh()
-    with pytest.raises(CorruptRecord, match=r"undo_change.*delete_records"):
+    with pytest.raises(CorruptRecord, match=r"undoing the change.*delete the record"):
         await _call(workspace, "read_run", project="P", run=run.id)
     await _call(workspace, "delete_records", project="P", kind="run", records=[run.id])
     assert not file.exists()
@@ -147,7 +153,7 @@ async def test_a_record_of_a_newer_program_asks_for_an_upgrade(workspace: Worksp
     file = store.folder / prompt.saved.path
     file.write_text(file.read_text(encoding="utf-8").replace('"v": 1', '"v": 2'), encoding="utf-8")
     await store.refresh()
-    with pytest.raises(NewerFormat, match="Upgrade this program"):
+    with pytest.raises(UnreadableRecord, match="Upgrade this program"):
         await _call(workspace, "read_record", project="P", kind="prompt", record=prompt.id)
     await _call(workspace, "delete_records", project="P", kind="prompt", records=[prompt.id])
     (trashed,) = await store.trash()
@@ -158,10 +164,8 @@ async def test_a_record_of_a_newer_program_asks_for_an_upgrade(workspace: Worksp
 async def test_a_kind_is_called_in_errors_as_it_is_asked_for(
     workspace: Workspace, kind: str
 ) -> None:
-    with pytest.raises(RecordNotFound, match=f"There is no {kind} with") as error:
+    with pytest.raises(RecordNotFound, match=f"There is no {kind} with .* List the"):
         await _call(workspace, "read_record", project="P", kind=kind, record="none")
-    tools = [tool.name for tool in installed_catalogue().capabilities]
-    assert error.value.args[0].split(". ")[1].split()[0] in tools
 
 
 async def test_a_kind_is_called_in_answers_as_it_is_asked_for(workspace: Workspace) -> None:
@@ -169,11 +173,11 @@ async def test_a_kind_is_called_in_answers_as_it_is_asked_for(workspace: Workspa
     run = await store.save(TaskRun(input="i", output=TaskOutput(output="o")), parent=task)
     read = await _call(workspace, "read_record", project="P", kind="task", record="Answer")
     assert read["below"] == {"run": 1}
-    with pytest.raises(RecordNotFound, match=r"There is no run with .* find_runs lists"):
+    with pytest.raises(RecordNotFound, match=r"There is no run with .* List the runs"):
         await _call(workspace, "read_run", project="P", run="none")
-    with pytest.raises(InvalidRecord, match="This run cannot be saved"):
+    with pytest.raises(StorageError, match="This run cannot be saved"):
         run.replace(input=1)
-    with pytest.raises(InvalidRecord, match="its parent must be a task"):
+    with pytest.raises(StorageError, match="its parent must be a task"):
         await store.save(TaskRun(input="i", output=TaskOutput(output="o")), parent=run)
     deleted = await _call(workspace, "delete_records", project="P", kind="run", records=[run.id])
     for answer in (deleted, await _call(workspace, "list_trash", project="P")):

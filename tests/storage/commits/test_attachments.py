@@ -9,12 +9,12 @@ import pytest
 
 from storage import Attachment, Document, Extraction, FileInfo, Project, ProjectStore
 from storage.errors import (
-    InvalidRecord,
     RecordNotFound,
     StaleRevision,
+    StorageError,
     UnsafePath,
 )
-from storage.exchange import export_project, import_project
+from storage.exchange import pack_project, receive_project
 
 
 @pytest.fixture
@@ -69,9 +69,9 @@ async def test_it_goes_to_the_trash_and_comes_back_and_travels_with_its_record(
     trashed = await store.delete(saved)
     with pytest.raises(RecordNotFound):
         store.attached_file(saved, saved.original_file.attachment)
-    await store.put_back(trashed.key)
-    await export_project(store, tmp_path / "p.zip")
-    folder = await import_project(str(tmp_path / "p.zip"), tmp_path / "q")
+    await store.restore(trashed.key)
+    await pack_project(store, tmp_path / "p.zip")
+    folder = await receive_project(str(tmp_path / "p.zip"), tmp_path / "q")
     async with await ProjectStore.open(folder) as other:
         (document,) = await other.children(other.project, Document)
         (extraction,) = await other.children(document, Extraction)
@@ -91,7 +91,7 @@ async def test_a_save_that_fails_leaves_no_file(
     assert _beside(store, saved) == before
     os.mkfifo(tmp_path / "pipe")
     for wrong, reason in {"gone": "no such file", "pipe": "is no file", ".": "is no file"}.items():
-        with pytest.raises(InvalidRecord, match=reason):
+        with pytest.raises(StorageError, match=reason):
             await store.save(_document(tmp_path / wrong), parent=store.project)
     assert len(await store.children(store.project, Document)) == 1
 

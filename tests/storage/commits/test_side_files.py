@@ -116,7 +116,7 @@ async def test_what_is_taken_away_cannot_be_amended(store: ProjectStore, task: T
     change = Change(store.folder)
     change.amend(run, lambda run: run.replace(tags=("x",)))
     await store.delete(run)
-    with pytest.raises(StaleRevision, match="was taken away"):
+    with pytest.raises(StaleRevision, match="was removed"):
         await store.write(change.edits, change.moves)
     assert not (store.folder / run.saved.path).exists()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from storage import Feedback, Project, ProjectStore, Task, TaskOutput, TaskRun
-from storage.errors import ParentNotThere, ThereAgain
+from storage.errors import Refusal
 
 
 @pytest.fixture
@@ -36,14 +36,14 @@ async def test_a_record_comes_back_after_what_it_lay_below(store: ProjectStore) 
     deleted.append(await store.delete(await _run(store)))
     deleted.append(await store.delete(await _task(store)))
     for one in deleted[:2]:
-        with pytest.raises(ParentNotThere, match="Put back the task 'Support' first") as error:
-            await store.put_back(one.key)
-        assert error.value.key == deleted[2].key
-    await store.put_back(deleted[2].key)
-    with pytest.raises(ParentNotThere, match="Put back the run 'hi' first"):
-        await store.put_back(deleted[0].key)
-    await store.put_back(deleted[1].key)
-    await store.put_back(deleted[0].key)
+        with pytest.raises(Refusal, match="Restore the task 'Support' first") as error:
+            await store.restore(one.key)
+        assert f"by its key {deleted[2].key}." in str(error.value)
+    await store.restore(deleted[2].key)
+    with pytest.raises(Refusal, match="Restore the run 'hi' first"):
+        await store.restore(deleted[0].key)
+    await store.restore(deleted[1].key)
+    await store.restore(deleted[0].key)
     assert await store.children(await _run(store), Feedback) == [comment]
     assert await store.trash() == []
 
@@ -54,9 +54,8 @@ async def test_what_lay_below_a_record_that_is_gone_for_good_is_not_put_back(
     task = await _task(store)
     run = await store.delete(await _run(store))
     (store.folder / task.saved.path).unlink()
-    with pytest.raises(ParentNotThere, match="undoing its deletion") as error:
-        await store.put_back(run.key)
-    assert error.value.key is None
+    with pytest.raises(Refusal, match="undoing its deletion"):
+        await store.restore(run.key)
 
 
 async def test_a_record_that_is_there_again_is_not_put_back_over_it(store: ProjectStore) -> None:
@@ -66,8 +65,8 @@ async def test_a_record_that_is_there_again_is_not_put_back_over_it(store: Proje
     file = store.folder / task.saved.path
     file.parent.mkdir()
     file.write_bytes(content)
-    with pytest.raises(ThereAgain, match="The task 'Support' was not put back: it is there again"):
-        await store.put_back(deleted.key)
+    with pytest.raises(Refusal, match="The task 'Support' was not restored"):
+        await store.restore(deleted.key)
     assert await store.trash() == [deleted]
 
 
@@ -83,7 +82,7 @@ async def test_a_record_is_put_back_around_leftovers_and_nothing_is_lost(
     (folder / "same.txt").write_text("the same", encoding="utf-8")
     (folder / "more.txt").write_text("a leftover", encoding="utf-8")
     (folder / "notes.txt").write_text("another", encoding="utf-8")
-    await store.put_back(deleted.key)
+    await store.restore(deleted.key)
     assert await _run(store) == run
     assert len(await store.children(run, Feedback)) == 1
     texts = {file.name: file.read_text(encoding="utf-8") for file in folder.glob("*.txt")}
@@ -98,6 +97,6 @@ async def test_what_was_put_back_around_leftovers_that_fit_leaves_the_trash(
 ) -> None:
     deleted = await store.delete(await _task(store))
     (store.folder / deleted.folder / "runs").mkdir(parents=True)
-    await store.put_back(deleted.key)
+    await store.restore(deleted.key)
     assert (await _run(store)).input == "hi"
     assert await store.trash() == []

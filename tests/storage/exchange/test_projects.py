@@ -16,18 +16,11 @@ from typing import Literal
 import pytest
 
 from storage import ProjectStore, Task, TaskRun
-from storage.errors import RecordNotFound
+from storage.errors import RecordNotFound, Refusal
 from storage.exchange import (
     Limits,
-    NoSpaceToUnpack,
-    NotAZipName,
-    NotImportable,
-    SeveralProjects,
-    TargetInside,
-    TargetTaken,
-    UnsafeArchive,
-    export_project,
-    import_project,
+    pack_project,
+    receive_project,
 )
 
 TarForm = Literal["w:", "w:gz", "w:xz", "w:bz2"]
@@ -77,11 +70,11 @@ async def test_an_exported_project_is_imported_again_byte_by_byte(
 ) -> None:
     for name in ("first.zip", "second.zip"):
         async with await ProjectStore.open(folder) as store:
-            packed = await export_project(store, tmp_path / name)
-    assert (packed.files, packed.left_out) == (4, ())
+            packed = await pack_project(store, tmp_path / name)
+    assert (packed.files, packed.exclusions) == (4, ())
     first, second = ((tmp_path / name).read_bytes() for name in ("first.zip", "second.zip"))
     assert first == second
-    place = await import_project(str(tmp_path / "first.zip"), tmp_path / "again")
+    place = await receive_project(str(tmp_path / "first.zip"), tmp_path / "again")
     assert _contents(place) == _contents(folder)
     assert _left(tmp_path) == []
 
@@ -99,8 +92,8 @@ async def test_trash_history_and_ignored_files_do_not_travel(folder: Path, tmp_p
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_text("x", encoding="utf-8")
         (folder / "link").symlink_to("/etc/passwd")
-        packed = await export_project(store, tmp_path / "p.zip")
-    assert packed.left_out == (
+        packed = await pack_project(store, tmp_path / "p.zip")
+    assert packed.exclusions == (
         "key.secret: ignored by git",
         "local/: ignored by git",
         "link: a link or device",
@@ -115,7 +108,7 @@ async def test_trash_history_and_ignored_files_do_not_travel(folder: Path, tmp_p
         "project.kiln",
     ]
     (folder / "link").unlink()
-    place = await import_project(str(folder), tmp_path / "copy")
+    place = await receive_project(str(folder), tmp_path / "copy")
     assert not (place / ".git").exists()
     assert not (place / ".trash").exists()
 
@@ -125,12 +118,12 @@ async def test_an_export_overwrites_nothing_and_never_lies_in_its_project(
 ) -> None:
     (tmp_path / "there.zip").write_bytes(b"")
     async with await ProjectStore.open(folder) as store:
-        with pytest.raises(TargetTaken):
-            await export_project(store, tmp_path / "there.zip")
-        with pytest.raises(TargetInside):
-            await export_project(store, folder / "p.zip")
-        with pytest.raises(NotAZipName, match=r"not p\.tar\.xz"):
-            await export_project(store, tmp_path / "p.tar.xz")
+        with pytest.raises(Refusal, match="exists already"):
+            await pack_project(store, tmp_path / "there.zip")
+        with pytest.raises(Refusal, match="lies within the project"):
+            await pack_project(store, folder / "p.zip")
+        with pytest.raises(Refusal, match=r"not p\.tar\.xz"):
+            await pack_project(store, tmp_path / "p.tar.xz")
 
 
 @pytest.mark.parametrize("form", ["w:", "w:gz", "w:xz", "w:bz2"])
@@ -140,21 +133,21 @@ async def test_a_project_deep_in_a_tar_of_any_kind_is_found(
     file = tmp_path / "project.download"
     with tarfile.open(file, form) as tar:
         tar.add(folder, "outer/inner")
-    place = await import_project(str(file), tmp_path / "new")
+    place = await receive_project(str(file), tmp_path / "new")
     assert _contents(place) == _contents(folder)
 
 
 async def test_of_several_projects_one_is_named(folder: Path, tmp_path: Path) -> None:
     both = tmp_path / "both"
-    await import_project(str(folder), both / "a")
-    await import_project(str(_zip(tmp_path / "evil.zip", {})), both / "b")
-    with pytest.raises(SeveralProjects, match=r"'Café' \(a\), 'Evil' \(b\)"):
-        await import_project(str(both), tmp_path / "c")
+    await receive_project(str(folder), both / "a")
+    await receive_project(str(_zip(tmp_path / "evil.zip", {})), both / "b")
+    with pytest.raises(Refusal, match=r"'Café' \(a\), 'Evil' \(b\)"):
+        await receive_project(str(both), tmp_path / "c")
     with pytest.raises(RecordNotFound, match="Café, Evil"):
-        await import_project(str(both), tmp_path / "c", name="x")
-    by_name = await import_project(str(both), tmp_path / "c", name="cafe\u0301")
+        await receive_project(str(both), tmp_path / "c", name="x")
+    by_name = await receive_project(str(both), tmp_path / "c", name="cafe\u0301")
     assert _contents(by_name) == _contents(folder)
-    by_folder = await import_project(str(both), tmp_path / "d", name="b")
+    by_folder = await receive_project(str(both), tmp_path / "d", name="b")
     assert _contents(by_folder) == {"project.kiln": _PROJECT}
 
 
@@ -176,8 +169,8 @@ async def test_a_tar_that_reaches_out_is_refused_and_leaves_nothing(
 ) -> None:
     member, reason = _EVIL_TARS[name]
     archive = _tar(tmp_path / "evil.tar.xz", member)
-    with pytest.raises(UnsafeArchive, match=reason):
-        await import_project(str(archive), tmp_path / "in" / "new")
+    with pytest.raises(Refusal, match=reason):
+        await receive_project(str(archive), tmp_path / "in" / "new")
     assert list((tmp_path / "in").iterdir()) == []
     assert not (tmp_path / "evil").exists()
 
@@ -192,8 +185,8 @@ async def test_a_zip_that_reaches_out_is_refused(tmp_path: Path) -> None:
     }
     for reason, members in evil.items():
         archive = _zip(tmp_path / "evil.zip", members)
-        with pytest.raises(UnsafeArchive, match=reason):
-            await import_project(str(archive), tmp_path / "new")
+        with pytest.raises(Refusal, match=reason):
+            await receive_project(str(archive), tmp_path / "new")
 
 
 async def test_links_within_become_copies_of_their_files(tmp_path: Path) -> None:
@@ -204,7 +197,7 @@ async def test_links_within_become_copies_of_their_files(tmp_path: Path) -> None
         _special("p/nowhere", tarfile.SYMTYPE, "gone"),
         ("p/real", b"here"),
     )
-    place = await import_project(str(archive), tmp_path / "new")
+    place = await receive_project(str(archive), tmp_path / "new")
     assert _contents(place) == dict.fromkeys(("first", "second", "real"), b"here") | {
         "project.kiln": _PROJECT
     }
@@ -218,11 +211,11 @@ async def test_bombs_are_refused_by_what_they_unpack_to(tmp_path: Path) -> None:
         _tar(tmp_path / "a.tar", ("p/zeros", zeros)),
         _zip(tmp_path / "a.zip", {"p/zeros": zeros}),
     ):
-        with pytest.raises(UnsafeArchive, match="more than 1 MB"):
-            await import_project(str(archive), tmp_path / "new", limits=limits)
+        with pytest.raises(Refusal, match="more than 1 MB"):
+            await receive_project(str(archive), tmp_path / "new", limits=limits)
     archive = _zip(tmp_path / "b.zip", {f"p/{number}": b"" for number in range(9)})
-    with pytest.raises(UnsafeArchive, match="more than 5 files"):
-        await import_project(str(archive), tmp_path / "new", limits=limits)
+    with pytest.raises(Refusal, match="more than 5 files"):
+        await receive_project(str(archive), tmp_path / "new", limits=limits)
 
 
 async def test_an_archive_is_not_unpacked_onto_a_disk_without_the_space(tmp_path: Path) -> None:
@@ -231,8 +224,8 @@ async def test_an_archive_is_not_unpacked_onto_a_disk_without_the_space(tmp_path
         _tar(tmp_path / "a.tar", ("p/random", content)),
         _zip(tmp_path / "a.zip", {"p/random": content}),
     ):
-        with pytest.raises(NoSpaceToUnpack, match="the disk has 2 MB left for it"):
-            await import_project(str(archive), tmp_path / "new", limits=limits)
+        with pytest.raises(Refusal, match="the disk has 2 MB left for it"):
+            await receive_project(str(archive), tmp_path / "new", limits=limits)
     assert set(_contents(tmp_path)) == {"a.tar", "a.zip"}
 
 
@@ -254,13 +247,13 @@ async def test_a_damaged_archive_is_refused_and_leaves_nothing(
     (folder / "big").write_bytes(os.urandom(50_000))
     if form == "zip":
         async with await ProjectStore.open(folder) as store:
-            await export_project(store, file)
+            await pack_project(store, file)
     else:
         with tarfile.open(file, form) as tar:
             tar.add(folder, "p")
     file.write_bytes(damage(file.read_bytes()))
-    with pytest.raises(NotImportable):
-        await import_project(str(file), tmp_path / "in" / "new")
+    with pytest.raises(Refusal, match="Nothing was imported"):
+        await receive_project(str(file), tmp_path / "in" / "new")
     assert not (tmp_path / "in" / "new").exists()
     assert _left(tmp_path / "in") == []
 
@@ -275,28 +268,28 @@ async def test_what_is_no_project_is_said_so(tmp_path: Path) -> None:
         "gone": "does not exist",
         "in": r"no project\.kiln",
     }.items():
-        with pytest.raises(NotImportable, match=reason):
-            await import_project(str(tmp_path / source), tmp_path / "new")
+        with pytest.raises(Refusal, match=reason):
+            await receive_project(str(tmp_path / source), tmp_path / "new")
 
 
 async def test_a_target_with_something_in_it_is_left_alone(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    await import_project(str(folder), tmp_path / "empty")
-    with pytest.raises(TargetTaken):
-        await import_project(str(folder), tmp_path / "empty")
-    with pytest.raises(TargetInside):
-        await import_project(str(folder), folder / "copy")
+    await receive_project(str(folder), tmp_path / "empty")
+    with pytest.raises(Refusal, match="exists already"):
+        await receive_project(str(folder), tmp_path / "empty")
+    with pytest.raises(Refusal, match="lies within the project"):
+        await receive_project(str(folder), folder / "copy")
     assert not (folder / "copy").exists()
 
 
 async def test_a_folder_with_a_link_out_or_a_pipe_is_refused(folder: Path, tmp_path: Path) -> None:
     (folder / "link").symlink_to(tmp_path)
-    with pytest.raises(UnsafeArchive, match="a link that leads out"):
-        await import_project(str(folder), tmp_path / "new")
+    with pytest.raises(Refusal, match="a link that leads out"):
+        await receive_project(str(folder), tmp_path / "new")
     (folder / "link").unlink()
     os.mkfifo(folder / "pipe")
-    with pytest.raises(UnsafeArchive, match="a device"):
-        await import_project(str(folder), tmp_path / "new")
+    with pytest.raises(Refusal, match="a device"):
+        await receive_project(str(folder), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -308,34 +301,34 @@ def _git(folder: Path, *arguments: str) -> None:
 async def test_a_repository_is_cloned_with_its_history_by_address_or_path(
     folder: Path, tmp_path: Path
 ) -> None:
-    repository = await import_project(str(folder), tmp_path / "repository")
+    repository = await receive_project(str(folder), tmp_path / "repository")
     _git(repository, "init", "-q", "-b", "main")
     _git(repository, "add", "-A")
     _git(repository, "commit", "-q", "-m", "x")
     _git(tmp_path, "clone", "-q", "--bare", str(repository), "bare")
     for number, source in enumerate((repository.as_uri(), str(tmp_path / "bare"))):
-        place = await import_project(source, tmp_path / f"clone {number}")
+        place = await receive_project(source, tmp_path / f"clone {number}")
         assert (place / ".git").is_dir()
         (place / ".git").rename(tmp_path / f"git {number}")
         assert _contents(place) == _contents(folder)
-    copy = await import_project(str(repository), tmp_path / "copy")
+    copy = await receive_project(str(repository), tmp_path / "copy")
     assert not (copy / ".git").exists()
 
 
 async def test_a_project_that_cannot_be_read_is_not_imported(tmp_path: Path) -> None:
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "project.kiln").write_text("{", encoding="utf-8")
-    with pytest.raises(NotImportable, match="cannot be used, for it is no JSON"):
-        await import_project(str(tmp_path / "p"), tmp_path / "new")
+    with pytest.raises(Refusal, match="cannot be used, for it is no JSON"):
+        await receive_project(str(tmp_path / "p"), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
 _IMPORT = """
 import asyncio, sys
 from pathlib import Path
-from storage.exchange import import_project
+from storage.exchange import receive_project
 print("ready", flush=True)
-asyncio.run(import_project(sys.argv[1], Path(sys.argv[2])))
+asyncio.run(receive_project(sys.argv[1], Path(sys.argv[2])))
 """
 
 
@@ -380,5 +373,5 @@ async def test_a_refused_archive_says_which_link_or_path_leads_where(
 ) -> None:
     kind = tarfile.SYMTYPE if target else tarfile.REGTYPE
     archive = _tar(tmp_path / "a.tar.xz", _special(name, kind, target))
-    with pytest.raises(UnsafeArchive, match=re.escape(said)):
-        await import_project(str(archive), tmp_path / "q")
+    with pytest.raises(Refusal, match=re.escape(said)):
+        await receive_project(str(archive), tmp_path / "q")

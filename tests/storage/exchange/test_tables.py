@@ -25,13 +25,11 @@ from storage import (
     TraceMessage,
     Usage,
 )
+from storage.errors import Refusal
 from storage.exchange import (
     COLUMNS,
     BadRow,
     RunTable,
-    TargetTaken,
-    UnknownTable,
-    UnusableTable,
     new_run_table,
 )
 
@@ -164,7 +162,7 @@ def test_bad_rows_are_named_one_by_one_and_the_good_ones_kept() -> None:
         6: "has a space",
         8: "no input (its keys: prompt, output)",
         9: "NaN",
-        10: "half a character",
+        10: "a lone surrogate",
         11: "its created_at cannot be used: it is no date and time: 'yesterday'",
         12: "come together",
         13: "its trace is no JSON",
@@ -203,7 +201,7 @@ def test_what_would_become_something_else_is_refused_in_its_row(more: str, reaso
 def test_unknown_columns_of_one_name_are_all_named() -> None:
     table = RunTable(b"input,output,a,a\n1,2,3,4\n", "t.csv")
     assert [run.input for _, run in table if isinstance(run, TaskRun)] == ["1"]
-    assert list(table.unused) == ["a", "a (2)"]
+    assert list(table.unknown_columns) == ["a", "a (2)"]
 
 
 @pytest.mark.parametrize("after", ["", '"q, z",p\n', 'q,"r\ns"\n', '"q""",p\n', "z\n"])
@@ -287,7 +285,7 @@ def test_a_byte_that_is_no_text_costs_its_own_row_alone(
 def test_a_byte_that_is_no_text_in_the_name_of_a_column_costs_nothing() -> None:
     table = RunTable("input,output,né\n1,2,3\n4,5,6\n".encode("latin-1"), "t.csv")
     assert [run.input for _, run in table if isinstance(run, TaskRun)] == ["1", "4"]
-    assert list(table.unused) == ["n\ufffd"]
+    assert list(table.unknown_columns) == ["n\ufffd"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
@@ -306,7 +304,7 @@ def test_what_spreadsheets_save_is_read(encoding: str, delimiter: str, end: str)
     assert [(run.input, run.tags) for run in runs] == [("é", ("a", "b")), ("q", ()), ("s", ())]
     assert runs[0].output.output == 'say "a;b,c"\nand on'
     assert bad == [4, 7]
-    assert list(table.unused) == ["mine"]
+    assert list(table.unknown_columns) == ["mine"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
@@ -350,19 +348,19 @@ def test_a_list_of_objects_is_read_like_lines() -> None:
 def test_a_table_that_cannot_be_used_is_refused_whole(
     content: bytes, name: str, reason: str
 ) -> None:
-    with pytest.raises(UnusableTable, match=reason):
+    with pytest.raises(Refusal, match=reason):
         _read(content, name)
 
 
 def test_a_file_that_is_no_table_is_named_so() -> None:
-    with pytest.raises(UnknownTable, match="CSV UTF-8"):
+    with pytest.raises(Refusal, match="CSV UTF-8"):
         _read(b"x", "book.xlsx")
 
 
 @given(st.binary(max_size=300), st.sampled_from(["t.csv", "t.jsonl", "t.json"]))
 def test_garbage_is_refused_or_named_and_never_breaks_anything(content: bytes, name: str) -> None:
     prefix = b"input,output\n" if name == "t.csv" else b""
-    with contextlib.suppress(UnusableTable):
+    with contextlib.suppress(Refusal):
         _read(prefix + content, name)
 
 
@@ -378,16 +376,19 @@ def test_a_table_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         fail()
     assert list(file.parent.iterdir()) == []
     file.write_text("theirs", encoding="utf-8")
-    with pytest.raises(TargetTaken), new_run_table(file, of=tmp_path / "p"):
+    with pytest.raises(Refusal, match="exists already"), new_run_table(file, of=tmp_path / "p"):
         pass
-    with pytest.raises(UnknownTable), new_run_table(tmp_path / "t.xlsx", of=tmp_path / "p"):
+    with (
+        pytest.raises(Refusal, match="has the ending of no table"),
+        new_run_table(tmp_path / "t.xlsx", of=tmp_path / "p"),
+    ):
         pass
 
 
 @pytest.mark.parquet
 @given(st.binary(max_size=300))
 def test_garbage_is_no_parquet(content: bytes) -> None:
-    with pytest.raises(UnusableTable, match="no parquet"):
+    with pytest.raises(Refusal, match="no parquet"):
         _read(b"PAR1" + content + b"PAR1", "t.parquet")
 
 
@@ -421,7 +422,7 @@ def test_parquet_has_types_that_other_programs_know_and_takes_theirs() -> None:
     assert bad == {2: "its output is empty"}
     lacking = io.BytesIO()
     parquet.write_table(theirs.drop(["output"]), lacking)
-    with pytest.raises(UnusableTable, match="no column output"):
+    with pytest.raises(Refusal, match="no column output"):
         _read(lacking.getvalue(), "t.parquet")
 
 
@@ -429,12 +430,13 @@ _WITHOUT_PARQUET = """
 import sys
 sys.modules["pyarrow"] = None
 from pathlib import Path
-from storage.exchange import ParquetMissing, RunTable, new_run_table
+from storage.errors import Refusal
+from storage.exchange import RunTable, new_run_table
 new = new_run_table(Path("t.parquet"), of=Path("p"))
 for use in (lambda: list(RunTable(b"x", "t.parquet")), new.__enter__):
     try:
         use()
-    except ParquetMissing as error:
+    except Refusal as error:
         print(error)
 """
 

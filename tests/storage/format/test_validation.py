@@ -20,7 +20,7 @@ from storage import (
     TaskRun,
     TaskRunSplit,
 )
-from storage.errors import InvalidRecord
+from storage.errors import StorageError
 from storage.text.json_schema import problem_with
 
 _SCHEMA = json.dumps(
@@ -55,7 +55,7 @@ def _run(given: str = '{"n": 1}', answer: str = '{"n": 2}') -> TaskRun:
 async def test_a_run_that_breaks_its_tasks_schemas_is_refused(
     store: ProjectStore, task: Task, run: TaskRun, reason: str
 ) -> None:
-    with pytest.raises(InvalidRecord, match=reason):
+    with pytest.raises(StorageError, match=reason):
         await store.save(run, parent=task)
     assert await store.children(task, TaskRun) == []
 
@@ -63,7 +63,7 @@ async def test_a_run_that_breaks_its_tasks_schemas_is_refused(
 async def test_a_repair_that_breaks_the_schema_is_refused(store: ProjectStore, task: Task) -> None:
     run = await store.save(_run(), parent=task)
     wrong = run.replace(repair_instructions="mend", repaired_output=TaskOutput(output="no"))
-    with pytest.raises(InvalidRecord, match="repaired output is not the JSON"):
+    with pytest.raises(StorageError, match="repaired output is not the JSON"):
         await store.save(wrong)
 
 
@@ -102,7 +102,7 @@ async def test_a_result_has_exactly_its_evals_scores(store: ProjectStore, task: 
         ({"right": 1.0, "kind": 1.0}, "exactly the keys right"),
         ({}, "exactly the keys right"),
     ):
-        with pytest.raises(InvalidRecord, match=reason):
+        with pytest.raises(StorageError, match=reason):
             await store.save(result(scores), parent=judge)
     await store.save(result({"right": 1.0}), parent=judge)
     await store.save(result({}, skipped="the model refused"), parent=judge)

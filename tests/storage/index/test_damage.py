@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from storage import Project, ProjectStore, Task, TaskOutput, TaskRun
-from storage.errors import CorruptRecord, ProjectBusy, UnreadableProject, WriteFailed
+from storage.errors import CorruptRecord, ProjectBusy, UnreadableRecord, WriteError
 from storage.index.keeper import IndexKeeper
 from storage.index.queries import RunQuery
 
@@ -36,7 +36,7 @@ async def _ask(store: ProjectStore) -> int:
     (task,) = await store.children(store.project, Task)
     page = await store.page_of_runs(task, RunQuery(filter_id="tag::a", text="out"))
     assert page.total == await store.count_runs(task, RunQuery())
-    assert await store.unreadable() == await store.repeated() == []
+    assert await store.unreadable() == await store.duplicates() == []
     return page.total
 
 
@@ -153,11 +153,11 @@ async def test_a_project_file_that_cannot_be_used_is_named_with_its_folder_and_t
     project: Path, damage: Callable[[Path], None], reason: str
 ) -> None:
     damage(project / "project.kiln")
-    with pytest.raises(UnreadableProject) as refused:
+    with pytest.raises(UnreadableRecord, match="The project cannot be opened") as refused:
         await ProjectStore.open(project)
     said = str(refused.value)
     assert said.startswith(f"{project}/project.kiln: {reason}")
-    assert "Put back an earlier version of that file" in said
+    assert "Restore an earlier version of that file" in said
 
 
 async def test_a_record_that_is_empty_is_called_so(project: Path) -> None:
@@ -194,7 +194,7 @@ async def test_a_home_that_cannot_hold_what_belongs_to_a_project_is_named(
     (place,) = (tmp_path / "home" / "projects").iterdir()
     shutil.rmtree(place)
     place.write_text("no folder", encoding="utf-8")
-    with pytest.raises(WriteFailed, match="could not be written"):
+    with pytest.raises(WriteError, match="could not be written"):
         await ProjectStore.open(project, home=tmp_path / "home")
 
 

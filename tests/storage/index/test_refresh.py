@@ -12,7 +12,7 @@ import pytest
 from storage import Feedback, Project, ProjectStore, Task, TaskOutput, TaskRun
 from storage.errors import RecordNotFound
 from storage.index.queries import RunQuery
-from storage.index.refresh import Refreshed
+from storage.index.refresh import RefreshResult
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ async def test_a_refresh_of_what_nobody_changed_reads_nothing(
     await store.save(Feedback(feedback="good", source="run-page"), parent=run)
     await store.refresh()
     again = await store.refresh()
-    assert (again.changed, again.gone) == (0, 0)
+    assert (again.changed, again.removed) == (0, 0)
 
 
 async def test_a_folder_that_was_taken_away_goes_with_all_below_it(
@@ -61,7 +61,7 @@ async def test_a_folder_that_was_taken_away_goes_with_all_below_it(
     other = await _run(store, task, "b")
     await store.refresh()
     shutil.rmtree(store.side_folder(run))
-    assert (await store.refresh()).gone == 2
+    assert (await store.refresh()).removed == 2
     assert await store.tags(task) == {"b": 1}
     assert (await store.get(TaskRun, other.id)).id == other.id
     with pytest.raises(RecordNotFound):
@@ -107,7 +107,7 @@ async def test_of_thousands_of_runs_exactly_those_that_differ_are_told(
         (folder / "task_run.kiln").write_bytes(content)
     await store.refresh()
     assert await store.counts(task) == {"task_run": 2100}
-    assert await store.refresh() == Refreshed(changed=0, gone=0)
+    assert await store.refresh() == RefreshResult(changed=0, removed=0)
     for number in (0, 998, 999, 1000, 2099):
         shutil.rmtree(folders[number])
     for number in (1, 1001, 2098):
@@ -115,8 +115,8 @@ async def test_of_thousands_of_runs_exactly_those_that_differ_are_told(
     for name in ("", "1000a", "3000"):
         folders[5].with_name(f"0{name}").mkdir()
         (folders[5].with_name(f"0{name}") / "task_run.kiln").write_bytes(content)
-    assert await store.refresh() == Refreshed(changed=6, gone=5)
-    assert await store.refresh() == Refreshed(changed=0, gone=0)
+    assert await store.refresh() == RefreshResult(changed=6, removed=5)
+    assert await store.refresh() == RefreshResult(changed=0, removed=0)
     assert await store.counts(task) == {"task_run": 2098}
     shutil.rmtree(first.parent)
     await store.refresh()

@@ -62,7 +62,8 @@ async def test_the_score_table_and_what_is_scored_agree_with_the_results(tmp_pat
                 parent=judges[1],
             )
         scored = {
-            (cell.judge, cell.run_config_id): cell.items for cell in await store.scored(measured)
+            (cell.judge, cell.run_config_id): cell.items
+            for cell in await store.score_counts(measured)
         }
         assert scored == {key: len(runs) for key, runs in results.items()}
         table = await store.score_table(measured)

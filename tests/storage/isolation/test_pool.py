@@ -187,7 +187,7 @@ pool.run("match", "x", {"pattern": "(?=b)b", "text": "abc"})
 print(pool._idle[0]._process.pid, flush=True)
 os.kill(os.getpid(), 9)
 """
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=root, timeout=30
     )

@@ -18,7 +18,7 @@ from storage import (
     TaskOutputRating,
     TaskRun,
 )
-from storage.errors import ThereAgain
+from storage.errors import Refusal
 from storage.sharing.conflicts import Question
 from storage.sharing.sync import Sharing, fetch_project
 
@@ -116,7 +116,7 @@ async def test_a_task_that_one_deleted_and_another_changed_inside_is_kept_whole_
     assert left == _files(ana) == _files(ben)
     if not keep:
         trashed = (await ben.trash())[0]
-        await ben.put_back(trashed.key)
+        await ben.restore(trashed.key)
         assert _files(ben) == whole
 
 
@@ -130,8 +130,8 @@ async def test_a_run_that_one_deleted_and_another_commented_on_keeps_all_below_i
     (question,) = await _sync(ana, ben, ana)
     assert question.path == run.saved.path
     assert wanted == _files(ana) == _files(ben)
-    with pytest.raises(ThereAgain, match="somebody else kept it"):
-        await ana.put_back(deleted.key)
+    with pytest.raises(Refusal, match="somebody else kept it"):
+        await ana.restore(deleted.key)
 
 
 async def test_a_deletion_of_what_nobody_changed_goes_through(

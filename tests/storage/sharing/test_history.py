@@ -110,7 +110,7 @@ async def test_an_edit_an_addition_and_a_deletion_of_any_kind_are_undone(
             await sharing.undo(returned.change, path)
             assert path not in _files(folder)
             latest = (await store.trash())[0]
-            await store.put_back(latest.key)
+            await store.restore(latest.key)
             assert _files(folder) == before
             await sharing.sync()
 
@@ -130,7 +130,7 @@ async def test_a_change_of_several_records_is_told_and_undone_as_one(store: Proj
     assert _files(store.folder) == before
     (trashed,) = await store.trash()
     assert (trashed.kind, trashed.label) == ("eval", "Correct")
-    await store.put_back(trashed.key)
+    await store.restore(trashed.key)
     assert len(_files(store.folder)) == len(before) + 2
 
 

@@ -261,7 +261,7 @@ async def test_nothing_is_asked_of_a_deleted_record_until_it_is_back(
     assert len(await Sharing(ben).questions()) == 1
     deleted = await ben.delete(await _run(ben))
     assert await Sharing(ben).questions() == []
-    await ben.put_back(deleted.key)
+    await ben.restore(deleted.key)
     assert len(await Sharing(ben).questions()) == 1
 
 

@@ -1,17 +1,17 @@
-"""Which task runs are meant, and the SQL that looks for them where the fewest are."""
+"""Queries of task runs, and the SQL that starts from the rarest condition."""
 
 from dataclasses import dataclass, field, replace
 from typing import LiteralString, cast
 
-from storage.format.filters import AllOf, Named, Tagged, parse_filter
+from storage.format.filters import AllOf, NamedFilter, TagFilter, parse_filter
 from storage.index import sql
-from storage.index.rows import MADE_BY_EVAL, SqlValue, mark_of
+from storage.index.rows import FROM_EVAL, SqlValue, mark_of
 from storage.index.words import phrase_of
 
 
 @dataclass(frozen=True, slots=True)
 class RunQuery:
-    """Which task runs are meant; every condition that is set must hold.
+    """A query of task runs; every condition that is set must hold.
 
     Attributes:
         filter_id: One of Kiln's dataset filters, such as "tag::golden".
@@ -19,11 +19,11 @@ class RunQuery:
         without_tags: Tags that it must not have.
         source: Where its output came from, such as "human" or "synthetic".
         run_config_id: The run config that made its output.
-        made_by_evals: Whether an eval made it of an item; None for either.
-        rated: Whether it has an overall rating; None for either.
+        is_from_eval: Whether an eval made it of an item; None for either.
+        is_rated: Whether it has an overall rating; None for either.
         least_rating: The lowest overall rating.
         most_rating: The highest overall rating.
-        unrated_for: The key of a score that nobody has rated, such as "named::Polite".
+        unrated_score: The key of a score that nobody has rated, such as "named::Polite".
         text: Words that occur in its input or output, or how they begin; of a word that more than
             a thousand runs have, no longer ones are looked for.
     """
@@ -33,17 +33,17 @@ class RunQuery:
     without_tags: tuple[str, ...] = ()
     source: str | None = None
     run_config_id: str | None = None
-    made_by_evals: bool | None = None
-    rated: bool | None = None
+    is_from_eval: bool | None = None
+    is_rated: bool | None = None
     least_rating: float | None = None
     most_rating: float | None = None
-    unrated_for: str | None = None
+    unrated_score: str | None = None
     text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which task runs are meant, and where to look for them.
+class RunSearch:
+    """A query of task runs with the place where the search starts.
 
     Attributes:
         task: The task's number.
@@ -61,7 +61,7 @@ class Wanted:
 
     @property
     def is_counted_fast(self) -> bool:
-        """Whether counting them all takes no more than walking along one index."""
+        """Whether one walk along an index counts them all."""
         query = self.query
         return len(self.facets) <= 1 and not (
             query.text
@@ -72,47 +72,47 @@ class Wanted:
 
     @property
     def row(self) -> LiteralString:
-        """The column that has the row numbers where they are looked for."""
+        """The column with the row numbers at the place where the search starts."""
         if self.all_in_order:
             return "runs.row"
         if self.query.text:
             return "texts.rowid"
         return "facets.row" if self.facets else "runs.row"
 
-    def by_rating(self) -> "Wanted":
-        """Return the same, to be looked for among all runs in the order of their ratings."""
+    def by_rating(self) -> "RunSearch":
+        """Return the same search, through all runs in the order of their ratings."""
         return replace(self, all_in_order=True)
 
     def text(
-        self, start: LiteralString, joined: LiteralString = ""
+        self, start: LiteralString, join: LiteralString = ""
     ) -> tuple[LiteralString, dict[str, SqlValue]]:
         """Return the statement that begins so, without an order, and its values."""
         query = self.query
         words = words_query(query.text, self) if query.text else None
-        found = _Conditions({"task": self.task})
+        conditions = _Conditions({"task": self.task})
         source, condition, to_check = sql.ALL_RUNS, sql.OF_TASK, self.facets
         if self.all_in_order:
             if words:
-                found.add(sql.HAS_WORDS, words)
+                conditions.add(sql.HAS_WORDS, words)
         elif words:
             source, condition, to_check = sql.RUNS_WITH_WORDS, sql.MATCHING, ()
-            found.values["words"] = words
+            conditions.values["words"] = words
         elif self.facets:
             source, condition, to_check = (
                 sql.RUNS_WITH_FACET,
                 sql.OF_TASK_WITH_FACET,
                 self.facets[1:],
             )
-            found.values["facet"] = self.facets[0]
+            conditions.values["facet"] = self.facets[0]
         for facet in to_check:
-            found.add(sql.IS, facet)
+            conditions.add(sql.IS, facet)
         for facet in _lacking_facets_of(query):
-            found.add(sql.IS_NOT, facet)
+            conditions.add(sql.IS_NOT, facet)
         if query.least_rating is not None:
-            found.add(sql.AT_LEAST, query.least_rating)
+            conditions.add(sql.AT_LEAST, query.least_rating)
         if query.most_rating is not None:
-            found.add(sql.AT_MOST, query.most_rating)
-        return start + source + joined + condition + found.text, found.values
+            conditions.add(sql.AT_MOST, query.most_rating)
+        return start + source + join + condition + conditions.text, conditions.values
 
 
 @dataclass(slots=True)
@@ -131,12 +131,12 @@ class _Conditions:
 
 
 def facets_of(query: RunQuery) -> tuple[str, ...]:
-    """Return what runs must be to be meant, each once."""
+    """Return the facets that a matching run must have, each once."""
     facets = [*_facets_of_filter(query.filter_id), *(f"tag:{tag}" for tag in query.tags)]
-    if query.rated is not None:
-        facets.append("rated" if query.rated else "unrated")
-    if query.made_by_evals:
-        facets.append(MADE_BY_EVAL)
+    if query.is_rated is not None:
+        facets.append("rated" if query.is_rated else "unrated")
+    if query.is_from_eval:
+        facets.append(FROM_EVAL)
     if query.source is not None:
         facets.append(f"source:{query.source}")
     if query.run_config_id is not None:
@@ -145,34 +145,34 @@ def facets_of(query: RunQuery) -> tuple[str, ...]:
 
 
 def _lacking_facets_of(query: RunQuery) -> list[str]:
-    """Return what runs must not be to be meant."""
+    """Return the facets that a matching run must not have."""
     facets = [f"tag:{tag}" for tag in query.without_tags]
-    if query.made_by_evals is False:
-        facets.append(MADE_BY_EVAL)
-    if query.unrated_for is not None:
-        facets.append(f"rated_for:{query.unrated_for}")
+    if query.is_from_eval is False:
+        facets.append(FROM_EVAL)
+    if query.unrated_score is not None:
+        facets.append(f"rated_for:{query.unrated_score}")
     return facets
 
 
 def _facets_of_filter(filter_id: str) -> list[str]:
-    """Return what one of Kiln's dataset filters asks for."""
+    """Return the facets that one of Kiln's dataset filters requires."""
     match parse_filter(filter_id):
-        case Tagged(tag):
+        case TagFilter(tag):
             return [f"tag:{tag}"]
-        case Named("all"):
+        case NamedFilter("all"):
             return []
-        case Named("high_rating"):
+        case NamedFilter("high_rating"):
             return ["high"]
-        case Named("thinking_model"):
+        case NamedFilter("thinking_model"):
             return ["thought"]
-        case Named(_):
+        case NamedFilter(_):
             return ["high", "thought"]
         case AllOf(parts):
             return [facet for part in parts for facet in _facets_of_filter(part)]
 
 
-def words_query(text: str, wanted: Wanted) -> str:
-    """Return a full-text query for all words of a text among the runs that are meant."""
-    phrases = " AND ".join(phrase_of(w, whole=w in wanted.common) for w in text.split())
-    marks = " AND ".join(map(mark_of, (f"task:{wanted.task}", *wanted.facets)))
+def words_query(text: str, search: RunSearch) -> str:
+    """Return a full-text query for all words of a text, within the facets of a search."""
+    phrases = " AND ".join(phrase_of(w, is_whole=w in search.common) for w in text.split())
+    marks = " AND ".join(map(mark_of, (f"task:{search.task}", *search.facets)))
     return f"{{input output}} : ({phrases}) AND marks : ({marks})"

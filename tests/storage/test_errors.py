@@ -2,7 +2,7 @@
 
 import pytest
 
-from storage.errors import WorkbenchError, said_by_system
+from storage.errors import WorkbenchError, system_reason
 
 
 @pytest.mark.parametrize(
@@ -18,5 +18,5 @@ def test_a_quoted_full_stop_is_not_doubled(written: str, read: str) -> None:
 
 
 def test_what_the_system_says_comes_without_its_number() -> None:
-    assert said_by_system(FileNotFoundError(2, "No such file", "x")) == "no such file"
-    assert said_by_system(ValueError("embedded null byte")) == "embedded null byte"
+    assert system_reason(FileNotFoundError(2, "No such file", "x")) == "no such file"
+    assert system_reason(ValueError("embedded null byte")) == "embedded null byte"

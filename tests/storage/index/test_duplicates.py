@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from storage import Project, ProjectStore, Task, TaskOutput, TaskRun
-from storage.errors import AmbiguousName
+from storage.errors import Refusal
 from storage.index.queries import RunQuery
 
 
@@ -37,7 +37,7 @@ async def test_of_a_copied_run_both_files_are_named_and_the_shorter_path_is_mean
         (task,) = await store.children(store.project, Task)
         (run,) = await store.children(task, TaskRun)
         copy = await _copied(store, run, f"{run.id} - Copy")
-        (told,) = await store.repeated()
+        (told,) = await store.duplicates()
         assert told.path == copy
         assert run.saved.path in told.reason
         assert "Move one of the two folders" in told.reason
@@ -49,9 +49,9 @@ async def test_of_a_copied_run_both_files_are_named_and_the_shorter_path_is_mean
         assert (other.saved.path, tagged.saved.path) == (copy, run.saved.path)
         deleted = await store.delete(tagged)
         assert (await store.get(TaskRun, run.id)).saved.path == copy
-        assert await store.repeated() == []
-        await store.put_back(deleted.key)
-        assert len(await store.repeated()) == 1
+        assert await store.duplicates() == []
+        await store.restore(deleted.key)
+        assert len(await store.duplicates()) == 1
 
 
 async def test_of_a_copied_task_only_the_task_is_told_and_it_is_found_by_name_and_id(
@@ -60,12 +60,12 @@ async def test_of_a_copied_task_only_the_task_is_told_and_it_is_found_by_name_an
     async with await ProjectStore.open(one_task) as store:
         (task,) = await store.children(store.project, Task)
         copy = await _copied(store, task, f"{task.id} - Support copy")
-        assert [told.path for told in await store.repeated()] == [copy]
+        assert [told.path for told in await store.duplicates()] == [copy]
         for reference in (task.id, "support"):
             found = await store.find(Task, reference, parent=store.project)
             assert found.saved.path == task.saved.path
         await store.save(Task(name="Support", instruction="Other."), parent=store.project)
-        with pytest.raises(AmbiguousName, match="2 records"):
+        with pytest.raises(Refusal, match="2 records"):
             await store.find(Task, "Support", parent=store.project)
 
 
@@ -77,6 +77,6 @@ async def test_a_run_copied_to_another_task_is_told(one_task: Path) -> None:
         target = store.side_folder(other) / "runs" / run.id
         shutil.copytree(store.side_folder(run), target)
         await store.refresh()
-        assert len(await store.repeated()) == 1
+        assert len(await store.duplicates()) == 1
         found = await store.get(TaskRun, run.id, parent=other)
         assert found.saved.path.startswith(str(target.relative_to(store.folder)))

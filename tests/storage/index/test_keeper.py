@@ -13,7 +13,7 @@ from storage import Feedback, Project, ProjectStore, Task, TaskOutput, TaskRun
 from storage.errors import RecordNotFound
 from storage.index.keeper import IndexKeeper
 from storage.index.queries import RunQuery
-from storage.index.refresh import Refreshed
+from storage.index.refresh import RefreshResult
 
 
 class _Walked:
@@ -75,12 +75,12 @@ async def test_after_a_deletion_and_a_return_only_what_was_touched_is_looked_at(
     page = await store.page_of_runs(task, RunQuery())
     assert [one.id for one in page.records] == [other.id]
     assert await store.counts(run) == {}
-    await store.put_back(trashed.key)
+    await store.restore(trashed.key)
     page = await store.page_of_runs(task, RunQuery())
     assert {one.id for one in page.records} == {run.id, other.id}
     assert (await store.get(Feedback, feedback.id)).feedback == "good"
     assert runs not in walked.take()
-    assert await store.refresh() == Refreshed(changed=0, gone=0)
+    assert await store.refresh() == RefreshResult(changed=0, removed=0)
 
 
 async def test_what_comes_back_into_a_folder_with_leftovers_is_known_at_once(
@@ -92,7 +92,7 @@ async def test_what_comes_back_into_a_folder_with_leftovers_is_known_at_once(
     trashed = await store.delete(run)
     await anyio.Path(store.side_folder(run)).mkdir()
     await anyio.Path(store.side_folder(run) / "leftover.txt").write_text("x")
-    await store.put_back(trashed.key)
+    await store.restore(trashed.key)
     assert await store.counts(task) == {"task_run": 1}
     assert await store.counts(run) == {"feedback": 1}
     await store.delete(feedback)
@@ -104,7 +104,7 @@ async def test_a_task_that_comes_back_brings_all_below_it(store: ProjectStore, t
     await store.refresh()
     trashed = await store.delete(task)
     assert "task" not in await store.counts(store.project)
-    await store.put_back(trashed.key)
+    await store.restore(trashed.key)
     assert await store.counts(task) == {"task_run": 3}
     assert (await store.get(TaskRun, runs[1].id)).id == runs[1].id
 

@@ -76,11 +76,11 @@ _QUERIES = st.builds(
     tags=st.lists(st.sampled_from(_TAGS), max_size=2, unique=True).map(tuple),
     without_tags=st.lists(st.sampled_from(_TAGS), max_size=1).map(tuple),
     source=st.sampled_from((None, "human")),
-    made_by_evals=st.sampled_from((None, True, False)),
-    rated=st.sampled_from((None, True, False)),
+    is_from_eval=st.sampled_from((None, True, False)),
+    is_rated=st.sampled_from((None, True, False)),
     least_rating=st.sampled_from((None, 3.0)),
     most_rating=st.sampled_from((None, 4.0)),
-    unrated_for=st.sampled_from((None, "named::Polite")),
+    unrated_score=st.sampled_from((None, "named::Polite")),
     text=st.sampled_from((None, "seven", "naïve 日本", "AND", "it's", "sev", "本", "  ")),
 )
 
@@ -96,12 +96,12 @@ def _is_meant(run: TaskRun, query: RunQuery) -> bool:
             set(query.tags) <= set(run.tags),
             not set(query.without_tags) & set(run.tags),
             query.source is None or (source is not None and source.type == query.source),
-            query.made_by_evals in {None, run.eval_source is not None},
-            query.rated is None or (value is not None) == query.rated,
+            query.is_from_eval in {None, run.eval_source is not None},
+            query.is_rated is None or (value is not None) == query.is_rated,
             query.least_rating is None or (value is not None and value >= query.least_rating),
             query.most_rating is None or (value is not None and value <= query.most_rating),
-            query.unrated_for is None
-            or query.unrated_for not in (rating.requirement_ratings if rating else {}),
+            query.unrated_score is None
+            or query.unrated_score not in (rating.requirement_ratings if rating else {}),
             all(any(part in word for word in words) for part in (query.text or "").split()),
         )
     )
