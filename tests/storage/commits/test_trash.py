@@ -65,9 +65,7 @@ async def test_a_record_that_is_there_again_is_not_put_back_over_it(store: Proje
     file = store.folder / task.saved.path
     file.parent.mkdir()
     file.write_bytes(content)
-    with pytest.raises(
-        Refusal, match="The task 'Support' was not restored"
-    ):
+    with pytest.raises(Refusal, match="The task 'Support' was not restored"):
         await store.restore(deleted.key)
     assert await store.trash() == [deleted]
 
