@@ -23,7 +23,7 @@ from storage.commits.claims import hold_claims
 from storage.commits.commit_log import CommitLog, Edit, Move
 from storage.commits.commit_queue import CommitQueue
 from storage.commits.restoration import restore
-from storage.commits.steps import Planned
+from storage.commits.steps import ChangeRequest
 from storage.commits.trash import TrashEntry, empty_trash, keep_out_of_git, list_trash
 from storage.errors import Refusal
 from storage.files import write_atomically
@@ -198,11 +198,11 @@ class ProjectStore(ProjectReader):
         if not edits and not moves:
             return
         if moves or files:
-            await self._write_with_folders(Planned(edits, moves, reach), files)
+            await self._write_with_folders(ChangeRequest(edits, moves, reach), files)
         else:
-            await self._queue.commit(Planned(edits, (), reach), is_patient=is_patient)
+            await self._queue.commit(ChangeRequest(edits, (), reach), is_patient=is_patient)
 
-    async def _write_with_folders(self, change: Planned, files: Sequence[FileToCopy]) -> None:
+    async def _write_with_folders(self, change: ChangeRequest, files: Sequence[FileToCopy]) -> None:
         """Make a change that moves folders or copies files in."""
 
         def write_files() -> None:

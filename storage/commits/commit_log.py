@@ -21,7 +21,7 @@ from uuid import uuid4
 from storage.border import LinkCheck, Reach, check_links
 from storage.commits.locks import LONGEST_WAIT_S, ProjectLock
 from storage.commits.recovery import Pending
-from storage.commits.steps import Planned, Step, independent_groups
+from storage.commits.steps import ChangeRequest, Step, independent_groups
 from storage.commits.trash import FOLDER, UNWRITTEN
 from storage.commits.write_ahead import Edit, Move, PendingChange
 from storage.errors import (
@@ -100,11 +100,11 @@ class CommitLog:
             ProjectBusy: Another process has been writing for too long.
             WriteFailed: The disk refused; nothing was changed.
         """
-        (error,) = self.commit_all([Planned(edits, moves, reach)])
+        (error,) = self.commit_all([ChangeRequest(edits, moves, reach)])
         if error is not None:
             raise error
 
-    def commit_all(self, changes: Sequence[Planned]) -> list[Exception | None]:
+    def commit_all(self, changes: Sequence[ChangeRequest]) -> list[Exception | None]:
         """Make several changes under one hold of the lock, each whole or not at all.
 
         Changes of different files share the waits for the disk. One that is refused does not
@@ -132,12 +132,12 @@ class CommitLog:
         present: set[str] = set()
         for step in steps:
             try:
-                step.pending = self._checked_change(step.planned, links, present)
+                step.pending = self._checked_change(step.request, links, present)
             except Exception as error:  # noqa: BLE001 - it is raised to the caller of this change
                 step.error = error
 
     def _checked_change(
-        self, change: Planned, links: LinkCheck, present: set[str]
+        self, change: ChangeRequest, links: LinkCheck, present: set[str]
     ) -> PendingChange:
         """Return a change as it is to be made.
 
@@ -148,13 +148,13 @@ class CommitLog:
         """
         PendingChange(change.edits, change.moves, (), change.reach).check()
         links.check(change.paths)
-        if not present.issuperset(needed := needed_records(change.edits)) or change.moves:
+        if not present.issuperset(parents := needed_records(change.edits)) or change.moves:
             self.check_presence(change.edits, change.moves)
-            present |= needed
+            present |= parents
         moves = [self._with_free_target(move) for move in change.moves]
         pairs = [(edit, was) for edit, was in map(self._check, change.edits) if edit is not None]
-        edits, before = [edit for edit, _ in pairs], [was for _, was in pairs]
-        return PendingChange(edits, moves, before, change.reach)
+        edits, previous = [edit for edit, _ in pairs], [was for _, was in pairs]
+        return PendingChange(edits, moves, previous, change.reach)
 
     def _carry_out(self, steps: Sequence[Step]) -> None:
         """Write all new contents aside, then put them in place, then wait for the disk."""
@@ -181,8 +181,8 @@ class CommitLog:
     def _flush(self, steps: Sequence[Step]) -> None:
         """Wait until the disk has the names of what is in place."""
         try:
-            still = [step for step in steps if not step.pending.moves]
-            flush_folders({folder for step in still for folder in self._folders(step)})
+            in_place = [step for step in steps if not step.pending.moves]
+            flush_folders({folder for step in in_place for folder in self._folders(step)})
         except Exception as error:  # noqa: BLE001 - it is raised to the callers of all
             for step in steps:
                 self._undo(step.pending)
@@ -246,8 +246,8 @@ class CommitLog:
 
     def _missing(self, edits: Sequence[Edit]) -> list[str]:
         """Return the files of the records that edits lie below and that are not there."""
-        needed = needed_records(edits)
-        return [path for path in sorted(needed) if not (self._project / path).is_file()]
+        parents = needed_records(edits)
+        return [path for path in sorted(parents) if not (self._project / path).is_file()]
 
     @contextmanager
     def exclusive(self) -> Generator[None]:

@@ -7,7 +7,7 @@ import anyio
 import anyio.to_thread
 
 from storage.commits.commit_log import CommitLog
-from storage.commits.steps import LARGEST_GROUP, Planned
+from storage.commits.steps import LARGEST_GROUP, ChangeRequest
 from storage.errors import ProjectBusy
 
 Listener = Callable[[Sequence[str]], Awaitable[None]]
@@ -24,7 +24,7 @@ class _Entry:
         error: What refused it.
     """
 
-    change: Planned
+    change: ChangeRequest
     is_patient: bool
     is_done: bool = field(default=False, init=False)
     error: Exception | None = field(default=None, init=False)
@@ -47,7 +47,7 @@ class CommitQueue:
         self._entries: list[_Entry] = []
         self._turn = anyio.Lock()
 
-    async def commit(self, change: Planned, *, is_patient: bool = False) -> None:
+    async def commit(self, change: ChangeRequest, *, is_patient: bool = False) -> None:
         """Make a change; see `CommitLog.commit`.
 
         A caller that is cancelled before its turn has written nothing.
@@ -83,12 +83,12 @@ class CommitQueue:
             errors = await anyio.to_thread.run_sync(self._log.commit_all, changes)
         except Exception as error:  # noqa: BLE001 - it is raised to the callers of all
             errors = [error] * len(group)
-        again: list[_Entry] = []
+        retries: list[_Entry] = []
         for entry, error in zip(group, errors, strict=True):
             if isinstance(error, ProjectBusy) and entry.is_patient:
-                again.append(entry)
+                retries.append(entry)
             else:
                 entry.is_done, entry.error = True, error
-        self._entries[:0] = again
-        written = [entry for entry in group if entry.is_done and entry.error is None]
-        await self._listener([edit.path for entry in written for edit in entry.change.edits])
+        self._entries[:0] = retries
+        finished = [entry for entry in group if entry.is_done and entry.error is None]
+        await self._listener([edit.path for entry in finished for edit in entry.change.edits])

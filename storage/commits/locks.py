@@ -88,8 +88,8 @@ class ProjectLock:
 
     def _lock_file(self, until: float, wait_s: float) -> None:
         try:
-            left = max(0.0, until - time.monotonic())
-            self._file.acquire(timeout=left, poll_interval=_POLL_S)
+            remaining_s = max(0.0, until - time.monotonic())
+            self._file.acquire(timeout=remaining_s, poll_interval=_POLL_S)
         except Timeout as error:
             raise ProjectBusy(self._project, wait_s) from error
         except OSError as error:

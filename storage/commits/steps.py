@@ -14,7 +14,7 @@ LARGEST_GROUP: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class ChangeRequest:
     """A change that a caller asks for.
 
     Attributes:
@@ -38,14 +38,14 @@ class Step:
     """A change of a group while it is made.
 
     Attributes:
-        planned: What was asked for.
+        request: What was asked for.
         pending: What is made of it under the lock; None until it has been checked.
         fresh: The new contents, written aside.
         journal: The file of its write-ahead log.
         error: Why it was refused; None so far.
     """
 
-    planned: Planned
+    request: ChangeRequest
     pending: PendingChange = field(default_factory=lambda: PendingChange((), (), ()))
     fresh: Sequence[Path] = ()
     journal: Path | None = None
@@ -63,16 +63,16 @@ class Step:
             self.journal.unlink(missing_ok=True)
 
 
-def independent_groups(changes: Sequence[Planned]) -> Iterator[Sequence[Planned]]:
+def independent_groups(changes: Sequence[ChangeRequest]) -> Iterator[Sequence[ChangeRequest]]:
     """Yield changes in order, in groups whose members neither share a file nor need each other.
 
     A change that moves folders is a group of its own, because others may lie in them.
     """
-    group: list[Planned] = []
+    group: list[ChangeRequest] = []
     paths: set[str] = set()
     for change in changes:
-        touched = {*change.paths, *(edit.below for edit in change.edits if edit.below)}
-        is_apart = bool(change.moves) or not paths.isdisjoint(touched)
+        touched_paths = {*change.paths, *(edit.below for edit in change.edits if edit.below)}
+        is_apart = bool(change.moves) or not paths.isdisjoint(touched_paths)
         if group and (is_apart or group[-1].moves or len(group) >= LARGEST_GROUP):
             yield group
             group, paths = [], set()
