@@ -10,7 +10,7 @@ import os
 import unicodedata
 from collections.abc import Iterable
 from enum import StrEnum
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from storage.errors import UnsafePath
@@ -86,10 +86,38 @@ def is_trash_name(part: str) -> bool:
 
 def _bare(part: str) -> str:
     """Return a name as the most forgiving file systems read it."""
+    if part.isascii():
+        return part.lower().rstrip(". ")
     folded_name = unicodedata.normalize("NFKC", part).casefold().rstrip(". ")
     return "".join(
         character for character in folded_name if unicodedata.category(character) != "Cf"
     )
+
+
+class LinkCheck:
+    """Refuses paths that are links or lead through one. Remembers which parts are none.
+
+    Args:
+        folder: The project's folder, which may itself be reached by a link.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = str(folder)
+        self._plain: set[str] = set()
+
+    def check(self, paths: Iterable[str]) -> None:
+        """Refuse paths within the folder that are links or lead through one.
+
+        Raises:
+            UnsafePath: One does.
+        """
+        for path in paths:
+            for part in _steps(path):
+                if part in self._plain:
+                    continue
+                if os.path.islink(f"{self._folder}/{part}"):  # noqa: PTH114 - thousands of times
+                    raise UnsafePath(part, "is a link")
+                self._plain.add(part)
 
 
 def check_links(folder: Path, paths: Iterable[str]) -> None:
@@ -102,14 +130,7 @@ def check_links(folder: Path, paths: Iterable[str]) -> None:
     Raises:
         UnsafePath: One does.
     """
-    plain: set[PurePosixPath] = set()
-    for path in paths:
-        for part in _steps(PurePosixPath(path)):
-            if part in plain:
-                continue
-            if os.path.islink(folder / part):  # noqa: PTH114 - thousands of times
-                raise UnsafePath(str(part), "is a link")
-            plain.add(part)
+    LinkCheck(folder).check(paths)
 
 
 def has_links(folder: Path, path: str) -> bool:
@@ -132,5 +153,7 @@ def check_target(file: Path) -> None:
             raise UnsafePath(str(file), "belongs to git")
 
 
-def _steps(path: PurePosixPath) -> list[PurePosixPath]:
-    return [*reversed(path.parents[:-1]), path]
+def _steps(path: str) -> list[str]:
+    """Return the folders that lead to a path, topmost first, and the path."""
+    parts = path.split("/")
+    return ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]

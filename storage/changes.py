@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from enum import Enum, auto
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -54,12 +54,14 @@ class Change:
 
     Attributes:
         folder: The project's folder.
+        ancestors: Checks records against those above them; None for a reader of its own.
         edits: Files that get a new content.
         moves: Folders that go elsewhere.
         files: Files that are copied beside their records first.
     """
 
     folder: Path
+    ancestors: InitVar[Ancestors | None] = None
     edits: list[Edit] = field(default_factory=list[Edit])
     moves: list[Move] = field(default_factory=list[Move])
     files: list[FileToCopy] = field(default_factory=list[FileToCopy])
@@ -71,8 +73,13 @@ class Change:
 
     _ancestors: Ancestors = field(init=False)
 
-    def __post_init__(self) -> None:
-        self._ancestors = Ancestors(self.folder)
+    def __post_init__(self, ancestors: Ancestors | None) -> None:
+        self._ancestors = Ancestors(self.folder) if ancestors is None else ancestors
+
+    @property
+    def needs_check(self) -> bool:
+        """Whether `check` has anything to look at."""
+        return bool(self._checks)
 
     def check(self) -> None:
         """Refuse records that do not fit a task's schemas. Blocks: call it in a thread.

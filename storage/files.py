@@ -4,8 +4,9 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import IO, Final
@@ -32,6 +33,9 @@ UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.new")
 
 
 _PROBE_BYTES: Final = 65_536
+_FLUSHED_TOGETHER: Final = 128
+"""Files that are open at once while their contents go to the disk."""
+_flushers = ThreadPoolExecutor(8, thread_name_prefix="flush")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -150,6 +154,106 @@ def write_aside(path: Path, content: bytes, place: Path | None = None) -> Path:
             fresh.unlink(missing_ok=True)
             raise
     return fresh
+
+
+def write_all_aside(files: Sequence[tuple[Path, bytes]], place: Path) -> list[Path]:
+    """Write the new contents of several files aside, down to the disk, and return where.
+
+    The disk is waited for once for many files together, where it can.
+
+    Args:
+        files: Each file with what it is to hold.
+        place: A folder of the same disk that is there.
+
+    Raises:
+        WriteError: The disk refused; nothing was changed, and nothing is left aside.
+    """
+    fresh: list[Path] = []
+    try:
+        for begin in range(0, len(files), _FLUSHED_TOGETHER):
+            _write_together(files[begin : begin + _FLUSHED_TOGETHER], place, fresh)
+    except BaseException:
+        remove_files(fresh)
+        raise
+    return fresh
+
+
+def remove_files(files: Iterable[Path]) -> None:
+    """Remove what was written aside, as far as the disk allows; the next writer sweeps the rest."""
+    for file in files:
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
+
+
+def _write_together(files: Sequence[tuple[Path, bytes]], place: Path, fresh: list[Path]) -> None:
+    with ExitStack() as stack:
+        descriptors: list[int] = []
+        for path, content in files:
+            file = place / f".{path.name}.{uuid4().hex[:8]}.new"
+            with disk_errors(path):
+                make_folder(path.parent)
+                fresh.append(file)
+                out = stack.enter_context(file.open("wb"))
+                out.write(content)
+                out.flush()
+                descriptors.append(out.fileno())
+        with disk_errors(place):
+            _flush_all(descriptors)
+
+
+def _flush_all(descriptors: Sequence[int]) -> None:
+    """Wait until the disk has what was written; many waits at once cost little more than one."""
+    if len(descriptors) == 1:
+        os.fsync(descriptors[0])
+    else:
+        for _ in _flushers.map(os.fsync, descriptors):
+            pass
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, with those above it, unless it is there."""
+    try:
+        os.mkdir(folder)  # noqa: PTH102 - thousands of times
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def replace_file(fresh: Path, path: Path) -> None:
+    """Let what was written aside be the file; its folder is not flushed yet.
+
+    Raises:
+        WriteError: The disk refused.
+    """
+    with disk_errors(path):
+        fresh.replace(path)
+
+
+def flush_folders(folders: Iterable[Path]) -> None:
+    """Make the names in several folders survive a power cut, where the system can.
+
+    Raises:
+        WriteError: The disk refused.
+    """
+    if os.name == "nt":
+        return
+    waiting = list(folders)
+    for begin in range(0, len(waiting), _FLUSHED_TOGETHER):
+        _flush_folders(waiting[begin : begin + _FLUSHED_TOGETHER])
+
+
+def _flush_folders(folders: Sequence[Path]) -> None:
+    with ExitStack() as stack:
+        descriptors: list[int] = []
+        for folder in folders:
+            with disk_errors(folder):
+                descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            descriptors.append(descriptor)
+        if folders:
+            with disk_errors(folders[0]):
+                _flush_all(descriptors)
 
 
 def move_into_place(fresh: Path, path: Path) -> None:

@@ -21,11 +21,14 @@ from storage.changes import Change, new_text
 from storage.commits.attachments import FileToCopy, files_beside
 from storage.commits.claims import hold_claims
 from storage.commits.commit_log import CommitLog, Edit, Move
+from storage.commits.commit_queue import CommitQueue
 from storage.commits.restoration import restore
+from storage.commits.steps import ChangeRequest
 from storage.commits.trash import TrashEntry, empty_trash, keep_out_of_git, list_trash
 from storage.errors import Refusal
 from storage.files import write_atomically
 from storage.format.layout import PROJECT_FILE
+from storage.format.validation import Ancestors
 from storage.project_reader import ProjectReader
 from storage.record_files import read_project
 from storage.records import Project, Record
@@ -46,6 +49,8 @@ class ProjectStore(ProjectReader):
     def __init__(self, folder: Path, project: Project, state: Path) -> None:
         super().__init__(folder, project, state / "index.sqlite")
         self._log = CommitLog(folder, state)
+        self._ancestors = Ancestors(folder)
+        self._queue = CommitQueue(self._log, self._take_in)
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod
@@ -107,15 +112,21 @@ class ProjectStore(ProjectReader):
         if self._temporary is not None:
             self._temporary.cleanup()
 
-    async def save(self, record: R, *, parent: Record | None = None) -> R:
+    async def save(self, record: R, *, parent: Record | None = None, is_patient: bool = False) -> R:
         """Save a new record below its parent, or a changed one where it was read.
+
+        Args:
+            record: The record.
+            parent: What a new one is saved below.
+            is_patient: Whether to wait for other writers for as long as it takes, because the
+                record is paid for.
 
         Raises:
             StaleRevision: Somebody changed the file since the record was read, or took away what
                 it lies below.
             WriteError: The disk refused; nothing was changed.
         """
-        async with self.transaction() as change:
+        async with self.transaction(is_patient=is_patient) as change:
             return change.save(record, parent)
 
     async def delete(self, record: Record) -> TrashEntry:
@@ -128,12 +139,18 @@ class ProjectStore(ProjectReader):
             return change.delete(record)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Change]:
-        """Collect changes and make them all, or none, when the block ends without an error."""
-        change = Change(self.folder)
+    async def transaction(self, *, is_patient: bool = False) -> AsyncGenerator[Change]:
+        """Collect changes and make them all, or none, when the block ends without an error.
+
+        Args:
+            is_patient: Whether to wait for other writers for as long as it takes, because what
+                is saved is paid for.
+        """
+        change = Change(self.folder, self._ancestors)
         yield change
-        await anyio.to_thread.run_sync(change.check)
-        await self.write(change.edits, change.moves, change.files)
+        if change.needs_check:
+            await anyio.to_thread.run_sync(change.check)
+        await self.write(change.edits, change.moves, change.files, is_patient=is_patient)
 
     async def trash(self) -> list[TrashEntry]:
         """Return what is in the trash, the latest first."""
@@ -161,6 +178,7 @@ class ProjectStore(ProjectReader):
         files: Sequence[FileToCopy] = (),
         *,
         reach: Reach = Reach.RECORDS,
+        is_patient: bool = False,
     ) -> None:
         """Write files and move folders of the project, all or none.
 
@@ -169,6 +187,8 @@ class ProjectStore(ProjectReader):
             moves: Folders that go elsewhere.
             files: Files of a person that are copied in first.
             reach: Which files of the project may be touched.
+            is_patient: Whether to wait for other writers for as long as it takes, because what
+                is written is paid for.
 
         Raises:
             StaleRevision: A file is not as expected any more.
@@ -177,20 +197,30 @@ class ProjectStore(ProjectReader):
         """
         if not edits and not moves:
             return
+        if moves or files:
+            await self._write_with_folders(ChangeRequest(edits, moves, reach), files)
+        else:
+            await self._queue.commit(ChangeRequest(edits, (), reach), is_patient=is_patient)
+
+    async def _write_with_folders(self, change: ChangeRequest, files: Sequence[FileToCopy]) -> None:
+        """Make a change that moves folders or copies files in."""
 
         def write_files() -> None:
-            if moves or files:  # what comes before the commit makes folders
-                self._log.check_presence(edits, moves)
-            if moves:
+            # What comes before the commit makes folders.
+            self._log.check_presence(change.edits, change.moves)
+            if change.moves:
                 keep_out_of_git(self.folder)
             with files_beside(self.folder, files):
-                self._log.commit(edits, moves, reach=reach)
+                self._log.commit(change.edits, change.moves, reach=change.reach)
 
         await anyio.to_thread.run_sync(write_files)
-        edit_paths = [edit.path for edit in edits]
+        move_paths = [path for move in change.moves for path in (move.source, move.target)]
+        await self._take_in([edit.path for edit in change.edits], move_paths)
+
+    async def _take_in(self, edit_paths: Sequence[str], move_paths: Sequence[str] = ()) -> None:
+        """Let this store know what it has written itself."""
         if PROJECT_FILE in edit_paths:
             self.project = await anyio.to_thread.run_sync(read_project, self.folder)
-        move_paths = [path for move in moves for path in (move.source, move.target)]
         await self._index.note(edit_paths, move_paths)
 
     async def run_exclusive(self, work: Callable[[CommitLog], T]) -> T:

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from storage.border import Reach, check_links
-from storage.commits.locks import ProjectLock
+from storage.border import LinkCheck, Reach, check_links
+from storage.commits.locks import LONGEST_WAIT_S, ProjectLock
 from storage.commits.recovery import Pending
+from storage.commits.steps import ChangeRequest, Step, independent_groups
 from storage.commits.trash import FOLDER, UNWRITTEN
 from storage.commits.write_ahead import Edit, Move, PendingChange
 from storage.errors import (
@@ -31,11 +32,13 @@ from storage.errors import (
 )
 from storage.files import (
     disk_errors,
+    flush_folders,
     move_atomically,
-    move_into_place,
     read_only,
     read_plain,
     remove_empty_folders,
+    remove_files,
+    replace_file,
     write_atomically,
 )
 from storage.format.record_text import revision_of
@@ -54,14 +57,15 @@ class CommitLog:
     Args:
         project: The project's folder.
         state: This person's folder for the project, with the lock.
+        longest_wait_s: How long to wait for other writers.
     """
 
-    def __init__(self, project: Path, state: Path) -> None:
+    def __init__(self, project: Path, state: Path, longest_wait_s: float = LONGEST_WAIT_S) -> None:
         self._project = project
         self._pending = Pending(project, state)
         with disk_errors(state):
             state.mkdir(parents=True, exist_ok=True)
-        self._lock = ProjectLock(project, state / "lock")
+        self._lock = ProjectLock(project, state / "lock", longest_wait_s)
 
     def recover(self) -> int:
         """Settle changes that a process began and did not finish; return how many.
@@ -96,43 +100,121 @@ class CommitLog:
             ProjectBusy: Another process has been writing for too long.
             WriteError: The disk refused; nothing was changed.
         """
-        PendingChange(edits, moves, (), reach).check()
-        with self.exclusive():
-            check_links(self._project, PendingChange(edits, moves, ()).paths)
-            self.check_presence(edits, moves)
-            free = [self._with_free_target(move) for move in moves]
-            checks = [(edit, was) for edit, was in map(self._check, edits) if edit is not None]
-            change = PendingChange(
-                [edit for edit, _ in checks], free, [was for _, was in checks], reach
-            )
-            try:
-                self._carry_out(change)
-            except BaseException:
-                for edit in change.edits:
-                    if edit.expected is None:
-                        remove_empty_folders((self._project / edit.path).parent, self._project)
-                raise
+        (error,) = self.commit_all([ChangeRequest(edits, moves, reach)])
+        if error is not None:
+            raise error
 
-    def _carry_out(self, change: PendingChange) -> None:
-        if not change.paths:
+    def commit_all(self, changes: Sequence[ChangeRequest]) -> list[Exception | None]:
+        """Make several changes under one hold of the lock, each whole or not at all.
+
+        Changes of different files share the waits for the disk. One that is refused does not
+        touch the others.
+
+        Returns:
+            For each change None, or the error that refused it.
+
+        Raises:
+            ProjectBusy: Another process has been writing for too long.
+            WriteError: The lock cannot be used.
+        """
+        errors: list[Exception | None] = []
+        with self.exclusive():
+            for group in independent_groups(changes):
+                steps = [Step(change) for change in group]
+                self._look_again(steps)
+                self._carry_out([step for step in steps if step.pending.paths])
+                errors += [step.error for step in steps]
+        return errors
+
+    def _look_again(self, steps: Sequence[Step]) -> None:
+        """Look at each change again, now that nobody else writes; note what refuses it."""
+        links = LinkCheck(self._project)
+        present: set[str] = set()
+        for step in steps:
+            try:
+                step.pending = self._checked_change(step.request, links, present)
+            except Exception as error:  # noqa: BLE001 - it is raised to the caller of this change
+                step.error = error
+
+    def _checked_change(
+        self, change: ChangeRequest, links: LinkCheck, present: set[str]
+    ) -> PendingChange:
+        """Return a change as it is to be made.
+
+        Args:
+            change: What was asked for.
+            links: Remembers which folders are no links.
+            present: Remembers which records are there.
+        """
+        PendingChange(change.edits, change.moves, (), change.reach).check()
+        links.check(change.paths)
+        if not present.issuperset(parents := needed_records(change.edits)) or change.moves:
+            self.check_presence(change.edits, change.moves)
+            present |= parents
+        moves = [self._with_free_target(move) for move in change.moves]
+        pairs = [(edit, was) for edit, was in map(self._check, change.edits) if edit is not None]
+        edits, previous = [edit for edit, _ in pairs], [was for _, was in pairs]
+        return PendingChange(edits, moves, previous, change.reach)
+
+    def _carry_out(self, steps: Sequence[Step]) -> None:
+        """Write all new contents aside, then put them in place, then wait for the disk."""
+        if not steps:
             return
         self._pending.prepare()
         try:
-            fresh = self._pending.write_aside(change)
-            journal = self._pending.journal(change)
-        except BaseException:
-            self._pending.sweep(self._pending.leftovers())
-            raise
+            self._pending.write_aside(steps)
+        except BaseException as error:
+            for step in steps:
+                step.discard()
+            if not isinstance(error, Exception):
+                raise
+            if len(steps) > 1:  # one of them cannot be written: each finds out for itself
+                for step in steps:
+                    self._carry_out([step])
+            else:
+                self._refuse(steps[0], error)
+            return
+        for step in steps:
+            self._put_in_place(step)
+        self._flush([step for step in steps if step.error is None])
+
+    def _flush(self, steps: Sequence[Step]) -> None:
+        """Wait until the disk has the names of what is in place."""
         try:
-            for file, edit in zip(fresh, change.edits, strict=True):
-                move_into_place(file, self._project / edit.path)
-            self._move(change)
-        except BaseException:
-            self._pending.sweep(self._pending.leftovers())  # the old contents need the space
-            self._undo(change)
-            journal.unlink(missing_ok=True)
-            raise
-        journal.unlink(missing_ok=True)
+            in_place = [step for step in steps if not step.pending.moves]
+            flush_folders({folder for step in in_place for folder in self._folders(step)})
+        except Exception as error:  # noqa: BLE001 - it is raised to the callers of all
+            for step in steps:
+                self._undo(step.pending)
+                self._refuse(step, error)
+        for step in steps:
+            step.settle()
+
+    def _folders(self, step: Step) -> set[Path]:
+        """Return the folders that hold what a change has written."""
+        return {(self._project / edit.path).parent for edit in step.pending.edits}
+
+    def _put_in_place(self, step: Step) -> None:
+        try:
+            for file, edit in zip(step.fresh, step.pending.edits, strict=True):
+                replace_file(file, self._project / edit.path)
+            if step.pending.moves:  # they may take the folders of the edits away
+                flush_folders(self._folders(step))
+                self._move(step.pending)
+        except BaseException as error:
+            remove_files(step.fresh)  # the old contents need the space
+            self._undo(step.pending)
+            step.settle()
+            if not isinstance(error, Exception):
+                raise
+            self._refuse(step, error)
+
+    def _refuse(self, step: Step, error: Exception) -> None:
+        """Note why a change was not made, and remove the folders that it has made."""
+        step.error = error
+        for edit in step.pending.edits:
+            if edit.expected is None:
+                remove_empty_folders((self._project / edit.path).parent, self._project)
 
     def check_room(self, folder: Path, size: int) -> None:
         """Refuse a folder of the project that new records of this size could not be saved in.
@@ -164,7 +246,7 @@ class CommitLog:
 
     def _missing(self, edits: Sequence[Edit]) -> list[str]:
         """Return the files of the records that edits lie below and that are not there."""
-        parents = {edit.below for edit in edits if edit.below} - {edit.path for edit in edits}
+        parents = needed_records(edits)
         return [path for path in sorted(parents) if not (self._project / path).is_file()]
 
     @contextmanager
@@ -312,6 +394,11 @@ class CommitLog:
                 remove_empty_folders(path.parent, self._project)
             elif was is not None:
                 write_atomically(path, was)
+
+
+def needed_records(edits: Sequence[Edit]) -> set[str]:
+    """Return the files of the records that edits lie below and that they do not make."""
+    return {edit.below for edit in edits if edit.below} - {edit.path for edit in edits}
 
 
 def _revision(content: bytes | None) -> str | None:

@@ -3,11 +3,13 @@
 import errno
 import os
 import sys
+import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from weakref import WeakValueDictionary
 
 from filelock import FileLock, Timeout
 
@@ -16,7 +18,25 @@ from storage.files import disk_errors
 
 LONGEST_WAIT_S: Final = 30.0
 _PAUSE_S: Final = 0.01
+_POLL_S: Final = 0.005
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EBADF, errno.EINVAL, errno.EOPNOTSUPP})
+
+
+class _ThreadLock:
+    """A lock between the threads of this process, which wait for it without polling."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+
+_thread_locks: WeakValueDictionary[str, _ThreadLock] = WeakValueDictionary()
+_thread_locks_lock = threading.Lock()
+
+
+def _thread_lock(file: Path) -> _ThreadLock:
+    """Return the lock that all threads of this process share for a lock file."""
+    with _thread_locks_lock:
+        return _thread_locks.setdefault(str(file), _ThreadLock())
 
 
 class ProjectLock:
@@ -36,6 +56,7 @@ class ProjectLock:
         self._project = project
         self._longest_wait_s = longest_wait_s
         self._file = FileLock(file)
+        self._threads = _thread_lock(file)
 
     @contextmanager
     def hold(self, longest_wait_s: float | None = None) -> Generator[None]:
@@ -49,22 +70,31 @@ class ProjectLock:
         """
         wait_s = self._longest_wait_s if longest_wait_s is None else longest_wait_s
         until = time.monotonic() + wait_s
+        if not self._threads.lock.acquire(timeout=wait_s):
+            raise ProjectBusy(self._project, wait_s)
         try:
-            self._file.acquire(timeout=wait_s)
+            self._lock_file(until, wait_s)
+            try:
+                folder = self._lock_folder(until) if self._file.lock_counter == 1 else None
+                try:
+                    yield
+                finally:
+                    if folder is not None:
+                        os.close(folder)
+            finally:
+                self._file.release()
+        finally:
+            self._threads.lock.release()
+
+    def _lock_file(self, until: float, wait_s: float) -> None:
+        try:
+            remaining_s = max(0.0, until - time.monotonic())
+            self._file.acquire(timeout=remaining_s, poll_interval=_POLL_S)
         except Timeout as error:
             raise ProjectBusy(self._project, wait_s) from error
         except OSError as error:
             with disk_errors(Path(self._file.lock_file)):
                 raise error from None
-        try:
-            folder = self._lock_folder(until) if self._file.lock_counter == 1 else None
-            try:
-                yield
-            finally:
-                if folder is not None:
-                    os.close(folder)
-        finally:
-            self._file.release()
 
     def _lock_folder(self, until: float) -> int | None:
         """Return the locked folder, to be closed; None if there is nothing to lock."""

@@ -9,6 +9,7 @@ import errno
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from stat import S_IMODE
 from typing import Final
@@ -16,6 +17,7 @@ from uuid import uuid4
 
 from storage.border import FOREIGN, PENDING, check_links, has_links
 from storage.commits.seal import JournalSeal
+from storage.commits.steps import Step
 from storage.commits.trash import keep_out_of_git
 from storage.commits.write_ahead import PendingChange
 from storage.errors import UnsafePath
@@ -24,7 +26,7 @@ from storage.files import (
     disk_errors,
     move_atomically,
     read_plain,
-    write_aside,
+    write_all_aside,
     write_atomically,
 )
 
@@ -70,27 +72,26 @@ class Pending:
         self.prepare()
         check_room(folder, size, self._folder)
 
-    def write_aside(self, change: PendingChange) -> list[Path]:
-        """Write the new contents of a change aside and return where.
+    def write_aside(self, steps: Sequence[Step]) -> None:
+        """Write the new contents of changes aside, and the journals of those that need one.
+
+        A change of one file alone needs no journal.
 
         Raises:
             WriteError: The disk refused; nothing was changed.
         """
-        return [
-            write_aside(self._project / edit.path, edit.content, self._folder)
-            for edit in change.edits
+        files = [
+            (self._project / edit.path, edit.content)
+            for step in steps
+            for edit in step.pending.edits
         ]
-
-    def journal(self, change: PendingChange) -> Path:
-        """Return the file of a change's journal; a change of one file alone needs none.
-
-        Raises:
-            WriteError: The disk refused; nothing was changed.
-        """
-        file = self._folder / f"{uuid4().hex}.json"
-        if len(change.paths) > 1:
-            write_atomically(file, self._seal.mark(change.text()))
-        return file
+        fresh = iter(write_all_aside(files, self._folder))
+        for step in steps:
+            step.fresh = tuple(islice(fresh, len(step.pending.edits)))
+        for step in steps:
+            if len(step.pending.paths) > 1:
+                step.journal = self._folder / f"{uuid4().hex}.json"
+                write_atomically(step.journal, self._seal.mark(step.pending.text()))
 
     def leftovers(self) -> list[Path]:
         """Return what processes that died left of what they had under way.

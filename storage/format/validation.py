@@ -1,8 +1,9 @@
 """Whether a record fits the records above it, which its own model cannot know."""
 
 import json
+import os
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
 from storage.errors import UnreadableRecord
@@ -42,7 +43,7 @@ def misfit(run: TaskRun, task: Task, previous: TaskRun | None = None) -> str | N
 
 
 class Ancestors:
-    """Reads the records above others, each once, to check what is saved below them.
+    """Reads the records above others, each once while it stays as it is, to check what is saved.
 
     A check may wait for a worker process, so it blocks.
 
@@ -52,7 +53,7 @@ class Ancestors:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._read: dict[str, Record | None] = {}
+        self._read: dict[str, tuple[tuple[int, int, int], Record | None]] = {}
 
     def check(self, record: Record, path: str, previous: Record | None) -> None:
         """Refuse a record that does not fit its ancestors.
@@ -80,16 +81,26 @@ class Ancestors:
             raise invalid_record(record.type_name(), fault)
 
     def _above(self, kind: type[R], path: str, folders: int) -> R | None:
-        """Return a record some folders above; None if none can be read."""
-        file = str(PurePosixPath(path).parents[folders] / place_of(kind).file_name)
-        if file not in self._read:
+        """Return a record some folders above; None where there is none that can be read."""
+        file = f"{path.rsplit('/', folders + 1)[0]}/{place_of(kind).file_name}"
+        state = _state(f"{self._folder}/{file}")
+        if file not in self._read or self._read[file][0] != state:
             try:
                 content = read_plain(self._folder / file)
-                self._read[file] = parse_record(kind, content, file)
+                self._read[file] = state, parse_record(kind, content, file)
             except (OSError, UnreadableRecord):
-                self._read[file] = None
-        record = self._read[file]
+                self._read[file] = state, None
+        record = self._read[file][1]
         return record if isinstance(record, kind) else None
+
+
+def _state(file: str) -> tuple[int, int, int]:
+    """Return what differs where a file was written: its time, size and number."""
+    try:
+        status = os.lstat(file)
+    except OSError:
+        return (0, 0, 0)
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _schema_fault(task: Task, previous: Task | None) -> str | None:

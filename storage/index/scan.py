@@ -4,7 +4,7 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Final, NamedTuple
 
@@ -130,18 +130,19 @@ def _shorter_paths(folder: str) -> Generator[tuple[str, int | None]]:
 def find(root: Path, path: str) -> RecordFile | None:
     """Return the record's file of this path as a walk would, None if there is none."""
     place = place_named(path.rpartition("/")[2])
+    file = f"{root}/{path}"
     try:
-        status = os.lstat(root / path)
-        links = os.lstat((root / path).parent).st_nlink
+        status = os.lstat(file)
+        links = os.lstat(file.rpartition("/")[0]).st_nlink
     except OSError:
         return None
     if place is None or not S_ISREG(status.st_mode):
         return None
     parent, below = "", 1
     if place.parents:
-        above = PurePosixPath(path).parents[2]
-        files = [str(above / place_of(kind).file_name) for kind in place.parents]
-        parent = next((file for file in files if (root / file).exists()), files[0])
+        above = path.rsplit("/", 3)[0] if path.count("/") > 2 else ""
+        files = [f"{above}/{place_of(kind).file_name}".lstrip("/") for kind in place.parents]
+        parent = next((file for file in files if os.path.exists(f"{root}/{file}")), files[0])  # noqa: PTH110
         below = int(bool(children_of(place.record)) and links != _ONLY_ITSELF)
     state = FileState(path, status.st_mtime_ns, status.st_size, below)
     return RecordFile(state, parent, place.record.type_name())

@@ -1,0 +1,96 @@
+"""An OpenAI-compatible server that answers after a fixed time and says when it was asked.
+
+    python model_server.py [milliseconds] [answer]
+
+Raw asyncio. GET /report answers with the number of calls, the seconds from the first question to
+the last answer, and the most that were open at once; GET /forget begins anew.
+"""
+
+import asyncio
+import json
+import sys
+import time
+
+
+def reply(body: bytes, text: str) -> bytes:
+    answer = {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "judge",
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": "stop",
+                "message": {"role": "assistant", "content": text},
+            }
+        ],
+        "usage": {
+            "prompt_tokens": len(body) // 4,
+            "completion_tokens": 6,
+            "total_tokens": len(body) // 4 + 6,
+        },
+    }
+    return json.dumps(answer).encode()
+
+
+class Server:
+    def __init__(self, wait: float, text: str) -> None:
+        self.wait, self.text = wait, text
+        self.forget()
+
+    def forget(self) -> None:
+        self.calls = self.open = self.most_open = 0
+        self.first = self.last = 0.0
+
+    def report(self) -> bytes:
+        span = self.last - self.first if self.calls else 0.0
+        return json.dumps(
+            {"calls": self.calls, "span_s": round(span, 3), "most_open": self.most_open}
+        ).encode()
+
+    async def answer(self, head: bytes, reader: asyncio.StreamReader) -> bytes:
+        if head.startswith(b"get /forget"):
+            self.forget()
+            return b"{}"
+        if head.startswith(b"get /report"):
+            return self.report()
+        if head.startswith(b"get "):
+            return json.dumps({"object": "list", "data": [{"id": "judge"}]}).encode()
+        length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
+        body = await reader.readexactly(length)
+        self.first = self.first or time.perf_counter()
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
+        await asyncio.sleep(self.wait)
+        self.open -= 1
+        self.calls += 1
+        self.last = time.perf_counter()
+        return reply(body, self.text)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                content = await self.answer(head, reader)
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+                    + str(len(content)).encode()
+                    + b"\r\n\r\n"
+                    + content
+                )
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+
+async def main() -> None:
+    wait = float(sys.argv[1]) / 1000 if len(sys.argv) > 1 else 0.05
+    text = sys.argv[2] if len(sys.argv) > 2 else '{"reasoning": "polite", "polite": "pass"}'
+    server = await asyncio.start_server(Server(wait, text).serve, "127.0.0.1", 0, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,94 @@
+"""Group commit: whoever waits to write is written together, under one hold of the lock."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+import anyio.to_thread
+
+from storage.commits.commit_log import CommitLog
+from storage.commits.steps import LARGEST_GROUP, ChangeRequest
+from storage.errors import ProjectBusy
+
+Listener = Callable[[Sequence[str]], Awaitable[None]]
+
+
+@dataclass(eq=False, slots=True)
+class _Entry:
+    """A change that waits to be written.
+
+    Attributes:
+        change: What is asked for.
+        is_patient: Whether it waits for the lock for as long as it takes.
+        is_done: Whether its turn is over.
+        error: What refused it.
+    """
+
+    change: ChangeRequest
+    is_patient: bool
+    is_done: bool = field(default=False, init=False)
+    error: Exception | None = field(default=None, init=False)
+
+
+class CommitQueue:
+    """Writes the changes of this process's tasks in groups, in the order in which they came.
+
+    The task whose turn it is writes for all that wait, so a wait is two groups at most. A change
+    counts as made, and its caller goes on, only when it is on the disk.
+
+    Args:
+        log: Writes them.
+        listener: Gets the files of each group, before its callers go on.
+    """
+
+    def __init__(self, log: CommitLog, listener: Listener) -> None:
+        self._log = log
+        self._listener = listener
+        self._entries: list[_Entry] = []
+        self._turn = anyio.Lock()
+
+    async def commit(self, change: ChangeRequest, *, is_patient: bool = False) -> None:
+        """Make a change; see `CommitLog.commit`.
+
+        A caller that is cancelled before its turn has written nothing.
+
+        Args:
+            change: What is asked for.
+            is_patient: Whether to wait for the lock for as long as it takes, for what is paid for.
+
+        Raises:
+            ProjectBusy: Another process has been writing for too long.
+            WriteError: The disk refused; nothing was changed.
+        """
+        entry = _Entry(change, is_patient)
+        self._entries.append(entry)
+        try:
+            while not entry.is_done:
+                async with self._turn:
+                    if not entry.is_done:
+                        with anyio.CancelScope(shield=True):
+                            await self._write_group()
+        finally:
+            if entry in self._entries:
+                self._entries.remove(entry)
+        if entry.error is not None:
+            raise entry.error
+
+    async def _write_group(self) -> None:
+        """Write what waits."""
+        group = self._entries[:LARGEST_GROUP]
+        del self._entries[:LARGEST_GROUP]
+        changes = [entry.change for entry in group]
+        try:
+            errors = await anyio.to_thread.run_sync(self._log.commit_all, changes)
+        except Exception as error:  # noqa: BLE001 - it is raised to the callers of all
+            errors = [error] * len(group)
+        retries: list[_Entry] = []
+        for entry, error in zip(group, errors, strict=True):
+            if isinstance(error, ProjectBusy) and entry.is_patient:
+                retries.append(entry)
+            else:
+                entry.is_done, entry.error = True, error
+        self._entries[:0] = retries
+        finished = [entry for entry in group if entry.is_done and entry.error is None]
+        await self._listener([edit.path for entry in finished for edit in entry.change.edits])

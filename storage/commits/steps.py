@@ -1,0 +1,82 @@
+"""The changes of a group on their way to the disk, each whole or not at all."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from storage.border import Reach
+from storage.commits.write_ahead import Edit, Move, PendingChange
+from storage.files import remove_files
+
+LARGEST_GROUP: Final = 256
+"""Changes that share one wait for the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRequest:
+    """A change that a caller asks for.
+
+    Attributes:
+        edits: Files that get a new content.
+        moves: Folders that go elsewhere, after that.
+        reach: Which files of the project may be touched.
+    """
+
+    edits: Sequence[Edit]
+    moves: Sequence[Move] = ()
+    reach: Reach = Reach.RECORDS
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All that it touches, within the project."""
+        return PendingChange(self.edits, self.moves, ()).paths
+
+
+@dataclass(slots=True)
+class Step:
+    """A change of a group while it is made.
+
+    Attributes:
+        request: What was asked for.
+        pending: What is made of it under the lock; None until it has been checked.
+        fresh: The new contents, written aside.
+        journal: The file of its write-ahead log.
+        error: Why it was refused; None so far.
+    """
+
+    request: ChangeRequest
+    pending: PendingChange = field(default_factory=lambda: PendingChange((), (), ()))
+    fresh: Sequence[Path] = ()
+    journal: Path | None = None
+    error: Exception | None = None
+
+    def discard(self) -> None:
+        """Remove what was written aside."""
+        remove_files(self.fresh)
+        self.settle()
+        self.fresh = ()
+
+    def settle(self) -> None:
+        """Remove the write-ahead log: the change is made, or undone."""
+        if self.journal is not None:
+            self.journal.unlink(missing_ok=True)
+
+
+def independent_groups(changes: Sequence[ChangeRequest]) -> Iterator[Sequence[ChangeRequest]]:
+    """Yield changes in order, in groups whose members neither share a file nor need each other.
+
+    A change that moves folders is a group of its own, because others may lie in them.
+    """
+    group: list[ChangeRequest] = []
+    paths: set[str] = set()
+    for change in changes:
+        touched_paths = {*change.paths, *(edit.below for edit in change.edits if edit.below)}
+        is_apart = bool(change.moves) or not paths.isdisjoint(touched_paths)
+        if group and (is_apart or group[-1].moves or len(group) >= LARGEST_GROUP):
+            yield group
+            group, paths = [], set()
+        group.append(change)
+        paths.update(change.paths)
+    if group:
+        yield group
