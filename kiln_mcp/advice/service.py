@@ -127,7 +127,7 @@ async def describe_project(
         unreadable=faults_said([*await store.unreadable(), *damaged], most_faults),
         repeated=faults_said(await store.repeated(), most_faults),
         jobs_set_aside=await jobs_set_aside(workspace, store),
-        to_decide=open_questions(await Sharing(store).questions()),
+        to_decide=open_questions(await Sharing(store).conflicts()),
         next_step=None if tasks else first_step,
     )
 

@@ -15,8 +15,8 @@ from storage.border import check_target
 from storage.exchange.contents import travels
 from storage.exchange.errors import NotAZipName, TargetInside, TargetTaken
 from storage.files import disk_errors, flush_folder
-from storage.git.git import Git, GitFailed
-from storage.git.safety import left_at_home
+from storage.git.git import Git, GitError
+from storage.git.safety import unshared_files
 from storage.records.names import acceptable_name, stored_name
 from storage.store import ProjectStore
 
@@ -99,7 +99,7 @@ def _files(folder: Path) -> tuple[list[PurePosixPath], list[str]]:
                 found.append(path)
             else:
                 left_out.append(f"{path}: a link or device")
-    strangers = set(left_at_home([str(path) for path in found]))
+    strangers = set(unshared_files([str(path) for path in found]))
     left_out += [f"{path}: no part of the project" for path in sorted(strangers)]
     return sorted((path for path in found if str(path) not in strangers), key=str), left_out
 
@@ -116,7 +116,7 @@ def _ignored(folder: Path) -> set[str]:
             listed = git.lines(
                 *held, "ls-files", "-o", "-i", "--exclude-standard", "--directory", "-z"
             )
-        except GitFailed:
+        except GitError:
             return set()
     return {path for path in listed if travels(PurePosixPath(path))}
 

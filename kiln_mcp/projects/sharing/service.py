@@ -12,7 +12,7 @@ from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, RecordProblem
 from storage.git.safety import check_address
-from storage.sharing.conflicts import Question
+from storage.sharing.conflicts import Conflict
 from storage.sharing.sync import Sharing
 
 _MOST_NAMES = 10
@@ -59,7 +59,7 @@ class Decided(Result):
     next_step: str
 
 
-def open_questions(questions: Sequence[Question]) -> list[OpenQuestion]:
+def open_questions(questions: Sequence[Conflict]) -> list[OpenQuestion]:
     """Return questions as the doors show them."""
     return [
         OpenQuestion(
@@ -122,16 +122,16 @@ async def sync_project(workspace: Workspace, project: ProjectReference) -> Propo
 async def _sync(store: ProjectStore) -> Synced:
     report = await Sharing(store).sync()
     return Synced(
-        saved=report.saved or None,
-        received=report.received or None,
-        sent=report.sent if report.is_shared else None,
-        waiting=report.waiting or None,
-        offline=report.offline or None,
+        saved=report.outgoing or None,
+        received=report.incoming or None,
+        sent=report.is_sent if report.is_shared else None,
+        waiting=report.unsent_count or None,
+        offline=report.offline_reason or None,
         notice=report.notice or None,
-        signed=report.signed or None,
-        questions=open_questions(report.questions),
+        signed=report.signature_note or None,
+        questions=open_questions(report.conflicts),
         unreadable=faults_said(await store.unreadable()),
-        left_out=_first(report.left_out),
+        left_out=_first(report.untracked_files),
     )
 
 
@@ -148,7 +148,7 @@ async def decide_question(
     store = await workspace.open_project(project)
     sharing = Sharing(store)
     await sharing.decide(question, choice - 1)
-    left = len(await sharing.questions())
+    left = len(await sharing.conflicts())
     return Decided(
         still_open=left,
         next_step="decide_question: decide the next one."

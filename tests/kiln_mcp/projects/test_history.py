@@ -18,8 +18,7 @@ from storage import (
     TaskRun,
     TaskRunConfig,
 )
-from storage.errors import RecordNotFound
-from storage.sharing.errors import ChangedSince
+from storage.errors import RecordNotFound, Refusal
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +86,7 @@ async def test_a_deleted_prompt_shows_its_history_and_comes_back_by_undo(
     assert [prompt.name for prompt in await store.children(task, Prompt)] == ["Short"]
     (again,) = await store.children(task, Prompt)
     await store.save(again.replace(prompt="Changed."))
-    with pytest.raises(ChangedSince, match="was changed after it was added"):
+    with pytest.raises(Refusal, match="was changed after it was added"):
         await _call(workspace, "undo_change", project="P", change=added["change"])
 
 

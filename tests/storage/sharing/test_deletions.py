@@ -10,7 +10,6 @@ import pytest
 from storage import (
     Eval,
     Feedback,
-    Project,
     ProjectStore,
     Skill,
     Task,
@@ -19,8 +18,8 @@ from storage import (
     TaskRun,
 )
 from storage.errors import ThereAgain
-from storage.sharing.conflicts import Question
-from storage.sharing.sync import Sharing, fetch_project
+from storage.sharing.conflicts import Conflict
+from storage.sharing.sync import Sharing
 
 
 class EveryKind(Protocol):
@@ -38,14 +37,6 @@ async def ana(tmp_path: Path, hub: Path, every_kind: EveryKind) -> AsyncGenerato
         await store.save(run, parent=task)
         await Sharing(store).share(str(hub))
         await Sharing(store).sync()
-        yield store
-
-
-@pytest.fixture
-async def ben(tmp_path: Path, hub: Path, ana: ProjectStore) -> AsyncGenerator[ProjectStore]:
-    assert isinstance(ana.project, Project)
-    await fetch_project(str(hub), tmp_path / "ben")
-    async with await ProjectStore.open(tmp_path / "ben", home=tmp_path / "h2") as store:
         yield store
 
 
@@ -75,14 +66,14 @@ def _files(store: ProjectStore) -> dict[str, bytes]:
     }
 
 
-async def _sync(*stores: ProjectStore) -> list[Question]:
-    asked: tuple[Question, ...] = ()
+async def _sync(*stores: ProjectStore) -> list[Conflict]:
+    asked: tuple[Conflict, ...] = ()
     for store in stores:
-        asked = (await Sharing(store).sync()).questions
+        asked = (await Sharing(store).sync()).conflicts
     return list(asked)
 
 
-async def _answer(store: ProjectStore, question: Question, *, keep: bool) -> None:
+async def _answer(store: ProjectStore, question: Conflict, *, keep: bool) -> None:
     number = next(i for i, c in enumerate(question.choices) if c.absent != keep)
     await Sharing(store).decide(question.id, number)
 
@@ -109,7 +100,7 @@ async def test_a_task_that_one_deleted_and_another_changed_inside_is_kept_whole_
         assert keeping == "keep it"
     whole = {path: held for path, held in wanted.items() if not path.startswith(gone.folder)}
     assert whole == _files(ana) == _files(ben)
-    (question,) = await Sharing(ben).questions()
+    (question,) = await Sharing(ben).conflicts()
     await _answer(ben, question, keep=keep)
     left = whole if keep else {p: h for p, h in whole.items() if not p.startswith("tasks/")}
     assert await _sync(ben, ana, ben) == []
@@ -189,7 +180,7 @@ async def test_of_keeping_and_deleting_answered_apart_keeping_wins_and_is_asked_
     people = (ana, ben) if keeper_is_first else (ben, ana)
     (again,) = await _sync(*people, *people)
     # Who deletes by an answer does so later than who deleted first.
-    assert again.model_copy(update={"makers": question.makers}) == question
+    assert again.model_copy(update={"authors": question.authors}) == question
     assert wanted == _files(ana) == _files(ben)
     await _answer(ben, question, keep=False)
     assert await _sync(ben, ana) == []
@@ -244,7 +235,7 @@ async def test_two_versions_of_a_file_chosen_apart_are_asked_about_again(
         (skill,) = await store.children(store.project, Skill)
         texts = {file.read_text("utf-8") for file in store.side_folder(skill).glob("*.md")}
         assert texts == {"Ana's\n", "Ben's\n"}
-        assert len(await Sharing(store).questions()) == 1
+        assert len(await Sharing(store).conflicts()) == 1
 
 
 async def _runs_elsewhere(store: ProjectStore) -> list[TaskRun]:

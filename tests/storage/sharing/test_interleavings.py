@@ -276,8 +276,8 @@ class Team(RuleBasedStateMachine):
     async def _decide(self, who: str, choices: list[int]) -> None:
         """Decide the first of the open questions, each by a choice."""
         sharing = Sharing(self.stores[who])
-        for question, choice in zip(await sharing.questions(), choices, strict=False):
-            if question.id not in {one.id for one in await sharing.questions()}:
+        for question, choice in zip(await sharing.conflicts(), choices, strict=False):
+            if question.id not in {one.id for one in await sharing.conflicts()}:
                 continue  # what it is about went with another
             if question.choices[choice].absent and not question.field:
                 self.deleted |= self._below(who, question.path)
@@ -296,8 +296,8 @@ class Team(RuleBasedStateMachine):
 
     async def _sync(self, who: str) -> None:
         sharing = Sharing(self.stores[who])
-        assert (await sharing.sync()).sent
-        assert await sharing.unsaved() == "", "a sync left what nobody did"
+        assert (await sharing.sync()).is_sent
+        assert await sharing.unsaved_changes() == "", "a sync left what nobody did"
 
     @invariant()
     def every_file_can_be_read(self) -> None:

@@ -1,13 +1,9 @@
 """One takes all that there is out of a folder and puts something else in."""
 
-from collections.abc import AsyncGenerator
-from pathlib import Path
-
 import pytest
 
 from storage import (
     Feedback,
-    Project,
     ProjectStore,
     Skill,
     Task,
@@ -16,15 +12,7 @@ from storage import (
     TaskRun,
 )
 from storage.git.git import Git
-from storage.sharing.sync import UNSYNCED, Sharing, fetch_project
-
-
-@pytest.fixture
-async def ben(tmp_path: Path, hub: Path, ana: ProjectStore) -> AsyncGenerator[ProjectStore]:
-    assert isinstance(ana.project, Project)
-    await fetch_project(str(hub), tmp_path / "ben")
-    async with await ProjectStore.open(tmp_path / "ben", home=tmp_path / "h2") as store:
-        yield store
+from storage.sharing.sync import UNSYNCED, Sharing
 
 
 async def _task(store: ProjectStore) -> Task:
@@ -52,7 +40,7 @@ async def _all_have(files: dict[str, bytes], *stores: ProjectStore) -> None:
     """Check that everybody has these files, and that nobody thinks of having changed any."""
     for store in stores:
         report = await Sharing(store).sync()
-        assert (report.saved, report.sent) == ("", True)
+        assert (report.outgoing, report.is_sent) == ("", True)
         assert _files(store) == files
         assert Git(store.folder).text("status", "--porcelain") == ""
 
@@ -66,7 +54,7 @@ async def test_runs_that_come_when_all_others_go_are_there_for_everybody(
         await ben.save(_new(text), parent=await _task(ben))
     await Sharing(ben).sync()
     wanted = _files(ben)
-    assert (await Sharing(ana).sync()).received == "Add 2 runs, delete 1 run"
+    assert (await Sharing(ana).sync()).incoming == "Add 2 runs, delete 1 run"
     assert {run.input for run in await _runs(ana)} == {"new 1", "new 2"}
     await _all_have(wanted, ana, ben, ana)
 
@@ -140,17 +128,17 @@ async def test_a_question_that_is_asked_again_when_no_other_is_open_is_asked_of_
             await store.save(run.replace(output=run.output.replace(rating=rating)))
         await Sharing(store).sync()
     await Sharing(ana).sync()
-    first, second = await Sharing(ana).questions()
+    first, second = await Sharing(ana).conflicts()
     for question in (first, second):
         await Sharing(ana).decide(question.id, 0)
     await Sharing(ben).decide(first.id, 1)
     for store in (ana, ben):
         await Sharing(store).sync()
-    assert [one.id for one in await Sharing(ben).questions()] == [first.id]
+    assert [one.id for one in await Sharing(ben).conflicts()] == [first.id]
     wanted = _files(ben)
     await Sharing(ana).sync()
     await _all_have(wanted, ana, ben)
-    assert [one.id for one in await Sharing(ana).questions()] == [first.id]
+    assert [one.id for one in await Sharing(ana).conflicts()] == [first.id]
 
 
 @pytest.mark.parametrize("is_synced", [True, False])

@@ -134,8 +134,8 @@ async def test_a_sync_that_is_killed_at_any_moment_loses_nothing_and_the_next_on
                 assert await store.unreadable() == []
                 assert told <= set(await _runs(store))
                 report = await Sharing(store).sync()
-                assert report.sent
-                assert report.questions == ()
+                assert report.is_sent
+                assert report.conflicts == ()
                 runs = await _runs(store)
             assert told <= set(runs)
             ben.check(runs)

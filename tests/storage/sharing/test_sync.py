@@ -1,7 +1,6 @@
 """Several people, each with a clone of one project."""
 
 import re
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,10 @@ from storage import (
     TaskOutputRating,
     TaskRun,
 )
-from storage.errors import RecordNotFound
-from storage.git.errors import GitFailed, TokenInAddress
+from storage.errors import RecordNotFound, Refusal
+from storage.git.errors import GitError
 from storage.git.git import Git
-from storage.sharing.errors import AlreadyUndone, ChangedSince, NoSuchChoice, NotShared
-from storage.sharing.sync import Sharing, fetch_project
-
-
-@pytest.fixture
-async def ben(tmp_path: Path, hub: Path, ana: ProjectStore) -> AsyncGenerator[ProjectStore]:
-    assert ana.project.name == "Shared"
-    await fetch_project(str(hub), tmp_path / "ben")
-    async with await ProjectStore.open(tmp_path / "ben", home=tmp_path / "h2") as s:
-        yield s
+from storage.sharing.sync import Sharing
 
 
 async def _task(store: ProjectStore) -> Task:
@@ -50,11 +40,11 @@ async def test_two_people_who_rate_and_tag_one_run_never_see_a_conflict(
     await ana.save(_rated(run, 4))
     theirs = await _run(ben)
     await ben.save(theirs.replace(tags=("first", "golden")))
-    assert (await Sharing(ana).sync()).saved == "Rate 1 run"
+    assert (await Sharing(ana).sync()).outgoing == "Rate 1 run"
     report = await Sharing(ben).sync()
-    assert (report.saved, report.received) == ("Tag 1 run", "Rate 1 run")
-    assert report.questions == ()
-    assert (await Sharing(ana).sync()).received.endswith("Tag 1 run")
+    assert (report.outgoing, report.incoming) == ("Tag 1 run", "Rate 1 run")
+    assert report.conflicts == ()
+    assert (await Sharing(ana).sync()).incoming.endswith("Tag 1 run")
     for store in (ana, ben):
         merged = await _run(store)
         assert merged.tags == ("first", "golden")
@@ -69,19 +59,19 @@ async def test_two_values_of_one_field_become_a_question_that_blocks_nothing(
     await ana.save(task.replace(instruction="Answer briefly."))
     await ben.save(other.replace(instruction="Answer at length.", description="Ben's"))
     await Sharing(ana).sync()
-    (question,) = (await Sharing(ben).sync()).questions
+    (question,) = (await Sharing(ben).sync()).conflicts
     assert "Answer at length." in question.text
     assert "Answer briefly." in question.text
     assert (await _task(ben)).description == "Ben's"
     await Sharing(ana).sync()
-    assert await Sharing(ana).questions() == [question]
+    assert await Sharing(ana).conflicts() == [question]
     wanted = next(i for i, c in enumerate(question.choices) if c.value == "Answer at length.")
     await Sharing(ana).decide(question.id, wanted)
     await Sharing(ana).sync()
     await Sharing(ben).sync()
     for store in (ana, ben):
         assert (await _task(store)).instruction == "Answer at length."
-        assert await Sharing(store).questions() == []
+        assert await Sharing(store).conflicts() == []
 
 
 async def test_a_value_that_is_given_before_a_question_is_decided_is_a_choice_too(
@@ -91,15 +81,15 @@ async def test_a_value_that_is_given_before_a_question_is_decided_is_a_choice_to
         await store.save(_rated(await _run(store), stars))
         await Sharing(store).sync()
     await Sharing(ana).sync()
-    (question,) = await Sharing(ana).questions()
+    (question,) = await Sharing(ana).conflicts()
     assert question.text == "the run 'hi': is the overall rating 1 or 5?"
     await ana.save(_rated(await _run(ana), 3))
-    (question,) = await Sharing(ana).questions()
+    (question,) = await Sharing(ana).conflicts()
     assert question.text.endswith("1, 5 or 3?")
-    with pytest.raises(NoSuchChoice, match=r"no choice 4\. Choose by the number: 1: 1; 2: 5; 3: 3"):
+    with pytest.raises(Refusal, match=r"no choice 4\. Choose by the number: 1: 1, 2: 5, 3: 3"):
         await Sharing(ana).decide(question.id, 3)
     await Sharing(ana).decide(question.id, 2)
-    assert await Sharing(ana).questions() == []
+    assert await Sharing(ana).conflicts() == []
     rating = (await _run(ana)).output.rating
     assert rating is not None
     assert rating.value == 3
@@ -114,7 +104,7 @@ async def test_the_history_of_a_record_tells_both_sides_of_a_question(
     await Sharing(ana).sync()
     for store in (ana, ben):
         history = await Sharing(store).history((await _run(store)).saved.path)
-        values = [field.after for entry in history for field in entry.fields]
+        values = [field.new for entry in history for field in entry.fields]
         assert sorted(map(str, values)) == ["1.0", "5.0"]
     assert len(await Sharing(ben).history((await _run(ben)).saved.path)) == 3
 
@@ -123,13 +113,13 @@ async def test_a_decision_is_told_as_one(ana: ProjectStore, ben: ProjectStore) -
     for store, stars in ((ana, 1), (ben, 5)):
         await store.save(_rated(await _run(store), stars))
         await Sharing(store).sync()
-    (question,) = (await Sharing(ana).sync()).questions
+    (question,) = (await Sharing(ana).sync()).conflicts
     held = (await _run(ben)).output.rating
     assert held is not None
     same = next(at for at, choice in enumerate(question.choices) if choice.value == held.value)
     await Sharing(ben).decide(question.id, same)
-    assert (await Sharing(ben).sync()).saved == "Decide the overall rating of the run 'hi'"
-    assert (await Sharing(ana).sync()).received == "Decide the overall rating of the run 'hi'"
+    assert (await Sharing(ben).sync()).outgoing == "Decide the overall rating of the run 'hi'"
+    assert (await Sharing(ana).sync()).incoming == "Decide the overall rating of the run 'hi'"
 
 
 @pytest.mark.parametrize("changes_the_run", [True, False])
@@ -140,7 +130,7 @@ async def test_a_decision_is_undone_so_that_its_question_is_open_again(
         await store.save(_rated(await _run(store), stars))
         await Sharing(store).sync()
     await Sharing(ana).sync()
-    (question,) = await Sharing(ben).questions()
+    (question,) = await Sharing(ben).conflicts()
     run = await _run(ben)
     held = run.output.rating
     assert held is not None
@@ -154,13 +144,13 @@ async def test_a_decision_is_undone_so_that_its_question_is_open_again(
     decided = (await Sharing(ben).history())[0]
     done = await Sharing(ben).undo(decided.change)
     assert "sk the overall rating of the run 'hi'" in done
-    assert [one.id for one in await Sharing(ben).questions()] == [question.id]
+    assert [one.id for one in await Sharing(ben).conflicts()] == [question.id]
     assert (await _run(ben)).output.rating == held
     await Sharing(ben).sync()
-    with pytest.raises(AlreadyUndone):
+    with pytest.raises(Refusal, match="undone already"):
         await Sharing(ben).undo(decided.change)
     await Sharing(ana).sync()
-    assert [one.id for one in await Sharing(ana).questions()] == [question.id]
+    assert [one.id for one in await Sharing(ana).conflicts()] == [question.id]
 
 
 def _repaired(run: TaskRun, who: str) -> TaskRun:
@@ -174,7 +164,7 @@ async def test_two_repairs_are_one_question_and_are_never_mixed(
         await store.save(_repaired(await _run(store), who))
         await Sharing(store).sync()
     await Sharing(ana).sync()
-    (question,) = await Sharing(ana).questions()
+    (question,) = await Sharing(ana).conflicts()
     assert question.text == (
         'the run \'hi\': is the repaired output "Ann out" or "Ben out"? '
         "Each comes with its repair instructions."
@@ -187,17 +177,17 @@ async def test_two_repairs_are_one_question_and_are_never_mixed(
     await Sharing(ana).sync()
     await Sharing(ben).sync()
     await Sharing(ana).sync()
-    (again,) = await Sharing(ben).questions()
-    assert await Sharing(ana).questions() == [again]
+    (again,) = await Sharing(ben).conflicts()
+    assert await Sharing(ana).conflicts() == [again]
     await ana.save((await _run(ana)).replace(repair_instructions="Else."))
-    (again,) = await Sharing(ana).questions()
+    (again,) = await Sharing(ana).conflicts()
     assert len(again.options) == 3
     await Sharing(ana).decide(again.id, 1)
     await Sharing(ana).sync()
     await Sharing(ben).sync()
     for store in (ana, ben):
         assert await _repair(store) == ("Ben", "Ben out")
-        assert await Sharing(store).questions() == []
+        assert await Sharing(store).conflicts() == []
 
 
 async def _repair(store: ProjectStore) -> tuple[str | None, str]:
@@ -211,11 +201,11 @@ async def test_every_kind_of_change_of_one_record_is_told(ana: ProjectStore) -> 
     await ana.save(run)
     await ana.save((await _task(ana)).replace(name="Help", instruction="Else."))
     report = await Sharing(ana).sync()
-    assert report.saved == (
+    assert report.outgoing == (
         "Rename the task Help, change the task Help, rate 1 run, repair 1 run, tag 1 run"
     )
     (latest, _) = await Sharing(ana).history(run.saved.path)
-    assert latest.done == "rate, repair, tag"
+    assert latest.summary == "rate, repair, tag"
 
 
 async def test_a_question_says_who_gave_each_value_and_when(
@@ -225,13 +215,13 @@ async def test_a_question_says_who_gave_each_value_and_when(
         Git(store.folder).run("config", "user.name", who)
         await store.save(_rated(await _run(store), stars))
         await Sharing(store).sync()
-    (question,) = (await Sharing(ana).sync()).questions
+    (question,) = (await Sharing(ana).sync()).conflicts
     bob, ann = question.options
     today = r"20\d\d-\d\d-\d\d \d\d:\d\d UTC"
     assert re.fullmatch(rf"4 \(Bob, {today}\)", bob)
     assert re.fullmatch(rf"5 \(Ann, {today}\)", ann)
     await ana.save(_rated(await _run(ana), 2))
-    (question,) = await Sharing(ana).questions()
+    (question,) = await Sharing(ana).conflicts()
     assert question.options == (bob, ann, "2")
 
 
@@ -242,7 +232,7 @@ async def test_a_question_about_long_texts_shows_where_they_differ(
         text = f"{'Be kind. ' * 3_000}Answer {end}.{' Always.' * 500}"
         await store.save((await _task(store)).replace(instruction=text))
         await Sharing(store).sync()
-    (question,) = await Sharing(ben).questions()
+    (question,) = await Sharing(ben).conflicts()
     assert question.text == "the task 'Support': which instruction is right?"
     assert sum(map(len, question.options)) < 900
     for end in ("briefly", "at length"):
@@ -258,11 +248,11 @@ async def test_nothing_is_asked_of_a_deleted_record_until_it_is_back(
     for store, stars in ((ana, 1), (ben, 5)):
         await store.save(_rated(await _run(store), stars))
         await Sharing(store).sync()
-    assert len(await Sharing(ben).questions()) == 1
+    assert len(await Sharing(ben).conflicts()) == 1
     deleted = await ben.delete(await _run(ben))
-    assert await Sharing(ben).questions() == []
+    assert await Sharing(ben).conflicts() == []
     await ben.put_back(deleted.key)
-    assert len(await Sharing(ben).questions()) == 1
+    assert len(await Sharing(ben).conflicts()) == 1
 
 
 async def test_offline_work_is_kept_and_sent_later(
@@ -272,10 +262,10 @@ async def test_offline_work_is_kept_and_sent_later(
     hub.rename(away)  # noqa: ASYNC240 - one rename in a test
     await ana.save(_rated(await _run(ana), 3))
     report = await Sharing(ana).sync()
-    assert report.offline
-    assert not report.sent
+    assert report.offline_reason
+    assert not report.is_sent
     away.rename(hub)
-    assert (await Sharing(ana).sync()).sent
+    assert (await Sharing(ana).sync()).is_sent
     await Sharing(ben).sync()
     assert (await _run(ben)).output.rating is not None
 
@@ -288,8 +278,8 @@ async def test_the_history_of_a_run_is_told_in_words_and_a_change_undone(
     run = await ana.save(run.replace(tags=("first", "bad")))
     await Sharing(ana).sync()
     tagged, rated, added = await Sharing(ana).history(run.saved.path)
-    assert (tagged.done, rated.done, added.done) == ("tag", "rate", "add")
-    assert tagged.fields[0].after == ["first", "bad"]
+    assert (tagged.summary, rated.summary, added.summary) == ("tag", "rate", "add")
+    assert tagged.fields[0].new == ["first", "bad"]
     await Sharing(ana).undo(rated.change, run.saved.path)
     undone = await _run(ana)
     assert undone.output.rating is None
@@ -303,7 +293,7 @@ async def test_a_change_of_a_field_that_changed_again_is_not_undone(ana: Project
     task = await ana.save(task.replace(instruction="Three."))
     await Sharing(ana).sync()
     _, second, _ = await Sharing(ana).history(task.saved.path)
-    with pytest.raises(ChangedSince, match="the instruction of the task Support"):
+    with pytest.raises(Refusal, match="the instruction of the task Support"):
         await Sharing(ana).undo(second.change, task.saved.path)
 
 
@@ -322,18 +312,18 @@ async def test_what_brought_two_sides_together_is_no_change_to_be_undone(
 
 async def test_no_token_is_stored_or_shown(ana: ProjectStore) -> None:
     for address in ("https://me:secret@host/x.git", "https://secret@host/x.git"):
-        with pytest.raises(TokenInAddress) as error:
+        with pytest.raises(Refusal, match="password or token") as error:
             await Sharing(ana).share(address)
         assert "secret" not in str(error.value)
-    assert "secret" not in str(GitFailed("send", "fatal: https://u:secret@h/x denied"))
+    assert "secret" not in str(GitError("send", "fatal: https://u:secret@h/x denied"))
 
 
 async def test_a_project_without_a_history_says_how_to_begin_one(tmp_path: Path) -> None:
     async with await ProjectStore.create(tmp_path / "p", Project(name="Alone")) as store:
-        with pytest.raises(NotShared, match="share_project begins it"):
+        with pytest.raises(Refusal, match="Share the project first"):
             await Sharing(store).sync()
         await Sharing(store).share()
         report = await Sharing(store).sync()
-        assert report.saved == "Add the project Alone"
-        assert (report.is_shared, report.waiting, report.offline) == (False, 0, "")
+        assert report.outgoing == "Add the project Alone"
+        assert (report.is_shared, report.unsent_count, report.offline_reason) == (False, 0, "")
         assert "kept on this machine alone" in report.notice

@@ -66,9 +66,11 @@ def test_of_two_repairs_one_is_taken_whole_and_both_sides_ask_the_same(
     merged, clashes = merge_objects(*sides)
     of_repair = [clash for clash in clashes if clash.field[0] in keys.values()]
     if of_repair:
-        (clash,) = {one.field for one in of_repair} if of_repair[0].also else {of_repair[0].field}
+        (clash,) = (
+            {one.field for one in of_repair} if of_repair[0].companions else {of_repair[0].field}
+        )
         assert all(same(merged.get(key), sides[2].get(key)) for key in keys.values())
         other = merge_objects(sides[0], sides[2], sides[1])[1]
         (there,) = (one for one in other if one.field == clash)
-        fields = [one.field for one in of_repair[0].also]
-        assert [one.field for one in there.also] == fields
+        fields = [one.field for one in of_repair[0].companions]
+        assert [one.field for one in there.companions] == fields

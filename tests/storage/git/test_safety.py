@@ -1,19 +1,21 @@
-"""Every setting that git knows: it is harmless, or a folder that brings it is refused."""
+"""Every setting that git knows is harmless or refused; shared names and addresses are checked."""
 
 import re
-import shlex
 import subprocess
 from pathlib import Path
 
-import anyio
 import pytest
 
-from storage import ProjectStore, Task
-from storage.git.authors import last_author
+from storage.errors import Refusal
 from storage.git.errors import UnsafeSettings
 from storage.git.git import Git
-from storage.git.safety import check_settings
-from storage.sharing.sync import Sharing
+from storage.git.safety import (
+    check_address,
+    check_content,
+    check_settings,
+    fault_of,
+    unshared_files,
+)
 
 PROGRAMS = re.compile(
     r"command|cmd|program|helper|hook|proxy|editor|pager|driver|textconv|clean|smudge|process"
@@ -89,76 +91,72 @@ def test_a_folder_that_brings_a_hostile_setting_is_refused(tmp_path: Path, key: 
         check_settings(Git(tmp_path))
 
 
-async def test_a_repository_within_a_project_runs_nothing(
-    ana: ProjectStore, tmp_path: Path
+@pytest.mark.parametrize(
+    "address",
+    ["--upload-pack=touch x", "ext::sh -c x", "a" * 2001],
+)
+def test_an_address_that_git_takes_for_an_option_or_a_program_is_refused(address: str) -> None:
+    with pytest.raises(Refusal, match="is no address of a repository"):
+        check_address(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://me:secret@h/x.git", "https://secret@h/x.git", "ssh://me:secret@h/x"]
+)
+def test_an_address_with_a_password_is_refused_and_not_quoted(address: str) -> None:
+    with pytest.raises(Refusal, match="password or token") as refusal:
+        check_address(address)
+    assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://h/x.git", "git@h:x.git", "ssh://git@h/x", "/folder/x.git", "http://[h"]
+)
+def test_a_plain_address_is_accepted(address: str) -> None:
+    check_address(address)
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "fault"),
+    [
+        ("tasks/a/task.kiln", "100644", ""),
+        ("a", "120000", "is a link"),
+        ("a", "160000", "is a repository of its own"),
+        ("a/.git/config", "100644", "could leave the project's folder"),
+        ("a/.GIT/config", "100644", "could leave the project's folder"),
+        ("a\\b", "100644", "could leave the project's folder"),
+        (".trash/x", "100644", "belongs to one person's trash"),
+        ("a\nb", "100644", "has a line break or another control character in its name"),
+    ],
+)
+def test_a_name_that_is_not_safe_on_every_system_has_a_fault(
+    path: str, mode: str, fault: str
 ) -> None:
-    ran = tmp_path / "ran"
-    program = tmp_path / "program"
-    program.write_text(f"#!/bin/sh\ntouch {shlex.quote(str(ran))}\n", encoding="utf-8")
-    program.chmod(0o755)
-    inner = ana.folder / "inner"
-
-    def git(*arguments: str) -> None:
-        named = ("-c", "user.name=x", "-c", "user.email=x@y")
-        subprocess.run(["git", *named, "-C", ana.folder, *arguments], check=True)
-
-    git("init", "-q", "inner")
-    (inner / "file").write_text("x", encoding="utf-8")
-    for line in (("add", "file"), ("commit", "-q", "-m", "x")):
-        git("-C", "inner", *line)
-    git("add", "inner")
-    git("commit", "-q", "-m", "with a repository within")
-    (inner / "file").write_text("changed", encoding="utf-8")
-    git("-C", "inner", "config", "core.fsmonitor", str(program))
-    git("config", "push.recurseSubmodules", "on-demand")
-    git("config", "status.submoduleSummary", "true")
-    hook = inner / ".git" / "hooks" / "pre-push"
-    hook.parent.mkdir(exist_ok=True)
-    hook.write_bytes(program.read_bytes())
-    hook.chmod(0o755)
-    (task,) = await ana.children(ana.project, Task)
-    await ana.save(task.replace(instruction="Edited."))
-    last_author(ana.folder, "project.kiln")
-    await Sharing(ana).unsaved()
-    await Sharing(ana).sync()
-    await Sharing(ana).history()
-    assert not ran.exists()
+    assert fault_of(path, mode) == fault
 
 
-async def test_no_filter_of_the_persons_own_settings_runs_for_a_foreign_gitattributes(
-    ana: ProjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("names", [("a.txt", "A.txt"), ("e\u0301/x", "\u00e9/x")])
+def test_two_names_that_some_systems_take_for_one_are_refused(
+    tmp_path: Path, names: tuple[str, str]
 ) -> None:
-    ran = tmp_path / "ran"
-    program = f"touch {shlex.quote(str(ran))}; cat"
-    settings = tmp_path / "gitconfig"
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
-    for key in ("filter.l=f s.clean", "filter.l=f s.smudge", "filter.lfs.clean", "diff.d.textconv"):
-        await anyio.run_process(["git", "config", "--file", settings, key, program])
-    await anyio.run_process(["git", "config", "--file", settings, "filter.lfs.required", "true"])
-    attributes = "* filter=lfs diff=d\n*.kiln filter=lfs diff=d\n"
-    (ana.folder / ".gitattributes").write_text(attributes, encoding="utf-8")
-    await ana.save(Task(name="New", instruction="Do it."), parent=ana.project)
-    await Sharing(ana).sync()
-    assert await Sharing(ana).unsaved() == ""
-    await Sharing(ana).history()
-    assert not ran.exists()
+    subprocess.run(["git", "init", "-q", "-b", "main", tmp_path], check=True)
+    git = Git(tmp_path)
+    blob = git.text("hash-object", "-w", "--stdin")
+    for name in names:
+        git.run("update-index", "--add", "--cacheinfo", f"100644,{blob},{name}")
+    tree = git.text("write-tree")
+    with pytest.raises(Refusal, match=r"Nothing was received: .*differs in case"):
+        check_content(git, "", None, tree)
 
 
-async def test_files_that_a_filter_wrote_are_sent_as_they_were(
-    ana: ProjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What git-lfs put in place of a pointer is not sent instead of the pointer."""
-    settings = tmp_path / "gitconfig"
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
-    await anyio.run_process(["git", "config", "--file", settings, "filter.lfs.clean", "cat"])
-    (task,) = await ana.children(ana.project, Task)
-    folder = ana.side_folder(task)
-    (folder / "large.bin").write_text("pointer", encoding="utf-8")
-    await Sharing(ana).sync()
-    (ana.folder / ".gitattributes").write_text("*.bin filter=lfs\n", encoding="utf-8")
-    (folder / "large.bin").write_text("what it stands for", encoding="utf-8")
-    await ana.save(task.replace(instruction="Edited."))
-    await Sharing(ana).sync()
-    name = (folder / "large.bin").relative_to(ana.folder).as_posix()
-    assert Git(ana.folder).blobs([f"HEAD:{name}"]) == [b"pointer"]
-    assert (folder / "large.bin").read_text(encoding="utf-8") == "what it stands for"
+def test_only_parts_of_a_project_are_shared() -> None:
+    parts = [
+        *("project.kiln", "README.md", ".gitignore", "license", "questions/1a.json"),
+        *("tasks/1 - t/task.kiln", "tasks/1 - t/notes/a.txt", "tasks/1 - t/runs/2/task_run.kiln"),
+        "tasks/1 - t/new_kind.kiln",
+    ]
+    others = [
+        *(".env", "secrets.txt", "notes/a.txt", "tasks/loose.txt", "tasks/1 - t/.env"),
+        *("copy/project.kiln", "copy/tasks/1/task.kiln", "a.kiln"),
+    ]
+    assert unshared_files([*parts, *others]) == others
