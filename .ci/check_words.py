@@ -39,12 +39,13 @@ _PHRASE: Final = re.compile(
     r"(?P<head>[a-z]+)_(?:again|as|away|back|before|by|for|from|in|of|on|out|to|up|with)(?:_|$)"
 )
 _STATE: Final = re.compile(r"[A-Z][A-Z_]+")
+_CLASS: Final = re.compile(r"([A-Z][a-z]+){2,}")
 
 
 def says_nothing(name: str) -> bool:
     """Return whether a name is a participle, an adverb or a pronoun instead of a noun or a verb."""
     word = name.strip("_")
-    if word.startswith(("held_out", "created_by")) or name == "_":
+    if word.startswith(("held_out", "created_by")) or name == "_" or _CLASS.fullmatch(word):
         return False
     if match := _PHRASE.match(word.casefold()):
         return _is_empty(match["head"])

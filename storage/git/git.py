@@ -11,15 +11,13 @@ import shlex
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from stat import S_ISDIR, S_ISREG
 from types import ModuleType
-from typing import Final
 
-from storage.files import read_plain
+from storage.git.environment import NO_PROMPTS, READ_NO_FILES, SETTINGS, SSH_OPTIONS
 from storage.git.errors import GitError
+from storage.git.folder_checks import is_foreign_repository, special_file
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 """Git's name for a tree without files."""
@@ -31,77 +29,6 @@ _STALE_LOCK_S = 5.0
 _LOCK_ROUNDS = 40
 _PAUSE_S = 0.2
 _NO_OBJECT = "0" * 40
-_LONGEST_POINTER: Final = 4096
-_READ_BY_GIT: Final = (
-    *(".gitattributes", ".gitignore", ".gitmodules", ".git", ".git/config", ".git/config.worktree"),
-    *(".git/HEAD", ".git/index", ".git/packed-refs", ".git/commondir", ".git/shallow"),
-    *(".git/info/exclude", ".git/info/attributes", ".git/info/grafts"),
-    *(".git/objects/info/alternates", ".git/MERGE_HEAD"),
-)
-_SETTINGS = (
-    "core.quotePath=false",
-    "core.autocrlf=false",
-    "core.fileMode=false",
-    "core.fsmonitor=false",
-    f"core.hooksPath={os.devnull}",
-    "fetch.recurseSubmodules=false",
-    # A nested repository has settings of its own, which these do not override.
-    "push.recurseSubmodules=no",
-    "submodule.recurse=false",
-    "status.submoduleSummary=false",
-    "diff.ignoreSubmodules=all",
-    "log.showSignature=false",
-    "push.gpgSign=false",
-    "commit.gpgSign=false",
-    "tag.gpgSign=false",
-    "i18n.logOutputEncoding=UTF-8",
-    "protocol.ext.allow=never",
-    "protocol.fd.allow=never",
-    "http.lowSpeedLimit=100",
-    "http.lowSpeedTime=30",
-)
-_NO_PROMPTS = {
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_ASKPASS": "",
-    "SSH_ASKPASS": "",
-    "GCM_INTERACTIVE": "never",
-    "LC_ALL": "C",
-}
-_READ_NO_FILES = frozenset(
-    {
-        *("cat-file", "check-attr", "check-ignore", "commit-tree", "config", "diff-tree", "init"),
-        *("for-each-ref", "log", "ls-files", "ls-remote", "ls-tree", "merge-base", "remote"),
-        *("rev-list", "rev-parse", "show-ref", "symbolic-ref", "update-ref", "fetch", "push"),
-    }
-)
-"""The commands that read no file of the folder, not even to refresh the index."""
-_SSH_OPTIONS = (
-    "-oBatchMode=yes -oConnectTimeout=15 -oServerAliveInterval=15 -oServerAliveCountMax=2"
-)
-
-
-def _special_file(folder: Path) -> Path | None:
-    """Return a pipe or device in the place of a file that git reads; None if there is none."""
-    for name in _READ_BY_GIT:
-        file = folder / name
-        with suppress(OSError):
-            mode = file.stat().st_mode
-            if not (S_ISREG(mode) or S_ISDIR(mode)):
-                return file
-    return None
-
-
-def _is_foreign_repository(place: Path) -> bool:
-    """Return whether a folder's `.git` is a link, or names a repository of another folder."""
-    if place.is_symlink():
-        return True
-    if not place.is_file():
-        return False
-    with suppress(OSError, UnicodeDecodeError):
-        target = read_plain(place, _LONGEST_POINTER).decode().removeprefix("gitdir:").strip()
-        back = read_plain(place.parent / target / "gitdir", _LONGEST_POINTER).decode().strip()
-        return (place.parent / target / back).resolve() != place.resolve()
-    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,16 +74,16 @@ class Git:
         Raises:
             GitError: It failed or took too long.
         """
-        special = _special_file(self.folder)
+        special = special_file(self.folder)
         if special is not None:
             raise GitError(action, f"{special} is not a regular file, and git would wait for it")
-        if _is_foreign_repository(self.folder / ".git"):
+        if is_foreign_repository(self.folder / ".git"):
             raise GitError(
                 action,
                 f"{self.folder / '.git'} leads to a repository of another folder. Clone the "
                 "project instead, or make a work tree with git worktree add",
             )
-        settings = [part for setting in _SETTINGS for part in ("-c", setting)]
+        settings = [part for setting in SETTINGS for part in ("-c", setting)]
         with tempfile.TemporaryFile() as source:
             source.write(stdin or b"")
             source.seek(0)
@@ -169,7 +96,7 @@ class Git:
                     with_exceptions=False,
                     stdout_as_string=False,
                     strip_newline_in_stdout=False,
-                    env={**_NO_PROMPTS, **self._no_filters(arguments), **(extra or {})},
+                    env={**NO_PROMPTS, **self._no_filters(arguments), **(extra or {})},
                     kill_after_timeout=timeout_s,
                 )
             except (git.GitCommandNotFound, OSError) as error:
@@ -245,7 +172,7 @@ class Git:
 
         The attributes are the folder's, which may be foreign. The programs are the person's.
         """
-        if arguments[0] in _READ_NO_FILES:
+        if arguments[0] in READ_NO_FILES:
             return {}
         values = (("clean", ""), ("smudge", ""), ("process", ""), ("required", "false"))
         pairs = [
@@ -332,7 +259,7 @@ class Git:
         setting = os.environ.get("GIT_SSH_COMMAND") or self.try_text("config", "core.sshCommand")
         command = setting or shlex.quote(os.environ.get("GIT_SSH", "ssh"))
         program = PurePath((shlex.split(command) or [""])[0]).stem
-        return f"{command} {_SSH_OPTIONS}" if program == "ssh" else command
+        return f"{command} {SSH_OPTIONS}" if program == "ssh" else command
 
 
 def _library(action: str) -> ModuleType:

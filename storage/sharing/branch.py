@@ -21,6 +21,7 @@ from storage.git.git import EMPTY_TREE, Git
 from storage.git.safety import check_content, check_project, check_settings
 from storage.records.record import login_name
 from storage.sharing.change_summary import summarize_changes
+from storage.sharing.folder_tree import folder_tree
 from storage.sharing.record_changes import document_of
 from storage.sharing.tree_merge import merge_commits
 from storage.sharing.worktree import WorkTree
@@ -201,7 +202,7 @@ class Branch:
         folder = WorkTree(self.git, log)
         folder.end_merge()
         head = self._head()
-        tree = folder.tree(head, theirs)
+        tree = folder_tree(self.git, head, theirs)
         parent = self._base_commit(head, tree)
         if parent is not None and self.git.text("rev-parse", f"{parent}^{{tree}}") == tree:
             folder.show(parent)
@@ -213,17 +214,17 @@ class Branch:
         self._move_branch(folder, commit, parent)
         return message
 
-    def unsaved_changes(self, log: CommitLog) -> str:
+    def unsaved_changes(self) -> str:
         """Return a summary of the changes since the last commit."""
         head = self._head()
-        return summarize_changes(self.git, head or EMPTY_TREE, WorkTree(self.git, log).tree(head))
+        return summarize_changes(self.git, head or EMPTY_TREE, folder_tree(self.git, head))
 
     def unsaved_tree(self, log: CommitLog) -> tuple[str, str]:
         """Return the commit that the folder is based on, or the empty tree, and its state."""
         folder = WorkTree(self.git, log)
         folder.end_merge()
         head = self._head()
-        tree = folder.tree(head)
+        tree = folder_tree(self.git, head)
         return self._base_commit(head, tree) or EMPTY_TREE, tree
 
     def _base_commit(self, head: str | None, tree: str) -> str | None:

@@ -185,7 +185,7 @@ class Sharing:
     async def unsaved_changes(self) -> str:
         """Return a summary of what was done since the last sync; "" for nothing."""
         await self._check()
-        return await self._store.alone(self._branch.unsaved_changes)
+        return await self._store.alone(lambda _: self._branch.unsaved_changes())
 
     async def undo_plan(self, change: str, path: str | None = None) -> Undo:
         """Return the plan to undo a change, all of it or that of one record; nothing changes yet.

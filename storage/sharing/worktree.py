@@ -1,16 +1,12 @@
-"""The project's folder as git sees it: read as a tree, and changed to another tree.
+"""The project's folder, changed from one commit to another.
 
-Git's own index and merge would leave locks and half of a change when a process is killed. So the
-folder is read through an index of our own. It is written through the store's commit log, which
-the next process completes after a kill.
+Git's own merge would leave half of a change when a process is killed. So the folder is written
+through the store's commit log, which the next process completes after a kill.
 """
 
 import os
-import shutil
-import tempfile
-import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -21,15 +17,13 @@ from storage.commits.commit_log import CommitLog, Edit, Move
 from storage.commits.trash import FOLDER as TRASH
 from storage.commits.trash import keep_out_of_git, remove_for_good
 from storage.errors import Refusal, StaleRevision
-from storage.files import UNFINISHED, write_atomically
+from storage.files import write_atomically
 from storage.format.record_text import revision_of
 from storage.git.errors import GitError
 from storage.git.git import FileChange, Git
 from storage.git.safety import NO_FILES, fault_of, unshared_files
+from storage.sharing.folder_tree import nul_list, own_index
 
-_DEAD_S = 60.0
-"""Writing one file never takes this long: an older unfinished file is abandoned."""
-_PREFIX = "kiln-mcp-"
 _INCOMING_TRASH = f"{TRASH}/received"
 _UNFINISHED_WORK = {
     "rebase-merge": "in the middle of a rebase",
@@ -78,74 +72,6 @@ class WorkTree:
                 edits.append(Edit(path, ours, revision_of(content)))
         self.log.commit(edits, reach=Reach.SHARED)
         self.git.write("merge", "--quit", action="end the merge")
-
-    def tree(self, head: str | None, theirs: str | None = None) -> str:
-        """Return the folder's state as a git tree, with the rest of a larger repository.
-
-        Links, names that others would refuse, and new files that are no part of the project are
-        left out.
-
-        Args:
-            head: The branch's commit; None if there is none yet.
-            theirs: The commit of the others. A local file with a name from there is taken too,
-                if their records make it a part of the project.
-        """
-        self._sweep()
-        with self._own_index() as index:
-            start = ("--reset", head) if head else ("--empty",)
-            self.git.run("read-tree", *start, extra=index)
-            filter_lines = self._filter_lines(index)
-            self.git.run("add", "-u", "--", ".", action="save the history", extra=index)
-            new_paths = _listing(self._new_parts(index, theirs))
-            addition = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
-            self.git.run(*addition, action="save the history", extra=index, stdin=new_paths)
-            lines = self.git.lines("ls-files", "-s", "-z", "--", ".", extra=index)
-            paths = {path for _, path in map(_mode_and_path, lines)}
-            if unchanged_lines := [
-                line for line in filter_lines if _mode_and_path(line)[1] in paths
-            ]:
-                self.git.run(
-                    "update-index",
-                    "-z",
-                    "--index-info",
-                    extra=index,
-                    stdin=_listing(unchanged_lines),
-                )
-            if unsafe := [
-                path for mode, path in map(_mode_and_path, lines) if fault_of(path, mode)
-            ]:
-                removal = ("update-index", "-z", "--force-remove", "--stdin")
-                self.git.run(*removal, extra=index, stdin=_listing(unsafe))
-            return self.git.text("write-tree", extra=index)
-
-    def _filter_lines(self, index: Mapping[str, str]) -> list[str]:
-        """Return the index lines of files that a filter, such as git-lfs, has written.
-
-        No filter runs, so their content in git cannot be computed again, and stays as it is.
-        """
-        filters = set(self.git.filters())
-        lines = self.git.lines("ls-files", "-s", "-z", "--", ".", extra=index) if filters else []
-        if not lines:
-            return []
-        paths = _listing([_mode_and_path(line)[1] for line in lines])
-        output = self.git.run("check-attr", "-z", "--stdin", "filter", extra=index, stdin=paths)
-        values = output.decode("utf-8", "surrogateescape").split("\0")[2::3]
-        return [line for line, value in zip(lines, values, strict=True) if value in filters]
-
-    def _new_parts(self, index: Mapping[str, str], theirs: str | None) -> list[str]:
-        """Return the new files that are part of the project; no other file is read."""
-        options = ("-z", "--exclude-standard", "--", ".", ":(exclude,glob)**/.*.new")
-        paths = self.git.lines("ls-files", "-o", *options, extra=index)
-        new = [path for path in paths if not path.endswith("/")]  # a nested repository
-        if not new:
-            return []
-        index_paths = self.git.lines("ls-files", "-z", "--", ".", extra=index)
-        foreign = set(unshared_files([*index_paths, *new]))
-        if foreign and theirs:
-            their_paths = self.git.lines("ls-tree", "-r", "-z", "--name-only", theirs, "--", ".")
-            still_foreign = set(unshared_files([*index_paths, *new, *their_paths]))
-            foreign -= set(their_paths) - still_foreign
-        return [path for path in new if path not in foreign]
 
     def change(self, current: str, target: str) -> None:
         """Change the folder from one commit's files to another's, all of them or none.
@@ -214,7 +140,7 @@ class WorkTree:
             raise _obstacle(path)
 
     def _ignored_paths(self, paths: Iterable[str]) -> list[str]:
-        stdin = _listing(sorted(paths))
+        stdin = nul_list(sorted(paths))
         try:
             output = self.git.run("check-ignore", "-z", "--stdin", stdin=stdin)
         except GitError:  # none of them
@@ -228,18 +154,9 @@ class WorkTree:
             return  # Another git process works here, or died; the next sync updates the index.
         if self.git.try_text("diff-index", "--cached", "--quiet", commit, "--", ".") is not None:
             return
-        with self._own_index() as index:
+        with own_index(self.git) as index:
             self.git.run("reset", "-q", commit, "--", ".", extra=index)
             Path(index["GIT_INDEX_FILE"]).replace(real)
-
-    def _sweep(self) -> None:
-        """Remove unfinished files that dead processes left."""
-        paths = self.git.lines("ls-files", "-o", "-z", "--", ":(glob)**/.*.new")
-        for path in paths:
-            file = self.git.folder / path
-            with suppress(OSError):
-                if UNFINISHED.fullmatch(file.name) and time.time() - file.stat().st_mtime > _DEAD_S:
-                    file.unlink()
 
     def _is_unchanged(self, change: FileChange, actual: bytes | None) -> bool:
         """Return whether git regards a file as unchanged, although its bytes differ.
@@ -280,23 +197,6 @@ class WorkTree:
             else:
                 write_atomically(file, new)
 
-    @contextmanager
-    def _own_index(self) -> Generator[Mapping[str, str]]:
-        """Yield environment variables that make git use a copy of its index."""
-        real = self.git.inner("index")
-        for remnant in real.parent.glob(f"{_PREFIX}*"):
-            shutil.rmtree(remnant, ignore_errors=True)
-        with tempfile.TemporaryDirectory(dir=real.parent, prefix=_PREFIX) as folder:
-            own = Path(folder) / "index"
-            index = {"GIT_INDEX_FILE": os.fspath(own.resolve())}
-            if real.is_file():
-                shutil.copy2(real, own)
-                try:
-                    self.git.run("ls-files", "-z", "--", ".", extra=index)
-                except GitError:
-                    own.unlink()  # Git's own index is corrupt, so the copy starts empty.
-            yield index
-
 
 def _obstacle_at(project: Path, path: str, content: bytes) -> str | None:
     """Return what lies at the place of a new file, or of one of its folders."""
@@ -309,16 +209,6 @@ def _obstacle_at(project: Path, path: str, content: bytes) -> str | None:
         if os.path.lexists(above):
             return None if above.is_dir() and not above.is_symlink() else str(folder)
     return None
-
-
-def _listing(paths: Sequence[str]) -> bytes:
-    return "".join(f"{path}\0" for path in paths).encode("utf-8", "surrogateescape")
-
-
-def _mode_and_path(line: str) -> tuple[str, str]:
-    """Return the mode and the path in a line of git's index."""
-    head, _, path = line.partition("\t")
-    return head.partition(" ")[0], path
 
 
 def _remove_empty_folders(project: Path, paths: Iterable[str]) -> None:
