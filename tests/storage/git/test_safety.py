@@ -55,31 +55,33 @@ HOSTILE = [
 
 
 def test_no_setting_that_git_knows_runs_a_program_unseen(tmp_path: Path) -> None:
-    listed = subprocess.run(["git", "help", "--config"], capture_output=True, text=True, check=True)
-    keys = [key for key in listed.stdout.split() if "." in key and "'" not in key]
+    listing = subprocess.run(
+        ["git", "help", "--config"], capture_output=True, text=True, check=True
+    )
+    keys = [key for key in listing.stdout.split() if "." in key and "'" not in key]
     assert len(keys) > 500
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     config = tmp_path / ".git" / "config"
     plain = config.read_text(encoding="utf-8")
     parts = [re.sub(r"<[^>]*>|\*", "x", key).partition(".") for key in keys]
-    wanted: list[str] = []
+    expected_keys: list[str] = []
     lines: list[str] = []
     for section, _, rest in parts:
         inner, _, name = rest.rpartition(".")
-        known = f"{section}.{rest}"
+        setting = f"{section}.{rest}"
         if (
-            not known.startswith(("advice.", "color.", "core.worktree"))
-            and PROGRAMS.search(known)
+            not setting.startswith(("advice.", "color.", "core.worktree"))
+            and PROGRAMS.search(setting)
             and re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", name)
         ):
             lines.append(f'[{section} "{inner}"]\n' if inner else f"[{section}]\n")
             lines.append(f"  {name} = true\n")
-            wanted.append(f"{section}.{rest}".casefold())
+            expected_keys.append(f"{section}.{rest}".casefold())
     config.write_text(plain + "".join(lines), encoding="utf-8")
     with pytest.raises(UnsafeSettings) as error:
         check_settings(Git(tmp_path))
-    named = {key.casefold() for key in error.value.keys}
-    assert {key for key in wanted if key not in named} - REVIEWED == set()
+    unsafe_keys = {key.casefold() for key in error.value.keys}
+    assert {key for key in expected_keys if key not in unsafe_keys} - REVIEWED == set()
 
 
 @pytest.mark.parametrize("key", HOSTILE)
@@ -155,8 +157,8 @@ def test_only_parts_of_a_project_are_shared() -> None:
         *("tasks/1 - t/task.kiln", "tasks/1 - t/notes/a.txt", "tasks/1 - t/runs/2/task_run.kiln"),
         "tasks/1 - t/new_kind.kiln",
     ]
-    others = [
+    foreign_files = [
         *(".env", "secrets.txt", "notes/a.txt", "tasks/loose.txt", "tasks/1 - t/.env"),
         *("copy/project.kiln", "copy/tasks/1/task.kiln", "a.kiln"),
     ]
-    assert unshared_files([*parts, *others]) == others
+    assert unshared_files([*parts, *foreign_files]) == foreign_files

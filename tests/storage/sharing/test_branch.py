@@ -88,9 +88,9 @@ async def test_ssh_is_told_never_to_ask(
     ana: ProjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "ssh"
-    told = tmp_path / "told"
+    notice = tmp_path / "told"
     program.write_text(
-        f'#!/bin/sh\necho "$@" > "{told}"\n'
+        f'#!/bin/sh\necho "$@" > "{notice}"\n'
         'echo "git@h: Permission denied (publickey)." >&2\nexit 255\n',
         encoding="utf-8",
     )
@@ -99,19 +99,19 @@ async def test_ssh_is_told_never_to_ask(
     await Sharing(ana).share("git@example.org:team/project.git")
     report = await Sharing(ana).sync()
     assert "denied access (git@h: Permission denied (publickey))" in report.offline_reason
-    assert "-i key -oBatchMode=yes" in told.read_text(encoding="utf-8")
+    assert "-i key -oBatchMode=yes" in notice.read_text(encoding="utf-8")
 
 
 async def test_away_from_the_others_changes_are_counted_and_sent_later(
     ana: ProjectStore, hub: Path
 ) -> None:
-    away = hub.with_name("away.git")
-    hub.rename(away)  # noqa: ASYNC240 - one rename in a test
+    moved_hub = hub.with_name("away.git")
+    hub.rename(moved_hub)  # noqa: ASYNC240 - one rename in a test
     for number in range(3):
         await _edit(ana, f"Edit {number}.")
         report = await Sharing(ana).sync()
         assert (report.is_sent, report.unsent_count) == (False, number + 1)
-    away.rename(hub)
+    moved_hub.rename(hub)
     report = await Sharing(ana).sync()
     assert (report.is_sent, report.unsent_count, report.offline_reason) == (True, 0, "")
 
@@ -162,9 +162,9 @@ def _bare(folder: Path, branch: str) -> Path:
 
 @pytest.mark.parametrize("named", ["master", "trunk"])
 async def test_a_repository_whose_default_branch_nobody_made_is_fetched(
-    tmp_path: Path, named: str
+    tmp_path: Path, branch: str
 ) -> None:
-    hub = _bare(tmp_path / "hub.git", named)
+    hub = _bare(tmp_path / "hub.git", branch)
     async with await ProjectStore.create(tmp_path / "p", Project(name="P")) as store:
         await Sharing(store).share(str(hub))
         assert (await Sharing(store).sync()).is_sent
@@ -174,7 +174,7 @@ async def test_a_repository_whose_default_branch_nobody_made_is_fetched(
         await store.save(Task(name="T", instruction="I"), parent=store.project)
         assert (await Sharing(store).sync()).is_sent
     with pytest.raises(Refusal, match=r"holds no project\.kiln at its top"):
-        await fetch_project(str(_bare(tmp_path / "empty.git", named)), tmp_path / "other")
+        await fetch_project(str(_bare(tmp_path / "empty.git", branch)), tmp_path / "other")
 
 
 async def test_only_what_is_part_of_the_project_is_sent(ana: ProjectStore, hub: Path) -> None:
@@ -183,9 +183,9 @@ async def test_only_what_is_part_of_the_project_is_sent(ana: ProjectStore, hub: 
     (ana.side_folder(task) / "notes.txt").write_text("Beside a record.", encoding="utf-8")
     (ana.side_folder(task) / ".env").write_text("KEY=sk-1", encoding="utf-8")
     (ana.folder / ".env").write_text("KEY=sk-1", encoding="utf-8")
-    copied = ana.folder / "backup" / "x" / "task.kiln"
-    copied.parent.mkdir(parents=True)
-    copied.write_text("{}", encoding="utf-8")
+    copy = ana.folder / "backup" / "x" / "task.kiln"
+    copy.parent.mkdir(parents=True)
+    copy.write_text("{}", encoding="utf-8")
     (ana.folder / "scratch").mkdir()
     (ana.folder / "scratch" / "a.txt").write_text("Mine.", encoding="utf-8")
     report = await Sharing(ana).sync()
@@ -197,9 +197,9 @@ async def test_only_what_is_part_of_the_project_is_sent(ana: ProjectStore, hub: 
         "backup/x/task.kiln",
     }
     assert report.outgoing == "Change the task Support, update README.md"
-    sent = set(Git(hub).lines("ls-tree", "-r", "-z", "--name-only", "main"))
-    assert {"README.md", f"{own}/notes.txt"} <= sent
-    assert not sent & set(report.untracked_files)
+    shared_paths = set(Git(hub).lines("ls-tree", "-r", "-z", "--name-only", "main"))
+    assert {"README.md", f"{own}/notes.txt"} <= shared_paths
+    assert not shared_paths & set(report.untracked_files)
     secret = Git(ana.folder).text("hash-object", ".env")
     assert Git(ana.folder).try_text("cat-file", "-e", secret) is None
     assert await Sharing(ana).unsaved_changes() == ""
@@ -219,8 +219,8 @@ async def test_a_new_address_gets_everything_though_the_old_one_had_it(
     second = _bare(tmp_path / "second.git", "main")
     await Sharing(ana).share(str(second))
     assert (await Sharing(ana).sync()).is_sent
-    sent = Git(second).lines("ls-tree", "-r", "-z", "--name-only", "main")
-    assert "project.kiln" in sent
+    shared_paths = Git(second).lines("ls-tree", "-r", "-z", "--name-only", "main")
+    assert "project.kiln" in shared_paths
 
 
 async def test_who_is_on_another_branch_than_the_others_is_told(ana: ProjectStore) -> None:

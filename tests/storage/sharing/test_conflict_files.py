@@ -57,9 +57,11 @@ def test_the_id_and_the_keys_of_a_file_never_change() -> None:
 
 @pytest.mark.parametrize("conflict", [_STARS, _REPAIR])
 def test_both_sides_write_the_same_file(conflict: FieldConflict) -> None:
-    def turn(one: FieldConflict) -> FieldConflict:
-        companions = tuple(map(turn, one.companions))
-        return FieldConflict(one.field, one.base, one.theirs, one.ours, companions)
+    def turn(conflict: FieldConflict) -> FieldConflict:
+        companions = tuple(map(turn, conflict.companions))
+        return FieldConflict(
+            conflict.field, conflict.base, conflict.theirs, conflict.ours, companions
+        )
 
     assert field_conflict_file(_RUN, conflict) == field_conflict_file(_RUN, turn(conflict))
 

@@ -6,6 +6,7 @@ from storage.sharing.conflict_files import (
     version_conflict_file,
 )
 from storage.sharing.conflicts import Choice, Conflict, choice_at
+from storage.sharing.record_changes import Document
 from storage.sharing.three_way_merge import ABSENT, FieldConflict, Value
 
 _RUN = "tasks/1 - t/runs/2/task_run.kiln"
@@ -57,7 +58,7 @@ def test_the_subject_of_a_field_names_field_and_record() -> None:
 
 
 def test_a_missing_field_is_an_absent_choice() -> None:
-    document = {"a": {"b": None}, "c": 1}
+    document: Document = {"a": {"b": None}, "c": 1}
     assert choice_at(document, ("a", "b")) == Choice(value=None)
     assert choice_at(document, ("a", "x")) == Choice(absent=True)
     assert choice_at(document, ("c", "x")) == Choice(absent=True)

@@ -23,11 +23,11 @@ async def _edit(store: ProjectStore, text: str) -> None:
     await store.save(task.replace(instruction=text))
 
 
-def _git(folder: Path, *arguments: str, given: str = "") -> str:
+def _git(folder: Path, *arguments: str, stdin: str = "") -> str:
     done = subprocess.run(
         ["git", "-c", "user.name=x", "-c", "user.email=x@y", *arguments],
         cwd=folder,
-        input=given,
+        input=stdin,
         capture_output=True,
         text=True,
         check=True,
@@ -60,10 +60,10 @@ async def test_settings_that_come_with_a_folder_run_nothing(
     program = tmp_path / "program"
     program.write_text(f"#!/bin/sh\ntouch {shlex.quote(str(ran))}\ncat\n", encoding="utf-8")
     program.chmod(0o755)
-    included = tmp_path / "included"
-    included.write_text(f"[core]\n  fsmonitor = {program}\n", encoding="utf-8")
+    included_config = tmp_path / "included"
+    included_config.write_text(f"[core]\n  fsmonitor = {program}\n", encoding="utf-8")
     for key in keys:
-        value = included if key == "include.path" else program
+        value = included_config if key == "include.path" else program
         Git(ana.folder).run("config", key, str(value))
     (ana.folder / ".gitattributes").write_text("* filter=x diff=x merge=x\n", encoding="utf-8")
     await _edit(ana, "Edited.")
@@ -98,18 +98,18 @@ async def test_hooks_that_lie_in_a_folder_do_not_run(ana: ProjectStore, tmp_path
 
 def _tree(hub: Path, entries: Sequence[tuple[str, str, str]], base: str) -> str:
     """Return a tree with further entries: mode, object and path of each."""
-    listed = [line for line in _git(hub, "ls-tree", base).splitlines() if line]
+    listing = [line for line in _git(hub, "ls-tree", base).splitlines() if line]
     for mode, name, path in entries:
         first, _, rest = path.partition("/")
         if rest:
             empty = _git(hub, "hash-object", "-t", "tree", "-w", "--stdin")
             inner = _tree(hub, [(mode, name, rest)], empty)
-            listed.append(f"040000 tree {inner}\t{first}")
+            listing.append(f"040000 tree {inner}\t{first}")
         else:
             kind = "commit" if mode == "160000" else "blob"
-            listed.append(f"{mode} {kind} {name}\t{first}")
-    text = "".join(f"{line}\0" for line in listed)
-    return _git(hub, "mktree", "-z", "--missing", given=text)
+            listing.append(f"{mode} {kind} {name}\t{first}")
+    text = "".join(f"{line}\0" for line in listing)
+    return _git(hub, "mktree", "-z", "--missing", stdin=text)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ async def test_files_that_could_leave_the_folder_or_run_are_refused(
     ana: ProjectStore, hub: Path, tmp_path: Path, mode: str, paths: Sequence[str]
 ) -> None:
     content = "/etc" if mode == "120000" else "x"
-    name = _git(hub, "hash-object", "-w", "--stdin", given=content)
+    name = _git(hub, "hash-object", "-w", "--stdin", stdin=content)
     if mode == "160000":
         name = "1" * 40
     tree = _tree(hub, [(mode, name, path) for path in paths], "main")
@@ -146,10 +146,10 @@ async def test_files_that_could_leave_the_folder_or_run_are_refused(
         _git(hub, "commit-tree", tree, "-m", "x", "-p", "main"),
     )
     await _edit(ana, "Kept.")
-    before = sorted(p for p in ana.folder.rglob("*") if ".git" not in p.parts)
+    previous = sorted(p for p in ana.folder.rglob("*") if ".git" not in p.parts)
     with pytest.raises(Refusal, match="Nothing was received"):
         await Sharing(ana).sync()
-    assert sorted(p for p in ana.folder.rglob("*") if ".git" not in p.parts) == before
+    assert sorted(p for p in ana.folder.rglob("*") if ".git" not in p.parts) == previous
     assert await Sharing(ana).unsaved_changes() == ""
     with pytest.raises(Refusal, match="Nothing was received"):
         await fetch_project(str(hub), tmp_path / "new")
@@ -163,7 +163,7 @@ async def test_a_project_whose_own_file_others_deleted_keeps_it(
     lines = [
         line for line in _git(hub, "ls-tree", "main").splitlines() if "project.kiln" not in line
     ]
-    tree = _git(hub, "mktree", given="\n".join(lines))
+    tree = _git(hub, "mktree", stdin="\n".join(lines))
     _git(
         hub,
         "update-ref",
@@ -183,8 +183,8 @@ async def test_links_and_repositories_within_a_project_stay_on_this_machine(
     _git(ana.folder / "inner", "commit", "-q", "--allow-empty", "-m", "x")
     await _edit(ana, "Edited.")
     assert (await Sharing(ana).sync()).is_sent
-    sent = Git(ana.folder).lines("ls-tree", "-r", "-z", "--name-only", "HEAD")
-    assert not {"link", "inner"} & set(sent)
+    sent_paths = Git(ana.folder).lines("ls-tree", "-r", "-z", "--name-only", "HEAD")
+    assert not {"link", "inner"} & set(sent_paths)
     assert (ana.folder / "link").is_symlink()
     assert await Sharing(ana).unsaved_changes() == ""
 
@@ -264,8 +264,8 @@ async def test_a_file_whose_values_lie_too_deep_in_one_another_stops_no_sync(
         (fault,) = await ben.unreadable()
         assert fault.path.endswith("888888888888/task_run.kiln")
         for store, value in ((ana, "3"), (ben, "4")):
-            held = store.folder / file.relative_to(ana.folder)
-            held.write_text('{"a":' * depth + value + "}" * depth, encoding="utf-8")
+            copy = store.folder / file.relative_to(ana.folder)
+            copy.write_text('{"a":' * depth + value + "}" * depth, encoding="utf-8")
             assert (await Sharing(store).sync()).is_sent
 
 
@@ -284,7 +284,7 @@ async def test_files_around_a_project_are_not_written_into_gits_folder(
         await Sharing(store).share(str(hub))
         await Sharing(store).sync()
         (top / "linked").symlink_to(top / ".git")
-        name = _git(hub, "hash-object", "-w", "--stdin", given="evil")
+        name = _git(hub, "hash-object", "-w", "--stdin", stdin="evil")
         tree = _tree(hub, [("100644", name, path)], "main")
         commit = _git(hub, "commit-tree", tree, "-m", "x", "-p", "main")
         _git(hub, "update-ref", "refs/heads/main", commit)

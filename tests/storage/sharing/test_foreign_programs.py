@@ -23,8 +23,8 @@ async def test_a_repository_within_a_project_runs_nothing(
     inner = ana.folder / "inner"
 
     def git(*arguments: str) -> None:
-        named = ("-c", "user.name=x", "-c", "user.email=x@y")
-        subprocess.run(["git", *named, "-C", ana.folder, *arguments], check=True)
+        signature = ("-c", "user.name=x", "-c", "user.email=x@y")
+        subprocess.run(["git", *signature, "-C", ana.folder, *arguments], check=True)
 
     git("init", "-q", "inner")
     (inner / "file").write_text("x", encoding="utf-8")

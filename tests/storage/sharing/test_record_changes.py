@@ -3,6 +3,7 @@
 import pytest
 
 from storage.sharing.record_changes import (
+    Document,
     RecordChange,
     as_text,
     document_of,
@@ -49,10 +50,9 @@ def test_an_object_with_many_lists_side_by_side_is_not_too_deep() -> None:
     ],
 )
 def test_the_fields_of_a_run_decide_the_verb(
-    old: dict[str, object] | None, new: dict[str, object] | None, verbs: tuple[str, ...]
+    old: Document | None, new: Document | None, verbs: tuple[str, ...]
 ) -> None:
-    change = RecordChange("task_run", old, new)  # pyright: ignore[reportArgumentType]
-    assert change.verbs == verbs
+    assert RecordChange("task_run", old, new).verbs == verbs
 
 
 def test_a_rating_of_another_kind_of_record_is_a_change() -> None:
@@ -60,7 +60,7 @@ def test_a_rating_of_another_kind_of_record_is_a_change() -> None:
 
 
 def test_a_new_part_of_a_record_is_reported_without_the_keys_that_programs_set() -> None:
-    new = {"id": "1", "created_at": "now", "value": 5}
+    new: Document = {"id": "1", "created_at": "now", "value": 5}
     changes = field_changes({"rating": None}, {"rating": new})
     assert [(change.field, change.new) for change in changes] == [("value of rating", 5)]
     assert [change.field for change in field_changes({"id": "1"}, {"id": "2"})] == ["id"]

@@ -29,7 +29,7 @@ async def _run(store: ProjectStore) -> TaskRun:
     return run
 
 
-def _rated(run: TaskRun, stars: float) -> TaskRun:
+def _with_stars(run: TaskRun, stars: float) -> TaskRun:
     return run.replace(output=run.output.replace(rating=TaskOutputRating(value=stars)))
 
 
@@ -37,7 +37,7 @@ async def test_two_people_who_rate_and_tag_one_run_never_see_a_conflict(
     ana: ProjectStore, ben: ProjectStore
 ) -> None:
     run = await _run(ana)
-    await ana.save(_rated(run, 4))
+    await ana.save(_with_stars(run, 4))
     theirs = await _run(ben)
     await ben.save(theirs.replace(tags=("first", "golden")))
     assert (await Sharing(ana).sync()).outgoing == "Rate 1 run"
@@ -65,8 +65,8 @@ async def test_two_values_of_one_field_become_a_question_that_blocks_nothing(
     assert (await _task(ben)).description == "Ben's"
     await Sharing(ana).sync()
     assert await Sharing(ana).conflicts() == [question]
-    wanted = next(i for i, c in enumerate(question.choices) if c.value == "Answer at length.")
-    await Sharing(ana).decide(question.id, wanted)
+    number = next(i for i, c in enumerate(question.choices) if c.value == "Answer at length.")
+    await Sharing(ana).decide(question.id, number)
     await Sharing(ana).sync()
     await Sharing(ben).sync()
     for store in (ana, ben):
@@ -78,12 +78,12 @@ async def test_a_value_that_is_given_before_a_question_is_decided_is_a_choice_to
     ana: ProjectStore, ben: ProjectStore
 ) -> None:
     for store, stars in ((ana, 1), (ben, 5)):
-        await store.save(_rated(await _run(store), stars))
+        await store.save(_with_stars(await _run(store), stars))
         await Sharing(store).sync()
     await Sharing(ana).sync()
     (question,) = await Sharing(ana).conflicts()
     assert question.text == "the run 'hi': is the overall rating 1 or 5?"
-    await ana.save(_rated(await _run(ana), 3))
+    await ana.save(_with_stars(await _run(ana), 3))
     (question,) = await Sharing(ana).conflicts()
     assert question.text.endswith("1, 5 or 3?")
     with pytest.raises(Refusal, match=r"no choice 4\. Choose by the number: 1: 1, 2: 5, 3: 3"):
@@ -99,7 +99,7 @@ async def test_the_history_of_a_record_tells_both_sides_of_a_question(
     ana: ProjectStore, ben: ProjectStore
 ) -> None:
     for store, stars in ((ana, 1), (ben, 5)):
-        await store.save(_rated(await _run(store), stars))
+        await store.save(_with_stars(await _run(store), stars))
         await Sharing(store).sync()
     await Sharing(ana).sync()
     for store in (ana, ben):
@@ -111,12 +111,12 @@ async def test_the_history_of_a_record_tells_both_sides_of_a_question(
 
 async def test_a_decision_is_told_as_one(ana: ProjectStore, ben: ProjectStore) -> None:
     for store, stars in ((ana, 1), (ben, 5)):
-        await store.save(_rated(await _run(store), stars))
+        await store.save(_with_stars(await _run(store), stars))
         await Sharing(store).sync()
     (question,) = (await Sharing(ana).sync()).conflicts
-    held = (await _run(ben)).output.rating
-    assert held is not None
-    same = next(at for at, choice in enumerate(question.choices) if choice.value == held.value)
+    rating = (await _run(ben)).output.rating
+    assert rating is not None
+    same = next(at for at, choice in enumerate(question.choices) if choice.value == rating.value)
     await Sharing(ben).decide(question.id, same)
     assert (await Sharing(ben).sync()).outgoing == "Decide the overall rating of the run 'hi'"
     assert (await Sharing(ana).sync()).incoming == "Decide the overall rating of the run 'hi'"
@@ -127,33 +127,33 @@ async def test_a_decision_is_undone_so_that_its_question_is_open_again(
     ana: ProjectStore, ben: ProjectStore, changes_the_run: bool
 ) -> None:
     for store, stars in ((ana, 1), (ben, 5)):
-        await store.save(_rated(await _run(store), stars))
+        await store.save(_with_stars(await _run(store), stars))
         await Sharing(store).sync()
     await Sharing(ana).sync()
     (question,) = await Sharing(ben).conflicts()
     run = await _run(ben)
-    held = run.output.rating
-    assert held is not None
+    rating = run.output.rating
+    assert rating is not None
     choice = next(
         at
         for at, choice in enumerate(question.choices)
-        if (choice.value != held.value) == changes_the_run
+        if (choice.value != rating.value) == changes_the_run
     )
     await Sharing(ben).decide(question.id, choice)
     await Sharing(ben).sync()
-    decided = (await Sharing(ben).history())[0]
-    done = await Sharing(ben).undo(decided.change)
+    decision = (await Sharing(ben).history())[0]
+    done = await Sharing(ben).undo(decision.change)
     assert "sk the overall rating of the run 'hi'" in done
-    assert [one.id for one in await Sharing(ben).conflicts()] == [question.id]
-    assert (await _run(ben)).output.rating == held
+    assert [conflict.id for conflict in await Sharing(ben).conflicts()] == [question.id]
+    assert (await _run(ben)).output.rating == rating
     await Sharing(ben).sync()
     with pytest.raises(Refusal, match="undone already"):
-        await Sharing(ben).undo(decided.change)
+        await Sharing(ben).undo(decision.change)
     await Sharing(ana).sync()
-    assert [one.id for one in await Sharing(ana).conflicts()] == [question.id]
+    assert [conflict.id for conflict in await Sharing(ana).conflicts()] == [question.id]
 
 
-def _repaired(run: TaskRun, who: str) -> TaskRun:
+def _with_repair(run: TaskRun, who: str) -> TaskRun:
     return run.replace(repair_instructions=who, repaired_output=TaskOutput(output=f"{who} out"))
 
 
@@ -161,7 +161,7 @@ async def test_two_repairs_are_one_question_and_are_never_mixed(
     ana: ProjectStore, ben: ProjectStore
 ) -> None:
     for store, who in ((ana, "Ann"), (ben, "Ben")):
-        await store.save(_repaired(await _run(store), who))
+        await store.save(_with_repair(await _run(store), who))
         await Sharing(store).sync()
     await Sharing(ana).sync()
     (question,) = await Sharing(ana).conflicts()
@@ -177,12 +177,12 @@ async def test_two_repairs_are_one_question_and_are_never_mixed(
     await Sharing(ana).sync()
     await Sharing(ben).sync()
     await Sharing(ana).sync()
-    (again,) = await Sharing(ben).conflicts()
-    assert await Sharing(ana).conflicts() == [again]
+    (next_question,) = await Sharing(ben).conflicts()
+    assert await Sharing(ana).conflicts() == [next_question]
     await ana.save((await _run(ana)).replace(repair_instructions="Else."))
-    (again,) = await Sharing(ana).conflicts()
-    assert len(again.options) == 3
-    await Sharing(ana).decide(again.id, 1)
+    (next_question,) = await Sharing(ana).conflicts()
+    assert len(next_question.options) == 3
+    await Sharing(ana).decide(next_question.id, 1)
     await Sharing(ana).sync()
     await Sharing(ben).sync()
     for store in (ana, ben):
@@ -197,7 +197,7 @@ async def _repair(store: ProjectStore) -> tuple[str | None, str]:
 
 
 async def test_every_kind_of_change_of_one_record_is_told(ana: ProjectStore) -> None:
-    run = _repaired(_rated(await _run(ana), 4), "Ann").replace(tags=("golden",))
+    run = _with_repair(_with_stars(await _run(ana), 4), "Ann").replace(tags=("golden",))
     await ana.save(run)
     await ana.save((await _task(ana)).replace(name="Help", instruction="Else."))
     report = await Sharing(ana).sync()
@@ -213,14 +213,14 @@ async def test_a_question_says_who_gave_each_value_and_when(
 ) -> None:
     for store, who, stars in ((ana, "Ann", 5), (ben, "Bob", 4)):
         Git(store.folder).run("config", "user.name", who)
-        await store.save(_rated(await _run(store), stars))
+        await store.save(_with_stars(await _run(store), stars))
         await Sharing(store).sync()
     (question,) = (await Sharing(ana).sync()).conflicts
     bob, ann = question.options
     today = r"20\d\d-\d\d-\d\d \d\d:\d\d UTC"
     assert re.fullmatch(rf"4 \(Bob, {today}\)", bob)
     assert re.fullmatch(rf"5 \(Ann, {today}\)", ann)
-    await ana.save(_rated(await _run(ana), 2))
+    await ana.save(_with_stars(await _run(ana), 2))
     (question,) = await Sharing(ana).conflicts()
     assert question.options == (bob, ann, "2")
 
@@ -236,7 +236,7 @@ async def test_a_question_about_long_texts_shows_where_they_differ(
     assert question.text == "the task 'Support': which instruction is right?"
     assert sum(map(len, question.options)) < 900
     for end in ("briefly", "at length"):
-        (option,) = (one for one in question.options if f"Answer {end}." in one)
+        (option,) = (conflict for conflict in question.options if f"Answer {end}." in conflict)
         assert "31,0" in option
     await Sharing(ben).decide(question.id, 0)
     assert len((await _task(ben)).instruction) > 30_000
@@ -246,7 +246,7 @@ async def test_nothing_is_asked_of_a_deleted_record_until_it_is_back(
     ana: ProjectStore, ben: ProjectStore
 ) -> None:
     for store, stars in ((ana, 1), (ben, 5)):
-        await store.save(_rated(await _run(store), stars))
+        await store.save(_with_stars(await _run(store), stars))
         await Sharing(store).sync()
     assert len(await Sharing(ben).conflicts()) == 1
     deleted = await ben.delete(await _run(ben))
@@ -258,13 +258,13 @@ async def test_nothing_is_asked_of_a_deleted_record_until_it_is_back(
 async def test_offline_work_is_kept_and_sent_later(
     ana: ProjectStore, ben: ProjectStore, hub: Path
 ) -> None:
-    away = hub.with_name("away.git")
-    hub.rename(away)  # noqa: ASYNC240 - one rename in a test
-    await ana.save(_rated(await _run(ana), 3))
+    moved_hub = hub.with_name("away.git")
+    hub.rename(moved_hub)  # noqa: ASYNC240 - one rename in a test
+    await ana.save(_with_stars(await _run(ana), 3))
     report = await Sharing(ana).sync()
     assert report.offline_reason
     assert not report.is_sent
-    away.rename(hub)
+    moved_hub.rename(hub)
     assert (await Sharing(ana).sync()).is_sent
     await Sharing(ben).sync()
     assert (await _run(ben)).output.rating is not None
@@ -273,14 +273,14 @@ async def test_offline_work_is_kept_and_sent_later(
 async def test_the_history_of_a_run_is_told_in_words_and_a_change_undone(
     ana: ProjectStore,
 ) -> None:
-    run = await ana.save(_rated(await _run(ana), 2))
+    run = await ana.save(_with_stars(await _run(ana), 2))
     await Sharing(ana).sync()
     run = await ana.save(run.replace(tags=("first", "bad")))
     await Sharing(ana).sync()
-    tagged, rated, added = await Sharing(ana).history(run.saved.path)
-    assert (tagged.summary, rated.summary, added.summary) == ("tag", "rate", "add")
-    assert tagged.fields[0].new == ["first", "bad"]
-    await Sharing(ana).undo(rated.change, run.saved.path)
+    tag_entry, rate_entry, add_entry = await Sharing(ana).history(run.saved.path)
+    assert (tag_entry.summary, rate_entry.summary, add_entry.summary) == ("tag", "rate", "add")
+    assert tag_entry.fields[0].new == ["first", "bad"]
+    await Sharing(ana).undo(rate_entry.change, run.saved.path)
     undone = await _run(ana)
     assert undone.output.rating is None
     assert undone.tags == ("first", "bad")
@@ -300,7 +300,7 @@ async def test_a_change_of_a_field_that_changed_again_is_not_undone(ana: Project
 async def test_what_brought_two_sides_together_is_no_change_to_be_undone(
     ana: ProjectStore, ben: ProjectStore
 ) -> None:
-    await ana.save(_rated(await _run(ana), 4))
+    await ana.save(_with_stars(await _run(ana), 4))
     await ben.save((await _run(ben)).replace(tags=("golden",)))
     for store in (ana, ben):
         await Sharing(store).sync()

@@ -74,6 +74,8 @@ async def test_a_record_that_cannot_be_merged_is_asked_about_and_the_rest_is_syn
 
 
 async def _run_below(store: ProjectStore) -> TaskRun:
-    found = [await store.children(t, TaskRun) for t in await store.children(store.project, Task)]
-    ((run,),) = [runs for runs in found if runs]
+    runs_by_task = [
+        await store.children(t, TaskRun) for t in await store.children(store.project, Task)
+    ]
+    ((run,),) = [runs for runs in runs_by_task if runs]
     return run
