@@ -19,7 +19,7 @@ BANNED: Final = frozenset(
     about again alone already also always any anything apart away before begun both bought broken
     brought built caught chosen come dealt drawn driven each elsewhere enough fallen far few
     forgotten found given gone got heard held here hidden kept known least left lent less lost
-    made meant more most much never none now once one ones others paid put said seen sent shown
+    made meant more most much never none now once one ones others paid said seen sent shown
     sought spent spoken still struck taken then there thought thrown thus together told two
     understood what whatever whole whose won written
     """.split()  # noqa: SIM905 - a list would take a page

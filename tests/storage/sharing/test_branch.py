@@ -160,7 +160,7 @@ def _bare(folder: Path, branch: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("named", ["master", "trunk"])
+@pytest.mark.parametrize("branch", ["master", "trunk"])
 async def test_a_repository_whose_default_branch_nobody_made_is_fetched(
     tmp_path: Path, branch: str
 ) -> None:

@@ -68,14 +68,14 @@ async def test_a_record_of_both_is_merged(ana: ProjectStore, ben: ProjectStore) 
     folder = ana.side_folder(run)
     shutil.copytree(folder, ben.folder / folder.relative_to(ana.folder))
     (task,) = await ben.children(ben.project, Task)
-    theirs = next(run for run in await ben.children(task, TaskRun) if run.id == run.id)
+    theirs = next(r for r in await ben.children(task, TaskRun) if r.id == run.id)
     await ben.save(theirs.replace(tags=("a", "bens")))
     await ana.save(run.replace(tags=("a", "anas")))
     await Sharing(ana).sync()
     report = await Sharing(ben).sync()
     assert report.is_sent
     assert report.conflicts == ()
-    merged = next(run for run in await ben.children(task, TaskRun) if run.id == run.id)
+    merged = next(r for r in await ben.children(task, TaskRun) if r.id == run.id)
     assert set(merged.tags) == {"a", "anas", "bens"}
 
 
