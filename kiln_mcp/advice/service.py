@@ -101,7 +101,7 @@ async def describe_project(
         unreadable=faults_said([*await store.unreadable(), *side_faults], most_faults),
         duplicate_ids=faults_said(await store.duplicates(), most_faults),
         jobs_set_aside=await jobs_set_aside(workspace, store),
-        conflicts=open_questions(await Sharing(store).questions()),
+        conflicts=open_questions(await Sharing(store).conflicts()),
         message=f"No task can be read. In {store.folder}: {task_fault}" if task_fault else None,
         next=[] if tasks or task_fault else [_CREATE_TASK],
     )

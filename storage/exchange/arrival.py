@@ -59,9 +59,8 @@ async def receive_project(
         Refusal: There are several, and none is named.
         Refusal: It holds what nobody should unpack.
         UnreadableRecord: The project's own file cannot be used.
-        storage.sharing.errors.GitFailed: The repository could not be reached.
-        storage.sharing.errors.NoProjectThere: It holds no project at its top.
-        storage.sharing.errors.UnsafeContent: It holds links or names that are not safe.
+        storage.git.errors.GitError: The repository could not be reached.
+        storage.errors.Refusal: It holds no project at its top, or links or unsafe names.
     """
     place = Path(source.strip())
     await anyio.to_thread.run_sync(_check_target, target)

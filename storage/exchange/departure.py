@@ -15,8 +15,8 @@ from storage.errors import Refusal
 from storage.exchange.contents import travels
 from storage.exchange.refusals import target_exists, target_inside
 from storage.files import new_file
-from storage.git.git import Git, GitFailed
-from storage.git.safety import left_at_home
+from storage.git.git import Git, GitError
+from storage.git.safety import unshared_files
 from storage.records.names import acceptable_name, stored_name
 from storage.store import ProjectStore
 
@@ -96,7 +96,7 @@ def _files(folder: Path) -> tuple[list[PurePosixPath], list[str]]:
                 files.append(path)
             else:
                 exclusions.append(f"{path}: a link or device")
-    strangers = set(left_at_home([str(path) for path in files]))
+    strangers = set(unshared_files([str(path) for path in files]))
     exclusions += [f"{path}: no part of the project" for path in sorted(strangers)]
     return sorted((path for path in files if str(path) not in strangers), key=str), exclusions
 
@@ -120,7 +120,7 @@ def _paths_in_gitignore(folder: Path) -> set[str]:
             paths = git.lines(
                 *options, "ls-files", "-o", "-i", "--exclude-standard", "--directory", "-z"
             )
-        except GitFailed:
+        except GitError:
             return set()
     return {path for path in paths if travels(PurePosixPath(path))}
 

@@ -1,7 +1,8 @@
-"""The one place that runs git. Credentials are git's own; none is stored, logged or shown.
+"""The one place that runs git.
 
-No command here runs a hook, asks a question, or touches the project's files and git's own index:
-what people see changes through the store's commit log alone (`worktree.py`).
+Credentials are git's own; none is stored, logged or shown. No command runs a hook, asks a
+question, or touches the project's files and git's own index. The project's files change through
+the store's commit log alone (`storage/sharing/worktree.py`).
 """
 
 import importlib
@@ -10,111 +11,41 @@ import shlex
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from stat import S_ISDIR, S_ISREG
 from types import ModuleType
-from typing import Final
 
-from storage.files import read_plain
-from storage.git.errors import GitFailed
+from storage.git.environment import NO_PROMPTS, READ_NO_FILES, SETTINGS, SSH_OPTIONS
+from storage.git.errors import GitError
+from storage.git.folder_checks import is_foreign_repository, special_file
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 """Git's name for a tree without files."""
 
-_SLOWEST_S = 120
-_SLOWEST_TRANSFER_S = 900
-_LONGEST_LOCK_S = 5.0
-"""Refs are locked for milliseconds: an older lock was left by a process that died."""
+_TIMEOUT_S = 120
+_TRANSFER_TIMEOUT_S = 900
+_STALE_LOCK_S = 5.0
+"""Refs are locked for milliseconds. An older lock was left by a process that died."""
 _LOCK_ROUNDS = 40
 _PAUSE_S = 0.2
 _NO_OBJECT = "0" * 40
-_LONGEST_POINTER: Final = 4096
-_READ_BY_GIT: Final = (
-    *(".gitattributes", ".gitignore", ".gitmodules", ".git", ".git/config", ".git/config.worktree"),
-    *(".git/HEAD", ".git/index", ".git/packed-refs", ".git/commondir", ".git/shallow"),
-    *(".git/info/exclude", ".git/info/attributes", ".git/info/grafts"),
-    *(".git/objects/info/alternates", ".git/MERGE_HEAD"),
-)
-_SETTINGS = (
-    "core.quotePath=false",
-    "core.autocrlf=false",
-    "core.fileMode=false",
-    "core.fsmonitor=false",
-    f"core.hooksPath={os.devnull}",
-    "fetch.recurseSubmodules=false",
-    # What lies in a repository within is run by its own settings, which ours do not reach.
-    "push.recurseSubmodules=no",
-    "submodule.recurse=false",
-    "status.submoduleSummary=false",
-    "diff.ignoreSubmodules=all",
-    "log.showSignature=false",
-    "push.gpgSign=false",
-    "commit.gpgSign=false",
-    "tag.gpgSign=false",
-    "i18n.logOutputEncoding=UTF-8",
-    "protocol.ext.allow=never",
-    "protocol.fd.allow=never",
-    "http.lowSpeedLimit=100",
-    "http.lowSpeedTime=30",
-)
-_NEVER_ASK = {
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_ASKPASS": "",
-    "SSH_ASKPASS": "",
-    "GCM_INTERACTIVE": "never",
-    "LC_ALL": "C",
-}
-_READ_NO_FILES = frozenset(
-    {
-        *("cat-file", "check-attr", "check-ignore", "commit-tree", "config", "diff-tree", "init"),
-        *("for-each-ref", "log", "ls-files", "ls-remote", "ls-tree", "merge-base", "remote"),
-        *("rev-list", "rev-parse", "show-ref", "symbolic-ref", "update-ref", "fetch", "push"),
-    }
-)
-"""The commands that read no file of the folder, not even to renew the index."""
-_SSH_OPTIONS = (
-    "-oBatchMode=yes -oConnectTimeout=15 -oServerAliveInterval=15 -oServerAliveCountMax=2"
-)
-
-
-def _strange_file(folder: Path) -> Path | None:
-    """Return a pipe or device where git reads a file of the folder, if there is one."""
-    for name in _READ_BY_GIT:
-        file = folder / name
-        with suppress(OSError):
-            mode = file.stat().st_mode
-            if not (S_ISREG(mode) or S_ISDIR(mode)):
-                return file
-    return None
-
-
-def _leads_elsewhere(place: Path) -> bool:
-    """Whether a folder's `.git` is a link, or names a repository that does not name it back."""
-    if place.is_symlink():
-        return True
-    if not place.is_file():
-        return False
-    with suppress(OSError, UnicodeDecodeError):
-        named = read_plain(place, _LONGEST_POINTER).decode().removeprefix("gitdir:").strip()
-        back = read_plain(place.parent / named / "gitdir", _LONGEST_POINTER).decode().strip()
-        return (place.parent / named / back).resolve() != place.resolve()
-    return True
 
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """A file that differs between two trees; no object where it is not there.
+    """A file that differs between two trees.
 
     Attributes:
+        path: The file.
         mode: Git's mode of it after the change, such as "100644".
+        old: The id of its old content; None for a new file.
+        new: The id of its new content; None for a deleted file.
     """
 
     path: str
     mode: str
-    before: str | None
-    after: str | None
+    old: str | None
+    new: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,33 +59,33 @@ class Git:
         *arguments: str,
         action: str = "look at the project",
         extra: Mapping[str, str] | None = None,
-        given: bytes | None = None,
-        slowest_s: int = _SLOWEST_S,
+        stdin: bytes | None = None,
+        timeout_s: int = _TIMEOUT_S,
     ) -> bytes:
         """Run one git command and return what it prints.
 
         Args:
             arguments: The command's arguments.
-            action: What the person wanted, for the error's sentence.
+            action: What git is to do, for the error's sentence.
             extra: Further environment variables.
-            given: What the command reads.
-            slowest_s: How long it may take.
+            stdin: The command's input.
+            timeout_s: The longest it may take, in seconds.
 
         Raises:
-            GitFailed: It failed or took too long.
+            GitError: It failed or took too long.
         """
-        strange = _strange_file(self.folder)
-        if strange is not None:
-            raise GitFailed(action, f"{strange} is no ordinary file, and git would wait for it")
-        if _leads_elsewhere(self.folder / ".git"):
-            raise GitFailed(
+        special = special_file(self.folder)
+        if special is not None:
+            raise GitError(action, f"{special} is not a regular file, and git would wait for it")
+        if is_foreign_repository(self.folder / ".git"):
+            raise GitError(
                 action,
                 f"{self.folder / '.git'} leads to a repository of another folder. Clone the "
                 "project instead, or make a work tree with git worktree add",
             )
-        settings = [part for setting in _SETTINGS for part in ("-c", setting)]
+        settings = [part for setting in SETTINGS for part in ("-c", setting)]
         with tempfile.TemporaryFile() as source:
-            source.write(given or b"")
+            source.write(stdin or b"")
             source.seek(0)
             git = _library(action)
             try:
@@ -165,26 +96,26 @@ class Git:
                     with_exceptions=False,
                     stdout_as_string=False,
                     strip_newline_in_stdout=False,
-                    env={**_NEVER_ASK, **self._no_filters(arguments), **(extra or {})},
-                    kill_after_timeout=slowest_s,
+                    env={**NO_PROMPTS, **self._no_filters(arguments), **(extra or {})},
+                    kill_after_timeout=timeout_s,
                 )
             except (git.GitCommandNotFound, OSError) as error:
-                raise GitFailed(action, f"the program git does not start ({error})") from None
+                raise GitError(action, f"the program git does not start ({error})") from None
         if status:
-            raise GitFailed(action, f"{_as_text(err)}\n{_as_text(out)}")
+            raise GitError(action, f"{_as_text(err)}\n{_as_text(out)}")
         return out
 
     def reach(self, *arguments: str, action: str) -> None:
-        """Run a command that talks to the others: it never waits for an answer from a person.
+        """Run a command that uses the network; it never waits for a person.
 
         Raises:
-            GitFailed: It failed, they could not be reached, or they did not let us in.
+            GitError: It failed, or the repository could not be reached or denied access.
         """
         self.write(
             *arguments,
             action=action,
             extra={"GIT_SSH_COMMAND": self._ssh()},
-            slowest_s=_SLOWEST_TRANSFER_S,
+            timeout_s=_TRANSFER_TIMEOUT_S,
         )
 
     def write(
@@ -192,22 +123,22 @@ class Git:
         *arguments: str,
         action: str,
         extra: Mapping[str, str] | None = None,
-        slowest_s: int = _SLOWEST_S,
+        timeout_s: int = _TIMEOUT_S,
     ) -> None:
-        """Run a command that writes refs, past locks that dead processes left.
+        """Run a command that writes refs; remove locks that dead processes left.
 
         Raises:
-            GitFailed: It failed for another reason than a lock.
+            GitError: It failed for another reason than a lock, or the lock stays.
         """
         for _ in range(_LOCK_ROUNDS):
             try:
-                self.run(*arguments, action=action, extra=extra, slowest_s=slowest_s)
-            except GitFailed as error:
-                if error.lock_file is None or not self._passes(error.lock_file):
+                self.run(*arguments, action=action, extra=extra, timeout_s=timeout_s)
+            except GitError as error:
+                if error.lock_file is None or not self._outlast_lock(error.lock_file):
                     raise
             else:
                 return
-        raise GitFailed(action, "another git has been at work here for too long")
+        raise GitError(action, "another git process holds a lock for too long")
 
     def text(
         self,
@@ -215,20 +146,20 @@ class Git:
         action: str = "look at the project",
         extra: Mapping[str, str] | None = None,
     ) -> str:
-        """Run one git command and return its text, without the last line's end."""
+        """Run one git command and return its text, without the last line feed."""
         out = self.run(*arguments, action=action, extra=extra)
         return out.decode("utf-8", "surrogateescape").rstrip("\n")
 
     def lines(self, *arguments: str, extra: Mapping[str, str] | None = None) -> list[str]:
-        """Run one git command that ends its items with NUL and return them."""
+        """Run one git command and return its items, which end with NUL."""
         text = self.run(*arguments, extra=extra).decode("utf-8", "surrogateescape")
         return [item for item in text.split("\0") if item]
 
     def try_text(self, *arguments: str) -> str | None:
-        """Run one git command and return its text; None where it fails."""
+        """Run one git command and return its text; None if it fails."""
         try:
             return self.text(*arguments)
-        except GitFailed:
+        except GitError:
             return None
 
     def filters(self) -> list[str]:
@@ -237,14 +168,16 @@ class Git:
         return list(dict.fromkeys(key[7:].rpartition(".")[0] for key in keys.split("\0") if key))
 
     def _no_filters(self, arguments: Sequence[str]) -> dict[str, str]:
-        """Return the environment in which no filter runs for the .gitattributes of a folder.
+        """Return environment variables that turn off filters for the .gitattributes of a folder.
 
-        Attributes are the folder's, which may be foreign; the programs are the person's.
+        The attributes are the folder's, which may be foreign. The programs are the person's.
         """
-        if arguments[0] in _READ_NO_FILES:
+        if arguments[0] in READ_NO_FILES:
             return {}
         values = (("clean", ""), ("smudge", ""), ("process", ""), ("required", "false"))
-        pairs = [(f"filter.{one}.{key}", value) for one in self.filters() for key, value in values]
+        pairs = [
+            (f"filter.{name}.{key}", value) for name in self.filters() for key, value in values
+        ]
         count = os.environ.get("GIT_CONFIG_COUNT", "")
         first = int(count) if count.isdecimal() else 0
         settings = {"GIT_CONFIG_COUNT": str(first + len(pairs))}
@@ -253,61 +186,61 @@ class Git:
         return settings
 
     def inner(self, name: str) -> Path:
-        """Return the path of one of git's own files of this folder, such as "index"."""
+        """Return the path of one of git's own files, such as "index"."""
         return self.folder / self.text("rev-parse", "--git-path", name)
 
     def inner_paths(self, *names: str) -> dict[str, Path]:
-        """Return the paths of several of git's own files, from one call of git."""
+        """Return the paths of several of git's own files, with one call of git."""
         options = [part for name in names for part in ("--git-path", name)]
         paths = self.text("rev-parse", *options).split("\n")
-        if len(paths) != len(names):  # a folder's name has a line break
+        if len(paths) != len(names):  # the folder's name has a line break
             return {name: self.inner(name) for name in names}
         return {name: self.folder / path for name, path in zip(names, paths, strict=True)}
 
-    def changes(self, before: str, after: str, *options: str) -> list[FileChange]:
+    def changes(self, start: str, end: str, *options: str) -> list[FileChange]:
         """Return the files that differ between two trees or commits.
 
         Args:
-            before: One of them.
-            after: The other.
-            options: "--relative" for those below the folder alone, with paths from there.
+            start: The old tree or commit.
+            end: The new tree or commit.
+            options: "--relative" for files below the folder only, with paths from there.
         """
-        items = iter(self.lines("diff-tree", "-r", "-z", "--no-renames", *options, before, after))
-        found: list[FileChange] = []
+        items = iter(self.lines("diff-tree", "-r", "-z", "--no-renames", *options, start, end))
+        changes: list[FileChange] = []
         for head in items:
             _, mode, old, new, _ = head.split(" ")
-            named = FileChange(
+            change = FileChange(
                 next(items),
                 mode,
                 None if old == _NO_OBJECT else old,
                 None if new == _NO_OBJECT else new,
             )
-            found.append(named)
-        return found
+            changes.append(change)
+        return changes
 
     def blobs(self, names: Sequence[str | None]) -> list[bytes | None]:
-        """Return the contents of objects such as "HEAD:path"; None for those that are not there."""
-        asked = [name for name in names if name and "\n" not in name]
-        if not asked:
+        """Return the contents of objects such as "HEAD:path"; None for missing ones."""
+        queries = [name for name in names if name and "\n" not in name]
+        if not queries:
             return [None] * len(names)
-        text = "".join(f"{name}\n" for name in asked).encode("utf-8", "surrogateescape")
-        answer = self.run("cat-file", "--batch", given=text)
-        found: dict[str, bytes | None] = {}
+        text = "".join(f"{name}\n" for name in queries).encode("utf-8", "surrogateescape")
+        answer = self.run("cat-file", "--batch", stdin=text)
+        contents: dict[str, bytes | None] = {}
         at = 0
-        for name in asked:
+        for name in queries:
             end = answer.index(b"\n", at)
             head = answer[at:end].split(b" ")
             at = end + 1
             if head[-1] == b"missing" or len(head) < 3:
-                found[name] = None
+                contents[name] = None
                 continue
             size = int(head[-1])
-            found[name] = answer[at : at + size] if head[-2] == b"blob" else None
+            contents[name] = answer[at : at + size] if head[-2] == b"blob" else None
             at += size + 1
-        return [found.get(name) if name else None for name in names]
+        return [contents.get(name) if name else None for name in names]
 
-    def _passes(self, lock: Path) -> bool:
-        """Wait for a lock of git's, or take away one that is too old; False where it is none."""
+    def _outlast_lock(self, lock: Path) -> bool:
+        """Wait for a lock of git's, or remove a stale one; return False for another file."""
         inside = self.text("rev-parse", "--git-common-dir")
         if not lock.is_relative_to((self.folder / inside).resolve()):
             return False
@@ -315,26 +248,26 @@ class Git:
             age = time.time() - lock.stat().st_mtime
         except FileNotFoundError:
             return True
-        if age > _LONGEST_LOCK_S:
+        if age > _STALE_LOCK_S:
             lock.unlink(missing_ok=True)
         else:
             time.sleep(_PAUSE_S)
         return True
 
     def _ssh(self) -> str:
-        """Return the person's own ssh command, told never to ask."""
-        set_up = os.environ.get("GIT_SSH_COMMAND") or self.try_text("config", "core.sshCommand")
-        command = set_up or shlex.quote(os.environ.get("GIT_SSH", "ssh"))
+        """Return the person's own ssh command, with options against prompts."""
+        setting = os.environ.get("GIT_SSH_COMMAND") or self.try_text("config", "core.sshCommand")
+        command = setting or shlex.quote(os.environ.get("GIT_SSH", "ssh"))
         program = PurePath((shlex.split(command) or [""])[0]).stem
-        return f"{command} {_SSH_OPTIONS}" if program == "ssh" else command
+        return f"{command} {SSH_OPTIONS}" if program == "ssh" else command
 
 
 def _library(action: str) -> ModuleType:
-    """Return GitPython: it is slow to import, and refuses where no program git is installed."""
+    """Import GitPython, which is slow, and fails if the program git is not installed."""
     try:
         return importlib.import_module("git")
     except ImportError:
-        raise GitFailed(action, "the program git is not installed") from None
+        raise GitError(action, "the program git is not installed") from None
 
 
 def _as_text(output: str | bytes) -> str:

@@ -1,8 +1,8 @@
-"""What may come from elsewhere: settings of a folder's git, and the files that others share.
+"""Safety checks of what may be foreign: a folder's git settings, and the files that others share.
 
-A folder that somebody handed over may bring a `.git` whose settings run programs (fsmonitor,
-sshCommand, filters, uploadpack); files that others share may be links, or have names that mean
-something else on another system.
+- A folder from elsewhere may have a `.git` whose settings run programs (fsmonitor, sshCommand,
+  filters, uploadpack).
+- Shared files may be links, or have names that mean something else on another system.
 """
 
 import re
@@ -13,14 +13,9 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from storage.border import is_git_name, is_trash_name
+from storage.errors import Refusal
 from storage.format.layout import PROJECT_FILE, children_of, place_named
-from storage.git.errors import (
-    TokenInAddress,
-    UnsafeContent,
-    UnsafeSettings,
-    UnusableAddress,
-    without_secrets,
-)
+from storage.git.errors import UnsafeSettings, without_secrets
 from storage.git.git import EMPTY_TREE, Git
 from storage.records import Project
 
@@ -39,16 +34,17 @@ _HARMLESS = re.compile(
 )
 _TOP_FOLDERS = frozenset(place.folder for place in children_of(Project))
 _LONGEST_ADDRESS = 2000
+_ADDRESS_EXCERPT = 80
 _LINK, _MODULE = "120000", "160000"
 NO_FILES = frozenset({_LINK, _MODULE})
-"""Git's modes of what is no file: links, and repositories within."""
+"""Git's modes of what is no file: links and nested repositories."""
 
 
 def check_settings(git: Git) -> None:
     """Refuse a repository whose own settings could run programs.
 
     Raises:
-        UnsafeSettings: They could.
+        UnsafeSettings: A setting could run a program or lead elsewhere.
     """
     for file in git.inner_paths("config", "config.worktree").values():
         if not file.is_file():
@@ -59,11 +55,12 @@ def check_settings(git: Git) -> None:
             raise UnsafeSettings(file, unknown)
 
 
-def left_at_home(paths: Sequence[str]) -> list[str]:
-    """Return the files of a project's folder that are no part of it, and are not sent.
+def unshared_files(paths: Sequence[str]) -> list[str]:
+    """Return the files of a project's folder that are no part of it and are not sent.
 
-    A part are records, what lies in the folder of one below the project, questions, and at the
-    top what tells people and git about the project. Hidden files never are, but git's own.
+    Part of a project are records, files in the folder of a record below the project, conflicts,
+    and at the top the files that describe the project to people and git. Hidden files are no
+    part, except git's own.
 
     Args:
         paths: All files, within the project.
@@ -74,7 +71,7 @@ def left_at_home(paths: Sequence[str]) -> list[str]:
 
 
 def _is_record(path: PurePosixPath) -> bool:
-    """Whether a file is a record's, where records lie; kinds that are not known here are."""
+    """Return whether a file is a record at a record's place; unknown kinds count as records."""
     place = place_named(path.name)
     if path.suffix != ".kiln" or len(path.parts) == 1:
         return path.name == PROJECT_FILE
@@ -94,17 +91,23 @@ def _is_part(path: PurePosixPath, folders: AbstractSet[str]) -> bool:
 
 
 def check_address(address: str) -> None:
-    """Refuse an endless address, one that git takes for an option or program, or a password in it.
+    """Refuse an address that is too long, is an option or a program to git, or holds a password.
 
     Raises:
-        UnusableAddress: It is too long, or git would.
-        TokenInAddress: It holds a password or token.
+        Refusal: The address is one of these.
     """
     is_option = address.startswith("-") or re.match(r"[a-z0-9+.-]+::", address, re.IGNORECASE)
     if is_option or len(address) > _LONGEST_ADDRESS:
-        raise UnusableAddress(address)
+        raise Refusal(
+            "{address!r} is no address of a repository. Give an https:// or ssh address, or the "
+            "path of a folder.",
+            address=without_secrets(address)[:_ADDRESS_EXCERPT],
+        )
     if _has_secret(address):
-        raise TokenInAddress
+        raise Refusal(
+            "The address holds a password or token, which would be stored in the project's "
+            "settings. Give it without one: git asks its own credential store."
+        )
 
 
 def _has_secret(address: str) -> bool:
@@ -116,43 +119,43 @@ def _has_secret(address: str) -> bool:
         return False
 
 
-def check_content(git: Git, prefix: str, before: str | None, after: str) -> None:
-    """Refuse what others share where it could leave the project's folder.
+def check_content(git: Git, prefix: str, base: str | None, target: str) -> None:
+    """Refuse shared content that could leave the project's folder.
 
     Args:
         git: Git in the repository's topmost folder.
         prefix: The project's folder within the repository, "" or ending in "/".
-        before: The commit up to which all is known; None for the beginning.
-        after: The commit to be brought in.
+        base: The last commit that was checked already; None for the beginning.
+        target: The commit to check.
 
     Raises:
-        UnsafeContent: A link, a repository within, or a name that is not safe everywhere.
+        Refusal: There is a link, a nested repository, or a name that is not safe everywhere.
     """
-    added: list[str] = []
-    for change in git.changes(before or EMPTY_TREE, after):
-        if change.after is None or not change.path.startswith(prefix):
+    new_paths: list[str] = []
+    for change in git.changes(base or EMPTY_TREE, target):
+        if change.new is None or not change.path.startswith(prefix):
             continue
         reason = fault_of(change.path, change.mode)
         if reason:
-            raise UnsafeContent(change.path, reason)
-        if change.before is None:
-            added.append(change.path)
-    if added:
-        _check_spelling(added, git.lines("ls-tree", "-r", "-t", "-z", "--name-only", after))
+            raise _unsafe_content(change.path, reason)
+        if change.old is None:
+            new_paths.append(change.path)
+    if new_paths:
+        _check_spelling(new_paths, git.lines("ls-tree", "-r", "-t", "-z", "--name-only", target))
 
 
-def check_project(git: Git, prefix: str, after: str) -> None:
-    """Refuse what others share where the project's own file is gone.
+def check_project(git: Git, prefix: str, target: str) -> None:
+    """Refuse shared content without the project's own file.
 
     Raises:
-        UnsafeContent: It is.
+        Refusal: The file is missing.
     """
-    if git.try_text("cat-file", "-e", f"{after}:{prefix}{PROJECT_FILE}") is None:
-        raise UnsafeContent(PROJECT_FILE, "is not there any more")
+    if git.try_text("cat-file", "-e", f"{target}:{prefix}{PROJECT_FILE}") is None:
+        raise _unsafe_content(PROJECT_FILE, "does not exist any more")
 
 
 def fault_of(path: str, mode: str) -> str:
-    """Return why a file is not safe everywhere; "" where it is."""
+    """Return why a file is not safe on every system; "" if it is."""
     if mode in NO_FILES:
         return "is a link" if mode == _LINK else "is a repository of its own"
     for part in PurePosixPath(path).parts:
@@ -165,21 +168,30 @@ def fault_of(path: str, mode: str) -> str:
     return ""
 
 
-def _check_spelling(added: Sequence[str], all_paths: Sequence[str]) -> None:
+def _check_spelling(new_paths: Sequence[str], all_paths: Sequence[str]) -> None:
     """Refuse two names that some systems take for one.
 
     Raises:
-        UnsafeContent: An added path differs from another only by case or composition.
+        Refusal: A new path differs from another only by case or Unicode composition.
     """
-    spelled: dict[str, str] = {}
-    twice: dict[str, str] = {}
+    spellings: dict[str, str] = {}
+    doubles: dict[str, str] = {}
     for path in all_paths:
-        folded = unicodedata.normalize("NFC", path).casefold()
-        if spelled.setdefault(folded, path) != path:
-            twice[path] = spelled[folded]
-    for path in added:
+        key = unicodedata.normalize("NFC", path).casefold()
+        if spellings.setdefault(key, path) != path:
+            doubles[path] = spellings[key]
+    for path in new_paths:
         for above in (path, *map(str, PurePosixPath(path).parents)):
-            if above in twice or above in twice.values():
-                raise UnsafeContent(
+            if above in doubles or above in doubles.values():
+                raise _unsafe_content(
                     above, "some computers take for the same as another that differs in case"
                 )
+
+
+def _unsafe_content(path: str, reason: str) -> Refusal:
+    return Refusal(
+        "Nothing was received: the others share {path!r}, which {reason}. Ask its author to remove "
+        "it. Everything you did is saved on this machine.",
+        path=path,
+        reason=reason,
+    )

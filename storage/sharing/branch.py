@@ -1,8 +1,10 @@
-"""The steps of a sync, each whole: commit the folder, fetch, merge into the folder, send.
+"""The steps of a sync: commit the folder, fetch, merge into the folder, push.
 
-The order makes a kill harmless at any moment: what others did is fetched and merged as git's
-objects, which nobody sees; then the folder changes through the store's journal; then the branch
-moves. A note in git's own folder says which commit the folder is about to show.
+The order makes a kill harmless at any moment:
+
+1. Fetch and merge write only git's objects, which nobody sees.
+2. The folder changes through the store's write-ahead log.
+3. The branch moves. A note in git's own folder names the commit that the folder changes to.
 """
 
 import os
@@ -11,28 +13,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.commits.commit_log import CommitLog
-from storage.errors import StaleRevision
+from storage.errors import Refusal, StaleRevision
 from storage.files import write_atomically
 from storage.format.layout import PROJECT_FILE
-from storage.git.errors import GitFailed
+from storage.git.errors import GitError
 from storage.git.git import EMPTY_TREE, Git
 from storage.git.safety import check_content, check_project, check_settings
 from storage.records.record import login_name
-from storage.sharing.errors import NotShared, OtherProject
-from storage.sharing.notices import told
+from storage.sharing.change_summary import summarize_changes
+from storage.sharing.folder_tree import folder_tree
+from storage.sharing.record_changes import document_of
 from storage.sharing.tree_merge import merge_commits
-from storage.sharing.words import document_of
 from storage.sharing.worktree import WorkTree
 
 REMOTE = "origin"
 BRANCH = "main"
-_ARRIVING = "kiln-mcp-arriving"
+_TARGET_NOTE = "kiln-mcp-arriving"
 _MOST_ROUNDS = 6
+
+
+def no_history(git: Git) -> Refusal:
+    """Return the refusal of a project without a history."""
+    return Refusal(
+        "{folder} has no history yet. Share the project first: with the address of an empty git "
+        "repository, or without one to keep the history on this machine.",
+        folder=git.folder,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """The branch of a project's folder. Its methods block: call them in a thread.
+    """The branch of a project's folder. Its methods block, so call them in a thread.
 
     Attributes:
         git: Git in the project's folder.
@@ -40,28 +51,28 @@ class Branch:
 
     git: Git
 
-    def check(self) -> None:
-        """Refuse to go on without a history, or with settings that are not safe.
+    def check_safety(self) -> None:
+        """Refuse a folder without a history, or with git settings that are not safe.
 
         Raises:
-            NotShared: There is no history.
+            Refusal: The project has no history.
             UnsafeSettings: The folder's git settings could run programs.
         """
         if not self._has_history():
-            raise NotShared(self.git.folder)
+            raise no_history(self.git)
         check_settings(self.git)
 
     def _has_history(self) -> bool:
         try:
             self.git.run("rev-parse", "--git-dir")
-        except GitFailed as error:
+        except GitError as error:
             if "not a git repository" in error.output:
                 return False
             raise
         return True
 
     def share(self, address: str | None) -> None:
-        """Begin the history where there is none, and name the repository where others find it."""
+        """Begin the history if there is none, and set the address of the shared repository."""
         if not self._has_history():
             self.git.run("init", "-q", "-b", BRANCH, action="begin the history")
         check_settings(self.git)
@@ -70,14 +81,14 @@ class Branch:
             self.git.run("remote", verb, REMOTE, "--", address, action="name the repository")
 
     def address(self) -> str | None:
-        """Return where others find the project; None for nowhere."""
+        """Return the address of the shared repository; None if there is none."""
         return self.git.try_text("remote", "get-url", REMOTE)
 
     def destinations(self) -> list[str]:
-        """Return every address that a sync talks to; none for a history on this machine alone."""
-        fetched = self.git.try_text("remote", "get-url", "--all", REMOTE) or ""
-        pushed = self.git.try_text("remote", "get-url", "--push", "--all", REMOTE) or ""
-        return list(dict.fromkeys([*fetched.splitlines(), *pushed.splitlines()]))
+        """Return every address that a sync connects to; none for a local history."""
+        fetch_urls = self.git.try_text("remote", "get-url", "--all", REMOTE) or ""
+        push_urls = self.git.try_text("remote", "get-url", "--push", "--all", REMOTE) or ""
+        return list(dict.fromkeys([*fetch_urls.splitlines(), *push_urls.splitlines()]))
 
     def _head(self) -> str | None:
         return self.git.try_text("rev-parse", "-q", "--verify", "HEAD")
@@ -88,141 +99,141 @@ class Branch:
             "rev-parse", "-q", "--verify", f"refs/remotes/{REMOTE}/{branch}^{{commit}}"
         )
 
-    def waiting(self) -> int:
-        """Return how many changes wait to be sent."""
+    def unsent_count(self) -> int:
+        """Return how many changes are not pushed yet."""
         if self._head() is None:
             return 0
         theirs = self._theirs()
-        there = [f"^{theirs}"] if theirs else []
-        return int(self.git.text("rev-list", "--count", "--no-merges", "HEAD", *there))
+        exclusions = [f"^{theirs}"] if theirs else []
+        return int(self.git.text("rev-list", "--count", "--no-merges", "HEAD", *exclusions))
 
     def notice(self) -> str:
-        """Return where the history is kept, if not where the others look; "" otherwise."""
+        """Return a notice if the others do not see this branch; "" if they do."""
         if self.address() is None:
             return (
-                "The history is kept on this machine alone. share_project with the address of a "
-                "git repository shares it."
+                "The history is kept on this machine alone. To share the project, give it the "
+                "address of an empty git repository."
             )
         own = self.git.text("symbolic-ref", "--short", "HEAD")
-        names = self._fetched()
-        chosen = self.git.try_text("symbolic-ref", "-q", f"refs/remotes/{REMOTE}/HEAD") or ""
-        likely = [chosen.removeprefix(f"refs/remotes/{REMOTE}/"), BRANCH, "master"]
-        usual = next((name for name in likely if name in names), own)
-        if usual == own:
+        names = self._remote_branches()
+        default = self.git.try_text("symbolic-ref", "-q", f"refs/remotes/{REMOTE}/HEAD") or ""
+        likely = [default.removeprefix(f"refs/remotes/{REMOTE}/"), BRANCH, "master"]
+        expected = next((name for name in likely if name in names), own)
+        if expected == own:
             return ""
         return (
-            f"This folder is on the branch '{own}', and the others' work is on '{usual}': neither "
-            f"sees the other's changes. git switch {usual} goes there."
+            f"This folder is on the branch '{own}', and the others work on '{expected}', so "
+            f"neither sees the other's changes. Change the branch with git switch {expected}."
         )
 
-    def left_out(self) -> tuple[str, ...]:
-        """Return the files in the folder that git neither knows nor ignores."""
+    def untracked_files(self) -> tuple[str, ...]:
+        """Return the files in the folder that git neither tracks nor ignores."""
         return tuple(self.git.lines("ls-files", "-o", "--exclude-standard", "-z", "--", "."))
 
     def signature(self) -> tuple[list[str], str]:
-        """Return git's options that sign changes, and what to say where git knows no name."""
+        """Return git's options for the author of commits, and a note if git knows no name."""
         options: list[str] = []
-        who = login_name()
-        for key, made_up in (("name", who), ("email", f"{who}@localhost")):
-            given = os.environ.get(f"GIT_AUTHOR_{key.upper()}")
-            if not (given or self.git.try_text("config", f"user.{key}")):
-                options += ["-c", f"user.{key}={made_up}"]
+        login = login_name()
+        for key, default in (("name", login), ("email", f"{login}@localhost")):
+            value = os.environ.get(f"GIT_AUTHOR_{key.upper()}")
+            if not (value or self.git.try_text("config", f"user.{key}")):
+                options += ["-c", f"user.{key}={default}"]
         if not options:
             return [], ""
         return options, (
-            f"Git knows no name and e-mail address for you: changes are signed by {who}, as this "
-            "computer calls you. git config --global user.name and user.email set them."
+            "Git has no name and e-mail address for you, so changes are signed with your login "
+            f"name {login}. Set them with git config --global user.name and user.email."
         )
 
     def fetch(self) -> None:
-        """Fetch what others did, as git's objects alone."""
+        """Fetch the others' branches, as git's objects alone."""
         options = ("-q", "--prune", "--no-tags", "--no-write-fetch-head", REMOTE)
         where = f"+refs/heads/*:refs/remotes/{REMOTE}/*"
         self.git.reach("fetch", *options, where, action="reach the others")
 
-    def name_there(self) -> str | None:
-        """Return how an empty repository calls the branch that clones begin with.
+    def remote_default_branch(self) -> str | None:
+        """Return the default branch of an empty repository.
 
-        None where it does not say, or is not empty. Call it after `fetch`.
+        Returns None if it names none, or is not empty. Call it after `fetch`.
         """
         address = self.address()
-        if address is None or self._fetched():
+        if address is None or self._remote_branches():
             return None
-        with tempfile.TemporaryDirectory() as above:  # git tells this of a clone alone
+        with tempfile.TemporaryDirectory() as above:  # git tells this only to a clone
             empty = Path(above) / "empty.git"
             options = ("-q", "--bare", "--no-tags", "--", address, str(empty))
             usual = f"init.defaultBranch={BRANCH}"
             self.git.reach("-c", usual, "clone", *options, action="reach the others")
             return Git(empty).try_text("symbolic-ref", "--short", "HEAD")
 
-    def call(self, name: str) -> None:
-        """Call the branch as others do, where it has the name that we gave it."""
+    def rename(self, name: str) -> None:
+        """Rename the branch as the others call it, if it still has our own default name."""
         own = self.git.text("symbolic-ref", "--short", "HEAD")
         names = self.git.text("for-each-ref", "--format=%(refname)", "refs/heads/").split()
         if own == BRANCH != name and names == [f"refs/heads/{BRANCH}"]:
             self.git.write("branch", "-m", name, action="name the branch")
 
-    def _fetched(self) -> list[str]:
+    def _remote_branches(self) -> list[str]:
         where = f"refs/remotes/{REMOTE}/"
-        listed = self.git.text("for-each-ref", "--format=%(refname)", where)
-        return [ref.removeprefix(where) for ref in listed.split()]
+        refs = self.git.text("for-each-ref", "--format=%(refname)", where)
+        return [ref.removeprefix(where) for ref in refs.split()]
 
-    def send(self) -> bool:
-        """Send the branch; return False where somebody else was faster."""
-        here = self._head()
-        if here is None or here == self._theirs():
-            return here is not None
+    def push(self) -> bool:
+        """Push the branch; return False if somebody else pushed first."""
+        head = self._head()
+        if head is None or head == self._theirs():
+            return head is not None
         branch = self.git.text("symbolic-ref", "--short", "HEAD")
         try:
-            self.git.reach("push", "-q", REMOTE, f"{here}:refs/heads/{branch}", action="send")
-        except GitFailed as error:
+            self.git.reach("push", "-q", REMOTE, f"{head}:refs/heads/{branch}", action="send")
+        except GitError as error:
             if not error.is_rejected:
                 raise
             return False
         return True
 
-    def save(self, log: CommitLog, coming: str | None = None) -> str:
-        """Commit the folder's state; return what was done, in words.
+    def save(self, log: CommitLog, theirs: str | None = None) -> str:
+        """Commit the folder's state; return a summary of the changes.
 
         Args:
             log: Where changes to the folder are committed.
-            coming: The commit of the others that is about to be merged.
+            theirs: The commit of the others that will be merged next.
         """
         folder = WorkTree(self.git, log)
-        folder.settle()
+        folder.end_merge()
         head = self._head()
-        tree = folder.tree(head, coming)
-        parent = self._arrived(head, tree)
+        tree = folder_tree(self.git, head, theirs)
+        parent = self._base_commit(head, tree)
         if parent is not None and self.git.text("rev-parse", f"{parent}^{{tree}}") == tree:
             folder.show(parent)
             return ""
-        message = told(self.git, parent or EMPTY_TREE, tree) or "Begin"
+        message = summarize_changes(self.git, parent or EMPTY_TREE, tree) or "Begin"
         options = ["-p", parent] if parent else []
         person = self.signature()[0]
         commit = self.git.text(*person, "commit-tree", tree, *options, "-m", message)
         self._move_branch(folder, commit, parent)
         return message
 
-    def unsaved(self, log: CommitLog) -> str:
-        """Return what was done since the folder was last committed, in words."""
+    def unsaved_changes(self) -> str:
+        """Return a summary of the changes since the last commit."""
         head = self._head()
-        return told(self.git, head or EMPTY_TREE, WorkTree(self.git, log).tree(head))
+        return summarize_changes(self.git, head or EMPTY_TREE, folder_tree(self.git, head))
 
     def unsaved_tree(self, log: CommitLog) -> tuple[str, str]:
-        """Return the commit that the folder is built on, or the empty tree, and its state."""
+        """Return the commit that the folder is based on, or the empty tree, and its state."""
         folder = WorkTree(self.git, log)
-        folder.settle()
+        folder.end_merge()
         head = self._head()
-        tree = folder.tree(head)
-        return self._arrived(head, tree) or EMPTY_TREE, tree
+        tree = folder_tree(self.git, head)
+        return self._base_commit(head, tree) or EMPTY_TREE, tree
 
-    def _arrived(self, head: str | None, tree: str) -> str | None:
-        """Return the commit that the folder's state is built on, and move the branch there.
+    def _base_commit(self, head: str | None, tree: str) -> str | None:
+        """Return the commit that the folder's state is based on, and move the branch there.
 
-        That is the commit which a process that died was about to show, where all of it is in the
-        folder; and else the branch's own.
+        This is the target of a process that died, if all of its changes are in the folder.
+        Otherwise it is the branch's own commit.
         """
-        note = self.git.inner(_ARRIVING)
+        note = self.git.inner(_TARGET_NOTE)
         if head is None or not note.is_file():
             return head
         target = note.read_text(encoding="ascii").strip()
@@ -233,20 +244,20 @@ class Branch:
         return target if is_shown else head
 
     def _is_shown(self, head: str, target: str, tree: str) -> bool:
-        """Return whether all that differs between two commits is in the folder already."""
+        """Return whether the folder has all changes between two commits already."""
         if self.git.try_text("merge-base", "--is-ancestor", head, target) is None:
             return False
-        wanted, changed_here, missing = (
+        target_paths, local_paths, remainder = (
             {change.path for change in self.git.changes(*pair, "--relative")}
             for pair in ((head, target), (head, tree), (target, tree))
         )
-        return wanted <= changed_here and not (wanted and wanted <= missing)
+        return target_paths <= local_paths and not (target_paths and target_paths <= remainder)
 
-    def bring_in(self, log: CommitLog) -> tuple[str, str]:
-        """Merge what was fetched into the folder and the branch; return what was done, in words.
+    def merge_remote(self, log: CommitLog) -> tuple[str, str]:
+        """Merge the fetched commits into the folder and the branch.
 
         Returns:
-            What was saved of the folder before, and what the others did.
+            A summary of what was committed of the folder first, and one of what the others did.
         """
         saved: list[str] = []
         for attempt in range(_MOST_ROUNDS):
@@ -270,28 +281,32 @@ class Branch:
         check_content(top, prefix, base, theirs)
         if base is None:
             self._check_same_project(theirs)
-        what = told(self.git, base or EMPTY_TREE, theirs)
+        summary = summarize_changes(self.git, base or EMPTY_TREE, theirs)
         target = theirs
         if base != ours:
             person = self.signature()[0]
-            message = f"Bring together: {what}"
+            message = f"Merge: {summary}"
             target = merge_commits(top, prefix, ours, theirs, message, person)
         check_project(top, prefix, target)
-        note = self.git.inner(_ARRIVING)
+        note = self.git.inner(_TARGET_NOTE)
         write_atomically(note, target.encode("ascii"))
         folder = WorkTree(self.git, log)
         folder.change(ours, target)
         self._move_branch(folder, target, ours)
         note.unlink(missing_ok=True)
-        return what
+        return summary
 
     def _check_same_project(self, theirs: str) -> None:
         ours = (self.git.folder / PROJECT_FILE).read_bytes()
-        found = document_of(self.git.blobs([f"{theirs}:./{PROJECT_FILE}"])[0])
-        if found is not None and found.get("id") != (document_of(ours) or {}).get("id"):
-            raise OtherProject(str(found.get("name")))
+        document = document_of(self.git.blobs([f"{theirs}:./{PROJECT_FILE}"])[0])
+        if document is not None and document.get("id") != (document_of(ours) or {}).get("id"):
+            raise Refusal(
+                "The repository holds another project, '{name}'. Share this one at the address of "
+                "an empty repository, or import that one into a new folder.",
+                name=document.get("name"),
+            )
 
-    def _move_branch(self, folder: WorkTree, commit: str, before: str | None) -> None:
-        known = before or "0" * 40
-        self.git.write("update-ref", "HEAD", commit, known, action="move the branch")
+    def _move_branch(self, folder: WorkTree, commit: str, previous: str | None) -> None:
+        expected = previous or "0" * 40
+        self.git.write("update-ref", "HEAD", commit, expected, action="move the branch")
         folder.show(commit)

@@ -1,4 +1,4 @@
-"""What was done to a project, by whom, in words."""
+"""The history of a project or record: who changed what, and when."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from pathlib import PurePosixPath
 
 from storage.git.git import EMPTY_TREE, Git
 from storage.records.names import folded_name
-from storage.sharing.errors import NotShared
-from storage.sharing.notices import files_of, is_beside
-from storage.sharing.words import (
+from storage.sharing.branch import no_history
+from storage.sharing.change_summary import is_side_file, pathspecs_of
+from storage.sharing.record_changes import (
     FieldChange,
     RecordChange,
     document_of,
@@ -17,8 +17,8 @@ from storage.sharing.words import (
     label_of,
 )
 
-_FORM = "--format=%H%x1f%an%x1f%at%x1f%P%x1f%s"
-_MOST_LOOKED_AT = 5_000
+_FORMAT = "--format=%H%x1f%an%x1f%at%x1f%P%x1f%s"
+_MOST_DELETIONS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +27,17 @@ class HistoryEntry:
 
     Attributes:
         change: The change's id, for `undo`.
-        who: Who made it.
-        when: When.
-        done: What was done: of a record add, rate, tag, repair, rename, change or delete; of the
-            project the change's own sentence.
-        fields: The fields that differ; none where the record was added or deleted.
+        author: Who made it.
+        time: When it was made.
+        summary: What was done. Of a record: add, rate, tag, repair, rename, change or delete. Of
+            the project: the change's own sentence.
+        fields: The fields that differ; none if the record was added or deleted.
     """
 
     change: str
-    who: str
-    when: datetime
-    done: str
+    author: str
+    time: datetime
+    summary: str
     fields: tuple[FieldChange, ...]
 
 
@@ -45,42 +45,42 @@ def change_entries(git: Git, path: str | None, limit: int) -> list[HistoryEntry]
     """Return the changes of a record's file, or of the project, the latest first.
 
     Raises:
-        NotShared: There is no history yet.
+        Refusal: There is no history yet.
     """
     if git.try_text("rev-parse", "-q", "--verify", "HEAD") is None:
-        raise NotShared(git.folder)
-    where = files_of(path) if path else ["."]
-    # Without --full-history git leaves out the side whose value a merge did not take.
-    log = git.text("log", "--full-history", "--no-merges", f"-{limit}", _FORM, "--", *where)
-    found: list[HistoryEntry] = []
+        raise no_history(git)
+    where = pathspecs_of(path) if path else ["."]
+    # Without --full-history git omits the side whose value a merge did not take.
+    log = git.text("log", "--full-history", "--no-merges", f"-{limit}", _FORMAT, "--", *where)
+    entries: list[HistoryEntry] = []
     for line in log.splitlines():
-        change, who, seconds, parents, subject = line.split("\x1f", 4)
-        when = datetime.fromtimestamp(int(seconds), UTC)
-        done, fields = subject, ()
+        change, author, seconds, parents, subject = line.split("\x1f", 4)
+        time = datetime.fromtimestamp(int(seconds), UTC)
+        summary, fields = subject, ()
         if path is not None:
             first = parents.split()[0] if parents else EMPTY_TREE
-            before, after = map(document_of, git.blobs([f"{first}:./{path}", f"{change}:./{path}"]))
-            done = ", ".join(RecordChange(PurePosixPath(path).stem, before, after).verbs)
-            fields = tuple(field_changes(before, after)) if before and after else ()
-            if before and after:
-                fields += tuple(_files_changed(git, first, change, path))
-        found.append(HistoryEntry(change, who, when, done, fields))
-    return found
+            old, new = map(document_of, git.blobs([f"{first}:./{path}", f"{change}:./{path}"]))
+            summary = ", ".join(RecordChange(PurePosixPath(path).stem, old, new).verbs)
+            fields = tuple(field_changes(old, new)) if old and new else ()
+            if old and new:
+                fields += tuple(_side_file_changes(git, first, change, path))
+        entries.append(HistoryEntry(change, author, time, summary, fields))
+    return entries
 
 
-def _files_changed(git: Git, before: str, after: str, path: str) -> Iterator[FieldChange]:
-    """Yield the files beside a record that a change changed."""
+def _side_file_changes(git: Git, start: str, end: str, path: str) -> Iterator[FieldChange]:
+    """Yield the changes of the files beside a record."""
     folder = PurePosixPath(path).parent
-    changes = git.changes(before, after, "--relative")
-    beside = [one for one in changes if is_beside(one.path, path)]
-    was = git.blobs([one.before for one in beside])
-    now = git.blobs([one.after for one in beside])
-    for one, old, new in zip(beside, was, now, strict=True):
-        name = str(PurePosixPath(one.path).relative_to(folder))
-        yield FieldChange(name, _as_shown(old), _as_shown(new))
+    changes = git.changes(start, end, "--relative")
+    side_files = [change for change in changes if is_side_file(change.path, path)]
+    old_blobs = git.blobs([change.old for change in side_files])
+    new_blobs = git.blobs([change.new for change in side_files])
+    for change, old, new in zip(side_files, old_blobs, new_blobs, strict=True):
+        name = str(PurePosixPath(change.path).relative_to(folder))
+        yield FieldChange(name, _as_text(old), _as_text(new))
 
 
-def _as_shown(content: bytes | None) -> str | None:
+def _as_text(content: bytes | None) -> str | None:
     if content is None:
         return None
     try:
@@ -89,31 +89,39 @@ def _as_shown(content: bytes | None) -> str | None:
         return f"{len(content)} bytes"
 
 
-def find_deleted(git: Git, kind: str, reference: str) -> str | None:
-    """Return the file of a deleted record of a kind, by its id or name, the latest first."""
+def deleted_path(git: Git, kind: str, reference: str) -> str | None:
+    """Return the file of a deleted record of a kind by its id or name; the latest of several.
+
+    Raises:
+        Refusal: There is no history yet.
+    """
     if git.try_text("rev-parse", "-q", "--verify", "HEAD") is None:
-        raise NotShared(git.folder)
+        raise no_history(git)
     name = f"{kind}.kiln"
-    held = git.lines("ls-tree", "-r", "-z", "--name-only", "HEAD", "--", ".")
-    gone = [path for path in held if path.endswith(f"/{name}")]
-    gone = [path for path in gone if not (git.folder / path).exists()]
-    if found := _matching(gone, git.blobs([f"HEAD:./{path}" for path in gone]), reference):
-        return found
+    paths = git.lines("ls-tree", "-r", "-z", "--name-only", "HEAD", "--", ".")
+    candidates = [path for path in paths if path.endswith(f"/{name}")]
+    candidates = [path for path in candidates if not (git.folder / path).exists()]
+    if path := _matching_path(
+        candidates, git.blobs([f"HEAD:./{path}" for path in candidates]), reference
+    ):
+        return path
     log = git.run(
         *("log", "--full-history", "--diff-filter=D", "--no-renames", "--no-merges", "--raw"),
         *("--abbrev=40", "--format=", "--relative", "-z", "--", f":(glob)**/{name}"),
     )
     items = [item for item in log.decode("utf-8", "surrogateescape").split("\0") if item]
-    pairs = list(zip(items[::2], items[1::2], strict=False))[:_MOST_LOOKED_AT]
+    pairs = list(zip(items[::2], items[1::2], strict=False))[:_MOST_DELETIONS]
     pairs = [pair for pair in pairs if not (git.folder / pair[1]).exists()]
     blobs = git.blobs([head.split(" ")[2] for head, _ in pairs])
-    return _matching([path for _, path in pairs], blobs, reference)
+    return _matching_path([path for _, path in pairs], blobs, reference)
 
 
-def _matching(paths: Sequence[str], blobs: Sequence[bytes | None], reference: str) -> str | None:
-    wanted = folded_name(reference)
+def _matching_path(
+    paths: Sequence[str], blobs: Sequence[bytes | None], reference: str
+) -> str | None:
+    name = folded_name(reference)
     for path, content in zip(paths, blobs, strict=True):
         document = document_of(content) or {}
-        if document.get("id") == reference.strip() or folded_name(label_of(document)) == wanted:
+        if document.get("id") == reference.strip() or folded_name(label_of(document)) == name:
             return path
     return None

@@ -1,4 +1,4 @@
-"""Share a project: keep its history, bring in what others did, send what was done here."""
+"""Sync of a project with a shared git repository, its history, conflicts and undo."""
 
 import logging
 from dataclasses import dataclass
@@ -6,15 +6,17 @@ from dataclasses import dataclass
 import anyio.to_thread
 
 from storage.border import Reach
-from storage.errors import StorageError
-from storage.git.errors import GitFailed, without_secrets
+from storage.errors import WorkbenchError
+from storage.git.errors import GitError, without_secrets
 from storage.git.git import Git
 from storage.git.safety import check_address
 from storage.sharing.branch import Branch
-from storage.sharing.conflicts import Question, decision, open_questions, question_named
+from storage.sharing.choice_authors import with_authors
+from storage.sharing.conflict_files import open_conflict, open_conflicts
+from storage.sharing.conflicts import Conflict
 from storage.sharing.fetch import fetch_project
-from storage.sharing.history import HistoryEntry, change_entries, find_deleted
-from storage.sharing.makers import with_makers
+from storage.sharing.history import HistoryEntry, change_entries, deleted_path
+from storage.sharing.resolution import resolution
 from storage.sharing.undo import Undo, undo_plan, undo_plan_of_unsaved
 from storage.store import ProjectStore
 
@@ -24,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 _MOST_ROUNDS = 6
 UNSYNCED = "unsynced"
-"""What `Sharing.undo` takes for all that was done since the last sync."""
+"""What `Sharing.undo` takes in place of a change's id, for all changes since the last sync."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +34,28 @@ class SyncReport:
     """What a sync did.
 
     Attributes:
-        saved: What was done here since the last sync, in words; "" for nothing.
-        received: What others did, in words; "" for nothing.
-        is_shared: Whether the project has an address where others find it.
-        sent: Whether everything done here is with the others now.
-        waiting: How many changes wait to be sent; 0 where there is nobody to send them to.
-        offline: Why the others could not be reached; "" when they were, or there are none.
-        notice: Where the history is kept, if not where the others look; "" otherwise.
-        signed: How changes are signed where git knows no name; "" where it knows one.
-        questions: What people must decide.
-        left_out: Files in the folder that are no part of the project and stay on this machine.
+        outgoing: A summary of what was done here since the last sync; "" for nothing.
+        incoming: A summary of what others did; "" for nothing.
+        is_shared: Whether the project has the address of a shared repository.
+        is_sent: Whether everything done here is in the shared repository now.
+        unsent_count: How many changes are not sent yet; 0 without a shared repository.
+        offline_reason: Why the shared repository could not be reached; "" if it was.
+        notice: Where the history is kept, if the others do not see it; "" otherwise.
+        signature_note: How changes are signed if git knows no name; "" if it knows one.
+        conflicts: The open conflicts.
+        untracked_files: Files in the folder that are no part of the project and are not sent.
     """
 
-    saved: str
-    received: str
+    outgoing: str
+    incoming: str
     is_shared: bool
-    sent: bool
-    waiting: int
-    offline: str
+    is_sent: bool
+    unsent_count: int
+    offline_reason: str
     notice: str
-    signed: str
-    questions: tuple[Question, ...]
-    left_out: tuple[str, ...]
+    signature_note: str
+    conflicts: tuple[Conflict, ...]
+    untracked_files: tuple[str, ...]
 
 
 class Sharing:
@@ -69,11 +71,10 @@ class Sharing:
         self._branch = Branch(self._git)
 
     async def share(self, address: str | None = None) -> None:
-        """Begin the project's history, and name the git repository where others find it.
+        """Begin the project's history, and set the address of the shared repository.
 
         Raises:
-            TokenInAddress: The address holds a password or token.
-            UnusableAddress: Git would take it for an option or a program.
+            Refusal: The address holds a password, or git would take it for an option or program.
             UnsafeSettings: The folder has a history already whose settings run programs.
         """
         if address is not None:
@@ -81,78 +82,82 @@ class Sharing:
         await self._store.run_exclusive(lambda _: self._branch.share(address))
 
     async def destinations(self) -> list[str]:
-        """Return every address that a sync talks to, without passwords.
+        """Return every address that a sync connects to, without passwords.
 
         Raises:
-            NotShared: The project has no history yet.
+            Refusal: The project has no history yet.
             UnsafeSettings: The folder's git settings could run programs.
         """
-        await anyio.to_thread.run_sync(self._branch.check)
+        await self._check()
         addresses = await anyio.to_thread.run_sync(self._branch.destinations)
         return [without_secrets(address) for address in addresses]
 
     async def sync(self) -> SyncReport:
-        """Save the history of what was done here, bring in what others did, and send it all.
+        """Save the history of what was done here, merge what others did, and push the result.
 
-        Works offline: then only the first happens, and a later sync catches up. Others may write
-        to the project while git talks to the network.
+        Works offline: then only the first step happens, and a later sync does the rest. Others
+        may write to the project while git uses the network.
 
         Raises:
-            NotShared: The project has no history yet.
+            Refusal: The project has no history yet, what others share is not safe, or a local
+                file lies at the place of a shared one. Nothing was received.
             UnsafeSettings: The folder's git settings could run programs.
-            UnsafeContent: What others share is not safe; nothing of it was brought in.
-            FileInTheWay: They share a file where one lies that stays on this machine.
-            GitFailed: Git refused for another reason than being offline.
+            GitError: Git refused for another reason than being offline.
         """
-        await anyio.to_thread.run_sync(self._branch.check)
-        saved = [await self._store.run_exclusive(self._branch.save)]
-        received: list[str] = []
-        offline, sent = "", False
+        await self._check()
+        outgoing = [await self._store.run_exclusive(self._branch.save)]
+        incoming: list[str] = []
+        offline_reason, is_sent = "", False
         is_shared = await anyio.to_thread.run_sync(self._branch.address) is not None
         if is_shared:
             try:
-                sent = await self._exchange(saved, received)
-            except GitFailed as error:
+                is_sent = await self._exchange(outgoing, incoming)
+            except GitError as error:
                 if not error.is_unreachable:
                     raise
-                offline = str(error)
+                offline_reason = str(error)
             finally:
                 await self._store.reload()
-        questions = tuple(await self.questions())
-        waiting = await anyio.to_thread.run_sync(self._branch.waiting) if is_shared else 0
-        notice = await anyio.to_thread.run_sync(self._branch.notice)
-        signed = (await anyio.to_thread.run_sync(self._branch.signature))[1]
-        said, got = ("; ".join(filter(None, texts)) for texts in (saved, received))
-        left_out = await anyio.to_thread.run_sync(self._branch.left_out)
         return SyncReport(
-            said, got, is_shared, sent, waiting, offline, notice, signed, questions, left_out
+            outgoing="; ".join(filter(None, outgoing)),
+            incoming="; ".join(filter(None, incoming)),
+            is_shared=is_shared,
+            is_sent=is_sent,
+            unsent_count=await anyio.to_thread.run_sync(self._branch.unsent_count)
+            if is_shared
+            else 0,
+            offline_reason=offline_reason,
+            notice=await anyio.to_thread.run_sync(self._branch.notice),
+            signature_note=(await anyio.to_thread.run_sync(self._branch.signature))[1],
+            conflicts=tuple(await self.conflicts()),
+            untracked_files=await anyio.to_thread.run_sync(self._branch.untracked_files),
         )
 
-    async def questions(self) -> list[Question]:
-        """Return what people must decide, and who gave each value where the history tells it."""
-        return await anyio.to_thread.run_sync(self._questions)
+    async def conflicts(self) -> list[Conflict]:
+        """Return the open conflicts, with the authors of their values if known."""
+        return await anyio.to_thread.run_sync(self._conflicts)
 
-    def _questions(self) -> list[Question]:
-        found = open_questions(self._store.folder)
-        if not found:
+    def _conflicts(self) -> list[Conflict]:
+        conflicts = open_conflicts(self._store.folder)
+        if not conflicts:
             return []
         try:
-            self._branch.check()
-            return with_makers(self._git, found)
-        except StorageError as error:  # a project is described without its history, too
-            _log.info("It is not said who asked: %s", error)
-            return found
+            self._branch.check_safety()
+            return with_authors(self._git, conflicts)
+        except WorkbenchError as error:  # a project without a usable history has conflicts, too
+            _log.info("The authors of conflicts are unknown: %s", error)
+            return conflicts
 
-    async def decide(self, question_id: str, choice: int) -> None:
-        """Decide an open question by the number of one of its choices, 0 for the first.
+    async def decide(self, conflict_id: str, choice: int) -> None:
+        """Decide an open conflict by the number of one of its choices, 0 for the first.
 
         Raises:
-            RecordNotFound: There is no such question.
-            NoSuchChoice: It has no such choice.
+            RecordNotFound: There is no such conflict.
+            Refusal: It has no such choice.
         """
         folder = self._store.folder
-        question = await anyio.to_thread.run_sync(question_named, folder, question_id)
-        change = await anyio.to_thread.run_sync(decision, folder, question, choice)
+        conflict = await anyio.to_thread.run_sync(open_conflict, folder, conflict_id)
+        change = await anyio.to_thread.run_sync(resolution, folder, conflict, choice)
         await self._store.write(change.edits, change.moves, reach=Reach.SHARED)
 
     async def history(self, path: str | None = None, limit: int = 20) -> list[HistoryEntry]:
@@ -163,49 +168,47 @@ class Sharing:
             limit: The most changes.
 
         Raises:
-            NotShared: The project has no history yet.
+            Refusal: The project has no history yet.
         """
-        await anyio.to_thread.run_sync(self._branch.check)
+        await self._check()
         return await anyio.to_thread.run_sync(change_entries, self._git, path, limit)
 
-    async def deleted(self, kind: str, reference: str) -> str | None:
-        """Return the file of a record that was deleted, by its id or name; None for no such.
+    async def deleted_path(self, kind: str, reference: str) -> str | None:
+        """Return the file of a deleted record by its id or name; None if there is none.
 
         Raises:
-            NotShared: The project has no history yet.
+            Refusal: The project has no history yet.
         """
-        await anyio.to_thread.run_sync(self._branch.check)
-        return await anyio.to_thread.run_sync(find_deleted, self._git, kind, reference)
+        await self._check()
+        return await anyio.to_thread.run_sync(deleted_path, self._git, kind, reference)
 
-    async def unsaved(self) -> str:
-        """Return what was done since the last sync, in words; "" for nothing."""
-        await anyio.to_thread.run_sync(self._branch.check)
-        return await self._store.run_exclusive(self._branch.unsaved)
+    async def unsaved_changes(self) -> str:
+        """Return a summary of what was done since the last sync; "" for nothing."""
+        await self._check()
+        return await self._store.run_exclusive(lambda _: self._branch.unsaved_changes())
 
     async def undo_plan(self, change: str, path: str | None = None) -> Undo:
-        """Return how a change is taken back, all of it or that of one record; nothing is done yet.
+        """Return the plan to undo a change, all of it or that of one record; nothing changes yet.
 
         `UNSYNCED` as the change means all that was done since the last sync. The project's own
-        record is never taken away.
+        record is never removed.
 
         Raises:
             RecordNotFound: There is no such change, or it did nothing to this record.
-            NothingToUndo: Nothing was done since the last sync, or nothing to this record.
-            AlreadyUndone: Nothing of the change is left.
-            ProjectStays: It began the project, and did nothing else.
-            ChangedSince: What it changed was changed again since.
+            Refusal: There is nothing to undo, it is undone already, it began the project and did
+                nothing else, or what it changed was changed again later.
         """
-        await anyio.to_thread.run_sync(self._branch.check)
+        await self._check()
         change = change.strip().casefold()
         if change != UNSYNCED:
             return await anyio.to_thread.run_sync(undo_plan, self._git, change, path)
-        before, after = await self._store.run_exclusive(self._branch.unsaved_tree)
-        return await anyio.to_thread.run_sync(undo_plan_of_unsaved, self._git, before, after, path)
+        base, tree = await self._store.run_exclusive(self._branch.unsaved_tree)
+        return await anyio.to_thread.run_sync(undo_plan_of_unsaved, self._git, base, tree, path)
 
-    async def carry_out(self, plan: Undo) -> None:
-        """Take a change back as planned: what it added goes to the trash, what it deleted is back.
+    async def apply_undo(self, plan: Undo) -> None:
+        """Undo a change as planned: its additions go to the trash, its deletions come back.
 
-        What was not in the history is put there first, so that the undoing can be undone.
+        What is not in the history yet is saved there first, so that the undo can be undone.
 
         Raises:
             StaleRevision: A file was changed since the plan was made.
@@ -215,25 +218,28 @@ class Sharing:
         await self._store.write(plan.change.edits, plan.change.moves, reach=Reach.SHARED)
 
     async def undo(self, change: str, path: str | None = None) -> str:
-        """Take a change back; return what was done for that, in words.
+        """Undo a change; return a summary of what that did.
 
         Raises:
-            storage.errors.StorageError: It cannot be; see `undo_plan`.
+            storage.errors.WorkbenchError: It cannot be undone; see `undo_plan`.
         """
         plan = await self.undo_plan(change, path)
-        await self.carry_out(plan)
-        return plan.done
+        await self.apply_undo(plan)
+        return plan.summary
 
-    async def _exchange(self, saved: list[str], received: list[str]) -> bool:
-        """Bring in and send until nothing is left to do; return whether all is sent."""
+    async def _check(self) -> None:
+        await anyio.to_thread.run_sync(self._branch.check_safety)
+
+    async def _exchange(self, outgoing: list[str], incoming: list[str]) -> bool:
+        """Merge and push until nothing is left to do; return whether all is sent."""
         for _ in range(_MOST_ROUNDS):
             await anyio.to_thread.run_sync(self._branch.fetch)
-            name = await anyio.to_thread.run_sync(self._branch.name_there)
+            name = await anyio.to_thread.run_sync(self._branch.remote_default_branch)
             if name is not None:
-                await self._store.run_exclusive(lambda _, name=name: self._branch.call(name))
-            more, got = await self._store.run_exclusive(self._branch.bring_in)
-            saved.append(more)
-            received.append(got)
-            if await anyio.to_thread.run_sync(self._branch.send):
+                await self._store.run_exclusive(lambda _, name=name: self._branch.rename(name))
+            saved, merged = await self._store.run_exclusive(self._branch.merge_remote)
+            outgoing.append(saved)
+            incoming.append(merged)
+            if await anyio.to_thread.run_sync(self._branch.push):
                 return True
         return False

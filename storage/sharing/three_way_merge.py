@@ -13,14 +13,14 @@ from storage.text.json_text import same
 
 _SETS = frozenset({"tags"})
 _STAMPS = frozenset({"id", "created_at", "created_by"})
-"""What a program stamps on a part of a record; of two stamps theirs is as good as ours."""
+"""Keys that a program sets on a part of a record. Of two values theirs is taken."""
 _UNITS = (("repaired_output", "repair_instructions"),)
-"""Keys of a record that are one work together: of two people's works one is taken whole."""
+"""Keys that belong together. Of two versions of such a unit one is taken whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """A key that is not there."""
+    """The value of a missing key."""
 
 
 ABSENT = Absent()
@@ -28,98 +28,105 @@ Value = JsonValue | Absent
 
 
 @dataclass(frozen=True, slots=True)
-class Clash:
+class FieldConflict:
     """One field that two people gave two values.
 
     Attributes:
         field: The keys that lead to it.
-        before: Its value before both.
+        base: Its value in the common ancestor.
         ours: The value here.
         theirs: The value there.
-        also: What else differs of the same work, and is decided with it.
+        companions: The other fields of the same unit that differ, and are decided with it.
     """
 
     field: tuple[str, ...]
-    before: Value
+    base: Value
     ours: Value
     theirs: Value
-    also: "tuple[Clash, ...]" = ()
+    companions: "tuple[FieldConflict, ...]" = ()
 
 
 def merge_objects(
-    before: dict[str, JsonValue], ours: dict[str, JsonValue], theirs: dict[str, JsonValue]
-) -> tuple[dict[str, JsonValue], list[Clash]]:
-    """Return an object with the changes of both sides, and the fields where they clash.
+    base: dict[str, JsonValue], ours: dict[str, JsonValue], theirs: dict[str, JsonValue]
+) -> tuple[dict[str, JsonValue], list[FieldConflict]]:
+    """Return an object with the changes of both sides, and the fields in conflict.
 
-    Of a clash the object holds their value, which others may have seen already.
+    Of a field in conflict the object holds their value, which others may have read already.
     """
-    clashes: list[Clash] = []
-    merged = _merge((), before, ours, theirs, clashes)
+    conflicts: list[FieldConflict] = []
+    merged = _merge((), base, ours, theirs, conflicts)
     if not isinstance(merged, dict):
-        return {}, clashes
+        return {}, conflicts
     for unit in _UNITS:
-        if any(clash.field[0] in unit for clash in clashes):
-            taken = {key: theirs[key] for key in unit if key in theirs}
-            merged = {key: merged[key] for key in merged if key not in unit} | taken
-    return merged, units_joined(clashes, ours, theirs)
+        if any(conflict.field[0] in unit for conflict in conflicts):
+            their_unit = {key: theirs[key] for key in unit if key in theirs}
+            merged = {key: merged[key] for key in merged if key not in unit} | their_unit
+    return merged, join_units(conflicts, ours, theirs)
 
 
-def units_joined(
-    clashes: Sequence[Clash], ours: dict[str, JsonValue], theirs: dict[str, JsonValue]
-) -> list[Clash]:
-    """Return the clashes of an object, those of one work as one."""
-    joined = list(clashes)
+def join_units(
+    conflicts: Sequence[FieldConflict], ours: dict[str, JsonValue], theirs: dict[str, JsonValue]
+) -> list[FieldConflict]:
+    """Join the conflicts of an object that belong to one unit."""
+    result = list(conflicts)
     for unit in _UNITS:
-        if not any(clash.field[0] in unit for clash in clashes):
+        if not any(conflict.field[0] in unit for conflict in conflicts):
             continue
-        parts = [part for key in unit for part in _differing((key,), ours, theirs)]
-        if len(parts) > 1:
-            whole = replace(parts[0], also=tuple(parts[1:]))
-            joined = [clash for clash in joined if clash.field[0] not in unit] + [whole]
-    return joined
+        differences = [
+            difference for key in unit for difference in _differences((key,), ours, theirs)
+        ]
+        if len(differences) > 1:
+            unit_conflict = replace(differences[0], companions=tuple(differences[1:]))
+            result = [conflict for conflict in result if conflict.field[0] not in unit] + [
+                unit_conflict
+            ]
+    return result
 
 
-def _differing(
+def _differences(
     field: tuple[str, ...], ours: dict[str, JsonValue], theirs: dict[str, JsonValue]
-) -> Iterator[Clash]:
-    """Yield where the values below a key differ, in the order of their names."""
-    here, there = ours.get(field[-1], ABSENT), theirs.get(field[-1], ABSENT)
-    if equal(here, there):
+) -> Iterator[FieldConflict]:
+    """Yield the fields below a key that differ, sorted by key."""
+    our_value, their_value = ours.get(field[-1], ABSENT), theirs.get(field[-1], ABSENT)
+    if equal(our_value, their_value):
         return
-    if isinstance(here, dict) and isinstance(there, dict):
-        for key in sorted({*here, *there} - _STAMPS):
-            yield from _differing((*field, key), here, there)
+    if isinstance(our_value, dict) and isinstance(their_value, dict):
+        for key in sorted({*our_value, *their_value} - _STAMPS):
+            yield from _differences((*field, key), our_value, their_value)
     else:
-        yield Clash(field, ABSENT, here, there)
+        yield FieldConflict(field, ABSENT, our_value, their_value)
 
 
-def merge_lines(before: str, ours: str, theirs: str) -> str:
-    """Return a text of independent lines with what each side added and without what one removed.
+def merge_lines(base: str, ours: str, theirs: str) -> str:
+    """Merge two texts of independent lines: with all additions, without all removals.
 
-    Lines that all say at what time they were written are put in the order of these times.
+    If every line has a time (`at`), the lines are sorted by time.
     """
-    kept = _merge_items(_lines(before), _lines(ours), _lines(theirs))
-    times = [_time_of(line) for line in kept]
-    known = [time for time in times if time is not None]
-    if len(known) == len(kept):
-        kept = [line for _, line in sorted(zip(known, kept, strict=True), key=lambda one: one[0])]
-    return "".join(f"{line}\n" for line in kept)
+    lines = _merge_items(_lines(base), _lines(ours), _lines(theirs))
+    times = [_time_of(line) for line in lines]
+    known_times = [time for time in times if time is not None]
+    if len(known_times) == len(lines):
+        lines = [
+            line
+            for _, line in sorted(zip(known_times, lines, strict=True), key=lambda pair: pair[0])
+        ]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def merge_reports(ours: bytes, theirs: bytes) -> bytes | None:
-    """Return a report that is made anew from records, as they have it, with the lists of both.
+    """Merge two reports, which are computed from records: their values, and the lists of both.
 
-    Lists of objects, such as the splits that were dealt, hold what either side has; what was
-    measured is theirs until it is measured again. None where one is no JSON object.
+    Lists of objects, such as the splits, hold what either side has. Measurements are theirs
+    until the next measurement. Returns None if one of the two is no JSON object.
     """
-    here, there = _object(ours), _object(theirs)
-    if here is None or there is None:
+    our_report, their_report = _object(ours), _object(theirs)
+    if our_report is None or their_report is None:
         return None
-    merged = {**here, **there}
-    for key, value in here.items():
-        other = there.get(key)
+    merged = {**our_report, **their_report}
+    for key, value in our_report.items():
+        other = their_report.get(key)
         if isinstance(value, list) and isinstance(other, list):
-            merged[key] = [*other, *(one for one in value if one not in other)]
+            merged[key] = [*other, *(item for item in value if item not in other)]
     return (json.dumps(merged, ensure_ascii=False, indent=2) + "\n").encode()
 
 
@@ -132,12 +139,12 @@ def _object(content: bytes) -> dict[str, JsonValue] | None:
 
 
 def _lines(text: str) -> list[str]:
-    """Return the lines of a text; only a line feed ends one, for JSON holds other separators."""
+    """Split a text at line feeds only, because JSON may hold other line separators."""
     return text.removesuffix("\n").split("\n") if text else []
 
 
 def _time_of(line: str) -> datetime | None:
-    """Return at what time a line says that it was written; None where it does not."""
+    """Return the time (`at`) of a line; None if it has none."""
     try:
         data: JsonValue = json.loads(line)
         at = data.get("at") if isinstance(data, dict) else None
@@ -147,39 +154,39 @@ def _time_of(line: str) -> datetime | None:
 
 
 def _merge(
-    field: tuple[str, ...], before: Value, ours: Value, theirs: Value, clashes: list[Clash]
+    field: tuple[str, ...], base: Value, ours: Value, theirs: Value, conflicts: list[FieldConflict]
 ) -> Value:
-    if equal(ours, theirs) or equal(before, theirs):
+    if equal(ours, theirs) or equal(base, theirs):
         return ours
-    if equal(before, ours):
+    if equal(base, ours):
         return theirs
     if isinstance(ours, dict) and isinstance(theirs, dict):
-        return _merge_dicts(field, before, ours, theirs, clashes)
+        return _merge_dicts(field, base, ours, theirs, conflicts)
     if field and field[-1] in _SETS and isinstance(ours, list) and isinstance(theirs, list):
-        held = before if isinstance(before, list) else []
-        merged = _merge_items(_spelled(held), _spelled(ours), _spelled(theirs))
+        base_items = base if isinstance(base, list) else []
+        merged = _merge_items(_as_texts(base_items), _as_texts(ours), _as_texts(theirs))
         return [json.loads(item) for item in merged]
     if not (len(field) > 1 and field[-1] in _STAMPS) and field != (TYPED,):
-        clashes.append(Clash(field, before, ours, theirs))
+        conflicts.append(FieldConflict(field, base, ours, theirs))
     return theirs
 
 
 def _merge_dicts(
     field: tuple[str, ...],
-    before: Value,
+    base: Value,
     ours: dict[str, JsonValue],
     theirs: dict[str, JsonValue],
-    clashes: list[Clash],
+    conflicts: list[FieldConflict],
 ) -> dict[str, JsonValue]:
-    held = before if isinstance(before, dict) else {}
+    base_values = base if isinstance(base, dict) else {}
     merged: dict[str, JsonValue] = {}
     for key in _in_order(theirs, ours):
         value = _merge(
             (*field, key),
-            held.get(key, ABSENT),
+            base_values.get(key, ABSENT),
             ours.get(key, ABSENT),
             theirs.get(key, ABSENT),
-            clashes,
+            conflicts,
         )
         if not isinstance(value, Absent):
             merged[key] = value
@@ -187,7 +194,7 @@ def _merge_dicts(
 
 
 def _in_order(theirs: Iterable[str], ours: Iterable[str]) -> list[str]:
-    """Return the keys of both: theirs, and each other one after the key that it follows in ours."""
+    """Return the keys of both: theirs, and each of ours after the key that it follows in ours."""
     after: dict[str | None, list[str]] = {}
     keys = dict.fromkeys(theirs)
     last: str | None = None
@@ -196,32 +203,32 @@ def _in_order(theirs: Iterable[str], ours: Iterable[str]) -> list[str]:
             last = key
         else:
             after.setdefault(last, []).append(key)
-    return [*after.get(None, ()), *(one for key in keys for one in (key, *after.get(key, ())))]
+    return [*after.get(None, ()), *(name for key in keys for name in (key, *after.get(key, ())))]
 
 
 def equal(first: Value, second: Value) -> bool:
-    """Return whether two values are the same, or both not there."""
+    """Return whether two values are the same, or both absent."""
     if isinstance(first, Absent) or isinstance(second, Absent):
         return isinstance(first, Absent) and isinstance(second, Absent)
     return same(first, second)
 
 
-def _spelled(items: Sequence[JsonValue]) -> list[str]:
+def _as_texts(items: Sequence[JsonValue]) -> list[str]:
     return [json.dumps(item, ensure_ascii=False) for item in items]
 
 
-def _merge_items(before: list[str], ours: list[str], theirs: list[str]) -> list[str]:
-    """Return their items, less what we removed, and then what we added."""
-    removed = Counter(before) - Counter(ours)
-    added = Counter(ours) - Counter(before) - (Counter(theirs) - Counter(before))
-    kept: list[str] = []
+def _merge_items(base: list[str], ours: list[str], theirs: list[str]) -> list[str]:
+    """Return their items without those that we removed, then those that we added."""
+    removals = Counter(base) - Counter(ours)
+    additions = Counter(ours) - Counter(base) - (Counter(theirs) - Counter(base))
+    merged: list[str] = []
     for item in theirs:
-        if removed[item] > 0:
-            removed[item] -= 1
+        if removals[item] > 0:
+            removals[item] -= 1
         else:
-            kept.append(item)
+            merged.append(item)
     for item in ours:
-        if added[item] > 0:
-            added[item] -= 1
-            kept.append(item)
-    return kept
+        if additions[item] > 0:
+            additions[item] -= 1
+            merged.append(item)
+    return merged

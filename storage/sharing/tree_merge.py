@@ -1,4 +1,4 @@
-"""Merge two commits file by file, and each record key by key, without touching any file on disk."""
+"""Merge two commits file by file, and each record key by key. No file on disk changes."""
 
 import json
 import tempfile
@@ -6,31 +6,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from pydantic import JsonValue
-
 from storage.commits.side_files import is_report
 from storage.errors import UnreadableRecord
 from storage.format.layout import place_named
 from storage.format.record_text import read_record, revision_of
-from storage.git.errors import GitFailed
+from storage.git.errors import GitError
 from storage.git.git import EMPTY_TREE, FileChange, Git
-from storage.sharing.conflicts import QuestionFile, deletion_question, file_question, question_of
-from storage.sharing.disagreement import (
-    Answered,
-    answered,
-    clashing_files,
-    clashing_values,
-    kept_on_purpose,
+from storage.sharing.conflict_files import (
+    ConflictFile,
+    deletion_conflict_file,
+    field_conflict_file,
+    version_conflict_file,
 )
+from storage.sharing.decisions import (
+    Decisions,
+    contrary_values,
+    contrary_versions,
+    read_decisions,
+    records_to_keep,
+)
+from storage.sharing.record_changes import Document, document_of
 from storage.sharing.three_way_merge import (
     ABSENT,
-    Clash,
+    FieldConflict,
+    join_units,
     merge_lines,
     merge_objects,
     merge_reports,
-    units_joined,
 )
-from storage.sharing.words import document_of
 from storage.text.json_text import patch_json, same
 
 _FILE_MODE = "100644"
@@ -38,18 +41,18 @@ _FILE_MODE = "100644"
 
 @dataclass(frozen=True, slots=True)
 class _Versions:
-    before: bytes | None
+    base: bytes | None
     ours: bytes | None
     theirs: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Revived:
-    """What one side deleted and is kept all the same, because the other changed something in it.
+class _Restorations:
+    """What one side deleted and the merge keeps, because the other side changed something in it.
 
     Attributes:
-        records: The topmost records of it.
-        files: All that was deleted of them.
+        records: The files of its topmost records.
+        files: All of its files that were deleted.
     """
 
     records: frozenset[str]
@@ -58,14 +61,19 @@ class _Revived:
 
 @dataclass(slots=True)
 class _Result:
-    """Files to put into our tree; None to take one away."""
+    """The result of a merge.
+
+    Attributes:
+        files: Files to put into our tree; None to remove one.
+        conflicts: The files of the conflicts that begin.
+    """
 
     files: dict[str, bytes | None] = field(default_factory=dict[str, bytes | None])
-    questions: list[QuestionFile] = field(default_factory=list[QuestionFile])
+    conflicts: list[ConflictFile] = field(default_factory=list[ConflictFile])
 
 
 def merge_commits(
-    git: Git, prefix: str, ours: str, theirs: str, message: str, person: Sequence[str]
+    git: Git, prefix: str, ours: str, theirs: str, message: str, signature: Sequence[str]
 ) -> str:
     """Return a new commit with the changes of both.
 
@@ -75,71 +83,78 @@ def merge_commits(
         ours: The commit here.
         theirs: The commit there.
         message: The new commit's message.
-        person: Git's options that say who makes the commit.
+        signature: Git's options with the commit's author.
     """
     base = git.try_text("merge-base", ours, theirs) or EMPTY_TREE
-    changed_here = {change.path: change for change in git.changes(base, ours)}
-    changed_there = {change.path: change for change in git.changes(base, theirs)}
-    answers = answered(git, prefix, base, changed_here, changed_there)
+    our_changes = {change.path: change for change in git.changes(base, ours)}
+    their_changes = {change.path: change for change in git.changes(base, theirs)}
+    decisions = read_decisions(git, prefix, base, our_changes, their_changes)
     result = _Result()
-    both = sorted(changed_here.keys() & changed_there)
-    for path, versions in zip(both, _versions(git, both, base, ours, theirs), strict=True):
+    paths = sorted(our_changes.keys() & their_changes)
+    for path, versions in zip(paths, _versions(git, paths, base, ours, theirs), strict=True):
         _merge_file(path, prefix, versions, result)
-    chosen_here = kept_on_purpose(prefix, answers.here, changed_here)
-    chosen_there = kept_on_purpose(prefix, answers.there, changed_there)
-    here = _revived(prefix, changed_there, [*_left(changed_here), *chosen_here])
-    there = _revived(prefix, changed_here, [*_left(changed_there), *chosen_there])
-    taken = sorted((changed_there.keys() - changed_here - here.files) | (there.files - set(both)))
-    contents = git.blobs([f"{theirs}:{path}" for path in taken])
-    result.files |= dict(zip(taken, contents, strict=True))
-    _ask_again(git, prefix, (base, ours, theirs), answers, result)
-    for record in sorted(here.records | there.records):
-        result.questions.append(deletion_question(record.removeprefix(prefix)))
-    for question in result.questions:
-        result.files[prefix + question.path] = question.content
+    our_paths = [*_paths_of(our_changes), *records_to_keep(prefix, decisions.ours, our_changes)]
+    their_paths = [
+        *_paths_of(their_changes),
+        *records_to_keep(prefix, decisions.theirs, their_changes),
+    ]
+    from_us = _restorations(prefix, their_changes, our_paths)
+    from_them = _restorations(prefix, our_changes, their_paths)
+    incoming = sorted(
+        (their_changes.keys() - our_changes - from_us.files) | (from_them.files - set(paths))
+    )
+    contents = git.blobs([f"{theirs}:{path}" for path in incoming])
+    result.files |= dict(zip(incoming, contents, strict=True))
+    _reopen(git, prefix, (base, ours, theirs), decisions, result)
+    for record in sorted(from_us.records | from_them.records):
+        result.conflicts.append(deletion_conflict_file(record.removeprefix(prefix)))
+    for conflict in result.conflicts:
+        result.files[prefix + conflict.path] = conflict.content
     tree = _write_tree(git, ours, result.files)
-    return git.text(*person, "commit-tree", tree, "-p", ours, "-p", theirs, "-m", message)
+    return git.text(*signature, "commit-tree", tree, "-p", ours, "-p", theirs, "-m", message)
 
 
-def _ask_again(
-    git: Git, prefix: str, commits: tuple[str, str, str], answers: Answered, result: _Result
+def _reopen(
+    git: Git, prefix: str, commits: tuple[str, str, str], decisions: Decisions, result: _Result
 ) -> None:
-    """Ask the questions again that were answered in two ways."""
-    asked = {question.subject for question in result.questions}
-    for path, clash in clashing_values(git, prefix, commits, answers):
-        if (path, *clash.field) not in asked:
-            result.questions.append(question_of(path, clash))
-    for path in clashing_files(answers):
+    """Open the conflicts again that were decided in two ways."""
+    subjects = {conflict.subject for conflict in result.conflicts}
+    for path, conflict in contrary_values(git, prefix, commits, decisions):
+        if (path, *conflict.field) not in subjects:
+            result.conflicts.append(field_conflict_file(path, conflict))
+    for path in contrary_versions(decisions):
         (versions,) = _versions(git, [prefix + path], *commits)
-        is_there = versions.ours is not None and versions.theirs is not None
-        if is_there and (path,) not in asked:
+        has_both = versions.ours is not None and versions.theirs is not None
+        if has_both and (path,) not in subjects:
             _merge_file(prefix + path, prefix, versions, result)
 
 
-def _left(changes: Mapping[str, FileChange]) -> list[str]:
-    """Return the files that were changed or added, and not deleted."""
-    return [path for path, change in changes.items() if change.after is not None]
+def _paths_of(changes: Mapping[str, FileChange]) -> list[str]:
+    """Return the files that were changed or added, but not deleted."""
+    return [path for path, change in changes.items() if change.new is not None]
 
 
-def _revived(prefix: str, deleting: Mapping[str, FileChange], keeping: Sequence[str]) -> _Revived:
-    """Return what one side deleted though the other changed or added something in it.
+def _restorations(
+    prefix: str, changes: Mapping[str, FileChange], paths: Sequence[str]
+) -> _Restorations:
+    """Return what one side deleted although the other changed or added something in it.
 
     Args:
         prefix: The project's folder within the repository.
-        deleting: The changes of the side that deleted, by path.
-        keeping: The files that the other side changed, added or decided to keep.
+        changes: The changes of the side that deleted, by path.
+        paths: The files that the other side changed, added or decided to keep.
     """
-    deleted = [path for path, change in deleting.items() if change.after is None]
+    deletions = [path for path, change in changes.items() if change.new is None]
     records: dict[str, str] = {}
-    for path in deleted:
+    for path in deletions:
         folder = path.rpartition("/")[0]
         if path.endswith(".kiln") and folder.startswith(prefix) and folder != prefix[:-1]:
             records[folder] = path
-    kept: set[str] = set()
-    for path in keeping:
-        kept.update([folder for folder in _folders(path) if folder in records][:1])
-    files = (path for path in deleted if any(folder in kept for folder in _folders(path)))
-    return _Revived(frozenset(records[folder] for folder in kept), frozenset(files))
+    topmost: set[str] = set()
+    for path in paths:
+        topmost.update([folder for folder in _folders(path) if folder in records][:1])
+    files = (path for path in deletions if any(folder in topmost for folder in _folders(path)))
+    return _Restorations(frozenset(records[folder] for folder in topmost), frozenset(files))
 
 
 def _folders(path: str) -> list[str]:
@@ -161,10 +176,10 @@ def _merge_file(path: str, prefix: str, versions: _Versions, result: _Result) ->
     elif path.endswith(".kiln"):
         try:
             _merge_record(path, prefix, versions, result)
-        except ValueError:  # a number that JSON cannot hold, or half a character, on both sides
+        except ValueError:  # a number that JSON cannot hold, or a lone surrogate, on both sides
             _keep_both(path, prefix, ours, theirs, result)
     elif path.endswith(".jsonl"):
-        texts = [_text(side) for side in (versions.before, ours, theirs)]
+        texts = [_text(side) for side in (versions.base, ours, theirs)]
         result.files[path] = merge_lines(*texts).encode("utf-8", "surrogateescape")
     elif is_report(path) and (merged := merge_reports(ours, theirs)) is not None:
         result.files[path] = merged
@@ -178,7 +193,7 @@ def _keep_both(path: str, prefix: str, ours: bytes, theirs: bytes, result: _Resu
     result.files[other] = ours
     if path.startswith(prefix):
         inside = path.removeprefix(prefix)
-        result.questions.append(file_question(inside, other.removeprefix(prefix)))
+        result.conflicts.append(version_conflict_file(inside, other.removeprefix(prefix)))
 
 
 def _merge_record(path: str, prefix: str, versions: _Versions, result: _Result) -> None:
@@ -186,28 +201,27 @@ def _merge_record(path: str, prefix: str, versions: _Versions, result: _Result) 
     if not ours or not theirs:
         result.files[path] = versions.theirs if theirs else versions.ours
         return
-    before = document_of(versions.before) or {}
-    merged, clashes = merge_objects(before, ours, theirs)
+    base = document_of(versions.base) or {}
+    merged, conflicts = merge_objects(base, ours, theirs)
     if not _is_valid(path, merged) and _is_valid(path, theirs):
-        merged, clashes = theirs, _all_differences(before, ours, theirs)
+        merged, conflicts = theirs, _all_differences(base, ours, theirs)
     inside = path.removeprefix(prefix)
-    questions = [question_of(inside, clash) for clash in clashes]
+    files = [field_conflict_file(inside, conflict) for conflict in conflicts]
     text = patch_json(_text(versions.theirs), theirs, merged, _text(versions.ours))
     result.files[path] = text.encode()
-    result.questions += questions
+    result.conflicts += files
 
 
-def _all_differences(
-    before: dict[str, JsonValue], ours: dict[str, JsonValue], theirs: dict[str, JsonValue]
-) -> list[Clash]:
+def _all_differences(base: Document, ours: Document, theirs: Document) -> list[FieldConflict]:
     keys = [key for key in ours if key not in theirs or not same(ours[key], theirs[key])]
-    clashes = [
-        Clash((key,), before.get(key, ABSENT), ours[key], theirs.get(key, ABSENT)) for key in keys
+    conflicts = [
+        FieldConflict((key,), base.get(key, ABSENT), ours[key], theirs.get(key, ABSENT))
+        for key in keys
     ]
-    return units_joined(clashes, ours, theirs)
+    return join_units(conflicts, ours, theirs)
 
 
-def _is_valid(path: str, document: dict[str, JsonValue]) -> bool:
+def _is_valid(path: str, document: Document) -> bool:
     place = place_named(PurePosixPath(path).name)
     if place is None:
         return True
@@ -238,10 +252,10 @@ def _write_tree(git: Git, start: str, files: dict[str, bytes | None]) -> str:
             if content is None:
                 lines.append(b"0 " + b"0" * 40 + b"\t" + name + b"\0")
                 continue
-            blob = git.run("hash-object", "-w", "--stdin", given=content).strip()
+            blob = git.run("hash-object", "-w", "--stdin", stdin=content).strip()
             lines.append(f"{_FILE_MODE} ".encode() + blob + b"\t" + name + b"\0")
-        git.run("update-index", "-z", "--index-info", extra=own_index, given=b"".join(lines))
+        git.run("update-index", "-z", "--index-info", extra=own_index, stdin=b"".join(lines))
         tree = git.run("write-tree", extra=own_index).strip().decode()
     if not tree:
-        raise GitFailed("merge", "no tree was written")
+        raise GitError("merge", "no tree was written")
     return tree

@@ -374,7 +374,7 @@ async def test_a_question_names_no_file_of_git_and_is_not_read_through_a_link(
         (questions / f"{number}.json").write_text(json.dumps(data), encoding="utf-8")
     (questions / "link.json").symlink_to(ground.outside / "mine.txt")
     os.mkfifo(questions / "pipe.json")
-    assert await Sharing(store).questions() == []
+    assert await Sharing(store).conflicts() == []
 
 
 async def test_a_file_is_copied_beside_no_record_behind_a_link(

@@ -23,8 +23,8 @@ from storage.commits.trash import TrashEntry
 from storage.errors import NextStep, RecordNotFound, Refusal, UnreadableRecord
 from storage.format.layout import folder_of
 from storage.references import Surroundings, surroundings
+from storage.sharing.record_changes import as_text, noun
 from storage.sharing.sync import HistoryEntry, Sharing
-from storage.sharing.words import noun, spoken
 from storage.text.kind_words import kind_word
 
 _SHOWN_CHARACTERS = 200
@@ -116,7 +116,7 @@ async def show_history(
     path = await _path_of(store, kind, record)
     entries = await sharing.history(path, limit)
     return History(
-        not_synced_yet=await sharing.unsaved() or None,
+        not_synced_yet=await sharing.unsaved_changes() or None,
         changes=[_change_entry(entry) for entry in entries],
     )
 
@@ -141,13 +141,13 @@ async def undo_change(
     sharing = Sharing(store)
     undo = await sharing.undo_plan(change, await _path_of(store, kind, record))
     plan = Plan(
-        f"Take a change back: {undo.done}. put_back returns records that went to the trash.",
-        far_reaching=undo.takes_away > 0,
+        f"Take a change back: {undo.summary}. put_back returns records that went to the trash.",
+        far_reaching=undo.trash_count > 0 > 0,
     )
 
     async def take_back() -> Undone:
-        await sharing.carry_out(undo)
-        return Undone(change=change, done=undo.done)
+        await sharing.apply_undo(undo)
+        return Undone(change=change, done=undo.summary)
 
     return Proposal(plan, take_back)
 
@@ -243,7 +243,7 @@ async def _path_of(store: ProjectStore, kind: Kind | None, record: str | None) -
     except UnreadableRecord as error:
         return error.path  # its history is what mends it
     except RecordNotFound:
-        path = await Sharing(store).deleted(type_name_of(kind), record)
+        path = await Sharing(store).deleted_path(type_name_of(kind), record)
         if path is None:
             raise
         return path
@@ -284,21 +284,21 @@ def _trashed_record(trashed: TrashEntry) -> TrashedRecord:
 
 def _change_entry(entry: HistoryEntry) -> ChangeEntry:
     fields = [
-        _short(f"{field.field}: {_value(field.before)} → {_value(field.after)}")
+        _short(f"{field.field}: {_value(field.old)} → {_value(field.new)}")
         for field in entry.fields[:_MOST_FIELDS]
     ]
     rest_count = len(entry.fields) - _MOST_FIELDS
     return ChangeEntry(
         change=entry.change,
-        who=entry.who,
-        when=entry.when.isoformat(),
-        done=entry.done,
+        who=entry.author,
+        when=entry.time.isoformat(),
+        done=entry.summary,
         fields=[*fields, f"… and {rest_count} more"] if rest_count > 0 else fields,
     )
 
 
 def _value(value: JsonValue) -> str:
-    return "nothing" if value in (None, "", [], {}) else spoken(value)
+    return "nothing" if value in (None, "", [], {}) else as_text(value)
 
 
 def _short(text: str) -> str:

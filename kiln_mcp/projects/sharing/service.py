@@ -13,7 +13,7 @@ from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, RecordProblem
 from storage.errors import NextStep
 from storage.git.safety import check_address
-from storage.sharing.conflicts import Question
+from storage.sharing.conflicts import Conflict
 from storage.sharing.sync import Sharing
 
 _MOST_NAMES = 10
@@ -62,7 +62,7 @@ class DecisionReport(Result):
     next: list[NextStep]
 
 
-def open_questions(questions: Sequence[Question]) -> list[OpenQuestion]:
+def open_questions(questions: Sequence[Conflict]) -> list[OpenQuestion]:
     """Return questions as the doors show them."""
     return [
         OpenQuestion(
@@ -126,16 +126,16 @@ async def sync_project(workspace: Workspace, project: ProjectReference) -> Propo
 async def _sync(store: ProjectStore) -> SyncReport:
     report = await Sharing(store).sync()
     return SyncReport(
-        saved=report.saved or None,
-        incoming=report.received or None,
-        is_sent=report.sent if report.is_shared else None,
-        waiting=report.waiting or None,
-        offline=report.offline or None,
+        saved=report.outgoing or None,
+        incoming=report.incoming or None,
+        is_sent=report.is_sent if report.is_shared else None,
+        waiting=report.unsent_count or None,
+        offline=report.offline_reason or None,
         notice=report.notice or None,
-        signature=report.signed or None,
-        questions=open_questions(report.questions),
+        signature=report.signature_note or None,
+        questions=open_questions(report.conflicts),
         unreadable=faults_said(await store.unreadable()),
-        unshared_files=_first(report.left_out),
+        unshared_files=_first(report.untracked_files),
     )
 
 
@@ -152,7 +152,7 @@ async def decide_question(
     store = await workspace.open_project(project)
     sharing = Sharing(store)
     await sharing.decide(question, choice - 1)
-    open_questions = len(await sharing.questions())
+    open_questions = len(await sharing.conflicts())
     return DecisionReport(
         still_open=open_questions,
         next=[

@@ -18,7 +18,6 @@ from storage import (
     TaskRunConfig,
 )
 from storage.errors import RecordNotFound, Refusal
-from storage.sharing.errors import ChangedSince
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +85,7 @@ async def test_a_deleted_prompt_shows_its_history_and_comes_back_by_undo(
     assert [prompt.name for prompt in await store.children(task, Prompt)] == ["Short"]
     (again,) = await store.children(task, Prompt)
     await store.save(again.replace(prompt="Changed."))
-    with pytest.raises(ChangedSince, match="was changed after it was added"):
+    with pytest.raises(Refusal, match="was changed after it was added"):
         await _call(workspace, "undo_change", project="P", change=added["change"])
 
 

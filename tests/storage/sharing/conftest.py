@@ -1,4 +1,4 @@
-"""Fixtures of sharing: a bare repository and a project that is shared there."""
+"""Fixtures of sharing: a bare repository, and two people with a clone of one project."""
 
 import subprocess
 from collections.abc import AsyncGenerator
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from storage import Project, ProjectStore, Task, TaskOutput, TaskRun
-from storage.sharing.sync import Sharing
+from storage.sharing.sync import Sharing, fetch_project
 
 
 @pytest.fixture
@@ -27,3 +27,12 @@ async def ana(tmp_path: Path, hub: Path) -> AsyncGenerator[ProjectStore]:
         await Sharing(s).share(str(hub))
         await Sharing(s).sync()
         yield s
+
+
+@pytest.fixture
+async def ben(tmp_path: Path, hub: Path, ana: ProjectStore) -> AsyncGenerator[ProjectStore]:
+    """Return a clone of the project, fetched after `ana` shared it."""
+    assert ana.project.name
+    await fetch_project(str(hub), tmp_path / "ben")
+    async with await ProjectStore.open(tmp_path / "ben", home=tmp_path / "h2") as store:
+        yield store

@@ -10,7 +10,6 @@ import pytest
 from storage import (
     Eval,
     Feedback,
-    Project,
     ProjectStore,
     Skill,
     Task,
@@ -19,8 +18,8 @@ from storage import (
     TaskRun,
 )
 from storage.errors import Refusal
-from storage.sharing.conflicts import Question
-from storage.sharing.sync import Sharing, fetch_project
+from storage.sharing.conflicts import Conflict
+from storage.sharing.sync import Sharing
 
 
 class EveryKind(Protocol):
@@ -38,14 +37,6 @@ async def ana(tmp_path: Path, hub: Path, every_kind: EveryKind) -> AsyncGenerato
         await store.save(run, parent=task)
         await Sharing(store).share(str(hub))
         await Sharing(store).sync()
-        yield store
-
-
-@pytest.fixture
-async def ben(tmp_path: Path, hub: Path, ana: ProjectStore) -> AsyncGenerator[ProjectStore]:
-    assert isinstance(ana.project, Project)
-    await fetch_project(str(hub), tmp_path / "ben")
-    async with await ProjectStore.open(tmp_path / "ben", home=tmp_path / "h2") as store:
         yield store
 
 
@@ -75,14 +66,14 @@ def _files(store: ProjectStore) -> dict[str, bytes]:
     }
 
 
-async def _sync(*stores: ProjectStore) -> list[Question]:
-    asked: tuple[Question, ...] = ()
+async def _sync(*stores: ProjectStore) -> list[Conflict]:
+    conflicts: tuple[Conflict, ...] = ()
     for store in stores:
-        asked = (await Sharing(store).sync()).questions
-    return list(asked)
+        conflicts = (await Sharing(store).sync()).conflicts
+    return list(conflicts)
 
 
-async def _answer(store: ProjectStore, question: Question, *, keep: bool) -> None:
+async def _answer(store: ProjectStore, question: Conflict, *, keep: bool) -> None:
     number = next(i for i, c in enumerate(question.choices) if c.absent != keep)
     await Sharing(store).decide(question.id, number)
 
@@ -93,10 +84,10 @@ async def test_a_task_that_one_deleted_and_another_changed_inside_is_kept_whole_
     ana: ProjectStore, ben: ProjectStore, deleter_is_first: bool, keep: bool
 ) -> None:
     await _rate(ben)
-    wanted = _files(ben)
+    expected = _files(ben)
     task = await _task(ana)
     other = (await ana.children(ana.project, Skill))[0]
-    gone = await ana.delete(other)
+    removal = await ana.delete(other)
     await ana.delete(task)
     people = (ana, ben) if deleter_is_first else (ben, ana)
     await _sync(*people)
@@ -107,17 +98,21 @@ async def test_a_task_that_one_deleted_and_another_changed_inside_is_kept_whole_
         deleting, keeping = sorted(question.options)
         assert re.fullmatch(r"delete it \(.+ UTC\)", deleting)
         assert keeping == "keep it"
-    whole = {path: held for path, held in wanted.items() if not path.startswith(gone.folder)}
-    assert whole == _files(ana) == _files(ben)
-    (question,) = await Sharing(ben).questions()
+    all_files = {
+        path: content for path, content in expected.items() if not path.startswith(removal.folder)
+    }
+    assert all_files == _files(ana) == _files(ben)
+    (question,) = await Sharing(ben).conflicts()
     await _answer(ben, question, keep=keep)
-    left = whole if keep else {p: h for p, h in whole.items() if not p.startswith("tasks/")}
+    remaining_files = (
+        all_files if keep else {p: h for p, h in all_files.items() if not p.startswith("tasks/")}
+    )
     assert await _sync(ben, ana, ben) == []
-    assert left == _files(ana) == _files(ben)
+    assert remaining_files == _files(ana) == _files(ben)
     if not keep:
-        trashed = (await ben.trash())[0]
-        await ben.restore(trashed.key)
-        assert _files(ben) == whole
+        entry = (await ben.trash())[0]
+        await ben.restore(entry.key)
+        assert _files(ben) == all_files
 
 
 async def test_a_run_that_one_deleted_and_another_commented_on_keeps_all_below_it(
@@ -125,11 +120,11 @@ async def test_a_run_that_one_deleted_and_another_commented_on_keeps_all_below_i
 ) -> None:
     run = await _run(ben)
     await ben.save(Feedback(feedback="More.", source="run-page"), parent=run)
-    wanted = _files(ben)
+    expected = _files(ben)
     deleted = await ana.delete(await _run(ana))
     (question,) = await _sync(ana, ben, ana)
     assert question.path == run.saved.path
-    assert wanted == _files(ana) == _files(ben)
+    assert expected == _files(ana) == _files(ben)
     with pytest.raises(Refusal, match="somebody else kept it"):
         await ana.restore(deleted.key)
 
@@ -140,9 +135,9 @@ async def test_a_deletion_of_what_nobody_changed_goes_through(
     await _rate(ben)
     deleted = (await ana.children(await _task(ana), Eval))[0]
     await ana.delete(deleted)
-    wanted = {p: h for p, h in _files(ben).items() if not p.startswith(f"{_folder(deleted)}/")}
+    expected = {p: h for p, h in _files(ben).items() if not p.startswith(f"{_folder(deleted)}/")}
     assert await _sync(ana, ben, ana) == []
-    assert wanted == _files(ana) == _files(ben)
+    assert expected == _files(ana) == _files(ben)
 
 
 async def test_what_both_deleted_is_gone_though_one_deleted_more(
@@ -183,14 +178,14 @@ async def test_of_keeping_and_deleting_answered_apart_keeping_wins_and_is_asked_
     await _rate(ben)
     await ana.delete(await _run(ana))
     (question,) = await _sync(ana, ben, ana)
-    wanted = _files(ben)
+    expected = _files(ben)
     await _answer(ana, question, keep=True)
     await _answer(ben, question, keep=False)
     people = (ana, ben) if keeper_is_first else (ben, ana)
-    (again,) = await _sync(*people, *people)
+    (next_question,) = await _sync(*people, *people)
     # Who deletes by an answer does so later than who deleted first.
-    assert again.model_copy(update={"makers": question.makers}) == question
-    assert wanted == _files(ana) == _files(ben)
+    assert next_question.model_copy(update={"authors": question.authors}) == question
+    assert expected == _files(ana) == _files(ben)
     await _answer(ben, question, keep=False)
     assert await _sync(ben, ana) == []
     assert await ben.children(await _task(ben), TaskRun) == await _runs_elsewhere(ana)
@@ -202,12 +197,12 @@ async def test_what_one_keeps_by_an_answer_and_another_deletes_unasked_stays(
     await _rate(ben)
     await ana.delete(await _run(ana))
     (question,) = await _sync(ana, ben, ana)
-    wanted = _files(ben)
+    expected = _files(ben)
     await _answer(ben, question, keep=True)
     await ana.delete(await _task(ana))
-    (again,) = await _sync(ben, ana, ben)
-    assert again.text.startswith("the task")
-    assert wanted == _files(ana) == _files(ben)
+    (next_question,) = await _sync(ben, ana, ben)
+    assert next_question.text.startswith("the task")
+    assert expected == _files(ana) == _files(ben)
 
 
 @pytest.mark.parametrize("chooser_of_the_new_is_first", [True, False])
@@ -216,15 +211,15 @@ async def test_of_two_values_chosen_apart_neither_wins_without_a_word(
 ) -> None:
     for store, stars in ((ana, 1), (ben, 5)):
         run = await _run(store)
-        rated = run.output.replace(rating=TaskOutputRating(value=stars))
-        await store.save(run.replace(output=rated))
+        output = run.output.replace(rating=TaskOutputRating(value=stars))
+        await store.save(run.replace(output=output))
     (question,) = await _sync(ana, ben, ana)
     for store, number in ((ana, 0), (ben, 1)):
         await Sharing(store).decide(question.id, number)
     people = (ana, ben) if chooser_of_the_new_is_first else (ben, ana)
-    (again,) = await _sync(*people, *people)
-    assert [choice.value for choice in again.choices] == [1.0, 5.0]
-    await Sharing(ana).decide(again.id, 1)
+    (next_question,) = await _sync(*people, *people)
+    assert [choice.value for choice in next_question.choices] == [1.0, 5.0]
+    await Sharing(ana).decide(next_question.id, 1)
     assert await _sync(ana, ben) == []
     assert _files(ana) == _files(ben)
 
@@ -244,7 +239,7 @@ async def test_two_versions_of_a_file_chosen_apart_are_asked_about_again(
         (skill,) = await store.children(store.project, Skill)
         texts = {file.read_text("utf-8") for file in store.side_folder(skill).glob("*.md")}
         assert texts == {"Ana's\n", "Ben's\n"}
-        assert len(await Sharing(store).questions()) == 1
+        assert len(await Sharing(store).conflicts()) == 1
 
 
 async def _runs_elsewhere(store: ProjectStore) -> list[TaskRun]:

@@ -20,9 +20,8 @@ from storage import (
     TaskRun,
     TaskRunSplit,
 )
-from storage.errors import RecordNotFound
+from storage.errors import RecordNotFound, Refusal
 from storage.format.layout import kind_named, place_named
-from storage.sharing.errors import AlreadyUndone, ChangedSince, NothingToUndo, ProjectStays
 from storage.sharing.sync import UNSYNCED, Sharing
 
 
@@ -36,11 +35,11 @@ class EveryKind(Protocol):
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncGenerator[ProjectStore]:
     folder = tmp_path / "p"
-    async with await ProjectStore.create(folder, Project(name="H"), home=tmp_path / "h") as opened:
-        await Sharing(opened).share()
-        await opened.save(Task(name="T", instruction="One."), parent=opened.project)
-        await Sharing(opened).sync()
-        yield opened
+    async with await ProjectStore.create(folder, Project(name="H"), home=tmp_path / "h") as store:
+        await Sharing(store).share()
+        await store.save(Task(name="T", instruction="One."), parent=store.project)
+        await Sharing(store).sync()
+        yield store
 
 
 async def _task(store: ProjectStore) -> Task:
@@ -83,35 +82,35 @@ async def test_an_edit_an_addition_and_a_deletion_of_any_kind_are_undone(
         await sharing.sync()
         for name in sorted(kinds):
             path = next(p for p in _files(folder) if p.endswith(f"/{name}"))
-            before = _files(folder)
+            files = _files(folder)
             place = place_named(name)
             assert place is not None
             model = kind_named(place.record.type_name())
-            record = await store.get(model, str(_id_of(before[path])))
+            record = await store.get(model, str(_id_of(files[path])))
             await store.save(record.replace(created_by="somebody else"))
             await sharing.sync()
-            assert _files(folder) != before
-            edited = (await sharing.history(path))[0]
-            assert [field.field for field in edited.fields] == ["created by"]
-            await sharing.undo(edited.change, path)
-            assert _files(folder) == before
+            assert _files(folder) != files
+            edit = (await sharing.history(path))[0]
+            assert [field.field for field in edit.fields] == ["created by"]
+            await sharing.undo(edit.change, path)
+            assert _files(folder) == files
             await sharing.sync()
             await store.delete(await store.get(model, record.id))
             await sharing.sync()
             assert path not in _files(folder)
-            assert await sharing.deleted(model.type_name(), record.id) == path
+            assert await sharing.deleted_path(model.type_name(), record.id) == path
             deleted = (await sharing.history(path))[0]
-            assert deleted.done == "delete"
+            assert deleted.summary == "delete"
             await sharing.undo(deleted.change, path)
-            assert _files(folder) == before
+            assert _files(folder) == files
             await sharing.sync()
-            returned = (await sharing.history(path))[0]
-            assert returned.done == "add"
-            await sharing.undo(returned.change, path)
+            addition = (await sharing.history(path))[0]
+            assert addition.summary == "add"
+            await sharing.undo(addition.change, path)
             assert path not in _files(folder)
             latest = (await store.trash())[0]
             await store.restore(latest.key)
-            assert _files(folder) == before
+            assert _files(folder) == files
             await sharing.sync()
 
 
@@ -120,32 +119,32 @@ def _id_of(content: bytes) -> str:
 
 
 async def test_a_change_of_several_records_is_told_and_undone_as_one(store: ProjectStore) -> None:
-    before = _files(store.folder)
+    files = _files(store.folder)
     await _save_eval(store)
     await Sharing(store).sync()
     latest = (await Sharing(store).history())[0]
-    assert latest.done == "Add the eval Correct, add the judge Judge"
+    assert latest.summary == "Add the eval Correct, add the judge Judge"
     done = await Sharing(store).undo(latest.change)
     assert done == "Delete the eval Correct, delete the judge Judge"
-    assert _files(store.folder) == before
-    (trashed,) = await store.trash()
-    assert (trashed.kind, trashed.label) == ("eval", "Correct")
-    await store.restore(trashed.key)
-    assert len(_files(store.folder)) == len(before) + 2
+    assert _files(store.folder) == files
+    (entry,) = await store.trash()
+    assert (entry.kind, entry.label) == ("eval", "Correct")
+    await store.restore(entry.key)
+    assert len(_files(store.folder)) == len(files) + 2
 
 
 async def test_an_addition_that_others_built_on_is_not_undone(store: ProjectStore) -> None:
     saved = await _save_eval(store)
     await Sharing(store).sync()
-    added = (await Sharing(store).history())[0]
+    addition = (await Sharing(store).history())[0]
     judge = EvalConfig(name="More", config_type="v2", properties=ExactMatch(expected_value="x"))
     later = await store.save(judge, parent=saved)
-    with pytest.raises(ChangedSince, match="the eval Correct has had 1 files added below it"):
-        await Sharing(store).undo(added.change)
+    with pytest.raises(Refusal, match="the eval Correct has had 1 files added below it"):
+        await Sharing(store).undo(addition.change)
     await store.delete(later)
     await store.save(saved.replace(description="Changed."))
-    with pytest.raises(ChangedSince, match="the eval Correct was changed after it was added"):
-        await Sharing(store).undo(added.change)
+    with pytest.raises(Refusal, match="the eval Correct was changed after it was added"):
+        await Sharing(store).undo(addition.change)
 
 
 async def test_a_deletion_is_not_undone_where_what_it_lay_below_is_gone(
@@ -159,28 +158,28 @@ async def test_a_deletion_is_not_undone_where_what_it_lay_below_is_gone(
     deleted = (await Sharing(store).history())[0]
     await store.delete(task)
     await Sharing(store).sync()
-    with pytest.raises(ChangedSince, match="lay below was deleted too"):
+    with pytest.raises(Refusal, match="lay below was deleted too"):
         await Sharing(store).undo(deleted.change)
     await Sharing(store).undo((await Sharing(store).history())[0].change)
     await Sharing(store).undo(deleted.change)
-    assert [one.id for one in await store.children(await _task(store), TaskRun)] == [run.id]
+    assert [record.id for record in await store.children(await _task(store), TaskRun)] == [run.id]
 
 
 async def test_files_beside_a_record_come_and_go_with_it(store: ProjectStore) -> None:
     skill = await store.save(Skill(name="look-up", description="d"), parent=store.project)
     (store.side_folder(skill) / "SKILL.md").write_text("# How\n", encoding="utf-8")
     await Sharing(store).sync()
-    before = _files(store.folder)
+    files = _files(store.folder)
     (store.side_folder(skill) / "SKILL.md").write_text("# How not\n", encoding="utf-8")
     await Sharing(store).sync()
     await Sharing(store).undo((await Sharing(store).history())[0].change)
-    assert _files(store.folder) == before
+    assert _files(store.folder) == files
     await Sharing(store).sync()
     await store.delete(skill)
     await store.empty_trash()
     await Sharing(store).sync()
     await Sharing(store).undo((await Sharing(store).history())[0].change, skill.saved.path)
-    assert _files(store.folder) == before
+    assert _files(store.folder) == files
 
 
 async def test_an_edit_of_a_file_beside_a_record_is_told_and_undone(store: ProjectStore) -> None:
@@ -189,11 +188,11 @@ async def test_an_edit_of_a_file_beside_a_record_is_told_and_undone(store: Proje
     body.write_text("# How\n", encoding="utf-8")
     await Sharing(store).sync()
     body.write_text("# How not\n", encoding="utf-8")
-    assert (await Sharing(store).sync()).saved == "Change the skill look-up"
-    changed, added = await Sharing(store).history(skill.saved.path)
-    assert (changed.done, added.done) == ("change", "add")
+    assert (await Sharing(store).sync()).outgoing == "Change the skill look-up"
+    changed, addition = await Sharing(store).history(skill.saved.path)
+    assert (changed.summary, addition.summary) == ("change", "add")
     (field,) = changed.fields
-    assert (field.field, field.before, field.after) == ("SKILL.md", "# How\n", "# How not\n")
+    assert (field.field, field.old, field.new) == ("SKILL.md", "# How\n", "# How not\n")
     await Sharing(store).undo(changed.change, skill.saved.path)
     assert body.read_text(encoding="utf-8") == "# How\n"
 
@@ -204,7 +203,7 @@ async def test_what_is_not_synced_yet_is_undone_too_of_all_or_of_one_record(
     task = await _task(store)
     prompt = await store.save(Prompt(name="Short", prompt="p"), parent=task)
     await Sharing(store).sync()
-    with pytest.raises(NothingToUndo, match="since the last sync"):
+    with pytest.raises(Refusal, match="since the last sync"):
         await Sharing(store).undo(UNSYNCED)
     await store.save(task.replace(instruction="Other."))
     await store.save(prompt.replace(prompt="q"))
@@ -223,30 +222,30 @@ async def test_a_deleted_record_is_found_by_its_name_and_a_made_up_change_is_ref
     prompt = await store.save(Prompt(name="Café", prompt="p"), parent=await _task(store))
     await Sharing(store).sync()
     await store.delete(prompt)
-    assert await Sharing(store).deleted("prompt", "café") == prompt.saved.path
+    assert await Sharing(store).deleted_path("prompt", "café") == prompt.saved.path
     await Sharing(store).sync()
-    assert await Sharing(store).deleted("prompt", "CAFÉ") == prompt.saved.path
-    assert await Sharing(store).deleted("prompt", "tea") is None
+    assert await Sharing(store).deleted_path("prompt", "CAFÉ") == prompt.saved.path
+    assert await Sharing(store).deleted_path("prompt", "tea") is None
     for change in ("nonsense", "--all", "", "0" * 40):
         with pytest.raises(RecordNotFound):
             await Sharing(store).undo(change)
-    assert await Sharing(store).unsaved() == ""
+    assert await Sharing(store).unsaved_changes() == ""
 
 
 async def test_undoing_the_first_change_leaves_the_project_and_can_be_undone(
     store: ProjectStore,
 ) -> None:
-    before = _files(store.folder)
+    files = _files(store.folder)
     (first,) = await Sharing(store).history()
-    with pytest.raises(ProjectStays):
+    with pytest.raises(Refusal, match="whose own record stays"):
         await Sharing(store).undo(first.change, "project.kiln")
     done = await Sharing(store).undo(first.change)
     assert done == "Delete the task T; the project's own record stays"
     assert set(_files(store.folder)) == {"project.kiln"}
-    assert [one.label for one in await store.trash()] == ["T"]
+    assert [entry.label for entry in await store.trash()] == ["T"]
     await Sharing(store).sync()
     await Sharing(store).undo((await Sharing(store).history())[0].change)
-    assert _files(store.folder) == before
+    assert _files(store.folder) == files
     assert await store.trash() == []
 
 
@@ -258,28 +257,28 @@ async def test_what_was_never_synced_is_undone_but_for_the_project(tmp_path: Pat
         assert set(_files(new.folder)) == {"project.kiln"}
         await Sharing(new).sync()
         await Sharing(new).undo((await Sharing(new).history())[0].change)
-        assert [one.name for one in await new.children(new.project, Task)] == ["T"]
+        assert [task.name for task in await new.children(new.project, Task)] == ["T"]
 
 
 async def test_a_change_is_undone_once(store: ProjectStore) -> None:
     task = await store.save((await _task(store)).replace(instruction="Two."))
     prompt = await store.save(Prompt(name="Short", prompt="p"), parent=task)
     await Sharing(store).sync()
-    both = (await Sharing(store).history())[0].change
+    change = (await Sharing(store).history())[0].change
     await store.save(task.replace(description="Later."))
-    assert await Sharing(store).undo(both) == "Change the task T, delete the prompt Short"
-    before = _files(store.folder)
+    assert await Sharing(store).undo(change) == "Change the task T, delete the prompt Short"
+    files = _files(store.folder)
     for path in (None, task.saved.path, prompt.saved.path):
-        with pytest.raises(AlreadyUndone, match="undone already"):
-            await Sharing(store).undo(both, path)
-    assert _files(store.folder) == before
+        with pytest.raises(Refusal, match="undone already"):
+            await Sharing(store).undo(change, path)
+    assert _files(store.folder) == files
     assert (await _task(store)).description == "Later."
 
 
 async def test_only_what_the_history_shows_is_undone(store: ProjectStore) -> None:
     task = await _task(store)
     await store.save(task.replace(instruction="Two."))
-    with pytest.raises(NothingToUndo):
+    with pytest.raises(Refusal, match="since the last sync"):
         await Sharing(store).undo(UNSYNCED, "project.kiln")
     await Sharing(store).sync()
     for change in ("HEAD", "main", "HEAD~1"):

@@ -42,8 +42,8 @@ class Team(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="team-"))
         self.loop = asyncio.new_event_loop()
         self.stores: dict[str, ProjectStore] = {}
-        self.added: set[str] = set()
-        self.tagged: dict[str, str] = {}
+        self.additions: set[str] = set()
+        self.tags_by_run: dict[str, str] = {}
         self.saved: set[str] = set()
         self.deleted: set[str] = set()
         self.count = 0
@@ -85,12 +85,12 @@ class Team(RuleBasedStateMachine):
         assert await store.unreadable() == []
         runs = {run.id: run for run in await self._runs(store)}
         for run in runs.values():
-            repaired = run.repaired_output.output if run.repaired_output else None
-            assert run.repair_instructions == repaired
-        untouched = self.added - self.deleted
-        assert untouched <= set(runs)
-        kept = {tag for tag, run in self.tagged.items() if run in untouched}
-        assert kept <= {tag for run in runs.values() for tag in run.tags}
+            repair = run.repaired_output.output if run.repaired_output else None
+            assert run.repair_instructions == repair
+        untouched_runs = self.additions - self.deleted
+        assert untouched_runs <= set(runs)
+        remaining = {tag for tag, run in self.tags_by_run.items() if run in untouched_runs}
+        assert remaining <= {tag for run in runs.values() for tag in run.tags}
         self._check_whole(set(states[0]))
 
     def _check_whole(self, files: set[str]) -> None:
@@ -119,10 +119,10 @@ class Team(RuleBasedStateMachine):
     def _below(self, who: str, path: str) -> set[str]:
         """Return the added runs in the folder of a record."""
         folders = [file.parent.name for file in (self.folder / who / path).parent.rglob("*.kiln")]
-        return {run for run in self.added if any(name.startswith(run) for name in folders)}
+        return {run for run in self.additions if any(name.startswith(run) for name in folders)}
 
     def _note(self, run: TaskRun) -> None:
-        self.added.add(run.id)
+        self.additions.add(run.id)
         self.saved.add(run.id)
 
     async def _task(self, store: ProjectStore, name: str = "Task") -> Task:
@@ -155,7 +155,7 @@ class Team(RuleBasedStateMachine):
                 self.count += 1
                 tag = f"{who}-{self.count}"
                 await store.save(run.replace(tags=(*run.tags, tag)))
-                self.tagged[tag] = run.id
+                self.tags_by_run[tag] = run.id
 
         self.loop.run_until_complete(act())
 
@@ -276,8 +276,8 @@ class Team(RuleBasedStateMachine):
     async def _decide(self, who: str, choices: list[int]) -> None:
         """Decide the first of the open questions, each by a choice."""
         sharing = Sharing(self.stores[who])
-        for question, choice in zip(await sharing.questions(), choices, strict=False):
-            if question.id not in {one.id for one in await sharing.questions()}:
+        for question, choice in zip(await sharing.conflicts(), choices, strict=False):
+            if question.id not in {conflict.id for conflict in await sharing.conflicts()}:
                 continue  # what it is about went with another
             if question.choices[choice].absent and not question.field:
                 self.deleted |= self._below(who, question.path)
@@ -296,8 +296,8 @@ class Team(RuleBasedStateMachine):
 
     async def _sync(self, who: str) -> None:
         sharing = Sharing(self.stores[who])
-        assert (await sharing.sync()).sent
-        assert await sharing.unsaved() == "", "a sync left what nobody did"
+        assert (await sharing.sync()).is_sent
+        assert await sharing.unsaved_changes() == "", "a sync left what nobody did"
 
     @invariant()
     def every_file_can_be_read(self) -> None:

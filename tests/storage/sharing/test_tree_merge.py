@@ -60,7 +60,7 @@ async def test_a_record_that_cannot_be_merged_is_asked_about_and_the_rest_is_syn
             new = Task(name=f"T{number[0]}", instruction="i")
             await store.save(new, parent=store.project)
             await Sharing(store).sync()
-        (question,) = await Sharing(ben).questions()
+        (question,) = await Sharing(ben).conflicts()
         assert question.path == (await _run_below(ben)).saved.path
         assert len(await ben.children(ben.project, Task)) == len(("Support", "T1", "T-"))
         assert await ben.unreadable() == []
@@ -70,10 +70,12 @@ async def test_a_record_that_cannot_be_merged_is_asked_about_and_the_rest_is_syn
         for store in (ana, ben):
             text = (store.folder / question.path).read_text(encoding="utf-8")
             assert '"huge": -1e400' in text
-            assert await Sharing(store).questions() == []
+            assert await Sharing(store).conflicts() == []
 
 
 async def _run_below(store: ProjectStore) -> TaskRun:
-    found = [await store.children(t, TaskRun) for t in await store.children(store.project, Task)]
-    ((run,),) = [runs for runs in found if runs]
+    runs_by_task = [
+        await store.children(t, TaskRun) for t in await store.children(store.project, Task)
+    ]
+    ((run,),) = [runs for runs in runs_by_task if runs]
     return run

@@ -1,7 +1,6 @@
 """Several people, each with a clone of one project."""
 
 import re
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,10 @@ from storage import (
     TaskOutputRating,
     TaskRun,
 )
-from storage.errors import RecordNotFound
-from storage.git.errors import GitFailed, TokenInAddress
+from storage.errors import RecordNotFound, Refusal
+from storage.git.errors import GitError
 from storage.git.git import Git
-from storage.sharing.errors import AlreadyUndone, ChangedSince, NoSuchChoice, NotShared
-from storage.sharing.sync import Sharing, fetch_project
-
-
-@pytest.fixture
-async def ben(tmp_path: Path, hub: Path, ana: ProjectStore) -> AsyncGenerator[ProjectStore]:
-    assert ana.project.name == "Shared"
-    await fetch_project(str(hub), tmp_path / "ben")
-    async with await ProjectStore.open(tmp_path / "ben", home=tmp_path / "h2") as s:
-        yield s
+from storage.sharing.sync import Sharing
 
 
 async def _task(store: ProjectStore) -> Task:
@@ -39,7 +29,7 @@ async def _run(store: ProjectStore) -> TaskRun:
     return run
 
 
-def _rated(run: TaskRun, stars: float) -> TaskRun:
+def _with_stars(run: TaskRun, stars: float) -> TaskRun:
     return run.replace(output=run.output.replace(rating=TaskOutputRating(value=stars)))
 
 
@@ -47,14 +37,14 @@ async def test_two_people_who_rate_and_tag_one_run_never_see_a_conflict(
     ana: ProjectStore, ben: ProjectStore
 ) -> None:
     run = await _run(ana)
-    await ana.save(_rated(run, 4))
+    await ana.save(_with_stars(run, 4))
     theirs = await _run(ben)
     await ben.save(theirs.replace(tags=("first", "golden")))
-    assert (await Sharing(ana).sync()).saved == "Rate 1 run"
+    assert (await Sharing(ana).sync()).outgoing == "Rate 1 run"
     report = await Sharing(ben).sync()
-    assert (report.saved, report.received) == ("Tag 1 run", "Rate 1 run")
-    assert report.questions == ()
-    assert (await Sharing(ana).sync()).received.endswith("Tag 1 run")
+    assert (report.outgoing, report.incoming) == ("Tag 1 run", "Rate 1 run")
+    assert report.conflicts == ()
+    assert (await Sharing(ana).sync()).incoming.endswith("Tag 1 run")
     for store in (ana, ben):
         merged = await _run(store)
         assert merged.tags == ("first", "golden")
@@ -69,37 +59,37 @@ async def test_two_values_of_one_field_become_a_question_that_blocks_nothing(
     await ana.save(task.replace(instruction="Answer briefly."))
     await ben.save(other.replace(instruction="Answer at length.", description="Ben's"))
     await Sharing(ana).sync()
-    (question,) = (await Sharing(ben).sync()).questions
+    (question,) = (await Sharing(ben).sync()).conflicts
     assert "Answer at length." in question.text
     assert "Answer briefly." in question.text
     assert (await _task(ben)).description == "Ben's"
     await Sharing(ana).sync()
-    assert await Sharing(ana).questions() == [question]
-    wanted = next(i for i, c in enumerate(question.choices) if c.value == "Answer at length.")
-    await Sharing(ana).decide(question.id, wanted)
+    assert await Sharing(ana).conflicts() == [question]
+    number = next(i for i, c in enumerate(question.choices) if c.value == "Answer at length.")
+    await Sharing(ana).decide(question.id, number)
     await Sharing(ana).sync()
     await Sharing(ben).sync()
     for store in (ana, ben):
         assert (await _task(store)).instruction == "Answer at length."
-        assert await Sharing(store).questions() == []
+        assert await Sharing(store).conflicts() == []
 
 
 async def test_a_value_that_is_given_before_a_question_is_decided_is_a_choice_too(
     ana: ProjectStore, ben: ProjectStore
 ) -> None:
     for store, stars in ((ana, 1), (ben, 5)):
-        await store.save(_rated(await _run(store), stars))
+        await store.save(_with_stars(await _run(store), stars))
         await Sharing(store).sync()
     await Sharing(ana).sync()
-    (question,) = await Sharing(ana).questions()
+    (question,) = await Sharing(ana).conflicts()
     assert question.text == "the run 'hi': is the overall rating 1 or 5?"
-    await ana.save(_rated(await _run(ana), 3))
-    (question,) = await Sharing(ana).questions()
+    await ana.save(_with_stars(await _run(ana), 3))
+    (question,) = await Sharing(ana).conflicts()
     assert question.text.endswith("1, 5 or 3?")
-    with pytest.raises(NoSuchChoice, match=r"no choice 4\. Choose by the number: 1: 1; 2: 5; 3: 3"):
+    with pytest.raises(Refusal, match=r"no choice 4\. Choose by the number: 1: 1, 2: 5, 3: 3"):
         await Sharing(ana).decide(question.id, 3)
     await Sharing(ana).decide(question.id, 2)
-    assert await Sharing(ana).questions() == []
+    assert await Sharing(ana).conflicts() == []
     rating = (await _run(ana)).output.rating
     assert rating is not None
     assert rating.value == 3
@@ -109,27 +99,27 @@ async def test_the_history_of_a_record_tells_both_sides_of_a_question(
     ana: ProjectStore, ben: ProjectStore
 ) -> None:
     for store, stars in ((ana, 1), (ben, 5)):
-        await store.save(_rated(await _run(store), stars))
+        await store.save(_with_stars(await _run(store), stars))
         await Sharing(store).sync()
     await Sharing(ana).sync()
     for store in (ana, ben):
         history = await Sharing(store).history((await _run(store)).saved.path)
-        values = [field.after for entry in history for field in entry.fields]
+        values = [field.new for entry in history for field in entry.fields]
         assert sorted(map(str, values)) == ["1.0", "5.0"]
     assert len(await Sharing(ben).history((await _run(ben)).saved.path)) == 3
 
 
 async def test_a_decision_is_told_as_one(ana: ProjectStore, ben: ProjectStore) -> None:
     for store, stars in ((ana, 1), (ben, 5)):
-        await store.save(_rated(await _run(store), stars))
+        await store.save(_with_stars(await _run(store), stars))
         await Sharing(store).sync()
-    (question,) = (await Sharing(ana).sync()).questions
-    held = (await _run(ben)).output.rating
-    assert held is not None
-    same = next(at for at, choice in enumerate(question.choices) if choice.value == held.value)
+    (question,) = (await Sharing(ana).sync()).conflicts
+    rating = (await _run(ben)).output.rating
+    assert rating is not None
+    same = next(at for at, choice in enumerate(question.choices) if choice.value == rating.value)
     await Sharing(ben).decide(question.id, same)
-    assert (await Sharing(ben).sync()).saved == "Decide the overall rating of the run 'hi'"
-    assert (await Sharing(ana).sync()).received == "Decide the overall rating of the run 'hi'"
+    assert (await Sharing(ben).sync()).outgoing == "Decide the overall rating of the run 'hi'"
+    assert (await Sharing(ana).sync()).incoming == "Decide the overall rating of the run 'hi'"
 
 
 @pytest.mark.parametrize("changes_the_run", [True, False])
@@ -137,33 +127,33 @@ async def test_a_decision_is_undone_so_that_its_question_is_open_again(
     ana: ProjectStore, ben: ProjectStore, changes_the_run: bool
 ) -> None:
     for store, stars in ((ana, 1), (ben, 5)):
-        await store.save(_rated(await _run(store), stars))
+        await store.save(_with_stars(await _run(store), stars))
         await Sharing(store).sync()
     await Sharing(ana).sync()
-    (question,) = await Sharing(ben).questions()
+    (question,) = await Sharing(ben).conflicts()
     run = await _run(ben)
-    held = run.output.rating
-    assert held is not None
+    rating = run.output.rating
+    assert rating is not None
     choice = next(
         at
         for at, choice in enumerate(question.choices)
-        if (choice.value != held.value) == changes_the_run
+        if (choice.value != rating.value) == changes_the_run
     )
     await Sharing(ben).decide(question.id, choice)
     await Sharing(ben).sync()
-    decided = (await Sharing(ben).history())[0]
-    done = await Sharing(ben).undo(decided.change)
+    decision = (await Sharing(ben).history())[0]
+    done = await Sharing(ben).undo(decision.change)
     assert "sk the overall rating of the run 'hi'" in done
-    assert [one.id for one in await Sharing(ben).questions()] == [question.id]
-    assert (await _run(ben)).output.rating == held
+    assert [conflict.id for conflict in await Sharing(ben).conflicts()] == [question.id]
+    assert (await _run(ben)).output.rating == rating
     await Sharing(ben).sync()
-    with pytest.raises(AlreadyUndone):
-        await Sharing(ben).undo(decided.change)
+    with pytest.raises(Refusal, match="undone already"):
+        await Sharing(ben).undo(decision.change)
     await Sharing(ana).sync()
-    assert [one.id for one in await Sharing(ana).questions()] == [question.id]
+    assert [conflict.id for conflict in await Sharing(ana).conflicts()] == [question.id]
 
 
-def _repaired(run: TaskRun, who: str) -> TaskRun:
+def _with_repair(run: TaskRun, who: str) -> TaskRun:
     return run.replace(repair_instructions=who, repaired_output=TaskOutput(output=f"{who} out"))
 
 
@@ -171,10 +161,10 @@ async def test_two_repairs_are_one_question_and_are_never_mixed(
     ana: ProjectStore, ben: ProjectStore
 ) -> None:
     for store, who in ((ana, "Ann"), (ben, "Ben")):
-        await store.save(_repaired(await _run(store), who))
+        await store.save(_with_repair(await _run(store), who))
         await Sharing(store).sync()
     await Sharing(ana).sync()
-    (question,) = await Sharing(ana).questions()
+    (question,) = await Sharing(ana).conflicts()
     assert question.text == (
         'the run \'hi\': is the repaired output "Ann out" or "Ben out"? '
         "Each comes with its repair instructions."
@@ -187,17 +177,17 @@ async def test_two_repairs_are_one_question_and_are_never_mixed(
     await Sharing(ana).sync()
     await Sharing(ben).sync()
     await Sharing(ana).sync()
-    (again,) = await Sharing(ben).questions()
-    assert await Sharing(ana).questions() == [again]
+    (next_question,) = await Sharing(ben).conflicts()
+    assert await Sharing(ana).conflicts() == [next_question]
     await ana.save((await _run(ana)).replace(repair_instructions="Else."))
-    (again,) = await Sharing(ana).questions()
-    assert len(again.options) == 3
-    await Sharing(ana).decide(again.id, 1)
+    (next_question,) = await Sharing(ana).conflicts()
+    assert len(next_question.options) == 3
+    await Sharing(ana).decide(next_question.id, 1)
     await Sharing(ana).sync()
     await Sharing(ben).sync()
     for store in (ana, ben):
         assert await _repair(store) == ("Ben", "Ben out")
-        assert await Sharing(store).questions() == []
+        assert await Sharing(store).conflicts() == []
 
 
 async def _repair(store: ProjectStore) -> tuple[str | None, str]:
@@ -207,15 +197,15 @@ async def _repair(store: ProjectStore) -> tuple[str | None, str]:
 
 
 async def test_every_kind_of_change_of_one_record_is_told(ana: ProjectStore) -> None:
-    run = _repaired(_rated(await _run(ana), 4), "Ann").replace(tags=("golden",))
+    run = _with_repair(_with_stars(await _run(ana), 4), "Ann").replace(tags=("golden",))
     await ana.save(run)
     await ana.save((await _task(ana)).replace(name="Help", instruction="Else."))
     report = await Sharing(ana).sync()
-    assert report.saved == (
+    assert report.outgoing == (
         "Rename the task Help, change the task Help, rate 1 run, repair 1 run, tag 1 run"
     )
     (latest, _) = await Sharing(ana).history(run.saved.path)
-    assert latest.done == "rate, repair, tag"
+    assert latest.summary == "rate, repair, tag"
 
 
 async def test_a_question_says_who_gave_each_value_and_when(
@@ -223,15 +213,15 @@ async def test_a_question_says_who_gave_each_value_and_when(
 ) -> None:
     for store, who, stars in ((ana, "Ann", 5), (ben, "Bob", 4)):
         Git(store.folder).run("config", "user.name", who)
-        await store.save(_rated(await _run(store), stars))
+        await store.save(_with_stars(await _run(store), stars))
         await Sharing(store).sync()
-    (question,) = (await Sharing(ana).sync()).questions
+    (question,) = (await Sharing(ana).sync()).conflicts
     bob, ann = question.options
     today = r"20\d\d-\d\d-\d\d \d\d:\d\d UTC"
     assert re.fullmatch(rf"4 \(Bob, {today}\)", bob)
     assert re.fullmatch(rf"5 \(Ann, {today}\)", ann)
-    await ana.save(_rated(await _run(ana), 2))
-    (question,) = await Sharing(ana).questions()
+    await ana.save(_with_stars(await _run(ana), 2))
+    (question,) = await Sharing(ana).conflicts()
     assert question.options == (bob, ann, "2")
 
 
@@ -242,11 +232,11 @@ async def test_a_question_about_long_texts_shows_where_they_differ(
         text = f"{'Be kind. ' * 3_000}Answer {end}.{' Always.' * 500}"
         await store.save((await _task(store)).replace(instruction=text))
         await Sharing(store).sync()
-    (question,) = await Sharing(ben).questions()
+    (question,) = await Sharing(ben).conflicts()
     assert question.text == "the task 'Support': which instruction is right?"
     assert sum(map(len, question.options)) < 900
     for end in ("briefly", "at length"):
-        (option,) = (one for one in question.options if f"Answer {end}." in one)
+        (option,) = (conflict for conflict in question.options if f"Answer {end}." in conflict)
         assert "31,0" in option
     await Sharing(ben).decide(question.id, 0)
     assert len((await _task(ben)).instruction) > 30_000
@@ -256,26 +246,26 @@ async def test_nothing_is_asked_of_a_deleted_record_until_it_is_back(
     ana: ProjectStore, ben: ProjectStore
 ) -> None:
     for store, stars in ((ana, 1), (ben, 5)):
-        await store.save(_rated(await _run(store), stars))
+        await store.save(_with_stars(await _run(store), stars))
         await Sharing(store).sync()
-    assert len(await Sharing(ben).questions()) == 1
+    assert len(await Sharing(ben).conflicts()) == 1
     deleted = await ben.delete(await _run(ben))
-    assert await Sharing(ben).questions() == []
+    assert await Sharing(ben).conflicts() == []
     await ben.restore(deleted.key)
-    assert len(await Sharing(ben).questions()) == 1
+    assert len(await Sharing(ben).conflicts()) == 1
 
 
 async def test_offline_work_is_kept_and_sent_later(
     ana: ProjectStore, ben: ProjectStore, hub: Path
 ) -> None:
-    away = hub.with_name("away.git")
-    hub.rename(away)  # noqa: ASYNC240 - one rename in a test
-    await ana.save(_rated(await _run(ana), 3))
+    moved_hub = hub.with_name("away.git")
+    hub.rename(moved_hub)  # noqa: ASYNC240 - one rename in a test
+    await ana.save(_with_stars(await _run(ana), 3))
     report = await Sharing(ana).sync()
-    assert report.offline
-    assert not report.sent
-    away.rename(hub)
-    assert (await Sharing(ana).sync()).sent
+    assert report.offline_reason
+    assert not report.is_sent
+    moved_hub.rename(hub)
+    assert (await Sharing(ana).sync()).is_sent
     await Sharing(ben).sync()
     assert (await _run(ben)).output.rating is not None
 
@@ -283,14 +273,14 @@ async def test_offline_work_is_kept_and_sent_later(
 async def test_the_history_of_a_run_is_told_in_words_and_a_change_undone(
     ana: ProjectStore,
 ) -> None:
-    run = await ana.save(_rated(await _run(ana), 2))
+    run = await ana.save(_with_stars(await _run(ana), 2))
     await Sharing(ana).sync()
     run = await ana.save(run.replace(tags=("first", "bad")))
     await Sharing(ana).sync()
-    tagged, rated, added = await Sharing(ana).history(run.saved.path)
-    assert (tagged.done, rated.done, added.done) == ("tag", "rate", "add")
-    assert tagged.fields[0].after == ["first", "bad"]
-    await Sharing(ana).undo(rated.change, run.saved.path)
+    tag_entry, rate_entry, add_entry = await Sharing(ana).history(run.saved.path)
+    assert (tag_entry.summary, rate_entry.summary, add_entry.summary) == ("tag", "rate", "add")
+    assert tag_entry.fields[0].new == ["first", "bad"]
+    await Sharing(ana).undo(rate_entry.change, run.saved.path)
     undone = await _run(ana)
     assert undone.output.rating is None
     assert undone.tags == ("first", "bad")
@@ -303,14 +293,14 @@ async def test_a_change_of_a_field_that_changed_again_is_not_undone(ana: Project
     task = await ana.save(task.replace(instruction="Three."))
     await Sharing(ana).sync()
     _, second, _ = await Sharing(ana).history(task.saved.path)
-    with pytest.raises(ChangedSince, match="the instruction of the task Support"):
+    with pytest.raises(Refusal, match="the instruction of the task Support"):
         await Sharing(ana).undo(second.change, task.saved.path)
 
 
 async def test_what_brought_two_sides_together_is_no_change_to_be_undone(
     ana: ProjectStore, ben: ProjectStore
 ) -> None:
-    await ana.save(_rated(await _run(ana), 4))
+    await ana.save(_with_stars(await _run(ana), 4))
     await ben.save((await _run(ben)).replace(tags=("golden",)))
     for store in (ana, ben):
         await Sharing(store).sync()
@@ -322,18 +312,18 @@ async def test_what_brought_two_sides_together_is_no_change_to_be_undone(
 
 async def test_no_token_is_stored_or_shown(ana: ProjectStore) -> None:
     for address in ("https://me:secret@host/x.git", "https://secret@host/x.git"):
-        with pytest.raises(TokenInAddress) as error:
+        with pytest.raises(Refusal, match="password or token") as error:
             await Sharing(ana).share(address)
         assert "secret" not in str(error.value)
-    assert "secret" not in str(GitFailed("send", "fatal: https://u:secret@h/x denied"))
+    assert "secret" not in str(GitError("send", "fatal: https://u:secret@h/x denied"))
 
 
 async def test_a_project_without_a_history_says_how_to_begin_one(tmp_path: Path) -> None:
     async with await ProjectStore.create(tmp_path / "p", Project(name="Alone")) as store:
-        with pytest.raises(NotShared, match="share_project begins it"):
+        with pytest.raises(Refusal, match="Share the project first"):
             await Sharing(store).sync()
         await Sharing(store).share()
         report = await Sharing(store).sync()
-        assert report.saved == "Add the project Alone"
-        assert (report.is_shared, report.waiting, report.offline) == (False, 0, "")
+        assert report.outgoing == "Add the project Alone"
+        assert (report.is_shared, report.unsent_count, report.offline_reason) == (False, 0, "")
         assert "kept on this machine alone" in report.notice

@@ -1,4 +1,4 @@
-"""Changes in a person's words: what was done to which kind of record."""
+"""Changes of records and their fields, and a summary of them in words."""
 
 import json
 from collections import Counter
@@ -25,15 +25,16 @@ _NOUNS = {
     "finetune": ("fine-tune", "fine-tunes"),
     "feedback": ("piece of feedback", "pieces of feedback"),
 }
-QUESTION = "question"
-_MOST_SAID = 5
+CONFLICT = "question"
+"""The kind of a conflict in summaries. People see a conflict as a question."""
+_MOST_PARTS = 5
 _DEEPEST = 100
 LONGEST_EXCERPT = 300
 _BEFORE_DIFFERENCE = 60
-_BOOKKEEPING = frozenset(
+_PROGRAM_KEYS = frozenset(
     {"v", "id", "created_at", "created_by", "model_type", "path", "type", "source"}
 )
-"""Keys of a part of a record that nobody set by hand."""
+"""Keys of a part of a record that a program sets."""
 _FIELDS: dict[tuple[str, ...], str] = {
     ("output", "rating"): "rating",
     ("output", "rating", "value"): "overall rating",
@@ -47,28 +48,28 @@ _FIELDS: dict[tuple[str, ...], str] = {
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One field of a record before and after a change; None where it was not there."""
+    """One field of a record before and after a change; None if it did not exist."""
 
     field: str
-    before: JsonValue
-    after: JsonValue
+    old: JsonValue
+    new: JsonValue
 
 
 @dataclass(frozen=True, slots=True)
 class RecordChange:
-    """A record before and after a change; None where it was not there."""
+    """A record before and after a change; None if it did not exist."""
 
     kind: str
-    before: Document | None
-    after: Document | None
+    old: Document | None
+    new: Document | None
 
     @property
     def verbs(self) -> tuple[str, ...]:
         """What was done: add, delete, rate, repair, tag, rename or change; ask or decide."""
-        if self.before is None or self.after is None:
-            words = ("ask", "decide") if self.kind == QUESTION else ("add", "delete")
-            return (words[self.before is not None],)
-        fields = [change.field for change in field_changes(self.before, self.after)]
+        if self.old is None or self.new is None:
+            words = ("ask", "decide") if self.kind == CONFLICT else ("add", "delete")
+            return (words[self.old is not None],)
+        fields = [change.field for change in field_changes(self.old, self.new)]
         return tuple(dict.fromkeys(map(self._verb_of, fields))) or ("change",)
 
     def _verb_of(self, field: str) -> str:
@@ -81,7 +82,7 @@ class RecordChange:
 
 
 def document_of(content: bytes | None) -> Document | None:
-    """Return a record's file as an object; empty where it is none, None where there is no file."""
+    """Return a record's file as an object: empty if it is no object, None if there is no file."""
     if content is None:
         return None
     try:
@@ -94,7 +95,7 @@ def document_of(content: bytes | None) -> Document | None:
 
 
 def _is_too_deep(content: bytes, document: JsonValue) -> bool:
-    """Whether values lie in one another more often than any record's do, and than we can walk."""
+    """Return whether values are nested deeper than in any record, and than we can walk."""
     if content.count(b"{") + content.count(b"[") <= _DEEPEST:
         return False
     level = [document]
@@ -110,20 +111,20 @@ def _is_too_deep(content: bytes, document: JsonValue) -> bool:
     return True
 
 
-def spoken(value: JsonValue) -> str:
-    """Return a value as people read it: as JSON, but whole numbers without a point."""
+def as_text(value: JsonValue) -> str:
+    """Return a value as people read it: JSON, with whole numbers without a decimal point."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return json.dumps(value, ensure_ascii=False)
 
 
 def excerpts(texts: Sequence[str]) -> list[str]:
-    """Return texts whole or, where one is long, from shortly before they begin to differ."""
+    """Return texts whole or, if one is long, from shortly before their first difference."""
     if max(map(len, texts), default=0) <= LONGEST_EXCERPT:
         return list(texts)
     columns = enumerate(zip(*texts, strict=False))
-    end_of_shared = min(map(len, texts))
-    first = next((at for at, letters in columns if len(set(letters)) > 1), end_of_shared)
+    shortest = min(map(len, texts))
+    first = next((at for at, letters in columns if len(set(letters)) > 1), shortest)
     start = max(0, first - _BEFORE_DIFFERENCE)
     end = start + LONGEST_EXCERPT
     return [
@@ -134,49 +135,49 @@ def excerpts(texts: Sequence[str]) -> list[str]:
 
 
 def label_of(document: Document) -> str:
-    """Return a record's name as people see it; "" where it has none."""
+    """Return a record's name as people see it; "" if it has none."""
     return shown_name_of(document)
 
 
 def noun(kind: str, count: int = 1) -> str:
-    """Return a kind's name as people say it."""
-    one = kind.replace("_", " ")
-    return _NOUNS.get(kind, (one, f"{one}s"))[count != 1]
+    """Return the noun for a kind of record."""
+    word = kind.replace("_", " ")
+    return _NOUNS.get(kind, (word, f"{word}s"))[count != 1]
 
 
 def summary(changes: Iterable[RecordChange], files: Sequence[str] = ()) -> str:
-    """Return several changes as one line, such as "Rate 3 runs, add the eval Tone".
+    """Return a summary of changes in one line, such as "Rate 3 runs, add the eval Tone".
 
     Args:
         changes: What was done to records.
-        files: Changed files that belong to no record.
+        files: Paths of files that changed and belong to no record.
     """
-    made = list(changes)
-    counts = Counter((verb, change.kind) for change in made for verb in change.verbs)
+    records = list(changes)
+    counts = Counter((verb, change.kind) for change in records for verb in change.verbs)
     parts: list[str] = []
     for (verb, kind), count in counts.most_common():
         if count > 1:
             parts.append(f"{verb} {count} {noun(kind, count)}")
             continue
-        change = next(one for one in made if verb in one.verbs and one.kind == kind)
-        name = label_of(change.after or change.before or {})
-        said = name if kind == QUESTION else f"the {noun(kind)} {name}"
-        parts.append(f"{verb} {said}" if name else f"{verb} 1 {noun(kind)}")
+        change = next(record for record in records if verb in record.verbs and record.kind == kind)
+        name = label_of(change.new or change.old or {})
+        subject = name if kind == CONFLICT else f"the {noun(kind)} {name}"
+        parts.append(f"{verb} {subject}" if name else f"{verb} 1 {noun(kind)}")
     if files:
         parts.append(f"update {files[0]}" if len(files) == 1 else f"update {len(files)} files")
-    if len(parts) > _MOST_SAID:
-        parts[_MOST_SAID - 1 :] = [f"and {len(parts) - _MOST_SAID + 1} more kinds of change"]
+    if len(parts) > _MOST_PARTS:
+        parts[_MOST_PARTS - 1 :] = [f"and {len(parts) - _MOST_PARTS + 1} more kinds of change"]
     text = ", ".join(parts)
     return text[:1].upper() + text[1:]
 
 
-def field_changes(before: Document, after: Document) -> list[FieldChange]:
+def field_changes(old: Document, new: Document) -> list[FieldChange]:
     """Return what differs between two versions of a record, field by field."""
-    return list(_differences((), before, after))
+    return list(_differences((), old, new))
 
 
 def field_name(path: tuple[str, ...]) -> str:
-    """Return a field's name as people say it."""
+    """Return a field's name as people read it."""
     if path in _FIELDS:
         return _FIELDS[path]
     if len(path) > len(("output", "rating", "requirement_ratings")) and path[:2] == (
@@ -188,18 +189,16 @@ def field_name(path: tuple[str, ...]) -> str:
     return " of ".join(reversed(words))
 
 
-def _differences(
-    path: tuple[str, ...], before: JsonValue, after: JsonValue
-) -> Iterable[FieldChange]:
-    if same(before, after):
+def _differences(path: tuple[str, ...], old: JsonValue, new: JsonValue) -> Iterable[FieldChange]:
+    if same(old, new):
         return
-    parts = [{} if side is None else side for side in (before, after)]
+    parts = [{} if side is None else side for side in (old, new)]
     first, second = parts
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         keys = dict.fromkeys([*first, *second])
-        is_new_or_gone = bool(path) and not (first and second)
+        is_new_or_removed = bool(path) and not (first and second)
         for key in keys:
-            if key != TYPED and not (is_new_or_gone and key in _BOOKKEEPING):
+            if key != TYPED and not (is_new_or_removed and key in _PROGRAM_KEYS):
                 yield from _differences((*path, key), first.get(key), second.get(key))
         return
-    yield FieldChange(field_name(path), before, after)
+    yield FieldChange(field_name(path), old, new)

@@ -1,13 +1,9 @@
 """One takes all that there is out of a folder and puts something else in."""
 
-from collections.abc import AsyncGenerator
-from pathlib import Path
-
 import pytest
 
 from storage import (
     Feedback,
-    Project,
     ProjectStore,
     Skill,
     Task,
@@ -16,15 +12,7 @@ from storage import (
     TaskRun,
 )
 from storage.git.git import Git
-from storage.sharing.sync import UNSYNCED, Sharing, fetch_project
-
-
-@pytest.fixture
-async def ben(tmp_path: Path, hub: Path, ana: ProjectStore) -> AsyncGenerator[ProjectStore]:
-    assert isinstance(ana.project, Project)
-    await fetch_project(str(hub), tmp_path / "ben")
-    async with await ProjectStore.open(tmp_path / "ben", home=tmp_path / "h2") as store:
-        yield store
+from storage.sharing.sync import UNSYNCED, Sharing
 
 
 async def _task(store: ProjectStore) -> Task:
@@ -52,7 +40,7 @@ async def _all_have(files: dict[str, bytes], *stores: ProjectStore) -> None:
     """Check that everybody has these files, and that nobody thinks of having changed any."""
     for store in stores:
         report = await Sharing(store).sync()
-        assert (report.saved, report.sent) == ("", True)
+        assert (report.outgoing, report.is_sent) == ("", True)
         assert _files(store) == files
         assert Git(store.folder).text("status", "--porcelain") == ""
 
@@ -65,10 +53,10 @@ async def test_runs_that_come_when_all_others_go_are_there_for_everybody(
     for text in ("new 1", "new 2"):
         await ben.save(_new(text), parent=await _task(ben))
     await Sharing(ben).sync()
-    wanted = _files(ben)
-    assert (await Sharing(ana).sync()).received == "Add 2 runs, delete 1 run"
+    expected = _files(ben)
+    assert (await Sharing(ana).sync()).incoming == "Add 2 runs, delete 1 run"
     assert {run.input for run in await _runs(ana)} == {"new 1", "new 2"}
-    await _all_have(wanted, ana, ben, ana)
+    await _all_have(expected, ana, ben, ana)
 
 
 async def test_a_task_that_comes_when_the_only_one_goes_is_there_with_all_below_it(
@@ -77,13 +65,13 @@ async def test_a_task_that_comes_when_the_only_one_goes_is_there_with_all_below_
     other = await ben.save(Task(name="New", instruction="i"), parent=ben.project)
     run = await ben.save(_new("in the new"), parent=other)
     await ben.save(Feedback(feedback="Good.", source="run-page"), parent=run)
-    gone = next(t for t in await ben.children(ben.project, Task) if t.name == "Support")
-    folder = gone.saved.path.rpartition("/")[0]
-    await ben.delete(gone)
+    removal = next(t for t in await ben.children(ben.project, Task) if t.name == "Support")
+    folder = removal.saved.path.rpartition("/")[0]
+    await ben.delete(removal)
     await Sharing(ben).sync()
-    wanted = _files(ben)
+    expected = _files(ben)
     await Sharing(ana).sync()
-    await _all_have(wanted, ana, ben)
+    await _all_have(expected, ana, ben)
     assert not (ana.folder / folder).exists()
 
 
@@ -98,9 +86,9 @@ async def test_files_that_come_beside_a_record_when_all_others_there_go_stay(
     (ben.side_folder(skill) / "references" / "old.md").unlink()
     (ben.side_folder(skill) / "references" / "new.md").write_text("New.\n", encoding="utf-8")
     await Sharing(ben).sync()
-    wanted = _files(ben)
+    expected = _files(ben)
     await Sharing(ana).sync()
-    await _all_have(wanted, ana, ben)
+    await _all_have(expected, ana, ben)
 
 
 async def test_what_is_not_shared_stays_where_all_else_goes(
@@ -140,22 +128,22 @@ async def test_a_question_that_is_asked_again_when_no_other_is_open_is_asked_of_
             await store.save(run.replace(output=run.output.replace(rating=rating)))
         await Sharing(store).sync()
     await Sharing(ana).sync()
-    first, second = await Sharing(ana).questions()
+    first, second = await Sharing(ana).conflicts()
     for question in (first, second):
         await Sharing(ana).decide(question.id, 0)
     await Sharing(ben).decide(first.id, 1)
     for store in (ana, ben):
         await Sharing(store).sync()
-    assert [one.id for one in await Sharing(ben).questions()] == [first.id]
-    wanted = _files(ben)
+    assert [conflict.id for conflict in await Sharing(ben).conflicts()] == [first.id]
+    expected = _files(ben)
     await Sharing(ana).sync()
-    await _all_have(wanted, ana, ben)
-    assert [one.id for one in await Sharing(ana).questions()] == [first.id]
+    await _all_have(expected, ana, ben)
+    assert [conflict.id for conflict in await Sharing(ana).conflicts()] == [first.id]
 
 
 @pytest.mark.parametrize("is_synced", [True, False])
 async def test_an_exchange_of_all_in_a_folder_is_undone(ana: ProjectStore, is_synced: bool) -> None:
-    before = _files(ana)
+    previous = _files(ana)
     await ana.delete(await _task(ana))
     other = await ana.save(Task(name="New", instruction="i"), parent=ana.project)
     await ana.save(_new("new"), parent=other)
@@ -165,7 +153,7 @@ async def test_an_exchange_of_all_in_a_folder_is_undone(ana: ProjectStore, is_sy
         change = (await Sharing(ana).history())[0].change
     after = _files(ana)
     await Sharing(ana).undo(change)
-    assert _files(ana) == before
+    assert _files(ana) == previous
     await Sharing(ana).sync()
     await Sharing(ana).undo((await Sharing(ana).history())[0].change)
     assert _files(ana) == after

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from storage import Project, ProjectStore, Task
-from storage.git.errors import GitFailed, UnusableAddress
+from storage.errors import Refusal
+from storage.git.errors import GitError
 from storage.git.git import Git
 from storage.records.record import login_name
-from storage.sharing.errors import NoProjectThere, OtherProject
 from storage.sharing.sync import Sharing, fetch_project
 
 _TOKEN = "ghp_0123456789abcdef"
@@ -62,11 +62,11 @@ async def test_a_repository_that_asks_for_a_password_is_answered_with_one_senten
     await Sharing(ana).share(f"http://{closed}")
     await _edit(ana, "Later.")
     report = await Sharing(ana).sync()
-    assert report.saved == "Change the task Support"
-    assert not report.sent
-    assert "lets in only whom it knows" in report.offline
-    assert "Sign in once with git itself" in report.offline
-    assert "Everything you did is saved" in report.offline
+    assert report.outgoing == "Change the task Support"
+    assert not report.is_sent
+    assert "denied access" in report.offline_reason
+    assert "Sign in once with git itself" in report.offline_reason
+    assert "Everything you did is saved" in report.offline_reason
 
 
 async def test_a_token_that_git_was_given_reaches_no_answer_log_file_or_change(
@@ -78,7 +78,7 @@ async def test_a_token_that_git_was_given_reaches_no_answer_log_file_or_change(
         caplog.clear()
         await _edit(ana, f"Later, {len(address)}.")
         report = await Sharing(ana).sync()
-        assert report.offline
+        assert report.offline_reason
         assert _TOKEN not in repr(report)
         assert _TOKEN not in caplog.text
         assert _TOKEN not in _everything_in(ana.folder)
@@ -88,9 +88,9 @@ async def test_ssh_is_told_never_to_ask(
     ana: ProjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "ssh"
-    told = tmp_path / "told"
+    notice = tmp_path / "told"
     program.write_text(
-        f'#!/bin/sh\necho "$@" > "{told}"\n'
+        f'#!/bin/sh\necho "$@" > "{notice}"\n'
         'echo "git@h: Permission denied (publickey)." >&2\nexit 255\n',
         encoding="utf-8",
     )
@@ -98,22 +98,22 @@ async def test_ssh_is_told_never_to_ask(
     monkeypatch.setenv("GIT_SSH_COMMAND", f"{program} -i key")
     await Sharing(ana).share("git@example.org:team/project.git")
     report = await Sharing(ana).sync()
-    assert "lets in only whom it knows (git@h: Permission denied (publickey))" in report.offline
-    assert "-i key -oBatchMode=yes" in told.read_text(encoding="utf-8")
+    assert "denied access (git@h: Permission denied (publickey))" in report.offline_reason
+    assert "-i key -oBatchMode=yes" in notice.read_text(encoding="utf-8")
 
 
 async def test_away_from_the_others_changes_are_counted_and_sent_later(
     ana: ProjectStore, hub: Path
 ) -> None:
-    away = hub.with_name("away.git")
-    hub.rename(away)  # noqa: ASYNC240 - one rename in a test
+    moved_hub = hub.with_name("away.git")
+    hub.rename(moved_hub)  # noqa: ASYNC240 - one rename in a test
     for number in range(3):
         await _edit(ana, f"Edit {number}.")
         report = await Sharing(ana).sync()
-        assert (report.sent, report.waiting) == (False, number + 1)
-    away.rename(hub)
+        assert (report.is_sent, report.unsent_count) == (False, number + 1)
+    moved_hub.rename(hub)
     report = await Sharing(ana).sync()
-    assert (report.sent, report.waiting, report.offline) == (True, 0, "")
+    assert (report.is_sent, report.unsent_count, report.offline_reason) == (True, 0, "")
 
 
 async def test_who_has_told_git_no_name_signs_with_the_computers_and_is_told(
@@ -127,13 +127,13 @@ async def test_who_has_told_git_no_name_signs_with_the_computers_and_is_told(
         monkeypatch.delenv(name, raising=False)
     await _edit(ana, "Unsigned.")
     report = await Sharing(ana).sync()
-    assert report.sent
-    assert f"changes are signed by {login_name()}" in report.signed
+    assert report.is_sent
+    assert f"signed with your login name {login_name()}" in report.signature_note
     author = Git(ana.folder).text("log", "-1", "--format=%an <%ae>")
     assert author == f"{login_name()} <{login_name()}@localhost>"
     empty.write_text("[user]\nname = Ana\nemail = ana@example.org\n", encoding="utf-8")
     await _edit(ana, "Signed.")
-    assert (await Sharing(ana).sync()).signed == ""
+    assert (await Sharing(ana).sync()).signature_note == ""
     assert Git(ana.folder).text("log", "-1", "--format=%an") == "Ana"
 
 
@@ -142,10 +142,10 @@ async def test_two_projects_never_mix_in_one_repository(
 ) -> None:
     async with await ProjectStore.create(tmp_path / "other", Project(name="Other")) as other:
         await Sharing(other).share(str(hub))
-        with pytest.raises(OtherProject, match="another project, 'Shared'"):
+        with pytest.raises(Refusal, match="another project, 'Shared'"):
             await Sharing(other).sync()
         assert await other.children(other.project, Task) == []
-    assert (await Sharing(ana).sync()).received == ""
+    assert (await Sharing(ana).sync()).incoming == ""
 
 
 async def test_a_folder_gets_all_of_a_project_or_nothing(hub: Path, tmp_path: Path) -> None:
@@ -160,21 +160,21 @@ def _bare(folder: Path, branch: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("named", ["master", "trunk"])
+@pytest.mark.parametrize("branch", ["master", "trunk"])
 async def test_a_repository_whose_default_branch_nobody_made_is_fetched(
-    tmp_path: Path, named: str
+    tmp_path: Path, branch: str
 ) -> None:
-    hub = _bare(tmp_path / "hub.git", named)
+    hub = _bare(tmp_path / "hub.git", branch)
     async with await ProjectStore.create(tmp_path / "p", Project(name="P")) as store:
         await Sharing(store).share(str(hub))
-        assert (await Sharing(store).sync()).sent
+        assert (await Sharing(store).sync()).is_sent
     await fetch_project(str(hub), tmp_path / "new")
     async with await ProjectStore.open(tmp_path / "new") as store:
         assert store.project.name == "P"
         await store.save(Task(name="T", instruction="I"), parent=store.project)
-        assert (await Sharing(store).sync()).sent
-    with pytest.raises(NoProjectThere):
-        await fetch_project(str(_bare(tmp_path / "empty.git", named)), tmp_path / "other")
+        assert (await Sharing(store).sync()).is_sent
+    with pytest.raises(Refusal, match=r"holds no project\.kiln at its top"):
+        await fetch_project(str(_bare(tmp_path / "empty.git", branch)), tmp_path / "other")
 
 
 async def test_only_what_is_part_of_the_project_is_sent(ana: ProjectStore, hub: Path) -> None:
@@ -183,28 +183,33 @@ async def test_only_what_is_part_of_the_project_is_sent(ana: ProjectStore, hub: 
     (ana.side_folder(task) / "notes.txt").write_text("Beside a record.", encoding="utf-8")
     (ana.side_folder(task) / ".env").write_text("KEY=sk-1", encoding="utf-8")
     (ana.folder / ".env").write_text("KEY=sk-1", encoding="utf-8")
-    copied = ana.folder / "backup" / "x" / "task.kiln"
-    copied.parent.mkdir(parents=True)
-    copied.write_text("{}", encoding="utf-8")
+    copy = ana.folder / "backup" / "x" / "task.kiln"
+    copy.parent.mkdir(parents=True)
+    copy.write_text("{}", encoding="utf-8")
     (ana.folder / "scratch").mkdir()
     (ana.folder / "scratch" / "a.txt").write_text("Mine.", encoding="utf-8")
     report = await Sharing(ana).sync()
     own = task.saved.path.rpartition("/")[0]
-    assert set(report.left_out) == {".env", "scratch/a.txt", f"{own}/.env", "backup/x/task.kiln"}
-    assert report.saved == "Change the task Support, update README.md"
-    sent = set(Git(hub).lines("ls-tree", "-r", "-z", "--name-only", "main"))
-    assert {"README.md", f"{own}/notes.txt"} <= sent
-    assert not sent & set(report.left_out)
+    assert set(report.untracked_files) == {
+        ".env",
+        "scratch/a.txt",
+        f"{own}/.env",
+        "backup/x/task.kiln",
+    }
+    assert report.outgoing == "Change the task Support, update README.md"
+    shared_paths = set(Git(hub).lines("ls-tree", "-r", "-z", "--name-only", "main"))
+    assert {"README.md", f"{own}/notes.txt"} <= shared_paths
+    assert not shared_paths & set(report.untracked_files)
     secret = Git(ana.folder).text("hash-object", ".env")
     assert Git(ana.folder).try_text("cat-file", "-e", secret) is None
-    assert await Sharing(ana).unsaved() == ""
+    assert await Sharing(ana).unsaved_changes() == ""
 
 
 @pytest.mark.parametrize("address", ["ext::sh -c touch% x", "--upload-pack=x", "fd::3"])
 async def test_an_address_that_is_a_program_or_an_option_is_refused(
     ana: ProjectStore, address: str
 ) -> None:
-    with pytest.raises(UnusableAddress, match="no address"):
+    with pytest.raises(Refusal, match="no address"):
         await Sharing(ana).share(address)
 
 
@@ -213,9 +218,9 @@ async def test_a_new_address_gets_everything_though_the_old_one_had_it(
 ) -> None:
     second = _bare(tmp_path / "second.git", "main")
     await Sharing(ana).share(str(second))
-    assert (await Sharing(ana).sync()).sent
-    sent = Git(second).lines("ls-tree", "-r", "-z", "--name-only", "main")
-    assert "project.kiln" in sent
+    assert (await Sharing(ana).sync()).is_sent
+    shared_paths = Git(second).lines("ls-tree", "-r", "-z", "--name-only", "main")
+    assert "project.kiln" in shared_paths
 
 
 async def test_who_is_on_another_branch_than_the_others_is_told(ana: ProjectStore) -> None:
@@ -223,12 +228,12 @@ async def test_who_is_on_another_branch_than_the_others_is_told(ana: ProjectStor
     Git(ana.folder).run("checkout", "-q", "-b", "mine")
     await _edit(ana, "Mine.")
     report = await Sharing(ana).sync()
-    assert report.sent
-    assert "on the branch 'mine', and the others' work is on 'main'" in report.notice
+    assert report.is_sent
+    assert "on the branch 'mine', and the others work on 'main'" in report.notice
 
 
 async def test_who_brings_in_nothing_is_not_told_that_work_is_saved(tmp_path: Path) -> None:
-    with pytest.raises(GitFailed, match=r"could not fetch the project: .*No project was added"):
+    with pytest.raises(GitError, match=r"could not fetch the project: .*No project was added"):
         await fetch_project(str(tmp_path / "nothing.git"), tmp_path / "new")
 
 
@@ -241,8 +246,8 @@ async def test_an_empty_repository_gets_the_branch_that_a_plain_clone_looks_for(
     async with await ProjectStore.create(tmp_path / "p", Project(name="P"), home=tmp_path) as store:
         await Sharing(store).share(str(hub))
         report = await Sharing(store).sync()
-        assert (report.sent, report.waiting, report.notice) == (True, 0, "")
-        assert (await Sharing(store).sync()).sent
+        assert (report.is_sent, report.unsent_count, report.notice) == (True, 0, "")
+        assert (await Sharing(store).sync()).is_sent
         assert Git(store.folder).text("status", "--porcelain") == ""
     subprocess.run(["git", "clone", "-q", hub, clone], check=True)  # noqa: ASYNC221
     assert (clone / "project.kiln").is_file()
@@ -255,5 +260,5 @@ async def test_a_branch_that_a_person_named_keeps_its_name(tmp_path: Path) -> No
     async with await ProjectStore.create(tmp_path / "p", Project(name="P"), home=tmp_path) as store:
         subprocess.run(["git", "init", "-q", "-b", "mine", store.folder], check=True)  # noqa: ASYNC221
         await Sharing(store).share(str(hub))
-        assert (await Sharing(store).sync()).sent
+        assert (await Sharing(store).sync()).is_sent
         assert Git(store.folder).text("branch", "--show-current") == "mine"

@@ -1,23 +1,13 @@
 """The others share a file where one lies here that was never sent."""
 
 import shutil
-from collections.abc import AsyncGenerator
-from pathlib import Path
 
 import pytest
 
 from storage import ProjectStore, Task, TaskOutput, TaskRun
+from storage.errors import Refusal
 from storage.git.git import Git
-from storage.sharing.errors import FileInTheWay
-from storage.sharing.sync import Sharing, fetch_project
-
-
-@pytest.fixture
-async def ben(tmp_path: Path, hub: Path, ana: ProjectStore) -> AsyncGenerator[ProjectStore]:
-    assert ana.project.name == "Shared"
-    await fetch_project(str(hub), tmp_path / "ben")
-    async with await ProjectStore.open(tmp_path / "ben", home=tmp_path / "h2") as s:
-        yield s
+from storage.sharing.sync import Sharing
 
 
 async def _share_by_hand(store: ProjectStore, path: str, text: str) -> None:
@@ -43,18 +33,18 @@ async def test_a_file_that_is_no_part_of_the_project_is_neither_replaced_nor_sen
     (ben.folder / ".env").write_text("KEY=bens\n", encoding="utf-8")
     await _new_run(ben)
     for _ in range(2):
-        with pytest.raises(FileInTheWay, match=r"'.env'.*rename or move it"):
+        with pytest.raises(Refusal, match=r"'.env'.*Rename or move it"):
             await Sharing(ben).sync()
         assert (ben.folder / ".env").read_text(encoding="utf-8") == "KEY=bens\n"
     (ben.folder / ".env").rename(ben.folder / ".env.ben")
-    assert (await Sharing(ben).sync()).sent
+    assert (await Sharing(ben).sync()).is_sent
     assert "KEY=bens" not in Git(ben.folder).text("log", "-p")
 
 
 async def test_the_same_file_is_not_in_the_way(ana: ProjectStore, ben: ProjectStore) -> None:
     await _share_by_hand(ana, "notes.txt", "Same.\n")
     (ben.folder / "notes.txt").write_text("Same.\n", encoding="utf-8")
-    assert (await Sharing(ben).sync()).sent
+    assert (await Sharing(ben).sync()).is_sent
 
 
 async def test_a_folder_or_a_file_that_stands_where_others_have_the_other_is_named(
@@ -64,13 +54,13 @@ async def test_a_folder_or_a_file_that_stands_where_others_have_the_other_is_nam
     await _share_by_hand(ana, "more/inside", "A file.\n")
     (ben.folder / "notes").mkdir()
     (ben.folder / "more").write_text("mine", encoding="utf-8")
-    with pytest.raises(FileInTheWay, match="'more'"):
+    with pytest.raises(Refusal, match="'more'"):
         await Sharing(ben).sync()
     (ben.folder / "more").unlink()
-    with pytest.raises(FileInTheWay, match="'notes'"):
+    with pytest.raises(Refusal, match="'notes'"):
         await Sharing(ben).sync()
     (ben.folder / "notes").rmdir()
-    assert (await Sharing(ben).sync()).sent
+    assert (await Sharing(ben).sync()).is_sent
 
 
 async def test_a_record_of_both_is_merged(ana: ProjectStore, ben: ProjectStore) -> None:
@@ -78,14 +68,14 @@ async def test_a_record_of_both_is_merged(ana: ProjectStore, ben: ProjectStore) 
     folder = ana.side_folder(run)
     shutil.copytree(folder, ben.folder / folder.relative_to(ana.folder))
     (task,) = await ben.children(ben.project, Task)
-    theirs = next(one for one in await ben.children(task, TaskRun) if one.id == run.id)
+    theirs = next(r for r in await ben.children(task, TaskRun) if r.id == run.id)
     await ben.save(theirs.replace(tags=("a", "bens")))
     await ana.save(run.replace(tags=("a", "anas")))
     await Sharing(ana).sync()
     report = await Sharing(ben).sync()
-    assert report.sent
-    assert report.questions == ()
-    merged = next(one for one in await ben.children(task, TaskRun) if one.id == run.id)
+    assert report.is_sent
+    assert report.conflicts == ()
+    merged = next(r for r in await ben.children(task, TaskRun) if r.id == run.id)
     assert set(merged.tags) == {"a", "anas", "bens"}
 
 
@@ -100,8 +90,8 @@ async def test_a_file_beside_a_record_that_only_the_others_have_is_kept_with_the
     mine.write_text("Ben's\n", encoding="utf-8")
     await Sharing(ana).sync()
     report = await Sharing(ben).sync()
-    assert report.sent
-    (question,) = report.questions
+    assert report.is_sent
+    (question,) = report.conflicts
     assert "picture.txt" in question.text
     texts = {file.read_text("utf-8") for file in mine.parent.glob("*.txt")}
     assert texts == {"Ana's\n", "Ben's\n"}
@@ -119,6 +109,6 @@ async def test_a_file_that_git_is_told_to_ignore_is_not_sent_for_that(
     mine = ben.folder / beside.relative_to(ana.folder)
     mine.parent.mkdir(parents=True)
     mine.write_text("Ben's\n", encoding="utf-8")
-    with pytest.raises(FileInTheWay, match="told to ignore"):
+    with pytest.raises(Refusal, match="told to ignore"):
         await Sharing(ben).sync()
     assert mine.read_text(encoding="utf-8") == "Ben's\n"

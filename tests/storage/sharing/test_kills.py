@@ -61,22 +61,22 @@ class _Ben:
         self.store = store
         self.expected: set[str] = set()
         self.deleted: set[str] = set()
-        self.tagged: dict[str, str] = {}
+        self.tags: dict[str, str] = {}
 
     async def work(self, round_number: int, chance: random.Random) -> None:
         (task,) = await self.store.children(self.store.project, Task)
         runs = await _runs(self.store)
         mine = sorted(self.expected)
         async with self.store.transaction() as change:
-            for gone in chance.sample(mine, min(len(mine), 5)):
-                change.delete(runs[gone])
-                self.expected.remove(gone)
-                self.deleted.add(gone)
-                self.tagged.pop(gone, None)
-            for kept in chance.sample(sorted(self.expected), min(len(self.expected), 5)):
+            for name in chance.sample(mine, min(len(mine), 5)):
+                change.delete(runs[name])
+                self.expected.remove(name)
+                self.deleted.add(name)
+                self.tags.pop(name, None)
+            for name in chance.sample(sorted(self.expected), min(len(self.expected), 5)):
                 tag = f"r{round_number}"
-                change.save(runs[kept].replace(tags=(*runs[kept].tags, tag)))
-                self.tagged[kept] = tag
+                change.save(runs[name].replace(tags=(*runs[name].tags, tag)))
+                self.tags[name] = tag
             for number in range(_NEW):
                 text = f"ben-{round_number}-{number}"
                 change.save(TaskRun(input=text, output=TaskOutput(output="y" * 3000)), task)
@@ -86,7 +86,7 @@ class _Ben:
     def check(self, runs: dict[str, TaskRun]) -> None:
         assert self.expected <= set(runs)
         assert not self.deleted & set(runs)
-        for text, tag in self.tagged.items():
+        for text, tag in self.tags.items():
             assert tag in runs[text].tags
 
 
@@ -107,8 +107,8 @@ async def _work_and_be_killed(folder: Path, home: Path, name: str, after_s: floa
         rest = (await worker.stdout.read()).decode()
         await worker.wait()
     assert worker.returncode == -signal.SIGKILL
-    whole = rest.rpartition("\n")[0]
-    return {first, *whole.splitlines()}
+    complete_files = rest.rpartition("\n")[0]
+    return {first, *complete_files.splitlines()}
 
 
 @pytest.mark.slow
@@ -124,20 +124,22 @@ async def test_a_sync_that_is_killed_at_any_moment_loses_nothing_and_the_next_on
         await Sharing(store).sync()
     await fetch_project(hub, tmp_path / "ben")
     chance = random.Random(int(os.environ.get("KILL_SEED", "11")))
-    told: set[str] = set()
+    output: set[str] = set()
     async with await ProjectStore.open(tmp_path / "ben", home=tmp_path / "h2") as theirs:
         ben = _Ben(theirs)
         for round_number in range(int(os.environ.get("KILL_ROUNDS", "12"))):
             await ben.work(round_number, chance)
-            told |= await _work_and_be_killed(ana, home, f"a{round_number}", chance.random() * 1.2)
+            output |= await _work_and_be_killed(
+                ana, home, f"a{round_number}", chance.random() * 1.2
+            )
             async with await ProjectStore.open(ana, home=home) as store:
                 assert await store.unreadable() == []
-                assert told <= set(await _runs(store))
+                assert output <= set(await _runs(store))
                 report = await Sharing(store).sync()
-                assert report.sent
-                assert report.questions == ()
+                assert report.is_sent
+                assert report.conflicts == ()
                 runs = await _runs(store)
-            assert told <= set(runs)
+            assert output <= set(runs)
             ben.check(runs)
             await Sharing(theirs).sync()
             assert _files(ana) == _files(tmp_path / "ben")

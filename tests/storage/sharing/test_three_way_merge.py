@@ -1,4 +1,4 @@
-"""Merging by key."""
+"""The three-way merge of records, by key, and of files of lines."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,34 +18,36 @@ _lines = st.lists(st.sampled_from(["1\n", "2\n", "3\n"]), max_size=5).map("".joi
 
 @given(_object, _object)
 def test_what_one_side_alone_changed_is_taken_as_it_is(
-    before: dict[str, JsonValue], after: dict[str, JsonValue]
+    base: dict[str, JsonValue], change: dict[str, JsonValue]
 ) -> None:
-    for merged, clashes in (
-        merge_objects(before, after, before),
-        merge_objects(before, before, after),
-        merge_objects(before, after, after),
+    for merged, conflicts in (
+        merge_objects(base, change, base),
+        merge_objects(base, base, change),
+        merge_objects(base, change, change),
     ):
-        assert same(merged, after)
-        assert clashes == []
+        assert same(merged, change)
+        assert conflicts == []
 
 
 @given(_object, _object, _object)
-def test_both_sides_see_the_same_clashes(
-    before: dict[str, JsonValue], ours: dict[str, JsonValue], theirs: dict[str, JsonValue]
+def test_both_sides_see_the_same_conflicts(
+    base: dict[str, JsonValue], ours: dict[str, JsonValue], theirs: dict[str, JsonValue]
 ) -> None:
-    one, here = merge_objects(before, ours, theirs)
-    other, there = merge_objects(before, theirs, ours)
-    assert {clash.field for clash in here} == {clash.field for clash in there}
-    if not here:
-        assert same(one, other)
+    our_result, our_conflicts = merge_objects(base, ours, theirs)
+    their_result, their_conflicts = merge_objects(base, theirs, ours)
+    assert {conflict.field for conflict in our_conflicts} == {
+        conflict.field for conflict in their_conflicts
+    }
+    if not our_conflicts:
+        assert same(our_result, their_result)
 
 
 def test_two_ratings_of_one_unrated_output_differ_in_their_values_alone() -> None:
-    before: dict[str, JsonValue] = {"rating": None}
+    base: dict[str, JsonValue] = {"rating": None}
     ours: dict[str, JsonValue] = {"rating": {"id": "1", "of": {"ana": 5}}}
     theirs: dict[str, JsonValue] = {"rating": {"id": "2", "of": {"ben": 1}}}
-    merged, clashes = merge_objects(before, ours, theirs)
-    assert clashes == []
+    merged, conflicts = merge_objects(base, ours, theirs)
+    assert conflicts == []
     assert merged == {"rating": {"id": "2", "of": {"ben": 1, "ana": 5}}}
 
 
@@ -59,16 +61,18 @@ def test_no_line_that_either_side_added_is_lost(base: str, ours: str, theirs: st
 
 @given(_object, _object, _object)
 def test_of_two_repairs_one_is_taken_whole_and_both_sides_ask_the_same(
-    before: dict[str, JsonValue], ours: dict[str, JsonValue], theirs: dict[str, JsonValue]
+    base: dict[str, JsonValue], ours: dict[str, JsonValue], theirs: dict[str, JsonValue]
 ) -> None:
     keys = {"x": "repaired_output", "y": "repair_instructions"}
-    sides = [{keys.get(key, key): side[key] for key in side} for side in (before, ours, theirs)]
-    merged, clashes = merge_objects(*sides)
-    of_repair = [clash for clash in clashes if clash.field[0] in keys.values()]
+    sides = [{keys.get(key, key): side[key] for key in side} for side in (base, ours, theirs)]
+    merged, conflicts = merge_objects(*sides)
+    of_repair = [conflict for conflict in conflicts if conflict.field[0] in keys.values()]
     if of_repair:
-        (clash,) = {one.field for one in of_repair} if of_repair[0].also else {of_repair[0].field}
+        (ours_of_repair,) = of_repair
         assert all(same(merged.get(key), sides[2].get(key)) for key in keys.values())
         other = merge_objects(sides[0], sides[2], sides[1])[1]
-        (there,) = (one for one in other if one.field == clash)
-        fields = [one.field for one in of_repair[0].also]
-        assert [one.field for one in there.also] == fields
+        (theirs_of_repair,) = (
+            conflict for conflict in other if conflict.field == ours_of_repair.field
+        )
+        fields = [companion.field for companion in ours_of_repair.companions]
+        assert [companion.field for companion in theirs_of_repair.companions] == fields
