@@ -19,7 +19,7 @@ BANNED: Final = frozenset(
     about again alone already also always any anything apart away before begun both bought broken
     brought built caught chosen come dealt drawn driven each elsewhere enough fallen far few
     forgotten found given gone got heard held here hidden kept known least left lent less lost
-    made meant more most much never none now once one ones others paid put said seen sent shown
+    made meant more most much never none now once one ones others paid said seen sent shown
     sought spent spoken still struck taken then there thought thrown thus together told two
     understood what whatever whole whose won written
     """.split()  # noqa: SIM905 - a list would take a page
@@ -39,12 +39,13 @@ _PHRASE: Final = re.compile(
     r"(?P<head>[a-z]+)_(?:again|as|away|back|before|by|for|from|in|of|on|out|to|up|with)(?:_|$)"
 )
 _STATE: Final = re.compile(r"[A-Z][A-Z_]+")
+_CLASS: Final = re.compile(r"([A-Z][a-z]+){2,}")
 
 
 def says_nothing(name: str) -> bool:
     """Return whether a name is a participle, an adverb or a pronoun instead of a noun or a verb."""
     word = name.strip("_")
-    if word.startswith(("held_out", "created_by")) or name == "_":
+    if word.startswith(("held_out", "created_by")) or name == "_" or _CLASS.fullmatch(word):
         return False
     if match := _PHRASE.match(word.casefold()):
         return _is_empty(match["head"])

@@ -14,7 +14,7 @@ import agent
 import kiln_mcp
 import storage
 from agent.errors import ChatError
-from kiln_mcp.evaluators.errors import UnusableVerdict
+from kiln_mcp.evaluators.errors import unusable_verdict
 from kiln_mcp.spec_texts.kinds import SpecKind
 from storage.errors import WorkbenchError
 
@@ -100,4 +100,4 @@ def test_an_error_shows_control_characters_escaped(kind: type[Exception]) -> Non
 def test_a_sentence_of_ours_is_shown_whole_however_long_it_is() -> None:
     sentence = "Every word of it is ours. " * 20
     assert str(WorkbenchError(sentence)) == sentence
-    assert "Give " + "more words " * 30 in str(UnusableVerdict("Give " + "more words " * 30))
+    assert "Give " + "more words " * 30 in str(unusable_verdict("Give " + "more words " * 30))

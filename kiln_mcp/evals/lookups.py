@@ -3,9 +3,10 @@
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, get_args
 
 from kiln_mcp.datasets.held_out import runs_to_show
+from kiln_mcp.datasets.parts import MeasuredPart
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.work import Measurement
 from storage import (
@@ -135,7 +136,7 @@ async def gather(store: ProjectStore, found: TaskEval, judge: str | None) -> Mea
 
 def _runs_that_matter(measured: Eval) -> list[RunQuery]:
     """Return which runs an eval needs: outputs and its items."""
-    parts = [measured.split(name) for name in {*measured.splits, "train", "test"}]
+    parts = [measured.split(name) for name in {*measured.splits, *get_args(MeasuredPart)}]
     filters = {part.filter_id for part in parts if isinstance(part, TaskRunSplit)}
     if measured.eval_configs_filter_id:
         filters.add(measured.eval_configs_filter_id)

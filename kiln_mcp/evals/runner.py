@@ -15,9 +15,8 @@ import anyio
 
 from kiln_mcp.evals.items import case_of, stored_case
 from kiln_mcp.evals.work import Job, Measurement, Work, remaining
-from kiln_mcp.evaluators.checks import Skipped
-from kiln_mcp.evaluators.code import with_code
-from kiln_mcp.evaluators.llm_judge import Judged, judge_case, judge_model
+from kiln_mcp.evaluators.protocol import Evaluation, Setting, Skipped
+from kiln_mcp.evaluators.registry import load_evaluator
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.for_each import for_each
@@ -75,7 +74,7 @@ class _Tally:
         self.generated += 1
         self.done += self.judged_by_model
 
-    def take_verdict(self, verdict: "Judged | Skipped") -> None:
+    def take_verdict(self, verdict: "Evaluation | Skipped") -> None:
         self.done += 1
         if isinstance(verdict, Skipped):
             self.skipped += 1
@@ -131,7 +130,7 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
     then its results are taken, or what it has not done is done here.
     """
     about = await ready(workspace, work.measurement)
-    tally = _Tally(work.steps, judge_model(about.judge) is not None, kept=work.kept)
+    tally = _Tally(work.steps, about.evaluator.model is not None, kept=work.kept)
     waiting: Sequence[Job] = work.jobs
     pause_s = FIRST_PAUSE_S
     while waiting:
@@ -159,7 +158,7 @@ async def ready(workspace: Workspace, about: Measurement) -> Measurement:
         UntrustedFolder: The evaluator is code, and the person has not trusted the folder.
         EvalError: The code cannot be read, or calls tools.
     """
-    judge = await with_code(workspace, about.store, about.judge)
+    judge = await load_evaluator(workspace, about.store, about.judge)
     return about if judge is about.judge else replace(about, judge=judge)
 
 
@@ -187,14 +186,15 @@ async def _carry_out_claimed(
 
 
 async def _do(engine: Engine, about: Measurement, job: Job, tally: _Tally) -> None:
-    asks = judge_model(about.judge) is not None
+    asks = about.evaluator.model is not None
     try:
         output = job.output or await _generate(engine, about, job, tally)
         # Where the judge asks no model, an output that is paid for gets its verdict in any case.
         with anyio.CancelScope(shield=not asks):
             case = case_of(job.item, output) if job.run_config else stored_case(output)
-            asker = f"evals/judge {about.judge.name}"
-            verdict = await judge_case(engine, about.judge, about.measured, about.task, case, asker)
+            purpose = f"evals/judge {about.judge.name}"
+            setting = Setting(engine, about.measured, about.task, purpose)
+            verdict = await about.evaluator.evaluate(case, setting)
             with anyio.CancelScope(shield=True):
                 await about.store.save(_eval_run(about, job, output, verdict), parent=about.judge)
                 tally.take_verdict(verdict)
@@ -216,12 +216,14 @@ async def _generate(engine: Engine, about: Measurement, job: Job, tally: _Tally)
     return run
 
 
-def _eval_run(about: Measurement, job: Job, output: TaskRun, verdict: Judged | Skipped) -> EvalRun:
-    judged = verdict if isinstance(verdict, Judged) else None
+def _eval_run(
+    about: Measurement, job: Job, output: TaskRun, verdict: Evaluation | Skipped
+) -> EvalRun:
     skipped = verdict if isinstance(verdict, Skipped) else None
+    evaluation = None if isinstance(verdict, Skipped) else verdict
     by_input = job.item.kind == "eval_input"
     older = about.judge.config_type != "v2"
-    usage = judged.usage if judged else None
+    usage = evaluation.usage if evaluation else None
     return EvalRun(
         dataset_id=None if by_input else job.item.id,
         eval_input_id=job.item.id if by_input else None,
@@ -232,11 +234,9 @@ def _eval_run(about: Measurement, job: Job, output: TaskRun, verdict: Judged | S
         input=job.item.task_input if older else None,
         output=output.output.output if older else None,
         task_run_usage=output.usage if older else None,
-        intermediate_outputs=(
-            {"chain_of_thought": judged.reasoning} if judged and judged.reasoning else None
-        ),
-        scores=dict(judged.scores) if judged else {},
-        eval_usage=stored_usage(usage, judged.latency_s) if judged and usage else None,
+        intermediate_outputs=(evaluation.texts if evaluation and evaluation.texts else None),
+        scores=evaluation.values if evaluation else {},
+        eval_usage=stored_usage(usage, evaluation.latency_s) if evaluation and usage else None,
         skipped_reason=skipped.reason if skipped else None,
         skipped_detail=skipped.detail if skipped else None,
     )
@@ -255,7 +255,7 @@ async def _write_log(work: Work, outcome: RunOutcome) -> None:
         "at": datetime.now(UTC).isoformat(),
         "run_configs": setups,
         "seed": min(seeds, default=None),
-        "judge_model": judge_model(about.judge),
+        "judge_model": about.evaluator.model,
         "scored": outcome.scored,
         "kept": outcome.kept,
         "generated": outcome.generated,

@@ -19,7 +19,7 @@ from kiln_mcp.evals.answers import (
 )
 from kiln_mcp.evals.arguments import ItemChoice, ItemsToShow, NewEval
 from kiln_mcp.evals.comparison import in_words, paired_difference
-from kiln_mcp.evals.errors import AllFailed, EvalExists, NotComparable, NothingToEvaluate
+from kiln_mcp.evals.errors import NothingToEvaluate, no_score
 from kiln_mcp.evals.items import Item, items_of
 from kiln_mcp.evals.lookups import (
     TaskEval,
@@ -30,8 +30,8 @@ from kiln_mcp.evals.lookups import (
     gather,
     with_judge,
 )
-from kiln_mcp.evals.making import make_eval, plan_of_evaluator
 from kiln_mcp.evals.parts import with_items
+from kiln_mcp.evals.records import make_eval, plan_of_evaluator
 from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.sentences import (
     after_evaluator,
@@ -44,9 +44,8 @@ from kiln_mcp.evals.sentences import (
 from kiln_mcp.evals.summaries import score_lines, scores_by_item
 from kiln_mcp.evals.work import Measurement, plan_run
 from kiln_mcp.evals.worst_items import Looked, look_at
-from kiln_mcp.evaluators.arguments import Evaluator, ModelJudge
-from kiln_mcp.evaluators.llm_judge import judge_model
-from kiln_mcp.evaluators.records import make_evaluator
+from kiln_mcp.evaluators.protocol import EvaluatorDefinition
+from kiln_mcp.evaluators.registry import AnyKind, evaluator_of, kind_name, make_evaluator
 from kiln_mcp.projects.references import ProjectReference, is_same_name, task_of
 from kiln_mcp.run_configs.cost_estimates import plan_of
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
@@ -57,6 +56,7 @@ from storage import (
     ProjectStore,
     Spec,
 )
+from storage.errors import NextStep, Refusal
 from storage.index.queries import RunQuery
 
 EvalReference = Annotated[str, Field(description="The eval's name or id.")]
@@ -72,7 +72,8 @@ async def create_evaluator(
     project: ProjectReference,
     eval: Annotated[str, Field(description="An eval's name or id, or the name of a new one.")],
     evaluator: Annotated[
-        Evaluator,
+        EvaluatorDefinition,
+        AnyKind(),
         Field(
             description="How outputs are judged. Prefer a check that asks no model where one can "
             "decide. value_expression is Jinja, e.g. (final_message | fromjson).city; the "
@@ -96,11 +97,15 @@ async def create_evaluator(
         one for one in await all_evals(store) if eval == one.id or is_same_name(eval, one.name)
     ]
     if known and new_eval is not None:
-        raise EvalExists(known[0].name)
-    model = workspace.model_name(evaluator.model if isinstance(evaluator, ModelJudge) else None)
-    if isinstance(evaluator, ModelJudge):
+        raise Refusal(
+            "The eval '{name}' exists already, so new_eval cannot apply. Leave new_eval out to add "
+            "an evaluator to it, or choose another name for a new eval.",
+            name=known[0].name,
+        )
+    model = workspace.model_name(evaluator.requested_model)
+    if evaluator.asks_model:
         workspace.engine.check_name(model)
-    record = await make_evaluator(name or evaluator.type.replace("_", " "), evaluator, model)
+    record = await make_evaluator(name, evaluator, model)
     found = choose("eval", known, eval) if known else await _new(store, eval, new_eval or NewEval())
     spec = None
     if new_eval is not None and new_eval.spec:
@@ -116,19 +121,18 @@ async def create_evaluator(
             if spec is not None:
                 change.save(spec.replace(eval_id=measured.id))
         items = await count_items(store, found.task, measured, "test")
-        is_judge = isinstance(evaluator, ModelJudge)
         return EvaluatorCreated(
             eval=measured.name,
             eval_id=measured.id,
             evaluator=saved.name,
             evaluator_id=saved.id,
-            kind=evaluator.type,
+            kind=kind_name(record),
             scores=[score.json_key for score in measured.output_scores],
             test_filter=filter_of_test(measured),
             golden_filter=measured.eval_configs_filter_id or "",
             test_items=items,
             is_current=measured.current_config_id == saved.id,
-            next_step=after_evaluator(measured, items=items, is_judge=is_judge),
+            next=after_evaluator(measured, items=items, is_judge=evaluator.asks_model),
         )
 
     return Proposal(plan_of_evaluator(evaluator, record.name, found.measured.name), save)
@@ -168,7 +172,7 @@ async def run_eval(
     async def score() -> EvalRunReport:
         outcome = await carry_out(workspace, work)
         if work.jobs and len(outcome.failures) == len(work.jobs):
-            raise AllFailed([failure.reason for failure in outcome.failures])
+            raise no_score([failure.reason for failure in outcome.failures])
         after = await with_judge(about, about.judge)
         runs = await store.runs(about.task, RunQuery(made_by_evals=True))
         lines = score_lines(
@@ -192,7 +196,7 @@ async def run_eval(
             ),
             table=[ScoreRow.of(line) for line in lines],
             warnings=run_warnings(after, outcome, len(chosen)),
-            next_step=after_run(lines),
+            next=after_run(about.measured, lines),
         )
 
     return Proposal(plan, score)
@@ -223,7 +227,15 @@ async def compare_run_configs(
             for c in (one, two)
         )
         if not of_one.keys() & of_two.keys():
-            raise NotComparable(one.name, two.name, (len(of_one), len(of_two)))
+            raise Refusal(
+                "'{first}' and '{second}' cannot be compared: no item was scored for both "
+                "({first_count} and {second_count} scored items).",
+                first=one.name,
+                second=two.name,
+                first_count=len(of_one),
+                second_count=len(of_two),
+                next=[NextStep(tool="run_eval", reason="score both run configs first")],
+            )
         excluded = max(excluded, len(of_one.keys() ^ of_two.keys()))
         paired = paired_difference(of_one, of_two)
         rows.append(ComparisonRow.of(key, paired, in_words(paired, one.name, two.name)))
@@ -262,7 +274,9 @@ async def describe_eval(
             evals=[await _summary(store, one) for one in known],
             evaluators=[],
             table=[],
-            next_step=None if known else "create_evaluator: say how outputs are judged.",
+            next=[]
+            if known
+            else [NextStep(tool="create_evaluator", reason="say how outputs are judged")],
         )
     found = await find_eval(store, eval)
     judges = await store.children(found.measured, EvalConfig)
@@ -273,7 +287,9 @@ async def describe_eval(
         table=await _table(store, found, evaluator) if judges else [],
         items=looked.items if looked else [],
         items_found=looked.found if looked else None,
-        next_step=None if judges else "create_evaluator: this eval has none.",
+        next=[]
+        if judges
+        else [NextStep(tool="create_evaluator", reason="give this eval an evaluator")],
     )
 
 
@@ -321,12 +337,11 @@ async def _summary(store: ProjectStore, found: TaskEval) -> EvalSummary:
 
 
 async def _evaluator(store: ProjectStore, measured: Eval, judge: EvalConfig) -> EvaluatorSummary:
-    kind = judge.config_type if judge.config_type != "v2" else None
     return EvaluatorSummary(
         evaluator=judge.name,
         id=judge.id,
-        kind=kind or str(getattr(judge.properties, "type", "v2")),
-        model=judge_model(judge),
+        kind=kind_name(judge) if judge.config_type == "v2" else judge.config_type,
+        model=evaluator_of(judge).model,
         is_current=measured.current_config_id == judge.id,
         results=(await store.counts(judge)).get("eval_run", 0),
     )

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kiln_mcp.evals.items import Item
-from kiln_mcp.evaluators.llm_judge import calls_per_item, judge_model
+from kiln_mcp.evaluators.protocol import Evaluator
+from kiln_mcp.evaluators.registry import evaluator_of
 from kiln_mcp.run_configs.task_runs import Setup, resolve
 from storage import (
     Eval,
@@ -46,6 +47,11 @@ class Measurement:
     inputs: Sequence[EvalInput]
     verdicts: Sequence[EvalRun]
 
+    @property
+    def evaluator(self) -> Evaluator:
+        """Return what the evaluator's record stands for."""
+        return evaluator_of(self.judge)
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -84,15 +90,15 @@ class Work:
     @property
     def steps(self) -> int:
         """Return how much there is to do, as progress counts it."""
-        return len(self.jobs) + (self.generations if judge_model(self.measurement.judge) else 0)
+        return len(self.jobs) + (self.generations if self.measurement.evaluator.model else 0)
 
     @property
     def calls_by_model(self) -> Mapping[str, int]:
         """Return how often each model will be asked, corrections left out."""
         calls: dict[str, int] = {}
-        judge = judge_model(self.measurement.judge)
-        if judge:
-            calls[judge] = len(self.jobs) * calls_per_item(self.measurement.judge)
+        evaluator = self.measurement.evaluator
+        if evaluator.model:
+            calls[evaluator.model] = len(self.jobs) * evaluator.calls_per_item
         for job in self.jobs:
             if job.output is None and job.setup is not None:
                 each = 2 if job.setup.thinking else 1
@@ -109,7 +115,7 @@ def plan_run(
     """Return what is left to do for run configs over items.
 
     Raises:
-        UnsupportedRunConfig: A run config does not run here.
+        Refusal: A run config does not run here.
     """
     done = {
         (verdict.dataset_id or verdict.eval_input_id, verdict.task_run_config_id)

@@ -7,8 +7,8 @@ from typing import Final
 from kiln_mcp.evals.answers import ShownItem
 from kiln_mcp.evals.items import Item
 from kiln_mcp.evals.work import Measurement
-from kiln_mcp.evaluators.g_eval import normalised
-from kiln_mcp.evaluators.records import REFERENCE_KEY
+from kiln_mcp.evaluators.llm_judge import REFERENCE_KEY
+from kiln_mcp.evaluators.scales import normalised
 from storage import EvalRun, TaskRunConfig
 
 LONGEST_TEXT: Final = 600
@@ -69,8 +69,12 @@ def _worth(about: Measurement, verdict: EvalRun) -> float | None:
 
 def _shown(item: Item, run_config: str, output: str, verdict: EvalRun) -> ShownItem:
     expected = (item.reference or {}).get(REFERENCE_KEY)
-    thought = (verdict.intermediate_outputs or {}).get("chain_of_thought")
-    why = verdict.skipped_detail or thought
+    texts = verdict.intermediate_outputs or {}
+    feedback = [
+        f"{key}: {texts[name]}" for key in verdict.scores if (name := f"{key}_feedback") in texts
+    ]
+    reasons = [texts.get("chain_of_thought", ""), *feedback]
+    why = verdict.skipped_detail or "\n".join(filter(None, reasons))
     return ShownItem(
         item=item.id,
         run_config=run_config,

@@ -13,7 +13,6 @@ from kiln_mcp.evals.runner import RunOutcome, carry_out
 from kiln_mcp.evals.service import EvalReference, EvaluatorReference
 from kiln_mcp.evals.summaries import scores_by_item
 from kiln_mcp.evals.work import Measurement, plan_calibration
-from kiln_mcp.evaluators.llm_judge import judge_model
 from kiln_mcp.judging.answers import (
     AgreementReport,
     AgreementRow,
@@ -328,7 +327,7 @@ def _why_nothing(
     failures = [failure for outcome in outcomes for failure in outcome.failures]
     if failures:
         return f"No labelled item of {found.name!r} could be judged: {failures[0].reason}"
-    if any(judge_model(judge.judge) for judge in judges):
+    if any(judge.evaluator.model for judge in judges):
         return (
             f"No labelled item of {found.name!r} has what its judges need, such as a reference. "
             "Make a judge without a reference with create_evaluator."

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from kiln_mcp.llm import Engine, Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm import Usage as ModelUsage
 from kiln_mcp.llm.errors import UnusableSchema
-from kiln_mcp.run_configs.errors import UnsupportedRunConfig
+from kiln_mcp.run_configs.errors import unsupported_run_config
 from kiln_mcp.run_configs.model_names import StoredModel, engine_model
 from kiln_mcp.run_configs.prompts import Example, prompt_text, split_examples
 from kiln_mcp.run_configs.templates import Case, render_template
@@ -89,13 +89,13 @@ def agent_properties(run_config: TaskRunConfig) -> KilnAgentProperties:
     """Return a run config's model settings.
 
     Raises:
-        UnsupportedRunConfig: It calls an MCP tool, or lets the model call tools.
+        Refusal: It calls an MCP tool, or lets the model call tools.
     """
     properties = run_config.run_config_properties
     if not isinstance(properties, KilnAgentProperties):
-        raise UnsupportedRunConfig(run_config.name, "it calls an MCP tool instead of a model")
+        raise unsupported_run_config(run_config.name, "it calls an MCP tool instead of a model")
     if properties.tools_config and properties.tools_config.tools:
-        raise UnsupportedRunConfig(run_config.name, "it lets the model call tools")
+        raise unsupported_run_config(run_config.name, "it lets the model call tools")
     return properties
 
 
@@ -109,7 +109,7 @@ def resolve(
     """Return the set-up that a run config stands for.
 
     Raises:
-        UnsupportedRunConfig: Part of it does not run here.
+        Refusal: Part of it does not run here.
     """
     properties = agent_properties(run_config)
     text = prompt_text(task, run_config, prompts, runs)

@@ -1,9 +1,9 @@
-"""Making the records of this room: run configs, evals and evaluators."""
+"""The record of a new eval, and the plan of adding an evaluator to it."""
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.datasets.parts import tag_of
+from kiln_mcp.datasets.parts import eval_tag, part_filter, tag_filter, tag_of
 from kiln_mcp.evals.arguments import NewEval, ScoreDefinition
-from kiln_mcp.evaluators.arguments import CodeCheck, Evaluator
+from kiln_mcp.evaluators.protocol import EvaluatorDefinition
 from storage import (
     Eval,
     EvalOutputScore,
@@ -11,15 +11,15 @@ from storage import (
 )
 
 
-def make_eval(name: str, wanted: NewEval) -> Eval:
+def make_eval(name: str, definition: NewEval) -> Eval:
     """Return an eval; without filters its items are the runs with a tag made from its name.
 
-    `with_items` chooses the filters that are not given.
+    `with_items` chooses the filters that the definition lacks.
     """
     slug = tag_of(name)
-    scores = wanted.scores or [ScoreDefinition(name=name[:32].strip())]
-    test = wanted.test_filter or f"tag::eval_{slug}"
-    named = {"test": test, "train": wanted.train_filter, "val": wanted.val_filter}
+    scores = definition.scores or [ScoreDefinition(name=name[:32].strip())]
+    test = definition.test_filter or tag_filter(eval_tag(slug))
+    named = {"test": test, "train": definition.train_filter, "val": definition.val_filter}
     return Eval(
         name=name,
         output_scores=tuple(
@@ -28,12 +28,12 @@ def make_eval(name: str, wanted: NewEval) -> Eval:
         # Both, so that older programs find their items too.
         eval_set_filter_id=test,
         splits={part: TaskRunSplit(filter_id=chosen) for part, chosen in named.items() if chosen},
-        eval_configs_filter_id=wanted.golden_filter or f"tag::golden_{slug}",
+        eval_configs_filter_id=definition.golden_filter or part_filter("golden", slug),
     )
 
 
-def plan_of_evaluator(evaluator: Evaluator, name: str, eval_name: str) -> Plan:
+def plan_of_evaluator(evaluator: EvaluatorDefinition, name: str, eval_name: str) -> Plan:
     """Return what a person is asked before an evaluator is saved; only code needs a yes."""
-    code = evaluator.code if isinstance(evaluator, CodeCheck) else ""
+    code = evaluator.program
     runs = " Its code can run on this machine:" if code else ""
     return Plan(f"Add the evaluator {name!r} to the eval {eval_name!r}.{runs}", code=code)
