@@ -55,10 +55,10 @@ def no_score(reasons: Sequence[str]) -> EvalError:
         f"{'Once' if count == 1 else f'{count} times'}: {examples[kind]}" for kind, count in common
     )
     rest = len(counts) - len(common)
-    others = "1 other reason" if rest == 1 else f"{rest} other reasons"
-    more = f" … and {others}." if rest > 0 else ""
+    remainder = "1 other reason" if rest == 1 else f"{rest} other reasons"
+    suffix = f" … and {remainder}." if rest > 0 else ""
     return EvalError(
-        f"None of {len(reasons)} outputs could be scored. {sentences}{more} Mend this, then try "
+        f"None of {len(reasons)} outputs could be scored. {sentences}{suffix} Mend this, then try "
         "again."
     )
 

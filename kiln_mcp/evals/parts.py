@@ -34,9 +34,11 @@ def with_items(name: str, definition: NewEval, tags: Mapping[str, int]) -> NewEv
         return definition
     splits = dealt_splits(tags)
     split_name = slug if slug in splits else next(iter(splits)) if len(splits) == 1 else None
-    tested = splits_with("test", tags)
-    if split_name is None and slug not in tested:
-        raise missing_split(name, sorted(splits), [part_tag("test", split) for split in tested])
+    test_splits = splits_with("test", tags)
+    if split_name is None and slug not in test_splits:
+        raise missing_split(
+            name, sorted(splits), [part_tag("test", split) for split in test_splits]
+        )
     tags_of_parts = part_tags(split_name or slug)
     parts = splits.get(split_name or "", ("test",))  # else all items were dealt to this part
     filters = {part: tag_filter(tags_of_parts[part]) for part in parts}

@@ -19,7 +19,7 @@ def make_eval(name: str, definition: NewEval) -> Eval:
     slug = tag_of(name)
     scores = definition.scores or [ScoreDefinition(name=name[:32].strip())]
     test = definition.test_filter or tag_filter(eval_tag(slug))
-    named = {"test": test, "train": definition.train_filter, "val": definition.val_filter}
+    filters = {"test": test, "train": definition.train_filter, "val": definition.val_filter}
     return Eval(
         name=name,
         output_scores=tuple(
@@ -27,7 +27,11 @@ def make_eval(name: str, definition: NewEval) -> Eval:
         ),
         # Both, so that older programs find their items too.
         eval_set_filter_id=test,
-        splits={part: TaskRunSplit(filter_id=chosen) for part, chosen in named.items() if chosen},
+        splits={
+            part: TaskRunSplit(filter_id=filter_id)
+            for part, filter_id in filters.items()
+            if filter_id
+        },
         eval_configs_filter_id=definition.golden_filter or part_filter("golden", slug),
     )
 

@@ -81,12 +81,12 @@ class _Tally:
         else:
             self.scored += 1
 
-    def take_results_of_others(self, planned: Sequence[Job], left: Sequence[Job]) -> None:
+    def take_results_of_others(self, jobs: Sequence[Job], open_jobs: Sequence[Job]) -> None:
         """Count what others have done of some jobs since these were planned."""
-        outputs = sum(job.output is None for job in planned)
-        outputs -= sum(job.output is None for job in left)
-        self.kept += len(planned) - len(left)
-        self.done += len(planned) - len(left) + outputs * self.judged_by_model
+        outputs = sum(job.output is None for job in jobs)
+        outputs -= sum(job.output is None for job in open_jobs)
+        self.kept += len(jobs) - len(open_jobs)
+        self.done += len(jobs) - len(open_jobs) + outputs * self.judged_by_model
 
     @property
     def says(self) -> str:
@@ -101,8 +101,8 @@ class _Tally:
 
     def says_of_others(self, items: int) -> str:
         """What is waited for, in words."""
-        others = f"Another call or program scores {items} of the items: waiting for its results."
-        return f"{self.says}. {others}" if self.says else others
+        sentence = f"Another call or program scores {items} of the items: waiting for its results."
+        return f"{self.says}. {sentence}" if self.says else sentence
 
     @property
     def did_anything(self) -> bool:
@@ -134,17 +134,17 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
     waiting: Sequence[Job] = work.jobs
     pause_s = FIRST_PAUSE_S
     while waiting:
-        elsewhere: list[Job] = []
+        foreign_jobs: list[Job] = []
         for begin in range(0, len(waiting), CLAIMED_AT_ONCE):
             chunk = waiting[begin : begin + CLAIMED_AT_ONCE]
-            elsewhere += await _carry_out_claimed(workspace, about, chunk, tally)
-        if len(elsewhere) < len(waiting):
+            foreign_jobs += await _carry_out_claimed(workspace, about, chunk, tally)
+        if len(foreign_jobs) < len(waiting):
             pause_s = FIRST_PAUSE_S
         else:
-            await workspace.report(tally.done, tally.total, tally.says_of_others(len(elsewhere)))
+            await workspace.report(tally.done, tally.total, tally.says_of_others(len(foreign_jobs)))
             await anyio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-        waiting = elsewhere
+        waiting = foreign_jobs
     outcome = tally.outcome
     if tally.did_anything:
         await _write_log(work, outcome)
@@ -173,15 +173,15 @@ async def _carry_out_claimed(
         finally:
             await workspace.report(tally.done, tally.total, tally.says)
 
-    wanted = [key for job in jobs for key in job.claims(about.judge)]
-    async with about.store.claims(wanted) as claims:
+    claim_keys = [key for job in jobs for key in job.claims(about.judge)]
+    async with about.store.claims(claim_keys) as claims:
         is_own = [claims.issuperset(job.claims(about.judge)) for job in jobs]
         own = [job for job, claimed in zip(jobs, is_own, strict=True) if claimed]
         if own:
             # Who had claimed them before may have done them since this was planned.
-            left = await remaining(about, own)
-            tally.take_results_of_others(own, left)
-            await for_each(left, do)
+            open_jobs = await remaining(about, own)
+            tally.take_results_of_others(own, open_jobs)
+            await for_each(open_jobs, do)
     return [job for job, claimed in zip(jobs, is_own, strict=True) if not claimed]
 
 
@@ -208,8 +208,8 @@ async def _generate(engine: Engine, about: Measurement, job: Job, tally: _Tally)
         raise RuntimeError("a stored output is judged as it is")
     asker = f"evals/run {job.run_config.name}"
     produced = await produce(engine, job.setup, job.item.task_input, asker)
-    made = to_task_run(produced, job.item.task_input, job.run_config, job.setup)
-    run = made.replace(eval_source=job.item.source)
+    output = to_task_run(produced, job.item.task_input, job.run_config, job.setup)
+    run = output.replace(eval_source=job.item.source)
     with anyio.CancelScope(shield=True):  # a pause and a cancel keep what is paid for
         run = await about.store.save(run, parent=about.task)
         tally.take_output()

@@ -93,34 +93,36 @@ async def create_evaluator(
     approves the code of a code evaluator before it is saved.
     """
     store = await workspace.open_project(project)
-    known = [
-        one for one in await all_evals(store) if eval == one.id or is_same_name(eval, one.name)
+    matches = [
+        item for item in await all_evals(store) if eval == item.id or is_same_name(eval, item.name)
     ]
-    if known and new_eval is not None:
+    if matches and new_eval is not None:
         raise Refusal(
             "The eval '{name}' exists already, so new_eval cannot apply. Leave new_eval out to add "
             "an evaluator to it, or choose another name for a new eval.",
-            name=known[0].name,
+            name=matches[0].name,
         )
     model = workspace.model_name(evaluator.requested_model)
     if evaluator.asks_model:
         workspace.engine.check_name(model)
     record = await make_evaluator(name, evaluator, model)
-    found = choose("eval", known, eval) if known else await _new(store, eval, new_eval or NewEval())
+    task_eval = (
+        choose("eval", matches, eval) if matches else await _new(store, eval, new_eval or NewEval())
+    )
     spec = None
     if new_eval is not None and new_eval.spec:
-        spec = await store.find(Spec, new_eval.spec, parent=found.task)
+        spec = await store.find(Spec, new_eval.spec, parent=task_eval.task)
 
     async def save() -> EvaluatorCreated:
         async with store.transaction() as change:
-            measured = found.measured
+            measured = task_eval.measured
             if measured.current_config_id is None:
                 measured = measured.replace(current_config_id=record.id)
-            measured = change.save(measured, parent=found.task)
+            measured = change.save(measured, parent=task_eval.task)
             saved = change.save(record, parent=measured)
             if spec is not None:
                 change.save(spec.replace(eval_id=measured.id))
-        items = await count_items(store, found.task, measured, "test")
+        items = await count_items(store, task_eval.task, measured, "test")
         return EvaluatorCreated(
             eval=measured.name,
             eval_id=measured.id,
@@ -135,7 +137,7 @@ async def create_evaluator(
             next=after_evaluator(measured, items=items, is_judge=evaluator.asks_model),
         )
 
-    return Proposal(plan_of_evaluator(evaluator, record.name, found.measured.name), save)
+    return Proposal(plan_of_evaluator(evaluator, record.name, task_eval.measured.name), save)
 
 
 @capability(effect=Effect.SPENDS, title="Run an eval", runs=Runs.AS_JOB)
@@ -160,12 +162,12 @@ async def run_eval(
     about = await gather(store, await find_eval(store, eval), evaluator)
     about = await ready(workspace, about)
     configs = await find_run_configs(store, about.task, run_configs or [])
-    chosen = _split_items(about, items.split)[: items.limit]
-    if not chosen:
+    chosen_items = _split_items(about, items.split)[: items.limit]
+    if not chosen_items:
         raise NothingToEvaluate(no_items(about.measured, items.split))
-    work = plan_run(about, configs, chosen, seed=items.seed)
+    work = plan_run(about, configs, chosen_items, seed=items.seed)
     ways = "1 run config" if len(configs) == 1 else f"{len(configs)} run configs"
-    summary = f"Score {len(chosen)} items for {ways} of {about.task.name!r}."
+    summary = f"Score {len(chosen_items)} items for {ways} of {about.task.name!r}."
     await workspace.check_ready(store, work.calls_by_model)
     plan = await plan_of(workspace.engine, summary, work.calls_by_model, "evals")
 
@@ -176,13 +178,13 @@ async def run_eval(
         after = await with_judge(about, about.judge)
         runs = await store.runs(about.task, RunQuery(made_by_evals=True))
         lines = score_lines(
-            after.verdicts, configs, _keys(about.measured), [item.id for item in chosen], runs
+            after.verdicts, configs, _keys(about.measured), [item.id for item in chosen_items], runs
         )
         return EvalRunReport(
             eval=about.measured.name,
             evaluator=about.judge.name,
             split=items.split,
-            items=len(chosen),
+            items=len(chosen_items),
             newly_scored=outcome.scored,
             already_scored=outcome.kept,
             outputs_made=outcome.generated,
@@ -195,7 +197,7 @@ async def run_eval(
                 ]
             ),
             table=[ScoreRow.of(line) for line in lines],
-            warnings=run_warnings(after, outcome, len(chosen)),
+            warnings=run_warnings(after, outcome, len(chosen_items)),
             next=after_run(about.measured, lines),
         )
 
@@ -217,33 +219,37 @@ async def compare_run_configs(
     """
     store = await workspace.open_project(project)
     about = await gather(store, await find_eval(store, eval), evaluator)
-    one, two = await find_run_configs(store, about.task, [first, second])
+    first_config, second_config = await find_run_configs(store, about.task, [first, second])
     items = {item.id for item in _split_items(about, "test")}
     rows: list[ComparisonRow] = []
     excluded = 0
     for key in _keys(about.measured):
         of_one, of_two = (
             {i: s for i, s in scores_by_item(about.verdicts, c.id, key).items() if i in items}
-            for c in (one, two)
+            for c in (first_config, second_config)
         )
         if not of_one.keys() & of_two.keys():
             raise Refusal(
                 "'{first}' and '{second}' cannot be compared: no item was scored for both "
                 "({first_count} and {second_count} scored items).",
-                first=one.name,
-                second=two.name,
+                first=first_config.name,
+                second=second_config.name,
                 first_count=len(of_one),
                 second_count=len(of_two),
                 next=[NextStep(tool="run_eval", reason="score both run configs first")],
             )
         excluded = max(excluded, len(of_one.keys() ^ of_two.keys()))
-        paired = paired_difference(of_one, of_two)
-        rows.append(ComparisonRow.of(key, paired, in_words(paired, one.name, two.name)))
+        difference = paired_difference(of_one, of_two)
+        rows.append(
+            ComparisonRow.of(
+                key, difference, in_words(difference, first_config.name, second_config.name)
+            )
+        )
     return Comparison(
         eval=about.measured.name,
         evaluator=about.judge.name,
-        first=one.name,
-        second=two.name,
+        first=first_config.name,
+        second=second_config.name,
         rows=rows,
         excluded=excluded,
         warnings=comparison_warnings(about, rows, excluded),
@@ -268,25 +274,25 @@ async def describe_eval(
     With `show` also items with what was answered and how it was scored, the worst first.
     """
     store = await workspace.open_project(project)
-    known = await all_evals(store)
+    evals = await all_evals(store)
     if eval is None:
         return EvalReport(
-            evals=[await _summary(store, one) for one in known],
+            evals=[await _summary(store, task_eval) for task_eval in evals],
             evaluators=[],
             table=[],
             next=[]
-            if known
+            if evals
             else [NextStep(tool="create_evaluator", reason="say how outputs are judged")],
         )
-    found = await find_eval(store, eval)
-    judges = await store.children(found.measured, EvalConfig)
-    looked = await _look(store, found, evaluator, show) if show else None
+    task_eval = await find_eval(store, eval)
+    judges = await store.children(task_eval.measured, EvalConfig)
+    view = await _look(store, task_eval, evaluator, show) if show else None
     return EvalReport(
-        evals=[await _summary(store, found)],
-        evaluators=[await _evaluator(store, found.measured, judge) for judge in judges],
-        table=await _table(store, found, evaluator) if judges else [],
-        items=looked.items if looked else [],
-        items_found=looked.found if looked else None,
+        evals=[await _summary(store, task_eval)],
+        evaluators=[await _evaluator(store, task_eval.measured, judge) for judge in judges],
+        table=await _table(store, task_eval, evaluator) if judges else [],
+        items=view.items if view else [],
+        items_found=view.found if view else None,
         next=[]
         if judges
         else [NextStep(tool="create_evaluator", reason="give this eval an evaluator")],
@@ -313,11 +319,13 @@ async def _look(
 
 async def _table(store: ProjectStore, found: TaskEval, evaluator: str | None) -> list[ScoreRow]:
     about = await gather(store, found, evaluator)
-    scored = {v.task_run_config_id for v in about.verdicts} - {None}
-    if not scored:
+    config_ids = {v.task_run_config_id for v in about.verdicts} - {None}
+    if not config_ids:
         return []
     configs = [
-        config for config in await find_run_configs(store, about.task, []) if config.id in scored
+        config
+        for config in await find_run_configs(store, about.task, [])
+        if config.id in config_ids
     ]
     items = [item.id for item in _split_items(about, "test")]
     lines = score_lines(about.verdicts, configs, _keys(about.measured), items, about.runs)

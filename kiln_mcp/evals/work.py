@@ -101,8 +101,8 @@ class Work:
             calls[evaluator.model] = len(self.jobs) * evaluator.calls_per_item
         for job in self.jobs:
             if job.output is None and job.setup is not None:
-                each = 2 if job.setup.thinking else 1
-                calls[job.setup.model] = calls.get(job.setup.model, 0) + each
+                calls_per_output = 2 if job.setup.thinking else 1
+                calls[job.setup.model] = calls.get(job.setup.model, 0) + calls_per_output
         return calls
 
 
@@ -122,7 +122,7 @@ def plan_run(
         for verdict in measurement.verdicts
         if not verdict.eval_config_eval
     }
-    made = _made(measurement.runs)
+    outputs = _made(measurement.runs)
     jobs: list[Job] = []
     kept = 0
     for config in run_configs:
@@ -131,7 +131,7 @@ def plan_run(
             if (item.id, config.id) in done:
                 kept += 1
             else:
-                jobs.append(Job(item, config, setup, made.get((item.id, config.id))))
+                jobs.append(Job(item, config, setup, outputs.get((item.id, config.id))))
     return Work(measurement, tuple(jobs), kept)
 
 
@@ -163,13 +163,13 @@ async def remaining(about: Measurement, jobs: Sequence[Job]) -> list[Job]:
         (v.dataset_id or v.eval_input_id, v.task_run_config_id, v.eval_config_eval)
         for v in verdicts
     }
-    made: dict[tuple[str, str | None], TaskRun] = {}
+    outputs: dict[tuple[str, str | None], TaskRun] = {}
     if not all(job.output for job in jobs):
         await store.refresh()  # the outputs of other processes
-        made = _made(await store.runs(about.task, RunQuery(made_by_evals=True)))
-    left: list[Job] = []
+        outputs = _made(await store.runs(about.task, RunQuery(made_by_evals=True)))
+    open_jobs: list[Job] = []
     for job in jobs:
         item, config = job.item.id, job.run_config.id if job.run_config else None
         if (item, config, config is None) not in done:
-            left.append(replace(job, output=job.output or made.get((item, config))))
-    return left
+            open_jobs.append(replace(job, output=job.output or outputs.get((item, config))))
+    return open_jobs

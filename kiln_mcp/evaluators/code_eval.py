@@ -142,8 +142,8 @@ async def _load(workspace: Workspace, store: ProjectStore, record: EvalConfig) -
 def _read(file: Path) -> str:
     """Return the text of a file that is no link and not too large."""
     descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-    with os.fdopen(descriptor, "rb") as opened:
-        content = opened.read(LARGEST_CODE + 1)
+    with os.fdopen(descriptor, "rb") as stream:
+        content = stream.read(LARGEST_CODE + 1)
     if len(content) > LARGEST_CODE:
         raise ValueError(f"it is larger than {LARGEST_CODE // 1024} KB")
     return content.decode("utf-8")

@@ -62,10 +62,10 @@ class ModelJudge(EvaluatorDefinition):
 
     def properties(self, model: str) -> Mapping[str, JsonValue]:
         """Return the record's properties."""
-        stored = stored_model(model)
+        model_pair = stored_model(model)
         return LlmJudge(
-            model_name=stored.name,
-            model_provider=stored.provider,
+            model_name=model_pair.name,
+            model_provider=model_pair.provider,
             prompt_template=self.template,
             reference_keys=(REFERENCE_KEY,) if self.with_reference else (),
             judge_instructions=tuple(self.steps),

@@ -48,11 +48,11 @@ async def ask_verdict(
     engine, asker = setting.engine, setting.asker
     scores = setting.measured.output_scores
     request = ModelRequest(model=judge.name, messages=prompt, max_tokens=LONGEST_VERDICT)
-    thought, usage, latency = "", ModelUsage(calls=0), 0.0
+    reflection, usage, latency = "", ModelUsage(calls=0), 0.0
     if judge.thinking:
         request = request.with_messages(Message("user", judge.thinking))
         first = await engine.complete(replace(request, max_tokens=LONGEST_THOUGHT), asker=asker)
-        thought, usage, latency = first.text, first.usage, first.latency_s
+        reflection, usage, latency = first.text, first.usage, first.latency_s
         request = request.with_messages(
             Message("assistant", first.text), Message("user", GIVE_VERDICT)
         )
@@ -70,7 +70,7 @@ async def ask_verdict(
     reasoning = answer.parsed.get("reasoning") if isinstance(answer.parsed, dict) else None
     return Evaluation(
         scores=as_scores(values),
-        verdict=thought or str(reasoning or answer.reasoning),
+        verdict=reflection or str(reasoning or answer.reasoning),
         usage=usage + answer.usage,
         latency_s=latency + answer.latency_s,
     )

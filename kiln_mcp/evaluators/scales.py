@@ -116,17 +116,17 @@ def _score_schema(score: EvalOutputScore) -> JsonValue:
 
 def _value(answer: JsonValue, score: EvalOutputScore) -> float:
     valid = VALUES[score.type]
-    said = str(answer).strip().strip('"').lower().removesuffix(".0")
-    if said not in valid:
+    word = str(answer).strip().strip('"').lower().removesuffix(".0")
+    if word not in valid:
         raise unusable_verdict(f"{score.json_key} is {answer!r}, valid are {', '.join(valid)}")
-    return valid[said]
+    return valid[word]
 
 
 def _place(text: str, key: str) -> int:
-    quoted = f'"{key}"'
-    if text.count(quoted) != 1:
-        raise unusable_verdict(f"{quoted} occurs {text.count(quoted)} times in it, not once")
-    return text.index(quoted) + len(quoted)
+    token = f'"{key}"'
+    if text.count(token) != 1:
+        raise unusable_verdict(f"{token} occurs {text.count(token)} times in it, not once")
+    return text.index(token) + len(token)
 
 
 def _next_place(places: Mapping[str, int], key: str, end: int) -> int:

@@ -55,20 +55,20 @@ async def create_run_config(
     text = PromptText(run_config.prompt) if run_config.prompt else None
     if text is None:
         prompts = await store.children(owner, Prompt)
-        shown = await runs_to_show(store, owner)
-        text = built_prompt(owner, run_config.prompt_id, prompts, shown)
+        examples = await runs_to_show(store, owner)
+        text = built_prompt(owner, run_config.prompt_id, prompts, examples)
     if text is None:
         raise unsupported_run_config(
             run_config.name, f"there is no prompt {run_config.prompt_id!r}"
         )
-    chosen = workspace.model_name(run_config.model)
-    workspace.engine.check_name(chosen)
-    config = make_run_config(store.project, owner, run_config, chosen, text)
+    model = workspace.model_name(run_config.model)
+    workspace.engine.check_name(model)
+    config = make_run_config(store.project, owner, run_config, model, text)
     saved = await store.save(config, parent=owner)
     return RunConfigCreated(
         run_config=saved.name,
         id=saved.id,
-        model=chosen,
+        model=model,
         prompt=text.prompt,
         warnings=[] if run_config.prompt else lack_of_examples(run_config.prompt_id, text.prompt),
         next=[

@@ -54,7 +54,7 @@ async def extract(expression: str | None, case: Case) -> JsonValue:
     arguments: dict[str, JsonValue] = {"expression": expression, "names": _names(case)}
     outcome = await shared_pool().ask("expression", expression, arguments)
     if isinstance(outcome, Failed) and outcome.breach is None:
-        raise ExtractionFailed(f"{_quoted(expression)}: {outcome.reason}.")
+        raise ExtractionFailed(f"{_quote(expression)}: {outcome.reason}.")
     return value_of(outcome, "expression", expression)
 
 
@@ -95,7 +95,7 @@ async def render_template(template: str, case: Case, instructions: str = "") -> 
     }
     outcome = await shared_pool().ask("template", template, arguments)
     if isinstance(outcome, Failed) and outcome.breach is None:
-        raise ExtractionFailed(f"The template {_quoted(template)} {outcome.reason}.")
+        raise ExtractionFailed(f"The template {_quote(template)} {outcome.reason}.")
     return str(value_of(outcome, "template", template))
 
 
@@ -118,7 +118,7 @@ def value_of(outcome: Outcome, kind: str, logic: str) -> JsonValue:
             raise unusable_template(logic, reason)
         case Failed(reason):
             raise EvalError(
-                f"The {kind} {_quoted(logic)} {reason} on this item. Make an evaluator with a "
+                f"The {kind} {_quote(logic)} {reason} on this item. Make an evaluator with a "
                 "simpler one, or set KILN_MCP_ITEM_SECONDS or KILN_MCP_ITEM_MB higher."
             )
 
@@ -159,5 +159,5 @@ def _names(case: Case) -> dict[str, JsonValue]:
     }
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return repr(excerpt(text, _LONGEST_QUOTE))
