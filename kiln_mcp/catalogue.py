@@ -7,7 +7,7 @@ point names a `Capability`. One that cannot be used is named and left out.
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Protocol, cast
@@ -17,6 +17,7 @@ from pydantic import JsonValue
 from kiln_mcp.advice import service as advice
 from kiln_mcp.errors import UnknownCapability
 from kiln_mcp.evals import service as evals
+from kiln_mcp.evaluators.registry import installed_kinds
 from kiln_mcp.evolution import service as evolution
 from kiln_mcp.jobs import Job, JsonObject
 from kiln_mcp.judging import service as judging
@@ -197,6 +198,7 @@ def _usable(item: object, capabilities: Sequence[AnyCapability]) -> AnyCapabilit
 def installed_catalogue() -> Catalogue:
     """Return our own capabilities and those of installed extensions, loaded once."""
     catalogue = with_extensions(entry_points(group="kiln_mcp.capabilities"))
-    for problem in catalogue.problems:
+    problems = (*catalogue.problems, *installed_kinds().problems)
+    for problem in problems:
         _log.warning("%s", problem)
-    return catalogue
+    return replace(catalogue, problems=problems)

@@ -13,7 +13,7 @@ import pytest
 import agent
 import kiln_mcp
 import storage
-from kiln_mcp.evaluators.errors import UnusableVerdict
+from kiln_mcp.evaluators.errors import unusable_verdict
 from kiln_mcp.spec_texts.kinds import SpecKind
 from storage.errors import WorkbenchError
 
@@ -70,7 +70,7 @@ def _made(kind: type[Exception], text: str) -> str:
     if any(p.name in {"plan", "sentence"} for p in parameters):
         pytest.skip("its text is a sentence of ours")
     if "kind" in needed and hints["kind"] is str:
-        needed["kind"] = "task_run"
+        needed["kind"] = "calls" if "LimitStands" in kind.__name__ else "task_run"
     return str(kind(**needed))
 
 
@@ -99,4 +99,4 @@ def test_an_error_shows_control_characters_escaped(kind: type[Exception]) -> Non
 def test_a_sentence_of_ours_is_shown_whole_however_long_it_is() -> None:
     sentence = "Every word of it is ours. " * 20
     assert str(WorkbenchError(sentence)) == sentence
-    assert "Give " + "more words " * 30 in str(UnusableVerdict("Give " + "more words " * 30))
+    assert "Give " + "more words " * 30 in str(unusable_verdict("Give " + "more words " * 30))

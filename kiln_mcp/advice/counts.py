@@ -2,13 +2,12 @@
 
 from kiln_mcp.advice.inventory import EvalInventory, TaskInventory
 from kiln_mcp.datasets.counts import count_items, golden_runs, is_known_filter
+from kiln_mcp.evaluators.registry import evaluator_of
 from kiln_mcp.projects.runs.ratings import aspect_of, rating_of
 from storage import (
     Eval,
     EvalConfig,
-    LlmJudge,
     ProjectStore,
-    StepsJudge,
     Task,
 )
 from storage.format.filters import is_filter
@@ -30,9 +29,7 @@ async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
 
 async def _eval(store: ProjectStore, task: Task, record: Eval) -> EvalInventory:
     judges = await store.children(record, EvalConfig)
-    asking = {
-        judge.saved.path for judge in judges if isinstance(judge.properties, LlmJudge | StepsJudge)
-    }
+    asking = {judge.saved.path for judge in judges if evaluator_of(judge).model}
     cells = await store.score_counts(record)
     of_configs = [cell for cell in cells if cell.run_config_id]
     golden = await golden_runs(store, task, record)

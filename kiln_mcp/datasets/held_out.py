@@ -1,26 +1,21 @@
-"""What evals measure on, so that nothing learns it or shows it to a model."""
+"""Held-out items: evals measure on them, so nothing learns them or shows them to a model."""
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
+from kiln_mcp.datasets.parts import is_held_out, tag_filter
 from storage import Eval, ProjectStore, Task, TaskRun, TaskRunSplit, task_run_filter
 from storage.index.queries import RunQuery
-
-HELD_OUT: Final = frozenset({"test", "golden"})
-"""The parts of a data set that are measured on."""
-
-_TAGS: Final = tuple(f"{part}_" for part in sorted(HELD_OUT))
 
 
 def measured_on(evals: Sequence[Eval]) -> Callable[[TaskRun], bool]:
     """Return the test of whether an item is held out: by a tag, or by an eval's filter."""
-    filters = {one.eval_configs_filter_id for one in evals}
-    for one in evals:
-        split = one.split("test")
+    filters = {measured.eval_configs_filter_id for measured in evals}
+    for measured in evals:
+        split = measured.split("test")
         if isinstance(split, TaskRunSplit):
             filters.add(split.filter_id)
-    tests = [task_run_filter(held) for held in filters if held and held.startswith("tag::")]
-    return lambda run: _has_held_out_tag(run) or any(test(run) for test in tests)
+    tests = [task_run_filter(f) for f in filters if f and f.startswith(tag_filter(""))]
+    return lambda run: is_held_out(run.tags) or any(test(run) for test in tests)
 
 
 async def runs_to_show(store: ProjectStore, task: Task) -> list[TaskRun]:
@@ -32,7 +27,3 @@ async def runs_to_show(store: ProjectStore, task: Task) -> list[TaskRun]:
     good = await store.runs(task, RunQuery("high_rating", is_from_eval=False))
     is_measured = measured_on(await store.children(task, Eval))
     return [run for run in good if not is_measured(run)]
-
-
-def _has_held_out_tag(run: TaskRun) -> bool:
-    return any(tag.startswith(_TAGS) for tag in run.tags)

@@ -8,6 +8,7 @@ from kiln_mcp.evals.comparison import PairedDifference
 from kiln_mcp.evals.summaries import ScoreLine
 from kiln_mcp.statistics import CannotTell, Interval
 from kiln_mcp.workbench.capability import Result
+from storage.errors import NextStep
 
 
 class EvaluatorCreated(Result):
@@ -23,7 +24,7 @@ class EvaluatorCreated(Result):
     golden_filter: str
     test_items: int
     is_current: bool
-    next_step: str
+    next: list[NextStep]
 
 
 class ScoreRow(Result):
@@ -79,7 +80,7 @@ class EvalRunReport(Result):
     failures: list[FailedItem] = Field(description="The first five.")
     table: list[ScoreRow]
     warnings: list[str]
-    next_step: str
+    next: list[NextStep]
 
 
 class ComparisonRow(Result):
@@ -174,7 +175,7 @@ class EvalReport(Result):
     table: list[ScoreRow]
     items: list[ShownItem] = Field(default=[], description="The worst first.")
     items_found: int | None = Field(default=None, description="How many fit, shown or not.")
-    next_step: str | None
+    next: list[NextStep]
 
 
 def ends(interval: Interval | CannotTell) -> tuple[float | None, float | None]:

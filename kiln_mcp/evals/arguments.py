@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kiln_mcp.datasets.parts import MeasuredPart
+
 _CLOSED = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
@@ -51,7 +53,7 @@ class ItemChoice(BaseModel):
 
     model_config = _CLOSED
 
-    split: Literal["test", "train", "val"] = "test"
+    split: MeasuredPart = "test"
     limit: int | None = Field(default=None, ge=1, description="Only so many, the oldest.")
     seed: int = Field(default=0, ge=0, description="Makes sampling repeatable.")
 
@@ -63,5 +65,5 @@ class ItemsToShow(BaseModel):
 
     which: Literal["failures", "all"] = "failures"
     run_config: str | None = Field(default=None, description="Its name or id; left out: all.")
-    split: Literal["test", "train", "val"] = "test"
+    split: MeasuredPart = "test"
     limit: int = Field(default=10, ge=1, le=20, description="The most to show.")

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from kiln_mcp.datasets.split_items import Split, split_items
-from kiln_mcp.evaluators.records import REFERENCE_KEY
+from kiln_mcp.datasets.items import Split, split_items
+from kiln_mcp.evaluators.llm_judge import REFERENCE_KEY
 from kiln_mcp.run_configs.templates import Case
 from storage import EvalInput, EvalItemSource, TaskRun, is_high_quality
 

@@ -3,9 +3,10 @@
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, get_args
 
 from kiln_mcp.datasets.held_out import runs_to_show
+from kiln_mcp.datasets.parts import MeasuredPart
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.work import Measurement
 from storage import (
@@ -60,12 +61,12 @@ def choose(kind: str, candidates: Sequence[NamedT], reference: str) -> NamedT:
         RecordNotFound: There is none; names those close to it, or all where there are few.
         Refusal: Several have the name.
     """
-    wanted = reference.strip().casefold()
-    found = [c for c in candidates if c.id == reference or c.name.casefold() == wanted]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise ambiguous_name(kind, reference, [c.id for c in found])
+    key = reference.strip().casefold()
+    matches = [c for c in candidates if c.id == reference or c.name.casefold() == key]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise ambiguous_name(kind, reference, [c.id for c in matches])
     names = [c.name for c in candidates]
     close = names if len(names) <= 8 else difflib.get_close_matches(reference, names, n=5)
     raise RecordNotFound(kind, reference, close)
@@ -97,9 +98,9 @@ async def find_judge(store: ProjectStore, measured: Eval, reference: str | None)
         RecordNotFound: There is none of this name.
     """
     judges = await store.children(measured, EvalConfig)
-    wanted = reference or measured.current_config_id
-    if wanted:
-        return choose("evaluator", judges, wanted)
+    name = reference or measured.current_config_id
+    if name:
+        return choose("evaluator", judges, name)
     if not judges:
         raise NothingToEvaluate(
             f"The eval {measured.name!r} has no evaluator. Make one with create_evaluator."
@@ -120,29 +121,29 @@ async def gather(store: ProjectStore, found: TaskEval, judge: str | None) -> Mea
         NothingToEvaluate: There is no evaluator.
         RecordNotFound: There is none of this name.
     """
-    chosen = await find_judge(store, found.measured, judge)
+    evaluator = await find_judge(store, found.measured, judge)
     return Measurement(
         store=store,
         task=found.task,
         measured=found.measured,
-        judge=chosen,
+        judge=evaluator,
         runs=await store.runs(found.task, *_runs_that_matter(found.measured)),
         shown=await runs_to_show(store, found.task),
         prompts=await store.children(found.task, Prompt),
         inputs=await store.children(found.task, EvalInput),
-        verdicts=await store.children(chosen, EvalRun),
+        verdicts=await store.children(evaluator, EvalRun),
     )
 
 
 def _runs_that_matter(measured: Eval) -> list[RunQuery]:
     """Return which runs an eval needs: outputs and its items."""
-    parts = [measured.split(name) for name in {*measured.splits, "train", "test"}]
+    parts = [measured.split(name) for name in {*measured.splits, *get_args(MeasuredPart)}]
     filters = {part.filter_id for part in parts if isinstance(part, TaskRunSplit)}
     if measured.eval_configs_filter_id:
         filters.add(measured.eval_configs_filter_id)
     return [
         RunQuery(is_from_eval=True),
-        *(RunQuery(one, is_from_eval=False) for one in filters if is_filter(one)),
+        *(RunQuery(filter_id, is_from_eval=False) for filter_id in filters if is_filter(filter_id)),
     ]
 
 
@@ -160,11 +161,11 @@ async def find_run_configs(
         RecordNotFound: There is none of a name.
         NothingToEvaluate: The task has none.
     """
-    known = await store.children(task, TaskRunConfig)
-    if not known:
+    configs = await store.children(task, TaskRunConfig)
+    if not configs:
         raise NothingToEvaluate(
             f"The task {task.name!r} has no run config. Make one with create_run_config."
         )
     if not references:
-        return known
-    return [choose("run config", known, reference) for reference in references]
+        return configs
+    return [choose("run config", configs, reference) for reference in references]

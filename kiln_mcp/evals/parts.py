@@ -1,41 +1,52 @@
-"""Which items a new eval takes where its filters are not given: the parts of a dealt split."""
+"""The items of a new eval without filters: the parts of a split."""
 
 from collections.abc import Mapping
 
-from kiln_mcp.datasets.parts import dealt_splits, tag_of
+from kiln_mcp.datasets.parts import (
+    dealt_splits,
+    eval_tag,
+    part_tag,
+    part_tags,
+    splits_with,
+    tag_filter,
+    tag_of,
+)
 from kiln_mcp.evals.arguments import NewEval
-from kiln_mcp.evals.errors import NoSplit
+from kiln_mcp.evals.errors import missing_split
 
 
-def with_items(name: str, wanted: NewEval, tags: Mapping[str, int]) -> NewEval:
-    """Return a new eval with the filters that it was not given.
+def with_items(name: str, definition: NewEval, tags: Mapping[str, int]) -> NewEval:
+    """Return a new eval's definition with the filters that it lacks.
 
-    A test filter that is given stands, and so does the eval's own tag where items have it.
+    A test filter stands, and so does the eval's own tag if items have it.
     Otherwise the parts of the split of the eval's name, or of the only split, are its items.
 
     Args:
         name: The eval's name.
-        wanted: What was given.
+        definition: The arguments.
         tags: How many of the task's runs have each tag.
 
     Raises:
-        NoSplit: There is no split, or there are several and none has the eval's name.
+        Refusal: There is no split, or there are several and none has the eval's name.
     """
     slug = tag_of(name)
-    if wanted.test_filter or f"eval_{slug}" in tags:
-        return wanted
+    if definition.test_filter or eval_tag(slug) in tags:
+        return definition
     splits = dealt_splits(tags)
-    chosen = slug if slug in splits else next(iter(splits)) if len(splits) == 1 else None
-    alone = sorted(tag for tag in tags if tag.startswith("test_"))
-    if chosen is None and f"test_{slug}" not in alone:
-        raise NoSplit(name, sorted(splits), alone)
-    dealt = {part: f"tag::{part}_{chosen}" for part in splits.get(chosen or "", ())}
-    dealt = dealt or {"test": f"tag::test_{slug}"}  # all items were dealt to this part
+    split_name = slug if slug in splits else next(iter(splits)) if len(splits) == 1 else None
+    test_splits = splits_with("test", tags)
+    if split_name is None and slug not in test_splits:
+        raise missing_split(
+            name, sorted(splits), [part_tag("test", split) for split in test_splits]
+        )
+    tags_of_parts = part_tags(split_name or slug)
+    parts = splits.get(split_name or "", ("test",))  # else all items were dealt to this part
+    filters = {part: tag_filter(tags_of_parts[part]) for part in parts}
     return NewEval(
-        task=wanted.task,
-        scores=wanted.scores,
-        test_filter=dealt["test"],
-        golden_filter=wanted.golden_filter or dealt.get("golden"),
-        train_filter=wanted.train_filter or dealt.get("train"),
-        val_filter=wanted.val_filter or dealt.get("val"),
+        task=definition.task,
+        scores=definition.scores,
+        test_filter=filters["test"],
+        golden_filter=definition.golden_filter or filters.get("golden"),
+        train_filter=definition.train_filter or filters.get("train"),
+        val_filter=definition.val_filter or filters.get("val"),
     )

@@ -15,9 +15,8 @@ import anyio
 
 from kiln_mcp.evals.items import case_of, stored_case
 from kiln_mcp.evals.work import Job, Measurement, Work, remaining
-from kiln_mcp.evaluators.checks import Skipped
-from kiln_mcp.evaluators.code import with_code
-from kiln_mcp.evaluators.llm_judge import Judged, judge_case, judge_model
+from kiln_mcp.evaluators.protocol import Evaluation, Setting, Skipped
+from kiln_mcp.evaluators.registry import load_evaluator
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.for_each import for_each
@@ -75,19 +74,19 @@ class _Tally:
         self.generated += 1
         self.done += self.judged_by_model
 
-    def take_verdict(self, verdict: "Judged | Skipped") -> None:
+    def take_verdict(self, verdict: "Evaluation | Skipped") -> None:
         self.done += 1
         if isinstance(verdict, Skipped):
             self.skipped += 1
         else:
             self.scored += 1
 
-    def take_results_of_others(self, planned: Sequence[Job], left: Sequence[Job]) -> None:
+    def take_results_of_others(self, jobs: Sequence[Job], open_jobs: Sequence[Job]) -> None:
         """Count what others have done of some jobs since these were planned."""
-        outputs = sum(job.output is None for job in planned)
-        outputs -= sum(job.output is None for job in left)
-        self.kept += len(planned) - len(left)
-        self.done += len(planned) - len(left) + outputs * self.judged_by_model
+        outputs = sum(job.output is None for job in jobs)
+        outputs -= sum(job.output is None for job in open_jobs)
+        self.kept += len(jobs) - len(open_jobs)
+        self.done += len(jobs) - len(open_jobs) + outputs * self.judged_by_model
 
     @property
     def says(self) -> str:
@@ -102,8 +101,8 @@ class _Tally:
 
     def says_of_others(self, items: int) -> str:
         """What is waited for, in words."""
-        others = f"Another call or program scores {items} of the items: waiting for its results."
-        return f"{self.says}. {others}" if self.says else others
+        sentence = f"Another call or program scores {items} of the items: waiting for its results."
+        return f"{self.says}. {sentence}" if self.says else sentence
 
     @property
     def did_anything(self) -> bool:
@@ -131,21 +130,21 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
     then its results are taken, or what it has not done is done here.
     """
     about = await ready(workspace, work.measurement)
-    tally = _Tally(work.steps, judge_model(about.judge) is not None, kept=work.kept)
+    tally = _Tally(work.steps, about.evaluator.model is not None, kept=work.kept)
     waiting: Sequence[Job] = work.jobs
     pause_s = FIRST_PAUSE_S
     while waiting:
-        elsewhere: list[Job] = []
+        foreign_jobs: list[Job] = []
         for begin in range(0, len(waiting), CLAIMED_AT_ONCE):
             chunk = waiting[begin : begin + CLAIMED_AT_ONCE]
-            elsewhere += await _carry_out_claimed(workspace, about, chunk, tally)
-        if len(elsewhere) < len(waiting):
+            foreign_jobs += await _carry_out_claimed(workspace, about, chunk, tally)
+        if len(foreign_jobs) < len(waiting):
             pause_s = FIRST_PAUSE_S
         else:
-            await workspace.report(tally.done, tally.total, tally.says_of_others(len(elsewhere)))
+            await workspace.report(tally.done, tally.total, tally.says_of_others(len(foreign_jobs)))
             await anyio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-        waiting = elsewhere
+        waiting = foreign_jobs
     outcome = tally.outcome
     if tally.did_anything:
         await _write_log(work, outcome)
@@ -159,7 +158,7 @@ async def ready(workspace: Workspace, about: Measurement) -> Measurement:
         Refusal: The evaluator is code, and the person has not trusted the folder.
         EvalError: The code cannot be read, or calls tools.
     """
-    judge = await with_code(workspace, about.store, about.judge)
+    judge = await load_evaluator(workspace, about.store, about.judge)
     return about if judge is about.judge else replace(about, judge=judge)
 
 
@@ -174,27 +173,28 @@ async def _carry_out_claimed(
         finally:
             await workspace.report(tally.done, tally.total, tally.says)
 
-    wanted = [key for job in jobs for key in job.claims(about.judge)]
-    async with about.store.claims(wanted) as claims:
+    claim_keys = [key for job in jobs for key in job.claims(about.judge)]
+    async with about.store.claims(claim_keys) as claims:
         is_own = [claims.issuperset(job.claims(about.judge)) for job in jobs]
         own = [job for job, claimed in zip(jobs, is_own, strict=True) if claimed]
         if own:
             # Who had claimed them before may have done them since this was planned.
-            left = await remaining(about, own)
-            tally.take_results_of_others(own, left)
-            await for_each(left, do)
+            open_jobs = await remaining(about, own)
+            tally.take_results_of_others(own, open_jobs)
+            await for_each(open_jobs, do)
     return [job for job, claimed in zip(jobs, is_own, strict=True) if not claimed]
 
 
 async def _do(engine: Engine, about: Measurement, job: Job, tally: _Tally) -> None:
-    asks = judge_model(about.judge) is not None
+    asks = about.evaluator.model is not None
     try:
         output = job.output or await _generate(engine, about, job, tally)
         # Where the judge asks no model, an output that is paid for gets its verdict in any case.
         with anyio.CancelScope(shield=not asks):
             case = case_of(job.item, output) if job.run_config else stored_case(output)
-            asker = f"evals/judge {about.judge.name}"
-            verdict = await judge_case(engine, about.judge, about.measured, about.task, case, asker)
+            purpose = f"evals/judge {about.judge.name}"
+            setting = Setting(engine, about.measured, about.task, purpose)
+            verdict = await about.evaluator.evaluate(case, setting)
             with anyio.CancelScope(shield=True):
                 await about.store.save(_eval_run(about, job, output, verdict), parent=about.judge)
                 tally.take_verdict(verdict)
@@ -208,20 +208,22 @@ async def _generate(engine: Engine, about: Measurement, job: Job, tally: _Tally)
         raise RuntimeError("a stored output is judged as it is")
     asker = f"evals/run {job.run_config.name}"
     produced = await produce(engine, job.setup, job.item.task_input, asker)
-    made = to_task_run(produced, job.item.task_input, job.run_config, job.setup)
-    run = made.replace(eval_source=job.item.source)
+    output = to_task_run(produced, job.item.task_input, job.run_config, job.setup)
+    run = output.replace(eval_source=job.item.source)
     with anyio.CancelScope(shield=True):  # a pause and a cancel keep what is paid for
         run = await about.store.save(run, parent=about.task)
         tally.take_output()
     return run
 
 
-def _eval_run(about: Measurement, job: Job, output: TaskRun, verdict: Judged | Skipped) -> EvalRun:
-    judged = verdict if isinstance(verdict, Judged) else None
+def _eval_run(
+    about: Measurement, job: Job, output: TaskRun, verdict: Evaluation | Skipped
+) -> EvalRun:
     skipped = verdict if isinstance(verdict, Skipped) else None
+    evaluation = None if isinstance(verdict, Skipped) else verdict
     by_input = job.item.kind == "eval_input"
     older = about.judge.config_type != "v2"
-    usage = judged.usage if judged else None
+    usage = evaluation.usage if evaluation else None
     return EvalRun(
         dataset_id=None if by_input else job.item.id,
         eval_input_id=job.item.id if by_input else None,
@@ -232,11 +234,9 @@ def _eval_run(about: Measurement, job: Job, output: TaskRun, verdict: Judged | S
         input=job.item.task_input if older else None,
         output=output.output.output if older else None,
         task_run_usage=output.usage if older else None,
-        intermediate_outputs=(
-            {"chain_of_thought": judged.reasoning} if judged and judged.reasoning else None
-        ),
-        scores=dict(judged.scores) if judged else {},
-        eval_usage=stored_usage(usage, judged.latency_s) if judged and usage else None,
+        intermediate_outputs=(evaluation.texts if evaluation and evaluation.texts else None),
+        scores=evaluation.values if evaluation else {},
+        eval_usage=stored_usage(usage, evaluation.latency_s) if evaluation and usage else None,
         skipped_reason=skipped.reason if skipped else None,
         skipped_detail=skipped.detail if skipped else None,
     )
@@ -255,7 +255,7 @@ async def _write_log(work: Work, outcome: RunOutcome) -> None:
         "at": datetime.now(UTC).isoformat(),
         "run_configs": setups,
         "seed": min(seeds, default=None),
-        "judge_model": judge_model(about.judge),
+        "judge_model": about.evaluator.model,
         "scored": outcome.scored,
         "kept": outcome.kept,
         "generated": outcome.generated,

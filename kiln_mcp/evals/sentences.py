@@ -7,8 +7,8 @@ from kiln_mcp.evals.answers import ComparisonRow
 from kiln_mcp.evals.runner import RunOutcome
 from kiln_mcp.evals.summaries import ScoreLine
 from kiln_mcp.evals.work import Measurement
-from kiln_mcp.evaluators.llm_judge import judge_model
 from storage import Eval
+from storage.errors import NextStep
 
 FEW_ITEMS: Final = 30
 
@@ -19,24 +19,34 @@ def filter_of_test(measured: Eval) -> str:
     return split.filter_id if split else ""
 
 
-def after_evaluator(measured: Eval, *, items: int, is_judge: bool) -> str:
-    """Return the next step after an evaluator was made."""
+def after_evaluator(measured: Eval, *, items: int, is_judge: bool) -> list[NextStep]:
+    """Return the next steps after an evaluator was made."""
     if not items:
-        return (
-            f"No item fits {filter_of_test(measured)!r} yet: add_items with that tag, "
-            "or split_data, before run_eval."
-        )
+        reason = f"no item fits {filter_of_test(measured)!r} yet: add items with that tag"
+        return [
+            NextStep(tool="add_items", reason=reason),
+            NextStep(tool="split_data", reason="or deal the items that are there into parts"),
+        ]
     if is_judge:
-        return "next_items_to_label, then measure_agreement: is the judge to be trusted?"
-    return "run_eval: measure a run config."
+        return [
+            NextStep(tool="next_items_to_label", reason="label items to check the judge"),
+            NextStep(tool="measure_agreement", reason="compare the judge with people's labels"),
+        ]
+    return [
+        NextStep(tool="run_eval", reason="measure a run config", arguments={"eval": measured.name})
+    ]
 
 
-def after_run(lines: Sequence[ScoreLine]) -> str:
-    """Return the next step after a run of an eval."""
-    look = "describe_eval with show: read what failed."
+def after_run(measured: Eval, lines: Sequence[ScoreLine]) -> list[NextStep]:
+    """Return the next steps after a run of an eval."""
+    look = NextStep(
+        tool="describe_eval",
+        reason="read what failed",
+        arguments={"eval": measured.name, "show": {}},
+    )
     if len({line.run_config for line in lines}) > 1:
-        return f"{look} compare_run_configs: is one better?"
-    return f"{look} evolve_prompt: search for a better prompt."
+        return [look, NextStep(tool="compare_run_configs", reason="test whether one is better")]
+    return [look, NextStep(tool="evolve_prompt", reason="search for a better prompt")]
 
 
 def no_items(measured: Eval, split: str) -> str:
@@ -64,7 +74,7 @@ def run_warnings(about: Measurement, outcome: RunOutcome, items: int) -> list[st
         warnings.append(f"{outcome.skipped} items lack what the evaluator needs and were skipped.")
     if items < FEW_ITEMS:
         warnings.append(f"{items} items are few: expect wide intervals.")
-    if judge_model(about.judge) and not any(v.eval_config_eval for v in about.verdicts):
+    if about.evaluator.model and not any(v.eval_config_eval for v in about.verdicts):
         warnings.append(
             "This judge was never compared with people's labels: its scores may mean nothing. "
             "Call measure_agreement."
@@ -81,7 +91,7 @@ def comparison_warnings(
         warnings.append(f"{excluded} items were scored for one of the two alone and left out.")
     if len(rows) > 1:
         warnings.append(f"{len(rows)} scores were compared: one may differ by luck.")
-    if judge_model(about.judge):
+    if about.evaluator.model:
         warnings.append(
             "The scores are a judge's, not people's: see measure_agreement for what it is worth."
         )

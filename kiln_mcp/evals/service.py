@@ -19,7 +19,7 @@ from kiln_mcp.evals.answers import (
 )
 from kiln_mcp.evals.arguments import ItemChoice, ItemsToShow, NewEval
 from kiln_mcp.evals.comparison import in_words, paired_difference
-from kiln_mcp.evals.errors import AllFailed, EvalExists, NotComparable, NothingToEvaluate
+from kiln_mcp.evals.errors import NothingToEvaluate, no_score
 from kiln_mcp.evals.items import Item, items_of
 from kiln_mcp.evals.lookups import (
     TaskEval,
@@ -30,8 +30,8 @@ from kiln_mcp.evals.lookups import (
     gather,
     with_judge,
 )
-from kiln_mcp.evals.making import make_eval, plan_of_evaluator
 from kiln_mcp.evals.parts import with_items
+from kiln_mcp.evals.records import make_eval, plan_of_evaluator
 from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.sentences import (
     after_evaluator,
@@ -44,9 +44,8 @@ from kiln_mcp.evals.sentences import (
 from kiln_mcp.evals.summaries import score_lines, scores_by_item
 from kiln_mcp.evals.work import Measurement, plan_run
 from kiln_mcp.evals.worst_items import Looked, look_at
-from kiln_mcp.evaluators.arguments import Evaluator, ModelJudge
-from kiln_mcp.evaluators.llm_judge import judge_model
-from kiln_mcp.evaluators.records import make_evaluator
+from kiln_mcp.evaluators.protocol import EvaluatorDefinition
+from kiln_mcp.evaluators.registry import AnyKind, evaluator_of, kind_name, make_evaluator
 from kiln_mcp.projects.references import ProjectReference, is_same_name, task_of
 from kiln_mcp.run_configs.cost_estimates import plan_of
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
@@ -57,6 +56,7 @@ from storage import (
     ProjectStore,
     Spec,
 )
+from storage.errors import NextStep, Refusal
 from storage.index.queries import RunQuery
 
 EvalReference = Annotated[str, Field(description="The eval's name or id.")]
@@ -72,7 +72,8 @@ async def create_evaluator(
     project: ProjectReference,
     eval: Annotated[str, Field(description="An eval's name or id, or the name of a new one.")],
     evaluator: Annotated[
-        Evaluator,
+        EvaluatorDefinition,
+        AnyKind(),
         Field(
             description="How outputs are judged. Prefer a check that asks no model where one can "
             "decide. value_expression is Jinja, e.g. (final_message | fromjson).city; the "
@@ -92,46 +93,51 @@ async def create_evaluator(
     approves the code of a code evaluator before it is saved.
     """
     store = await workspace.open_project(project)
-    known = [
-        one for one in await all_evals(store) if eval == one.id or is_same_name(eval, one.name)
+    matches = [
+        item for item in await all_evals(store) if eval == item.id or is_same_name(eval, item.name)
     ]
-    if known and new_eval is not None:
-        raise EvalExists(known[0].name)
-    model = workspace.model_name(evaluator.model if isinstance(evaluator, ModelJudge) else None)
-    if isinstance(evaluator, ModelJudge):
+    if matches and new_eval is not None:
+        raise Refusal(
+            "The eval '{name}' exists already, so new_eval cannot apply. Leave new_eval out to add "
+            "an evaluator to it, or choose another name for a new eval.",
+            name=matches[0].name,
+        )
+    model = workspace.model_name(evaluator.requested_model)
+    if evaluator.asks_model:
         workspace.engine.check_name(model)
-    record = await make_evaluator(name or evaluator.type.replace("_", " "), evaluator, model)
-    found = choose("eval", known, eval) if known else await _new(store, eval, new_eval or NewEval())
+    record = await make_evaluator(name, evaluator, model)
+    task_eval = (
+        choose("eval", matches, eval) if matches else await _new(store, eval, new_eval or NewEval())
+    )
     spec = None
     if new_eval is not None and new_eval.spec:
-        spec = await store.find(Spec, new_eval.spec, parent=found.task)
+        spec = await store.find(Spec, new_eval.spec, parent=task_eval.task)
 
     async def save() -> EvaluatorCreated:
         async with store.transaction() as change:
-            measured = found.measured
+            measured = task_eval.measured
             if measured.current_config_id is None:
                 measured = measured.replace(current_config_id=record.id)
-            measured = change.save(measured, parent=found.task)
+            measured = change.save(measured, parent=task_eval.task)
             saved = change.save(record, parent=measured)
             if spec is not None:
                 change.save(spec.replace(eval_id=measured.id))
-        items = await count_items(store, found.task, measured, "test")
-        is_judge = isinstance(evaluator, ModelJudge)
+        items = await count_items(store, task_eval.task, measured, "test")
         return EvaluatorCreated(
             eval=measured.name,
             eval_id=measured.id,
             evaluator=saved.name,
             evaluator_id=saved.id,
-            kind=evaluator.type,
+            kind=kind_name(record),
             scores=[score.json_key for score in measured.output_scores],
             test_filter=filter_of_test(measured),
             golden_filter=measured.eval_configs_filter_id or "",
             test_items=items,
             is_current=measured.current_config_id == saved.id,
-            next_step=after_evaluator(measured, items=items, is_judge=is_judge),
+            next=after_evaluator(measured, items=items, is_judge=evaluator.asks_model),
         )
 
-    return Proposal(plan_of_evaluator(evaluator, record.name, found.measured.name), save)
+    return Proposal(plan_of_evaluator(evaluator, record.name, task_eval.measured.name), save)
 
 
 @capability(effect=Effect.SPENDS, title="Run an eval", runs=Runs.AS_JOB)
@@ -156,29 +162,29 @@ async def run_eval(
     about = await gather(store, await find_eval(store, eval), evaluator)
     about = await ready(workspace, about)
     configs = await find_run_configs(store, about.task, run_configs or [])
-    chosen = _split_items(about, items.split)[: items.limit]
-    if not chosen:
+    chosen_items = _split_items(about, items.split)[: items.limit]
+    if not chosen_items:
         raise NothingToEvaluate(no_items(about.measured, items.split))
-    work = plan_run(about, configs, chosen, seed=items.seed)
+    work = plan_run(about, configs, chosen_items, seed=items.seed)
     ways = "1 run config" if len(configs) == 1 else f"{len(configs)} run configs"
-    summary = f"Score {len(chosen)} items for {ways} of {about.task.name!r}."
+    summary = f"Score {len(chosen_items)} items for {ways} of {about.task.name!r}."
     await workspace.check_ready(store, work.calls_by_model)
     plan = await plan_of(workspace.engine, summary, work.calls_by_model, "evals")
 
     async def score() -> EvalRunReport:
         outcome = await carry_out(workspace, work)
         if work.jobs and len(outcome.failures) == len(work.jobs):
-            raise AllFailed([failure.reason for failure in outcome.failures])
+            raise no_score([failure.reason for failure in outcome.failures])
         after = await with_judge(about, about.judge)
         runs = await store.runs(about.task, RunQuery(is_from_eval=True))
         lines = score_lines(
-            after.verdicts, configs, _keys(about.measured), [item.id for item in chosen], runs
+            after.verdicts, configs, _keys(about.measured), [item.id for item in chosen_items], runs
         )
         return EvalRunReport(
             eval=about.measured.name,
             evaluator=about.judge.name,
             split=items.split,
-            items=len(chosen),
+            items=len(chosen_items),
             newly_scored=outcome.scored,
             already_scored=outcome.kept,
             outputs_made=outcome.generated,
@@ -191,8 +197,8 @@ async def run_eval(
                 ]
             ),
             table=[ScoreRow.of(line) for line in lines],
-            warnings=run_warnings(after, outcome, len(chosen)),
-            next_step=after_run(lines),
+            warnings=run_warnings(after, outcome, len(chosen_items)),
+            next=after_run(about.measured, lines),
         )
 
     return Proposal(plan, score)
@@ -213,25 +219,37 @@ async def compare_run_configs(
     """
     store = await workspace.open_project(project)
     about = await gather(store, await find_eval(store, eval), evaluator)
-    one, two = await find_run_configs(store, about.task, [first, second])
+    first_config, second_config = await find_run_configs(store, about.task, [first, second])
     items = {item.id for item in _split_items(about, "test")}
     rows: list[ComparisonRow] = []
     excluded = 0
     for key in _keys(about.measured):
         of_one, of_two = (
             {i: s for i, s in scores_by_item(about.verdicts, c.id, key).items() if i in items}
-            for c in (one, two)
+            for c in (first_config, second_config)
         )
         if not of_one.keys() & of_two.keys():
-            raise NotComparable(one.name, two.name, (len(of_one), len(of_two)))
+            raise Refusal(
+                "'{first}' and '{second}' cannot be compared: no item was scored for both "
+                "({first_count} and {second_count} scored items).",
+                first=first_config.name,
+                second=second_config.name,
+                first_count=len(of_one),
+                second_count=len(of_two),
+                next=[NextStep(tool="run_eval", reason="score both run configs first")],
+            )
         excluded = max(excluded, len(of_one.keys() ^ of_two.keys()))
-        paired = paired_difference(of_one, of_two)
-        rows.append(ComparisonRow.of(key, paired, in_words(paired, one.name, two.name)))
+        difference = paired_difference(of_one, of_two)
+        rows.append(
+            ComparisonRow.of(
+                key, difference, in_words(difference, first_config.name, second_config.name)
+            )
+        )
     return Comparison(
         eval=about.measured.name,
         evaluator=about.judge.name,
-        first=one.name,
-        second=two.name,
+        first=first_config.name,
+        second=second_config.name,
         rows=rows,
         excluded=excluded,
         warnings=comparison_warnings(about, rows, excluded),
@@ -256,24 +274,28 @@ async def describe_eval(
     With `show` also items with what was answered and how it was scored, the worst first.
     """
     store = await workspace.open_project(project)
-    known = await all_evals(store)
+    evals = await all_evals(store)
     if eval is None:
         return EvalReport(
-            evals=[await _summary(store, one) for one in known],
+            evals=[await _summary(store, task_eval) for task_eval in evals],
             evaluators=[],
             table=[],
-            next_step=None if known else "create_evaluator: say how outputs are judged.",
+            next=[]
+            if evals
+            else [NextStep(tool="create_evaluator", reason="say how outputs are judged")],
         )
-    found = await find_eval(store, eval)
-    judges = await store.children(found.measured, EvalConfig)
-    looked = await _look(store, found, evaluator, show) if show else None
+    task_eval = await find_eval(store, eval)
+    judges = await store.children(task_eval.measured, EvalConfig)
+    view = await _look(store, task_eval, evaluator, show) if show else None
     return EvalReport(
-        evals=[await _summary(store, found)],
-        evaluators=[await _evaluator(store, found.measured, judge) for judge in judges],
-        table=await _table(store, found, evaluator) if judges else [],
-        items=looked.items if looked else [],
-        items_found=looked.found if looked else None,
-        next_step=None if judges else "create_evaluator: this eval has none.",
+        evals=[await _summary(store, task_eval)],
+        evaluators=[await _evaluator(store, task_eval.measured, judge) for judge in judges],
+        table=await _table(store, task_eval, evaluator) if judges else [],
+        items=view.items if view else [],
+        items_found=view.found if view else None,
+        next=[]
+        if judges
+        else [NextStep(tool="create_evaluator", reason="give this eval an evaluator")],
     )
 
 
@@ -297,11 +319,13 @@ async def _look(
 
 async def _table(store: ProjectStore, found: TaskEval, evaluator: str | None) -> list[ScoreRow]:
     about = await gather(store, found, evaluator)
-    scored = {v.task_run_config_id for v in about.verdicts} - {None}
-    if not scored:
+    config_ids = {v.task_run_config_id for v in about.verdicts} - {None}
+    if not config_ids:
         return []
     configs = [
-        config for config in await find_run_configs(store, about.task, []) if config.id in scored
+        config
+        for config in await find_run_configs(store, about.task, [])
+        if config.id in config_ids
     ]
     items = [item.id for item in _split_items(about, "test")]
     lines = score_lines(about.verdicts, configs, _keys(about.measured), items, about.runs)
@@ -321,12 +345,11 @@ async def _summary(store: ProjectStore, found: TaskEval) -> EvalSummary:
 
 
 async def _evaluator(store: ProjectStore, measured: Eval, judge: EvalConfig) -> EvaluatorSummary:
-    kind = judge.config_type if judge.config_type != "v2" else None
     return EvaluatorSummary(
         evaluator=judge.name,
         id=judge.id,
-        kind=kind or str(getattr(judge.properties, "type", "v2")),
-        model=judge_model(judge),
+        kind=kind_name(judge) if judge.config_type == "v2" else judge.config_type,
+        model=evaluator_of(judge).model,
         is_current=measured.current_config_id == judge.id,
         results=(await store.counts(judge)).get("eval_run", 0),
     )

@@ -41,14 +41,14 @@ def scores_by_item(
 
     Where an item has several results the oldest counts.
     """
-    found: dict[str, float] = {}
+    scores: dict[str, float] = {}
     for verdict in sorted(verdicts, key=lambda v: (v.created_at, v.id)):
         item = verdict.dataset_id or verdict.eval_input_id
         if verdict.task_run_config_id != run_config_id or verdict.skipped_reason or not item:
             continue
         if score in verdict.scores:
-            found.setdefault(item, verdict.scores[score])
-    return found
+            scores.setdefault(item, verdict.scores[score])
+    return scores
 
 
 def score_lines(
@@ -100,5 +100,5 @@ def _seconds(usages: Sequence[Usage | None]) -> float | None:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known and len(known) * 2 >= len(values) else None
+    numbers = [value for value in values if value is not None]
+    return fmean(numbers) if numbers and len(numbers) * 2 >= len(values) else None

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kiln_mcp.evals.items import Item
-from kiln_mcp.evaluators.llm_judge import calls_per_item, judge_model
+from kiln_mcp.evaluators.protocol import Evaluator
+from kiln_mcp.evaluators.registry import evaluator_of
 from kiln_mcp.run_configs.task_runs import Setup, resolve
 from storage import (
     Eval,
@@ -46,6 +47,11 @@ class Measurement:
     inputs: Sequence[EvalInput]
     verdicts: Sequence[EvalRun]
 
+    @property
+    def evaluator(self) -> Evaluator:
+        """Return what the evaluator's record stands for."""
+        return evaluator_of(self.judge)
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -84,19 +90,19 @@ class Work:
     @property
     def steps(self) -> int:
         """Return how much there is to do, as progress counts it."""
-        return len(self.jobs) + (self.generations if judge_model(self.measurement.judge) else 0)
+        return len(self.jobs) + (self.generations if self.measurement.evaluator.model else 0)
 
     @property
     def calls_by_model(self) -> Mapping[str, int]:
         """Return how often each model will be asked, corrections left out."""
         calls: dict[str, int] = {}
-        judge = judge_model(self.measurement.judge)
-        if judge:
-            calls[judge] = len(self.jobs) * calls_per_item(self.measurement.judge)
+        evaluator = self.measurement.evaluator
+        if evaluator.model:
+            calls[evaluator.model] = len(self.jobs) * evaluator.calls_per_item
         for job in self.jobs:
             if job.output is None and job.setup is not None:
-                each = 2 if job.setup.thinking else 1
-                calls[job.setup.model] = calls.get(job.setup.model, 0) + each
+                calls_per_output = 2 if job.setup.thinking else 1
+                calls[job.setup.model] = calls.get(job.setup.model, 0) + calls_per_output
         return calls
 
 
@@ -109,14 +115,14 @@ def plan_run(
     """Return what is left to do for run configs over items.
 
     Raises:
-        UnsupportedRunConfig: A run config does not run here.
+        Refusal: A run config does not run here.
     """
     done = {
         (verdict.dataset_id or verdict.eval_input_id, verdict.task_run_config_id)
         for verdict in measurement.verdicts
         if not verdict.eval_config_eval
     }
-    made = _made(measurement.runs)
+    outputs = _made(measurement.runs)
     jobs: list[Job] = []
     kept = 0
     for config in run_configs:
@@ -125,7 +131,7 @@ def plan_run(
             if (item.id, config.id) in done:
                 kept += 1
             else:
-                jobs.append(Job(item, config, setup, made.get((item.id, config.id))))
+                jobs.append(Job(item, config, setup, outputs.get((item.id, config.id))))
     return Work(measurement, tuple(jobs), kept)
 
 
@@ -157,13 +163,13 @@ async def remaining(about: Measurement, jobs: Sequence[Job]) -> list[Job]:
         (v.dataset_id or v.eval_input_id, v.task_run_config_id, v.eval_config_eval)
         for v in verdicts
     }
-    made: dict[tuple[str, str | None], TaskRun] = {}
+    outputs: dict[tuple[str, str | None], TaskRun] = {}
     if not all(job.output for job in jobs):
         await store.refresh()  # the outputs of other processes
-        made = _made(await store.runs(about.task, RunQuery(is_from_eval=True)))
-    left: list[Job] = []
+        outputs = _made(await store.runs(about.task, RunQuery(is_from_eval=True)))
+    open_jobs: list[Job] = []
     for job in jobs:
         item, config = job.item.id, job.run_config.id if job.run_config else None
         if (item, config, config is None) not in done:
-            left.append(replace(job, output=job.output or made.get((item, config))))
-    return left
+            open_jobs.append(replace(job, output=job.output or outputs.get((item, config))))
+    return open_jobs

@@ -7,8 +7,8 @@ from typing import Final
 from kiln_mcp.evals.answers import ShownItem
 from kiln_mcp.evals.items import Item
 from kiln_mcp.evals.work import Measurement
-from kiln_mcp.evaluators.g_eval import normalised
-from kiln_mcp.evaluators.records import REFERENCE_KEY
+from kiln_mcp.evaluators.llm_judge import REFERENCE_KEY
+from kiln_mcp.evaluators.scales import normalised
 from storage import EvalRun, TaskRunConfig
 from storage.text.excerpts import excerpt
 
@@ -43,22 +43,22 @@ def look_at(
     by_id = {item.id: item for item in items}
     names = {config.id: config.name for config in configs}
     outputs = {run.id: run.output.output for run in about.runs}
-    ranked: list[tuple[float, str, ShownItem]] = []
-    seen: set[tuple[str, str]] = set()
+    rows: list[tuple[float, str, ShownItem]] = []
+    pairs: set[tuple[str, str]] = set()
     for verdict in sorted(about.verdicts, key=lambda v: (v.created_at, v.id)):
         item = by_id.get(verdict.dataset_id or verdict.eval_input_id or "")
         config = verdict.task_run_config_id or ""
-        if item is None or config not in names or (item.id, config) in seen:
+        if item is None or config not in names or (item.id, config) in pairs:
             continue
-        seen.add((item.id, config))
+        pairs.add((item.id, config))
         worth = _worth(about, verdict)
         if failures and (worth is None or worth >= 1):
             continue
-        made = outputs.get(verdict.scored_run_id or "", verdict.output or "")
-        shown = _shown(item, names[config], made, verdict)
-        ranked.append((2.0 if worth is None else worth, item.id, shown))
-    ranked.sort(key=lambda one: one[:2])
-    return Looked([shown for _, _, shown in ranked[:limit]], len(ranked))
+        output = outputs.get(verdict.scored_run_id or "", verdict.output or "")
+        view = _view(item, names[config], output, verdict)
+        rows.append((2.0 if worth is None else worth, item.id, view))
+    rows.sort(key=lambda row: row[:2])
+    return Looked([shown for _, _, shown in rows[:limit]], len(rows))
 
 
 def _worth(about: Measurement, verdict: EvalRun) -> float | None:
@@ -68,10 +68,14 @@ def _worth(about: Measurement, verdict: EvalRun) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _shown(item: Item, run_config: str, output: str, verdict: EvalRun) -> ShownItem:
+def _view(item: Item, run_config: str, output: str, verdict: EvalRun) -> ShownItem:
     expected = (item.reference or {}).get(REFERENCE_KEY)
-    thought = (verdict.intermediate_outputs or {}).get("chain_of_thought")
-    why = verdict.skipped_detail or thought
+    texts = verdict.intermediate_outputs or {}
+    feedback = [
+        f"{key}: {texts[name]}" for key in verdict.scores if (name := f"{key}_feedback") in texts
+    ]
+    reasons = [texts.get("chain_of_thought", ""), *feedback]
+    why = verdict.skipped_detail or "\n".join(filter(None, reasons))
     return ShownItem(
         item=item.id,
         run_config=run_config,

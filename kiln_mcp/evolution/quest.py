@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.datasets.parts import tag_of, topic_of
+from kiln_mcp.datasets.parts import tag_of
+from kiln_mcp.datasets.topics import topic_of
 from kiln_mcp.evals.items import Item, items_of
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.evals.work import Measurement
-from kiln_mcp.evaluators.llm_judge import calls_per_item, judge_model
 from kiln_mcp.evolution.blocks import Block, Candidate
 from kiln_mcp.evolution.errors import PartMissing, PartsOverlap
 from kiln_mcp.evolution.operators import Pool
@@ -100,10 +100,10 @@ async def prepare(workspace: Workspace, about: Measurement, wanted: Wanted) -> Q
 
 def calls_by_model(quest: Quest) -> dict[str, int]:
     """Return how often a search will ask which models, its final measurement included."""
-    judge = judge_model(quest.about.judge)
+    judge = quest.about.evaluator.model
     each = {quest.setup.model: 2 if quest.setup.thinking else 1}
     if judge:
-        each[judge] = each.get(judge, 0) + calls_per_item(quest.about.judge)
+        each[judge] = each.get(judge, 0) + quest.about.evaluator.calls_per_item
     final = 2 * len(quest.parts.test)
     searched = -(-quest.wanted.budget // sum(each.values()))
     calls = {model: times * (searched + final) for model, times in each.items()}

@@ -10,10 +10,9 @@ import anyio
 
 from kiln_mcp.evals.items import Item, case_of
 from kiln_mcp.evals.work import Measurement
-from kiln_mcp.evaluators.checks import Skipped
-from kiln_mcp.evaluators.g_eval import normalised
-from kiln_mcp.evaluators.llm_judge import calls_per_item, judge_case
-from kiln_mcp.evaluators.records import REFERENCE_KEY
+from kiln_mcp.evaluators.llm_judge import REFERENCE_KEY
+from kiln_mcp.evaluators.protocol import Setting, Skipped
+from kiln_mcp.evaluators.scales import normalised
 from kiln_mcp.evolution.blocks import Candidate, split_blocks
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import BadAnswer, ContextOverflow, ModelError
@@ -106,7 +105,7 @@ class Trials:
         self._setup = setup
         self._demonstrations = demonstrations
         self._limiter = anyio.CapacityLimiter(CONCURRENCY)
-        self.calls_each = (2 if setup.thinking else 1) + calls_per_item(about.judge)
+        self.calls_each = (2 if setup.thinking else 1) + about.evaluator.calls_per_item
 
     async def attempt(self, candidate: Candidate, item: Item) -> Attempt:
         """Run a candidate on one item; an output that cannot be had or judged scores 0."""
@@ -116,21 +115,15 @@ class Trials:
             try:
                 made = await produce(self._engine, setup, item.task_input, "evolution/run")
                 run = to_task_run(made, item.task_input, self._run_config, setup)
-                verdict = await judge_case(
-                    self._engine,
-                    about.judge,
-                    about.measured,
-                    about.task,
-                    case_of(item, run),
-                    "evolution/judge",
-                )
+                setting = Setting(self._engine, about.measured, about.task, "evolution/judge")
+                verdict = await about.evaluator.evaluate(case_of(item, run), setting)
             except (BadAnswer, ContextOverflow, EvalError) as error:
                 return Attempt(item, "", 0.0, str(error))
         if isinstance(verdict, Skipped):
             return Attempt(item, made.output, 0.0, verdict.detail or verdict.reason)
         kinds = {score.json_key: score.type for score in about.measured.output_scores}
-        score = fmean(normalised(value, kinds[key]) for key, value in verdict.scores.items())
-        return Attempt(item, made.output, score, verdict.reasoning)
+        score = fmean(normalised(value, kinds[key]) for key, value in verdict.values.items())
+        return Attempt(item, made.output, score, verdict.verdict)
 
     async def attempts(
         self, candidate: Candidate, items: Sequence[Item], tell: Tell | None = None

@@ -6,7 +6,6 @@ from kiln_mcp.evals.lookups import TaskEval
 from kiln_mcp.evals.runner import RunOutcome
 from kiln_mcp.evals.summaries import scores_by_item
 from kiln_mcp.evals.work import Measurement
-from kiln_mcp.evaluators.llm_judge import judge_model
 from kiln_mcp.judging.answers import AgreementRow, Ceiling, round_if_known
 from kiln_mcp.judging.measurement import describe, measure
 from kiln_mcp.labels.golden_set import Pool
@@ -89,7 +88,7 @@ def nothing_measured(
             name=task_eval.name,
             reason=failures[0].reason,
         )
-    if any(judge_model(judge.judge) for judge in judges):
+    if any(judge.evaluator.model for judge in judges):
         return Refusal(
             "No labelled item of '{name}' has what its judges need, such as a reference.",
             name=task_eval.name,

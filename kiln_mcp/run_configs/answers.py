@@ -1,6 +1,7 @@
 """What the capabilities about run configs answer."""
 
 from kiln_mcp.workbench.capability import Result
+from storage.errors import NextStep
 
 
 class RunConfigCreated(Result):
@@ -11,4 +12,4 @@ class RunConfigCreated(Result):
     model: str
     prompt: str
     warnings: list[str]
-    next_step: str
+    next: list[NextStep]

@@ -1,43 +1,36 @@
-"""Errors of run configs and their templates."""
+"""Errors of run configs, evals and evaluators.
 
-from storage.errors import WorkbenchError
-from storage.text.excerpts import excerpt
+storage.errors.WorkbenchError
+└── EvalError             one item, or a whole eval, cannot be scored
+    └── ExtractionFailed  an expression finds nothing usable in an output
+"""
+
+from storage.errors import NextStep, Refusal, WorkbenchError
+from storage.text.excerpts import LONGEST_REASON, excerpt
 
 
 class EvalError(WorkbenchError):
-    """Something about an eval prevents the result."""
-
-
-class UnusableTemplate(EvalError):
-    """A Jinja template or expression cannot be used."""
-
-    def __init__(self, text: str, reason: str) -> None:
-        shown = excerpt(text, 80)
-        super().__init__(
-            f"The template {shown!r} cannot be used: {reason}. It may name final_message, "
-            "task_input, trace and reference_data."
-        )
+    """One item, or a whole eval, cannot be scored."""
 
 
 class ExtractionFailed(EvalError):
     """An expression finds nothing usable in an output."""
 
 
-class UnsupportedRunConfig(EvalError):
-    """This kind of run config does not run here."""
+def unusable_template(text: str, reason: str) -> EvalError:
+    """Return the error of a template, an expression or a pattern that cannot be used."""
+    return EvalError(
+        f"The template {excerpt(text, 80)!r} cannot be used: "
+        f"{excerpt(reason, LONGEST_REASON)}. It may name final_message, task_input, trace and "
+        "reference_data."
+    )
 
-    def __init__(self, name: str, why: str) -> None:
-        super().__init__(
-            f"The run config {name!r} does not run here: {why}. Make another with "
-            "create_run_config."
-        )
 
-
-class RunConfigExists(EvalError):
-    """A run config of this name is there already, and it never changes."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f"There is a run config '{name}' already, and run configs never change. Choose another "
-            "name; nothing has been saved."
-        )
+def unsupported_run_config(name: str, reason: str) -> Refusal:
+    """Return the refusal of a run config that does not run here."""
+    return Refusal(
+        "The run config '{name}' does not run here: {reason}.",
+        name=name,
+        reason=reason,
+        next=[NextStep(tool="create_run_config", reason="make another")],
+    )

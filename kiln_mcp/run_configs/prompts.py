@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kiln_mcp.run_configs.errors import UnsupportedRunConfig
+from kiln_mcp.run_configs.errors import unsupported_run_config
 from storage import Prompt, Task, TaskRun, TaskRunConfig, task_run_filter
 
 FEW_SHOT: Final = 4
@@ -113,17 +113,17 @@ def prompt_text(
         runs: The task's runs that may be shown, for prompts with examples.
 
     Raises:
-        UnsupportedRunConfig: The prompt id means nothing here.
+        Refusal: The prompt id means nothing here.
     """
     if run_config.prompt:
         frozen = run_config.prompt
         return PromptText(frozen.prompt, frozen.chain_of_thought_instructions)
     properties = run_config.run_config_properties
     if properties.type == "mcp":
-        raise UnsupportedRunConfig(run_config.name, "it calls an MCP tool instead of a model")
+        raise unsupported_run_config(run_config.name, "it calls an MCP tool instead of a model")
     made = built_prompt(task, properties.prompt_id, prompts, runs)
     if made is None:
-        raise UnsupportedRunConfig(
+        raise unsupported_run_config(
             run_config.name, f"its prompt {properties.prompt_id!r} is not in this project"
         )
     return made

@@ -25,13 +25,13 @@ def make_run_config(
         record_id: Its id; None for a new one.
     """
     identity = record_id or new_id()
-    stored = stored_model(model)
+    model_pair = stored_model(model)
     return TaskRunConfig(
         id=identity,
         name=wanted.name,
         run_config_properties=KilnAgentProperties(
-            model_name=stored.name,
-            model_provider_name=stored.provider,
+            model_name=model_pair.name,
+            model_provider_name=model_pair.provider,
             prompt_id=f"task_run_config::{project.id}::{task.id}::{identity}",
             temperature=wanted.temperature,
             structured_output_mode="json_schema" if task.output_json_schema else "default",

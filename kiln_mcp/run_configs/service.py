@@ -8,12 +8,13 @@ from kiln_mcp.datasets.held_out import runs_to_show
 from kiln_mcp.projects.references import ProjectReference, TaskReference, is_same_name, task_of
 from kiln_mcp.run_configs.answers import RunConfigCreated
 from kiln_mcp.run_configs.arguments import RunConfigDefinition
-from kiln_mcp.run_configs.errors import RunConfigExists, UnsupportedRunConfig
+from kiln_mcp.run_configs.errors import unsupported_run_config
 from kiln_mcp.run_configs.prompts import WITH_EXAMPLES, PromptText, built_prompt, split_examples
 from kiln_mcp.run_configs.records import make_run_config
 from kiln_mcp.workbench.capability import Effect, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Prompt, TaskRunConfig
+from storage.errors import NextStep, Refusal
 
 
 def lack_of_examples(prompt_id: str, prompt: str) -> list[str]:
@@ -46,23 +47,31 @@ async def create_run_config(
         is_same_name(run_config.name, one.name)
         for one in await store.children(owner, TaskRunConfig)
     ):
-        raise RunConfigExists(run_config.name)
+        raise Refusal(
+            "There is a run config '{name}' already, and run configs never change. Choose another "
+            "name. Nothing has been saved.",
+            name=run_config.name,
+        )
     text = PromptText(run_config.prompt) if run_config.prompt else None
     if text is None:
         prompts = await store.children(owner, Prompt)
-        shown = await runs_to_show(store, owner)
-        text = built_prompt(owner, run_config.prompt_id, prompts, shown)
+        examples = await runs_to_show(store, owner)
+        text = built_prompt(owner, run_config.prompt_id, prompts, examples)
     if text is None:
-        raise UnsupportedRunConfig(run_config.name, f"there is no prompt {run_config.prompt_id!r}")
-    chosen = workspace.model_name(run_config.model)
-    workspace.engine.check_name(chosen)
-    config = make_run_config(store.project, owner, run_config, chosen, text)
+        raise unsupported_run_config(
+            run_config.name, f"there is no prompt {run_config.prompt_id!r}"
+        )
+    model = workspace.model_name(run_config.model)
+    workspace.engine.check_name(model)
+    config = make_run_config(store.project, owner, run_config, model, text)
     saved = await store.save(config, parent=owner)
     return RunConfigCreated(
         run_config=saved.name,
         id=saved.id,
-        model=chosen,
+        model=model,
         prompt=text.prompt,
         warnings=[] if run_config.prompt else lack_of_examples(run_config.prompt_id, text.prompt),
-        next_step="run_eval: measure it.",
+        next=[
+            NextStep(tool="run_eval", reason="measure it", arguments={"run_configs": [saved.name]})
+        ],
     )

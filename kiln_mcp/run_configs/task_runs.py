@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from kiln_mcp.llm import Engine, Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm import Usage as ModelUsage
 from kiln_mcp.llm.schemas import unusable_schema
-from kiln_mcp.run_configs.errors import UnsupportedRunConfig
+from kiln_mcp.run_configs.errors import unsupported_run_config
 from kiln_mcp.run_configs.model_names import StoredModel, engine_model
 from kiln_mcp.run_configs.prompts import Example, prompt_text, split_examples
 from kiln_mcp.run_configs.templates import Case, render_template
@@ -60,8 +60,8 @@ class Setup:
     @property
     def fingerprint(self) -> str:
         """12 hexadecimal digits that differ where any of it differs."""
-        shown = [[example.task_input, example.output] for example in self.examples]
-        parts = [self.model, self.prompt, shown, self.thinking, self.schema, self.temperature]
+        turns = [[example.task_input, example.output] for example in self.examples]
+        parts = [self.model, self.prompt, turns, self.thinking, self.schema, self.temperature]
         text = json.dumps([*parts, self.input_template, self.seed], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -89,13 +89,13 @@ def agent_properties(run_config: TaskRunConfig) -> KilnAgentProperties:
     """Return a run config's model settings.
 
     Raises:
-        UnsupportedRunConfig: It calls an MCP tool, or lets the model call tools.
+        Refusal: It calls an MCP tool, or lets the model call tools.
     """
     properties = run_config.run_config_properties
     if not isinstance(properties, KilnAgentProperties):
-        raise UnsupportedRunConfig(run_config.name, "it calls an MCP tool instead of a model")
+        raise unsupported_run_config(run_config.name, "it calls an MCP tool instead of a model")
     if properties.tools_config and properties.tools_config.tools:
-        raise UnsupportedRunConfig(run_config.name, "it lets the model call tools")
+        raise unsupported_run_config(run_config.name, "it lets the model call tools")
     return properties
 
 
@@ -109,7 +109,7 @@ def resolve(
     """Return the set-up that a run config stands for.
 
     Raises:
-        UnsupportedRunConfig: Part of it does not run here.
+        Refusal: Part of it does not run here.
     """
     properties = agent_properties(run_config)
     text = prompt_text(task, run_config, prompts, runs)
@@ -151,13 +151,13 @@ async def produce(engine: Engine, setup: Setup, task_input: str, asker: str) -> 
     request = await _request(setup, task_input)
     thinking, latency, usage = "", 0.0, None
     if setup.thinking:
-        thought = await engine.complete(
+        reflection = await engine.complete(
             request.with_messages(Message("user", setup.thinking)), asker=asker
         )
-        thinking, latency, usage = thought.text, thought.latency_s, thought.usage
+        thinking, latency, usage = reflection.text, reflection.latency_s, reflection.usage
         request = request.with_messages(
             Message("user", setup.thinking),
-            Message("assistant", thought.text),
+            Message("assistant", reflection.text),
             Message("user", FINAL_ANSWER),
         )
     answer = await engine.complete(_with_schema(request, setup), asker=asker)
@@ -218,18 +218,18 @@ def stored_usage(usage: ModelUsage, latency_s: float) -> Usage:
 async def _request(setup: Setup, task_input: str) -> ModelRequest:
     messages = [Message("system", setup.prompt)]
     for example in setup.examples:
-        messages.append(Message("user", await _shown(setup, example.task_input)))
+        messages.append(Message("user", await _user_text(setup, example.task_input)))
         messages.append(Message("assistant", example.output))
     return ModelRequest(
         model=setup.model,
-        messages=(*messages, Message("user", await _shown(setup, task_input))),
+        messages=(*messages, Message("user", await _user_text(setup, task_input))),
         temperature=setup.temperature,
         max_tokens=setup.longest_answer,
         seed=setup.seed,
     )
 
 
-async def _shown(setup: Setup, task_input: str) -> str:
+async def _user_text(setup: Setup, task_input: str) -> str:
     if not setup.input_template:
         return task_input
     return await render_template(setup.input_template, Case(task_input, ""))

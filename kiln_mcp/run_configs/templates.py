@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from kiln_mcp.run_configs.errors import EvalError, ExtractionFailed, UnusableTemplate
+from kiln_mcp.run_configs.errors import EvalError, ExtractionFailed, unusable_template
 from storage.isolation.outcomes import Failed, Invalid, Outcome, Value
 from storage.isolation.pool import shared_pool
 from storage.text.excerpts import excerpt
@@ -36,7 +36,7 @@ async def check_expression(expression: str) -> None:
     """Refuse an expression that is not valid Jinja.
 
     Raises:
-        UnusableTemplate: Its syntax is wrong, or it cannot be compiled within the limits.
+        EvalError: Its syntax is wrong, or it cannot be compiled within the limits.
     """
     await _names_in(expression)
 
@@ -45,7 +45,7 @@ async def extract(expression: str | None, case: Case) -> JsonValue:
     """Return the value of an expression over a case; the output itself where there is none.
 
     Raises:
-        UnusableTemplate: The expression's syntax is wrong.
+        EvalError: The expression's syntax is wrong.
         ExtractionFailed: It finds nothing in this case.
         EvalError: It passed a limit of time or memory on this case.
     """
@@ -54,7 +54,7 @@ async def extract(expression: str | None, case: Case) -> JsonValue:
     arguments: dict[str, JsonValue] = {"expression": expression, "names": _names(case)}
     outcome = await shared_pool().ask("expression", expression, arguments)
     if isinstance(outcome, Failed) and outcome.breach is None:
-        raise ExtractionFailed(f"{_quoted(expression)}: {outcome.reason}.")
+        raise ExtractionFailed(f"{_quote(expression)}: {outcome.reason}.")
     return value_of(outcome, "expression", expression)
 
 
@@ -62,7 +62,7 @@ async def mentions(expression: str | None, name: str) -> bool:
     """Return whether an expression uses a name, such as `trace`.
 
     Raises:
-        UnusableTemplate: It cannot be compiled.
+        EvalError: It cannot be compiled.
     """
     return bool(expression) and name in await _names_in(expression or "")
 
@@ -71,7 +71,7 @@ async def check_template(template: str) -> None:
     """Refuse a judge's template that is not valid or never shows the judge the item.
 
     Raises:
-        UnusableTemplate: Its syntax is wrong, or it names neither output, trace nor input.
+        EvalError: Its syntax is wrong, or it names neither output, trace nor input.
     """
     outcome = await shared_pool().ask("check_template", template, {"template": template})
     _refuse_unless_valid(outcome, template)
@@ -84,7 +84,7 @@ async def render_template(template: str, case: Case, instructions: str = "") -> 
     under judgement cannot leave the place that it was put in.
 
     Raises:
-        UnusableTemplate: The syntax is wrong.
+        EvalError: The syntax is wrong.
         ExtractionFailed: The template needs something that this case does not have.
         EvalError: It passed a limit of time or memory on this case.
     """
@@ -95,7 +95,7 @@ async def render_template(template: str, case: Case, instructions: str = "") -> 
     }
     outcome = await shared_pool().ask("template", template, arguments)
     if isinstance(outcome, Failed) and outcome.breach is None:
-        raise ExtractionFailed(f"The template {_quoted(template)} {outcome.reason}.")
+        raise ExtractionFailed(f"The template {_quote(template)} {outcome.reason}.")
     return str(value_of(outcome, "template", template))
 
 
@@ -108,17 +108,17 @@ def value_of(outcome: Outcome, kind: str, logic: str) -> JsonValue:
         logic: Its text.
 
     Raises:
-        UnusableTemplate: The logic is not valid.
+        EvalError: The logic is not valid.
         EvalError: It failed on this item.
     """
     match outcome:
         case Value(value):
             return value
         case Invalid(reason):
-            raise UnusableTemplate(logic, reason)
+            raise unusable_template(logic, reason)
         case Failed(reason):
             raise EvalError(
-                f"The {kind} {_quoted(logic)} {reason} on this item. Make an evaluator with a "
+                f"The {kind} {_quote(logic)} {reason} on this item. Make an evaluator with a "
                 "simpler one, or set KILN_MCP_ITEM_SECONDS or KILN_MCP_ITEM_MB higher."
             )
 
@@ -145,9 +145,9 @@ def _refuse_unless_valid(outcome: Outcome, logic: str) -> JsonValue:
         case Value(value):
             return value
         case Invalid(reason):
-            raise UnusableTemplate(logic, reason)
+            raise unusable_template(logic, reason)
         case Failed(reason):
-            raise UnusableTemplate(logic, f"compiling it {reason}")
+            raise unusable_template(logic, f"compiling it {reason}")
 
 
 def _names(case: Case) -> dict[str, JsonValue]:
@@ -159,5 +159,5 @@ def _names(case: Case) -> dict[str, JsonValue]:
     }
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return repr(excerpt(text, _LONGEST_QUOTE))

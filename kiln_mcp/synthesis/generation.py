@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.datasets.held_out import runs_to_show
-from kiln_mcp.datasets.parts import TOPIC, data_set
+from kiln_mcp.datasets.items import data_set
+from kiln_mcp.datasets.topics import TOPIC
 from kiln_mcp.llm import EMBEDDED, Engine
 from kiln_mcp.run_configs.cost_estimates import plan_of
 from kiln_mcp.run_configs.model_names import stored_model
@@ -133,7 +134,7 @@ async def set_scene(
 
     Raises:
         RecordNotFound: There is no such run config or specification.
-        UnsupportedRunConfig: The run config does not run here.
+        Refusal: The run config does not run here.
     """
     runs = await store.children(task, TaskRun)
     configs = await store.children(task, TaskRunConfig)

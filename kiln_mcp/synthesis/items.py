@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
-from kiln_mcp.datasets.parts import TOPIC
+from kiln_mcp.datasets.topics import TOPIC
 from kiln_mcp.run_configs.task_runs import ADAPTER
 from kiln_mcp.synthesis.errors import ItemMisfit, UnreadableItems
 from storage import DataSource, Task, TaskOutput, TaskRun

@@ -7,7 +7,7 @@ from typing import Final
 import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kiln_mcp.datasets.parts import topic_of
+from kiln_mcp.datasets.topics import topic_of
 from kiln_mcp.synthesis.similarity import diversity, near_duplicates
 from storage import Change, Task, TaskRun
 

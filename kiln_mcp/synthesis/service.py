@@ -9,7 +9,9 @@ from typing import Annotated, Literal
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from kiln_mcp.datasets.parts import SHARES, data_set, part_tags, tag_of, topic_of
+from kiln_mcp.datasets.items import data_set
+from kiln_mcp.datasets.parts import SHARES, part_tags, tag_of
+from kiln_mcp.datasets.topics import topic_of
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
 from kiln_mcp.synthesis.answers import DataGenerated, DataSplit, ItemsAdded, PartSize
 from kiln_mcp.synthesis.errors import NoItemsMade, NothingToSplit, UnknownParts, UnreadableItems

@@ -10,8 +10,9 @@ import anyio
 from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.datasets.held_out import HELD_OUT, measured_on, runs_to_show
-from kiln_mcp.datasets.parts import data_set, part_tags, tag_of
+from kiln_mcp.datasets.held_out import measured_on, runs_to_show
+from kiln_mcp.datasets.items import data_set
+from kiln_mcp.datasets.parts import HELD_OUT, part_tags, splits_with, tag_of
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.projects.exchange.destinations import first_outside
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
@@ -274,4 +275,4 @@ async def _instructions(store: ProjectStore, task: Task, reference: str | None) 
 
 
 def _dealt(runs: Sequence[TaskRun]) -> list[str]:
-    return sorted({tag[6:] for run in runs for tag in run.tags if tag.startswith("train_")})
+    return splits_with("train", [tag for run in runs for tag in run.tags])

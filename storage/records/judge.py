@@ -1,6 +1,7 @@
 """Judges (eval configs): the two older kinds, and the eight kinds that newer files have."""
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Final, Literal
 
 from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
@@ -136,6 +137,20 @@ class CodeEval(Part):
     code: str | None = Field(default=None, exclude=True)
 
 
+_EXTENSION_TYPE: Final = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)+")
+
+
+class ExtensionProperties(Part):
+    """An evaluator of a kind that another distribution offers; its settings are extra keys."""
+
+    type: str = Field(pattern=rf"^{_EXTENSION_TYPE.pattern}$")
+
+
+def is_extension_type(name: str) -> bool:
+    """Return whether a type is an extension's: `<vendor>.<kind>`, which Kiln's own never are."""
+    return bool(_EXTENSION_TYPE.fullmatch(name))
+
+
 def _exactly_one(**values: object) -> None:
     if sum(value is not None for value in values.values()) != 1:
         raise ValueError(f"give exactly one of {' and '.join(values)}")
@@ -143,8 +158,10 @@ def _exactly_one(**values: object) -> None:
 
 def _judge_type(value: object) -> str:
     if isinstance(value, dict):
-        return str(value.get("type", "steps"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-    return str(getattr(value, "type", "steps"))
+        kind = str(value.get("type", "steps"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    else:
+        kind = str(getattr(value, "type", "steps"))
+    return "extension" if is_extension_type(kind) else kind
 
 
 JudgeProperties = Annotated[
@@ -156,7 +173,8 @@ JudgeProperties = Annotated[
     | Annotated[SetCheck, Tag("set_check")]
     | Annotated[ToolCallCheck, Tag("tool_call_check")]
     | Annotated[StepCountCheck, Tag("step_count_check")]
-    | Annotated[CodeEval, Tag("code_eval")],
+    | Annotated[CodeEval, Tag("code_eval")]
+    | Annotated[ExtensionProperties, Tag("extension")],
     Discriminator(_judge_type),
 ]
 
@@ -175,6 +193,11 @@ class EvalConfig(Record):
     config_type: Literal["g_eval", "llm_as_judge", "v2"] = "g_eval"
     properties: JudgeProperties
     model_type: Literal["eval_config"] = "eval_config"
+
+    @property
+    def has_program(self) -> bool:
+        """Whether code lies in a file beside the record, and runs if the folder is trusted."""
+        return isinstance(self.properties, CodeEval)
 
     @model_validator(mode="after")
     def _kind_fits_properties(self) -> "EvalConfig":

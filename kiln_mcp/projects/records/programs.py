@@ -6,7 +6,7 @@ from pathlib import Path
 
 from storage.format.layout import folder_of
 from storage.record_files import RecordFiles, read_project
-from storage.records import CodeEval, CodeTool, Eval, EvalConfig, ExternalToolServer, Project, Task
+from storage.records import CodeTool, Eval, EvalConfig, ExternalToolServer, Project, Task
 from storage.records.tools import LocalServer
 
 
@@ -42,6 +42,6 @@ def _code_evaluators(files: RecordFiles, project: Project) -> Iterator[str]:
     for task in files.children(project, Task):
         for parent in files.children(task, Eval):
             for judge in files.children(parent, EvalConfig):
-                if isinstance(judge.properties, CodeEval):
+                if judge.has_program:
                     code = f"{folder_of(judge.saved.path)}/scorer.py"
                     yield f"code evaluator '{judge.name}': {code}"

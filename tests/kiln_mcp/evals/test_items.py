@@ -1,7 +1,7 @@
 import pytest
 
 from kiln_mcp.evals.items import items_of
-from kiln_mcp.evaluators.records import REFERENCE_KEY
+from kiln_mcp.evaluators.llm_judge import REFERENCE_KEY
 from storage import DataSource, TaskOutput, TaskOutputRating, TaskRun, TaskRunSplit
 
 MADE: dict[str, str | int | float] = {

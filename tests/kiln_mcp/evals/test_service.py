@@ -15,12 +15,12 @@ from kiln_mcp.datasets.parts import tag_of
 from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.evals import service
 from kiln_mcp.evals.answers import Comparison, EvalReport, EvalRunReport, EvaluatorCreated
-from kiln_mcp.evals.errors import AllFailed, EvalExists, NoSplit, NotComparable, NothingToEvaluate
+from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest
 from kiln_mcp.llm.errors import KeyProblem, RejectedRequest, UnknownModel
 from kiln_mcp.run_configs import service as run_configs_service
 from kiln_mcp.run_configs.answers import RunConfigCreated
-from kiln_mcp.run_configs.errors import RunConfigExists, UnusableTemplate
+from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
@@ -37,7 +37,7 @@ from storage import (
     TaskRun,
     TaskRunConfig,
 )
-from storage.errors import RecordNotFound
+from storage.errors import RecordNotFound, Refusal
 
 SCHEMA = json.dumps({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]})
 EXACT: dict[str, object] = {"type": "exact_match", "reference_key": "reference_answer"}
@@ -150,7 +150,7 @@ async def test_a_better_prompt_is_measured_compared_and_said_to_be_better(bench:
     await bench.config("better", "double it")
     report = await bench.run()
     assert (report.items, report.newly_scored, report.outputs_made) == (40, 80, 80)
-    assert report.next_step.endswith("compare_run_configs: is one better?")
+    assert [step.tool for step in report.next] == ["describe_eval", "compare_run_configs"]
     rates = {row.run_config: row.mean for row in report.table}
     assert rates == {"better": 1.0, "start": 1 / 40}
     comparison = await bench.compare("start", "better")
@@ -337,7 +337,7 @@ async def create(bench: Bench, new_eval: dict[str, object] | None = None) -> Eva
 
 async def test_an_empty_split_is_said_with_its_filter(bench: Bench) -> None:
     made = await create(bench, {"test_filter": "tag::eval_right"})
-    assert made.next_step.startswith("No item fits 'tag::eval_right' yet")
+    assert made.next[0].reason.startswith("no item fits 'tag::eval_right' yet")
     await bench.config("only", "double it")
     with pytest.raises(NothingToEvaluate, match=r"no item fits 'tag::eval_right'"):
         await bench.run()
@@ -387,7 +387,7 @@ async def test_a_new_eval_takes_the_parts_of_the_only_split(bench: Bench) -> Non
 
 async def test_a_split_that_is_all_test_is_taken_by_its_name_or_named(bench: Bench) -> None:
     await add_items(bench, range(4), "test_wrong")
-    with pytest.raises(NoSplit, match=r"Give new_eval\.test_filter, such as 'tag::test_wrong'"):
+    with pytest.raises(Refusal, match=r"Give new_eval\.test_filter, such as 'tag::test_wrong'"):
         await create(bench)
     await add_items(bench, range(10, 13), "test_right")
     made = await create(bench)
@@ -395,11 +395,11 @@ async def test_a_split_that_is_all_test_is_taken_by_its_name_or_named(bench: Ben
 
 
 async def test_a_new_eval_without_items_or_with_several_splits_is_refused(bench: Bench) -> None:
-    with pytest.raises(NoSplit, match=r"Call split_data first, or give new_eval.test_filter"):
+    with pytest.raises(Refusal, match=r"or give new_eval.test_filter\. Next: split_data"):
         await create(bench)
     await deal(bench, "one")
     await deal(bench, "two", first=100)
-    with pytest.raises(NoSplit, match=r"2 splits: one, two"):
+    with pytest.raises(Refusal, match=r"2 splits: one, two"):
         await create(bench)
     assert await bench.store.children(bench.task, Eval) == []
     assert (await create(bench, {"test_filter": "tag::test_two"})).test_items == 3
@@ -417,14 +417,14 @@ async def test_an_evaluator_that_fails_leaves_nothing_behind(bench: Bench) -> No
         "expected_value": "x",
         "value_expression": "(((",
     }
-    with pytest.raises(UnusableTemplate):
+    with pytest.raises(EvalError, match=r"cannot be used"):
         await bench.evaluator_of("New", broken, {"test_filter": "all"})
     assert await bench.store.children(bench.task, Eval) == []
 
 
 async def test_new_eval_for_an_eval_that_exists_is_refused(bench: Bench) -> None:
     await create(bench, {"test_filter": "all"})
-    with pytest.raises(EvalExists, match=r"'Right' exists already"):
+    with pytest.raises(Refusal, match=r"'Right' exists already"):
         await create(bench, {"test_filter": "tag::other"})
     await bench.evaluator_of("right", EXACT, None)
     assert len(await bench.store.children(bench.task, Eval)) == 1
@@ -440,7 +440,7 @@ async def test_a_run_in_which_all_fails_is_an_error_that_says_the_reason_once(
         await add_items(bench, range(4))
         await create(bench)
         await bench.config("only", "double it")
-        with pytest.raises(AllFailed, match=r"None of 4 outputs.* 4 times: ") as caught:
+        with pytest.raises(EvalError, match=r"None of 4 outputs.* 4 times: ") as caught:
             await bench.run()
         assert str(caught.value).count("bad mood") == 1
 
@@ -460,12 +460,12 @@ async def test_run_configs_that_were_not_run_cannot_be_compared(bench: Bench) ->
     await bench.evaluator(**EXACT)
     await bench.config("one", "a")
     await bench.config("two", "b")
-    with pytest.raises(NotComparable, match=r"Call run_eval for both"):
+    with pytest.raises(Refusal, match=r"no item was scored for both .*Next: run_eval"):
         await bench.compare("one", "two")
 
 
 async def test_an_evaluator_that_cannot_work_is_refused_before_it_is_saved(bench: Bench) -> None:
-    with pytest.raises(UnusableTemplate):
+    with pytest.raises(EvalError, match=r"cannot be used"):
         await bench.evaluator(type="exact_match", expected_value="x", value_expression="(((")
     with pytest.raises(InvalidArguments, match=r"exactly one of"):
         await bench.evaluator(type="exact_match", expected_value="x", reference_key="y")
@@ -573,7 +573,7 @@ async def test_a_run_that_was_cancelled_goes_on_where_it_was(tmp_path: Path) -> 
 
 async def test_a_second_run_config_of_one_name_is_refused(bench: Bench) -> None:
     await bench.config("Only", "double it")
-    with pytest.raises(RunConfigExists, match=r"never change"):
+    with pytest.raises(Refusal, match=r"never change"):
         await bench.config("only", "triple it")
     assert len(await bench.store.children(bench.task, TaskRunConfig)) == 1
 

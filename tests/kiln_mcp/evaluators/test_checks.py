@@ -1,23 +1,32 @@
 import json
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from kiln_mcp.evaluators.checks import Check, Checked, Skipped, as_set, as_text, run_check
-from kiln_mcp.run_configs.errors import UnusableTemplate
+from kiln_mcp.evaluators.protocol import Evaluation, Setting, Skipped
+from kiln_mcp.evaluators.registry import evaluator_of
+from kiln_mcp.evaluators.values import as_set, as_text
+from kiln_mcp.llm import Engine
+from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.run_configs.templates import Case
 from storage import (
     ArgMatch,
     Contains,
+    Eval,
+    EvalConfig,
+    EvalOutputScore,
     ExactMatch,
     PatternMatch,
     SetCheck,
     StepCountCheck,
+    Task,
     ToolCallCheck,
     ToolCallSpec,
 )
+from storage.records.judge import JudgeProperties
 
 REFERENCE: dict[str, JsonValue] = {"reference_answer": "Paris", "tags": ["a", "b"]}
 
@@ -26,10 +35,25 @@ def case(output: str, reference: dict[str, JsonValue] | None = None) -> Case:
     return Case("Capital of France?", output, reference=reference)
 
 
-async def passed(check: Check, of: Case) -> bool:
+RIGHT = Eval(
+    name="Right",
+    output_scores=(EvalOutputScore(name="Right", type="pass_fail"),),
+    eval_set_filter_id="tag::test",
+)
+
+
+async def run_check(check: JudgeProperties, of: Case) -> Evaluation | Skipped:
+    record = EvalConfig(name="check", config_type="v2", properties=check)
+    task = Task(name="Answer", instruction="Answer.")
+    setting = Setting(cast("Engine", None), RIGHT, task, "test")
+    return await evaluator_of(record).evaluate(of, setting)
+
+
+async def passed(check: JudgeProperties, of: Case) -> bool:
     verdict = await run_check(check, of)
-    assert isinstance(verdict, Checked), verdict
-    return verdict.passed
+    assert isinstance(verdict, Evaluation), verdict
+    assert verdict.values in ({"right": 1.0}, {"right": 0.0})
+    return verdict.values["right"] == 1.0
 
 
 @given(st.text())
@@ -82,7 +106,7 @@ async def test_an_expression_that_needs_a_missing_trace_skips_the_item() -> None
 
 async def test_an_expression_with_wrong_syntax_is_the_evaluators_fault() -> None:
     check = ExactMatch(value_expression="final_message |", expected_value="x")
-    with pytest.raises(UnusableTemplate, match=r"cannot be used"):
+    with pytest.raises(EvalError, match=r"cannot be used"):
         await run_check(check, case("x"))
 
 
@@ -121,7 +145,7 @@ async def test_a_pattern_is_searched_anywhere(mode: str, output: str, *, expecte
 
 
 async def test_a_pattern_that_is_no_regular_expression_is_named() -> None:
-    with pytest.raises(UnusableTemplate, match=r"regular expression"):
+    with pytest.raises(EvalError, match=r"regular expression"):
         await run_check(PatternMatch(pattern="("), case("x"))
 
 

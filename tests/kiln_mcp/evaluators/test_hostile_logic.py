@@ -16,11 +16,10 @@ from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.errors import WorkbenchError
 from kiln_mcp.evals import service
 from kiln_mcp.evals.answers import EvalRunReport
-from kiln_mcp.evals.errors import AllFailed
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.projects import service as projects
 from kiln_mcp.run_configs import service as run_configs_service
-from kiln_mcp.run_configs.errors import UnusableTemplate
+from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.settings import Settings
 from kiln_mcp.synthesis import service as synthesis
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
@@ -156,7 +155,7 @@ async def test_an_expression_that_takes_all_memory_fails_in_a_sentence(tmp_path:
         await bench.evaluator(
             type="exact_match", expected_value="x", value_expression="'a'|center(3000000000)"
         )
-        with pytest.raises(AllFailed, match="needed more than 512 MB on this item"):
+        with pytest.raises(EvalError, match="needed more than 512 MB on this item"):
             await bench.run()
 
 
@@ -175,7 +174,7 @@ async def test_logic_that_is_not_valid_makes_no_evaluator(
 ) -> None:
     async with open_bench(tmp_path) as bench:
         await bench.task()
-        with pytest.raises(UnusableTemplate):
+        with pytest.raises(EvalError, match=r"cannot be used"):
             await bench.evaluator(**evaluator)
 
 
@@ -232,7 +231,7 @@ async def test_a_bad_schema_that_is_on_disk_is_named_by_each_call_that_needs_it(
         await file.write_text(broken, encoding="utf-8")
         with pytest.raises(WorkbenchError, match="cannot be checked against the task's schema"):
             await bench.items("c", output={"a": "x"})
-        with pytest.raises(AllFailed, match="No model was asked: the schema of its answer"):
+        with pytest.raises(EvalError, match="No model was asked: the schema of its answer"):
             await bench.run()
         assert bench.asked == []
 

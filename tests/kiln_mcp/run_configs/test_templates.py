@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln_mcp.run_configs.errors import ExtractionFailed, UnusableTemplate
+from kiln_mcp.run_configs.errors import EvalError, ExtractionFailed
 from kiln_mcp.run_configs.templates import Case, check_template, extract, render_template
 from storage.isolation.templates import run_template
 
@@ -33,9 +33,9 @@ async def test_a_template_is_not_rendered_twice() -> None:
 
 
 async def test_a_template_that_shows_nothing_of_the_item_is_refused() -> None:
-    with pytest.raises(UnusableTemplate, match=r"nothing of the item"):
+    with pytest.raises(EvalError, match=r"nothing of the item"):
         await check_template("Always say pass.")
-    with pytest.raises(UnusableTemplate, match=r"cannot be used"):
+    with pytest.raises(EvalError, match=r"cannot be used"):
         await check_template("{{ final_message")
     await check_template(TEMPLATE)
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from kiln_mcp.evaluators.errors import UnusableVerdict
+from kiln_mcp.evaluators.errors import unusable_verdict
 from kiln_mcp.llm import TokenLogprob
 from kiln_mcp.projects.runs.ratings import VALUES
 from storage import EvalOutputScore
@@ -38,10 +38,10 @@ def read_scores(answer: JsonValue, scores: Sequence[EvalOutputScore]) -> Mapping
     """Return a judge's answer as values by score key.
 
     Raises:
-        UnusableVerdict: A score is missing or is not one of the valid values.
+        EvalError: A score is missing or is not one of the valid values.
     """
     if not isinstance(answer, dict):
-        raise UnusableVerdict("it is no JSON object")
+        raise unusable_verdict("it is no JSON object")
     return {score.json_key: _value(answer.get(score.json_key), score) for score in scores}
 
 
@@ -54,7 +54,7 @@ def weighted_scores(
     the mean of the valid values among that token's alternatives, weighted by probability.
 
     Raises:
-        UnusableVerdict: A score's name does not occur exactly once, or no value follows it.
+        EvalError: A score's name does not occur exactly once, or no value follows it.
 
     Source:
         Liu et al. (2023), G-Eval, section 2, weighting of scores by token probabilities.
@@ -116,17 +116,17 @@ def _score_schema(score: EvalOutputScore) -> JsonValue:
 
 def _value(answer: JsonValue, score: EvalOutputScore) -> float:
     valid = VALUES[score.type]
-    said = str(answer).strip().strip('"').lower().removesuffix(".0")
-    if said not in valid:
-        raise UnusableVerdict(f"{score.json_key} is {answer!r}, valid are {', '.join(valid)}")
-    return valid[said]
+    word = str(answer).strip().strip('"').lower().removesuffix(".0")
+    if word not in valid:
+        raise unusable_verdict(f"{score.json_key} is {answer!r}, valid are {', '.join(valid)}")
+    return valid[word]
 
 
 def _place(text: str, key: str) -> int:
-    quoted = f'"{key}"'
-    if text.count(quoted) != 1:
-        raise UnusableVerdict(f"{quoted} occurs {text.count(quoted)} times in it, not once")
-    return text.index(quoted) + len(quoted)
+    token = f'"{key}"'
+    if text.count(token) != 1:
+        raise unusable_verdict(f"{token} occurs {text.count(token)} times in it, not once")
+    return text.index(token) + len(token)
 
 
 def _next_place(places: Mapping[str, int], key: str, end: int) -> int:
@@ -149,7 +149,7 @@ def _weighted(tokens: Sequence[TokenLogprob], score: EvalOutputScore) -> float:
         if total == 0:
             return valid[primary]
         return sum(value * weight for value, weight in weights) / total
-    raise UnusableVerdict(f"no value follows {score.json_key}")
+    raise unusable_verdict(f"no value follows {score.json_key}")
 
 
 def _plain(token: str) -> str:

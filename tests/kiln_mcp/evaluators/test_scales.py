@@ -3,8 +3,7 @@ from math import log
 
 import pytest
 
-from kiln_mcp.evaluators.errors import UnusableVerdict
-from kiln_mcp.evaluators.g_eval import (
+from kiln_mcp.evaluators.scales import (
     answer_schema,
     binary_scores,
     normalised,
@@ -12,6 +11,7 @@ from kiln_mcp.evaluators.g_eval import (
     weighted_scores,
 )
 from kiln_mcp.llm import Alternative, TokenLogprob
+from kiln_mcp.run_configs.errors import EvalError
 from storage import EvalOutputScore
 
 CORRECT = EvalOutputScore(name="Is it correct", type="pass_fail")
@@ -41,7 +41,7 @@ def test_words_become_values() -> None:
 
 @pytest.mark.parametrize("answer", [None, {}, {"style": 6}, {"style": "good"}])
 def test_an_answer_without_a_valid_score_is_no_verdict(answer: dict[str, object] | None) -> None:
-    with pytest.raises(UnusableVerdict):
+    with pytest.raises(EvalError, match=r"holds no score"):
         read_scores(json.loads(json.dumps(answer)), [STYLE])
 
 
@@ -67,7 +67,7 @@ def test_a_token_that_is_missing_among_its_alternatives_counts_as_certain() -> N
 
 @pytest.mark.parametrize("text", ['{"style": "great"}', '{"style": 3, "style": 4}', "{}"])
 def test_g_eval_refuses_an_answer_where_a_score_cannot_be_found(text: str) -> None:
-    with pytest.raises(UnusableVerdict):
+    with pytest.raises(EvalError, match=r"holds no score"):
         weighted_scores([token(text)], [STYLE])
 
 

@@ -1,4 +1,4 @@
-"""Which items of a task an eval is made of."""
+"""The items of a data set, and those of one part of an eval's data."""
 
 from collections.abc import Sequence
 
@@ -13,6 +13,13 @@ from storage import (
 
 Split = TaskRunSplit | EvalInputSplit
 """One part of an eval's data."""
+
+
+def data_set(runs: Sequence[TaskRun]) -> list[TaskRun]:
+    """Return the runs of the data set in a stable order: none of evals, no middle turns."""
+    parents = {run.parent_task_run_id for run in runs}
+    items = [run for run in runs if run.eval_source is None and run.id not in parents]
+    return sorted(items, key=lambda run: (run.created_at, run.id))
 
 
 def filter_runs(runs: Sequence[TaskRun], filter_id: str) -> list[TaskRun]:
@@ -35,6 +42,6 @@ def split_items(
     """
     if isinstance(split, EvalInputSplit):
         fits = eval_input_filter(split.filter_id)
-        chosen = [item for item in inputs if fits(item)]
-        return sorted(chosen, key=lambda item: (item.created_at, item.id))
+        matches = [item for item in inputs if fits(item)]
+        return sorted(matches, key=lambda item: (item.created_at, item.id))
     return sorted(filter_runs(runs, split.filter_id), key=lambda run: (run.created_at, run.id))

@@ -1,0 +1,43 @@
+"""The record of a new eval, and the plan of adding an evaluator to it."""
+
+from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.datasets.parts import eval_tag, part_filter, tag_filter, tag_of
+from kiln_mcp.evals.arguments import NewEval, ScoreDefinition
+from kiln_mcp.evaluators.protocol import EvaluatorDefinition
+from storage import (
+    Eval,
+    EvalOutputScore,
+    TaskRunSplit,
+)
+
+
+def make_eval(name: str, definition: NewEval) -> Eval:
+    """Return an eval; without filters its items are the runs with a tag made from its name.
+
+    `with_items` chooses the filters that the definition lacks.
+    """
+    slug = tag_of(name)
+    scores = definition.scores or [ScoreDefinition(name=name[:32].strip())]
+    test = definition.test_filter or tag_filter(eval_tag(slug))
+    filters = {"test": test, "train": definition.train_filter, "val": definition.val_filter}
+    return Eval(
+        name=name,
+        output_scores=tuple(
+            EvalOutputScore(name=s.name, instruction=s.instruction, type=s.type) for s in scores
+        ),
+        # Both, so that older programs find their items too.
+        eval_set_filter_id=test,
+        splits={
+            part: TaskRunSplit(filter_id=filter_id)
+            for part, filter_id in filters.items()
+            if filter_id
+        },
+        eval_configs_filter_id=definition.golden_filter or part_filter("golden", slug),
+    )
+
+
+def plan_of_evaluator(evaluator: EvaluatorDefinition, name: str, eval_name: str) -> Plan:
+    """Return what a person is asked before an evaluator is saved; only code needs a yes."""
+    code = evaluator.program
+    runs = " Its code can run on this machine:" if code else ""
+    return Plan(f"Add the evaluator {name!r} to the eval {eval_name!r}.{runs}", code=code)

@@ -1,0 +1,81 @@
+"""One verdict of a judging model: its calls, its answer's schema, and the scores in it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from kiln_mcp.evaluators.protocol import Evaluation, Setting, as_scores
+from kiln_mcp.evaluators.scales import answer_schema, read_scores, weighted_scores
+from kiln_mcp.llm import Message, ModelRequest
+from kiln_mcp.llm import Usage as ModelUsage
+
+TOP_LOGPROBS: Final = 10
+LONGEST_VERDICT: Final = 1200
+LONGEST_THOUGHT: Final = 900
+THINK_FIRST: Final = "Go through the steps now and write down what you find. No verdict yet."
+GIVE_VERDICT: Final = "Now give the verdict alone, as JSON."
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeModel:
+    """How a judge asks its model.
+
+    Attributes:
+        name: The engine's name of the model.
+        is_weighted: Whether scores are weighted by the model's own probabilities (G-Eval).
+        thinking: What to think about in a call of its own before the verdict; None for one call.
+    """
+
+    name: str
+    is_weighted: bool
+    thinking: str | None
+
+    @property
+    def calls_per_item(self) -> int:
+        """Return the model calls for one item."""
+        return 2 if self.thinking else 1
+
+
+async def ask_verdict(
+    judge: JudgeModel, prompt: tuple[Message, ...], setting: Setting
+) -> Evaluation:
+    """Ask a judge's model for a verdict.
+
+    Raises:
+        EvalError: The answer holds no score.
+        ModelError: The model gave no usable answer.
+    """
+    engine, asker = setting.engine, setting.asker
+    scores = setting.measured.output_scores
+    request = ModelRequest(model=judge.name, messages=prompt, max_tokens=LONGEST_VERDICT)
+    reflection, usage, latency = "", ModelUsage(calls=0), 0.0
+    if judge.thinking:
+        request = request.with_messages(Message("user", judge.thinking))
+        first = await engine.complete(replace(request, max_tokens=LONGEST_THOUGHT), asker=asker)
+        reflection, usage, latency = first.text, first.usage, first.latency_s
+        request = request.with_messages(
+            Message("assistant", first.text), Message("user", GIVE_VERDICT)
+        )
+    request = replace(
+        request,
+        schema=answer_schema(scores, reasoning=not judge.is_weighted),
+        top_logprobs=TOP_LOGPROBS if judge.is_weighted else 0,
+    )
+    answer = await engine.complete(request, asker=asker)
+    values = (
+        weighted_scores(answer.logprobs, scores)
+        if judge.is_weighted
+        else read_scores(answer.value, scores)
+    )
+    reasoning = answer.value.get("reasoning") if isinstance(answer.value, dict) else None
+    return Evaluation(
+        scores=as_scores(values),
+        verdict=reflection or str(reasoning or answer.reasoning),
+        usage=usage + answer.usage,
+        latency_s=latency + answer.latency_s,
+    )
+
+
+def numbered(steps: Sequence[str]) -> str:
+    """Return steps as a numbered list."""
+    return "\n".join(f"{n}. {step}" for n, step in enumerate(steps, 1))

@@ -1,0 +1,213 @@
+"""Evaluators as values: what one is asked, what it answers, and what a kind of them is."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from kiln_mcp.llm import Engine
+from kiln_mcp.llm import Usage as ModelUsage
+from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.workbench.workspace import Workspace
+from storage import Eval, EvalConfig, ProjectStore, Task
+from storage.records.record import Part
+
+PropertiesT = TypeVar("PropertiesT", bound=Part)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where an evaluator works.
+
+    Attributes:
+        engine: Asks models.
+        measured: The eval; its output_scores are what an evaluation must hold.
+        task: The eval's task.
+        asker: The purpose of model calls, as the cost account shows it.
+    """
+
+    engine: Engine
+    measured: Eval
+    task: Task
+    asker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A value on the scale of its score, with the reason for this score if there is one."""
+
+    value: float
+    feedback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What an evaluator says of one output.
+
+    Attributes:
+        scores: By the eval's score keys.
+        verdict: The reasons in the evaluator's words, for all scores together.
+        usage: The model calls it took; None if it asked no model.
+        latency_s: Seconds of waiting for models.
+    """
+
+    scores: Mapping[str, Score]
+    verdict: str = ""
+    usage: ModelUsage | None = None
+    latency_s: float = 0.0
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Return the plain values by score key."""
+        return {key: score.value for key, score in self.scores.items()}
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Return the verdict and the feedback as Kiln stores intermediate outputs."""
+        texts = {"chain_of_thought": self.verdict} if self.verdict else {}
+        feedback = {
+            f"{key}_feedback": score.feedback
+            for key, score in self.scores.items()
+            if score.feedback
+        }
+        return texts | feedback
+
+
+def as_scores(values: Mapping[str, float]) -> Mapping[str, Score]:
+    """Return plain values as scores without feedback."""
+    return {key: Score(value) for key, value in values.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An item that lacks what the evaluator needs.
+
+    Attributes:
+        reason: The format's word for it, such as `missing_reference_key`.
+        detail: One sentence.
+    """
+
+    reason: str
+    detail: str
+
+
+class Evaluator(Protocol):
+    """Scores outputs; made from an evaluator's record."""
+
+    @property
+    def model(self) -> str | None:
+        """The engine's name of the model that it asks; None if it asks none."""
+        ...
+
+    @property
+    def calls_per_item(self) -> int:
+        """How often it asks its model about one item."""
+        ...
+
+    async def evaluate(self, case: Case, setting: Setting) -> Evaluation | Skipped:
+        """Score one output.
+
+        Raises:
+            EvalError: The evaluator's own logic cannot be used, or its answer holds no score.
+            ModelError: Its model gave no usable answer.
+        """
+        ...
+
+
+class EvaluatorDefinition(BaseModel):
+    """The arguments from which an evaluator of one kind is made.
+
+    A subclass holds `type: Literal[<name of the kind>]` and the kind's settings as fields.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        protected_namespaces=(),
+        json_schema_extra=lambda schema: _require_type(schema),
+    )
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether the evaluator asks a model."""
+        return False
+
+    @property
+    def requested_model(self) -> str | None:
+        """The model to ask; None for the default model."""
+        return None
+
+    @property
+    def program(self) -> str:
+        """Code that will run on this machine, which a person approves first; "" if none."""
+        return ""
+
+    async def check_logic(self) -> None:
+        """Refuse patterns, expressions, templates or code that cannot be used.
+
+        Raises:
+            EvalError: One of them cannot be used.
+        """
+
+    def properties(self, model: str) -> Mapping[str, JsonValue]:
+        """Return the record's properties.
+
+        Args:
+            model: The engine's name of the model to ask.
+        """
+        del model
+        return self.model_dump(mode="json")
+
+
+def _require_type(schema: dict[str, JsonValue]) -> None:
+    """Require `type`, which tells the kinds apart even if the record has a default."""
+    required = schema.get("required")
+    names = required if isinstance(required, list) else []
+    schema["required"] = ["type", *(name for name in names if name != "type")]
+
+
+Loader = Callable[[Workspace, ProjectStore, EvalConfig], Awaitable[EvalConfig]]
+
+
+async def keep_record(workspace: Workspace, store: ProjectStore, record: EvalConfig) -> EvalConfig:
+    """Return a record as it is: most kinds have no file beside it."""
+    del workspace, store
+    return record
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatorKind:
+    """A kind of evaluator; extensions offer one as an entry point of `kiln_mcp.evaluators`.
+
+    Attributes:
+        name: The `type` of its records; `<vendor>.<kind>` for kinds of extensions.
+        open: Makes the evaluator from its record.
+        definition: The arguments that make a new one; None if no new one can be made.
+        load: Reads what lies in files beside the record, before the evaluator runs.
+    """
+
+    name: str
+    open: Callable[[EvalConfig], Evaluator]
+    definition: type[EvaluatorDefinition] | None = None
+    load: Loader = keep_record
+
+
+def properties_of(record: EvalConfig, kind: type[PropertiesT]) -> PropertiesT:
+    """Return a record's properties as the type that its kind has.
+
+    Raises:
+        TypeError: The record is of another kind.
+    """
+    properties = record.properties
+    if not isinstance(properties, kind):
+        raise TypeError(f"{record.name!r} is no {kind.__name__}")
+    return properties
+
+
+def missing_reference(keys: tuple[str, ...], case: Case) -> Skipped | None:
+    """Return why an item is skipped if it lacks a reference, None if it has them all."""
+    for key in keys:
+        if (case.reference or {}).get(key) is None:
+            return Skipped("missing_reference_key", f"The item has no reference {key!r}.")
+    return None

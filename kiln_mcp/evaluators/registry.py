@@ -1,0 +1,196 @@
+"""The kinds of evaluators: ours, one module each, and those of installed extensions."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Annotated, Final, Protocol, Union
+
+from pydantic import Discriminator, GetCoreSchemaHandler, TypeAdapter
+from pydantic_core import CoreSchema
+
+from kiln_mcp.evaluators import (
+    code_eval,
+    contains,
+    exact_match,
+    llm_judge,
+    pattern_match,
+    set_check,
+    step_count_check,
+    steps_judge,
+    tool_call_check,
+)
+from kiln_mcp.evaluators.protocol import (
+    Evaluation,
+    Evaluator,
+    EvaluatorDefinition,
+    EvaluatorKind,
+    Setting,
+    Skipped,
+)
+from kiln_mcp.run_configs.errors import EvalError
+from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.workbench.workspace import Workspace
+from storage import EvalConfig, ProjectStore
+from storage.records.judge import is_extension_type
+from storage.text.excerpts import defuse, excerpt
+
+GROUP: Final = "kiln_mcp.evaluators"
+"""The group of entry points by which other distributions offer kinds."""
+
+_OWN: Final = (
+    llm_judge.KIND,
+    exact_match.KIND,
+    pattern_match.KIND,
+    contains.KIND,
+    set_check.KIND,
+    tool_call_check.KIND,
+    step_count_check.KIND,
+    code_eval.KIND,
+    steps_judge.KIND,
+)
+
+
+class Extension(Protocol):
+    """An entry point of the group."""
+
+    name: str
+    value: str
+
+    def load(self) -> object:
+        """Import the object that it names."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatorKinds:
+    """The kinds by name, and a sentence for each extension that cannot be used."""
+
+    by_name: Mapping[str, EvaluatorKind]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def definitions(self) -> tuple[type[EvaluatorDefinition], ...]:
+        """The arguments of each kind that can be made anew."""
+        return tuple(kind.definition for kind in self.by_name.values() if kind.definition)
+
+    def open(self, record: EvalConfig) -> Evaluator:
+        """Return the evaluator of a record; one of a kind that is not installed refuses to run."""
+        kind = self.by_name.get(kind_name(record))
+        return kind.open(record) if kind else MissingKind(record.name, kind_name(record))
+
+
+@dataclass(frozen=True, slots=True)
+class MissingKind:
+    """An evaluator of a kind that is not installed."""
+
+    name: str
+    kind: str
+    model: str | None = None
+    calls_per_item: int = 0
+
+    async def evaluate(self, case: Case, setting: Setting) -> Evaluation | Skipped:
+        """Refuse to run.
+
+        Raises:
+            EvalError: Always.
+        """
+        del case, setting
+        raise EvalError(
+            f"The evaluator {self.name!r} is of kind {self.kind}, which does not run here. Install "
+            "the extension that offers it, or make another with create_evaluator."
+        )
+
+
+def with_extensions(points: Iterable[Extension]) -> EvaluatorKinds:
+    """Return our own kinds and those of extensions; name those that cannot be used."""
+    kinds, problems = {kind.name: kind for kind in _OWN}, list[str]()
+    for point in points:
+        try:
+            kind = _usable(point.load(), kinds)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is foreign code
+            reason = str(error) if type(error) is TypeError else f"{type(error).__name__}: {error}"
+            problems.append(
+                f"The evaluator extension '{excerpt(point.name)}' ({excerpt(point.value)}) is left "
+                f"out: {excerpt(defuse(reason))}. Update or uninstall it; all else works."
+            )
+        else:
+            kinds[kind.name] = kind
+    return EvaluatorKinds(kinds, tuple(problems))
+
+
+def _usable(item: object, kinds: Mapping[str, EvaluatorKind]) -> EvaluatorKind:
+    """Return the kind of an extension, if its records can be stored and its arguments shown.
+
+    Raises:
+        TypeError: It is no kind, its name is in use or has no vendor, or its type is another.
+    """
+    if not isinstance(item, EvaluatorKind):
+        raise TypeError(f"it names a {type(item).__name__}, not an EvaluatorKind")
+    if item.name in kinds:
+        raise TypeError(f"there is a kind {item.name!r} already")
+    if not is_extension_type(item.name):
+        raise TypeError(f"its kind {item.name!r} is not named <vendor>.<kind>")
+    if item.definition is not None:
+        schema = TypeAdapter(item.definition).json_schema()
+        if schema["properties"].get("type", {}).get("const") != item.name:
+            raise TypeError(f"its definition has no type: Literal[{item.name!r}]")
+    return item
+
+
+@cache
+def installed_kinds() -> EvaluatorKinds:
+    """Return our own kinds and those of installed extensions, loaded once."""
+    return with_extensions(entry_points(group=GROUP))
+
+
+def kind_name(record: EvalConfig) -> str:
+    """Return the name of a record's kind; the older judges have no `type`."""
+    return str(getattr(record.properties, "type", steps_judge.KIND.name))
+
+
+def evaluator_of(record: EvalConfig) -> Evaluator:
+    """Return the evaluator of a record."""
+    return installed_kinds().open(record)
+
+
+async def load_evaluator(
+    workspace: Workspace, store: ProjectStore, record: EvalConfig
+) -> EvalConfig:
+    """Return a record with what lies in files beside it, as it is needed to run.
+
+    Raises:
+        UntrustedFolder: The evaluator is code, and the person has not trusted the folder.
+        EvalError: A file cannot be read.
+    """
+    kind = installed_kinds().by_name.get(kind_name(record))
+    return await kind.load(workspace, store, record) if kind else record
+
+
+async def make_evaluator(
+    name: str | None, definition: EvaluatorDefinition, model: str
+) -> EvalConfig:
+    """Return a new evaluator's record, named after its kind without a name.
+
+    Raises:
+        EvalError: Its expression, pattern, template or code is not valid.
+    """
+    await definition.check_logic()
+    properties = definition.properties(model)
+    default = str(properties.get("type", "")).replace("_", " ").replace(".", " ")
+    return EvalConfig.model_validate(
+        {"name": name or default, "config_type": "v2", "properties": properties}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AnyKind:
+    """Annotates an `EvaluatorDefinition` argument: one of the installed kinds, told by `type`."""
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Return the schema of the union of all kinds' definitions."""
+        del source
+        union = Union[installed_kinds().definitions]  # noqa: UP007 - the members are data
+        return handler.generate_schema(Annotated[union, Discriminator("type")])

@@ -1,0 +1,47 @@
+"""The conversation behind an output: its tool calls."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+from pydantic import JsonValue
+
+from kiln_mcp.evaluators.protocol import Skipped
+
+MISSING_TRACE: Final = Skipped("missing_trace", "This check needs the trace, and none was kept.")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool call of the model; arguments that cannot be read are empty."""
+
+    name: str
+    arguments: Mapping[str, JsonValue]
+
+
+def tool_calls(trace: Sequence[Mapping[str, JsonValue]]) -> list[ToolCall]:
+    """Return the tool calls of a conversation in their order."""
+    result: list[ToolCall] = []
+    for message in trace:
+        calls = message.get("tool_calls")
+        if message.get("role") != "assistant" or not isinstance(calls, list):
+            continue
+        for call in calls:
+            function = call.get("function") if isinstance(call, dict) else None
+            if isinstance(function, dict):
+                result.append(_tool_call(function))
+    return result
+
+
+def _tool_call(function: Mapping[str, JsonValue]) -> ToolCall:
+    arguments: JsonValue = function.get("arguments")
+    if isinstance(arguments, str):
+        try:
+            arguments = cast("JsonValue", json.loads(arguments))
+        except (ValueError, RecursionError):
+            arguments = None
+    return ToolCall(
+        name=str(function.get("name", "")),
+        arguments=arguments if isinstance(arguments, dict) else {},
+    )
