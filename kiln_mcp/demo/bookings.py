@@ -72,17 +72,17 @@ class Booking:
 def make_bookings(seed: int) -> list[Booking]:
     """Return three messages of every form, with values drawn by the seed."""
     draw = random.Random(f"{seed}/bookings")
-    made: list[Booking] = []
+    bookings: list[Booking] = []
     for number, (form, *names) in enumerate(FORMS, 1):
         for name in names:
             people = draw.randint(2, 9)
             day = draw.choice(DAYS)
             time = f"{draw.randint(11, 21)}:{draw.choice(MINUTES)}"
-            said = WORDS[people - 2] if draw.random() < IN_WORDS else str(people)
-            text = form.format(name=name, day=day, time=time, people=said)
+            amount = WORDS[people - 2] if draw.random() < IN_WORDS else str(people)
+            text = form.format(name=name, day=day, time=time, people=amount)
             message = text if form.startswith("hi ") else text[0].upper() + text[1:]
-            made.append(Booking(message, f"form {number}", name, day, time, people))
-    return made
+            bookings.append(Booking(message, f"form {number}", name, day, time, people))
+    return bookings
 
 
 FORMS: Final[tuple[tuple[str, str, str, str], ...]] = (

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kiln_mcp.evals.answers import ComparisonRow
-from kiln_mcp.evolution.answers import PromptEvolved
+from kiln_mcp.evolution.answers import EvolutionReport
 from kiln_mcp.judging.answers import AgreementReport, AgreementRow
 from kiln_mcp.run_configs.prompts import split_examples
 
@@ -49,12 +49,12 @@ class PlainTeller:
         for sentence in verdict_on_judges(report):
             self.say(sentence)
 
-    def outcome(self, evolved: PromptEvolved, rows: Sequence[ComparisonRow]) -> None:
+    def outcome(self, search: EvolutionReport, rows: Sequence[ComparisonRow]) -> None:
         """Say what the search came to."""
         self.begin("Result")
         for row in rows:
             self.say(f"{row.first:.3f} to {row.second:.3f} on {row.n} held-out messages.")
-        self.say(evolved.verdict)
+        self.say(search.verdict)
 
     def _line(self, text: str) -> None:
         self._console.print(text, soft_wrap=True, markup=False, highlight=False)
@@ -115,7 +115,7 @@ class RichTeller(PlainTeller):
         self._console.print(table)
         super().judges(report)
 
-    def outcome(self, evolved: PromptEvolved, rows: Sequence[ComparisonRow]) -> None:
+    def outcome(self, search: EvolutionReport, rows: Sequence[ComparisonRow]) -> None:
         """Print the comparison and the prompts side by side."""
         self.begin("Result")
         table = Table(box=None, padding=(0, 2))
@@ -127,7 +127,7 @@ class RichTeller(PlainTeller):
                 if row.low is None or row.high is None
                 else f"{row.low:+.2f} to {row.high:+.2f}"
             )
-            colour = "green" if evolved.gain_shown else "yellow"
+            colour = "green" if search.gain_shown else "yellow"
             table.add_row(
                 f"{row.score.replace('_', ' ')}, {row.n} items",
                 f"{row.first:.0%}",
@@ -137,9 +137,9 @@ class RichTeller(PlainTeller):
             )
         if rows:
             self._console.print(table)
-        self.say(evolved.verdict)
-        prompts = [("start", evolved.start_prompt)]
-        prompts += [("winner", evolved.winner_prompt)] if evolved.winner else []
+        self.say(search.verdict)
+        prompts = [("start", search.start_prompt)]
+        prompts += [("winner", search.winner_prompt)] if search.winner else []
         width = max(30, self._console.width // 2 - 2)
         self._console.print(
             Columns([_panel(name, text, width) for name, text in prompts], padding=(0, 1))

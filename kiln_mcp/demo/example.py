@@ -12,8 +12,8 @@ EVAL: Final = "Issue - Correctness"
 
 def unpack_example(folder: Path) -> None:
     """Write the example project into a new folder."""
-    packed = (files("kiln_mcp") / "demo" / ARCHIVE).read_bytes()
-    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:xz") as archive:
+    content_ = (files("kiln_mcp") / "demo" / ARCHIVE).read_bytes()
+    with tarfile.open(fileobj=io.BytesIO(content_), mode="r:xz") as archive:
         for member in archive:
             inside = PurePosixPath(member.name)
             content = archive.extractfile(member)

@@ -15,13 +15,13 @@ from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.demo.bookings import INSTRUCTION, SCHEMA, WISH, make_bookings
 from kiln_mcp.demo.example import EVAL, unpack_example
 from kiln_mcp.evals.answers import Comparison, EvalRunReport, EvaluatorCreated
-from kiln_mcp.evolution.answers import PromptEvolved
+from kiln_mcp.evolution.answers import EvolutionReport
 from kiln_mcp.judging.answers import AgreementReport
 from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.projects.service import ProjectCreated, TaskCreated
 from kiln_mcp.run_configs.answers import RunConfigCreated
-from kiln_mcp.specs.answers import SpecDraft
-from kiln_mcp.synthesis.answers import DataSplit, ItemsAdded
+from kiln_mcp.specs.service import SpecDraft
+from kiln_mcp.synthesis.answers import AddedItems, DataSplit
 from kiln_mcp.workbench.progress import ProgressReport
 from kiln_mcp.workbench.workspace import Workspace
 
@@ -64,14 +64,14 @@ class Journey:
         items: Items in all.
         split: How they were dealt.
         first_run: The start's score table on held-out items.
-        evolved: What the search came to.
+        search: What the search came to.
         comparison: Start and winner on held-out items; None where there is no winner.
     """
 
     items: int
     split: DataSplit
     first_run: EvalRunReport
-    evolved: PromptEvolved
+    search: EvolutionReport
     comparison: Comparison | None
 
 
@@ -100,14 +100,14 @@ async def show_example(client: Client, folder: Path, teller: Teller) -> Agreemen
     """Import the real project and say what its judges are worth."""
     teller.begin("A real project: what is there, and what is wrong with it")
     await anyio.to_thread.run_sync(unpack_example, folder)
-    described = await client.call(ProjectDescription, "describe_project", project=str(folder))
-    for task in described.tasks:
-        judges = sum(one.judges for one in task.evals)
-        rated = sum(one.rated_items for one in task.evals)
-        results = sum(one.results for one in task.evals)
+    description = await client.call(ProjectDescription, "describe_project", project=str(folder))
+    for task in description.tasks:
+        judges = sum(summary.judges for summary in task.evals)
+        rating_count = sum(summary.rated_items for summary in task.evals)
+        results = sum(summary.results for summary in task.evals)
         teller.say(
-            f"{described.project} has {task.runs} runs, {task.run_configs} run configs, {judges} "
-            f"judges with {results} results, and {rated} outputs that a person rated."
+            f"{description.project} has {task.runs} runs, {task.run_configs} run configs, {judges} "
+            f"judges with {results} results, and {rating_count} outputs that a person rated."
         )
     report = await client.call(AgreementReport, "measure_agreement", project=str(folder), eval=EVAL)
     teller.judges(report)
@@ -118,12 +118,12 @@ async def travel(client: Client, folder: Path, teller: Teller, seed: int) -> Jou
     """Go from a one-line wish to a measured prompt, in a new project."""
     project = str(folder)
     spec = await _set_up(client, project, teller)
-    added, split = await _data(client, project, teller, seed)
+    items, split = await _data(client, project, teller, seed)
     await _evaluator(client, project, split, spec)
     first = await _first_run(client, project, teller, seed)
     teller.begin("Search for a better prompt")
-    evolved = await client.call(
-        PromptEvolved,
+    search = await client.call(
+        EvolutionReport,
         "evolve_prompt",
         project=project,
         eval=OWN_EVAL,
@@ -132,20 +132,20 @@ async def travel(client: Client, folder: Path, teller: Teller, seed: int) -> Jou
         seed=seed,
     )
     teller.say(
-        f"{evolved.races} candidates raced on {evolved.validation_items} validation items with "
-        f"{evolved.search_calls} calls; {len(evolved.won)} beat the best before it."
+        f"{search.races} candidates raced on {search.validation_items} validation items with "
+        f"{search.search_calls} calls; {len(search.race_wins)} beat the best before it."
     )
     comparison = None
-    if evolved.winner:
+    if search.winner:
         comparison = await client.call(
             Comparison,
             "compare_run_configs",
             project=project,
             eval=OWN_EVAL,
             first=START,
-            second=evolved.winner,
+            second=search.winner,
         )
-    return Journey(added.items, split, first, evolved, comparison)
+    return Journey(items.items, split, first, search, comparison)
 
 
 async def _set_up(client: Client, project: str, teller: Teller) -> str:
@@ -173,13 +173,13 @@ async def _set_up(client: Client, project: str, teller: Teller) -> str:
 
 async def _data(
     client: Client, project: str, teller: Teller, seed: int
-) -> tuple[ItemsAdded, DataSplit]:
+) -> tuple[AddedItems, DataSplit]:
     teller.begin("A data set, dealt by form of words")
     # From a file, as a person would bring them: so each record says where it came from.
     file = anyio.Path(project, ITEMS)
     lines = [json.dumps(booking.item, ensure_ascii=False) for booking in make_bookings(seed)]
     await file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    added = await client.call(ItemsAdded, "add_items", project=project, file=str(file))
+    items = await client.call(AddedItems, "add_items", project=project, file=str(file))
     split = await client.call(
         DataSplit,
         "split_data",
@@ -189,8 +189,8 @@ async def _data(
         seed=seed,
     )
     parts = ", ".join(f"{part.items} {part.part}" for part in split.parts)
-    teller.say(f"{added.items} messages in {split.groups} forms: {parts}. No form is in two parts.")
-    return added, split
+    teller.say(f"{items.items} messages in {split.groups} forms: {parts}. No form is in two parts.")
+    return items, split
 
 
 async def _evaluator(client: Client, project: str, split: DataSplit, spec: str) -> None:

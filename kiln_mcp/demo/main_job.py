@@ -69,32 +69,33 @@ async def run_demo(
         Refusal: One of the two projects is there already.
         ModelError: The embedded model was not fetched.
     """
-    begun = time.monotonic()
+    start = time.monotonic()
     settings = replace(settings, engine=replace(settings.engine, default_model=EMBEDDED))
-    chosen = settings.engine.embedded.path
-    if chosen is None and find_embedded_model() is None:
+    model_path = settings.engine.embedded.path
+    if model_path is None and find_embedded_model() is None:
         raise missing_embedded_model()
     places = await anyio.to_thread.run_sync(_free_places, folder)
     with _all_or_nothing(folder, places):
         async with Engine(settings.engine) as engine:
             # Known to the person only when all is done: names of removed folders are no use.
-            known = KnownProjects(places.example / ".known.json")
+            open_projects = KnownProjects(places.example / ".known.json")
             try:
-                workspace = Workspace(settings=settings, engine=engine, projects=known)
-                before = await _calls(engine)
+                workspace = Workspace(settings=settings, engine=engine, projects=open_projects)
+                calls_before = await _calls(engine)
                 with teller_for(console) as teller:
                     client = client_of(installed_catalogue(), workspace, teller.progress)
                     judges = await show_example(client, places.example, teller)
                     journey = await travel(client, places.own, teller, seed)
-                    evolved, compared = journey.evolved, journey.comparison
-                    teller.outcome(evolved, compared.rows if compared else [])
-                    calls = await _calls(engine) - before
-                    seconds = time.monotonic() - begun
-                    asked = journey.first_run.outputs_made + evolved.search_calls
-                    asked += evolved.held_out_calls
+                    search, comparison = journey.search, journey.comparison
+                    teller.outcome(search, comparison.rows if comparison else [])
+                    calls = await _calls(engine) - calls_before
+                    seconds = time.monotonic() - start
+                    answer_count = journey.first_run.outputs_made + search.search_calls
+                    answer_count += search.held_out_calls
                     teller.say(
-                        f"{seconds:.0f} s, {asked} model answers, {asked - calls} of them from the "
-                        f"journal. Seed {seed}. The other project: {places.example}"
+                        f"{seconds:.0f} s, {answer_count} model answers, "
+                        f"{answer_count - calls} of them from the journal. Seed {seed}. "
+                        f"The other project: {places.example}"
                     )
                     teller.say(
                         f"Next: kiln-mcp describe-project --project {shlex.quote(str(places.own))} "
@@ -102,7 +103,7 @@ async def run_demo(
                     )
             finally:
                 with anyio.move_on_after(CLOSING_S, shield=True):
-                    await known.close()
+                    await open_projects.close()
     await _remember(settings, places)
     return DemoReport(places.own, places.example, judges, journey, calls, seconds)
 
@@ -154,15 +155,15 @@ def _all_or_nothing(folder: Path, places: _Places) -> Generator[None]:
 
 
 async def _calls(engine: Engine) -> int:
-    return sum(spent.usage.calls for spent in await engine.spending())
+    return sum(account.usage.calls for account in await engine.spending())
 
 
 async def _remember(settings: Settings, places: _Places) -> None:
     """Let the person name the two projects from now on."""
     await anyio.to_thread.run_sync((places.example / ".known.json").unlink, True)
-    known = KnownProjects(settings.home / "projects.json")
+    open_projects = KnownProjects(settings.home / "projects.json")
     try:
         for place in (places.example, places.own):
-            await known.open(place, settings.home)
+            await open_projects.open(place, settings.home)
     finally:
-        await known.close()
+        await open_projects.close()

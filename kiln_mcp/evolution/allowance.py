@@ -8,21 +8,21 @@ class Allowance:
 
     Attributes:
         limit: Calls in all.
-        taken: Calls that were taken.
+        calls_used: Calls that were taken.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.taken = 0
+        self.calls_used = 0
 
     @property
-    def left(self) -> int:
+    def remaining(self) -> int:
         """Calls that can still be taken."""
-        return self.limit - self.taken
+        return self.limit - self.calls_used
 
     def take(self, calls: int) -> bool:
         """Take calls before they are sent; False, and nothing taken, where they do not fit."""
-        if calls > self.left:
+        if calls > self.remaining:
             return False
-        self.taken += calls
+        self.calls_used += calls
         return True

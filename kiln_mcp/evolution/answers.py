@@ -4,6 +4,7 @@ from pydantic import Field
 
 from kiln_mcp.evals.answers import ComparisonRow
 from kiln_mcp.workbench.capability import Result
+from storage.errors import NextStep
 
 
 class RaceWon(Result):
@@ -16,7 +17,7 @@ class RaceWon(Result):
     worse_on: int
 
 
-class PromptEvolved(Result):
+class EvolutionReport(Result):
     """What a search for a better prompt came to."""
 
     verdict: str
@@ -32,10 +33,10 @@ class PromptEvolved(Result):
     validation_items: int
     training_items: int
     races: int
-    won: list[RaceWon]
+    race_wins: list[RaceWon]
     budget: int
     search_calls: int
     held_out_calls: int
     seed: int
     trace: str = Field(description="Every decision, as JSON lines.")
-    next_step: str
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")

@@ -51,7 +51,7 @@ class Edit:
         block: The block that is replaced, deleted or followed by the new one; None adds at the
             beginning.
         text: The new text; not used for a deletion.
-        reason: What it is meant to mend.
+        reason: What it is meant to correct.
     """
 
     operation: Literal["add", "replace", "delete"]
@@ -72,7 +72,7 @@ def apply_edits(blocks: Sequence[Block], edits: Sequence[Edit]) -> tuple[Block, 
         ValueError: An edit names no block, gives no text where it needs one, or nothing is left.
     """
     changed = list(blocks)
-    used = {block.id for block in blocks}
+    ids = {block.id for block in blocks}
     for edit in edits:
         place = _place(changed, edit)
         if edit.operation != "delete" and not edit.text.strip():
@@ -83,8 +83,8 @@ def apply_edits(blocks: Sequence[Block], edits: Sequence[Edit]) -> tuple[Block, 
             case "delete":
                 del changed[place]
             case "add":
-                fresh = next(f"b{n}" for n in range(1, len(used) + 2) if f"b{n}" not in used)
-                used.add(fresh)
+                fresh = next(f"b{n}" for n in range(1, len(ids) + 2) if f"b{n}" not in ids)
+                ids.add(fresh)
                 changed.insert(place + 1, Block(fresh, edit.text.strip()))
     if not SEPARATOR.join(block.text for block in changed).strip():
         raise ValueError("the edits leave no instruction")
@@ -98,5 +98,5 @@ def _place(blocks: Sequence[Block], edit: Edit) -> int:
     for position, block in enumerate(blocks):
         if block.id == edit.block:
             return position
-    known = ", ".join(block.id for block in blocks)
-    raise ValueError(f"there is no block {edit.block}; there are: {known}")
+    ids = ", ".join(block.id for block in blocks)
+    raise ValueError(f"there is no block {edit.block}; there are: {ids}")

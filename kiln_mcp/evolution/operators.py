@@ -59,20 +59,20 @@ def draw_demonstrations(
         count: How many are wanted.
         without: Items, and with them topics, that are taken already.
     """
-    left = [item for item in pool.topics if item not in without]
-    draw.shuffle(left)
-    taken = {pool.topics[item] for item in without if item in pool.topics}
-    chosen: list[str] = []
+    candidates = [item for item in pool.topics if item not in without]
+    draw.shuffle(candidates)
+    topics = {pool.topics[item] for item in without if item in pool.topics}
+    selection: list[str] = []
     for repeats in (False, True):
-        for item in left:
+        for item in candidates:
             if (
-                len(chosen) < count
-                and item not in chosen
-                and (repeats or pool.topics[item] not in taken)
+                len(selection) < count
+                and item not in selection
+                and (repeats or pool.topics[item] not in topics)
             ):
-                chosen.append(item)
-                taken.add(pool.topics[item])
-    return tuple(chosen)
+                selection.append(item)
+                topics.add(pool.topics[item])
+    return tuple(selection)
 
 
 def propose(draw: random.Random, best: Candidate, pool: Pool, *, early: bool) -> Proposal:
@@ -84,23 +84,26 @@ def propose(draw: random.Random, best: Candidate, pool: Pool, *, early: bool) ->
     operators = _possible(best, pool)
     weights = [_WEIGHTS[operator][0 if early else 1] for operator in operators]
     operator = draw.choices(operators, weights)[0]
-    shown = list(best.demonstrations)
+    demonstrations = list(best.demonstrations)
     match operator:
         case Operator.FRESH:
-            shown = list(draw_demonstrations(draw, pool, draw.randint(FEWEST, MOST)))
+            demonstrations = list(draw_demonstrations(draw, pool, draw.randint(FEWEST, MOST)))
         case Operator.ADD:
-            shown.insert(draw.randint(0, len(shown)), *draw_demonstrations(draw, pool, 1, shown))
+            demonstrations.insert(
+                draw.randint(0, len(demonstrations)),
+                *draw_demonstrations(draw, pool, 1, demonstrations),
+            )
         case Operator.REMOVE:
-            del shown[draw.randrange(len(shown))]
+            del demonstrations[draw.randrange(len(demonstrations))]
         case Operator.SWAP:
-            fresh = draw_demonstrations(draw, pool, 1, shown)
-            shown[draw.randrange(len(shown))] = fresh[0]
+            fresh = draw_demonstrations(draw, pool, 1, demonstrations)
+            demonstrations[draw.randrange(len(demonstrations))] = fresh[0]
         case Operator.ORDER:
-            draw.shuffle(shown)
+            draw.shuffle(demonstrations)
         case _:
-            others = [text for text in pool.instructions if text != best.instruction]
-            return Proposal(operator, replace(best, instruction=draw.choice(others)))
-    return Proposal(operator, replace(best, demonstrations=tuple(shown)))
+            alternatives = [text for text in pool.instructions if text != best.instruction]
+            return Proposal(operator, replace(best, instruction=draw.choice(alternatives)))
+    return Proposal(operator, replace(best, demonstrations=tuple(demonstrations)))
 
 
 _WEIGHTS: Final[Mapping[Operator, tuple[int, int]]] = {
@@ -115,13 +118,13 @@ _WEIGHTS: Final[Mapping[Operator, tuple[int, int]]] = {
 
 
 def _possible(best: Candidate, pool: Pool) -> list[Operator]:
-    shown = len(best.demonstrations)
-    unused = len(set(pool.topics) - set(best.demonstrations))
-    found = [Operator.FRESH] if pool.topics else []
-    if shown and unused:
-        found += [Operator.SWAP] if shown >= MOST else [Operator.ADD, Operator.SWAP]
-    if shown > 1:
-        found += [Operator.REMOVE, Operator.ORDER]
+    count = len(best.demonstrations)
+    spare = len(set(pool.topics) - set(best.demonstrations))
+    operators = [Operator.FRESH] if pool.topics else []
+    if count and spare:
+        operators += [Operator.SWAP] if count >= MOST else [Operator.ADD, Operator.SWAP]
+    if count > 1:
+        operators += [Operator.REMOVE, Operator.ORDER]
     if any(text != best.instruction for text in pool.instructions):
-        found.append(Operator.INSTRUCTION)
-    return found
+        operators.append(Operator.INSTRUCTION)
+    return operators

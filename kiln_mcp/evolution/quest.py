@@ -10,7 +10,6 @@ from kiln_mcp.evals.items import Item, items_of
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.evals.work import Measurement
 from kiln_mcp.evolution.blocks import Block, Candidate
-from kiln_mcp.evolution.errors import PartMissing, PartsOverlap
 from kiln_mcp.evolution.operators import Pool
 from kiln_mcp.evolution.trace import FILE, FileTrace
 from kiln_mcp.evolution.trials import Demonstrations, Trials, demonstrations_of
@@ -21,6 +20,7 @@ from kiln_mcp.run_configs.task_runs import Setup, resolve
 from kiln_mcp.workbench.prompts import load_prompt
 from kiln_mcp.workbench.workspace import Workspace
 from storage import TaskRunConfig
+from storage.errors import NextStep, Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SearchRequest:
     """What a person asked for.
 
     Attributes:
@@ -54,68 +54,69 @@ class Quest:
     """A search for a better prompt: what was asked for, and what it works with."""
 
     workspace: Workspace
-    about: Measurement
+    eval_context: Measurement
     parts: Parts
     first: TaskRunConfig
     setup: Setup
-    shown: Demonstrations
+    demonstrations: Demonstrations
     start: Candidate
     trace: FileTrace
-    wanted: Wanted
+    request: SearchRequest
     reflecting: str | None
 
     @property
     def trials(self) -> Trials:
         """What runs candidates."""
-        return Trials(self.workspace.engine, self.about, self.first, self.setup, self.shown)
+        return Trials(
+            self.workspace.engine, self.eval_context, self.first, self.setup, self.demonstrations
+        )
 
 
-async def prepare(workspace: Workspace, about: Measurement, wanted: Wanted) -> Quest:
+async def prepare(workspace: Workspace, eval_context: Measurement, request: SearchRequest) -> Quest:
     """Gather what a search works with.
 
     Raises:
-        PartMissing: There are no train, val or test items.
-        PartsOverlap: Two of them share inputs.
+        Refusal: There are no train, val or test items, or two of them share inputs.
     """
-    first = (await find_run_configs(about.store, about.task, [wanted.start]))[0]
-    parts = _parts_of(about)
-    text = prompt_text(about.task, first, about.prompts, about.shown)
-    shown, begin = demonstrations_of(parts.train, text.prompt)
+    first = (await find_run_configs(eval_context.store, eval_context.task, [request.start]))[0]
+    parts = _parts_of(eval_context)
+    text = prompt_text(eval_context.task, first, eval_context.prompts, eval_context.shown)
+    demonstrations, begin = demonstrations_of(parts.train, text.prompt)
     number = workspace.id_for("trace")
     file = FILE.format(run=f"{tag_of(first.name)}_{number}")
-    reflecting = workspace.model_name(wanted.reflect_with)
+    reflecting = workspace.model_name(request.reflect_with)
     return Quest(
         workspace=workspace,
-        about=about,
+        eval_context=eval_context,
         parts=parts,
         first=first,
-        setup=resolve(about.task, first, about.prompts, about.shown),
-        shown=shown,
+        setup=resolve(eval_context.task, first, eval_context.prompts, eval_context.shown),
+        demonstrations=demonstrations,
         start=begin,
-        trace=FileTrace(about.store, about.measured, file, shown.prompt),
-        wanted=wanted,
+        trace=FileTrace(eval_context.store, eval_context.measured, file, demonstrations.prompt),
+        request=request,
         reflecting=None if reflecting == EMBEDDED else reflecting,
     )
 
 
 def calls_by_model(quest: Quest) -> dict[str, int]:
     """Return how often a search will ask which models, its final measurement included."""
-    judge = quest.about.evaluator.model
-    each = {quest.setup.model: 2 if quest.setup.thinking else 1}
+    judge = quest.eval_context.evaluator.model
+    calls_each = {quest.setup.model: 2 if quest.setup.thinking else 1}
     if judge:
-        each[judge] = each.get(judge, 0) + quest.about.evaluator.calls_per_item
+        calls_each[judge] = calls_each.get(judge, 0) + quest.eval_context.evaluator.calls_per_item
     final = 2 * len(quest.parts.test)
-    searched = -(-quest.wanted.budget // sum(each.values()))
-    calls = {model: times * (searched + final) for model, times in each.items()}
+    runs = -(-quest.request.budget // sum(calls_each.values()))
+    calls = {model: times * (runs + final) for model, times in calls_each.items()}
     if quest.reflecting:
-        calls[quest.reflecting] = calls.get(quest.reflecting, 0) + searched // 8
+        calls[quest.reflecting] = calls.get(quest.reflecting, 0) + runs // 8
     return calls
 
 
 async def plan_quest(quest: Quest) -> Plan:
     """Return what a search will do and cost."""
     summary = (
-        f"Search for a better prompt than {quest.first.name!r} with {quest.wanted.budget} calls, "
+        f"Search for a better prompt than {quest.first.name!r} with {quest.request.budget} calls, "
         f"then measure both on {len(quest.parts.test)} held-out items."
     )
     return await plan_of(quest.workspace.engine, summary, calls_by_model(quest), "evolution")
@@ -123,28 +124,53 @@ async def plan_quest(quest: Quest) -> Plan:
 
 def pool_of(quest: Quest) -> Pool:
     """Return what candidates are made of: training items, and instructions like the start's."""
-    runs = {run.id: run for run in quest.about.runs}
+    runs = {run.id: run for run in quest.eval_context.runs}
     topics: dict[str, str] = {}
-    for item in quest.shown.by_id:
+    for item in quest.demonstrations.by_id:
         run = runs.get(item)
         topics[item] = (topic_of(run) if run else None) or item
     additions = load_prompt("evolution", "additions").text.splitlines()
     start = quest.start.instruction
-    more = [(*start, Block(f"added{n}", line)) for n, line in enumerate(additions, 1) if line]
-    return Pool(topics, (start, *more))
+    variants = [(*start, Block(f"added{n}", line)) for n, line in enumerate(additions, 1) if line]
+    return Pool(topics, (start, *variants))
 
 
-def _parts_of(about: Measurement) -> Parts:
-    found: dict[str, list[Item]] = {}
+def _parts_of(eval_context: Measurement) -> Parts:
+    items_by_part: dict[str, list[Item]] = {}
     for name in ("train", "val", "test"):
-        split = about.measured.split(name)
-        items = items_of(split, about.runs, about.inputs) if split else []
+        split = eval_context.measured.split(name)
+        items = items_of(split, eval_context.runs, eval_context.inputs) if split else []
         # Ids are random: only this order makes a seed repeat a search in another project.
-        found[name] = sorted(items, key=lambda item: item.task_input)
-        if not found[name]:
-            raise PartMissing(name, split.filter_id if split else None)
+        items_by_part[name] = sorted(items, key=lambda item: item.task_input)
+        if not items_by_part[name]:
+            raise _missing_part(name, split.filter_id if split else None)
     for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
-        shared = {i.task_input for i in found[first]} & {i.task_input for i in found[second]}
+        shared = {i.task_input for i in items_by_part[first]} & {
+            i.task_input for i in items_by_part[second]
+        }
         if shared:
-            raise PartsOverlap(first, second, len(shared))
-    return Parts(found["train"], found["val"], found["test"])
+            raise Refusal(
+                "{count} inputs are in both {first} and {second}, so the result would flatter. "
+                "Make an eval of the parts of one split.",
+                count=len(shared),
+                first=first,
+                second=second,
+                next=[NextStep(tool="split_data", reason="deal the items, and use its filters")],
+            )
+    return Parts(items_by_part["train"], items_by_part["val"], items_by_part["test"])
+
+
+def _missing_part(part: str, filter_id: str | None) -> Refusal:
+    reason = f"no item fits '{filter_id}'" if filter_id else "the eval names no such part"
+    return Refusal(
+        "There are no {part} items: {reason}.",
+        part=part,
+        reason=reason,
+        next=[
+            NextStep(tool="split_data", reason="deal the items"),
+            NextStep(
+                tool="create_evaluator",
+                reason="name test_filter, train_filter and val_filter of that split",
+            ),
+        ],
+    )

@@ -12,8 +12,8 @@ from enum import StrEnum
 from typing import Final
 
 BET: Final = 0.5
-ENOUGH_TO_WIN: Final = 10.0
-ENOUGH_TO_DROP: Final = 2.0
+WIN_THRESHOLD: Final = 10.0
+LOSS_THRESHOLD: Final = 2.0
 """Low on purpose: a good candidate that is dropped by chance costs little, others follow."""
 
 
@@ -27,7 +27,7 @@ class Standing(StrEnum):
 
 
 def evidence(differences: Sequence[float]) -> float:
-    """Return the wealth of one who bets half a unit on every difference being above 0.
+    """Return the wealth of betting half a unit on every difference being above 0.
 
     Args:
         differences: Challenger less best, from -1 to 1, in the order of looking.
@@ -45,9 +45,9 @@ def standing(differences: Sequence[float], of: int) -> Standing:
         differences: Challenger less best by item, so far.
         of: How many items the whole race has.
     """
-    if evidence(differences) >= ENOUGH_TO_WIN:
+    if evidence(differences) >= WIN_THRESHOLD:
         return Standing.WON
-    if evidence([-difference for difference in differences]) >= ENOUGH_TO_DROP:
+    if evidence([-difference for difference in differences]) >= LOSS_THRESHOLD:
         return Standing.LOST
     if len(differences) < of:
         return Standing.OPEN

@@ -97,8 +97,8 @@ class ModelReflector:
 
     async def propose(self, best: Candidate) -> Proposal | None:
         """Return an edited candidate; None where nothing fails or the edits cannot be used."""
-        shown = set(best.demonstrations)
-        unseen = [item for item in self._mirror.training if item.id not in shown]
+        demonstrations = set(best.demonstrations)
+        unseen = [item for item in self._mirror.training if item.id not in demonstrations]
         looked_at = self._draw.sample(unseen, min(LOOKED_AT, len(unseen)))
         attempts = await self._trials.attempts(best, looked_at)
         failures = [attempt for attempt in attempts if attempt.score < 1]
@@ -120,9 +120,9 @@ class ModelReflector:
     ) -> list[Edit]:
         parts = load_prompt("evolution", "reflect").messages(
             task_description=self._mirror.goal,
-            instruction_blocks=_listed(best.instruction),
-            failures=_described(failures),
-            successes=_described(passed) or "None of those looked at.",
+            instruction_blocks=_block_list(best.instruction),
+            failures=_attempt_list(failures),
+            successes=_attempt_list(passed) or "None of those looked at.",
             most_edits=MOST_EDITS,
         )
         request = ModelRequest(
@@ -136,14 +136,14 @@ class ModelReflector:
             read = _Answer.model_validate(answer.value)
         except (BadAnswer, ValidationError):
             return []
-        return [Edit(one.operation, one.block, one.text, one.reason) for one in read.edits]
+        return [Edit(edit.operation, edit.block, edit.text, edit.reason) for edit in read.edits]
 
 
-def _listed(blocks: Sequence[Block]) -> str:
+def _block_list(blocks: Sequence[Block]) -> str:
     return "\n\n".join(f"[{block.id}]\n{block.text}" for block in blocks)
 
 
-def _described(attempts: Sequence[Attempt]) -> str:
+def _attempt_list(attempts: Sequence[Attempt]) -> str:
     return "\n\n".join(
         f"Input:\n{_cut(attempt.item.task_input)}\n"
         f"Output:\n{_cut(attempt.output) or 'none'}\n"

@@ -75,7 +75,7 @@ class Race:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """What a search found.
 
     Attributes:
@@ -103,7 +103,7 @@ class Ground:
     reflector: Reflector | None = None
 
 
-async def evolve(start: Candidate, ground: Ground, allowance: Allowance, seed: int) -> Found:
+async def evolve(start: Candidate, ground: Ground, allowance: Allowance, seed: int) -> SearchResult:
     """Search for a better candidate until the calls are taken or nothing new comes up.
 
     The path depends on the seed and on the scores alone.
@@ -113,22 +113,22 @@ async def evolve(start: Candidate, ground: Ground, allowance: Allowance, seed: i
     order = list(ground.items)
     draw.shuffle(order)
     best, number, repeats = start, 0, 0
-    tried = {start.key}
-    while repeats < MOST_REPEATS and allowance.left >= search.price_of_a_chunk:
+    proposals = {start.key}
+    while repeats < MOST_REPEATS and allowance.remaining >= search.price_of_a_chunk:
         proposal = await search.next_proposal(draw, best, number)
         if proposal is None:
             break
-        if proposal.candidate.key in tried:
+        if proposal.candidate.key in proposals:
             repeats += 1
             continue
         repeats = 0
         number += 1
-        tried.add(proposal.candidate.key)
+        proposals.add(proposal.candidate.key)
         race = await search.run(number, proposal, best, order)
         await ground.trace.race(race)
         if race.standing is Standing.WON:
             best = proposal.candidate
-    return Found(best, search.scores_of(best), number, allowance.taken)
+    return SearchResult(best, search.scores_of(best), number, allowance.calls_used)
 
 
 class _Search:
@@ -151,15 +151,15 @@ class _Search:
     ) -> Proposal | None:
         reflector = self._ground.reflector
         if reflector is not None and number % REFLECT_EVERY == 0:
-            needed = reflector.calls_each + self.price_of_a_chunk
-            if self._allowance.left >= needed and self._allowance.take(reflector.calls_each):
-                made = await reflector.propose(best)
-                if made is not None:
-                    return made
+            price = reflector.calls_each + self.price_of_a_chunk
+            if self._allowance.remaining >= price and self._allowance.take(reflector.calls_each):
+                revision = await reflector.propose(best)
+                if revision is not None:
+                    return revision
         pool = self._ground.pool
         if not pool.topics and len(pool.instructions) < 2:
             return None
-        early = self._allowance.taken < EARLY * self._allowance.limit
+        early = self._allowance.calls_used < EARLY * self._allowance.limit
         return propose(draw, best, pool, early=early)
 
     async def run(
@@ -188,22 +188,22 @@ class _Search:
             wins=sum(difference > 0 for difference in differences),
             losses=sum(difference < 0 for difference in differences),
             evidence=round(evidence(differences), 4),
-            calls=self._allowance.taken,
+            calls=self._allowance.calls_used,
         )
 
     async def _score(self, challenger: Candidate, best: Candidate, chunk: Sequence[str]) -> bool:
         """Score both on a chunk; False, and nothing sent, where the budget does not allow it."""
         work = [
-            (one, [item for item in chunk if item not in self.scores_of(one)])
-            for one in (challenger, best)
+            (candidate, [item for item in chunk if item not in self.scores_of(candidate)])
+            for candidate in (challenger, best)
         ]
         calls = sum(len(items) for _, items in work) * self._ground.scorer.calls_each
         if not self._allowance.take(calls):
             return False
-        for one, items in work:
+        for candidate, items in work:
             if items:
-                scores = await self._ground.scorer.score(one, items)
-                self._scores.setdefault(one.key, {}).update(scores)
+                scores = await self._ground.scorer.score(candidate, items)
+                self._scores.setdefault(candidate.key, {}).update(scores)
         return True
 
 

@@ -15,11 +15,18 @@ from kiln_mcp.evals.service import EvalReference
 from kiln_mcp.evals.summaries import scores_by_item
 from kiln_mcp.evals.work import plan_run
 from kiln_mcp.evolution.allowance import Allowance
-from kiln_mcp.evolution.answers import PromptEvolved, RaceWon
-from kiln_mcp.evolution.quest import Quest, Wanted, calls_by_model, plan_quest, pool_of, prepare
+from kiln_mcp.evolution.answers import EvolutionReport, RaceWon
+from kiln_mcp.evolution.quest import (
+    Quest,
+    SearchRequest,
+    calls_by_model,
+    plan_quest,
+    pool_of,
+    prepare,
+)
 from kiln_mcp.evolution.race import Standing
 from kiln_mcp.evolution.reflection import Mirror, ModelReflector
-from kiln_mcp.evolution.search import Found, Ground, evolve
+from kiln_mcp.evolution.search import Ground, SearchResult, evolve
 from kiln_mcp.evolution.trials import ValidationScorer
 from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.run_configs.arguments import RunConfigDefinition
@@ -30,6 +37,7 @@ from kiln_mcp.statistics import Interval
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Prompt, TaskRunConfig
+from storage.errors import NextStep
 
 GENERATOR: Final = "kiln_mcp::evolve_prompt"
 KEEP: Final = "No gain could be shown: keep your prompt."
@@ -48,14 +56,14 @@ class _HeldOut:
     """What the held-out items say about start and winner, by score."""
 
     keys: Sequence[str]
-    paired: Sequence[PairedDifference]
+    differences: Sequence[PairedDifference]
     calls: int
 
     @property
     def gain_shown(self) -> bool:
         """Whether the first score's interval is above 0 and no other one is below."""
-        intervals = [one.interval for one in self.paired]
-        if any(isinstance(one, Interval) and one.high < 0 for one in intervals):
+        intervals = [interval.interval for interval in self.differences]
+        if any(isinstance(interval, Interval) and interval.high < 0 for interval in intervals):
             return False
         return isinstance(intervals[0], Interval) and intervals[0].low > 0
 
@@ -78,7 +86,7 @@ async def evolve_prompt(
             "or none where that is the embedded one, which cannot."
         ),
     ] = None,
-) -> Proposal[PromptEvolved]:
+) -> Proposal[EvolutionReport]:
     """Search for a better prompt and measure it against the start on held-out items.
 
     Candidates are made of training items, raced on validation items, and the winner alone is
@@ -87,101 +95,101 @@ async def evolve_prompt(
     create_evaluator with its filters. The winner is saved as a prompt and a run config.
     """
     store = await workspace.open_project(project)
-    about = await ready(workspace, await gather(store, await find_eval(store, eval), None))
-    quest = await prepare(workspace, about, Wanted(start, budget, seed, reflect_with))
+    eval_context = await ready(workspace, await gather(store, await find_eval(store, eval), None))
+    quest = await prepare(workspace, eval_context, SearchRequest(start, budget, seed, reflect_with))
     await workspace.check_ready(store, calls_by_model(quest))
     return Proposal(await plan_quest(quest), partial(_evolve, quest))
 
 
-async def _evolve(quest: Quest) -> PromptEvolved:
-    found = await _search(quest)
-    better = found.best.key != quest.start.key
-    saved = await _save(quest, found) if better else None
+async def _evolve(quest: Quest) -> EvolutionReport:
+    result = await _search(quest)
+    better = result.best.key != quest.start.key
+    saved = await _save(quest, result) if better else None
     held_out = await _measure(quest, saved) if saved else None
-    answer = _answer(quest, found, saved, held_out)
+    answer = _answer(quest, result, saved, held_out)
     await quest.trace.write("result", answer.model_dump(mode="json"))
     return answer
 
 
-async def _search(quest: Quest) -> Found:
-    wanted, trials = quest.wanted, quest.trials
+async def _search(quest: Quest) -> SearchResult:
+    request, trials = quest.request, quest.trials
     await quest.trace.write(
         "start",
         {
             "run_config": quest.first.id,
             "model": quest.setup.model,
             "reflecting": quest.reflecting,
-            "budget": wanted.budget,
-            "seed": wanted.seed,
+            "budget": request.budget,
+            "seed": request.seed,
             "train": [item.id for item in quest.parts.train],
             "val": [item.id for item in quest.parts.val],
             "test": [item.id for item in quest.parts.test],
-            "prompt": quest.shown.prompt(quest.start),
+            "prompt": quest.demonstrations.prompt(quest.start),
         },
     )
     reflector = None
     if quest.reflecting:
-        goal = quest.about.task.instruction
+        goal = quest.eval_context.task.instruction
         mirror = Mirror(
-            quest.workspace.engine, quest.reflecting, goal, quest.parts.train, wanted.seed
+            quest.workspace.engine, quest.reflecting, goal, quest.parts.train, request.seed
         )
         reflector = ModelReflector(mirror, trials)
     ground = Ground(
         pool=pool_of(quest),
         items=tuple(item.id for item in quest.parts.val),
-        scorer=ValidationScorer(trials, quest.parts.val, quest.workspace.report, wanted.budget),
+        scorer=ValidationScorer(trials, quest.parts.val, quest.workspace.report, request.budget),
         trace=quest.trace,
         reflector=reflector,
     )
-    return await evolve(quest.start, ground, Allowance(wanted.budget), wanted.seed)
+    return await evolve(quest.start, ground, Allowance(request.budget), request.seed)
 
 
-async def _save(quest: Quest, found: Found) -> _Saved:
+async def _save(quest: Quest, result: SearchResult) -> _Saved:
     """Save the winner as a prompt and a run config, both or none; once for all attempts."""
-    about, workspace = quest.about, quest.workspace
+    eval_context, workspace = quest.eval_context, quest.workspace
     config_id, prompt_id = workspace.id_for("run config"), workspace.id_for("prompt")
-    text = PromptText(quest.shown.prompt(found.best), quest.setup.thinking)
+    text = PromptText(quest.demonstrations.prompt(result.best), quest.setup.thinking)
     number = quest.trace.path.stem[-4:]
     name = f"{quest.first.name} evolved {number}"
     properties = agent_properties(quest.first)
     definition = RunConfigDefinition(name=name, prompt=text.prompt)
-    project, model = about.store.project, quest.setup.model
-    made = make_run_config(project, about.task, definition, model, text, config_id)
-    frozen = getattr(made.run_config_properties, "prompt_id", "")
-    config = made.replace(
+    project, model = eval_context.store.project, quest.setup.model
+    draft = make_run_config(project, eval_context.task, definition, model, text, config_id)
+    frozen = getattr(draft.run_config_properties, "prompt_id", "")
+    config = draft.replace(
         # All settings of the start, so that the prompt is all that differs.
         run_config_properties=properties.replace(prompt_id=frozen),
-        prompt=made.prompt.replace(generator_id=GENERATOR) if made.prompt else None,
+        prompt=draft.prompt.replace(generator_id=GENERATOR) if draft.prompt else None,
     )
     prompt = Prompt(
         id=prompt_id,
         name=name,
-        description=f"Found by evolve_prompt, seed {quest.wanted.seed}; every decision is in "
-        f"{quest.trace.path.name} beside the eval {about.measured.name!r}.",
+        description=f"Found by evolve_prompt, seed {quest.request.seed}; every decision is in "
+        f"{quest.trace.path.name} beside the eval {eval_context.measured.name!r}.",
         generator_id=GENERATOR,
         prompt=text.prompt,
         chain_of_thought_instructions=text.thinking,
     )
-    configs = await about.store.children(about.task, TaskRunConfig)
-    if config_id not in {one.id for one in configs}:
-        async with about.store.transaction() as change:
-            change.save(prompt, parent=about.task)
-            change.save(config, parent=about.task)
+    configs = await eval_context.store.children(eval_context.task, TaskRunConfig)
+    if config_id not in {record.id for record in configs}:
+        async with eval_context.store.transaction() as change:
+            change.save(prompt, parent=eval_context.task)
+            change.save(config, parent=eval_context.task)
     return _Saved(config, prompt)
 
 
 async def _measure(quest: Quest, saved: _Saved) -> _HeldOut:
     """Run start and winner on the held-out items; what is there of the start is kept."""
-    store = quest.about.store
-    task_eval = TaskEval(quest.about.task, quest.about.measured)
-    about = await gather(store, task_eval, quest.about.judge.id)
+    store = quest.eval_context.store
+    task_eval = TaskEval(quest.eval_context.task, quest.eval_context.measured)
+    eval_context = await gather(store, task_eval, quest.eval_context.judge.id)
     configs = [quest.first, saved.config]
-    work = plan_run(about, configs, quest.parts.test)
+    work = plan_run(eval_context, configs, quest.parts.test)
     await carry_out(quest.workspace, work)
-    after = await gather(store, task_eval, quest.about.judge.id)
+    after = await gather(store, task_eval, quest.eval_context.judge.id)
     items = {item.id for item in quest.parts.test}
-    keys = [score.json_key for score in about.measured.output_scores]
-    paired: list[PairedDifference] = []
+    keys = [score.json_key for score in eval_context.measured.output_scores]
+    differences: list[PairedDifference] = []
     for key in keys:
         first, second = (
             {
@@ -191,35 +199,35 @@ async def _measure(quest: Quest, saved: _Saved) -> _HeldOut:
             }
             for config in configs
         )
-        paired.append(paired_difference(first, second, seed=quest.wanted.seed))
-    return _HeldOut(keys, paired, sum(work.calls_by_model.values()))
+        differences.append(paired_difference(first, second, seed=quest.request.seed))
+    return _HeldOut(keys, differences, sum(work.calls_by_model.values()))
 
 
 def _answer(
-    quest: Quest, found: Found, saved: _Saved | None, held_out: _HeldOut | None
-) -> PromptEvolved:
+    quest: Quest, result: SearchResult, saved: _Saved | None, held_out: _HeldOut | None
+) -> EvolutionReport:
     names = (quest.first.name, saved.config.name if saved else "")
-    shown = held_out is not None and held_out.gain_shown
-    return PromptEvolved(
+    gain_shown = held_out is not None and held_out.gain_shown
+    return EvolutionReport(
         verdict=_verdict(held_out, names),
-        gain_shown=shown,
+        gain_shown=gain_shown,
         start=quest.first.name,
         winner=saved.config.name if saved else None,
         prompt_id=saved.prompt.id if saved else None,
-        start_prompt=quest.shown.prompt(quest.start),
-        winner_prompt=quest.shown.prompt(found.best),
-        demonstrations=len(found.best.demonstrations),
+        start_prompt=quest.demonstrations.prompt(quest.start),
+        winner_prompt=quest.demonstrations.prompt(result.best),
+        demonstrations=len(result.best.demonstrations),
         comparison=[
-            ComparisonRow.of(key, paired, in_words(paired, *names))
-            for key, paired in zip(held_out.keys, held_out.paired, strict=True)
+            ComparisonRow.of(key, difference, in_words(difference, *names))
+            for key, difference in zip(held_out.keys, held_out.differences, strict=True)
         ]
         if held_out
         else [],
         held_out_items=len(quest.parts.test),
         validation_items=len(quest.parts.val),
         training_items=len(quest.parts.train),
-        races=found.races,
-        won=[
+        races=result.races,
+        race_wins=[
             RaceWon(
                 race=race.number,
                 change=race.proposal.reason or race.proposal.operator.value,
@@ -230,25 +238,33 @@ def _answer(
             for race in quest.trace.races
             if race.standing is Standing.WON
         ],
-        budget=quest.wanted.budget,
-        search_calls=found.calls,
+        budget=quest.request.budget,
+        search_calls=result.calls,
         held_out_calls=held_out.calls if held_out else 0,
-        seed=quest.wanted.seed,
+        seed=quest.request.seed,
         trace=str(quest.trace.path),
-        next_step=_next_step(shown=shown),
+        next=_next_steps(gain_shown=gain_shown),
     )
 
 
 def _verdict(held_out: _HeldOut | None, names: tuple[str, str]) -> str:
     if held_out is None:
         return f"{KEEP} Nothing beat {names[0]} on the validation items."
-    said = in_words(held_out.paired[0], *names)
+    sentence = in_words(held_out.differences[0], *names)
     if held_out.gain_shown:
-        return said
-    return f"{KEEP} {said}"
+        return sentence
+    return f"{KEEP} {sentence}"
 
 
-def _next_step(*, shown: bool) -> str:
-    if shown:
-        return "Use the winner's prompt; create_run_config takes it as id::<prompt_id>."
-    return "Add items or demonstrations, raise the budget, or name a model in reflect_with."
+def _next_steps(*, gain_shown: bool) -> list[NextStep]:
+    if gain_shown:
+        return [
+            NextStep(tool="create_run_config", reason="use the winner's prompt as id::<prompt_id>")
+        ]
+    return [
+        NextStep(tool="add_items", reason="add items, of which demonstrations are made"),
+        NextStep(
+            tool="evolve_prompt",
+            reason="raise the budget, or name a capable model in reflect_with",
+        ),
+    ]

@@ -30,12 +30,12 @@ class FileTrace:
     """
 
     def __init__(
-        self, store: ProjectStore, measured: Eval, name: str, prompt: Callable[[Candidate], str]
+        self, store: ProjectStore, eval: Eval, name: str, prompt: Callable[[Candidate], str]
     ) -> None:
-        self.path: Path = store.side_folder(measured) / name
+        self.path: Path = store.side_folder(eval) / name
         self.races: list[Race] = []
         self._store = store
-        self._measured = measured
+        self._eval = eval
         self._prompt = prompt
         self._is_begun = False
 
@@ -66,7 +66,7 @@ class FileTrace:
         line = json.dumps(entry, ensure_ascii=False)
         async with self._store.transaction() as change:
             if self._is_begun:
-                change.append_lines(self._measured, self.path.name, [line])
+                change.append_lines(self._eval, self.path.name, [line])
             else:
-                change.write_side_file(self._measured, self.path.name, f"{line}\n".encode())
+                change.write_side_file(self._eval, self.path.name, f"{line}\n".encode())
         self._is_begun = True

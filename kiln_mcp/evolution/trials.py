@@ -36,7 +36,7 @@ class Attempt:
 
     Attributes:
         item: The item.
-        output: The model's output; "" where there is none.
+        output: The model's output; "" if there is none.
         score: From 0 to 1.
         remark: What the evaluator said, or why there is no output.
     """
@@ -55,13 +55,13 @@ class Demonstrations:
 
     def prompt(self, candidate: Candidate) -> str:
         """Return a candidate's whole prompt, as it is saved and as Kiln runs it."""
-        return with_examples(candidate.text, self._shown(candidate))
+        return with_examples(candidate.text, self._examples_of(candidate))
 
     def setup(self, setup: Setup, candidate: Candidate) -> Setup:
         """Return a set-up with the candidate's prompt in the place of its own."""
-        return replace(setup, prompt=candidate.text, examples=tuple(self._shown(candidate)))
+        return replace(setup, prompt=candidate.text, examples=tuple(self._examples_of(candidate)))
 
-    def _shown(self, candidate: Candidate) -> list[Example]:
+    def _examples_of(self, candidate: Candidate) -> list[Example]:
         return [self.by_id[item] for item in candidate.demonstrations]
 
 
@@ -70,8 +70,8 @@ def demonstrations_of(training: Sequence[Item], prompt: str) -> tuple[Demonstrat
 
     Training items whose reference cannot be written as a demonstration are left out.
     """
-    text, given = split_examples(prompt)
-    by_id = {f"{GIVEN} {n}": example for n, example in enumerate(given, 1)}
+    text, examples = split_examples(prompt)
+    by_id = {f"{GIVEN} {n}": example for n, example in enumerate(examples, 1)}
     start = Candidate(split_blocks(text), tuple(by_id))
     for item in training:
         reference = (item.reference or {}).get(REFERENCE_KEY)
@@ -94,36 +94,38 @@ class Trials:
     def __init__(
         self,
         engine: Engine,
-        about: Measurement,
+        eval_context: Measurement,
         run_config: TaskRunConfig,
         setup: Setup,
         demonstrations: Demonstrations,
     ) -> None:
         self._engine = engine
-        self._about = about
+        self._eval_context = eval_context
         self._run_config = run_config
         self._setup = setup
         self._demonstrations = demonstrations
         self._limiter = anyio.CapacityLimiter(CONCURRENCY)
-        self.calls_each = (2 if setup.thinking else 1) + about.evaluator.calls_per_item
+        self.calls_each = (2 if setup.thinking else 1) + eval_context.evaluator.calls_per_item
 
     async def attempt(self, candidate: Candidate, item: Item) -> Attempt:
         """Run a candidate on one item; an output that cannot be had or judged scores 0."""
         setup = self._demonstrations.setup(self._setup, candidate)
-        about = self._about
+        eval_context = self._eval_context
         async with self._limiter:
             try:
-                made = await produce(self._engine, setup, item.task_input, "evolution/run")
-                run = to_task_run(made, item.task_input, self._run_config, setup)
-                setting = Setting(self._engine, about.measured, about.task, "evolution/judge")
-                verdict = await about.evaluator.evaluate(case_of(item, run), setting)
+                output = await produce(self._engine, setup, item.task_input, "evolution/run")
+                run = to_task_run(output, item.task_input, self._run_config, setup)
+                setting = Setting(
+                    self._engine, eval_context.measured, eval_context.task, "evolution/judge"
+                )
+                verdict = await eval_context.evaluator.evaluate(case_of(item, run), setting)
             except (BadAnswer, ContextOverflow, EvalError) as error:
                 return Attempt(item, "", 0.0, str(error))
         if isinstance(verdict, Skipped):
-            return Attempt(item, made.output, 0.0, verdict.detail or verdict.reason)
-        kinds = {score.json_key: score.type for score in about.measured.output_scores}
+            return Attempt(item, output.output, 0.0, verdict.detail or verdict.reason)
+        kinds = {score.json_key: score.type for score in eval_context.measured.output_scores}
         score = fmean(normalised(value, kinds[key]) for key, value in verdict.values.items())
-        return Attempt(item, made.output, score, verdict.verdict)
+        return Attempt(item, output.output, score, verdict.verdict)
 
     async def attempts(
         self, candidate: Candidate, items: Sequence[Item], tell: Tell | None = None
@@ -136,26 +138,26 @@ class Trials:
             tell: Called after each.
 
         Raises:
-            ModelError: The first that no other candidate could mend: a server that is down, …
+            ModelError: The first that no other candidate would avoid: a server is down, …
         """
-        found: dict[str, Attempt] = {}
+        by_id: dict[str, Attempt] = {}
         failed: list[ModelError] = []
 
-        async def one(item: Item) -> None:
+        async def run_item(item: Item) -> None:
             try:
-                found[item.id] = await self.attempt(candidate, item)
+                by_id[item.id] = await self.attempt(candidate, item)
             except ModelError as error:
                 failed.append(error)
-                others.cancel()
+                scope.cancel()
             else:
                 if tell is not None:
                     await tell()
 
-        with anyio.CancelScope() as others:
-            await for_each(items, one, CONCURRENCY)
+        with anyio.CancelScope() as scope:
+            await for_each(items, run_item, CONCURRENCY)
         if failed:
             raise failed[0]
-        return [found[item.id] for item in items]
+        return [by_id[item.id] for item in items]
 
 
 class ValidationScorer:
@@ -177,8 +179,8 @@ class ValidationScorer:
 
     async def score(self, candidate: Candidate, items: Sequence[str]) -> Mapping[str, float]:
         """Return a score from 0 to 1 for every item."""
-        chosen = [self._items[item] for item in items]
-        attempts = await self._trials.attempts(candidate, chosen, self._count)
+        selection = [self._items[item] for item in items]
+        attempts = await self._trials.attempts(candidate, selection, self._count)
         return {attempt.item.id: attempt.score for attempt in attempts}
 
     async def _count(self) -> None:

@@ -3,17 +3,18 @@
 from pydantic import Field
 
 from kiln_mcp.workbench.capability import Result
+from storage.errors import NextStep
 
 
-class ItemsAdded(Result):
+class AddedItems(Result):
     """Items that were saved."""
 
-    added: int
-    repeated: int = Field(description="Given inputs that were there already, left out.")
+    new_items: int
+    duplicates: int = Field(description="Given inputs that were there already, left out.")
     near_duplicates: int = Field(description="Pairs of inputs in the data set that are alike.")
     items: int = Field(description="Items of the task in all.")
     report: str
-    next_step: str
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
 class PartSize(Result):
@@ -34,30 +35,30 @@ class DataSplit(Result):
     newly_dealt: int
     warnings: list[str]
     report: str
-    next_step: str
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
-class CellMade(Result):
+class CellCoverage(Result):
     """Items of one topic with one aim."""
 
     topic: str
     aim: str
-    planned: int
-    made: int
+    planned_items: int
+    items: int
 
 
-class DataGenerated(Result):
+class GeneratedData(Result):
     """Generated items."""
 
     session: str
-    made: int
+    items: int
     inputs_by: str
     outputs_by: str = Field(description="The run config that answered the inputs.")
-    coverage: list[CellMade]
-    dropped: int = Field(description="Inputs that were unusable or too like another one.")
+    coverage: list[CellCoverage]
+    rejected_inputs: int = Field(description="Inputs that were unusable or too like another one.")
     failed: int
     failures: list[str] = Field(description="The first three.")
     distinct_pairs: float
     nearest_similarity: float
     report: str
-    next_step: str
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")

@@ -16,8 +16,7 @@ from kiln_mcp.llm import EMBEDDED, Engine
 from kiln_mcp.run_configs.cost_estimates import plan_of
 from kiln_mcp.run_configs.model_names import stored_model
 from kiln_mcp.run_configs.task_runs import Setup, resolve
-from kiln_mcp.synthesis.answers import CellMade
-from kiln_mcp.synthesis.errors import ExamplesNeeded
+from kiln_mcp.synthesis.answers import CellCoverage
 from kiln_mcp.synthesis.inputs import (
     EXAMPLES_SHOWN,
     Brief,
@@ -29,7 +28,7 @@ from kiln_mcp.synthesis.inputs import (
     propose_topics,
 )
 from kiln_mcp.synthesis.items import Origin, as_stored_text
-from kiln_mcp.synthesis.outputs import Asked, choose_run_config
+from kiln_mcp.synthesis.outputs import TaskInput, choose_run_config
 from kiln_mcp.synthesis.plan import Aim, Cell, coverage_plan
 from kiln_mcp.workbench.prompts import load_prompt
 from storage import (
@@ -42,6 +41,7 @@ from storage import (
     TaskRun,
     TaskRunConfig,
 )
+from storage.errors import Refusal
 
 GENERATOR: Final = "kiln_data_gen"
 """The adapter that Kiln names for generated inputs."""
@@ -75,7 +75,7 @@ class Scene:
     Attributes:
         store: The open project.
         task: The task.
-        known: Inputs of its data set.
+        existing: Inputs of its data set.
         config: The run config that answers; not saved yet where the task had none.
         setup: The same, resolved.
         brief: What inputs are made for.
@@ -86,7 +86,7 @@ class Scene:
 
     store: ProjectStore
     task: Task
-    known: tuple[str, ...]
+    existing: tuple[str, ...]
     config: TaskRunConfig
     setup: Setup
     brief: Brief
@@ -104,11 +104,11 @@ class Scene:
 class Inputs:
     """Inputs with their sources, what fills which cell, and what was dropped."""
 
-    asked: tuple[Asked, ...]
+    task_inputs: tuple[TaskInput, ...]
     cells: tuple[Cell | None, ...]
     plan: tuple[Cell, ...]
-    dropped: int
-    made_by: str
+    reject_count: int
+    author: str
 
 
 async def set_scene(
@@ -146,19 +146,19 @@ async def set_scene(
     guides = [guide.guide for guide in await store.children(task, DataGuide)]
     schema: JsonValue = json.loads(task.input_json_schema) if task.input_json_schema else None
     saved = frozenset(ids) & {run.id for run in runs}
-    known = tuple(run.input for run in data_set(runs) if run.id not in saved)
+    existing = tuple(run.input for run in data_set(runs) if run.id not in saved)
     brief = Brief(
         instruction=task.instruction,
         specification=specification,
         guidance="\n\n".join(text for text in [wish.guidance, *guides] if text.strip()),
-        examples=tuple(dict.fromkeys(wish.examples or known)),
+        examples=tuple(dict.fromkeys(wish.examples or existing)),
         input_schema=schema,
         seed=wish.seed,
     )
     return Scene(
         store=store,
         task=task,
-        known=known,
+        existing=existing,
         config=config,
         setup=resolve(task, config, prompts, await runs_to_show(store, task), wish.seed),
         brief=brief,
@@ -168,19 +168,19 @@ async def set_scene(
     )
 
 
-def calls_of_generation(scene: Scene, model: str, *, given: int) -> dict[str, int]:
-    """Return how often generating asks each model; `given` inputs are there already."""
-    count = given or scene.wish.count
+def calls_of_generation(scene: Scene, model: str, *, input_count: int) -> dict[str, int]:
+    """Return how often generating asks each model; `input_count` inputs are there already."""
+    count = input_count or scene.wish.count
     calls: Counter[str] = Counter({scene.setup.model: count * (2 if scene.setup.thinking else 1)})
-    if not given:
+    if not input_count:
         calls[model] += count if model == EMBEDDED else 1 + count // 4
     return calls
 
 
-async def plan_generation(engine: Engine, scene: Scene, model: str, *, given: int) -> Plan:
-    """Return what generating will cost; `given` is how many inputs are there already."""
-    count = given or scene.wish.count
-    calls = calls_of_generation(scene, model, given=given)
+async def plan_generation(engine: Engine, scene: Scene, model: str, *, input_count: int) -> Plan:
+    """Return what generating will cost; `input_count` is how many inputs are there already."""
+    count = input_count or scene.wish.count
+    calls = calls_of_generation(scene, model, input_count=input_count)
     summary = f"Generate {count} items for the task '{scene.task.name}'."
     return await plan_of(engine, summary, calls, "synthesis")
 
@@ -189,7 +189,7 @@ async def inputs_by_model(engine: Engine, scene: Scene, model: str) -> Inputs:
     """Return inputs that a model makes for a coverage plan.
 
     Raises:
-        ExamplesNeeded: The embedded model has too few examples, or inputs are JSON.
+        Refusal: The embedded model has too few examples, or inputs are JSON.
         ModelError: The model gave no usable answer.
     """
     brief, wish = scene.brief, scene.wish
@@ -197,55 +197,66 @@ async def inputs_by_model(engine: Engine, scene: Scene, model: str) -> Inputs:
     maker: InputMaker
     if model == EMBEDDED:
         if len(brief.examples) < EXAMPLES_SHOWN or brief.input_schema is not None:
-            raise ExamplesNeeded(len(brief.examples), EXAMPLES_SHOWN)
+            raise Refusal(
+                "The embedded model makes inputs by going on with a list of {least} or more, and "
+                "there are {count}. Give `examples`, write the inputs yourself as `inputs`, or "
+                "name a stronger model as `model`.",
+                least=EXAMPLES_SHOWN,
+                count=len(brief.examples),
+            )
         maker = ListMaker(engine, model, brief)
     else:
         maker = CapableMaker(engine, model, brief)
-        wanted = min(_TOPICS, max(1, wish.count // 3))
-        topics = topics or await propose_topics(engine, model, brief, wanted)
+        topic_count = min(_TOPICS, max(1, wish.count // 3))
+        topics = topics or await propose_topics(engine, model, brief, topic_count)
     plan = coverage_plan(topics or [""], wish.count)
     if model == EMBEDDED:
         plan = _without_aims(plan)
-    avoid = (*scene.known, *wish.examples)
-    made = await make_inputs(maker, plan, avoid, brief.input_schema)
+    avoid = (*scene.existing, *wish.examples)
+    batch = await make_inputs(maker, plan, avoid, brief.input_schema)
     return Inputs(
-        asked=tuple(_asked(item, scene, model) for item in made.inputs),
-        cells=tuple(item.cell for item in made.inputs),
+        task_inputs=tuple(_task_input(item, scene, model) for item in batch.inputs),
+        cells=tuple(item.cell for item in batch.inputs),
         plan=plan,
-        dropped=made.dropped,
-        made_by=model,
+        reject_count=batch.reject_count,
+        author=model,
     )
 
 
-async def inputs_as_given(scene: Scene, given: Sequence[JsonValue]) -> Inputs:
+async def inputs_of_assistant(scene: Scene, values: Sequence[JsonValue]) -> Inputs:
     """Return the assistant's own inputs, repeated and known ones left out.
 
     Raises:
-        ItemMisfit: An input does not fit the task's schema.
+        Refusal: An input does not fit the task's schema.
     """
     schema = scene.task.input_json_schema
     texts = [
         await as_stored_text(value, schema, position, "input")
-        for position, value in enumerate(given, 1)
+        for position, value in enumerate(values, 1)
     ]
-    fresh = [text for text in dict.fromkeys(texts) if text not in scene.known]
+    fresh = [text for text in dict.fromkeys(texts) if text not in scene.existing]
     source = Origin("assistant").source(None)
     return Inputs(
-        asked=tuple(Asked(text, source, _tags(scene)) for text in fresh),
+        task_inputs=tuple(TaskInput(text, source, _tags(scene)) for text in fresh),
         cells=(None,) * len(fresh),
         plan=(),
-        dropped=len(texts) - len(fresh),
-        made_by="you",
+        reject_count=len(texts) - len(fresh),
+        author="you",
     )
 
 
-def coverage(inputs: Inputs, runs: Sequence[TaskRun | None]) -> list[CellMade]:
+def coverage(inputs: Inputs, runs: Sequence[TaskRun | None]) -> list[CellCoverage]:
     """Return for each cell of the plan how many items were wanted and are there."""
-    made = Counter(
+    counts = Counter(
         cell for cell, run in zip(inputs.cells, runs, strict=True) if cell is not None and run
     )
     return [
-        CellMade(topic=cell.topic or "any", aim=str(cell.aim), planned=cell.count, made=made[cell])
+        CellCoverage(
+            topic=cell.topic or "any",
+            aim=str(cell.aim),
+            planned_items=cell.count,
+            items=counts[cell],
+        )
         for cell in inputs.plan
     ]
 
@@ -262,11 +273,11 @@ def _tags(scene: Scene) -> tuple[str, ...]:
     return ("synthetic", f"synthetic_session_{scene.session}")
 
 
-def _asked(item: MadeInput, scene: Scene, model: str) -> Asked:
-    stored = stored_model(model)
+def _task_input(item: MadeInput, scene: Scene, model: str) -> TaskInput:
+    model_name = stored_model(model)
     properties: dict[str, str | int | float] = {
-        "model_name": stored.name,
-        "model_provider": stored.provider,
+        "model_name": model_name.name,
+        "model_provider": model_name.provider,
         "adapter_name": GENERATOR,
         "aim": str(item.cell.aim),
         "seed": scene.wish.seed,
@@ -275,4 +286,4 @@ def _asked(item: MadeInput, scene: Scene, model: str) -> Asked:
         properties[TOPIC] = item.cell.topic
     if model != EMBEDDED:
         properties["prompt_fingerprint"] = load_prompt("synthesis", "inputs").fingerprint
-    return Asked(item.text, DataSource(type="synthetic", properties=properties), _tags(scene))
+    return TaskInput(item.text, DataSource(type="synthetic", properties=properties), _tags(scene))

@@ -60,7 +60,7 @@ class MadeInputs:
     """Inputs that may be used, and how many proposals were not."""
 
     inputs: tuple[MadeInput, ...]
-    dropped: int
+    reject_count: int
 
 
 class InputMaker(Protocol):
@@ -93,12 +93,12 @@ class CapableMaker:
         """Return proposals in requests of up to eight."""
         proposals: list[str] = []
         for start in range(0, count, _MOST_AT_ONCE):
-            wanted = min(_MOST_AT_ONCE, count - start)
-            shown = [*existing, *proposals][-_MOST_SHOWN:]
-            proposals += await self._ask(cell, wanted, turn * cell.count + start, shown)
+            batch = min(_MOST_AT_ONCE, count - start)
+            recent = [*existing, *proposals][-_MOST_SHOWN:]
+            proposals += await self._ask(cell, batch, turn * cell.count + start, recent)
         return proposals
 
-    async def _ask(self, cell: Cell, count: int, sample: int, shown: Sequence[str]) -> list[str]:
+    async def _ask(self, cell: Cell, count: int, sample: int, recent: Sequence[str]) -> list[str]:
         brief = self._brief
         parts = self._prompt.messages(
             task_instruction=brief.instruction,
@@ -106,8 +106,8 @@ class CapableMaker:
             topic=cell.topic or "Any.",
             difficulty=str(cell.aim),
             count=count,
-            examples=_listed(brief.examples[:_MOST_SHOWN]),
-            existing=_listed(shown),
+            examples=_bullet_list(brief.examples[:_MOST_SHOWN]),
+            existing=_bullet_list(recent),
             guidance=brief.guidance or "None.",
         )
         text: JsonValue = {"type": "string"}
@@ -152,10 +152,10 @@ class ListMaker:
         brief = self._brief
         # A text seed: equal for equal arguments in every process, unlike hash().
         chooser = random.Random(f"{brief.seed} {cell.topic} {cell.aim} {place}")
-        shown = chooser.sample(brief.examples, min(EXAMPLES_SHOWN, len(brief.examples)))
+        examples = chooser.sample(brief.examples, min(EXAMPLES_SHOWN, len(brief.examples)))
         subject = f" about {cell.topic}" if cell.topic else ""
-        lines = [f"{number}. {text}" for number, text in enumerate(shown, 1)]
-        head = f"A list of {len(shown) + 20} different messages{subject}, one a line:"
+        lines = [f"{number}. {text}" for number, text in enumerate(examples, 1)]
+        head = f"A list of {len(examples) + 20} different messages{subject}, one a line:"
         request = ModelRequest(
             model=self.model,
             messages=(Message("raw", "\n".join([head, *lines, f"{len(lines) + 1}."])),),
@@ -193,31 +193,31 @@ async def propose_topics(engine: Engine, model: str, brief: Brief, count: int) -
 
 
 async def make_inputs(
-    maker: InputMaker, plan: Sequence[Cell], known: Sequence[str], input_schema: JsonValue
+    maker: InputMaker, plan: Sequence[Cell], existing: Sequence[str], input_schema: JsonValue
 ) -> MadeInputs:
     """Fill the plan with inputs that are new: not alike to known ones nor to each other.
 
     What is dropped is proposed anew, up to three rounds; a plan may stay short.
     """
-    taken = [shingles(text) for text in known]
-    made: list[MadeInput] = []
-    dropped = 0
+    earlier = [shingles(text) for text in existing]
+    inputs: list[MadeInput] = []
+    reject_count = 0
     for turn in range(_ROUNDS):
         for cell in plan:
-            mine = [item.text for item in made if item.cell == cell]
+            mine = [item.text for item in inputs if item.cell == cell]
             missing = cell.count - len(mine)
             if missing <= 0:
                 continue
             for proposal in await maker.propose(cell, missing, turn, mine):
                 text = proposal.strip()
-                held = shingles(text)
-                alike = any(jaccard(held, other) >= NEAR for other in taken)
-                if alike or not held or not await _fits(text, input_schema):
-                    dropped += 1
+                own = shingles(text)
+                alike = any(jaccard(own, other) >= NEAR for other in earlier)
+                if alike or not own or not await _fits(text, input_schema):
+                    reject_count += 1
                     continue
-                taken.append(held)
-                made.append(MadeInput(text, cell))
-    return MadeInputs(tuple(made), dropped)
+                earlier.append(own)
+                inputs.append(MadeInput(text, cell))
+    return MadeInputs(tuple(inputs), reject_count)
 
 
 async def _fits(text: str, schema: JsonValue) -> bool:
@@ -245,5 +245,5 @@ def _list_schema(name: str, item: JsonValue) -> dict[str, JsonValue]:
     return {**schema, "$defs": definitions} if definitions else schema
 
 
-def _listed(texts: Sequence[str]) -> str:
+def _bullet_list(texts: Sequence[str]) -> str:
     return "\n".join(f"- {text}" for text in texts) or "None."

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, Valid
 
 from kiln_mcp.datasets.topics import TOPIC
 from kiln_mcp.run_configs.task_runs import ADAPTER
-from kiln_mcp.synthesis.errors import ItemMisfit, UnreadableItems
 from storage import DataSource, Task, TaskOutput, TaskRun
+from storage.errors import Refusal
 from storage.records.record import login_name
 from storage.text.json_schema import find_problem
 
@@ -50,15 +50,33 @@ class Origin:
             return DataSource(type="file_import", properties={"file_name": self.file_name, **extra})
         if self.author == "person":
             return DataSource(type="human", properties={"created_by": login_name(), **extra})
-        made_by = {"model_name": "host", "model_provider": "host", "adapter_name": ADAPTER}
-        return DataSource(type="synthetic", properties={**made_by, **extra})
+        assistant = {"model_name": "host", "model_provider": "host", "adapter_name": ADAPTER}
+        return DataSource(type="synthetic", properties={**assistant, **extra})
+
+
+def unreadable_items(path: str, reason: str) -> Refusal:
+    """Return the refusal of a file that holds no items."""
+    return Refusal(
+        "The items in {path} cannot be read: {reason}. Give a .csv file with columns input and "
+        "output (topic and tags if you like), or a .json list or .jsonl file of such objects.",
+        path=path,
+        reason=reason,
+    )
+
+
+def _misfit(position: int, reason: str) -> Refusal:
+    return Refusal(
+        "Item {position} cannot be used: {reason}. No item was saved.",
+        position=position,
+        reason=reason,
+    )
 
 
 def read_items(path: Path, content: str) -> list[GivenItem]:
     """Return the items of a .csv, .json or .jsonl file.
 
     Raises:
-        UnreadableItems: It is none of these, or an item lacks its input or output.
+        Refusal: It is none of these, or an item lacks its input or output.
     """
     try:
         match path.suffix.casefold():
@@ -71,25 +89,25 @@ def read_items(path: Path, content: str) -> list[GivenItem]:
             case ".json":
                 rows = json.loads(content)
             case other:
-                raise UnreadableItems(
+                raise unreadable_items(
                     str(path), f"{other} is not known" if other else "its name has no suffix"
                 )
         return _ITEMS.validate_python(rows)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in fault["loc"])
-        raise UnreadableItems(str(path), f"{place}: {fault['msg']}") from error
+        raise unreadable_items(str(path), f"{place}: {fault['msg']}") from error
     except (ValueError, RecursionError, csv.Error) as error:
-        raise UnreadableItems(str(path), str(error)) from error
+        raise unreadable_items(str(path), str(error)) from error
 
 
 def _from_row(row: Mapping[str, str | None]) -> JsonValue:
     """Return a CSV row as an item; empty cells count as left out, tags are split at commas."""
-    known: dict[str, JsonValue] = {
+    cells: dict[str, JsonValue] = {
         name: row[name] for name in ("input", "output", "topic") if row.get(name)
     }
     tags = [tag.strip() for tag in (row.get("tags") or "").split(",") if tag.strip()]
-    return {**known, "tags": list[JsonValue](tags)}
+    return {**cells, "tags": list[JsonValue](tags)}
 
 
 async def as_stored_text(
@@ -98,27 +116,27 @@ async def as_stored_text(
     """Return a value as the format holds it: text, or JSON text where there is a schema.
 
     Raises:
-        ItemMisfit: It does not fit the schema, or is empty.
+        Refusal: It does not fit the schema, or is empty.
     """
     if schema_text is None:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         if not text.strip():
-            raise ItemMisfit(position, f"its {part} is empty")
+            raise _misfit(position, f"its {part} is empty")
         return text
-    parsed = value
+    document = value
     if isinstance(value, str):
         try:
-            parsed = json.loads(value)
+            document = json.loads(value)
         except (ValueError, RecursionError) as error:
-            raise ItemMisfit(position, f"its {part} is not JSON ({error})") from error
+            raise _misfit(position, f"its {part} is not JSON ({error})") from error
     try:
-        problem = await find_problem(parsed, json.loads(schema_text))
+        problem = await find_problem(document, json.loads(schema_text))
     except (ValueError, RecursionError) as error:
         fault = f"its {part} cannot be checked against the task's schema: {error}"
-        raise ItemMisfit(position, fault) from error
+        raise _misfit(position, fault) from error
     if problem is not None:
-        raise ItemMisfit(position, f"its {part} does not fit the task's schema: {problem}")
-    return json.dumps(parsed, ensure_ascii=False)
+        raise _misfit(position, f"its {part} does not fit the task's schema: {problem}")
+    return json.dumps(document, ensure_ascii=False)
 
 
 async def runs_of(
@@ -127,7 +145,7 @@ async def runs_of(
     """Return the runs that given items become.
 
     Raises:
-        ItemMisfit: An item does not fit the task.
+        Refusal: An item does not fit the task.
     """
     runs: list[TaskRun] = []
     for position, item in enumerate(items, 1):
@@ -148,5 +166,5 @@ async def runs_of(
                 )
             )
         except ValidationError as error:
-            raise ItemMisfit(position, error.errors(include_url=False)[0]["msg"]) from error
+            raise _misfit(position, error.errors(include_url=False)[0]["msg"]) from error
     return runs

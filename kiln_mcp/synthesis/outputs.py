@@ -19,7 +19,7 @@ FIRST: Final = "Starting prompt"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TaskInput:
     """An input, where it came from, and the tags of its run."""
 
     text: str
@@ -36,15 +36,19 @@ class Answers:
 
 
 def choose_run_config(
-    project: Project, task: Task, configs: Sequence[TaskRunConfig], wanted: str | None, model: str
+    project: Project,
+    task: Task,
+    configs: Sequence[TaskRunConfig],
+    reference: str | None,
+    model: str,
 ) -> TaskRunConfig:
     """Return the run config that is named, the task's default, the oldest, or a new one.
 
     Raises:
         RecordNotFound: There is none of this name.
     """
-    if wanted is not None:
-        return choose("run config", configs, wanted)
+    if reference is not None:
+        return choose("run config", configs, reference)
     default = [config for config in configs if config.id == task.default_run_config_id]
     if default or configs:
         return (default or list(configs))[0]
@@ -56,7 +60,7 @@ async def answer_all(
     engine: Engine,
     config: TaskRunConfig,
     setup: Setup,
-    asked: Sequence[Asked],
+    inputs: Sequence[TaskInput],
     report: Callable[[int], Awaitable[None]],
 ) -> Answers:
     """Run the task on every input; an input whose model fails is left out, not fatal.
@@ -65,25 +69,25 @@ async def answer_all(
         engine: The engine.
         config: The run config, for the runs' source.
         setup: The same, resolved.
-        asked: The inputs.
+        inputs: The inputs.
         report: Called with the number of inputs that are done.
     """
-    runs: list[TaskRun | None] = [None] * len(asked)
+    runs: list[TaskRun | None] = [None] * len(inputs)
     failures: list[str] = []
     done = 0
 
     async def answer(place: int) -> None:
         nonlocal done
-        item = asked[place]
+        item = inputs[place]
         try:
-            produced = await produce(engine, setup, item.text, "synthesis/outputs")
+            production = await produce(engine, setup, item.text, "synthesis/outputs")
         except ModelError as error:
             failures.append(str(error))
         else:
-            run = to_task_run(produced, item.text, config, setup)
+            run = to_task_run(production, item.text, config, setup)
             runs[place] = run.replace(input_source=item.source, tags=item.tags)
         done += 1
         await report(done)
 
-    await for_each(range(len(asked)), answer)
+    await for_each(range(len(inputs)), answer)
     return Answers(tuple(runs), tuple(failures))

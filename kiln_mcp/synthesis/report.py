@@ -70,23 +70,23 @@ class DataReport(BaseModel):
 def report_on(runs: Sequence[TaskRun]) -> DataReport:
     """Measure a data set."""
     inputs = [run.input for run in runs]
-    measured = diversity(inputs)
+    variety = diversity(inputs)
     return DataReport(
         items=len(runs),
         exact_duplicates=len(inputs) - len(set(inputs)),
         near_duplicates=sum(1 for _ in near_duplicates(inputs)),
-        distinct_pairs=measured.distinct_pairs,
-        nearest_similarity=measured.nearest_similarity,
-        topics=_counted([topic_of(run) or "" for run in runs]),
-        sources=_counted(
+        distinct_pairs=variety.distinct_pairs,
+        nearest_similarity=variety.nearest_similarity,
+        topics=_count_values([topic_of(run) or "" for run in runs]),
+        sources=_count_values(
             [run.input_source.type if run.input_source else "unknown" for run in runs]
         ),
-        tags=_counted([tag for run in runs for tag in run.tags]),
+        tags=_count_values([tag for run in runs for tag in run.tags]),
     )
 
 
 async def write_report(
-    change: Change, task: Task, runs: Sequence[TaskRun], dealt: SplitRecord | None = None
+    change: Change, task: Task, runs: Sequence[TaskRun], new_split: SplitRecord | None = None
 ) -> DataReport:
     """Measure a task's data set and note the report to be written beside the task.
 
@@ -94,29 +94,31 @@ async def write_report(
         change: What the report is written with.
         task: The task.
         runs: Its data set, as it will be.
-        dealt: The split that is dealt in the same change.
+        new_split: The split that is dealt in the same change.
 
     Returns:
         The report, without the splits that were dealt before.
     """
     report = await anyio.to_thread.run_sync(report_on, runs)
 
-    def content(held: bytes | None) -> bytes:
-        splits = [split for split in _splits(held) if split != dealt]
-        whole = report.model_copy(update={"splits": [*splits, *([dealt] if dealt else [])]})
-        return f"{whole.model_dump_json(indent=2)}\n".encode()
+    def content(previous: bytes | None) -> bytes:
+        splits = [split for split in _splits(previous) if split != new_split]
+        full_report = report.model_copy(
+            update={"splits": [*splits, *([new_split] if new_split else [])]}
+        )
+        return f"{full_report.model_dump_json(indent=2)}\n".encode()
 
     change.write_side_file(task, FILE, content)
     return report
 
 
-def _splits(held: bytes | None) -> list[SplitRecord]:
+def _splits(content: bytes | None) -> list[SplitRecord]:
     """Return the splits of an earlier report; none where it cannot be read."""
     try:
-        return DataReport.model_validate_json(held or b"").splits
+        return DataReport.model_validate_json(content or b"").splits
     except ValidationError:
         return []
 
 
-def _counted(values: Sequence[str]) -> dict[str, int]:
+def _count_values(values: Sequence[str]) -> dict[str, int]:
     return dict(sorted(Counter(values).items()))

@@ -1,7 +1,7 @@
 """Capabilities: add items, generate data, split it."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,33 +11,42 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from kiln_mcp.datasets.items import data_set
 from kiln_mcp.datasets.parts import SHARES, part_tags, tag_of
-from kiln_mcp.datasets.topics import topic_of
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
-from kiln_mcp.synthesis.answers import DataGenerated, DataSplit, ItemsAdded, PartSize
-from kiln_mcp.synthesis.errors import NoItemsMade, NothingToSplit, UnknownParts, UnreadableItems
+from kiln_mcp.synthesis.answers import AddedItems, DataSplit, GeneratedData, PartSize
+from kiln_mcp.synthesis.deals import (
+    complete_deal,
+    deal_warnings,
+    grouping_keys,
+    nothing_to_deal,
+    part_of,
+    with_part_tag,
+)
 from kiln_mcp.synthesis.generation import (
     DataWish,
     Scene,
     calls_of_generation,
     coverage,
-    inputs_as_given,
     inputs_by_model,
+    inputs_of_assistant,
     plan_generation,
     set_scene,
 )
-from kiln_mcp.synthesis.items import Author, GivenItem, Origin, read_items, runs_of
+from kiln_mcp.synthesis.items import (
+    Author,
+    GivenItem,
+    Origin,
+    read_items,
+    runs_of,
+    unreadable_items,
+)
 from kiln_mcp.synthesis.outputs import answer_all
 from kiln_mcp.synthesis.report import FILE, DataReport, SplitRecord, write_report
-from kiln_mcp.synthesis.similarity import grouped
-from kiln_mcp.synthesis.splits import deal
+from kiln_mcp.synthesis.similarity import group_names
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Task, TaskRun, task_run_filter
-from storage.errors import system_reason
+from storage.errors import NextStep, Refusal, system_reason
 from storage.files import read_ordinary
-
-FEW_TEST = 25
-FEW_GOLDEN = 12
 
 
 class Shares(BaseModel):
@@ -57,15 +66,18 @@ class Shares(BaseModel):
         """Return the shares that are above 0.
 
         Raises:
-            UnknownParts: None is.
+            Refusal: None is.
         """
-        given: dict[str, int | None] = {part: getattr(self, part) for part in SHARES}
-        if any(given.values()):
-            return {part: share for part, share in given.items() if share}
-        held = {part: usual for part, usual in SHARES.items() if given[part] is None}
-        if not held:
-            raise UnknownParts("all are 0")
-        return held
+        shares: dict[str, int | None] = {part: getattr(self, part) for part in SHARES}
+        if any(shares.values()):
+            return {part: share for part, share in shares.items() if share}
+        usual_shares = {part: usual for part, usual in SHARES.items() if shares[part] is None}
+        if not usual_shares:
+            raise Refusal(
+                "The shares cannot be used: all are 0. Give whole numbers, not negative, for "
+                "train, val, test and golden; the usual ones are 40, 25, 25 and 10."
+            )
+        return usual_shares
 
 
 @capability(effect=Effect.WRITES, title="Add items")
@@ -80,11 +92,11 @@ async def add_items(
         str | None,
         Field(description="Instead of items: a .csv, .json or .jsonl file with input and output."),
     ] = None,
-    written_by: Annotated[
+    author: Annotated[
         Author, Field(description="Who wrote the items: a person, or you, the assistant.")
     ] = "assistant",
     tags: Annotated[list[str] | None, Field(description="Tags for all of them.")] = None,
-) -> ItemsAdded:
+) -> AddedItems:
     """Add inputs with their right outputs to a task's data set, all or none.
 
     The outputs are the reference that evaluators compare with. Inputs that are there already are
@@ -92,28 +104,28 @@ async def add_items(
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
-    given = list(items or [])
-    origin = Origin(written_by)
+    new_items = list(items or [])
+    origin = Origin(author)
     if file is not None:
         path = workspace.place(file)
-        given += await _read(path)
-        origin = Origin(written_by, path.name)
-    if not given:
-        raise UnreadableItems(file or "the call", "there is no item")
-    synthetic = ["synthetic"] if file is None and written_by == "assistant" else []
-    runs = await runs_of(owner, given, origin, [*synthetic, *(tags or [])])
-    known = {run.input for run in data_set(await store.children(owner, TaskRun))}
-    fresh = list({run.input: run for run in reversed(runs) if run.input not in known}.values())[
+        new_items += await _read(path)
+        origin = Origin(author, path.name)
+    if not new_items:
+        raise unreadable_items(file or "the call", "there is no item")
+    synthetic = ["synthetic"] if file is None and author == "assistant" else []
+    runs = await runs_of(owner, new_items, origin, [*synthetic, *(tags or [])])
+    existing = {run.input for run in data_set(await store.children(owner, TaskRun))}
+    fresh = list({run.input: run for run in reversed(runs) if run.input not in existing}.values())[
         ::-1
     ]
     report = await save_runs(store, owner, fresh)
-    return ItemsAdded(
-        added=len(fresh),
-        repeated=len(runs) - len(fresh),
+    return AddedItems(
+        new_items=len(fresh),
+        duplicates=len(runs) - len(fresh),
         near_duplicates=report.near_duplicates,
         items=report.items,
         report=FILE,
-        next_step="split_data: deal the items into train, val, test and golden.",
+        next=[_deal_next(project)],
     )
 
 
@@ -122,7 +134,7 @@ async def generate_data(
     workspace: Workspace,
     project: ProjectReference,
     task: TaskReference = None,
-    wanted: Annotated[
+    request: Annotated[
         DataWish | None, Field(description="How many, about what, like what.")
     ] = None,
     inputs: Annotated[
@@ -136,7 +148,7 @@ async def generate_data(
     model: Annotated[
         str | None, Field(description="What writes the inputs; left out: the default model.")
     ] = None,
-) -> Proposal[DataGenerated]:
+) -> Proposal[GeneratedData]:
     """Generate inputs by a coverage plan and let the task answer them.
 
     Covers topics, and cases that should pass, fail or be borderline; too-like inputs are dropped.
@@ -146,13 +158,17 @@ async def generate_data(
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
     writer = workspace.model_name(model)
-    wish, answerer, given = wanted or DataWish(), workspace.model_name(None), len(inputs or [])
-    ids = [workspace.id_for(f"item {number}") for number in range(given or wish.count)]
+    wish, answerer, input_count = (
+        request or DataWish(),
+        workspace.model_name(None),
+        len(inputs or []),
+    )
+    ids = [workspace.id_for(f"item {number}") for number in range(input_count or wish.count)]
     scene = await set_scene(store, owner, wish, run_config, answerer, ids)
-    await workspace.check_ready(store, calls_of_generation(scene, writer, given=given))
-    plan = await plan_generation(workspace.engine, scene, writer, given=given)
+    await workspace.check_ready(store, calls_of_generation(scene, writer, input_count=input_count))
+    plan = await plan_generation(workspace.engine, scene, writer, input_count=input_count)
 
-    async def generate() -> DataGenerated:
+    async def generate() -> GeneratedData:
         async with workspace.turn(store, f"data {owner.id}"):
             # Others may have added items since, which are not to be made again.
             fresh = await set_scene(store, owner, wish, run_config, answerer, ids)
@@ -163,44 +179,46 @@ async def generate_data(
 
 async def _generate(
     workspace: Workspace, scene: Scene, writer: str, inputs: Sequence[JsonValue] | None
-) -> DataGenerated:
+) -> GeneratedData:
     engine, store = workspace.engine, scene.store
     await workspace.report(0, None, "Writing inputs.")
-    made = (
-        await inputs_as_given(scene, inputs)
+    task_inputs = (
+        await inputs_of_assistant(scene, inputs)
         if inputs
         else await inputs_by_model(engine, scene, writer)
     )
-    total = len(made.asked)
+    total = len(task_inputs.task_inputs)
 
     async def report_done(done: int) -> None:
         await workspace.report(done, total, "Running the task on the inputs.")
 
-    answers = await answer_all(engine, scene.config, scene.setup, made.asked, report_done)
+    answers = await answer_all(
+        engine, scene.config, scene.setup, task_inputs.task_inputs, report_done
+    )
     runs = [
         run.replace(id=scene.ids[place])
         for place, run in enumerate(answers.runs)
         if run is not None
     ]
     if not runs:
-        raise NoItemsMade(answers.failures)
+        raise _nothing_generated(answers.failures)
     if scene.config.origin is None:
         await store.save(scene.config, parent=scene.task)
     fresh = [run for run in runs if run.id not in scene.saved]
     report = await save_runs(store, scene.task, fresh)
-    return DataGenerated(
+    return GeneratedData(
         session=f"synthetic_session_{scene.session}",
-        made=len(runs),
-        inputs_by=made.made_by,
+        items=len(runs),
+        inputs_by=task_inputs.author,
         outputs_by=scene.config.name,
-        coverage=coverage(made, answers.runs),
-        dropped=made.dropped,
+        coverage=coverage(task_inputs, answers.runs),
+        rejected_inputs=task_inputs.reject_count,
         failed=len(answers.failures),
         failures=list(answers.failures[:3]),
         distinct_pairs=report.distinct_pairs,
         nearest_similarity=report.nearest_similarity,
         report=FILE,
-        next_step="split_data: deal the items into train, val, test and golden.",
+        next=[_deal_next(str(store.folder))],
     )
 
 
@@ -221,7 +239,7 @@ async def split_data(
         Literal["topics", "near_duplicates"],
         Field(description="What never straddles parts: items of one topic too, or only likes."),
     ] = "topics",
-    again: Annotated[
+    redeal: Annotated[
         bool, Field(description="Deal items anew that this split has dealt already.")
     ] = False,
 ) -> DataSplit:
@@ -235,32 +253,35 @@ async def split_data(
     owner = await task_of(store, task)
     ending = tag_of(name)
     tags = part_tags(ending)
-    chosen = (shares or Shares()).by_part()
+    part_shares = (shares or Shares()).by_part()
     fits = task_run_filter(items)
-    every = data_set(await store.children(owner, TaskRun))
-    runs = [run for run in every if fits(run)]
-    before = [None if again else _part_of(run, tags) for run in runs]
-    waiting = [place for place, part in enumerate(before) if part is None]
+    all_runs = data_set(await store.children(owner, TaskRun))
+    runs = [run for run in all_runs if fits(run)]
+    previous = [None if redeal else part_of(run, tags) for run in runs]
+    waiting = [place for place, part in enumerate(previous) if part is None]
     if not waiting:
-        raise NothingToSplit(name, len(runs))
-    inputs, topics = [run.input for run in runs], _keys(runs, by_topic=keep_together == "topics")
-    groups = await anyio.to_thread.run_sync(grouped, inputs, topics)
-    parts = _complete(groups, before, chosen, seed)
+        raise nothing_to_deal(name, len(runs))
+    inputs, topics = (
+        [run.input for run in runs],
+        grouping_keys(runs, by_topic=keep_together == "topics"),
+    )
+    groups = await anyio.to_thread.run_sync(group_names, inputs, topics)
+    parts = complete_deal(groups, previous, part_shares, seed)
     sizes = Counter(parts)
     record = SplitRecord(
         name=ending,
         seed=seed,
-        shares=chosen,
+        shares=part_shares,
         sizes={part: sizes[part] for part in SHARES if sizes[part]},
         groups=len(set(groups)),
         largest_group=max(Counter(groups).values()),
     )
     async with store.transaction() as change:
-        dealt = {
-            run.id: change.amend(run, partial(_dealt_to, part=part, tags=tags))
+        new_runs = {
+            run.id: change.amend(run, partial(with_part_tag, part=part, tags=tags))
             for run, part in zip(runs, parts, strict=True)
         }
-        await write_report(change, owner, [dealt.get(run.id, run) for run in every], record)
+        await write_report(change, owner, [new_runs.get(run.id, run) for run in all_runs], record)
     return DataSplit(
         split=ending,
         seed=seed,
@@ -270,69 +291,49 @@ async def split_data(
         ],
         groups=record.groups,
         newly_dealt=len(waiting),
-        warnings=_warnings(record, chosen),
+        warnings=deal_warnings(record, part_shares),
         report=FILE,
-        next_step="create_evaluator: a new eval takes this split's parts; then run_eval.",
+        next=[
+            NextStep(
+                tool="create_evaluator",
+                reason="make an eval of this split's parts, then run_eval",
+                arguments={
+                    "project": project,
+                    "new_eval": {f"{part}_filter": f"tag::{tags[part]}" for part in record.sizes},
+                },
+            )
+        ],
+    )
+
+
+def _deal_next(project: str) -> NextStep:
+    return NextStep(
+        tool="split_data",
+        reason="deal the items into train, val, test and golden",
+        arguments={"project": project},
+    )
+
+
+def _nothing_generated(failures: Sequence[str]) -> Refusal:
+    return Refusal(
+        "No usable item was made, and nothing was saved.{reason} Try other examples or another "
+        "model.",
+        reason=f" The first failure: {failures[0]}" if failures else "",
+        next=[NextStep(tool="add_items", reason="add your own items instead")],
     )
 
 
 async def save_runs(store: ProjectStore, task: Task, runs: Sequence[TaskRun]) -> DataReport:
     """Save runs, all or none, and write the data report."""
-    there = await store.children(task, TaskRun)
+    existing = await store.children(task, TaskRun)
     async with store.transaction() as change:
         saved = [change.save(run, parent=task) for run in runs]
-        return await write_report(change, task, data_set([*there, *saved]))
-
-
-def _dealt_to(run: TaskRun, part: str, tags: Mapping[str, str]) -> TaskRun:
-    """Return a run with the tag of one part of a split and of no other."""
-    kept = [tag for tag in run.tags if tag not in tags.values()]
-    is_dealt = tags[part] in run.tags and len(kept) + 1 == len(run.tags)
-    return run if is_dealt else run.replace(tags=(*kept, tags[part]))
-
-
-def _keys(runs: Sequence[TaskRun], *, by_topic: bool) -> list[str | None]:
-    return [topic_of(run) if by_topic else None for run in runs]
+        return await write_report(change, task, data_set([*existing, *saved]))
 
 
 async def _read(path: Path) -> list[GivenItem]:
     try:
         content = (await anyio.to_thread.run_sync(read_ordinary, path)).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UnreadableItems(str(path), system_reason(error)) from error
+        raise unreadable_items(str(path), system_reason(error)) from error
     return await anyio.to_thread.run_sync(read_items, path, content)
-
-
-def _part_of(run: TaskRun, tags: dict[str, str]) -> str | None:
-    return next((part for part, tag in tags.items() if tag in run.tags), None)
-
-
-def _complete(
-    groups: Sequence[str], before: Sequence[str | None], shares: dict[str, int], seed: int
-) -> list[str]:
-    """Return the part of every item: as before, as its group's, or newly dealt."""
-    home = {group: part for group, part in zip(groups, before, strict=True) if part is not None}
-    loose = [group for group in groups if group not in home]
-    dealt = dict(zip(loose, deal(loose, shares, seed), strict=True))
-    return [
-        part or home.get(group) or dealt[group] for group, part in zip(groups, before, strict=True)
-    ]
-
-
-def _warnings(record: SplitRecord, shares: dict[str, int]) -> list[str]:
-    warnings: list[str] = []
-    sizes = record.sizes
-    if "test" in shares and sizes.get("test", 0) < FEW_TEST:
-        warnings.append(
-            f"Only {sizes.get('test', 0)} test items: differences below 0.3 will hardly show."
-        )
-    if "golden" in shares and sizes.get("golden", 0) < FEW_GOLDEN:
-        warnings.append(
-            f"Only {sizes.get('golden', 0)} golden items: a judge's agreement will be uncertain."
-        )
-    if record.largest_group * 4 > sum(sizes.values()):
-        warnings.append(
-            f"{record.largest_group} items are alike or of one topic and had to stay together, so "
-            "parts differ from their shares. Give more topics, or keep_together=near_duplicates."
-        )
-    return warnings

@@ -20,7 +20,7 @@ _WORD: Final = re.compile(r"\w+")
 _LONGEST: Final = 1_000_000
 """How many characters of a text are compared."""
 _REACH: Final = 500
-_DRAWN: Final = 1000
+_SAMPLE_SIZE: Final = 1000
 
 
 def shingles(text: str) -> frozenset[str]:
@@ -28,14 +28,14 @@ def shingles(text: str) -> frozenset[str]:
 
     Each is read only when it is needed: a list of all words takes 100 times the text's memory.
     """
-    found: set[str] = set()
-    before = None
+    result: set[str] = set()
+    previous = None
     for word in _words(text):
-        found.add(word)
-        if before is not None:
-            found.add(f"{before} {word}")
-        before = word
-    return frozenset(found)
+        result.add(word)
+        if previous is not None:
+            result.add(f"{previous} {word}")
+        previous = word
+    return frozenset(result)
 
 
 def _words(text: str) -> Iterator[str]:
@@ -71,18 +71,18 @@ def near_duplicates(texts: Sequence[str], threshold: float = NEAR) -> Iterator[P
     2006). Where all are made of the same few words, a text is compared with 500 before it that
     share the rarest, or a few more, and not with all.
     """
-    held = _numbered(texts)
+    numbers_by_text = _number_shingles(texts)
     with_shingle: dict[int, list[int]] = defaultdict(list)
-    for second, own in enumerate(held):
+    for second, own in enumerate(numbers_by_text):
         rarest = own[: len(own) - _least_shared(len(own), threshold) + 1] or (_NOTHING,)
-        before: set[int] = set()
+        candidates: set[int] = set()
         for shingle in rarest:
-            if len(before) < _REACH:
-                before.update(with_shingle[shingle][-_REACH:])
+            if len(candidates) < _REACH:
+                candidates.update(with_shingle[shingle][-_REACH:])
             with_shingle[shingle].append(second)
         members = frozenset(own)
-        for first in sorted(before):
-            similarity = jaccard(members, held[first])
+        for first in sorted(candidates):
+            similarity = jaccard(members, numbers_by_text[first])
             if similarity >= threshold:
                 yield Pair(first, second, round(similarity, 4))
 
@@ -91,20 +91,20 @@ _NOTHING: Final = -1
 """Stands for the shingle of a text that has none: such texts are all alike."""
 
 
-def _numbered(texts: Sequence[str]) -> list[tuple[int, ...]]:
+def _number_shingles(texts: Sequence[str]) -> list[tuple[int, ...]]:
     """Return each text's shingles as numbers, ascending; rarer shingles have smaller ones."""
     numbers: dict[str, int] = {}
     counts: Counter[int] = Counter()
-    held: list[array[int]] = []
+    texts_of_numbers: list[array[int]] = []
     for text in texts:
         own = array("q", (numbers.setdefault(s, len(numbers)) for s in shingles(text)))
         counts.update(own)
-        held.append(own)
+        texts_of_numbers.append(own)
     by_name = sorted(numbers, key=lambda shingle: (counts[numbers[shingle]], shingle))
     ranks = array("q", bytes(8 * len(numbers)))
     for rank, shingle in enumerate(by_name):
         ranks[numbers[shingle]] = rank
-    return [tuple(sorted(ranks[number] for number in own)) for own in held]
+    return [tuple(sorted(ranks[number] for number in own)) for own in texts_of_numbers]
 
 
 def _least_shared(size: int, threshold: float) -> int:
@@ -112,7 +112,7 @@ def _least_shared(size: int, threshold: float) -> int:
     return math.ceil(threshold * size - 1e-9)
 
 
-def grouped(texts: Sequence[str], keys: Sequence[str | None]) -> tuple[str, ...]:
+def group_names(texts: Sequence[str], keys: Sequence[str | None]) -> tuple[str, ...]:
     """Return a group name for each text: near-duplicates and equal keys share one.
 
     Args:
@@ -166,21 +166,26 @@ def _nearest(texts: Sequence[str]) -> list[float]:
     """Return the similarity of texts to their nearest other one; of at most 1,000 of them."""
     import numpy as np  # imported here: heavy, and most processes measure no data
 
-    held = _numbered(texts)
-    sizes = np.array([len(own) for own in held])
+    numbers_by_text = _number_shingles(texts)
+    sizes = np.array([len(own) for own in numbers_by_text])
     with_shingle: dict[int, array[int]] = defaultdict(lambda: array("q"))
-    for place, own in enumerate(held):
+    for place, own in enumerate(numbers_by_text):
         for shingle in own:
             with_shingle[shingle].append(place)
-    drawn = random.Random(0).sample(range(len(held)), min(len(held), _DRAWN))
-    found: list[float] = []
-    for place in drawn:
-        meetings = [np.frombuffer(with_shingle[shingle], dtype=np.int64) for shingle in held[place]]
+    sample = random.Random(0).sample(
+        range(len(numbers_by_text)), min(len(numbers_by_text), _SAMPLE_SIZE)
+    )
+    similarities: list[float] = []
+    for place in sample:
+        meetings = [
+            np.frombuffer(with_shingle[shingle], dtype=np.int64)
+            for shingle in numbers_by_text[place]
+        ]
         if not meetings:
-            found.append(float((sizes == 0).sum() > 1))
+            similarities.append(float((sizes == 0).sum() > 1))
             continue
-        shared = np.bincount(np.concatenate(meetings), minlength=len(held))
+        shared = np.bincount(np.concatenate(meetings), minlength=len(numbers_by_text))
         similarity = shared / (sizes + sizes[place] - shared)
         similarity[place] = 0.0
-        found.append(float(similarity.max()))
-    return found
+        similarities.append(float(similarity.max()))
+    return similarities

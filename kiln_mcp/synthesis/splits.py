@@ -19,8 +19,8 @@ def split_sizes(count: int, shares: Mapping[str, int]) -> dict[str, int]:
         raise ValueError("shares must not be negative, and one must be above 0")
     sizes = {name: count * share // total for name, share in shares.items()}
     remainders = {name: count * share % total for name, share in shares.items()}
-    left = count - sum(sizes.values())
-    for name in sorted(shares, key=lambda part: -remainders[part])[:left]:
+    remainder = count - sum(sizes.values())
+    for name in sorted(shares, key=lambda part: -remainders[part])[:remainder]:
         sizes[name] += 1
     return sizes
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from kiln_mcp.tuning.errors import FormatMisfit
 from kiln_mcp.tuning.formats import (
     NEEDS_SCHEMA,
     ExportFormat,
@@ -18,6 +17,7 @@ from kiln_mcp.tuning.formats import (
 )
 from storage import Task, TaskRun
 from storage.border import check_target
+from storage.errors import Refusal
 from storage.files import write_atomically
 
 
@@ -39,38 +39,45 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class PartLines:
     """The lines of one part, and how many of its items are not among them.
 
     Attributes:
         lines: One JSON text for each example.
-        held_back: Items that an eval measures on.
+        held_out_items: Items that an eval measures on.
         without_thinking: Items that lack the reasoning that the recipe wants.
-        unchecked: Lines whose output a model gave and nobody rated or repaired.
+        unreviewed_examples: Lines whose output a model gave and nobody rated or repaired.
     """
 
     lines: tuple[str, ...]
-    held_back: int
+    held_out_items: int
     without_thinking: int
-    unchecked: int
+    unreviewed_examples: int
+
+
+def _misfit(shape: ExportFormat, reason: str, advice: str) -> Refusal:
+    return Refusal(
+        "The format {shape} cannot be used: {reason}. {advice}",
+        shape=shape,
+        reason=reason,
+        advice=advice,
+    )
 
 
 def check_recipe(task: Task, recipe: Recipe) -> None:
     """Refuse what cannot be learnt in this format.
 
     Raises:
-        FormatMisfit: The task is a conversation or lacks the schema that the format needs.
+        Refusal: The task is a conversation or lacks the schema that the format needs.
     """
     if task.turn_mode == "multiturn":
-        raise FormatMisfit(recipe.shape, "the task is a conversation", "Only single turns export.")
+        raise _misfit(recipe.shape, "the task is a conversation", "Only single turns export.")
     needs_schema = recipe.shape in NEEDS_SCHEMA
     if needs_schema and recipe.schema is None:
         plain = ", ".join(shape for shape in ExportFormat if shape not in NEEDS_SCHEMA)
-        raise FormatMisfit(recipe.shape, "the task's output is plain text", f"Use one of {plain}.")
+        raise _misfit(recipe.shape, "the task's output is plain text", f"Use one of {plain}.")
     if needs_schema and recipe.thinking is Thinking.TAGGED:
-        raise FormatMisfit(
-            recipe.shape, "its answers are JSON, without <think>", "Use two_message_cot."
-        )
+        raise _misfit(recipe.shape, "its answers are JSON, without <think>", "Use two_message_cot.")
 
 
 def nothing_measured(run: TaskRun) -> bool:
@@ -80,32 +87,34 @@ def nothing_measured(run: TaskRun) -> bool:
 
 def lines_of(
     runs: Sequence[TaskRun], recipe: Recipe, is_measured: Callable[[TaskRun], bool]
-) -> Written:
+) -> PartLines:
     """Return the runs as lines, in their order.
 
     Raises:
-        FormatMisfit: An output is not what the format needs.
+        Refusal: An output is not what the format needs.
     """
     lines: list[str] = []
-    held_back = without_thinking = unchecked = 0
+    held_out_count = without_thinking = unreviewed_count = 0
     for run in runs:
         thoughts = run.intermediate_outputs or {}
         reasoning = thoughts.get("reasoning") or thoughts.get("chain_of_thought") or ""
         if is_measured(run):
-            held_back += 1
-        elif recipe.thinking is not Thinking.LEFT_OUT and not reasoning:
+            held_out_count += 1
+        elif recipe.thinking is not Thinking.FINAL_ONLY and not reasoning:
             without_thinking += 1
         else:
             lines.append(_line(run, reasoning, recipe))
-            unchecked += _is_unchecked(run)
-    return Written(tuple(lines), held_back, without_thinking, unchecked)
+            unreviewed_count += _is_unreviewed(run)
+    return PartLines(tuple(lines), held_out_count, without_thinking, unreviewed_count)
 
 
-def _is_unchecked(run: TaskRun) -> bool:
+def _is_unreviewed(run: TaskRun) -> bool:
     """Whether a run config gave the output and no person rated or repaired it."""
     source = run.output.source
-    made = source is not None and source.type == "synthetic" and source.run_config_id is not None
-    return made and run.output.rating is None and run.repaired_output is None
+    is_generated = (
+        source is not None and source.type == "synthetic" and source.run_config_id is not None
+    )
+    return is_generated and run.output.rating is None and run.repaired_output is None
 
 
 def _line(run: TaskRun, reasoning: str, recipe: Recipe) -> str:
@@ -114,7 +123,7 @@ def _line(run: TaskRun, reasoning: str, recipe: Recipe) -> str:
     try:
         return line_of(example, recipe.shape)
     except (json.JSONDecodeError, ValueError) as error:
-        raise FormatMisfit(
+        raise _misfit(
             recipe.shape, f"run {run.id}: {error}", "Correct the run's output and try again."
         ) from error
 

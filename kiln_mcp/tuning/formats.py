@@ -41,7 +41,7 @@ NEEDS_SCHEMA: Final = frozenset(
 class Thinking(StrEnum):
     """What becomes of a run's reasoning; the values are Kiln's data strategies."""
 
-    LEFT_OUT = "final_only"
+    FINAL_ONLY = "final_only"
     TWO_MESSAGES = "two_message_cot"
     """The model thinks in a message of its own, and answers in the next."""
     TAGGED = "final_and_intermediate_r1_compatible"
@@ -96,10 +96,10 @@ def example_of(
         schema: JSON Schema of the output; None for plain text.
     """
     task_input, reasoning, output = run
-    asked = Turn("user", task_input)
+    question = Turn("user", task_input)
     match strategy:
-        case Thinking.LEFT_OUT:
-            return Example(instructions.system, (asked,), output, schema)
+        case Thinking.FINAL_ONLY:
+            return Example(instructions.system, (question,), output, schema)
         case Thinking.TWO_MESSAGES:
             turns = (
                 Turn("user", f"{task_input}\n\n{instructions.thinking}"),
@@ -109,7 +109,7 @@ def example_of(
             return Example(instructions.system, turns, output, schema)
         case Thinking.TAGGED:
             answer = f"<think>\n{reasoning}\n</think>\n\n{output}"
-            return Example(instructions.system, (asked,), answer, schema)
+            return Example(instructions.system, (question,), answer, schema)
 
 
 def line_of(example: Example, shape: ExportFormat) -> str:
@@ -121,23 +121,23 @@ def line_of(example: Example, shape: ExportFormat) -> str:
     match shape:
         case ExportFormat.OPENAI_CHAT:
             data: JsonObject = {
-                "messages": [*_opening(example), _said("assistant", example.answer)]
+                "messages": [*_opening(example), _message("assistant", example.answer)]
             }
         case ExportFormat.OPENAI_JSON:
-            text = json.dumps(_parsed(example), ensure_ascii=False)
-            data = {"messages": [*_opening(example), _said("assistant", text)]}
+            text = json.dumps(_answer_object(example), ensure_ascii=False)
+            data = {"messages": [*_opening(example), _message("assistant", text)]}
         case ExportFormat.OPENAI_TOOL:
-            arguments = json.dumps(_parsed(example), ensure_ascii=False)
+            arguments = json.dumps(_answer_object(example), ensure_ascii=False)
             function: JsonObject = {"name": TOOL, "arguments": arguments}
             call: JsonObject = {"id": "call_1", "type": "function", "function": function}
             last: JsonObject = {"role": "assistant", "content": None, "tool_calls": [call]}
             data = {"messages": [*_opening(example), last], "tools": [_tool(example)]}
         case ExportFormat.HUGGINGFACE:
             data = {
-                "conversations": [*_opening(example), _said("assistant", example.answer)],
+                "conversations": [*_opening(example), _message("assistant", example.answer)],
             }
         case ExportFormat.HUGGINGFACE_TOOL:
-            function = {"name": TOOL, "id": "call_1", "arguments": _parsed(example)}
+            function = {"name": TOOL, "id": "call_1", "arguments": _answer_object(example)}
             last = {"role": "assistant", "tool_calls": [{"type": "function", "function": function}]}
             data = {"conversations": [*_opening(example), last], "tools": [_tool(example)]}
         case ExportFormat.VERTEX:
@@ -156,12 +156,12 @@ def line_of(example: Example, shape: ExportFormat) -> str:
 
 def _opening(example: Example) -> list[JsonValue]:
     return [
-        _said("system", example.system),
-        *(_said(turn.role, turn.content) for turn in example.turns),
+        _message("system", example.system),
+        *(_message(turn.role, turn.content) for turn in example.turns),
     ]
 
 
-def _said(role: str, content: str) -> JsonObject:
+def _message(role: str, content: str) -> JsonObject:
     return {"role": role, "content": content}
 
 
@@ -180,7 +180,7 @@ def _tool(example: Example) -> JsonObject:
     }
 
 
-def _parsed(example: Example) -> JsonObject:
+def _answer_object(example: Example) -> JsonObject:
     value: JsonValue = json.loads(example.answer)
     if not isinstance(value, dict):
         raise ValueError("the output is not a JSON object")  # noqa: TRY004 - a value, not a type

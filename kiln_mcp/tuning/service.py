@@ -18,10 +18,9 @@ from kiln_mcp.projects.exchange.destinations import first_outside
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
 from kiln_mcp.run_configs.prompts import DEFAULT_THINKING, instruction_prompt, prompt_text
 from kiln_mcp.run_configs.task_runs import output_schema
-from kiln_mcp.tuning.errors import NothingToExport, NothingToFreeze, PartNotInSplit
 from kiln_mcp.tuning.export import (
+    PartLines,
     Recipe,
-    Written,
     check_recipe,
     lines_of,
     lines_of_file,
@@ -43,6 +42,7 @@ from storage import (
 )
 from storage.border import check_target
 from storage.commits.side_files import check_side_name
+from storage.errors import NextStep, Refusal
 
 
 class FrozenPart(Result):
@@ -58,7 +58,7 @@ class SplitFrozen(Result):
     frozen_split: str
     id: str
     parts: list[FrozenPart]
-    next_step: str
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
 class ExportedFile(Result):
@@ -67,22 +67,22 @@ class ExportedFile(Result):
     part: str
     file: str
     examples: int
-    held_back: int = Field(description="Items that an eval measures on, left out.")
+    held_out_items: int = Field(description="Items that an eval measures on, left out.")
     without_thinking: int = Field(description="Items without reasoning, left out.")
-    unchecked: int = Field(
+    unreviewed_examples: int = Field(
         description="Examples whose output a run config gave and nobody rated or repaired: what is "
         "learnt from them includes its mistakes."
     )
-    gone: int = Field(description="Items of the frozen split that were deleted since.")
+    deleted_items: int = Field(description="Items of the frozen split that were deleted since.")
 
 
-class TrainingDataExported(Result):
+class TrainingFiles(Result):
     """Training data on disk."""
 
     frozen_split: str
     format: ExportFormat
     files: list[ExportedFile]
-    next_step: str
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
 @capability(effect=Effect.WRITES, title="Freeze a split")
@@ -112,7 +112,12 @@ async def freeze_split(
     contents = {part: ids for part, ids in contents.items() if ids}
     total = sum(map(len, contents.values()))
     if not total:
-        raise NothingToFreeze(split, _dealt(runs))
+        raise Refusal(
+            "No item is dealt into the split '{split}'. Splits that are dealt: {names}.",
+            split=split,
+            names=_split_names(runs) or ["none yet"],
+            next=[NextStep(tool="split_data", reason="deal the items first")],
+        )
     record = DatasetSplit(
         name=name or f"{split} data",
         splits=tuple(
@@ -127,7 +132,13 @@ async def freeze_split(
         frozen_split=saved.name,
         id=saved.id,
         parts=[FrozenPart(part=part, items=len(ids)) for part, ids in contents.items()],
-        next_step="export_training_data: write it for a fine-tuning service or library.",
+        next=[
+            NextStep(
+                tool="export_training_data",
+                reason="write it for a fine-tuning service or library",
+                arguments={"project": project, "frozen_split": saved.name},
+            )
+        ],
     )
 
 
@@ -151,11 +162,11 @@ async def export_training_data(
     ] = None,
     thinking: Annotated[
         Thinking, Field(description="What becomes of the reasoning.")
-    ] = Thinking.LEFT_OUT,
+    ] = Thinking.FINAL_ONLY,
     folder: Annotated[
         str | None, Field(description="Where to write; left out: beside the frozen split.")
     ] = None,
-) -> Proposal[TrainingDataExported]:
+) -> Proposal[TrainingFiles]:
     """Write a frozen split as JSONL files for fine-tuning, one for each part.
 
     Items that an eval measures on are left out of every part that is not named for it, whatever
@@ -164,51 +175,63 @@ async def export_training_data(
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
     frozen = await store.find(DatasetSplit, frozen_split, parent=owner)
-    known = list(frozen.split_contents)
-    wanted = parts or [part for part in known if part not in HELD_OUT]
-    for part in wanted:
+    names_of_parts = list(frozen.split_contents)
+    requested_parts = parts or [part for part in names_of_parts if part not in HELD_OUT]
+    for part in requested_parts:
         if part not in frozen.split_contents:
-            raise PartNotInSplit(part, known)
+            raise Refusal(
+                "The split has no part '{part}'. Its parts: {parts}.",
+                part=part,
+                parts=names_of_parts,
+            )
     instructions = await _instructions(store, owner, run_config)
     recipe = Recipe(format, thinking, instructions, output_schema(owner))
     check_recipe(owner, recipe)
     runs = {run.id: run for run in await store.children(owner, TaskRun)}
     is_measured = measured_on(await store.children(owner, Eval))
-    made: dict[str, Written] = {}
-    gone: dict[str, int] = {}
-    for part in wanted:
+    lines_by_part: dict[str, PartLines] = {}
+    deleted: dict[str, int] = {}
+    for part in requested_parts:
         ids = frozen.split_contents[part]
-        there = [runs[run_id] for run_id in ids if run_id in runs]
-        gone[part] = len(ids) - len(there)
-        made[part] = _lines(part, there, recipe, is_measured)
-    names = {part: f"{part}.{format.removesuffix('_jsonl')}.jsonl" for part in made}
-    texts = {names[part]: lines_of_file(written.lines) for part, written in made.items()}
+        existing = [runs[run_id] for run_id in ids if run_id in runs]
+        deleted[part] = len(ids) - len(existing)
+        lines_by_part[part] = _lines(part, existing, recipe, is_measured)
+    names = {part: f"{part}.{format.removesuffix('_jsonl')}.jsonl" for part in lines_by_part}
+    texts = {
+        names[part]: lines_of_file(part_lines.lines) for part, part_lines in lines_by_part.items()
+    }
     place = workspace.place(folder) if folder else None
     target = place or store.side_folder(frozen)
     files = [] if place is None else [place / name for name in texts]
-    plan = Plan(f"Export {', '.join(made)} of {frozen.name!r} as training data.")
+    plan = Plan(f"Export {', '.join(lines_by_part)} of {frozen.name!r} as training data.")
     plan = await anyio.to_thread.run_sync(_with_files, plan, workspace, store, files)
 
-    async def write_files() -> TrainingDataExported:
+    async def write_files() -> TrainingFiles:
         await _write_files(store, frozen, place, texts)
-        exported: list[ExportedFile] = []
-        for part, written in made.items():
-            exported.append(
+        results: list[ExportedFile] = []
+        for part, part_lines in lines_by_part.items():
+            results.append(
                 ExportedFile(
                     part=part,
                     file=str(target / names[part]),
-                    examples=len(written.lines),
-                    held_back=written.held_back,
-                    without_thinking=written.without_thinking,
-                    unchecked=written.unchecked,
-                    gone=gone[part],
+                    examples=len(part_lines.lines),
+                    held_out_items=part_lines.held_out_items,
+                    without_thinking=part_lines.without_thinking,
+                    unreviewed_examples=part_lines.unreviewed_examples,
+                    deleted_items=deleted[part],
                 )
             )
-        return TrainingDataExported(
+        return TrainingFiles(
             frozen_split=frozen.name,
             format=format,
-            files=exported,
-            next_step="Train with the train file, and measure the result with run_eval on test.",
+            files=results,
+            next=[
+                NextStep(
+                    tool="run_eval",
+                    reason="train with the train file, then measure the model on test",
+                    arguments={"project": project},
+                )
+            ],
         )
 
     return Proposal(plan, write_files)
@@ -224,12 +247,12 @@ def _with_files(
     """
     for file in files:
         check_target(file)
-    there = [str(file) for file in files if os.path.lexists(file)]
-    replaced = f" It replaces {', '.join(there)}." if there else ""
+    existing = [str(file) for file in files if os.path.lexists(file)]
+    replacement = f" It replaces {', '.join(existing)}." if existing else ""
     return replace(
         plan,
-        summary=f"{plan.summary}{replaced}",
-        irreversible=bool(there),
+        summary=f"{plan.summary}{replacement}",
+        irreversible=bool(existing),
         destination=first_outside(workspace, store, files),
     )
 
@@ -250,17 +273,20 @@ async def _write_files(
 
 def _lines(
     part: str, runs: Sequence[TaskRun], recipe: Recipe, is_measured: Callable[[TaskRun], bool]
-) -> Written:
+) -> PartLines:
     """Return a part's lines; a held-out part was asked for by name, so nothing is held back."""
-    held = nothing_measured if part in HELD_OUT else is_measured
-    written = lines_of(runs, recipe, held)
-    if not written.lines:
-        raise NothingToExport(
-            part,
-            f"{written.held_back} items are measured on by evals, {written.without_thinking} have "
-            f"no reasoning, {len(runs)} are there in all",
+    is_excluded = nothing_measured if part in HELD_OUT else is_measured
+    part_lines = lines_of(runs, recipe, is_excluded)
+    if not part_lines.lines:
+        raise Refusal(
+            "Nothing of the part '{part}' can be exported: {held_out} items are measured on by "
+            "evals, {unreasoned} have no reasoning, {total} are there in all.",
+            part=part,
+            held_out=part_lines.held_out_items,
+            unreasoned=part_lines.without_thinking,
+            total=len(runs),
         )
-    return written
+    return part_lines
 
 
 async def _instructions(store: ProjectStore, task: Task, reference: str | None) -> Instructions:
@@ -274,5 +300,5 @@ async def _instructions(store: ProjectStore, task: Task, reference: str | None) 
     return Instructions(text.prompt, text.thinking or thinking)
 
 
-def _dealt(runs: Sequence[TaskRun]) -> list[str]:
+def _split_names(runs: Sequence[TaskRun]) -> list[str]:
     return splits_with("train", [tag for run in runs for tag in run.tags])

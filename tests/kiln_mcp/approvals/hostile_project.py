@@ -174,7 +174,7 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
             }
         ],
         "add_items": [{**support, "items": [{"input": "one", "output": "two"}]}],
-        "generate_data": [{**support, "wanted": {"count": 5}, "run_config": "Start"}],
+        "generate_data": [{**support, "request": {"count": 5}, "run_config": "Start"}],
         "split_data": [{**support, "name": "all"}],
         "create_run_config": [{**support, "run_config": {"name": "More", "model": "paid/m"}}],
         "create_evaluator": [

@@ -93,7 +93,7 @@ async def test_a_wish_becomes_a_measured_better_prompt(tmp_path: Path) -> None:
     teller = PlainTeller(plain_console())
     async with open_client(tmp_path, teller) as client:
         journey = await travel(client, tmp_path / "own", teller, SEED)
-    assert journey.evolved.gain_shown
+    assert journey.search.gain_shown
     assert journey.comparison is not None
     row = journey.comparison.rows[0]
     assert (row.first, row.second) == (0.0, 1.0)
@@ -112,7 +112,7 @@ async def test_a_terminal_gets_the_table_and_both_prompts(tmp_path: Path) -> Non
             await show_example(client, tmp_path / "example", teller)
             journey = await travel(client, tmp_path / "own", teller, SEED)
         assert journey.comparison is not None
-        teller.outcome(journey.evolved, journey.comparison.rows)
+        teller.outcome(journey.search, journey.comparison.rows)
     shown = text_of(console)
     assert "constant answer" in shown
     assert "winner, " in shown
@@ -124,7 +124,7 @@ async def test_a_folder_that_is_taken_is_left_as_it_is(tmp_path: Path) -> None:
     taken = anyio.Path(tmp_path / "here" / "table-bookings")
     await taken.mkdir(parents=True)
     await (taken / "mine.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(Refusal):
+    with pytest.raises(Refusal, match="is not empty"):
         await run_demo(tmp_path / "here", plain_console(), settings=settings_in(tmp_path))
     assert await (taken / "mine.txt").read_text(encoding="utf-8") == "mine"
 
@@ -159,6 +159,6 @@ async def test_the_whole_demo_gains_on_held_out_messages_with_the_embedded_model
     report = await run_demo(tmp_path / "here", console, settings=settings_in(tmp_path), seed=7)
     assert report.journey.comparison is not None
     assert report.journey.comparison.rows[0].n >= 60
-    assert report.journey.evolved.gain_shown
+    assert report.journey.search.gain_shown
     known = await anyio.Path(tmp_path / "home" / "projects.json").read_text(encoding="utf-8")
     assert str(report.folder) in known

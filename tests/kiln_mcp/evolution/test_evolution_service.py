@@ -11,8 +11,7 @@ import pytest
 
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.evals import service as evals
-from kiln_mcp.evolution.answers import PromptEvolved
-from kiln_mcp.evolution.errors import PartMissing, PartsOverlap
+from kiln_mcp.evolution.answers import EvolutionReport
 from kiln_mcp.evolution.service import GENERATOR, evolve_prompt
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.llm.errors import RejectedRequest
@@ -22,9 +21,11 @@ from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import DataSource, Project, ProjectStore, Prompt, Task, TaskOutput, TaskRun
 from storage import TaskRunConfig as RunConfig
+from storage.errors import Refusal
 
 SCHEMA = json.dumps({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]})
 PARTS = {"train": range(12), "val": range(100, 124), "test": range(200, 260)}
+TEST_START = 200
 EDIT = {"operation": "add", "block": "b1", "text": "double it", "reason": "it is not doubled"}
 
 
@@ -37,10 +38,10 @@ class Bench:
     task: Task
     model: ScriptedModel
 
-    async def evolve(self, **arguments: object) -> PromptEvolved:
+    async def evolve(self, **arguments: object) -> EvolutionReport:
         call = {"project": str(self.store.folder), "eval": "Right", "start": "start", **arguments}
         answer = await evolve_prompt.invoke(self.workspace, json.loads(json.dumps(call)))
-        assert isinstance(answer, PromptEvolved)
+        assert isinstance(answer, EvolutionReport)
         return answer
 
 
@@ -49,6 +50,20 @@ def by_demonstrations(request: ModelRequest) -> str:
     number = int(request.messages[-1].content)
     told = "double" in request.messages[0].content or len(request.messages) >= 8
     return json.dumps({"n": number * 2 if told else number})
+
+
+def by_demonstrations_before_test(request: ModelRequest) -> str:
+    """Double only the numbers of training and validation items."""
+    number = int(request.messages[-1].content)
+    return by_demonstrations(request) if number < TEST_START else json.dumps({"n": number})
+
+
+def edits(_: ModelRequest) -> str:
+    return json.dumps({"failure": "numbers stay as they are", "edits": [EDIT]})
+
+
+def edits_of_no_block(_: ModelRequest) -> str:
+    return json.dumps({"failure": "unclear", "edits": [{**EDIT, "block": "b9"}]})
 
 
 def constant(_: ModelRequest) -> str:
@@ -61,14 +76,14 @@ def without_prompt(config: RunConfig) -> dict[str, object]:
 
 @asynccontextmanager
 async def open_bench(
-    folder: Path, answer: Callable[[ModelRequest], str], parts: dict[str, range] = PARTS
+    folder: Path,
+    answer: Callable[[ModelRequest], str],
+    parts: dict[str, range] = PARTS,
+    editor: Callable[[ModelRequest], str] = edits,
 ) -> AsyncGenerator[Bench]:
     settings = Settings(home=folder / "home", engine=EngineSettings(default_model="embedded"))
     task_model = ScriptedModel(answer)
-    editor = ScriptedModel(
-        lambda _: json.dumps({"failure": "numbers stay as they are", "edits": [EDIT]})
-    )
-    models = {"small": task_model, "editor": editor}
+    models = {"small": task_model, "editor": ScriptedModel(editor)}
     async with Engine(settings.engine, models=models) as engine:
         known = KnownProjects(settings.home / "projects.json")
         workspace = Workspace(settings=settings, engine=engine, projects=known)
@@ -198,7 +213,23 @@ async def test_a_capable_model_edits_the_instruction(tmp_path: Path) -> None:
         answer = await bench.evolve(budget=120, seed=0, reflect_with="editor")
         assert answer.gain_shown
         assert "double it" in answer.winner_prompt
-        assert "it is not doubled" in {race.change for race in answer.won}
+        assert "it is not doubled" in {race.change for race in answer.race_wins}
+
+
+async def test_edits_that_cannot_be_used_do_not_end_the_search(tmp_path: Path) -> None:
+    async with open_bench(tmp_path, constant, editor=edits_of_no_block) as bench:
+        answer = await bench.evolve(budget=90, reflect_with="editor")
+        assert (answer.winner, answer.race_wins) == (None, [])
+        assert answer.search_calls <= 90
+
+
+async def test_a_winner_that_gains_nothing_on_held_out_items_is_no_gain(tmp_path: Path) -> None:
+    async with open_bench(tmp_path, by_demonstrations_before_test) as bench:
+        answer = await bench.evolve(budget=100, seed=1)
+        assert answer.winner
+        assert not answer.gain_shown
+        assert answer.verdict.startswith("No gain could be shown: keep your prompt. ")
+        assert [step.tool for step in answer.next] == ["add_items", "evolve_prompt"]
 
 
 async def test_a_search_that_costs_money_asks_before_it_does_anything(tmp_path: Path) -> None:
@@ -212,10 +243,10 @@ async def test_missing_and_overlapping_parts_are_refused_with_the_next_step(
     tmp_path: Path,
 ) -> None:
     async with open_bench(tmp_path / "a", constant, {**PARTS, "val": range(0)}) as bench:
-        with pytest.raises(PartMissing, match=r"no val items.*split_data"):
+        with pytest.raises(Refusal, match=r"no val items.*split_data"):
             await bench.evolve()
     async with open_bench(tmp_path / "b", constant, {**PARTS, "test": range(5, 70)}) as bench:
-        with pytest.raises(PartsOverlap, match="7 inputs are in both train and test"):
+        with pytest.raises(Refusal, match="7 inputs are in both train and test"):
             await bench.evolve()
 
 

@@ -19,7 +19,7 @@ from kiln_mcp.evolution.operators import (
     propose,
 )
 from kiln_mcp.evolution.race import Standing, standing
-from kiln_mcp.evolution.search import Found, Ground, Race, evolve
+from kiln_mcp.evolution.search import Ground, Race, SearchResult, evolve
 
 START = Candidate(split_blocks("Do it."))
 POOL = Pool(
@@ -59,7 +59,7 @@ def by_good_demonstrations(candidate: Candidate, item: str) -> float:
 
 async def search(
     function: Callable[[Candidate, str], float], budget: int, seed: int, calls_each: int = 1
-) -> tuple[Found, FunctionScorer, Races]:
+) -> tuple[SearchResult, FunctionScorer, Races]:
     scorer, races = FunctionScorer(function, calls_each), Races()
     ground = Ground(POOL, ITEMS, scorer, races)
     found = await evolve(START, ground, Allowance(budget), seed)

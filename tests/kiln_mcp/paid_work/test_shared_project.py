@@ -11,11 +11,11 @@ from pydantic import JsonValue
 from kiln_mcp.evals.service import run_eval
 from kiln_mcp.judging.answers import AgreementReport
 from kiln_mcp.judging.service import label_items, measure_agreement
-from kiln_mcp.synthesis.errors import NoItemsMade
 from kiln_mcp.synthesis.generation import DataWish
 from kiln_mcp.synthesis.service import generate_data
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Task
+from storage.errors import Refusal
 from storage.index.queries import RunQuery
 
 ITEMS, CONFIGS = 12, 2
@@ -111,8 +111,8 @@ async def test_two_homes_that_generate_at_once_make_no_input_twice(shared: Share
 
     async def generate(home: str) -> None:
         workspace = await shared.open_home(home)
-        with suppress(NoItemsMade):  # the model gave the second home what the first one has saved
-            await generate_data(workspace, str(shared.folder), wanted=wish)
+        with suppress(Refusal):  # the model gave the second home what the first one has saved
+            await generate_data(workspace, str(shared.folder), request=wish)
 
     async with anyio.create_task_group() as group:
         group.start_soon(generate, "first")

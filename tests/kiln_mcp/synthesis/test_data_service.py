@@ -10,13 +10,13 @@ from pydantic import JsonValue
 
 from kiln_mcp.llm import Engine, EngineSettings
 from kiln_mcp.settings import Settings
-from kiln_mcp.synthesis.errors import ItemMisfit, NothingToSplit, UnknownParts, UnreadableItems
 from kiln_mcp.synthesis.items import GivenItem
 from kiln_mcp.synthesis.report import FILE, DataReport
 from kiln_mcp.synthesis.service import Shares, add_items, split_data
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import Project, ProjectStore, Task, TaskRun
+from storage.errors import Refusal
 
 SCHEMA = json.dumps(
     {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -65,9 +65,9 @@ TRIPS = [trip(place, CITIES[place % 10]) for place in range(100)]
 async def test_items_become_runs_with_a_source_and_are_never_added_twice(tmp_path: Path) -> None:
     async with extraction(tmp_path) as (workspace, project):
         added = await add_items(workspace, project, items=[*TRIPS[:5], TRIPS[0]], tags=["mine"])
-        assert (added.added, added.repeated) == (5, 1)
-        again = await add_items(workspace, project, items=TRIPS[:6], written_by="person")
-        assert (again.added, again.repeated, again.items) == (1, 5, 6)
+        assert (added.new_items, added.duplicates) == (5, 1)
+        again = await add_items(workspace, project, items=TRIPS[:6], author="person")
+        assert (again.new_items, again.duplicates, again.items) == (1, 5, 6)
         runs = await runs_in(workspace, project)
         assert {run.input_source.type for run in runs if run.input_source} == {"synthetic", "human"}
         assert all(json.loads(run.output.output)["city"] in CITIES for run in runs)
@@ -77,7 +77,7 @@ async def test_items_become_runs_with_a_source_and_are_never_added_twice(tmp_pat
 async def test_one_item_that_does_not_fit_the_schema_keeps_all_out(tmp_path: Path) -> None:
     wrong = GivenItem(input="x", output={"town": "Rome"})
     async with extraction(tmp_path) as (workspace, project):
-        with pytest.raises(ItemMisfit, match=r"Item 3 .* 'city' is a required property.* No item"):
+        with pytest.raises(Refusal, match=r"Item 3 .* 'city' is a required property.* No item"):
             await add_items(workspace, project, items=[*TRIPS[:2], wrong])
         assert await runs_in(workspace, project) == []
 
@@ -125,7 +125,7 @@ async def test_a_file_that_holds_no_items_is_refused_with_the_formats(
     if content is not None:
         await anyio.Path(tmp_path / name).write_text(content, encoding="utf-8")
     async with extraction(tmp_path) as (workspace, project):
-        with pytest.raises(UnreadableItems, match=reason):
+        with pytest.raises(Refusal, match=reason):
             await add_items(workspace, project, file=str(tmp_path / name))
 
 
@@ -140,10 +140,10 @@ async def test_a_hundred_items_are_dealt_40_25_25_10_and_the_seed_repeats_it(
         ]  # fmt: skip
         assert split.parts[2].filter == "tag::test_right_city"
         first = {run.id: run.tags for run in await runs_in(workspace, project)}
-        again = await split_data(workspace, project, "Right City", seed=3, again=True)
+        again = await split_data(workspace, project, "Right City", seed=3, redeal=True)
         assert again.newly_dealt == 100
         assert {run.id: run.tags for run in await runs_in(workspace, project)} == first
-        await split_data(workspace, project, "Right City", seed=4, again=True)
+        await split_data(workspace, project, "Right City", seed=4, redeal=True)
         report = await report_in(workspace, project)
         assert [(part.name, part.seed) for part in report.splits] == [
             ("right_city", 3), ("right_city", 4)
@@ -170,7 +170,7 @@ async def test_topics_and_near_duplicates_stay_together_also_when_added_later(
             assert run.input_source is not None
             seen[str(run.input_source.properties["topic_path"]), part] += 1
         assert sorted(seen.values()) == [5] * 10
-        with pytest.raises(NothingToSplit, match="again=true"):
+        with pytest.raises(Refusal, match="redeal=true"):
             await split_data(workspace, project, "s")
 
 
@@ -203,9 +203,9 @@ async def test_an_uneven_or_small_split_is_warned_about(tmp_path: Path) -> None:
 
 async def test_a_split_of_nothing_or_into_nothing_is_refused(tmp_path: Path) -> None:
     async with extraction(tmp_path) as (workspace, project):
-        with pytest.raises(NothingToSplit, match="add_items"):
+        with pytest.raises(Refusal, match="add_items"):
             await split_data(workspace, project, "s")
-        with pytest.raises(UnknownParts, match="all are 0"):
+        with pytest.raises(Refusal, match="all are 0"):
             await split_data(
                 workspace, project, "s", shares=Shares(train=0, val=0, test=0, golden=0)
             )

@@ -12,13 +12,12 @@ from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.llm.errors import UnknownModel
 from kiln_mcp.settings import Settings
-from kiln_mcp.synthesis.errors import ExamplesNeeded, ItemMisfit, NoItemsMade
 from kiln_mcp.synthesis.generation import DataWish
 from kiln_mcp.synthesis.service import generate_data
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import Project, ProjectStore, Task, TaskRun, TaskRunConfig
-from storage.errors import RecordNotFound
+from storage.errors import RecordNotFound, Refusal
 
 QUESTIONS = (
     "Where is my parcel from last week?",
@@ -88,14 +87,14 @@ async def runs_in(workspace: Workspace, project: str) -> list[TaskRun]:
 
 async def test_a_capable_model_covers_topics_and_difficulties(tmp_path: Path) -> None:
     async with support(tmp_path, Writer()) as (workspace, project):
-        made = await generate_data(workspace, project, wanted=DataWish(count=12))
-        assert (made.made, made.inputs_by, made.outputs_by) == (12, "scripted", "Starting prompt")
+        made = await generate_data(workspace, project, request=DataWish(count=12))
+        assert (made.items, made.inputs_by, made.outputs_by) == (12, "scripted", "Starting prompt")
         assert {(cell.topic, cell.aim) for cell in made.coverage} == {
             (topic, aim)
             for topic in ("refunds", "delivery")
             for aim in ("pass", "fail", "borderline")
         }
-        assert all(cell.made == cell.planned for cell in made.coverage)
+        assert all(cell.items == cell.planned_items for cell in made.coverage)
         runs = await runs_in(workspace, project)
         assert len({run.input for run in runs}) == 12
         sources = [run.input_source for run in runs if run.input_source]
@@ -116,32 +115,34 @@ async def test_a_job_that_is_killed_after_it_has_saved_adds_nothing_when_it_begi
     writer = Writer()
     async with support(tmp_path, writer) as (workspace, project):
         attempt = replace(workspace, job="4711")
-        first = await generate_data(attempt, project, wanted=DataWish(count=4))
+        first = await generate_data(attempt, project, request=DataWish(count=4))
         asked, runs = len(writer.requests), await runs_in(workspace, project)
-        again = await generate_data(attempt, project, wanted=DataWish(count=4))
+        again = await generate_data(attempt, project, request=DataWish(count=4))
         assert again == first
         assert await runs_in(workspace, project) == runs
         assert len(writer.requests) == asked
         other = await generate_data(replace(workspace, job="4712"), project, inputs=["Why?"])
-        assert (other.made, other.session != first.session) == (1, True)
+        assert (other.items, other.session != first.session) == (1, True)
 
 
 async def test_too_like_inputs_are_dropped_and_the_shortfall_is_shown(tmp_path: Path) -> None:
     async with support(tmp_path, Writer(repeat_inputs=True)) as (workspace, project):
-        made = await generate_data(workspace, project, wanted=DataWish(count=4, topics=["refunds"]))
-        assert made.made == 1
-        assert made.dropped > 3
-        assert sum(cell.planned - cell.made for cell in made.coverage) == 3
+        made = await generate_data(
+            workspace, project, request=DataWish(count=4, topics=["refunds"])
+        )
+        assert made.items == 1
+        assert made.rejected_inputs > 3
+        assert sum(cell.planned_items - cell.items for cell in made.coverage) == 3
 
 
 async def test_the_assistants_inputs_only_get_outputs(tmp_path: Path) -> None:
     async with support(tmp_path, Writer()) as (workspace, project):
         given: list[JsonValue] = [*QUESTIONS, QUESTIONS[0]]
         made = await generate_data(workspace, project, inputs=given)
-        assert (made.made, made.dropped, made.inputs_by) == (5, 1, "you")
+        assert (made.items, made.rejected_inputs, made.inputs_by) == (5, 1, "you")
         runs = await runs_in(workspace, project)
         assert {run.input for run in runs} == set(QUESTIONS)
-        with pytest.raises(NoItemsMade):
+        with pytest.raises(Refusal, match="No usable item was made"):
             await generate_data(workspace, project, inputs=given)
 
 
@@ -150,9 +151,9 @@ async def test_json_inputs_must_fit_the_tasks_schema(tmp_path: Path) -> None:
                          "required": ["q"]})  # fmt: skip
     async with support(tmp_path, Writer(), schema=schema) as (workspace, project):
         made = await generate_data(workspace, project, inputs=[{"q": "why"}])
-        assert made.made == 1
+        assert made.items == 1
         assert (await runs_in(workspace, project))[0].input == '{"q": "why"}'
-        with pytest.raises(ItemMisfit, match="Item 2"):
+        with pytest.raises(Refusal, match="Item 2"):
             await generate_data(workspace, project, inputs=[{"q": "how"}, {"a": 1}])
 
 
@@ -161,10 +162,10 @@ async def test_an_input_whose_output_fails_is_left_out_and_named(tmp_path: Path)
                          "required": ["reply"]})  # fmt: skip
     async with support(tmp_path, Writer(), output=output) as (workspace, project):
         made = await generate_data(workspace, project, inputs=list(QUESTIONS))
-        assert (made.made, made.failed) == (4, 1)
+        assert (made.items, made.failed) == (4, 1)
         assert "no answer that fits the schema" in made.failures[0]
         assert not any("Iceland" in run.input for run in await runs_in(workspace, project))
-        with pytest.raises(NoItemsMade, match="first failure: The model scripted"):
+        with pytest.raises(Refusal, match="first failure: The model scripted"):
             await generate_data(workspace, project, inputs=["Iceland again?"])
 
 
@@ -176,9 +177,9 @@ async def test_a_named_run_config_that_is_not_there_is_refused(tmp_path: Path) -
 
 async def test_the_embedded_model_needs_examples_to_go_on_with(tmp_path: Path) -> None:
     async with support(tmp_path) as (workspace, project):
-        with pytest.raises(ExamplesNeeded, match="there are 2"):
+        with pytest.raises(Refusal, match="there are 2"):
             await generate_data(
-                workspace, project, wanted=DataWish(examples=["Where is it?", "I want it back."])
+                workspace, project, request=DataWish(examples=["Where is it?", "I want it back."])
             )
 
 
@@ -186,7 +187,7 @@ async def test_generation_that_may_cost_money_is_planned_first(tmp_path: Path) -
     async with support(tmp_path, Writer()) as (workspace, project):
         with pytest.raises(MissingApproval, match="Generate 12 items"):
             await generate_data(
-                workspace, project, wanted=DataWish(count=12), model="fireworks_ai/some-model"
+                workspace, project, request=DataWish(count=12), model="fireworks_ai/some-model"
             )
         assert await runs_in(workspace, project) == []
 
@@ -204,9 +205,9 @@ async def test_the_embedded_model_goes_on_with_a_list_of_examples(tmp_path: Path
     output = json.dumps({**short, "required": ["urgent"], "additionalProperties": False})
     async with support(tmp_path, output=output) as (workspace, project):
         made = await generate_data(
-            workspace, project, wanted=DataWish(count=6, examples=list(QUESTIONS))
+            workspace, project, request=DataWish(count=6, examples=list(QUESTIONS))
         )
         runs = await runs_in(workspace, project)
-        assert made.made == len(runs) >= 4
+        assert made.items == len(runs) >= 4
         assert not {run.input for run in runs} & set(QUESTIONS)
         assert [cell.aim for cell in made.coverage] == ["any"]

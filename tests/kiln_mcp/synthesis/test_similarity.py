@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from kiln_mcp.synthesis.similarity import (
     Pair,
     diversity,
-    grouped,
+    group_names,
     jaccard,
     near_duplicates,
     shingles,
@@ -62,7 +62,7 @@ def test_near_duplicates_and_equal_keys_share_a_group(
     lines: list[str], data: st.DataObject
 ) -> None:
     keys = [data.draw(st.sampled_from(["x", "y", None])) for _ in lines]
-    groups = grouped(lines, keys)
+    groups = group_names(lines, keys)
     for pair in near_duplicates(lines):
         assert groups[pair.first] == groups[pair.second]
     for key in ("x", "y"):

@@ -36,7 +36,7 @@ TOOLS: list[JsonValue] = [
 ]
 
 
-def written(shape: ExportFormat, thinking: Thinking = Thinking.LEFT_OUT) -> JsonValue:
+def written(shape: ExportFormat, thinking: Thinking = Thinking.FINAL_ONLY) -> JsonValue:
     line = line_of(example_of(TOLD, RUN, thinking, SCHEMA), shape)
     assert "\n" not in line
     assert "Köln" in line
@@ -103,6 +103,6 @@ def test_any_text_makes_one_line_that_reads_back(
 
 @pytest.mark.parametrize("output", ["[1]", "text"])
 def test_an_answer_that_is_no_object_is_refused_where_one_is_needed(output: str) -> None:
-    example = example_of(TOLD, ("a", "", output), Thinking.LEFT_OUT, SCHEMA)
+    example = example_of(TOLD, ("a", "", output), Thinking.FINAL_ONLY, SCHEMA)
     with pytest.raises(ValueError, match=r"not a JSON object|Expecting value"):
         line_of(example, ExportFormat.OPENAI_TOOL)

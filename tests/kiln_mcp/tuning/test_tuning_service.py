@@ -14,7 +14,6 @@ from kiln_mcp.llm import Engine, EngineSettings
 from kiln_mcp.settings import Settings
 from kiln_mcp.synthesis.items import GivenItem
 from kiln_mcp.synthesis.service import add_items, split_data
-from kiln_mcp.tuning.errors import FormatMisfit, NothingToExport, NothingToFreeze, PartNotInSplit
 from kiln_mcp.tuning.formats import ExportFormat, Thinking
 from kiln_mcp.tuning.service import export_training_data, freeze_split
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
@@ -29,7 +28,7 @@ from storage import (
     TaskRun,
 )
 from storage import TaskRunSplit as RunSplit
-from storage.errors import UnsafePath
+from storage.errors import Refusal, UnsafePath
 
 ITEMS = [
     GivenItem(input=f"word{n} other{n * 3} third{n * 5}", output=f"answer {n}") for n in range(40)
@@ -82,7 +81,7 @@ async def test_a_split_is_frozen_as_a_record_of_ids_and_shares(tmp_path: Path) -
         }  # fmt: skip
         assert [part.percentage for part in record.splits] == [0.4, 0.25, 0.25, 0.1]
         assert frozen.id == record.id
-        await split_data(workspace, project, "Right", seed=2, again=True)
+        await split_data(workspace, project, "Right", seed=2, redeal=True)
         assert (await store.children(task, DatasetSplit))[0].split_contents == record.split_contents
 
 
@@ -129,7 +128,7 @@ async def test_items_that_an_eval_measures_on_are_held_back_from_train(tmp_path:
         made = await export_training_data(
             workspace, project, "Right data", ExportFormat.HUGGINGFACE, parts=["train"]
         )
-        assert (made.files[0].examples, made.files[0].held_back) == (14, 2)
+        assert (made.files[0].examples, made.files[0].held_out_items) == (14, 2)
 
 
 async def test_outputs_that_nobody_checked_are_counted(tmp_path: Path) -> None:
@@ -145,21 +144,21 @@ async def test_outputs_that_nobody_checked_are_counted(tmp_path: Path) -> None:
         made = await export_training_data(
             workspace, project, "Right data", ExportFormat.OPENAI_CHAT, parts=["train"]
         )
-        assert (made.files[0].examples, made.files[0].unchecked) == (16, 2)
+        assert (made.files[0].examples, made.files[0].unreviewed_examples) == (16, 2)
 
 
 async def test_what_cannot_be_exported_is_refused_with_the_way_on(tmp_path: Path) -> None:
     async with dealt(tmp_path) as (workspace, project):
-        with pytest.raises(NothingToFreeze, match="dealt: right"):
+        with pytest.raises(Refusal, match="dealt: right"):
             await freeze_split(workspace, project, "Wrong")
         await freeze_split(workspace, project, "Right", name="F")
-        with pytest.raises(PartNotInSplit, match="train, val, test, golden"):
+        with pytest.raises(Refusal, match="train, val, test, golden"):
             await export_training_data(
                 workspace, project, "F", ExportFormat.OPENAI_CHAT, parts=["dev"]
             )
-        with pytest.raises(FormatMisfit, match=r"plain text.*vertex_gemini"):
+        with pytest.raises(Refusal, match=r"plain text.*vertex_gemini"):
             await export_training_data(workspace, project, "F", ExportFormat.OPENAI_TOOL)
-        with pytest.raises(NothingToExport, match="16 have no reasoning"):
+        with pytest.raises(Refusal, match="16 have no reasoning"):
             await export_training_data(
                 workspace, project, "F", ExportFormat.OPENAI_CHAT, thinking=Thinking.TAGGED
             )

@@ -111,7 +111,7 @@ async def test_without_a_terminal_nothing_is_destroyed_and_the_way_to_the_person
     done = await anyio.to_thread.run_sync(
         partial(run, home, *EMPTY, "--approval-id", waiting.id, "--json")
     )
-    assert (done.exit_code, json.loads(done.stdout)) == (0, {"gone": 1})
+    assert (done.exit_code, json.loads(done.stdout)) == (0, {"removed": 1})
 
 
 async def in_a_terminal(home: Path, typed: bytes, *arguments: str) -> tuple[int, str]:
@@ -148,6 +148,6 @@ async def test_in_a_terminal_the_person_is_asked_and_their_answer_recorded(
     with anyio.fail_after(60):
         ended, said = await in_a_terminal(home, typed, *EMPTY, *extra)
     assert ended == code, said
-    assert ("gone: 1" in said) is (code == 0)
+    assert ("removed: 1" in said) is (code == 0)
     (approval,) = ApprovalStore(home).history()
     assert (approval.state, approval.door) == (door, Door.TERMINAL)

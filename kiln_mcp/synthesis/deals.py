@@ -1,0 +1,83 @@
+"""Complete the deal of a split: items keep their parts, and items like them follow."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from kiln_mcp.datasets.topics import topic_of
+from kiln_mcp.synthesis.report import SplitRecord
+from kiln_mcp.synthesis.splits import deal
+from storage import TaskRun
+from storage.errors import NextStep, Refusal
+
+FEW_TEST: Final = 25
+FEW_GOLDEN: Final = 12
+
+
+def nothing_to_deal(name: str, dealt_count: int) -> Refusal:
+    """Return the refusal of a split that has no item to deal."""
+    if dealt_count:
+        return Refusal(
+            "There is no item to deal into the split '{name}': all {count} are dealt already; "
+            "redeal=true deals them anew.",
+            name=name,
+            count=dealt_count,
+        )
+    return Refusal(
+        "There is no item to deal into the split '{name}': the data set is empty, or no item fits "
+        "`items`.",
+        name=name,
+        next=[
+            NextStep(tool="add_items", reason="add your own items"),
+            NextStep(tool="generate_data", reason="let a model make some"),
+        ],
+    )
+
+
+def with_part_tag(run: TaskRun, part: str, tags: Mapping[str, str]) -> TaskRun:
+    """Return a run with the tag of one part of a split and of no other."""
+    other_tags = [tag for tag in run.tags if tag not in tags.values()]
+    is_dealt = tags[part] in run.tags and len(other_tags) + 1 == len(run.tags)
+    return run if is_dealt else run.replace(tags=(*other_tags, tags[part]))
+
+
+def grouping_keys(runs: Sequence[TaskRun], *, by_topic: bool) -> list[str | None]:
+    """Return the topic of each run that keeps it together with others; None without one."""
+    return [topic_of(run) if by_topic else None for run in runs]
+
+
+def part_of(run: TaskRun, tags: dict[str, str]) -> str | None:
+    """Return the part of a split that a run is in, None if it is in none."""
+    return next((part for part, tag in tags.items() if tag in run.tags), None)
+
+
+def complete_deal(
+    groups: Sequence[str], previous: Sequence[str | None], shares: dict[str, int], seed: int
+) -> list[str]:
+    """Return the part of every item: as before, as its group's, or newly dealt."""
+    home = {group: part for group, part in zip(groups, previous, strict=True) if part is not None}
+    loose = [group for group in groups if group not in home]
+    new_parts = dict(zip(loose, deal(loose, shares, seed), strict=True))
+    return [
+        part or home.get(group) or new_parts[group]
+        for group, part in zip(groups, previous, strict=True)
+    ]
+
+
+def deal_warnings(record: SplitRecord, shares: dict[str, int]) -> list[str]:
+    """Return what is weak about a deal: small parts, large groups."""
+    warnings: list[str] = []
+    sizes = record.sizes
+    if "test" in shares and sizes.get("test", 0) < FEW_TEST:
+        warnings.append(
+            f"Only {sizes.get('test', 0)} test items: differences below 0.3 will hardly show."
+        )
+    if "golden" in shares and sizes.get("golden", 0) < FEW_GOLDEN:
+        warnings.append(
+            f"Only {sizes.get('golden', 0)} golden items: a judge's agreement will be uncertain."
+        )
+    if record.largest_group * 4 > sum(sizes.values()):
+        warnings.append(
+            f"{record.largest_group} items are alike or of one topic and had to stay together, so "
+            "parts differ from their shares. Give more topics, or keep_together=near_duplicates."
+        )
+    return warnings

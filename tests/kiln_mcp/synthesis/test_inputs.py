@@ -1,0 +1,45 @@
+"""Proposals become inputs only where they are new and fit the task's input schema."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from kiln_mcp.synthesis.inputs import make_inputs
+from kiln_mcp.synthesis.plan import Aim, Cell
+
+SCHEMA: JsonValue = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+}
+CELL = Cell("travel", Aim.PASS, 2)
+
+
+@dataclass
+class FixedMaker:
+    """Proposes the same texts in every turn."""
+
+    texts: Sequence[str]
+    model: str = "fixed"
+    turns: int = 0
+
+    async def propose(
+        self, cell: Cell, count: int, turn: int, existing: Sequence[str]
+    ) -> Sequence[str]:
+        self.turns += 1
+        return self.texts
+
+
+async def test_a_proposal_that_does_not_fit_the_schema_is_rejected() -> None:
+    texts = [json.dumps({"city": "Oslo"}), "no JSON", '{"town": "Rome"}', '{"city": "Lima, Peru"}']
+    made = await make_inputs(FixedMaker(texts), [CELL], [], SCHEMA)
+    assert [json.loads(item.text)["city"] for item in made.inputs] == ["Oslo", "Lima, Peru"]
+    assert made.reject_count == 2
+
+
+async def test_inputs_like_existing_ones_are_rejected_until_the_rounds_end() -> None:
+    maker = FixedMaker(["Where is my parcel today?"])
+    made = await make_inputs(maker, [CELL], ["Where is my parcel today?"], None)
+    assert (made.inputs, made.reject_count, maker.turns) == ((), 3, 3)
