@@ -21,6 +21,7 @@ check: .venv/.tested-with
 	$(RUN)/basedpyright
 	$(RUN)/deptry .
 	$(RUN)/vulture
+	$(RUN)/python .ci/check_words.py
 
 # Every process counts, those that tests start too: coverage's own .pth file reads the variables.
 coverage: export COVERAGE_FILE := $(CURDIR)/.coverage

@@ -35,6 +35,9 @@ PLAIN: Final = frozenset(
 )
 """Words in -ed that are nouns, or that the field uses alone: counts, flags and states."""
 
+FORMAT: Final = frozenset({"confirmed", "drawn", "left", "starred"})
+"""Keys of files that users have; `left` is a parameter of Jinja."""
+
 _PHRASE: Final = re.compile(
     r"(?P<head>[a-z]+)_(?:again|as|away|back|before|by|for|from|in|of|on|out|to|up|with)(?:_|$)"
 )
@@ -45,7 +48,9 @@ _CLASS: Final = re.compile(r"([A-Z][a-z]+){2,}")
 def says_nothing(name: str) -> bool:
     """Return whether a name is a participle, an adverb or a pronoun instead of a noun or a verb."""
     word = name.strip("_")
-    if word.startswith(("held_out", "created_by")) or name == "_" or _CLASS.fullmatch(word):
+    if name in FORMAT or name == "_" or _CLASS.fullmatch(word):
+        return False
+    if word.casefold().startswith(("held_out", "created_by")):
         return False
     if match := _PHRASE.match(word.casefold()):
         return _is_empty(match["head"])

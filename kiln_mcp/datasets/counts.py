@@ -14,12 +14,12 @@ from storage.format.filters import is_filter, is_input_filter
 from storage.index.queries import RunQuery
 
 
-async def count_items(store: ProjectStore, task: Task, measured: Eval, part: str) -> int:
+async def count_items(store: ProjectStore, task: Task, eval_record: Eval, part: str) -> int:
     """Return how many items a part of an eval's data has, such as `test`.
 
     A filter that is not known here, such as one of a newer Kiln, has none.
     """
-    split = measured.split(part)
+    split = eval_record.split(part)
     if split is None or not is_known_filter(split):
         return 0
     if isinstance(split, EvalInputSplit):
@@ -28,9 +28,9 @@ async def count_items(store: ProjectStore, task: Task, measured: Eval, part: str
     return await store.count_runs(task, RunQuery(split.filter_id, is_from_eval=False))
 
 
-async def golden_runs(store: ProjectStore, task: Task, measured: Eval) -> list[TaskRun]:
+async def golden_runs(store: ProjectStore, task: Task, eval_record: Eval) -> list[TaskRun]:
     """Return the golden set of an eval, the oldest first; empty if its filter is unknown."""
-    filter_id = measured.eval_configs_filter_id
+    filter_id = eval_record.eval_configs_filter_id
     if filter_id is None or not is_filter(filter_id):
         return []
     return await store.runs(task, RunQuery(filter_id, is_from_eval=False))

@@ -7,11 +7,11 @@ from storage import Eval, ProjectStore, Task, TaskRun, TaskRunSplit, task_run_fi
 from storage.index.queries import RunQuery
 
 
-def measured_on(evals: Sequence[Eval]) -> Callable[[TaskRun], bool]:
+def is_measured_filter(evals: Sequence[Eval]) -> Callable[[TaskRun], bool]:
     """Return the test of whether an item is held out: by a tag, or by an eval's filter."""
-    filters = {measured.eval_configs_filter_id for measured in evals}
-    for measured in evals:
-        split = measured.split("test")
+    filters = {eval_record.eval_configs_filter_id for eval_record in evals}
+    for eval_record in evals:
+        split = eval_record.split("test")
         if isinstance(split, TaskRunSplit):
             filters.add(split.filter_id)
     tests = [task_run_filter(f) for f in filters if f and f.startswith(tag_filter(""))]
@@ -25,5 +25,5 @@ async def runs_to_show(store: ProjectStore, task: Task) -> list[TaskRun]:
     items too.
     """
     good = await store.runs(task, RunQuery("high_rating", is_from_eval=False))
-    is_measured = measured_on(await store.children(task, Eval))
+    is_measured = is_measured_filter(await store.children(task, Eval))
     return [run for run in good if not is_measured(run)]

@@ -36,7 +36,7 @@ class ScoreRow(Result):
     low: float | None
     high: float | None
     n: int
-    excluded: int
+    exclusions: int
     usd_each: float | None
     seconds_each: float | None
 
@@ -50,10 +50,10 @@ class ScoreRow(Result):
             mean=round(line.mean, 4),
             low=low,
             high=high,
-            n=line.used,
-            excluded=line.excluded,
-            usd_each=_rounded(line.cost_usd, 6),
-            seconds_each=_rounded(line.latency_s, 3),
+            n=line.count,
+            exclusions=line.exclusions,
+            usd_each=_round(line.cost_usd, 6),
+            seconds_each=_round(line.latency_s, 3),
         )
 
 
@@ -100,22 +100,24 @@ class ComparisonRow(Result):
     says: str
 
     @classmethod
-    def of(cls, score: str, paired: PairedDifference, says: str) -> "ComparisonRow":
+    def of(cls, score: str, difference: PairedDifference, says: str) -> "ComparisonRow":
         """Return the row of a comparison, rounded for reading."""
-        low, high = ends(paired.interval)
-        p_value = None if isinstance(paired.p_value, CannotTell) else round(paired.p_value, 6)
+        low, high = ends(difference.interval)
+        p_value = (
+            None if isinstance(difference.p_value, CannotTell) else round(difference.p_value, 6)
+        )
         return cls(
             score=score,
-            first=round(paired.first, 4),
-            second=round(paired.second, 4),
-            difference=round(paired.difference, 4),
+            first=round(difference.first, 4),
+            second=round(difference.second, 4),
+            difference=round(difference.difference, 4),
             low=low,
             high=high,
             p_value=p_value,
-            test=paired.test,
-            n=paired.count,
-            first_better_on=paired.only_first,
-            second_better_on=paired.only_second,
+            test=difference.test,
+            n=difference.count,
+            first_better_on=difference.only_first,
+            second_better_on=difference.only_second,
             says=says,
         )
 
@@ -128,7 +130,7 @@ class Comparison(Result):
     first: str
     second: str
     rows: list[ComparisonRow]
-    excluded: int = Field(description="Items that were scored for one of the two alone.")
+    exclusions: int = Field(description="Items that were scored for one of the two alone.")
     warnings: list[str]
 
 
@@ -190,5 +192,5 @@ def first_failures(failures: Sequence[FailedItem], count: int = 5) -> list[Faile
     return list(failures[:count])
 
 
-def _rounded(value: float | None, digits: int) -> float | None:
+def _round(value: float | None, digits: int) -> float | None:
     return None if value is None else round(value, digits)

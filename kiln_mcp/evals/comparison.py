@@ -127,19 +127,21 @@ def paired_difference(
     )
 
 
-def in_words(paired: PairedDifference, first: str, second: str) -> str:
+def in_words(difference: PairedDifference, first: str, second: str) -> str:
     """Return what a comparison says, in one or two sentences; "cannot tell" where it cannot."""
-    numbers = f"{paired.first:.3f} against {paired.second:.3f} on {paired.count} shared items"
-    if isinstance(paired.interval, CannotTell):
-        return f"Cannot tell which is better ({numbers}): {paired.interval.reason}."
-    span = f"{paired.interval.low:+.3f} to {paired.interval.high:+.3f}"
-    if not paired.conclusive:
+    numbers = (
+        f"{difference.first:.3f} against {difference.second:.3f} on {difference.count} shared items"
+    )
+    if isinstance(difference.interval, CannotTell):
+        return f"Cannot tell which is better ({numbers}): {difference.interval.reason}."
+    span = f"{difference.interval.low:+.3f} to {difference.interval.high:+.3f}"
+    if not difference.conclusive:
         return (
             f"Cannot tell which is better ({numbers}): the difference's 95 % interval, {span}, "
             "includes zero. More items would narrow it."
         )
-    better, worse = (second, first) if paired.difference > 0 else (first, second)
+    better, worse = (second, first) if difference.difference > 0 else (first, second)
     return (
-        f"{better} is better than {worse} by {abs(paired.difference):.3f} ({numbers}); the "
+        f"{better} is better than {worse} by {abs(difference.difference):.3f} ({numbers}); the "
         f"difference's 95 % interval is {span}."
     )

@@ -11,7 +11,7 @@ from kiln_mcp.evaluators.llm_judge import REFERENCE_KEY
 from kiln_mcp.run_configs.templates import Case
 from storage import EvalInput, EvalItemSource, TaskRun, is_high_quality
 
-GIVEN_BY_ASSISTANT = "host"
+FROM_ASSISTANT = "host"
 """The provider of outputs that the connected assistant gave as right."""
 
 
@@ -50,9 +50,9 @@ def items_of(split: Split, runs: Sequence[TaskRun], inputs: Sequence[EvalInput])
     return [_item(record) for record in split_items(split, runs, inputs)]
 
 
-def case_of(item: Item, produced: TaskRun) -> Case:
+def case_of(item: Item, output: TaskRun) -> Case:
     """Return an item with the output that was made for it, as an evaluator sees them."""
-    return Case(item.task_input, produced.output.output, trace_of(produced), item.reference)
+    return Case(item.task_input, output.output.output, trace_of(output), item.reference)
 
 
 def stored_case(run: TaskRun) -> Case:
@@ -80,4 +80,4 @@ def _is_known_right(run: TaskRun) -> bool:
     source = run.output.source
     if is_high_quality(run) or source is None or source.type != "synthetic":
         return True
-    return source.properties.get("model_provider") == GIVEN_BY_ASSISTANT
+    return source.properties.get("model_provider") == FROM_ASSISTANT

@@ -26,14 +26,14 @@ from storage.index.queries import RunQuery
 from storage.refusals import ambiguous_name
 
 
-class _Named(Protocol):
+class _HasName(Protocol):
     @property
     def id(self) -> str: ...
     @property
     def name(self) -> str: ...
 
 
-NamedT = TypeVar("NamedT", bound=_Named)
+NamedT = TypeVar("NamedT", bound=_HasName)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +41,17 @@ class TaskEval:
     """An eval with the task that it belongs to."""
 
     task: Task
-    measured: Eval
+    eval_record: Eval
 
     @property
     def id(self) -> str:
         """Return the eval's id."""
-        return self.measured.id
+        return self.eval_record.id
 
     @property
     def name(self) -> str:
         """Return the eval's name."""
-        return self.measured.name
+        return self.eval_record.name
 
 
 def choose(kind: str, candidates: Sequence[NamedT], reference: str) -> NamedT:
@@ -75,9 +75,9 @@ def choose(kind: str, candidates: Sequence[NamedT], reference: str) -> NamedT:
 async def all_evals(store: ProjectStore) -> list[TaskEval]:
     """Return every eval of a project with its task."""
     return [
-        TaskEval(task, measured)
+        TaskEval(task, eval_record)
         for task in await store.children(store.project, Task)
-        for measured in await store.children(task, Eval)
+        for eval_record in await store.children(task, Eval)
     ]
 
 
@@ -90,66 +90,68 @@ async def find_eval(store: ProjectStore, reference: str) -> TaskEval:
     return choose("eval", await all_evals(store), reference)
 
 
-async def find_judge(store: ProjectStore, measured: Eval, reference: str | None) -> EvalConfig:
+async def find_judge(store: ProjectStore, eval_record: Eval, reference: str | None) -> EvalConfig:
     """Return the evaluator that is named, otherwise the eval's current one, otherwise its only one.
 
     Raises:
         NothingToEvaluate: The eval has no evaluator, or several and none is current or named.
         RecordNotFound: There is none of this name.
     """
-    judges = await store.children(measured, EvalConfig)
-    name = reference or measured.current_config_id
+    judges = await store.children(eval_record, EvalConfig)
+    name = reference or eval_record.current_config_id
     if name:
         return choose("evaluator", judges, name)
     if not judges:
         raise NothingToEvaluate(
-            f"The eval {measured.name!r} has no evaluator. Make one with create_evaluator."
+            f"The eval {eval_record.name!r} has no evaluator. Make one with create_evaluator."
         )
     if len(judges) > 1:
         names = ", ".join(judge.name for judge in judges)
         raise NothingToEvaluate(
-            f"The eval {measured.name!r} has {len(judges)} evaluators and none is its current one. "
-            f"Name one: {names}."
+            f"The eval {eval_record.name!r} has {len(judges)} evaluators and none is its current "
+            f"one. Name one: {names}."
         )
     return judges[0]
 
 
-async def gather(store: ProjectStore, found: TaskEval, judge: str | None) -> Measurement:
+async def gather(store: ProjectStore, task_eval: TaskEval, judge: str | None) -> Measurement:
     """Return an eval and evaluator with all that belongs to them.
 
     Raises:
         NothingToEvaluate: There is no evaluator.
         RecordNotFound: There is none of this name.
     """
-    evaluator = await find_judge(store, found.measured, judge)
+    evaluator = await find_judge(store, task_eval.eval_record, judge)
     return Measurement(
         store=store,
-        task=found.task,
-        measured=found.measured,
+        task=task_eval.task,
+        eval_record=task_eval.eval_record,
         judge=evaluator,
-        runs=await store.runs(found.task, *_runs_that_matter(found.measured)),
-        shown=await runs_to_show(store, found.task),
-        prompts=await store.children(found.task, Prompt),
-        inputs=await store.children(found.task, EvalInput),
+        runs=await store.runs(task_eval.task, *_runs_that_matter(task_eval.eval_record)),
+        examples=await runs_to_show(store, task_eval.task),
+        prompts=await store.children(task_eval.task, Prompt),
+        inputs=await store.children(task_eval.task, EvalInput),
         verdicts=await store.children(evaluator, EvalRun),
     )
 
 
-def _runs_that_matter(measured: Eval) -> list[RunQuery]:
+def _runs_that_matter(eval_record: Eval) -> list[RunQuery]:
     """Return which runs an eval needs: outputs and its items."""
-    parts = [measured.split(name) for name in {*measured.splits, *get_args(MeasuredPart)}]
+    parts = [eval_record.split(name) for name in {*eval_record.splits, *get_args(MeasuredPart)}]
     filters = {part.filter_id for part in parts if isinstance(part, TaskRunSplit)}
-    if measured.eval_configs_filter_id:
-        filters.add(measured.eval_configs_filter_id)
+    if eval_record.eval_configs_filter_id:
+        filters.add(eval_record.eval_configs_filter_id)
     return [
         RunQuery(is_from_eval=True),
         *(RunQuery(filter_id, is_from_eval=False) for filter_id in filters if is_filter(filter_id)),
     ]
 
 
-async def with_judge(about: Measurement, judge: EvalConfig) -> Measurement:
+async def with_judge(measurement: Measurement, judge: EvalConfig) -> Measurement:
     """Return the same eval with another evaluator, or the same one with its newest results."""
-    return replace(about, judge=judge, verdicts=await about.store.children(judge, EvalRun))
+    return replace(
+        measurement, judge=judge, verdicts=await measurement.store.children(judge, EvalRun)
+    )
 
 
 async def find_run_configs(

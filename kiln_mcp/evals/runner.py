@@ -50,9 +50,9 @@ class RunOutcome:
         failures: Items that could not be scored.
     """
 
-    scored: int
-    kept: int
-    generated: int
+    new_verdicts: int
+    existing: int
+    new_outputs: int
     skipped: int
     failures: tuple[Failure, ...]
 
@@ -62,42 +62,42 @@ class _Tally:
     """What is done. Outputs and verdicts count where a model is asked, each by itself."""
 
     total: int
-    judged_by_model: bool
-    kept: int = 0
+    is_judged_by_model: bool
+    existing: int = 0
     done: int = 0
-    scored: int = 0
-    generated: int = 0
+    new_verdicts: int = 0
+    new_outputs: int = 0
     skipped: int = 0
     failures: list[Failure] = field(default_factory=list[Failure])
 
     def take_output(self) -> None:
-        self.generated += 1
-        self.done += self.judged_by_model
+        self.new_outputs += 1
+        self.done += self.is_judged_by_model
 
     def take_verdict(self, verdict: "Evaluation | Skipped") -> None:
         self.done += 1
         if isinstance(verdict, Skipped):
             self.skipped += 1
         else:
-            self.scored += 1
+            self.new_verdicts += 1
 
     def take_results_of_others(self, jobs: Sequence[Job], open_jobs: Sequence[Job]) -> None:
         """Count what others have done of some jobs since these were planned."""
         outputs = sum(job.output is None for job in jobs)
         outputs -= sum(job.output is None for job in open_jobs)
-        self.kept += len(jobs) - len(open_jobs)
-        self.done += len(jobs) - len(open_jobs) + outputs * self.judged_by_model
+        self.existing += len(jobs) - len(open_jobs)
+        self.done += len(jobs) - len(open_jobs) + outputs * self.is_judged_by_model
 
     @property
     def says(self) -> str:
         """What is done, in words."""
         counts = {
-            "outputs made": self.generated if self.judged_by_model else 0,
-            "scored": self.scored,
+            "outputs made": self.new_outputs if self.is_judged_by_model else 0,
+            "scored": self.new_verdicts,
             "skipped": self.skipped,
             "failed": len(self.failures),
         }
-        return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        return ", ".join(f"{count} {noun}" for noun, count in counts.items() if count)
 
     def says_of_others(self, items: int) -> str:
         """What is waited for, in words."""
@@ -107,15 +107,15 @@ class _Tally:
     @property
     def did_anything(self) -> bool:
         """Whether any item was tried here."""
-        return bool(self.scored or self.skipped or self.failures)
+        return bool(self.new_verdicts or self.skipped or self.failures)
 
     @property
     def outcome(self) -> RunOutcome:
         """What was done in all."""
         return RunOutcome(
-            scored=self.scored,
-            kept=self.kept,
-            generated=self.generated,
+            new_verdicts=self.new_verdicts,
+            existing=self.existing,
+            new_outputs=self.new_outputs,
             skipped=self.skipped,
             failures=tuple(self.failures),
         )
@@ -129,15 +129,15 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
     another call or process is at, from whatever home, are left to it until the others are done,
     then its results are taken, or what it has not done is done here.
     """
-    about = await ready(workspace, work.measurement)
-    tally = _Tally(work.steps, about.evaluator.model is not None, kept=work.kept)
+    measurement = await ready(workspace, work.measurement)
+    tally = _Tally(work.steps, measurement.evaluator.model is not None, existing=work.existing)
     waiting: Sequence[Job] = work.jobs
     pause_s = FIRST_PAUSE_S
     while waiting:
         foreign_jobs: list[Job] = []
         for begin in range(0, len(waiting), CLAIMED_AT_ONCE):
             chunk = waiting[begin : begin + CLAIMED_AT_ONCE]
-            foreign_jobs += await _carry_out_claimed(workspace, about, chunk, tally)
+            foreign_jobs += await _carry_out_claimed(workspace, measurement, chunk, tally)
         if len(foreign_jobs) < len(waiting):
             pause_s = FIRST_PAUSE_S
         else:
@@ -151,78 +151,80 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
     return outcome
 
 
-async def ready(workspace: Workspace, about: Measurement) -> Measurement:
+async def ready(workspace: Workspace, measurement: Measurement) -> Measurement:
     """Return an eval whose evaluator can be run: a code evaluator gets its code.
 
     Raises:
         Refusal: The evaluator is code, and the person has not trusted the folder.
         EvalError: The code cannot be read, or calls tools.
     """
-    judge = await load_evaluator(workspace, about.store, about.judge)
-    return about if judge is about.judge else replace(about, judge=judge)
+    judge = await load_evaluator(workspace, measurement.store, measurement.judge)
+    return measurement if judge is measurement.judge else replace(measurement, judge=judge)
 
 
 async def _carry_out_claimed(
-    workspace: Workspace, about: Measurement, jobs: Sequence[Job], tally: _Tally
+    workspace: Workspace, measurement: Measurement, jobs: Sequence[Job], tally: _Tally
 ) -> list[Job]:
     """Do the jobs that nobody else is at; return the others."""
 
     async def do(job: Job) -> None:
         try:
-            await _do(workspace.engine, about, job, tally)
+            await _do(workspace.engine, measurement, job, tally)
         finally:
             await workspace.report(tally.done, tally.total, tally.says)
 
-    claim_keys = [key for job in jobs for key in job.claims(about.judge)]
-    async with about.store.claims(claim_keys) as claims:
-        is_own = [claims.issuperset(job.claims(about.judge)) for job in jobs]
-        own = [job for job, claimed in zip(jobs, is_own, strict=True) if claimed]
+    claim_keys = [key for job in jobs for key in job.claims(measurement.judge)]
+    async with measurement.store.claims(claim_keys) as claims:
+        is_own = [claims.issuperset(job.claims(measurement.judge)) for job in jobs]
+        own = [job for job, is_claimed in zip(jobs, is_own, strict=True) if is_claimed]
         if own:
             # Who had claimed them before may have done them since this was planned.
-            open_jobs = await remaining(about, own)
+            open_jobs = await remaining(measurement, own)
             tally.take_results_of_others(own, open_jobs)
             await for_each(open_jobs, do)
-    return [job for job, claimed in zip(jobs, is_own, strict=True) if not claimed]
+    return [job for job, is_claimed in zip(jobs, is_own, strict=True) if not is_claimed]
 
 
-async def _do(engine: Engine, about: Measurement, job: Job, tally: _Tally) -> None:
-    asks = about.evaluator.model is not None
+async def _do(engine: Engine, measurement: Measurement, job: Job, tally: _Tally) -> None:
+    asks = measurement.evaluator.model is not None
     try:
-        output = job.output or await _generate(engine, about, job, tally)
+        output = job.output or await _generate(engine, measurement, job, tally)
         # Where the judge asks no model, an output that is paid for gets its verdict in any case.
         with anyio.CancelScope(shield=not asks):
             case = case_of(job.item, output) if job.run_config else stored_case(output)
-            purpose = f"evals/judge {about.judge.name}"
-            setting = Setting(engine, about.measured, about.task, purpose)
-            verdict = await about.evaluator.evaluate(case, setting)
+            purpose = f"evals/judge {measurement.judge.name}"
+            setting = Setting(engine, measurement.eval_record, measurement.task, purpose)
+            verdict = await measurement.evaluator.evaluate(case, setting)
             with anyio.CancelScope(shield=True):
-                await about.store.save(_eval_run(about, job, output, verdict), parent=about.judge)
+                await measurement.store.save(
+                    _eval_run(measurement, job, output, verdict), parent=measurement.judge
+                )
                 tally.take_verdict(verdict)
     except (ModelError, EvalError) as error:
         name = job.run_config.name if job.run_config else "stored output"
         tally.failures.append(Failure(job.item.id, name, str(error)))
 
 
-async def _generate(engine: Engine, about: Measurement, job: Job, tally: _Tally) -> TaskRun:
+async def _generate(engine: Engine, measurement: Measurement, job: Job, tally: _Tally) -> TaskRun:
     if job.setup is None or job.run_config is None:
         raise RuntimeError("a stored output is judged as it is")
     asker = f"evals/run {job.run_config.name}"
-    produced = await produce(engine, job.setup, job.item.task_input, asker)
-    output = to_task_run(produced, job.item.task_input, job.run_config, job.setup)
+    output = await produce(engine, job.setup, job.item.task_input, asker)
+    output = to_task_run(output, job.item.task_input, job.run_config, job.setup)
     run = output.replace(eval_source=job.item.source)
     with anyio.CancelScope(shield=True):  # a pause and a cancel keep what is paid for
-        run = await about.store.save(run, parent=about.task)
+        run = await measurement.store.save(run, parent=measurement.task, is_patient=True)
         tally.take_output()
     return run
 
 
 def _eval_run(
-    about: Measurement, job: Job, output: TaskRun, verdict: Evaluation | Skipped
+    measurement: Measurement, job: Job, output: TaskRun, verdict: Evaluation | Skipped
 ) -> EvalRun:
     skipped = verdict if isinstance(verdict, Skipped) else None
     evaluation = None if isinstance(verdict, Skipped) else verdict
     by_input = job.item.kind == "eval_input"
-    older = about.judge.config_type != "v2"
+    older = measurement.judge.config_type != "v2"
     usage = evaluation.usage if evaluation else None
     return EvalRun(
         dataset_id=None if by_input else job.item.id,
@@ -243,7 +245,7 @@ def _eval_run(
 
 
 async def _write_log(work: Work, outcome: RunOutcome) -> None:
-    about = work.measurement
+    measurement = work.measurement
     setups = {
         job.run_config.id: job.setup.fingerprint
         for job in work.jobs
@@ -255,15 +257,15 @@ async def _write_log(work: Work, outcome: RunOutcome) -> None:
         "at": datetime.now(UTC).isoformat(),
         "run_configs": setups,
         "seed": min(seeds, default=None),
-        "judge_model": about.evaluator.model,
-        "scored": outcome.scored,
-        "kept": outcome.kept,
-        "generated": outcome.generated,
+        "judge_model": measurement.evaluator.model,
+        "scored": outcome.new_verdicts,
+        "kept": outcome.existing,
+        "generated": outcome.new_outputs,
         "skipped": outcome.skipped,
         "failures": [
             {"item": f.item_id, "run_config": f.run_config, "reason": f.reason}
             for f in outcome.failures
         ],
     }
-    async with about.store.transaction() as change:
-        change.append_lines(about.judge, RUN_LOG, [json.dumps(entry, ensure_ascii=False)])
+    async with measurement.store.transaction() as change:
+        change.append_lines(measurement.judge, RUN_LOG, [json.dumps(entry, ensure_ascii=False)])

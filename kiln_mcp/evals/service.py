@@ -43,7 +43,7 @@ from kiln_mcp.evals.sentences import (
 )
 from kiln_mcp.evals.summaries import score_lines, scores_by_item
 from kiln_mcp.evals.work import Measurement, plan_run
-from kiln_mcp.evals.worst_items import Looked, look_at
+from kiln_mcp.evals.worst_items import ItemsPage, look_at
 from kiln_mcp.evaluators.protocol import EvaluatorDefinition
 from kiln_mcp.evaluators.registry import AnyKind, evaluator_of, kind_name, make_evaluator
 from kiln_mcp.projects.references import ProjectReference, is_same_name, task_of
@@ -115,29 +115,29 @@ async def create_evaluator(
 
     async def save() -> EvaluatorCreated:
         async with store.transaction() as change:
-            measured = task_eval.measured
-            if measured.current_config_id is None:
-                measured = measured.replace(current_config_id=record.id)
-            measured = change.save(measured, parent=task_eval.task)
-            saved = change.save(record, parent=measured)
+            eval_record = task_eval.eval_record
+            if eval_record.current_config_id is None:
+                eval_record = eval_record.replace(current_config_id=record.id)
+            eval_record = change.save(eval_record, parent=task_eval.task)
+            saved = change.save(record, parent=eval_record)
             if spec is not None:
-                change.save(spec.replace(eval_id=measured.id))
-        items = await count_items(store, task_eval.task, measured, "test")
+                change.save(spec.replace(eval_id=eval_record.id))
+        items = await count_items(store, task_eval.task, eval_record, "test")
         return EvaluatorCreated(
-            eval=measured.name,
-            eval_id=measured.id,
+            eval=eval_record.name,
+            eval_id=eval_record.id,
             evaluator=saved.name,
             evaluator_id=saved.id,
             kind=kind_name(record),
-            scores=[score.json_key for score in measured.output_scores],
-            test_filter=filter_of_test(measured),
-            golden_filter=measured.eval_configs_filter_id or "",
+            scores=[score.json_key for score in eval_record.output_scores],
+            test_filter=filter_of_test(eval_record),
+            golden_filter=eval_record.eval_configs_filter_id or "",
             test_items=items,
-            is_current=measured.current_config_id == saved.id,
-            next=after_evaluator(measured, items=items, is_judge=evaluator.asks_model),
+            is_current=eval_record.current_config_id == saved.id,
+            next=after_evaluator(eval_record, items=items, is_judge=evaluator.asks_model),
         )
 
-    return Proposal(plan_of_evaluator(evaluator, record.name, task_eval.measured.name), save)
+    return Proposal(plan_of_evaluator(evaluator, record.name, task_eval.eval_record.name), save)
 
 
 @capability(effect=Effect.SPENDS, title="Run an eval", runs=Runs.AS_JOB)
@@ -159,15 +159,15 @@ async def run_eval(
     run configs with compare_run_configs, which is sharper than two intervals side by side.
     """
     store = await workspace.open_project(project)
-    about = await gather(store, await find_eval(store, eval), evaluator)
-    about = await ready(workspace, about)
-    configs = await find_run_configs(store, about.task, run_configs or [])
-    chosen_items = _split_items(about, items.split)[: items.limit]
+    measurement = await gather(store, await find_eval(store, eval), evaluator)
+    measurement = await ready(workspace, measurement)
+    configs = await find_run_configs(store, measurement.task, run_configs or [])
+    chosen_items = _split_items(measurement, items.split)[: items.limit]
     if not chosen_items:
-        raise NothingToEvaluate(no_items(about.measured, items.split))
-    work = plan_run(about, configs, chosen_items, seed=items.seed)
+        raise NothingToEvaluate(no_items(measurement.eval_record, items.split))
+    work = plan_run(measurement, configs, chosen_items, seed=items.seed)
     ways = "1 run config" if len(configs) == 1 else f"{len(configs)} run configs"
-    summary = f"Score {len(chosen_items)} items for {ways} of {about.task.name!r}."
+    summary = f"Score {len(chosen_items)} items for {ways} of {measurement.task.name!r}."
     await workspace.check_ready(store, work.calls_by_model)
     plan = await plan_of(workspace.engine, summary, work.calls_by_model, "evals")
 
@@ -175,19 +175,23 @@ async def run_eval(
         outcome = await carry_out(workspace, work)
         if work.jobs and len(outcome.failures) == len(work.jobs):
             raise no_score([failure.reason for failure in outcome.failures])
-        after = await with_judge(about, about.judge)
-        runs = await store.runs(about.task, RunQuery(is_from_eval=True))
+        after = await with_judge(measurement, measurement.judge)
+        runs = await store.runs(measurement.task, RunQuery(is_from_eval=True))
         lines = score_lines(
-            after.verdicts, configs, _keys(about.measured), [item.id for item in chosen_items], runs
+            after.verdicts,
+            configs,
+            _keys(measurement.eval_record),
+            [item.id for item in chosen_items],
+            runs,
         )
         return EvalRunReport(
-            eval=about.measured.name,
-            evaluator=about.judge.name,
+            eval=measurement.eval_record.name,
+            evaluator=measurement.judge.name,
             split=items.split,
             items=len(chosen_items),
-            newly_scored=outcome.scored,
-            already_scored=outcome.kept,
-            outputs_made=outcome.generated,
+            newly_scored=outcome.new_verdicts,
+            already_scored=outcome.existing,
+            outputs_made=outcome.new_outputs,
             skipped=outcome.skipped,
             failed=len(outcome.failures),
             failures=first_failures(
@@ -198,7 +202,7 @@ async def run_eval(
             ),
             table=[ScoreRow.of(line) for line in lines],
             warnings=run_warnings(after, outcome, len(chosen_items)),
-            next=after_run(about.measured, lines),
+            next=after_run(measurement.eval_record, lines),
         )
 
     return Proposal(plan, score)
@@ -218,14 +222,14 @@ async def compare_run_configs(
     Says "cannot tell" where the items do not decide. Both must have been run by run_eval.
     """
     store = await workspace.open_project(project)
-    about = await gather(store, await find_eval(store, eval), evaluator)
-    first_config, second_config = await find_run_configs(store, about.task, [first, second])
-    items = {item.id for item in _split_items(about, "test")}
+    measurement = await gather(store, await find_eval(store, eval), evaluator)
+    first_config, second_config = await find_run_configs(store, measurement.task, [first, second])
+    items = {item.id for item in _split_items(measurement, "test")}
     rows: list[ComparisonRow] = []
-    excluded = 0
-    for key in _keys(about.measured):
+    exclusions = 0
+    for key in _keys(measurement.eval_record):
         of_one, of_two = (
-            {i: s for i, s in scores_by_item(about.verdicts, c.id, key).items() if i in items}
+            {i: s for i, s in scores_by_item(measurement.verdicts, c.id, key).items() if i in items}
             for c in (first_config, second_config)
         )
         if not of_one.keys() & of_two.keys():
@@ -238,7 +242,7 @@ async def compare_run_configs(
                 second_count=len(of_two),
                 next=[NextStep(tool="run_eval", reason="score both run configs first")],
             )
-        excluded = max(excluded, len(of_one.keys() ^ of_two.keys()))
+        exclusions = max(exclusions, len(of_one.keys() ^ of_two.keys()))
         difference = paired_difference(of_one, of_two)
         rows.append(
             ComparisonRow.of(
@@ -246,13 +250,13 @@ async def compare_run_configs(
             )
         )
     return Comparison(
-        eval=about.measured.name,
-        evaluator=about.judge.name,
+        eval=measurement.eval_record.name,
+        evaluator=measurement.judge.name,
         first=first_config.name,
         second=second_config.name,
         rows=rows,
-        excluded=excluded,
-        warnings=comparison_warnings(about, rows, excluded),
+        exclusions=exclusions,
+        warnings=comparison_warnings(measurement, rows, exclusions),
     )
 
 
@@ -285,80 +289,82 @@ async def describe_eval(
             else [NextStep(tool="create_evaluator", reason="say how outputs are judged")],
         )
     task_eval = await find_eval(store, eval)
-    judges = await store.children(task_eval.measured, EvalConfig)
+    judges = await store.children(task_eval.eval_record, EvalConfig)
     view = await _look(store, task_eval, evaluator, show) if show else None
     return EvalReport(
         evals=[await _summary(store, task_eval)],
-        evaluators=[await _evaluator(store, task_eval.measured, judge) for judge in judges],
+        evaluators=[await _evaluator(store, task_eval.eval_record, judge) for judge in judges],
         table=await _table(store, task_eval, evaluator) if judges else [],
         items=view.items if view else [],
-        items_found=view.found if view else None,
+        items_found=view.total if view else None,
         next=[]
         if judges
         else [NextStep(tool="create_evaluator", reason="give this eval an evaluator")],
     )
 
 
-async def _new(store: ProjectStore, name: str, wanted: NewEval) -> TaskEval:
-    owner = await task_of(store, wanted.task)
-    complete = with_items(name, wanted, await store.tags(owner))
+async def _new(store: ProjectStore, name: str, definition: NewEval) -> TaskEval:
+    owner = await task_of(store, definition.task)
+    complete = with_items(name, definition, await store.tags(owner))
     return TaskEval(owner, make_eval(name, complete))
 
 
 async def _look(
-    store: ProjectStore, found: TaskEval, evaluator: str | None, show: ItemsToShow
-) -> Looked:
-    about = await gather(store, found, evaluator)
+    store: ProjectStore, task_eval: TaskEval, evaluator: str | None, show: ItemsToShow
+) -> ItemsPage:
+    measurement = await gather(store, task_eval, evaluator)
     configs = await find_run_configs(
-        store, about.task, [show.run_config] if show.run_config else []
+        store, measurement.task, [show.run_config] if show.run_config else []
     )
-    items = _split_items(about, show.split)
+    items = _split_items(measurement, show.split)
     only_failures = show.which == "failures"
-    return look_at(about, configs, items, failures=only_failures, limit=show.limit)
+    return look_at(measurement, configs, items, failures=only_failures, limit=show.limit)
 
 
-async def _table(store: ProjectStore, found: TaskEval, evaluator: str | None) -> list[ScoreRow]:
-    about = await gather(store, found, evaluator)
-    config_ids = {v.task_run_config_id for v in about.verdicts} - {None}
+async def _table(store: ProjectStore, task_eval: TaskEval, evaluator: str | None) -> list[ScoreRow]:
+    measurement = await gather(store, task_eval, evaluator)
+    config_ids = {v.task_run_config_id for v in measurement.verdicts} - {None}
     if not config_ids:
         return []
     configs = [
         config
-        for config in await find_run_configs(store, about.task, [])
+        for config in await find_run_configs(store, measurement.task, [])
         if config.id in config_ids
     ]
-    items = [item.id for item in _split_items(about, "test")]
-    lines = score_lines(about.verdicts, configs, _keys(about.measured), items, about.runs)
+    items = [item.id for item in _split_items(measurement, "test")]
+    lines = score_lines(
+        measurement.verdicts, configs, _keys(measurement.eval_record), items, measurement.runs
+    )
     return [ScoreRow.of(line) for line in lines]
 
 
-async def _summary(store: ProjectStore, found: TaskEval) -> EvalSummary:
+async def _summary(store: ProjectStore, task_eval: TaskEval) -> EvalSummary:
     return EvalSummary(
-        eval=found.measured.name,
-        id=found.measured.id,
-        task=found.task.name,
-        scores=_keys(found.measured),
-        test_items=await count_items(store, found.task, found.measured, "test"),
-        golden_items=len(await golden_runs(store, found.task, found.measured)),
-        evaluators=(await store.counts(found.measured)).get("eval_config", 0),
+        eval=task_eval.eval_record.name,
+        id=task_eval.eval_record.id,
+        task=task_eval.task.name,
+        scores=_keys(task_eval.eval_record),
+        test_items=await count_items(store, task_eval.task, task_eval.eval_record, "test"),
+        golden_items=len(await golden_runs(store, task_eval.task, task_eval.eval_record)),
+        evaluators=(await store.counts(task_eval.eval_record)).get("eval_config", 0),
     )
 
 
-async def _evaluator(store: ProjectStore, measured: Eval, judge: EvalConfig) -> EvaluatorSummary:
+async def _evaluator(store: ProjectStore, eval_record: Eval, judge: EvalConfig) -> EvaluatorSummary:
     return EvaluatorSummary(
         evaluator=judge.name,
         id=judge.id,
         kind=kind_name(judge) if judge.config_type == "v2" else judge.config_type,
         model=evaluator_of(judge).model,
-        is_current=measured.current_config_id == judge.id,
+        is_current=eval_record.current_config_id == judge.id,
         results=(await store.counts(judge)).get("eval_run", 0),
     )
 
 
-def _split_items(about: Measurement, name: str) -> list[Item]:
-    split = about.measured.split(name)
-    return items_of(split, about.runs, about.inputs) if split else []
+def _split_items(measurement: Measurement, name: str) -> list[Item]:
+    split = measurement.eval_record.split(name)
+    return items_of(split, measurement.runs, measurement.inputs) if split else []
 
 
-def _keys(measured: Eval) -> list[str]:
-    return [score.json_key for score in measured.output_scores]
+def _keys(eval_record: Eval) -> list[str]:
+    return [score.json_key for score in eval_record.output_scores]

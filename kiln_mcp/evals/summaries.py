@@ -18,8 +18,8 @@ class ScoreLine:
         score: The score's key.
         mean: The mean; the pass rate for pass and fail.
         interval: Its 95 % interval, or why there is none.
-        used: Items with this score.
-        excluded: Items without it: skipped, failed or not yet run.
+        count: Items with this score.
+        exclusions: Items without it: skipped, failed or not yet run.
         cost_usd: Mean cost of an output; None where fewer than half report it.
         latency_s: Mean time of an output; None where fewer than half report it.
     """
@@ -28,8 +28,8 @@ class ScoreLine:
     score: str
     mean: float
     interval: Interval | CannotTell
-    used: int
-    excluded: int
+    count: int
+    exclusions: int
     cost_usd: float | None
     latency_s: float | None
 
@@ -79,8 +79,8 @@ def score_lines(
                     score=score,
                     mean=mean.mean,
                     interval=mean.interval,
-                    used=len(values),
-                    excluded=len(items) - len(values),
+                    count=len(values),
+                    exclusions=len(items) - len(values),
                     cost_usd=_mean([u.cost if u else None for u in usages]),
                     latency_s=_seconds(usages),
                 )

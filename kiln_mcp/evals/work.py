@@ -31,7 +31,7 @@ class Measurement:
         measured: The eval.
         judge: The evaluator.
         runs: The task's runs that matter to it: its items, and those that evals made.
-        shown: Those that prompts may show as examples.
+        examples: Those that prompts may show as examples.
         prompts: The task's saved prompts.
         inputs: The task's eval inputs.
         verdicts: The evaluator's results so far.
@@ -39,10 +39,10 @@ class Measurement:
 
     store: ProjectStore
     task: Task
-    measured: Eval
+    eval_record: Eval
     judge: EvalConfig
     runs: Sequence[TaskRun]
-    shown: Sequence[TaskRun]
+    examples: Sequence[TaskRun]
     prompts: Sequence[Prompt]
     inputs: Sequence[EvalInput]
     verdicts: Sequence[EvalRun]
@@ -80,7 +80,7 @@ class Work:
 
     measurement: Measurement
     jobs: tuple[Job, ...]
-    kept: int
+    existing: int
 
     @property
     def generations(self) -> int:
@@ -122,20 +122,22 @@ def plan_run(
         for verdict in measurement.verdicts
         if not verdict.eval_config_eval
     }
-    outputs = _made(measurement.runs)
+    outputs = _outputs_by_item(measurement.runs)
     jobs: list[Job] = []
-    kept = 0
+    existing = 0
     for config in run_configs:
-        setup = resolve(measurement.task, config, measurement.prompts, measurement.shown, seed=seed)
+        setup = resolve(
+            measurement.task, config, measurement.prompts, measurement.examples, seed=seed
+        )
         for item in items:
             if (item.id, config.id) in done:
-                kept += 1
+                existing += 1
             else:
                 jobs.append(Job(item, config, setup, outputs.get((item.id, config.id))))
-    return Work(measurement, tuple(jobs), kept)
+    return Work(measurement, tuple(jobs), existing)
 
 
-def _made(runs: Sequence[TaskRun]) -> dict[tuple[str, str | None], TaskRun]:
+def _outputs_by_item(runs: Sequence[TaskRun]) -> dict[tuple[str, str | None], TaskRun]:
     """Return the outputs that evals made, by item and run config."""
     return {
         (run.eval_source.source_id, run.output.source.run_config_id): run
@@ -155,10 +157,10 @@ def plan_calibration(measurement: Measurement, runs: Sequence[TaskRun]) -> Work:
     return Work(measurement, jobs, len(runs) - len(jobs))
 
 
-async def remaining(about: Measurement, jobs: Sequence[Job]) -> list[Job]:
+async def remaining(measurement: Measurement, jobs: Sequence[Job]) -> list[Job]:
     """Return those of some jobs whose verdict is not there by now, with outputs made meanwhile."""
-    store = about.store
-    verdicts = await store.children(about.judge, EvalRun)
+    store = measurement.store
+    verdicts = await store.children(measurement.judge, EvalRun)
     done = {
         (v.dataset_id or v.eval_input_id, v.task_run_config_id, v.eval_config_eval)
         for v in verdicts
@@ -166,7 +168,7 @@ async def remaining(about: Measurement, jobs: Sequence[Job]) -> list[Job]:
     outputs: dict[tuple[str, str | None], TaskRun] = {}
     if not all(job.output for job in jobs):
         await store.refresh()  # the outputs of other processes
-        outputs = _made(await store.runs(about.task, RunQuery(is_from_eval=True)))
+        outputs = _outputs_by_item(await store.runs(measurement.task, RunQuery(is_from_eval=True)))
     open_jobs: list[Job] = []
     for job in jobs:
         item, config = job.item.id, job.run_config.id if job.run_config else None

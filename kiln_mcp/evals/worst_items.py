@@ -8,7 +8,7 @@ from kiln_mcp.evals.answers import ShownItem
 from kiln_mcp.evals.items import Item
 from kiln_mcp.evals.work import Measurement
 from kiln_mcp.evaluators.llm_judge import REFERENCE_KEY
-from kiln_mcp.evaluators.scales import normalised
+from kiln_mcp.evaluators.scales import to_unit_scale
 from storage import EvalRun, TaskRunConfig
 from storage.text.excerpts import excerpt
 
@@ -16,25 +16,25 @@ LONGEST_TEXT: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class ItemsPage:
     """The items that are shown, and how many there are of them in all."""
 
     items: list[ShownItem]
-    found: int
+    total: int
 
 
 def look_at(
-    about: Measurement,
+    measurement: Measurement,
     configs: Sequence[TaskRunConfig],
     items: Sequence[Item],
     *,
     failures: bool,
     limit: int,
-) -> Looked:
+) -> ItemsPage:
     """Return items with what run configs answered and how that was scored, the worst first.
 
     Args:
-        about: The eval with its results.
+        measurement: The eval with its results.
         configs: The run configs whose outputs are shown.
         items: The items of the split.
         failures: Whether to show only what has not the best score throughout.
@@ -42,29 +42,29 @@ def look_at(
     """
     by_id = {item.id: item for item in items}
     names = {config.id: config.name for config in configs}
-    outputs = {run.id: run.output.output for run in about.runs}
+    outputs = {run.id: run.output.output for run in measurement.runs}
     rows: list[tuple[float, str, ShownItem]] = []
     pairs: set[tuple[str, str]] = set()
-    for verdict in sorted(about.verdicts, key=lambda v: (v.created_at, v.id)):
+    for verdict in sorted(measurement.verdicts, key=lambda v: (v.created_at, v.id)):
         item = by_id.get(verdict.dataset_id or verdict.eval_input_id or "")
         config = verdict.task_run_config_id or ""
         if item is None or config not in names or (item.id, config) in pairs:
             continue
         pairs.add((item.id, config))
-        worth = _worth(about, verdict)
+        worth = _worth(measurement, verdict)
         if failures and (worth is None or worth >= 1):
             continue
         output = outputs.get(verdict.scored_run_id or "", verdict.output or "")
         view = _view(item, names[config], output, verdict)
         rows.append((2.0 if worth is None else worth, item.id, view))
     rows.sort(key=lambda row: row[:2])
-    return Looked([shown for _, _, shown in rows[:limit]], len(rows))
+    return ItemsPage([item for _, _, item in rows[:limit]], len(rows))
 
 
-def _worth(about: Measurement, verdict: EvalRun) -> float | None:
+def _worth(measurement: Measurement, verdict: EvalRun) -> float | None:
     """Return the mean score from 0 to 1; None where there is none."""
-    kinds = {score.json_key: score.type for score in about.measured.output_scores}
-    values = [normalised(v, kinds[k]) for k, v in verdict.scores.items() if k in kinds]
+    kinds = {score.json_key: score.type for score in measurement.eval_record.output_scores}
+    values = [to_unit_scale(v, kinds[k]) for k, v in verdict.scores.items() if k in kinds]
     return sum(values) / len(values) if values else None
 
 

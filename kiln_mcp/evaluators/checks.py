@@ -40,5 +40,5 @@ class Check(ABC):
         result = await self.check(case)
         if isinstance(result, Skipped):
             return result
-        scores = binary_scores(setting.measured.output_scores, passed=result.passed)
+        scores = binary_scores(setting.eval_record.output_scores, passed=result.passed)
         return Evaluation(as_scores(scores), result.detail)

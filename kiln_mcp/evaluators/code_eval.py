@@ -95,18 +95,18 @@ class CodeEvaluator:
         outcome = await shared_pool().ask_alone("code", code, arguments, seconds)
         match outcome:
             case Value(value):
-                return Evaluation(as_scores(_scores(value, setting.measured)))
+                return Evaluation(as_scores(_scores(value, setting.eval_record)))
             case Invalid(reason):
                 raise unusable_template(code, reason)
             case Failed(reason):
                 raise EvalError(f"The code of the evaluator {reason}. This item has no score.")
 
 
-def _scores(value: JsonValue, measured: Eval) -> dict[str, float]:
-    keys = [score.json_key for score in measured.output_scores]
+def _scores(value: JsonValue, eval_record: Eval) -> dict[str, float]:
+    keys = [score.json_key for score in eval_record.output_scores]
     values = value if isinstance(value, dict) else dict.fromkeys(keys, value)
     scores = {key: float(score) for key, score in values.items() if isinstance(score, int | float)}
-    fault = measured.fault_of(scores)
+    fault = eval_record.fault_of(scores)
     if fault:
         raise EvalError(f"The code of the evaluator gave scores that do not fit the eval: {fault}.")
     return scores

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from pydantic import Field, JsonValue
 
-from kiln_mcp.evaluators.model_verdicts import JudgeModel, ask_verdict, numbered
+from kiln_mcp.evaluators.model_verdicts import JudgeModel, ask_verdict, numbered_list
 from kiln_mcp.evaluators.protocol import (
     Evaluation,
     EvaluatorDefinition,
@@ -107,7 +107,7 @@ class LlmJudgeEvaluator:
         system = self.properties.system_prompt or load_prompt("evaluators", "judge_system").render(
             task_instruction=setting.task.instruction
         )
-        steps = numbered(self.properties.judge_instructions or ())
+        steps = numbered_list(self.properties.judge_instructions or ())
         try:
             text = await render_template(self.properties.prompt_template, case, steps)
         except ExtractionFailed as failure:

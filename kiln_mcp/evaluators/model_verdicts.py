@@ -46,7 +46,7 @@ async def ask_verdict(
         ModelError: The model gave no usable answer.
     """
     engine, asker = setting.engine, setting.asker
-    scores = setting.measured.output_scores
+    scores = setting.eval_record.output_scores
     request = ModelRequest(model=judge.name, messages=prompt, max_tokens=LONGEST_VERDICT)
     reflection, usage, latency = "", ModelUsage(calls=0), 0.0
     if judge.thinking:
@@ -76,6 +76,6 @@ async def ask_verdict(
     )
 
 
-def numbered(steps: Sequence[str]) -> str:
+def numbered_list(steps: Sequence[str]) -> str:
     """Return steps as a numbered list."""
     return "\n".join(f"{n}. {step}" for n, step in enumerate(steps, 1))

@@ -28,7 +28,7 @@ class Setting:
     """
 
     engine: Engine
-    measured: Eval
+    eval_record: Eval
     task: Task
     asker: str
 

@@ -89,7 +89,7 @@ def binary_scores(scores: Sequence[EvalOutputScore], *, passed: bool) -> Mapping
     }
 
 
-def normalised(value: float, kind: str) -> float:
+def to_unit_scale(value: float, kind: str) -> float:
     """Return a score on a scale from 0 to 1.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kiln_mcp.evaluators.model_verdicts import THINK_FIRST, JudgeModel, ask_verdict, numbered
+from kiln_mcp.evaluators.model_verdicts import THINK_FIRST, JudgeModel, ask_verdict, numbered_list
 from kiln_mcp.evaluators.protocol import (
     Evaluation,
     EvaluatorKind,
@@ -40,7 +40,7 @@ class StepsJudgeEvaluator:
             task_description=self.properties.task_description or setting.task.instruction,
             task_input=case.task_input,
             model_response=case.final_message,
-            steps=numbered(self.properties.eval_steps),
+            steps=numbered_list(self.properties.eval_steps),
         )
         prompt = tuple(Message(part.role, part.content) for part in parts)
         return await ask_verdict(self.judge, prompt, setting)

@@ -80,7 +80,7 @@ async def prepare(workspace: Workspace, eval_context: Measurement, request: Sear
     """
     first = (await find_run_configs(eval_context.store, eval_context.task, [request.start]))[0]
     parts = _parts_of(eval_context)
-    text = prompt_text(eval_context.task, first, eval_context.prompts, eval_context.shown)
+    text = prompt_text(eval_context.task, first, eval_context.prompts, eval_context.examples)
     demonstrations, begin = demonstrations_of(parts.train, text.prompt)
     number = workspace.id_for("trace")
     file = FILE.format(run=f"{tag_of(first.name)}_{number}")
@@ -90,10 +90,10 @@ async def prepare(workspace: Workspace, eval_context: Measurement, request: Sear
         eval_context=eval_context,
         parts=parts,
         first=first,
-        setup=resolve(eval_context.task, first, eval_context.prompts, eval_context.shown),
+        setup=resolve(eval_context.task, first, eval_context.prompts, eval_context.examples),
         demonstrations=demonstrations,
         start=begin,
-        trace=FileTrace(eval_context.store, eval_context.measured, file, demonstrations.prompt),
+        trace=FileTrace(eval_context.store, eval_context.eval_record, file, demonstrations.prompt),
         request=request,
         reflecting=None if reflecting == EMBEDDED else reflecting,
     )
@@ -138,7 +138,7 @@ def pool_of(quest: Quest) -> Pool:
 def _parts_of(eval_context: Measurement) -> Parts:
     items_by_part: dict[str, list[Item]] = {}
     for name in ("train", "val", "test"):
-        split = eval_context.measured.split(name)
+        split = eval_context.eval_record.split(name)
         items = items_of(split, eval_context.runs, eval_context.inputs) if split else []
         # Ids are random: only this order makes a seed repeat a search in another project.
         items_by_part[name] = sorted(items, key=lambda item: item.task_input)

@@ -165,7 +165,7 @@ async def _save(quest: Quest, result: SearchResult) -> _Saved:
         id=prompt_id,
         name=name,
         description=f"Found by evolve_prompt, seed {quest.request.seed}; every decision is in "
-        f"{quest.trace.path.name} beside the eval {eval_context.measured.name!r}.",
+        f"{quest.trace.path.name} beside the eval {eval_context.eval_record.name!r}.",
         generator_id=GENERATOR,
         prompt=text.prompt,
         chain_of_thought_instructions=text.thinking,
@@ -181,14 +181,14 @@ async def _save(quest: Quest, result: SearchResult) -> _Saved:
 async def _measure(quest: Quest, saved: _Saved) -> _HeldOut:
     """Run start and winner on the held-out items; what is there of the start is kept."""
     store = quest.eval_context.store
-    task_eval = TaskEval(quest.eval_context.task, quest.eval_context.measured)
+    task_eval = TaskEval(quest.eval_context.task, quest.eval_context.eval_record)
     eval_context = await gather(store, task_eval, quest.eval_context.judge.id)
     configs = [quest.first, saved.config]
     work = plan_run(eval_context, configs, quest.parts.test)
     await carry_out(quest.workspace, work)
     after = await gather(store, task_eval, quest.eval_context.judge.id)
     items = {item.id for item in quest.parts.test}
-    keys = [score.json_key for score in eval_context.measured.output_scores]
+    keys = [score.json_key for score in eval_context.eval_record.output_scores]
     differences: list[PairedDifference] = []
     for key in keys:
         first, second = (

@@ -12,7 +12,7 @@ from kiln_mcp.evals.items import Item, case_of
 from kiln_mcp.evals.work import Measurement
 from kiln_mcp.evaluators.llm_judge import REFERENCE_KEY
 from kiln_mcp.evaluators.protocol import Setting, Skipped
-from kiln_mcp.evaluators.scales import normalised
+from kiln_mcp.evaluators.scales import to_unit_scale
 from kiln_mcp.evolution.blocks import Candidate, split_blocks
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import BadAnswer, ContextOverflow, ModelError
@@ -116,15 +116,15 @@ class Trials:
                 output = await produce(self._engine, setup, item.task_input, "evolution/run")
                 run = to_task_run(output, item.task_input, self._run_config, setup)
                 setting = Setting(
-                    self._engine, eval_context.measured, eval_context.task, "evolution/judge"
+                    self._engine, eval_context.eval_record, eval_context.task, "evolution/judge"
                 )
                 verdict = await eval_context.evaluator.evaluate(case_of(item, run), setting)
             except (BadAnswer, ContextOverflow, EvalError) as error:
                 return Attempt(item, "", 0.0, str(error))
         if isinstance(verdict, Skipped):
             return Attempt(item, output.output, 0.0, verdict.detail or verdict.reason)
-        kinds = {score.json_key: score.type for score in eval_context.measured.output_scores}
-        score = fmean(normalised(value, kinds[key]) for key, value in verdict.values.items())
+        kinds = {score.json_key: score.type for score in eval_context.eval_record.output_scores}
+        score = fmean(to_unit_scale(value, kinds[key]) for key, value in verdict.values.items())
         return Attempt(item, output.output, score, verdict.verdict)
 
     async def attempts(

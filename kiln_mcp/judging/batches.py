@@ -47,7 +47,7 @@ async def draw_batch(
     earlier = next((earlier for earlier in pool.draws if earlier.id == draw.id), None)
     if earlier is None:
         async with store.transaction() as change:
-            append_draw(change, pool.task_eval.measured, draw)
+            append_draw(change, pool.task_eval.eval_record, draw)
     draw = earlier or draw  # an earlier attempt at this job has drawn
     ids = {item for stratum in draw.strata.values() for item in stratum.drawn}
     # In the order of ids, which are random: neither verdict nor session shows.

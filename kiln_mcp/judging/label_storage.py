@@ -31,7 +31,7 @@ async def save_labels(store: ProjectStore, pool: Pool, entries: Sequence[Label])
             if entry.confirmed or pool.certificate_label(run, score) is None:
                 aspect = aspect_of(score, pool.task_eval.task)
                 change.amend(run, partial(with_rating, aspect=aspect, value=entry.value))
-        append_labels(change, pool.task_eval.measured, entries)
+        append_labels(change, pool.task_eval.eval_record, entries)
     return _result(await open_pool(store, pool.task_eval), entries)
 
 

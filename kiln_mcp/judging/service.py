@@ -173,7 +173,7 @@ async def measure_agreement(
             rows=rows,
             conclusions=conclusions(results),
             human_ceiling=[c for score in pool.scores if (c := human_ceiling(pool, score, seed))],
-            new_verdicts=sum(outcome.scored for outcome in outcomes),
+            new_verdicts=sum(outcome.new_verdicts for outcome in outcomes),
             failed=sum(len(outcome.failures) for outcome in outcomes),
             warnings=[
                 *failure_warnings(outcomes),
@@ -198,7 +198,7 @@ async def _judge_of(
 async def _judges(
     store: ProjectStore, task_eval: TaskEval, references: Sequence[str] | None
 ) -> list[Measurement]:
-    configs = await store.children(task_eval.measured, EvalConfig)
+    configs = await store.children(task_eval.eval_record, EvalConfig)
     if not configs:
         raise Refusal(
             "The eval '{name}' has no evaluator.",

@@ -38,7 +38,7 @@ class Pool:
     @property
     def scores(self) -> tuple[EvalOutputScore, ...]:
         """Return the eval's scores."""
-        return self.task_eval.measured.output_scores
+        return self.task_eval.eval_record.output_scores
 
     def label(self, run: TaskRun, score: EvalOutputScore) -> float | None:
         """Return the label that counts for an item; None if there is none.
@@ -164,7 +164,7 @@ async def open_pool(store: ProjectStore, task_eval: TaskEval) -> Pool:
         Refusal: The eval has no golden set, or it is empty.
         storage.errors.StorageError: A ledger is no ordinary file.
     """
-    filter_id = task_eval.measured.eval_configs_filter_id
+    filter_id = task_eval.eval_record.eval_configs_filter_id
     if not filter_id:
         raise Refusal(
             "The eval '{name}' has no golden set: it has no filter for the runs that people label. "
@@ -177,7 +177,7 @@ async def open_pool(store: ProjectStore, task_eval: TaskEval) -> Pool:
                 )
             ],
         )
-    runs = await golden_runs(store, task_eval.task, task_eval.measured)
+    runs = await golden_runs(store, task_eval.task, task_eval.eval_record)
     if not runs:
         raise Refusal(
             "The golden set of '{name}' is empty: no run fits '{filter}'. Give that tag to good "
@@ -186,8 +186,8 @@ async def open_pool(store: ProjectStore, task_eval: TaskEval) -> Pool:
             filter=filter_id,
             next=[NextStep(tool="tag_runs", reason="give outputs that tag")],
         )
-    labels = await read_labels(store, task_eval.measured)
-    draws = await read_draws(store, task_eval.measured)
+    labels = await read_labels(store, task_eval.eval_record)
+    draws = await read_draws(store, task_eval.eval_record)
     problems = (*labels.problems, *draws.problems)
     return Pool(task_eval, runs, labels.entries, draws.entries, problems)
 

@@ -27,25 +27,25 @@ async def plan_of(
         calls_by_model: How often each model will be asked.
         kind: Who asks, as the journal names it: `evals`.
     """
-    asked = {model: calls for model, calls in calls_by_model.items() if calls}
+    asked_models = {model: calls for model, calls in calls_by_model.items() if calls}
     earlier = await _earlier(engine, kind)
-    seen = all(model in earlier for model in asked)
-    costs = [engine.price_of(model, calls) for model, calls in asked.items()]
+    has_records = all(model in earlier for model in asked_models)
+    costs = [engine.price_of(model, calls) for model, calls in asked_models.items()]
     highest = None if None in costs else sum(cost or 0.0 for cost in costs)
-    if not seen:
-        tokens = sum(asked.values()) * (USUAL_INPUT + USUAL_OUTPUT)
+    if not has_records:
+        tokens = sum(asked_models.values()) * (USUAL_INPUT + USUAL_OUTPUT)
         return Plan(
             summary=summary,
-            calls=sum(asked.values()),
+            calls=sum(asked_models.values()),
             highest_cost_usd=highest,
             tokens=tokens,
         )
-    usages = [(earlier[model].usage, calls) for model, calls in asked.items()]
+    usages = [(earlier[model].usage, calls) for model, calls in asked_models.items()]
     expected = sum((u.cost_usd or 0.0) / u.calls * calls for u, calls in usages)
     tokens = sum((u.input_tokens + u.output_tokens) / u.calls * calls for u, calls in usages)
     return Plan(
         summary=summary,
-        calls=sum(asked.values()),
+        calls=sum(asked_models.values()),
         expected_cost_usd=None if highest is None else expected,
         highest_cost_usd=highest,
         tokens=round(tokens),
@@ -56,10 +56,10 @@ async def plan_of(
 async def _earlier(engine: Engine, kind: str) -> Mapping[str, Spending]:
     """Return what calls of a kind took, by model, where there were enough with a price."""
     with suppress(DatabaseFailure):  # who asks a model is told
-        spent = await engine.spending(f"*{kind}/*")
+        expenses = await engine.spending(f"*{kind}/*")
         return {
             entry.model: entry
-            for entry in spent
+            for entry in expenses
             if entry.usage.calls >= ENOUGH and not entry.unpriced_calls
         }
     return {}

@@ -61,16 +61,16 @@ def stored_model(engine_name: str) -> StoredModel:
     return StoredModel(engine_name, _COMPATIBLE)
 
 
-def engine_model(stored: StoredModel) -> str:
+def engine_model(model: StoredModel) -> str:
     """Return the name by which our engine knows a stored model.
 
     Kiln's own names, such as `gpt_4_1_mini`, are turned into the maker's by their pattern: digits
     that follow each other are a version, other underscores are hyphens.
     """
-    if stored.provider == _COMPATIBLE:
-        return stored.name.replace("::", "/", 1)
-    prefix = _PREFIXES.get(stored.provider, stored.provider)
-    name = stored.name
+    if model.provider == _COMPATIBLE:
+        return model.name.replace("::", "/", 1)
+    prefix = _PREFIXES.get(model.provider, model.provider)
+    name = model.name
     if not re.search(r"[-./:]", name):
         name = re.sub(r"(?<=\d)_(?=\d)", ".", name).replace("_", "-")
         if prefix == "openrouter":

@@ -67,7 +67,7 @@ def split_examples(prompt: str) -> tuple[str, tuple[Example, ...]]:
     the system prompt; files hold them as text, so that Kiln can run the same prompt. What is not
     in exactly the form of `with_examples` stays in the prompt.
     """
-    before, heading, after = prompt.rpartition(_HEADING)
+    instruction, heading, after = prompt.rpartition(_HEADING)
     if not heading:
         return prompt, ()
     examples: list[Example] = []
@@ -77,7 +77,7 @@ def split_examples(prompt: str) -> tuple[str, tuple[Example, ...]]:
             return prompt, ()
         task_input, _, output = block.removeprefix(opening).partition(_OUTPUT)
         examples.append(Example(task_input, output))
-    return before, tuple(examples)
+    return instruction, tuple(examples)
 
 
 def _block(number: int, example: Example) -> str:
@@ -97,8 +97,8 @@ def choose_examples(runs: Sequence[TaskRun], count: int) -> list[Example]:
 
     is_good = task_run_filter("high_rating")
     good = [run for run in runs if is_good(run)]
-    chosen = sorted(good, key=rank)[:count]
-    return [Example(run.input, run.best_output) for run in chosen]
+    examples = sorted(good, key=rank)[:count]
+    return [Example(run.input, run.best_output) for run in examples]
 
 
 def prompt_text(
@@ -121,12 +121,12 @@ def prompt_text(
     properties = run_config.run_config_properties
     if properties.type == "mcp":
         raise unsupported_run_config(run_config.name, "it calls an MCP tool instead of a model")
-    made = built_prompt(task, properties.prompt_id, prompts, runs)
-    if made is None:
+    text = built_prompt(task, properties.prompt_id, prompts, runs)
+    if text is None:
         raise unsupported_run_config(
             run_config.name, f"its prompt {properties.prompt_id!r} is not in this project"
         )
-    return made
+    return text
 
 
 def built_prompt(
@@ -134,8 +134,8 @@ def built_prompt(
 ) -> PromptText | None:
     """Return the prompt that an id means, None where it means nothing here."""
     if prompt_id.startswith("id::"):
-        wanted = prompt_id.removeprefix("id::")
-        saved = next((prompt for prompt in prompts if prompt.id == wanted), None)
+        definition = prompt_id.removeprefix("id::")
+        saved = next((prompt for prompt in prompts if prompt.id == definition), None)
         return PromptText(saved.prompt, saved.chain_of_thought_instructions) if saved else None
     plain = instruction_prompt(task)
     thinking = task.thinking_instruction or DEFAULT_THINKING
@@ -153,7 +153,7 @@ def built_prompt(
         case "multi_shot_chain_of_thought_prompt_builder":
             return PromptText(with_examples(plain, choose_examples(runs, MANY_SHOT)), thinking)
         case "repairs_prompt_builder":
-            repaired = [run for run in runs if run.repaired_output]
-            return PromptText(with_examples(plain, choose_examples(repaired, MANY_SHOT)))
+            repaired_runs = [run for run in runs if run.repaired_output]
+            return PromptText(with_examples(plain, choose_examples(repaired_runs, MANY_SHOT)))
         case _:
             return None

@@ -9,7 +9,7 @@ from storage import BasePrompt, KilnAgentProperties, Project, Task, TaskRunConfi
 def make_run_config(
     project: Project,
     task: Task,
-    wanted: RunConfigDefinition,
+    definition: RunConfigDefinition,
     model: str,
     text: PromptText,
     record_id: str | None = None,
@@ -19,7 +19,7 @@ def make_run_config(
     Args:
         project: The project.
         task: The task.
-        wanted: Its name and settings.
+        definition: Its name and settings.
         model: The model's name.
         text: The prompt.
         record_id: Its id; None for a new one.
@@ -28,15 +28,15 @@ def make_run_config(
     model_pair = stored_model(model)
     return TaskRunConfig(
         id=identity,
-        name=wanted.name,
+        name=definition.name,
         run_config_properties=KilnAgentProperties(
             model_name=model_pair.name,
             model_provider_name=model_pair.provider,
             prompt_id=f"task_run_config::{project.id}::{task.id}::{identity}",
-            temperature=wanted.temperature,
+            temperature=definition.temperature,
             structured_output_mode="json_schema" if task.output_json_schema else "default",
         ),
         prompt=BasePrompt(
-            name=wanted.name, prompt=text.prompt, chain_of_thought_instructions=text.thinking
+            name=definition.name, prompt=text.prompt, chain_of_thought_instructions=text.thinking
         ),
     )

@@ -44,8 +44,8 @@ async def create_run_config(
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
     if any(
-        is_same_name(run_config.name, one.name)
-        for one in await store.children(owner, TaskRunConfig)
+        is_same_name(run_config.name, config.name)
+        for config in await store.children(owner, TaskRunConfig)
     ):
         raise Refusal(
             "There is a run config '{name}' already, and run configs never change. Choose another "

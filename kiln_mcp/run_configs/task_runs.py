@@ -67,7 +67,7 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True)
-class Produced:
+class ProducedOutput:
     """An output with what it took.
 
     Attributes:
@@ -141,7 +141,7 @@ def output_schema(task: Task) -> Mapping[str, JsonValue] | None:
     return schema if isinstance(schema, dict) else None
 
 
-async def produce(engine: Engine, setup: Setup, task_input: str, asker: str) -> Produced:
+async def produce(engine: Engine, setup: Setup, task_input: str, asker: str) -> ProducedOutput:
     """Ask the model for an output.
 
     Raises:
@@ -162,7 +162,7 @@ async def produce(engine: Engine, setup: Setup, task_input: str, asker: str) -> 
         )
     answer = await engine.complete(_with_schema(request, setup), asker=asker)
     output = _output(answer, setup)
-    return Produced(
+    return ProducedOutput(
         output=output,
         thinking=thinking or answer.reasoning,
         messages=(*request.messages, Message("assistant", output)),
@@ -172,7 +172,7 @@ async def produce(engine: Engine, setup: Setup, task_input: str, asker: str) -> 
 
 
 def to_task_run(
-    produced: Produced, task_input: str, run_config: TaskRunConfig, setup: Setup
+    output: ProducedOutput, task_input: str, run_config: TaskRunConfig, setup: Setup
 ) -> TaskRun:
     """Return the run to be saved, with its source as Kiln writes it."""
     properties = agent_properties(run_config)
@@ -194,12 +194,10 @@ def to_task_run(
     )
     return TaskRun(
         input=task_input,
-        output=TaskOutput(output=produced.output, source=source),
-        intermediate_outputs=(
-            {"chain_of_thought": produced.thinking} if produced.thinking else None
-        ),
-        usage=stored_usage(produced.usage, produced.latency_s),
-        trace=tuple(TraceMessage(role=m.role, content=m.content) for m in produced.messages),
+        output=TaskOutput(output=output.output, source=source),
+        intermediate_outputs=({"chain_of_thought": output.thinking} if output.thinking else None),
+        usage=stored_usage(output.usage, output.latency_s),
+        trace=tuple(TraceMessage(role=m.role, content=m.content) for m in output.messages),
     )
 
 

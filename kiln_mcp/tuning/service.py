@@ -10,7 +10,7 @@ import anyio
 from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.datasets.held_out import measured_on, runs_to_show
+from kiln_mcp.datasets.held_out import is_measured_filter, runs_to_show
 from kiln_mcp.datasets.items import data_set
 from kiln_mcp.datasets.parts import HELD_OUT, part_tags, splits_with, tag_of
 from kiln_mcp.evals.lookups import find_run_configs
@@ -188,7 +188,7 @@ async def export_training_data(
     recipe = Recipe(format, thinking, instructions, output_schema(owner))
     check_recipe(owner, recipe)
     runs = {run.id: run for run in await store.children(owner, TaskRun)}
-    is_measured = measured_on(await store.children(owner, Eval))
+    is_measured = is_measured_filter(await store.children(owner, Eval))
     lines_by_part: dict[str, PartLines] = {}
     deleted: dict[str, int] = {}
     for part in requested_parts:

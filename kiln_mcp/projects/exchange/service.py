@@ -54,7 +54,7 @@ class ProjectExported(Result):
 class ImportReport(Result):
     """What came of an import."""
 
-    imported: int
+    new_runs: int
     already_there: int = Field(
         description="Rows that an earlier import of this table into this task saved."
     )
@@ -170,7 +170,7 @@ async def import_runs(
     table = RunTable(content, place.name, purpose)
     rows = batches(fitting(table, task_record))
     bad: list[str] = []
-    imported = row_count = repeat_count = 0
+    new_runs = row_count = repeat_count = 0
     while batch := await anyio.to_thread.run_sync(next, rows, None):
         bad += [f"row {row.number}: {row.reason}" for row in batch if isinstance(row, BadRow)]
         runs = [row for row in batch if isinstance(row, TaskRun)]
@@ -179,15 +179,15 @@ async def import_runs(
                 run.replace(tags=(*dict.fromkeys([*run.tags, *(tags or [])]),)) for run in runs
             ]
             fresh = sum(_save_row(change, run, task_record) for run in tagged_runs)
-        imported += fresh
+        new_runs += fresh
         repeat_count += len(runs) - fresh
         row_count += len(batch)
-        await workspace.report(row_count, None, f"{imported} of {row_count} rows imported")
+        await workspace.report(row_count, None, f"{new_runs} of {row_count} rows imported")
     every = None
     if len(bad) > _MOST_BAD:
         every = await anyio.to_thread.run_sync(_keep, workspace.settings.home, place.name, bad)
     return ImportReport(
-        imported=imported,
+        new_runs=new_runs,
         already_there=repeat_count,
         tags=list(tags or ()),
         all_bad_rows=every,

@@ -272,13 +272,13 @@ def _counts_text(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {noun(kind, count)}" for kind, count in pairs)
 
 
-def _trashed_record(trashed: TrashEntry) -> TrashedRecord:
+def _trashed_record(entry: TrashEntry) -> TrashedRecord:
     return TrashedRecord(
-        key=trashed.key,
-        kind=kind_word(trashed.kind),
-        name=trashed.label,
-        deleted_at=trashed.deleted_at.isoformat(),
-        deleted_by=trashed.deleted_by,
+        key=entry.key,
+        kind=kind_word(entry.kind),
+        name=entry.label,
+        deleted_at=entry.deleted_at.isoformat(),
+        deleted_by=entry.deleted_by,
     )
 
 

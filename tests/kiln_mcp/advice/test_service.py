@@ -77,13 +77,13 @@ async def _measured(
     store: ProjectStore, test: TaskRunSplit | EvalInputSplit, golden: str | None = "tag::golden"
 ) -> tuple[Eval, EvalConfig]:
     (task,) = await store.children(store.project, Task)
-    measured = Eval(
+    eval_record = Eval(
         name="Right",
         output_scores=(_RIGHT,),
         splits={"test": test},
         eval_configs_filter_id=golden,
     )
-    saved = await store.save(measured, parent=task)
+    saved = await store.save(eval_record, parent=task)
     judge = EvalConfig(name="J", config_type="v2", properties=_JUDGE)
     return saved, await store.save(judge, parent=saved)
 
@@ -254,10 +254,10 @@ async def test_damaged_lines_beside_an_eval_are_named_and_stop_nothing(
 ) -> None:
     store = await workspace.open_project("P")
     (task,) = await store.children(store.project, Task)
-    measured = await store.save(
+    eval_record = await store.save(
         Eval(name="Right", output_scores=(_RIGHT,), eval_set_filter_id="tag::test"), parent=task
     )
-    folder = store.side_folder(measured)
+    folder = store.side_folder(eval_record)
     (folder / "kiln_mcp_labels.jsonl").write_bytes(b'{"v": 1}\n{broken\n\n[]\n\xff\xfe\n{"cut')
     (folder / "kiln_mcp_draws.jsonl").symlink_to(tmp_path / "elsewhere")
     os.mkfifo(folder / "kiln_mcp_other.jsonl")

@@ -237,7 +237,7 @@ async def test_what_fails_is_reported_by_item_and_tried_again_by_the_next_run(
         await bench.config("only", "double it")
         report = await bench.run()
         assert (report.newly_scored, report.failed) == (4, 1)
-        assert report.table[0].excluded == 1
+        assert report.table[0].exclusions == 1
         assert "left out of the table" in report.warnings[0]
         assert "in a bad mood" in report.failures[0].reason
         broken = False
@@ -250,8 +250,8 @@ async def test_saved_results_point_at_saved_runs_and_say_how_they_were_made(benc
     made = await bench.evaluator(**EXACT)
     config = await bench.config("only", "double it")
     await bench.run(items={"seed": 7})
-    measured = await bench.store.find(Eval, "Right", parent=bench.task)
-    judge = await bench.store.get(EvalConfig, made.evaluator_id, parent=measured)
+    eval_record = await bench.store.find(Eval, "Right", parent=bench.task)
+    judge = await bench.store.get(EvalConfig, made.evaluator_id, parent=eval_record)
     results = await bench.store.children(judge, EvalRun)
     runs = {run.id: run for run in await bench.store.children(bench.task, TaskRun)}
     for result in results:
@@ -379,8 +379,8 @@ async def test_a_new_eval_takes_the_parts_of_the_only_split(bench: Bench) -> Non
     made = await create(bench)
     assert (made.test_filter, made.test_items) == ("tag::test_numbers", 3)
     assert made.golden_filter == "tag::golden_numbers"
-    measured = await bench.store.find(Eval, "Right", parent=bench.task)
-    assert set(measured.splits) == {"test", "train", "val"}
+    eval_record = await bench.store.find(Eval, "Right", parent=bench.task)
+    assert set(eval_record.splits) == {"test", "train", "val"}
     await bench.config("only", "double it")
     assert (await bench.run()).newly_scored == 3
 

@@ -6,8 +6,8 @@ import pytest
 from kiln_mcp.evaluators.scales import (
     answer_schema,
     binary_scores,
-    normalised,
     read_scores,
+    to_unit_scale,
     weighted_scores,
 )
 from kiln_mcp.llm import Alternative, TokenLogprob
@@ -77,8 +77,8 @@ def test_a_check_writes_the_same_verdict_to_every_score() -> None:
 
 
 def test_every_scale_runs_from_nought_to_one() -> None:
-    assert [normalised(v, "five_star") for v in (1, 3, 5)] == [0, 0.5, 1]
-    assert [normalised(v, "pass_fail_critical") for v in (-1, 0, 1)] == [0, 0.5, 1]
-    assert normalised(0.25, "pass_fail") == 0.25
+    assert [to_unit_scale(v, "five_star") for v in (1, 3, 5)] == [0, 0.5, 1]
+    assert [to_unit_scale(v, "pass_fail_critical") for v in (-1, 0, 1)] == [0, 0.5, 1]
+    assert to_unit_scale(0.25, "pass_fail") == 0.25
     with pytest.raises(ValueError, match=r"no scale"):
-        normalised(1, "custom")
+        to_unit_scale(1, "custom")

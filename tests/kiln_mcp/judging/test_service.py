@@ -150,10 +150,10 @@ async def test_a_draw_that_begins_anew_after_a_kill_is_recorded_once(bench: Benc
     attempt = replace(bench, workspace=replace(bench.workspace, job="4711"))
     first, again = await attempt.batch(5), await attempt.batch(5)
     assert [item.item for item in first.items] == [item.item for item in again.items]
-    (measured,) = await bench.store.children(bench.task, Eval)
-    assert len((await read_draws(bench.store, measured)).entries) == 1
+    (eval_record,) = await bench.store.children(bench.task, Eval)
+    assert len((await read_draws(bench.store, eval_record)).entries) == 1
     await bench.batch(5)
-    assert len((await read_draws(bench.store, measured)).entries) == 2
+    assert len((await read_draws(bench.store, eval_record)).entries) == 2
 
 
 async def test_drawn_items_are_labelled_and_the_judge_is_measured_against_them(
@@ -192,9 +192,9 @@ async def test_a_label_is_kept_as_kilns_rating_and_in_the_ledger_with_its_probab
     rating = run.output.rating
     assert rating is not None
     assert rating.requirement_ratings["named::Right"].type == "pass_fail"
-    measured = await bench.store.find(Eval, "Right", parent=bench.task)
-    labels = (await read_labels(bench.store, measured)).entries
-    draws = (await read_draws(bench.store, measured)).entries
+    eval_record = await bench.store.find(Eval, "Right", parent=bench.task)
+    labels = (await read_labels(bench.store, eval_record)).entries
+    draws = (await read_draws(bench.store, eval_record)).entries
     assert draws[0].seed == 5
     assert {name: s.size for name, s in draws[0].strata.items()} == {"right 0": 10, "right 1": 30}
     for label in labels:
@@ -275,9 +275,9 @@ async def test_a_golden_set_without_items_says_what_would_fill_it(bench: Bench) 
 
 async def test_labels_are_kept_as_ratings_and_in_the_ledger_or_not_at_all(bench: Bench) -> None:
     await add_golden(bench, good=2, bad=2)
-    measured = await bench.store.find(Eval, "Right", parent=bench.task)
+    eval_record = await bench.store.find(Eval, "Right", parent=bench.task)
     items = [run.id for run in await bench.store.children(bench.task, TaskRun)]
-    ledger = bench.store.side_folder(measured) / "kiln_mcp_labels.jsonl"
+    ledger = bench.store.side_folder(eval_record) / "kiln_mcp_labels.jsonl"
     ledger.mkdir()
     with pytest.raises(WorkbenchError, match="no ordinary file"):
         await bench.label(dict.fromkeys(items, "pass"))
@@ -287,13 +287,13 @@ async def test_labels_are_kept_as_ratings_and_in_the_ledger_or_not_at_all(bench:
 
 async def test_labels_go_on_after_a_line_of_the_ledger_that_was_cut_off(bench: Bench) -> None:
     await add_golden(bench, good=2, bad=2)
-    measured = await bench.store.find(Eval, "Right", parent=bench.task)
+    eval_record = await bench.store.find(Eval, "Right", parent=bench.task)
     first, second, *_ = [run.id for run in await bench.store.children(bench.task, TaskRun)]
     await bench.label({first: "pass"})
-    ledger = bench.store.side_folder(measured) / "kiln_mcp_labels.jsonl"
+    ledger = bench.store.side_folder(eval_record) / "kiln_mcp_labels.jsonl"
     ledger.write_bytes(ledger.read_bytes() + b'{"at": "2026')
     await bench.label({second: "fail"}, rater="b\u2028b")
-    labels = (await read_labels(bench.store, measured)).entries
+    labels = (await read_labels(bench.store, eval_record)).entries
     assert [(one.item, one.rater) for one in labels] == [(first, "ann"), (second, "b\u2028b")]
 
 
@@ -303,8 +303,8 @@ async def test_labels_that_two_people_give_at_once_are_all_in_the_ledger(bench: 
     async with anyio.create_task_group() as group:
         for rater in ("ann", "ben", "cid"):
             group.start_soon(bench.label, dict.fromkeys(items, "pass"), rater)
-    measured = await bench.store.find(Eval, "Right", parent=bench.task)
-    labels = (await read_labels(bench.store, measured)).entries
+    eval_record = await bench.store.find(Eval, "Right", parent=bench.task)
+    labels = (await read_labels(bench.store, eval_record)).entries
     expected = {(rater, item) for rater in ("ann", "ben", "cid") for item in items}
     assert {(one.rater, one.item) for one in labels} == expected
 
@@ -327,9 +327,9 @@ async def test_a_damaged_line_of_a_ledger_costs_itself_alone_and_is_named(
 ) -> None:
     await add_golden(bench, good=8, bad=6)
     await bench.label({item.item: person(item.output) for item in (await bench.batch(6)).items})
-    measured = await bench.store.find(Eval, "Right", parent=bench.task)
+    eval_record = await bench.store.find(Eval, "Right", parent=bench.task)
     for name in ("kiln_mcp_labels.jsonl", "kiln_mcp_draws.jsonl"):
-        file = bench.store.side_folder(measured) / name
+        file = bench.store.side_folder(eval_record) / name
         file.write_bytes(damage + b"\n" + file.read_bytes())
     batch = await bench.batch(6)
     saved = await bench.label({item.item: person(item.output) for item in batch.items})
@@ -346,8 +346,8 @@ async def test_a_time_without_a_zone_in_a_ledger_is_one_of_utc(bench: Bench) -> 
     await add_golden(bench, good=4, bad=2)
     batch = await bench.batch(3)
     await bench.label({item.item: "pass" for item in batch.items})
-    measured = await bench.store.find(Eval, "Right", parent=bench.task)
-    file = bench.store.side_folder(measured) / "kiln_mcp_labels.jsonl"
+    eval_record = await bench.store.find(Eval, "Right", parent=bench.task)
+    file = bench.store.side_folder(eval_record) / "kiln_mcp_labels.jsonl"
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     for line in lines:
         line.update(at="2026-01-01T00:00:00", rater="ben")
@@ -362,21 +362,21 @@ async def test_a_time_without_a_zone_in_a_ledger_is_one_of_utc(bench: Bench) -> 
 async def test_labels_given_again_add_no_line_and_changed_ones_do(bench: Bench) -> None:
     await add_golden(bench, good=3, bad=1)
     items = [run.id for run in await bench.store.children(bench.task, TaskRun)]
-    measured = await bench.store.find(Eval, "Right", parent=bench.task)
+    eval_record = await bench.store.find(Eval, "Right", parent=bench.task)
     labels = dict.fromkeys(items, "pass")
     first, again = await bench.label(labels), await bench.label(labels)
     assert (first.repeats, again.repeats) == (0, 4)
-    assert len((await read_labels(bench.store, measured)).entries) == 4
+    assert len((await read_labels(bench.store, eval_record)).entries) == 4
     async with anyio.create_task_group() as group:
         for _ in range(3):
             group.start_soon(bench.label, labels, "ben")
-    assert len((await read_labels(bench.store, measured)).entries) == 8
+    assert len((await read_labels(bench.store, eval_record)).entries) == 8
     changed = await bench.label({**labels, items[0]: "fail"})
     back = await bench.label(labels)
     assert (changed.repeats, back.repeats) == (3, 3)
     values = [
         one.value
-        for one in (await read_labels(bench.store, measured)).entries
+        for one in (await read_labels(bench.store, eval_record)).entries
         if (one.item, one.rater) == (items[0], "ann")
     ]
     assert values == [1.0, 0.0, 1.0]
@@ -384,7 +384,7 @@ async def test_labels_given_again_add_no_line_and_changed_ones_do(bench: Bench) 
 
 async def demo_eval(bench: Bench) -> None:
     """Build the labelled part of Kiln's demo project, judges and results included."""
-    measured = await bench.store.save(
+    eval_record = await bench.store.save(
         Eval(
             name="Right",
             output_scores=(EvalOutputScore(name="Right", type="pass_fail"),),
@@ -420,7 +420,7 @@ async def demo_eval(bench: Bench) -> None:
                     config_type="g_eval" if row["judge_type"] == "g_eval" else "llm_as_judge",
                     properties=StepsJudge(eval_steps=("Is it right?",)),
                 )
-                judges[row["judge_id"]] = change.save(config, parent=measured)
+                judges[row["judge_id"]] = change.save(config, parent=eval_record)
             result = EvalRun(
                 dataset_id=row["item"],
                 eval_config_eval=True,
@@ -558,7 +558,7 @@ async def test_labels_of_earlier_versions_that_nobody_confirmed_do_not_certify(
 ) -> None:
     await add_golden(bench, good=2, bad=0)
     runs = await bench.store.children(bench.task, TaskRun)
-    measured = await bench.store.find(Eval, "Right", parent=bench.task)
+    eval_record = await bench.store.find(Eval, "Right", parent=bench.task)
     line = {
         "item": runs[0].id,
         "score": "right",
@@ -569,7 +569,7 @@ async def test_labels_of_earlier_versions_that_nobody_confirmed_do_not_certify(
         "stratum": "unjudged",
         "probability": 1.0,
     }
-    file = bench.store.side_folder(measured) / "kiln_mcp_labels.jsonl"
+    file = bench.store.side_folder(eval_record) / "kiln_mcp_labels.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(f"{json.dumps(line)}\n", encoding="utf-8")
     with pytest.raises(Refusal, match=r"certificate ledger"):

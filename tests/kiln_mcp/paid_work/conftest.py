@@ -64,8 +64,8 @@ class SharedProject:
             made = [r.input for r in await store.children(task, TaskRun) if r.eval_source]
             verdicts = [
                 (str(verdict.dataset_id), verdict.task_run_config_id)
-                for measured in await store.children(task, Eval)
-                for judge in await store.children(measured, EvalConfig)
+                for eval_record in await store.children(task, Eval)
+                for judge in await store.children(eval_record, EvalConfig)
                 for verdict in await store.children(judge, EvalRun)
             ]
         return sorted(made), sorted(verdicts, key=str)

@@ -37,7 +37,7 @@ async def test_runs_that_were_exported_are_imported_with_what_people_said_of_the
         "input,output,tags,rating,mine\n=1+1,zwei,a,5,x\n-3,drei,,,x\n", encoding="utf-8"
     )
     report = await _call(workspace, "import_runs", project="P", file=str(table), tags=["new"])
-    assert (report["imported"], report["columns_not_used"]) == (2, ["mine"])
+    assert (report["new_runs"], report["columns_not_used"]) == (2, ["mine"])
     out = tmp_path / f"out.{ending}"
     exported = await _call(
         workspace, "export_runs", project="P", file=str(out), filter="high_rating"
@@ -61,7 +61,7 @@ async def test_a_table_that_is_imported_again_adds_only_what_is_missing(
 
     async def bring_in(**more: JsonValue) -> tuple[JsonValue, JsonValue]:
         report = await _call(workspace, "import_runs", project="P", file=str(table), **more)
-        return report["imported"], report["already_there"]
+        return report["new_runs"], report["already_there"]
 
     assert await bring_in() == (3, 0)
     page = await _call(workspace, "find_runs", project="P", text="c")
@@ -96,7 +96,7 @@ async def test_a_row_that_does_not_fit_the_tasks_schema_is_named(
         encoding="utf-8",
     )
     report = await _call(workspace, "import_runs", project="P", task="S", file=str(table))
-    assert report["imported"] == 1
+    assert report["new_runs"] == 1
     assert isinstance(report["bad_rows"], list)
     first, second = (str(row) for row in report["bad_rows"])
     assert first.startswith("row 2: its output is not the JSON that the task asks for")
@@ -181,7 +181,7 @@ async def test_bad_rows_that_are_too_many_for_an_answer_are_all_in_a_file(
     table = anyio.Path(tmp_path / "many.csv")
     await table.write_text("input,output,rating\na,b,5\n" + "a,b,x\n" * 700, encoding="utf-8")
     report = await _call(workspace, "import_runs", project="P", file=str(table))
-    assert report["imported"] == 1
+    assert report["new_runs"] == 1
     assert isinstance(report["bad_rows"], list)
     assert report["bad_rows"][-1] == "… and 200 more"
     text = await anyio.Path(str(report["all_bad_rows"])).read_text(encoding="utf-8")
@@ -230,4 +230,4 @@ async def test_a_link_to_a_table_is_followed_since_the_person_names_it(
     await anyio.Path(tmp_path / "real.csv").write_text("input,output\na,b\n", encoding="utf-8")
     (tmp_path / "link.csv").symlink_to("real.csv")
     report = await _call(workspace, "import_runs", project="P", file=str(tmp_path / "link.csv"))
-    assert report["imported"] == 1
+    assert report["new_runs"] == 1
