@@ -142,7 +142,7 @@ async def undo_change(
     undo = await sharing.undo_plan(change, await _path_of(store, kind, record))
     plan = Plan(
         f"Take a change back: {undo.summary}. put_back returns records that went to the trash.",
-        far_reaching=undo.trash_count > 0 > 0,
+        far_reaching=undo.trash_count > 0,
     )
 
     async def take_back() -> Undone:

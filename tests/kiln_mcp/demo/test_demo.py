@@ -124,7 +124,7 @@ async def test_a_folder_that_is_taken_is_left_as_it_is(tmp_path: Path) -> None:
     taken = anyio.Path(tmp_path / "here" / "table-bookings")
     await taken.mkdir(parents=True)
     await (taken / "mine.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(Refusal, match="is not empty"):
+    with pytest.raises(Refusal, match="is there already"):
         await run_demo(tmp_path / "here", plain_console(), settings=settings_in(tmp_path))
     assert await (taken / "mine.txt").read_text(encoding="utf-8") == "mine"
 

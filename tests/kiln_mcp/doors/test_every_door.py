@@ -21,6 +21,7 @@ from kiln_mcp.approvals.records import Door
 from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.doors.cli import cli
+from kiln_mcp.doors.cli.next_steps import command_line
 from kiln_mcp.doors.server import build_server
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
@@ -115,7 +116,7 @@ async def test_python_mcp_and_the_command_line_give_the_same_answer(
         lambda: CliRunner(env=home).invoke(cli, arguments, catch_exceptions=False)
     )
     assert json.loads(as_json.output) == from_python
-    assert as_text.output.rstrip("\n") == render(from_python)
+    assert as_text.output.rstrip("\n") == render(from_python, command_line)
 
 
 @pytest.mark.parametrize("era", ERAS)

@@ -176,7 +176,7 @@ async def test_a_server_that_never_answers_does_not_keep_a_job_after_its_time_an
             job = await bench.start(JobLimit(seconds=1.0))
             report = await service.wait_for_job(bench.workspace, job)
             assert (report.state, report.done, report.lost_calls) == ("stopped", 0, 8)
-            assert "the 1 s are over, and calls on their way were awaited; 8 calls got no" in (
+            assert "the 1 s are over, and in-flight calls were awaited; 8 calls got no" in (
                 report.error or ""
             )
             assert len(counting.questions) == 8

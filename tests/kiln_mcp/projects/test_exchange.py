@@ -147,7 +147,7 @@ async def test_a_task_of_a_newer_program_is_named_with_its_file(
     (file,) = [one async for one in anyio.Path(tmp_path / "p" / "tasks").glob("*/task.kiln")]
     text = await file.read_text(encoding="utf-8")
     await file.write_text(text.replace('"v": 1', '"v": 2', 1), encoding="utf-8")
-    step = (await _call(workspace, "describe_project", project="P"))["next_step"]
+    step = (await _call(workspace, "describe_project", project="P"))["message"]
     assert isinstance(step, str)
     assert f"In {tmp_path / 'p'}: {file.relative_to(tmp_path / 'p').as_posix()}: " in step
     assert "Upgrade this program" in step

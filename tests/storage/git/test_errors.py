@@ -63,4 +63,4 @@ def test_a_fetch_that_failed_added_no_project() -> None:
 
 def test_user_names_passwords_and_tokens_are_masked() -> None:
     text = "https://me:secret@h/x.git?token=abc&key=def ssh://git@h/y"
-    assert without_secrets(text) == "https://***@h/x.git?token=***&key=*** ssh://***@h/y"
+    assert without_secrets(text) == "https://…@h/x.git?token=…&key=… ssh://…@h/y"
