@@ -1,5 +1,6 @@
 """Read a project: single records from their files, lists from the index."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Generic, TypeVar
@@ -143,9 +144,17 @@ class ProjectReader:
 
     # ------------------------------------------------------------ one by one, from the files
 
-    async def children(self, parent: Record, kind: type[R]) -> list[R]:
-        """Return the records of a kind below a parent, the oldest first."""
-        return await anyio.to_thread.run_sync(self._files.children, parent, kind)
+    async def children(
+        self, parent: Record, kind: type[R], *, known: Collection[str] = ()
+    ) -> list[R]:
+        """Return the records of a kind below a parent, the oldest first.
+
+        Args:
+            parent: The parent.
+            kind: The kind.
+            known: Files that are not read again and left out, for kinds that never change.
+        """
+        return await anyio.to_thread.run_sync(self._files.children, parent, kind, known)
 
     async def get(
         self,
@@ -261,8 +270,15 @@ class ProjectReader:
         """Return how many runs of a task have each tag, the commonest first."""
         return await self._index.ask(lambda index: index.tags(task.saved.path))
 
-    async def runs(self, task: Task, *queries: RunQuery) -> list[TaskRun]:
+    async def runs(
+        self, task: Task, *queries: RunQuery, known: Collection[str] = ()
+    ) -> list[TaskRun]:
         """Return all runs of a task that any query means, the oldest first; no others are read.
+
+        Args:
+            task: The task.
+            queries: Which runs.
+            known: Files that are not read again and left out.
 
         Raises:
             InvalidQuery: A filter is none.
@@ -272,7 +288,7 @@ class ProjectReader:
         async def run_paths(index: IndexReader) -> set[str]:
             return {path for query in queries for path in await index.run_paths(above, query)}
 
-        paths = await self._index.ask(run_paths)
+        paths = (await self._index.ask(run_paths)).difference(known)
         runs = await anyio.to_thread.run_sync(self._files.read_all, TaskRun, paths)
         return sorted(runs, key=lambda run: (run.created_at, run.id))
 

@@ -1,7 +1,7 @@
 """Read the records of a project from their files, and note those that cannot be used."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,18 +76,36 @@ class RecordFiles:
         self._folder = folder
         self.problems: dict[str, RecordProblem] = {}
 
-    def children(self, parent: Record, kind: type[R]) -> list[R]:
-        """Return the records of a kind below a parent, the oldest first."""
+    def children(self, parent: Record, kind: type[R], known: Collection[str] = ()) -> list[R]:
+        """Return the records of a kind below a parent, the oldest first.
+
+        Args:
+            parent: The parent.
+            kind: The kind.
+            known: Files that are not read again and left out.
+        """
         place = place_of(kind)
         folder = self._folder / folder_of(parent.saved.path) / place.folder
         if self._is_linked(folder):
             return []
         records = [
             record
-            for file in sorted(folder.glob(f"*/{place.file_name}"))
-            if (record := self.read(kind, file)) is not None
+            for path in self._files_below(folder, place.file_name, known)
+            if (record := self.read(kind, self._folder / path)) is not None
         ]
         return sorted(records, key=lambda record: (record.created_at, record.id))
+
+    def _files_below(self, folder: Path, name: str, known: Collection[str]) -> list[str]:
+        """Return the files of a name in a folder's folders, within the project, sorted."""
+        below = folder.relative_to(self._folder).as_posix()
+        try:
+            with os.scandir(folder) as entries:
+                folders = sorted(entry.name for entry in entries)
+        except OSError:
+            return []
+        paths = (f"{below}/{entry}/{name}" for entry in folders)
+        new_paths = (path for path in paths if path not in known)
+        return [path for path in new_paths if os.path.lexists(f"{self._folder}/{path}")]
 
     def _is_linked(self, place: Path) -> bool:
         """Whether a link leads to a place in the project; noted, and never followed."""

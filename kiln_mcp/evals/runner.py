@@ -14,10 +14,9 @@ from typing import Final
 import anyio
 
 from kiln_mcp.evals.items import case_of, stored_case
-from kiln_mcp.evals.work import Job, Measurement, Work, remaining
+from kiln_mcp.evals.work import Job, Measurement, Progress, Work
 from kiln_mcp.evaluators.protocol import Evaluation, Setting, Skipped
 from kiln_mcp.evaluators.registry import load_evaluator
-from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.for_each import for_each
 from kiln_mcp.run_configs.errors import EvalError
@@ -26,7 +25,7 @@ from kiln_mcp.workbench.workspace import FIRST_PAUSE_S, LONGEST_PAUSE_S, Workspa
 from storage import EvalRun, TaskRun
 
 RUN_LOG: Final = "kiln_mcp_runs.jsonl"
-CLAIMED_AT_ONCE: Final = 256
+CLAIMED_AT_ONCE: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +42,13 @@ class RunOutcome:
     """What a run of an eval did.
 
     Attributes:
-        scored: Items that have a new verdict.
-        kept: Items that had one already, or got one from another call meanwhile.
-        generated: Outputs that were made.
+        new_verdicts: Items that have a new verdict.
+        existing: Items that had one already, or got one from another call meanwhile.
+        new_outputs: Outputs that were made.
         skipped: Items that lack what the evaluator needs.
         failures: Items that could not be scored.
+        verdicts: The evaluator's results by now, the oldest first.
+        runs: The outputs of evals by now.
     """
 
     new_verdicts: int
@@ -55,6 +56,8 @@ class RunOutcome:
     new_outputs: int
     skipped: int
     failures: tuple[Failure, ...]
+    verdicts: Sequence[EvalRun] = ()
+    runs: Sequence[TaskRun] = ()
 
 
 @dataclass(slots=True)
@@ -122,7 +125,7 @@ class _Tally:
 
 
 async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
-    """Make the outputs and verdicts, at most 16 items at once, and save each as it comes.
+    """Make the outputs and verdicts, as many at once as the models' servers allow; save each.
 
     An item that fails does not stop the others. What was done is written to a log beside the
     evaluator, with fingerprints and seeds. Items are claimed in the project first: those that
@@ -131,13 +134,14 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
     """
     measurement = await ready(workspace, work.measurement)
     tally = _Tally(work.steps, measurement.evaluator.model is not None, existing=work.existing)
+    run = _Run(workspace, measurement, tally, Progress(measurement), _width(workspace, work))
     waiting: Sequence[Job] = work.jobs
     pause_s = FIRST_PAUSE_S
     while waiting:
         foreign_jobs: list[Job] = []
         for begin in range(0, len(waiting), CLAIMED_AT_ONCE):
             chunk = waiting[begin : begin + CLAIMED_AT_ONCE]
-            foreign_jobs += await _carry_out_claimed(workspace, measurement, chunk, tally)
+            foreign_jobs += await _carry_out_claimed(run, chunk)
         if len(foreign_jobs) < len(waiting):
             pause_s = FIRST_PAUSE_S
         else:
@@ -145,10 +149,18 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
             await anyio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         waiting = foreign_jobs
-    outcome = tally.outcome
+    outcome = replace(
+        tally.outcome,
+        verdicts=await run.progress.verdicts(),
+        runs=await run.progress.outputs(),
+    )
     if tally.did_anything:
         await _write_log(work, outcome)
     return outcome
+
+
+def _width(workspace: Workspace, work: Work) -> int:
+    return workspace.engine.width(model for model, calls in work.calls_by_model.items() if calls)
 
 
 async def ready(workspace: Workspace, measurement: Measurement) -> Measurement:
@@ -162,16 +174,34 @@ async def ready(workspace: Workspace, measurement: Measurement) -> Measurement:
     return measurement if judge is measurement.judge else replace(measurement, judge=judge)
 
 
-async def _carry_out_claimed(
-    workspace: Workspace, measurement: Measurement, jobs: Sequence[Job], tally: _Tally
-) -> list[Job]:
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run of an eval in this process.
+
+    Attributes:
+        workspace: Asks models and reports progress.
+        measurement: The eval with its evaluator.
+        tally: What is done.
+        progress: The verdicts and outputs that are there.
+        width: Items at once.
+    """
+
+    workspace: Workspace
+    measurement: Measurement
+    tally: _Tally
+    progress: Progress
+    width: int
+
+
+async def _carry_out_claimed(run: _Run, jobs: Sequence[Job]) -> list[Job]:
     """Do the jobs that nobody else is at; return the others."""
+    measurement, tally = run.measurement, run.tally
 
     async def do(job: Job) -> None:
         try:
-            await _do(workspace.engine, measurement, job, tally)
+            await _do(run, job)
         finally:
-            await workspace.report(tally.done, tally.total, tally.says)
+            await run.workspace.report(tally.done, tally.total, tally.says)
 
     claim_keys = [key for job in jobs for key in job.claims(measurement.judge)]
     async with measurement.store.claims(claim_keys) as claims:
@@ -179,25 +209,29 @@ async def _carry_out_claimed(
         own = [job for job, is_claimed in zip(jobs, is_own, strict=True) if is_claimed]
         if own:
             # Who had claimed them before may have done them since this was planned.
-            open_jobs = await remaining(measurement, own)
+            open_jobs = await run.progress.open_jobs(own)
             tally.take_results_of_others(own, open_jobs)
-            await for_each(open_jobs, do)
+            await for_each(open_jobs, do, run.width)
     return [job for job, is_claimed in zip(jobs, is_own, strict=True) if not is_claimed]
 
 
-async def _do(engine: Engine, measurement: Measurement, job: Job, tally: _Tally) -> None:
+async def _do(run: _Run, job: Job) -> None:
+    measurement, tally = run.measurement, run.tally
     asks = measurement.evaluator.model is not None
     try:
-        output = job.output or await _generate(engine, measurement, job, tally)
+        output = job.output or await _generate(run, job)
         # Where the judge asks no model, an output that is paid for gets its verdict in any case.
         with anyio.CancelScope(shield=not asks):
             case = case_of(job.item, output) if job.run_config else stored_case(output)
             purpose = f"evals/judge {measurement.judge.name}"
-            setting = Setting(engine, measurement.eval_record, measurement.task, purpose)
+            setting = Setting(
+                run.workspace.engine, measurement.eval_record, measurement.task, purpose
+            )
             verdict = await measurement.evaluator.evaluate(case, setting)
             with anyio.CancelScope(shield=True):
-                await measurement.store.save(
-                    _eval_run(measurement, job, output, verdict), parent=measurement.judge
+                record = _eval_run(measurement, job, output, verdict)
+                run.progress.take_verdict(
+                    await measurement.store.save(record, parent=measurement.judge, is_patient=True)
                 )
                 tally.take_verdict(verdict)
     except (ModelError, EvalError) as error:
@@ -205,17 +239,19 @@ async def _do(engine: Engine, measurement: Measurement, job: Job, tally: _Tally)
         tally.failures.append(Failure(job.item.id, name, str(error)))
 
 
-async def _generate(engine: Engine, measurement: Measurement, job: Job, tally: _Tally) -> TaskRun:
+async def _generate(run: _Run, job: Job) -> TaskRun:
     if job.setup is None or job.run_config is None:
         raise RuntimeError("a stored output is judged as it is")
     asker = f"evals/run {job.run_config.name}"
-    output = await produce(engine, job.setup, job.item.task_input, asker)
-    output = to_task_run(output, job.item.task_input, job.run_config, job.setup)
-    run = output.replace(eval_source=job.item.source)
+    produced = await produce(run.workspace.engine, job.setup, job.item.task_input, asker)
+    output = to_task_run(produced, job.item.task_input, job.run_config, job.setup)
+    output = output.replace(eval_source=job.item.source)
+    measurement = run.measurement
     with anyio.CancelScope(shield=True):  # a pause and a cancel keep what is paid for
-        run = await measurement.store.save(run, parent=measurement.task, is_patient=True)
-        tally.take_output()
-    return run
+        output = await measurement.store.save(output, parent=measurement.task, is_patient=True)
+        run.progress.take_output(output)
+        run.tally.take_output()
+    return output
 
 
 def _eval_run(

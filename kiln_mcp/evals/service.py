@@ -1,5 +1,6 @@
 """Capabilities: say how a task is run, how its outputs are judged, measure, and compare."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
@@ -28,7 +29,6 @@ from kiln_mcp.evals.lookups import (
     find_eval,
     find_run_configs,
     gather,
-    with_judge,
 )
 from kiln_mcp.evals.parts import with_items
 from kiln_mcp.evals.records import make_eval, plan_of_evaluator
@@ -57,7 +57,6 @@ from storage import (
     Spec,
 )
 from storage.errors import NextStep, Refusal
-from storage.index.queries import RunQuery
 
 EvalReference = Annotated[str, Field(description="The eval's name or id.")]
 EvaluatorReference = Annotated[
@@ -175,14 +174,13 @@ async def run_eval(
         outcome = await carry_out(workspace, work)
         if work.jobs and len(outcome.failures) == len(work.jobs):
             raise no_score([failure.reason for failure in outcome.failures])
-        after = await with_judge(measurement, measurement.judge)
-        runs = await store.runs(measurement.task, RunQuery(is_from_eval=True))
+        after = replace(measurement, verdicts=outcome.verdicts)
         lines = score_lines(
-            after.verdicts,
+            outcome.verdicts,
             configs,
             _keys(measurement.eval_record),
             [item.id for item in chosen_items],
-            runs,
+            outcome.runs,
         )
         return EvalRunReport(
             eval=measurement.eval_record.name,

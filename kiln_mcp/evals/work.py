@@ -157,21 +157,57 @@ def plan_calibration(measurement: Measurement, runs: Sequence[TaskRun]) -> Work:
     return Work(measurement, jobs, len(runs) - len(jobs))
 
 
-async def remaining(measurement: Measurement, jobs: Sequence[Job]) -> list[Job]:
-    """Return those of some jobs whose verdict is not there by now, with outputs made meanwhile."""
-    store = measurement.store
-    verdicts = await store.children(measurement.judge, EvalRun)
-    done = {
-        (v.dataset_id or v.eval_input_id, v.task_run_config_id, v.eval_config_eval)
-        for v in verdicts
-    }
-    outputs: dict[tuple[str, str | None], TaskRun] = {}
-    if not all(job.output for job in jobs):
-        await store.refresh()  # the outputs of other processes
-        outputs = _outputs_by_item(await store.runs(measurement.task, RunQuery(is_from_eval=True)))
-    open_jobs: list[Job] = []
-    for job in jobs:
-        item, config = job.item.id, job.run_config.id if job.run_config else None
-        if (item, config, config is None) not in done:
-            open_jobs.append(replace(job, output=job.output or outputs.get((item, config))))
-    return open_jobs
+class Progress:
+    """The verdicts and outputs of a measurement, those of other processes included.
+
+    Each record is read once: neither verdicts nor outputs of evals ever change.
+
+    Args:
+        measurement: What was there when the work was planned.
+    """
+
+    def __init__(self, measurement: Measurement) -> None:
+        self._measurement = measurement
+        self._verdicts = {record.saved.path: record for record in measurement.verdicts}
+        self._runs = {
+            record.saved.path: record for record in measurement.runs if record.eval_source
+        }
+
+    async def verdicts(self) -> list[EvalRun]:
+        """Return the evaluator's results by now, the oldest first."""
+        store, judge = self._measurement.store, self._measurement.judge
+        for record in await store.children(judge, EvalRun, known=self._verdicts.keys()):
+            self._verdicts[record.saved.path] = record
+        return sorted(self._verdicts.values(), key=lambda record: (record.created_at, record.id))
+
+    async def outputs(self) -> list[TaskRun]:
+        """Return the outputs that evals have made by now."""
+        store, task = self._measurement.store, self._measurement.task
+        await store.refresh()  # for those of other processes
+        query = RunQuery(is_from_eval=True)
+        for record in await store.runs(task, query, known=self._runs.keys()):
+            self._runs[record.saved.path] = record
+        return list(self._runs.values())
+
+    def take_output(self, run: TaskRun) -> None:
+        """Know an output that this process has saved."""
+        self._runs[run.saved.path] = run
+
+    def take_verdict(self, verdict: EvalRun) -> None:
+        """Know a verdict that this process has saved."""
+        self._verdicts[verdict.saved.path] = verdict
+
+    async def open_jobs(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return those jobs whose verdict is not there by now, with outputs made meanwhile."""
+        done = {
+            (v.dataset_id or v.eval_input_id, v.task_run_config_id, v.eval_config_eval)
+            for v in await self.verdicts()
+        }
+        has_outputs = all(job.output for job in jobs)
+        outputs = {} if has_outputs else _outputs_by_item(await self.outputs())
+        open_jobs: list[Job] = []
+        for job in jobs:
+            item, config = job.item.id, job.run_config.id if job.run_config else None
+            if (item, config, config is None) not in done:
+                open_jobs.append(replace(job, output=job.output or outputs.get((item, config))))
+        return open_jobs

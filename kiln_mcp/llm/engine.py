@@ -1,6 +1,6 @@
 """The engine: the one way to ask a model anything."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import replace
@@ -26,6 +26,9 @@ from kiln_mcp.llm.single_flight import Call, SingleFlight
 
 USUAL_INPUT: Final = 1200
 USUAL_OUTPUT: Final = 300
+SMALLEST_WIDTH: Final = 16
+LARGEST_WIDTH: Final = 512
+"""Calls that one run opens at once; more would only wait for their turn."""
 
 
 class Engine:
@@ -102,6 +105,17 @@ class Engine:
         """Return the cost in US dollars of some calls of usual length; None if not known."""
         price = self._roster.price(model)
         return None if price is None else calls * price.cost_usd(USUAL_INPUT, USUAL_OUTPUT)
+
+    def width(self, models: Iterable[str]) -> int:
+        """Return how many calls to open at once, so that each model gets what its server allows.
+
+        The rate limiter holds each server to its limit, and shares it among jobs in turn.
+
+        Args:
+            models: The models that are asked.
+        """
+        width = sum(self._roster.concurrency(model) for model in models)
+        return min(max(width, SMALLEST_WIDTH), LARGEST_WIDTH)
 
     async def models(self, extra_names: Sequence[str] = ()) -> list[ModelDescription]:
         """Describe the models that are configured, were asked, or are named here."""

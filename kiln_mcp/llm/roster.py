@@ -131,6 +131,13 @@ class Roster:
                 return name
         return None
 
+    def concurrency(self, model: str) -> int:
+        """Return how many requests a model may be sent at once, as it is configured."""
+        server = None if self.is_free(model) else self._server_of(model)
+        if server is not None:
+            return server.concurrency
+        return self._settings.hosted_concurrency
+
     def price(self, model: str) -> Price | None:
         """Return what a model costs; None if not known."""
         if self.is_free(model):

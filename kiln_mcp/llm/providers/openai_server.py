@@ -62,6 +62,11 @@ class ServerModel:
         self.gate = gates.gate(settings.name, limits, shared_name(self.address))
 
     @property
+    def concurrency(self) -> int:
+        """The most requests at once, as it is configured."""
+        return self._settings.concurrency
+
+    @property
     def address(self) -> str:
         """The server's address, up to and including `/v1`, as it may be shown."""
         return self._connection.address
