@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Final, Self, cast
 
 from pydantic import (
@@ -42,6 +43,7 @@ def new_id() -> str:
     return str(uuid.uuid4().int).ljust(12, "0")[:12]
 
 
+@lru_cache(maxsize=1)
 def login_name() -> str:
     """Return who is at work: the name that the operating system knows."""
     try:

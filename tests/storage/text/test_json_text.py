@@ -1,6 +1,7 @@
 """The lossless patch of JSON text."""
 
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,17 @@ _VALUE: st.SearchStrategy[JsonValue] = st.recursive(
     max_leaves=12,
 )
 _OBJECT = st.dictionaries(_TEXT, _VALUE, max_size=5)
+
+
+@given(_OBJECT)
+def test_new_text_is_what_the_standard_library_writes(value: JsonValue) -> None:
+    assert write_json(value) == json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_number_that_json_cannot_hold_is_refused(number: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json({"a": [number]})
 
 
 @given(_OBJECT, _OBJECT, st.sampled_from([None, "  ", "\t", "    "]))
