@@ -243,8 +243,8 @@ async def _generate(run: _Run, job: Job) -> TaskRun:
     if job.setup is None or job.run_config is None:
         raise RuntimeError("a stored output is judged as it is")
     asker = f"evals/run {job.run_config.name}"
-    produced = await produce(run.workspace.engine, job.setup, job.item.task_input, asker)
-    output = to_task_run(produced, job.item.task_input, job.run_config, job.setup)
+    production = await produce(run.workspace.engine, job.setup, job.item.task_input, asker)
+    output = to_task_run(production, job.item.task_input, job.run_config, job.setup)
     output = output.replace(eval_source=job.item.source)
     measurement = run.measurement
     with anyio.CancelScope(shield=True):  # a pause and a cancel keep what is paid for

@@ -176,7 +176,7 @@ class Progress:
     async def verdicts(self) -> list[EvalRun]:
         """Return the evaluator's results by now, the oldest first."""
         store, judge = self._measurement.store, self._measurement.judge
-        for record in await store.children(judge, EvalRun, known=self._verdicts.keys()):
+        for record in await store.children(judge, EvalRun, skip=self._verdicts.keys()):
             self._verdicts[record.saved.path] = record
         return sorted(self._verdicts.values(), key=lambda record: (record.created_at, record.id))
 
@@ -185,7 +185,7 @@ class Progress:
         store, task = self._measurement.store, self._measurement.task
         await store.refresh()  # for those of other processes
         query = RunQuery(is_from_eval=True)
-        for record in await store.runs(task, query, known=self._runs.keys()):
+        for record in await store.runs(task, query, skip=self._runs.keys()):
             self._runs[record.saved.path] = record
         return list(self._runs.values())
 
