@@ -51,8 +51,8 @@ class Secrets:
 
     def mask(self, text: str) -> str:
         """Return the text with every secret replaced by its name."""
-        named = mask_environment(text, self.environment, with_names=True)
-        return mask_keys(named, "[a key]")
+        masked_text = mask_environment(text, self.environment, with_names=True)
+        return mask_keys(masked_text, "[a key]")
 
     def mask_message(self, message: Message) -> Message:
         """Return the message with every secret replaced by its name."""
