@@ -14,8 +14,8 @@ from typing import Final
 import anyio
 
 from kiln_mcp.evals.items import case_of, stored_case
-from kiln_mcp.evals.work import Job, Measurement, Progress, Work
-from kiln_mcp.evaluators.protocol import Evaluation, Setting, Skipped
+from kiln_mcp.evals.measurement import Measurement, VerdictProgress, VerdictTask, Work
+from kiln_mcp.evaluators.evaluator import Evaluation, Setting, Skipped
 from kiln_mcp.evaluators.registry import load_evaluator
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.for_each import for_each
@@ -84,7 +84,9 @@ class _Tally:
         else:
             self.new_verdicts += 1
 
-    def take_results_of_others(self, jobs: Sequence[Job], open_jobs: Sequence[Job]) -> None:
+    def take_results_of_others(
+        self, jobs: Sequence[VerdictTask], open_jobs: Sequence[VerdictTask]
+    ) -> None:
         """Count what others have done of some jobs since these were planned."""
         outputs = sum(job.output is None for job in jobs)
         outputs -= sum(job.output is None for job in open_jobs)
@@ -134,11 +136,11 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
     """
     measurement = await ready(workspace, work.measurement)
     tally = _Tally(work.steps, measurement.evaluator.model is not None, existing=work.existing)
-    run = _Run(workspace, measurement, tally, Progress(measurement), _width(workspace, work))
-    waiting: Sequence[Job] = work.jobs
+    run = _Run(workspace, measurement, tally, VerdictProgress(measurement), _width(workspace, work))
+    waiting: Sequence[VerdictTask] = work.jobs
     pause_s = FIRST_PAUSE_S
     while waiting:
-        foreign_jobs: list[Job] = []
+        foreign_jobs: list[VerdictTask] = []
         for begin in range(0, len(waiting), CLAIMED_AT_ONCE):
             chunk = waiting[begin : begin + CLAIMED_AT_ONCE]
             foreign_jobs += await _carry_out_claimed(run, chunk)
@@ -189,15 +191,15 @@ class _Run:
     workspace: Workspace
     measurement: Measurement
     tally: _Tally
-    progress: Progress
+    progress: VerdictProgress
     width: int
 
 
-async def _carry_out_claimed(run: _Run, jobs: Sequence[Job]) -> list[Job]:
+async def _carry_out_claimed(run: _Run, jobs: Sequence[VerdictTask]) -> list[VerdictTask]:
     """Do the jobs that nobody else is at; return the others."""
     measurement, tally = run.measurement, run.tally
 
-    async def do(job: Job) -> None:
+    async def do(job: VerdictTask) -> None:
         try:
             await _do(run, job)
         finally:
@@ -215,7 +217,7 @@ async def _carry_out_claimed(run: _Run, jobs: Sequence[Job]) -> list[Job]:
     return [job for job, is_claimed in zip(jobs, is_own, strict=True) if not is_claimed]
 
 
-async def _do(run: _Run, job: Job) -> None:
+async def _do(run: _Run, job: VerdictTask) -> None:
     measurement, tally = run.measurement, run.tally
     asks = measurement.evaluator.model is not None
     try:
@@ -239,7 +241,7 @@ async def _do(run: _Run, job: Job) -> None:
         tally.failures.append(Failure(job.item.id, name, str(error)))
 
 
-async def _generate(run: _Run, job: Job) -> TaskRun:
+async def _generate(run: _Run, job: VerdictTask) -> TaskRun:
     if job.setup is None or job.run_config is None:
         raise RuntimeError("a stored output is judged as it is")
     asker = f"evals/run {job.run_config.name}"
@@ -255,7 +257,7 @@ async def _generate(run: _Run, job: Job) -> TaskRun:
 
 
 def _eval_run(
-    measurement: Measurement, job: Job, output: TaskRun, verdict: Evaluation | Skipped
+    measurement: Measurement, job: VerdictTask, output: TaskRun, verdict: Evaluation | Skipped
 ) -> EvalRun:
     skipped = verdict if isinstance(verdict, Skipped) else None
     evaluation = None if isinstance(verdict, Skipped) else verdict

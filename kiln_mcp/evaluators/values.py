@@ -8,8 +8,8 @@ from typing import cast
 from pydantic import JsonValue
 
 from kiln_mcp.evaluators.checks import CheckResult
-from kiln_mcp.evaluators.protocol import Skipped, missing_reference
-from kiln_mcp.run_configs.errors import ExtractionFailed, unusable_template
+from kiln_mcp.evaluators.evaluator import Skipped, missing_reference
+from kiln_mcp.run_configs.errors import ExtractionFailed, unusable_pattern
 from kiln_mcp.run_configs.templates import (
     Case,
     check_expression,
@@ -72,7 +72,7 @@ async def check_patterns(patterns: Sequence[str]) -> None:
     for pattern in patterns:
         fault = await check_pattern(shared_pool(), pattern)
         if fault is not None:
-            raise unusable_template(pattern, f"as a regular expression: {fault.reason}")
+            raise unusable_pattern(pattern, fault.reason)
 
 
 async def is_match(pattern: str, text: str) -> bool:
@@ -85,7 +85,7 @@ async def is_match(pattern: str, text: str) -> bool:
     if isinstance(answer, bool):
         return answer
     if isinstance(answer, Invalid):
-        raise unusable_template(pattern, f"as a regular expression: {answer.reason}")
+        raise unusable_pattern(pattern, answer.reason)
     return bool(value_of(answer, "pattern", pattern))
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from kiln_mcp.approvals.approval import Door, ProposedCall
 from kiln_mcp.approvals.decision import Person, Reply
-from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.evals import service as evals
 from kiln_mcp.evals.answers import Comparison, EvalRunReport, EvaluatorCreated
 from kiln_mcp.judging import service as judging
