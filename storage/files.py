@@ -143,16 +143,7 @@ def write_aside(path: Path, content: bytes, place: Path | None = None) -> Path:
     Raises:
         WriteError: The disk refused; nothing was changed.
     """
-    fresh = _aside(path, place)
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with fresh.open("wb") as file:
-                file.write(content)
-                flush_file(file)
-        except BaseException:
-            fresh.unlink(missing_ok=True)
-            raise
+    (fresh,) = write_all_aside([(path, content)], place or path.parent)
     return fresh
 
 
@@ -189,7 +180,7 @@ def _write_together(files: Sequence[tuple[Path, bytes]], place: Path, fresh: lis
     with ExitStack() as stack:
         descriptors: list[int] = []
         for path, content in files:
-            file = place / f".{path.name}.{uuid4().hex[:8]}.new"
+            file = _aside(path, place)
             with disk_errors(path):
                 make_folder(path.parent)
                 fresh.append(file)
@@ -197,7 +188,7 @@ def _write_together(files: Sequence[tuple[Path, bytes]], place: Path, fresh: lis
                 out.write(content)
                 out.flush()
                 descriptors.append(out.fileno())
-        with disk_errors(place):
+        with disk_errors(files[0][0]):
             _flush_all(descriptors)
 
 
@@ -262,13 +253,12 @@ def move_into_place(fresh: Path, path: Path) -> None:
     Raises:
         WriteError: The disk refused; nothing was changed.
     """
-    with disk_errors(path):
-        try:
-            fresh.replace(path)
-        except BaseException:
-            fresh.unlink(missing_ok=True)
-            raise
-        flush_folder(path.parent)
+    try:
+        replace_file(fresh, path)
+    except BaseException:
+        remove_files([fresh])
+        raise
+    flush_folders([path.parent])
 
 
 def check_room(folder: Path, size: int, place: Path | None = None) -> None:
