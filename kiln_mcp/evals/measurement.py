@@ -183,7 +183,6 @@ class VerdictProgress:
     async def outputs(self) -> list[TaskRun]:
         """Return the outputs that evals have made by now."""
         store, task = self._measurement.store, self._measurement.task
-        await store.refresh()  # for those of other processes
         query = RunQuery(is_from_eval=True)
         for record in await store.runs(task, query, skip=self._runs.keys()):
             self._runs[record.saved.path] = record
@@ -203,8 +202,10 @@ class VerdictProgress:
             (v.dataset_id or v.eval_input_id, v.task_run_config_id, v.eval_config_eval)
             for v in await self.verdicts()
         }
-        has_outputs = all(job.output for job in jobs)
-        outputs = {} if has_outputs else _outputs_by_item(await self.outputs())
+        outputs: dict[tuple[str, str | None], TaskRun] = {}
+        if not all(job.output for job in jobs):
+            await self._measurement.store.refresh()  # the outputs of other processes
+            outputs = _outputs_by_item(await self.outputs())
         open_jobs: list[VerdictTask] = []
         for job in jobs:
             item, config = job.item.id, job.run_config.id if job.run_config else None

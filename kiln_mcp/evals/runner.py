@@ -15,7 +15,7 @@ import anyio
 
 from kiln_mcp.evals.items import case_of, stored_case
 from kiln_mcp.evals.measurement import Measurement, VerdictProgress, VerdictTask, Work
-from kiln_mcp.evaluators.evaluator import Evaluation, Setting, Skipped
+from kiln_mcp.evaluators.evaluator import Evaluation, Evaluator, Setting, Skipped
 from kiln_mcp.evaluators.registry import load_evaluator
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.for_each import for_each
@@ -47,8 +47,7 @@ class RunOutcome:
         new_outputs: Outputs that were made.
         skipped: Items that lack what the evaluator needs.
         failures: Items that could not be scored.
-        verdicts: The evaluator's results by now, the oldest first.
-        runs: The outputs of evals by now.
+        progress: Reads the verdicts and outputs that are there by now.
     """
 
     new_verdicts: int
@@ -56,8 +55,7 @@ class RunOutcome:
     new_outputs: int
     skipped: int
     failures: tuple[Failure, ...]
-    verdicts: Sequence[EvalRun] = ()
-    runs: Sequence[TaskRun] = ()
+    progress: VerdictProgress
 
 
 @dataclass(slots=True)
@@ -114,15 +112,15 @@ class _Tally:
         """Whether any item was tried here."""
         return bool(self.new_verdicts or self.skipped or self.failures)
 
-    @property
-    def outcome(self) -> RunOutcome:
-        """What was done in all."""
+    def outcome(self, progress: VerdictProgress) -> RunOutcome:
+        """Return what was done in all."""
         return RunOutcome(
             new_verdicts=self.new_verdicts,
             existing=self.existing,
             new_outputs=self.new_outputs,
             skipped=self.skipped,
             failures=tuple(self.failures),
+            progress=progress,
         )
 
 
@@ -135,8 +133,16 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
     then its results are taken, or what it has not done is done here.
     """
     measurement = await ready(workspace, work.measurement)
-    tally = _Tally(work.steps, measurement.evaluator.model is not None, existing=work.existing)
-    run = _Run(workspace, measurement, tally, VerdictProgress(measurement), _width(workspace, work))
+    evaluator = measurement.evaluator
+    tally = _Tally(work.steps, evaluator.model is not None, existing=work.existing)
+    run = _Run(
+        workspace=workspace,
+        measurement=measurement,
+        evaluator=evaluator,
+        tally=tally,
+        progress=VerdictProgress(measurement),
+        width=_width(workspace, work),
+    )
     waiting: Sequence[VerdictTask] = work.jobs
     pause_s = FIRST_PAUSE_S
     while waiting:
@@ -151,11 +157,7 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
             await anyio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         waiting = foreign_jobs
-    outcome = replace(
-        tally.outcome,
-        verdicts=await run.progress.verdicts(),
-        runs=await run.progress.outputs(),
-    )
+    outcome = tally.outcome(run.progress)
     if tally.did_anything:
         await _write_log(work, outcome)
     return outcome
@@ -182,7 +184,8 @@ class _Run:
 
     Attributes:
         workspace: Asks models and reports progress.
-        measurement: The eval with its evaluator.
+        measurement: The eval.
+        evaluator: Its evaluator, opened once.
         tally: What is done.
         progress: The verdicts and outputs that are there.
         width: Items at once.
@@ -190,6 +193,7 @@ class _Run:
 
     workspace: Workspace
     measurement: Measurement
+    evaluator: Evaluator
     tally: _Tally
     progress: VerdictProgress
     width: int
@@ -219,7 +223,7 @@ async def _carry_out_claimed(run: _Run, jobs: Sequence[VerdictTask]) -> list[Ver
 
 async def _do(run: _Run, job: VerdictTask) -> None:
     measurement, tally = run.measurement, run.tally
-    asks = measurement.evaluator.model is not None
+    asks = run.evaluator.model is not None
     try:
         output = job.output or await _generate(run, job)
         # Where the judge asks no model, an output that is paid for gets its verdict in any case.
@@ -229,7 +233,7 @@ async def _do(run: _Run, job: VerdictTask) -> None:
             setting = Setting(
                 run.workspace.engine, measurement.eval_record, measurement.task, purpose
             )
-            verdict = await measurement.evaluator.evaluate(case, setting)
+            verdict = await run.evaluator.evaluate(case, setting)
             with anyio.CancelScope(shield=True):
                 record = _eval_run(measurement, job, output, verdict)
                 run.progress.take_verdict(

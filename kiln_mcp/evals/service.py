@@ -174,13 +174,13 @@ async def run_eval(
         outcome = await carry_out(workspace, work)
         if work.jobs and len(outcome.failures) == len(work.jobs):
             raise no_score([failure.reason for failure in outcome.failures])
-        after = replace(measurement, verdicts=outcome.verdicts)
+        after = replace(measurement, verdicts=await outcome.progress.verdicts())
         lines = score_lines(
-            outcome.verdicts,
+            after.verdicts,
             configs,
             _keys(measurement.eval_record),
             [item.id for item in chosen_items],
-            outcome.runs,
+            await outcome.progress.outputs(),
         )
         return EvalRunReport(
             eval=measurement.eval_record.name,
