@@ -184,12 +184,19 @@ def _write_together(files: Sequence[tuple[Path, bytes]], place: Path, fresh: lis
             with disk_errors(path):
                 make_folder(path.parent)
                 fresh.append(file)
-                out = stack.enter_context(file.open("wb"))
+                out = file.open("wb")
+                stack.callback(_close, out)
                 out.write(content)
                 out.flush()
                 descriptors.append(out.fileno())
         with disk_errors(files[0][0]):
             _flush_all(descriptors)
+
+
+def _close(file: IO[bytes]) -> None:
+    """Close a file that is on the disk, or was refused: what is left of it is refused again."""
+    with suppress(OSError):
+        file.close()
 
 
 def _flush_all(descriptors: Sequence[int]) -> None:
