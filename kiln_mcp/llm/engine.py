@@ -200,10 +200,10 @@ class Engine:
     ) -> AnswerStream:
         """Answer a request as `complete` does, and show the answer while it is being written.
 
-        Yields deltas, then the whole answer. An answer from the response cache comes at once. A call
-        is retried only before its first delta. `AnswerRestart` says that the answer so far did not fit
-        and that the model corrects it. Close the stream (`contextlib.aclosing`) to stop the model;
-        the part that was written counts as spent and is not kept in the response cache.
+        Yields deltas, then the whole answer. An answer from the response cache comes at once. A
+        call is retried only before its first delta. `AnswerRestart` says that the answer so far did
+        not fit and that the model corrects it. Close the stream (`contextlib.aclosing`) to stop the
+        model; the part that was written counts as spent and is not kept in the response cache.
 
         Raises:
             ModelError: The model gives no usable answer; see `kiln_mcp.llm.errors`.
