@@ -14,7 +14,7 @@ from kiln_mcp.evals.measurement import plan_run
 from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.service import EvalReference
 from kiln_mcp.evals.summaries import scores_by_item
-from kiln_mcp.evolution.allowance import Allowance
+from kiln_mcp.evolution.allowance import CallAllowance
 from kiln_mcp.evolution.answers import EvolutionReport, RaceWon
 from kiln_mcp.evolution.race import Standing
 from kiln_mcp.evolution.reflection import Mirror, ModelReflector
@@ -149,7 +149,7 @@ async def _search(search_context: SearchContext) -> SearchResult:
         trace=search_context.trace,
         reflector=reflector,
     )
-    return await evolve(search_context.start, ground, Allowance(request.budget), request.seed)
+    return await evolve(search_context.start, ground, CallAllowance(request.budget), request.seed)
 
 
 async def _save(search_context: SearchContext, result: SearchResult) -> _Saved:
