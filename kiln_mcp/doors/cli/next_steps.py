@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from pydantic import JsonValue
 
-from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.catalogue import find_capability
 from kiln_mcp.doors.cli.options import items_are_text
 from storage.errors import NextStep, Refusal, WorkbenchError
 
@@ -31,7 +31,7 @@ def error_text(error: WorkbenchError) -> str:
 
 def _schemas_of(tool: str) -> Mapping[str, JsonValue]:
     try:
-        properties = installed_catalogue().find(tool).input_schema.get("properties")
+        properties = find_capability(tool).input_schema.get("properties")
     except WorkbenchError:  # of an extension that is no longer installed
         return {}
     return properties if isinstance(properties, dict) else {}
