@@ -19,7 +19,6 @@ from typing import Final, Protocol, cast
 from pydantic import JsonValue
 
 from kiln_mcp.errors import UnknownCapability
-from kiln_mcp.evaluators.registry import installed_kinds
 from kiln_mcp.jobs import Job, JsonObject
 from kiln_mcp.operations.job_control.plans import check_plan_growth
 from kiln_mcp.settings import Settings
@@ -211,6 +210,8 @@ def _usable(item: object, capabilities: Sequence[AnyCapability]) -> AnyCapabilit
 @cache
 def installed_catalogue() -> Catalogue:
     """Return our own capabilities and those of installed extensions, loaded once."""
+    from kiln_mcp.evaluators.registry import installed_kinds
+
     catalogue = with_extensions(entry_points(group="kiln_mcp.capabilities"))
     problems = (*catalogue.problems, *installed_kinds().problems)
     for problem in problems:

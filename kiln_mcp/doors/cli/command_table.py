@@ -1,4 +1,4 @@
-"""The names and short helps of all commands, so that the list of them imports no room.
+"""The names and short helps of all commands, to list them without their rooms.
 
 Generated, and compared with the catalogue by a test. To write it again:
 
@@ -7,6 +7,8 @@ Generated, and compared with the catalogue by a test. To write it again:
 
 from collections.abc import Mapping
 from typing import Final
+
+# ruff: noqa: E501
 
 OTHERS: Final[Mapping[str, str]] = {
     "allow": "Show or set the daily allowance: what may be spent without a question to you.",

@@ -55,8 +55,9 @@ def _explain_work(error: BaseException) -> int:
     from kiln_mcp.workbench.plain_text import for_terminal
     from storage.errors import WorkbenchError
 
-    if isinstance(error, BaseExceptionGroup):
-        return _explain(unwrap(error))
+    leaf = unwrap(error)
+    if leaf is not error:
+        return _explain(leaf)
     match error:
         case InvalidArguments():
             return _say(for_terminal(str(error)), USAGE)

@@ -13,9 +13,13 @@ from storage.errors import NextStep, Refusal, WorkbenchError
 
 def command_line(step: NextStep) -> str:
     """Return the command of a next step with its options, and the reason as a comment."""
-    schemas = _schemas_of(step.tool)
+    arguments = step.arguments or {}
+    has_list = any(isinstance(value, list) for value in arguments.values())
+    schemas: Mapping[str, JsonValue] = {}
+    if has_list:  # only then, because a look-up imports the tool's room
+        schemas = _schemas_of(step.tool)
     words = ["kiln-mcp", step.tool.replace("_", "-")]
-    for name, value in (step.arguments or {}).items():
+    for name, value in arguments.items():
         schema = schemas.get(name)
         words += _option(name, value, schema if isinstance(schema, dict) else {})
     return f"{shlex.join(words)}  # {step.reason}"

@@ -4,6 +4,7 @@ Without a command it serves MCP over standard input and output, as a client star
 short helps come from `command_table`; the module of a command is imported when it is invoked.
 """
 
+import gc
 import logging
 import os
 import sys
@@ -53,7 +54,14 @@ class _TableCommand(click.Command):
         parent: click.Context | None = None,
         **extra: Any,
     ) -> click.Context:
-        return self._load().make_context(info_name, args, parent, **extra)
+        collects = gc.isenabled()
+        gc.disable()  # imports make many objects and hardly any garbage
+        try:
+            command = self._load()
+        finally:
+            if collects:
+                gc.enable()
+        return command.make_context(info_name, args, parent, **extra)
 
 
 class _Commands(click.Group):

@@ -14,7 +14,7 @@ from kiln_mcp.doors.cli.program import MODULES, load_other
 
 TABLE: Final = Path(command_table.__file__)
 REGENERATE: Final = f"python {Path(__file__).relative_to(Path(__file__).parents[4])}"
-HEAD: Final = f'''"""The names and short helps of all commands, so that the list of them imports no room.
+HEAD: Final = f'''"""The names and short helps of all commands, to list them without their rooms.
 
 Generated, and compared with the catalogue by a test. To write it again:
 
@@ -23,6 +23,8 @@ Generated, and compared with the catalogue by a test. To write it again:
 
 from collections.abc import Mapping
 from typing import Final
+
+# ruff: noqa: E501
 '''
 
 
