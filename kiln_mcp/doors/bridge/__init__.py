@@ -6,6 +6,7 @@ if none runs. If that fails, or KILN_MCP_DAEMON is "off", it serves MCP in its o
 """
 
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,13 +17,18 @@ if TYPE_CHECKING:
 __all__ = ["Bridge", "Daemon", "Exchange", "home_folder", "main"]
 
 
-def __getattr__(name: str) -> object:
-    """Import what a command such as `--help` does not need, when it is first asked for."""
-    from kiln_mcp.doors.bridge import discovery, exchange, transport
+_MODULES = {
+    "Bridge": "kiln_mcp.doors.bridge.transport",
+    "Daemon": "kiln_mcp.doors.bridge.discovery",
+    "Exchange": "kiln_mcp.doors.bridge.exchange",
+    "home_folder": "kiln_mcp.doors.bridge.discovery",
+}
 
-    for module in (discovery, exchange, transport):
-        if name in __all__ and hasattr(module, name):
-            return getattr(module, name)
+
+def __getattr__(name: str) -> object:
+    """Import a name at its first use: a command such as `--help` needs none of them."""
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
