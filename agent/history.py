@@ -13,14 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from kiln_mcp.llm import Message, ToolCall
 from storage.errors import Refusal
+from storage.text.secret_masks import mask_environment, mask_keys
 
-_SECRET_NAME: Final = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
-_KEY_PATTERN: Final = re.compile(
-    r"\b(?:(?:sk|pk|gsk|xai|hf|ghp|github_pat)[-_][A-Za-z0-9_\-]{16,}"
-    r"|AKIA[A-Z0-9]{16}|AIza[A-Za-z0-9_\-]{30,})"
-    r"|(?<=Bearer )[A-Za-z0-9._~+/\-]{16,}=*"
-)
-_SHORTEST_SECRET: Final = 8
 _CHAT_NAME: Final = re.compile(r"[\w-]+")
 _MOST_NAMES: Final = 50
 _INTERRUPTION_NOTE: Final = (
@@ -57,14 +51,8 @@ class Secrets:
 
     def mask(self, text: str) -> str:
         """Return the text with every secret replaced by its name."""
-        names = {
-            value: name
-            for name, value in self.environment.items()
-            if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET
-        }
-        for value in sorted(names, key=len, reverse=True):
-            text = text.replace(value, f"[{names[value]}]")
-        return _KEY_PATTERN.sub("[a key]", text)
+        masked_text = mask_environment(text, self.environment, with_names=True)
+        return mask_keys(masked_text, "[a key]")
 
     def mask_message(self, message: Message) -> Message:
         """Return the message with every secret replaced by its name."""

@@ -14,6 +14,7 @@ from agent.markdown import split_blocks
 from agent.reader import LineReader
 from agent.tools import ToolResult
 from kiln_mcp.llm import ToolCall
+from storage.text.excerpts import excerpt
 
 _LONGEST_SUMMARY = 160
 
@@ -123,5 +124,4 @@ class Screen:
 
 
 def _shorten(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST_SUMMARY else line[: _LONGEST_SUMMARY - 1] + "…"
+    return excerpt(" ".join(text.split()), _LONGEST_SUMMARY)

@@ -143,16 +143,7 @@ def write_aside(path: Path, content: bytes, place: Path | None = None) -> Path:
     Raises:
         WriteError: The disk refused; nothing was changed.
     """
-    fresh = _aside(path, place)
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with fresh.open("wb") as file:
-                file.write(content)
-                flush_file(file)
-        except BaseException:
-            fresh.unlink(missing_ok=True)
-            raise
+    (fresh,) = write_all_aside([(path, content)], place or path.parent)
     return fresh
 
 
@@ -189,16 +180,23 @@ def _write_together(files: Sequence[tuple[Path, bytes]], place: Path, fresh: lis
     with ExitStack() as stack:
         descriptors: list[int] = []
         for path, content in files:
-            file = place / f".{path.name}.{uuid4().hex[:8]}.new"
+            file = _aside(path, place)
             with disk_errors(path):
                 make_folder(path.parent)
                 fresh.append(file)
-                out = stack.enter_context(file.open("wb"))
+                out = file.open("wb")
+                stack.callback(_close, out)
                 out.write(content)
                 out.flush()
                 descriptors.append(out.fileno())
-        with disk_errors(place):
+        with disk_errors(files[0][0]):
             _flush_all(descriptors)
+
+
+def _close(file: IO[bytes]) -> None:
+    """Close a file that is on the disk, or was refused: what is left of it is refused again."""
+    with suppress(OSError):
+        file.close()
 
 
 def _flush_all(descriptors: Sequence[int]) -> None:
@@ -262,13 +260,12 @@ def move_into_place(fresh: Path, path: Path) -> None:
     Raises:
         WriteError: The disk refused; nothing was changed.
     """
-    with disk_errors(path):
-        try:
-            fresh.replace(path)
-        except BaseException:
-            fresh.unlink(missing_ok=True)
-            raise
-        flush_folder(path.parent)
+    try:
+        replace_file(fresh, path)
+    except BaseException:
+        remove_files([fresh])
+        raise
+    flush_folders([path.parent])
 
 
 def check_room(folder: Path, size: int, place: Path | None = None) -> None:

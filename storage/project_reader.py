@@ -145,16 +145,16 @@ class ProjectReader:
     # ------------------------------------------------------------ one by one, from the files
 
     async def children(
-        self, parent: Record, kind: type[R], *, known: Collection[str] = ()
+        self, parent: Record, kind: type[R], *, skip: Collection[str] = ()
     ) -> list[R]:
         """Return the records of a kind below a parent, the oldest first.
 
         Args:
             parent: The parent.
             kind: The kind.
-            known: Files that are not read again and left out, for kinds that never change.
+            skip: Files that are not read again and left out, for kinds that never change.
         """
-        return await anyio.to_thread.run_sync(self._files.children, parent, kind, known)
+        return await anyio.to_thread.run_sync(self._files.children, parent, kind, skip)
 
     async def get(
         self,
@@ -271,14 +271,14 @@ class ProjectReader:
         return await self._index.ask(lambda index: index.tags(task.saved.path))
 
     async def runs(
-        self, task: Task, *queries: RunQuery, known: Collection[str] = ()
+        self, task: Task, *queries: RunQuery, skip: Collection[str] = ()
     ) -> list[TaskRun]:
         """Return all runs of a task that any query means, the oldest first; no others are read.
 
         Args:
             task: The task.
             queries: Which runs.
-            known: Files that are not read again and left out.
+            skip: Files that are not read again and left out.
 
         Raises:
             InvalidQuery: A filter is none.
@@ -288,7 +288,7 @@ class ProjectReader:
         async def run_paths(index: IndexReader) -> set[str]:
             return {path for query in queries for path in await index.run_paths(above, query)}
 
-        paths = (await self._index.ask(run_paths)).difference(known)
+        paths = (await self._index.ask(run_paths)).difference(skip)
         runs = await anyio.to_thread.run_sync(self._files.read_all, TaskRun, paths)
         return sorted(runs, key=lambda run: (run.created_at, run.id))
 

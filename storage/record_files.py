@@ -76,13 +76,13 @@ class RecordFiles:
         self._folder = folder
         self.problems: dict[str, RecordProblem] = {}
 
-    def children(self, parent: Record, kind: type[R], known: Collection[str] = ()) -> list[R]:
+    def children(self, parent: Record, kind: type[R], skip: Collection[str] = ()) -> list[R]:
         """Return the records of a kind below a parent, the oldest first.
 
         Args:
             parent: The parent.
             kind: The kind.
-            known: Files that are not read again and left out.
+            skip: Files that are not read again and left out.
         """
         place = place_of(kind)
         folder = self._folder / folder_of(parent.saved.path) / place.folder
@@ -90,12 +90,12 @@ class RecordFiles:
             return []
         records = [
             record
-            for path in self._files_below(folder, place.file_name, known)
+            for path in self._files_below(folder, place.file_name, skip)
             if (record := self.read(kind, self._folder / path)) is not None
         ]
         return sorted(records, key=lambda record: (record.created_at, record.id))
 
-    def _files_below(self, folder: Path, name: str, known: Collection[str]) -> list[str]:
+    def _files_below(self, folder: Path, name: str, skip: Collection[str]) -> list[str]:
         """Return the files of a name in a folder's folders, within the project, sorted."""
         below = folder.relative_to(self._folder).as_posix()
         try:
@@ -104,7 +104,7 @@ class RecordFiles:
         except OSError:
             return []
         paths = (f"{below}/{entry}/{name}" for entry in folders)
-        new_paths = (path for path in paths if path not in known)
+        new_paths = (path for path in paths if path not in skip)
         return [path for path in new_paths if os.path.lexists(f"{self._folder}/{path}")]
 
     def _is_linked(self, place: Path) -> bool:

@@ -21,7 +21,7 @@ from storage.changes import Change, new_text
 from storage.commits.attachments import FileToCopy, files_beside
 from storage.commits.claims import hold_claims
 from storage.commits.commit_log import CommitLog, Edit, Move
-from storage.commits.commit_queue import CommitQueue
+from storage.commits.group_commit import GroupCommit
 from storage.commits.restoration import restore
 from storage.commits.steps import ChangeRequest
 from storage.commits.trash import TrashEntry, empty_trash, keep_out_of_git, list_trash
@@ -50,7 +50,7 @@ class ProjectStore(ProjectReader):
         super().__init__(folder, project, state / "index.sqlite")
         self._log = CommitLog(folder, state)
         self._ancestors = Ancestors(folder)
-        self._queue = CommitQueue(self._log, self._take_in)
+        self._queue = GroupCommit(self._log, self._take_in)
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod

@@ -65,6 +65,17 @@ def test_every_suggested_call_is_in_the_catalogue_with_its_arguments() -> None:
             assert set(keys) <= TOOLS[name], place
 
 
+CALLED = re.compile(r"\b(?:[Cc]all|[Dd]raw with|[Mm]ake one with) ([a-z]+(?:_[a-z]+)+)\b")
+
+
+def test_every_tool_that_a_text_tells_to_call_is_in_the_catalogue() -> None:
+    for path, module in modules("kiln_mcp", "agent", "storage"):
+        for node in ast.walk(module):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                unknown = set(CALLED.findall(node.value)) - TOOLS.keys()
+                assert not unknown, f"{path}:{node.lineno}"
+
+
 @pytest.mark.parametrize("folder", WITHOUT_TOOLS)
 def test_a_lower_room_names_no_tool(folder: str) -> None:
     named = re.compile(rf"\b({'|'.join(TOOLS)})\b")

@@ -26,7 +26,9 @@ from typing import Final
 
 import projects
 
-HERE: Final = Path(__file__).parent
+ENGINE: Final = Path(__file__).parents[1] / "engine"
+SERVER: Final = ENGINE / "server.py"
+VERDICT: Final = '{"reasoning": "polite", "polite": "pass"}'
 COMMAND: Final = str(Path(sys.executable).with_name("kiln-mcp"))
 CHAT: Final = str(Path(sys.executable).with_name("kiln-chat"))
 TICK: Final = os.sysconf("SC_CLK_TCK")
@@ -102,7 +104,7 @@ class Door:
 
 
 @contextmanager
-def door(*, concurrency: int = 0, answer: str = "") -> Generator[Door]:
+def door(*, concurrency: int = 0, answer: str = VERDICT) -> Generator[Door]:
     """A fresh home; with a concurrency also a model server that is known as `local`."""
     with tempfile.TemporaryDirectory(prefix="doors-") as folder:
         place = Door(Path(folder))
@@ -115,9 +117,8 @@ def door(*, concurrency: int = 0, answer: str = "") -> Generator[Door]:
         }
         server = None
         if concurrency:
-            more = [answer] if answer else []
             server = subprocess.Popen(
-                [sys.executable, str(HERE / "model_server.py"), str(WAIT_MS), *more],
+                [sys.executable, str(SERVER), str(WAIT_MS), "0", answer],
                 stdout=subprocess.PIPE,
                 text=True,
             )
@@ -338,21 +339,20 @@ LARGE: Final = frozenset(name for name in ROWS if name.endswith("0000"))
 
 def peer(folder: Path, concurrency: int) -> Figures:
     """The same calls through pydantic-evals, in a venv of its own."""
-    engine = HERE.parent / "engine"
     server = subprocess.Popen(
-        [sys.executable, str(engine / "server.py"), str(WAIT_MS)], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(SERVER), str(WAIT_MS)], stdout=subprocess.PIPE, text=True
     )
     try:
         assert server.stdout is not None
         port = server.stdout.readline().strip()
         python = folder / "pydantic-evals" / "bin" / "python"
         done = subprocess.run(
-            [str(python), str(engine / "peer_pydantic_evals.py"), port, "1000", str(concurrency)],
+            [str(python), str(ENGINE / "peer_pydantic_evals.py"), port, "1000", str(concurrency)],
             capture_output=True,
             text=True,
             check=True,
             timeout=LIMIT_S,
-            cwd=engine,
+            cwd=ENGINE,
         )
     finally:
         server.terminate()

@@ -2,13 +2,15 @@
 
     python server.py [milliseconds] [port] [answer]
 
-Raw asyncio, so that it takes little of the processor that is being measured. GET says at once how
-many calls were answered.
+Raw asyncio, so that it takes little of the processor that is being measured. GET / says at once how
+many calls were answered. GET /report answers with the calls, the seconds from the first question to
+the last answer, and the most that were open at once; GET /forget begins anew.
 """
 
 import asyncio
 import json
 import sys
+import time
 
 
 def reply(body: bytes, text: str) -> bytes:
@@ -31,20 +33,43 @@ def reply(body: bytes, text: str) -> bytes:
 
 class Server:
     def __init__(self, wait: float, text: str) -> None:
-        self.wait, self.text, self.answered = wait, text, 0
+        self.wait, self.text = wait, text
+        self.forget()
+
+    def forget(self) -> None:
+        self.answered = self.open = self.most_open = 0
+        self.first = self.last = 0.0
+
+    def get(self, head: bytes) -> bytes:
+        if head.startswith(b"get /forget"):
+            self.forget()
+        elif head.startswith(b"get /report"):
+            span = round(self.last - self.first, 3)
+            report = {"calls": self.answered, "span_s": span, "most_open": self.most_open}
+            return json.dumps(report).encode()
+        elif head.startswith(b"get /v1/models"):
+            return json.dumps({"object": "list", "data": [{"id": "judge"}]}).encode()
+        return str(self.answered).encode()
+
+    async def post(self, body: bytes) -> bytes:
+        self.first = self.first or time.perf_counter()
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
+        await asyncio.sleep(self.wait)
+        self.open -= 1
+        self.answered += 1
+        self.last = time.perf_counter()
+        return reply(body, self.text)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
                 if head.startswith(b"get "):
-                    content = str(self.answered).encode()
+                    content = self.get(head)
                 else:
                     length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
-                    body = await reader.readexactly(length)
-                    await asyncio.sleep(self.wait)
-                    content = reply(body, self.text)
-                    self.answered += 1
+                    content = await self.post(await reader.readexactly(length))
                 writer.write(
                     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
                     + str(len(content)).encode()

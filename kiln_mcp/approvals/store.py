@@ -21,10 +21,7 @@ from typing import Final
 from pydantic import JsonValue, TypeAdapter
 
 from kiln_mcp.approvals import statements
-from kiln_mcp.approvals.errors import ApprovalStoreFailure
-from kiln_mcp.approvals.plan import Effect, Plan
-from kiln_mcp.approvals.policy import Policy
-from kiln_mcp.approvals.records import (
+from kiln_mcp.approvals.approval import (
     Allowance,
     Approval,
     ApprovalState,
@@ -32,6 +29,9 @@ from kiln_mcp.approvals.records import (
     Door,
     ProposedCall,
 )
+from kiln_mcp.approvals.errors import ApprovalStoreFailure
+from kiln_mcp.approvals.plan import Effect, Plan
+from kiln_mcp.approvals.policy import Policy
 from storage.errors import Refusal
 from storage.sqlite_files import open_shared
 from storage.text.characters import repair_surrogates, repair_texts

@@ -1,4 +1,4 @@
-"""The items of a data set, and those of one part of an eval's data."""
+"""The items of a dataset, and those of one part of an eval's data."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ Split = TaskRunSplit | EvalInputSplit
 
 
 def data_set(runs: Sequence[TaskRun]) -> list[TaskRun]:
-    """Return the runs of the data set in a stable order: none of evals, no middle turns."""
+    """Return the runs of the dataset in a stable order: none of evals, no middle turns."""
     parents = {run.parent_task_run_id for run in runs}
     items = [run for run in runs if run.eval_source is None and run.id not in parents]
     return sorted(items, key=lambda run: (run.created_at, run.id))

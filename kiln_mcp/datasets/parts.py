@@ -1,4 +1,4 @@
-"""The parts of a data set: their names, tags and shares."""
+"""The parts of a dataset: their names, tags and shares."""
 
 import re
 import unicodedata

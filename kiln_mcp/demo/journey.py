@@ -174,7 +174,7 @@ async def _set_up(client: Client, project: str, teller: Teller) -> str:
 async def _data(
     client: Client, project: str, teller: Teller, seed: int
 ) -> tuple[AddedItems, DataSplit]:
-    teller.begin("A data set, dealt by form of words")
+    teller.begin("A dataset, dealt by form of words")
     # From a file, as a person would bring them: so each record says where it came from.
     file = anyio.Path(project, ITEMS)
     lines = [json.dumps(booking.item, ensure_ascii=False) for booking in make_bookings(seed)]

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar, get_args
 from kiln_mcp.datasets.held_out import runs_to_show
 from kiln_mcp.datasets.parts import MeasuredPart
 from kiln_mcp.evals.errors import NothingToEvaluate
-from kiln_mcp.evals.work import Measurement
+from kiln_mcp.evals.measurement import Measurement
 from storage import (
     Eval,
     EvalConfig,

@@ -3,7 +3,7 @@
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.datasets.parts import eval_tag, part_filter, tag_filter, tag_of
 from kiln_mcp.evals.arguments import NewEval, ScoreDefinition
-from kiln_mcp.evaluators.protocol import EvaluatorDefinition
+from kiln_mcp.evaluators.evaluator import EvaluatorDefinition
 from storage import (
     Eval,
     EvalOutputScore,

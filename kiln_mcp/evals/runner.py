@@ -14,8 +14,8 @@ from typing import Final
 import anyio
 
 from kiln_mcp.evals.items import case_of, stored_case
-from kiln_mcp.evals.work import Job, Measurement, Progress, Work
-from kiln_mcp.evaluators.protocol import Evaluation, Setting, Skipped
+from kiln_mcp.evals.measurement import Measurement, VerdictProgress, VerdictTask, Work
+from kiln_mcp.evaluators.evaluator import Evaluation, Evaluator, Setting, Skipped
 from kiln_mcp.evaluators.registry import load_evaluator
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.for_each import for_each
@@ -47,8 +47,7 @@ class RunOutcome:
         new_outputs: Outputs that were made.
         skipped: Items that lack what the evaluator needs.
         failures: Items that could not be scored.
-        verdicts: The evaluator's results by now, the oldest first.
-        runs: The outputs of evals by now.
+        progress: Reads the verdicts and outputs that are there by now.
     """
 
     new_verdicts: int
@@ -56,8 +55,7 @@ class RunOutcome:
     new_outputs: int
     skipped: int
     failures: tuple[Failure, ...]
-    verdicts: Sequence[EvalRun] = ()
-    runs: Sequence[TaskRun] = ()
+    progress: VerdictProgress
 
 
 @dataclass(slots=True)
@@ -84,7 +82,9 @@ class _Tally:
         else:
             self.new_verdicts += 1
 
-    def take_results_of_others(self, jobs: Sequence[Job], open_jobs: Sequence[Job]) -> None:
+    def take_results_of_others(
+        self, jobs: Sequence[VerdictTask], open_jobs: Sequence[VerdictTask]
+    ) -> None:
         """Count what others have done of some jobs since these were planned."""
         outputs = sum(job.output is None for job in jobs)
         outputs -= sum(job.output is None for job in open_jobs)
@@ -112,15 +112,15 @@ class _Tally:
         """Whether any item was tried here."""
         return bool(self.new_verdicts or self.skipped or self.failures)
 
-    @property
-    def outcome(self) -> RunOutcome:
-        """What was done in all."""
+    def outcome(self, progress: VerdictProgress) -> RunOutcome:
+        """Return what was done in all."""
         return RunOutcome(
             new_verdicts=self.new_verdicts,
             existing=self.existing,
             new_outputs=self.new_outputs,
             skipped=self.skipped,
             failures=tuple(self.failures),
+            progress=progress,
         )
 
 
@@ -133,12 +133,20 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
     then its results are taken, or what it has not done is done here.
     """
     measurement = await ready(workspace, work.measurement)
-    tally = _Tally(work.steps, measurement.evaluator.model is not None, existing=work.existing)
-    run = _Run(workspace, measurement, tally, Progress(measurement), _width(workspace, work))
-    waiting: Sequence[Job] = work.jobs
+    evaluator = measurement.evaluator
+    tally = _Tally(work.steps, evaluator.model is not None, existing=work.existing)
+    run = _Run(
+        workspace=workspace,
+        measurement=measurement,
+        evaluator=evaluator,
+        tally=tally,
+        progress=VerdictProgress(measurement),
+        width=_width(workspace, work),
+    )
+    waiting: Sequence[VerdictTask] = work.jobs
     pause_s = FIRST_PAUSE_S
     while waiting:
-        foreign_jobs: list[Job] = []
+        foreign_jobs: list[VerdictTask] = []
         for begin in range(0, len(waiting), CLAIMED_AT_ONCE):
             chunk = waiting[begin : begin + CLAIMED_AT_ONCE]
             foreign_jobs += await _carry_out_claimed(run, chunk)
@@ -149,11 +157,7 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
             await anyio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         waiting = foreign_jobs
-    outcome = replace(
-        tally.outcome,
-        verdicts=await run.progress.verdicts(),
-        runs=await run.progress.outputs(),
-    )
+    outcome = tally.outcome(run.progress)
     if tally.did_anything:
         await _write_log(work, outcome)
     return outcome
@@ -180,7 +184,8 @@ class _Run:
 
     Attributes:
         workspace: Asks models and reports progress.
-        measurement: The eval with its evaluator.
+        measurement: The eval.
+        evaluator: Its evaluator, opened once.
         tally: What is done.
         progress: The verdicts and outputs that are there.
         width: Items at once.
@@ -188,16 +193,17 @@ class _Run:
 
     workspace: Workspace
     measurement: Measurement
+    evaluator: Evaluator
     tally: _Tally
-    progress: Progress
+    progress: VerdictProgress
     width: int
 
 
-async def _carry_out_claimed(run: _Run, jobs: Sequence[Job]) -> list[Job]:
+async def _carry_out_claimed(run: _Run, jobs: Sequence[VerdictTask]) -> list[VerdictTask]:
     """Do the jobs that nobody else is at; return the others."""
     measurement, tally = run.measurement, run.tally
 
-    async def do(job: Job) -> None:
+    async def do(job: VerdictTask) -> None:
         try:
             await _do(run, job)
         finally:
@@ -215,9 +221,9 @@ async def _carry_out_claimed(run: _Run, jobs: Sequence[Job]) -> list[Job]:
     return [job for job, is_claimed in zip(jobs, is_own, strict=True) if not is_claimed]
 
 
-async def _do(run: _Run, job: Job) -> None:
+async def _do(run: _Run, job: VerdictTask) -> None:
     measurement, tally = run.measurement, run.tally
-    asks = measurement.evaluator.model is not None
+    asks = run.evaluator.model is not None
     try:
         output = job.output or await _generate(run, job)
         # Where the judge asks no model, an output that is paid for gets its verdict in any case.
@@ -227,7 +233,7 @@ async def _do(run: _Run, job: Job) -> None:
             setting = Setting(
                 run.workspace.engine, measurement.eval_record, measurement.task, purpose
             )
-            verdict = await measurement.evaluator.evaluate(case, setting)
+            verdict = await run.evaluator.evaluate(case, setting)
             with anyio.CancelScope(shield=True):
                 record = _eval_run(measurement, job, output, verdict)
                 run.progress.take_verdict(
@@ -239,12 +245,12 @@ async def _do(run: _Run, job: Job) -> None:
         tally.failures.append(Failure(job.item.id, name, str(error)))
 
 
-async def _generate(run: _Run, job: Job) -> TaskRun:
+async def _generate(run: _Run, job: VerdictTask) -> TaskRun:
     if job.setup is None or job.run_config is None:
         raise RuntimeError("a stored output is judged as it is")
     asker = f"evals/run {job.run_config.name}"
-    produced = await produce(run.workspace.engine, job.setup, job.item.task_input, asker)
-    output = to_task_run(produced, job.item.task_input, job.run_config, job.setup)
+    production = await produce(run.workspace.engine, job.setup, job.item.task_input, asker)
+    output = to_task_run(production, job.item.task_input, job.run_config, job.setup)
     output = output.replace(eval_source=job.item.source)
     measurement = run.measurement
     with anyio.CancelScope(shield=True):  # a pause and a cancel keep what is paid for
@@ -255,7 +261,7 @@ async def _generate(run: _Run, job: Job) -> TaskRun:
 
 
 def _eval_run(
-    measurement: Measurement, job: Job, output: TaskRun, verdict: Evaluation | Skipped
+    measurement: Measurement, job: VerdictTask, output: TaskRun, verdict: Evaluation | Skipped
 ) -> EvalRun:
     skipped = verdict if isinstance(verdict, Skipped) else None
     evaluation = None if isinstance(verdict, Skipped) else verdict

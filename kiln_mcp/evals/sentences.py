@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from kiln_mcp.evals.answers import ComparisonRow
+from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.runner import RunOutcome
 from kiln_mcp.evals.summaries import ScoreLine
-from kiln_mcp.evals.work import Measurement
 from storage import Eval
 from storage.errors import NextStep
 

@@ -30,6 +30,7 @@ from kiln_mcp.evals.lookups import (
     find_run_configs,
     gather,
 )
+from kiln_mcp.evals.measurement import Measurement, plan_run
 from kiln_mcp.evals.parts import with_items
 from kiln_mcp.evals.records import make_eval, plan_of_evaluator
 from kiln_mcp.evals.runner import carry_out, ready
@@ -42,9 +43,8 @@ from kiln_mcp.evals.sentences import (
     run_warnings,
 )
 from kiln_mcp.evals.summaries import score_lines, scores_by_item
-from kiln_mcp.evals.work import Measurement, plan_run
 from kiln_mcp.evals.worst_items import ItemsPage, look_at
-from kiln_mcp.evaluators.protocol import EvaluatorDefinition
+from kiln_mcp.evaluators.evaluator import EvaluatorDefinition
 from kiln_mcp.evaluators.registry import AnyKind, evaluator_of, kind_name, make_evaluator
 from kiln_mcp.projects.references import ProjectReference, is_same_name, task_of
 from kiln_mcp.run_configs.cost_estimates import plan_of
@@ -174,13 +174,13 @@ async def run_eval(
         outcome = await carry_out(workspace, work)
         if work.jobs and len(outcome.failures) == len(work.jobs):
             raise no_score([failure.reason for failure in outcome.failures])
-        after = replace(measurement, verdicts=outcome.verdicts)
+        after = replace(measurement, verdicts=await outcome.progress.verdicts())
         lines = score_lines(
-            outcome.verdicts,
+            after.verdicts,
             configs,
             _keys(measurement.eval_record),
             [item.id for item in chosen_items],
-            outcome.runs,
+            await outcome.progress.outputs(),
         )
         return EvalRunReport(
             eval=measurement.eval_record.name,

@@ -6,7 +6,7 @@ from typing import Final
 
 from kiln_mcp.evals.answers import ShownItem
 from kiln_mcp.evals.items import Item
-from kiln_mcp.evals.work import Measurement
+from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evaluators.llm_judge import REFERENCE_KEY
 from kiln_mcp.evaluators.scales import to_unit_scale
 from storage import EvalRun, TaskRunConfig

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from kiln_mcp.evaluators.protocol import Evaluation, Setting, Skipped, as_scores
+from kiln_mcp.evaluators.evaluator import Evaluation, Setting, Skipped, as_scores
 from kiln_mcp.evaluators.scales import binary_scores
 from kiln_mcp.run_configs.templates import Case
 

@@ -8,7 +8,7 @@ from typing import Final
 import anyio.to_thread
 from pydantic import Field, JsonValue
 
-from kiln_mcp.evaluators.protocol import (
+from kiln_mcp.evaluators.evaluator import (
     Evaluation,
     EvaluatorDefinition,
     EvaluatorKind,
@@ -116,7 +116,7 @@ async def _load(workspace: Workspace, store: ProjectStore, record: EvalConfig) -
     """Return a code evaluator with its code, read from the file beside it.
 
     Raises:
-        UntrustedFolder: The person has not trusted the project's folder.
+        Refusal: The person has not trusted the project's folder.
         EvalError: It calls tools, or its file cannot be read.
     """
     properties = properties_of(record, CodeEval)

@@ -3,20 +3,13 @@
 from dataclasses import dataclass
 
 from kiln_mcp.evaluators.checks import Check, CheckResult
-from kiln_mcp.evaluators.protocol import (
+from kiln_mcp.evaluators.evaluator import (
     EvaluatorDefinition,
     EvaluatorKind,
     Skipped,
     properties_of,
 )
-from kiln_mcp.evaluators.values import (
-    ExtractedValue,
-    as_text,
-    check_value_expression,
-    expected_value,
-    extract_value,
-    quote,
-)
+from kiln_mcp.evaluators.values import TextPair, check_value_expression, text_pair
 from kiln_mcp.run_configs.templates import Case
 from storage import Contains, EvalConfig
 
@@ -38,17 +31,12 @@ class ContainsEvaluator(Check):
     async def check(self, case: Case) -> CheckResult | Skipped:
         """Search one output."""
         settings = self.properties
-        expected = expected_value(settings.substring, settings.reference_key, case)
-        if isinstance(expected, Skipped):
-            return expected
-        extraction = await extract_value(settings.value_expression, case)
-        if not isinstance(extraction, ExtractedValue):
-            return extraction
-        text, substring = as_text(extraction.value), as_text(expected)
-        detail = f"{quote(text)} against {quote(substring)}"
-        if not settings.case_sensitive:
-            text, substring = text.casefold(), substring.casefold()
-        return CheckResult((substring in text) == (settings.mode == "must_contain"), detail)
+        pair = await text_pair(settings, settings.substring, case)
+        if not isinstance(pair, TextPair):
+            return pair
+        return CheckResult(
+            (pair.expected in pair.actual) == (settings.mode == "must_contain"), pair.detail
+        )
 
 
 def _open(record: EvalConfig) -> ContainsEvaluator:

@@ -3,20 +3,13 @@
 from dataclasses import dataclass
 
 from kiln_mcp.evaluators.checks import Check, CheckResult
-from kiln_mcp.evaluators.protocol import (
+from kiln_mcp.evaluators.evaluator import (
     EvaluatorDefinition,
     EvaluatorKind,
     Skipped,
     properties_of,
 )
-from kiln_mcp.evaluators.values import (
-    ExtractedValue,
-    as_text,
-    check_value_expression,
-    expected_value,
-    extract_value,
-    quote,
-)
+from kiln_mcp.evaluators.values import TextPair, check_value_expression, text_pair
 from kiln_mcp.run_configs.templates import Case
 from storage import EvalConfig, ExactMatch
 
@@ -38,17 +31,10 @@ class ExactMatchEvaluator(Check):
     async def check(self, case: Case) -> CheckResult | Skipped:
         """Compare one output."""
         settings = self.properties
-        expected = expected_value(settings.expected_value, settings.reference_key, case)
-        if isinstance(expected, Skipped):
-            return expected
-        extraction = await extract_value(settings.value_expression, case)
-        if not isinstance(extraction, ExtractedValue):
-            return extraction
-        actual_text, expected_text = as_text(extraction.value), as_text(expected)
-        detail = f"{quote(actual_text)} against {quote(expected_text)}"
-        if not settings.case_sensitive:
-            actual_text, expected_text = actual_text.casefold(), expected_text.casefold()
-        return CheckResult(actual_text == expected_text, detail)
+        pair = await text_pair(settings, settings.expected_value, case)
+        if not isinstance(pair, TextPair):
+            return pair
+        return CheckResult(pair.actual == pair.expected, pair.detail)
 
 
 def _open(record: EvalConfig) -> ExactMatchEvaluator:

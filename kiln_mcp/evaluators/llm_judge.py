@@ -6,8 +6,7 @@ from typing import Final, Literal
 
 from pydantic import Field, JsonValue
 
-from kiln_mcp.evaluators.model_verdicts import JudgeModel, ask_verdict, numbered_list
-from kiln_mcp.evaluators.protocol import (
+from kiln_mcp.evaluators.evaluator import (
     Evaluation,
     EvaluatorDefinition,
     EvaluatorKind,
@@ -16,6 +15,7 @@ from kiln_mcp.evaluators.protocol import (
     missing_reference,
     properties_of,
 )
+from kiln_mcp.evaluators.model_verdicts import JudgeModel, ask_verdict, numbered_list
 from kiln_mcp.llm import Message
 from kiln_mcp.run_configs.errors import ExtractionFailed
 from kiln_mcp.run_configs.model_names import StoredModel, engine_model, stored_model

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from kiln_mcp.evaluators.protocol import Evaluation, Setting, as_scores
+from kiln_mcp.evaluators.evaluator import Evaluation, Setting, as_scores
 from kiln_mcp.evaluators.scales import answer_schema, read_scores, weighted_scores
 from kiln_mcp.llm import Message, ModelRequest
 from kiln_mcp.llm import Usage as ModelUsage

@@ -20,7 +20,7 @@ from kiln_mcp.evaluators import (
     steps_judge,
     tool_call_check,
 )
-from kiln_mcp.evaluators.protocol import (
+from kiln_mcp.evaluators.evaluator import (
     Evaluation,
     Evaluator,
     EvaluatorDefinition,
@@ -32,7 +32,7 @@ from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.run_configs.templates import Case
 from kiln_mcp.workbench.workspace import Workspace
 from storage import EvalConfig, ProjectStore
-from storage.records.judge import is_extension_type
+from storage.records.evaluator import is_extension_type
 from storage.text.excerpts import defuse, excerpt
 
 GROUP: Final = "kiln_mcp.evaluators"
@@ -160,7 +160,7 @@ async def load_evaluator(
     """Return a record with what lies in files beside it, as it is needed to run.
 
     Raises:
-        UntrustedFolder: The evaluator is code, and the person has not trusted the folder.
+        Refusal: The evaluator is code, and the person has not trusted the folder.
         EvalError: A file cannot be read.
     """
     kind = installed_kinds().by_name.get(kind_name(record))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from kiln_mcp.evaluators.checks import Check, CheckResult
-from kiln_mcp.evaluators.protocol import (
+from kiln_mcp.evaluators.evaluator import (
     EvaluatorDefinition,
     EvaluatorKind,
     Skipped,

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from kiln_mcp.evaluators.model_verdicts import THINK_FIRST, JudgeModel, ask_verdict, numbered_list
-from kiln_mcp.evaluators.protocol import (
+from kiln_mcp.evaluators.evaluator import (
     Evaluation,
     EvaluatorKind,
     Setting,
     Skipped,
     properties_of,
 )
+from kiln_mcp.evaluators.model_verdicts import THINK_FIRST, JudgeModel, ask_verdict, numbered_list
 from kiln_mcp.llm import Message
 from kiln_mcp.run_configs.model_names import StoredModel, engine_model
 from kiln_mcp.run_configs.templates import Case

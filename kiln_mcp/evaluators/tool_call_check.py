@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from kiln_mcp.evaluators.checks import Check, CheckResult
-from kiln_mcp.evaluators.protocol import (
+from kiln_mcp.evaluators.evaluator import (
     EvaluatorDefinition,
     EvaluatorKind,
     Skipped,

@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from pydantic import JsonValue
 
-from kiln_mcp.evaluators.protocol import Skipped
+from kiln_mcp.evaluators.evaluator import Skipped
 
 MISSING_TRACE: Final = Skipped("missing_trace", "This check needs the trace, and none was kept.")
 

@@ -8,8 +8,8 @@ from typing import cast
 from pydantic import JsonValue
 
 from kiln_mcp.evaluators.checks import CheckResult
-from kiln_mcp.evaluators.protocol import Skipped, missing_reference
-from kiln_mcp.run_configs.errors import ExtractionFailed, unusable_template
+from kiln_mcp.evaluators.evaluator import Skipped, missing_reference
+from kiln_mcp.run_configs.errors import ExtractionFailed, unusable_pattern
 from kiln_mcp.run_configs.templates import (
     Case,
     check_expression,
@@ -17,6 +17,7 @@ from kiln_mcp.run_configs.templates import (
     mentions,
     value_of,
 )
+from storage import Contains, ExactMatch
 from storage.isolation.outcomes import Invalid
 from storage.isolation.patterns import check_pattern, find_pattern
 from storage.isolation.pool import shared_pool
@@ -72,7 +73,7 @@ async def check_patterns(patterns: Sequence[str]) -> None:
     for pattern in patterns:
         fault = await check_pattern(shared_pool(), pattern)
         if fault is not None:
-            raise unusable_template(pattern, f"as a regular expression: {fault.reason}")
+            raise unusable_pattern(pattern, fault.reason)
 
 
 async def is_match(pattern: str, text: str) -> bool:
@@ -85,7 +86,7 @@ async def is_match(pattern: str, text: str) -> bool:
     if isinstance(answer, bool):
         return answer
     if isinstance(answer, Invalid):
-        raise unusable_template(pattern, f"as a regular expression: {answer.reason}")
+        raise unusable_pattern(pattern, answer.reason)
     return bool(value_of(answer, "pattern", pattern))
 
 
@@ -114,3 +115,44 @@ def as_set(value: object) -> frozenset[str]:
 def quote(text: str) -> str:
     """Return a short quotation of a compared text."""
     return repr(excerpt(text, 60))
+
+
+@dataclass(frozen=True, slots=True)
+class TextPair:
+    """Two texts to compare, in small letters if case does not count.
+
+    Attributes:
+        actual: The value of the output.
+        expected: The value to compare it with.
+        detail: Both as they are, for a person.
+    """
+
+    actual: str
+    expected: str
+    detail: str
+
+
+async def text_pair(
+    properties: ExactMatch | Contains, expected: str | None, case: Case
+) -> TextPair | CheckResult | Skipped:
+    """Return the output's value and the expected one as texts; an output without a value fails.
+
+    Args:
+        properties: The settings of a check that compares texts.
+        expected: The fixed value; None for the item's reference.
+        case: The item with its output.
+
+    Raises:
+        EvalError: The expression cannot be used, or passed a limit.
+    """
+    expectation = expected_value(expected, properties.reference_key, case)
+    if isinstance(expectation, Skipped):
+        return expectation
+    extraction = await extract_value(properties.value_expression, case)
+    if not isinstance(extraction, ExtractedValue):
+        return extraction
+    texts = as_text(extraction.value), as_text(expectation)
+    detail = f"{quote(texts[0])} against {quote(texts[1])}"
+    if not properties.case_sensitive:
+        texts = texts[0].casefold(), texts[1].casefold()
+    return TextPair(*texts, detail)

@@ -40,7 +40,7 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class CandidateProposal:
     """A candidate, and how it was made."""
 
     operator: Operator
@@ -75,7 +75,7 @@ def draw_demonstrations(
     return tuple(selection)
 
 
-def propose(draw: random.Random, best: Candidate, pool: Pool, *, early: bool) -> Proposal:
+def propose(draw: random.Random, best: Candidate, pool: Pool, *, early: bool) -> CandidateProposal:
     """Return a new candidate; now and then one that was tried before.
 
     Early in the search whole sets of demonstrations are drawn, for they differ most; later the
@@ -102,8 +102,8 @@ def propose(draw: random.Random, best: Candidate, pool: Pool, *, early: bool) ->
             draw.shuffle(demonstrations)
         case _:
             alternatives = [text for text in pool.instructions if text != best.instruction]
-            return Proposal(operator, replace(best, instruction=draw.choice(alternatives)))
-    return Proposal(operator, replace(best, demonstrations=tuple(demonstrations)))
+            return CandidateProposal(operator, replace(best, instruction=draw.choice(alternatives)))
+    return CandidateProposal(operator, replace(best, demonstrations=tuple(demonstrations)))
 
 
 _WEIGHTS: Final[Mapping[Operator, tuple[int, int]]] = {

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kiln_mcp.evals.items import Item
 from kiln_mcp.evolution.blocks import Block, Candidate, Edit, apply_edits
-from kiln_mcp.evolution.operators import Operator, Proposal
+from kiln_mcp.evolution.operators import CandidateProposal, Operator
 from kiln_mcp.evolution.trials import Attempt, Trials
 from kiln_mcp.llm import Engine, JsonSchema, Message, ModelRequest
 from kiln_mcp.llm.errors import BadAnswer
@@ -95,7 +95,7 @@ class ModelReflector:
         self._draw = random.Random(mirror.seed)
         self.calls_each = min(LOOKED_AT, len(mirror.training)) * trials.calls_each + 1
 
-    async def propose(self, best: Candidate) -> Proposal | None:
+    async def propose(self, best: Candidate) -> CandidateProposal | None:
         """Return an edited candidate; None where nothing fails or the edits cannot be used."""
         demonstrations = set(best.demonstrations)
         unseen = [item for item in self._mirror.training if item.id not in demonstrations]
@@ -109,7 +109,7 @@ class ModelReflector:
             instruction = apply_edits(best.instruction, edits)
         except ValueError:
             return None
-        return Proposal(
+        return CandidateProposal(
             Operator.REFLECT,
             replace(best, instruction=instruction),
             "; ".join(edit.reason for edit in edits),

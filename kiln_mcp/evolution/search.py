@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from kiln_mcp.evolution.allowance import Allowance
 from kiln_mcp.evolution.blocks import Candidate
-from kiln_mcp.evolution.operators import Operator, Pool, Proposal, propose
+from kiln_mcp.evolution.operators import CandidateProposal, Operator, Pool, propose
 from kiln_mcp.evolution.race import Standing, evidence, standing
 
 CHUNK: Final = 8
@@ -34,7 +34,7 @@ class Reflector(Protocol):
     calls_each: int
     """Model calls that one proposal takes."""
 
-    async def propose(self, best: Candidate) -> Proposal | None:
+    async def propose(self, best: Candidate) -> CandidateProposal | None:
         """Return an edited candidate, None where the model gave nothing usable."""
         ...
 
@@ -64,7 +64,7 @@ class Race:
     """
 
     number: int
-    proposal: Proposal
+    proposal: CandidateProposal
     best: Candidate
     standing: Standing
     items: int
@@ -148,7 +148,7 @@ class _Search:
 
     async def next_proposal(
         self, draw: random.Random, best: Candidate, number: int
-    ) -> Proposal | None:
+    ) -> CandidateProposal | None:
         reflector = self._ground.reflector
         if reflector is not None and number % REFLECT_EVERY == 0:
             price = reflector.calls_each + self.price_of_a_chunk
@@ -163,7 +163,7 @@ class _Search:
         return propose(draw, best, pool, early=early)
 
     async def run(
-        self, number: int, proposal: Proposal, best: Candidate, order: Sequence[str]
+        self, number: int, proposal: CandidateProposal, best: Candidate, order: Sequence[str]
     ) -> Race:
         """Race a challenger chunk by chunk; the best pays only for items it has no score on."""
         differences: list[float] = []
@@ -207,5 +207,5 @@ class _Search:
         return True
 
 
-def _is_shorter(proposal: Proposal) -> bool:
+def _is_shorter(proposal: CandidateProposal) -> bool:
     return proposal.operator is Operator.REMOVE

@@ -10,23 +10,23 @@ from pydantic import Field
 from kiln_mcp.evals.answers import ComparisonRow
 from kiln_mcp.evals.comparison import PairedDifference, in_words, paired_difference
 from kiln_mcp.evals.lookups import TaskEval, find_eval, gather
+from kiln_mcp.evals.measurement import plan_run
 from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.service import EvalReference
 from kiln_mcp.evals.summaries import scores_by_item
-from kiln_mcp.evals.work import plan_run
 from kiln_mcp.evolution.allowance import Allowance
 from kiln_mcp.evolution.answers import EvolutionReport, RaceWon
-from kiln_mcp.evolution.quest import (
-    Quest,
+from kiln_mcp.evolution.race import Standing
+from kiln_mcp.evolution.reflection import Mirror, ModelReflector
+from kiln_mcp.evolution.search import Ground, SearchResult, evolve
+from kiln_mcp.evolution.search_context import (
+    SearchContext,
     SearchRequest,
     calls_by_model,
     plan_quest,
     pool_of,
     prepare,
 )
-from kiln_mcp.evolution.race import Standing
-from kiln_mcp.evolution.reflection import Mirror, ModelReflector
-from kiln_mcp.evolution.search import Ground, SearchResult, evolve
 from kiln_mcp.evolution.trials import ValidationScorer
 from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.run_configs.arguments import RunConfigDefinition
@@ -96,64 +96,74 @@ async def evolve_prompt(
     """
     store = await workspace.open_project(project)
     eval_context = await ready(workspace, await gather(store, await find_eval(store, eval), None))
-    quest = await prepare(workspace, eval_context, SearchRequest(start, budget, seed, reflect_with))
-    await workspace.check_ready(store, calls_by_model(quest))
-    return Proposal(await plan_quest(quest), partial(_evolve, quest))
+    search_context = await prepare(
+        workspace, eval_context, SearchRequest(start, budget, seed, reflect_with)
+    )
+    await workspace.check_ready(store, calls_by_model(search_context))
+    return Proposal(await plan_quest(search_context), partial(_evolve, search_context))
 
 
-async def _evolve(quest: Quest) -> EvolutionReport:
-    result = await _search(quest)
-    better = result.best.key != quest.start.key
-    saved = await _save(quest, result) if better else None
-    held_out = await _measure(quest, saved) if saved else None
-    answer = _answer(quest, result, saved, held_out)
-    await quest.trace.write("result", answer.model_dump(mode="json"))
+async def _evolve(search_context: SearchContext) -> EvolutionReport:
+    result = await _search(search_context)
+    better = result.best.key != search_context.start.key
+    saved = await _save(search_context, result) if better else None
+    held_out = await _measure(search_context, saved) if saved else None
+    answer = _answer(search_context, result, saved, held_out)
+    await search_context.trace.write("result", answer.model_dump(mode="json"))
     return answer
 
 
-async def _search(quest: Quest) -> SearchResult:
-    request, trials = quest.request, quest.trials
-    await quest.trace.write(
+async def _search(search_context: SearchContext) -> SearchResult:
+    request, trials = search_context.request, search_context.trials
+    await search_context.trace.write(
         "start",
         {
-            "run_config": quest.first.id,
-            "model": quest.setup.model,
-            "reflecting": quest.reflecting,
+            "run_config": search_context.first.id,
+            "model": search_context.setup.model,
+            "reflecting": search_context.reflecting,
             "budget": request.budget,
             "seed": request.seed,
-            "train": [item.id for item in quest.parts.train],
-            "val": [item.id for item in quest.parts.val],
-            "test": [item.id for item in quest.parts.test],
-            "prompt": quest.demonstrations.prompt(quest.start),
+            "train": [item.id for item in search_context.parts.train],
+            "val": [item.id for item in search_context.parts.val],
+            "test": [item.id for item in search_context.parts.test],
+            "prompt": search_context.demonstrations.prompt(search_context.start),
         },
     )
     reflector = None
-    if quest.reflecting:
-        goal = quest.eval_context.task.instruction
+    if search_context.reflecting:
+        goal = search_context.eval_context.task.instruction
         mirror = Mirror(
-            quest.workspace.engine, quest.reflecting, goal, quest.parts.train, request.seed
+            search_context.workspace.engine,
+            search_context.reflecting,
+            goal,
+            search_context.parts.train,
+            request.seed,
         )
         reflector = ModelReflector(mirror, trials)
     ground = Ground(
-        pool=pool_of(quest),
-        items=tuple(item.id for item in quest.parts.val),
-        scorer=ValidationScorer(trials, quest.parts.val, quest.workspace.report, request.budget),
-        trace=quest.trace,
+        pool=pool_of(search_context),
+        items=tuple(item.id for item in search_context.parts.val),
+        scorer=ValidationScorer(
+            trials, search_context.parts.val, search_context.workspace.report, request.budget
+        ),
+        trace=search_context.trace,
         reflector=reflector,
     )
-    return await evolve(quest.start, ground, Allowance(request.budget), request.seed)
+    return await evolve(search_context.start, ground, Allowance(request.budget), request.seed)
 
 
-async def _save(quest: Quest, result: SearchResult) -> _Saved:
+async def _save(search_context: SearchContext, result: SearchResult) -> _Saved:
     """Save the winner as a prompt and a run config, both or none; once for all attempts."""
-    eval_context, workspace = quest.eval_context, quest.workspace
+    eval_context, workspace = search_context.eval_context, search_context.workspace
     config_id, prompt_id = workspace.id_for("run config"), workspace.id_for("prompt")
-    text = PromptText(quest.demonstrations.prompt(result.best), quest.setup.thinking)
-    number = quest.trace.path.stem[-4:]
-    name = f"{quest.first.name} evolved {number}"
-    properties = agent_properties(quest.first)
+    text = PromptText(
+        search_context.demonstrations.prompt(result.best), search_context.setup.thinking
+    )
+    number = search_context.trace.path.stem[-4:]
+    name = f"{search_context.first.name} evolved {number}"
+    properties = agent_properties(search_context.first)
     definition = RunConfigDefinition(name=name, prompt=text.prompt)
-    project, model = eval_context.store.project, quest.setup.model
+    project, model = eval_context.store.project, search_context.setup.model
     draft = make_run_config(project, eval_context.task, definition, model, text, config_id)
     frozen = getattr(draft.run_config_properties, "prompt_id", "")
     config = draft.replace(
@@ -164,8 +174,9 @@ async def _save(quest: Quest, result: SearchResult) -> _Saved:
     prompt = Prompt(
         id=prompt_id,
         name=name,
-        description=f"Found by evolve_prompt, seed {quest.request.seed}; every decision is in "
-        f"{quest.trace.path.name} beside the eval {eval_context.eval_record.name!r}.",
+        description=f"Found by evolve_prompt, seed {search_context.request.seed}; every decision "
+        f"is in {search_context.trace.path.name} beside the eval "
+        f"{eval_context.eval_record.name!r}.",
         generator_id=GENERATOR,
         prompt=text.prompt,
         chain_of_thought_instructions=text.thinking,
@@ -178,16 +189,16 @@ async def _save(quest: Quest, result: SearchResult) -> _Saved:
     return _Saved(config, prompt)
 
 
-async def _measure(quest: Quest, saved: _Saved) -> _HeldOut:
+async def _measure(search_context: SearchContext, saved: _Saved) -> _HeldOut:
     """Run start and winner on the held-out items; what is there of the start is kept."""
-    store = quest.eval_context.store
-    task_eval = TaskEval(quest.eval_context.task, quest.eval_context.eval_record)
-    eval_context = await gather(store, task_eval, quest.eval_context.judge.id)
-    configs = [quest.first, saved.config]
-    work = plan_run(eval_context, configs, quest.parts.test)
-    await carry_out(quest.workspace, work)
-    after = await gather(store, task_eval, quest.eval_context.judge.id)
-    items = {item.id for item in quest.parts.test}
+    store = search_context.eval_context.store
+    task_eval = TaskEval(search_context.eval_context.task, search_context.eval_context.eval_record)
+    eval_context = await gather(store, task_eval, search_context.eval_context.judge.id)
+    configs = [search_context.first, saved.config]
+    work = plan_run(eval_context, configs, search_context.parts.test)
+    await carry_out(search_context.workspace, work)
+    after = await gather(store, task_eval, search_context.eval_context.judge.id)
+    items = {item.id for item in search_context.parts.test}
     keys = [score.json_key for score in eval_context.eval_record.output_scores]
     differences: list[PairedDifference] = []
     for key in keys:
@@ -199,23 +210,26 @@ async def _measure(quest: Quest, saved: _Saved) -> _HeldOut:
             }
             for config in configs
         )
-        differences.append(paired_difference(first, second, seed=quest.request.seed))
+        differences.append(paired_difference(first, second, seed=search_context.request.seed))
     return _HeldOut(keys, differences, sum(work.calls_by_model.values()))
 
 
 def _answer(
-    quest: Quest, result: SearchResult, saved: _Saved | None, held_out: _HeldOut | None
+    search_context: SearchContext,
+    result: SearchResult,
+    saved: _Saved | None,
+    held_out: _HeldOut | None,
 ) -> EvolutionReport:
-    names = (quest.first.name, saved.config.name if saved else "")
+    names = (search_context.first.name, saved.config.name if saved else "")
     gain_shown = held_out is not None and held_out.gain_shown
     return EvolutionReport(
         verdict=_verdict(held_out, names),
         gain_shown=gain_shown,
-        start=quest.first.name,
+        start=search_context.first.name,
         winner=saved.config.name if saved else None,
         prompt_id=saved.prompt.id if saved else None,
-        start_prompt=quest.demonstrations.prompt(quest.start),
-        winner_prompt=quest.demonstrations.prompt(result.best),
+        start_prompt=search_context.demonstrations.prompt(search_context.start),
+        winner_prompt=search_context.demonstrations.prompt(result.best),
         demonstrations=len(result.best.demonstrations),
         comparison=[
             ComparisonRow.of(key, difference, in_words(difference, *names))
@@ -223,9 +237,9 @@ def _answer(
         ]
         if held_out
         else [],
-        held_out_items=len(quest.parts.test),
-        validation_items=len(quest.parts.val),
-        training_items=len(quest.parts.train),
+        held_out_items=len(search_context.parts.test),
+        validation_items=len(search_context.parts.val),
+        training_items=len(search_context.parts.train),
         races=result.races,
         race_wins=[
             RaceWon(
@@ -235,14 +249,14 @@ def _answer(
                 better_on=race.wins,
                 worse_on=race.losses,
             )
-            for race in quest.trace.races
+            for race in search_context.trace.races
             if race.standing is Standing.WON
         ],
-        budget=quest.request.budget,
+        budget=search_context.request.budget,
         search_calls=result.calls,
         held_out_calls=held_out.calls if held_out else 0,
-        seed=quest.request.seed,
-        trace=str(quest.trace.path),
+        seed=search_context.request.seed,
+        trace=str(search_context.trace.path),
         next=_next_steps(gain_shown=gain_shown),
     )
 

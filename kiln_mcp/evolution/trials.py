@@ -9,9 +9,9 @@ from typing import Final
 import anyio
 
 from kiln_mcp.evals.items import Item, case_of
-from kiln_mcp.evals.work import Measurement
+from kiln_mcp.evals.measurement import Measurement
+from kiln_mcp.evaluators.evaluator import Setting, Skipped
 from kiln_mcp.evaluators.llm_judge import REFERENCE_KEY
-from kiln_mcp.evaluators.protocol import Setting, Skipped
 from kiln_mcp.evaluators.scales import to_unit_scale
 from kiln_mcp.evolution.blocks import Candidate, split_blocks
 from kiln_mcp.llm import Engine

@@ -13,7 +13,7 @@ import anyio
 
 from kiln_mcp.errors import unwrap
 from kiln_mcp.jobs.clocks import Stopwatch
-from kiln_mcp.jobs.endings import end_of
+from kiln_mcp.jobs.job_end import end_of
 from kiln_mcp.jobs.job_table import PROCESS_ENDED, JobTable
 from kiln_mcp.jobs.progress import ProgressWriter
 from kiln_mcp.jobs.records import (

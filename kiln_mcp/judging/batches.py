@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Final
 
-from kiln_mcp.evals.work import Measurement
+from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.judging.answers import ItemToLabel, LabellingBatch
-from kiln_mcp.judging.cautions import ledger_warnings
+from kiln_mcp.judging.warnings import ledger_warnings
 from kiln_mcp.labels.draws import draw_strata
-from kiln_mcp.labels.golden_set import Pool, strata_by_verdict
+from kiln_mcp.labels.golden_set import GoldenSet, strata_by_verdict
 from kiln_mcp.labels.ledger import Draw, append_draw
 from kiln_mcp.projects.runs.ratings import VALUES
 from kiln_mcp.workbench.workspace import Workspace
@@ -30,7 +30,7 @@ class BatchRequest:
 async def draw_batch(
     workspace: Workspace,
     store: ProjectStore,
-    pool: Pool,
+    pool: GoldenSet,
     judge: Measurement | None,
     request: BatchRequest,
 ) -> LabellingBatch:

@@ -7,8 +7,8 @@ from typing import Final
 from pydantic import JsonValue
 
 from kiln_mcp.judging.answers import SavedLabels
-from kiln_mcp.judging.cautions import hygiene_warnings, ledger_warnings
-from kiln_mcp.labels.golden_set import Pool, open_pool
+from kiln_mcp.judging.warnings import hygiene_warnings, ledger_warnings
+from kiln_mcp.labels.golden_set import GoldenSet, open_pool
 from kiln_mcp.labels.ledger import Label, append_labels
 from kiln_mcp.projects.runs.ratings import aspect_of, with_rating
 from storage import ProjectStore
@@ -18,7 +18,9 @@ ENOUGH_LABELS: Final = 12
 """Labels from which on a measurement is worth its calls."""
 
 
-async def save_labels(store: ProjectStore, pool: Pool, entries: Sequence[Label]) -> SavedLabels:
+async def save_labels(
+    store: ProjectStore, pool: GoldenSet, entries: Sequence[Label]
+) -> SavedLabels:
     """Save the entries of a batch in one transaction, as ratings and in the ledger.
 
     A label that nobody confirmed changes no rating of an item that has a confirmed label.
@@ -36,7 +38,7 @@ async def save_labels(store: ProjectStore, pool: Pool, entries: Sequence[Label])
 
 
 async def save_unconfirmed_labels(
-    store: ProjectStore, pool: Pool, entries: Sequence[Label], approval_id: str
+    store: ProjectStore, pool: GoldenSet, entries: Sequence[Label], approval_id: str
 ) -> SavedLabels:
     """Save labels that an assistant passed on, and say how the person confirms them."""
     result = await save_labels(store, pool, entries)
@@ -56,7 +58,7 @@ async def save_unconfirmed_labels(
     )
 
 
-def _result(pool: Pool, entries: Sequence[Label]) -> SavedLabels:
+def _result(pool: GoldenSet, entries: Sequence[Label]) -> SavedLabels:
     """Return the counts of the entries and of the golden set after the save."""
     certificate = sum(entry.certifies for entry in entries)
     of_draws = sum(entry.draw is not None for entry in entries)

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from kiln_mcp.evals.lookups import TaskEval
+from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.runner import RunOutcome
 from kiln_mcp.evals.summaries import scores_by_item
-from kiln_mcp.evals.work import Measurement
 from kiln_mcp.judging.answers import AgreementRow, Ceiling, round_if_known
 from kiln_mcp.judging.measurement import describe, measure
-from kiln_mcp.labels.golden_set import Pool
+from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.ledger import latest
 from kiln_mcp.statistics import (
     Interval,
@@ -22,7 +22,7 @@ from storage.errors import NextStep, Refusal
 
 
 def agreement_rows(
-    pool: Pool,
+    pool: GoldenSet,
     runs_by_score: Mapping[str, Sequence[TaskRun]],
     judges: Sequence[Measurement],
     seed: int,
@@ -107,7 +107,7 @@ def nothing_measured(
     )
 
 
-def human_ceiling(pool: Pool, score: EvalOutputScore, seed: int) -> Ceiling | None:
+def human_ceiling(pool: GoldenSet, score: EvalOutputScore, seed: int) -> Ceiling | None:
     """Return the agreement of the two raters with the most shared items; None for one rater."""
     shared: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for raters in latest(pool.labels, score.json_key).values():

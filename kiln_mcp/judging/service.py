@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Literal
 
@@ -10,12 +11,11 @@ from pydantic import Field
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, gather, with_judge
-from kiln_mcp.evals.runner import carry_out
+from kiln_mcp.evals.measurement import Measurement, plan_calibration
+from kiln_mcp.evals.runner import RunOutcome, carry_out
 from kiln_mcp.evals.service import EvalReference, EvaluatorReference
-from kiln_mcp.evals.work import Measurement, Work, plan_calibration
 from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels
 from kiln_mcp.judging.batches import BatchRequest, draw_batch
-from kiln_mcp.judging.cautions import agreement_warnings, failure_warnings
 from kiln_mcp.judging.label_storage import save_labels, save_unconfirmed_labels
 from kiln_mcp.judging.reports import (
     agreement_rows,
@@ -24,6 +24,7 @@ from kiln_mcp.judging.reports import (
     next_steps,
     nothing_measured,
 )
+from kiln_mcp.judging.warnings import agreement_warnings, failure_warnings
 from kiln_mcp.labels.entries import (
     ItemLabel,
     ledger_entries,
@@ -31,7 +32,7 @@ from kiln_mcp.labels.entries import (
     with_confirmation,
     without_confirmation,
 )
-from kiln_mcp.labels.golden_set import Pool, open_pool
+from kiln_mcp.labels.golden_set import GoldenSet, open_pool
 from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.run_configs.cost_estimates import plan_of
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
@@ -161,7 +162,7 @@ async def measure_agreement(
 
     async def measure_judges() -> AgreementReport:
         outcomes = [await carry_out(workspace, part) for part in work]
-        newest = await _with_new_verdicts(judges, work)
+        newest = await _with_new_verdicts(judges, outcomes)
         results = agreement_rows(pool, runs_by_score, newest, seed)
         if not results:
             raise nothing_measured(task_eval, judges, outcomes)
@@ -212,16 +213,16 @@ async def _judges(
 
 
 async def _with_new_verdicts(
-    judges: Sequence[Measurement], work: Sequence[Work]
+    judges: Sequence[Measurement], outcomes: Sequence[RunOutcome]
 ) -> list[Measurement]:
-    """Return the judges, read again if verdicts were missing; others may have made them."""
+    """Return the judges with the verdicts that are there by now; others may have made some."""
     return [
-        await with_judge(judge, judge.judge) if part.jobs else judge
-        for judge, part in zip(judges, work, strict=True)
+        replace(judge, verdicts=await outcome.progress.verdicts())
+        for judge, outcome in zip(judges, outcomes, strict=True)
     ]
 
 
-def _runs_of_ledger(pool: Pool, ledger: str) -> dict[str, list[TaskRun]]:
+def _runs_of_ledger(pool: GoldenSet, ledger: str) -> dict[str, list[TaskRun]]:
     """Return the labelled items of a ledger by score key."""
     return {
         score.json_key: [

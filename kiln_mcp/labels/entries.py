@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.labels.golden_set import Pool
+from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.ledger import Draw, Label
 from kiln_mcp.labels.values import label_text
 from kiln_mcp.projects.runs.ratings import VALUES
@@ -49,7 +49,7 @@ class _Origin:
         return len(stratum.drawn) / stratum.open if stratum.open else None
 
 
-def ledger_entries(pool: Pool, labels: Sequence[ItemLabel], rater: str) -> list[Label]:
+def ledger_entries(pool: GoldenSet, labels: Sequence[ItemLabel], rater: str) -> list[Label]:
     """Check labels against the golden set, and return their entries for the ledger.
 
     Raises:
@@ -95,7 +95,7 @@ def without_confirmation(entries: Sequence[Label]) -> list[Label]:
     return [entry.model_copy(update={"ledger": "development"}) for entry in entries]
 
 
-def plan_of_labels(pool: Pool, entries: Sequence[Label], rater: str) -> Plan:
+def plan_of_labels(pool: GoldenSet, entries: Sequence[Label], rater: str) -> Plan:
     """Return the plan that a person confirms: the count of each label, and the first ones."""
     kinds = {score.json_key: score.type for score in pool.scores}
     outputs = {run.id: run.output.output for run in pool.runs}
@@ -127,7 +127,9 @@ class _Batch:
     count: int
 
 
-def _entry(pool: Pool, item: str, score: EvalOutputScore, value: float, batch: _Batch) -> Label:
+def _entry(
+    pool: GoldenSet, item: str, score: EvalOutputScore, value: float, batch: _Batch
+) -> Label:
     origin = next(
         (_Origin(d, d.stratum_of(item)) for d in reversed(pool.draws) if d.stratum_of(item)),
         _Origin(None, None),

@@ -18,7 +18,7 @@ _SESSION_TAG = "synthetic_session_"
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class GoldenSet:
     """The golden set of an eval with its labels and draws.
 
     Attributes:
@@ -157,7 +157,7 @@ class Pool:
         return {name: stratum.size for name, stratum in draws[-1].strata.items()}
 
 
-async def open_pool(store: ProjectStore, task_eval: TaskEval) -> Pool:
+async def open_pool(store: ProjectStore, task_eval: TaskEval) -> GoldenSet:
     """Return the golden set of an eval.
 
     Raises:
@@ -189,7 +189,7 @@ async def open_pool(store: ProjectStore, task_eval: TaskEval) -> Pool:
     labels = await read_labels(store, task_eval.eval_record)
     draws = await read_draws(store, task_eval.eval_record)
     problems = (*labels.problems, *draws.problems)
-    return Pool(task_eval, runs, labels.entries, draws.entries, problems)
+    return GoldenSet(task_eval, runs, labels.entries, draws.entries, problems)
 
 
 def strata_by_verdict(

@@ -18,7 +18,7 @@ def open_journal(settings: EngineSettings) -> Journal:
     """Return the journal of the shared database if one is configured, else of this machine.
 
     Raises:
-        SharedDatabaseFailed: Its driver is not installed.
+        DatabaseFailure: Its driver is not installed.
     """
     if settings.shared_database_url is None:
         return SqliteJournal(settings.journal)
@@ -33,7 +33,7 @@ def open_limits(settings: EngineSettings) -> SharedLimits | None:
     """Return the limits that hold for all workers together; None for one process.
 
     Raises:
-        SharedDatabaseFailed: The database's driver is not installed.
+        DatabaseFailure: The database's driver is not installed.
     """
     if settings.shared_database_url is None:
         return None

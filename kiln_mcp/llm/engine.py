@@ -15,12 +15,12 @@ from kiln_mcp.llm.deltas import AnswerRestart, AnswerStream
 from kiln_mcp.llm.journal.expense import Expense
 from kiln_mcp.llm.journal.in_flight import InFlightCalls
 from kiln_mcp.llm.journal.journal import JournalEntry, Spending
-from kiln_mcp.llm.limits.gate import Gates
+from kiln_mcp.llm.limits.rate_limiter import RateLimiters
 from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
+from kiln_mcp.llm.model_registry import ModelRegistry
 from kiln_mcp.llm.providers.descriptions import ModelDescription
 from kiln_mcp.llm.providers.work_orders import WorkOrders
 from kiln_mcp.llm.retries import Route, Sender
-from kiln_mcp.llm.roster import Roster
 from kiln_mcp.llm.settings import EngineSettings
 from kiln_mcp.llm.single_flight import Call, SingleFlight
 
@@ -46,9 +46,9 @@ class Engine:
         """
         self.settings = settings
         self._journal = open_journal(settings)
-        self._gates = Gates(open_limits(settings))
+        self._gates = RateLimiters(open_limits(settings))
         self.orders = WorkOrders(settings.orders)
-        self._roster = Roster(settings, models or {}, self._gates, self.orders)
+        self._roster = ModelRegistry(settings, models or {}, self._gates, self.orders)
         self._single_flight = SingleFlight(
             self._journal, Sender(settings.attempts, settings.first_wait_s)
         )

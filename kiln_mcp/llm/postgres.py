@@ -50,7 +50,7 @@ class PostgresLink:
             may_repeat: Whether it may be repeated on a new connection.
 
         Raises:
-            SharedDatabaseFailed: The database cannot be reached or refuses the work.
+            DatabaseFailure: The database cannot be reached or refuses the work.
         """
         with self._using:
             try:

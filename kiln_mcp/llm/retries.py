@@ -13,7 +13,7 @@ from kiln_mcp.llm.budget.reservation import Reservation
 from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 from kiln_mcp.llm.deltas import AnswerStream, size_of, stream_from
 from kiln_mcp.llm.errors import Unavailable
-from kiln_mcp.llm.limits.gate import Gate
+from kiln_mcp.llm.limits.rate_limiter import RateLimiter
 from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
 from kiln_mcp.llm.prices import FREE, Price, rough_usage
 
@@ -36,7 +36,7 @@ class Route:
     model: Model
     name: str
     identity: str
-    gate: Gate
+    gate: RateLimiter
     price: Price | None = FREE
     withdraws: bool = False
 

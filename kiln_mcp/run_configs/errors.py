@@ -18,11 +18,19 @@ class ExtractionFailed(EvalError):
 
 
 def unusable_template(text: str, reason: str) -> EvalError:
-    """Return the error of a template, an expression or a pattern that cannot be used."""
+    """Return the error of a template or an expression that cannot be used."""
     return EvalError(
         f"The template {excerpt(text, 80)!r} cannot be used: "
         f"{excerpt(reason, LONGEST_REASON)}. It may name final_message, task_input, trace and "
         "reference_data."
+    )
+
+
+def unusable_pattern(pattern: str, reason: str) -> EvalError:
+    """Return the error of a pattern that is no regular expression."""
+    return EvalError(
+        f"The pattern {excerpt(pattern, 80)!r} cannot be used: {excerpt(reason, LONGEST_REASON)}. "
+        "Give a regular expression as Python reads it."
     )
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 
 from kiln_mcp.llm import Engine, Message, ModelRequest
 from kiln_mcp.spec_texts.kinds import FORMS, SpecKind, definition, forms_text, properties_of
@@ -13,6 +13,7 @@ from kiln_mcp.specs.drafts import LONGEST_NAME, Draft, short_name
 from kiln_mcp.specs.refinement import Edit, PersonAnswer, Refinement
 from kiln_mcp.workbench.prompts import PromptPart, load_prompt
 from storage.records.names import acceptable_name
+from storage.text.schema_references import inline_references
 
 MOST_QUESTIONS: Final = 5
 _LONGEST_ANSWER: Final = 2000
@@ -164,26 +165,8 @@ async def _ask(
     request = ModelRequest(
         model=writer.model,
         messages=tuple(Message(part.role, part.content) for part in parts),
-        schema=_schema(shape),
+        schema=inline_references(shape.model_json_schema()),
         max_tokens=_LONGEST_ANSWER,
     )
     answer = await writer.engine.complete(request, asker=asker)
     return shape.model_validate(answer.value)
-
-
-def _schema(shape: type[BaseModel]) -> dict[str, JsonValue]:
-    """Return the JSON schema of an answer, with references inlined for servers without them."""
-    schema: dict[str, Any] = shape.model_json_schema()
-    definitions = schema.pop("$defs", {})
-
-    def inline(node: JsonValue) -> JsonValue:
-        if isinstance(node, list):
-            return [inline(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        reference = node.get("$ref")
-        if isinstance(reference, str):
-            return inline(definitions[reference.rsplit("/", 1)[-1]])
-        return {key: inline(value) for key, value in node.items()}
-
-    return {key: inline(value) for key, value in schema.items()}

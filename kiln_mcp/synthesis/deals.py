@@ -23,7 +23,7 @@ def nothing_to_deal(name: str, dealt_count: int) -> Refusal:
             count=dealt_count,
         )
     return Refusal(
-        "There is no item to deal into the split '{name}': the data set is empty, or no item fits "
+        "There is no item to deal into the split '{name}': the dataset is empty, or no item fits "
         "`items`.",
         name=name,
         next=[

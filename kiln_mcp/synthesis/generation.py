@@ -17,6 +17,7 @@ from kiln_mcp.run_configs.cost_estimates import plan_of
 from kiln_mcp.run_configs.model_names import stored_model
 from kiln_mcp.run_configs.task_runs import Setup, resolve
 from kiln_mcp.synthesis.answers import CellCoverage
+from kiln_mcp.synthesis.coverage_plan import Aim, Cell, coverage_plan
 from kiln_mcp.synthesis.inputs import (
     EXAMPLES_SHOWN,
     Brief,
@@ -29,7 +30,6 @@ from kiln_mcp.synthesis.inputs import (
 )
 from kiln_mcp.synthesis.items import Origin, as_stored_text
 from kiln_mcp.synthesis.outputs import TaskInput, choose_run_config
-from kiln_mcp.synthesis.plan import Aim, Cell, coverage_plan
 from kiln_mcp.workbench.prompts import load_prompt
 from storage import (
     DataGuide,
@@ -75,7 +75,7 @@ class Scene:
     Attributes:
         store: The open project.
         task: The task.
-        existing: Inputs of its data set.
+        existing: Inputs of its dataset.
         config: The run config that answers; not saved yet where the task had none.
         setup: The same, resolved.
         brief: What inputs are made for.

@@ -1,4 +1,4 @@
-"""The data report: what a task's data set is made of, as a side file in open JSON."""
+"""The data report: what a task's dataset is made of, as a side file in open JSON."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -38,10 +38,10 @@ class SplitRecord(BaseModel):
 
 
 class DataReport(BaseModel):
-    """What a task's data set is made of.
+    """What a task's dataset is made of.
 
     Attributes:
-        items: Runs in the data set; runs that evals made do not count.
+        items: Runs in the dataset; runs that evals made do not count.
         exact_duplicates: Items whose input another item has too, the first not counted.
         near_duplicates: Pairs of inputs at least 0.7 alike (Jaccard, words and word pairs).
         distinct_pairs: Different word pairs over all word pairs of the inputs.
@@ -68,7 +68,7 @@ class DataReport(BaseModel):
 
 
 def report_on(runs: Sequence[TaskRun]) -> DataReport:
-    """Measure a data set."""
+    """Measure a dataset."""
     inputs = [run.input for run in runs]
     variety = diversity(inputs)
     return DataReport(
@@ -88,12 +88,12 @@ def report_on(runs: Sequence[TaskRun]) -> DataReport:
 async def write_report(
     change: Change, task: Task, runs: Sequence[TaskRun], new_split: SplitRecord | None = None
 ) -> DataReport:
-    """Measure a task's data set and note the report to be written beside the task.
+    """Measure a task's dataset and note the report to be written beside the task.
 
     Args:
         change: What the report is written with.
         task: The task.
-        runs: Its data set, as it will be.
+        runs: Its dataset, as it will be.
         new_split: The split that is dealt in the same change.
 
     Returns:

@@ -97,7 +97,7 @@ async def add_items(
     ] = "assistant",
     tags: Annotated[list[str] | None, Field(description="Tags for all of them.")] = None,
 ) -> AddedItems:
-    """Add inputs with their right outputs to a task's data set, all or none.
+    """Add inputs with their right outputs to a task's dataset, all or none.
 
     The outputs are the reference that evaluators compare with. Inputs that are there already are
     left out. Then call split_data.

@@ -1,1 +1,1 @@
-"""Freeze data sets and export them for fine-tuning."""
+"""Freeze datasets and export them for fine-tuning."""

@@ -5,6 +5,8 @@ from typing import Final
 from pydantic import BaseModel, JsonValue
 from pydantic.json_schema import GenerateJsonSchema
 
+from storage.text.schema_references import inline_references
+
 _DROPPED_KEYS: Final = frozenset({"$defs", "title", "discriminator"})
 _TYPE_KEYS: Final = frozenset({"type", "anyOf", "oneOf", "allOf", "enum", "const", "$ref"})
 _ANY_VALUE: Final[dict[str, JsonValue]] = {
@@ -31,19 +33,12 @@ def _compact(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
     Several clients do not follow `$ref`; our models are not recursive.
     """
-    definitions = schema.get("$defs")
-    models = definitions if isinstance(definitions, dict) else {}
 
     def resolve(node: JsonValue, *, names: bool = False) -> JsonValue:
         if isinstance(node, list):
             return [resolve(item) for item in node]
         if not isinstance(node, dict):
             return node
-        reference = node.get("$ref")
-        if isinstance(reference, str) and not names:
-            target = resolve(models[reference.rsplit("/", 1)[-1]])
-            rest = {key: value for key, value in node.items() if key != "$ref"}
-            return {**target, **rest} if isinstance(target, dict) else target
         schema_node = {
             key: resolve(value, names=key == "properties")
             for key, value in node.items()
@@ -55,7 +50,7 @@ def _compact(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
             del schema_node["additionalProperties"]
         return schema_node if _TYPE_KEYS & schema_node.keys() else {**_ANY_VALUE, **schema_node}
 
-    compact = resolve(schema)
+    compact = resolve(inline_references(schema))
     return compact if isinstance(compact, dict) else {}
 
 

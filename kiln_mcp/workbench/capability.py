@@ -19,9 +19,9 @@ from typing import Concatenate, Final, Generic, ParamSpec, TypeVar, overload
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, create_model
 from pydantic_core import to_jsonable_python
 
+from kiln_mcp.approvals.approval import ProposedCall
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.approvals.plan import Effect, Plan
-from kiln_mcp.approvals.records import ProposedCall
 from kiln_mcp.errors import InvalidArguments, one_error
 from kiln_mcp.workbench.argument_schemas import schema_of
 from kiln_mcp.workbench.arguments import argument_problems, unintended_values

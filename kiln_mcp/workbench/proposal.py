@@ -7,8 +7,8 @@ from typing import Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from kiln_mcp.approvals.approval import ProposedCall
 from kiln_mcp.approvals.plan import Effect, Plan
-from kiln_mcp.approvals.records import ProposedCall
 
 T = TypeVar("T")
 JsonObject = Mapping[str, JsonValue]

@@ -12,6 +12,7 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 
+from kiln_mcp.approvals.approval import ProposedCall
 from kiln_mcp.approvals.decision import (
     Consent,
     Decision,
@@ -23,16 +24,15 @@ from kiln_mcp.approvals.decision import (
 from kiln_mcp.approvals.errors import ApprovalStoreFailure, MissingApproval, rejection_error
 from kiln_mcp.approvals.plan import Effect
 from kiln_mcp.approvals.policy import read_policy
-from kiln_mcp.approvals.records import ProposedCall
 from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.errors import UnknownCapability, UnusablePath
 from kiln_mcp.jobs import Job, JobDesk, JsonObject
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.settings import Settings
+from kiln_mcp.workbench.folder_trust import Trust
 from kiln_mcp.workbench.known_projects import KnownProjects, Reference
 from kiln_mcp.workbench.progress import STILL_THERE, ProgressReport, Relay, report_nothing
-from kiln_mcp.workbench.trust import Trust
 from storage import ProjectStore, new_id
 from storage.files import check_room, disk_errors
 from storage.records.record import login_name

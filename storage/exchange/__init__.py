@@ -6,9 +6,9 @@ link is made, and files, bytes and free space are counted while unpacking. A cop
 """
 
 from storage.exchange.archives import LIMITS, Limits
-from storage.exchange.arrival import is_address, receive_project
 from storage.exchange.columns import COLUMNS, BadRow
-from storage.exchange.departure import PackedProject, pack_project
+from storage.exchange.project_export import PackedProject, pack_project
+from storage.exchange.project_import import is_address, receive_project
 from storage.exchange.tables import RunTable, RunTableWriter, new_run_table, table_format
 
 __all__ = [

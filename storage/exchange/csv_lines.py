@@ -36,8 +36,8 @@ class CsvLines:
         lines: With their ends; the first has the names of the columns.
         delimiter: The sign between cells.
         width: How many columns there are.
-        least: How many cells a row needs to be of any use.
-        before: How many lines of the file come before these.
+        least_cells: How many cells a row needs to be of any use.
+        lines_before: How many lines of the file come before these.
     """
 
     lines: Sequence[str]

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from storage.isolation.tasks import Reply
+from storage.isolation.worker_tasks import Reply
 
 ENTRY: Final = "score"
 _LARGEST_FILE: Final = 16 * 1024 * 1024

@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from storage.isolation.outcomes import Failed, Invalid, Outcome, Value
-from storage.isolation.tasks import Reply
 from storage.isolation.translation import translate
+from storage.isolation.worker_tasks import Reply
 
 if TYPE_CHECKING:
     from storage.isolation.pool import WorkerPool

@@ -121,7 +121,7 @@ class WorkerPool:
         """Run a task in a worker and block until it has ended or its time is over.
 
         Args:
-            task: Its name in `storage.isolation.tasks`.
+            task: Its name in `storage.isolation.worker_tasks`.
             logic: The pattern, expression or schema. One logic never takes all workers, so that
                 a slow one does not hold up the others.
             arguments: What the task takes.

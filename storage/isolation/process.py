@@ -51,7 +51,7 @@ class WorkerProcess:
         """Run a task; after a breach the worker is no longer usable.
 
         Args:
-            task: Its name in `storage.isolation.tasks`.
+            task: Its name in `storage.isolation.worker_tasks`.
             arguments: What it takes.
             seconds: Its limit of time.
         """
@@ -63,7 +63,7 @@ class WorkerProcess:
         """Run a task for the first of some items: one at least, up to the first breach.
 
         Args:
-            task: Its name in `storage.isolation.tasks`.
+            task: Its name in `storage.isolation.worker_tasks`.
             items: What it takes, for each item.
             seconds: The limit of time of each item.
         """

@@ -13,7 +13,7 @@ from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefine
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from storage.isolation.tasks import Reply
+from storage.isolation.worker_tasks import Reply
 
 LONGEST_PRODUCT: Final = 1_000_000
 _TAG: Final = re.compile(r"</?([a-z][a-z0-9_-]*)>")

@@ -99,7 +99,7 @@ def _answer(name: str, arguments: dict[str, Any] | None) -> Reply:
 
 def _task(name: str) -> Callable[..., Reply]:
     _keep_package_bare()
-    from storage.isolation.tasks import find_task
+    from storage.isolation.worker_tasks import find_task
 
     return find_task(name)
 

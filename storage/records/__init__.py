@@ -37,7 +37,7 @@ from storage.records.evaluation import (
     UserMessage,
     score_key,
 )
-from storage.records.judge import (
+from storage.records.evaluator import (
     ArgMatch,
     CodeEval,
     Contains,

@@ -1,4 +1,4 @@
-"""Frozen splits of a data set, fine-tunes made of them, and guides to a task's data."""
+"""Frozen splits of a dataset, fine-tunes made of them, and guides to a task's data."""
 
 from math import isclose
 from typing import Literal

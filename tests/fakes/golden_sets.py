@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from kiln_mcp.evals.lookups import TaskEval
-from kiln_mcp.labels.golden_set import Pool
+from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.ledger import Draw, DrawnStratum, Label, Ledger
 from storage import (
     Eval,
@@ -81,8 +81,8 @@ def pool_of(
     labels: Sequence[Label] = (),
     draws: Sequence[Draw] = (),
     scores: tuple[EvalOutputScore, ...] = (RIGHT,),
-) -> Pool:
+) -> GoldenSet:
     """Return a golden set."""
     record = Eval(name="Right", output_scores=scores, eval_set_filter_id="tag::test")
     task_eval = TaskEval(Task(name="Name", instruction="Name one."), record)
-    return Pool(task_eval, runs, labels, draws)
+    return GoldenSet(task_eval, runs, labels, draws)

@@ -13,8 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from kiln_mcp.approvals.decision import Reply
-from kiln_mcp.approvals.records import Door, ProposedCall
+from bench import Agrees, Bench, BenchSetup, open_bench
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.lifecycle import open_workspace
@@ -83,15 +82,6 @@ def postgres(postgres_server: PostgresServer) -> Iterator[str]:
     postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-class Agrees:
-    """A person who agrees to everything."""
-
-    door = Door.TERMINAL
-
-    async def ask(self, call: ProposedCall) -> Reply:
-        return Reply.ACCEPT
-
-
 @pytest.fixture
 async def workspace(tmp_path: Path) -> AsyncGenerator[Workspace]:
     """A home with one project, "P", that has one task, "Answer", and a person who agrees."""
@@ -103,3 +93,16 @@ async def workspace(tmp_path: Path) -> AsyncGenerator[Workspace]:
         task = {"project": "P", "name": "Answer", "instruction": "Do it."}
         await tools.perform(opened, "create_task", task)
         yield replace(opened, person=Agrees())
+
+
+@pytest.fixture
+def bench_setup() -> BenchSetup:
+    """What the bench of a module is made of; a module says so in a fixture of this name."""
+    raise NotImplementedError("define the fixture bench_setup")
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, bench_setup: BenchSetup) -> AsyncGenerator[Bench]:
+    """A project with one task and a model, for tests of measuring."""
+    async with open_bench(tmp_path, bench_setup) as opened:
+        yield opened

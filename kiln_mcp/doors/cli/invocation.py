@@ -13,9 +13,9 @@ import anyio.to_thread
 import click
 from pydantic import JsonValue
 
+from kiln_mcp.approvals.approval import Door, ProposedCall
 from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.plan import LONGEST_CODE
-from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.catalogue import open_own_workspace
 from kiln_mcp.doors.cli.failures import NOT_APPROVED
 from kiln_mcp.doors.cli.job import follow_job

@@ -24,7 +24,7 @@ async def follow_job(workspace: Workspace, job: str, longest_s: float | None) ->
         longest_s: The longest wait; None for as long as it takes.
 
     Raises:
-        JobNotDone: It failed.
+        WorkbenchError: It failed.
     """
     click.echo(
         f"kiln-mcp: This is the job {job}. Ctrl-C pauses it. If this command is killed, the job "

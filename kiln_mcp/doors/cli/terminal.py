@@ -7,6 +7,7 @@ import click
 
 from kiln_mcp.workbench.plain_text import for_terminal
 from storage.errors import Refusal
+from storage.text.excerpts import excerpt
 
 LONGEST_LINE: Final = 200
 
@@ -32,5 +33,4 @@ def print_note(line: str) -> None:
 
 def one_line(text: str, longest: int = LONGEST_LINE) -> str:
     """Return a foreign text on one line, shortened, without control characters."""
-    line = " ".join(for_terminal(text).split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+    return excerpt(" ".join(for_terminal(text).split()), longest)

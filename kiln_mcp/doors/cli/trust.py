@@ -9,8 +9,8 @@ import click
 from kiln_mcp.doors.cli.terminal import one_line, print_note, require_terminal
 from kiln_mcp.projects.records.programs import list_programs
 from kiln_mcp.settings import Settings
+from kiln_mcp.workbench.folder_trust import Trust
 from kiln_mcp.workbench.plain_text import for_terminal
-from kiln_mcp.workbench.trust import Trust
 from storage.errors import WorkbenchError
 
 _MOST_LINES: Final = 20

@@ -17,7 +17,7 @@ from starlette.requests import Request
 
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.doors.server.context import Context
-from kiln_mcp.doors.server.person import PersonLater, person_of
+from kiln_mcp.doors.server.elicitation import PersonLater, person_of
 from kiln_mcp.errors import disk_sentence, unwrap
 from kiln_mcp.operations.job_control.calls import call_capability
 from kiln_mcp.workbench.capability import AnyCapability, Effect

@@ -155,7 +155,7 @@ async def _read_state(workspace: Workspace, uri: str) -> _PageState:
     """Return the current state of a page.
 
     Raises:
-        UnknownJob: No job has this id.
+        WorkbenchError: No job has this id.
         MCPError: It is not the address of a job.
     """
     desk = desk_of(workspace)

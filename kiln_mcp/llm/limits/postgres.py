@@ -22,7 +22,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from kiln_mcp.llm.errors import DatabaseFailure
-from kiln_mcp.llm.limits.postgres_pace import News, PostgresPace
+from kiln_mcp.llm.limits.postgres_learned_limits import News, PostgresLearnedLimits
 from kiln_mcp.llm.limits.shared_limits import Limits, Slot
 from kiln_mcp.llm.limits.token_bucket import BURST_S
 from kiln_mcp.llm.postgres import PostgresLink
@@ -91,7 +91,7 @@ class PostgresLimits:
 class _Turn:
     """A request that waits for a slot."""
 
-    pace: PostgresPace
+    pace: PostgresLearnedLimits
     slot: asyncio.Future[Slot]
 
 
@@ -103,7 +103,7 @@ class PostgresLimit:
         self._rates = _Rates(link, key, limits)
         self._key = key
         self._concurrency = limits.concurrency
-        self._paces: dict[str, PostgresPace] = {}
+        self._paces: dict[str, PostgresLearnedLimits] = {}
         self._gate = int.from_bytes(blake2b(key.encode(), digest_size=4).digest(), signed=True)
         self._slots: dict[int, Slot] = {}
         self._free: list[Slot] = []
@@ -120,10 +120,12 @@ class PostgresLimit:
         """Count tokens that were taken and not used; a negative number takes more."""
         self._rates.give_back(tokens)
 
-    def pace(self, model: str) -> PostgresPace:
+    def pace(self, model: str) -> PostgresLearnedLimits:
         """Return what is learned of one of its models."""
         if model not in self._paces:
-            self._paces[model] = PostgresPace(f"{self._key} {model}", self._concurrency, self._wake)
+            self._paces[model] = PostgresLearnedLimits(
+                f"{self._key} {model}", self._concurrency, self._wake
+            )
         return self._paces[model]
 
     async def enter(self, model: str) -> Slot:
@@ -152,7 +154,7 @@ class PostgresLimit:
             self._free.append(slot)
         self._wake()
 
-    def _is_for(self, pace: PostgresPace, slot: Slot) -> bool:
+    def _is_for(self, pace: PostgresLearnedLimits, slot: Slot) -> bool:
         is_within = slot.number < int(pace.width)
         return is_within and time.monotonic() - slot.since < LONGEST_HELD_S
 
@@ -227,7 +229,10 @@ class PostgresLimit:
         return 0 < len(paces) == len(numbers)
 
     def _exchange_slots(
-        self, back: Sequence[int], paces: Sequence[PostgresPace], news: Mapping[PostgresPace, News]
+        self,
+        back: Sequence[int],
+        paces: Sequence[PostgresLearnedLimits],
+        news: Mapping[PostgresLearnedLimits, News],
     ) -> tuple[list[int], int]:
         """Exchange slots and news with the database, in a thread.
 

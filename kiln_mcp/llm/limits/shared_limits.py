@@ -28,7 +28,7 @@ class Slot:
     session: int
 
 
-class SharedPace(Protocol):
+class SharedLearnedLimits(Protocol):
     """What all workers together have learned of one model."""
 
     @property
@@ -63,7 +63,7 @@ class SharedPace(Protocol):
 class SharedLimit(Protocol):
     """What all workers together may ask of one server."""
 
-    def pace(self, model: str) -> SharedPace:
+    def pace(self, model: str) -> SharedLearnedLimits:
         """Return what is learned of one of its models."""
         ...
 

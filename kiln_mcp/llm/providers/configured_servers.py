@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from kiln_mcp.llm.errors import ModelError
-from kiln_mcp.llm.limits.gate import Gates
+from kiln_mcp.llm.limits.rate_limiter import RateLimiters
 from kiln_mcp.llm.providers.openai_server import ServerModel
 from kiln_mcp.llm.providers.server_file import ServerList, list_servers
 from kiln_mcp.llm.providers.server_settings import ServerSettings
@@ -21,7 +21,7 @@ class Servers:
         problem: Why the file cannot be used; None if it can.
     """
 
-    def __init__(self, settings: EngineSettings, gates: Gates) -> None:
+    def __init__(self, settings: EngineSettings, gates: RateLimiters) -> None:
         self.problem: ModelError | None = None
         self._settings = settings
         self._gates = gates

@@ -200,7 +200,7 @@ class EmbeddedModel:
         Raises:
             ModelError: The model's file is not there.
             ContextOverflow: The request is too long.
-            RequestRefused: The request cannot be served, for example its schema.
+            RejectedRequest: The request cannot be served, for example its schema.
         """
         async with aclosing(self.stream(request)) as parts:
             async for part in parts:

@@ -11,7 +11,7 @@ import anyio
 from kiln_mcp.llm.abilities import Abilities, Ability, ObservedAbilities
 from kiln_mcp.llm.deltas import AnswerStream, deltas_of
 from kiln_mcp.llm.errors import KeyProblem, ModelError, RejectedRequest, ServerDown
-from kiln_mcp.llm.limits.gate import Gates
+from kiln_mcp.llm.limits.rate_limiter import RateLimiters
 from kiln_mcp.llm.limits.shared_limits import Limits
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.prices import Price, with_cost, with_token_count
@@ -47,7 +47,7 @@ class ServerModel:
         settings: ServerSettings,
         environment: Mapping[str, str],
         timeout_s: float,
-        gates: Gates,
+        gates: RateLimiters,
     ) -> None:
         self._settings = settings
         self._timeout_s = timeout_s

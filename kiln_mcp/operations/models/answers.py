@@ -6,9 +6,9 @@ from typing import NamedTuple
 from pydantic import Field
 
 from kiln_mcp.llm.abilities import TITLES, Abilities, Ability
+from kiln_mcp.llm.model_probe import Trial
 from kiln_mcp.llm.prices import FREE, Price
 from kiln_mcp.llm.providers.descriptions import ModelDescription
-from kiln_mcp.llm.trial import Trial
 from kiln_mcp.workbench.capability import Result
 
 

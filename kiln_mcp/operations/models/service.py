@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.llm.trial import open_questions, try_model
+from kiln_mcp.llm.model_probe import open_questions, try_model
 from kiln_mcp.operations.models.answers import ModelList, ModelTest, model_entry, model_test
 from kiln_mcp.workbench.capability import Effect, Proposal, capability
 from kiln_mcp.workbench.workspace import Workspace

@@ -25,6 +25,7 @@ from storage.format.layout import folder_of
 from storage.references import Surroundings, surroundings
 from storage.sharing.record_changes import as_text, noun
 from storage.sharing.sync import HistoryEntry, Sharing
+from storage.text.excerpts import excerpt
 from storage.text.kind_words import kind_word
 
 _SHOWN_CHARACTERS = 200
@@ -302,4 +303,4 @@ def _value(value: JsonValue) -> str:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"
+    return excerpt(text, _SHOWN_CHARACTERS)

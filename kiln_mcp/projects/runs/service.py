@@ -26,6 +26,7 @@ from storage import (
 )
 from storage.errors import Refusal
 from storage.index.queries import RunQuery
+from storage.text.excerpts import excerpt
 
 _SHOWN_CHARACTERS = 160
 _LONGEST_TAG = 120
@@ -277,5 +278,4 @@ def _summary(run: TaskRun) -> RunSummary:
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[: _SHOWN_CHARACTERS - 1]}…"
+    return excerpt(" ".join(text.split()), _SHOWN_CHARACTERS)

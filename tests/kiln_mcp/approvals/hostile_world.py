@@ -10,7 +10,7 @@ from pathlib import Path
 from aiohttp import web
 from pydantic import JsonValue
 
-from kiln_mcp.approvals.records import ApprovalState
+from kiln_mcp.approvals.approval import ApprovalState
 from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.settings import Settings
 from tests.kiln_mcp.approvals.obedient import Instruction, JsonObject, read_corpus

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from kiln_mcp.approvals.approval import Allowance, ApprovalState, Consumption, Door, ProposedCall
 from kiln_mcp.approvals.plan import Effect, Plan
 from kiln_mcp.approvals.policy import Policy
-from kiln_mcp.approvals.records import Allowance, ApprovalState, Consumption, Door, ProposedCall
 from kiln_mcp.approvals.store import ApprovalStore
 
 POLICY = Policy(daily_allowance_usd=1.0, daily_allowance_calls=100)

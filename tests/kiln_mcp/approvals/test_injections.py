@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from kiln_mcp.approvals.records import Door as PersonsDoor
+from kiln_mcp.approvals.approval import Door as PersonsDoor
 from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.catalogue import installed_catalogue
 from tests.kiln_mcp.approvals.hostile_doors import DOORS, DoorOf, drive, mcp_door

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from kiln_mcp.approvals.approval import Approval, ApprovalState, Consumption, Door, ProposedCall
 from kiln_mcp.approvals.errors import ApprovalStoreFailure
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.approvals.records import Approval, ApprovalState, Consumption, Door, ProposedCall
 from kiln_mcp.approvals.store import VALID_S, ApprovalStore
 from storage.errors import WorkbenchError
 

@@ -2,12 +2,12 @@
 
 import pytest
 
+from kiln_mcp.approvals.approval import ProposedCall
 from kiln_mcp.approvals.plan import Effect
-from kiln_mcp.approvals.records import ProposedCall
 from kiln_mcp.doors.cli.failures import run_guarded
 from kiln_mcp.doors.server.calls import failure
 from kiln_mcp.errors import unwrap
-from kiln_mcp.jobs.endings import end_of
+from kiln_mcp.jobs.job_end import end_of
 from kiln_mcp.workbench.capability import Result, capability
 from storage.errors import WorkbenchError
 

@@ -1,20 +1,20 @@
 """The room's capabilities, driven as every door drives them."""
 
 import json
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
 from pydantic import JsonValue
 
+from bench import Bench, BenchSetup, open_bench
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.datasets.parts import tag_of
 from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.evals import service
-from kiln_mcp.evals.answers import Comparison, EvalReport, EvalRunReport, EvaluatorCreated
+from kiln_mcp.evals.answers import EvalReport, EvalRunReport, EvaluatorCreated
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest
 from kiln_mcp.llm.errors import KeyProblem, RejectedRequest, UnknownModel
@@ -22,15 +22,11 @@ from kiln_mcp.run_configs import service as run_configs_service
 from kiln_mcp.run_configs.answers import RunConfigCreated
 from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.settings import Settings
-from kiln_mcp.workbench.workspace import KnownProjects, Workspace
-from scripted_model import ScriptedModel
 from storage import (
     DataSource,
     Eval,
     EvalConfig,
     EvalRun,
-    Project,
-    ProjectStore,
     Spec,
     Task,
     TaskOutput,
@@ -43,62 +39,6 @@ SCHEMA = json.dumps({"type": "object", "properties": {"n": {"type": "integer"}},
 EXACT: dict[str, object] = {"type": "exact_match", "reference_key": "reference_answer"}
 
 
-@dataclass
-class Scripted:
-    """Answers by a function of the request; counts the calls."""
-
-    answer: Callable[[ModelRequest], str]
-    asked: list[ModelRequest] = field(default_factory=list[ModelRequest])
-
-    def __call__(self, request: ModelRequest) -> str:
-        self.asked.append(request)
-        return self.answer(request)
-
-
-@dataclass
-class Bench:
-    """A workspace with one project and task, and a model that doubles numbers when told how."""
-
-    workspace: Workspace
-    store: ProjectStore
-    task: Task
-    model: Scripted
-
-    @property
-    def folder(self) -> str:
-        return str(self.store.folder)
-
-    async def config(self, name: str, prompt: str) -> str:
-        made = await run_configs_service.create_run_config.invoke(
-            self.workspace, {"project": self.folder, "run_config": {"name": name, "prompt": prompt}}
-        )
-        return str(made.model_dump()["id"])
-
-    async def evaluator(self, **evaluator: object) -> EvaluatorCreated:
-        return await self.evaluator_of("Right", evaluator, None)
-
-    async def evaluator_of(
-        self, eval: str, evaluator: dict[str, object], new_eval: dict[str, object] | None
-    ) -> EvaluatorCreated:
-        said = {"project": self.folder, "eval": eval, "evaluator": evaluator, "new_eval": new_eval}
-        made = await service.create_evaluator.invoke(self.workspace, json.loads(json.dumps(said)))
-        assert isinstance(made, EvaluatorCreated)
-        return made
-
-    async def run(self, **arguments: object) -> EvalRunReport:
-        report = await service.run_eval.invoke(
-            self.workspace,
-            json.loads(json.dumps({"project": self.folder, "eval": "Right", **arguments})),
-        )
-        assert isinstance(report, EvalRunReport)
-        return report
-
-    async def compare(self, first: str, second: str) -> Comparison:
-        return await service.compare_run_configs(
-            self.workspace, self.folder, "Right", first, second
-        )
-
-
 def double(request: ModelRequest) -> str:
     """Double the number when the prompt says so, otherwise give it back; judge when asked."""
     system, asked = request.messages[0].content, request.messages[-1].content
@@ -108,30 +48,12 @@ def double(request: ModelRequest) -> str:
     return json.dumps({"n": number * 2 if "double" in system else number})
 
 
-@asynccontextmanager
-async def open_bench(folder: Path, answer: Callable[[ModelRequest], str]) -> AsyncGenerator[Bench]:
-    model = Scripted(answer)
-    settings = Settings(
-        home=folder / "home", engine=EngineSettings(default_model="scripted", environment={})
-    )
-    async with Engine(settings.engine, models={"scripted": ScriptedModel(model)}) as engine:
-        known = KnownProjects(settings.home / "projects.json")
-        workspace = Workspace(settings=settings, engine=engine, projects=known)
-        created = await ProjectStore.create(folder / "project", Project(name="Numbers"))
-        task = await created.save(
-            Task(name="Double", instruction="Do it.", output_json_schema=SCHEMA),
-            parent=created.project,
-        )
-        await created.close()
-        store = await workspace.open_project(str(folder / "project"))
-        yield Bench(workspace, store, task, model)
-        await known.close()
+NUMBERS = Task(name="Double", instruction="Do it.", output_json_schema=SCHEMA)
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncGenerator[Bench]:
-    async with open_bench(tmp_path, double) as opened:
-        yield opened
+def bench_setup() -> BenchSetup:
+    return BenchSetup(NUMBERS, double)
 
 
 async def add_items(bench: Bench, numbers: Sequence[int], tag: str = "eval_right") -> None:
@@ -231,7 +153,7 @@ async def test_what_fails_is_reported_by_item_and_tried_again_by_the_next_run(
             raise RejectedRequest("scripted", "the server is in a bad mood.")
         return double(request)
 
-    async with open_bench(tmp_path, answer) as bench:
+    async with open_bench(tmp_path, BenchSetup(NUMBERS, answer)) as bench:
         await add_items(bench, range(5))
         await bench.evaluator(**EXACT)
         await bench.config("only", "double it")
@@ -436,7 +358,7 @@ async def test_a_run_in_which_all_fails_is_an_error_that_says_the_reason_once(
     def refuse(request: ModelRequest) -> str:
         raise RejectedRequest("scripted", "the server is in a bad mood.")
 
-    async with open_bench(tmp_path, refuse) as bench:
+    async with open_bench(tmp_path, BenchSetup(NUMBERS, refuse)) as bench:
         await add_items(bench, range(4))
         await create(bench)
         await bench.config("only", "double it")
@@ -476,7 +398,7 @@ async def test_an_evaluator_that_cannot_work_is_refused_before_it_is_saved(bench
 async def test_a_model_with_an_unknown_price_is_not_asked_without_approval(
     tmp_path: Path,
 ) -> None:
-    async with open_bench(tmp_path, double) as bench:
+    async with open_bench(tmp_path, BenchSetup(NUMBERS, double)) as bench:
         await add_items(bench, [1])
         await bench.evaluator(**EXACT)
         await run_configs_service.create_run_config.invoke(
@@ -520,7 +442,7 @@ async def test_a_model_that_no_provider_has_is_refused_with_close_names(bench: B
 async def test_a_hosted_model_without_its_key_is_refused_before_money_is_spoken_of(
     tmp_path: Path,
 ) -> None:
-    async with open_bench(tmp_path, double) as bench:
+    async with open_bench(tmp_path, BenchSetup(NUMBERS, double)) as bench:
         await add_items(bench, [1])
         await bench.evaluator(**EXACT)
         definition: dict[str, JsonValue] = {
@@ -553,7 +475,7 @@ class Stalling:
 async def test_a_run_that_was_cancelled_goes_on_where_it_was(tmp_path: Path) -> None:
     model = Stalling(3)
     settings = Settings(home=tmp_path / "home", engine=EngineSettings(default_model="scripted"))
-    async with open_bench(tmp_path, double) as bench:
+    async with open_bench(tmp_path, BenchSetup(NUMBERS, double)) as bench:
         await add_items(bench, range(8))
         await bench.evaluator(**EXACT)
         await bench.config("only", "double it")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from kiln_mcp.evaluators.protocol import Evaluation, Setting, Skipped
+from kiln_mcp.evaluators.evaluator import Evaluation, Setting, Skipped
 from kiln_mcp.evaluators.registry import evaluator_of
 from kiln_mcp.evaluators.values import as_set, as_text
 from kiln_mcp.llm import Engine
@@ -26,7 +26,7 @@ from storage import (
     ToolCallCheck,
     ToolCallSpec,
 )
-from storage.records.judge import JudgeProperties
+from storage.records.evaluator import JudgeProperties
 
 REFERENCE: dict[str, JsonValue] = {"reference_answer": "Paris", "tags": ["a", "b"]}
 

@@ -10,9 +10,9 @@ import anyio
 import pytest
 from pydantic import JsonValue
 
+from kiln_mcp.approvals.approval import Door, ProposedCall
 from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.errors import MissingApproval
-from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.errors import WorkbenchError
 from kiln_mcp.evals import service
 from kiln_mcp.evals.answers import EvalRunReport

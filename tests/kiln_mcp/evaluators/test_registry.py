@@ -11,7 +11,7 @@ from typing import Literal, cast
 import pytest
 
 from kiln_mcp.evaluators.checks import Check, CheckResult
-from kiln_mcp.evaluators.protocol import (
+from kiln_mcp.evaluators.evaluator import (
     Evaluation,
     EvaluatorDefinition,
     EvaluatorKind,
@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kiln_mcp.evaluators.checks import Check, CheckResult
-from kiln_mcp.evaluators.protocol import EvaluatorDefinition, EvaluatorKind
+from kiln_mcp.evaluators.evaluator import EvaluatorDefinition, EvaluatorKind
 
 
 class WordCount(EvaluatorDefinition):

@@ -12,9 +12,9 @@ from kiln_mcp.evolution.allowance import Allowance
 from kiln_mcp.evolution.blocks import Candidate, split_blocks
 from kiln_mcp.evolution.operators import (
     MOST,
+    CandidateProposal,
     Operator,
     Pool,
-    Proposal,
     draw_demonstrations,
     propose,
 )
@@ -103,8 +103,8 @@ async def test_a_models_edit_takes_part_like_any_other_candidate() -> None:
     class OneEdit:
         calls_each: int = 3
 
-        async def propose(self, best: Candidate) -> Proposal | None:
-            return Proposal(Operator.REFLECT, edited, "it was wrong")
+        async def propose(self, best: Candidate) -> CandidateProposal | None:
+            return CandidateProposal(Operator.REFLECT, edited, "it was wrong")
 
     scorer = FunctionScorer(lambda candidate, _: float(candidate.text == "Do it right."))
     ground = Ground(Pool({}, []), ITEMS, scorer, Races(), OneEdit())

@@ -284,7 +284,7 @@ async def test_ctrl_c_pauses_what_a_command_began_and_a_killed_command_does_not(
                 sentence = b"".join([part async for part in command.stderr or ()]).decode()
             assert command.returncode == 130, sentence
             [job] = [entry["job"] for entry in (await bench.call("list_jobs"))["jobs"]]
-            assert f"kiln-mcp resume-job --job {job} goes on." in sentence
+            assert f"kiln-mcp resume-job --job {job} continues it." in sentence
             assert (await bench.at_rest(job))["state"] == "paused"
             assert len(counting.questions) < items
             requests = len(counting.questions)

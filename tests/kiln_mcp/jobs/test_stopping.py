@@ -10,9 +10,9 @@ import anyio
 import pytest
 from pydantic import JsonValue
 
+from kiln_mcp.approvals.approval import Door, ProposedCall
 from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.policy import Policy, write_policy
-from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.llm import EngineSettings, ServerSettings

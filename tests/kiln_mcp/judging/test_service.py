@@ -2,8 +2,7 @@
 
 import csv
 import json
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -11,26 +10,20 @@ import anyio
 import pytest
 from pydantic import JsonValue
 
-from kiln_mcp.approvals.decision import Reply
+from bench import Agrees, Bench, BenchSetup
 from kiln_mcp.approvals.errors import MissingApproval
-from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.evals import service as evals
 from kiln_mcp.judging import service
-from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels
+from kiln_mcp.judging.answers import LabellingBatch, SavedLabels
 from kiln_mcp.labels.ledger import read_draws, read_labels
-from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
+from kiln_mcp.llm import ModelRequest
 from kiln_mcp.projects.runs.ratings import Aspect, with_rating
-from kiln_mcp.settings import Settings
-from kiln_mcp.workbench.workspace import KnownProjects, Workspace
-from scripted_model import ScriptedModel
 from storage import (
     Eval,
     EvalConfig,
     EvalOutputScore,
     EvalRun,
     LlmJudge,
-    Project,
-    ProjectStore,
     RequirementRating,
     StepsJudge,
     Task,
@@ -44,54 +37,6 @@ ASPECT = Aspect("Right", "pass_fail", ("named::Right",))
 DATA = Path(__file__).parents[2] / "data" / "kiln_demo"
 
 
-class Agrees:
-    """A person who agrees to everything."""
-
-    door = Door.TERMINAL
-
-    async def ask(self, call: ProposedCall) -> Reply:
-        return Reply.ACCEPT
-
-
-@dataclass
-class Bench:
-    """A project whose task is to name animals, and a judge that passes what has no digit."""
-
-    workspace: Workspace
-    store: ProjectStore
-    task: Task
-
-    @property
-    def folder(self) -> str:
-        return str(self.store.folder)
-
-    async def batch(self, count: int = 10, seed: int = 0) -> LabellingBatch:
-        return await service.next_items_to_label(
-            self.workspace, self.folder, "Right", count, None, seed
-        )
-
-    async def label(self, labels: dict[str, str], rater: str = "ann") -> SavedLabels:
-        made = await service.label_items.invoke(
-            self.workspace,
-            {
-                "project": self.folder,
-                "eval": "Right",
-                "labels": [{"item": item, "label": label} for item, label in labels.items()],
-                "rater": rater,
-            },
-        )
-        assert isinstance(made, SavedLabels)
-        return made
-
-    async def measure(self, **arguments: object) -> AgreementReport:
-        report = await service.measure_agreement.invoke(
-            self.workspace,
-            json.loads(json.dumps({"project": self.folder, "eval": "Right", **arguments})),
-        )
-        assert isinstance(report, AgreementReport)
-        return report
-
-
 def judge(request: ModelRequest) -> str:
     asked = "\n".join(str(message.content) for message in request.messages)
     output = asked.split("<model_response>")[1].split("</model_response>")[0]
@@ -102,17 +47,8 @@ def judge(request: ModelRequest) -> str:
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncGenerator[Bench]:
-    settings = Settings(home=tmp_path / "home", engine=EngineSettings(default_model="scripted"))
-    async with Engine(settings.engine, models={"scripted": ScriptedModel(judge)}) as engine:
-        known = KnownProjects(settings.home / "projects.json")
-        workspace = Workspace(settings=settings, engine=engine, projects=known, person=Agrees())
-        made = await ProjectStore.create(tmp_path / "project", Project(name="Animals"))
-        task = await made.save(Task(name="Name", instruction="Name one."), parent=made.project)
-        await made.close()
-        store = await workspace.open_project(str(tmp_path / "project"))
-        yield Bench(workspace, store, task)
-        await known.close()
+def bench_setup() -> BenchSetup:
+    return BenchSetup(Task(name="Name", instruction="Name one."), judge, Agrees())
 
 
 async def add_golden(bench: Bench, good: int, bad: int) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from kiln_mcp.llm import Engine, EngineSettings, ServerSettings
 from kiln_mcp.llm.abilities import Abilities, Ability
-from kiln_mcp.llm.trial import open_questions, try_model
+from kiln_mcp.llm.model_probe import open_questions, try_model
 
 Loopback = Any  # the fixture's class lives in conftest
 

@@ -22,8 +22,8 @@ from kiln_mcp.llm import (
 )
 from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 from kiln_mcp.llm.errors import BudgetSpent, DatabaseFailure, TooManyRequests
-from kiln_mcp.llm.limits.gate import Gate, Gates
 from kiln_mcp.llm.limits.postgres import PostgresLimits
+from kiln_mcp.llm.limits.rate_limiter import RateLimiter, RateLimiters
 from kiln_mcp.llm.limits.shared_limits import Limits
 from scripted_model import ScriptedModel
 
@@ -41,9 +41,9 @@ def worker(url: str, model: Model) -> Engine:
 
 
 @asynccontextmanager
-async def gates(url: str, count: int = WORKERS) -> AsyncGenerator[list[Gates]]:
+async def gates(url: str, count: int = WORKERS) -> AsyncGenerator[list[RateLimiters]]:
     async with AsyncExitStack() as stack:
-        made = [Gates(PostgresLimits(url)) for _ in range(count)]
+        made = [RateLimiters(PostgresLimits(url)) for _ in range(count)]
         for one in made:
             stack.push_async_callback(one.close)
         yield made
@@ -120,7 +120,7 @@ async def test_all_workers_together_ask_no_more_at_once_than_allowed(postgres: s
 
     async with gates(postgres) as several:
 
-        async def ask(gate_of: Gates) -> None:
+        async def ask(gate_of: RateLimiters) -> None:
             gate = gate_of.gate("m", allowed)
             left = iter(range(each))
 
@@ -219,7 +219,7 @@ async def test_an_unreachable_database_is_named_without_its_password() -> None:
     assert "secret" not in str(raised.value)
 
 
-async def refuse(gate: Gate, wait_s: float) -> None:
+async def refuse(gate: RateLimiter, wait_s: float) -> None:
     """Have a request refused for being too fast."""
     with pytest.raises(TooManyRequests):
         async with gate.request(request("?")):
@@ -254,7 +254,7 @@ async def test_a_limit_that_one_worker_learned_holds_for_all_workers(postgres: s
             pass
         assert first.width("m") == others[0].width("m") == 3  # 12 · (2/3)³ = 3.6
 
-        async def ask(gate: Gate) -> None:
+        async def ask(gate: RateLimiter) -> None:
             nonlocal running, most
             async with gate.request(request("?")):
                 running += 1

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from kiln_mcp.synthesis.coverage_plan import Aim, Cell
 from kiln_mcp.synthesis.inputs import make_inputs
-from kiln_mcp.synthesis.plan import Aim, Cell
 
 SCHEMA: JsonValue = {
     "type": "object",

@@ -7,9 +7,9 @@ from pathlib import Path
 import anyio
 import pytest
 
+from kiln_mcp.approvals.approval import Door, ProposedCall
 from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.errors import MissingApproval
-from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.llm import Engine, EngineSettings
 from kiln_mcp.settings import Settings
 from kiln_mcp.synthesis.items import GivenItem

@@ -5,9 +5,9 @@ from typing import Annotated
 import pytest
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
+from kiln_mcp.approvals.approval import ProposedCall
 from kiln_mcp.approvals.errors import MissingApproval, rejection_error
 from kiln_mcp.approvals.plan import Effect, Plan
-from kiln_mcp.approvals.records import ProposedCall
 from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.workbench.capability import Proposal, Result, Runs, capability
 from storage import Task, TaskOutput

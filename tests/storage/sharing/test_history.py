@@ -70,6 +70,7 @@ def _files(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.slow
 async def test_an_edit_an_addition_and_a_deletion_of_any_kind_are_undone(
     every_kind: EveryKind,

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from kiln_mcp.approvals.approval import ApprovalState, Consumption, Door, ProposedCall
 from kiln_mcp.approvals.plan import Consequence, Plan
 from kiln_mcp.approvals.policy import ALWAYS_ASKED, Policy, policy_file, read_policy, write_policy
-from kiln_mcp.approvals.records import ApprovalState, Consumption, Door, ProposedCall
 from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.doors.cli import cli
 from kiln_mcp.doors.cli.approvals import (

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import JsonValue
 
-from kiln_mcp.approvals.records import ApprovalState, Door
+from kiln_mcp.approvals.approval import ApprovalState, Door
 from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.cli import cli

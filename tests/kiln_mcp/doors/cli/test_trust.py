@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kiln_mcp.doors.cli import cli
-from kiln_mcp.workbench.trust import Trust
+from kiln_mcp.workbench.folder_trust import Trust
 from storage import Project, ProjectStore
 from storage.errors import WorkbenchError
 from storage.records import CodeEval, Eval, EvalConfig, ExternalToolServer, Task

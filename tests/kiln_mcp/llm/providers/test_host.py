@@ -7,9 +7,9 @@ import pytest
 
 from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest
 from kiln_mcp.llm.errors import UnknownOrder
+from kiln_mcp.llm.model_probe import try_model
 from kiln_mcp.llm.providers.host import HostModel
 from kiln_mcp.llm.providers.work_orders import WorkOrder, WorkOrders
-from kiln_mcp.llm.trial import try_model
 
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
 REQUEST = ModelRequest("host", (Message("user", "How old?"),), schema=AGE)

@@ -13,9 +13,9 @@ import pytest
 from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest
 from kiln_mcp.llm.errors import KeyProblem, ModelError, ServerDown
 from kiln_mcp.llm.errors import UnknownModel as Unknown
+from kiln_mcp.llm.model_probe import try_model
 from kiln_mcp.llm.providers.server_file import read_servers
 from kiln_mcp.llm.providers.server_settings import ServerSettings
-from kiln_mcp.llm.trial import try_model
 from scripted_model import ScriptedModel
 
 Loopback = Any  # the fixture's class lives in conftest

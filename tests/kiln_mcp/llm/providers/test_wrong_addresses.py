@@ -15,7 +15,7 @@ from kiln_mcp.llm.errors import (
     WrongAddress,
 )
 from kiln_mcp.llm.limits.circuit_breaker import FAILURES_TO_OPEN
-from kiln_mcp.llm.limits.gate import Gate
+from kiln_mcp.llm.limits.rate_limiter import RateLimiter
 from kiln_mcp.llm.limits.shared_limits import Limits
 
 Loopback = Any  # the fixture's class lives in conftest
@@ -83,14 +83,14 @@ async def test_a_servers_words_end_as_a_sentence(loopback: Loopback) -> None:
             await engine.complete(asked(), asker="test")
 
 
-async def fail(gate: Gate, model: str, error: Exception) -> None:
+async def fail(gate: RateLimiter, model: str, error: Exception) -> None:
     with pytest.raises(type(error)):
         async with gate.request(ModelRequest(model, ())):
             raise error
 
 
 async def test_a_model_whose_connections_break_does_not_block_the_others() -> None:
-    gate = Gate("loop", Limits())
+    gate = RateLimiter("loop", Limits())
     await fail(gate, "bad", ServerFailure("loop/bad", "boom"))
     for _ in range(FAILURES_TO_OPEN):
         await fail(gate, "bad", ServerDown("loop/bad", "it was closed.", is_unanswered=True))
@@ -102,7 +102,7 @@ async def test_a_model_whose_connections_break_does_not_block_the_others() -> No
 
 
 async def test_a_server_that_cannot_be_reached_is_asked_for_none_of_its_models() -> None:
-    gate = Gate("loop", Limits())
+    gate = RateLimiter("loop", Limits())
     for number in range(FAILURES_TO_OPEN):
         await fail(gate, f"m{number}", ServerDown("loop/m", "nothing listens there."))
     with pytest.raises(ModelError, match=r"'loop' failed again .* reason: nothing listens there. "):

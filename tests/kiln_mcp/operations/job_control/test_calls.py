@@ -11,10 +11,10 @@ from typing import cast
 import pytest
 from pydantic import JsonValue
 
+from kiln_mcp.approvals.approval import ApprovalState, Door, ProposedCall
 from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.plan import Effect, Plan
 from kiln_mcp.approvals.policy import Policy, write_policy
-from kiln_mcp.approvals.records import ApprovalState, Door, ProposedCall
 from kiln_mcp.approvals.store import VALID_S, ApprovalStore
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.llm import EngineSettings

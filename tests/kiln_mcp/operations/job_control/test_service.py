@@ -8,10 +8,10 @@ import anyio.lowlevel
 import pytest
 from pydantic import Field, JsonValue
 
+from kiln_mcp.approvals.approval import Door, ProposedCall
 from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.catalogue import Catalogue, installed_catalogue
 from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.llm import (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kiln_mcp.workbench.trust import TRUST_FILE, Trust
+from kiln_mcp.workbench.folder_trust import TRUST_FILE, Trust
 from storage import Project, ProjectStore
 from storage.errors import Refusal
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from kiln_mcp.llm.abilities import LOCAL_ABILITIES
 from kiln_mcp.llm.errors import ModelError, UnknownModel
-from kiln_mcp.llm.limits.gate import Gate, Gates
+from kiln_mcp.llm.limits.rate_limiter import RateLimiter, RateLimiters
 from kiln_mcp.llm.limits.shared_limits import Limits
 from kiln_mcp.llm.messages import EMBEDDED, Model
 from kiln_mcp.llm.prices import FREE, Price, litellm_price
@@ -41,14 +41,14 @@ from kiln_mcp.llm.settings import EngineSettings
 UNLIMITED: Final = Limits(concurrency=1_000_000)
 
 
-class Roster:
+class ModelRegistry:
     """The models that can be named here."""
 
     def __init__(
         self,
         settings: EngineSettings,
         models: Mapping[str, Model],
-        gates: Gates,
+        gates: RateLimiters,
         orders: WorkOrders,
     ) -> None:
         """Set up without any contact.
@@ -208,14 +208,14 @@ class Roster:
     async def _find_route(self, name: str, server: ServerModel | None) -> Route:
         rest = name.partition("/")[2]
         if name in self._extra:
-            return Route(self._extra[name], name, name, Gate(name, UNLIMITED))
+            return Route(self._extra[name], name, name, RateLimiter(name, UNLIMITED))
         if name == EMBEDDED:
             identity = self._embedded.identity
             model = PromptedTools(self._embedded)
-            return Route(model, name, identity, Gate(name, UNLIMITED))
+            return Route(model, name, identity, RateLimiter(name, UNLIMITED))
         if name == HOST:
             host = PromptedTools(HostModel(self._orders))
-            return Route(host, name, name, Gate(name, UNLIMITED), withdraws=True)
+            return Route(host, name, name, RateLimiter(name, UNLIMITED), withdraws=True)
         if server is not None:
             return Route(server, rest, f"{server.address} {rest}", server.gate, server.price)
         if rest and not holds_address(name):

@@ -9,7 +9,7 @@ import pytest
 
 from storage import Project, ProjectStore, Task, TaskOutput, TaskRun
 from storage.commits.commit_log import CommitLog, Edit
-from storage.commits.commit_queue import CommitQueue
+from storage.commits.group_commit import GroupCommit
 from storage.commits.locks import ProjectLock
 from storage.commits.steps import ChangeRequest
 from storage.errors import ProjectBusy, StaleRevision, UnsafePath
@@ -105,7 +105,7 @@ async def test_what_is_paid_for_waits_for_a_lock_that_others_give_up_on(tmp_path
         if not written:
             was_busy.set()
 
-    queue = CommitQueue(CommitLog(folder, tmp_path / "home", longest_wait_s=0.02), listener)
+    queue = GroupCommit(CommitLog(folder, tmp_path / "home", longest_wait_s=0.02), listener)
     elsewhere = ProjectLock(folder, tmp_path / "other_home")
     paid = ChangeRequest([Edit("tasks/1 - t/task.kiln", b"paid", None)])
     with anyio.fail_after(20):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln_mcp.synthesis.plan import Aim, coverage_plan
+from kiln_mcp.synthesis.coverage_plan import Aim, coverage_plan
 
 topics = st.lists(st.text(min_size=1, max_size=4), min_size=1, max_size=9, unique=True)
 

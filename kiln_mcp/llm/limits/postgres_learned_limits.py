@@ -70,7 +70,7 @@ class News:
 NOTHING: Final = News()
 
 
-class PostgresPace:
+class PostgresLearnedLimits:
     """The learned limits of one model.
 
     Attributes:

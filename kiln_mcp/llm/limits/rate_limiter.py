@@ -20,7 +20,7 @@ from kiln_mcp.llm.errors import (
     as_sentence,
 )
 from kiln_mcp.llm.limits.circuit_breaker import CircuitBreaker
-from kiln_mcp.llm.limits.pace import DECREASE, PAUSE_S, Pace
+from kiln_mcp.llm.limits.learned_limits import DECREASE, PAUSE_S, LearnedLimits
 from kiln_mcp.llm.limits.shared_limits import Limits, SharedLimit, SharedLimits
 from kiln_mcp.llm.limits.token_bucket import TokenBucket
 from kiln_mcp.llm.messages import ModelRequest, Usage
@@ -36,7 +36,7 @@ def estimated_tokens(request: ModelRequest) -> int:
     )
 
 
-class Gate:
+class RateLimiter:
     """The way to one server: every request passes it.
 
     Configured limits hold for the server, learned limits for each of its models.
@@ -51,12 +51,12 @@ class Gate:
         self._requests = TokenBucket(requests) if requests and shared is None else None
         self._tokens = TokenBucket(tokens) if tokens and shared is None else None
         self._server_circuit = CircuitBreaker()
-        self._paces: dict[str, Pace] = {}
+        self._paces: dict[str, LearnedLimits] = {}
 
-    def _pace(self, model: str) -> Pace:
+    def _pace(self, model: str) -> LearnedLimits:
         if model not in self._paces:
             shared = None if self._shared is None else self._shared.pace(model)
-            self._paces[model] = Pace(self._limits.concurrency, shared)
+            self._paces[model] = LearnedLimits(self._limits.concurrency, shared)
         return self._paces[model]
 
     def width(self, model: str) -> int:
@@ -110,7 +110,7 @@ class Gate:
         finally:
             self._shared.leave(slot)
 
-    def _check_circuits(self, request: ModelRequest, pace: Pace) -> None:
+    def _check_circuits(self, request: ModelRequest, pace: LearnedLimits) -> None:
         for circuit, name in (
             (self._server_circuit, self._name),
             (pace.circuit, self._full(request)),
@@ -140,7 +140,7 @@ class Gate:
         name = self._name
         return name if name.endswith(request.model) else f"{name}/{request.model}"
 
-    def _failed(self, pace: Pace, error: ModelError) -> None:
+    def _failed(self, pace: LearnedLimits, error: ModelError) -> None:
         if isinstance(error, TooManyRequests):
             pace.slow_down(
                 DECREASE, PAUSE_S if error.retry_after_s is None else error.retry_after_s
@@ -160,7 +160,7 @@ class Gate:
             case _:
                 pace.circuit = CircuitBreaker()  # it answers, if only to refuse
 
-    def _record_success(self, pace: Pace, request: ModelRequest, usage: Usage) -> None:
+    def _record_success(self, pace: LearnedLimits, request: ModelRequest, usage: Usage) -> None:
         if self._server_circuit.failures:
             self._server_circuit = CircuitBreaker()
         pace.record_success()
@@ -187,13 +187,13 @@ class Pass:
         self.usage = Usage()
 
 
-class Gates:
+class RateLimiters:
     """Makes the gates of a process, which may share the limits with other processes."""
 
     def __init__(self, shared: SharedLimits | None = None) -> None:
         self._shared = shared
 
-    def gate(self, name: str, limits: Limits, key: str | None = None) -> Gate:
+    def gate(self, name: str, limits: Limits, key: str | None = None) -> RateLimiter:
         """Return a new gate.
 
         Args:
@@ -202,7 +202,7 @@ class Gates:
             key: The server's name on every machine; None for `name`.
         """
         shared = self._shared.of(key or name, limits) if self._shared else None
-        return Gate(name, limits, shared)
+        return RateLimiter(name, limits, shared)
 
     async def close(self) -> None:
         """Give back what this process holds."""

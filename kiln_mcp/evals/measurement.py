@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kiln_mcp.evals.items import Item
-from kiln_mcp.evaluators.protocol import Evaluator
+from kiln_mcp.evaluators.evaluator import Evaluator
 from kiln_mcp.evaluators.registry import evaluator_of
 from kiln_mcp.run_configs.task_runs import Setup, resolve
 from storage import (
@@ -28,7 +28,7 @@ class Measurement:
     Attributes:
         store: The open project.
         task: The eval's task.
-        measured: The eval.
+        eval_record: The eval.
         judge: The evaluator.
         runs: The task's runs that matter to it: its items, and those that evals made.
         examples: Those that prompts may show as examples.
@@ -54,7 +54,7 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class VerdictTask:
     """One verdict to be made: of an output of a run config, or of a stored run as it is."""
 
     item: Item
@@ -75,11 +75,11 @@ class Work:
 
     Attributes:
         jobs: The verdicts to be made.
-        kept: Verdicts that are there already.
+        existing: Verdicts that are there already.
     """
 
     measurement: Measurement
-    jobs: tuple[Job, ...]
+    jobs: tuple[VerdictTask, ...]
     existing: int
 
     @property
@@ -123,7 +123,7 @@ def plan_run(
         if not verdict.eval_config_eval
     }
     outputs = _outputs_by_item(measurement.runs)
-    jobs: list[Job] = []
+    jobs: list[VerdictTask] = []
     existing = 0
     for config in run_configs:
         setup = resolve(
@@ -133,7 +133,7 @@ def plan_run(
             if (item.id, config.id) in done:
                 existing += 1
             else:
-                jobs.append(Job(item, config, setup, outputs.get((item.id, config.id))))
+                jobs.append(VerdictTask(item, config, setup, outputs.get((item.id, config.id))))
     return Work(measurement, tuple(jobs), existing)
 
 
@@ -150,14 +150,14 @@ def plan_calibration(measurement: Measurement, runs: Sequence[TaskRun]) -> Work:
     """Return what is left to do to judge stored outputs as they are."""
     done = {v.dataset_id for v in measurement.verdicts if v.eval_config_eval}
     jobs = tuple(
-        Job(Item(run.id, "task_run", run.input), None, None, run)
+        VerdictTask(Item(run.id, "task_run", run.input), None, None, run)
         for run in runs
         if run.id not in done
     )
     return Work(measurement, jobs, len(runs) - len(jobs))
 
 
-class Progress:
+class VerdictProgress:
     """The verdicts and outputs of a measurement, those of other processes included.
 
     Each record is read once: neither verdicts nor outputs of evals ever change.
@@ -176,16 +176,15 @@ class Progress:
     async def verdicts(self) -> list[EvalRun]:
         """Return the evaluator's results by now, the oldest first."""
         store, judge = self._measurement.store, self._measurement.judge
-        for record in await store.children(judge, EvalRun, known=self._verdicts.keys()):
+        for record in await store.children(judge, EvalRun, skip=self._verdicts.keys()):
             self._verdicts[record.saved.path] = record
         return sorted(self._verdicts.values(), key=lambda record: (record.created_at, record.id))
 
     async def outputs(self) -> list[TaskRun]:
         """Return the outputs that evals have made by now."""
         store, task = self._measurement.store, self._measurement.task
-        await store.refresh()  # for those of other processes
         query = RunQuery(is_from_eval=True)
-        for record in await store.runs(task, query, known=self._runs.keys()):
+        for record in await store.runs(task, query, skip=self._runs.keys()):
             self._runs[record.saved.path] = record
         return list(self._runs.values())
 
@@ -197,15 +196,17 @@ class Progress:
         """Know a verdict that this process has saved."""
         self._verdicts[verdict.saved.path] = verdict
 
-    async def open_jobs(self, jobs: Sequence[Job]) -> list[Job]:
+    async def open_jobs(self, jobs: Sequence[VerdictTask]) -> list[VerdictTask]:
         """Return those jobs whose verdict is not there by now, with outputs made meanwhile."""
         done = {
             (v.dataset_id or v.eval_input_id, v.task_run_config_id, v.eval_config_eval)
             for v in await self.verdicts()
         }
-        has_outputs = all(job.output for job in jobs)
-        outputs = {} if has_outputs else _outputs_by_item(await self.outputs())
-        open_jobs: list[Job] = []
+        outputs: dict[tuple[str, str | None], TaskRun] = {}
+        if not all(job.output for job in jobs):
+            await self._measurement.store.refresh()  # the outputs of other processes
+            outputs = _outputs_by_item(await self.outputs())
+        open_jobs: list[VerdictTask] = []
         for job in jobs:
             item, config = job.item.id, job.run_config.id if job.run_config else None
             if (item, config, config is None) not in done:

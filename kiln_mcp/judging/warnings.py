@@ -5,21 +5,21 @@ from typing import Final
 
 from kiln_mcp.evals.runner import RunOutcome
 from kiln_mcp.judging.answers import AgreementRow
-from kiln_mcp.labels.golden_set import Pool
+from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.hygiene import label_warnings
 from storage import TaskRun
 
 _MOST_PROBLEMS: Final = 5
 
 
-def ledger_warnings(pool: Pool) -> list[str]:
+def ledger_warnings(pool: GoldenSet) -> list[str]:
     """Return the first lines of the ledgers that cannot be read, and the number of the others."""
     rest = len(pool.problems) - _MOST_PROBLEMS
     lines = pool.problems[:_MOST_PROBLEMS]
     return [*lines, f"… and {rest} more lines."] if rest > 0 else list(lines)
 
 
-def hygiene_warnings(pool: Pool, runs_by_score: Mapping[str, Sequence[TaskRun]]) -> list[str]:
+def hygiene_warnings(pool: GoldenSet, runs_by_score: Mapping[str, Sequence[TaskRun]]) -> list[str]:
     """Return a sentence for each suspicious property of labels, with the score if several."""
     several = len(pool.scores) > 1
     warnings = [
@@ -39,7 +39,7 @@ def failure_warnings(outcomes: Sequence[RunOutcome]) -> list[str]:
 
 
 def agreement_warnings(
-    pool: Pool,
+    pool: GoldenSet,
     runs_by_score: Mapping[str, Sequence[TaskRun]],
     rows: Sequence[AgreementRow],
     ledger: str,
@@ -75,7 +75,7 @@ def agreement_warnings(
     return warnings
 
 
-def _confirmation_warnings(pool: Pool) -> list[str]:
+def _confirmation_warnings(pool: GoldenSet) -> list[str]:
     """Warn of labels that nobody confirmed, and of ratings that differ from confirmed labels."""
     unconfirmed_labels = sum(map(pool.count_unconfirmed, pool.scores))
     contradictory_ratings = sum(map(pool.count_contradictions, pool.scores))

@@ -11,9 +11,9 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import JsonValue
 
+from kiln_mcp.approvals.approval import Door, ProposedCall
 from kiln_mcp.approvals.decision import Person, Reply
 from kiln_mcp.approvals.plan import fingerprint_of
-from kiln_mcp.approvals.records import Door, ProposedCall
 from kiln_mcp.doors.server.context import Context
 
 _FORM: Final[types.ElicitRequestedSchema] = {

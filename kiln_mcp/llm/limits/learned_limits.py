@@ -11,17 +11,17 @@ import anyio
 
 from kiln_mcp.llm.budget.wait_policy import LONGEST_ASKED_S, WaitPolicy
 from kiln_mcp.llm.limits.circuit_breaker import CircuitBreaker
-from kiln_mcp.llm.limits.shared_limits import SharedPace
+from kiln_mcp.llm.limits.shared_limits import SharedLearnedLimits
 
 DECREASE: Final = 2 / 3
 PAUSE_S: Final = 1.0
 """The pause after a refusal for being too fast that asks for none."""
 
 
-class Pace:
+class LearnedLimits:
     """The learned limits of one model: concurrency, pauses, and its circuit breaker."""
 
-    def __init__(self, concurrency: int, shared: SharedPace | None) -> None:
+    def __init__(self, concurrency: int, shared: SharedLearnedLimits | None) -> None:
         self.limiter = anyio.CapacityLimiter(concurrency)
         self.circuit = CircuitBreaker()
         self._concurrency = float(concurrency)

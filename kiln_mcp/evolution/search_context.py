@@ -8,10 +8,10 @@ from kiln_mcp.datasets.parts import tag_of
 from kiln_mcp.datasets.topics import topic_of
 from kiln_mcp.evals.items import Item, items_of
 from kiln_mcp.evals.lookups import find_run_configs
-from kiln_mcp.evals.work import Measurement
+from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evolution.blocks import Block, Candidate
 from kiln_mcp.evolution.operators import Pool
-from kiln_mcp.evolution.trace import FILE, FileTrace
+from kiln_mcp.evolution.search_trace import FILE, FileTrace
 from kiln_mcp.evolution.trials import Demonstrations, Trials, demonstrations_of
 from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.run_configs.cost_estimates import plan_of
@@ -50,7 +50,7 @@ class SearchRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Quest:
+class SearchContext:
     """A search for a better prompt: what was asked for, and what it works with."""
 
     workspace: Workspace
@@ -72,7 +72,9 @@ class Quest:
         )
 
 
-async def prepare(workspace: Workspace, eval_context: Measurement, request: SearchRequest) -> Quest:
+async def prepare(
+    workspace: Workspace, eval_context: Measurement, request: SearchRequest
+) -> SearchContext:
     """Gather what a search works with.
 
     Raises:
@@ -85,7 +87,7 @@ async def prepare(workspace: Workspace, eval_context: Measurement, request: Sear
     number = workspace.id_for("trace")
     file = FILE.format(run=f"{tag_of(first.name)}_{number}")
     reflecting = workspace.model_name(request.reflect_with)
-    return Quest(
+    return SearchContext(
         workspace=workspace,
         eval_context=eval_context,
         parts=parts,
@@ -99,38 +101,43 @@ async def prepare(workspace: Workspace, eval_context: Measurement, request: Sear
     )
 
 
-def calls_by_model(quest: Quest) -> dict[str, int]:
+def calls_by_model(search_context: SearchContext) -> dict[str, int]:
     """Return how often a search will ask which models, its final measurement included."""
-    judge = quest.eval_context.evaluator.model
-    calls_each = {quest.setup.model: 2 if quest.setup.thinking else 1}
+    judge = search_context.eval_context.evaluator.model
+    calls_each = {search_context.setup.model: 2 if search_context.setup.thinking else 1}
     if judge:
-        calls_each[judge] = calls_each.get(judge, 0) + quest.eval_context.evaluator.calls_per_item
-    final = 2 * len(quest.parts.test)
-    runs = -(-quest.request.budget // sum(calls_each.values()))
+        calls_each[judge] = (
+            calls_each.get(judge, 0) + search_context.eval_context.evaluator.calls_per_item
+        )
+    final = 2 * len(search_context.parts.test)
+    runs = -(-search_context.request.budget // sum(calls_each.values()))
     calls = {model: times * (runs + final) for model, times in calls_each.items()}
-    if quest.reflecting:
-        calls[quest.reflecting] = calls.get(quest.reflecting, 0) + runs // 8
+    if search_context.reflecting:
+        calls[search_context.reflecting] = calls.get(search_context.reflecting, 0) + runs // 8
     return calls
 
 
-async def plan_quest(quest: Quest) -> Plan:
+async def plan_quest(search_context: SearchContext) -> Plan:
     """Return what a search will do and cost."""
     summary = (
-        f"Search for a better prompt than {quest.first.name!r} with {quest.request.budget} calls, "
-        f"then measure both on {len(quest.parts.test)} held-out items."
+        f"Search for a better prompt than {search_context.first.name!r} with "
+        f"{search_context.request.budget} calls, "
+        f"then measure both on {len(search_context.parts.test)} held-out items."
     )
-    return await plan_of(quest.workspace.engine, summary, calls_by_model(quest), "evolution")
+    return await plan_of(
+        search_context.workspace.engine, summary, calls_by_model(search_context), "evolution"
+    )
 
 
-def pool_of(quest: Quest) -> Pool:
+def pool_of(search_context: SearchContext) -> Pool:
     """Return what candidates are made of: training items, and instructions like the start's."""
-    runs = {run.id: run for run in quest.eval_context.runs}
+    runs = {run.id: run for run in search_context.eval_context.runs}
     topics: dict[str, str] = {}
-    for item in quest.demonstrations.by_id:
+    for item in search_context.demonstrations.by_id:
         run = runs.get(item)
         topics[item] = (topic_of(run) if run else None) or item
     additions = load_prompt("evolution", "additions").text.splitlines()
-    start = quest.start.instruction
+    start = search_context.start.instruction
     variants = [(*start, Block(f"added{n}", line)) for n, line in enumerate(additions, 1) if line]
     return Pool(topics, (start, *variants))
 

@@ -30,7 +30,7 @@ class _Entry:
     error: Exception | None = field(default=None, init=False)
 
 
-class CommitQueue:
+class GroupCommit:
     """Writes the changes of this process's tasks in groups, in the order in which they came.
 
     The task whose turn it is writes for all that wait, so a wait is two groups at most. A change

@@ -22,7 +22,7 @@ class Setting:
 
     Attributes:
         engine: Asks models.
-        measured: The eval; its output_scores are what an evaluation must hold.
+        eval_record: The eval; its output_scores are what an evaluation must hold.
         task: The eval's task.
         asker: The purpose of model calls, as the cost account shows it.
     """

@@ -1,0 +1,144 @@
+"""A bench for tests of measuring: one project with one task, and a model that a test writes."""
+
+import json
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from kiln_mcp.approvals.approval import Door, ProposedCall
+from kiln_mcp.approvals.decision import Person, Reply
+from kiln_mcp.evals import service as evals
+from kiln_mcp.evals.answers import Comparison, EvalRunReport, EvaluatorCreated
+from kiln_mcp.judging import service as judging
+from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels
+from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
+from kiln_mcp.run_configs import service as run_configs
+from kiln_mcp.settings import Settings
+from kiln_mcp.workbench.workspace import KnownProjects, Workspace
+from scripted_model import ScriptedModel
+from storage import Project, ProjectStore, Task
+
+Answer = Callable[[ModelRequest], str]
+
+
+class Agrees:
+    """A person who agrees to everything."""
+
+    door = Door.TERMINAL
+
+    async def ask(self, call: ProposedCall) -> Reply:
+        return Reply.ACCEPT
+
+
+@dataclass
+class CountedModel:
+    """Answers by a function of the request; keeps the requests."""
+
+    answer: Answer
+    asked: list[ModelRequest] = field(default_factory=list[ModelRequest])
+
+    def __call__(self, request: ModelRequest) -> str:
+        self.asked.append(request)
+        return self.answer(request)
+
+
+@dataclass(frozen=True)
+class BenchSetup:
+    """What a module's bench is made of.
+
+    Attributes:
+        task: The task.
+        answer: The model's answers.
+        person: Who approves; None for nobody.
+    """
+
+    task: Task
+    answer: Answer
+    person: Person | None = None
+
+
+@dataclass
+class Bench:
+    """A workspace with a project, its task, and the model of all roles."""
+
+    workspace: Workspace
+    store: ProjectStore
+    task: Task
+    model: CountedModel
+
+    @property
+    def folder(self) -> str:
+        return str(self.store.folder)
+
+    def arguments(self, **arguments: object) -> dict[str, JsonValue]:
+        """Return the arguments of a call about the eval "Right", as they arrive at a door."""
+        call: dict[str, JsonValue] = json.loads(
+            json.dumps({"project": self.folder, "eval": "Right", **arguments})
+        )
+        return call
+
+    async def config(self, name: str, prompt: str) -> str:
+        made = await run_configs.create_run_config.invoke(
+            self.workspace, {"project": self.folder, "run_config": {"name": name, "prompt": prompt}}
+        )
+        return str(made.model_dump()["id"])
+
+    async def evaluator(self, **evaluator: object) -> EvaluatorCreated:
+        return await self.evaluator_of("Right", evaluator, None)
+
+    async def evaluator_of(
+        self, eval: str, evaluator: Mapping[str, object], new_eval: Mapping[str, object] | None
+    ) -> EvaluatorCreated:
+        arguments = self.arguments(eval=eval, evaluator=evaluator, new_eval=new_eval)
+        made = await evals.create_evaluator.invoke(self.workspace, arguments)
+        assert isinstance(made, EvaluatorCreated)
+        return made
+
+    async def run(self, **arguments: object) -> EvalRunReport:
+        report = await evals.run_eval.invoke(self.workspace, self.arguments(**arguments))
+        assert isinstance(report, EvalRunReport)
+        return report
+
+    async def compare(self, first: str, second: str) -> Comparison:
+        return await evals.compare_run_configs(self.workspace, self.folder, "Right", first, second)
+
+    async def batch(self, count: int = 10, seed: int = 0) -> LabellingBatch:
+        return await judging.next_items_to_label(
+            self.workspace, self.folder, "Right", count, None, seed
+        )
+
+    async def label(self, labels: Mapping[str, str], rater: str = "ann") -> SavedLabels:
+        entries = [{"item": item, "label": label} for item, label in labels.items()]
+        arguments = self.arguments(labels=entries, rater=rater)
+        made = await judging.label_items.invoke(self.workspace, arguments)
+        assert isinstance(made, SavedLabels)
+        return made
+
+    async def measure(self, **arguments: object) -> AgreementReport:
+        call = self.arguments(**arguments)
+        report = await judging.measure_agreement.invoke(self.workspace, call)
+        assert isinstance(report, AgreementReport)
+        return report
+
+
+@asynccontextmanager
+async def open_bench(folder: Path, setup: BenchSetup) -> AsyncGenerator[Bench]:
+    """Open a bench below an empty folder."""
+    model = CountedModel(setup.answer)
+    settings = Settings(
+        home=folder / "home", engine=EngineSettings(default_model="scripted", environment={})
+    )
+    async with Engine(settings.engine, models={"scripted": ScriptedModel(model)}) as engine:
+        projects = KnownProjects(settings.home / "projects.json")
+        workspace = Workspace(
+            settings=settings, engine=engine, projects=projects, person=setup.person
+        )
+        created = await ProjectStore.create(folder / "project", Project(name="Bench"))
+        task = await created.save(setup.task, parent=created.project)
+        await created.close()
+        store = await workspace.open_project(str(folder / "project"))
+        yield Bench(workspace, store, task, model)
+        await projects.close()
