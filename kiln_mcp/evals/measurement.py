@@ -29,7 +29,7 @@ class Measurement:
         store: The open project.
         task: The eval's task.
         eval_record: The eval.
-        judge: The evaluator.
+        evaluator_record: The evaluator.
         runs: The task's runs that matter to it: its items, and those that evals made.
         examples: Those that prompts may show as examples.
         prompts: The task's saved prompts.
@@ -40,7 +40,7 @@ class Measurement:
     store: ProjectStore
     task: Task
     eval_record: Eval
-    judge: EvalConfig
+    evaluator_record: EvalConfig
     runs: Sequence[TaskRun]
     examples: Sequence[TaskRun]
     prompts: Sequence[Prompt]
@@ -50,7 +50,7 @@ class Measurement:
     @property
     def evaluator(self) -> Evaluator:
         """Return what the evaluator's record stands for."""
-        return evaluator_of(self.judge)
+        return evaluator_of(self.evaluator_record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,10 @@ class VerdictTask:
     setup: Setup | None
     output: TaskRun | None
 
-    def claims(self, judge: EvalConfig) -> tuple[str, ...]:
+    def claims(self, evaluator_record: EvalConfig) -> tuple[str, ...]:
         """Return what is claimed so that nobody else makes this verdict, or its output, too."""
         item, config = self.item.id, self.run_config.id if self.run_config else "as stored"
-        verdict = f"verdict {judge.id} {item} {config}"
+        verdict = f"verdict {evaluator_record.id} {item} {config}"
         return (verdict,) if self.output else (f"output {item} {config}", verdict)
 
 
@@ -175,8 +175,8 @@ class VerdictProgress:
 
     async def verdicts(self) -> list[EvalRun]:
         """Return the evaluator's results by now, the oldest first."""
-        store, judge = self._measurement.store, self._measurement.judge
-        for record in await store.children(judge, EvalRun, skip=self._verdicts.keys()):
+        store, evaluator_record = self._measurement.store, self._measurement.evaluator_record
+        for record in await store.children(evaluator_record, EvalRun, skip=self._verdicts.keys()):
             self._verdicts[record.saved.path] = record
         return sorted(self._verdicts.values(), key=lambda record: (record.created_at, record.id))
 

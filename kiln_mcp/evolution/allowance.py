@@ -4,7 +4,7 @@
 class Allowance:
     """Calls that may still be made.
 
-    A repeated run counts calls that the journal answers too, so that it takes the same path.
+    A repeated run counts calls that the response cache answers too, so that it takes the same path.
 
     Attributes:
         limit: Calls in all.

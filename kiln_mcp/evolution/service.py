@@ -193,11 +193,11 @@ async def _measure(search_context: SearchContext, saved: _Saved) -> _HeldOut:
     """Run start and winner on the held-out items; what is there of the start is kept."""
     store = search_context.eval_context.store
     task_eval = TaskEval(search_context.eval_context.task, search_context.eval_context.eval_record)
-    eval_context = await gather(store, task_eval, search_context.eval_context.judge.id)
+    eval_context = await gather(store, task_eval, search_context.eval_context.evaluator_record.id)
     configs = [search_context.first, saved.config]
     work = plan_run(eval_context, configs, search_context.parts.test)
     await carry_out(search_context.workspace, work)
-    after = await gather(store, task_eval, search_context.eval_context.judge.id)
+    after = await gather(store, task_eval, search_context.eval_context.evaluator_record.id)
     items = {item.id for item in search_context.parts.test}
     keys = [score.json_key for score in eval_context.eval_record.output_scores]
     differences: list[PairedDifference] = []

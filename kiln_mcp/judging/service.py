@@ -10,7 +10,7 @@ from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.evals.errors import NothingToEvaluate
-from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, gather, with_judge
+from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, gather, with_evaluator
 from kiln_mcp.evals.measurement import Measurement, plan_calibration
 from kiln_mcp.evals.runner import RunOutcome, carry_out
 from kiln_mcp.evals.service import EvalReference, EvaluatorReference
@@ -86,7 +86,7 @@ async def next_items_to_label(
 
     async def judge_and_draw() -> LabellingBatch:
         await carry_out(workspace, work)
-        newest = await with_judge(judge, judge.judge)
+        newest = await with_evaluator(judge, judge.evaluator_record)
         return await draw_batch(workspace, store, pool, newest, request)
 
     return Proposal(plan, judge_and_draw)
@@ -209,7 +209,7 @@ async def _judges(
     if references:
         configs = [choose("evaluator", configs, reference) for reference in references]
     first = await gather(store, task_eval, configs[0].id)
-    return [first, *[await with_judge(first, judge) for judge in configs[1:]]]
+    return [first, *[await with_evaluator(first, judge) for judge in configs[1:]]]
 
 
 async def _with_new_verdicts(

@@ -122,7 +122,7 @@ async def set_scene(
     """Read what generation needs.
 
     What an earlier attempt has saved is left out, so that the same is asked again, and answered
-    from the journal.
+    from the response cache.
 
     Args:
         store: The open project.

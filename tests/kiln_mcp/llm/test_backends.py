@@ -1,4 +1,4 @@
-"""The journal, the budgets and the limits that workers share in a real Postgres."""
+"""The response cache, the budgets and the limits that workers share in a real Postgres."""
 
 import time
 from collections.abc import AsyncGenerator

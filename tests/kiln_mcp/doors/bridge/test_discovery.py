@@ -205,7 +205,7 @@ def test_without_a_database_of_jobs_the_daemon_serves_all_the_rest(tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "spoilt", ["journal.sqlite", "jobs.sqlite", "orders.sqlite", "projects.json", "daemon.json"]
+    "spoilt", ["responses.sqlite", "jobs.sqlite", "orders.sqlite", "projects.json", "daemon.json"]
 )
 def test_garbage_in_the_home_keeps_nobody_from_what_works_without_it(
     tmp_path: Path, spoilt: str

@@ -1,4 +1,4 @@
-"""The journal's writer thread: all rows that wait go into one transaction."""
+"""The response cache's writer thread: all rows that wait go into one transaction."""
 
 import asyncio
 import queue
@@ -12,7 +12,7 @@ from typing import Final
 
 import anyio.to_thread
 
-from kiln_mcp.llm.journal.journal import Row
+from kiln_mcp.llm.response_cache.cache import Row
 
 LAST_ROWS_S: Final = 30
 
@@ -38,14 +38,14 @@ WriteBatch = Callable[[Batch], None]
 """Makes the changes of a batch in one transaction; raises DatabaseFailure."""
 
 
-class JournalWriter:
+class CacheWriter:
     """Takes rows from the event loop and writes them in a thread of its own."""
 
     def __init__(self, write: WriteBatch) -> None:
         self._write = write
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_PendingChanges | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="responses", daemon=True)
         self._thread.start()
 
     async def add(self, change: Change, row: Row) -> None:
