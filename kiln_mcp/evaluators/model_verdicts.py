@@ -6,12 +6,14 @@ from typing import Final
 
 from kiln_mcp.evaluators.evaluator import Evaluation, Setting, as_scores
 from kiln_mcp.evaluators.scales import answer_schema, read_scores, weighted_scores
-from kiln_mcp.llm import Message, ModelRequest
+from kiln_mcp.llm import AnswerState, Message, ModelRequest
 from kiln_mcp.llm import Usage as ModelUsage
 
 TOP_LOGPROBS: Final = 10
 LONGEST_VERDICT: Final = 1200
 LONGEST_THOUGHT: Final = 900
+USABLE_THOUGHT: Final[tuple[AnswerState, ...]] = ("complete", "truncated")
+"""The states of thoughts before a verdict; the verdict itself must be complete."""
 THINK_FIRST: Final = "Go through the steps now and write down what you find. No verdict yet."
 GIVE_VERDICT: Final = "Now give the verdict alone, as JSON."
 
@@ -51,7 +53,9 @@ async def ask_verdict(
     reflection, usage, latency = "", ModelUsage(calls=0), 0.0
     if judge.thinking:
         request = request.with_messages(Message("user", judge.thinking))
-        first = await engine.complete(replace(request, max_tokens=LONGEST_THOUGHT), asker=asker)
+        first = await engine.complete(
+            replace(request, max_tokens=LONGEST_THOUGHT), asker=asker, accept=USABLE_THOUGHT
+        )
         reflection, usage, latency = first.text, first.usage, first.latency_s
         request = request.with_messages(
             Message("assistant", first.text), Message("user", GIVE_VERDICT)
