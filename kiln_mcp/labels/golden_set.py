@@ -107,14 +107,14 @@ class GoldenSet:
 
         A drawn item whose labels were passed on and not confirmed is not one of them.
         """
-        return frozenset(
-            run.id
-            for run in self.runs
-            if all(
-                self.label(run, score) is not None and not self._is_unconfirmed(run, score)
-                for score in self.scores
-            )
-        )
+        complete = {run.id for run in self.runs}
+        for score in self.scores:
+            complete &= {
+                run.id
+                for run in self.runs
+                if self.label(run, score) is not None and not self._is_unconfirmed(run, score)
+            }
+        return frozenset(complete)
 
     def last_label(self, run: RatedItem, score: EvalOutputScore) -> Label | None:
         """Return the ledger's newest label of an item; None if it has none."""

@@ -113,12 +113,13 @@ async def rated_items(
     for row, key, value in cast("list[tuple[int, str, float]]", rows_of_ratings):
         ratings.setdefault(row, {})[key] = value
     statement, values = search.text(sql.RATED_ITEMS, sql.THEIR_FILES)
-    values["tag"] = f"tag:{tag_prefix}"
-    values["tag_end"] = f"tag:{tag_prefix}\U0010ffff"
     rows = cast(
-        "list[tuple[int, str, str, float | None, int | None, str | None]]",
+        "list[tuple[int, str, str, float | None, int | None]]",
         await index.rows(statement + sql.IN_ORDER, values),
     )
+    prefix = f"tag:{tag_prefix}"
+    tags_range = {"task": search.task, "first": prefix, "end": f"{prefix}\U0010ffff"}
+    tags = dict(cast("list[tuple[int, str]]", await index.rows(sql.TAGS_OF_RUNS, tags_range)))
     return [
         RatedItem(
             id=run_id,
@@ -126,9 +127,9 @@ async def rated_items(
             rating=rating,
             ratings=ratings.get(row, {}),
             rated_at=None if rated_us is None else moment_of(rated_us),
-            tag=None if facet is None else facet.removeprefix("tag:"),
+            tag=tags.get(row),
         )
-        for row, run_id, path, rating, rated_us, facet in rows
+        for row, run_id, path, rating, rated_us in rows
     ]
 
 
@@ -168,7 +169,13 @@ async def scores_by_item(
         "run_config_id": run_config_id,
         "key": key,
     }
-    return dict(cast("list[tuple[str, float]]", await index.rows(sql.SCORES_BY_ITEM, values)))
+    rows = cast("list[tuple[str, float]]", await index.rows(sql.SCORES_BY_ITEM, values))
+    scores = dict(rows)
+    if len(scores) < len(rows):
+        scores = dict(
+            cast("list[tuple[str, float]]", await index.rows(sql.SCORES_NEWEST_FIRST, values))
+        )
+    return scores
 
 
 async def results(index: IndexReader, judge: str) -> list[ResultRow]:

@@ -202,6 +202,10 @@ FROM records WHERE kind = :kind
 COUNT_NAMED: Final[LiteralString] = """
 SELECT count(*) FROM records WHERE kind = :kind AND problem IS NULL AND instr(folded, :text)
 """
+TAGS_OF_RUNS: Final[LiteralString] = """
+SELECT row, substr(min(facet), 5) FROM facets
+WHERE task = :task AND facet >= :first AND facet < :end GROUP BY row
+"""
 TAGS: Final[LiteralString] = """
 SELECT substr(facet, 5), count(*) FROM facets
 WHERE task = :task AND facet >= 'tag:' AND facet < 'tag;'
@@ -232,12 +236,18 @@ SELECT DISTINCT run_config_id FROM results WHERE judge = :judge
 SCORES_BY_ITEM: Final[LiteralString] = """
 SELECT results.item_id, scores.value
 FROM results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
+WHERE results.judge = :judge AND results.run_config_id = :run_config_id
+    AND NOT results.is_skipped AND results.item_id <> ''
+"""
+SCORES_NEWEST_FIRST: Final[LiteralString] = """
+SELECT results.item_id, scores.value
+FROM results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
     CROSS JOIN records ON records.row = results.row
 WHERE results.judge = :judge AND results.run_config_id = :run_config_id
     AND NOT results.is_skipped AND results.item_id <> ''
 ORDER BY records.created_us DESC, records.id DESC
 """
-"""The newest first, so that the oldest result of an item is the last one."""
+"""The oldest result of an item is its last one."""
 ALL_RESULTS: Final[LiteralString] = """
 SELECT results.row, records.path, results.item_id, results.run_config_id, results.output_id
 FROM results CROSS JOIN records ON records.row = results.row
@@ -297,12 +307,9 @@ COUNT_FACET: Final[LiteralString] = (
 AT_MOST_SO_MANY: Final[LiteralString] = " LIMIT :most)"
 PAGE: Final[LiteralString] = "SELECT records.path, runs.row, runs.rating"
 ITEMS: Final[LiteralString] = "SELECT records.id, records.path"
-RATED_ITEMS: Final[LiteralString] = """
-SELECT runs.row, records.id, records.path, runs.rating, runs.rated_us, (
-    SELECT min(facet) FROM facets AS own
-    WHERE own.row = runs.row AND own.facet >= :tag AND own.facet < :tag_end
+RATED_ITEMS: Final[LiteralString] = (
+    "SELECT runs.row, records.id, records.path, runs.rating, runs.rated_us"
 )
-"""
 RATINGS: Final[LiteralString] = "SELECT runs.row, ratings.key, ratings.value"
 THEIR_RATINGS: Final[LiteralString] = " CROSS JOIN ratings ON ratings.row = runs.row"
 IN_ORDER: Final[LiteralString] = " ORDER BY records.created_us, records.id"
