@@ -28,8 +28,8 @@ async def take_inventory(store: ProjectStore, task: Task) -> TaskInventory:
 
 
 async def _eval(store: ProjectStore, task: Task, record: Eval) -> EvalInventory:
-    judges = await store.children(record, EvalConfig)
-    asking = {judge.saved.path for judge in judges if evaluator_of(judge).model}
+    evaluators = await store.children(record, EvalConfig)
+    asking = {record.saved.path for record in evaluators if evaluator_of(record).model}
     cells = await store.score_counts(record)
     of_configs = [cell for cell in cells if cell.run_config_id]
     golden = await golden_items(store, task, record)
@@ -40,7 +40,7 @@ async def _eval(store: ProjectStore, task: Task, record: Eval) -> EvalInventory:
     complete = [rating for rating in ratings if None not in rating]
     return EvalInventory(
         name=record.name,
-        judges=len(judges),
+        evaluators=len(evaluators),
         test_items=await count_items(store, task, record, "test"),
         golden_items=len(golden),
         rated_items=len(complete),

@@ -76,38 +76,40 @@ async def find_eval(store: ProjectStore, reference: str) -> TaskEval:
     return choose("eval", await all_evals(store), reference)
 
 
-async def find_judge(store: ProjectStore, eval_record: Eval, reference: str | None) -> EvalConfig:
+async def find_evaluator(
+    store: ProjectStore, eval_record: Eval, reference: str | None
+) -> EvalConfig:
     """Return the evaluator that is named, otherwise the eval's current one, otherwise its only one.
 
     Raises:
         NothingToEvaluate: The eval has no evaluator, or several and none is current or named.
         RecordNotFound: There is none of this name.
     """
-    judges = await store.children(eval_record, EvalConfig)
+    evaluators = await store.children(eval_record, EvalConfig)
     name = reference or eval_record.current_config_id
     if name:
-        return choose("evaluator", judges, name)
-    if not judges:
+        return choose("evaluator", evaluators, name)
+    if not evaluators:
         raise NothingToEvaluate(
             f"The eval {eval_record.name!r} has no evaluator. Make one with create_evaluator."
         )
-    if len(judges) > 1:
-        names = ", ".join(judge.name for judge in judges)
+    if len(evaluators) > 1:
+        names = ", ".join(evaluator.name for evaluator in evaluators)
         raise NothingToEvaluate(
-            f"The eval {eval_record.name!r} has {len(judges)} evaluators and none is its current "
-            f"one. Name one: {names}."
+            f"The eval {eval_record.name!r} has {len(evaluators)} evaluators and none is its "
+            f"current one. Name one: {names}."
         )
-    return judges[0]
+    return evaluators[0]
 
 
-async def gather(store: ProjectStore, task_eval: TaskEval, judge: str | None) -> Measurement:
+async def gather(store: ProjectStore, task_eval: TaskEval, reference: str | None) -> Measurement:
     """Return an eval with an evaluator.
 
     Raises:
         NothingToEvaluate: There is no evaluator.
         RecordNotFound: There is none of this name.
     """
-    evaluator = await find_judge(store, task_eval.eval_record, judge)
+    evaluator = await find_evaluator(store, task_eval.eval_record, reference)
     return Measurement(store, task_eval.task, task_eval.eval_record, evaluator)
 
 

@@ -40,18 +40,18 @@ class Measurement:
         store: The open project.
         task: The eval's task.
         eval_record: The eval.
-        judge: The evaluator.
+        evaluator_record: The evaluator.
     """
 
     store: ProjectStore
     task: Task
     eval_record: Eval
-    judge: EvalConfig
+    evaluator_record: EvalConfig
 
     @property
     def evaluator(self) -> Evaluator:
         """Return what the evaluator's record stands for."""
-        return evaluator_of(self.judge)
+        return evaluator_of(self.evaluator_record)
 
     @property
     def score_keys(self) -> list[str]:
@@ -60,22 +60,22 @@ class Measurement:
 
     async def judged_items(self, run_config_id: str) -> frozenset[str]:
         """Return the items that the evaluator has a result of, scored or skipped."""
-        path = self.judge.saved.path
+        path = self.evaluator_record.saved.path
         return await self.store.ask(lambda index: judged_items(index, path, run_config_id))
 
     async def judged_run_configs(self) -> frozenset[str]:
         """Return the ids of the run configs that the evaluator has results of."""
-        path = self.judge.saved.path
+        path = self.evaluator_record.saved.path
         return await self.store.ask(lambda index: judged_run_configs(index, path)) - {STORED}
 
     async def is_calibrated(self) -> bool:
         """Return whether the evaluator has results of stored outputs."""
-        path = self.judge.saved.path
+        path = self.evaluator_record.saved.path
         return STORED in await self.store.ask(lambda index: judged_run_configs(index, path))
 
     async def scores(self, run_config_id: str, key: str) -> dict[str, float]:
         """Return one score of a run config, or of stored outputs, by item; the oldest counts."""
-        path = self.judge.saved.path
+        path = self.evaluator_record.saved.path
         return await self.store.ask(lambda index: scores_by_item(index, path, run_config_id, key))
 
     async def outputs(self, run_config_id: str) -> dict[str, RecordRow]:
@@ -100,10 +100,10 @@ class VerdictTask:
     setup: Setup | None
     output: RecordRow | None
 
-    def claims(self, judge: EvalConfig) -> tuple[str, ...]:
+    def claims(self, evaluator_record: EvalConfig) -> tuple[str, ...]:
         """Return what is claimed so that nobody else makes this verdict, or its output, too."""
         item, config = self.item.id, self.run_config.id if self.run_config else "as stored"
-        verdict = f"verdict {judge.id} {item} {config}"
+        verdict = f"verdict {evaluator_record.id} {item} {config}"
         return (verdict,) if self.output else (f"output {item} {config}", verdict)
 
 
@@ -205,7 +205,7 @@ async def open_jobs(measurement: Measurement, jobs: Sequence[VerdictTask]) -> li
     The project's folder is looked at first: other processes may have made them.
     """
     store = measurement.store
-    await store.look_at(measurement.judge, EvalRun)
+    await store.look_at(measurement.evaluator_record, EvalRun)
     is_complete = all(job.output for job in jobs)
     if not is_complete:
         await store.look_at(measurement.task, TaskRun)

@@ -171,8 +171,12 @@ async def ready(workspace: Workspace, measurement: Measurement) -> Measurement:
         Refusal: The evaluator is code, and the person has not trusted the folder.
         EvalError: The code cannot be read, or calls tools.
     """
-    judge = await load_evaluator(workspace, measurement.store, measurement.judge)
-    return measurement if judge is measurement.judge else replace(measurement, judge=judge)
+    evaluator_record = await load_evaluator(
+        workspace, measurement.store, measurement.evaluator_record
+    )
+    if evaluator_record is measurement.evaluator_record:
+        return measurement
+    return replace(measurement, evaluator_record=evaluator_record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +202,9 @@ async def _carry_out_claimed(run: _Run, jobs: Sequence[VerdictTask]) -> list[Ver
     """Do the jobs that nobody else is at; return the others."""
     measurement, tally = run.measurement, run.tally
 
-    claim_keys = [key for job in jobs for key in job.claims(measurement.judge)]
+    claim_keys = [key for job in jobs for key in job.claims(measurement.evaluator_record)]
     async with measurement.store.claims(claim_keys) as claims:
-        is_own = [claims.issuperset(job.claims(measurement.judge)) for job in jobs]
+        is_own = [claims.issuperset(job.claims(measurement.evaluator_record)) for job in jobs]
         own = [job for job, is_claimed in zip(jobs, is_own, strict=True) if is_claimed]
         if own:
             # Who had claimed them before may have done them since this was planned.
@@ -231,14 +235,16 @@ async def _do(run: _Run, job: VerdictTask, number: int, records: JobRecords) -> 
         # Where the judge asks no model, an output that is paid for gets its verdict in any case.
         with anyio.CancelScope(shield=not asks):
             case = case_of(item, output) if job.run_config else stored_case(output)
-            purpose = f"evals/judge {measurement.judge.name}"
+            purpose = f"evals/judge {measurement.evaluator_record.name}"
             setting = Setting(
                 run.workspace.engine, measurement.eval_record, measurement.task, purpose
             )
             verdict = await run.evaluator.evaluate(case, setting)
             with anyio.CancelScope(shield=True):
                 record = _eval_run(measurement, job, item, output, verdict)
-                await measurement.store.save(record, parent=measurement.judge, is_patient=True)
+                await measurement.store.save(
+                    record, parent=measurement.evaluator_record, is_patient=True
+                )
                 tally.take_verdict(verdict)
     except (ModelError, EvalError) as error:
         name = job.run_config.name if job.run_config else "stored output"
@@ -269,7 +275,7 @@ def _eval_run(
     skipped = verdict if isinstance(verdict, Skipped) else None
     evaluation = None if isinstance(verdict, Skipped) else verdict
     by_input = item.kind == "eval_input"
-    older = measurement.judge.config_type != "v2"
+    older = measurement.evaluator_record.config_type != "v2"
     usage = evaluation.usage if evaluation else None
     return EvalRun(
         dataset_id=None if by_input else item.id,
@@ -313,4 +319,6 @@ async def _write_log(work: Work, outcome: RunOutcome) -> None:
         ],
     }
     async with measurement.store.transaction() as change:
-        change.append_lines(measurement.judge, RUN_LOG, [json.dumps(entry, ensure_ascii=False)])
+        change.append_lines(
+            measurement.evaluator_record, RUN_LOG, [json.dumps(entry, ensure_ascii=False)]
+        )

@@ -176,7 +176,7 @@ async def run_eval(
         lines = await score_lines(measurement, configs, [item.id for item in chosen_items])
         return EvalRunReport(
             eval=measurement.eval_record.name,
-            evaluator=measurement.judge.name,
+            evaluator=measurement.evaluator_record.name,
             split=items.split,
             items=len(chosen_items),
             newly_scored=outcome.new_verdicts,
@@ -246,7 +246,7 @@ async def compare_run_configs(
         )
     return Comparison(
         eval=measurement.eval_record.name,
-        evaluator=measurement.judge.name,
+        evaluator=measurement.evaluator_record.name,
         first=first_config.name,
         second=second_config.name,
         rows=rows,
@@ -284,16 +284,18 @@ async def describe_eval(
             else [NextStep(tool="create_evaluator", reason="say how outputs are judged")],
         )
     task_eval = await find_eval(store, eval)
-    judges = await store.children(task_eval.eval_record, EvalConfig)
+    evaluators = await store.children(task_eval.eval_record, EvalConfig)
     view = await _look(store, task_eval, evaluator, show) if show else None
     return EvalReport(
         evals=[await _summary(store, task_eval)],
-        evaluators=[await _evaluator(store, task_eval.eval_record, judge) for judge in judges],
-        table=await _table(store, task_eval, evaluator) if judges else [],
+        evaluators=[
+            await _evaluator(store, task_eval.eval_record, record) for record in evaluators
+        ],
+        table=await _table(store, task_eval, evaluator) if evaluators else [],
         items=view.items if view else [],
         items_found=view.total if view else None,
         next=[]
-        if judges
+        if evaluators
         else [NextStep(tool="create_evaluator", reason="give this eval an evaluator")],
     )
 
@@ -343,14 +345,16 @@ async def _summary(store: ProjectStore, task_eval: TaskEval) -> EvalSummary:
     )
 
 
-async def _evaluator(store: ProjectStore, eval_record: Eval, judge: EvalConfig) -> EvaluatorSummary:
+async def _evaluator(
+    store: ProjectStore, eval_record: Eval, record: EvalConfig
+) -> EvaluatorSummary:
     return EvaluatorSummary(
-        evaluator=judge.name,
-        id=judge.id,
-        kind=kind_name(judge) if judge.config_type == "v2" else judge.config_type,
-        model=evaluator_of(judge).model,
-        is_current=eval_record.current_config_id == judge.id,
-        results=(await store.counts(judge)).get("eval_run", 0),
+        evaluator=record.name,
+        id=record.id,
+        kind=kind_name(record) if record.config_type == "v2" else record.config_type,
+        model=evaluator_of(record).model,
+        is_current=eval_record.current_config_id == record.id,
+        results=(await store.counts(record)).get("eval_run", 0),
     )
 
 

@@ -42,7 +42,7 @@ async def score_lines(
 
     Run configs without any score are left out.
     """
-    path = measurement.judge.saved.path
+    path = measurement.evaluator_record.saved.path
     usages = await measurement.store.ask(lambda index: usage_means(index, path))
     lines: list[ScoreLine] = []
     for config in run_configs:

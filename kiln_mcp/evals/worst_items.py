@@ -47,7 +47,7 @@ async def look_at(
     """
     by_id = {item.id: item for item in items}
     names = {config.id: config.name for config in configs}
-    path = measurement.judge.saved.path
+    path = measurement.evaluator_record.saved.path
     rows: list[tuple[float, str, ResultRow]] = []
     pairs: set[tuple[str, str]] = set()
     for result in await measurement.store.ask(lambda index: results(index, path)):

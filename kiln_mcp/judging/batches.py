@@ -43,7 +43,7 @@ async def draw_batch(
         id=workspace.id_for("draw"),
         seed=request.seed,
         ledger="certificate",
-        evaluator=judge.judge.id if judge else None,
+        evaluator=judge.evaluator_record.id if judge else None,
         strata=draw_strata(strata, labelled_items, request.count, request.seed),
     )
     earlier = next((earlier for earlier in pool.draws if earlier.id == draw.id), None)

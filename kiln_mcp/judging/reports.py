@@ -6,7 +6,7 @@ from kiln_mcp.evals.lookups import TaskEval
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.runner import RunOutcome
 from kiln_mcp.judging.answers import AgreementRow, Ceiling, round_if_known
-from kiln_mcp.judging.measurement import describe, measure
+from kiln_mcp.judging.judge_agreement import describe, measure
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.ledger import latest
 from kiln_mcp.statistics import (
@@ -36,7 +36,7 @@ async def agreement_rows(
             if pairs:
                 agreement = measure(pairs, score.type, pool.stratum_sizes(score), seed)
                 key = score.json_key
-                row = AgreementRow.of(judge.judge.name, key, score.type, agreement)
+                row = AgreementRow.of(judge.evaluator_record.name, key, score.type, agreement)
                 rows.append((row, describe(agreement, score.type)))
     return sorted(rows, key=_rank)
 
