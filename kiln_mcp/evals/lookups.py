@@ -1,4 +1,4 @@
-"""Finding the records that a call names, by id or name."""
+"""Find the records that a call names, by id or name."""
 
 import difflib
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from storage import (
     TaskRunConfig,
     TaskRunSplit,
 )
-from storage.errors import RecordNotFound
+from storage.errors import NextStep, RecordNotFound
 from storage.format.filters import is_filter
 from storage.index.queries import RunQuery
 from storage.refusals import ambiguous_name
@@ -55,10 +55,10 @@ class TaskEval:
 
 
 def choose(kind: str, candidates: Sequence[NamedT], reference: str) -> NamedT:
-    """Return the candidate with an id or name, letters' case left aside.
+    """Return the candidate with an id or name, whatever the case of its letters.
 
     Raises:
-        RecordNotFound: There is none; names those close to it, or all where there are few.
+        RecordNotFound: There is none; the error names the closest, or all if there are few.
         Refusal: Several have the name.
     """
     key = reference.strip().casefold()
@@ -82,7 +82,7 @@ async def all_evals(store: ProjectStore) -> list[TaskEval]:
 
 
 async def find_eval(store: ProjectStore, reference: str) -> TaskEval:
-    """Return the eval that is named, of whichever task.
+    """Return the eval with a name or id, of any task.
 
     Raises:
         RecordNotFound: There is none.
@@ -91,7 +91,7 @@ async def find_eval(store: ProjectStore, reference: str) -> TaskEval:
 
 
 async def find_judge(store: ProjectStore, eval_record: Eval, reference: str | None) -> EvalConfig:
-    """Return the evaluator that is named, otherwise the eval's current one, otherwise its only one.
+    """Return the named evaluator; without a name, the eval's current one or its only one.
 
     Raises:
         NothingToEvaluate: The eval has no evaluator, or several and none is current or named.
@@ -103,7 +103,8 @@ async def find_judge(store: ProjectStore, eval_record: Eval, reference: str | No
         return choose("evaluator", judges, name)
     if not judges:
         raise NothingToEvaluate(
-            f"The eval {eval_record.name!r} has no evaluator. Make one with create_evaluator."
+            f"The eval {eval_record.name!r} has no evaluator.",
+            next=[NextStep(tool="create_evaluator", reason="create one")],
         )
     if len(judges) > 1:
         names = ", ".join(judge.name for judge in judges)
@@ -115,7 +116,7 @@ async def find_judge(store: ProjectStore, eval_record: Eval, reference: str | No
 
 
 async def gather(store: ProjectStore, task_eval: TaskEval, judge: str | None) -> Measurement:
-    """Return an eval and evaluator with all that belongs to them.
+    """Return an eval and an evaluator with the records that they need.
 
     Raises:
         NothingToEvaluate: There is no evaluator.
@@ -157,7 +158,7 @@ async def with_judge(measurement: Measurement, judge: EvalConfig) -> Measurement
 async def find_run_configs(
     store: ProjectStore, task: Task, references: Sequence[str]
 ) -> list[TaskRunConfig]:
-    """Return the run configs that are named, in this order; all where none is named.
+    """Return the named run configs, in this order; all of the task if no name is given.
 
     Raises:
         RecordNotFound: There is none of a name.
@@ -166,7 +167,8 @@ async def find_run_configs(
     configs = await store.children(task, TaskRunConfig)
     if not configs:
         raise NothingToEvaluate(
-            f"The task {task.name!r} has no run config. Make one with create_run_config."
+            f"The task {task.name!r} has no run config.",
+            next=[NextStep(tool="create_run_config", reason="create one")],
         )
     if not references:
         return configs

@@ -20,7 +20,7 @@ from kiln_mcp.evals.answers import (
 )
 from kiln_mcp.evals.arguments import ItemChoice, ItemsToShow, NewEval
 from kiln_mcp.evals.comparison import in_words, paired_difference
-from kiln_mcp.evals.errors import NothingToEvaluate, no_score
+from kiln_mcp.evals.errors import no_score
 from kiln_mcp.evals.items import Item, items_of
 from kiln_mcp.evals.lookups import (
     TaskEval,
@@ -35,6 +35,7 @@ from kiln_mcp.evals.parts import with_items
 from kiln_mcp.evals.records import make_eval, plan_of_evaluator
 from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.sentences import (
+    after_comparison,
     after_evaluator,
     after_run,
     comparison_warnings,
@@ -163,7 +164,7 @@ async def run_eval(
     configs = await find_run_configs(store, measurement.task, run_configs or [])
     chosen_items = _split_items(measurement, items.split)[: items.limit]
     if not chosen_items:
-        raise NothingToEvaluate(no_items(measurement.eval_record, items.split))
+        raise no_items(measurement.eval_record, items.split)
     work = plan_run(measurement, configs, chosen_items, seed=items.seed)
     ways = "1 run config" if len(configs) == 1 else f"{len(configs)} run configs"
     summary = f"Score {len(chosen_items)} items for {ways} of {measurement.task.name!r}."
@@ -200,7 +201,7 @@ async def run_eval(
             ),
             table=[ScoreRow.of(line) for line in lines],
             warnings=run_warnings(after, outcome, len(chosen_items)),
-            next=after_run(measurement.eval_record, lines),
+            next=after_run(after, lines),
         )
 
     return Proposal(plan, score)
@@ -255,6 +256,7 @@ async def compare_run_configs(
         rows=rows,
         exclusions=exclusions,
         warnings=comparison_warnings(measurement, rows, exclusions),
+        next=after_comparison(measurement),
     )
 
 

@@ -272,7 +272,7 @@ class JobRunner:
         if not job.state.at_rest or job.state is JobState.DONE:
             raise Refusal(
                 "The job {job} is {state}. Only a job that failed, was paused, cancelled, set "
-                "aside or stopped by its limit can go on; wait for this one instead.",
+                "aside or stopped by its limit can be resumed; wait for this one instead.",
                 job=job.id,
                 state=job.state.value,
             )

@@ -118,8 +118,8 @@ def value_of(outcome: Outcome, kind: str, logic: str) -> JsonValue:
             raise unusable_template(logic, reason)
         case Failed(reason):
             raise EvalError(
-                f"The {kind} {_quote(logic)} {reason} on this item. Make an evaluator with a "
-                "simpler one, or set KILN_MCP_ITEM_SECONDS or KILN_MCP_ITEM_MB higher."
+                f"The {kind} {_quote(logic)} {reason} on this item. Use a simpler one "
+                "in a new evaluator, or set KILN_MCP_ITEM_SECONDS or KILN_MCP_ITEM_MB higher."
             )
 
 

@@ -296,7 +296,7 @@ async def split_data(
         next=[
             NextStep(
                 tool="create_evaluator",
-                reason="make an eval of this split's parts, then run_eval",
+                reason="make an eval of this split's parts, then run it",
                 arguments={
                     "project": project,
                     "new_eval": {f"{part}_filter": f"tag::{tags[part]}" for part in record.sizes},
