@@ -87,7 +87,7 @@ async def create_evaluator(
 ) -> Proposal[EvaluatorCreated]:
     """Make an evaluator: a model with steps to go through, or a check that asks no model.
 
-    Makes the eval too where there is none of this name, over the split that split_data dealt. The
+    Creates the eval too if there is none of this name, over the split that split_data dealt. The
     first evaluator of an eval becomes its current one. A model judge must be measured against
     people's labels (measure_agreement) before its scores mean anything. The person reads and
     approves the code of a code evaluator before it is saved.
@@ -155,7 +155,7 @@ async def run_eval(
 ) -> Proposal[EvalRunReport]:
     """Run run configs on an eval's items and judge the outputs; answer with the score table.
 
-    What is scored already is kept, so a run that was stopped goes on where it was. Compare two
+    What is scored already is kept, so a run that was stopped continues where it was. Compare two
     run configs with compare_run_configs, which is sharper than two intervals side by side.
     """
     store = await workspace.open_project(project)

@@ -20,8 +20,8 @@ class ScoreLine:
         interval: Its 95 % interval, or why there is none.
         count: Items with this score.
         exclusions: Items without it: skipped, failed or not yet run.
-        cost_usd: Mean cost of an output; None where fewer than half report it.
-        latency_s: Mean time of an output; None where fewer than half report it.
+        cost_usd: Mean cost of an output; None if fewer than half report it.
+        latency_s: Mean time of an output; None if fewer than half report it.
     """
 
     run_config: str

@@ -72,7 +72,7 @@ class EvaluatorKinds:
 
     @property
     def definitions(self) -> tuple[type[EvaluatorDefinition], ...]:
-        """The arguments of each kind that can be made anew."""
+        """The arguments of each kind that can be created."""
         return tuple(kind.definition for kind in self.by_name.values() if kind.definition)
 
     def open(self, record: EvalConfig) -> Evaluator:

@@ -60,7 +60,7 @@ class JobRunner:
         Args:
             settings: How jobs are kept and run.
             work: Does a job and returns its result. It is called again after a kill, so it must
-                be able to begin anew.
+                be able to begin again.
             hold: Holds a job's calls back, so that a pause loses no answer.
             count_answers: Counts a job's answered calls: new ones are progress.
         """

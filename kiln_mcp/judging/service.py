@@ -24,7 +24,12 @@ from kiln_mcp.judging.reports import (
     next_steps,
     nothing_measured,
 )
-from kiln_mcp.judging.warnings import agreement_warnings, failure_warnings, steps_to_certify
+from kiln_mcp.judging.warnings import (
+    agreement_warnings,
+    failure_warnings,
+    merge_steps,
+    steps_to_certify,
+)
 from kiln_mcp.labels.entries import (
     ItemLabel,
     ledger_entries,
@@ -180,10 +185,10 @@ async def measure_agreement(
                 *failure_warnings(outcomes),
                 *agreement_warnings(pool, runs_by_score, rows, ledger),
             ],
-            next=[
-                *next_steps(results, task_eval),
-                *steps_to_certify(pool, runs_by_score, ledger, task_eval.name),
-            ],
+            next=merge_steps(
+                next_steps(results, task_eval),
+                steps_to_certify(pool, runs_by_score, ledger, task_eval.name),
+            ),
         )
 
     return Proposal(plan, measure_judges)

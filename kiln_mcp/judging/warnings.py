@@ -88,6 +88,11 @@ def steps_to_certify(
     return steps
 
 
+def merge_steps(*lists: Sequence[NextStep]) -> list[NextStep]:
+    """Return the next steps of lists, one for each tool: the last, in the place of the first."""
+    return list({step.tool: step for steps in lists for step in steps}.values())
+
+
 def _has_items_by_hand(pool: GoldenSet, runs_by_score: Mapping[str, Sequence[TaskRun]]) -> bool:
     return any(
         not pool.in_ledger(run, score, "certificate")

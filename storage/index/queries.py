@@ -248,7 +248,7 @@ class IndexReader:
         return frozenset(common)
 
     async def _number(self, task: str) -> int:
-        """Return the number that the index has for a task; 0 where it knows no run of it."""
+        """Return the number that the index has for a task; 0 if it knows no run of it."""
         rows = await self._rows(sql.NUMBER_OF, {"path": task})
         return cast("int", rows[0][0]) if rows else 0
 

@@ -1,4 +1,4 @@
-"""Capabilities: what was done, by whom; take it back; delete to the trash and back."""
+"""Capabilities: show who changed what, undo changes, delete to the trash and restore."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -57,7 +57,7 @@ class History(Result):
 
 
 class Undone(Result):
-    """A change that was taken back."""
+    """A change that was undone."""
 
     change: str
     done: str
@@ -227,7 +227,7 @@ async def empty_trash(workspace: Workspace, project: ProjectReference) -> Propos
 
 
 async def _path_of(store: ProjectStore, kind: Kind | None, record: str | None) -> str | None:
-    """Return the file of a record, also of a deleted one; None where the project is meant.
+    """Return the file of a record, also of a deleted one; None if the project is meant.
 
     Raises:
         Refusal: One of the two is missing.

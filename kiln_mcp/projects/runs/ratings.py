@@ -96,7 +96,7 @@ def aspect_named(name: str, candidates: Mapping[str, Aspect]) -> Aspect:
 
 
 def rating_of(run: TaskRun, aspect: Aspect) -> float | None:
-    """Return a person's rating of a run, None where there is none."""
+    """Return a person's rating of a run; None if there is none."""
     rating = run.output.rating
     if rating is None:
         return None
@@ -159,7 +159,7 @@ def shown_value(value: float, scale: RatingType) -> float | str:
 
 
 def overall_rating(run: TaskRun) -> float | str | None:
-    """Return a person's overall rating of a run as people read it, None where there is none."""
+    """Return a person's overall rating of a run as people read it; None if there is none."""
     rating = run.output.rating
     if rating is None or rating.value is None:
         return None
