@@ -40,7 +40,9 @@ def after_evaluator(eval_record: Eval, *, items: int, is_judge: bool) -> list[Ne
     ]
 
 
-def after_run(measurement: Measurement, lines: Sequence[ScoreLine]) -> list[NextStep]:
+def after_run(
+    measurement: Measurement, lines: Sequence[ScoreLine], *, is_calibrated: bool
+) -> list[NextStep]:
     """Return the next steps after a run of an eval."""
     eval_name = measurement.eval_record.name
     look = NextStep(
@@ -50,7 +52,9 @@ def after_run(measurement: Measurement, lines: Sequence[ScoreLine]) -> list[Next
         step = NextStep(tool="compare_run_configs", reason="test whether one is better")
     else:
         step = NextStep(tool="evolve_prompt", reason="search for a better prompt")
-    return [look, step, *(_judge_check(eval_name) if _is_unmeasured(measurement) else ())]
+    if measurement.evaluator.model and not is_calibrated:
+        return [look, step, *_judge_check(eval_name)]
+    return [look, step]
 
 
 def after_comparison(measurement: Measurement) -> list[NextStep]:
@@ -61,13 +65,6 @@ def after_comparison(measurement: Measurement) -> list[NextStep]:
 def _judge_check(eval_name: str) -> list[NextStep]:
     reason = "measure how far the judge agrees with people"
     return [NextStep(tool="measure_agreement", reason=reason, arguments={"eval": eval_name})]
-
-
-def _is_unmeasured(measurement: Measurement) -> bool:
-    """Return whether the evaluator is a judge that was never compared with people's labels."""
-    return bool(measurement.evaluator.model) and not any(
-        verdict.eval_config_eval for verdict in measurement.verdicts
-    )
 
 
 def no_items(eval_record: Eval, split: str) -> NothingToEvaluate:
@@ -88,7 +85,9 @@ def no_items(eval_record: Eval, split: str) -> NothingToEvaluate:
     )
 
 
-def run_warnings(measurement: Measurement, outcome: RunOutcome, items: int) -> list[str]:
+def run_warnings(
+    measurement: Measurement, outcome: RunOutcome, items: int, *, is_calibrated: bool
+) -> list[str]:
     """Return what to know about the results of a run."""
     warnings: list[str] = []
     if outcome.failures:
@@ -100,7 +99,7 @@ def run_warnings(measurement: Measurement, outcome: RunOutcome, items: int) -> l
         warnings.append(f"{outcome.skipped} items lack what the evaluator needs and were skipped.")
     if items < FEW_ITEMS:
         warnings.append(f"{items} items are few: expect wide intervals.")
-    if _is_unmeasured(measurement):
+    if measurement.evaluator.model and not is_calibrated:
         warnings.append(
             "This judge was never compared with people's labels: its scores may mean nothing."
         )

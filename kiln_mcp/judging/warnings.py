@@ -9,8 +9,8 @@ from kiln_mcp.evals.runner import RunOutcome
 from kiln_mcp.judging.answers import AgreementRow
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.hygiene import label_warnings
-from storage import TaskRun
 from storage.errors import NextStep
+from storage.index.results import RatedItem
 
 _MOST_PROBLEMS: Final = 5
 
@@ -22,7 +22,9 @@ def ledger_warnings(pool: GoldenSet) -> list[str]:
     return [*lines, f"… and {rest} more lines."] if rest > 0 else list(lines)
 
 
-def hygiene_warnings(pool: GoldenSet, runs_by_score: Mapping[str, Sequence[TaskRun]]) -> list[str]:
+def hygiene_warnings(
+    pool: GoldenSet, runs_by_score: Mapping[str, Sequence[RatedItem]]
+) -> list[str]:
     """Return a sentence for each suspicious property of labels, with the score if several."""
     several = len(pool.scores) > 1
     warnings = [
@@ -43,7 +45,7 @@ def failure_warnings(outcomes: Sequence[RunOutcome]) -> list[str]:
 
 def agreement_warnings(
     pool: GoldenSet,
-    runs_by_score: Mapping[str, Sequence[TaskRun]],
+    runs_by_score: Mapping[str, Sequence[RatedItem]],
     rows: Sequence[AgreementRow],
     ledger: str,
 ) -> list[str]:
@@ -74,7 +76,7 @@ def agreement_warnings(
 
 
 def steps_to_certify(
-    pool: GoldenSet, runs_by_score: Mapping[str, Sequence[TaskRun]], ledger: str, eval_name: str
+    pool: GoldenSet, runs_by_score: Mapping[str, Sequence[RatedItem]], ledger: str, eval_name: str
 ) -> list[NextStep]:
     """Return the calls that make labels count for a certificate."""
     arguments: dict[str, JsonValue] = {"eval": eval_name}
@@ -93,7 +95,7 @@ def merge_steps(*lists: Sequence[NextStep]) -> list[NextStep]:
     return list({step.tool: step for steps in lists for step in steps}.values())
 
 
-def _has_items_by_hand(pool: GoldenSet, runs_by_score: Mapping[str, Sequence[TaskRun]]) -> bool:
+def _has_items_by_hand(pool: GoldenSet, runs_by_score: Mapping[str, Sequence[RatedItem]]) -> bool:
     return any(
         not pool.in_ledger(run, score, "certificate")
         for score in pool.scores
