@@ -197,7 +197,7 @@ async def make_inputs(
 ) -> MadeInputs:
     """Fill the plan with inputs that are new: not alike to known ones nor to each other.
 
-    What is dropped is proposed anew, up to three rounds; a plan may stay short.
+    What is dropped is proposed again, up to three rounds; a plan may stay short.
     """
     earlier = [shingles(text) for text in existing]
     inputs: list[MadeInput] = []

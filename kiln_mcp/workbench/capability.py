@@ -305,7 +305,7 @@ def capability(
 
     Args:
         effect: What calling it does; becomes annotations and approvals at the doors.
-        title: What a person reads, in the imperative: "Draft a specification".
+        title: What a person reads, in the imperative: "Draft a spec".
         sends_out: Whether it may send data to an address or folder that the caller names.
         runs: Whether a call through a door is a job.
     """
