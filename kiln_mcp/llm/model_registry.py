@@ -1,6 +1,6 @@
 """The models that can be named: names, routes, prices, and whether they are ready."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -131,12 +131,31 @@ class ModelRegistry:
                 return name
         return None
 
-    def concurrency(self, model: str) -> int:
-        """Return how many requests a model may be sent at once, as it is configured."""
-        server = None if self.is_free(model) else self._server_of(model)
-        if server is not None:
-            return server.concurrency
-        return self._settings.hosted_concurrency
+    def width(self, models: Iterable[str]) -> int:
+        """Return how many requests some models may be sent at once now.
+
+        That is what is configured, less what a server's refusals have taught.
+        """
+        widths: dict[str, int] = {}
+        limits: dict[str, int] = {}
+        for model in set(models):
+            name, _, rest = model.partition("/")
+            server = None if self.is_free(model) else self._server_of(model)
+            if server is None:
+                widths[model] = self._width_of(model)
+            else:
+                widths[name] = widths.get(name, 0) + server.gate.width(rest)
+                limits[name] = server.gate.concurrency
+        return sum(min(width, limits.get(name, width)) for name, width in widths.items())
+
+    def _width_of(self, model: str) -> int:
+        """Return the width of a model that is of no configured server."""
+        if model == EMBEDDED:
+            return self._embedded.concurrency
+        route = self._routes.get(model)
+        if route is None or self.is_free(model):
+            return self._settings.hosted_concurrency
+        return route.gate.width(route.name)
 
     def price(self, model: str) -> Price | None:
         """Return what a model costs; None if not known."""
@@ -212,7 +231,8 @@ class ModelRegistry:
         if name == EMBEDDED:
             identity = self._embedded.identity
             model = PromptedTools(self._embedded)
-            return Route(model, name, identity, RateLimiter(name, UNLIMITED))
+            limits = Limits(self._embedded.concurrency)
+            return Route(model, name, identity, RateLimiter(name, limits))
         if name == HOST:
             host = PromptedTools(HostModel(self._orders))
             return Route(host, name, name, RateLimiter(name, UNLIMITED), withdraws=True)

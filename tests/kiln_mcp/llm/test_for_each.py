@@ -23,7 +23,7 @@ async def test_each_item_is_done_once_and_no_more_run_at_once_than_allowed() -> 
         now -= 1
         done.append(thing)
 
-    await for_each(range(20), do, 3)
+    await for_each(range(20), do, lambda: 3)
     assert (sorted(done), most) == (list(range(20)), 3)
 
 
@@ -45,7 +45,7 @@ async def test_the_end_of_a_budget_lets_running_calls_finish_and_begins_none() -
         ended.append(thing)
 
     with pytest.raises(BudgetSpent):
-        await for_each(range(10), do, 3)
+        await for_each(range(10), do, lambda: 3)
     assert (sorted(begun), sorted(ended)) == ([0, 1, 2], [0, 2])
 
 
@@ -60,4 +60,4 @@ async def test_a_call_that_never_ends_is_awaited_for_a_limited_time(
         await anyio.sleep_forever()
 
     with anyio.fail_after(30), pytest.raises(BudgetSpent):
-        await for_each(range(3), do, 2)
+        await for_each(range(3), do, lambda: 2)
