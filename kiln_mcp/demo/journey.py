@@ -106,8 +106,9 @@ async def show_example(client: Client, folder: Path, teller: Teller) -> Agreemen
         rating_count = sum(summary.rated_items for summary in task.evals)
         results = sum(summary.results for summary in task.evals)
         teller.say(
-            f"{description.project} has {task.runs} runs, {task.run_configs} run configs, {evaluators} "
-            f"evaluators with {results} results, and {rating_count} outputs that a person rated."
+            f"{description.project} has {task.runs} runs, {task.run_configs} run configs, "
+            f"{evaluators} evaluators with {results} results, and {rating_count} outputs that a "
+            "person rated."
         )
     report = await client.call(AgreementReport, "measure_agreement", project=str(folder), eval=EVAL)
     teller.judges(report)

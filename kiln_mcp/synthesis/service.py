@@ -27,7 +27,7 @@ from kiln_mcp.synthesis.generation import (
 from kiln_mcp.synthesis.items import (
     Author,
     GivenItem,
-    Origin,
+    ItemOrigin,
     read_items,
     runs_of,
     unreadable_items,
@@ -105,11 +105,11 @@ async def add_items(
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
     new_items = list(items or [])
-    origin = Origin(author)
+    origin = ItemOrigin(author)
     if file is not None:
         path = workspace.place(file)
         new_items += await _read(path)
-        origin = Origin(author, path.name)
+        origin = ItemOrigin(author, path.name)
     if not new_items:
         raise unreadable_items(file or "the call", "there is no item")
     synthetic = ["synthetic"] if file is None and author == "assistant" else []

@@ -124,7 +124,7 @@ def test_a_daemon_of_an_older_release_or_another_build_is_outdated(
 
 def test_the_bridge_imports_the_standard_library_alone() -> None:
     program = (
-        "import sys; before = set(sys.modules); import kiln_mcp.doors.bridge\n"
+        "import sys; before = set(sys.modules); import kiln_mcp.doors.bridge.program\n"
         "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))\n"
         "print(*sorted(name for name in sys.modules if name.startswith('kiln_mcp')))"
     )
