@@ -1,7 +1,7 @@
 """A concurrent loop that loses nothing at the end of a budget."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import anyio
@@ -31,11 +31,11 @@ async def for_each(things: Iterable[T], do: Callable[[T], Awaitable[None]], widt
     Raises:
         BudgetSpent: The first one, after the running calls have ended.
     """
+    refusals: list[BudgetSpent] = []
     async with anyio.create_task_group() as group:
-        loop = _Loop(iter(things), do, width, group)
-        loop.widen()
-    if loop.refusals:
-        raise loop.refusals[0]
+        _Loop(iter(things), do, width, group, refusals).widen()
+    if refusals:
+        raise refusals[0]
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class _Loop(Generic[T]):
     do: Callable[[T], Awaitable[None]]
     width: Width
     group: TaskGroup
-    refusals: list[BudgetSpent] = field(default_factory=list[BudgetSpent])
+    refusals: list[BudgetSpent]
     open_items: int = 0
 
     def widen(self) -> None:

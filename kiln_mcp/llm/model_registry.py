@@ -7,7 +7,7 @@ from typing import Final
 from kiln_mcp.llm.abilities import LOCAL_ABILITIES
 from kiln_mcp.llm.errors import ModelError, UnknownModel
 from kiln_mcp.llm.limits.rate_limiter import RateLimiter, RateLimiters
-from kiln_mcp.llm.limits.shared_limits import ServerLimits
+from kiln_mcp.llm.limits.shared_limits import UNLIMITED, ServerLimits
 from kiln_mcp.llm.messages import EMBEDDED, Model
 from kiln_mcp.llm.prices import FREE, Price, litellm_price
 from kiln_mcp.llm.providers.configured_servers import Servers
@@ -38,7 +38,7 @@ from kiln_mcp.llm.providers.work_orders import HOST, WorkOrders
 from kiln_mcp.llm.retries import Route
 from kiln_mcp.llm.settings import EngineSettings
 
-UNLIMITED: Final = ServerLimits(concurrency=1_000_000)
+NO_LIMITS: Final = ServerLimits(concurrency=UNLIMITED)
 
 
 class ModelRegistry:
@@ -227,15 +227,15 @@ class ModelRegistry:
     async def _find_route(self, name: str, server: ServerModel | None) -> Route:
         rest = name.partition("/")[2]
         if name in self._extra:
-            return Route(self._extra[name], name, name, RateLimiter(name, UNLIMITED))
+            return Route(self._extra[name], name, name, RateLimiter(name, NO_LIMITS))
         if name == EMBEDDED:
             identity = self._embedded.identity
             model = PromptedTools(self._embedded)
-            limits = Limits(self._embedded.concurrency)
+            limits = ServerLimits(self._embedded.concurrency)
             return Route(model, name, identity, RateLimiter(name, limits))
         if name == HOST:
             host = PromptedTools(HostModel(self._orders))
-            return Route(host, name, name, RateLimiter(name, UNLIMITED), withdraws=True)
+            return Route(host, name, name, RateLimiter(name, NO_LIMITS), withdraws=True)
         if server is not None:
             return Route(server, rest, f"{server.address} {rest}", server.gate, server.price)
         if rest and not holds_address(name):

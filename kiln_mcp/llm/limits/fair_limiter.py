@@ -4,6 +4,7 @@ from collections import Counter, deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 
 import anyio
 
@@ -31,6 +32,8 @@ class FairLimiter:
         self._total = 0
         self._in_flight: Counter[str] = Counter()
         self._waiting: dict[str, deque[_Turn]] = {}
+        self._turns = count(1)
+        self._last_turns: dict[str, int] = {}
 
     @property
     def in_flight(self) -> int:
@@ -82,25 +85,35 @@ class FairLimiter:
         turns.remove(turn)
         if not turns:
             del self._waiting[job]
+            self._forget(job)
 
     def _take(self, job: str) -> None:
         self._total += 1
         self._in_flight[job] += 1
+        self._last_turns[job] = next(self._turns)
 
     def _release(self, job: str) -> None:
         self._total -= 1
         self._in_flight[job] -= 1
-        if not self._in_flight[job]:
-            del self._in_flight[job]
         self._grant()
+        self._forget(job)
+
+    def _forget(self, job: str) -> None:
+        """Forget a job that has nothing in flight and waits for nothing."""
+        if not self._in_flight[job] and job not in self._waiting:
+            self._in_flight.pop(job, None)
+            self._last_turns.pop(job, None)
 
     def _grant(self) -> None:
         """Let through who waits, as far as there is room."""
         while self._waiting and self._total < self._capacity:
-            job = min(self._waiting, key=self._in_flight.__getitem__)
-            turns = self._waiting.pop(job)
-            turn = turns.popleft()
-            if turns:
-                self._waiting[job] = turns  # behind jobs that have as many in flight
+            job = min(self._waiting, key=self._rank)
+            turn = self._waiting[job].popleft()
+            if not self._waiting[job]:
+                del self._waiting[job]
             self._take(job)
             turn.event.set()
+
+    def _rank(self, job: str) -> tuple[int, int]:
+        """Return what is lowest for the job whose turn it is."""
+        return self._in_flight[job], self._last_turns.get(job, 0)

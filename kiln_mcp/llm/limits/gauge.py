@@ -5,6 +5,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Protocol
 
+from kiln_mcp.llm.limits.shared_limits import UNLIMITED
+
 
 class Gate(Protocol):
     """The way to one server."""
@@ -59,7 +61,7 @@ class Gauge:
         """The calls in flight as a sentence; "" if there are none."""
         if not self._calls:
             return ""
-        own = self.in_flight
+        own, width = self.in_flight, self.width
         others = sum(gate.in_flight for gate in {gate for gate, _ in self._calls}) - own
         rest = f", and {others} of other jobs" if others > 0 else ""
-        return f"{own} of {self.width} calls in flight{rest}."
+        return f"{own}{f' of {width}' if width < UNLIMITED else ''} calls in flight{rest}."

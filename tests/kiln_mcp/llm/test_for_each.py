@@ -27,6 +27,29 @@ async def test_each_item_is_done_once_and_no_more_run_at_once_than_allowed() -> 
     assert (sorted(done), most) == (list(range(20)), 3)
 
 
+async def test_the_items_at_once_follow_the_width_up_and_down() -> None:
+    width, now = 1, 0
+    at_once: list[int] = []
+    ends: list[anyio.Event] = []
+
+    async def do(_: int) -> None:
+        nonlocal now
+        now += 1
+        ends.append(end := anyio.Event())
+        await end.wait()
+        now -= 1
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(for_each, range(12), do, lambda: width)
+        for next_width in (1, 4, 4, 2, 2, 2, 1):
+            width = next_width
+            await anyio.wait_all_tasks_blocked()
+            at_once.append(now)
+            ends.pop().set()
+        group.cancel_scope.cancel()
+    assert at_once == [1, 4, 4, 3, 2, 2, 1]
+
+
 async def test_the_end_of_a_budget_lets_running_calls_finish_and_begins_none() -> None:
     begun: list[int] = []
     ended: list[int] = []
