@@ -19,7 +19,7 @@ from kiln_mcp.evals.measurement import Measurement, VerdictTask, Work, open_jobs
 from kiln_mcp.evaluators.evaluator import Evaluation, Evaluator, Setting, Skipped
 from kiln_mcp.evaluators.registry import load_evaluator
 from kiln_mcp.llm.errors import ModelError
-from kiln_mcp.llm.for_each import for_each
+from kiln_mcp.llm.for_each import Width, for_each
 from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.run_configs.task_runs import produce, stored_usage, to_task_run
 from kiln_mcp.workbench.workspace import FIRST_PAUSE_S, LONGEST_PAUSE_S, Workspace
@@ -160,7 +160,7 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
     return outcome
 
 
-def _width(workspace: Workspace, work: Work) -> int:
+def _width(workspace: Workspace, work: Work) -> Width:
     return workspace.engine.width(model for model, calls in work.calls_by_model.items() if calls)
 
 
@@ -188,14 +188,14 @@ class _Run:
         measurement: The eval.
         evaluator: Its evaluator, opened once.
         tally: What is done.
-        width: Items at once.
+        width: How many items at once.
     """
 
     workspace: Workspace
     measurement: Measurement
     evaluator: Evaluator
     tally: _Tally
-    width: int
+    width: Width
 
 
 async def _carry_out_claimed(run: _Run, jobs: Sequence[VerdictTask]) -> list[VerdictTask]:
@@ -318,7 +318,7 @@ async def _write_log(work: Work, outcome: RunOutcome) -> None:
             for f in outcome.failures
         ],
     }
-    async with measurement.store.transaction() as change:
+    async with measurement.store.transaction(is_patient=True) as change:
         change.append_lines(
             measurement.evaluator_record, RUN_LOG, [json.dumps(entry, ensure_ascii=False)]
         )

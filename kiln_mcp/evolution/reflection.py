@@ -100,7 +100,7 @@ class ModelReflector:
         demonstrations = set(best.demonstrations)
         unseen = [item for item in self._mirror.training if item.id not in demonstrations]
         looked_at = self._draw.sample(unseen, min(LOOKED_AT, len(unseen)))
-        attempts = await self._trials.attempts(best, looked_at)
+        attempts = await self._trials.attempts([(best, item) for item in looked_at])
         failures = [attempt for attempt in attempts if attempt.score < 1]
         if not failures:
             return None

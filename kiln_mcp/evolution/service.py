@@ -182,7 +182,7 @@ async def _save(search_context: SearchContext, result: SearchResult) -> _Saved:
     )
     configs = await eval_context.store.children(eval_context.task, TaskRunConfig)
     if config_id not in {record.id for record in configs}:
-        async with eval_context.store.transaction() as change:
+        async with eval_context.store.transaction(is_patient=True) as change:
             change.save(prompt, parent=eval_context.task)
             change.save(config, parent=eval_context.task)
     return _Saved(config, prompt)

@@ -241,11 +241,12 @@ async def _current(
 async def _save(store: ProjectStore, task: Task, draft: Draft, saved: Spec | None) -> Spec:
     properties = properties_of(draft.kind, draft.fields)
     text = definition(draft.kind, draft.fields)
+    # A model may be paid for the text.
     if saved is not None:
-        return await store.save(saved.replace(definition=text, properties=properties))
-    return await store.save(
-        Spec(name=draft.name, definition=text, properties=properties), parent=task
-    )
+        changed = saved.replace(definition=text, properties=properties)
+        return await store.save(changed, is_patient=True)
+    record = Spec(name=draft.name, definition=text, properties=properties)
+    return await store.save(record, parent=task, is_patient=True)
 
 
 async def _writer(workspace: Workspace, task: Task, model: str | None) -> SpecWriter | None:

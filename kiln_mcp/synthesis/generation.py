@@ -213,7 +213,8 @@ async def inputs_by_model(engine: Engine, scene: Scene, model: str) -> Inputs:
     if model == EMBEDDED:
         plan = _without_aims(plan)
     avoid = (*scene.existing, *wish.examples)
-    batch = await make_inputs(maker, plan, avoid, brief.input_schema)
+    width = engine.width([model])
+    batch = await make_inputs(maker, plan, avoid, brief.input_schema, width)
     return Inputs(
         task_inputs=tuple(_task_input(item, scene, model) for item in batch.inputs),
         cells=tuple(item.cell for item in batch.inputs),

@@ -203,9 +203,9 @@ async def _generate(
     if not runs:
         raise _nothing_generated(answers.failures)
     if scene.config.origin is None:
-        await store.save(scene.config, parent=scene.task)
+        await store.save(scene.config, parent=scene.task, is_patient=True)
     fresh = [run for run in runs if run.id not in scene.saved]
-    report = await save_runs(store, scene.task, fresh)
+    report = await save_runs(store, scene.task, fresh, are_paid=True)
     return GeneratedData(
         session=f"synthetic_session_{scene.session}",
         items=len(runs),
@@ -321,10 +321,19 @@ def _nothing_generated(failures: Sequence[str]) -> Refusal:
     )
 
 
-async def save_runs(store: ProjectStore, task: Task, runs: Sequence[TaskRun]) -> DataReport:
-    """Save runs, all or none, and write the data report."""
+async def save_runs(
+    store: ProjectStore, task: Task, runs: Sequence[TaskRun], *, are_paid: bool = False
+) -> DataReport:
+    """Save runs, all or none, and write the data report.
+
+    Args:
+        store: The open project.
+        task: What they are saved below.
+        runs: The runs.
+        are_paid: Whether a model was paid for them: then other writers are waited for.
+    """
     existing = await store.children(task, TaskRun)
-    async with store.transaction() as change:
+    async with store.transaction(is_patient=are_paid) as change:
         saved = [change.save(run, parent=task) for run in runs]
         return await write_report(change, task, data_set([*existing, *saved]))
 
