@@ -1,6 +1,6 @@
 """Warnings, refusals and next steps of the capabilities of this room."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from kiln_mcp.evals.answers import ComparisonRow
@@ -8,10 +8,17 @@ from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.runner import RunOutcome
 from kiln_mcp.evals.summaries import ScoreLine
+from kiln_mcp.llm import AnswerState
 from storage import Eval
 from storage.errors import NextStep
 
 FEW_ITEMS: Final = 30
+_STATE_SENTENCES: Final[Mapping[AnswerState, str]] = {
+    "truncated": "answers were cut off at max_tokens: they have no score.",
+    "refused": "answers were refusals, or were filtered: they have no score.",
+    "empty": "answers were empty: they have no score.",
+    "unreadable": "answers did not fit their schema: they have no score.",
+}
 
 
 def filter_of_test(eval_record: Eval) -> str:
@@ -94,6 +101,19 @@ def run_warnings(
         warnings.append(
             f"{len(outcome.failures)} items could not be scored and are left out of the table: the "
             "means may be off. Run again to retry them."
+        )
+    warnings += [
+        f"{count} {_STATE_SENTENCES[state]}" for state, count in outcome.failures_by_state.items()
+    ]
+    if outcome.abstentions:
+        warnings.append(
+            f"{outcome.abstentions} items have no score, because the judge said that they cannot "
+            "be judged from what it is shown."
+        )
+    if outcome.hidden_tokens:
+        warnings.append(
+            f"{outcome.hidden_tokens} hidden tokens of reasoning are counted and priced as output: "
+            "the server counts them only in its total or beside its output."
         )
     if outcome.skipped:
         warnings.append(f"{outcome.skipped} items lack what the evaluator needs and were skipped.")

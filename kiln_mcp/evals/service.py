@@ -188,10 +188,14 @@ async def run_eval(
             already_scored=outcome.existing,
             outputs_made=outcome.new_outputs,
             skipped=outcome.skipped,
+            abstentions=outcome.abstentions,
             failed=len(outcome.failures),
+            failed_by_state=dict(outcome.failures_by_state),
             failures=first_failures(
                 [
-                    FailedItem(item=f.item_id, run_config=f.run_config, reason=f.reason)
+                    FailedItem(
+                        item=f.item_id, run_config=f.run_config, reason=f.reason, state=f.state
+                    )
                     for f in outcome.failures
                 ]
             ),
