@@ -41,12 +41,17 @@ def shared_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def ana(tmp_path: Path, hub: Path, shared_template: Path) -> AsyncGenerator[ProjectStore]:
+def shared_copy(tmp_path: Path, hub: Path, shared_template: Path) -> Path:
+    """Copy the template; return the folder of the project."""
     shutil.copytree(shared_template / "hub.git", hub, dirs_exist_ok=True)
-    shutil.copytree(shared_template / "ana", tmp_path / "ana")
-    address = ["git", "remote", "set-url", "origin", hub]
-    subprocess.run(address, cwd=tmp_path / "ana", check=True)
-    async with await ProjectStore.open(tmp_path / "ana", home=tmp_path / "h1") as store:
+    folder = shutil.copytree(shared_template / "ana", tmp_path / "ana")
+    subprocess.run(["git", "remote", "set-url", "origin", hub], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture
+async def ana(tmp_path: Path, shared_copy: Path) -> AsyncGenerator[ProjectStore]:
+    async with await ProjectStore.open(shared_copy, home=tmp_path / "h1") as store:
         yield store
 
 
