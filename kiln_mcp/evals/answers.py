@@ -142,6 +142,7 @@ class Comparison(Result):
     rows: list[ComparisonRow]
     exclusions: int = Field(description="Items that were scored for one of the two alone.")
     warnings: list[str]
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
 class EvaluatorSummary(Result):

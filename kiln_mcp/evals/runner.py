@@ -1,4 +1,4 @@
-"""Running evals: outputs for the items of a split, and an evaluator's verdicts on them.
+"""Run evals: get outputs for the items of a split, and an evaluator's verdicts on them.
 
 What is there already is not made again: an item that has a verdict is passed over, and an output
 that was made for another judge is judged as it is. What fails is reported by item and tried again
@@ -27,7 +27,7 @@ from kiln_mcp.evaluators.evaluator import (
 from kiln_mcp.evaluators.registry import load_evaluator
 from kiln_mcp.llm import AnswerState
 from kiln_mcp.llm.errors import BadAnswer, ModelError
-from kiln_mcp.llm.for_each import for_each
+from kiln_mcp.llm.for_each import Width, for_each
 from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.run_configs.task_runs import produce, stored_usage, to_task_run
 from kiln_mcp.workbench.workspace import FIRST_PAUSE_S, LONGEST_PAUSE_S, Workspace
@@ -193,7 +193,7 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
     return outcome
 
 
-def _width(workspace: Workspace, work: Work) -> int:
+def _width(workspace: Workspace, work: Work) -> Width:
     return workspace.engine.width(model for model, calls in work.calls_by_model.items() if calls)
 
 
@@ -221,14 +221,14 @@ class _Run:
         measurement: The eval.
         evaluator: Its evaluator, opened once.
         tally: What is done.
-        width: Items at once.
+        width: How many items at once.
     """
 
     workspace: Workspace
     measurement: Measurement
     evaluator: Evaluator
     tally: _Tally
-    width: int
+    width: Width
 
 
 async def _carry_out_claimed(run: _Run, jobs: Sequence[VerdictTask]) -> list[VerdictTask]:
@@ -353,7 +353,7 @@ async def _write_log(work: Work, outcome: RunOutcome) -> None:
             for f in outcome.failures
         ],
     }
-    async with measurement.store.transaction() as change:
+    async with measurement.store.transaction(is_patient=True) as change:
         change.append_lines(
             measurement.evaluator_record, RUN_LOG, [json.dumps(entry, ensure_ascii=False)]
         )

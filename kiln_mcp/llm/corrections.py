@@ -61,7 +61,7 @@ class Corrections:
     def is_cached_failure(self, own: str | None) -> bool:
         """Return whether all answers came from the response cache, and none can be used.
 
-        Then the request is worth asking anew, because the server may have been repaired. A job does
+        Then the request is worth repeating, because the server may have been repaired. A job does
         not repeat its own requests, or it would pay again whenever it is resumed.
 
         Args:

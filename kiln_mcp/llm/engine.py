@@ -12,6 +12,8 @@ from kiln_mcp.llm.budget.budget import Budget, BudgetLimit, Past
 from kiln_mcp.llm.budget.wait_policy import Listener, WaitPolicy
 from kiln_mcp.llm.corrections import Corrections
 from kiln_mcp.llm.deltas import AnswerRestart, AnswerStream
+from kiln_mcp.llm.for_each import Width
+from kiln_mcp.llm.limits.gauge import Gauge
 from kiln_mcp.llm.limits.rate_limiter import RateLimiters
 from kiln_mcp.llm.messages import AnswerState, Model, ModelAnswer, ModelRequest
 from kiln_mcp.llm.model_registry import ModelRegistry
@@ -26,9 +28,8 @@ from kiln_mcp.llm.single_flight import Call, SingleFlight
 
 USUAL_INPUT: Final = 1200
 USUAL_OUTPUT: Final = 300
-SMALLEST_WIDTH: Final = 16
-LARGEST_WIDTH: Final = 512
-"""Calls that one run opens at once; more would only wait for their turn."""
+ITEMS_A_CALL: Final = 2
+"""Items that a run opens for each call that its servers allow: one is asked, one is saved."""
 ANY_STATE: Final[frozenset[AnswerState]] = frozenset({"complete", "truncated", "refused", "empty"})
 
 
@@ -55,6 +56,7 @@ class Engine:
         )
         self._budget: Budget | None = None
         self._listener: Listener | None = None
+        self._gauge = Gauge()
 
     async def __aenter__(self) -> Self:
         await self._cache.open()
@@ -107,16 +109,21 @@ class Engine:
         price = self._roster.price(model)
         return None if price is None else calls * price.cost_usd(USUAL_INPUT, USUAL_OUTPUT)
 
-    def width(self, models: Iterable[str]) -> int:
-        """Return how many calls to open at once, so that each model gets what its server allows.
+    def width(self, models: Iterable[str]) -> Width:
+        """Return a function for `for_each`: how many items to open at once, asked again and again.
 
-        The rate limiter holds each server to its limit, and shares it among jobs in turn.
+        It follows the servers: their settings, what was learned of them, and the list of servers.
+        The rate limiter holds each server to its limit, and shares it fairly among jobs.
 
         Args:
             models: The models that are asked.
         """
-        width = sum(self._roster.concurrency(model) for model in models)
-        return min(max(width, SMALLEST_WIDTH), LARGEST_WIDTH)
+        names = tuple(models)
+
+        def width() -> int:
+            return ITEMS_A_CALL * max(1, self._roster.width(names))
+
+        return width
 
     async def models(self, extra_names: Sequence[str] = ()) -> list[ModelDescription]:
         """Describe the models that are configured, were asked, or are named here."""
@@ -153,10 +160,16 @@ class Engine:
         view._budget = budget
         return view
 
-    def with_listener(self, listener: Listener) -> "Engine":
-        """Return this engine with a listener that is told why its calls wait."""
+    def with_listener(self, listener: Listener, gauge: Gauge | None = None) -> "Engine":
+        """Return this engine with a listener that is told why its calls wait.
+
+        Args:
+            listener: Is told.
+            gauge: Counts the calls in flight; None for the one of this engine.
+        """
         view = copy(self)
         view._listener = listener
+        view._gauge = gauge or self._gauge
         return view
 
     async def complete(
@@ -241,7 +254,7 @@ class Engine:
     def _call(self, model: str, asker: str, budget: Budget | None, *, fresh: bool) -> Call:
         budget = budget or self._budget
         asker = f"{budget.name}/{asker}" if budget else asker
-        return Call(asker, fresh, budget, WaitPolicy(model, budget, self._listener))
+        return Call(asker, fresh, budget, WaitPolicy(model, budget, self._listener, self._gauge))
 
     async def unanswered_expense(self, budget: str) -> Expense:
         """Return the maximum of the in-flight and lost calls under a budget."""

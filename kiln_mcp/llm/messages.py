@@ -99,7 +99,7 @@ class ModelRequest:
 
     @property
     def sampling_seed(self) -> int:
-        """The seed to hand to the model: differs from sample to sample."""
+        """The seed to send to the model: differs from sample to sample."""
         return (self.seed or 0) + self.sample
 
 

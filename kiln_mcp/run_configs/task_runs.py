@@ -1,4 +1,4 @@
-"""Running a task on one input, as a run config says."""
+"""Run a task on one input, as a run config says."""
 
 import hashlib
 import json
