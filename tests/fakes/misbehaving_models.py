@@ -9,6 +9,7 @@ from typing import Any
 Body = Mapping[str, Any]
 Condition = Callable[[Body], bool]
 TEXT = "Paris"
+NO_FORMAT: Mapping[str, Any] = {"type": "text"}
 VERDICT: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -67,7 +68,7 @@ class Misbehaviour:
     usage: Mapping[str, Any] | None = field(
         default_factory=lambda: {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
     )
-    asks: Mapping[str, Any] = field(default_factory=dict)
+    asks: Mapping[str, Any] = field(default_factory=dict[str, Any])
     expects: Mapping[str, Any] = field(default_factory=lambda: {"text": TEXT})
     error: str = ""
     state: str = ""
@@ -85,7 +86,7 @@ def has_role(role: str) -> Condition:
 
 
 def has_format(*kinds: str) -> Condition:
-    return lambda body: (body.get("response_format") or {}).get("type") in kinds
+    return lambda body: str((body.get("response_format") or NO_FORMAT)["type"]) in kinds
 
 
 def system_after_first(body: Body) -> bool:
