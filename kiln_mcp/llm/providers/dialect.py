@@ -60,7 +60,7 @@ class Dialect:
             for name, value in facts.items()
             if name in _FEATURES and (value in get_args(hints[name]) or _is_count(name, value))
         }
-        return replace(self, **valid)  # pyright: ignore[reportArgumentType] - checked just above
+        return replace(self, **valid)
 
     def json_mode_of(self, request: ModelRequest) -> JsonMode | None:
         """Return how a request asks for JSON; None if it asks for none."""

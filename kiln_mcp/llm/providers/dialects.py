@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, LiteralString
+from typing import Any, Final, LiteralString
 
 from kiln_mcp.llm.abilities import Abilities, Ability
 from kiln_mcp.llm.errors import (
@@ -149,7 +149,7 @@ class Dialects:
             self._schemas.clear()
         self._schemas[server, model, schema] = mode
 
-    def _run(self, statement: LiteralString, **values: str | float) -> list[tuple[str, ...]]:
+    def _run(self, statement: LiteralString, **values: str | float) -> list[Any]:
         try:
             if self._connection is None:
                 self._connection = self._open(self._path)
