@@ -54,6 +54,8 @@ class Dialect:
 
     def adopt(self, facts: Mapping[str, str]) -> "Dialect":
         """Return the dialect with other values of some features; unknown ones are passed over."""
+        if not facts:
+            return self
         hints = get_type_hints(Dialect)
         valid = {
             name: value

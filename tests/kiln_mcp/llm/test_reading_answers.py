@@ -44,6 +44,7 @@ FAIL = json.dumps({"reasoning": "draft", "right": "fail"})
         f"[{json.dumps(PASS)}]",
         json.dumps({"verdict": PASS}),
         '{"Reasoning": "checked", "RIGHT": "Pass"}',
+        f"{FAIL[:-1]}, then again:\n{json.dumps(PASS)}",
     ],
 )
 async def test_the_last_value_that_fits_is_the_answer(text: str) -> None:
@@ -150,6 +151,10 @@ async def test_a_last_verdict_that_does_not_fit_is_not_replaced_by_a_draft() -> 
 async def test_a_value_that_is_nested_too_deeply_is_refused(text: str) -> None:
     _, problem = await read_value(text, {})
     assert "nested" in str(problem)
+
+
+async def test_a_line_break_in_a_string_is_read() -> None:
+    assert await read_value('{"a": "one\ntwo"}', ANY_OBJECT) == ({"a": "one\ntwo"}, None)
 
 
 async def test_lone_surrogates_are_replaced() -> None:
