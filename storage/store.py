@@ -30,6 +30,7 @@ from storage.errors import ProjectBusy, Refusal
 from storage.files import write_atomically
 from storage.format.layout import PROJECT_FILE
 from storage.format.validation import Ancestors
+from storage.git.attributes import write_attributes
 from storage.project_reader import ProjectReader
 from storage.record_files import read_project
 from storage.records import Project, Record
@@ -99,6 +100,7 @@ class ProjectStore(ProjectReader):
             )
         content = new_text(project)
         await anyio.to_thread.run_sync(write_atomically, folder / PROJECT_FILE, content)
+        await anyio.to_thread.run_sync(write_attributes, folder)
         return await cls.open(folder, home=home)
 
     async def __aenter__(self) -> Self:
