@@ -74,8 +74,9 @@ async def create_evaluator(
         AnyKind(),
         Field(
             description="How outputs are judged. Prefer a check that asks no model where one can "
-            "decide. value_expression is Jinja, e.g. (final_message | fromjson).city; the "
-            "reference_key 'reference_answer' is the item's stored output."
+            "decide. The reference_key 'reference_answer' is the item's stored output. JSON is "
+            "compared by value: name a score after a field to score that field. value_expression "
+            "is Jinja, e.g. (final_message | fromjson).city, and takes the same of the reference."
         ),
     ],
     name: Annotated[str | None, Field(description="What to call the evaluator.")] = None,
@@ -105,7 +106,9 @@ async def create_evaluator(
         workspace.engine.check_name(model)
     record = await make_evaluator(name, evaluator, model)
     task_eval = (
-        choose("eval", matches, eval) if matches else await _new(store, eval, new_eval or NewEval())
+        choose("eval", matches, eval)
+        if matches
+        else await _new(store, eval, new_eval or NewEval(), evaluator)
     )
     spec = None
     if new_eval is not None and new_eval.spec:
@@ -300,10 +303,12 @@ async def describe_eval(
     )
 
 
-async def _new(store: ProjectStore, name: str, definition: NewEval) -> TaskEval:
+async def _new(
+    store: ProjectStore, name: str, definition: NewEval, evaluator: EvaluatorDefinition
+) -> TaskEval:
     owner = await task_of(store, definition.task)
     complete = with_items(name, definition, await store.tags(owner))
-    return TaskEval(owner, make_eval(name, complete))
+    return TaskEval(owner, make_eval(name, complete, evaluator.field_names(owner)))
 
 
 async def _look(
