@@ -231,11 +231,16 @@ async def test_a_wish_to_stop_outlives_the_process_that_was_to_hear_it(
 
 
 async def test_a_wish_to_stop_is_heard_once_though_a_heartbeat_hears_it_too(tmp_path: Path) -> None:
-    async with runner(tmp_path, work_forever) as jobs:
+    begun = asyncio.Event()
+
+    async def begin(job: Job, report: ReportProgress) -> Result:
+        begun.set()
+        return await work_forever(job, report)
+
+    async with runner(tmp_path, begin) as jobs:
         job = (await jobs.start("never", {})).id
         with anyio.fail_after(20):
-            while (await jobs.find(job)).state is not JobState.RUNNING:
-                await anyio.sleep(0.01)
+            await begun.wait()
     JobTable(open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}")).request_pause(job)
     heard = asyncio.Event()
 
