@@ -1,7 +1,7 @@
 """The copilot: a conversation that reaches the workbench as an MCP client, like any other.
 
-It asks its model through the workbench's own engine, under one budget for each chat. The journal
-therefore accounts for what a chat costs. Everything else it reaches over MCP.
+It asks its model through the workbench's own engine, under one budget for each chat. The response
+cache therefore accounts for what a chat costs. Everything else it reaches over MCP.
 
 Approval is the person's alone. A tool that only reads runs at once. A tool that writes is
 announced. A tool that may spend or destroy needs the person's consent. A tool without annotations

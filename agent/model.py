@@ -107,7 +107,7 @@ class ChatModel:
     async def answer(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Answer:
         """Stream the model's answer: pieces of text, then the whole message.
 
-        A repeated question is asked again: a conversation wants a new answer, not the journal's.
+        A repeated question is asked again: a conversation wants a new answer.
 
         Raises:
             Refusal: It cannot hold this conversation, or its answer is empty.

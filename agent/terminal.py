@@ -144,7 +144,7 @@ async def _run_session(options: Options) -> bool:
 
 
 def _open_engine(options: Options) -> Engine:
-    with suppress(OSError):  # the journal's own error says what is wrong with the home
+    with suppress(OSError):  # the response cache's own error says what is wrong with the home
         prepare_home(options.home)
     return Engine(options.engine)
 

@@ -1,41 +1,27 @@
 """Everything that the workbench can do, one line each; every door offers exactly this.
 
+A room is imported when its capability is looked up by name, so that a command starts without the
+rooms of all others. `installed_catalogue` imports all of them.
+
 Third parties add capabilities through the entry point group `kiln_mcp.capabilities`: each entry
 point names a `Capability`. One that cannot be used is named and left out.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
+from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from pydantic import JsonValue
 
-from kiln_mcp.advice import service as advice
 from kiln_mcp.errors import UnknownCapability
-from kiln_mcp.evals import service as evals
-from kiln_mcp.evaluators.registry import installed_kinds
-from kiln_mcp.evolution import service as evolution
 from kiln_mcp.jobs import Job, JsonObject
-from kiln_mcp.judging import service as judging
-from kiln_mcp.operations.job_control import service as operations
 from kiln_mcp.operations.job_control.plans import check_plan_growth
-from kiln_mcp.operations.models import service as models
-from kiln_mcp.operations.work_orders import service as work_orders
-from kiln_mcp.projects import service as projects
-from kiln_mcp.projects.exchange import service as exchange
-from kiln_mcp.projects.history import service as history
-from kiln_mcp.projects.records import service as records
-from kiln_mcp.projects.runs import service as runs
-from kiln_mcp.projects.sharing import service as sharing
-from kiln_mcp.run_configs import service as run_configs
 from kiln_mcp.settings import Settings
-from kiln_mcp.specs import service as specs
-from kiln_mcp.synthesis import service as synthesis
-from kiln_mcp.tuning import service as tuning
 from kiln_mcp.workbench.capability import AnyCapability, Capability
 from kiln_mcp.workbench.lifecycle import open_workspace
 from kiln_mcp.workbench.plain_text import plain
@@ -44,56 +30,57 @@ from storage.text.excerpts import defuse, excerpt
 
 _log = logging.getLogger(__name__)
 
-_OWN: tuple[AnyCapability, ...] = (
-    projects.create_project,
-    projects.create_task,
-    advice.describe_project,
-    runs.find_runs,
-    runs.read_run,
-    runs.rate_run,
-    runs.tag_runs,
-    runs.repair_run,
-    records.find_records,
-    records.read_record,
-    exchange.import_runs,
-    exchange.export_runs,
-    exchange.import_project,
-    exchange.export_project,
-    history.delete_records,
-    history.list_trash,
-    history.put_back,
-    history.empty_trash,
-    sharing.share_project,
-    sharing.sync_project,
-    sharing.decide_question,
-    history.show_history,
-    history.undo_change,
-    specs.draft_spec,
-    specs.find_spec_gaps,
-    specs.refine_spec,
-    synthesis.add_items,
-    synthesis.generate_data,
-    synthesis.split_data,
-    run_configs.create_run_config,
-    evals.create_evaluator,
-    evals.run_eval,
-    evals.compare_run_configs,
-    evals.describe_eval,
-    judging.next_items_to_label,
-    judging.label_items,
-    judging.measure_agreement,
-    evolution.evolve_prompt,
-    operations.wait_for_job,
-    operations.cancel_job,
-    operations.resume_job,
-    operations.list_jobs,
-    models.list_models,
-    models.test_model,
-    work_orders.take_work_orders,
-    work_orders.answer_work_orders,
-    tuning.freeze_split,
-    tuning.export_training_data,
-)
+_OWN: Final[Mapping[str, str]] = {
+    "create_project": "kiln_mcp.projects.service",
+    "create_task": "kiln_mcp.projects.service",
+    "describe_project": "kiln_mcp.advice.service",
+    "find_runs": "kiln_mcp.projects.runs.service",
+    "read_run": "kiln_mcp.projects.runs.service",
+    "rate_run": "kiln_mcp.projects.runs.service",
+    "tag_runs": "kiln_mcp.projects.runs.service",
+    "repair_run": "kiln_mcp.projects.runs.service",
+    "find_records": "kiln_mcp.projects.records.service",
+    "read_record": "kiln_mcp.projects.records.service",
+    "import_runs": "kiln_mcp.projects.exchange.service",
+    "export_runs": "kiln_mcp.projects.exchange.service",
+    "import_project": "kiln_mcp.projects.exchange.service",
+    "export_project": "kiln_mcp.projects.exchange.service",
+    "delete_records": "kiln_mcp.projects.history.service",
+    "list_trash": "kiln_mcp.projects.history.service",
+    "put_back": "kiln_mcp.projects.history.service",
+    "empty_trash": "kiln_mcp.projects.history.service",
+    "share_project": "kiln_mcp.projects.sharing.service",
+    "sync_project": "kiln_mcp.projects.sharing.service",
+    "decide_question": "kiln_mcp.projects.sharing.service",
+    "show_history": "kiln_mcp.projects.history.service",
+    "undo_change": "kiln_mcp.projects.history.service",
+    "draft_spec": "kiln_mcp.specs.service",
+    "find_spec_gaps": "kiln_mcp.specs.service",
+    "refine_spec": "kiln_mcp.specs.service",
+    "add_items": "kiln_mcp.synthesis.service",
+    "generate_data": "kiln_mcp.synthesis.service",
+    "split_data": "kiln_mcp.synthesis.service",
+    "create_run_config": "kiln_mcp.run_configs.service",
+    "create_evaluator": "kiln_mcp.evals.service",
+    "run_eval": "kiln_mcp.evals.service",
+    "compare_run_configs": "kiln_mcp.evals.service",
+    "describe_eval": "kiln_mcp.evals.service",
+    "next_items_to_label": "kiln_mcp.judging.service",
+    "label_items": "kiln_mcp.judging.service",
+    "measure_agreement": "kiln_mcp.judging.service",
+    "evolve_prompt": "kiln_mcp.evolution.service",
+    "wait_for_job": "kiln_mcp.operations.job_control.service",
+    "cancel_job": "kiln_mcp.operations.job_control.service",
+    "resume_job": "kiln_mcp.operations.job_control.service",
+    "list_jobs": "kiln_mcp.operations.job_control.service",
+    "list_models": "kiln_mcp.operations.models.service",
+    "test_model": "kiln_mcp.operations.models.service",
+    "take_work_orders": "kiln_mcp.operations.work_orders.service",
+    "answer_work_orders": "kiln_mcp.operations.work_orders.service",
+    "freeze_split": "kiln_mcp.tuning.service",
+    "export_training_data": "kiln_mcp.tuning.service",
+}
+"""The module of each of our own capabilities, whose name is the attribute of the module."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +127,39 @@ class Catalogue:
             InvalidArguments: The arguments do not fit it.
             Refusal: Its plan has grown beyond the approved one, and no limit holds it.
         """
-        proposal = await self.find(job.capability).propose(workspace, job.arguments)
-        check_plan_growth(job, proposal.plan)
-        return plain(await proposal.carry_out())
+        return await _carry_out(self.find, workspace, job)
 
     def open_workspace(self, settings: Settings) -> AbstractAsyncContextManager[Workspace]:
         """Open the workspace of this person, with these capabilities for jobs."""
         return open_workspace(settings, self.carry_out)
+
+
+def find_capability(name: str) -> AnyCapability:
+    """Return an installed capability by its name; of our own, only its room is imported.
+
+    Raises:
+        UnknownCapability: There is none.
+    """
+    tool = name.replace("-", "_")
+    return _own_capability(tool) if tool in _OWN else installed_catalogue().find(name)
+
+
+def open_own_workspace(settings: Settings) -> AbstractAsyncContextManager[Workspace]:
+    """Open the workspace of this person; a job's room is imported when the job runs."""
+    return open_workspace(settings, partial(_carry_out, find_capability))
+
+
+def _own_capability(name: str) -> AnyCapability:
+    return cast("AnyCapability", getattr(import_module(_OWN[name]), name))
+
+
+async def _carry_out(
+    find: Callable[[str], AnyCapability], workspace: Workspace, job: Job
+) -> dict[str, JsonValue]:
+    """Carry out the capability of an approved job; its name is looked up with `find`."""
+    proposal = await find(job.capability).propose(workspace, job.arguments)
+    check_plan_growth(job, proposal.plan)
+    return plain(await proposal.carry_out())
 
 
 class Extension(Protocol):
@@ -162,7 +175,7 @@ class Extension(Protocol):
 
 def with_extensions(points: Iterable[Extension]) -> Catalogue:
     """Return our own capabilities and those of extensions; name those that cannot be used."""
-    items, problems = list(_OWN), list[str]()
+    items, problems = [_own_capability(name) for name in _OWN], list[str]()
     for point in points:
         try:
             items.append(_usable(point.load(), items))
@@ -197,6 +210,8 @@ def _usable(item: object, capabilities: Sequence[AnyCapability]) -> AnyCapabilit
 @cache
 def installed_catalogue() -> Catalogue:
     """Return our own capabilities and those of installed extensions, loaded once."""
+    from kiln_mcp.evaluators.registry import installed_kinds
+
     catalogue = with_extensions(entry_points(group="kiln_mcp.capabilities"))
     problems = (*catalogue.problems, *installed_kinds().problems)
     for problem in problems:

@@ -1,6 +1,6 @@
 """Settings, read once at the door from the environment.
 
-KILN_MCP_HOME    the per-user home (index, journal, known projects); default: the
+KILN_MCP_HOME    the per-user home (index, response cache, known projects); default: the
                  platform's data directory
 KILN_MCP_DATABASE_URL  a Postgres database for jobs on several machines
 KILN_MCP_ITEM_SECONDS, KILN_MCP_ITEM_MB  limits of one item of logic that a project or a caller
@@ -57,7 +57,7 @@ class Settings:
         home = home.expanduser().absolute()
         gguf = environment.get("KILN_MCP_GGUF")
         engine = EngineSettings(
-            journal=home / "journal.sqlite",
+            response_cache=home / "responses.sqlite",
             orders=home / "orders.sqlite",
             server_file=home / "servers.json",
             default_model=environment.get("KILN_MCP_MODEL") or EMBEDDED,

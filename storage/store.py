@@ -20,7 +20,7 @@ from storage.border import Reach, check_target
 from storage.changes import Change, new_text
 from storage.commits.attachments import FileToCopy, files_beside
 from storage.commits.claims import hold_claims
-from storage.commits.commit_log import CommitLog, Edit, Move
+from storage.commits.commit_log import CommitLog, FileEdit, Move
 from storage.commits.group_commit import GroupCommit
 from storage.commits.restoration import restore
 from storage.commits.steps import ChangeRequest
@@ -173,7 +173,7 @@ class ProjectStore(ProjectReader):
 
     async def write(
         self,
-        edits: list[Edit],
+        edits: list[FileEdit],
         moves: list[Move],
         files: Sequence[FileToCopy] = (),
         *,

@@ -1,8 +1,11 @@
 """The packages are ours: side by side, and not hidden by others of the same name."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import agent
 import kiln_mcp
@@ -21,7 +24,7 @@ def test_the_three_packages_lie_side_by_side() -> None:
 
 def test_the_bridge_imports_nothing_but_the_standard_library() -> None:
     program = (
-        "import sys; before = set(sys.modules); import kiln_mcp.doors.bridge; "
+        "import sys; before = set(sys.modules); import kiln_mcp.doors.bridge.program; "
         "new = {name.partition('.')[0] for name in set(sys.modules) - before}; "
         "print(sorted(new - set(sys.stdlib_module_names) - {'kiln_mcp'}))"
     )
@@ -43,3 +46,42 @@ def test_the_doors_start_without_what_is_heavy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root
     )
     assert done.stdout.strip() == "[]"
+
+
+def roots_after(home: Path, *arguments: str) -> set[str]:
+    """Run a command as a person does; return the packages and rooms that it has imported."""
+    program = (
+        "import atexit, sys; from kiln_mcp.doors.bridge import main; "
+        "atexit.register(lambda: print(*sys.modules, file=sys.stderr)); main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "KILN_MCP_HOME": str(home), "KILN_MCP_DAEMON": "off"},
+    )
+    assert done.stdout
+    names = done.stderr.split()
+    return {".".join(name.split(".")[: 2 if name.startswith("kiln_mcp") else 1]) for name in names}
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_the_version_and_the_help_import_click_and_the_standard_library_alone(
+    tmp_path: Path, option: str
+) -> None:
+    others = roots_after(tmp_path, option) - set(sys.stdlib_module_names)
+    own = {name for name in others if name.startswith("kiln_mcp")}
+    assert own == {"kiln_mcp", "kiln_mcp.doors"}
+    heavy = {"anyio", "dbos", "litellm", "mcp", "numpy", "pydantic", "scipy", "storage", "uvicorn"}
+    assert "click" in others
+    assert not others & heavy
+
+
+def test_a_command_imports_no_room_of_other_commands(tmp_path: Path) -> None:
+    roots = roots_after(tmp_path, "list-jobs", "--help")
+    assert "kiln_mcp.operations" in roots
+    others = {"advice", "evolution", "judging", "run_configs", "specs", "synthesis", "tuning"}
+    assert not roots & {f"kiln_mcp.{room}" for room in others}
+    assert not roots & {"dbos", "litellm", "mcp", "numpy", "scipy", "uvicorn"}

@@ -1,4 +1,4 @@
-"""Judge calls through the real engine: journal, limits, budget and retries on.
+"""Judge calls through the real engine: response cache, limits, budget and retries on.
 
     python ours.py PORT CALLS CONCURRENCY [lean|litellm]
 
@@ -72,7 +72,7 @@ async def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         settings = EngineSettings(
-            journal=Path(folder, "journal.sqlite"),
+            response_cache=Path(folder, "responses.sqlite"),
             servers=(server,),
             environment={"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": address},
             hosted_concurrency=concurrency,

@@ -34,7 +34,7 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cache = sqlite3.connect(Path(folder, "cache.sqlite"), isolation_level=None)
         cache.execute("pragma journal_mode = wal")
-        cache.execute("pragma synchronous = normal")  # as our journal
+        cache.execute("pragma synchronous = normal")  # as our response cache
         cache.execute("create table calls (key blob primary key, answer text)")
         async with aiohttp.ClientSession(
             f"http://127.0.0.1:{port}/", connector=aiohttp.TCPConnector(limit=concurrency)

@@ -1,4 +1,4 @@
-"""The demo's own wall time, model calls and gain, seed by seed, each with an empty journal.
+"""The demo's own wall time, model calls and gain, seed by seed, each with an empty response cache.
 
 .venv/bin/python benchmarks/house/demo.py 7 1 2 3 4
 """
@@ -18,7 +18,7 @@ from kiln_mcp.settings import Settings
 
 async def run(seed: int, place: Path) -> DemoReport:
     home = place / "home"
-    settings = Settings(home=home, engine=EngineSettings(journal=home / "journal.sqlite"))
+    settings = Settings(home=home, engine=EngineSettings(response_cache=home / "responses.sqlite"))
     return await run_demo(place / "out", Console(file=io.StringIO()), settings=settings, seed=seed)
 
 

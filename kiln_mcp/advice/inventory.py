@@ -18,7 +18,7 @@ class EvalInventory:
 
     Attributes:
         name: Its name.
-        judges: How many judges it has.
+        evaluators: How many evaluators it has.
         model_judges: How many of them ask a model. Only these are compared with people's labels.
         is_calibrated: Whether a model judge was compared with people's labels.
         test_items: Items of its test split.
@@ -31,7 +31,7 @@ class EvalInventory:
     """
 
     name: str
-    judges: int
+    evaluators: int
     test_items: int
     golden_items: int
     rated_items: int
@@ -63,8 +63,8 @@ def weaknesses(task: TaskInventory) -> list[str]:
 
 
 def _eval_faults(counts: EvalInventory) -> Iterable[str]:
-    if counts.judges == 0:
-        yield "it has no judge, so nothing can be scored."
+    if counts.evaluators == 0:
+        yield "it has no evaluator, so nothing can be scored."
     if counts.unknown_filter is not None:
         yield (
             f"this program cannot read the filter {counts.unknown_filter!r} of its items, so it "
@@ -77,7 +77,7 @@ def _eval_faults(counts: EvalInventory) -> Iterable[str]:
             f"its test split has {counts.test_items} items; below {FEW_TEST} only large "
             "differences between prompts or models can be told from chance."
         )
-    if counts.judges and not counts.model_judges:
+    if counts.evaluators and not counts.model_judges:
         return  # checks that ask no model are right by their definition
     if counts.golden_items and counts.rated_items == 0:
         yield f"none of its {counts.golden_items} golden items is rated: nobody checked its judges."
@@ -99,8 +99,8 @@ def next_steps(task: TaskInventory) -> list[NextStep]:
     """Return the calls that help most now, in their order."""
     if not task.evals:
         return [_begin_eval(task)]
-    with_judges = [inventory for inventory in task.evals if inventory.judges]
-    if not with_judges:
+    with_evaluators = [inventory for inventory in task.evals if inventory.evaluators]
+    if not with_evaluators:
         return [
             NextStep(
                 tool="create_evaluator",
@@ -108,13 +108,13 @@ def next_steps(task: TaskInventory) -> list[NextStep]:
                 arguments={"eval": task.evals[0].name},
             )
         ]
-    if not any(inventory.test_items for inventory in with_judges):
+    if not any(inventory.test_items for inventory in with_evaluators):
         return [
             NextStep(tool="add_items", reason="bring items of your own for the evals"),
             NextStep(tool="generate_data", reason="or generate them"),
             NextStep(tool="split_data", reason="then deal them into parts"),
         ]
-    return [_measure(task, with_judges)]
+    return [_measure(task, with_evaluators)]
 
 
 def _begin_eval(task: TaskInventory) -> NextStep:
@@ -123,9 +123,9 @@ def _begin_eval(task: TaskInventory) -> NextStep:
     return NextStep(tool="draft_spec", reason="describe a good answer in one sentence")
 
 
-def _measure(task: TaskInventory, with_judges: Sequence[EvalInventory]) -> NextStep:
+def _measure(task: TaskInventory, with_evaluators: Sequence[EvalInventory]) -> NextStep:
     """Return the next call for a task whose evals have judges and items."""
-    with_models = [inventory for inventory in with_judges if inventory.model_judges]
+    with_models = [inventory for inventory in with_evaluators if inventory.model_judges]
     for inventory in with_models:
         if inventory.golden_items and inventory.rated_items < FEW_RATED:
             return NextStep(
@@ -135,11 +135,11 @@ def _measure(task: TaskInventory, with_judges: Sequence[EvalInventory]) -> NextS
             )
     if task.run_configs == 0:
         return NextStep(tool="create_run_config", reason="name the prompt and model to measure")
-    if not any(inventory.results for inventory in with_judges):
+    if not any(inventory.results for inventory in with_evaluators):
         return NextStep(
             tool="run_eval",
             reason="measure the run configs on the test split",
-            arguments={"eval": with_judges[0].name},
+            arguments={"eval": with_evaluators[0].name},
         )
     for inventory in with_models:
         if inventory.rated_items and not inventory.is_calibrated:
@@ -151,5 +151,5 @@ def _measure(task: TaskInventory, with_judges: Sequence[EvalInventory]) -> NextS
     return NextStep(
         tool="evolve_prompt",
         reason="search for a better prompt, and measure it on held-out items",
-        arguments={"eval": with_judges[0].name},
+        arguments={"eval": with_evaluators[0].name},
     )

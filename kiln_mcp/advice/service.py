@@ -24,7 +24,7 @@ class EvalDescription(Result):
     """The counts of one eval."""
 
     name: str
-    judges: int
+    evaluators: int
     test_items: int
     golden_items: int
     rated_items: int = Field(description="Golden items with a rating for every score.")
@@ -122,7 +122,7 @@ async def _describe_task(store: ProjectStore, task: Task) -> TaskDescription:
         evals=[
             EvalDescription(
                 name=counts.name,
-                judges=counts.judges,
+                evaluators=counts.evaluators,
                 test_items=counts.test_items,
                 golden_items=counts.golden_items,
                 rated_items=counts.rated_items,

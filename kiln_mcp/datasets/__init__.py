@@ -1,1 +1,1 @@
-"""A task's items: parts, tags, topics, held-out items, the golden set."""
+"""A task's items: splits, near-duplicates, parts, tags, topics, held-out items, the golden set."""

@@ -102,12 +102,13 @@ async def show_example(client: Client, folder: Path, teller: Teller) -> Agreemen
     await anyio.to_thread.run_sync(unpack_example, folder)
     description = await client.call(ProjectDescription, "describe_project", project=str(folder))
     for task in description.tasks:
-        judges = sum(summary.judges for summary in task.evals)
+        evaluators = sum(summary.evaluators for summary in task.evals)
         rating_count = sum(summary.rated_items for summary in task.evals)
         results = sum(summary.results for summary in task.evals)
         teller.say(
-            f"{description.project} has {task.runs} runs, {task.run_configs} run configs, {judges} "
-            f"judges with {results} results, and {rating_count} outputs that a person rated."
+            f"{description.project} has {task.runs} runs, {task.run_configs} run configs, "
+            f"{evaluators} evaluators with {results} results, and {rating_count} outputs that a "
+            "person rated."
         )
     report = await client.call(AgreementReport, "measure_agreement", project=str(folder), eval=EVAL)
     teller.judges(report)
@@ -202,7 +203,7 @@ async def _evaluator(client: Client, project: str, split: DataSplit, spec: str) 
         eval=OWN_EVAL,
         name="exact match",
         evaluator={"type": "exact_match", "reference_key": "reference_answer"},
-        new_eval={**filters, "spec": spec},
+        new_eval={**filters, "spec": spec, "scores": [{"name": OWN_EVAL}]},
     )
 
 

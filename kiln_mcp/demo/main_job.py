@@ -33,7 +33,7 @@ CLOSING_S: Final = 10.0
 """Longest wait for the stores to close, also after an interrupt."""
 STOPPED: Final = (
     "kiln-mcp: Stopped before the end, and the unfinished projects were removed; answers so far "
-    "are in the journal, so another run is quicker."
+    "are in the response cache, so another run is quicker."
 )
 
 
@@ -46,7 +46,7 @@ class DemoReport:
         example_folder: The imported project.
         judges: What the imported project's judges are worth.
         journey: What came of the main job.
-        calls: Model calls that were sent; answers out of the journal are not among them.
+        calls: Model calls that were sent; answers out of the response cache are not among them.
         seconds: Wall time.
     """
 
@@ -94,7 +94,7 @@ async def run_demo(
                     answer_count += search.held_out_calls
                     teller.say(
                         f"{seconds:.0f} s, {answer_count} model answers, "
-                        f"{answer_count - calls} of them from the journal. Seed {seed}. "
+                        f"{answer_count - calls} of them from the response cache. Seed {seed}. "
                         f"The other project: {places.example}"
                     )
                     teller.say(

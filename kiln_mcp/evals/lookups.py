@@ -2,27 +2,13 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar, get_args
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from kiln_mcp.datasets.held_out import runs_to_show
-from kiln_mcp.datasets.parts import MeasuredPart
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.measurement import Measurement
-from storage import (
-    Eval,
-    EvalConfig,
-    EvalInput,
-    EvalRun,
-    ProjectStore,
-    Prompt,
-    Task,
-    TaskRunConfig,
-    TaskRunSplit,
-)
+from storage import Eval, EvalConfig, ProjectStore, Task, TaskRunConfig
 from storage.errors import RecordNotFound
-from storage.format.filters import is_filter
-from storage.index.queries import RunQuery
 from storage.refusals import ambiguous_name
 
 
@@ -90,68 +76,41 @@ async def find_eval(store: ProjectStore, reference: str) -> TaskEval:
     return choose("eval", await all_evals(store), reference)
 
 
-async def find_judge(store: ProjectStore, eval_record: Eval, reference: str | None) -> EvalConfig:
+async def find_evaluator(
+    store: ProjectStore, eval_record: Eval, reference: str | None
+) -> EvalConfig:
     """Return the evaluator that is named, otherwise the eval's current one, otherwise its only one.
 
     Raises:
         NothingToEvaluate: The eval has no evaluator, or several and none is current or named.
         RecordNotFound: There is none of this name.
     """
-    judges = await store.children(eval_record, EvalConfig)
+    evaluators = await store.children(eval_record, EvalConfig)
     name = reference or eval_record.current_config_id
     if name:
-        return choose("evaluator", judges, name)
-    if not judges:
+        return choose("evaluator", evaluators, name)
+    if not evaluators:
         raise NothingToEvaluate(
             f"The eval {eval_record.name!r} has no evaluator. Make one with create_evaluator."
         )
-    if len(judges) > 1:
-        names = ", ".join(judge.name for judge in judges)
+    if len(evaluators) > 1:
+        names = ", ".join(evaluator.name for evaluator in evaluators)
         raise NothingToEvaluate(
-            f"The eval {eval_record.name!r} has {len(judges)} evaluators and none is its current "
-            f"one. Name one: {names}."
+            f"The eval {eval_record.name!r} has {len(evaluators)} evaluators and none is its "
+            f"current one. Name one: {names}."
         )
-    return judges[0]
+    return evaluators[0]
 
 
-async def gather(store: ProjectStore, task_eval: TaskEval, judge: str | None) -> Measurement:
-    """Return an eval and evaluator with all that belongs to them.
+async def gather(store: ProjectStore, task_eval: TaskEval, reference: str | None) -> Measurement:
+    """Return an eval with an evaluator.
 
     Raises:
         NothingToEvaluate: There is no evaluator.
         RecordNotFound: There is none of this name.
     """
-    evaluator = await find_judge(store, task_eval.eval_record, judge)
-    return Measurement(
-        store=store,
-        task=task_eval.task,
-        eval_record=task_eval.eval_record,
-        judge=evaluator,
-        runs=await store.runs(task_eval.task, *_runs_that_matter(task_eval.eval_record)),
-        examples=await runs_to_show(store, task_eval.task),
-        prompts=await store.children(task_eval.task, Prompt),
-        inputs=await store.children(task_eval.task, EvalInput),
-        verdicts=await store.children(evaluator, EvalRun),
-    )
-
-
-def _runs_that_matter(eval_record: Eval) -> list[RunQuery]:
-    """Return which runs an eval needs: outputs and its items."""
-    parts = [eval_record.split(name) for name in {*eval_record.splits, *get_args(MeasuredPart)}]
-    filters = {part.filter_id for part in parts if isinstance(part, TaskRunSplit)}
-    if eval_record.eval_configs_filter_id:
-        filters.add(eval_record.eval_configs_filter_id)
-    return [
-        RunQuery(is_from_eval=True),
-        *(RunQuery(filter_id, is_from_eval=False) for filter_id in filters if is_filter(filter_id)),
-    ]
-
-
-async def with_judge(measurement: Measurement, judge: EvalConfig) -> Measurement:
-    """Return the same eval with another evaluator, or the same one with its newest results."""
-    return replace(
-        measurement, judge=judge, verdicts=await measurement.store.children(judge, EvalRun)
-    )
+    evaluator = await find_evaluator(store, task_eval.eval_record, reference)
+    return Measurement(store, task_eval.task, task_eval.eval_record, evaluator)
 
 
 async def find_run_configs(

@@ -51,7 +51,7 @@ _OWN: Final = (
 )
 
 
-class Extension(Protocol):
+class EvaluatorExtension(Protocol):
     """An entry point of the group."""
 
     name: str
@@ -102,7 +102,7 @@ class MissingKind:
         )
 
 
-def with_extensions(points: Iterable[Extension]) -> EvaluatorKinds:
+def with_extensions(points: Iterable[EvaluatorExtension]) -> EvaluatorKinds:
     """Return our own kinds and those of extensions; name those that cannot be used."""
     kinds, problems = {kind.name: kind for kind in _OWN}, list[str]()
     for point in points:

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kiln_mcp.evals.items import Item
-from kiln_mcp.evolution.blocks import Block, Candidate, Edit, apply_edits
+from kiln_mcp.evolution.blocks import Block, BlockEdit, Candidate, apply_edits
 from kiln_mcp.evolution.operators import CandidateProposal, Operator
 from kiln_mcp.evolution.trials import Attempt, Trials
 from kiln_mcp.llm import Engine, JsonSchema, Message, ModelRequest
@@ -117,7 +117,7 @@ class ModelReflector:
 
     async def _ask(
         self, best: Candidate, failures: Sequence[Attempt], passed: Sequence[Attempt]
-    ) -> list[Edit]:
+    ) -> list[BlockEdit]:
         parts = load_prompt("evolution", "reflect").messages(
             task_description=self._mirror.goal,
             instruction_blocks=_block_list(best.instruction),
@@ -136,7 +136,9 @@ class ModelReflector:
             read = _Answer.model_validate(answer.value)
         except (BadAnswer, ValidationError):
             return []
-        return [Edit(edit.operation, edit.block, edit.text, edit.reason) for edit in read.edits]
+        return [
+            BlockEdit(edit.operation, edit.block, edit.text, edit.reason) for edit in read.edits
+        ]
 
 
 def _block_list(blocks: Sequence[Block]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from kiln_mcp.evolution.allowance import Allowance
+from kiln_mcp.evolution.allowance import CallAllowance
 from kiln_mcp.evolution.blocks import Candidate
 from kiln_mcp.evolution.operators import CandidateProposal, Operator, Pool, propose
 from kiln_mcp.evolution.race import Standing, evidence, standing
@@ -103,7 +103,9 @@ class Ground:
     reflector: Reflector | None = None
 
 
-async def evolve(start: Candidate, ground: Ground, allowance: Allowance, seed: int) -> SearchResult:
+async def evolve(
+    start: Candidate, ground: Ground, allowance: CallAllowance, seed: int
+) -> SearchResult:
     """Search for a better candidate until the calls are taken or nothing new comes up.
 
     The path depends on the seed and on the scores alone.
@@ -134,7 +136,7 @@ async def evolve(start: Candidate, ground: Ground, allowance: Allowance, seed: i
 class _Search:
     """The scores so far, and how to get more of them."""
 
-    def __init__(self, ground: Ground, allowance: Allowance) -> None:
+    def __init__(self, ground: Ground, allowance: CallAllowance) -> None:
         self._ground = ground
         self._allowance = allowance
         self._scores: dict[tuple[str, tuple[str, ...]], dict[str, float]] = {}

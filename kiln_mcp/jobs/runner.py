@@ -1,7 +1,7 @@
 """Jobs that survive their process: start, follow, pause, cancel and resume them.
 
 When a process is killed, the next one finds the attempt unfinished and makes it again. Every model
-call of the killed attempt is then answered from the journal, so that none is paid twice.
+call of the killed attempt is then answered from the response cache, so that none is paid twice.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from kiln_mcp.judging.measurement import Agreement, Standing
+from kiln_mcp.judging.judge_agreement import Agreement, JudgeStanding
 from kiln_mcp.labels.values import label_text
 from kiln_mcp.statistics import CannotTell, Interval
 from kiln_mcp.workbench.capability import Result
@@ -89,7 +89,7 @@ class AgreementRow(Result):
             high=round(agreement.interval.high, 4),
             constant_answer=label_text(agreement.constant.label, kind),
             constant_agreement=round(agreement.constant.agreement, 4),
-            beats_constant=agreement.standing is Standing.BETTER,
+            beats_constant=agreement.standing is JudgeStanding.BETTER,
             kappa=round_if_known(agreement.kappa),
             kappa_low=round_if_known(ends.low) if ends else None,
             kappa_high=round_if_known(ends.high) if ends else None,

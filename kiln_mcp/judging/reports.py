@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from kiln_mcp.evals.lookups import TaskEval
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.runner import RunOutcome
-from kiln_mcp.evals.summaries import scores_by_item
 from kiln_mcp.judging.answers import AgreementRow, Ceiling, round_if_known
-from kiln_mcp.judging.measurement import describe, measure
+from kiln_mcp.judging.judge_agreement import describe, measure
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.ledger import latest
 from kiln_mcp.statistics import (
@@ -17,13 +16,14 @@ from kiln_mcp.statistics import (
     percent_agreement,
     wilson_interval,
 )
-from storage import EvalOutputScore, TaskRun
+from storage import EvalOutputScore
 from storage.errors import NextStep, Refusal
+from storage.index.results import STORED, RatedItem
 
 
-def agreement_rows(
+async def agreement_rows(
     pool: GoldenSet,
-    runs_by_score: Mapping[str, Sequence[TaskRun]],
+    runs_by_score: Mapping[str, Sequence[RatedItem]],
     judges: Sequence[Measurement],
     seed: int,
 ) -> list[tuple[AgreementRow, str]]:
@@ -31,12 +31,12 @@ def agreement_rows(
     rows: list[tuple[AgreementRow, str]] = []
     for judge in judges:
         for score in pool.scores:
-            verdicts = scores_by_item(judge.verdicts, None, score.json_key)
+            verdicts = await judge.scores(STORED, score.json_key)
             pairs = pool.pairs(runs_by_score[score.json_key], score, verdicts)
             if pairs:
                 agreement = measure(pairs, score.type, pool.stratum_sizes(score), seed)
                 key = score.json_key
-                row = AgreementRow.of(judge.judge.name, key, score.type, agreement)
+                row = AgreementRow.of(judge.evaluator_record.name, key, score.type, agreement)
                 rows.append((row, describe(agreement, score.type)))
     return sorted(rows, key=_rank)
 

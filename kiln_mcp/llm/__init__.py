@@ -17,8 +17,6 @@ from kiln_mcp.llm.deltas import (
 )
 from kiln_mcp.llm.engine import Engine
 from kiln_mcp.llm.errors import ModelError
-from kiln_mcp.llm.journal.expense import Expense
-from kiln_mcp.llm.journal.journal import Spending
 from kiln_mcp.llm.messages import (
     EMBEDDED,
     Alternative,
@@ -38,6 +36,8 @@ from kiln_mcp.llm.providers.embedded import EmbeddedSettings, find_embedded_mode
 from kiln_mcp.llm.providers.embedded_download import pull_embedded_model
 from kiln_mcp.llm.providers.server_settings import ServerSettings
 from kiln_mcp.llm.providers.work_orders import HOST, WorkOrder, WorkOrders
+from kiln_mcp.llm.response_cache.cache import Spending
+from kiln_mcp.llm.response_cache.expense import Expense
 from kiln_mcp.llm.settings import EngineSettings
 
 __all__ = [

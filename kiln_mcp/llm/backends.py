@@ -1,11 +1,11 @@
-"""The journal and the limits: of one machine, or of all workers of a shared database."""
+"""The response cache and the limits: of one machine, or of all workers of a shared database."""
 
 from typing import Final
 
 from kiln_mcp.llm.errors import DatabaseFailure
-from kiln_mcp.llm.journal.journal import Journal
-from kiln_mcp.llm.journal.sqlite import SqliteJournal
 from kiln_mcp.llm.limits.shared_limits import SharedLimits
+from kiln_mcp.llm.response_cache.cache import ResponseCache
+from kiln_mcp.llm.response_cache.sqlite import SqliteResponseCache
 from kiln_mcp.llm.settings import EngineSettings
 
 _NO_DRIVER: Final = (
@@ -14,19 +14,19 @@ _NO_DRIVER: Final = (
 )
 
 
-def open_journal(settings: EngineSettings) -> Journal:
-    """Return the journal of the shared database if one is configured, else of this machine.
+def open_response_cache(settings: EngineSettings) -> ResponseCache:
+    """Return the response cache of the shared database if one is configured, else of this machine.
 
     Raises:
         DatabaseFailure: Its driver is not installed.
     """
     if settings.shared_database_url is None:
-        return SqliteJournal(settings.journal)
+        return SqliteResponseCache(settings.response_cache)
     try:
-        from kiln_mcp.llm.journal.postgres import PostgresJournal
+        from kiln_mcp.llm.response_cache.postgres import PostgresResponseCache
     except ImportError as error:
         raise DatabaseFailure(_NO_DRIVER) from error
-    return PostgresJournal(settings.shared_database_url)
+    return PostgresResponseCache(settings.shared_database_url)
 
 
 def open_limits(settings: EngineSettings) -> SharedLimits | None:

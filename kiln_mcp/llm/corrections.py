@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Final
 
 from kiln_mcp.llm.errors import BadAnswer
-from kiln_mcp.llm.journal.journal import JournalEntry
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
+from kiln_mcp.llm.response_cache.cache import CacheEntry
 from kiln_mcp.llm.schemas import correction
 
 MOST_CORRECTIONS: Final = 2
@@ -26,7 +26,7 @@ class Corrections:
         self._answers: list[ModelAnswer] = []
         self._askers: list[str] = []
 
-    def take(self, entry: JournalEntry) -> None:
+    def take(self, entry: CacheEntry) -> None:
         """Take an answer; ask for a correction if it has a problem, at most twice."""
         self._answers.append(entry.answer)
         self._askers.append(entry.asker)
@@ -43,7 +43,7 @@ class Corrections:
             )
 
     def is_cached_failure(self, own: str | None) -> bool:
-        """Return whether all answers came from the journal, and none fits.
+        """Return whether all answers came from the response cache, and none fits.
 
         Then the request is worth asking anew, because the server may have been repaired. A job does
         not repeat its own requests, or it would pay again whenever it is resumed.

@@ -55,7 +55,7 @@ class StreamingModel(Protocol):
     """A model that can show its answer while it writes it."""
 
     def stream(self, request: ModelRequest) -> AnswerStream:
-        """Answer a request, without journal, limits or corrections; raises as `complete` does."""
+        """Answer a request, without cache, limits or corrections; raises as `complete` does."""
         ...
 
 

@@ -7,19 +7,19 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
-from kiln_mcp.llm.backends import open_journal, open_limits
+from kiln_mcp.llm.backends import open_limits, open_response_cache
 from kiln_mcp.llm.budget.budget import Budget, BudgetLimit, Past
 from kiln_mcp.llm.budget.wait_policy import Listener, WaitPolicy
 from kiln_mcp.llm.corrections import Corrections
 from kiln_mcp.llm.deltas import AnswerRestart, AnswerStream
-from kiln_mcp.llm.journal.expense import Expense
-from kiln_mcp.llm.journal.in_flight import InFlightCalls
-from kiln_mcp.llm.journal.journal import JournalEntry, Spending
 from kiln_mcp.llm.limits.rate_limiter import RateLimiters
 from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
 from kiln_mcp.llm.model_registry import ModelRegistry
 from kiln_mcp.llm.providers.descriptions import ModelDescription
 from kiln_mcp.llm.providers.work_orders import WorkOrders
+from kiln_mcp.llm.response_cache.cache import CacheEntry, Spending
+from kiln_mcp.llm.response_cache.expense import Expense
+from kiln_mcp.llm.response_cache.in_flight import InFlightCalls
 from kiln_mcp.llm.retries import Route, Sender
 from kiln_mcp.llm.settings import EngineSettings
 from kiln_mcp.llm.single_flight import Call, SingleFlight
@@ -32,7 +32,7 @@ LARGEST_WIDTH: Final = 512
 
 
 class Engine:
-    """Asks models: every call is journalled, shared with equal calls, corrected and retried.
+    """Asks models: every call is cached, shared with equal calls, corrected and retried.
 
     An async context manager; one object serves a whole process.
     """
@@ -45,18 +45,18 @@ class Engine:
             models: Further models by name, for example those of tests.
         """
         self.settings = settings
-        self._journal = open_journal(settings)
+        self._cache = open_response_cache(settings)
         self._gates = RateLimiters(open_limits(settings))
         self.orders = WorkOrders(settings.orders)
         self._roster = ModelRegistry(settings, models or {}, self._gates, self.orders)
         self._single_flight = SingleFlight(
-            self._journal, Sender(settings.attempts, settings.first_wait_s)
+            self._cache, Sender(settings.attempts, settings.first_wait_s)
         )
         self._budget: Budget | None = None
         self._listener: Listener | None = None
 
     async def __aenter__(self) -> Self:
-        await self._journal.open()
+        await self._cache.open()
         return self
 
     async def __aexit__(
@@ -68,7 +68,7 @@ class Engine:
         await self._roster.close()
         await self.orders.close()
         await self._gates.close()
-        await self._journal.close()
+        await self._cache.close()
 
     @property
     def default_model(self) -> str:
@@ -135,11 +135,11 @@ class Engine:
             limit: The most that may be spent, earlier attempts included.
             seconds: How long earlier attempts worked.
         """
-        losses = expense = await self._journal.unanswered_expense(name)
-        for past in await self._journal.spending(f"{name}/*"):
+        losses = expense = await self._cache.unanswered_expense(name)
+        for past in await self._cache.spending(f"{name}/*"):
             expense += replace(Expense.of(past.usage), unpriced_calls=past.unpriced_calls)
         past = Past(expense, losses, seconds)
-        in_flight_calls = InFlightCalls(name, self._journal)
+        in_flight_calls = InFlightCalls(name, self._cache)
         return Budget(name, limit, in_flight_calls, past, self.settings.awaited_s)
 
     def within(self, budget: Budget) -> "Engine":
@@ -162,7 +162,7 @@ class Engine:
         fresh: bool = False,
         budget: Budget | None = None,
     ) -> ModelAnswer:
-        """Answer a request, from the journal if it was answered before.
+        """Answer a request, from the response cache if it was answered before.
 
         An answer that does not fit the request's schema or choices goes back to the model with the
         problem, at most twice.
@@ -170,8 +170,8 @@ class Engine:
         Args:
             request: The request.
             asker: Who asks, as a path: `evals/run 123456789012`.
-            fresh: Whether to ask the model again, even if the journal has an answer.
-            budget: What may be spent; answers from the journal cost nothing.
+            fresh: Whether to ask the model again, even if the response cache has an answer.
+            budget: What may be spent; answers from the response cache cost nothing.
 
         Raises:
             ModelError: The model gives no usable answer; see `kiln_mcp.llm.errors`.
@@ -200,10 +200,10 @@ class Engine:
     ) -> AnswerStream:
         """Answer a request as `complete` does, and show the answer while it is being written.
 
-        Yields deltas, then the whole answer. An answer from the journal comes at once. A call is
-        retried only before its first delta. `AnswerRestart` says that the answer so far did not fit
-        and that the model corrects it. Close the stream (`contextlib.aclosing`) to stop the model;
-        the part that was written counts as spent and is not journalled.
+        Yields deltas, then the whole answer. An answer from the response cache comes at once. A
+        call is retried only before its first delta. `AnswerRestart` says that the answer so far did
+        not fit and that the model corrects it. Close the stream (`contextlib.aclosing`) to stop the
+        model; the part that was written counts as spent and is not kept in the response cache.
 
         Raises:
             ModelError: The model gives no usable answer; see `kiln_mcp.llm.errors`.
@@ -222,7 +222,7 @@ class Engine:
                 yield AnswerRestart(corrections.problem)
             async with aclosing(self._single_flight.stream(route, next_request, call)) as parts:
                 async for part in parts:
-                    if isinstance(part, JournalEntry):
+                    if isinstance(part, CacheEntry):
                         corrections.take(part)
                     else:
                         yield part
@@ -235,7 +235,7 @@ class Engine:
 
     async def unanswered_expense(self, budget: str) -> Expense:
         """Return the maximum of the in-flight and lost calls under a budget."""
-        return await self._journal.unanswered_expense(budget)
+        return await self._cache.unanswered_expense(budget)
 
     async def count_answers(self, asker: str = "*") -> int:
         """Return the number of answered calls; `asker` may hold `*` as in file names."""
@@ -243,4 +243,4 @@ class Engine:
 
     async def spending(self, asker: str = "*") -> tuple[Spending, ...]:
         """Return the spending by model; `asker` may hold `*` as in file names."""
-        return await self._journal.spending(asker)
+        return await self._cache.spending(asker)

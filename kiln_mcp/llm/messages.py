@@ -160,7 +160,7 @@ class ModelAnswer:
         tool_calls: The tool calls that the model asks for.
         reasoning: The model's reasoning text, if there is any.
         latency_s: Seconds from the request to the whole answer.
-        is_cached: Whether the answer came from the journal, and cost nothing this time.
+        is_cached: Whether the answer came from the response cache, and cost nothing this time.
     """
 
     text: str
@@ -178,7 +178,7 @@ class Model(Protocol):
     """Anything that answers requests. Implementations raise only `llm.errors.ModelError`s."""
 
     async def complete(self, request: ModelRequest) -> ModelAnswer:
-        """Answer a request, without journal, limits or corrections."""
+        """Answer a request, without response cache, limits or corrections."""
         ...
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from kiln_mcp.llm.abilities import LOCAL_ABILITIES
 from kiln_mcp.llm.errors import ModelError, UnknownModel
 from kiln_mcp.llm.limits.rate_limiter import RateLimiter, RateLimiters
-from kiln_mcp.llm.limits.shared_limits import Limits
+from kiln_mcp.llm.limits.shared_limits import ServerLimits
 from kiln_mcp.llm.messages import EMBEDDED, Model
 from kiln_mcp.llm.prices import FREE, Price, litellm_price
 from kiln_mcp.llm.providers.configured_servers import Servers
@@ -38,7 +38,7 @@ from kiln_mcp.llm.providers.work_orders import HOST, WorkOrders
 from kiln_mcp.llm.retries import Route
 from kiln_mcp.llm.settings import EngineSettings
 
-UNLIMITED: Final = Limits(concurrency=1_000_000)
+UNLIMITED: Final = ServerLimits(concurrency=1_000_000)
 
 
 class ModelRegistry:
@@ -219,7 +219,7 @@ class ModelRegistry:
         if server is not None:
             return Route(server, rest, f"{server.address} {rest}", server.gate, server.price)
         if rest and not holds_address(name):
-            gate = self._gates.gate(name, Limits(self._settings.hosted_concurrency))
+            gate = self._gates.gate(name, ServerLimits(self._settings.hosted_concurrency))
             return Route(self._hosted_model, name, name, gate, litellm_price(name))
         raise UnknownModel(name, self.names())
 

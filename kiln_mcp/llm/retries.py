@@ -27,7 +27,7 @@ class Route:
     Attributes:
         model: The provider's model.
         name: The model's name as its server knows it.
-        identity: What the answers depend on, for the journal's key.
+        identity: What the answers depend on, for the response cache's key.
         gate: The rate limiter and circuit breaker of its server.
         price: What it costs; None if not known.
         withdraws: Whether a cancelled request is withdrawn, and costs nothing.

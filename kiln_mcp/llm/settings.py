@@ -17,8 +17,8 @@ class EngineSettings:
     """The engine's settings.
 
     Attributes:
-        journal: The SQLite file of the journal; None for one that is deleted at the end.
-        shared_database_url: A Postgres database for the journal and the limits of several
+        response_cache: Its SQLite file; None for one that is deleted at the end.
+        shared_database_url: A Postgres database for the response cache and the limits of several
             workers, instead of the file; None for one machine.
         orders: The SQLite file of the work orders of the model `host`; None for one in memory.
         default_model: The model of calls that name none.
@@ -33,7 +33,7 @@ class EngineSettings:
         awaited_s: Seconds that in-flight calls are awaited when a job's time is over.
     """
 
-    journal: Path | None = None
+    response_cache: Path | None = None
     shared_database_url: str | None = field(default=None, repr=False)
     orders: Path | None = None
     default_model: str = EMBEDDED

@@ -1,4 +1,4 @@
-"""Single flight: equal requests share one call, from the journal or sent within a budget."""
+"""Single flight: equal requests share one call, from the response cache or sent within a budget."""
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
@@ -11,8 +11,8 @@ from kiln_mcp.llm.budget.reservation import Reservation, hold_reservation, maxim
 from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 from kiln_mcp.llm.deltas import Delta, deltas_of
 from kiln_mcp.llm.errors import DatabaseFailure
-from kiln_mcp.llm.journal.journal import Journal, JournalEntry, Key, NewEntry, request_key
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
+from kiln_mcp.llm.response_cache.cache import CacheEntry, Key, NewEntry, ResponseCache, request_key
 from kiln_mcp.llm.retries import Route, Sender
 from kiln_mcp.llm.schemas import check_usable, fit
 
@@ -23,7 +23,7 @@ class Call:
 
     Attributes:
         asker: Who asks, as a path.
-        fresh: Whether the model is asked even if the journal has an answer.
+        fresh: Whether the model is asked even if the response cache has an answer.
         budget: What may be spent; None for no limit.
         wait_policy: How long it may wait, and who is told.
     """
@@ -58,22 +58,22 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """A request's key in the journal, and its answer if there is one."""
+    """A request's key in the response cache, and its answer if there is one."""
 
     key: Key
-    entry: JournalEntry | None = None
+    entry: CacheEntry | None = None
 
 
 class SingleFlight:
     """Answers requests; equal ones at the same time share one call."""
 
-    def __init__(self, journal: Journal, sender: Sender) -> None:
-        self._journal = journal
+    def __init__(self, cache: ResponseCache, sender: Sender) -> None:
+        self._cache = cache
         self._sender = sender
         self._in_flight: dict[Key, anyio.Event] = {}
 
-    async def ask(self, route: Route, request: ModelRequest, call: Call) -> JournalEntry:
-        """Return the answer to a request, from the journal or new.
+    async def ask(self, route: Route, request: ModelRequest, call: Call) -> CacheEntry:
+        """Return the answer to a request, from the response cache or new.
 
         Raises:
             ModelError: The call failed.
@@ -89,8 +89,8 @@ class SingleFlight:
 
     async def stream(
         self, route: Route, request: ModelRequest, call: Call
-    ) -> AsyncGenerator[Delta | JournalEntry]:
-        """Yield an answer's deltas, then its entry in the journal; raises as `ask` does."""
+    ) -> AsyncGenerator[Delta | CacheEntry]:
+        """Yield an answer's deltas, then its entry in the response cache; raises as `ask` does."""
         async with self._turn(request, route, call) as turn:
             if turn.entry is not None:
                 for delta in deltas_of(turn.entry.answer):
@@ -112,14 +112,14 @@ class SingleFlight:
 
     @asynccontextmanager
     async def _turn(self, request: ModelRequest, route: Route, call: Call) -> AsyncGenerator[_Turn]:
-        """Wait while an equal request is in flight, then read its answer from the journal."""
+        """Wait while an equal request is in flight, then read its answer from the cache."""
         key = request_key(request, route.identity)
         while (other := self._in_flight.get(key)) is not None:
             async with call.in_time(route):
                 await other.wait()
         done = self._in_flight[key] = anyio.Event()
         try:
-            yield _Turn(key, None if call.fresh else await self._journal.read(key))
+            yield _Turn(key, None if call.fresh else await self._cache.read(key))
         finally:
             del self._in_flight[key]
             done.set()
@@ -131,16 +131,16 @@ class SingleFlight:
         call: Call,
         answer: ModelAnswer,
         reservation: Reservation,
-    ) -> JournalEntry:
+    ) -> CacheEntry:
         value, problem = None, None
         with anyio.CancelScope(shield=True):  # the answer is paid for
             value, problem = await fit(answer, request)
-        entry = JournalEntry(replace(answer, value=value), problem)
+        entry = CacheEntry(replace(answer, value=value), problem)
         # Even if this task is cancelled, the row is written.
-        reservation.is_journalled = True
+        reservation.is_kept = True
         try:
-            await self._journal.write(NewEntry(key, request.model, entry, call.asker))
+            await self._cache.write(NewEntry(key, request.model, entry, call.asker))
         except DatabaseFailure:
-            reservation.is_journalled = False
+            reservation.is_kept = False
             raise
         return entry

@@ -25,7 +25,7 @@ async def plan_of(
         engine: The engine.
         summary: What will be done.
         calls_by_model: How often each model will be asked.
-        kind: Who asks, as the journal names it: `evals`.
+        kind: Who asks, as the response cache names it: `evals`.
     """
     asked_models = {model: calls for model, calls in calls_by_model.items() if calls}
     earlier = await _earlier(engine, kind)

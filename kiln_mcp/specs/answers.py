@@ -51,7 +51,7 @@ class SpecGaps(Result):
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
-class FieldChange(Result):
+class SpecFieldChange(Result):
     """One change to a field."""
 
     field: str
@@ -68,7 +68,7 @@ class RefinedSpec(Result):
     name: str
     kind: SpecKind
     fields: dict[str, str]
-    edits: list[FieldChange]
+    edits: list[SpecFieldChange]
     unused_answers: list[str]
     author: str = Field(description="`rules`, `you`, or the model's name.")
     open_gaps: int

@@ -10,7 +10,7 @@ from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of, told_apart
 from kiln_mcp.spec_texts.kinds import SpecKind, definition, fields_of, kind_of, properties_of
 from kiln_mcp.spec_texts.lint import Gap, find_gaps
-from kiln_mcp.specs.answers import FieldChange, Question, RefinedSpec, SpecDraft, SpecGaps
+from kiln_mcp.specs.answers import Question, RefinedSpec, SpecDraft, SpecFieldChange, SpecGaps
 from kiln_mcp.specs.arguments import Answer, FieldEdit, SpecText
 from kiln_mcp.specs.drafts import Draft, draft_by_rules, short_name
 from kiln_mcp.specs.model_calls import (
@@ -20,7 +20,7 @@ from kiln_mcp.specs.model_calls import (
     question_with_model,
     refine_with_model,
 )
-from kiln_mcp.specs.refinement import Edit, PersonAnswer, Refinement, incorporate
+from kiln_mcp.specs.refinement import PersonAnswer, Refinement, SpecEdit, incorporate
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Spec, Task
@@ -190,7 +190,7 @@ async def refine_spec(
             kind=new.kind,
             fields=fields,
             edits=[
-                FieldChange(field=edit.field, old=edit.old, new=edit.new, reason=edit.reason)
+                SpecFieldChange(field=edit.field, old=edit.old, new=edit.new, reason=edit.reason)
                 for edit in refinement.edits
             ],
             unused_answers=list(refinement.unused_answers),
@@ -213,7 +213,7 @@ def _own_edits(
     current: Draft, edits: Sequence[FieldEdit], replies: Sequence[PersonAnswer]
 ) -> Refinement:
     changes = tuple(
-        Edit(edit.field, current.fields.get(edit.field, ""), edit.text, edit.reason)
+        SpecEdit(edit.field, current.fields.get(edit.field, ""), edit.text, edit.reason)
         for edit in edits
     )
     unused_answers = tuple(f"{item.question}: left to your own edits." for item in replies)

@@ -28,7 +28,7 @@ from kiln_mcp.synthesis.inputs import (
     make_inputs,
     propose_topics,
 )
-from kiln_mcp.synthesis.items import Origin, as_stored_text
+from kiln_mcp.synthesis.items import ItemOrigin, as_stored_text
 from kiln_mcp.synthesis.outputs import TaskInput, choose_run_config
 from kiln_mcp.workbench.prompts import load_prompt
 from storage import (
@@ -122,7 +122,7 @@ async def set_scene(
     """Read what generation needs.
 
     What an earlier attempt has saved is left out, so that the same is asked again, and answered
-    from the journal.
+    from the response cache.
 
     Args:
         store: The open project.
@@ -235,7 +235,7 @@ async def inputs_of_assistant(scene: Scene, values: Sequence[JsonValue]) -> Inpu
         for position, value in enumerate(values, 1)
     ]
     fresh = [text for text in dict.fromkeys(texts) if text not in scene.existing]
-    source = Origin("assistant").source(None)
+    source = ItemOrigin("assistant").source(None)
     return Inputs(
         task_inputs=tuple(TaskInput(text, source, _tags(scene)) for text in fresh),
         cells=(None,) * len(fresh),

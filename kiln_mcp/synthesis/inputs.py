@@ -8,11 +8,11 @@ from typing import Final, Protocol, cast
 
 from pydantic import JsonValue
 
+from kiln_mcp.datasets.near_duplicates import NEAR, jaccard, shingles
 from kiln_mcp.llm import Engine, Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm.for_each import for_each
 from kiln_mcp.llm.schemas import embedded
 from kiln_mcp.synthesis.coverage_plan import Cell
-from kiln_mcp.synthesis.similarity import NEAR, jaccard, shingles
 from kiln_mcp.workbench.prompts import load_prompt
 from storage.text.json_schema import find_problem
 

@@ -37,7 +37,7 @@ _ITEMS: Final = TypeAdapter(list[GivenItem])
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ItemOrigin:
     """Who or what items come from: a file, or else a person or their assistant."""
 
     author: Author
@@ -140,7 +140,7 @@ async def as_stored_text(
 
 
 async def runs_of(
-    task: Task, items: Sequence[GivenItem], origin: Origin, tags: Sequence[str]
+    task: Task, items: Sequence[GivenItem], origin: ItemOrigin, tags: Sequence[str]
 ) -> list[TaskRun]:
     """Return the runs that given items become.
 

@@ -7,8 +7,8 @@ from typing import Final
 import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from kiln_mcp.datasets.near_duplicates import diversity, near_duplicates
 from kiln_mcp.datasets.topics import topic_of
-from kiln_mcp.synthesis.similarity import diversity, near_duplicates
 from storage import Change, Task, TaskRun
 
 FILE: Final = "kiln_mcp_data_report.json"

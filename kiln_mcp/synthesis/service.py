@@ -10,17 +10,10 @@ import anyio
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from kiln_mcp.datasets.items import data_set
+from kiln_mcp.datasets.near_duplicates import group_names
 from kiln_mcp.datasets.parts import SHARES, part_tags, tag_of
 from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
 from kiln_mcp.synthesis.answers import AddedItems, DataSplit, GeneratedData, PartSize
-from kiln_mcp.synthesis.deals import (
-    complete_deal,
-    deal_warnings,
-    grouping_keys,
-    nothing_to_deal,
-    part_of,
-    with_part_tag,
-)
 from kiln_mcp.synthesis.generation import (
     DataWish,
     Scene,
@@ -34,14 +27,21 @@ from kiln_mcp.synthesis.generation import (
 from kiln_mcp.synthesis.items import (
     Author,
     GivenItem,
-    Origin,
+    ItemOrigin,
     read_items,
     runs_of,
     unreadable_items,
 )
 from kiln_mcp.synthesis.outputs import answer_all
 from kiln_mcp.synthesis.report import FILE, DataReport, SplitRecord, write_report
-from kiln_mcp.synthesis.similarity import group_names
+from kiln_mcp.synthesis.split_assignment import (
+    complete_deal,
+    deal_warnings,
+    grouping_keys,
+    nothing_to_deal,
+    part_of,
+    with_part_tag,
+)
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Task, TaskRun, task_run_filter
@@ -105,11 +105,11 @@ async def add_items(
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
     new_items = list(items or [])
-    origin = Origin(author)
+    origin = ItemOrigin(author)
     if file is not None:
         path = workspace.place(file)
         new_items += await _read(path)
-        origin = Origin(author, path.name)
+        origin = ItemOrigin(author, path.name)
     if not new_items:
         raise unreadable_items(file or "the call", "there is no item")
     synthetic = ["synthetic"] if file is None and author == "assistant" else []

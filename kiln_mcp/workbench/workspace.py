@@ -45,7 +45,7 @@ FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 1.0
 """The pause between two tries to claim work grows from the first to the second."""
 BYTES_A_CALL: Final = 16_384
-"""The room that an answer takes on a disk: its row in the journal and the files of its result."""
+"""The room that an answer takes on a disk: its cached row and the files of its result."""
 
 
 CarryOut = Callable[["Workspace", Job], Awaitable[JsonObject]]

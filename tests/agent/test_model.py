@@ -270,7 +270,7 @@ async def test_what_a_chat_costs_is_accounted_to_it_and_counts_when_it_is_resume
     tmp_path: Path,
 ) -> None:
     usage = Usage(input_tokens=100, output_tokens=20, cost_usd=0.25)
-    settings = EngineSettings(journal=tmp_path / "journal.sqlite", environment={})
+    settings = EngineSettings(response_cache=tmp_path / "responses.sqlite", environment={})
     async with chat_model(scripted(ModelAnswer("Hi.", usage=usage)), settings=settings) as model:
         await collect(model)
         assert model.budget.expense.cost_usd == 0.25

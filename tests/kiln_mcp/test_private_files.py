@@ -15,13 +15,13 @@ from kiln_mcp.llm import Engine, EngineSettings, Message, ModelRequest
 from scripted_model import ScriptedModel
 
 
-async def test_nobody_else_may_read_journal_jobs_and_orders_in_a_home_that_all_may_enter(
+async def test_nobody_else_may_read_response_cache_jobs_and_orders_in_a_home_that_all_may_enter(
     tmp_path: Path,
 ) -> None:
     async def work(job: Job, report: ReportProgress) -> JsonObject:
         return {}
 
-    settings = EngineSettings(tmp_path / "journal", orders=tmp_path / "orders", environment={})
+    settings = EngineSettings(tmp_path / "responses", orders=tmp_path / "orders", environment={})
     request = ModelRequest("m", (Message("user", "Hello?"),))
     async with (
         Engine(settings, {"m": ScriptedModel(["hi"])}) as engine,
@@ -34,7 +34,14 @@ async def test_nobody_else_may_read_journal_jobs_and_orders_in_a_home_that_all_m
             file.name: (await file.stat()).st_mode & 0o777
             async for file in AsyncPath(tmp_path).iterdir()
         }
-    assert files.keys() >= {"journal", "journal-wal", "jobs", "jobs-wal", "orders", "orders-wal"}
+    assert files.keys() >= {
+        "responses",
+        "responses-wal",
+        "jobs",
+        "jobs-wal",
+        "orders",
+        "orders-wal",
+    }
     open_to_all = {name for name, rights in files.items() if rights != 0o600}
     assert open_to_all <= {"jobs.lock"}  # is empty
 
@@ -47,8 +54,8 @@ def test_a_home_that_all_may_enter_is_narrowed_and_a_folder_for_all_is_not(tmp_p
         folder.chmod(rights)
     elsewhere.write_text("x", "utf-8")
     elsewhere.chmod(0o644)
-    (home / "journal.sqlite").write_text("answers", "utf-8")
-    (home / "journal.sqlite").chmod(0o644)
+    (home / "responses.sqlite").write_text("answers", "utf-8")
+    (home / "responses.sqlite").chmod(0o644)
     (home / "link").symlink_to(elsewhere)
     prepare_home(home)
     prepare_home(shared)
@@ -59,6 +66,6 @@ def test_a_home_that_all_may_enter_is_narrowed_and_a_folder_for_all_is_not(tmp_p
         "home": 0o700,
         "shared": 0o1777,
         "elsewhere": 0o644,
-        "journal.sqlite": 0o600,
+        "responses.sqlite": 0o600,
         "link": 0o644,
     }

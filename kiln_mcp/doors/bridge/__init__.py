@@ -5,61 +5,47 @@ has imported the slow libraries already. The bridge speaks both protocol eras an
 if none runs. If that fails, or KILN_MCP_DAEMON is "off", it serves MCP in its own process.
 """
 
-import os
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from kiln_mcp.doors.bridge.discovery import Daemon, DaemonUnreachable, home_folder
-from kiln_mcp.doors.bridge.envelope import header_value
-from kiln_mcp.doors.bridge.exchange import Exchange
-from kiln_mcp.doors.bridge.transport import Bridge
+if TYPE_CHECKING:
+    from kiln_mcp.doors.bridge.discovery import Daemon, home_folder
+    from kiln_mcp.doors.bridge.exchange import Exchange
+    from kiln_mcp.doors.bridge.transport import Bridge
 
 __all__ = ["Bridge", "Daemon", "Exchange", "home_folder", "main"]
 
 
-def _client_headers(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers that identify this client and carry its own settings."""
-    headers = {"kiln-mcp-client": os.urandom(8).hex()}
-    model = environment.get("KILN_MCP_MODEL")
-    return {**headers, "kiln-mcp-model": header_value(model)} if model else headers
+_MODULES = {
+    "Bridge": "kiln_mcp.doors.bridge.transport",
+    "Daemon": "kiln_mcp.doors.bridge.discovery",
+    "Exchange": "kiln_mcp.doors.bridge.exchange",
+    "home_folder": "kiln_mcp.doors.bridge.discovery",
+}
 
 
-def _serve_here(reason: str) -> int:
-    """Serve MCP in this process."""
-    sys.stderr.write(f"kiln-mcp: {reason}\n")
-    from kiln_mcp.doors.cli import serve_over_stdio
-
-    serve_over_stdio()
-    return 0
+def __getattr__(name: str) -> object:
+    """Import a name at its first use: a command such as `--help` needs none of them."""
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def _find(daemon: Daemon) -> str | None:
-    """Find or start the daemon and lend it this client's keys; return the reason if it fails."""
-    if os.environ.get("KILN_MCP_DAEMON") == "off":
-        return "no daemon, as KILN_MCP_DAEMON says."
-    try:
-        daemon.find(replacing=True)
-    except OSError as error:
-        return f"{error.filename} cannot be used: {(error.strerror or str(error)).casefold()}."
-    except DaemonUnreachable as error:
-        return str(error)
-    daemon.lend_keys(os.environ)
-    return None
+def _find_daemon() -> str | None:
+    """Find or start the daemon of this person's home; return the reason if it fails."""
+    from kiln_mcp.doors.bridge.program import find, own_daemon
+
+    return find(own_daemon())
 
 
 def main() -> int:
     """Run the bridge without a command, else the command line."""
-    daemon = Daemon(home_folder(os.environ, sys.platform))
     if len(sys.argv) > 1 or sys.stdin.isatty():
         from kiln_mcp.doors.cli import main as command_line
 
-        command_line(lambda: _find(daemon))
+        command_line(_find_daemon)
         return 0
-    reason = _find(daemon)
-    if reason is not None:
-        return _serve_here(f"{reason} Serving from this process instead: jobs pause when it ends.")
-    with suppress(KeyboardInterrupt):
-        Bridge(daemon, sys.stdin.buffer, sys.stdout.buffer, _client_headers(os.environ)).run()
-    # A thread may still write to a client that has stopped reading; its end would never come.
-    os._exit(0)
+    from kiln_mcp.doors.bridge.program import run_bridge
+
+    return run_bridge()

@@ -7,11 +7,6 @@ from collections.abc import Callable
 
 import click
 
-from kiln_mcp.doors.cli.next_steps import error_text
-from kiln_mcp.errors import AlreadyServing, InvalidArguments, disk_sentence, unwrap
-from kiln_mcp.workbench.plain_text import for_terminal
-from storage.errors import WorkbenchError
-
 FAILED = 1
 USAGE = 2
 NOT_APPROVED = 3
@@ -28,7 +23,7 @@ def run_guarded(run: Callable[[], object]) -> int:
     try:
         run()
     except BaseException as error:  # noqa: BLE001 - the outermost door
-        return _explain(unwrap(error))
+        return _explain(error)
     return 0
 
 
@@ -46,21 +41,37 @@ def _explain(error: BaseException) -> int:
         case click.ClickException():
             error.show()
             return error.exit_code
-        case InvalidArguments():
-            return _say(str(error), USAGE)
-        case WorkbenchError():
-            code = SERVED_ALREADY if isinstance(error, AlreadyServing) else FAILED
-            return _say(error_text(error), code)
         case BrokenPipeError():
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return FAILED
+        case _:
+            return _explain_work(error)
+
+
+def _explain_work(error: BaseException) -> int:
+    """Explain an error of a command's work; its rooms are imported already, or soon."""
+    from kiln_mcp.doors.cli.next_steps import error_text
+    from kiln_mcp.errors import AlreadyServing, InvalidArguments, disk_sentence, unwrap
+    from kiln_mcp.workbench.plain_text import for_terminal
+    from storage.errors import WorkbenchError
+
+    leaf = unwrap(error)
+    if leaf is not error:
+        return _explain(leaf)
+    match error:
+        case InvalidArguments():
+            return _say(for_terminal(str(error)), USAGE)
+        case WorkbenchError():
+            code = SERVED_ALREADY if isinstance(error, AlreadyServing) else FAILED
+            return _say(for_terminal(error_text(error)), code)
         case OSError():
-            return _say(disk_sentence(error), FAILED)
+            return _say(for_terminal(disk_sentence(error)), FAILED)
         case _:
             _log.error("unexpected error", exc_info=error)
-            return _say(f"An unexpected error: {type(error).__name__}: {error}", FAILED)
+            sentence = f"An unexpected error: {type(error).__name__}: {error}"
+            return _say(for_terminal(sentence), FAILED)
 
 
 def _say(sentence: str, code: int) -> int:
-    click.echo(f"kiln-mcp: {for_terminal(sentence)}", err=True)
+    click.echo(f"kiln-mcp: {sentence}", err=True)
     return code

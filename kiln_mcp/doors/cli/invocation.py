@@ -16,7 +16,7 @@ from pydantic import JsonValue
 from kiln_mcp.approvals.approval import Door, ProposedCall
 from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.plan import LONGEST_CODE
-from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.catalogue import open_own_workspace
 from kiln_mcp.doors.cli.failures import NOT_APPROVED
 from kiln_mcp.doors.cli.job import follow_job
 from kiln_mcp.doors.cli.next_steps import command_line
@@ -120,7 +120,7 @@ async def _invoke(
         problem = await _find(find_daemon)
     # A command ends soon: it submits jobs, and the daemon or a worker runs them.
     submitter = replace(settings, does_jobs=problem is not None)
-    async with installed_catalogue().open_workspace(submitter) as workspace:
+    async with open_own_workspace(submitter) as workspace:
         own = replace(workspace, person=person, caller="the command line")
         outcome = await _call(own, item, arguments, as_job=is_local)
         if (
@@ -130,7 +130,7 @@ async def _invoke(
         ):
             return await _end_of(workspace, outcome, arguments)
     # No other process runs the job, so this command does.
-    async with installed_catalogue().open_workspace(settings) as workspace:
+    async with open_own_workspace(settings) as workspace:
         return await _end_of(workspace, outcome, arguments)
 
 

@@ -6,16 +6,20 @@ from collections.abc import Iterable, Mapping
 
 from pydantic import JsonValue
 
-from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.catalogue import find_capability
 from kiln_mcp.doors.cli.options import items_are_text
 from storage.errors import NextStep, Refusal, WorkbenchError
 
 
 def command_line(step: NextStep) -> str:
     """Return the command of a next step with its options, and the reason as a comment."""
-    schemas = _schemas_of(step.tool)
+    arguments = step.arguments or {}
+    has_list = any(isinstance(value, list) for value in arguments.values())
+    schemas: Mapping[str, JsonValue] = {}
+    if has_list:  # only then, because a look-up imports the tool's room
+        schemas = _schemas_of(step.tool)
     words = ["kiln-mcp", step.tool.replace("_", "-")]
-    for name, value in (step.arguments or {}).items():
+    for name, value in arguments.items():
         schema = schemas.get(name)
         words += _option(name, value, schema if isinstance(schema, dict) else {})
     return f"{shlex.join(words)}  # {step.reason}"
@@ -31,7 +35,7 @@ def error_text(error: WorkbenchError) -> str:
 
 def _schemas_of(tool: str) -> Mapping[str, JsonValue]:
     try:
-        properties = installed_catalogue().find(tool).input_schema.get("properties")
+        properties = find_capability(tool).input_schema.get("properties")
     except WorkbenchError:  # of an extension that is no longer installed
         return {}
     return properties if isinstance(properties, dict) else {}

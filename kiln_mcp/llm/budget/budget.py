@@ -10,8 +10,8 @@ from typing import Final
 import anyio
 
 from kiln_mcp.llm.errors import BudgetSpent
-from kiln_mcp.llm.journal.expense import NOTHING, Expense
-from kiln_mcp.llm.journal.in_flight import InFlightCalls
+from kiln_mcp.llm.response_cache.expense import NOTHING, Expense
+from kiln_mcp.llm.response_cache.in_flight import InFlightCalls
 
 AWAITED_S: Final = 60.0
 """Seconds that in-flight calls are awaited when a budget allows no more."""
@@ -73,7 +73,7 @@ class Budget:
     """What one job may spend, and what it has spent.
 
     Attributes:
-        name: The first part of the asker of every call under it, in the journal.
+        name: The first part of the asker of every call under it, in the response cache.
         limit: The most that may be spent.
         in_flight_calls: The record of in-flight calls.
         expense: What is spent, without in-flight calls.
@@ -159,7 +159,7 @@ class Budget:
 
         Args:
             maximum: Its reservation.
-            loss: What it took that the journal does not hold.
+            loss: What it took that the response cache does not hold.
         """
         self._in_flight -= maximum
         self.in_flight_calls.end(maximum, loss)

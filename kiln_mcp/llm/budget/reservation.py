@@ -7,9 +7,9 @@ from typing import Final
 
 from kiln_mcp.llm.budget.budget import Budget
 from kiln_mcp.llm.errors import ModelError
-from kiln_mcp.llm.journal.expense import NOTHING, Expense
 from kiln_mcp.llm.messages import ModelRequest, Usage
 from kiln_mcp.llm.prices import Price
+from kiln_mcp.llm.response_cache.expense import NOTHING, Expense
 from kiln_mcp.llm.schemas import choices_instruction, instruction_for
 
 TOKENS_PER_MESSAGE: Final = 16
@@ -40,7 +40,7 @@ class Reservation:
 
     Attributes:
         usage: What has been paid for.
-        is_journalled: Whether the journal holds the answer.
+        is_kept: Whether the response cache holds the answer.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Reservation:
             withdraws: Whether a cancelled call is withdrawn, and costs nothing.
         """
         self.usage = Usage(calls=0)
-        self.is_journalled = False
+        self.is_kept = False
         self._budget = budget
         self._model = model
         self._estimate = maximum
@@ -147,7 +147,7 @@ class Reservation:
         if self._budget is None or not self._holds:
             return
         actual = actual if self._is_sent else NOTHING
-        loss = NOTHING if self.is_journalled else actual
+        loss = NOTHING if self.is_kept else actual
         if self._is_sent:
             self._budget.arrive(self._maximum, loss)
         self._budget.settle(self._maximum, actual, loss)

@@ -21,7 +21,7 @@ from kiln_mcp.llm.errors import (
 )
 from kiln_mcp.llm.limits.circuit_breaker import CircuitBreaker
 from kiln_mcp.llm.limits.learned_limits import DECREASE, PAUSE_S, LearnedLimits
-from kiln_mcp.llm.limits.shared_limits import Limits, SharedLimit, SharedLimits
+from kiln_mcp.llm.limits.shared_limits import ServerLimits, SharedLimit, SharedLimits
 from kiln_mcp.llm.limits.token_bucket import TokenBucket
 from kiln_mcp.llm.messages import ModelRequest, Usage
 
@@ -42,7 +42,7 @@ class RateLimiter:
     Configured limits hold for the server, learned limits for each of its models.
     """
 
-    def __init__(self, name: str, limits: Limits, shared: SharedLimit | None = None) -> None:
+    def __init__(self, name: str, limits: ServerLimits, shared: SharedLimit | None = None) -> None:
         self._name = name
         self._shared = shared
         self._limits = limits
@@ -193,7 +193,7 @@ class RateLimiters:
     def __init__(self, shared: SharedLimits | None = None) -> None:
         self._shared = shared
 
-    def gate(self, name: str, limits: Limits, key: str | None = None) -> RateLimiter:
+    def gate(self, name: str, limits: ServerLimits, key: str | None = None) -> RateLimiter:
         """Return a new gate.
 
         Args:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ServerLimits:
     """The configured limits of a server; None for no limit."""
 
     concurrency: int = 16
@@ -87,7 +87,7 @@ class SharedLimit(Protocol):
 class SharedLimits(Protocol):
     """The limits that all workers of a shared database keep together."""
 
-    def of(self, key: str, limits: Limits) -> SharedLimit:
+    def of(self, key: str, limits: ServerLimits) -> SharedLimit:
         """Return the limit of a server, by its name on every machine."""
         ...
 

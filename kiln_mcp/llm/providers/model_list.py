@@ -23,7 +23,7 @@ LONGEST_LISTING_S: Final = 10.0
 MOST_NAMES: Final = 20
 
 
-class ModelList:
+class ServerModels:
     """The list of one server, requested anew each time."""
 
     def __init__(self, server: str, connection: ServerConnection) -> None:

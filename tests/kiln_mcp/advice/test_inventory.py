@@ -6,7 +6,7 @@ from storage import Prompt
 
 SOUND = EvalInventory(
     name="Correctness",
-    judges=1,
+    evaluators=1,
     test_items=100,
     golden_items=40,
     rated_items=40,
@@ -60,7 +60,7 @@ def test_each_stage_leads_to_the_next_call() -> None:
     def step(**changes: object) -> list[str]:
         return tools(replace(TASK, evals=(replace(SOUND, **changes),)))
 
-    assert step(judges=0) == ["create_evaluator"]
+    assert step(evaluators=0) == ["create_evaluator"]
     assert step(test_items=0) == ["add_items", "generate_data", "split_data"]
     assert step(golden_items=0, rated_items=0, results=0) == ["run_eval"]
     assert step(golden_items=0, rated_items=0) == ["evolve_prompt"]

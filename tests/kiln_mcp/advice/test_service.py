@@ -113,7 +113,7 @@ async def test_what_evals_made_is_counted_neither_as_item_nor_as_golden(
     assert described["evals"] == [
         {
             "name": "Right",
-            "judges": 1,
+            "evaluators": 1,
             "test_items": 4,
             "golden_items": 3,
             "rated_items": 2,

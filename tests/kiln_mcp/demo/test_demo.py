@@ -47,7 +47,7 @@ def text_of(console: Console) -> str:
 
 def settings_in(folder: Path) -> Settings:
     home = folder / "home"
-    engine = EngineSettings(journal=home / "journal.sqlite", default_model=EMBEDDED)
+    engine = EngineSettings(response_cache=home / "responses.sqlite", default_model=EMBEDDED)
     return Settings(home=home, engine=engine)
 
 

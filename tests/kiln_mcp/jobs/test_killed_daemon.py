@@ -82,10 +82,10 @@ async def make_project(folder: Path, items: int) -> None:
 
 @dataclass(slots=True)
 class Bench:
-    """A client whose daemon can be killed, and what the model's server and the journal saw.
+    """A client whose daemon can be killed, and what the model's server and the response cache saw.
 
     Attributes:
-        paid_twice: Requests that were sent again though a journal that was read at a kill had
+        paid_twice: Requests that were sent again though the response cache, read at a kill, had
             their answer.
     """
 
@@ -95,7 +95,7 @@ class Bench:
     server: CountingServer
     kills: int = 0
     environment: dict[str, str] = field(default_factory=dict[str, str])
-    _journal_rows: list[tuple[int, frozenset[str]]] = field(
+    _cache_rows: list[tuple[int, frozenset[str]]] = field(
         default_factory=list[tuple[int, frozenset[str]]]
     )
 
@@ -141,25 +141,25 @@ class Bench:
             self.kill()
 
     def kill(self) -> None:
-        """Kill the daemon, and note what its journal held then."""
+        """Kill the daemon, and note what its response cache held then."""
         names = json.loads((self.home / "daemon.json").read_text(encoding="utf-8"))
         os.kill(names["pid"], signal.SIGKILL)
         self.kills += 1
         self.note()
 
     def note(self) -> None:
-        """Note what the journal holds and how many requests were sent by now."""
-        journal = sqlite3.connect(self.home / "journal.sqlite")
-        texts = [json.loads(row[0])["text"] for row in journal.execute("SELECT answer FROM calls")]
-        journal.close()
+        """Note what the response cache holds and how many requests were sent by now."""
+        cache = sqlite3.connect(self.home / "responses.sqlite")
+        texts = [json.loads(row[0])["text"] for row in cache.execute("SELECT answer FROM calls")]
+        cache.close()
         answers = frozenset(text.removeprefix("answer to ") for text in texts)
-        self._journal_rows.append((len(self.server.questions), answers))
+        self._cache_rows.append((len(self.server.questions), answers))
 
     @property
     def paid_twice(self) -> list[str]:
         return [
             text
-            for requests, answers in self._journal_rows
+            for requests, answers in self._cache_rows
             for text in self.server.questions[requests:]
             if text in answers
         ]

@@ -264,7 +264,7 @@ class Counting:
         return ModelAnswer(request.messages[0].content, usage=Usage(1, 1))
 
 async def main():
-    settings = EngineSettings(journal=folder / "journal.sqlite", environment={})
+    settings = EngineSettings(response_cache=folder / "responses.sqlite", environment={})
     async with Engine(settings, {"counting": Counting()}) as engine:
         async def work(job, report):
             texts = []

@@ -103,7 +103,7 @@ async def open_bench(
         output_usd_per_million=2.0,
     )
     engine = EngineSettings(
-        journal=folder / "home" / "journal.sqlite",
+        response_cache=folder / "home" / "responses.sqlite",
         servers=(tiny,),
         environment={},
         awaited_s=awaited_s,

@@ -35,7 +35,7 @@ from kiln_mcp.llm.errors import (
     Unavailable,
     UnknownModel,
 )
-from kiln_mcp.llm.journal.in_flight import InFlightCalls, InFlightNote
+from kiln_mcp.llm.response_cache.in_flight import InFlightCalls, InFlightNote
 
 KEY = "precious-secret"
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}

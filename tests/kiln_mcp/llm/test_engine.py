@@ -22,11 +22,11 @@ def question(text: str = "How old?", **changes: object) -> ModelRequest:
     return ModelRequest("scripted", (Message("user", text),), **changes)  # pyright: ignore[reportArgumentType]
 
 
-def engine_with(model: ScriptedModel, journal: Path | None = None) -> Engine:
-    return Engine(EngineSettings(journal=journal, environment={}), {"scripted": model})
+def engine_with(model: ScriptedModel, cache: Path | None = None) -> Engine:
+    return Engine(EngineSettings(response_cache=cache, environment={}), {"scripted": model})
 
 
-async def test_a_repeated_request_is_answered_from_the_journal() -> None:
+async def test_a_repeated_request_is_answered_from_the_response_cache() -> None:
     model = ScriptedModel([ModelAnswer("five", usage=Usage(10, 2, 0, 0.5))])
     async with engine_with(model) as engine:
         first = await engine.complete(question(), asker="test")
@@ -36,10 +36,10 @@ async def test_a_repeated_request_is_answered_from_the_journal() -> None:
     assert len(model.requests) == 1
 
 
-async def test_the_journal_survives_its_engine(tmp_path: Path) -> None:
+async def test_the_response_cache_survives_its_engine(tmp_path: Path) -> None:
     model = ScriptedModel(["five"])
     for _ in range(2):
-        async with engine_with(model, tmp_path / "home" / "journal.sqlite") as engine:
+        async with engine_with(model, tmp_path / "home" / "responses.sqlite") as engine:
             await engine.complete(question(), asker="test")
     assert len(model.requests) == 1
 

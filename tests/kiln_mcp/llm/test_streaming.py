@@ -106,7 +106,7 @@ every_model = pytest.mark.parametrize(
 
 
 @every_model
-async def test_a_streamed_answer_is_the_sum_of_its_parts_and_is_journalled(
+async def test_a_streamed_answer_is_the_sum_of_its_parts_and_is_kept(
     loopback: Loopback, kind: str, in_pieces: bool
 ) -> None:
     loopback.text = "hello there"
@@ -367,8 +367,8 @@ async def test_tool_calls_are_put_together_however_a_server_numbers_them(
     assert answer.finish == "tool_calls"
 
 
-async def test_a_streams_answer_is_in_the_journal_of_another_process(tmp_path: Path) -> None:
-    settings = EngineSettings(journal=tmp_path / "journal.sqlite", environment={})
+async def test_a_streams_answer_is_in_the_response_cache_of_another_process(tmp_path: Path) -> None:
+    settings = EngineSettings(response_cache=tmp_path / "responses.sqlite", environment={})
     model = ScriptedModel(["one two"])
     async with Engine(settings, {"m": model}) as engine:
         await heard(engine, asked("m"))

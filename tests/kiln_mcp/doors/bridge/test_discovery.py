@@ -124,7 +124,7 @@ def test_a_daemon_of_an_older_release_or_another_build_is_outdated(
 
 def test_the_bridge_imports_the_standard_library_alone() -> None:
     program = (
-        "import sys; before = set(sys.modules); import kiln_mcp.doors.bridge\n"
+        "import sys; before = set(sys.modules); import kiln_mcp.doors.bridge.program\n"
         "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))\n"
         "print(*sorted(name for name in sys.modules if name.startswith('kiln_mcp')))"
     )
@@ -205,7 +205,7 @@ def test_without_a_database_of_jobs_the_daemon_serves_all_the_rest(tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "spoilt", ["journal.sqlite", "jobs.sqlite", "orders.sqlite", "projects.json", "daemon.json"]
+    "spoilt", ["responses.sqlite", "jobs.sqlite", "orders.sqlite", "projects.json", "daemon.json"]
 )
 def test_garbage_in_the_home_keeps_nobody_from_what_works_without_it(
     tmp_path: Path, spoilt: str

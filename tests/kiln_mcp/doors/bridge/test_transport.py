@@ -100,7 +100,7 @@ class Lingering:
 async def serving(home: Path, catalogue: Catalogue) -> AsyncGenerator[None]:
     """Serve a home in this process while the block lasts."""
     engine = EngineSettings(
-        journal=home / "journal.sqlite", orders=home / "orders.sqlite", environment={}
+        response_cache=home / "responses.sqlite", orders=home / "orders.sqlite", environment={}
     )
     there = Daemon(home)
 

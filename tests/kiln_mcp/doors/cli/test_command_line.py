@@ -46,6 +46,16 @@ def test_what_cannot_be_meant_is_refused_in_a_sentence(
     assert said in refused.stderr
 
 
+def test_a_misspelt_capability_is_answered_with_its_name(tmp_path: Path) -> None:
+    refused = run(tmp_path / "home", "descrbe-project")
+    assert refused.exit_code == 2
+    assert "'describe-project'" in refused.stderr
+
+
+def test_a_command_may_be_written_as_the_tool_is_named(tmp_path: Path) -> None:
+    assert run(tmp_path / "home", "describe_project", "--help").exit_code == 0
+
+
 async def test_who_waits_for_the_host_is_told_so_and_where_to_answer(tmp_path: Path) -> None:
     home, ended = tmp_path / "home", list[Result]()
     group = anyio.create_task_group()

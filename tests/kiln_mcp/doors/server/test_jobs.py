@@ -82,7 +82,7 @@ async def connected(
             hear(message)
 
     engine = EngineSettings(
-        journal=home / "journal.sqlite", orders=home / "orders.sqlite", environment={}
+        response_cache=home / "responses.sqlite", orders=home / "orders.sqlite", environment={}
     )
     server = build_server(CATALOGUE.open_workspace(Settings(home=home, engine=engine)), CATALOGUE)
     with anyio.fail_after(60):

@@ -89,7 +89,7 @@ async def test_the_limit_of_tokens_is_never_passed_by_calls_at_the_same_time() -
 
 async def test_a_job_that_is_continued_remembers_what_it_spent(tmp_path: Path) -> None:
     model = SlowModel(tokens=1)
-    settings = EngineSettings(journal=tmp_path / "journal.sqlite", environment={})
+    settings = EngineSettings(response_cache=tmp_path / "responses.sqlite", environment={})
     async with Engine(settings, {"m": model}) as engine:
         assert await run_all(engine, BudgetLimit(calls=3), 5) == (3, 2)
     async with Engine(settings, {"m": model}) as engine:
@@ -123,7 +123,7 @@ class EndlessModel:
 async def test_a_cancelled_call_counts_as_spent_now_and_later(
     tmp_path: Path,
 ) -> None:
-    settings = EngineSettings(journal=tmp_path / "journal.sqlite", environment={})
+    settings = EngineSettings(response_cache=tmp_path / "responses.sqlite", environment={})
     model = EndlessModel()
     [request] = requests(1)
     most = maximum_expense(request, Price(0.0, 0.0, 0.0))
@@ -148,7 +148,7 @@ async def test_a_cancelled_call_counts_as_spent_now_and_later(
 
 
 async def test_a_failed_call_is_not_counted_by_a_later_attempt_either(tmp_path: Path) -> None:
-    settings = EngineSettings(journal=tmp_path / "journal.sqlite", environment={})
+    settings = EngineSettings(response_cache=tmp_path / "responses.sqlite", environment={})
     [request] = requests(1)
     async with Engine(settings, {"m": ScriptedModel([RuntimeError("broken")])}) as engine:
         budget = await engine.budget("jobs/1", BudgetLimit())

@@ -226,8 +226,8 @@ async def test_a_password_in_an_address_is_used_and_never_shown(
         for address in (loopback.address, "http://127.0.0.1:9/v1")
     )
     servers = (ServerSettings("local", there), ServerSettings("down", nowhere))
-    journal = tmp_path / "journal.sqlite"
-    async with Engine(EngineSettings(journal, servers=servers, environment={})) as engine:
+    cache = tmp_path / "responses.sqlite"
+    async with Engine(EngineSettings(cache, servers=servers, environment={})) as engine:
         loopback.fail(400, f"http://me:hunter2%40pw@{loopback.address} wants no logprobs")
         said: list[str] = []
         for model in ("local/tiny", "down/tiny"):
@@ -242,5 +242,5 @@ async def test_a_password_in_an_address_is_used_and_never_shown(
     assert f"local/tiny: At {loopback.address.replace('http://', 'http://…@')}." in said
     assert "nothing listens at http://…@127.0.0.1:9/v1" in said[1]
     assert "hunter2" not in "".join(said)
-    files = [anyio.Path(journal), anyio.Path(f"{journal}-wal")]
+    files = [anyio.Path(cache), anyio.Path(f"{cache}-wal")]
     assert not any([b"hunter2" in await file.read_bytes() for file in files if await file.exists()])

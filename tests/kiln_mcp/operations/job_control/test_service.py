@@ -90,7 +90,7 @@ CATALOGUE = Catalogue((*installed_catalogue().capabilities, ask_questions))
 
 def settings(home: Path) -> Settings:
     engine = EngineSettings(
-        journal=home / "journal.sqlite", orders=home / "orders.sqlite", environment={}
+        response_cache=home / "responses.sqlite", orders=home / "orders.sqlite", environment={}
     )
     return Settings(home=home, engine=engine)
 
@@ -131,7 +131,7 @@ async def test_a_job_that_is_under_way_is_not_begun_a_second_time(tmp_path: Path
         assert "under way already" in (second_run.message or "")
         await answer_all(workspace, 2)
         await service.wait_for_job(workspace, first.job)
-        # The journal answers it, so it may be done already.
+        # The response cache answers it, so it may be done already.
         later = await call_capability(workspace, ask_questions, {"count": 2}, wait_s=0)
         assert later.job not in {"", first.job}
 

@@ -54,7 +54,9 @@ async def busy() -> AsyncGenerator[str]:
 
 def settings(home: Path, address: str) -> Settings:
     servers = (ServerSettings("busy", address),)
-    engine = EngineSettings(journal=home / "journal.sqlite", servers=servers, environment={})
+    engine = EngineSettings(
+        response_cache=home / "responses.sqlite", servers=servers, environment={}
+    )
     return Settings(home=home, engine=engine)
 
 

@@ -12,7 +12,7 @@ CATALOGUE = installed_catalogue()
 
 def settings(home: Path) -> Settings:
     engine = EngineSettings(
-        journal=home / "journal.sqlite", orders=home / "orders.sqlite", environment={}
+        response_cache=home / "responses.sqlite", orders=home / "orders.sqlite", environment={}
     )
     return Settings(home=home, engine=engine)
 

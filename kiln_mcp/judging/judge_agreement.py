@@ -30,7 +30,7 @@ MIDDLE = {"pass_fail": 0.5, "pass_fail_critical": 0.5}
 """The score from which on an output passes, by the kinds of score that tell pass from fail."""
 
 
-class Standing(StrEnum):
+class JudgeStanding(StrEnum):
     """What a measurement shows about a judge; the value begins the sentence that describes it."""
 
     NO_SPREAD = "Cannot tell if this judge is any good, all verdicts and labels are one"
@@ -74,18 +74,18 @@ class Agreement:
     beats_constant: Interval
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> JudgeStanding:
         """Return how the judge compares with chance and with the best constant answer."""
         interval = self.kappa_interval
         if isinstance(self.kappa, CannotTell) or isinstance(interval, CannotTell):
-            return Standing.NO_SPREAD
+            return JudgeStanding.NO_SPREAD
         if self.constant.agreement > 1 - 1e-9:
-            return Standing.ONE_LABEL
+            return JudgeStanding.ONE_LABEL
         if self.agreement <= self.constant.agreement:
-            return Standing.NO_BETTER
+            return JudgeStanding.NO_BETTER
         if interval.low <= 0:
-            return Standing.NOT_ABOVE_CHANCE
-        return Standing.ABOVE_CHANCE if self.beats_constant.low <= 0 else Standing.BETTER
+            return JudgeStanding.NOT_ABOVE_CHANCE
+        return JudgeStanding.ABOVE_CHANCE if self.beats_constant.low <= 0 else JudgeStanding.BETTER
 
 
 def measure(
@@ -148,7 +148,7 @@ def describe(agreement: Agreement, kind: str) -> str:
     standing, interval = agreement.standing, agreement.kappa_interval
     opening = standing.value.format(constant=constant)
     if (
-        standing is Standing.ONE_LABEL
+        standing is JudgeStanding.ONE_LABEL
         or isinstance(agreement.kappa, CannotTell)
         or isinstance(interval, CannotTell)
     ):

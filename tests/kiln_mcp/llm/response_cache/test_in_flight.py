@@ -5,8 +5,8 @@ import anyio.lowlevel
 import pytest
 
 from kiln_mcp.llm.errors import DatabaseFailure
-from kiln_mcp.llm.journal.expense import Expense
-from kiln_mcp.llm.journal.in_flight import InFlightCalls, InFlightNote
+from kiln_mcp.llm.response_cache.expense import Expense
+from kiln_mcp.llm.response_cache.in_flight import InFlightCalls, InFlightNote
 
 
 class SlowBook:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import anyio
 
-from kiln_mcp.llm.journal.expense import Expense
+from kiln_mcp.llm.response_cache.expense import Expense
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class InFlightCalls:
 
         Args:
             maximum: Its reservation.
-            loss: What it took that the journal does not hold; it stays in the note for ever.
+            loss: What it took that the response cache does not hold; it stays in the note for ever.
         """
         self._total += loss - maximum
         if self._noting.locked():  # a larger note is just being written

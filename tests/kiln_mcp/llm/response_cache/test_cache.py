@@ -13,9 +13,9 @@ from kiln_mcp.llm import (
     Usage,
 )
 from kiln_mcp.llm.errors import DatabaseFailure
-from kiln_mcp.llm.journal.journal import request_key
-from kiln_mcp.llm.journal.writer import Batch, Change, JournalWriter
 from kiln_mcp.llm.messages import Tool
+from kiln_mcp.llm.response_cache.cache import request_key
+from kiln_mcp.llm.response_cache.writer import Batch, CacheChange, CacheWriter
 from scripted_model import ScriptedModel
 
 KEY = "sk-secret"
@@ -25,23 +25,23 @@ def request(text: str = "Hi", **changes: object) -> ModelRequest:
     return ModelRequest("m", (Message("user", text),), **changes)  # pyright: ignore[reportArgumentType]
 
 
-async def test_a_journal_that_cannot_be_created_is_reported_with_the_next_step(
+async def test_a_response_cache_that_cannot_be_created_is_reported_with_the_next_step(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "file").touch()
-    settings = EngineSettings(journal=tmp_path / "file" / "journal.sqlite", environment={})
+    settings = EngineSettings(response_cache=tmp_path / "file" / "responses.sqlite", environment={})
     async with Engine(settings, {"m": ScriptedModel(["never asked"])}) as engine:
         with pytest.raises(DatabaseFailure, match="KILN_MCP_HOME"):
             await engine.complete(request(), asker="test")
 
 
-async def test_a_damaged_journal_stops_only_calls_of_models(tmp_path: Path) -> None:
-    path = tmp_path / "journal.sqlite"
+async def test_a_damaged_response_cache_stops_only_calls_of_models(tmp_path: Path) -> None:
+    path = tmp_path / "responses.sqlite"
     path.write_bytes(b"no database at all, but long enough to be read as one" * 100)
     model = ScriptedModel(["answered"])
-    async with Engine(EngineSettings(journal=path, environment={}), {"m": model}) as engine:
+    async with Engine(EngineSettings(response_cache=path, environment={}), {"m": model}) as engine:
         with pytest.raises(
-            DatabaseFailure, match=r"journal\.sqlite is damaged, or no database\. Move it away"
+            DatabaseFailure, match=r"responses\.sqlite is damaged, or no database\. Move it away"
         ):
             await engine.complete(request(), asker="test")
         assert not model.requests
@@ -50,8 +50,8 @@ async def test_a_damaged_journal_stops_only_calls_of_models(tmp_path: Path) -> N
 
 
 async def test_a_full_disk_is_reported_and_nothing_is_half_written(tmp_path: Path) -> None:
-    path = tmp_path / "journal.sqlite"
-    settings = EngineSettings(journal=path, environment={})
+    path = tmp_path / "responses.sqlite"
+    settings = EngineSettings(response_cache=path, environment={})
     async with Engine(settings, {"m": ScriptedModel(["small"])}) as engine:
         await engine.complete(request(), asker="test")
     with sqlite3.connect(path) as connection:
@@ -70,10 +70,12 @@ async def test_a_full_disk_is_reported_and_nothing_is_half_written(tmp_path: Pat
 
 async def test_after_a_row_that_cannot_be_written_the_next_is(tmp_path: Path) -> None:
     odd = [ModelAnswer("odd", usage=Usage(tokens)) for tokens in (10**30, -1)]
-    path = tmp_path / "journal.sqlite"
+    path = tmp_path / "responses.sqlite"
     model = ScriptedModel([*odd, "fine"])
     with anyio.fail_after(20):
-        async with Engine(EngineSettings(journal=path, environment={}), {"m": model}) as engine:
+        async with Engine(
+            EngineSettings(response_cache=path, environment={}), {"m": model}
+        ) as engine:
             for _ in odd:
                 with pytest.raises(DatabaseFailure):
                     await engine.complete(request(), asker="test")
@@ -81,9 +83,9 @@ async def test_after_a_row_that_cannot_be_written_the_next_is(tmp_path: Path) ->
             assert [entry.usage.calls for entry in await engine.spending()] == [1]
 
 
-async def test_a_lone_surrogate_of_an_older_journal_is_replaced(tmp_path: Path) -> None:
+async def test_a_lone_surrogate_of_an_older_response_cache_is_replaced(tmp_path: Path) -> None:
     old = ModelAnswer("a\ud800", reasoning="\udc00b")
-    settings = EngineSettings(journal=tmp_path / "journal.sqlite", environment={})
+    settings = EngineSettings(response_cache=tmp_path / "responses.sqlite", environment={})
     async with Engine(settings, {"m": ScriptedModel([old])}) as engine:
         await engine.complete(request(), asker="test")
         answer = await engine.complete(request(), asker="test")
@@ -98,19 +100,19 @@ async def test_the_writer_survives_any_failure() -> None:
         if failures:
             raise failures.pop()
 
-    writer = JournalWriter(write)
+    writer = CacheWriter(write)
     with anyio.fail_after(20):
         with pytest.raises(DatabaseFailure, match="no disk"):
-            await writer.add(Change.WRITE, {})
+            await writer.add(CacheChange.WRITE, {})
         with pytest.raises(MemoryError, match="too large"):
-            await writer.add(Change.WRITE, {})
-        await writer.add(Change.WRITE, {})
+            await writer.add(CacheChange.WRITE, {})
+        await writer.add(CacheChange.WRITE, {})
         await writer.close()
 
 
-async def test_no_key_ever_enters_the_journal(tmp_path: Path) -> None:
-    path = tmp_path / "journal.sqlite"
-    settings = EngineSettings(journal=path, environment={"OPENAI_API_KEY": KEY})
+async def test_no_key_ever_enters_the_response_cache(tmp_path: Path) -> None:
+    path = tmp_path / "responses.sqlite"
+    settings = EngineSettings(response_cache=path, environment={"OPENAI_API_KEY": KEY})
     async with Engine(settings, {"m": ScriptedModel(["hello"])}) as engine:
         await engine.complete(request(), asker="test")
     assert all(KEY.encode() not in file.read_bytes() for file in list_files(tmp_path))

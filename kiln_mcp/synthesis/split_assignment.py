@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from kiln_mcp.datasets.splits import deal
 from kiln_mcp.datasets.topics import topic_of
 from kiln_mcp.synthesis.report import SplitRecord
-from kiln_mcp.synthesis.splits import deal
 from storage import TaskRun
 from storage.errors import NextStep, Refusal
 

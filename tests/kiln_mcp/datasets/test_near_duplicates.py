@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln_mcp.synthesis.similarity import (
+from kiln_mcp.datasets.near_duplicates import (
     Pair,
     diversity,
     group_names,

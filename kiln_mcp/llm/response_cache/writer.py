@@ -1,4 +1,4 @@
-"""The journal's writer thread: all rows that wait go into one transaction."""
+"""The response cache's writer thread: all rows that wait go into one transaction."""
 
 import asyncio
 import queue
@@ -12,19 +12,19 @@ from typing import Final
 
 import anyio.to_thread
 
-from kiln_mcp.llm.journal.journal import Row
+from kiln_mcp.llm.response_cache.cache import Row
 
 LAST_ROWS_S: Final = 30
 
 
-class Change(Enum):
+class CacheChange(Enum):
     """What is done with a row, in the order in which a batch does it."""
 
     NOTE = "note"
     WRITE = "write"
 
 
-Changed = tuple[Change, Row]
+Changed = tuple[CacheChange, Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +33,22 @@ class _PendingChanges:
     completion: asyncio.Future[None] | None = None
 
 
-Batch = dict[Change, list[Row]]
+Batch = dict[CacheChange, list[Row]]
 WriteBatch = Callable[[Batch], None]
 """Makes the changes of a batch in one transaction; raises DatabaseFailure."""
 
 
-class JournalWriter:
+class CacheWriter:
     """Takes rows from the event loop and writes them in a thread of its own."""
 
     def __init__(self, write: WriteBatch) -> None:
         self._write = write
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_PendingChanges | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="responses", daemon=True)
         self._thread.start()
 
-    async def add(self, change: Change, row: Row) -> None:
+    async def add(self, change: CacheChange, row: Row) -> None:
         """Make a change; return when it is made. It is made even if the caller is cancelled.
 
         Raises:
@@ -65,7 +65,7 @@ class JournalWriter:
         self._queue.put(_PendingChanges(changes, completion))
         await completion
 
-    def add_soon(self, change: Change, row: Row) -> None:
+    def add_soon(self, change: CacheChange, row: Row) -> None:
         """Make a change without waiting for it."""
         self._queue.put(_PendingChanges([(change, row)]))
 
@@ -83,7 +83,7 @@ class JournalWriter:
                 items.append(self._queue.get())
             pending = [item for item in items if item is not None]
             goes_on = len(pending) == len(items)
-            batch: Batch = {change: [] for change in Change}
+            batch: Batch = {change: [] for change in CacheChange}
             for change, row in chain.from_iterable(item.changes for item in pending):
                 batch[change].append(row)
             failure: Exception | None = None

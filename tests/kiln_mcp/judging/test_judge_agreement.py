@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kiln_mcp.judging.measurement import Standing, describe, measure
+from kiln_mcp.judging.judge_agreement import JudgeStanding, describe, measure
 from kiln_mcp.labels.ledger import LabelledVerdict
 from kiln_mcp.statistics import CannotTell, Interval
 
@@ -115,7 +115,7 @@ def test_a_judge_at_chance_level_is_not_shown_to_be_better_than_chance() -> None
     pairs += [LabelledVerdict(1.0, 1.0), LabelledVerdict(0.0, 0.0)]
     agreement = measure(pairs, "pass_fail")
     assert describe(agreement, "pass_fail").startswith("Not shown to be better than chance")
-    assert agreement.standing is Standing.NOT_ABOVE_CHANCE
+    assert agreement.standing is JudgeStanding.NOT_ABOVE_CHANCE
 
 
 def test_critical_fails_are_verdicts_of_their_own() -> None:

@@ -1,9 +1,9 @@
-"""The journal: every answer that a model ever gave, with its cost and its asker.
+"""The response cache: every answer that a model ever gave, with its cost and its asker.
 
 It is the response cache, too: the same request with the same sample number is answered from here.
 A row is never changed. It holds a hash of the request and the answer, and no keys. Notes of
 in-flight calls (`in_flight.py`) let a call count as spent whose process was killed. `sqlite.py` is
-the journal of one machine, `postgres.py` that of several.
+the response cache of one machine, `postgres.py` that of several.
 """
 
 import json
@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
 
-from kiln_mcp.llm.journal.expense import Expense
-from kiln_mcp.llm.journal.in_flight import InFlightNote, InFlightNotes
 from kiln_mcp.llm.messages import (
     Alternative,
     ModelAnswer,
@@ -23,14 +21,16 @@ from kiln_mcp.llm.messages import (
     ToolCall,
     Usage,
 )
+from kiln_mcp.llm.response_cache.expense import Expense
+from kiln_mcp.llm.response_cache.in_flight import InFlightNote, InFlightNotes
 from storage.text.characters import repair_texts
 
 Key = tuple[bytes, int]
 
 
 @dataclass(frozen=True, slots=True)
-class JournalEntry:
-    """An answer as the journal keeps it.
+class CacheEntry:
+    """An answer as the response cache keeps it.
 
     Attributes:
         answer: The answer.
@@ -146,11 +146,11 @@ class NewEntry:
 
     key: Key
     model: str
-    entry: JournalEntry
+    entry: CacheEntry
     asker: str
 
 
-class Journal(InFlightNotes, Protocol):
+class ResponseCache(InFlightNotes, Protocol):
     """The store of answers. Every method raises DatabaseFailure if it cannot be used."""
 
     async def open(self) -> None:
@@ -161,7 +161,7 @@ class Journal(InFlightNotes, Protocol):
         """Write the rows that wait, and close."""
         ...
 
-    async def read(self, key: Key) -> JournalEntry | None:
+    async def read(self, key: Key) -> CacheEntry | None:
         """Return the newest answer to a request; None if it was never answered."""
         ...
 
@@ -210,11 +210,11 @@ def note_row(note: InFlightNote) -> Row:
     }
 
 
-def entry_in(row: Sequence[Any]) -> JournalEntry:
+def entry_in(row: Sequence[Any]) -> CacheEntry:
     """Return the answer in a row of answer, problem, tokens, cost, latency and asker."""
     answer, problem, input_tokens, output_tokens, cached_tokens, cost_usd, latency_s, asker = row
     usage = Usage(input_tokens, output_tokens, cached_tokens, cost_usd)
-    return JournalEntry(_read_answer(answer, usage, latency_s), problem, asker)
+    return CacheEntry(_read_answer(answer, usage, latency_s), problem, asker)
 
 
 def spending_in(row: Sequence[Any]) -> Spending:

@@ -1,4 +1,4 @@
-"""The journal in a Postgres database, shared by all workers."""
+"""The response cache in a Postgres database, shared by all workers."""
 
 import asyncio
 import secrets
@@ -9,10 +9,9 @@ import anyio.to_thread
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from kiln_mcp.llm.journal.expense import Expense
-from kiln_mcp.llm.journal.in_flight import InFlightNote
-from kiln_mcp.llm.journal.journal import (
-    JournalEntry,
+from kiln_mcp.llm.postgres import PostgresLink, T, Work
+from kiln_mcp.llm.response_cache.cache import (
+    CacheEntry,
     Key,
     NewEntry,
     Spending,
@@ -21,8 +20,9 @@ from kiln_mcp.llm.journal.journal import (
     note_row,
     spending_in,
 )
-from kiln_mcp.llm.journal.writer import Batch, Change, JournalWriter
-from kiln_mcp.llm.postgres import PostgresLink, T, Work
+from kiln_mcp.llm.response_cache.expense import Expense
+from kiln_mcp.llm.response_cache.in_flight import InFlightNote
+from kiln_mcp.llm.response_cache.writer import Batch, CacheChange, CacheWriter
 
 _SCHEMA: Final[tuple[LiteralString, ...]] = (
     # IF NOT EXISTS does not keep workers that start at once from colliding.
@@ -63,8 +63,8 @@ _SCHEMA: Final[tuple[LiteralString, ...]] = (
     "CREATE INDEX IF NOT EXISTS kiln_on_the_way_by_budget ON kiln_on_the_way (budget)",
     "DELETE FROM kiln_on_the_way WHERE calls = 0",
 )
-_STATEMENTS: Final[Mapping[Change, LiteralString]] = {
-    Change.NOTE: """
+_STATEMENTS: Final[Mapping[CacheChange, LiteralString]] = {
+    CacheChange.NOTE: """
         INSERT INTO kiln_on_the_way
             (id, budget, noted_at, cost_usd, tokens, calls, unpriced_calls)
         VALUES (%(id)s, %(budget)s, %(noted_at)s, %(cost_usd)s, %(tokens)s, %(calls)s,
@@ -73,7 +73,7 @@ _STATEMENTS: Final[Mapping[Change, LiteralString]] = {
             cost_usd = excluded.cost_usd, tokens = excluded.tokens, calls = excluded.calls,
             unpriced_calls = excluded.unpriced_calls
         """,
-    Change.WRITE: """
+    CacheChange.WRITE: """
         INSERT INTO kiln_calls (token, request_hash, sample, asked_at, asker, model, answer,
             problem, input_tokens, output_tokens, cached_tokens, cost_usd, latency_s)
         VALUES (%(token)s, %(request_hash)s, %(sample)s, %(asked_at)s, %(asker)s, %(model)s,
@@ -102,18 +102,18 @@ SELECT coalesce(sum(cost_usd), 0), coalesce(sum(tokens), 0)::bigint,
 FROM kiln_on_the_way WHERE budget = %(budget)s
 """
 
-Entries = Mapping[Key, JournalEntry]
+Entries = Mapping[Key, CacheEntry]
 
 
-class PostgresJournal:
-    """A journal in a Postgres database. Concurrent lookups go in one query."""
+class PostgresResponseCache:
+    """A response cache in a Postgres database. Concurrent lookups go in one query."""
 
     def __init__(self, url: str) -> None:
         """Name the database, without any contact."""
         self._reading = PostgresLink(url, "reads")
         self._writing = PostgresLink(url, "writes")
-        self._writer: JournalWriter | None = None
-        self._lookups: dict[Key, asyncio.Future[JournalEntry | None]] = {}
+        self._writer: CacheWriter | None = None
+        self._lookups: dict[Key, asyncio.Future[CacheEntry | None]] = {}
         self._looking: asyncio.Task[None] | None = None
         self._has_tables = False
 
@@ -126,7 +126,7 @@ class PostgresJournal:
 
     async def open(self) -> None:
         """Get ready without contact: a process that asks no model needs no database."""
-        self._writer = JournalWriter(self._write_batch)
+        self._writer = CacheWriter(self._write_batch)
 
     async def close(self) -> None:
         """Write the rows that wait, and close the connections."""
@@ -136,12 +136,12 @@ class PostgresJournal:
         await anyio.to_thread.run_sync(self._reading.close)
         await anyio.to_thread.run_sync(self._writing.close)
 
-    def _open_writer(self) -> JournalWriter:
+    def _open_writer(self) -> CacheWriter:
         if self._writer is None:
-            raise RuntimeError("the journal is not open")
+            raise RuntimeError("the response cache is not open")
         return self._writer
 
-    async def read(self, key: Key) -> JournalEntry | None:
+    async def read(self, key: Key) -> CacheEntry | None:
         """Return the newest answer to a request, None if it was never answered."""
         lookup = self._lookups.get(key)
         if lookup is None:
@@ -181,15 +181,15 @@ class PostgresJournal:
             "token": secrets.token_hex(8),  # a row that is sent twice is written once
             "problem": _storable(new_entry.entry.problem),
         }
-        await self._open_writer().add(Change.WRITE, row)
+        await self._open_writer().add(CacheChange.WRITE, row)
 
     async def note(self, note: InFlightNote) -> None:
         """Keep a note; return when it is in the database."""
-        await self._open_writer().add(Change.NOTE, note_row(note))
+        await self._open_writer().add(CacheChange.NOTE, note_row(note))
 
     def note_soon(self, note: InFlightNote) -> None:
         """Keep a note, soon."""
-        self._open_writer().add_soon(Change.NOTE, note_row(note))
+        self._open_writer().add_soon(CacheChange.NOTE, note_row(note))
 
     async def spending(self, asker: str = "*") -> tuple[Spending, ...]:
         """Return the spending by model; `asker` may hold `*` as in file names."""
@@ -211,7 +211,7 @@ class PostgresJournal:
     def _write_batch(self, batch: Batch) -> None:
         def write(connection: Connection[TupleRow]) -> None:
             with connection.cursor() as cursor:
-                for change in Change:
+                for change in CacheChange:
                     if rows := batch[change]:
                         cursor.executemany(_STATEMENTS[change], rows)
 

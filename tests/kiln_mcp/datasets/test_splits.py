@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kiln_mcp.datasets.parts import SHARES
-from kiln_mcp.synthesis.splits import deal, split_sizes
+from kiln_mcp.datasets.splits import deal, split_sizes
 
 shares = st.dictionaries(
     st.sampled_from(["train", "val", "test", "golden"]), st.integers(0, 100), min_size=1

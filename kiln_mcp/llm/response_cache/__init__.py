@@ -1,9 +1,9 @@
-"""The journal of all calls: response cache and account of costs.
+"""The response cache: every call with its answer, and the account of costs.
 
 One row a call, in SQLite or in the workers' Postgres. One thread writes all rows that wait in one
 transaction. A row that cannot be written fails alone. Keys never enter it. The file is opened at
 the first question, so a damaged one stops nothing else.
 
 An answer that never fitted its schema is asked for again by the next job, but not within its own.
-What a closed stream had written counts as spent and is not journalled.
+What a closed stream had written counts as spent and is not kept in the response cache.
 """

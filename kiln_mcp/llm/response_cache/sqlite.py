@@ -1,4 +1,4 @@
-"""The journal of one machine: a SQLite file that several processes may share."""
+"""The response cache of one machine: a SQLite file that several processes may share."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -10,10 +10,8 @@ import anyio.to_thread
 
 from kiln_mcp.errors import database_sentence
 from kiln_mcp.llm.errors import DatabaseFailure
-from kiln_mcp.llm.journal.expense import Expense
-from kiln_mcp.llm.journal.in_flight import InFlightNote
-from kiln_mcp.llm.journal.journal import (
-    JournalEntry,
+from kiln_mcp.llm.response_cache.cache import (
+    CacheEntry,
     Key,
     NewEntry,
     Spending,
@@ -22,7 +20,9 @@ from kiln_mcp.llm.journal.journal import (
     note_row,
     spending_in,
 )
-from kiln_mcp.llm.journal.writer import Batch, Change, JournalWriter
+from kiln_mcp.llm.response_cache.expense import Expense
+from kiln_mcp.llm.response_cache.in_flight import InFlightNote
+from kiln_mcp.llm.response_cache.writer import Batch, CacheChange, CacheWriter
 from storage.sqlite_files import open_shared
 
 _SCHEMA: Final[LiteralString] = """
@@ -55,13 +55,13 @@ CREATE TABLE IF NOT EXISTS on_the_way (
 CREATE INDEX IF NOT EXISTS on_the_way_by_budget ON on_the_way (budget);
 DELETE FROM on_the_way WHERE calls = 0;
 """
-_STATEMENTS: Final[dict[Change, LiteralString]] = {
-    Change.NOTE: """
+_STATEMENTS: Final[dict[CacheChange, LiteralString]] = {
+    CacheChange.NOTE: """
         INSERT OR REPLACE INTO on_the_way
             (id, budget, noted_at, cost_usd, tokens, calls, unpriced_calls)
         VALUES (:id, :budget, :noted_at, :cost_usd, :tokens, :calls, :unpriced_calls)
         """,
-    Change.WRITE: """
+    CacheChange.WRITE: """
         INSERT INTO calls (request_hash, sample, asked_at, asker, model, answer, problem,
             input_tokens, output_tokens, cached_tokens, cost_usd, latency_s)
         VALUES (:request_hash, :sample, :asked_at, :asker, :model, :answer, :problem,
@@ -85,8 +85,8 @@ FROM on_the_way WHERE budget = :budget
 """
 
 
-class SqliteJournal:
-    """A journal in a SQLite file.
+class SqliteResponseCache:
+    """A response cache in a SQLite file.
 
     A row is read in the event loop: a point lookup in WAL mode takes microseconds and never
     waits for a writer.
@@ -95,7 +95,7 @@ class SqliteJournal:
     def __init__(self, path: Path | None) -> None:
         """Name the file; None for one that is deleted at the end."""
         self._path = path
-        self._writer: JournalWriter | None = None
+        self._writer: CacheWriter | None = None
         self._connection: sqlite3.Connection | None = None
         self._writing: sqlite3.Connection | None = None
         self._folder: TemporaryDirectory[str] | None = None
@@ -119,7 +119,7 @@ class SqliteJournal:
         if self._folder is not None:
             self._folder.cleanup()
 
-    async def _open_writer(self) -> JournalWriter:
+    async def _open_writer(self) -> CacheWriter:
         """Return the writer; open or create the file first."""
         if self._writer is not None:
             return self._writer
@@ -129,14 +129,14 @@ class SqliteJournal:
             if self._writer is None:
                 self._connection = await anyio.to_thread.run_sync(self._connect)
                 self._writing = await anyio.to_thread.run_sync(self._connect)
-                self._writer = JournalWriter(self._write_batch)
+                self._writer = CacheWriter(self._write_batch)
             return self._writer
 
     def _connect(self) -> sqlite3.Connection:
         try:
             if self._path is None:
                 self._folder = TemporaryDirectory(prefix="kiln-mcp-")
-                self._path = Path(self._folder.name, "journal.sqlite")
+                self._path = Path(self._folder.name, "responses.sqlite")
             connection = open_shared(self._path)
             connection.executescript(_SCHEMA)
         except (sqlite3.Error, OSError) as error:
@@ -155,7 +155,7 @@ class SqliteJournal:
         except sqlite3.Error as error:
             raise self._failure(error) from error
 
-    async def read(self, key: Key) -> JournalEntry | None:
+    async def read(self, key: Key) -> CacheEntry | None:
         """Return the newest answer to a request, None if it was never answered."""
         if self._connection is None:
             await self._open_writer()
@@ -166,17 +166,17 @@ class SqliteJournal:
         """Write an answer; return when it is in the file."""
         # The answer has been paid for: a cancelled asker must not lose it, and the row is written
         # whether or not anyone still waits.
-        await (await self._open_writer()).add(Change.WRITE, entry_row(new_entry))
+        await (await self._open_writer()).add(CacheChange.WRITE, entry_row(new_entry))
 
     async def note(self, note: InFlightNote) -> None:
         """Keep a note; return when it is in the file."""
-        await (await self._open_writer()).add(Change.NOTE, note_row(note))
+        await (await self._open_writer()).add(CacheChange.NOTE, note_row(note))
 
     def note_soon(self, note: InFlightNote) -> None:
         """Keep a note, soon."""
         if self._writer is None:
             raise self._failure("it is not open")
-        self._writer.add_soon(Change.NOTE, note_row(note))
+        self._writer.add_soon(CacheChange.NOTE, note_row(note))
 
     async def spending(self, asker: str = "*") -> tuple[Spending, ...]:
         """Return the spending by model; `asker` may hold `*` as in file names."""
@@ -197,7 +197,7 @@ class SqliteJournal:
         try:
             with connection:  # ends the transaction, however it goes
                 connection.execute("BEGIN IMMEDIATE")
-                for change in Change:
+                for change in CacheChange:
                     connection.executemany(_STATEMENTS[change], batch[change])
         except (sqlite3.Error, UnicodeError, OverflowError) as error:
             raise self._failure(error) from error

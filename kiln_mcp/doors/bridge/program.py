@@ -1,0 +1,57 @@
+"""The bridge from its start to its end, and the daemon that it finds for the command line."""
+
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+
+from kiln_mcp.doors.bridge.discovery import Daemon, DaemonUnreachable, home_folder
+from kiln_mcp.doors.bridge.envelope import header_value
+from kiln_mcp.doors.bridge.transport import Bridge
+
+
+def own_daemon() -> Daemon:
+    """Return the daemon of this person's home, which may not run yet."""
+    return Daemon(home_folder(os.environ, sys.platform))
+
+
+def _client_headers(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that identify this client and carry its own settings."""
+    headers = {"kiln-mcp-client": os.urandom(8).hex()}
+    model = environment.get("KILN_MCP_MODEL")
+    return {**headers, "kiln-mcp-model": header_value(model)} if model else headers
+
+
+def _serve_here(reason: str) -> int:
+    """Serve MCP in this process."""
+    sys.stderr.write(f"kiln-mcp: {reason}\n")
+    from kiln_mcp.doors.cli import serve_over_stdio
+
+    serve_over_stdio()
+    return 0
+
+
+def find(daemon: Daemon) -> str | None:
+    """Find or start the daemon and lend it this client's keys; return the reason if it fails."""
+    if os.environ.get("KILN_MCP_DAEMON") == "off":
+        return "no daemon, as KILN_MCP_DAEMON says."
+    try:
+        daemon.find(replacing=True)
+    except OSError as error:
+        return f"{error.filename} cannot be used: {(error.strerror or str(error)).casefold()}."
+    except DaemonUnreachable as error:
+        return str(error)
+    daemon.lend_keys(os.environ)
+    return None
+
+
+def run_bridge() -> int:
+    """Carry messages to and from the daemon; without one, serve MCP in this process."""
+    daemon = own_daemon()
+    reason = find(daemon)
+    if reason is not None:
+        return _serve_here(f"{reason} Serving from this process instead: jobs pause when it ends.")
+    with suppress(KeyboardInterrupt):
+        Bridge(daemon, sys.stdin.buffer, sys.stdout.buffer, _client_headers(os.environ)).run()
+    # A thread may still write to a client that has stopped reading; its end would never come.
+    os._exit(0)

@@ -1,0 +1,98 @@
+"""The commands that serve: MCP over standard input and output, the daemon, and a worker."""
+
+import os
+import sys
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+
+import anyio
+import click
+
+from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.doors.cli.failures import FAILED
+from kiln_mcp.errors import disk_sentence, leaves
+from kiln_mcp.settings import Settings
+from storage.errors import WorkbenchError
+
+
+def serve_over_stdio() -> None:
+    """Serve MCP over standard input and output; if that fails, tell the client the reason."""
+    from kiln_mcp.doors.server import refuse_all, serve_stdio
+
+    if sys.stdin.isatty():
+        click.echo(
+            "Serving MCP on standard input and output: an assistant starts this. "
+            "For a person: kiln-mcp --help, kiln-mcp demo, or kiln-chat. Ctrl-C ends it.",
+            err=True,
+        )
+    settings = Settings.from_environment(os.environ)
+    catalogue = installed_catalogue()
+    is_open = False
+    failures: list[str] = []  # an exit within `except*` would be wrapped in a group
+
+    async def run() -> None:
+        nonlocal is_open
+        async with catalogue.open_workspace(settings) as workspace:
+            is_open = True
+            await serve_stdio(nullcontext(workspace), catalogue)
+
+    try:
+        anyio.run(run)
+    except* (WorkbenchError, OSError) as errors:
+        failures += [
+            disk_sentence(error) if isinstance(error, OSError) else str(error)
+            for error in leaves(errors)
+            if not isinstance(error, BrokenPipeError)  # the client has ended
+        ]
+    if failures:
+        click.echo(f"kiln-mcp: {' '.join(failures)}", err=True)
+        if not (is_open or sys.stdin.isatty()):
+            refuse_all(" ".join(failures), sys.stdin.buffer, sys.stdout.buffer)
+        sys.exit(FAILED)
+
+
+@click.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=0,
+    help="Port on 127.0.0.1; 0: any free port.",
+)
+@click.option(
+    "--idle-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=15.0,
+    show_default=True,
+    help="Minutes without a request after which it ends.",
+)
+def serve(port: int, idle_minutes: float) -> None:
+    """Serve MCP over HTTP at /mcp and run jobs: the daemon that clients share."""
+    from kiln_mcp.doors.daemon import serve as serve_http
+
+    settings = Settings.from_environment(os.environ)
+    run = partial(serve_http, port=port, idle_s=idle_minutes * 60)
+    anyio.run(run, settings, installed_catalogue())
+
+
+@click.command()
+@click.option("--database-url", help="With a password, set KILN_MCP_DATABASE_URL instead.")
+def worker(database_url: str | None) -> None:
+    """Run jobs from a shared Postgres database until stopped; start any number of workers."""
+    settings = Settings.from_environment(os.environ)
+    url = database_url or settings.shared_database_url
+    if url is None or not url.startswith(("postgresql://", "postgres://")):
+        other = "" if url is None else f", and {url.partition(':')[0]!r} is not Postgres"
+        raise click.UsageError(
+            "A worker needs a shared database: postgresql://… in KILN_MCP_DATABASE_URL (with a "
+            f"password), or in --database-url{other}."
+        )
+    anyio.run(_work, replace(settings, shared_database_url=url))
+
+
+async def _work(settings: Settings) -> None:
+    async with installed_catalogue().open_workspace(settings) as workspace:
+        if workspace.desk is not None:
+            await workspace.desk.runner()
+        click.echo("kiln-mcp: Ready: this worker runs jobs until Ctrl-C stops it.", err=True)
+        await anyio.sleep_forever()
