@@ -29,7 +29,7 @@ from kiln_mcp.llm.providers.forced_generation import (
     ChunkHandler,
     ForcedGeneration,
 )
-from kiln_mcp.llm.providers.forced_text import can_force
+from kiln_mcp.llm.providers.forced_text import ForcedAnswer, forced_answer
 from kiln_mcp.llm.providers.openai_format import chat_body
 from kiln_mcp.llm.providers.stream_assembly import Assembly
 
@@ -144,11 +144,11 @@ class _Pool:
             server.handle_completions(raw_body(request, self._context_tokens) | stream, handler)
             return
         body = grammar_body(request, self._context_tokens) | stream
-        schema = forced_schema(request, body)
-        if schema is not None:
-            key = json.dumps(schema)
+        forced = forced_part(request, body)
+        if forced is not None:
+            key = json.dumps(forced.schema)
             if key not in self._unforced:
-                if ForcedGeneration(server, body, schema, handler).run():
+                if ForcedGeneration(server, body, forced, handler).run():
                     return
                 self._unforced.add(key)
         server.handle_chat_completions(body, handler)
@@ -279,8 +279,8 @@ def grammar_body(request: ModelRequest, context_tokens: int) -> dict[str, Any]:
     return body
 
 
-def forced_schema(request: ModelRequest, body: Mapping[str, Any]) -> JsonSchema | None:
-    """Return the schema whose text is forced in a request's answer; None if none is.
+def forced_part(request: ModelRequest, body: Mapping[str, Any]) -> ForcedAnswer | None:
+    """Return what is forced in a request's answer; None if nothing is.
 
     Only the most probable answer is the same with forced text: a draw at random takes a number for
     each token. Logprobs, stop texts and tool calls need each token of the answer.
@@ -288,8 +288,9 @@ def forced_schema(request: ModelRequest, body: Mapping[str, Any]) -> JsonSchema 
     is_plain = not (request.top_logprobs or request.stop or request.tools or request.choices)
     if request.schema is None or request.temperature > 0 or not is_plain:
         return None
+    answers = [message.content for message in request.messages if message.role == "assistant"]
     schema: JsonSchema = body["response_format"]["json_schema"]["schema"]
-    return schema if can_force(schema) else None
+    return forced_answer(schema, answers[-1] if answers else "")
 
 
 def raw_body(request: ModelRequest, context_tokens: int) -> dict[str, Any]:

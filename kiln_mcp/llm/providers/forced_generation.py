@@ -12,13 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from kiln_mcp.llm.messages import JsonSchema
-from kiln_mcp.llm.providers.forced_text import forced_text, stop_texts
-from kiln_mcp.llm.providers.partial_json import content_of, is_complete
-
-KEY_END: Final = '":'
-BEGINNING_TOKENS: Final = 32
-"""An answer without an example is begun by the model itself, which shows its whitespace."""
+from kiln_mcp.llm.providers.forced_text import ForcedAnswer, forced_text, stop_texts
+from kiln_mcp.llm.providers.partial_json import is_complete
 
 INVALID_REQUEST: Final = "invalid_request_error"
 
@@ -55,7 +50,7 @@ class _Segment:
     is_cancelled: bool = False
 
     def take(self, chunk: dict[str, Any]) -> str:
-        """Take a chunk of the call's stream, or its whole reply; return the text that it adds."""
+        """Take a chunk of the call's stream; return the text that it adds."""
         if "error" in chunk:
             self.error = chunk
             return ""
@@ -78,21 +73,25 @@ class ForcedGeneration:
     """One answer, written value by value."""
 
     def __init__(
-        self, server: ChatServer, body: dict[str, Any], schema: JsonSchema, handler: ChunkHandler
+        self,
+        server: ChatServer,
+        body: dict[str, Any],
+        forced: ForcedAnswer,
+        handler: ChunkHandler,
     ) -> None:
         """Set up.
 
         Args:
             server: The model.
             body: The chat request, as it would be sent in one call.
-            schema: The answer's schema.
+            forced: The answer's schema and its beginning.
             handler: Takes the answer's chunks.
         """
         self._server = server
         self._body = body
-        self._schema = schema
+        self._schema = forced.schema
         self._handler = handler
-        self._text = ""
+        self._text = forced.beginning
         self._sent = 0
         self._written = 0
         self._first_usage: Mapping[str, Any] | None = None
@@ -103,9 +102,6 @@ class ForcedGeneration:
 
         An error of the first call goes to the handler.
         """
-        segment = self._begin()
-        if segment is not None and not self._goes_on(segment):
-            return True
         while not is_complete(self._extend()):
             if self._tokens_left() <= 0:
                 self._end("length")
@@ -117,32 +113,6 @@ class ForcedGeneration:
                 return True
         self._end("stop")
         return True
-
-    def _begin(self) -> _Segment | None:
-        """Begin as the conversation's last answer does; otherwise let the model begin."""
-        turns: list[Mapping[str, Any]] = self._body["messages"]
-        answers = [turn["content"] for turn in turns if turn["role"] == "assistant"]
-        self._text = forced_text(self._schema, "", str(answers[-1]) if answers else "")
-        if self._text:
-            return None
-        # Not streamed: only so is a code fence to be seen, which llama.cpp hides from the reader.
-        reply = self._server.handle_chat_completions(
-            {
-                **self._body,
-                "stop": [KEY_END],
-                "max_tokens": min(BEGINNING_TOKENS, self._body["max_tokens"]),
-                "stream": False,
-                "verbose": True,
-            }
-        )
-        segment = _Segment()
-        segment.take(reply)
-        details: Mapping[str, Any] = reply.get("__verbose") or {}
-        self._text = str(details.get("content") or "")
-        if segment.is_cut and self._body["max_tokens"] > BEGINNING_TOKENS:
-            self._note_usage(segment)
-            return None
-        return segment
 
     def _extend(self) -> str:
         self._text += forced_text(self._schema, self._text)
@@ -199,8 +169,7 @@ class ForcedGeneration:
 
     def _send(self) -> bool:
         """Pass the new text on; return whether the reader stops the model."""
-        content = content_of(self._text)
-        added, self._sent = content[self._sent :], len(content)
+        added, self._sent = self._text[self._sent :], len(self._text)
         if not added:
             return False
         return self._handler({"choices": [{"index": 0, "delta": {"content": added}}]})

@@ -1,25 +1,28 @@
 """The text that a JSON schema forces: what must come next in an answer that is half written.
 
 A schema fixes the keys, their order, the braces and the constants; a model chooses the values and
-the whitespace. The whitespace of forced text follows the answer itself, or an earlier answer of the
-conversation. Forced text ends behind a colon or behind the whole answer, and nowhere else: there no
-token of the usual vocabularies reaches across, so the model reads the tokens that it would have
-written.
+the whitespace. The whitespace of forced text follows an earlier answer of the conversation, then
+the answer itself. The model must read the tokens that it would have written. So forced text ends
+behind a colon or behind the whole answer, where no token of the usual vocabularies reaches across.
+And it holds only words that the earlier answer shows.
 
 The order of keys is llama.cpp's: required properties first, each in the schema's order.
 """
 
 import json
 import re
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
 
 from kiln_mcp.llm.messages import JsonSchema
 from kiln_mcp.llm.providers.partial_json import Layout, Scan, is_complete
 from kiln_mcp.llm.providers.schema_parts import (
+    constants_of,
     is_closed_object,
     items_of,
     kinds_of,
+    properties_of,
     required_keys,
     resolve,
 )
@@ -33,13 +36,68 @@ _TERMINATORS: Final = {
     "array": "]",
     "object": "}",
 }
-_LITERAL_ENDS: Final = {"null": "null", "boolean": "e"}
-"""How a literal ends where the value may also be a string, which may hold any other mark."""
+_PLAIN_KEY: Final = re.compile(r"\w(?:[\w -]*\w)?")
+"""Marks at a key's ends could be joined to its quotes."""
+_SCALAR_ENDS: Final[Mapping[str, Sequence[str]]] = {
+    "integer": "0123456789",
+    "number": "0123456789",
+    "boolean": ("e",),
+    "null": ("null",),
+}
+"""How a scalar ends, for text behind it that may also stand before the value or in it."""
 
 
-def can_force(schema: JsonSchema) -> bool:
-    """Return whether an answer's schema forces a key; an answer that is no object has none."""
-    return bool(required_keys(resolve(schema, schema)))
+@dataclass(frozen=True, slots=True)
+class ForcedAnswer:
+    """An answer whose text a schema forces between its values.
+
+    Attributes:
+        schema: The schema of the whole answer.
+        beginning: The text up to the first value.
+    """
+
+    schema: JsonSchema
+    beginning: str
+
+
+def forced_answer(schema: JsonSchema, example: str) -> ForcedAnswer | None:
+    """Return how an answer begins; None if the model must write the whole of it.
+
+    A model that does not expect a word spells it under a grammar in other tokens, and then goes on
+    otherwise. So an earlier answer must show each key, and one value of each choice.
+
+    Args:
+        schema: The schema of the answer.
+        example: The newest answer of the conversation; empty if there is none.
+    """
+    beginning = forced_text(schema, "", example)
+    words = _words_of(schema) if beginning else ()
+    is_shown = all(any(_names(example, word) for word in choice) for choice in words)
+    return ForcedAnswer(schema, beginning) if beginning and is_shown else None
+
+
+def _names(example: str, word: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", example) is not None
+
+
+def _words_of(schema: JsonSchema) -> Iterator[list[str]]:
+    """Yield the keys and the choices of a schema, at any depth; an odd key as no word at all."""
+    for key, part in properties_of(schema).items():
+        yield [key] if _PLAIN_KEY.fullmatch(key) else []
+        yield from _words_of_part(part)
+    if choices := [value for value in constants_of(schema) if isinstance(value, str)]:
+        yield choices
+    for key, part in schema.items():
+        if key not in {"properties", "enum", "const"}:
+            yield from _words_of_part(part)
+
+
+def _words_of_part(part: object) -> Iterator[list[str]]:
+    if isinstance(part, dict):
+        yield from _words_of(cast("dict[str, Any]", part))
+    elif isinstance(part, list):
+        for item in cast("list[object]", part):
+            yield from _words_of_part(item)
 
 
 def forced_text(schema: JsonSchema, text: str, example: str = "") -> str:
@@ -103,7 +161,7 @@ def _forced_value(scan: Scan, layout: Layout) -> str:
     space = (layout.colon or "") if scan.frames and scan.frames[-1].is_object else ""
     if required_keys(schema):
         return space + "{"
-    constants = schema.get("enum", [schema["const"]] if "const" in schema else [])
+    constants = constants_of(schema)
     if len(constants) == 1 and isinstance(constants[0], str) and space:
         return space + json.dumps(constants[0], ensure_ascii=False)
     return ""
@@ -151,10 +209,10 @@ def _value_stops(root: JsonSchema, before: str, schema: JsonSchema | None) -> It
     if not following:
         return
     for kind in kinds:
-        if kind in _TERMINATORS and ("string" not in kinds or kind == "string"):
+        if kind in _SCALAR_ENDS and (following.isspace() or "string" in kinds):
+            yield from (end + following for end in _SCALAR_ENDS[kind])
+        elif kind in _TERMINATORS:
             yield _TERMINATORS[kind] + following
-        elif kind in _LITERAL_ENDS:
-            yield _LITERAL_ENDS[kind] + following
 
 
 def _array_stops(root: JsonSchema, text: str, scan: Scan) -> Iterator[str]:

@@ -8,8 +8,6 @@ from typing import Final, Literal
 from kiln_mcp.llm.messages import JsonSchema
 from kiln_mcp.llm.providers.schema_parts import properties_of, resolve
 
-FENCE: Final = "```json"
-"""May stand before an answer; llama.cpp's grammar allows it."""
 _TOKEN: Final = re.compile(
     r'\s+|"(?:[^"\\]|\\.)*"|"(?:[^"\\]|\\.)*\\?$|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL
 )
@@ -80,8 +78,7 @@ class Scan:
         self.layout: Layout | None = None
         self._root = root
         self._space = ""
-        start = _start_of(text)
-        for match in _TOKEN.finditer(text, start):
+        for match in _TOKEN.finditer(text):
             self._take(match.group(), match.start(), is_last=match.end() == len(text))
 
     def _take(self, token: str, start: int, *, is_last: bool) -> None:
@@ -142,12 +139,6 @@ class Scan:
         return resolve(self._root, properties_of(frame.schema).get(frame.key))
 
 
-def _start_of(text: str) -> int:
-    """Return where the JSON begins in a text that may open a code fence."""
-    head = text.lstrip()
-    return len(text) - len(head) + len(FENCE) if head.startswith(FENCE) else 0
-
-
 def _is_closed(token: str) -> bool:
     """Return whether nothing can make a token longer."""
     if not token.startswith('"'):
@@ -161,11 +152,6 @@ def _text_of(string: str) -> str:
         return str(json.loads(string, strict=False))
     except ValueError:
         return string[1:-1]
-
-
-def content_of(text: str) -> str:
-    """Return an answer's text without the code fence that it may begin with."""
-    return text[_start_of(text) :].lstrip()
 
 
 def is_complete(text: str) -> bool:

@@ -54,12 +54,18 @@ def items_of(root: JsonSchema, schema: JsonSchema) -> JsonSchema | None:
     return resolve(root, schema.get("items"))
 
 
+def constants_of(schema: JsonSchema) -> list[object]:
+    """Return the values that a schema names; empty if it names none."""
+    values = schema.get("enum", [schema["const"]] if "const" in schema else [])
+    return cast("list[object]", values) if isinstance(values, list) else []
+
+
 def kinds_of(root: JsonSchema, schema: JsonSchema | None) -> frozenset[str]:
     """Return the types that a value may have; empty if they are not known."""
     if schema is None:
         return frozenset()
-    constants = schema.get("enum", [schema["const"]] if "const" in schema else None)
-    if constants is not None:
+    constants = constants_of(schema)
+    if constants:
         return frozenset(_kind_of(value) for value in constants)
     kind = schema.get("type")
     if isinstance(kind, str):

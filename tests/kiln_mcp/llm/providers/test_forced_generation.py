@@ -16,6 +16,7 @@ from kiln_mcp.llm import (
 )
 from kiln_mcp.llm.providers.embedded import EmbeddedModel
 from kiln_mcp.llm.providers.forced_generation import ChunkHandler, ForcedGeneration
+from kiln_mcp.llm.providers.forced_text import forced_answer
 
 BOOKING: dict[str, Any] = {
     "type": "object",
@@ -27,6 +28,7 @@ BOOKING: dict[str, Any] = {
     "required": ["name", "day", "people"],
 }
 ANSWER = '{"name": "Ada, \\"the\\", first", "day": "Monday", "people": 3}'
+EXAMPLE = '{"name": "x", "day": "Monday", "people": 2}'
 PROMPT_TOKENS = 10
 
 
@@ -83,13 +85,12 @@ def ask(
     server: ScriptedServer,
     *,
     max_tokens: int = 200,
-    example: str = '{"name": "x"}',
     is_stopped: Callable[[dict[str, Any]], bool] = lambda _: False,
 ) -> tuple[bool, str, list[dict[str, Any]]]:
     """Return what `run` says, the text, and all chunks."""
     messages = [{"role": "user", "content": "?"}]
-    if example:
-        messages = [{"role": "assistant", "content": example}, *messages]
+    forced = forced_answer(BOOKING, EXAMPLE)
+    assert forced is not None
     chunks: list[dict[str, Any]] = []
 
     def take(chunk: dict[str, Any]) -> bool:
@@ -97,7 +98,7 @@ def ask(
         return is_stopped(chunk)
 
     body = {"messages": messages, "max_tokens": max_tokens, "stream": True}
-    is_answered = ForcedGeneration(server, body, BOOKING, take).run()
+    is_answered = ForcedGeneration(server, body, forced, take).run()
     choices = [choice for chunk in chunks for choice in chunk.get("choices", ())]
     return is_answered, "".join(c["delta"].get("content", "") for c in choices), chunks
 
@@ -106,22 +107,15 @@ def finish(chunks: list[dict[str, Any]]) -> str:
     return str(chunks[-2]["choices"][0]["finish_reason"])
 
 
-@pytest.mark.parametrize("example", ['{"name": "x"}', ""])
-def test_the_answer_is_the_models_and_only_values_are_written(example: str) -> None:
+def test_the_answer_is_the_models_and_only_values_are_written() -> None:
     server = ScriptedServer(ANSWER)
-    is_answered, text, chunks = ask(server, example=example)
+    is_answered, text, chunks = ask(server)
     assert is_answered
     assert text == ANSWER
     assert finish(chunks) == "stop"
     prefixes = [body["messages"][-1]["content"] for body in server.bodies]
     assert prefixes[-1] == ANSWER.removesuffix(" 3}")
     assert [prefix for prefix in prefixes if prefix.endswith('"day":')]
-
-
-def test_an_indented_answer_in_a_code_fence_stays_as_the_model_begins_it() -> None:
-    answer = json.dumps(json.loads(ANSWER), indent=2)
-    _, text, _ = ask(ScriptedServer("```json\n" + answer), example="")
-    assert text == answer
 
 
 def test_forced_text_counts_as_written_and_the_beginning_as_read() -> None:
@@ -139,10 +133,9 @@ def test_an_answer_longer_than_max_tokens_is_told_as_cut_off() -> None:
 
 
 def test_a_model_that_takes_no_prefix_is_left_to_answer_in_one_call() -> None:
-    for example in ('{"name": "x"}', ""):
-        is_answered, text, chunks = ask(ScriptedServer(ANSWER, takes_prefix=False), example=example)
-        assert not is_answered
-        assert (text, chunks) == ("", [])
+    is_answered, text, chunks = ask(ScriptedServer(ANSWER, takes_prefix=False))
+    assert not is_answered
+    assert (text, chunks) == ("", [])
 
 
 def test_a_request_that_is_too_long_is_refused_once() -> None:
@@ -171,6 +164,7 @@ SENTENCES = (
     'Bob said "never again" about the 12 chairs sent to Rome.',
     "No name, no city: 0 items. (empty) /etc - 50 %",
 )
+EARLIER = " (One lamp.)"
 SCHEMAS: dict[str, dict[str, Any]] = {
     "strings": obj(name=TEXT, city=TEXT, item=TEXT),
     "numbers": obj(count=NUMBER, price={"type": "number"}, left=NUMBER),
@@ -189,6 +183,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     ),
     "constants and options": obj(kind={"const": "order"}, name=TEXT)
     | {"properties": {"note": TEXT, "kind": {"const": "order"}, "name": TEXT}},
+    "one key": obj(verdict={"enum": ["pass", "fail"]}),
     "keys with marks": {
         **obj(
             **{'the "item"': TEXT, "größe, cm:": NUMBER, "a/b": {"anyOf": [TEXT, {"type": "null"}]}}
@@ -198,17 +193,26 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 
 
 def requests() -> list[ModelRequest]:
-    """Return 27 requests, every other one with an answer before it that shows its whitespace."""
+    """Return 30 requests, each after an answer that shows the whitespace, inline or indented."""
     result: list[ModelRequest] = []
     for number, schema in enumerate(SCHEMAS.values()):
         for place, sentence in enumerate(SENTENCES):
-            user = Message("user", f"Give as JSON {list(schema['properties'])}: {sentence}")
-            request = ModelRequest("embedded", (user,), schema=schema, max_tokens=120)
-            result.append(request)
-            if (number + place) % 2:
-                earlier = Message("assistant", json.dumps(_example(schema)))
-                result[-1] = replace(request, messages=(user, earlier, user))
+            user = Message("user", f"Give as JSON {_words(schema)}: {sentence}")
+            indent = 2 if (number + place) % 2 else None
+            earlier = Message("assistant", json.dumps(_example(schema), indent=indent))
+            messages = (replace(user, content=user.content + EARLIER), earlier, user)
+            result.append(ModelRequest("embedded", messages, schema=schema, max_tokens=120))
     return result
+
+
+def _words(schema: dict[str, Any]) -> str:
+    """Return the keys of a schema and the values of its choices, as an instruction names them."""
+    parts: list[str] = []
+    for key, part in schema.get("properties", {}).items():
+        choices = part.get("enum") or [value for value in [part.get("const")] if value]
+        inner = " or ".join(choices) or _words(part) or _words(part.get("items", {}))
+        parts.append(f"{key} ({inner})" if inner else key)
+    return ", ".join(parts)
 
 
 def _example(schema: dict[str, Any]) -> object:
@@ -246,9 +250,9 @@ async def test_answers_with_and_without_forced_text_are_the_same() -> None:
 
 @pytest.mark.embedded
 async def test_the_embedded_model_streams_forced_text_with_the_values() -> None:
-    request = ModelRequest(
-        "embedded", (Message("user", "Ada, Friday, 2 people. As JSON."),), schema=BOOKING
-    )
+    text = "Ada, Friday, 2 people. As JSON with name, day, people."
+    messages = Message("user", text), Message("assistant", EXAMPLE), Message("user", text)
+    request = ModelRequest("embedded", messages, schema=BOOKING)
     async with Engine(EngineSettings(environment={})) as engine:
         parts = [part async for part in engine.stream(request, asker="test")]
     answer = cast("ModelAnswer", parts[-1])

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kiln_mcp.llm.providers.forced_text import can_force, forced_text, stop_texts
-from kiln_mcp.llm.providers.partial_json import content_of, is_complete
+from kiln_mcp.llm.providers.forced_text import forced_answer, forced_text, stop_texts
+from kiln_mcp.llm.providers.partial_json import is_complete
 
 BOOKING: dict[str, Any] = {
     "type": "object",
@@ -58,7 +58,7 @@ TO_LINES = '{"kind": "order", "buyer": {"first": "A", "age": 3}, "note": null, "
         ('{"name": "P", "day": "Monday", "people":', ""),
         ('{"name": "P", "day": "Monday", "people": 5', ""),
         ('{"name": "P", "day": "Monday", "people": 5}', ""),
-        ('```json\n{\n\t"name": "P"', ',\n\t"day":'),
+        ('{\n\t"name": "P"', ',\n\t"day":'),
     ],
 )
 def test_keys_and_braces_are_forced_in_the_answers_own_whitespace(text: str, forced: str) -> None:
@@ -105,7 +105,7 @@ def test_a_beginning_is_forced_only_where_an_example_shows_its_whitespace() -> N
         (BOOKING, '{"name":', {'",'}),
         (BOOKING, '{"name": "a, b', {'",'}),
         (BOOKING, '{"name": "P", "day": "Monday", "people":', {"}"}),
-        (BOOKING, '{\n "name": "P", "day": "Monday",\n "people":', {"\n"}),
+        (BOOKING, '{\n "name": "P", "day": "Monday",\n "people":', {f"{n}\n" for n in range(10)}),
         (ORDER, '{"kind": "order", "buyer": {"first": "A", "age":', {"}"}),
         (ORDER, '{"kind": "order", "buyer": {"first": "A", "age": 3}, "note":', {'",', "null,"}),
         (ORDER, TO_LINES, {"{"}),
@@ -132,7 +132,21 @@ def test_the_model_stops_only_where_forced_text_follows(
 def test_nothing_is_forced_where_the_schema_leaves_the_first_key_open(
     schema: dict[str, Any],
 ) -> None:
-    assert not can_force(schema)
+    assert forced_answer(schema, '{"name": "day", "people": "Monday", "a": 1}') is None
+
+
+def test_nothing_is_forced_that_the_earlier_answer_does_not_show() -> None:
+    shown = '{"name": "x", "day": "Monday", "people": 3}'
+    assert forced_answer(BOOKING, shown) is not None
+    assert forced_answer(BOOKING, shown.replace('"day"', '"date"')) is None
+    assert forced_answer(BOOKING, shown.replace("Monday", "Sunday")) is None
+    assert forced_answer(BOOKING, "") is None
+
+
+def test_keys_whose_ends_could_join_their_quotes_are_not_forced() -> None:
+    for key in ('the "item"', "size:", "", "-"):
+        schema = {"type": "object", "properties": {key: {"type": "string"}}, "required": [key]}
+        assert forced_answer(schema, json.dumps({key: "x"})) is None
 
 
 NAMES = st.lists(st.text("abcé ", min_size=1, max_size=4), min_size=1, max_size=4, unique=True)
@@ -188,8 +202,3 @@ def test_a_model_that_stops_at_the_stop_texts_writes_the_whole_answer(
         text += rest[: min(ends, default=len(rest))]
         text += forced_text(schema, text)
     assert text == answer
-
-
-def test_a_code_fence_before_an_answer_is_no_part_of_it() -> None:
-    assert content_of('```json\n{"a": 1}') == '{"a": 1}'
-    assert content_of('{"a": "```json"}') == '{"a": "```json"}'
