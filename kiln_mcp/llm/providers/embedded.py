@@ -114,7 +114,7 @@ class _Pool:
         self._started = 0
         self._free: queue.LifoQueue[_Server] = queue.LifoQueue()
         self._starting = threading.Lock()
-        self._unforced: set[str] = set()
+        self._refused_schemas: set[str] = set()
 
     def _take(self) -> _Server:
         try:
@@ -144,13 +144,13 @@ class _Pool:
             server.handle_completions(raw_body(request, self._context_tokens) | stream, handler)
             return
         body = grammar_body(request, self._context_tokens) | stream
-        forced = forced_part(request, body)
-        if forced is not None:
-            key = json.dumps(forced.schema)
-            if key not in self._unforced:
-                if ForcedGeneration(server, body, forced, handler).run():
+        plan = forced_part(request, body)
+        if plan is not None:
+            key = json.dumps(plan.schema)
+            if key not in self._refused_schemas:
+                if ForcedGeneration(server, body, plan, handler).run():
                     return
-                self._unforced.add(key)
+                self._refused_schemas.add(key)
         server.handle_chat_completions(body, handler)
 
 

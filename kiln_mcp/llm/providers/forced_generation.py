@@ -76,7 +76,7 @@ class ForcedGeneration:
         self,
         server: ChatServer,
         body: dict[str, Any],
-        forced: ForcedAnswer,
+        plan: ForcedAnswer,
         handler: ChunkHandler,
     ) -> None:
         """Set up.
@@ -84,16 +84,16 @@ class ForcedGeneration:
         Args:
             server: The model.
             body: The chat request, as it would be sent in one call.
-            forced: The answer's schema and its beginning.
+            plan: The answer's schema and its beginning.
             handler: Takes the answer's chunks.
         """
         self._server = server
         self._body = body
-        self._schema = forced.schema
+        self._schema = plan.schema
         self._handler = handler
-        self._text = forced.beginning
-        self._sent = 0
-        self._written = 0
+        self._text = plan.beginning
+        self._sent_length = 0
+        self._asked_length = 0
         self._first_usage: Mapping[str, Any] | None = None
         self._total_tokens = 0
 
@@ -107,7 +107,7 @@ class ForcedGeneration:
                 self._end("length")
                 return True
             segment = self._write()
-            if segment.refuses_prefix and not self._sent:
+            if segment.refuses_prefix and not self._sent_length:
                 return False
             if not self._goes_on(segment):
                 return True
@@ -122,7 +122,7 @@ class ForcedGeneration:
         """Let the model write from here to the next forced text."""
         segment = _Segment()
         # A call that adds nothing would be repeated for ever; without stops it ends the answer.
-        has_grown, self._written = len(self._text) > self._written, len(self._text)
+        has_grown, self._asked_length = len(self._text) > self._asked_length, len(self._text)
         stops = stop_texts(self._schema, self._text) if has_grown else ()
 
         def take(chunk: dict[str, Any]) -> bool:
@@ -169,10 +169,10 @@ class ForcedGeneration:
 
     def _send(self) -> bool:
         """Pass the new text on; return whether the reader stops the model."""
-        added, self._sent = self._text[self._sent :], len(self._text)
-        if not added:
+        addition, self._sent_length = self._text[self._sent_length :], len(self._text)
+        if not addition:
             return False
-        return self._handler({"choices": [{"index": 0, "delta": {"content": added}}]})
+        return self._handler({"choices": [{"index": 0, "delta": {"content": addition}}]})
 
     def _end(self, reason: str) -> None:
         self._send()

@@ -109,13 +109,13 @@ def forced_text(schema: JsonSchema, text: str, example: str = "") -> str:
         example: An earlier answer of the conversation; it shows the whitespace of one that has not
             begun. If it begins with another key than the schema, it shows nothing.
     """
-    shown = _example_layout(schema, example)
-    forced, safe = "", 0
-    while piece := _piece(Scan(schema, text + forced), shown):
-        forced += _without_space_of(text + forced, piece)
-        if piece.endswith(":") or is_complete(text + forced):
-            safe = len(forced)
-    return forced[:safe]
+    layout = _example_layout(schema, example)
+    continuation, safe_length = "", 0
+    while piece := _piece(Scan(schema, text + continuation), layout):
+        continuation += _without_space_of(text + continuation, piece)
+        if piece.endswith(":") or is_complete(text + continuation):
+            safe_length = len(continuation)
+    return continuation[:safe_length]
 
 
 def _without_space_of(text: str, piece: str) -> str:
@@ -201,9 +201,10 @@ def stop_texts(schema: JsonSchema, text: str) -> tuple[str, ...]:
     return tuple(_array_stops(schema, text, scan))
 
 
-def _value_stops(root: JsonSchema, before: str, schema: JsonSchema | None) -> Iterator[str]:
+def _value_stops(root: JsonSchema, prefix: str, schema: JsonSchema | None) -> Iterator[str]:
     kinds = kinds_of(root, schema)
-    following = _piece_after(root, before)
+    # An empty array stands for the value: it ends by itself.
+    following = _following(root, prefix + "[]")
     if schema is not None and "array" in kinds and required_keys(items_of(root, schema)):
         yield "{"
     if not following:
@@ -220,18 +221,11 @@ def _array_stops(root: JsonSchema, text: str, scan: Scan) -> Iterator[str]:
     items = scan.value_schema()
     if required_keys(items):
         yield "{"
-    following = _piece_after(root, text + ("0]" if scan.place == "next" else "]"), is_whole=True)
+    following = _following(root, text + ("0]" if scan.place == "next" else "]"))
     if following:
         yield "]" + following
 
 
-def _piece_after(root: JsonSchema, before: str, *, is_whole: bool = False) -> str:
-    """Return the first character that is forced after a value; empty if none is.
-
-    Args:
-        root: The schema of the whole answer.
-        before: The text before the value.
-        is_whole: Whether the text holds the value already.
-    """
-    # An empty array stands for the value: it ends by itself.
-    return forced_text(root, before if is_whole else before + "[]")[:1]
+def _following(root: JsonSchema, text: str) -> str:
+    """Return the first character that is forced after a text; empty if none is."""
+    return forced_text(root, text)[:1]
