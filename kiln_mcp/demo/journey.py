@@ -203,7 +203,7 @@ async def _evaluator(client: Client, project: str, split: DataSplit, spec: str) 
         eval=OWN_EVAL,
         name="exact match",
         evaluator={"type": "exact_match", "reference_key": "reference_answer"},
-        new_eval={**filters, "spec": spec},
+        new_eval={**filters, "spec": spec, "scores": [{"name": OWN_EVAL}]},
     )
 
 

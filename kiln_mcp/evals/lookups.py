@@ -2,27 +2,13 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar, get_args
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from kiln_mcp.datasets.held_out import runs_to_show
-from kiln_mcp.datasets.parts import MeasuredPart
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.measurement import Measurement
-from storage import (
-    Eval,
-    EvalConfig,
-    EvalInput,
-    EvalRun,
-    ProjectStore,
-    Prompt,
-    Task,
-    TaskRunConfig,
-    TaskRunSplit,
-)
+from storage import Eval, EvalConfig, ProjectStore, Task, TaskRunConfig
 from storage.errors import RecordNotFound
-from storage.format.filters import is_filter
-from storage.index.queries import RunQuery
 from storage.refusals import ambiguous_name
 
 
@@ -117,45 +103,14 @@ async def find_evaluator(
 
 
 async def gather(store: ProjectStore, task_eval: TaskEval, reference: str | None) -> Measurement:
-    """Return an eval and evaluator with all that belongs to them.
+    """Return an eval with an evaluator.
 
     Raises:
         NothingToEvaluate: There is no evaluator.
         RecordNotFound: There is none of this name.
     """
     evaluator = await find_evaluator(store, task_eval.eval_record, reference)
-    return Measurement(
-        store=store,
-        task=task_eval.task,
-        eval_record=task_eval.eval_record,
-        evaluator_record=evaluator,
-        runs=await store.runs(task_eval.task, *_runs_that_matter(task_eval.eval_record)),
-        examples=await runs_to_show(store, task_eval.task),
-        prompts=await store.children(task_eval.task, Prompt),
-        inputs=await store.children(task_eval.task, EvalInput),
-        verdicts=await store.children(evaluator, EvalRun),
-    )
-
-
-def _runs_that_matter(eval_record: Eval) -> list[RunQuery]:
-    """Return which runs an eval needs: outputs and its items."""
-    parts = [eval_record.split(name) for name in {*eval_record.splits, *get_args(MeasuredPart)}]
-    filters = {part.filter_id for part in parts if isinstance(part, TaskRunSplit)}
-    if eval_record.eval_configs_filter_id:
-        filters.add(eval_record.eval_configs_filter_id)
-    return [
-        RunQuery(is_from_eval=True),
-        *(RunQuery(filter_id, is_from_eval=False) for filter_id in filters if is_filter(filter_id)),
-    ]
-
-
-async def with_evaluator(measurement: Measurement, evaluator_record: EvalConfig) -> Measurement:
-    """Return the same eval with another evaluator, or the same one with its newest results."""
-    return replace(
-        measurement,
-        evaluator_record=evaluator_record,
-        verdicts=await measurement.store.children(evaluator_record, EvalRun),
-    )
+    return Measurement(store, task_eval.task, task_eval.eval_record, evaluator)
 
 
 async def find_run_configs(

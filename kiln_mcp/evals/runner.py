@@ -2,7 +2,7 @@
 
 What is there already is not made again: an item that has a verdict is passed over, and an output
 that was made for another judge is judged as it is. What fails is reported by item and tried again
-by the next run.
+by the next run. Records are read a few at a time, shortly before they are used.
 """
 
 import json
@@ -13,8 +13,9 @@ from typing import Final
 
 import anyio
 
-from kiln_mcp.evals.items import case_of, stored_case
-from kiln_mcp.evals.measurement import Measurement, VerdictProgress, VerdictTask, Work
+from kiln_mcp.evals.items import Item, case_of, stored_case
+from kiln_mcp.evals.job_records import JobRecords
+from kiln_mcp.evals.measurement import Measurement, VerdictTask, Work, open_jobs
 from kiln_mcp.evaluators.evaluator import Evaluation, Evaluator, Setting, Skipped
 from kiln_mcp.evaluators.registry import load_evaluator
 from kiln_mcp.llm.errors import ModelError
@@ -47,7 +48,6 @@ class RunOutcome:
         new_outputs: Outputs that were made.
         skipped: Items that lack what the evaluator needs.
         failures: Items that could not be scored.
-        progress: Reads the verdicts and outputs that are there by now.
     """
 
     new_verdicts: int
@@ -55,7 +55,6 @@ class RunOutcome:
     new_outputs: int
     skipped: int
     failures: tuple[Failure, ...]
-    progress: VerdictProgress
 
 
 @dataclass(slots=True)
@@ -112,7 +111,7 @@ class _Tally:
         """Whether any item was tried here."""
         return bool(self.new_verdicts or self.skipped or self.failures)
 
-    def outcome(self, progress: VerdictProgress) -> RunOutcome:
+    def outcome(self) -> RunOutcome:
         """Return what was done in all."""
         return RunOutcome(
             new_verdicts=self.new_verdicts,
@@ -120,7 +119,6 @@ class _Tally:
             new_outputs=self.new_outputs,
             skipped=self.skipped,
             failures=tuple(self.failures),
-            progress=progress,
         )
 
 
@@ -140,7 +138,6 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
         measurement=measurement,
         evaluator=evaluator,
         tally=tally,
-        progress=VerdictProgress(measurement),
         width=_width(workspace, work),
     )
     waiting: Sequence[VerdictTask] = work.jobs
@@ -157,7 +154,7 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
             await anyio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         waiting = foreign_jobs
-    outcome = tally.outcome(run.progress)
+    outcome = tally.outcome()
     if tally.did_anything:
         await _write_log(work, outcome)
     return outcome
@@ -191,7 +188,6 @@ class _Run:
         measurement: The eval.
         evaluator: Its evaluator, opened once.
         tally: What is done.
-        progress: The verdicts and outputs that are there.
         width: Items at once.
     """
 
@@ -199,7 +195,6 @@ class _Run:
     measurement: Measurement
     evaluator: Evaluator
     tally: _Tally
-    progress: VerdictProgress
     width: int
 
 
@@ -207,43 +202,48 @@ async def _carry_out_claimed(run: _Run, jobs: Sequence[VerdictTask]) -> list[Ver
     """Do the jobs that nobody else is at; return the others."""
     measurement, tally = run.measurement, run.tally
 
-    async def do(job: VerdictTask) -> None:
-        try:
-            await _do(run, job)
-        finally:
-            await run.workspace.report(tally.done, tally.total, tally.says)
-
     claim_keys = [key for job in jobs for key in job.claims(measurement.evaluator_record)]
     async with measurement.store.claims(claim_keys) as claims:
         is_own = [claims.issuperset(job.claims(measurement.evaluator_record)) for job in jobs]
         own = [job for job, is_claimed in zip(jobs, is_own, strict=True) if is_claimed]
         if own:
             # Who had claimed them before may have done them since this was planned.
-            open_jobs = await run.progress.open_jobs(own)
-            tally.take_results_of_others(own, open_jobs)
-            await for_each(open_jobs, do, run.width)
+            remaining_jobs = await open_jobs(measurement, own)
+            tally.take_results_of_others(own, remaining_jobs)
+            await _carry_out_all(run, remaining_jobs)
     return [job for job, is_claimed in zip(jobs, is_own, strict=True) if not is_claimed]
 
 
-async def _do(run: _Run, job: VerdictTask) -> None:
+async def _carry_out_all(run: _Run, jobs: Sequence[VerdictTask]) -> None:
+    tally, records = run.tally, JobRecords(run.measurement.store, jobs)
+
+    async def do(number: int) -> None:
+        try:
+            await _do(run, jobs[number], number, records)
+        finally:
+            await run.workspace.report(tally.done, tally.total, tally.says)
+
+    await for_each(range(len(jobs)), do, run.width)
+
+
+async def _do(run: _Run, job: VerdictTask, number: int, records: JobRecords) -> None:
     measurement, tally = run.measurement, run.tally
     asks = run.evaluator.model is not None
     try:
-        output = job.output or await _generate(run, job)
+        item, output = await records.take(number)
+        output = output or await _generate(run, job, item)
         # Where the judge asks no model, an output that is paid for gets its verdict in any case.
         with anyio.CancelScope(shield=not asks):
-            case = case_of(job.item, output) if job.run_config else stored_case(output)
+            case = case_of(item, output) if job.run_config else stored_case(output)
             purpose = f"evals/judge {measurement.evaluator_record.name}"
             setting = Setting(
                 run.workspace.engine, measurement.eval_record, measurement.task, purpose
             )
             verdict = await run.evaluator.evaluate(case, setting)
             with anyio.CancelScope(shield=True):
-                record = _eval_run(measurement, job, output, verdict)
-                run.progress.take_verdict(
-                    await measurement.store.save(
-                        record, parent=measurement.evaluator_record, is_patient=True
-                    )
+                record = _eval_run(measurement, job, item, output, verdict)
+                await measurement.store.save(
+                    record, parent=measurement.evaluator_record, is_patient=True
                 )
                 tally.take_verdict(verdict)
     except (ModelError, EvalError) as error:
@@ -251,37 +251,40 @@ async def _do(run: _Run, job: VerdictTask) -> None:
         tally.failures.append(Failure(job.item.id, name, str(error)))
 
 
-async def _generate(run: _Run, job: VerdictTask) -> TaskRun:
+async def _generate(run: _Run, job: VerdictTask, item: Item) -> TaskRun:
     if job.setup is None or job.run_config is None:
         raise RuntimeError("a stored output is judged as it is")
     asker = f"evals/run {job.run_config.name}"
-    production = await produce(run.workspace.engine, job.setup, job.item.task_input, asker)
-    output = to_task_run(production, job.item.task_input, job.run_config, job.setup)
-    output = output.replace(eval_source=job.item.source)
+    production = await produce(run.workspace.engine, job.setup, item.task_input, asker)
+    output = to_task_run(production, item.task_input, job.run_config, job.setup)
+    output = output.replace(eval_source=item.source)
     measurement = run.measurement
     with anyio.CancelScope(shield=True):  # a pause and a cancel keep what is paid for
         output = await measurement.store.save(output, parent=measurement.task, is_patient=True)
-        run.progress.take_output(output)
         run.tally.take_output()
     return output
 
 
 def _eval_run(
-    measurement: Measurement, job: VerdictTask, output: TaskRun, verdict: Evaluation | Skipped
+    measurement: Measurement,
+    job: VerdictTask,
+    item: Item,
+    output: TaskRun,
+    verdict: Evaluation | Skipped,
 ) -> EvalRun:
     skipped = verdict if isinstance(verdict, Skipped) else None
     evaluation = None if isinstance(verdict, Skipped) else verdict
-    by_input = job.item.kind == "eval_input"
+    by_input = item.kind == "eval_input"
     older = measurement.evaluator_record.config_type != "v2"
     usage = evaluation.usage if evaluation else None
     return EvalRun(
-        dataset_id=None if by_input else job.item.id,
-        eval_input_id=job.item.id if by_input else None,
+        dataset_id=None if by_input else item.id,
+        eval_input_id=item.id if by_input else None,
         task_run_config_id=job.run_config.id if job.run_config else None,
         eval_config_eval=job.run_config is None,
         # Older judges' results hold copies; newer ones point at the run, and must not hold any.
         scored_run_id=None if older else output.id,
-        input=job.item.task_input if older else None,
+        input=item.task_input if older else None,
         output=output.output.output if older else None,
         task_run_usage=output.usage if older else None,
         intermediate_outputs=(evaluation.texts if evaluation and evaluation.texts else None),

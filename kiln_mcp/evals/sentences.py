@@ -64,7 +64,9 @@ def no_items(eval_record: Eval, split: str) -> str:
     )
 
 
-def run_warnings(measurement: Measurement, outcome: RunOutcome, items: int) -> list[str]:
+def run_warnings(
+    measurement: Measurement, outcome: RunOutcome, items: int, *, is_calibrated: bool
+) -> list[str]:
     """Return what to know about the results of a run."""
     warnings: list[str] = []
     if outcome.failures:
@@ -76,7 +78,7 @@ def run_warnings(measurement: Measurement, outcome: RunOutcome, items: int) -> l
         warnings.append(f"{outcome.skipped} items lack what the evaluator needs and were skipped.")
     if items < FEW_ITEMS:
         warnings.append(f"{items} items are few: expect wide intervals.")
-    if measurement.evaluator.model and not any(v.eval_config_eval for v in measurement.verdicts):
+    if measurement.evaluator.model and not is_calibrated:
         warnings.append(
             "This judge was never compared with people's labels: its scores may mean nothing. "
             "Call measure_agreement."

@@ -7,7 +7,7 @@ from kiln_mcp.evals.runner import RunOutcome
 from kiln_mcp.judging.answers import AgreementRow
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.hygiene import label_warnings
-from storage import TaskRun
+from storage.index.results import RatedItem
 
 _MOST_PROBLEMS: Final = 5
 
@@ -19,7 +19,9 @@ def ledger_warnings(pool: GoldenSet) -> list[str]:
     return [*lines, f"… and {rest} more lines."] if rest > 0 else list(lines)
 
 
-def hygiene_warnings(pool: GoldenSet, runs_by_score: Mapping[str, Sequence[TaskRun]]) -> list[str]:
+def hygiene_warnings(
+    pool: GoldenSet, runs_by_score: Mapping[str, Sequence[RatedItem]]
+) -> list[str]:
     """Return a sentence for each suspicious property of labels, with the score if several."""
     several = len(pool.scores) > 1
     warnings = [
@@ -40,7 +42,7 @@ def failure_warnings(outcomes: Sequence[RunOutcome]) -> list[str]:
 
 def agreement_warnings(
     pool: GoldenSet,
-    runs_by_score: Mapping[str, Sequence[TaskRun]],
+    runs_by_score: Mapping[str, Sequence[RatedItem]],
     rows: Sequence[AgreementRow],
     ledger: str,
 ) -> list[str]:

@@ -129,6 +129,14 @@ def prompt_text(
     return text
 
 
+def shows_examples(run_config: TaskRunConfig) -> bool:
+    """Return whether a run config's prompt shows runs of its task."""
+    properties = run_config.run_config_properties
+    if run_config.prompt or properties.type == "mcp":
+        return False
+    return properties.prompt_id in WITH_EXAMPLES
+
+
 def built_prompt(
     task: Task, prompt_id: str, prompts: Sequence[Prompt], runs: Sequence[TaskRun]
 ) -> PromptText | None:

@@ -95,10 +95,21 @@ def rating_of(run: TaskRun, aspect: Aspect) -> float | None:
     rating = run.output.rating
     if rating is None:
         return None
+    values = {key: own.value for key, own in rating.requirement_ratings.items()}
+    return rating_in(rating.value, values, aspect)
+
+
+def rating_in(overall: float | None, ratings: Mapping[str, float], aspect: Aspect) -> float | None:
+    """Return the rating of an aspect among those of a run, None if there is none.
+
+    Args:
+        overall: The overall rating.
+        ratings: The other ratings, by requirement or score.
+        aspect: What is rated.
+    """
     if not aspect.keys:
-        return rating.value
-    ratings = rating.requirement_ratings
-    return next((ratings[key].value for key in aspect.keys if key in ratings), None)
+        return overall
+    return next((ratings[key] for key in aspect.keys if key in ratings), None)
 
 
 def with_rating(run: TaskRun, aspect: Aspect, value: float | None) -> TaskRun:
