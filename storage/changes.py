@@ -196,8 +196,8 @@ class Change:
                 record_on_disk = parse_record(kind, read_plain(self.folder / path), path)
                 return SaveOutcome.THERE if is_it(record_on_disk) else SaveOutcome.TAKEN
             return SaveOutcome.TAKEN
-        below, is_there = parent.saved.path, lambda _: None
-        self._note(FileEdit(path, new.content, None, below, is_there, new.record))
+        edit = FileEdit(path, new.content, None, parent.saved.path, lambda _: None, new.record)
+        self._note(edit)
         return SaveOutcome.SAVED
 
     def append_lines(self, record: Record, name: str, lines: Sequence[str]) -> None:
