@@ -6,8 +6,7 @@ by the next run. Records are read a few at a time, shortly before they are used.
 """
 
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -17,15 +16,14 @@ import anyio
 from kiln_mcp.evals.items import Item, case_of, stored_case
 from kiln_mcp.evals.job_records import JobRecords
 from kiln_mcp.evals.measurement import Measurement, VerdictTask, Work, open_jobs
+from kiln_mcp.evals.outcomes import Failure, RunOutcome, Tally
 from kiln_mcp.evaluators.evaluator import (
-    CANNOT_BE_JUDGED,
     Evaluation,
     Evaluator,
     Setting,
     Skipped,
 )
 from kiln_mcp.evaluators.registry import load_evaluator
-from kiln_mcp.llm import AnswerState
 from kiln_mcp.llm.errors import BadAnswer, ModelError
 from kiln_mcp.llm.for_each import Width, for_each
 from kiln_mcp.run_configs.errors import EvalError
@@ -35,124 +33,8 @@ from storage import EvalRun, TaskRun
 
 RUN_LOG: Final = "kiln_mcp_runs.jsonl"
 CLAIMED_AT_ONCE: Final = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An item that could not be scored, and why.
-
-    Attributes:
-        item_id: The item.
-        run_config: The run config's name.
-        reason: The error's sentence.
-        state: The state of the answer that could not be used; None if there was no answer.
-    """
-
-    item_id: str
-    run_config: str
-    reason: str
-    state: AnswerState | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RunOutcome:
-    """What a run of an eval did.
-
-    Attributes:
-        new_verdicts: Items that have a new verdict.
-        existing: Items that had one already, or got one from another call meanwhile.
-        new_outputs: Outputs that were made.
-        skipped: Items that lack what the evaluator needs.
-        failures: Items that could not be scored.
-        abstentions: Items that the judge said cannot be judged.
-        hidden_tokens: Output tokens of new outputs that their server did not list as output.
-    """
-
-    new_verdicts: int
-    existing: int
-    new_outputs: int
-    skipped: int
-    failures: tuple[Failure, ...]
-    abstentions: int = 0
-    hidden_tokens: int = 0
-
-    @property
-    def failures_by_state(self) -> Mapping[AnswerState, int]:
-        """The failures because of an answer that could not be used, by its state."""
-        return Counter(failure.state for failure in self.failures if failure.state is not None)
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What is done. Outputs and verdicts count where a model is asked, each by itself."""
-
-    total: int
-    is_judged_by_model: bool
-    existing: int = 0
-    done: int = 0
-    new_verdicts: int = 0
-    new_outputs: int = 0
-    skipped: int = 0
-    abstentions: int = 0
-    hidden_tokens: int = 0
-    failures: list[Failure] = field(default_factory=list[Failure])
-
-    def take_output(self, hidden_tokens: int) -> None:
-        self.new_outputs += 1
-        self.hidden_tokens += hidden_tokens
-        self.done += self.is_judged_by_model
-
-    def take_verdict(self, verdict: "Evaluation | Skipped") -> None:
-        self.done += 1
-        if isinstance(verdict, Skipped) and verdict.reason == CANNOT_BE_JUDGED:
-            self.abstentions += 1
-        elif isinstance(verdict, Skipped):
-            self.skipped += 1
-        else:
-            self.new_verdicts += 1
-
-    def take_results_of_others(
-        self, jobs: Sequence[VerdictTask], open_jobs: Sequence[VerdictTask]
-    ) -> None:
-        """Count what others have done of some jobs since these were planned."""
-        outputs = sum(job.output is None for job in jobs)
-        outputs -= sum(job.output is None for job in open_jobs)
-        self.existing += len(jobs) - len(open_jobs)
-        self.done += len(jobs) - len(open_jobs) + outputs * self.is_judged_by_model
-
-    @property
-    def says(self) -> str:
-        """What is done, in words."""
-        counts = {
-            "outputs made": self.new_outputs if self.is_judged_by_model else 0,
-            "scored": self.new_verdicts,
-            "skipped": self.skipped,
-            "not judged": self.abstentions,
-            "failed": len(self.failures),
-        }
-        return ", ".join(f"{count} {noun}" for noun, count in counts.items() if count)
-
-    def says_of_others(self, items: int) -> str:
-        """What is waited for, in words."""
-        sentence = f"Another call or program scores {items} of the items: waiting for its results."
-        return f"{self.says}. {sentence}" if self.says else sentence
-
-    @property
-    def did_anything(self) -> bool:
-        """Whether any item was tried here."""
-        return bool(self.new_verdicts or self.skipped or self.abstentions or self.failures)
-
-    def outcome(self) -> RunOutcome:
-        """Return what was done in all."""
-        return RunOutcome(
-            new_verdicts=self.new_verdicts,
-            existing=self.existing,
-            new_outputs=self.new_outputs,
-            skipped=self.skipped,
-            failures=tuple(self.failures),
-            abstentions=self.abstentions,
-            hidden_tokens=self.hidden_tokens,
-        )
+FEWEST_UNREAD: Final = 3
+"""Outputs in which an expression finds nothing before it is taken for wrong, if none is read."""
 
 
 async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
@@ -165,7 +47,7 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
     """
     measurement = await ready(workspace, work.measurement)
     evaluator = measurement.evaluator
-    tally = _Tally(work.steps, evaluator.model is not None, existing=work.existing)
+    tally = Tally(work.steps, evaluator.model is not None, existing=work.existing)
     run = _Run(
         workspace=workspace,
         measurement=measurement,
@@ -222,13 +104,30 @@ class _Run:
         evaluator: Its evaluator, opened once.
         tally: What is done.
         width: How many items at once.
+        held_verdicts: Fails of outputs in which the evaluator found no value, before it found one.
     """
 
     workspace: Workspace
     measurement: Measurement
     evaluator: Evaluator
-    tally: _Tally
+    tally: Tally
     width: Width
+    held_verdicts: list["_Verdict"] = field(default_factory=list["_Verdict"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """A verdict that is not saved yet."""
+
+    job: VerdictTask
+    item: Item
+    output: TaskRun
+    value: Evaluation | Skipped
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether the evaluator found no value in the output."""
+        return isinstance(self.value, Evaluation) and self.value.is_unread
 
 
 async def _carry_out_claimed(run: _Run, jobs: Sequence[VerdictTask]) -> list[VerdictTask]:
@@ -257,6 +156,34 @@ async def _carry_out_all(run: _Run, jobs: Sequence[VerdictTask]) -> None:
             await run.workspace.report(tally.done, tally.total, tally.says)
 
     await for_each(range(len(jobs)), do, run.width)
+    await _settle_held_verdicts(run)
+
+
+async def _settle_held_verdicts(run: _Run) -> None:
+    """Save the fails that were held, or report the evaluator if it found a value in no output."""
+    held, tally = tuple(run.held_verdicts), run.tally
+    run.held_verdicts.clear()
+    is_read = tally.new_verdicts + tally.existing > 0
+    for verdict in held:
+        if is_read or len(held) < FEWEST_UNREAD:
+            await _save_verdict(run, verdict)
+        elif isinstance(verdict.value, Evaluation):
+            config = verdict.job.run_config
+            name = config.name if config else "stored output"
+            reason = (
+                f"{verdict.value.verdict} The evaluator finds no value in any of {len(held)} "
+                "outputs, so it gives no score. Correct its value_expression."
+            )
+            tally.done += 1
+            tally.failures.append(Failure(verdict.item.id, name, reason))
+
+
+async def _save_verdict(run: _Run, verdict: _Verdict) -> None:
+    measurement = run.measurement
+    with anyio.CancelScope(shield=True):
+        record = _eval_run(measurement, verdict.job, verdict.item, verdict.output, verdict.value)
+        await measurement.store.save(record, parent=measurement.evaluator_record, is_patient=True)
+        run.tally.take_verdict(verdict.value)
 
 
 async def _do(run: _Run, job: VerdictTask, number: int, records: JobRecords) -> None:
@@ -272,13 +199,11 @@ async def _do(run: _Run, job: VerdictTask, number: int, records: JobRecords) -> 
             setting = Setting(
                 run.workspace.engine, measurement.eval_record, measurement.task, purpose
             )
-            verdict = await run.evaluator.evaluate(case, setting)
-            with anyio.CancelScope(shield=True):
-                record = _eval_run(measurement, job, item, output, verdict)
-                await measurement.store.save(
-                    record, parent=measurement.evaluator_record, is_patient=True
-                )
-                tally.take_verdict(verdict)
+            verdict = _Verdict(job, item, output, await run.evaluator.evaluate(case, setting))
+            if verdict.is_unread and not tally.new_verdicts:
+                run.held_verdicts.append(verdict)
+            else:
+                await _save_verdict(run, verdict)
     except (ModelError, EvalError) as error:
         name = job.run_config.name if job.run_config else "stored output"
         state = error.state if isinstance(error, BadAnswer) else None

@@ -15,10 +15,12 @@ class CheckResult:
     Attributes:
         passed: Whether it does.
         detail: What was compared, for a person.
+        is_unread: Whether the check's expression found no value in the output.
     """
 
     passed: bool
     detail: str
+    is_unread: bool = False
 
 
 class Check(ABC):
@@ -41,4 +43,4 @@ class Check(ABC):
         if isinstance(result, Skipped):
             return result
         scores = binary_scores(setting.eval_record.output_scores, passed=result.passed)
-        return Evaluation(as_scores(scores), result.detail)
+        return Evaluation(as_scores(scores), result.detail, is_unread=result.is_unread)

@@ -50,12 +50,15 @@ class Evaluation:
         verdict: The reasons in the evaluator's words, for all scores together.
         usage: The model calls it took; None if it asked no model.
         latency_s: Seconds of waiting for models.
+        is_unread: Whether the evaluator found no value in the output. One such output failed; if it
+            is so for every output, the evaluator is wrong.
     """
 
     scores: Mapping[str, Score]
     verdict: str = ""
     usage: ModelUsage | None = None
     latency_s: float = 0.0
+    is_unread: bool = False
 
     @property
     def values(self) -> dict[str, float]:

@@ -61,6 +61,7 @@ class ExactMatchEvaluator:
             return Evaluation(
                 {score.json_key: binary_score(score, passed=False) for score in output_scores},
                 pair.detail,
+                is_unread=pair.is_unread,
             )
         schema = None if settings.value_expression else output_schema(setting.task)
         comparison = compare_values(

@@ -42,7 +42,7 @@ async def extract_value(
     try:
         return ExtractedValue(await extract(expression, case))
     except ExtractionFailed as failure:
-        return CheckResult(passed=False, detail=str(failure))
+        return CheckResult(passed=False, detail=str(failure), is_unread=True)
 
 
 async def expected_value(

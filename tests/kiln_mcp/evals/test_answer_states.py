@@ -7,6 +7,7 @@ import pytest
 
 from bench import Bench, BenchSetup
 from kiln_mcp.llm import ModelAnswer, ModelRequest, Usage
+from kiln_mcp.run_configs.errors import EvalError
 from storage import DataSource, Task, TaskOutput, TaskRun
 
 BAD = {
@@ -25,6 +26,7 @@ class MoodyModel:
 
     def __init__(self) -> None:
         self.is_moody = True
+        self.replies: dict[str, str] = {}
         self.verdict: Callable[[str], str | ModelAnswer] = lambda _: (
             '{"reasoning":"","right":"pass"}'
         )
@@ -35,7 +37,8 @@ class MoodyModel:
             return self.verdict(asked)
         if self.is_moody and asked in BAD:
             return BAD[asked]
-        return ModelAnswer(asked, usage=Usage(1, 1001, hidden_tokens=1000))
+        text = self.replies.get(asked, asked)
+        return ModelAnswer(text, usage=Usage(1, 1001, hidden_tokens=1000))
 
 
 @pytest.fixture
@@ -141,3 +144,25 @@ async def test_a_judges_refusal_is_asked_once_and_told_as_one(
     assert (report.newly_scored, report.failed_by_state) == (2, {"refused": 1})
     assert len(bench.model.asked) == 6
     assert "refused to answer" in report.failures[0].reason
+
+
+async def test_an_expression_that_finds_nothing_anywhere_is_reported_and_not_averaged(
+    bench: Bench, moody: MoodyModel
+) -> None:
+    moody.is_moody = False
+    await begin(bench, EXACT | {"value_expression": "(final_message | fromjson).city"}, 6)
+    with pytest.raises(EvalError, match="finds no value in any of 6 outputs") as caught:
+        await bench.run()
+    assert "value_expression" in str(caught.value)
+    assert len(await outputs_of(bench)) == 6
+
+
+async def test_an_expression_that_finds_nothing_in_one_output_fails_that_one(
+    bench: Bench, moody: MoodyModel
+) -> None:
+    moody.is_moody = False
+    moody.replies = {"0": "no JSON", "1": '{"city": "1"}', "2": '{"city": "2"}'}
+    await begin(bench, EXACT | {"value_expression": "(final_message | fromjson).city"}, 3)
+    report = await bench.run()
+    assert (report.newly_scored, report.failed) == (3, 0)
+    assert report.table[0].mean == pytest.approx(2 / 3, abs=0.001)

@@ -1,0 +1,129 @@
+"""What a run of an eval has done: verdicts, outputs, and failures with their reasons."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kiln_mcp.evals.measurement import VerdictTask
+from kiln_mcp.evaluators.evaluator import CANNOT_BE_JUDGED, Evaluation, Skipped
+from kiln_mcp.llm import AnswerState
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An item that could not be scored, and why.
+
+    Attributes:
+        item_id: The item.
+        run_config: The run config's name.
+        reason: The error's sentence.
+        state: The state of the answer that could not be used; None if there was no answer.
+    """
+
+    item_id: str
+    run_config: str
+    reason: str
+    state: AnswerState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """What a run of an eval did.
+
+    Attributes:
+        new_verdicts: Items that have a new verdict.
+        existing: Items that had one already, or got one from another call meanwhile.
+        new_outputs: Outputs that were made.
+        skipped: Items that lack what the evaluator needs.
+        failures: Items that could not be scored.
+        abstentions: Items that the judge said cannot be judged.
+        hidden_tokens: Output tokens of new outputs that their server did not list as output.
+    """
+
+    new_verdicts: int
+    existing: int
+    new_outputs: int
+    skipped: int
+    failures: tuple[Failure, ...]
+    abstentions: int = 0
+    hidden_tokens: int = 0
+
+    @property
+    def failures_by_state(self) -> Mapping[AnswerState, int]:
+        """The failures because of an answer that could not be used, by its state."""
+        return Counter(failure.state for failure in self.failures if failure.state is not None)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What is done by now. Outputs and verdicts count where a model is asked, each by itself."""
+
+    total: int
+    is_judged_by_model: bool
+    existing: int = 0
+    done: int = 0
+    new_verdicts: int = 0
+    new_outputs: int = 0
+    skipped: int = 0
+    abstentions: int = 0
+    hidden_tokens: int = 0
+    failures: list[Failure] = field(default_factory=list[Failure])
+
+    def take_output(self, hidden_tokens: int) -> None:
+        """Count a new output."""
+        self.new_outputs += 1
+        self.hidden_tokens += hidden_tokens
+        self.done += self.is_judged_by_model
+
+    def take_verdict(self, verdict: Evaluation | Skipped) -> None:
+        """Count a new verdict."""
+        self.done += 1
+        if isinstance(verdict, Skipped) and verdict.reason == CANNOT_BE_JUDGED:
+            self.abstentions += 1
+        elif isinstance(verdict, Skipped):
+            self.skipped += 1
+        else:
+            self.new_verdicts += 1
+
+    def take_results_of_others(
+        self, jobs: Sequence[VerdictTask], open_jobs: Sequence[VerdictTask]
+    ) -> None:
+        """Count what others have done of some jobs since these were planned."""
+        outputs = sum(job.output is None for job in jobs)
+        outputs -= sum(job.output is None for job in open_jobs)
+        self.existing += len(jobs) - len(open_jobs)
+        self.done += len(jobs) - len(open_jobs) + outputs * self.is_judged_by_model
+
+    @property
+    def says(self) -> str:
+        """What is done, in words."""
+        counts = {
+            "outputs made": self.new_outputs if self.is_judged_by_model else 0,
+            "scored": self.new_verdicts,
+            "skipped": self.skipped,
+            "not judged": self.abstentions,
+            "failed": len(self.failures),
+        }
+        return ", ".join(f"{count} {noun}" for noun, count in counts.items() if count)
+
+    def says_of_others(self, items: int) -> str:
+        """What is waited for, in words."""
+        sentence = f"Another call or program scores {items} of the items: waiting for its results."
+        return f"{self.says}. {sentence}" if self.says else sentence
+
+    @property
+    def did_anything(self) -> bool:
+        """Whether any item was tried here."""
+        return bool(self.new_verdicts or self.skipped or self.abstentions or self.failures)
+
+    def outcome(self) -> RunOutcome:
+        """Return what was done in all."""
+        return RunOutcome(
+            new_verdicts=self.new_verdicts,
+            existing=self.existing,
+            new_outputs=self.new_outputs,
+            skipped=self.skipped,
+            failures=tuple(self.failures),
+            abstentions=self.abstentions,
+            hidden_tokens=self.hidden_tokens,
+        )
