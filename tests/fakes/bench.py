@@ -14,7 +14,7 @@ from kiln_mcp.evals import service as evals
 from kiln_mcp.evals.answers import Comparison, EvalRunReport, EvaluatorCreated
 from kiln_mcp.judging import service as judging
 from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels
-from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest
+from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest, ServerSettings
 from kiln_mcp.run_configs import service as run_configs
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
@@ -53,11 +53,13 @@ class BenchSetup:
         task: The task.
         answer: The model's answers.
         person: Who approves; None for nobody.
+        servers: Configured model servers.
     """
 
     task: Task
     answer: Answer
     person: Person | None = None
+    servers: tuple[ServerSettings, ...] = ()
 
 
 @dataclass
@@ -80,9 +82,12 @@ class Bench:
         )
         return call
 
-    async def config(self, name: str, prompt: str) -> str:
+    async def config(self, name: str, prompt: str, model: str | None = None) -> str:
+        run_config: dict[str, JsonValue] = {"name": name, "prompt": prompt}
+        if model is not None:
+            run_config["model"] = model
         made = await run_configs.create_run_config.invoke(
-            self.workspace, {"project": self.folder, "run_config": {"name": name, "prompt": prompt}}
+            self.workspace, {"project": self.folder, "run_config": run_config}
         )
         return str(made.model_dump()["id"])
 
@@ -129,7 +134,8 @@ async def open_bench(folder: Path, setup: BenchSetup) -> AsyncGenerator[Bench]:
     """Open a bench below an empty folder."""
     model = CountedModel(setup.answer)
     settings = Settings(
-        home=folder / "home", engine=EngineSettings(default_model="scripted", environment={})
+        home=folder / "home",
+        engine=EngineSettings(default_model="scripted", environment={}, servers=setup.servers),
     )
     async with Engine(settings.engine, models={"scripted": ScriptedModel(model)}) as engine:
         projects = KnownProjects(settings.home / "projects.json")
