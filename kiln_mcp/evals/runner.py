@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import anyio
@@ -16,6 +17,7 @@ import anyio
 from kiln_mcp.evals.items import Item, case_of, stored_case
 from kiln_mcp.evals.job_records import JobRecords
 from kiln_mcp.evals.measurement import Measurement, VerdictTask, Work, open_jobs
+from kiln_mcp.evals.record_writer import RecordWriter, record_writer
 from kiln_mcp.evaluators.evaluator import Evaluation, Evaluator, Setting, Skipped
 from kiln_mcp.evaluators.registry import load_evaluator
 from kiln_mcp.llm.errors import ModelError
@@ -137,6 +139,7 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
         workspace=workspace,
         measurement=measurement,
         evaluator=evaluator,
+        setting=_setting(workspace, measurement),
         tally=tally,
         width=_width(workspace, work),
     )
@@ -158,6 +161,11 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
     if tally.did_anything:
         await _write_log(work, outcome)
     return outcome
+
+
+def _setting(workspace: Workspace, measurement: Measurement) -> Setting:
+    purpose = f"evals/judge {measurement.evaluator_record.name}"
+    return Setting(workspace.engine, measurement.eval_record, measurement.task, purpose)
 
 
 def _width(workspace: Workspace, work: Work) -> int:
@@ -187,6 +195,7 @@ class _Run:
         workspace: Asks models and reports progress.
         measurement: The eval.
         evaluator: Its evaluator, opened once.
+        setting: Where the evaluator works.
         tally: What is done.
         width: Items at once.
     """
@@ -194,8 +203,13 @@ class _Run:
     workspace: Workspace
     measurement: Measurement
     evaluator: Evaluator
+    setting: Setting
     tally: _Tally
     width: int
+
+    async def report(self) -> None:
+        """Report how far the run is."""
+        await self.workspace.report(self.tally.done, self.tally.total, self.tally.says)
 
 
 async def _carry_out_claimed(run: _Run, jobs: Sequence[VerdictTask]) -> list[VerdictTask]:
@@ -215,40 +229,38 @@ async def _carry_out_claimed(run: _Run, jobs: Sequence[VerdictTask]) -> list[Ver
 
 
 async def _carry_out_all(run: _Run, jobs: Sequence[VerdictTask]) -> None:
-    tally, records = run.tally, JobRecords(run.measurement.store, jobs)
+    store = run.measurement.store
+    records = JobRecords(store, jobs)
+    async with record_writer(store, run.report) as writer:
 
-    async def do(number: int) -> None:
-        try:
-            await _do(run, jobs[number], number, records)
-        finally:
-            await run.workspace.report(tally.done, tally.total, tally.says)
+        async def do(number: int) -> None:
+            job = jobs[number]
+            try:
+                await _do(run, job, await records.take(number), writer)
+            except (ModelError, EvalError) as error:
+                name = job.run_config.name if job.run_config else "stored output"
+                run.tally.failures.append(Failure(job.item.id, name, str(error)))
+                await run.report()
+            await writer.wait_for_room()
 
-    await for_each(range(len(jobs)), do, run.width)
+        await for_each(range(len(jobs)), do, run.width)
 
 
-async def _do(run: _Run, job: VerdictTask, number: int, records: JobRecords) -> None:
+async def _do(
+    run: _Run, job: VerdictTask, records: tuple[Item, TaskRun | None], writer: RecordWriter
+) -> None:
+    """Make one verdict, and its output if there is none; the writer saves them."""
     measurement, tally = run.measurement, run.tally
-    asks = run.evaluator.model is not None
-    try:
-        item, output = await records.take(number)
-        output = output or await _generate(run, job, item)
-        # Where the judge asks no model, an output that is paid for gets its verdict in any case.
-        with anyio.CancelScope(shield=not asks):
-            case = case_of(item, output) if job.run_config else stored_case(output)
-            purpose = f"evals/judge {measurement.evaluator_record.name}"
-            setting = Setting(
-                run.workspace.engine, measurement.eval_record, measurement.task, purpose
-            )
-            verdict = await run.evaluator.evaluate(case, setting)
-            with anyio.CancelScope(shield=True):
-                record = _eval_run(measurement, job, item, output, verdict)
-                await measurement.store.save(
-                    record, parent=measurement.evaluator_record, is_patient=True
-                )
-                tally.take_verdict(verdict)
-    except (ModelError, EvalError) as error:
-        name = job.run_config.name if job.run_config else "stored output"
-        tally.failures.append(Failure(job.item.id, name, str(error)))
+    item, output = records
+    if output is None:
+        output = await _generate(run, job, item)
+        writer.add(output, measurement.task, tally.take_output)
+    # Where the judge asks no model, an output that is paid for gets its verdict in any case.
+    with anyio.CancelScope(shield=run.evaluator.model is None):
+        case = case_of(item, output) if job.run_config else stored_case(output)
+        verdict = await run.evaluator.evaluate(case, run.setting)
+        record = _eval_run(measurement, job, item, output, verdict)
+        writer.add(record, measurement.evaluator_record, partial(tally.take_verdict, verdict))
 
 
 async def _generate(run: _Run, job: VerdictTask, item: Item) -> TaskRun:
@@ -257,12 +269,7 @@ async def _generate(run: _Run, job: VerdictTask, item: Item) -> TaskRun:
     asker = f"evals/run {job.run_config.name}"
     production = await produce(run.workspace.engine, job.setup, item.task_input, asker)
     output = to_task_run(production, item.task_input, job.run_config, job.setup)
-    output = output.replace(eval_source=item.source)
-    measurement = run.measurement
-    with anyio.CancelScope(shield=True):  # a pause and a cancel keep what is paid for
-        output = await measurement.store.save(output, parent=measurement.task, is_patient=True)
-        run.tally.take_output()
-    return output
+    return output.replace(eval_source=item.source)
 
 
 def _eval_run(
