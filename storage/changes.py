@@ -337,7 +337,8 @@ def _new_path(record: Record, parent: Record | None) -> str:
         parent_kinds = ", ".join(kind_word(kind.type_name()) for kind in place.parents)
         raise invalid_record(record.type_name(), f"its parent must be a {parent_kinds}")
     own = folder_name(record.id, name_of(record))
-    return str(folder_of(parent.saved.path) / place.folder / own / place.file_name)
+    above, slash, _ = parent.saved.path.rpartition("/")
+    return f"{above}{slash}{place.folder}/{own}/{place.file_name}"
 
 
 def _encode(record: Record, text: Callable[[], str]) -> bytes:

@@ -78,7 +78,7 @@ def _aside(path: Path, folder: Path | None = None) -> Path:
     return (folder or path.parent) / f".{path.name}.{uuid4().hex[:8]}.new"
 
 
-def read_plain(path: Path, size_limit: int = LARGEST_FILE) -> bytes:
+def read_plain(path: Path | str, size_limit: int = LARGEST_FILE) -> bytes:
     """Read an ordinary file: no link, no device, and nothing that never ends.
 
     Args:
@@ -88,7 +88,7 @@ def read_plain(path: Path, size_limit: int = LARGEST_FILE) -> bytes:
     Raises:
         OSError: It cannot be read, is no ordinary file, or is larger; `strerror` says which.
     """
-    return _read_checked(path, path.lstat(), _PLAIN, size_limit)
+    return _read_checked(path, os.lstat(path), _PLAIN, size_limit)
 
 
 def read_ordinary(path: Path, size_limit: int = LARGEST_TABLE) -> bytes:
@@ -104,7 +104,7 @@ def read_ordinary(path: Path, size_limit: int = LARGEST_TABLE) -> bytes:
     return _read_checked(path, path.stat(), _ORDINARY, size_limit)
 
 
-def _read_checked(path: Path, status: os.stat_result, flags: int, size_limit: int) -> bytes:
+def _read_checked(path: Path | str, status: os.stat_result, flags: int, size_limit: int) -> bytes:
     _check_plain(path, status, size_limit)
     descriptor = os.open(path, flags)
     with os.fdopen(descriptor, "rb") as file:
@@ -115,7 +115,7 @@ def _read_checked(path: Path, status: os.stat_result, flags: int, size_limit: in
     return content
 
 
-def _check_plain(path: Path, status: os.stat_result, size_limit: int) -> None:
+def _check_plain(path: Path | str, status: os.stat_result, size_limit: int) -> None:
     if S_ISLNK(status.st_mode):
         raise OSError(errno.ELOOP, LINK, str(path))
     if not S_ISREG(status.st_mode):

@@ -7,6 +7,7 @@ as they are in the file.
 import json
 import re
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring
 from typing import Final
 
 from pydantic import JsonValue
@@ -85,12 +86,15 @@ def _spell(value: JsonValue, line: str, unit: str) -> str:
         unit: The indentation of one level.
     """
     match value:
+        case None:
+            return "null"
         case str():
-            return _encode(value)
+            return encode_basestring(value)
         case dict() if value:
             deeper = line + unit
             members = [
-                f"{_encode(key)}: {_spell(member, deeper, unit)}" for key, member in value.items()
+                f"{encode_basestring(key)}: {_spell(member, deeper, unit)}"
+                for key, member in value.items()
             ]
             return f"{{{deeper}{f',{deeper}'.join(members)}{line}}}"
         case list() if value:
