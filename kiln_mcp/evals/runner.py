@@ -304,16 +304,12 @@ def _eval_run(
 
 async def _write_log(work: Work, outcome: RunOutcome) -> None:
     measurement = work.measurement
-    setups = {
-        job.run_config.id: job.setup.fingerprint
-        for job in work.jobs
-        if job.run_config and job.setup
-    }
-    seeds = {job.setup.seed for job in work.jobs if job.setup}
+    setups = {job.run_config.id: job.setup for job in work.jobs if job.run_config and job.setup}
+    seeds = {setup.seed for setup in setups.values()}
     entry = {
         "v": 1,
         "at": datetime.now(UTC).isoformat(),
-        "run_configs": setups,
+        "run_configs": {config: setup.fingerprint for config, setup in setups.items()},
         "seed": min(seeds, default=None),
         "judge_model": measurement.evaluator.model,
         "scored": outcome.new_verdicts,
