@@ -192,6 +192,10 @@ class Record(Part):
         copy._origin = origin
         return copy
 
+    def set_origin(self, origin: Origin) -> None:
+        """Note where this was read from; only for its reader, before anybody else has it."""
+        self._origin = origin
+
     def replace(self, **changes: object) -> Self:
         """Return a copy with some fields changed, of the same file and revision."""
         return super().replace(**changes).at(self._origin)
