@@ -59,6 +59,7 @@ class _TableCommand(click.Command):
         try:
             command = self._load()
         finally:
+            gc.freeze()  # none of them is looked at again
             if collects:
                 gc.enable()
         return command.make_context(info_name, args, parent, **extra)
