@@ -4,7 +4,6 @@ Without a command it serves MCP over standard input and output, as a client star
 short helps come from `command_table`; the module of a command is imported when it is invoked.
 """
 
-import gc
 import logging
 import os
 import sys
@@ -19,6 +18,7 @@ from kiln_mcp import __version__
 from kiln_mcp.doors.cli.command_table import CAPABILITIES, OTHERS
 from kiln_mcp.doors.cli.extensions import may_be_installed
 from kiln_mcp.doors.cli.failures import run_guarded
+from kiln_mcp.garbage import no_collection
 
 MODULES: Final[Mapping[str, str]] = {
     "allow": "kiln_mcp.doors.cli.approvals",
@@ -54,14 +54,8 @@ class _TableCommand(click.Command):
         parent: click.Context | None = None,
         **extra: Any,
     ) -> click.Context:
-        collects = gc.isenabled()
-        gc.disable()  # imports make many objects and hardly any garbage
-        try:
+        with no_collection():
             command = self._load()
-        finally:
-            gc.freeze()  # none of them is looked at again
-            if collects:
-                gc.enable()
         return command.make_context(info_name, args, parent, **extra)
 
 
