@@ -92,18 +92,26 @@ class Daemon:
             DaemonUnreachable: None runs, and none started in time.
         """
         with self._find_lock:
-            if self._is_running(replacing):
+            if self.is_running(replacing):
                 return
             prepare_home(self.home)
             with (self.home / "start.lock").open("a") as lock:
                 _lock(lock.fileno())  # only one of two clients starts it
-                if self._is_running(replacing):
+                if self.is_running(replacing):
                     return
-                if self._is_running():
+                if self.is_running():
                     self._stop()
                 self._start()
 
-    def _is_running(self, recent: bool = False) -> bool:
+    def is_running(self, recent: bool = False) -> bool:
+        """Return whether the home's daemon answers; remember its address.
+
+        Args:
+            recent: Whether an older one than this program counts as none.
+
+        Raises:
+            DaemonUnreachable: Its file cannot be trusted, or it listens and does not answer.
+        """
         file = self.home / "daemon.json"
         try:
             fault = fault_of_file(file)
@@ -182,7 +190,7 @@ class Daemon:
         process, log_start = self._spawn()
         kills = 0
         while time.monotonic() < until:
-            if self._is_running():
+            if self.is_running():
                 return
             exit_code = process.poll()
             if exit_code == SERVED_ALREADY:

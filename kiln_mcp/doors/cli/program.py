@@ -15,8 +15,8 @@ from typing import Any, Final
 import click
 
 from kiln_mcp import __version__
+from kiln_mcp.doors.border.extensions import may_be_installed
 from kiln_mcp.doors.cli.command_table import CAPABILITIES, OTHERS
-from kiln_mcp.doors.cli.extensions import may_be_installed
 from kiln_mcp.doors.cli.failures import run_guarded
 from kiln_mcp.garbage import no_collection
 
