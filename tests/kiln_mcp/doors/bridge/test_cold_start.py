@@ -124,7 +124,7 @@ async def test_tools_are_listed_without_a_daemon_and_called_when_one_runs(
             ends.send([{"id": 4, "method": "tools/list", "params": meta}])
             listed_again = await ends.answer()
             ends.end()
-    assert called["id"] == 3
-    assert called["result"]["structuredContent"] == {"jobs": []}
-    assert listed_again == {**listed, "id": 4}
+            assert called["id"] == 3
+            assert called["result"]["structuredContent"] == {"jobs": []}
+            assert listed_again == {**listed, "id": 4}
     ends.close()
