@@ -22,7 +22,7 @@ Ask = Callable[[str], Coroutine[None, None, Reply]]
 """Puts a plan to the person."""
 
 
-class Effect(StrEnum):
+class ToolEffect(StrEnum):
     """The effect of calling a tool, by its annotations."""
 
     READS = "reads"
@@ -31,14 +31,14 @@ class Effect(StrEnum):
     """It may spend or destroy; the person must agree."""
 
 
-def effect_of(tool: types.Tool) -> Effect:
+def effect_of(tool: types.Tool) -> ToolEffect:
     """Return the effect of a tool; without annotations, the worst that the protocol assumes."""
     hints = tool.annotations
     if hints is not None and hints.read_only_hint:
-        return Effect.READS
+        return ToolEffect.READS
     if hints is not None and hints.destructive_hint is False and hints.open_world_hint is False:
-        return Effect.WRITES
-    return Effect.ASKS
+        return ToolEffect.WRITES
+    return ToolEffect.ASKS
 
 
 def serialize(ask: Ask) -> Ask:

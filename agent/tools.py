@@ -10,7 +10,7 @@ import mcp_types as types
 from mcp import Client, MCPError
 from pydantic import JsonValue, ValidationError
 
-from agent.approval import Ask, Effect, effect_of
+from agent.approval import Ask, ToolEffect, effect_of
 from kiln_mcp.llm import Tool, ToolCall
 from storage.errors import Refusal
 
@@ -30,7 +30,7 @@ _LOSS_NOTE: Final = (
 )
 
 
-class Progress(Protocol):
+class ToolProgress(Protocol):
     """Receives the progress of a call."""
 
     async def __call__(self, progress: float, total: float | None, message: str | None) -> None:
@@ -106,9 +106,9 @@ class Toolbox:
     def only_reads(self, name: str) -> bool:
         """Return whether a tool changes nothing, so that several calls may run at once."""
         tool = self._tools.get(name)
-        return tool is not None and effect_of(tool) is Effect.READS
+        return tool is not None and effect_of(tool) is ToolEffect.READS
 
-    async def call(self, call: ToolCall, progress: Progress) -> ToolResult:
+    async def call(self, call: ToolCall, progress: ToolProgress) -> ToolResult:
         """Call a tool for a model.
 
         If approval is needed the person is asked: by the server through the client, or here if
@@ -119,7 +119,7 @@ class Toolbox:
         """
         tool = self.find(call.name)
         arguments = _arguments(call)
-        if effect_of(tool) is Effect.ASKS and not self._asks_itself:
+        if effect_of(tool) is ToolEffect.ASKS and not self._asks_itself:
             reply = await self._ask(_plan(tool, arguments))
             if reply != "accept":
                 return ToolResult(_DECLINE_NOTE if reply == "decline" else _CANCEL_NOTE, False)

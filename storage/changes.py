@@ -11,7 +11,7 @@ from typing import TypeVar
 from pydantic import JsonValue
 
 from storage.commits.attachments import FileToCopy, files_to_copy
-from storage.commits.commit_log import Edit, Move
+from storage.commits.commit_log import FileEdit, Move
 from storage.commits.side_files import read_side_file, side_path, with_lines
 from storage.commits.trash import TrashEntry, new_trash_entry
 from storage.commits.write_ahead import Rewrite
@@ -62,7 +62,7 @@ class Change:
 
     folder: Path
     ancestors: InitVar[Ancestors | None] = None
-    edits: list[Edit] = field(default_factory=list[Edit])
+    edits: list[FileEdit] = field(default_factory=list[FileEdit])
     moves: list[Move] = field(default_factory=list[Move])
     files: list[FileToCopy] = field(default_factory=list[FileToCopy])
     _places: dict[str, int] = field(init=False, default_factory=dict[str, int])
@@ -117,7 +117,7 @@ class Change:
             content = self._changed_text(record, record.origin)
         if content is None:
             return record
-        self._note(Edit(path, content, expected, below))
+        self._note(FileEdit(path, content, expected, below))
         if expected is None:
             self._note_code(record, path)
         self.files += files_to_copy(record, path)
@@ -181,7 +181,7 @@ class Change:
                 return SaveOutcome.THERE if is_it(record_on_disk) else SaveOutcome.TAKEN
             return SaveOutcome.TAKEN
         self._ancestors.check(record, path, None)
-        self._note(Edit(path, new_text(record), None, parent.saved.path, lambda _: None))
+        self._note(FileEdit(path, new_text(record), None, parent.saved.path, lambda _: None))
         return SaveOutcome.SAVED
 
     def append_lines(self, record: Record, name: str, lines: Sequence[str]) -> None:
@@ -234,7 +234,7 @@ class Change:
         first = earlier_edit.rewrite if earlier_edit else None
         expected = None if current is None else revision_of(current)
         combination = rewrite if first is None else _compose(first, rewrite)
-        self._note(Edit(path, content, expected, below, combination))
+        self._note(FileEdit(path, content, expected, below, combination))
         return content
 
     def _note_code(self, record: Record, path: str) -> None:
@@ -242,9 +242,9 @@ class Change:
         if isinstance(record, EvalConfig) and isinstance(record.properties, CodeEval):
             code = record.properties.code
             if code is not None:
-                self._note(Edit(str(folder_of(path) / SCORER_FILE), code.encode("utf-8"), None))
+                self._note(FileEdit(str(folder_of(path) / SCORER_FILE), code.encode("utf-8"), None))
 
-    def _note(self, edit: Edit) -> None:
+    def _note(self, edit: FileEdit) -> None:
         """Note an edit; of a file that this change writes already, it is the same one."""
         earlier_edit = self._edit_of(edit.path)
         if earlier_edit is None:
@@ -255,7 +255,7 @@ class Change:
             combination = replace(earlier_edit, content=edit.content, rewrite=rewrite)
             self.edits[self._places[edit.path]] = combination
 
-    def _edit_of(self, path: str) -> Edit | None:
+    def _edit_of(self, path: str) -> FileEdit | None:
         place = self._places.get(path)
         return None if place is None else self.edits[place]
 
@@ -289,7 +289,7 @@ class Change:
     def move_to_trash(self, entry: TrashEntry, holds: str | None = None) -> None:
         """Move a folder to the trash; it must hold the file, if one is given."""
         path, content = entry.note
-        self.edits.append(Edit(path, content, None))
+        self.edits.append(FileEdit(path, content, None))
         self.moves.append(Move(entry.folder, entry.place, holds))
         self._deleted_folders.add(entry.folder)
 

@@ -1,6 +1,6 @@
 """Read a project: single records from their files, lists from the index."""
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Generic, TypeVar
@@ -34,6 +34,7 @@ from storage.refusals import ambiguous_name
 from storage.text.excerpts import excerpts
 
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 
 _UNWRITTEN = (
     "a program died while it wrote these files, and another has changed some of them since. The "
@@ -144,17 +145,14 @@ class ProjectReader:
 
     # ------------------------------------------------------------ one by one, from the files
 
-    async def children(
-        self, parent: Record, kind: type[R], *, skip: Collection[str] = ()
-    ) -> list[R]:
-        """Return the records of a kind below a parent, the oldest first.
+    async def children(self, parent: Record, kind: type[R]) -> list[R]:
+        """Return the records of a kind below a parent, the oldest first."""
+        return await anyio.to_thread.run_sync(self._files.children, parent, kind)
 
-        Args:
-            parent: The parent.
-            kind: The kind.
-            skip: Files that are not read again and left out, for kinds that never change.
-        """
-        return await anyio.to_thread.run_sync(self._files.children, parent, kind, skip)
+    async def read_all(self, kind: type[R], paths: Iterable[str]) -> dict[str, R]:
+        """Return the records of files by their paths, less those that cannot be used."""
+        records = await anyio.to_thread.run_sync(self._files.read_all, kind, paths)
+        return {record.saved.path: record for record in records}
 
     async def get(
         self,
@@ -262,6 +260,19 @@ class ProjectReader:
         """
         await self._index.look_again()
 
+    async def look_at(self, parent: Record, kind: type[Record]) -> None:
+        """Take in records of a kind below a parent that others made or removed until now.
+
+        Args:
+            parent: The parent.
+            kind: A kind whose records never change.
+        """
+        await self._index.look_at(parent.saved.path, kind.type_name())
+
+    async def ask(self, question: Callable[[IndexReader], Awaitable[T]]) -> T:
+        """Return the answer of the index to a question, such as those of `index.results`."""
+        return await self._index.ask(question)
+
     async def counts(self, parent: Record) -> dict[str, int]:
         """Return how many records of each kind lie directly below a parent."""
         return await self._index.ask(lambda index: index.counts(parent.saved.path))
@@ -270,15 +281,12 @@ class ProjectReader:
         """Return how many runs of a task have each tag, the commonest first."""
         return await self._index.ask(lambda index: index.tags(task.saved.path))
 
-    async def runs(
-        self, task: Task, *queries: RunQuery, skip: Collection[str] = ()
-    ) -> list[TaskRun]:
+    async def runs(self, task: Task, *queries: RunQuery) -> list[TaskRun]:
         """Return all runs of a task that any query means, the oldest first; no others are read.
 
         Args:
             task: The task.
             queries: Which runs.
-            skip: Files that are not read again and left out.
 
         Raises:
             InvalidQuery: A filter is none.
@@ -288,7 +296,7 @@ class ProjectReader:
         async def run_paths(index: IndexReader) -> set[str]:
             return {path for query in queries for path in await index.run_paths(above, query)}
 
-        paths = (await self._index.ask(run_paths)).difference(skip)
+        paths = await self._index.ask(run_paths)
         runs = await anyio.to_thread.run_sync(self._files.read_all, TaskRun, paths)
         return sorted(runs, key=lambda run: (run.created_at, run.id))
 

@@ -1,7 +1,7 @@
 """Read the records of a project from their files, and note those that cannot be used."""
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,26 +76,20 @@ class RecordFiles:
         self._folder = folder
         self.problems: dict[str, RecordProblem] = {}
 
-    def children(self, parent: Record, kind: type[R], skip: Collection[str] = ()) -> list[R]:
-        """Return the records of a kind below a parent, the oldest first.
-
-        Args:
-            parent: The parent.
-            kind: The kind.
-            skip: Files that are not read again and left out.
-        """
+    def children(self, parent: Record, kind: type[R]) -> list[R]:
+        """Return the records of a kind below a parent, the oldest first."""
         place = place_of(kind)
         folder = self._folder / folder_of(parent.saved.path) / place.folder
         if self._is_linked(folder):
             return []
         records = [
             record
-            for path in self._files_below(folder, place.file_name, skip)
+            for path in self._files_below(folder, place.file_name)
             if (record := self.read(kind, self._folder / path)) is not None
         ]
         return sorted(records, key=lambda record: (record.created_at, record.id))
 
-    def _files_below(self, folder: Path, name: str, skip: Collection[str]) -> list[str]:
+    def _files_below(self, folder: Path, name: str) -> list[str]:
         """Return the files of a name in a folder's folders, within the project, sorted."""
         below = folder.relative_to(self._folder).as_posix()
         try:
@@ -104,8 +98,7 @@ class RecordFiles:
         except OSError:
             return []
         paths = (f"{below}/{entry}/{name}" for entry in folders)
-        new_paths = (path for path in paths if path not in skip)
-        return [path for path in new_paths if os.path.lexists(f"{self._folder}/{path}")]
+        return [path for path in paths if os.path.lexists(f"{self._folder}/{path}")]
 
     def _is_linked(self, place: Path) -> bool:
         """Whether a link leads to a place in the project; noted, and never followed."""

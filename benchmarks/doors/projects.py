@@ -1,5 +1,6 @@
 """Projects of any size, written through the store."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -134,3 +135,42 @@ async def measured_project(folder: Path, home: Path, items: int, *, verdicts: bo
                     for number, (run, output) in enumerate(zip(runs, made, strict=True))
                 ]
                 await save_all(store, results, check)
+
+
+async def labelled_project(
+    folder: Path, home: Path, items: int, *, judges: int, labels: int
+) -> None:
+    """Make a project whose golden items have verdicts of checks, and of which some have labels."""
+    async with await ProjectStore.create(folder, Project(name="Doors"), home=home) as store:
+        task, runs = await task_with_items(store, items, GOLDEN)
+        measured = await eval_of(store, task)
+        for number in range(judges):
+            check = await evaluator(store, measured, f"check {number}", CHECK)
+            results = [
+                EvalRun(
+                    dataset_id=run.id,
+                    eval_config_eval=True,
+                    scored_run_id=run.id,
+                    scores={"polite": float((place + number) % 3 > 0)},
+                )
+                for place, run in enumerate(runs)
+            ]
+            await save_all(store, results, check)
+        lines = [
+            json.dumps(
+                {
+                    "v": 1,
+                    "at": "2026-01-01T00:00:00Z",
+                    "item": run.id,
+                    "score": "polite",
+                    "value": float(place % 3 > 0),
+                    "rater": "ann",
+                    "ledger": "certificate",
+                    "draw": "1",
+                    "confirmed": True,
+                }
+            )
+            for place, run in enumerate(runs[:labels])
+        ]
+        async with store.transaction() as change:
+            change.append_lines(measured, "kiln_mcp_labels.jsonl", lines)

@@ -1,9 +1,9 @@
 """Take the inventory of a task from the store's index, without reading its runs."""
 
 from kiln_mcp.advice.inventory import EvalInventory, TaskInventory
-from kiln_mcp.datasets.counts import count_items, golden_runs, is_known_filter
+from kiln_mcp.datasets.counts import count_items, golden_items, is_known_filter
 from kiln_mcp.evaluators.registry import evaluator_of
-from kiln_mcp.projects.runs.ratings import aspect_of, rating_of
+from kiln_mcp.projects.runs.ratings import aspect_of, rating_in
 from storage import (
     Eval,
     EvalConfig,
@@ -32,9 +32,11 @@ async def _eval(store: ProjectStore, task: Task, record: Eval) -> EvalInventory:
     asking = {record.saved.path for record in evaluators if evaluator_of(record).model}
     cells = await store.score_counts(record)
     of_configs = [cell for cell in cells if cell.run_config_id]
-    golden = await golden_runs(store, task, record)
+    golden = await golden_items(store, task, record)
     aspects = [aspect_of(score, task) for score in record.output_scores]
-    ratings = [tuple(rating_of(run, aspect) for aspect in aspects) for run in golden]
+    ratings = [
+        tuple(rating_in(item.rating, item.ratings, aspect) for aspect in aspects) for item in golden
+    ]
     complete = [rating for rating in ratings if None not in rating]
     return EvalInventory(
         name=record.name,

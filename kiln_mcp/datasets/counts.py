@@ -1,17 +1,15 @@
 """How many items a dataset's parts have."""
 
-from storage import (
-    Eval,
-    EvalInput,
-    EvalInputSplit,
-    ProjectStore,
-    Task,
-    TaskRun,
-    TaskRunSplit,
-    eval_input_filter,
-)
+from typing import Final
+
+from kiln_mcp.datasets.items import items_in
+from storage import Eval, EvalInputSplit, ProjectStore, Task, TaskRunSplit
 from storage.format.filters import is_filter, is_input_filter
 from storage.index.queries import RunQuery
+from storage.index.results import RatedItem, rated_items
+
+SESSION_TAG: Final = "synthetic_session_"
+"""What the tags of generation sessions begin with."""
 
 
 async def count_items(store: ProjectStore, task: Task, eval_record: Eval, part: str) -> int:
@@ -23,17 +21,28 @@ async def count_items(store: ProjectStore, task: Task, eval_record: Eval, part: 
     if split is None or not is_known_filter(split):
         return 0
     if isinstance(split, EvalInputSplit):
-        cases = await store.children(task, EvalInput)
-        return sum(map(eval_input_filter(split.filter_id), cases))
+        return len(await items_in(store, task, split))
     return await store.count_runs(task, RunQuery(split.filter_id, is_from_eval=False))
 
 
-async def golden_runs(store: ProjectStore, task: Task, eval_record: Eval) -> list[TaskRun]:
-    """Return the golden set of an eval, the oldest first; empty if its filter is unknown."""
+async def count_golden(store: ProjectStore, task: Task, eval_record: Eval) -> int:
+    """Return how many items the golden set of an eval has; 0 if its filter is unknown."""
+    filter_id = eval_record.eval_configs_filter_id
+    if filter_id is None or not is_filter(filter_id):
+        return 0
+    return await store.count_runs(task, RunQuery(filter_id, is_from_eval=False))
+
+
+async def golden_items(store: ProjectStore, task: Task, eval_record: Eval) -> list[RatedItem]:
+    """Return the golden set of an eval, the oldest first; empty if its filter is unknown.
+
+    The tag of an item is that of its generation session.
+    """
     filter_id = eval_record.eval_configs_filter_id
     if filter_id is None or not is_filter(filter_id):
         return []
-    return await store.runs(task, RunQuery(filter_id, is_from_eval=False))
+    query, path = RunQuery(filter_id, is_from_eval=False), task.saved.path
+    return await store.ask(lambda index: rated_items(index, path, query, SESSION_TAG))
 
 
 def is_known_filter(split: TaskRunSplit | EvalInputSplit) -> bool:

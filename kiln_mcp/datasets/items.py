@@ -2,14 +2,10 @@
 
 from collections.abc import Sequence
 
-from storage import (
-    EvalInput,
-    EvalInputSplit,
-    TaskRun,
-    TaskRunSplit,
-    eval_input_filter,
-    task_run_filter,
-)
+from storage import EvalInputSplit, ProjectStore, Task, TaskRun, TaskRunSplit
+from storage.format.filters import input_tag
+from storage.index.queries import RunQuery
+from storage.index.results import RecordRow, input_items, items
 
 Split = TaskRunSplit | EvalInputSplit
 """One part of an eval's data."""
@@ -22,26 +18,15 @@ def data_set(runs: Sequence[TaskRun]) -> list[TaskRun]:
     return sorted(items, key=lambda run: (run.created_at, run.id))
 
 
-def filter_runs(runs: Sequence[TaskRun], filter_id: str) -> list[TaskRun]:
-    """Return the runs that a filter lets through, without those that evals made.
+async def items_in(store: ProjectStore, task: Task, split: Split) -> list[RecordRow]:
+    """Return the items of one part of an eval's data, oldest first; their files are not read.
 
     Raises:
         InvalidQuery: The format knows no such filter.
     """
-    fits = task_run_filter(filter_id)
-    return [run for run in runs if run.eval_source is None and fits(run)]
-
-
-def split_items(
-    split: Split, runs: Sequence[TaskRun], inputs: Sequence[EvalInput]
-) -> "list[TaskRun] | list[EvalInput]":
-    """Return the items of one part of an eval's data, oldest first.
-
-    Raises:
-        InvalidQuery: The format knows no such filter.
-    """
+    path = task.saved.path
     if isinstance(split, EvalInputSplit):
-        fits = eval_input_filter(split.filter_id)
-        matches = [item for item in inputs if fits(item)]
-        return sorted(matches, key=lambda item: (item.created_at, item.id))
-    return sorted(filter_runs(runs, split.filter_id), key=lambda run: (run.created_at, run.id))
+        tag = input_tag(split.filter_id)
+        return await store.ask(lambda index: input_items(index, path, tag))
+    query = RunQuery(split.filter_id, is_from_eval=False)
+    return await store.ask(lambda index: items(index, path, query))

@@ -1,28 +1,14 @@
-"""Finding the records that a call names, by id or name."""
+"""Find the records that a call names, by id or name."""
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar, get_args
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from kiln_mcp.datasets.held_out import runs_to_show
-from kiln_mcp.datasets.parts import MeasuredPart
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.measurement import Measurement
-from storage import (
-    Eval,
-    EvalConfig,
-    EvalInput,
-    EvalRun,
-    ProjectStore,
-    Prompt,
-    Task,
-    TaskRunConfig,
-    TaskRunSplit,
-)
-from storage.errors import RecordNotFound
-from storage.format.filters import is_filter
-from storage.index.queries import RunQuery
+from storage import Eval, EvalConfig, ProjectStore, Task, TaskRunConfig
+from storage.errors import NextStep, RecordNotFound
 from storage.refusals import ambiguous_name
 
 
@@ -55,10 +41,10 @@ class TaskEval:
 
 
 def choose(kind: str, candidates: Sequence[NamedT], reference: str) -> NamedT:
-    """Return the candidate with an id or name, letters' case left aside.
+    """Return the candidate with an id or name, whatever the case of its letters.
 
     Raises:
-        RecordNotFound: There is none; names those close to it, or all where there are few.
+        RecordNotFound: There is none; the error names the closest, or all if there are few.
         Refusal: Several have the name.
     """
     key = reference.strip().casefold()
@@ -82,7 +68,7 @@ async def all_evals(store: ProjectStore) -> list[TaskEval]:
 
 
 async def find_eval(store: ProjectStore, reference: str) -> TaskEval:
-    """Return the eval that is named, of whichever task.
+    """Return the eval with a name or id, of any task.
 
     Raises:
         RecordNotFound: There is none.
@@ -93,7 +79,7 @@ async def find_eval(store: ProjectStore, reference: str) -> TaskEval:
 async def find_evaluator(
     store: ProjectStore, eval_record: Eval, reference: str | None
 ) -> EvalConfig:
-    """Return the evaluator that is named, otherwise the eval's current one, otherwise its only one.
+    """Return the named evaluator; without a name, the eval's current one or its only one.
 
     Raises:
         NothingToEvaluate: The eval has no evaluator, or several and none is current or named.
@@ -105,7 +91,8 @@ async def find_evaluator(
         return choose("evaluator", evaluators, name)
     if not evaluators:
         raise NothingToEvaluate(
-            f"The eval {eval_record.name!r} has no evaluator. Make one with create_evaluator."
+            f"The eval {eval_record.name!r} has no evaluator.",
+            next=[NextStep(tool="create_evaluator", reason="create one")],
         )
     if len(evaluators) > 1:
         names = ", ".join(evaluator.name for evaluator in evaluators)
@@ -117,51 +104,20 @@ async def find_evaluator(
 
 
 async def gather(store: ProjectStore, task_eval: TaskEval, reference: str | None) -> Measurement:
-    """Return an eval and evaluator with all that belongs to them.
+    """Return an eval with an evaluator.
 
     Raises:
         NothingToEvaluate: There is no evaluator.
         RecordNotFound: There is none of this name.
     """
     evaluator = await find_evaluator(store, task_eval.eval_record, reference)
-    return Measurement(
-        store=store,
-        task=task_eval.task,
-        eval_record=task_eval.eval_record,
-        evaluator_record=evaluator,
-        runs=await store.runs(task_eval.task, *_runs_that_matter(task_eval.eval_record)),
-        examples=await runs_to_show(store, task_eval.task),
-        prompts=await store.children(task_eval.task, Prompt),
-        inputs=await store.children(task_eval.task, EvalInput),
-        verdicts=await store.children(evaluator, EvalRun),
-    )
-
-
-def _runs_that_matter(eval_record: Eval) -> list[RunQuery]:
-    """Return which runs an eval needs: outputs and its items."""
-    parts = [eval_record.split(name) for name in {*eval_record.splits, *get_args(MeasuredPart)}]
-    filters = {part.filter_id for part in parts if isinstance(part, TaskRunSplit)}
-    if eval_record.eval_configs_filter_id:
-        filters.add(eval_record.eval_configs_filter_id)
-    return [
-        RunQuery(is_from_eval=True),
-        *(RunQuery(filter_id, is_from_eval=False) for filter_id in filters if is_filter(filter_id)),
-    ]
-
-
-async def with_evaluator(measurement: Measurement, evaluator_record: EvalConfig) -> Measurement:
-    """Return the same eval with another evaluator, or the same one with its newest results."""
-    return replace(
-        measurement,
-        evaluator_record=evaluator_record,
-        verdicts=await measurement.store.children(evaluator_record, EvalRun),
-    )
+    return Measurement(store, task_eval.task, task_eval.eval_record, evaluator)
 
 
 async def find_run_configs(
     store: ProjectStore, task: Task, references: Sequence[str]
 ) -> list[TaskRunConfig]:
-    """Return the run configs that are named, in this order; all where none is named.
+    """Return the named run configs, in this order; all of the task if no name is given.
 
     Raises:
         RecordNotFound: There is none of a name.
@@ -170,7 +126,8 @@ async def find_run_configs(
     configs = await store.children(task, TaskRunConfig)
     if not configs:
         raise NothingToEvaluate(
-            f"The task {task.name!r} has no run config. Make one with create_run_config."
+            f"The task {task.name!r} has no run config.",
+            next=[NextStep(tool="create_run_config", reason="create one")],
         )
     if not references:
         return configs

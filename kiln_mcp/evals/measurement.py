@@ -1,16 +1,20 @@
-"""The work of a measurement: which verdicts are to be made, and which outputs for them."""
+"""The work of a measurement: which verdicts are to be made, and which outputs for them.
+
+What is there already comes from the index; no record of an item, output or verdict is read.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kiln_mcp.evals.items import Item
+from kiln_mcp.datasets.held_out import runs_to_show
+from kiln_mcp.evals.items import ItemReference
 from kiln_mcp.evaluators.evaluator import Evaluator
 from kiln_mcp.evaluators.registry import evaluator_of
+from kiln_mcp.run_configs.prompts import shows_examples
 from kiln_mcp.run_configs.task_runs import Setup, resolve
 from storage import (
     Eval,
     EvalConfig,
-    EvalInput,
     EvalRun,
     ProjectStore,
     Prompt,
@@ -18,49 +22,83 @@ from storage import (
     TaskRun,
     TaskRunConfig,
 )
-from storage.index.queries import RunQuery
+from storage.index.results import (
+    STORED,
+    RecordRow,
+    judged_items,
+    judged_run_configs,
+    outputs_of_evals,
+    scores_by_item,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """An eval with the evaluator that is used, and all that belongs to them.
+    """An eval with the evaluator that is used.
 
     Attributes:
         store: The open project.
         task: The eval's task.
         eval_record: The eval.
         evaluator_record: The evaluator.
-        runs: The task's runs that matter to it: its items, and those that evals made.
-        examples: Those that prompts may show as examples.
-        prompts: The task's saved prompts.
-        inputs: The task's eval inputs.
-        verdicts: The evaluator's results so far.
     """
 
     store: ProjectStore
     task: Task
     eval_record: Eval
     evaluator_record: EvalConfig
-    runs: Sequence[TaskRun]
-    examples: Sequence[TaskRun]
-    prompts: Sequence[Prompt]
-    inputs: Sequence[EvalInput]
-    verdicts: Sequence[EvalRun]
 
     @property
     def evaluator(self) -> Evaluator:
         """Return what the evaluator's record stands for."""
         return evaluator_of(self.evaluator_record)
 
+    @property
+    def score_keys(self) -> list[str]:
+        """Return the keys of the eval's scores."""
+        return [score.json_key for score in self.eval_record.output_scores]
+
+    async def judged_items(self, run_config_id: str) -> frozenset[str]:
+        """Return the items that the evaluator has a result of, scored or skipped."""
+        path = self.evaluator_record.saved.path
+        return await self.store.ask(lambda index: judged_items(index, path, run_config_id))
+
+    async def judged_run_configs(self) -> frozenset[str]:
+        """Return the ids of the run configs that the evaluator has results of."""
+        path = self.evaluator_record.saved.path
+        return await self.store.ask(lambda index: judged_run_configs(index, path)) - {STORED}
+
+    async def is_calibrated(self) -> bool:
+        """Return whether the evaluator has results of stored outputs."""
+        path = self.evaluator_record.saved.path
+        return STORED in await self.store.ask(lambda index: judged_run_configs(index, path))
+
+    async def scores(self, run_config_id: str, key: str) -> dict[str, float]:
+        """Return one score of a run config, or of stored outputs, by item; the oldest counts."""
+        path = self.evaluator_record.saved.path
+        return await self.store.ask(lambda index: scores_by_item(index, path, run_config_id, key))
+
+    async def outputs(self, run_config_id: str) -> dict[str, RecordRow]:
+        """Return the outputs that evals made with a run config, by item."""
+        path = self.task.saved.path
+        return await self.store.ask(lambda index: outputs_of_evals(index, path, run_config_id))
+
 
 @dataclass(frozen=True, slots=True)
 class VerdictTask:
-    """One verdict to be made: of an output of a run config, or of a stored run as it is."""
+    """One verdict to be made: of an output of a run config, or of a stored run as it is.
 
-    item: Item
+    Attributes:
+        item: The item.
+        run_config: What makes the output; None for a stored run.
+        setup: The run config, resolved.
+        output: The run that holds the output; None if it is to be made.
+    """
+
+    item: ItemReference
     run_config: TaskRunConfig | None
     setup: Setup | None
-    output: TaskRun | None
+    output: RecordRow | None
 
     def claims(self, evaluator_record: EvalConfig) -> tuple[str, ...]:
         """Return what is claimed so that nobody else makes this verdict, or its output, too."""
@@ -106,10 +144,32 @@ class Work:
         return calls
 
 
-def plan_run(
+@dataclass(frozen=True, slots=True)
+class PromptSources:
+    """What the prompts of run configs are made of.
+
+    Attributes:
+        prompts: The task's saved prompts.
+        examples: The runs that prompts may show; empty if no prompt shows any.
+    """
+
+    prompts: Sequence[Prompt]
+    examples: Sequence[TaskRun]
+
+
+async def read_prompt_sources(
+    measurement: Measurement, run_configs: Sequence[TaskRunConfig]
+) -> PromptSources:
+    """Read what the prompts of run configs are made of."""
+    store, task = measurement.store, measurement.task
+    examples = await runs_to_show(store, task) if any(map(shows_examples, run_configs)) else []
+    return PromptSources(await store.children(task, Prompt), examples)
+
+
+async def plan_run(
     measurement: Measurement,
     run_configs: Sequence[TaskRunConfig],
-    items: Sequence[Item],
+    items: Sequence[ItemReference],
     seed: int = 0,
 ) -> Work:
     """Return what is left to do for run configs over items.
@@ -117,98 +177,47 @@ def plan_run(
     Raises:
         Refusal: A run config does not run here.
     """
-    done = {
-        (verdict.dataset_id or verdict.eval_input_id, verdict.task_run_config_id)
-        for verdict in measurement.verdicts
-        if not verdict.eval_config_eval
-    }
-    outputs = _outputs_by_item(measurement.runs)
+    sources = await read_prompt_sources(measurement, run_configs)
     jobs: list[VerdictTask] = []
-    existing = 0
     for config in run_configs:
-        setup = resolve(
-            measurement.task, config, measurement.prompts, measurement.examples, seed=seed
-        )
-        for item in items:
-            if (item.id, config.id) in done:
-                existing += 1
-            else:
-                jobs.append(VerdictTask(item, config, setup, outputs.get((item.id, config.id))))
-    return Work(measurement, tuple(jobs), existing)
+        setup = resolve(measurement.task, config, sources.prompts, sources.examples, seed=seed)
+        done = await measurement.judged_items(config.id)
+        open_items = [item for item in items if item.id not in done]
+        outputs = await measurement.outputs(config.id) if open_items else {}
+        jobs += [VerdictTask(item, config, setup, outputs.get(item.id)) for item in open_items]
+    return Work(measurement, tuple(jobs), len(items) * len(run_configs) - len(jobs))
 
 
-def _outputs_by_item(runs: Sequence[TaskRun]) -> dict[tuple[str, str | None], TaskRun]:
-    """Return the outputs that evals made, by item and run config."""
-    return {
-        (run.eval_source.source_id, run.output.source.run_config_id): run
-        for run in runs
-        if run.eval_source and run.output.source
-    }
-
-
-def plan_calibration(measurement: Measurement, runs: Sequence[TaskRun]) -> Work:
+async def plan_calibration(measurement: Measurement, runs: Sequence[RecordRow]) -> Work:
     """Return what is left to do to judge stored outputs as they are."""
-    done = {v.dataset_id for v in measurement.verdicts if v.eval_config_eval}
+    done = await measurement.judged_items(STORED)
     jobs = tuple(
-        VerdictTask(Item(run.id, "task_run", run.input), None, None, run)
+        VerdictTask(ItemReference(run.id, "task_run", run.path), None, None, run)
         for run in runs
         if run.id not in done
     )
     return Work(measurement, jobs, len(runs) - len(jobs))
 
 
-class VerdictProgress:
-    """The verdicts and outputs of a measurement, those of other processes included.
+async def open_jobs(measurement: Measurement, jobs: Sequence[VerdictTask]) -> list[VerdictTask]:
+    """Return those jobs whose verdict is not there by now, with outputs made meanwhile.
 
-    Each record is read once: neither verdicts nor outputs of evals ever change.
-
-    Args:
-        measurement: What was there when the work was planned.
+    The project's folder is looked at first: other processes may have made them.
     """
-
-    def __init__(self, measurement: Measurement) -> None:
-        self._measurement = measurement
-        self._verdicts = {record.saved.path: record for record in measurement.verdicts}
-        self._runs = {
-            record.saved.path: record for record in measurement.runs if record.eval_source
-        }
-
-    async def verdicts(self) -> list[EvalRun]:
-        """Return the evaluator's results by now, the oldest first."""
-        store, evaluator_record = self._measurement.store, self._measurement.evaluator_record
-        for record in await store.children(evaluator_record, EvalRun, skip=self._verdicts.keys()):
-            self._verdicts[record.saved.path] = record
-        return sorted(self._verdicts.values(), key=lambda record: (record.created_at, record.id))
-
-    async def outputs(self) -> list[TaskRun]:
-        """Return the outputs that evals have made by now."""
-        store, task = self._measurement.store, self._measurement.task
-        query = RunQuery(is_from_eval=True)
-        for record in await store.runs(task, query, skip=self._runs.keys()):
-            self._runs[record.saved.path] = record
-        return list(self._runs.values())
-
-    def take_output(self, run: TaskRun) -> None:
-        """Know an output that this process has saved."""
-        self._runs[run.saved.path] = run
-
-    def take_verdict(self, verdict: EvalRun) -> None:
-        """Know a verdict that this process has saved."""
-        self._verdicts[verdict.saved.path] = verdict
-
-    async def open_jobs(self, jobs: Sequence[VerdictTask]) -> list[VerdictTask]:
-        """Return those jobs whose verdict is not there by now, with outputs made meanwhile."""
-        done = {
-            (v.dataset_id or v.eval_input_id, v.task_run_config_id, v.eval_config_eval)
-            for v in await self.verdicts()
-        }
-        outputs: dict[tuple[str, str | None], TaskRun] = {}
-        if not all(job.output for job in jobs):
-            await self._measurement.store.refresh()  # the outputs of other processes
-            outputs = _outputs_by_item(await self.outputs())
-        open_jobs: list[VerdictTask] = []
-        for job in jobs:
-            item, config = job.item.id, job.run_config.id if job.run_config else None
-            if (item, config, config is None) not in done:
-                open_jobs.append(replace(job, output=job.output or outputs.get((item, config))))
-        return open_jobs
+    store = measurement.store
+    await store.look_at(measurement.evaluator_record, EvalRun)
+    is_complete = all(job.output for job in jobs)
+    if not is_complete:
+        await store.look_at(measurement.task, TaskRun)
+    config_ids = {job.run_config.id if job.run_config else STORED for job in jobs}
+    done = {config: await measurement.judged_items(config) for config in config_ids}
+    outputs = {
+        config: {} if is_complete else await measurement.outputs(config) for config in config_ids
+    }
+    remaining_jobs: list[VerdictTask] = []
+    for job in jobs:
+        item, config = job.item.id, job.run_config.id if job.run_config else STORED
+        if item not in done[config]:
+            output = job.output or outputs[config].get(item)
+            remaining_jobs.append(replace(job, output=output))
+    return remaining_jobs

@@ -1,24 +1,33 @@
-"""Running evals: outputs for the items of a split, and an evaluator's verdicts on them.
+"""Run evals: get outputs for the items of a split, and an evaluator's verdicts on them.
 
 What is there already is not made again: an item that has a verdict is passed over, and an output
 that was made for another judge is judged as it is. What fails is reported by item and tried again
-by the next run.
+by the next run. Records are read a few at a time, shortly before they are used.
 """
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
 import anyio
 
-from kiln_mcp.evals.items import case_of, stored_case
-from kiln_mcp.evals.measurement import Measurement, VerdictProgress, VerdictTask, Work
-from kiln_mcp.evaluators.evaluator import Evaluation, Evaluator, Setting, Skipped
+from kiln_mcp.evals.items import Item, case_of, stored_case
+from kiln_mcp.evals.job_records import JobRecords
+from kiln_mcp.evals.measurement import Measurement, VerdictTask, Work, open_jobs
+from kiln_mcp.evaluators.evaluator import (
+    CANNOT_BE_JUDGED,
+    Evaluation,
+    Evaluator,
+    Setting,
+    Skipped,
+)
 from kiln_mcp.evaluators.registry import load_evaluator
-from kiln_mcp.llm.errors import ModelError
-from kiln_mcp.llm.for_each import for_each
+from kiln_mcp.llm import AnswerState
+from kiln_mcp.llm.errors import BadAnswer, ModelError
+from kiln_mcp.llm.for_each import Width, for_each
 from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.run_configs.task_runs import produce, stored_usage, to_task_run
 from kiln_mcp.workbench.workspace import FIRST_PAUSE_S, LONGEST_PAUSE_S, Workspace
@@ -30,11 +39,19 @@ CLAIMED_AT_ONCE: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An item that could not be scored, and why."""
+    """An item that could not be scored, and why.
+
+    Attributes:
+        item_id: The item.
+        run_config: The run config's name.
+        reason: The error's sentence.
+        state: The state of the answer that could not be used; None if there was no answer.
+    """
 
     item_id: str
     run_config: str
     reason: str
+    state: AnswerState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +64,8 @@ class RunOutcome:
         new_outputs: Outputs that were made.
         skipped: Items that lack what the evaluator needs.
         failures: Items that could not be scored.
-        progress: Reads the verdicts and outputs that are there by now.
+        abstentions: Items that the judge said cannot be judged.
+        hidden_tokens: Output tokens of new outputs that their server did not list as output.
     """
 
     new_verdicts: int
@@ -55,7 +73,13 @@ class RunOutcome:
     new_outputs: int
     skipped: int
     failures: tuple[Failure, ...]
-    progress: VerdictProgress
+    abstentions: int = 0
+    hidden_tokens: int = 0
+
+    @property
+    def failures_by_state(self) -> Mapping[AnswerState, int]:
+        """The failures because of an answer that could not be used, by its state."""
+        return Counter(failure.state for failure in self.failures if failure.state is not None)
 
 
 @dataclass(slots=True)
@@ -69,15 +93,20 @@ class _Tally:
     new_verdicts: int = 0
     new_outputs: int = 0
     skipped: int = 0
+    abstentions: int = 0
+    hidden_tokens: int = 0
     failures: list[Failure] = field(default_factory=list[Failure])
 
-    def take_output(self) -> None:
+    def take_output(self, hidden_tokens: int) -> None:
         self.new_outputs += 1
+        self.hidden_tokens += hidden_tokens
         self.done += self.is_judged_by_model
 
     def take_verdict(self, verdict: "Evaluation | Skipped") -> None:
         self.done += 1
-        if isinstance(verdict, Skipped):
+        if isinstance(verdict, Skipped) and verdict.reason == CANNOT_BE_JUDGED:
+            self.abstentions += 1
+        elif isinstance(verdict, Skipped):
             self.skipped += 1
         else:
             self.new_verdicts += 1
@@ -98,6 +127,7 @@ class _Tally:
             "outputs made": self.new_outputs if self.is_judged_by_model else 0,
             "scored": self.new_verdicts,
             "skipped": self.skipped,
+            "not judged": self.abstentions,
             "failed": len(self.failures),
         }
         return ", ".join(f"{count} {noun}" for noun, count in counts.items() if count)
@@ -110,9 +140,9 @@ class _Tally:
     @property
     def did_anything(self) -> bool:
         """Whether any item was tried here."""
-        return bool(self.new_verdicts or self.skipped or self.failures)
+        return bool(self.new_verdicts or self.skipped or self.abstentions or self.failures)
 
-    def outcome(self, progress: VerdictProgress) -> RunOutcome:
+    def outcome(self) -> RunOutcome:
         """Return what was done in all."""
         return RunOutcome(
             new_verdicts=self.new_verdicts,
@@ -120,7 +150,8 @@ class _Tally:
             new_outputs=self.new_outputs,
             skipped=self.skipped,
             failures=tuple(self.failures),
-            progress=progress,
+            abstentions=self.abstentions,
+            hidden_tokens=self.hidden_tokens,
         )
 
 
@@ -140,7 +171,6 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
         measurement=measurement,
         evaluator=evaluator,
         tally=tally,
-        progress=VerdictProgress(measurement),
         width=_width(workspace, work),
     )
     waiting: Sequence[VerdictTask] = work.jobs
@@ -157,13 +187,13 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
             await anyio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         waiting = foreign_jobs
-    outcome = tally.outcome(run.progress)
+    outcome = tally.outcome()
     if tally.did_anything:
         await _write_log(work, outcome)
     return outcome
 
 
-def _width(workspace: Workspace, work: Work) -> int:
+def _width(workspace: Workspace, work: Work) -> Width:
     return workspace.engine.width(model for model, calls in work.calls_by_model.items() if calls)
 
 
@@ -191,27 +221,19 @@ class _Run:
         measurement: The eval.
         evaluator: Its evaluator, opened once.
         tally: What is done.
-        progress: The verdicts and outputs that are there.
-        width: Items at once.
+        width: How many items at once.
     """
 
     workspace: Workspace
     measurement: Measurement
     evaluator: Evaluator
     tally: _Tally
-    progress: VerdictProgress
-    width: int
+    width: Width
 
 
 async def _carry_out_claimed(run: _Run, jobs: Sequence[VerdictTask]) -> list[VerdictTask]:
     """Do the jobs that nobody else is at; return the others."""
     measurement, tally = run.measurement, run.tally
-
-    async def do(job: VerdictTask) -> None:
-        try:
-            await _do(run, job)
-        finally:
-            await run.workspace.report(tally.done, tally.total, tally.says)
 
     claim_keys = [key for job in jobs for key in job.claims(measurement.evaluator_record)]
     async with measurement.store.claims(claim_keys) as claims:
@@ -219,69 +241,84 @@ async def _carry_out_claimed(run: _Run, jobs: Sequence[VerdictTask]) -> list[Ver
         own = [job for job, is_claimed in zip(jobs, is_own, strict=True) if is_claimed]
         if own:
             # Who had claimed them before may have done them since this was planned.
-            open_jobs = await run.progress.open_jobs(own)
-            tally.take_results_of_others(own, open_jobs)
-            await for_each(open_jobs, do, run.width)
+            remaining_jobs = await open_jobs(measurement, own)
+            tally.take_results_of_others(own, remaining_jobs)
+            await _carry_out_all(run, remaining_jobs)
     return [job for job, is_claimed in zip(jobs, is_own, strict=True) if not is_claimed]
 
 
-async def _do(run: _Run, job: VerdictTask) -> None:
+async def _carry_out_all(run: _Run, jobs: Sequence[VerdictTask]) -> None:
+    tally, records = run.tally, JobRecords(run.measurement.store, jobs)
+
+    async def do(number: int) -> None:
+        try:
+            await _do(run, jobs[number], number, records)
+        finally:
+            await run.workspace.report(tally.done, tally.total, tally.says)
+
+    await for_each(range(len(jobs)), do, run.width)
+
+
+async def _do(run: _Run, job: VerdictTask, number: int, records: JobRecords) -> None:
     measurement, tally = run.measurement, run.tally
     asks = run.evaluator.model is not None
     try:
-        output = job.output or await _generate(run, job)
+        item, output = await records.take(number)
+        output = output or await _generate(run, job, item)
         # Where the judge asks no model, an output that is paid for gets its verdict in any case.
         with anyio.CancelScope(shield=not asks):
-            case = case_of(job.item, output) if job.run_config else stored_case(output)
+            case = case_of(item, output) if job.run_config else stored_case(output)
             purpose = f"evals/judge {measurement.evaluator_record.name}"
             setting = Setting(
                 run.workspace.engine, measurement.eval_record, measurement.task, purpose
             )
             verdict = await run.evaluator.evaluate(case, setting)
             with anyio.CancelScope(shield=True):
-                record = _eval_run(measurement, job, output, verdict)
-                run.progress.take_verdict(
-                    await measurement.store.save(
-                        record, parent=measurement.evaluator_record, is_patient=True
-                    )
+                record = _eval_run(measurement, job, item, output, verdict)
+                await measurement.store.save(
+                    record, parent=measurement.evaluator_record, is_patient=True
                 )
                 tally.take_verdict(verdict)
     except (ModelError, EvalError) as error:
         name = job.run_config.name if job.run_config else "stored output"
-        tally.failures.append(Failure(job.item.id, name, str(error)))
+        state = error.state if isinstance(error, BadAnswer) else None
+        tally.failures.append(Failure(job.item.id, name, str(error), state))
 
 
-async def _generate(run: _Run, job: VerdictTask) -> TaskRun:
+async def _generate(run: _Run, job: VerdictTask, item: Item) -> TaskRun:
     if job.setup is None or job.run_config is None:
         raise RuntimeError("a stored output is judged as it is")
     asker = f"evals/run {job.run_config.name}"
-    production = await produce(run.workspace.engine, job.setup, job.item.task_input, asker)
-    output = to_task_run(production, job.item.task_input, job.run_config, job.setup)
-    output = output.replace(eval_source=job.item.source)
+    production = await produce(run.workspace.engine, job.setup, item.task_input, asker)
+    output = to_task_run(production, item.task_input, job.run_config, job.setup)
+    output = output.replace(eval_source=item.source)
     measurement = run.measurement
     with anyio.CancelScope(shield=True):  # a pause and a cancel keep what is paid for
         output = await measurement.store.save(output, parent=measurement.task, is_patient=True)
-        run.progress.take_output(output)
-        run.tally.take_output()
+        run.tally.take_output(production.usage.hidden_tokens)
     return output
 
 
 def _eval_run(
-    measurement: Measurement, job: VerdictTask, output: TaskRun, verdict: Evaluation | Skipped
+    measurement: Measurement,
+    job: VerdictTask,
+    item: Item,
+    output: TaskRun,
+    verdict: Evaluation | Skipped,
 ) -> EvalRun:
     skipped = verdict if isinstance(verdict, Skipped) else None
     evaluation = None if isinstance(verdict, Skipped) else verdict
-    by_input = job.item.kind == "eval_input"
+    by_input = item.kind == "eval_input"
     older = measurement.evaluator_record.config_type != "v2"
     usage = evaluation.usage if evaluation else None
     return EvalRun(
-        dataset_id=None if by_input else job.item.id,
-        eval_input_id=job.item.id if by_input else None,
+        dataset_id=None if by_input else item.id,
+        eval_input_id=item.id if by_input else None,
         task_run_config_id=job.run_config.id if job.run_config else None,
         eval_config_eval=job.run_config is None,
         # Older judges' results hold copies; newer ones point at the run, and must not hold any.
         scored_run_id=None if older else output.id,
-        input=job.item.task_input if older else None,
+        input=item.task_input if older else None,
         output=output.output.output if older else None,
         task_run_usage=output.usage if older else None,
         intermediate_outputs=(evaluation.texts if evaluation and evaluation.texts else None),
@@ -310,12 +347,13 @@ async def _write_log(work: Work, outcome: RunOutcome) -> None:
         "kept": outcome.existing,
         "generated": outcome.new_outputs,
         "skipped": outcome.skipped,
+        "abstentions": outcome.abstentions,
         "failures": [
-            {"item": f.item_id, "run_config": f.run_config, "reason": f.reason}
+            {"item": f.item_id, "run_config": f.run_config, "reason": f.reason, "state": f.state}
             for f in outcome.failures
         ],
     }
-    async with measurement.store.transaction() as change:
+    async with measurement.store.transaction(is_patient=True) as change:
         change.append_lines(
             measurement.evaluator_record, RUN_LOG, [json.dumps(entry, ensure_ascii=False)]
         )

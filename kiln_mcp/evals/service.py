@@ -1,11 +1,10 @@
 """Capabilities: say how a task is run, how its outputs are judged, measure, and compare."""
 
-from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
 
-from kiln_mcp.datasets.counts import count_items, golden_runs
+from kiln_mcp.datasets.counts import count_golden, count_items
 from kiln_mcp.evals.answers import (
     Comparison,
     ComparisonRow,
@@ -20,8 +19,8 @@ from kiln_mcp.evals.answers import (
 )
 from kiln_mcp.evals.arguments import ItemChoice, ItemsToShow, NewEval
 from kiln_mcp.evals.comparison import in_words, paired_difference
-from kiln_mcp.evals.errors import NothingToEvaluate, no_score
-from kiln_mcp.evals.items import Item, items_of
+from kiln_mcp.evals.errors import no_score
+from kiln_mcp.evals.items import ItemReference, items_of
 from kiln_mcp.evals.lookups import (
     TaskEval,
     all_evals,
@@ -35,6 +34,7 @@ from kiln_mcp.evals.parts import with_items
 from kiln_mcp.evals.records import make_eval, plan_of_evaluator
 from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.sentences import (
+    after_comparison,
     after_evaluator,
     after_run,
     comparison_warnings,
@@ -42,7 +42,7 @@ from kiln_mcp.evals.sentences import (
     no_items,
     run_warnings,
 )
-from kiln_mcp.evals.summaries import score_lines, scores_by_item
+from kiln_mcp.evals.summaries import score_lines
 from kiln_mcp.evals.worst_items import ItemsPage, look_at
 from kiln_mcp.evaluators.evaluator import EvaluatorDefinition
 from kiln_mcp.evaluators.registry import AnyKind, evaluator_of, kind_name, make_evaluator
@@ -75,8 +75,9 @@ async def create_evaluator(
         AnyKind(),
         Field(
             description="How outputs are judged. Prefer a check that asks no model where one can "
-            "decide. value_expression is Jinja, e.g. (final_message | fromjson).city; the "
-            "reference_key 'reference_answer' is the item's stored output."
+            "decide. The reference_key 'reference_answer' is the item's stored output. JSON is "
+            "compared by value: name a score after a field to score that field. value_expression "
+            "is Jinja, e.g. (final_message | fromjson).city, and takes the same of the reference."
         ),
     ],
     name: Annotated[str | None, Field(description="What to call the evaluator.")] = None,
@@ -86,7 +87,7 @@ async def create_evaluator(
 ) -> Proposal[EvaluatorCreated]:
     """Make an evaluator: a model with steps to go through, or a check that asks no model.
 
-    Makes the eval too where there is none of this name, over the split that split_data dealt. The
+    Creates the eval too if there is none of this name, over the split that split_data dealt. The
     first evaluator of an eval becomes its current one. A model judge must be measured against
     people's labels (measure_agreement) before its scores mean anything. The person reads and
     approves the code of a code evaluator before it is saved.
@@ -106,7 +107,9 @@ async def create_evaluator(
         workspace.engine.check_name(model)
     record = await make_evaluator(name, evaluator, model)
     task_eval = (
-        choose("eval", matches, eval) if matches else await _new(store, eval, new_eval or NewEval())
+        choose("eval", matches, eval)
+        if matches
+        else await _new(store, eval, new_eval or NewEval(), evaluator)
     )
     spec = None
     if new_eval is not None and new_eval.spec:
@@ -154,17 +157,17 @@ async def run_eval(
 ) -> Proposal[EvalRunReport]:
     """Run run configs on an eval's items and judge the outputs; answer with the score table.
 
-    What is scored already is kept, so a run that was stopped goes on where it was. Compare two
+    What is scored already is kept, so a run that was stopped continues where it was. Compare two
     run configs with compare_run_configs, which is sharper than two intervals side by side.
     """
     store = await workspace.open_project(project)
     measurement = await gather(store, await find_eval(store, eval), evaluator)
     measurement = await ready(workspace, measurement)
     configs = await find_run_configs(store, measurement.task, run_configs or [])
-    chosen_items = _split_items(measurement, items.split)[: items.limit]
+    chosen_items = (await _split_items(measurement, items.split))[: items.limit]
     if not chosen_items:
-        raise NothingToEvaluate(no_items(measurement.eval_record, items.split))
-    work = plan_run(measurement, configs, chosen_items, seed=items.seed)
+        raise no_items(measurement.eval_record, items.split)
+    work = await plan_run(measurement, configs, chosen_items, seed=items.seed)
     ways = "1 run config" if len(configs) == 1 else f"{len(configs)} run configs"
     summary = f"Score {len(chosen_items)} items for {ways} of {measurement.task.name!r}."
     await workspace.check_ready(store, work.calls_by_model)
@@ -174,14 +177,8 @@ async def run_eval(
         outcome = await carry_out(workspace, work)
         if work.jobs and len(outcome.failures) == len(work.jobs):
             raise no_score([failure.reason for failure in outcome.failures])
-        after = replace(measurement, verdicts=await outcome.progress.verdicts())
-        lines = score_lines(
-            after.verdicts,
-            configs,
-            _keys(measurement.eval_record),
-            [item.id for item in chosen_items],
-            await outcome.progress.outputs(),
-        )
+        lines = await score_lines(measurement, configs, [item.id for item in chosen_items])
+        is_calibrated = await measurement.is_calibrated()
         return EvalRunReport(
             eval=measurement.eval_record.name,
             evaluator=measurement.evaluator_record.name,
@@ -191,16 +188,22 @@ async def run_eval(
             already_scored=outcome.existing,
             outputs_made=outcome.new_outputs,
             skipped=outcome.skipped,
+            abstentions=outcome.abstentions,
             failed=len(outcome.failures),
+            failed_by_state=dict(outcome.failures_by_state),
             failures=first_failures(
                 [
-                    FailedItem(item=f.item_id, run_config=f.run_config, reason=f.reason)
+                    FailedItem(
+                        item=f.item_id, run_config=f.run_config, reason=f.reason, state=f.state
+                    )
                     for f in outcome.failures
                 ]
             ),
             table=[ScoreRow.of(line) for line in lines],
-            warnings=run_warnings(after, outcome, len(chosen_items)),
-            next=after_run(measurement.eval_record, lines),
+            warnings=run_warnings(
+                measurement, outcome, len(chosen_items), is_calibrated=is_calibrated
+            ),
+            next=after_run(measurement, lines, is_calibrated=is_calibrated),
         )
 
     return Proposal(plan, score)
@@ -222,14 +225,14 @@ async def compare_run_configs(
     store = await workspace.open_project(project)
     measurement = await gather(store, await find_eval(store, eval), evaluator)
     first_config, second_config = await find_run_configs(store, measurement.task, [first, second])
-    items = {item.id for item in _split_items(measurement, "test")}
+    items = {item.id for item in await _split_items(measurement, "test")}
     rows: list[ComparisonRow] = []
     exclusions = 0
-    for key in _keys(measurement.eval_record):
-        of_one, of_two = (
-            {i: s for i, s in scores_by_item(measurement.verdicts, c.id, key).items() if i in items}
+    for key in measurement.score_keys:
+        of_one, of_two = [
+            {i: s for i, s in (await measurement.scores(c.id, key)).items() if i in items}
             for c in (first_config, second_config)
-        )
+        ]
         if not of_one.keys() & of_two.keys():
             raise Refusal(
                 "'{first}' and '{second}' cannot be compared: no item was scored for both "
@@ -255,6 +258,7 @@ async def compare_run_configs(
         rows=rows,
         exclusions=exclusions,
         warnings=comparison_warnings(measurement, rows, exclusions),
+        next=after_comparison(measurement),
     )
 
 
@@ -303,10 +307,12 @@ async def describe_eval(
     )
 
 
-async def _new(store: ProjectStore, name: str, definition: NewEval) -> TaskEval:
+async def _new(
+    store: ProjectStore, name: str, definition: NewEval, evaluator: EvaluatorDefinition
+) -> TaskEval:
     owner = await task_of(store, definition.task)
     complete = with_items(name, definition, await store.tags(owner))
-    return TaskEval(owner, make_eval(name, complete))
+    return TaskEval(owner, make_eval(name, complete, evaluator.field_names(owner)))
 
 
 async def _look(
@@ -316,14 +322,14 @@ async def _look(
     configs = await find_run_configs(
         store, measurement.task, [show.run_config] if show.run_config else []
     )
-    items = _split_items(measurement, show.split)
+    items = await _split_items(measurement, show.split)
     only_failures = show.which == "failures"
-    return look_at(measurement, configs, items, failures=only_failures, limit=show.limit)
+    return await look_at(measurement, configs, items, failures=only_failures, limit=show.limit)
 
 
 async def _table(store: ProjectStore, task_eval: TaskEval, evaluator: str | None) -> list[ScoreRow]:
     measurement = await gather(store, task_eval, evaluator)
-    config_ids = {v.task_run_config_id for v in measurement.verdicts} - {None}
+    config_ids = await measurement.judged_run_configs()
     if not config_ids:
         return []
     configs = [
@@ -331,10 +337,8 @@ async def _table(store: ProjectStore, task_eval: TaskEval, evaluator: str | None
         for config in await find_run_configs(store, measurement.task, [])
         if config.id in config_ids
     ]
-    items = [item.id for item in _split_items(measurement, "test")]
-    lines = score_lines(
-        measurement.verdicts, configs, _keys(measurement.eval_record), items, measurement.runs
-    )
+    items = [item.id for item in await _split_items(measurement, "test")]
+    lines = await score_lines(measurement, configs, items)
     return [ScoreRow.of(line) for line in lines]
 
 
@@ -345,7 +349,7 @@ async def _summary(store: ProjectStore, task_eval: TaskEval) -> EvalSummary:
         task=task_eval.task.name,
         scores=_keys(task_eval.eval_record),
         test_items=await count_items(store, task_eval.task, task_eval.eval_record, "test"),
-        golden_items=len(await golden_runs(store, task_eval.task, task_eval.eval_record)),
+        golden_items=await count_golden(store, task_eval.task, task_eval.eval_record),
         evaluators=(await store.counts(task_eval.eval_record)).get("eval_config", 0),
     )
 
@@ -363,9 +367,9 @@ async def _evaluator(
     )
 
 
-def _split_items(measurement: Measurement, name: str) -> list[Item]:
+async def _split_items(measurement: Measurement, name: str) -> list[ItemReference]:
     split = measurement.eval_record.split(name)
-    return items_of(split, measurement.runs, measurement.inputs) if split else []
+    return await items_of(measurement.store, measurement.task, split)
 
 
 def _keys(eval_record: Eval) -> list[str]:

@@ -1,12 +1,13 @@
 """Score tables: what each run config reached, with intervals, cost and time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from kiln_mcp.evals.comparison import mean_score
+from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.statistics import CannotTell, Interval
-from storage import EvalRun, TaskRun, TaskRunConfig, Usage
+from storage import TaskRunConfig
+from storage.index.results import UsageMeans, usage_means
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +21,8 @@ class ScoreLine:
         interval: Its 95 % interval, or why there is none.
         count: Items with this score.
         exclusions: Items without it: skipped, failed or not yet run.
-        cost_usd: Mean cost of an output; None where fewer than half report it.
-        latency_s: Mean time of an output; None where fewer than half report it.
+        cost_usd: Mean cost of an output; None if fewer than half report it.
+        latency_s: Mean time of an output; None if fewer than half report it.
     """
 
     run_config: str
@@ -34,41 +35,20 @@ class ScoreLine:
     latency_s: float | None
 
 
-def scores_by_item(
-    verdicts: Sequence[EvalRun], run_config_id: str | None, score: str
-) -> Mapping[str, float]:
-    """Return one score of a run config by item; of stored outputs where the run config is None.
-
-    Where an item has several results the oldest counts.
-    """
-    scores: dict[str, float] = {}
-    for verdict in sorted(verdicts, key=lambda v: (v.created_at, v.id)):
-        item = verdict.dataset_id or verdict.eval_input_id
-        if verdict.task_run_config_id != run_config_id or verdict.skipped_reason or not item:
-            continue
-        if score in verdict.scores:
-            scores.setdefault(item, verdict.scores[score])
-    return scores
-
-
-def score_lines(
-    verdicts: Sequence[EvalRun],
-    run_configs: Sequence[TaskRunConfig],
-    scores: Sequence[str],
-    items: Sequence[str],
-    runs: Sequence[TaskRun],
+async def score_lines(
+    measurement: Measurement, run_configs: Sequence[TaskRunConfig], items: Sequence[str]
 ) -> list[ScoreLine]:
     """Return the score table of run configs over items, the best first.
 
     Run configs without any score are left out.
     """
-    outputs = {run.id: run.usage for run in runs}
+    path = measurement.evaluator_record.saved.path
+    usages = await measurement.store.ask(lambda index: usage_means(index, path))
     lines: list[ScoreLine] = []
     for config in run_configs:
-        own = [v for v in verdicts if v.task_run_config_id == config.id]
-        usages = [_usage(v, outputs) for v in own]
-        for score in scores:
-            by_item = scores_by_item(own, config.id, score)
+        usage = usages.get(config.id)
+        for score in measurement.score_keys:
+            by_item = await measurement.scores(config.id, score)
             values = [by_item[item] for item in items if item in by_item]
             if not values:
                 continue
@@ -81,24 +61,18 @@ def score_lines(
                     interval=mean.interval,
                     count=len(values),
                     exclusions=len(items) - len(values),
-                    cost_usd=_mean([u.cost if u else None for u in usages]),
-                    latency_s=_seconds(usages),
+                    cost_usd=_cost(usage),
+                    latency_s=_seconds(usage),
                 )
             )
     return sorted(lines, key=lambda line: (line.score, -line.mean, line.run_config))
 
 
-def _usage(verdict: EvalRun, outputs: Mapping[str, Usage | None]) -> Usage | None:
-    if verdict.scored_run_id:
-        return outputs.get(verdict.scored_run_id)
-    return verdict.task_run_usage
+def _cost(usage: UsageMeans | None) -> float | None:
+    return usage.cost if usage and usage.cost_count * 2 >= usage.results else None
 
 
-def _seconds(usages: Sequence[Usage | None]) -> float | None:
-    mean = _mean([u.total_llm_latency_ms if u else None for u in usages])
-    return None if mean is None else mean / 1000
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    numbers = [value for value in values if value is not None]
-    return fmean(numbers) if numbers and len(numbers) * 2 >= len(values) else None
+def _seconds(usage: UsageMeans | None) -> float | None:
+    if usage is None or usage.latency_ms is None or usage.latency_count * 2 < usage.results:
+        return None
+    return usage.latency_ms / 1000

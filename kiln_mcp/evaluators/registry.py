@@ -32,6 +32,7 @@ from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.run_configs.templates import Case
 from kiln_mcp.workbench.workspace import Workspace
 from storage import EvalConfig, ProjectStore
+from storage.errors import NextStep
 from storage.records.evaluator import is_extension_type
 from storage.text.excerpts import defuse, excerpt
 
@@ -51,7 +52,7 @@ _OWN: Final = (
 )
 
 
-class Extension(Protocol):
+class EvaluatorExtension(Protocol):
     """An entry point of the group."""
 
     name: str
@@ -71,7 +72,7 @@ class EvaluatorKinds:
 
     @property
     def definitions(self) -> tuple[type[EvaluatorDefinition], ...]:
-        """The arguments of each kind that can be made anew."""
+        """The arguments of each kind that can be created."""
         return tuple(kind.definition for kind in self.by_name.values() if kind.definition)
 
     def open(self, record: EvalConfig) -> Evaluator:
@@ -98,11 +99,12 @@ class MissingKind:
         del case, setting
         raise EvalError(
             f"The evaluator {self.name!r} is of kind {self.kind}, which does not run here. Install "
-            "the extension that offers it, or make another with create_evaluator."
+            "the extension that offers it, or use another evaluator.",
+            next=[NextStep(tool="create_evaluator", reason="create another")],
         )
 
 
-def with_extensions(points: Iterable[Extension]) -> EvaluatorKinds:
+def with_extensions(points: Iterable[EvaluatorExtension]) -> EvaluatorKinds:
     """Return our own kinds and those of extensions; name those that cannot be used."""
     kinds, problems = {kind.name: kind for kind in _OWN}, list[str]()
     for point in points:

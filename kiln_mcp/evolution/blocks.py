@@ -43,7 +43,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class BlockEdit:
     """One change to an instruction.
 
     Attributes:
@@ -65,7 +65,7 @@ def split_blocks(text: str) -> tuple[Block, ...]:
     return tuple(Block(f"b{n}", part) for n, part in enumerate(text.split(SEPARATOR), 1))
 
 
-def apply_edits(blocks: Sequence[Block], edits: Sequence[Edit]) -> tuple[Block, ...]:
+def apply_edits(blocks: Sequence[Block], edits: Sequence[BlockEdit]) -> tuple[Block, ...]:
     """Return the blocks after the edits, in their order.
 
     Raises:
@@ -91,7 +91,7 @@ def apply_edits(blocks: Sequence[Block], edits: Sequence[Edit]) -> tuple[Block, 
     return tuple(changed)
 
 
-def _place(blocks: Sequence[Block], edit: Edit) -> int:
+def _place(blocks: Sequence[Block], edit: BlockEdit) -> int:
     """Return the position of the block that an edit names; -1 for the beginning."""
     if edit.block is None and edit.operation == "add":
         return -1

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kiln_mcp.evals.items import Item
-from kiln_mcp.evolution.blocks import Block, Candidate, Edit, apply_edits
+from kiln_mcp.evolution.blocks import Block, BlockEdit, Candidate, apply_edits
 from kiln_mcp.evolution.operators import CandidateProposal, Operator
 from kiln_mcp.evolution.trials import Attempt, Trials
 from kiln_mcp.llm import Engine, JsonSchema, Message, ModelRequest
@@ -96,11 +96,11 @@ class ModelReflector:
         self.calls_each = min(LOOKED_AT, len(mirror.training)) * trials.calls_each + 1
 
     async def propose(self, best: Candidate) -> CandidateProposal | None:
-        """Return an edited candidate; None where nothing fails or the edits cannot be used."""
+        """Return an edited candidate; None if nothing fails or the edits cannot be used."""
         demonstrations = set(best.demonstrations)
         unseen = [item for item in self._mirror.training if item.id not in demonstrations]
         looked_at = self._draw.sample(unseen, min(LOOKED_AT, len(unseen)))
-        attempts = await self._trials.attempts(best, looked_at)
+        attempts = await self._trials.attempts([(best, item) for item in looked_at])
         failures = [attempt for attempt in attempts if attempt.score < 1]
         if not failures:
             return None
@@ -117,7 +117,7 @@ class ModelReflector:
 
     async def _ask(
         self, best: Candidate, failures: Sequence[Attempt], passed: Sequence[Attempt]
-    ) -> list[Edit]:
+    ) -> list[BlockEdit]:
         parts = load_prompt("evolution", "reflect").messages(
             task_description=self._mirror.goal,
             instruction_blocks=_block_list(best.instruction),
@@ -136,7 +136,9 @@ class ModelReflector:
             read = _Answer.model_validate(answer.value)
         except (BadAnswer, ValidationError):
             return []
-        return [Edit(edit.operation, edit.block, edit.text, edit.reason) for edit in read.edits]
+        return [
+            BlockEdit(edit.operation, edit.block, edit.text, edit.reason) for edit in read.edits
+        ]
 
 
 def _block_list(blocks: Sequence[Block]) -> str:

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.datasets.parts import tag_of
-from kiln_mcp.datasets.topics import topic_of
-from kiln_mcp.evals.items import Item, items_of
+from kiln_mcp.evals.items import Item, ItemReference, items_of, read_items
 from kiln_mcp.evals.lookups import find_run_configs
-from kiln_mcp.evals.measurement import Measurement
+from kiln_mcp.evals.measurement import Measurement, read_prompt_sources
 from kiln_mcp.evolution.blocks import Block, Candidate
 from kiln_mcp.evolution.operators import Pool
 from kiln_mcp.evolution.search_trace import FILE, FileTrace
@@ -29,7 +28,7 @@ class Parts:
 
     train: Sequence[Item]
     val: Sequence[Item]
-    test: Sequence[Item]
+    test: Sequence[ItemReference]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +80,9 @@ async def prepare(
         Refusal: There are no train, val or test items, or two of them share inputs.
     """
     first = (await find_run_configs(eval_context.store, eval_context.task, [request.start]))[0]
-    parts = _parts_of(eval_context)
-    text = prompt_text(eval_context.task, first, eval_context.prompts, eval_context.examples)
+    parts = await _parts_of(eval_context)
+    sources = await read_prompt_sources(eval_context, [first])
+    text = prompt_text(eval_context.task, first, sources.prompts, sources.examples)
     demonstrations, begin = demonstrations_of(parts.train, text.prompt)
     number = workspace.id_for("trace")
     file = FILE.format(run=f"{tag_of(first.name)}_{number}")
@@ -92,7 +92,7 @@ async def prepare(
         eval_context=eval_context,
         parts=parts,
         first=first,
-        setup=resolve(eval_context.task, first, eval_context.prompts, eval_context.examples),
+        setup=resolve(eval_context.task, first, sources.prompts, sources.examples),
         demonstrations=demonstrations,
         start=begin,
         trace=FileTrace(eval_context.store, eval_context.eval_record, file, demonstrations.prompt),
@@ -131,22 +131,24 @@ async def plan_quest(search_context: SearchContext) -> Plan:
 
 def pool_of(search_context: SearchContext) -> Pool:
     """Return what candidates are made of: training items, and instructions like the start's."""
-    runs = {run.id: run for run in search_context.eval_context.runs}
-    topics: dict[str, str] = {}
-    for item in search_context.demonstrations.by_id:
-        run = runs.get(item)
-        topics[item] = (topic_of(run) if run else None) or item
+    topics_of_items = {item.id: item.topic for item in search_context.parts.train}
+    topics = {
+        item: topics_of_items.get(item) or item for item in search_context.demonstrations.by_id
+    }
     additions = load_prompt("evolution", "additions").text.splitlines()
     start = search_context.start.instruction
     variants = [(*start, Block(f"added{n}", line)) for n, line in enumerate(additions, 1) if line]
     return Pool(topics, (start, *variants))
 
 
-def _parts_of(eval_context: Measurement) -> Parts:
+async def _parts_of(eval_context: Measurement) -> Parts:
     items_by_part: dict[str, list[Item]] = {}
+    references: dict[str, ItemReference] = {}
     for name in ("train", "val", "test"):
         split = eval_context.eval_record.split(name)
-        items = items_of(split, eval_context.runs, eval_context.inputs) if split else []
+        own = await items_of(eval_context.store, eval_context.task, split)
+        references.update({reference.id: reference for reference in own})
+        items = await read_items(eval_context.store, own)
         # Ids are random: only this order makes a seed repeat a search in another project.
         items_by_part[name] = sorted(items, key=lambda item: item.task_input)
         if not items_by_part[name]:
@@ -164,7 +166,8 @@ def _parts_of(eval_context: Measurement) -> Parts:
                 second=second,
                 next=[NextStep(tool="split_data", reason="deal the items, and use its filters")],
             )
-    return Parts(items_by_part["train"], items_by_part["val"], items_by_part["test"])
+    test = [references[item.id] for item in items_by_part["test"]]
+    return Parts(items_by_part["train"], items_by_part["val"], test)
 
 
 def _missing_part(part: str, filter_id: str | None) -> Refusal:

@@ -13,8 +13,7 @@ from kiln_mcp.evals.lookups import TaskEval, find_eval, gather
 from kiln_mcp.evals.measurement import plan_run
 from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.service import EvalReference
-from kiln_mcp.evals.summaries import scores_by_item
-from kiln_mcp.evolution.allowance import Allowance
+from kiln_mcp.evolution.allowance import CallAllowance
 from kiln_mcp.evolution.answers import EvolutionReport, RaceWon
 from kiln_mcp.evolution.race import Standing
 from kiln_mcp.evolution.reflection import Mirror, ModelReflector
@@ -149,7 +148,7 @@ async def _search(search_context: SearchContext) -> SearchResult:
         trace=search_context.trace,
         reflector=reflector,
     )
-    return await evolve(search_context.start, ground, Allowance(request.budget), request.seed)
+    return await evolve(search_context.start, ground, CallAllowance(request.budget), request.seed)
 
 
 async def _save(search_context: SearchContext, result: SearchResult) -> _Saved:
@@ -174,16 +173,16 @@ async def _save(search_context: SearchContext, result: SearchResult) -> _Saved:
     prompt = Prompt(
         id=prompt_id,
         name=name,
-        description=f"Found by evolve_prompt, seed {search_context.request.seed}; every decision "
-        f"is in {search_context.trace.path.name} beside the eval "
-        f"{eval_context.eval_record.name!r}.",
+        description="Found by a search for a better prompt, seed "
+        f"{search_context.request.seed}; every decision is in {search_context.trace.path.name} "
+        f"beside the eval {eval_context.eval_record.name!r}.",
         generator_id=GENERATOR,
         prompt=text.prompt,
         chain_of_thought_instructions=text.thinking,
     )
     configs = await eval_context.store.children(eval_context.task, TaskRunConfig)
     if config_id not in {record.id for record in configs}:
-        async with eval_context.store.transaction() as change:
+        async with eval_context.store.transaction(is_patient=True) as change:
             change.save(prompt, parent=eval_context.task)
             change.save(config, parent=eval_context.task)
     return _Saved(config, prompt)
@@ -195,21 +194,20 @@ async def _measure(search_context: SearchContext, saved: _Saved) -> _HeldOut:
     task_eval = TaskEval(search_context.eval_context.task, search_context.eval_context.eval_record)
     eval_context = await gather(store, task_eval, search_context.eval_context.evaluator_record.id)
     configs = [search_context.first, saved.config]
-    work = plan_run(eval_context, configs, search_context.parts.test)
+    work = await plan_run(eval_context, configs, search_context.parts.test)
     await carry_out(search_context.workspace, work)
-    after = await gather(store, task_eval, search_context.eval_context.evaluator_record.id)
     items = {item.id for item in search_context.parts.test}
-    keys = [score.json_key for score in eval_context.eval_record.output_scores]
+    keys = eval_context.score_keys
     differences: list[PairedDifference] = []
     for key in keys:
-        first, second = (
+        first, second = [
             {
                 item: score
-                for item, score in scores_by_item(after.verdicts, config.id, key).items()
+                for item, score in (await eval_context.scores(config.id, key)).items()
                 if item in items
             }
             for config in configs
-        )
+        ]
         differences.append(paired_difference(first, second, seed=search_context.request.seed))
     return _HeldOut(keys, differences, sum(work.calls_by_model.values()))
 

@@ -7,12 +7,13 @@ from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.judging.answers import ItemToLabel, LabellingBatch
 from kiln_mcp.judging.warnings import ledger_warnings
 from kiln_mcp.labels.draws import draw_strata
-from kiln_mcp.labels.golden_set import GoldenSet, strata_by_verdict
+from kiln_mcp.labels.golden_set import GoldenSet, read_golden_runs, strata_by_verdict
 from kiln_mcp.labels.ledger import Draw, append_draw
 from kiln_mcp.projects.runs.ratings import VALUES
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
 from storage.errors import NextStep
+from storage.index.results import STORED
 from storage.text.excerpts import excerpt
 
 LONGEST_TEXT: Final = 4000
@@ -35,8 +36,9 @@ async def draw_batch(
     request: BatchRequest,
 ) -> LabellingBatch:
     """Draw items without a label, record the draw, and return them without their verdicts."""
-    labelled_items = pool.complete()
-    strata = strata_by_verdict(pool.runs, judge.verdicts if judge else (), pool.scores[0])
+    labelled_items, score = pool.complete, pool.scores[0]
+    by_item = await judge.scores(STORED, score.json_key) if judge else {}
+    strata = strata_by_verdict(pool.runs, by_item, score)
     draw = Draw(
         id=workspace.id_for("draw"),
         seed=request.seed,
@@ -46,12 +48,13 @@ async def draw_batch(
     )
     earlier = next((earlier for earlier in pool.draws if earlier.id == draw.id), None)
     if earlier is None:
-        async with store.transaction() as change:
+        async with store.transaction(is_patient=True) as change:
             append_draw(change, pool.task_eval.eval_record, draw)
     draw = earlier or draw  # an earlier attempt at this job has drawn
     ids = {item for stratum in draw.strata.values() for item in stratum.drawn}
     # In the order of ids, which are random: neither verdict nor session shows.
-    items = sorted((run for run in pool.runs if run.id in ids), key=lambda run: run.id)
+    runs = await read_golden_runs(store, pool, ids)
+    items = sorted(runs.values(), key=lambda run: run.id)
     return LabellingBatch(
         eval=pool.task_eval.name,
         scores=[f"{score.json_key}: {', '.join(VALUES[score.type])}" for score in pool.scores],

@@ -8,11 +8,11 @@ from pydantic import JsonValue
 
 from kiln_mcp.judging.answers import SavedLabels
 from kiln_mcp.judging.warnings import hygiene_warnings, ledger_warnings
-from kiln_mcp.labels.golden_set import GoldenSet, open_pool
+from kiln_mcp.labels.golden_set import GoldenSet, open_pool, read_golden_runs
 from kiln_mcp.labels.ledger import Label, append_labels
 from kiln_mcp.projects.runs.ratings import aspect_of, with_rating
 from storage import ProjectStore
-from storage.errors import NextStep
+from storage.errors import NextStep, RecordNotFound
 
 ENOUGH_LABELS: Final = 12
 """Labels from which on a measurement is worth its calls."""
@@ -25,14 +25,18 @@ async def save_labels(
 
     A label that nobody confirmed changes no rating of an item that has a confirmed label.
     """
-    runs = {run.id: run for run in pool.runs}
+    items = {run.id: run for run in pool.runs}
+    runs = await read_golden_runs(store, pool, (entry.item for entry in entries))
     scores = {score.json_key: score for score in pool.scores}
     async with store.transaction() as change:
         for entry in entries:
-            score, run = scores[entry.score], runs[entry.item]
-            if entry.confirmed or pool.certificate_label(run, score) is None:
+            score, item = scores[entry.score], items[entry.item]
+            if entry.item not in runs:
+                raise RecordNotFound("task_run", entry.item)
+            if entry.confirmed or pool.certificate_label(item, score) is None:
                 aspect = aspect_of(score, pool.task_eval.task)
-                change.amend(run, partial(with_rating, aspect=aspect, value=entry.value))
+                amendment = partial(with_rating, aspect=aspect, value=entry.value)
+                change.amend(runs[entry.item], amendment)
         append_labels(change, pool.task_eval.eval_record, entries)
     return _result(await open_pool(store, pool.task_eval), entries)
 
@@ -62,7 +66,7 @@ def _result(pool: GoldenSet, entries: Sequence[Label]) -> SavedLabels:
     """Return the counts of the entries and of the golden set after the save."""
     certificate = sum(entry.certifies for entry in entries)
     of_draws = sum(entry.draw is not None for entry in entries)
-    complete = len(pool.complete())
+    complete = len(pool.complete)
     lines = {(label.item, label.score, label.rater, label.at) for label in pool.labels}
     return SavedLabels(
         eval=pool.task_eval.name,

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from kiln_mcp.evals.lookups import TaskEval
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.runner import RunOutcome
-from kiln_mcp.evals.summaries import scores_by_item
 from kiln_mcp.judging.answers import AgreementRow, Ceiling, round_if_known
 from kiln_mcp.judging.judge_agreement import describe, measure
 from kiln_mcp.labels.golden_set import GoldenSet
@@ -17,13 +16,14 @@ from kiln_mcp.statistics import (
     percent_agreement,
     wilson_interval,
 )
-from storage import EvalOutputScore, TaskRun
+from storage import EvalOutputScore
 from storage.errors import NextStep, Refusal
+from storage.index.results import STORED, RatedItem
 
 
-def agreement_rows(
+async def agreement_rows(
     pool: GoldenSet,
-    runs_by_score: Mapping[str, Sequence[TaskRun]],
+    runs_by_score: Mapping[str, Sequence[RatedItem]],
     judges: Sequence[Measurement],
     seed: int,
 ) -> list[tuple[AgreementRow, str]]:
@@ -31,7 +31,7 @@ def agreement_rows(
     rows: list[tuple[AgreementRow, str]] = []
     for judge in judges:
         for score in pool.scores:
-            verdicts = scores_by_item(judge.verdicts, None, score.json_key)
+            verdicts = await judge.scores(STORED, score.json_key)
             pairs = pool.pairs(runs_by_score[score.json_key], score, verdicts)
             if pairs:
                 agreement = measure(pairs, score.type, pool.stratum_sizes(score), seed)
@@ -84,7 +84,7 @@ def nothing_measured(
     failures = [failure for outcome in outcomes for failure in outcome.failures]
     if failures:
         return Refusal(
-            "No labelled item of '{name}' could be judged: {reason}",
+            "No labelled item of '{name}' could be judged: {reason} Mend this, then measure again.",
             name=task_eval.name,
             reason=failures[0].reason,
         )

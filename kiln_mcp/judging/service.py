@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Annotated, Literal
 
@@ -10,9 +9,9 @@ from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.evals.errors import NothingToEvaluate
-from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, gather, with_evaluator
+from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, gather
 from kiln_mcp.evals.measurement import Measurement, plan_calibration
-from kiln_mcp.evals.runner import RunOutcome, carry_out
+from kiln_mcp.evals.runner import carry_out
 from kiln_mcp.evals.service import EvalReference, EvaluatorReference
 from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels
 from kiln_mcp.judging.batches import BatchRequest, draw_batch
@@ -24,21 +23,28 @@ from kiln_mcp.judging.reports import (
     next_steps,
     nothing_measured,
 )
-from kiln_mcp.judging.warnings import agreement_warnings, failure_warnings
+from kiln_mcp.judging.warnings import (
+    agreement_warnings,
+    failure_warnings,
+    merge_steps,
+    steps_to_certify,
+)
 from kiln_mcp.labels.entries import (
+    MOST_LABELS,
     ItemLabel,
     ledger_entries,
     plan_of_labels,
     with_confirmation,
     without_confirmation,
 )
-from kiln_mcp.labels.golden_set import GoldenSet, open_pool
+from kiln_mcp.labels.golden_set import GoldenSet, open_pool, read_golden_runs
 from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.run_configs.cost_estimates import plan_of
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
-from storage import EvalConfig, ProjectStore, TaskRun
+from storage import EvalConfig, ProjectStore
 from storage.errors import NextStep, Refusal
+from storage.index.results import RatedItem, RecordRow
 
 
 @capability(effect=Effect.SPENDS, title="Choose items to label", runs=Runs.AS_JOB)
@@ -59,7 +65,7 @@ async def next_items_to_label(
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval)
     pool = await open_pool(store, task_eval)
-    if len(pool.complete()) == len(pool.runs):
+    if len(pool.complete) == len(pool.runs):
         raise Refusal(
             "All {count} items of the golden set of '{name}' have labels.",
             count=len(pool.runs),
@@ -79,15 +85,14 @@ async def next_items_to_label(
             Plan("Draw items to label."),
             partial(draw_batch, workspace, store, pool, None, request),
         )
-    work = plan_calibration(judge, pool.runs)
+    work = await plan_calibration(judge, _references(pool.runs))
     summary = f"Judge {len(work.jobs)} items of the golden set, to draw from each verdict."
     await workspace.check_ready(store, work.calls_by_model)
     plan = await plan_of(workspace.engine, summary, work.calls_by_model, "evals")
 
     async def judge_and_draw() -> LabellingBatch:
         await carry_out(workspace, work)
-        newest = await with_evaluator(judge, judge.evaluator_record)
-        return await draw_batch(workspace, store, pool, newest, request)
+        return await draw_batch(workspace, store, pool, judge, request)
 
     return Proposal(plan, judge_and_draw)
 
@@ -109,8 +114,11 @@ async def label_items(
     store = await workspace.open_project(project)
     pool = await open_pool(store, await find_eval(store, eval))
     entries = ledger_entries(pool, labels, rater)
+    first_items = [entry.item for entry in entries[:MOST_LABELS]]
+    runs = await read_golden_runs(store, pool, first_items)
+    outputs = {item: run.output.output for item, run in runs.items()}
     return Proposal(
-        plan_of_labels(pool, entries, rater),
+        plan_of_labels(pool, entries, rater, outputs),
         partial(save_labels, store, pool, with_confirmation(entries)),
         partial(save_unconfirmed_labels, store, pool, without_confirmation(entries)),
     )
@@ -152,7 +160,7 @@ async def measure_agreement(
         )
     judges = await _judges(store, task_eval, evaluators)
     runs = list({run.id: run for runs in runs_by_score.values() for run in runs}.values())
-    work = [plan_calibration(judge, runs) for judge in judges]
+    work = [await plan_calibration(judge, _references(runs)) for judge in judges]
     calls: Counter[str] = Counter()
     for part in work:
         calls.update(part.calls_by_model)
@@ -162,8 +170,7 @@ async def measure_agreement(
 
     async def measure_judges() -> AgreementReport:
         outcomes = [await carry_out(workspace, part) for part in work]
-        newest = await _with_new_verdicts(judges, outcomes)
-        results = agreement_rows(pool, runs_by_score, newest, seed)
+        results = await agreement_rows(pool, runs_by_score, judges, seed)
         if not results:
             raise nothing_measured(task_eval, judges, outcomes)
         rows = [row for row, _ in results]
@@ -180,7 +187,10 @@ async def measure_agreement(
                 *failure_warnings(outcomes),
                 *agreement_warnings(pool, runs_by_score, rows, ledger),
             ],
-            next=next_steps(results, task_eval),
+            next=merge_steps(
+                next_steps(results, task_eval),
+                steps_to_certify(pool, runs_by_score, ledger, task_eval.name),
+            ),
         )
 
     return Proposal(plan, measure_judges)
@@ -208,21 +218,14 @@ async def _judges(
         )
     if references:
         configs = [choose("evaluator", configs, reference) for reference in references]
-    first = await gather(store, task_eval, configs[0].id)
-    return [first, *[await with_evaluator(first, judge) for judge in configs[1:]]]
+    return [Measurement(store, task_eval.task, task_eval.eval_record, config) for config in configs]
 
 
-async def _with_new_verdicts(
-    judges: Sequence[Measurement], outcomes: Sequence[RunOutcome]
-) -> list[Measurement]:
-    """Return the judges with the verdicts that are there by now; others may have made some."""
-    return [
-        replace(judge, verdicts=await outcome.progress.verdicts())
-        for judge, outcome in zip(judges, outcomes, strict=True)
-    ]
+def _references(runs: Sequence[RatedItem]) -> list[RecordRow]:
+    return [RecordRow(run.id, run.path) for run in runs]
 
 
-def _runs_of_ledger(pool: GoldenSet, ledger: str) -> dict[str, list[TaskRun]]:
+def _runs_of_ledger(pool: GoldenSet, ledger: str) -> dict[str, list[RatedItem]]:
     """Return the labelled items of a ledger by score key."""
     return {
         score.json_key: [

@@ -1,7 +1,7 @@
 """Check a person's labels, and turn them into entries of the ledger."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -97,16 +97,26 @@ def without_confirmation(entries: Sequence[Label]) -> list[Label]:
     return [entry.model_copy(update={"ledger": "development"}) for entry in entries]
 
 
-def plan_of_labels(pool: GoldenSet, entries: Sequence[Label], rater: str) -> Plan:
-    """Return the plan that a person confirms: the count of each label, and the first ones."""
+def plan_of_labels(
+    pool: GoldenSet, entries: Sequence[Label], rater: str, outputs: Mapping[str, str]
+) -> Plan:
+    """Return the plan that a person confirms: the count of each label, and the first ones.
+
+    Args:
+        pool: The golden set.
+        entries: The labels.
+        rater: Who gave them.
+        outputs: The outputs of the first items, by their ids.
+    """
     kinds = {score.json_key: score.type for score in pool.scores}
-    outputs = {run.id: run.output.output for run in pool.runs}
     texts = [(entry, label_text(entry.value, kinds[entry.score])) for entry in entries]
     counts = Counter(text for _, text in texts)
     of_draws = sum(entry.ledger == "certificate" for entry in entries)
     several = len(kinds) > 1
+    shown_texts = {item: output[:_LONGEST_TEXT] for item, output in outputs.items()}
     lines = [
-        f"{outputs[entry.item][:_LONGEST_TEXT]!r}{f' ({entry.score})' if several else ''}: {text}"
+        f"{shown_texts.get(entry.item, entry.item)!r}"
+        f"{f' ({entry.score})' if several else ''}: {text}"
         for entry, text in texts[:MOST_LABELS]
     ]
     if len(texts) > MOST_LABELS:

@@ -1,36 +1,36 @@
 """The golden set of an eval: its items, labels, and verdicts of judges."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from kiln_mcp.datasets.counts import golden_runs
+from kiln_mcp.datasets.counts import golden_items
 from kiln_mcp.evals.lookups import TaskEval
-from kiln_mcp.evals.summaries import scores_by_item
 from kiln_mcp.labels.hygiene import TimedLabel
 from kiln_mcp.labels.ledger import Draw, Label, LabelledVerdict, latest, read_draws, read_labels
-from kiln_mcp.projects.runs.ratings import aspect_of, rating_of
-from storage import EvalOutputScore, EvalRun, ProjectStore, TaskRun
+from kiln_mcp.projects.runs.ratings import Aspect, aspect_of, rating_in
+from storage import EvalOutputScore, ProjectStore, TaskRun
 from storage.errors import NextStep, Refusal
+from storage.index.results import RatedItem
 
 WITHOUT_VERDICT = "unjudged"
 """The stratum of items that the judge has no verdict of; the name stands in users' ledgers."""
-_SESSION_TAG = "synthetic_session_"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GoldenSet:
     """The golden set of an eval with its labels and draws.
 
     Attributes:
         task_eval: The eval and its task.
-        runs: The golden items.
+        runs: The golden items, whose records are not read.
         labels: The ledger.
         draws: The draws so far.
         problems: A sentence for each line of the ledgers that cannot be read.
     """
 
     task_eval: TaskEval
-    runs: Sequence[TaskRun]
+    runs: Sequence[RatedItem]
     labels: Sequence[Label]
     draws: Sequence[Draw]
     problems: Sequence[str] = ()
@@ -40,7 +40,31 @@ class GoldenSet:
         """Return the eval's scores."""
         return self.task_eval.eval_record.output_scores
 
-    def label(self, run: TaskRun, score: EvalOutputScore) -> float | None:
+    @cached_property
+    def _aspects(self) -> Mapping[str, Aspect]:
+        """What people rate by for each score."""
+        return {score.json_key: aspect_of(score, self.task_eval.task) for score in self.scores}
+
+    @cached_property
+    def _certificate_labels(self) -> Mapping[tuple[str, str], Label]:
+        """The newest confirmed certificate label, by item and score."""
+        newest: dict[tuple[str, str], Label] = {}
+        for label in self.labels:
+            key = (label.item, label.score)
+            if label.certifies and (key not in newest or label.at > newest[key].at):
+                newest[key] = label
+        return newest
+
+    @cached_property
+    def _last_labels(self) -> Mapping[tuple[str, str], Label]:
+        """The newest label, by item and score."""
+        return {
+            (item, score): max(raters.values(), key=lambda label: label.at)
+            for score in dict.fromkeys(label.score for label in self.labels)
+            for item, raters in latest(self.labels, score).items()
+        }
+
+    def label(self, run: RatedItem, score: EvalOutputScore) -> float | None:
         """Return the label that counts for an item; None if there is none.
 
         A label that the person confirmed counts before the rating, which any program may change.
@@ -48,19 +72,13 @@ class GoldenSet:
         certificate = self.certificate_label(run, score)
         return certificate.value if certificate else self.rating(run, score)
 
-    def rating(self, run: TaskRun, score: EvalOutputScore) -> float | None:
+    def rating(self, run: RatedItem, score: EvalOutputScore) -> float | None:
         """Return the rating that an item has in its record; None if there is none."""
-        return rating_of(run, aspect_of(score, self.task_eval.task))
+        return rating_in(run.rating, run.ratings, self._aspects[score.json_key])
 
-    def certificate_label(self, run: TaskRun, score: EvalOutputScore) -> Label | None:
+    def certificate_label(self, run: RatedItem, score: EvalOutputScore) -> Label | None:
         """Return the newest certificate label of an item that the person confirmed."""
-        key = (run.id, score.json_key)
-        labels = [label for label in self.labels if (label.item, label.score) == key]
-        return max(
-            (label for label in labels if label.certifies),
-            key=lambda label: label.at,
-            default=None,
-        )
+        return self._certificate_labels.get((run.id, score.json_key))
 
     def count_unconfirmed(self, score: EvalOutputScore) -> int:
         """Return how many drawn items have labels of which the person confirmed none."""
@@ -74,35 +92,35 @@ class GoldenSet:
             for run in self.runs
         )
 
-    def _is_unconfirmed(self, run: TaskRun, score: EvalOutputScore) -> bool:
+    def _is_unconfirmed(self, run: RatedItem, score: EvalOutputScore) -> bool:
         last = self.last_label(run, score)
         is_of_draw = last is not None and last.draw is not None
         return is_of_draw and self.certificate_label(run, score) is None
 
-    def labelled_runs(self, score: EvalOutputScore) -> list[TaskRun]:
+    def labelled_runs(self, score: EvalOutputScore) -> list[RatedItem]:
         """Return the items that have a label for a score."""
         return [run for run in self.runs if self.label(run, score) is not None]
 
+    @cached_property
     def complete(self) -> frozenset[str]:
-        """Return the items that have a label for every score.
+        """The items that have a label for every score.
 
         A drawn item whose labels were passed on and not confirmed is not one of them.
         """
-        return frozenset(
-            run.id
-            for run in self.runs
-            if all(
-                self.label(run, score) is not None and not self._is_unconfirmed(run, score)
-                for score in self.scores
-            )
-        )
+        complete = {run.id for run in self.runs}
+        for score in self.scores:
+            complete &= {
+                run.id
+                for run in self.runs
+                if self.label(run, score) is not None and not self._is_unconfirmed(run, score)
+            }
+        return frozenset(complete)
 
-    def last_label(self, run: TaskRun, score: EvalOutputScore) -> Label | None:
+    def last_label(self, run: RatedItem, score: EvalOutputScore) -> Label | None:
         """Return the ledger's newest label of an item; None if it has none."""
-        raters = latest(self.labels, score.json_key).get(run.id, {})
-        return max(raters.values(), key=lambda label: label.at, default=None)
+        return self._last_labels.get((run.id, score.json_key))
 
-    def in_ledger(self, run: TaskRun, score: EvalOutputScore, ledger: str) -> bool:
+    def in_ledger(self, run: RatedItem, score: EvalOutputScore, ledger: str) -> bool:
         """Return whether an item's label belongs to a ledger.
 
         Every label that is not in the certificate ledger belongs to development.
@@ -110,13 +128,13 @@ class GoldenSet:
         certifies = self.certificate_label(run, score) is not None
         return ledger == "all" or certifies == (ledger == "certificate")
 
-    def timed_labels(self, runs: Sequence[TaskRun], score: EvalOutputScore) -> list[TimedLabel]:
+    def timed_labels(self, runs: Sequence[RatedItem], score: EvalOutputScore) -> list[TimedLabel]:
         """Return the labels of items with their times and the items' sessions."""
         labels: list[TimedLabel] = []
         for run in runs:
-            value, rating = self.label(run, score), run.output.rating
+            value = self.label(run, score)
             last = self.certificate_label(run, score) or self.last_label(run, score)
-            at = last.at if last else rating.created_at if rating else None
+            at = last.at if last else run.rated_at
             if value is None or at is None:
                 continue
             labels.append(
@@ -124,13 +142,13 @@ class GoldenSet:
                     value=value,
                     at=at,
                     seconds=last.seconds if last else None,
-                    session=_session_of(run),
+                    session=run.tag,
                 )
             )
         return labels
 
     def pairs(
-        self, runs: Sequence[TaskRun], score: EvalOutputScore, verdicts: Mapping[str, float]
+        self, runs: Sequence[RatedItem], score: EvalOutputScore, verdicts: Mapping[str, float]
     ) -> list[LabelledVerdict]:
         """Return the items that have both a label and a verdict."""
         pairs: list[LabelledVerdict] = []
@@ -177,7 +195,7 @@ async def open_pool(store: ProjectStore, task_eval: TaskEval) -> GoldenSet:
                 )
             ],
         )
-    runs = await golden_runs(store, task_eval.task, task_eval.eval_record)
+    runs = await golden_items(store, task_eval.task, task_eval.eval_record)
     if not runs:
         raise Refusal(
             "The golden set of '{name}' is empty: no run fits '{filter}'. Give that tag to good "
@@ -192,19 +210,22 @@ async def open_pool(store: ProjectStore, task_eval: TaskEval) -> GoldenSet:
     return GoldenSet(task_eval, runs, labels.entries, draws.entries, problems)
 
 
+async def read_golden_runs(
+    store: ProjectStore, pool: GoldenSet, items: Iterable[str]
+) -> dict[str, TaskRun]:
+    """Return the records of some golden items by their ids, less those that cannot be read."""
+    ids = frozenset(items)
+    records = await store.read_all(TaskRun, [run.path for run in pool.runs if run.id in ids])
+    return {record.id: record for record in records.values()}
+
+
 def strata_by_verdict(
-    runs: Sequence[TaskRun], verdicts: Sequence[EvalRun], score: EvalOutputScore
+    runs: Sequence[RatedItem], by_item: Mapping[str, float], score: EvalOutputScore
 ) -> dict[str, list[str]]:
     """Return items by a judge's verdict of them: the score's key and value, or `unjudged`."""
-    by_item = scores_by_item(verdicts, None, score.json_key)
     strata: dict[str, list[str]] = {}
     for run in runs:
         value = by_item.get(run.id)
         name = WITHOUT_VERDICT if value is None else f"{score.json_key} {round(value)}"
         strata.setdefault(name, []).append(run.id)
     return strata
-
-
-def _session_of(run: TaskRun) -> str | None:
-    """Return the generation session of a run; None if it has no such tag."""
-    return next((tag for tag in run.tags if tag.startswith(_SESSION_TAG)), None)

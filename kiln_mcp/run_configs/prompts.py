@@ -129,10 +129,18 @@ def prompt_text(
     return text
 
 
+def shows_examples(run_config: TaskRunConfig) -> bool:
+    """Return whether a run config's prompt shows runs of its task."""
+    properties = run_config.run_config_properties
+    if run_config.prompt or properties.type == "mcp":
+        return False
+    return properties.prompt_id in WITH_EXAMPLES
+
+
 def built_prompt(
     task: Task, prompt_id: str, prompts: Sequence[Prompt], runs: Sequence[TaskRun]
 ) -> PromptText | None:
-    """Return the prompt that an id means, None where it means nothing here."""
+    """Return the prompt that an id means; None if it means nothing here."""
     if prompt_id.startswith("id::"):
         definition = prompt_id.removeprefix("id::")
         saved = next((prompt for prompt in prompts if prompt.id == definition), None)

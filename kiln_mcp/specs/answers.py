@@ -25,7 +25,7 @@ class Question(Result):
 
 
 class SpecDraft(Result):
-    """A draft of a specification, and its open questions."""
+    """A draft of a spec, and its open questions."""
 
     spec_id: str | None = Field(description="None while it is not saved.")
     name: str
@@ -40,7 +40,7 @@ class SpecDraft(Result):
 
 
 class SpecGaps(Result):
-    """The gaps of a specification."""
+    """The gaps of a spec."""
 
     spec_id: str | None
     name: str
@@ -51,7 +51,7 @@ class SpecGaps(Result):
     next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
-class FieldChange(Result):
+class SpecFieldChange(Result):
     """One change to a field."""
 
     field: str
@@ -61,14 +61,14 @@ class FieldChange(Result):
 
 
 class RefinedSpec(Result):
-    """A refined specification: its changes, the answers without use, and its open questions."""
+    """A refined spec: its changes, the answers without use, and its open questions."""
 
     spec_id: str | None
     saved: bool
     name: str
     kind: SpecKind
     fields: dict[str, str]
-    edits: list[FieldChange]
+    edits: list[SpecFieldChange]
     unused_answers: list[str]
     author: str = Field(description="`rules`, `you`, or the model's name.")
     open_gaps: int

@@ -1,4 +1,4 @@
-"""Ask a capable model to draft, question and refine a specification, and check its answers."""
+"""Ask a capable model to draft, question and refine a spec, and check its answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from kiln_mcp.llm import Engine, Message, ModelRequest
 from kiln_mcp.spec_texts.kinds import FORMS, SpecKind, definition, forms_text, properties_of
 from kiln_mcp.spec_texts.lint import Gap, Rule
 from kiln_mcp.specs.drafts import LONGEST_NAME, Draft, short_name
-from kiln_mcp.specs.refinement import Edit, PersonAnswer, Refinement
+from kiln_mcp.specs.refinement import PersonAnswer, Refinement, SpecEdit
 from kiln_mcp.workbench.prompts import PromptPart, load_prompt
 from storage.records.names import acceptable_name
 from storage.text.schema_references import inline_references
@@ -150,7 +150,7 @@ async def refine_with_model(
     )
     answer = await _ask(writer, parts, _EditsAnswer, "specs/refine")
     edits = tuple(
-        Edit(item.field, draft.fields.get(item.field, ""), item.text, item.reason)
+        SpecEdit(item.field, draft.fields.get(item.field, ""), item.text, item.reason)
         for item in answer.edits
         if item.text != draft.fields.get(item.field, "")
     )

@@ -1,4 +1,4 @@
-"""Work answers into a specification by rules: the fields that change, their texts, the reasons."""
+"""Work answers into a spec by rules: the fields that change, their texts, the reasons."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class PersonAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class SpecEdit:
     """A change to one field; `old` is "" for a field that was empty."""
 
     field: str
@@ -33,7 +33,7 @@ class Edit:
 class Refinement:
     """The edits that answers call for, and a reason for each answer that was not used."""
 
-    edits: tuple[Edit, ...]
+    edits: tuple[SpecEdit, ...]
     unused_answers: tuple[str, ...]
 
     def apply(self, fields: Mapping[str, str]) -> dict[str, str]:
@@ -47,7 +47,7 @@ def incorporate(
     """Return the edits that answers call for, in the answers' own words.
 
     Args:
-        kind: The specification's kind.
+        kind: The spec's kind.
         fields: Its fields that have a text.
         gaps: Its gaps, as `find_gaps` returns them.
         answers: The person's answers.
@@ -70,7 +70,7 @@ def incorporate(
                 texts[field] = text
                 reasons.setdefault(field, []).append(f"{gap.question} {answer}")
     edits = tuple(
-        Edit(field, fields.get(field, ""), texts[field], " | ".join(why))
+        SpecEdit(field, fields.get(field, ""), texts[field], " | ".join(why))
         for field, why in reasons.items()
         if texts[field] != fields.get(field, "")
     )

@@ -37,7 +37,7 @@ _ITEMS: Final = TypeAdapter(list[GivenItem])
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ItemOrigin:
     """Who or what items come from: a file, or else a person or their assistant."""
 
     author: Author
@@ -66,7 +66,8 @@ def unreadable_items(path: str, reason: str) -> Refusal:
 
 def _misfit(position: int, reason: str) -> Refusal:
     return Refusal(
-        "Item {position} cannot be used: {reason}. No item was saved.",
+        "Item {position} cannot be used: {reason}. No item was saved: correct it and add all "
+        "of them again.",
         position=position,
         reason=reason,
     )
@@ -140,7 +141,7 @@ async def as_stored_text(
 
 
 async def runs_of(
-    task: Task, items: Sequence[GivenItem], origin: Origin, tags: Sequence[str]
+    task: Task, items: Sequence[GivenItem], origin: ItemOrigin, tags: Sequence[str]
 ) -> list[TaskRun]:
     """Return the runs that given items become.
 

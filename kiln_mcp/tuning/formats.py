@@ -57,7 +57,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class TrainingExample:
     """One conversation to learn from.
 
     Attributes:
@@ -86,7 +86,7 @@ def example_of(
     run: tuple[str, str, str],
     strategy: Thinking,
     schema: Mapping[str, JsonValue] | None,
-) -> Example:
+) -> TrainingExample:
     """Return the conversation of a run.
 
     Args:
@@ -99,20 +99,20 @@ def example_of(
     question = Turn("user", task_input)
     match strategy:
         case Thinking.FINAL_ONLY:
-            return Example(instructions.system, (question,), output, schema)
+            return TrainingExample(instructions.system, (question,), output, schema)
         case Thinking.TWO_MESSAGES:
             turns = (
                 Turn("user", f"{task_input}\n\n{instructions.thinking}"),
                 Turn("assistant", reasoning),
                 Turn("user", FINAL_ANSWER),
             )
-            return Example(instructions.system, turns, output, schema)
+            return TrainingExample(instructions.system, turns, output, schema)
         case Thinking.TAGGED:
             answer = f"<think>\n{reasoning}\n</think>\n\n{output}"
-            return Example(instructions.system, (question,), answer, schema)
+            return TrainingExample(instructions.system, (question,), answer, schema)
 
 
-def line_of(example: Example, shape: ExportFormat) -> str:
+def line_of(example: TrainingExample, shape: ExportFormat) -> str:
     """Return an example as one line of JSON, without its line break.
 
     Raises:
@@ -154,7 +154,7 @@ def line_of(example: Example, shape: ExportFormat) -> str:
     return json.dumps(data, ensure_ascii=False)
 
 
-def _opening(example: Example) -> list[JsonValue]:
+def _opening(example: TrainingExample) -> list[JsonValue]:
     return [
         _message("system", example.system),
         *(_message(turn.role, turn.content) for turn in example.turns),
@@ -169,7 +169,7 @@ def _parts(role: str, text: str) -> JsonObject:
     return {"role": role, "parts": [{"text": text}]}
 
 
-def _tool(example: Example) -> JsonObject:
+def _tool(example: TrainingExample) -> JsonObject:
     return {
         "type": "function",
         "function": {
@@ -180,7 +180,7 @@ def _tool(example: Example) -> JsonObject:
     }
 
 
-def _answer_object(example: Example) -> JsonObject:
+def _answer_object(example: TrainingExample) -> JsonObject:
     value: JsonValue = json.loads(example.answer)
     if not isinstance(value, dict):
         raise ValueError("the output is not a JSON object")  # noqa: TRY004 - a value, not a type

@@ -23,7 +23,7 @@ from storage.commits.locks import LONGEST_WAIT_S, ProjectLock
 from storage.commits.recovery import Pending
 from storage.commits.steps import ChangeRequest, Step, independent_groups
 from storage.commits.trash import FOLDER, UNWRITTEN
-from storage.commits.write_ahead import Edit, Move, PendingChange
+from storage.commits.write_ahead import FileEdit, Move, PendingChange
 from storage.errors import (
     ProjectBusy,
     StaleRevision,
@@ -45,7 +45,7 @@ from storage.format.record_text import revision_of
 from storage.git.authors import last_author
 from storage.refusals import already_deleted
 
-__all__ = ["CommitLog", "Edit", "Move"]
+__all__ = ["CommitLog", "FileEdit", "Move"]
 
 _WAIT_TO_OPEN_S: Final = 1.0
 _log = logging.getLogger(__name__)
@@ -77,14 +77,14 @@ class CommitLog:
                 return 0
             with self._lock.hold(_WAIT_TO_OPEN_S):
                 return self._finish_former() + self._finish()
-        except ProjectBusy:  # whoever writes has settled it first
+        except ProjectBusy:  # the process that writes has settled it first
             return 0
         except (WriteError, UnsafePath) as error:
             _log.warning("What was begun in %s waits to be settled: %s", self._project, error)
             return 0
 
     def commit(
-        self, edits: Sequence[Edit], moves: Sequence[Move] = (), *, reach: Reach = Reach.RECORDS
+        self, edits: Sequence[FileEdit], moves: Sequence[Move] = (), *, reach: Reach = Reach.RECORDS
     ) -> None:
         """Make all changes, or none.
 
@@ -226,7 +226,7 @@ class CommitLog:
             raise read_only(folder)
         self._pending.check_room(folder, size)
 
-    def check_presence(self, edits: Sequence[Edit], moves: Sequence[Move]) -> None:
+    def check_presence(self, edits: Sequence[FileEdit], moves: Sequence[Move]) -> None:
         """Refuse to save below a record that is missing, or to move it.
 
         Otherwise a removed folder would be created again, without its record.
@@ -244,7 +244,7 @@ class CommitLog:
             if not (self._project / move.holds).is_file():
                 raise already_deleted(move.holds)
 
-    def _missing(self, edits: Sequence[Edit]) -> list[str]:
+    def _missing(self, edits: Sequence[FileEdit]) -> list[str]:
         """Return the files of the records that edits lie below and that are not there."""
         parents = needed_records(edits)
         return [path for path in sorted(parents) if not (self._project / path).is_file()]
@@ -344,10 +344,10 @@ class CommitLog:
         file = self._project / path
         return file.is_dir() or any(parent.is_file() for parent in file.parents)
 
-    def _check(self, edit: Edit) -> tuple[Edit | None, bytes | None]:
+    def _check(self, edit: FileEdit) -> tuple[FileEdit | None, bytes | None]:
         """Return an edit and what its file holds, where that is what the edit expects.
 
-        An edit that commutes is made anew of what the file holds; None if that has it already.
+        An edit that commutes is repeated on what the file holds; None if that has it already.
         """
         content_on_disk = self._content_of(edit.path)
         revision = _revision(content_on_disk)
@@ -396,7 +396,7 @@ class CommitLog:
                 write_atomically(path, was)
 
 
-def needed_records(edits: Sequence[Edit]) -> set[str]:
+def needed_records(edits: Sequence[FileEdit]) -> set[str]:
     """Return the files of the records that edits lie below and that they do not make."""
     return {edit.below for edit in edits if edit.below} - {edit.path for edit in edits}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from storage.border import Reach
-from storage.commits.write_ahead import Edit, Move, PendingChange
+from storage.commits.write_ahead import FileEdit, Move, PendingChange
 from storage.files import remove_files
 
 LARGEST_GROUP: Final = 256
@@ -23,7 +23,7 @@ class ChangeRequest:
         reach: Which files of the project may be touched.
     """
 
-    edits: Sequence[Edit]
+    edits: Sequence[FileEdit]
     moves: Sequence[Move] = ()
     reach: Reach = Reach.RECORDS
 

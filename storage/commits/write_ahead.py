@@ -15,7 +15,7 @@ _Entry = tuple[str, str, str | None, str | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class FileEdit:
     """A file's new content.
 
     Attributes:
@@ -60,7 +60,7 @@ class PendingChange:
         reach: Which files of the project it may touch.
     """
 
-    edits: Sequence[Edit]
+    edits: Sequence[FileEdit]
     moves: Sequence[Move]
     previous_contents: Sequence[bytes | None]
     reach: Reach = Reach.RECORDS
@@ -97,11 +97,11 @@ class PendingChange:
             ValueError: It is no journal; also KeyError and TypeError.
         """
         data = json.loads(text)
-        edits: list[Edit] = []
+        edits: list[FileEdit] = []
         previous: list[bytes | None] = []
         for path, content, expected, *rest in data["edits"]:
             below, was = rest or (None, None)
-            edits.append(Edit(path, base64.b64decode(content), expected, below))
+            edits.append(FileEdit(path, base64.b64decode(content), expected, below))
             previous.append(None if was is None else base64.b64decode(was))
         moves = [Move(source, target) for source, target in data["moves"]]
         return cls(edits, moves, previous, Reach(data.get("reach", Reach.SHARED)))

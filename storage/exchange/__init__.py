@@ -5,7 +5,7 @@ link is made, and files, bytes and free space are counted while unpacking. A cop
 `.git`; a clone brings its own. A broken row of a table costs itself alone.
 """
 
-from storage.exchange.archives import LIMITS, Limits
+from storage.exchange.archives import LIMITS, ArchiveLimits
 from storage.exchange.columns import COLUMNS, BadRow
 from storage.exchange.project_export import PackedProject, pack_project
 from storage.exchange.project_import import is_address, receive_project
@@ -14,8 +14,8 @@ from storage.exchange.tables import RunTable, RunTableWriter, new_run_table, tab
 __all__ = [
     "COLUMNS",
     "LIMITS",
+    "ArchiveLimits",
     "BadRow",
-    "Limits",
     "PackedProject",
     "RunTable",
     "RunTableWriter",

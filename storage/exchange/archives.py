@@ -51,7 +51,7 @@ _READ_ERRORS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ArchiveLimits:
     """How much an archive may hold.
 
     Attributes:
@@ -71,7 +71,7 @@ class Limits:
     spare: int = 64 << 20
 
 
-LIMITS = Limits()
+LIMITS = ArchiveLimits()
 
 
 class _Reader(Protocol):
@@ -98,7 +98,7 @@ class _Meter:
     """Counts what an archive turns into."""
 
     archive: Path
-    limits: Limits
+    limits: ArchiveLimits
     into: Path
     files: int = 0
     size: int = 0
@@ -150,7 +150,7 @@ class _Meter:
             )
 
 
-def unpack(archive: Path, into: Path, limits: Limits = LIMITS) -> None:
+def unpack(archive: Path, into: Path, limits: ArchiveLimits = LIMITS) -> None:
     """Unpack a zip or tar archive into an empty folder; links become copies of their files.
 
     Raises:

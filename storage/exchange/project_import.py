@@ -19,7 +19,7 @@ import anyio.to_thread
 
 from storage.border import check_target
 from storage.errors import CorruptRecord, RecordNotFound, Refusal, UnreadableRecord, system_reason
-from storage.exchange.archives import LIMITS, Limits, unpack
+from storage.exchange.archives import LIMITS, ArchiveLimits, unpack
 from storage.exchange.contents import projects_in, travels
 from storage.exchange.refusals import not_importable, target_exists, target_inside, unsafe_archive
 from storage.files import NO_FILE, disk_errors, move_atomically, read_plain
@@ -39,7 +39,7 @@ def is_address(source: str) -> bool:
 
 
 async def receive_project(
-    source: str, target: Path, *, name: str | None = None, limits: Limits = LIMITS
+    source: str, target: Path, *, name: str | None = None, limits: ArchiveLimits = LIMITS
 ) -> Path:
     """Import a project into a folder that does not exist yet, or is empty.
 
@@ -71,7 +71,7 @@ async def receive_project(
     return target
 
 
-def _import_copy(source: Path, target: Path, name: str | None, limits: Limits) -> None:
+def _import_copy(source: Path, target: Path, name: str | None, limits: ArchiveLimits) -> None:
     if not source.exists():
         raise not_importable(str(source), "it does not exist")
     if not (source.is_file() or source.is_dir()):

@@ -92,19 +92,29 @@ def task_run_filter(filter_id: str) -> Callable[[TaskRun], bool]:
             return lambda run: shows_thought(run) and is_high_quality(run)
 
 
+def input_tag(filter_id: str) -> str | None:
+    """Return the tag that a filter of eval inputs asks for; None for all of them.
+
+    Raises:
+        InvalidQuery: It is neither all nor tag::<tag>.
+    """
+    match parse_filter(filter_id):
+        case TagFilter(tag):
+            return tag
+        case NamedFilter("all"):
+            return None
+        case _:
+            raise InvalidQuery(f"the filter {filter_id!r} of eval inputs is neither all nor a tag")
+
+
 def eval_input_filter(filter_id: str) -> Callable[[EvalInput], bool]:
     """Return the test of a filter of eval inputs: all, or tag::<tag>.
 
     Raises:
         InvalidQuery: It is neither.
     """
-    match parse_filter(filter_id):
-        case TagFilter(tag):
-            return lambda case: tag in case.tags
-        case NamedFilter("all"):
-            return lambda case: True
-        case _:
-            raise InvalidQuery(f"the filter {filter_id!r} of eval inputs is neither all nor a tag")
+    tag = input_tag(filter_id)
+    return lambda case: tag is None or tag in case.tags
 
 
 def is_high_quality(run: TaskRun) -> bool:

@@ -107,6 +107,28 @@ class IndexKeeper:
                 if self._took_s > _QUICK_S:
                     self._missed_until = self._clock() + self._took_s
 
+    async def look_at(self, parent: str, kind: str) -> None:
+        """Take in records of a kind below a parent that others made or removed until now.
+
+        Args:
+            parent: The parent's file.
+            kind: The kind's name in the format; its records never change.
+
+        Raises:
+            ProjectBusy: Another process has been writing to the index for too long.
+        """
+        async with self._turn:
+            if self._builder is None:
+                await self._refresh()
+                return
+            builder = self._builder
+            try:
+                await anyio.to_thread.run_sync(builder.look_at, parent, kind)
+            except sqlite3.DatabaseError as error:
+                self._raise_where_busy(error)
+                await self._begin_anew()
+                await self._refresh()
+
     def skipped_files(self) -> dict[str, str]:
         """Return the paths that the last refresh skipped, each with the reason."""
         return {} if self._builder is None else self._builder.skipped_files

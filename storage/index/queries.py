@@ -94,21 +94,21 @@ class IndexReader:
 
     async def problems(self) -> list[tuple[str, str]]:
         """Return path and reason of every file that cannot be used."""
-        return cast("list[tuple[str, str]]", await self._rows(sql.PROBLEMS, {}))
+        return cast("list[tuple[str, str]]", await self.rows(sql.PROBLEMS, {}))
 
     async def counts(self, parent: str) -> dict[str, int]:
         """Return how many records of each kind lie directly below a parent."""
-        rows = cast("list[tuple[str, int]]", await self._rows(sql.COUNTS, {"parent": parent}))
+        rows = cast("list[tuple[str, int]]", await self.rows(sql.COUNTS, {"parent": parent}))
         return dict(rows)
 
     async def by_id(self, kind: str, record_id: str) -> list[str]:
         """Return the files of the records with an id; the id means the first one."""
-        rows = await self._rows(sql.BY_ID, {"kind": kind, "id": record_id})
+        rows = await self.rows(sql.BY_ID, {"kind": kind, "id": record_id})
         return [cast("str", path) for (path,) in rows]
 
     async def duplicates(self) -> list[tuple[str, ...]]:
         """Return the groups of files that share an id; the id means the first one of each."""
-        rows = cast("list[tuple[str, str, str]]", await self._rows(sql.DUPLICATES, {}))
+        rows = cast("list[tuple[str, str, str]]", await self.rows(sql.DUPLICATES, {}))
         groups = [
             tuple(path for _, _, path in group)
             for _, group in groupby(rows, key=lambda row: row[:2])
@@ -118,7 +118,7 @@ class IndexReader:
 
     async def names(self, parent: str, kind: str) -> list[tuple[str, str, str, str]]:
         """Return path, id, name and case-folded name of the records of a kind below a parent."""
-        rows = await self._rows(sql.NAMES, {"parent": parent, "kind": kind})
+        rows = await self.rows(sql.NAMES, {"parent": parent, "kind": kind})
         return cast("list[tuple[str, str, str, str]]", rows)
 
     async def page_of(self, kind: str, text: str, limit: int, cursor: str | None) -> PathPage:
@@ -137,26 +137,26 @@ class IndexReader:
         last = sql.LAST if cursor is None else _read_cursor(cursor)[1]
         conditions: dict[str, SqlValue] = {"kind": kind, "text": text}
         count = sql.COUNT_NAMED if text else sql.COUNT_KIND
-        total = cast("int", (await self._rows(count, conditions))[0][0])
+        total = cast("int", (await self.rows(count, conditions))[0][0])
         values = conditions | {"last": last, "limit": limit + 1}
-        rows = await self._rows(sql.PAGE_OF_KIND, values)
+        rows = await self.rows(sql.PAGE_OF_KIND, values)
         page = rows[:limit]
         next_cursor = _write_cursor(page[-1]) if len(rows) > limit else None
         return PathPage(tuple(cast("str", row[0]) for row in page), total, True, next_cursor)
 
     async def tags(self, parent: str) -> dict[str, int]:
         """Return how many task runs below a task have each tag, the commonest first."""
-        rows = await self._rows(sql.TAGS, {"task": await self._number(parent)})
+        rows = await self.rows(sql.TAGS, {"task": await self.number_of(parent)})
         return dict(cast("list[tuple[str, int]]", rows))
 
     async def score_table(self, folder: str) -> list[ScoreCell]:
         """Return the mean score of every judge for every run config below an eval's folder."""
-        rows = await self._rows(sql.SCORE_TABLE, {"judges": f"{_literal(folder)}/*"})
+        rows = await self.rows(sql.SCORE_TABLE, {"judges": f"{_literal(folder)}/*"})
         return [ScoreCell(*cast("tuple[str, str, str, int, float]", row)) for row in rows]
 
     async def score_counts(self, folder: str) -> list[ScoreCount]:
         """Return how many items every judge below an eval's folder has scored, by run config."""
-        rows = await self._rows(sql.SCORE_COUNTS, {"judges": f"{_literal(folder)}/*"})
+        rows = await self.rows(sql.SCORE_COUNTS, {"judges": f"{_literal(folder)}/*"})
         return [ScoreCount(*cast("tuple[str, str, int]", row)) for row in rows]
 
     async def run_paths(self, parent: str, query: RunQuery) -> list[str]:
@@ -165,9 +165,9 @@ class IndexReader:
         Raises:
             InvalidQuery: The filter is none.
         """
-        search = await self._search_for(parent, query)
+        search = await self.search_for(parent, query)
         statement, values = search.text(sql.PAGE, sql.THEIR_FILES)
-        rows = await self._rows(statement, values)
+        rows = await self.rows(statement, values)
         return [cast("str", row[0]) for row in rows]
 
     async def count_runs(self, parent: str, query: RunQuery) -> int:
@@ -176,7 +176,7 @@ class IndexReader:
         Raises:
             InvalidQuery: The filter is none.
         """
-        search = await self._search_for(parent, query)
+        search = await self.search_for(parent, query)
         return await self._count(search, _NO_LIMIT)
 
     async def run_page(
@@ -189,7 +189,7 @@ class IndexReader:
                 nothing.
         """
         _check_limit(limit)
-        search = await self._search_for(parent, query)
+        search = await self.search_for(parent, query)
         total = await self._count(search, _COUNT_LIMIT + 1)
         if order in {"best", "worst"} and total > _COUNT_LIMIT:
             search = search.by_rating()
@@ -199,7 +199,7 @@ class IndexReader:
             values["at"], values["last"] = _read_cursor(cursor)
             statement += _of_row(after, search.row)
         values["limit"] = limit + 1
-        rows = await self._rows(statement + _of_row(by, search.row), values)
+        rows = await self.rows(statement + _of_row(by, search.row), values)
         page = rows[:limit]
         next_cursor = _write_cursor(page[-1]) if len(rows) > limit else None
         paths = tuple(cast("str", row[0]) for row in page)
@@ -214,13 +214,17 @@ class IndexReader:
         else:
             statement, values = search.text(sql.COUNT)
             statement, values["most"] = statement + sql.AT_MOST_SO_MANY, limit
-        return cast("int", (await self._rows(statement, values))[0][0])
+        return cast("int", (await self.rows(statement, values))[0][0])
 
-    async def _search_for(self, parent: str, query: RunQuery) -> RunSearch:
-        """Return the search for a query, which starts from the rarest condition."""
+    async def search_for(self, parent: str, query: RunQuery) -> RunSearch:
+        """Return the search for a query, which starts from the rarest condition.
+
+        Raises:
+            InvalidQuery: The filter is none.
+        """
         text = " ".join((query.text or "").replace("\0", " ").split())
         query = replace(query, text=text or None)
-        search = RunSearch(await self._number(parent), facets_of(query), query)
+        search = RunSearch(await self.number_of(parent), facets_of(query), query)
         if text:
             search = replace(search, common=await self._common(text.split(), search.task))
         elif len(search.facets) > 1:
@@ -243,18 +247,19 @@ class IndexReader:
         for word in words:
             query = words_query(word, RunSearch(task, (), RunQuery(), common=frozenset({word})))
             values: dict[str, SqlValue] = {"words": query, "most": _COUNT_LIMIT + 1}
-            if (await self._rows(sql.COUNT_WORD, values))[0][0] == _COUNT_LIMIT + 1:
+            if (await self.rows(sql.COUNT_WORD, values))[0][0] == _COUNT_LIMIT + 1:
                 common.add(word)
         return frozenset(common)
 
-    async def _number(self, task: str) -> int:
-        """Return the number that the index has for a task; 0 where it knows no run of it."""
-        rows = await self._rows(sql.NUMBER_OF, {"path": task})
+    async def number_of(self, parent: str) -> int:
+        """Return the number of a task or a judge; 0 if the index knows nothing below it."""
+        rows = await self.rows(sql.NUMBER_OF, {"path": parent})
         return cast("int", rows[0][0]) if rows else 0
 
-    async def _rows(
+    async def rows(
         self, statement: LiteralString, values: Mapping[str, SqlValue]
     ) -> list[tuple[SqlValue, ...]]:
+        """Return the rows of a statement."""
         async with self._connection.execute(statement, dict(values)) as cursor:
             return cast("list[tuple[SqlValue, ...]]", list(await cursor.fetchall()))
 

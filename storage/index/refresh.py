@@ -24,10 +24,27 @@ from storage.format.layout import (
 )
 from storage.format.record_text import parse_record
 from storage.index import sql
-from storage.index.rows import SLOTS, first_row, mark_of, name_of, run_row, score_rows
-from storage.index.scan import FileState, PlainState, RecordFile, find, project_state, states
+from storage.index.rows import (
+    SLOTS,
+    first_row,
+    mark_of,
+    microseconds,
+    name_of,
+    result_row,
+    run_row,
+    value_rows,
+)
+from storage.index.scan import (
+    FileState,
+    PlainState,
+    RecordFile,
+    find,
+    project_state,
+    record_paths,
+    states,
+)
 from storage.index.words import searchable
-from storage.records import EvalRun, Project, Record, TaskRun
+from storage.records import EvalInput, EvalRun, Project, Record, TaskRun
 from storage.records.names import folded_name
 from storage.sqlite_files import open_shared
 
@@ -96,6 +113,22 @@ class IndexBuilder:
                     self._store(record_file)
         for folder in dict.fromkeys(map(_record_folder, moved_paths)):
             self._take_in(self._differences_in(folder))
+
+    def look_at(self, parent: str, kind: str) -> RefreshResult:
+        """Take in the records of a kind below a parent that are new, and forget those gone.
+
+        A file that was there before is not looked at: use it for kinds that never change.
+        """
+        place = place_of(kind_named(kind))
+        folder = "" if parent == PROJECT_FILE else f"{folder_of(parent)}/"
+        paths = record_paths(self._project, f"{folder}{place.folder}", place, self.skipped_files)
+        key = {"parent": parent, "kind": kind}
+        known_paths = {path for (path,) in self._connection.execute(sql.PATHS, key)}
+        new_files = (find(self._project, path) for path in paths if path not in known_paths)
+        deleted_paths = known_paths.difference(paths)
+        differences: list[RecordFile | _MissingRecord] = [file for file in new_files if file]
+        differences += [_MissingRecord(path, parent, kind) for path in deleted_paths]
+        return self._take_in(iter(differences))
 
     @contextmanager
     def _transaction(self) -> Generator[None]:
@@ -209,7 +242,8 @@ class IndexBuilder:
         place = {"parent": record_file.parent, "kind": record_file.kind, "path": state.path}
         rows = [row for (row,) in self._connection.execute(sql.ROW_OF, place)]
         record, problem = self._read(record_file)
-        first = first_row(record.created_at) if record else 0
+        created_us = microseconds(record.created_at) if record else 0
+        first = first_row(created_us)
         row = next((row for row in rows if first <= row < first + SLOTS), None)
         row = self._free_row(first) if row is None else row
         if rows:
@@ -224,6 +258,7 @@ class IndexBuilder:
                 "id": record.id if record else "",
                 "name": name_of(record) if record else "",
                 "folded": folded_name(name_of(record)) if record else "",
+                "created_us": created_us,
                 "changed_ns": state.changed_ns,
                 "size": state.size,
                 "below": state.below,
@@ -233,14 +268,30 @@ class IndexBuilder:
         if isinstance(record, TaskRun):
             self._store_run(record, self._number_of(record_file.parent), row)
         elif isinstance(record, EvalRun):
-            self._connection.executemany(
-                sql.ADD_SCORE, score_rows(record, self._number_of(record_file.parent), row)
-            )
+            judge = self._number_of(record_file.parent)
+            self._connection.execute(sql.ADD_RESULT, result_row(record, judge, row))
+            self._connection.executemany(sql.ADD_SCORE, value_rows(record.scores, row))
+        elif isinstance(record, EvalInput):
+            self._connection.executemany(sql.ADD_INPUT_TAG, [(row, tag) for tag in record.tags])
 
     def _store_run(self, run: TaskRun, task: int, row: int) -> None:
         connection = self._connection
         run_row_values = run_row(run)
-        connection.execute(sql.ADD_RUN, {"row": row, "task": task, "rating": run_row_values.rating})
+        connection.execute(
+            sql.ADD_RUN,
+            {
+                "row": row,
+                "task": task,
+                "rating": run_row_values.rating,
+                "rated_us": run_row_values.rated_us,
+                "item_id": run_row_values.item_id,
+                "run_config_id": run_row_values.run_config_id,
+                "cost": run_row_values.cost,
+                "latency_ms": run_row_values.latency_ms,
+            },
+        )
+        if run_row_values.ratings:
+            connection.executemany(sql.ADD_RATING, value_rows(run_row_values.ratings, row))
         connection.executemany(
             sql.ADD_FACET, [(task, facet, row) for facet in run_row_values.facets]
         )

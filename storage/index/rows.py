@@ -1,11 +1,12 @@
 """The values of a record in the index."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from storage.format.filters import is_high_quality, shows_thought
-from storage.records import EvalRun, Record, TaskRun
+from storage.records import EvalRun, Record, TaskRun, Usage
 from storage.records.names import shown_name
 
 SqlValue = str | int | float | None
@@ -17,6 +18,10 @@ SLOTS: Final = 2048
 """Row numbers for each microsecond of time."""
 
 _LAST_MICROSECOND: Final = 2**52 - 2**30
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_LARGEST: Final = 2**53
+"""The largest number of milliseconds that is kept; a file may hold any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +30,23 @@ class RunRow:
 
     Attributes:
         rating: Its overall rating.
+        rated_us: When it was rated, in microseconds since 1970.
+        ratings: Its other ratings, by requirement or score.
+        item_id: The item that an eval made it for.
+        run_config_id: The run config that made its output.
+        cost: Of its output, in US dollars.
+        latency_ms: Of its output, in milliseconds.
         facets: What it is or has, each as one word such as "tag:golden".
         texts: Its input and its output.
     """
 
     rating: float | None
+    rated_us: int | None
+    ratings: Mapping[str, float]
+    item_id: str | None
+    run_config_id: str | None
+    cost: float | None
+    latency_ms: float | None
     facets: tuple[str, ...]
     texts: tuple[str, str]
 
@@ -40,10 +57,19 @@ def name_of(record: Record) -> str:
     return shown_name(name) if isinstance(name, str) else ""
 
 
-def first_row(created_at: datetime) -> int:
+def microseconds(moment: datetime) -> int:
+    """Return a moment as microseconds since 1970."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def moment_of(microseconds: int) -> datetime:
+    """Return the moment of so many microseconds since 1970."""
+    return _EPOCH + microseconds * _MICROSECOND
+
+
+def first_row(created_us: int) -> int:
     """Return the first row number for records of this moment: later moments have higher ones."""
-    microseconds = int(created_at.timestamp() * 1_000_000)
-    return min(max(microseconds, 0), _LAST_MICROSECOND) * SLOTS
+    return min(max(created_us, 0), _LAST_MICROSECOND) * SLOTS
 
 
 def run_row(run: TaskRun) -> RunRow:
@@ -66,7 +92,18 @@ def run_row(run: TaskRun) -> RunRow:
         facets.append(FROM_EVAL)
     requirement_ratings = rating.requirement_ratings if rating else {}
     facets += [f"rated_for:{key}" for key in requirement_ratings]
-    return RunRow(value, tuple(dict.fromkeys(facets)), (run.input, output.output))
+    cost, latency_ms = usage_columns(run.usage)
+    return RunRow(
+        rating=value,
+        rated_us=microseconds(rating.created_at) if rating else None,
+        ratings={key: own.value for key, own in requirement_ratings.items()},
+        item_id=run.eval_source.source_id if run.eval_source else None,
+        run_config_id=source.run_config_id if source else None,
+        cost=cost,
+        latency_ms=latency_ms,
+        facets=tuple(dict.fromkeys(facets)),
+        texts=(run.input, output.output),
+    )
 
 
 def mark_of(facet: str) -> str:
@@ -74,8 +111,29 @@ def mark_of(facet: str) -> str:
     return f"x{facet.encode('utf-8', 'surrogatepass').hex()}"
 
 
-def score_rows(run: EvalRun, judge: int, row: int) -> list[tuple[int, int, str, str, str, float]]:
-    """Return the scores that an eval run gives, below the judge of this number."""
-    item = run.dataset_id or run.eval_input_id or ""
-    config = run.task_run_config_id or ""
-    return [(row, judge, config, item, key, value) for key, value in run.scores.items()]
+def usage_columns(usage: Usage | None) -> tuple[float | None, float | None]:
+    """Return cost and latency of a usage; None if they are not known."""
+    if usage is None:
+        return None, None
+    latency_ms = usage.total_llm_latency_ms
+    return usage.cost, None if latency_ms is None else float(min(latency_ms, _LARGEST))
+
+
+def result_row(run: EvalRun, judge: int, row: int) -> dict[str, SqlValue]:
+    """Return the columns of an eval run, below the judge of this number."""
+    cost, latency_ms = usage_columns(run.task_run_usage)
+    return {
+        "row": row,
+        "judge": judge,
+        "run_config_id": run.task_run_config_id or "",
+        "item_id": run.dataset_id or run.eval_input_id or "",
+        "output_id": run.scored_run_id or "",
+        "is_skipped": bool(run.skipped_reason),
+        "cost": cost,
+        "latency_ms": latency_ms,
+    }
+
+
+def value_rows(values: Mapping[str, float], row: int) -> list[tuple[int, str, float]]:
+    """Return numbers by key as rows; what is not a number has no place in a column."""
+    return [(row, key, value) for key, value in values.items() if value == value]

@@ -109,6 +109,19 @@ def states(
         yield part
 
 
+def record_paths(root: Path, folder: str, place: Place, skipped_files: dict[str, str]) -> list[str]:
+    """Return the paths where the records of one kind below one parent can be, sorted.
+
+    Args:
+        root: The project's folder.
+        folder: The folder that holds a folder for each of the records, within the project.
+        place: The kind.
+        skipped_files: Gets the links, by their path, and why they are not followed.
+    """
+    names = _folders(root, folder, skipped_files)
+    return [f"{folder}/{name}{place.file_name}" for name in names]
+
+
 @contextmanager
 def _shorter_paths(folder: str) -> Generator[tuple[str, int | None]]:
     """Hold a folder open where that is possible: the system finds its files sooner then.

@@ -6,7 +6,7 @@ order of time come from any table or index without sorting.
 
 from typing import Final, LiteralString
 
-VERSION: Final = 6
+VERSION: Final = 7
 """Of the schema; an index of another version is thrown away and built again."""
 
 PRAGMAS: Final[tuple[LiteralString, ...]] = (
@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS records (
     id TEXT NOT NULL,
     name TEXT NOT NULL,
     folded TEXT NOT NULL,
+    created_us INTEGER NOT NULL,
     changed_ns INTEGER NOT NULL,
     size INTEGER NOT NULL,
     below INTEGER NOT NULL CHECK (below IN (0, 1)),
@@ -45,11 +46,24 @@ CREATE TABLE IF NOT EXISTS parents (number INTEGER PRIMARY KEY, path TEXT NOT NU
 CREATE TABLE IF NOT EXISTS runs (
     row INTEGER PRIMARY KEY REFERENCES records (row) ON DELETE CASCADE,
     task INTEGER NOT NULL REFERENCES parents (number),
-    rating REAL
+    rating REAL,
+    rated_us INTEGER,
+    item_id TEXT,
+    run_config_id TEXT,
+    cost REAL,
+    latency_ms REAL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS runs_by_time ON runs (task, row);
 CREATE INDEX IF NOT EXISTS runs_by_best ON runs (task, ifnull(rating, -9), row);
 CREATE INDEX IF NOT EXISTS runs_by_worst ON runs (task, ifnull(rating, 9), row);
+CREATE INDEX IF NOT EXISTS runs_of_evals ON runs (task, run_config_id) WHERE item_id IS NOT NULL;
+
+CREATE TABLE IF NOT EXISTS ratings (
+    row INTEGER NOT NULL REFERENCES runs (row) ON DELETE CASCADE,
+    key TEXT NOT NULL,
+    value REAL NOT NULL,
+    PRIMARY KEY (row, key)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS facets (
     task INTEGER NOT NULL REFERENCES parents (number),
@@ -59,20 +73,34 @@ CREATE TABLE IF NOT EXISTS facets (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS facets_by_row ON facets (row);
 
-CREATE TABLE IF NOT EXISTS scores (
+CREATE TABLE IF NOT EXISTS input_tags (
     row INTEGER NOT NULL REFERENCES records (row) ON DELETE CASCADE,
+    tag TEXT NOT NULL,
+    PRIMARY KEY (row, tag)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS results (
+    row INTEGER PRIMARY KEY REFERENCES records (row) ON DELETE CASCADE,
     judge INTEGER NOT NULL REFERENCES parents (number),
     run_config_id TEXT NOT NULL,
     item_id TEXT NOT NULL,
+    output_id TEXT NOT NULL,
+    is_skipped INTEGER NOT NULL CHECK (is_skipped IN (0, 1)),
+    cost REAL,
+    latency_ms REAL
+) STRICT;
+CREATE INDEX IF NOT EXISTS results_by_judge ON results (judge, run_config_id, item_id);
+
+CREATE TABLE IF NOT EXISTS scores (
+    row INTEGER NOT NULL REFERENCES results (row) ON DELETE CASCADE,
     key TEXT NOT NULL,
     value REAL NOT NULL,
-    PRIMARY KEY (judge, run_config_id, key, item_id, row)
+    PRIMARY KEY (row, key)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS scores_by_row ON scores (row);
 
 CREATE VIRTUAL TABLE IF NOT EXISTS texts
     USING fts5 (input, output, marks, tokenize = "unicode61 categories 'L* M* N* Co'");
-PRAGMA user_version = 6;
+PRAGMA user_version = 7;
 """
 
 # Building.
@@ -80,6 +108,9 @@ PRAGMA user_version = 6;
 STATES: Final[LiteralString] = """
 SELECT path, changed_ns, size, below FROM records
 WHERE parent = :parent AND kind = :kind AND path > :after AND path <= :last ORDER BY path
+"""
+PATHS: Final[LiteralString] = """
+SELECT path FROM records WHERE parent = :parent AND kind = :kind
 """
 STATE: Final[LiteralString] = """
 SELECT path, changed_ns, size, below FROM records
@@ -100,22 +131,36 @@ LAST_ROW: Final[LiteralString] = "SELECT max(row) FROM records WHERE row >= :fir
 FORGET: Final[tuple[LiteralString, ...]] = (
     "DELETE FROM texts WHERE rowid = :row",
     "DELETE FROM facets WHERE row = :row",
+    "DELETE FROM ratings WHERE row = :row",
+    "DELETE FROM input_tags WHERE row = :row",
     "DELETE FROM scores WHERE row = :row",
+    "DELETE FROM results WHERE row = :row",
     "DELETE FROM runs WHERE row = :row",
     "DELETE FROM records WHERE row = :row",
 )
 ADD_RECORD: Final[LiteralString] = """
-INSERT INTO records (row, path, parent, kind, id, name, folded, changed_ns, size, below, problem)
-VALUES (:row, :path, :parent, :kind, :id, :name, :folded, :changed_ns, :size, :below, :problem)
+INSERT INTO records (
+    row, path, parent, kind, id, name, folded, created_us, changed_ns, size, below, problem
+) VALUES (
+    :row, :path, :parent, :kind, :id, :name, :folded, :created_us, :changed_ns, :size, :below,
+    :problem
+)
 """
 ADD_PARENT: Final[LiteralString] = "INSERT OR IGNORE INTO parents (path) VALUES (:path)"
 NUMBER_OF: Final[LiteralString] = "SELECT number FROM parents WHERE path = :path"
-ADD_RUN: Final[LiteralString] = "INSERT INTO runs (row, task, rating) VALUES (:row, :task, :rating)"
-ADD_FACET: Final[LiteralString] = "INSERT INTO facets (task, facet, row) VALUES (?, ?, ?)"
-ADD_SCORE: Final[LiteralString] = """
-INSERT OR REPLACE INTO scores (row, judge, run_config_id, item_id, key, value)
-VALUES (?, ?, ?, ?, ?, ?)
+ADD_RUN: Final[LiteralString] = """
+INSERT INTO runs (row, task, rating, rated_us, item_id, run_config_id, cost, latency_ms)
+VALUES (:row, :task, :rating, :rated_us, :item_id, :run_config_id, :cost, :latency_ms)
 """
+ADD_RATING: Final[LiteralString] = "INSERT INTO ratings (row, key, value) VALUES (?, ?, ?)"
+ADD_INPUT_TAG: Final[LiteralString] = "INSERT OR IGNORE INTO input_tags (row, tag) VALUES (?, ?)"
+ADD_RESULT: Final[LiteralString] = """
+INSERT INTO results
+    (row, judge, run_config_id, item_id, output_id, is_skipped, cost, latency_ms)
+VALUES (:row, :judge, :run_config_id, :item_id, :output_id, :is_skipped, :cost, :latency_ms)
+"""
+ADD_FACET: Final[LiteralString] = "INSERT INTO facets (task, facet, row) VALUES (?, ?, ?)"
+ADD_SCORE: Final[LiteralString] = "INSERT INTO scores (row, key, value) VALUES (?, ?, ?)"
 ADD_TEXT: Final[LiteralString] = (
     "INSERT INTO texts (rowid, input, output, marks) VALUES (?, ?, ?, ?)"
 )
@@ -157,6 +202,10 @@ FROM records WHERE kind = :kind
 COUNT_NAMED: Final[LiteralString] = """
 SELECT count(*) FROM records WHERE kind = :kind AND problem IS NULL AND instr(folded, :text)
 """
+TAGS_OF_RUNS: Final[LiteralString] = """
+SELECT row, substr(min(facet), 5) FROM facets
+WHERE task = :task AND facet >= :first AND facet < :end GROUP BY row
+"""
 TAGS: Final[LiteralString] = """
 SELECT substr(facet, 5), count(*) FROM facets
 WHERE task = :task AND facet >= 'tag:' AND facet < 'tag;'
@@ -164,15 +213,85 @@ GROUP BY facet ORDER BY count(*) DESC, facet
 """
 SCORE_TABLE: Final[LiteralString] = """
 SELECT parents.path, run_config_id, key, count(DISTINCT item_id), avg(value)
-FROM parents JOIN scores ON scores.judge = parents.number
+FROM parents CROSS JOIN results ON results.judge = parents.number
+    CROSS JOIN scores ON scores.row = results.row
 WHERE parents.path GLOB :judges AND run_config_id <> ''
 GROUP BY judge, run_config_id, key ORDER BY parents.path, key, avg(value) DESC
 """
-
 SCORE_COUNTS: Final[LiteralString] = """
 SELECT parents.path, run_config_id, count(DISTINCT item_id)
-FROM parents JOIN scores ON scores.judge = parents.number
-WHERE parents.path GLOB :judges GROUP BY judge, run_config_id ORDER BY parents.path, run_config_id
+FROM parents CROSS JOIN results ON results.judge = parents.number
+WHERE parents.path GLOB :judges AND EXISTS (SELECT 1 FROM scores WHERE scores.row = results.row)
+GROUP BY judge, run_config_id ORDER BY parents.path, run_config_id
+"""
+
+# Results of one judge.
+
+JUDGED_ITEMS: Final[LiteralString] = """
+SELECT DISTINCT item_id FROM results WHERE judge = :judge AND run_config_id = :run_config_id
+"""
+JUDGED_RUN_CONFIGS: Final[LiteralString] = """
+SELECT DISTINCT run_config_id FROM results WHERE judge = :judge
+"""
+SCORES_BY_ITEM: Final[LiteralString] = """
+SELECT results.item_id, scores.value
+FROM results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
+WHERE results.judge = :judge AND results.run_config_id = :run_config_id
+    AND NOT results.is_skipped AND results.item_id <> ''
+"""
+SCORES_NEWEST_FIRST: Final[LiteralString] = """
+SELECT results.item_id, scores.value
+FROM results CROSS JOIN scores ON scores.row = results.row AND scores.key = :key
+    CROSS JOIN records ON records.row = results.row
+WHERE results.judge = :judge AND results.run_config_id = :run_config_id
+    AND NOT results.is_skipped AND results.item_id <> ''
+ORDER BY records.created_us DESC, records.id DESC
+"""
+"""The oldest result of an item is its last one."""
+ALL_RESULTS: Final[LiteralString] = """
+SELECT results.row, records.path, results.item_id, results.run_config_id, results.output_id
+FROM results CROSS JOIN records ON records.row = results.row
+WHERE results.judge = :judge
+ORDER BY records.created_us, records.id
+"""
+ALL_SCORES: Final[LiteralString] = """
+SELECT scores.row, scores.key, scores.value
+FROM results CROSS JOIN scores ON scores.row = results.row WHERE results.judge = :judge
+"""
+USAGE_MEANS: Final[LiteralString] = """
+SELECT run_config_id, count(*), count(cost), avg(cost), count(latency_ms), avg(latency_ms)
+FROM (
+    SELECT results.run_config_id, results.cost, results.latency_ms
+    FROM results WHERE judge = :judge AND output_id = ''
+    UNION ALL
+    SELECT results.run_config_id, runs.cost, runs.latency_ms
+    FROM results LEFT JOIN runs ON runs.row = (
+        SELECT records.row FROM records
+        WHERE records.kind = 'task_run' AND records.id = results.output_id
+            AND records.problem IS NULL
+        ORDER BY length(records.path), records.path LIMIT 1
+    )
+    WHERE judge = :judge AND output_id <> ''
+)
+GROUP BY run_config_id
+"""
+"""Of the outputs of each run config; older results hold them, newer ones name the output."""
+OUTPUTS_OF_EVALS: Final[LiteralString] = """
+SELECT runs.item_id, records.id, records.path
+FROM runs CROSS JOIN records ON records.row = runs.row
+WHERE runs.task = :task AND runs.run_config_id = :run_config_id AND runs.item_id IS NOT NULL
+ORDER BY records.created_us, records.id
+"""
+INPUTS: Final[LiteralString] = """
+SELECT id, path FROM records
+WHERE parent = :parent AND kind = 'eval_input' AND problem IS NULL
+ORDER BY created_us, id
+"""
+INPUTS_WITH_TAG: Final[LiteralString] = """
+SELECT id, path FROM records
+WHERE parent = :parent AND kind = 'eval_input' AND problem IS NULL
+    AND EXISTS (SELECT 1 FROM input_tags WHERE input_tags.row = records.row AND tag = :tag)
+ORDER BY created_us, id
 """
 
 # Task runs: one of these sources, conditions, one of these orders.
@@ -187,6 +306,13 @@ COUNT_FACET: Final[LiteralString] = (
 )
 AT_MOST_SO_MANY: Final[LiteralString] = " LIMIT :most)"
 PAGE: Final[LiteralString] = "SELECT records.path, runs.row, runs.rating"
+ITEMS: Final[LiteralString] = "SELECT records.id, records.path"
+RATED_ITEMS: Final[LiteralString] = (
+    "SELECT runs.row, records.id, records.path, runs.rating, runs.rated_us"
+)
+RATINGS: Final[LiteralString] = "SELECT runs.row, ratings.key, ratings.value"
+THEIR_RATINGS: Final[LiteralString] = " CROSS JOIN ratings ON ratings.row = runs.row"
+IN_ORDER: Final[LiteralString] = " ORDER BY records.created_us, records.id"
 
 ALL_RUNS: Final[LiteralString] = " FROM runs"
 RUNS_WITH_FACET: Final[LiteralString] = " FROM facets CROSS JOIN runs ON runs.row = facets.row"

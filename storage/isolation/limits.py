@@ -17,7 +17,7 @@ _MOST_MB: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class WorkerLimits:
     """The limits of one item.
 
     Attributes:

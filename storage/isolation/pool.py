@@ -22,7 +22,7 @@ import anyio.to_thread
 from anyio.lowlevel import RunVar, cancel_shielded_checkpoint
 from pydantic import JsonValue
 
-from storage.isolation.limits import Limits
+from storage.isolation.limits import WorkerLimits
 from storage.isolation.outcomes import Outcome
 from storage.isolation.process import WorkerProcess
 from storage.isolation.watchdog import Watchdog
@@ -49,14 +49,14 @@ class WorkerPool:
         limits: Of an item. New workers get new limits.
     """
 
-    def __init__(self, limits: Limits | None = None, size: int | None = None) -> None:
+    def __init__(self, limits: WorkerLimits | None = None, size: int | None = None) -> None:
         """Set up without starting a process.
 
         Args:
             limits: Of an item; None for those of the environment.
             size: The most workers; None for one a core, two at least.
         """
-        self.limits = limits or Limits.from_environment()
+        self.limits = limits or WorkerLimits.from_environment()
         self._size = size or max(2, os.cpu_count() or 2)
         self._changed = threading.Condition()
         self._idle: list[WorkerProcess] = []

@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from pydantic import JsonValue
 
-from storage.isolation.limits import Limits
+from storage.isolation.limits import WorkerLimits
 from storage.isolation.outcomes import Failed, Invalid, Outcome, Value
 from storage.isolation.watchdog import Watchdog, kill
 from storage.isolation.worker import LARGEST_REPLY, LENGTH
@@ -24,7 +24,7 @@ _CRASH: Final = Failed("ended its worker process", "crash")
 class WorkerProcess:
     """A process that answers one request at a time. Used by one thread at a time."""
 
-    def __init__(self, limits: Limits, watchdog: Watchdog) -> None:
+    def __init__(self, limits: WorkerLimits, watchdog: Watchdog) -> None:
         """Start the process; it gets no environment and no open files of this one."""
         self._limits = limits
         self._watchdog = watchdog

@@ -1,6 +1,7 @@
 """Evals, their inputs, and the results of single items."""
 
 import re
+from functools import lru_cache
 from math import isfinite
 from typing import Annotated, Literal
 
@@ -14,6 +15,7 @@ from storage.records.task import Priority
 EvalStatus = Literal["active", "future", "deprecated", "archived"]
 
 
+@lru_cache(maxsize=1024)
 def score_key(name: str) -> str:
     """Return the key of a score in results: lower case, `_` for spaces, no other characters."""
     return re.sub(r"[^a-z0-9_]", "", name.lower().replace(" ", "_"))

@@ -3,7 +3,7 @@
 from pathlib import Path, PurePosixPath
 
 from storage.changes import Change
-from storage.commits.commit_log import Edit, Move
+from storage.commits.commit_log import FileEdit, Move
 from storage.commits.trash import TrashEntry, new_trash_entry
 from storage.errors import Refusal
 from storage.format.layout import place_named
@@ -51,7 +51,7 @@ def resolution(project: Path, conflict: Conflict, number: int) -> Change:
     return change
 
 
-def record_edit(path: str, content: bytes, old: Document, new: Document) -> Edit:
+def record_edit(path: str, content: bytes, old: Document, new: Document) -> FileEdit:
     """Return the edit of a record's file that turns one object into another.
 
     Raises:
@@ -61,7 +61,7 @@ def record_edit(path: str, content: bytes, old: Document, new: Document) -> Edit
     place = place_named(PurePosixPath(path).name)
     if place is not None:
         read_record(place.record, result, path)
-    return Edit(path, result, revision_of(content))
+    return FileEdit(path, result, revision_of(content))
 
 
 def with_choice(document: Document, field: tuple[str, ...], choice: Choice) -> Document:
@@ -84,7 +84,7 @@ def _choose_version(change: Change, path: str, other: str, *, keep_other: bool) 
         return
     if keep_other:
         revision = revision_of(file.read_bytes()) if file.is_file() else None
-        change.edits.append(Edit(path, other_file.read_bytes(), revision))
+        change.edits.append(FileEdit(path, other_file.read_bytes(), revision))
     change.moves.append(Move(other, f".trash/decided/{PurePosixPath(other).name}"))
 
 

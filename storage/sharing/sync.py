@@ -20,7 +20,7 @@ from storage.sharing.resolution import resolution
 from storage.sharing.undo import Undo, undo_plan, undo_plan_of_unsaved
 from storage.store import ProjectStore
 
-__all__ = ["UNSYNCED", "HistoryEntry", "Sharing", "SyncReport", "fetch_project"]
+__all__ = ["UNSYNCED", "HistoryEntry", "Sharing", "SyncOutcome", "fetch_project"]
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ UNSYNCED = "unsynced"
 
 
 @dataclass(frozen=True, slots=True)
-class SyncReport:
+class SyncOutcome:
     """What a sync did.
 
     Attributes:
@@ -92,7 +92,7 @@ class Sharing:
         addresses = await anyio.to_thread.run_sync(self._branch.destinations)
         return [without_secrets(address) for address in addresses]
 
-    async def sync(self) -> SyncReport:
+    async def sync(self) -> SyncOutcome:
         """Save the history of what was done here, merge what others did, and push the result.
 
         Works offline: then only the first step happens, and a later sync does the rest. Others
@@ -118,7 +118,7 @@ class Sharing:
                 offline_reason = str(error)
             finally:
                 await self._store.reload()
-        return SyncReport(
+        return SyncOutcome(
             outgoing="; ".join(filter(None, outgoing)),
             incoming="; ".join(filter(None, incoming)),
             is_shared=is_shared,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from storage.changes import Change
-from storage.commits.commit_log import Edit, Move
+from storage.commits.commit_log import FileEdit, Move
 from storage.commits.trash import find_by_folder, new_trash_entry
 from storage.errors import Refusal
 from storage.format.layout import place_named
@@ -103,7 +103,7 @@ def restore_deletions(plan: Change, deletions: Sequence[FileVersion]) -> None:
         if parent and parent not in paths and not (plan.folder / parent).is_file():
             raise _later_change(f"what {file.label} lay below was deleted too")
         if file.old is not None:
-            plan.edits.append(Edit(file.path, file.old, None))
+            plan.edits.append(FileEdit(file.path, file.old, None))
     for folder in {str(PurePosixPath(path).parent) for path in paths if path.endswith(".kiln")}:
         entry = find_by_folder(plan.folder, folder)
         if entry is not None:
@@ -111,7 +111,7 @@ def restore_deletions(plan: Change, deletions: Sequence[FileVersion]) -> None:
             plan.moves.append(Move(place, f".trash/undone/{entry.key}"))
 
 
-def reverse_edit(file: FileVersion) -> Edit | None:
+def reverse_edit(file: FileVersion) -> FileEdit | None:
     """Return the edit that reverses the change of one file; None if it is reversed already.
 
     Raises:
@@ -123,17 +123,17 @@ def reverse_edit(file: FileVersion) -> Edit | None:
     if current == old:
         return None
     if current == new:
-        return Edit(file.path, old, revision_of(current))
+        return FileEdit(file.path, old, revision_of(current))
     if file.is_record:
         return _merge_edit(file, current)
     if file.path.endswith(".jsonl"):
         texts = [part.decode("utf-8", "surrogateescape") for part in (new, current, old)]
         result = merge_lines(*texts).encode("utf-8", "surrogateescape")
-        return None if result == current else Edit(file.path, result, revision_of(current))
+        return None if result == current else FileEdit(file.path, result, revision_of(current))
     raise _later_change(f"{PurePosixPath(file.path).name} was changed again since")
 
 
-def _merge_edit(file: FileVersion, current: bytes) -> Edit | None:
+def _merge_edit(file: FileVersion, current: bytes) -> FileEdit | None:
     """Return the edit of a record that was changed later in other fields."""
     old, new = document_of(file.old) or {}, document_of(file.new) or {}
     document = document_of(current) or {}

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
 from storage.border import Reach, has_links
-from storage.commits.commit_log import CommitLog, Edit, Move
+from storage.commits.commit_log import CommitLog, FileEdit, Move
 from storage.commits.trash import FOLDER as TRASH
 from storage.commits.trash import keep_out_of_git, remove_for_good
 from storage.errors import Refusal, StaleRevision
@@ -63,13 +63,13 @@ class WorkTree:
             raise _unfinished_work(self.git.folder, "at an old state without a branch")
         if not paths["MERGE_HEAD"].exists():
             return
-        edits: list[Edit] = []
+        edits: list[FileEdit] = []
         for path in self._in_conflict():
             file = self.git.folder / path
             content = file.read_bytes() if file.is_file() else b""
             ours = self.git.blobs([f":2:./{path}"])[0]
             if ours is not None and all(mark in content for mark in _MARKS):
-                edits.append(Edit(path, ours, revision_of(content)))
+                edits.append(FileEdit(path, ours, revision_of(content)))
         self.log.commit(edits, reach=Reach.SHARED)
         self.git.write("merge", "--quit", action="end the merge")
 
@@ -84,7 +84,7 @@ class WorkTree:
         changes = self.git.changes(current, target, "--relative")
         old_contents = self.git.blobs([change.old for change in changes])
         new_contents = self.git.blobs([change.new for change in changes])
-        edits: list[Edit] = []
+        edits: list[FileEdit] = []
         deletions: set[str] = set()
         self._check_free(current, changes, new_contents)
         for change, old, new in zip(changes, old_contents, new_contents, strict=True):
@@ -98,7 +98,7 @@ class WorkTree:
                 deletions.add(change.path)
             else:
                 edits.append(
-                    Edit(change.path, new, None if actual is None else revision_of(actual))
+                    FileEdit(change.path, new, None if actual is None else revision_of(actual))
                 )
         keep_out_of_git(self.git.folder)
         folder = f"{_INCOMING_TRASH}/{uuid4().hex[:12]}"

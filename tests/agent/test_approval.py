@@ -14,7 +14,7 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from pydantic import BaseModel
 
-from agent.approval import Effect, Reply, effect_of, elicitation_callback, serialize
+from agent.approval import Reply, ToolEffect, effect_of, elicitation_callback, serialize
 from agent.tools import Toolbox
 from kiln_mcp.llm import ToolCall
 
@@ -72,17 +72,17 @@ async def stranger(
 @pytest.mark.parametrize(
     ("annotations", "effect"),
     [
-        (types.ToolAnnotations(read_only_hint=True), Effect.READS),
-        (types.ToolAnnotations(destructive_hint=False, open_world_hint=False), Effect.WRITES),
-        (types.ToolAnnotations(destructive_hint=False, open_world_hint=True), Effect.ASKS),
-        (types.ToolAnnotations(destructive_hint=True, open_world_hint=False), Effect.ASKS),
-        (types.ToolAnnotations(destructive_hint=False), Effect.ASKS),
-        (types.ToolAnnotations(), Effect.ASKS),
-        (None, Effect.ASKS),
+        (types.ToolAnnotations(read_only_hint=True), ToolEffect.READS),
+        (types.ToolAnnotations(destructive_hint=False, open_world_hint=False), ToolEffect.WRITES),
+        (types.ToolAnnotations(destructive_hint=False, open_world_hint=True), ToolEffect.ASKS),
+        (types.ToolAnnotations(destructive_hint=True, open_world_hint=False), ToolEffect.ASKS),
+        (types.ToolAnnotations(destructive_hint=False), ToolEffect.ASKS),
+        (types.ToolAnnotations(), ToolEffect.ASKS),
+        (None, ToolEffect.ASKS),
     ],
 )
 def test_what_a_tool_does_not_say_is_taken_for_the_worst(
-    annotations: types.ToolAnnotations | None, effect: Effect
+    annotations: types.ToolAnnotations | None, effect: ToolEffect
 ) -> None:
     tool = types.Tool(name="t", input_schema={"type": "object"}, annotations=annotations)
     assert effect_of(tool) is effect

@@ -6,36 +6,22 @@ from datetime import UTC, datetime, timedelta
 from kiln_mcp.evals.lookups import TaskEval
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.ledger import Draw, DrawnStratum, Label, Ledger
-from storage import (
-    Eval,
-    EvalOutputScore,
-    RequirementRating,
-    Task,
-    TaskOutput,
-    TaskOutputRating,
-    TaskRun,
-)
+from storage import Eval, EvalOutputScore, Task
+from storage.index.results import RatedItem
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RIGHT = EvalOutputScore(name="Right", type="pass_fail")
 STARS = EvalOutputScore(name="Tone", type="five_star")
 
 
-def item(name: str, rating: float | None = None, session: str | None = None) -> TaskRun:
+def item(name: str, rating: float | None = None, session: str | None = None) -> RatedItem:
     """Return a golden item, with a person's rating of `Right` if there is one."""
-    ratings = (
-        {}
-        if rating is None
-        else {"named::Right": RequirementRating(value=rating, type="pass_fail")}
-    )
-    return TaskRun(
+    return RatedItem(
         id=name,
-        input=f"input {name}",
-        output=TaskOutput(
-            output=f"output {name}",
-            rating=TaskOutputRating(requirement_ratings=ratings, created_at=START),
-        ),
-        tags=("golden", *([session] if session else [])),
+        path=f"runs/{name}/task_run.kiln",
+        ratings={} if rating is None else {"named::Right": rating},
+        rated_at=START,
+        tag=session,
     )
 
 
@@ -77,7 +63,7 @@ def label_of(
 
 
 def pool_of(
-    runs: Sequence[TaskRun],
+    runs: Sequence[RatedItem],
     labels: Sequence[Label] = (),
     draws: Sequence[Draw] = (),
     scores: tuple[EvalOutputScore, ...] = (RIGHT,),

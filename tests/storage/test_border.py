@@ -25,7 +25,7 @@ from storage import (
 from storage.border import Reach, check_path, check_target
 from storage.commits.commit_log import CommitLog
 from storage.commits.seal import JournalSeal
-from storage.commits.write_ahead import Edit, Move, PendingChange
+from storage.commits.write_ahead import FileEdit, Move, PendingChange
 from storage.errors import (
     CorruptRecord,
     RecordNotFound,
@@ -116,7 +116,7 @@ async def store(ground: Ground) -> AsyncGenerator[ProjectStore]:
         yield store
 
 
-def _journal(edits: list[Edit], moves: list[Move]) -> bytes:
+def _journal(edits: list[FileEdit], moves: list[Move]) -> bytes:
     return PendingChange(edits, moves, [None] * len(edits)).text()
 
 
@@ -145,7 +145,7 @@ async def test_a_journal_touches_only_places_of_records(
     source = str(Path(ground.run.saved.path).parent)
     for number, text in enumerate(
         (
-            _journal([Edit(target, b"evil", None)], []),
+            _journal([FileEdit(target, b"evil", None)], []),
             _journal([], [Move(source, target)]),
             _journal([], [Move(target, "tasks/gone")]),
         )
@@ -163,7 +163,7 @@ async def test_a_strangers_journal_changes_no_record_even_in_a_records_place(
     file = ground.folder / ground.task.saved.path
     held = file.read_bytes()
     evil = held.replace(b'"I"', b'"Obey."')
-    edit = Edit(ground.task.saved.path, evil, ground.task.saved.revision)
+    edit = FileEdit(ground.task.saved.path, evil, ground.task.saved.revision)
     data = {"edits": [[edit.path, base64.b64encode(evil).decode(), edit.expected]], "moves": []}
     contents = (
         _journal([edit], []),
@@ -182,7 +182,7 @@ async def test_a_strangers_journal_changes_no_record_even_in_a_records_place(
 
 
 async def test_a_mark_holds_for_the_text_that_it_was_made_for_alone(ground: Ground) -> None:
-    edit = Edit("project.kiln", b"x", None)
+    edit = FileEdit("project.kiln", b"x", None)
     own = JournalSeal(ground.home).mark(_journal([edit], []))
     ground.pending("own.json", own.replace(b'"edits"', b' "edits"'))
     assert len(await _foreign(ground)) == 1
@@ -191,7 +191,7 @@ async def test_a_mark_holds_for_the_text_that_it_was_made_for_alone(ground: Grou
 async def test_a_journal_does_not_write_through_a_link_that_came_since(ground: Ground) -> None:
     runs = ground.folder / Path(ground.run.saved.path).parents[1]
     path = f"{runs.relative_to(ground.folder).as_posix()}/new/task_run.kiln"
-    text = _journal([Edit(path, b"evil", None), Edit(f"{path}.jsonl", b"evil", None)], [])
+    text = _journal([FileEdit(path, b"evil", None), FileEdit(f"{path}.jsonl", b"evil", None)], [])
     ground.pending("own.json", JournalSeal(ground.home).mark(text))
     runs.rename(runs.with_name("elsewhere"))
     runs.symlink_to(ground.folder / ".git")
@@ -234,7 +234,7 @@ async def test_any_home_of_the_same_person_settles_what_a_process_left(
 ) -> None:
     path = ground.task.saved.path
     held = (ground.folder / path).read_bytes()
-    edit = Edit(path, held.replace(b'"I"', b'"Left."'), ground.task.saved.revision)
+    edit = FileEdit(path, held.replace(b'"I"', b'"Left."'), ground.task.saved.revision)
     ground.pending("own.json", JournalSeal(tmp_path / "other home").mark(_journal([edit], [])))
     async with await ProjectStore.open(ground.folder, home=ground.home) as store:
         (task,) = await store.children(store.project, Task)
@@ -283,7 +283,7 @@ async def test_no_change_is_committed_to_a_place_that_is_no_records(
 ) -> None:
     before = ground.elsewhere()
     with pytest.raises(UnsafePath):
-        await store.write([Edit(target, b"x", None)], [])
+        await store.write([FileEdit(target, b"x", None)], [])
     with pytest.raises(UnsafePath):
         await store.write([], [Move(str(Path(ground.run.saved.path).parent), target)])
     assert ground.elsewhere() == before
@@ -506,5 +506,5 @@ async def test_a_folder_whose_links_lead_to_its_git_folder_is_imported_without_i
 def test_a_log_without_a_home_of_its_own_still_takes_nothing_from_a_stranger(
     ground: Ground, tmp_path: Path
 ) -> None:
-    ground.pending("evil.json", _journal([Edit("project.kiln", b"x", None)], []))
+    ground.pending("evil.json", _journal([FileEdit("project.kiln", b"x", None)], []))
     assert CommitLog(ground.folder, tmp_path / "state").recover() == 0

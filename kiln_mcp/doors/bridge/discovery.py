@@ -92,26 +92,18 @@ class Daemon:
             DaemonUnreachable: None runs, and none started in time.
         """
         with self._find_lock:
-            if self.is_running(replacing):
+            if self._is_running(replacing):
                 return
             prepare_home(self.home)
             with (self.home / "start.lock").open("a") as lock:
                 _lock(lock.fileno())  # only one of two clients starts it
-                if self.is_running(replacing):
+                if self._is_running(replacing):
                     return
-                if self.is_running():
+                if self._is_running():
                     self._stop()
                 self._start()
 
-    def is_running(self, recent: bool = False) -> bool:
-        """Return whether the home's daemon answers; remember its address.
-
-        Args:
-            recent: Whether an older one than this program counts as none.
-
-        Raises:
-            DaemonUnreachable: Its file cannot be trusted, or it listens and does not answer.
-        """
+    def _is_running(self, recent: bool = False) -> bool:
         file = self.home / "daemon.json"
         try:
             fault = fault_of_file(file)
@@ -147,6 +139,14 @@ class Daemon:
         within_s = self._answers_within_s
         with Exchange(address, "GET", "/health", {}, b"", within_s=within_s) as exchange:
             exchange.send()
+
+    def is_running(self) -> bool:
+        """Return whether a daemon of this version or a newer one answers; start none.
+
+        Raises:
+            DaemonUnreachable: One listens and does not answer.
+        """
+        return self._is_running(recent=True)
 
     def is_healthy(self) -> bool:
         """Return whether the daemon answers; this says nothing about the progress of its work."""
@@ -190,7 +190,7 @@ class Daemon:
         process, log_start = self._spawn()
         kills = 0
         while time.monotonic() < until:
-            if self.is_running():
+            if self._is_running():
                 return
             exit_code = process.poll()
             if exit_code == SERVED_ALREADY:

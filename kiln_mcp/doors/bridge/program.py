@@ -11,6 +11,7 @@ from kiln_mcp.doors.bridge.discovery import Daemon, DaemonUnreachable, home_fold
 from kiln_mcp.doors.bridge.envelope import header_value
 from kiln_mcp.doors.bridge.first_answers import load_first_answers
 from kiln_mcp.doors.bridge.own_server import serve_lines
+from kiln_mcp.doors.bridge.tool_calls import ToolCalls
 from kiln_mcp.doors.bridge.transport import Bridge
 
 _HERE_INSTEAD: Final = "Serving from this process instead: jobs pause when it ends."
@@ -51,6 +52,20 @@ def find(daemon: Daemon) -> str | None:
     return None
 
 
+def running_tools() -> ToolCalls | None:
+    """Return the tools of the daemon that runs, with this client's keys lent; None without one."""
+    if os.environ.get("KILN_MCP_DAEMON") == "off":
+        return None
+    daemon = own_daemon()
+    try:
+        if not daemon.is_running():
+            return None
+    except DaemonUnreachable:
+        return None
+    daemon.lend_keys(os.environ)
+    return ToolCalls(daemon.address, _client_headers(os.environ))
+
+
 def run_bridge() -> int:
     """Carry messages to and from the daemon; without one, serve MCP in this process."""
     daemon = own_daemon()
@@ -69,7 +84,7 @@ def run_bridge() -> int:
 def _starts_cold(daemon: Daemon) -> bool:
     """Return whether a daemon has to be started first."""
     try:
-        return os.environ.get("KILN_MCP_DAEMON") != "off" and not daemon.is_running(recent=True)
+        return os.environ.get("KILN_MCP_DAEMON") != "off" and not daemon.is_running()
     except (DaemonUnreachable, OSError):
         return False  # `find` says why
 

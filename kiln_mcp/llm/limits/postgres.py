@@ -23,7 +23,7 @@ from psycopg.rows import TupleRow
 
 from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.llm.limits.postgres_learned_limits import News, PostgresLearnedLimits
-from kiln_mcp.llm.limits.shared_limits import Limits, Slot
+from kiln_mcp.llm.limits.shared_limits import ServerLimits, Slot
 from kiln_mcp.llm.limits.token_bucket import BURST_S
 from kiln_mcp.llm.postgres import PostgresLink
 
@@ -74,7 +74,7 @@ class PostgresLimits:
         self._link = PostgresLink(url, "limits")
         self._limits: list[PostgresLimit] = []
 
-    def of(self, key: str, limits: Limits) -> "PostgresLimit":
+    def of(self, key: str, limits: ServerLimits) -> "PostgresLimit":
         """Return the limit of a server."""
         limit = PostgresLimit(self._link, key, limits)
         self._limits.append(limit)
@@ -98,7 +98,7 @@ class _Turn:
 class PostgresLimit:
     """What all workers together may ask of one server."""
 
-    def __init__(self, link: PostgresLink, key: str, limits: Limits) -> None:
+    def __init__(self, link: PostgresLink, key: str, limits: ServerLimits) -> None:
         self._link = link
         self._rates = _Rates(link, key, limits)
         self._key = key
@@ -270,7 +270,7 @@ class PostgresLimit:
 class _Rates:
     """Requests and tokens per minute of all workers together."""
 
-    def __init__(self, link: PostgresLink, key: str, limits: Limits) -> None:
+    def __init__(self, link: PostgresLink, key: str, limits: ServerLimits) -> None:
         self._link = link
         self._has_limits = bool(limits.requests_per_minute or limits.tokens_per_minute)
         self._requests_s = (limits.requests_per_minute or 0) / 60

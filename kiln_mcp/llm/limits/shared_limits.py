@@ -1,11 +1,14 @@
 """The limits of a server, and what workers of one database share to keep them together."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+UNLIMITED: Final = 1_000_000
+"""The concurrency of models that need no limit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ServerLimits:
     """The configured limits of a server; None for no limit."""
 
     concurrency: int = 16
@@ -87,7 +90,7 @@ class SharedLimit(Protocol):
 class SharedLimits(Protocol):
     """The limits that all workers of a shared database keep together."""
 
-    def of(self, key: str, limits: Limits) -> SharedLimit:
+    def of(self, key: str, limits: ServerLimits) -> SharedLimit:
         """Return the limit of a server, by its name on every machine."""
         ...
 

@@ -187,6 +187,11 @@ class EmbeddedModel:
         self._pool: _Pool | None = None
 
     @property
+    def concurrency(self) -> int:
+        """How many requests run at once."""
+        return self._instances
+
+    @property
     def identity(self) -> str:
         """What the answers depend on: the file's name and size."""
         path = self._settings.path or find_embedded_model()

@@ -23,8 +23,8 @@ LONGEST_LISTING_S: Final = 10.0
 MOST_NAMES: Final = 20
 
 
-class ModelList:
-    """The list of one server, requested anew each time."""
+class ServerModels:
+    """The list of one server, requested again each time."""
 
     def __init__(self, server: str, connection: ServerConnection) -> None:
         self._server = server

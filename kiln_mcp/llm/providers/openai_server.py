@@ -12,7 +12,7 @@ from kiln_mcp.llm.abilities import Abilities, Ability, ObservedAbilities
 from kiln_mcp.llm.deltas import AnswerStream, deltas_of
 from kiln_mcp.llm.errors import KeyProblem, ModelError, RejectedRequest, ServerDown
 from kiln_mcp.llm.limits.rate_limiter import RateLimiters
-from kiln_mcp.llm.limits.shared_limits import Limits
+from kiln_mcp.llm.limits.shared_limits import ServerLimits
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.prices import Price, with_cost, with_token_count
 from kiln_mcp.llm.providers.addresses import shared_name
@@ -24,7 +24,7 @@ from kiln_mcp.llm.providers.http_errors import (
     wrong_address,
 )
 from kiln_mcp.llm.providers.json_modes import JsonModes
-from kiln_mcp.llm.providers.model_list import ModelList
+from kiln_mcp.llm.providers.model_list import ServerModels
 from kiln_mcp.llm.providers.openai_format import read_chat_answer
 from kiln_mcp.llm.providers.reply_bodies import MOST_QUOTED_BYTES, read_body
 from kiln_mcp.llm.providers.server_connection import CONNECT_S, ServerConnection
@@ -52,11 +52,11 @@ class ServerModel:
         self._settings = settings
         self._timeout_s = timeout_s
         self._connection = ServerConnection(settings, environment, timeout_s)
-        self._list = ModelList(settings.name, self._connection)
+        self._list = ServerModels(settings.name, self._connection)
         self._json = JsonModes(has_schema_mode=settings.schema_mode)
         self._asks_for_usage = True
         self._observations = ObservedAbilities()
-        limits = Limits(
+        limits = ServerLimits(
             settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute
         )
         self.gate = gates.gate(settings.name, limits, shared_name(self.address))

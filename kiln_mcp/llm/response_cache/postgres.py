@@ -22,7 +22,7 @@ from kiln_mcp.llm.response_cache.cache import (
 )
 from kiln_mcp.llm.response_cache.expense import Expense
 from kiln_mcp.llm.response_cache.in_flight import InFlightNote
-from kiln_mcp.llm.response_cache.writer import Batch, CacheWriter, Change
+from kiln_mcp.llm.response_cache.writer import Batch, CacheChange, CacheWriter
 
 _SCHEMA: Final[tuple[LiteralString, ...]] = (
     # IF NOT EXISTS does not keep workers that start at once from colliding.
@@ -63,8 +63,8 @@ _SCHEMA: Final[tuple[LiteralString, ...]] = (
     "CREATE INDEX IF NOT EXISTS kiln_on_the_way_by_budget ON kiln_on_the_way (budget)",
     "DELETE FROM kiln_on_the_way WHERE calls = 0",
 )
-_STATEMENTS: Final[Mapping[Change, LiteralString]] = {
-    Change.NOTE: """
+_STATEMENTS: Final[Mapping[CacheChange, LiteralString]] = {
+    CacheChange.NOTE: """
         INSERT INTO kiln_on_the_way
             (id, budget, noted_at, cost_usd, tokens, calls, unpriced_calls)
         VALUES (%(id)s, %(budget)s, %(noted_at)s, %(cost_usd)s, %(tokens)s, %(calls)s,
@@ -73,7 +73,7 @@ _STATEMENTS: Final[Mapping[Change, LiteralString]] = {
             cost_usd = excluded.cost_usd, tokens = excluded.tokens, calls = excluded.calls,
             unpriced_calls = excluded.unpriced_calls
         """,
-    Change.WRITE: """
+    CacheChange.WRITE: """
         INSERT INTO kiln_calls (token, request_hash, sample, asked_at, asker, model, answer,
             problem, input_tokens, output_tokens, cached_tokens, cost_usd, latency_s)
         VALUES (%(token)s, %(request_hash)s, %(sample)s, %(asked_at)s, %(asker)s, %(model)s,
@@ -181,15 +181,15 @@ class PostgresResponseCache:
             "token": secrets.token_hex(8),  # a row that is sent twice is written once
             "problem": _storable(new_entry.entry.problem),
         }
-        await self._open_writer().add(Change.WRITE, row)
+        await self._open_writer().add(CacheChange.WRITE, row)
 
     async def note(self, note: InFlightNote) -> None:
         """Keep a note; return when it is in the database."""
-        await self._open_writer().add(Change.NOTE, note_row(note))
+        await self._open_writer().add(CacheChange.NOTE, note_row(note))
 
     def note_soon(self, note: InFlightNote) -> None:
         """Keep a note, soon."""
-        self._open_writer().add_soon(Change.NOTE, note_row(note))
+        self._open_writer().add_soon(CacheChange.NOTE, note_row(note))
 
     async def spending(self, asker: str = "*") -> tuple[Spending, ...]:
         """Return the spending by model; `asker` may hold `*` as in file names."""
@@ -211,7 +211,7 @@ class PostgresResponseCache:
     def _write_batch(self, batch: Batch) -> None:
         def write(connection: Connection[TupleRow]) -> None:
             with connection.cursor() as cursor:
-                for change in Change:
+                for change in CacheChange:
                     if rows := batch[change]:
                         cursor.executemany(_STATEMENTS[change], rows)
 

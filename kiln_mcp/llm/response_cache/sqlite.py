@@ -22,7 +22,7 @@ from kiln_mcp.llm.response_cache.cache import (
 )
 from kiln_mcp.llm.response_cache.expense import Expense
 from kiln_mcp.llm.response_cache.in_flight import InFlightNote
-from kiln_mcp.llm.response_cache.writer import Batch, CacheWriter, Change
+from kiln_mcp.llm.response_cache.writer import Batch, CacheChange, CacheWriter
 from storage.sqlite_files import open_shared
 
 _SCHEMA: Final[LiteralString] = """
@@ -55,13 +55,13 @@ CREATE TABLE IF NOT EXISTS on_the_way (
 CREATE INDEX IF NOT EXISTS on_the_way_by_budget ON on_the_way (budget);
 DELETE FROM on_the_way WHERE calls = 0;
 """
-_STATEMENTS: Final[dict[Change, LiteralString]] = {
-    Change.NOTE: """
+_STATEMENTS: Final[dict[CacheChange, LiteralString]] = {
+    CacheChange.NOTE: """
         INSERT OR REPLACE INTO on_the_way
             (id, budget, noted_at, cost_usd, tokens, calls, unpriced_calls)
         VALUES (:id, :budget, :noted_at, :cost_usd, :tokens, :calls, :unpriced_calls)
         """,
-    Change.WRITE: """
+    CacheChange.WRITE: """
         INSERT INTO calls (request_hash, sample, asked_at, asker, model, answer, problem,
             input_tokens, output_tokens, cached_tokens, cost_usd, latency_s)
         VALUES (:request_hash, :sample, :asked_at, :asker, :model, :answer, :problem,
@@ -166,17 +166,17 @@ class SqliteResponseCache:
         """Write an answer; return when it is in the file."""
         # The answer has been paid for: a cancelled asker must not lose it, and the row is written
         # whether or not anyone still waits.
-        await (await self._open_writer()).add(Change.WRITE, entry_row(new_entry))
+        await (await self._open_writer()).add(CacheChange.WRITE, entry_row(new_entry))
 
     async def note(self, note: InFlightNote) -> None:
         """Keep a note; return when it is in the file."""
-        await (await self._open_writer()).add(Change.NOTE, note_row(note))
+        await (await self._open_writer()).add(CacheChange.NOTE, note_row(note))
 
     def note_soon(self, note: InFlightNote) -> None:
         """Keep a note, soon."""
         if self._writer is None:
             raise self._failure("it is not open")
-        self._writer.add_soon(Change.NOTE, note_row(note))
+        self._writer.add_soon(CacheChange.NOTE, note_row(note))
 
     async def spending(self, asker: str = "*") -> tuple[Spending, ...]:
         """Return the spending by model; `asker` may hold `*` as in file names."""
@@ -197,7 +197,7 @@ class SqliteResponseCache:
         try:
             with connection:  # ends the transaction, however it goes
                 connection.execute("BEGIN IMMEDIATE")
-                for change in Change:
+                for change in CacheChange:
                     connection.executemany(_STATEMENTS[change], batch[change])
         except (sqlite3.Error, UnicodeError, OverflowError) as error:
             raise self._failure(error) from error

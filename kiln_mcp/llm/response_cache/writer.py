@@ -17,14 +17,14 @@ from kiln_mcp.llm.response_cache.cache import Row
 LAST_ROWS_S: Final = 30
 
 
-class Change(Enum):
+class CacheChange(Enum):
     """What is done with a row, in the order in which a batch does it."""
 
     NOTE = "note"
     WRITE = "write"
 
 
-Changed = tuple[Change, Row]
+Changed = tuple[CacheChange, Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class _PendingChanges:
     completion: asyncio.Future[None] | None = None
 
 
-Batch = dict[Change, list[Row]]
+Batch = dict[CacheChange, list[Row]]
 WriteBatch = Callable[[Batch], None]
 """Makes the changes of a batch in one transaction; raises DatabaseFailure."""
 
@@ -48,7 +48,7 @@ class CacheWriter:
         self._thread = threading.Thread(target=self._run, name="responses", daemon=True)
         self._thread.start()
 
-    async def add(self, change: Change, row: Row) -> None:
+    async def add(self, change: CacheChange, row: Row) -> None:
         """Make a change; return when it is made. It is made even if the caller is cancelled.
 
         Raises:
@@ -65,7 +65,7 @@ class CacheWriter:
         self._queue.put(_PendingChanges(changes, completion))
         await completion
 
-    def add_soon(self, change: Change, row: Row) -> None:
+    def add_soon(self, change: CacheChange, row: Row) -> None:
         """Make a change without waiting for it."""
         self._queue.put(_PendingChanges([(change, row)]))
 
@@ -83,19 +83,27 @@ class CacheWriter:
                 items.append(self._queue.get())
             pending = [item for item in items if item is not None]
             goes_on = len(pending) == len(items)
-            batch: Batch = {change: [] for change in Change}
-            for change, row in chain.from_iterable(item.changes for item in pending):
-                batch[change].append(row)
-            failure: Exception | None = None
-            try:
-                self._write(batch)
-            except Exception as error:  # noqa: BLE001 - the caller gets it; the thread continues
-                failure = error
-            self._tell(
-                [item.completion for item in pending if item.completion is not None], failure
-            )
+            failure = self._try_to_write(pending)
+            if failure is None or len(pending) == 1:
+                self._tell(pending, failure)
+                continue
+            for item in pending:  # a row that cannot be written fails alone
+                self._tell([item], self._try_to_write([item]))
 
-    def _tell(self, futures: Sequence[asyncio.Future[None]], failure: Exception | None) -> None:
+    def _try_to_write(self, pending: Sequence[_PendingChanges]) -> Exception | None:
+        """Make changes in one transaction; return why they cannot be made, None if they are."""
+        batch: Batch = {change: [] for change in CacheChange}
+        for change, row in chain.from_iterable(item.changes for item in pending):
+            batch[change].append(row)
+        try:
+            self._write(batch)
+        except Exception as error:  # noqa: BLE001 - the caller gets it; the thread continues
+            return error
+        return None
+
+    def _tell(self, pending: Sequence[_PendingChanges], failure: Exception | None) -> None:
+        futures = [item.completion for item in pending if item.completion is not None]
+
         def settle() -> None:
             for future in futures:
                 if future.done():

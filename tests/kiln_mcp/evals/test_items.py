@@ -1,8 +1,8 @@
 import pytest
 
-from kiln_mcp.evals.items import items_of
+from kiln_mcp.evals.items import item_of
 from kiln_mcp.evaluators.llm_judge import REFERENCE_KEY
-from storage import DataSource, TaskOutput, TaskOutputRating, TaskRun, TaskRunSplit
+from storage import DataSource, TaskOutput, TaskOutputRating, TaskRun
 
 MADE: dict[str, str | int | float] = {
     "model_name": "m",
@@ -20,8 +20,7 @@ SOURCES = {
 def _reference(source: DataSource, rating: float | None = None) -> object:
     given = None if rating is None else TaskOutputRating(value=rating)
     output = TaskOutput(output="Rome", source=source, rating=given)
-    (item,) = items_of(TaskRunSplit(filter_id="all"), [TaskRun(input="x", output=output)], [])
-    return item.reference
+    return item_of(TaskRun(input="x", output=output)).reference
 
 
 @pytest.mark.parametrize("giver", ["person", "file", "assistant"])

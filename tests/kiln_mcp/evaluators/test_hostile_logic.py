@@ -26,7 +26,7 @@ from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import Project, ProjectStore, Task
 from storage.errors import Refusal
-from storage.isolation.limits import Limits
+from storage.isolation.limits import WorkerLimits
 from storage.isolation.pool import shared_pool
 
 HOSTILE = "^(?=a)(a+)+$"
@@ -51,7 +51,7 @@ NODE: dict[str, JsonValue] = {
 def limits() -> Generator[None]:
     """Let an item take 1 s, so that the tests of a breach are quick."""
     usual = shared_pool().limits
-    shared_pool().limits = Limits(seconds=1)
+    shared_pool().limits = WorkerLimits(seconds=1)
     yield
     shared_pool().limits = usual
 

@@ -19,7 +19,7 @@ from kiln_mcp.evaluators.evaluator import (
     Setting,
     Skipped,
 )
-from kiln_mcp.evaluators.registry import Extension, make_evaluator, with_extensions
+from kiln_mcp.evaluators.registry import EvaluatorExtension, make_evaluator, with_extensions
 from kiln_mcp.llm import Engine
 from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.run_configs.templates import Case
@@ -141,7 +141,7 @@ def test_feedback_is_kept_beside_the_verdict_by_score() -> None:
     ],
 )
 def test_a_kind_that_cannot_be_used_is_named_and_the_others_are_offered(
-    point: Extension, reason: str
+    point: EvaluatorExtension, reason: str
 ) -> None:
     kinds = with_extensions([point, Point("good", KIND)])
     assert list(kinds.by_name) == [*with_extensions([]).by_name, "acme.word_count"]

@@ -2,7 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln_mcp.evolution.blocks import SEPARATOR, Block, Candidate, Edit, apply_edits, split_blocks
+from kiln_mcp.evolution.blocks import (
+    SEPARATOR,
+    Block,
+    BlockEdit,
+    Candidate,
+    apply_edits,
+    split_blocks,
+)
 
 BLOCKS = split_blocks("One.\n\nTwo.\n\nThree.")
 
@@ -13,12 +20,12 @@ def test_blocks_that_are_joined_give_the_text_that_was_split(text: str) -> None:
 
 
 def test_an_edit_changes_the_block_that_it_names_alone() -> None:
-    edited = apply_edits(BLOCKS, [Edit("replace", "b2", "Zwei.")])
+    edited = apply_edits(BLOCKS, [BlockEdit("replace", "b2", "Zwei.")])
     assert SEPARATOR.join(block.text for block in edited) == "One.\n\nZwei.\n\nThree."
 
 
 def test_a_new_block_comes_after_the_one_that_is_named_or_first() -> None:
-    edited = apply_edits(BLOCKS, [Edit("add", "b1", "And."), Edit("add", None, "First.")])
+    edited = apply_edits(BLOCKS, [BlockEdit("add", "b1", "And."), BlockEdit("add", None, "First.")])
     assert [block.text for block in edited] == ["First.", "One.", "And.", "Two.", "Three."]
     assert len({block.id for block in edited}) == 5
 
@@ -26,25 +33,25 @@ def test_a_new_block_comes_after_the_one_that_is_named_or_first() -> None:
 @pytest.mark.parametrize(
     "edits",
     [
-        [Edit("replace", "b9", "x")],
-        [Edit("replace", "b1", "  ")],
-        [Edit("delete", None)],
-        [Edit("delete", "b1"), Edit("delete", "b2"), Edit("delete", "b3")],
-        [Edit("delete", "b1"), Edit("replace", "b1", "x")],
+        [BlockEdit("replace", "b9", "x")],
+        [BlockEdit("replace", "b1", "  ")],
+        [BlockEdit("delete", None)],
+        [BlockEdit("delete", "b1"), BlockEdit("delete", "b2"), BlockEdit("delete", "b3")],
+        [BlockEdit("delete", "b1"), BlockEdit("replace", "b1", "x")],
     ],
 )
-def test_edits_that_name_no_block_or_leave_nothing_are_refused(edits: list[Edit]) -> None:
+def test_edits_that_name_no_block_or_leave_nothing_are_refused(edits: list[BlockEdit]) -> None:
     with pytest.raises(ValueError, match=r"block|text|instruction"):
         apply_edits(BLOCKS, edits)
 
 
 ids = st.sampled_from(["b1", "b2", "b3", None])
 texts = st.text(st.characters(codec="utf-8"), max_size=5)
-edits = st.builds(Edit, st.sampled_from(["add", "replace", "delete"]), ids, texts)
+edits = st.builds(BlockEdit, st.sampled_from(["add", "replace", "delete"]), ids, texts)
 
 
 @given(st.lists(edits, max_size=4))
-def test_ids_stay_unique_whatever_is_edited(made: list[Edit]) -> None:
+def test_ids_stay_unique_whatever_is_edited(made: list[BlockEdit]) -> None:
     try:
         changed = apply_edits(BLOCKS, made)
     except ValueError:

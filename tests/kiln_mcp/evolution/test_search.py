@@ -1,14 +1,14 @@
 """The search alone: candidates are scored by a function, no model is asked."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kiln_mcp.evolution.allowance import Allowance
+from kiln_mcp.evolution.allowance import CallAllowance
 from kiln_mcp.evolution.blocks import Candidate, split_blocks
 from kiln_mcp.evolution.operators import (
     MOST,
@@ -19,7 +19,7 @@ from kiln_mcp.evolution.operators import (
     propose,
 )
 from kiln_mcp.evolution.race import Standing, standing
-from kiln_mcp.evolution.search import Ground, Race, SearchResult, evolve
+from kiln_mcp.evolution.search import Ground, Race, SearchResult, Trial, evolve
 
 START = Candidate(split_blocks("Do it."))
 POOL = Pool(
@@ -37,9 +37,9 @@ class FunctionScorer:
     calls_each: int = 1
     asked: int = 0
 
-    async def score(self, candidate: Candidate, items: Sequence[str]) -> Mapping[str, float]:
-        self.asked += len(items) * self.calls_each
-        return {item: self.function(candidate, item) for item in items}
+    async def score(self, trials: Sequence[Trial]) -> Sequence[float]:
+        self.asked += len(trials) * self.calls_each
+        return [self.function(candidate, item) for candidate, item in trials]
 
 
 @dataclass
@@ -62,7 +62,7 @@ async def search(
 ) -> tuple[SearchResult, FunctionScorer, Races]:
     scorer, races = FunctionScorer(function, calls_each), Races()
     ground = Ground(POOL, ITEMS, scorer, races)
-    found = await evolve(START, ground, Allowance(budget), seed)
+    found = await evolve(START, ground, CallAllowance(budget), seed)
     return found, scorer, races
 
 
@@ -108,7 +108,7 @@ async def test_a_models_edit_takes_part_like_any_other_candidate() -> None:
 
     scorer = FunctionScorer(lambda candidate, _: float(candidate.text == "Do it right."))
     ground = Ground(Pool({}, []), ITEMS, scorer, Races(), OneEdit())
-    found = await evolve(START, ground, Allowance(60), 0)
+    found = await evolve(START, ground, CallAllowance(60), 0)
     assert found.best == edited
     assert found.calls <= 60
 

@@ -77,7 +77,8 @@ def test_a_plan_shows_the_first_labels_and_counts_the_others() -> None:
     pool = pool_of(RUNS, scores=(RIGHT, STARS))
     labels = [ItemLabel(item=run.id, label="4", score="tone") for run in RUNS]
     labels += [ItemLabel(item="1", label="fail", score="right")]
-    plan = plan_of_labels(pool, ledger_entries(pool, labels, "ann"), "ann")
+    outputs = {run.id: f"output {run.id}" for run in RUNS}
+    plan = plan_of_labels(pool, ledger_entries(pool, labels, "ann"), "ann", outputs)
     assert plan.text.startswith("Record 25 4, 1 fail as labels that 'ann' gave in 'Right'. ")
     assert "'output 0' (tone): 4; " in plan.text
     assert "… and 6 more" in plan.text

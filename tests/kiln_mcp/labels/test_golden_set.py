@@ -3,13 +3,6 @@
 from golden_sets import RIGHT, STARS, START, draw_of, item, label_of, pool_of
 from kiln_mcp.labels.golden_set import strata_by_verdict
 from kiln_mcp.labels.ledger import LabelledVerdict
-from storage import EvalRun
-
-
-def verdict(name: str, value: float) -> EvalRun:
-    return EvalRun(
-        dataset_id=name, eval_config_eval=True, input="i", output="o", scores={"right": value}
-    )
 
 
 def test_a_confirmed_label_counts_before_the_rating_of_the_record() -> None:
@@ -39,14 +32,14 @@ def test_a_drawn_item_with_labels_that_nobody_confirmed_is_not_complete() -> Non
         label_of("2", 1.0),
     ]
     pool = pool_of(runs, labels)
-    assert pool.complete() == {"2"}
+    assert pool.complete == {"2"}
     assert pool.count_unconfirmed(RIGHT) == 1
 
 
 def test_an_item_is_complete_only_with_a_label_for_every_score() -> None:
     pool = pool_of([item("1", rating=1.0)], scores=(RIGHT, STARS))
     assert [run.id for run in pool.labelled_runs(RIGHT)] == ["1"]
-    assert pool.complete() == frozenset()
+    assert pool.complete == frozenset()
 
 
 def test_a_label_belongs_to_the_certificate_only_if_the_person_confirmed_it() -> None:
@@ -85,5 +78,5 @@ def test_labels_have_the_time_of_the_ledger_or_else_of_the_rating() -> None:
 
 def test_items_are_sorted_into_strata_by_their_verdict() -> None:
     runs = [item("1"), item("2"), item("3")]
-    strata = strata_by_verdict(runs, [verdict("1", 1.0), verdict("3", 0.0)], RIGHT)
+    strata = strata_by_verdict(runs, {"1": 1.0, "3": 0.0}, RIGHT)
     assert strata == {"right 1": ["1"], "unjudged": ["2"], "right 0": ["3"]}

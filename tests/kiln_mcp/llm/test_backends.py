@@ -24,7 +24,7 @@ from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 from kiln_mcp.llm.errors import BudgetSpent, DatabaseFailure, TooManyRequests
 from kiln_mcp.llm.limits.postgres import PostgresLimits
 from kiln_mcp.llm.limits.rate_limiter import RateLimiter, RateLimiters
-from kiln_mcp.llm.limits.shared_limits import Limits
+from kiln_mcp.llm.limits.shared_limits import ServerLimits
 from scripted_model import ScriptedModel
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
@@ -115,7 +115,7 @@ async def test_a_budget_counts_the_spending_and_in_flight_calls_of_every_worker(
 
 
 async def test_all_workers_together_ask_no_more_at_once_than_allowed(postgres: str) -> None:
-    allowed, each = Limits(concurrency=4), 150
+    allowed, each = ServerLimits(concurrency=4), 150
     running = most = 0
 
     async with gates(postgres) as several:
@@ -148,7 +148,7 @@ async def test_all_workers_together_ask_no_more_at_once_than_allowed(postgres: s
 
 
 async def test_a_worker_gets_a_slot_while_another_worker_is_busy(postgres: str) -> None:
-    allowed = Limits(concurrency=2)
+    allowed = ServerLimits(concurrency=2)
     async with gates(postgres, 2) as (busy, late), anyio.create_task_group() as group:
         gate = busy.gate("m", allowed)
 
@@ -167,7 +167,7 @@ async def test_a_worker_gets_a_slot_while_another_worker_is_busy(postgres: str) 
 
 
 async def test_the_slots_of_a_worker_that_is_gone_are_free_at_once(postgres: str) -> None:
-    allowed = Limits(concurrency=1)
+    allowed = ServerLimits(concurrency=1)
     async with gates(postgres, 2) as (gone, other), anyio.create_task_group() as group:
 
         async def hold() -> None:
@@ -195,7 +195,7 @@ def end_sessions(url: str) -> None:
 
 
 async def test_requests_a_minute_are_those_of_all_workers_together(postgres: str) -> None:
-    allowed = Limits(concurrency=50, requests_per_minute=1200)  # 20 a second, 100 at once
+    allowed = ServerLimits(concurrency=50, requests_per_minute=1200)  # 20 a second, 100 at once
     async with gates(postgres, 2) as several:
         started = time.monotonic()
         async with anyio.create_task_group() as group:
@@ -243,7 +243,7 @@ async def all_hear(url: str, count: int) -> None:
 
 
 async def test_a_limit_that_one_worker_learned_holds_for_all_workers(postgres: str) -> None:
-    allowed = Limits(concurrency=12)
+    allowed = ServerLimits(concurrency=12)
     running = most = 0
     async with gates(postgres) as several:
         first, *others = (one.gate("m", allowed) for one in several)
@@ -283,7 +283,7 @@ async def test_a_pause_that_a_server_asks_of_one_worker_holds_all_workers(postgr
         heard.append(sentence)
         said.set()
 
-    allowed = Limits(concurrency=12)
+    allowed = ServerLimits(concurrency=12)
     async with gates(postgres, 2) as (one, other), anyio.create_task_group() as group:
         await refuse(one.gate("m", allowed), 45.0)
 
@@ -304,7 +304,7 @@ async def test_a_pause_that_a_server_asks_of_one_worker_holds_all_workers(postgr
 async def test_a_model_that_pauses_and_is_narrowed_keeps_no_other_of_its_server_back(
     postgres: str,
 ) -> None:
-    allowed = Limits(concurrency=2)
+    allowed = ServerLimits(concurrency=2)
     other_model = replace(request("?"), model="other")
     async with gates(postgres, 2) as (one, other), anyio.create_task_group() as group:
         for _ in range(3):
@@ -329,7 +329,7 @@ async def test_a_model_that_pauses_and_is_narrowed_keeps_no_other_of_its_server_
 async def test_a_narrowed_model_has_its_turn_while_another_keeps_the_server_busy(
     postgres: str,
 ) -> None:
-    allowed = Limits(concurrency=4)
+    allowed = ServerLimits(concurrency=4)
     async with gates(postgres, 2) as (busy, late), anyio.create_task_group() as group:
         narrow = late.gate("p", allowed)
         for _ in range(4):

@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import JsonValue
 
-from kiln_mcp.synthesis.items import GivenItem, Origin, runs_of
+from kiln_mcp.synthesis.items import GivenItem, ItemOrigin, runs_of
 from storage import Task
 from storage.errors import Refusal
 
@@ -34,17 +34,17 @@ async def test_an_output_that_the_task_cannot_take_is_refused_by_its_position(
     right: JsonValue = {} if schema == BROKEN else {"city": "Oslo"}
     items = [GivenItem(input="To Oslo", output=right), GivenItem(input="To Rome", output=output)]
     with pytest.raises(Refusal, match=reason):
-        await runs_of(task(schema), items, Origin("person"), [])
+        await runs_of(task(schema), items, ItemOrigin("person"), [])
 
 
 async def test_a_tag_that_the_format_forbids_is_refused_with_its_item() -> None:
     items = [GivenItem(input="To Oslo", output="Oslo", tags=["two words"])]
     with pytest.raises(Refusal, match=r"Item 1 cannot be used: .* No item was saved"):
-        await runs_of(task(None), items, Origin("person"), [])
+        await runs_of(task(None), items, ItemOrigin("person"), [])
 
 
 async def test_json_without_a_schema_is_kept_as_its_text() -> None:
     items = [GivenItem(input="To Oslo", output={"city": "Oslo"})]
-    (run,) = await runs_of(task(None), items, Origin("assistant"), ["trips"])
+    (run,) = await runs_of(task(None), items, ItemOrigin("assistant"), ["trips"])
     assert json.loads(run.output.output) == {"city": "Oslo"}
     assert run.tags == ("trips",)

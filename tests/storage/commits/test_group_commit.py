@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from storage import Project, ProjectStore, Task, TaskOutput, TaskRun
-from storage.commits.commit_log import CommitLog, Edit
+from storage.commits.commit_log import CommitLog, FileEdit
 from storage.commits.group_commit import GroupCommit
 from storage.commits.locks import ProjectLock
 from storage.commits.steps import ChangeRequest
@@ -71,10 +71,10 @@ async def save_new(store: ProjectStore, task: Task, number: int) -> None:
 
 def test_changes_of_one_group_that_share_a_file_come_one_after_the_other(tmp_path: Path) -> None:
     log = CommitLog(tmp_path, tmp_path / "state")
-    first = ChangeRequest([Edit("project.kiln", b"1", None)])
-    again = ChangeRequest([Edit("project.kiln", b"2", None)])
-    bad = ChangeRequest([Edit("../outside", b"3", None)])
-    other = ChangeRequest([Edit("tasks/1 - t/task.kiln", b"4", None)])
+    first = ChangeRequest([FileEdit("project.kiln", b"1", None)])
+    again = ChangeRequest([FileEdit("project.kiln", b"2", None)])
+    bad = ChangeRequest([FileEdit("../outside", b"3", None)])
+    other = ChangeRequest([FileEdit("tasks/1 - t/task.kiln", b"4", None)])
     errors = log.commit_all([first, again, bad, other])
     assert [type(error) for error in errors] == [
         type(None),
@@ -107,12 +107,12 @@ async def test_what_is_paid_for_waits_for_a_lock_that_others_give_up_on(tmp_path
 
     queue = GroupCommit(CommitLog(folder, tmp_path / "home", longest_wait_s=0.02), listener)
     elsewhere = ProjectLock(folder, tmp_path / "other_home")
-    paid = ChangeRequest([Edit("tasks/1 - t/task.kiln", b"paid", None)])
+    paid = ChangeRequest([FileEdit("tasks/1 - t/task.kiln", b"paid", None)])
     with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
             with elsewhere.hold():
                 with pytest.raises(ProjectBusy):
-                    await queue.commit(ChangeRequest([Edit("project.kiln", b"free", None)]))
+                    await queue.commit(ChangeRequest([FileEdit("project.kiln", b"free", None)]))
                 was_busy = anyio.Event()
                 group.start_soon(partial(queue.commit, paid, is_patient=True))
                 await was_busy.wait()

@@ -16,7 +16,7 @@ import pytest
 from storage import Project, ProjectStore, Task, TaskOutput, TaskRun
 from storage.commits.commit_log import CommitLog
 from storage.commits.seal import JournalSeal
-from storage.commits.write_ahead import Edit, Move, PendingChange
+from storage.commits.write_ahead import FileEdit, Move, PendingChange
 from storage.errors import UnsafePath
 from storage.files import UNFINISHED
 from storage.format.record_text import revision_of
@@ -72,7 +72,7 @@ def _die(folder: Path, paths: Sequence[str], written: int, moves: Sequence[Move]
     """Leave what a process leaves that dies when it has put some of its files in place."""
     held = [(folder / path).read_bytes() for path in paths]
     edits = [
-        Edit(path, _content(folder, path, "dead"), revision_of(was))
+        FileEdit(path, _content(folder, path, "dead"), revision_of(was))
         for path, was in zip(paths, held, strict=True)
     ]
     pending = folder / ".trash" / "pending"
@@ -185,7 +185,7 @@ async def test_a_journal_of_a_former_version_in_a_home_is_settled(tmp_path: Path
 async def test_a_journal_that_would_leave_the_project_is_set_aside(tmp_path: Path) -> None:
     folder = tmp_path / "p"
     await _project(folder, tmp_path / "h")
-    evil = PendingChange([Edit("../evil", b"x", None)], [], [None])
+    evil = PendingChange([FileEdit("../evil", b"x", None)], [], [None])
     (folder / ".trash/pending").mkdir(parents=True, exist_ok=True)
     (folder / ".trash/pending/evil.json").write_bytes(
         JournalSeal(folder.parent / "state").mark(evil.text())

@@ -18,7 +18,7 @@ import pytest
 from storage import ProjectStore, Task, TaskRun
 from storage.errors import RecordNotFound, Refusal
 from storage.exchange import (
-    Limits,
+    ArchiveLimits,
     pack_project,
     receive_project,
 )
@@ -206,7 +206,7 @@ async def test_links_within_become_copies_of_their_files(tmp_path: Path) -> None
 
 async def test_bombs_are_refused_by_what_they_unpack_to(tmp_path: Path) -> None:
     zeros = bytes(3 << 20)
-    limits = Limits(files=5, size=2 << 20, careless=1 << 20)
+    limits = ArchiveLimits(files=5, size=2 << 20, careless=1 << 20)
     for archive in (
         _tar(tmp_path / "a.tar", ("p/zeros", zeros)),
         _zip(tmp_path / "a.zip", {"p/zeros": zeros}),
@@ -219,7 +219,7 @@ async def test_bombs_are_refused_by_what_they_unpack_to(tmp_path: Path) -> None:
 
 
 async def test_an_archive_is_not_unpacked_onto_a_disk_without_the_space(tmp_path: Path) -> None:
-    content, limits = os.urandom(3 << 20), Limits(free=2 << 20)
+    content, limits = os.urandom(3 << 20), ArchiveLimits(free=2 << 20)
     for archive in (
         _tar(tmp_path / "a.tar", ("p/random", content)),
         _zip(tmp_path / "a.zip", {"p/random": content}),

@@ -11,7 +11,7 @@ import anyio
 import pytest
 from pydantic import JsonValue
 
-from storage.isolation.limits import Limits
+from storage.isolation.limits import WorkerLimits
 from storage.isolation.outcomes import Failed, Invalid, Outcome, Value
 from storage.isolation.pool import WorkerPool
 
@@ -21,7 +21,7 @@ FITS = {"pattern": "(?=b)b", "text": "abc"}
 
 @pytest.fixture(scope="module")
 def pool() -> Generator[WorkerPool]:
-    made = WorkerPool(Limits(seconds=0.3, megabytes=256), size=2)
+    made = WorkerPool(WorkerLimits(seconds=0.3, megabytes=256), size=2)
     yield made
     made.close()
 
@@ -150,7 +150,7 @@ def test_code_that_waits_for_ever_ends_in_its_own_time(pool: WorkerPool) -> None
 
 
 def test_a_worker_that_waited_long_is_ended(pool: WorkerPool) -> None:
-    short = WorkerPool(Limits(idle_seconds=0.05), size=2)
+    short = WorkerPool(WorkerLimits(idle_seconds=0.05), size=2)
     short.run("match", "x", dict(FITS))
     ends = time.monotonic() + 5
     while short.idle and time.monotonic() < ends:
@@ -159,7 +159,7 @@ def test_a_worker_that_waited_long_is_ended(pool: WorkerPool) -> None:
 
 
 def test_a_worker_is_replaced_after_its_number_of_items() -> None:
-    one = WorkerPool(Limits(tasks=1), size=2)
+    one = WorkerPool(WorkerLimits(tasks=1), size=2)
     one.run("match", "x", dict(FITS))
     assert one.idle == 0
     one.close()
@@ -207,8 +207,10 @@ def _is_there(process: int) -> bool:
 
 
 def test_limits_come_from_the_environment_and_a_wrong_value_is_ignored() -> None:
-    read = Limits.from_environment({"KILN_MCP_ITEM_SECONDS": "5", "KILN_MCP_ITEM_MB": "1024"})
+    read = WorkerLimits.from_environment({"KILN_MCP_ITEM_SECONDS": "5", "KILN_MCP_ITEM_MB": "1024"})
     assert (read.seconds, read.megabytes) == (5.0, 1024)
     for wrong in ("", "many", "nan", "-inf"):
-        read = Limits.from_environment({"KILN_MCP_ITEM_SECONDS": wrong, "KILN_MCP_ITEM_MB": wrong})
+        read = WorkerLimits.from_environment(
+            {"KILN_MCP_ITEM_SECONDS": wrong, "KILN_MCP_ITEM_MB": wrong}
+        )
         assert (read.seconds, read.megabytes) == (2.0, 512)

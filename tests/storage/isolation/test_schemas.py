@@ -7,7 +7,7 @@ from collections.abc import Generator
 import pytest
 from pydantic import JsonValue
 
-from storage.isolation.limits import Limits
+from storage.isolation.limits import WorkerLimits
 from storage.isolation.pool import WorkerPool
 from storage.isolation.schemas import find_schema_fault, is_quick, problem_with, schema_fault
 
@@ -29,7 +29,7 @@ NODE: Schema = {
 
 @pytest.fixture(scope="module")
 def pool() -> Generator[WorkerPool]:
-    made = WorkerPool(Limits(seconds=0.5), size=2)
+    made = WorkerPool(WorkerLimits(seconds=0.5), size=2)
     yield made
     made.close()
 

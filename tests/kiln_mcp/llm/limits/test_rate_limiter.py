@@ -8,7 +8,7 @@ import pytest
 from kiln_mcp.llm import Message, ModelRequest
 from kiln_mcp.llm.errors import TooManyRequests
 from kiln_mcp.llm.limits.rate_limiter import RateLimiter
-from kiln_mcp.llm.limits.shared_limits import Limits
+from kiln_mcp.llm.limits.shared_limits import ServerLimits
 
 REQUEST = ModelRequest("m", (Message("user", "?"),), max_tokens=1)
 OTHER = replace(REQUEST, model="other")
@@ -20,7 +20,7 @@ async def passing(gate: RateLimiter, request: ModelRequest = REQUEST) -> None:
 
 
 async def test_never_more_run_at_once_than_allowed() -> None:
-    gate = RateLimiter("m", Limits(concurrency=3))
+    gate = RateLimiter("m", ServerLimits(concurrency=3))
     running = most = 0
 
     async def one() -> None:
@@ -38,7 +38,7 @@ async def test_never_more_run_at_once_than_allowed() -> None:
 
 
 async def test_a_refusal_for_being_too_fast_narrows_the_gate_and_success_widens_it() -> None:
-    gate = RateLimiter("m", Limits(concurrency=12))
+    gate = RateLimiter("m", ServerLimits(concurrency=12))
     with pytest.raises(TooManyRequests):
         async with gate.request(REQUEST):
             raise TooManyRequests("m", "slow down", 0.0)
@@ -49,7 +49,7 @@ async def test_a_refusal_for_being_too_fast_narrows_the_gate_and_success_widens_
 
 
 async def test_retry_after_holds_back_all_requests_to_the_model() -> None:
-    gate = RateLimiter("m", Limits(concurrency=4))
+    gate = RateLimiter("m", ServerLimits(concurrency=4))
     with pytest.raises(TooManyRequests):
         async with gate.request(REQUEST):
             raise TooManyRequests("m", "slow down", 0.1)
@@ -59,7 +59,7 @@ async def test_retry_after_holds_back_all_requests_to_the_model() -> None:
 
 
 async def test_requests_of_a_model_that_pauses_keep_none_of_the_servers_others_waiting() -> None:
-    gate = RateLimiter("server", Limits(concurrency=2))
+    gate = RateLimiter("server", ServerLimits(concurrency=2))
     with pytest.raises(TooManyRequests):
         async with gate.request(REQUEST):
             raise TooManyRequests("m", "slow down", 60.0)
@@ -74,7 +74,7 @@ async def test_requests_of_a_model_that_pauses_keep_none_of_the_servers_others_w
 
 
 async def test_all_models_of_a_server_together_keep_to_its_own_concurrency() -> None:
-    gate = RateLimiter("server", Limits(concurrency=3))
+    gate = RateLimiter("server", ServerLimits(concurrency=3))
     running = most = 0
 
     async def one(request: ModelRequest) -> None:
@@ -92,7 +92,7 @@ async def test_all_models_of_a_server_together_keep_to_its_own_concurrency() -> 
 
 
 async def test_requests_a_minute_are_spread_after_the_first_burst() -> None:
-    gate = RateLimiter("m", Limits(requests_per_minute=1200))  # 20 a second, 100 at once
+    gate = RateLimiter("m", ServerLimits(requests_per_minute=1200))  # 20 a second, 100 at once
     started = time.monotonic()
     async with anyio.create_task_group() as group:
         for _ in range(104):

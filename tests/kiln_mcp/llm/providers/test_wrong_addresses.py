@@ -16,7 +16,7 @@ from kiln_mcp.llm.errors import (
 )
 from kiln_mcp.llm.limits.circuit_breaker import FAILURES_TO_OPEN
 from kiln_mcp.llm.limits.rate_limiter import RateLimiter
-from kiln_mcp.llm.limits.shared_limits import Limits
+from kiln_mcp.llm.limits.shared_limits import ServerLimits
 
 Loopback = Any  # the fixture's class lives in conftest
 PAGE = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Who are you?</body></html>"
@@ -90,11 +90,11 @@ async def fail(gate: RateLimiter, model: str, error: Exception) -> None:
 
 
 async def test_a_model_whose_connections_break_does_not_block_the_others() -> None:
-    gate = RateLimiter("loop", Limits())
+    gate = RateLimiter("loop", ServerLimits())
     await fail(gate, "bad", ServerFailure("loop/bad", "boom"))
     for _ in range(FAILURES_TO_OPEN):
         await fail(gate, "bad", ServerDown("loop/bad", "it was closed.", is_unanswered=True))
-    with pytest.raises(ModelError, match=r"'loop/bad' failed again and again .* reason: boom. "):
+    with pytest.raises(ModelError, match=r"'loop/bad' failed several times .* reason: boom. "):
         async with gate.request(ModelRequest("bad", ())):
             pass
     async with gate.request(ModelRequest("good", ())):
@@ -102,9 +102,11 @@ async def test_a_model_whose_connections_break_does_not_block_the_others() -> No
 
 
 async def test_a_server_that_cannot_be_reached_is_asked_for_none_of_its_models() -> None:
-    gate = RateLimiter("loop", Limits())
+    gate = RateLimiter("loop", ServerLimits())
     for number in range(FAILURES_TO_OPEN):
         await fail(gate, f"m{number}", ServerDown("loop/m", "nothing listens there."))
-    with pytest.raises(ModelError, match=r"'loop' failed again .* reason: nothing listens there. "):
+    with pytest.raises(
+        ModelError, match=r"'loop' failed several .* reason: nothing listens there. "
+    ):
         async with gate.request(ModelRequest("other", ())):
             pass

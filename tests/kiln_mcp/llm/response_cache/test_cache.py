@@ -15,7 +15,7 @@ from kiln_mcp.llm import (
 from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.llm.messages import Tool
 from kiln_mcp.llm.response_cache.cache import request_key
-from kiln_mcp.llm.response_cache.writer import Batch, CacheWriter, Change
+from kiln_mcp.llm.response_cache.writer import Batch, CacheChange, CacheWriter
 from scripted_model import ScriptedModel
 
 KEY = "sk-secret"
@@ -103,10 +103,10 @@ async def test_the_writer_survives_any_failure() -> None:
     writer = CacheWriter(write)
     with anyio.fail_after(20):
         with pytest.raises(DatabaseFailure, match="no disk"):
-            await writer.add(Change.WRITE, {})
+            await writer.add(CacheChange.WRITE, {})
         with pytest.raises(MemoryError, match="too large"):
-            await writer.add(Change.WRITE, {})
-        await writer.add(Change.WRITE, {})
+            await writer.add(CacheChange.WRITE, {})
+        await writer.add(CacheChange.WRITE, {})
         await writer.close()
 
 

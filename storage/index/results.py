@@ -1,0 +1,204 @@
+"""Query what evals need: items, results, outputs and ratings, as columns of the index.
+
+No file is read and no record is made. Of several results of an item the oldest counts.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple, cast
+
+from storage.index import sql
+from storage.index.queries import IndexReader
+from storage.index.rows import SqlValue, moment_of
+from storage.index.run_search import RunQuery
+
+STORED = ""
+"""Stands for the run config of a result that judges a stored output as it is."""
+
+
+class RecordRow(NamedTuple):
+    """A record that is not read: its id and its file."""
+
+    id: str
+    path: str
+
+
+class ResultRow(NamedTuple):
+    """A result of a judge.
+
+    Attributes:
+        path: Its file.
+        item_id: The item.
+        run_config_id: The run config; "" for a stored output.
+        output_id: The run that holds the output; "" if the result holds it itself.
+        scores: By their keys.
+    """
+
+    path: str
+    item_id: str
+    run_config_id: str
+    output_id: str
+    scores: Mapping[str, float]
+
+
+class RatedItem(NamedTuple):
+    """A run with people's ratings of it.
+
+    Attributes:
+        id: Its id.
+        path: Its file.
+        rating: The overall rating.
+        ratings: The other ratings, by requirement or score.
+        rated_at: When it was rated.
+        tag: Its first tag with the prefix that was asked for; None if it has none.
+    """
+
+    id: str
+    path: str
+    rating: float | None = None
+    ratings: Mapping[str, float] = {}
+    rated_at: datetime | None = None
+    tag: str | None = None
+
+
+class UsageMeans(NamedTuple):
+    """What the outputs of a run config took on the mean, and how many say it.
+
+    Attributes:
+        results: How many results there are.
+        cost_count: How many outputs have a cost.
+        cost: In US dollars.
+        latency_count: How many outputs have a latency.
+        latency_ms: In milliseconds.
+    """
+
+    results: int
+    cost_count: int
+    cost: float | None
+    latency_count: int
+    latency_ms: float | None
+
+
+async def items(index: IndexReader, task: str, query: RunQuery) -> list[RecordRow]:
+    """Return the runs of a task that match a query, the oldest first.
+
+    Raises:
+        InvalidQuery: The filter is none.
+    """
+    search = await index.search_for(task, query)
+    statement, values = search.text(sql.ITEMS, sql.THEIR_FILES)
+    rows = await index.rows(statement + sql.IN_ORDER, values)
+    return [RecordRow(*cast("tuple[str, str]", row)) for row in rows]
+
+
+async def input_items(index: IndexReader, task: str, tag: str | None) -> list[RecordRow]:
+    """Return the eval inputs of a task, the oldest first; only those with a tag if it is given."""
+    values: dict[str, SqlValue] = {"parent": task, "tag": tag}
+    rows = await index.rows(sql.INPUTS if tag is None else sql.INPUTS_WITH_TAG, values)
+    return [RecordRow(*cast("tuple[str, str]", row)) for row in rows]
+
+
+async def rated_items(
+    index: IndexReader, task: str, query: RunQuery, tag_prefix: str
+) -> list[RatedItem]:
+    """Return the runs of a task that match a query with their ratings, the oldest first.
+
+    Raises:
+        InvalidQuery: The filter is none.
+    """
+    search = await index.search_for(task, query)
+    statement, values = search.text(sql.RATINGS, sql.THEIR_RATINGS)
+    ratings: dict[int, dict[str, float]] = {}
+    rows_of_ratings = await index.rows(statement, values)
+    for row, key, value in cast("list[tuple[int, str, float]]", rows_of_ratings):
+        ratings.setdefault(row, {})[key] = value
+    statement, values = search.text(sql.RATED_ITEMS, sql.THEIR_FILES)
+    rows = cast(
+        "list[tuple[int, str, str, float | None, int | None]]",
+        await index.rows(statement + sql.IN_ORDER, values),
+    )
+    prefix = f"tag:{tag_prefix}"
+    tags_range = {"task": search.task, "first": prefix, "end": f"{prefix}\U0010ffff"}
+    tags = dict(cast("list[tuple[int, str]]", await index.rows(sql.TAGS_OF_RUNS, tags_range)))
+    return [
+        RatedItem(
+            id=run_id,
+            path=path,
+            rating=rating,
+            ratings=ratings.get(row, {}),
+            rated_at=None if rated_us is None else moment_of(rated_us),
+            tag=tags.get(row),
+        )
+        for row, run_id, path, rating, rated_us in rows
+    ]
+
+
+async def outputs_of_evals(
+    index: IndexReader, task: str, run_config_id: str
+) -> dict[str, RecordRow]:
+    """Return the outputs that evals made with a run config, by item; the newest of each."""
+    number = await index.number_of(task)
+    values: dict[str, SqlValue] = {"task": number, "run_config_id": run_config_id}
+    rows = cast("list[tuple[str, str, str]]", await index.rows(sql.OUTPUTS_OF_EVALS, values))
+    return {item: RecordRow(run_id, path) for item, run_id, path in rows}
+
+
+async def judged_items(index: IndexReader, judge: str, run_config_id: str) -> frozenset[str]:
+    """Return the items that a judge has a result of, scored or skipped."""
+    values: dict[str, SqlValue] = {
+        "judge": await index.number_of(judge),
+        "run_config_id": run_config_id,
+    }
+    rows = await index.rows(sql.JUDGED_ITEMS, values)
+    return frozenset(cast("str", item) for (item,) in rows)
+
+
+async def judged_run_configs(index: IndexReader, judge: str) -> frozenset[str]:
+    """Return the run configs that a judge has results of; "" stands for stored outputs."""
+    values: dict[str, SqlValue] = {"judge": await index.number_of(judge)}
+    rows = await index.rows(sql.JUDGED_RUN_CONFIGS, values)
+    return frozenset(cast("str", config) for (config,) in rows)
+
+
+async def scores_by_item(
+    index: IndexReader, judge: str, run_config_id: str, key: str
+) -> dict[str, float]:
+    """Return one score of a run config by item, less the items that were skipped."""
+    values: dict[str, SqlValue] = {
+        "judge": await index.number_of(judge),
+        "run_config_id": run_config_id,
+        "key": key,
+    }
+    rows = cast("list[tuple[str, float]]", await index.rows(sql.SCORES_BY_ITEM, values))
+    scores = dict(rows)
+    if len(scores) < len(rows):
+        scores = dict(
+            cast("list[tuple[str, float]]", await index.rows(sql.SCORES_NEWEST_FIRST, values))
+        )
+    return scores
+
+
+async def results(index: IndexReader, judge: str) -> list[ResultRow]:
+    """Return all results of a judge, the oldest first."""
+    values: dict[str, SqlValue] = {"judge": await index.number_of(judge)}
+    scores: dict[int, dict[str, float]] = {}
+    rows_of_scores = await index.rows(sql.ALL_SCORES, values)
+    for row, key, value in cast("list[tuple[int, str, float]]", rows_of_scores):
+        scores.setdefault(row, {})[key] = value
+    rows = cast("list[tuple[int, str, str, str, str]]", await index.rows(sql.ALL_RESULTS, values))
+    return [
+        ResultRow(path, item, config, output, scores.get(row, {}))
+        for row, path, item, config, output in rows
+    ]
+
+
+async def usage_means(index: IndexReader, judge: str) -> dict[str, UsageMeans]:
+    """Return what the outputs that a judge has judged took, by run config."""
+    values: dict[str, SqlValue] = {"judge": await index.number_of(judge)}
+    rows = await index.rows(sql.USAGE_MEANS, values)
+    return {
+        cast("str", config): UsageMeans(
+            *cast("tuple[int, int, float | None, int, float | None]", means)
+        )
+        for config, *means in rows
+    }
