@@ -37,7 +37,7 @@ class JobLimit(BaseModel):
         )
 
 
-NO_LIMIT: Final = JobLimit()
+NO_LIMIT: Final = JobLimit.model_construct()  # builds no validator at import
 
 
 class CallOptions(BaseModel):

@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from kiln_mcp import __version__
 from kiln_mcp.doors.border.extensions import CAPABILITIES, EVALUATORS, may_be_installed
@@ -17,8 +16,7 @@ _CLIENT_KEY: Final = "io.modelcontextprotocol/clientInfo"
 _ABILITIES_KEY: Final = "io.modelcontextprotocol/clientCapabilities"
 
 
-@dataclass(frozen=True, slots=True)
-class FirstAnswers:
+class FirstAnswers(NamedTuple):
     """The results of `initialize`, `server/discover` and `tools/list`.
 
     Attributes:
