@@ -35,7 +35,8 @@ UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.new")
 _PROBE_BYTES: Final = 65_536
 _FLUSHED_TOGETHER: Final = 128
 """Files that are open at once while their contents go to the disk."""
-_flushers = ThreadPoolExecutor(8, thread_name_prefix="flush")
+_FLUSHERS: Final = 8
+_flushers = ThreadPoolExecutor(_FLUSHERS, thread_name_prefix="flush")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -204,8 +205,14 @@ def _flush_all(descriptors: Sequence[int]) -> None:
     if len(descriptors) == 1:
         os.fsync(descriptors[0])
     else:
-        for _ in _flushers.map(os.fsync, descriptors):
+        shares = [descriptors[begin::_FLUSHERS] for begin in range(_FLUSHERS)]
+        for _ in _flushers.map(_flush_each, filter(None, shares)):
             pass
+
+
+def _flush_each(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.fsync(descriptor)
 
 
 def make_folder(folder: Path) -> None:
