@@ -162,7 +162,7 @@ def eval_call(place: Door, evaluator: str, *configs: str) -> list[str]:
 def warm(place: Door) -> None:
     """Have the daemon up and the index built."""
     place.run("describe-project", "--project", str(place.project))
-    place.run("list-jobs")
+    place.run("wait-for-job", "--job", "none", check=False)  # starts the daemon, and refuses
 
 
 def run_eval(concurrency: int) -> Figures:

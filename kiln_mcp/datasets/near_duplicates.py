@@ -117,7 +117,7 @@ def group_names(texts: Sequence[str], keys: Sequence[str | None]) -> tuple[str, 
 
     Args:
         texts: The items' inputs.
-        keys: The topic or template of each, None where it has none.
+        keys: The topic or template of each, None if it has none.
     """
     parent = list(range(len(texts)))
 

@@ -1,6 +1,6 @@
 """The arguments of this room's capabilities."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,12 +9,16 @@ from kiln_mcp.datasets.parts import MeasuredPart
 _CLOSED = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
+LONGEST_SCORE_NAME: Final = 32
+"""Kiln's limit for the names of scores."""
+
+
 class ScoreDefinition(BaseModel):
     """One score that an eval gives."""
 
     model_config = _CLOSED
 
-    name: str = Field(max_length=32, description="Short, such as 'Correctness'.")
+    name: str = Field(max_length=LONGEST_SCORE_NAME, description="Short, such as 'Correctness'.")
     instruction: str | None = Field(default=None, description="What it measures.")
     type: Literal["pass_fail", "five_star", "pass_fail_critical"] = "pass_fail"
 
@@ -27,11 +31,11 @@ class NewEval(BaseModel):
     task: str | None = Field(
         default=None, description="Its task; may be left out where there is one."
     )
-    spec: str | None = Field(
-        default=None, description="The specification that it measures, by name or id."
-    )
+    spec: str | None = Field(default=None, description="The spec that it measures, by name or id.")
     scores: list[ScoreDefinition] = Field(
-        default=[], description="What it scores; left out: one pass or fail of the eval's name."
+        default=[],
+        description="What it scores; left out: one pass or fail of the eval's name, and for "
+        "exact_match by a reference one for each field of the output.",
     )
     test_filter: str | None = Field(
         default=None,

@@ -1,23 +1,31 @@
 """The record of a new eval, and the plan of adding an evaluator to it."""
 
+from collections.abc import Sequence
+
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.datasets.parts import eval_tag, part_filter, tag_filter, tag_of
-from kiln_mcp.evals.arguments import NewEval, ScoreDefinition
+from kiln_mcp.evals.arguments import LONGEST_SCORE_NAME, NewEval, ScoreDefinition
 from kiln_mcp.evaluators.evaluator import EvaluatorDefinition
 from storage import (
     Eval,
     EvalOutputScore,
     TaskRunSplit,
 )
+from storage.records.evaluation import score_key
 
 
-def make_eval(name: str, definition: NewEval) -> Eval:
+def make_eval(name: str, definition: NewEval, field_names: Sequence[str] = ()) -> Eval:
     """Return an eval; without filters its items are the runs with a tag made from its name.
 
     `with_items` chooses the filters that the definition lacks.
+
+    Args:
+        name: What to call it.
+        definition: Its scores and filters.
+        field_names: Fields of the output; without scores each gets one, beside the whole output's.
     """
     slug = tag_of(name)
-    scores = definition.scores or [ScoreDefinition(name=name[:32].strip())]
+    scores = definition.scores or _usual_scores(name, field_names)
     test = definition.test_filter or tag_filter(eval_tag(slug))
     filters = {"test": test, "train": definition.train_filter, "val": definition.val_filter}
     return Eval(
@@ -34,6 +42,18 @@ def make_eval(name: str, definition: NewEval) -> Eval:
         },
         eval_configs_filter_id=definition.golden_filter or part_filter("golden", slug),
     )
+
+
+def _usual_scores(name: str, field_names: Sequence[str]) -> list[ScoreDefinition]:
+    """Return a score for the whole output, and one for each field that a score can be named by."""
+    output_score = ScoreDefinition(name=name[:LONGEST_SCORE_NAME].strip())
+    scores = {score_key(output_score.name): output_score}
+    for field in field_names:
+        key = score_key(field)
+        if key and len(field) <= LONGEST_SCORE_NAME:
+            instruction = f"The field {field} agrees with the reference."
+            scores.setdefault(key, ScoreDefinition(name=field, instruction=instruction))
+    return list(scores.values())
 
 
 def plan_of_evaluator(evaluator: EvaluatorDefinition, name: str, eval_name: str) -> Plan:

@@ -1,6 +1,7 @@
 """The output contains a text, or does not."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from kiln_mcp.evaluators.checks import Check, CheckResult
 from kiln_mcp.evaluators.evaluator import (
@@ -9,9 +10,12 @@ from kiln_mcp.evaluators.evaluator import (
     Skipped,
     properties_of,
 )
-from kiln_mcp.evaluators.values import TextPair, check_value_expression, text_pair
+from kiln_mcp.evaluators.value_comparison import normal_text, quote
+from kiln_mcp.evaluators.values import ValuePair, as_text, check_value_expression, value_pair
 from kiln_mcp.run_configs.templates import Case
-from storage import Contains, EvalConfig
+from storage import ComparisonRules, Contains, EvalConfig
+
+_RULES: Final = ComparisonRules()
 
 
 class ContainsCheck(Contains, EvaluatorDefinition):
@@ -31,11 +35,16 @@ class ContainsEvaluator(Check):
     async def check(self, case: Case) -> CheckResult | Skipped:
         """Search one output."""
         settings = self.properties
-        pair = await text_pair(settings, settings.substring, case)
-        if not isinstance(pair, TextPair):
+        pair = await value_pair(settings, settings.substring, case)
+        if not isinstance(pair, ValuePair):
             return pair
+        actual, expected = (
+            normal_text(as_text(value), _RULES, is_case_sensitive=settings.case_sensitive)
+            for value in (pair.actual, pair.expected)
+        )
         return CheckResult(
-            (pair.expected in pair.actual) == (settings.mode == "must_contain"), pair.detail
+            (expected in actual) == (settings.mode == "must_contain"),
+            f"{quote(as_text(pair.actual))} against {quote(as_text(pair.expected))}",
         )
 
 

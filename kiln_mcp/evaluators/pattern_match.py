@@ -9,6 +9,7 @@ from kiln_mcp.evaluators.evaluator import (
     Skipped,
     properties_of,
 )
+from kiln_mcp.evaluators.value_comparison import quote
 from kiln_mcp.evaluators.values import (
     ExtractedValue,
     as_text,
@@ -16,7 +17,6 @@ from kiln_mcp.evaluators.values import (
     check_value_expression,
     extract_value,
     is_match,
-    quote,
 )
 from kiln_mcp.run_configs.templates import Case
 from storage import EvalConfig, PatternMatch

@@ -2,26 +2,27 @@
 
 from dataclasses import dataclass
 
-from kiln_mcp.evaluators.checks import Check, CheckResult
+from pydantic import JsonValue
+
+from kiln_mcp.evaluators.checks import CheckResult
 from kiln_mcp.evaluators.evaluator import (
+    Evaluation,
     EvaluatorDefinition,
     EvaluatorKind,
+    Score,
+    Setting,
     Skipped,
     properties_of,
 )
-from kiln_mcp.evaluators.values import (
-    ExtractedValue,
-    as_set,
-    check_value_expression,
-    expected_value,
-    extract_value,
-)
+from kiln_mcp.evaluators.field_scores import binary_score, share_score
+from kiln_mcp.evaluators.value_comparison import MEASURES, ListCounts
+from kiln_mcp.evaluators.values import as_set, check_value_expression, value_pair
 from kiln_mcp.run_configs.templates import Case
-from storage import EvalConfig, SetCheck
+from storage import EvalConfig, EvalOutputScore, SetCheck
 
 
 class SetEqualityCheck(SetCheck, EvaluatorDefinition):
-    """The output's items compare with a set."""
+    """The output's items compare with a set; scores `precision`, `recall` and `f1` measure them."""
 
     async def check_logic(self) -> None:
         """Refuse an expression that is not valid."""
@@ -29,29 +30,47 @@ class SetEqualityCheck(SetCheck, EvaluatorDefinition):
 
 
 @dataclass(frozen=True, slots=True)
-class SetEvaluator(Check):
+class SetEvaluator:
     """Compares the value's items with a set, without order and repetitions."""
 
     properties: SetCheck
+    model: str | None = None
+    calls_per_item: int = 0
 
-    async def check(self, case: Case) -> CheckResult | Skipped:
+    async def evaluate(self, case: Case, setting: Setting) -> Evaluation | Skipped:
         """Compare one output."""
         settings = self.properties
-        expected = expected_value(settings.expected_set, settings.reference_key, case)
-        if isinstance(expected, Skipped):
-            return expected
-        extraction = await extract_value(settings.value_expression, case)
-        if not isinstance(extraction, ExtractedValue):
-            return extraction
-        actual_set, expected_set = as_set(extraction.value), as_set(expected)
-        fits = {
-            "subset": actual_set <= expected_set,
-            "superset": actual_set >= expected_set,
-            "equal": actual_set == expected_set,
-        }[settings.mode]
-        return CheckResult(
-            fits, f"{sorted(actual_set)} as {settings.mode} of {sorted(expected_set)}"
+        literal: JsonValue = list(settings.expected_set) if settings.expected_set else []
+        pair = await value_pair(settings, literal, case)
+        if isinstance(pair, Skipped):
+            return pair
+        if isinstance(pair, CheckResult):
+            actual_set, expected_set = frozenset[str](), as_set(literal)
+            passed, detail = False, pair.detail
+        else:
+            actual_set, expected_set = as_set(pair.actual), as_set(pair.expected)
+            passed = {
+                "subset": actual_set <= expected_set,
+                "superset": actual_set >= expected_set,
+                "equal": actual_set == expected_set,
+            }[settings.mode]
+            detail = f"{sorted(actual_set)} as {settings.mode} of {sorted(expected_set)}"
+        shared = len(actual_set & expected_set)
+        counts = ListCounts(shared, len(actual_set) - shared, len(expected_set) - shared)
+        return Evaluation(
+            {
+                score.json_key: _score(score, counts, passed=passed)
+                for score in setting.eval_record.output_scores
+            },
+            detail,
         )
+
+
+def _score(score: EvalOutputScore, counts: ListCounts, *, passed: bool) -> Score:
+    measure = score.json_key.rpartition("_")[2]
+    if measure in MEASURES:
+        return share_score(score, counts.measure(measure))
+    return binary_score(score, passed=passed)
 
 
 def _open(record: EvalConfig) -> SetEvaluator:

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
+from typing import Final, cast
 
 from pydantic import JsonValue
 
 from kiln_mcp.evaluators.checks import CheckResult
 from kiln_mcp.evaluators.evaluator import Skipped, missing_reference
+from kiln_mcp.evaluators.value_comparison import json_text, normal_text
 from kiln_mcp.run_configs.errors import ExtractionFailed, unusable_pattern
 from kiln_mcp.run_configs.templates import (
     Case,
@@ -17,11 +18,12 @@ from kiln_mcp.run_configs.templates import (
     mentions,
     value_of,
 )
-from storage import Contains, ExactMatch
+from storage import ComparisonRules, Contains, ExactMatch, SetCheck
 from storage.isolation.outcomes import Invalid
 from storage.isolation.patterns import check_pattern, find_pattern
 from storage.isolation.pool import shared_pool
-from storage.text.excerpts import excerpt
+
+_USUAL_RULES: Final = ComparisonRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +45,33 @@ async def extract_value(
         return CheckResult(passed=False, detail=str(failure))
 
 
-def expected_value(literal: object, reference_key: str | None, case: Case) -> object:
+async def expected_value(
+    literal: JsonValue, reference_key: str | None, expression: str | None, case: Case
+) -> JsonValue | Skipped:
     """Return what an output is compared with: the item's reference, or the literal without a key.
+
+    An expression that takes a field of the output takes the same field of a reference that is an
+    object. Of any other reference the expression takes nothing.
 
     Returns:
         The value, or `Skipped` if the item lacks the reference.
+
+    Raises:
+        EvalError: The expression cannot be used, or passed a limit.
     """
     if reference_key is None:
         return literal
-    return missing_reference((reference_key,), case) or (case.reference or {})[reference_key]
+    missing = missing_reference((reference_key,), case)
+    if missing is not None:
+        return missing
+    reference = (case.reference or {})[reference_key]
+    text = as_text(reference)
+    if not expression or not text.lstrip().startswith("{"):
+        return reference
+    try:
+        return await extract(expression, replace(case, final_message=text))
+    except ExtractionFailed:
+        return reference
 
 
 async def check_value_expression(expression: str | None) -> None:
@@ -106,53 +126,43 @@ def as_set(value: object) -> frozenset[str]:
         try:
             value = cast("object", json.loads(value)) if value.lstrip()[:1] == "[" else value
         except (ValueError, RecursionError):
-            return frozenset({as_text(value)})
+            return frozenset({_item_text(value)})
     if isinstance(value, list | tuple | set | frozenset | dict):
-        return frozenset(as_text(item) for item in cast("Sequence[object]", value))
-    return frozenset({as_text(value)})
+        return frozenset(_item_text(item) for item in cast("Sequence[object]", value))
+    return frozenset({_item_text(value)})
 
 
-def quote(text: str) -> str:
-    """Return a short quotation of a compared text."""
-    return repr(excerpt(text, 60))
+def _item_text(item: object) -> str:
+    """Return an item as text in which equal items look the same."""
+    return normal_text(json_text(cast("JsonValue", item)), _USUAL_RULES)
 
 
 @dataclass(frozen=True, slots=True)
-class TextPair:
-    """Two texts to compare, in small letters if case does not count.
+class ValuePair:
+    """What an output has, and what it is compared with."""
 
-    Attributes:
-        actual: The value of the output.
-        expected: The value to compare it with.
-        detail: Both as they are, for a person.
-    """
-
-    actual: str
-    expected: str
-    detail: str
+    actual: JsonValue
+    expected: JsonValue
 
 
-async def text_pair(
-    properties: ExactMatch | Contains, expected: str | None, case: Case
-) -> TextPair | CheckResult | Skipped:
-    """Return the output's value and the expected one as texts; an output without a value fails.
+async def value_pair(
+    properties: ExactMatch | Contains | SetCheck, literal: JsonValue, case: Case
+) -> ValuePair | CheckResult | Skipped:
+    """Return the output's value and the expected one; an output without a value fails.
 
     Args:
-        properties: The settings of a check that compares texts.
-        expected: The fixed value; None for the item's reference.
+        properties: The settings of a check that compares values.
+        literal: The fixed value; None for the item's reference.
         case: The item with its output.
 
     Raises:
         EvalError: The expression cannot be used, or passed a limit.
     """
-    expectation = expected_value(expected, properties.reference_key, case)
+    expression = properties.value_expression
+    expectation = await expected_value(literal, properties.reference_key, expression, case)
     if isinstance(expectation, Skipped):
         return expectation
-    extraction = await extract_value(properties.value_expression, case)
+    extraction = await extract_value(expression, case)
     if not isinstance(extraction, ExtractedValue):
         return extraction
-    texts = as_text(extraction.value), as_text(expectation)
-    detail = f"{quote(texts[0])} against {quote(texts[1])}"
-    if not properties.case_sensitive:
-        texts = texts[0].casefold(), texts[1].casefold()
-    return TextPair(*texts, detail)
+    return ValuePair(extraction.value, expectation)

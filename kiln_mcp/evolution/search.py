@@ -39,7 +39,7 @@ class Reflector(Protocol):
     """Model calls that one proposal takes."""
 
     async def propose(self, best: Candidate) -> CandidateProposal | None:
-        """Return an edited candidate, None where the model gave nothing usable."""
+        """Return an edited candidate; None if the model gave nothing usable."""
         ...
 
 

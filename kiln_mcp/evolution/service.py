@@ -173,9 +173,9 @@ async def _save(search_context: SearchContext, result: SearchResult) -> _Saved:
     prompt = Prompt(
         id=prompt_id,
         name=name,
-        description=f"Found by evolve_prompt, seed {search_context.request.seed}; every decision "
-        f"is in {search_context.trace.path.name} beside the eval "
-        f"{eval_context.eval_record.name!r}.",
+        description="Found by a search for a better prompt, seed "
+        f"{search_context.request.seed}; every decision is in {search_context.trace.path.name} "
+        f"beside the eval {eval_context.eval_record.name!r}.",
         generator_id=GENERATOR,
         prompt=text.prompt,
         chain_of_thought_instructions=text.thinking,

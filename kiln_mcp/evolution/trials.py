@@ -1,4 +1,4 @@
-"""Running candidates on items: what the search and the reflecting model see of an eval."""
+"""Run candidates on items: what the search and the reflecting model see of an eval."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -1,6 +1,6 @@
 """The engine: the one way to ask a model anything."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import replace
@@ -15,7 +15,7 @@ from kiln_mcp.llm.deltas import AnswerRestart, AnswerStream
 from kiln_mcp.llm.for_each import Width
 from kiln_mcp.llm.limits.gauge import Gauge
 from kiln_mcp.llm.limits.rate_limiter import RateLimiters
-from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
+from kiln_mcp.llm.messages import AnswerState, Model, ModelAnswer, ModelRequest
 from kiln_mcp.llm.model_registry import ModelRegistry
 from kiln_mcp.llm.providers.descriptions import ModelDescription
 from kiln_mcp.llm.providers.work_orders import WorkOrders
@@ -30,6 +30,7 @@ USUAL_INPUT: Final = 1200
 USUAL_OUTPUT: Final = 300
 ITEMS_A_CALL: Final = 2
 """Items that a run opens for each call that its servers allow: one is asked, one is saved."""
+ANY_STATE: Final[frozenset[AnswerState]] = frozenset({"complete", "truncated", "refused", "empty"})
 
 
 class Engine:
@@ -174,17 +175,19 @@ class Engine:
         asker: str,
         fresh: bool = False,
         budget: Budget | None = None,
+        accept: Collection[AnswerState] = ("complete",),
     ) -> ModelAnswer:
         """Answer a request, from the response cache if it was answered before.
 
         An answer that does not fit the request's schema or choices goes back to the model with the
-        problem, at most twice.
+        problem, at most twice. One that is truncated, refused or empty does not: it is a BadAnswer.
 
         Args:
             request: The request.
             asker: Who asks, as a path: `evals/run 123456789012`.
             fresh: Whether to ask the model again, even if the response cache has an answer.
             budget: What may be spent; answers from the response cache cost nothing.
+            accept: The states in which the caller can use an answer.
 
         Raises:
             ModelError: The model gives no usable answer; see `kiln_mcp.llm.errors`.
@@ -192,13 +195,15 @@ class Engine:
         """
         call = self._call(request.model, asker, budget, fresh=fresh)
         route = await self._roster.route(request.model, call.asker)
-        corrections = await self._ask(route, request, call)
+        corrections = await self._ask(route, request, call, accept)
         if corrections.is_cached_failure(call.own):
-            corrections = await self._ask(route, request, replace(call, fresh=True))
+            corrections = await self._ask(route, request, replace(call, fresh=True), accept)
         return corrections.answer()
 
-    async def _ask(self, route: Route, request: ModelRequest, call: Call) -> Corrections:
-        corrections = Corrections(request)
+    async def _ask(
+        self, route: Route, request: ModelRequest, call: Call, accept: Collection[AnswerState]
+    ) -> Corrections:
+        corrections = Corrections(request, accept)
         while (next_request := corrections.next_request) is not None:
             corrections.take(await self._single_flight.ask(route, next_request, call))
         return corrections
@@ -217,6 +222,7 @@ class Engine:
         call is retried only before its first delta. `AnswerRestart` says that the answer so far did
         not fit and that the model corrects it. Close the stream (`contextlib.aclosing`) to stop the
         model; the part that was written counts as spent and is not kept in the response cache.
+        The caller looks at the answer's `state`: what was shown may be truncated or a refusal.
 
         Raises:
             ModelError: The model gives no usable answer; see `kiln_mcp.llm.errors`.
@@ -224,11 +230,11 @@ class Engine:
         """
         call = self._call(request.model, asker, budget, fresh=fresh)
         route = await self._roster.route(request.model, call.asker)
-        corrections = Corrections(request)
+        corrections = Corrections(request, ANY_STATE)
         while True:
             if corrections.is_cached_failure(call.own):
                 yield AnswerRestart(corrections.problem or "")
-                corrections, call = Corrections(request), replace(call, fresh=True)
+                corrections, call = Corrections(request, ANY_STATE), replace(call, fresh=True)
             if (next_request := corrections.next_request) is None:
                 break
             if corrections.problem is not None:

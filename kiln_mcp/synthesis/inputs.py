@@ -164,9 +164,10 @@ class ListMaker:
             seed=chooser.randrange(2**31),
             stop=("\n",),
         )
-        answer = await self._engine.complete(request, asker="synthesis/inputs")
+        accept = ("complete", "truncated", "refused", "empty")
+        answer = await self._engine.complete(request, asker="synthesis/inputs", accept=accept)
         # What was cut off has no end; better none than half a sentence.
-        return "" if answer.finish == "length" else answer.text.strip().strip('"')
+        return answer.text.strip().strip('"') if answer.state == "complete" else ""
 
 
 async def propose_topics(engine: Engine, model: str, brief: Brief, count: int) -> list[str]:
@@ -201,7 +202,7 @@ async def make_inputs(
 ) -> MadeInputs:
     """Fill the plan with inputs that are new: not alike to known ones nor to each other.
 
-    What is dropped is proposed anew, up to three rounds; a plan may stay short. Proposals are
+    What is dropped is proposed again, up to three rounds; a plan may stay short. Proposals are
     asked for together and looked at in the order of the plan, whatever the width.
 
     Args:

@@ -226,9 +226,7 @@ async def _generate(
 async def split_data(
     workspace: Workspace,
     project: ProjectReference,
-    name: Annotated[
-        str, Field(description="What the split is for, such as a specification's name.")
-    ],
+    name: Annotated[str, Field(description="What the split is for, such as a spec's name.")],
     task: TaskReference = None,
     shares: Annotated[Shares | None, Field(description="Left out: 40, 25, 25 and 10.")] = None,
     seed: Annotated[int, Field(description="Repeats a deal exactly.")] = 0,
@@ -240,7 +238,7 @@ async def split_data(
         Field(description="What never straddles parts: items of one topic too, or only likes."),
     ] = "topics",
     redeal: Annotated[
-        bool, Field(description="Deal items anew that this split has dealt already.")
+        bool, Field(description="Deal again the items that this split has dealt already.")
     ] = False,
 ) -> DataSplit:
     """Deal items into train, val, test and golden by tags, such that like items stay together.
@@ -296,7 +294,7 @@ async def split_data(
         next=[
             NextStep(
                 tool="create_evaluator",
-                reason="make an eval of this split's parts, then run_eval",
+                reason="make an eval of this split's parts, then run it",
                 arguments={
                     "project": project,
                     "new_eval": {f"{part}_filter": f"tag::{tags[part]}" for part in record.sizes},

@@ -40,6 +40,7 @@ from storage.records.evaluation import (
 from storage.records.evaluator import (
     ArgMatch,
     CodeEval,
+    ComparisonRules,
     Contains,
     EvalConfig,
     ExactMatch,
@@ -139,6 +140,7 @@ __all__ = [
     "ClaimReview",
     "CodeEval",
     "CodeTool",
+    "ComparisonRules",
     "Completeness",
     "Contains",
     "DataGuide",

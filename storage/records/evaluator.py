@@ -3,7 +3,15 @@
 import re
 from typing import Annotated, Final, Literal
 
-from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 
 from storage.records.record import Name, Part, Record, Text
 
@@ -29,14 +37,53 @@ class LlmJudge(Part):
     judge_instructions: tuple[str, ...] | None = None
 
 
+class ComparisonRules(Part):
+    """When two values are one. Kiln does not know these rules: it compares text as it is.
+
+    Attributes:
+        text: `exact`: as it is; `trimmed`: without white space at the ends, in one Unicode form;
+            `normalised`: also without case, punctuation and repeated space; `similar`: normalised,
+            and as similar as `similarity` says.
+        similarity: The least similarity of two texts that count as one, from 0 to 1.
+        number_tolerance: The most that two numbers differ.
+        relative_tolerance: The same, as a share of the expected number.
+        date_tolerance_days: The most days that two dates differ.
+        list_order: Whether the order of a list counts.
+        ignored_fields: Fields that do not count, by their paths with dots.
+    """
+
+    text: Literal["exact", "trimmed", "normalised", "similar"] = "trimmed"
+    similarity: float = Field(default=0.9, ge=0, le=1)
+    number_tolerance: float = Field(default=0, ge=0, allow_inf_nan=False)
+    relative_tolerance: float = Field(default=0, ge=0, allow_inf_nan=False)
+    date_tolerance_days: float = Field(default=0, ge=0, allow_inf_nan=False)
+    list_order: Literal["same", "any"] = "same"
+    ignored_fields: tuple[str, ...] = ()
+
+
 class ExactMatch(Part):
-    """The output equals a value, or the reference's."""
+    """The output equals a value, or the reference's.
+
+    Attributes:
+        comparison: When two values are one; null for the usual rules.
+    """
 
     type: Literal["exact_match"] = "exact_match"
     value_expression: str | None = None
     expected_value: str | None = None
     reference_key: Text | None = None
     case_sensitive: bool = True
+    comparison: ComparisonRules | None = None
+
+    @model_serializer(mode="wrap")
+    def _leave_out_usual_rules(
+        self, handler: SerializerFunctionWrapHandler
+    ) -> dict[str, JsonValue]:
+        """Write no key that Kiln does not know, unless it says something."""
+        fields: dict[str, JsonValue] = handler(self)
+        if fields.get("comparison") is None:
+            fields.pop("comparison", None)
+        return fields
 
     @model_validator(mode="after")
     def _check_source(self) -> "ExactMatch":

@@ -129,7 +129,7 @@ class RateLimiter:
         ):
             if circuit.is_open:
                 raise ModelError(
-                    "{name!r} failed again and again just now and is not asked for a while. The "
+                    "{name!r} failed several times just now and is not asked for a while. The "
                     "last reason: {reason} Check that its server is running and its address is "
                     "right.",
                     name=name,

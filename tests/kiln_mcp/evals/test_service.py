@@ -500,7 +500,7 @@ async def test_a_second_run_config_of_one_name_is_refused(bench: Bench) -> None:
     assert len(await bench.store.children(bench.task, TaskRunConfig)) == 1
 
 
-async def test_a_new_eval_is_written_into_the_specification_that_it_measures(bench: Bench) -> None:
+async def test_a_new_eval_is_written_into_the_spec_that_it_measures(bench: Bench) -> None:
     await add_items(bench, [1])
     desired = {"spec_type": "desired_behaviour", "desired_behaviour_description": "It doubles."}
     spec = Spec.model_validate({"name": "Doubling", "definition": "x", "properties": desired})
@@ -516,3 +516,15 @@ async def test_a_new_eval_is_written_into_the_specification_that_it_measures(ben
     )
     (held,) = await bench.store.children(bench.task, Spec)
     assert held.eval_id == made.model_dump()["eval_id"]
+
+
+async def test_a_new_eval_of_structured_outputs_scores_each_field_and_the_whole(
+    bench: Bench,
+) -> None:
+    properties = {"city": {"type": "string"}, "zip": {"type": "integer"}}
+    schema = json.dumps({"type": "object", "properties": properties})
+    task = Task(name="Read", instruction="Read.", output_json_schema=schema)
+    await bench.store.save(task, parent=bench.store.project)
+    new_eval = {"task": "Read", "test_filter": "tag::test"}
+    made = await bench.evaluator_of("Address is right", EXACT, new_eval)
+    assert made.scores == ["address_is_right", "city", "zip"]

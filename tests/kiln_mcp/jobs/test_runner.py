@@ -356,7 +356,10 @@ async def test_a_job_tells_a_process_that_ended_from_one_that_was_killed(tmp_pat
             await begins(jobs, 1)
         async with runner(tmp_path, work_forever) as jobs:
             *_, final, second_run = await begins(jobs, 2)
-        assert (final, second_run) == ("Its process ended; it goes on in the next.", "Begun again.")
+        assert (final, second_run) == (
+            "Its process ended; it continues in the next.",
+            "Begun again.",
+        )
     database = open_database(f"sqlite:///{tmp_path / 'other.sqlite'}")
     table = JobTable(database)
     table.create_tables()

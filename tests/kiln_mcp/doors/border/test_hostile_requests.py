@@ -269,7 +269,7 @@ REQUESTS: Final[Mapping[str, tuple[bytes, int]]] = {
     "a program for AWS": (keys(b'{"AWS_CONFIG_FILE": "/tmp/config"}'), 400),
     "NUL in a value": (keys(b'{"OPENAI_API_KEY": "a\\u0000b"}'), 400),
     "an address in two lines": (keys(b'{"OPENAI_BASE_URL": "http://x\\r\\nHost: y"}'), 400),
-    "half a character": (keys(b'{"OPENAI_API_KEY": "\\ud800"}'), 400),
+    "a lone surrogate": (keys(b'{"OPENAI_API_KEY": "\\ud800"}'), 400),
     "a list": (keys(b"[1]"), 400),
     "no JSON": (keys(b"{"), 400),
     "deep JSON": (keys(b'{"a":' * 10_000), 400),

@@ -352,7 +352,7 @@ class Name(Result):
 
 @capability(effect=Effect.SPENDS, title="Say the model", runs=Runs.AS_JOB)
 async def say_the_model(workspace: Workspace) -> Proposal[Name]:
-    """Say which model is asked where none is named."""
+    """Say which model is asked if none is named."""
 
     async def say() -> Name:
         return Name(model=workspace.model_name(None))

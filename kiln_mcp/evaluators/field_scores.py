@@ -1,0 +1,100 @@
+"""Scores of a comparison by value: one for each field that an eval names, and the whole value.
+
+A score whose key is a field's name is the field's own: `city`, or `address_city` for a field of an
+inner object. `<field>_precision`, `<field>_recall` and `<field>_f1` measure the items of a list.
+`precision`, `recall` and `f1` measure all fields of the object, or the items of a whole list. Every
+other score is the whole value's.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import JsonValue
+
+from kiln_mcp.evaluators.evaluator import Score
+from kiln_mcp.evaluators.value_comparison import (
+    MEASURES,
+    FieldResult,
+    ListCounts,
+    Path,
+    ValueComparison,
+    field_paths,
+)
+from storage import EvalOutputScore
+from storage.records.evaluation import score_key
+
+
+def scores_of(
+    comparison: ValueComparison,
+    output_scores: Sequence[EvalOutputScore],
+    schema: Mapping[str, JsonValue] | None = None,
+) -> dict[str, Score]:
+    """Return a comparison as scores by key, each on the scale of its score.
+
+    Args:
+        comparison: The output beside the expected value.
+        output_scores: The scores that the eval gives.
+        schema: The schema of both: a field that it names and neither value has counts as equal.
+    """
+    results = dict.fromkeys(field_paths(schema), FieldResult(is_equal=True)) | dict(
+        comparison.fields
+    )
+    by_key = _by_key(results)
+    return {
+        score.json_key: share_score(score, *_value_of(score.json_key, comparison, by_key))
+        for score in output_scores
+    }
+
+
+def binary_score(score: EvalOutputScore, *, passed: bool, feedback: str = "") -> Score:
+    """Return a pass or fail on a score's scale: its best value, or the worst mark."""
+    return share_score(score, float(passed), feedback)
+
+
+def _value_of(
+    key: str, comparison: ValueComparison, by_key: Mapping[str, FieldResult]
+) -> tuple[float, str]:
+    if key in by_key:
+        return float(by_key[key].is_equal), by_key[key].detail
+    name, _, measure = key.rpartition("_")
+    if measure in MEASURES and name in by_key:
+        counts = by_key[name].counts
+        if counts is not None:
+            return counts.measure(measure), by_key[name].detail
+        return float(by_key[name].is_equal), by_key[name].detail
+    if key in MEASURES:
+        return _counts_of_whole(comparison).measure(key), comparison.detail
+    return float(comparison.total.is_equal), ""
+
+
+def _counts_of_whole(comparison: ValueComparison) -> ListCounts:
+    """Count the items of a whole list, or the fields of an object that hold no inner object."""
+    if comparison.total.counts is not None:
+        return comparison.total.counts
+    paths = comparison.fields
+    inner = {path[:-1] for path in paths}
+    leaves = [result for path, result in paths.items() if path not in inner]
+    if not leaves:
+        is_equal = comparison.total.is_equal
+        return ListCounts(int(is_equal), int(not is_equal), int(not is_equal))
+    matches = sum(result.is_equal and not result.is_absent for result in leaves)
+    return ListCounts(
+        matches,
+        sum(not result.is_equal and result.is_in_output for result in leaves),
+        sum(not result.is_equal and result.is_expected for result in leaves),
+    )
+
+
+def _by_key(results: Mapping[Path, FieldResult]) -> dict[str, FieldResult]:
+    """Return results by the keys that name them; a last name that two fields share names none."""
+    results_by_key = {score_key("_".join(path)): result for path, result in results.items()}
+    names = [score_key(path[-1]) for path in results]
+    for path, result in results.items():
+        name = score_key(path[-1])
+        if names.count(name) == 1:
+            results_by_key.setdefault(name, result)
+    return results_by_key
+
+
+def share_score(score: EvalOutputScore, share: float, feedback: str = "") -> Score:
+    """Return a share from 0 to 1 on a score's scale."""
+    return Score(1 + 4 * share if score.type == "five_star" else share, feedback)
