@@ -217,6 +217,36 @@ def generate_and_check() -> Figures:
         return {"wall_s": took["wall_s"], "cpu_ms_an_item": took["cpu_s"]}
 
 
+def generate_data(items: int) -> Figures:
+    """Outputs for inputs of the caller, by a server that allows 100 at once."""
+    with door(concurrency=100, answer="thank you") as place:
+
+        async def make() -> None:
+            from storage import Project, ProjectStore
+
+            async with await ProjectStore.create(
+                place.project, Project(name="Doors"), home=place.home
+            ) as store:
+                task, _ = await projects.task_with_items(store, 1)
+                await projects.run_config(store, task, "A")
+
+        asyncio.run(make())
+        warm(place)
+        inputs = json.dumps(
+            [f"Where is parcel {number}? Call {number}." for number in range(items)]
+        )
+        call = ["generate-data", "--project", str(place.project), "--inputs", inputs, "--yes"]
+        took = place.measured(*call)
+        report = place.ask_server("report")
+        assert report["calls"] == items
+        return {
+            "calls_span_s": report["span_s"],
+            "most_in_flight": report["most_open"],
+            "wall_s": took["wall_s"],
+            "cpu_ms_an_item": took["cpu_s"] / items * 1000,
+        }
+
+
 def compare(items: int) -> Figures:
     with door() as place:
         project(place, items, verdicts=True)
@@ -425,6 +455,7 @@ ROWS: Final[Mapping[str, Callable[[], Figures]]] = {
     "run-eval-25": lambda: run_eval(25),
     "run-eval-100": lambda: run_eval(100),
     "generate-and-check": generate_and_check,
+    "generate-data": lambda: generate_data(500),
     "nothing-to-do-1000": lambda: nothing_to_do(1000),
     "split-10000": lambda: split(10_000),
     "nothing-to-do-10000": lambda: nothing_to_do(10_000),
