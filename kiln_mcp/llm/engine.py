@@ -112,8 +112,9 @@ class Engine:
     def width(self, models: Iterable[str]) -> Width:
         """Return a function for `for_each`: how many items to open at once.
 
-        It is asked before each item, and follows the servers: their settings, what was learned of them, and the list of servers.
-        The rate limiter holds each server to its limit, and shares it fairly among jobs.
+        It is asked before each item, and follows the servers: their settings, what was learned of
+        them, and the list of servers. The rate limiter holds each server to its limit, and shares
+        it fairly among jobs.
 
         Args:
             models: The models that are asked.
