@@ -56,7 +56,10 @@ class RunOutcome:
 
 @dataclass(slots=True)
 class Tally:
-    """What is done by now. Outputs and verdicts count where a model is asked, each by itself."""
+    """What is done by now. Outputs and verdicts count where a model is asked, each by itself.
+
+    `has_read_value` says whether the evaluator found a value in any output.
+    """
 
     total: int
     is_judged_by_model: bool
@@ -67,6 +70,7 @@ class Tally:
     skipped: int = 0
     abstentions: int = 0
     hidden_tokens: int = 0
+    has_read_value: bool = False
     failures: list[Failure] = field(default_factory=list[Failure])
 
     def take_output(self, hidden_tokens: int) -> None:
