@@ -1,7 +1,8 @@
 """Check the words of names, docstrings and docs; print each fault and exit with 1 if there is one.
 
 Faults: a name that says how a thing came about instead of what it is, a module named by a
-gerund, and a sentence of more than 40 words in a docstring or in the documentation.
+gerund, a module whose docstring begins with one, a phrase that plain English does not use, and a
+sentence of more than 40 words in a docstring or in the documentation.
 """
 
 import ast
@@ -38,6 +39,17 @@ PLAIN: Final = frozenset(
 FORMAT: Final = frozenset({"confirmed", "drawn", "left", "starred"})
 """Keys of files that users have; `left` is a parameter of Jinja."""
 
+PHRASES: Final = re.compile(
+    r"""
+    \b(?: anew | lest | thereof | whereupon | thereby | henceforth | in\ one\ go | as\ it\ were
+    | half\ a\ character | of\ several\ who | so\ much\ more\ for | (?:take|took|taken)\ back
+    | (?:None|0|"")\ where\ (?:there|no|nothing|none|it) | where\ there\ (?:is|are)\ none
+    | left\ aside | over\ and\ over | again\ and\ again | whoever | of\ whichever )\b
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+"""Phrases of no technical text; write 'again', 'so that … not', 'undo', 'if there is none'."""
+
 _PHRASE: Final = re.compile(
     r"(?P<head>[a-z]+)_(?:again|as|away|back|before|by|for|from|in|of|on|out|to|up|with)(?:_|$)"
 )
@@ -61,6 +73,7 @@ def _is_empty(word: str) -> bool:
     return word in BANNED or (word.endswith("ed") and word not in PLAIN)
 
 
+_GERUND: Final = re.compile(r"(?!Everything|Training|Pending|String)[A-Z][a-z]+ing\b")
 _FENCE: Final = re.compile(r"```.*?```", re.DOTALL)
 _SENTENCE_END: Final = re.compile(r"[.!?:;][\"'*)\]`]*\s+")
 
@@ -99,11 +112,22 @@ def long_sentences(text: str) -> Iterator[str]:
                 yield sentence
 
 
+def phrases_in(path: Path, text: str) -> Iterator[str]:
+    """Yield each phrase of a file that plain English does not use."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        for match in PHRASES.finditer(line):
+            yield f"{path}:{number}: '{match.group()}' is no plain English; say it another way."
+
+
 def faults_of_module(path: Path) -> Iterator[str]:
     """Yield what is wrong with the words of a Python file."""
     if path.stem.endswith("ing"):
         yield f"{path}: the module is named by a gerund; name it by a noun."
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    source = path.read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    yield from phrases_in(path, source)
+    if _GERUND.match(ast.get_docstring(tree) or ""):
+        yield f"{path}:1: the docstring begins with a gerund; begin with a noun or an imperative."
     for line, name in names_in(tree):
         if says_nothing(name):
             yield f"{path}:{line}: '{name}' does not say what it is; name it by its noun."
@@ -119,7 +143,9 @@ def faults() -> Iterator[str]:
             yield from faults_of_module(path)
     for pattern in DOCUMENTS:
         for path in sorted(Path().glob(pattern)):
-            for sentence in long_sentences(path.read_text(encoding="utf-8")):
+            text = path.read_text(encoding="utf-8")
+            yield from phrases_in(path, text)
+            for sentence in long_sentences(text):
                 yield f"{path}: {len(sentence.split())} words in a sentence: {sentence[:70]}…"
 
 

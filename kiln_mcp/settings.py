@@ -31,6 +31,7 @@ class Settings:
             database of the home.
         does_jobs: Whether this process runs jobs if no other process of the home does. A process
             that soon ends only hands them in.
+        poll_s: How often a door looks for changes of jobs and work orders.
     """
 
     home: Path
@@ -38,6 +39,7 @@ class Settings:
     started_in: Path | None = None
     shared_database_url: str | None = None
     does_jobs: bool = True
+    poll_s: float = 1.0
 
     @property
     def database_url(self) -> str:

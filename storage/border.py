@@ -1,9 +1,10 @@
 """What a project's folder may make us do to files.
 
 A folder may come from anybody: a clone, an archive, a shared disk. So every path that is written,
-moved or removed in it is checked here, whoever named it: a record, a note in the trash, a journal,
-or what others share. No path leaves the project, reaches git's own folder, or leads through a
-link. The checks of links are made under the project's lock, right before the files are touched.
+moved or removed in it is checked here, no matter who named it: a record, a note in the trash, a
+journal, or what others share. No path leaves the project, reaches git's own folder, or leads
+through a link. The checks of links are made under the project's lock, right before the files are
+touched.
 """
 
 import os

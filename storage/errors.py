@@ -75,8 +75,12 @@ class WorkbenchError(Exception):
     next step. Every door shows it as it is. If a quoted reason brings a full stop of its own,
     only one stays. The sentence shows an excerpt of each of the constructor's arguments, with
     control characters escaped.
+
+    Attributes:
+        next: Calls that help; shown after the sentence.
     """
 
+    next: tuple[NextStep, ...] = ()
     _arguments: Mapping[str, object] = MappingProxyType({})
 
     def __new__(cls, *args: Any, **keywords: Any) -> Self:
@@ -85,8 +89,10 @@ class WorkbenchError(Exception):
         error._arguments = arguments_by_name(cls, args, keywords)
         return error
 
-    def __init__(self, sentence: str = "") -> None:
-        text = with_excerpts(repair_surrogates(sentence), self._arguments)
+    def __init__(self, sentence: str = "", *, next: Sequence[NextStep] = ()) -> None:
+        self.next = tuple(next)
+        steps = "".join(f" Next: {step}." for step in self.next)
+        text = with_excerpts(repair_surrogates(f"{sentence}{steps}"), self._arguments)
         super().__init__(_TWO_STOPS.sub(".", defuse(text)))
 
 
@@ -103,15 +109,13 @@ class Refusal(WorkbenchError):
 
         Args:
             sentence: With a named slot for each value: "There is no eval '{name}'."
-            next: Calls that help; shown after the sentence.
+            next: Calls that help.
             values: The values of the slots, each shown as an excerpt; lists with commas. A slot
                 with one of our own reasons has more room (`excerpts.REASON_NAMES`).
         """
-        self.next = tuple(next)
         self._arguments = MappingProxyType({})  # the values are excerpts already
         excerpts_by_slot = {name: _show(value, length_of(name)) for name, value in values.items()}
-        steps = "".join(f" Next: {step}." for step in self.next)
-        super().__init__(f"{sentence.format_map(excerpts_by_slot)}{steps}")
+        super().__init__(sentence.format_map(excerpts_by_slot), next=next)
 
 
 def _show(value: object, longest: int) -> str:

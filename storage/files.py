@@ -181,7 +181,7 @@ def write_all_aside(files: Sequence[tuple[Path, bytes]], place: Path) -> list[Pa
         place: A folder of the same disk that is there.
 
     Raises:
-        WriteError: The disk refused; nothing was changed, and nothing is left aside.
+        WriteError: The disk refused; nothing was changed, and no temporary file stays.
     """
     fresh: list[Path] = []
     try:

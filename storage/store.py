@@ -22,13 +22,15 @@ from storage.commits.attachments import FileToCopy, files_beside
 from storage.commits.claims import hold_claims
 from storage.commits.commit_log import CommitLog, FileEdit, Move
 from storage.commits.group_commit import GroupCommit
+from storage.commits.locks import LONGEST_WAIT_S
 from storage.commits.restoration import restore
 from storage.commits.steps import ChangeRequest
 from storage.commits.trash import TrashEntry, empty_trash, keep_out_of_git, list_trash
-from storage.errors import Refusal
+from storage.errors import ProjectBusy, Refusal
 from storage.files import write_atomically
 from storage.format.layout import PROJECT_FILE
 from storage.format.validation import Ancestors
+from storage.git.attributes import write_attributes
 from storage.project_reader import ProjectReader
 from storage.record_files import read_project
 from storage.records import Project, Record
@@ -46,21 +48,26 @@ class ProjectStore(ProjectReader):
         project: The project's own record.
     """
 
-    def __init__(self, folder: Path, project: Project, state: Path) -> None:
+    def __init__(
+        self, folder: Path, project: Project, state: Path, longest_wait_s: float = LONGEST_WAIT_S
+    ) -> None:
         super().__init__(folder, project, state / "index.sqlite")
-        self._log = CommitLog(folder, state)
+        self._log = CommitLog(folder, state, longest_wait_s)
         self._ancestors = Ancestors(folder)
         self._queue = GroupCommit(self._log, self._take_in)
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod
-    async def open(cls, folder: Path, *, home: Path | None = None) -> Self:
+    async def open(
+        cls, folder: Path, *, home: Path | None = None, longest_wait_s: float = LONGEST_WAIT_S
+    ) -> Self:
         """Open the project in a folder, and finish what a process that died had begun.
 
         Args:
             folder: The folder that holds project.kiln.
             home: The per-user home, where index and lock are kept; None to keep them in
                 a temporary folder, for this store alone.
+            longest_wait_s: How long a save waits for other writers, unless it is patient.
 
         Raises:
             StorageError: The folder holds no project.kiln.
@@ -71,7 +78,7 @@ class ProjectStore(ProjectReader):
         project = await anyio.to_thread.run_sync(read_project, absolute)
         temporary = None if home else tempfile.TemporaryDirectory(prefix="kiln-mcp-")
         state = _state_folder(home, absolute) if home else Path(temporary.name if temporary else "")
-        store = await anyio.to_thread.run_sync(cls, absolute, project, state)
+        store = await anyio.to_thread.run_sync(cls, absolute, project, state, longest_wait_s)
         store._temporary = temporary
         if await anyio.to_thread.run_sync(store._log.recover):
             store.project = await anyio.to_thread.run_sync(read_project, absolute)
@@ -93,6 +100,7 @@ class ProjectStore(ProjectReader):
             )
         content = new_text(project)
         await anyio.to_thread.run_sync(write_atomically, folder / PROJECT_FILE, content)
+        await anyio.to_thread.run_sync(write_attributes, folder)
         return await cls.open(folder, home=home)
 
     async def __aenter__(self) -> Self:
@@ -198,11 +206,14 @@ class ProjectStore(ProjectReader):
         if not edits and not moves:
             return
         if moves or files:
-            await self._write_with_folders(ChangeRequest(edits, moves, reach), files)
+            change = ChangeRequest(edits, moves, reach)
+            await self._write_with_folders(change, files, is_patient=is_patient)
         else:
             await self._queue.commit(ChangeRequest(edits, (), reach), is_patient=is_patient)
 
-    async def _write_with_folders(self, change: ChangeRequest, files: Sequence[FileToCopy]) -> None:
+    async def _write_with_folders(
+        self, change: ChangeRequest, files: Sequence[FileToCopy], *, is_patient: bool
+    ) -> None:
         """Make a change that moves folders or copies files in."""
 
         def write_files() -> None:
@@ -213,7 +224,13 @@ class ProjectStore(ProjectReader):
             with files_beside(self.folder, files):
                 self._log.commit(change.edits, change.moves, reach=change.reach)
 
-        await anyio.to_thread.run_sync(write_files)
+        while True:
+            try:
+                await anyio.to_thread.run_sync(write_files)
+                break
+            except ProjectBusy:
+                if not is_patient:
+                    raise
         move_paths = [path for move in change.moves for path in (move.source, move.target)]
         await self._take_in(change.edits, move_paths)
 

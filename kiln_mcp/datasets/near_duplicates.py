@@ -77,7 +77,7 @@ def group_names(texts: Sequence[str], keys: Sequence[str | None]) -> tuple[str, 
 
     Args:
         texts: The items' inputs.
-        keys: The topic or template of each, None where it has none.
+        keys: The topic or template of each, None if it has none.
     """
     sets = shingle_sets(texts)
     roots = groups_of_sets(sets)

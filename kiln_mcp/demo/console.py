@@ -1,4 +1,4 @@
-"""Telling a person what the demo does: with colours and bars on a terminal, plainly elsewhere."""
+"""The demo's output for a person: colours and bars on a terminal, plain text elsewhere."""
 
 from collections.abc import Sequence
 from typing import Final, Self
@@ -80,7 +80,7 @@ class RichTeller(PlainTeller):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._bars.stop()
 
     def begin(self, title: str) -> None:

@@ -48,7 +48,7 @@ class Teller(Protocol):
         ...
 
     def say(self, sentence: str) -> None:
-        """Something worth knowing came of the step."""
+        """Show a result of the step."""
         ...
 
     def judges(self, report: AgreementReport) -> None:
@@ -65,7 +65,7 @@ class Journey:
         split: How they were dealt.
         first_run: The start's score table on held-out items.
         search: What the search came to.
-        comparison: Start and winner on held-out items; None where there is no winner.
+        comparison: Start and winner on held-out items; None if there is no winner.
     """
 
     items: int
@@ -150,8 +150,8 @@ async def travel(client: Client, folder: Path, teller: Teller, seed: int) -> Jou
 
 
 async def _set_up(client: Client, project: str, teller: Teller) -> str:
-    """Make the project and return the name of its specification."""
-    teller.begin("From a wish to a specification")
+    """Make the project and return the name of its spec."""
+    teller.begin("From a wish to a spec")
     teller.say(f"Wish: {WISH}")
     await client.call(ProjectCreated, "create_project", name="Table bookings", folder=project)
     await client.call(
@@ -164,7 +164,7 @@ async def _set_up(client: Client, project: str, teller: Teller) -> str:
     )
     draft = await client.call(SpecDraft, "draft_spec", project=project, wish=WISH, save=True)
     teller.say(
-        f"Specification '{draft.name}' ({draft.kind.value.replace('_', ' ')}), drafted by "
+        f"Spec '{draft.name}' ({draft.kind.value.replace('_', ' ')}), drafted by "
         f"{draft.author}; {draft.open_gaps} open questions."
     )
     for question in draft.questions[:2]:

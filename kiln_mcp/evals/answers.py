@@ -6,6 +6,7 @@ from pydantic import Field
 
 from kiln_mcp.evals.comparison import PairedDifference
 from kiln_mcp.evals.summaries import ScoreLine
+from kiln_mcp.llm import AnswerState
 from kiln_mcp.statistics import CannotTell, Interval
 from kiln_mcp.workbench.capability import Result
 from storage.errors import NextStep
@@ -63,6 +64,9 @@ class FailedItem(Result):
     item: str
     run_config: str
     reason: str
+    state: AnswerState | None = Field(
+        default=None, description="Of an answer that could not be used."
+    )
 
 
 class EvalRunReport(Result):
@@ -76,7 +80,13 @@ class EvalRunReport(Result):
     already_scored: int
     outputs_made: int
     skipped: int
+    abstentions: int = Field(
+        default=0, description="Items that the judge said cannot be judged: no score."
+    )
     failed: int
+    failed_by_state: dict[AnswerState, int] = Field(
+        default={}, description="Failed because of an answer that could not be used."
+    )
     failures: list[FailedItem] = Field(description="The first five.")
     table: list[ScoreRow]
     warnings: list[str]
@@ -132,6 +142,7 @@ class Comparison(Result):
     rows: list[ComparisonRow]
     exclusions: int = Field(description="Items that were scored for one of the two alone.")
     warnings: list[str]
+    next: list[NextStep] = Field(default=[], description="Calls that help now.")
 
 
 class EvaluatorSummary(Result):

@@ -31,9 +31,7 @@ class NewEval(BaseModel):
     task: str | None = Field(
         default=None, description="Its task; may be left out where there is one."
     )
-    spec: str | None = Field(
-        default=None, description="The specification that it measures, by name or id."
-    )
+    spec: str | None = Field(default=None, description="The spec that it measures, by name or id.")
     scores: list[ScoreDefinition] = Field(
         default=[],
         description="What it scores; left out: one pass or fail of the eval's name, and for "

@@ -1,4 +1,4 @@
-"""Comparing two systems on the same items, and describing one: numbers with their uncertainty."""
+"""Compare two systems on the same items, or describe one: numbers with their uncertainty."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -95,7 +95,7 @@ def stored_case(run: TaskRun) -> Case:
 
 
 def trace_of(run: TaskRun) -> tuple[Mapping[str, JsonValue], ...] | None:
-    """Return a run's conversation, None where none was kept."""
+    """Return a run's conversation; None if none was kept."""
     if run.trace is None:
         return None
     return tuple(message.model_dump(mode="json") for message in run.trace)

@@ -42,9 +42,9 @@ class JobRecords:
         job = self._jobs[number]
         item, output = self._items.pop(number, None), self._outputs.pop(number, None)
         if item is None:
-            raise _gone("item", job.item.id)
+            raise _deleted_record("item", job.item.id)
         if output is None and job.output is not None:
-            raise _gone("output", job.output.id)
+            raise _deleted_record("output", job.output.id)
         return item, output
 
     async def _read_more(self) -> None:
@@ -61,8 +61,8 @@ class JobRecords:
         self._end = numbers.stop
 
 
-def _gone(noun: str, record_id: str) -> EvalError:
+def _deleted_record(noun: str, record_id: str) -> EvalError:
     return EvalError(
         f"The {noun} {record_id} was deleted meanwhile, or its file cannot be read. Run again to "
-        "leave it out or to make it anew."
+        "leave it out or to create it again."
     )

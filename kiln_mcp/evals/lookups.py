@@ -1,4 +1,4 @@
-"""Finding the records that a call names, by id or name."""
+"""Find the records that a call names, by id or name."""
 
 import difflib
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.measurement import Measurement
 from storage import Eval, EvalConfig, ProjectStore, Task, TaskRunConfig
-from storage.errors import RecordNotFound
+from storage.errors import NextStep, RecordNotFound
 from storage.refusals import ambiguous_name
 
 
@@ -41,10 +41,10 @@ class TaskEval:
 
 
 def choose(kind: str, candidates: Sequence[NamedT], reference: str) -> NamedT:
-    """Return the candidate with an id or name, letters' case left aside.
+    """Return the candidate with an id or name, whatever the case of its letters.
 
     Raises:
-        RecordNotFound: There is none; names those close to it, or all where there are few.
+        RecordNotFound: There is none; the error names the closest, or all if there are few.
         Refusal: Several have the name.
     """
     key = reference.strip().casefold()
@@ -68,7 +68,7 @@ async def all_evals(store: ProjectStore) -> list[TaskEval]:
 
 
 async def find_eval(store: ProjectStore, reference: str) -> TaskEval:
-    """Return the eval that is named, of whichever task.
+    """Return the eval with a name or id, of any task.
 
     Raises:
         RecordNotFound: There is none.
@@ -79,7 +79,7 @@ async def find_eval(store: ProjectStore, reference: str) -> TaskEval:
 async def find_evaluator(
     store: ProjectStore, eval_record: Eval, reference: str | None
 ) -> EvalConfig:
-    """Return the evaluator that is named, otherwise the eval's current one, otherwise its only one.
+    """Return the named evaluator; without a name, the eval's current one or its only one.
 
     Raises:
         NothingToEvaluate: The eval has no evaluator, or several and none is current or named.
@@ -91,7 +91,8 @@ async def find_evaluator(
         return choose("evaluator", evaluators, name)
     if not evaluators:
         raise NothingToEvaluate(
-            f"The eval {eval_record.name!r} has no evaluator. Make one with create_evaluator."
+            f"The eval {eval_record.name!r} has no evaluator.",
+            next=[NextStep(tool="create_evaluator", reason="create one")],
         )
     if len(evaluators) > 1:
         names = ", ".join(evaluator.name for evaluator in evaluators)
@@ -116,7 +117,7 @@ async def gather(store: ProjectStore, task_eval: TaskEval, reference: str | None
 async def find_run_configs(
     store: ProjectStore, task: Task, references: Sequence[str]
 ) -> list[TaskRunConfig]:
-    """Return the run configs that are named, in this order; all where none is named.
+    """Return the named run configs, in this order; all of the task if no name is given.
 
     Raises:
         RecordNotFound: There is none of a name.
@@ -125,7 +126,8 @@ async def find_run_configs(
     configs = await store.children(task, TaskRunConfig)
     if not configs:
         raise NothingToEvaluate(
-            f"The task {task.name!r} has no run config. Make one with create_run_config."
+            f"The task {task.name!r} has no run config.",
+            next=[NextStep(tool="create_run_config", reason="create one")],
         )
     if not references:
         return configs

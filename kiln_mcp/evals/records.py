@@ -46,8 +46,8 @@ def make_eval(name: str, definition: NewEval, field_names: Sequence[str] = ()) -
 
 def _usual_scores(name: str, field_names: Sequence[str]) -> list[ScoreDefinition]:
     """Return a score for the whole output, and one for each field that a score can be named by."""
-    whole = ScoreDefinition(name=name[:LONGEST_SCORE_NAME].strip())
-    scores = {score_key(whole.name): whole}
+    output_score = ScoreDefinition(name=name[:LONGEST_SCORE_NAME].strip())
+    scores = {score_key(output_score.name): output_score}
     for field in field_names:
         key = score_key(field)
         if key and len(field) <= LONGEST_SCORE_NAME:

@@ -1,4 +1,4 @@
-"""Running evals: outputs for the items of a split, and an evaluator's verdicts on them.
+"""Run evals: get outputs for the items of a split, and an evaluator's verdicts on them.
 
 What is there already is not made again: an item that has a verdict is passed over, and an output
 that was made for another judge is judged as it is. What fails is reported by item and tried again
@@ -6,7 +6,8 @@ by the next run. Records are read a few at a time, shortly before they are used.
 """
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -16,10 +17,17 @@ import anyio
 from kiln_mcp.evals.items import Item, case_of, stored_case
 from kiln_mcp.evals.job_records import JobRecords
 from kiln_mcp.evals.measurement import Measurement, VerdictTask, Work, open_jobs
-from kiln_mcp.evaluators.evaluator import Evaluation, Evaluator, Setting, Skipped
+from kiln_mcp.evaluators.evaluator import (
+    CANNOT_BE_JUDGED,
+    Evaluation,
+    Evaluator,
+    Setting,
+    Skipped,
+)
 from kiln_mcp.evaluators.registry import load_evaluator
-from kiln_mcp.llm.errors import ModelError
-from kiln_mcp.llm.for_each import for_each
+from kiln_mcp.llm import AnswerState
+from kiln_mcp.llm.errors import BadAnswer, ModelError
+from kiln_mcp.llm.for_each import Width, for_each
 from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.run_configs.task_runs import produce, stored_usage, to_task_run
 from kiln_mcp.workbench.workspace import FIRST_PAUSE_S, LONGEST_PAUSE_S, Workspace
@@ -31,11 +39,19 @@ CLAIMED_AT_ONCE: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An item that could not be scored, and why."""
+    """An item that could not be scored, and why.
+
+    Attributes:
+        item_id: The item.
+        run_config: The run config's name.
+        reason: The error's sentence.
+        state: The state of the answer that could not be used; None if there was no answer.
+    """
 
     item_id: str
     run_config: str
     reason: str
+    state: AnswerState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +64,8 @@ class RunOutcome:
         new_outputs: Outputs that were made.
         skipped: Items that lack what the evaluator needs.
         failures: Items that could not be scored.
+        abstentions: Items that the judge said cannot be judged.
+        hidden_tokens: Output tokens of new outputs that their server did not list as output.
     """
 
     new_verdicts: int
@@ -55,6 +73,13 @@ class RunOutcome:
     new_outputs: int
     skipped: int
     failures: tuple[Failure, ...]
+    abstentions: int = 0
+    hidden_tokens: int = 0
+
+    @property
+    def failures_by_state(self) -> Mapping[AnswerState, int]:
+        """The failures because of an answer that could not be used, by its state."""
+        return Counter(failure.state for failure in self.failures if failure.state is not None)
 
 
 @dataclass(slots=True)
@@ -68,15 +93,20 @@ class _Tally:
     new_verdicts: int = 0
     new_outputs: int = 0
     skipped: int = 0
+    abstentions: int = 0
+    hidden_tokens: int = 0
     failures: list[Failure] = field(default_factory=list[Failure])
 
-    def take_output(self) -> None:
+    def take_output(self, hidden_tokens: int) -> None:
         self.new_outputs += 1
+        self.hidden_tokens += hidden_tokens
         self.done += self.is_judged_by_model
 
     def take_verdict(self, verdict: "Evaluation | Skipped") -> None:
         self.done += 1
-        if isinstance(verdict, Skipped):
+        if isinstance(verdict, Skipped) and verdict.reason == CANNOT_BE_JUDGED:
+            self.abstentions += 1
+        elif isinstance(verdict, Skipped):
             self.skipped += 1
         else:
             self.new_verdicts += 1
@@ -97,6 +127,7 @@ class _Tally:
             "outputs made": self.new_outputs if self.is_judged_by_model else 0,
             "scored": self.new_verdicts,
             "skipped": self.skipped,
+            "not judged": self.abstentions,
             "failed": len(self.failures),
         }
         return ", ".join(f"{count} {noun}" for noun, count in counts.items() if count)
@@ -109,7 +140,7 @@ class _Tally:
     @property
     def did_anything(self) -> bool:
         """Whether any item was tried here."""
-        return bool(self.new_verdicts or self.skipped or self.failures)
+        return bool(self.new_verdicts or self.skipped or self.abstentions or self.failures)
 
     def outcome(self) -> RunOutcome:
         """Return what was done in all."""
@@ -119,6 +150,8 @@ class _Tally:
             new_outputs=self.new_outputs,
             skipped=self.skipped,
             failures=tuple(self.failures),
+            abstentions=self.abstentions,
+            hidden_tokens=self.hidden_tokens,
         )
 
 
@@ -160,7 +193,7 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
     return outcome
 
 
-def _width(workspace: Workspace, work: Work) -> int:
+def _width(workspace: Workspace, work: Work) -> Width:
     return workspace.engine.width(model for model, calls in work.calls_by_model.items() if calls)
 
 
@@ -188,14 +221,14 @@ class _Run:
         measurement: The eval.
         evaluator: Its evaluator, opened once.
         tally: What is done.
-        width: Items at once.
+        width: How many items at once.
     """
 
     workspace: Workspace
     measurement: Measurement
     evaluator: Evaluator
     tally: _Tally
-    width: int
+    width: Width
 
 
 async def _carry_out_claimed(run: _Run, jobs: Sequence[VerdictTask]) -> list[VerdictTask]:
@@ -248,7 +281,8 @@ async def _do(run: _Run, job: VerdictTask, number: int, records: JobRecords) -> 
                 tally.take_verdict(verdict)
     except (ModelError, EvalError) as error:
         name = job.run_config.name if job.run_config else "stored output"
-        tally.failures.append(Failure(job.item.id, name, str(error)))
+        state = error.state if isinstance(error, BadAnswer) else None
+        tally.failures.append(Failure(job.item.id, name, str(error), state))
 
 
 async def _generate(run: _Run, job: VerdictTask, item: Item) -> TaskRun:
@@ -261,7 +295,7 @@ async def _generate(run: _Run, job: VerdictTask, item: Item) -> TaskRun:
     measurement = run.measurement
     with anyio.CancelScope(shield=True):  # a pause and a cancel keep what is paid for
         output = await measurement.store.save(output, parent=measurement.task, is_patient=True)
-        run.tally.take_output()
+        run.tally.take_output(production.usage.hidden_tokens)
     return output
 
 
@@ -313,12 +347,13 @@ async def _write_log(work: Work, outcome: RunOutcome) -> None:
         "kept": outcome.existing,
         "generated": outcome.new_outputs,
         "skipped": outcome.skipped,
+        "abstentions": outcome.abstentions,
         "failures": [
-            {"item": f.item_id, "run_config": f.run_config, "reason": f.reason}
+            {"item": f.item_id, "run_config": f.run_config, "reason": f.reason, "state": f.state}
             for f in outcome.failures
         ],
     }
-    async with measurement.store.transaction() as change:
+    async with measurement.store.transaction(is_patient=True) as change:
         change.append_lines(
             measurement.evaluator_record, RUN_LOG, [json.dumps(entry, ensure_ascii=False)]
         )

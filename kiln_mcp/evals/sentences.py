@@ -1,26 +1,34 @@
-"""What the capabilities of this room say in words: warnings and next steps."""
+"""Warnings, refusals and next steps of the capabilities of this room."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from kiln_mcp.evals.answers import ComparisonRow
+from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evals.runner import RunOutcome
 from kiln_mcp.evals.summaries import ScoreLine
+from kiln_mcp.llm import AnswerState
 from storage import Eval
 from storage.errors import NextStep
 
 FEW_ITEMS: Final = 30
+_STATE_SENTENCES: Final[Mapping[AnswerState, str]] = {
+    "truncated": "answers were cut off at max_tokens: they have no score.",
+    "refused": "answers were refusals, or were filtered: they have no score.",
+    "empty": "answers were empty: they have no score.",
+    "unreadable": "answers did not fit their schema: they have no score.",
+}
 
 
 def filter_of_test(eval_record: Eval) -> str:
-    """Return the filter of an eval's test items, "" where it has none."""
+    """Return the filter of an eval's test items; "" if it has none."""
     split = eval_record.split("test")
     return split.filter_id if split else ""
 
 
 def after_evaluator(eval_record: Eval, *, items: int, is_judge: bool) -> list[NextStep]:
-    """Return the next steps after an evaluator was made."""
+    """Return the next steps after an evaluator was created."""
     if not items:
         reason = f"no item fits {filter_of_test(eval_record)!r} yet: add items with that tag"
         return [
@@ -39,28 +47,48 @@ def after_evaluator(eval_record: Eval, *, items: int, is_judge: bool) -> list[Ne
     ]
 
 
-def after_run(eval_record: Eval, lines: Sequence[ScoreLine]) -> list[NextStep]:
+def after_run(
+    measurement: Measurement, lines: Sequence[ScoreLine], *, is_calibrated: bool
+) -> list[NextStep]:
     """Return the next steps after a run of an eval."""
+    eval_name = measurement.eval_record.name
     look = NextStep(
-        tool="describe_eval",
-        reason="read what failed",
-        arguments={"eval": eval_record.name, "show": {}},
+        tool="describe_eval", reason="read what failed", arguments={"eval": eval_name, "show": {}}
     )
     if len({line.run_config for line in lines}) > 1:
-        return [look, NextStep(tool="compare_run_configs", reason="test whether one is better")]
-    return [look, NextStep(tool="evolve_prompt", reason="search for a better prompt")]
+        step = NextStep(tool="compare_run_configs", reason="test whether one is better")
+    else:
+        step = NextStep(tool="evolve_prompt", reason="search for a better prompt")
+    if measurement.evaluator.model and not is_calibrated:
+        return [look, step, *_judge_check(eval_name)]
+    return [look, step]
 
 
-def no_items(eval_record: Eval, split: str) -> str:
-    """Say why a split has no item."""
+def after_comparison(measurement: Measurement) -> list[NextStep]:
+    """Return the next steps after a comparison."""
+    return _judge_check(measurement.eval_record.name) if measurement.evaluator.model else []
+
+
+def _judge_check(eval_name: str) -> list[NextStep]:
+    reason = "measure how far the judge agrees with people"
+    return [NextStep(tool="measure_agreement", reason=reason, arguments={"eval": eval_name})]
+
+
+def no_items(eval_record: Eval, split: str) -> NothingToEvaluate:
+    """Return the error for a split without items."""
     part = eval_record.split(split)
     if part is None:
         names = ", ".join(eval_record.splits)
-        return f"The eval {eval_record.name!r} has no split {split!r}. It has: {names}."
-    return (
-        f"The split {split!r} of {eval_record.name!r} is empty: no item fits {part.filter_id!r}. "
-        "Call add_items with that tag in `tags`, or make a new eval over a split: split_data, then "
-        "create_evaluator with another eval name."
+        return NothingToEvaluate(
+            f"The eval {eval_record.name!r} has no split {split!r}. Choose one of: {names}."
+        )
+    return NothingToEvaluate(
+        f"The split {split!r} of {eval_record.name!r} is empty: no item fits {part.filter_id!r}.",
+        next=[
+            NextStep(tool="add_items", reason="add items with that tag in `tags`"),
+            NextStep(tool="split_data", reason="or deal the items that are there into parts"),
+            NextStep(tool="create_evaluator", reason="then create an eval with another name"),
+        ],
     )
 
 
@@ -74,14 +102,26 @@ def run_warnings(
             f"{len(outcome.failures)} items could not be scored and are left out of the table: the "
             "means may be off. Run again to retry them."
         )
+    warnings += [
+        f"{count} {_STATE_SENTENCES[state]}" for state, count in outcome.failures_by_state.items()
+    ]
+    if outcome.abstentions:
+        warnings.append(
+            f"{outcome.abstentions} items have no score, because the judge said that they cannot "
+            "be judged from what it is shown."
+        )
+    if outcome.hidden_tokens:
+        warnings.append(
+            f"{outcome.hidden_tokens} hidden tokens of reasoning are counted and priced as output: "
+            "the server counts them only in its total or beside its output."
+        )
     if outcome.skipped:
         warnings.append(f"{outcome.skipped} items lack what the evaluator needs and were skipped.")
     if items < FEW_ITEMS:
         warnings.append(f"{items} items are few: expect wide intervals.")
     if measurement.evaluator.model and not is_calibrated:
         warnings.append(
-            "This judge was never compared with people's labels: its scores may mean nothing. "
-            "Call measure_agreement."
+            "This judge was never compared with people's labels: its scores may mean nothing."
         )
     return warnings
 
@@ -97,6 +137,6 @@ def comparison_warnings(
         warnings.append(f"{len(rows)} scores were compared: one may differ by luck.")
     if measurement.evaluator.model:
         warnings.append(
-            "The scores are a judge's, not people's: see measure_agreement for what it is worth."
+            "The scores are a judge's, not people's: they are worth what its agreement is worth."
         )
     return warnings

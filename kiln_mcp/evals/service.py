@@ -19,7 +19,7 @@ from kiln_mcp.evals.answers import (
 )
 from kiln_mcp.evals.arguments import ItemChoice, ItemsToShow, NewEval
 from kiln_mcp.evals.comparison import in_words, paired_difference
-from kiln_mcp.evals.errors import NothingToEvaluate, no_score
+from kiln_mcp.evals.errors import no_score
 from kiln_mcp.evals.items import ItemReference, items_of
 from kiln_mcp.evals.lookups import (
     TaskEval,
@@ -34,6 +34,7 @@ from kiln_mcp.evals.parts import with_items
 from kiln_mcp.evals.records import make_eval, plan_of_evaluator
 from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.sentences import (
+    after_comparison,
     after_evaluator,
     after_run,
     comparison_warnings,
@@ -86,7 +87,7 @@ async def create_evaluator(
 ) -> Proposal[EvaluatorCreated]:
     """Make an evaluator: a model with steps to go through, or a check that asks no model.
 
-    Makes the eval too where there is none of this name, over the split that split_data dealt. The
+    Creates the eval too if there is none of this name, over the split that split_data dealt. The
     first evaluator of an eval becomes its current one. A model judge must be measured against
     people's labels (measure_agreement) before its scores mean anything. The person reads and
     approves the code of a code evaluator before it is saved.
@@ -156,7 +157,7 @@ async def run_eval(
 ) -> Proposal[EvalRunReport]:
     """Run run configs on an eval's items and judge the outputs; answer with the score table.
 
-    What is scored already is kept, so a run that was stopped goes on where it was. Compare two
+    What is scored already is kept, so a run that was stopped continues where it was. Compare two
     run configs with compare_run_configs, which is sharper than two intervals side by side.
     """
     store = await workspace.open_project(project)
@@ -165,7 +166,7 @@ async def run_eval(
     configs = await find_run_configs(store, measurement.task, run_configs or [])
     chosen_items = (await _split_items(measurement, items.split))[: items.limit]
     if not chosen_items:
-        raise NothingToEvaluate(no_items(measurement.eval_record, items.split))
+        raise no_items(measurement.eval_record, items.split)
     work = await plan_run(measurement, configs, chosen_items, seed=items.seed)
     ways = "1 run config" if len(configs) == 1 else f"{len(configs)} run configs"
     summary = f"Score {len(chosen_items)} items for {ways} of {measurement.task.name!r}."
@@ -177,6 +178,7 @@ async def run_eval(
         if work.jobs and len(outcome.failures) == len(work.jobs):
             raise no_score([failure.reason for failure in outcome.failures])
         lines = await score_lines(measurement, configs, [item.id for item in chosen_items])
+        is_calibrated = await measurement.is_calibrated()
         return EvalRunReport(
             eval=measurement.eval_record.name,
             evaluator=measurement.evaluator_record.name,
@@ -186,21 +188,22 @@ async def run_eval(
             already_scored=outcome.existing,
             outputs_made=outcome.new_outputs,
             skipped=outcome.skipped,
+            abstentions=outcome.abstentions,
             failed=len(outcome.failures),
+            failed_by_state=dict(outcome.failures_by_state),
             failures=first_failures(
                 [
-                    FailedItem(item=f.item_id, run_config=f.run_config, reason=f.reason)
+                    FailedItem(
+                        item=f.item_id, run_config=f.run_config, reason=f.reason, state=f.state
+                    )
                     for f in outcome.failures
                 ]
             ),
             table=[ScoreRow.of(line) for line in lines],
             warnings=run_warnings(
-                measurement,
-                outcome,
-                len(chosen_items),
-                is_calibrated=await measurement.is_calibrated(),
+                measurement, outcome, len(chosen_items), is_calibrated=is_calibrated
             ),
-            next=after_run(measurement.eval_record, lines),
+            next=after_run(measurement, lines, is_calibrated=is_calibrated),
         )
 
     return Proposal(plan, score)
@@ -255,6 +258,7 @@ async def compare_run_configs(
         rows=rows,
         exclusions=exclusions,
         warnings=comparison_warnings(measurement, rows, exclusions),
+        next=after_comparison(measurement),
     )
 
 

@@ -21,8 +21,8 @@ class ScoreLine:
         interval: Its 95 % interval, or why there is none.
         count: Items with this score.
         exclusions: Items without it: skipped, failed or not yet run.
-        cost_usd: Mean cost of an output; None where fewer than half report it.
-        latency_s: Mean time of an output; None where fewer than half report it.
+        cost_usd: Mean cost of an output; None if fewer than half report it.
+        latency_s: Mean time of an output; None if fewer than half report it.
     """
 
     run_config: str
@@ -69,10 +69,10 @@ async def score_lines(
 
 
 def _cost(usage: UsageMeans | None) -> float | None:
-    return usage.cost if usage and usage.priced * 2 >= usage.results else None
+    return usage.cost if usage and usage.cost_count * 2 >= usage.results else None
 
 
 def _seconds(usage: UsageMeans | None) -> float | None:
-    if usage is None or usage.latency_ms is None or usage.timed * 2 < usage.results:
+    if usage is None or usage.latency_ms is None or usage.latency_count * 2 < usage.results:
         return None
     return usage.latency_ms / 1000

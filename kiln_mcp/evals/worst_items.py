@@ -84,7 +84,7 @@ async def _view_of(
 
 
 def _worth(measurement: Measurement, scores: Mapping[str, float]) -> float | None:
-    """Return the mean score from 0 to 1; None where there is none."""
+    """Return the mean score from 0 to 1; None if there is none."""
     kinds = {score.json_key: score.type for score in measurement.eval_record.output_scores}
     values = [to_unit_scale(v, kinds[k]) for k, v in scores.items() if k in kinds]
     return sum(values) / len(values) if values else None

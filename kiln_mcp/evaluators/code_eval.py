@@ -22,6 +22,7 @@ from kiln_mcp.run_configs.errors import EvalError, unusable_template
 from kiln_mcp.run_configs.templates import Case
 from kiln_mcp.workbench.workspace import Workspace
 from storage import CodeEval, Eval, EvalConfig, ProjectStore
+from storage.errors import NextStep
 from storage.format.layout import SCORER_FILE
 from storage.isolation.outcomes import Failed, Invalid, Value
 from storage.isolation.pool import shared_pool
@@ -79,7 +80,7 @@ class CodeEvaluator:
         code = self.properties.code
         if code is None:
             raise EvalError(
-                f"The code of the evaluator {self.name!r} was not loaded. Run it again."
+                f"The code of the evaluator {self.name!r} was not loaded. Run the eval again."
             )
         skipped = missing_reference(self.properties.reference_keys, case)
         if skipped:
@@ -99,7 +100,10 @@ class CodeEvaluator:
             case Invalid(reason):
                 raise unusable_template(code, reason)
             case Failed(reason):
-                raise EvalError(f"The code of the evaluator {reason}. This item has no score.")
+                raise EvalError(
+                    f"The code of the evaluator {self.name!r} {reason}. This item has no score: "
+                    "create an evaluator whose code handles it, or accept the gap."
+                )
 
 
 def _scores(value: JsonValue, eval_record: Eval) -> dict[str, float]:
@@ -108,7 +112,10 @@ def _scores(value: JsonValue, eval_record: Eval) -> dict[str, float]:
     scores = {key: float(score) for key, score in values.items() if isinstance(score, int | float)}
     fault = eval_record.fault_of(scores)
     if fault:
-        raise EvalError(f"The code of the evaluator gave scores that do not fit the eval: {fault}.")
+        raise EvalError(
+            f"The code of the evaluator gave scores that do not fit the eval: {fault}. Its score() "
+            f"must return a number for each of: {', '.join(keys)}."
+        )
     return scores
 
 
@@ -123,8 +130,8 @@ async def _load(workspace: Workspace, store: ProjectStore, record: EvalConfig) -
     if properties.tool_allowlist:
         raise EvalError(
             f"The evaluator {record.name!r} is of kind code_eval that calls tools, which does not "
-            "run here. Choose an llm_judge, a deterministic check, or make one with "
-            "create_evaluator."
+            "run here. Choose a judge or a deterministic check.",
+            next=[NextStep(tool="create_evaluator", reason="create another")],
         )
     purpose = f"the code evaluator {record.name!r}"
     await anyio.to_thread.run_sync(workspace.trust.require_trust, store.folder, purpose)
@@ -134,7 +141,8 @@ async def _load(workspace: Workspace, store: ProjectStore, record: EvalConfig) -
     except (OSError, ValueError) as error:
         raise EvalError(
             f"The code of the evaluator {record.name!r} cannot be read from {file}: {error}. "
-            "Put the file back, or make another evaluator with create_evaluator."
+            "Put the file back, or use another evaluator.",
+            next=[NextStep(tool="create_evaluator", reason="create another")],
         ) from error
     return record.replace(properties=properties.model_copy(update={"code": code}))
 

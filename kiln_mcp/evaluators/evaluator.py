@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -79,12 +79,16 @@ def as_scores(values: Mapping[str, float]) -> Mapping[str, Score]:
     return {key: Score(value) for key, value in values.items()}
 
 
+CANNOT_BE_JUDGED: Final = "cannot_be_judged"
+"""The reason of an item on which the judge abstains."""
+
+
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """An item that lacks what the evaluator needs.
+    """An item that lacks what the evaluator needs, or on which it abstains.
 
     Attributes:
-        reason: The format's word for it, such as `missing_reference_key`.
+        reason: The format's word for it, such as `missing_reference_key`; or CANNOT_BE_JUDGED.
         detail: One sentence.
     """
 

@@ -63,18 +63,18 @@ def _value_of(
         return float(by_key[name].is_equal), by_key[name].detail
     if key in MEASURES:
         return _counts_of_whole(comparison).measure(key), comparison.detail
-    return float(comparison.whole.is_equal), ""
+    return float(comparison.total.is_equal), ""
 
 
 def _counts_of_whole(comparison: ValueComparison) -> ListCounts:
     """Count the items of a whole list, or the fields of an object that hold no inner object."""
-    if comparison.whole.counts is not None:
-        return comparison.whole.counts
+    if comparison.total.counts is not None:
+        return comparison.total.counts
     paths = comparison.fields
     inner = {path[:-1] for path in paths}
     leaves = [result for path, result in paths.items() if path not in inner]
     if not leaves:
-        is_equal = comparison.whole.is_equal
+        is_equal = comparison.total.is_equal
         return ListCounts(int(is_equal), int(not is_equal), int(not is_equal))
     matches = sum(result.is_equal and not result.is_absent for result in leaves)
     return ListCounts(
@@ -86,13 +86,13 @@ def _counts_of_whole(comparison: ValueComparison) -> ListCounts:
 
 def _by_key(results: Mapping[Path, FieldResult]) -> dict[str, FieldResult]:
     """Return results by the keys that name them; a last name that two fields share names none."""
-    keyed = {score_key("_".join(path)): result for path, result in results.items()}
+    results_by_key = {score_key("_".join(path)): result for path, result in results.items()}
     names = [score_key(path[-1]) for path in results]
     for path, result in results.items():
         name = score_key(path[-1])
         if names.count(name) == 1:
-            keyed.setdefault(name, result)
-    return keyed
+            results_by_key.setdefault(name, result)
+    return results_by_key
 
 
 def share_score(score: EvalOutputScore, share: float, feedback: str = "") -> Score:

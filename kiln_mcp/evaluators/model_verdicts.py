@@ -4,15 +4,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from kiln_mcp.evaluators.evaluator import Evaluation, Setting, as_scores
-from kiln_mcp.evaluators.scales import answer_schema, read_scores, weighted_scores
-from kiln_mcp.llm import Message, ModelRequest
+from kiln_mcp.evaluators.evaluator import (
+    CANNOT_BE_JUDGED,
+    Evaluation,
+    Setting,
+    Skipped,
+    as_scores,
+)
+from kiln_mcp.evaluators.scales import abstains, answer_schema, read_scores, weighted_scores
+from kiln_mcp.llm import AnswerState, Message, ModelRequest
 from kiln_mcp.llm import Usage as ModelUsage
+from storage.text.excerpts import excerpt
 
 TOP_LOGPROBS: Final = 10
 LONGEST_VERDICT: Final = 1200
 LONGEST_THOUGHT: Final = 900
+USABLE_THOUGHT: Final[tuple[AnswerState, ...]] = ("complete", "truncated")
+"""The states of thoughts before a verdict; the verdict itself must be complete."""
 THINK_FIRST: Final = "Go through the steps now and write down what you find. No verdict yet."
+NO_REASON: Final = "The judge says that the output cannot be judged from what is shown."
 GIVE_VERDICT: Final = "Now give the verdict alone, as JSON."
 
 
@@ -38,8 +48,8 @@ class JudgeModel:
 
 async def ask_verdict(
     judge: JudgeModel, prompt: tuple[Message, ...], setting: Setting
-) -> Evaluation:
-    """Ask a judge's model for a verdict.
+) -> Evaluation | Skipped:
+    """Ask a judge's model for a verdict; it may abstain.
 
     Raises:
         EvalError: The answer holds no score.
@@ -51,7 +61,9 @@ async def ask_verdict(
     reflection, usage, latency = "", ModelUsage(calls=0), 0.0
     if judge.thinking:
         request = request.with_messages(Message("user", judge.thinking))
-        first = await engine.complete(replace(request, max_tokens=LONGEST_THOUGHT), asker=asker)
+        first = await engine.complete(
+            replace(request, max_tokens=LONGEST_THOUGHT), asker=asker, accept=USABLE_THOUGHT
+        )
         reflection, usage, latency = first.text, first.usage, first.latency_s
         request = request.with_messages(
             Message("assistant", first.text), Message("user", GIVE_VERDICT)
@@ -62,15 +74,18 @@ async def ask_verdict(
         top_logprobs=TOP_LOGPROBS if judge.is_weighted else 0,
     )
     answer = await engine.complete(request, asker=asker)
+    reasoning = answer.value.get("reasoning") if isinstance(answer.value, dict) else None
+    verdict = reflection or str(reasoning or answer.reasoning)
+    if abstains(answer.value, scores):
+        return Skipped(CANNOT_BE_JUDGED, excerpt(verdict) or NO_REASON)
     values = (
         weighted_scores(answer.logprobs, scores)
         if judge.is_weighted
         else read_scores(answer.value, scores)
     )
-    reasoning = answer.value.get("reasoning") if isinstance(answer.value, dict) else None
     return Evaluation(
         scores=as_scores(values),
-        verdict=reflection or str(reasoning or answer.reasoning),
+        verdict=verdict,
         usage=usage + answer.usage,
         latency_s=latency + answer.latency_s,
     )

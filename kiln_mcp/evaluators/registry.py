@@ -32,6 +32,7 @@ from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.run_configs.templates import Case
 from kiln_mcp.workbench.workspace import Workspace
 from storage import EvalConfig, ProjectStore
+from storage.errors import NextStep
 from storage.records.evaluator import is_extension_type
 from storage.text.excerpts import defuse, excerpt
 
@@ -71,7 +72,7 @@ class EvaluatorKinds:
 
     @property
     def definitions(self) -> tuple[type[EvaluatorDefinition], ...]:
-        """The arguments of each kind that can be made anew."""
+        """The arguments of each kind that can be created."""
         return tuple(kind.definition for kind in self.by_name.values() if kind.definition)
 
     def open(self, record: EvalConfig) -> Evaluator:
@@ -98,7 +99,8 @@ class MissingKind:
         del case, setting
         raise EvalError(
             f"The evaluator {self.name!r} is of kind {self.kind}, which does not run here. Install "
-            "the extension that offers it, or make another with create_evaluator."
+            "the extension that offers it, or use another evaluator.",
+            next=[NextStep(tool="create_evaluator", reason="create another")],
         )
 
 

@@ -11,12 +11,16 @@ from kiln_mcp.llm import TokenLogprob
 from kiln_mcp.projects.runs.ratings import VALUES
 from storage import EvalOutputScore
 
+ABSTENTION: Final = "null if it cannot be judged from what is shown."
 MISSING_LOGPROB: Final = -9999.0
 """What some servers give for a token that has no logprob."""
 
 
 def answer_schema(scores: Sequence[EvalOutputScore], *, reasoning: bool) -> Mapping[str, JsonValue]:
-    """Return the JSON schema of a judge's answer: one property a score, reasons first."""
+    """Return the JSON schema of a judge's answer: one property a score, reasons first.
+
+    A score may be null: the judge abstains.
+    """
     properties: dict[str, JsonValue] = {}
     if reasoning:
         properties["reasoning"] = {
@@ -32,6 +36,13 @@ def answer_schema(scores: Sequence[EvalOutputScore], *, reasoning: bool) -> Mapp
         "required": list(properties),
         "additionalProperties": False,
     }
+
+
+def abstains(answer: JsonValue, scores: Sequence[EvalOutputScore]) -> bool:
+    """Return whether a judge's answer says of a score that it cannot be judged."""
+    return isinstance(answer, dict) and any(
+        score.json_key in answer and answer[score.json_key] is None for score in scores
+    )
 
 
 def read_scores(answer: JsonValue, scores: Sequence[EvalOutputScore]) -> Mapping[str, float]:
@@ -107,11 +118,12 @@ def to_unit_scale(value: float, kind: str) -> float:
 
 
 def _score_schema(score: EvalOutputScore) -> JsonValue:
-    description = score.instruction or score.name
+    description = f"{score.instruction or score.name} ({ABSTENTION})"
     if score.type == "five_star":
-        return {"type": "integer", "minimum": 1, "maximum": 5, "description": description}
-    choices: list[JsonValue] = list(VALUES[score.type])
-    return {"type": "string", "enum": choices, "description": description}
+        kinds: list[JsonValue] = ["integer", "null"]
+        return {"type": kinds, "minimum": 1, "maximum": 5, "description": description}
+    choices: list[JsonValue] = [*VALUES[score.type], None]
+    return {"type": ["string", "null"], "enum": choices, "description": description}
 
 
 def _value(answer: JsonValue, score: EvalOutputScore) -> float:

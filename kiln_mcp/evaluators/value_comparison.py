@@ -24,7 +24,7 @@ Path = tuple[str, ...]
 
 _SECONDS_A_DAY: Final = 86_400
 _SHOWN_DIFFERENCES: Final = 5
-_ANYTHING: Final[Mapping[str, JsonValue]] = {}
+_ANY_SCHEMA: Final[Mapping[str, JsonValue]] = {}
 _DEEPEST_FIELD: Final = 3
 _MOST_REFERENCES: Final = 20
 _MOST_PAIRS: Final = 1_000_000
@@ -96,11 +96,11 @@ class ValueComparison:
     """How an output agrees with what is expected.
 
     Attributes:
-        whole: The whole value.
+        total: The whole value.
         fields: Each field of an object by its path, those of inner objects too.
     """
 
-    whole: FieldResult
+    total: FieldResult
     fields: Mapping[Path, FieldResult] = field(default_factory=dict[Path, FieldResult])
 
     @property
@@ -111,9 +111,9 @@ class ValueComparison:
             for path, result in self.fields.items()
             if not result.is_equal and result.detail
         ]
-        shown = "; ".join(different[:_SHOWN_DIFFERENCES])
-        more = len(different) - _SHOWN_DIFFERENCES
-        return (shown + (f"; and {more} more" if more > 0 else "")) or self.whole.detail
+        examples = "; ".join(different[:_SHOWN_DIFFERENCES])
+        rest = len(different) - _SHOWN_DIFFERENCES
+        return (examples + (f"; and {rest} more" if rest > 0 else "")) or self.total.detail
 
 
 def compare_values(
@@ -140,13 +140,13 @@ def compare_values(
         detail = "" if same else _difference(actual_text, expected_value)
         return ValueComparison(FieldResult(same, detail))
     actual_value = _structure(actual, is_json=True)
-    comparer = _Comparer(rules, schema or _ANYTHING, is_case_sensitive=is_case_sensitive)
+    comparer = _Comparer(rules, schema or _ANY_SCHEMA, is_case_sensitive=is_case_sensitive)
     try:
-        whole = comparer.compare(actual_value, expected_value, schema or _ANYTHING)
+        total = comparer.compare(actual_value, expected_value, schema or _ANY_SCHEMA)
     except RecursionError:
         same = json_text(actual) == json_text(expected)
         return ValueComparison(FieldResult(same, "" if same else "nested too deeply to compare"))
-    return ValueComparison(whole, comparer.fields)
+    return ValueComparison(total, comparer.fields)
 
 
 def field_paths(schema: Mapping[str, JsonValue] | None) -> list[Path]:
@@ -167,14 +167,14 @@ def _paths(
     properties = _target(schema, root).get("properties")
     if not isinstance(properties, dict) or len(path) >= _DEEPEST_FIELD:
         return []
-    here = [(*path, name) for name in properties]
+    own_paths = [(*path, name) for name in properties]
     inner = [
         inner_path
         for name, part in properties.items()
         if isinstance(part, dict)
         for inner_path in _paths(part, root, (*path, name))
     ]
-    return here + inner
+    return own_paths + inner
 
 
 def _target(
@@ -189,9 +189,9 @@ def _target(
         for step in reference.removeprefix("#").strip("/").split("/") if reference != "#" else ():
             place = place.get(step) if isinstance(place, dict) else None
         if not reference.startswith("#") or not isinstance(place, dict):
-            return _ANYTHING
+            return _ANY_SCHEMA
         schema = place
-    return _ANYTHING
+    return _ANY_SCHEMA
 
 
 def _structure(value: JsonValue, *, is_json: bool) -> JsonValue:
@@ -268,15 +268,15 @@ class _Comparer:
     ) -> FieldResult:
         items = actual if isinstance(actual, list) else []
         part = schema.get("items")
-        item_schema = part if isinstance(part, dict) else _ANYTHING
+        item_schema = part if isinstance(part, dict) else _ANY_SCHEMA
         counts = self._count(items, expected, item_schema)
         is_set = schema.get("uniqueItems") is True or self._rules.list_order == "any"
         if is_set:
             same = counts.extra == counts.missing == 0
         else:
             same = len(items) == len(expected) and all(
-                self._is_same(one, other, item_schema)
-                for one, other in zip(items, expected, strict=True)
+                self._is_same(item, other, item_schema)
+                for item, other in zip(items, expected, strict=True)
             )
         same = same and isinstance(actual, list)
         detail = "" if same else _difference(actual, list(expected))
@@ -289,7 +289,7 @@ class _Comparer:
         schema: Mapping[str, JsonValue],
     ) -> ListCounts:
         """Count the items of both lists: those that are written alike, then those that compare."""
-        keys, expected_keys = _keyed(actual), _keyed(expected)
+        keys, expected_keys = _json_keys(actual), _json_keys(expected)
         alike = Counter(keys) & Counter(expected_keys)
         matches = alike.total()
         actual_places = _without(keys, alike)
@@ -344,7 +344,7 @@ class _Comparer:
                     _target(choice, self._root) for choice in choices if isinstance(choice, dict)
                 ]
                 suitable = [branch for branch in branches if _allows(branch, value)]
-                return next(iter(suitable or branches), _ANYTHING)
+                return next(iter(suitable or branches), _ANY_SCHEMA)
         return schema
 
 
@@ -461,20 +461,20 @@ def _scalar_in(text: str, types: set[str]) -> JsonValue:
 def _part(schema: Mapping[str, JsonValue], name: str) -> Mapping[str, JsonValue]:
     properties = schema.get("properties")
     part = properties.get(name) if isinstance(properties, dict) else None
-    return part if isinstance(part, dict) else _ANYTHING
+    return part if isinstance(part, dict) else _ANY_SCHEMA
 
 
-def _keyed(items: Sequence[JsonValue]) -> list[str]:
+def _json_keys(items: Sequence[JsonValue]) -> list[str]:
     return [json.dumps(item, ensure_ascii=False, sort_keys=True) for item in items]
 
 
 def _without(keys: Sequence[str], alike: Counter[str]) -> list[int]:
     """Return the places of the keys that remain once the alike ones are taken, each as often."""
-    taken = Counter(alike)
+    remaining = Counter(alike)
     places: list[int] = []
     for index, key in enumerate(keys):
-        if taken[key]:
-            taken[key] -= 1
+        if remaining[key]:
+            remaining[key] -= 1
         else:
             places.append(index)
     return places

@@ -23,7 +23,7 @@ class EvolutionReport(Result):
     verdict: str
     gain_shown: bool = Field(description="Whether the 95 % interval on held-out items is above 0.")
     start: str = Field(description="The run config it started from.")
-    winner: str | None = Field(description="The new run config; None where nothing beat the start.")
+    winner: str | None = Field(description="The new run config; None if nothing beat the start.")
     prompt_id: str | None = Field(description="The saved prompt, for run configs of your own.")
     start_prompt: str
     winner_prompt: str

@@ -96,11 +96,11 @@ class ModelReflector:
         self.calls_each = min(LOOKED_AT, len(mirror.training)) * trials.calls_each + 1
 
     async def propose(self, best: Candidate) -> CandidateProposal | None:
-        """Return an edited candidate; None where nothing fails or the edits cannot be used."""
+        """Return an edited candidate; None if nothing fails or the edits cannot be used."""
         demonstrations = set(best.demonstrations)
         unseen = [item for item in self._mirror.training if item.id not in demonstrations]
         looked_at = self._draw.sample(unseen, min(LOOKED_AT, len(unseen)))
-        attempts = await self._trials.attempts(best, looked_at)
+        attempts = await self._trials.attempts([(best, item) for item in looked_at])
         failures = [attempt for attempt in attempts if attempt.score < 1]
         if not failures:
             return None

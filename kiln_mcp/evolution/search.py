@@ -17,14 +17,18 @@ MOST_REPEATS: Final = 50
 REFLECT_EVERY: Final = 2
 
 
+Trial = tuple[Candidate, str]
+"""A candidate and the id of an item that it is run on."""
+
+
 class Scorer(Protocol):
-    """Runs a candidate on items."""
+    """Runs candidates on items."""
 
     calls_each: int
     """Model calls that one item takes, its judge included."""
 
-    async def score(self, candidate: Candidate, items: Sequence[str]) -> Mapping[str, float]:
-        """Return a score from 0 to 1 for every item."""
+    async def score(self, trials: Sequence[Trial]) -> Sequence[float]:
+        """Return a score from 0 to 1 for every trial, in their order."""
         ...
 
 
@@ -35,7 +39,7 @@ class Reflector(Protocol):
     """Model calls that one proposal takes."""
 
     async def propose(self, best: Candidate) -> CandidateProposal | None:
-        """Return an edited candidate, None where the model gave nothing usable."""
+        """Return an edited candidate; None if the model gave nothing usable."""
         ...
 
 
@@ -108,7 +112,8 @@ async def evolve(
 ) -> SearchResult:
     """Search for a better candidate until the calls are taken or nothing new comes up.
 
-    The path depends on the seed and on the scores alone.
+    The path depends on the seed and on the scores alone, never on how many trials run at once: a
+    chunk is run whole before anything is decided.
     """
     search = _Search(ground, allowance)
     draw = random.Random(seed)
@@ -195,17 +200,17 @@ class _Search:
 
     async def _score(self, challenger: Candidate, best: Candidate, chunk: Sequence[str]) -> bool:
         """Score both on a chunk; False, and nothing sent, where the budget does not allow it."""
-        work = [
-            (candidate, [item for item in chunk if item not in self.scores_of(candidate)])
+        trials = [
+            (candidate, item)
             for candidate in (challenger, best)
+            for item in chunk
+            if item not in self.scores_of(candidate)
         ]
-        calls = sum(len(items) for _, items in work) * self._ground.scorer.calls_each
-        if not self._allowance.take(calls):
+        if not self._allowance.take(len(trials) * self._ground.scorer.calls_each):
             return False
-        for candidate, items in work:
-            if items:
-                scores = await self._ground.scorer.score(candidate, items)
-                self._scores.setdefault(candidate.key, {}).update(scores)
+        scores = await self._ground.scorer.score(trials)
+        for (candidate, item), score in zip(trials, scores, strict=True):
+            self._scores.setdefault(candidate.key, {})[item] = score
         return True
 
 

@@ -64,7 +64,7 @@ class FileTrace:
         """Add a line; the first one takes the place of what an earlier attempt wrote."""
         entry = {"v": 1, "at": datetime.now(UTC).isoformat(), "event": event, **values}
         line = json.dumps(entry, ensure_ascii=False)
-        async with self._store.transaction() as change:
+        async with self._store.transaction(is_patient=True) as change:
             if self._is_begun:
                 change.append_lines(self._eval, self.path.name, [line])
             else:

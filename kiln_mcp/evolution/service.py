@@ -173,16 +173,16 @@ async def _save(search_context: SearchContext, result: SearchResult) -> _Saved:
     prompt = Prompt(
         id=prompt_id,
         name=name,
-        description=f"Found by evolve_prompt, seed {search_context.request.seed}; every decision "
-        f"is in {search_context.trace.path.name} beside the eval "
-        f"{eval_context.eval_record.name!r}.",
+        description="Found by a search for a better prompt, seed "
+        f"{search_context.request.seed}; every decision is in {search_context.trace.path.name} "
+        f"beside the eval {eval_context.eval_record.name!r}.",
         generator_id=GENERATOR,
         prompt=text.prompt,
         chain_of_thought_instructions=text.thinking,
     )
     configs = await eval_context.store.children(eval_context.task, TaskRunConfig)
     if config_id not in {record.id for record in configs}:
-        async with eval_context.store.transaction() as change:
+        async with eval_context.store.transaction(is_patient=True) as change:
             change.save(prompt, parent=eval_context.task)
             change.save(config, parent=eval_context.task)
     return _Saved(config, prompt)

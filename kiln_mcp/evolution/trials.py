@@ -1,4 +1,4 @@
-"""Running candidates on items: what the search and the reflecting model see of an eval."""
+"""Run candidates on items: what the search and the reflecting model see of an eval."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -14,6 +14,7 @@ from kiln_mcp.evaluators.evaluator import Setting, Skipped
 from kiln_mcp.evaluators.llm_judge import REFERENCE_KEY
 from kiln_mcp.evaluators.scales import to_unit_scale
 from kiln_mcp.evolution.blocks import Candidate, split_blocks
+from kiln_mcp.evolution.search import Trial
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import BadAnswer, ContextOverflow, ModelError
 from kiln_mcp.llm.for_each import for_each
@@ -22,8 +23,6 @@ from kiln_mcp.run_configs.prompts import Example, split_examples, with_examples
 from kiln_mcp.run_configs.task_runs import Setup, produce, to_task_run
 from kiln_mcp.workbench.progress import ProgressReport
 from storage import TaskRunConfig
-
-CONCURRENCY: Final = 8
 
 Tell = Callable[[], Awaitable[None]]
 GIVEN: Final = "given"
@@ -104,23 +103,24 @@ class Trials:
         self._run_config = run_config
         self._setup = setup
         self._demonstrations = demonstrations
-        self._limiter = anyio.CapacityLimiter(CONCURRENCY)
-        self.calls_each = (2 if setup.thinking else 1) + eval_context.evaluator.calls_per_item
+        self._evaluator = evaluator = eval_context.evaluator
+        models = [setup.model, *([evaluator.model] if evaluator.model else [])]
+        self._width = engine.width(models)
+        self.calls_each = (2 if setup.thinking else 1) + evaluator.calls_per_item
 
     async def attempt(self, candidate: Candidate, item: Item) -> Attempt:
         """Run a candidate on one item; an output that cannot be had or judged scores 0."""
         setup = self._demonstrations.setup(self._setup, candidate)
         eval_context = self._eval_context
-        async with self._limiter:
-            try:
-                output = await produce(self._engine, setup, item.task_input, "evolution/run")
-                run = to_task_run(output, item.task_input, self._run_config, setup)
-                setting = Setting(
-                    self._engine, eval_context.eval_record, eval_context.task, "evolution/judge"
-                )
-                verdict = await eval_context.evaluator.evaluate(case_of(item, run), setting)
-            except (BadAnswer, ContextOverflow, EvalError) as error:
-                return Attempt(item, "", 0.0, str(error))
+        try:
+            output = await produce(self._engine, setup, item.task_input, "evolution/run")
+            run = to_task_run(output, item.task_input, self._run_config, setup)
+            setting = Setting(
+                self._engine, eval_context.eval_record, eval_context.task, "evolution/judge"
+            )
+            verdict = await self._evaluator.evaluate(case_of(item, run), setting)
+        except (BadAnswer, ContextOverflow, EvalError) as error:
+            return Attempt(item, "", 0.0, str(error))
         if isinstance(verdict, Skipped):
             return Attempt(item, output.output, 0.0, verdict.detail or verdict.reason)
         kinds = {score.json_key: score.type for score in eval_context.eval_record.output_scores}
@@ -128,24 +128,23 @@ class Trials:
         return Attempt(item, output.output, score, verdict.verdict)
 
     async def attempts(
-        self, candidate: Candidate, items: Sequence[Item], tell: Tell | None = None
+        self, trials: Sequence[tuple[Candidate, Item]], tell: Tell | None = None
     ) -> list[Attempt]:
-        """Run a candidate on several items at once; answers in their order.
+        """Run candidates on items, as many at once as the servers allow; answers in their order.
 
         Args:
-            candidate: What is run.
-            items: On what.
+            trials: Each candidate with the item that it is run on.
             tell: Called after each.
 
         Raises:
             ModelError: The first that no other candidate would avoid: a server is down, …
         """
-        by_id: dict[str, Attempt] = {}
+        attempts: dict[int, Attempt] = {}
         failed: list[ModelError] = []
 
-        async def run_item(item: Item) -> None:
+        async def run_trial(place: int) -> None:
             try:
-                by_id[item.id] = await self.attempt(candidate, item)
+                attempts[place] = await self.attempt(*trials[place])
             except ModelError as error:
                 failed.append(error)
                 scope.cancel()
@@ -154,10 +153,10 @@ class Trials:
                     await tell()
 
         with anyio.CancelScope() as scope:
-            await for_each(items, run_item, CONCURRENCY)
+            await for_each(range(len(trials)), run_trial, self._width)
         if failed:
             raise failed[0]
-        return [by_id[item.id] for item in items]
+        return [attempts[place] for place in range(len(trials))]
 
 
 class ValidationScorer:
@@ -177,11 +176,11 @@ class ValidationScorer:
         self._done = 0
         self.calls_each = trials.calls_each
 
-    async def score(self, candidate: Candidate, items: Sequence[str]) -> Mapping[str, float]:
-        """Return a score from 0 to 1 for every item."""
-        selection = [self._items[item] for item in items]
-        attempts = await self._trials.attempts(candidate, selection, self._count)
-        return {attempt.item.id: attempt.score for attempt in attempts}
+    async def score(self, trials: Sequence[Trial]) -> Sequence[float]:
+        """Return a score from 0 to 1 for every trial, in their order."""
+        selection = [(candidate, self._items[item]) for candidate, item in trials]
+        attempts = await self._trials.attempts(selection, self._count)
+        return [attempt.score for attempt in attempts]
 
     async def _count(self) -> None:
         self._done += self.calls_each

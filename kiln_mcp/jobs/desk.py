@@ -1,4 +1,4 @@
-"""The place to hand in jobs; the runner behind it is opened when it is first needed."""
+"""The desk at which jobs are submitted; its runner is opened when it is first needed."""
 
 from typing import TYPE_CHECKING
 

@@ -28,7 +28,7 @@ _SET_ASIDE: Final = (
     "set aside and does not begin again by itself."
 )
 _APPROVED_PLAN: Final = TypeAdapter(ApprovedPlan)
-PROCESS_ENDED: Final = "Its process ended; it goes on in the next."
+PROCESS_ENDED: Final = "Its process ended; it continues in the next."
 """The event by which an orderly end is told from a kill. Old databases hold it, so it stays."""
 
 

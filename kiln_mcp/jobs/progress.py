@@ -1,6 +1,6 @@
 """How far a job is over all its attempts: its progress never goes back.
 
-A capability begins anew after a kill or a pause, and counts from zero. Either it goes through
+A capability begins again after a kill or a pause, and counts from zero. Either it goes through
 everything again, answered from the response cache, or it plans the remaining work. It may also do
 one thing after another, each with a total of its own.
 """

@@ -38,7 +38,7 @@ class JobState(StrEnum):
     PAUSED = "paused"
     """Paused by a caller, with every answer that was paid for; can be resumed."""
     SET_ASIDE = "set aside"
-    """Its process was killed again and again without progress: only a person resumes it."""
+    """Its process was killed several times without progress: only a person resumes it."""
 
     @property
     def at_rest(self) -> bool:
@@ -192,7 +192,7 @@ class JobSettings:
 
     Attributes:
         database_url: `sqlite:///…` or `postgresql://…`.
-        at_once: The most jobs that run at once in this process; 0 to hand jobs in only, for the
+        at_once: The most jobs that run at once in this process; 0 to only submit jobs, for the
             workers of a shared database or the daemon of this home.
         pause_within_s: The longest that a pause waits for calls in flight.
         heartbeat_s: How often a process writes its heartbeats and looks for new jobs.

@@ -60,7 +60,7 @@ class JobRunner:
         Args:
             settings: How jobs are kept and run.
             work: Does a job and returns its result. It is called again after a kill, so it must
-                be able to begin anew.
+                be able to begin again.
             hold: Holds a job's calls back, so that a pause loses no answer.
             count_answers: Counts a job's answered calls: new ones are progress.
         """
@@ -272,7 +272,7 @@ class JobRunner:
         if not job.state.at_rest or job.state is JobState.DONE:
             raise Refusal(
                 "The job {job} is {state}. Only a job that failed, was paused, cancelled, set "
-                "aside or stopped by its limit can go on; wait for this one instead.",
+                "aside or stopped by its limit can be resumed; wait for this one instead.",
                 job=job.id,
                 state=job.state.value,
             )

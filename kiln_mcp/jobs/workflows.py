@@ -73,6 +73,8 @@ class Workflows:
             application_version="1",
             # On one machine the next process takes over the name of the last one, and so its work.
             executor_id=f"{socket.gethostname()}-{os.getpid()}" if self._is_shared else "local",
+            # Its listener sleeps for so long before it sees that the process ends.
+            notification_listener_polling_interval_sec=self._settings.poll_s,
             log_level="WARNING",
         )
         DBOS(config=config)

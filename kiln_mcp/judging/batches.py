@@ -48,7 +48,7 @@ async def draw_batch(
     )
     earlier = next((earlier for earlier in pool.draws if earlier.id == draw.id), None)
     if earlier is None:
-        async with store.transaction() as change:
+        async with store.transaction(is_patient=True) as change:
             append_draw(change, pool.task_eval.eval_record, draw)
     draw = earlier or draw  # an earlier attempt at this job has drawn
     ids = {item for stratum in draw.strata.values() for item in stratum.drawn}

@@ -84,7 +84,7 @@ def nothing_measured(
     failures = [failure for outcome in outcomes for failure in outcome.failures]
     if failures:
         return Refusal(
-            "No labelled item of '{name}' could be judged: {reason}",
+            "No labelled item of '{name}' could be judged: {reason} Mend this, then measure again.",
             name=task_eval.name,
             reason=failures[0].reason,
         )

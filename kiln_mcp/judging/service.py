@@ -23,7 +23,12 @@ from kiln_mcp.judging.reports import (
     next_steps,
     nothing_measured,
 )
-from kiln_mcp.judging.warnings import agreement_warnings, failure_warnings
+from kiln_mcp.judging.warnings import (
+    agreement_warnings,
+    failure_warnings,
+    merge_steps,
+    steps_to_certify,
+)
 from kiln_mcp.labels.entries import (
     MOST_LABELS,
     ItemLabel,
@@ -182,7 +187,10 @@ async def measure_agreement(
                 *failure_warnings(outcomes),
                 *agreement_warnings(pool, runs_by_score, rows, ledger),
             ],
-            next=next_steps(results, task_eval),
+            next=merge_steps(
+                next_steps(results, task_eval),
+                steps_to_certify(pool, runs_by_score, ledger, task_eval.name),
+            ),
         )
 
     return Proposal(plan, measure_judges)

@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from pydantic import JsonValue
+
 from kiln_mcp.evals.runner import RunOutcome
 from kiln_mcp.judging.answers import AgreementRow
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.hygiene import label_warnings
+from storage.errors import NextStep
 from storage.index.results import RatedItem
 
 _MOST_PROBLEMS: Final = 5
@@ -52,15 +55,10 @@ def agreement_warnings(
         *_confirmation_warnings(pool),
         *hygiene_warnings(pool, runs_by_score),
     ]
-    by_hand = any(
-        not pool.in_ledger(run, score, "certificate")
-        for score in pool.scores
-        for run in runs_by_score[score.json_key]
-    )
-    if by_hand and ledger != "development":
+    if ledger != "development" and _has_items_by_hand(pool, runs_by_score):
         warnings.append(
             "Some labels are of items that were not drawn at random: the intervals hold only if "
-            "those items are like the rest. Draw with next_items_to_label."
+            "those items are like the rest."
         )
     judges = {row.evaluator for row in rows}
     if not any(row.beats_constant for row in rows):
@@ -77,6 +75,34 @@ def agreement_warnings(
     return warnings
 
 
+def steps_to_certify(
+    pool: GoldenSet, runs_by_score: Mapping[str, Sequence[RatedItem]], ledger: str, eval_name: str
+) -> list[NextStep]:
+    """Return the calls that make labels count for a certificate."""
+    arguments: dict[str, JsonValue] = {"eval": eval_name}
+    steps: list[NextStep] = []
+    if ledger != "development" and _has_items_by_hand(pool, runs_by_score):
+        reason = "draw items at random for a person to label"
+        steps.append(NextStep(tool="next_items_to_label", reason=reason, arguments=arguments))
+    if any(map(pool.count_unconfirmed, pool.scores)):
+        reason = "save the drawn labels again and have the person confirm them"
+        steps.append(NextStep(tool="label_items", reason=reason, arguments=arguments))
+    return steps
+
+
+def merge_steps(*lists: Sequence[NextStep]) -> list[NextStep]:
+    """Return the next steps of lists, one for each tool: the last, in the place of the first."""
+    return list({step.tool: step for steps in lists for step in steps}.values())
+
+
+def _has_items_by_hand(pool: GoldenSet, runs_by_score: Mapping[str, Sequence[RatedItem]]) -> bool:
+    return any(
+        not pool.in_ledger(run, score, "certificate")
+        for score in pool.scores
+        for run in runs_by_score[score.json_key]
+    )
+
+
 def _confirmation_warnings(pool: GoldenSet) -> list[str]:
     """Warn of labels that nobody confirmed, and of ratings that differ from confirmed labels."""
     unconfirmed_labels = sum(map(pool.count_unconfirmed, pool.scores))
@@ -85,7 +111,7 @@ def _confirmation_warnings(pool: GoldenSet) -> list[str]:
     if unconfirmed_labels:
         warnings.append(
             f"{unconfirmed_labels} labels of drawn items were passed on and not confirmed by the "
-            "person: the certificate leaves them out. Have them confirmed with label_items."
+            "person: the certificate leaves them out."
         )
     if contradictory_ratings:
         warnings.append(

@@ -20,6 +20,7 @@ from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.messages import (
     EMBEDDED,
     Alternative,
+    AnswerState,
     FinishReason,
     JsonSchema,
     Message,
@@ -45,6 +46,7 @@ __all__ = [
     "HOST",
     "Alternative",
     "AnswerRestart",
+    "AnswerState",
     "AnswerStream",
     "Budget",
     "BudgetLimit",

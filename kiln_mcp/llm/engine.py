@@ -1,6 +1,6 @@
 """The engine: the one way to ask a model anything."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import replace
@@ -12,8 +12,10 @@ from kiln_mcp.llm.budget.budget import Budget, BudgetLimit, Past
 from kiln_mcp.llm.budget.wait_policy import Listener, WaitPolicy
 from kiln_mcp.llm.corrections import Corrections
 from kiln_mcp.llm.deltas import AnswerRestart, AnswerStream
+from kiln_mcp.llm.for_each import Width
+from kiln_mcp.llm.limits.gauge import Gauge
 from kiln_mcp.llm.limits.rate_limiter import RateLimiters
-from kiln_mcp.llm.messages import Model, ModelAnswer, ModelRequest
+from kiln_mcp.llm.messages import AnswerState, Model, ModelAnswer, ModelRequest
 from kiln_mcp.llm.model_registry import ModelRegistry
 from kiln_mcp.llm.providers.descriptions import ModelDescription
 from kiln_mcp.llm.providers.work_orders import WorkOrders
@@ -26,9 +28,9 @@ from kiln_mcp.llm.single_flight import Call, SingleFlight
 
 USUAL_INPUT: Final = 1200
 USUAL_OUTPUT: Final = 300
-SMALLEST_WIDTH: Final = 16
-LARGEST_WIDTH: Final = 512
-"""Calls that one run opens at once; more would only wait for their turn."""
+ITEMS_A_CALL: Final = 2
+"""Items that a run opens for each call that its servers allow: one is asked, one is saved."""
+ANY_STATE: Final[frozenset[AnswerState]] = frozenset({"complete", "truncated", "refused", "empty"})
 
 
 class Engine:
@@ -54,6 +56,7 @@ class Engine:
         )
         self._budget: Budget | None = None
         self._listener: Listener | None = None
+        self._gauge = Gauge()
 
     async def __aenter__(self) -> Self:
         await self._cache.open()
@@ -106,16 +109,21 @@ class Engine:
         price = self._roster.price(model)
         return None if price is None else calls * price.cost_usd(USUAL_INPUT, USUAL_OUTPUT)
 
-    def width(self, models: Iterable[str]) -> int:
-        """Return how many calls to open at once, so that each model gets what its server allows.
+    def width(self, models: Iterable[str]) -> Width:
+        """Return a function for `for_each`: how many items to open at once, asked again and again.
 
-        The rate limiter holds each server to its limit, and shares it among jobs in turn.
+        It follows the servers: their settings, what was learned of them, and the list of servers.
+        The rate limiter holds each server to its limit, and shares it fairly among jobs.
 
         Args:
             models: The models that are asked.
         """
-        width = sum(self._roster.concurrency(model) for model in models)
-        return min(max(width, SMALLEST_WIDTH), LARGEST_WIDTH)
+        names = tuple(models)
+
+        def width() -> int:
+            return ITEMS_A_CALL * max(1, self._roster.width(names))
+
+        return width
 
     async def models(self, extra_names: Sequence[str] = ()) -> list[ModelDescription]:
         """Describe the models that are configured, were asked, or are named here."""
@@ -148,10 +156,16 @@ class Engine:
         view._budget = budget
         return view
 
-    def with_listener(self, listener: Listener) -> "Engine":
-        """Return this engine with a listener that is told why its calls wait."""
+    def with_listener(self, listener: Listener, gauge: Gauge | None = None) -> "Engine":
+        """Return this engine with a listener that is told why its calls wait.
+
+        Args:
+            listener: Is told.
+            gauge: Counts the calls in flight; None for the one of this engine.
+        """
         view = copy(self)
         view._listener = listener
+        view._gauge = gauge or self._gauge
         return view
 
     async def complete(
@@ -161,17 +175,19 @@ class Engine:
         asker: str,
         fresh: bool = False,
         budget: Budget | None = None,
+        accept: Collection[AnswerState] = ("complete",),
     ) -> ModelAnswer:
         """Answer a request, from the response cache if it was answered before.
 
         An answer that does not fit the request's schema or choices goes back to the model with the
-        problem, at most twice.
+        problem, at most twice. One that is truncated, refused or empty does not: it is a BadAnswer.
 
         Args:
             request: The request.
             asker: Who asks, as a path: `evals/run 123456789012`.
             fresh: Whether to ask the model again, even if the response cache has an answer.
             budget: What may be spent; answers from the response cache cost nothing.
+            accept: The states in which the caller can use an answer.
 
         Raises:
             ModelError: The model gives no usable answer; see `kiln_mcp.llm.errors`.
@@ -179,13 +195,15 @@ class Engine:
         """
         call = self._call(request.model, asker, budget, fresh=fresh)
         route = await self._roster.route(request.model, call.asker)
-        corrections = await self._ask(route, request, call)
+        corrections = await self._ask(route, request, call, accept)
         if corrections.is_cached_failure(call.own):
-            corrections = await self._ask(route, request, replace(call, fresh=True))
+            corrections = await self._ask(route, request, replace(call, fresh=True), accept)
         return corrections.answer()
 
-    async def _ask(self, route: Route, request: ModelRequest, call: Call) -> Corrections:
-        corrections = Corrections(request)
+    async def _ask(
+        self, route: Route, request: ModelRequest, call: Call, accept: Collection[AnswerState]
+    ) -> Corrections:
+        corrections = Corrections(request, accept)
         while (next_request := corrections.next_request) is not None:
             corrections.take(await self._single_flight.ask(route, next_request, call))
         return corrections
@@ -204,6 +222,7 @@ class Engine:
         call is retried only before its first delta. `AnswerRestart` says that the answer so far did
         not fit and that the model corrects it. Close the stream (`contextlib.aclosing`) to stop the
         model; the part that was written counts as spent and is not kept in the response cache.
+        The caller looks at the answer's `state`: what was shown may be truncated or a refusal.
 
         Raises:
             ModelError: The model gives no usable answer; see `kiln_mcp.llm.errors`.
@@ -211,11 +230,11 @@ class Engine:
         """
         call = self._call(request.model, asker, budget, fresh=fresh)
         route = await self._roster.route(request.model, call.asker)
-        corrections = Corrections(request)
+        corrections = Corrections(request, ANY_STATE)
         while True:
             if corrections.is_cached_failure(call.own):
                 yield AnswerRestart(corrections.problem or "")
-                corrections, call = Corrections(request), replace(call, fresh=True)
+                corrections, call = Corrections(request, ANY_STATE), replace(call, fresh=True)
             if (next_request := corrections.next_request) is None:
                 break
             if corrections.problem is not None:
@@ -231,7 +250,7 @@ class Engine:
     def _call(self, model: str, asker: str, budget: Budget | None, *, fresh: bool) -> Call:
         budget = budget or self._budget
         asker = f"{budget.name}/{asker}" if budget else asker
-        return Call(asker, fresh, budget, WaitPolicy(model, budget, self._listener))
+        return Call(asker, fresh, budget, WaitPolicy(model, budget, self._listener, self._gauge))
 
     async def unanswered_expense(self, budget: str) -> Expense:
         """Return the maximum of the in-flight and lost calls under a budget."""

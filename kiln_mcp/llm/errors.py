@@ -12,7 +12,7 @@ that is written beside the code that refuses.
         ├── DatabaseFailure       a database of calls, work orders or limits cannot be used
         ├── WrongAddress          the address belongs to no model server, or has no model list
         ├── UnknownOrder          no open work order has this id
-        ├── BadAnswer             the answer does not fit the schema, after corrections
+        ├── BadAnswer             the answer is truncated, refused, empty or unreadable
         └── Unavailable           the failure may pass: worth trying again later
             ├── ServerDown        nothing answers at the server's address
             ├── ServerFailure     the server answered with a failure of its own
@@ -21,10 +21,12 @@ that is written beside the code that refuses.
     └── BudgetSpent               the call does not fit into the rest of the budget
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from typing import Final
 
 from kiln_mcp.llm.durations import duration
+from kiln_mcp.llm.messages import AnswerState
 from storage.errors import NextStep, Refusal, WorkbenchError
 from storage.text.excerpts import excerpt
 
@@ -145,18 +147,35 @@ class UnknownOrder(ModelError):
         )
 
 
-class BadAnswer(ModelError):
-    """The model's answer does not fit the schema, after corrections."""
+_BAD_ANSWERS: Final[Mapping[AnswerState, str]] = {
+    "unreadable": "The model {model} gave no answer that fits the schema in {attempts} attempts; "
+    "the last problem: {problem}. Use a stronger model, or simplify the schema.",
+    "truncated": "The answer of {model} is not whole: {problem}. Raise max_tokens, ask for less, "
+    "or use another model.",
+    "refused": "The model {model} refused to answer: {problem}. Change the input, or use another "
+    "model.",
+    "empty": "The answer of {model} is empty: {problem}. Try again, or use another model.",
+}
 
-    def __init__(self, model: str, problem: str, attempts: int) -> None:
+
+class BadAnswer(ModelError):
+    """The model's answer cannot be used.
+
+    Attributes:
+        state: Why: truncated, refused, empty, or unreadable after corrections.
+        problem: The same in more words.
+    """
+
+    def __init__(
+        self, model: str, problem: str, attempts: int, state: AnswerState = "unreadable"
+    ) -> None:
+        self.state: Final = state
         self.problem = problem
         super().__init__(
-            "The model {model} gave no answer that fits the schema in {attempts} attempts; the "
-            "last problem: {problem}. Use a stronger model, simplify the schema, or raise "
-            "max_tokens if the answer was cut off.",
+            _BAD_ANSWERS[state],
             model=model,
             attempts=attempts,
-            problem=one_line(problem),
+            problem=one_line(problem).rstrip("."),
         )
 
 

@@ -10,6 +10,8 @@ from pydantic import JsonValue
 JsonSchema = Mapping[str, Any]
 Role = Literal["system", "user", "assistant", "tool", "raw"]
 FinishReason = Literal["stop", "length", "tool_calls", "refused"]
+AnswerState = Literal["complete", "truncated", "refused", "empty", "unreadable"]
+"""What an answer is good for. Only a complete one is scored, reused, shown or exported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class ModelRequest:
 
     @property
     def sampling_seed(self) -> int:
-        """The seed to hand to the model: differs from sample to sample."""
+        """The seed to send to the model: differs from sample to sample."""
         return (self.seed or 0) + self.sample
 
 
@@ -111,6 +113,7 @@ class Usage:
         cached_tokens: Input tokens that came from the server's cache.
         cost_usd: US dollars; None if the model's price is not known.
         calls: How many times the model was asked.
+        hidden_tokens: Those of the output that the server counts only in its total or as reasoning.
     """
 
     input_tokens: int = 0
@@ -118,6 +121,7 @@ class Usage:
     cached_tokens: int = 0
     cost_usd: float | None = 0.0
     calls: int = 1
+    hidden_tokens: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
         is_priced = self.cost_usd is not None and other.cost_usd is not None
@@ -127,6 +131,7 @@ class Usage:
             cached_tokens=self.cached_tokens + other.cached_tokens,
             cost_usd=(self.cost_usd or 0.0) + (other.cost_usd or 0.0) if is_priced else None,
             calls=self.calls + other.calls,
+            hidden_tokens=self.hidden_tokens + other.hidden_tokens,
         )
 
 
@@ -172,6 +177,15 @@ class ModelAnswer:
     reasoning: str = ""
     latency_s: float = 0.0
     is_cached: bool = False
+
+    @property
+    def state(self) -> AnswerState:
+        """What the answer is good for, apart from whether it fits a schema."""
+        if self.finish == "refused":
+            return "refused"
+        if self.finish == "length":
+            return "truncated"
+        return "complete" if self.text.strip() or self.tool_calls else "empty"
 
 
 class Model(Protocol):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kiln_mcp.llm.abilities import Ability, Feature
-from kiln_mcp.llm.engine import Engine
+from kiln_mcp.llm.engine import ANY_STATE, Engine
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.messages import Message, ModelAnswer, ModelRequest, Tool, Usage
 from kiln_mcp.llm.providers.descriptions import ModelDescription
@@ -88,7 +88,9 @@ async def try_model(engine: Engine, model: str, asker: str) -> Trial:
     problems: list[str] = []
     for question in questions:
         try:
-            usage += (await engine.complete(question, asker=asker, fresh=True)).usage
+            usage += (
+                await engine.complete(question, asker=asker, fresh=True, accept=ANY_STATE)
+            ).usage
         except ModelError as error:
             problems.append(str(error))
     return Trial(answer, usage, await engine.describe(model), tuple(problems))

@@ -1,13 +1,13 @@
 """The models that can be named: names, routes, prices, and whether they are ready."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from kiln_mcp.llm.abilities import LOCAL_ABILITIES
 from kiln_mcp.llm.errors import ModelError, UnknownModel
 from kiln_mcp.llm.limits.rate_limiter import RateLimiter, RateLimiters
-from kiln_mcp.llm.limits.shared_limits import ServerLimits
+from kiln_mcp.llm.limits.shared_limits import UNLIMITED, ServerLimits
 from kiln_mcp.llm.messages import EMBEDDED, Model
 from kiln_mcp.llm.prices import FREE, Price, litellm_price
 from kiln_mcp.llm.providers.configured_servers import Servers
@@ -38,7 +38,7 @@ from kiln_mcp.llm.providers.work_orders import HOST, WorkOrders
 from kiln_mcp.llm.retries import Route
 from kiln_mcp.llm.settings import EngineSettings
 
-UNLIMITED: Final = ServerLimits(concurrency=1_000_000)
+NO_LIMITS: Final = ServerLimits(concurrency=UNLIMITED)
 
 
 class ModelRegistry:
@@ -131,12 +131,31 @@ class ModelRegistry:
                 return name
         return None
 
-    def concurrency(self, model: str) -> int:
-        """Return how many requests a model may be sent at once, as it is configured."""
-        server = None if self.is_free(model) else self._server_of(model)
-        if server is not None:
-            return server.concurrency
-        return self._settings.hosted_concurrency
+    def width(self, models: Iterable[str]) -> int:
+        """Return how many requests some models may be sent at once now.
+
+        That is what is configured, less what a server's refusals have taught.
+        """
+        widths: dict[str, int] = {}
+        limits: dict[str, int] = {}
+        for model in set(models):
+            name, _, rest = model.partition("/")
+            server = None if self.is_free(model) else self._server_of(model)
+            if server is None:
+                widths[model] = self._width_of(model)
+            else:
+                widths[name] = widths.get(name, 0) + server.gate.width(rest)
+                limits[name] = server.gate.concurrency
+        return sum(min(width, limits.get(name, width)) for name, width in widths.items())
+
+    def _width_of(self, model: str) -> int:
+        """Return the width of a model that is of no configured server."""
+        if model == EMBEDDED:
+            return self._embedded.concurrency
+        route = self._routes.get(model)
+        if route is None or self.is_free(model):
+            return self._settings.hosted_concurrency
+        return route.gate.width(route.name)
 
     def price(self, model: str) -> Price | None:
         """Return what a model costs; None if not known."""
@@ -208,14 +227,15 @@ class ModelRegistry:
     async def _find_route(self, name: str, server: ServerModel | None) -> Route:
         rest = name.partition("/")[2]
         if name in self._extra:
-            return Route(self._extra[name], name, name, RateLimiter(name, UNLIMITED))
+            return Route(self._extra[name], name, name, RateLimiter(name, NO_LIMITS))
         if name == EMBEDDED:
             identity = self._embedded.identity
             model = PromptedTools(self._embedded)
-            return Route(model, name, identity, RateLimiter(name, UNLIMITED))
+            limits = ServerLimits(self._embedded.concurrency)
+            return Route(model, name, identity, RateLimiter(name, limits))
         if name == HOST:
             host = PromptedTools(HostModel(self._orders))
-            return Route(host, name, name, RateLimiter(name, UNLIMITED), withdraws=True)
+            return Route(host, name, name, RateLimiter(name, NO_LIMITS), withdraws=True)
         if server is not None:
             return Route(server, rest, f"{server.address} {rest}", server.gate, server.price)
         if rest and not holds_address(name):

@@ -1,4 +1,4 @@
-"""Sending a request: within its budget, through its gate, with retries."""
+"""Send a request: within its budget, through its rate limiter, with retries."""
 
 import random
 from contextlib import aclosing

@@ -1,23 +1,26 @@
 """Answers that must fit a JSON schema: their text, their problems, their bounds."""
 
 import json
-from collections.abc import Iterator
 from typing import Final
 
 from pydantic import JsonValue
 
 from kiln_mcp.llm.errors import ModelError, one_line
+from kiln_mcp.llm.json_pieces import json_pieces, read_scalar
+from kiln_mcp.llm.lenient_values import (
+    adapt_value,
+    is_attempt,
+    is_echo,
+    kinds_of,
+    values_in_words,
+)
 from kiln_mcp.llm.messages import JsonSchema, Message, ModelAnswer, ModelRequest
-from storage.text.characters import repair_texts
 from storage.text.json_schema import check_schema, find_problem
 
-LONGEST_STRING: Final = 300
-LONGEST_ARRAY: Final = 24
-DEEPEST: Final = 100
-"""Levels of nesting: more than any schema needs, fewer than Python can write."""
-_FENCE: Final = "```"
+MOST_READ: Final = 12
+"""Values at the end of a text that are tried."""
+NO_JSON: Final = "there is no JSON in it"
 _MOST_REMEMBERED: Final = 256
-_BOUNDED_STRING_KEYS: Final = frozenset({"maxLength", "enum", "const", "pattern", "format"})
 
 
 def instruction_for(schema: JsonSchema) -> str:
@@ -34,54 +37,76 @@ def choices_instruction(choices: tuple[str, ...]) -> str:
 
 
 def read_json(text: str) -> JsonValue:
-    """Return the JSON value in a model's text, even in a code fence or between prose.
+    """Return the last JSON object or list in a model's text, or the scalar that it is.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is none, or it is broken.
     """
-    for candidate in (text, _fence_content(text)):
-        try:
-            return _check_depth(json.loads(candidate))
-        except (ValueError, RecursionError):
+    pieces = json_pieces(text)
+    scalar = None if pieces else read_scalar(text.strip())
+    last = pieces[-1] if pieces else scalar
+    if last is None:
+        raise ValueError(NO_JSON)
+    if last.fault:
+        raise ValueError(last.fault)
+    return last.value
+
+
+async def read_value(text: str, schema: JsonSchema) -> tuple[JsonValue, str | None]:
+    """Return the last value in a model's text that fits a schema, and its problem.
+
+    Echoes of the schema and drafts before the last value are passed over. A later value that was
+    meant for the schema and does not fit is the answer: then no draft before it counts.
+
+    Returns:
+        The value and None; or the last value and why it cannot be used.
+
+    Raises:
+        ValueError: The schema cannot be used.
+    """
+    value, problem = None, None
+    for piece in reversed(json_pieces(text)[-MOST_READ:]):
+        if piece.fault:
+            if _has_kind_of(text[piece.start], schema):
+                return value, problem or f"the answer is not valid JSON: {piece.fault}"
             continue
-    starts = [place for place in (text.find("{"), text.find("[")) if place >= 0]
-    if not starts:
-        raise ValueError("there is no JSON in it")
-    try:
-        value, _ = json.JSONDecoder().raw_decode(text, min(starts))
-    except RecursionError as error:
-        raise ValueError("its JSON is nested too deeply") from error
-    return _check_depth(value)
+        if is_echo(piece.value, schema):
+            continue
+        candidate, fault = await _fit_value(piece.value, schema)
+        if fault is None:
+            return candidate, None
+        if problem is None:
+            value, problem = candidate, fault
+        if is_attempt(candidate, schema):
+            break
+    return (value, problem) if problem else await _read_words(text, schema)
 
 
-def _fence_content(text: str) -> str:
-    """Return the content of the first code fence; empty if there is none."""
-    _, fence, rest = text.partition(_FENCE)
-    label, line_end, block = rest.partition("\n")
-    content, end, _ = block.partition(_FENCE)
-    is_fence = fence and line_end and end and label.strip() in {"", "json"}
-    return content if is_fence else ""
+async def _read_words(text: str, schema: JsonSchema) -> tuple[JsonValue, str | None]:
+    """Return the value that a text without JSON means, and its problem."""
+    value, problem = None, f"the answer is not valid JSON: {NO_JSON}"
+    for candidate in values_in_words(text, schema):
+        fault = await find_problem(candidate, schema)
+        if fault is None:
+            return candidate, None
+        value, problem = candidate, fault
+    return value, problem
 
 
-def _check_depth(value: JsonValue) -> JsonValue:
-    """Return JSON data without lone surrogates.
-
-    Raises:
-        ValueError: It is nested too deeply to be checked and written again.
-    """
-    level = [value]
-    for _ in range(DEEPEST):
-        if not level:
-            return repair_texts(value)
-        level = [part for node in level for part in _parts(node)]
-    raise ValueError(f"its JSON is nested more than {DEEPEST} levels deep")
+async def _fit_value(value: JsonValue, schema: JsonSchema) -> tuple[JsonValue, str | None]:
+    """Return a value as it fits a schema, and its problem if it does not."""
+    problem = await find_problem(value, schema)
+    if problem is None:
+        return value, None
+    adapted = adapt_value(value, schema)
+    if adapted != value and await find_problem(adapted, schema) is None:
+        return adapted, None
+    return value, problem
 
 
-def _parts(value: JsonValue) -> Iterator[JsonValue]:
-    if isinstance(value, dict):
-        yield from value.values()
-    elif isinstance(value, list):
-        yield from value
+def _has_kind_of(bracket: str, schema: JsonSchema) -> bool:
+    kinds = kinds_of(schema)
+    return not kinds or ("object" if bracket == "{" else "array") in kinds
 
 
 def unusable_schema(reason: str) -> ModelError:
@@ -123,14 +148,9 @@ async def fit(answer: ModelAnswer, request: ModelRequest) -> tuple[JsonValue, st
     if request.schema is None or (answer.tool_calls and request.tools):
         return None, None
     try:
-        value = read_json(answer.text)
+        return await read_value(answer.text, request.schema)
     except ValueError as error:
-        cut = "it was cut off at max_tokens" if answer.finish == "length" else str(error)
-        return None, f"the answer is not valid JSON: {cut}"
-    try:
-        return value, await find_problem(value, request.schema)
-    except ValueError as error:
-        return value, f"it cannot be checked against the schema: {error}"
+        return None, f"it cannot be checked against the schema: {error}"
 
 
 def embedded(schema: JsonSchema, name: str) -> tuple[JsonSchema, dict[str, JsonValue]]:
@@ -169,37 +189,3 @@ def correction(answer: ModelAnswer, problem: str) -> tuple[Message, Message]:
             "nothing else.",
         ),
     )
-
-
-def bound_lengths(schema: JsonSchema) -> dict[str, JsonValue]:
-    """Return the schema with a longest length for every string and array that has none.
-
-    A small model under a grammar does not end a string by itself.
-    """
-    return {key: _bound_value(key, value) for key, value in _with_bounds(schema).items()}
-
-
-def _with_bounds(schema: JsonSchema) -> dict[str, JsonValue]:
-    result = dict(schema)
-    kind = schema.get("type")
-    if kind == "string" and not _BOUNDED_STRING_KEYS & schema.keys():
-        result["maxLength"] = LONGEST_STRING
-    if kind == "array" and "maxItems" not in schema:
-        result["maxItems"] = LONGEST_ARRAY
-    if kind == "object" and "additionalProperties" not in schema:
-        result["additionalProperties"] = False
-    return result
-
-
-def _bound_value(key: str, value: JsonValue) -> JsonValue:
-    if key in {"properties", "$defs", "definitions"} and isinstance(value, dict):
-        return {name: _bound_if_schema(part) for name, part in value.items()}
-    if key in {"items", "additionalProperties"}:
-        return _bound_if_schema(value)
-    if key in {"anyOf", "oneOf", "allOf", "prefixItems"} and isinstance(value, list):
-        return [_bound_if_schema(part) for part in value]
-    return value
-
-
-def _bound_if_schema(value: JsonValue) -> JsonValue:
-    return bound_lengths(value) if isinstance(value, dict) else value

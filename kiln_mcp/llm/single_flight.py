@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import anyio
 
+from kiln_mcp.llm.answer_states import settle
 from kiln_mcp.llm.budget.budget import Budget
 from kiln_mcp.llm.budget.reservation import Reservation, hold_reservation, maximum_expense
 from kiln_mcp.llm.budget.wait_policy import WaitPolicy
@@ -135,7 +136,8 @@ class SingleFlight:
         value, problem = None, None
         with anyio.CancelScope(shield=True):  # the answer is paid for
             value, problem = await fit(answer, request)
-        entry = CacheEntry(replace(answer, value=value), problem)
+        answer = settle(replace(answer, value=value), request, problem)
+        entry = CacheEntry(answer, problem)
         # Even if this task is cancelled, the row is written.
         reservation.is_kept = True
         try:

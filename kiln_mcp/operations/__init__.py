@@ -1,1 +1,1 @@
-"""Running the workbench itself: jobs, models, and the assistant's work orders."""
+"""Capabilities that run the workbench itself: jobs, models and the assistant's work orders."""

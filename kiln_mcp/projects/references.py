@@ -77,7 +77,7 @@ async def task_of_run(store: ProjectStore, run: TaskRun) -> Task:
 
 
 async def unreadable_task(store: ProjectStore) -> UnreadableRecord | None:
-    """Return what is wrong with the first task that could not be read, None where none is."""
+    """Return what is wrong with the first task that could not be read; None if there is none."""
     for problem in store.problems:
         if place_named(PurePosixPath(problem.path).name) != place_of(Task):
             continue

@@ -6,6 +6,7 @@ from typing import Annotated
 import anyio
 from pydantic import Field, JsonValue
 
+from kiln_mcp.jobs import Job
 from kiln_mcp.projects.references import NameProblem, ProjectReference
 from kiln_mcp.projects.schemas import schema_text
 from kiln_mcp.workbench.capability import Effect, Result, capability
@@ -99,7 +100,7 @@ async def create_task(
         if folded_name(task.name) == folded_name(name):
             raise Refusal(
                 "There is a task '{name}' already, with the id {task_id}. Choose another name, or "
-                "go on with that one.",
+                "use that task.",
                 name=task.name,
                 task_id=task.id,
             )
@@ -118,15 +119,11 @@ async def create_task(
     )
 
 
-async def jobs_set_aside(workspace: Workspace, store: ProjectStore) -> list[str]:
-    """Return the project's jobs that were killed again and again, in words."""
+async def jobs_set_aside(workspace: Workspace, store: ProjectStore) -> list[Job]:
+    """Return the project's jobs that were killed several times."""
     try:
         jobs = await workspace.desk.jobs_set_aside() if workspace.desk else []
     except WorkbenchError:  # a project is described without its jobs, too
         return []
     names = {store.project.name, str(store.folder)}
-    return [
-        f"{job.id} ({job.capability}): {job.error} resume_job takes it up again."
-        for job in jobs
-        if job.arguments.get("project") in names
-    ]
+    return [job for job in jobs if job.arguments.get("project") in names]

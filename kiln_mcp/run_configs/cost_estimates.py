@@ -1,4 +1,4 @@
-"""Saying what asking models will cost, before anything is done."""
+"""Estimate what model calls will cost, before anything is done."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,7 +16,7 @@ ENOUGH: Final = 5
 async def plan_of(
     engine: Engine, summary: str, calls_by_model: Mapping[str, int], kind: str
 ) -> Plan:
-    """Return the plan of asking models so often; its cost is None where a price is not known.
+    """Return the plan of asking models so often; its cost is None if a price is not known.
 
     The highest cost is that of long calls. The expected one comes from like calls before, if
     there were some of every model.

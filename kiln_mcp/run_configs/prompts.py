@@ -140,7 +140,7 @@ def shows_examples(run_config: TaskRunConfig) -> bool:
 def built_prompt(
     task: Task, prompt_id: str, prompts: Sequence[Prompt], runs: Sequence[TaskRun]
 ) -> PromptText | None:
-    """Return the prompt that an id means, None where it means nothing here."""
+    """Return the prompt that an id means; None if it means nothing here."""
     if prompt_id.startswith("id::"):
         definition = prompt_id.removeprefix("id::")
         saved = next((prompt for prompt in prompts if prompt.id == definition), None)

@@ -1,4 +1,4 @@
-"""Running a task on one input, as a run config says."""
+"""Run a task on one input, as a run config says."""
 
 import hashlib
 import json
@@ -145,14 +145,17 @@ async def produce(engine: Engine, setup: Setup, task_input: str, asker: str) -> 
     """Ask the model for an output.
 
     Raises:
-        ModelError: The model gave no usable answer.
+        BadAnswer: The answer is truncated, refused, empty or unreadable: there is no output.
+        ModelError: The model gave no answer.
         EvalError: The input's template cannot be filled.
     """
     request = await _request(setup, task_input)
     thinking, latency, usage = "", 0.0, None
     if setup.thinking:
         reflection = await engine.complete(
-            request.with_messages(Message("user", setup.thinking)), asker=asker
+            request.with_messages(Message("user", setup.thinking)),
+            asker=asker,
+            accept=("complete", "truncated"),
         )
         thinking, latency, usage = reflection.text, reflection.latency_s, reflection.usage
         request = request.with_messages(
@@ -188,6 +191,7 @@ def to_task_run(
             "top_p": properties.top_p,
             "seed": setup.seed,
             "setup_fingerprint": setup.fingerprint,
+            "answer_state": "complete",
         },
         run_config_id=run_config.id,
         run_config=properties,

@@ -22,8 +22,8 @@ class Case:
     Attributes:
         task_input: The task's input.
         final_message: The output to be judged.
-        trace: The conversation, OpenAI-style messages; None where none was kept.
-        reference: What the output may be compared with, by key; None where there is none.
+        trace: The conversation, OpenAI-style messages; None if none was kept.
+        reference: What the output may be compared with, by key; None if there is none.
     """
 
     task_input: str
@@ -42,7 +42,7 @@ async def check_expression(expression: str) -> None:
 
 
 async def extract(expression: str | None, case: Case) -> JsonValue:
-    """Return the value of an expression over a case; the output itself where there is none.
+    """Return the value of an expression over a case; the output itself if there is no expression.
 
     Raises:
         EvalError: The expression's syntax is wrong.
@@ -118,8 +118,8 @@ def value_of(outcome: Outcome, kind: str, logic: str) -> JsonValue:
             raise unusable_template(logic, reason)
         case Failed(reason):
             raise EvalError(
-                f"The {kind} {_quote(logic)} {reason} on this item. Make an evaluator with a "
-                "simpler one, or set KILN_MCP_ITEM_SECONDS or KILN_MCP_ITEM_MB higher."
+                f"The {kind} {_quote(logic)} {reason} on this item. Use a simpler one "
+                "in a new evaluator, or set KILN_MCP_ITEM_SECONDS or KILN_MCP_ITEM_MB higher."
             )
 
 

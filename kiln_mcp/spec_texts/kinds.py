@@ -1,4 +1,4 @@
-"""The 17 kinds of specification: their purposes, fields and texts."""
+"""The 17 kinds of spec: their purposes, fields and texts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from storage.records.spec import SpecProperties
 
 
 class SpecKind(StrEnum):
-    """What a specification is about; the values are Kiln's."""
+    """What a spec is about; the values are Kiln's."""
 
     DESIRED_BEHAVIOUR = "desired_behaviour"
     ISSUE = "issue"
@@ -173,7 +173,7 @@ def label(field: str) -> str:
 
 
 def definition(kind: SpecKind, fields: Mapping[str, str]) -> str:
-    """Return the specification's text: a heading and the text of each field that has one."""
+    """Return the spec's text: a heading and the text of each field that has one."""
     parts = [f"## {label(name)}\n{fields[name]}" for name in FORMS[kind].fields if fields.get(name)]
     return "\n\n".join(parts)
 
@@ -214,21 +214,21 @@ def properties_of(kind: SpecKind, fields: Mapping[str, str]) -> SpecProperties:
 
 
 def fields_of(spec: Spec) -> dict[str, str]:
-    """Return the fields of a saved specification that have a text, without placeholders."""
+    """Return the fields of a saved spec that have a text, without placeholders."""
     texts = spec.properties.model_dump()
     names = [name for name in FORMS[kind_of(spec)].fields if texts.get(name)]
     return {name: str(texts[name]) for name in names if texts[name] != NO_EXAMPLES}
 
 
 def kind_of(spec: Spec) -> SpecKind:
-    """Return the kind of a saved specification."""
+    """Return the kind of a saved spec."""
     return SpecKind(spec.properties.spec_type)
 
 
 def _mismatch(kind: SpecKind, reason: str) -> Refusal:
     form = FORMS[kind]
     return Refusal(
-        "A specification of kind {kind} cannot be made of these fields: {reason}. "
+        "A spec of kind {kind} cannot be made of these fields: {reason}. "
         "Required: {required}; optional: {optional}.",
         kind=kind,
         reason=reason,

@@ -1,4 +1,4 @@
-"""Find by rules the gaps that let two careful reviewers of a specification disagree."""
+"""Find by rules the gaps that let two careful reviewers of a spec disagree."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -13,14 +13,14 @@ from storage import NO_EXAMPLES
 
 
 class Rule(StrEnum):
-    """A way in which a specification can be weak, the gravest first."""
+    """A way in which a spec can be weak, the gravest first."""
 
     CONTRADICTION = "contradiction"
     """Two clauses, or a clause and the task's instruction, ask for opposite things."""
     UNMEASURABLE = "unmeasurable"
     """It is about a person's thoughts or feelings, which the output does not show."""
     UNDECIDED = "undecided"
-    """A case that the specification does not decide; a model finds it."""
+    """A case that the spec does not decide; a model finds it."""
     VAGUE = "vague"
     """A word that each reviewer understands differently."""
     COMPOUND = "compound"
@@ -122,7 +122,7 @@ _VAGUE_WORDS: Final = tuple(
 
 
 def find_gaps(kind: SpecKind, fields: Mapping[str, str], instruction: str = "") -> tuple[Gap, ...]:
-    """Return the specification's gaps, the gravest first.
+    """Return the spec's gaps, the gravest first.
 
     Args:
         kind: Its kind.

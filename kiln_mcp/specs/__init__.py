@@ -1,1 +1,1 @@
-"""Draft, question, refine and save a specification."""
+"""Draft, question, refine and save a spec."""

@@ -25,7 +25,7 @@ class Question(Result):
 
 
 class SpecDraft(Result):
-    """A draft of a specification, and its open questions."""
+    """A draft of a spec, and its open questions."""
 
     spec_id: str | None = Field(description="None while it is not saved.")
     name: str
@@ -40,7 +40,7 @@ class SpecDraft(Result):
 
 
 class SpecGaps(Result):
-    """The gaps of a specification."""
+    """The gaps of a spec."""
 
     spec_id: str | None
     name: str
@@ -61,7 +61,7 @@ class SpecFieldChange(Result):
 
 
 class RefinedSpec(Result):
-    """A refined specification: its changes, the answers without use, and its open questions."""
+    """A refined spec: its changes, the answers without use, and its open questions."""
 
     spec_id: str | None
     saved: bool

@@ -6,7 +6,7 @@ from kiln_mcp.spec_texts.kinds import SpecKind
 
 
 class SpecText(BaseModel):
-    """A specification in the call itself, instead of a saved one."""
+    """A spec in the call itself, instead of a saved one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

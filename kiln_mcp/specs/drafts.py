@@ -1,4 +1,4 @@
-"""Draft a specification from one sentence by rules, without a model."""
+"""Draft a spec from one sentence by rules, without a model."""
 
 import re
 from collections.abc import Mapping
@@ -10,19 +10,19 @@ from kiln_mcp.spec_texts.kinds import FORMS, SpecKind
 from storage.records.names import acceptable_name
 
 LONGEST_NAME: Final = 32
-"""Kiln's limit for the name of a score, which is made from the specification's name."""
+"""Kiln's limit for the name of a score, which is made from the spec's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A specification that is not saved yet.
+    """A spec that is not saved yet.
 
     Attributes:
         kind: Its kind.
         name: Up to 32 characters that Kiln's format allows.
         fields: The text of each field, by Kiln's field names, without empty ones.
         assumptions: Decisions on what the wish leaves open.
-        omissions: Parts of the wish that this specification does not cover.
+        omissions: Parts of the wish that this spec does not cover.
     """
 
     kind: SpecKind

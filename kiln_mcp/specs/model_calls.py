@@ -1,4 +1,4 @@
-"""Ask a capable model to draft, question and refine a specification, and check its answers."""
+"""Ask a capable model to draft, question and refine a spec, and check its answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Work answers into a specification by rules: the fields that change, their texts, the reasons."""
+"""Work answers into a spec by rules: the fields that change, their texts, the reasons."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def incorporate(
     """Return the edits that answers call for, in the answers' own words.
 
     Args:
-        kind: The specification's kind.
+        kind: The spec's kind.
         fields: Its fields that have a text.
         gaps: Its gaps, as `find_gaps` returns them.
         answers: The person's answers.

@@ -1,4 +1,4 @@
-"""Capabilities: draft a specification, find its gaps, refine it with answers."""
+"""Capabilities: draft a spec, find its gaps, refine it with answers."""
 
 from collections.abc import Sequence
 from typing import Annotated, Final
@@ -36,14 +36,14 @@ ModelChoice = Annotated[
     ),
 ]
 SpecReference = Annotated[
-    str | None, Field(description="A saved specification's name or id; or give `draft`.")
+    str | None, Field(description="A saved spec's name or id; or give `draft`.")
 ]
 DraftText = Annotated[
-    SpecText | None, Field(description="A specification that is not saved; or give `spec`.")
+    SpecText | None, Field(description="A spec that is not saved; or give `spec`.")
 ]
 
 
-@capability(effect=Effect.SPENDS, title="Draft a specification", runs=Runs.AS_JOB)
+@capability(effect=Effect.SPENDS, title="Draft a spec", runs=Runs.AS_JOB)
 async def draft_spec(
     workspace: Workspace,
     project: ProjectReference,
@@ -59,7 +59,7 @@ async def draft_spec(
     model: ModelChoice = None,
     save: Annotated[bool, Field(description="Whether to save it right away.")] = False,
 ) -> Proposal[SpecDraft]:
-    """Draft a specification from one sentence, and ask what it leaves open.
+    """Draft a spec from one sentence, and ask what it leaves open.
 
     Write the fields yourself in `draft` if you can: you know the conversation. Rules add nothing:
     their draft is the wish's own words, sorted into fields.
@@ -92,10 +92,10 @@ async def draft_spec(
             next=_next_steps(gaps),
         )
 
-    return Proposal(_plan("Draft a specification.", writer), write_draft)
+    return Proposal(_plan("Draft a spec.", writer), write_draft)
 
 
-@capability(effect=Effect.SPENDS, title="Find a specification's gaps", runs=Runs.AS_JOB)
+@capability(effect=Effect.SPENDS, title="Find a spec's gaps", runs=Runs.AS_JOB)
 async def find_spec_gaps(
     workspace: Workspace,
     project: ProjectReference,
@@ -104,7 +104,7 @@ async def find_spec_gaps(
     draft: DraftText = None,
     model: ModelChoice = None,
 ) -> Proposal[SpecGaps]:
-    """Ask where two careful reviewers of a specification could disagree.
+    """Ask where two careful reviewers of a spec could disagree.
 
     Rules find vague words, several requirements in one, missing examples, contradictions, and
     requirements that no output can show. A capable model adds cases that are undecided.
@@ -130,10 +130,10 @@ async def find_spec_gaps(
             next=_next_steps(gaps),
         )
 
-    return Proposal(_plan("Look for undecided cases in a specification.", writer), look)
+    return Proposal(_plan("Look for undecided cases in a spec.", writer), look)
 
 
-@capability(effect=Effect.SPENDS, title="Refine a specification", runs=Runs.AS_JOB)
+@capability(effect=Effect.SPENDS, title="Refine a spec", runs=Runs.AS_JOB)
 async def refine_spec(
     workspace: Workspace,
     project: ProjectReference,
@@ -150,7 +150,7 @@ async def refine_spec(
     model: ModelChoice = None,
     save: Annotated[bool, Field(description="Whether to save the result.")] = False,
 ) -> Proposal[RefinedSpec]:
-    """Work answers into a specification, field by field; save it on request.
+    """Work answers into a spec, field by field; save it on request.
 
     Give `edits` of your own, or `answers` for a capable model or the rules to work in. Returns
     each change with its reason, and the answers that were not used.
@@ -200,7 +200,7 @@ async def refine_spec(
             next=[_EVALUATE] if save else _next_steps(open_gaps),
         )
 
-    return Proposal(_plan("Refine a specification.", writer), refine)
+    return Proposal(_plan("Refine a spec.", writer), refine)
 
 
 def _own_draft(text: SpecText, wish: str) -> Draft:
@@ -223,7 +223,7 @@ def _own_edits(
 async def _current(
     store: ProjectStore, task: Task, reference: str | None, text: SpecText | None
 ) -> tuple[Draft, Spec | None]:
-    """Return the specification of the call, and its record if it is saved."""
+    """Return the spec of the call, and its record if it is saved."""
     if text is not None and reference is None:
         core = next(iter(text.fields.values()), "")
         return _own_draft(text, core), None
@@ -241,11 +241,12 @@ async def _current(
 async def _save(store: ProjectStore, task: Task, draft: Draft, saved: Spec | None) -> Spec:
     properties = properties_of(draft.kind, draft.fields)
     text = definition(draft.kind, draft.fields)
+    # A model may be paid for the text.
     if saved is not None:
-        return await store.save(saved.replace(definition=text, properties=properties))
-    return await store.save(
-        Spec(name=draft.name, definition=text, properties=properties), parent=task
-    )
+        changed = saved.replace(definition=text, properties=properties)
+        return await store.save(changed, is_patient=True)
+    record = Spec(name=draft.name, definition=text, properties=properties)
+    return await store.save(record, parent=task, is_patient=True)
 
 
 async def _writer(workspace: Workspace, task: Task, model: str | None) -> SpecWriter | None:

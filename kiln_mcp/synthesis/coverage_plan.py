@@ -10,7 +10,7 @@ class Aim(StrEnum):
     """What an input is meant to provoke."""
 
     PASS = "pass"
-    """An output that meets the specification."""
+    """An output that meets the spec."""
     FAIL = "fail"
     """An output that breaks it: the input makes the mistake tempting."""
     BORDERLINE = "borderline"

@@ -62,7 +62,7 @@ class DataWish(BaseModel):
         description="Real inputs to be like; needed with the embedded model; left out: the task's.",
     )
     spec: str | None = Field(
-        default=None, description="The specification to cover: passing, failing, borderline."
+        default=None, description="The spec to cover: passing, failing, borderline."
     )
     guidance: str = Field(default="", description="Further wishes.")
     seed: int = Field(default=0, description="Repeats sampling where the model offers it.")
@@ -133,7 +133,7 @@ async def set_scene(
         ids: The id of each item that is to be made.
 
     Raises:
-        RecordNotFound: There is no such run config or specification.
+        RecordNotFound: There is no such run config or spec.
         Refusal: The run config does not run here.
     """
     runs = await store.children(task, TaskRun)
@@ -213,7 +213,8 @@ async def inputs_by_model(engine: Engine, scene: Scene, model: str) -> Inputs:
     if model == EMBEDDED:
         plan = _without_aims(plan)
     avoid = (*scene.existing, *wish.examples)
-    batch = await make_inputs(maker, plan, avoid, brief.input_schema)
+    width = engine.width([model])
+    batch = await make_inputs(maker, plan, avoid, brief.input_schema, width)
     return Inputs(
         task_inputs=tuple(_task_input(item, scene, model) for item in batch.inputs),
         cells=tuple(item.cell for item in batch.inputs),

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.datasets.shingles import NEAR, jaccard, shingles
 from kiln_mcp.llm import Engine, Message, ModelAnswer, ModelRequest
-from kiln_mcp.llm.for_each import for_each
+from kiln_mcp.llm.for_each import Width, for_each
 from kiln_mcp.llm.schemas import embedded
 from kiln_mcp.synthesis.coverage_plan import Cell
 from kiln_mcp.workbench.prompts import load_prompt
@@ -145,7 +145,7 @@ class ListMaker:
         async def go_on(place: int) -> None:
             proposals[place] = await self._go_on(cell, turn * cell.count + place)
 
-        await for_each(range(count), go_on)
+        await for_each(range(count), go_on, self._engine.width([self.model]))
         return proposals
 
     async def _go_on(self, cell: Cell, place: int) -> str:
@@ -164,9 +164,10 @@ class ListMaker:
             seed=chooser.randrange(2**31),
             stop=("\n",),
         )
-        answer = await self._engine.complete(request, asker="synthesis/inputs")
+        accept = ("complete", "truncated", "refused", "empty")
+        answer = await self._engine.complete(request, asker="synthesis/inputs", accept=accept)
         # What was cut off has no end; better none than half a sentence.
-        return "" if answer.finish == "length" else answer.text.strip().strip('"')
+        return answer.text.strip().strip('"') if answer.state == "complete" else ""
 
 
 async def propose_topics(engine: Engine, model: str, brief: Brief, count: int) -> list[str]:
@@ -193,31 +194,53 @@ async def propose_topics(engine: Engine, model: str, brief: Brief, count: int) -
 
 
 async def make_inputs(
-    maker: InputMaker, plan: Sequence[Cell], existing: Sequence[str], input_schema: JsonValue
+    maker: InputMaker,
+    plan: Sequence[Cell],
+    existing: Sequence[str],
+    input_schema: JsonValue,
+    width: Width,
 ) -> MadeInputs:
     """Fill the plan with inputs that are new: not alike to known ones nor to each other.
 
-    What is dropped is proposed anew, up to three rounds; a plan may stay short.
+    What is dropped is proposed again, up to three rounds; a plan may stay short. Proposals are
+    asked for together and looked at in the order of the plan, whatever the width.
+
+    Args:
+        maker: Proposes them.
+        plan: The cells to fill.
+        existing: Inputs that are there.
+        input_schema: JSON Schema of an input; None for plain text.
+        width: How many cells at once.
     """
     earlier = [shingles(text) for text in existing]
     inputs: list[MadeInput] = []
     reject_count = 0
     for turn in range(_ROUNDS):
-        for cell in plan:
-            mine = [item.text for item in inputs if item.cell == cell]
-            missing = cell.count - len(mine)
-            if missing <= 0:
+        for cell, proposal in await _proposals(maker, plan, turn, inputs, width):
+            text = proposal.strip()
+            own = shingles(text)
+            alike = any(jaccard(own, other) >= NEAR for other in earlier)
+            if alike or not own or not await _fits(text, input_schema):
+                reject_count += 1
                 continue
-            for proposal in await maker.propose(cell, missing, turn, mine):
-                text = proposal.strip()
-                own = shingles(text)
-                alike = any(jaccard(own, other) >= NEAR for other in earlier)
-                if alike or not own or not await _fits(text, input_schema):
-                    reject_count += 1
-                    continue
-                earlier.append(own)
-                inputs.append(MadeInput(text, cell))
+            earlier.append(own)
+            inputs.append(MadeInput(text, cell))
     return MadeInputs(tuple(inputs), reject_count)
+
+
+async def _proposals(
+    maker: InputMaker, plan: Sequence[Cell], turn: int, inputs: Sequence[MadeInput], width: Width
+) -> list[tuple[Cell, str]]:
+    """Return the proposals of one round for all cells that miss inputs, in the plan's order."""
+    by_cell: dict[Cell, Sequence[str]] = {}
+
+    async def propose(cell: Cell) -> None:
+        mine = [item.text for item in inputs if item.cell == cell]
+        if len(mine) < cell.count:
+            by_cell[cell] = await maker.propose(cell, cell.count - len(mine), turn, mine)
+
+    await for_each(plan, propose, width)
+    return [(cell, text) for cell in plan for text in by_cell.get(cell, ())]
 
 
 async def _fits(text: str, schema: JsonValue) -> bool:

@@ -66,7 +66,8 @@ def unreadable_items(path: str, reason: str) -> Refusal:
 
 def _misfit(position: int, reason: str) -> Refusal:
     return Refusal(
-        "Item {position} cannot be used: {reason}. No item was saved.",
+        "Item {position} cannot be used: {reason}. No item was saved: correct it and add all "
+        "of them again.",
         position=position,
         reason=reason,
     )

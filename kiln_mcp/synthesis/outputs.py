@@ -63,7 +63,9 @@ async def answer_all(
     inputs: Sequence[TaskInput],
     report: Callable[[int], Awaitable[None]],
 ) -> Answers:
-    """Run the task on every input; an input whose model fails is left out, not fatal.
+    """Run the task on every input, as many at once as the model's server allows.
+
+    An input whose model fails is left out, not fatal.
 
     Args:
         engine: The engine.
@@ -89,5 +91,5 @@ async def answer_all(
         done += 1
         await report(done)
 
-    await for_each(range(len(inputs)), answer)
+    await for_each(range(len(inputs)), answer, engine.width([setup.model]))
     return Answers(tuple(runs), tuple(failures))

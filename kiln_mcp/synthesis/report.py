@@ -117,7 +117,7 @@ async def write_report(
 
 
 def _splits(content: bytes | None) -> list[SplitRecord]:
-    """Return the splits of an earlier report; none where it cannot be read."""
+    """Return the splits of an earlier report; none if it cannot be read."""
     try:
         return DataReport.model_validate_json(content or b"").splits
     except ValidationError:

@@ -208,9 +208,9 @@ async def _generate(
     if not runs:
         raise _nothing_generated(answers.failures)
     if scene.config.origin is None:
-        await store.save(scene.config, parent=scene.task)
+        await store.save(scene.config, parent=scene.task, is_patient=True)
     fresh = [run for run in runs if run.id not in scene.saved]
-    report = await save_runs(store, scene.task, fresh)
+    report = await save_runs(store, scene.task, fresh, are_paid=True)
     return GeneratedData(
         session=f"synthetic_session_{scene.session}",
         items=len(runs),
@@ -231,9 +231,7 @@ async def _generate(
 async def split_data(
     workspace: Workspace,
     project: ProjectReference,
-    name: Annotated[
-        str, Field(description="What the split is for, such as a specification's name.")
-    ],
+    name: Annotated[str, Field(description="What the split is for, such as a spec's name.")],
     task: TaskReference = None,
     shares: Annotated[Shares | None, Field(description="Left out: 40, 25, 25 and 10.")] = None,
     seed: Annotated[int, Field(description="Repeats a deal exactly.")] = 0,
@@ -245,7 +243,7 @@ async def split_data(
         Field(description="What never straddles parts: items of one topic too, or only likes."),
     ] = "topics",
     redeal: Annotated[
-        bool, Field(description="Deal items anew that this split has dealt already.")
+        bool, Field(description="Deal again the items that this split has dealt already.")
     ] = False,
 ) -> DataSplit:
     """Deal items into train, val, test and golden by tags, such that like items stay together.
@@ -307,7 +305,7 @@ async def split_data(
         next=[
             NextStep(
                 tool="create_evaluator",
-                reason="make an eval of this split's parts, then run_eval",
+                reason="make an eval of this split's parts, then run it",
                 arguments={
                     "project": project,
                     "new_eval": {f"{part}_filter": f"tag::{tags[part]}" for part in record.sizes},
@@ -334,14 +332,23 @@ def _nothing_generated(failures: Sequence[str]) -> Refusal:
     )
 
 
-async def save_runs(store: ProjectStore, task: Task, runs: Sequence[TaskRun]) -> DataReport:
-    """Save runs, a thousand in a transaction, and write the data report with the last ones."""
+async def save_runs(
+    store: ProjectStore, task: Task, runs: Sequence[TaskRun], *, are_paid: bool = False
+) -> DataReport:
+    """Save runs, a thousand in a transaction, and write the data report with the last ones.
+
+    Args:
+        store: The open project.
+        task: What they are saved below.
+        runs: The runs.
+        are_paid: Whether a model was paid for them: then other writers are waited for.
+    """
     existing = await store.children(task, TaskRun)
     last_begin = max(len(runs) - 1, 0) // _BATCH * _BATCH
     for begin in range(0, last_begin, _BATCH):
-        async with store.transaction() as change:
+        async with store.transaction(is_patient=are_paid) as change:
             await anyio.to_thread.run_sync(_save_below, change, runs[begin : begin + _BATCH], task)
-    async with store.transaction() as change:
+    async with store.transaction(is_patient=are_paid) as change:
         await anyio.to_thread.run_sync(_save_below, change, runs[last_begin:], task)
         return await write_report(change, task, data_set([*existing, *runs]))
 

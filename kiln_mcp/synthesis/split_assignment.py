@@ -22,7 +22,7 @@ def nothing_to_deal(name: str, dealt_count: int) -> Refusal:
     if dealt_count:
         return Refusal(
             "There is no item to deal into the split '{name}': all {count} are dealt already; "
-            "redeal=true deals them anew.",
+            "redeal=true deals all of them again.",
             name=name,
             count=dealt_count,
         )

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -175,56 +175,24 @@ async def export_training_data(
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
     frozen = await store.find(DatasetSplit, frozen_split, parent=owner)
-    names_of_parts = list(frozen.split_contents)
-    requested_parts = parts or [part for part in names_of_parts if part not in HELD_OUT]
-    for part in requested_parts:
-        if part not in frozen.split_contents:
-            raise Refusal(
-                "The split has no part '{part}'. Its parts: {parts}.",
-                part=part,
-                parts=names_of_parts,
-            )
+    chosen_parts = _choose_parts(frozen, parts)
     instructions = await _instructions(store, owner, run_config)
     recipe = Recipe(format, thinking, instructions, output_schema(owner))
     check_recipe(owner, recipe)
-    runs = {run.id: run for run in await store.children(owner, TaskRun)}
-    is_measured = is_measured_filter(await store.children(owner, Eval))
-    lines_by_part: dict[str, PartLines] = {}
-    deleted: dict[str, int] = {}
-    for part in requested_parts:
-        ids = frozen.split_contents[part]
-        existing = [runs[run_id] for run_id in ids if run_id in runs]
-        deleted[part] = len(ids) - len(existing)
-        lines_by_part[part] = _lines(part, existing, recipe, is_measured)
-    names = {part: f"{part}.{format.removesuffix('_jsonl')}.jsonl" for part in lines_by_part}
-    texts = {
-        names[part]: lines_of_file(part_lines.lines) for part, part_lines in lines_by_part.items()
-    }
+    part_files = await _part_files(store, owner, frozen, chosen_parts, recipe)
+    texts = {file.name: lines_of_file(file.lines.lines) for file in part_files}
     place = workspace.place(folder) if folder else None
     target = place or store.side_folder(frozen)
     files = [] if place is None else [place / name for name in texts]
-    plan = Plan(f"Export {', '.join(lines_by_part)} of {frozen.name!r} as training data.")
+    plan = Plan(f"Export {', '.join(chosen_parts)} of {frozen.name!r} as training data.")
     plan = await anyio.to_thread.run_sync(_with_files, plan, workspace, store, files)
 
     async def write_files() -> TrainingFiles:
         await _write_files(store, frozen, place, texts)
-        results: list[ExportedFile] = []
-        for part, part_lines in lines_by_part.items():
-            results.append(
-                ExportedFile(
-                    part=part,
-                    file=str(target / names[part]),
-                    examples=len(part_lines.lines),
-                    held_out_items=part_lines.held_out_items,
-                    without_thinking=part_lines.without_thinking,
-                    unreviewed_examples=part_lines.unreviewed_examples,
-                    deleted_items=deleted[part],
-                )
-            )
         return TrainingFiles(
             frozen_split=frozen.name,
             format=format,
-            files=results,
+            files=[file.report(target) for file in part_files],
             next=[
                 NextStep(
                     tool="run_eval",
@@ -235,6 +203,59 @@ async def export_training_data(
         )
 
     return Proposal(plan, write_files)
+
+
+@dataclass(frozen=True, slots=True)
+class PartFile:
+    """The file of one part, before it is written."""
+
+    part: str
+    name: str
+    lines: PartLines
+    deleted_items: int
+
+    def report(self, folder: Path) -> ExportedFile:
+        """Return what a person reads of the file once it lies in a folder."""
+        return ExportedFile(
+            part=self.part,
+            file=str(folder / self.name),
+            examples=len(self.lines.lines),
+            held_out_items=self.lines.held_out_items,
+            without_thinking=self.lines.without_thinking,
+            unreviewed_examples=self.lines.unreviewed_examples,
+            deleted_items=self.deleted_items,
+        )
+
+
+def _choose_parts(frozen: DatasetSplit, parts: Sequence[str] | None) -> list[str]:
+    """Return the named parts, each once; without names, all that are not held out.
+
+    Raises:
+        Refusal: The split has no part of a name.
+    """
+    names = list(frozen.split_contents)
+    for part in parts or ():
+        if part not in frozen.split_contents:
+            raise Refusal(
+                "The split has no part '{part}'. Choose from: {parts}.", part=part, parts=names
+            )
+    return list(dict.fromkeys(parts or (part for part in names if part not in HELD_OUT)))
+
+
+async def _part_files(
+    store: ProjectStore, task: Task, frozen: DatasetSplit, parts: Sequence[str], recipe: Recipe
+) -> list[PartFile]:
+    """Return the file of each part, from the runs that still exist."""
+    runs = {run.id: run for run in await store.children(task, TaskRun)}
+    is_measured = is_measured_filter(await store.children(task, Eval))
+    files: list[PartFile] = []
+    for part in parts:
+        ids = frozen.split_contents[part]
+        existing = [runs[run_id] for run_id in ids if run_id in runs]
+        lines = _lines(part, existing, recipe, is_measured)
+        name = f"{part}.{recipe.shape.removesuffix('_jsonl')}.jsonl"
+        files.append(PartFile(part, name, lines, len(ids) - len(existing)))
+    return files
 
 
 def _with_files(
@@ -280,11 +301,13 @@ def _lines(
     if not part_lines.lines:
         raise Refusal(
             "Nothing of the part '{part}' can be exported: {held_out} items are measured on by "
-            "evals, {unreasoned} have no reasoning, {total} are there in all.",
+            "evals, {unreasoned} have no reasoning, {total} are there in all. Add items to that "
+            "part, or choose a format without reasoning.",
             part=part,
             held_out=part_lines.held_out_items,
             unreasoned=part_lines.without_thinking,
             total=len(runs),
+            next=[NextStep(tool="add_items", reason="add items with outputs to that part")],
         )
     return part_lines
 

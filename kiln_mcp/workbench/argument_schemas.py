@@ -7,12 +7,18 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from storage.text.schema_references import inline_references
 
+NAME: Final = "name"
+VALUE: Final = "value"
+"""The keys of an entry of an object of any names, where it is given as a list."""
 _DROPPED_KEYS: Final = frozenset({"$defs", "title", "discriminator"})
 _TYPE_KEYS: Final = frozenset({"type", "anyOf", "oneOf", "allOf", "enum", "const", "$ref"})
+_PLAIN_KINDS: Final[list[JsonValue]] = [
+    {"type": kind} for kind in ("string", "object", "number", "boolean")
+]
 _ANY_VALUE: Final[dict[str, JsonValue]] = {
-    "anyOf": [{"type": kind} for kind in ("string", "object", "array", "number", "boolean")]
+    "anyOf": [*_PLAIN_KINDS, {"type": "array", "items": {"anyOf": _PLAIN_KINDS}}]
 }
-"""The schema of any JSON value, in a form that every client reads."""
+"""The schema of any JSON value, in a form that every client reads: no list lacks its `items`."""
 
 
 def schema_of(model: type[BaseModel]) -> dict[str, JsonValue]:
@@ -48,10 +54,54 @@ def _compact(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
             return schema_node
         if schema_node.get("additionalProperties") in (True, _ANY_VALUE):
             del schema_node["additionalProperties"]
-        return schema_node if _TYPE_KEYS & schema_node.keys() else {**_ANY_VALUE, **schema_node}
+        if not _TYPE_KEYS & schema_node.keys():
+            return {**_ANY_VALUE, **schema_node}
+        return _in_common_words(schema_node)
 
     compact = resolve(inline_references(schema))
     return compact if isinstance(compact, dict) else {}
+
+
+def _in_common_words(node: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return a schema without the keywords that some clients do not read.
+
+    `const` becomes an `enum` of one, `oneOf` an `anyOf`, a list of fixed places gets `items`, and
+    an object of any names becomes a list.
+    """
+    common = {"anyOf" if key == "oneOf" else key: value for key, value in node.items()}
+    if "const" in common:
+        common["enum"] = [common.pop("const")]
+    places = common.pop("prefixItems", None)
+    if isinstance(places, list) and "items" not in common:
+        kinds = [kind for index, kind in enumerate(places) if kind not in places[:index]]
+        common["items"] = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+    if common.get("type") == "array":
+        common.setdefault("items", _ANY_VALUE)
+    values = common.get("additionalProperties")
+    if isinstance(values, dict) and "properties" not in common:
+        return _as_pairs(common, values)
+    return common
+
+
+def _as_pairs(node: dict[str, JsonValue], values: JsonValue) -> dict[str, JsonValue]:
+    """Return the schema of an object of any names as a list of names with their values.
+
+    Strict converters refuse objects whose names are not listed. `as_meant` takes both forms.
+    """
+    pair: dict[str, JsonValue] = {
+        "type": "object",
+        "properties": {NAME: {"type": "string"}, VALUE: values},
+        "required": [NAME, VALUE],
+        "additionalProperties": False,
+    }
+    bounds = {"minItems": node.get("minProperties"), "maxItems": node.get("maxProperties")}
+    rest = {
+        key: value
+        for key, value in node.items()
+        if key not in {"additionalProperties", "minProperties", "maxProperties", "propertyNames"}
+    }
+    limits = {key: value for key, value in bounds.items() if value is not None}
+    return {**rest, "type": "array", "items": pair, **limits}
 
 
 def _without_nulls(node: JsonValue) -> JsonValue:

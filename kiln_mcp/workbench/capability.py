@@ -26,6 +26,7 @@ from kiln_mcp.errors import InvalidArguments, one_error
 from kiln_mcp.workbench.argument_schemas import schema_of
 from kiln_mcp.workbench.arguments import argument_problems, unintended_values
 from kiln_mcp.workbench.call_options import CallOptions
+from kiln_mcp.workbench.lenient_arguments import as_meant
 from kiln_mcp.workbench.proposal import CallContext, JsonObject, Proposal, Result, Runs
 from storage import records
 from storage.errors import Refusal
@@ -147,12 +148,15 @@ class Capability(Generic[ContextT, P, ResultT]):
         return schema_of(self.arguments)
 
     def split(self, arguments: Mapping[str, JsonValue]) -> tuple[JsonObject, CallOptions]:
-        """Return the arguments without nulls and options, and the options.
+        """Return the arguments as they are meant, without nulls and options, and the options.
 
         Raises:
             InvalidArguments: An option is of the wrong kind.
         """
-        values = {name: value for name, value in arguments.items() if value is not None}
+        values = as_meant(
+            self.arguments,
+            {name: value for name, value in arguments.items() if value is not None},
+        )
         options = {name: values.pop(name) for name in self.options if name in values}
         try:
             return values, CallOptions.model_validate(options)
@@ -301,7 +305,7 @@ def capability(
 
     Args:
         effect: What calling it does; becomes annotations and approvals at the doors.
-        title: What a person reads, in the imperative: "Draft a specification".
+        title: What a person reads, in the imperative: "Draft a spec".
         sends_out: Whether it may send data to an address or folder that the caller names.
         runs: Whether a call through a door is a job.
     """

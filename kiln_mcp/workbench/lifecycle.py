@@ -38,7 +38,7 @@ async def open_workspace(
             name = f"jobs/{job.id}"
             budget = budgets[job.id] = await engine.budget(name, job.limit, job.worked_s)
             relay = Relay(report)
-            job_engine = engine.within(budget).with_listener(relay.say)
+            job_engine = engine.within(budget).with_listener(relay.say, relay.gauge)
             own = replace(workspace, engine=job_engine, report=relay.report, job=job.id)
             if job.model is not None:  # of the client that started it; the daemon serves others too
                 own = own.with_model(job.model)

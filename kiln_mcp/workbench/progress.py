@@ -4,6 +4,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from kiln_mcp.llm.limits.gauge import Gauge
+
 STILL_THERE: Final = 1e-6
 """By how much a sentence counts as progress for listeners that want only higher numbers."""
 SAY_AGAIN_S: Final = 5.0
@@ -18,7 +20,11 @@ async def report_nothing(done: float, total: float | None, message: str | None) 
 
 
 class Relay:
-    """Passes progress on, and between two reports the sentences about waits of models."""
+    """Passes progress on, with the calls in flight, and between two reports why models wait.
+
+    Attributes:
+        gauge: Counts the calls in flight.
+    """
 
     def __init__(self, report: ProgressReport, step: float = 0.0) -> None:
         """Set up.
@@ -27,6 +33,7 @@ class Relay:
             report: Where everything goes.
             step: By how much a sentence counts as progress.
         """
+        self.gauge = Gauge()
         self._report = report
         self._step = step
         self._done = 0.0
@@ -37,6 +44,8 @@ class Relay:
     async def report(self, done: float, total: float | None, message: str | None) -> None:
         """Pass progress on."""
         self._done, self._total = done, total
+        if message and (calls := self.gauge.sentence):
+            message = f"{message.removesuffix('.')}. {calls}"
         await self._report(done, total, message)
 
     async def say(self, sentence: str) -> None:

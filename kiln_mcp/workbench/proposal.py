@@ -19,7 +19,7 @@ class Runs(StrEnum):
 
     AT_ONCE = "at once"
     AS_JOB = "as a job"
-    """It may take long: it goes on when its caller has gone or the process was killed."""
+    """It may take long: it continues when its caller has gone or the process was killed."""
 
 
 class CallContext(Protocol):

@@ -88,7 +88,8 @@ class Workspace:
     def with_progress(self, report: ProgressReport) -> Self:
         """Return the same workspace with progress going to `report`, waits of models included."""
         relay = Relay(report, STILL_THERE)
-        return replace(self, report=relay.report, engine=self.engine.with_listener(relay.say))
+        engine = self.engine.with_listener(relay.say, relay.gauge)
+        return replace(self, report=relay.report, engine=engine)
 
     def with_model(self, name: str) -> Self:
         """Return the same workspace with another default model."""

@@ -6,11 +6,11 @@ lock file in the home and by a lock on the project's folder, which other homes s
 
 Tasks of one process that write at the same time are written as a group (`commit_queue`): under one
 hold of the lock, with one wait for the disk and one note in the index. Each change is still made
-whole or not at all, and its caller goes on only when it is on the disk. What is paid for waits for
-the lock as long as it takes.
+whole or not at all, and its caller continues only when it is on the disk. What is paid for waits
+for the lock as long as it takes.
 
-What is under way lies in `.trash/pending/`. Whoever of the same person opens the project or writes
-next settles what a killed process left. If all files are as the change found or wrote them, it is
+Pending changes lie in `.trash/pending/`. The same person's next process that opens the project or
+writes settles what a killed process left. If all files are as the change found or wrote them, it is
 finished. If another program has written since, that stays, the rest is undone, and the unwritten
 bytes are kept in `.trash/unwritten/`.
 

@@ -5,7 +5,7 @@ follows from what is claimed. The system frees a claim when its file is closed, 
 killed process end with it, and no clock is asked.
 
 Where the system cannot lock single bytes for one open file, as on macOS, the whole file is locked:
-who claims anything claims all.
+a claim of anything claims all.
 """
 
 import errno
@@ -67,7 +67,7 @@ def _open(project: Path) -> int:
             return os.open(path, flags & ~os.O_CREAT)
         except FileNotFoundError:
             file = os.open(path, flags, 0o600)
-        # Whoever may write to the project may claim.
+        # All who may write to the project may claim.
         path.chmod(S_IMODE(project.stat().st_mode) & 0o666)
         return file
 

@@ -77,7 +77,7 @@ class CommitLog:
                 return 0
             with self._lock.hold(_WAIT_TO_OPEN_S):
                 return self._finish_former() + self._finish()
-        except ProjectBusy:  # whoever writes has settled it first
+        except ProjectBusy:  # the process that writes has settled it first
             return 0
         except (WriteError, UnsafePath) as error:
             _log.warning("What was begun in %s waits to be settled: %s", self._project, error)
@@ -349,7 +349,7 @@ class CommitLog:
     def _check(self, edit: FileEdit) -> tuple[FileEdit | None, bytes | None]:
         """Return an edit and what its file holds, where that is what the edit expects.
 
-        An edit that commutes is made anew of what the file holds; None if that has it already.
+        An edit that commutes is repeated on what the file holds; None if that has it already.
         """
         content_on_disk = self._content_of(edit.path)
         revision = _revision(content_on_disk)

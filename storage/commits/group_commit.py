@@ -1,4 +1,4 @@
-"""Group commit: whoever waits to write is written together, under one hold of the lock."""
+"""Group commit: all changes that wait are written together, under one hold of the lock."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ class GroupCommit:
     """Writes the changes of this process's tasks in groups, in the order in which they came.
 
     The task whose turn it is writes for all that wait, so a wait is two groups at most. A change
-    counts as made, and its caller goes on, only when it is on the disk.
+    counts as made, and its caller continues, only when it is on the disk.
 
     Args:
         log: Writes them.

@@ -51,7 +51,7 @@ class Pending:
         self._seal = JournalSeal(state)
 
     def prepare(self) -> None:
-        """Make the folder for what is under way; whoever may write to the project may here."""
+        """Make the folder for pending changes; all who may write to the project may write here."""
         if self._folder.is_dir():
             return
         keep_out_of_git(self._project)

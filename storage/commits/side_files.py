@@ -1,4 +1,4 @@
-"""Files beside a record: JSON lines that are only added to, and reports that are made anew.
+"""Files beside a record: JSON lines that are only added to, and reports that are rebuilt.
 
 Kiln's format has no room for what they hold. They are written in the transaction of the record
 that they belong to, and `docs/side-files.md` lists them. A line that ends without a line break
@@ -22,7 +22,7 @@ _REPORT: Final = re.compile(r"kiln_mcp_\w+\.json")
 
 
 def is_report(path: str) -> bool:
-    """Whether a file is a report of ours, which is made anew from records."""
+    """Whether a file is a report of ours, which is rebuilt from records."""
     return _REPORT.fullmatch(PurePosixPath(path).name) is not None
 
 

@@ -43,8 +43,8 @@ def not_importable(source: str, reason: str) -> Refusal:
 def unsafe_archive(source: str, reason: str) -> Refusal:
     """Return the error for an archive or folder that is not safe to unpack or copy."""
     return Refusal(
-        "{source} was not imported: {reason}. A project needs none of this: ask whoever made it "
-        "for a clean one.",
+        "{source} was not imported: {reason}. A project needs none of this: ask its author for "
+        "a clean one.",
         source=source,
         reason=reason,
     )

@@ -1,7 +1,7 @@
 """Tables of runs as text: JSONL for programs, CSV for spreadsheets.
 
-A spreadsheet runs a cell that begins with = + - or @ as a formula, whoever wrote it. So where we
-write CSV such text gets a ' before it, and where we read a table of our own it loses it again.
+A spreadsheet runs a cell that begins with = + - or @ as a formula, no matter who wrote it. So
+in CSV that we write such text gets a ' before it; a table of our own loses it when it is read.
 """
 
 import csv

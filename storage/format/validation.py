@@ -81,7 +81,7 @@ class Ancestors:
             raise invalid_record(record.type_name(), fault)
 
     def _above(self, kind: type[R], path: str, folders: int) -> R | None:
-        """Return a record some folders above; None where there is none that can be read."""
+        """Return a record some folders above; None if none can be read."""
         file = f"{path.rsplit('/', folders + 1)[0]}/{place_of(kind).file_name}"
         state = _state(f"{self._folder}/{file}")
         if file not in self._read or self._read[file][0] != state:

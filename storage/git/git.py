@@ -11,7 +11,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from types import ModuleType
 
@@ -50,9 +50,22 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """Git in one folder. Its methods block: call them in a thread."""
+    """Git in one folder, for one operation. Its methods block: call them in a thread.
+
+    What it reads of git's settings holds while it lives: an operation starts many commands, and
+    each question would start one more.
+
+    Attributes:
+        folder: The folder.
+    """
 
     folder: Path
+    _settings: dict[str, str | None] = field(
+        default_factory=dict[str, str | None], init=False, repr=False, compare=False
+    )
+    _inner: dict[str, Path] = field(
+        default_factory=dict[str, Path], init=False, repr=False, compare=False
+    )
 
     def run(
         self,
@@ -164,8 +177,19 @@ class Git:
 
     def filters(self) -> list[str]:
         """Return the names of the filters that settings of this machine define, such as `lfs`."""
-        keys = self.try_text("config", "--name-only", "-z", "--get-regexp", r"^filter\.") or ""
+        keys = self.setting("--name-only", "-z", "--get-regexp", r"^filter\.") or ""
         return list(dict.fromkeys(key[7:].rpartition(".")[0] for key in keys.split("\0") if key))
+
+    def setting(self, *query: str) -> str | None:
+        """Return what git's settings say; None if they say nothing.
+
+        Args:
+            query: A key such as "user.name", or the options of `git config`.
+        """
+        key = "\0".join(query)
+        if key not in self._settings:
+            self._settings[key] = self.try_text("config", *query)
+        return self._settings[key]
 
     def _no_filters(self, arguments: Sequence[str]) -> dict[str, str]:
         """Return environment variables that turn off filters for the .gitattributes of a folder.
@@ -187,7 +211,9 @@ class Git:
 
     def inner(self, name: str) -> Path:
         """Return the path of one of git's own files, such as "index"."""
-        return self.folder / self.text("rev-parse", "--git-path", name)
+        if name not in self._inner:
+            self._inner[name] = self.folder / self.text("rev-parse", "--git-path", name)
+        return self._inner[name]
 
     def inner_paths(self, *names: str) -> dict[str, Path]:
         """Return the paths of several of git's own files, with one call of git."""
@@ -256,7 +282,7 @@ class Git:
 
     def _ssh(self) -> str:
         """Return the person's own ssh command, with options against prompts."""
-        setting = os.environ.get("GIT_SSH_COMMAND") or self.try_text("config", "core.sshCommand")
+        setting = os.environ.get("GIT_SSH_COMMAND") or self.setting("core.sshCommand")
         command = setting or shlex.quote(os.environ.get("GIT_SSH", "ssh"))
         program = PurePath((shlex.split(command) or [""])[0]).stem
         return f"{command} {SSH_OPTIONS}" if program == "ssh" else command

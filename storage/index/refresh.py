@@ -133,9 +133,9 @@ class IndexBuilder:
         key = {"parent": parent, "kind": kind}
         known_paths = {path for (path,) in self._connection.execute(sql.PATHS, key)}
         new_files = (find(self._project, path) for path in paths if path not in known_paths)
-        gone = known_paths.difference(paths)
+        deleted_paths = known_paths.difference(paths)
         differences: list[RecordFile | _MissingRecord] = [file for file in new_files if file]
-        differences += [_MissingRecord(path, parent, kind) for path in gone]
+        differences += [_MissingRecord(path, parent, kind) for path in deleted_paths]
         return self._take_in(iter(differences))
 
     @contextmanager

@@ -66,16 +66,16 @@ class UsageMeans(NamedTuple):
 
     Attributes:
         results: How many results there are.
-        priced: How many outputs have a cost.
+        cost_count: How many outputs have a cost.
         cost: In US dollars.
-        timed: How many outputs have a latency.
+        latency_count: How many outputs have a latency.
         latency_ms: In milliseconds.
     """
 
     results: int
-    priced: int
+    cost_count: int
     cost: float | None
-    timed: int
+    latency_count: int
     latency_ms: float | None
 
 

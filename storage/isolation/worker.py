@@ -53,7 +53,7 @@ def _answer_all(request: dict[str, Any], replies: BinaryIO) -> None:
 
 
 def _own_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Take the two streams for messages away from the code that runs here."""
+    """Keep the two message streams out of reach of the code that runs here."""
     requests = os.fdopen(os.dup(0), "rb")
     replies = os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)

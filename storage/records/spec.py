@@ -1,4 +1,4 @@
-"""Specifications: what a task's outputs must be like, in 17 kinds."""
+"""Specs: what a task's outputs must be like, in 17 kinds."""
 
 from typing import Annotated, Literal
 
@@ -228,7 +228,7 @@ class SyntheticDataConfig(Part):
 
 
 class Spec(Record):
-    """A specification; `definition` is its text, `properties` its fields."""
+    """A spec; `definition` is its text, `properties` its fields."""
 
     name: Name
     definition: Text

@@ -1,6 +1,6 @@
 """A conflict: two values of one field, or a deletion against a change.
 
-People see it as a question with choices. Whoever decides first decides for all.
+People see it as a question with choices. The first decision counts for all.
 """
 
 from pathlib import PurePosixPath

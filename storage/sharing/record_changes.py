@@ -20,7 +20,7 @@ _NOUNS = {
     "eval_run": ("eval result", "eval results"),
     "eval": ("eval", "evals"),
     "eval_input": ("eval input", "eval inputs"),
-    "spec": ("specification", "specifications"),
+    "spec": ("spec", "specs"),
     "dataset_split": ("dataset split", "dataset splits"),
     "finetune": ("fine-tune", "fine-tunes"),
     "feedback": ("piece of feedback", "pieces of feedback"),

@@ -14,14 +14,14 @@ from kiln_mcp.evals import service as evals
 from kiln_mcp.evals.answers import Comparison, EvalRunReport, EvaluatorCreated
 from kiln_mcp.judging import service as judging
 from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels
-from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
+from kiln_mcp.llm import Engine, EngineSettings, ModelAnswer, ModelRequest
 from kiln_mcp.run_configs import service as run_configs
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import Project, ProjectStore, Task
 
-Answer = Callable[[ModelRequest], str]
+Answer = Callable[[ModelRequest], str | ModelAnswer]
 
 
 class Agrees:
@@ -40,7 +40,7 @@ class CountedModel:
     answer: Answer
     asked: list[ModelRequest] = field(default_factory=list[ModelRequest])
 
-    def __call__(self, request: ModelRequest) -> str:
+    def __call__(self, request: ModelRequest) -> str | ModelAnswer:
         self.asked.append(request)
         return self.answer(request)
 

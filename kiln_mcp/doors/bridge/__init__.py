@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kiln_mcp.doors.bridge.discovery import Daemon, home_folder
     from kiln_mcp.doors.bridge.exchange import Exchange
+    from kiln_mcp.doors.bridge.tool_calls import ToolCalls
     from kiln_mcp.doors.bridge.transport import Bridge
 
 __all__ = ["Bridge", "Daemon", "Exchange", "home_folder", "main"]
@@ -32,11 +33,20 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def _find_daemon() -> str | None:
-    """Find or start the daemon of this person's home; return the reason if it fails."""
-    from kiln_mcp.doors.bridge.program import find, own_daemon
+class _OwnDaemon:
+    """The daemon of this person's home, as the command line uses it."""
 
-    return find(own_daemon())
+    def find(self) -> str | None:
+        """Find or start it; return the reason if that fails."""
+        from kiln_mcp.doors.bridge.program import find, own_daemon
+
+        return find(own_daemon())
+
+    def running_tools(self) -> "ToolCalls | None":
+        """Return the tools of the daemon that runs; None if none runs."""
+        from kiln_mcp.doors.bridge.program import running_tools
+
+        return running_tools()
 
 
 def main() -> int:
@@ -44,7 +54,7 @@ def main() -> int:
     if len(sys.argv) > 1 or sys.stdin.isatty():
         from kiln_mcp.doors.cli import main as command_line
 
-        command_line(_find_daemon)
+        command_line(_OwnDaemon())
         return 0
     from kiln_mcp.doors.bridge.program import run_bridge
 

@@ -140,6 +140,14 @@ class Daemon:
         with Exchange(address, "GET", "/health", {}, b"", within_s=within_s) as exchange:
             exchange.send()
 
+    def is_running(self) -> bool:
+        """Return whether a daemon of this version or a newer one answers; start none.
+
+        Raises:
+            DaemonUnreachable: One listens and does not answer.
+        """
+        return self._is_running(recent=True)
+
     def is_healthy(self) -> bool:
         """Return whether the daemon answers; this says nothing about the progress of its work."""
         try:

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from kiln_mcp.doors.bridge.discovery import Daemon, DaemonUnreachable, home_folder
 from kiln_mcp.doors.bridge.envelope import header_value
+from kiln_mcp.doors.bridge.tool_calls import ToolCalls
 from kiln_mcp.doors.bridge.transport import Bridge
 
 
@@ -43,6 +44,20 @@ def find(daemon: Daemon) -> str | None:
         return str(error)
     daemon.lend_keys(os.environ)
     return None
+
+
+def running_tools() -> ToolCalls | None:
+    """Return the tools of the daemon that runs, with this client's keys lent; None without one."""
+    if os.environ.get("KILN_MCP_DAEMON") == "off":
+        return None
+    daemon = own_daemon()
+    try:
+        if not daemon.is_running():
+            return None
+    except DaemonUnreachable:
+        return None
+    daemon.lend_keys(os.environ)
+    return ToolCalls(daemon.address, _client_headers(os.environ))
 
 
 def run_bridge() -> int:

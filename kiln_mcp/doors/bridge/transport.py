@@ -198,7 +198,8 @@ class Bridge:
             return None
         return (
             f"The daemon ended while it worked on {call.name}, which may be done or not. Look at "
-            "the project first (jobs continue by themselves: list_jobs); call it again if needed."
+            "the project and its jobs first (jobs continue by themselves), then call it again if "
+            "needed."
         )
 
     def _only_reads(self, message: Body, call: OpenCall, session: Mapping[str, str]) -> bool:

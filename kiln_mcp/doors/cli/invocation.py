@@ -3,10 +3,10 @@
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -17,30 +17,26 @@ from kiln_mcp.approvals.approval import Door, ProposedCall
 from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.plan import LONGEST_CODE
 from kiln_mcp.catalogue import open_own_workspace
+from kiln_mcp.doors.cli.daemon_door import DaemonDoor, NoDaemon
 from kiln_mcp.doors.cli.failures import NOT_APPROVED
+from kiln_mcp.doors.cli.handover import Handover, may_be_handed_over
 from kiln_mcp.doors.cli.job import follow_job
 from kiln_mcp.doors.cli.next_steps import command_line
 from kiln_mcp.errors import unwrap
 from kiln_mcp.llm.errors import DatabaseFailure
+from kiln_mcp.operations.job_control.answers import JobReport
 from kiln_mcp.operations.job_control.calls import Outcome, call_capability
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import AnyCapability
 from kiln_mcp.workbench.plain_text import for_terminal, render
 from kiln_mcp.workbench.workspace import Workspace
 
-_POLL_EVERY_S = 1.0
+T = TypeVar("T")
+
 _NOTICE: Final = frozenset({"status", "plan", "approval_id", "message", "next"})
 """The fields of the answer to a call that was not approved and did nothing."""
 _JOB_COMMANDS: Final = frozenset({"resume_job", "wait_for_job"})
 """Capabilities that need a process that runs jobs."""
-
-FindDaemon = Callable[[], str | None]
-"""Finds or starts the daemon; returns the reason if there is none."""
-
-
-def find_none() -> str | None:
-    """Find no daemon."""
-    return "there is no daemon here."
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +74,9 @@ def call(
         for name, value in options.items()
         if value is not None and value != ()
     }
-    find_daemon: FindDaemon = click.get_current_context().obj or find_none
+    daemon: DaemonDoor = click.get_current_context().obj or NoDaemon()
     person = TerminalPerson(yes) if sys.stdin.isatty() else None
-    outcome = anyio.run(_invoke, item, arguments, find_daemon, person)
+    outcome = anyio.run(_invoke, item, arguments, daemon, person)
     is_carried_out = outcome.status not in {"declined", "needs_approval"}
     if is_carried_out or as_json or outcome.data.keys() - _NOTICE:
         data = outcome.data
@@ -110,32 +106,60 @@ def _notice(item: AnyCapability, outcome: Outcome) -> str:
 async def _invoke(
     item: AnyCapability,
     arguments: Mapping[str, JsonValue],
-    find_daemon: FindDaemon,
+    daemon: DaemonDoor,
     person: TerminalPerson | None,
 ) -> Outcome:
     settings = Settings.from_environment(os.environ)
     is_local = settings.shared_database_url is None
     problem = None
     if is_local and item.name in _JOB_COMMANDS:
-        problem = await _find(find_daemon)
+        problem = await _find(daemon)
     # A command ends soon: it submits jobs, and the daemon or a worker runs them.
     submitter = replace(settings, does_jobs=problem is not None)
     async with open_own_workspace(submitter) as workspace:
         own = replace(workspace, person=person, caller="the command line")
+        if is_local and may_be_handed_over(item, os.environ):
+            outcome = await _hand_over(own, item, arguments, daemon)
+            if outcome is not None:
+                return outcome
         outcome = await _call(own, item, arguments, as_job=is_local)
-        if (
-            outcome.status != "job"
-            or item.name in _JOB_COMMANDS
-            or await _find(find_daemon) is None
-        ):
+        if outcome.status != "job" or item.name in _JOB_COMMANDS or await _find(daemon) is None:
             return await _end_of(workspace, outcome, arguments)
     # No other process runs the job, so this command does.
     async with open_own_workspace(settings) as workspace:
         return await _end_of(workspace, outcome, arguments)
 
 
-async def _find(find_daemon: FindDaemon) -> str | None:
-    problem = await anyio.to_thread.run_sync(find_daemon)
+async def _hand_over(
+    workspace: Workspace,
+    item: AnyCapability,
+    arguments: Mapping[str, JsonValue],
+    daemon: DaemonDoor,
+) -> Outcome | None:
+    """Let a running daemon make a call to its end; None if this process must make it."""
+    tools = await anyio.to_thread.run_sync(daemon.running_tools)
+    if tools is None:
+        return None
+    person = workspace.person
+    agrees = person.agrees if isinstance(person, TerminalPerson) else None
+    own = workspace.with_progress(_show_progress)
+    handover = Handover(own, tools, agrees)
+    outcome = await _watch_orders(own, handover.call(item, arguments))
+    if outcome is None or outcome.status != "job":
+        return outcome
+
+    async def look(job: str, wait_s: float) -> JobReport | None:
+        report = await handover.follow(job, wait_s)
+        if report is None:
+            await _find(daemon)  # the job continues in another one
+        return report
+
+    follow = follow_job(own, outcome.job, _longest_wait(arguments), look)
+    return await _watch_orders(own, follow)
+
+
+async def _find(daemon: DaemonDoor) -> str | None:
+    problem = await anyio.to_thread.run_sync(daemon.find)
     if problem is not None:
         click.echo(f"kiln-mcp: {problem} Jobs pause when this command ends.", err=True)
     return problem
@@ -156,23 +180,27 @@ async def _end_of(
 ) -> Outcome:
     if outcome.status != "job":
         return outcome
-    wait_s = arguments.get("wait_s")
-    longest = float(wait_s) if isinstance(wait_s, int | float) else None
     own = workspace.with_progress(_show_progress)
-    return await _watch_orders(own, follow_job(own, outcome.job, longest))
+    return await _watch_orders(own, follow_job(own, outcome.job, _longest_wait(arguments)))
 
 
-async def _watch_orders(workspace: Workspace, work: Awaitable[Outcome]) -> Outcome:
+def _longest_wait(arguments: Mapping[str, JsonValue]) -> float | None:
+    """Return how long the person wants to wait for a job; None for as long as it takes."""
+    wait_s = arguments.get("wait_s")
+    return float(wait_s) if isinstance(wait_s, int | float) else None
+
+
+async def _watch_orders(workspace: Workspace, work: Awaitable[T]) -> T:
     """Do the work, and tell the person meanwhile where to answer questions to the host."""
-    outcome = Outcome("done", {})
+    outcomes: list[T] = []
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(_announce_orders, workspace)
-            outcome = await work
+            outcomes.append(await work)
             group.cancel_scope.cancel()
     except BaseExceptionGroup as error:
         raise unwrap(error) from error
-    return outcome
+    return outcomes[0]
 
 
 async def _announce_orders(workspace: Workspace) -> None:
@@ -180,7 +208,7 @@ async def _announce_orders(workspace: Workspace) -> None:
     file = workspace.settings.engine.orders
     waiting = 0
     while True:
-        await anyio.sleep(_POLL_EVERY_S)
+        await anyio.sleep(workspace.settings.poll_s)
         if file is not None and await anyio.Path(file).exists():
             with suppress(DatabaseFailure):  # the call that asks the host reports it
                 waiting = await workspace.engine.orders.open_count()

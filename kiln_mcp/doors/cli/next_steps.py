@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.catalogue import find_capability
 from kiln_mcp.doors.cli.options import items_are_text
-from storage.errors import NextStep, Refusal, WorkbenchError
+from storage.errors import NextStep, WorkbenchError
 
 
 def command_line(step: NextStep) -> str:
@@ -28,7 +28,7 @@ def command_line(step: NextStep) -> str:
 def error_text(error: WorkbenchError) -> str:
     """Return the sentence of an error, with its next steps as commands on lines of their own."""
     text = str(error)
-    for step in error.next if isinstance(error, Refusal) else ():
+    for step in error.next:
         text = text.replace(f" Next: {step}.", f"\n  {command_line(step)}")
     return text
 

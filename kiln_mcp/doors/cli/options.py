@@ -54,8 +54,10 @@ def option_of(name: str, schema: Mapping[str, JsonValue], *, required: bool) -> 
 
 def _shape(schema: Mapping[str, JsonValue]) -> str:
     """Return the shape of a JSON argument in short: `{name, size?}`, `[{input, output?}, …]`."""
-    kinds = schema.get("oneOf")
-    if isinstance(kinds, list):
+    kinds = schema.get("anyOf")
+    if isinstance(kinds, list) and all(
+        isinstance(kind, dict) and "properties" in kind for kind in kinds
+    ):
         return " or ".join(_shape(kind) for kind in kinds if isinstance(kind, dict))
     items, properties = schema.get("items"), schema.get("properties")
     if isinstance(items, dict):
@@ -66,12 +68,18 @@ def _shape(schema: Mapping[str, JsonValue]) -> str:
     required = schema.get("required")
     required_names = required if isinstance(required, list) else []
     names = [
-        f'{name}: "{part["const"]}"'
-        if isinstance(part, dict) and "const" in part
+        f'{name}: "{value}"'
+        if (value := _only_value(part)) is not None
         else name + ("" if name in required_names else "?")
         for name, part in properties.items()
     ]
     return "{" + ", ".join(names) + "}"
+
+
+def _only_value(part: JsonValue) -> JsonValue:
+    """Return the one value that a property may have, None if there are more."""
+    choices = part.get("enum") if isinstance(part, dict) else None
+    return choices[0] if isinstance(choices, list) and len(choices) == 1 else None
 
 
 def items_are_text(schema: Mapping[str, JsonValue]) -> bool:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -19,6 +19,9 @@ from kiln_mcp import __version__
 from kiln_mcp.doors.cli.command_table import CAPABILITIES, OTHERS
 from kiln_mcp.doors.cli.extensions import may_be_installed
 from kiln_mcp.doors.cli.failures import run_guarded
+
+if TYPE_CHECKING:
+    from kiln_mcp.doors.cli.daemon_door import DaemonDoor
 
 MODULES: Final[Mapping[str, str]] = {
     "allow": "kiln_mcp.doors.cli.approvals",
@@ -128,11 +131,11 @@ def serve_over_stdio() -> None:
     service.serve_over_stdio()
 
 
-def main(find_daemon: Callable[[], str | None] | None = None) -> None:
+def main(daemon: "DaemonDoor | None" = None) -> None:
     """Run the command line; every failure is one sentence on stderr and an exit code.
 
     Args:
-        find_daemon: Finds or starts the daemon, and returns the reason if there is none.
+        daemon: Finds, starts and asks the daemon; None for none.
     """
     logging.basicConfig(stream=sys.stderr, level=os.environ.get("KILN_MCP_LOG", "WARNING").upper())
-    sys.exit(run_guarded(lambda: cli.main(standalone_mode=False, obj=find_daemon)))
+    sys.exit(run_guarded(lambda: cli.main(standalone_mode=False, obj=daemon)))

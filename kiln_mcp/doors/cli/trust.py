@@ -17,7 +17,7 @@ _MOST_LINES: Final = 20
 _ALLOWS: Final = (
     "It may then run, with your rights: the code of its code evaluators and code tools, the MCP "
     "tool servers that it starts, and other programs that it names. That includes "
-    "later changes in the folder, such as by sync_project."
+    "later changes in the folder, such as by a sync."
 )
 
 

@@ -24,7 +24,6 @@ from kiln_mcp.operations.job_control.desk import desk_of
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import WorkbenchError
 
-POLL_EVERY_S: Final = 1.0
 MOST_SUBSCRIPTIONS: Final = 256
 """Clients may end without a message, so the oldest subscriptions are dropped."""
 
@@ -120,7 +119,7 @@ class JobWatch:
         """Poll the pages with subscribers until cancelled."""
         while True:
             await self._has_subscriber.wait()
-            await anyio.sleep(POLL_EVERY_S)
+            await anyio.sleep(workspace.settings.poll_s)
             uris = {uri for listener in self._listeners for uri in listener.addresses}
             uris |= {uri for uri, _ in self._sessions}
             if not uris:

@@ -18,7 +18,7 @@ AWAITED_S: Final = 60.0
 
 
 class NotSent(Exception):
-    """The call must not be sent now. Its reservation is made anew."""
+    """The call must not be sent now. Its reservation is repeated."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ class Reservation:
             self._is_sent = True
 
     async def renew(self) -> None:
-        """Free the reservation of a call that was not sent, and reserve anew.
+        """Free the reservation of a call that was not sent, and reserve again.
 
         Raises:
             BudgetSpent: The rest of the budget is too small.

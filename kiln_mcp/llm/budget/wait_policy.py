@@ -8,6 +8,7 @@ import anyio
 from kiln_mcp.llm.budget.budget import Budget
 from kiln_mcp.llm.durations import duration
 from kiln_mcp.llm.errors import ModelError
+from kiln_mcp.llm.limits.gauge import Gauge
 
 SHORTEST_NOTICE_S: Final = 2.0
 """The listener is not told of shorter waits."""
@@ -21,10 +22,19 @@ Listener = Callable[[str], Awaitable[None]]
 
 
 class WaitPolicy:
-    """How long one call waits, and who is told."""
+    """How long one call waits, behind whom, and who is told.
+
+    Attributes:
+        job: The name of the budget, which the calls of one job share; "" outside of jobs.
+        gauge: Counts the call while it is in flight.
+    """
 
     def __init__(
-        self, model: str, budget: Budget | None = None, listener: Listener | None = None
+        self,
+        model: str,
+        budget: Budget | None = None,
+        listener: Listener | None = None,
+        gauge: Gauge | None = None,
     ) -> None:
         """Set up.
 
@@ -32,7 +42,10 @@ class WaitPolicy:
             model: The model's full name.
             budget: The budget whose time passes; None for none.
             listener: Is told of waits of two seconds and more; None for nobody.
+            gauge: Counts the call while it is in flight; None for a gauge that nobody reads.
         """
+        self.job = budget.name if budget is not None else ""
+        self.gauge = gauge or Gauge()
         self._model = model
         self._budget = budget
         self._listener = listener

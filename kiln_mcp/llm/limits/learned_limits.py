@@ -7,10 +7,9 @@ TCP: a refusal for being too fast takes a third away, success gives it back.
 import time
 from typing import Final
 
-import anyio
-
 from kiln_mcp.llm.budget.wait_policy import LONGEST_ASKED_S, WaitPolicy
 from kiln_mcp.llm.limits.circuit_breaker import CircuitBreaker
+from kiln_mcp.llm.limits.fair_limiter import FairLimiter
 from kiln_mcp.llm.limits.shared_limits import SharedLearnedLimits
 
 DECREASE: Final = 2 / 3
@@ -22,7 +21,7 @@ class LearnedLimits:
     """The learned limits of one model: concurrency, pauses, and its circuit breaker."""
 
     def __init__(self, concurrency: int, shared: SharedLearnedLimits | None) -> None:
-        self.limiter = anyio.CapacityLimiter(concurrency)
+        self.limiter = FairLimiter(concurrency)
         self.circuit = CircuitBreaker()
         self._concurrency = float(concurrency)
         self._width = self._concurrency
@@ -73,4 +72,4 @@ class LearnedLimits:
 
     def _widen_to(self, width: float) -> None:
         self._width = min(max(1.0, width), self._concurrency)
-        self.limiter.total_tokens = int(self._width)
+        self.limiter.capacity = int(self._width)

@@ -8,8 +8,6 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
 
-import anyio
-
 from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 from kiln_mcp.llm.errors import (
     ModelError,
@@ -20,6 +18,7 @@ from kiln_mcp.llm.errors import (
     as_sentence,
 )
 from kiln_mcp.llm.limits.circuit_breaker import CircuitBreaker
+from kiln_mcp.llm.limits.fair_limiter import FairLimiter
 from kiln_mcp.llm.limits.learned_limits import DECREASE, PAUSE_S, LearnedLimits
 from kiln_mcp.llm.limits.shared_limits import ServerLimits, SharedLimit, SharedLimits
 from kiln_mcp.llm.limits.token_bucket import TokenBucket
@@ -46,7 +45,7 @@ class RateLimiter:
         self._name = name
         self._shared = shared
         self._limits = limits
-        self._limiter = anyio.CapacityLimiter(limits.concurrency)
+        self._limiter = FairLimiter(limits.concurrency)
         requests, tokens = limits.requests_per_minute, limits.tokens_per_minute
         self._requests = TokenBucket(requests) if requests and shared is None else None
         self._tokens = TokenBucket(tokens) if tokens and shared is None else None
@@ -58,6 +57,18 @@ class RateLimiter:
             shared = None if self._shared is None else self._shared.pace(model)
             self._paces[model] = LearnedLimits(self._limits.concurrency, shared)
         return self._paces[model]
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests of this process it has let through."""
+        if self._shared is None:
+            return self._limiter.in_flight
+        return sum(pace.limiter.in_flight for pace in self._paces.values())
+
+    @property
+    def concurrency(self) -> int:
+        """How many requests the server allows to all workers together, as it is configured."""
+        return self._limits.concurrency
 
     def width(self, model: str) -> int:
         """Return how many requests all workers together may make to a model at once now."""
@@ -80,17 +91,18 @@ class RateLimiter:
         passing = Pass()
         pace = self._pace(request.model)
         wait_policy = wait_policy or WaitPolicy(self._name)
-        async with _hold(pace.limiter, passing):
+        async with pace.limiter.turn(wait_policy.job):
             while True:
                 self._check_circuits(request, pace)
                 # Before the turn: a model that pauses takes none from the server's others.
                 await pace.wait_out(wait_policy)
-                async with self._turn(request.model, passing):
+                async with self._turn(request.model, wait_policy.job):
                     if pace.is_paused:  # another request was refused meanwhile
                         continue
                     await self._keep_to_rates(request, wait_policy)
                     try:
-                        yield passing
+                        with wait_policy.gauge.call(self, request.model):
+                            yield passing
                     except ModelError as error:
                         self._failed(pace, error)
                         raise
@@ -98,10 +110,10 @@ class RateLimiter:
                     return
 
     @asynccontextmanager
-    async def _turn(self, model: str, passing: "Pass") -> AsyncGenerator[None]:
+    async def _turn(self, model: str, job: str) -> AsyncGenerator[None]:
         """Hold one of the requests at once that the server allows to all workers together."""
         if self._shared is None:
-            async with _hold(self._limiter, passing):
+            async with self._limiter.turn(job):
                 yield
             return
         slot = await self._shared.enter(model)
@@ -117,7 +129,7 @@ class RateLimiter:
         ):
             if circuit.is_open:
                 raise ModelError(
-                    "{name!r} failed again and again just now and is not asked for a while. The "
+                    "{name!r} failed several times just now and is not asked for a while. The "
                     "last reason: {reason} Check that its server is running and its address is "
                     "right.",
                     name=name,
@@ -168,16 +180,6 @@ class RateLimiter:
         if bucket:
             tokens = usage.input_tokens + usage.output_tokens
             bucket.give_back(estimated_tokens(request) - tokens)
-
-
-@asynccontextmanager
-async def _hold(limiter: anyio.CapacityLimiter, passing: "Pass") -> AsyncGenerator[None]:
-    # On behalf of the pass, not of the task: a stream may be closed by another task.
-    await limiter.acquire_on_behalf_of(passing)
-    try:
-        yield
-    finally:
-        limiter.release_on_behalf_of(passing)
 
 
 class Pass:

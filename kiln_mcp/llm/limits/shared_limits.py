@@ -1,7 +1,10 @@
 """The limits of a server, and what workers of one database share to keep them together."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+UNLIMITED: Final = 1_000_000
+"""The concurrency of models that need no limit."""
 
 
 @dataclass(frozen=True, slots=True)

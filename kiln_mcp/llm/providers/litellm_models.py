@@ -35,8 +35,8 @@ from kiln_mcp.llm.providers.http_errors import (
 )
 from kiln_mcp.llm.providers.keys import find_key, missing_key, rejected_key
 from kiln_mcp.llm.providers.litellm_names import key_variables
-from kiln_mcp.llm.providers.openai_format import chat_body, read_chat_answer
-from kiln_mcp.llm.providers.stream_assembly import CUT_OFF, Assembly
+from kiln_mcp.llm.providers.openai_format import CUT_OFF, chat_body, read_chat_answer
+from kiln_mcp.llm.providers.stream_assembly import Assembly
 from storage.text.secret_masks import forms_of, mask_environment, mask_secrets
 
 CLOSING_S: Final = 2.0

@@ -24,7 +24,7 @@ MOST_NAMES: Final = 20
 
 
 class ServerModels:
-    """The list of one server, requested anew each time."""
+    """The list of one server, requested again each time."""
 
     def __init__(self, server: str, connection: ServerConnection) -> None:
         self._server = server

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any, Final, cast
 
+from kiln_mcp.llm.errors import ServerFailure
 from kiln_mcp.llm.messages import (
     Alternative,
     FinishReason,
@@ -16,19 +18,45 @@ from kiln_mcp.llm.messages import (
     Usage,
 )
 from kiln_mcp.llm.providers.http_errors import refusal_in, unreadable_answer
-from kiln_mcp.llm.providers.think_tags import split_reasoning
+from kiln_mcp.llm.providers.reasoning_marks import split_reasoning
 from kiln_mcp.llm.schemas import choices_instruction, instruction_for
 from storage.text.characters import repair_surrogates
 
 CONTINUE: Final = (
     "Go on with the text exactly where it ends. Write only what comes next, without repeating it."
 )
-_FINISH: Final[dict[str, FinishReason]] = {
-    "stop": "stop",
+_FINISH: Final[Mapping[str, FinishReason]] = {
     "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
     "tool_calls": "tool_calls",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
     "content_filter": "refused",
+    "content_filtered": "refused",
+    "refusal": "refused",
+    "safety": "refused",
+    "recitation": "refused",
+    "blocklist": "refused",
+    "prohibited_content": "refused",
+    "guardrail_intervened": "refused",
+    "sensitive": "refused",
 }
+_FAILURES: Final = frozenset({"error", "abort", "network_error", "insufficient_system_resource"})
+"""Reasons that say the server failed in the middle of the answer."""
+REASONING_FIELDS: Final = (
+    "reasoning_content",
+    "reasoning",
+    "reasoning_text",
+    "thinking",
+    "thought",
+)
+"""Fields of a message that hold reasoning: DeepSeek and vLLM, OpenRouter and Groq, LM Studio,
+Ollama, gateways of Gemini."""
+_REASONING_PARTS: Final = frozenset({"thinking", "reasoning", "reasoning_text", "thought"})
+_MISSING_LOGPROB: Final = -9999.0
+"""What vLLM sends for a logarithm of zero, which JSON cannot hold."""
+CUT_OFF: Final = "its answer broke off in the middle."
 MOST_TOKENS: Final = 10**9
 """No call can take more."""
 
@@ -124,16 +152,17 @@ def read_chat_answer(
     try:
         choice = reply["choices"][0]
         message = choice["message"]
+        content, part_reasoning = text_and_reasoning(message.get("content"))
         text, reasoning = split_reasoning(
-            repair_surrogates(text_in(message.get("content"))),
-            repair_surrogates(
-                text_in(message.get("reasoning_content") or message.get("reasoning"))
-            ),
+            repair_surrogates(content),
+            repair_surrogates(reasoning_in(message) or part_reasoning),
         )
-        return ModelAnswer(
-            text=text,
+        refusal_text = str(message.get("refusal") or "").strip()
+        finish = _finish(model, choice.get("finish_reason"))
+        answer = ModelAnswer(
+            text=text or repair_surrogates(refusal_text),
             usage=_usage(reply),
-            finish=_FINISH.get(str(choice.get("finish_reason")), "stop"),
+            finish="refused" if refusal_text else finish,
             logprobs=_chat_logprobs(choice),
             tool_calls=tuple(_tool_call(call) for call in message.get("tool_calls") or ()),
             reasoning=reasoning,
@@ -142,6 +171,63 @@ def read_chat_answer(
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         detail = mask(f"no chat completion: {json.dumps(reply)}")
         raise unreadable_answer(model, detail) from error
+    return answer
+
+
+def _finish(model: str, reason: object) -> FinishReason:
+    """Return why an answer ended.
+
+    Raises:
+        ServerFailure: The server failed in the middle.
+    """
+    word = str(reason).lower()
+    if word in _FAILURES:
+        raise ServerFailure(model, CUT_OFF, is_unanswered=True)
+    return _FINISH.get(word, "stop")
+
+
+def reasoning_in(message: Mapping[str, Any]) -> str:
+    """Return the reasoning that a message, or a part of a stream, holds in a field of its own."""
+    for name in REASONING_FIELDS:
+        if text := _any_text(message.get(name)):
+            return text
+    return _any_text(message.get("reasoning_details"))
+
+
+def text_and_reasoning(content: Any) -> tuple[str, str]:
+    """Return the text of a message's content and the reasoning among its parts.
+
+    Raises:
+        TypeError: It is neither text nor a list of parts.
+    """
+    if not isinstance(content, list):
+        return text_in(content), ""
+    parts = cast("list[Any]", content)
+    thoughts = [part for part in parts if _is_reasoning(part)]
+    text = "".join(_text_of_part(part) for part in parts if not _is_reasoning(part))
+    return text, "".join(map(_any_text, thoughts))
+
+
+def _is_reasoning(part: Any) -> bool:
+    if not isinstance(part, Mapping):
+        return False
+    fields = cast("Mapping[str, Any]", part)
+    return fields.get("type") in _REASONING_PARTS or fields.get("thought") is True
+
+
+def _any_text(value: Any) -> str:
+    """Return the text of reasoning in any of its shapes; empty for what has none."""
+    match value:
+        case str():
+            return value
+        case list():
+            return "".join(map(_any_text, cast("list[Any]", value)))
+        case Mapping():
+            fields = cast("Mapping[str, Any]", value)
+            names = ("text", "thinking", "summary", "content")
+            return next(filter(None, (_any_text(fields.get(name)) for name in names)), "")
+        case _:
+            return ""
 
 
 def text_in(content: Any) -> str:
@@ -172,14 +258,28 @@ def arguments_in(function: Mapping[str, Any]) -> str:
 
 
 def _usage(reply: Mapping[str, Any]) -> Usage:
-    """Return an answer's usage; an empty one if the numbers cannot be true."""
+    """Return an answer's usage; an empty one if the numbers cannot be true.
+
+    Some servers count reasoning in the total alone, or name more of it than the whole output.
+    """
     usage = _object(reply.get("usage"))
     input_tokens = _tokens(usage.get("prompt_tokens"))
     output_tokens = _tokens(usage.get("completion_tokens"))
     if input_tokens is None or output_tokens is None:
         return Usage(cost_usd=None)
     cached = _tokens(_object(usage.get("prompt_tokens_details")).get("cached_tokens")) or 0
-    return Usage(input_tokens, output_tokens, min(cached, input_tokens), cost_usd=None)
+    details = _object(usage.get("completion_tokens_details"))
+    reasoning = _tokens(details.get("reasoning_tokens")) or 0
+    total = _tokens(usage.get("total_tokens")) or 0
+    unlisted = reasoning if reasoning > output_tokens else 0
+    hidden = max(total - input_tokens - output_tokens, unlisted, 0)
+    return Usage(
+        input_tokens,
+        output_tokens + hidden,
+        min(cached, input_tokens),
+        cost_usd=None,
+        hidden_tokens=hidden,
+    )
 
 
 def _object(value: object) -> Mapping[str, Any]:
@@ -209,11 +309,16 @@ def _chat_logprobs(choice: Mapping[str, Any]) -> tuple[TokenLogprob, ...]:
     return tuple(
         TokenLogprob(
             token=repair_surrogates(entry["token"]),
-            logprob=entry["logprob"],
+            logprob=_logprob(entry["logprob"]),
             alternatives=tuple(
-                Alternative(repair_surrogates(other["token"]), other["logprob"])
+                Alternative(repair_surrogates(other["token"]), _logprob(other["logprob"]))
                 for other in entry.get("top_logprobs") or ()
             ),
         )
         for entry in cast("list[Mapping[str, Any]]", logprobs.get("content") or [])
     )
+
+
+def _logprob(value: Any) -> float:
+    number = float(_MISSING_LOGPROB if value is None else value)
+    return number if isfinite(number) else _MISSING_LOGPROB

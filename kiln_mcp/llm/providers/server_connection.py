@@ -8,8 +8,8 @@ from kiln_mcp.llm.errors import ServerFailure
 from kiln_mcp.llm.providers.addresses import Address
 from kiln_mcp.llm.providers.http_errors import timeout, unreachable
 from kiln_mcp.llm.providers.keys import find_key, missing_key
+from kiln_mcp.llm.providers.openai_format import CUT_OFF
 from kiln_mcp.llm.providers.server_settings import ServerSettings
-from kiln_mcp.llm.providers.stream_assembly import CUT_OFF
 from storage.text.secret_masks import forms_of, mask_environment, mask_secrets
 
 if TYPE_CHECKING:

@@ -3,18 +3,30 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final, cast
 
-from kiln_mcp.llm.deltas import Delta, ReasoningDelta, TextDelta, ToolCallDelta
+from kiln_mcp.llm.deltas import (
+    AnswerRestart,
+    Delta,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+)
 from kiln_mcp.llm.errors import ModelError, ServerFailure
 from kiln_mcp.llm.messages import ModelAnswer
 from kiln_mcp.llm.providers.http_errors import refusal_in, unreadable_answer
-from kiln_mcp.llm.providers.openai_format import arguments_in, read_chat_answer, text_in
-from kiln_mcp.llm.providers.think_tags import ThoughtSplitter
+from kiln_mcp.llm.providers.openai_format import (
+    CUT_OFF,
+    arguments_in,
+    read_chat_answer,
+    reasoning_in,
+    text_and_reasoning,
+)
+from kiln_mcp.llm.providers.reasoning_marks import ReasoningSplitter
 from storage.text.characters import Joiner, repair_surrogates
 
 DONE: Final = "[DONE]"
-CUT_OFF: Final = "its answer broke off in the middle."
 
 
 @dataclass(slots=True)
@@ -45,13 +57,14 @@ class Assembly:
         self._model = model
         self._mask = mask
         self._joiners = Joiner(), Joiner()  # of the reasoning and of the content
-        self._splitter = ThoughtSplitter()
+        self._splitter = ReasoningSplitter()
         self._content: list[str] = []
         self._reasoning: list[str] = []
         self._calls: list[_Call] = []
         self._place_of: dict[int, int] = {}
         self._logprobs: list[Any] = []
         self._finish: object = None
+        self._refusal = ""
         self._usage: object = None
 
     def read(self, data: str) -> list[Delta]:
@@ -97,16 +110,25 @@ class Assembly:
             cast("Mapping[str, Any]", choice.get("logprobs") or {}).get("content") or ()
         )
         thoughts, contents = self._joiners
-        reasoning = thoughts.feed(text_in(delta.get("reasoning_content") or delta.get("reasoning")))
-        content = contents.feed(text_in(delta.get("content")))
+        words, part_reasoning = text_and_reasoning(delta.get("content"))
+        reasoning = thoughts.feed(reasoning_in(delta) or part_reasoning)
+        content = contents.feed(words)
+        self._refusal += str(delta.get("refusal") or "")
         self._reasoning.append(reasoning)
         self._content.append(content)
-        text, inline_reasoning = self._splitter.feed(content)
         self._finish = choice.get("finish_reason") or self._finish
         self.finished = self._finish is not None
-        yield from _not_empty(ReasoningDelta(reasoning + inline_reasoning), TextDelta(text))
+        yield from _not_empty(ReasoningDelta(reasoning))
+        yield from self._split(self._splitter.feed(content))
         for part in delta.get("tool_calls") or ():
             yield self._tool_call(part)
+
+    def _split(self, deltas: Iterator[Delta]) -> Iterator[Delta]:
+        """Pass deltas on; after a restart repeat the reasoning that had a field of its own."""
+        for delta in deltas:
+            yield delta
+            if isinstance(delta, AnswerRestart):
+                yield from _not_empty(ReasoningDelta("".join(self._reasoning)))
 
     def _tool_call(self, part: Mapping[str, Any]) -> ToolCallDelta:
         function: Mapping[str, Any] = part.get("function") or {}
@@ -139,9 +161,10 @@ class Assembly:
         reasoning, content = (joiner.end() for joiner in self._joiners)
         self._reasoning.append(reasoning)
         self._content.append(content)
-        parts = self._splitter.feed(content), self._splitter.end()
-        text, inline_reasoning = ("".join(part) for part in zip(*parts, strict=True))
-        yield from _not_empty(ReasoningDelta(reasoning + inline_reasoning), TextDelta(text))
+        yield from _not_empty(ReasoningDelta(reasoning))
+        yield from self._split(chain(self._splitter.feed(content), self._splitter.end()))
+        if self._refusal and not "".join(self._content):
+            yield TextDelta(repair_surrogates(self._refusal.strip()))
         for place, call in enumerate(self._calls):
             if rest := call.joiner.end():
                 call.arguments += rest
@@ -158,6 +181,7 @@ class Assembly:
         message = {
             "content": "".join(self._content),
             "reasoning_content": "".join(self._reasoning),
+            "refusal": self._refusal,
             "tool_calls": [
                 {
                     "id": call.id,

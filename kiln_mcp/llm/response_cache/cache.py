@@ -9,12 +9,13 @@ the response cache of one machine, `postgres.py` that of several.
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Protocol
 
 from kiln_mcp.llm.messages import (
     Alternative,
+    AnswerState,
     ModelAnswer,
     ModelRequest,
     TokenLogprob,
@@ -41,6 +42,12 @@ class CacheEntry:
     answer: ModelAnswer
     problem: str | None
     asker: str = ""
+
+    @property
+    def state(self) -> AnswerState:
+        """What the answer is good for."""
+        state = self.answer.state
+        return "unreadable" if state == "complete" and self.problem is not None else state
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,8 @@ def _answer_text(answer: ModelAnswer) -> str:
         parts["reasoning"] = answer.reasoning
     if answer.tool_calls:
         parts["tool_calls"] = [_call(call) for call in answer.tool_calls]
+    if answer.usage.hidden_tokens:
+        parts["hidden_tokens"] = answer.usage.hidden_tokens
     if answer.logprobs:
         parts["logprobs"] = [
             (entry.token, entry.logprob, [(o.token, o.logprob) for o in entry.alternatives])
@@ -116,7 +125,7 @@ def _read_answer(text: str, usage: Usage, latency_s: float) -> ModelAnswer:
     return ModelAnswer(
         text=parts["text"],
         value=parts.get("parsed"),
-        usage=usage,
+        usage=replace(usage, hidden_tokens=parts.get("hidden_tokens", 0)),
         finish=parts["finish"],
         logprobs=tuple(
             TokenLogprob(token, logprob, tuple(Alternative(*other) for other in alternatives))

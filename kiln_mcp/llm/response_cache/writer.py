@@ -83,19 +83,27 @@ class CacheWriter:
                 items.append(self._queue.get())
             pending = [item for item in items if item is not None]
             goes_on = len(pending) == len(items)
-            batch: Batch = {change: [] for change in CacheChange}
-            for change, row in chain.from_iterable(item.changes for item in pending):
-                batch[change].append(row)
-            failure: Exception | None = None
-            try:
-                self._write(batch)
-            except Exception as error:  # noqa: BLE001 - the caller gets it; the thread continues
-                failure = error
-            self._tell(
-                [item.completion for item in pending if item.completion is not None], failure
-            )
+            failure = self._try_to_write(pending)
+            if failure is None or len(pending) == 1:
+                self._tell(pending, failure)
+                continue
+            for item in pending:  # a row that cannot be written fails alone
+                self._tell([item], self._try_to_write([item]))
 
-    def _tell(self, futures: Sequence[asyncio.Future[None]], failure: Exception | None) -> None:
+    def _try_to_write(self, pending: Sequence[_PendingChanges]) -> Exception | None:
+        """Make changes in one transaction; return why they cannot be made, None if they are."""
+        batch: Batch = {change: [] for change in CacheChange}
+        for change, row in chain.from_iterable(item.changes for item in pending):
+            batch[change].append(row)
+        try:
+            self._write(batch)
+        except Exception as error:  # noqa: BLE001 - the caller gets it; the thread continues
+            return error
+        return None
+
+    def _tell(self, pending: Sequence[_PendingChanges], failure: Exception | None) -> None:
+        futures = [item.completion for item in pending if item.completion is not None]
+
         def settle() -> None:
             for future in futures:
                 if future.done():

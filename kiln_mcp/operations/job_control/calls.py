@@ -135,7 +135,7 @@ async def call_capability(
         case PendingQuestion():
             return Outcome("asking", {})
         case Rejection():
-            return _decline_outcome(request.plan)
+            return decline_outcome(request.plan.text)
         case PendingApproval() as waiting:
             return await _waiting_outcome(request, waiting)
         case Consent(approval_id) if as_job:
@@ -233,10 +233,11 @@ def job_outcome(report: JobReport) -> Outcome:
     return Outcome("job", {"status": status, **plain(report)}, report.job)
 
 
-def _decline_outcome(plan: Plan) -> Outcome:
+def decline_outcome(plan: str) -> Outcome:
+    """Return the outcome of a call whose plan the person declined."""
     answer = ApprovalNotice(
         status="declined",
-        plan=plan.text,
+        plan=plan,
         message=f"The person declined. {NOT_DONE} Repeat the call only if they ask for it.",
     )
     return Outcome("declined", plain(answer))

@@ -23,8 +23,8 @@ def plan_with_limit(plan: Plan, limit: BudgetLimit) -> Plan:
     amounts_text = ", ".join(in_words(kind, amount) for kind, amount in limits.items())
     sentences = [
         f"Limit: {amounts_text}.",
-        f"{_stop_forecast(plan, limits)}: what is done is kept, and resume_job goes on with a "
-        "higher limit.",
+        f"{_stop_forecast(plan, limits)}: what is done is kept, and the job can go on with "
+        "a higher limit.",
     ]
     if plan.highest_cost_usd is None and limit.cost_usd is not None:
         sentences.append("The limit in money holds no model whose price is not known.")

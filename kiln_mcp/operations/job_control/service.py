@@ -52,7 +52,7 @@ async def cancel_job(
         Field(description="Pause it: wait for the calls in flight, so that no answer is lost."),
     ] = False,
 ) -> JobReport:
-    """Stop a job: cancel it at once, or pause it. What it has done is kept; resume_job goes on."""
+    """Stop a job: cancel it at once, or pause it. Its results are kept; resume_job continues."""
     runner = await desk_of(workspace).runner()
     await (runner.pause(job) if pause else runner.cancel(job))
     return await report_of(workspace, await runner.wait(job, 5))

@@ -1,4 +1,4 @@
-"""Capabilities: what was done, by whom; take it back; delete to the trash and back."""
+"""Capabilities: show who changed what, undo changes, delete to the trash and restore."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -57,7 +57,7 @@ class History(Result):
 
 
 class Undone(Result):
-    """A change that was taken back."""
+    """A change that was undone."""
 
     change: str
     done: str
@@ -110,7 +110,7 @@ async def show_history(
 ) -> History:
     """Say who changed what and when, the latest first: in the project, or of one record.
 
-    Of one record, deleted ones too, each changed field is shown. undo_change takes one back.
+    For one record, which may be deleted, each changed field is shown. undo_change undoes a change.
     """
     store = await workspace.open_project(project)
     sharing = Sharing(store)
@@ -133,24 +133,24 @@ async def undo_change(
     kind: OptionalKind = None,
     record: OptionalRecord = None,
 ) -> Proposal[Undone]:
-    """Take a change back, all of it or what it did to one record; later changes stay.
+    """Undo a change, all of it or what it did to one record; later changes stay.
 
-    What it added goes to the trash, for which it asks first; what it deleted comes back. Refuses
-    where later changes are of the same fields.
+    What the change added goes to the trash, for which it asks first. What it deleted comes back.
+    It refuses if later changes touch the same fields.
     """
     store = await workspace.open_project(project)
     sharing = Sharing(store)
     undo = await sharing.undo_plan(change, await _path_of(store, kind, record))
     plan = Plan(
-        f"Take a change back: {undo.summary}. put_back returns records that went to the trash.",
+        f"Undo a change: {undo.summary}. What goes to the trash can be put back.",
         far_reaching=undo.trash_count > 0,
     )
 
-    async def take_back() -> Undone:
+    async def undo_it() -> Undone:
         await sharing.apply_undo(undo)
         return Undone(change=change, done=undo.summary)
 
-    return Proposal(plan, take_back)
+    return Proposal(plan, undo_it)
 
 
 @capability(effect=Effect.DESTROYS, title="Delete records")
@@ -164,7 +164,7 @@ async def delete_records(
 ) -> Proposal[Deleted]:
     """Put records of a kind into the trash, with all below them; put_back returns them.
 
-    Asks first where other records lie below them or refer to them.
+    It asks first if other records lie below them or refer to them.
     """
     store = await workspace.open_project(project)
     targets = [await find_to_delete(store, kind, name) for name in records]
@@ -174,7 +174,7 @@ async def delete_records(
     count = len(targets_by_path)
     plan = Plan(
         f"Put {count} {noun(type_name_of(kind), count)} into the trash{warning}. "
-        "put_back returns what is in the trash.",
+        "What is in the trash can be put back.",
         far_reaching=bool(warning),
     )
 
@@ -214,20 +214,20 @@ async def put_back(
 
 @capability(effect=Effect.DESTROYS, title="Empty the trash")
 async def empty_trash(workspace: Workspace, project: ProjectReference) -> Proposal[TrashEmptied]:
-    """Take away for good what is in the trash."""
+    """Remove the records in the trash for good."""
     store = await workspace.open_project(project)
     count = len(await store.trash())
     subject = "1 record" if count == 1 else f"{count} records"
-    plan = Plan(f"Take {subject} in the trash away for good.", irreversible=count > 0)
+    plan = Plan(f"Remove {subject} in the trash for good.", irreversible=count > 0)
 
-    async def take_away() -> TrashEmptied:
+    async def remove() -> TrashEmptied:
         return TrashEmptied(removed=await store.empty_trash())
 
-    return Proposal(plan, take_away)
+    return Proposal(plan, remove)
 
 
 async def _path_of(store: ProjectStore, kind: Kind | None, record: str | None) -> str | None:
-    """Return the file of a record, also of a deleted one; None where the project is meant.
+    """Return the file of a record, also of a deleted one; None if the project is meant.
 
     Raises:
         Refusal: One of the two is missing.
@@ -259,7 +259,7 @@ async def _surroundings(
 
 
 def _surroundings_text(around: Surroundings) -> str:
-    """Return what hangs on records as the end of a sentence; "" for nothing."""
+    """Return the records below and the referring records as a clause; "" if there are none."""
     parts: list[str] = []
     if around.below:
         parts.append(f", with {_counts_text(around.below)} below")

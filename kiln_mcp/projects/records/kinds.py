@@ -98,7 +98,7 @@ class RecordToDelete:
     Attributes:
         id: Its id.
         path: Its file, within the project.
-        record: What its file holds; None where that cannot be read.
+        record: What its file holds; None if that cannot be read.
     """
 
     id: str

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from storage import Eval, EvalOutputScore, RequirementRating, Task, TaskOutputRating, TaskRun
-from storage.errors import Refusal
+from storage.errors import NextStep, Refusal
 from storage.records.names import folded_name
 from storage.records.ratings import RatingType
 
@@ -81,17 +81,22 @@ def aspect_named(name: str, candidates: Mapping[str, Aspect]) -> Aspect:
         if folded_name(candidate) == lookup_name:
             return candidates[candidate]
     if not candidates:
-        raise Refusal("The task has no eval yet, so nothing is rated as '{name}'.", name=name)
+        raise Refusal(
+            "The task has no eval yet, so nothing is rated as '{name}'. Give `stars` for an "
+            "overall rating, or create an eval with that score.",
+            name=name,
+            next=[NextStep(tool="create_evaluator", reason="create the eval and its scores")],
+        )
     raise Refusal(
-        "No eval or requirement of the task has a score '{name}'. There are: {names}. Nothing was "
-        "rated.",
+        "No eval or requirement of the task has a score '{name}'. Nothing was rated. Choose "
+        "one of: {names}.",
         name=name,
         names=list(candidates),
     )
 
 
 def rating_of(run: TaskRun, aspect: Aspect) -> float | None:
-    """Return a person's rating of a run, None where there is none."""
+    """Return a person's rating of a run; None if there is none."""
     rating = run.output.rating
     if rating is None:
         return None
@@ -165,7 +170,7 @@ def shown_value(value: float, scale: RatingType) -> float | str:
 
 
 def overall_rating(run: TaskRun) -> float | str | None:
-    """Return a person's overall rating of a run as people read it, None where there is none."""
+    """Return a person's overall rating of a run as people read it; None if there is none."""
     rating = run.output.rating
     if rating is None or rating.value is None:
         return None

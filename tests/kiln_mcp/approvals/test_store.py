@@ -1,4 +1,4 @@
-"""An approval holds for one call, once, whoever asks and however many processes do."""
+"""An approval holds for one call, once, no matter who asks and how many processes do."""
 
 import os
 import signal

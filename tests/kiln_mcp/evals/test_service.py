@@ -500,7 +500,7 @@ async def test_a_second_run_config_of_one_name_is_refused(bench: Bench) -> None:
     assert len(await bench.store.children(bench.task, TaskRunConfig)) == 1
 
 
-async def test_a_new_eval_is_written_into_the_specification_that_it_measures(bench: Bench) -> None:
+async def test_a_new_eval_is_written_into_the_spec_that_it_measures(bench: Bench) -> None:
     await add_items(bench, [1])
     desired = {"spec_type": "desired_behaviour", "desired_behaviour_description": "It doubles."}
     spec = Spec.model_validate({"name": "Doubling", "definition": "x", "properties": desired})

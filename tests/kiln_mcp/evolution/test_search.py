@@ -1,7 +1,7 @@
 """The search alone: candidates are scored by a function, no model is asked."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -19,7 +19,7 @@ from kiln_mcp.evolution.operators import (
     propose,
 )
 from kiln_mcp.evolution.race import Standing, standing
-from kiln_mcp.evolution.search import Ground, Race, SearchResult, evolve
+from kiln_mcp.evolution.search import Ground, Race, SearchResult, Trial, evolve
 
 START = Candidate(split_blocks("Do it."))
 POOL = Pool(
@@ -37,9 +37,9 @@ class FunctionScorer:
     calls_each: int = 1
     asked: int = 0
 
-    async def score(self, candidate: Candidate, items: Sequence[str]) -> Mapping[str, float]:
-        self.asked += len(items) * self.calls_each
-        return {item: self.function(candidate, item) for item in items}
+    async def score(self, trials: Sequence[Trial]) -> Sequence[float]:
+        self.asked += len(trials) * self.calls_each
+        return [self.function(candidate, item) for candidate, item in trials]
 
 
 @dataclass

@@ -98,7 +98,7 @@ async def test_a_deleted_run_comes_back_from_the_trash_until_it_is_emptied(
     await _call(workspace, "put_back", project="P", key=deleted["key"])
     assert (await _call(workspace, "find_runs", project="P"))["total"] == 2
     await _call(workspace, "delete_records", project="P", kind="run", records=[second])
-    with pytest.raises(MissingApproval, match="1 record in the trash away for good"):
+    with pytest.raises(MissingApproval, match="Remove 1 record in the trash for good"):
         await _call(alone(workspace), "empty_trash", project="P")
     emptied = await _call(workspace, "empty_trash", project="P")
     assert emptied["removed"] == 1

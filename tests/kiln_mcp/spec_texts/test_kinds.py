@@ -37,7 +37,7 @@ def test_a_form_has_exactly_the_fields_of_the_record(kind: SpecKind) -> None:
 
 
 @pytest.mark.parametrize("kind", SpecKind)
-def test_fields_survive_a_saved_specification(kind: SpecKind) -> None:
+def test_fields_survive_a_saved_spec(kind: SpecKind) -> None:
     given = {name: f"text of {name}" for name in FORMS[kind].required}
     spec = Spec(name="A", definition=definition(kind, given), properties=properties_of(kind, given))
     assert kind_of(spec) == kind

@@ -21,7 +21,7 @@ def gaps_of(requirement: str, instruction: str = "") -> list[Gap]:
     return list(find_gaps(SpecKind.DESIRED_BEHAVIOUR, fields, instruction))
 
 
-def test_a_checkable_specification_has_no_gap() -> None:
+def test_a_checkable_spec_has_no_gap() -> None:
     assert find_gaps(SpecKind.FORMATTING, CHECKABLE) == ()
 
 

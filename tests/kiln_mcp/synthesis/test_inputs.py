@@ -34,12 +34,12 @@ class FixedMaker:
 
 async def test_a_proposal_that_does_not_fit_the_schema_is_rejected() -> None:
     texts = [json.dumps({"city": "Oslo"}), "no JSON", '{"town": "Rome"}', '{"city": "Lima, Peru"}']
-    made = await make_inputs(FixedMaker(texts), [CELL], [], SCHEMA)
+    made = await make_inputs(FixedMaker(texts), [CELL], [], SCHEMA, lambda: 2)
     assert [json.loads(item.text)["city"] for item in made.inputs] == ["Oslo", "Lima, Peru"]
     assert made.reject_count == 2
 
 
 async def test_inputs_like_existing_ones_are_rejected_until_the_rounds_end() -> None:
     maker = FixedMaker(["Where is my parcel today?"])
-    made = await make_inputs(maker, [CELL], ["Where is my parcel today?"], None)
+    made = await make_inputs(maker, [CELL], ["Where is my parcel today?"], None, lambda: 2)
     assert (made.inputs, made.reject_count, maker.turns) == ((), 3, 3)

@@ -1,3 +1,4 @@
+import json
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated
@@ -125,6 +126,67 @@ async def test_all_problems_of_a_call_are_named_at_once() -> None:
     assert refusal.value.problems[0] == "The argument 'thing' is missing."
     assert "'colour' is wrong: Input should be 'red' or 'blue'" in refusal.value.problems[1]
     assert refusal.value.problems[2] == "The argument 'parts.0.name' is missing."
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        '[{"name": "leg"}, {"name": "top", "size": 2}]',
+        ['{"name": "leg"}', {"name": "top", "size": 2}],
+        [{"name": "leg", "size": None}, {"name": "top", "size": ""}],
+    ],
+)
+async def test_lists_and_objects_as_json_text_and_empty_optionals_are_taken_as_meant(
+    parts: JsonValue,
+) -> None:
+    assert (await paint.invoke(Context(), {"thing": "door", "parts": parts})).text == "door red 2"
+
+
+async def test_an_optional_argument_that_is_null_or_empty_is_left_out() -> None:
+    @capability(effect=Effect.READS, title="Look")
+    async def look(context: Context, text: str, task: str | None = None, limit: int = 3) -> Picture:
+        return Picture(text=f"{text} {task} {limit}")
+
+    for empty in (None, ""):
+        answer = await look.invoke(Context(), {"text": "", "task": empty, "limit": empty})
+        assert answer.text == " None 3"
+
+
+async def test_an_object_of_any_names_is_taken_as_an_object_and_as_its_schema_says() -> None:
+    @capability(effect=Effect.READS, title="Weigh")
+    async def weigh(context: Context, weights: dict[str, int]) -> Picture:
+        return Picture(text=str(weights))
+
+    schema = weigh.input_schema["properties"]
+    assert isinstance(schema, dict)
+    assert isinstance(schema["weights"], dict)
+    assert schema["weights"]["type"] == "array"
+    pairs: list[JsonValue] = [{"name": "a", "value": 1}, {"name": "b", "value": 2}]
+    forms: list[JsonValue] = [{"a": 1, "b": 2}, pairs, json.dumps(pairs)]
+    for weights in forms:
+        assert (await weigh.invoke(Context(), {"weights": weights})).text == "{'a': 1, 'b': 2}"
+    with pytest.raises(InvalidArguments):
+        await weigh.invoke(Context(), {"weights": [*pairs, {"name": "a", "value": 3}]})
+
+
+@pytest.mark.parametrize(
+    ("parts", "problem"),
+    [
+        ("[1", "'parts' is wrong"),
+        ("leg", "'parts' is wrong"),
+        ('[{"size": 2}]', "'parts.0.name' is missing"),
+        ([{"name": None}], "'parts.0.name' is wrong"),
+    ],
+)
+async def test_text_that_means_no_list_is_refused_as_ever(parts: JsonValue, problem: str) -> None:
+    with pytest.raises(InvalidArguments) as refusal:
+        await paint.invoke(Context(), {"thing": "door", "parts": parts})
+    assert problem in str(refusal.value)
+
+
+async def test_text_that_looks_like_a_list_stays_text_where_text_is_wanted() -> None:
+    assert (await paint(Context(), thing='["a"]')).text == '["a"] red 0'
+    assert (await paint.invoke(Context(), {"thing": '["a"]'})).text == '["a"] red 0'
 
 
 async def test_a_number_given_for_a_text_is_taken_as_text() -> None:

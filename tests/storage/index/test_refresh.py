@@ -1,4 +1,4 @@
-"""The index follows the files, whoever changes them."""
+"""The index follows the files, no matter who changes them."""
 
 import os
 import shutil

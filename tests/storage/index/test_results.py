@@ -248,7 +248,7 @@ async def _check_judge(store: ProjectStore, judge: EvalConfig, by_id: dict[str, 
         usages = [_usage_of(verdict, by_id) for verdict in own]
         costs = [usage.cost for usage in usages if usage and usage.cost is not None]
         assert means[config].results == len(own)
-        assert means[config].priced == len(costs)
+        assert means[config].cost_count == len(costs)
         assert means[config].cost == (pytest.approx(fmean(costs)) if costs else None)
 
 

@@ -130,13 +130,13 @@ GARBAGE: Final = {
         -32602,
         7,
     ),
-    "half a character": (
+    "a lone surrogate": (
         b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":'
         b'{"name":"list_jobs","arguments":{"a":"\\ud800"}}}',
         -32602,
         7,
     ),
-    "half a character for an id": (b'{"jsonrpc":"2.0","id":"\\udc00","method":"a"}', -32602, None),
+    "a lone surrogate for an id": (b'{"jsonrpc":"2.0","id":"\\udc00","method":"a"}', -32602, None),
     "a list of params": (b'{"jsonrpc":"2.0","id":7,"method":"ping","params":[1]}', -32600, 7),
 }
 

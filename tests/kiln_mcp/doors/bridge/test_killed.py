@@ -227,7 +227,7 @@ async def test_a_task_goes_on_after_its_daemon_was_killed(home: Path, tmp_path: 
             done = await look(client, task)
     assert done.status == "completed", done
     # The answer was taken, and found wanting: the job went on where it had asked.
-    assert "A specification of kind" in str(done.result)
+    assert "A spec of kind" in str(done.result)
 
 
 @pytest.mark.parametrize("era", ERAS)

@@ -110,7 +110,8 @@ async def serving(home: Path, catalogue: Catalogue) -> AsyncGenerator[None]:
 
     with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
-            group.start_soon(partial(serve, Settings(home=home, engine=engine), catalogue))
+            settings = Settings(home=home, engine=engine, poll_s=0.05)
+            group.start_soon(partial(serve, settings, catalogue))
             for _ in range(500):
                 if (home / "daemon.json").exists():
                     break
@@ -187,11 +188,9 @@ async def test_the_question_to_the_person_comes_on_the_stream_of_its_call(tmp_pa
         known = Daemon(tmp_path)
         known.find()
 
-        def post(headers: dict[str, str], method: str, params: object, **more: int) -> Exchange:
-            message = {"jsonrpc": "2.0", "method": method, "params": params, **more}
-            exchange = Exchange(
-                known.address, "POST", "/mcp", headers, json.dumps(message).encode()
-            )
+        def post(headers: dict[str, str], **message: object) -> Exchange:
+            body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+            exchange = Exchange(known.address, "POST", "/mcp", headers, body)
             exchange.send()
             return exchange
 
@@ -200,13 +199,19 @@ async def test_the_question_to_the_person_comes_on_the_stream_of_its_call(tmp_pa
             "capabilities": {"elicitation": {}},
             "clientInfo": {"name": "bare", "version": "1"},
         }
-        with post({}, "initialize", about, id=1) as begun:
+        with post({}, method="initialize", params=about, id=1) as begun:
             session = {"mcp-session-id": begun.headers["mcp-session-id"]}
-        with post(session, "notifications/initialized", {}):
+        with post(session, method="notifications/initialized", params={}):
             pass
         # No stream for all else was ever opened.
-        with post(session, "tools/call", {"name": "pay", "arguments": {"amount": 1}}, id=2) as paid:
-            return next(paid.messages())
+        call = {"name": "pay", "arguments": {"amount": 1}}
+        with post(session, method="tools/call", params=call, id=2) as paid:
+            messages = paid.messages()
+            question = next(messages)
+            # A daemon that ends would wait for the call, and the call for its answer.
+            with post(session, id=json.loads(question)["id"], result={"action": "decline"}):
+                next(messages)
+            return question
 
     async with serving(tmp_path, Lingering().catalogue()):
         with anyio.fail_after(20):

@@ -113,7 +113,7 @@ async def test_without_a_terminal_nothing_is_destroyed_and_the_way_to_the_person
     await with_trash(home)
     refused = await anyio.to_thread.run_sync(partial(run, home, *EMPTY, *extra))
     assert refused.exit_code == 3
-    assert "Take 1 record in the trash away for good." in refused.stderr
+    assert "Remove 1 record in the trash for good." in refused.stderr
     assert "Approve it in one with kiln-mcp approve ap-" in refused.stderr
     (waiting,) = ApprovalStore(home).waiting()
     approvals = ApprovalStore(home)

@@ -30,6 +30,7 @@ from kiln_mcp.operations.work_orders.answers import Order, OrderList
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
+from storage.errors import Refusal
 
 Era = Literal["auto", "legacy"]
 ERAS = ("auto", "legacy")
@@ -44,14 +45,16 @@ async def ask_questions(
     workspace: Workspace,
     count: Annotated[int, Field(description="How many.")],
     cost: Annotated[float, Field(description="What to say it costs.")] = 0.0,
-    model: Annotated[str, Field(description="Whom.")] = "host",
+    fails: Annotated[bool, Field(description="Refuse to ask.")] = False,
 ) -> Proposal[Sum]:
-    """Ask a model some questions, one after another."""
+    """Ask the host some questions, one after another."""
 
     async def ask() -> Sum:
+        if fails:
+            raise Refusal("The server is down. Start it.")
         total = 0
         for number in range(count):
-            request = ModelRequest(model, (Message("user", str(number)),), max_tokens=10)
+            request = ModelRequest("host", (Message("user", str(number)),), max_tokens=10)
             total += int((await workspace.engine.complete(request, asker="questions")).text)
             await workspace.report(number + 1, count, f"Asked {number + 1}")
         return Sum(total=total)
@@ -84,7 +87,8 @@ async def connected(
     engine = EngineSettings(
         response_cache=home / "responses.sqlite", orders=home / "orders.sqlite", environment={}
     )
-    server = build_server(CATALOGUE.open_workspace(Settings(home=home, engine=engine)), CATALOGUE)
+    settings = Settings(home=home, engine=engine, poll_s=0.05)
+    server = build_server(CATALOGUE.open_workspace(settings), CATALOGUE)
     with anyio.fail_after(60):
         async with Client(
             server,
@@ -419,7 +423,7 @@ async def test_who_does_not_declare_tasks_cannot_listen_for_them(tmp_path: Path)
 
 async def test_a_tools_own_failure_completes_its_task(tmp_path: Path) -> None:
     async with connected(tmp_path, "auto", extensions=[TasksClient()]) as client:
-        task = (await begin_task(client, count=1, model="nobody/at-all")).task_id
+        task = (await begin_task(client, count=1, fails=True)).task_id
         failed = await ended(client, task)
     assert failed.status == "completed"
     assert failed.result is not None

@@ -13,6 +13,7 @@ from kiln_mcp.llm import (
     ModelRequest,
     find_embedded_model,
 )
+from kiln_mcp.llm.engine import ANY_STATE
 from kiln_mcp.llm.errors import ContextOverflow, ModelError
 
 pytestmark = pytest.mark.embedded
@@ -65,7 +66,8 @@ async def test_the_same_seed_repeats_and_samples_differ() -> None:
 
         async def story(sample: int) -> str:
             request = user("Tell a story.", temperature=1.0, max_tokens=24, seed=7, sample=sample)
-            return (await engine.complete(request, asker="test", fresh=True)).text
+            answer = await engine.complete(request, asker="test", fresh=True, accept=ANY_STATE)
+            return answer.text
 
         assert await story(0) == await story(0)
         assert await story(0) != await story(1)
@@ -86,7 +88,9 @@ async def test_a_calls_time_is_the_models_own_without_the_wait_for_a_free_instan
 
     async def ask(engine: Engine, number: int) -> None:
         answers.append(
-            await engine.complete(user(f"Count from {number}.", max_tokens=24), asker="test")
+            await engine.complete(
+                user(f"Count from {number}.", max_tokens=24), asker="test", accept=ANY_STATE
+            )
         )
 
     async with Engine(settings) as engine:

@@ -142,7 +142,7 @@ async def test_an_order_is_leased_as_long_as_its_taker_gives_heartbeats() -> Non
     await orders.add(REQUEST)
     assert len(await orders.take(5, "other")) == 1
     await orders.renew("slow")
-    assert await orders.answer(order_id, '{"age": 5}') is None  # whoever answers first
+    assert await orders.answer(order_id, '{"age": 5}') is None  # the first answer counts
     await orders.close()
 
 

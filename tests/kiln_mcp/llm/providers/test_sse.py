@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kiln_mcp.llm.providers.sse import EventReader
-from kiln_mcp.llm.providers.think_tags import ThoughtSplitter, split_reasoning
 
 line = st.text(st.characters(exclude_characters="\r\n", exclude_categories=("Cs",)), min_size=1)
 cuts = st.lists(st.integers(min_value=1, max_value=9), max_size=60)
@@ -35,29 +34,3 @@ def test_lines_of_data_are_joined_and_other_fields_are_left_out() -> None:
     reader = EventReader()
     assert list(reader.feed(b"event: x\nid: 1\ndata: a\ndata:b\n\ndata: cut off")) == ["a\nb"]
     assert list(reader.end()) == ["cut off"]
-
-
-@given(
-    st.sampled_from(["", " \n"]),
-    st.text("abc<>/think ", max_size=20),
-    st.sampled_from(["", "</think>", "</think>\n\n", "</thi"]),
-    st.text("abc<>/think \n", max_size=20),
-    st.booleans(),
-    cuts,
-)
-def test_reasoning_is_the_same_however_the_text_is_cut(
-    before: str, thought: str, closing: str, after: str, thinks: bool, lengths: list[int]
-) -> None:
-    whole = f"{before}<think>{thought}{closing}{after}" if thinks else f"{before}{after}"
-    splitter = ThoughtSplitter()
-    parts = [*map(splitter.feed, cut(whole, lengths)), splitter.end()]
-    text, reasoning = ("".join(part) for part in zip(*parts, strict=True))
-    assert (text, reasoning.strip()) == split_reasoning(whole, "")
-    if not whole.lstrip().startswith("<think>"):
-        assert (text, reasoning) == (whole, "")
-
-
-def test_reasoning_that_was_cut_off_is_no_answer() -> None:
-    assert split_reasoning("<think>so far", "") == ("", "so far")
-    assert split_reasoning("<think>hm</think>\n\nfour", "") == ("four", "hm")
-    assert split_reasoning("<thin ice>", "") == ("<thin ice>", "")

@@ -352,7 +352,7 @@ class Name(Result):
 
 @capability(effect=Effect.SPENDS, title="Say the model", runs=Runs.AS_JOB)
 async def say_the_model(workspace: Workspace) -> Proposal[Name]:
-    """Say which model is asked where none is named."""
+    """Say which model is asked if none is named."""
 
     async def say() -> Name:
         return Name(model=workspace.model_name(None))
@@ -373,7 +373,7 @@ async def test_a_job_is_known_by_the_address_of_its_page_too(tmp_path: Path) -> 
     async with CATALOGUE.open_workspace(settings(tmp_path)) as workspace:
         job = (await start(workspace, ask_questions, {"count": 1})).job
         for reference in (f"kiln://jobs/{job}", f" {job} "):
-            record = await service.wait_for_job.invoke(workspace, {"job": reference})
+            record = await service.wait_for_job.invoke(workspace, {"job": reference, "seconds": 0})
             assert isinstance(record, JobReport)
             assert record.job == job
         await service.cancel_job(workspace, job)

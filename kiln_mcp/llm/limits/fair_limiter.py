@@ -1,0 +1,119 @@
+"""A limit of requests at once that jobs share: whoever has the fewest in flight goes first."""
+
+from collections import Counter, deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+
+import anyio
+
+
+@dataclass(eq=False, slots=True)
+class _Turn:
+    """A request that waits.
+
+    Attributes:
+        event: Set when its turn has come.
+    """
+
+    event: anyio.Event = field(default_factory=anyio.Event)
+
+
+class FairLimiter:
+    """Lets so many requests through at once, shared among jobs (max-min fairness).
+
+    A job that is alone has all of it. A job that comes later gets each turn that falls free, until
+    no job has more in flight than another. Requests of one job go in the order in which they came.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._total = 0
+        self._in_flight: Counter[str] = Counter()
+        self._waiting: dict[str, deque[_Turn]] = {}
+        self._turns = count(1)
+        self._last_turns: dict[str, int] = {}
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests of all jobs are let through now."""
+        return self._total
+
+    @property
+    def capacity(self) -> int:
+        """How many requests are let through at once."""
+        return self._capacity
+
+    @capacity.setter
+    def capacity(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._grant()
+
+    @asynccontextmanager
+    async def turn(self, job: str) -> AsyncGenerator[None]:
+        """Wait for a request's turn, and hold it.
+
+        The task that leaves may be another one than the task that entered: streams are closed so.
+
+        Args:
+            job: The name of the job that asks.
+        """
+        if self._waiting or self._total >= self._capacity:
+            await self._wait(job)
+        else:
+            self._take(job)
+        try:
+            yield
+        finally:
+            self._release(job)
+
+    async def _wait(self, job: str) -> None:
+        turn = _Turn()
+        self._waiting.setdefault(job, deque()).append(turn)
+        try:
+            await turn.event.wait()
+        except BaseException:
+            if turn.event.is_set():
+                self._release(job)
+            else:
+                self._remove(job, turn)
+            raise
+
+    def _remove(self, job: str, turn: _Turn) -> None:
+        turns = self._waiting[job]
+        turns.remove(turn)
+        if not turns:
+            del self._waiting[job]
+            self._forget(job)
+
+    def _take(self, job: str) -> None:
+        self._total += 1
+        self._in_flight[job] += 1
+        self._last_turns[job] = next(self._turns)
+
+    def _release(self, job: str) -> None:
+        self._total -= 1
+        self._in_flight[job] -= 1
+        self._grant()
+        self._forget(job)
+
+    def _forget(self, job: str) -> None:
+        """Forget a job that has nothing in flight and waits for nothing."""
+        if not self._in_flight[job] and job not in self._waiting:
+            self._in_flight.pop(job, None)
+            self._last_turns.pop(job, None)
+
+    def _grant(self) -> None:
+        """Let through who waits, as far as there is room."""
+        while self._waiting and self._total < self._capacity:
+            job = min(self._waiting, key=self._rank)
+            turn = self._waiting[job].popleft()
+            if not self._waiting[job]:
+                del self._waiting[job]
+            self._take(job)
+            turn.event.set()
+
+    def _rank(self, job: str) -> tuple[int, int]:
+        """Return what is lowest for the job whose turn it is."""
+        return self._in_flight[job], self._last_turns.get(job, 0)

@@ -1,0 +1,67 @@
+"""How many calls of one job are in flight, and how many its servers allow."""
+
+from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Protocol
+
+from kiln_mcp.llm.limits.shared_limits import UNLIMITED
+
+
+class Gate(Protocol):
+    """The way to one server."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests of all jobs it has let through."""
+        ...
+
+    @property
+    def concurrency(self) -> int:
+        """How many requests the server allows at once."""
+        ...
+
+    def width(self, model: str) -> int:
+        """Return how many requests to a model it lets through at once now."""
+        ...
+
+
+class Gauge:
+    """Counts the calls in flight of one job, or of one call at a door."""
+
+    def __init__(self) -> None:
+        self._calls: Counter[tuple[Gate, str]] = Counter()
+
+    @contextmanager
+    def call(self, gate: Gate, model: str) -> Generator[None]:
+        """Count a call while it is in flight."""
+        self._calls[gate, model] += 1
+        try:
+            yield
+        finally:
+            self._calls[gate, model] -= 1
+            if not self._calls[gate, model]:
+                del self._calls[gate, model]
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are in flight."""
+        return self._calls.total()
+
+    @property
+    def width(self) -> int:
+        """How many calls the servers allow at once now: those that are asked just now."""
+        widths: Counter[Gate] = Counter()
+        for gate, model in self._calls:
+            widths[gate] += gate.width(model)
+        return sum(min(width, gate.concurrency) for gate, width in widths.items())
+
+    @property
+    def sentence(self) -> str:
+        """The calls in flight as a sentence; "" if there are none."""
+        if not self._calls:
+            return ""
+        own, width = self.in_flight, self.width
+        others = sum(gate.in_flight for gate in {gate for gate, _ in self._calls}) - own
+        rest = f", and {others} of other jobs" if others > 0 else ""
+        return f"{own}{f' of {width}' if width < UNLIMITED else ''} calls in flight{rest}."

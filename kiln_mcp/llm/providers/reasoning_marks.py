@@ -1,0 +1,221 @@
+"""The reasoning that a server leaves in an answer's text, between marks of several dialects.
+
+| dialect | models |
+|---|---|
+| pairs of tags at the beginning (`PAIRS`) | DeepSeek, Qwen, Magistral, Seed, Kimi, Command, … |
+| a closing tag alone: the template wrote the opening one | DeepSeek, Qwen, GLM |
+| harmony channels, with or without their special tokens | gpt-oss |
+
+Fields of a message that hold reasoning are in `openai_format.REASONING_FIELDS`.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from enum import Enum, auto
+from typing import Final
+
+from kiln_mcp.llm.deltas import AnswerRestart, Delta, ReasoningDelta, TextDelta
+
+PAIRS: Final = (
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("[THINK]", "[/THINK]"),
+    ("<seed:think>", "</seed:think>"),
+    ("◁think▷", "◁/think▷"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+)
+LATE_MARK: Final = "What came before was the model's reasoning"
+_HARMONY: Final = ("<|channel|>", "<|start|>")
+_BARE_HARMONY: Final = "analysis"
+_FINAL_CHANNEL: Final = "assistantfinal"
+_CHANNEL: Final = re.compile(
+    r"<\|channel\|>\s*(\w+)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>"
+    r"(.*?)(?=<\|end\|>|<\|return\|>|<\|call\|>|<\|start\|>|<\|channel\|>|\Z)",
+    re.DOTALL,
+)
+_STARTS: Final = (*(opening for opening, _ in PAIRS), *_HARMONY, _BARE_HARMONY)
+_CLOSINGS: Final = tuple(closing for _, closing in PAIRS)
+_LATE: Final = re.compile("|".join(map(re.escape, _CLOSINGS)))
+_AROUND: Final = ("\n", "{", "[")
+_QUOTES: Final = (" ", "`", '"', "'")
+
+
+class _Place(Enum):
+    BEFORE = auto()
+    THINKING = auto()
+    AFTER = auto()
+    TEXT = auto()
+    CHANNELS = auto()
+
+
+class ReasoningSplitter:
+    """Separates reasoning from text, in pieces that are cut anywhere, even within marks."""
+
+    def __init__(self) -> None:
+        self._place = _Place.BEFORE
+        self._buffer = ""
+        self._closing = ""
+        self._reasoning = ""
+        self._text = ""
+
+    def feed(self, piece: str) -> Iterator[Delta]:
+        """Take the next piece; yield what is certain by now.
+
+        A closing mark without an opening one makes all text before it reasoning: `AnswerRestart`
+        takes that text back.
+        """
+        self._buffer += piece
+        if self._place is _Place.BEFORE:
+            self._begin()
+        if self._place is _Place.THINKING:
+            yield from self._think()
+        if self._place is _Place.AFTER:
+            self._buffer = self._buffer.lstrip()
+            self._place = _Place.TEXT if self._buffer else _Place.AFTER
+        if self._place is _Place.TEXT:
+            yield from self._speak(is_end=False)
+
+    def end(self) -> Iterator[Delta]:
+        """Yield the rest of the text and of the reasoning, at the end of the answer."""
+        if self._place is _Place.CHANNELS:
+            yield from self._channels()
+        elif self._place is _Place.THINKING:
+            yield from self._reasoned(self._buffer)
+        else:
+            yield from self._speak(is_end=True)
+        self._buffer = ""
+
+    def _begin(self) -> None:
+        started = self._buffer.lstrip()
+        if any(start.startswith(started) and start != started for start in _STARTS):
+            return
+        for opening, closing in PAIRS:
+            if started.startswith(opening):
+                self._place, self._closing = _Place.THINKING, closing
+                self._buffer = started[len(opening) :]
+                return
+        is_harmony = started.startswith(_HARMONY)
+        is_bare = re.match(_BARE_HARMONY + r"[A-Z\"']", started) is not None
+        if started == _BARE_HARMONY:  # the next character tells
+            return
+        self._place = _Place.CHANNELS if is_harmony or is_bare else _Place.TEXT
+
+    def _think(self) -> Iterator[Delta]:
+        reasoning, closed, rest = self._buffer.partition(self._closing)
+        if closed:
+            self._place = _Place.AFTER
+            self._buffer = rest
+            yield from self._reasoned(reasoning)
+            return
+        kept = _overlap(reasoning, (self._closing,))
+        self._buffer = reasoning[len(reasoning) - kept :]
+        yield from self._reasoned(reasoning[: len(reasoning) - kept])
+
+    def _speak(self, *, is_end: bool) -> Iterator[Delta]:
+        """Yield text; hold back what may be a closing mark that nothing opened."""
+        while (mark := _LATE.search(self._buffer)) is not None:
+            rest = self._buffer[mark.end() :]
+            if not (rest or is_end):
+                break
+            before = self._text + self._buffer[: mark.start()]
+            if not _is_late_mark(before, mark.group(), rest):
+                yield from self._said(self._buffer[: mark.end()])
+                self._buffer = rest
+                continue
+            yield AnswerRestart(LATE_MARK)
+            reasoning = "\n".join(filter(None, (self._reasoning, before)))
+            self._reasoning = self._text = ""
+            yield from self._reasoned(reasoning)
+            self._buffer = rest.lstrip()
+            self._place = _Place.TEXT if self._buffer else _Place.AFTER
+        if mark is None and not is_end:
+            kept = _overlap(self._buffer, _CLOSINGS)
+            text = self._buffer[: len(self._buffer) - kept]
+        else:
+            text = self._buffer if mark is None else self._buffer[: mark.start()]
+        self._buffer = self._buffer[len(text) :]
+        yield from self._said(text)
+
+    def _channels(self) -> Iterator[Delta]:
+        reasoning, text = _read_channels(self._buffer)
+        yield from self._reasoned(reasoning)
+        yield from self._said(text)
+
+    def _reasoned(self, text: str) -> Iterator[Delta]:
+        self._reasoning += text
+        if text:
+            yield ReasoningDelta(text)
+
+    def _said(self, text: str) -> Iterator[Delta]:
+        self._text += text
+        if text:
+            yield TextDelta(text)
+
+
+def split_reasoning(content: str, reasoning: str) -> tuple[str, str]:
+    """Return the answer and the reasoning, even if a server left it in the text.
+
+    Args:
+        content: The whole text.
+        reasoning: What the server gave as reasoning by itself; it goes first.
+    """
+    splitter = ReasoningSplitter()
+    text, inline_reasoning = fold([*splitter.feed(content), *splitter.end()])
+    return text, "\n".join(filter(None, (reasoning.strip(), inline_reasoning.strip())))
+
+
+def fold(deltas: Iterable[Delta]) -> tuple[str, str]:
+    """Return the text and the reasoning that deltas add up to."""
+    text, reasoning = "", ""
+    for delta in deltas:
+        match delta:
+            case TextDelta(piece):
+                text += piece
+            case ReasoningDelta(piece):
+                reasoning += piece
+            case AnswerRestart():
+                text = reasoning = ""
+            case _:
+                pass
+    return text, reasoning
+
+
+def _is_late_mark(before: str, closing: str, rest: str) -> bool:
+    """Return whether a closing mark ends reasoning, instead of being quoted in an answer."""
+    opening = next(first for first, second in PAIRS if second == closing)
+    if opening in before:
+        return False
+    if before.endswith(_QUOTES):
+        return False
+    return before.endswith("\n") or not rest or rest.startswith(_AROUND)
+
+
+def _overlap(text: str, marks: tuple[str, ...]) -> int:
+    """Return how many characters at the end of a text may begin one of some marks."""
+    longest = max(map(len, marks)) - 1
+    for length in range(min(longest, len(text)), 0, -1):
+        if any(mark.startswith(text[-length:]) for mark in marks):
+            return length
+    return 0
+
+
+def _read_channels(content: str) -> tuple[str, str]:
+    """Return the reasoning and the text of an answer in harmony channels.
+
+    Source: OpenAI, harmony response format. Text of a channel that names no other is its message.
+    """
+    if not content.lstrip().startswith(_HARMONY):
+        thought, final, text = content.lstrip().partition(_FINAL_CHANNEL)
+        if not final:
+            return "", content
+        return thought.removeprefix(_BARE_HARMONY), text.lstrip()
+    reasoning: list[str] = []
+    texts: list[str] = []
+    for channel, message in _CHANNEL.findall(content):
+        (texts if channel == "final" else reasoning).append(message)
+    if not (reasoning or texts):
+        return "", content
+    return "\n".join(reasoning), "".join(texts).strip()

@@ -1,0 +1,143 @@
+"""An answer that is not complete is a failure of its item: never an output, never a score."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from bench import Bench, BenchSetup
+from kiln_mcp.llm import ModelAnswer, ModelRequest, Usage
+from storage import DataSource, Task, TaskOutput, TaskRun
+
+BAD = {
+    "0": ModelAnswer("half of it", finish="length"),
+    "1": ModelAnswer("", finish="length", reasoning="Well,"),
+    "2": ModelAnswer("", finish="refused"),
+    "3": ModelAnswer(""),
+}
+PASS = '{"reasoning": "", "right": "pass"}'
+JUDGE: dict[str, object] = {"type": "llm_judge", "steps": ["Is it right?"]}
+EXACT: dict[str, object] = {"type": "exact_match", "reference_key": "reference_answer"}
+
+
+class MoodyModel:
+    """Gives bad answers to some inputs while it is in a bad mood; judges as it is told."""
+
+    def __init__(self) -> None:
+        self.is_moody = True
+        self.verdict: Callable[[str], str | ModelAnswer] = lambda _: (
+            '{"reasoning":"","right":"pass"}'
+        )
+
+    def __call__(self, request: ModelRequest) -> str | ModelAnswer:
+        asked = request.messages[-1].content
+        if "You judge" in request.messages[0].content:
+            return self.verdict(asked)
+        if self.is_moody and asked in BAD:
+            return BAD[asked]
+        return ModelAnswer(asked, usage=Usage(1, 1001, hidden_tokens=1000))
+
+
+@pytest.fixture
+def moody() -> MoodyModel:
+    return MoodyModel()
+
+
+@pytest.fixture
+def bench_setup(moody: MoodyModel) -> BenchSetup:
+    return BenchSetup(Task(name="Echo", instruction="Say it."), moody)
+
+
+async def begin(bench: Bench, evaluator: dict[str, object], count: int) -> None:
+    person = DataSource(type="human", properties={"created_by": "ann"})
+    async with bench.store.transaction() as change:
+        for number in range(count):
+            output = TaskOutput(output=str(number), source=person)
+            run = TaskRun(input=str(number), output=output, tags=("eval_right",))
+            change.save(run, parent=bench.task)
+    await bench.evaluator(**evaluator)
+    await bench.config("only", "Say it.")
+
+
+async def outputs_of(bench: Bench) -> list[TaskRun]:
+    return [run for run in await bench.store.children(bench.task, TaskRun) if run.eval_source]
+
+
+async def test_answers_that_are_not_complete_are_counted_beside_the_scores(bench: Bench) -> None:
+    await begin(bench, EXACT, 6)
+    report = await bench.run()
+    assert (report.newly_scored, report.failed) == (2, 4)
+    assert report.failed_by_state == {"truncated": 2, "refused": 1, "empty": 1}
+    [row] = report.table
+    assert (row.mean, row.n, row.exclusions) == (1.0, 2, 4)
+    assert {item.state for item in report.failures} == {"truncated", "refused", "empty"}
+    said = " ".join(report.warnings)
+    assert "2 answers were cut off at max_tokens" in said
+    assert "2000 hidden tokens" in said
+
+
+async def test_only_complete_outputs_are_saved_and_say_so(bench: Bench) -> None:
+    await begin(bench, EXACT, 6)
+    await bench.run()
+    outputs = await outputs_of(bench)
+    assert sorted(run.input for run in outputs) == ["4", "5"]
+    assert all(
+        run.output.source and run.output.source.properties["answer_state"] == "complete"
+        for run in outputs
+    )
+
+
+async def test_the_next_run_asks_again_for_what_failed_alone(
+    bench: Bench, moody: MoodyModel
+) -> None:
+    await begin(bench, EXACT, 6)
+    await bench.run()
+    moody.is_moody = False
+    calls = len(bench.model.asked)
+    report = await bench.run()
+    assert (report.newly_scored, report.already_scored, report.failed) == (4, 2, 0)
+    assert len(bench.model.asked) == calls + 4
+    assert report.table[0].mean == 1.0
+
+
+async def test_a_new_run_config_is_not_answered_with_a_refusal_of_the_past(
+    bench: Bench, moody: MoodyModel
+) -> None:
+    await begin(bench, EXACT, 4)
+    with pytest.raises(Exception, match="None of 4 outputs could be scored"):
+        await bench.run()
+    moody.is_moody = False
+    await bench.config("same", "Say it.")
+    report = await bench.run(run_configs=["same"])
+    assert report.newly_scored == 4
+
+
+async def test_a_judge_may_abstain_and_gives_no_score_then(bench: Bench, moody: MoodyModel) -> None:
+    moody.is_moody = False
+
+    def verdict(asked: str) -> str:
+        odd = any(f"<model_response>\n{n}\n" in asked for n in (1, 3))
+        return json.dumps({"reasoning": "Nothing to see.", "right": None if odd else "pass"})
+
+    moody.verdict = verdict
+    await begin(bench, JUDGE, 6)
+    report = await bench.run()
+    assert (report.newly_scored, report.abstentions, report.skipped) == (4, 2, 0)
+    [row] = report.table
+    assert (row.mean, row.n, row.exclusions) == (1.0, 4, 2)
+    calls = len(bench.model.asked)
+    assert (await bench.run()).newly_scored == 0
+    assert len(bench.model.asked) == calls
+
+
+async def test_a_judges_refusal_is_asked_once_and_told_as_one(
+    bench: Bench, moody: MoodyModel
+) -> None:
+    moody.is_moody = False
+    refusal = "I'm sorry, but I can't assist with that."
+    moody.verdict = lambda asked: refusal if "<model_response>\n1\n" in asked else PASS
+    await begin(bench, JUDGE, 3)
+    report = await bench.run()
+    assert (report.newly_scored, report.failed_by_state) == (2, {"refused": 1})
+    assert len(bench.model.asked) == 6
+    assert "refused to answer" in report.failures[0].reason
