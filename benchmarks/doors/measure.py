@@ -5,7 +5,8 @@
 Each row starts from a home and a project of its own. Rows that ask a model ask a loopback server
 that answers after 50 ms and notes when it was asked. `--large` adds the rows of 10,000 items and
 more. `--peers` names the folder of `benchmarks/engine/install.py`: pydantic-evals then runs the
-same calls in turns with ours, and pandas reads the imported table. Figures are medians; CPU is of the command and the daemon together.
+same calls in turns with ours, and pandas reads the imported table. Figures are medians; CPU is of
+the command and the daemon together.
 """
 
 import argparse
