@@ -107,7 +107,8 @@ class Change:
     def _check(self, record: Record, path: str, previous: Record | None) -> None:
         """Check a record now, or later if a worker process may have to look at a schema."""
         if isinstance(record, Task | TaskRun):
-            self._checks.append((record, path, previous))
+            if self._ancestors.uses_schema(record, path):
+                self._checks.append((record, path, previous))
         else:
             self._ancestors.check(record, path, previous)
 

@@ -98,9 +98,9 @@ async def _fit_value(value: JsonValue, schema: JsonSchema) -> tuple[JsonValue, s
     problem = await find_problem(value, schema)
     if problem is None:
         return value, None
-    adapted = adapt_value(value, schema)
-    if adapted != value and await find_problem(adapted, schema) is None:
-        return adapted, None
+    suitable = adapt_value(value, schema)
+    if suitable != value and await find_problem(suitable, schema) is None:
+        return suitable, None
     return value, problem
 
 

@@ -27,7 +27,7 @@ class FileEdit:
         rewrite: Makes the new content of what the file holds by then, for changes that commute
             with those of others, such as adding a line; None if the file must be as expected.
         record: The record that the content spells, which saves the index from reading the file;
-            None where it is not at hand.
+            None if the caller has none.
     """
 
     path: str
