@@ -45,6 +45,7 @@ setup: .venv/.tested-with
 .venv/.ready: pyproject.toml kiln_mcp/llm/models.txt
 	$(PYTHON) -m venv .venv
 	$(RUN)/pip install --no-cache-dir --quiet --disable-pip-version-check -e .
+	$(RUN)/python -m compileall -q kiln_mcp storage agent
 	$(RUN)/kiln-mcp models pull
 	@touch $@
 

@@ -89,7 +89,7 @@ def _aside(path: Path, folder: Path | None = None) -> Path:
     return (folder or path.parent) / f".{path.name}.{os.urandom(4).hex()}.new"
 
 
-def read_plain(path: Path, size_limit: int = LARGEST_FILE) -> bytes:
+def read_plain(path: Path | str, size_limit: int = LARGEST_FILE) -> bytes:
     """Read an ordinary file: no link, no device, and nothing that never ends.
 
     Args:
@@ -99,7 +99,7 @@ def read_plain(path: Path, size_limit: int = LARGEST_FILE) -> bytes:
     Raises:
         OSError: It cannot be read, is no ordinary file, or is larger; `strerror` says which.
     """
-    return _read_checked(path, path.lstat(), _PLAIN, size_limit)
+    return _read_checked(path, os.lstat(path), _PLAIN, size_limit)
 
 
 def read_ordinary(path: Path, size_limit: int = LARGEST_TABLE) -> bytes:
@@ -129,7 +129,7 @@ def open_ordinary(path: Path, size_limit: int = LARGEST_TABLE) -> Generator[IO[b
         yield file
 
 
-def _read_checked(path: Path, status: os.stat_result, flags: int, size_limit: int) -> bytes:
+def _read_checked(path: Path | str, status: os.stat_result, flags: int, size_limit: int) -> bytes:
     _check_plain(path, status, size_limit)
     descriptor = os.open(path, flags)
     with os.fdopen(descriptor, "rb") as file:
@@ -140,7 +140,7 @@ def _read_checked(path: Path, status: os.stat_result, flags: int, size_limit: in
     return content
 
 
-def _check_plain(path: Path, status: os.stat_result, size_limit: int) -> None:
+def _check_plain(path: Path | str, status: os.stat_result, size_limit: int) -> None:
     if S_ISLNK(status.st_mode):
         raise OSError(errno.ELOOP, LINK, str(path))
     if not S_ISREG(status.st_mode):
@@ -253,12 +253,12 @@ def _flush_all(descriptors: Sequence[int]) -> None:
     if len(descriptors) == 1:
         os.fsync(descriptors[0])
     else:
-        shares = [descriptors[begin::_FLUSHERS] for begin in range(_FLUSHERS)]
-        for _ in _flushers.map(_flush_each, filter(None, shares)):
+        parts = [descriptors[number::_FLUSHERS] for number in range(_FLUSHERS)]
+        for _ in _flushers.map(_flush_some, parts):
             pass
 
 
-def _flush_each(descriptors: Sequence[int]) -> None:
+def _flush_some(descriptors: Sequence[int]) -> None:
     for descriptor in descriptors:
         os.fsync(descriptor)
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISLNK, S_ISREG
 from typing import TypeVar
 
 from storage.errors import (
@@ -13,7 +12,7 @@ from storage.errors import (
     UnreadableRecord,
     system_reason,
 )
-from storage.files import LINK, NO_FILE, read_plain
+from storage.files import LINK, read_plain
 from storage.format.layout import PROJECT_FILE, folder_of, place_named, place_of
 from storage.format.record_text import read_record
 from storage.records import Project, Record
@@ -113,12 +112,13 @@ class RecordFiles:
 
     def read(self, kind: type[R], file: Path) -> R | None:
         """Return the record of a file; None if it is not there, or cannot be used."""
-        path = file.relative_to(self._folder).as_posix()
+        return self._read(kind, file.relative_to(self._folder).as_posix())
+
+    def _read(self, kind: type[R], path: str) -> R | None:
+        file = f"{self._folder}/{path}"
         try:
-            mode = file.lstat().st_mode
-            is_link = S_ISLNK(mode) or file.parent.is_symlink()
-            if is_link or not S_ISREG(mode):  # reading a pipe would never end
-                self.problems[path] = RecordProblem(path, LINK if is_link else NO_FILE)
+            if Path(file.rpartition("/")[0]).is_symlink() and os.path.lexists(file):
+                self.problems[path] = RecordProblem(path, LINK)
                 return None
             record = read_record(kind, read_plain(file), path)
         except UnreadableRecord as error:
@@ -159,5 +159,5 @@ class RecordFiles:
 
     def read_all(self, kind: type[R], paths: Iterable[str]) -> tuple[R, ...]:
         """Return the records of files, less those that cannot be used."""
-        read = (self.read(kind, self._folder / path) for path in paths)
+        read = (self._read(kind, path) for path in paths)
         return tuple(record for record in read if record is not None)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import anyio
@@ -17,6 +18,7 @@ import anyio
 from kiln_mcp.evals.items import Item, case_of, stored_case
 from kiln_mcp.evals.job_records import JobRecords
 from kiln_mcp.evals.measurement import Measurement, VerdictTask, Work, open_jobs
+from kiln_mcp.evals.record_writer import RecordWriter, record_writer
 from kiln_mcp.evaluators.evaluator import (
     CANNOT_BE_JUDGED,
     Evaluation,
@@ -170,6 +172,7 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
         workspace=workspace,
         measurement=measurement,
         evaluator=evaluator,
+        setting=_setting(workspace, measurement),
         tally=tally,
         width=_width(workspace, work),
     )
@@ -191,6 +194,11 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
     if tally.did_anything:
         await _write_log(work, outcome)
     return outcome
+
+
+def _setting(workspace: Workspace, measurement: Measurement) -> Setting:
+    purpose = f"evals/judge {measurement.evaluator_record.name}"
+    return Setting(workspace.engine, measurement.eval_record, measurement.task, purpose)
 
 
 def _width(workspace: Workspace, work: Work) -> Width:
@@ -220,6 +228,7 @@ class _Run:
         workspace: Asks models and reports progress.
         measurement: The eval.
         evaluator: Its evaluator, opened once.
+        setting: Where the evaluator works.
         tally: What is done.
         width: How many items at once.
     """
@@ -227,8 +236,13 @@ class _Run:
     workspace: Workspace
     measurement: Measurement
     evaluator: Evaluator
+    setting: Setting
     tally: _Tally
     width: Width
+
+    async def report(self) -> None:
+        """Report how far the run is."""
+        await self.workspace.report(self.tally.done, self.tally.total, self.tally.says)
 
 
 async def _carry_out_claimed(run: _Run, jobs: Sequence[VerdictTask]) -> list[VerdictTask]:
@@ -248,55 +262,49 @@ async def _carry_out_claimed(run: _Run, jobs: Sequence[VerdictTask]) -> list[Ver
 
 
 async def _carry_out_all(run: _Run, jobs: Sequence[VerdictTask]) -> None:
-    tally, records = run.tally, JobRecords(run.measurement.store, jobs)
+    store = run.measurement.store
+    records = JobRecords(store, jobs)
+    async with record_writer(store, run.report) as writer:
 
-    async def do(number: int) -> None:
-        try:
-            await _do(run, jobs[number], number, records)
-        finally:
-            await run.workspace.report(tally.done, tally.total, tally.says)
+        async def do(number: int) -> None:
+            job = jobs[number]
+            try:
+                await _do(run, job, await records.take(number), writer)
+            except (ModelError, EvalError) as error:
+                name = job.run_config.name if job.run_config else "stored output"
+                state = error.state if isinstance(error, BadAnswer) else None
+                run.tally.failures.append(Failure(job.item.id, name, str(error), state))
+                await run.report()
+            await writer.wait_for_room()
 
-    await for_each(range(len(jobs)), do, run.width)
+        await for_each(range(len(jobs)), do, run.width)
 
 
-async def _do(run: _Run, job: VerdictTask, number: int, records: JobRecords) -> None:
+async def _do(
+    run: _Run, job: VerdictTask, records: tuple[Item, TaskRun | None], writer: RecordWriter
+) -> None:
+    """Make one verdict, and its output if there is none; the writer saves them."""
     measurement, tally = run.measurement, run.tally
-    asks = run.evaluator.model is not None
-    try:
-        item, output = await records.take(number)
-        output = output or await _generate(run, job, item)
-        # Where the judge asks no model, an output that is paid for gets its verdict in any case.
-        with anyio.CancelScope(shield=not asks):
-            case = case_of(item, output) if job.run_config else stored_case(output)
-            purpose = f"evals/judge {measurement.evaluator_record.name}"
-            setting = Setting(
-                run.workspace.engine, measurement.eval_record, measurement.task, purpose
-            )
-            verdict = await run.evaluator.evaluate(case, setting)
-            with anyio.CancelScope(shield=True):
-                record = _eval_run(measurement, job, item, output, verdict)
-                await measurement.store.save(
-                    record, parent=measurement.evaluator_record, is_patient=True
-                )
-                tally.take_verdict(verdict)
-    except (ModelError, EvalError) as error:
-        name = job.run_config.name if job.run_config else "stored output"
-        state = error.state if isinstance(error, BadAnswer) else None
-        tally.failures.append(Failure(job.item.id, name, str(error), state))
+    item, output = records
+    if output is None:
+        output, hidden_tokens = await _generate(run, job, item)
+        writer.add(output, measurement.task, partial(tally.take_output, hidden_tokens))
+    # Where the judge asks no model, an output that is paid for gets its verdict in any case.
+    with anyio.CancelScope(shield=run.evaluator.model is None):
+        case = case_of(item, output) if job.run_config else stored_case(output)
+        verdict = await run.evaluator.evaluate(case, run.setting)
+        record = _eval_run(measurement, job, item, output, verdict)
+        writer.add(record, measurement.evaluator_record, partial(tally.take_verdict, verdict))
 
 
-async def _generate(run: _Run, job: VerdictTask, item: Item) -> TaskRun:
+async def _generate(run: _Run, job: VerdictTask, item: Item) -> tuple[TaskRun, int]:
+    """Return a new output, and the tokens that its model thought with."""
     if job.setup is None or job.run_config is None:
         raise RuntimeError("a stored output is judged as it is")
     asker = f"evals/run {job.run_config.name}"
     production = await produce(run.workspace.engine, job.setup, item.task_input, asker)
     output = to_task_run(production, item.task_input, job.run_config, job.setup)
-    output = output.replace(eval_source=item.source)
-    measurement = run.measurement
-    with anyio.CancelScope(shield=True):  # a pause and a cancel keep what is paid for
-        output = await measurement.store.save(output, parent=measurement.task, is_patient=True)
-        run.tally.take_output(production.usage.hidden_tokens)
-    return output
+    return output.replace(eval_source=item.source), production.usage.hidden_tokens
 
 
 def _eval_run(
@@ -331,16 +339,12 @@ def _eval_run(
 
 async def _write_log(work: Work, outcome: RunOutcome) -> None:
     measurement = work.measurement
-    setups = {
-        job.run_config.id: job.setup.fingerprint
-        for job in work.jobs
-        if job.run_config and job.setup
-    }
-    seeds = {job.setup.seed for job in work.jobs if job.setup}
+    setups = {job.run_config.id: job.setup for job in work.jobs if job.run_config and job.setup}
+    seeds = {setup.seed for setup in setups.values()}
     entry = {
         "v": 1,
         "at": datetime.now(UTC).isoformat(),
-        "run_configs": setups,
+        "run_configs": {config: setup.fingerprint for config, setup in setups.items()},
         "seed": min(seeds, default=None),
         "judge_model": measurement.evaluator.model,
         "scored": outcome.new_verdicts,

@@ -75,19 +75,15 @@ class ModelJudge(EvaluatorDefinition):
 
 @dataclass(frozen=True, slots=True)
 class LlmJudgeEvaluator:
-    """Renders the template with each output and asks the model."""
+    """Renders the template with each output and asks the model.
+
+    Attributes:
+        properties: Of its record.
+        judge: How the model is asked.
+    """
 
     properties: LlmJudge
-
-    @property
-    def judge(self) -> JudgeModel:
-        """How the model is asked."""
-        settings = self.properties
-        return JudgeModel(
-            engine_model(StoredModel(settings.model_name, settings.model_provider)),
-            settings.g_eval,
-            (settings.thinking_instruction or None) if settings.g_eval else None,
-        )
+    judge: JudgeModel
 
     @property
     def model(self) -> str | None:
@@ -118,7 +114,13 @@ class LlmJudgeEvaluator:
 
 
 def _open(record: EvalConfig) -> LlmJudgeEvaluator:
-    return LlmJudgeEvaluator(properties_of(record, LlmJudge))
+    settings = properties_of(record, LlmJudge)
+    judge = JudgeModel(
+        engine_model(StoredModel(settings.model_name, settings.model_provider)),
+        settings.g_eval,
+        (settings.thinking_instruction or None) if settings.g_eval else None,
+    )
+    return LlmJudgeEvaluator(settings, judge)
 
 
 KIND = EvaluatorKind("llm_judge", _open, ModelJudge)

@@ -29,7 +29,7 @@ class SplitRecord(BaseModel):
         largest_group: Items in the largest of them.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     name: str
     seed: int
@@ -56,7 +56,7 @@ class DataReport(BaseModel):
             have been dealt with another seed.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     v: int = 1
     items: int

@@ -26,7 +26,9 @@ def read_record(kind: type[R], content: bytes, path: str) -> R:
         CorruptRecord: They are none of this kind.
         UnreadableRecord: A newer program wrote them.
     """
-    return parse_record(kind, content, path).at(Origin(path, revision_of(content)))
+    record = parse_record(kind, content, path)
+    record.set_origin(Origin(path, revision_of(content)))
+    return record
 
 
 def parse_record(kind: type[R], content: bytes, path: str) -> R:

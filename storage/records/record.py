@@ -128,7 +128,7 @@ Moment = Annotated[datetime, AfterValidator(_aware)]
 class Part(BaseModel):
     """A value inside a record. Keys that are not known here are kept."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=(), defer_build=True)
 
     def replace(self, **changes: object) -> Self:
         """Return a copy with some fields changed and all of it checked again.
@@ -191,6 +191,10 @@ class Record(Part):
         copy = self.model_copy()
         copy._origin = origin
         return copy
+
+    def set_origin(self, origin: Origin) -> None:
+        """Note where this was read from; only for its reader, before anybody else has it."""
+        self._origin = origin
 
     def replace(self, **changes: object) -> Self:
         """Return a copy with some fields changed, of the same file and revision."""

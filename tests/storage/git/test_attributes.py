@@ -12,8 +12,8 @@ from storage.sharing.sync import Sharing
 
 def git(folder: Path, *arguments: str) -> str:
     return subprocess.run(
-        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
-    ).stdout
+        ["git", *arguments], cwd=folder, check=True, capture_output=True
+    ).stdout.decode("utf-8")
 
 
 async def rate_a_run(folder: Path, home: Path) -> None:
@@ -56,12 +56,7 @@ async def test_a_rating_in_a_clone_with_line_ends_of_windows_changes_one_file_by
     assert path.endswith("task_run.kiln")
     assert int(added) < 15
     assert int(removed) <= 1
-    assert (
-        b"\r"
-        not in subprocess.run(
-            ["git", "show", f"main:{path}"], cwd=hub, check=True, capture_output=True
-        ).stdout
-    )
+    assert "\r" not in git(hub, "cat-file", "-p", f"main:{path}")
 
 
 async def test_rules_of_a_persons_own_stay(tmp_path: Path) -> None:
