@@ -253,12 +253,12 @@ def _flush_all(descriptors: Sequence[int]) -> None:
     if len(descriptors) == 1:
         os.fsync(descriptors[0])
     else:
-        parts = [descriptors[number::_FLUSHERS] for number in range(_FLUSHERS)]
-        for _ in _flushers.map(_flush_some, parts):
+        shares = [descriptors[begin::_FLUSHERS] for begin in range(_FLUSHERS)]
+        for _ in _flushers.map(_flush_each, filter(None, shares)):
             pass
 
 
-def _flush_some(descriptors: Sequence[int]) -> None:
+def _flush_each(descriptors: Sequence[int]) -> None:
     for descriptor in descriptors:
         os.fsync(descriptor)
 

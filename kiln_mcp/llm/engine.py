@@ -133,6 +133,10 @@ class Engine:
         """Describe a model: abilities and price, or why it cannot answer."""
         return await self._roster.describe_one(model)
 
+    def forget_dialect(self, model: str) -> None:
+        """Forget what was learned of how a model is to be asked."""
+        self._roster.forget(model)
+
     async def budget(self, name: str, limit: BudgetLimit, seconds: float = 0.0) -> Budget:
         """Open a budget, with all that was spent under its name before.
 

@@ -269,7 +269,7 @@ def choice_grammar(choices: tuple[str, ...]) -> str:
 
 def grammar_body(request: ModelRequest, context_tokens: int) -> dict[str, Any]:
     """Return llama.cpp's chat request, with its answer bound by a grammar."""
-    body = chat_body(request, "embedded", schema_in_words=False, choices_in_words=False)
+    body = chat_body(request, "embedded", choices_in_words=False)
     body["seed"] = request.sampling_seed
     body["cache_prompt"] = True
     body.pop("response_format", None)
