@@ -8,6 +8,7 @@ from typing import Final, Self
 from kiln_mcp.llm import (
     EMBEDDED,
     HOST,
+    AnswerRestart,
     AnswerStream,
     Budget,
     BudgetLimit,
@@ -122,6 +123,8 @@ class ChatModel:
                 match part:
                     case TextDelta(text):
                         yield text
+                    case AnswerRestart(problem):
+                        yield f"\n[{problem}.]\n"
                     case ModelAnswer():
                         message = self._message(part)
                         if part.finish == "length":

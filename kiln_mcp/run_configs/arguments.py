@@ -20,4 +20,11 @@ class RunConfigDefinition(BaseModel):
         "(with the best rated runs that no eval measures on), 'id::<saved prompt>', …",
     )
     model: str | None = Field(default=None, description="The model; left out: the default one.")
+    max_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="The longest answer in tokens, reasoning included; left out: 1024. An answer "
+        "that is cut off has no score.",
+    )
     temperature: float = Field(default=0.0, ge=0, le=2, description="0: most probable answer.")

@@ -3,6 +3,7 @@
 from kiln_mcp.run_configs.arguments import RunConfigDefinition
 from kiln_mcp.run_configs.model_names import stored_model
 from kiln_mcp.run_configs.prompts import PromptText
+from kiln_mcp.run_configs.task_runs import MAX_TOKENS
 from storage import BasePrompt, KilnAgentProperties, Project, Task, TaskRunConfig, new_id
 
 
@@ -26,16 +27,19 @@ def make_run_config(
     """
     identity = record_id or new_id()
     model_pair = stored_model(model)
+    properties = KilnAgentProperties(
+        model_name=model_pair.name,
+        model_provider_name=model_pair.provider,
+        prompt_id=f"task_run_config::{project.id}::{task.id}::{identity}",
+        temperature=definition.temperature,
+        structured_output_mode="json_schema" if task.output_json_schema else "default",
+    )
+    if definition.max_tokens is not None:
+        properties = properties.replace(**{MAX_TOKENS: definition.max_tokens})
     return TaskRunConfig(
         id=identity,
         name=definition.name,
-        run_config_properties=KilnAgentProperties(
-            model_name=model_pair.name,
-            model_provider_name=model_pair.provider,
-            prompt_id=f"task_run_config::{project.id}::{task.id}::{identity}",
-            temperature=definition.temperature,
-            structured_output_mode="json_schema" if task.output_json_schema else "default",
-        ),
+        run_config_properties=properties,
         prompt=BasePrompt(
             name=definition.name, prompt=text.prompt, chain_of_thought_instructions=text.thinking
         ),

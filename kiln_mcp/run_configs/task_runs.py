@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from pydantic import JsonValue
 
@@ -28,6 +29,8 @@ from storage import (
 
 ADAPTER = "kiln_mcp"
 LONGEST_ANSWER = 1024
+MAX_TOKENS: Final = "max_tokens"
+"""Our key in a run config's properties. Kiln passes it over, and its app drops it when it saves."""
 FINAL_ANSWER = "Now give the final answer alone."
 
 
@@ -62,7 +65,10 @@ class Setup:
         """12 hexadecimal digits that differ where any of it differs."""
         turns = [[example.task_input, example.output] for example in self.examples]
         parts = [self.model, self.prompt, turns, self.thinking, self.schema, self.temperature]
-        text = json.dumps([*parts, self.input_template, self.seed], sort_keys=True)
+        parts += [self.input_template, self.seed]
+        if self.longest_answer != LONGEST_ANSWER:  # older fingerprints stay as they are
+            parts.append(self.longest_answer)
+        text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -123,7 +129,15 @@ def resolve(
         temperature=properties.temperature,
         input_template=properties.input_transform.template if properties.input_transform else None,
         seed=seed,
+        longest_answer=_longest_answer(properties),
     )
+
+
+def _longest_answer(properties: KilnAgentProperties) -> int:
+    value = (properties.model_extra or {}).get(MAX_TOKENS)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        return LONGEST_ANSWER
+    return value
 
 
 def output_schema(task: Task) -> Mapping[str, JsonValue] | None:

@@ -49,6 +49,7 @@ def wish(index: int, name: str, **id_: str) -> Mapping[str, object]:
 
 STREAMS: Mapping[str, list[bytes]] = {
     "words": [chunk({"role": "assistant", "content": "Hel"}), chunk({"content": "lo."})],
+    "late": [chunk({"content": "It is so.\n</think>"}), chunk({"content": "\n\nHi."})],
     "org/words": [chunk({"content": "Hi."})],
     "alike": [
         chunk({"tool_calls": [wish(0, "look", id="c")]}),
@@ -138,6 +139,13 @@ async def test_an_answer_comes_in_pieces_and_then_whole() -> None:
     assert message == Message("assistant", "Hello.")
     assert server.bodies[0]["model"] == "words"
     assert server.bodies[0]["max_tokens"] == MAX_TOKENS
+
+
+async def test_reasoning_that_came_as_text_is_taken_back() -> None:
+    async with serve() as server, open_model("late", server.url) as model:
+        pieces, message = await collect(model)
+    assert "".join(pieces).endswith("reasoning.]\nHi.")
+    assert message == Message("assistant", "Hi.")
 
 
 async def test_a_name_with_a_slash_reaches_the_persons_own_server_as_it_is() -> None:

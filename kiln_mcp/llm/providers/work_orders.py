@@ -232,6 +232,8 @@ class WorkOrders:
         order = _order(order_id, record[0])
         request = ModelRequest(HOST, order.messages, schema=order.schema, choices=order.choices)
         _, problem = await fit(ModelAnswer(text), request)
+        if problem is None and not text.strip():
+            problem = "the answer is empty"
         if problem is None:
             await self._run(lambda sql: sql.execute(_ANSWER, row))
             self._answer_event.set()

@@ -57,6 +57,9 @@ class ModelTest(Result):
     calls: int
     input_tokens: int
     output_tokens: int
+    hidden_tokens: int | None = Field(
+        default=None, description="Output tokens that the server counts only in its total."
+    )
     cost_usd: float | None = None
     price: str
     can: str | None = Field(default=None, description="`seen`: an answer showed it.")
@@ -99,6 +102,7 @@ def model_test(model: str, trial: Trial) -> ModelTest:
         calls=trial.usage.calls,
         input_tokens=trial.usage.input_tokens,
         output_tokens=trial.usage.output_tokens,
+        hidden_tokens=trial.usage.hidden_tokens or None,
         cost_usd=trial.usage.cost_usd,
         price=price_text(trial.description.price),
         can=texts.can,

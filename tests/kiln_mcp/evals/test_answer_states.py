@@ -4,9 +4,11 @@ import json
 from collections.abc import Callable
 
 import pytest
+from pydantic import JsonValue
 
 from bench import Bench, BenchSetup
 from kiln_mcp.llm import ModelAnswer, ModelRequest, Usage
+from kiln_mcp.run_configs import service as run_configs
 from kiln_mcp.run_configs.errors import EvalError
 from storage import DataSource, Task, TaskOutput, TaskRun
 
@@ -166,3 +168,16 @@ async def test_an_expression_that_finds_nothing_in_one_output_fails_that_one(
     report = await bench.run()
     assert (report.newly_scored, report.failed) == (3, 0)
     assert report.table[0].mean == pytest.approx(2 / 3, abs=0.001)
+
+
+async def test_a_run_config_sets_how_long_its_answers_may_be(
+    bench: Bench, moody: MoodyModel
+) -> None:
+    moody.is_moody = False
+    await begin(bench, EXACT, 1)
+    arguments: dict[str, JsonValue] = {"name": "long", "prompt": "Say it.", "max_tokens": 9000}
+    await run_configs.create_run_config.invoke(
+        bench.workspace, {"project": bench.folder, "run_config": arguments}
+    )
+    await bench.run()
+    assert sorted(request.max_tokens for request in bench.model.asked) == [1024, 9000]
