@@ -35,6 +35,7 @@ UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.new")
 _PROBE_BYTES: Final = 65_536
 _FLUSHED_TOGETHER: Final = 128
 """Files that are open at once while their contents go to the disk."""
+_READ_SIZE: Final = 2**20
 _FLUSHERS: Final = 8
 _flushers = ThreadPoolExecutor(_FLUSHERS, thread_name_prefix="flush")
 
@@ -108,12 +109,37 @@ def read_ordinary(path: Path, size_limit: int = LARGEST_TABLE) -> bytes:
 def _read_checked(path: Path | str, status: os.stat_result, flags: int, size_limit: int) -> bytes:
     _check_plain(path, status, size_limit)
     descriptor = os.open(path, flags)
-    with os.fdopen(descriptor, "rb") as file:
-        _check_plain(path, os.fstat(descriptor), size_limit)
-        content = file.read(size_limit + 1)
+    try:
+        opened = os.fstat(descriptor)
+        _check_plain(path, opened, size_limit)
+        content = _read_all(descriptor, opened.st_size, size_limit)
+    finally:
+        os.close(descriptor)
     if len(content) > size_limit:
         raise OSError(errno.EFBIG, _too_large(size_limit), str(path))
     return content
+
+
+def _read_all(descriptor: int, size: int, size_limit: int) -> bytes:
+    """Read an open file to its end, at most one byte more than a limit.
+
+    A file object makes twice the calls of the system, and in threads each call waits for its turn.
+
+    Args:
+        descriptor: The open file.
+        size: Its size, as it was when it was opened.
+        size_limit: In bytes.
+    """
+    content = os.read(descriptor, size + 1)
+    if len(content) == size:
+        return content
+    parts = [content]
+    total = len(content)
+    while content and total <= size_limit:
+        content = os.read(descriptor, min(_READ_SIZE, size_limit + 1 - total))
+        parts.append(content)
+        total += len(content)
+    return b"".join(parts)
 
 
 def _check_plain(path: Path | str, status: os.stat_result, size_limit: int) -> None:

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from storage.errors import UnreadableRecord
+from storage.files import read_plain
 from storage.format.layout import (
     PROJECT_FILE,
     Place,
@@ -319,8 +320,7 @@ class IndexBuilder:
     def _read(self, record_file: RecordFile) -> tuple[Record | None, str | None]:
         path = record_file.state.path
         try:
-            with open(f"{self._root}/{path}", "rb") as file:  # noqa: PTH123 - thousands of times
-                content = file.read()
+            content = read_plain(f"{self._root}/{path}")
             return parse_record(kind_named(record_file.kind), content, path), None
         except UnreadableRecord as error:
             return None, error.reason
