@@ -6,19 +6,23 @@
 PYTHON ?= python3
 RUN := .venv/bin
 
-.PHONY: demo test check coverage search setup
+.PHONY: demo test check check-types check-texts coverage search setup
 
 demo: .venv/.ready
 	$(RUN)/kiln-mcp demo
 
 test: .venv/.tested-with
-	$(RUN)/python -m pytest -n auto
+	$(RUN)/python -m pytest -n auto --dist worksteal
 
-check: .venv/.tested-with
+check: check-texts check-types
+
+check-types: .venv/.tested-with
+	$(RUN)/basedpyright
+
+check-texts: .venv/.tested-with
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
 	$(RUN)/lint-imports --no-cache
-	$(RUN)/basedpyright
 	$(RUN)/deptry .
 	$(RUN)/vulture
 	$(RUN)/python .ci/check_words.py
@@ -34,14 +38,14 @@ coverage: .venv/.tested-with
 
 # Ten times the examples, drawn at random, in random order. What it finds becomes an @example.
 search: .venv/.tested-with
-	timeout 300 $(RUN)/python -m pytest -n auto -p randomly --hypothesis-profile=search \
-	    -m hypothesis --timeout=200
+	.ci/search 300
 
 setup: .venv/.tested-with
 
 .venv/.ready: pyproject.toml kiln_mcp/llm/models.txt
 	$(PYTHON) -m venv .venv
 	$(RUN)/pip install --no-cache-dir --quiet --disable-pip-version-check -e .
+	$(RUN)/python -m compileall -q kiln_mcp storage agent
 	$(RUN)/kiln-mcp models pull
 	@touch $@
 

@@ -60,6 +60,7 @@ class Settings:
         gguf = environment.get("KILN_MCP_GGUF")
         engine = EngineSettings(
             response_cache=home / "responses.sqlite",
+            dialects=home / "dialects.sqlite",
             orders=home / "orders.sqlite",
             server_file=home / "servers.json",
             default_model=environment.get("KILN_MCP_MODEL") or EMBEDDED,

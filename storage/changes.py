@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import InitVar, dataclass, field, replace
 from enum import Enum, auto
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import JsonValue
 
@@ -46,6 +46,19 @@ class SaveOutcome(Enum):
     SAVED = auto()
     THERE = auto()
     TAKEN = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord(Generic[R]):
+    """A record that was never saved, with the bytes of its file: it is encoded once.
+
+    Attributes:
+        record: The record.
+        content: The bytes.
+    """
+
+    record: R
+    content: bytes
 
 
 @dataclass(slots=True)
@@ -94,7 +107,8 @@ class Change:
     def _check(self, record: Record, path: str, previous: Record | None) -> None:
         """Check a record now, or later if a worker process may have to look at a schema."""
         if isinstance(record, Task | TaskRun):
-            self._checks.append((record, path, previous))
+            if self._ancestors.uses_schema(record, path):
+                self._checks.append((record, path, previous))
         else:
             self._ancestors.check(record, path, previous)
 
@@ -161,27 +175,30 @@ class Change:
         content = self._rewrite(path, None, current, rewrite)
         return record if content is None else read_record(kind, content, path)
 
-    def save_once(self, record: R, parent: Record, is_it: Callable[[R], bool]) -> SaveOutcome:
+    def save_once(
+        self, new: NewRecord[R], parent: Record, is_it: Callable[[R], bool]
+    ) -> SaveOutcome:
         """Save a new record unless it was saved before under the same id.
 
         Args:
-            record: The record, whose id comes from what it is made of.
+            new: The record, whose id comes from what it is made of. That it fits what is above it
+                is checked by the caller.
             parent: What it is saved below.
             is_it: Whether a record that has this id is the same one; it may have been changed.
 
         Raises:
-            StorageError: It cannot be written, or does not fit what is above it.
+            StorageError: It is of a kind that does not lie below the parent.
         """
-        path, kind = _new_path(record, parent), type(record)
+        path, kind = _new_path(new.record, parent), type(new.record)
         if self._edit_of(path):
             return SaveOutcome.TAKEN
-        if os.path.lexists(self.folder / path):
+        if os.path.lexists(f"{self.folder}/{path}"):
             with suppress(OSError, UnreadableRecord):
                 record_on_disk = parse_record(kind, read_plain(self.folder / path), path)
                 return SaveOutcome.THERE if is_it(record_on_disk) else SaveOutcome.TAKEN
             return SaveOutcome.TAKEN
-        self._ancestors.check(record, path, None)
-        self._note(FileEdit(path, new_text(record), None, parent.saved.path, lambda _: None))
+        edit = FileEdit(path, new.content, None, parent.saved.path, lambda _: None, new.record)
+        self._note(edit)
         return SaveOutcome.SAVED
 
     def append_lines(self, record: Record, name: str, lines: Sequence[str]) -> None:
@@ -325,8 +342,17 @@ def new_text(record: Record) -> bytes:
     Raises:
         StorageError: It has a number that JSON cannot hold, or a lone surrogate.
     """
+    return _encode(record, lambda: text_of(record))
+
+
+def text_of(record: Record) -> str:
+    """Return the text of a new record's file.
+
+    Raises:
+        ValueError: It has a number that JSON cannot hold.
+    """
     data: dict[str, JsonValue] = record.model_dump(mode="json")
-    return _encode(record, lambda: write_json(data))
+    return write_json(data)
 
 
 def _new_path(record: Record, parent: Record | None) -> str:
@@ -337,8 +363,9 @@ def _new_path(record: Record, parent: Record | None) -> str:
         parent_kinds = ", ".join(kind_word(kind.type_name()) for kind in place.parents)
         raise invalid_record(record.type_name(), f"its parent must be a {parent_kinds}")
     own = folder_name(record.id, name_of(record))
-    above, slash, _ = parent.saved.path.rpartition("/")
-    return f"{above}{slash}{place.folder}/{own}/{place.file_name}"
+    above = parent.saved.path.rpartition("/")[0]
+    below = f"{place.folder}/{own}/{place.file_name}"
+    return f"{above}/{below}" if above else below
 
 
 def _encode(record: Record, text: Callable[[], str]) -> bytes:

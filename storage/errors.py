@@ -56,7 +56,7 @@ class NextStep(BaseModel):
         arguments: The arguments whose values are certain.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     tool: str
     reason: str

@@ -10,9 +10,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import IO, Final
-from uuid import uuid4
 
 from storage.errors import WriteError
+from storage.file_system_flush import can_flush, flush_when_done
 
 LARGEST_FILE: Final = 256 << 20
 """No record, journal or file beside one is larger; what is, was not made by a program of ours."""
@@ -26,6 +26,14 @@ _ORDINARY: Final = (
     | getattr(os, "O_BINARY", 0)
     | getattr(os, "O_CLOEXEC", 0)
 )
+_FRESH: Final = (
+    os.O_WRONLY
+    | os.O_CREAT
+    | os.O_EXCL
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+)
 _PLAIN: Final = _ORDINARY | getattr(os, "O_NOFOLLOW", 0)
 
 UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.new")
@@ -36,6 +44,8 @@ _PROBE_BYTES: Final = 65_536
 _FLUSHED_TOGETHER: Final = 128
 """Files that are open at once while their contents go to the disk."""
 _READ_SIZE: Final = 2**20
+_MANY: Final = 256
+"""Files from which the whole file system is flushed at once, where it can be."""
 _FLUSHERS: Final = 8
 _flushers = ThreadPoolExecutor(_FLUSHERS, thread_name_prefix="flush")
 
@@ -77,7 +87,7 @@ def flush_file(file: IO[bytes]) -> None:
 
 def _aside(path: Path, folder: Path | None = None) -> Path:
     """Return a path for a file's new content; `UNFINISHED` matches its name."""
-    return (folder or path.parent) / f".{path.name}.{uuid4().hex[:8]}.new"
+    return (folder or path.parent) / f".{path.name}.{os.urandom(4).hex()}.new"
 
 
 def read_plain(path: Path | str, size_limit: int = LARGEST_FILE) -> bytes:
@@ -104,6 +114,20 @@ def read_ordinary(path: Path, size_limit: int = LARGEST_TABLE) -> bytes:
         OSError: It cannot be read, is no ordinary file, or is larger; `strerror` says which.
     """
     return _read_checked(path, path.stat(), _ORDINARY, size_limit)
+
+
+@contextmanager
+def open_ordinary(path: Path, size_limit: int = LARGEST_TABLE) -> Generator[IO[bytes]]:
+    """Open a file that a person names, to be read a part at a time; see `read_ordinary`.
+
+    Raises:
+        OSError: It cannot be read, is no ordinary file, or is larger; `strerror` says which.
+    """
+    _check_plain(path, path.stat(), size_limit)
+    descriptor = os.open(path, _ORDINARY)
+    with os.fdopen(descriptor, "rb") as file:
+        _check_plain(path, os.fstat(descriptor), size_limit)
+        yield file
 
 
 def _read_checked(path: Path | str, status: os.stat_result, flags: int, size_limit: int) -> bytes:
@@ -188,8 +212,13 @@ def write_all_aside(files: Sequence[tuple[Path, bytes]], place: Path) -> list[Pa
     """
     fresh: list[Path] = []
     try:
-        for begin in range(0, len(files), _FLUSHED_TOGETHER):
-            _write_together(files[begin : begin + _FLUSHED_TOGETHER], place, fresh)
+        if len(files) >= _MANY and can_flush(place):
+            with disk_errors(place), flush_when_done(place):
+                for path, content in files:
+                    _close(_write_one(path, content, place, fresh))
+        else:
+            for begin in range(0, len(files), _FLUSHED_TOGETHER):
+                _write_together(files[begin : begin + _FLUSHED_TOGETHER], place, fresh)
     except BaseException:
         remove_files(fresh)
         raise
@@ -207,23 +236,42 @@ def _write_together(files: Sequence[tuple[Path, bytes]], place: Path, fresh: lis
     with ExitStack() as stack:
         descriptors: list[int] = []
         for path, content in files:
-            file = _aside(path, place)
-            with disk_errors(path):
-                make_folder(path.parent)
-                fresh.append(file)
-                out = file.open("wb")
-                stack.callback(_close, out)
-                out.write(content)
-                out.flush()
-                descriptors.append(out.fileno())
+            descriptor = _write_one(path, content, place, fresh)
+            stack.callback(_close, descriptor)
+            descriptors.append(descriptor)
         with disk_errors(files[0][0]):
             _flush_all(descriptors)
 
 
-def _close(file: IO[bytes]) -> None:
-    """Close a file that is on the disk, or was refused: what is left of it is refused again."""
+def _write_one(path: Path, content: bytes, place: Path, fresh: list[Path]) -> int:
+    """Write a file's content aside and make the folder that it goes to; return it open."""
+    try:
+        text = str(path)
+        make_folder(text.rpartition(os.sep)[0])
+        file = _aside(path, place)
+        fresh.append(file)
+        descriptor = os.open(file, _FRESH, 0o666)
+        try:
+            _write_whole(descriptor, content)
+        except BaseException:
+            _close(descriptor)
+            raise
+    except OSError as error:
+        raise _write_error(path, error) from error
+    return descriptor
+
+
+def _write_whole(descriptor: int, content: bytes) -> None:
+    """Write all of a content, of which the system may take a part at a time."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _close(descriptor: int) -> None:
+    """Close a file; what it could not write is refused where it is flushed."""
     with suppress(OSError):
-        file.close()
+        os.close(descriptor)
 
 
 def _flush_all(descriptors: Sequence[int]) -> None:
@@ -231,24 +279,24 @@ def _flush_all(descriptors: Sequence[int]) -> None:
     if len(descriptors) == 1:
         os.fsync(descriptors[0])
     else:
-        parts = [descriptors[number::_FLUSHERS] for number in range(_FLUSHERS)]
-        for _ in _flushers.map(_flush_some, parts):
+        shares = [descriptors[begin::_FLUSHERS] for begin in range(_FLUSHERS)]
+        for _ in _flushers.map(_flush_each, filter(None, shares)):
             pass
 
 
-def _flush_some(descriptors: Sequence[int]) -> None:
+def _flush_each(descriptors: Sequence[int]) -> None:
     for descriptor in descriptors:
         os.fsync(descriptor)
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: str) -> None:
     """Make a folder, with those above it, unless it is there."""
     try:
         os.mkdir(folder)  # noqa: PTH102 - thousands of times
     except FileExistsError:
         pass
     except FileNotFoundError:
-        folder.mkdir(parents=True, exist_ok=True)
+        Path(folder).mkdir(parents=True, exist_ok=True)
 
 
 def replace_file(fresh: Path, path: Path) -> None:
@@ -270,6 +318,9 @@ def flush_folders(folders: Iterable[Path]) -> None:
     if os.name == "nt":
         return
     waiting = list(folders)
+    if len(waiting) >= _MANY and can_flush(waiting[0]):
+        with disk_errors(waiting[0]), flush_when_done(waiting[0]):
+            return
     for begin in range(0, len(waiting), _FLUSHED_TOGETHER):
         _flush_folders(waiting[begin : begin + _FLUSHED_TOGETHER])
 
@@ -366,14 +417,17 @@ def disk_errors(path: Path) -> Generator[None]:
     """
     try:
         yield
-    except PermissionError as error:
-        raise read_only(path) from error
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise _disk_full(path, "the disk is full") from error
-        if error.errno == errno.EROFS:
-            raise read_only(path) from error
-        raise WriteError(path, error.strerror or str(error)) from error
+        raise _write_error(path, error) from error
+
+
+def _write_error(path: Path, error: OSError) -> WriteError:
+    """Return the store's own error for what the disk refused."""
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return read_only(path)
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return _disk_full(path, "the disk is full")
+    return WriteError(path, error.strerror or str(error))
 
 
 def read_only(path: Path) -> WriteError:

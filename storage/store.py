@@ -30,6 +30,7 @@ from storage.errors import ProjectBusy, Refusal
 from storage.files import write_atomically
 from storage.format.layout import PROJECT_FILE
 from storage.format.validation import Ancestors
+from storage.git.attributes import write_attributes
 from storage.project_reader import ProjectReader
 from storage.record_files import read_project
 from storage.records import Project, Record
@@ -99,6 +100,7 @@ class ProjectStore(ProjectReader):
             )
         content = new_text(project)
         await anyio.to_thread.run_sync(write_atomically, folder / PROJECT_FILE, content)
+        await anyio.to_thread.run_sync(write_attributes, folder)
         return await cls.open(folder, home=home)
 
     async def __aenter__(self) -> Self:
@@ -230,13 +232,14 @@ class ProjectStore(ProjectReader):
                 if not is_patient:
                     raise
         move_paths = [path for move in change.moves for path in (move.source, move.target)]
-        await self._take_in([edit.path for edit in change.edits], move_paths)
+        await self._take_in(change.edits, move_paths)
 
-    async def _take_in(self, edit_paths: Sequence[str], move_paths: Sequence[str] = ()) -> None:
+    async def _take_in(self, edits: Sequence[FileEdit], move_paths: Sequence[str] = ()) -> None:
         """Let this store know what it has written itself."""
-        if PROJECT_FILE in edit_paths:
+        if any(edit.path == PROJECT_FILE for edit in edits):
             self.project = await anyio.to_thread.run_sync(read_project, self.folder)
-        await self._index.note(edit_paths, move_paths)
+        records = {edit.path: (edit.content, edit.record) for edit in edits if edit.record}
+        await self._index.note([edit.path for edit in edits], move_paths, records)
 
     async def run_exclusive(self, work: Callable[[CommitLog], T]) -> T:
         """Run blocking work in a thread while no other writer of the project can write.

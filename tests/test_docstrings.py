@@ -3,7 +3,8 @@
 import ast
 import builtins
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -18,13 +19,19 @@ OTHERS: Final = frozenset(
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
-def definitions() -> Iterator[tuple[str, Definition]]:
+def _definitions() -> Iterator[tuple[str, Definition]]:
     """Yield each function and class of the packages with its place."""
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, Definition):
                     yield f"{path.relative_to(ROOT)}:{node.lineno}", node
+
+
+@cache
+def definitions() -> Sequence[tuple[str, Definition]]:
+    """Return each function and class of the packages with its place, parsed once."""
+    return tuple(_definitions())
 
 
 def names_below(heading: str, node: Definition) -> list[str]:
@@ -52,7 +59,7 @@ def members(node: ast.ClassDef) -> set[str]:
 
 
 def test_every_error_that_a_docstring_names_exists() -> None:
-    places = list(definitions())
+    places = definitions()
     classes = {node.name for _, node in places if isinstance(node, ast.ClassDef)}
     unknown = [
         (place, name)
@@ -64,7 +71,7 @@ def test_every_error_that_a_docstring_names_exists() -> None:
 
 
 def test_every_attribute_that_a_docstring_names_exists() -> None:
-    places = list(definitions())
+    places = definitions()
     classes = {node.name: node for _, node in places if isinstance(node, ast.ClassDef)}
 
     def inherited(node: ast.ClassDef) -> set[str]:

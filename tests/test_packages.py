@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_the_version_and_the_help_import_click_and_the_standard_library_alone(
 ) -> None:
     others = roots_after(tmp_path, option) - set(sys.stdlib_module_names)
     own = {name for name in others if name.startswith("kiln_mcp")}
-    assert own == {"kiln_mcp", "kiln_mcp.doors"}
+    assert own == {"kiln_mcp", "kiln_mcp.doors", "kiln_mcp.garbage"}
     heavy = {"anyio", "dbos", "litellm", "mcp", "numpy", "pydantic", "scipy", "storage", "uvicorn"}
     assert "click" in others
     assert not others & heavy
@@ -85,3 +86,30 @@ def test_a_command_imports_no_room_of_other_commands(tmp_path: Path) -> None:
     others = {"advice", "evolution", "judging", "run_configs", "specs", "synthesis", "tuning"}
     assert not roots & {f"kiln_mcp.{room}" for room in others}
     assert not roots & {"dbos", "litellm", "mcp", "numpy", "scipy", "uvicorn"}
+
+
+HEAVY: Final = frozenset(
+    {"dbos", "git", "jinja2", "litellm", "mcp", "numpy", "pandas", "scipy", "sqlalchemy", "uvicorn"}
+)
+
+
+@pytest.mark.parametrize("command", ["describe-project", "find-records", "list-jobs"])
+def test_a_command_that_only_reads_imports_nothing_heavy(tmp_path: Path, command: str) -> None:
+    folder = tmp_path / "project"
+    home = tmp_path / "home"
+    roots_after(home, "create-project", "--name", "P", "--folder", str(folder))
+    of_project = [] if command == "list-jobs" else ["--project", str(folder)]
+    kind = ["--kind", "task"] if command == "find-records" else []
+    assert not roots_after(home, command, *of_project, *kind) & HEAVY
+
+
+def test_records_are_built_when_one_is_first_read() -> None:
+    program = (
+        "import storage; from storage.records.record import Part; "
+        "print([kind.__name__ for kind in Part.__subclasses__() if kind.__pydantic_complete__])"
+    )
+    root = str(Path(__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root
+    )
+    assert done.stdout.strip() == "[]"

@@ -4,7 +4,8 @@
 
 Raw asyncio, so that it takes little of the processor that is being measured. GET / says at once how
 many calls were answered. GET /report answers with the calls, the seconds from the first question to
-the last answer, and the most that were open at once; GET /forget begins anew.
+the last answer, the most that were open at once, and when the first question came by the machine's
+monotonic clock; GET /forget begins anew.
 """
 
 import asyncio
@@ -46,6 +47,7 @@ class Server:
         elif head.startswith(b"get /report"):
             span = round(self.last - self.first, 3)
             report = {"calls": self.answered, "span_s": span, "most_open": self.most_open}
+            report["first"] = self.first
             return json.dumps(report).encode()
         elif head.startswith(b"get /v1/models"):
             return json.dumps({"object": "list", "data": [{"id": "judge"}]}).encode()

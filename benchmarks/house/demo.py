@@ -1,10 +1,13 @@
 """The demo's own wall time, model calls and gain, seed by seed, each with an empty response cache.
 
 .venv/bin/python benchmarks/house/demo.py 7 1 2 3 4
+.venv/bin/python benchmarks/house/demo.py --keep FOLDER 7  # for compare_answers.py
 """
 
 import io
-import sys
+import resource
+from argparse import ArgumentParser
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,19 +25,32 @@ async def run(seed: int, place: Path) -> DemoReport:
     return await run_demo(place / "out", Console(file=io.StringIO()), settings=settings, seed=seed)
 
 
+def cpu_seconds() -> float:
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
 def main() -> None:
-    print("seed  seconds  calls  start  winner  difference  95 % interval")
-    for seed in [int(given) for given in sys.argv[1:]] or [7]:
-        with TemporaryDirectory() as place:
+    parser = ArgumentParser()
+    parser.add_argument("seeds", nargs="*", type=int, default=[7])
+    parser.add_argument("--keep", type=Path, help="an empty folder for the homes, by seed")
+    options = parser.parse_args()
+    print("seed  seconds  CPU s  calls  start  winner  difference  95 % interval")
+    for seed in options.seeds:
+        kept = nullcontext(str(options.keep / str(seed))) if options.keep else TemporaryDirectory()
+        cpu_before = cpu_seconds()
+        with kept as place:
             report = anyio.run(run, seed, Path(place))
+        cpu = cpu_seconds() - cpu_before
         compared = report.journey.comparison
         if compared is None:
-            print(f"{seed:4}  {report.seconds:7.0f}  {report.calls:5}  nothing beat the start")
+            print(f"{seed:4}  {report.seconds:7.0f}  {cpu:5.0f}  {report.calls:5}  no gain")
             continue
         row = compared.rows[0]
         print(
-            f"{seed:4}  {report.seconds:7.0f}  {report.calls:5}  {row.first:5.3f}  "
-            f"{row.second:6.3f}  {row.difference:+10.3f}  {row.low:+.3f} to {row.high:+.3f}"
+            f"{seed:4}  {report.seconds:7.0f}  {cpu:5.0f}  {report.calls:5}  "
+            f"{row.first:5.3f}  {row.second:6.3f}  {row.difference:+10.3f}  "
+            f"{row.low:+.3f} to {row.high:+.3f}"
         )
 
 

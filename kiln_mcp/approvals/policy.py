@@ -71,7 +71,7 @@ STRICTEST: Final = Policy(never_without_me=frozenset(Consequence))
 class _StoredPolicy(BaseModel):
     """The file's content."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     daily_allowance_usd: Dollars = 0.0
     daily_allowance_calls: Annotated[int, Field(ge=0, strict=True)] = 0

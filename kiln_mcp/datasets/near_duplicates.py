@@ -1,115 +1,75 @@
-"""Near-duplicates and diversity of short texts, by the words and word pairs that they share."""
+"""Groups of texts that are nearly the same, in time that grows with their number.
+
+Where few texts share a rare shingle, all that do are compared, and no pair is missed. Texts made
+from templates share their rarest shingles with thousands of others. Then those are compared that
+share one with few others, and neighbours by MinHash. Either way two texts count as alike only if
+their exact similarity says so, and texts that are in one group already are not compared again.
+"""
 
 import itertools
 import math
-import random
-import re
 from array import array
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from statistics import fmean
-from typing import Final, TypeVar
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
 
-NEAR: Final = 0.7
-"""Jaccard similarity from which two texts count as near-duplicates."""
+from kiln_mcp.datasets.minhash import MinHashes
+from kiln_mcp.datasets.shingles import NEAR, ShingleSets, shingle_sets
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-_WORD: Final = re.compile(r"\w+")
-_LONGEST: Final = 1_000_000
-"""How many characters of a text are compared."""
-_REACH: Final = 500
-_SAMPLE_SIZE: Final = 1000
+    Places = NDArray[np.int64]
 
-
-def shingles(text: str) -> frozenset[str]:
-    """Return the words and pairs of neighbouring words, case folded, of a text's beginning.
-
-    Each is read only when it is needed: a list of all words takes 100 times the text's memory.
-    """
-    result: set[str] = set()
-    previous = None
-    for word in _words(text):
-        result.add(word)
-        if previous is not None:
-            result.add(f"{previous} {word}")
-        previous = word
-    return frozenset(result)
-
-
-def _words(text: str) -> Iterator[str]:
-    return (match.group() for match in _WORD.finditer(text[:_LONGEST].casefold()))
-
-
-def jaccard(first: frozenset[T], second: Collection[T]) -> float:
-    """Return shared over all, 0 to 1; two empty sets are equal and give 1.
-
-    Args:
-        first: One set.
-        second: The other one, or its members, each once.
-    """
-    shared = len(first.intersection(second))
-    either = len(first) + len(second) - shared
-    return shared / either if either else 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two items that are nearly the same; `first` < `second` are positions."""
-
-    first: int
-    second: int
-    similarity: float
-
-
-def near_duplicates(texts: Sequence[str], threshold: float = NEAR) -> Iterator[Pair]:
-    """Yield the pairs of texts at least `threshold` alike, in the order of the texts.
-
-    Two texts so alike share one of the rarest shingles of each, as many as may be missing and one
-    more, so only texts that do are compared (the prefix filter of Chaudhuri, Ganti and Kaushik,
-    2006). Where all are made of the same few words, a text is compared with 500 before it that
-    share the rarest, or a few more, and not with all.
-    """
-    numbers_by_text = _number_shingles(texts)
-    with_shingle: dict[int, list[int]] = defaultdict(list)
-    for second, own in enumerate(numbers_by_text):
-        rarest = own[: len(own) - _least_shared(len(own), threshold) + 1] or (_NOTHING,)
-        candidates: set[int] = set()
-        for shingle in rarest:
-            if len(candidates) < _REACH:
-                candidates.update(with_shingle[shingle][-_REACH:])
-            with_shingle[shingle].append(second)
-        members = frozenset(own)
-        for first in sorted(candidates):
-            similarity = jaccard(members, numbers_by_text[first])
-            if similarity >= threshold:
-                yield Pair(first, second, round(similarity, 4))
-
-
+_COMPARISONS: Final = 40
+"""Comparisons for each set, up to which all that share a rare shingle are compared."""
+_ALWAYS: Final = 50_000
+"""Comparisons that are made in any case."""
+_FEW: Final = 16
+"""Sets that share a rare shingle, up to which all of them are compared."""
+_VERIFIED_TOGETHER: Final = 50_000
 _NOTHING: Final = -1
-"""Stands for the shingle of a text that has none: such texts are all alike."""
+"""Stands for the shingle of a text that has none."""
 
 
-def _number_shingles(texts: Sequence[str]) -> list[tuple[int, ...]]:
-    """Return each text's shingles as numbers, ascending; rarer shingles have smaller ones."""
-    numbers: dict[str, int] = {}
-    counts: Counter[int] = Counter()
-    texts_of_numbers: list[array[int]] = []
-    for text in texts:
-        own = array("q", (numbers.setdefault(s, len(numbers)) for s in shingles(text)))
-        counts.update(own)
-        texts_of_numbers.append(own)
-    by_name = sorted(numbers, key=lambda shingle: (counts[numbers[shingle]], shingle))
-    ranks = array("q", bytes(8 * len(numbers)))
-    for rank, shingle in enumerate(by_name):
-        ranks[numbers[shingle]] = rank
-    return [tuple(sorted(ranks[number] for number in own)) for own in texts_of_numbers]
+def near_duplicates(sets: ShingleSets, threshold: float = NEAR) -> Iterator[tuple[int, int]]:
+    """Yield all pairs of different sets that are at least `threshold` alike, the earlier one first.
+
+    Two sets so alike share one of the rarest shingles of each, as many as may be missing and one
+    more, so only sets that do are compared (the prefix filter of Chaudhuri, Ganti and Kaushik,
+    2006). Where many share them, this takes time with the square of their number.
+    """
+    with_shingle: dict[int, array[int]] = defaultdict(lambda: array("q"))
+    members: list[frozenset[int]] = []
+    for second in range(len(sets)):
+        own = sets.members(second)
+        candidates: set[int] = set()
+        for shingle in own[: _prefix_size(len(own), threshold)] or (_NOTHING,):
+            candidates.update(with_shingle[shingle])
+            with_shingle[shingle].append(second)
+        own_set = frozenset(own)
+        members.append(own_set)
+        for first in sorted(candidates):
+            if _similarity(own_set, members[first]) >= threshold:
+                yield first, second
 
 
-def _least_shared(size: int, threshold: float) -> int:
-    """Return how many shingles a text of so many must share with one that is so much alike."""
-    return math.ceil(threshold * size - 1e-9)
+def groups_of_sets(sets: ShingleSets, threshold: float = NEAR) -> list[int]:
+    """Return a group for each set: sets that are alike are in one, also by way of others.
+
+    The group's name is the place of one of its sets. Always the same for the same sets.
+    """
+    if _comparisons(sets, threshold) <= max(_ALWAYS, _COMPARISONS * len(sets)):
+        union = _Union(len(sets))
+        union.join(near_duplicates(sets, threshold))
+        return union.roots()
+    return _groups_of_neighbours(sets, threshold)
+
+
+def duplicate_count(sets: ShingleSets) -> int:
+    """Return how many texts have one before them in the same group."""
+    return len(sets.set_of) - len(set(groups_of_sets(sets)))
 
 
 def group_names(texts: Sequence[str], keys: Sequence[str | None]) -> tuple[str, ...]:
@@ -119,73 +79,136 @@ def group_names(texts: Sequence[str], keys: Sequence[str | None]) -> tuple[str, 
         texts: The items' inputs.
         keys: The topic or template of each, None if it has none.
     """
-    parent = list(range(len(texts)))
-
-    def root(place: int) -> int:
-        while parent[place] != place:
-            parent[place] = parent[parent[place]]
-            place = parent[place]
-        return place
-
-    first_of: dict[str, int] = {}
-    for place, key in enumerate(keys):
+    sets = shingle_sets(texts)
+    roots = groups_of_sets(sets)
+    set_of: list[int] = sets.set_of.tolist()
+    union = _Union(len(texts))
+    first_with: dict[str | int, int] = {}
+    for place, (key, own) in enumerate(zip(keys, set_of, strict=True)):
+        union.join([(first_with.setdefault(roots[own], place), place)])
         if key is not None:
-            parent[root(place)] = root(first_of.setdefault(key, place))
-    for pair in near_duplicates(texts):
-        parent[root(pair.second)] = root(pair.first)
-    return tuple(f"group {root(place)}" for place in range(len(texts)))
+            union.join([(first_with.setdefault(key, place), place)])
+    return tuple(f"group {root}" for root in union.roots())
 
 
-@dataclass(frozen=True, slots=True)
-class Diversity:
-    """How varied texts are.
-
-    Attributes:
-        distinct_pairs: Different word pairs over all word pairs, 0 to 1; 1 for no repetition.
-        nearest_similarity: Mean similarity of a text to its nearest other text, 0 to 1; of more
-            than 1,000 texts as many are drawn (always the same), and compared with all.
-    """
-
-    distinct_pairs: float
-    nearest_similarity: float
+def _similarity(first: frozenset[int], second: frozenset[int]) -> float:
+    shared = len(first & second)
+    either = len(first) + len(second) - shared
+    return shared / either if either else 1.0
 
 
-def diversity(texts: Sequence[str]) -> Diversity:
-    """Measure the texts; fewer than two count as fully diverse."""
-    pairs: Counter[str] = Counter()
-    for text in texts:
-        pairs.update(f"{a} {b}" for a, b in itertools.pairwise(_words(text)))
-    nearest = _nearest(texts) if len(texts) > 1 else [0.0]
-    return Diversity(
-        distinct_pairs=round(len(pairs) / pairs.total(), 4) if pairs else 1.0,
-        nearest_similarity=round(fmean(nearest), 4),
-    )
+def _prefix_size(size: int, threshold: float) -> int:
+    """Return how many of its rarest shingles a set must share one of with one so much alike."""
+    return size - math.ceil(threshold * size - 1e-9) + 1
 
 
-def _nearest(texts: Sequence[str]) -> list[float]:
-    """Return the similarity of texts to their nearest other one; of at most 1,000 of them."""
+def _rarest(sets: ShingleSets, threshold: float) -> tuple["Places", "Places"]:
+    """Return the shingles of which two sets so much alike share one, and the set of each."""
     import numpy as np  # imported here: heavy, and most processes measure no data
 
-    numbers_by_text = _number_shingles(texts)
-    sizes = np.array([len(own) for own in numbers_by_text])
-    with_shingle: dict[int, array[int]] = defaultdict(lambda: array("q"))
-    for place, own in enumerate(numbers_by_text):
-        for shingle in own:
-            with_shingle[shingle].append(place)
-    sample = random.Random(0).sample(
-        range(len(numbers_by_text)), min(len(numbers_by_text), _SAMPLE_SIZE)
-    )
-    similarities: list[float] = []
-    for place in sample:
-        meetings = [
-            np.frombuffer(with_shingle[shingle], dtype=np.int64)
-            for shingle in numbers_by_text[place]
-        ]
-        if not meetings:
-            similarities.append(float((sizes == 0).sum() > 1))
-            continue
-        shared = np.bincount(np.concatenate(meetings), minlength=len(numbers_by_text))
-        similarity = shared / (sizes + sizes[place] - shared)
-        similarity[place] = 0.0
-        similarities.append(float(similarity.max()))
-    return similarities
+    sizes = sets.sizes - np.ceil(threshold * sets.sizes - 1e-9).astype(np.int64) + 1
+    sizes = np.minimum(sizes, sets.sizes)
+    begins = np.cumsum(sizes) - sizes
+    steps = np.repeat(sets.starts - begins, sizes)
+    rarest: Places = sets.numbers[steps + np.arange(steps.size)]
+    return rarest, np.repeat(np.arange(len(sets)), sizes)
+
+
+def _comparisons(sets: ShingleSets, threshold: float) -> int:
+    """Return how many comparisons the prefix filter leaves at most."""
+    import numpy as np  # imported here: heavy, and most processes measure no data
+
+    sharing = np.bincount(_rarest(sets, threshold)[0], minlength=1)
+    return int((sharing * (sharing - 1)).sum()) // 2
+
+
+def _sharing_few(sets: ShingleSets, threshold: float) -> Iterator[tuple["Places", "Places"]]:
+    """Yield the pairs that share one of their rarest shingles with few others, some at a time."""
+    import numpy as np  # imported here: heavy, and most processes measure no data
+
+    rarest, owners = _rarest(sets, threshold)
+    is_rare = np.bincount(rarest, minlength=sets.shingle_count)[rarest] <= _FEW
+    rarest, owners = rarest[is_rare], owners[is_rare]
+    order = np.argsort(rarest, kind="stable")
+    rarest, owners = rarest[order], owners[order]
+    for distance in range(1, _FEW):
+        (ends,) = np.nonzero(rarest[distance:] == rarest[:-distance])
+        yield owners[ends], owners[ends + distance]
+
+
+def _groups_of_neighbours(sets: ShingleSets, threshold: float) -> list[int]:
+    """Return a group for each set, of comparing neighbours by MinHash alone."""
+    import numpy as np  # imported here: heavy, and most processes measure no data
+
+    hashes, union = MinHashes(sets), _Union(len(sets))
+    exact = _ExactSimilarity(sets)
+    roots = np.arange(len(sets))
+    for firsts, seconds in itertools.chain(_sharing_few(sets, threshold), hashes.neighbours()):
+        is_open = roots[firsts] != roots[seconds]
+        firsts, seconds = firsts[is_open], seconds[is_open]
+        for begin in range(0, firsts.size, _VERIFIED_TOGETHER):
+            part = slice(begin, begin + _VERIFIED_TOGETHER)
+            first, second = firsts[part], seconds[part]
+            may_be = hashes.may_be_alike(first, second, threshold)
+            first, second = first[may_be], second[may_be]
+            alike = exact.of(first, second) >= threshold
+            union.join(zip(first[alike].tolist(), second[alike].tolist(), strict=True))
+        roots = np.array(union.roots())
+    return union.roots()
+
+
+class _ExactSimilarity:
+    """Compares many pairs of sets at once.
+
+    Args:
+        sets: The sets.
+    """
+
+    def __init__(self, sets: ShingleSets) -> None:
+        import numpy as np  # imported here: heavy, and most processes measure no data
+
+        self._numpy = np
+        self._sets = sets
+        owners = np.repeat(np.arange(len(sets)), sets.sizes)
+        self._keys = owners * sets.shingle_count + sets.numbers  # ascending
+
+    def of(self, firsts: "Places", seconds: "Places") -> "NDArray[np.float64]":
+        """Return the similarity of each pair, 0 to 1; two empty sets are never a pair."""
+        np, sets = self._numpy, self._sets
+        sizes = sets.sizes[firsts]
+        begins = np.cumsum(sizes) - sizes
+        steps = np.repeat(sets.starts[firsts] - begins, sizes)
+        numbers = sets.numbers[steps + np.arange(steps.size)]
+        pairs = np.repeat(np.arange(firsts.size), sizes)
+        keys = seconds[pairs] * sets.shingle_count + numbers
+        places = np.minimum(np.searchsorted(self._keys, keys), self._keys.size - 1)
+        is_shared = self._keys[places] == keys
+        shared = np.bincount(pairs[is_shared], minlength=firsts.size)
+        return shared / (sizes + sets.sizes[seconds] - shared)
+
+
+class _Union:
+    """Joins places to groups.
+
+    Args:
+        count: How many places there are.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._parents = list(range(count))
+
+    def join(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Put the two places of each pair into one group."""
+        for first, second in pairs:
+            self._parents[self._root(second)] = self._root(first)
+
+    def roots(self) -> list[int]:
+        """Return for each place the one that its group is named by."""
+        return [self._root(place) for place in range(len(self._parents))]
+
+    def _root(self, place: int) -> int:
+        parents = self._parents
+        while parents[place] != place:
+            parents[place] = parents[parents[place]]
+            place = parents[place]
+        return place

@@ -95,6 +95,7 @@ async def run_demo(
                     teller.say(
                         f"{seconds:.0f} s, {answer_count} model answers, "
                         f"{answer_count - calls} of them from the response cache. Seed {seed}. "
+                        "A repeat without that cache may get a few other answers. "
                         f"The other project: {places.example}"
                     )
                     teller.say(

@@ -23,7 +23,7 @@ LONGEST_SHOWN: Final = 1500
 
 
 class _EditAnswer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     operation: Literal["add", "replace", "delete"]
     block: str | None
@@ -32,7 +32,7 @@ class _EditAnswer(BaseModel):
 
 
 class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     failure: str
     edits: list[_EditAnswer] = Field(min_length=1, max_length=MOST_EDITS)

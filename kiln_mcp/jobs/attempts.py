@@ -143,7 +143,8 @@ class Attempts:
 
     async def _do(self, job: Job, writer: ProgressWriter) -> JsonObject:
         if await self._stop_request(job):  # made to a process that was killed since
-            raise asyncio.CancelledError
+            self.stop(job.id)  # a heartbeat that reads the request does not stop it again
+            await asyncio.sleep(0)
         try:
             result = await self._work(job, writer.report)
             writer.complete()

@@ -25,7 +25,9 @@ _LONGEST_TEXT: Final = 40
 class ItemLabel(BaseModel):
     """A person's label of one item."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, coerce_numbers_to_str=True, defer_build=True
+    )
 
     item: str = Field(description="The item's id.")
     label: str = Field(description="pass, fail or critical; 1 to 5 for stars.")

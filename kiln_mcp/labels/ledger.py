@@ -33,7 +33,7 @@ def _in_utc(at: datetime) -> datetime:
 
 
 class _Line(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False, defer_build=True)
 
     v: int = 1
     at: Annotated[datetime, AfterValidator(_in_utc)] = Field(
@@ -88,7 +88,7 @@ class DrawnStratum(BaseModel):
         drawn: The items drawn.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
     size: int = Field(ge=0)
     open: int = Field(ge=0)

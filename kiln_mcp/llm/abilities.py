@@ -86,6 +86,10 @@ LOCAL_ABILITIES: Final = Abilities(
     Ability.IN_WORDS, Ability.IN_WORDS, Ability.NO, Ability.NO, Ability.YES
 )
 UNKNOWN: Final = Abilities()
+_JSON_FEATURES: Final[Mapping[str | None, Feature]] = {
+    "schema": "json_schema",
+    "object": "json_object",
+}
 
 
 class ObservedAbilities:
@@ -98,16 +102,15 @@ class ObservedAbilities:
         """Return the abilities that a model has shown."""
         return self._abilities.get(model, UNKNOWN)
 
-    async def take(
-        self, request: ModelRequest, answer: ModelAnswer, json_by: Feature | None
-    ) -> None:
+    async def take(self, request: ModelRequest, answer: ModelAnswer, json_mode: str | None) -> None:
         """Learn from an answer.
 
         Args:
             request: The request.
             answer: Its answer.
-            json_by: How JSON was requested; None if it was not, or in words only.
+            json_mode: How JSON was requested: `schema`, `object` or `words`; None if it was not.
         """
+        json_by = _JSON_FEATURES.get(json_mode)
         if json_by is not None and getattr(self.of(request.model), json_by) is not Ability.SEEN:
             _, problem = await fit(answer, request)
             if problem is None:
@@ -118,12 +121,9 @@ class ObservedAbilities:
         if request.tools and answer.tool_calls:  # a model that calls none may have had no reason to
             self.learn(request.model, "tools", Ability.SEEN)
 
-    def learn_refusal(self, request: ModelRequest, message: str) -> None:
-        """Learn from the sentence of a refusal, if it names an ability."""
-        if request.top_logprobs and "logprobs" in message:
-            self.learn(request.model, "logprobs", Ability.REFUSED)
-        if request.tools and "tool" in message:
-            self.learn(request.model, "tools", Ability.REFUSED)
+    def forget(self, model: str) -> None:
+        """Forget what a model has shown."""
+        self._abilities.pop(model, None)
 
     def learn(self, model: str, feature: Feature, ability: Ability) -> None:
         """Remember an ability."""

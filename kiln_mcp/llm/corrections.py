@@ -85,8 +85,7 @@ class Corrections:
         """
         if not self._is_usable:
             answer, count = self._answers[-1], len(self._answers)
-            state = "unreadable" if self.state in self._accept else self.state
-            raise bad_answer(answer, self._request, state, self.problem or "", count)
+            raise bad_answer(answer, self._request, self.state, self.problem or "", count)
         first, *corrections = self._answers
         if not corrections:
             return first

@@ -110,10 +110,11 @@ class Engine:
         return None if price is None else calls * price.cost_usd(USUAL_INPUT, USUAL_OUTPUT)
 
     def width(self, models: Iterable[str]) -> Width:
-        """Return a function for `for_each`: how many items to open at once, asked again and again.
+        """Return a function for `for_each`: how many items to open at once.
 
-        It follows the servers: their settings, what was learned of them, and the list of servers.
-        The rate limiter holds each server to its limit, and shares it fairly among jobs.
+        It is asked before each item, and follows the servers: their settings, what was learned of
+        them, and the list of servers. The rate limiter holds each server to its limit, and shares
+        it fairly among jobs.
 
         Args:
             models: The models that are asked.
@@ -132,6 +133,10 @@ class Engine:
     async def describe(self, model: str) -> ModelDescription:
         """Describe a model: abilities and price, or why it cannot answer."""
         return await self._roster.describe_one(model)
+
+    def forget_dialect(self, model: str) -> None:
+        """Forget what was learned of how a model is to be asked."""
+        self._roster.forget(model)
 
     async def budget(self, name: str, limit: BudgetLimit, seconds: float = 0.0) -> Budget:
         """Open a budget, with all that was spent under its name before.

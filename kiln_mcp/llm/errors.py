@@ -68,6 +68,7 @@ class UnknownModel(ModelError):
             close: Further names that may be meant.
         """
         self.name = name
+        self.detail = detail
         near = dict.fromkeys([*get_close_matches(name, valid_names, n=3), *close])
         matches = [other for other in near if other != name]
         sentence = (
@@ -93,9 +94,14 @@ class KeyProblem(ModelError):
 
 
 class RejectedRequest(ModelError):
-    """The model's server will not answer this request, now or later."""
+    """The model's server will not answer this request, now or later.
+
+    Attributes:
+        detail: The server's own words.
+    """
 
     def __init__(self, model: str, detail: str) -> None:
+        self.detail = detail
         super().__init__(
             "The model {model} refuses this request: {detail} Change the request or use another "
             "model.",
@@ -108,6 +114,7 @@ class ContextOverflow(RejectedRequest):
     """The request is longer than the model can read."""
 
     def __init__(self, model: str, detail: str) -> None:
+        self.detail = detail
         ModelError.__init__(
             self,
             "The model {model} refuses this request: it is longer than the model can read "

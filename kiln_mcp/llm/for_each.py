@@ -49,23 +49,27 @@ class _Loop(Generic[T]):
     refusals: list[BudgetSpent]
     open_items: int = 0
 
-    def widen(self) -> None:
-        """Open as many items as the width allows now."""
+    def widen(self) -> int:
+        """Open as many items as the width allows now; return the width."""
         width = max(1, self.width())
-        while self.open_items < width and not self.refusals:
-            for thing in self.things:
-                self.open_items += 1
-                self.group.start_soon(self._work, thing)
-                break
-            else:
-                return
+        while self.open_items < width and (item := self._next()):
+            self.open_items += 1
+            self.group.start_soon(self._work, item)
+        return width
 
-    async def _work(self, thing: T) -> None:
-        try:
-            await self.do(thing)
-        except BudgetSpent as refusal:
-            self.refusals.append(refusal)
-            scope = self.group.cancel_scope
-            scope.deadline = min(scope.deadline, anyio.current_time() + AWAITED_S)
+    def _next(self) -> tuple[T] | None:
+        """Return the next item; None if there is none, or none is to begin."""
+        return None if self.refusals else next(zip(self.things), None)
+
+    async def _work(self, item: tuple[T] | None) -> None:
+        """Do item after item, until there are more tasks than the width allows."""
+        while item is not None:
+            try:
+                await self.do(item[0])
+            except BudgetSpent as refusal:
+                self.refusals.append(refusal)
+                scope = self.group.cancel_scope
+                scope.deadline = min(scope.deadline, anyio.current_time() + AWAITED_S)
+            width = self.widen()
+            item = self._next() if self.open_items <= width else None
         self.open_items -= 1
-        self.widen()

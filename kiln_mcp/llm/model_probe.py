@@ -63,7 +63,10 @@ async def open_questions(engine: Engine, model: str) -> list[ModelRequest]:
     """Return the questions that a trial asks after its first."""
     abilities = (await engine.describe(model)).abilities.by_feature()
     open_questions: list[Feature] = [
-        feature for feature, how in abilities.items() if how is Ability.UNKNOWN
+        # A test forgets what was refused, and tries it again.
+        feature
+        for feature, how in abilities.items()
+        if how in {Ability.UNKNOWN, Ability.REFUSED}
     ]
     questions = [_question(model, feature) for feature in open_questions]
     return [request for request in questions if request is not None]
@@ -72,10 +75,13 @@ async def open_questions(engine: Engine, model: str) -> list[ModelRequest]:
 async def try_model(engine: Engine, model: str, asker: str) -> Trial:
     """Ask a model short questions, to see that it answers and what it can do.
 
+    What was learned of its dialect is forgotten first, and learned anew.
+
     Raises:
         ModelError: It does not answer the first.
     """
     questions = await open_questions(engine, model)
+    engine.forget_dialect(model)
     hello = Message("user", "Say in a few words that you are ready.")
     # A sample of its own, so that no answer to an earlier work order is taken for this one's.
     request = ModelRequest(model, (hello,), max_tokens=MOST_TOKENS, sample=secrets.randbits(31))

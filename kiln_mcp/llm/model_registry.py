@@ -22,6 +22,7 @@ from kiln_mcp.llm.providers.descriptions import (
     describe_unready,
     hosted_models_with_key,
 )
+from kiln_mcp.llm.providers.dialects import Dialects
 from kiln_mcp.llm.providers.embedded import EmbeddedModel
 from kiln_mcp.llm.providers.host import HostModel
 from kiln_mcp.llm.providers.keys import find_key, missing_key
@@ -64,14 +65,16 @@ class ModelRegistry:
         self._gates = gates
         self._orders = orders
         self._embedded = EmbeddedModel(settings.embedded)
-        self._hosted_model = HostedModel(settings.environment, settings.timeout_s)
-        self._servers = Servers(settings, gates)
+        self._dialects = Dialects(settings.dialects)
+        self._hosted_model = HostedModel(settings.environment, settings.timeout_s, self._dialects)
+        self._servers = Servers(settings, gates, self._dialects)
         self._routes: dict[str, Route] = {}
 
     async def close(self) -> None:
         """Close the models' connections."""
         await self._embedded.close()
         await self._servers.close()
+        self._dialects.close()
 
     def is_free(self, model: str) -> bool:
         """Return whether this model costs nothing and runs at no other service."""
@@ -206,7 +209,18 @@ class ModelRegistry:
             first, _, rest = name.partition("/")
             return describe_of_server(first, server, rest)
         key = await self._find_variable(likely_keys(name))
-        return describe_hosted(name, key, self._hosted_model.abilities(name))
+        hosted = self._hosted_model
+        return describe_hosted(name, key, hosted.abilities(name), hosted.lessons(name))
+
+    def forget(self, name: str) -> None:
+        """Forget what was learned of a model's dialect."""
+        if self.is_free(name):
+            return
+        server = self._server_of(name)
+        if server is None:
+            self._hosted_model.forget(name)
+        else:
+            server.forget(name.partition("/")[2])
 
     async def route(self, name: str, asker: str = "") -> Route:
         """Return the route to a model for an asker (a path).

@@ -17,13 +17,10 @@ from kiln_mcp.llm.lenient_values import (
 from kiln_mcp.llm.messages import JsonSchema, Message, ModelAnswer, ModelRequest
 from storage.text.json_schema import check_schema, find_problem
 
-LONGEST_STRING: Final = 300
-LONGEST_ARRAY: Final = 24
 MOST_READ: Final = 12
 """Values at the end of a text that are tried."""
 NO_JSON: Final = "there is no JSON in it"
 _MOST_REMEMBERED: Final = 256
-_BOUNDED_STRING_KEYS: Final = frozenset({"maxLength", "enum", "const", "pattern", "format"})
 
 
 def instruction_for(schema: JsonSchema) -> str:
@@ -101,9 +98,9 @@ async def _fit_value(value: JsonValue, schema: JsonSchema) -> tuple[JsonValue, s
     problem = await find_problem(value, schema)
     if problem is None:
         return value, None
-    adapted = adapt_value(value, schema)
-    if adapted != value and await find_problem(adapted, schema) is None:
-        return adapted, None
+    suitable = adapt_value(value, schema)
+    if suitable != value and await find_problem(suitable, schema) is None:
+        return suitable, None
     return value, problem
 
 
@@ -192,37 +189,3 @@ def correction(answer: ModelAnswer, problem: str) -> tuple[Message, Message]:
             "nothing else.",
         ),
     )
-
-
-def bound_lengths(schema: JsonSchema) -> dict[str, JsonValue]:
-    """Return the schema with a longest length for every string and array that has none.
-
-    A small model under a grammar does not end a string by itself.
-    """
-    return {key: _bound_value(key, value) for key, value in _with_bounds(schema).items()}
-
-
-def _with_bounds(schema: JsonSchema) -> dict[str, JsonValue]:
-    result = dict(schema)
-    kind = schema.get("type")
-    if kind == "string" and not _BOUNDED_STRING_KEYS & schema.keys():
-        result["maxLength"] = LONGEST_STRING
-    if kind == "array" and "maxItems" not in schema:
-        result["maxItems"] = LONGEST_ARRAY
-    if kind == "object" and "additionalProperties" not in schema:
-        result["additionalProperties"] = False
-    return result
-
-
-def _bound_value(key: str, value: JsonValue) -> JsonValue:
-    if key in {"properties", "$defs", "definitions"} and isinstance(value, dict):
-        return {name: _bound_if_schema(part) for name, part in value.items()}
-    if key in {"items", "additionalProperties"}:
-        return _bound_if_schema(value)
-    if key in {"anyOf", "oneOf", "allOf", "prefixItems"} and isinstance(value, list):
-        return [_bound_if_schema(part) for part in value]
-    return value
-
-
-def _bound_if_schema(value: JsonValue) -> JsonValue:
-    return bound_lengths(value) if isinstance(value, dict) else value

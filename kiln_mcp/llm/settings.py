@@ -20,6 +20,7 @@ class EngineSettings:
         response_cache: Its SQLite file; None for one that is deleted at the end.
         shared_database_url: A Postgres database for the response cache and the limits of several
             workers, instead of the file; None for one machine.
+        dialects: The SQLite file of what was learned of models' dialects; None for memory.
         orders: The SQLite file of the work orders of the model `host`; None for one in memory.
         default_model: The model of calls that name none.
         servers: The configured OpenAI-compatible servers.
@@ -35,6 +36,7 @@ class EngineSettings:
 
     response_cache: Path | None = None
     shared_database_url: str | None = field(default=None, repr=False)
+    dialects: Path | None = None
     orders: Path | None = None
     default_model: str = EMBEDDED
     servers: tuple[ServerSettings, ...] = ()

@@ -8,7 +8,7 @@ from kiln_mcp.spec_texts.kinds import SpecKind
 class SpecText(BaseModel):
     """A spec in the call itself, instead of a saved one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kind: SpecKind = Field(description="Its kind.")
     fields: dict[str, str] = Field(
@@ -20,7 +20,7 @@ class SpecText(BaseModel):
 class Answer(BaseModel):
     """The person's answer to one question."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     question: str = Field(description="The question's id, or a question of your own in words.")
     answer: str = Field(description="One of its options, or free text.")
@@ -29,7 +29,7 @@ class Answer(BaseModel):
 class FieldEdit(BaseModel):
     """Your own change to one field."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     field: str = Field(description="The field's name.")
     text: str = Field(description="The field's whole new text.")

@@ -11,7 +11,7 @@ class AddedItems(Result):
 
     new_items: int
     duplicates: int = Field(description="Given inputs that were there already, left out.")
-    near_duplicates: int = Field(description="Pairs of inputs in the dataset that are alike.")
+    near_duplicates: int = Field(description="Items with nearly the input of one before them.")
     items: int = Field(description="Items of the task in all.")
     report: str
     next: list[NextStep] = Field(default=[], description="Calls that help now.")

@@ -51,7 +51,7 @@ _TOPICS: Final = 8
 class DataWish(BaseModel):
     """What data is wanted."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     count: int = Field(default=40, ge=1, le=1000, description="How many items.")
     topics: list[str] = Field(

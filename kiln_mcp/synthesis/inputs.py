@@ -8,7 +8,7 @@ from typing import Final, Protocol, cast
 
 from pydantic import JsonValue
 
-from kiln_mcp.datasets.near_duplicates import NEAR, jaccard, shingles
+from kiln_mcp.datasets.shingles import NEAR, jaccard, shingles
 from kiln_mcp.llm import Engine, Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm.for_each import Width, for_each
 from kiln_mcp.llm.schemas import embedded

@@ -23,7 +23,7 @@ Author = Literal["person", "assistant"]
 class GivenItem(BaseModel):
     """One item: an input with the output that is right for it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     input: JsonValue = Field(description="Text, or JSON that fits the task's input schema.")
     output: JsonValue = Field(description="The right output: text, or JSON that fits the schema.")

@@ -7,7 +7,9 @@ from typing import Final
 import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kiln_mcp.datasets.near_duplicates import diversity, near_duplicates
+from kiln_mcp.datasets.diversity import diversity
+from kiln_mcp.datasets.near_duplicates import duplicate_count
+from kiln_mcp.datasets.shingles import shingle_sets
 from kiln_mcp.datasets.topics import topic_of
 from storage import Change, Task, TaskRun
 
@@ -27,7 +29,7 @@ class SplitRecord(BaseModel):
         largest_group: Items in the largest of them.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     name: str
     seed: int
@@ -43,7 +45,8 @@ class DataReport(BaseModel):
     Attributes:
         items: Runs in the dataset; runs that evals made do not count.
         exact_duplicates: Items whose input another item has too, the first not counted.
-        near_duplicates: Pairs of inputs at least 0.7 alike (Jaccard, words and word pairs).
+        near_duplicates: Items whose input is nearly that of an item before them, also by way of
+            others: at least 0.7 alike (Jaccard, words and word pairs).
         distinct_pairs: Different word pairs over all word pairs of the inputs.
         nearest_similarity: Mean similarity of an input to its nearest other input.
         topics: Items by topic, "" for items without one.
@@ -53,7 +56,7 @@ class DataReport(BaseModel):
             have been dealt with another seed.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     v: int = 1
     items: int
@@ -70,11 +73,12 @@ class DataReport(BaseModel):
 def report_on(runs: Sequence[TaskRun]) -> DataReport:
     """Measure a dataset."""
     inputs = [run.input for run in runs]
-    variety = diversity(inputs)
+    sets = shingle_sets(inputs)
+    variety = diversity(inputs, sets)
     return DataReport(
         items=len(runs),
         exact_duplicates=len(inputs) - len(set(inputs)),
-        near_duplicates=sum(1 for _ in near_duplicates(inputs)),
+        near_duplicates=duplicate_count(sets),
         distinct_pairs=variety.distinct_pairs,
         nearest_similarity=variety.nearest_similarity,
         topics=_count_values([topic_of(run) or "" for run in runs]),

@@ -55,7 +55,7 @@ class Shares(BaseModel):
     Where zeros alone are given, the other parts keep their usual shares.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     train: int | None = Field(default=None, ge=0, description="To improve on.")
     val: int | None = Field(default=None, ge=0, description="To choose among candidates.")

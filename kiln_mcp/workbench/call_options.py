@@ -15,7 +15,7 @@ LIMIT_KINDS: Final = ("cost_usd", "tokens", "calls", "seconds")
 class JobLimit(BaseModel):
     """The most that a job may spend; a kind that is left out is not limited."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     cost_usd: Annotated[float | None, Field(ge=0, description="US dollars.")] = None
     tokens: Annotated[int | None, Field(ge=0, description="Tokens read and written.")] = None
@@ -37,7 +37,7 @@ class JobLimit(BaseModel):
         )
 
 
-NO_LIMIT: Final = JobLimit()
+NO_LIMIT: Final = JobLimit.model_construct()  # builds no validator at import
 
 
 class CallOptions(BaseModel):
@@ -49,7 +49,7 @@ class CallOptions(BaseModel):
         limit: The most that the job may spend.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     approval_id: Annotated[
         str | None,

@@ -39,7 +39,7 @@ class TrustedFolder(BaseModel):
         trusted_at: When the person trusted it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     folder: Path
     identity: str
@@ -48,7 +48,7 @@ class TrustedFolder(BaseModel):
 
 
 class _TrustFile(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     folders: tuple[TrustedFolder, ...] = ()
 

@@ -44,7 +44,7 @@ class KnownProject(BaseModel):
         keeps_name: Whether the person chose it among the projects of its name.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     name: str
     folder: Path
@@ -57,7 +57,7 @@ class KnownProject(BaseModel):
 
 
 class _ProjectList(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     projects: tuple[KnownProject, ...]
 

@@ -37,7 +37,7 @@ class CallContext(Protocol):
 class Result(BaseModel):
     """The result of a capability: frozen, compact, the same data for every door."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,7 +192,8 @@ class CommitLog:
 
     def _folders(self, step: Step) -> set[Path]:
         """Return the folders that hold what a change has written."""
-        return {(self._project / edit.path).parent for edit in step.pending.edits}
+        folders = {edit.path.rpartition("/")[0] for edit in step.pending.edits}
+        return {self._project / folder for folder in folders}
 
     def _put_in_place(self, step: Step) -> None:
         try:
@@ -336,8 +337,9 @@ class CommitLog:
         )
 
     def _content_of(self, path: str) -> bytes | None:
-        file = self._project / path
-        return read_plain(file) if file.is_file() else None
+        if not os.path.isfile(f"{self._project}/{path}"):  # noqa: PTH113 - thousands of times
+            return None
+        return read_plain(self._project / path)
 
     def _is_blocked(self, path: str) -> bool:
         """Whether there is a folder where a file is to be, or a file where a folder is."""

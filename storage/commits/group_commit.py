@@ -8,9 +8,10 @@ import anyio.to_thread
 
 from storage.commits.commit_log import CommitLog
 from storage.commits.steps import LARGEST_GROUP, ChangeRequest
+from storage.commits.write_ahead import FileEdit
 from storage.errors import ProjectBusy
 
-Listener = Callable[[Sequence[str]], Awaitable[None]]
+Listener = Callable[[Sequence[FileEdit]], Awaitable[None]]
 
 
 @dataclass(eq=False, slots=True)
@@ -38,7 +39,7 @@ class GroupCommit:
 
     Args:
         log: Writes them.
-        listener: Gets the files of each group, before its callers go on.
+        listener: Gets the edits of each group, before its callers go on.
     """
 
     def __init__(self, log: CommitLog, listener: Listener) -> None:
@@ -91,4 +92,4 @@ class GroupCommit:
                 entry.is_done, entry.error = True, error
         self._entries[:0] = retries
         finished = [entry for entry in group if entry.is_done and entry.error is None]
-        await self._listener([edit.path for entry in finished for edit in entry.change.edits])
+        await self._listener([edit for entry in finished for edit in entry.change.edits])

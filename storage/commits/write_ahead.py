@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from storage.border import Reach, check_path
+from storage.records import Record
 
 Rewrite = Callable[[bytes | None], bytes | None]
 """Makes a file's new content of what it holds, None for a file that is not there; returns None
@@ -25,6 +26,8 @@ class FileEdit:
         below: The file of the record that it lies below, which must be there; None for any.
         rewrite: Makes the new content of what the file holds by then, for changes that commute
             with those of others, such as adding a line; None if the file must be as expected.
+        record: The record that the content spells, which saves the index from reading the file;
+            None if the caller has none.
     """
 
     path: str
@@ -32,6 +35,7 @@ class FileEdit:
     expected: str | None
     below: str | None = None
     rewrite: Rewrite | None = field(default=None, compare=False)
+    record: Record | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from storage.exchange.archives import LIMITS, ArchiveLimits
 from storage.exchange.columns import COLUMNS, BadRow
 from storage.exchange.project_export import PackedProject, pack_project
 from storage.exchange.project_import import is_address, receive_project
-from storage.exchange.tables import RunTable, RunTableWriter, new_run_table, table_format
+from storage.exchange.run_import import SavedBatch, save_rows
+from storage.exchange.table_source import TableSource, open_source, source_of, table_format
+from storage.exchange.tables import RunTable, RunTableWriter, new_run_table
 
 __all__ = [
     "COLUMNS",
@@ -19,9 +21,14 @@ __all__ = [
     "PackedProject",
     "RunTable",
     "RunTableWriter",
+    "SavedBatch",
+    "TableSource",
     "is_address",
     "new_run_table",
+    "open_source",
     "pack_project",
     "receive_project",
+    "save_rows",
+    "source_of",
     "table_format",
 ]

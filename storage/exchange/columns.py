@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, NoReturn, cast
@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from storage.records import DataSource, TaskOutput, TaskRun
 from storage.records.record import fault_text
 from storage.text.excerpts import excerpt
-from storage.text.json_text import write_json
 
 Row = Mapping[str, object]
 """Values by column: text, numbers, times, and lists or objects where the form of table has them."""
@@ -95,12 +94,14 @@ def row_of(run: TaskRun) -> Row:
     }
 
 
-def run_of(row: Row, file_name: str) -> TaskRun:
-    """Return the run that a row stands for, with an id of its own.
+def run_of(row: Row, file_name: str, run_id: str, tags: Sequence[str] = ()) -> TaskRun:
+    """Return the run that a row stands for.
 
     Args:
         row: Its values; those of other columns are not looked at.
         file_name: The table's, which becomes the run's source.
+        run_id: The run's id; that of the row is not looked at.
+        tags: Tags for the run, besides its own.
 
     Raises:
         ValueError: Something is wrong with the row; the text says what.
@@ -112,16 +113,12 @@ def run_of(row: Row, file_name: str) -> TaskRun:
         if _text(row, column) is None:
             raise ValueError(f"its {column} is empty")
     try:
-        run = _run(row, file_name)
-        write_json(run.model_dump(mode="json")).encode("utf-8")
+        return _run(row, file_name, run_id, tags)
     except ValidationError as error:
         raise ValueError(_fault_of_row(error)) from error
-    except UnicodeEncodeError as error:
-        raise ValueError(f"it holds a lone surrogate ({error.object[error.start]!r})") from error
-    return run
 
 
-def _run(row: Row, file_name: str) -> TaskRun:
+def _run(row: Row, file_name: str, run_id: str, tags: Sequence[str]) -> TaskRun:
     source = _source(file_name)
     output_source = _source(file_name, _text(row, "model"))
     repair, reasoning = _text(row, "repaired"), _text(row, "reasoning")
@@ -137,10 +134,11 @@ def _run(row: Row, file_name: str) -> TaskRun:
     }
     return TaskRun.model_validate(
         {
+            "id": run_id,
             "input": _text(row, "input"),
             "input_source": source,
             "output": output,
-            "tags": _tags(row),
+            "tags": (*dict.fromkeys((*_tags(row), *tags)),) if tags else _tags(row),
             **{key: value for key, value in optional.items() if value is not None},
         }
     )

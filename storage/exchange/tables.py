@@ -5,74 +5,41 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from io import TextIOWrapper
-from pathlib import Path, PurePath
-from typing import IO, Literal, Protocol
+from pathlib import Path
+from typing import IO, Final, Literal, Protocol
 
 from storage.border import check_target
-from storage.errors import Refusal
+from storage.changes import NewRecord, text_of
 from storage.exchange.columns import COLUMNS, BadRow, Row, row_of, run_of
-from storage.exchange.parquet import ParquetWriter, parquet_rows
+from storage.exchange.parquet import ParquetWriter
 from storage.exchange.refusals import target_exists, target_inside
-from storage.exchange.text_tables import (
-    csv_header,
-    csv_rows,
-    decode_table,
-    jsonl_rows,
-    write_csv,
-    write_jsonl,
-)
+from storage.exchange.table_source import TableSource, table_format
+from storage.exchange.text_tables import csv_header, write_csv, write_jsonl
 from storage.files import new_file
 from storage.records import TaskRun
 
-TableFormat = Literal["jsonl", "csv", "parquet"]
-_ENDINGS: dict[str, TableFormat] = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".txt": "csv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
-_OUTPUT_ENDINGS = (".jsonl", ".csv", ".parquet")
-
-
-def table_format(file_name: str, *, to_write: bool = False) -> TableFormat:
-    """Return the form of a table by its file's ending.
-
-    Raises:
-        Refusal: The ending is that of no table.
-    """
-    ending = PurePath(file_name).suffix.casefold()
-    if ending not in (_OUTPUT_ENDINGS if to_write else _ENDINGS):
-        raise Refusal(
-            "{file_name} has the ending of no table. Use one of {endings}; from a spreadsheet, "
-            "save as 'CSV UTF-8'.",
-            file_name=file_name,
-            endings=_OUTPUT_ENDINGS if to_write else tuple(_ENDINGS),
-        )
-    return _ENDINGS[ending]
+_MOST_COLUMNS: Final = 1000
+"""Columns that are not known are remembered, up to so many."""
 
 
 @dataclass(slots=True)
 class RunTable:
-    """A table that is read row by row, as runs and bad rows.
+    """A table that is read row by row, as new runs and bad rows.
 
     Attributes:
-        content: The file's bytes.
-        file_name: Its name: says its form, and becomes the runs' source.
-        purpose: What the runs are for, such as the task's id. With the content and the row's
+        source: Where the rows come from; the file's name becomes the runs' source.
+        purpose: What the runs are for, such as the task's id. With the file's bytes and the row's
             place it makes the ids, so that reading a table again gives the same runs.
+        tags: Tags for all runs.
         unknown_columns: Columns that were met and are not known; filled while reading.
     """
 
-    content: bytes
-    file_name: str
+    source: TableSource
     purpose: str = ""
+    tags: Sequence[str] = ()
     unknown_columns: dict[str, None] = field(default_factory=dict[str, None])
 
-    def __iter__(self) -> Iterator[tuple[int, TaskRun | BadRow]]:
+    def __iter__(self) -> Iterator[tuple[int, NewRecord[TaskRun] | BadRow]]:
         """Return each row's number, and its run or what is wrong with it.
 
         Raises:
@@ -80,35 +47,32 @@ class RunTable:
             Refusal: It cannot be read, or lacks a column that is needed.
             Refusal: It is parquet, whose library is not installed.
         """
-        table = blake2b(self.content, digest_size=32, person=b"runs").digest()
-        table += self.purpose.encode("utf-8", "surrogatepass")
-        ids: set[str] = set()
-        for place, (number, row) in enumerate(self._rows()):
+        table = self.source.digest + self.purpose.encode("utf-8", "surrogatepass")
+        for place, (number, row) in enumerate(self.source.rows):
             if isinstance(row, str):
                 yield number, BadRow(number, row)
                 continue
-            self.unknown_columns.update(
-                dict.fromkeys(key for key in row if key and key not in COLUMNS)
-            )
+            for key in row:
+                if key and key not in COLUMNS and len(self.unknown_columns) < _MOST_COLUMNS:
+                    self.unknown_columns[key] = None
+            row_id = _id_from(table + place.to_bytes(8, "big"))
             try:
-                run = run_of(row, self.file_name)
+                yield number, encode_row(row, self.source.file_name, row_id, self.tags)
             except ValueError as error:
                 yield number, BadRow(number, str(error))
-            else:
-                row_id = _id_from(table + place.to_bytes(8, "big"))
-                while row_id in ids:
-                    row_id = id_after(row_id)
-                ids.add(row_id)
-                yield number, run.replace(id=row_id)
 
-    def _rows(self) -> Iterator[tuple[int, Row | str]]:
-        match table_format(self.file_name):
-            case "parquet":
-                return parquet_rows(self.content)
-            case "csv":
-                return csv_rows(decode_table(self.content, self.file_name, "csv"))
-            case "jsonl":
-                return jsonl_rows(decode_table(self.content, self.file_name, "jsonl"))
+
+def encode_row(row: Row, file_name: str, run_id: str, tags: Sequence[str]) -> NewRecord[TaskRun]:
+    """Return the new run of a row with the text of its file.
+
+    Raises:
+        ValueError: Something is wrong with the row; the text says what.
+    """
+    run = run_of(row, file_name, run_id, tags)
+    try:
+        return NewRecord(run, text_of(run).encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise ValueError(f"it holds a lone surrogate ({error.object[error.start]!r})") from error
 
 
 def id_after(row_id: str) -> str:

@@ -89,6 +89,11 @@ def _byte_fault(text: str) -> str | None:
     return match and f"it holds a byte that is no UTF-8 (0x{ord(match.group()) - 0xDC00:02x})"
 
 
+def is_utf_8(start: bytes) -> bool:
+    """Return whether text that begins so is to be read as UTF-8."""
+    return _encoding_of(start[:_LOOKED_AT]) == "utf-8-sig"
+
+
 def _encoding_of(start: bytes) -> str:
     """Return how text is encoded that begins so; without a mark, the known columns tell."""
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -115,10 +120,15 @@ def jsonl_rows(text: str) -> Iterator[tuple[int, Row | str]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             fault = None if is_read else _byte_fault(line)
-            try:
-                yield number, fault or _object(read_json(line))
-            except ValueError as error:
-                yield number, f"it is no JSON ({error})"
+            yield number, fault or json_line(line)
+
+
+def json_line(line: str) -> Row | str:
+    """Return the row of a line, or what is wrong with it."""
+    try:
+        return _object(read_json(line))
+    except ValueError as error:
+        return f"it is no JSON ({error})"
 
 
 def _list_rows(text: str) -> Iterator[tuple[int, Row | str]]:

@@ -80,6 +80,11 @@ class Ancestors:
         if fault:
             raise invalid_record(record.type_name(), fault)
 
+    def uses_schema(self, record: Task | TaskRun, path: str) -> bool:
+        """Return whether a check has to look at a schema, which may wait for a worker process."""
+        task = record if isinstance(record, Task) else self._above(Task, path, 2)
+        return task is not None and bool(task.input_json_schema or task.output_json_schema)
+
     def _above(self, kind: type[R], path: str, folders: int) -> R | None:
         """Return a record some folders above; None if none can be read."""
         file = f"{path.rsplit('/', folders + 1)[0]}/{place_of(kind).file_name}"

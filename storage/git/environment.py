@@ -2,9 +2,13 @@
 
 import os
 
+from storage.git.attributes import RULES
+
 SETTINGS = (
     "core.quotePath=false",
     "core.autocrlf=false",
+    "core.safecrlf=false",
+    f"core.attributesFile={RULES}",
     "core.fileMode=false",
     "core.fsmonitor=false",
     f"core.hooksPath={os.devnull}",

@@ -8,8 +8,9 @@ import logging
 import sqlite3
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 import anyio
@@ -18,6 +19,7 @@ import anyio.to_thread
 from storage.errors import ProjectBusy
 from storage.index.queries import IndexReader
 from storage.index.refresh import IndexBuilder, ReadListener, RefreshResult, forget_index
+from storage.records import Record
 from storage.sqlite_files import BUSY_S, is_busy
 
 T = TypeVar("T")
@@ -137,14 +139,25 @@ class IndexKeeper:
         """Look for changes before the next use, however short ago that was done."""
         self._stale_at = 0.0
 
-    async def note(self, written_paths: Iterable[str], moved_paths: Iterable[str] = ()) -> None:
-        """Take in the files that this store has written itself, and what it has moved."""
+    async def note(
+        self,
+        written_paths: Iterable[str],
+        moved_paths: Iterable[str] = (),
+        records: Mapping[str, tuple[bytes, Record]] = MappingProxyType({}),
+    ) -> None:
+        """Take in the files that this store has written itself, and what it has moved.
+
+        Args:
+            written_paths: Files that were written.
+            moved_paths: Files or folders that appeared or went away.
+            records: What was written to some of the files, with the record that it spells.
+        """
         async with self._turn:
             if self._builder is None:
                 return
             builder = self._builder
             try:
-                await anyio.to_thread.run_sync(builder.note, written_paths, moved_paths)
+                await anyio.to_thread.run_sync(builder.note, written_paths, moved_paths, records)
             except sqlite3.DatabaseError as error:
                 # The files are written; the next look at them mends the index.
                 _log.info("The index of %s missed a change: %s", self._project, error)

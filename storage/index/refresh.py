@@ -6,11 +6,12 @@ built again. Several processes share it; each keeps to short transactions.
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from storage.errors import UnreadableRecord
 from storage.files import read_plain
@@ -100,18 +101,25 @@ class IndexBuilder:
         self.skipped_files = {}
         return self._take_in(self._differences(), listener)
 
-    def note(self, written_paths: Iterable[str], moved_paths: Iterable[str] = ()) -> None:
+    def note(
+        self,
+        written_paths: Iterable[str],
+        moved_paths: Iterable[str] = (),
+        records: Mapping[str, tuple[bytes, Record]] = MappingProxyType({}),
+    ) -> None:
         """Index the files that were changed, and look at nothing else.
 
         Args:
             written_paths: Files to read again; those that are gone are found by the next refresh.
             moved_paths: Files or folders that appeared or went away, to be compared with all below.
+            records: What was written to some of the files, with the record that it spells: it is
+                not parsed again where the file still holds it.
         """
         with self._transaction():
             for path in written_paths:
                 record_file = find(self._project, path)
                 if record_file is not None:
-                    self._store(record_file)
+                    self._store(record_file, records.get(path))
         for folder in dict.fromkeys(map(_record_folder, moved_paths)):
             self._take_in(self._differences_in(folder))
 
@@ -237,12 +245,12 @@ class IndexBuilder:
         for statement in sql.FORGET:
             self._connection.executemany(statement, [{"row": row} for row in rows])
 
-    def _store(self, record_file: RecordFile) -> None:
+    def _store(self, record_file: RecordFile, written: tuple[bytes, Record] | None = None) -> None:
         """Read a file and replace its row in the index."""
         state = record_file.state
         place = {"parent": record_file.parent, "kind": record_file.kind, "path": state.path}
         rows = [row for (row,) in self._connection.execute(sql.ROW_OF, place)]
-        record, problem = self._read(record_file)
+        record, problem = self._read(record_file, written)
         created_us = microseconds(record.created_at) if record else 0
         first = first_row(created_us)
         row = next((row for row in rows if first <= row < first + SLOTS), None)
@@ -317,10 +325,14 @@ class IndexBuilder:
                 return last + 1
             first += SLOTS
 
-    def _read(self, record_file: RecordFile) -> tuple[Record | None, str | None]:
+    def _read(
+        self, record_file: RecordFile, written: tuple[bytes, Record] | None
+    ) -> tuple[Record | None, str | None]:
         path = record_file.state.path
         try:
             content = read_plain(f"{self._root}/{path}")
+            if written is not None and written[0] == content:
+                return written[1], None
             return parse_record(kind_named(record_file.kind), content, path), None
         except UnreadableRecord as error:
             return None, error.reason

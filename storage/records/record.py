@@ -128,7 +128,7 @@ Moment = Annotated[datetime, AfterValidator(_aware)]
 class Part(BaseModel):
     """A value inside a record. Keys that are not known here are kept."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=(), defer_build=True)
 
     def replace(self, **changes: object) -> Self:
         """Return a copy with some fields changed and all of it checked again.

@@ -16,6 +16,7 @@ from storage.commits.commit_log import CommitLog
 from storage.errors import Refusal, StaleRevision
 from storage.files import write_atomically
 from storage.format.layout import PROJECT_FILE
+from storage.git.attributes import write_attributes
 from storage.git.errors import GitError
 from storage.git.git import EMPTY_TREE, Git
 from storage.git.safety import check_content, check_project, check_settings
@@ -76,6 +77,7 @@ class Branch:
         if not self._has_history():
             self.git.run("init", "-q", "-b", BRANCH, action="begin the history")
         check_settings(self.git)
+        write_attributes(self.git.folder)
         if address is not None:
             verb = "set-url" if self.address() is not None else "add"
             self.git.run("remote", verb, REMOTE, "--", address, action="name the repository")

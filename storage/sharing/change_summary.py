@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from pydantic import ValidationError
 
 from storage.format.layout import PROJECT_FILE, children_of, place_named
+from storage.git.attributes import FILE as ATTRIBUTES_FILE
 from storage.git.git import FileChange, Git
 from storage.sharing.conflict_files import FOLDER as CONFLICTS
 from storage.sharing.conflicts import Conflict
@@ -29,6 +30,7 @@ def summarize_changes(git: Git, start: str, end: str) -> str:
         for change, old, new in zip(records, old_contents, new_contents, strict=True)
     ]
     record_changes += _conflict_changes(git, end, conflicts)
+    own_paths.add(ATTRIBUTES_FILE)
     other_paths = [change.path for change in changes if change.path not in own_paths]
     owners, loose = _owners(git, other_paths, end)
     record_changes += _owner_changes(git, owners - own_paths, end)

@@ -25,7 +25,7 @@ from storage.sharing.three_way_merge import ABSENT, Absent, Value
 class Choice(BaseModel):
     """One of the values; `absent` for removing the field or the record."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     absent: bool = False
     value: JsonValue = None
@@ -58,7 +58,7 @@ class Companion(BaseModel):
         choices: Its values, in the order of the conflict's choices.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     field: Annotated[tuple[str, ...], Field(min_length=1)]
     choices: Annotated[tuple[Choice, ...], Field(min_length=2, max_length=2)]
@@ -82,7 +82,7 @@ class Conflict(BaseModel):
             same on all machines, whatever history each of them has.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     id: Annotated[str, Field(pattern="^[0-9a-f]+$")]
     path: _Path

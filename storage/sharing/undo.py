@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from storage.changes import Change
 from storage.errors import RecordNotFound, Refusal
 from storage.format.layout import PROJECT_FILE
+from storage.git.attributes import FILE as ATTRIBUTES_FILE
 from storage.git.git import EMPTY_TREE, FileChange, Git
 from storage.sharing.change_summary import conflict_change, is_side_file
 from storage.sharing.record_changes import RecordChange, document_of, summary
@@ -132,14 +133,15 @@ def _plan(git: Git, changes: Sequence[FileChange]) -> Undo:
 
 
 def _versions(git: Git, changes: Sequence[FileChange]) -> list[FileVersion]:
-    """Return the files of a change, without a project's own record that it began."""
+    """Return the files of a change, without those of a project that it began."""
     old_contents = git.blobs([change.old for change in changes])
     new_contents = git.blobs([change.new for change in changes])
     versions = [
         FileVersion(change.path, old, new, _read(git, change.path))
         for change, old, new in zip(changes, old_contents, new_contents, strict=True)
     ]
-    return [file for file in versions if file.path != PROJECT_FILE or file.old is not None]
+    own_paths = {PROJECT_FILE, ATTRIBUTES_FILE}
+    return [file for file in versions if file.path not in own_paths or file.old is not None]
 
 
 def _record_change(git: Git, file: FileVersion, result: bytes | None) -> RecordChange:

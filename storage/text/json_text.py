@@ -7,7 +7,7 @@ as they are in the file.
 import json
 import re
 from dataclasses import dataclass, field
-from json.encoder import encode_basestring
+from json.encoder import encode_basestring as _quote
 from typing import Final
 
 from pydantic import JsonValue
@@ -78,31 +78,30 @@ class _Style:
 
 
 def _spell(value: JsonValue, line: str, unit: str) -> str:
-    """Return indented JSON as `json.dumps` writes it, which does this three times slower.
+    """Return indented JSON as `json.dumps` writes it, which does this much slower.
 
     Args:
         value: The value.
         line: A line break with the indentation of the value's own line.
         unit: The indentation of one level.
     """
-    match value:
-        case None:
-            return "null"
-        case str():
-            return encode_basestring(value)
-        case dict() if value:
-            deeper = line + unit
-            members = [
-                f"{encode_basestring(key)}: {_spell(member, deeper, unit)}"
-                for key, member in value.items()
-            ]
-            return f"{{{deeper}{f',{deeper}'.join(members)}{line}}}"
-        case list() if value:
-            deeper = line + unit
-            items = [_spell(item, deeper, unit) for item in value]
-            return f"[{deeper}{f',{deeper}'.join(items)}{line}]"
-        case _:
-            return _encode(value)
+    if isinstance(value, str):
+        return _quote(value)
+    if value is None:
+        return "null"
+    if isinstance(value, int):
+        return ("false", "true")[value] if isinstance(value, bool) else int.__repr__(value)
+    if isinstance(value, dict) and value:
+        deeper = line + unit
+        members = [
+            f"{_quote(key)}: {_spell(member, deeper, unit)}" for key, member in value.items()
+        ]
+        return f"{{{deeper}{f',{deeper}'.join(members)}{line}}}"
+    if isinstance(value, list) and value:
+        deeper = line + unit
+        items = [_spell(item, deeper, unit) for item in value]
+        return f"[{deeper}{f',{deeper}'.join(items)}{line}]"
+    return _encode(value)  # a number with a fraction, or nothing between brackets
 
 
 def write_json(value: JsonValue) -> str:

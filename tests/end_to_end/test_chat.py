@@ -14,7 +14,10 @@ from aiohttp import web
 
 from kiln_mcp.doors.bridge import Daemon, Exchange
 
-CHAT = "from agent.terminal import main; main()"
+CHAT = "from agent.program import main; main()"
+CHAT_WITH_IMPORTS = (
+    "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); " + CHAT
+)
 SERVER = """\
 import os
 os.environ["KILN_MCP_HOME"] = {home!r}
@@ -79,10 +82,12 @@ def workbench(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
             exchange.send()
 
 
-async def chat(workbench: str, home: Path, typed: str, *arguments: str) -> Ended:
+async def chat(
+    workbench: str, home: Path, typed: str, *arguments: str, program: str = CHAT
+) -> Ended:
     environment = {**os.environ, "KILN_MCP_HOME": str(home), "OPENAI_API_KEY": "not-a-real-key"}
     environment.pop("KILN_CHAT_MODEL", None)
-    command = [sys.executable, "-c", CHAT, "--server", workbench, *arguments]
+    command = [sys.executable, "-c", program, "--server", workbench, *arguments]
     environment["PYTHONPATH"] = str(Path(__file__).parents[2])
     with anyio.fail_after(90):
         done = await anyio.run_process(command, input=typed.encode(), env=environment, check=False)
@@ -159,3 +164,15 @@ async def test_a_model_server_that_is_down_is_said_in_one_sentence(
     assert ended.out.startswith("The server of api-base/m does not answer:")
     assert "http://127.0.0.1:9/v1" in ended.out
     assert "Traceback" not in ended.out + ended.err
+
+
+async def test_a_server_of_its_own_is_asked_without_the_library_for_hosted_models(
+    workbench: str, tmp_path: Path
+) -> None:
+    async with model_server([{"content": "Hello."}]) as url:
+        ended = await chat(
+            *(workbench, tmp_path / "home", "hi\n", "--model", "m", "--api-base", url),
+            program=CHAT_WITH_IMPORTS,
+        )
+    assert "Hello." in ended.out
+    assert not set(ended.err.split()) & {"dbos", "litellm", "numpy", "openai", "pandas", "scipy"}

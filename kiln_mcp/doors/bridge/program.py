@@ -4,11 +4,17 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Final, NoReturn
 
+from kiln_mcp.doors.bridge.cold_start import ColdStart
 from kiln_mcp.doors.bridge.discovery import Daemon, DaemonUnreachable, home_folder
 from kiln_mcp.doors.bridge.envelope import header_value
+from kiln_mcp.doors.bridge.first_answers import load_first_answers
+from kiln_mcp.doors.bridge.own_server import serve_lines
 from kiln_mcp.doors.bridge.tool_calls import ToolCalls
 from kiln_mcp.doors.bridge.transport import Bridge
+
+_HERE_INSTEAD: Final = "Serving from this process instead: jobs pause when it ends."
 
 
 def own_daemon() -> Daemon:
@@ -63,10 +69,43 @@ def running_tools() -> ToolCalls | None:
 def run_bridge() -> int:
     """Carry messages to and from the daemon; without one, serve MCP in this process."""
     daemon = own_daemon()
+    answers = load_first_answers(sys.path) if _starts_cold(daemon) else None
+    if answers is not None:
+        start = ColdStart(sys.stdin.buffer, sys.stdout.buffer, answers)
+        return _end(_serve_cold(daemon, start))
     reason = find(daemon)
     if reason is not None:
-        return _serve_here(f"{reason} Serving from this process instead: jobs pause when it ends.")
+        return _serve_here(f"{reason} {_HERE_INSTEAD}")
     with suppress(KeyboardInterrupt):
         Bridge(daemon, sys.stdin.buffer, sys.stdout.buffer, _client_headers(os.environ)).run()
-    # A thread may still write to a client that has stopped reading; its end would never come.
-    os._exit(0)
+    return _end(0)
+
+
+def _starts_cold(daemon: Daemon) -> bool:
+    """Return whether a daemon has to be started first."""
+    try:
+        return os.environ.get("KILN_MCP_DAEMON") != "off" and not daemon.is_running()
+    except (DaemonUnreachable, OSError):
+        return False  # `find` says why
+
+
+def _serve_cold(daemon: Daemon, start: ColdStart) -> int:
+    """Start the daemon while first answers are given, then carry what waits and what comes."""
+    with suppress(KeyboardInterrupt):
+        reason = find(daemon)
+        handshake = start.end()
+        if reason is not None:
+            sys.stderr.write(f"kiln-mcp: {reason} {_HERE_INSTEAD}\n")
+            sys.stderr.flush()
+            return serve_lines(start.lines(), sys.stdout.buffer, handshake)
+        headers = _client_headers(os.environ)
+        bridge = Bridge(daemon, start.lines(), sys.stdout.buffer, headers)
+        if handshake is not None:
+            bridge.resume(*handshake)
+        bridge.run()
+    return 0
+
+
+def _end(code: int) -> NoReturn:
+    """End at once: a thread may still write to a client that has stopped reading."""
+    os._exit(code)

@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, BinaryIO, Final
@@ -29,6 +29,8 @@ LARGEST_MESSAGE: Final = 4 * 2**20
 TOO_LARGE: Final = -32600
 FAILED: Final = -32603
 OWN_ID: Final = "kiln-mcp-bridge"
+UNKNOWN_SESSION: Final = "none"
+"""A session that no daemon knows: a request with it begins another one."""
 
 
 class Bridge:
@@ -37,7 +39,7 @@ class Bridge:
     def __init__(
         self,
         daemon: Daemon,
-        incoming: BinaryIO,
+        incoming: Iterable[bytes],
         outgoing: BinaryIO,
         client_headers: Mapping[str, str] = MappingProxyType({}),
         ping_every_s: float = PING_EVERY_S,
@@ -83,6 +85,13 @@ class Bridge:
         if self._session or self._client_headers:  # a client of either era ends its session
             self._notify("DELETE", b"")
         self._over.set()
+
+    def resume(self, handshake: Body, version: str) -> None:
+        """Take over a session of the legacy era, whose handshake the client has an answer to."""
+        self._first = handshake
+        self._session = {"mcp-protocol-version": version, "mcp-session-id": UNKNOWN_SESSION}
+        with suppress(OSError, ValueError):  # the next request renews it then
+            self._open_session(handshake, self._session)
 
     def _watch(self) -> None:
         """Cancel the calls of a daemon that hangs.
@@ -302,19 +311,22 @@ class Bridge:
         with self._renewing:
             if self._first is None or self._session != session:
                 return
-            line = json.dumps(self._first).encode()
-            with self._exchange("POST", {}, line) as exchange:
-                exchange.send()
-                for _ in exchange.messages():
-                    pass  # the client has its answer already
-                self._session = {
-                    name: value
-                    for name, value in {**session, **exchange.headers}.items()
-                    if name in {"mcp-session-id", "mcp-protocol-version"}
-                }
+            self._open_session(self._first, session)
             self._notify("POST", b'{"jsonrpc":"2.0","method":"notifications/initialized"}')
             for subscription in self._subscriptions.values():
                 self._notify("POST", subscription)
+
+    def _open_session(self, handshake: Body, session: Mapping[str, str]) -> None:
+        """Repeat the client's handshake, and keep the headers of its answer."""
+        with self._exchange("POST", {}, json.dumps(handshake).encode()) as exchange:
+            exchange.send()
+            for _ in exchange.messages():
+                pass  # the client has its answer already
+            self._session = {
+                name: value
+                for name, value in {**session, **exchange.headers}.items()
+                if name in {"mcp-session-id", "mcp-protocol-version"}
+            }
 
     def _notify(self, method: str, line: bytes) -> None:
         """Send a message without an answer."""

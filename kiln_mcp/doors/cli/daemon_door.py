@@ -44,7 +44,7 @@ class DaemonDoor(Protocol):
 
 
 class NoDaemon:
-    """Stands for a daemon where there is none."""
+    """Stands in where no daemon may be used."""
 
     def find(self) -> str | None:
         """Find no daemon."""

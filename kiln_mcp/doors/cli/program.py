@@ -4,7 +4,6 @@ Without a command it serves MCP over standard input and output, as a client star
 short helps come from `command_table`; the module of a command is imported when it is invoked.
 """
 
-import gc
 import logging
 import os
 import sys
@@ -16,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from kiln_mcp import __version__
+from kiln_mcp.doors.border.extensions import may_be_installed
 from kiln_mcp.doors.cli.command_table import CAPABILITIES, OTHERS
-from kiln_mcp.doors.cli.extensions import may_be_installed
 from kiln_mcp.doors.cli.failures import run_guarded
+from kiln_mcp.garbage import no_collection
 
 if TYPE_CHECKING:
     from kiln_mcp.doors.cli.daemon_door import DaemonDoor
@@ -57,13 +57,8 @@ class _TableCommand(click.Command):
         parent: click.Context | None = None,
         **extra: Any,
     ) -> click.Context:
-        collects = gc.isenabled()
-        gc.disable()  # imports make many objects and hardly any garbage
-        try:
+        with no_collection():
             command = self._load()
-        finally:
-            if collects:
-                gc.enable()
         return command.make_context(info_name, args, parent, **extra)
 
 

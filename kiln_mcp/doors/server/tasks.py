@@ -49,7 +49,9 @@ class TaskParams(types.RequestParams):
 class TaskState(BaseModel):
     """A job as the extension describes a task. Jobs are kept, so their time to live has no end."""
 
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, alias_generator=to_camel, populate_by_name=True, defer_build=True
+    )
 
     result_type: Literal["task", "complete"] | None = None
     task_id: str

@@ -1,4 +1,4 @@
-"""A limit of requests at once that jobs share: whoever has the fewest in flight goes first."""
+"""A limit of requests at once that jobs share: the job with the fewest in flight goes first."""
 
 from collections import Counter, deque
 from collections.abc import AsyncGenerator

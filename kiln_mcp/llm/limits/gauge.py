@@ -62,6 +62,6 @@ class Gauge:
         if not self._calls:
             return ""
         own, width = self.in_flight, self.width
-        others = sum(gate.in_flight for gate in {gate for gate, _ in self._calls}) - own
-        rest = f", and {others} of other jobs" if others > 0 else ""
+        other_calls = sum(gate.in_flight for gate in {gate for gate, _ in self._calls}) - own
+        rest = f", and {other_calls} of other jobs" if other_calls > 0 else ""
         return f"{own}{f' of {width}' if width < UNLIMITED else ''} calls in flight{rest}."

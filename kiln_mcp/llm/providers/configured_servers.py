@@ -5,6 +5,7 @@ from typing import Final
 
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.limits.rate_limiter import RateLimiters
+from kiln_mcp.llm.providers.dialects import Dialects
 from kiln_mcp.llm.providers.openai_server import ServerModel
 from kiln_mcp.llm.providers.server_file import ServerList, list_servers
 from kiln_mcp.llm.providers.server_settings import ServerSettings
@@ -21,10 +22,11 @@ class Servers:
         problem: Why the file cannot be used; None if it can.
     """
 
-    def __init__(self, settings: EngineSettings, gates: RateLimiters) -> None:
+    def __init__(self, settings: EngineSettings, gates: RateLimiters, dialects: Dialects) -> None:
         self.problem: ModelError | None = None
         self._settings = settings
         self._gates = gates
+        self._dialects = dialects
         self._stamp: Stamp = NEVER_READ
         self._models: dict[str, tuple[ServerSettings, ServerModel]] = {}
         self._old_models: list[ServerModel] = []
@@ -58,7 +60,8 @@ class Servers:
             entry = previous.get(settings.name)
             if entry is None or entry[0] != settings:
                 environment, timeout_s = self._settings.environment, self._settings.timeout_s
-                entry = settings, ServerModel(settings, environment, timeout_s, self._gates)
+                model = ServerModel(settings, environment, timeout_s, self._gates, self._dialects)
+                entry = settings, model
             self._models[settings.name] = entry
         # Closed only at the end, because they may be in the middle of an answer.
         current = self.by_name.values()

@@ -44,6 +44,7 @@ class ModelDescription:
         price: What it costs; None if not known.
         context_tokens: The longest request and answer; None if not known.
         abilities: What it can do.
+        lessons: What was learned of its dialect, as sentences.
         siblings: Other models of its server with the same description.
         unlisted_count: How many further ones there are.
     """
@@ -54,6 +55,7 @@ class ModelDescription:
     price: Price | None = FREE
     context_tokens: int | None = None
     abilities: Abilities = UNKNOWN
+    lessons: tuple[str, ...] = ()
     siblings: tuple[str, ...] = ()
     unlisted_count: int = 0
 
@@ -89,9 +91,9 @@ async def describe_server(name: str, server: ServerModel) -> list[ModelDescripti
         return [ModelDescription(f"{name}/<model>", False, str(error), server.price)]
     if not models:
         return [ModelDescription(f"{name}/<model>", None, NONE_LISTED, server.price)]
-    alike: dict[Abilities, list[str]] = {}
+    alike: dict[tuple[Abilities, tuple[str, ...]], list[str]] = {}
     for model in models:
-        alike.setdefault(server.abilities(model), []).append(model)
+        alike.setdefault((server.abilities(model), server.lessons(model)), []).append(model)
     descriptions: list[ModelDescription] = []
     for first, *rest in alike.values():
         description = describe_of_server(name, server, first)
@@ -114,6 +116,7 @@ def describe_of_server(name: str, server: ServerModel, model: str) -> ModelDescr
         note=f"At {server.address}.",
         price=server.price,
         abilities=server.abilities(model),
+        lessons=server.lessons(model),
     )
 
 
@@ -142,7 +145,9 @@ def describe_problem(problem: ModelError) -> ModelDescription:
     return ModelDescription("<server>/<model>", False, str(problem), None)
 
 
-def describe_hosted(name: str, key: str | None, abilities: Abilities) -> ModelDescription:
+def describe_hosted(
+    name: str, key: str | None, abilities: Abilities, lessons: tuple[str, ...] = ()
+) -> ModelDescription:
     """Describe a hosted model by litellm's table; `key` is the variable that holds its key."""
     facts = litellm_facts(name)
     return ModelDescription(
@@ -154,6 +159,7 @@ def describe_hosted(name: str, key: str | None, abilities: Abilities) -> ModelDe
         price=None if facts is None else facts.price,
         context_tokens=None if facts is None else facts.context_tokens,
         abilities=abilities,
+        lessons=lessons,
     )
 
 

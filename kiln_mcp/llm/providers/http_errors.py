@@ -27,6 +27,15 @@ from storage.text.secret_masks import mask_keys, mask_logins
 LONGEST_QUOTA_S: Final = 31 * 86_400.0
 """No quota is longer than a month; a longer wait is a mistake of the server's clock or unit."""
 _OVERFLOW: Final = ("context length", "context size", "context window", "maximum context")
+_NO_CREDIT: Final = re.compile(
+    r"insufficient.{0,3}(?:quota|balance|funds|credits?)|credit balance|no credits?\b|out of credit"
+    r"|exceeded your current quota|billing|payment required|more credits",
+    re.IGNORECASE,
+)
+_RATE: Final = re.compile(
+    r"per.(?:second|minute|hour|day)|retry in|try again in|requests/|tokens/|\b[RT]P[MD]\b",
+    re.IGNORECASE,
+)
 _TITLE: Final = re.compile(r"<title[^>]{0,200}>([^<]+)", re.IGNORECASE)
 _VERSION: Final = re.compile(r"/v\d")
 _NO_REASON: Final = "it gives no reason."
@@ -44,9 +53,13 @@ def refusal(
     """Return the error for a reply that is not 200; `keys` are the variables of its key."""
     message = server_message(text)
     wait = retry_after(headers)
+    if is_out_of_credit(status, message):
+        return out_of_credit(model, message)
     match status:
         case 401 | 403:
             return rejected_key(model, message, keys)
+        case 404 if "no endpoints found" in message.lower():  # OpenRouter: none takes the request
+            return RejectedRequest(model, message)
         case 404:
             return UnknownModel(model, [], message)
         case 408 | 409 | 425:
@@ -59,6 +72,24 @@ def refusal(
             return ServerFailure(model, message, wait, is_unanswered=True)
         case _:
             return RejectedRequest(model, message)
+
+
+def is_out_of_credit(status: int, message: str) -> bool:
+    """Return whether a refusal says that the account's money is spent, which no wait mends."""
+    if status == 402:
+        return True
+    is_about_money = _NO_CREDIT.search(message) is not None
+    return status in {400, 403, 429} and is_about_money and _RATE.search(message) is None
+
+
+def out_of_credit(model: str, message: str) -> ModelError:
+    """Return the error for an account whose money is spent."""
+    return ModelError(
+        "The account that pays for {model} has no credit left: {detail} Add credit at the "
+        "provider, or use another model.",
+        model=model,
+        detail=as_sentence(message),
+    )
 
 
 def is_page(content: bytes) -> bool:

@@ -4,15 +4,15 @@ import importlib
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, cast
 
 import anyio
 import anyio.to_thread
 
-from kiln_mcp.llm.abilities import Abilities, Ability, Feature, ObservedAbilities
+from kiln_mcp.llm.abilities import Abilities, Ability, ObservedAbilities
 from kiln_mcp.llm.deltas import AnswerStream
 from kiln_mcp.llm.errors import (
     ContextOverflow,
@@ -25,9 +25,14 @@ from kiln_mcp.llm.errors import (
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.prices import litellm_abilities, litellm_price, with_cost, with_token_count
 from kiln_mcp.llm.providers.addresses import Address, mask_login
+from kiln_mcp.llm.providers.dialect import STANDARD, Dialect
+from kiln_mcp.llm.providers.dialect_loop import DialectLoop
+from kiln_mcp.llm.providers.dialects import Dialects, ServerDialects, abilities_in
 from kiln_mcp.llm.providers.http_errors import (
     causes,
+    is_out_of_credit,
     litellm_message,
+    out_of_credit,
     retry_after,
     timeout,
     unreachable,
@@ -71,7 +76,7 @@ def load_litellm() -> Any:  # litellm has no usable types
     litellm.telemetry = False
     litellm.suppress_debug_info = True
     litellm.turn_off_message_logging = True
-    litellm.drop_params = True
+    litellm.drop_params = False  # said with each request, see `_send`
     litellm.callbacks = []
     return litellm
 
@@ -79,17 +84,42 @@ def load_litellm() -> Any:  # litellm has no usable types
 class HostedModel:
     """Every model that litellm knows, by its names."""
 
-    def __init__(self, environment: Mapping[str, str], timeout_s: float) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], timeout_s: float, dialects: Dialects
+    ) -> None:
         self._environment = environment
         self._timeout_s = timeout_s
         self._litellm: Any = None
         self._secrets: frozenset[str] = frozenset()  # the keys that were sent
         self._loading = anyio.Lock()
         self._observations = ObservedAbilities()
+        self._all_dialects = dialects
 
     def abilities(self, model: str) -> Abilities:
-        """Return a model's abilities: shown since this process began, or by litellm's table."""
-        return self._observations.of(model).over(litellm_abilities(model))
+        """Return a model's abilities: learned, shown since this process began, or by the table."""
+        dialects = self._dialects(model)
+        learned = abilities_in(dialects.of(model), dialects.facts(model))
+        return learned.over(self._observations.of(model)).over(litellm_abilities(model))
+
+    def lessons(self, model: str) -> tuple[str, ...]:
+        """Return what was learned of a model's dialect, as sentences."""
+        return tuple(map(str, self._dialects(model).facts(model)))
+
+    def forget(self, model: str) -> None:
+        """Forget what was learned of a model's dialect, and what it has shown."""
+        self._dialects(model).forget(model)
+        self._observations.forget(model)
+
+    def _dialects(self, model: str, default: Dialect = STANDARD) -> ServerDialects:
+        address = mask_login(self._address(model) or "")
+        return self._all_dialects.of_server(f"litellm {address}".strip(), default)
+
+    async def _loop(self, model: str) -> DialectLoop:
+        """Return the way to a model; litellm knows which take a schema."""
+        litellm = await self._library()
+        has_schema_mode = bool(litellm.supports_response_schema(model=model))
+        default = Dialect(json_mode="schema" if has_schema_mode else "words")
+        return DialectLoop(self._dialects(model, default), self._complete_once, self._stream_once)
 
     async def _library(self) -> Any:
         async with self._loading:
@@ -103,21 +133,7 @@ class HostedModel:
         Raises:
             ModelError: Whatever goes wrong.
         """
-        litellm = await self._library()
-        arguments = await self._arguments(litellm, request)
-        started = time.perf_counter()
-        async with self._translate_failures(litellm, request.model):
-            with anyio.fail_after(self._timeout_s):
-                reply = await litellm.acompletion(**arguments)
-        latency = time.perf_counter() - started
-        mask = self._mask_for(request.model)
-        answer = read_chat_answer(request.model, reply.model_dump(), latency_s=latency, mask=mask)
-        await self._observations.take(request, answer, self._json_by(litellm, request))
-        return with_cost(with_token_count(answer, request), litellm_price(request.model))
-
-    def _json_by(self, litellm: Any, request: ModelRequest) -> Feature | None:
-        has_schema_mode = request.schema is not None and _speaks_schemas(litellm, request.model)
-        return "json_schema" if has_schema_mode else None
+        return await (await self._loop(request.model)).complete(request)
 
     async def stream(self, request: ModelRequest) -> AnswerStream:
         """Answer a request while it is being written.
@@ -125,14 +141,35 @@ class HostedModel:
         Raises:
             ModelError: Whatever goes wrong, also in the middle of an answer.
         """
+        loop = await self._loop(request.model)
+        async with aclosing(loop.stream(request)) as parts:
+            async for part in parts:
+                yield part
+
+    async def _complete_once(self, request: ModelRequest, dialect: Dialect) -> ModelAnswer:
         litellm = await self._library()
-        arguments = await self._arguments(litellm, request)
-        arguments |= {"stream": True, "stream_options": {"include_usage": True}}
+        arguments = await self._arguments(litellm, request, dialect)
+        started = time.perf_counter()
+        async with self._translate_failures(litellm, request.model):
+            with anyio.fail_after(self._timeout_s):
+                reply = await _send(litellm, arguments)
+        latency = time.perf_counter() - started
+        mask = self._mask_for(request.model)
+        answer = read_chat_answer(request.model, reply.model_dump(), latency_s=latency, mask=mask)
+        await self._observations.take(request, answer, dialect.json_mode_of(request))
+        return with_cost(with_token_count(answer, request), litellm_price(request.model))
+
+    async def _stream_once(self, request: ModelRequest, dialect: Dialect) -> AnswerStream:
+        litellm = await self._library()
+        arguments = await self._arguments(litellm, request, dialect)
+        arguments["stream"] = True
+        if dialect.streaming_usage == "yes":
+            arguments["stream_options"] = {"include_usage": True}
         assembly = Assembly(request.model, self._mask_for(request.model))
         started = time.perf_counter()
         async with self._translate_failures(litellm, request.model):
             with anyio.fail_after(self._timeout_s):
-                stream = await litellm.acompletion(**arguments)
+                stream = await _send(litellm, arguments)
             try:
                 while (chunk := await self._next(stream, assembly)) is not None:
                     for delta in assembly.feed(chunk):
@@ -142,12 +179,15 @@ class HostedModel:
                     await stream.aclose()
         for delta in assembly.end():
             yield delta
+        if _broke_off(stream):
+            raise _broken_stream(request.model, assembly)
+        assembly.add_total(_total_tokens(stream))
         answer = assembly.answer(time.perf_counter() - started)
-        if answer == replace(answer, text="", reasoning="", tool_calls=()):
+        if assembly.is_empty and answer.finish == "stop":
             # litellm returns an empty answer for a reply that it cannot read.
             raise unreadable_answer(request.model, "it is empty.")
         self._observations.learn(request.model, "streaming", Ability.SEEN)
-        await self._observations.take(request, answer, self._json_by(litellm, request))
+        await self._observations.take(request, answer, dialect.json_mode_of(request))
         yield with_cost(with_token_count(answer, request), litellm_price(request.model))
 
     async def _next(self, stream: Any, assembly: Assembly) -> Mapping[str, Any] | None:
@@ -161,10 +201,11 @@ class HostedModel:
             raise
         return None if chunk is None else chunk.model_dump()
 
-    async def _arguments(self, litellm: Any, request: ModelRequest) -> dict[str, Any]:
+    async def _arguments(
+        self, litellm: Any, request: ModelRequest, dialect: Dialect
+    ) -> dict[str, Any]:
         key = await self._key(litellm, request.model)
-        native = _speaks_schemas(litellm, request.model)
-        return chat_body(request, request.model, schema_in_words=not native) | {
+        return chat_body(request, request.model, dialect) | {
             "api_key": key,
             "api_base": self._address(request.model),
             "timeout": self._timeout_s,
@@ -215,8 +256,35 @@ class HostedModel:
         raise missing_key(model, missing)
 
 
-def _speaks_schemas(litellm: Any, model: str) -> bool:
-    return bool(litellm.supports_response_schema(model=model))
+async def _send(litellm: Any, arguments: Mapping[str, Any]) -> Any:
+    """Return litellm's reply or stream.
+
+    With `drop_params` litellm leaves out what it knows a provider to refuse. It then returns
+    nothing for some refusals, whose words are read without it.
+    """
+    reply = await litellm.acompletion(**arguments, drop_params=True)
+    if reply is None:
+        reply = await litellm.acompletion(**arguments, drop_params=False)
+    return reply
+
+
+def _broke_off(stream: Any) -> bool:
+    """Return whether a stream ended without a reason; litellm then says "stop" by itself."""
+    reasons = ("received_finish_reason", "intermittent_finish_reason")
+    return all(getattr(stream, name, "") is None for name in reasons)
+
+
+def _broken_stream(model: str, assembly: Assembly) -> ModelError:
+    """Return the error for a stream without an end: litellm says nothing of one it cannot read."""
+    if assembly.is_empty:
+        return unreadable_answer(model, "it is empty.")
+    return ServerFailure(model, CUT_OFF, is_unanswered=True)
+
+
+def _total_tokens(stream: Any) -> object:
+    """Return the total of a stream's usage as its server said it, which litellm computes anew."""
+    usages = (getattr(chunk, "usage", None) for chunk in getattr(stream, "chunks", ()))
+    return max((getattr(usage, "total_tokens", 0) or 0 for usage in usages), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +302,8 @@ def translate_error(
     """Return our error for one of litellm's; the most specific class wins."""
     exceptions = litellm.exceptions
     model = destination.model
+    if is_out_of_credit(int(getattr(error, "status_code", None) or 0), message):
+        return out_of_credit(model, message)
     match error:
         case exceptions.ContextWindowExceededError():
             return ContextOverflow(model, message)

@@ -17,6 +17,7 @@ from kiln_mcp.llm.messages import (
     ToolCall,
     Usage,
 )
+from kiln_mcp.llm.providers.dialect import STANDARD, Dialect
 from kiln_mcp.llm.providers.http_errors import refusal_in, unreadable_answer
 from kiln_mcp.llm.providers.reasoning_marks import split_reasoning
 from kiln_mcp.llm.schemas import choices_instruction, instruction_for
@@ -62,41 +63,47 @@ MOST_TOKENS: Final = 10**9
 
 
 def chat_body(
-    request: ModelRequest, model: str, *, schema_in_words: bool, choices_in_words: bool = True
+    request: ModelRequest,
+    model: str,
+    dialect: Dialect = STANDARD,
+    *,
+    choices_in_words: bool = True,
 ) -> dict[str, Any]:
     """Return a request as the JSON body of `/chat/completions`.
 
     Args:
         request: The request.
         model: The model's name as its server knows it.
-        schema_in_words: Whether the messages ask for the schema, for models without a
-            schema mode.
+        dialect: How the model is asked.
         choices_in_words: Whether the messages ask for the choices.
     """
-    messages = [_message(message) for message in _conversation(request)]
-    if schema_in_words and request.schema is not None:
-        messages.append({"role": "system", "content": instruction_for(request.schema)})
-    body: dict[str, Any] = {
-        "model": model,
-        "messages": messages,
-        "temperature": request.temperature,
-        "max_tokens": request.max_tokens,
-    }
-    if request.choices and choices_in_words:
-        messages.append({"role": "system", "content": choices_instruction(request.choices)})
-    if request.seed is not None or request.sample:
+    mode = dialect.json_mode_of(request)
+    instructions = [
+        instruction_for(request.schema) if request.schema is not None and mode != "schema" else "",
+        choices_instruction(request.choices) if request.choices and choices_in_words else "",
+    ]
+    messages = dialect.lay_out(_conversation(request), "\n\n".join(filter(None, instructions)))
+    body: dict[str, Any] = {"model": model, "messages": [_message(message) for message in messages]}
+    temperature = dialect.temperature_of(request)
+    if temperature is not None:
+        body["temperature"] = temperature
+    if dialect.length_field != "none":
+        body[dialect.length_field] = dialect.longest(request)
+    if dialect.seed == "yes" and (request.seed is not None or request.sample):
         body["seed"] = request.sampling_seed
-    if request.stop:
+    if dialect.stop == "yes" and request.stop:
         body["stop"] = list(request.stop)
     if request.top_logprobs:
         body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
     if request.tools:
         body["tools"] = [_tool(tool) for tool in request.tools]
-    if request.schema is not None and not schema_in_words:
+    if mode == "schema":
         body["response_format"] = {
             "type": "json_schema",
             "json_schema": {"name": "answer", "schema": request.schema, "strict": False},
         }
+    if mode == "object":
+        body["response_format"] = {"type": "json_object"}
     return body
 
 
@@ -157,7 +164,7 @@ def read_chat_answer(
             repair_surrogates(content),
             repair_surrogates(reasoning_in(message) or part_reasoning),
         )
-        refusal_text = str(message.get("refusal") or "").strip()
+        refusal_text = _refusal_in(message)
         finish = _finish(model, choice.get("finish_reason"))
         answer = ModelAnswer(
             text=text or repair_surrogates(refusal_text),
@@ -172,6 +179,12 @@ def read_chat_answer(
         detail = mask(f"no chat completion: {json.dumps(reply)}")
         raise unreadable_answer(model, detail) from error
     return answer
+
+
+def _refusal_in(message: Mapping[str, Any]) -> str:
+    """Return a refusal in a field of its own; litellm moves unknown fields into another."""
+    more = _object(message.get("provider_specific_fields"))
+    return str(message.get("refusal") or more.get("refusal") or "").strip()
 
 
 def _finish(model: str, reason: object) -> FinishReason:

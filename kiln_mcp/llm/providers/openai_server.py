@@ -10,12 +10,15 @@ import anyio
 
 from kiln_mcp.llm.abilities import Abilities, Ability, ObservedAbilities
 from kiln_mcp.llm.deltas import AnswerStream, deltas_of
-from kiln_mcp.llm.errors import KeyProblem, ModelError, RejectedRequest, ServerDown
+from kiln_mcp.llm.errors import KeyProblem, ModelError, ServerDown
 from kiln_mcp.llm.limits.rate_limiter import RateLimiters
 from kiln_mcp.llm.limits.shared_limits import ServerLimits
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.prices import Price, with_cost, with_token_count
 from kiln_mcp.llm.providers.addresses import shared_name
+from kiln_mcp.llm.providers.dialect import Dialect
+from kiln_mcp.llm.providers.dialect_loop import DialectLoop
+from kiln_mcp.llm.providers.dialects import Dialects, abilities_in
 from kiln_mcp.llm.providers.event_stream import read_events
 from kiln_mcp.llm.providers.http_errors import (
     is_page,
@@ -23,9 +26,8 @@ from kiln_mcp.llm.providers.http_errors import (
     unreadable_answer,
     wrong_address,
 )
-from kiln_mcp.llm.providers.json_modes import JsonModes
 from kiln_mcp.llm.providers.model_list import ServerModels
-from kiln_mcp.llm.providers.openai_format import read_chat_answer
+from kiln_mcp.llm.providers.openai_format import chat_body, read_chat_answer
 from kiln_mcp.llm.providers.reply_bodies import MOST_QUOTED_BYTES, read_body
 from kiln_mcp.llm.providers.server_connection import CONNECT_S, ServerConnection
 from kiln_mcp.llm.providers.server_settings import ServerSettings
@@ -48,13 +50,15 @@ class ServerModel:
         environment: Mapping[str, str],
         timeout_s: float,
         gates: RateLimiters,
+        dialects: Dialects,
     ) -> None:
         self._settings = settings
         self._timeout_s = timeout_s
         self._connection = ServerConnection(settings, environment, timeout_s)
         self._list = ServerModels(settings.name, self._connection)
-        self._json = JsonModes(has_schema_mode=settings.schema_mode)
-        self._asks_for_usage = True
+        default = Dialect(json_mode="schema" if settings.schema_mode else "object")
+        self._dialects = dialects.of_server(self.address, default)
+        self._loop = DialectLoop(self._dialects, self._complete_once, self._stream_once)
         self._observations = ObservedAbilities()
         limits = ServerLimits(
             settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute
@@ -83,8 +87,9 @@ class ServerModel:
                 return None
 
     def abilities(self, model: str) -> Abilities:
-        """Return a model's abilities: shown since this process began, or configured."""
-        return self._json.abilities.over(self._observations.of(model))
+        """Return a model's abilities: learned, shown since this process began, or configured."""
+        abilities = abilities_in(self._dialects.of(model), self._dialects.facts(model))
+        return abilities.over(self._observations.of(model))
 
     async def names(self) -> list[str]:
         """Return the models that the server lists.
@@ -116,53 +121,35 @@ class ServerModel:
         Raises:
             ModelError: Whatever goes wrong.
         """
-        while True:
-            mode, feature = self._json.mode_of(request), self._json.feature_of(request)
-            try:
-                answer = await self._post(request)
-            except RejectedRequest as error:
-                self._observations.learn_refusal(request, str(error))
-                if not self._json.adapt(error, mode):
-                    raise
-            else:
-                await self._observations.take(request, answer, feature)
-                return answer
+        return await self._loop.complete(request)
 
-    async def stream(self, request: ModelRequest) -> AnswerStream:
+    def stream(self, request: ModelRequest) -> AnswerStream:
         """Answer a request while it is being written.
 
         Raises:
             ModelError: Whatever goes wrong, also in the middle of an answer.
         """
-        began = False
-        while True:
-            mode, feature = self._json.mode_of(request), self._json.feature_of(request)
-            try:
-                async with aclosing(self._stream_once(request)) as parts:
-                    async for part in parts:
-                        began = True
-                        if isinstance(part, ModelAnswer):
-                            await self._observations.take(request, part, feature)
-                        yield part
-            except RejectedRequest as error:
-                self._observations.learn_refusal(request, str(error))
-                if began or not (self._drop_usage(error) or self._json.adapt(error, mode)):
-                    raise
-            else:
-                return
+        return self._loop.stream(request)
 
-    def _drop_usage(self, error: RejectedRequest) -> bool:
-        """Ask for no usage any more if the server refuses that; return whether this is new."""
-        if "stream_options" not in str(error):
-            return False
-        is_new, self._asks_for_usage = self._asks_for_usage, False
-        return is_new
+    def lessons(self, model: str) -> tuple[str, ...]:
+        """Return what was learned of a model's dialect, as sentences."""
+        return tuple(map(str, self._dialects.facts(model)))
+
+    def forget(self, model: str) -> None:
+        """Forget what was learned of a model's dialect, and what it has shown."""
+        self._dialects.forget(model)
+        self._observations.forget(model)
 
     def _full(self, request: ModelRequest) -> str:
         return f"{self._settings.name}/{request.model}"
 
-    async def _post(self, request: ModelRequest) -> ModelAnswer:
-        body = self._json.body_of(request)
+    async def _complete_once(self, request: ModelRequest, dialect: Dialect) -> ModelAnswer:
+        answer = await self._post(request, dialect)
+        await self._observations.take(request, answer, dialect.json_mode_of(request))
+        return answer
+
+    async def _post(self, request: ModelRequest, dialect: Dialect) -> ModelAnswer:
+        body = chat_body(request, request.model, dialect)
         started = time.perf_counter()
         async with self._connection.translate_failures(self._full(request)):
             session = await self._connection.open()
@@ -173,10 +160,18 @@ class ServerModel:
     def _completions(self) -> str:
         return f"{self._connection.url}/chat/completions"
 
-    async def _stream_once(self, request: ModelRequest) -> AnswerStream:
+    async def _stream_once(self, request: ModelRequest, dialect: Dialect) -> AnswerStream:
+        async with aclosing(self._read_stream(request, dialect)) as parts:
+            async for part in parts:
+                if isinstance(part, ModelAnswer):
+                    mode = dialect.json_mode_of(request)
+                    await self._observations.take(request, part, mode)
+                yield part
+
+    async def _read_stream(self, request: ModelRequest, dialect: Dialect) -> AnswerStream:
         started = time.perf_counter()
         async with self._connection.translate_failures(self._full(request)):
-            response = await self._begin_stream(request)
+            response = await self._begin_stream(request, dialect)
             try:
                 is_whole = response.content_type in {"application/json", "text/html"}
                 if response.status == 200 and response.content_type != "text/html":
@@ -201,11 +196,13 @@ class ServerModel:
             finally:
                 response.close()  # not returned to the pool: the server learns that it may stop
 
-    async def _begin_stream(self, request: ModelRequest) -> "aiohttp.ClientResponse":
+    async def _begin_stream(
+        self, request: ModelRequest, dialect: Dialect
+    ) -> "aiohttp.ClientResponse":
         import aiohttp
 
-        body = self._json.body_of(request) | {"stream": True}
-        if self._asks_for_usage:
+        body = chat_body(request, request.model, dialect) | {"stream": True}
+        if dialect.streaming_usage == "yes":
             body["stream_options"] = {"include_usage": True}
         endless = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
         session = await self._connection.open()

@@ -37,7 +37,7 @@ class PromptedTools:
         """
         if not request.tools:
             return await self._model.complete(request)
-        return _read(await self._model.complete(in_words(request)), request)
+        return read_in_words(await self._model.complete(in_words(request)), request)
 
     async def stream(self, request: ModelRequest) -> AnswerStream:
         """Answer a request while it is being written; in one piece if the request has tools.
@@ -123,7 +123,7 @@ def _call_text(call: ToolCall) -> str:
     return f'{{"{_TOOL}": {json.dumps(call.name)}, "{_ARGUMENTS}": {call.arguments}}}'
 
 
-def _read(answer: ModelAnswer, request: ModelRequest) -> ModelAnswer:
+def read_in_words(answer: ModelAnswer, request: ModelRequest) -> ModelAnswer:
     """Return the answer or the tool call that an answer in words means."""
     try:
         value = read_json(answer.text)

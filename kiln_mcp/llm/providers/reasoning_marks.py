@@ -45,6 +45,7 @@ _QUOTES: Final = (" ", "`", '"', "'")
 
 class _Place(Enum):
     BEFORE = auto()
+    LEADING = auto()
     THINKING = auto()
     AFTER = auto()
     TEXT = auto()
@@ -61,6 +62,11 @@ class ReasoningSplitter:
         self._reasoning = ""
         self._text = ""
 
+    def follow_reasoning(self) -> None:
+        """Leave out the empty lines between reasoning that had a field of its own and the text."""
+        if self._place is _Place.BEFORE and not self._buffer:
+            self._place = _Place.LEADING
+
     def feed(self, piece: str) -> Iterator[Delta]:
         """Take the next piece; yield what is certain by now.
 
@@ -68,6 +74,9 @@ class ReasoningSplitter:
         takes that text back.
         """
         self._buffer += piece
+        if self._place is _Place.LEADING:
+            self._buffer = self._buffer.lstrip()
+            self._place = _Place.BEFORE if self._buffer else _Place.LEADING
         if self._place is _Place.BEFORE:
             self._begin()
         if self._place is _Place.THINKING:
@@ -163,6 +172,8 @@ def split_reasoning(content: str, reasoning: str) -> tuple[str, str]:
         reasoning: What the server gave as reasoning by itself; it goes first.
     """
     splitter = ReasoningSplitter()
+    if reasoning:
+        splitter.follow_reasoning()
     text, inline_reasoning = fold([*splitter.feed(content), *splitter.end()])
     return text, "\n".join(filter(None, (reasoning.strip(), inline_reasoning.strip())))
 

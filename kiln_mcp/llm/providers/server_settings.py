@@ -22,7 +22,7 @@ class ServerSettings:
         output_usd_per_million: Price of a million tokens written; None if not known.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", defer_build=True)
 
     name: str
     base_url: str = field(repr=False)

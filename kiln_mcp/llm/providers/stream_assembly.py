@@ -112,6 +112,8 @@ class Assembly:
         thoughts, contents = self._joiners
         words, part_reasoning = text_and_reasoning(delta.get("content"))
         reasoning = thoughts.feed(reasoning_in(delta) or part_reasoning)
+        if reasoning:
+            self._splitter.follow_reasoning()
         content = contents.feed(words)
         self._refusal += str(delta.get("refusal") or "")
         self._reasoning.append(reasoning)
@@ -155,6 +157,17 @@ class Assembly:
             if index is not None:
                 self._place_of[index] = place
         return place
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of an answer has come."""
+        return not (any(self._content) or any(self._reasoning) or self._calls)
+
+    def add_total(self, total: object) -> None:
+        """Take the total of tokens, if it is larger than the one that came with the usage."""
+        if isinstance(self._usage, Mapping) and isinstance(total, int):
+            usage = cast("Mapping[str, Any]", self._usage)
+            self._usage = {**usage, "total_tokens": max(total, usage.get("total_tokens") or 0)}
 
     def end(self) -> Iterator[Delta]:
         """Yield the rest, which might have been the beginning of a tag or a character."""

@@ -34,6 +34,10 @@ class ModelEntry(Result):
     )
     cannot: str | None = None
     not_known: str | None = Field(default=None, description="test_model finds it out.")
+    learned: list[str] | None = Field(
+        default=None,
+        description="How it is asked since its server refused another way; test_model resets it.",
+    )
 
 
 class ModelList(Result):
@@ -58,6 +62,7 @@ class ModelTest(Result):
     can: str | None = Field(default=None, description="`seen`: an answer showed it.")
     cannot: str | None = None
     not_known: str | None = None
+    learned: list[str] | None = None
     problems: list[str] = Field(default_factory=list)
 
 
@@ -80,6 +85,7 @@ def model_entry(model: ModelDescription) -> ModelEntry:
         can=texts.can,
         cannot=texts.cannot,
         not_known=texts.not_known,
+        learned=list(model.lessons) or None,
     )
 
 
@@ -98,6 +104,7 @@ def model_test(model: str, trial: Trial) -> ModelTest:
         can=texts.can,
         cannot=texts.cannot,
         not_known=texts.not_known,
+        learned=list(trial.description.lessons) or None,
         problems=list(trial.problems),
     )
 

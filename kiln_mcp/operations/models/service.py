@@ -39,7 +39,8 @@ async def test_model(
 ) -> Proposal[ModelTest]:
     """Ask a model a few short questions, to see that it answers, how fast, and what it can do.
 
-    One question; and one more each for JSON by schema, logprobs and tools if they are unknown.
+    One question; and one more each for JSON by schema, logprobs and tools if they are unknown or
+    were refused. What was learned of its dialect is forgotten and learned anew.
     """
     engine = workspace.engine
     await engine.check_ready({model: 1})

@@ -60,7 +60,7 @@ def _as_text(answer: object) -> object:
 class OrderAnswer(BaseModel):
     """Your answer to one order."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     id: Annotated[str, Field(description="The order's id.")]
     answer: Annotated[

@@ -1,7 +1,8 @@
 """Capabilities: bring projects and runs in, and send them out."""
 
 import json
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -9,26 +10,21 @@ import anyio.to_thread
 from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
+from kiln_mcp.projects.exchange.bad_rows import BadRowList
 from kiln_mcp.projects.exchange.destinations import outside
-from kiln_mcp.projects.exchange.row_checks import batches, fitting
 from kiln_mcp.projects.references import NameProblem, ProjectReference, TaskReference, task_of
 from kiln_mcp.projects.runs.service import Filter
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
-from storage import Change, Task, TaskRun, exchange
-from storage.changes import SaveOutcome
+from storage import exchange
 from storage.errors import NextStep, system_reason
-from storage.exchange import BadRow, RunTable, new_run_table, table_format
+from storage.exchange import RunTable, TableSource, new_run_table, open_source, save_rows
 from storage.exchange.refusals import unusable_table
-from storage.exchange.tables import id_after
-from storage.files import read_ordinary
 from storage.git.safety import check_address
 from storage.index.queries import RunQuery
 
 _PAGE = 1000
 _MOST_NAMED = 20
-_MOST_BAD = 500
-_LONGEST_NAME = 60
 
 
 class ProjectImported(Result):
@@ -161,39 +157,41 @@ async def import_runs(
     store = await workspace.open_project(project)
     task_record = await task_of(store, task)
     place = workspace.place(file)
-    table_format(place.name)
     purpose = json.dumps([task_record.id, sorted(set(tags or []))])
-    try:
-        content = await anyio.to_thread.run_sync(read_ordinary, place)
-    except OSError as error:
-        raise unusable_table(f"{place}: {system_reason(error)}") from error
-    table = RunTable(content, place.name, purpose)
-    rows = batches(fitting(table, task_record))
-    bad: list[str] = []
+    bad = BadRowList(workspace.settings.home / "imports", place.name)
     new_runs = row_count = repeat_count = 0
-    while batch := await anyio.to_thread.run_sync(next, rows, None):
-        bad += [f"row {row.number}: {row.reason}" for row in batch if isinstance(row, BadRow)]
-        runs = [row for row in batch if isinstance(row, TaskRun)]
-        async with store.transaction() as change:
-            tagged_runs = [
-                run.replace(tags=(*dict.fromkeys([*run.tags, *(tags or [])]),)) for run in runs
-            ]
-            fresh = sum(_save_row(change, run, task_record) for run in tagged_runs)
-        new_runs += fresh
-        repeat_count += len(runs) - fresh
-        row_count += len(batch)
-        await workspace.report(row_count, None, f"{new_runs} of {row_count} rows imported")
-    every = None
-    if len(bad) > _MOST_BAD:
-        every = await anyio.to_thread.run_sync(_keep, workspace.settings.home, place.name, bad)
+    async with _opened(place) as source:
+        table = RunTable(source, purpose, tuple(tags or ()))
+        async with aclosing(save_rows(store, task_record, table)) as saved_batches:
+            async for saved in saved_batches:
+                await anyio.to_thread.run_sync(bad.add, saved.bad_rows)
+                new_runs += saved.new_runs
+                repeat_count += saved.repeats
+                row_count += saved.row_count
+                await workspace.report(row_count, None, f"{new_runs} of {row_count} rows imported")
     return ImportReport(
         new_runs=new_runs,
         already_there=repeat_count,
         tags=list(tags or ()),
-        all_bad_rows=every,
-        bad_rows=_first(bad, _MOST_BAD),
+        all_bad_rows=None if bad.file is None else str(bad.file),
+        bad_rows=bad.shown(),
         columns_not_used=_first(list(table.unknown_columns), _MOST_NAMED),
     )
+
+
+@asynccontextmanager
+async def _opened(file: Path) -> AsyncGenerator[TableSource]:
+    """Open a table that a person names.
+
+    Raises:
+        Refusal: It cannot be read.
+    """
+    with ExitStack() as stack:
+        try:
+            source = await anyio.to_thread.run_sync(stack.enter_context, open_source(file))
+        except OSError as error:
+            raise unusable_table(f"{file}: {system_reason(error)}") from error
+        yield source
 
 
 @capability(effect=Effect.WRITES, title="Export runs", sends_out=True)
@@ -232,26 +230,6 @@ async def export_runs(
         return ExportReport(file=str(place), runs=table.count)
 
     return Proposal(plan, write_table)
-
-
-def _save_row(change: Change, run: TaskRun, task: Task) -> bool:
-    """Save a row's run, or return False where an earlier import of the same table did."""
-
-    def is_it(record: TaskRun) -> bool:
-        return record.input_source == run.input_source
-
-    while (outcome := change.save_once(run, task, is_it)) is SaveOutcome.TAKEN:
-        run = run.replace(id=id_after(run.id))
-    return outcome is SaveOutcome.SAVED
-
-
-def _keep(home: Path, table: str, bad: list[str]) -> str:
-    """Write down in the home what is wrong with each bad row of a table; return where."""
-    folder = home / "imports"
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f} {table[:_LONGEST_NAME]}.bad-rows.txt"
-    file.write_text("".join(f"{row}\n" for row in bad), encoding="utf-8", errors="replace")
-    return str(file)
 
 
 def _first(texts: list[str], limit: int) -> list[str]:

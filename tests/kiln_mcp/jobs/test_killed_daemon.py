@@ -391,7 +391,7 @@ async def test_a_time_limit_is_true_though_the_clock_goes_back(
         took = anyio.current_time() - started
     assert report["state"] == "stopped", report
     assert "the 4 s are over" in report["error"]
-    assert 4 <= took < 10
+    assert 4 <= took < 30  # a day if it were the clock's; a busy machine takes a while to end
     assert len(counting.questions) < items
 
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 import sqlalchemy as sa
 
@@ -227,6 +228,35 @@ async def test_a_wish_to_stop_outlives_the_process_that_was_to_hear_it(
         await asyncio.to_thread(wish, job.id)
     async with runner(tmp_path, double) as jobs:
         assert (await jobs.wait(job.id, 20)).state is state
+
+
+async def test_a_wish_to_stop_is_heard_once_though_a_heartbeat_hears_it_too(tmp_path: Path) -> None:
+    begun = asyncio.Event()
+
+    async def begin(job: Job, report: ReportProgress) -> Result:
+        begun.set()
+        return await work_forever(job, report)
+
+    async with runner(tmp_path, begin) as jobs:
+        job = (await jobs.start("never", {})).id
+        with anyio.fail_after(20):
+            await begun.wait()
+    JobTable(open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}")).request_pause(job)
+    heard = asyncio.Event()
+
+    async def count_when_heard(job_id: str) -> int:
+        await heard.wait()
+        return 0
+
+    async def hold_until_it_ends(job_id: str) -> None:
+        """Return, so that the heartbeat stops the job, while the job writes its end."""
+        anyio.to_thread.current_default_thread_limiter().total_tokens = 1
+        heard.set()
+        for _ in range(4):  # the job and this take turns with the one thread
+            await anyio.to_thread.run_sync(int)
+
+    async with JobRunner(quick(tmp_path), double, hold_until_it_ends, count_when_heard) as jobs:
+        assert (await jobs.wait(job, 5)).state is JobState.PAUSED
 
 
 async def test_a_job_goes_on_after_its_process_ended_in_good_order(tmp_path: Path) -> None:

@@ -54,11 +54,12 @@ async def test_a_trial_reports_a_refusal_and_continues(loopback: Loopback) -> No
         loopback.replies.append(loopback.reply(content='{"ready": true}'))
         loopback.fail(400, "logprobs are not supported")
         loopback.fail(400, "this model has no tools")
+        loopback.replies.append(loopback.reply(content='{"answer": "ready"}'))
         trial = await try_model(engine, "p/tiny", "test")
     refused = Ability.REFUSED
-    expected = Abilities(refused, Ability.SEEN, refused, refused, Ability.SEEN)
+    expected = Abilities(refused, Ability.SEEN, refused, Ability.IN_WORDS, Ability.SEEN)
     assert trial.description.abilities == expected
-    assert len(trial.problems) == 2
+    assert len(trial.problems) == 1
     assert "logprobs are not supported" in trial.problems[0]
 
 

@@ -208,7 +208,7 @@ async def test_requests_a_minute_are_those_of_all_workers_together(postgres: str
 
                 for _ in range(60):
                     group.start_soon(ask)
-        assert 0.9 <= time.monotonic() - started < 5
+        assert time.monotonic() - started >= 0.9
 
 
 async def test_an_unreachable_database_is_named_without_its_password() -> None:

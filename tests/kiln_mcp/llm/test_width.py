@@ -1,12 +1,16 @@
 """How many items a run opens, and what it says about its calls in flight."""
 
+from collections import Counter
 from typing import Any
 
 import anyio
 
 from kiln_mcp.llm import Budget, BudgetLimit, Engine, EngineSettings, Message, ModelRequest
 from kiln_mcp.llm import ServerSettings as Server
+from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 from kiln_mcp.llm.engine import ITEMS_A_CALL
+from kiln_mcp.llm.limits.rate_limiter import RateLimiter
+from kiln_mcp.llm.limits.shared_limits import ServerLimits
 from kiln_mcp.workbench.progress import Relay
 
 Loopback = Any  # the fixture's class lives in conftest
@@ -38,33 +42,33 @@ async def test_the_width_follows_what_a_refusal_for_being_too_fast_teaches(
         assert engine.width(["p/other"])() == 6 * ITEMS_A_CALL
 
 
-async def test_two_jobs_of_one_server_share_it_and_one_alone_has_all(loopback: Loopback) -> None:
-    loopback.text = "hi"
-    loopback.late_s = 30
-    async with engine_of(loopback) as engine:
-        budgets = [await engine.budget(f"jobs/{job}", BudgetLimit()) for job in ("a", "b")]
-        relays = [Relay(_hear([])), Relay(_hear([]))]
+async def test_jobs_that_ask_one_server_have_equally_many_calls_in_flight() -> None:
+    gate = RateLimiter("p", ServerLimits(concurrency=4))
+    in_flight: Counter[str] = Counter()
+    ends: list[anyio.Event] = []
+    async with Engine(EngineSettings(environment={})) as engine:
+        first, second = [await engine.budget(f"jobs/{job}", BudgetLimit()) for job in "ab"]
 
-        async def ask(budget: Budget, relay: Relay, number: int) -> None:
-            view = engine.within(budget).with_listener(relay.say, relay.gauge)
-            await view.complete(question(number), asker="test")
+    async def ask(budget: Budget) -> None:
+        async with gate.request(question(), WaitPolicy("p/tiny", budget)):
+            in_flight[budget.name] += 1
+            ends.append(end := anyio.Event())
+            await end.wait()
+            in_flight[budget.name] -= 1
 
-        async with anyio.create_task_group() as group:
-            for number in range(12):
-                group.start_soon(ask, budgets[0], relays[0], number)
-            await loopback.wait_for(6)
-            assert relays[0].gauge.sentence == "6 of 6 calls in flight."
-            group.cancel_scope.cancel()
-        loopback.late_s = 0.0
-        loopback.bodies.clear()
-        async with anyio.create_task_group() as group:
-            for number in range(100, 130):
-                group.start_soon(ask, budgets[0], relays[0], number)
-            for number in range(200, 210):
-                group.start_soon(ask, budgets[1], relays[1], number)
-        asked = [int(body["messages"][0]["content"][6:-1]) for body in loopback.bodies]
-        # The small job is done while the large one still waits.
-        assert max(place for place, number in enumerate(asked) if number >= 200) < 30
+    async with anyio.create_task_group() as group:
+        for _ in range(9):
+            group.start_soon(ask, first)
+        await anyio.wait_all_tasks_blocked()
+        assert in_flight == {"jobs/a": 4}
+        for _ in range(9):
+            group.start_soon(ask, second)
+        await anyio.wait_all_tasks_blocked()
+        for end in ends[:2]:
+            end.set()
+        await anyio.wait_all_tasks_blocked()
+        assert in_flight == {"jobs/a": 2, "jobs/b": 2}
+        group.cancel_scope.cancel()
 
 
 async def test_progress_names_the_calls_in_flight_and_what_the_server_allows(

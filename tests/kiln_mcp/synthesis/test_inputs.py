@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import anyio.lowlevel
 from pydantic import JsonValue
 
 from kiln_mcp.synthesis.coverage_plan import Aim, Cell
@@ -43,3 +44,28 @@ async def test_inputs_like_existing_ones_are_rejected_until_the_rounds_end() -> 
     maker = FixedMaker(["Where is my parcel today?"])
     made = await make_inputs(maker, [CELL], ["Where is my parcel today?"], None, lambda: 2)
     assert (made.inputs, made.reject_count, maker.turns) == ((), 3, 3)
+
+
+@dataclass
+class UnevenMaker:
+    """Answers the first cells last; texts of different cells are alike."""
+
+    model: str = "uneven"
+
+    async def propose(
+        self, cell: Cell, count: int, turn: int, existing: Sequence[str]
+    ) -> Sequence[str]:
+        for _ in range(20 - int(cell.topic)):
+            await anyio.lowlevel.checkpoint()
+        shared = f"word{int(cell.topic) // 2} turn{turn}"
+        return [shared, *(f"{shared} {cell.topic}x{n} y{n}" for n in range(count))]
+
+
+async def test_the_same_inputs_are_made_whatever_the_width() -> None:
+    plan = [Cell(str(topic), Aim.ANY, 3) for topic in range(8)]
+    narrow, wide = [
+        await make_inputs(UnevenMaker(), plan, [], None, lambda width=width: width)
+        for width in (1, 8)
+    ]
+    assert narrow == wide
+    assert narrow.reject_count

@@ -101,7 +101,7 @@ async def test_what_is_paid_for_waits_for_a_lock_that_others_give_up_on(tmp_path
     folder.mkdir()
     was_busy = anyio.Event()
 
-    async def listener(written: Sequence[str]) -> None:
+    async def listener(written: Sequence[FileEdit]) -> None:
         if not written:
             was_busy.set()
 

@@ -31,6 +31,7 @@ from storage.exchange import (
     BadRow,
     RunTable,
     new_run_table,
+    source_of,
 )
 
 _FORMS = [
@@ -44,9 +45,9 @@ _tag = _text.filter(lambda tag: not any(character.isspace() for character in tag
 
 def _read(content: str | bytes, name: str) -> tuple[list[TaskRun], dict[int, str]]:
     held = content.encode() if isinstance(content, str) else content
-    rows = [row for _, row in RunTable(held, name)]
+    rows = [row for _, row in RunTable(source_of(held, name))]
     bad = {row.number: row.reason for row in rows if isinstance(row, BadRow)}
-    return [row for row in rows if isinstance(row, TaskRun)], bad
+    return [row.record for row in rows if not isinstance(row, BadRow)], bad
 
 
 def _written(runs: Sequence[TaskRun], form: str) -> bytes:
@@ -199,8 +200,8 @@ def test_what_would_become_something_else_is_refused_in_its_row(more: str, reaso
 
 
 def test_unknown_columns_of_one_name_are_all_named() -> None:
-    table = RunTable(b"input,output,a,a\n1,2,3,4\n", "t.csv")
-    assert [run.input for _, run in table if isinstance(run, TaskRun)] == ["1"]
+    table = RunTable(source_of(b"input,output,a,a\n1,2,3,4\n", "t.csv"))
+    assert [run.record.input for _, run in table if not isinstance(run, BadRow)] == ["1"]
     assert list(table.unknown_columns) == ["a", "a (2)"]
 
 
@@ -283,8 +284,8 @@ def test_a_byte_that_is_no_text_costs_its_own_row_alone(
 
 
 def test_a_byte_that_is_no_text_in_the_name_of_a_column_costs_nothing() -> None:
-    table = RunTable("input,output,né\n1,2,3\n4,5,6\n".encode("latin-1"), "t.csv")
-    assert [run.input for _, run in table if isinstance(run, TaskRun)] == ["1", "4"]
+    table = RunTable(source_of("input,output,né\n1,2,3\n4,5,6\n".encode("latin-1"), "t.csv"))
+    assert [run.record.input for _, run in table if not isinstance(run, BadRow)] == ["1", "4"]
     assert list(table.unknown_columns) == ["n\ufffd"]
 
 
@@ -298,9 +299,10 @@ def test_what_spreadsheets_save_is_read(encoding: str, delimiter: str, end: str)
         [[" Input", "OUTPUT", "Tags", "mine"], ["é", 'say "a;b,c"\nand on', "a;b", "x"], [], ["1"]]
     )
     writer.writerows([["q", "r", "", ""], ["s", "t", "", "", "", ""], ["u", "v", "w", "x", "y"]])
-    table = RunTable(out.getvalue().encode(encoding), "t.csv")
-    runs = [row for _, row in table if isinstance(row, TaskRun)]
-    bad = [row.number for _, row in table if isinstance(row, BadRow)]
+    table = RunTable(source_of(out.getvalue().encode(encoding), "t.csv"))
+    rows = [row for _, row in table]
+    runs = [row.record for row in rows if not isinstance(row, BadRow)]
+    bad = [row.number for row in rows if isinstance(row, BadRow)]
     assert [(run.input, run.tags) for run in runs] == [("é", ("a", "b")), ("q", ()), ("s", ())]
     assert runs[0].output.output == 'say "a;b,c"\nand on'
     assert bad == [4, 7]
@@ -431,9 +433,9 @@ import sys
 sys.modules["pyarrow"] = None
 from pathlib import Path
 from storage.errors import Refusal
-from storage.exchange import RunTable, new_run_table
+from storage.exchange import RunTable, new_run_table, source_of
 new = new_run_table(Path("t.parquet"), of=Path("p"))
-for use in (lambda: list(RunTable(b"x", "t.parquet")), new.__enter__):
+for use in (lambda: list(RunTable(source_of(b"x", "t.parquet"))), new.__enter__):
     try:
         use()
     except Refusal as error:

@@ -242,7 +242,7 @@ async def test_undoing_the_first_change_leaves_the_project_and_can_be_undone(
         await Sharing(store).undo(first.change, "project.kiln")
     done = await Sharing(store).undo(first.change)
     assert done == "Delete the task T; the project's own record stays"
-    assert set(_files(store.folder)) == {"project.kiln"}
+    assert set(_files(store.folder)) == {"project.kiln", ".gitattributes"}
     assert [entry.label for entry in await store.trash()] == ["T"]
     await Sharing(store).sync()
     await Sharing(store).undo((await Sharing(store).history())[0].change)
@@ -255,7 +255,7 @@ async def test_what_was_never_synced_is_undone_but_for_the_project(tmp_path: Pat
         await Sharing(new).share()
         await new.save(Task(name="T", instruction="One."), parent=new.project)
         await Sharing(new).undo(UNSYNCED)
-        assert set(_files(new.folder)) == {"project.kiln"}
+        assert set(_files(new.folder)) == {"project.kiln", ".gitattributes"}
         await Sharing(new).sync()
         await Sharing(new).undo((await Sharing(new).history())[0].change)
         assert [task.name for task in await new.children(new.project, Task)] == ["T"]

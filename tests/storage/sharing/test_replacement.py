@@ -99,7 +99,8 @@ async def test_what_is_not_shared_stays_where_all_else_goes(
     secret = ana.side_folder(await _task(ana)) / ".env"
     secret.write_text("mine", encoding="utf-8")
     await Sharing(ana).sync()
-    assert set(_files(ana)) == {"project.kiln", secret.relative_to(ana.folder).as_posix()}
+    own_files = {"project.kiln", ".gitattributes"}
+    assert set(_files(ana)) == {*own_files, secret.relative_to(ana.folder).as_posix()}
 
 
 async def test_what_comes_while_the_last_of_its_folder_is_deleted_here_stays(

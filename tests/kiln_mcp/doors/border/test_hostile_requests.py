@@ -27,6 +27,9 @@ ROOT: Final = Path(__file__).parents[4]
 PROGRAM: Final = "import sys; from kiln_mcp.doors.cli import main; sys.exit(main())"
 OPEN_FILES: Final = 256
 ANSWERED_WITHIN_S: Final = 2.0
+SWITCHES: Final = 5
+"""How often an answer waits for a core: in the client, and in the threads of the daemon."""
+PAUSE_S: Final = 0.05
 META: Final[Mapping[str, object]] = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientCapabilities": {},
@@ -43,6 +46,7 @@ class Witness:
 
     home: Path
     slowest_s: float = 0.0
+    core_wait_s: float = 0.0
     answers: int = 0
     failures: list[str] = field(default_factory=list)
     heard: threading.Event = field(default_factory=threading.Event)
@@ -52,7 +56,10 @@ class Witness:
         daemon = Daemon(self.home)
         daemon.find()
         by_tcp = daemon.address._replace(path="")
-        while not self.over.wait(0.05):
+        while not self.over.is_set():
+            paused = time.monotonic()
+            self.over.wait(PAUSE_S)
+            self.core_wait_s = max(self.core_wait_s, time.monotonic() - paused - PAUSE_S)
             address = (by_tcp, daemon.address)[self.answers % 2]
             began = time.monotonic()
             try:
@@ -102,7 +109,8 @@ class Target:
             witness.over.set()
             thread.join(30)
         assert witness.failures == []
-        assert witness.slowest_s < ANSWERED_WITHIN_S
+        # Other tests use the cores too: what a thread waits for one is no fault of the daemon.
+        assert witness.slowest_s < ANSWERED_WITHIN_S + SWITCHES * witness.core_wait_s
 
 
 @pytest.fixture(scope="module")

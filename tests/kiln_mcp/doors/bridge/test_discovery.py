@@ -26,6 +26,7 @@ CONVERSATION = b"""\
 "capabilities":{},"clientInfo":{"name":"test","version":"1"}}}
 {"jsonrpc":"2.0","method":"notifications/initialized"}
 {"jsonrpc":"2.0","id":2,"method":"tools/list"}
+{"jsonrpc":"2.0","id":3,"method":"resources/templates/list"}
 """
 
 
@@ -66,7 +67,10 @@ def stop(home: Path) -> None:
 
 
 def converse(home: Path, **more: str) -> tuple[list[str], str]:
-    """Return what a bridge says to a client that lists the tools, and what it complains of."""
+    """Return what a bridge says to a client that lists, and what it complains of.
+
+    The last request needs a server; the others are answered from a file if no daemon runs.
+    """
     environment = {**os.environ, "KILN_MCP_HOME": str(home), "PYTHONPATH": str(ROOT), **more}
     with subprocess.Popen(
         [sys.executable, "-c", BRIDGE],
@@ -81,7 +85,7 @@ def converse(home: Path, **more: str) -> tuple[list[str], str]:
         deadline.start()
         bridge.stdin.write(CONVERSATION)
         bridge.stdin.flush()
-        replies = [bridge.stdout.readline().decode() for _ in range(2)]
+        replies = [bridge.stdout.readline().decode() for _ in range(3)]
         _, complaints = bridge.communicate(timeout=30)
         deadline.cancel()
     return replies, complaints.decode()
@@ -94,7 +98,7 @@ def test_a_client_that_starts_replaces_an_older_daemon(tmp_path: Path) -> None:
     assert asked == ["/stop Bearer old"]
     known = json.loads((tmp_path / "daemon.json").read_text(encoding="utf-8"))
     assert known["version"] == __version__
-    assert [json.loads(reply)["id"] for reply in replies] == [1, 2]
+    assert [json.loads(reply)["id"] for reply in replies] == [1, 2, 3]
     assert complaints == ""
     stop(tmp_path)
 
@@ -159,7 +163,7 @@ def test_where_no_daemon_starts_the_client_is_served_all_the_same_and_told_why(
 ) -> None:
     with FileLock(tmp_path / "daemon.lock"):  # as if one hung that nobody can reach
         replies, complaints = converse(tmp_path)
-    assert [json.loads(reply)["id"] for reply in replies] == [1, 2]
+    assert [json.loads(reply)["id"] for reply in replies] == [1, 2, 3]
     assert complaints.startswith("kiln-mcp: The daemon did not start within 10 s: ")
     assert "Another daemon serves" in complaints
     assert f"{tmp_path / 'daemon.log'}. Serving from this process instead" in complaints
@@ -198,7 +202,7 @@ def test_bridge_and_command_line_mean_the_same_by_a_home_that_is_served() -> Non
 def test_without_a_database_of_jobs_the_daemon_serves_all_the_rest(tmp_path: Path) -> None:
     nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
     replies, complaints = converse(tmp_path, KILN_MCP_DATABASE_URL=nowhere)
-    assert [json.loads(reply)["id"] for reply in replies] == [1, 2]
+    assert [json.loads(reply)["id"] for reply in replies] == [1, 2, 3]
     assert complaints == ""
     stop(tmp_path)
 
@@ -213,14 +217,14 @@ def test_garbage_in_the_home_keeps_nobody_from_what_works_without_it(
     (tmp_path / spoilt).write_bytes(b"no such thing at all " * 1000)
     replies, complaints = converse(tmp_path)
     answers = [json.loads(reply) for reply in replies]
-    assert [answer["id"] for answer in answers] == [1, 2]
+    assert [answer["id"] for answer in answers] == [1, 2, 3]
     assert all("result" in answer for answer in answers)
     assert "Traceback" not in complaints
     stop(tmp_path)
 
 
 @pytest.mark.slow
-def test_where_nothing_can_be_served_each_request_is_answered_with_the_reason(
+def test_where_nothing_can_be_served_a_request_is_answered_with_the_reason(
     tmp_path: Path,
 ) -> None:
     hidden = tmp_path / "hidden"
@@ -232,8 +236,8 @@ def test_where_nothing_can_be_served_each_request_is_answered_with_the_reason(
         PYTHONPATH=os.pathsep.join((str(hidden), str(ROOT))),
     )
     answers = [json.loads(reply) for reply in replies]
-    assert [answer["id"] for answer in answers] == [1, 2]
-    for said in (*(answer["error"]["message"] for answer in answers), complaints):
+    assert [answer["id"] for answer in answers] == [1, 2, 3]
+    for said in (answers[-1]["error"]["message"], complaints):
         assert "psycopg is not installed" in said
         assert "Traceback" not in said
 

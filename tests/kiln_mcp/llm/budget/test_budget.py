@@ -267,7 +267,7 @@ async def test_a_call_without_an_answer_in_time_counts_as_its_whole_reservation(
     loopback: Loopback,
 ) -> None:
     loopback.late_s = 60.0
-    budget = await ask_server(loopback, BudgetLimit(), timeout_s=0.05, attempts=3)
+    budget = await ask_server(loopback, BudgetLimit(), timeout_s=0.25, attempts=3)
     assert len(loopback.bodies) == 3
     assert budget.expense == budget.losses == MOST + MOST + MOST
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kiln_mcp.doors.cli.extensions import may_be_installed
+from kiln_mcp.doors.border.extensions import may_be_installed
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,219 @@
+"""What the refusals of servers teach about their dialects: one table of sentences.
+
+A lesson holds if its words are in the refusal, the request used the feature, and there is another
+way to ask. Sources: the sentences of OpenAI, vLLM, TGI, llama.cpp, Ollama, LM Studio, OpenRouter,
+Groq, DeepSeek, Mistral, Gemini, and of the chat templates of Gemma, Mistral and Qwen.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from kiln_mcp.llm.messages import ModelRequest
+from kiln_mcp.llm.providers.dialect import Dialect
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a refusal teaches.
+
+    Attributes:
+        feature: A field of `Dialect`.
+        value: Its new value.
+        is_about_schema: Whether it holds for the request's schema alone, not for the model.
+    """
+
+    feature: str
+    value: str
+    is_about_schema: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    """A kind of refusal.
+
+    Attributes:
+        feature: A field of `Dialect`.
+        words: A pattern that must be in the refusal.
+        next: The next value, by the one with which the request was sent.
+        uses: Whether a request uses the feature.
+        streams: Whether it is about streams alone, or whole answers alone; None for both.
+    """
+
+    feature: str
+    words: re.Pattern[str]
+    next: Mapping[str, str]
+    uses: Callable[[ModelRequest], bool]
+    streams: bool | None = None
+
+
+_REFUSED: Final = (
+    r"(?:un|not |n't |in)(?:yet )?"
+    r"(?:support|allow|permit|implement|enabl|avail|recogni|expect|know|valid)"
+    r"|do(?:es)? ?n[o']t (?:support|accept|allow|exist)|extra (?:input|field|param)|forbidden"
+    r"|cannot|can't|must (?:not|be)|only|requires|no endpoints|has no|takes no|disabled|strictly"
+)
+
+
+def _parameter(name: str) -> re.Pattern[str]:
+    """Return the pattern of a refusal that names a parameter, in any order."""
+    return re.compile(
+        rf"(?:{name}).*?(?:{_REFUSED})|(?:{_REFUSED}).*?(?:{name})", re.IGNORECASE | re.DOTALL
+    )
+
+
+def _pattern(words: str) -> re.Pattern[str]:
+    return re.compile(words, re.IGNORECASE | re.DOTALL)
+
+
+def _has_system(request: ModelRequest) -> bool:
+    return any(message.role == "system" for message in request.messages) or bool(
+        request.raw_text or request.tools
+    )
+
+
+def _always(request: ModelRequest) -> bool:
+    del request
+    return True
+
+
+_NO_NEXT: Final[Mapping[str, str]] = {"yes": "no"}
+_ABOUT_SCHEMA: Final = _pattern(
+    r"invalid (?:json )?schema|schema (?:is |was )?(?:too|invalid|not valid)|in schema|\$ref|"
+    r"additionalproperties|(?:schema|json) (?:keyword|feature)|keyword .{0,40}not|too many states"
+)
+_LARGEST: Final = _pattern(
+    r"(?:max\w*_tokens|completion tokens|output tokens).*?(?:at most|less than or equal to|"
+    r"maximum(?: allowed)?(?: value)?(?: is| of)?:?|<=|\[\d+, ?)\s*[`'\"]?(\d{1,8})"
+    r"|max\w*_tokens\D{0,20}\d+ > (\d{1,8})"
+)
+SENTENCES: Final = (
+    _Sentence(
+        "json_mode",
+        _pattern(
+            r"response_?format|json_?schema|json_?object|guided|grammar|structured.?output|json.?mode"
+        ),
+        {"schema": "object", "object": "words"},
+        lambda request: request.schema is not None,
+    ),
+    _Sentence(
+        "length_field",
+        _pattern(r"max_tokens.*max_completion_tokens"),
+        {"max_tokens": "max_completion_tokens"},
+        _always,
+    ),
+    _Sentence(
+        "length_field",
+        _pattern(r"max_completion_tokens.*max_tokens"),
+        {"max_completion_tokens": "max_tokens"},
+        _always,
+    ),
+    _Sentence(
+        "length_field",
+        _parameter("max_tokens|max_completion_tokens"),
+        {"max_tokens": "max_completion_tokens", "max_completion_tokens": "none"},
+        _always,
+    ),
+    _Sentence(
+        "temperature",
+        _pattern(r"temperature.*(?:strictly positive|greater than 0|> ?0|positive)"),
+        {"any": "positive", "positive": "default"},
+        _always,
+    ),
+    _Sentence(
+        "temperature",
+        _parameter("temperature"),
+        {"any": "default", "positive": "default"},
+        _always,
+    ),
+    _Sentence(
+        "seed",
+        _parameter(r"\bseed\b"),
+        _NO_NEXT,
+        lambda request: request.seed is not None or bool(request.sample),
+    ),
+    _Sentence("stop", _parameter(r"\bstop\b"), _NO_NEXT, lambda request: bool(request.stop)),
+    _Sentence(
+        "logprobs", _parameter("logprobs"), _NO_NEXT, lambda request: request.top_logprobs > 0
+    ),
+    _Sentence(
+        "tools",
+        _parameter(r"\btools?\b|tool[_ -](?:use|choice|call)|function.call"),
+        {"native": "words"},
+        lambda request: bool(request.tools),
+    ),
+    _Sentence(
+        "streaming_usage",
+        _parameter("stream_options|include_usage"),
+        _NO_NEXT,
+        _always,
+        streams=True,
+    ),
+    _Sentence("streaming", _parameter(r"\bstream(?:ing)?\b"), _NO_NEXT, _always, streams=True),
+    _Sentence(
+        "streaming",
+        _pattern(r"only supports? stream|stream.{0,20}must be (?:set to )?true|requires? stream"),
+        {"yes": "only"},
+        _always,
+        streams=False,
+    ),
+    _Sentence(
+        "turns",
+        _pattern(r"unexpected role.{0,20}after"),
+        {"any": "alternate"},
+        _always,
+    ),
+    _Sentence(
+        "system_role",
+        _pattern(
+            r"system.{0,20}(?:role|message|prompt|instruction)s? ?(?:is|are)? ?"
+            r"(?:not|un)|(?:not|n't|un)\w* ?support\w*.{0,30}system|role:? ?['\"`]?system|"
+            r"developer instruction|only user.{0,30}role|unexpected role|"
+            r"role.{0,40}(?:one of|must be|should be|only).{0,40}user|['\"]system['\"] is not"
+        ),
+        _NO_NEXT,
+        _has_system,
+    ),
+    _Sentence(
+        "turns",
+        _pattern(
+            r"alternat|system message must|must be (?:at )?the (?:beginning|first)|consecutive"
+        ),
+        {"any": "alternate"},
+        _always,
+    ),
+    _Sentence("system_role", _pattern(r"alternat"), _NO_NEXT, _has_system),
+)
+
+
+def lesson_of(
+    refusal: str, request: ModelRequest, dialect: Dialect, *, streams: bool
+) -> Lesson | None:
+    """Return what a server's words teach; None if nothing, or nothing new.
+
+    Args:
+        refusal: The server's words.
+        request: The request that was refused.
+        dialect: How it was sent.
+        streams: Whether a stream was asked for.
+    """
+    largest = _LARGEST.search(refusal)
+    if largest is not None:
+        most = next(filter(None, largest.groups()))
+        if 0 < int(most) < dialect.longest(request):
+            return Lesson("most_tokens", str(int(most)))
+    for sentence in SENTENCES:
+        value = sentence.next.get(_value(dialect, sentence.feature, request))
+        is_apt = sentence.streams in {None, streams} and sentence.uses(request)
+        if value is not None and is_apt and sentence.words.search(refusal):
+            is_schema = (
+                sentence.feature == "json_mode" and _ABOUT_SCHEMA.search(refusal) is not None
+            )
+            return Lesson(sentence.feature, value, is_about_schema=is_schema)
+    return None
+
+
+def _value(dialect: Dialect, feature: str, request: ModelRequest) -> str:
+    mode = dialect.json_mode_of(request) if feature == "json_mode" else None
+    return mode or dialect.value(feature)

@@ -1,0 +1,255 @@
+"""The dialects of models, learned from refusals and kept in the home with their date."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, LiteralString
+
+from kiln_mcp.llm.abilities import Abilities, Ability
+from kiln_mcp.llm.errors import (
+    ContextOverflow,
+    ModelError,
+    RejectedRequest,
+    ServerFailure,
+    UnknownModel,
+    one_line,
+)
+from kiln_mcp.llm.messages import ModelRequest
+from kiln_mcp.llm.providers.dialect import STANDARD, Dialect
+from kiln_mcp.llm.providers.dialect_lessons import Lesson, lesson_of
+from storage.sqlite_files import open_shared
+
+_MOST_SCHEMAS: Final = 1024
+_TABLE: Final[LiteralString] = """
+CREATE TABLE IF NOT EXISTS dialects (
+    server TEXT NOT NULL,
+    model TEXT NOT NULL,
+    feature TEXT NOT NULL,
+    value TEXT NOT NULL,
+    sentence TEXT NOT NULL,
+    learned_at REAL NOT NULL,
+    PRIMARY KEY (server, model, feature)
+) STRICT, WITHOUT ROWID;
+"""
+_READ: Final[LiteralString] = """
+SELECT feature, value, sentence, learned_at FROM dialects
+WHERE server = :server AND model = :model ORDER BY feature
+"""
+_LEARN: Final[LiteralString] = """
+INSERT OR REPLACE INTO dialects (server, model, feature, value, sentence, learned_at)
+VALUES (:server, :model, :feature, :value, :sentence, :learned_at)
+"""
+_FORGET: Final[LiteralString] = "DELETE FROM dialects WHERE server = :server AND model = :model"
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedFact:
+    """What was learned of a model.
+
+    Attributes:
+        feature: A field of `Dialect`.
+        value: Its value.
+        sentence: The server's words.
+        learned_at: Seconds since 1970.
+    """
+
+    feature: str
+    value: str
+    sentence: str
+    learned_at: float
+
+    def __str__(self) -> str:
+        day = time.strftime("%Y-%m-%d", time.gmtime(self.learned_at))
+        return f"{self.feature.replace('_', ' ')}: {self.value} (learned {day}: {self.sentence})"
+
+
+def abilities_in(dialect: Dialect, facts: Sequence[LearnedFact]) -> Abilities:
+    """Return what a dialect says of a model's abilities.
+
+    Args:
+        dialect: The dialect.
+        facts: What of it was learned from refusals; the rest is configured.
+    """
+    is_learned = any(fact.feature == "json_mode" for fact in facts)
+    has_schema = dialect.json_mode == "schema"
+    return Abilities(
+        json_schema=Ability.UNKNOWN
+        if has_schema
+        else (Ability.REFUSED if is_learned else Ability.NO),
+        json_object=Ability.REFUSED if dialect.json_mode == "words" else Ability.UNKNOWN,
+        logprobs=Ability.REFUSED if dialect.logprobs == "no" else Ability.UNKNOWN,
+        tools=Ability.IN_WORDS if dialect.tools == "words" else Ability.UNKNOWN,
+        streaming=Ability.REFUSED if dialect.streaming == "no" else Ability.UNKNOWN,
+    )
+
+
+class Dialects:
+    """The dialects of all models, shared by the processes of a home.
+
+    A lookup reads a few rows in the event loop, which takes microseconds. A file that cannot be
+    used is replaced by memory: then each process learns by itself.
+    """
+
+    def __init__(self, path: Path | None, clock: Callable[[], float] = time.time) -> None:
+        """Name the file.
+
+        Args:
+            path: The SQLite file; None for memory.
+            clock: Seconds since 1970.
+        """
+        self._path = path
+        self._clock = clock
+        self._connection: sqlite3.Connection | None = None
+        self._schemas: dict[tuple[str, str, str], str] = {}
+
+    def of_server(self, server: str, default: Dialect = STANDARD) -> "ServerDialects":
+        """Return the dialects of one server's models.
+
+        Args:
+            server: Its address, or the name of a library that reaches it.
+            default: The dialect of a model of which nothing was learned.
+        """
+        return ServerDialects(self, server, default)
+
+    def facts(self, server: str, model: str) -> list[LearnedFact]:
+        """Return what was learned of a model."""
+        rows = self._run(_READ, server=server, model=model)
+        return [LearnedFact(*row) for row in rows]
+
+    def learn(self, server: str, model: str, lesson: Lesson, sentence: str) -> None:
+        """Keep a lesson."""
+        self._run(
+            _LEARN,
+            server=server,
+            model=model,
+            feature=lesson.feature,
+            value=lesson.value,
+            sentence=sentence,
+            learned_at=self._clock(),
+        )
+
+    def forget(self, server: str, model: str) -> None:
+        """Forget what was learned of a model."""
+        self._run(_FORGET, server=server, model=model)
+        self._schemas = {
+            key: mode for key, mode in self._schemas.items() if key[:2] != (server, model)
+        }
+
+    def schema_mode(self, server: str, model: str, schema: str) -> str | None:
+        """Return the JSON mode for a schema that the model refused; None if it did not."""
+        return self._schemas.get((server, model, schema))
+
+    def learn_schema_mode(self, server: str, model: str, schema: str, mode: str) -> None:
+        """Remember, in this process, the JSON mode for a schema that the model refuses."""
+        if len(self._schemas) >= _MOST_SCHEMAS:
+            self._schemas.clear()
+        self._schemas[server, model, schema] = mode
+
+    def _run(self, statement: LiteralString, **values: str | float) -> list[Any]:
+        try:
+            if self._connection is None:
+                self._connection = self._open(self._path)
+            with self._connection:
+                return self._connection.execute(statement, values).fetchall()
+        except (sqlite3.Error, OSError):
+            if self._path is None:
+                raise
+            self._path = None
+            self.close()
+            return self._run(statement, **values)
+
+    def _open(self, path: Path | None) -> sqlite3.Connection:
+        connection = open_shared(path)
+        try:
+            connection.executescript(_TABLE)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+        self._connection = None
+
+
+class ServerDialects:
+    """The dialects of one server's models."""
+
+    def __init__(self, dialects: Dialects, server: str, default: Dialect) -> None:
+        self._dialects = dialects
+        self._server = server
+        self._default = default
+
+    def of(self, model: str) -> Dialect:
+        """Return how a model is asked."""
+        return self._default.adopt({fact.feature: fact.value for fact in self.facts(model)})
+
+    def of_request(self, request: ModelRequest) -> Dialect:
+        """Return how a model is asked for this request, whose schema it may have refused."""
+        dialect = self.of(request.model)
+        mode = self._dialects.schema_mode(self._server, request.model, _schema_text(request))
+        if mode is None or dialect.json_mode == "words":
+            return dialect
+        return dialect.adopt({"json_mode": mode})
+
+    def facts(self, model: str) -> list[LearnedFact]:
+        """Return what was learned of a model."""
+        return self._dialects.facts(self._server, model)
+
+    def forget(self, model: str) -> None:
+        """Forget what was learned of a model."""
+        self._dialects.forget(self._server, model)
+
+    def learn_from(
+        self, error: ModelError, request: ModelRequest, dialect: Dialect, *, streams: bool = False
+    ) -> bool:
+        """Learn from a refusal; return whether to send the request again at once.
+
+        Args:
+            error: The refusal.
+            request: The request.
+            dialect: How it was sent. Another request may have taught the lesson meanwhile.
+            streams: Whether a stream was asked for.
+        """
+        words = _words_of(error)
+        lesson = lesson_of(words, request, dialect, streams=streams) if words else None
+        if lesson is None:
+            return False
+        if self.of_request(request).value(lesson.feature) != dialect.value(lesson.feature):
+            return True
+        model = request.model
+        if lesson.is_about_schema:
+            schema = _schema_text(request)
+            self._dialects.learn_schema_mode(self._server, model, schema, lesson.value)
+        else:
+            self._dialects.learn(self._server, model, lesson, one_line(words))
+        return True
+
+    def missing_logprobs(self, request: ModelRequest, dialect: Dialect) -> RejectedRequest | None:
+        """Return the refusal of a request for logprobs that the model does not give."""
+        if not request.top_logprobs or dialect.logprobs == "yes":
+            return None
+        words = [fact.sentence for fact in self.facts(request.model) if fact.feature == "logprobs"]
+        return RejectedRequest(request.model, f"it gives no logprobs. {' '.join(words)}")
+
+
+def _schema_text(request: ModelRequest) -> str:
+    return "" if request.schema is None else json.dumps(request.schema, sort_keys=True)
+
+
+def _words_of(error: ModelError) -> str:
+    """Return the server's own words in a refusal; empty if it says nothing of a dialect."""
+    match error:
+        case ContextOverflow():
+            return ""
+        case RejectedRequest() | ServerFailure() | UnknownModel():
+            return error.detail
+        case _:
+            return ""
