@@ -223,9 +223,8 @@ def _write_one(path: Path, content: bytes, place: Path, fresh: list[Path]) -> in
     try:
         text = str(path)
         make_folder(text.rpartition(os.sep)[0])
-        file = _aside(path, place)
+        file, descriptor = _create_aside(path, place)
         fresh.append(file)
-        descriptor = os.open(file, _FRESH, 0o666)
         try:
             _write_whole(descriptor, content)
         except BaseException:
@@ -234,6 +233,14 @@ def _write_one(path: Path, content: bytes, place: Path, fresh: list[Path]) -> in
     except OSError as error:
         raise _write_error(path, error) from error
     return descriptor
+
+
+def _create_aside(path: Path, place: Path) -> tuple[Path, int]:
+    """Create a file for a new content; of thousands of short random names two may be the same."""
+    while True:
+        file = _aside(path, place)
+        with suppress(FileExistsError):
+            return file, os.open(file, _FRESH, 0o666)
 
 
 def _write_whole(descriptor: int, content: bytes) -> None:

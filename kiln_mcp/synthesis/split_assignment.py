@@ -1,16 +1,20 @@
 """Complete the deal of a split: items keep their parts, and items like them follow."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from kiln_mcp.datasets.splits import deal
 from kiln_mcp.datasets.topics import topic_of
 from kiln_mcp.synthesis.report import SplitRecord
-from storage import TaskRun
+from storage import Change, TaskRun
 from storage.errors import NextStep, Refusal
 
 FEW_TEST: Final = 25
 FEW_GOLDEN: Final = 12
+_BATCH: Final = 1000
+"""Items whose tags change in one transaction."""
 
 
 def nothing_to_deal(name: str, dealt_count: int) -> Refusal:
@@ -31,6 +35,40 @@ def nothing_to_deal(name: str, dealt_count: int) -> Refusal:
             NextStep(tool="generate_data", reason="let a model make some"),
         ],
     )
+
+
+def assignment_batches(
+    assignments: Iterable[tuple[TaskRun, str, str]], tags: Mapping[str, str]
+) -> list[Sequence[tuple[TaskRun, str]]]:
+    """Return the items whose tags change with their parts, for transactions of about a thousand.
+
+    A group is in one transaction if it has no more than that. So a process that is killed leaves
+    no group in two parts. What comes of no change at all is one empty batch.
+
+    Args:
+        assignments: Each item, its part and its group.
+        tags: The tag of each part.
+    """
+    by_group: dict[str, list[tuple[TaskRun, str]]] = defaultdict(list)
+    for run, part, group in assignments:
+        if with_part_tag(run, part, tags) is not run:
+            by_group[group].append((run, part))
+    batches: list[list[tuple[TaskRun, str]]] = [[]]
+    for members in by_group.values():
+        for begin in range(0, len(members), _BATCH):
+            some = members[begin : begin + _BATCH]
+            if batches[-1] and len(batches[-1]) + len(some) > _BATCH:
+                batches.append([])
+            batches[-1] += some
+    return list(batches)
+
+
+def assign_parts(
+    change: Change, assignments: Iterable[tuple[TaskRun, str]], tags: Mapping[str, str]
+) -> None:
+    """Note the tags of items' parts. Blocks: call it in a thread."""
+    for run, part in assignments:
+        change.amend(run, partial(with_part_tag, part=part, tags=tags))
 
 
 def with_part_tag(run: TaskRun, part: str, tags: Mapping[str, str]) -> TaskRun:

@@ -17,6 +17,7 @@ _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"')  # possessive: it keeps no state f
 _SCALAR = re.compile(r"[^\s,\]}]+")
 
 
+_scan: Final = json.JSONDecoder().raw_decode
 _encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
@@ -54,11 +55,10 @@ class _Donor:
     value: JsonValue
 
     def members(self) -> "dict[str, _Donor]":
-        if isinstance(self.node, _Leaf) or not isinstance(self.value, dict):
+        node = _open(self.node)
+        if isinstance(node, _Leaf) or not isinstance(self.value, dict):
             return {}
-        return {
-            entry.key: _Donor(entry.value, self.value[entry.key]) for entry in self.node.entries
-        }
+        return {entry.key: _Donor(entry.value, self.value[entry.key]) for entry in node.entries}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +146,23 @@ def _space_end(text: str, start: int) -> int:
 
 
 def _parse(text: str, start: int) -> tuple[_Node, int]:
+    """Return the value that begins here, with its members as they are spelled, and its end."""
     opening = text[start : start + 1]
     if opening in ("{", "["):
         return _parse_branch(text, start, "{}" if opening == "{" else "[]")
+    return _parse_leaf(text, start)
+
+
+def _open(node: _Node) -> _Node:
+    """Return a member that may have members of its own as a branch; most are never looked into."""
+    return _parse(node.text, 0)[0] if isinstance(node, _Leaf) else node
+
+
+def _parse_leaf(text: str, start: int) -> tuple[_Leaf, int]:
+    opening = text[start : start + 1]
+    if opening in ("{", "["):
+        end = _scan(text, start)[1]
+        return _Leaf(text[start:end]), end
     match = (_STRING if opening == '"' else _SCALAR).match(text, start)
     if match is None:
         raise ValueError(f"no JSON at character {start}")
@@ -182,10 +196,14 @@ def _parse_entry(text: str, position: int, *, has_key: bool) -> tuple[_Entry, in
             raise ValueError(f"no key at character {begin}")
         colon = _space_end(text, match.end())
         value_at = _space_end(text, colon + 1)
-        key, head = str(json.loads(match.group())), text[begin:value_at]
-    value, end = _parse(text, value_at)
+        key, head = _key_of(match.group()), text[begin:value_at]
+    value, end = _parse_leaf(text, value_at)
     after = _space_end(text, end)
     return _Entry(space, value, text[end:after], key, head), after
+
+
+def _key_of(text: str) -> str:
+    return str(json.loads(text)) if "\\" in text else text[1:-1]
 
 
 def _render(node: _Node) -> str:
@@ -215,6 +233,7 @@ def _patch(
         return node
     if donor is not None and same(donor.value, new):
         return donor.node
+    node = _open(node)
     if isinstance(node, _Branch) and node.entries:
         if isinstance(old, dict) and isinstance(new, dict) and node.brackets == "{}":
             return _patch_object(node, old, new, style, donor)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from pydantic import JsonValue
 
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.evals import service as evals
@@ -64,6 +65,12 @@ def edits(_: ModelRequest) -> str:
 
 def edits_of_no_block(_: ModelRequest) -> str:
     return json.dumps({"failure": "unclear", "edits": [{**EDIT, "block": "b9"}]})
+
+
+def by_turn(request: ModelRequest) -> str:
+    """Double some numbers, others for each count of demonstrations."""
+    number = int(request.messages[-1].content)
+    return json.dumps({"n": number * 2 if (number + len(request.messages)) % 3 else number})
 
 
 def constant(_: ModelRequest) -> str:
@@ -140,6 +147,21 @@ async def test_demonstrations_that_help_are_found_saved_and_measured(tmp_path: P
         assert winner.prompt is not None
         assert (winner.prompt.prompt, winner.prompt.generator_id) == (prompt.prompt, GENERATOR)
         assert without_prompt(winner) == without_prompt(first)
+
+
+async def test_the_search_takes_the_same_path_whatever_the_width(tmp_path: Path) -> None:
+    paths: list[list[JsonValue]] = []
+    async with open_bench(tmp_path, by_turn) as bench:
+        for width in (1, 16):
+            settings = EngineSettings(default_model="embedded", hosted_concurrency=width)
+            async with Engine(settings, models={"small": ScriptedModel(by_turn)}) as engine:
+                own = replace(bench, workspace=replace(bench.workspace, engine=engine))
+                answer = await own.evolve(budget=60, seed=1)
+            text = await anyio.Path(answer.trace).read_text(encoding="utf-8")
+            entries = [json.loads(line) for line in text.splitlines()]
+            paths.append([entry | {"at": ""} for entry in entries if entry["event"] == "race"])
+    assert len(paths[0]) > 1
+    assert paths[0] == paths[1]
 
 
 async def test_a_search_that_begins_anew_after_a_kill_saves_one_winner_and_one_trace(

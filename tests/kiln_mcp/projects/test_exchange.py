@@ -116,7 +116,7 @@ async def test_a_table_of_runs_is_not_written_into_the_project(
 
 async def test_a_project_travels_as_an_archive(workspace: Workspace, tmp_path: Path) -> None:
     packed = await _call(workspace, "export_project", project="P", file=str(tmp_path / "p.zip"))
-    assert packed["files"] == 2
+    assert packed["files"] == 3
     brought = await _call(
         workspace, "import_project", source=str(tmp_path / "p.zip"), folder=str(tmp_path / "q")
     )

@@ -71,7 +71,7 @@ async def test_an_exported_project_is_imported_again_byte_by_byte(
     for name in ("first.zip", "second.zip"):
         async with await ProjectStore.open(folder) as store:
             packed = await pack_project(store, tmp_path / name)
-    assert (packed.files, packed.exclusions) == (4, ())
+    assert (packed.files, packed.exclusions) == (5, ())
     first, second = ((tmp_path / name).read_bytes() for name in ("first.zip", "second.zip"))
     assert first == second
     place = await receive_project(str(tmp_path / "first.zip"), tmp_path / "again")
@@ -103,6 +103,7 @@ async def test_trash_history_and_ignored_files_do_not_travel(folder: Path, tmp_p
     with zipfile.ZipFile(tmp_path / "p.zip") as archive:
         names = [name.split("/", 1)[1] for name in archive.namelist()]
     assert [name for name in names if not name.startswith("tasks")] == [
+        ".gitattributes",
         ".gitignore",
         "README.md",
         "project.kiln",
