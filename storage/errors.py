@@ -35,7 +35,8 @@ from storage.text.excerpts import (
     length_of,
     with_excerpts,
 )
-from storage.text.kind_words import kind_word, listing_advice
+from storage.text.kind_words import kind_word
+from storage.text.suggestions import valid_names
 
 _READ_AGAIN = ". Nothing has been saved: read the record again and repeat the change."
 _NO_PARENT = (
@@ -142,13 +143,28 @@ class RecordNotFound(StorageError):
     Attributes:
         kind: The kind of record, such as "task_run".
         reference: The id or name that was looked up.
-        close: Names like it.
+        names: Valid names or ids, all or the first ones; None if unknown.
+        count: How many valid ones there are.
     """
 
-    def __init__(self, kind: str, reference: str, close: Sequence[str] = ()) -> None:
-        self.kind, self.reference, self.close = kind, reference, tuple(close)
-        hint = f" Close to it: {', '.join(close)}." if close else listing_advice(kind)
-        super().__init__(f"There is no {kind_word(kind)} with the id or name {reference!r}.{hint}")
+    def __init__(
+        self,
+        kind: str,
+        reference: str,
+        names: Sequence[str] | None = None,
+        *,
+        count: int | None = None,
+        next: Sequence[NextStep] = (),
+    ) -> None:
+        self.kind, self.reference = kind, reference
+        self.names = None if names is None else tuple(names)
+        self.count = len(names or ()) if count is None else count
+        hint = "" if names is None else valid_names(reference, names, self.count)
+        super().__init__(f"There is no {kind_word(kind)} {reference!r}.{hint}", next=next)
+
+    def with_next(self, steps: Sequence[NextStep]) -> Self:
+        """Return the same error with calls that help."""
+        return type(self)(self.kind, self.reference, self.names, count=self.count, next=steps)
 
 
 class InvalidQuery(StorageError):

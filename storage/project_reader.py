@@ -29,9 +29,10 @@ from storage.index.queries import IndexReader, Order, RunQuery, ScoreCell, Score
 from storage.index.refresh import ReadListener, RefreshResult
 from storage.record_files import RecordFiles, RecordProblem
 from storage.records import Attachment, Eval, Project, Record, Task, TaskRun
-from storage.records.names import close_names, folded_name
+from storage.records.names import folded_name
 from storage.refusals import ambiguous_name
 from storage.text.excerpts import excerpts
+from storage.text.suggestions import MOST_NAMES
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -180,7 +181,10 @@ class ProjectReader:
             record = await self._get(kind, record_id, parent)
         if record is None:
             await self._raise_for_unreadable(kind, record_id)
-            raise RecordNotFound(kind.type_name(), record_id)
+            name = kind.type_name()
+            page = await self._index.ask(lambda index: index.page_of(name, "", MOST_NAMES, None))
+            ids = [id_in(PurePosixPath(path)) for path in page.paths]
+            raise RecordNotFound(name, record_id, ids, count=page.total)
         return record
 
     async def _get(self, kind: type[R], record_id: str, parent: Record | None) -> R | None:
@@ -228,8 +232,8 @@ class ProjectReader:
             row for row in rows if row[3] == name_key and name_key
         ]
         if not matches:
-            close = close_names(reference, [row[2] for row in rows if row[2]])
-            raise RecordNotFound(kind.type_name(), reference, close)
+            names = list(dict.fromkeys(row[2] or row[1] for row in rows))
+            raise RecordNotFound(kind.type_name(), reference, names)
         if len(ids := sorted({row[1] for row in matches})) > 1:
             raise ambiguous_name(kind.type_name(), reference, ids)
         path = min((row[0] for row in matches), key=lambda path: (len(path), path))

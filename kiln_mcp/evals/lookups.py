@@ -1,6 +1,5 @@
 """Find the records that a call names, by id or name."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -44,7 +43,7 @@ def choose(kind: str, candidates: Sequence[NamedT], reference: str) -> NamedT:
     """Return the candidate with an id or name, whatever the case of its letters.
 
     Raises:
-        RecordNotFound: There is none; the error names the closest, or all if there are few.
+        RecordNotFound: There is none; the error names the closest and lists valid ones.
         Refusal: Several have the name.
     """
     key = reference.strip().casefold()
@@ -54,8 +53,7 @@ def choose(kind: str, candidates: Sequence[NamedT], reference: str) -> NamedT:
     if matches:
         raise ambiguous_name(kind, reference, [c.id for c in matches])
     names = [c.name for c in candidates]
-    close = names if len(names) <= 8 else difflib.get_close_matches(reference, names, n=5)
-    raise RecordNotFound(kind, reference, close)
+    raise RecordNotFound(kind, reference, names)
 
 
 async def all_evals(store: ProjectStore) -> list[TaskEval]:

@@ -38,7 +38,8 @@ from kiln_mcp.jobs.runner_lock import RunnerLock
 from kiln_mcp.jobs.threads import in_thread
 from kiln_mcp.jobs.workflows import Workflows
 from kiln_mcp.llm import BudgetLimit
-from storage.errors import Refusal
+from storage.errors import RecordNotFound, Refusal
+from storage.text.suggestions import MOST_NAMES
 
 _SMALLEST_STEP: Final = 1e-6
 
@@ -169,17 +170,12 @@ class JobRunner:
         """Return a job.
 
         Raises:
-            Refusal: No job has this id.
+            RecordNotFound: No job has this id.
         """
         job = await in_thread(self._table.find, job_id)
         if job is not None:
             return job
-        newest = [other.id for other in await self.newest(5)]
-        raise Refusal(
-            "There is no job '{job}'. The newest jobs: {newest}. The list of jobs shows more.",
-            job=job_id,
-            newest=newest or "none yet",
-        )
+        raise RecordNotFound("job", job_id, [other.id for other in await self.newest(MOST_NAMES)])
 
     async def find_active(
         self, capability: str, arguments: JsonObject, limit: BudgetLimit, model: str | None
@@ -220,7 +216,7 @@ class JobRunner:
             is_enough: Ends the wait early.
 
         Raises:
-            Refusal: No job has this id.
+            RecordNotFound: No job has this id.
         """
         deadline = time.monotonic() + timeout_s
         job = await self.find(job_id)
@@ -238,7 +234,7 @@ class JobRunner:
         """Ask for a job to be cancelled; what it has done is kept.
 
         Raises:
-            Refusal: No job has this id.
+            RecordNotFound: No job has this id.
         """
         await self.find(job_id)
         await in_thread(self._table.request_cancel, job_id)
@@ -249,7 +245,7 @@ class JobRunner:
         """Ask for a job to pause once its calls in flight are answered.
 
         Raises:
-            Refusal: No job has this id.
+            RecordNotFound: No job has this id.
         """
         await self.find(job_id)
         await in_thread(self._table.request_pause, job_id)
@@ -266,7 +262,8 @@ class JobRunner:
             limit: What it may spend, all attempts together; None for the limit it has.
 
         Raises:
-            Refusal: No job has this id, or it is running or done.
+            RecordNotFound: No job has this id.
+            Refusal: It is running or done.
         """
         job = await self.find(job_id)
         if not job.state.at_rest or job.state is JobState.DONE:

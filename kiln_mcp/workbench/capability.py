@@ -27,9 +27,10 @@ from kiln_mcp.workbench.argument_schemas import schema_of
 from kiln_mcp.workbench.arguments import argument_problems, unintended_values
 from kiln_mcp.workbench.call_options import CallOptions
 from kiln_mcp.workbench.lenient_arguments import as_meant
+from kiln_mcp.workbench.missing_records import calls_that_help
 from kiln_mcp.workbench.proposal import CallContext, JsonObject, Proposal, Result, Runs
 from storage import records
-from storage.errors import Refusal
+from storage.errors import RecordNotFound, Refusal
 from storage.records.record import Part, Record, first_fault
 from storage.text.kind_words import kind_word
 
@@ -223,13 +224,15 @@ class Capability(Generic[ContextT, P, ResultT]):
         function = typing.cast("Callable[..., Awaitable[typing.Any]]", self._function)
         if not self.proposes:
             summary = f"{self.title}{self._argument_excerpts(arguments)}."
-            return Proposal(Plan(summary), lambda: self._run(function(context, **values)))
-        proposal: Proposal[ResultT] = await self._run(function(context, **values))
+            return Proposal(
+                Plan(summary), lambda: self._run(function(context, **values), arguments)
+            )
+        proposal: Proposal[ResultT] = await self._run(function(context, **values), arguments)
         partial_work = proposal.before_approval
         return Proposal(
             proposal.plan,
-            lambda: self._run(proposal.carry_out()),
-            None if partial_work is None else lambda id: self._run(partial_work(id)),
+            lambda: self._run(proposal.carry_out(), arguments),
+            None if partial_work is None else lambda id: self._run(partial_work(id), arguments),
         )
 
     def _argument_excerpts(self, arguments: Mapping[str, JsonValue]) -> str:
@@ -239,9 +242,14 @@ class Capability(Generic[ContextT, P, ResultT]):
         texts = [f"{name} {str(value)[:_LONGEST_ARGUMENT]!r}" for name, value in arguments.items()]
         return f" ({', '.join(texts)})" if texts else ""
 
-    async def _run(self, work: Awaitable[T]) -> T:
-        with self._record_errors(), one_error():
-            return await work
+    async def _run(self, work: Awaitable[T], arguments: Mapping[str, JsonValue]) -> T:
+        try:
+            with self._record_errors(), one_error():
+                return await work
+        except RecordNotFound as error:
+            if steps := calls_that_help(error, arguments):
+                raise error.with_next(steps) from error
+            raise
 
     @contextmanager
     def _record_errors(self) -> Generator[None]:

@@ -114,10 +114,10 @@ def find_trash_entry(project: Path, key: str) -> TrashEntry:
     Raises:
         RecordNotFound: Nothing is.
     """
-    for entry in list_trash(project):
-        if entry.key == key:
-            return entry
-    raise RecordNotFound("deleted record", key)
+    entries = {entry.key: entry for entry in list_trash(project)}
+    if key not in entries:
+        raise RecordNotFound("deleted record", key, list(entries))
+    return entries[key]
 
 
 def find_by_folder(project: Path, folder: str) -> TrashEntry | None:

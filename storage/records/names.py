@@ -10,10 +10,9 @@ Other programs drop that key when they save. Then, or if the two do not fit any 
 shown as it is stored.
 """
 
-import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from storage.errors import Refusal
 from storage.text.excerpts import excerpt
@@ -147,12 +146,3 @@ def folder_name(record_id: str, name: str | None) -> str:
     plain = "".join(" " if character in _FORBIDDEN else character for character in name)
     safe = name_to_store(plain)[:_FOLDER_NAME_LENGTH].rstrip()
     return f"{record_id} - {safe}" if safe else record_id
-
-
-def close_names(name: str, names: Iterable[str], limit: int = 3) -> list[str]:
-    """Return up to `limit` names that look like the wanted one, the nearest first."""
-    by_folded = {name.casefold(): name for name in names}
-    name_key = name.casefold()
-    near = difflib.get_close_matches(name_key, by_folded, n=limit, cutoff=0.5)
-    holding = [name for name in by_folded if name_key and name_key in name and name not in near]
-    return [by_folded[name] for name in [*near, *holding][:limit]]

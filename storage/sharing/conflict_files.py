@@ -22,7 +22,6 @@ from storage.sharing.three_way_merge import ABSENT, FieldConflict
 from storage.text.json_text import write_json
 
 FOLDER = "questions"
-_MOST_SUGGESTIONS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +124,7 @@ def open_conflict(project: Path, key: str) -> Conflict:
     """
     conflicts = {conflict.id: conflict for conflict in open_conflicts(project)}
     if key not in conflicts:
-        raise RecordNotFound("question", key, list(conflicts)[:_MOST_SUGGESTIONS])
+        raise RecordNotFound("question", key, list(conflicts))
     return conflicts[key]
 
 

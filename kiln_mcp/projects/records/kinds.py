@@ -74,18 +74,17 @@ async def _find_known(store: ProjectStore, kind: Kind, reference: str) -> Record
     try:
         return await store.get(model, reference, look=False)
     except RecordNotFound:
-        pass
-    if "name" not in model.model_fields:
-        raise RecordNotFound(kind, reference)
+        if "name" not in model.model_fields:
+            raise
     matches: list[Record] = []
-    close: list[str] = []
+    names: list[str] = []
     for parent in await _parents(store, model):
         try:
             matches.append(await store.find(model, reference, parent=parent, look=False))
         except RecordNotFound as error:
-            close += error.close
+            names += error.names or ()
     if not matches:
-        raise RecordNotFound(kind, reference, close[:3])
+        raise RecordNotFound(kind, reference, names)
     if len(matches) > 1:
         raise ambiguous_name(kind, reference, [record.id for record in matches])
     return matches[0]

@@ -19,7 +19,7 @@ from kiln_mcp.jobs.job_table import JobTable
 from kiln_mcp.jobs.runner import JobRunner
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.llm.errors import BudgetSpent
-from storage.errors import Refusal
+from storage.errors import RecordNotFound, Refusal
 
 Result = dict[str, int]
 
@@ -271,7 +271,7 @@ async def test_a_job_goes_on_after_its_process_ended_in_good_order(tmp_path: Pat
 async def test_an_unknown_job_is_refused_with_the_newest(tmp_path: Path) -> None:
     async with runner(tmp_path, double) as jobs:
         job = await jobs.start("double", {"number": 1})
-        with pytest.raises(Refusal, match=job.id):
+        with pytest.raises(RecordNotFound, match=job.id):
             await jobs.find("nothing")
 
 

@@ -164,7 +164,7 @@ async def test_a_record_of_a_newer_program_asks_for_an_upgrade(workspace: Worksp
 async def test_a_kind_is_called_in_errors_as_it_is_asked_for(
     workspace: Workspace, kind: str
 ) -> None:
-    with pytest.raises(RecordNotFound, match=f"There is no {kind} with .* List the"):
+    with pytest.raises(RecordNotFound, match=rf"There is no {kind} 'none'\. .* Next: \w+"):
         await _call(workspace, "read_record", project="P", kind=kind, record="none")
 
 
@@ -173,7 +173,9 @@ async def test_a_kind_is_called_in_answers_as_it_is_asked_for(workspace: Workspa
     run = await store.save(TaskRun(input="i", output=TaskOutput(output="o")), parent=task)
     read = await _call(workspace, "read_record", project="P", kind="task", record="Answer")
     assert read["below"] == {"run": 1}
-    with pytest.raises(RecordNotFound, match=r"There is no run with .* List the runs"):
+    with pytest.raises(
+        RecordNotFound, match=rf"There is no run 'none'. There are: {run.id}. Next: find_runs"
+    ):
         await _call(workspace, "read_run", project="P", run="none")
     with pytest.raises(StorageError, match="This run cannot be saved"):
         run.replace(input=1)
@@ -182,3 +184,47 @@ async def test_a_kind_is_called_in_answers_as_it_is_asked_for(workspace: Workspa
     deleted = await _call(workspace, "delete_records", project="P", kind="run", records=[run.id])
     for answer in (deleted, await _call(workspace, "list_trash", project="P")):
         assert "'kind': 'run'" in str(answer["records"])
+
+
+MISSING = {
+    "describe_eval": ({"eval": "none"}, "eval", "create_evaluator"),
+    "read_run": ({"run": "none"}, "run", "import_runs"),
+    "find_runs": ({"task": "none"}, "task", "describe_project"),
+    "put_back": ({"key": "none"}, "deleted record", "describe_project"),
+    "decide_question": ({"question": "none", "choice": 1}, "question", "describe_project"),
+}
+
+
+@pytest.mark.parametrize("tool", MISSING)
+async def test_a_record_that_does_not_exist_is_answered_with_a_call_that_can_be_made(
+    workspace: Workspace, tool: str
+) -> None:
+    arguments, kind, step = MISSING[tool]
+    with pytest.raises(RecordNotFound) as refused:
+        await _call(workspace, tool, project="P", **arguments)
+    assert f"There is no {kind} 'none'. There are" in str(refused.value)
+    assert [call.tool for call in refused.value.next] == [step]
+    assert refused.value.next[0].arguments == {"project": "P"}
+    await _call(workspace, "describe_project", project="P")
+
+
+async def test_a_wrong_name_is_answered_with_near_names_and_ten_valid_ones(
+    workspace: Workspace,
+) -> None:
+    store, task = await _store(workspace)
+    for number in range(12):
+        await store.save(Prompt(name=f"Voice {number:02}", prompt="Hi."), parent=task)
+    await store.save(Prompt(name="Terse", prompt="Hi."), parent=task)
+    with pytest.raises(RecordNotFound) as refused:
+        await _call(workspace, "read_record", project="P", kind="prompt", record="Ters")
+    text = str(refused.value)
+    assert "There is no prompt 'Ters'. Close to it: Terse. There are: Voice 00, " in text
+    assert "Voice 09, … and 3 more. Next: find_records" in text
+    assert refused.value.next[0].arguments == {"project": "P", "kind": "prompt"}
+
+
+async def test_a_job_that_does_not_exist_is_answered_with_the_list_of_jobs(
+    workspace: Workspace,
+) -> None:
+    with pytest.raises(RecordNotFound, match=r"There is no job 'none'\. There are none\."):
+        await _call(workspace, "wait_for_job", job="none")

@@ -1,0 +1,58 @@
+"""Name the calls that help if a record does not exist."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from pydantic import JsonValue
+
+from storage.errors import NextStep, RecordNotFound
+from storage.text.kind_words import kind_word
+
+_LISTS: Final[Mapping[str, NextStep]] = {
+    "task": NextStep(tool="describe_project", reason="list the tasks"),
+    "run": NextStep(tool="find_runs", reason="list the runs with their ids"),
+    "eval": NextStep(tool="describe_eval", reason="list the evals"),
+    "evaluator": NextStep(tool="describe_eval", reason="list the evals and their evaluators"),
+    "deleted_record": NextStep(tool="list_trash", reason="list what can be put back"),
+    "change": NextStep(tool="show_history", reason="list the changes"),
+    "question": NextStep(tool="sync_project", reason="list the open questions"),
+    "job": NextStep(tool="list_jobs", reason="list the newest jobs"),
+}
+"""The call that lists the records of a kind; all others are listed by their kind."""
+_ANY_KIND: Final = NextStep(tool="find_records", reason="list them with their names and ids")
+_SOURCES: Final[Mapping[str, NextStep]] = {
+    "task": NextStep(tool="create_task", reason="create one"),
+    "run": NextStep(tool="import_runs", reason="bring in runs"),
+    "run_config": NextStep(tool="create_run_config", reason="create one"),
+    "spec": NextStep(tool="draft_spec", reason="draft one from a sentence"),
+    "eval": NextStep(tool="create_evaluator", reason="create one with its first evaluator"),
+    "evaluator": NextStep(tool="create_evaluator", reason="create one"),
+    "judge": NextStep(tool="create_evaluator", reason="create one"),
+    "eval_result": NextStep(tool="run_eval", reason="make results"),
+    "dataset_split": NextStep(tool="freeze_split", reason="make one"),
+}
+"""The call that creates the first record of a kind."""
+_OVERVIEW: Final = NextStep(tool="describe_project", reason="show what the project holds")
+_WITHOUT_LIST: Final = frozenset({"attachment", "choice", "project"})
+
+
+def calls_that_help(error: RecordNotFound, arguments: Mapping[str, JsonValue]) -> list[NextStep]:
+    """Return the call that lists valid records, or creates the first one; [] if none helps.
+
+    Args:
+        error: The error of a lower room, which knows no tools.
+        arguments: The arguments of the call that failed.
+    """
+    kind = kind_word(error.kind).replace(" ", "_")
+    project = arguments.get("project")
+    if error.next or kind in _WITHOUT_LIST or (kind == "job" and not error.count):
+        return []
+    step = _SOURCES.get(kind, _OVERVIEW) if error.names == () else _list_of(kind)
+    place = {} if project is None or kind == "job" else {"project": project}
+    certain = {**place, **(step.arguments or {})}
+    return [step.model_copy(update={"arguments": certain or None})]
+
+
+def _list_of(kind: str) -> NextStep:
+    step = _LISTS.get(kind)
+    return step or _ANY_KIND.model_copy(update={"arguments": {"kind": kind}})

@@ -1,0 +1,47 @@
+"""Suggest the names nearest to one that does not exist."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from storage.text.excerpts import excerpt, excerpts
+
+MOST_NAMES: Final = 10
+"""The most valid names that an error lists."""
+
+
+def close_names(
+    name: str, names: Iterable[str], limit: int = 3, *, cutoff: float = 0.5
+) -> list[str]:
+    """Return up to `limit` names that look like `name` or hold it, the nearest first.
+
+    Args:
+        name: What a person or model typed.
+        names: The valid names.
+        limit: How many at most.
+        cutoff: How alike they are at least, from 0 to 1.
+    """
+    key = excerpt(name).strip().casefold()  # comparing takes time with the square of the length
+    by_folded = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(key, by_folded, n=limit, cutoff=cutoff)
+    holding = [name for name in by_folded if key and key in name and name not in near]
+    return [by_folded[name] for name in [*near, *holding][:limit]]
+
+
+def valid_names(name: str, names: Sequence[str], count: int) -> str:
+    """Return the sentences of an error that suggest near names and list valid ones.
+
+    Args:
+        name: What was looked up.
+        names: The valid names, all or the first ones.
+        count: How many there are.
+    """
+    if not names:
+        return " There are none."
+    close = close_names(name, names)
+    shown = names[:MOST_NAMES]
+    suggestion = f" Close to it: {', '.join(map(excerpt, close))}." if close else ""
+    if set(shown) <= set(close) and len(shown) == count:
+        return suggestion
+    remainder = f", … and {count - len(shown)} more" if count > len(shown) else ""
+    return f"{suggestion} There are: {excerpts(shown)}{remainder}."
