@@ -17,13 +17,14 @@ import difflib
 import errno
 import os
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from storage.errors import Refusal, WorkbenchError, system_reason
-from storage.text.excerpts import LONGEST_REASON, excerpt, excerpts
+from storage.text.excerpts import excerpt
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
@@ -71,14 +72,56 @@ def closest(name: str, candidates: Iterable[str]) -> str:
 _MOST_PROBLEMS = 10
 
 
-class InvalidArguments(WorkbenchError):
-    """A call's arguments do not fit the capability's schema."""
+@dataclass(frozen=True, slots=True)
+class ArgumentProblem:
+    """What is wrong with one argument of a call.
 
-    def __init__(self, capability: str, problems: Sequence[str]) -> None:
+    Attributes:
+        begin: The sentence before the place.
+        place: The names and indices that lead to the value.
+        end: The sentence after the place.
+    """
+
+    begin: str
+    place: tuple[int | str, ...]
+    end: str
+
+    def __str__(self) -> str:
+        return self.sentence(place_text(self.place))
+
+    def sentence(self, place: str) -> str:
+        """Return the sentence with the place as a door writes it."""
+        return f"{self.begin} '{excerpt(place)}'{self.end}"
+
+
+def place_text(place: Sequence[int | str]) -> str:
+    """Return a place in the arguments: "items[0].input"."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
+    return "".join(steps).removeprefix(".")
+
+
+class InvalidArguments(WorkbenchError):
+    """A call's arguments do not fit the capability's schema.
+
+    Attributes:
+        capability: The name of the capability.
+        problems: What is wrong with them.
+    """
+
+    def __init__(self, capability: str, problems: Sequence[ArgumentProblem]) -> None:
         self.capability = capability
         self.problems = tuple(problems)
-        sentences = excerpts(problems, " ", longest=LONGEST_REASON, limit=_MOST_PROBLEMS)
-        super().__init__(f"{capability} was not called: {sentences}")
+        super().__init__(self.text(capability, place_text))
+
+    def text(self, name: str, write_place: Callable[[Sequence[int | str]], str]) -> str:
+        """Return the sentences with the capability and the places as a door writes them."""
+        sentences = [
+            problem.sentence(write_place(problem.place))
+            for problem in self.problems[:_MOST_PROBLEMS]
+        ]
+        remainder = len(self.problems) - len(sentences)
+        more = [f"… and {remainder} more"] if remainder else []
+        return f"{name} was not called: {' '.join([*sentences, *more])}"
 
 
 class UnknownCapability(WorkbenchError):

@@ -4,36 +4,40 @@ import math
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 
-from pydantic import JsonValue, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from kiln_mcp.errors import closest
+from kiln_mcp.errors import ArgumentProblem, closest
+from kiln_mcp.workbench.argument_places import Schema, place_of, tags_of, values_of
+from kiln_mcp.workbench.value_rules import broken_rule, one_of
 from storage.text.characters import repair_surrogates
 from storage.text.excerpts import excerpt
 
 _LONGEST_VALUE = 60
+Steps = tuple[int | str, ...]
 
 
-def argument_problems(error: ValidationError, schema: JsonValue) -> list[str]:
-    """Return a sentence for each validation error, with the valid names or values.
+def argument_problems(error: ValidationError, schema: Schema) -> list[ArgumentProblem]:
+    """Return a problem for each validation error, with the valid names or values.
 
     Args:
         error: What pydantic says.
         schema: The JSON schema of the arguments.
     """
-    details = error.errors(include_url=False)
-    return [_problem(detail, _names_at(schema, detail["loc"])) for detail in details]
+    return [_problem(detail, schema) for detail in error.errors(include_url=False)]
 
 
-def unintended_values(arguments: object, values: object, place: str = "") -> Iterator[str]:
-    """Return a sentence for each value that pydantic takes and nobody means.
+def unintended_values(
+    arguments: object, values: object, place: Steps = ()
+) -> Iterator[ArgumentProblem]:
+    """Return a problem for each value that pydantic takes and nobody means.
 
     Such values are `true` for a number, a number that is not finite, and a lone surrogate.
 
     Args:
         arguments: What arrived.
         values: The same after validation.
-        place: Where they stand in the arguments, such as "scores.Right".
+        place: Where they stand in the arguments, such as ("scores", "Right").
     """
     match values:
         case bool():
@@ -47,40 +51,42 @@ def unintended_values(arguments: object, values: object, place: str = "") -> Ite
         case _:
             inputs = _entries(arguments)
             for step, value in _entries(values).items():
-                yield from unintended_values(inputs.get(step), value, f"{place}.{step}".lstrip("."))
+                yield from unintended_values(inputs.get(step), value, (*place, step))
 
 
-def _names_at(schema: JsonValue, place: Sequence[int | str]) -> list[str]:
-    """Return the names that are valid beside the last step of a place; none if unknown."""
-    properties = schema.get("properties") if isinstance(schema, dict) else None
-    if len(place) == 1:
-        return list(properties) if isinstance(properties, dict) else []
-    step = place[0]
-    if isinstance(step, int):
-        return _names_at(schema.get("items") if isinstance(schema, dict) else None, place[1:])
-    return _names_at(properties.get(step) if isinstance(properties, dict) else None, place[1:])
+def _problem(detail: ErrorDetails, schema: Schema) -> ArgumentProblem:
+    kind = detail["type"]
+    is_name = kind in {"extra_forbidden", "missing"}
+    place = place_of(schema, detail["loc"], is_name=is_name)
+    if kind == "extra_forbidden":
+        suggestion = closest(str(place.steps[-1]), place.names)
+        valid = f" It takes: {', '.join(place.names)}." if place.names else ""
+        return ArgumentProblem("Unknown argument", place.steps, f".{suggestion}{valid}")
+    if kind == "missing":
+        return _missing(place.steps, values_of(place.schema))
+    if kind in {"union_tag_invalid", "union_tag_not_found"}:
+        context = detail.get("ctx", {})
+        name = str(context.get("discriminator", "")).strip("'")
+        tags, steps = tags_of(place.schema, name), (*place.steps, name)
+        if "tag" not in context:
+            return _missing(steps, tags)
+        return _wrong_value(steps, one_of(tags, context["tag"]), context["tag"])
+    return _wrong_value(place.steps, broken_rule(detail, place.schema), detail["input"])
 
 
-def _problem(detail: ErrorDetails, names: Sequence[str]) -> str:
-    place = excerpt(".".join(str(part) for part in detail["loc"]))
-    match detail["type"]:
-        case "extra_forbidden":
-            valid = f" It takes: {', '.join(names)}." if names else ""
-            return f"Unknown argument '{place}'.{closest(str(detail['loc'][-1]), names)}{valid}"
-        case "missing":
-            return f"The argument '{place}' is missing."
-        case _:
-            return _wrong_value(place, detail["msg"], detail["input"])
+def _missing(place: Steps, values: Sequence[str]) -> ArgumentProblem:
+    valid = f" It has to be one of: {', '.join(values)}." if values else ""
+    return ArgumentProblem("The argument", place, f" is missing.{valid}")
 
 
-def _wrong_value(place: str, reason: str, value: object) -> str:
+def _wrong_value(place: Steps, rule: str, value: object) -> ArgumentProblem:
     text = excerpt(repr(value), _LONGEST_VALUE)
-    return f"The argument '{place}' is wrong: {excerpt(reason)} (given: {text})."
+    return ArgumentProblem("The argument", place, f" is wrong: {rule} (given: {text}).")
 
 
-def _entries(value: object) -> Mapping[object, object]:
+def _entries(value: object) -> Mapping[int | str, object]:
     if isinstance(value, Mapping):
-        return typing.cast("Mapping[object, object]", value)
+        return typing.cast("Mapping[int | str, object]", value)
     if isinstance(value, list | tuple):
         return dict(enumerate(typing.cast("Sequence[object]", value)))
     return {}

@@ -1,0 +1,83 @@
+"""What is wrong with the arguments of a call, in sentences of ours."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from pydantic import JsonValue, ValidationError
+
+from kiln_mcp.catalogue import installed_catalogue
+from kiln_mcp.errors import InvalidArguments
+from kiln_mcp.workbench.arguments import argument_problems
+
+CATALOGUE = installed_catalogue()
+FOREIGN = re.compile(
+    r"Input should|Input tag|valid (dictionary|list|string|integer|number|boolean)|instance of|"
+    r"after validation|Value error|Field required|Unable to|unable to|discriminator|wrong kind"
+)
+
+
+@pytest.mark.parametrize(
+    ("tool", "argument", "value", "sentence"),
+    [
+        (
+            "create_evaluator",
+            "evaluator",
+            {"type": "exact"},
+            "'evaluator.type' is wrong: it has to be one of: llm_judge, exact_match, "
+            "pattern_match, contains, set_check, tool_call_check, step_count_check, code_eval. "
+            "Did you mean 'exact_match'? (given: 'exact').",
+        ),
+        ("create_evaluator", "evaluator", {}, "'evaluator.type' is missing. It has to be one of: "),
+        ("create_evaluator", "evaluator", "x", "an object with a 'type', which is one of: llm_"),
+        (
+            "create_evaluator",
+            "evaluator",
+            {"type": "exact_match"},
+            "'evaluator' is wrong: give exactly one of expected_value and reference_key (given",
+        ),
+        ("label_items", "labels", [], "'labels' is wrong: it needs at least 1 entry (given: [])."),
+        ("label_items", "rater", "", "'rater' is wrong: it needs at least 1 character (given: '')"),
+        ("run_eval", "limit", 3, "it has to be an object with: cost_usd, tokens, calls, seconds"),
+        ("run_eval", "limit", {"calls": -1}, "'limit.calls' is wrong: it has to be at least 0 ("),
+        ("run_eval", "wait_s", -1, "'wait_s' is wrong: it has to be from 0 to 300 (given: -1)."),
+        ("find_records", "kind", "x", "embedding_config, vector_store_config, reranker_config ("),
+        ("find_records", "project", ["x"], "'project' is wrong: it has to be text (given: ['x'])."),
+        ("add_items", "items", "x", "'items' is wrong: it has to be a list of objects (given: 'x'"),
+        (
+            "add_items",
+            "items",
+            [{"inptu": "x"}],
+            "Unknown argument 'items[0].inptu'. Did you mean 'input'? It takes: input, output, ",
+        ),
+    ],
+)
+async def test_a_wrong_value_is_answered_with_the_rule_that_it_breaks(
+    tool: str, argument: str, value: JsonValue, sentence: str
+) -> None:
+    with pytest.raises(InvalidArguments) as refused:
+        await CATALOGUE.find(tool).invoke(None, {argument: value})
+    assert sentence in str(refused.value)
+
+
+WRONG: tuple[JsonValue, ...] = (
+    *("~", "", -1, 1e300, 1.5, True, [], {}, [1], [{}], [""], {"~": 1}, [[1]]),
+    *({"type": "~"}, {"type": 1}, [{"~": {}}]),
+)
+
+
+def problems() -> Iterator[str]:
+    """Yield the sentences about wrong values of each argument of each capability."""
+    for item in CATALOGUE.capabilities:
+        for name in item.arguments.model_fields:
+            for value in WRONG:
+                try:
+                    item.arguments.model_validate({name: value})
+                except ValidationError as error:
+                    yield from map(str, argument_problems(error, item.input_schema))
+
+
+def test_no_wrong_value_of_any_argument_is_answered_in_the_words_of_a_library() -> None:
+    sentences = set(problems())
+    assert len(sentences) > 500
+    assert [sentence for sentence in sentences if FOREIGN.search(sentence)] == []
