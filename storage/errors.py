@@ -2,6 +2,7 @@
 
 WorkbenchError               the root: its text is one sentence for the reader.
 ├── Refusal                  a request cannot be carried out.
+│   └── InvalidValue         a value of the request breaks a rule, whatever is saved.
 └── StorageError             something about the project on disk.
     ├── RecordNotFound       no record has this id or name.
     ├── InvalidQuery         no such filter or cursor.
@@ -117,6 +118,10 @@ class Refusal(WorkbenchError):
         self._arguments = MappingProxyType({})  # the values are excerpts already
         excerpts_by_slot = {name: _show(value, length_of(name)) for name, value in values.items()}
         super().__init__(sentence.format_map(excerpts_by_slot), next=next)
+
+
+class InvalidValue(Refusal):
+    """A value of the request breaks a rule, whatever is saved: it has to be another one."""
 
 
 def _show(value: object, longest: int) -> str:

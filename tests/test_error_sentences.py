@@ -13,6 +13,7 @@ import pytest
 import agent
 import kiln_mcp
 import storage
+from kiln_mcp.errors import ArgumentProblem
 from kiln_mcp.evaluators.errors import unusable_verdict
 from kiln_mcp.spec_texts.kinds import SpecKind
 from storage.errors import WorkbenchError
@@ -46,6 +47,8 @@ def _given(annotation: object, text: str) -> object:
     """Return an argument of this type that holds the text wherever it can."""
     name = str(annotation)
     samples: list[tuple[str, object]] = [
+        ("Sequence[kiln_mcp.errors.ArgumentProblem]", [ArgumentProblem("Of", (text, 1), ".")] * 99),
+        ("Sequence[storage.errors.NextStep]", ()),
         ("Sequence[collections.abc.Sequence[str]]", [[text] * 99]),
         ("Sequence[str]", [text] * 99),
         ("list[str]", [text] * 99),

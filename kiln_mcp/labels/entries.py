@@ -14,7 +14,7 @@ from kiln_mcp.labels.ledger import Draw, Label
 from kiln_mcp.labels.values import label_text
 from kiln_mcp.projects.runs.ratings import VALUES
 from storage import EvalOutputScore
-from storage.errors import Refusal
+from storage.errors import InvalidValue
 from storage.text.excerpts import excerpt
 
 MOST_LABELS: Final = 20
@@ -77,7 +77,7 @@ def ledger_entries(pool: GoldenSet, labels: Sequence[ItemLabel], rater: str) -> 
             if entries.setdefault((entry.item, entry.score), entry).value != value:
                 problems.append(f"{label.item} has two different labels: give one")
     if problems:
-        raise Refusal(
+        raise InvalidValue(
             "No label was saved. Correct these and send all of them again: {problems}.",
             problems=problems,
         )

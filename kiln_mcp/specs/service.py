@@ -24,7 +24,7 @@ from kiln_mcp.specs.refinement import PersonAnswer, Refinement, SpecEdit, incorp
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Spec, Task
-from storage.errors import NextStep, Refusal
+from storage.errors import InvalidValue, NextStep
 
 _EVALUATE: Final = NextStep(tool="create_evaluator", reason="judge outputs by it")
 
@@ -159,7 +159,7 @@ async def refine_spec(
     owner = await task_of(store, task)
     current, saved = await _current(store, owner, spec, draft)
     if not answers and not edits and not save:
-        raise Refusal(
+        raise InvalidValue(
             "The call changes nothing. Give `answers` or `edits`, or save=true to save "
             "the draft as it is.",
             next=[NextStep(tool="find_spec_gaps", reason="get the questions to answer")],
@@ -229,7 +229,7 @@ async def _current(
         return _own_draft(text, core), None
     if text is not None or reference is None:
         specs = await store.children(task, Spec)
-        raise Refusal(
+        raise InvalidValue(
             "Give either `spec` (saved: {names}) or `draft` with its kind and fields, not both.",
             names=told_apart(specs) or "none yet",
             next=[] if specs else [NextStep(tool="draft_spec", reason="draft one from a sentence")],

@@ -46,7 +46,7 @@ from kiln_mcp.synthesis.split_assignment import (
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Change, ProjectStore, Task, TaskRun, task_run_filter
-from storage.errors import NextStep, Refusal, system_reason
+from storage.errors import InvalidValue, NextStep, Refusal, system_reason
 from storage.files import read_ordinary
 
 _BATCH: Final = 1000
@@ -77,7 +77,7 @@ class Shares(BaseModel):
             return {part: share for part, share in shares.items() if share}
         usual_shares = {part: usual for part, usual in SHARES.items() if shares[part] is None}
         if not usual_shares:
-            raise Refusal(
+            raise InvalidValue(
                 "The shares cannot be used: all are 0. Give whole numbers, not negative, for "
                 "train, val, test and golden; the usual ones are 40, 25, 25 and 10."
             )

@@ -30,7 +30,7 @@ from kiln_mcp.workbench.lenient_arguments import as_meant
 from kiln_mcp.workbench.missing_records import calls_that_help
 from kiln_mcp.workbench.proposal import CallContext, JsonObject, Proposal, Result, Runs
 from storage import records
-from storage.errors import RecordNotFound, Refusal
+from storage.errors import InvalidValue, RecordNotFound
 from storage.records.record import Part, Record, first_fault
 from storage.text.kind_words import kind_word
 
@@ -261,7 +261,7 @@ class Capability(Generic[ContextT, P, ResultT]):
             if not (isinstance(kind, type) and issubclass(kind, Part)):
                 raise
             word = kind_word(kind.type_name()) if issubclass(kind, Record) else error.title
-            raise Refusal(
+            raise InvalidValue(
                 "{capability} stopped: this {kind} cannot be saved: {reason}. Give another value "
                 "and call again; what was saved before stays.",
                 capability=self.name,

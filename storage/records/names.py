@@ -14,7 +14,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
-from storage.errors import Refusal
+from storage.errors import InvalidValue
 from storage.text.excerpts import excerpt
 
 LONGEST_NAME = 120
@@ -111,9 +111,9 @@ def check_name(text: str, longest: int = LONGEST_NAME) -> str:
     """
     stored_form = name_to_store(text)
     if not stored_form:
-        raise Refusal("The name '{name}' is empty. Give it at least one character.", name=text)
+        raise InvalidValue("The name '{name}' is empty. Give it at least one character.", name=text)
     if len(stored_form) > longest:
-        raise Refusal(
+        raise InvalidValue(
             "The name '{name}' has {length} characters as files hold it, and {longest} is the "
             "most. Use '{suggestion}'.",
             name=excerpt(text, _LONGEST_SHOWN),

@@ -41,7 +41,7 @@ def _serve_here(reason: str) -> int:
 def find(daemon: Daemon) -> str | None:
     """Find or start the daemon and lend it this client's keys; return the reason if it fails."""
     if os.environ.get("KILN_MCP_DAEMON") == "off":
-        return "no daemon, as KILN_MCP_DAEMON says."
+        return "KILN_MCP_DAEMON=off: no daemon is used."
     try:
         daemon.find(replacing=True)
     except OSError as error:

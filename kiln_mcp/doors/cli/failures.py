@@ -50,17 +50,25 @@ def _explain(error: BaseException) -> int:
 
 def _explain_work(error: BaseException) -> int:
     """Explain an error of a command's work; its rooms are imported already, or soon."""
-    from kiln_mcp.doors.cli.next_steps import error_text
-    from kiln_mcp.errors import AlreadyServing, InvalidArguments, disk_sentence, unwrap
+    from kiln_mcp.doors.cli.next_steps import argument_text, error_text
+    from kiln_mcp.errors import (
+        AlreadyServing,
+        InvalidArguments,
+        UnknownCapability,
+        disk_sentence,
+        unwrap,
+    )
     from kiln_mcp.workbench.plain_text import for_terminal
-    from storage.errors import WorkbenchError
+    from storage.errors import InvalidValue, WorkbenchError
 
     leaf = unwrap(error)
     if leaf is not error:
         return _explain(leaf)
     match error:
         case InvalidArguments():
-            return _say(for_terminal(str(error)), USAGE)
+            return _say(for_terminal(argument_text(error)), USAGE)
+        case InvalidValue() | UnknownCapability():
+            return _say(for_terminal(error_text(error)), USAGE)
         case WorkbenchError():
             code = SERVED_ALREADY if isinstance(error, AlreadyServing) else FAILED
             return _say(for_terminal(error_text(error)), code)

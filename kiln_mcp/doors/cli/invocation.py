@@ -33,6 +33,8 @@ from kiln_mcp.workbench.workspace import Workspace
 
 T = TypeVar("T")
 
+_RUNS_HERE: Final = "This command runs the job itself: the job pauses when the command ends."
+
 _NOTICE: Final = frozenset({"status", "plan", "approval_id", "message", "next"})
 """The fields of the answer to a call that was not approved and did nothing."""
 _JOB_COMMANDS: Final = frozenset({"resume_job", "wait_for_job"})
@@ -161,7 +163,7 @@ async def _hand_over(
 async def _find(daemon: DaemonDoor) -> str | None:
     problem = await anyio.to_thread.run_sync(daemon.find)
     if problem is not None:
-        click.echo(f"kiln-mcp: {problem} Jobs pause when this command ends.", err=True)
+        click.echo(f"kiln-mcp: {problem} {_RUNS_HERE}", err=True)
     return problem
 
 

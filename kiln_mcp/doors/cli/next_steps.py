@@ -2,12 +2,13 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import JsonValue
 
 from kiln_mcp.catalogue import find_capability
 from kiln_mcp.doors.cli.options import items_are_text
+from kiln_mcp.errors import InvalidArguments, place_text
 from storage.errors import NextStep, WorkbenchError
 
 
@@ -23,6 +24,17 @@ def command_line(step: NextStep) -> str:
         schema = schemas.get(name)
         words += _option(name, value, schema if isinstance(schema, dict) else {})
     return f"{shlex.join(words)}  # {step.reason}"
+
+
+def argument_text(error: InvalidArguments) -> str:
+    """Return the sentences about wrong arguments, with the command and its options as typed."""
+    return error.text(error.capability.replace("_", "-"), _option_place)
+
+
+def _option_place(place: Sequence[int | str]) -> str:
+    """Return a place in the arguments as an option: "--items[0].input"."""
+    names = [f"--{str(step).replace('_', '-')}" for step in place[:1]]
+    return place_text([*names, *place[1:]])
 
 
 def error_text(error: WorkbenchError) -> str:

@@ -8,6 +8,7 @@ import click
 from pydantic import JsonValue
 
 from storage.errors import system_reason
+from storage.text.excerpts import excerpt
 
 
 def option_of(name: str, schema: Mapping[str, JsonValue], *, required: bool) -> click.Option:
@@ -91,10 +92,15 @@ def items_are_text(schema: Mapping[str, JsonValue]) -> bool:
 def _json_value(context: click.Context, parameter: click.Parameter, value: str | None) -> JsonValue:
     if value is None:
         return None
+    flag = parameter.opts[0]
+    source = f"{flag}: the file {excerpt(value[1:])!r}" if value.startswith("@") else flag
     try:
         text = Path(value[1:]).read_text(encoding="utf-8") if value.startswith("@") else value
         return json.loads(text)
-    except (OSError, ValueError) as error:
-        raise click.BadParameter(
-            f"neither JSON nor @file: {system_reason(error)}", context, parameter
-        ) from error
+    except OSError as error:
+        problem = f"cannot be read: {system_reason(error)}"
+    except RecursionError:
+        problem = "is nested too deeply"
+    except ValueError as error:
+        problem = f"is not valid JSON: {excerpt(error)}"
+    raise click.UsageError(f"{source} {problem}. Give JSON or @FILE.", context)

@@ -20,7 +20,7 @@ from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
 from storage.commits.trash import TrashEntry
-from storage.errors import NextStep, RecordNotFound, Refusal, UnreadableRecord
+from storage.errors import InvalidValue, NextStep, RecordNotFound, UnreadableRecord
 from storage.format.layout import folder_of
 from storage.references import Surroundings, surroundings
 from storage.sharing.record_changes import as_text, noun
@@ -236,7 +236,7 @@ async def _path_of(store: ProjectStore, kind: Kind | None, record: str | None) -
     if kind is None and record is None:
         return None
     if kind is None or record is None:
-        raise Refusal(
+        raise InvalidValue(
             "Give both `kind` and `record` for one record, or neither for the whole project."
         )
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from storage import Eval, EvalOutputScore, RequirementRating, Task, TaskOutputRating, TaskRun
-from storage.errors import NextStep, Refusal
+from storage.errors import InvalidValue, NextStep, Refusal
 from storage.records.names import folded_name
 from storage.records.ratings import RatingType
 
@@ -153,7 +153,7 @@ def value_of(aspect: Aspect, answer: bool | float | str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or (words and value not in words.values()):
-        raise Refusal(
+        raise InvalidValue(
             "'{name}' cannot be rated '{answer}': valid are {valid}. Nothing was rated.",
             name=aspect.name,
             answer=answer,

@@ -24,7 +24,7 @@ from storage import (
     TaskOutput,
     TaskRun,
 )
-from storage.errors import Refusal
+from storage.errors import InvalidValue
 from storage.index.queries import RunQuery
 from storage.text.excerpts import excerpt
 
@@ -195,7 +195,7 @@ async def rate_run(
 ) -> RunDetails:
     """Write down what a person thinks of a run's output. Never rate in a person's name."""
     if stars is None and not scores:
-        raise Refusal("Nothing was rated. Give `stars`, `scores` or both.")
+        raise InvalidValue("Nothing was rated. Give `stars`, `scores` or both.")
     store = await workspace.open_project(project)
     record = await store.get(TaskRun, run)
     task = await task_of_run(store, record)
@@ -220,16 +220,16 @@ async def tag_runs(
 ) -> RunsChanged:
     """Add tags to runs or take some away, for all of them or for none."""
     if not add and not remove:
-        raise Refusal("No run was tagged. Give tags to `add`, to `remove`, or both.")
+        raise InvalidValue("No run was tagged. Give tags to `add`, to `remove`, or both.")
     if contradictions := sorted(set(add or []) & set(remove or [])):
-        raise Refusal(
+        raise InvalidValue(
             "No run was tagged: {tags} cannot be added and removed at once. Name a tag in `add` "
             "or in `remove`.",
             tags=contradictions,
         )
     for tag in add or []:
         if not 0 < len(tag) <= _LONGEST_TAG or " " in tag or not tag.isprintable():
-            raise Refusal(
+            raise InvalidValue(
                 "The tag '{tag}' cannot be used. A tag has 1 to {longest} visible characters and "
                 "no spaces. Nothing was tagged.",
                 tag=tag,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
+import click
 import pytest
 from click.testing import CliRunner, Result
 from pydantic import JsonValue
@@ -17,6 +18,7 @@ from kiln_mcp.approvals.approval import ApprovalState, Door
 from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.doors.cli import cli
+from kiln_mcp.doors.cli.failures import run_guarded
 from kiln_mcp.llm.errors import UnknownOrder
 from kiln_mcp.settings import Settings
 
@@ -44,6 +46,59 @@ def test_what_cannot_be_meant_is_refused_in_a_sentence(
     refused = run(tmp_path / "home", *arguments)
     assert refused.exit_code == 2
     assert said in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("create-task", "--project", "P", "--name", "", "--instruction", "x"), "'' is empty"),
+        (
+            ("label-items", "--project", "P", "--eval", "e", "--rater", "", "--labels", "[]"),
+            "kiln-mcp: label-items was not called: The argument '--labels' is wrong: it needs at "
+            "least 1 entry (given: []). The argument '--rater' is wrong: it needs at least 1 char",
+        ),
+        (
+            ("add-items", "--project", "P", "--items", '[{"inptu": "x"}]'),
+            "add-items was not called: The argument '--items[0].input' is missing. The argument "
+            "'--items[0].output' is missing. Unknown argument '--items[0].inptu'. Did you mean",
+        ),
+        (
+            ("run-eval", "--project", "P", "--eval", "e", "--wait-s", "-1"),
+            "run-eval was not called: The argument '--wait-s' is wrong: it has to be from 0 to 300",
+        ),
+        (
+            ("create-task", "--project", "P", "--output-schema", "{"),
+            "--output-schema is not valid JSON: Expecting property name enclosed in double quotes: "
+            "line 1 column 2 (char 1). Give JSON or @FILE.",
+        ),
+        (
+            ("add-items", "--project", "P", "--items", "@none.json"),
+            "--items: the file 'none.json' cannot be read: no such file or directory. Give JSON",
+        ),
+        (("add-items", "--project", "P", "--items", "[" * 100_000), "--items is nested too deeply"),
+    ],
+)
+def test_a_wrong_argument_is_named_as_it_is_typed_and_ends_with_2(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    home, folder = tmp_path / "home", str(tmp_path / "p")
+    assert main_code(home, "create-project", "--folder", folder, "--name", "P")[0] == 0
+    code, complaint = main_code(home, *arguments)
+    assert said in complaint
+    assert code == 2
+
+
+def main_code(home: Path, *arguments: str) -> tuple[int, str]:
+    """Run a command with its failures explained; return its exit code and what it said."""
+
+    @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+    @click.argument("words", nargs=-1, type=click.UNPROCESSED)
+    def guarded(words: tuple[str, ...]) -> None:
+        sys.exit(run_guarded(lambda: cli.main(list(words), standalone_mode=False)))
+
+    environment = {"KILN_MCP_HOME": str(home), "KILN_MCP_DAEMON": "off"}
+    result = CliRunner(env=environment).invoke(guarded, ["--", *arguments])
+    return result.exit_code, result.stderr
 
 
 def test_a_misspelt_capability_is_answered_with_its_name(tmp_path: Path) -> None:
