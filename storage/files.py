@@ -131,9 +131,9 @@ def _read_checked(path: Path | str, status: os.stat_result, flags: int, size_lim
     _check_plain(path, status, size_limit)
     descriptor = os.open(path, flags)
     try:
-        opened = os.fstat(descriptor)
-        _check_plain(path, opened, size_limit)
-        content = read_to_end(descriptor, opened.st_size, size_limit)
+        status = os.fstat(descriptor)
+        _check_plain(path, status, size_limit)
+        content = read_to_end(descriptor, status.st_size, size_limit)
     finally:
         os.close(descriptor)
     if len(content) > size_limit:

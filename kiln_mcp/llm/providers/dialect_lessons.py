@@ -73,7 +73,7 @@ def _has_system(request: ModelRequest) -> bool:
     )
 
 
-def _always(request: ModelRequest) -> bool:
+def _is_any(request: ModelRequest) -> bool:
     del request
     return True
 
@@ -101,31 +101,31 @@ SENTENCES: Final = (
         "length_field",
         _pattern(r"max_tokens.*max_completion_tokens"),
         {"max_tokens": "max_completion_tokens"},
-        _always,
+        _is_any,
     ),
     _Sentence(
         "length_field",
         _pattern(r"max_completion_tokens.*max_tokens"),
         {"max_completion_tokens": "max_tokens"},
-        _always,
+        _is_any,
     ),
     _Sentence(
         "length_field",
         _parameter("max_tokens|max_completion_tokens"),
         {"max_tokens": "max_completion_tokens", "max_completion_tokens": "none"},
-        _always,
+        _is_any,
     ),
     _Sentence(
         "temperature",
         _pattern(r"temperature.*(?:strictly positive|greater than 0|> ?0|positive)"),
         {"any": "positive", "positive": "default"},
-        _always,
+        _is_any,
     ),
     _Sentence(
         "temperature",
         _parameter("temperature"),
         {"any": "default", "positive": "default"},
-        _always,
+        _is_any,
     ),
     _Sentence(
         "seed",
@@ -147,22 +147,22 @@ SENTENCES: Final = (
         "streaming_usage",
         _parameter("stream_options|include_usage"),
         _NO_NEXT,
-        _always,
+        _is_any,
         streams=True,
     ),
-    _Sentence("streaming", _parameter(r"\bstream(?:ing)?\b"), _NO_NEXT, _always, streams=True),
+    _Sentence("streaming", _parameter(r"\bstream(?:ing)?\b"), _NO_NEXT, _is_any, streams=True),
     _Sentence(
         "streaming",
         _pattern(r"only supports? stream|stream.{0,20}must be (?:set to )?true|requires? stream"),
         {"yes": "only"},
-        _always,
+        _is_any,
         streams=False,
     ),
     _Sentence(
         "turns",
         _pattern(r"unexpected role.{0,20}after"),
         {"any": "alternate"},
-        _always,
+        _is_any,
     ),
     _Sentence(
         "system_role",
@@ -181,7 +181,7 @@ SENTENCES: Final = (
             r"alternat|system message must|must be (?:at )?the (?:beginning|first)|consecutive"
         ),
         {"any": "alternate"},
-        _always,
+        _is_any,
     ),
     _Sentence("system_role", _pattern(r"alternat"), _NO_NEXT, _has_system),
 )
@@ -200,9 +200,9 @@ def lesson_of(
     """
     largest = _LARGEST.search(refusal)
     if largest is not None:
-        most = next(filter(None, largest.groups()))
-        if 0 < int(most) < dialect.longest(request):
-            return Lesson("most_tokens", str(int(most)))
+        limit = next(filter(None, largest.groups()))
+        if 0 < int(limit) < dialect.longest(request):
+            return Lesson("most_tokens", str(int(limit)))
     for sentence in SENTENCES:
         value = sentence.next.get(_value(dialect, sentence.feature, request))
         is_apt = sentence.streams in {None, streams} and sentence.uses(request)
