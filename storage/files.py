@@ -5,12 +5,12 @@ import os
 import re
 import shutil
 from collections.abc import Generator, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import IO, Final
 
+from storage.descriptors import flush_all, read_to_end
 from storage.errors import WriteError
 from storage.file_system_flush import can_flush, flush_when_done
 
@@ -45,8 +45,6 @@ _FLUSHED_TOGETHER: Final = 128
 """Files that are open at once while their contents go to the disk."""
 _MANY: Final = 256
 """Files from which the whole file system is flushed at once, where it can be."""
-_FLUSHERS: Final = 8
-_flushers = ThreadPoolExecutor(_FLUSHERS, thread_name_prefix="flush")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -132,9 +130,12 @@ def open_ordinary(path: Path, size_limit: int = LARGEST_TABLE) -> Generator[IO[b
 def _read_checked(path: Path | str, status: os.stat_result, flags: int, size_limit: int) -> bytes:
     _check_plain(path, status, size_limit)
     descriptor = os.open(path, flags)
-    with os.fdopen(descriptor, "rb") as file:
-        _check_plain(path, os.fstat(descriptor), size_limit)
-        content = file.read(size_limit + 1)
+    try:
+        opened = os.fstat(descriptor)
+        _check_plain(path, opened, size_limit)
+        content = read_to_end(descriptor, opened.st_size, size_limit)
+    finally:
+        os.close(descriptor)
     if len(content) > size_limit:
         raise OSError(errno.EFBIG, _too_large(size_limit), str(path))
     return content
@@ -214,7 +215,7 @@ def _write_together(files: Sequence[tuple[Path, bytes]], place: Path, fresh: lis
             stack.callback(_close, descriptor)
             descriptors.append(descriptor)
         with disk_errors(files[0][0]):
-            _flush_all(descriptors)
+            flush_all(descriptors)
 
 
 def _write_one(path: Path, content: bytes, place: Path, fresh: list[Path]) -> int:
@@ -253,21 +254,6 @@ def _close(descriptor: int) -> None:
     """Close a file; what it could not write is refused where it is flushed."""
     with suppress(OSError):
         os.close(descriptor)
-
-
-def _flush_all(descriptors: Sequence[int]) -> None:
-    """Wait until the disk has what was written; many waits at once cost little more than one."""
-    if len(descriptors) == 1:
-        os.fsync(descriptors[0])
-    else:
-        shares = [descriptors[begin::_FLUSHERS] for begin in range(_FLUSHERS)]
-        for _ in _flushers.map(_flush_each, filter(None, shares)):
-            pass
-
-
-def _flush_each(descriptors: Sequence[int]) -> None:
-    for descriptor in descriptors:
-        os.fsync(descriptor)
 
 
 def make_folder(folder: str) -> None:
@@ -316,7 +302,7 @@ def _flush_folders(folders: Sequence[Path]) -> None:
             descriptors.append(descriptor)
         if folders:
             with disk_errors(folders[0]):
-                _flush_all(descriptors)
+                flush_all(descriptors)
 
 
 def move_into_place(fresh: Path, path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from storage.errors import UnreadableRecord
+from storage.files import read_plain
 from storage.format.layout import (
     PROJECT_FILE,
     Place,
@@ -329,8 +330,7 @@ class IndexBuilder:
     ) -> tuple[Record | None, str | None]:
         path = record_file.state.path
         try:
-            with open(f"{self._root}/{path}", "rb") as file:  # noqa: PTH123 - thousands of times
-                content = file.read()
+            content = read_plain(f"{self._root}/{path}")
             if written is not None and written[0] == content:
                 return written[1], None
             return parse_record(kind_named(record_file.kind), content, path), None
