@@ -56,11 +56,16 @@ _REFUSED: Final = (
 )
 
 
-def _parameter(name: str) -> re.Pattern[str]:
-    """Return the pattern of a refusal that names a parameter, in any order."""
-    return re.compile(
-        rf"(?:{name}).*?(?:{_REFUSED})|(?:{_REFUSED}).*?(?:{name})", re.IGNORECASE | re.DOTALL
-    )
+def _parameter(name: str, unless: str = "") -> re.Pattern[str]:
+    """Return the pattern of a refusal that names a parameter, in any order.
+
+    Args:
+        name: A pattern of the parameter's name.
+        unless: A pattern that such a refusal does not hold.
+    """
+    exception = f"^(?!.*(?:{unless}))" if unless else "^"
+    words = rf"(?:{name}).*?(?:{_REFUSED})|(?:{_REFUSED}).*?(?:{name})"
+    return re.compile(rf"{exception}.*?(?:{words})", re.IGNORECASE | re.DOTALL)
 
 
 def _pattern(words: str) -> re.Pattern[str]:
@@ -83,6 +88,8 @@ _ABOUT_SCHEMA: Final = _pattern(
     r"invalid (?:json )?schema|schema (?:is |was )?(?:too|invalid|not valid)|in schema|\$ref|"
     r"additionalproperties|(?:schema|json) (?:keyword|feature)|keyword .{0,40}not|too many states"
 )
+_ABOUT_COUNT: Final = r"<=|less than|between|at most|maximum|range|up to"
+"""Words of a refusal of too large a number, which does not refuse the parameter."""
 _LARGEST: Final = _pattern(
     r"(?:max\w*_tokens|completion tokens|output tokens).*?(?:at most|less than or equal to|"
     r"maximum(?: allowed)?(?: value)?(?: is| of)?:?|<=|\[\d+, ?)\s*[`'\"]?(\d{1,8})"
@@ -133,13 +140,20 @@ SENTENCES: Final = (
         _NO_NEXT,
         lambda request: request.seed is not None or bool(request.sample),
     ),
-    _Sentence("stop", _parameter(r"\bstop\b"), _NO_NEXT, lambda request: bool(request.stop)),
     _Sentence(
-        "logprobs", _parameter("logprobs"), _NO_NEXT, lambda request: request.top_logprobs > 0
+        "stop", _parameter(r"\bstop\b", _ABOUT_COUNT), _NO_NEXT, lambda request: bool(request.stop)
+    ),
+    _Sentence(
+        "logprobs",
+        _parameter("logprobs", _ABOUT_COUNT),
+        _NO_NEXT,
+        lambda request: request.top_logprobs > 0,
     ),
     _Sentence(
         "tools",
-        _parameter(r"\btools?\b|tool[_ -](?:use|choice|call)|function.call"),
+        _parameter(
+            r"\btools?\b|tool[_ -](?:use|choice|call)|function.call", r"schema|\.parameters"
+        ),
         {"native": "words"},
         lambda request: bool(request.tools),
     ),
