@@ -16,6 +16,7 @@ from typing import Self, TypeVar
 import anyio
 import anyio.to_thread
 
+from storage.atomic_write import write_atomically
 from storage.border import Reach, check_target
 from storage.changes import Change, new_text
 from storage.commits.attachments import FileToCopy, files_beside
@@ -27,7 +28,6 @@ from storage.commits.restoration import restore
 from storage.commits.steps import ChangeRequest
 from storage.commits.trash import TrashEntry, empty_trash, keep_out_of_git, list_trash
 from storage.errors import ProjectBusy, Refusal
-from storage.files import write_atomically
 from storage.format.layout import PROJECT_FILE
 from storage.format.validation import Ancestors
 from storage.git.attributes import write_attributes

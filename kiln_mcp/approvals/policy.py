@@ -13,8 +13,8 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kiln_mcp.approvals.plan import Consequence, Effect, Plan
+from storage.atomic_write import move_into_place, write_aside
 from storage.errors import system_reason
-from storage.files import move_into_place, write_aside
 
 ALWAYS_ASKED: Final = frozenset(
     {Consequence.DESTROYS, Consequence.SENDS, Consequence.CERTIFIES, Consequence.EXECUTES}

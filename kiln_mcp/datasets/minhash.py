@@ -44,19 +44,19 @@ class MinHashes:
 
         self._numpy = np
         random = np.random.default_rng(_SEED)
-        mixed = random.permutation(sets.shingle_count).astype(np.uint64)
-        mixed = (mixed + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-        mixed ^= mixed >> np.uint64(29)
+        hashes = random.permutation(sets.shingle_count).astype(np.uint64)
+        hashes = (hashes + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        hashes ^= hashes >> np.uint64(29)
         factors = random.integers(1, 2**63, _HASHES, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
         offsets = random.integers(0, 2**63, _HASHES, dtype=np.uint64)
-        (filled,) = np.nonzero(sets.sizes)  # no minimum of nothing
-        starts = sets.starts[filled]
+        (rows,) = np.nonzero(sets.sizes)  # no minimum of nothing
+        starts = sets.starts[rows]
         self._signatures = np.full((_HASHES, len(sets)), -1, dtype=np.int64).astype(np.uint32)
         for place, (factor, offset) in enumerate(zip(factors, offsets, strict=True)):
-            values = ((mixed * factor + offset) >> np.uint64(32)).astype(np.uint32)
-            if filled.size:
+            values = ((hashes * factor + offset) >> np.uint64(32)).astype(np.uint32)
+            if rows.size:
                 minima = np.minimum.reduceat(values[sets.numbers], starts)
-                self._signatures[place, filled] = minima
+                self._signatures[place, rows] = minima
         self._short = np.ascontiguousarray(self._signatures.astype(np.uint8).T)
 
     def neighbours(self) -> Iterator[tuple["Places", "Places"]]:
@@ -76,9 +76,9 @@ class MinHashes:
         self, firsts: "Places", seconds: "Places", threshold: float
     ) -> "NDArray[np.bool_]":
         """Return which pairs may be so much alike, by all of their hashes."""
-        least = threshold - _SPREAD * (threshold * (1 - threshold) / _HASHES) ** 0.5
+        lowest_share = threshold - _SPREAD * (threshold * (1 - threshold) / _HASHES) ** 0.5
         equal = (self._short[firsts] == self._short[seconds]).sum(axis=1)
-        is_enough: NDArray[np.bool_] = equal >= least * _HASHES
+        is_enough: NDArray[np.bool_] = equal >= lowest_share * _HASHES
         return is_enough
 
     def _key(self, number: int) -> "NDArray[np.uint64]":

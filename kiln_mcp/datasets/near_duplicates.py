@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 _COMPARISONS: Final = 40
 """Comparisons for each set, up to which all that share a rare shingle are compared."""
-_ALWAYS: Final = 50_000
+_FREE_COMPARISONS: Final = 50_000
 """Comparisons that are made in any case."""
-_FEW: Final = 16
+_SMALL_GROUP: Final = 16
 """Sets that share a rare shingle, up to which all of them are compared."""
 _VERIFIED_TOGETHER: Final = 50_000
 _NOTHING: Final = -1
@@ -60,7 +60,7 @@ def groups_of_sets(sets: ShingleSets, threshold: float = NEAR) -> list[int]:
 
     The group's name is the place of one of its sets. Always the same for the same sets.
     """
-    if _comparisons(sets, threshold) <= max(_ALWAYS, _COMPARISONS * len(sets)):
+    if _comparisons(sets, threshold) <= max(_FREE_COMPARISONS, _COMPARISONS * len(sets)):
         union = _Union(len(sets))
         union.join(near_duplicates(sets, threshold))
         return union.roots()
@@ -127,11 +127,11 @@ def _sharing_few(sets: ShingleSets, threshold: float) -> Iterator[tuple["Places"
     import numpy as np  # imported here: heavy, and most processes measure no data
 
     rarest, owners = _rarest(sets, threshold)
-    is_rare = np.bincount(rarest, minlength=sets.shingle_count)[rarest] <= _FEW
+    is_rare = np.bincount(rarest, minlength=sets.shingle_count)[rarest] <= _SMALL_GROUP
     rarest, owners = rarest[is_rare], owners[is_rare]
     order = np.argsort(rarest, kind="stable")
     rarest, owners = rarest[order], owners[order]
-    for distance in range(1, _FEW):
+    for distance in range(1, _SMALL_GROUP):
         (ends,) = np.nonzero(rarest[distance:] == rarest[:-distance])
         yield owners[ends], owners[ends + distance]
 

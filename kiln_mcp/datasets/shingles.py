@@ -95,10 +95,12 @@ def shingle_sets(texts: Sequence[str]) -> ShingleSets:
     counts = np.bincount(flat, minlength=len(numbers))
     ranks[np.argsort(counts, kind="stable")] = np.arange(len(numbers))
     owners = np.repeat(np.arange(len(set_sizes)), set_sizes)
-    ranked = ranks[flat]
-    ranked = ranked[np.lexsort((ranked, owners))]
+    shingle_ranks = ranks[flat]
+    shingle_ranks = shingle_ranks[np.lexsort((shingle_ranks, owners))]
     starts = np.cumsum(set_sizes) - set_sizes
-    return ShingleSets(np.array(set_of, dtype=np.int64), ranked, starts, set_sizes, len(numbers))
+    return ShingleSets(
+        np.array(set_of, dtype=np.int64), shingle_ranks, starts, set_sizes, len(numbers)
+    )
 
 
 def _in_order(text: str) -> dict[str, None]:

@@ -182,16 +182,16 @@ async def _carry_out_all(run: _Run, jobs: Sequence[VerdictTask]) -> None:
 
 def _settle_held_verdicts(run: _Run, writer: RecordWriter) -> None:
     """Save the fails that were held, or report the evaluator if it found a value in no output."""
-    held, tally = tuple(run.held_verdicts), run.tally
+    verdicts, tally = tuple(run.held_verdicts), run.tally
     run.held_verdicts.clear()
-    for verdict in held:
-        if tally.has_read_value or tally.existing or len(held) < FEWEST_UNREAD:
+    for verdict in verdicts:
+        if tally.has_read_value or tally.existing or len(verdicts) < FEWEST_UNREAD:
             _save_verdict(run, verdict, writer)
         elif isinstance(verdict.value, Evaluation):
             config = verdict.job.run_config
             name = config.name if config else "stored output"
             reason = (
-                f"{verdict.value.verdict} The evaluator finds no value in any of {len(held)} "
+                f"{verdict.value.verdict} The evaluator finds no value in any of {len(verdicts)} "
                 "outputs, so it gives no score. Correct its value_expression."
             )
             tally.done += 1

@@ -19,6 +19,7 @@ from pydantic import JsonValue
 
 from storage.records.evaluator import ComparisonRules
 from storage.text.excerpts import excerpt
+from storage.text.schema_references import resolve_reference
 
 Path = tuple[str, ...]
 
@@ -26,7 +27,6 @@ _SECONDS_A_DAY: Final = 86_400
 _SHOWN_DIFFERENCES: Final = 5
 _ANY_SCHEMA: Final[Mapping[str, JsonValue]] = {}
 _DEEPEST_FIELD: Final = 3
-_MOST_REFERENCES: Final = 20
 _MOST_PAIRS: Final = 1_000_000
 """Pairs of list items that are compared one by one; a longer list is compared as it is written."""
 
@@ -181,17 +181,8 @@ def _target(
     schema: Mapping[str, JsonValue], root: Mapping[str, JsonValue]
 ) -> Mapping[str, JsonValue]:
     """Return what a schema's local `$ref` names; a reference that leads nowhere allows anything."""
-    for _ in range(_MOST_REFERENCES):
-        reference = schema.get("$ref")
-        if not isinstance(reference, str):
-            return schema
-        place: JsonValue = dict(root)
-        for step in reference.removeprefix("#").strip("/").split("/") if reference != "#" else ():
-            place = place.get(step) if isinstance(place, dict) else None
-        if not reference.startswith("#") or not isinstance(place, dict):
-            return _ANY_SCHEMA
-        schema = place
-    return _ANY_SCHEMA
+    target = resolve_reference(root, dict(schema))
+    return _ANY_SCHEMA if target is None else target
 
 
 def _structure(value: JsonValue, *, is_json: bool) -> JsonValue:

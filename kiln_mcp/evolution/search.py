@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from kiln_mcp.evolution.allowance import CallAllowance
 from kiln_mcp.evolution.blocks import Candidate
+from kiln_mcp.evolution.call_budget import CallBudget
 from kiln_mcp.evolution.operators import CandidateProposal, Operator, Pool, propose
 from kiln_mcp.evolution.race import Standing, evidence, standing
 
@@ -107,21 +107,19 @@ class Ground:
     reflector: Reflector | None = None
 
 
-async def evolve(
-    start: Candidate, ground: Ground, allowance: CallAllowance, seed: int
-) -> SearchResult:
+async def evolve(start: Candidate, ground: Ground, budget: CallBudget, seed: int) -> SearchResult:
     """Search for a better candidate until the calls are taken or nothing new comes up.
 
     The path depends on the seed and on the scores alone, never on how many trials run at once: a
     chunk is run whole before anything is decided.
     """
-    search = _Search(ground, allowance)
+    search = _Search(ground, budget)
     draw = random.Random(seed)
     order = list(ground.items)
     draw.shuffle(order)
     best, number, repeats = start, 0, 0
     proposals = {start.key}
-    while repeats < MOST_REPEATS and allowance.remaining >= search.price_of_a_chunk:
+    while repeats < MOST_REPEATS and budget.remaining >= search.calls_per_chunk:
         proposal = await search.next_proposal(draw, best, number)
         if proposal is None:
             break
@@ -135,19 +133,19 @@ async def evolve(
         await ground.trace.race(race)
         if race.standing is Standing.WON:
             best = proposal.candidate
-    return SearchResult(best, search.scores_of(best), number, allowance.calls_used)
+    return SearchResult(best, search.scores_of(best), number, budget.calls_used)
 
 
 class _Search:
     """The scores so far, and how to get more of them."""
 
-    def __init__(self, ground: Ground, allowance: CallAllowance) -> None:
+    def __init__(self, ground: Ground, budget: CallBudget) -> None:
         self._ground = ground
-        self._allowance = allowance
+        self._budget = budget
         self._scores: dict[tuple[str, tuple[str, ...]], dict[str, float]] = {}
 
     @property
-    def price_of_a_chunk(self) -> int:
+    def calls_per_chunk(self) -> int:
         return min(CHUNK, len(self._ground.items)) * self._ground.scorer.calls_each
 
     def scores_of(self, candidate: Candidate) -> Mapping[str, float]:
@@ -158,15 +156,15 @@ class _Search:
     ) -> CandidateProposal | None:
         reflector = self._ground.reflector
         if reflector is not None and number % REFLECT_EVERY == 0:
-            price = reflector.calls_each + self.price_of_a_chunk
-            if self._allowance.remaining >= price and self._allowance.take(reflector.calls_each):
+            price = reflector.calls_each + self.calls_per_chunk
+            if self._budget.remaining >= price and self._budget.take(reflector.calls_each):
                 revision = await reflector.propose(best)
                 if revision is not None:
                     return revision
         pool = self._ground.pool
         if not pool.topics and len(pool.instructions) < 2:
             return None
-        early = self._allowance.calls_used < EARLY * self._allowance.limit
+        early = self._budget.calls_used < EARLY * self._budget.limit
         return propose(draw, best, pool, early=early)
 
     async def run(
@@ -195,7 +193,7 @@ class _Search:
             wins=sum(difference > 0 for difference in differences),
             losses=sum(difference < 0 for difference in differences),
             evidence=round(evidence(differences), 4),
-            calls=self._allowance.calls_used,
+            calls=self._budget.calls_used,
         )
 
     async def _score(self, challenger: Candidate, best: Candidate, chunk: Sequence[str]) -> bool:
@@ -206,7 +204,7 @@ class _Search:
             for item in chunk
             if item not in self.scores_of(candidate)
         ]
-        if not self._allowance.take(len(trials) * self._ground.scorer.calls_each):
+        if not self._budget.take(len(trials) * self._ground.scorer.calls_each):
             return False
         scores = await self._ground.scorer.score(trials)
         for (candidate, item), score in zip(trials, scores, strict=True):

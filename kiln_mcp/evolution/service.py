@@ -13,8 +13,8 @@ from kiln_mcp.evals.lookups import TaskEval, find_eval, gather
 from kiln_mcp.evals.measurement import plan_run
 from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.service import EvalReference
-from kiln_mcp.evolution.allowance import CallAllowance
 from kiln_mcp.evolution.answers import EvolutionReport, RaceWon
+from kiln_mcp.evolution.call_budget import CallBudget
 from kiln_mcp.evolution.race import Standing
 from kiln_mcp.evolution.reflection import Mirror, ModelReflector
 from kiln_mcp.evolution.search import Ground, SearchResult, evolve
@@ -148,7 +148,7 @@ async def _search(search_context: SearchContext) -> SearchResult:
         trace=search_context.trace,
         reflector=reflector,
     )
-    return await evolve(search_context.start, ground, CallAllowance(request.budget), request.seed)
+    return await evolve(search_context.start, ground, CallBudget(request.budget), request.seed)
 
 
 async def _save(search_context: SearchContext, result: SearchResult) -> _Saved:

@@ -12,7 +12,7 @@ from functools import partial
 import anyio
 
 from kiln_mcp.errors import unwrap
-from kiln_mcp.jobs.clocks import Stopwatch
+from kiln_mcp.jobs.heartbeats import Stopwatch
 from kiln_mcp.jobs.job_end import end_of
 from kiln_mcp.jobs.job_table import PROCESS_ENDED, JobTable
 from kiln_mcp.jobs.progress import ProgressWriter

@@ -3,7 +3,7 @@
 This is all that is added to the recovery of DBOS; `kiln_mcp/jobs/workflows.py` has the reasons.
 """
 
-from kiln_mcp.jobs.clocks import LostHeartbeats
+from kiln_mcp.jobs.heartbeats import LostHeartbeats
 from kiln_mcp.jobs.job_table import JobTable
 from kiln_mcp.jobs.records import CountAnswers, Job, JobState
 from kiln_mcp.jobs.threads import in_thread

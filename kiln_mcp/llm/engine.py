@@ -22,7 +22,7 @@ from kiln_mcp.llm.providers.work_orders import WorkOrders
 from kiln_mcp.llm.response_cache.cache import CacheEntry, Spending
 from kiln_mcp.llm.response_cache.expense import Expense
 from kiln_mcp.llm.response_cache.in_flight import InFlightCalls
-from kiln_mcp.llm.retries import Route, Sender
+from kiln_mcp.llm.retries import RetryPolicy, Route
 from kiln_mcp.llm.settings import EngineSettings
 from kiln_mcp.llm.single_flight import Call, SingleFlight
 
@@ -52,7 +52,7 @@ class Engine:
         self.orders = WorkOrders(settings.orders)
         self._roster = ModelRegistry(settings, models or {}, self._gates, self.orders)
         self._single_flight = SingleFlight(
-            self._cache, Sender(settings.attempts, settings.first_wait_s)
+            self._cache, RetryPolicy(settings.attempts, settings.first_wait_s)
         )
         self._budget: Budget | None = None
         self._listener: Listener | None = None

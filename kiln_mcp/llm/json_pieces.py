@@ -15,7 +15,7 @@ DEEPEST: Final = 100
 """Levels of nesting: more than any schema needs, fewer than Python can write."""
 MOST_DIGITS: Final = 1000
 _BRACKET: Final = re.compile(r"[{\[]")
-_UNENDED: Final = "Unterminated string"
+_UNENDED_STRING: Final = "Unterminated string"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class _Numbers:
             self.fault = f"it holds {text[:20]}, which is too large for a number"
         return value
 
-    def whole(self, text: str) -> int:
+    def integer(self, text: str) -> int:
         if len(text) > MOST_DIGITS:
             self.fault = f"it holds a number of {len(text)} digits"
             return 0
@@ -87,7 +87,7 @@ def _decoder(numbers: _Numbers) -> json.JSONDecoder:
     return json.JSONDecoder(
         parse_constant=numbers.constant,
         parse_float=numbers.real,
-        parse_int=numbers.whole,
+        parse_int=numbers.integer,
         strict=False,  # models write line breaks into their strings
     )
 
@@ -100,7 +100,7 @@ def _piece_at(text: str, start: int) -> JsonPiece:
     except RecursionError:
         return JsonPiece(start, len(text), fault="it is nested too deeply")
     except json.JSONDecodeError as error:
-        return _broken(text, start, error)
+        return _broken_piece(text, start, error)
     if numbers.fault:
         return JsonPiece(start, end, fault=numbers.fault)
     if _depth_exceeds(value):
@@ -108,8 +108,8 @@ def _piece_at(text: str, start: int) -> JsonPiece:
     return JsonPiece(start, end, repair_texts(value))
 
 
-def _broken(text: str, start: int, error: json.JSONDecodeError) -> JsonPiece:
-    is_unended = error.msg.startswith(_UNENDED)
+def _broken_piece(text: str, start: int, error: json.JSONDecodeError) -> JsonPiece:
+    is_unended = error.msg.startswith(_UNENDED_STRING)
     end = len(text) if is_unended else max(start + 1, error.pos)
     is_prose = not is_unended and not text[start + 1 : error.pos].strip() and end < len(text)
     fault = "" if is_prose else f"{error.msg[:1].lower()}{error.msg[1:]}".strip()

@@ -56,11 +56,11 @@ def values_in_words(text: str, schema: Schema) -> Iterator[JsonValue]:
     if _properties(schema):
         yield from _objects_in_words(text, schema)
         return
-    whole = read_scalar(text.strip())
-    if whole is not None:
-        if whole.fault:
+    scalar = read_scalar(text.strip())
+    if scalar is not None:
+        if scalar.fault:
             return
-        yield whole.value
+        yield scalar.value
     read = _scalar(_value_of_line(text.strip()), schema)
     if not isinstance(read, _Absent):
         yield read

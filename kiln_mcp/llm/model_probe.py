@@ -75,7 +75,7 @@ async def open_questions(engine: Engine, model: str) -> list[ModelRequest]:
 async def try_model(engine: Engine, model: str, asker: str) -> Trial:
     """Ask a model short questions, to see that it answers and what it can do.
 
-    What was learned of its dialect is forgotten first, and learned anew.
+    What was learned of its dialect is forgotten first, and learned again.
 
     Raises:
         ModelError: It does not answer the first.

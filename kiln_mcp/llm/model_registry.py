@@ -209,8 +209,8 @@ class ModelRegistry:
             first, _, rest = name.partition("/")
             return describe_of_server(first, server, rest)
         key = await self._find_variable(likely_keys(name))
-        hosted = self._hosted_model
-        return describe_hosted(name, key, hosted.abilities(name), hosted.lessons(name))
+        models = self._hosted_model
+        return describe_hosted(name, key, models.abilities(name), models.lessons(name))
 
     def forget(self, name: str) -> None:
         """Forget what was learned of a model's dialect."""

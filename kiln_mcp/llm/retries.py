@@ -41,7 +41,7 @@ class Route:
     withdraws: bool = False
 
 
-class Sender:
+class RetryPolicy:
     """The retry policy: sends each request, and again after failures that may pass."""
 
     def __init__(self, attempts: int, first_wait_s: float) -> None:
@@ -76,7 +76,7 @@ class Sender:
             except NotSent:
                 await reservation.renew()
             except Unavailable as error:
-                await self._pause(attempt, error, reservation, wait_policy)
+                await self._back_off(attempt, error, reservation, wait_policy)
         raise AssertionError("count() does not end")
 
     async def stream(
@@ -119,9 +119,9 @@ class Sender:
             except Unavailable as error:
                 if began:
                     raise
-                await self._pause(attempt, error, reservation, wait_policy)
+                await self._back_off(attempt, error, reservation, wait_policy)
 
-    async def _pause(
+    async def _back_off(
         self, attempt: int, error: Unavailable, reservation: Reservation, wait_policy: WaitPolicy
     ) -> None:
         """Wait before a retry, or raise the error after the last attempt.

@@ -14,7 +14,7 @@ from kiln_mcp.llm.deltas import Delta, deltas_of
 from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.response_cache.cache import CacheEntry, Key, NewEntry, ResponseCache, request_key
-from kiln_mcp.llm.retries import Route, Sender
+from kiln_mcp.llm.retries import RetryPolicy, Route
 from kiln_mcp.llm.schemas import check_usable, fit
 
 
@@ -68,9 +68,9 @@ class _Turn:
 class SingleFlight:
     """Answers requests; equal ones at the same time share one call."""
 
-    def __init__(self, cache: ResponseCache, sender: Sender) -> None:
+    def __init__(self, cache: ResponseCache, retry_policy: RetryPolicy) -> None:
         self._cache = cache
-        self._sender = sender
+        self._retries = retry_policy
         self._in_flight: dict[Key, anyio.Event] = {}
 
     async def ask(self, route: Route, request: ModelRequest, call: Call) -> CacheEntry:
@@ -85,7 +85,7 @@ class SingleFlight:
                 return turn.entry
             await check_usable(request)
             async with call.in_time(route), call.reserve(request, route) as reservation:
-                answer = await self._sender.send(route, request, reservation, call.wait_policy)
+                answer = await self._retries.send(route, request, reservation, call.wait_policy)
                 return await self._remember(turn.key, request, call, answer, reservation)
 
     async def stream(
@@ -102,7 +102,7 @@ class SingleFlight:
             async with (
                 call.reserve(request, route) as reservation,
                 aclosing(
-                    self._sender.stream(route, request, reservation, call.wait_policy)
+                    self._retries.stream(route, request, reservation, call.wait_policy)
                 ) as parts,
             ):
                 async for part in parts:

@@ -283,9 +283,9 @@ async def split_data(
     for batch in batches:
         async with store.transaction() as change:
             await anyio.to_thread.run_sync(assign_parts, change, batch, tags)
-    assigned = {run.id: part for run, part in zip(runs, parts, strict=True)}
+    parts_by_run = {run.id: part for run, part in zip(runs, parts, strict=True)}
     as_dealt = [
-        with_part_tag(run, assigned[run.id], tags) if run.id in assigned else run
+        with_part_tag(run, parts_by_run[run.id], tags) if run.id in parts_by_run else run
         for run in all_runs
     ]
     async with store.transaction() as change:

@@ -16,9 +16,9 @@ from kiln_mcp.tuning.formats import (
     line_of,
 )
 from storage import Task, TaskRun
+from storage.atomic_write import write_atomically
 from storage.border import check_target
 from storage.errors import Refusal
-from storage.files import write_atomically
 
 
 @dataclass(frozen=True, slots=True)

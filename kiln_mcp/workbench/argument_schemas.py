@@ -11,6 +11,8 @@ NAME: Final = "name"
 VALUE: Final = "value"
 """The keys of an entry of an object of any names, where it is given as a list."""
 _DROPPED_KEYS: Final = frozenset({"$defs", "title", "discriminator"})
+_VALUE_KEYS: Final = frozenset({"default", "enum", "const", "examples"})
+"""Keywords that hold values, not schemas."""
 _TYPE_KEYS: Final = frozenset({"type", "anyOf", "oneOf", "allOf", "enum", "const", "$ref"})
 _PLAIN_KINDS: Final[list[JsonValue]] = [
     {"type": kind} for kind in ("string", "object", "number", "boolean")
@@ -46,7 +48,9 @@ def _compact(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
         if not isinstance(node, dict):
             return node
         schema_node = {
-            key: resolve(value, names=key == "properties")
+            key: value
+            if key in _VALUE_KEYS and not names
+            else resolve(value, names=key == "properties" and not names)
             for key, value in node.items()
             if names or key not in _DROPPED_KEYS
         }
@@ -104,13 +108,24 @@ def _as_pairs(node: dict[str, JsonValue], values: JsonValue) -> dict[str, JsonVa
     return {**rest, "type": "array", "items": pair, **limits}
 
 
-def _without_nulls(node: JsonValue) -> JsonValue:
+def _without_nulls(node: JsonValue, *, names: bool = False) -> JsonValue:
     """Return a schema without the nulls that mean an argument is left out, at any depth."""
     if isinstance(node, list):
         return [_without_nulls(item) for item in node]
     if not isinstance(node, dict):
         return node
-    argument = {key: _without_nulls(value) for key, value in node.items()}
+    argument = {
+        key: value
+        if key in _VALUE_KEYS and not names
+        else _without_nulls(value, names=key == "properties" and not names)
+        for key, value in node.items()
+    }
+    if names:
+        return argument
+    if isinstance(default := argument.get("default"), dict):
+        argument["default"] = {key: value for key, value in default.items() if value is not None}
+        if not argument["default"]:
+            del argument["default"]
     options = argument.get("anyOf")
     if not isinstance(options, list) or argument.get("default", 0) is not None:
         return argument

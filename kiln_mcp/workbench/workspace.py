@@ -34,7 +34,7 @@ from kiln_mcp.workbench.folder_trust import Trust
 from kiln_mcp.workbench.known_projects import KnownProjects, Reference
 from kiln_mcp.workbench.progress import STILL_THERE, ProgressReport, Relay, report_nothing
 from storage import ProjectStore, new_id
-from storage.files import check_room, disk_errors
+from storage.atomic_write import check_room, disk_errors
 from storage.records.record import login_name
 
 RESUME: Final = "resume_job"

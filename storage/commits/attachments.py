@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from storage.atomic_write import new_file, remove_empty_folders
 from storage.border import check_links, check_path
 from storage.errors import RecordNotFound, UnsafePath, system_reason
-from storage.files import new_file, remove_empty_folders
 from storage.format.layout import folder_of
 from storage.records import Attachment, ChunkedDocument, Document, Extraction, Record
 from storage.refusals import invalid_record

@@ -19,9 +19,9 @@ from pathlib import Path
 from stat import S_IMODE
 from typing import Final
 
+from storage.atomic_write import disk_errors
 from storage.border import TRASH, check_links
 from storage.commits.trash import keep_out_of_git
-from storage.files import disk_errors
 
 FILE: Final = f"{TRASH}/claims"
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EINVAL, errno.EOPNOTSUPP})

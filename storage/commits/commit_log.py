@@ -18,6 +18,16 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+from storage.atomic_write import (
+    disk_errors,
+    flush_folders,
+    move_atomically,
+    read_only,
+    remove_empty_folders,
+    remove_files,
+    replace_file,
+    write_atomically,
+)
 from storage.border import LinkCheck, Reach, check_links
 from storage.commits.locks import LONGEST_WAIT_S, ProjectLock
 from storage.commits.recovery import Pending
@@ -30,17 +40,7 @@ from storage.errors import (
     UnsafePath,
     WriteError,
 )
-from storage.files import (
-    disk_errors,
-    flush_folders,
-    move_atomically,
-    read_only,
-    read_plain,
-    remove_empty_folders,
-    remove_files,
-    replace_file,
-    write_atomically,
-)
+from storage.files import read_plain
 from storage.format.record_text import revision_of
 from storage.git.authors import last_author
 from storage.refusals import already_deleted

@@ -13,8 +13,8 @@ from weakref import WeakValueDictionary
 
 from filelock import FileLock, Timeout
 
+from storage.atomic_write import disk_errors
 from storage.errors import ProjectBusy
-from storage.files import disk_errors
 
 LONGEST_WAIT_S: Final = 30.0
 _PAUSE_S: Final = 0.01

@@ -15,20 +15,20 @@ from stat import S_IMODE
 from typing import Final
 from uuid import uuid4
 
+from storage.atomic_write import (
+    check_room,
+    disk_errors,
+    move_atomically,
+    write_all_aside,
+    write_atomically,
+)
 from storage.border import FOREIGN, PENDING, check_links, has_links
 from storage.commits.seal import JournalSeal
 from storage.commits.steps import Step
 from storage.commits.trash import keep_out_of_git
 from storage.commits.write_ahead import PendingChange
 from storage.errors import UnsafePath
-from storage.files import (
-    check_room,
-    disk_errors,
-    move_atomically,
-    read_plain,
-    write_all_aside,
-    write_atomically,
-)
+from storage.files import read_plain
 
 _LONGEST_STEM: Final = 80
 _NO_JOURNAL: Final = frozenset({errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.EFBIG})

@@ -16,8 +16,9 @@ from typing import Final
 
 import platformdirs
 
+from storage.atomic_write import disk_errors, flush_file, flush_folder
 from storage.errors import WriteError
-from storage.files import disk_errors, flush_file, flush_folder, read_plain
+from storage.files import read_plain
 
 _KEY_FILE: Final = "journal.key"
 _KEY_BYTES: Final = 32

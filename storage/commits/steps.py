@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from storage.atomic_write import remove_files
 from storage.border import Reach
 from storage.commits.write_ahead import FileEdit, Move, PendingChange
-from storage.files import remove_files
 
 LARGEST_GROUP: Final = 256
 """Changes that share one wait for the disk."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
+from storage.atomic_write import write_atomically
 from storage.border import TRASH, check_links, check_path, has_links
 from storage.errors import RecordNotFound, UnsafePath
-from storage.files import read_plain, write_atomically
+from storage.files import read_plain
 from storage.records.record import login_name, new_id
 
 FOLDER = TRASH

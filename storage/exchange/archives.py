@@ -24,10 +24,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal, Protocol
 
+from storage.atomic_write import disk_errors
 from storage.errors import Refusal
 from storage.exchange.contents import travels
 from storage.exchange.refusals import not_importable, unsafe_archive
-from storage.files import disk_errors
 
 _CHUNK = 1 << 20
 _LONGEST_READ = 64 << 20

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from storage.atomic_write import new_file
 from storage.border import check_target
 from storage.errors import Refusal
 from storage.exchange.contents import travels
 from storage.exchange.refusals import target_exists, target_inside
-from storage.files import new_file
 from storage.git.git import Git, GitError
 from storage.git.safety import unshared_files
 from storage.records.names import acceptable_name, stored_name

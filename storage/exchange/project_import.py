@@ -17,12 +17,13 @@ from uuid import uuid4
 
 import anyio.to_thread
 
+from storage.atomic_write import disk_errors, move_atomically
 from storage.border import check_target
 from storage.errors import CorruptRecord, RecordNotFound, Refusal, UnreadableRecord, system_reason
 from storage.exchange.archives import LIMITS, ArchiveLimits, unpack
 from storage.exchange.contents import projects_in, travels
 from storage.exchange.refusals import not_importable, target_exists, target_inside, unsafe_archive
-from storage.files import NO_FILE, disk_errors, move_atomically, read_plain
+from storage.files import NO_FILE, read_plain
 from storage.format.layout import PROJECT_FILE
 from storage.format.record_text import read_record
 from storage.records import Project

@@ -87,13 +87,13 @@ def open_source(file: Path) -> Generator[TableSource]:
     if table_format(file.name) != "jsonl":
         yield source_of(read_ordinary(file), file.name)
         return
-    with open_ordinary(file, LARGEST_TABLE) as opened:
-        digest = _digest_of_lines(opened)
-        opened.seek(0)
+    with open_ordinary(file, LARGEST_TABLE) as table:
+        digest = _digest_of_lines(table)
+        table.seek(0)
         if digest is None:
-            yield source_of(opened.read(), file.name)
+            yield source_of(table.read(), file.name)
         else:
-            yield TableSource(file.name, digest, _rows_of_lines(opened))
+            yield TableSource(file.name, digest, _rows_of_lines(table))
 
 
 def _rows_of(content: bytes, file_name: str) -> Iterator[tuple[int, Row | str]]:

@@ -8,6 +8,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Final, Literal, Protocol
 
+from storage.atomic_write import new_file
 from storage.border import check_target
 from storage.changes import NewRecord, text_of
 from storage.exchange.columns import COLUMNS, BadRow, Row, row_of, run_of
@@ -15,7 +16,6 @@ from storage.exchange.parquet import ParquetWriter
 from storage.exchange.refusals import target_exists, target_inside
 from storage.exchange.table_source import TableSource, table_format
 from storage.exchange.text_tables import csv_header, write_csv, write_jsonl
-from storage.files import new_file
 from storage.records import TaskRun
 
 _MOST_COLUMNS: Final = 1000

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from storage.files import write_atomically
+from storage.atomic_write import write_atomically
 
 FILE: Final = ".gitattributes"
 RULES: Final = Path(__file__).with_name("gitattributes.txt")

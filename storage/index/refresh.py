@@ -245,12 +245,14 @@ class IndexBuilder:
         for statement in sql.FORGET:
             self._connection.executemany(statement, [{"row": row} for row in rows])
 
-    def _store(self, record_file: RecordFile, written: tuple[bytes, Record] | None = None) -> None:
+    def _store(
+        self, record_file: RecordFile, content_and_record: tuple[bytes, Record] | None = None
+    ) -> None:
         """Read a file and replace its row in the index."""
         state = record_file.state
         place = {"parent": record_file.parent, "kind": record_file.kind, "path": state.path}
         rows = [row for (row,) in self._connection.execute(sql.ROW_OF, place)]
-        record, problem = self._read(record_file, written)
+        record, problem = self._read(record_file, content_and_record)
         created_us = microseconds(record.created_at) if record else 0
         first = first_row(created_us)
         row = next((row for row in rows if first <= row < first + SLOTS), None)
@@ -326,13 +328,13 @@ class IndexBuilder:
             first += SLOTS
 
     def _read(
-        self, record_file: RecordFile, written: tuple[bytes, Record] | None
+        self, record_file: RecordFile, content_and_record: tuple[bytes, Record] | None
     ) -> tuple[Record | None, str | None]:
         path = record_file.state.path
         try:
             content = read_plain(f"{self._root}/{path}")
-            if written is not None and written[0] == content:
-                return written[1], None
+            if content_and_record is not None and content_and_record[0] == content:
+                return content_and_record[1], None
             return parse_record(kind_named(record_file.kind), content, path), None
         except UnreadableRecord as error:
             return None, error.reason

@@ -12,9 +12,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from storage.atomic_write import write_atomically
 from storage.commits.commit_log import CommitLog
 from storage.errors import Refusal, StaleRevision
-from storage.files import write_atomically
 from storage.format.layout import PROJECT_FILE
 from storage.git.attributes import write_attributes
 from storage.git.errors import GitError

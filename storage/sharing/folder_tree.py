@@ -11,7 +11,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from storage.files import UNFINISHED
+from storage.atomic_write import UNFINISHED
 from storage.git.errors import GitError
 from storage.git.git import Git
 from storage.git.safety import fault_of, unshared_files

@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
+from storage.atomic_write import write_atomically
 from storage.border import Reach, has_links
 from storage.commits.commit_log import CommitLog, FileEdit, Move
 from storage.commits.trash import FOLDER as TRASH
 from storage.commits.trash import keep_out_of_git, remove_for_good
 from storage.errors import Refusal, StaleRevision
-from storage.files import write_atomically
 from storage.format.record_text import revision_of
 from storage.git.errors import GitError
 from storage.git.git import FileChange, Git

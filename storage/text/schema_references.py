@@ -1,9 +1,38 @@
-"""Replace the references of a JSON Schema by the definitions that they name."""
+"""Follow the local references of a JSON Schema, or replace them by what they name."""
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, Final, cast
 
 from pydantic import JsonValue
+
+DEEPEST_REFERENCE: Final = 32
+"""References that lead to references, up to which they are followed."""
+
+
+def resolve_reference(root: Mapping[str, Any], schema: object) -> dict[str, Any] | None:
+    """Return a schema with its local reference followed; None if it leads nowhere.
+
+    Args:
+        root: The whole schema, in which a reference is a JSON pointer.
+        schema: A part of it.
+    """
+    for _ in range(DEEPEST_REFERENCE):
+        if not isinstance(schema, dict):
+            return None
+        candidate = cast("dict[str, Any]", schema)
+        reference = candidate.get("$ref")
+        if reference is None:
+            return candidate
+        if not isinstance(reference, str) or not reference.startswith("#"):
+            return None
+        schema = root
+        for part in reference.removeprefix("#").split("/")[1:]:
+            schema = _member(schema, part.replace("~1", "/").replace("~0", "~"))
+    return None
+
+
+def _member(value: object, name: str) -> object:
+    return cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
 
 
 def inline_references(schema: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

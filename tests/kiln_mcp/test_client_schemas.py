@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jsonschema import ValidationError as SchemaValidationError
+from jsonschema import validate
 from pydantic import JsonValue
 
 from kiln_mcp.catalogue import AnyCapability, installed_catalogue
+from kiln_mcp.workbench.capability import Effect, Result, capability
 
 CHECK = Path(__file__).parent / "clients" / "check_schemas.py"
 CAPABILITIES = [pytest.param(item, id=item.name) for item in installed_catalogue().capabilities]
@@ -78,3 +81,24 @@ def test_the_libraries_refuse_an_object_of_any_names() -> None:
         check=True,
     ).stdout
     assert refused.startswith("loose: ")
+
+
+@pytest.mark.parametrize("item", CAPABILITIES)
+def test_each_default_is_a_value_that_its_schema_allows(item: AnyCapability) -> None:
+    for place, schema in nodes(item.input_schema):
+        if schema.get("default") is not None:
+            try:
+                validate(schema["default"], schema)
+            except SchemaValidationError as error:
+                pytest.fail(f"{place}: {error.message}")
+
+
+async def test_arguments_named_like_keywords_of_schemas_keep_their_schemas() -> None:
+    @capability(effect=Effect.READS, title="Look")
+    async def look(context: object, default: int | None = None, examples: str = "x") -> Result:
+        return Result()
+
+    assert look.input_schema["properties"] == {
+        "default": {"type": "integer"},
+        "examples": {"type": "string", "default": "x"},
+    }

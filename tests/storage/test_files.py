@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from storage.atomic_write import write_all_aside
 from storage.errors import WriteError
-from storage.files import write_all_aside
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from kiln_mcp.llm.messages import Message, ModelRequest
 
 JsonMode = Literal["schema", "object", "words"]
 """`object` asks for any object, with the schema in words; `words` sets no mode at all."""
-Taken = Literal["yes", "no"]
+YesOrNo = Literal["yes", "no"]
 SMALLEST_TEMPERATURE: Final = 0.01
 """For servers that take no temperature of 0, which are meant to be as certain as they can."""
 
@@ -36,17 +36,17 @@ class Dialect:
     """
 
     json_mode: JsonMode = "schema"
-    system_role: Taken = "yes"
+    system_role: YesOrNo = "yes"
     turns: Literal["any", "alternate"] = "any"
     length_field: Literal["max_tokens", "max_completion_tokens", "none"] = "max_tokens"
     most_tokens: str = ""
     temperature: Literal["any", "positive", "default"] = "any"
-    seed: Taken = "yes"
-    stop: Taken = "yes"
-    logprobs: Taken = "yes"
+    seed: YesOrNo = "yes"
+    stop: YesOrNo = "yes"
+    logprobs: YesOrNo = "yes"
     tools: Literal["native", "words"] = "native"
     streaming: Literal["yes", "no", "only"] = "yes"
-    streaming_usage: Taken = "yes"
+    streaming_usage: YesOrNo = "yes"
 
     def value(self, feature: str) -> str:
         """Return the value of a feature."""
@@ -97,7 +97,7 @@ class Dialect:
             system, *rest = result
             is_user = bool(rest) and rest[0].role == "user"
             first = rest.pop(0) if is_user else Message("user", "")
-            result = [_joined(replace(system, role="user"), first), *rest]
+            result = [_join(replace(system, role="user"), first), *rest]
         return _alternating(result) if self.turns == "alternate" else result
 
 
@@ -137,11 +137,11 @@ def _alternating(messages: Sequence[Message]) -> list[Message]:
         last = result[-1] if result else None
         is_plain = message.role in {"user", "assistant"} and not message.tool_calls
         if last is not None and is_plain and last.role == message.role and not last.tool_calls:
-            result[-1] = _joined(last, message)
+            result[-1] = _join(last, message)
         else:
             result.append(message)
     return result
 
 
-def _joined(first: Message, second: Message) -> Message:
+def _join(first: Message, second: Message) -> Message:
     return replace(first, content=f"{first.content}\n\n{second.content}".strip())

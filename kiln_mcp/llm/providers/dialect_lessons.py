@@ -56,11 +56,16 @@ _REFUSED: Final = (
 )
 
 
-def _parameter(name: str) -> re.Pattern[str]:
-    """Return the pattern of a refusal that names a parameter, in any order."""
-    return re.compile(
-        rf"(?:{name}).*?(?:{_REFUSED})|(?:{_REFUSED}).*?(?:{name})", re.IGNORECASE | re.DOTALL
-    )
+def _parameter(name: str, unless: str = "") -> re.Pattern[str]:
+    """Return the pattern of a refusal that names a parameter, in any order.
+
+    Args:
+        name: A pattern of the parameter's name.
+        unless: A pattern that such a refusal does not hold.
+    """
+    exception = f"^(?!.*(?:{unless}))" if unless else "^"
+    words = rf"(?:{name}).*?(?:{_REFUSED})|(?:{_REFUSED}).*?(?:{name})"
+    return re.compile(rf"{exception}.*?(?:{words})", re.IGNORECASE | re.DOTALL)
 
 
 def _pattern(words: str) -> re.Pattern[str]:
@@ -73,7 +78,7 @@ def _has_system(request: ModelRequest) -> bool:
     )
 
 
-def _always(request: ModelRequest) -> bool:
+def _is_any(request: ModelRequest) -> bool:
     del request
     return True
 
@@ -83,6 +88,8 @@ _ABOUT_SCHEMA: Final = _pattern(
     r"invalid (?:json )?schema|schema (?:is |was )?(?:too|invalid|not valid)|in schema|\$ref|"
     r"additionalproperties|(?:schema|json) (?:keyword|feature)|keyword .{0,40}not|too many states"
 )
+_ABOUT_COUNT: Final = r"<=|less than|between|at most|maximum|range|up to"
+"""Words of a refusal of too large a number, which does not refuse the parameter."""
 _LARGEST: Final = _pattern(
     r"(?:max\w*_tokens|completion tokens|output tokens).*?(?:at most|less than or equal to|"
     r"maximum(?: allowed)?(?: value)?(?: is| of)?:?|<=|\[\d+, ?)\s*[`'\"]?(\d{1,8})"
@@ -101,31 +108,31 @@ SENTENCES: Final = (
         "length_field",
         _pattern(r"max_tokens.*max_completion_tokens"),
         {"max_tokens": "max_completion_tokens"},
-        _always,
+        _is_any,
     ),
     _Sentence(
         "length_field",
         _pattern(r"max_completion_tokens.*max_tokens"),
         {"max_completion_tokens": "max_tokens"},
-        _always,
+        _is_any,
     ),
     _Sentence(
         "length_field",
         _parameter("max_tokens|max_completion_tokens"),
         {"max_tokens": "max_completion_tokens", "max_completion_tokens": "none"},
-        _always,
+        _is_any,
     ),
     _Sentence(
         "temperature",
         _pattern(r"temperature.*(?:strictly positive|greater than 0|> ?0|positive)"),
         {"any": "positive", "positive": "default"},
-        _always,
+        _is_any,
     ),
     _Sentence(
         "temperature",
         _parameter("temperature"),
         {"any": "default", "positive": "default"},
-        _always,
+        _is_any,
     ),
     _Sentence(
         "seed",
@@ -133,13 +140,20 @@ SENTENCES: Final = (
         _NO_NEXT,
         lambda request: request.seed is not None or bool(request.sample),
     ),
-    _Sentence("stop", _parameter(r"\bstop\b"), _NO_NEXT, lambda request: bool(request.stop)),
     _Sentence(
-        "logprobs", _parameter("logprobs"), _NO_NEXT, lambda request: request.top_logprobs > 0
+        "stop", _parameter(r"\bstop\b", _ABOUT_COUNT), _NO_NEXT, lambda request: bool(request.stop)
+    ),
+    _Sentence(
+        "logprobs",
+        _parameter("logprobs", _ABOUT_COUNT),
+        _NO_NEXT,
+        lambda request: request.top_logprobs > 0,
     ),
     _Sentence(
         "tools",
-        _parameter(r"\btools?\b|tool[_ -](?:use|choice|call)|function.call"),
+        _parameter(
+            r"\btools?\b|tool[_ -](?:use|choice|call)|function.call", r"schema|\.parameters"
+        ),
         {"native": "words"},
         lambda request: bool(request.tools),
     ),
@@ -147,22 +161,22 @@ SENTENCES: Final = (
         "streaming_usage",
         _parameter("stream_options|include_usage"),
         _NO_NEXT,
-        _always,
+        _is_any,
         streams=True,
     ),
-    _Sentence("streaming", _parameter(r"\bstream(?:ing)?\b"), _NO_NEXT, _always, streams=True),
+    _Sentence("streaming", _parameter(r"\bstream(?:ing)?\b"), _NO_NEXT, _is_any, streams=True),
     _Sentence(
         "streaming",
         _pattern(r"only supports? stream|stream.{0,20}must be (?:set to )?true|requires? stream"),
         {"yes": "only"},
-        _always,
+        _is_any,
         streams=False,
     ),
     _Sentence(
         "turns",
         _pattern(r"unexpected role.{0,20}after"),
         {"any": "alternate"},
-        _always,
+        _is_any,
     ),
     _Sentence(
         "system_role",
@@ -181,7 +195,7 @@ SENTENCES: Final = (
             r"alternat|system message must|must be (?:at )?the (?:beginning|first)|consecutive"
         ),
         {"any": "alternate"},
-        _always,
+        _is_any,
     ),
     _Sentence("system_role", _pattern(r"alternat"), _NO_NEXT, _has_system),
 )
@@ -200,9 +214,9 @@ def lesson_of(
     """
     largest = _LARGEST.search(refusal)
     if largest is not None:
-        most = next(filter(None, largest.groups()))
-        if 0 < int(most) < dialect.longest(request):
-            return Lesson("most_tokens", str(int(most)))
+        limit = next(filter(None, largest.groups()))
+        if 0 < int(limit) < dialect.longest(request):
+            return Lesson("most_tokens", str(int(limit)))
     for sentence in SENTENCES:
         value = sentence.next.get(_value(dialect, sentence.feature, request))
         is_apt = sentence.streams in {None, streams} and sentence.uses(request)

@@ -1,4 +1,4 @@
-"""Sending a request in the dialect of its model, and at once in the next one after a refusal.
+"""Send a request in the dialect of its model, and at once in the next one after a refusal.
 
 A refused request costs nothing and counts once, however many dialects were tried.
 """
@@ -80,11 +80,11 @@ class DialectLoop:
 
     async def _send(self, request: ModelRequest, dialect: Dialect) -> ModelAnswer:
         has_words = _needs_words(request, dialect)
-        sent = in_words(request) if has_words else request
+        sent_request = in_words(request) if has_words else request
         if dialect.streaming == "only":
-            answer = await self._collect(sent, dialect)
+            answer = await self._collect(sent_request, dialect)
         else:
-            answer = await self._complete(sent, dialect)
+            answer = await self._complete(sent_request, dialect)
         return read_in_words(answer, request) if has_words else answer
 
     async def _collect(self, request: ModelRequest, dialect: Dialect) -> ModelAnswer:

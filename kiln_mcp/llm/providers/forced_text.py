@@ -24,8 +24,8 @@ from kiln_mcp.llm.providers.schema_parts import (
     kinds_of,
     properties_of,
     required_keys,
-    resolve,
 )
+from storage.text.schema_references import resolve_reference
 
 _TERMINATORS: Final = {
     "string": '"',
@@ -125,7 +125,7 @@ def _without_space_of(text: str, piece: str) -> str:
 
 
 def _example_layout(schema: JsonSchema, example: str) -> Layout | None:
-    keys = required_keys(resolve(schema, schema))
+    keys = required_keys(resolve_reference(schema, schema))
     first_key = re.escape(json.dumps(keys[0], ensure_ascii=False)) if keys else "(?!)"
     match = re.match(r"\{(\s*)" + first_key + r":(\s*)", example)
     return Layout(match[1], match[2]) if match else None

@@ -98,8 +98,8 @@ class HostedModel:
     def abilities(self, model: str) -> Abilities:
         """Return a model's abilities: learned, shown since this process began, or by the table."""
         dialects = self._dialects(model)
-        learned = abilities_in(dialects.of(model), dialects.facts(model))
-        return learned.over(self._observations.of(model)).over(litellm_abilities(model))
+        lessons = abilities_in(dialects.of(model), dialects.facts(model))
+        return lessons.over(self._observations.of(model)).over(litellm_abilities(model))
 
     def lessons(self, model: str) -> tuple[str, ...]:
         """Return what was learned of a model's dialect, as sentences."""
@@ -282,7 +282,7 @@ def _broken_stream(model: str, assembly: Assembly) -> ModelError:
 
 
 def _total_tokens(stream: Any) -> object:
-    """Return the total of a stream's usage as its server said it, which litellm computes anew."""
+    """Return the total of a stream's usage as its server said it; litellm computes its own."""
     usages = (getattr(chunk, "usage", None) for chunk in getattr(stream, "chunks", ()))
     return max((getattr(usage, "total_tokens", 0) or 0 for usage in usages), default=0)
 

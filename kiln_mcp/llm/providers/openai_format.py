@@ -183,8 +183,8 @@ def read_chat_answer(
 
 def _refusal_in(message: Mapping[str, Any]) -> str:
     """Return a refusal in a field of its own; litellm moves unknown fields into another."""
-    more = _object(message.get("provider_specific_fields"))
-    return str(message.get("refusal") or more.get("refusal") or "").strip()
+    extra_fields = _object(message.get("provider_specific_fields"))
+    return str(message.get("refusal") or extra_fields.get("refusal") or "").strip()
 
 
 def _finish(model: str, reason: object) -> FinishReason:
@@ -284,14 +284,14 @@ def _usage(reply: Mapping[str, Any]) -> Usage:
     details = _object(usage.get("completion_tokens_details"))
     reasoning = _tokens(details.get("reasoning_tokens")) or 0
     total = _tokens(usage.get("total_tokens")) or 0
-    unlisted = reasoning if reasoning > output_tokens else 0
-    hidden = max(total - input_tokens - output_tokens, unlisted, 0)
+    extra_reasoning = reasoning if reasoning > output_tokens else 0
+    hidden_tokens = max(total - input_tokens - output_tokens, extra_reasoning, 0)
     return Usage(
         input_tokens,
-        output_tokens + hidden,
+        output_tokens + hidden_tokens,
         min(cached, input_tokens),
         cost_usd=None,
-        hidden_tokens=hidden,
+        hidden_tokens=hidden_tokens,
     )
 
 

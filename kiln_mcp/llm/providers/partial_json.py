@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from kiln_mcp.llm.messages import JsonSchema
-from kiln_mcp.llm.providers.schema_parts import properties_of, resolve
+from kiln_mcp.llm.providers.schema_parts import properties_of
+from storage.text.schema_references import resolve_reference
 
 _TOKEN: Final = re.compile(
     r'\s+|"(?:[^"\\]|\\.)*"|"(?:[^"\\]|\\.)*\\?$|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL
@@ -130,13 +131,13 @@ class Scan:
     def value_schema(self) -> JsonSchema | None:
         """Return the schema of the value that comes next or is being written."""
         if not self.frames:
-            return resolve(self._root, self._root)
+            return resolve_reference(self._root, self._root)
         frame = self.frames[-1]
         if frame.schema is None:
             return None
         if not frame.is_object:
-            return resolve(self._root, frame.schema.get("items"))
-        return resolve(self._root, properties_of(frame.schema).get(frame.key))
+            return resolve_reference(self._root, frame.schema.get("items"))
+        return resolve_reference(self._root, properties_of(frame.schema).get(frame.key))
 
 
 def _is_closed(token: str) -> bool:

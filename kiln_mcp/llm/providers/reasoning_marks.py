@@ -92,7 +92,7 @@ class ReasoningSplitter:
         if self._place is _Place.CHANNELS:
             yield from self._channels()
         elif self._place is _Place.THINKING:
-            yield from self._reasoned(self._buffer)
+            yield from self._add_reasoning(self._buffer)
         else:
             yield from self._speak(is_end=True)
         self._buffer = ""
@@ -117,11 +117,11 @@ class ReasoningSplitter:
         if closed:
             self._place = _Place.AFTER
             self._buffer = rest
-            yield from self._reasoned(reasoning)
+            yield from self._add_reasoning(reasoning)
             return
-        kept = _overlap(reasoning, (self._closing,))
-        self._buffer = reasoning[len(reasoning) - kept :]
-        yield from self._reasoned(reasoning[: len(reasoning) - kept])
+        overlap = _overlap(reasoning, (self._closing,))
+        self._buffer = reasoning[len(reasoning) - overlap :]
+        yield from self._add_reasoning(reasoning[: len(reasoning) - overlap])
 
     def _speak(self, *, is_end: bool) -> Iterator[Delta]:
         """Yield text; hold back what may be a closing mark that nothing opened."""
@@ -129,36 +129,36 @@ class ReasoningSplitter:
             rest = self._buffer[mark.end() :]
             if not (rest or is_end):
                 break
-            before = self._text + self._buffer[: mark.start()]
-            if not _is_late_mark(before, mark.group(), rest):
-                yield from self._said(self._buffer[: mark.end()])
+            text_before = self._text + self._buffer[: mark.start()]
+            if not _is_late_mark(text_before, mark.group(), rest):
+                yield from self._add_text(self._buffer[: mark.end()])
                 self._buffer = rest
                 continue
             yield AnswerRestart(LATE_MARK)
-            reasoning = "\n".join(filter(None, (self._reasoning, before)))
+            reasoning = "\n".join(filter(None, (self._reasoning, text_before)))
             self._reasoning = self._text = ""
-            yield from self._reasoned(reasoning)
+            yield from self._add_reasoning(reasoning)
             self._buffer = rest.lstrip()
             self._place = _Place.TEXT if self._buffer else _Place.AFTER
         if mark is None and not is_end:
-            kept = _overlap(self._buffer, _CLOSINGS)
-            text = self._buffer[: len(self._buffer) - kept]
+            overlap = _overlap(self._buffer, _CLOSINGS)
+            text = self._buffer[: len(self._buffer) - overlap]
         else:
             text = self._buffer if mark is None else self._buffer[: mark.start()]
         self._buffer = self._buffer[len(text) :]
-        yield from self._said(text)
+        yield from self._add_text(text)
 
     def _channels(self) -> Iterator[Delta]:
         reasoning, text = _read_channels(self._buffer)
-        yield from self._reasoned(reasoning)
-        yield from self._said(text)
+        yield from self._add_reasoning(reasoning)
+        yield from self._add_text(text)
 
-    def _reasoned(self, text: str) -> Iterator[Delta]:
+    def _add_reasoning(self, text: str) -> Iterator[Delta]:
         self._reasoning += text
         if text:
             yield ReasoningDelta(text)
 
-    def _said(self, text: str) -> Iterator[Delta]:
+    def _add_text(self, text: str) -> Iterator[Delta]:
         self._text += text
         if text:
             yield TextDelta(text)
@@ -194,14 +194,14 @@ def fold(deltas: Iterable[Delta]) -> tuple[str, str]:
     return text, reasoning
 
 
-def _is_late_mark(before: str, closing: str, rest: str) -> bool:
+def _is_late_mark(text_before: str, closing: str, rest: str) -> bool:
     """Return whether a closing mark ends reasoning, instead of being quoted in an answer."""
     opening = next(first for first, second in PAIRS if second == closing)
-    if opening in before:
+    if opening in text_before:
         return False
-    if before.endswith(_QUOTES):
+    if text_before.endswith(_QUOTES):
         return False
-    return before.endswith("\n") or not rest or rest.startswith(_AROUND)
+    return text_before.endswith("\n") or not rest or rest.startswith(_AROUND)
 
 
 def _overlap(text: str, marks: tuple[str, ...]) -> int:
@@ -219,10 +219,10 @@ def _read_channels(content: str) -> tuple[str, str]:
     Source: OpenAI, harmony response format. Text of a channel that names no other is its message.
     """
     if not content.lstrip().startswith(_HARMONY):
-        thought, final, text = content.lstrip().partition(_FINAL_CHANNEL)
+        reasoning_text, final, text = content.lstrip().partition(_FINAL_CHANNEL)
         if not final:
             return "", content
-        return thought.removeprefix(_BARE_HARMONY), text.lstrip()
+        return reasoning_text.removeprefix(_BARE_HARMONY), text.lstrip()
     reasoning: list[str] = []
     texts: list[str] = []
     for channel, message in _CHANNEL.findall(content):

@@ -3,30 +3,9 @@
 from typing import Any, Final, cast
 
 from kiln_mcp.llm.messages import JsonSchema
+from storage.text.schema_references import resolve_reference
 
-DEEPEST_REFERENCE: Final = 32
 _COMBINATIONS: Final = frozenset({"anyOf", "oneOf", "allOf", "not", "if", "patternProperties"})
-
-
-def resolve(root: JsonSchema, schema: object) -> JsonSchema | None:
-    """Return a schema with its local reference followed; None if it cannot be."""
-    for _ in range(DEEPEST_REFERENCE):
-        if not isinstance(schema, dict):
-            return None
-        candidate = cast("dict[str, Any]", schema)
-        reference = candidate.get("$ref")
-        if reference is None:
-            return candidate
-        if not isinstance(reference, str) or not reference.startswith("#"):
-            return None
-        schema = root
-        for part in reference.removeprefix("#").split("/")[1:]:
-            schema = _member(schema, part.replace("~1", "/").replace("~0", "~"))
-    return None
-
-
-def _member(value: object, name: str) -> object:
-    return cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
 
 
 def properties_of(schema: JsonSchema) -> dict[str, Any]:
@@ -51,7 +30,7 @@ def is_closed_object(schema: JsonSchema) -> bool:
 
 def items_of(root: JsonSchema, schema: JsonSchema) -> JsonSchema | None:
     """Return the schema of a list's items; None if it is not known."""
-    return resolve(root, schema.get("items"))
+    return resolve_reference(root, schema.get("items"))
 
 
 def constants_of(schema: JsonSchema) -> list[object]:
@@ -74,7 +53,7 @@ def kinds_of(root: JsonSchema, schema: JsonSchema | None) -> frozenset[str]:
         return frozenset(cast("list[str]", kind))
     for word in ("anyOf", "oneOf"):
         if word in schema:
-            parts = [kinds_of(root, resolve(root, part)) for part in schema[word]]
+            parts = [kinds_of(root, resolve_reference(root, part)) for part in schema[word]]
             return frozenset[str]().union(*parts) if all(parts) else frozenset()
     return frozenset()
 

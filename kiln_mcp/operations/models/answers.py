@@ -34,7 +34,7 @@ class ModelEntry(Result):
     )
     cannot: str | None = None
     not_known: str | None = Field(default=None, description="test_model finds it out.")
-    learned: list[str] | None = Field(
+    lessons: list[str] | None = Field(
         default=None,
         description="How it is asked since its server refused another way; test_model resets it.",
     )
@@ -65,7 +65,7 @@ class ModelTest(Result):
     can: str | None = Field(default=None, description="`seen`: an answer showed it.")
     cannot: str | None = None
     not_known: str | None = None
-    learned: list[str] | None = None
+    lessons: list[str] | None = None
     problems: list[str] = Field(default_factory=list)
 
 
@@ -88,7 +88,7 @@ def model_entry(model: ModelDescription) -> ModelEntry:
         can=texts.can,
         cannot=texts.cannot,
         not_known=texts.not_known,
-        learned=list(model.lessons) or None,
+        lessons=list(model.lessons) or None,
     )
 
 
@@ -108,7 +108,7 @@ def model_test(model: str, trial: Trial) -> ModelTest:
         can=texts.can,
         cannot=texts.cannot,
         not_known=texts.not_known,
-        learned=list(trial.description.lessons) or None,
+        lessons=list(trial.description.lessons) or None,
         problems=list(trial.problems),
     )
 

@@ -40,7 +40,7 @@ async def test_model(
     """Ask a model a few short questions, to see that it answers, how fast, and what it can do.
 
     One question; and one more each for JSON by schema, logprobs and tools if they are unknown or
-    were refused. What was learned of its dialect is forgotten and learned anew.
+    were refused. What was learned of its dialect is forgotten and learned again.
     """
     engine = workspace.engine
     await engine.check_ready({model: 1})

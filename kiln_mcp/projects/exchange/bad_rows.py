@@ -43,7 +43,7 @@ class BadRowList:
         if self.file is not None:
             self._write(lines)
 
-    def shown(self) -> list[str]:
+    def sentences(self) -> list[str]:
         """Return the first ones, and how many more there are."""
         rest_count = self.count - len(self.first)
         return [*self.first, f"… and {rest_count} more"] if rest_count else list(self.first)

@@ -160,7 +160,7 @@ async def import_runs(
     purpose = json.dumps([task_record.id, sorted(set(tags or []))])
     bad = BadRowList(workspace.settings.home / "imports", place.name)
     new_runs = row_count = repeat_count = 0
-    async with _opened(place) as source:
+    async with _open_table(place) as source:
         table = RunTable(source, purpose, tuple(tags or ()))
         async with aclosing(save_rows(store, task_record, table)) as saved_batches:
             async for saved in saved_batches:
@@ -174,13 +174,13 @@ async def import_runs(
         already_there=repeat_count,
         tags=list(tags or ()),
         all_bad_rows=None if bad.file is None else str(bad.file),
-        bad_rows=bad.shown(),
+        bad_rows=bad.sentences(),
         columns_not_used=_first(list(table.unknown_columns), _MOST_NAMED),
     )
 
 
 @asynccontextmanager
-async def _opened(file: Path) -> AsyncGenerator[TableSource]:
+async def _open_table(file: Path) -> AsyncGenerator[TableSource]:
     """Open a table that a person names.
 
     Raises:

@@ -95,15 +95,6 @@ def aspect_named(name: str, candidates: Mapping[str, Aspect]) -> Aspect:
     )
 
 
-def rating_of(run: TaskRun, aspect: Aspect) -> float | None:
-    """Return a person's rating of a run; None if there is none."""
-    rating = run.output.rating
-    if rating is None:
-        return None
-    values = {key: own.value for key, own in rating.requirement_ratings.items()}
-    return rating_in(rating.value, values, aspect)
-
-
 def rating_in(overall: float | None, ratings: Mapping[str, float], aspect: Aspect) -> float | None:
     """Return the rating of an aspect among those of a run, None if there is none.
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kiln_mcp.evolution.allowance import CallAllowance
 from kiln_mcp.evolution.blocks import Candidate, split_blocks
+from kiln_mcp.evolution.call_budget import CallBudget
 from kiln_mcp.evolution.operators import (
     MOST,
     CandidateProposal,
@@ -62,7 +62,7 @@ async def search(
 ) -> tuple[SearchResult, FunctionScorer, Races]:
     scorer, races = FunctionScorer(function, calls_each), Races()
     ground = Ground(POOL, ITEMS, scorer, races)
-    found = await evolve(START, ground, CallAllowance(budget), seed)
+    found = await evolve(START, ground, CallBudget(budget), seed)
     return found, scorer, races
 
 
@@ -108,7 +108,7 @@ async def test_a_models_edit_takes_part_like_any_other_candidate() -> None:
 
     scorer = FunctionScorer(lambda candidate, _: float(candidate.text == "Do it right."))
     ground = Ground(Pool({}, []), ITEMS, scorer, Races(), OneEdit())
-    found = await evolve(START, ground, CallAllowance(60), 0)
+    found = await evolve(START, ground, CallBudget(60), 0)
     assert found.best == edited
     assert found.calls <= 60
 

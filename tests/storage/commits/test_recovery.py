@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from storage import Project, ProjectStore, Task, TaskOutput, TaskRun
+from storage.atomic_write import UNFINISHED
 from storage.commits.commit_log import CommitLog
 from storage.commits.seal import JournalSeal
 from storage.commits.write_ahead import FileEdit, Move, PendingChange
 from storage.errors import UnsafePath
-from storage.files import UNFINISHED
 from storage.format.record_text import revision_of
 from storage.git.git import Git
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from storage import Project, ProjectStore, Task, TaskOutput, TaskRun
-from storage.files import UNFINISHED
+from storage.atomic_write import UNFINISHED
 from storage.git.git import Git
 from storage.sharing.sync import Sharing, fetch_project
 

@@ -13,12 +13,14 @@ from kiln_mcp.llm import (
     Message,
     ModelRequest,
     ServerSettings,
+    Tool,
 )
 from kiln_mcp.llm.errors import RejectedRequest
 from kiln_mcp.llm.model_probe import try_model
 
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
 Loopback = Any  # the fixture's class lives in conftest
+LOOK = Tool("look", "Look around.", {"type": "object", "properties": {}})
 NO_SCHEMAS = "response_format json_schema is not supported"
 
 
@@ -160,3 +162,18 @@ async def test_other_refusals_teach_nothing(loopback: Loopback, sentence: str) -
             await engine.complete(request, asker="test")
         assert (await engine.describe("local/tiny")).lessons == ()
     assert len(loopback.bodies) == 1
+
+
+async def test_a_refusal_of_one_value_does_not_lower_a_model(loopback: Loopback) -> None:
+    refusals = {
+        "top_logprobs must be less than or equal to 5": {"top_logprobs": 20},
+        "stop: at most 4 sequences are not exceeded": {"stop": ("a", "b", "c", "d", "e")},
+        "Invalid schema for function 'look': tools.0 is not valid": {"tools": (LOOK,)},
+    }
+    async with _engine(loopback) as engine:
+        for sentence, changes in refusals.items():
+            loopback.fail(400, sentence)
+            request = ModelRequest("local/tiny", (Message("user", "?"),), **changes)  # pyright: ignore[reportArgumentType]
+            with pytest.raises(RejectedRequest):
+                await engine.complete(request, asker="test")
+        assert (await engine.describe("local/tiny")).lessons == ()

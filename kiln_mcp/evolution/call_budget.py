@@ -1,7 +1,7 @@
 """How many model calls a search may make: taken before they are sent."""
 
 
-class CallAllowance:
+class CallBudget:
     """Calls that may still be made.
 
     A repeated run counts calls that the response cache answers too, so that it takes the same path.

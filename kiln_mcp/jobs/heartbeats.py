@@ -1,4 +1,4 @@
-"""Times of jobs by monotonic clocks, which nobody can set."""
+"""Heartbeats of jobs, timed by monotonic clocks, which nobody can set."""
 
 import time
 from collections.abc import Sequence

@@ -1,0 +1,320 @@
+"""Write files so that they hold the old content or the new, whole, and survive a power cut."""
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import IO, Final
+
+from storage.descriptors import flush_all
+from storage.errors import WriteError
+from storage.file_system_flush import can_flush, flush_when_done
+
+_FRESH: Final = (
+    os.O_WRONLY
+    | os.O_CREAT
+    | os.O_EXCL
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+)
+UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.new")
+"""Names of files that are being written, or that a process left which died meanwhile."""
+_FLUSHED_TOGETHER: Final = 128
+"""Files that are open at once while their contents go to the disk."""
+_PROBE_BYTES: Final = 65_536
+_MANY: Final = 256
+"""Files from which the whole file system is flushed at once, where it can be."""
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that at every moment the old or the new content is there, whole.
+
+    Raises:
+        WriteError: The disk refused; nothing was changed.
+    """
+    move_into_place(write_aside(path, content), path)
+
+
+@contextmanager
+def new_file(path: Path) -> Generator[IO[bytes]]:
+    """Open a file that appears whole at its path when the block ends without an error.
+
+    Raises:
+        WriteError: The disk refused; nothing was changed.
+    """
+    fresh = _aside(path)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with fresh.open("xb") as file:
+                yield file
+                flush_file(file)
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
+        flush_folder(path.parent)
+
+
+def flush_file(file: IO[bytes]) -> None:
+    """Write what an open file holds down to the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _aside(path: Path, folder: Path | None = None) -> Path:
+    """Return a path for a file's new content; `UNFINISHED` matches its name."""
+    return (folder or path.parent) / f".{path.name}.{os.urandom(4).hex()}.new"
+
+
+def write_aside(path: Path, content: bytes, place: Path | None = None) -> Path:
+    """Write a file's new content aside, down to the disk, and return where.
+
+    What can fail for want of space or permission fails here, before anything is changed.
+
+    Args:
+        path: The file.
+        content: What it is to hold.
+        place: A folder of the same disk that is there; None for the file's own.
+
+    Raises:
+        WriteError: The disk refused; nothing was changed.
+    """
+    (fresh,) = write_all_aside([(path, content)], place or path.parent)
+    return fresh
+
+
+def write_all_aside(files: Sequence[tuple[Path, bytes]], place: Path) -> list[Path]:
+    """Write the new contents of several files aside, down to the disk, and return where.
+
+    The disk is waited for once for many files together, where it can.
+
+    Args:
+        files: Each file with what it is to hold.
+        place: A folder of the same disk that is there.
+
+    Raises:
+        WriteError: The disk refused; nothing was changed, and no temporary file stays.
+    """
+    fresh: list[Path] = []
+    try:
+        if len(files) >= _MANY and can_flush(place):
+            with disk_errors(place), flush_when_done(place):
+                for path, content in files:
+                    _close(_write_one(path, content, place, fresh))
+        else:
+            for begin in range(0, len(files), _FLUSHED_TOGETHER):
+                _write_together(files[begin : begin + _FLUSHED_TOGETHER], place, fresh)
+    except BaseException:
+        remove_files(fresh)
+        raise
+    return fresh
+
+
+def remove_files(files: Iterable[Path]) -> None:
+    """Remove what was written aside, as far as the disk allows; the next writer sweeps the rest."""
+    for file in files:
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
+
+
+def _write_together(files: Sequence[tuple[Path, bytes]], place: Path, fresh: list[Path]) -> None:
+    with ExitStack() as stack:
+        descriptors: list[int] = []
+        for path, content in files:
+            descriptor = _write_one(path, content, place, fresh)
+            stack.callback(_close, descriptor)
+            descriptors.append(descriptor)
+        with disk_errors(files[0][0]):
+            flush_all(descriptors)
+
+
+def _write_one(path: Path, content: bytes, place: Path, fresh: list[Path]) -> int:
+    """Write a file's content aside and make the folder that it goes to; return it open."""
+    try:
+        text = str(path)
+        make_folder(text.rpartition(os.sep)[0])
+        file, descriptor = _create_aside(path, place)
+        fresh.append(file)
+        try:
+            _write_whole(descriptor, content)
+        except BaseException:
+            _close(descriptor)
+            raise
+    except OSError as error:
+        raise _write_error(path, error) from error
+    return descriptor
+
+
+def _create_aside(path: Path, place: Path) -> tuple[Path, int]:
+    """Create a file for a new content; of thousands of short random names two may be the same."""
+    while True:
+        file = _aside(path, place)
+        with suppress(FileExistsError):
+            return file, os.open(file, _FRESH, 0o666)
+
+
+def _write_whole(descriptor: int, content: bytes) -> None:
+    """Write all of a content, of which the system may take a part at a time."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _close(descriptor: int) -> None:
+    """Close a file; what it could not write is refused where it is flushed."""
+    with suppress(OSError):
+        os.close(descriptor)
+
+
+def make_folder(folder: str) -> None:
+    """Make a folder, with those above it, unless it is there."""
+    try:
+        os.mkdir(folder)  # noqa: PTH102 - thousands of times
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+
+
+def replace_file(fresh: Path, path: Path) -> None:
+    """Let what was written aside be the file; its folder is not flushed yet.
+
+    Raises:
+        WriteError: The disk refused.
+    """
+    with disk_errors(path):
+        fresh.replace(path)
+
+
+def flush_folders(folders: Iterable[Path]) -> None:
+    """Make the names in several folders survive a power cut, where the system can.
+
+    Raises:
+        WriteError: The disk refused.
+    """
+    if os.name == "nt":
+        return
+    waiting = list(folders)
+    if len(waiting) >= _MANY and can_flush(waiting[0]):
+        with disk_errors(waiting[0]), flush_when_done(waiting[0]):
+            return
+    for begin in range(0, len(waiting), _FLUSHED_TOGETHER):
+        _flush_folders(waiting[begin : begin + _FLUSHED_TOGETHER])
+
+
+def _flush_folders(folders: Sequence[Path]) -> None:
+    with ExitStack() as stack:
+        descriptors: list[int] = []
+        for folder in folders:
+            with disk_errors(folder):
+                descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            descriptors.append(descriptor)
+        if folders:
+            with disk_errors(folders[0]):
+                flush_all(descriptors)
+
+
+def move_into_place(fresh: Path, path: Path) -> None:
+    """Let what was written aside be the file.
+
+    Raises:
+        WriteError: The disk refused; nothing was changed.
+    """
+    try:
+        replace_file(fresh, path)
+    except BaseException:
+        remove_files([fresh])
+        raise
+    flush_folders([path.parent])
+
+
+def check_room(folder: Path, size: int, place: Path | None = None) -> None:
+    """Refuse a folder that could not take in new files of this size in all.
+
+    A small file is written and removed, since only the disk knows what it takes.
+
+    Args:
+        folder: The folder.
+        size: In bytes.
+        place: A folder of the same disk for the small file; None for the folder itself.
+
+    Raises:
+        WriteError: It is read-only, or there is too little space.
+    """
+    if not os.access(folder, os.W_OK):
+        raise read_only(folder)
+    write_aside(folder, bytes(min(size, _PROBE_BYTES)), place or folder).unlink(missing_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        free_space, size_text = f"{free / 1e6:.1f} MB", f"{size / 1e6:.1f} MB"
+        raise _disk_full(folder, f"the disk has {free_space} left and this takes about {size_text}")
+
+
+def remove_empty_folders(folder: Path, top: Path) -> None:
+    """Remove a folder, and those above it but not the topmost, as far as they are empty."""
+    while folder != top:
+        with suppress(OSError):
+            folder.rmdir()
+        if os.path.lexists(folder):
+            return
+        folder = folder.parent
+
+
+def move_atomically(source: Path, target: Path) -> None:
+    """Move a folder within one file system.
+
+    Raises:
+        WriteError: The disk refused; nothing was changed.
+    """
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.rename(target)
+        flush_folder(target.parent)
+        flush_folder(source.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut, where the system can."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Generator[None]:
+    """Turn what the disk refuses into the store's own errors.
+
+    Raises:
+        WriteError: The disk refused.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _write_error(path, error) from error
+
+
+def _write_error(path: Path, error: OSError) -> WriteError:
+    """Return the store's own error for what the disk refused."""
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return read_only(path)
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return _disk_full(path, "the disk is full")
+    return WriteError(path, error.strerror or str(error))
+
+
+def read_only(path: Path) -> WriteError:
+    """Return the error for a folder or file that this user must not write."""
+    return WriteError(path, "the folder or file is read-only for this user")
+
+
+def _disk_full(path: Path, state: str) -> WriteError:
+    return WriteError(path, f"{state}; free some space and repeat")
