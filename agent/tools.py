@@ -1,6 +1,5 @@
 """The workbench's tools, as an MCP client sees them."""
 
-import difflib
 import json
 from dataclasses import dataclass
 from typing import Final, Protocol, Self, cast
@@ -13,6 +12,7 @@ from pydantic import JsonValue, ValidationError
 from agent.approval import Ask, ToolEffect, effect_of
 from kiln_mcp.llm import Tool, ToolCall
 from storage.errors import Refusal
+from storage.text.suggestions import did_you_mean
 
 _LONGEST_RESULT: Final = 24_000
 """Characters of a result that a model is shown."""
@@ -95,11 +95,10 @@ class Toolbox:
             Refusal: There is none of this name.
         """
         if name not in self._tools:
-            close = difflib.get_close_matches(name, self._tools, n=1)
             raise Refusal(
                 "There is no tool '{name}'.{hint} /tools lists them.",
                 name=name,
-                hint=f" Did you mean '{close[0]}'?" if close else "",
+                hint=did_you_mean(name, self._tools),
             )
         return self._tools[name]
 

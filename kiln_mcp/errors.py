@@ -13,11 +13,10 @@ Errors of approvals are in `kiln_mcp/approvals/errors.py`, those of models in
 `kiln_mcp/llm/errors.py`.
 """
 
-import difflib
 import errno
 import os
 import sqlite3
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import cast
 
 from storage.errors import Refusal, WorkbenchError, system_reason
 from storage.text.excerpts import excerpt
+from storage.text.suggestions import did_you_mean
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
@@ -59,14 +59,6 @@ def one_error() -> Generator[None]:
         yield
     except BaseExceptionGroup as group:
         raise unwrap(group) from group
-
-
-def closest(name: str, candidates: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the candidate nearest to `name`, or nothing."""
-    name = excerpt(name)  # comparing takes time with the square of the length
-    originals = {candidate.casefold(): candidate for candidate in candidates}
-    matches = difflib.get_close_matches(name.casefold(), originals, n=1)
-    return f" Did you mean '{originals[matches[0]]}'?" if matches else ""
 
 
 _MOST_PROBLEMS = 10
@@ -128,8 +120,9 @@ class UnknownCapability(WorkbenchError):
     """No capability has this name."""
 
     def __init__(self, name: str, names: Sequence[str]) -> None:
+        suggestion = did_you_mean(name, names)
         super().__init__(
-            f"There is no '{name}'.{closest(name, names)} There are: {', '.join(sorted(names))}."
+            f"There is no '{name}'.{suggestion} There are: {', '.join(sorted(names))}."
         )
 
 

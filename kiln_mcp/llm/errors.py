@@ -22,13 +22,13 @@ that is written beside the code that refuses.
 """
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Final
 
 from kiln_mcp.llm.durations import duration
 from kiln_mcp.llm.messages import AnswerState
 from storage.errors import NextStep, Refusal, WorkbenchError
 from storage.text.excerpts import excerpt
+from storage.text.suggestions import close_names
 
 
 def one_line(detail: str) -> str:
@@ -69,7 +69,7 @@ class UnknownModel(ModelError):
         """
         self.name = name
         self.detail = detail
-        near = dict.fromkeys([*get_close_matches(name, valid_names, n=3), *close])
+        near = dict.fromkeys([*close_names(name, valid_names), *close])
         matches = [other for other in near if other != name]
         sentence = (
             "The server lists the model {name!r}, and has none of this name when it is asked"

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from kiln_mcp.errors import ArgumentProblem, closest
+from kiln_mcp.errors import ArgumentProblem
 from kiln_mcp.workbench.argument_places import Schema, place_of, tags_of, values_of
 from kiln_mcp.workbench.value_rules import broken_rule, one_of
 from storage.text.characters import repair_surrogates
 from storage.text.excerpts import excerpt
+from storage.text.suggestions import did_you_mean
 
 _LONGEST_VALUE = 60
 Steps = tuple[int | str, ...]
@@ -59,7 +60,7 @@ def _problem(detail: ErrorDetails, schema: Schema) -> ArgumentProblem:
     is_name = kind in {"extra_forbidden", "missing"}
     place = place_of(schema, detail["loc"], is_name=is_name)
     if kind == "extra_forbidden":
-        suggestion = closest(str(place.steps[-1]), place.names)
+        suggestion = did_you_mean(str(place.steps[-1]), place.names)
         valid = f" It takes: {', '.join(place.names)}." if place.names else ""
         return ArgumentProblem("Unknown argument", place.steps, f".{suggestion}{valid}")
     if kind == "missing":

@@ -23,13 +23,14 @@ import anyio.to_thread
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kiln_mcp.errors import AmbiguousProject, UnknownProject, closest
+from kiln_mcp.errors import AmbiguousProject, UnknownProject
 from kiln_mcp.home import prepare_home, write_private
 from storage import ProjectStore
 from storage.errors import NextStep
 from storage.format.layout import PROJECT_FILE
 from storage.records.names import folded_name, name_to_store, shown_name
 from storage.text.excerpts import excerpt
+from storage.text.suggestions import did_you_mean
 
 _LOCK_WAIT_S: Final = 10.0
 _PATH: Final = re.compile(r"[/\\~]|\.{1,2}(?:[/\\]|\Z)|[A-Za-z]:[/\\]")
@@ -278,7 +279,7 @@ def _unknown(reference: str, names: Sequence[str], damage: str = "") -> UnknownP
         "No project '{reference}'.{hint} Projects: {names}.{reason} Give the path of a folder that "
         "holds a project.kiln.",
         reference=reference,
-        hint=closest(reference, names),
+        hint=did_you_mean(reference, names),
         names=names or "none yet",
         reason=f" {damage}" if damage else "",
         next=[NextStep(tool="create_project", reason="create one")],

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from pydantic_core import ErrorDetails
 
-from kiln_mcp.errors import closest
 from kiln_mcp.workbench.argument_places import Schema, members_of, tag_of, tags_of, values_of
 from storage.text.excerpts import LONGEST_REASON, excerpt
+from storage.text.suggestions import did_you_mean
 
 _Context = Mapping[str, Any]
 
@@ -93,7 +93,7 @@ def one_of(values: Sequence[str], value: object) -> str:
     """Return the clause that lists all valid values, and suggests the one nearest to a value."""
     if len(values) == 1:
         return f"it has to be '{values[0]}'"
-    suggestion = closest(value, values) if isinstance(value, str) and value else ""
+    suggestion = did_you_mean(value, values) if isinstance(value, str) and value else ""
     return f"it has to be one of: {', '.join(values)}.{suggestion}".removesuffix(".")
 
 

@@ -8,24 +8,29 @@ from storage.text.excerpts import excerpt, excerpts
 
 MOST_NAMES: Final = 10
 """The most valid names that an error lists."""
+_SHORTEST_PART: Final = 3
+"""Fewer characters are a part of too many names."""
 
 
-def close_names(
-    name: str, names: Iterable[str], limit: int = 3, *, cutoff: float = 0.5
-) -> list[str]:
+def close_names(name: str, names: Iterable[str], limit: int = 3) -> list[str]:
     """Return up to `limit` names that look like `name` or hold it, the nearest first.
 
     Args:
         name: What a person or model typed.
         names: The valid names.
         limit: How many at most.
-        cutoff: How alike they are at least, from 0 to 1.
     """
     key = excerpt(name).strip().casefold()  # comparing takes time with the square of the length
     by_folded = {name.casefold(): name for name in names}
-    near = difflib.get_close_matches(key, by_folded, n=limit, cutoff=cutoff)
-    holding = [name for name in by_folded if key and key in name and name not in near]
-    return [by_folded[name] for name in [*near, *holding][:limit]]
+    near = difflib.get_close_matches(key, by_folded, n=limit)
+    holding = [name for name in by_folded if len(key) >= _SHORTEST_PART and key in name]
+    return [by_folded[name] for name in list(dict.fromkeys([*near, *holding]))[:limit]]
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the name nearest to `name`; "" if none is near."""
+    close = close_names(name, names, 1)
+    return f" Did you mean '{close[0]}'?" if close else ""
 
 
 def valid_names(name: str, names: Sequence[str], count: int) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 from kiln_mcp.llm.errors import UnknownModel
 from kiln_mcp.llm.prices import hosted_names, litellm_facts, providers
 from kiln_mcp.llm.providers.descriptions import WELL_KNOWN
+from storage.text.suggestions import close_names
 
 # Their models are what their users install or deploy, so the table does not list them.
 _OPEN_PROVIDERS: Final = frozenset(
@@ -113,14 +114,14 @@ def check_hosted_name(name: str, valid: Sequence[str]) -> None:
             return
         if not is_listed and (provider in table_providers or provider in _OPEN_PROVIDERS):
             return
-    close = get_close_matches(name, candidates, n=3)
+    close = close_names(name, candidates)
     if not close and not slash:
         without = [
             candidate.removeprefix("openai/")
             for candidate in names
             if candidate.startswith("openai/")
         ]
-        close = [f"openai/{match}" for match in get_close_matches(name, without, n=3)]
+        close = [f"openai/{match}" for match in close_names(name, without)]
     raise UnknownModel(name, valid, close=close)
 
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Final
 
 from kiln_mcp.llm.errors import ModelError, ServerFailure, UnknownModel, WrongAddress
@@ -18,6 +17,7 @@ from kiln_mcp.llm.providers.http_errors import (
 from kiln_mcp.llm.providers.reply_bodies import read_body
 from kiln_mcp.llm.providers.server_connection import ServerConnection
 from storage.text.characters import repair_surrogates
+from storage.text.suggestions import close_names
 
 LONGEST_LISTING_S: Final = 10.0
 MOST_NAMES: Final = 20
@@ -94,4 +94,4 @@ class ServerModels:
     def _unknown(self, model: str, names: Sequence[str], detail: str = "") -> UnknownModel:
         full = [f"{self._server}/{name}" for name in names]
         name = f"{self._server}/{model}"
-        return UnknownModel(name, full[:MOST_NAMES], detail, close=get_close_matches(name, full))
+        return UnknownModel(name, full[:MOST_NAMES], detail, close=close_names(name, full))

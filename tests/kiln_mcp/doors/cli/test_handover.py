@@ -164,13 +164,18 @@ async def test_a_command_is_answered_alike_with_a_daemon_and_without(tmp_path: P
         run("create-task", *project, "--name", "T", "--instruction", "Answer.")
         run("wait-for-job", "--job", "none")  # starts the daemon
         call = ("run-eval", *project, "--eval", "Missing")
-        return [run(*call, KILN_MCP_DAEMON="off"), run(*call)]
+        followed = run("wait-for-job", "--job", "none", KILN_MCP_DAEMON="off")
+        return [run(*call, KILN_MCP_DAEMON="off"), run(*call), followed]
 
     try:
-        without, beside = await anyio.to_thread.run_sync(prepare_and_run)
+        without, beside, followed = await anyio.to_thread.run_sync(prepare_and_run)
         assert (home / "daemon.json").exists()
         assert without.returncode == beside.returncode == 1
         assert without.stderr == beside.stderr
+        assert followed.stderr.startswith(
+            "kiln-mcp: KILN_MCP_DAEMON=off: no daemon is used. This command runs the job itself: "
+            "the job pauses when the command ends."
+        )
     finally:
         if (home / "daemon.json").exists():
             os.kill(json.loads((home / "daemon.json").read_text())["pid"], signal.SIGTERM)
