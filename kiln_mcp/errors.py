@@ -112,8 +112,8 @@ class InvalidArguments(WorkbenchError):
             for problem in self.problems[:_MOST_PROBLEMS]
         ]
         remainder = len(self.problems) - len(sentences)
-        more = [f"… and {remainder} more"] if remainder else []
-        return f"{name} was not called: {' '.join([*sentences, *more])}"
+        rest = [f"… and {remainder} more"] if remainder else []
+        return f"{name} was not called: {' '.join([*sentences, *rest])}"
 
 
 class UnknownCapability(WorkbenchError):

@@ -74,6 +74,7 @@ class ModelRegistry:
         """Close the models' connections."""
         await self._embedded.close()
         await self._servers.close()
+        await self._hosted_model.close()
         self._dialects.close()
 
     def is_free(self, model: str) -> bool:

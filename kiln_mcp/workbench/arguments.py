@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from kiln_mcp.errors import ArgumentProblem
 from kiln_mcp.workbench.argument_places import Schema, place_of, tags_of, values_of
-from kiln_mcp.workbench.value_rules import broken_rule, one_of
+from kiln_mcp.workbench.value_rules import broken_rule, list_choices
 from storage.text.characters import repair_surrogates
 from storage.text.excerpts import excerpt
 from storage.text.suggestions import did_you_mean
@@ -71,7 +71,7 @@ def _problem(detail: ErrorDetails, schema: Schema) -> ArgumentProblem:
         tags, steps = tags_of(place.schema, name), (*place.steps, name)
         if "tag" not in context:
             return _missing(steps, tags)
-        return _wrong_value(steps, one_of(tags, context["tag"]), context["tag"])
+        return _wrong_value(steps, list_choices(tags, context["tag"]), context["tag"])
     return _wrong_value(place.steps, broken_rule(detail, place.schema), detail["input"])
 
 

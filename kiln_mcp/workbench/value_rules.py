@@ -70,8 +70,8 @@ def broken_rule(detail: ErrorDetails, schema: Schema) -> str:
 def _range_of(schema: Schema) -> str:
     """Return "from 1 to 100", if a schema has both bounds."""
     lowest, highest = schema.get("minimum"), schema.get("maximum")
-    both = lowest is not None and highest is not None
-    return f"from {_number(lowest)} to {_number(highest)}" if both else ""
+    is_closed = lowest is not None and highest is not None
+    return f"from {_number(lowest)} to {_number(highest)}" if is_closed else ""
 
 
 def _numbers(context: _Context) -> Mapping[str, str]:
@@ -86,10 +86,10 @@ def _choice(context: _Context, schema: Schema, value: object) -> str:
     values = values_of(schema)
     if not values:
         return f"it has to be one of: {context.get('expected', '')}"
-    return one_of(values, value)
+    return list_choices(values, value)
 
 
-def one_of(values: Sequence[str], value: object) -> str:
+def list_choices(values: Sequence[str], value: object) -> str:
     """Return the clause that lists all valid values, and suggests the one nearest to a value."""
     if len(values) == 1:
         return f"it has to be '{values[0]}'"
@@ -113,8 +113,8 @@ def _too_long(context: _Context, schema: Schema, value: object) -> str:
     return f"it may have at most {_count(context['max_length'], 'character', 'characters')}"
 
 
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
+def _count(number: int, singular: str, plural: str) -> str:
+    return f"{number} {singular if number == 1 else plural}"
 
 
 _WRITERS: Final[Mapping[str, Callable[[_Context, Schema, object], str]]] = {

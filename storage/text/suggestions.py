@@ -44,9 +44,9 @@ def valid_names(name: str, names: Sequence[str], count: int) -> str:
     if not names:
         return " There are none."
     close = close_names(name, names)
-    shown = names[:MOST_NAMES]
+    listed_names = names[:MOST_NAMES]
     suggestion = f" Close to it: {', '.join(map(excerpt, close))}." if close else ""
-    if set(shown) <= set(close) and len(shown) == count:
+    if set(listed_names) <= set(close) and len(listed_names) == count:
         return suggestion
-    remainder = f", … and {count - len(shown)} more" if count > len(shown) else ""
-    return f"{suggestion} There are: {excerpts(shown)}{remainder}."
+    remainder = f", … and {count - len(listed_names)} more" if count > len(listed_names) else ""
+    return f"{suggestion} There are: {excerpts(listed_names)}{remainder}."

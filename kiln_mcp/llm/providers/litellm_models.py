@@ -81,6 +81,10 @@ def load_litellm() -> Any:  # litellm has no usable types
     return litellm
 
 
+_users: Final[set["HostedModel"]] = set()
+"""Who may have open connections of litellm: all of a process share them."""
+
+
 class HostedModel:
     """Every model that litellm knows, by its names."""
 
@@ -125,7 +129,18 @@ class HostedModel:
         async with self._loading:
             if self._litellm is None:
                 self._litellm = await anyio.to_thread.run_sync(load_litellm)
+                _users.add(self)
             return self._litellm
+
+    async def close(self) -> None:
+        """Close litellm's connections, which it keeps for ever, once nobody uses it."""
+        if self._litellm is None:
+            return
+        _users.discard(self)
+        if not _users:
+            await self._litellm.close_litellm_async_clients()
+            self._litellm.in_memory_llm_clients_cache.flush_cache()
+        self._litellm = None
 
     async def complete(self, request: ModelRequest) -> ModelAnswer:
         """Answer a request.
