@@ -85,7 +85,7 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
-class VerdictTask:
+class VerdictRequest:
     """One verdict to be made: of an output of a run config, or of a stored run as it is.
 
     Attributes:
@@ -108,27 +108,27 @@ class VerdictTask:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class VerdictPlan:
     """What is left to do for a measurement.
 
     Attributes:
-        jobs: The verdicts to be made.
+        requests: The verdicts to be made.
         existing: Verdicts that are there already.
     """
 
     measurement: Measurement
-    jobs: tuple[VerdictTask, ...]
+    requests: tuple[VerdictRequest, ...]
     existing: int
 
     @property
     def generations(self) -> int:
         """Return how many outputs must be made."""
-        return sum(job.output is None for job in self.jobs)
+        return sum(request.output is None for request in self.requests)
 
     @property
     def steps(self) -> int:
         """Return how much there is to do, as progress counts it."""
-        return len(self.jobs) + (self.generations if self.measurement.evaluator.model else 0)
+        return len(self.requests) + (self.generations if self.measurement.evaluator.model else 0)
 
     @property
     def calls_by_model(self) -> Mapping[str, int]:
@@ -136,11 +136,11 @@ class Work:
         calls: dict[str, int] = {}
         evaluator = self.measurement.evaluator
         if evaluator.model:
-            calls[evaluator.model] = len(self.jobs) * evaluator.calls_per_item
-        for job in self.jobs:
-            if job.output is None and job.setup is not None:
-                calls_per_output = 2 if job.setup.thinking else 1
-                calls[job.setup.model] = calls.get(job.setup.model, 0) + calls_per_output
+            calls[evaluator.model] = len(self.requests) * evaluator.calls_per_item
+        for request in self.requests:
+            if request.output is None and request.setup is not None:
+                calls_per_output = 2 if request.setup.thinking else 1
+                calls[request.setup.model] = calls.get(request.setup.model, 0) + calls_per_output
         return calls
 
 
@@ -171,53 +171,57 @@ async def plan_run(
     run_configs: Sequence[TaskRunConfig],
     items: Sequence[ItemReference],
     seed: int = 0,
-) -> Work:
+) -> VerdictPlan:
     """Return what is left to do for run configs over items.
 
     Raises:
         Refusal: A run config does not run here.
     """
     sources = await read_prompt_sources(measurement, run_configs)
-    jobs: list[VerdictTask] = []
+    requests: list[VerdictRequest] = []
     for config in run_configs:
         setup = resolve(measurement.task, config, sources.prompts, sources.examples, seed=seed)
         done = await measurement.judged_items(config.id)
         open_items = [item for item in items if item.id not in done]
         outputs = await measurement.outputs(config.id) if open_items else {}
-        jobs += [VerdictTask(item, config, setup, outputs.get(item.id)) for item in open_items]
-    return Work(measurement, tuple(jobs), len(items) * len(run_configs) - len(jobs))
+        requests += [
+            VerdictRequest(item, config, setup, outputs.get(item.id)) for item in open_items
+        ]
+    return VerdictPlan(measurement, tuple(requests), len(items) * len(run_configs) - len(requests))
 
 
-async def plan_calibration(measurement: Measurement, runs: Sequence[RecordRow]) -> Work:
+async def plan_calibration(measurement: Measurement, runs: Sequence[RecordRow]) -> VerdictPlan:
     """Return what is left to do to judge stored outputs as they are."""
     done = await measurement.judged_items(STORED)
-    jobs = tuple(
-        VerdictTask(ItemReference(run.id, "task_run", run.path), None, None, run)
+    requests = tuple(
+        VerdictRequest(ItemReference(run.id, "task_run", run.path), None, None, run)
         for run in runs
         if run.id not in done
     )
-    return Work(measurement, jobs, len(runs) - len(jobs))
+    return VerdictPlan(measurement, requests, len(runs) - len(requests))
 
 
-async def open_jobs(measurement: Measurement, jobs: Sequence[VerdictTask]) -> list[VerdictTask]:
-    """Return those jobs whose verdict is not there by now, with outputs made meanwhile.
+async def remaining_requests_of(
+    measurement: Measurement, requests: Sequence[VerdictRequest]
+) -> list[VerdictRequest]:
+    """Return those requests whose verdict is not there by now, with outputs made meanwhile.
 
     The project's folder is looked at first: other processes may have made them.
     """
     store = measurement.store
     await store.look_at(measurement.evaluator_record, EvalRun)
-    is_complete = all(job.output for job in jobs)
+    is_complete = all(request.output for request in requests)
     if not is_complete:
         await store.look_at(measurement.task, TaskRun)
-    config_ids = {job.run_config.id if job.run_config else STORED for job in jobs}
+    config_ids = {request.run_config.id if request.run_config else STORED for request in requests}
     done = {config: await measurement.judged_items(config) for config in config_ids}
     outputs = {
         config: {} if is_complete else await measurement.outputs(config) for config in config_ids
     }
-    remaining_jobs: list[VerdictTask] = []
-    for job in jobs:
-        item, config = job.item.id, job.run_config.id if job.run_config else STORED
+    remaining_requests: list[VerdictRequest] = []
+    for request in requests:
+        item, config = request.item.id, request.run_config.id if request.run_config else STORED
         if item not in done[config]:
-            output = job.output or outputs[config].get(item)
-            remaining_jobs.append(replace(job, output=output))
-    return remaining_jobs
+            output = request.output or outputs[config].get(item)
+            remaining_requests.append(replace(request, output=output))
+    return remaining_requests

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kiln_mcp.evals.measurement import VerdictTask
+from kiln_mcp.evals.measurement import VerdictRequest
 from kiln_mcp.evaluators.evaluator import CANNOT_BE_JUDGED, Evaluation, Skipped
 from kiln_mcp.llm import AnswerState
 
@@ -90,13 +90,13 @@ class Tally:
             self.new_verdicts += 1
 
     def take_results_of_others(
-        self, jobs: Sequence[VerdictTask], open_jobs: Sequence[VerdictTask]
+        self, requests: Sequence[VerdictRequest], remaining_requests: Sequence[VerdictRequest]
     ) -> None:
-        """Count what others have done of some jobs since these were planned."""
-        outputs = sum(job.output is None for job in jobs)
-        outputs -= sum(job.output is None for job in open_jobs)
-        self.existing += len(jobs) - len(open_jobs)
-        self.done += len(jobs) - len(open_jobs) + outputs * self.is_judged_by_model
+        """Count what others have done of some requests since these were planned."""
+        outputs = sum(request.output is None for request in requests)
+        outputs -= sum(request.output is None for request in remaining_requests)
+        self.existing += len(requests) - len(remaining_requests)
+        self.done += len(requests) - len(remaining_requests) + outputs * self.is_judged_by_model
 
     @property
     def says(self) -> str:

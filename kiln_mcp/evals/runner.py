@@ -15,10 +15,15 @@ from typing import Final
 import anyio
 
 from kiln_mcp.evals.items import Item, case_of, stored_case
-from kiln_mcp.evals.job_records import JobRecords
-from kiln_mcp.evals.measurement import Measurement, VerdictTask, Work, open_jobs
+from kiln_mcp.evals.measurement import (
+    Measurement,
+    VerdictPlan,
+    VerdictRequest,
+    remaining_requests_of,
+)
 from kiln_mcp.evals.outcomes import Failure, RunOutcome, Tally
 from kiln_mcp.evals.record_writer import RecordWriter, record_writer
+from kiln_mcp.evals.request_records import RequestRecords
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
     Evaluator,
@@ -39,7 +44,7 @@ FEWEST_UNREAD: Final = 3
 """Outputs in which an expression finds nothing before it is taken for wrong, if none is read."""
 
 
-async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
+async def carry_out(workspace: Workspace, work: VerdictPlan) -> RunOutcome:
     """Make the outputs and verdicts, as many at once as the models' servers allow; save each.
 
     An item that fails does not stop the others. What was done is written to a log beside the
@@ -58,20 +63,22 @@ async def carry_out(workspace: Workspace, work: Work) -> RunOutcome:
         tally=tally,
         width=_width(workspace, work),
     )
-    waiting: Sequence[VerdictTask] = work.jobs
+    waiting: Sequence[VerdictRequest] = work.requests
     pause_s = FIRST_PAUSE_S
     while waiting:
-        foreign_jobs: list[VerdictTask] = []
+        foreign_requests: list[VerdictRequest] = []
         for begin in range(0, len(waiting), CLAIMED_AT_ONCE):
             chunk = waiting[begin : begin + CLAIMED_AT_ONCE]
-            foreign_jobs += await _carry_out_claimed(run, chunk)
-        if len(foreign_jobs) < len(waiting):
+            foreign_requests += await _carry_out_claimed(run, chunk)
+        if len(foreign_requests) < len(waiting):
             pause_s = FIRST_PAUSE_S
         else:
-            await workspace.report(tally.done, tally.total, tally.says_of_others(len(foreign_jobs)))
+            await workspace.report(
+                tally.done, tally.total, tally.says_of_others(len(foreign_requests))
+            )
             await anyio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-        waiting = foreign_jobs
+        waiting = foreign_requests
     outcome = tally.outcome()
     if tally.did_anything:
         await _write_log(work, outcome)
@@ -83,7 +90,7 @@ def _setting(workspace: Workspace, measurement: Measurement) -> Setting:
     return Setting(workspace.engine, measurement.eval_record, measurement.task, purpose)
 
 
-def _width(workspace: Workspace, work: Work) -> Width:
+def _width(workspace: Workspace, work: VerdictPlan) -> Width:
     return workspace.engine.width(model for model, calls in work.calls_by_model.items() if calls)
 
 
@@ -133,7 +140,7 @@ class _Run:
 class _Verdict:
     """A verdict that is not saved yet."""
 
-    job: VerdictTask
+    request: VerdictRequest
     item: Item
     output: TaskRun
     value: Evaluation | Skipped
@@ -144,39 +151,43 @@ class _Verdict:
         return isinstance(self.value, Evaluation) and self.value.is_unread
 
 
-async def _carry_out_claimed(run: _Run, jobs: Sequence[VerdictTask]) -> list[VerdictTask]:
-    """Do the jobs that nobody else is at; return the others."""
+async def _carry_out_claimed(run: _Run, requests: Sequence[VerdictRequest]) -> list[VerdictRequest]:
+    """Do the requests that nobody else is at; return the others."""
     measurement, tally = run.measurement, run.tally
 
-    claim_keys = [key for job in jobs for key in job.claims(measurement.evaluator_record)]
+    claim_keys = [
+        key for request in requests for key in request.claims(measurement.evaluator_record)
+    ]
     async with measurement.store.claims(claim_keys) as claims:
-        is_own = [claims.issuperset(job.claims(measurement.evaluator_record)) for job in jobs]
-        own = [job for job, is_claimed in zip(jobs, is_own, strict=True) if is_claimed]
+        is_own = [
+            claims.issuperset(request.claims(measurement.evaluator_record)) for request in requests
+        ]
+        own = [request for request, is_claimed in zip(requests, is_own, strict=True) if is_claimed]
         if own:
             # Who had claimed them before may have done them since this was planned.
-            remaining_jobs = await open_jobs(measurement, own)
-            tally.take_results_of_others(own, remaining_jobs)
-            await _carry_out_all(run, remaining_jobs)
-    return [job for job, is_claimed in zip(jobs, is_own, strict=True) if not is_claimed]
+            remaining_requests = await remaining_requests_of(measurement, own)
+            tally.take_results_of_others(own, remaining_requests)
+            await _carry_out_all(run, remaining_requests)
+    return [request for request, is_claimed in zip(requests, is_own, strict=True) if not is_claimed]
 
 
-async def _carry_out_all(run: _Run, jobs: Sequence[VerdictTask]) -> None:
+async def _carry_out_all(run: _Run, requests: Sequence[VerdictRequest]) -> None:
     store = run.measurement.store
-    records = JobRecords(store, jobs)
+    records = RequestRecords(store, requests)
     async with record_writer(store, run.report) as writer:
 
         async def do(number: int) -> None:
-            job = jobs[number]
+            request = requests[number]
             try:
-                await _do(run, job, await records.take(number), writer)
+                await _do(run, request, await records.take(number), writer)
             except (ModelError, EvalError) as error:
-                name = job.run_config.name if job.run_config else "stored output"
+                name = request.run_config.name if request.run_config else "stored output"
                 state = error.state if isinstance(error, BadAnswer) else None
-                run.tally.failures.append(Failure(job.item.id, name, str(error), state))
+                run.tally.failures.append(Failure(request.item.id, name, str(error), state))
                 await run.report()
             await writer.wait_for_room()
 
-        await for_each(range(len(jobs)), do, run.width)
+        await for_each(range(len(requests)), do, run.width)
         _settle_held_verdicts(run, writer)
 
 
@@ -188,7 +199,7 @@ def _settle_held_verdicts(run: _Run, writer: RecordWriter) -> None:
         if tally.has_read_value or tally.existing or len(verdicts) < FEWEST_UNREAD:
             _save_verdict(run, verdict, writer)
         elif isinstance(verdict.value, Evaluation):
-            config = verdict.job.run_config
+            config = verdict.request.run_config
             name = config.name if config else "stored output"
             reason = (
                 f"{verdict.value.verdict} The evaluator finds no value in any of {len(verdicts)} "
@@ -200,23 +211,23 @@ def _settle_held_verdicts(run: _Run, writer: RecordWriter) -> None:
 
 def _save_verdict(run: _Run, verdict: _Verdict, writer: RecordWriter) -> None:
     measurement = run.measurement
-    record = _eval_run(measurement, verdict.job, verdict.item, verdict.output, verdict.value)
+    record = _eval_run(measurement, verdict.request, verdict.item, verdict.output, verdict.value)
     writer.add(record, measurement.evaluator_record, partial(run.tally.take_verdict, verdict.value))
 
 
 async def _do(
-    run: _Run, job: VerdictTask, records: tuple[Item, TaskRun | None], writer: RecordWriter
+    run: _Run, request: VerdictRequest, records: tuple[Item, TaskRun | None], writer: RecordWriter
 ) -> None:
     """Make one verdict, and its output if there is none; the writer saves them."""
     measurement, tally = run.measurement, run.tally
     item, output = records
     if output is None:
-        output, hidden_tokens = await _generate(run, job, item)
+        output, hidden_tokens = await _generate(run, request, item)
         writer.add(output, measurement.task, partial(tally.take_output, hidden_tokens))
     # Where the judge asks no model, an output that is paid for gets its verdict in any case.
     with anyio.CancelScope(shield=run.evaluator.model is None):
-        case = case_of(item, output) if job.run_config else stored_case(output)
-        verdict = _Verdict(job, item, output, await run.evaluator.evaluate(case, run.setting))
+        case = case_of(item, output) if request.run_config else stored_case(output)
+        verdict = _Verdict(request, item, output, await run.evaluator.evaluate(case, run.setting))
         if verdict.is_unread and not tally.has_read_value:
             run.held_verdicts.append(verdict)
             return
@@ -224,19 +235,19 @@ async def _do(
         _save_verdict(run, verdict, writer)
 
 
-async def _generate(run: _Run, job: VerdictTask, item: Item) -> tuple[TaskRun, int]:
+async def _generate(run: _Run, request: VerdictRequest, item: Item) -> tuple[TaskRun, int]:
     """Return a new output, and the tokens that its model thought with."""
-    if job.setup is None or job.run_config is None:
+    if request.setup is None or request.run_config is None:
         raise RuntimeError("a stored output is judged as it is")
-    asker = f"evals/run {job.run_config.name}"
-    production = await produce(run.workspace.engine, job.setup, item.task_input, asker)
-    output = to_task_run(production, item.task_input, job.run_config, job.setup)
+    asker = f"evals/run {request.run_config.name}"
+    production = await produce(run.workspace.engine, request.setup, item.task_input, asker)
+    output = to_task_run(production, item.task_input, request.run_config, request.setup)
     return output.replace(eval_source=item.source), production.usage.hidden_tokens
 
 
 def _eval_run(
     measurement: Measurement,
-    job: VerdictTask,
+    request: VerdictRequest,
     item: Item,
     output: TaskRun,
     verdict: Evaluation | Skipped,
@@ -249,8 +260,8 @@ def _eval_run(
     return EvalRun(
         dataset_id=None if by_input else item.id,
         eval_input_id=item.id if by_input else None,
-        task_run_config_id=job.run_config.id if job.run_config else None,
-        eval_config_eval=job.run_config is None,
+        task_run_config_id=request.run_config.id if request.run_config else None,
+        eval_config_eval=request.run_config is None,
         # Older judges' results hold copies; newer ones point at the run, and must not hold any.
         scored_run_id=None if older else output.id,
         input=item.task_input if older else None,
@@ -264,9 +275,13 @@ def _eval_run(
     )
 
 
-async def _write_log(work: Work, outcome: RunOutcome) -> None:
+async def _write_log(work: VerdictPlan, outcome: RunOutcome) -> None:
     measurement = work.measurement
-    setups = {job.run_config.id: job.setup for job in work.jobs if job.run_config and job.setup}
+    setups = {
+        request.run_config.id: request.setup
+        for request in work.requests
+        if request.run_config and request.setup
+    }
     seeds = {setup.seed for setup in setups.values()}
     entry = {
         "v": 1,

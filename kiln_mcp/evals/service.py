@@ -175,7 +175,7 @@ async def run_eval(
 
     async def score() -> EvalRunReport:
         outcome = await carry_out(workspace, work)
-        if work.jobs and len(outcome.failures) == len(work.jobs):
+        if work.requests and len(outcome.failures) == len(work.requests):
             raise no_score([failure.reason for failure in outcome.failures])
         lines = await score_lines(measurement, configs, [item.id for item in chosen_items])
         is_calibrated = await measurement.is_calibrated()

@@ -11,13 +11,13 @@ from kiln_mcp.jobs.records import (
     Hold,
     Job,
     JobEvent,
+    JobFunction,
     JobSettings,
     JobState,
     JsonObject,
     Progress,
     ReportProgress,
     Stop,
-    Work,
 )
 
 __all__ = [
@@ -26,11 +26,11 @@ __all__ = [
     "Job",
     "JobDesk",
     "JobEvent",
+    "JobFunction",
     "JobSettings",
     "JobState",
     "JsonObject",
     "Progress",
     "ReportProgress",
     "Stop",
-    "Work",
 ]

@@ -21,11 +21,11 @@ from kiln_mcp.jobs.records import (
     End,
     Hold,
     Job,
+    JobFunction,
     JobSettings,
     JobState,
     JsonObject,
     Progress,
-    Work,
 )
 from kiln_mcp.jobs.threads import in_thread
 from storage.errors import WorkbenchError
@@ -44,7 +44,7 @@ class Attempts:
         self,
         settings: JobSettings,
         table: JobTable,
-        work: Work,
+        work: JobFunction,
         hold: Hold,
         count_answers: CountAnswers,
     ) -> None:

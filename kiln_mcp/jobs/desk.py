@@ -11,9 +11,9 @@ from kiln_mcp.jobs.records import (
     CountAnswers,
     Hold,
     Job,
+    JobFunction,
     JobSettings,
     JobState,
-    Work,
     count_no_answers,
     hold_nothing,
 )
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _new_runner(
-    settings: JobSettings, work: Work, hold: Hold, count_answers: CountAnswers
+    settings: JobSettings, work: JobFunction, hold: Hold, count_answers: CountAnswers
 ) -> "JobRunner":
     from kiln_mcp.jobs.runner import JobRunner
 
@@ -47,7 +47,7 @@ class JobDesk:
     def __init__(
         self,
         settings: JobSettings,
-        work: Work,
+        work: JobFunction,
         hold: Hold = hold_nothing,
         count_answers: CountAnswers = count_no_answers,
     ) -> None:

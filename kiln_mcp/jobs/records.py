@@ -162,7 +162,7 @@ class JobEvent:
 
 
 ReportProgress = Callable[[float, float | None, str | None], Awaitable[None]]
-Work = Callable[[Job, ReportProgress], Awaitable[JsonObject]]
+JobFunction = Callable[[Job, ReportProgress], Awaitable[JsonObject]]
 Hold = Callable[[str], Awaitable[None]]
 """Holds back a job's new calls, and returns when none is in flight."""
 

@@ -24,12 +24,12 @@ from kiln_mcp.jobs.records import (
     Hold,
     Job,
     JobEvent,
+    JobFunction,
     JobSettings,
     JobState,
     JsonObject,
     Progress,
     ReportProgress,
-    Work,
     count_no_answers,
     hold_nothing,
 )
@@ -52,7 +52,7 @@ class JobRunner:
     def __init__(
         self,
         settings: JobSettings,
-        work: Work,
+        work: JobFunction,
         hold: Hold = hold_nothing,
         count_answers: CountAnswers = count_no_answers,
     ) -> None:

@@ -86,7 +86,7 @@ async def next_items_to_label(
             partial(draw_batch, workspace, store, pool, None, request),
         )
     work = await plan_calibration(judge, _references(pool.runs))
-    summary = f"Judge {len(work.jobs)} items of the golden set, to draw from each verdict."
+    summary = f"Judge {len(work.requests)} items of the golden set, to draw from each verdict."
     await workspace.check_ready(store, work.calls_by_model)
     plan = await plan_of(workspace.engine, summary, work.calls_by_model, "evals")
 

@@ -19,7 +19,7 @@ _NOTICE_DEAD: Final = " ".join(
 )
 
 T = TypeVar("T")
-Work = Callable[[Connection[TupleRow]], T]
+Transaction = Callable[[Connection[TupleRow]], T]
 
 
 class PostgresLink:
@@ -42,7 +42,7 @@ class PostgresLink:
         parts = urlsplit(self._url)
         return f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
 
-    def run(self, work: Work[T], *, may_repeat: bool = True) -> T:
+    def run(self, work: Transaction[T], *, may_repeat: bool = True) -> T:
         """Do work in one transaction; repeat it once if the connection was broken.
 
         Args:
@@ -72,7 +72,7 @@ class PostgresLink:
             "the job."
         )
 
-    def _run(self, work: Work[T]) -> T:
+    def _run(self, work: Transaction[T]) -> T:
         if self._connection is None or self._connection.closed:
             self._connection = psycopg.connect(
                 self._url,

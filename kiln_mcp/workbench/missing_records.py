@@ -27,7 +27,6 @@ _SOURCES: Final[Mapping[str, NextStep]] = {
     "spec": NextStep(tool="draft_spec", reason="draft one from a sentence"),
     "eval": NextStep(tool="create_evaluator", reason="create one with its first evaluator"),
     "evaluator": NextStep(tool="create_evaluator", reason="create one"),
-    "judge": NextStep(tool="create_evaluator", reason="create one"),
     "eval_result": NextStep(tool="run_eval", reason="make results"),
     "dataset_split": NextStep(tool="freeze_split", reason="make one"),
 }

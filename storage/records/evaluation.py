@@ -55,7 +55,7 @@ class Eval(Record):
     """An eval: the scores it gives and the data it is for.
 
     Attributes:
-        current_config_id: The judge to use.
+        current_config_id: The evaluator to use.
         eval_set_filter_id: Where files of 2025 say what `splits["test"]` says now; new files
             say both, so that older programs open them.
         eval_configs_filter_id: The golden set, which people rate and judges are measured on.
@@ -115,14 +115,14 @@ class Eval(Record):
 
 
 class EvalRun(Record):
-    """One item judged by one judge.
+    """One item scored by one evaluator.
 
     Attributes:
         dataset_id: The task run that was judged or run again, or None.
         eval_input_id: The eval input that was run, or None; one of the two is set.
         scored_run_id: The task run that holds the output that was judged.
         task_run_config_id: What made the output; None exactly when `eval_config_eval`.
-        eval_config_eval: Whether an existing output was judged, to measure the judge.
+        eval_config_eval: Whether an existing output was judged, to measure the evaluator.
         scores: By the eval's score keys.
     """
 

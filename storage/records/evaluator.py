@@ -1,4 +1,4 @@
-"""Judges (eval configs): the two older kinds, and the eight kinds that newer files have."""
+"""Evaluators (eval configs): the two older kinds of judges, and the eight kinds of newer files."""
 
 import re
 from typing import Annotated, Final, Literal
@@ -170,10 +170,10 @@ class StepCountCheck(Part):
 
 
 class CodeEval(Part):
-    """A function `score()` in the file scorer.py beside the judge.
+    """A function `score()` in the file scorer.py beside the evaluator.
 
     Attributes:
-        code: The text of scorer.py: to be saved with a new judge, or once it was read. The
+        code: The text of scorer.py: to be saved with a new evaluator, or once it was read. The
             record's own file does not hold it.
     """
 
@@ -203,7 +203,7 @@ def _exactly_one(**values: object) -> None:
         raise ValueError(f"give exactly one of {' and '.join(values)}")
 
 
-def _judge_type(value: object) -> str:
+def _evaluator_type(value: object) -> str:
     if isinstance(value, dict):
         kind = str(value.get("type", "steps"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
     else:
@@ -211,7 +211,7 @@ def _judge_type(value: object) -> str:
     return "extension" if is_extension_type(kind) else kind
 
 
-JudgeProperties = Annotated[
+EvaluatorProperties = Annotated[
     Annotated[StepsJudge, Tag("steps")]
     | Annotated[LlmJudge, Tag("llm_judge")]
     | Annotated[ExactMatch, Tag("exact_match")]
@@ -222,12 +222,12 @@ JudgeProperties = Annotated[
     | Annotated[StepCountCheck, Tag("step_count_check")]
     | Annotated[CodeEval, Tag("code_eval")]
     | Annotated[ExtensionProperties, Tag("extension")],
-    Discriminator(_judge_type),
+    Discriminator(_evaluator_type),
 ]
 
 
 class EvalConfig(Record):
-    """A judge of an eval.
+    """An evaluator of an eval.
 
     Attributes:
         model_name: The judging model; null for the kinds of `v2`.
@@ -238,7 +238,7 @@ class EvalConfig(Record):
     model_name: str | None = None
     model_provider: str | None = None
     config_type: Literal["g_eval", "llm_as_judge", "v2"] = "g_eval"
-    properties: JudgeProperties
+    properties: EvaluatorProperties
     model_type: Literal["eval_config"] = "eval_config"
 
     @property

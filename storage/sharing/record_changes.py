@@ -16,7 +16,7 @@ Document = dict[str, JsonValue]
 _NOUNS = {
     "task_run": ("run", "runs"),
     "task_run_config": ("run config", "run configs"),
-    "eval_config": ("judge", "judges"),
+    "eval_config": ("evaluator", "evaluators"),
     "eval_run": ("eval result", "eval results"),
     "eval": ("eval", "evals"),
     "eval_input": ("eval input", "eval inputs"),

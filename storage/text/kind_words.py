@@ -6,7 +6,7 @@ from typing import Final
 _WORDS: Final[Mapping[str, str]] = {
     "task_run": "run",
     "task_run_config": "run_config",
-    "eval_config": "judge",
+    "eval_config": "evaluator",
     "eval_run": "eval_result",
 }
 _FORMAT: Final[Mapping[str, str]] = {word: name for name, word in _WORDS.items()}

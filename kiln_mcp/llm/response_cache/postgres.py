@@ -9,7 +9,7 @@ import anyio.to_thread
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from kiln_mcp.llm.postgres import PostgresLink, T, Work
+from kiln_mcp.llm.postgres import PostgresLink, T, Transaction
 from kiln_mcp.llm.response_cache.cache import (
     CacheEntry,
     Key,
@@ -117,7 +117,7 @@ class PostgresResponseCache:
         self._looking: asyncio.Task[None] | None = None
         self._has_tables = False
 
-    def _run(self, link: PostgresLink, work: Work[T]) -> T:
+    def _run(self, link: PostgresLink, work: Transaction[T]) -> T:
         """Do work; create the tables first."""
         if not self._has_tables:
             self._writing.run(_create_tables)

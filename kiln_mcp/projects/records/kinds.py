@@ -21,7 +21,7 @@ Kind = Literal[
     "run_config",
     "spec",
     "eval",
-    "judge",
+    "evaluator",
     "eval_result",
     "eval_input",
     "dataset_split",

@@ -27,7 +27,7 @@ from storage import (
     ToolCallCheck,
     ToolCallSpec,
 )
-from storage.records.evaluator import JudgeProperties
+from storage.records.evaluator import EvaluatorProperties
 
 REFERENCE: dict[str, JsonValue] = {"reference_answer": "Paris", "tags": ["a", "b"]}
 
@@ -43,14 +43,14 @@ RIGHT = Eval(
 )
 
 
-async def run_check(check: JudgeProperties, of: Case) -> Evaluation | Skipped:
+async def run_check(check: EvaluatorProperties, of: Case) -> Evaluation | Skipped:
     record = EvalConfig(name="check", config_type="v2", properties=check)
     task = Task(name="Answer", instruction="Answer.")
     setting = Setting(cast("Engine", None), RIGHT, task, "test")
     return await evaluator_of(record).evaluate(of, setting)
 
 
-async def passed(check: JudgeProperties, of: Case) -> bool:
+async def passed(check: EvaluatorProperties, of: Case) -> bool:
     verdict = await run_check(check, of)
     assert isinstance(verdict, Evaluation), verdict
     assert verdict.values in ({"right": 1.0}, {"right": 0.0})

@@ -15,7 +15,7 @@ from kiln_mcp.evaluators.value_comparison import compare_values
 from kiln_mcp.llm import Engine
 from kiln_mcp.run_configs.templates import Case
 from storage import ComparisonRules, Eval, EvalConfig, EvalOutputScore, ExactMatch, SetCheck, Task
-from storage.records.evaluator import JudgeProperties
+from storage.records.evaluator import EvaluatorProperties
 
 USUAL = ComparisonRules()
 ADDRESS: Mapping[str, JsonValue] = {
@@ -50,7 +50,7 @@ def is_equal(actual: JsonValue, expected: JsonValue, **rules: object) -> bool:
 
 
 async def scores(
-    names: list[str], output: str, reference: JsonValue, check: JudgeProperties | None = None
+    names: list[str], output: str, reference: JsonValue, check: EvaluatorProperties | None = None
 ) -> dict[str, float]:
     record = EvalConfig(
         name="check",

@@ -124,9 +124,9 @@ async def test_a_change_of_several_records_is_told_and_undone_as_one(store: Proj
     await _save_eval(store)
     await Sharing(store).sync()
     latest = (await Sharing(store).history())[0]
-    assert latest.summary == "Add the eval Correct, add the judge Judge"
+    assert latest.summary == "Add the eval Correct, add the evaluator Judge"
     done = await Sharing(store).undo(latest.change)
-    assert done == "Delete the eval Correct, delete the judge Judge"
+    assert done == "Delete the eval Correct, delete the evaluator Judge"
     assert _files(store.folder) == files
     (entry,) = await store.trash()
     assert (entry.kind, entry.label) == ("eval", "Correct")

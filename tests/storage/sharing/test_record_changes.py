@@ -90,7 +90,7 @@ def test_a_field_is_named_as_people_read_it() -> None:
 
 def test_kinds_have_a_singular_and_a_plural() -> None:
     assert [noun("eval_config"), noun("eval_config", 2), noun("skill", 0)] == [
-        *("judge", "judges", "skills")
+        *("evaluator", "evaluators", "skills")
     ]
 
 
