@@ -91,9 +91,10 @@ _ABOUT_SCHEMA: Final = _pattern(
 _ABOUT_COUNT: Final = r"<=|less than|between|at most|maximum|range|up to"
 """Words of a refusal of too large a number, which does not refuse the parameter."""
 _LARGEST: Final = _pattern(
-    r"(?:max\w*_tokens|completion tokens|output tokens).*?(?:at most|less than or equal to|"
-    r"maximum(?: allowed)?(?: value)?(?: is| of)?:?|<=|\[\d+, ?)\s*[`'\"]?(\d{1,8})"
-    r"|max\w*_tokens\D{0,20}\d+ > (\d{1,8})"
+    r"(?:max\w{0,20}_tokens|completion tokens|output tokens).{0,200}?"
+    r"(?:at most|less than or equal to|maximum(?: allowed)?(?: value)?(?: is| of)?:?|<=|"
+    r"\[\d{1,8}, ?)\s{0,8}[`'\"]?(\d{1,8})"
+    r"|max\w{0,20}_tokens\D{0,20}\d{1,8} > (\d{1,8})"
 )
 SENTENCES: Final = (
     _Sentence(

@@ -55,6 +55,21 @@ def stdio(home: Path, **more: str) -> StdioServerParameters:
     return StdioServerParameters(command=sys.executable, args=["-c", BRIDGE], env={**kept, **more})
 
 
+def start_daemon(home: Path) -> None:
+    """Start the daemon as a process that has ended would."""
+    start = "import sys, pathlib; from kiln_mcp.doors.bridge import Daemon; "
+    program = f"{start}Daemon(pathlib.Path(sys.argv[1])).find()"
+    subprocess.run(
+        [sys.executable, "-c", program, home], env=environment(home), check=True, timeout=60
+    )
+
+
+async def pid_of_daemon(client: Client, home: Path) -> int:
+    """Return the process of the daemon; a list of tools would not wait for it, a call does."""
+    await client.call_tool("list_jobs", {})
+    return int(json.loads((home / "daemon.json").read_text(encoding="utf-8"))["pid"])
+
+
 def test_the_version_is_the_distributions() -> None:
     assert __version__ == version("kiln-mcp-server")
 
@@ -131,10 +146,7 @@ async def test_what_a_client_has_of_other_names_than_api_keys_is_lent_too(home: 
 @pytest.mark.slow
 def test_keys_that_no_environment_can_hold_are_refused(home: Path) -> None:
     there = Daemon(home)
-    with subprocess.Popen(
-        [sys.executable, "-c", BRIDGE], env=environment(home), stdin=subprocess.PIPE
-    ) as client:
-        client.communicate(timeout=60)
+    start_daemon(home)
     there.find()
     for keys in (b'{"X_BASE_URL": "a\\u0000b"}', b'{"=_API_KEY": "a"}', b"[1]", b"{"):
         with Exchange(there.address, "POST", "/keys", {}, keys) as exchange:
@@ -158,7 +170,7 @@ async def test_two_clients_at_once_start_one_daemon(home: Path) -> None:
     async def connect() -> None:
         async with Client(stdio(home), mode="legacy") as client:
             await client.list_tools()
-            pids.append(json.loads((home / "daemon.json").read_text(encoding="utf-8"))["pid"])
+            pids.append(await pid_of_daemon(client, home))
 
     with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
@@ -172,8 +184,7 @@ async def test_a_client_goes_on_after_the_daemon_was_killed(home: Path) -> None:
     with anyio.fail_after(90):
         async with Client(stdio(home), mode="legacy") as client:
             await client.list_tools()
-            pid = json.loads((home / "daemon.json").read_text(encoding="utf-8"))["pid"]
-            os.kill(pid, 9)
+            os.kill(await pid_of_daemon(client, home), 9)
             assert (await client.list_tools()).tools
 
 
@@ -181,10 +192,7 @@ async def test_a_client_goes_on_after_the_daemon_was_killed(home: Path) -> None:
 def test_only_who_knows_the_token_and_is_no_web_page_is_let_in(home: Path) -> None:
     there = Daemon(home)
     there.home.mkdir(exist_ok=True)
-    with subprocess.Popen(
-        [sys.executable, "-c", BRIDGE], env=environment(home), stdin=subprocess.PIPE
-    ) as client:
-        client.communicate(timeout=60)
+    start_daemon(home)
     there.find()
     assert request(there, "GET", "/health") == 200
     assert request(there, "GET", "/health", {"Origin": "http://evil.example"}) == 403

@@ -275,7 +275,7 @@ async def test_a_command_and_a_client_that_want_the_same_at_once_pay_for_it_once
 async def test_ctrl_c_pauses_what_a_command_began_and_a_killed_command_does_not(
     tmp_path: Path, counting: CountingServer
 ) -> None:
-    items = 400
+    items = 1500
     async with open_bench(tmp_path, counting, items) as bench:
         with anyio.fail_after(120):
             async with await bench.command(*COMMAND) as command:
