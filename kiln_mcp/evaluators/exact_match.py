@@ -10,9 +10,11 @@ from kiln_mcp.evaluators.evaluator import (
     EvaluatorKind,
     Setting,
     Skipped,
+    as_scores,
     properties_of,
 )
-from kiln_mcp.evaluators.field_scores import binary_score, scores_of
+from kiln_mcp.evaluators.field_scores import scores_of
+from kiln_mcp.evaluators.scales import binary_scores
 from kiln_mcp.evaluators.value_comparison import compare_values, field_paths
 from kiln_mcp.evaluators.values import check_value_expression, value_pair
 from kiln_mcp.run_configs.task_runs import output_schema
@@ -59,7 +61,7 @@ class ExactMatchEvaluator:
             return pair
         if isinstance(pair, CheckResult):
             return Evaluation(
-                {score.json_key: binary_score(score, passed=False) for score in output_scores},
+                as_scores(binary_scores(output_scores, passed=False)),
                 pair.detail,
                 is_unread=pair.is_unread,
             )

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import JsonValue
 
 from kiln_mcp.evaluators.evaluator import Score
+from kiln_mcp.evaluators.scales import scale_value
 from kiln_mcp.evaluators.value_comparison import (
     MEASURES,
     FieldResult,
@@ -43,11 +44,6 @@ def scores_of(
         score.json_key: share_score(score, *_value_of(score.json_key, comparison, by_key))
         for score in output_scores
     }
-
-
-def binary_score(score: EvalOutputScore, *, passed: bool, feedback: str = "") -> Score:
-    """Return a pass or fail on a score's scale: its best value, or the worst mark."""
-    return share_score(score, float(passed), feedback)
 
 
 def _value_of(
@@ -97,4 +93,4 @@ def _by_key(results: Mapping[Path, FieldResult]) -> dict[str, FieldResult]:
 
 def share_score(score: EvalOutputScore, share: float, feedback: str = "") -> Score:
     """Return a share from 0 to 1 on a score's scale."""
-    return Score(1 + 4 * share if score.type == "five_star" else share, feedback)
+    return Score(scale_value(score, share), feedback)

@@ -94,10 +94,12 @@ def binary_scores(scores: Sequence[EvalOutputScore], *, passed: bool) -> Mapping
 
     A fail is 0 on pass/fail scales and 1 on five stars.
     """
-    return {
-        score.json_key: (5.0 if passed else 1.0) if score.type == "five_star" else float(passed)
-        for score in scores
-    }
+    return {score.json_key: scale_value(score, float(passed)) for score in scores}
+
+
+def scale_value(score: EvalOutputScore, share: float) -> float:
+    """Return a share from 0 to 1 on a score's scale: 0 is the worst mark, 1 the best."""
+    return 1 + 4 * share if score.type == "five_star" else share
 
 
 def to_unit_scale(value: float, kind: str) -> float:

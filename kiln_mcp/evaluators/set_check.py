@@ -14,7 +14,7 @@ from kiln_mcp.evaluators.evaluator import (
     Skipped,
     properties_of,
 )
-from kiln_mcp.evaluators.field_scores import binary_score, share_score
+from kiln_mcp.evaluators.field_scores import share_score
 from kiln_mcp.evaluators.value_comparison import MEASURES, ListCounts
 from kiln_mcp.evaluators.values import as_set, check_value_expression, value_pair
 from kiln_mcp.run_configs.templates import Case
@@ -70,7 +70,7 @@ def _score(score: EvalOutputScore, counts: ListCounts, *, passed: bool) -> Score
     measure = score.json_key.rpartition("_")[2]
     if measure in MEASURES:
         return share_score(score, counts.measure(measure))
-    return binary_score(score, passed=passed)
+    return share_score(score, float(passed))
 
 
 def _open(record: EvalConfig) -> SetEvaluator:
