@@ -75,7 +75,6 @@ _OWN: Final[Mapping[str, str]] = {
     "list_jobs": "kiln_mcp.operations.job_control.service",
     "list_models": "kiln_mcp.operations.models.service",
     "test_model": "kiln_mcp.operations.models.service",
-    "take_work_orders": "kiln_mcp.operations.work_orders.service",
     "answer_work_orders": "kiln_mcp.operations.work_orders.service",
     "freeze_split": "kiln_mcp.tuning.service",
     "export_training_data": "kiln_mcp.tuning.service",

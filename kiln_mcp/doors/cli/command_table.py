@@ -67,7 +67,6 @@ CAPABILITIES: Final[Mapping[str, str]] = {
     "list-jobs": "List jobs.",
     "list-models": "List models.",
     "test-model": "Test a model.",
-    "take-work-orders": "Take work orders.",
     "answer-work-orders": "Answer work orders.",
     "freeze-split": "Freeze a split.",
     "export-training-data": "Export training data.",

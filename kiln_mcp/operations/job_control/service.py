@@ -8,7 +8,7 @@ from kiln_mcp.operations.job_control.answers import JobList, JobReport, resume_s
 from kiln_mcp.operations.job_control.desk import desk_of
 from kiln_mcp.operations.job_control.limit_texts import raised_kinds
 from kiln_mcp.operations.job_control.plans import resume_plan
-from kiln_mcp.operations.job_control.reports import report_of
+from kiln_mcp.operations.job_control.reports import report_of, report_with_orders, wait_with_orders
 from kiln_mcp.workbench.call_options import NO_LIMIT, JobLimit
 from kiln_mcp.workbench.capability import Effect, Proposal, capability
 from kiln_mcp.workbench.workspace import Workspace
@@ -38,9 +38,11 @@ async def wait_for_job(
         float, Field(ge=0, le=LONGEST_WAIT_S, description="The longest wait; 30 at most.")
     ] = LONGEST_WAIT_S,
 ) -> JobReport:
-    """Wait until a job has ended or the time is over; say how far it is and what it has spent."""
-    runner = await desk_of(workspace).runner()
-    return await report_of(workspace, await runner.wait(job, seconds, workspace.report))
+    """Wait until a job has ended or the time is over; say how far it is and what it has spent.
+
+    Work orders that wait for you, the model `host`, end the wait and come with the answer.
+    """
+    return await report_with_orders(workspace, await wait_with_orders(workspace, job, seconds))
 
 
 @capability(effect=Effect.WRITES, title="Cancel or pause a job")
