@@ -86,12 +86,6 @@ class Session:
         if answer.is_error:
             raise SystemExit(f"{tool}: {text}")
         self.calls[tool] += 1
-        print(
-            tool,
-            f"{time.perf_counter():.1f}",
-            str(answer.structured_content)[:160],
-            file=sys.stderr,
-        )
         shown = json.dumps(answer.structured_content, ensure_ascii=False)
         self.tokens[tool] += token_count(json.dumps(arguments)) + token_count(shown)
         return answer.structured_content or {}
