@@ -54,7 +54,7 @@ async def _eval(store: ProjectStore, task: Task, record: Eval) -> EvalInventory:
 
 
 def _unknown_filter(record: Eval) -> str | None:
-    test, golden = record.split("test"), record.eval_configs_filter_id
+    test, golden = record.part("test"), record.eval_configs_filter_id
     if test is not None and not is_known_filter(test):
         return test.filter_id
     return golden if golden is not None and not is_filter(golden) else None

@@ -21,7 +21,7 @@ class EvalInventory:
         evaluators: How many evaluators it has.
         model_judges: How many of them ask a model. Only these are compared with people's labels.
         is_calibrated: Whether a model judge was compared with people's labels.
-        test_items: Items of its test split.
+        test_items: Items of its test part.
         golden_items: Items of its golden set, which people rate.
         rated_items: Of the golden items, those with a rating for every score.
         one_sided: Whether all ratings of the golden set are alike.
@@ -71,10 +71,10 @@ def _eval_faults(counts: EvalInventory) -> Iterable[str]:
             "has none."
         )
     elif counts.test_items == 0:
-        yield "its test split is empty."
+        yield "its test part is empty."
     elif counts.test_items < FEW_TEST:
         yield (
-            f"its test split has {counts.test_items} items; below {FEW_TEST} only large "
+            f"its test part has {counts.test_items} items; below {FEW_TEST} only large "
             "differences between prompts or models can be told from chance."
         )
     if counts.evaluators and not counts.model_judges:
@@ -138,7 +138,7 @@ def _measure(task: TaskInventory, with_evaluators: Sequence[EvalInventory]) -> N
     if not any(inventory.results for inventory in with_evaluators):
         return NextStep(
             tool="run_eval",
-            reason="measure the run configs on the test split",
+            reason="measure the run configs on the test part",
             arguments={"eval": with_evaluators[0].name},
         )
     for inventory in with_models:

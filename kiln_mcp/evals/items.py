@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from kiln_mcp.datasets.items import Split, items_in
+from kiln_mcp.datasets.items import PartFilter, items_in
 from kiln_mcp.datasets.topics import topic_of
 from kiln_mcp.evaluators.llm_judge import REFERENCE_KEY
 from kiln_mcp.run_configs.templates import Case
@@ -61,16 +61,16 @@ class Item:
         return EvalItemSource(source_type=self.kind, source_id=self.id)
 
 
-async def items_of(store: ProjectStore, task: Task, split: Split | None) -> list[ItemReference]:
+async def items_of(store: ProjectStore, task: Task, part: PartFilter | None) -> list[ItemReference]:
     """Return the items of one part of an eval's data, oldest first; none for no part.
 
     Raises:
         InvalidQuery: The format knows no such filter.
     """
-    if split is None:
+    if part is None:
         return []
-    kind: ItemKind = "eval_input" if isinstance(split, EvalInputSplit) else "task_run"
-    rows = await items_in(store, task, split)
+    kind: ItemKind = "eval_input" if isinstance(part, EvalInputSplit) else "task_run"
+    rows = await items_in(store, task, part)
     return [ItemReference(row.id, kind, row.path) for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""Run evals: get outputs for the items of a split, and an evaluator's verdicts on them.
+"""Run evals: get outputs for the items of a part, and an evaluator's verdicts on them.
 
 What is there already is not made again: an item that has a verdict is passed over, and an output
 that was made for another judge is judged as it is. What fails is reported by item and tried again

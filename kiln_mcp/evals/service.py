@@ -152,7 +152,7 @@ async def run_eval(
     ] = None,
     evaluator: EvaluatorReference = None,
     items: Annotated[
-        ItemChoice, Field(description="Which items; left out: all of the split 'test'.")
+        ItemChoice, Field(description="Which items; left out: all of the part 'test'.")
     ] = ALL_ITEMS,
 ) -> Proposal[EvalRunReport]:
     """Run run configs on an eval's items and judge the outputs; answer with the score table.
@@ -164,9 +164,9 @@ async def run_eval(
     measurement = await gather(store, await find_eval(store, eval), evaluator)
     measurement = await ready(workspace, measurement)
     configs = await find_run_configs(store, measurement.task, run_configs or [])
-    chosen_items = (await _split_items(measurement, items.split))[: items.limit]
+    chosen_items = (await _items_of_part(measurement, items.part))[: items.limit]
     if not chosen_items:
-        raise no_items(measurement.eval_record, items.split)
+        raise no_items(measurement.eval_record, items.part)
     work = await plan_run(measurement, configs, chosen_items, seed=items.seed)
     ways = "1 run config" if len(configs) == 1 else f"{len(configs)} run configs"
     summary = f"Score {len(chosen_items)} items for {ways} of {measurement.task.name!r}."
@@ -182,7 +182,7 @@ async def run_eval(
         return EvalRunReport(
             eval=measurement.eval_record.name,
             evaluator=measurement.evaluator_record.name,
-            split=items.split,
+            part=items.part,
             items=len(chosen_items),
             newly_scored=outcome.new_verdicts,
             already_scored=outcome.existing,
@@ -225,7 +225,7 @@ async def compare_run_configs(
     store = await workspace.open_project(project)
     measurement = await gather(store, await find_eval(store, eval), evaluator)
     first_config, second_config = await find_run_configs(store, measurement.task, [first, second])
-    items = {item.id for item in await _split_items(measurement, "test")}
+    items = {item.id for item in await _items_of_part(measurement, "test")}
     rows: list[ComparisonRow] = []
     exclusions = 0
     for key in measurement.score_keys:
@@ -322,7 +322,7 @@ async def _look(
     configs = await find_run_configs(
         store, measurement.task, [show.run_config] if show.run_config else []
     )
-    items = await _split_items(measurement, show.split)
+    items = await _items_of_part(measurement, show.part)
     only_failures = show.which == "failures"
     return await look_at(measurement, configs, items, failures=only_failures, limit=show.limit)
 
@@ -337,7 +337,7 @@ async def _table(store: ProjectStore, task_eval: TaskEval, evaluator: str | None
         for config in await find_run_configs(store, measurement.task, [])
         if config.id in config_ids
     ]
-    items = [item.id for item in await _split_items(measurement, "test")]
+    items = [item.id for item in await _items_of_part(measurement, "test")]
     lines = await score_lines(measurement, configs, items)
     return [ScoreRow.of(line) for line in lines]
 
@@ -367,9 +367,9 @@ async def _evaluator(
     )
 
 
-async def _split_items(measurement: Measurement, name: str) -> list[ItemReference]:
-    split = measurement.eval_record.split(name)
-    return await items_of(measurement.store, measurement.task, split)
+async def _items_of_part(measurement: Measurement, name: str) -> list[ItemReference]:
+    part = measurement.eval_record.part(name)
+    return await items_of(measurement.store, measurement.task, part)
 
 
 def _keys(eval_record: Eval) -> list[str]:

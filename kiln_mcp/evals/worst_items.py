@@ -41,7 +41,7 @@ async def look_at(
     Args:
         measurement: The eval with its results.
         configs: The run configs whose outputs are shown.
-        items: The items of the split.
+        items: The items of the part.
         failures: Whether to show only what has not the best score throughout.
         limit: The most to show.
     """

@@ -145,14 +145,14 @@ async def _parts_of(eval_context: Measurement) -> Parts:
     items_by_part: dict[str, list[Item]] = {}
     references: dict[str, ItemReference] = {}
     for name in ("train", "val", "test"):
-        split = eval_context.eval_record.split(name)
-        own = await items_of(eval_context.store, eval_context.task, split)
+        part = eval_context.eval_record.part(name)
+        own = await items_of(eval_context.store, eval_context.task, part)
         references.update({reference.id: reference for reference in own})
         items = await read_items(eval_context.store, own)
         # Ids are random: only this order makes a seed repeat a search in another project.
         items_by_part[name] = sorted(items, key=lambda item: item.task_input)
         if not items_by_part[name]:
-            raise _missing_part(name, split.filter_id if split else None)
+            raise _missing_part(name, part.filter_id if part else None)
     for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
         shared = {i.task_input for i in items_by_part[first]} & {
             i.task_input for i in items_by_part[second]
