@@ -22,7 +22,7 @@ from storage.index.results import STORED, RatedItem
 
 
 async def agreement_rows(
-    pool: GoldenSet,
+    golden_set: GoldenSet,
     runs_by_score: Mapping[str, Sequence[RatedItem]],
     judges: Sequence[Measurement],
     seed: int,
@@ -30,11 +30,11 @@ async def agreement_rows(
     """Return each judge's row with what it means in words, the best κ first."""
     rows: list[tuple[AgreementRow, str]] = []
     for judge in judges:
-        for score in pool.scores:
+        for score in golden_set.scores:
             verdicts = await judge.scores(STORED, score.json_key)
-            pairs = pool.pairs(runs_by_score[score.json_key], score, verdicts)
+            pairs = golden_set.pairs(runs_by_score[score.json_key], score, verdicts)
             if pairs:
-                agreement = measure(pairs, score.type, pool.stratum_sizes(score), seed)
+                agreement = measure(pairs, score.type, golden_set.stratum_sizes(score), seed)
                 key = score.json_key
                 row = AgreementRow.of(judge.evaluator_record.name, key, score.type, agreement)
                 rows.append((row, describe(agreement, score.type)))
@@ -107,10 +107,10 @@ def nothing_measured(
     )
 
 
-def human_ceiling(pool: GoldenSet, score: EvalOutputScore, seed: int) -> Ceiling | None:
+def human_ceiling(golden_set: GoldenSet, score: EvalOutputScore, seed: int) -> Ceiling | None:
     """Return the agreement of the two raters with the most shared items; None for one rater."""
     shared: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for raters in latest(pool.labels, score.json_key).values():
+    for raters in latest(golden_set.labels, score.json_key).values():
         names = sorted(raters)
         for place, name in enumerate(names):
             for other in names[place + 1 :]:

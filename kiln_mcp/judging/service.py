@@ -37,7 +37,7 @@ from kiln_mcp.labels.entries import (
     with_confirmation,
     without_confirmation,
 )
-from kiln_mcp.labels.golden_set import GoldenSet, open_pool, read_golden_runs
+from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set, read_golden_runs
 from kiln_mcp.projects.references import ProjectReference
 from kiln_mcp.run_configs.cost_estimates import plan_of
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
@@ -64,11 +64,11 @@ async def next_items_to_label(
     """
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval)
-    pool = await open_pool(store, task_eval)
-    if len(pool.complete) == len(pool.runs):
+    golden_set = await open_golden_set(store, task_eval)
+    if len(golden_set.complete) == len(golden_set.runs):
         raise Refusal(
             "All {count} items of the golden set of '{name}' have labels.",
-            count=len(pool.runs),
+            count=len(golden_set.runs),
             name=task_eval.name,
             next=[
                 NextStep(
@@ -83,16 +83,16 @@ async def next_items_to_label(
     if judge is None:
         return Proposal(
             Plan("Draw items to label."),
-            partial(draw_batch, workspace, store, pool, None, request),
+            partial(draw_batch, workspace, store, golden_set, None, request),
         )
-    work = await plan_calibration(judge, _references(pool.runs))
+    work = await plan_calibration(judge, _references(golden_set.runs))
     summary = f"Judge {len(work.requests)} items of the golden set, to draw from each verdict."
     await workspace.check_ready(store, work.calls_by_model)
     plan = await plan_of(workspace.engine, summary, work.calls_by_model, "evals")
 
     async def judge_and_draw() -> LabellingBatch:
         await carry_out(workspace, work)
-        return await draw_batch(workspace, store, pool, judge, request)
+        return await draw_batch(workspace, store, golden_set, judge, request)
 
     return Proposal(plan, judge_and_draw)
 
@@ -112,15 +112,15 @@ async def label_items(
     that were picked by hand are for development and never enter its estimate.
     """
     store = await workspace.open_project(project)
-    pool = await open_pool(store, await find_eval(store, eval))
-    entries = ledger_entries(pool, labels, rater)
+    golden_set = await open_golden_set(store, await find_eval(store, eval))
+    entries = ledger_entries(golden_set, labels, rater)
     first_items = [entry.item for entry in entries[:MOST_LABELS]]
-    runs = await read_golden_runs(store, pool, first_items)
+    runs = await read_golden_runs(store, golden_set, first_items)
     outputs = {item: run.output.output for item, run in runs.items()}
     return Proposal(
-        plan_of_labels(pool, entries, rater, outputs),
-        partial(save_labels, store, pool, with_confirmation(entries)),
-        partial(save_unconfirmed_labels, store, pool, without_confirmation(entries)),
+        plan_of_labels(golden_set, entries, rater, outputs),
+        partial(save_labels, store, golden_set, with_confirmation(entries)),
+        partial(save_unconfirmed_labels, store, golden_set, without_confirmation(entries)),
     )
 
 
@@ -146,8 +146,8 @@ async def measure_agreement(
     """
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval)
-    pool = await open_pool(store, task_eval)
-    runs_by_score = _runs_of_ledger(pool, ledger)
+    golden_set = await open_golden_set(store, task_eval)
+    runs_by_score = _runs_of_ledger(golden_set, ledger)
     if not any(runs_by_score.values()):
         raise Refusal(
             "No item of '{name}' has a label in the {ledger} ledger.",
@@ -170,7 +170,7 @@ async def measure_agreement(
 
     async def measure_judges() -> AgreementReport:
         outcomes = [await carry_out(workspace, part) for part in work]
-        results = await agreement_rows(pool, runs_by_score, judges, seed)
+        results = await agreement_rows(golden_set, runs_by_score, judges, seed)
         if not results:
             raise nothing_measured(task_eval, judges, outcomes)
         rows = [row for row, _ in results]
@@ -180,16 +180,18 @@ async def measure_agreement(
             ledger=ledger,
             rows=rows,
             conclusions=conclusions(results),
-            human_ceiling=[c for score in pool.scores if (c := human_ceiling(pool, score, seed))],
+            human_ceiling=[
+                c for score in golden_set.scores if (c := human_ceiling(golden_set, score, seed))
+            ],
             new_verdicts=sum(outcome.new_verdicts for outcome in outcomes),
             failed=sum(len(outcome.failures) for outcome in outcomes),
             warnings=[
                 *failure_warnings(outcomes),
-                *agreement_warnings(pool, runs_by_score, rows, ledger),
+                *agreement_warnings(golden_set, runs_by_score, rows, ledger),
             ],
             next=merge_steps(
                 next_steps(results, task_eval),
-                steps_to_certify(pool, runs_by_score, ledger, task_eval.name),
+                steps_to_certify(golden_set, runs_by_score, ledger, task_eval.name),
             ),
         )
 
@@ -225,11 +227,13 @@ def _references(runs: Sequence[RatedItem]) -> list[RecordRow]:
     return [RecordRow(run.id, run.path) for run in runs]
 
 
-def _runs_of_ledger(pool: GoldenSet, ledger: str) -> dict[str, list[RatedItem]]:
+def _runs_of_ledger(golden_set: GoldenSet, ledger: str) -> dict[str, list[RatedItem]]:
     """Return the labelled items of a ledger by score key."""
     return {
         score.json_key: [
-            run for run in pool.labelled_runs(score) if pool.in_ledger(run, score, ledger)
+            run
+            for run in golden_set.labelled_runs(score)
+            if golden_set.in_ledger(run, score, ledger)
         ]
-        for score in pool.scores
+        for score in golden_set.scores
     }

@@ -175,7 +175,7 @@ class GoldenSet:
         return {name: stratum.size for name, stratum in draws[-1].strata.items()}
 
 
-async def open_pool(store: ProjectStore, task_eval: TaskEval) -> GoldenSet:
+async def open_golden_set(store: ProjectStore, task_eval: TaskEval) -> GoldenSet:
     """Return the golden set of an eval.
 
     Raises:
@@ -211,11 +211,11 @@ async def open_pool(store: ProjectStore, task_eval: TaskEval) -> GoldenSet:
 
 
 async def read_golden_runs(
-    store: ProjectStore, pool: GoldenSet, items: Iterable[str]
+    store: ProjectStore, golden_set: GoldenSet, items: Iterable[str]
 ) -> dict[str, TaskRun]:
     """Return the records of some golden items by their ids, less those that cannot be read."""
     ids = frozenset(items)
-    records = await store.read_all(TaskRun, [run.path for run in pool.runs if run.id in ids])
+    records = await store.read_all(TaskRun, [run.path for run in golden_set.runs if run.id in ids])
     return {record.id: record for record in records.values()}
 
 

@@ -83,7 +83,7 @@ class DrawnStratum(BaseModel):
     """One stratum of a draw.
 
     Attributes:
-        size: Items of the whole pool in it, labelled ones included.
+        size: Items of the golden set in it, labelled ones included.
         open: Items of it that had no label at the time of the draw.
         drawn: The items drawn.
     """
@@ -106,7 +106,7 @@ class Draw(_Line):
 
     Attributes:
         id: The draw's id.
-        seed: Repeats the draw over the same pool.
+        seed: Repeats the draw over the same golden set.
         ledger: What the labels are for.
         evaluator: The id of the judge whose verdicts are the strata; None for one stratum.
         strata: By name.
