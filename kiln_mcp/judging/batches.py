@@ -42,7 +42,7 @@ async def draw_batch(
     draw = Draw(
         id=workspace.id_for("draw"),
         seed=request.seed,
-        ledger="certificate",
+        purpose="certificate",
         evaluator=judge.evaluator_record.id if judge else None,
         strata=draw_strata(strata, labelled_items, request.count, request.seed),
     )
@@ -69,7 +69,7 @@ async def draw_batch(
             for run in items
         ],
         unlabelled_items=len(golden_set.runs) - len(labelled_items),
-        ledger=draw.ledger,
+        purpose=draw.purpose,
         seed=request.seed,
         warnings=ledger_warnings(golden_set),
         next=[

@@ -132,7 +132,7 @@ async def measure_agreement(
     evaluators: Annotated[
         list[str] | None, Field(description="Names or ids; left out: all of the eval.")
     ] = None,
-    ledger: Annotated[
+    purpose: Annotated[
         Literal["all", "certificate", "development"],
         Field(description="Which labels: 'certificate' for a number to rely on."),
     ] = "all",
@@ -147,12 +147,12 @@ async def measure_agreement(
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval)
     golden_set = await open_golden_set(store, task_eval)
-    runs_by_score = _runs_of_ledger(golden_set, ledger)
+    runs_by_score = _runs_for(golden_set, purpose)
     if not any(runs_by_score.values()):
         raise Refusal(
-            "No item of '{name}' has a label in the {ledger} ledger.",
+            "No item of '{name}' has a label whose purpose is '{purpose}'.",
             name=task_eval.name,
-            ledger=ledger,
+            purpose=purpose,
             next=[
                 NextStep(tool="next_items_to_label", reason="draw items for a person to label"),
                 NextStep(tool="label_items", reason="then save the labels"),
@@ -177,7 +177,7 @@ async def measure_agreement(
         return AgreementReport(
             eval=task_eval.name,
             labelled_items=len(runs),
-            ledger=ledger,
+            purpose=purpose,
             rows=rows,
             conclusions=conclusions(results),
             human_ceiling=[
@@ -187,11 +187,11 @@ async def measure_agreement(
             failed=sum(len(outcome.failures) for outcome in outcomes),
             warnings=[
                 *failure_warnings(outcomes),
-                *agreement_warnings(golden_set, runs_by_score, rows, ledger),
+                *agreement_warnings(golden_set, runs_by_score, rows, purpose),
             ],
             next=merge_steps(
                 next_steps(results, task_eval),
-                steps_to_certify(golden_set, runs_by_score, ledger, task_eval.name),
+                steps_to_certify(golden_set, runs_by_score, purpose, task_eval.name),
             ),
         )
 
@@ -227,13 +227,13 @@ def _references(runs: Sequence[RatedItem]) -> list[RecordRow]:
     return [RecordRow(run.id, run.path) for run in runs]
 
 
-def _runs_of_ledger(golden_set: GoldenSet, ledger: str) -> dict[str, list[RatedItem]]:
-    """Return the labelled items of a ledger by score key."""
+def _runs_for(golden_set: GoldenSet, purpose: str) -> dict[str, list[RatedItem]]:
+    """Return the labelled items of a purpose by score key."""
     return {
         score.json_key: [
             run
             for run in golden_set.labelled_runs(score)
-            if golden_set.in_ledger(run, score, ledger)
+            if golden_set.has_purpose(run, score, purpose)
         ]
         for score in golden_set.scores
     }

@@ -16,7 +16,7 @@ _MOST_PROBLEMS: Final = 5
 
 
 def ledger_warnings(golden_set: GoldenSet) -> list[str]:
-    """Return the first lines of the ledgers that cannot be read, and the number of the others."""
+    """Return the first lines of the ledger that cannot be read, and the number of the others."""
     rest = len(golden_set.problems) - _MOST_PROBLEMS
     lines = golden_set.problems[:_MOST_PROBLEMS]
     return [*lines, f"… and {rest} more lines."] if rest > 0 else list(lines)
@@ -49,7 +49,7 @@ def agreement_warnings(
     golden_set: GoldenSet,
     runs_by_score: Mapping[str, Sequence[RatedItem]],
     rows: Sequence[AgreementRow],
-    ledger: str,
+    purpose: str,
 ) -> list[str]:
     """Return the warnings of an agreement report."""
     warnings = [
@@ -57,7 +57,7 @@ def agreement_warnings(
         *_confirmation_warnings(golden_set),
         *hygiene_warnings(golden_set, runs_by_score),
     ]
-    if ledger != "development" and _has_items_by_hand(golden_set, runs_by_score):
+    if purpose != "development" and _has_items_by_hand(golden_set, runs_by_score):
         warnings.append(
             "Some labels are of items that were not drawn at random: the intervals hold only if "
             "those items are like the rest."
@@ -80,13 +80,13 @@ def agreement_warnings(
 def steps_to_certify(
     golden_set: GoldenSet,
     runs_by_score: Mapping[str, Sequence[RatedItem]],
-    ledger: str,
+    purpose: str,
     eval_name: str,
 ) -> list[NextStep]:
     """Return the calls that make labels count for a certificate."""
     arguments: dict[str, JsonValue] = {"eval": eval_name}
     steps: list[NextStep] = []
-    if ledger != "development" and _has_items_by_hand(golden_set, runs_by_score):
+    if purpose != "development" and _has_items_by_hand(golden_set, runs_by_score):
         reason = "draw items at random for a person to label"
         steps.append(NextStep(tool="next_items_to_label", reason=reason, arguments=arguments))
     if any(map(golden_set.count_unconfirmed, golden_set.scores)):
@@ -104,7 +104,7 @@ def _has_items_by_hand(
     golden_set: GoldenSet, runs_by_score: Mapping[str, Sequence[RatedItem]]
 ) -> bool:
     return any(
-        not golden_set.in_ledger(run, score, "certificate")
+        not golden_set.has_purpose(run, score, "certificate")
         for score in golden_set.scores
         for run in runs_by_score[score.json_key]
     )

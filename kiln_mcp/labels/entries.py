@@ -87,14 +87,14 @@ def ledger_entries(golden_set: GoldenSet, labels: Sequence[ItemLabel], rater: st
 def with_confirmation(entries: Sequence[Label]) -> list[Label]:
     """Return the entries of a batch that the person has confirmed."""
     return [
-        entry.model_copy(update={"confirmed": True}) if entry.ledger == "certificate" else entry
+        entry.model_copy(update={"confirmed": True}) if entry.purpose == "certificate" else entry
         for entry in entries
     ]
 
 
 def without_confirmation(entries: Sequence[Label]) -> list[Label]:
     """Return the entries of a batch that an assistant passed on."""
-    return [entry.model_copy(update={"ledger": "development"}) for entry in entries]
+    return [entry.model_copy(update={"purpose": "development"}) for entry in entries]
 
 
 def plan_of_labels(
@@ -111,7 +111,7 @@ def plan_of_labels(
     kinds = {score.json_key: score.type for score in golden_set.scores}
     texts = [(entry, label_text(entry.value, kinds[entry.score])) for entry in entries]
     counts = Counter(text for _, text in texts)
-    of_draws = sum(entry.ledger == "certificate" for entry in entries)
+    of_draws = sum(entry.purpose == "certificate" for entry in entries)
     several = len(kinds) > 1
     shown_texts = {item: output[:_LONGEST_TEXT] for item, output in outputs.items()}
     lines = [
@@ -153,7 +153,7 @@ def _entry(
         score=score.json_key,
         value=value,
         rater=batch.rater,
-        ledger=draw.ledger if draw else "development",
+        purpose=draw.purpose if draw else "development",
         draw=draw.id if draw else None,
         stratum=origin.stratum,
         probability=origin.probability,

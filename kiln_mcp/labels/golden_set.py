@@ -14,7 +14,7 @@ from storage.errors import NextStep, Refusal
 from storage.index.results import RatedItem
 
 WITHOUT_VERDICT = "unjudged"
-"""The stratum of items that the judge has no verdict of; the name stands in users' ledgers."""
+"""The stratum of items that the judge has no verdict of; the name stands in users' files."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class GoldenSet:
         runs: The golden items, whose records are not read.
         labels: The ledger.
         draws: The draws so far.
-        problems: A sentence for each line of the ledgers that cannot be read.
+        problems: A sentence for each line of the ledger that cannot be read.
     """
 
     task_eval: TaskEval
@@ -120,13 +120,13 @@ class GoldenSet:
         """Return the ledger's newest label of an item; None if it has none."""
         return self._last_labels.get((run.id, score.json_key))
 
-    def in_ledger(self, run: RatedItem, score: EvalOutputScore, ledger: str) -> bool:
-        """Return whether an item's label belongs to a ledger.
+    def has_purpose(self, run: RatedItem, score: EvalOutputScore, purpose: str) -> bool:
+        """Return whether an item's label has a purpose.
 
-        Every label that is not in the certificate ledger belongs to development.
+        Every label that is not for the certificate is for development.
         """
         certifies = self.certificate_label(run, score) is not None
-        return ledger == "all" or certifies == (ledger == "certificate")
+        return purpose == "all" or certifies == (purpose == "certificate")
 
     def timed_labels(self, runs: Sequence[RatedItem], score: EvalOutputScore) -> list[TimedLabel]:
         """Return the labels of items with their times and the items' sessions."""
@@ -169,7 +169,7 @@ class GoldenSet:
         ids = {
             label.draw for label in self.labels if label.score == score.json_key and label.certifies
         }
-        draws = [draw for draw in self.draws if draw.id in ids and draw.ledger == "certificate"]
+        draws = [draw for draw in self.draws if draw.id in ids and draw.purpose == "certificate"]
         if not draws or len({draw.evaluator for draw in draws}) > 1:
             return None
         return {name: stratum.size for name, stratum in draws[-1].strata.items()}
@@ -180,7 +180,7 @@ async def open_golden_set(store: ProjectStore, task_eval: TaskEval) -> GoldenSet
 
     Raises:
         Refusal: The eval has no golden set, or it is empty.
-        storage.errors.StorageError: A ledger is no ordinary file.
+        storage.errors.StorageError: The ledger is no ordinary file.
     """
     filter_id = task_eval.eval_record.eval_configs_filter_id
     if not filter_id:
