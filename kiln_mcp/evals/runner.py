@@ -26,8 +26,8 @@ from kiln_mcp.evals.record_writer import RecordWriter, record_writer
 from kiln_mcp.evals.request_records import RequestRecords
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
+    EvaluationContext,
     Evaluator,
-    Setting,
     Skipped,
 )
 from kiln_mcp.evaluators.registry import load_evaluator
@@ -59,7 +59,7 @@ async def carry_out(workspace: Workspace, work: VerdictPlan) -> RunOutcome:
         workspace=workspace,
         measurement=measurement,
         evaluator=evaluator,
-        setting=_setting(workspace, measurement),
+        context=_context(workspace, measurement),
         tally=tally,
         width=_width(workspace, work),
     )
@@ -85,9 +85,9 @@ async def carry_out(workspace: Workspace, work: VerdictPlan) -> RunOutcome:
     return outcome
 
 
-def _setting(workspace: Workspace, measurement: Measurement) -> Setting:
+def _context(workspace: Workspace, measurement: Measurement) -> EvaluationContext:
     purpose = f"evals/judge {measurement.evaluator_record.name}"
-    return Setting(workspace.engine, measurement.eval_record, measurement.task, purpose)
+    return EvaluationContext(workspace.engine, measurement.eval_record, measurement.task, purpose)
 
 
 def _width(workspace: Workspace, work: VerdictPlan) -> Width:
@@ -117,7 +117,7 @@ class _Run:
         workspace: Asks models and reports progress.
         measurement: The eval.
         evaluator: Its evaluator, opened once.
-        setting: Where the evaluator works.
+        context: Where the evaluator works.
         tally: What is done.
         width: How many items at once.
         held_verdicts: Fails of outputs in which the evaluator found no value, before it found one.
@@ -126,7 +126,7 @@ class _Run:
     workspace: Workspace
     measurement: Measurement
     evaluator: Evaluator
-    setting: Setting
+    context: EvaluationContext
     tally: Tally
     width: Width
     held_verdicts: list["_Verdict"] = field(default_factory=list["_Verdict"])
@@ -227,7 +227,7 @@ async def _do(
     # Where the judge asks no model, an output that is paid for gets its verdict in any case.
     with anyio.CancelScope(shield=run.evaluator.model is None):
         case = case_of(item, output) if request.run_config else stored_case(output)
-        verdict = _Verdict(request, item, output, await run.evaluator.evaluate(case, run.setting))
+        verdict = _Verdict(request, item, output, await run.evaluator.evaluate(case, run.context))
         if verdict.is_unread and not tally.has_read_value:
             run.held_verdicts.append(verdict)
             return

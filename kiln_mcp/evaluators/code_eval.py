@@ -10,9 +10,9 @@ from pydantic import Field, JsonValue
 
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
+    EvaluationContext,
     EvaluatorDefinition,
     EvaluatorKind,
-    Setting,
     Skipped,
     as_scores,
     missing_reference,
@@ -70,7 +70,7 @@ class CodeEvaluator:
     model: str | None = None
     calls_per_item: int = 0
 
-    async def evaluate(self, case: Case, setting: Setting) -> Evaluation | Skipped:
+    async def evaluate(self, case: Case, context: EvaluationContext) -> Evaluation | Skipped:
         """Run the code on one output.
 
         Raises:
@@ -96,7 +96,7 @@ class CodeEvaluator:
         outcome = await shared_pool().ask_alone("code", code, arguments, seconds)
         match outcome:
             case Value(value):
-                return Evaluation(as_scores(_scores(value, setting.eval_record)))
+                return Evaluation(as_scores(_scores(value, context.eval_record)))
             case Invalid(reason):
                 raise unusable_template(code, reason)
             case Failed(reason):

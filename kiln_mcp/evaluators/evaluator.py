@@ -17,7 +17,7 @@ PropertiesT = TypeVar("PropertiesT", bound=Part)
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class EvaluationContext:
     """Where an evaluator works.
 
     Attributes:
@@ -112,7 +112,7 @@ class Evaluator(Protocol):
         """How often it asks its model about one item."""
         ...
 
-    async def evaluate(self, case: Case, setting: Setting) -> Evaluation | Skipped:
+    async def evaluate(self, case: Case, context: EvaluationContext) -> Evaluation | Skipped:
         """Score one output.
 
         Raises:

@@ -6,9 +6,9 @@ from typing import Final
 from kiln_mcp.evaluators.checks import CheckResult
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
+    EvaluationContext,
     EvaluatorDefinition,
     EvaluatorKind,
-    Setting,
     Skipped,
     as_scores,
     properties_of,
@@ -52,10 +52,10 @@ class ExactMatchEvaluator:
     model: str | None = None
     calls_per_item: int = 0
 
-    async def evaluate(self, case: Case, setting: Setting) -> Evaluation | Skipped:
+    async def evaluate(self, case: Case, context: EvaluationContext) -> Evaluation | Skipped:
         """Compare one output."""
         settings = self.properties
-        output_scores = setting.eval_record.output_scores
+        output_scores = context.eval_record.output_scores
         pair = await value_pair(settings, settings.expected_value, case)
         if isinstance(pair, Skipped):
             return pair
@@ -65,7 +65,7 @@ class ExactMatchEvaluator:
                 pair.detail,
                 is_unread=pair.is_unread,
             )
-        schema = None if settings.value_expression else output_schema(setting.task)
+        schema = None if settings.value_expression else output_schema(context.task)
         comparison = compare_values(
             pair.actual,
             pair.expected,

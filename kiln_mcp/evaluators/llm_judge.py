@@ -8,9 +8,9 @@ from pydantic import Field, JsonValue
 
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
+    EvaluationContext,
     EvaluatorDefinition,
     EvaluatorKind,
-    Setting,
     Skipped,
     missing_reference,
     properties_of,
@@ -95,13 +95,13 @@ class LlmJudgeEvaluator:
         """The model calls for one item."""
         return self.judge.calls_per_item
 
-    async def evaluate(self, case: Case, setting: Setting) -> Evaluation | Skipped:
+    async def evaluate(self, case: Case, context: EvaluationContext) -> Evaluation | Skipped:
         """Ask the model about one output."""
         skipped = missing_reference(self.properties.reference_keys, case)
         if skipped:
             return skipped
         system = self.properties.system_prompt or load_prompt("evaluators", "judge_system").render(
-            task_instruction=setting.task.instruction
+            task_instruction=context.task.instruction
         )
         steps = numbered_list(self.properties.judge_instructions or ())
         try:
@@ -109,7 +109,7 @@ class LlmJudgeEvaluator:
         except ExtractionFailed as failure:
             return Skipped("extraction_failed", str(failure))
         return await ask_verdict(
-            self.judge, (Message("system", system), Message("user", text)), setting
+            self.judge, (Message("system", system), Message("user", text)), context
         )
 
 

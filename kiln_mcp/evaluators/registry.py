@@ -22,10 +22,10 @@ from kiln_mcp.evaluators import (
 )
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
+    EvaluationContext,
     Evaluator,
     EvaluatorDefinition,
     EvaluatorKind,
-    Setting,
     Skipped,
 )
 from kiln_mcp.run_configs.errors import EvalError
@@ -90,13 +90,13 @@ class MissingKind:
     model: str | None = None
     calls_per_item: int = 0
 
-    async def evaluate(self, case: Case, setting: Setting) -> Evaluation | Skipped:
+    async def evaluate(self, case: Case, context: EvaluationContext) -> Evaluation | Skipped:
         """Refuse to run.
 
         Raises:
             EvalError: Always.
         """
-        del case, setting
+        del case, context
         raise EvalError(
             f"The evaluator {self.name!r} is of kind {self.kind}, which does not run here. Install "
             "the extension that offers it, or use another evaluator.",

@@ -7,10 +7,10 @@ from pydantic import JsonValue
 from kiln_mcp.evaluators.checks import CheckResult
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
+    EvaluationContext,
     EvaluatorDefinition,
     EvaluatorKind,
     Score,
-    Setting,
     Skipped,
     properties_of,
 )
@@ -37,7 +37,7 @@ class SetEvaluator:
     model: str | None = None
     calls_per_item: int = 0
 
-    async def evaluate(self, case: Case, setting: Setting) -> Evaluation | Skipped:
+    async def evaluate(self, case: Case, context: EvaluationContext) -> Evaluation | Skipped:
         """Compare one output."""
         settings = self.properties
         literal: JsonValue = list(settings.expected_set) if settings.expected_set else []
@@ -60,7 +60,7 @@ class SetEvaluator:
         return Evaluation(
             {
                 score.json_key: _score(score, counts, passed=passed)
-                for score in setting.eval_record.output_scores
+                for score in context.eval_record.output_scores
             },
             detail,
         )

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
+    EvaluationContext,
     EvaluatorKind,
-    Setting,
     Skipped,
     properties_of,
 )
@@ -34,16 +34,16 @@ class StepsJudgeEvaluator:
         """The model calls for one item."""
         return self.judge.calls_per_item
 
-    async def evaluate(self, case: Case, setting: Setting) -> Evaluation | Skipped:
+    async def evaluate(self, case: Case, context: EvaluationContext) -> Evaluation | Skipped:
         """Ask the model about one output."""
         parts = load_prompt("evaluators", "steps_judge").messages(
-            task_description=self.properties.task_description or setting.task.instruction,
+            task_description=self.properties.task_description or context.task.instruction,
             task_input=case.task_input,
             model_response=case.final_message,
             steps=numbered_list(self.properties.eval_steps),
         )
         prompt = tuple(Message(part.role, part.content) for part in parts)
-        return await ask_verdict(self.judge, prompt, setting)
+        return await ask_verdict(self.judge, prompt, context)
 
 
 def _open(record: EvalConfig) -> StepsJudgeEvaluator:

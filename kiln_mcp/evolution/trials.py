@@ -10,7 +10,7 @@ import anyio
 
 from kiln_mcp.evals.items import Item, case_of
 from kiln_mcp.evals.measurement import Measurement
-from kiln_mcp.evaluators.evaluator import Setting, Skipped
+from kiln_mcp.evaluators.evaluator import EvaluationContext, Skipped
 from kiln_mcp.evaluators.llm_judge import REFERENCE_KEY
 from kiln_mcp.evaluators.scales import to_unit_scale
 from kiln_mcp.evolution.blocks import Candidate, split_blocks
@@ -115,10 +115,10 @@ class Trials:
         try:
             output = await produce(self._engine, setup, item.task_input, "evolution/run")
             run = to_task_run(output, item.task_input, self._run_config, setup)
-            setting = Setting(
+            context = EvaluationContext(
                 self._engine, eval_context.eval_record, eval_context.task, "evolution/judge"
             )
-            verdict = await self._evaluator.evaluate(case_of(item, run), setting)
+            verdict = await self._evaluator.evaluate(case_of(item, run), context)
         except (BadAnswer, ContextOverflow, EvalError) as error:
             return Attempt(item, "", 0.0, str(error))
         if isinstance(verdict, Skipped):

@@ -13,10 +13,10 @@ import pytest
 from kiln_mcp.evaluators.checks import Check, CheckResult
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
+    EvaluationContext,
     EvaluatorDefinition,
     EvaluatorKind,
     Score,
-    Setting,
     Skipped,
 )
 from kiln_mcp.evaluators.registry import EvaluatorExtension, make_evaluator, with_extensions
@@ -83,7 +83,9 @@ EVAL = Eval(
     output_scores=(EvalOutputScore(name="Right", type="pass_fail"),),
     eval_set_filter_id="tag::test",
 )
-SETTING = Setting(cast("Engine", None), EVAL, Task(name="Answer", instruction="Answer."), "test")
+CONTEXT = EvaluationContext(
+    cast("Engine", None), EVAL, Task(name="Answer", instruction="Answer."), "test"
+)
 
 
 @dataclass
@@ -107,8 +109,8 @@ async def test_a_kind_of_an_extension_is_stored_and_scores_outputs() -> None:
     assert record.name == "acme word count"
     evaluator = kinds.open(record)
     assert (evaluator.model, evaluator.calls_per_item) == (None, 0)
-    short = await evaluator.evaluate(Case("x", "two words"), SETTING)
-    long = await evaluator.evaluate(Case("x", "now three words"), SETTING)
+    short = await evaluator.evaluate(Case("x", "two words"), CONTEXT)
+    long = await evaluator.evaluate(Case("x", "now three words"), CONTEXT)
     assert short == Evaluation({"right": Score(1.0)}, "2 words")
     assert long == Evaluation({"right": Score(0.0)}, "3 words")
 
@@ -116,7 +118,7 @@ async def test_a_kind_of_an_extension_is_stored_and_scores_outputs() -> None:
 async def test_an_evaluator_whose_extension_is_not_installed_refuses_to_score() -> None:
     record = await make_evaluator("Short", WordCount(type="acme.word_count", most=2), "any")
     with pytest.raises(EvalError, match=r"'Short' is of kind acme\.word_count.*Install"):
-        await with_extensions([]).open(record).evaluate(Case("x", "y"), SETTING)
+        await with_extensions([]).open(record).evaluate(Case("x", "y"), CONTEXT)
 
 
 def test_feedback_is_kept_beside_the_verdict_by_score() -> None:

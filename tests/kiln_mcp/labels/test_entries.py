@@ -2,7 +2,7 @@
 
 import pytest
 
-from golden_sets import RIGHT, STARS, draw_of, item, golden_set_of
+from golden_sets import RIGHT, STARS, draw_of, golden_set_of, item
 from kiln_mcp.labels.entries import (
     ItemLabel,
     ledger_entries,

@@ -1,6 +1,6 @@
 """Which label of an item counts, and for what."""
 
-from golden_sets import RIGHT, STARS, START, draw_of, item, label_of, golden_set_of
+from golden_sets import RIGHT, STARS, START, draw_of, golden_set_of, item, label_of
 from kiln_mcp.labels.golden_set import strata_by_verdict
 from kiln_mcp.labels.ledger import LabelledVerdict
 
