@@ -237,11 +237,13 @@ async def _do(
 
 async def _generate(run: _Run, request: VerdictRequest, item: Item) -> tuple[TaskRun, int]:
     """Return a new output, and the tokens that its model thought with."""
-    if request.setup is None or request.run_config is None:
+    if request.resolved_config is None or request.run_config is None:
         raise RuntimeError("a stored output is judged as it is")
     asker = f"evals/run {request.run_config.name}"
-    production = await produce(run.workspace.engine, request.setup, item.task_input, asker)
-    output = to_task_run(production, item.task_input, request.run_config, request.setup)
+    production = await produce(
+        run.workspace.engine, request.resolved_config, item.task_input, asker
+    )
+    output = to_task_run(production, item.task_input, request.run_config, request.resolved_config)
     return output.replace(eval_source=item.source), production.usage.hidden_tokens
 
 
@@ -277,16 +279,19 @@ def _eval_run(
 
 async def _write_log(work: VerdictPlan, outcome: RunOutcome) -> None:
     measurement = work.measurement
-    setups = {
-        request.run_config.id: request.setup
+    resolved_configs = {
+        request.run_config.id: request.resolved_config
         for request in work.requests
-        if request.run_config and request.setup
+        if request.run_config and request.resolved_config
     }
-    seeds = {setup.seed for setup in setups.values()}
+    seeds = {resolved_config.seed for resolved_config in resolved_configs.values()}
     entry = {
         "v": 1,
         "at": datetime.now(UTC).isoformat(),
-        "run_configs": {config: setup.fingerprint for config, setup in setups.items()},
+        "run_configs": {
+            config: resolved_config.fingerprint
+            for config, resolved_config in resolved_configs.items()
+        },
         "seed": min(seeds, default=None),
         "judge_model": measurement.evaluator.model,
         "scored": outcome.new_verdicts,

@@ -15,7 +15,7 @@ from kiln_mcp.evolution.trials import Demonstrations, Trials, demonstrations_of
 from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.run_configs.cost_estimates import plan_of
 from kiln_mcp.run_configs.prompts import prompt_text
-from kiln_mcp.run_configs.task_runs import Setup, resolve
+from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, resolve
 from kiln_mcp.workbench.prompts import load_prompt
 from kiln_mcp.workbench.workspace import Workspace
 from storage import TaskRunConfig
@@ -56,7 +56,7 @@ class SearchContext:
     eval_context: Measurement
     parts: Parts
     first: TaskRunConfig
-    setup: Setup
+    resolved_config: ResolvedRunConfig
     demonstrations: Demonstrations
     start: Candidate
     trace: FileTrace
@@ -67,7 +67,11 @@ class SearchContext:
     def trials(self) -> Trials:
         """What runs candidates."""
         return Trials(
-            self.workspace.engine, self.eval_context, self.first, self.setup, self.demonstrations
+            self.workspace.engine,
+            self.eval_context,
+            self.first,
+            self.resolved_config,
+            self.demonstrations,
         )
 
 
@@ -92,7 +96,7 @@ async def prepare(
         eval_context=eval_context,
         parts=parts,
         first=first,
-        setup=resolve(eval_context.task, first, sources.prompts, sources.examples),
+        resolved_config=resolve(eval_context.task, first, sources.prompts, sources.examples),
         demonstrations=demonstrations,
         start=begin,
         trace=FileTrace(eval_context.store, eval_context.eval_record, file, demonstrations.prompt),
@@ -104,7 +108,9 @@ async def prepare(
 def calls_by_model(search_context: SearchContext) -> dict[str, int]:
     """Return how often a search will ask which models, its final measurement included."""
     judge = search_context.eval_context.evaluator.model
-    calls_each = {search_context.setup.model: 2 if search_context.setup.thinking else 1}
+    calls_each = {
+        search_context.resolved_config.model: 2 if search_context.resolved_config.thinking else 1
+    }
     if judge:
         calls_each[judge] = (
             calls_each.get(judge, 0) + search_context.eval_context.evaluator.calls_per_item

@@ -118,7 +118,7 @@ async def _search(search_context: SearchContext) -> SearchResult:
         "start",
         {
             "run_config": search_context.first.id,
-            "model": search_context.setup.model,
+            "model": search_context.resolved_config.model,
             "reflecting": search_context.reflecting,
             "budget": request.budget,
             "seed": request.seed,
@@ -156,13 +156,13 @@ async def _save(search_context: SearchContext, result: SearchResult) -> _Saved:
     eval_context, workspace = search_context.eval_context, search_context.workspace
     config_id, prompt_id = workspace.id_for("run config"), workspace.id_for("prompt")
     text = PromptText(
-        search_context.demonstrations.prompt(result.best), search_context.setup.thinking
+        search_context.demonstrations.prompt(result.best), search_context.resolved_config.thinking
     )
     number = search_context.trace.path.stem[-4:]
     name = f"{search_context.first.name} evolved {number}"
     properties = agent_properties(search_context.first)
     definition = RunConfigDefinition(name=name, prompt=text.prompt)
-    project, model = eval_context.store.project, search_context.setup.model
+    project, model = eval_context.store.project, search_context.resolved_config.model
     draft = make_run_config(project, eval_context.task, definition, model, text, config_id)
     frozen = getattr(draft.run_config_properties, "prompt_id", "")
     config = draft.replace(

@@ -198,7 +198,7 @@ async def _generate(
         await workspace.report(done, total, "Running the task on the inputs.")
 
     answers = await answer_all(
-        engine, scene.config, scene.setup, task_inputs.task_inputs, report_done
+        engine, scene.config, scene.resolved_config, task_inputs.task_inputs, report_done
     )
     runs = [
         run.replace(id=scene.ids[place])
