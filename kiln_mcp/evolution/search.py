@@ -97,7 +97,7 @@ class SearchResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class SearchInputs:
     """What a search works with."""
 
     pool: Pool
@@ -107,15 +107,17 @@ class Ground:
     reflector: Reflector | None = None
 
 
-async def evolve(start: Candidate, ground: Ground, budget: CallBudget, seed: int) -> SearchResult:
+async def evolve(
+    start: Candidate, inputs: SearchInputs, budget: CallBudget, seed: int
+) -> SearchResult:
     """Search for a better candidate until the calls are taken or nothing new comes up.
 
     The path depends on the seed and on the scores alone, never on how many trials run at once: a
     chunk is run whole before anything is decided.
     """
-    search = _Search(ground, budget)
+    search = _Search(inputs, budget)
     draw = random.Random(seed)
-    order = list(ground.items)
+    order = list(inputs.items)
     draw.shuffle(order)
     best, number, repeats = start, 0, 0
     proposals = {start.key}
@@ -130,7 +132,7 @@ async def evolve(start: Candidate, ground: Ground, budget: CallBudget, seed: int
         number += 1
         proposals.add(proposal.candidate.key)
         race = await search.run(number, proposal, best, order)
-        await ground.trace.race(race)
+        await inputs.trace.race(race)
         if race.standing is Standing.WON:
             best = proposal.candidate
     return SearchResult(best, search.scores_of(best), number, budget.calls_used)
@@ -139,14 +141,14 @@ async def evolve(start: Candidate, ground: Ground, budget: CallBudget, seed: int
 class _Search:
     """The scores so far, and how to get more of them."""
 
-    def __init__(self, ground: Ground, budget: CallBudget) -> None:
-        self._ground = ground
+    def __init__(self, inputs: SearchInputs, budget: CallBudget) -> None:
+        self._inputs = inputs
         self._budget = budget
         self._scores: dict[tuple[str, tuple[str, ...]], dict[str, float]] = {}
 
     @property
     def calls_per_chunk(self) -> int:
-        return min(CHUNK, len(self._ground.items)) * self._ground.scorer.calls_each
+        return min(CHUNK, len(self._inputs.items)) * self._inputs.scorer.calls_each
 
     def scores_of(self, candidate: Candidate) -> Mapping[str, float]:
         return self._scores.get(candidate.key, {})
@@ -154,14 +156,14 @@ class _Search:
     async def next_proposal(
         self, draw: random.Random, best: Candidate, number: int
     ) -> CandidateProposal | None:
-        reflector = self._ground.reflector
+        reflector = self._inputs.reflector
         if reflector is not None and number % REFLECT_EVERY == 0:
             price = reflector.calls_each + self.calls_per_chunk
             if self._budget.remaining >= price and self._budget.take(reflector.calls_each):
                 revision = await reflector.propose(best)
                 if revision is not None:
                     return revision
-        pool = self._ground.pool
+        pool = self._inputs.pool
         if not pool.topics and len(pool.instructions) < 2:
             return None
         early = self._budget.calls_used < EARLY * self._budget.limit
@@ -204,9 +206,9 @@ class _Search:
             for item in chunk
             if item not in self.scores_of(candidate)
         ]
-        if not self._budget.take(len(trials) * self._ground.scorer.calls_each):
+        if not self._budget.take(len(trials) * self._inputs.scorer.calls_each):
             return False
-        scores = await self._ground.scorer.score(trials)
+        scores = await self._inputs.scorer.score(trials)
         for (candidate, item), score in zip(trials, scores, strict=True):
             self._scores.setdefault(candidate.key, {})[item] = score
         return True

@@ -17,7 +17,7 @@ from kiln_mcp.evolution.answers import EvolutionReport, RaceWon
 from kiln_mcp.evolution.call_budget import CallBudget
 from kiln_mcp.evolution.race import Standing
 from kiln_mcp.evolution.reflection import Mirror, ModelReflector
-from kiln_mcp.evolution.search import Ground, SearchResult, evolve
+from kiln_mcp.evolution.search import SearchInputs, SearchResult, evolve
 from kiln_mcp.evolution.search_context import (
     SearchContext,
     SearchRequest,
@@ -139,7 +139,7 @@ async def _search(search_context: SearchContext) -> SearchResult:
             request.seed,
         )
         reflector = ModelReflector(mirror, trials)
-    ground = Ground(
+    inputs = SearchInputs(
         pool=pool_of(search_context),
         items=tuple(item.id for item in search_context.parts.val),
         scorer=ValidationScorer(
@@ -148,7 +148,7 @@ async def _search(search_context: SearchContext) -> SearchResult:
         trace=search_context.trace,
         reflector=reflector,
     )
-    return await evolve(search_context.start, ground, CallBudget(request.budget), request.seed)
+    return await evolve(search_context.start, inputs, CallBudget(request.budget), request.seed)
 
 
 async def _save(search_context: SearchContext, result: SearchResult) -> _Saved:

@@ -19,7 +19,7 @@ from kiln_mcp.evolution.operators import (
     propose,
 )
 from kiln_mcp.evolution.race import Standing, standing
-from kiln_mcp.evolution.search import Ground, Race, SearchResult, Trial, evolve
+from kiln_mcp.evolution.search import Race, SearchInputs, SearchResult, Trial, evolve
 
 START = Candidate(split_blocks("Do it."))
 POOL = Pool(
@@ -61,8 +61,8 @@ async def search(
     function: Callable[[Candidate, str], float], budget: int, seed: int, calls_each: int = 1
 ) -> tuple[SearchResult, FunctionScorer, Races]:
     scorer, races = FunctionScorer(function, calls_each), Races()
-    ground = Ground(POOL, ITEMS, scorer, races)
-    found = await evolve(START, ground, CallBudget(budget), seed)
+    inputs = SearchInputs(POOL, ITEMS, scorer, races)
+    found = await evolve(START, inputs, CallBudget(budget), seed)
     return found, scorer, races
 
 
@@ -107,8 +107,8 @@ async def test_a_models_edit_takes_part_like_any_other_candidate() -> None:
             return CandidateProposal(Operator.REFLECT, edited, "it was wrong")
 
     scorer = FunctionScorer(lambda candidate, _: float(candidate.text == "Do it right."))
-    ground = Ground(Pool({}, []), ITEMS, scorer, Races(), OneEdit())
-    found = await evolve(START, ground, CallBudget(60), 0)
+    inputs = SearchInputs(Pool({}, []), ITEMS, scorer, Races(), OneEdit())
+    found = await evolve(START, inputs, CallBudget(60), 0)
     assert found.best == edited
     assert found.calls <= 60
 
