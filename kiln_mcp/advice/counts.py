@@ -2,8 +2,8 @@
 
 from kiln_mcp.advice.inventory import EvalInventory, TaskInventory
 from kiln_mcp.datasets.counts import count_items, golden_items, is_known_filter
+from kiln_mcp.datasets.ratings import criterion_of, rating_in
 from kiln_mcp.evaluators.registry import evaluator_of
-from kiln_mcp.projects.runs.ratings import aspect_of, rating_in
 from storage import (
     Eval,
     EvalConfig,
@@ -33,9 +33,10 @@ async def _eval(store: ProjectStore, task: Task, record: Eval) -> EvalInventory:
     cells = await store.score_counts(record)
     of_configs = [cell for cell in cells if cell.run_config_id]
     golden = await golden_items(store, task, record)
-    aspects = [aspect_of(score, task) for score in record.output_scores]
+    criteria = [criterion_of(score, task) for score in record.output_scores]
     ratings = [
-        tuple(rating_in(item.rating, item.ratings, aspect) for aspect in aspects) for item in golden
+        tuple(rating_in(item.rating, item.ratings, criterion) for criterion in criteria)
+        for item in golden
     ]
     complete = [rating for rating in ratings if None not in rating]
     return EvalInventory(

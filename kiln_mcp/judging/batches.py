@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Final
 
+from kiln_mcp.datasets.ratings import VALUES
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.judging.answers import ItemToLabel, LabellingBatch
 from kiln_mcp.judging.warnings import ledger_warnings
 from kiln_mcp.labels.draws import draw_strata
 from kiln_mcp.labels.golden_set import GoldenSet, read_golden_runs, strata_by_verdict
 from kiln_mcp.labels.ledger import Draw, append_draw
-from kiln_mcp.projects.runs.ratings import VALUES
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore
 from storage.errors import NextStep

@@ -6,11 +6,11 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from kiln_mcp.datasets.ratings import criterion_of, with_rating
 from kiln_mcp.judging.answers import SavedLabels
 from kiln_mcp.judging.warnings import hygiene_warnings, ledger_warnings
 from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set, read_golden_runs
 from kiln_mcp.labels.ledger import Label, append_labels
-from kiln_mcp.projects.runs.ratings import aspect_of, with_rating
 from storage import ProjectStore
 from storage.errors import NextStep, RecordNotFound
 
@@ -34,8 +34,8 @@ async def save_labels(
             if entry.item not in runs:
                 raise RecordNotFound("task_run", entry.item)
             if entry.confirmed or golden_set.certificate_label(item, score) is None:
-                aspect = aspect_of(score, golden_set.task_eval.task)
-                amendment = partial(with_rating, aspect=aspect, value=entry.value)
+                criterion = criterion_of(score, golden_set.task_eval.task)
+                amendment = partial(with_rating, criterion=criterion, value=entry.value)
                 change.amend(runs[entry.item], amendment)
         append_labels(change, golden_set.task_eval.eval_record, entries)
     return _result(await open_golden_set(store, golden_set.task_eval), entries)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from kiln_mcp.datasets.counts import golden_items
+from kiln_mcp.datasets.ratings import RatingCriterion, criterion_of, rating_in
 from kiln_mcp.evals.lookups import TaskEval
 from kiln_mcp.labels.hygiene import TimedLabel
 from kiln_mcp.labels.ledger import Draw, Label, LabelledVerdict, latest, read_draws, read_labels
-from kiln_mcp.projects.runs.ratings import Aspect, aspect_of, rating_in
 from storage import EvalOutputScore, ProjectStore, TaskRun
 from storage.errors import NextStep, Refusal
 from storage.index.results import RatedItem
@@ -41,9 +41,9 @@ class GoldenSet:
         return self.task_eval.eval_record.output_scores
 
     @cached_property
-    def _aspects(self) -> Mapping[str, Aspect]:
+    def _criteria(self) -> Mapping[str, RatingCriterion]:
         """What people rate by for each score."""
-        return {score.json_key: aspect_of(score, self.task_eval.task) for score in self.scores}
+        return {score.json_key: criterion_of(score, self.task_eval.task) for score in self.scores}
 
     @cached_property
     def _certificate_labels(self) -> Mapping[tuple[str, str], Label]:
@@ -74,7 +74,7 @@ class GoldenSet:
 
     def rating(self, run: RatedItem, score: EvalOutputScore) -> float | None:
         """Return the rating that an item has in its record; None if there is none."""
-        return rating_in(run.rating, run.ratings, self._aspects[score.json_key])
+        return rating_in(run.rating, run.ratings, self._criteria[score.json_key])
 
     def certificate_label(self, run: RatedItem, score: EvalOutputScore) -> Label | None:
         """Return the newest certificate label of an item that the person confirmed."""

@@ -12,12 +12,12 @@ from pydantic import JsonValue
 
 from bench import Agrees, Bench, BenchSetup
 from kiln_mcp.approvals.errors import MissingApproval
+from kiln_mcp.datasets.ratings import RatingCriterion, with_rating
 from kiln_mcp.evals import service as evals
 from kiln_mcp.judging import service
 from kiln_mcp.judging.answers import LabellingBatch, SavedLabels
 from kiln_mcp.labels.ledger import read_draws, read_labels
 from kiln_mcp.llm import ModelRequest
-from kiln_mcp.projects.runs.ratings import Aspect, with_rating
 from storage import (
     Eval,
     EvalConfig,
@@ -33,7 +33,7 @@ from storage import (
 )
 from storage.errors import Refusal, WorkbenchError
 
-ASPECT = Aspect("Right", "pass_fail", ("named::Right",))
+CRITERION = RatingCriterion("Right", "pass_fail", ("named::Right",))
 DATA = Path(__file__).parents[2] / "data" / "kiln_demo"
 
 
@@ -468,7 +468,7 @@ async def test_an_assistant_cannot_change_what_a_person_confirmed(bench: Bench) 
     await assistant.label(wrong)
     run = await bench.store.get(TaskRun, batch.items[0].item, parent=bench.task)
     value = 0.0 if person(batch.items[0].output) == "pass" else 1.0
-    await bench.store.save(with_rating(run, ASPECT, value))  # as any program may
+    await bench.store.save(with_rating(run, CRITERION, value))  # as any program may
     report = await bench.measure(purpose="certificate")
     assert (report.rows[0].n, report.rows[0].agreement) == (10, 1.0)
     assert any("1 ratings differ" in warning for warning in report.warnings)

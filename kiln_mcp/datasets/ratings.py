@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from storage import Eval, EvalOutputScore, RequirementRating, Task, TaskOutputRating, TaskRun
-from storage.errors import InvalidValue, NextStep, Refusal
-from storage.records.names import folded_name
+from storage.errors import InvalidValue
 from storage.records.ratings import RatingType
 
 VALUES: Final[Mapping[str, Mapping[str, float]]] = {
@@ -21,7 +20,7 @@ _NAME_PREFIX: Final = "named::"
 
 
 @dataclass(frozen=True, slots=True)
-class Aspect:
+class RatingCriterion:
     """What an output is rated by.
 
     Attributes:
@@ -35,99 +34,74 @@ class Aspect:
     keys: tuple[str, ...]
 
 
-STARS: Final = Aspect("overall rating", "five_star", ())
+STARS: Final = RatingCriterion("overall rating", "five_star", ())
 """The overall rating."""
 
 
-def aspect_of(score: EvalOutputScore, task: Task) -> Aspect:
+def criterion_of(score: EvalOutputScore, task: Task) -> RatingCriterion:
     """Return what people rate by for a score of an eval.
 
     Found as Kiln does: the overall rating for `overall_rating`, the rating of a task requirement
     of this name, the rating named after the score.
     """
     if score.json_key == "overall_rating":
-        return Aspect(score.name, score.type, ())
+        return RatingCriterion(score.name, score.type, ())
     required = [
         requirement.id for requirement in task.requirements if requirement.name == score.name
     ]
-    return Aspect(score.name, score.type, (*required, _NAME_PREFIX + score.name))
+    return RatingCriterion(score.name, score.type, (*required, _NAME_PREFIX + score.name))
 
 
-def aspects(task: Task, evals: Sequence[Eval]) -> dict[str, Aspect]:
+def criteria(task: Task, evals: Sequence[Eval]) -> dict[str, RatingCriterion]:
     """Return what people rate the outputs of a task by, by name: evals' scores, requirements."""
-    scores = [aspect_of(score, task) for parent in evals for score in parent.output_scores]
+    scores = [criterion_of(score, task) for parent in evals for score in parent.output_scores]
     required = [
-        Aspect(
+        RatingCriterion(
             requirement.name, requirement.type, (requirement.id, _NAME_PREFIX + requirement.name)
         )
         for requirement in task.requirements
     ]
-    aspects: dict[str, Aspect] = {}
-    for aspect in (*scores, *required):
-        aspects.setdefault(aspect.name, aspect)
-    return aspects
+    criteria: dict[str, RatingCriterion] = {}
+    for criterion in (*scores, *required):
+        criteria.setdefault(criterion.name, criterion)
+    return criteria
 
 
-def aspect_named(name: str, candidates: Mapping[str, Aspect]) -> Aspect:
-    """Return what is rated under a name, whatever the case of its letters.
-
-    Raises:
-        Refusal: Nothing is.
-    """
-    if name in candidates:
-        return candidates[name]
-    lookup_name = folded_name(name)
-    for candidate in candidates:
-        if folded_name(candidate) == lookup_name:
-            return candidates[candidate]
-    if not candidates:
-        raise Refusal(
-            "The task has no eval yet, so nothing is rated as '{name}'. Give `stars` for an "
-            "overall rating, or create an eval with that score.",
-            name=name,
-            next=[NextStep(tool="create_evaluator", reason="create the eval and its scores")],
-        )
-    raise Refusal(
-        "No eval or requirement of the task has a score '{name}'. Nothing was rated. Choose "
-        "one of: {names}.",
-        name=name,
-        names=list(candidates),
-    )
-
-
-def rating_in(overall: float | None, ratings: Mapping[str, float], aspect: Aspect) -> float | None:
-    """Return the rating of an aspect among those of a run, None if there is none.
+def rating_in(
+    overall: float | None, ratings: Mapping[str, float], criterion: RatingCriterion
+) -> float | None:
+    """Return the rating by a criterion among those of a run, None if there is none.
 
     Args:
         overall: The overall rating.
         ratings: The other ratings, by requirement or score.
-        aspect: What is rated.
+        criterion: What is rated.
     """
-    if not aspect.keys:
+    if not criterion.keys:
         return overall
-    return next((ratings[key] for key in aspect.keys if key in ratings), None)
+    return next((ratings[key] for key in criterion.keys if key in ratings), None)
 
 
-def with_rating(run: TaskRun, aspect: Aspect, value: float | None) -> TaskRun:
+def with_rating(run: TaskRun, criterion: RatingCriterion, value: float | None) -> TaskRun:
     """Return a run with a person's rating, written as Kiln writes it; None takes it away."""
     rating = run.output.rating or TaskOutputRating()
-    if not aspect.keys:
-        changed = rating.replace(value=value, type=rating.type if value is None else aspect.type)
+    if not criterion.keys:
+        changed = rating.replace(value=value, type=rating.type if value is None else criterion.type)
     else:
         other_ratings = {
-            k: v for k, v in rating.requirement_ratings.items() if k not in aspect.keys
+            k: v for k, v in rating.requirement_ratings.items() if k not in criterion.keys
         }
         new_ratings = (
             {}
             if value is None
-            else {aspect.keys[0]: RequirementRating(value=value, type=aspect.type)}
+            else {criterion.keys[0]: RequirementRating(value=value, type=criterion.type)}
         )
         changed = rating.replace(requirement_ratings={**other_ratings, **new_ratings})
     is_empty = changed.value is None and not changed.requirement_ratings
     return run.replace(output=run.output.replace(rating=None if is_empty else changed))
 
 
-def value_of(aspect: Aspect, answer: bool | float | str) -> float:
+def value_of(criterion: RatingCriterion, answer: bool | float | str) -> float:
     """Return what a rating is worth that a person put in a word or a number.
 
     True is pass and false is fail, where the scale has them.
@@ -135,7 +109,7 @@ def value_of(aspect: Aspect, answer: bool | float | str) -> float:
     Raises:
         Refusal: The scale has no such rating.
     """
-    words = VALUES.get(aspect.type, {})
+    words = VALUES.get(criterion.type, {})
     word = str(answer).strip().casefold()
     if isinstance(answer, bool):
         word = "pass" if answer else "fail"
@@ -146,7 +120,7 @@ def value_of(aspect: Aspect, answer: bool | float | str) -> float:
     if not math.isfinite(value) or (words and value not in words.values()):
         raise InvalidValue(
             "'{name}' cannot be rated '{answer}': valid are {valid}. Nothing was rated.",
-            name=aspect.name,
+            name=criterion.name,
             answer=answer,
             valid=list(words) or ["any number"],
         )
