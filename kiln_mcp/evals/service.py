@@ -27,7 +27,7 @@ from kiln_mcp.evals.lookups import (
     choose,
     find_eval,
     find_run_configs,
-    gather,
+    load_measurement,
 )
 from kiln_mcp.evals.measurement import Measurement, plan_run
 from kiln_mcp.evals.parts import with_items
@@ -161,7 +161,7 @@ async def run_eval(
     run configs with compare_run_configs, which is sharper than two intervals side by side.
     """
     store = await workspace.open_project(project)
-    measurement = await gather(store, await find_eval(store, eval), evaluator)
+    measurement = await load_measurement(store, await find_eval(store, eval), evaluator)
     measurement = await ready(workspace, measurement)
     configs = await find_run_configs(store, measurement.task, run_configs or [])
     chosen_items = (await _items_of_part(measurement, items.part))[: items.limit]
@@ -223,7 +223,7 @@ async def compare_run_configs(
     Says "cannot tell" where the items do not decide. Both must have been run by run_eval.
     """
     store = await workspace.open_project(project)
-    measurement = await gather(store, await find_eval(store, eval), evaluator)
+    measurement = await load_measurement(store, await find_eval(store, eval), evaluator)
     first_config, second_config = await find_run_configs(store, measurement.task, [first, second])
     items = {item.id for item in await _items_of_part(measurement, "test")}
     rows: list[ComparisonRow] = []
@@ -318,7 +318,7 @@ async def _new(
 async def _look(
     store: ProjectStore, task_eval: TaskEval, evaluator: str | None, show: ItemsToShow
 ) -> ItemsPage:
-    measurement = await gather(store, task_eval, evaluator)
+    measurement = await load_measurement(store, task_eval, evaluator)
     configs = await find_run_configs(
         store, measurement.task, [show.run_config] if show.run_config else []
     )
@@ -328,7 +328,7 @@ async def _look(
 
 
 async def _table(store: ProjectStore, task_eval: TaskEval, evaluator: str | None) -> list[ScoreRow]:
-    measurement = await gather(store, task_eval, evaluator)
+    measurement = await load_measurement(store, task_eval, evaluator)
     config_ids = await measurement.judged_run_configs()
     if not config_ids:
         return []

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from kiln_mcp.evals.answers import ComparisonRow
 from kiln_mcp.evals.comparison import PairedDifference, in_words, paired_difference
-from kiln_mcp.evals.lookups import TaskEval, find_eval, gather
+from kiln_mcp.evals.lookups import TaskEval, find_eval, load_measurement
 from kiln_mcp.evals.measurement import plan_run
 from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.service import EvalReference
@@ -94,7 +94,9 @@ async def evolve_prompt(
     create_evaluator with its filters. The winner is saved as a prompt and a run config.
     """
     store = await workspace.open_project(project)
-    eval_context = await ready(workspace, await gather(store, await find_eval(store, eval), None))
+    eval_context = await ready(
+        workspace, await load_measurement(store, await find_eval(store, eval), None)
+    )
     search_context = await prepare(
         workspace, eval_context, SearchRequest(start, budget, seed, reflect_with)
     )
@@ -192,7 +194,9 @@ async def _measure(search_context: SearchContext, saved: _Saved) -> _HeldOut:
     """Run start and winner on the held-out items; what is there of the start is kept."""
     store = search_context.eval_context.store
     task_eval = TaskEval(search_context.eval_context.task, search_context.eval_context.eval_record)
-    eval_context = await gather(store, task_eval, search_context.eval_context.evaluator_record.id)
+    eval_context = await load_measurement(
+        store, task_eval, search_context.eval_context.evaluator_record.id
+    )
     configs = [search_context.first, saved.config]
     work = await plan_run(eval_context, configs, search_context.parts.test)
     await carry_out(search_context.workspace, work)

@@ -1,11 +1,11 @@
 """Long work that survives its client and its process.
 
-The parts: `desk` opens the runner when it is needed, and `backlog` says whether it is. `runner` is
+The parts: `client` opens the runner when it is needed, and `backlog` says whether it is. `runner` is
 the interface. `workflows` hands attempts to DBOS, `attempts` makes them, and `recovery` takes over
 from workers that died. `job_table` with `statements` is what people see of jobs.
 """
 
-from kiln_mcp.jobs.desk import JobDesk
+from kiln_mcp.jobs.client import JobClient
 from kiln_mcp.jobs.records import (
     ApprovedPlan,
     Hold,
@@ -24,6 +24,7 @@ __all__ = [
     "ApprovedPlan",
     "Hold",
     "Job",
+    "JobClient",
     "JobDesk",
     "JobEvent",
     "JobFunction",

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.evals.errors import NothingToEvaluate
-from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, gather
+from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, load_measurement
 from kiln_mcp.evals.measurement import Measurement, plan_calibration
 from kiln_mcp.evals.runner import carry_out
 from kiln_mcp.evals.service import EvalReference, EvaluatorReference
@@ -203,7 +203,7 @@ async def _judge_of(
 ) -> Measurement | None:
     """Return the judge to stratify by; None if the eval has none."""
     try:
-        return await gather(store, task_eval, evaluator)
+        return await load_measurement(store, task_eval, evaluator)
     except NothingToEvaluate:
         return None
 

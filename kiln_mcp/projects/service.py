@@ -122,7 +122,7 @@ async def create_task(
 async def jobs_set_aside(workspace: Workspace, store: ProjectStore) -> list[Job]:
     """Return the project's jobs that were killed several times."""
     try:
-        jobs = await workspace.desk.jobs_set_aside() if workspace.desk else []
+        jobs = await workspace.job_client.jobs_set_aside() if workspace.job_client else []
     except WorkbenchError:  # a project is described without its jobs, too
         return []
     names = {store.project.name, str(store.folder)}

@@ -21,7 +21,7 @@ from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.jobs import ApprovedPlan, Job
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.operations.job_control.answers import JobReport
-from kiln_mcp.operations.job_control.desk import desk_of
+from kiln_mcp.operations.job_control.job_client import job_client_of
 from kiln_mcp.operations.job_control.plans import plan_with_limit
 from kiln_mcp.operations.job_control.reports import questions_of, report_of
 from kiln_mcp.workbench.call_options import NO_LIMIT, CallOptions
@@ -176,13 +176,13 @@ async def _arguments(
 
 
 async def _active_job(workspace: Workspace, request: _Request) -> Job | None:
-    runner = await desk_of(workspace).runner()
+    runner = await job_client_of(workspace).runner()
     limit, model = request.options.limit.as_budget(), workspace.settings.default_model
     return await runner.find_active(request.item.name, request.arguments, limit, model)
 
 
 async def _begin(workspace: Workspace, request: _Request, approval_id: str) -> str:
-    runner = await desk_of(workspace).runner()
+    runner = await job_client_of(workspace).runner()
     job = await runner.start(
         request.item.name,
         request.arguments,
@@ -195,7 +195,7 @@ async def _begin(workspace: Workspace, request: _Request, approval_id: str) -> s
 
 async def _follow(workspace: Workspace, job_id: str, wait_s: float, plan: str) -> Outcome:
     """Wait for a job, but no longer once its questions wait for the caller itself."""
-    runner = await desk_of(workspace).runner()
+    runner = await job_client_of(workspace).runner()
 
     async def asks_the_caller() -> bool:
         return await questions_of(workspace, job_id) > 0

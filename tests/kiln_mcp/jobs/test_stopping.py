@@ -19,7 +19,7 @@ from kiln_mcp.llm import EngineSettings, ServerSettings
 from kiln_mcp.operations.job_control import service
 from kiln_mcp.operations.job_control.answers import JobReport, usage_of
 from kiln_mcp.operations.job_control.calls import Outcome, call_capability
-from kiln_mcp.operations.job_control.desk import desk_of
+from kiln_mcp.operations.job_control.job_client import job_client_of
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.call_options import JobLimit
 from kiln_mcp.workbench.workspace import Workspace
@@ -180,7 +180,7 @@ async def test_a_server_that_never_answers_does_not_keep_a_job_after_its_time_an
                 report.error or ""
             )
             assert len(counting.questions) == 8
-            record = await (await desk_of(bench.workspace).runner()).find(job)
+            record = await (await job_client_of(bench.workspace).runner()).find(job)
             usage = usage_of(record, report)
             assert (usage["calls"], usage["tokens"]) == (8, report.lost_tokens)
             assert report.lost_tokens

@@ -60,7 +60,7 @@ async def main():
     engine = EngineSettings(servers=(server,), environment={})
     settings = Settings(home=folder / name, engine=engine, shared_database_url=url)
     async with Catalogue((ask,)).open_workspace(settings) as workspace:
-        await workspace.desk.runner()
+        await workspace.job_client.runner()
         (folder / f"ready-{name}").touch()
         await asyncio.sleep(600)
 

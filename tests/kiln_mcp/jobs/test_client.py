@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kiln_mcp.jobs import Job, JobDesk, JobSettings, JobState, ReportProgress
+from kiln_mcp.jobs import Job, JobClient, JobSettings, JobState, ReportProgress
 from kiln_mcp.jobs.backlog import has_jobs
 from kiln_mcp.jobs.database import open_database
 from kiln_mcp.jobs.job_table import JobTable
@@ -24,7 +24,7 @@ async def main():
     catalogue = installed_catalogue()
     settings = Settings(home=home, engine=EngineSettings(environment={}))
     async with catalogue.open_workspace(settings) as workspace:
-        await workspace.desk.run_unfinished()
+        await workspace.job_client.run_unfinished()
         async def use(tool, **arguments):
             await call_capability(workspace, catalogue.find(tool), arguments)
         if not (home / "p").exists():
@@ -71,18 +71,18 @@ async def no_work(job: Job, report: ReportProgress) -> dict[str, int]:
 
 async def test_a_job_that_another_process_hands_in_later_is_run(tmp_path: Path) -> None:
     settings = JobSettings(f"sqlite:///{tmp_path / 'jobs.sqlite'}", heartbeat_s=0.05, poll_s=0.02)
-    desk = JobDesk(settings, no_work)
-    await desk.run_unfinished()
-    assert await desk.newest() == []
+    job_client = JobClient(settings, no_work)
+    await job_client.run_unfinished()
+    assert await job_client.newest() == []
     end_a_job(tmp_path, JobState.DONE)
-    await desk.run_unfinished()
-    assert await desk.count_unfinished() == 0
+    await job_client.run_unfinished()
+    assert await job_client.count_unfinished() == 0
     database = open_database(settings.database_url)
     JobTable(database).add(Job("later", "run_eval", {}))
     database.dispose()
-    await desk.run_unfinished()
-    final = await (await desk.runner()).wait("later", 10)
-    await desk.close()
+    await job_client.run_unfinished()
+    final = await (await job_client.runner()).wait("later", 10)
+    await job_client.close()
     assert final.state is JobState.DONE
 
 

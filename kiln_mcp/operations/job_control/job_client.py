@@ -1,18 +1,18 @@
-"""The desk of a workspace, where jobs are handed in."""
+"""The job client of a workspace."""
 
-from kiln_mcp.jobs import JobDesk
+from kiln_mcp.jobs import JobClient
 from kiln_mcp.workbench.workspace import Workspace
 from storage.errors import Refusal
 
 
-def desk_of(workspace: Workspace) -> JobDesk:
-    """Return the desk of a workspace.
+def job_client_of(workspace: Workspace) -> JobClient:
+    """Return the job client of a workspace.
 
     Raises:
         Refusal: This workspace was opened without jobs.
     """
-    if workspace.desk is None:
+    if workspace.job_client is None:
         raise Refusal(
             "This process runs no jobs. Start the tool through `kiln-mcp` or `kiln-mcp serve`."
         )
-    return workspace.desk
+    return workspace.job_client

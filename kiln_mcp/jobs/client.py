@@ -1,4 +1,4 @@
-"""The desk at which jobs are submitted; its runner is opened when it is first needed."""
+"""The client that submits jobs and asks about them; it opens the runner when first needed."""
 
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,7 @@ def _jobs_set_aside(database_url: str) -> list[Job]:
         database.dispose()
 
 
-class JobDesk:
+class JobClient:
     """Opens the runner at the first job. DBOS and SQLAlchemy take half a second to import."""
 
     def __init__(
