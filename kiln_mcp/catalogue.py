@@ -51,7 +51,7 @@ _OWN: Final[Mapping[str, str]] = {
     "empty_trash": "kiln_mcp.projects.history.service",
     "share_project": "kiln_mcp.projects.sharing.service",
     "sync_project": "kiln_mcp.projects.sharing.service",
-    "decide_question": "kiln_mcp.projects.sharing.service",
+    "decide_conflict": "kiln_mcp.projects.sharing.service",
     "show_history": "kiln_mcp.projects.history.service",
     "undo_change": "kiln_mcp.projects.history.service",
     "draft_spec": "kiln_mcp.specs.service",

@@ -124,7 +124,7 @@ def open_conflict(project: Path, key: str) -> Conflict:
     """
     conflicts = {conflict.id: conflict for conflict in open_conflicts(project)}
     if key not in conflicts:
-        raise RecordNotFound("question", key, list(conflicts))
+        raise RecordNotFound("conflict", key, list(conflicts))
     return conflicts[key]
 
 

@@ -28,7 +28,7 @@ def resolution(project: Path, conflict: Conflict, number: int) -> Change:
     """
     if not 0 <= number < len(conflict.choices):
         raise Refusal(
-            "The question has no choice {number}. Choose by the number: {options}.",
+            "The conflict has no choice {number}. Choose by the number: {options}.",
             number=number + 1,
             options=[f"{at}: {text}" for at, text in enumerate(conflict.options, start=1)],
         )

@@ -26,7 +26,7 @@ class Shared(Result):
     next: list[NextStep]
 
 
-class OpenQuestion(Result):
+class OpenConflict(Result):
     """Something that people must decide: one field, two values."""
 
     id: str
@@ -46,7 +46,7 @@ class SyncReport(Result):
     offline: str | None = Field(description="Why the others could not be reached, if so.")
     notice: str | None = Field(description="Where the history is kept, if not with the others.")
     signature: str | None = Field(description="How changes are signed where git knows no name.")
-    questions: list[OpenQuestion]
+    conflicts: list[OpenConflict]
     unreadable: list[str] = Field(
         description="Records that cannot be used, here and with the others; undo_change mends them."
     )
@@ -62,15 +62,15 @@ class DecisionReport(Result):
     next: list[NextStep]
 
 
-def open_questions(questions: Sequence[Conflict]) -> list[OpenQuestion]:
-    """Return questions as the doors show them."""
+def open_conflicts(conflicts: Sequence[Conflict]) -> list[OpenConflict]:
+    """Return conflicts as the doors show them."""
     return [
-        OpenQuestion(
-            id=question.id,
-            question=question.text,
-            choices=[f"{at}: {option}" for at, option in enumerate(question.options, start=1)],
+        OpenConflict(
+            id=conflict.id,
+            question=conflict.text,
+            choices=[f"{at}: {option}" for at, option in enumerate(conflict.options, start=1)],
         )
-        for question in questions
+        for conflict in conflicts
     ]
 
 
@@ -114,8 +114,8 @@ async def share_project(
 async def sync_project(workspace: Workspace, project: ProjectReference) -> Proposal[SyncReport]:
     """Save the history of what was done here, bring in what others did, and send it all.
 
-    Changes of different fields never clash. Two values of one field become a question: ask the
-    person and call decide_question. Without a connection the work stays here until the next sync.
+    Changes of different fields never clash. Two values of one field become a conflict: ask the
+    person its question and call decide_conflict. Without a connection the work stays here until the next sync.
     """
     store = await workspace.open_project(project)
     destination = ", ".join(await Sharing(store).destinations())
@@ -133,17 +133,17 @@ async def _sync(store: ProjectStore) -> SyncReport:
         offline=report.offline_reason or None,
         notice=report.notice or None,
         signature=report.signature_note or None,
-        questions=open_questions(report.conflicts),
+        conflicts=open_conflicts(report.conflicts),
         unreadable=faults_said(await store.unreadable()),
         unshared_files=_first(report.untracked_files),
     )
 
 
-@capability(effect=Effect.WRITES, title="Decide a question")
-async def decide_question(
+@capability(effect=Effect.WRITES, title="Decide a conflict")
+async def decide_conflict(
     workspace: Workspace,
     project: ProjectReference,
-    question: Annotated[str, Field(description="The question's id, from sync_project.")],
+    conflict: Annotated[str, Field(description="The conflict's id, from sync_project.")],
     choice: Annotated[
         int, Field(ge=1, le=3, description="1 for the first of its choices, and so on.")
     ],
@@ -151,13 +151,13 @@ async def decide_question(
     """Decide between two people's values of one field, as the person wants it."""
     store = await workspace.open_project(project)
     sharing = Sharing(store)
-    await sharing.decide(question, choice - 1)
-    open_questions = len(await sharing.conflicts())
+    await sharing.decide(conflict, choice - 1)
+    open_count = len(await sharing.conflicts())
     return DecisionReport(
-        still_open=open_questions,
+        still_open=open_count,
         next=[
-            NextStep(tool="decide_question", reason="decide the next one")
-            if open_questions
+            NextStep(tool="decide_conflict", reason="decide the next one")
+            if open_count
             else NextStep(tool="sync_project", reason="tell the others what was decided")
         ],
     )

@@ -160,7 +160,7 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
         "empty_trash": [project],
         "share_project": [{**project, "address": world.address}],
         "sync_project": [project],
-        "decide_question": [{**project, "question": "x", "choice": 1}],
+        "decide_conflict": [{**project, "conflict": "x", "choice": 1}],
         "show_history": [project],
         "undo_change": [{**project, "change": "unsynced"}],
         "draft_spec": [{**support, "wish": "Be polite.", "model": "paid/m"}],

@@ -41,14 +41,14 @@ async def test_a_question_numbers_its_choices_and_its_decision_names_the_next_st
             await store.save(task.replace(instruction=text))
         await Sharing(other).sync()
     answer = await _call(workspace, "sync_project")
-    assert isinstance(answer["questions"], list)
-    (question,) = answer["questions"]
+    assert isinstance(answer["conflicts"], list)
+    (question,) = answer["conflicts"]
     assert isinstance(question, dict)
     assert isinstance(question["choices"], list)
     first, second = map(str, question["choices"])
     assert first.startswith('1: "Ours." (')
     assert second.startswith('2: "Theirs." (')
-    decided = await _call(workspace, "decide_question", question=question["id"], choice=1)
+    decided = await _call(workspace, "decide_conflict", conflict=question["id"], choice=1)
     assert decided["still_open"] == 0
     assert isinstance(decided["next"], list)
     assert [step["tool"] for step in decided["next"] if isinstance(step, dict)] == ["sync_project"]
