@@ -37,13 +37,13 @@ class SearchRequest:
 
     Attributes:
         start: The run config to improve.
-        budget: Model calls of the search.
+        max_calls: Model calls of the search.
         seed: Repeats it.
         reflect_with: A model that edits; None for the default one.
     """
 
     start: str
-    budget: int
+    max_calls: int
     seed: int
     reflect_with: str | None
 
@@ -116,7 +116,7 @@ def calls_by_model(search_context: SearchContext) -> dict[str, int]:
             calls_each.get(judge, 0) + search_context.eval_context.evaluator.calls_per_item
         )
     final = 2 * len(search_context.parts.test)
-    runs = -(-search_context.request.budget // sum(calls_each.values()))
+    runs = -(-search_context.request.max_calls // sum(calls_each.values()))
     calls = {model: times * (runs + final) for model, times in calls_each.items()}
     if search_context.reflecting:
         calls[search_context.reflecting] = calls.get(search_context.reflecting, 0) + runs // 8
@@ -127,7 +127,7 @@ async def plan_quest(search_context: SearchContext) -> Plan:
     """Return what a search will do and cost."""
     summary = (
         f"Search for a better prompt than {search_context.first.name!r} with "
-        f"{search_context.request.budget} calls, "
+        f"{search_context.request.max_calls} calls, "
         f"then measure both on {len(search_context.parts.test)} held-out items."
     )
     return await plan_of(

@@ -14,7 +14,7 @@ from kiln_mcp.evals.measurement import plan_run
 from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.service import EvalReference
 from kiln_mcp.evolution.answers import EvolutionReport, RaceWon
-from kiln_mcp.evolution.call_budget import CallBudget
+from kiln_mcp.evolution.call_quota import CallQuota
 from kiln_mcp.evolution.race import Standing
 from kiln_mcp.evolution.reflection import Mirror, ModelReflector
 from kiln_mcp.evolution.search import SearchInputs, SearchResult, evolve
@@ -73,7 +73,7 @@ async def evolve_prompt(
     project: ProjectReference,
     eval: EvalReference,
     start: Annotated[str, Field(description="The run config to improve: its name or id.")],
-    budget: Annotated[
+    max_calls: Annotated[
         int,
         Field(ge=16, le=100_000, description="Model calls of the search; measuring comes on top."),
     ] = 200,
@@ -98,7 +98,7 @@ async def evolve_prompt(
         workspace, await load_measurement(store, await find_eval(store, eval), None)
     )
     search_context = await prepare(
-        workspace, eval_context, SearchRequest(start, budget, seed, reflect_with)
+        workspace, eval_context, SearchRequest(start, max_calls, seed, reflect_with)
     )
     await workspace.check_ready(store, calls_by_model(search_context))
     return Proposal(await plan_quest(search_context), partial(_evolve, search_context))
@@ -122,7 +122,7 @@ async def _search(search_context: SearchContext) -> SearchResult:
             "run_config": search_context.first.id,
             "model": search_context.resolved_config.model,
             "reflecting": search_context.reflecting,
-            "budget": request.budget,
+            "budget": request.max_calls,
             "seed": request.seed,
             "train": [item.id for item in search_context.parts.train],
             "val": [item.id for item in search_context.parts.val],
@@ -145,12 +145,12 @@ async def _search(search_context: SearchContext) -> SearchResult:
         pool=pool_of(search_context),
         items=tuple(item.id for item in search_context.parts.val),
         scorer=ValidationScorer(
-            trials, search_context.parts.val, search_context.workspace.report, request.budget
+            trials, search_context.parts.val, search_context.workspace.report, request.max_calls
         ),
         trace=search_context.trace,
         reflector=reflector,
     )
-    return await evolve(search_context.start, inputs, CallBudget(request.budget), request.seed)
+    return await evolve(search_context.start, inputs, CallQuota(request.max_calls), request.seed)
 
 
 async def _save(search_context: SearchContext, result: SearchResult) -> _Saved:
@@ -254,7 +254,7 @@ def _answer(
             for race in search_context.trace.races
             if race.standing is Standing.WON
         ],
-        budget=search_context.request.budget,
+        max_calls=search_context.request.max_calls,
         search_calls=result.calls,
         held_out_calls=held_out.calls if held_out else 0,
         seed=search_context.request.seed,
@@ -281,6 +281,6 @@ def _next_steps(*, gain_shown: bool) -> list[NextStep]:
         NextStep(tool="add_items", reason="add items, of which demonstrations are made"),
         NextStep(
             tool="evolve_prompt",
-            reason="raise the budget, or name a capable model in reflect_with",
+            reason="raise max_calls, or name a capable model in reflect_with",
         ),
     ]

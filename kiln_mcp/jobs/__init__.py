@@ -1,7 +1,7 @@
 """Long work that survives its client and its process.
 
-The parts: `client` opens the runner when it is needed, and `backlog` says whether it is. `runner` is
-the interface. `workflows` hands attempts to DBOS, `attempts` makes them, and `recovery` takes over
+The parts: `client` opens the runner when it is needed, and `backlog` says whether it is. `runner`
+is the interface. `workflows` hands attempts to DBOS, `attempts` makes them, and `recovery` takes over
 from workers that died. `job_table` with `statements` is what people see of jobs.
 """
 
@@ -25,7 +25,6 @@ __all__ = [
     "Hold",
     "Job",
     "JobClient",
-    "JobDesk",
     "JobEvent",
     "JobFunction",
     "JobSettings",

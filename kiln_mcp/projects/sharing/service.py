@@ -115,7 +115,8 @@ async def sync_project(workspace: Workspace, project: ProjectReference) -> Propo
     """Save the history of what was done here, bring in what others did, and send it all.
 
     Changes of different fields never clash. Two values of one field become a conflict: ask the
-    person its question and call decide_conflict. Without a connection the work stays here until the next sync.
+    person its question and call decide_conflict. Without a connection the work stays here until
+    the next sync.
     """
     store = await workspace.open_project(project)
     destination = ", ".join(await Sharing(store).destinations())

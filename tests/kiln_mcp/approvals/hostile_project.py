@@ -194,7 +194,7 @@ def working_arguments(world: HostileWorld, drawn: list[str]) -> dict[str, list[J
         "next_items_to_label": [{**project, "eval": "Right"}],
         "label_items": [{**project, "eval": "Checked", "labels": labels, "rater": "ann"}],
         "measure_agreement": [{**project, "eval": "Right"}],
-        "evolve_prompt": [{**project, "eval": "Right", "start": "Start", "budget": 16}],
+        "evolve_prompt": [{**project, "eval": "Right", "start": "Start", "max_calls": 16}],
         "wait_for_job": [{"job": "x", "seconds": 0}],
         "cancel_job": [{"job": "x"}],
         "resume_job": [{"job": "x", "limit": {"cost_usd": 1000}}],

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kiln_mcp.evolution.blocks import Candidate, split_blocks
-from kiln_mcp.evolution.call_budget import CallBudget
+from kiln_mcp.evolution.call_quota import CallQuota
 from kiln_mcp.evolution.operators import (
     MOST,
     CandidateProposal,
@@ -58,11 +58,11 @@ def by_good_demonstrations(candidate: Candidate, item: str) -> float:
 
 
 async def search(
-    function: Callable[[Candidate, str], float], budget: int, seed: int, calls_each: int = 1
+    function: Callable[[Candidate, str], float], max_calls: int, seed: int, calls_each: int = 1
 ) -> tuple[SearchResult, FunctionScorer, Races]:
     scorer, races = FunctionScorer(function, calls_each), Races()
     inputs = SearchInputs(POOL, ITEMS, scorer, races)
-    found = await evolve(START, inputs, CallBudget(budget), seed)
+    found = await evolve(START, inputs, CallQuota(max_calls), seed)
     return found, scorer, races
 
 
@@ -85,9 +85,9 @@ async def test_a_candidate_that_is_no_better_does_not_replace_the_start() -> Non
 
 @given(st.integers(0, 300), st.integers(0, 1000), st.integers(1, 3))
 @settings(max_examples=settings().max_examples * 2 // 5)
-async def test_no_call_is_made_beyond_the_budget(budget: int, seed: int, each: int) -> None:
-    found, scorer, _ = await search(by_good_demonstrations, budget, seed, each)
-    assert scorer.asked == found.calls <= budget
+async def test_no_call_is_made_beyond_the_budget(max_calls: int, seed: int, each: int) -> None:
+    found, scorer, _ = await search(by_good_demonstrations, max_calls, seed, each)
+    assert scorer.asked == found.calls <= max_calls
 
 
 async def test_the_same_seed_takes_the_same_path() -> None:
@@ -108,7 +108,7 @@ async def test_a_models_edit_takes_part_like_any_other_candidate() -> None:
 
     scorer = FunctionScorer(lambda candidate, _: float(candidate.text == "Do it right."))
     inputs = SearchInputs(Pool({}, []), ITEMS, scorer, Races(), OneEdit())
-    found = await evolve(START, inputs, CallBudget(60), 0)
+    found = await evolve(START, inputs, CallQuota(60), 0)
     assert found.best == edited
     assert found.calls <= 60
 

@@ -1,7 +1,7 @@
 """How many model calls a search may make: taken before they are sent."""
 
 
-class CallBudget:
+class CallQuota:
     """Calls that may still be made.
 
     A repeated run counts calls that the response cache answers too, so that it takes the same path.
