@@ -155,7 +155,7 @@ class IndexReader:
         return [ScoreCell(*cast("tuple[str, str, str, int, float]", row)) for row in rows]
 
     async def score_counts(self, folder: str) -> list[ScoreCount]:
-        """Return how many items every evaluator below an eval's folder has scored, by run config."""
+        """Return how many items each evaluator below an eval's folder has scored, by run config."""
         rows = await self.rows(sql.SCORE_COUNTS, {"judges": f"{_literal(folder)}/*"})
         return [ScoreCount(*cast("tuple[str, str, int]", row)) for row in rows]
 
