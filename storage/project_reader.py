@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import anyio.to_thread
 
 from storage.commits.attachments import attached_file
-from storage.commits.recovery import list_foreign
+from storage.commits.pending_changes import list_foreign
 from storage.commits.side_files import (
     damaged_lines,
     list_side_files,

@@ -5,10 +5,10 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from kiln_mcp.advice.counts import take_inventory
 from kiln_mcp.advice.inventory import next_steps, weaknesses
+from kiln_mcp.advice.task_counts import take_inventory
 from kiln_mcp.jobs import Job
-from kiln_mcp.projects.references import NameProblem, ProjectReference, unreadable_task
+from kiln_mcp.projects.project_references import NameProblem, ProjectReference, unreadable_task
 from kiln_mcp.projects.service import jobs_set_aside
 from kiln_mcp.projects.sharing.service import OpenConflict, faults_said, open_conflicts
 from kiln_mcp.workbench.capability import Effect, Result, capability

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kiln_mcp.datasets.held_out import runs_to_show
-from kiln_mcp.evals.items import ItemReference
+from kiln_mcp.evals.eval_items import ItemReference
 from kiln_mcp.evaluators.evaluator import Evaluator
 from kiln_mcp.evaluators.registry import evaluator_of
-from kiln_mcp.run_configs.prompts import shows_examples
+from kiln_mcp.run_configs.system_prompts import shows_examples
 from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, resolve
 from storage import (
     Eval,

@@ -14,16 +14,16 @@ from typing import Final
 
 import anyio
 
-from kiln_mcp.evals.items import Item, case_of, stored_case
+from kiln_mcp.evals.eval_items import Item, case_of, stored_case
 from kiln_mcp.evals.measurement import (
     Measurement,
     VerdictPlan,
     VerdictRequest,
     remaining_requests_of,
 )
-from kiln_mcp.evals.outcomes import Failure, RunOutcome, Tally
 from kiln_mcp.evals.record_writer import RecordWriter, record_writer
 from kiln_mcp.evals.request_records import RequestRecords
+from kiln_mcp.evals.run_outcomes import Failure, RunOutcome, Tally
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
     EvaluationContext,

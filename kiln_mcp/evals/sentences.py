@@ -6,7 +6,7 @@ from typing import Final
 from kiln_mcp.evals.answers import ComparisonRow
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.measurement import Measurement
-from kiln_mcp.evals.outcomes import RunOutcome
+from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.evals.summaries import ScoreLine
 from kiln_mcp.llm import AnswerState
 from storage import Eval

@@ -20,7 +20,7 @@ from kiln_mcp.evals.answers import (
 from kiln_mcp.evals.arguments import ItemChoice, ItemsToShow, NewEval
 from kiln_mcp.evals.comparison import in_words, paired_difference
 from kiln_mcp.evals.errors import no_score
-from kiln_mcp.evals.items import ItemReference, items_of
+from kiln_mcp.evals.eval_items import ItemReference, items_of
 from kiln_mcp.evals.lookups import (
     TaskEval,
     all_evals,
@@ -30,8 +30,8 @@ from kiln_mcp.evals.lookups import (
     load_measurement,
 )
 from kiln_mcp.evals.measurement import Measurement, plan_run
-from kiln_mcp.evals.parts import with_items
-from kiln_mcp.evals.records import make_eval, plan_of_evaluator
+from kiln_mcp.evals.new_eval import make_eval, plan_of_evaluator
+from kiln_mcp.evals.part_filters import with_items
 from kiln_mcp.evals.runner import carry_out, ready
 from kiln_mcp.evals.sentences import (
     after_comparison,
@@ -46,7 +46,7 @@ from kiln_mcp.evals.summaries import score_lines
 from kiln_mcp.evals.worst_items import ItemsPage, look_at
 from kiln_mcp.evaluators.evaluator import EvaluatorDefinition
 from kiln_mcp.evaluators.registry import AnyKind, evaluator_of, kind_name, make_evaluator
-from kiln_mcp.projects.references import ProjectReference, is_same_name, task_of
+from kiln_mcp.projects.project_references import ProjectReference, is_same_name, task_of
 from kiln_mcp.run_configs.cost_estimates import plan_of
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from kiln_mcp.evaluators.evaluator import Evaluation, EvaluationContext, Skipped, as_scores
 from kiln_mcp.evaluators.scales import binary_scores
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.run_configs.item_templates import Case
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from kiln_mcp.evaluators.evaluator import (
     properties_of,
 )
 from kiln_mcp.run_configs.errors import EvalError, unusable_template
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.run_configs.item_templates import Case
 from kiln_mcp.workbench.workspace import Workspace
 from storage import CodeEval, Eval, EvalConfig, ProjectStore
 from storage.errors import NextStep

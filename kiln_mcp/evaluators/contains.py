@@ -11,8 +11,13 @@ from kiln_mcp.evaluators.evaluator import (
     properties_of,
 )
 from kiln_mcp.evaluators.value_comparison import normal_text, quote
-from kiln_mcp.evaluators.values import ValuePair, as_text, check_value_expression, value_pair
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.evaluators.value_extraction import (
+    ValuePair,
+    as_text,
+    check_value_expression,
+    value_pair,
+)
+from kiln_mcp.run_configs.item_templates import Case
 from storage import ComparisonRules, Contains, EvalConfig
 
 _RULES: Final = ComparisonRules()

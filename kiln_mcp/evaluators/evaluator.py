@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from kiln_mcp.llm import Engine
 from kiln_mcp.llm import Usage as ModelUsage
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.run_configs.item_templates import Case
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Eval, EvalConfig, ProjectStore, Task
 from storage.records.record import Part

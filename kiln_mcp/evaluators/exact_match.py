@@ -16,9 +16,9 @@ from kiln_mcp.evaluators.evaluator import (
 from kiln_mcp.evaluators.field_scores import scores_of
 from kiln_mcp.evaluators.scales import binary_scores
 from kiln_mcp.evaluators.value_comparison import compare_values, field_paths
-from kiln_mcp.evaluators.values import check_value_expression, value_pair
+from kiln_mcp.evaluators.value_extraction import check_value_expression, value_pair
+from kiln_mcp.run_configs.item_templates import Case
 from kiln_mcp.run_configs.task_runs import output_schema
-from kiln_mcp.run_configs.templates import Case
 from storage import ComparisonRules, EvalConfig, ExactMatch, Task
 
 _USUAL_RULES: Final = ComparisonRules()

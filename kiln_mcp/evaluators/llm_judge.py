@@ -18,8 +18,8 @@ from kiln_mcp.evaluators.evaluator import (
 from kiln_mcp.evaluators.model_verdicts import JudgeModel, ask_verdict, numbered_list
 from kiln_mcp.llm import Message
 from kiln_mcp.run_configs.errors import ExtractionFailed
+from kiln_mcp.run_configs.item_templates import Case, check_template, render_template
 from kiln_mcp.run_configs.model_names import StoredModel, engine_model, stored_model
-from kiln_mcp.run_configs.templates import Case, check_template, render_template
 from kiln_mcp.workbench.prompts import load_prompt
 from storage import EvalConfig, LlmJudge
 

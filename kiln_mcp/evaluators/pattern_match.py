@@ -10,7 +10,7 @@ from kiln_mcp.evaluators.evaluator import (
     properties_of,
 )
 from kiln_mcp.evaluators.value_comparison import quote
-from kiln_mcp.evaluators.values import (
+from kiln_mcp.evaluators.value_extraction import (
     ExtractedValue,
     as_text,
     check_patterns,
@@ -18,7 +18,7 @@ from kiln_mcp.evaluators.values import (
     extract_value,
     is_match,
 )
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.run_configs.item_templates import Case
 from storage import EvalConfig, PatternMatch
 
 

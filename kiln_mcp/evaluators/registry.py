@@ -29,7 +29,7 @@ from kiln_mcp.evaluators.evaluator import (
     Skipped,
 )
 from kiln_mcp.run_configs.errors import EvalError
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.run_configs.item_templates import Case
 from kiln_mcp.workbench.workspace import Workspace
 from storage import EvalConfig, ProjectStore
 from storage.errors import NextStep

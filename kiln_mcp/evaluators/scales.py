@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from kiln_mcp.datasets.ratings import VALUES
+from kiln_mcp.datasets.rating_criteria import VALUES
 from kiln_mcp.evaluators.errors import unusable_verdict
 from kiln_mcp.llm import TokenLogprob
 from storage import EvalOutputScore

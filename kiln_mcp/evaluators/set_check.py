@@ -16,8 +16,8 @@ from kiln_mcp.evaluators.evaluator import (
 )
 from kiln_mcp.evaluators.field_scores import share_score
 from kiln_mcp.evaluators.value_comparison import MEASURES, ListCounts
-from kiln_mcp.evaluators.values import as_set, check_value_expression, value_pair
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.evaluators.value_extraction import as_set, check_value_expression, value_pair
+from kiln_mcp.run_configs.item_templates import Case
 from storage import EvalConfig, EvalOutputScore, SetCheck
 
 

@@ -10,7 +10,7 @@ from kiln_mcp.evaluators.evaluator import (
     properties_of,
 )
 from kiln_mcp.evaluators.trace import MISSING_TRACE, tool_calls
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.run_configs.item_templates import Case
 from storage import EvalConfig, StepCountCheck
 
 

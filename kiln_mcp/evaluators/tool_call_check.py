@@ -13,8 +13,8 @@ from kiln_mcp.evaluators.evaluator import (
     properties_of,
 )
 from kiln_mcp.evaluators.trace import MISSING_TRACE, ToolCall, tool_calls
-from kiln_mcp.evaluators.values import as_text, check_patterns, is_match
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.evaluators.value_extraction import as_text, check_patterns, is_match
+from kiln_mcp.run_configs.item_templates import Case
 from storage import ArgMatch, EvalConfig, ToolCallCheck, ToolCallSpec
 
 

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kiln_mcp.evals.items import Item
+from kiln_mcp.evals.eval_items import Item
 from kiln_mcp.evolution.blocks import Block, BlockEdit, Candidate, apply_edits
 from kiln_mcp.evolution.operators import CandidateProposal, Operator
 from kiln_mcp.evolution.trials import Attempt, Trials

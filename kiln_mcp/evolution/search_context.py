@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.datasets.parts import tag_of
-from kiln_mcp.evals.items import Item, ItemReference, items_of, read_items
+from kiln_mcp.evals.eval_items import Item, ItemReference, items_of, read_items
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.evals.measurement import Measurement, read_prompt_sources
 from kiln_mcp.evolution.blocks import Block, Candidate
@@ -14,7 +14,7 @@ from kiln_mcp.evolution.search_trace import FILE, FileTrace
 from kiln_mcp.evolution.trials import Demonstrations, Trials, demonstrations_of
 from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.run_configs.cost_estimates import plan_of
-from kiln_mcp.run_configs.prompts import prompt_text
+from kiln_mcp.run_configs.system_prompts import prompt_text
 from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, resolve
 from kiln_mcp.workbench.prompts import load_prompt
 from kiln_mcp.workbench.workspace import Workspace

@@ -27,10 +27,10 @@ from kiln_mcp.evolution.search_context import (
     prepare,
 )
 from kiln_mcp.evolution.trials import ValidationScorer
-from kiln_mcp.projects.references import ProjectReference
+from kiln_mcp.projects.project_references import ProjectReference
 from kiln_mcp.run_configs.arguments import RunConfigDefinition
-from kiln_mcp.run_configs.prompts import PromptText
-from kiln_mcp.run_configs.records import make_run_config
+from kiln_mcp.run_configs.run_config_records import make_run_config
+from kiln_mcp.run_configs.system_prompts import PromptText
 from kiln_mcp.run_configs.task_runs import agent_properties
 from kiln_mcp.statistics import Interval
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability

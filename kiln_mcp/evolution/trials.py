@@ -8,7 +8,7 @@ from typing import Final
 
 import anyio
 
-from kiln_mcp.evals.items import Item, case_of
+from kiln_mcp.evals.eval_items import Item, case_of
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.evaluators.evaluator import EvaluationContext, Skipped
 from kiln_mcp.evaluators.llm_judge import REFERENCE_KEY
@@ -19,7 +19,7 @@ from kiln_mcp.llm import Engine
 from kiln_mcp.llm.errors import BadAnswer, ContextOverflow, ModelError
 from kiln_mcp.llm.for_each import for_each
 from kiln_mcp.run_configs.errors import EvalError
-from kiln_mcp.run_configs.prompts import Example, split_examples, with_examples
+from kiln_mcp.run_configs.system_prompts import Example, split_examples, with_examples
 from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, produce, to_task_run
 from kiln_mcp.workbench.progress import ProgressReport
 from storage import TaskRunConfig

@@ -6,7 +6,7 @@ import anyio
 import anyio.to_thread
 
 from kiln_mcp.jobs.backlog import has_jobs
-from kiln_mcp.jobs.records import (
+from kiln_mcp.jobs.job_records import (
     ACTIVE_STATES,
     CountAnswers,
     Hold,
@@ -19,13 +19,13 @@ from kiln_mcp.jobs.records import (
 )
 
 if TYPE_CHECKING:
-    from kiln_mcp.jobs.runner import JobRunner
+    from kiln_mcp.jobs.job_runner import JobRunner
 
 
 def _new_runner(
     settings: JobSettings, work: JobFunction, hold: Hold, count_answers: CountAnswers
 ) -> "JobRunner":
-    from kiln_mcp.jobs.runner import JobRunner
+    from kiln_mcp.jobs.job_runner import JobRunner
 
     return JobRunner(settings, work, hold, count_answers)
 

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from kiln_mcp.judging.judge_agreement import Agreement, JudgeStanding
-from kiln_mcp.labels.values import label_text
+from kiln_mcp.labels.label_words import label_text
 from kiln_mcp.statistics import CannotTell, Interval
 from kiln_mcp.workbench.capability import Result
 from storage.errors import NextStep

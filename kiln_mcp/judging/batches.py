@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from kiln_mcp.datasets.ratings import VALUES
+from kiln_mcp.datasets.rating_criteria import VALUES
 from kiln_mcp.evals.measurement import Measurement
 from kiln_mcp.judging.answers import ItemToLabel, LabellingBatch
 from kiln_mcp.judging.warnings import ledger_warnings

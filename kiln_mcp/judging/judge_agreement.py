@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean
 
+from kiln_mcp.labels.label_words import label_text
 from kiln_mcp.labels.ledger import LabelledVerdict
-from kiln_mcp.labels.values import label_text
 from kiln_mcp.statistics import (
     CannotTell,
     ConstantAnswer,

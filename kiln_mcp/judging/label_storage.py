@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from kiln_mcp.datasets.ratings import criterion_of, with_rating
+from kiln_mcp.datasets.rating_criteria import criterion_of, with_rating
 from kiln_mcp.judging.answers import SavedLabels
 from kiln_mcp.judging.warnings import hygiene_warnings, ledger_warnings
 from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set, read_golden_runs

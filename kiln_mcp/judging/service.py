@@ -13,16 +13,16 @@ from kiln_mcp.evals.lookups import TaskEval, choose, find_eval, load_measurement
 from kiln_mcp.evals.measurement import Measurement, plan_calibration
 from kiln_mcp.evals.runner import carry_out
 from kiln_mcp.evals.service import EvalReference, EvaluatorReference
-from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels
-from kiln_mcp.judging.batches import BatchRequest, draw_batch
-from kiln_mcp.judging.label_storage import save_labels, save_unconfirmed_labels
-from kiln_mcp.judging.reports import (
+from kiln_mcp.judging.agreement_reports import (
     agreement_rows,
     conclusions,
     human_ceiling,
     next_steps,
     nothing_measured,
 )
+from kiln_mcp.judging.answers import AgreementReport, LabellingBatch, SavedLabels
+from kiln_mcp.judging.batches import BatchRequest, draw_batch
+from kiln_mcp.judging.label_storage import save_labels, save_unconfirmed_labels
 from kiln_mcp.judging.warnings import (
     agreement_warnings,
     failure_warnings,
@@ -38,7 +38,7 @@ from kiln_mcp.labels.entries import (
     without_confirmation,
 )
 from kiln_mcp.labels.golden_set import GoldenSet, open_golden_set, read_golden_runs
-from kiln_mcp.projects.references import ProjectReference
+from kiln_mcp.projects.project_references import ProjectReference
 from kiln_mcp.run_configs.cost_estimates import plan_of
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace

@@ -5,7 +5,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from kiln_mcp.evals.outcomes import RunOutcome
+from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.judging.answers import AgreementRow
 from kiln_mcp.labels.golden_set import GoldenSet
 from kiln_mcp.labels.hygiene import label_warnings

@@ -9,10 +9,10 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.datasets.ratings import VALUES
+from kiln_mcp.datasets.rating_criteria import VALUES
 from kiln_mcp.labels.golden_set import GoldenSet
+from kiln_mcp.labels.label_words import label_text
 from kiln_mcp.labels.ledger import Draw, Label
-from kiln_mcp.labels.values import label_text
 from storage import EvalOutputScore
 from storage.errors import InvalidValue
 from storage.text.excerpts import excerpt

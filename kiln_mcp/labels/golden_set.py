@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from kiln_mcp.datasets.counts import golden_items
-from kiln_mcp.datasets.ratings import RatingCriterion, criterion_of, rating_in
+from kiln_mcp.datasets.rating_criteria import RatingCriterion, criterion_of, rating_in
 from kiln_mcp.evals.lookups import TaskEval
 from kiln_mcp.labels.hygiene import TimedLabel
 from kiln_mcp.labels.ledger import Draw, Label, LabelledVerdict, latest, read_draws, read_labels

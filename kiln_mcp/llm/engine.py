@@ -12,6 +12,7 @@ from kiln_mcp.llm.budget.budget import Budget, BudgetLimit, Past
 from kiln_mcp.llm.budget.wait_policy import Listener, WaitPolicy
 from kiln_mcp.llm.corrections import Corrections
 from kiln_mcp.llm.deltas import AnswerRestart, AnswerStream
+from kiln_mcp.llm.engine_settings import EngineSettings
 from kiln_mcp.llm.for_each import Width
 from kiln_mcp.llm.limits.gauge import Gauge
 from kiln_mcp.llm.limits.rate_limiter import RateLimiters
@@ -23,7 +24,6 @@ from kiln_mcp.llm.response_cache.cache import CacheEntry, Spending
 from kiln_mcp.llm.response_cache.expense import Expense
 from kiln_mcp.llm.response_cache.in_flight import InFlightCalls
 from kiln_mcp.llm.retries import RetryPolicy, Route
-from kiln_mcp.llm.settings import EngineSettings
 from kiln_mcp.llm.single_flight import Call, SingleFlight
 
 USUAL_INPUT: Final = 1200

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from kiln_mcp.llm.abilities import LOCAL_ABILITIES
+from kiln_mcp.llm.engine_settings import EngineSettings
 from kiln_mcp.llm.errors import ModelError, UnknownModel
 from kiln_mcp.llm.limits.rate_limiter import RateLimiter, RateLimiters
 from kiln_mcp.llm.limits.shared_limits import UNLIMITED, ServerLimits
@@ -37,7 +38,6 @@ from kiln_mcp.llm.providers.openai_server import ServerModel
 from kiln_mcp.llm.providers.prompted_tools import PromptedTools
 from kiln_mcp.llm.providers.work_orders import HOST, WorkOrders
 from kiln_mcp.llm.retries import Route
-from kiln_mcp.llm.settings import EngineSettings
 
 NO_LIMITS: Final = ServerLimits(concurrency=UNLIMITED)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import anyio
 
+from kiln_mcp.llm.answer_schemas import check_usable, fit
 from kiln_mcp.llm.answer_states import settle
 from kiln_mcp.llm.budget.budget import Budget
 from kiln_mcp.llm.budget.reservation import Reservation, hold_reservation, maximum_expense
@@ -15,7 +16,6 @@ from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.llm.messages import ModelAnswer, ModelRequest
 from kiln_mcp.llm.response_cache.cache import CacheEntry, Key, NewEntry, ResponseCache, request_key
 from kiln_mcp.llm.retries import RetryPolicy, Route
-from kiln_mcp.llm.schemas import check_usable, fit
 
 
 @dataclass(frozen=True, slots=True)

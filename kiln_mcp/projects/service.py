@@ -7,8 +7,8 @@ import anyio
 from pydantic import Field, JsonValue
 
 from kiln_mcp.jobs import Job
-from kiln_mcp.projects.references import NameProblem, ProjectReference
-from kiln_mcp.projects.schemas import schema_text
+from kiln_mcp.projects.project_references import NameProblem, ProjectReference
+from kiln_mcp.projects.task_schemas import schema_text
 from kiln_mcp.workbench.capability import Effect, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Project, ProjectStore, Task

@@ -10,11 +10,11 @@ from pydantic import JsonValue
 
 from kiln_mcp.llm import Engine, Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm import Usage as ModelUsage
-from kiln_mcp.llm.schemas import unusable_schema
+from kiln_mcp.llm.answer_schemas import unusable_schema
 from kiln_mcp.run_configs.errors import unsupported_run_config
+from kiln_mcp.run_configs.item_templates import Case, render_template
 from kiln_mcp.run_configs.model_names import StoredModel, engine_model
-from kiln_mcp.run_configs.prompts import Example, prompt_text, split_examples
-from kiln_mcp.run_configs.templates import Case, render_template
+from kiln_mcp.run_configs.system_prompts import Example, prompt_text, split_examples
 from storage import (
     DataSource,
     KilnAgentProperties,

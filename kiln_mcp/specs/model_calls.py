@@ -7,8 +7,8 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from kiln_mcp.llm import Engine, Message, ModelRequest
-from kiln_mcp.spec_texts.kinds import FORMS, SpecKind, definition, forms_text, properties_of
 from kiln_mcp.spec_texts.lint import Gap, Rule
+from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind, definition, forms_text, properties_of
 from kiln_mcp.specs.drafts import LONGEST_NAME, Draft, short_name
 from kiln_mcp.specs.refinement import PersonAnswer, Refinement, SpecEdit
 from kiln_mcp.workbench.prompts import PromptPart, load_prompt

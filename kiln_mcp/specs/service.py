@@ -7,9 +7,14 @@ from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
 from kiln_mcp.llm import EMBEDDED
-from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of, told_apart
-from kiln_mcp.spec_texts.kinds import SpecKind, definition, fields_of, kind_of, properties_of
+from kiln_mcp.projects.project_references import (
+    ProjectReference,
+    TaskReference,
+    task_of,
+    told_apart,
+)
 from kiln_mcp.spec_texts.lint import Gap, find_gaps
+from kiln_mcp.spec_texts.spec_kinds import SpecKind, definition, fields_of, kind_of, properties_of
 from kiln_mcp.specs.answers import Question, RefinedSpec, SpecDraft, SpecFieldChange, SpecGaps
 from kiln_mcp.specs.arguments import Answer, FieldEdit, SpecText
 from kiln_mcp.specs.drafts import Draft, draft_by_rules, short_name

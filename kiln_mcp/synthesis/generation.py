@@ -28,7 +28,7 @@ from kiln_mcp.synthesis.inputs import (
     make_inputs,
     propose_topics,
 )
-from kiln_mcp.synthesis.items import ItemOrigin, as_stored_text
+from kiln_mcp.synthesis.new_items import ItemOrigin, as_stored_text
 from kiln_mcp.synthesis.outputs import TaskInput, choose_run_config
 from kiln_mcp.workbench.prompts import load_prompt
 from storage import (

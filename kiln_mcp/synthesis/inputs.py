@@ -10,8 +10,8 @@ from pydantic import JsonValue
 
 from kiln_mcp.datasets.shingles import NEAR, jaccard, shingles
 from kiln_mcp.llm import Engine, Message, ModelAnswer, ModelRequest
+from kiln_mcp.llm.answer_schemas import embedded
 from kiln_mcp.llm.for_each import Width, for_each
-from kiln_mcp.llm.schemas import embedded
 from kiln_mcp.synthesis.coverage_plan import Cell
 from kiln_mcp.workbench.prompts import load_prompt
 from storage.text.json_schema import find_problem

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from kiln_mcp.datasets.items import data_set
 from kiln_mcp.datasets.near_duplicates import group_names
 from kiln_mcp.datasets.parts import SHARES, part_tags, tag_of
-from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of
+from kiln_mcp.projects.project_references import ProjectReference, TaskReference, task_of
 from kiln_mcp.synthesis.answers import AddedItems, DataSplit, GeneratedData, PartSize
 from kiln_mcp.synthesis.generation import (
     DataWish,
@@ -23,7 +23,7 @@ from kiln_mcp.synthesis.generation import (
     plan_generation,
     set_scene,
 )
-from kiln_mcp.synthesis.items import (
+from kiln_mcp.synthesis.new_items import (
     Author,
     GivenItem,
     ItemOrigin,

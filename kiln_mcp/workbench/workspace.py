@@ -13,6 +13,7 @@ import anyio.from_thread
 import anyio.to_thread
 
 from kiln_mcp.approvals.approval import ProposedCall
+from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.approvals.decision import (
     Consent,
     Decision,
@@ -24,7 +25,6 @@ from kiln_mcp.approvals.decision import (
 from kiln_mcp.approvals.errors import ApprovalStoreFailure, MissingApproval, rejection_error
 from kiln_mcp.approvals.plan import Effect
 from kiln_mcp.approvals.policy import read_policy
-from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.errors import UnknownCapability, UnusablePath
 from kiln_mcp.jobs import Job, JobClient, JsonObject
 from kiln_mcp.llm import Engine

@@ -30,7 +30,7 @@ from storage.atomic_write import (
 )
 from storage.border import LinkCheck, Reach, check_links
 from storage.commits.locks import LONGEST_WAIT_S, ProjectLock
-from storage.commits.recovery import Pending
+from storage.commits.pending_changes import Pending
 from storage.commits.steps import ChangeRequest, Step, independent_groups
 from storage.commits.trash import FOLDER, UNWRITTEN
 from storage.commits.write_ahead import FileEdit, Move, PendingChange

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Final
 
+from kiln_mcp.llm.engine_settings import EngineSettings
 from kiln_mcp.llm.errors import ModelError
 from kiln_mcp.llm.limits.rate_limiter import RateLimiters
 from kiln_mcp.llm.providers.dialects import Dialects
 from kiln_mcp.llm.providers.openai_server import ServerModel
 from kiln_mcp.llm.providers.server_file import ServerList, list_servers
 from kiln_mcp.llm.providers.server_settings import ServerSettings
-from kiln_mcp.llm.settings import EngineSettings
 
 Stamp = tuple[int, int] | None
 NEVER_READ: Final = (-1, -1)

@@ -6,9 +6,9 @@ from pydantic import AfterValidator, Field
 
 from kiln_mcp.operations.job_control.answers import JobList, JobReport, resume_step, usage_of
 from kiln_mcp.operations.job_control.job_client import job_client_of
+from kiln_mcp.operations.job_control.job_reports import report_of
 from kiln_mcp.operations.job_control.limit_texts import raised_kinds
 from kiln_mcp.operations.job_control.plans import resume_plan
-from kiln_mcp.operations.job_control.reports import report_of
 from kiln_mcp.workbench.call_options import NO_LIMIT, JobLimit
 from kiln_mcp.workbench.capability import Effect, Proposal, capability
 from kiln_mcp.workbench.workspace import Workspace

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kiln_mcp.datasets.ratings import (
+from kiln_mcp.datasets.rating_criteria import (
     STARS,
     RatingCriterion,
     criteria,
@@ -15,7 +15,12 @@ from kiln_mcp.datasets.ratings import (
     value_of,
     with_rating,
 )
-from kiln_mcp.projects.references import ProjectReference, TaskReference, task_of, task_of_run
+from kiln_mcp.projects.project_references import (
+    ProjectReference,
+    TaskReference,
+    task_of,
+    task_of_run,
+)
 from kiln_mcp.workbench.capability import Effect, Result, capability
 from kiln_mcp.workbench.excerpt_texts import LONGEST_TEXT, Longest, cut
 from kiln_mcp.workbench.workspace import Workspace

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.projects.references import ProjectReference
+from kiln_mcp.projects.project_references import ProjectReference
 from kiln_mcp.workbench.capability import Effect, Proposal, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, RecordProblem

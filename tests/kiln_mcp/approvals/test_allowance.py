@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from kiln_mcp.approvals.approval import Allowance, ApprovalState, Consumption, Door, ProposedCall
+from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.approvals.plan import Effect, Plan
 from kiln_mcp.approvals.policy import Policy
-from kiln_mcp.approvals.store import ApprovalStore
 
 POLICY = Policy(daily_allowance_usd=1.0, daily_allowance_calls=100)
 CALL = ProposedCall("run_eval", {"eval": "e1"}, Plan("Judge.", calls=30, highest_cost_usd=0.3))

@@ -9,10 +9,10 @@ from pydantic import JsonValue
 
 from kiln_mcp.evaluators.evaluator import Evaluation, EvaluationContext, Skipped
 from kiln_mcp.evaluators.registry import evaluator_of
-from kiln_mcp.evaluators.values import as_set, as_text
+from kiln_mcp.evaluators.value_extraction import as_set, as_text
 from kiln_mcp.llm import Engine
 from kiln_mcp.run_configs.errors import EvalError
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.run_configs.item_templates import Case
 from storage import (
     ArgMatch,
     Contains,

@@ -26,7 +26,7 @@ from kiln_mcp.workbench.workspace import KnownProjects, Workspace
 from scripted_model import ScriptedModel
 from storage import Project, ProjectStore, Task
 from storage.errors import Refusal
-from storage.isolation.limits import WorkerLimits
+from storage.isolation.item_limits import WorkerLimits
 from storage.isolation.pool import shared_pool
 
 HOSTILE = "^(?=a)(a+)+$"

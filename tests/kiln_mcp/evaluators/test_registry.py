@@ -22,7 +22,7 @@ from kiln_mcp.evaluators.evaluator import (
 from kiln_mcp.evaluators.registry import EvaluatorExtension, make_evaluator, with_extensions
 from kiln_mcp.llm import Engine
 from kiln_mcp.run_configs.errors import EvalError
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.run_configs.item_templates import Case
 from storage import Eval, EvalConfig, EvalOutputScore, Task
 
 EXTENSION = '''

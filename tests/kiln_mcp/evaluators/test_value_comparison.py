@@ -13,7 +13,7 @@ from kiln_mcp.evaluators.evaluator import Evaluation, EvaluationContext
 from kiln_mcp.evaluators.registry import evaluator_of
 from kiln_mcp.evaluators.value_comparison import compare_values
 from kiln_mcp.llm import Engine
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.run_configs.item_templates import Case
 from storage import ComparisonRules, Eval, EvalConfig, EvalOutputScore, ExactMatch, SetCheck, Task
 from storage.records.evaluator import EvaluatorProperties
 

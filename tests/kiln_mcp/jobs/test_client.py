@@ -7,15 +7,15 @@ from pathlib import Path
 from kiln_mcp.jobs import Job, JobClient, JobSettings, JobState, ReportProgress
 from kiln_mcp.jobs.backlog import has_jobs
 from kiln_mcp.jobs.database import open_database
+from kiln_mcp.jobs.job_records import ACTIVE_STATES, End
 from kiln_mcp.jobs.job_table import JobTable
-from kiln_mcp.jobs.records import ACTIVE_STATES, End
 
 READ_ONLY = """
 import asyncio, sys
 from pathlib import Path
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.llm import EngineSettings
-from kiln_mcp.operations.job_control.calls import call_capability
+from kiln_mcp.operations.job_control.capability_calls import call_capability
 from kiln_mcp.settings import Settings
 
 home, tools = Path(sys.argv[1]), sys.argv[2:]

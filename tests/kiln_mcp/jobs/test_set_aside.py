@@ -7,9 +7,9 @@ import sqlalchemy as sa
 
 from kiln_mcp.jobs import Job, JobClient, JobSettings, JobState, Progress, ReportProgress
 from kiln_mcp.jobs.database import open_database
+from kiln_mcp.jobs.job_records import MOST_RECOVERIES
+from kiln_mcp.jobs.job_runner import JobRunner
 from kiln_mcp.jobs.job_table import PROCESS_ENDED, JobTable
-from kiln_mcp.jobs.records import MOST_RECOVERIES
-from kiln_mcp.jobs.runner import JobRunner
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ import pytest
 from pydantic import JsonValue
 
 from kiln_mcp.approvals.approval import Door, ProposedCall
+from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.policy import Policy, write_policy
-from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.llm import EngineSettings, ServerSettings
 from kiln_mcp.operations.job_control import service
 from kiln_mcp.operations.job_control.answers import JobReport, usage_of
-from kiln_mcp.operations.job_control.calls import Outcome, call_capability
+from kiln_mcp.operations.job_control.capability_calls import Outcome, call_capability
 from kiln_mcp.operations.job_control.job_client import job_client_of
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.call_options import JobLimit

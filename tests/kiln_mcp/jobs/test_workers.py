@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from kiln_mcp.jobs import Job, JobSettings, JobState, ReportProgress
-from kiln_mcp.jobs.runner import JobRunner
+from kiln_mcp.jobs.job_runner import JobRunner
 from kiln_mcp.llm import BudgetLimit
 
 ROOT = Path(__file__).parents[3]

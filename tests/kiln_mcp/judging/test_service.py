@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from bench import Agrees, Bench, BenchSetup
 from kiln_mcp.approvals.errors import MissingApproval
-from kiln_mcp.datasets.ratings import RatingCriterion, with_rating
+from kiln_mcp.datasets.rating_criteria import RatingCriterion, with_rating
 from kiln_mcp.evals import service as evals
 from kiln_mcp.judging import service
 from kiln_mcp.judging.answers import LabellingBatch, SavedLabels

@@ -22,7 +22,7 @@ from kiln_mcp.llm import (
 )
 from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 from kiln_mcp.llm.errors import BudgetSpent, DatabaseFailure, TooManyRequests
-from kiln_mcp.llm.limits.postgres import PostgresLimits
+from kiln_mcp.llm.limits.postgres_limits import PostgresLimits
 from kiln_mcp.llm.limits.rate_limiter import RateLimiter, RateLimiters
 from kiln_mcp.llm.limits.shared_limits import ServerLimits
 from scripted_model import ScriptedModel

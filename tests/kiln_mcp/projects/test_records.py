@@ -7,7 +7,7 @@ import pytest
 from pydantic import JsonValue
 
 from kiln_mcp.catalogue import installed_catalogue
-from kiln_mcp.projects.records.kinds import Kind
+from kiln_mcp.projects.records.record_kinds import Kind
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Prompt, Task, TaskOutput, TaskRun
 from storage.errors import (

@@ -11,7 +11,7 @@ from kiln_mcp.errors import InvalidArguments
 from kiln_mcp.llm import Engine, EngineSettings, ModelRequest
 from kiln_mcp.llm.errors import UnknownModel
 from kiln_mcp.settings import Settings
-from kiln_mcp.spec_texts.kinds import SpecKind
+from kiln_mcp.spec_texts.spec_kinds import SpecKind
 from kiln_mcp.specs.arguments import Answer, FieldEdit, SpecText
 from kiln_mcp.specs.service import draft_spec, find_spec_gaps, refine_spec
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace

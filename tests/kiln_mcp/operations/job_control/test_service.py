@@ -22,7 +22,7 @@ from kiln_mcp.llm import (
 )
 from kiln_mcp.operations.job_control import service
 from kiln_mcp.operations.job_control.answers import JobReport, usage_of
-from kiln_mcp.operations.job_control.calls import call_capability
+from kiln_mcp.operations.job_control.capability_calls import call_capability
 from kiln_mcp.operations.job_control.job_client import job_client_of
 from kiln_mcp.operations.work_orders import service as work_orders_service
 from kiln_mcp.operations.work_orders.answers import OrderVerdicts

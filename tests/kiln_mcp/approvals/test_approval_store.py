@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from kiln_mcp.approvals.approval import Approval, ApprovalState, Consumption, Door, ProposedCall
+from kiln_mcp.approvals.approval_store import VALID_S, ApprovalStore
 from kiln_mcp.approvals.errors import ApprovalStoreFailure
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.approvals.store import VALID_S, ApprovalStore
 from storage.errors import WorkbenchError
 
 PLAN = Plan("Empty the trash: 3 records.", irreversible=True)

@@ -14,8 +14,8 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from pydantic import BaseModel
 
-from agent.approval import Reply, ToolEffect, effect_of, elicitation_callback, serialize
-from agent.tools import Toolbox
+from agent.mcp_tools import Toolbox
+from agent.tool_approval import Reply, ToolEffect, effect_of, elicitation_callback, serialize
 from kiln_mcp.llm import ToolCall
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import JsonValue
 
-from kiln_mcp.synthesis.items import GivenItem, ItemOrigin, runs_of
+from kiln_mcp.synthesis.new_items import GivenItem, ItemOrigin, runs_of
 from storage import Task
 from storage.errors import Refusal
 

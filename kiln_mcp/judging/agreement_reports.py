@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from kiln_mcp.evals.lookups import TaskEval
 from kiln_mcp.evals.measurement import Measurement
-from kiln_mcp.evals.outcomes import RunOutcome
+from kiln_mcp.evals.run_outcomes import RunOutcome
 from kiln_mcp.judging.answers import AgreementRow, Ceiling, round_if_known
 from kiln_mcp.judging.judge_agreement import describe, measure
 from kiln_mcp.labels.golden_set import GoldenSet

@@ -2,7 +2,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kiln_mcp.jobs import Progress
-from kiln_mcp.jobs.progress import ProgressAccount
+from kiln_mcp.jobs.job_progress import ProgressAccount
 
 
 def visible(

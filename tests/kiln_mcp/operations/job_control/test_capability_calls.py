@@ -12,14 +12,14 @@ import pytest
 from pydantic import JsonValue
 
 from kiln_mcp.approvals.approval import ApprovalState, Door, ProposedCall
+from kiln_mcp.approvals.approval_store import VALID_S, ApprovalStore
 from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.plan import Effect, Plan
 from kiln_mcp.approvals.policy import Policy, write_policy
-from kiln_mcp.approvals.store import VALID_S, ApprovalStore
 from kiln_mcp.catalogue import Catalogue
 from kiln_mcp.llm import EngineSettings
 from kiln_mcp.operations.job_control import service
-from kiln_mcp.operations.job_control.calls import call_capability
+from kiln_mcp.operations.job_control.capability_calls import call_capability
 from kiln_mcp.settings import Settings
 from kiln_mcp.workbench.capability import Proposal, Result, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
@@ -282,7 +282,7 @@ import asyncio, sys
 from pathlib import Path
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.llm import EngineSettings
-from kiln_mcp.operations.job_control.calls import call_capability
+from kiln_mcp.operations.job_control.capability_calls import call_capability
 from kiln_mcp.settings import Settings
 
 async def main():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.history import Chats, Secrets, complete_calls
+from agent.chat_history import Chats, Secrets, complete_calls
 from kiln_mcp.llm import Message, ToolCall
 from storage.errors import Refusal
 

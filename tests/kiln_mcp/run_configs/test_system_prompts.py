@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln_mcp.run_configs.prompts import (
+from kiln_mcp.run_configs.system_prompts import (
     Example,
     PromptText,
     built_prompt,

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kiln_mcp.run_configs.errors import EvalError, ExtractionFailed
-from kiln_mcp.run_configs.templates import Case, check_template, extract, render_template
+from kiln_mcp.run_configs.item_templates import Case, check_template, extract, render_template
 from storage.isolation.templates import run_template
 
 TEMPLATE = "<task_input>\n{{ task_input }}\n</task_input>\n<out>\n{{ final_message }}\n</out>"

@@ -2,7 +2,7 @@
 
 from kiln_mcp.advice.inventory import EvalInventory, TaskInventory
 from kiln_mcp.datasets.counts import count_items, golden_items, is_known_filter
-from kiln_mcp.datasets.ratings import criterion_of, rating_in
+from kiln_mcp.datasets.rating_criteria import criterion_of, rating_in
 from kiln_mcp.evaluators.registry import evaluator_of
 from storage import (
     Eval,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln_mcp.spec_texts.kinds import (
+from kiln_mcp.spec_texts.spec_kinds import (
     FORMS,
     NO_EXAMPLES,
     SpecKind,

@@ -15,8 +15,8 @@ from kiln_mcp.errors import WorkbenchError
 from kiln_mcp.jobs import Job, JobSettings, JobState, Progress, ReportProgress
 from kiln_mcp.jobs.database import open_database
 from kiln_mcp.jobs.errors import JobStoreFailure
+from kiln_mcp.jobs.job_runner import JobRunner
 from kiln_mcp.jobs.job_table import JobTable
-from kiln_mcp.jobs.runner import JobRunner
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.llm.errors import BudgetSpent
 from storage.errors import RecordNotFound, Refusal
@@ -281,7 +281,7 @@ from pathlib import Path
 from kiln_mcp.jobs import JobSettings
 from kiln_mcp.jobs.database import open_database
 from kiln_mcp.jobs.job_table import JobTable
-from kiln_mcp.jobs.runner import JobRunner
+from kiln_mcp.jobs.job_runner import JobRunner
 from kiln_mcp.llm import Engine, EngineSettings, Message, ModelAnswer, ModelRequest, Usage
 
 folder, calls = Path(sys.argv[1]), int(sys.argv[2])

@@ -25,7 +25,7 @@ from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.llm.limits.postgres_learned_limits import News, PostgresLearnedLimits
 from kiln_mcp.llm.limits.shared_limits import ServerLimits, Slot
 from kiln_mcp.llm.limits.token_bucket import BURST_S
-from kiln_mcp.llm.postgres import PostgresLink
+from kiln_mcp.llm.postgres_connection import PostgresLink
 
 LONGEST_HELD_S: Final = 2.0
 """After so long a slot goes back, so that every worker gets its turn."""

@@ -11,7 +11,7 @@ from typing import Final
 
 import anyio
 
-from kiln_mcp.jobs.records import Progress
+from kiln_mcp.jobs.job_records import Progress
 
 WRITE_INTERVAL_S: Final = 0.25
 

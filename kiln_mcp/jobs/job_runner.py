@@ -17,8 +17,7 @@ import anyio
 from kiln_mcp.jobs.attempts import Attempts
 from kiln_mcp.jobs.database import open_database
 from kiln_mcp.jobs.errors import JobStoreFailure
-from kiln_mcp.jobs.job_table import JobTable
-from kiln_mcp.jobs.records import (
+from kiln_mcp.jobs.job_records import (
     ApprovedPlan,
     CountAnswers,
     Hold,
@@ -33,6 +32,7 @@ from kiln_mcp.jobs.records import (
     count_no_answers,
     hold_nothing,
 )
+from kiln_mcp.jobs.job_table import JobTable
 from kiln_mcp.jobs.recovery import WorkerRecovery, enqueue_waiting
 from kiln_mcp.jobs.runner_lock import RunnerLock
 from kiln_mcp.jobs.threads import in_thread

@@ -9,7 +9,7 @@ import mcp_types as types
 from mcp import Client, MCPError
 from pydantic import JsonValue, ValidationError
 
-from agent.approval import Ask, ToolEffect, effect_of
+from agent.tool_approval import Ask, ToolEffect, effect_of
 from kiln_mcp.llm import Tool, ToolCall
 from storage.errors import Refusal
 from storage.text.suggestions import did_you_mean

@@ -1,6 +1,6 @@
 import pytest
 
-from kiln_mcp.evals.items import item_of
+from kiln_mcp.evals.eval_items import item_of
 from kiln_mcp.evaluators.llm_judge import REFERENCE_KEY
 from storage import DataSource, TaskOutput, TaskOutputRating, TaskRun
 

@@ -2,7 +2,7 @@
 
 from kiln_mcp.run_configs.arguments import RunConfigDefinition
 from kiln_mcp.run_configs.model_names import stored_model
-from kiln_mcp.run_configs.prompts import PromptText
+from kiln_mcp.run_configs.system_prompts import PromptText
 from kiln_mcp.run_configs.task_runs import MAX_TOKENS
 from storage import BasePrompt, KilnAgentProperties, Project, Task, TaskRunConfig, new_id
 

@@ -11,13 +11,7 @@ from kiln_mcp.evaluators.checks import CheckResult
 from kiln_mcp.evaluators.evaluator import Skipped, missing_reference
 from kiln_mcp.evaluators.value_comparison import json_text, normal_text
 from kiln_mcp.run_configs.errors import ExtractionFailed, unusable_pattern
-from kiln_mcp.run_configs.templates import (
-    Case,
-    check_expression,
-    extract,
-    mentions,
-    value_of,
-)
+from kiln_mcp.run_configs.item_templates import Case, check_expression, extract, mentions, value_of
 from storage import ComparisonRules, Contains, ExactMatch, SetCheck
 from storage.isolation.outcomes import Invalid
 from storage.isolation.patterns import check_pattern, find_pattern

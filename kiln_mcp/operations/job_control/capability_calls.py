@@ -15,15 +15,15 @@ import anyio
 import anyio.to_thread
 from pydantic import BaseModel, Field, JsonValue
 
+from kiln_mcp.approvals.approval_store import ApprovalStore
 from kiln_mcp.approvals.decision import Consent, PendingApproval, PendingQuestion, Rejection
 from kiln_mcp.approvals.plan import Plan
-from kiln_mcp.approvals.store import ApprovalStore
 from kiln_mcp.jobs import ApprovedPlan, Job
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.operations.job_control.answers import JobReport
 from kiln_mcp.operations.job_control.job_client import job_client_of
+from kiln_mcp.operations.job_control.job_reports import questions_of, report_of
 from kiln_mcp.operations.job_control.plans import plan_with_limit
-from kiln_mcp.operations.job_control.reports import questions_of, report_of
 from kiln_mcp.workbench.call_options import NO_LIMIT, CallOptions
 from kiln_mcp.workbench.capability import AnyCapability, Effect, JsonObject, Proposal, Result, Runs
 from kiln_mcp.workbench.plain_text import plain

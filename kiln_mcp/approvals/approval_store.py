@@ -20,7 +20,7 @@ from typing import Final
 
 from pydantic import JsonValue, TypeAdapter
 
-from kiln_mcp.approvals import statements
+from kiln_mcp.approvals import approval_sql
 from kiln_mcp.approvals.approval import (
     Allowance,
     Approval,
@@ -107,7 +107,7 @@ class ApprovalStore:
                 "now": time_s,
                 "used_at": time_s if agrees else None,
             }
-            sql.execute(statements.ANSWER_NOW, answer)
+            sql.execute(approval_sql.ANSWER_NOW, answer)
             return self._read(sql, key)
 
     def record_allowance(
@@ -139,7 +139,7 @@ class ApprovalStore:
                 "usd": plan.highest_cost_usd,
                 "calls": plan.calls,
             }
-            sql.execute(statements.RESERVE, reservation)
+            sql.execute(approval_sql.RESERVE, reservation)
             return self._read(sql, key)
 
     def settle(
@@ -160,15 +160,15 @@ class ApprovalStore:
         """
         with self._transaction() as sql:
             for other in earlier:
-                [usd, count] = sql.execute(statements.SETTLED, {"id": other}).fetchone() or (0, 0)
+                [usd, count] = sql.execute(approval_sql.SETTLED, {"id": other}).fetchone() or (0, 0)
                 cost_usd, calls = max(0.0, cost_usd - usd), max(0, calls - count)
-            sql.execute(statements.SETTLE, {"id": approval_id, "usd": cost_usd, "calls": calls})
+            sql.execute(approval_sql.SETTLE, {"id": approval_id, "usd": cost_usd, "calls": calls})
 
     def used_approvals(self, tool: str, argument: str, value: str) -> list[str]:
         """Return used approvals of a tool whose argument ends in a value, oldest first, as ids."""
         values = {"tool": tool, "path": f"$.{argument}", "value": value}
         with self._transaction() as sql:
-            return [str(row[0]) for row in sql.execute(statements.USED_APPROVALS, values)]
+            return [str(row[0]) for row in sql.execute(approval_sql.USED_APPROVALS, values)]
 
     def spent_today(self) -> Allowance:
         """Return the used part of today's allowance, reservations included."""
@@ -178,18 +178,18 @@ class ApprovalStore:
     def find(self, approval_id: str) -> Approval | None:
         """Return the approval with this id in any state; None if there is none."""
         with self._transaction() as sql:
-            row = sql.execute(statements.FIND, {"id": approval_id}).fetchone()
+            row = sql.execute(approval_sql.FIND, {"id": approval_id}).fetchone()
             return None if row is None else self._approval(row)
 
     def waiting(self) -> list[Approval]:
         """Return the requests that wait for the person, oldest first."""
         with self._transaction() as sql:
-            return self._list(sql.execute(statements.WAITING, {"now": self._clock()}))
+            return self._list(sql.execute(approval_sql.WAITING, {"now": self._clock()}))
 
     def history(self, limit: int = 50) -> list[Approval]:
         """Return the latest requests in any state, newest first."""
         with self._transaction() as sql:
-            return self._list(sql.execute(statements.NEWEST, {"most": limit}))
+            return self._list(sql.execute(approval_sql.NEWEST, {"most": limit}))
 
     def approve(self, approval_id: str, door: Door) -> bool:
         """Record that the person agreed; False if the request does not wait any more."""
@@ -209,25 +209,27 @@ class ApprovalStore:
         """
         with self._transaction() as sql:
             key = {"id": approval_id, "now": self._clock(), **_fingerprints(call)}
-            if sql.execute(statements.CONSUME, key).rowcount == 1:
+            if sql.execute(approval_sql.CONSUME, key).rowcount == 1:
                 return Consumption.CONSUMED
-            row = sql.execute(statements.FIND, {"id": approval_id}).fetchone()
+            row = sql.execute(approval_sql.FIND, {"id": approval_id}).fetchone()
             return Consumption.UNKNOWN if row is None else _refusal(self._approval(row), call)
 
     def _answer(self, approval_id: str, state: ApprovalState, door: Door) -> bool:
         answer = {"id": approval_id, "state": state, "door": door, "now": self._clock()}
         with self._transaction() as sql:
-            return sql.execute(statements.ANSWER, answer).rowcount == 1
+            return sql.execute(approval_sql.ANSWER, answer).rowcount == 1
 
     def _open_request(self, sql: sqlite3.Connection, call: ProposedCall) -> str | None:
-        row = sql.execute(statements.OPEN, {"now": self._clock(), **_fingerprints(call)}).fetchone()
+        row = sql.execute(
+            approval_sql.OPEN, {"now": self._clock(), **_fingerprints(call)}
+        ).fetchone()
         return None if row is None else str(row[0])
 
     def _insert(
         self, sql: sqlite3.Connection, call: ProposedCall, *, is_limited: bool = False
     ) -> str:
         time_s = self._clock()
-        [waiting] = sql.execute(statements.COUNT_WAITING, {"now": time_s}).fetchone()
+        [waiting] = sql.execute(approval_sql.COUNT_WAITING, {"now": time_s}).fetchone()
         if is_limited and waiting >= self._most_waiting:
             raise Refusal(
                 "Nothing has been done: {count} requests wait for the person already. They "
@@ -245,11 +247,11 @@ class ApprovalStore:
             "expires_at": time_s + VALID_S,
             **_fingerprints(call),
         }
-        sql.execute(statements.INSERT, row)
+        sql.execute(approval_sql.INSERT, row)
         return key
 
     def _read(self, sql: sqlite3.Connection, approval_id: str) -> Approval:
-        return self._approval(sql.execute(statements.FIND, {"id": approval_id}).fetchone())
+        return self._approval(sql.execute(approval_sql.FIND, {"id": approval_id}).fetchone())
 
     def _list(self, rows: Iterable[sqlite3.Row]) -> list[Approval]:
         return [self._approval(row) for row in rows]
@@ -277,7 +279,7 @@ class ApprovalStore:
         )
 
     def _spending(self, sql: sqlite3.Connection) -> tuple[float, int]:
-        usd, calls = sql.execute(statements.RESERVED, {"day": self._today()}).fetchone()
+        usd, calls = sql.execute(approval_sql.RESERVED, {"day": self._today()}).fetchone()
         return float(usd), int(calls)
 
     def _today(self) -> str:
@@ -290,7 +292,7 @@ class ApprovalStore:
             with closing(open_shared(self.file)) as sql:
                 sql.row_factory = sqlite3.Row
                 sql.execute("PRAGMA synchronous = FULL")  # an approval that is used stays used
-                sql.executescript(statements.SCHEMA)
+                sql.executescript(approval_sql.SCHEMA)
                 sql.execute("BEGIN IMMEDIATE")
                 yield sql
                 sql.execute("COMMIT")
