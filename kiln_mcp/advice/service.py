@@ -8,14 +8,14 @@ from pydantic import Field
 from kiln_mcp.advice.inventory import next_steps, weaknesses
 from kiln_mcp.advice.task_counts import take_inventory
 from kiln_mcp.jobs import Job
+from kiln_mcp.projects.collaboration.service import OpenConflict, faults_said, open_conflicts
 from kiln_mcp.projects.project_references import NameProblem, ProjectReference, unreadable_task
 from kiln_mcp.projects.service import jobs_set_aside
-from kiln_mcp.projects.sharing.service import OpenConflict, faults_said, open_conflicts
 from kiln_mcp.workbench.capability import Effect, Result, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import Eval, ProjectStore, Prompt, RecordProblem, Spec, Task, TaskRunConfig
+from storage.collaboration.sync import Sharing
 from storage.errors import NextStep
-from storage.sharing.sync import Sharing
 
 MOST_NAMES: Final = 10
 _CREATE_TASK: Final = NextStep(tool="create_task", reason="describe the work of a model")

@@ -35,7 +35,7 @@ from storage import (
     TaskRun,
     TaskRunConfig,
 )
-from storage.sharing.sync import Sharing, fetch_project
+from storage.collaboration.sync import Sharing, fetch_project
 
 BRIDGE = "import sys; from kiln_mcp.doors.bridge import main; sys.exit(main())"
 ROOT = Path(__file__).parents[2]

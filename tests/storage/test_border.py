@@ -23,6 +23,7 @@ from storage import (
     TaskRun,
 )
 from storage.border import Reach, check_path, check_target
+from storage.collaboration.sync import Sharing
 from storage.commits.commit_log import CommitLog
 from storage.commits.seal import JournalSeal
 from storage.commits.write_ahead import FileEdit, Move, PendingChange
@@ -35,7 +36,6 @@ from storage.errors import (
 )
 from storage.exchange import receive_project
 from storage.files import LARGEST_FILE
-from storage.sharing.sync import Sharing
 
 if sys.platform == "win32":
     pytest.skip("links and pipes are made as on POSIX", allow_module_level=True)

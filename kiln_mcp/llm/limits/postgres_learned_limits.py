@@ -1,7 +1,7 @@
 """The limits that all workers of a database have learned of a model: concurrency and pauses.
 
 There is one row for each model. A worker that is refused for being too fast narrows it for all, as
-a gate does for one process (`gate.py`). Every exchange of slots reads it.
+a gate does for one process (`rate_limiter.py`). Every exchange of slots reads it.
 """
 
 import time

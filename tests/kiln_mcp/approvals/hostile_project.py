@@ -8,7 +8,7 @@ from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.judging.answers import LabellingBatch
 from kiln_mcp.workbench.plain_text import plain
 from kiln_mcp.workbench.workspace import Workspace
-from storage.sharing.sync import Sharing
+from storage.collaboration.sync import Sharing
 from tests.kiln_mcp.approvals.hostile_world import HostileWorld, ids_below, records_below
 from tests.kiln_mcp.approvals.obedient import JsonObject
 
