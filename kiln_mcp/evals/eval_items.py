@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.datasets.items import PartFilter, items_in
 from kiln_mcp.datasets.topics import topic_of
-from kiln_mcp.evaluators.llm_judge import REFERENCE_KEY
+from kiln_mcp.evaluators.kinds.llm_judge import REFERENCE_KEY
 from kiln_mcp.run_configs.item_templates import Case
 from storage import (
     EvalInput,

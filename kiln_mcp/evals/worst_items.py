@@ -8,7 +8,7 @@ from typing import Final
 from kiln_mcp.evals.answers import ShownItem
 from kiln_mcp.evals.eval_items import Item, ItemReference, read_items
 from kiln_mcp.evals.measurement import Measurement
-from kiln_mcp.evaluators.llm_judge import REFERENCE_KEY
+from kiln_mcp.evaluators.kinds.llm_judge import REFERENCE_KEY
 from kiln_mcp.evaluators.scales import to_unit_scale
 from storage import EvalRun, ProjectStore, TaskRun, TaskRunConfig
 from storage.errors import RecordNotFound, UnreadableRecord
