@@ -22,10 +22,12 @@ class Servers:
         problem: Why the file cannot be used; None if it can.
     """
 
-    def __init__(self, settings: EngineSettings, gates: RateLimiters, dialects: Dialects) -> None:
+    def __init__(
+        self, settings: EngineSettings, rate_limiters: RateLimiters, dialects: Dialects
+    ) -> None:
         self.problem: ModelError | None = None
         self._settings = settings
-        self._gates = gates
+        self._rate_limiters = rate_limiters
         self._dialects = dialects
         self._stamp: Stamp = NEVER_READ
         self._models: dict[str, tuple[ServerSettings, ServerModel]] = {}
@@ -60,7 +62,9 @@ class Servers:
             entry = previous.get(settings.name)
             if entry is None or entry[0] != settings:
                 environment, timeout_s = self._settings.environment, self._settings.timeout_s
-                model = ServerModel(settings, environment, timeout_s, self._gates, self._dialects)
+                model = ServerModel(
+                    settings, environment, timeout_s, self._rate_limiters, self._dialects
+                )
                 entry = settings, model
             self._models[settings.name] = entry
         # Closed only at the end, because they may be in the middle of an answer.
