@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from kiln_mcp.evaluators.checks import CheckResult
 from kiln_mcp.evaluators.errors import unusable_pattern
 from kiln_mcp.evaluators.evaluator import Skipped, missing_reference
-from kiln_mcp.evaluators.value_comparison import json_text, normal_text
+from kiln_mcp.evaluators.text_comparison import json_text, normal_text
 from kiln_mcp.run_configs.errors import ExtractionFailed
 from kiln_mcp.run_configs.item_templates import Case, check_expression, extract, mentions, value_of
 from storage import ComparisonRules, Contains, ExactMatch, SetCheck

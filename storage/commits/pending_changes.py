@@ -166,3 +166,10 @@ def list_foreign(project: Path) -> list[str]:
     if has_links(project, FOREIGN):
         return []
     return sorted(f"{FOREIGN}/{entry.name}" for entry in (project / FOREIGN).glob("*"))
+
+
+def was_changed_since(path: Path, began_ns: int) -> bool:
+    """Whether a file, or any in a folder, was written since, or put there."""
+    files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
+    states = (file.lstat() for file in files if file.is_symlink() or not file.is_dir())
+    return any(max(state.st_mtime_ns, state.st_ctime_ns) >= began_ns for state in states)

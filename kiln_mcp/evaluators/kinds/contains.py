@@ -10,7 +10,7 @@ from kiln_mcp.evaluators.evaluator import (
     Skipped,
     properties_of,
 )
-from kiln_mcp.evaluators.value_comparison import normal_text, quote
+from kiln_mcp.evaluators.text_comparison import normal_text, quote
 from kiln_mcp.evaluators.value_extraction import (
     ValuePair,
     as_text,

@@ -129,7 +129,7 @@ def test_a_kind_is_added_by_its_module_alone(
     folder.mkdir()
     (folder / "__init__.py").touch()
     (folder / "word_count.py").write_text(EXTENSION, encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     kinds = discover_kinds(import_module("room_of_kinds"))
     assert [(name, kind.name) for name, kind in kinds.items()] == [("acme.word_count",) * 2]
 
