@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from kiln_mcp.datasets.sample_sizes import WIDE_INTERVAL_ITEMS
 from kiln_mcp.evals.answers import ComparisonRow
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.measurement import Measurement
@@ -12,7 +13,6 @@ from kiln_mcp.llm import AnswerState
 from storage import Eval
 from storage.errors import NextStep
 
-FEW_ITEMS: Final = 30
 _STATE_SENTENCES: Final[Mapping[AnswerState, str]] = {
     "truncated": "answers were cut off at max_tokens: they have no score.",
     "refused": "answers were refusals, or were filtered: they have no score.",
@@ -117,7 +117,7 @@ def run_warnings(
         )
     if outcome.skipped:
         warnings.append(f"{outcome.skipped} items lack what the evaluator needs and were skipped.")
-    if items < FEW_ITEMS:
+    if items < WIDE_INTERVAL_ITEMS:
         warnings.append(f"{items} items are few: expect wide intervals.")
     if measurement.evaluator.model and not is_calibrated:
         warnings.append(

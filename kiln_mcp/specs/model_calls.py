@@ -108,7 +108,7 @@ async def question_with_model(
     parts = load_prompt("specs", "questions").messages(
         task_instruction=writer.instruction,
         kind=str(draft.kind),
-        specification=definition(draft.kind, draft.fields),
+        spec=definition(draft.kind, draft.fields),
         field_names=", ".join(FORMS[draft.kind].fields),
         open_questions="\n".join(f"- {gap.question}" for gap in gaps) or "None.",
         most=MOST_QUESTIONS,
@@ -144,7 +144,7 @@ async def refine_with_model(
     parts = load_prompt("specs", "refine").messages(
         task_instruction=writer.instruction,
         kind=str(draft.kind),
-        specification=definition(draft.kind, draft.fields),
+        spec=definition(draft.kind, draft.fields),
         field_names=", ".join(FORMS[draft.kind].fields),
         answers=lines,
     )

@@ -140,16 +140,16 @@ async def set_scene(
     configs = await store.children(task, TaskRunConfig)
     config = choose_run_config(store.project, task, configs, run_config, model)
     prompts = await store.children(task, Prompt)
-    specification = ""
+    spec_text = ""
     if wish.spec is not None:
-        specification = (await store.find(Spec, wish.spec, parent=task)).definition
+        spec_text = (await store.find(Spec, wish.spec, parent=task)).definition
     guides = [guide.guide for guide in await store.children(task, DataGuide)]
     schema: JsonValue = json.loads(task.input_json_schema) if task.input_json_schema else None
     saved = frozenset(ids) & {run.id for run in runs}
     existing = tuple(run.input for run in data_set(runs) if run.id not in saved)
     brief = Brief(
         instruction=task.instruction,
-        specification=specification,
+        spec_text=spec_text,
         guidance="\n\n".join(text for text in [wish.guidance, *guides] if text.strip()),
         examples=tuple(dict.fromkeys(wish.examples or existing)),
         input_schema=schema,

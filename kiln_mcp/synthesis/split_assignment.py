@@ -5,14 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
+from kiln_mcp.datasets.sample_sizes import SMALL_GOLDEN_PART, SMALL_TEST_PART
 from kiln_mcp.datasets.splits import deal
 from kiln_mcp.datasets.topics import topic_of
 from kiln_mcp.synthesis.report import SplitRecord
 from storage import Change, TaskRun
 from storage.errors import NextStep, Refusal
 
-FEW_TEST: Final = 25
-FEW_GOLDEN: Final = 12
 _BATCH: Final = 1000
 """Items whose tags change in one transaction."""
 
@@ -105,11 +104,11 @@ def deal_warnings(record: SplitRecord, shares: dict[str, int]) -> list[str]:
     """Return what is weak about a deal: small parts, large groups."""
     warnings: list[str] = []
     sizes = record.sizes
-    if "test" in shares and sizes.get("test", 0) < FEW_TEST:
+    if "test" in shares and sizes.get("test", 0) < SMALL_TEST_PART:
         warnings.append(
             f"Only {sizes.get('test', 0)} test items: differences below 0.3 will hardly show."
         )
-    if "golden" in shares and sizes.get("golden", 0) < FEW_GOLDEN:
+    if "golden" in shares and sizes.get("golden", 0) < SMALL_GOLDEN_PART:
         warnings.append(
             f"Only {sizes.get('golden', 0)} golden items: a judge's agreement will be uncertain."
         )

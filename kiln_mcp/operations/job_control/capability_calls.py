@@ -154,7 +154,7 @@ async def _arguments(
     workspace: Workspace, item: AnyCapability, arguments: Mapping[str, JsonValue]
 ) -> tuple[JsonObject, CallOptions]:
     """Return arguments and options; an approval's id alone stands for the call it belongs to."""
-    values, options = item.split(arguments)
+    values, options = item.separate_options(arguments)
     approval_id = options.approval_id
     if approval_id is not None and not values:
         store = ApprovalStore(workspace.settings.home)

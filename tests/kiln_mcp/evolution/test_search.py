@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kiln_mcp.evolution.blocks import Candidate, split_blocks
 from kiln_mcp.evolution.call_quota import CallQuota
 from kiln_mcp.evolution.operators import (
-    MOST,
+    MOST_DEMONSTRATIONS,
     CandidateProposal,
     Operator,
     Pool,
@@ -146,6 +146,6 @@ def test_a_proposal_shows_known_items_once_and_not_too_many(seed: int, early: bo
     best = START
     for _ in range(10):
         best = propose(draw, best, POOL, early=early).candidate
-        assert len(set(best.demonstrations)) == len(best.demonstrations) <= MOST
+        assert len(set(best.demonstrations)) == len(best.demonstrations) <= MOST_DEMONSTRATIONS
         assert set(best.demonstrations) <= set(POOL.topics)
         assert best.instruction in POOL.instructions
