@@ -106,40 +106,47 @@ async def create_evaluator(
     if evaluator.asks_model:
         workspace.engine.check_name(model)
     record = await make_evaluator(name, evaluator, model)
+    definition = new_eval or NewEval()
     task_eval = (
-        choose("eval", matches, eval)
-        if matches
-        else await _new(store, eval, new_eval or NewEval(), evaluator)
+        choose("eval", matches, eval) if matches else await _new(store, eval, definition, evaluator)
     )
-    spec = None
-    if new_eval is not None and new_eval.spec:
-        spec = await store.find(Spec, new_eval.spec, parent=task_eval.task)
+    spec = (
+        await store.find(Spec, definition.spec, parent=task_eval.task) if definition.spec else None
+    )
 
     async def save() -> EvaluatorCreated:
-        async with store.transaction() as change:
-            eval_record = task_eval.eval_record
-            if eval_record.current_config_id is None:
-                eval_record = eval_record.replace(current_config_id=record.id)
-            eval_record = change.save(eval_record, parent=task_eval.task)
-            saved = change.save(record, parent=eval_record)
-            if spec is not None:
-                change.save(spec.replace(eval_id=eval_record.id))
+        eval_record = await _save_evaluator(store, task_eval, record, spec)
         items = await count_items(store, task_eval.task, eval_record, "test")
         return EvaluatorCreated(
             eval=eval_record.name,
             eval_id=eval_record.id,
-            evaluator=saved.name,
-            evaluator_id=saved.id,
+            evaluator=record.name,
+            evaluator_id=record.id,
             kind=kind_name(record),
-            scores=[score.json_key for score in eval_record.output_scores],
+            scores=_keys(eval_record),
             test_filter=filter_of_test(eval_record),
             golden_filter=eval_record.eval_configs_filter_id or "",
             test_items=items,
-            is_current=eval_record.current_config_id == saved.id,
+            is_current=eval_record.current_config_id == record.id,
             next=after_evaluator(eval_record, items=items, is_judge=evaluator.asks_model),
         )
 
     return Proposal(plan_of_evaluator(evaluator, record.name, task_eval.eval_record.name), save)
+
+
+async def _save_evaluator(
+    store: ProjectStore, task_eval: TaskEval, record: EvalConfig, spec: Spec | None
+) -> Eval:
+    """Save an evaluator, its eval and the eval's spec in one change; return the eval."""
+    async with store.transaction() as change:
+        eval_record = task_eval.eval_record
+        if eval_record.current_config_id is None:
+            eval_record = eval_record.replace(current_config_id=record.id)
+        eval_record = change.save(eval_record, parent=task_eval.task)
+        change.save(record, parent=eval_record)
+        if spec is not None:
+            change.save(spec.replace(eval_id=eval_record.id))
+    return eval_record
 
 
 @capability(effect=Effect.SPENDS, title="Run an eval", runs=Runs.AS_JOB)

@@ -175,14 +175,11 @@ async def refine_spec(
         await workspace.check_room(store, 1)
 
     async def refine() -> RefinedSpec:
-        gaps = find_gaps(current.kind, current.fields, owner.instruction)
         if edits:
             refinement, author = _own_edits(current, edits, replies), "you"
-        elif writer is not None:
-            author = writer.model
-            refinement = await refine_with_model(writer, current, replies, gaps)
         else:
-            refinement, author = incorporate(current.kind, current.fields, gaps, replies), "rules"
+            gaps = find_gaps(current.kind, current.fields, owner.instruction)
+            refinement, author = await _work_in(writer, current, replies, gaps)
         fields = {name: text for name, text in refinement.apply(current.fields).items() if text}
         properties_of(current.kind, fields)
         new = Draft(current.kind, current.name, fields)
@@ -206,6 +203,15 @@ async def refine_spec(
         )
 
     return Proposal(_plan("Refine a spec.", writer), refine)
+
+
+async def _work_in(
+    writer: SpecWriter | None, draft: Draft, replies: Sequence[PersonAnswer], gaps: Sequence[Gap]
+) -> tuple[Refinement, str]:
+    """Work answers into a draft by a model, or by the rules; return who did it, too."""
+    if writer is not None:
+        return await refine_with_model(writer, draft, replies, gaps), writer.model
+    return incorporate(draft.kind, draft.fields, gaps, replies), "rules"
 
 
 def _own_draft(text: SpecText, wish: str) -> Draft:
