@@ -22,10 +22,10 @@ from pydantic import JsonValue, TypeAdapter
 
 from kiln_mcp.approvals import approval_sql
 from kiln_mcp.approvals.approval import (
-    Allowance,
     Approval,
     ApprovalState,
     Consumption,
+    DailySpending,
     Door,
     ProposedCall,
 )
@@ -170,10 +170,10 @@ class ApprovalStore:
         with self._transaction() as sql:
             return [str(row[0]) for row in sql.execute(approval_sql.USED_APPROVALS, values)]
 
-    def spent_today(self) -> Allowance:
+    def spent_today(self) -> DailySpending:
         """Return the used part of today's allowance, reservations included."""
         with self._transaction() as sql:
-            return Allowance(*self._spending(sql))
+            return DailySpending(*self._spending(sql))
 
     def find(self, approval_id: str) -> Approval | None:
         """Return the approval with this id in any state; None if there is none."""

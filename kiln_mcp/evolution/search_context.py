@@ -16,7 +16,7 @@ from kiln_mcp.llm import EMBEDDED
 from kiln_mcp.run_configs.cost_estimates import plan_of
 from kiln_mcp.run_configs.system_prompts import prompt_text
 from kiln_mcp.run_configs.task_runs import ResolvedRunConfig, resolve
-from kiln_mcp.workbench.prompts import load_prompt
+from kiln_mcp.workbench.prompt_templates import load_prompt
 from kiln_mcp.workbench.workspace import Workspace
 from storage import TaskRunConfig
 from storage.errors import NextStep, Refusal

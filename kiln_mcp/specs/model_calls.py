@@ -11,7 +11,7 @@ from kiln_mcp.spec_texts.lint import Gap, Rule
 from kiln_mcp.spec_texts.spec_kinds import FORMS, SpecKind, definition, forms_text, properties_of
 from kiln_mcp.specs.drafts import LONGEST_NAME, Draft, short_name
 from kiln_mcp.specs.refinement import PersonAnswer, Refinement, SpecEdit
-from kiln_mcp.workbench.prompts import PromptPart, load_prompt
+from kiln_mcp.workbench.prompt_templates import PromptPart, load_prompt
 from storage.records.names import acceptable_name
 from storage.text.schema_references import inline_references
 

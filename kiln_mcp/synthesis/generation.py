@@ -30,7 +30,7 @@ from kiln_mcp.synthesis.inputs import (
 )
 from kiln_mcp.synthesis.new_items import ItemOrigin, as_stored_text
 from kiln_mcp.synthesis.outputs import TaskInput, choose_run_config
-from kiln_mcp.workbench.prompts import load_prompt
+from kiln_mcp.workbench.prompt_templates import load_prompt
 from storage import (
     DataGuide,
     DataSource,

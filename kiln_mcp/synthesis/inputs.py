@@ -13,7 +13,7 @@ from kiln_mcp.llm import Engine, Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm.answer_schemas import embedded
 from kiln_mcp.llm.for_each import Width, for_each
 from kiln_mcp.synthesis.coverage_plan import Cell
-from kiln_mcp.workbench.prompts import load_prompt
+from kiln_mcp.workbench.prompt_templates import load_prompt
 from storage.text.json_schema import find_problem
 
 EXAMPLES_SHOWN: Final = 4

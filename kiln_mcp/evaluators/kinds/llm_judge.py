@@ -20,7 +20,7 @@ from kiln_mcp.llm import Message
 from kiln_mcp.run_configs.errors import ExtractionFailed
 from kiln_mcp.run_configs.item_templates import Case, check_template, render_template
 from kiln_mcp.run_configs.model_names import StoredModel, engine_model, stored_model
-from kiln_mcp.workbench.prompts import load_prompt
+from kiln_mcp.workbench.prompt_templates import load_prompt
 from storage import EvalConfig, LlmJudge
 
 REFERENCE_KEY: Final = "reference_answer"

@@ -13,7 +13,7 @@ from kiln_mcp.evaluators.model_verdicts import THINK_FIRST, JudgeModel, ask_verd
 from kiln_mcp.llm import Message
 from kiln_mcp.run_configs.item_templates import Case
 from kiln_mcp.run_configs.model_names import StoredModel, engine_model
-from kiln_mcp.workbench.prompts import load_prompt
+from kiln_mcp.workbench.prompt_templates import load_prompt
 from storage import EvalConfig, StepsJudge
 
 

@@ -4,12 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiln_mcp.workbench.prompts import (
-    PromptPart,
-    PromptTemplate,
-    fence,
-    load_prompt,
-)
+from kiln_mcp.workbench.prompt_templates import PromptPart, PromptTemplate, fence, load_prompt
 from storage.errors import Refusal
 
 TWO_SLOTS = PromptTemplate(
