@@ -326,7 +326,7 @@ async def test_evolve_prompt_saves_one_winner_and_measures_it_once(tmp_path: Pat
     kills = share(0.14)
     parts = {"train": range(12), "val": range(100, 148), "test": range(200, 260)}
     async with open_process_bench(tmp_path, **parts) as bench:
-        call = {"eval": "Right", "start": "start", "budget": 600, "reflect_with": "embedded"}
+        call = {"eval": "Right", "start": "start", "max_calls": 600, "reflect_with": "embedded"}
         job = await bench.start("evolve_prompt", {}, **call)
         async with anyio.create_task_group() as group:
             group.start_soon(bench.kill_while_asking, kills, 20)
