@@ -104,7 +104,7 @@ class PostgresLimit:
         self._key = key
         self._concurrency = limits.concurrency
         self._paces: dict[str, PostgresLearnedLimits] = {}
-        self._gate = int.from_bytes(blake2b(key.encode(), digest_size=4).digest(), signed=True)
+        self._lock_number = int.from_bytes(blake2b(key.encode(), digest_size=4).digest(), signed=True)
         self._slots: dict[int, Slot] = {}
         self._free: list[Slot] = []
         self._waiting: deque[_Turn] = deque()
@@ -247,7 +247,7 @@ class PostgresLimit:
 
         def exchange(connection: Connection[TupleRow]) -> list[int]:
             if back:
-                connection.execute(_UNLOCK, {"gate": self._gate, "numbers": list(back)})
+                connection.execute(_UNLOCK, {"gate": self._lock_number, "numbers": list(back)})
             for pace, report in news.items():
                 pace.hear(pace.exchange(connection, report))
             width = max((int(pace.width) for pace in paces), default=0)
@@ -255,7 +255,7 @@ class PostgresLimit:
             random.shuffle(candidates)
             if not candidates:
                 return []
-            values = {"gate": self._gate, "numbers": candidates, "most": len(paces)}
+            values = {"gate": self._lock_number, "numbers": candidates, "most": len(paces)}
             return [row[0] for row in connection.execute(_LOCK, values).fetchall()]
 
         return self._link.run(exchange), self._link.session

@@ -166,7 +166,7 @@ async def _arguments(
                 id=approval_id,
                 tool=item.name,
             )
-        values, call_options = item.split(approval.call.arguments)
+        values, call_options = item.separate_options(approval.call.arguments)
         options = options.model_copy(update={"limit": call_options.limit})
     project = values.get("project")
     if item.proposes and isinstance(project, str):
