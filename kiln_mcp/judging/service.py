@@ -149,21 +149,11 @@ async def measure_agreement(
     golden_set = await open_golden_set(store, task_eval)
     runs_by_score = _runs_for(golden_set, purpose)
     if not any(runs_by_score.values()):
-        raise Refusal(
-            "No item of '{name}' has a label whose purpose is '{purpose}'.",
-            name=task_eval.name,
-            purpose=purpose,
-            next=[
-                NextStep(tool="next_items_to_label", reason="draw items for a person to label"),
-                NextStep(tool="label_items", reason="then save the labels"),
-            ],
-        )
+        raise _no_label(task_eval.name, purpose)
     judges = await _judges(store, task_eval, evaluators)
     runs = list({run.id: run for runs in runs_by_score.values() for run in runs}.values())
     work = [await plan_calibration(judge, _references(runs)) for judge in judges]
-    calls: Counter[str] = Counter()
-    for part in work:
-        calls.update(part.calls_by_model)
+    calls = sum((Counter(part.calls_by_model) for part in work), Counter[str]())
     summary = f"Judge {len(runs)} labelled items of {task_eval.name!r}."
     await workspace.check_ready(store, calls)
     plan = await plan_of(workspace.engine, summary, calls, "evals")
@@ -196,6 +186,18 @@ async def measure_agreement(
         )
 
     return Proposal(plan, measure_judges)
+
+
+def _no_label(name: str, purpose: str) -> Refusal:
+    return Refusal(
+        "No item of '{name}' has a label whose purpose is '{purpose}'.",
+        name=name,
+        purpose=purpose,
+        next=[
+            NextStep(tool="next_items_to_label", reason="draw items for a person to label"),
+            NextStep(tool="label_items", reason="then save the labels"),
+        ],
+    )
 
 
 async def _judge_of(

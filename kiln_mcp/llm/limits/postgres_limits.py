@@ -104,7 +104,9 @@ class PostgresLimit:
         self._key = key
         self._concurrency = limits.concurrency
         self._paces: dict[str, PostgresLearnedLimits] = {}
-        self._lock_number = int.from_bytes(blake2b(key.encode(), digest_size=4).digest(), signed=True)
+        self._lock_number = int.from_bytes(
+            blake2b(key.encode(), digest_size=4).digest(), signed=True
+        )
         self._slots: dict[int, Slot] = {}
         self._free: list[Slot] = []
         self._waiting: deque[_Turn] = deque()
