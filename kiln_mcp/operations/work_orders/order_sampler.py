@@ -6,8 +6,8 @@ from typing import Final
 import anyio
 
 from kiln_mcp.llm import Message, OrderBatch
+from kiln_mcp.llm.answer_schemas import choices_instruction, instruction_for
 from kiln_mcp.llm.errors import UnknownOrder
-from kiln_mcp.llm.schemas import choices_instruction, instruction_for
 from kiln_mcp.workbench.workspace import Sampler, Workspace
 
 REQUESTS_AT_ONCE: Final = 4

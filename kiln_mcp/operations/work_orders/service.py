@@ -9,8 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from kiln_mcp.jobs import Job
 from kiln_mcp.llm.errors import UnknownOrder
 from kiln_mcp.operations.job_control.answers import JobReport
-from kiln_mcp.operations.job_control.desk import desk_of
-from kiln_mcp.operations.job_control.reports import report_of
+from kiln_mcp.operations.job_control.job_client import job_client_of
+from kiln_mcp.operations.job_control.job_reports import report_of
 from kiln_mcp.operations.work_orders.answers import Batch, OrderProblem
 from kiln_mcp.operations.work_orders.batches import (
     MOST_TOKENS,
@@ -118,9 +118,9 @@ async def _wait_for_orders(workspace: Workspace, job_ids: list[str], wait_s: flo
 
     Without jobs, all that are not at rest are waited for.
     """
-    desk = desk_of(workspace)
+    job_client = job_client_of(workspace)
     if not job_ids:
-        job_ids = [job.id for job in await desk.newest() if not job.state.at_rest]
+        job_ids = [job.id for job in await job_client.newest() if not job.state.at_rest]
     shown_at = anyio.current_time()
     with anyio.move_on_after(wait_s):
         while not await takeable_count(workspace):
@@ -138,7 +138,7 @@ async def _find_all(workspace: Workspace, job_ids: list[str]) -> list[Job]:
     """Return jobs by their ids; without ids, nothing is opened."""
     if not job_ids:
         return []
-    runner = await desk_of(workspace).runner()
+    runner = await job_client_of(workspace).runner()
     return [await runner.find(job_id) for job_id in job_ids]
 
 
