@@ -14,10 +14,13 @@ OTHERS: Final[Mapping[str, str]] = {
     "allow": "Show or set the daily allowance: what may be spent without a question to you.",
     "approve": "Approve or decline the requests that wait for you: all of them, or the given IDs.",
     "demo": "Take a one-line wish to a measured, better prompt with the embedded model.",
+    "doctor": "Look at all that a session needs, and say what is wrong and what to do.",
+    "install": "Register this server in a client's list of MCP servers, and check that it answers.",
     "models": "Manage models.",
     "projects": "List the opened projects, and assign a name to one of them.",
     "serve": "Serve MCP over HTTP at /mcp and run jobs: the daemon that clients share.",
     "trust": "Let a project run its own programs: code evaluators, tool servers.",
+    "uninstall": "Remove this server from a client's list of MCP servers; nothing else changes there.",
     "worker": "Run jobs from a shared Postgres database until stopped; start any number of workers.",
 }
 """Commands for setup and service, with their first paragraph."""
