@@ -10,7 +10,7 @@ import anyio
 import click
 
 from kiln_mcp.doors.cli.failures import FAILED
-from kiln_mcp.doors.cli.terminal import print_note
+from kiln_mcp.doors.cli.terminal_output import print_note
 from kiln_mcp.doors.clients.client_files import ClientFile, client_files, find_client
 from kiln_mcp.doors.clients.handshake import shake_hands
 from kiln_mcp.doors.clients.health import Finding, Health, examine
@@ -58,10 +58,10 @@ def install(client: str, dry_run: bool, keys: tuple[str, ...]) -> None:
     except WorkbenchError:
         change.restore()
         raise
-    said = "is registered" if change.is_needed else "was registered already"
+    state = "is registered" if change.is_needed else "was registered already"
     click.echo(
         for_terminal(
-            f"The server {said} in {file.title} ({change.path}) and answers: {handshake.tools} "
+            f"The server {state} in {file.title} ({change.path}) and answers: {handshake.tools} "
             f"tools after {handshake.seconds:.1f} s. {file.restart}"
         )
     )

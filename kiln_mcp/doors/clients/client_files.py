@@ -56,24 +56,24 @@ class ClientFile:
 
     def entry(self, launch: Launch) -> dict[str, JsonValue]:
         """Return our entry in this client's form."""
-        variables: dict[str, JsonValue] = dict(launch.settings)
-        if self.reference:
-            variables |= {name: self.reference.replace("NAME", name) for name in launch.keys}
+        settings: dict[str, JsonValue] = dict(launch.settings)
+        references: dict[str, JsonValue] = {
+            name: self.reference.replace("NAME", name) for name in launch.keys if self.reference
+        }
         args: list[JsonValue] = [*launch.args]
+        entry: dict[str, JsonValue] = {"command": launch.command, "args": args}
         match self.name:
             case "opencode":
-                entry: dict[str, JsonValue] = {"type": "local", "command": [launch.command, *args]}
-                return entry | ({"environment": variables} if variables else {}) | {"enabled": True}
+                entry = {"type": "local", "command": [launch.command, *args], "enabled": True}
+                variables: dict[str, JsonValue] = {"environment": {**settings, **references}}
             case "codex":
-                entry = {"command": launch.command, "args": args}
-                entry |= {"env": dict(launch.settings)} if launch.settings else {}
-                return entry | ({"env_vars": [*launch.keys]} if launch.keys else {})
+                variables = {"env": settings, "env_vars": [*launch.keys]}
             case "vscode" | "claude-code":
-                kind: dict[str, JsonValue] = {"type": "stdio"}
+                entry = {"type": "stdio", **entry}
+                variables = {"env": {**settings, **references}}
             case _:
-                kind = {}
-        entry = {**kind, "command": launch.command, "args": args}
-        return entry | ({"env": variables} if variables else {})
+                variables = {"env": {**settings, **references}}
+        return {**entry, **{name: value for name, value in variables.items() if value}}
 
 
 def client_files(
@@ -94,12 +94,12 @@ def client_files(
             programs = Path(environment.get("APPDATA") or home / "AppData" / "Roaming")
         case _:
             programs = config
-    zed = programs / "Zed" if platform == "win32" else config / "zed"
+    zed_folder = programs / "Zed" if platform == "win32" else config / "zed"
     codex = Path(environment.get("CODEX_HOME") or home / ".codex")
     claude = environment.get("CLAUDE_CONFIG_DIR")
     claude_code = Path(claude) / ".claude.json" if claude else home / ".claude.json"
     usual = ("mcpServers",)
-    again = "Start it again."
+    start = "Start it again."
     files = (
         ClientFile(
             "claude-desktop",
@@ -109,7 +109,7 @@ def client_files(
             "",
             "Quit Claude Desktop and open it again.",
         ),
-        ClientFile("claude-code", "Claude Code", claude_code, usual, "${NAME}", again),
+        ClientFile("claude-code", "Claude Code", claude_code, usual, "${NAME}", start),
         ClientFile(
             "vscode",
             "VS Code",
@@ -118,13 +118,13 @@ def client_files(
             "${env:NAME}",
             "VS Code asks whether you trust the server when it is used first.",
         ),
-        ClientFile("cursor", "Cursor", home / ".cursor" / "mcp.json", usual, "${env:NAME}", again),
-        ClientFile("zed", "Zed", zed / "settings.json", ("context_servers",), "", again),
+        ClientFile("cursor", "Cursor", home / ".cursor" / "mcp.json", usual, "${env:NAME}", start),
+        ClientFile("zed", "Zed", zed_folder / "settings.json", ("context_servers",), "", start),
         ClientFile(
-            "codex", "Codex", codex / "config.toml", ("mcp_servers",), "NAME", again, is_toml=True
+            "codex", "Codex", codex / "config.toml", ("mcp_servers",), "NAME", start, is_toml=True
         ),
         ClientFile(
-            "gemini", "Gemini CLI", home / ".gemini" / "settings.json", usual, "$NAME", again
+            "gemini", "Gemini CLI", home / ".gemini" / "settings.json", usual, "$NAME", start
         ),
         ClientFile(
             "opencode",
@@ -132,7 +132,7 @@ def client_files(
             config / "opencode" / "opencode.json",
             ("mcp",),
             "{env:NAME}",
-            again,
+            start,
         ),
         ClientFile(
             "windsurf",
@@ -140,7 +140,7 @@ def client_files(
             home / ".codeium" / "windsurf" / "mcp_config.json",
             usual,
             "${env:NAME}",
-            again,
+            start,
         ),
     )
     return {file.name: file for file in files}

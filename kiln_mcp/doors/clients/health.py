@@ -1,5 +1,6 @@
 """Look at all that a session needs: the home, the daemon, models, keys, and programs beside."""
 
+import importlib.util
 import os
 import shutil
 import stat
@@ -163,9 +164,7 @@ def examine_chromium() -> Finding:
 
 def examine_postgres() -> Finding:
     """Look for the driver of Postgres, which shares jobs between machines."""
-    try:
-        import psycopg  # noqa: F401 - only whether it is there
-    except ImportError:
+    if importlib.util.find_spec("psycopg") is None:
         remedy = 'pip install "kiln-mcp-server[postgres]" to share jobs between machines'
         return Finding("Postgres", Health.OPTIONAL, "its driver is not installed", remedy)
     return Finding("Postgres", Health.GOOD, "its driver is installed")

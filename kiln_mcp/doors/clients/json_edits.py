@@ -1,8 +1,8 @@
 """Edits of JSON files with comments that leave every other byte as it is.
 
 Editors keep their settings as JSON with comments and commas before closing brackets (JSONC). A
-parser that writes the file anew would lose the person's comments and layout. So the places of an
-object's members are read, and only the member's own text is changed.
+parser that writes the whole file again would lose the person's comments and layout. So the places
+of an object's members are read, and only the member's own text is changed.
 """
 
 import json
@@ -61,7 +61,7 @@ def value_at(text: str, path: Sequence[str]) -> JsonValue:
     Raises:
         NotJson: The text is not JSON.
     """
-    start = _Scanner(text).whole()
+    start = _Scanner(text).root()
     for key in path:
         scanner = _Scanner(text)
         member = scanner.object_at(start).member(key) if text[start : start + 1] == "{" else None
@@ -79,7 +79,7 @@ def with_value(text: str, path: Sequence[str], value: JsonValue) -> str:
     """
     if not text.strip():
         text = "{}\n"
-    place = _Scanner(text).whole()
+    place = _Scanner(text).root()
     for depth, key in enumerate(path):
         if text[place] != "{":
             raise NotJson(text, place, f"the value above {key!r} is no object")
@@ -92,7 +92,7 @@ def with_value(text: str, path: Sequence[str], value: JsonValue) -> str:
             return _with_member(text, holder, key, rest)
         place = member.value
     end = _Scanner(text).skip_value(place)
-    return text[:place] + _written(text, value, _indentation(text, place)) + text[end:]
+    return text[:place] + _json_text(text, value, _indentation(text, place)) + text[end:]
 
 
 def without_value(text: str, path: Sequence[str]) -> str:
@@ -101,7 +101,7 @@ def without_value(text: str, path: Sequence[str]) -> str:
     Raises:
         NotJson: The text is not JSON.
     """
-    place = _Scanner(text).whole()
+    place = _Scanner(text).root()
     for key in path[:-1]:
         member = _Scanner(text).object_at(place).member(key) if text[place] == "{" else None
         if member is None:
@@ -151,12 +151,12 @@ def _with_member(text: str, holder: _Object, key: str, value: JsonValue) -> str:
         indentation = _indentation(text, holder.members[-1].start)
     else:
         indentation = _indentation(text, holder.start) + _unit(text)
-    entry = f"{json.dumps(key)}: {_written(text, value, indentation)}"
+    entry = f"{json.dumps(key)}: {_json_text(text, value, indentation)}"
     if not holder.members:
         closing = _indentation(text, holder.start)
         inside = text[holder.start + 1 : holder.end - 1]
-        kept = inside.rstrip() if inside.strip() else ""
-        body = f"{{{kept}{newline}{indentation}{entry}{newline}{closing}}}"
+        comments = inside.rstrip() if inside.strip() else ""
+        body = f"{{{comments}{newline}{indentation}{entry}{newline}{closing}}}"
         return text[: holder.start] + body + text[holder.end :]
     last = holder.members[-1]
     place = last.end
@@ -166,7 +166,7 @@ def _with_member(text: str, holder: _Object, key: str, value: JsonValue) -> str:
     return f"{text[:place]},{newline}{indentation}{entry}{text[place:]}"
 
 
-def _written(text: str, value: JsonValue, indentation: str) -> str:
+def _json_text(text: str, value: JsonValue, indentation: str) -> str:
     """Return a value as JSON in the layout of the file."""
     newline = "\r\n" if "\r\n" in text else "\n"
     lines = json.dumps(value, indent=_unit(text), ensure_ascii=False).splitlines()
@@ -220,7 +220,7 @@ class _Scanner:
         self._text = text
         self._depth = 0
 
-    def whole(self) -> int:
+    def root(self) -> int:
         """Return where the one value of the text begins.
 
         Raises:

@@ -32,26 +32,26 @@ class FileChange:
     Attributes:
         client: Whose file.
         path: The file itself, links followed.
-        before: Its bytes; None if there is no file.
-        after: Its bytes after the change.
+        old_content: Its bytes; None if there is no file.
+        new_content: Its bytes after the change.
     """
 
     client: ClientFile
     path: Path
-    before: bytes | None
-    after: bytes
+    old_content: bytes | None
+    new_content: bytes
 
     @property
     def is_needed(self) -> bool:
         """Whether the change does anything."""
-        return self.before != self.after
+        return self.old_content != self.new_content
 
     def difference(self) -> str:
         """Return the changed lines as a unified difference."""
         return "".join(
             difflib.unified_diff(
-                _text(self.before or b"").splitlines(keepends=True),
-                _text(self.after).splitlines(keepends=True),
+                _text(self.old_content or b"").splitlines(keepends=True),
+                _text(self.new_content).splitlines(keepends=True),
                 str(self.path),
                 str(self.path),
                 n=2,
@@ -65,7 +65,7 @@ class FileChange:
             Refusal: Another program has changed it since it was read.
             storage.errors.WriteError: The disk refused; nothing was changed.
         """
-        if _read(self.path) != self.before:
+        if _read(self.path) != self.old_content:
             raise Refusal(
                 "{path} has been changed by another program just now. Nothing was written. Close "
                 "{title}, and run the command again.",
@@ -74,13 +74,13 @@ class FileChange:
             )
         backup = None
         mode = _NEW_FILE
-        if self.before is not None:
+        if self.old_content is not None:
             mode = stat.S_IMODE(self.path.stat().st_mode)
             backup = self._backup_path()
-            write_atomically(backup, self.before)
+            write_atomically(backup, self.old_content)
             backup.chmod(mode)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path, self.after)
+        write_atomically(self.path, self.new_content)
         self.path.chmod(mode)
         return backup
 
@@ -90,20 +90,20 @@ class FileChange:
         Raises:
             storage.errors.WriteError: The disk refused.
         """
-        if _read(self.path) != self.after:
+        if _read(self.path) != self.new_content:
             return
-        if self.before is None:
+        if self.old_content is None:
             self.path.unlink()
         else:
-            write_atomically(self.path, self.before)
+            write_atomically(self.path, self.old_content)
 
     def _backup_path(self) -> Path:
-        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        path = self.path.with_name(f"{self.path.name}.{now}.backup")
+        time = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        path = self.path.with_name(f"{self.path.name}.{time}.backup")
         number = 1
         while path.exists():
             number += 1
-            path = self.path.with_name(f"{self.path.name}.{now}-{number}.backup")
+            path = self.path.with_name(f"{self.path.name}.{time}-{number}.backup")
         return path
 
 
@@ -158,9 +158,9 @@ def own_launch(settings: tuple[tuple[str, str], ...] = (), keys: tuple[str, ...]
 
 def _change(client: ClientFile, edit: Callable[[str], str]) -> FileChange:
     path = client.path.resolve()  # a link to a person's collection of settings stays a link
-    before = _read(path)
+    old_content = _read(path)
     try:
-        after = edit(_text(before or b""))
+        new_text = edit(_text(old_content or b""))
     except (NotJson, TOMLKitError) as error:
         raise Refusal(
             "{path} is not valid {kind}: {reason}. Nothing was changed. Correct the file, and run "
@@ -175,7 +175,7 @@ def _change(client: ClientFile, edit: Callable[[str], str]) -> FileChange:
             "command again.",
             path=path,
         ) from error
-    return FileChange(client, path, before, after.encode())
+    return FileChange(client, path, old_content, new_text.encode())
 
 
 def _read(path: Path) -> bytes | None:
@@ -202,13 +202,14 @@ def _text(content: bytes) -> str:
     return content.decode("utf-8")
 
 
-def _table(document: tomlkit.TOMLDocument | Table, path: list[str]) -> object | None:
-    node: object = document
+def _table(document: tomlkit.TOMLDocument, path: list[str]) -> Table | None:
+    holder: tomlkit.TOMLDocument | Table = document
     for key in path:
-        if not isinstance(node, dict) or key not in node:
+        inner = holder[key] if key in holder else None  # noqa: SIM401 - its `get` has no type
+        if not isinstance(inner, Table):
             return None
-        node = node[key]  # pyright: ignore[reportUnknownVariableType]
-    return node
+        holder = inner
+    return holder if isinstance(holder, Table) else None
 
 
 def _with_table(text: str, path: list[str], entry: dict[str, JsonValue]) -> str:
@@ -237,7 +238,7 @@ def _without_table(text: str, path: list[str]) -> str:
     """Return TOML without an entry."""
     document = tomlkit.parse(text)
     holder = _table(document, path[:-1])
-    if not isinstance(holder, Table) or path[-1] not in holder:
+    if holder is None or path[-1] not in holder:
         return text
     holder.remove(path[-1])
     return tomlkit.dumps(document)

@@ -36,7 +36,7 @@ def test_an_entry_names_secrets_and_never_holds_their_values(
     monkeypatch.setenv("OPENAI_API_KEY", "sk-canary")
     file = client(tmp_path, name)
     change = plan_entry(file, LAUNCH)
-    assert b"sk-canary" not in change.after
+    assert b"sk-canary" not in change.new_content
     assert change.write() is None  # there was nothing to keep
     assert is_registered(file)
     assert file.path.stat().st_mode & 0o777 == 0o600
