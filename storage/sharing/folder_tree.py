@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from storage.atomic_write import UNFINISHED
+from storage.conflict_copies import copied_paths
 from storage.git.errors import GitError
 from storage.git.git import Git
 from storage.git.safety import fault_of, unshared_files
@@ -87,7 +88,7 @@ def _filter_lines(git: Git, index: Mapping[str, str]) -> list[str]:
 
 
 def _new_parts(git: Git, index: Mapping[str, str], theirs: str | None) -> list[str]:
-    """Return the new files that are part of the project; no other file is read."""
+    """Return the new files that are part of the project, and copies of none; few are read."""
     options = ("-z", "--exclude-standard", "--", ".", ":(exclude,glob)**/.*.new")
     paths = git.lines("ls-files", "-o", *options, extra=index)
     new = [path for path in paths if not path.endswith("/")]  # a nested repository
@@ -99,6 +100,7 @@ def _new_parts(git: Git, index: Mapping[str, str], theirs: str | None) -> list[s
         their_paths = git.lines("ls-tree", "-r", "-z", "--name-only", theirs, "--", ".")
         still_foreign = set(unshared_files([*index_paths, *new, *their_paths]))
         foreign -= set(their_paths) - still_foreign
+    foreign |= copied_paths(git.folder, new, index_paths)
     return [path for path in new if path not in foreign]
 
 
