@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, cast
 
 from storage.files import read_plain
-from storage.format.copies import copied_name, copy_order, is_spare_record
+from storage.format.copies import copied_folder, copied_name, copy_order, is_spare_record
 from storage.format.layout import PROJECT_FILE, Place, children_of, place_at, place_of
 from storage.records import Project
 
@@ -60,9 +60,15 @@ def _in_record(
     names = _names(f"{project}/{folder}")
     files = {name for name, is_folder in names.items() if not is_folder}
     yield from copies_among(prefix, files, place)
-    for child in children_of(place.record):
-        if names.get(child.folder):
-            yield from _in_container(project, f"{prefix}{child.folder}", child, folder_copies)
+    children = {child.folder: child for child in children_of(place.record)}
+    for name in names:
+        if names[name] and name in children:
+            yield from _in_container(project, f"{prefix}{name}", children[name], folder_copies)
+        elif names[name] and (original := copied_folder(name, children)):
+            path = f"{prefix}{name}"
+            if _holds_records(f"{project}/{path}", children[original]):
+                record = f"{prefix}{place.file_name}"
+                yield ConflictCopy(path, f"{prefix}{original}", record, is_folder=True)
 
 
 def copies_among(prefix: str, files: Collection[str], place: Place) -> Iterator[ConflictCopy]:
@@ -106,6 +112,14 @@ def _in_container(
             yield ConflictCopy(f"{folder}/{name}", original, record, is_folder=True)
 
 
+def _holds_records(container: str, place: Place) -> bool:
+    """Whether a folder holds folders of records of a kind."""
+    return any(
+        is_folder and os.path.lexists(f"{container}/{name}/{place.file_name}")
+        for name, is_folder in _names(container).items()
+    )
+
+
 def _belongs_to(name: str, record_id: str) -> bool:
     """Whether the name of a folder without a record begins with a record's id."""
     return record_id.isdigit() and name.startswith(record_id)
@@ -139,7 +153,7 @@ def copied_paths(project: Path, new_paths: Sequence[str], paths: Sequence[str]) 
         if place is not None:
             prefix = f"{folder}/" if folder else ""
             copies |= {copy.path for copy in copies_among(prefix, files[folder], place)}
-    folders = _copied_folders(project, new_paths, paths)
+    folders = _copied_folders(project, new_paths, paths) | _copied_containers(new_paths)
     return {
         path
         for path in new_paths
@@ -175,6 +189,21 @@ def _copied_folders(project: Path, new_paths: Sequence[str], paths: Sequence[str
             file = f"{sibling}/{place.file_name}"
             if _id_at(project, file) == record_id and copy_order(file, record_id) < own:
                 copies.add(folder)
+    return copies
+
+
+def _copied_containers(new_paths: Sequence[str]) -> set[str]:
+    """Return the folders that copy a folder of records, such as "runs 2"."""
+    copies: set[str] = set()
+    for path in new_paths:
+        parts = path.split("/")
+        for end in range(0, len(parts) - 2, 2):
+            place = place_at(PurePosixPath(*parts[:end]))
+            if place is None:
+                break
+            children = [child.folder for child in children_of(place.record)]
+            if parts[end] not in children and copied_folder(parts[end], children):
+                copies.add("/".join(parts[: end + 1]))
     return copies
 
 

@@ -79,6 +79,11 @@ def copied_name(name: str, names: Collection[str]) -> str | None:
     return None
 
 
+def copied_folder(name: str, folders: Collection[str]) -> str | None:
+    """Return which of some folders a folder's name copies, such as "runs" for "runs 2"."""
+    return next((stem for stem in _shorter_stems(name) if stem in folders), None)
+
+
 def _shorter_stems(stem: str) -> Iterable[str]:
     """Yield the stems that a drive could have made a stem of, the shortest first."""
     starts = [stem]

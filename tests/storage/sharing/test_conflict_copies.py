@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import Eval, EvalOutputScore, ProjectStore, Task, TaskOutput, TaskRun
+from storage import Eval, EvalOutputScore, Feedback, ProjectStore, Task, TaskOutput, TaskRun
 from storage.errors import Refusal
 from storage.index.queries import RunQuery
 from storage.records import TaskOutputRating
@@ -157,6 +157,39 @@ async def test_a_copied_task_brings_what_only_it_has_and_the_record_keeps_the_re
     assert plan.summary == "Add 1 run"
     await settle(ana, plan)
     assert {one.input for one in await ana.children(task, TaskRun)} == {"hi", "only there"}
+    assert await ana.copies() == []
+
+
+async def test_a_copied_folder_of_runs_is_named_not_sent_and_taken_in(ana: ProjectStore) -> None:
+    task, run = await one_run(ana)
+    runs = ana.side_folder(run).parent
+    copy_folder = Path(shutil.copytree(runs, runs.with_name("runs 2")))
+    shutil.copytree(copy_folder / run.id, copy_folder / "111111111111")
+    file = copy_folder / "111111111111" / "task_run.kiln"
+    copy_file(file, "{}", id="111111111111", input="only there")
+    (copy,) = await ana.copies()
+    assert copy.path.endswith("/runs 2")
+    assert (await Sharing(ana).sync()).outgoing == ""
+    await settle(ana, settlement(ana.folder, copy, CopyChoice.MERGE))
+    assert {one.input for one in await ana.children(task, TaskRun)} == {"hi", "only there"}
+    assert await ana.copies() == []
+
+
+async def test_a_part_of_a_copied_folder_without_its_record_is_taken_in(ana: ProjectStore) -> None:
+    task, run = await one_run(ana)
+    folder = ana.side_folder(task)
+    other = folder.with_name(f"{folder.name} (1)")
+    shutil.copytree(folder / "runs", other / "runs")
+    new = other / "runs" / run.id / "feedback" / "222222222222"
+    new.mkdir(parents=True)
+    feedback = Feedback(id="222222222222", feedback="Good.", source="run-page")
+    (new / "feedback.kiln").write_text(feedback.model_dump_json(), "utf-8")
+    (copy,) = await ana.copies()
+    assert (await Sharing(ana).sync()).outgoing == ""
+    with pytest.raises(Refusal, match="no record of its own"):
+        settlement(ana.folder, copy, CopyChoice.REPLACE)
+    await settle(ana, settlement(ana.folder, copy, CopyChoice.MERGE))
+    assert [one.feedback for one in await ana.children(run, Feedback)] == ["Good."]
     assert await ana.copies() == []
 
 
