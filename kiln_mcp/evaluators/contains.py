@@ -10,7 +10,7 @@ from kiln_mcp.evaluators.evaluator import (
     Skipped,
     properties_of,
 )
-from kiln_mcp.evaluators.value_comparison import normal_text, quote
+from kiln_mcp.evaluators.text_comparison import normal_text, quote
 from kiln_mcp.evaluators.values import ValuePair, as_text, check_value_expression, value_pair
 from kiln_mcp.run_configs.templates import Case
 from storage import ComparisonRules, Contains, EvalConfig
@@ -42,6 +42,8 @@ class ContainsEvaluator(Check):
             normal_text(as_text(value), _RULES, is_case_sensitive=settings.case_sensitive)
             for value in (pair.actual, pair.expected)
         )
+        if not expected:
+            return Skipped("missing_reference_key", "The text to search is empty: all contain it.")
         return CheckResult(
             (expected in actual) == (settings.mode == "must_contain"),
             f"{quote(as_text(pair.actual))} against {quote(as_text(pair.expected))}",

@@ -9,7 +9,7 @@ from kiln_mcp.evaluators.evaluator import (
     Skipped,
     properties_of,
 )
-from kiln_mcp.evaluators.value_comparison import quote
+from kiln_mcp.evaluators.text_comparison import quote
 from kiln_mcp.evaluators.values import (
     ExtractedValue,
     as_text,

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from kiln_mcp.evaluators.checks import CheckResult
 from kiln_mcp.evaluators.evaluator import Skipped, missing_reference
-from kiln_mcp.evaluators.value_comparison import json_text, normal_text
+from kiln_mcp.evaluators.text_comparison import json_text, normal_text
 from kiln_mcp.run_configs.errors import ExtractionFailed, unusable_pattern
 from kiln_mcp.run_configs.templates import (
     Case,
@@ -134,6 +134,8 @@ def as_set(value: object) -> frozenset[str]:
 
 def _item_text(item: object) -> str:
     """Return an item as text in which equal items look the same."""
+    if isinstance(item, float) and item.is_integer():
+        item = int(item)
     return normal_text(json_text(cast("JsonValue", item)), _USUAL_RULES)
 
 
