@@ -125,7 +125,10 @@ def items_of(schema: Schema) -> Schema:
 
 def is_object_schema(schema: Schema | None) -> bool:
     """Whether a schema allows objects alone."""
-    return bool(schema) and types_of(_joined(schema or {}, schema or {})) == {"object"}
+    if not schema:
+        return False
+    joined = _joined(schema, schema)
+    return types_of(joined) == {"object"} or ("properties" in joined and not types_of(joined))
 
 
 def _allows(schema: Schema, value: JsonValue) -> bool:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import count
 from typing import Final, cast
 
 from pydantic import JsonValue
@@ -30,6 +31,8 @@ from storage.records.evaluator import ComparisonRules, FieldRules
 
 _SECONDS_A_DAY: Final = 86_400
 _SHOWN_DIFFERENCES: Final = 5
+_MOST_STEPS: Final = 200_000
+"""Values of one output that are compared, those of lists in pairs."""
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ].*)?", re.ASCII)
 
 
@@ -104,28 +107,36 @@ def compare_values(
         actual_text = actual if isinstance(actual, str) else json.dumps(actual, ensure_ascii=False)
         same = is_same_text(actual_text, expected_value, rules, is_case_sensitive=is_case_sensitive)
         detail = "" if same else difference(actual_text, expected_value)
-        return ValueComparison(FieldResult(same, detail))
+        return _as_whole(FieldResult(same, detail), schema)
     actual_value = structure(actual, is_json=True)
     comparer = _Comparer(rules, schema or ANY_SCHEMA, is_case_sensitive=is_case_sensitive)
     try:
         total = comparer.compare(actual_value, expected_value, schema or ANY_SCHEMA, ())
-    except RecursionError:
-        same = json_text(actual) == json_text(expected)
-        return ValueComparison(FieldResult(same, "" if same else "nested too deeply to compare"))
-    if isinstance(expected_value, dict) and not isinstance(actual_value, dict):
-        return ValueComparison(total, _all_different(comparer.fields, schema, total.detail))
+    except (RecursionError, _TooMuch):
+        same = json_text(actual_value) == json_text(expected_value)
+        return _as_whole(FieldResult(same, "" if same else "too large to compare"), schema)
+    if not isinstance(expected_value, dict):
+        return _as_whole(total, schema)
+    if not isinstance(actual_value, dict):
+        return ValueComparison(total, _all_different(comparer.fields, schema))
     return ValueComparison(total, comparer.fields)
 
 
+def _as_whole(total: FieldResult, schema: Schema | None) -> ValueComparison:
+    """Return a comparison of values that were not compared field by field."""
+    part = replace(total, detail="", counts=None)
+    return ValueComparison(total, dict.fromkeys(field_paths(schema), part))
+
+
 def _all_different(
-    fields: Mapping[Path, FieldResult], schema: Schema | None, detail: str
+    fields: Mapping[Path, FieldResult], schema: Schema | None
 ) -> dict[Path, FieldResult]:
     """Return the fields of an output that is no object: none agrees, also none that is null."""
-    lost = FieldResult(is_equal=False, detail=detail, is_in_output=False)
-    paths = [*fields, *(path for path in field_paths(schema) if path not in fields)]
+    lost = FieldResult(is_equal=False, is_in_output=False, is_expected=False)
+    known = dict.fromkeys(field_paths(schema), lost) | dict(fields)
     return {
-        path: replace(fields.get(path, lost), is_equal=False, detail="the output is no object")
-        for path in paths
+        path: replace(part, is_equal=False, detail="the output is no object")
+        for path, part in known.items()
     }
 
 
@@ -146,6 +157,10 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON value")
 
 
+class _TooMuch(Exception):
+    """More values are to be compared than one output may take."""
+
+
 class _Comparer:
     """Compares values and notes each field of an object by its path.
 
@@ -160,12 +175,15 @@ class _Comparer:
         self._root = root
         self._is_case_sensitive = is_case_sensitive
         self._is_brief = False
+        self._steps = count(1)
         self.fields: dict[Path, FieldResult] = {}
 
     def compare(
         self, actual: JsonValue, expected: JsonValue, schema: Schema, path: Path
     ) -> FieldResult:
         """Compare two values, and all fields below them."""
+        if next(self._steps) > _MOST_STEPS:
+            raise _TooMuch
         schema = branch_of(schema, self._root, actual if expected is None else expected)
         actual, expected = as_typed(actual, schema), as_typed(expected, schema)
         if isinstance(expected, dict):
@@ -297,7 +315,9 @@ class _Comparer:
         return "" if self._is_brief else difference(actual, expected)
 
     def _inner(self) -> "_Comparer":
-        return _Comparer(self._rules, self._root, is_case_sensitive=self._is_case_sensitive)
+        inner = _Comparer(self._rules, self._root, is_case_sensitive=self._is_case_sensitive)
+        inner._steps = self._steps
+        return inner
 
     def _is_same_scalar(
         self, actual: JsonValue, expected: JsonValue, schema: Schema, path: Path
