@@ -376,8 +376,8 @@ class ProjectReader:
         pairs = await self._index.ask(lambda index: index.copies())
         folders = [folder_copy(*pair) for pair in pairs]
         paths = [copy.path for copy in folders]
-        others = await anyio.to_thread.run_sync(copies_below, self.folder, paths)
-        return sorted([*folders, *others], key=lambda copy: copy.path)
+        files = await anyio.to_thread.run_sync(copies_below, self.folder, paths)
+        return sorted([*folders, *files], key=lambda copy: copy.path)
 
     async def duplicates(self) -> list[RecordProblem]:
         """Return the records whose id another one has that lies elsewhere, below another parent.

@@ -14,7 +14,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from kiln_mcp.evaluators.evaluator import Score
-from kiln_mcp.evaluators.item_matching import MEASURES, ListCounts
+from kiln_mcp.evaluators.item_matches import MEASURES, ListCounts
 from kiln_mcp.evaluators.scales import scale_value
 from kiln_mcp.evaluators.schema_parts import Path, field_paths
 from kiln_mcp.evaluators.value_comparison import FieldResult, ValueComparison

@@ -66,12 +66,12 @@ def _target(schema: Schema, root: Schema) -> Schema:
 
 def branch_of(schema: Schema, root: Schema, value: JsonValue) -> Schema:
     """Return the schema of a value: references followed, and of each choice the branch it takes."""
-    schema = _joined(schema, root)
+    schema = _with_references(schema, root)
     for _ in range(_DEEPEST_CHOICE):
         word = next((word for word in _CHOICES if _members(schema, word)), None)
         if word is None:
             break
-        branches = [_joined(choice, root) for choice in _members(schema, word)]
+        branches = [_with_references(choice, root) for choice in _members(schema, word)]
         suitable = [branch for branch in branches if _allows(branch, value)]
         best = max(suitable or branches, key=lambda branch: _fit(branch, value))
         rest = {key: part for key, part in schema.items() if key != word}
@@ -79,7 +79,7 @@ def branch_of(schema: Schema, root: Schema, value: JsonValue) -> Schema:
     return schema
 
 
-def _joined(schema: Schema, root: Schema) -> Schema:
+def _with_references(schema: Schema, root: Schema) -> Schema:
     """Return a schema with what its `$ref` and its `allOf` name."""
     target = _target(schema, root)
     for member in _members(target, "allOf"):
@@ -88,11 +88,11 @@ def _joined(schema: Schema, root: Schema) -> Schema:
 
 
 def _join(first: Schema, second: Schema) -> Schema:
-    joined: dict[str, JsonValue] = {**first, **second}
-    own, others = first.get("properties"), second.get("properties")
-    if isinstance(own, dict) and isinstance(others, dict):
-        joined["properties"] = {**own, **others}
-    return joined
+    union: dict[str, JsonValue] = {**first, **second}
+    own, second_fields = first.get("properties"), second.get("properties")
+    if isinstance(own, dict) and isinstance(second_fields, dict):
+        union["properties"] = {**own, **second_fields}
+    return union
 
 
 def _fit(branch: Schema, value: JsonValue) -> tuple[int, int]:
@@ -127,8 +127,8 @@ def is_object_schema(schema: Schema | None) -> bool:
     """Whether a schema allows objects alone."""
     if not schema:
         return False
-    joined = _joined(schema, schema)
-    return types_of(joined) == {"object"} or ("properties" in joined and not types_of(joined))
+    union = _with_references(schema, schema)
+    return types_of(union) == {"object"} or ("properties" in union and not types_of(union))
 
 
 def _allows(schema: Schema, value: JsonValue) -> bool:

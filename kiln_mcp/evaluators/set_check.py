@@ -15,7 +15,7 @@ from kiln_mcp.evaluators.evaluator import (
     properties_of,
 )
 from kiln_mcp.evaluators.field_scores import share_score
-from kiln_mcp.evaluators.item_matching import MEASURES, ListCounts
+from kiln_mcp.evaluators.item_matches import MEASURES, ListCounts
 from kiln_mcp.evaluators.values import as_set, check_value_expression, value_pair
 from kiln_mcp.run_configs.templates import Case
 from storage import EvalConfig, EvalOutputScore, SetCheck

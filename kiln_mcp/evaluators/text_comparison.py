@@ -55,10 +55,10 @@ def _without_punctuation(at: int, text: str) -> str:
     character = text[at]
     if character.isalnum() or character == "_":
         return character
-    before, after = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
-    if character in _SIGNS and after.isdigit() and not (before.isalnum() or before == "_"):
+    previous, following = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
+    if character in _SIGNS and following.isdigit() and not (previous.isalnum() or previous == "_"):
         return "-"
-    if character in _SEPARATORS and before.isdigit() and after.isdigit():
+    if character in _SEPARATORS and previous.isdigit() and following.isdigit():
         return character
     category = unicodedata.category(character)
     if category == "Cf":

@@ -15,7 +15,7 @@ from typing import Final, cast
 
 from pydantic import JsonValue
 
-from kiln_mcp.evaluators.item_matching import ListCounts, count_matches
+from kiln_mcp.evaluators.item_matches import ListCounts, count_matches
 from kiln_mcp.evaluators.schema_parts import (
     ANY_SCHEMA,
     Path,
@@ -132,11 +132,11 @@ def _all_different(
     fields: Mapping[Path, FieldResult], schema: Schema | None
 ) -> dict[Path, FieldResult]:
     """Return the fields of an output that is no object: none agrees, also none that is null."""
-    lost = FieldResult(is_equal=False, is_in_output=False, is_expected=False)
-    known = dict.fromkeys(field_paths(schema), lost) | dict(fields)
+    no_field = FieldResult(is_equal=False, is_in_output=False, is_expected=False)
+    results = dict.fromkeys(field_paths(schema), no_field) | dict(fields)
     return {
         path: replace(part, is_equal=False, detail="the output is no object")
-        for path, part in known.items()
+        for path, part in results.items()
     }
 
 

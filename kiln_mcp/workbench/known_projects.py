@@ -132,7 +132,7 @@ class KnownProjects:
         below = reference.path
         if owners := [project for project in namesakes if project.keeps_name]:
             if existing and owners[-1] not in existing:
-                raise _moved(reference.text, owners[-1].folder, existing)
+                raise _missing_choice(reference.text, owners[-1].folder, existing)
             existing, below = [owner for owner in owners[-1:] if owner.exists], None
         folders = [project.folder for project in existing]
         if below is not None and _holds_project(below) and below not in _with_targets(folders):
@@ -307,7 +307,9 @@ def _missing(reference: str, folder: Path) -> UnknownProject:
     )
 
 
-def _moved(reference: str, folder: Path, others: Sequence[KnownProject]) -> UnknownProject:
+def _missing_choice(
+    reference: str, folder: Path, namesakes: Sequence[KnownProject]
+) -> UnknownProject:
     return UnknownProject(
         "The project '{reference}' that the person chose is not there any more: its folder was "
         "{folder}. Another project of this name is in {others}, and is not meant. If it was moved, "
@@ -316,7 +318,7 @@ def _moved(reference: str, folder: Path, others: Sequence[KnownProject]) -> Unkn
         "FOLDER",
         reference=reference,
         folder=folder,
-        others=" and ".join(excerpt(project.folder) for project in others),
+        others=" and ".join(excerpt(project.folder) for project in namesakes),
     )
 
 

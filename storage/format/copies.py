@@ -32,7 +32,7 @@ _FIRST: Final = re.compile(
     r"(?:copy|kopie|copie|copia|cópia)(?: \(\d+\))?(?: (?:of|von|de|di))? ", re.IGNORECASE
 )
 """What precedes it where the copy was made by hand."""
-_ALONE: Final = re.compile(r"kiln_mcp_(?:labels|draws|runs|data_report)|scorer|tool|SKILL")
+_FIXED_NAMES: Final = re.compile(r"kiln_mcp_(?:labels|draws|runs|data_report)|scorer|tool|SKILL")
 """Stems of files beside records whose copies are told without the file itself."""
 _OURS: Final = re.compile(r"kiln_mcp_\w+|scorer|tool|SKILL|[^.]+\.\w+")
 """Stems of files beside records that the workbench or Kiln names."""
@@ -73,7 +73,7 @@ def copied_name(name: str, names: Collection[str]) -> str | None:
         return None
     for stem in _shorter_stems(file.stem):
         is_named = _OURS.fullmatch(stem) or _CLASH.search(file.stem.removeprefix(stem))
-        is_there = f"{stem}{file.suffix}" in names or _ALONE.fullmatch(stem)
+        is_there = f"{stem}{file.suffix}" in names or _FIXED_NAMES.fullmatch(stem)
         if is_named and is_there:
             return f"{stem}{file.suffix}"
     return None

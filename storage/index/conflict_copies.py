@@ -41,9 +41,9 @@ class ConflictCopies:
     def note_removal(self, rows: Iterable[int]) -> None:
         """Note that records are about to be removed."""
         for row in rows:
-            found = self._connection.execute(sql.KEY_OF, {"row": row}).fetchone()
-            if found is not None:
-                path, *key = cast("tuple[str, str, str, str]", found)
+            key_row = self._connection.execute(sql.KEY_OF, {"row": row}).fetchone()
+            if key_row is not None:
+                path, *key = cast("tuple[str, str, str, str]", key_row)
                 self.copies.discard(path)
                 self.note(*key)
 
@@ -57,14 +57,14 @@ class ConflictCopies:
             )
             if not rows or (len(rows) == 1 and rows[0][2] is None):
                 continue
-            (top, first, former), *others = sorted(
+            (top, first, former), *later_rows = sorted(
                 rows, key=lambda row: copy_order(row[1], record_id)
             )
             if former is not None:  # without a row it is new, also for another process
                 self._connection.execute(sql.REMOVE, {"row": top})
                 self._former.append(first)
                 self.copies.discard(first)
-            for row, path, copy_of in others:
+            for row, path, copy_of in later_rows:
                 if copy_of != first:
                     self._set_apart(row, path, first)
         self._changed.clear()

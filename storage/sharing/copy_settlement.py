@@ -240,14 +240,14 @@ def _merger(project: Path, copy: ConflictCopy, versions: Mapping[str, bytes]) ->
         elif path in contents:
             other_files.append(path)
     own = document_of(contents[copy.record][0]) if copy.record in contents else None
-    before = document_of(_content(project, copy.record)) or {}
+    old_document = document_of(_content(project, copy.record)) or {}
     return Settlement(
         copy,
         CopyChoice.MERGE,
         versions,
         contents,
         summary(changes, other_files),
-        tuple(field_changes(before, own)) if own else (),
+        tuple(field_changes(old_document, own)) if own else (),
         tuple(questions),
     )
 

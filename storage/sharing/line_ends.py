@@ -1,7 +1,7 @@
 """Keep the line ends that files have in the history, so that a change of one line is one line.
 
 Rules such as `eol=lf` make git store other line ends than an older history has. Each file would
-change as a whole, in the name of whoever syncs next.
+change as a whole, in the name of the person who syncs next.
 """
 
 from collections.abc import Mapping, Sequence

@@ -28,7 +28,7 @@ class CopySettled(Result):
 
     path: str
     done: str
-    remaining: int = Field(description="Copies that wait to be settled.")
+    remaining: int = Field(description="Copies that wait to be outcome.")
     next: list[NextStep]
 
 
@@ -41,8 +41,8 @@ def copies_said(copies: Sequence[ConflictCopy], limit: int) -> list[str]:
 
 def _description(copy: ConflictCopy) -> str:
     kind = noun(PurePosixPath(copy.record).stem)
-    what = f"the folder of the {kind}" if copy.is_folder else f"a file of the {kind}"
-    return f"a conflict copy of {what}, {copy.original}. It is neither read nor counted"
+    subject = f"the folder of the {kind}" if copy.is_folder else f"a file of the {kind}"
+    return f"a conflict copy of {subject}, {copy.original}. It is neither read nor counted"
 
 
 @capability(effect=Effect.DESTROYS, title="Settle a conflict copy")
@@ -65,15 +65,15 @@ async def settle_copy(
     """
     store = await workspace.open_project(project)
     target = await _find(store, path)
-    settled = await anyio.to_thread.run_sync(settlement, store.folder, target, choice)
-    text = _text(settled)
+    outcome = await anyio.to_thread.run_sync(settlement, store.folder, target, choice)
+    text = _text(outcome)
     plan = Plan(f"{text} What goes to the trash can be put back.", far_reaching=True)
 
     async def carry_out() -> CopySettled:
-        await settle(store, settled)
+        await settle(store, outcome)
         copies = await store.copies()
         return CopySettled(
-            path=target.path, done=text, remaining=len(copies), next=_next(settled, copies)
+            path=target.path, done=text, remaining=len(copies), next=_next(outcome, copies)
         )
 
     return Proposal(plan, carry_out)
@@ -93,9 +93,9 @@ async def _find(store: ProjectStore, reference: str) -> ConflictCopy:
     return copies[name]
 
 
-def _next(settled: Settlement, copies: Sequence[ConflictCopy]) -> list[NextStep]:
+def _next(outcome: Settlement, copies: Sequence[ConflictCopy]) -> list[NextStep]:
     steps: list[NextStep] = []
-    if settled.questions:
+    if outcome.questions:
         steps.append(
             NextStep(tool="describe_project", reason="see the questions; decide_question decides")
         )
@@ -108,27 +108,27 @@ def _next(settled: Settlement, copies: Sequence[ConflictCopy]) -> list[NextStep]
     return steps or [NextStep(tool="list_trash", reason="see what went to the trash")]
 
 
-def _text(settled: Settlement) -> str:
+def _text(outcome: Settlement) -> str:
     """Return what settling a copy does, in sentences."""
-    copy = settled.copy
-    if settled.choice is CopyChoice.DISCARD:
+    copy = outcome.copy
+    if outcome.choice is CopyChoice.DISCARD:
         return f"Put the conflict copy {copy.path} into the trash; {copy.original} stays as it is."
-    fields = [_field_text(change) for change in settled.fields[:_MOST_FIELDS]]
-    if (rest_count := len(settled.fields) - _MOST_FIELDS) > 0:
+    fields = [_field_text(change) for change in outcome.fields[:_MOST_FIELDS]]
+    if (rest_count := len(outcome.fields) - _MOST_FIELDS) > 0:
         fields.append(f"… and {rest_count} more")
     changes = f" Fields: {'; '.join(fields)}." if fields else ""
-    if settled.choice is CopyChoice.REPLACE:
-        kept = "with all below it" if copy.is_folder else "as it is now"
+    if outcome.choice is CopyChoice.REPLACE:
+        rest = "with all below it" if copy.is_folder else "as it is now"
         return (
             f"Let the conflict copy {copy.path} take the place of {copy.original}, which goes to "
-            f"the trash {kept}.{changes}"
+            f"the trash {rest}.{changes}"
         )
-    summary = f" {settled.summary}." if settled.summary else ""
-    if not summary and not fields and not settled.questions:
+    summary = f" {outcome.summary}." if outcome.summary else ""
+    if not summary and not fields and not outcome.questions:
         summary = " It has nothing that the record lacks."
     questions = ""
-    if settled.questions:
-        names = ", ".join(dict.fromkeys(settled.questions))
+    if outcome.questions:
+        names = ", ".join(dict.fromkeys(outcome.questions))
         questions = f" The record keeps its value, and a question is opened, of: {names}."
     return (
         f"Merge the conflict copy {copy.path} into {copy.original}, then put it into the trash."

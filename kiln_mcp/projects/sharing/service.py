@@ -60,7 +60,7 @@ class SyncReport(Result):
     )
 
 
-def _apart(paths: Sequence[str], copies: Sequence[ConflictCopy]) -> list[str]:
+def _without_copies(paths: Sequence[str], copies: Sequence[ConflictCopy]) -> list[str]:
     """Return the files that are no copies and lie in none."""
     folders = tuple(f"{copy.path}/" for copy in copies)
     files = {copy.path for copy in copies}
@@ -149,7 +149,7 @@ async def _sync(store: ProjectStore) -> SyncReport:
         questions=open_questions(report.conflicts),
         unreadable=faults_said(await store.unreadable()),
         copies=copies_said(copies, _MOST_NAMES),
-        unshared_files=_first(_apart(report.untracked_files, copies)),
+        unshared_files=_first(_without_copies(report.untracked_files, copies)),
     )
 
 

@@ -79,19 +79,19 @@ def _augment(start: int, partners: Sequence[Sequence[int]], owners: dict[int, in
     previous: dict[int, tuple[int, int | None]] = {}
     waiting = deque[tuple[int, int | None]]([(start, None)])
     while waiting:
-        place, freed = waiting.popleft()
+        place, vacancy = waiting.popleft()
         for partner in partners[place]:
             if partner in previous:
                 continue
-            previous[partner] = (place, freed)
+            previous[partner] = (place, vacancy)
             if partner in owners:
                 waiting.append((owners[partner], partner))
                 continue
             step: int | None = partner
             while step is not None:
-                owner, before = previous[step]
+                owner, earlier_step = previous[step]
                 owners[step] = owner
-                step = before
+                step = earlier_step
             return True
     return False
 
