@@ -103,6 +103,15 @@ async def test_a_copy_is_settled_as_the_plan_says_and_only_after_a_person_agreed
     assert (await bench.store.get(TaskRun, item.id)).tags == ("eval_right", "late")
 
 
+async def test_who_deletes_a_record_is_told_that_its_copy_takes_its_place(bench: Bench) -> None:
+    (item,) = await add_items(bench, 1)
+    copy = copy_folder(bench.store.side_folder(item), " 2")
+    await bench.store.refresh()
+    alone = replace(bench, workspace=replace(bench.workspace, person=None))
+    with pytest.raises(MissingApproval, match=copy.name):
+        await call(alone, "delete_records", kind="run", records=[item.id])
+
+
 async def test_a_sync_names_copies_and_does_not_send_them(bench: Bench) -> None:
     (item,) = await add_items(bench, 1)
     await call(bench, "share_project")
