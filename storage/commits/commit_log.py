@@ -28,13 +28,12 @@ from storage.atomic_write import (
 )
 from storage.border import PENDING, LinkCheck, Reach, check_links
 from storage.commits.locks import LONGEST_WAIT_S, ProjectLock
+from storage.commits.pending_changes import Pending, was_changed_since
 from storage.commits.placement import (
-    changed_since,
     move_into_place,
     remove_file,
     write_into_place,
 )
-from storage.commits.recovery import Pending
 from storage.commits.steps import ChangeRequest, Step, independent_groups
 from storage.commits.trash import FOLDER, UNWRITTEN
 from storage.commits.write_ahead import FileEdit, Move, PendingChange, needed_records
@@ -317,7 +316,9 @@ class CommitLog:
         ]
         moves = [move for move in change.moves if self._is_to_move(move)]
         began = journal.stat().st_mtime_ns
-        is_moved_since = any(changed_since(self._project / move.source, began) for move in moves)
+        is_moved_since = any(
+            was_changed_since(self._project / move.source, began) for move in moves
+        )
         if is_moved_since or (any(is_foreign) and (moves or any(is_to_do))):
             self._undo(change)
         else:

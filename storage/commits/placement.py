@@ -56,10 +56,3 @@ def parent_maker(project: Path, folders: OpenFolders) -> Callable[[str], None]:
     """Return what makes a folder by its absolute path within the project."""
     start = len(str(project)) + 1
     return lambda folder: folders.make(folder[start:].replace(os.sep, "/"))
-
-
-def changed_since(path: Path, began_ns: int) -> bool:
-    """Whether a file, or any in a folder, was written since, or put there."""
-    files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
-    states = (file.lstat() for file in files if file.is_symlink() or not file.is_dir())
-    return any(max(state.st_mtime_ns, state.st_ctime_ns) >= began_ns for state in states)

@@ -52,7 +52,7 @@ def copy_order(path: str, record_id: str) -> tuple[bool, int, str]:
 
 
 def is_spare_record(name: str, record_file: str) -> bool:
-    """Whether a file in a record's folder is a second record file, and no open question's."""
+    """Whether a file in a record's folder is a second record file, and no open conflict's."""
     return (
         name.endswith(".kiln")
         and name != record_file

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from kiln_mcp.evaluators.evaluator import Evaluation, Setting, Skipped
+from kiln_mcp.evaluators.evaluator import Evaluation, EvaluationContext, Skipped
 from kiln_mcp.evaluators.field_scores import score_names
 from kiln_mcp.evaluators.registry import evaluator_of
 from kiln_mcp.evaluators.value_comparison import compare_values
 from kiln_mcp.llm import Engine
-from kiln_mcp.run_configs.templates import Case
+from kiln_mcp.run_configs.item_templates import Case
 from storage import ComparisonRules, Eval, EvalConfig, EvalOutputScore, ExactMatch, SetCheck, Task
 from storage.records.evaluation import score_key
 from storage.records.evaluator import EvaluatorProperties
@@ -65,9 +65,9 @@ async def scores(
         eval_set_filter_id="tag::test",
     )
     task = Task(name="Read", instruction="Read it.", output_json_schema=json.dumps(ADDRESS))
-    setting = Setting(cast("Engine", None), eval_record, task, "test")
+    context = EvaluationContext(cast("Engine", None), eval_record, task, "test")
     case = Case("in", output, reference={"reference_answer": reference})
-    evaluation = await evaluator_of(record).evaluate(case, setting)
+    evaluation = await evaluator_of(record).evaluate(case, context)
     assert isinstance(evaluation, Evaluation)
     return evaluation.values
 
@@ -351,10 +351,10 @@ async def test_an_item_whose_reference_is_no_object_is_skipped_with_the_reason()
         eval_set_filter_id="tag::test",
     )
     task = Task(name="Read", instruction="Read it.", output_json_schema=json.dumps(ADDRESS))
-    setting = Setting(cast("Engine", None), eval_record, task, "test")
+    context = EvaluationContext(cast("Engine", None), eval_record, task, "test")
     for reference in ("Paris", ["Paris"], 5):
         case = Case("in", '{"city": "Paris"}', reference={"reference_answer": reference})
-        skip = await evaluator_of(record).evaluate(case, setting)
+        skip = await evaluator_of(record).evaluate(case, context)
         assert isinstance(skip, Skipped)
         assert "is not" in skip.detail
 

@@ -13,7 +13,7 @@ from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.catalogue import installed_catalogue
 from kiln_mcp.llm import ModelRequest
 from storage import DataSource, EvalConfig, EvalRun, Task, TaskOutput, TaskRun
-from storage.sharing.sync import Sharing
+from storage.collaboration.sync import Sharing
 
 EXACT: dict[str, object] = {"type": "exact_match", "reference_key": "reference_answer"}
 
