@@ -352,7 +352,8 @@ async def test_an_item_whose_reference_is_no_object_is_skipped_with_the_reason()
     )
     task = Task(name="Read", instruction="Read it.", output_json_schema=json.dumps(ADDRESS))
     context = EvaluationContext(cast("Engine", None), eval_record, task, "test")
-    for reference in ("Paris", ["Paris"], 5):
+    references: list[JsonValue] = ["Paris", ["Paris"], 5]
+    for reference in references:
         case = Case("in", '{"city": "Paris"}', reference={"reference_answer": reference})
         skip = await evaluator_of(record).evaluate(case, context)
         assert isinstance(skip, Skipped)
