@@ -52,6 +52,7 @@ _OWN: Final[Mapping[str, str]] = {
     "share_project": "kiln_mcp.projects.collaboration.service",
     "sync_project": "kiln_mcp.projects.collaboration.service",
     "decide_conflict": "kiln_mcp.projects.collaboration.service",
+    "settle_copy": "kiln_mcp.projects.collaboration.copies",
     "show_history": "kiln_mcp.projects.history.service",
     "undo_change": "kiln_mcp.projects.history.service",
     "draft_spec": "kiln_mcp.specs.service",

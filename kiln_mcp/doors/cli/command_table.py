@@ -47,6 +47,7 @@ CAPABILITIES: Final[Mapping[str, str]] = {
     "share-project": "Share a project.",
     "sync-project": "Sync a project.",
     "decide-conflict": "Decide a conflict.",
+    "settle-copy": "Settle a conflict copy.",
     "show-history": "Show the history.",
     "undo-change": "Undo a change.",
     "draft-spec": "Draft a spec.",
