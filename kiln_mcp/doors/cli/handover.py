@@ -86,6 +86,10 @@ class Handover:
         data = await self._ask("wait_for_job", {"job": job, "seconds": min(wait_s, LONGEST_WAIT_S)})
         return None if data is None else JobReport.model_validate(data)
 
+    async def pause(self, job: str) -> bool:
+        """Pause a job; return False if the daemon refused or ended."""
+        return await self._ask("cancel_job", {"job": job, "pause": True}) is not None
+
     async def _approve(self, plan: str, approval_id: str) -> bool:
         """Put a plan to the person at the terminal, and record the answer."""
         agrees = self.agrees or confirm_plan(plan)

@@ -176,7 +176,7 @@ async def _hand_over(
     outcome = await _watch_orders(own, handover.call(item, arguments))
     if outcome is None or outcome.status != "job":
         return outcome
-    job.id = outcome.job
+    job.id, job.pause_in_daemon = outcome.job, handover.pause
 
     async def look(wait_s: float) -> JobReport | None:
         report = await handover.follow(job.id, wait_s)
