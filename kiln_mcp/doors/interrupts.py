@@ -9,6 +9,7 @@ during the work cancels scopes, which cancel at every wait until the work has en
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -26,6 +27,10 @@ STOPPED: Final = "Stopped. Finished work is saved; run the command again to cont
 _STOPPED_AT_ONCE: Final = "Stopped at once. A job that has begun continues: kiln-mcp list-jobs."
 _ONE_PRESS_S: Final = 1.0
 """Signals within this time are one press: a shell and a wrapper may both send it."""
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _end_process(sentence: str) -> None:
@@ -62,7 +67,8 @@ class Interrupts:
     def cancel_scopes(self) -> Generator[None]:
         """Cancel the scopes at a press during the body; leave ignored signals ignored."""
         previous = signal.getsignal(signal.SIGINT)
-        if previous not in {signal.default_int_handler, _end_at_start}:
+        may_be_ours = previous in {signal.default_int_handler, _end_at_start}
+        if not may_be_ours or not _is_main_thread():
             yield
             return
         signal.signal(signal.SIGINT, self._press)
@@ -110,6 +116,8 @@ class Interrupts:
 
 def ask_with_interrupts(ask: Callable[[], bool]) -> bool:
     """Ask the person a question; a press of Ctrl-C raises KeyboardInterrupt in the prompt."""
+    if not _is_main_thread():
+        return ask()
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return ask()
@@ -119,8 +127,6 @@ def ask_with_interrupts(ask: Callable[[], bool]) -> bool:
 
 def end_in_time(code: int) -> None:
     """End the process soon after a press, whatever its threads wait for."""
-    import threading
-
     if code != INTERRUPTED:
         return
     until = time.monotonic() + _ONE_PRESS_S
