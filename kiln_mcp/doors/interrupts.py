@@ -1,9 +1,9 @@
 """Presses of Ctrl-C: each ends its command, at any moment.
 
-`KeyboardInterrupt` may come in a callback whose errors are dropped, such as that of a lock of an
-import, and asyncio's cancellation of the main task comes once, so that a task group which ends
-just then takes it for its own. So a press before the work ends the process at once, and a press
-during the work cancels scopes, which cancel at every wait until the work has ended.
+Python drops a `KeyboardInterrupt` in some callbacks, such as those of an import's lock. asyncio
+cancels the main task once, and a task group that ends just then takes that for its own. So a press
+before the work ends the process at once. A press during the work cancels scopes, which cancel at
+every wait until the work has ended.
 """
 
 import os

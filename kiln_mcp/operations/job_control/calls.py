@@ -141,9 +141,9 @@ async def call_capability(
             return await _waiting_outcome(request, waiting)
         case Consent(approval_id) if as_job:
             # A caller who is cancelled meanwhile must learn of the job, or nobody pauses it.
-            with _shielded():
+            with _shield():
                 job = await _begin(workspace, request, approval_id)
-            with _shielded() if seconds <= 0 else nullcontext():
+            with _shield() if seconds <= 0 else nullcontext():
                 return await _follow(workspace, job, seconds, request.plan.text)
         case Consent(approval_id):
             try:
@@ -155,7 +155,7 @@ async def call_capability(
 
 
 @contextmanager
-def _shielded() -> Generator[None]:
+def _shield() -> Generator[None]:
     with anyio.CancelScope(shield=True):
         yield
 
