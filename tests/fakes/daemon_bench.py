@@ -175,7 +175,7 @@ async def agree(
 
 
 @asynccontextmanager
-async def open_bench(
+async def open_daemon_bench(
     folder: Path, server: CountingServer, items: int, **more_calls: str
 ) -> AsyncGenerator[Bench]:
     home, project = folder / "home", folder / "project"

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from anyio.abc import Process
 
-from daemon_bench import BRIDGE, COMMAND, Bench, CountingServer, open_bench
+from daemon_bench import BRIDGE, COMMAND, Bench, CountingServer, open_daemon_bench
 
 # Before that, Python itself ends with a traceback.
 STARTED = BRIDGE.replace(
@@ -69,7 +69,7 @@ async def test_ctrl_c_at_any_moment_ends_a_command_and_pauses_the_job_that_it_be
     tmp_path: Path, counting: CountingServer
 ) -> None:
     counting.latency_s = 0.2
-    async with open_bench(tmp_path, counting, items=4000) as bench:
+    async with open_daemon_bench(tmp_path, counting, items=4000) as bench:
         with anyio.fail_after(280):
             started = anyio.current_time()
             async with await start_command(bench) as command:
