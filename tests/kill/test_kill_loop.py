@@ -267,7 +267,8 @@ async def test_run_eval_scores_every_item_once(tmp_path: Path) -> None:
         job = await bench.start("run_eval", {}, eval="Right")
         async with anyio.create_task_group() as group:
             group.start_soon(bench.kill_while_asking, kills, step)
-            assert (await bench.at_rest(job))["state"] == "done"
+            final = await bench.at_rest(job)
+            assert final["state"] == "done", final
             group.cancel_scope.cancel()
         outputs, verdicts = await bench.outputs(), await bench.verdicts()
         assert len(outputs) == len(set(outputs)) == len(items)
