@@ -48,7 +48,7 @@ FREE = {"input_usd_per_million": 0, "output_usd_per_million": 0}
 REPEATED = 20
 """Calls in a row whose answers may be lost before a test gives up."""
 
-pytestmark = [pytest.mark.kill, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kill, pytest.mark.timeout(300 + 8 * KILLS)]
 
 
 def share(part: float) -> int:
