@@ -48,6 +48,7 @@ from storage.format.record_text import revision_of
 from storage.git.authors import last_author
 from storage.open_folders import OpenFolders
 from storage.refusals import already_deleted
+from storage.sqlite_files import make_private_folder
 
 __all__ = ["CommitLog", "FileEdit", "Move"]
 
@@ -68,7 +69,7 @@ class CommitLog:
         self._project = project
         self._pending = Pending(project, state)
         with disk_errors(state):
-            state.mkdir(parents=True, exist_ok=True)
+            make_private_folder(state)
         self._lock = ProjectLock(project, state / "lock", longest_wait_s)
 
     def recover(self) -> int:

@@ -5,7 +5,8 @@ same through all of them. A call that a person declined or has not approved yet 
 outcome; only failures are raised.
 """
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal
@@ -139,8 +140,11 @@ async def call_capability(
         case PendingApproval() as waiting:
             return await _waiting_outcome(request, waiting)
         case Consent(approval_id) if as_job:
-            job = await _begin(workspace, request, approval_id)
-            return await _follow(workspace, job, seconds, request.plan.text)
+            # A caller who is cancelled meanwhile must learn of the job, or nobody pauses it.
+            with _shield():
+                job = await _begin(workspace, request, approval_id)
+            with _shield() if seconds <= 0 else nullcontext():
+                return await _follow(workspace, job, seconds, request.plan.text)
         case Consent(approval_id):
             try:
                 return Outcome("done", plain(await request.proposal.carry_out()))
@@ -148,6 +152,12 @@ async def call_capability(
                 if approval_id:
                     with anyio.CancelScope(shield=True):
                         await workspace.settle(approval_id, account)
+
+
+@contextmanager
+def _shield() -> Generator[None]:
+    with anyio.CancelScope(shield=True):
+        yield
 
 
 async def _arguments(
