@@ -1,9 +1,9 @@
 import anyio
 import pytest
+from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 
 from kiln_mcp.llm import Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm.budget.reservation import Reservation
-from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 from kiln_mcp.llm.errors import DatabaseFailure
 from kiln_mcp.llm.limits.rate_limiter import RateLimiters
 from kiln_mcp.llm.limits.shared_limits import ServerLimits
