@@ -50,7 +50,7 @@ def check_path(path: str, reach: Reach = Reach.RECORDS) -> None:
         UnsafePath: It leads out, into git's folder, or where no record lies.
     """
     parts = path.split("/")
-    if any(part in {"", ".", ".."} or _is_foul(part) for part in parts):
+    if any(part in {"", ".", ".."} or _is_unusable(part) for part in parts):
         raise UnsafePath(path)
     if any(map(is_git_name, parts)):
         raise UnsafePath(path, "belongs to git")
@@ -63,7 +63,7 @@ def check_path(path: str, reach: Reach = Reach.RECORDS) -> None:
         raise UnsafePath(path, "is no place of a record")
 
 
-def _is_foul(part: str) -> bool:
+def _is_unusable(part: str) -> bool:
     """Whether a name means something else on another system, or is none."""
     return "\0" in part or (os.name == "nt" and not {"\\", ":"}.isdisjoint(part))
 

@@ -68,7 +68,7 @@ class Measurement:
         path = self.evaluator_record.saved.path
         return await self.store.ask(lambda index: judged_run_configs(index, path)) - {STORED}
 
-    async def is_calibrated(self) -> bool:
+    async def has_agreement(self) -> bool:
         """Return whether the evaluator has results of stored outputs."""
         path = self.evaluator_record.saved.path
         return STORED in await self.store.ask(lambda index: judged_run_configs(index, path))
@@ -195,7 +195,7 @@ async def plan_run(
     return VerdictPlan(measurement, tuple(requests), len(items) * len(run_configs) - len(requests))
 
 
-async def plan_calibration(measurement: Measurement, runs: Sequence[RecordRow]) -> VerdictPlan:
+async def plan_agreement(measurement: Measurement, runs: Sequence[RecordRow]) -> VerdictPlan:
     """Return what is left to do to judge stored outputs as they are."""
     done = await measurement.judged_items(STORED)
     requests = tuple(

@@ -1,4 +1,4 @@
-"""Capabilities: say how a task is run, how its outputs are judged, measure, and compare."""
+"""Capabilities: create evaluators, run evals, compare and describe."""
 
 from typing import Annotated
 
@@ -47,7 +47,7 @@ from kiln_mcp.evals.worst_items import ItemsPage, look_at
 from kiln_mcp.evaluators.evaluator import EvaluatorDefinition
 from kiln_mcp.evaluators.registry import AnyKind, evaluator_of, kind_name, make_evaluator
 from kiln_mcp.projects.project_references import ProjectReference, is_same_name, task_of
-from kiln_mcp.run_configs.cost_estimates import plan_of
+from kiln_mcp.run_configs.cost_estimates import estimate_cost
 from kiln_mcp.workbench.capability import Effect, Proposal, Runs, capability
 from kiln_mcp.workbench.workspace import Workspace
 from storage import (
@@ -117,21 +117,27 @@ async def create_evaluator(
     async def save() -> EvaluatorCreated:
         eval_record = await _save_evaluator(store, task_eval, record, spec)
         items = await count_items(store, task_eval.task, eval_record, "test")
-        return EvaluatorCreated(
-            eval=eval_record.name,
-            eval_id=eval_record.id,
-            evaluator=record.name,
-            evaluator_id=record.id,
-            kind=kind_name(record),
-            scores=_keys(eval_record),
-            test_filter=filter_of_test(eval_record),
-            golden_filter=eval_record.eval_configs_filter_id or "",
-            test_items=items,
-            is_current=eval_record.current_config_id == record.id,
-            next=after_evaluator(eval_record, items=items, is_judge=evaluator.asks_model),
-        )
+        return _evaluator_created(eval_record, record, items, is_judge=evaluator.asks_model)
 
     return Proposal(plan_of_evaluator(evaluator, record.name, task_eval.eval_record.name), save)
+
+
+def _evaluator_created(
+    eval_record: Eval, record: EvalConfig, items: int, *, is_judge: bool
+) -> EvaluatorCreated:
+    return EvaluatorCreated(
+        eval=eval_record.name,
+        eval_id=eval_record.id,
+        evaluator=record.name,
+        evaluator_id=record.id,
+        kind=kind_name(record),
+        scores=_keys(eval_record),
+        test_filter=filter_of_test(eval_record),
+        golden_filter=eval_record.eval_configs_filter_id or "",
+        test_items=items,
+        is_current=eval_record.current_config_id == record.id,
+        next=after_evaluator(eval_record, items=items, is_judge=is_judge),
+    )
 
 
 async def _save_evaluator(
@@ -178,14 +184,14 @@ async def run_eval(
     ways = "1 run config" if len(configs) == 1 else f"{len(configs)} run configs"
     summary = f"Score {len(chosen_items)} items for {ways} of {measurement.task.name!r}."
     await workspace.check_ready(store, work.calls_by_model)
-    plan = await plan_of(workspace.engine, summary, work.calls_by_model, "evals")
+    plan = await estimate_cost(workspace.engine, summary, work.calls_by_model, "evals")
 
     async def score() -> EvalRunReport:
         outcome = await carry_out(workspace, work)
         if work.requests and len(outcome.failures) == len(work.requests):
             raise no_score([failure.reason for failure in outcome.failures])
         lines = await score_lines(measurement, configs, [item.id for item in chosen_items])
-        is_calibrated = await measurement.is_calibrated()
+        has_agreement = await measurement.has_agreement()
         return EvalRunReport(
             eval=measurement.eval_record.name,
             evaluator=measurement.evaluator_record.name,
@@ -208,9 +214,9 @@ async def run_eval(
             ),
             table=[ScoreRow.of(line) for line in lines],
             warnings=run_warnings(
-                measurement, outcome, len(chosen_items), is_calibrated=is_calibrated
+                measurement, outcome, len(chosen_items), has_agreement=has_agreement
             ),
-            next=after_run(measurement, lines, is_calibrated=is_calibrated),
+            next=after_run(measurement, lines, has_agreement=has_agreement),
         )
 
     return Proposal(plan, score)

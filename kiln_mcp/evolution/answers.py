@@ -38,5 +38,5 @@ class EvolutionReport(Result):
     search_calls: int
     held_out_calls: int
     seed: int
-    trace: str = Field(description="Every decision, as JSON lines.")
+    search_log: str = Field(description="Every decision, as JSON lines.")
     next: list[NextStep] = Field(default=[], description="Calls that help now.")

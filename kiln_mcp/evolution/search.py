@@ -43,7 +43,7 @@ class Reflector(Protocol):
         ...
 
 
-class Trace(Protocol):
+class SearchLog(Protocol):
     """Keeps every decision."""
 
     async def race(self, race: "Race") -> None:
@@ -103,7 +103,7 @@ class SearchInputs:
     pool: Pool
     items: Sequence[str]
     scorer: Scorer
-    trace: Trace
+    log: SearchLog
     reflector: Reflector | None = None
 
 
@@ -132,7 +132,7 @@ async def evolve(
         number += 1
         proposals.add(proposal.candidate.key)
         race = await search.run(number, proposal, best, order)
-        await inputs.trace.race(race)
+        await inputs.log.race(race)
         if race.standing is Standing.WON:
             best = proposal.candidate
     return SearchResult(best, search.scores_of(best), number, quota.calls_used)

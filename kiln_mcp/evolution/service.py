@@ -22,7 +22,7 @@ from kiln_mcp.evolution.search_context import (
     SearchContext,
     SearchRequest,
     calls_by_model,
-    plan_quest,
+    plan_search,
     pool_of,
     prepare,
 )
@@ -101,7 +101,7 @@ async def evolve_prompt(
         workspace, eval_context, SearchRequest(start, max_calls, seed, reflect_with)
     )
     await workspace.check_ready(store, calls_by_model(search_context))
-    return Proposal(await plan_quest(search_context), partial(_evolve, search_context))
+    return Proposal(await plan_search(search_context), partial(_evolve, search_context))
 
 
 async def _evolve(search_context: SearchContext) -> EvolutionReport:
@@ -110,13 +110,13 @@ async def _evolve(search_context: SearchContext) -> EvolutionReport:
     saved = await _save(search_context, result) if better else None
     held_out = await _measure(search_context, saved) if saved else None
     answer = _answer(search_context, result, saved, held_out)
-    await search_context.trace.write("result", answer.model_dump(mode="json"))
+    await search_context.log.write("result", answer.model_dump(mode="json"))
     return answer
 
 
 async def _search(search_context: SearchContext) -> SearchResult:
     request, trials = search_context.request, search_context.trials
-    await search_context.trace.write(
+    await search_context.log.write(
         "start",
         {
             "run_config": search_context.first.id,
@@ -147,7 +147,7 @@ async def _search(search_context: SearchContext) -> SearchResult:
         scorer=ValidationScorer(
             trials, search_context.parts.val, search_context.workspace.report, request.max_calls
         ),
-        trace=search_context.trace,
+        log=search_context.log,
         reflector=reflector,
     )
     return await evolve(search_context.start, inputs, CallQuota(request.max_calls), request.seed)
@@ -160,7 +160,7 @@ async def _save(search_context: SearchContext, result: SearchResult) -> _Saved:
     text = PromptText(
         search_context.demonstrations.prompt(result.best), search_context.resolved_config.thinking
     )
-    number = search_context.trace.path.stem[-4:]
+    number = search_context.log.path.stem[-4:]
     name = f"{search_context.first.name} evolved {number}"
     properties = agent_properties(search_context.first)
     definition = RunConfigDefinition(name=name, prompt=text.prompt)
@@ -176,7 +176,7 @@ async def _save(search_context: SearchContext, result: SearchResult) -> _Saved:
         id=prompt_id,
         name=name,
         description="Found by a search for a better prompt, seed "
-        f"{search_context.request.seed}; every decision is in {search_context.trace.path.name} "
+        f"{search_context.request.seed}; every decision is in {search_context.log.path.name} "
         f"beside the eval {eval_context.eval_record.name!r}.",
         generator_id=GENERATOR,
         prompt=text.prompt,
@@ -251,14 +251,14 @@ def _answer(
                 better_on=race.wins,
                 worse_on=race.losses,
             )
-            for race in search_context.trace.races
+            for race in search_context.log.races
             if race.standing is Standing.WON
         ],
         max_calls=search_context.request.max_calls,
         search_calls=result.calls,
         held_out_calls=held_out.calls if held_out else 0,
         seed=search_context.request.seed,
-        trace=str(search_context.trace.path),
+        search_log=str(search_context.log.path),
         next=_next_steps(gain_shown=gain_shown),
     )
 

@@ -27,7 +27,7 @@ REFERENCE_KEY: Final = "reference_answer"
 """The key under which an item's stored output is its reference."""
 
 
-class ModelJudge(EvaluatorDefinition):
+class LlmJudgeDefinition(EvaluatorDefinition):
     """A model that judges by steps, which say in words what passes and what fails."""
 
     type: Literal["llm_judge"]
@@ -123,4 +123,4 @@ def _open(record: EvalConfig) -> LlmJudgeEvaluator:
     return LlmJudgeEvaluator(settings, judge)
 
 
-KIND = EvaluatorKind("llm_judge", _open, ModelJudge)
+KIND = EvaluatorKind("llm_judge", _open, LlmJudgeDefinition)
