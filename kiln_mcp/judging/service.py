@@ -149,15 +149,13 @@ async def measure_agreement(
     store = await workspace.open_project(project)
     task_eval = await find_eval(store, eval)
     golden_set = await open_golden_set(store, task_eval)
-    runs_by_score = _runs_for(golden_set, purpose)
-    if not any(runs_by_score.values()):
-        raise _no_label(task_eval.name, purpose)
+    runs_by_score = _runs_for(golden_set, purpose, task_eval.name)
     judges = await _judges(store, task_eval, evaluators)
     runs = list({run.id: run for runs in runs_by_score.values() for run in runs}.values())
     work = [await plan_agreement(judge, _references(runs)) for judge in judges]
     calls = sum((Counter(part.calls_by_model) for part in work), Counter[str]())
-    summary = f"Judge {len(runs)} labelled items of {task_eval.name!r}."
     await workspace.check_ready(store, calls)
+    summary = f"Judge {len(runs)} labelled items of {task_eval.name!r}."
     plan = await estimate_cost(workspace.engine, summary, calls, "evals")
 
     async def measure_judges() -> AgreementReport:
@@ -231,9 +229,13 @@ def _references(runs: Sequence[RatedItem]) -> list[RecordRow]:
     return [RecordRow(run.id, run.path) for run in runs]
 
 
-def _runs_for(golden_set: GoldenSet, purpose: str) -> dict[str, list[RatedItem]]:
-    """Return the labelled items of a purpose by score key."""
-    return {
+def _runs_for(golden_set: GoldenSet, purpose: str, name: str) -> dict[str, list[RatedItem]]:
+    """Return the labelled items of a purpose by score key.
+
+    Raises:
+        Refusal: The eval of this name has no such label.
+    """
+    runs_by_score = {
         score.json_key: [
             run
             for run in golden_set.labelled_runs(score)
@@ -241,3 +243,6 @@ def _runs_for(golden_set: GoldenSet, purpose: str) -> dict[str, list[RatedItem]]
         ]
         for score in golden_set.scores
     }
+    if not any(runs_by_score.values()):
+        raise _no_label(name, purpose)
+    return runs_by_score
