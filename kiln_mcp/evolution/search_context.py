@@ -9,7 +9,7 @@ from kiln_mcp.evals.eval_items import Item, ItemReference, items_of, read_items
 from kiln_mcp.evals.lookups import find_run_configs
 from kiln_mcp.evals.measurement import Measurement, read_prompt_sources
 from kiln_mcp.evolution.blocks import Block, Candidate
-from kiln_mcp.evolution.operators import Pool
+from kiln_mcp.evolution.operators import SearchSpace
 from kiln_mcp.evolution.search_log import FILE, FileSearchLog
 from kiln_mcp.evolution.trials import Demonstrations, Trials, demonstrations_of
 from kiln_mcp.llm import EMBEDDED
@@ -137,7 +137,7 @@ async def plan_search(search_context: SearchContext) -> Plan:
     )
 
 
-def pool_of(search_context: SearchContext) -> Pool:
+def search_space(search_context: SearchContext) -> SearchSpace:
     """Return what candidates are made of: training items, and instructions like the start's."""
     topics_of_items = {item.id: item.topic for item in search_context.parts.train}
     topics = {
@@ -146,7 +146,7 @@ def pool_of(search_context: SearchContext) -> Pool:
     additions = load_prompt("evolution", "additions").text.splitlines()
     start = search_context.start.instruction
     variants = [(*start, Block(f"added{n}", line)) for n, line in enumerate(additions, 1) if line]
-    return Pool(topics, (start, *variants))
+    return SearchSpace(topics, (start, *variants))
 
 
 async def _parts_of(eval_context: Measurement) -> Parts:

@@ -23,8 +23,8 @@ from kiln_mcp.evolution.search_context import (
     SearchRequest,
     calls_by_model,
     plan_search,
-    pool_of,
     prepare,
+    search_space,
 )
 from kiln_mcp.evolution.trials import ValidationScorer
 from kiln_mcp.projects.project_references import ProjectReference
@@ -142,7 +142,7 @@ async def _search(search_context: SearchContext) -> SearchResult:
         )
         reflector = ModelReflector(mirror, trials)
     inputs = SearchInputs(
-        pool=pool_of(search_context),
+        space=search_space(search_context),
         items=tuple(item.id for item in search_context.parts.val),
         scorer=ValidationScorer(
             trials, search_context.parts.val, search_context.workspace.report, request.max_calls
