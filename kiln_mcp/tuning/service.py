@@ -307,7 +307,7 @@ def _lines(
             held_out=part_lines.held_out_items,
             unreasoned=part_lines.without_thinking,
             total=len(runs),
-            next=[NextStep(tool="add_items", reason="add items with outputs to that part")],
+            next=[NextStep(tool="add_data", reason="add items with outputs to that part")],
         )
     return part_lines
 
