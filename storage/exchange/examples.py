@@ -1,0 +1,211 @@
+"""One example of a table: an input, its reference if there is one, and what goes with them."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+from storage.exchange.columns import Row, read_json
+
+Message = Mapping[str, object]
+
+_ROLES: Final[Mapping[str, str]] = {
+    "human": "user",
+    "user": "user",
+    "prompter": "user",
+    "gpt": "assistant",
+    "ai": "assistant",
+    "bot": "assistant",
+    "chatgpt": "assistant",
+    "model": "assistant",
+    "assistant": "assistant",
+    "system": "system",
+    "developer": "developer",
+    "tool": "tool",
+    "function": "tool",
+    "function_call": "assistant",
+    "observation": "tool",
+}
+"""The roles of messages in the common dialects, and OpenAI's names for them."""
+_TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
+_LISTED = re.compile(r"[,;]+")
+_SPACE = re.compile(r"\s+")
+_KEY_SIGNS = re.compile(r"[\s_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An input, and what its table holds for it.
+
+    Attributes:
+        input: Text, or a JSON value.
+        reference: The right output; None if there is none.
+        tags: Tags without spaces.
+        topic: What it is about.
+        messages: The whole conversation, in OpenAI's form.
+        alternatives: Other outputs that are right as well.
+    """
+
+    input: object
+    reference: object | None = None
+    tags: tuple[str, ...] = ()
+    topic: str | None = None
+    messages: tuple[Message, ...] = ()
+    alternatives: tuple[object, ...] = ()
+
+    def as_row(self) -> Row:
+        """Return the example as a row with our own columns."""
+        row: dict[str, object] = {"input": self.input, "tags": list(self.tags)}
+        if self.reference is not None:
+            row["output"] = self.reference
+        if self.topic:
+            row["topic"] = self.topic
+        if self.messages:
+            row["trace"] = [dict(message) for message in self.messages]
+        return row
+
+
+def fields_of(row: Row) -> dict[str, object]:
+    """Return a row by its keys without case and separators: `Expected Output` is `expectedoutput`.
+
+    Empty values are left out. Of two keys that become the same, the first counts.
+    """
+    fields: dict[str, object] = {}
+    for key, value in row.items():
+        if not is_empty(value):
+            fields.setdefault(_KEY_SIGNS.sub("", key).casefold(), value)
+    return fields
+
+
+def is_empty(value: object) -> bool:
+    """Whether a cell holds nothing: null, no text, or no number."""
+    return value is None or value != value or (isinstance(value, str) and not value.strip())
+
+
+def parsed(value: object) -> object:
+    """Return the JSON value of a cell whose text is a list or an object; all else as it is."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        try:
+            return read_json(value)
+        except ValueError:
+            return value
+    return value
+
+
+def object_of(value: object) -> dict[str, object] | None:
+    """Return the object that a value is or has as its JSON text; None if it is none."""
+    value = parsed(value)
+    return cast("dict[str, object]", value) if isinstance(value, dict) else None
+
+
+def list_of(value: object) -> list[object] | None:
+    """Return the list that a value is or has as its JSON text; None if it is none."""
+    value = parsed(value)
+    return cast("list[object]", value) if isinstance(value, list) else None
+
+
+def text_of_value(value: object) -> str:
+    """Return text as it is, and all else as JSON.
+
+    Raises:
+        ValueError: JSON cannot hold it.
+    """
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
+
+
+def tags_of(value: object) -> tuple[str, ...]:
+    """Return tags: a list, or text with commas or semicolons; a space becomes an underscore."""
+    entries = list_of(value)
+    if entries is None:
+        entries = [] if is_empty(value) else list[object](_LISTED.split(text_of_value(value)))
+    tags = (_SPACE.sub("_", text_of_value(entry).strip()) for entry in entries)
+    return tuple(dict.fromkeys(tag for tag in tags if tag))
+
+
+def topic_of(*values: object) -> str | None:
+    """Return the first topic that is one, as text."""
+    return next((text_of_value(value) for value in values if not is_empty(value)), None)
+
+
+# ------------------------------------------------------------ conversations
+
+
+def messages_of(value: object) -> tuple[Message, ...] | None:
+    """Return the messages of a conversation in OpenAI's form; None if it is no conversation."""
+    entries = list_of(value)
+    if not entries:
+        return None
+    objects = [object_of(entry) for entry in entries]
+    messages = [_message(entry) for entry in objects if entry is not None]
+    if len(messages) < len(entries) or None in messages:
+        return None
+    return tuple(message for message in messages if message is not None)
+
+
+def _message(entry: Mapping[str, object]) -> Message | None:
+    """Return a message of OpenAI, ShareGPT or LangChain in OpenAI's form; None if it is none."""
+    inner = object_of(entry.get("kwargs")) or object_of(entry.get("data")) or entry
+    role = entry.get("role", entry.get("from", inner.get("type", entry.get("type"))))
+    if not isinstance(role, str) or role.casefold() not in _ROLES:
+        return None
+    content = next((inner[key] for key in ("content", "value", "text") if key in inner), None)
+    kept = {key: inner[key] for key in ("name", "tool_calls", "tool_call_id") if inner.get(key)}
+    if content is None and not kept:
+        return None
+    return {"role": _ROLES[role.casefold()], "content": content, **kept}
+
+
+def conversation(messages: Sequence[Message], reference: object | None = None) -> Example:
+    """Return the example of a conversation.
+
+    The last message is the reference if the assistant wrote it and no other reference is there.
+    One message of a user is the input by itself; a longer exchange is a transcript.
+
+    Raises:
+        ValueError: No user speaks, or a message holds more than text.
+    """
+    asked, whole = list(messages), list(messages)
+    if reference is None and asked and asked[-1]["role"] == "assistant":
+        reference = _content(asked.pop()) or None
+    turns = [message for message in asked if message["role"] not in ("system", "developer")]
+    if not any(message["role"] == "user" for message in turns):
+        raise ValueError("its messages have no message of a user before the last answer")
+    one = turns[0] if len(turns) == 1 else None
+    text = _content(one) if one else "\n\n".join(map(_line, turns))
+    if not text.strip():
+        raise ValueError("the user's message is empty")
+    return Example(text, reference, messages=tuple(whole))
+
+
+def _line(message: Message) -> str:
+    calls = message.get("tool_calls")
+    content = _content(message)
+    if calls:
+        content = f"{content} {text_of_value(calls)}".strip()
+    return f"{message['role']}: {content}"
+
+
+def _content(message: Message) -> str:
+    """Return the text of a message, whose content may be a list of parts."""
+    content = message.get("content")
+    if content is None or isinstance(content, str):
+        return content or ""
+    parts = list_of(content)
+    return text_of_value(content) if parts is None else "\n".join(_parts(parts))
+
+
+def _parts(content: Iterable[object]) -> list[str]:
+    texts: list[str] = []
+    for part in content:
+        data = object_of(part)
+        if data is None:
+            texts.append(text_of_value(part))
+            continue
+        kind = data.get("type", "text")
+        if kind not in _TEXT_PARTS:
+            raise ValueError(f"a message holds a part of the type {kind!r}; only text can be read")
+        texts.append(text_of_value(data.get("text", "")))
+    return texts
