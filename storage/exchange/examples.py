@@ -4,9 +4,11 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, cast
 
 from storage.exchange.columns import Row, read_json
+from storage.records import Usage
 
 Message = Mapping[str, object]
 
@@ -45,6 +47,8 @@ class Example:
         topic: What it is about.
         messages: The whole conversation, in OpenAI's form.
         alternatives: Other outputs that are right as well.
+        answer: What a model answered, if the table says what happened; it need not be right.
+        record: What is known of that answer.
     """
 
     input: object
@@ -53,17 +57,35 @@ class Example:
     topic: str | None = None
     messages: tuple[Message, ...] = ()
     alternatives: tuple[object, ...] = ()
+    answer: object | None = None
+    record: "AnswerRecord | None" = None
 
-    def as_row(self) -> Row:
-        """Return the example as a row with our own columns."""
-        row: dict[str, object] = {"input": self.input, "tags": list(self.tags)}
-        if self.reference is not None:
-            row["output"] = self.reference
-        if self.topic:
-            row["topic"] = self.topic
-        if self.messages:
-            row["trace"] = [dict(message) for message in self.messages]
-        return row
+
+@dataclass(frozen=True, slots=True)
+class AnswerRecord:
+    """What is known of a model's answer.
+
+    Attributes:
+        id: Its id where it comes from: the same id again is the same run.
+        model: The model that answered.
+        provider: Who ran the model.
+        created_at: When it answered.
+        usage: Tokens, US dollars and milliseconds.
+        reasoning: What it thought.
+        rating: What people gave it: 1 to 5, or 0 and 1 with `is_thumb`.
+        is_thumb: Whether the rating is a thumb up (1) or down (0).
+        feedback: What people wrote about it.
+    """
+
+    id: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    created_at: datetime | None = None
+    usage: Usage | None = None
+    reasoning: str | None = None
+    rating: float | None = None
+    is_thumb: bool = False
+    feedback: tuple[str, ...] = ()
 
 
 def fields_of(row: Row) -> dict[str, object]:
