@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, cast
 
@@ -75,6 +75,8 @@ class AnswerRecord:
         rating: What people gave it: 1 to 5, or 0 and 1 with `is_thumb`.
         is_thumb: Whether the rating is a thumb up (1) or down (0).
         feedback: What people wrote about it.
+        state: State of the answer: complete, truncated, refused, empty.
+        properties: What else is to be kept with the answer's source.
     """
 
     id: str | None = None
@@ -86,6 +88,8 @@ class AnswerRecord:
     rating: float | None = None
     is_thumb: bool = False
     feedback: tuple[str, ...] = ()
+    state: str = "complete"
+    properties: Mapping[str, str | int | float] = field(default_factory=dict)
 
 
 def fields_of(row: Row) -> dict[str, object]:
