@@ -15,7 +15,7 @@ from kiln_mcp.datasets.items import data_set
 from kiln_mcp.synthesis.answers import AddedData, ContradictedInput, ItemExample
 from kiln_mcp.synthesis.bad_rows import BadRowList
 from kiln_mcp.synthesis.existing_items import ExistingItems, existing_items
-from kiln_mcp.synthesis.items import Author, DataItem, DataMapping, mapping_data, source_of
+from kiln_mcp.synthesis.new_items import Author, DataItem, DataMapping, mapping_data, source_of
 from kiln_mcp.synthesis.report import FILE, write_report
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Task, TaskRun
