@@ -146,7 +146,7 @@ async def travel(client: Client, folder: Path, teller: Teller, seed: int) -> Jou
             first=START,
             second=search.winner,
         )
-    return Journey(items.items, split, first, search, comparison)
+    return Journey(items.items or 0, split, first, search, comparison)
 
 
 async def _set_up(client: Client, project: str, teller: Teller) -> str:

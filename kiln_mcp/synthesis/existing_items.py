@@ -49,14 +49,14 @@ async def existing_items(store: ProjectStore, task: Task, new_items: ItemKeys) -
     path = task.saved.path
     while True:
         page = await store.ask(lambda index, row=after: item_texts(index, path, row, _PAGE))
-        unchecked: list[ItemText] = []
+        unchecked_items: list[ItemText] = []
         for item in page:
             question = key_of(item.input)
             if not item.is_unchecked:
                 existing.add(question, key_of(item.output), item.output, new_items)
             elif question in new_items.references:
-                unchecked.append(item)
-        await _add_right_ones(store, existing, unchecked, new_items)
+                unchecked_items.append(item)
+        await _add_right_ones(store, existing, unchecked_items, new_items)
         if len(page) < _PAGE:
             return existing
         after = page[-1].row

@@ -43,7 +43,7 @@ from storage.text.excerpts import excerpt
 
 _CALL: Final = "the call"
 _CALL_MAPPING: Final = ColumnMapping("input", "output", "tags", "topic")
-_SHOWN: Final = 5
+_MOST_EXAMPLES: Final = 5
 _LONGEST_SHOWN: Final = 300
 _MOST_NAMED: Final = 20
 _MOST_MEASURED: Final = 5000
@@ -60,7 +60,7 @@ class DataRequest:
         mapping: Which columns hold what.
         outputs: What the outputs are; None if the table says it.
         contradictions: What to do with inputs that have several references.
-        written_by: Who wrote the items.
+        author: Who wrote the items.
         tags: Tags for all of them.
         options: How the file is read.
     """
@@ -70,7 +70,7 @@ class DataRequest:
     mapping: DataMapping | None
     outputs: OutputKind | None
     contradictions: Contradictions
-    written_by: Author
+    author: Author
     tags: Sequence[str]
     options: TableOptions
 
@@ -86,9 +86,9 @@ async def add_table(
     async with _open_source(workspace, request) as source:
         mapping = request.mapping.columns() if request.mapping else None
         is_file = request.file is not None
-        is_assistants = not is_file and request.written_by == "assistant"
+        is_assistants = not is_file and request.author == "assistant"
         origin = ItemOrigin(
-            source_of(request.written_by, source.file_name if is_file else None),
+            source_of(request.author, source.file_name if is_file else None),
             source.file_name,
             source.digest,
             (*(("synthetic",) if is_assistants else ()), *request.tags),
@@ -154,7 +154,7 @@ class _Addition:
 
     async def preview(self) -> AddedData:
         """Return what would come of the table."""
-        shown = await anyio.to_thread.run_sync(self._try_all)
+        first_items = await anyio.to_thread.run_sync(self._try_all)
         examples = self.table.examples
         return self._answer().model_copy(
             update={
@@ -162,20 +162,20 @@ class _Addition:
                 "is_guess": examples.is_guess,
                 "columns": _first(list(examples.columns)),
                 "mapping": mapping_data(examples.mapping),
-                "first_items": [_item_example(item) for item in shown],
+                "first_items": [_item_example(item) for item in first_items],
             }
         )
 
     def _try_all(self) -> list[NewItem]:
         """Make each item and save none; return the first ones."""
-        shown: list[NewItem] = []
+        first_items: list[NewItem] = []
         rows = fitting_items(self.table, self.task)
         while batch := list(islice(rows, 1000)):
             good = [row for row in batch if isinstance(row, NewItem)]
             self.bad.add(row for row in batch if isinstance(row, BadRow))
             self.new_items += len(good)
-            shown += good[: _SHOWN - len(shown)]
-        return shown
+            first_items += good[: _MOST_EXAMPLES - len(first_items)]
+        return first_items
 
     async def _near_duplicates(self) -> int:
         runs = data_set(await self.store.children(self.task, TaskRun))
@@ -203,11 +203,11 @@ class _Addition:
         references = self.existing.references
         return [
             ContradictedInput(
-                input=noted.input,
-                outputs=noted.references
+                input=contradiction.input,
+                outputs=contradiction.references
                 | ({"dataset": references[key]} if key in references else {}),
             )
-            for key, noted in islice(self.table.contradictions.items(), _MOST_NAMED)
+            for key, contradiction in islice(self.table.contradictions.items(), _MOST_NAMED)
         ]
 
 

@@ -59,13 +59,13 @@ class DataMapping(BaseModel):
 
     def columns(self) -> ColumnMapping:
         """Return the mapping as the reader takes it."""
-        others = {"rating": self.rating, "model": self.model, "reasoning": self.reasoning}
+        columns = {"rating": self.rating, "model": self.model, "reasoning": self.reasoning}
         return ColumnMapping(
             self.input or "",
             self.output or self.output_fields,
             self.tags,
             self.topic,
-            {name: place for name, place in others.items() if place},
+            {name: place for name, place in columns.items() if place},
         )
 
 

@@ -94,7 +94,7 @@ async def add_data(
         Literal["leave_out", "first", "all"],
         Field(description="What to do with an input that has several right outputs."),
     ] = "leave_out",
-    written_by: Annotated[
+    author: Annotated[
         Author, Field(description="Who wrote `items`: a person, or you, the assistant.")
     ] = "assistant",
     tags: Annotated[list[str] | None, Field(description="Tags for all of them.")] = None,
@@ -119,7 +119,7 @@ async def add_data(
         mapping,
         outputs,
         Contradictions(contradictions),
-        written_by,
+        author,
         tags or (),
         TableOptions(encoding, sheet),
     )

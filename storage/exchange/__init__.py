@@ -13,13 +13,13 @@ All tables go through one reader:
 """
 
 from storage.exchange.archives import LIMITS, ArchiveLimits
+from storage.exchange.column_map import ColumnMapping
 from storage.exchange.columns import COLUMNS, BadRow
 from storage.exchange.example_table import ExampleTable, example_table
 from storage.exchange.item_import import SavedBatch, fitting_items, save_items
 from storage.exchange.item_keys import ItemKeys, key_of
 from storage.exchange.item_records import ItemOrigin, NewItem, RecordMaker
 from storage.exchange.item_table import Contradictions, ItemTable, survey_of
-from storage.exchange.mapping import ColumnMapping
 from storage.exchange.project_export import PackedProject, pack_project
 from storage.exchange.project_import import is_address, receive_project
 from storage.exchange.table_source import TableOptions, TableSource, open_source, source_of

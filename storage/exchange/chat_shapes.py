@@ -40,7 +40,7 @@ class OpenAIChat:
         messages = messages_of(_request(row).get("messages"))
         if messages is None:
             raise ValueError("it has no list of messages with role and content")
-        example = conversation(messages, _preferred(fields.get("preferredoutput")))
+        example = conversation(messages, _preferred_text(fields.get("preferredoutput")))
         return _with_labels(example, row)
 
 
@@ -172,6 +172,6 @@ def _request(row: Row) -> dict[str, object]:
     return fields if "messages" in fields else fields_of(inner or {})
 
 
-def _preferred(value: object) -> object | None:
+def _preferred_text(value: object) -> object | None:
     messages: tuple[Message, ...] | None = messages_of(value)
     return text_of_value(messages[-1]["content"]) if messages else None

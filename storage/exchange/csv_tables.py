@@ -88,12 +88,12 @@ def byte_fault(byte: int) -> str:
     )
 
 
-def _header(sample: Sequence[str], declared: str | None) -> tuple[list[str], str]:
+def _header(sample: Sequence[str], declaration: str | None) -> tuple[list[str], str]:
     """Return the columns' names, and the sign between cells.
 
     A name that is there several times gets a number, and a column without a name gets its place.
     """
-    delimiter = declared or _delimiter(sample)
+    delimiter = declaration or _delimiter(sample)
     names = [_UNREAD.sub("\ufffd", name).strip() for name in _first_row(sample, delimiter)]
     if len(names) > MOST_COLUMNS:
         raise unusable_table(f"it has {len(names)} columns, and no more than {MOST_COLUMNS}")
@@ -133,8 +133,8 @@ def _delimiter(sample: Sequence[str]) -> str:
 def _least_cells(header: Sequence[str]) -> int:
     """Return how many cells a row needs to be of any use."""
     plain = [plain_name(name) for name in header]
-    needed = [place for place, name in enumerate(plain) if name in INPUTS or name in OUTPUTS]
-    return 1 + max(needed) if needed else len(header)
+    places = [place for place, name in enumerate(plain) if name in INPUTS or name in OUTPUTS]
+    return 1 + max(places) if places else len(header)
 
 
 def unique_names(names: Sequence[str]) -> list[str]:

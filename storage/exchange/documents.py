@@ -23,7 +23,7 @@ def document_rows(document: Row) -> list[Row] | None:
     """
     if any(plain_name(key) in _ROW_KEYS for key in document):
         return None
-    if _wrapped(document) or "paragraphs" in document:
+    if _inner_row(document) or "paragraphs" in document:
         return _rows_within(document)
     for key in _LISTS:
         entries = [object_of(entry) for entry in list_of(document.get(key)) or []]
@@ -35,7 +35,7 @@ def document_rows(document: Row) -> list[Row] | None:
 
 def _rows_within(entry: Row) -> list[Row]:
     """Return the rows of an entry: those of its paragraphs, the one it wraps, or itself."""
-    inner = _wrapped(entry)
+    inner = _inner_row(entry)
     if inner:
         return [inner]
     paragraphs = list_of(entry.get("paragraphs"))
@@ -50,7 +50,7 @@ def _rows_within(entry: Row) -> list[Row]:
     ]
 
 
-def _wrapped(entry: Row) -> Row | None:
+def _inner_row(entry: Row) -> Row | None:
     if not entry.keys() <= _WRAPPER_KEYS:
         return None
     return next(filter(None, (object_of(entry.get(key)) for key in _WRAPPERS)), None)

@@ -6,10 +6,10 @@ from itertools import islice
 from typing import Final, Protocol, runtime_checkable
 
 from storage.errors import Refusal
+from storage.exchange.column_map import ColumnMapping
 from storage.exchange.columns import BadRow, Row
 from storage.exchange.documents import document_rows
 from storage.exchange.examples import Example
-from storage.exchange.mapping import ColumnMapping
 from storage.exchange.mapping_guess import mapping_guess
 from storage.exchange.refusals import unusable_table
 from storage.exchange.shapes import SHAPES, UsualColumns, shape_of
@@ -54,7 +54,7 @@ class ExampleTable:
             rating = self.mapping.columns.get("rating") if self.mapping else None
             yield from examples_of_traces(self.source.rows(), reader, rating)
             return
-        for number, row in _expanded(self.source.rows()):
+        for number, row in _rows_of_documents(self.source.rows()):
             yield number, _example(number, row, reader)
 
     @property
@@ -89,7 +89,7 @@ def example_table(source: TableSource, mapping: ColumnMapping | None = None) -> 
     traces = None if mapping and mapping.input else trace_format_of(raw_rows)
     if traces is not None:
         return ExampleTable(source, (), traces.name, mapping, is_guess=False, _reader=traces)
-    rows = [row for _, row in _expanded(sample) if not isinstance(row, str)]
+    rows = [row for _, row in _rows_of_documents(sample) if not isinstance(row, str)]
     columns = tuple(islice(dict.fromkeys(key for row in rows for key in row), _MOST_COLUMNS))
     if mapping is not None and mapping.input:
         return ExampleTable(source, columns, None, mapping, is_guess=False, _reader=mapping)
@@ -103,7 +103,7 @@ def example_table(source: TableSource, mapping: ColumnMapping | None = None) -> 
     return ExampleTable(source, columns, name, guess, is_guess, _reader=shape or guess)
 
 
-def _expanded(rows: Iterable[tuple[int, Row | str]]) -> Iterator[tuple[int, Row | str]]:
+def _rows_of_documents(rows: Iterable[tuple[int, Row | str]]) -> Iterator[tuple[int, Row | str]]:
     """Return rows; a document that holds several is taken apart."""
     for number, row in rows:
         documents = None if isinstance(row, str) else document_rows(row)
@@ -130,12 +130,12 @@ def _unknown_shape(columns: Sequence[str], guess: ColumnMapping | None) -> Refus
         "The table has {columns}. Give a mapping such as {example}; preview=true shows what comes "
         "of it. Without one, these are recognised: {shapes}.",
         columns=names or "one column of another name",
-        example=_spelled(guess) if names else '{"input": "question", "output": "answer"}',
+        example=_mapping_text(guess) if names else '{"input": "question", "output": "answer"}',
         shapes=tuple(shape.name for shape in SHAPES),
     )
 
 
-def _spelled(mapping: ColumnMapping | None) -> str:
+def _mapping_text(mapping: ColumnMapping | None) -> str:
     parts = {"input": mapping.input, "output": mapping.output} if mapping else {}
     pairs = (f'"{name}": "{place}"' for name, place in parts.items() if place)
     return f"{{{', '.join(pairs)}}}"

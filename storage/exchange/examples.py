@@ -34,7 +34,7 @@ _ROLES: Final[Mapping[str, str]] = {
 """The roles of messages in the common dialects, and OpenAI's names for them."""
 _TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
 _LONGEST_SHOWN: Final = 60
-_LISTED = re.compile(r"[,;]+")
+_LIST_SIGNS = re.compile(r"[,;]+")
 _SPACE = re.compile(r"\s+")
 
 
@@ -122,7 +122,7 @@ def is_empty(value: object) -> bool:
     return value is None or value != value or (isinstance(value, str) and not value.strip())
 
 
-def parsed(value: object) -> object:
+def json_value(value: object) -> object:
     """Return the JSON value of a cell whose text is a list or an object; all else as it is."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
@@ -134,13 +134,13 @@ def parsed(value: object) -> object:
 
 def object_of(value: object) -> dict[str, object] | None:
     """Return the object that a value is or has as its JSON text; None if it is none."""
-    value = parsed(value)
+    value = json_value(value)
     return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
 
 def list_of(value: object) -> list[object] | None:
     """Return the list that a value is or has as its JSON text; None if it is none."""
-    value = parsed(value)
+    value = json_value(value)
     return cast("list[object]", value) if isinstance(value, list) else None
 
 
@@ -163,7 +163,7 @@ def tags_of(value: object) -> tuple[str, ...]:
     """
     entries = list_of(value)
     if entries is None:
-        entries = [] if is_empty(value) else list[object](_LISTED.split(_tag(value)))
+        entries = [] if is_empty(value) else list[object](_LIST_SIGNS.split(_tag(value)))
     tags = (_SPACE.sub("_", _tag(entry).strip()) for entry in entries)
     return tuple(dict.fromkeys(tag for tag in tags if tag))
 
@@ -202,10 +202,10 @@ def _message(entry: Mapping[str, object]) -> Message | None:
     if not isinstance(role, str) or role.casefold() not in _ROLES:
         return None
     content = next((inner[key] for key in ("content", "value", "text") if key in inner), None)
-    kept = {key: inner[key] for key in ("name", "tool_calls", "tool_call_id") if inner.get(key)}
-    if content is None and not kept:
+    details = {key: inner[key] for key in ("name", "tool_calls", "tool_call_id") if inner.get(key)}
+    if content is None and not details:
         return None
-    return {"role": _ROLES[role.casefold()], "content": content, **kept}
+    return {"role": _ROLES[role.casefold()], "content": content, **details}
 
 
 def conversation(messages: Sequence[Message], reference: object | None = None) -> Example:
@@ -217,17 +217,16 @@ def conversation(messages: Sequence[Message], reference: object | None = None) -
     Raises:
         ValueError: No user speaks, or a message holds more than text.
     """
-    asked, whole = list(messages), list(messages)
-    if reference is None and asked and asked[-1]["role"] == "assistant":
-        reference = _content(asked.pop()) or None
-    turns = [message for message in asked if message["role"] not in ("system", "developer")]
+    question = list(messages)
+    if reference is None and question and question[-1]["role"] == "assistant":
+        reference = _content(question.pop()) or None
+    turns = [message for message in question if message["role"] not in ("system", "developer")]
     if not any(message["role"] == "user" for message in turns):
         raise ValueError("its messages have no message of a user before the last answer")
-    one = turns[0] if len(turns) == 1 else None
-    text = _content(one) if one else "\n\n".join(map(_line, turns))
+    text = _content(turns[0]) if len(turns) == 1 else "\n\n".join(map(_line, turns))
     if not text.strip():
         raise ValueError("the user's message is empty")
-    return Example(text, reference, messages=tuple(whole))
+    return Example(text, reference, messages=tuple(messages))
 
 
 def _line(message: Message) -> str:

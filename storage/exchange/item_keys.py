@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from storage.exchange.examples import is_empty, parsed, text_of_value
+from storage.exchange.examples import is_empty, json_value, text_of_value
 
 
 class Standing(Enum):
@@ -31,12 +31,12 @@ class ItemKeys:
 
     Attributes:
         references: The reference of each input; 0 for none.
-        contradicted: Inputs with several references.
+        contradicted_inputs: Inputs with several references.
         pairs: Further pairs of an input and a reference.
     """
 
     references: dict[int, int] = field(default_factory=dict[int, int])
-    contradicted: set[int] = field(default_factory=set[int])
+    contradicted_inputs: set[int] = field(default_factory=set[int])
     pairs: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
 
     def add(self, question: int, answer: int) -> Standing:
@@ -45,7 +45,7 @@ class ItemKeys:
         if standing is Standing.NEW:
             self.references[question] = answer
         elif standing is Standing.CONTRADICTION:
-            self.contradicted.add(question)
+            self.contradicted_inputs.add(question)
             self.pairs.add((question, answer))
         return standing
 
@@ -73,7 +73,7 @@ def key_of(value: object) -> int:
     """
     if is_empty(value):
         return 0
-    document = parsed(value)
+    document = json_value(value)
     if isinstance(document, dict | list):
         text = json.dumps(document, sort_keys=True, ensure_ascii=False, default=str)
     else:

@@ -25,7 +25,7 @@ ALTERNATIVES: Final = "other_right_outputs"
 """Where an output's source holds other outputs that are right as well, as a JSON list."""
 ADAPTER: Final = "import"
 ANSWER_STATE: Final = "answer_state"
-"""Where an output's source says why it is not whole."""
+"""Where an output's source says why it is not document."""
 _COMPLETE: Final = "complete"
 _TYPES: Final = frozenset({"integer", "number", "boolean", "array", "object"})
 """Types of a schema that text in a cell may stand for."""
@@ -106,11 +106,11 @@ class RecordMaker:
             raise ValueError("its input is empty")
         output = self.output_of(example)
         if is_empty(output):
-            return NewItem(self._encoded(self._eval_input(example, input_text)))
-        whole = example.whole_reference if example.answer is None else None
+            return NewItem(self._new_record(self._eval_input(example, input_text)))
+        document = example.whole_reference if example.answer is None else None
         if example.is_assembled and self.task.output_json_schema is not None:
             output = _as_structured(output, self.task.output_json_schema)
-        output_text = _part_text("output", output, whole, self.task.output_json_schema)
+        output_text = _part_text("output", output, document, self.task.output_json_schema)
         row = _row_of(example, input_text, output_text, self.origin.tags)
         record = example.record or AnswerRecord()
         original_id = record.id or _text(example.columns.get("id"))
@@ -118,7 +118,7 @@ class RecordMaker:
         run = run_of(row, id_from(key), self._run_sources(example, record))
         is_ours = original_id is not None and len(original_id) == _ID_DIGITS
         return NewItem(
-            self._encoded(run), record.feedback, original_id if is_ours and original_id else None
+            self._new_record(run), record.feedback, original_id if is_ours and original_id else None
         )
 
     def _key(
@@ -136,16 +136,16 @@ class RecordMaker:
         if self.is_answer(example):
             model = record.model or _text(example.columns.get("model"))
             return RunSources(input_source, self._model_source(model, record))
-        others = json.dumps(example.alternatives) if example.alternatives else None
-        return RunSources(input_source, self._source(None, others))
+        alternatives = json.dumps(example.alternatives) if example.alternatives else None
+        return RunSources(input_source, self._source(None, alternatives))
 
     def _source(self, topic: str | None, alternatives: str | None) -> DataSource:
         key = (topic, alternatives)
         source = self._sources.get(key)
         if source is None:
             extra = {TOPIC: topic, ALTERNATIVES: alternatives}
-            named = {name: value for name, value in extra.items() if value}
-            properties = {**self.origin.source.properties, **named}
+            labels = {name: value for name, value in extra.items() if value}
+            properties = {**self.origin.source.properties, **labels}
             source = DataSource(type=self.origin.source.type, properties=properties)
             if alternatives is None:
                 self._sources[key] = source
@@ -180,18 +180,18 @@ class RecordMaker:
         except ValidationError as error:
             raise ValueError(first_fault(error)) from error
 
-    def _encoded(self, record: TaskRun | EvalInput) -> NewItemRecord:
+    def _new_record(self, record: TaskRun | EvalInput) -> NewItemRecord:
         try:
-            return cast("NewItemRecord", NewRecord(record, _spelled(record)))
+            return cast("NewItemRecord", NewRecord(record, _record_bytes(record)))
         except UnicodeEncodeError as error:
             reason = f"it holds a lone surrogate ({error.object[error.start]!r})"
             raise ValueError(reason) from error
 
 
-def _spelled(record: TaskRun | EvalInput) -> bytes:
+def _record_bytes(record: TaskRun | EvalInput) -> bytes:
     """Return the bytes of a new record's file; pydantic writes them ten times faster than we do.
 
-    A record with other numbers than tokens is written by our own hand, as all others are.
+    A record with other numbers than tokens is written by our own hand, as all alternatives are.
     """
     is_plain = isinstance(record, EvalInput) or (
         record.usage is None and record.trace is None and record.output.rating is None
@@ -234,7 +234,7 @@ def _text(value: object) -> str | None:
 
 
 def _part_text(
-    part: str, value: object, whole: Mapping[str, object] | None, schema_text: str | None
+    part: str, value: object, document: Mapping[str, object] | None, schema_text: str | None
 ) -> str:
     """Return a value as the format holds it: text, or JSON text where there is a schema.
 
@@ -243,8 +243,8 @@ def _part_text(
     """
     if schema_text is None:
         return text_of_value(value)
-    if whole is not None or not isinstance(value, str):
-        return text_of_value(value if whole is None else whole)
+    if document is not None or not isinstance(value, str):
+        return text_of_value(value if document is None else document)
     try:
         read_json(value)
     except ValueError as error:
@@ -264,7 +264,7 @@ def _properties(schema_text: str) -> Mapping[str, object]:
 
 
 def _only_member(text: str, schema_text: str) -> Mapping[str, object] | None:
-    """Return text as the only property of a schema; None if it is JSON, or there are others."""
+    """Return text as the only property of a schema; None if it is JSON, or has other ones."""
     properties = _properties(schema_text)
     if len(properties) != 1 or text.lstrip()[:1] in ("{", "["):
         return None
@@ -277,10 +277,10 @@ def _as_structured(value: object, schema_text: str) -> object:
         return value
     properties = _properties(schema_text)
     members = cast("Mapping[str, object]", value)
-    return {name: _typed(member, properties.get(name)) for name, member in members.items()}
+    return {name: _value_of_type(member, properties.get(name)) for name, member in members.items()}
 
 
-def _typed(value: object, schema: object) -> object:
+def _value_of_type(value: object, schema: object) -> object:
     kind = cast("dict[str, object]", schema).get("type") if isinstance(schema, dict) else None
     if not isinstance(value, str) or kind not in (
         "integer",

@@ -66,7 +66,7 @@ class ItemTable:
     Attributes:
         examples: The rows as examples.
         maker: Makes records of them.
-        seen: The items of the dataset; those of the table are added.
+        known_items: The items of the dataset; those of the table are added.
         rule: What is done with contradictions.
         survey: What the first reading told.
         repeats: Rows whose item was there; counted while reading.
@@ -77,7 +77,7 @@ class ItemTable:
 
     examples: ExampleTable
     maker: RecordMaker
-    seen: ItemKeys
+    known_items: ItemKeys
     rule: Contradictions
     survey: Survey
     repeats: int = 0
@@ -99,7 +99,7 @@ class ItemTable:
                 if self._goes_in(keys, example, number):
                     item = self._item(example, place, number)
                     if isinstance(item, NewItem):
-                        self.seen.add(*keys)
+                        self.known_items.add(*keys)
                         self.without_output += not keys[1]
                     yield number, item
 
@@ -116,8 +116,8 @@ class ItemTable:
     def _goes_in(self, keys: tuple[int, int], example: Example, number: int) -> bool:
         """Whether an item is new and not contradicted, or is to go in all the same."""
         question, answer = keys
-        is_open = question in self.survey.keys.contradicted
-        standing = self.seen.standing(question, answer)
+        is_open = question in self.survey.keys.contradicted_inputs
+        standing = self.known_items.standing(question, answer)
         if standing is Standing.REPEAT and not is_open:
             self.repeats += 1
             return False
@@ -135,10 +135,10 @@ class ItemTable:
         if question not in self.contradictions and len(self.contradictions) < _MOST_NAMED:
             text = excerpt(text_of_value(example.input), _LONGEST)
             self.contradictions[question] = Contradiction(text)
-        noted = self.contradictions.get(question)
-        if noted is not None and len(noted.references) < _MOST_REFERENCES:
+        contradiction = self.contradictions.get(question)
+        if contradiction is not None and len(contradiction.references) < _MOST_REFERENCES:
             output = excerpt(text_of_value(self.maker.output_of(example)), _LONGEST)
-            noted.references[f"{self.examples.source.unit} {number}"] = output
+            contradiction.references[f"{self.examples.source.unit} {number}"] = output
 
 
 def keys_of(example: Example, maker: RecordMaker) -> tuple[int, int]:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from storage.exchange.column_map import OTHER_COLUMNS, ColumnMapping
 from storage.exchange.column_names import INPUTS, OUTPUTS, plain_name
-from storage.exchange.mapping import OTHER_COLUMNS, ColumnMapping
 
 _OF_SHAPES: Final[Mapping[str, tuple[str, str | None]]] = {
     "OpenAI chat messages": ("messages", None),
@@ -33,9 +33,9 @@ def mapping_guess(shape: str | None, columns: Sequence[str]) -> ColumnMapping | 
     if shape in _OF_SHAPES:
         return ColumnMapping(*_OF_SHAPES[shape])
     question = _first(by_name, INPUTS) or columns[0]
-    others = [column for column in columns if column != question]
-    names = {plain_name(column): column for column in reversed(others)}
-    answer = _first(names, OUTPUTS) or (others[0] if len(others) == 1 else None)
+    other_columns = [column for column in columns if column != question]
+    names = {plain_name(column): column for column in reversed(other_columns)}
+    answer = _first(names, OUTPUTS) or (other_columns[0] if len(other_columns) == 1 else None)
     details = by_name.get("input") or by_name.get("context")
     is_instruction = plain_name(question) == "instruction" or "instruction" in by_name
     if is_instruction and details:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from storage.exchange.chat_shapes import OpenAIChat, OpenAIEvals, ShareGPT, example_of_fields
+from storage.exchange.column_map import OTHER_COLUMNS
 from storage.exchange.column_names import INPUTS, OUTPUTS, plain_name
 from storage.exchange.columns import Row
 from storage.exchange.dataset_shapes import (
@@ -17,9 +18,8 @@ from storage.exchange.dataset_shapes import (
     row_keys,
 )
 from storage.exchange.examples import Example, fields_of
-from storage.exchange.mapping import OTHER_COLUMNS
 
-_JOINED: Final = {plain_name(name): name for name in OTHER_COLUMNS}
+_OUR_COLUMNS: Final = {plain_name(name): name for name in OTHER_COLUMNS}
 """Our columns, by their names as `fields_of` has them."""
 
 
@@ -64,8 +64,8 @@ class UsualColumns:
         fields = fields_of(row)
         question = next((fields[key] for key in INPUTS if key in fields), None)
         answer = next((fields[key] for key in OUTPUTS if key in fields), None)
-        others = {name: fields[key] for key, name in _JOINED.items() if key in fields}
-        return example_of_fields(fields, question, answer, columns=others)
+        columns = {name: fields[key] for key, name in _OUR_COLUMNS.items() if key in fields}
+        return example_of_fields(fields, question, answer, columns=columns)
 
 
 def _candidates(keys: set[str], names: Sequence[str]) -> list[str]:

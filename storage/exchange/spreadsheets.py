@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _ERROR: Final = "e"
 _FORMULA: Final = "f"
-_BROKEN: Final = (BadZipFile, KeyError, ValueError, TypeError, IndexError, EOFError, SyntaxError)
+_FAULTS: Final = (BadZipFile, KeyError, ValueError, TypeError, IndexError, EOFError, SyntaxError)
 """What openpyxl raises for a file that is none, or is broken; a fault of XML is a SyntaxError."""
 
 
@@ -80,11 +80,11 @@ def _check_size(file: IO[bytes]) -> None:
         raise unusable_table(f"it is no spreadsheet that can be read ({error})") from error
     sizes = {part.filename: part.file_size for part in parts}
     sheets = {name: size for name, size in sizes.items() if name.startswith("xl/worksheets/")}
-    others = [size for name, size in sizes.items() if name not in sheets]
+    other_sizes = [size for name, size in sizes.items() if name not in sheets]
     if (
         len(parts) > MOST_PARTS
         or max(sheets.values(), default=0) > LARGEST_SHEET
-        or max(others, default=0) > LARGEST_PART
+        or max(other_sizes, default=0) > LARGEST_PART
     ):
         raise unusable_table("the spreadsheet unpacks to more data than is read; save it as CSV")
 
@@ -97,7 +97,7 @@ def _workbook(file: IO[bytes], *, has_results: bool) -> Generator["Workbook"]:
         workbook = openpyxl.load_workbook(
             file, read_only=True, data_only=has_results, keep_links=False
         )
-    except _BROKEN as error:
+    except _FAULTS as error:
         raise unusable_table(f"it is no spreadsheet that can be read ({error})") from error
     try:
         yield workbook
@@ -123,7 +123,7 @@ def _rows(workbook: "Workbook", name: str | None) -> Iterator[tuple[int, "Cells"
                 raise unusable_table(f"the sheet has more than {MOST_ROWS:,} rows")
             if any(cell.value is not None for cell in cells):
                 yield number, cast("Cells", cells)
-    except _BROKEN as error:
+    except _FAULTS as error:
         raise unusable_table(f"the sheet cannot be read ({error})") from error
 
 

@@ -20,7 +20,7 @@ from storage.exchange.json_tables import json_form, json_rows
 from storage.exchange.parquet import parquet_rows
 from storage.exchange.refusals import unusable_table
 from storage.exchange.spreadsheets import spreadsheet_rows
-from storage.exchange.text_encoding import encoding_of, utf_8_file
+from storage.exchange.text_codec import encoding_of, utf_8_file
 from storage.files import open_ordinary
 
 TableFormat = Literal["json", "csv", "xlsx", "parquet"]
@@ -131,9 +131,9 @@ def source_of(
 def _source(file: IO[bytes], name: str, options: TableOptions) -> Generator[TableSource]:
     file.seek(0)
     if file.read(2) == _GZIP:
-        with TemporaryFile() as unpacked:
-            _unpack(file, unpacked, name)
-            with _source(unpacked, name.removesuffix(".gz"), options) as source:
+        with TemporaryFile() as content:
+            _unpack(file, content, name)
+            with _source(content, name.removesuffix(".gz"), options) as source:
                 yield replace(source, file_name=name)
         return
     form, digest = _form(file, name), _digest(file)
@@ -182,7 +182,7 @@ def _form(file: IO[bytes], name: str) -> TableFormat:
     return table_ending(name)
 
 
-def _unpack(file: IO[bytes], unpacked: IO[bytes], name: str) -> None:
+def _unpack(file: IO[bytes], content: IO[bytes], name: str) -> None:
     """Unpack a file that gzip packed.
 
     Raises:
@@ -192,11 +192,11 @@ def _unpack(file: IO[bytes], unpacked: IO[bytes], name: str) -> None:
     try:
         with GzipFile(fileobj=file) as archive:
             while chunk := archive.read(_CHUNK):
-                if unpacked.tell() > _LARGEST:
+                if content.tell() > _LARGEST:
                     raise unusable_table(f"{name} unpacks to more than {_LARGEST:,} bytes")
-                unpacked.write(chunk)
+                content.write(chunk)
     except (OSError, EOFError, zlib.error) as fault:
-        raise unusable_table(f"{name} cannot be unpacked ({fault})") from fault
+        raise unusable_table(f"{name} cannot be content ({fault})") from fault
 
 
 def _digest(file: IO[bytes]) -> bytes:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Final, cast
 
-from storage.exchange.examples import list_of, object_of, parsed
+from storage.exchange.examples import json_value, list_of, object_of
 
 Attributes = Mapping[str, object]
 
@@ -53,7 +53,7 @@ def subtree(attributes: Attributes, prefix: str) -> object | None:
     and names: `llm.input_messages.0.message.role`.
     """
     if attributes.get(prefix) is not None:
-        return _nested_objects(parsed(attributes[prefix]), 0)
+        return _nested_objects(json_value(attributes[prefix]), 0)
     start = f"{prefix}."
     below = {key[len(start) :]: attributes[key] for key in attributes if key.startswith(start)}
     return _tree(below.items()) if below else None

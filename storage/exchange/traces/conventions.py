@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from storage.exchange.columns import read_json
-from storage.exchange.examples import list_of, object_of, parsed, text_of_value
+from storage.exchange.examples import json_value, list_of, object_of, text_of_value
 from storage.exchange.traces.attributes import Attributes, first_of, subtree
 from storage.exchange.traces.messages import chat_messages
 from storage.exchange.traces.spans import (
@@ -203,7 +203,7 @@ def _kind(attributes: Attributes, span: Span) -> Kind:
 
 
 def _system(attributes: Attributes) -> list[Message]:
-    instructions = parsed(first_of(attributes, "gen_ai.system_instructions"))
+    instructions = json_value(first_of(attributes, "gen_ai.system_instructions"))
     messages = chat_messages({"role": "system", "parts": instructions}) if instructions else None
     return messages or []
 
@@ -226,7 +226,7 @@ def _answers(attributes: Attributes) -> list[Message]:
     text = first_of(attributes, "ai.response.text", "ai.response.object")
     calls = first_of(attributes, "ai.response.toolCalls")
     if text is not None or calls is not None:
-        entry = {"role": "assistant", "content": text, "tool_calls": parsed(calls)}
+        entry = {"role": "assistant", "content": text, "tool_calls": json_value(calls)}
         return chat_messages(entry) or []
     return _events_within(attributes)[1]
 
@@ -277,7 +277,7 @@ def _tokens(attributes: Attributes) -> dict[str, int]:
 
 
 def _finish(attributes: Attributes, answers: Sequence[Message]) -> str | None:
-    reasons = parsed(
+    reasons = json_value(
         first_of(
             attributes,
             *("gen_ai.response.finish_reasons", "gen_ai.response.finish_reason"),

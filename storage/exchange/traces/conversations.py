@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from storage.exchange.examples import list_of, object_of, parsed, text_of_value
+from storage.exchange.examples import json_value, list_of, object_of, text_of_value
 from storage.exchange.traces.spans import Message, Span
 
 _OWN_KEYS = frozenset({"finish_reason", "place"})
@@ -123,7 +123,7 @@ def _calls(message: Message) -> list[object]:
     calls: list[object] = []
     for call in list_of(message.get("tool_calls")) or []:
         function = object_of((object_of(call) or {}).get("function")) or {}
-        calls.append([function.get("name"), parsed(function.get("arguments"))])
+        calls.append([function.get("name"), json_value(function.get("arguments"))])
     return calls
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from storage.exchange.columns import Row
-from storage.exchange.examples import fields_of, is_empty, list_of, object_of, parsed
+from storage.exchange.examples import fields_of, is_empty, json_value, list_of, object_of
 from storage.exchange.traces.messages import chat_messages, messages_or_text
 from storage.exchange.traces.spans import (
     Feedback,
@@ -140,7 +140,7 @@ def _observation(fields: Mapping[str, object]) -> Iterator[Span | str]:
     span.kind = _kind(fields)
     span.name = text_or_none(fields.get("name")) or ""
     span.start, span.end = time_of(fields.get("starttime")), time_of(fields.get("endtime"))
-    span.input, span.output = parsed(fields.get("input")), parsed(fields.get("output"))
+    span.input, span.output = json_value(fields.get("input")), json_value(fields.get("output"))
     if span.kind == "model":
         span.messages = messages_or_text(span.input, "user")
         span.answers = messages_or_text(span.output, "assistant")

@@ -6,9 +6,9 @@ from typing import Final
 from storage.exchange.examples import (
     conversation,
     is_empty,
+    json_value,
     list_of,
     object_of,
-    parsed,
     text_of_value,
 )
 from storage.exchange.traces.messages import chat_messages
@@ -110,7 +110,7 @@ def _calls_of(message: Message) -> object | None:
     if len(functions) == 1:
         return functions[0].get("arguments") or None
     return [
-        {"name": function.get("name"), "arguments": parsed(function.get("arguments"))}
+        {"name": function.get("name"), "arguments": json_value(function.get("arguments"))}
         for function in functions
     ] or None
 

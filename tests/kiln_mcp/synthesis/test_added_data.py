@@ -242,7 +242,7 @@ async def test_several_references_of_an_input_are_listed_to_be_decided(
     assert isinstance(steps, list)
     assert "decide" in str(steps[0])
     decision: JsonValue = [{"input": "a", "output": "3"}]
-    await call(workspace, "add_data", project="P", items=decision, written_by="person")
+    await call(workspace, "add_data", project="P", items=decision, author="person")
     assert await texts(workspace) == [("a", "3"), ("b", "2"), ("c", "4")]
     report = await add(workspace, tmp_path, "d.csv", "input,output\na,9\na,3\n")
     assert report["contradictions"] == [

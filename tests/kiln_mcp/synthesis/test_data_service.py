@@ -66,7 +66,7 @@ async def test_items_become_runs_with_a_source_and_are_never_added_twice(tmp_pat
     async with extraction(tmp_path) as (workspace, project):
         added = await add_data(workspace, project, items=[*TRIPS[:5], TRIPS[0]], tags=["mine"])
         assert (added.new_items, added.already_there) == (5, 1)
-        again = await add_data(workspace, project, items=TRIPS[:6], written_by="person")
+        again = await add_data(workspace, project, items=TRIPS[:6], author="person")
         assert (again.new_items, again.already_there, again.items) == (1, 5, 6)
         runs = await runs_in(workspace, project)
         assert {run.input_source.type for run in runs if run.input_source} == {"synthetic", "human"}

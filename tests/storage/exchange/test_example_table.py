@@ -3,9 +3,9 @@
 import pytest
 
 from storage.errors import Refusal
+from storage.exchange.column_map import ColumnMapping
 from storage.exchange.columns import BadRow
 from storage.exchange.example_table import example_table
-from storage.exchange.mapping import ColumnMapping
 from storage.exchange.table_source import TableSource
 
 ROWS: list[tuple[int, dict[str, object] | str]] = [

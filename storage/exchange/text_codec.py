@@ -27,7 +27,7 @@ _FEW_LINES: Final = 5
 _DENSE: Final = 0.25
 """Share of high bytes among letters above which text is not of a Latin alphabet."""
 _WESTERN: Final = "cp1252"
-_OTHERS: Final = (
+_OLD_ENCODINGS: Final = (
     *("cp1250", "cp1251", "cp1253", "cp1255", "cp1256", "koi8_r", "shift_jis", "euc_jp"),
     *("gb18030", "big5", "euc_kr"),
 )
@@ -152,7 +152,7 @@ def _old_encoding(file: IO[bytes]) -> str:
     if high > _DENSE * (letters + high):
         from charset_normalizer import from_bytes  # imported here: most tables are UTF-8
 
-        best = from_bytes(sample, cp_isolation=list(_OTHERS)).best()
+        best = from_bytes(sample, cp_isolation=list(_OLD_ENCODINGS)).best()
         if best is not None:
             return best.encoding
     return _WESTERN

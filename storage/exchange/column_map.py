@@ -42,7 +42,7 @@ class ColumnMapping:
         output: The same for the output; None if there is none.
         tags: Where the tags are: a list, or text with commas.
         topic: Where the topic is.
-        columns: Where others of our columns are, such as rating and model.
+        columns: Where columns of our columns are, such as rating and model.
     """
 
     input: Expression
@@ -81,14 +81,14 @@ class ColumnMapping:
         reference = None if is_empty(answer) else answer
         messages = messages_of(question)
         chat = None if messages is None else conversation(messages, reference)
-        others = {name: value_at(row, place) for name, place in self.columns.items()}
+        columns = {name: value_at(row, place) for name, place in self.columns.items()}
         return Example(
             question if chat is None else chat.input,
             reference if chat is None else chat.reference,
             () if self.tags is None else tags_of(value_at(row, self.tags)),
             None if self.topic is None else topic_of(value_at(row, self.topic)),
             () if chat is None else chat.messages,
-            columns={name: value for name, value in others.items() if not is_empty(value)},
+            columns={name: value for name, value in columns.items() if not is_empty(value)},
             is_assembled=not isinstance(self.input, str) or not isinstance(self.output, str | None),
         )
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from storage.exchange.column_map import ColumnMapping, value_at
 from storage.exchange.columns import Row
-from storage.exchange.mapping import ColumnMapping, value_at
 
 ROW: Row = {
     "Question": "Where is Oslo?",
