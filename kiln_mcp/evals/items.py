@@ -118,6 +118,8 @@ def item_of(record: TaskRun | EvalInput) -> Item:
 
 def _is_known_right(run: TaskRun) -> bool:
     source = run.output.source
+    if not run.is_usable:
+        return False
     if is_high_quality(run) or source is None or source.type != "synthetic":
         return True
     return source.properties.get("model_provider") == FROM_ASSISTANT
