@@ -313,7 +313,7 @@ def _lines(
             unreasoned=part_lines.without_thinking,
             unusable=part_lines.unusable_items,
             total=len(runs),
-            next=[NextStep(tool="add_items", reason="add items with outputs to that part")],
+            next=[NextStep(tool="add_data", reason="add items with outputs to that part")],
         )
     return part_lines
 

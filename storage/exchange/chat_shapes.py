@@ -1,5 +1,7 @@
 """Shapes whose rows hold messages: OpenAI's files, ShareGPT, and prompts with completions."""
 
+from dataclasses import replace
+
 from storage.exchange.columns import Row
 from storage.exchange.examples import (
     Example,
@@ -106,15 +108,7 @@ def example_of(
     example = (
         Example(question, reference) if messages is None else conversation(messages, reference)
     )
-    labelled = _with_labels(example, row)
-    return Example(
-        labelled.input,
-        labelled.reference,
-        labelled.tags,
-        labelled.topic,
-        labelled.messages,
-        tuple(options[1:]),
-    )
+    return replace(_with_labels(example, row), alternatives=tuple(options[1:]))
 
 
 def _with_labels(example: Example, row: Row) -> Example:
@@ -122,13 +116,10 @@ def _with_labels(example: Example, row: Row) -> Example:
     fields = fields_of(row)
     metadata = fields_of(object_of(fields.get("metadata")) or {})
     names = ("topic", "category", "subject")
-    return Example(
-        example.input,
-        example.reference,
-        _tags(fields.get("tags", metadata.get("tags"))),
-        topic_of(*(source.get(name) for source in (fields, metadata) for name in names)),
-        example.messages,
-        example.alternatives,
+    return replace(
+        example,
+        tags=_tags(fields.get("tags", metadata.get("tags"))),
+        topic=topic_of(*(source.get(name) for source in (fields, metadata) for name in names)),
     )
 
 

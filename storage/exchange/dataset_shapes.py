@@ -1,6 +1,7 @@
 """Shapes of data sets and of test suites: Alpaca, SQuAD, Inspect, promptfoo and others."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from string import ascii_uppercase
 from typing import Final
 
@@ -20,7 +21,7 @@ _EXACT: Final = frozenset({"equals", "similar", "factuality", "levenshtein", "ro
 """Assertions of promptfoo whose value is a right output."""
 _ANSWERS: Final = ("output", "response", "completion", "answer")
 _DETAILS: Final = ("input", "context")
-_UNANSWERABLE: Final = "unanswerable"
+UNANSWERABLE: Final = "unanswerable"
 
 
 class Instructions:
@@ -71,7 +72,7 @@ class SQuAD:
         return Example(
             text,
             answers[0] if answers else None,
-            () if answers else (_UNANSWERABLE,),
+            () if answers else (UNANSWERABLE,),
             topic_of(fields.get("title")),
             alternatives=tuple(dict.fromkeys(answer for answer in answers if answer != answers[0])),
         )
@@ -136,7 +137,7 @@ class Promptfoo:
             raise ValueError("it has no vars")
         assertions = (object_of(entry) for entry in list_of(fields.get("assert")) or [])
         values = [entry.get("value") for entry in assertions if entry and _is_exact(entry)]
-        return example_of(row, _only_value(variables), next(iter(values), None))
+        return _example_of_payloads(row, variables, next(iter(values), None))
 
 
 def _is_exact(assertion: Mapping[str, object]) -> bool:
@@ -167,7 +168,8 @@ class PromptfooTable:
             for key, value in cells.items()
             if key.casefold().startswith("__expected")
         )
-        return Example(_only_value(variables), next(filter(None, expected), None))
+        example = Example(_only_value(variables), next(filter(None, expected), None))
+        return replace(example, whole_input=variables)
 
 
 def _expected(text: str) -> str | None:
@@ -206,9 +208,7 @@ class LangfuseItems:
             ValueError: It has no input.
         """
         fields = fields_of(row)
-        return example_of(
-            row, _payload(fields.get("input")), _payload(fields.get("expectedoutput"))
-        )
+        return _example_of_payloads(row, fields.get("input"), fields.get("expectedoutput"))
 
 
 class LangSmithExamples:
@@ -228,12 +228,26 @@ class LangSmithExamples:
             ValueError: It has no inputs.
         """
         fields = fields_of(row)
-        return example_of(row, _payload(fields.get("inputs")), _payload(fields.get("outputs")))
+        return _example_of_payloads(row, fields.get("inputs"), fields.get("outputs"))
 
 
 def row_keys(row: Row) -> set[str]:
     """Return a row's keys as `fields_of` has them, also those without a value."""
     return set(fields_of(dict.fromkeys(row, True)))
+
+
+def _example_of_payloads(row: Row, question: object, answer: object | None) -> Example:
+    """Return an example of objects by the names of variables; one with one member stands for it.
+
+    Raises:
+        ValueError: There is no input.
+    """
+    example = example_of(row, _payload(question), _payload(answer))
+    return replace(
+        example,
+        whole_input=None if example.messages else object_of(question),
+        whole_reference=object_of(answer),
+    )
 
 
 def _payload(value: object) -> object | None:

@@ -1,22 +1,23 @@
-"""The examples of a table's rows, and a preview of what a mapping or a shape makes of them."""
+"""The examples of a table's rows, by a mapping or by the shape that is recognised."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from typing import Final, Protocol
 
 from storage.errors import Refusal
 from storage.exchange.columns import BadRow, Row
 from storage.exchange.examples import Example
 from storage.exchange.mapping import ColumnMapping
-from storage.exchange.shapes import SHAPES, Shape, shape_of
+from storage.exchange.mapping_guess import mapping_guess
+from storage.exchange.refusals import unusable_table
+from storage.exchange.shapes import SHAPES, Shape, UsualColumns, shape_of
+from storage.exchange.table_source import TableSource
 
-NumberedRow = tuple[int, Row | str]
-"""A row's number, and the row or what is wrong with it."""
-
-_SAMPLE: Final = 50
+_SAMPLE: Final = 100
 """Rows that a shape is recognised by."""
 _MOST_COLUMNS: Final = 100
+_LONGEST_NAME: Final = 40
 
 
 class _Reader(Protocol):
@@ -24,80 +25,67 @@ class _Reader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class TablePreview:
-    """What would come of a table.
+class ExampleTable:
+    """A table whose rows are read as examples.
 
     Attributes:
-        shape: The shape's name; None with a mapping, or if no shape was recognised.
+        source: The table.
         columns: The keys of the first rows.
-        examples: What the first good rows become.
-        bad_rows: The first rows that would fail.
-        good_count: Rows that would go in.
-        bad_count: Rows that would fail.
-        without_reference: Good rows without a right output.
+        shape: The name of the shape that was recognised; None with a mapping, or if none was.
+        mapping: The mapping that is used, or the best guess at one.
+        is_guess: Whether neither a mapping nor a shape says how rows are read, so that a person
+            has to confirm the guess.
     """
 
-    shape: str | None
+    source: TableSource
     columns: tuple[str, ...]
-    examples: tuple[Example, ...]
-    bad_rows: tuple[BadRow, ...]
-    good_count: int
-    bad_count: int
-    without_reference: int
+    shape: str | None
+    mapping: ColumnMapping | None
+    is_guess: bool
+    _reader: _Reader | None = None
+
+    def __iter__(self) -> Iterator[tuple[int, Example | BadRow]]:
+        """Return each row's number, and its example or what is wrong with it."""
+        for number, row in self.source.rows():
+            yield number, _example(number, row, self._reader)
+
+    @property
+    def unused_columns(self) -> list[str]:
+        """The columns that nothing is taken from; none for a shape with keys of its own."""
+        if self.mapping is None or (self.shape is not None and self.shape != UsualColumns.name):
+            return []
+        used = repr(self.mapping)
+        return [column for column in self.columns if column not in used]
+
+    def check_certain(self) -> None:
+        """Refuse a table of which it is only guessed how its rows are read.
+
+        Raises:
+            Refusal: It is one.
+        """
+        if self.is_guess:
+            raise _unknown_shape(self.columns, self.mapping)
 
 
-def examples_of(
-    rows: Iterable[NumberedRow], mapping: ColumnMapping | None = None
-) -> Iterator[tuple[int, Example | BadRow]]:
-    """Return each row's number, and its example or what is wrong with it.
+def example_table(source: TableSource, mapping: ColumnMapping | None = None) -> ExampleTable:
+    """Return a table of examples; its first rows are read.
 
     Raises:
-        Refusal: There is no mapping, and no shape is recognised.
+        Refusal: The table cannot be read, or has no row.
     """
-    remaining = iter(rows)
-    sample = list(islice(remaining, _SAMPLE))
-    reader: _Reader | None = mapping or _shape(sample)
-    if reader is None and any(isinstance(row, dict) for _, row in sample):
-        raise _unknown_shape(_columns(sample))
-    for number, row in chain(sample, remaining):
-        yield number, _example(number, row, reader)
-
-
-def preview_of(
-    rows: Iterable[NumberedRow], mapping: ColumnMapping | None = None, *, most: int = 5
-) -> TablePreview:
-    """Return what would come of rows, with the first `most` of each kind.
-
-    Raises:
-        Refusal: There is no mapping, and no shape is recognised.
-    """
-    remaining = iter(rows)
-    sample = list(islice(remaining, _SAMPLE))
-    shape = None if mapping else _shape(sample)
-    examples: list[Example] = []
-    bad_rows: list[BadRow] = []
-    good_count = bad_count = without_reference = 0
-    for _, result in examples_of(chain(sample, remaining), mapping):
-        if isinstance(result, BadRow):
-            bad_count += 1
-            bad_rows += [result] if bad_count <= most else []
-        else:
-            good_count += 1
-            without_reference += result.reference is None
-            examples += [result] if good_count <= most else []
-    return TablePreview(
-        shape.name if shape else None,
-        _columns(sample),
-        tuple(examples),
-        tuple(bad_rows),
-        good_count,
-        bad_count,
-        without_reference,
-    )
-
-
-def _shape(sample: Iterable[NumberedRow]) -> Shape | None:
-    return shape_of([row for _, row in sample if not isinstance(row, str)])
+    sample = [row for _, row in islice(source.rows(), _SAMPLE)]
+    rows = [row for row in sample if not isinstance(row, str)]
+    if not sample:
+        raise unusable_table(f"{source.file_name} has no row")
+    columns = tuple(islice(dict.fromkeys(key for row in rows for key in row), _MOST_COLUMNS))
+    if mapping is not None:
+        return ExampleTable(source, columns, None, mapping, is_guess=False, _reader=mapping)
+    shape: Shape | None = shape_of(rows)
+    guess = mapping_guess(shape.name if shape else None, columns)
+    reader: _Reader | None = shape or guess
+    name = shape.name if shape else None
+    return ExampleTable(source, columns, name, guess, is_guess=not shape and bool(rows),
+                        _reader=reader)  # fmt: skip
 
 
 def _example(number: int, row: Row | str, reader: _Reader | None) -> Example | BadRow:
@@ -105,20 +93,24 @@ def _example(number: int, row: Row | str, reader: _Reader | None) -> Example | B
         return BadRow(number, str(row))
     try:
         return reader.read(row)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return BadRow(number, str(error))
 
 
-def _columns(sample: Iterable[NumberedRow]) -> tuple[str, ...]:
-    keys = dict.fromkeys(key for _, row in sample if not isinstance(row, str) for key in row)
-    return tuple(islice(keys, _MOST_COLUMNS))
-
-
-def _unknown_shape(columns: Iterable[str]) -> Refusal:
+def _unknown_shape(columns: Sequence[str], guess: ColumnMapping | None) -> Refusal:
+    # A file of one column may be no table at all: what it begins with may be a secret.
+    names = tuple(name[:_LONGEST_NAME] for name in columns[:10]) if len(columns) > 1 else ()
     return Refusal(
-        "It is not clear which columns hold the inputs and the right outputs; the table has "
-        "{columns}. Give a mapping such as {example}. Without one, these are recognised: {shapes}.",
-        columns=tuple(columns),
-        example='{"input": "question", "output": "answer"}',
+        "No row was added: it is not clear which columns hold the inputs and the right outputs. "
+        "The table has {columns}. Give a mapping such as {example}; preview=true shows what comes "
+        "of it. Without one, these are recognised: {shapes}.",
+        columns=names or "one column of another name",
+        example=_spelled(guess) if names else '{"input": "question", "output": "answer"}',
         shapes=tuple(shape.name for shape in SHAPES),
     )
+
+
+def _spelled(mapping: ColumnMapping | None) -> str:
+    parts = {"input": mapping.input, "output": mapping.output} if mapping else {}
+    pairs = (f'"{name}": "{place}"' for name, place in parts.items() if place)
+    return f"{{{', '.join(pairs)}}}"

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, cast
 
+from storage.exchange.column_names import plain_name
 from storage.exchange.columns import Row, read_json
 from storage.records import Usage
+from storage.text.excerpts import excerpt
 
 Message = Mapping[str, object]
 
@@ -31,9 +33,9 @@ _ROLES: Final[Mapping[str, str]] = {
 }
 """The roles of messages in the common dialects, and OpenAI's names for them."""
 _TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
+_LONGEST_SHOWN: Final = 60
 _LISTED = re.compile(r"[,;]+")
 _SPACE = re.compile(r"\s+")
-_KEY_SIGNS = re.compile(r"[\s_-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,9 @@ class Example:
         alternatives: Other outputs that are right as well.
         answer: What a model answered, if the table says what happened; it need not be right.
         record: What is known of that answer.
+        columns: Others of our columns that the row has, such as rating and model.
+        whole_input: The object that the input was the only member of.
+        whole_reference: The same for the reference.
     """
 
     input: object
@@ -59,6 +64,9 @@ class Example:
     alternatives: tuple[object, ...] = ()
     answer: object | None = None
     record: "AnswerRecord | None" = None
+    columns: Mapping[str, object] = field(default_factory=dict[str, object])
+    whole_input: Mapping[str, object] | None = None
+    whole_reference: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +108,7 @@ def fields_of(row: Row) -> dict[str, object]:
     fields: dict[str, object] = {}
     for key, value in row.items():
         if not is_empty(value):
-            fields.setdefault(_KEY_SIGNS.sub("", key).casefold(), value)
+            fields.setdefault(plain_name(key), value)
     return fields
 
 
@@ -143,12 +151,23 @@ def text_of_value(value: object) -> str:
 
 
 def tags_of(value: object) -> tuple[str, ...]:
-    """Return tags: a list, or text with commas or semicolons; a space becomes an underscore."""
+    """Return tags: a list, or text with commas or semicolons; a space becomes an underscore.
+
+    Raises:
+        ValueError: A tag is neither text nor a number.
+    """
     entries = list_of(value)
     if entries is None:
-        entries = [] if is_empty(value) else list[object](_LISTED.split(text_of_value(value)))
-    tags = (_SPACE.sub("_", text_of_value(entry).strip()) for entry in entries)
+        entries = [] if is_empty(value) else list[object](_LISTED.split(_tag(value)))
+    tags = (_SPACE.sub("_", _tag(entry).strip()) for entry in entries)
     return tuple(dict.fromkeys(tag for tag in tags if tag))
+
+
+def _tag(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        text = excerpt(repr(value), _LONGEST_SHOWN)
+        raise ValueError(f"its tags cannot be used: {text} is no text")  # noqa: TRY004
+    return str(value)
 
 
 def topic_of(*values: object) -> str | None:

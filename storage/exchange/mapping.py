@@ -1,15 +1,15 @@
 """Mappings from the columns of a table to the parts of an example.
 
-A part is a column (`question`), a path (`request.messages[0].content`), or a template of several
-(`{title}: {body}`; `{{` and `}}` stand for braces).
+A part is a column (`question`), a path (`request.messages.0.content`, `choices[-1].text`), or a
+template of several (`{{title}}: {{body}}`). Input and output may be objects of these as well.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from storage.exchange.columns import Row
+from storage.exchange.columns import COLUMNS, Row
 from storage.exchange.examples import (
     Example,
     conversation,
@@ -22,9 +22,15 @@ from storage.exchange.examples import (
     topic_of,
 )
 
+Expression = str | Mapping[str, str]
+"""A column, path or template; or an object whose values are such."""
+
+OTHER_COLUMNS: Final = tuple(name for name in COLUMNS if name not in ("input", "output", "tags"))
+"""What a mapping may take from a table besides input, output, tags and topic."""
+
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(-?\d+)\]")
-_SLOT = re.compile(r"\{\{|\}\}|\{([^{}]+)\}")
-_BRACES: Final[Mapping[str, str]] = {"{{": "{", "}}": "}"}
+_SLOT = re.compile(r"\{\{\s*(.+?)\s*\}\}")
+_NUMBER = re.compile(r"-?\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +38,18 @@ class ColumnMapping:
     """Where the parts of an example are in a row.
 
     Attributes:
-        input: A column, path or template.
-        output: The same for the reference; None if there is none.
+        input: A column, path or template, or an object of these.
+        output: The same for the output; None if there is none.
         tags: Where the tags are: a list, or text with commas.
         topic: Where the topic is.
+        columns: Where others of our columns are, such as rating and model.
     """
 
-    input: str
-    output: str | None = None
+    input: Expression
+    output: Expression | None = None
     tags: str | None = None
     topic: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def read(self, row: Row) -> Example:
         """Return the example of a row; without a value for the output it has no reference.
@@ -49,41 +57,57 @@ class ColumnMapping:
         Raises:
             ValueError: The row has no value for the input, or for a slot of a template.
         """
-        question = value_at(row, self.input)
+        question = _value(row, self.input)
         if is_empty(question):
             keys = ", ".join(row) or "none"
             raise ValueError(f"it has no value for the input {self.input!r} (its keys: {keys})")
-        answer = None if self.output is None else value_at(row, self.output)
+        answer = None if self.output is None else _value(row, self.output)
         reference = None if is_empty(answer) else answer
         messages = messages_of(question)
         chat = None if messages is None else conversation(messages, reference)
+        others = {name: value_at(row, place) for name, place in self.columns.items()}
         return Example(
             question if chat is None else chat.input,
             reference if chat is None else chat.reference,
             () if self.tags is None else tags_of(value_at(row, self.tags)),
             None if self.topic is None else topic_of(value_at(row, self.topic)),
             () if chat is None else chat.messages,
+            columns={name: value for name, value in others.items() if not is_empty(value)},
         )
+
+
+def _value(row: Row, expression: Expression) -> object | None:
+    if isinstance(expression, str):
+        return value_at(row, expression)
+    members = {name: value_at(row, place) for name, place in expression.items()}
+    return None if all(map(is_empty, members.values())) else members
 
 
 def value_at(row: Row, expression: str) -> object | None:
     """Return the value of a column, a path or a template; None if there is none.
 
+    Empty cells leave their slots of a template empty.
+
     Raises:
-        ValueError: A slot of a template has no value.
+        ValueError: A slot of a template names nothing that the row has.
     """
-    if _SLOT.search(expression) and expression not in row:
-        return _SLOT.sub(lambda slot: _slot_text(row, slot), expression)
-    return _at_path(row, expression)
+    if expression in row or not _SLOT.search(expression):
+        return _at_path(row, expression)
+    values = {slot: _slot_value(row, slot) for slot in _SLOT.findall(expression)}
+    if all(map(is_empty, values.values())):
+        return None
+    return _SLOT.sub(lambda slot: _slot_text(values[slot.group(1)]), expression).strip()
 
 
-def _slot_text(row: Row, slot: re.Match[str]) -> str:
-    if slot.group() in _BRACES:
-        return _BRACES[slot.group()]
-    value = _at_path(row, slot.group(1).strip())
-    if is_empty(value):
-        raise ValueError(f"it has no value for {slot.group()}")
-    return text_of_value(value)
+def _slot_value(row: Row, path: str) -> object | None:
+    value = _at_path(row, path)
+    if value is None and _at_path(dict.fromkeys(row, True), path) is None:
+        raise ValueError(f"it has no value for {{{{{path}}}}}")
+    return value
+
+
+def _slot_text(value: object) -> str:
+    return "" if is_empty(value) else text_of_value(value)
 
 
 def _at_path(row: Row, path: str) -> object | None:
@@ -108,9 +132,10 @@ def _below(
     value: object, step: re.Match[str], columns: Mapping[str, object] | None
 ) -> object | None:
     """Return a member of an object, or an entry of a list; JSON text in a cell is read."""
-    if step.group(2) is not None:
-        entries, place = list_of(value) or [], int(step.group(2))
+    key = step.group(1) or step.group(2)
+    entries = list_of(value) if _NUMBER.fullmatch(key) else None
+    if entries is not None:
+        place = int(key)
         return entries[place] if -len(entries) <= place < len(entries) else None
-    key = step.group(1)
     members = object_of(value) or {}
     return members.get(key, (columns or {}).get(key.strip().casefold()))

@@ -3,7 +3,8 @@
 import pytest
 
 from storage.exchange.columns import Row
-from storage.exchange.shapes import document_rows, shape_of
+from storage.exchange.documents import document_rows
+from storage.exchange.shapes import shape_of
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 ASK = {"role": "user", "content": "Where is Oslo?"}
@@ -25,9 +26,9 @@ ROWS: list[tuple[str, Row]] = [
                                 "expectedOutput": {"answer": "In Norway"}, "metadata": None}),
     ("LangSmith examples", {"inputs": {"question": "Where is Oslo?"},
                             "outputs": {"answer": "In Norway"}}),
-    ("columns with usual names", {"Question": "Where is Oslo?", "Answer": "In Norway"}),
-    ("columns with usual names", {"prompt": "Where is Oslo?", "completion": "In Norway"}),
-    ("columns with usual names", {"input": "Where is Oslo?", "output": "In Norway"}),
+    ("usual columns", {"Question": "Where is Oslo?", "Answer": "In Norway"}),
+    ("usual columns", {"prompt": "Where is Oslo?", "completion": "In Norway"}),
+    ("usual columns", {"input": "Where is Oslo?", "output": "In Norway"}),
 ]  # fmt: skip
 
 
