@@ -230,8 +230,8 @@ def _change_message(misfit_count: int, *, is_changed: bool) -> str:
             f"Nothing was changed: {misfit_count} items do not fit the new schemas. Repair or "
             "delete them, or call again with misfits=tag to keep them under a tag."
         )
-    tagged = f" {misfit_count} items have the tag {MISFIT_TAG}." if misfit_count else ""
-    return f"The task was changed. Results of earlier outputs stay as they were.{tagged}"
+    tag_note = f" {misfit_count} items have the tag {MISFIT_TAG}." if misfit_count else ""
+    return f"The task was changed. Results of earlier outputs stay as they were.{tag_note}"
 
 
 def _steps_after_change(
