@@ -25,7 +25,7 @@ from storage.exchange.traces.langsmith import LangSmith
 from storage.exchange.traces.masks import mask_text, mask_value
 from storage.exchange.traces.openai_objects import OpenAIObjects
 from storage.exchange.traces.opentelemetry import OpenTelemetry
-from storage.exchange.traces.spans import Span
+from storage.exchange.traces.spans import Span, number_of
 from storage.text.excerpts import excerpt
 
 _CACHE_KIB: Final = 65_536
@@ -156,9 +156,9 @@ class _SpanStore:
         except (UnicodeEncodeError, OverflowError):
             return f"the span {span.id} holds a character that is half of one"
         for entry in span.feedback:
-            if isinstance(entry.value, int | float) and len(self.highest) < _MOST_NAMES:
-                highest = self.highest.get(entry.name, 0.0)
-                self.highest[entry.name] = max(highest, float(entry.value))
+            value = number_of(entry.value)
+            if value is not None and len(self.highest) < _MOST_NAMES:
+                self.highest[entry.name] = max(self.highest.get(entry.name, 0.0), value)
         return None
 
     def _insert(self, number: int, trace: str, content: str) -> None:
@@ -179,6 +179,8 @@ class _SpanStore:
         for number, trace, row in self.database.execute(_TRACES):
             spans, bad_rows = self._spans(number)
             yield from bad_rows
+            if not spans:
+                continue
             try:
                 yield row, example_of_trace(spans, format_key, rating)
             except NoModel:

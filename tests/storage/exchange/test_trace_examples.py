@@ -1,8 +1,11 @@
 """Broken, scattered and secret-bearing traces."""
 
+import copy
 import json
 import tracemalloc
 from collections.abc import Iterator, Mapping, Sequence
+from random import Random
+from typing import cast
 
 import pytest
 
@@ -166,3 +169,53 @@ def test_scattered_spans_of_many_traces_take_little_memory() -> None:
     tracemalloc.stop()
     assert example_count == count
     assert peak < 4_000_000
+
+
+_JUNK: list[object] = [
+    None,
+    True,
+    -1,
+    1e400,
+    "",
+    "[",
+    "[[]]",
+    [None],
+    {"a": None},
+    "\ud800",
+    10**400,
+]
+
+
+def _places(value: object) -> Iterator[tuple[dict[str, object], str]]:
+    """Yield each member of the objects in a value."""
+    if isinstance(value, dict):
+        members = cast("dict[str, object]", value)
+        for key, entry in members.items():
+            yield members, key
+            yield from _places(entry)
+    elif isinstance(value, list):
+        for entry in cast("list[object]", value):
+            yield from _places(entry)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_no_junk_in_an_export_stops_the_remaining_traces(seed: int) -> None:
+    random = Random(seed)
+    exports_of_all: list[list[dict[str, object]]] = [
+        [exports.otlp(*exports.agent_spans())],
+        [exports.langfuse_trace()],
+        exports.langsmith_runs(),
+        [exports.response_object()],
+    ]
+    rows = random.choice(exports_of_all)
+    good_row = copy.deepcopy(rows[0])
+    form = trace_format_of([good_row])
+    assert form is not None
+    for _ in range(3):
+        members, key = random.choice(list(_places(random.choice(rows))))
+        members[key] = copy.deepcopy(random.choice(_JUNK))
+    numbered = enumerate([*rows, exports.otlp(exports.chat_span(trace="e" * 32))], start=1)
+    results = [result for _, result in examples_of_traces(numbered, form)]
+    assert results
+    if form.key == "opentelemetry":
+        assert any(isinstance(result, Example) for result in results)
