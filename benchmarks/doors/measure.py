@@ -293,7 +293,7 @@ def project_with_rows(place: Door, rows: int, text: Callable[[int], str]) -> tup
     call = ["--project", str(place.project), "--name", "T", "--instruction", "Answer."]
     place.run("create-task", *call)
     warm(place)
-    took = place.measured("import-runs", "--project", str(place.project), "--file", str(table))
+    took = place.measured("add-data", "--project", str(place.project), "--file", str(table))
     return table, took
 
 

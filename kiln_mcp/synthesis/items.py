@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -15,14 +15,6 @@ from storage.records.record import login_name
 from storage.text.json_schema import find_problem
 
 Author = Literal["person", "assistant"]
-
-_Place = Annotated[
-    str,
-    Field(
-        description="A column, a path such as messages.0.content, or a template such as "
-        "'{{context}} {{question}}'."
-    ),
-]
 
 
 class DataItem(BaseModel):
@@ -47,15 +39,21 @@ class DataMapping(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    input: _Place
-    output: _Place | None = Field(default=None, description="Left out: inputs alone.")
+    input: str | None = Field(
+        default=None,
+        description="A column, a path such as messages.0.content, or a template such as "
+        "'{{context}} {{question}}'. Left out: as it is recognised.",
+    )
+    output: str | None = Field(default=None, description="Left out: inputs alone.")
     output_fields: dict[str, str] | None = Field(
         default=None,
         description="Instead of output: the column of each field of a structured output.",
     )
     tags: str | None = None
     topic: str | None = None
-    rating: str | None = Field(default=None, description="1 to 5.")
+    rating: str | None = Field(
+        default=None, description="A column, or the name of a trace's user feedback."
+    )
     model: str | None = Field(default=None, description="Which model wrote the output.")
     reasoning: str | None = None
 
@@ -63,7 +61,7 @@ class DataMapping(BaseModel):
         """Return the mapping as the reader takes it."""
         others = {"rating": self.rating, "model": self.model, "reasoning": self.reasoning}
         return ColumnMapping(
-            self.input,
+            self.input or "",
             self.output or self.output_fields,
             self.tags,
             self.topic,

@@ -1,6 +1,8 @@
 """Shapes whose rows hold messages: OpenAI's files, ShareGPT, and prompts with completions."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
 from storage.exchange.columns import Row
 from storage.exchange.examples import (
@@ -15,6 +17,8 @@ from storage.exchange.examples import (
     text_of_value,
     topic_of,
 )
+
+_TOPICS: Final = ("topic", "category", "subject")
 
 
 class OpenAIChat:
@@ -99,28 +103,60 @@ def example_of(
     Raises:
         ValueError: There is no input.
     """
+    fields = fields_of(row)
+    return example_of_fields(fields, question, answer, has_alternatives=has_alternatives)
+
+
+def example_of_fields(
+    fields: Row,
+    question: object,
+    answer: object | None,
+    *,
+    has_alternatives: bool = False,
+    columns: Mapping[str, object] | None = None,
+) -> Example:
+    """Return an example whose input may be messages; see `example_of`.
+
+    Args:
+        fields: The row as `fields_of` has it.
+        question: Its input.
+        answer: Its reference; None if there is none.
+        has_alternatives: Whether a list of answers means that each of them is right.
+        columns: Others of our columns.
+
+    Raises:
+        ValueError: There is no input.
+    """
     if question is None:
         raise ValueError("its input is empty")
     answers = list_of(answer) if has_alternatives else None
     options = answers if answers is not None else ([] if answer is None else [answer])
-    reference = options[0] if options else None
     messages = messages_of(question)
-    example = (
-        Example(question, reference) if messages is None else conversation(messages, reference)
+    chat = conversation(messages, options[0] if options else None) if messages else None
+    tags, topic = _labels(fields)
+    return Example(
+        chat.input if chat else question,
+        chat.reference if chat else (options[0] if options else None),
+        tags,
+        topic,
+        chat.messages if chat else (),
+        tuple(options[1:]),
+        columns=columns or {},
     )
-    return replace(_with_labels(example, row), alternatives=tuple(options[1:]))
 
 
 def _with_labels(example: Example, row: Row) -> Example:
     """Return an example with the tags and the topic of its row or of the row's metadata."""
-    fields = fields_of(row)
-    metadata = fields_of(object_of(fields.get("metadata")) or {})
-    names = ("topic", "category", "subject")
-    return replace(
-        example,
-        tags=_tags(fields.get("tags", metadata.get("tags"))),
-        topic=topic_of(*(source.get(name) for source in (fields, metadata) for name in names)),
-    )
+    tags, topic = _labels(fields_of(row))
+    return replace(example, tags=tags, topic=topic)
+
+
+def _labels(fields: Row) -> tuple[tuple[str, ...], str | None]:
+    metadata = object_of(fields.get("metadata")) if "metadata" in fields else None
+    sources = (fields, fields_of(metadata)) if metadata else (fields,)
+    tags = next((source["tags"] for source in sources if "tags" in source), None)
+    topics = [source[name] for source in sources for name in _TOPICS if name in source]
+    return () if tags is None else _tags(tags), topic_of(*topics) if topics else None
 
 
 def _tags(value: object) -> tuple[str, ...]:

@@ -1,18 +1,20 @@
 """The examples of a table's rows, by a mapping or by the shape that is recognised."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from storage.errors import Refusal
 from storage.exchange.columns import BadRow, Row
+from storage.exchange.documents import document_rows
 from storage.exchange.examples import Example
 from storage.exchange.mapping import ColumnMapping
 from storage.exchange.mapping_guess import mapping_guess
 from storage.exchange.refusals import unusable_table
-from storage.exchange.shapes import SHAPES, Shape, UsualColumns, shape_of
+from storage.exchange.shapes import SHAPES, UsualColumns, shape_of
 from storage.exchange.table_source import TableSource
+from storage.exchange.traces import TraceFormat, examples_of_traces, trace_format_of
 
 _SAMPLE: Final = 100
 """Rows that a shape is recognised by."""
@@ -20,6 +22,7 @@ _MOST_COLUMNS: Final = 100
 _LONGEST_NAME: Final = 40
 
 
+@runtime_checkable
 class _Reader(Protocol):
     def read(self, row: Row, /) -> Example: ...
 
@@ -42,12 +45,17 @@ class ExampleTable:
     shape: str | None
     mapping: ColumnMapping | None
     is_guess: bool
-    _reader: _Reader | None = None
+    _reader: _Reader | TraceFormat | None = None
 
     def __iter__(self) -> Iterator[tuple[int, Example | BadRow]]:
         """Return each row's number, and its example or what is wrong with it."""
-        for number, row in self.source.rows():
-            yield number, _example(number, row, self._reader)
+        reader = self._reader
+        if reader is not None and not isinstance(reader, _Reader):
+            rating = self.mapping.columns.get("rating") if self.mapping else None
+            yield from examples_of_traces(self.source.rows(), reader, rating)
+            return
+        for number, row in _expanded(self.source.rows()):
+            yield number, _example(number, row, reader)
 
     @property
     def unused_columns(self) -> list[str]:
@@ -70,22 +78,40 @@ class ExampleTable:
 def example_table(source: TableSource, mapping: ColumnMapping | None = None) -> ExampleTable:
     """Return a table of examples; its first rows are read.
 
+    A mapping without an input takes the rest from what is recognised.
+
     Raises:
         Refusal: The table cannot be read, or has no row.
     """
-    sample = [row for _, row in islice(source.rows(), _SAMPLE)]
-    rows = [row for row in sample if not isinstance(row, str)]
+    sample = list(islice(source.rows(), _SAMPLE))
     if not sample:
         raise unusable_table(f"{source.file_name} has no row")
+    raw_rows = [row for _, row in sample if not isinstance(row, str)]
+    traces = None if mapping and mapping.input else trace_format_of(raw_rows)
+    if traces is not None:
+        return ExampleTable(source, (), traces.name, mapping, is_guess=False, _reader=traces)
+    rows = [row for _, row in _expanded(sample) if not isinstance(row, str)]
     columns = tuple(islice(dict.fromkeys(key for row in rows for key in row), _MOST_COLUMNS))
-    if mapping is not None:
+    if mapping is not None and mapping.input:
         return ExampleTable(source, columns, None, mapping, is_guess=False, _reader=mapping)
-    shape: Shape | None = shape_of(rows)
-    guess = mapping_guess(shape.name if shape else None, columns)
-    reader: _Reader | None = shape or guess
+    shape = shape_of(rows)
     name = shape.name if shape else None
-    return ExampleTable(source, columns, name, guess, is_guess=not shape and bool(rows),
-                        _reader=reader)  # fmt: skip
+    guess = mapping_guess(name, columns)
+    if mapping is not None and guess is not None:
+        guess = guess.with_parts_of(mapping)
+        return ExampleTable(source, columns, None, guess, is_guess=False, _reader=guess)
+    is_guess = shape is None and bool(rows)
+    return ExampleTable(source, columns, name, guess, is_guess, _reader=shape or guess)
+
+
+def _expanded(rows: Iterable[tuple[int, Row | str]]) -> Iterator[tuple[int, Row | str]]:
+    """Return rows; a document that holds several is taken apart."""
+    for number, row in rows:
+        documents = None if isinstance(row, str) else document_rows(row)
+        if documents is None:
+            yield number, row
+        else:
+            yield from ((number, inner) for inner in documents)
 
 
 def _example(number: int, row: Row | str, reader: _Reader | None) -> Example | BadRow:

@@ -97,7 +97,9 @@ class AnswerRecord:
     is_thumb: bool = False
     feedback: tuple[str, ...] = ()
     state: str = "complete"
-    properties: Mapping[str, str | int | float] = field(default_factory=dict)
+    properties: Mapping[str, str | int | float] = field(
+        default_factory=dict[str, str | int | float]
+    )
 
 
 def fields_of(row: Row) -> dict[str, object]:

@@ -8,7 +8,6 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from hashlib import blake2b
 
 from storage.exchange.examples import is_empty, parsed, text_of_value
 
@@ -66,7 +65,9 @@ class ItemKeys:
 
 
 def key_of(value: object) -> int:
-    """Return a number for a value: the same for the same text or JSON, and 0 for nothing.
+    """Return a number for a value: the same in one process for the same text or JSON.
+
+    It is 0 for nothing.
 
     White space at the ends, Unicode's forms and the order of keys make no difference.
     """
@@ -79,5 +80,4 @@ def key_of(value: object) -> int:
         text = text_of_value(document).strip()
         if not text.isascii():
             text = unicodedata.normalize("NFC", text)
-    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") or 1
+    return hash(text) or 1

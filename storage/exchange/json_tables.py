@@ -35,13 +35,11 @@ def json_rows(file: IO[bytes], begin: int = 0) -> Iterator[tuple[int, Row | str]
     """
     match json_form(file, begin):
         case "list":
-            entries = _list_entries(file, begin)
+            yield from _list_entries(file, begin)
         case "document":
-            entries = enumerate(_document_entries(file, begin), start=1)
+            yield from enumerate(_document_entries(file, begin), start=1)
         case "lines":
-            entries = _line_entries(file, begin)
-    for number, entry in entries:
-        yield number, entry if isinstance(entry, str) else _checked(entry)
+            yield from _line_entries(file, begin)
 
 
 def json_form(file: IO[bytes], begin: int = 0) -> JsonForm:
@@ -85,7 +83,8 @@ def _skip_line(file: IO[bytes]) -> None:
 def json_line(line: bytes) -> Row | str:
     """Return the row of a line, or what is wrong with it."""
     try:
-        return _object(read_json(line.decode("utf-8")))
+        may_be_deep = line.count(b"{") + line.count(b"[") > DEEPEST
+        return _object(read_json(line.decode("utf-8")), may_be_deep=may_be_deep)
     except UnicodeDecodeError as error:
         return byte_fault(line[error.start])
     except ValueError as error:
@@ -165,12 +164,11 @@ def _byte_fault(text: str) -> str | None:
     return None
 
 
-def _object(value: object) -> Row | str:
-    return cast("Row", value) if isinstance(value, dict) else "it is no object"
-
-
-def _checked(row: Row) -> Row | str:
-    return "it is nested too deep" if is_too_deep(row) else row
+def _object(value: object, *, may_be_deep: bool = True) -> Row | str:
+    if not isinstance(value, dict):
+        return "it is no object"
+    row = cast("dict[str, object]", value)
+    return "it is nested too deep" if may_be_deep and is_too_deep(row) else row
 
 
 def is_too_deep(value: object, levels: int = DEEPEST) -> bool:

@@ -38,7 +38,7 @@ class ColumnMapping:
     """Where the parts of an example are in a row.
 
     Attributes:
-        input: A column, path or template, or an object of these.
+        input: A column, path or template, or an object of these; "" for what is recognised.
         output: The same for the output; None if there is none.
         tags: Where the tags are: a list, or text with commas.
         topic: Where the topic is.
@@ -50,6 +50,16 @@ class ColumnMapping:
     tags: str | None = None
     topic: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def with_parts_of(self, other: "ColumnMapping") -> "ColumnMapping":
+        """Return this mapping with the parts that another one has."""
+        return ColumnMapping(
+            other.input or self.input,
+            other.output or self.output,
+            other.tags or self.tags,
+            other.topic or self.topic,
+            {**self.columns, **other.columns},
+        )
 
     def read(self, row: Row) -> Example:
         """Return the example of a row; without a value for the output it has no reference.

@@ -1,10 +1,9 @@
 """The shapes of tables that are recognised by their keys."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final, Protocol
 
-from storage.exchange.chat_shapes import OpenAIChat, OpenAIEvals, ShareGPT, example_of
+from storage.exchange.chat_shapes import OpenAIChat, OpenAIEvals, ShareGPT, example_of_fields
 from storage.exchange.column_names import INPUTS, OUTPUTS, plain_name
 from storage.exchange.columns import Row
 from storage.exchange.dataset_shapes import (
@@ -66,7 +65,7 @@ class UsualColumns:
         question = next((fields[key] for key in INPUTS if key in fields), None)
         answer = next((fields[key] for key in OUTPUTS if key in fields), None)
         others = {name: fields[key] for key, name in _JOINED.items() if key in fields}
-        return replace(example_of(row, question, answer), columns=others)
+        return example_of_fields(fields, question, answer, columns=others)
 
 
 def _candidates(keys: set[str], names: Sequence[str]) -> list[str]:

@@ -1,12 +1,15 @@
 """Where the rows of a table come from: a file that is read row by row, as often as it is needed."""
 
+import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from gzip import GzipFile
 from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path, PurePath
+from tempfile import TemporaryFile
 from typing import IO, Final, Literal
 
 from storage.errors import Refusal
@@ -87,6 +90,8 @@ def table_ending(file_name: str, *, to_write: bool = False) -> TableFormat:
         Refusal: The ending is that of no table.
     """
     ending = PurePath(file_name).suffix.casefold()
+    if ending == ".gz" and not to_write:
+        ending = PurePath(file_name).with_suffix("").suffix.casefold()
     if ending not in (_OUTPUT_ENDINGS if to_write else _ENDINGS):
         raise Refusal(
             "{file_name} has the ending of no table. Use one of {endings}.",
@@ -123,6 +128,13 @@ def source_of(
 
 @contextmanager
 def _source(file: IO[bytes], name: str, options: TableOptions) -> Generator[TableSource]:
+    file.seek(0)
+    if file.read(2) == _GZIP:
+        with TemporaryFile() as unpacked:
+            _unpack(file, unpacked, name)
+            with _source(unpacked, name.removesuffix(".gz"), options) as source:
+                yield replace(source, file_name=name)
+        return
     form, digest = _form(file, name), _digest(file)
     if form == "xlsx":
         yield TableSource(name, digest, partial(spreadsheet_rows, file, options.sheet))
@@ -150,8 +162,25 @@ def _form(file: IO[bytes], name: str) -> TableFormat:
     if start == _OLD_OFFICE:
         raise unusable_table(f"{name} is an old or encrypted spreadsheet; save it as .xlsx or CSV")
     if start.startswith(_GZIP):
-        raise unusable_table(f"{name} is packed; unpack it first")
+        raise unusable_table(f"{name} is packed twice; unpack it first")
     return table_ending(name)
+
+
+def _unpack(file: IO[bytes], unpacked: IO[bytes], name: str) -> None:
+    """Unpack a file that gzip packed.
+
+    Raises:
+        Refusal: It is broken, or unpacks to more than is read.
+    """
+    file.seek(0)
+    try:
+        with GzipFile(fileobj=file) as archive:
+            while chunk := archive.read(_CHUNK):
+                if unpacked.tell() > _LARGEST:
+                    raise unusable_table(f"{name} unpacks to more than {_LARGEST:,} bytes")
+                unpacked.write(chunk)
+    except (OSError, EOFError, zlib.error) as fault:
+        raise unusable_table(f"{name} cannot be unpacked ({fault})") from fault
 
 
 def _digest(file: IO[bytes]) -> bytes:
