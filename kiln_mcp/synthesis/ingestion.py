@@ -124,7 +124,7 @@ class _Addition:
     async def save(self) -> AddedData:
         """Save the items."""
         project = str(self.store.folder)
-        row_count, total = 0, self.table.survey.row_count
+        row_count, total = 0, self.table.survey.row_count or None
         async with aclosing(save_items(self.store, self.task, self.table)) as batches:
             async for saved in batches:
                 await anyio.to_thread.run_sync(self.bad.add, saved.bad_rows)
