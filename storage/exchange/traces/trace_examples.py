@@ -8,7 +8,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Final, Protocol
 
 from storage.exchange.columns import BadRow, Row
@@ -32,6 +32,7 @@ _CACHE_KIB: Final = 65_536
 _LONGEST_SPAN: Final = 16_000_000
 _LONGEST_REASON: Final = 300
 _MOST_NAMES: Final = 1_000
+_FIELDS: Final = tuple(part.name for part in fields(Span))
 _CREATE: Final = """
 CREATE TABLE trace (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, row INTEGER NOT NULL)
 STRICT;
@@ -146,7 +147,9 @@ class _SpanStore:
             yield number, _bad_row(number, f"it cannot be read: {error}")
 
     def _add_span(self, number: int, span: Span) -> str | None:
-        content = json.dumps(mask_value(asdict(span)), ensure_ascii=False, default=str)
+        data = {name: getattr(span, name) for name in _FIELDS}
+        data["feedback"] = [asdict(entry) for entry in span.feedback]
+        content = json.dumps(mask_value(data), ensure_ascii=False, default=str)
         if len(content) > _LONGEST_SPAN:
             return (
                 f"the span {span.id} has {len(content):,} characters, more than {_LONGEST_SPAN:,}"

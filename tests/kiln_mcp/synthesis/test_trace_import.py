@@ -95,7 +95,7 @@ async def test_bad_spans_are_named_and_the_preview_saves_nothing(
     assert (preview["new_items"], await _runs(workspace)) == (1, [])
     answer = await _add(workspace, file)
     assert answer["new_items"] == 1
-    named = " ".join(str(row) for row in answer.get("bad_rows"))
+    named = str(answer["bad_rows"])
     assert "2: the span 0000000000000001 is there more than once" in named
     assert "3: the span 'span' has no trace id" in named
 
