@@ -219,3 +219,22 @@ def test_no_junk_in_an_export_stops_the_remaining_traces(seed: int) -> None:
     assert results
     if form.key == "opentelemetry":
         assert any(isinstance(result, Example) for result in results)
+
+
+def test_a_trace_without_its_root_begins_with_its_first_step_and_ends_with_its_last() -> None:
+    def step(number: int, start: int, **texts: str) -> dict[str, object]:
+        attributes = {f"{name}.value": text for name, text in texts.items()}
+        kind = {"openinference.span.kind": "RETRIEVER" if number == 1 else "CHAIN"}
+        return exports.span(number, {**kind, **attributes}, parent=99, start=start)
+
+    call = exports.chat_span(4)
+    call["parentSpanId"] = f"{3:016x}"
+    spans = [
+        step(1, 0, input="query", output="documents"),
+        step(2, 1, input="rank", output="ranks"),
+        step(3, 2, input="What is it?", output="It is this."),
+        call,
+    ]
+    (example,), bad = _read([exports.otlp(*spans)])
+    assert bad == []
+    assert (example.input, example.answer) == ("What is it?", "It is this.")
