@@ -120,7 +120,8 @@ async def add_data(
 
     Knows the shapes of OpenAI, Inspect, promptfoo, Langfuse, LangSmith, Alpaca, ShareGPT, SQuAD and
     Hugging Face, exported runs, and traces of production: OpenTelemetry, Langfuse, LangSmith,
-    OpenAI. Bad rows are named, the rest goes in. The same data again adds nothing. An input with several right outputs is listed to be decided. Then call split_data.
+    OpenAI. Bad rows are named, the rest goes in. The same data again adds nothing. An input with
+    several right outputs is listed to be decided. Then call split_data.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)

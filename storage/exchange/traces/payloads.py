@@ -42,6 +42,7 @@ _REFUSAL_REASONS: Final = frozenset(
     }
 )
 _DEEPEST: Final = 4
+_PROMPTERS: Final = frozenset({"system", "developer"})
 _INPUT_NAMES: Final = frozenset(
     {
         *("input", "inputs", "question", "query", "prompt", "message", "user_input", "text"),
@@ -85,12 +86,16 @@ def output_of(value: object) -> object | None:
 
 
 def exchange_text(messages: list[Message]) -> str | None:
-    """Return messages as one input; None if no user speaks."""
+    """Return messages as one input; None if they ask nothing.
+
+    Some features put all of their prompt into a system message, and no user speaks.
+    """
     try:
         # A reference keeps the last answer among what was asked.
         question = conversation(messages, reference="")
     except ValueError:
-        return None
+        prompts = [message.get("content") for message in messages if message["role"] in _PROMPTERS]
+        return "\n\n".join(prompt for prompt in prompts if isinstance(prompt, str)) or None
     return text_of_value(question.input)
 
 

@@ -238,3 +238,9 @@ def test_a_trace_without_its_root_begins_with_its_first_step_and_ends_with_its_l
     (example,), bad = _read([exports.otlp(*spans)])
     assert bad == []
     assert (example.input, example.answer) == ("What is it?", "It is this.")
+
+
+def test_a_prompt_that_is_all_in_the_system_message_is_the_input() -> None:
+    sent = [{"role": "system", "content": "Say the capital of France."}]
+    (example,), _ = _read([exports.stored_completion("Paris", messages=sent)])
+    assert (example.input, example.answer) == ("Say the capital of France.", "Paris")
