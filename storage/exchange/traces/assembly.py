@@ -14,6 +14,7 @@ from storage.exchange.traces.payloads import (
     exchange_text,
     input_of,
     output_of,
+    prompt_of,
 )
 from storage.exchange.traces.spans import Feedback, Message, Span, moment_of
 from storage.exchange.traces.user_feedback import feedback_properties, rating_of, thumb_tags
@@ -120,7 +121,7 @@ def example_of_trace(
         messages=tuple(messages),
         answer=answer,
         record=AnswerRecord(
-            id=f"{format_key}:{spans[0].trace}",
+            id=f"{format_key}:{trace.root.trace}",
             model=_model(trace),
             provider=next((call.provider for call in trace.calls if call.provider), None),
             created_at=_moment(trace),
@@ -170,8 +171,9 @@ def _question(trace: _Trace) -> object | None:
         question = input_of(span.input) if span.kind != "model" else None
         if question is not None:
             return question
-    questions = (exchange_text(sent_messages(call)) for call in trace.calls)
-    return next((text for text in questions if text), None) or input_of(trace.root.input)
+    requests = [sent_messages(call) for call in trace.calls]
+    texts = (text_of(request) for text_of in (exchange_text, prompt_of) for request in requests)
+    return next((text for text in texts if text), None) or input_of(trace.root.input)
 
 
 def _answer(trace: _Trace) -> object | None:

@@ -1,6 +1,6 @@
 """What a step of a trace was called with and what it returned, as people would write it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from storage.exchange.examples import (
@@ -86,17 +86,19 @@ def output_of(value: object) -> object | None:
 
 
 def exchange_text(messages: list[Message]) -> str | None:
-    """Return messages as one input; None if they ask nothing.
-
-    Some features put all of their prompt into a system message, and no user speaks.
-    """
+    """Return messages as one input; None if no user speaks."""
     try:
         # A reference keeps the last answer among what was asked.
         question = conversation(messages, reference="")
     except ValueError:
-        prompts = [message.get("content") for message in messages if message["role"] in _PROMPTERS]
-        return "\n\n".join(prompt for prompt in prompts if isinstance(prompt, str)) or None
+        return None
     return text_of_value(question.input)
+
+
+def prompt_of(messages: Sequence[Message]) -> str | None:
+    """Return the prompt of a feature that puts all of it into system messages."""
+    prompts = [message.get("content") for message in messages if message["role"] in _PROMPTERS]
+    return "\n\n".join(prompt for prompt in prompts if isinstance(prompt, str)) or None
 
 
 def answer_of(messages: list[Message]) -> object | None:

@@ -40,7 +40,19 @@ CREATE TABLE piece (
     trace INTEGER NOT NULL, place INTEGER NOT NULL, row INTEGER NOT NULL, content TEXT NOT NULL,
     PRIMARY KEY (trace, place)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE link (trace INTEGER PRIMARY KEY, previous TEXT NOT NULL) STRICT;
 """
+_ADD_LINK: Final = "INSERT OR IGNORE INTO link SELECT number, :previous FROM trace WHERE id = :id"
+_LINKS: Final = """
+SELECT link.trace AS trace, earlier.number AS previous
+FROM link JOIN trace AS earlier ON earlier.id = link.previous ORDER BY link.trace
+"""
+_MOVE_PIECES: Final = "UPDATE piece SET trace = :previous WHERE trace = :trace"
+_MOVE_LINKS: Final = """
+UPDATE link SET previous = (SELECT id FROM trace WHERE number = :previous)
+WHERE previous = (SELECT id FROM trace WHERE number = :trace)
+"""
+_DROP_LINK: Final = "DELETE FROM link WHERE trace = :trace"
 _ADD_TRACE: Final = "INSERT OR IGNORE INTO trace (id, row) VALUES (:id, :row)"
 _ADD_PIECE: Final = """
 INSERT INTO piece SELECT number, :place, :row, :content FROM trace WHERE id = :id
@@ -102,6 +114,7 @@ def examples_of_traces(
     with closing(_SpanStore.open()) as store:
         for number, row in rows:
             yield from store.add(number, row, form)
+        store.join_continued()
         rule = RatingRule(rating, is_stars=store.goes_beyond_one(rating))
         yield from store.examples(form.key, rule)
 
@@ -155,7 +168,7 @@ class _SpanStore:
                 f"the span {span.id} has {len(content):,} characters, more than {_LONGEST_SPAN:,}"
             )
         try:
-            self._insert(number, span.trace, content)
+            self._insert(number, span, content)
         except (UnicodeEncodeError, OverflowError):
             return f"the span {span.id} holds a character that is half of one"
         for entry in span.feedback:
@@ -164,11 +177,23 @@ class _SpanStore:
                 self.highest[entry.name] = max(self.highest.get(entry.name, 0.0), value)
         return None
 
-    def _insert(self, number: int, trace: str, content: str) -> None:
+    def _insert(self, number: int, span: Span, content: str) -> None:
         self.count += 1
-        values = {"id": trace, "row": number, "place": self.count, "content": content}
+        values = {"id": span.trace, "row": number, "place": self.count, "content": content}
         self.database.execute(_ADD_TRACE, values)
         self.database.execute(_ADD_PIECE, values)
+        if span.continued:
+            self.database.execute(_ADD_LINK, {"id": span.trace, "previous": span.continued})
+
+    def join_continued(self) -> None:
+        """Join traces that continue others to these: answers of tools to what asked for them."""
+        while (link := self.database.execute(f"{_LINKS} LIMIT 1").fetchone()) is not None:
+            trace, previous = link
+            values = {"trace": trace, "previous": previous}
+            if trace != previous:
+                self.database.execute(_MOVE_LINKS, values)
+                self.database.execute(_MOVE_PIECES, values)
+            self.database.execute(_DROP_LINK, values)
 
     def goes_beyond_one(self, name: str | None) -> bool:
         return self.highest.get(name or "", 0.0) > 1
