@@ -64,7 +64,7 @@ class Span:
         session: The conversation that the trace belongs to.
         tags: Tags of the trace.
         feedback: What was said about it.
-        continued: The id of the trace that it continues.
+        predecessor: The id of the trace that it continues.
         is_fragment: Whether it only completes the span of its id.
         is_trace: Whether it stands for the seconds trace.
     """
@@ -90,7 +90,7 @@ class Span:
     session: str | None = None
     tags: list[str] = field(default_factory=list[str])
     feedback: list[Feedback] = field(default_factory=list[Feedback])
-    continued: str | None = None
+    predecessor: str | None = None
     is_fragment: bool = False
     is_trace: bool = False
 

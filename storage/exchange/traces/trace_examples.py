@@ -114,7 +114,7 @@ def examples_of_traces(
     with closing(_SpanStore.open()) as store:
         for number, row in rows:
             yield from store.add(number, row, form)
-        store.join_continued()
+        store.join_successors()
         rule = RatingRule(rating, is_stars=store.goes_beyond_one(rating))
         yield from store.examples(form.key, rule)
 
@@ -182,10 +182,10 @@ class _SpanStore:
         values = {"id": span.trace, "row": number, "place": self.count, "content": content}
         self.database.execute(_ADD_TRACE, values)
         self.database.execute(_ADD_PIECE, values)
-        if span.continued:
-            self.database.execute(_ADD_LINK, {"id": span.trace, "previous": span.continued})
+        if span.predecessor:
+            self.database.execute(_ADD_LINK, {"id": span.trace, "previous": span.predecessor})
 
-    def join_continued(self) -> None:
+    def join_successors(self) -> None:
         """Join traces that continue others to these: answers of tools to what asked for them."""
         while (link := self.database.execute(f"{_LINKS} LIMIT 1").fetchone()) is not None:
             trace, previous = link
