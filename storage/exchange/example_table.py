@@ -67,8 +67,7 @@ class ExampleTable:
         """The columns that nothing is taken from; none for a shape with keys of its own."""
         if self.mapping is None or (self.shape is not None and self.shape != UsualColumns.name):
             return []
-        used = repr(self.mapping)
-        return [column for column in self.columns if column not in used]
+        return [column for column in self.columns if not self.mapping.uses(column)]
 
     def check_certain(self) -> None:
         """Refuse a table of which it is only guessed how its rows are read.

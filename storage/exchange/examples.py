@@ -54,6 +54,8 @@ class Example:
         columns: Others of our columns that the row has, such as rating and model.
         whole_input: The object that the input was the only member of.
         whole_reference: The same for the reference.
+        is_assembled: Whether input or reference was put together from columns, whose texts may
+            stand for numbers.
     """
 
     input: object
@@ -67,6 +69,7 @@ class Example:
     columns: Mapping[str, object] = field(default_factory=dict[str, object])
     whole_input: Mapping[str, object] | None = None
     whole_reference: Mapping[str, object] | None = None
+    is_assembled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,8 @@ class RecordMaker:
         if is_empty(output):
             return NewItem(self._encoded(self._eval_input(example, input_text)))
         whole = example.whole_reference if example.answer is None else None
+        if example.is_assembled and self.task.output_json_schema is not None:
+            output = _as_structured(output, self.task.output_json_schema)
         output_text = _part_text("output", output, whole, self.task.output_json_schema)
         row = _row_of(example, input_text, output_text, self.origin.tags)
         record = example.record or AnswerRecord()
@@ -243,18 +245,18 @@ def _part_text(
     """
     if schema_text is None:
         return text_of_value(value)
-    if not isinstance(value, str):
-        return text_of_value(_as_structured(value if whole is None else whole, schema_text))
+    if whole is not None or not isinstance(value, str):
+        return text_of_value(value if whole is None else whole)
     try:
         read_json(value)
     except ValueError as error:
-        document = whole if whole is not None else _only_member(value, schema_text)
+        document = _only_member(value, schema_text)
         if document is None:
             raise ValueError(
                 f"its {part} is not the JSON that the task asks for ({error})"
             ) from error
         return text_of_value(_as_structured(document, schema_text))
-    return value if whole is None else text_of_value(_as_structured(whole, schema_text))
+    return value
 
 
 def _properties(schema_text: str) -> Mapping[str, object]:

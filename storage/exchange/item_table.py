@@ -92,8 +92,16 @@ class ItemTable:
                 yield number, example
             elif self.survey.output_count and self._lacks_output(example):
                 yield number, BadRow(number, "its output is empty, and other rows have one")
-            elif self.maker.is_answer(example) or self._goes_in(example, number):
+            elif self.maker.is_answer(example):
                 yield number, self._item(example, place, number)
+            else:
+                keys = keys_of(example, self.maker)
+                if self._goes_in(keys, example, number):
+                    item = self._item(example, place, number)
+                    if isinstance(item, NewItem):
+                        self.seen.add(*keys)
+                        self.without_output += not keys[1]
+                    yield number, item
 
     def _lacks_output(self, example: Example) -> bool:
         is_open_question = UNANSWERABLE in example.tags
@@ -105,9 +113,9 @@ class ItemTable:
         except (ValueError, RecursionError) as error:
             return BadRow(number, str(error))
 
-    def _goes_in(self, example: Example, number: int) -> bool:
+    def _goes_in(self, keys: tuple[int, int], example: Example, number: int) -> bool:
         """Whether an item is new and not contradicted, or is to go in all the same."""
-        question, answer = keys_of(example, self.maker)
+        question, answer = keys
         is_open = question in self.survey.keys.contradicted
         standing = self.seen.standing(question, answer)
         if standing is Standing.REPEAT and not is_open:
@@ -121,8 +129,6 @@ class ItemTable:
             if standing is Standing.CONTRADICTION and self.rule is Contradictions.FIRST:
                 self.contradiction_count += 1
                 return False
-        self.seen.add(question, answer)
-        self.without_output += not answer
         return True
 
     def _note(self, question: int, example: Example, number: int) -> None:

@@ -51,6 +51,12 @@ class ColumnMapping:
     topic: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
 
+    def uses(self, column: str) -> bool:
+        """Whether anything is taken from a column."""
+        parts = (self.input, self.output, self.tags, self.topic, *self.columns.values())
+        places = [place for part in parts for place in _places(part)]
+        return any(_is_at(column, place) for place in places)
+
     def with_parts_of(self, other: "ColumnMapping") -> "ColumnMapping":
         """Return this mapping with the parts that another one has."""
         return ColumnMapping(
@@ -83,7 +89,20 @@ class ColumnMapping:
             None if self.topic is None else topic_of(value_at(row, self.topic)),
             () if chat is None else chat.messages,
             columns={name: value for name, value in others.items() if not is_empty(value)},
+            is_assembled=not isinstance(self.input, str) or not isinstance(self.output, str | None),
         )
+
+
+def _places(part: Expression | None) -> list[str]:
+    """Return the columns and paths of a part."""
+    expressions = [part] if isinstance(part, str) else list((part or {}).values())
+    return [place for text in expressions for place in (_SLOT.findall(text) or [text])]
+
+
+def _is_at(column: str, path: str) -> bool:
+    """Whether a path is a column, or leads into it."""
+    name, place = column.strip().casefold(), path.strip().casefold()
+    return place == name or (place.startswith(name) and place[len(name)] in ".[")
 
 
 def _value(row: Row, expression: Expression) -> object | None:

@@ -1,5 +1,6 @@
 """Where the rows of a table come from: a file that is read row by row, as often as it is needed."""
 
+import json
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,7 +11,7 @@ from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path, PurePath
 from tempfile import TemporaryFile
-from typing import IO, Final, Literal
+from typing import IO, Final, Literal, cast
 
 from storage.errors import Refusal
 from storage.exchange.columns import Row
@@ -137,11 +138,13 @@ def _source(file: IO[bytes], name: str, options: TableOptions) -> Generator[Tabl
         return
     form, digest = _form(file, name), _digest(file)
     if form == "xlsx":
-        yield TableSource(name, digest, partial(spreadsheet_rows, file, options.sheet))
+        with TemporaryFile() as copy:
+            _copy_rows(spreadsheet_rows(file, options.sheet), copy)
+            yield TableSource(name, digest, partial(_copied_rows, copy))
     elif form == "parquet":
         yield TableSource(name, digest, partial(parquet_rows, file))
     else:
-        encoding = encoding_of(file, name, options.encoding)
+        encoding = encoding_of(file, name, options.encoding, has_header=form == "csv")
         guess = encoding.name if encoding.is_guess else None
         with utf_8_file(file, name, encoding) as (text, begin):
             if form == "csv":
@@ -149,6 +152,19 @@ def _source(file: IO[bytes], name: str, options: TableOptions) -> Generator[Tabl
             else:
                 unit: Unit = "line" if json_form(text, begin) == "lines" else "row"
                 yield TableSource(name, digest, partial(json_rows, text, begin), unit, guess)
+
+
+def _copy_rows(rows: Rows, copy: IO[bytes]) -> None:
+    """Write rows as lines of JSON, which are read ten times faster than a spreadsheet."""
+    for numbered_row in rows:
+        copy.write(json.dumps(numbered_row, allow_nan=False).encode() + b"\n")
+
+
+def _copied_rows(copy: IO[bytes]) -> Rows:
+    copy.seek(0)
+    for line in copy:
+        number, row = cast("tuple[int, Row | str]", json.loads(line))
+        yield number, row
 
 
 def _form(file: IO[bytes], name: str) -> TableFormat:

@@ -49,13 +49,16 @@ class TextEncoding:
     is_guess: bool = False
 
 
-def encoding_of(file: IO[bytes], file_name: str, wish: str | None = None) -> TextEncoding:
+def encoding_of(
+    file: IO[bytes], file_name: str, wish: str | None = None, *, has_header: bool = False
+) -> TextEncoding:
     """Return how a file is encoded. A few bytes that are no UTF-8 spoil their rows alone.
 
     Args:
         file: The file; it is read from its start to its end.
         file_name: Its name, for the sentence of a refusal.
         wish: The encoding that the caller names.
+        has_header: Whether the first line names columns.
 
     Raises:
         InvalidValue: There is no such encoding.
@@ -76,7 +79,7 @@ def encoding_of(file: IO[bytes], file_name: str, wish: str | None = None) -> Tex
         return TextEncoding(wide)
     if b"\0" in start[: start.find(b"\n") + 1 or None]:
         raise unusable_table(f"{file_name} holds no text: it has bytes that are 0")
-    if _is_utf_8(file) or not _is_encoded_otherwise(file):
+    if _is_utf_8(file) or not _is_encoded_otherwise(file, has_header=has_header):
         return TextEncoding(UTF_8)
     return TextEncoding(_old_encoding(file), is_guess=True)
 
@@ -115,7 +118,7 @@ def _is_utf_8(file: IO[bytes]) -> bool:
     return True
 
 
-def _is_encoded_otherwise(file: IO[bytes]) -> bool:
+def _is_encoded_otherwise(file: IO[bytes], *, has_header: bool) -> bool:
     """Whether lines that are no UTF-8 are so many that the whole text is in another encoding."""
     file.seek(0)
     lines = bad = good = 0
@@ -127,7 +130,7 @@ def _is_encoded_otherwise(file: IO[bytes]) -> bool:
                 is_good = _is_good(line)
                 good += is_good
                 bad += not is_good
-    are_most = bad * 2 > lines - 1
+    are_most = bad * 2 > lines - has_header
     are_many = bad >= _FEW_LINES and bad * 10 >= lines
     return bad > good and (are_most or are_many)
 

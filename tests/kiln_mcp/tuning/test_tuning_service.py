@@ -12,8 +12,8 @@ from kiln_mcp.approvals.decision import Reply
 from kiln_mcp.approvals.errors import MissingApproval
 from kiln_mcp.llm import Engine, EngineSettings
 from kiln_mcp.settings import Settings
-from kiln_mcp.synthesis.items import GivenItem
-from kiln_mcp.synthesis.service import add_items, split_data
+from kiln_mcp.synthesis.items import DataItem
+from kiln_mcp.synthesis.service import add_data, split_data
 from kiln_mcp.tuning.formats import ExportFormat, Thinking
 from kiln_mcp.tuning.service import export_training_data, freeze_split
 from kiln_mcp.workbench.workspace import KnownProjects, Workspace
@@ -31,7 +31,7 @@ from storage import TaskRunSplit as RunSplit
 from storage.errors import Refusal, UnsafePath
 
 ITEMS = [
-    GivenItem(input=f"word{n} other{n * 3} third{n * 5}", output=f"answer {n}") for n in range(40)
+    DataItem(input=f"word{n} other{n * 3} third{n * 5}", output=f"answer {n}") for n in range(40)
 ]
 
 
@@ -54,7 +54,7 @@ async def dealt(tmp_path: Path) -> AsyncGenerator[tuple[Workspace, str]]:
         known = KnownProjects(settings.home / "projects.json")
         workspace = Workspace(settings=settings, engine=engine, projects=known, person=Agrees())
         project = str(tmp_path / "p")
-        await add_items(workspace, project, items=ITEMS)
+        await add_data(workspace, project, items=ITEMS)
         await split_data(workspace, project, "Right", seed=1)
         yield workspace, project
         await known.close()

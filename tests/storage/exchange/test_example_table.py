@@ -1,13 +1,14 @@
-"""Rows become examples, each bad one is named, and a preview shows both beforehand."""
+"""Rows become examples, each bad one is named, and what is not certain is said."""
 
 import pytest
 
 from storage.errors import Refusal
 from storage.exchange.columns import BadRow
-from storage.exchange.example_table import NumberedRow, examples_of, preview_of
+from storage.exchange.example_table import example_table
 from storage.exchange.mapping import ColumnMapping
+from storage.exchange.table_source import TableSource
 
-ROWS: list[NumberedRow] = [
+ROWS: list[tuple[int, dict[str, object] | str]] = [
     (1, {"question": "a", "answer": "b"}),
     (2, {"answer": "b"}),
     (3, "it is no JSON"),
@@ -15,9 +16,13 @@ ROWS: list[NumberedRow] = [
 ]
 
 
+def source(*rows: tuple[int, dict[str, object] | str]) -> TableSource:
+    return TableSource("t.jsonl", b"", lambda: iter(rows))
+
+
 @pytest.mark.parametrize("mapping", [None, ColumnMapping("question", "answer")])
 def test_a_bad_row_is_named_and_costs_itself_alone(mapping: ColumnMapping | None) -> None:
-    results = dict(examples_of(ROWS, mapping))
+    results = dict(example_table(source(*ROWS), mapping))
     bad = {row.number: row.reason for row in results.values() if isinstance(row, BadRow)}
     assert list(results) == [1, 2, 3, 4]
     assert list(bad) == [2, 3]
@@ -25,14 +30,22 @@ def test_a_bad_row_is_named_and_costs_itself_alone(mapping: ColumnMapping | None
     assert bad[3] == "it is no JSON"
 
 
-def test_a_preview_shows_the_shape_the_columns_and_what_would_fail() -> None:
-    preview = preview_of(ROWS, most=1)
-    assert (preview.shape, preview.columns) == ("columns with usual names", ("question", "answer"))
-    assert [example.input for example in preview.examples] == ["a"]
-    assert [row.number for row in preview.bad_rows] == [2]
-    assert (preview.good_count, preview.bad_count, preview.without_reference) == (2, 2, 1)
+def test_the_shape_and_the_columns_are_said() -> None:
+    table = example_table(source(*ROWS))
+    assert (table.shape, table.columns) == ("usual columns", ("question", "answer"))
+    assert table.mapping == ColumnMapping("question", "answer")
 
 
 def test_columns_that_are_not_recognised_are_refused_with_a_mapping_to_copy() -> None:
+    table = example_table(source((1, {"foo": "a", "bar": "b"})))
+    assert table.is_guess
     with pytest.raises(Refusal, match=r"has foo, bar.*mapping"):
-        list(examples_of([(1, {"foo": "a", "bar": "b"})]))
+        table.check_certain()
+
+
+def test_a_mapping_without_an_input_completes_what_is_recognised() -> None:
+    row: dict[str, object] = {"question": "a", "answer": "b", "stars": 4}
+    mapping = ColumnMapping("", columns={"rating": "stars"})
+    ((_, example),) = example_table(source((1, row)), mapping)
+    assert not isinstance(example, BadRow)
+    assert (example.input, example.reference, example.columns) == ("a", "b", {"rating": 4})

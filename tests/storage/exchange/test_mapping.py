@@ -18,10 +18,9 @@ ROW: Row = {
 
 
 def test_columns_give_the_parts_whatever_their_case() -> None:
-    mapping = ColumnMapping("question", "Answer", "topic", "topic")
-    assert mapping.read(ROW).as_row() == {
-        "input": "Where is Oslo?", "output": "In Norway", "tags": ["far_away"], "topic": "far away",
-    }  # fmt: skip
+    example = ColumnMapping("question", "Answer", "topic", "topic").read(ROW)
+    assert (example.input, example.reference) == ("Where is Oslo?", "In Norway")
+    assert (example.tags, example.topic) == (("far_away",), "far away")
 
 
 @pytest.mark.parametrize(
@@ -34,9 +33,13 @@ def test_columns_give_the_parts_whatever_their_case() -> None:
         ("meta.nothing.name", None),
         ("meta[", None),
         ("cell.deep[0]", "x"),
-        ("{question} {{{answer}}}", "Where is Oslo? {In Norway}"),
+        ("Meta.list.-1.name", "last"),
+        ("meta.list.0.name", "first"),
+        ("{{question}} {{ answer }}", "Where is Oslo? In Norway"),
+        ("{{empty}} {{answer}}", "In Norway"),
+        ("{{empty}}", None),
         ("odd {name}", "braces"),
-        ("{meta.list[0]}", '{"name": "first"}'),
+        ("{{meta.list[0]}}", '{"name": "first"}'),
     ],
 )
 def test_an_expression_finds_its_value(expression: str, value: str | None) -> None:
@@ -48,7 +51,7 @@ def test_a_row_without_an_output_has_no_reference() -> None:
 
 
 @pytest.mark.parametrize(
-    ("expression", "reason"), [("empty", "'empty'"), ("{answer} {empty}", "{empty}")]
+    ("expression", "reason"), [("empty", "'empty'"), ("{{answer}} {{nothing}}", "{{nothing}}")]
 )
 def test_a_row_without_a_value_for_the_input_says_which(expression: str, reason: str) -> None:
     with pytest.raises(ValueError, match=f"no value for .*{reason}"):

@@ -45,9 +45,8 @@ def test_the_instruction_of_alpaca_is_never_lost(details: str) -> None:
     row = {"instruction": "Translate.", details: "Guten Tag", "output": "Good day"}
     shape = shape_of([row])
     assert shape is not None
-    assert shape.read(row).as_row() == {
-        "input": "Translate.\n\nGuten Tag", "output": "Good day", "tags": [],
-    }  # fmt: skip
+    example = shape.read(row)
+    assert (example.input, example.reference) == ("Translate.\n\nGuten Tag", "Good day")
     assert shape.read({**row, details: ""}).input == "Translate."
 
 
