@@ -15,7 +15,7 @@ from kiln_mcp.datasets.items import data_set
 from kiln_mcp.synthesis.answers import AddedData, ContradictedInput, ItemExample
 from kiln_mcp.synthesis.bad_rows import BadRowList
 from kiln_mcp.synthesis.existing_items import ExistingItems, existing_items
-from kiln_mcp.synthesis.items import Author, DataItem, DataMapping, mapping_data, source_of
+from kiln_mcp.synthesis.new_items import Author, DataItem, DataMapping, mapping_data, source_of
 from kiln_mcp.synthesis.report import FILE, write_report
 from kiln_mcp.workbench.workspace import Workspace
 from storage import ProjectStore, Task, TaskRun
@@ -47,7 +47,7 @@ _SHOWN: Final = 5
 _LONGEST_SHOWN: Final = 300
 _MOST_NAMED: Final = 20
 _MOST_MEASURED: Final = 5000
-"""Items up to which near-duplicates are counted at once; split_data does it for any number."""
+"""Items up to which near-duplicates are counted at once; a split counts them for any number."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,24 @@ def _chat(question: str, answer: str) -> dict[str, object]:
                          {"role": "assistant", "content": answer}]}  # fmt: skip
 
 
+def _preference(question: str, answer: str) -> dict[str, object]:
+    return {
+        "input": {"messages": [{"role": "user", "content": question}]},
+        "preferred_output": [{"role": "assistant", "content": answer}],
+        "non_preferred_output": [{"role": "assistant", "content": "?"}],
+    }
+
+
+def _page(rows: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    return {
+        "features": [],
+        "rows": [
+            {"row_idx": number, "row": row, "truncated_cells": []}
+            for number, row in enumerate(rows)
+        ],
+    }
+
+
 def _squad(items: Sequence[tuple[str, str]]) -> dict[str, object]:
     paragraphs = [
         {"context": question.split()[0], "qas": [
@@ -151,11 +169,7 @@ SHAPES: dict[str, Content] = {
     "objects one after the other.json": lambda: "\n".join(
         json.dumps(row, indent=1) for row in _pairs("input", "output")
     ).encode(),
-    "hugging face page.json": document(
-        {"features": [], "rows": [
-            {"row_idx": n, "row": row, "truncated_cells": []}
-            for n, row in enumerate(_pairs("question", "answer"))]}
-    ),
+    "hugging face page.json": document(_page(_pairs("question", "answer"))),
     "openai chat.jsonl": lines([_chat(*item) for item in ITEMS]),
     "openai chat.json": document([_chat(*item) for item in ITEMS]),
     "openai prompt.jsonl": lines(_pairs("prompt", "completion")),
@@ -163,11 +177,7 @@ SHAPES: dict[str, Content] = {
         [{"input": [{"role": "user", "content": a}], "ideal": [b, "?"]} for a, b in ITEMS]
     ),
     "openai evals items.jsonl": lines([{"item": row} for row in _pairs("input", "ideal")]),
-    "openai preference.jsonl": lines(
-        [{"input": {"messages": _chat(a, b)["messages"][:2]},  # pyright: ignore[reportIndexIssue, reportUnknownVariableType]
-          "preferred_output": [{"role": "assistant", "content": b}],
-          "non_preferred_output": [{"role": "assistant", "content": "?"}]} for a, b in ITEMS]
-    ),
+    "openai preference.jsonl": lines([_preference(*item) for item in ITEMS]),
     "inspect.jsonl": lines(_pairs("input", "target")),
     "inspect.json": document(
         [{"input": a, "target": [b], "metadata": {"tags": "x"}} for a, b in ITEMS]

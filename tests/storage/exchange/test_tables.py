@@ -90,17 +90,17 @@ def _runs(draw: st.DrawFn) -> TaskRun:
         {"value": value, "type": scale, "requirement_ratings": scores}
     )
     moment = draw(st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)))  # noqa: DTZ001
-    repaired = draw(st.none() | _text)
-    reasoning = draw(st.none() | _text)
+    repaired = draw(st.none() | _words)
+    reasoning = draw(st.none() | _words)
     cost = draw(st.none() | st.floats(0, allow_infinity=False, allow_nan=False))
     trace = [TraceMessage(role="user", content={"a": [draw(_text), 1.5, None]})]
     return TaskRun(
         created_at=moment.replace(tzinfo=UTC),
-        created_by=draw(_text),
+        created_by=draw(_words),
         input=draw(_words),
         output=TaskOutput(output=draw(_words), rating=draw(st.none() | st.just(rating))),
         repaired_output=TaskOutput(output=repaired) if repaired else None,
-        repair_instructions=draw(_text) if repaired else None,
+        repair_instructions=draw(_words) if repaired else None,
         tags=tuple(draw(st.lists(_tag, max_size=3, unique=True))),
         intermediate_outputs={"reasoning": reasoning} if reasoning else None,
         usage=Usage(cost=cost) if cost is not None else None,
