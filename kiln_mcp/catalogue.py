@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 _OWN: Final[Mapping[str, str]] = {
     "create_project": "kiln_mcp.projects.service",
     "create_task": "kiln_mcp.projects.service",
+    "change_task": "kiln_mcp.projects.service",
     "describe_project": "kiln_mcp.advice.service",
     "find_runs": "kiln_mcp.projects.runs.service",
     "read_run": "kiln_mcp.projects.runs.service",

@@ -46,9 +46,11 @@ async def items_in(store: ProjectStore, task: Task, part: PartFilter) -> list[Re
 def is_known_right(run: TaskRun) -> bool:
     """Return whether a run's output is right: from a person, a file or the assistant, or rated so.
 
-    What a model answered and nobody checked is not.
+    What a model answered and nobody checked is not, nor is an answer that is not complete.
     """
     source = run.output.source
+    if not run.is_usable:
+        return False
     if is_high_quality(run) or source is None or source.type != "synthetic":
         return True
     return source.properties.get("model_provider") == FROM_ASSISTANT

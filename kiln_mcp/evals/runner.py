@@ -221,6 +221,9 @@ async def _do(
     """Make one verdict, and its output if there is none; the writer saves them."""
     measurement, tally = run.measurement, run.tally
     item, output = records
+    if request.run_config is None and output is not None and not output.is_usable:
+        tally.take_unusable(item.id, output.answer_state)
+        return
     if output is None:
         output, hidden_tokens = await _generate(run, request, item)
         writer.add(output, measurement.task, partial(tally.take_output, hidden_tokens))

@@ -47,7 +47,7 @@ _MOST_EXAMPLES: Final = 5
 _LONGEST_SHOWN: Final = 300
 _MOST_NAMED: Final = 20
 _MOST_MEASURED: Final = 5000
-"""Items up to which near-duplicates are counted at once; split_data does it for any number."""
+"""Items up to which near-duplicates are counted at once; a split counts them for any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class _Addition:
     async def save(self) -> AddedData:
         """Save the items."""
         project = str(self.store.folder)
-        row_count, total = 0, self.table.survey.row_count
+        row_count, total = 0, self.table.survey.row_count or None
         async with aclosing(save_items(self.store, self.task, self.table)) as batches:
             async for saved in batches:
                 await anyio.to_thread.run_sync(self.bad.add, saved.bad_rows)

@@ -108,8 +108,9 @@ async def add_data(
     """Add inputs, with right outputs if there are any, or what a model answered, from a file.
 
     Knows the shapes of OpenAI, Inspect, promptfoo, Langfuse, LangSmith, Alpaca, ShareGPT, SQuAD and
-    Hugging Face, and exported runs. Bad rows are named, the rest goes in. The same data again adds
-    nothing. An input with several right outputs is listed to be decided. Then call split_data.
+    Hugging Face, exported runs, and traces of production: OpenTelemetry, Langfuse, LangSmith,
+    OpenAI. Bad rows are named, the rest goes in. The same data again adds nothing. An input with
+    several right outputs is listed to be decided. Then call split_data.
     """
     store = await workspace.open_project(project)
     owner = await task_of(store, task)

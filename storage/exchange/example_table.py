@@ -58,6 +58,11 @@ class ExampleTable:
             yield number, _example(number, row, reader)
 
     @property
+    def is_traces(self) -> bool:
+        """Whether the rows are parts of traces."""
+        return self._reader is not None and not isinstance(self._reader, _Reader)
+
+    @property
     def unused_columns(self) -> list[str]:
         """The columns that nothing is taken from; none for a shape with keys of its own."""
         if self.mapping is None or (self.shape is not None and self.shape != UsualColumns.name):

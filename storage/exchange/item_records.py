@@ -113,6 +113,8 @@ class RecordMaker:
         output_text = _part_text("output", output, document, self.task.output_json_schema)
         row = _row_of(example, input_text, output_text, self.origin.tags)
         record = example.record or AnswerRecord()
+        if record.state != _COMPLETE and not self.is_answer(example):
+            raise ValueError(f"its answer is {record.state}, so it is no right output")
         original_id = record.id or _text(example.columns.get("id"))
         key = self._key(example, (input_text, output_text), original_id, place)
         run = run_of(row, id_from(key), self._run_sources(example, record))

@@ -49,7 +49,7 @@ class Survey:
     """What a first reading of a table tells.
 
     Attributes:
-        row_count: How many rows it has.
+        row_count: How many rows it has; 0 if they were not counted.
         output_count: How many of them have an output.
         keys: Its inputs and references.
     """
@@ -148,8 +148,10 @@ def keys_of(example: Example, maker: RecordMaker) -> tuple[int, int]:
 
 
 def survey_of(examples: ExampleTable, maker: RecordMaker) -> Survey:
-    """Read a table for the first time."""
+    """Read a table for the first time; traces hold no references, so these are read once."""
     survey = Survey()
+    if examples.is_traces and maker.origin.outputs != "right":
+        return survey
     for _, example in examples:
         survey.row_count += 1
         if isinstance(example, BadRow):

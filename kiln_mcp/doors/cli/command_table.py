@@ -25,6 +25,7 @@ OTHERS: Final[Mapping[str, str]] = {
 CAPABILITIES: Final[Mapping[str, str]] = {
     "create-project": "Create a project.",
     "create-task": "Create a task.",
+    "change-task": "Change a task.",
     "describe-project": "Describe a project.",
     "find-runs": "Find runs.",
     "read-run": "Read a run.",

@@ -14,6 +14,7 @@ from storage.exchange.traces.payloads import (
     exchange_text,
     input_of,
     output_of,
+    prompt_of,
 )
 from storage.exchange.traces.spans import Feedback, Message, Span, moment_of
 from storage.exchange.traces.user_feedback import feedback_properties, rating_of, thumb_tags
@@ -55,12 +56,18 @@ class _Trace:
     Attributes:
         spans: Them all, in the order of their start.
         calls: The calls of a model that hold no other such call.
-        root: What the trace began with.
+        tops: The spans that no other one holds, and that a model was called in, if there are any.
+            A trace whose root is not in its export has several.
     """
 
     spans: list[Span]
     calls: list[Span]
-    root: Span
+    tops: list[Span]
+
+    @property
+    def root(self) -> Span:
+        """What the trace began with; the record of the whole trace, if there is one."""
+        return next((span for span in self.tops if span.is_trace), self.tops[0])
 
     @property
     def last_call(self) -> Span | None:
@@ -114,7 +121,7 @@ def example_of_trace(
         messages=tuple(messages),
         answer=answer,
         record=AnswerRecord(
-            id=f"{format_key}:{spans[0].trace}",
+            id=f"{format_key}:{trace.root.trace}",
             model=_model(trace),
             provider=next((call.provider for call in trace.calls if call.provider), None),
             created_at=_moment(trace),
@@ -139,12 +146,11 @@ def _trace(spans: Sequence[Span]) -> _Trace:
     if not any(call.messages or call.answers for call in calls):
         calls = [span for span in models if span.messages or span.answers] or calls
     tops = [span for span in spans_by_start if span.parent not in by_id or span.parent == span.id]
-    # A trace's own record knows what was asked, whatever the time of its first span.
-    root = next((span for span in tops if span.is_trace), None)
-    tops_with_input = [span for span in tops if span.input is not None or span.messages]
-    return _Trace(
-        spans_by_start, calls, root or next(iter([*tops_with_input, *tops, *spans_by_start]))
-    )
+    model_tops = [
+        span for span in tops if span.is_trace or span.kind == "model" or span.id in wrappers
+    ]
+    is_trace_alone = all(span.is_trace for span in model_tops)
+    return _Trace(spans_by_start, calls, (tops if is_trace_alone else model_tops) or spans_by_start)
 
 
 def _wrappers(spans: Iterable[Span], by_id: Mapping[str, Span]) -> set[str]:
@@ -161,18 +167,22 @@ def _wrappers(spans: Iterable[Span], by_id: Mapping[str, Span]) -> set[str]:
 
 def _question(trace: _Trace) -> object | None:
     """Return what was asked: of the root, or else of the first model."""
-    if trace.root.kind != "model":
-        question = input_of(trace.root.input)
+    for span in [trace.root, *trace.tops]:
+        question = input_of(span.input) if span.kind != "model" else None
         if question is not None:
             return question
-    questions = (exchange_text(sent_messages(call)) for call in trace.calls)
-    return next((text for text in questions if text), None) or input_of(trace.root.input)
+    requests = [sent_messages(call) for call in trace.calls]
+    texts = (text_of(request) for text_of in (exchange_text, prompt_of) for request in requests)
+    return next((text for text in texts if text), None) or input_of(trace.root.input)
 
 
 def _answer(trace: _Trace) -> object | None:
-    """Return what was answered: by the root, or else by the model that answered last."""
-    if trace.root.kind != "model":
-        answer = output_of(trace.root.output)
+    """Return what was answered: by the root, or else by what ended last."""
+    last_tops = sorted(trace.tops, key=_end, reverse=True)
+    for span in [*([trace.root] if trace.root.is_trace else []), *last_tops]:
+        if span.kind == "model":
+            break
+        answer = output_of(span.output)
         if answer is not None:
             return answer
     last = trace.last_call

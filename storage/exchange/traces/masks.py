@@ -23,7 +23,8 @@ _HEADER: Final = re.compile(
 )
 _SCHEME: Final = re.compile(r"\b(Bearer|Basic) [A-Za-z0-9._~+/-]{12,}=*")
 _JSON_WEB_TOKEN: Final = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*")
-_MARKS: Final = re.compile(r"(?i)authorization|api-key|cookie|bearer |basic |eyJ")
+_MARKS: Final = ("authorization", "api-key", "cookie", "bearer ", "basic ", "eyj")
+"""What a text has, in lower case, that one of the patterns above can match; much faster."""
 
 
 def mask_value(value: object) -> object:
@@ -39,7 +40,8 @@ def mask_value(value: object) -> object:
 
 def mask_text(text: str) -> str:
     """Return a text with a mask for each word in it that is a key, a token or a login."""
-    if _MARKS.search(text):
+    lower_case = text.lower()
+    if any(mark in lower_case for mark in _MARKS):
         text = _HEADER.sub(rf"\1\2{MASK}", text)
         text = _SCHEME.sub(rf"\1 {MASK}", text)
         text = _JSON_WEB_TOKEN.sub(MASK, text)

@@ -80,6 +80,8 @@ def _completion(row: Row, result: Mapping[str, object]) -> Span | str:
     span = Span(trace, trace, kind="model")
     sources = [row, *(object_of(row.get(key)) or {} for key in ("request", "body")), result]
     span.messages = _request_messages(sources)
+    if not any(message["role"] == "user" for message in span.messages):
+        span.predecessor = text_or_none(result.get("previous_response_id"))
     span.answers = chat_messages(result.get("output") or result.get("choices"), "assistant") or []
     span.start = time_of(result.get("created") or result.get("created_at"))
     span.end = time_of(result.get("completed_at"))

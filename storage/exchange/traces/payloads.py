@@ -1,6 +1,6 @@
 """What a step of a trace was called with and what it returned, as people would write it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from storage.exchange.examples import (
@@ -42,6 +42,7 @@ _REFUSAL_REASONS: Final = frozenset(
     }
 )
 _DEEPEST: Final = 4
+_PROMPTERS: Final = frozenset({"system", "developer"})
 _INPUT_NAMES: Final = frozenset(
     {
         *("input", "inputs", "question", "query", "prompt", "message", "user_input", "text"),
@@ -92,6 +93,12 @@ def exchange_text(messages: list[Message]) -> str | None:
     except ValueError:
         return None
     return text_of_value(question.input)
+
+
+def prompt_of(messages: Sequence[Message]) -> str | None:
+    """Return the prompt of a feature that puts all of it into system messages."""
+    prompts = [message.get("content") for message in messages if message["role"] in _PROMPTERS]
+    return "\n\n".join(prompt for prompt in prompts if isinstance(prompt, str)) or None
 
 
 def answer_of(messages: list[Message]) -> object | None:

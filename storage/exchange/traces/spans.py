@@ -64,6 +64,7 @@ class Span:
         session: The conversation that the trace belongs to.
         tags: Tags of the trace.
         feedback: What was said about it.
+        predecessor: The id of the trace that it continues.
         is_fragment: Whether it only completes the span of its id.
         is_trace: Whether it stands for the seconds trace.
     """
@@ -89,6 +90,7 @@ class Span:
     session: str | None = None
     tags: list[str] = field(default_factory=list[str])
     feedback: list[Feedback] = field(default_factory=list[Feedback])
+    predecessor: str | None = None
     is_fragment: bool = False
     is_trace: bool = False
 

@@ -8,7 +8,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Final, Protocol
 
 from storage.exchange.columns import BadRow, Row
@@ -25,13 +25,14 @@ from storage.exchange.traces.langsmith import LangSmith
 from storage.exchange.traces.masks import mask_text, mask_value
 from storage.exchange.traces.openai_objects import OpenAIObjects
 from storage.exchange.traces.opentelemetry import OpenTelemetry
-from storage.exchange.traces.spans import Span
+from storage.exchange.traces.spans import Span, number_of
 from storage.text.excerpts import excerpt
 
 _CACHE_KIB: Final = 65_536
 _LONGEST_SPAN: Final = 16_000_000
 _LONGEST_REASON: Final = 300
 _MOST_NAMES: Final = 1_000
+_FIELDS: Final = tuple(part.name for part in fields(Span))
 _CREATE: Final = """
 CREATE TABLE trace (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, row INTEGER NOT NULL)
 STRICT;
@@ -39,7 +40,19 @@ CREATE TABLE piece (
     trace INTEGER NOT NULL, place INTEGER NOT NULL, row INTEGER NOT NULL, content TEXT NOT NULL,
     PRIMARY KEY (trace, place)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE link (trace INTEGER PRIMARY KEY, previous TEXT NOT NULL) STRICT;
 """
+_ADD_LINK: Final = "INSERT OR IGNORE INTO link SELECT number, :previous FROM trace WHERE id = :id"
+_LINKS: Final = """
+SELECT link.trace AS trace, earlier.number AS previous
+FROM link JOIN trace AS earlier ON earlier.id = link.previous ORDER BY link.trace
+"""
+_MOVE_PIECES: Final = "UPDATE piece SET trace = :previous WHERE trace = :trace"
+_MOVE_LINKS: Final = """
+UPDATE link SET previous = (SELECT id FROM trace WHERE number = :previous)
+WHERE previous = (SELECT id FROM trace WHERE number = :trace)
+"""
+_DROP_LINK: Final = "DELETE FROM link WHERE trace = :trace"
 _ADD_TRACE: Final = "INSERT OR IGNORE INTO trace (id, row) VALUES (:id, :row)"
 _ADD_PIECE: Final = """
 INSERT INTO piece SELECT number, :place, :row, :content FROM trace WHERE id = :id
@@ -101,6 +114,7 @@ def examples_of_traces(
     with closing(_SpanStore.open()) as store:
         for number, row in rows:
             yield from store.add(number, row, form)
+        store.join_successors()
         rule = RatingRule(rating, is_stars=store.goes_beyond_one(rating))
         yield from store.examples(form.key, rule)
 
@@ -146,26 +160,40 @@ class _SpanStore:
             yield number, _bad_row(number, f"it cannot be read: {error}")
 
     def _add_span(self, number: int, span: Span) -> str | None:
-        content = json.dumps(mask_value(asdict(span)), ensure_ascii=False, default=str)
+        data = {name: getattr(span, name) for name in _FIELDS}
+        data["feedback"] = [asdict(entry) for entry in span.feedback]
+        content = json.dumps(mask_value(data), ensure_ascii=False, default=str)
         if len(content) > _LONGEST_SPAN:
             return (
                 f"the span {span.id} has {len(content):,} characters, more than {_LONGEST_SPAN:,}"
             )
         try:
-            self._insert(number, span.trace, content)
+            self._insert(number, span, content)
         except (UnicodeEncodeError, OverflowError):
             return f"the span {span.id} holds a character that is half of one"
         for entry in span.feedback:
-            if isinstance(entry.value, int | float) and len(self.highest) < _MOST_NAMES:
-                highest = self.highest.get(entry.name, 0.0)
-                self.highest[entry.name] = max(highest, float(entry.value))
+            value = number_of(entry.value)
+            if value is not None and len(self.highest) < _MOST_NAMES:
+                self.highest[entry.name] = max(self.highest.get(entry.name, 0.0), value)
         return None
 
-    def _insert(self, number: int, trace: str, content: str) -> None:
+    def _insert(self, number: int, span: Span, content: str) -> None:
         self.count += 1
-        values = {"id": trace, "row": number, "place": self.count, "content": content}
+        values = {"id": span.trace, "row": number, "place": self.count, "content": content}
         self.database.execute(_ADD_TRACE, values)
         self.database.execute(_ADD_PIECE, values)
+        if span.predecessor:
+            self.database.execute(_ADD_LINK, {"id": span.trace, "previous": span.predecessor})
+
+    def join_successors(self) -> None:
+        """Join traces that continue others to these: answers of tools to what asked for them."""
+        while (link := self.database.execute(f"{_LINKS} LIMIT 1").fetchone()) is not None:
+            trace, previous = link
+            values = {"trace": trace, "previous": previous}
+            if trace != previous:
+                self.database.execute(_MOVE_LINKS, values)
+                self.database.execute(_MOVE_PIECES, values)
+            self.database.execute(_DROP_LINK, values)
 
     def goes_beyond_one(self, name: str | None) -> bool:
         return self.highest.get(name or "", 0.0) > 1
@@ -179,6 +207,8 @@ class _SpanStore:
         for number, trace, row in self.database.execute(_TRACES):
             spans, bad_rows = self._spans(number)
             yield from bad_rows
+            if not spans:
+                continue
             try:
                 yield row, example_of_trace(spans, format_key, rating)
             except NoModel:

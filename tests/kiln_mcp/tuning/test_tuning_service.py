@@ -147,6 +147,23 @@ async def test_outputs_that_nobody_checked_are_counted(tmp_path: Path) -> None:
         assert (made.files[0].examples, made.files[0].unreviewed_examples) == (16, 2)
 
 
+async def test_answers_that_are_not_complete_are_never_exported(tmp_path: Path) -> None:
+    async with dealt(tmp_path) as (workspace, project):
+        await freeze_split(workspace, project, "Right")
+        store, task = await task_in(workspace, project)
+        train = [r for r in await store.children(task, TaskRun) if "train_right" in r.tags]
+        for run, state in zip(train, ("truncated", "refused", "complete"), strict=False):
+            assert run.output.source is not None
+            properties = {**run.output.source.properties, "answer_state": state}
+            source = run.output.source.replace(properties=properties)
+            rating = TaskOutputRating(value=5)
+            await store.save(run.replace(output=run.output.replace(source=source, rating=rating)))
+        made = await export_training_data(
+            workspace, project, "Right data", ExportFormat.OPENAI_CHAT, parts=["train"]
+        )
+        assert (made.files[0].examples, made.files[0].unusable_items) == (14, 2)
+
+
 async def test_what_cannot_be_exported_is_refused_with_the_way_on(tmp_path: Path) -> None:
     async with dealt(tmp_path) as (workspace, project):
         with pytest.raises(Refusal, match="dealt: right"):

@@ -1,8 +1,11 @@
 """Broken, scattered and secret-bearing traces."""
 
+import copy
 import json
 import tracemalloc
 from collections.abc import Iterator, Mapping, Sequence
+from random import Random
+from typing import cast
 
 import pytest
 
@@ -166,3 +169,78 @@ def test_scattered_spans_of_many_traces_take_little_memory() -> None:
     tracemalloc.stop()
     assert example_count == count
     assert peak < 4_000_000
+
+
+_JUNK: list[object] = [
+    None,
+    True,
+    -1,
+    1e400,
+    "",
+    "[",
+    "[[]]",
+    [None],
+    {"a": None},
+    "\ud800",
+    10**400,
+]
+
+
+def _places(value: object) -> Iterator[tuple[dict[str, object], str]]:
+    """Yield each member of the objects in a value."""
+    if isinstance(value, dict):
+        members = cast("dict[str, object]", value)
+        for key, entry in members.items():
+            yield members, key
+            yield from _places(entry)
+    elif isinstance(value, list):
+        for entry in cast("list[object]", value):
+            yield from _places(entry)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_no_junk_in_an_export_stops_the_remaining_traces(seed: int) -> None:
+    random = Random(seed)
+    exports_of_all: list[list[dict[str, object]]] = [
+        [exports.otlp(*exports.agent_spans())],
+        [exports.langfuse_trace()],
+        exports.langsmith_runs(),
+        [exports.response_object()],
+    ]
+    rows = random.choice(exports_of_all)
+    good_row = copy.deepcopy(rows[0])
+    form = trace_format_of([good_row])
+    assert form is not None
+    for _ in range(3):
+        members, key = random.choice(list(_places(random.choice(rows))))
+        members[key] = copy.deepcopy(random.choice(_JUNK))
+    numbered = enumerate([*rows, exports.otlp(exports.chat_span(trace="e" * 32))], start=1)
+    results = [result for _, result in examples_of_traces(numbered, form)]
+    assert results
+    if form.key == "opentelemetry":
+        assert any(isinstance(result, Example) for result in results)
+
+
+def test_a_trace_without_its_root_begins_with_its_first_step_and_ends_with_its_last() -> None:
+    def step(number: int, start: int, **texts: str) -> dict[str, object]:
+        attributes = {f"{name}.value": text for name, text in texts.items()}
+        kind = {"openinference.span.kind": "RETRIEVER" if number == 1 else "CHAIN"}
+        return exports.span(number, {**kind, **attributes}, parent=99, start=start)
+
+    call = exports.chat_span(4)
+    call["parentSpanId"] = f"{3:016x}"
+    spans = [
+        step(1, 0, input="query", output="documents"),
+        step(2, 1, input="rank", output="ranks"),
+        step(3, 2, input="What is it?", output="It is this."),
+        call,
+    ]
+    (example,), bad = _read([exports.otlp(*spans)])
+    assert bad == []
+    assert (example.input, example.answer) == ("What is it?", "It is this.")
+
+
+def test_a_prompt_that_is_all_in_the_system_message_is_the_input() -> None:
+    sent = [{"role": "system", "content": "Say the capital of France."}]
+    (example,), _ = _read([exports.stored_completion("Paris", messages=sent)])
+    assert (example.input, example.answer) == ("Say the capital of France.", "Paris")

@@ -355,6 +355,42 @@ def test_a_response_keeps_its_thought_its_instructions_and_why_it_ended() -> Non
     assert record.usage.cached_tokens == 4
 
 
+def test_responses_that_answer_tools_are_one_run_with_what_asked_for_them() -> None:
+    call = {"type": "function_call", "call_id": "c1", "name": "look", "arguments": "{}"}
+    result = {"type": "function_call_output", "call_id": "c1", "output": "found"}
+    first = exports.response_object(id="resp_1", output=[call])
+    second = exports.response_object(
+        id="resp_2",
+        created_at=1_741_476_543,
+        previous_response_id="resp_1",
+        input=[result],
+        output=[{**call, "call_id": "c2"}],
+    )
+    third = exports.response_object(
+        id="resp_3",
+        created_at=1_741_476_544,
+        previous_response_id="resp_2",
+        input=[{**result, "call_id": "c2"}],
+    )
+    for rows in ([first, second, third], [third, first, second], [second, third, first]):
+        example, record = _only(rows)
+        assert (example.input, example.answer) == ("Tell a story.", "In a land")
+        assert record.properties["model_calls"] == 3
+        assert record.id == "openai:resp_1"
+        roles = [role for role in _roles(example) if role != "system"]
+        assert roles == ["user", "assistant", "tool", "assistant", "tool", "assistant"]
+
+
+def test_a_circle_of_responses_ends() -> None:
+    result = {"type": "function_call_output", "call_id": "c1", "output": "found"}
+    rows = [
+        exports.response_object(id=name, previous_response_id=other, input=[result])
+        for name, other in (("a", "b"), ("b", "a"), ("c", "c"))
+    ]
+    examples, bad = _read(rows)
+    assert len(examples) + len(bad) == 2
+
+
 def test_the_answers_of_a_batch_find_their_requests() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "One"}]}
     request = {"custom_id": "r-1", "method": "POST", "url": "/v1/chat/completions", "body": body}
