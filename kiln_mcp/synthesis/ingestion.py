@@ -12,6 +12,7 @@ from typing import Final
 import anyio.to_thread
 
 from kiln_mcp.datasets.items import data_set
+from kiln_mcp.datasets.parts import tag_filter
 from kiln_mcp.synthesis.answers import AddedData, ContradictedInput, ItemExample
 from kiln_mcp.synthesis.bad_rows import BadRowList
 from kiln_mcp.synthesis.existing_items import ExistingItems, existing_items
@@ -134,13 +135,9 @@ class _Addition:
                 await self.workspace.report(row_count, total, f"{self.new_items} items added")
         count = await self.store.count_runs(self.task, RunQuery("all", is_from_eval=False))
         near = await self._near_duplicates() if count <= _MOST_MEASURED else None
-        steps = [
-            NextStep(
-                tool="split_data",
-                reason="deal the items into train, val, test and golden",
-                arguments={"project": project},
-            )
-        ]
+        steps = [self._deal_step(project)] if count else []
+        if self.table.without_output:
+            steps.append(_inputs_step(project, self.table.maker.origin.tags))
         if self.table.contradiction_count:
             steps.insert(0, _decision_step(project))
         return self._answer().model_copy(
@@ -183,6 +180,14 @@ class _Addition:
             report = await write_report(change, self.task, runs)
         return report.near_duplicates
 
+    @staticmethod
+    def _deal_step(project: str) -> NextStep:
+        return NextStep(
+            tool="split_data",
+            reason="deal the items into train, val, test and golden",
+            arguments={"project": project},
+        )
+
     def _answer(self) -> AddedData:
         table = self.table
         return AddedData(
@@ -216,6 +221,15 @@ def _decision_step(project: str) -> NextStep:
         tool="add_data",
         reason="decide: give the right ones as items, or the file again with contradictions=first",
         arguments={"project": project},
+    )
+
+
+def _inputs_step(project: str, tags: Sequence[str]) -> NextStep:
+    filter_id = tag_filter(tags[0]) if tags else "all"
+    return NextStep(
+        tool="create_evaluator",
+        reason="run an eval on the inputs alone, with a judge",
+        arguments={"project": project, "new_eval": {"test_filter": filter_id}},
     )
 
 

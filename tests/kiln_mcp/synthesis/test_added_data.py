@@ -224,6 +224,15 @@ async def test_inputs_alone_are_items_without_a_reference(
     assert all(one.tags == ("new",) for one in found)
     again = await add(workspace, tmp_path, "q.csv", content)
     assert (again["new_items"], again["already_there"]) == (0, 3)
+    made = await call(
+        workspace,
+        "create_evaluator",
+        project="P",
+        eval="Polite",
+        evaluator={"type": "contains", "substring": "please"},
+        new_eval={"test_filter": "tag::new"},
+    )
+    assert made["test_items"] == 2
 
 
 CONTRADICTING = "input,output\na,1\nb,2\na,3\nb,2\n a ,1\nc,4\n"
