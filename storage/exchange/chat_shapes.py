@@ -161,8 +161,9 @@ def _labels(fields: Row) -> tuple[tuple[str, ...], str | None]:
 
 def _tags(value: object) -> tuple[str, ...]:
     """Return the tags of a column of that name; text without commas has spaces between them."""
-    is_spaced = isinstance(value, str) and not set(value) & set(",;[")
-    return tags_of(str(value).split() if is_spaced else value)
+    if isinstance(value, str) and not set(value) & set(",;") and not value.startswith("["):
+        return tags_of(value.split())
+    return tags_of(value)
 
 
 def _request(row: Row) -> dict[str, object]:
