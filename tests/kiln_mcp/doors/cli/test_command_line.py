@@ -60,8 +60,8 @@ def test_what_cannot_be_meant_is_refused_in_a_sentence(
         ),
         (
             ("add-data", "--project", "P", "--items", '[{"inptu": "x"}]'),
-            "add-data was not called: The argument '--items[0].input' is missing. The argument "
-            "'--items[0].output' is missing. Unknown argument '--items[0].inptu'. Did you mean",
+            "add-data was not called: The argument '--items[0].input' is missing. Unknown "
+            "argument '--items[0].inptu'. Did you mean",
         ),
         (
             ("run-eval", "--project", "P", "--eval", "e", "--wait-s", "-1"),
