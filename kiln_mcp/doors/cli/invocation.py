@@ -249,8 +249,8 @@ async def _announce_orders(workspace: Workspace) -> None:
             break
     waits = "1 question waits" if waiting == 1 else f"{waiting} questions wait"
     click.echo(
-        f"kiln-mcp: {waits} for the model 'host', which is you or a connected assistant. Take it "
-        "in another shell with kiln-mcp take-work-orders, and answer with kiln-mcp "
+        f"kiln-mcp: {waits} for the model 'host', which is a connected assistant: tell it to "
+        "answer the work orders. You can answer yourself in another shell with kiln-mcp "
         "answer-work-orders.",
         err=True,
     )

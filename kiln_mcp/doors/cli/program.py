@@ -28,10 +28,13 @@ MODULES: Final[Mapping[str, str]] = {
     "allow": "kiln_mcp.doors.cli.approvals",
     "approve": "kiln_mcp.doors.cli.approvals",
     "demo": "kiln_mcp.doors.cli.demo",
+    "doctor": "kiln_mcp.doors.cli.clients",
+    "install": "kiln_mcp.doors.cli.clients",
     "models": "kiln_mcp.doors.cli.models",
     "projects": "kiln_mcp.doors.cli.projects",
     "serve": "kiln_mcp.doors.cli.service",
     "trust": "kiln_mcp.doors.cli.trust",
+    "uninstall": "kiln_mcp.doors.cli.clients",
     "worker": "kiln_mcp.doors.cli.service",
 }
 """The module of each command that is no capability; its name is the attribute of the module."""

@@ -23,7 +23,7 @@ from kiln_mcp.jobs import ApprovedPlan, Job
 from kiln_mcp.llm import BudgetLimit
 from kiln_mcp.operations.job_control.answers import JobReport
 from kiln_mcp.operations.job_control.job_client import job_client_of
-from kiln_mcp.operations.job_control.job_reports import questions_of, report_of
+from kiln_mcp.operations.job_control.job_reports import report_with_orders, wait_with_orders
 from kiln_mcp.operations.job_control.plans import plan_with_limit
 from kiln_mcp.workbench.call_options import NO_LIMIT, CallOptions
 from kiln_mcp.workbench.capability import AnyCapability, Effect, JsonObject, Proposal, Result, Runs
@@ -205,13 +205,7 @@ async def _begin(workspace: Workspace, request: _Request, approval_id: str) -> s
 
 async def _follow(workspace: Workspace, job_id: str, wait_s: float, plan: str) -> Outcome:
     """Wait for a job, but no longer once its questions wait for the caller itself."""
-    runner = await job_client_of(workspace).runner()
-
-    async def asks_the_caller() -> bool:
-        return await questions_of(workspace, job_id) > 0
-
-    job = await runner.wait(job_id, wait_s, workspace.report, asks_the_caller)
-    report = await report_of(workspace, job)
+    report = await report_with_orders(workspace, await wait_with_orders(workspace, job_id, wait_s))
     return job_outcome(report.model_copy(update={"plan": plan or None}))
 
 
