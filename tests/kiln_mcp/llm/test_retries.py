@@ -1,6 +1,5 @@
 import anyio
 import pytest
-from kiln_mcp.llm.budget.wait_policy import WaitPolicy
 
 from kiln_mcp.llm import Message, ModelAnswer, ModelRequest
 from kiln_mcp.llm.budget.reservation import Reservation
