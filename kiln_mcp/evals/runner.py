@@ -37,6 +37,7 @@ from kiln_mcp.run_configs.errors import EvalError
 from kiln_mcp.run_configs.task_runs import produce, stored_usage, to_task_run
 from kiln_mcp.workbench.workspace import FIRST_PAUSE_S, LONGEST_PAUSE_S, Workspace
 from storage import EvalRun, TaskRun
+from storage.records.evaluation import SAMPLE_KEY, VERDICT_KEY
 
 RUN_LOG: Final = "kiln_mcp_runs.jsonl"
 CLAIMED_AT_ONCE: Final = 1024
@@ -144,6 +145,17 @@ class _Verdict:
     item: Item
     output: TaskRun
     value: Evaluation | Skipped
+    number: int = 0
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The evaluator's words, and which verdict it is of which output."""
+        texts = self.value.texts if isinstance(self.value, Evaluation) else {}
+        if self.request.sample:
+            texts[SAMPLE_KEY] = str(self.request.sample)
+        if self.number:
+            texts[VERDICT_KEY] = str(self.number)
+        return texts
 
     @property
     def is_unread(self) -> bool:
@@ -211,7 +223,7 @@ def _settle_held_verdicts(run: _Run, writer: RecordWriter) -> None:
 
 def _save_verdict(run: _Run, verdict: _Verdict, writer: RecordWriter) -> None:
     measurement = run.measurement
-    record = _eval_run(measurement, verdict.request, verdict.item, verdict.output, verdict.value)
+    record = _eval_run(measurement, verdict)
     writer.add(record, measurement.evaluator_record, partial(run.tally.take_verdict, verdict.value))
 
 
@@ -224,15 +236,18 @@ async def _do(
     if output is None:
         output, hidden_tokens = await _generate(run, request, item)
         writer.add(output, measurement.task, partial(tally.take_output, hidden_tokens))
-    # Where the judge asks no model, an output that is paid for gets its verdict in any case.
-    with anyio.CancelScope(shield=run.evaluator.model is None):
-        case = case_of(item, output) if request.run_config else stored_case(output)
-        verdict = _Verdict(request, item, output, await run.evaluator.evaluate(case, run.setting))
-        if verdict.is_unread and not tally.has_read_value:
-            run.held_verdicts.append(verdict)
-            return
-        tally.has_read_value |= isinstance(verdict.value, Evaluation)
-        _save_verdict(run, verdict, writer)
+    case = case_of(item, output) if request.run_config else stored_case(output)
+    for number in request.verdicts:
+        # Where the judge asks no model, an output that is paid for gets its verdict in any case.
+        with anyio.CancelScope(shield=run.evaluator.model is None):
+            setting = replace(run.setting, verdict_number=number) if number else run.setting
+            value = await run.evaluator.evaluate(case, setting)
+            verdict = _Verdict(request, item, output, value, number)
+            if verdict.is_unread and not tally.has_read_value:
+                run.held_verdicts.append(verdict)
+                continue
+            tally.has_read_value |= isinstance(verdict.value, Evaluation)
+            _save_verdict(run, verdict, writer)
 
 
 async def _generate(run: _Run, request: VerdictRequest, item: Item) -> tuple[TaskRun, int]:
@@ -240,20 +255,16 @@ async def _generate(run: _Run, request: VerdictRequest, item: Item) -> tuple[Tas
     if request.setup is None or request.run_config is None:
         raise RuntimeError("a stored output is judged as it is")
     asker = f"evals/run {request.run_config.name}"
-    production = await produce(run.workspace.engine, request.setup, item.task_input, asker)
-    output = to_task_run(production, item.task_input, request.run_config, request.setup)
+    setup = replace(request.setup, sample=request.sample) if request.sample else request.setup
+    production = await produce(run.workspace.engine, setup, item.task_input, asker)
+    output = to_task_run(production, item.task_input, request.run_config, setup)
     return output.replace(eval_source=item.source), production.usage.hidden_tokens
 
 
-def _eval_run(
-    measurement: Measurement,
-    request: VerdictRequest,
-    item: Item,
-    output: TaskRun,
-    verdict: Evaluation | Skipped,
-) -> EvalRun:
-    skipped = verdict if isinstance(verdict, Skipped) else None
-    evaluation = None if isinstance(verdict, Skipped) else verdict
+def _eval_run(measurement: Measurement, verdict: _Verdict) -> EvalRun:
+    request, item, output = verdict.request, verdict.item, verdict.output
+    skipped = verdict.value if isinstance(verdict.value, Skipped) else None
+    evaluation = None if isinstance(verdict.value, Skipped) else verdict.value
     by_input = item.kind == "eval_input"
     older = measurement.evaluator_record.config_type != "v2"
     usage = evaluation.usage if evaluation else None
@@ -267,7 +278,7 @@ def _eval_run(
         input=item.task_input if older else None,
         output=output.output.output if older else None,
         task_run_usage=output.usage if older else None,
-        intermediate_outputs=(evaluation.texts if evaluation and evaluation.texts else None),
+        intermediate_outputs=verdict.texts or None,
         scores=evaluation.values if evaluation else {},
         eval_usage=stored_usage(usage, evaluation.latency_s) if evaluation and usage else None,
         skipped_reason=skipped.reason if skipped else None,
@@ -289,6 +300,8 @@ async def _write_log(work: VerdictPlan, outcome: RunOutcome) -> None:
         "run_configs": {config: setup.fingerprint for config, setup in setups.items()},
         "seed": min(seeds, default=None),
         "judge_model": measurement.evaluator.model,
+        "outputs_an_item": work.repeats.outputs,
+        "verdicts_an_output": work.repeats.verdicts,
         "scored": outcome.new_verdicts,
         "kept": outcome.existing,
         "generated": outcome.new_outputs,

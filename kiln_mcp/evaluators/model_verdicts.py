@@ -57,7 +57,12 @@ async def ask_verdict(
     """
     engine, asker = setting.engine, setting.asker
     scores = setting.eval_record.output_scores
-    request = ModelRequest(model=judge.name, messages=prompt, max_tokens=LONGEST_VERDICT)
+    request = ModelRequest(
+        model=judge.name,
+        messages=prompt,
+        max_tokens=LONGEST_VERDICT,
+        sample=setting.verdict_number,
+    )
     reflection, usage, latency = "", ModelUsage(calls=0), 0.0
     if judge.thinking:
         request = request.with_messages(Message("user", judge.thinking))
