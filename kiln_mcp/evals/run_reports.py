@@ -20,6 +20,7 @@ from kiln_mcp.evals.sentences import (
     empty_score_warnings,
     repeat_warnings,
     run_warnings,
+    uniform_warnings,
 )
 from kiln_mcp.evals.summaries import score_lines
 from storage import TaskRunConfig
@@ -89,6 +90,7 @@ async def run_report(
         warnings=[
             *run_warnings(measurement, outcome, len(items), is_calibrated=is_calibrated),
             *repeat_warnings(work),
+            *uniform_warnings(measurement, outcome, table.rows),
             *empty_score_warnings(table.empty_scores),
         ],
         next=after_run(measurement, table.rows, is_calibrated=is_calibrated),

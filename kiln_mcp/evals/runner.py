@@ -24,6 +24,8 @@ from kiln_mcp.evals.measurement import (
 from kiln_mcp.evals.outcomes import Failure, RunOutcome, Tally
 from kiln_mcp.evals.record_writer import RecordWriter, record_writer
 from kiln_mcp.evals.request_records import RequestRecords
+from kiln_mcp.evals.trials_on_references import fault_on_references
+from kiln_mcp.evals.trials_on_references import is_fail as is_fail_of
 from kiln_mcp.evaluators.evaluator import (
     Evaluation,
     Evaluator,
@@ -55,14 +57,18 @@ async def carry_out(workspace: Workspace, work: VerdictPlan) -> RunOutcome:
     """
     measurement = await ready(workspace, work.measurement)
     evaluator = measurement.evaluator
+    setting = _setting(workspace, measurement)
     tally = Tally(work.steps, evaluator.model is not None, existing=work.existing)
     run = _Run(
         workspace=workspace,
         measurement=measurement,
         evaluator=evaluator,
-        setting=_setting(workspace, measurement),
+        setting=setting,
         tally=tally,
         width=_width(workspace, work),
+        fault=""
+        if work.existing
+        else await fault_on_references(measurement, setting, work.requests),
     )
     waiting: Sequence[VerdictRequest] = work.requests
     pause_s = FIRST_PAUSE_S
@@ -121,7 +127,8 @@ class _Run:
         setting: Where the evaluator works.
         tally: What is done.
         width: How many items at once.
-        held_verdicts: Fails of outputs in which the evaluator found no value, before it found one.
+        fault: Why the evaluator must be wrong if it fails every output; "" if nothing says so.
+        held_verdicts: Fails that count only if the evaluator does not fail every output.
     """
 
     workspace: Workspace
@@ -130,7 +137,14 @@ class _Run:
     setting: Setting
     tally: Tally
     width: Width
+    fault: str = ""
     held_verdicts: list["_Verdict"] = field(default_factory=list["_Verdict"])
+
+    def is_doubtful(self, verdict: "_Verdict") -> bool:
+        """Return whether a verdict says more of the evaluator, if all are like it."""
+        value = verdict.value
+        is_fail = isinstance(value, Evaluation) and is_fail_of(value, self.setting)
+        return verdict.is_unread or (bool(self.fault) and is_fail)
 
     async def report(self) -> None:
         """Report how far the run is."""
@@ -213,10 +227,14 @@ def _settle_held_verdicts(run: _Run, writer: RecordWriter) -> None:
         elif isinstance(verdict.value, Evaluation):
             config = verdict.request.run_config
             name = config.name if config else "stored output"
-            reason = (
-                f"{verdict.value.verdict} The evaluator finds no value in any of {len(verdicts)} "
-                "outputs, so it gives no score. Correct its value_expression."
-            )
+            if verdict.is_unread:
+                reason = (
+                    f"The evaluator finds no value in any of {len(verdicts)} outputs, so it gives "
+                    "no score. Correct its value_expression."
+                )
+            else:
+                reason = f"The evaluator fails all {len(verdicts)} outputs. {run.fault}"
+            reason = f"{verdict.value.verdict} {reason}"
             tally.done += 1
             tally.failures.append(Failure(verdict.item.id, name, reason))
 
@@ -243,7 +261,7 @@ async def _do(
             setting = replace(run.setting, verdict_number=number) if number else run.setting
             value = await run.evaluator.evaluate(case, setting)
             verdict = _Verdict(request, item, output, value, number)
-            if verdict.is_unread and not tally.has_read_value:
+            if not tally.has_read_value and run.is_doubtful(verdict):
                 run.held_verdicts.append(verdict)
                 continue
             tally.has_read_value |= isinstance(verdict.value, Evaluation)

@@ -7,11 +7,13 @@ from kiln_mcp.evals.answers import ComparisonRow, ScoreRow
 from kiln_mcp.evals.errors import NothingToEvaluate
 from kiln_mcp.evals.measurement import Measurement, Repeats, VerdictPlan
 from kiln_mcp.evals.outcomes import RunOutcome
+from kiln_mcp.evaluators.scales import binary_scores
 from kiln_mcp.llm import AnswerState
 from storage import Eval, TaskRunConfig
 from storage.errors import NextStep, Refusal
 
 FEW_ITEMS: Final = 30
+FEWEST_OF_ONE_KIND: Final = 3
 _STATE_SENTENCES: Final[Mapping[AnswerState, str]] = {
     "truncated": "answers were cut off at max_tokens: they have no score.",
     "refused": "answers were refusals, or were filtered: they have no score.",
@@ -89,6 +91,23 @@ def no_items(eval_record: Eval, split: str) -> NothingToEvaluate:
             NextStep(tool="create_evaluator", reason="then create an eval with another name"),
         ],
     )
+
+
+def uniform_warnings(
+    measurement: Measurement, outcome: RunOutcome, rows: Sequence[ScoreRow]
+) -> list[str]:
+    """Return the warning of a check that failed every output, which it may be right to do."""
+    scores = binary_scores(measurement.eval_record.output_scores, passed=False)
+    count = max((row.n for row in rows), default=0)
+    is_judged = measurement.evaluator.model is not None
+    if is_judged or count < FEWEST_OF_ONE_KIND or not outcome.new_verdicts:
+        return []
+    if any(row.mean != scores[row.score] for row in rows):
+        return []
+    return [
+        f"Every output of {count} items failed. If that is not what you expect, read some with "
+        "describe_eval and check the evaluator."
+    ]
 
 
 def plan_sentence(

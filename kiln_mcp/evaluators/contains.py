@@ -12,6 +12,7 @@ from kiln_mcp.evaluators.evaluator import (
 )
 from kiln_mcp.evaluators.value_comparison import normal_text, quote
 from kiln_mcp.evaluators.values import ValuePair, as_text, check_value_expression, value_pair
+from kiln_mcp.run_configs.errors import constant_logic
 from kiln_mcp.run_configs.templates import Case
 from storage import ComparisonRules, Contains, EvalConfig
 
@@ -22,8 +23,9 @@ class ContainsCheck(Contains, EvaluatorDefinition):
     """The output contains a text, or does not."""
 
     async def check_logic(self) -> None:
-        """Refuse an expression that is not valid."""
+        """Refuse an expression that is not valid, and a text that every output contains."""
         await check_value_expression(self.value_expression)
+        _refuse_empty(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class ContainsEvaluator(Check):
     async def check(self, case: Case) -> CheckResult | Skipped:
         """Search one output."""
         settings = self.properties
+        _refuse_empty(settings)
         pair = await value_pair(settings, settings.substring, case)
         if not isinstance(pair, ValuePair):
             return pair
@@ -48,8 +51,13 @@ class ContainsEvaluator(Check):
         )
 
 
+def _refuse_empty(settings: Contains) -> None:
+    if settings.substring is not None and not normal_text(settings.substring, _RULES):
+        raise constant_logic("text", settings.substring, "every output contains an empty text")
+
+
 def _open(record: EvalConfig) -> ContainsEvaluator:
     return ContainsEvaluator(properties_of(record, Contains))
 
 
-KIND = EvaluatorKind("contains", _open, ContainsCheck)
+KIND = EvaluatorKind("contains", _open, ContainsCheck, is_tried=True)

@@ -211,12 +211,14 @@ class EvaluatorKind:
         open: Makes the evaluator from its record.
         definition: The arguments that make a new one; None if no new one can be made.
         load: Reads what lies in files beside the record, before the evaluator runs.
+        is_tried: Whether it is tried on right answers before a run, all of which it must not fail.
     """
 
     name: str
     open: Callable[[EvalConfig], Evaluator]
     definition: type[EvaluatorDefinition] | None = None
     load: Loader = keep_record
+    is_tried: bool = False
 
 
 def properties_of(record: EvalConfig, kind: type[PropertiesT]) -> PropertiesT:

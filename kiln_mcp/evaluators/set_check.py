@@ -17,6 +17,7 @@ from kiln_mcp.evaluators.evaluator import (
 from kiln_mcp.evaluators.field_scores import share_score
 from kiln_mcp.evaluators.value_comparison import MEASURES, ListCounts
 from kiln_mcp.evaluators.values import as_set, check_value_expression, value_pair
+from kiln_mcp.run_configs.errors import constant_logic
 from kiln_mcp.run_configs.templates import Case
 from storage import EvalConfig, EvalOutputScore, SetCheck
 
@@ -25,8 +26,9 @@ class SetEqualityCheck(SetCheck, EvaluatorDefinition):
     """The output's items compare with a set; scores `precision`, `recall` and `f1` measure them."""
 
     async def check_logic(self) -> None:
-        """Refuse an expression that is not valid."""
+        """Refuse an expression that is not valid, and a set that every output holds."""
         await check_value_expression(self.value_expression)
+        _refuse_empty(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,10 @@ class SetEvaluator:
     async def evaluate(self, case: Case, setting: Setting) -> Evaluation | Skipped:
         """Compare one output."""
         settings = self.properties
+        _refuse_empty(settings)
         literal: JsonValue = list(settings.expected_set) if settings.expected_set else []
         pair = await value_pair(settings, literal, case)
+        is_unread = isinstance(pair, CheckResult) and pair.is_unread
         if isinstance(pair, Skipped):
             return pair
         if isinstance(pair, CheckResult):
@@ -63,7 +67,13 @@ class SetEvaluator:
                 for score in setting.eval_record.output_scores
             },
             detail,
+            is_unread=is_unread,
         )
+
+
+def _refuse_empty(settings: SetCheck) -> None:
+    if settings.mode == "superset" and settings.expected_set == ():
+        raise constant_logic("set", "[]", "every output is a superset of an empty set")
 
 
 def _score(score: EvalOutputScore, counts: ListCounts, *, passed: bool) -> Score:
@@ -77,4 +87,4 @@ def _open(record: EvalConfig) -> SetEvaluator:
     return SetEvaluator(properties_of(record, SetCheck))
 
 
-KIND = EvaluatorKind("set_check", _open, SetEqualityCheck)
+KIND = EvaluatorKind("set_check", _open, SetEqualityCheck, is_tried=True)

@@ -187,7 +187,7 @@ def test_one_item_cannot_tell_how_items_differ() -> None:
     assert parts.judge == pytest.approx(0.25)
 
 
-@pytest.mark.parametrize("items", [[], [[]], [[[]]]])
+@pytest.mark.parametrize("items", list[list[list[list[float]]]]([[], [[]], [[[]]]]))
 def test_items_without_verdicts_are_refused(items: list[list[list[float]]]) -> None:
     with pytest.raises(ValueError, match="needs an output"):
         variance_components(items)
